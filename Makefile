@@ -1,0 +1,62 @@
+# CardMint. `make` lists the targets. Everything lives in .venv; nothing needs root.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_CARDS ?= 200
+DEMO_EXIT ?=
+DEMO_DIR ?= .demo
+LOCKED_OUT := --no-emit-package django --no-emit-package asgiref --no-emit-package sqlparse \
+  --no-emit-package cardmint-contracts --no-emit-package cardmint-edge --no-emit-package cardmint-cloud
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+  --no-emit-index-url --no-emit-find-links $(LOCKED_OUT)
+
+.PHONY: help
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  %-14s %s\n", $$1, $$2}'
+
+.PHONY: install
+install: $(VENV)/.installed  ## Make .venv with the three packages, their console scripts and the tools
+
+$(VENV)/.installed: requirements-dev.txt shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make install: $(PYTHON) is older than 3.11; name a newer one: make install PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "make install: $(PYTHON) comes without venv; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e shared -e edge -e cloud
+	@touch $@
+
+.PHONY: demo
+demo: install  ## Run the whole system here: DEMO_CARDS=40 DEMO_EXIT=1 scans 40 cards, checks and leaves
+	@$(BIN)/cardmint-cloud demo --cards $(DEMO_CARDS) --folder $(DEMO_DIR) $(if $(DEMO_EXIT),--exit)
+
+.PHONY: check
+check: install  ## The fast checks: lint, types, imports, unit tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -m "not integration and not system and not data"
+
+.PHONY: test
+test: install  ## Everything that CI runs
+	bash .ci/test
+
+.PHONY: format
+format: install  ## Format the code and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: lock
+lock: install  ## Compile the hash-pinned requirements again
+	$(COMPILE) --output-file shared/requirements.txt shared/pyproject.toml
+	$(COMPILE) --output-file edge/requirements.txt shared/pyproject.toml edge/pyproject.toml
+	$(COMPILE) --output-file cloud/requirements.txt shared/pyproject.toml cloud/pyproject.toml
+	$(COMPILE) --extra local --output-file requirements-dev.txt requirements-dev.in shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml
+
+.PHONY: clean
+clean:  ## Remove the environment, the demo's data and the tools' caches
+	rm -rf $(VENV) $(DEMO_DIR) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*

@@ -1,0 +1,1 @@
+"""Pure rules: events and values in, values out, time as an argument."""

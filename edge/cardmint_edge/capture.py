@@ -1,0 +1,40 @@
+"""Where frames come from."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from cardmint_edge.domain.recognition import Frame
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shot:
+    """One capture of one card: the frame, and where it came from (a file's name, a camera's counter)."""
+
+    frame: Frame
+    origin: str
+
+
+class Camera(Protocol):
+    """Gives one shot for each card laid under it."""
+
+    @property
+    def done(self) -> bool:
+        """Whether no more shots will ever come."""
+        ...
+
+    def next(self, timeout_s: float) -> Shot | None:
+        """Wait at most `timeout_s` seconds for a new card; None when none came.
+
+        Raises:
+            Park: this capture cannot be used, and the camera has moved past it.
+            Retry: the camera is away.
+        """
+        ...
+
+    def confirm(self) -> None:
+        """Learn that the last shot is durably counted, so that a restart does not bring it again."""
+        ...
+
+    def close(self) -> None:
+        """Let the camera go."""
+        ...

@@ -1,0 +1,1 @@
+"""Pure steps and values: arrays and values in, values out, time and randomness as arguments."""

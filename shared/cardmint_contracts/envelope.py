@@ -1,0 +1,144 @@
+"""The envelope: CloudEvents 1.0, many to a message, optionally compressed.
+
+`(stream, sequence)` is an event's identity. `stream` is made with the station's outbox; `sequence` counts 1, 2, 3 …
+within it without gaps. CloudEvents limits an integer to 32 bits, so the sequence travels as the specification's
+Sequence extension has it: a string that sorts as it counts.
+"""
+
+import gzip
+import zlib
+from typing import Annotated, Literal
+from uuid import UUID
+
+from msgspec import Meta, Raw
+
+from cardmint_contracts.errors import Invalid, Malformed, Oversized
+from cardmint_contracts.events import NAMES, EventData
+from cardmint_contracts.wire import MAX_MESSAGE_BYTES, Instant, Upward, decode, encode
+
+BATCH = "application/cloudevents-batch+json"
+BATCH_GZIP = "application/cloudevents-batch+json+gzip"
+MAX_EVENTS = 1000
+MAX_BATCH_BYTES = 8 << 20
+"""The most that a message may decompress to: 8 MiB."""
+
+SEQUENCE_DIGITS = 19
+MAX_SEQUENCE = 2**63 - 1
+
+Digits = Annotated[str, Meta(pattern=r"^[0-9]{19}\Z")]
+
+
+class Envelope(Upward, frozen=True):
+    """One event. `data` stays raw, so that one bad event does not spoil the batch that carries it."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=80)]
+    source: Annotated[str, Meta(pattern=r"^/(stations|users)/[a-z0-9][a-z0-9-]{0,62}\Z")]
+    type: Annotated[str, Meta(pattern=r"^[a-z0-9.]{1,80}\Z")]
+    time: Instant
+    stream: UUID
+    sequence: Digits
+    bootid: UUID
+    monotonicms: Digits
+    clocksynced: bool
+    data: Raw
+    specversion: Literal["1.0"] = "1.0"
+    datacontenttype: Literal["application/json"] = "application/json"
+
+    @property
+    def number(self) -> int:
+        """The sequence as a number."""
+        return int(self.sequence)
+
+
+def digits(number: int) -> str:
+    """Return a sequence number, or milliseconds, as they travel: 19 digits that sort as they count."""
+    if not 0 <= number <= MAX_SEQUENCE:
+        message = f"{number} is not between 0 and 2^63 - 1"
+        raise Invalid(message)
+    return f"{number:0{SEQUENCE_DIGITS}d}"
+
+
+def seal(
+    data: EventData,
+    *,
+    source: str,
+    time: Instant,
+    stream: UUID,
+    sequence: int,
+    bootid: UUID,
+    monotonic_ms: int,
+    clock_synced: bool,
+) -> Envelope:
+    """Put an event into its envelope. `monotonic_ms` counts from the boot that `bootid` names."""
+    return Envelope(
+        id=f"{stream}/{sequence}",
+        source=source,
+        type=NAMES[type(data)],
+        time=time,
+        stream=stream,
+        sequence=digits(sequence),
+        bootid=bootid,
+        monotonicms=digits(monotonic_ms),
+        clocksynced=clock_synced,
+        data=Raw(encode(data)),
+    )
+
+
+def encode_batch(envelopes: list[Envelope], *, compress: bool = False) -> tuple[bytes, str]:
+    """Return a batch's bytes and their content type."""
+    plain = encode(envelopes)
+    return (gzip.compress(plain, compresslevel=1, mtime=0), BATCH_GZIP) if compress else (plain, BATCH)
+
+
+def decode_batch(payload: bytes, content_type: str | None) -> list[Envelope]:
+    """Read a batch: 1 to 1,000 envelopes of one source and one stream, their sequence rising by one.
+
+    Raises:
+        Oversized: more bytes than allowed, before or after decompression, or too many events.
+        Malformed: another content type, damaged compression, or not JSON.
+        UnknownField, Invalid: an envelope of the wrong shape, or envelopes that do not belong together.
+    """
+    if len(payload) > MAX_MESSAGE_BYTES:
+        message = f"a message of {len(payload)} bytes; at most {MAX_MESSAGE_BYTES} are taken"
+        raise Oversized(message)
+    if content_type == BATCH_GZIP:
+        payload = _decompress(payload)
+    elif content_type != BATCH:
+        message = f"content type {content_type!r}; {BATCH!r} or {BATCH_GZIP!r} are taken"
+        raise Malformed(message)
+    envelopes = decode(payload, list[Envelope], max_bytes=MAX_BATCH_BYTES)
+    _check_order(envelopes)
+    return envelopes
+
+
+def _check_order(envelopes: list[Envelope]) -> None:
+    if not envelopes:
+        raise Invalid("a batch without events")
+    if len(envelopes) > MAX_EVENTS:
+        message = f"{len(envelopes)} events in a batch; at most {MAX_EVENTS} are taken"
+        raise Oversized(message)
+    first = envelopes[0]
+    start = first.number
+    if start == 0 or start + len(envelopes) - 1 > MAX_SEQUENCE:
+        message = f"sequence {start}: it counts from 1 to 2^63 - 1"
+        raise Invalid(message)
+    for offset, envelope in enumerate(envelopes):
+        if envelope.number != start + offset or envelope.stream != first.stream or envelope.source != first.source:
+            message = (
+                f"event {offset + 1} of the batch does not follow the one before it in source, stream and sequence"
+            )
+            raise Invalid(message)
+
+
+def _decompress(payload: bytes) -> bytes:
+    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        plain = inflater.decompress(payload, MAX_BATCH_BYTES + 1)
+    except zlib.error as error:
+        raise Malformed(f"damaged gzip: {error}") from None
+    if len(plain) > MAX_BATCH_BYTES:
+        message = f"decompresses to more than {MAX_BATCH_BYTES} bytes"
+        raise Oversized(message)
+    if not inflater.eof or inflater.unused_data:
+        raise Malformed("damaged gzip: cut short, or followed by other bytes")
+    return plain

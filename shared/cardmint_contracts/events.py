@@ -1,0 +1,94 @@
+"""What happened at a station. Each type has a version; a new field has a default, a new meaning is a new type."""
+
+from typing import Annotated, Literal, TypeAlias
+from uuid import UUID
+
+from msgspec import Meta, field
+
+from cardmint_contracts.cards import Batch, Candidate, Card, Decision, Image
+from cardmint_contracts.errors import UnknownType
+from cardmint_contracts.wire import Code, Count, Line, Probability, Upward, decode
+
+MAX_EVENT_BYTES = 64 << 10
+"""The largest data of one event: 64 KiB."""
+
+
+class Recogniser(Upward, frozen=True):
+    """What made the decision, so that it can be judged, and repeated, later."""
+
+    method: Code
+    pack: Line
+    models: dict[Code, Line] = field(default_factory=dict)
+
+
+class CardScanned(Upward, frozen=True):
+    """One capture that the station acknowledged. `scan` names the physical card from here on.
+
+    `card` is set exactly when the decision is `accept`; `candidates` are sorted, the likeliest first.
+    """
+
+    scan: UUID
+    decision: Decision
+    recogniser: Recogniser
+    card: Card | None = None
+    confidence: Probability = 0.0
+    margin: Probability = 0.0
+    reasons: Annotated[tuple[Code, ...], Meta(max_length=16)] = ()
+    candidates: Annotated[tuple[Candidate, ...], Meta(max_length=8)] = ()
+    batch: Batch = Batch()
+    image: Image | None = None
+    possible_duplicate_of: UUID | None = None
+
+    def __post_init__(self) -> None:
+        if (self.card is not None) != (self.decision is Decision.ACCEPT):
+            message = "`card` is set exactly when the decision is accept"
+            raise ValueError(message)
+
+
+class ReviewAnswered(Upward, frozen=True):
+    """A person's answer to a review task: the printing, or that no card of the catalogue is shown."""
+
+    task: UUID
+    task_version: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    scan: UUID
+    verdict: Literal["card", "no_card"]
+    by: Line
+    card: Card | None = None
+
+    def __post_init__(self) -> None:
+        if (self.card is not None) != (self.verdict == "card"):
+            message = '`card` is set exactly when the verdict is "card"'
+            raise ValueError(message)
+
+
+class ImageEvicted(Upward, frozen=True):
+    """The station gave up an image's bytes to keep counting; the fact that it had them stays."""
+
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    bytes: Count
+    reason: Code
+
+
+EventData: TypeAlias = CardScanned | ReviewAnswered | ImageEvicted
+
+TYPES: dict[str, type[EventData]] = {
+    "cardmint.card.scanned.v1": CardScanned,
+    "cardmint.review.answered.v1": ReviewAnswered,
+    "cardmint.image.evicted.v1": ImageEvicted,
+}
+NAMES: dict[type[EventData], str] = {struct: name for name, struct in TYPES.items()}
+
+
+def decode_data(type_name: str, data: bytes | memoryview) -> EventData:
+    """Read an event's data by its type.
+
+    Raises:
+        UnknownType: this version knows no such type.
+        Oversized, Malformed, UnknownField, Invalid: as `wire.decode`.
+    """
+    struct = TYPES.get(type_name)
+    if struct is None:
+        message = f"this version knows no event type {type_name!r}; upgrade the reader, then replay"
+        raise UnknownType(message)
+    event: EventData = decode(data, struct, max_bytes=MAX_EVENT_BYTES)
+    return event

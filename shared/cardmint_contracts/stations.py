@@ -1,0 +1,35 @@
+"""What a station says of itself: whether it is there, and how it is."""
+
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import Meta
+
+from cardmint_contracts.wire import Count, Instant, Line, Upward
+
+
+class StationState(Upward, frozen=True):
+    """Birth (`online`), or death, which the broker publishes as the station's will.
+
+    `epoch` counts the agent's starts: a will with a lower epoch than the last birth's came late and says nothing.
+    """
+
+    online: bool
+    epoch: Annotated[int, Meta(ge=1, le=2**63 - 1)]
+    bootid: UUID
+    stream: UUID
+    time: Instant
+    version: Line
+
+
+class StationHealth(Upward, frozen=True):
+    """How the station is, every 30 seconds."""
+
+    time: Instant
+    queued: Count
+    oldest_unsent_s: Annotated[float, Meta(ge=0)]
+    disk_free_bytes: Count
+    clock_synced: bool
+    pack: Line = ""
+    camera: Line = ""
+    scanned: Count = 0

@@ -1,0 +1,73 @@
+"""The topics: built and parsed here and nowhere else."""
+
+import re
+from typing import Literal, NamedTuple, TypeAlias
+from uuid import UUID
+
+from cardmint_contracts.errors import BadTopic
+
+ROOT = "cardmint/v1"
+Kind: TypeAlias = Literal["events", "receipt", "state", "health", "tasks"]
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+_KINDS: tuple[Kind, ...] = ("events", "receipt", "state", "health")
+
+
+class StationTopic(NamedTuple):
+    """Where a message came from, or goes to. `task` is set exactly for the kind `tasks`."""
+
+    tenant: str
+    station: str
+    kind: Kind
+    task: UUID | None = None
+
+
+def name(text: str) -> str:
+    """Return a tenant's or station's name unchanged: lower-case letters, digits and hyphens, 63 at most.
+
+    Raises:
+        BadTopic: anything else, and `fleet` and `feed`, which have topics of their own.
+    """
+    if not _NAME.match(text) or text in {"fleet", "feed"}:
+        message = f"{text!r} is no name for a tenant or station: use lower-case letters, digits and hyphens, 63 at most"
+        raise BadTopic(message)
+    return text
+
+
+def station_topic(tenant: str, station: str, kind: Literal["events", "receipt", "state", "health"]) -> str:
+    """Return the topic of one of a station's four channels."""
+    return f"{ROOT}/{name(tenant)}/{name(station)}/{kind}"
+
+
+def task_topic(tenant: str, station: str, task: UUID) -> str:
+    """Return the topic on which a task lies retained while it is open."""
+    return f"{ROOT}/{name(tenant)}/{name(station)}/tasks/{task}"
+
+
+def station_tasks(tenant: str, station: str) -> str:
+    """Return the filter for all tasks of a station."""
+    return f"{ROOT}/{name(tenant)}/{name(station)}/tasks/+"
+
+
+def every_station(kind: Literal["events", "state", "health"]) -> str:
+    """Return the filter for one channel of every station of every tenant."""
+    return f"{ROOT}/+/+/{kind}"
+
+
+def parse(topic: str) -> StationTopic:
+    """Take a station's topic apart.
+
+    Raises:
+        BadTopic: the topic is not one of a station's.
+    """
+    parts = topic.split("/")
+    if len(parts) >= 5 and "/".join(parts[:2]) == ROOT:
+        tenant, station, kind = name(parts[2]), name(parts[3]), parts[4]
+        if kind == "tasks" and len(parts) == 6 and _UUID.match(parts[5]):
+            return StationTopic(tenant, station, "tasks", UUID(parts[5]))
+        for known in _KINDS:
+            if kind == known and len(parts) == 5:
+                return StationTopic(tenant, station, known)
+    message = f"{topic!r} is no topic of a station under {ROOT}/"
+    raise BadTopic(message)

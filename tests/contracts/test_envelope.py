@@ -1,0 +1,154 @@
+"""The envelope: what goes in comes out, and what does not keep to the contract is named."""
+
+import gzip
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cardmint_contracts.cards import Decision
+from cardmint_contracts.envelope import (
+    BATCH,
+    BATCH_GZIP,
+    MAX_BATCH_BYTES,
+    MAX_SEQUENCE,
+    Envelope,
+    decode_batch,
+    digits,
+    encode_batch,
+    seal,
+)
+from cardmint_contracts.errors import ContractError, Invalid, Malformed, Oversized, UnknownField
+from cardmint_contracts.events import CardScanned, EventData, ImageEvicted, Recogniser, ReviewAnswered, decode_data
+
+STREAM = UUID(int=1)
+SCANNED = CardScanned(
+    scan=UUID(int=2),
+    decision=Decision.REJECT,
+    recogniser=Recogniser(method="classical", pack="p"),
+    reasons=("no-card",),
+)
+
+
+def batch_of(count: int, start: int = 1, data: EventData = SCANNED) -> list[Envelope]:
+    return [
+        seal(
+            data,
+            source="/stations/left",
+            time=datetime(2026, 11, 22, 12, tzinfo=UTC),
+            stream=STREAM,
+            sequence=start + i,
+            bootid=UUID(int=3),
+            monotonic_ms=i,
+            clock_synced=True,
+        )
+        for i in range(count)
+    ]
+
+
+events = st.one_of(
+    st.builds(
+        CardScanned,
+        scan=st.uuids(),
+        decision=st.sampled_from([Decision.REVIEW, Decision.REJECT]),
+        recogniser=st.builds(
+            Recogniser, method=st.just("classical"), pack=st.from_regex(r"[ -~]{0,50}", fullmatch=True)
+        ),
+        confidence=st.floats(0, 1),
+        margin=st.floats(0, 1),
+    ),
+    st.builds(
+        ReviewAnswered,
+        task=st.uuids(),
+        task_version=st.integers(1, 2**31 - 1),
+        scan=st.uuids(),
+        verdict=st.just("no_card"),
+        by=st.from_regex(r"[ -~]{0,50}", fullmatch=True),
+    ),
+    st.builds(
+        ImageEvicted,
+        sha256=st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
+        bytes=st.integers(0, 2**63 - 1),
+        reason=st.just("disk-full"),
+    ),
+)
+
+
+@given(
+    data=st.lists(events, min_size=1, max_size=20),
+    start=st.integers(1, MAX_SEQUENCE - 20),
+    time=st.datetimes(timezones=st.just(UTC)),
+    compress=st.booleans(),
+)
+def test_what_goes_in_comes_out(data: list[EventData], start: int, time: datetime, compress: bool) -> None:
+    sent = [
+        seal(
+            event,
+            source="/stations/left",
+            time=time,
+            stream=STREAM,
+            sequence=start + i,
+            bootid=UUID(int=3),
+            monotonic_ms=i,
+            clock_synced=False,
+        )
+        for i, event in enumerate(data)
+    ]
+    payload, content_type = encode_batch(sent, compress=compress)
+    received = decode_batch(payload, content_type)
+    assert [e.number for e in received] == list(range(start, start + len(data)))
+    assert [decode_data(e.type, e.data) for e in received] == data
+    assert all(e.time == time and e.stream == STREAM for e in received)
+
+
+@given(st.binary(max_size=300), st.sampled_from([BATCH, BATCH_GZIP, "text/plain", None]))
+def test_any_bytes_are_read_or_named(payload: bytes, content_type: str | None) -> None:
+    with pytest.raises(ContractError):
+        decode_batch(payload, content_type)
+
+
+def test_damaged_gzip_is_malformed() -> None:
+    payload, content_type = encode_batch(batch_of(3), compress=True)
+    for damaged in (payload[:-9], payload + b"x", b"\x1f\x8b" + payload):
+        with pytest.raises(Malformed):
+            decode_batch(damaged, content_type)
+
+
+def test_oversized_input_is_refused_before_it_is_read() -> None:
+    with pytest.raises(Oversized):
+        decode_batch(b" " * (2 << 20), BATCH)
+    with pytest.raises(Oversized):
+        decode_batch(gzip.compress(b" " * (MAX_BATCH_BYTES + 1)), BATCH_GZIP)
+    too_many = encode_batch(batch_of(1001), compress=True)
+    with pytest.raises(Oversized):
+        decode_batch(*too_many)
+
+
+def test_a_batch_must_belong_together() -> None:
+    gap = [*batch_of(2), *batch_of(1, start=4)]
+    for wrong in ([], gap, batch_of(1, start=0)):
+        with pytest.raises(Invalid):
+            decode_batch(*encode_batch(wrong))
+
+
+def test_the_last_sequence_is_taken_and_the_one_behind_it_is_not() -> None:
+    assert decode_batch(*encode_batch(batch_of(1, start=MAX_SEQUENCE)))[0].number == MAX_SEQUENCE
+    with pytest.raises(Invalid):
+        digits(MAX_SEQUENCE + 1)
+    beyond = encode_batch(batch_of(1))[0].replace(digits(1).encode(), str(2**63).encode())
+    with pytest.raises(Invalid):
+        decode_batch(beyond, BATCH)
+
+
+def test_unknown_fields_and_wrong_types_are_named() -> None:
+    payload, _ = encode_batch(batch_of(1))
+    with pytest.raises(UnknownField, match="colour"):
+        decode_batch(payload.replace(b'"bootid"', b'"colour":1,"bootid"'), BATCH)
+    with pytest.raises(Invalid, match="clocksynced"):
+        decode_batch(payload.replace(b'"clocksynced":true', b'"clocksynced":"yes"'), BATCH)
+    with pytest.raises(Invalid, match="time"):
+        decode_batch(payload.replace(b"2026-11-22T12:00:00Z", b"2026-11-22T12:00:00"), BATCH)
+    with pytest.raises(Invalid):
+        decode_batch(payload.replace(b"/stations/left", b"/STATIONS/left"), BATCH)
