@@ -18,6 +18,9 @@ from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.wire import encode
 
 MAX_PARKED_BYTES = 1 << 20
+_REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+_POISON = (Impossible, *_REFUSED, LookupError, TypeError, ValueError, ArithmeticError)
+"""What an event, rather than the database's absence, is to blame for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +78,7 @@ def read(message: Message) -> Batch | DeadLetter | None:
     try:
         envelopes = decode_batch(message.payload, message.content_type)
     except ContractError as error:
-        letter = _letter(tenant, station, message, error.reason, str(error))
+        letter = unreadable(tenant, station, message, error)
         if message.claim is None:
             return letter
         stream, first, last = message.claim
@@ -117,7 +120,7 @@ async def commit(connection: Connection, batches: Sequence[Batch | DeadLetter], 
     try:
         async with connection.transaction():
             return await _apply(connection, batches, now)
-    except (Impossible, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+    except _POISON as error:
         if len(batches) > 1:
             middle = len(batches) // 2
             halves = [await commit(connection, part, now) for part in (batches[:middle], batches[middle:])]
@@ -207,9 +210,14 @@ def _split(batch: Batch | DeadLetter, error: Exception) -> list[Batch | DeadLett
     if isinstance(batch, DeadLetter) or batch.letter is not None:
         raise error
     if len(batch.envelopes) == 1:
-        reason = error.reason if isinstance(error, Impossible) else "refused-by-database"
-        return [_only(batch, batch.envelopes[0], _single(batch, batch.envelopes[0], reason, str(error)))]
+        return [_only(batch, batch.envelopes[0], _single(batch, batch.envelopes[0], _reason(error), str(error)))]
     return [_only(batch, envelope, None) for envelope in batch.envelopes]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Impossible):
+        return error.reason
+    return "refused-by-database" if isinstance(error, _REFUSED) else "fold-failed"
 
 
 def _only(batch: Batch, envelope: Envelope, letter: DeadLetter | None) -> Batch:
@@ -239,6 +247,11 @@ def _merge(parts: Sequence[Committed]) -> Committed:
         merged.repeated += part.repeated
         merged.parked += part.parked
     return merged
+
+
+def unreadable(tenant: str, station: str, message: Message, error: ContractError) -> DeadLetter:
+    """Return the dead letter for a message that does not keep to its contract."""
+    return _letter(tenant, station, message, error.reason, str(error))
 
 
 def _letter(tenant: str, station: str, message: Message, reason: str, detail: str) -> DeadLetter:

@@ -144,7 +144,7 @@ async def load(
     reviews: dict[ReviewKey, Review] = {}
     if keys := sorted(set(review_keys)):
         rows = await connection.fetch(_REVIEWS, *_columns(keys, 2))
-        reviews = {(row["tenant"], row["task"]): _review(row) for row in rows}
+        reviews = {(row["tenant"], row["task"]): review_from_row(row) for row in rows}
     wanted = sorted({*item_keys, *((tenant, review.item) for (tenant, _), review in reviews.items())})
     rows = await connection.fetch(_ITEMS, *_columns(wanted, 2)) if wanted else []
     return {(row["tenant"], row["item"]): _item(row) for row in rows}, reviews
@@ -279,7 +279,8 @@ def _item(row: Any) -> Item:
     )
 
 
-def _review(row: Any) -> Review:
+def review_from_row(row: Any) -> Review:
+    """Return a row of `reviews` as the value that it stands for."""
     return Review(
         open=row["state"] == "open",
         reasons=tuple(row["reasons"]),
