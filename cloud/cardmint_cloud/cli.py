@@ -1,10 +1,12 @@
 """The command line: `cardmint-cloud`."""
 
+import asyncio
 import sys
+from pathlib import Path
 
 import click
 
-from cardmint_cloud import __version__
+from cardmint_cloud import __version__, settings
 from cardmint_cloud.errors import CloudError
 
 
@@ -12,6 +14,30 @@ from cardmint_cloud.errors import CloudError
 @click.version_option(__version__)
 def cli() -> None:
     """CardMint's service: ingest, price, inventory, reviews, dashboard."""
+
+
+_config = click.option(
+    "--config", type=click.Path(path_type=Path), help="Settings file; the environment's CARDMINT_CLOUD_* override it."
+)
+
+
+@cli.command()
+@_config
+def migrate(config: Path | None) -> None:
+    """Bring the database to this version's tables."""
+    from cardmint_cloud import app
+
+    revision = asyncio.run(app.migrate_database(settings.load(config)))
+    click.echo(f"the database has the tables of revision {revision}")
+
+
+@cli.command()
+@_config
+def work(config: Path | None) -> None:
+    """Take what stations publish, commit it, send receipts, price cards."""
+    from cardmint_cloud import app
+
+    asyncio.run(app.work(settings.load(config)))
 
 
 def main() -> None:

@@ -20,6 +20,12 @@ async def _migrate(address: str) -> None:
     await engine.dispose()
 
 
+async def _run(address: str, statement: str) -> None:
+    connection = await asyncpg.connect(address)
+    await connection.execute(statement)
+    await connection.close()
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     server = Postgres(tmp_path_factory.mktemp("postgres")).start()
@@ -31,11 +37,10 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 @pytest.fixture
 async def database(postgres: Postgres) -> AsyncIterator[str]:
     name = f"test_{next(_numbers)}"
-    admin = await asyncpg.connect(postgres.address.removesuffix("/cardmint") + "/postgres")
-    await admin.execute(f"CREATE DATABASE {name} TEMPLATE cardmint")
-    yield postgres.address.removesuffix("/cardmint") + f"/{name}"
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
+    server = postgres.address.removesuffix("/cardmint")
+    await _run(f"{server}/postgres", f"CREATE DATABASE {name} TEMPLATE cardmint")
+    yield f"{server}/{name}"
+    await _run(f"{server}/postgres", f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -19,9 +19,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from cardmint_cloud.errors import Stop
 from cardmint_contracts import topics
 
 RECEIVE_MAXIMUM = 200
+_NOT_US = {0x86, 0x87, 0x8A, 0x8C}  # bad user name or password, not authorised, banned, bad authentication method
 _log = structlog.get_logger()
 
 
@@ -76,6 +78,7 @@ class Broker:
         self._connection = 0
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._loop = asyncio.get_running_loop()
+        self._refused: asyncio.Future[None] = self._loop.create_future()
         self._said = ""
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
@@ -110,6 +113,14 @@ class Broker:
         self._client.disconnect()
         self._client.loop_stop()
 
+    async def refused(self) -> None:
+        """Wait until the broker turns us away for who we are, which trying again does not mend.
+
+        Raises:
+            Stop: always, then.
+        """
+        await self._refused
+
     def acknowledge(self, message: Inbound) -> None:
         """Tell the broker that a message is dealt with, unless the connection that brought it is gone."""
         if message.connection == self._connection:
@@ -129,13 +140,23 @@ class Broker:
         self, client: mqtt.Client, _userdata: Any, _flags: mqtt.ConnectFlags, code: ReasonCode, _p: Any
     ) -> None:
         if code.is_failure:
-            self._say(f"refuses us: {code}; check `broker.user` and `broker.password` in the settings")
+            trouble = f"refuses us ({code})"
+            self._say(trouble)
+            if code.value in _NOT_US:
+                self._loop.call_soon_threadsafe(self._refuse, trouble)
             return
         self._connection += 1
         self._said = ""
         _log.info("broker connected", host=self._address.host, port=self._address.port)
         filters = [(topics.every_station(kind), 1) for kind in ("events", "state", "health")]
         client.subscribe(filters)
+
+    def _refuse(self, trouble: str) -> None:
+        if not self._refused.done():
+            where = f"broker {self._address.host}:{self._address.port}"
+            who = f"as user {self._address.user!r}" if self._address.user else "without a user name"
+            message = f"{where} {trouble} {who}; check `broker.user` and `broker.password` in the settings"
+            self._refused.set_exception(Stop(message))
 
     def _disconnected(self, _client: mqtt.Client, _userdata: Any, _flags: Any, code: ReasonCode, _p: Any) -> None:
         self._connection += 1

@@ -5,10 +5,11 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 from cardmint_cloud.errors import Stop
-from cardmint_cloud.local.processes import Child, free_port, listening
+from cardmint_cloud.local.processes import Child, free_port
 
 
 def wheel_binaries() -> Path:
@@ -46,10 +47,22 @@ class Postgres:
             self._open_the_way(data)
         if not (data / "PG_VERSION").exists():
             self._make(data)
-        (data / "postmaster.pid").unlink(missing_ok=True) if not listening(self.port) else None
+        deadline = time.monotonic() + 15
+        while True:
+            try:
+                return self._launch(data)
+            except Stop as error:
+                # After a kill the old server's processes need a moment to notice, and hold its memory until then.
+                if "still in use" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+
+    def _launch(self, data: Path) -> "Postgres":
+        log = self.folder / "postgres.log"
+        log.unlink(missing_ok=True)
         self._child = Child(
             [str(self.binaries / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(self.port), "-k", ""],
-            self.folder / "postgres.log",
+            log,
             user=self._user,
         )
         self._child.wait_until(self._ready)
