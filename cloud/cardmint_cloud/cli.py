@@ -40,6 +40,20 @@ def work(config: Path | None) -> None:
     asyncio.run(app.work(settings.load(config)))
 
 
+@cli.command()
+@click.option("--cards", type=click.IntRange(1, 100_000), default=200, show_default=True, help="How many to scan.")
+@click.option("--folder", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True)
+@click.option(
+    "--exit", "leave", is_flag=True, help="End when the cards are done; the exit code says whether all is well."
+)
+def demo(cards: int, folder: Path, leave: bool) -> None:
+    """Run the whole system here: two stations, an outage in the middle, every card counted once."""
+    from cardmint_cloud import demo as demonstration
+
+    if not demonstration.run(folder, cards, leave=leave, say=click.echo):
+        sys.exit(1)
+
+
 def main() -> None:
     """Run the command line; an error that a person can mend is one line on standard error and exit code 1."""
     try:
