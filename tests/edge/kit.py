@@ -1,0 +1,45 @@
+"""What the station's tests share: a stamp, scans to count, and a folder whose fsync costs nothing."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+from cardmint_contracts.cards import Candidate, Card, Decision, Image
+from cardmint_contracts.events import CardScanned, Recogniser
+from cardmint_edge.domain.batches import Stamp
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+STAMP = Stamp(time=NOW, bootid=UUID(int=3), monotonic_ms=1234, clock_synced=True)
+CARDS = tuple(
+    Card(id=f"set1-{i}", name=f"Card {i}", number=f"{i}/60", set_id="set1", set_name="First Set") for i in range(1, 5)
+)
+
+
+def scan_of(number: int, *, image: Image | None = None) -> CardScanned:
+    """An accepted scan that can be told from every other."""
+    card = CARDS[number % len(CARDS)]
+    return CardScanned(
+        scan=UUID(int=number),
+        decision=Decision.ACCEPT,
+        recogniser=Recogniser(method="classical", pack="p"),
+        card=card,
+        confidence=0.99,
+        margin=0.5,
+        candidates=(Candidate(card=card, confidence=0.99),),
+        image=image,
+    )
+
+
+def image_of(number: int) -> Image:
+    return Image(sha256=f"{number:064x}", bytes=100 + number, width=10, height=14)
+
+
+@contextmanager
+def quick_folder() -> Iterator[Path]:
+    """A folder in memory where there is one: Hypothesis commits thousands of times."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)

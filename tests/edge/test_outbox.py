@@ -1,0 +1,298 @@
+"""The outbox: no gap, no reuse, nothing gone before a receipt covers it, whatever comes in between."""
+
+import shutil
+import sqlite3
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from tests.edge.kit import NOW, STAMP, image_of, quick_folder, scan_of
+
+from cardmint_contracts.cards import Batch, Condition, Finish
+from cardmint_contracts.events import CardScanned, ImageEvicted, decode_data
+from cardmint_edge.adapters.database import VERSION, Database
+from cardmint_edge.adapters.outbox import HISTORY, Outbox
+from cardmint_edge.errors import Stop
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Append, forget, reopen and rotate, beside a list that does the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = ExitStack()
+        self.path = self.stack.enter_context(quick_folder()) / "outbox.db"
+        self.outbox = Outbox.open(self.path)
+        self.stream = self.outbox.mark.stream
+        self.number = 0
+        self.last = 0
+        self.waiting: list[tuple[int, UUID]] = []
+        self.given: dict[tuple[UUID, int], UUID] = {}
+        self.streams = {self.stream}
+        self.epoch = 0
+
+    @initialize()
+    def start(self) -> None:
+        self.epoch += 1
+        assert self.outbox.start() == self.epoch
+
+    @rule()
+    def record(self) -> None:
+        self.number += 1
+        self.last += 1
+        line = self.outbox.record(scan_of(self.number), STAMP)
+        assert (line.sequence, line.position) == (self.last, self.number)
+        assert (self.stream, self.last) not in self.given, "a sequence was used twice"
+        self.given[self.stream, self.last] = line.scan.scan
+        self.waiting.append((self.last, line.scan.scan))
+
+    @rule()
+    def record_again(self) -> None:
+        if self.number:
+            self.outbox.record(scan_of(self.number), STAMP)
+
+    @rule(share=st.floats(0, 1))
+    def forget(self, share: float) -> None:
+        acknowledged = self.last - len(self.waiting)
+        sequence = acknowledged + round(share * len(self.waiting))
+        mark = self.outbox.forget(self.stream, sequence)
+        self.waiting = [(s, scan) for s, scan in self.waiting if s > sequence]
+        assert (mark.stream, mark.acknowledged, mark.last) == (self.stream, sequence, self.last)
+
+    @rule(sequence=st.integers(0, 20))
+    def forget_late(self, sequence: int) -> None:
+        if sequence <= self.last - len(self.waiting):
+            assert self.outbox.forget(self.stream, sequence).last == self.last
+
+    @rule(sequence=st.integers(0, 2**63 - 1))
+    def forget_of_another_stream(self, sequence: int) -> None:
+        self.outbox.forget(uuid4(), sequence)
+
+    @rule(beyond=st.integers(1, 1000))
+    def rotate(self, beyond: int) -> None:
+        mark = self.outbox.forget(self.stream, self.last + beyond)
+        assert mark.stream not in self.streams
+        self.streams.add(mark.stream)
+        self.stream = mark.stream
+        self.waiting = [(i, scan) for i, (_, scan) in enumerate(self.waiting, 1)]
+        self.last = len(self.waiting)
+        for sequence, scan in self.waiting:
+            self.given[self.stream, sequence] = scan
+
+    @rule()
+    def reopen(self) -> None:
+        self.outbox.close()
+        self.outbox = Outbox.open(self.path)
+        self.start()
+
+    @invariant()
+    def nothing_is_missing(self) -> None:
+        events = self.outbox.events(0, 10_000)
+        assert [(e.sequence, _scan(e.type, e.data)) for e in events] == self.waiting
+        mark = self.outbox.mark
+        assert (mark.stream, mark.last, mark.acknowledged) == (self.stream, self.last, self.last - len(self.waiting))
+        assert self.outbox.counters.scanned == self.number
+
+    def teardown(self) -> None:
+        self.outbox.close()
+        self.stack.close()
+
+
+def _scan(kind: str, data: bytes) -> UUID:
+    event = decode_data(kind, data)
+    assert isinstance(event, CardScanned)
+    return event.scan
+
+
+AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestAnyOrder = AnyOrder.TestCase
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Outbox:
+    return Outbox.open(tmp_path / "data" / "outbox.db")
+
+
+def test_an_event_comes_out_as_it_went_in(outbox: Outbox) -> None:
+    evicted = ImageEvicted(sha256="a" * 64, bytes=5, reason="disk-full")
+    assert outbox.append(evicted, STAMP) == 1
+    (event,) = outbox.events(1, 10)
+    assert (event.sequence, event.stamp) == (1, STAMP)
+    assert decode_data(event.type, event.data) == evicted
+    assert outbox.oldest() == NOW
+    outbox.forget(outbox.mark.stream, 1)
+    assert outbox.oldest() is None
+
+
+def test_listeners_hear_of_events_after_the_commit(outbox: Outbox) -> None:
+    heard: list[int] = []
+    outbox.listen(lambda: heard.append(len(outbox.events(1, 10))))
+    outbox.record(scan_of(1), STAMP)
+    outbox.record(scan_of(1), STAMP)
+    outbox.append(scan_of(2), STAMP)
+    assert heard == [1, 2]
+
+
+def test_the_history_is_bounded_and_the_newest_come_first(outbox: Outbox) -> None:
+    with outbox.database.write():  # one transaction, or the test would wait for a thousand fsyncs
+        for number in range(1, HISTORY + 6):
+            outbox.record(scan_of(number), STAMP)
+    lines = outbox.scans(HISTORY + 10)
+    assert [line.position for line in lines] == list(range(HISTORY + 5, 5, -1))
+    assert len(outbox.events(1, 10_000)) == HISTORY + 5
+
+
+def test_the_batch_and_the_counters_outlive_the_agent(outbox: Outbox) -> None:
+    assert outbox.batch == Batch()
+    batch = Batch(bin="A1", condition=Condition.NEAR_MINT, finish=Finish.HOLO)
+    outbox.set_batch(batch)
+    outbox.park()
+    outbox.close()
+    again = Outbox.open(outbox.database.path)
+    assert again.batch == batch
+    assert (again.counters.parked, again.counters.scanned, again.start()) == (1, 0, 1)
+
+
+def test_a_restored_backup_sends_what_it_holds_under_a_new_stream(outbox: Outbox) -> None:
+    path = outbox.database.path
+    stream = outbox.mark.stream
+    for number in range(1, 4):
+        outbox.record(scan_of(number), STAMP)
+    outbox.forget(stream, 1)
+    outbox.close()
+    shutil.copy(path, path.with_suffix(".backup"))
+    outbox = Outbox.open(path)
+    for number in range(4, 9):
+        outbox.record(scan_of(number), STAMP)
+    outbox.close()
+    shutil.copy(path.with_suffix(".backup"), path)
+    outbox = Outbox.open(path)
+    mark = outbox.forget(stream, 8)
+    assert mark.stream != stream
+    assert (mark.acknowledged, mark.last) == (0, 2)
+    assert [_scan(e.type, e.data) for e in outbox.events(1, 10)] == [UUID(int=2), UUID(int=3)]
+    assert outbox.record(scan_of(9), STAMP).sequence == 3
+
+
+def test_one_agent_at_a_time(outbox: Outbox) -> None:
+    with pytest.raises(Stop, match="another running agent"):
+        Outbox.open(outbox.database.path)
+    looking = Outbox(Database.look(outbox.database.path))
+    assert looking.mark == outbox.mark
+    with pytest.raises(Stop, match="readonly"):
+        looking.start()
+    looking.close()
+    outbox.close()
+    Outbox.open(outbox.database.path).close()
+
+
+def test_looking_at_nothing_says_so(tmp_path: Path) -> None:
+    with pytest.raises(Stop, match="there is no outbox"):
+        Database.look(tmp_path / "outbox.db")
+    (tmp_path / "other.db").write_bytes(b"not a database, whatever it is called" * 100)
+    with pytest.raises(Stop, match="no sound outbox"):
+        Database.look(tmp_path / "other.db")
+    with pytest.raises(Stop, match="cannot open"):
+        Database.look(tmp_path)
+
+
+def test_a_full_disk_keeps_nothing_half_written(outbox: Outbox) -> None:
+    outbox.record(scan_of(1, image=image_of(1)), STAMP)
+    before = outbox.database.read("PRAGMA page_count")[0][0]
+    outbox.database.read(f"PRAGMA max_page_count = {before}")
+
+    def fill() -> None:
+        for number in range(2, 1000):
+            outbox.record(scan_of(number, image=image_of(number)), STAMP)
+
+    with pytest.raises(Stop, match="full; free space"):
+        fill()
+    stored = outbox.counters.scanned
+    assert 1 <= stored < 999
+    assert len(outbox.events(1, 1000)) == len(outbox.scans(1000)) == stored
+    outbox.database.read("PRAGMA max_page_count = 100000")
+    assert outbox.record(scan_of(stored + 1), STAMP).sequence == stored + 1
+    outbox.close()
+    assert Outbox.open(outbox.database.path).mark.last == stored + 1
+
+
+def _raw(path: Path, *statements: str) -> None:
+    connection = sqlite3.connect(path)
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("statements", "says"),
+    [
+        ((f"PRAGMA user_version = {VERSION + 1}",), "newer agent"),
+        (("DELETE FROM events WHERE sequence = 2",), "2 events are stored where 3"),
+        (("UPDATE events SET sequence = 9 WHERE sequence = 3",), "no sound outbox"),
+        (("DELETE FROM events",), "0 events are stored"),
+        (("PRAGMA user_version = 0",), "another program's database"),
+    ],
+)
+def test_a_damaged_outbox_says_what_where_and_how(outbox: Outbox, statements: tuple[str, ...], says: str) -> None:
+    for number in range(1, 4):
+        outbox.record(scan_of(number), STAMP)
+    outbox.close()
+    _raw(outbox.database.path, *statements)
+    with pytest.raises(Stop, match=says) as caught:
+        Outbox.open(outbox.database.path)
+    assert str(outbox.database.path) in str(caught.value)
+
+
+def test_bytes_that_are_no_database(tmp_path: Path) -> None:
+    (tmp_path / "outbox.db").write_bytes(b"garbage" * 1000)
+    with pytest.raises(Stop, match="no sound outbox"):
+        Outbox.open(tmp_path / "outbox.db")
+
+
+def test_a_page_torn_by_the_disk(outbox: Outbox) -> None:
+    with outbox.database.write():
+        for number in range(1, 200):
+            outbox.record(scan_of(number), STAMP)
+    outbox.close()
+    path = outbox.database.path
+    content = bytearray(path.read_bytes())
+    content[8192 : 8192 + 12288] = b"\xff" * 12288
+    path.write_bytes(content)
+    with pytest.raises(Stop, match="no sound outbox"):
+        Outbox.open(path)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Stop, match="cannot write beside"):
+        Outbox.open(tmp_path / "file" / "outbox.db")
+    (tmp_path / "outbox.db").mkdir()
+    with pytest.raises(Stop, match="cannot open"):
+        Outbox.open(tmp_path / "outbox.db")
+
+
+def test_rows_that_went_missing_while_it_runs_stop_it(outbox: Outbox) -> None:
+    outbox.record(scan_of(1), STAMP)
+    outbox.record(scan_of(2), STAMP)
+    with outbox.database.write() as tx:
+        tx.execute("DELETE FROM events WHERE sequence = 1")
+    with pytest.raises(Stop, match="not sound"):
+        outbox.forget(outbox.mark.stream, 2)
+    assert outbox.mark.acknowledged == 0
+    with outbox.database.write() as tx:
+        tx.execute("DELETE FROM station")
+    with pytest.raises(Stop, match="not sound"):
+        outbox.record(scan_of(3), STAMP)
+
+
+def test_a_row_in_the_way_is_no_fact_lost(outbox: Outbox) -> None:
+    with outbox.database.write() as tx:
+        tx.execute("INSERT INTO events VALUES (1, 't', 't', 'b', 0, 0, x'00', NULL)")
+    with pytest.raises(Stop, match="no sound outbox"):
+        outbox.record(scan_of(1), STAMP)
+    assert outbox.counters.scanned == 0
