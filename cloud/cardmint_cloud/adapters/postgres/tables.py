@@ -9,11 +9,11 @@ from sqlalchemy import (
     Column,
     DateTime,
     Float,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
-    Sequence,
     Table,
     Text,
     UniqueConstraint,
@@ -62,8 +62,6 @@ watermarks = Table(
     PrimaryKeyConstraint("tenant", "stream"),
 )
 
-positions = Sequence("event_positions", metadata=metadata)
-
 events = Table(
     "events",
     metadata,
@@ -71,7 +69,7 @@ events = Table(
     Column("stream", Uuid, nullable=False),
     Column("sequence", BigInteger, nullable=False),
     Column("received_at", Moment, nullable=False),
-    Column("position", BigInteger, positions, nullable=False, server_default=positions.next_value()),
+    Column("position", BigInteger, nullable=False, server_default=text("nextval('event_positions'::regclass)")),
     Column("source", Text, nullable=False),
     Column("type", Text, nullable=False),
     Column("subject", Uuid),
@@ -200,6 +198,7 @@ quotes = Table(
     Column("finish", Text, nullable=False),
     Column("edition", Text, nullable=False),
     Column("source", Text, nullable=False),
+    Column("basis", Text, nullable=False),
     Column("minor", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
     Column("as_of", Moment, nullable=False),
@@ -214,9 +213,21 @@ current_quotes = Table(
     Column("finish", Text, nullable=False),
     Column("edition", Text, nullable=False),
     Column("source", Text, nullable=False),
+    Column("basis", Text, nullable=False),
     Column("minor", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
     Column("as_of", Moment, nullable=False),
     Column("fetched_at", Moment, nullable=False),
+    Column("lowest", Boolean, nullable=False),
     PrimaryKeyConstraint("tenant", "card_id", "finish", "edition"),
 )
+
+Index("events_subject", events.c.tenant, events.c.subject)
+Index("items_newest", items.c.tenant, items.c.captured_at.desc(), items.c.item)
+Index("items_received", items.c.tenant, items.c.received_at, items.c.item)
+Index("items_card", items.c.tenant, items.c.card_id, items.c.captured_at.desc())
+Index("reviews_open", reviews.c.tenant, reviews.c.opened_at, postgresql_where=text("state = 'open'"))
+Index("reviews_item", reviews.c.tenant, reviews.c.item)
+Index("reviews_unpublished", reviews.c.tenant, reviews.c.station, postgresql_where=text("published_version < version"))
+Index("price_checks_due", price_checks.c.due_at)
+Index("quotes_card", quotes.c.tenant, quotes.c.card_id, quotes.c.finish, quotes.c.edition, quotes.c.fetched_at)

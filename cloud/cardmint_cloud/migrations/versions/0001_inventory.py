@@ -98,6 +98,7 @@ CREATE TABLE items (
     PRIMARY KEY (tenant, item)
 );
 CREATE INDEX items_newest ON items (tenant, captured_at DESC, item);
+CREATE INDEX items_received ON items (tenant, received_at, item);
 CREATE INDEX items_card ON items (tenant, card_id, captured_at DESC);
 
 CREATE TABLE printings (
@@ -153,6 +154,7 @@ CREATE TABLE price_checks (
 );
 CREATE INDEX price_checks_due ON price_checks (due_at);
 
+-- What the provider said, whenever it said something else than before.
 CREATE TABLE quotes (
     id bigserial PRIMARY KEY,
     tenant text NOT NULL,
@@ -160,6 +162,7 @@ CREATE TABLE quotes (
     finish text NOT NULL,
     edition text NOT NULL,
     source text NOT NULL,
+    basis text NOT NULL,
     minor bigint NOT NULL CHECK (minor >= 0),
     currency text NOT NULL,
     as_of timestamptz NOT NULL,
@@ -167,16 +170,19 @@ CREATE TABLE quotes (
 );
 CREATE INDEX quotes_card ON quotes (tenant, card_id, finish, edition, fetched_at);
 
+-- What a card is worth now in each way that it may be described; `lowest` when the description leaves several open.
 CREATE TABLE current_quotes (
     tenant text NOT NULL,
     card_id text NOT NULL,
     finish text NOT NULL,
     edition text NOT NULL,
     source text NOT NULL,
+    basis text NOT NULL,
     minor bigint NOT NULL CHECK (minor >= 0),
     currency text NOT NULL,
     as_of timestamptz NOT NULL,
     fetched_at timestamptz NOT NULL,
+    lowest boolean NOT NULL,
     PRIMARY KEY (tenant, card_id, finish, edition)
 );
 """
