@@ -30,7 +30,7 @@ def catalogue() -> None:
 @click.option("--out", type=FILE, required=True, help="The pack to write.")
 def catalogue_build(cards: Path, images: Path, out: Path) -> None:
     """Build a pack from a catalogue and its scans."""
-    from cardmint_edge.catalogue import build  # noqa: PLC0415 - OpenCV takes long to load
+    from cardmint_edge.catalogue import build
 
     built = build(cards, images, out, lambda line: click.echo(line, err=True))
     click.echo(
@@ -43,8 +43,8 @@ def catalogue_build(cards: Path, images: Path, out: Path) -> None:
 @click.option("--out", type=FOLDER, required=True, help="Folder for cards/, images/ and pack.sqlite.")
 def catalogue_fictional(out: Path) -> None:
     """Print the fictional game and build a pack of it: cards for a demo that belong to nobody."""
-    from cardmint_edge.catalogue import build  # noqa: PLC0415 - OpenCV takes long to load
-    from cardmint_edge.fictional.issue import issue  # noqa: PLC0415 - as above
+    from cardmint_edge.catalogue import build
+    from cardmint_edge.fictional.issue import issue
 
     count = issue(out)
     built = build(out / "cards", out / "images", out / "pack.sqlite", lambda line: click.echo(line, err=True))
@@ -57,12 +57,12 @@ def catalogue_fictional(out: Path) -> None:
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 def scan_images(pack: Path, images: tuple[Path, ...], *, as_objects: bool) -> None:
     """Recognise the card in each of IMAGES; exit code 1 when one could not be read."""
-    import json  # noqa: PLC0415 - OpenCV takes long to load
-    import time  # noqa: PLC0415 - as above
+    import json
+    import time
 
-    from cardmint_edge.adapters.pack import Pack  # noqa: PLC0415 - as above
-    from cardmint_edge.domain.recognise import ClassicalRecogniser  # noqa: PLC0415 - as above
-    from cardmint_edge.scan import as_json, as_line, scan  # noqa: PLC0415 - as above
+    from cardmint_edge.adapters.pack import Pack
+    from cardmint_edge.domain.recognise import ClassicalRecogniser
+    from cardmint_edge.scan import as_json, as_line, scan
 
     recogniser = ClassicalRecogniser(Pack(pack), clock=time.perf_counter)
     failed = False
@@ -80,13 +80,13 @@ def scan_images(pack: Path, images: tuple[Path, ...], *, as_objects: bool) -> No
 @click.option("--json", "as_objects", is_flag=True, help="One JSON object a line.")
 def evaluate_photos(pack: Path, photos: Path, *, as_objects: bool) -> None:
     """Measure recognition on labelled photos, by kind."""
-    import json  # noqa: PLC0415 - OpenCV takes long to load
-    import time  # noqa: PLC0415 - as above
-    from dataclasses import asdict  # noqa: PLC0415 - as above
+    import json
+    import time
+    from dataclasses import asdict
 
-    from cardmint_edge.adapters.pack import Pack  # noqa: PLC0415 - as above
-    from cardmint_edge.domain.recognise import ClassicalRecogniser  # noqa: PLC0415 - as above
-    from cardmint_edge.evaluate import judge, read_index, tally  # noqa: PLC0415 - as above
+    from cardmint_edge.adapters.pack import Pack
+    from cardmint_edge.domain.recognise import ClassicalRecogniser
+    from cardmint_edge.evaluate import judge, read_index, tally
 
     recogniser = ClassicalRecogniser(Pack(pack), clock=time.perf_counter)
     rows = tally(list(judge(read_index(photos), recogniser)))
@@ -113,12 +113,12 @@ def evaluate_photos(pack: Path, photos: Path, *, as_objects: bool) -> None:
 @click.option("--seed", default=1, show_default=True)
 def calibrate(pack: Path, images: Path, count: int, seed: int) -> None:
     """Fit the confidence on rendered photos, half of them of strangers, and print what the policy makes of them."""
-    import json  # noqa: PLC0415 - OpenCV takes long to load
-    from dataclasses import asdict  # noqa: PLC0415 - as above
+    import json
+    from dataclasses import asdict
 
-    from cardmint_edge.adapters.pack import Pack  # noqa: PLC0415 - as above
-    from cardmint_edge.calibrate import fit, outcomes, sample  # noqa: PLC0415 - as above
-    from cardmint_edge.domain.decide import Policy  # noqa: PLC0415 - as above
+    from cardmint_edge.adapters.pack import Pack
+    from cardmint_edge.calibrate import fit, outcomes, sample
+    from cardmint_edge.domain.decide import Policy
 
     samples = list(sample(Pack(pack), images, count, seed))
     for outcome in outcomes(samples, Policy()):
