@@ -142,10 +142,10 @@ async def load(
 ) -> tuple[dict[ItemKey, Item], dict[ReviewKey, Review]]:
     """Read and lock the items and reviews that events speak of."""
     reviews: dict[ReviewKey, Review] = {}
-    if keys := sorted(set(review_keys)):
+    if keys := set(review_keys):
         rows = await connection.fetch(_REVIEWS, *_columns(keys, 2))
         reviews = {(row["tenant"], row["task"]): review_from_row(row) for row in rows}
-    wanted = sorted({*item_keys, *((tenant, review.item) for (tenant, _), review in reviews.items())})
+    wanted = {*item_keys, *((tenant, review.item) for (tenant, _), review in reviews.items())}
     rows = await connection.fetch(_ITEMS, *_columns(wanted, 2)) if wanted else []
     return {(row["tenant"], row["item"]): _item(row) for row in rows}, reviews
 
@@ -175,12 +175,16 @@ async def append(
 
 
 async def put(connection: Connection, changes: Changes, now: datetime) -> None:
-    """Write what a fold changed. Rows are taken in the order of their keys, so that two writers cannot deadlock."""
+    """Write what a fold changed.
+
+    Items and reviews that were there are locked by `load`; what writers share beyond them, holdings and printings, is
+    taken in the order of the keys, so that two writers cannot deadlock.
+    """
     if changes.items:
-        rows = [_item_row(changes.items[key]) for key in sorted(changes.items)]
+        rows = [_item_row(item) for item in changes.items.values()]
         await connection.execute(_PUT_ITEMS, *_columns(rows, 23))
     if changes.reviews:
-        rows = [_review_row(changes.reviews[key]) for key in sorted(changes.reviews)]
+        rows = [_review_row(review) for review in changes.reviews.values()]
         await connection.execute(_PUT_REVIEWS, *_columns(rows, 14))
     if changes.holdings:
         await connection.execute(
@@ -241,7 +245,7 @@ def _json(value: object) -> str:
 def _item_row(item: Item) -> tuple[Any, ...]:
     card = item.card
     return (
-        *(item.tenant, item.item, item.station, item.captured_at, item.received_at, item.status.value),
+        *(item.tenant, item.item, item.station, item.captured_at, item.received_at, item.status),
         *((card.id, card.name, card.number, card.set_id, card.set_name) if card else ("", "", "", "", "")),
         *(item.language, item.finish, item.edition, item.condition, item.bin, item.lot),
         *(item.confidence, item.margin, item.image, item.version, _json(item.candidates), _json(item.reasons)),
