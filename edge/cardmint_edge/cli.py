@@ -1,6 +1,7 @@
 """The command line: `cardmint-edge`."""
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -12,6 +13,118 @@ from cardmint_edge.errors import EdgeError
 @click.version_option(__version__)
 def cli() -> None:
     """CardMint's station: scan cards, count them durably, forward the counts."""
+
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@cli.group()
+def catalogue() -> None:
+    """Build packs: the cards that a station knows."""
+
+
+@catalogue.command("build")
+@click.option("--cards", type=FOLDER, required=True, help="Folder with sets/en.json and cards/en/<set>.json.")
+@click.option("--images", type=FOLDER, required=True, help="Folder of scans, <card id>.jpg.")
+@click.option("--out", type=FILE, required=True, help="The pack to write.")
+def catalogue_build(cards: Path, images: Path, out: Path) -> None:
+    """Build a pack from a catalogue and its scans."""
+    from cardmint_edge.catalogue import build  # noqa: PLC0415 - OpenCV takes long to load
+
+    built = build(cards, images, out, lambda line: click.echo(line, err=True))
+    click.echo(
+        f"{out}: version {built.version}, {built.cards} cards, {built.images} images, {built.skipped} skipped,"
+        f" {built.seconds} s, {built.bytes / 1e6:.1f} MB"
+    )
+
+
+@catalogue.command("fictional")
+@click.option("--out", type=FOLDER, required=True, help="Folder for cards/, images/ and pack.sqlite.")
+def catalogue_fictional(out: Path) -> None:
+    """Print the fictional game and build a pack of it: cards for a demo that belong to nobody."""
+    from cardmint_edge.catalogue import build  # noqa: PLC0415 - OpenCV takes long to load
+    from cardmint_edge.fictional.issue import issue  # noqa: PLC0415 - as above
+
+    count = issue(out)
+    built = build(out / "cards", out / "images", out / "pack.sqlite", lambda line: click.echo(line, err=True))
+    click.echo(f"{out / 'pack.sqlite'}: version {built.version}, {count} cards")
+
+
+@cli.command("scan")
+@click.option("--pack", type=FILE, required=True, help="The pack to recognise by.")
+@click.option("--json", "as_objects", is_flag=True, help="One JSON object a line.")
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+def scan_images(pack: Path, images: tuple[Path, ...], *, as_objects: bool) -> None:
+    """Recognise the card in each of IMAGES; exit code 1 when one could not be read."""
+    import json  # noqa: PLC0415 - OpenCV takes long to load
+    import time  # noqa: PLC0415 - as above
+
+    from cardmint_edge.adapters.pack import Pack  # noqa: PLC0415 - as above
+    from cardmint_edge.domain.recognise import ClassicalRecogniser  # noqa: PLC0415 - as above
+    from cardmint_edge.scan import as_json, as_line, scan  # noqa: PLC0415 - as above
+
+    recogniser = ClassicalRecogniser(Pack(pack), clock=time.perf_counter)
+    failed = False
+    for scanned in scan(images, recogniser):
+        click.echo(json.dumps(as_json(scanned), ensure_ascii=False) if as_objects else as_line(scanned))
+        if scanned.error:
+            failed = True
+            click.echo(f"cardmint-edge: {scanned.error}", err=True)
+    sys.exit(1 if failed else 0)
+
+
+@cli.command("evaluate")
+@click.option("--pack", type=FILE, required=True, help="The pack to recognise by.")
+@click.option("--photos", type=FOLDER, required=True, help="Folder of labelled photos with an index.csv.")
+@click.option("--json", "as_objects", is_flag=True, help="One JSON object a line.")
+def evaluate_photos(pack: Path, photos: Path, *, as_objects: bool) -> None:
+    """Measure recognition on labelled photos, by kind."""
+    import json  # noqa: PLC0415 - OpenCV takes long to load
+    import time  # noqa: PLC0415 - as above
+    from dataclasses import asdict  # noqa: PLC0415 - as above
+
+    from cardmint_edge.adapters.pack import Pack  # noqa: PLC0415 - as above
+    from cardmint_edge.domain.recognise import ClassicalRecogniser  # noqa: PLC0415 - as above
+    from cardmint_edge.evaluate import judge, read_index, tally  # noqa: PLC0415 - as above
+
+    recogniser = ClassicalRecogniser(Pack(pack), clock=time.perf_counter)
+    rows = tally(list(judge(read_index(photos), recogniser)))
+    if as_objects:
+        for row in rows:
+            click.echo(json.dumps(asdict(row)))
+        return
+    click.echo(
+        f"{'kind':26} {'n':>4} {'exact':>6} {'accepted':>9} {'wrong':>6} {'95 % bounds':>17}"
+        f" {'rejected':>9} {'p50 ms':>6} {'p95 ms':>7}"
+    )
+    for row in rows:
+        bounds = f"{row.wrong_low:.1%} to {row.wrong_high:.1%}"
+        click.echo(
+            f"{row.kind:26} {row.n:4} {row.exact:6} {row.accepted:9} {row.accepted_wrong:6} {bounds:>17}"
+            f" {row.rejected:9} {row.p50_ms:6.0f} {row.p95_ms:7.0f}"
+        )
+
+
+@cli.command()
+@click.option("--pack", type=FILE, required=True, help="The pack whose scans are rendered.")
+@click.option("--images", type=FOLDER, required=True, help="Folder of the pack's scans, <card id>.jpg.")
+@click.option("--count", default=1500, show_default=True, help="How many photos to render.")
+@click.option("--seed", default=1, show_default=True)
+def calibrate(pack: Path, images: Path, count: int, seed: int) -> None:
+    """Fit the confidence on rendered photos, half of them of strangers, and print what the policy makes of them."""
+    import json  # noqa: PLC0415 - OpenCV takes long to load
+    from dataclasses import asdict  # noqa: PLC0415 - as above
+
+    from cardmint_edge.adapters.pack import Pack  # noqa: PLC0415 - as above
+    from cardmint_edge.calibrate import fit, outcomes, sample  # noqa: PLC0415 - as above
+    from cardmint_edge.domain.decide import Policy  # noqa: PLC0415 - as above
+
+    samples = list(sample(Pack(pack), images, count, seed))
+    for outcome in outcomes(samples, Policy()):
+        click.echo(json.dumps(asdict(outcome)))
+    fitted = fit(samples, Policy()).weights
+    click.echo(json.dumps({"weights": [round(weight, 2) for weight in fitted], "in use": Policy().weights}))
 
 
 def main() -> None:

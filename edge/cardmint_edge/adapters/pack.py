@@ -1,0 +1,223 @@
+"""The catalogue pack: one SQLite file with the facts of every card and the looks of those that have a picture."""
+
+import sqlite3
+import struct
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import sqlite_utils
+
+from cardmint_contracts.cards import Card
+from cardmint_edge.domain.hashes import WORDS, Bits
+from cardmint_edge.domain.match import THUMB_SIZE, Features, Reference
+from cardmint_edge.errors import Stop
+
+SCHEMA = 1
+_REBUILD = "build it again with `cardmint-edge catalogue build`"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """A printing as the pack keeps it. `art` is the same for printings that may carry the same picture."""
+
+    card: Card
+    printed_total: int | None
+    rarity: str
+    released: str
+    art: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """A printing's picture as the pack keeps it."""
+
+    card_id: str
+    bits: Bits
+    reference: Reference
+
+
+class Pack:
+    """An opened pack: a gallery for the recogniser, and the catalogue for people. Safe to share between threads."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a pack for reading.
+
+        Raises:
+            Stop: the file is missing, is no pack, is cut short or has another schema.
+        """
+        self._path = path
+        self._lock = threading.Lock()
+        self._connection = _open(path)
+        try:
+            self._load()
+        except (KeyError, ValueError, TypeError):
+            self.close()
+            message = f"{path}: the pack is damaged: {_REBUILD}"
+            raise Stop(message) from None
+        except Stop:
+            self.close()
+            raise
+        self.reference = lru_cache(maxsize=512)(self._reference)
+
+    def _load(self) -> None:
+        meta = dict(self._rows("SELECT key, value FROM meta"))
+        if meta.get("schema") != str(SCHEMA):
+            message = f"{self._path}: a pack of schema {meta.get('schema')}, this program reads {SCHEMA}: {_REBUILD}"
+            raise Stop(message)
+        looks = self._rows("SELECT card_id, bits FROM looks ORDER BY card_id")
+        self._version: str = meta["version"]
+        self.cards = int(meta["cards"])
+        self._ids: list[str] = [row[0] for row in looks]
+        self._hashes = np.frombuffer(b"".join(row[1] for row in looks), dtype=np.uint64).reshape(-1, WORDS)
+        if len(self._ids) != int(meta["images"]):
+            message = f"{self._path}: {len(self._ids)} pictures, but {meta['images']} were built in: {_REBUILD}"
+            raise Stop(message)
+
+    @property
+    def version(self) -> str:
+        """The pack's version: a digest of what is in it."""
+        return self._version
+
+    @property
+    def hashes(self) -> Bits:
+        """The hashes of the pictured printings, rows x WORDS."""
+        return self._hashes
+
+    def printing(self, row: int) -> Card:
+        """Return the printing of a row of `hashes`."""
+        found = self.card(self._ids[row])
+        if found is None:
+            message = f"{self._path}: {self._ids[row]} has a picture but no facts: {_REBUILD}"
+            raise Stop(message)
+        return found
+
+    def twins(self, row: int) -> tuple[Card, ...]:
+        """Return the other printings that carry the same art by the facts: same name, artist and attacks."""
+        rows = self._rows(
+            "SELECT id, name, number, set_id, set_name FROM cards"
+            " WHERE id != :id AND art = (SELECT art FROM cards WHERE id = :id) ORDER BY id",
+            {"id": self._ids[row]},
+        )
+        return tuple(_card(found) for found in rows)
+
+    def card(self, card_id: str) -> Card | None:
+        """Return a printing by its id."""
+        rows = self._rows("SELECT id, name, number, set_id, set_name FROM cards WHERE id = :id", {"id": card_id})
+        return _card(rows[0]) if rows else None
+
+    def search(self, text: str, limit: int = 20) -> list[Card]:
+        """Find printings by the beginnings of words of name, number and set, in any order, such as `zwirl 012 dusk`."""
+        words = [word for word in ("".join(c if c.isalnum() else " " for c in text)).split() if word][:12]
+        if not words:
+            return []
+        query = " ".join(f'"{word}"*' for word in words)
+        rows = self._rows(
+            "SELECT id, name, number, set_id, set_name FROM cards WHERE rowid IN"
+            " (SELECT rowid FROM cards_fts WHERE cards_fts MATCH :query LIMIT 1000)"
+            " ORDER BY length(name), released DESC, id LIMIT :limit",
+            {"query": query, "limit": limit},
+        )
+        return [_card(row) for row in rows]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _reference(self, row: int) -> Reference:
+        card_id = self._ids[row]
+        rows = self._rows("SELECT points, descriptors, thumb FROM looks WHERE card_id = :id", {"id": card_id})
+        points, descriptors, thumb = rows[0]
+        picture = cv2.imdecode(np.frombuffer(thumb, dtype=np.uint8), cv2.IMREAD_COLOR)
+        if picture is None or picture.shape[1::-1] != THUMB_SIZE:
+            message = f"{self._path}: the picture of {card_id} is damaged: {_REBUILD}"
+            raise Stop(message)
+        features = Features(
+            points=(np.frombuffer(points, dtype=np.uint16).reshape(-1, 2) / 64).astype(np.float32),
+            descriptors=np.frombuffer(descriptors, dtype=np.uint8).reshape(-1, 32),
+        )
+        return Reference(features=features, thumb=np.asarray(picture, dtype=np.uint8))
+
+    def _rows(self, sql: str, values: dict[str, object] | None = None) -> list[Any]:
+        try:
+            with self._lock:
+                return self._connection.execute(sql, values or {}).fetchall()
+        except sqlite3.DatabaseError as error:
+            message = f"{self._path}: no pack, or a damaged one ({error}): {_REBUILD}"
+            raise Stop(message) from None
+
+
+def write_pack(path: Path, facts: Iterable[Facts], looks: Iterable[Look], built_at: str) -> str:
+    """Write a pack to a path that does not exist yet, and return its version."""
+    digest = sha256(f"schema {SCHEMA}".encode())
+    db = sqlite_utils.Database(path)
+    try:
+        rows = [_fact_row(fact) for fact in sorted(facts, key=lambda fact: fact.card.id)]
+        digest.update(repr(rows).encode())
+        db.table("cards").insert_all(rows, pk="id", column_order=["id", "name", "number"])
+        db.table("cards").create_index(["art"])
+        db.table("cards").enable_fts(["name", "number", "set_id", "set_name"], tokenize="unicode61 remove_diacritics 2")
+        db.table("looks").create(
+            {"card_id": str, "bits": bytes, "points": bytes, "descriptors": bytes, "thumb": bytes}, pk="card_id"
+        )
+        images = 0
+        for look in sorted(looks, key=lambda look: look.card_id):
+            row = _look_row(look)
+            digest.update(look.card_id.encode() + row["bits"] + row["thumb"])
+            db.table("looks").insert(row)
+            images += 1
+        version = digest.hexdigest()[:12]
+        meta = {"schema": SCHEMA, "version": version, "cards": len(rows), "images": images, "built_at": built_at}
+        db.table("meta").insert_all([{"key": key, "value": str(value)} for key, value in meta.items()], pk="key")
+    finally:
+        db.close()
+    return version
+
+
+def _fact_row(fact: Facts) -> dict[str, Any]:
+    card = fact.card
+    return {
+        "id": card.id, "name": card.name, "number": card.number, "set_id": card.set_id, "set_name": card.set_name,
+        "printed_total": fact.printed_total, "rarity": fact.rarity, "released": fact.released, "art": fact.art,
+    }  # fmt: skip
+
+
+def _look_row(look: Look) -> dict[str, Any]:
+    _, thumb = cv2.imencode(".jpg", look.reference.thumb, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    features = look.reference.features
+    return {
+        "card_id": look.card_id,
+        "bits": look.bits.tobytes(),
+        # A 64th of a pixel is finer than any feature is found.
+        "points": (features.points * 64).round().astype(np.uint16).tobytes(),
+        "descriptors": features.descriptors.tobytes(),
+        "thumb": thumb.tobytes(),
+    }
+
+
+def _card(row: tuple[str, str, str, str, str]) -> Card:
+    return Card(id=row[0], name=row[1], number=row[2], set_id=row[3], set_name=row[4])
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+        size = path.stat().st_size
+    except OSError as error:
+        message = f"{path}: no pack can be read there ({error.strerror}): name another, or {_REBUILD}"
+        raise Stop(message) from None
+    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
+        message = f"{path}: no pack, not even SQLite: {_REBUILD}"
+        raise Stop(message)
+    page, pages = struct.unpack(">H", header[16:18])[0], struct.unpack(">I", header[28:32])[0]
+    if size < (65536 if page == 1 else page) * pages:
+        message = f"{path}: the pack is cut short ({size} bytes): copy it again, or {_REBUILD}"
+        raise Stop(message)
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)

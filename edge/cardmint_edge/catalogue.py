@@ -1,0 +1,170 @@
+"""Build a pack from a catalogue's JSON and a folder of scans."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+
+from cardmint_contracts.cards import Card
+from cardmint_edge.adapters.decode import Unreadable, read_image
+from cardmint_edge.adapters.pack import Facts, Look, write_pack
+from cardmint_edge.domain.hashes import HASH_SIZE, card_hash
+from cardmint_edge.domain.match import reference
+from cardmint_edge.domain.recognition import Frame
+from cardmint_edge.errors import Stop
+
+WORKERS = 2
+_LAYOUT = "--cards takes a folder with sets/en.json and cards/en/<set>.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Built:
+    """What a build came to."""
+
+    version: str
+    cards: int
+    images: int
+    skipped: int
+    seconds: float
+    bytes: int
+
+
+def build(cards: Path, images: Path, out: Path, warn: Callable[[str], None]) -> Built:
+    """Build `out` from `cards` (sets/en.json and cards/en/<set>.json) and `images` (<card id>.jpg).
+
+    The pack appears under its name only when it is whole. What cannot be used is passed to `warn`, a line each.
+
+    Raises:
+        Stop: the folders are not as they should be, or the pack cannot be written.
+    """
+    started = time.perf_counter()
+    skipped = 0
+
+    def skip(line: str) -> None:
+        nonlocal skipped
+        skipped += 1
+        warn(line)
+
+    facts = read_facts(cards, skip)
+    known = {fact.card.id for fact in facts}
+    files = _scans(images)
+    unknown = [path for path in files if path.stem not in known]
+    for path in unknown:
+        skip(f"{path}: skipped, the catalogue has no card {path.stem!r}")
+    draft = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        looks = list(_looks([path for path in files if path.stem in known], skip))
+        version = write_pack(draft, facts, looks, datetime.now(UTC).isoformat(timespec="seconds"))
+        size = draft.stat().st_size
+        draft.replace(out)
+    except OSError as error:
+        message = f"{out}: the pack cannot be written ({error.strerror}): choose another place with --out"
+        raise Stop(message) from None
+    finally:
+        draft.unlink(missing_ok=True)
+    seconds = time.perf_counter() - started
+    return Built(
+        version=version, cards=len(facts), images=len(looks), skipped=skipped, seconds=round(seconds, 1), bytes=size
+    )
+
+
+def look_of(card_id: str, scan: Frame) -> Look:
+    """Make what a pack keeps of a scan."""
+    small = cv2.resize(scan, HASH_SIZE, interpolation=cv2.INTER_AREA)
+    return Look(card_id=card_id, bits=card_hash(np.asarray(small, dtype=np.uint8)), reference=reference(scan))
+
+
+def read_facts(cards: Path, skip: Callable[[str], None]) -> list[Facts]:
+    """Read the catalogue's facts; a card that cannot be used is passed to `skip`, a line each.
+
+    Raises:
+        Stop: `cards` is not laid out as a catalogue, or holds no card.
+    """
+    sets = {entry.get("id"): entry for entry in _json(cards / "sets" / "en.json")}
+    facts: dict[str, Facts] = {}
+    for path in sorted((cards / "cards" / "en").glob("*.json")):
+        printed_in = sets.get(path.stem, {})
+        for entry in _json(path):
+            try:
+                fact = _fact(entry, path.stem, printed_in)
+            except msgspec.ValidationError as error:
+                skip(f"{path}: skipped {entry.get('id')!r}: {error}")
+                continue
+            facts[fact.card.id] = fact
+    if not facts:
+        message = f"{cards}: holds no cards: {_LAYOUT}"
+        raise Stop(message)
+    return list(facts.values())
+
+
+def _fact(entry: dict[str, Any], set_id: str, printed_in: dict[str, Any]) -> Facts:
+    card = msgspec.convert(
+        {
+            "id": entry.get("id"),
+            "name": entry.get("name"),
+            "number": entry.get("number", ""),
+            "set_id": set_id,
+            "set_name": printed_in.get("name", ""),
+        },
+        Card,
+    )
+    total = printed_in.get("printedTotal")
+    return Facts(
+        card=card,
+        printed_total=total if isinstance(total, int) else None,
+        rarity=str(entry.get("rarity", "")),
+        released=str(printed_in.get("releaseDate", "")),
+        art=art_key(entry),
+    )
+
+
+def art_key(entry: dict[str, Any]) -> str:
+    """Return what printings of one picture have in common: name, artist and the names of the attacks."""
+    attacks = sorted(str(attack.get("name")) for attack in entry.get("attacks") or [])
+    return "|".join([str(entry.get("name")), str(entry.get("artist") or ""), *attacks]).casefold()
+
+
+def _json(path: Path) -> list[dict[str, Any]]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=list[dict[str, Any]])
+    except OSError as error:
+        message = f"{path}: {error.strerror}: {_LAYOUT}"
+        raise Stop(message) from None
+    except msgspec.DecodeError as error:
+        message = f"{path}: not the catalogue's JSON ({error}): fetch it again"
+        raise Stop(message) from None
+
+
+def _scans(images: Path) -> list[Path]:
+    try:
+        return sorted(path for path in images.iterdir() if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"})
+    except OSError as error:
+        message = f"{images}: {error.strerror}: --images takes a folder of <card id>.jpg"
+        raise Stop(message) from None
+
+
+def _looks(files: list[Path], skip: Callable[[str], None]) -> Iterator[Look]:
+    # OpenCV lets go of the interpreter while it works, so threads use both cores; its own would only add to them.
+    cv2.setNumThreads(1)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for path, look in zip(files, pool.map(_look, files), strict=True):
+            if isinstance(look, Look):
+                yield look
+            else:
+                skip(f"{path}: skipped, {look}")
+
+
+def _look(path: Path) -> Look | str:
+    try:
+        return look_of(path.stem, read_image(path))
+    except Unreadable as error:
+        return str(error)

@@ -1,0 +1,106 @@
+"""Where a card may lie in a frame: several guesses, best first. Which of them is right, matching tells."""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cardmint_edge.domain.recognition import Corners, Frame
+from cardmint_edge.domain.rectify import clockwise, sides
+
+WORK_SIDE = 640
+"""Detection sees the frame with its longer side brought down to this many pixels."""
+
+MIN_AREA = 0.015
+"""A card covers at least this share of the frame."""
+
+RATIOS = (0.52, 0.92)
+"""Short over long side of what may be a card in perspective; 0.716 when it is seen from straight above."""
+
+Mask = NDArray[np.uint8]
+
+
+def propose(frame: Frame, limit: int = 10) -> list[Corners]:
+    """Return at most `limit` quadrilaterals that may be cards, in pixels of the frame, clockwise, a short side first.
+
+    Contours come from the difference to the border's colour, from lightness and saturation by Otsu's threshold, and
+    from Canny edges at two levels. The whole frame is a guess too when it has a card's proportions.
+    """
+    scale = min(1.0, WORK_SIDE / max(frame.shape[:2]))
+    small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else frame
+    small = np.asarray(cv2.GaussianBlur(small, (5, 5), 0), dtype=np.uint8)
+    height, width = small.shape[:2]
+    found: list[tuple[float, Corners]] = []
+    for mask in _masks(small):
+        contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+        for contour in contours:
+            hull = np.asarray(cv2.convexHull(contour), dtype=np.int32)
+            area = cv2.contourArea(hull)
+            if area < MIN_AREA * width * height:
+                continue
+            quad = _quad(hull)
+            score = _score(quad, area / (width * height))
+            if score > 0:
+                found.append((score, quad))
+    kept: list[Corners] = []
+    nearness = 0.02 * max(width, height)
+    for _, quad in sorted(found, key=lambda pair: -pair[0]):
+        if len(kept) < limit and all(_apart(quad, other) > nearness for other in kept):
+            kept.append(quad)
+    whole = clockwise(np.array([[0, 0], [width, 0], [width, height], [0, height]]))
+    if RATIOS[0] < _ratio(whole) < RATIOS[1] and all(_apart(whole, other) > nearness for other in kept):
+        kept.append(whole)
+    return [np.asarray(quad / scale, dtype=np.float32) for quad in kept]
+
+
+def looks_like_card(quad: Corners, width: int, height: int) -> bool:
+    """Return whether a guess has nearly a card's proportions and does not just follow the frame's own edge."""
+    inside = (quad.min() > 2) and (quad[:, 0].max() < width - 2) and (quad[:, 1].max() < height - 2)
+    return bool(inside) and 0.64 < _ratio(quad) < 0.8 and cv2.contourArea(quad) > 0.04 * width * height
+
+
+def _masks(small: Frame) -> Iterator[Mask]:
+    lab = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2LAB))
+    border = np.concatenate([lab[0], lab[-1], lab[:, 0], lab[:, -1]])
+    ground = np.median(border, axis=0)
+    apart = np.abs(lab.astype(np.float32) - ground.astype(np.float32)).max(axis=2).clip(0, 255).astype(np.uint8)
+    lightness = np.ascontiguousarray(lab[..., 0])
+    chroma = np.abs(lab[..., 1:].astype(np.int16) - 128).max(axis=2).astype(np.uint8)
+    kernel = np.ones((5, 5), dtype=np.uint8)
+    for plane in (apart, lightness, chroma):
+        _, mask = cv2.threshold(plane, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+        mask = np.asarray(mask, dtype=np.uint8)
+        yield np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel), dtype=np.uint8)
+        yield np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel), dtype=np.uint8)
+    for low, high in ((30, 90), (80, 200)):
+        edges = cv2.bitwise_or(cv2.Canny(lightness, low, high), cv2.Canny(np.ascontiguousarray(lab[..., 2]), low, high))
+        yield np.asarray(cv2.dilate(edges, np.ones((3, 3), dtype=np.uint8)), dtype=np.uint8)
+
+
+def _quad(hull: NDArray[np.int32]) -> Corners:
+    perimeter = cv2.arcLength(hull, closed=True)
+    for tolerance in (0.02, 0.04, 0.07):
+        corners = cv2.approxPolyDP(hull, tolerance * perimeter, closed=True)
+        if len(corners) == 4:
+            return clockwise(corners)
+    return clockwise(cv2.boxPoints(cv2.minAreaRect(hull)))
+
+
+def _ratio(quad: Corners) -> float:
+    short, long = sides(quad)
+    return short / long
+
+
+def _score(quad: Corners, share: float) -> float:
+    lengths = np.linalg.norm(np.roll(quad, -1, axis=0) - quad, axis=1)
+    if not RATIOS[0] < _ratio(quad) < RATIOS[1]:
+        return 0.0
+    skew = min(lengths[0], lengths[2]) / max(lengths[0], lengths[2])
+    skew *= min(lengths[1], lengths[3]) / max(lengths[1], lengths[3])
+    likeness = float(np.exp(-(((_ratio(quad) - 63 / 88) / 0.1) ** 2)))
+    return float((0.2 + likeness) * skew * np.sqrt(share))
+
+
+def _apart(one: Corners, other: Corners) -> float:
+    return float(min(np.abs(np.roll(one, turn, axis=0) - other).max() for turn in range(4)))

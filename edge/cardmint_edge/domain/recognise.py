@@ -1,0 +1,209 @@
+"""The classical recogniser: guess where cards lie, hash each guess, look closely at the best candidates, decide."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from cardmint_contracts.cards import Card, Decision
+from cardmint_edge.domain.decide import Policy, Sighting, Verdict, decide
+from cardmint_edge.domain.detect import propose
+from cardmint_edge.domain.hashes import HASH_SIZE, Bits, card_hash, distances
+from cardmint_edge.domain.match import VIEW_SIZE, Evidence, Reference, compare, describe
+from cardmint_edge.domain.notice import notice
+from cardmint_edge.domain.recognition import Corners, Frame, Recognition
+from cardmint_edge.domain.rectify import cut, pyramid, sides, turned
+
+TRIED = 10
+"""How many guesses are hashed at first, and again when they brought nothing."""
+
+MOST_TRIED = 30
+
+NEAREST = 8
+"""How many rows a guess brings, and how many of all the guesses' rows are looked at closely."""
+
+RECTIFIED_HEIGHT = 1024
+"""The height of the card alone that is handed on, at most; never more than the frame holds."""
+
+
+class Gallery(Protocol):
+    """The pictured printings of a pack, by row: their hashes, what there is to compare with, and who they are."""
+
+    @property
+    def version(self) -> str:
+        """The pack's version."""
+        ...
+
+    @property
+    def hashes(self) -> Bits:
+        """Rows x WORDS."""
+        ...
+
+    def printing(self, row: int) -> Card:
+        """Return the printing of a row."""
+        ...
+
+    def reference(self, row: int) -> Reference:
+        """Return what to compare a view with."""
+        ...
+
+    def twins(self, row: int) -> tuple[Card, ...]:
+        """Return the other printings, pictured or not, that the facts say carry the same art."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Hit:
+    """A guess (corners as the card would stand upright) whose hash lies near a row's."""
+
+    distance: int
+    row: int
+    quad: Corners
+    guess: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A close look at one row."""
+
+    row: int
+    evidence: Evidence
+
+
+class _Laps:
+    """A stopwatch: the milliseconds of each step."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._last = clock()
+        self.ms: dict[str, float] = {}
+
+    def lap(self, step: str) -> None:
+        now = self._clock()
+        self.ms[step] = round(self.ms.get(step, 0.0) + (now - self._last) * 1000, 2)
+        self._last = now
+
+
+class ClassicalRecogniser:
+    """Contours, homography, perceptual hashes and local features. `clock` returns seconds and only times the steps."""
+
+    def __init__(self, gallery: Gallery, *, clock: Callable[[], float], policy: Policy | None = None) -> None:
+        self._gallery = gallery
+        self._clock = clock
+        self._policy = policy or Policy()
+
+    def recognise(self, frame: Frame) -> Recognition:
+        """Return the outcome for one frame (height x width x 3, BGR)."""
+        laps = _Laps(self._clock)
+        levels = pyramid(frame)
+        guesses = _guesses(levels)
+        laps.lap("detect")
+        looks = self._examine(levels, guesses, laps)
+        quad = looks[0].evidence.corners if looks else None
+        matched = [look.evidence for look in looks[1:] if look.evidence.likeness >= self._policy.accept_likeness]
+        seen = notice(levels, quad, guesses, [evidence.corners for evidence in matched])
+        verdict = decide([self._sighting(look) for look in looks], seen, self._policy)
+        if not verdict.candidates:
+            quad = None
+        rectified = None if quad is None else _rectified(levels, quad)
+        laps.lap("decide")
+        return self._recognition(verdict, quad, rectified, laps.ms)
+
+    def sightings(self, frame: Frame) -> list[Sighting]:
+        """Return the evidence alone, likeliest first: what calibration is fitted on."""
+        levels = pyramid(frame)
+        return [self._sighting(look) for look in self._examine(levels, _guesses(levels), _Laps(self._clock))]
+
+    def _examine(self, levels: list[Frame], guesses: list[Corners], laps: _Laps) -> list[_Look]:
+        """Try the best guesses, and more of them only when nothing was found; likeliest first, each row once."""
+        looks: dict[int, _Look] = {}
+        for start in range(0, min(len(guesses), MOST_TRIED), TRIED):
+            hits = self._nearest(levels, guesses[start : start + TRIED])
+            laps.lap("hash")
+            for look in self._look(levels, hits):
+                if look.row not in looks or look.evidence.likeness > looks[look.row].evidence.likeness:
+                    looks[look.row] = look
+            laps.lap("match")
+            if any(look.evidence.likeness >= self._policy.accept_likeness for look in looks.values()):
+                break
+        ranked = sorted(looks.values(), key=lambda look: -look.evidence.likeness)
+        ranked[:1] = [self._again(levels, look) for look in ranked[:1]]
+        laps.lap("match")
+        return ranked
+
+    def _again(self, levels: list[Frame], look: _Look) -> _Look:
+        """Look once more from where the first look found the card: better corners, and so a better likeness."""
+        corners = look.evidence.corners
+        features = describe(cut(levels, corners, *VIEW_SIZE))
+        evidence = compare(levels, corners, features, self._gallery.reference(look.row))
+        return _Look(look.row, evidence) if evidence.likeness > look.evidence.likeness else look
+
+    def _nearest(self, levels: list[Frame], guesses: list[Corners]) -> list[_Hit]:
+        """Hash each guess both ways up and return the nearest rows, each once, nearest first."""
+        hashes = self._gallery.hashes
+        best: dict[int, _Hit] = {}
+        if not len(hashes):
+            return []
+        for guess, quad in enumerate(guesses):
+            short, long = sides(quad)
+            for quarters in (0, 2) if short < 0.85 * long else (0, 1, 2, 3):
+                upright = turned(quad, quarters)
+                view = cut(levels, upright, *HASH_SIZE)
+                if view.std() < 12:
+                    # Next to no contrast: its hash would be noise, and near to that of the palest card.
+                    continue
+                apart = distances(card_hash(view), hashes)
+                for row in np.argpartition(apart, min(NEAREST, len(apart)) - 1)[:NEAREST].tolist():
+                    hit = _Hit(int(apart[row]), row, upright, guess * 4 + quarters)
+                    if row not in best or hit.distance < best[row].distance:
+                        best[row] = hit
+        return sorted(best.values(), key=lambda hit: hit.distance)[:NEAREST]
+
+    def _look(self, levels: list[Frame], hits: list[_Hit]) -> list[_Look]:
+        views = {hit.guess: hit.quad for hit in hits}
+        features = {guess: describe(cut(levels, quad, *VIEW_SIZE)) for guess, quad in views.items()}
+        return [
+            _Look(hit.row, compare(levels, hit.quad, features[hit.guess], self._gallery.reference(hit.row)))
+            for hit in hits
+        ]
+
+    def _sighting(self, look: _Look) -> Sighting:
+        return Sighting(
+            card=self._gallery.printing(look.row),
+            likeness=look.evidence.likeness,
+            inliers=look.evidence.inliers,
+            twins=self._gallery.twins(look.row),
+        )
+
+    def _recognition(
+        self, verdict: Verdict, quad: Corners | None, rectified: Frame | None, ms: dict[str, float]
+    ) -> Recognition:
+        return Recognition(
+            decision=verdict.decision,
+            reasons=verdict.reasons,
+            card=verdict.candidates[0].card if verdict.decision is Decision.ACCEPT else None,
+            confidence=verdict.confidence,
+            margin=verdict.margin,
+            candidates=verdict.candidates,
+            corners=quad,
+            rectified=rectified,
+            pack=self._gallery.version,
+            ms=ms,
+        )
+
+
+def _guesses(levels: list[Frame]) -> list[Corners]:
+    """Detect on a halving of the frame, and return the guesses in pixels of the frame."""
+    seen = _near(levels, 1200)
+    factor = np.float32(max(levels[0].shape[:2]) / max(seen.shape[:2]))
+    return [np.asarray(quad * factor, dtype=np.float32) for quad in propose(seen, limit=60)]
+
+
+def _near(levels: list[Frame], side: int) -> Frame:
+    return next((level for level in levels if max(level.shape[:2]) <= side), levels[-1])
+
+
+def _rectified(levels: list[Frame], quad: Corners) -> Frame:
+    height = int(np.clip(sides(quad)[1], 88, RECTIFIED_HEIGHT))
+    return cut(levels, quad, round(height * 63 / 88), height)

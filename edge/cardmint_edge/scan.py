@@ -1,0 +1,69 @@
+"""Scan image files: one outcome for each, whatever is in it."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cardmint_contracts.cards import Decision
+from cardmint_edge.adapters.decode import Unreadable, read_image
+from cardmint_edge.domain.recognition import Recogniser, Recognition
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scanned:
+    """One image's outcome. `error` is set when it could not be read."""
+
+    image: Path
+    recognition: Recognition
+    error: str = ""
+
+
+def scan(images: Iterable[Path], recogniser: Recogniser) -> Iterator[Scanned]:
+    """Recognise each image; one that cannot be read is a reject with its reason, and the others go on."""
+    for image in images:
+        started = time.perf_counter()
+        try:
+            frame = read_image(image)
+        except Unreadable as error:
+            yield Scanned(
+                image=image,
+                recognition=Recognition(decision=Decision.REJECT, reasons=(error.reason,)),
+                error=str(error),
+            )
+            continue
+        decoded = round((time.perf_counter() - started) * 1000, 2)
+        outcome = recogniser.recognise(frame)
+        outcome.ms["decode"] = decoded
+        yield Scanned(image=image, recognition=outcome)
+
+
+def as_json(scanned: Scanned) -> dict[str, Any]:
+    """Return the outcome as the command line prints it, one object a line."""
+    seen = scanned.recognition
+    best = seen.candidates[0].card if seen.candidates else None
+    return {
+        "image": str(scanned.image),
+        "card_id": best.id if best else None,
+        "name": best.name if best else None,
+        "number": best.number if best else None,
+        "confidence": round(seen.confidence, 4),
+        "margin": round(seen.margin, 4),
+        "decision": seen.decision.value,
+        "reasons": list(seen.reasons),
+        "corners": None if seen.corners is None else seen.corners.round(1).astype(float).tolist(),
+        "candidates": [
+            {"card_id": candidate.card.id, "confidence": round(candidate.confidence, 4)}
+            for candidate in seen.candidates
+        ],
+        "ms": seen.ms,
+    }
+
+
+def as_line(scanned: Scanned) -> str:
+    """Return the outcome as a line for people."""
+    seen = scanned.recognition
+    best = f"{seen.candidates[0].card.id} {seen.candidates[0].card.name}" if seen.candidates else "-"
+    why = f"  ({', '.join(seen.reasons)})" if seen.reasons else ""
+    return f"{seen.decision.value:7} {seen.confidence:5.1%}  {best}  {scanned.image}{why}"

@@ -1,0 +1,46 @@
+"""The fictional set, printed once a run, and the recogniser over its pack."""
+
+import os
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+
+from cardmint_edge.adapters.pack import Pack
+from cardmint_edge.catalogue import build
+from cardmint_edge.domain.recognise import ClassicalRecogniser
+from cardmint_edge.fictional.issue import issue
+
+cv2.setNumThreads(1)
+
+
+@pytest.fixture(scope="session")
+def fictional(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with cards/, images/ and pack.sqlite."""
+    folder = tmp_path_factory.mktemp("fictional")
+    issue(folder)
+    build(folder / "cards", folder / "images", folder / "pack.sqlite", pytest.fail)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pack(fictional: Path) -> Pack:
+    return Pack(fictional / "pack.sqlite")
+
+
+@pytest.fixture(scope="session")
+def recogniser(pack: Pack) -> ClassicalRecogniser:
+    return ClassicalRecogniser(pack, clock=time.perf_counter)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real cards and photos; without it the test is skipped, but never under CI."""
+    folder = Path(os.environ.get("CARDMINT_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    if not (folder / "photos" / "index.csv").is_file():
+        message = f"{folder}: no real data; set CARDMINT_DATA"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder

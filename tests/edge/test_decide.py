@@ -1,0 +1,94 @@
+"""The policy: more evidence never lowers confidence, and the same art is never accepted."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cardmint_contracts.cards import Card, Decision
+from cardmint_edge.domain.decide import Circumstances, Policy, Sighting, confidence, decide
+
+POLICY = Policy()
+CLEAR = Circumstances()
+unit = st.floats(0, 1)
+counts = st.integers(0, 300)
+
+
+def card(name: str) -> Card:
+    return Card(id=name, name=name)
+
+
+def sighting(name: str, likeness: float, inliers: int = 150, twins: tuple[Card, ...] = ()) -> Sighting:
+    return Sighting(card=card(name), likeness=likeness, inliers=inliers, twins=twins)
+
+
+@given(unit, unit, unit, unit, counts, counts)
+def test_confidence_rises_with_each_evidence(l1: float, l2: float, m1: float, m2: float, i1: int, i2: int) -> None:
+    low = confidence(min(l1, l2), min(m1, m2), min(i1, i2), POLICY)
+    high = confidence(max(l1, l2), max(m1, m2), max(i1, i2), POLICY)
+    assert 0 <= low <= high <= POLICY.ceiling < 1
+
+
+@given(st.lists(st.tuples(unit, counts), min_size=1, max_size=8), unit)
+def test_a_better_best_is_never_judged_worse(others: list[tuple[float, int]], better: float) -> None:
+    ranked = sorted(
+        (sighting(str(n), like, inliers) for n, (like, inliers) in enumerate(others)), key=lambda s: -s.likeness
+    )
+    raised = [sighting(ranked[0].card.id, max(better, ranked[0].likeness), ranked[0].inliers), *ranked[1:]]
+    order = [Decision.REJECT, Decision.REVIEW, Decision.ACCEPT]
+    before, after = decide(ranked, CLEAR, POLICY), decide(raised, CLEAR, POLICY)
+    assert order.index(after.decision) >= order.index(before.decision)
+    assert after.margin >= before.margin
+    assert after.confidence >= before.confidence
+
+
+@given(st.lists(st.tuples(unit, counts, st.booleans()), min_size=1, max_size=8), st.booleans())
+def test_the_same_art_is_never_accepted_and_all_its_printings_are_candidates(
+    drawn: list[tuple[float, int, bool]], pictured: bool
+) -> None:
+    ranked = sorted(
+        (sighting(str(n), like, inliers) for n, (like, inliers, _) in enumerate(drawn)), key=lambda s: -s.likeness
+    )
+    twin = ranked[-1].card if pictured and len(ranked) > 1 else card("unpictured")
+    ranked[0] = sighting(ranked[0].card.id, ranked[0].likeness, ranked[0].inliers, (twin,))
+    verdict = decide(ranked, CLEAR, POLICY, limit=8)
+    assert verdict.decision is not Decision.ACCEPT
+    assert {ranked[0].card.id, twin.id} <= {candidate.card.id for candidate in verdict.candidates}
+    assert "same-art" in verdict.reasons or verdict.reasons == ("low-similarity",)
+    confidences = [candidate.confidence for candidate in verdict.candidates]
+    assert confidences == sorted(confidences, reverse=True)
+    assert sum(confidences[:2]) <= 1 + 1e-9
+
+
+def test_a_clear_match_is_accepted_with_its_margin() -> None:
+    verdict = decide([sighting("a", 0.95), sighting("b", 0.25, 0)], CLEAR, POLICY)
+    assert (verdict.decision, verdict.reasons) == (Decision.ACCEPT, ())
+    assert verdict.candidates[0].card.id == "a"
+    assert round(verdict.margin, 9) == 0.7
+    assert verdict.confidence > POLICY.accept_confidence
+
+
+def test_each_doubt_is_named() -> None:
+    def reasons(*sightings: Sighting, seen: Circumstances = CLEAR) -> tuple[str, ...]:
+        verdict = decide(list(sightings), seen, POLICY)
+        assert verdict.decision is Decision.REVIEW
+        return verdict.reasons
+
+    assert reasons(sighting("a", 0.4)) == ("low-similarity",)
+    assert reasons(sighting("a", 0.95), sighting("b", 0.93))[0] == "small-margin"
+    unsure = Policy(weights=(-9, 1, 1, 1))
+    assert decide([sighting("a", 0.95)], CLEAR, unsure).reasons == ("low-confidence",)
+    seen = Circumstances(several_cards=True, cut_off=True, blurred=True, too_dark=True)
+    assert reasons(sighting("a", 0.95), seen=seen) == ("several-cards", "cut-off", "blurred", "too-dark")
+    assert decide([sighting("a", 0.95)], Circumstances(blurred=True), POLICY).decision is Decision.ACCEPT
+
+
+def test_what_is_no_card_is_rejected_with_the_reason() -> None:
+    def reject(*sightings: Sighting, seen: Circumstances) -> tuple[str, ...]:
+        verdict = decide(list(sightings), seen, POLICY)
+        assert (verdict.decision, verdict.candidates, verdict.confidence) == (Decision.REJECT, (), 0.0)
+        return verdict.reasons
+
+    assert reject(seen=CLEAR) == ("no-card-found",)
+    assert reject(sighting("a", 0.1), seen=Circumstances(card_shaped=False)) == ("no-card-found",)
+    assert reject(sighting("a", 0.1), seen=Circumstances(card_back=True)) == ("looks-like-card-back",)
+    assert reject(seen=Circumstances(too_dark=True)) == ("too-dark",)
+    assert decide([sighting("a", 0.95)], Circumstances(card_back=True), POLICY).decision is Decision.ACCEPT

@@ -1,0 +1,72 @@
+"""A close look: features, alignment and correlation."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cardmint_edge.adapters.decode import read_image
+from cardmint_edge.domain.match import THUMB_SIZE, VIEW_SIZE, Features, compare, describe, likeness, reference
+from cardmint_edge.domain.rectify import cut, pyramid
+from cardmint_edge.domain.scene import PRESETS, render
+
+OUTLINE = np.array([[0, 0], [630, 0], [630, 880], [0, 880]], np.float32)
+
+
+def test_a_card_is_itself_and_no_other(fictional: Path) -> None:
+    scan = read_image(fictional / "images" / "emb-1.jpg")
+    levels = pyramid(scan)
+    features = describe(cut(levels, OUTLINE, *VIEW_SIZE))
+    itself = compare(levels, OUTLINE, features, reference(scan))
+    other = compare(levels, OUTLINE, features, reference(read_image(fictional / "images" / "tdw-8.jpg")))
+    assert itself.likeness > 0.85
+    assert itself.inliers > 100
+    assert np.abs(itself.corners - OUTLINE).max() < 3
+    assert other.likeness < 0.6
+
+
+def test_corners_that_are_off_are_moved_to_where_the_card_is(fictional: Path) -> None:
+    scan = read_image(fictional / "images" / "emb-4.jpg")
+    scene = render(scan, PRESETS["copy_stand"], np.random.default_rng(3))
+    levels = pyramid(scene.frame)
+    off = scene.corners + np.array([[30, 25], [-25, 30], [-20, -30], [28, -20]], np.float32)
+    seen = compare(levels, off, describe(cut(levels, off, *VIEW_SIZE)), reference(scan))
+    assert np.abs(seen.corners - scene.corners).max() < 8
+    assert seen.likeness > 0.8
+
+
+def test_a_blank_view_and_a_blank_reference_have_nothing_in_common(fictional: Path) -> None:
+    blank = np.full((880, 630, 3), 128, np.uint8)
+    scan = read_image(fictional / "images" / "emb-4.jpg")
+    assert len(describe(blank[:336, :240]).points) == 0
+    seen = compare(pyramid(blank), OUTLINE, describe(blank[:336, :240]), reference(scan))
+    assert (seen.likeness < 0.05, seen.inliers) == (True, 0)
+    assert compare(pyramid(scan), OUTLINE, describe(scan[:336, :240]), reference(blank)).likeness == 0
+
+
+@pytest.mark.parametrize("spoil", ["far", "few", "folded"])
+def test_features_that_agree_on_nothing_leave_the_corners_where_they_were(fictional: Path, spoil: str) -> None:
+    scan = read_image(fictional / "images" / "emb-4.jpg")
+    known = reference(scan)
+    points = known.features.points.copy()
+    if spoil == "far":
+        points = 240 - points
+    elif spoil == "few":
+        points = points[:20]
+        points[:] += np.random.default_rng(1).uniform(-30, 30, points.shape)
+    else:
+        # Every pair lies near enough, but what they agree on would halve the card.
+        points[:, 1] = 168 + (points[:, 1] - 168) * 0.7
+        points[:, 0] = 120 + (points[:, 0] - 120) * 0.55
+    features = Features(points=points.astype(np.float32), descriptors=known.features.descriptors[: len(points)])
+    small = np.array([[0, 0], [63, 0], [63, 88], [0, 88]], np.float32)
+    seen = compare(pyramid(scan), small, features, known)
+    assert np.array_equal(seen.corners, small) or seen.inliers > 0
+
+
+def test_likeness_is_symmetrical_enough_and_bounded(fictional: Path) -> None:
+    size = (THUMB_SIZE[1], THUMB_SIZE[0], 3)
+    rng = np.random.default_rng(5)
+    noise, other = rng.integers(0, 255, size, dtype=np.uint8), rng.integers(0, 255, size, dtype=np.uint8)
+    assert 0 <= likeness(noise, other) < 0.1
+    assert likeness(noise, noise) > 0.97
