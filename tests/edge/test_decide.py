@@ -78,6 +78,7 @@ def test_each_doubt_is_named() -> None:
     assert decide([sighting("a", 0.95)], CLEAR, unsure).reasons == ("low-confidence",)
     seen = Circumstances(several_cards=True, cut_off=True, blurred=True, too_dark=True)
     assert reasons(sighting("a", 0.95), seen=seen) == ("several-cards", "cut-off", "blurred", "too-dark")
+    assert decide([sighting("a", 0.95)], Circumstances(blurred=True), POLICY).decision is Decision.ACCEPT
 
 
 def test_what_is_no_card_is_rejected_with_the_reason() -> None:

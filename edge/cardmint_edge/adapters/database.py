@@ -41,6 +41,7 @@ CREATE TABLE scans (
   position INTEGER PRIMARY KEY,
   scan TEXT NOT NULL UNIQUE,
   sequence INTEGER NOT NULL,
+  origin TEXT NOT NULL,
   time TEXT NOT NULL,
   data BLOB NOT NULL
 ) STRICT;

@@ -91,7 +91,7 @@ class Outbox:
         self._appended()
         return sequence
 
-    def record(self, scan: CardScanned, stamp: Stamp) -> ScanLine:
+    def record(self, scan: CardScanned, stamp: Stamp, origin: str = "") -> ScanLine:
         """Count one scan: event, history, image reference and counter, or none of them.
 
         A scan that was recorded before is not counted again: its line is returned.
@@ -104,8 +104,8 @@ class Outbox:
             sequence = _append(tx, scan, stamp, image.sha256 if image else None)
             position = _one(tx, "UPDATE station SET scanned = scanned + 1 RETURNING scanned")
             tx.execute(
-                "INSERT INTO scans (position, scan, sequence, time, data) VALUES (?, ?, ?, ?, ?)",
-                (position, str(scan.scan), sequence, stamp.time.isoformat(), encode(scan)),
+                "INSERT INTO scans (position, scan, sequence, origin, time, data) VALUES (?, ?, ?, ?, ?, ?)",
+                (position, str(scan.scan), sequence, origin, stamp.time.isoformat(), encode(scan)),
             )
             tx.execute("DELETE FROM scans WHERE position <= ?", (position - HISTORY,))
             if image is not None:
@@ -172,6 +172,15 @@ class Outbox:
     def scans(self, count: int) -> list[ScanLine]:
         """Return the last scans, the newest first."""
         return [_line(row) for row in self.database.read(_SCAN_COLUMNS + "ORDER BY position DESC LIMIT ?", count)]
+
+    @property
+    def last_shot(self) -> tuple[str, str] | None:
+        """Where the last recorded shot came from, and its image's SHA-256; None when there is none."""
+        rows = self.database.read("SELECT origin, data FROM scans ORDER BY position DESC LIMIT 1")
+        if not rows:
+            return None
+        image = decode(rows[0][1], CardScanned).image
+        return rows[0][0], image.sha256 if image else ""
 
     @property
     def batch(self) -> Batch:

@@ -21,7 +21,7 @@ class Sighting:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Circumstances:
-    """What was noticed of the frame beside the best candidate; each is a reason not to accept."""
+    """What was noticed of the frame beside the best candidate."""
 
     several_cards: bool = False
     cut_off: bool = False
@@ -68,7 +68,7 @@ def decide(sightings: list[Sighting], seen: Circumstances, policy: Policy, limit
     rival = max((other.likeness for other in sightings[1:] if other.card.id not in twins), default=0.0)
     sure = confidence(best.likeness, best.likeness - rival, best.inliers, policy)
     candidates = _candidates(best, sightings[1:], twins, sure, policy)[:limit]
-    reasons = (*_circumstances(seen), *_doubts(best, rival, sure, policy))
+    reasons = _doubts(best, rival, sure, seen, policy)
     return Verdict(
         decision=Decision.REVIEW if reasons else Decision.ACCEPT,
         reasons=reasons,
@@ -86,26 +86,22 @@ def confidence(likeness: float, margin: float, inliers: int, policy: Policy) -> 
     return min(policy.ceiling, 1 / (1 + exp(-logit)))
 
 
-def _circumstances(seen: Circumstances) -> tuple[str, ...]:
-    noticed = {
+def _doubts(best: Sighting, rival: float, sure: float, seen: Circumstances, policy: Policy) -> tuple[str, ...]:
+    alike = best.likeness >= policy.accept_likeness
+    doubts = {
         "several-cards": seen.several_cards,
         "cut-off": seen.cut_off,
-        "blurred": seen.blurred,
-        "too-dark": seen.too_dark,
-    }
-    return tuple(reason for reason, holds in noticed.items() if holds)
-
-
-def _doubts(best: Sighting, rival: float, sure: float, policy: Policy) -> tuple[str, ...]:
-    if best.likeness < policy.accept_likeness:
+        "low-similarity": not alike,
         # Whom a poor likeness resembles, and who else does, says nothing.
-        return ("low-similarity",)
-    doubts = {
-        "same-art": bool(best.twins),
-        "small-margin": best.likeness - rival < policy.accept_margin,
-        "low-confidence": sure < policy.accept_confidence,
+        "same-art": alike and bool(best.twins),
+        "small-margin": alike and best.likeness - rival < policy.accept_margin,
+        "low-confidence": alike and sure < policy.accept_confidence,
     }
-    return tuple(reason for reason, holds in doubts.items() if holds)
+    reasons = tuple(reason for reason, holds in doubts.items() if holds)
+    if not reasons:
+        return ()
+    # Blur and darkness explain a doubt; a picture that leaves none is clear enough.
+    return (*reasons, *(("blurred",) if seen.blurred else ()), *(("too-dark",) if seen.too_dark else ()))
 
 
 def _candidates(

@@ -4,34 +4,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import cv2
 import numpy as np
 
 from cardmint_contracts.cards import Card, Decision
-from cardmint_edge.domain.decide import Circumstances, Policy, Sighting, Verdict, decide
-from cardmint_edge.domain.detect import looks_like_card, propose
+from cardmint_edge.domain.decide import Policy, Sighting, Verdict, decide
+from cardmint_edge.domain.detect import propose
 from cardmint_edge.domain.hashes import HASH_SIZE, Bits, card_hash, distances
 from cardmint_edge.domain.match import VIEW_SIZE, Evidence, Reference, compare, describe
+from cardmint_edge.domain.notice import notice
 from cardmint_edge.domain.recognition import Corners, Frame, Recognition
 from cardmint_edge.domain.rectify import cut, pyramid, sides, turned
 
 TRIED = 10
-"""How many guesses are hashed."""
+"""How many guesses are hashed at first, and again when they brought nothing."""
+
+MOST_TRIED = 30
 
 NEAREST = 8
-"""How many candidates a guess brings, and how many in all are looked at closely."""
-
-DARK = 20
-"""A frame whose mean is below this many grey levels shows nothing."""
-
-CUT_OFF = 0.06
-"""More than this share of the card's height may not lie outside of the frame."""
-
-BLURRED = 5
-"""A sharp card's Laplacian deviates by more than this many grey levels."""
-
-BACK = 0.5
-"""Above this correlation with its own half turn it is a back; one front in a thousand reaches it."""
+"""How many rows a guess brings, and how many of all the guesses' rows are looked at closely."""
 
 RECTIFIED_HEIGHT = 1024
 """The height of the card alone that is handed on, at most; never more than the frame holds."""
@@ -91,7 +81,7 @@ class _Laps:
 
     def lap(self, step: str) -> None:
         now = self._clock()
-        self.ms[step] = round((now - self._last) * 1000, 2)
+        self.ms[step] = round(self.ms.get(step, 0.0) + (now - self._last) * 1000, 2)
         self._last = now
 
 
@@ -107,15 +97,14 @@ class ClassicalRecogniser:
         """Return the outcome for one frame (height x width x 3, BGR)."""
         laps = _Laps(self._clock)
         levels = pyramid(frame)
-        quads = _guesses(levels)
+        guesses = _guesses(levels)
         laps.lap("detect")
-        hits = self._nearest(levels, quads)
-        laps.lap("hash")
-        looks = self._look(levels, hits)
-        laps.lap("match")
+        looks = self._examine(levels, guesses, laps)
         quad = looks[0].evidence.corners if looks else None
-        verdict = decide([self._sighting(look) for look in looks], _circumstances(levels, quad, quads), self._policy)
-        if not verdict.candidates and "looks-like-card-back" not in verdict.reasons:
+        matched = [look.evidence for look in looks[1:] if look.evidence.likeness >= self._policy.accept_likeness]
+        seen = notice(levels, quad, guesses, [evidence.corners for evidence in matched])
+        verdict = decide([self._sighting(look) for look in looks], seen, self._policy)
+        if not verdict.candidates:
             quad = None
         rectified = None if quad is None else _rectified(levels, quad)
         laps.lap("decide")
@@ -124,15 +113,39 @@ class ClassicalRecogniser:
     def sightings(self, frame: Frame) -> list[Sighting]:
         """Return the evidence alone, likeliest first: what calibration is fitted on."""
         levels = pyramid(frame)
-        return [self._sighting(look) for look in self._look(levels, self._nearest(levels, _guesses(levels)))]
+        return [self._sighting(look) for look in self._examine(levels, _guesses(levels), _Laps(self._clock))]
 
-    def _nearest(self, levels: list[Frame], quads: list[Corners]) -> list[_Hit]:
+    def _examine(self, levels: list[Frame], guesses: list[Corners], laps: _Laps) -> list[_Look]:
+        """Try the best guesses, and more of them only when nothing was found; likeliest first, each row once."""
+        looks: dict[int, _Look] = {}
+        for start in range(0, min(len(guesses), MOST_TRIED), TRIED):
+            hits = self._nearest(levels, guesses[start : start + TRIED])
+            laps.lap("hash")
+            for look in self._look(levels, hits):
+                if look.row not in looks or look.evidence.likeness > looks[look.row].evidence.likeness:
+                    looks[look.row] = look
+            laps.lap("match")
+            if any(look.evidence.likeness >= self._policy.accept_likeness for look in looks.values()):
+                break
+        ranked = sorted(looks.values(), key=lambda look: -look.evidence.likeness)
+        ranked[:1] = [self._again(levels, look) for look in ranked[:1]]
+        laps.lap("match")
+        return ranked
+
+    def _again(self, levels: list[Frame], look: _Look) -> _Look:
+        """Look once more from where the first look found the card: better corners, and so a better likeness."""
+        corners = look.evidence.corners
+        features = describe(cut(levels, corners, *VIEW_SIZE))
+        evidence = compare(levels, corners, features, self._gallery.reference(look.row))
+        return _Look(look.row, evidence) if evidence.likeness > look.evidence.likeness else look
+
+    def _nearest(self, levels: list[Frame], guesses: list[Corners]) -> list[_Hit]:
         """Hash each guess both ways up and return the nearest rows, each once, nearest first."""
         hashes = self._gallery.hashes
         best: dict[int, _Hit] = {}
         if not len(hashes):
             return []
-        for guess, quad in enumerate(quads[:TRIED]):
+        for guess, quad in enumerate(guesses):
             short, long = sides(quad)
             for quarters in (0, 2) if short < 0.85 * long else (0, 1, 2, 3):
                 upright = turned(quad, quarters)
@@ -150,11 +163,10 @@ class ClassicalRecogniser:
     def _look(self, levels: list[Frame], hits: list[_Hit]) -> list[_Look]:
         views = {hit.guess: hit.quad for hit in hits}
         features = {guess: describe(cut(levels, quad, *VIEW_SIZE)) for guess, quad in views.items()}
-        looks = [
+        return [
             _Look(hit.row, compare(levels, hit.quad, features[hit.guess], self._gallery.reference(hit.row)))
             for hit in hits
         ]
-        return sorted(looks, key=lambda look: -look.evidence.likeness)
 
     def _sighting(self, look: _Look) -> Sighting:
         return Sighting(
@@ -195,47 +207,3 @@ def _near(levels: list[Frame], side: int) -> Frame:
 def _rectified(levels: list[Frame], quad: Corners) -> Frame:
     height = int(np.clip(sides(quad)[1], 88, RECTIFIED_HEIGHT))
     return cut(levels, quad, round(height * 63 / 88), height)
-
-
-def _circumstances(levels: list[Frame], quad: Corners | None, quads: list[Corners]) -> Circumstances:
-    frame = levels[0]
-    dark = float(levels[-1].mean()) < DARK
-    if quad is None:
-        return Circumstances(too_dark=dark, card_shaped=False)
-    size = np.array(frame.shape[1::-1], dtype=np.float32)
-    outside = float(np.maximum(-quad, quad - size).max()) / sides(quad)[1]
-    grey = cv2.cvtColor(cut(levels, quad, *VIEW_SIZE), cv2.COLOR_BGR2GRAY)
-    shaped = [other for other in quads if looks_like_card(other, frame.shape[1], frame.shape[0])]
-    return Circumstances(
-        several_cards=_several(quad, quads),
-        cut_off=outside > CUT_OFF,
-        blurred=float(np.std(cv2.Laplacian(grey, cv2.CV_32F))) < BLURRED,
-        too_dark=dark,
-        card_back=any(half_turn_likeness(cut(levels, other, *HASH_SIZE)) > BACK for other in shaped[:4]),
-        card_shaped=bool(shaped),
-    )
-
-
-def half_turn_likeness(view: Frame) -> float:
-    """Return how a card correlates with itself turned by half: the backs of many games do, hardly any front does."""
-    grey = cv2.GaussianBlur(cv2.cvtColor(view, cv2.COLOR_BGR2GRAY), (0, 0), 1.2)
-    height, width = grey.shape
-    inner = grey[height // 12 : -(height // 12), width // 12 : -(width // 12)].astype(np.float32)
-    deviation = float(inner.std())
-    if deviation < 1:
-        return 0.0
-    level = (inner - inner.mean()) / deviation
-    return float((level * level[::-1, ::-1]).mean())
-
-
-def _several(quad: Corners, quads: list[Corners]) -> bool:
-    """Return whether another thing of a card's shape and about this card's size lies beside it."""
-    area = cv2.contourArea(quad)
-    for other in quads:
-        short, long = sides(other)
-        beside = cv2.contourArea(other)
-        if 0.6 < short / long < 0.86 and 0.4 < beside / area < 2.5:
-            shared, _ = cv2.intersectConvexConvex(quad, other)
-            if shared < 0.1 * min(area, beside):
-                return True
-    return False

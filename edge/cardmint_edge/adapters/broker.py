@@ -1,0 +1,272 @@
+"""The broker: MQTT 5 through paho. A connection is a new client, so that nothing of an old one is ever sent again."""
+
+import random
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from cardmint_contracts import topics
+from cardmint_contracts.errors import BadTopic
+from cardmint_contracts.stations import StationHealth, StationState
+from cardmint_contracts.wire import encode
+from cardmint_edge.domain.batches import PackedBatch
+from cardmint_edge.domain.forwarding import Limits
+from cardmint_edge.errors import Stop
+from cardmint_edge.forward import Connected, Delivered, Disconnected, News, ReceiptCame, TaskCame
+from cardmint_edge.settings import Broker, Station
+
+KEEPALIVE_S = 15
+CONNECT_TIMEOUT_S = 5.0
+FIRST_WAIT_S = 0.25
+LONGEST_WAIT_S = 30.0
+STEADY_S = 10.0
+"""A connection that stood this long was a good one: the next attempt comes soon."""
+
+FAREWELL_S = 1.0
+MAX_PAYLOAD_BYTES = 512 << 10
+HEADROOM_BYTES = 1024
+"""What topic and properties may take of a packet."""
+
+log = structlog.get_logger(__name__)
+
+
+class BrokerLink:
+    """The station's side of the broker. `run` keeps a connection until `stop`; sending is safe from any thread."""
+
+    def __init__(
+        self,
+        *,
+        broker: Broker,
+        station: Station,
+        state: Callable[[bool], StationState],
+        health: Callable[[], StationHealth],
+        tell: Callable[[News], None],
+    ) -> None:
+        """Take the parts: `state` and `health` say how the station is now; what comes is handed to `tell`.
+
+        Raises:
+            Stop: a certificate's file cannot be read.
+        """
+        self._broker = broker
+        self._station = station
+        self._state = state
+        self._health = health
+        self._tell = tell
+        self._topic = {
+            kind: topics.station_topic(station.tenant, station.name, kind)
+            for kind in ("events", "receipt", "state", "health")
+        }
+        self._tls = _tls(broker)
+        self._client: Client | None = None
+        self._connection = 0
+        self._stood = False
+        self._said = ""
+        self._closed = threading.Event()
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Connect, and connect again with growing, jittered pauses, until `stop`."""
+        failures = 0
+        while not self._stopping.is_set():
+            self._closed.clear()
+            self._stood = False
+            began = time.monotonic()
+            self._one_connection()
+            steady = self._stood and time.monotonic() - began > STEADY_S
+            failures = 0 if steady else failures + 1
+            if steady:
+                self._said = ""
+            wait = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(failures, 10))
+            self._stopping.wait(wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
+
+    def stop(self) -> None:
+        """Say that the station goes, and make `run` return."""
+        self._stopping.set()
+        client = self._client
+        if client is not None and client.is_connected():
+            info = client.publish(self._topic["state"], encode(self._state(False)), qos=1, retain=True)
+            if info.rc == MQTT_ERR_SUCCESS:
+                info.wait_for_publish(FAREWELL_S)
+            client.disconnect()
+        self._closed.set()
+
+    def reconnect(self) -> None:
+        """Drop the connection; `run` makes a new one."""
+        self._closed.set()
+
+    def send_birth(self) -> bool:
+        """Publish, retained, that the station is there."""
+        return self._publish("state", encode(self._state(True)), qos=1, retain=True)
+
+    def send_health(self) -> bool:
+        """Publish how the station is."""
+        return self._publish("health", encode(self._health()), qos=0)
+
+    def send_events(self, batch: PackedBatch) -> bool:
+        """Publish a batch. Its user properties name it, for a reader that cannot decode it."""
+        properties = _properties(PacketTypes.PUBLISH)
+        properties.ContentType = batch.content_type
+        properties.UserProperty = [
+            ("stream", str(batch.stream)),
+            ("first", str(batch.first)),
+            ("last", str(batch.last)),
+        ]
+        return self._publish("events", batch.payload, qos=1, properties=properties)
+
+    def _publish(
+        self,
+        kind: str,
+        payload: bytes,
+        *,
+        qos: int,
+        retain: bool = False,
+        properties: Properties | None = None,
+    ) -> bool:
+        client = self._client
+        if client is None:
+            return False
+        return client.publish(self._topic[kind], payload, qos, retain, properties).rc == MQTT_ERR_SUCCESS
+
+    def _one_connection(self) -> None:
+        """Connect, and return when the connection, or the attempt, is over."""
+        self._connection += 1
+        client = self._new_client(self._connection)
+        properties = _properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = 0
+        try:
+            client.connect(self._broker.host, self._broker.port, KEEPALIVE_S, clean_start=True, properties=properties)
+        except OSError as error:
+            self._say(str(error), "check that the broker runs and that nothing between blocks the port")
+            return
+        client.loop_start()
+        self._closed.wait()
+        self._client = None
+        client.disconnect()
+        client.loop_stop()
+
+    def _new_client(self, connection: int) -> Client:
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=f"cardmint-{self._station.tenant}-{self._station.name}",
+            protocol=MQTTv5,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        if self._broker.username:
+            client.username_pw_set(self._broker.username, self._broker.password)
+        if self._tls is not None:
+            client.tls_set_context(self._tls)
+        client.will_set(self._topic["state"], encode(self._state(False)), qos=1, retain=True)
+        stood_from = 0.0
+
+        def on_connect(
+            client: Client, _data: Any, _flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
+        ) -> None:
+            nonlocal stood_from
+            if reason.is_failure:
+                self._say(str(reason), "check the user and the password here and on the broker")
+                return
+            self._stood = True
+            stood_from = time.monotonic()
+            self._client = client
+            client.subscribe([(self._topic["receipt"], 1), (self._tasks, 1)])
+            limits = _limits(properties)
+            log.info("connected", broker=self._where, in_flight=limits.in_flight, payload=limits.payload_bytes)
+            self._tell(Connected(connection=connection, limits=limits))
+
+        def on_subscribe(
+            _client: Client, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Properties | None
+        ) -> None:
+            if any(reason.is_failure for reason in reasons):
+                self._say("no right to its receipts or tasks", "let the station subscribe to its own topics")
+                self._closed.set()
+
+        def on_publish(
+            _client: Client, _data: Any, _mid: int, reason: ReasonCode, _properties: Properties | None
+        ) -> None:
+            self._tell(Delivered(connection=connection, reason=reason.value))
+
+        def on_message(_client: Client, _data: Any, message: MQTTMessage) -> None:
+            self._hand_on(message.topic, bytes(message.payload))
+
+        def on_disconnect(
+            _client: Client, _data: Any, _flags: DisconnectFlags, reason: ReasonCode, _properties: Properties | None
+        ) -> None:
+            if self._stood and not self._stopping.is_set():
+                # Brokers say so with reason 142, or just hang up as mosquitto 2.0 does.
+                short = time.monotonic() - stood_from < STEADY_S
+                twin = f"if this goes on, another station calls itself {self._station.name}: give each its own name"
+                self._say(f"the connection ended ({reason})", twin if short else "see the broker's own log")
+            self._tell(Disconnected(connection=connection))
+            self._closed.set()
+
+        client.on_connect = on_connect
+        client.on_subscribe = on_subscribe
+        client.on_publish = on_publish
+        client.on_message = on_message
+        client.on_disconnect = on_disconnect
+        return client
+
+    def _hand_on(self, topic: str, payload: bytes) -> None:
+        try:
+            parsed = topics.parse(topic)
+        except BadTopic as error:
+            log.warning("message ignored", reason=error.reason, detail=str(error))
+            return
+        if parsed.task is not None:
+            self._tell(TaskCame(task=parsed.task, payload=payload))
+        elif parsed.kind == "receipt":
+            self._tell(ReceiptCame(payload=payload))
+
+    @property
+    def _tasks(self) -> str:
+        return topics.station_tasks(self._station.tenant, self._station.name)
+
+    @property
+    def _where(self) -> str:
+        return f"{self._broker.host}:{self._broker.port}"
+
+    def _say(self, what: str, mend: str) -> None:
+        if what != self._said:
+            self._said = what
+            log.warning(
+                "no connection to the broker; counting goes on, and it is tried again",
+                broker=self._where,
+                user=self._broker.username or "(none)",
+                reason=what,
+                mend=mend,
+            )
+
+
+def _properties(packet: int) -> Properties:
+    return Properties(packet)  # type: ignore[no-untyped-call]  # paho leaves this one constructor untyped
+
+
+def _limits(properties: Properties | None) -> Limits:
+    packet = getattr(properties, "MaximumPacketSize", MAX_PAYLOAD_BYTES + HEADROOM_BYTES)
+    return Limits(
+        in_flight=getattr(properties, "ReceiveMaximum", 65535),
+        payload_bytes=min(MAX_PAYLOAD_BYTES, packet - HEADROOM_BYTES),
+    )
+
+
+def _tls(broker: Broker) -> ssl.SSLContext | None:
+    if not broker.tls:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=str(broker.ca_file) if broker.ca_file else None)
+        if broker.cert_file is not None:
+            context.load_cert_chain(broker.cert_file, broker.key_file)
+    except OSError as error:
+        message = f"broker.ca_file, broker.cert_file or broker.key_file cannot be used: {error}"
+        raise Stop(message) from error
+    return context

@@ -1,0 +1,212 @@
+"""Counting: from a shot under the camera to a durable fact, and only then the beep."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID, uuid4
+
+import structlog
+
+from cardmint_contracts.cards import Batch, Decision, Image
+from cardmint_contracts.events import CardScanned
+from cardmint_contracts.events import Recogniser as MadeBy
+from cardmint_edge.capture import Camera, Shot
+from cardmint_edge.domain.batches import Stamp
+from cardmint_edge.domain.recognition import Frame, Recogniser, Recognition
+from cardmint_edge.errors import Park, Retry, Stop
+
+SHOT_TIMEOUT_S = 0.25
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 10.0
+FAILED = "recognition-failed"
+MAX_CANDIDATES = 8
+
+log = structlog.get_logger(__name__)
+
+
+class Line(Protocol):
+    """What the outbox says of a recorded scan."""
+
+    @property
+    def sequence(self) -> int:
+        """The event's sequence."""
+        ...
+
+
+class Facts(Protocol):
+    """What counting needs of the outbox; every method may raise `Stop`."""
+
+    @property
+    def batch(self) -> Batch:
+        """What the operator says of every card until they say otherwise."""
+        ...
+
+    @property
+    def last_shot(self) -> tuple[str, str] | None:
+        """Where the last recorded shot came from, and its image's SHA-256."""
+        ...
+
+    def record(self, scan: CardScanned, stamp: Stamp, origin: str) -> Line:
+        """Count one scan durably; the same scan twice counts once."""
+        ...
+
+    def park(self) -> None:
+        """Count one capture that was set aside."""
+        ...
+
+
+class Images(Protocol):
+    """Where images are kept."""
+
+    def put(self, frame: Frame) -> Image:
+        """Store a frame durably; raises Park or Stop."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Taken:
+    """A shot that was recognised and not yet counted. `scan` names it through every attempt to store it."""
+
+    scan: UUID
+    stamp: Stamp
+    origin: str
+    recognition: Recognition
+    picture: Frame
+
+
+class Counter:
+    """Takes shots from the camera and counts them, until the camera is done or `stop`."""
+
+    def __init__(
+        self,
+        *,
+        camera: Camera,
+        recogniser: Recogniser,
+        facts: Facts,
+        images: Images,
+        stamp: Callable[[], Stamp],
+        counted: Callable[[], None],
+        first_wait_s: float = FIRST_WAIT_S,
+    ) -> None:
+        """Take the parts; `counted`, the beep, follows the commit; `first_wait_s` is the pause after a fault."""
+        self._camera = camera
+        self._recogniser = recogniser
+        self._facts = facts
+        self._images = images
+        self._stamp = stamp
+        self._counted = counted
+        self._first_wait_s = first_wait_s
+        self._stopping = threading.Event()
+        self._before = facts.last_shot
+        self.fault = ""
+
+    def stop(self) -> None:
+        """Make `run` return after the card at hand."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Count cards. `fault` says, for the operator, why none is counted at the moment.
+
+        Raises:
+            Stop: the camera cannot be used at all.
+        """
+        wait = self._first_wait_s
+        while not self._stopping.is_set() and not self._camera.done:
+            try:
+                shot = self._camera.next(SHOT_TIMEOUT_S)
+            except Park as error:
+                self._park("", error)
+                continue
+            except Retry as error:
+                self._pause(f"the camera is away: {error}", wait)
+                wait = min(2 * wait, LONGEST_WAIT_S)
+                continue
+            wait = self._first_wait_s
+            self.fault = ""
+            if shot is not None:
+                self._count(shot)
+
+    def _count(self, shot: Shot) -> None:
+        taken = self._recognise(shot)
+        ms = dict(taken.recognition.ms)
+        wait = self._first_wait_s
+        while True:
+            try:
+                began = time.perf_counter()
+                event = self._event(taken)
+                if self._counted_before(event, taken.origin):
+                    log.info("this shot was counted before the restart", origin=taken.origin)
+                    self._camera.confirm()
+                    return
+                line = self._facts.record(event, taken.stamp, taken.origin)
+                break
+            except Park as error:
+                self._park(taken.origin, error)
+                self._camera.confirm()
+                return
+            except Stop as error:
+                # The card lies there uncounted and unbeeped. Holding it until there is room again loses nothing.
+                self._pause(f"this card is not counted yet: {error}", wait)
+                wait = min(2 * wait, LONGEST_WAIT_S)
+                if self._stopping.is_set():
+                    return
+        self.fault = ""
+        self._counted()
+        self._camera.confirm()
+        ms["store"] = (time.perf_counter() - began) * 1000
+        log.info(
+            "card",
+            scan=str(event.scan),
+            decision=event.decision.value,
+            card=event.card.id if event.card else None,
+            confidence=round(event.confidence, 4),
+            reasons=event.reasons,
+            sequence=line.sequence,
+            origin=taken.origin,
+            ms={step: round(value, 2) for step, value in ms.items()},
+        )
+
+    def _recognise(self, shot: Shot) -> _Taken:
+        scan, stamp = uuid4(), self._stamp()
+        try:
+            recognition = self._recogniser.recognise(shot.frame)
+        except Exception:
+            log.exception("recognition failed; a person must look", scan=str(scan), origin=shot.origin)
+            recognition = Recognition(decision=Decision.REVIEW, reasons=(FAILED,), method="none")
+        picture = shot.frame if recognition.rectified is None else recognition.rectified
+        return _Taken(scan=scan, stamp=stamp, origin=shot.origin, recognition=recognition, picture=picture)
+
+    def _event(self, taken: _Taken) -> CardScanned:
+        found = taken.recognition
+        return CardScanned(
+            scan=taken.scan,
+            decision=found.decision,
+            recogniser=MadeBy(method=found.method, pack=found.pack, models=found.models),
+            card=found.card,
+            confidence=found.confidence,
+            margin=found.margin,
+            reasons=found.reasons,
+            candidates=found.candidates[:MAX_CANDIDATES],
+            batch=self._facts.batch,
+            image=self._images.put(taken.picture),
+        )
+
+    def _counted_before(self, event: CardScanned, origin: str) -> bool:
+        """Whether a kill between commit and confirm brought the last shot again; only the first shot can be that."""
+        before, self._before = self._before, None
+        return before is not None and event.image is not None and before == (origin, event.image.sha256)
+
+    def _park(self, origin: str, error: Park) -> None:
+        log.warning("capture set aside", origin=origin, reason=str(error))
+        try:
+            self._facts.park()
+        except Stop as stop:
+            self._pause(str(stop), self._first_wait_s)
+
+    def _pause(self, fault: str, seconds: float) -> None:
+        if fault != self.fault:
+            log.error("not counting", reason=fault)
+        self.fault = fault
+        self._stopping.wait(seconds)

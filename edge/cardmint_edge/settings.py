@@ -1,0 +1,159 @@
+"""The station's settings: one TOML file and `CARDMINT_EDGE_SECTION_KEY` over it, read once (docs/settings-edge.md)."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from cardmint_contracts import topics
+from cardmint_contracts.errors import BadTopic
+from cardmint_edge.errors import Stop
+
+ENVIRONMENT = "CARDMINT_EDGE_"
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Text = Annotated[str, Meta(min_length=1, max_length=255)]
+Seconds = Annotated[float, Meta(ge=0, le=86400)]
+
+
+class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class Station(_Section, frozen=True):
+    """Who the station is, where it keeps its data, where its page is."""
+
+    tenant: Text
+    name: Text
+    data: Path
+    page_host: Text = "127.0.0.1"
+    page_port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    beep: bool = False
+
+
+class Broker(_Section, frozen=True):
+    """The MQTT 5 broker."""
+
+    host: Text = "127.0.0.1"
+    port: Port = 1883
+    username: str = ""
+    password: str = ""
+    tls: bool = False
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+
+class Cloud(_Section, frozen=True):
+    """Where images go; nowhere when `url` is empty."""
+
+    url: Annotated[str, Meta(pattern=r"^(https?://[^\s/]+(/[^\s?#]*)?)?\Z")] = ""
+
+
+class Recognition(_Section, frozen=True):
+    """What cards are recognised with."""
+
+    pack: Path
+
+
+class Simulator(_Section, frozen=True, tag_field="type", tag="simulator"):
+    """Cards of the pack, rendered: `cards` of them, one each `interval_s` seconds."""
+
+    cards: Annotated[int, Meta(ge=0, le=10**9)] = 200
+    seed: int = 1
+    interval_s: Seconds = 0.5
+
+
+class Folder(_Section, frozen=True, tag_field="type", tag="folder"):
+    """Pictures that another program puts into a folder."""
+
+    path: Path
+
+
+class Replay(_Section, frozen=True, tag_field="type", tag="replay"):
+    """The pictures of a folder, once, in the order of their names."""
+
+    path: Path
+
+
+Camera: TypeAlias = Simulator | Folder | Replay
+
+
+class Settings(_Section, frozen=True):
+    """Everything that an operator may set. Times are seconds."""
+
+    station: Station
+    recognition: Recognition
+    camera: Camera
+    broker: Broker = Broker()
+    cloud: Cloud = Cloud()
+
+
+def load(path: Path, environment: Mapping[str, str]) -> Settings:
+    """Read the settings. A relative path in them counts from the file's folder.
+
+    Raises:
+        Stop: no such file, no TOML, an unknown key, or a wrong value; the message names the key.
+    """
+    try:
+        found: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        message = f"cannot read the settings {path}: {error.strerror}"
+        raise Stop(message) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        message = f"{path} is no TOML: {error}"
+        raise Stop(message) from error
+
+    folder = path.absolute().parent
+    settings = _convert(found, folder, str(path), strict=not _overlay(found, environment))
+    for key, value in (("tenant", settings.station.tenant), ("name", settings.station.name)):
+        try:
+            topics.name(value)
+        except BadTopic as error:
+            message = f"{path}: station.{key}: {error}"
+            raise Stop(message) from error
+    if settings.station.page_host not in {"127.0.0.1", "localhost", "::1"}:
+        message = (
+            f"{path}: station.page_host: the page asks nobody who they are, so it is only served on 127.0.0.1 or ::1; "
+            "reach it from elsewhere through an SSH tunnel"
+        )
+        raise Stop(message)
+    return settings
+
+
+def _overlay(found: dict[str, Any], environment: Mapping[str, str]) -> bool:
+    overlaid = False
+    for variable, value in environment.items():
+        if not variable.startswith(ENVIRONMENT):
+            continue
+        section, _, key = variable.removeprefix(ENVIRONMENT).lower().partition("_")
+        table = found.setdefault(section, {})
+        if section not in Settings.__struct_fields__ or not key or not isinstance(table, dict):
+            message = f"{variable}: no such setting; it is {ENVIRONMENT}SECTION_KEY, as {ENVIRONMENT}BROKER_PORT"
+            raise Stop(message)
+        table[key] = value
+        overlaid = True
+    return overlaid
+
+
+def _convert(found: dict[str, Any], folder: Path, origin: str, *, strict: bool) -> Settings:
+    def path_from(kind: type, value: object) -> object:
+        if kind is Path and isinstance(value, str) and value:
+            return folder / value
+        raise ValueError("expected a path")
+
+    try:
+        return msgspec.convert(found, Settings, strict=strict, dec_hook=path_from)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at ")
+        unknown = re.search(r"unknown field `(.*)`", what)
+        section = where.strip("`").removeprefix("$").strip(".")
+        if unknown:
+            what = "no such key"
+            section = f"{section}.{unknown[1]}".strip(".")
+        message = f"{origin}: {section or 'settings'}: {what}"
+        raise Stop(message) from None

@@ -1,0 +1,494 @@
+"""Forwarding: whatever is lost, repeated, late or restarted, each event arrives once, in order."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from structlog.testing import capture_logs
+from tests.edge.kit import STAMP, quick_folder, scan_of
+
+from cardmint_contracts.envelope import decode_batch
+from cardmint_contracts.events import CardScanned, decode_data
+from cardmint_contracts.receipts import Receipt
+from cardmint_contracts.wire import encode
+from cardmint_edge.adapters.outbox import Outbox
+from cardmint_edge.domain.batches import PackedBatch
+from cardmint_edge.domain.forwarding import QUIET_MAX_S, Forwarding, Limits, Mark
+from cardmint_edge.errors import EdgeError, Retry, Stop
+from cardmint_edge.forward import (
+    HEALTH_S,
+    Appended,
+    Connected,
+    Delivered,
+    Disconnected,
+    Forwarder,
+    ReceiptCame,
+    TaskCame,
+)
+
+LIMITS = Limits(in_flight=100, payload_bytes=100_000)
+
+
+class Wire:
+    """A link that keeps what it is given until the test delivers or loses it."""
+
+    def __init__(self) -> None:
+        self.up = False
+        self.batches: list[PackedBatch] = []
+        self.births = 0
+        self.healths = 0
+        self.reconnects = 0
+
+    def send_birth(self) -> bool:
+        self.births += self.up
+        return self.up
+
+    def send_health(self) -> bool:
+        self.healths += self.up
+        return self.up
+
+    def send_events(self, batch: PackedBatch) -> bool:
+        if self.up:
+            self.batches.append(batch)
+        return self.up
+
+    def reconnect(self) -> None:
+        self.reconnects += 1
+
+
+class HeardTasks:
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    def arrived(self, task: UUID, payload: bytes) -> None:
+        self.heard.append((task, payload))
+
+    def connected(self, now: float) -> None:
+        self.heard.append("connected")
+
+    def disconnected(self) -> None:
+        self.heard.append("disconnected")
+
+    def tick(self, now: float) -> None:
+        pass
+
+
+class Cloud:
+    """Ingest in small: a watermark for each stream, a receipt for each batch, a refusal for a gap."""
+
+    def __init__(self) -> None:
+        self.watermarks: dict[UUID, int] = {}
+        self.log: list[UUID] = []
+
+    def take(self, batch: PackedBatch) -> Receipt:
+        envelopes = decode_batch(batch.payload, batch.content_type)
+        assert (envelopes[0].number, envelopes[-1].number) == (batch.first, batch.last)
+        watermark = self.watermarks.get(batch.stream, 0)
+        if batch.first > watermark + 1:
+            return Receipt(stream=batch.stream, sequence=watermark, refused=batch.first)
+        for envelope in envelopes:
+            if envelope.number > watermark:
+                event = decode_data(envelope.type, bytes(envelope.data))
+                assert isinstance(event, CardScanned)
+                self.log.append(event.scan)
+        self.watermarks[batch.stream] = max(watermark, batch.last)
+        return Receipt(stream=batch.stream, sequence=self.watermarks[batch.stream])
+
+
+class Bench:
+    """A forwarder on a real outbox, with a clock, a wire and a cloud that the test drives."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "outbox.db"
+        self.now = 0.0
+        self.cloud = Cloud()
+        self.receipts: list[Receipt] = []
+        self.scans: list[UUID] = []
+        self.connections = 0
+        self.tasks = HeardTasks()
+        self.covered = 0
+        self.start()
+
+    def start(self) -> None:
+        self.wire = Wire()
+        self.outbox = Outbox.open(self.path)
+        self.forwarder = Forwarder(
+            outbox=self.outbox,
+            link=self.wire,
+            tasks=self.tasks,
+            source="/stations/left",
+            covered=self.cover,
+            clock=lambda: self.now,
+            draw=lambda: 0.5,
+        )
+        self.outbox.listen(lambda: self.forwarder.tell(Appended()))
+
+    def cover(self) -> None:
+        self.covered += 1
+
+    def record(self, count: int = 1) -> None:
+        for _ in range(count):
+            scan = scan_of(len(self.scans) + 1)
+            self.outbox.record(scan, STAMP)
+            self.scans.append(scan.scan)
+
+    def turn(self, seconds: float = 0.0) -> None:
+        self.now += seconds
+        self.forwarder.turn(0)
+
+    def connect(self, limits: Limits = LIMITS) -> None:
+        self.connections += 1
+        self.wire.up = True
+        self.forwarder.tell(Connected(connection=self.connections, limits=limits))
+        self.turn()
+
+    def disconnect(self) -> None:
+        self.wire.up = False
+        self.wire.batches.clear()
+        self.forwarder.tell(Disconnected(connection=self.connections))
+        self.turn()
+
+    def puback(self) -> None:
+        self.forwarder.tell(Delivered(connection=self.connections, reason=0))
+
+    def arrive(self) -> None:
+        """Everything under way arrives, in order, and its receipts as well."""
+        while self.wire.batches:
+            self.receipts.append(self.cloud.take(self.wire.batches.pop(0)))
+            self.puback()
+        while self.receipts:
+            self.receive(self.receipts.pop(0))
+        self.turn()
+
+    def receive(self, receipt: Receipt) -> None:
+        self.forwarder.tell(ReceiptCame(payload=encode(receipt)))
+
+    @property
+    def queued(self) -> int:
+        mark = self.outbox.mark
+        return mark.last - mark.acknowledged
+
+
+class BadWeather(RuleBasedStateMachine):
+    """Loses, repeats, delays and reorders; restarts everything; then lets the sun shine."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = ExitStack()
+        self.bench = Bench(self.stack.enter_context(quick_folder()))
+
+    @rule(count=st.integers(1, 120))
+    def cards_come(self, count: int) -> None:
+        with self.bench.outbox.database.write():
+            self.bench.record(count)
+
+    @rule(seconds=st.floats(0, 40))
+    def time_passes(self, seconds: float) -> None:
+        self.bench.turn(seconds)
+
+    @rule()
+    def connect(self) -> None:
+        self.bench.connect()
+
+    @rule()
+    def disconnect(self) -> None:
+        self.bench.disconnect()
+
+    @precondition(lambda self: self.bench.wire.batches)
+    @rule(repeat=st.booleans(), index=st.integers(0, 30))
+    def a_message_arrives(self, repeat: bool, index: int) -> None:
+        batches = self.bench.wire.batches
+        batch = batches[0] if repeat else batches.pop(min(index, len(batches) - 1) if index > 27 else 0)
+        self.bench.receipts.append(self.bench.cloud.take(batch))
+        self.bench.puback()
+
+    @precondition(lambda self: self.bench.wire.batches)
+    @rule()
+    def a_message_is_acknowledged_and_lost(self) -> None:
+        self.bench.wire.batches.pop(0)
+        self.bench.puback()
+
+    @precondition(lambda self: self.bench.receipts)
+    @rule(index=st.integers(0, 30), keep=st.booleans())
+    def a_receipt_arrives(self, index: int, keep: bool) -> None:
+        index = min(index, len(self.bench.receipts) - 1)
+        self.bench.receive(self.bench.receipts[index] if keep else self.bench.receipts.pop(index))
+        self.bench.turn()
+
+    @precondition(lambda self: self.bench.receipts)
+    @rule()
+    def a_receipt_is_lost(self) -> None:
+        self.bench.receipts.pop(0)
+
+    @rule()
+    def a_receipt_of_another_stream(self) -> None:
+        self.bench.receive(Receipt(stream=uuid4(), sequence=5, refused=9))
+        self.bench.turn()
+
+    @rule()
+    def the_agent_restarts(self) -> None:
+        self.bench.outbox.close()
+        self.bench.start()
+
+    def teardown(self) -> None:
+        bench = self.bench
+        bench.connect()
+        for _ in range(100):
+            bench.arrive()
+            if not bench.queued:
+                break
+            bench.turn(QUIET_MAX_S)
+        assert bench.queued == 0
+        assert bench.cloud.log == bench.scans
+        bench.outbox.close()
+        self.stack.close()
+
+
+BadWeather.TestCase.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
+TestBadWeather = BadWeather.TestCase
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    with quick_folder() as folder:
+        yield Bench(folder)
+
+
+def test_an_event_leaves_in_the_turn_it_came(bench: Bench) -> None:
+    bench.connect()
+    bench.record()
+    bench.turn()
+    assert [(b.first, b.last) for b in bench.wire.batches] == [(1, 1)]
+
+
+def test_batches_and_the_window_are_bounded(bench: Bench) -> None:
+    with bench.outbox.database.write():
+        bench.record(1200)
+    bench.connect(Limits(in_flight=7, payload_bytes=100_000))
+    assert bench.wire.batches[-1].last == 250, "birth and health take a place each until they are delivered"
+    for _ in range(8):
+        bench.puback()
+    bench.turn()
+    bench.puback()
+    for _ in range(30):
+        bench.puback()
+        bench.turn()
+    assert bench.wire.batches[-1].last == 1000, "a thousand ahead of the receipt, no more"
+
+
+def test_a_refusal_rewinds_once(bench: Bench) -> None:
+    bench.connect()
+    with bench.outbox.database.write():
+        bench.record(150)
+    bench.turn()
+    lost = bench.wire.batches.pop(0)
+    assert (lost.first, lost.last) == (1, 50)
+    bench.arrive()
+    assert [(b.first, b.last) for b in bench.wire.batches] == [(1, 50), (51, 100), (101, 150)]
+    bench.arrive()
+    assert bench.wire.batches == []
+    assert bench.cloud.log == bench.scans
+    assert bench.covered
+
+
+def test_silence_sends_again_and_ever_more_slowly(bench: Bench) -> None:
+    bench.connect()
+    bench.record()
+    bench.turn()
+    gaps = []
+    for _ in range(7):
+        bench.wire.batches.clear()
+        bench.puback()
+        start = bench.now
+        while not bench.wire.batches:
+            bench.turn(0.25)
+        gaps.append(bench.now - start)
+    assert gaps == [2.25, 4.5, 9.0, 18.0, 33.75, 33.75, 33.75]
+    bench.arrive()
+    bench.record()
+    bench.turn()
+    bench.wire.batches.clear()
+    bench.turn(2.25)
+    assert bench.wire.batches, "progress makes it patient no longer"
+
+
+def test_a_broker_that_acknowledges_nothing_is_left(bench: Bench) -> None:
+    bench.connect(Limits(in_flight=3, payload_bytes=100_000))
+    bench.record()
+    bench.turn()
+    assert len(bench.wire.batches) == 1
+    bench.turn(3)
+    assert bench.wire.reconnects == 1
+
+
+def test_news_of_an_old_connection_is_ignored(bench: Bench) -> None:
+    bench.connect()
+    bench.connect()
+    bench.forwarder.tell(Disconnected(connection=1))
+    bench.forwarder.tell(Delivered(connection=1, reason=0))
+    bench.turn()
+    assert bench.forwarder.connected
+    bench.disconnect()
+    assert "no connection" in bench.forwarder.state
+    assert bench.tasks.heard == ["connected", "connected", "disconnected"]
+
+
+def test_the_operator_reads_where_it_stands(bench: Bench) -> None:
+    assert "no connection" in bench.forwarder.state
+    bench.connect()
+    assert "no receipt" in bench.forwarder.state
+    bench.record()
+    bench.turn()
+    bench.forwarder.tell(Delivered(connection=1, reason=16))
+    bench.turn()
+    assert "not listening" in bench.forwarder.state
+    bench.arrive()
+    assert "receives" in bench.forwarder.state
+
+
+def test_a_broker_that_refuses_is_named_once(bench: Bench) -> None:
+    bench.connect()
+    with capture_logs() as logs:
+        for _ in range(3):
+            bench.forwarder.tell(Delivered(connection=1, reason=135))
+        bench.turn()
+    assert [entry["reason"] for entry in logs] == [135]
+
+
+def test_health_every_half_minute(bench: Bench) -> None:
+    bench.turn(100)
+    assert bench.wire.healths == 0
+    bench.connect()
+    for _ in range(60):
+        bench.turn(1)
+    assert (bench.wire.births, bench.wire.healths) == (1, 1 + 60 / HEALTH_S)
+
+
+def test_a_link_that_breaks_while_sending(bench: Bench) -> None:
+    bench.record()
+    bench.wire.up = False
+    bench.forwarder.tell(Connected(connection=1, limits=LIMITS))
+    bench.turn()
+    assert not bench.forwarder.connected
+    bench.connect()
+    bench.wire.up = False
+    bench.record()
+    bench.turn()
+    assert not bench.forwarder.connected
+    bench.connect()
+    bench.wire.up = False
+    bench.turn(HEALTH_S)
+    assert not bench.forwarder.connected
+
+
+def test_an_event_too_large_for_the_broker_is_said(bench: Bench) -> None:
+    bench.record()
+    bench.forwarder.tell(Connected(connection=1, limits=Limits(in_flight=9, payload_bytes=100)))
+    bench.wire.up = True
+    with pytest.raises(Retry, match="raise the broker's maximum packet size"):
+        bench.turn()
+    bench.connect()
+    bench.arrive()
+    assert bench.queued == 0
+
+
+def test_a_receipt_that_is_none(bench: Bench) -> None:
+    with capture_logs() as logs:
+        bench.forwarder.tell(ReceiptCame(payload=b"{}"))
+        bench.forwarder.tell(ReceiptCame(payload=b"\xff"))
+        bench.turn()
+    assert [entry["reason"] for entry in logs] == ["invalid", "malformed"]
+
+
+def test_a_cloud_that_went_back_is_said_and_nothing_is_removed(bench: Bench) -> None:
+    bench.connect()
+    bench.record(3)
+    bench.turn()
+    bench.arrive()
+    bench.record()
+    with capture_logs() as logs:
+        bench.receive(Receipt(stream=bench.outbox.mark.stream, sequence=1, refused=4))
+        bench.turn()
+    assert [entry["event"] for entry in logs] == ["the cloud refuses events although it had receipted more"]
+    assert bench.queued == 1
+
+
+def test_receipts_that_come_together_cost_one_write(bench: Bench) -> None:
+    bench.connect()
+    bench.record(3)
+    bench.turn()
+    stream = bench.outbox.mark.stream
+    for sequence in (1, 2, 3):
+        bench.receive(Receipt(stream=stream, sequence=sequence))
+    bench.turn()
+    assert (bench.covered, bench.queued) == (1, 0)
+
+
+def test_a_new_stream_is_sent_from_its_beginning(bench: Bench) -> None:
+    bench.record(2)
+    bench.connect()
+    stream = bench.outbox.mark.stream
+    bench.receive(Receipt(stream=stream, sequence=70))
+    bench.turn()
+    assert bench.outbox.mark.stream != stream
+    assert [(b.stream == stream, b.first, b.last) for b in bench.wire.batches] == [(True, 1, 2), (False, 1, 2)]
+
+
+def test_tasks_are_handed_on(bench: Bench) -> None:
+    bench.forwarder.tell(TaskCame(task=UUID(int=1), payload=b"x"))
+    bench.turn()
+    assert bench.tasks.heard == [(UUID(int=1), b"x")]
+
+
+class Faulty:
+    """An outbox whose faults come one a turn; the last one ends the test."""
+
+    def __init__(self, outbox: Outbox, faults: list[EdgeError | None], done: Callable[[], None]) -> None:
+        self._outbox = outbox
+        self._faults = faults
+        self._done = done
+        self.events = outbox.events
+        self.forget = outbox.forget
+        self.broken = False
+
+    @property
+    def mark(self) -> Mark:
+        if self.broken:
+            fault = self._faults.pop(0)
+            if not self._faults:
+                self._done()
+            if fault is not None:
+                raise fault
+        return self._outbox.mark
+
+
+def test_a_fault_is_said_once_and_forwarding_goes_on(bench: Bench) -> None:
+    faulty = Faulty(
+        bench.outbox,
+        [Stop("full"), Stop("full"), Retry("other"), None, Stop("full")],
+        lambda: forwarder.stop(),  # noqa: PLW0108 - it is made below
+    )
+    forwarder = Forwarder(
+        outbox=faulty, link=bench.wire, tasks=bench.tasks, source="/stations/left", covered=bench.cover, hold_s=0.0
+    )
+    faulty.broken = True
+    forwarder.tell(Appended())
+    with capture_logs() as logs:
+        forwarder.run()
+    assert [entry["reason"] for entry in logs] == ["full", "other", "full"]
+
+
+def test_waiting_is_as_long_as_the_next_tick(bench: Bench) -> None:
+    state = Forwarding(Mark(stream=UUID(int=1), acknowledged=0, last=1), draw=lambda: 0.0)
+    assert state.wait(0) is None
+    state.connected(LIMITS)
+    assert state.next() == (1, 1)
+    state.sent(10.0, 1)
+    assert (state.wait(10.5), state.wait(20.0)) == (1.5, 0.0)
+    state.disconnected()
+    assert (state.wait(20.0), state.next()) == (None, None)

@@ -1,0 +1,177 @@
+"""The chain as a whole, on the fictional set."""
+
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from cardmint_contracts.cards import Card, Decision
+from cardmint_edge.adapters.decode import read_image
+from cardmint_edge.adapters.pack import Pack
+from cardmint_edge.calibrate import Without
+from cardmint_edge.domain.match import Reference
+from cardmint_edge.domain.notice import half_turn_likeness
+from cardmint_edge.domain.recognise import ClassicalRecogniser
+from cardmint_edge.domain.recognition import Frame
+from cardmint_edge.domain.scene import PRESETS, Preset, background, lay, render
+
+UNIQUE = "drk-9"
+REPRINTED = "ech-3"
+
+
+def scan_of(fictional: Path, name: str) -> Frame:
+    return read_image(fictional / "images" / f"{name}.jpg")
+
+
+def laid(*cards: tuple[Frame, tuple[float, float], float, float], size: tuple[int, int] = (1200, 900)) -> Frame:
+    """Lay cards on a mat: picture, middle, height and turn in degrees clockwise."""
+    rng = np.random.default_rng(4)
+    frame = background(*size, rng)
+    for card, (x, y), tall, degrees in cards:
+        box = cv2.boxPoints(((0, 0), (tall * 63 / 88, tall), degrees))
+        # boxPoints begins at the bottom left of the unturned box.
+        frame = lay(frame, card, (np.roll(box, -1, axis=0) + np.array([x, y])).astype(np.float32))
+    return frame.clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_rendered_photos_are_recognised_and_never_wrongly_accepted(
+    fictional: Path, recogniser: ClassicalRecogniser, preset: str
+) -> None:
+    rng = np.random.default_rng(11)
+    right = 0
+    names = ("emb-1", "emb-17", "tdw-20", "drk-9", "emb-33", "prm-6")
+    for name in names:
+        scene = render(scan_of(fictional, name), PRESETS[preset], rng)
+        seen = recogniser.recognise(scene.frame)
+        right += bool(seen.candidates) and seen.candidates[0].card.id == name
+        if seen.decision is Decision.ACCEPT:
+            assert seen.card == seen.candidates[0].card
+            assert seen.card is not None
+            assert seen.card.id == name
+            assert seen.corners is not None
+            assert np.abs(seen.corners - scene.corners).max() < 15
+    assert right >= len(names) - 1
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270, 37])
+def test_a_card_is_recognised_any_way_up(fictional: Path, recogniser: ClassicalRecogniser, degrees: float) -> None:
+    frame = laid((scan_of(fictional, UNIQUE), (600, 450), 560, degrees))
+    seen = recogniser.recognise(frame)
+    assert seen.decision is Decision.ACCEPT
+    assert seen.card is not None
+    assert seen.card.id == UNIQUE
+    assert seen.rectified is not None
+    assert abs(seen.rectified.shape[0] - 560) < 12
+    assert set(seen.ms) == {"detect", "hash", "match", "decide"}
+    assert seen.corners is not None
+    towards = seen.corners[1] - seen.corners[0]
+    assert abs((np.degrees(np.arctan2(towards[1], towards[0])) - degrees + 180) % 360 - 180) < 3
+
+
+def test_a_scan_that_fills_the_frame_is_recognised(fictional: Path, recogniser: ClassicalRecogniser) -> None:
+    assert recogniser.recognise(scan_of(fictional, UNIQUE)).decision is Decision.ACCEPT
+
+
+def test_a_reprint_is_for_a_person_with_both_printings_named(fictional: Path, recogniser: ClassicalRecogniser) -> None:
+    seen = recogniser.recognise(laid((scan_of(fictional, REPRINTED), (600, 450), 600, 5)))
+    assert seen.decision is Decision.REVIEW
+    assert "same-art" in seen.reasons
+    first, second = seen.candidates[:2]
+    assert REPRINTED in {first.card.id, second.card.id}
+    assert first.card.name == second.card.name
+    assert first.card.id != second.card.id
+
+
+def test_a_reprint_without_a_picture_still_keeps_the_other_from_being_accepted(fictional: Path, pack: Pack) -> None:
+    rows = {pack.printing(row).id: row for row in range(len(pack.hashes))}
+    lonely = ClassicalRecogniser(Without(pack, {rows[REPRINTED]}), clock=time.perf_counter)
+    seen = lonely.recognise(laid((scan_of(fictional, REPRINTED), (600, 450), 600, 0)))
+    assert (seen.decision, "same-art" in seen.reasons) == (Decision.REVIEW, True)
+    assert REPRINTED in {candidate.card.id for candidate in seen.candidates}
+
+
+def test_a_stranger_is_for_a_person(fictional: Path, pack: Pack) -> None:
+    rows = {pack.printing(row).id: row for row in range(len(pack.hashes))}
+    without = ClassicalRecogniser(Without(pack, {rows[UNIQUE]}), clock=time.perf_counter)
+    seen = without.recognise(laid((scan_of(fictional, UNIQUE), (600, 450), 600, 0)))
+    assert (seen.decision, seen.reasons) == (Decision.REVIEW, ("low-similarity",))
+
+
+def test_two_cards_are_for_a_person(fictional: Path, recogniser: ClassicalRecogniser) -> None:
+    one, other = scan_of(fictional, UNIQUE), scan_of(fictional, "emb-1")
+    side_by_side = laid((one, (330, 450), 500, 0), (other, (870, 450), 500, 3))
+    assert "several-cards" in recogniser.recognise(side_by_side).reasons
+    fanned = laid((one, (480, 450), 560, -4), (other, (760, 450), 560, 5))
+    assert recogniser.recognise(fanned).decision is Decision.REVIEW
+
+
+def test_a_card_that_leaves_the_frame_is_for_a_person(fictional: Path, recogniser: ClassicalRecogniser) -> None:
+    whole = laid((scan_of(fictional, UNIQUE), (600, 450), 700, 0))
+    seen = recogniser.recognise(np.ascontiguousarray(whole[:735]))
+    assert (seen.decision, "cut-off" in seen.reasons) == (Decision.REVIEW, True)
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        (np.full((1280, 1920, 3), 180, np.uint8), "no-card-found"),
+        (np.zeros((1280, 1920, 3), np.uint8), "too-dark"),
+        (np.full((1000, 716, 3), 200, np.uint8), "no-card-found"),
+        (np.random.default_rng(1).integers(0, 255, (600, 800, 3), dtype=np.uint8), "no-card-found"),
+        (np.full((32, 32, 3), 90, np.uint8), "no-card-found"),
+    ],
+)
+def test_an_empty_frame_counts_nothing(recogniser: ClassicalRecogniser, frame: Frame, reason: str) -> None:
+    seen = recogniser.recognise(frame)
+    assert (seen.decision, seen.reasons, seen.candidates) == (Decision.REJECT, (reason,), ())
+    assert seen.corners is None
+    assert seen.rectified is None
+
+
+def test_a_card_back_counts_nothing(recogniser: ClassicalRecogniser) -> None:
+    half = np.random.default_rng(8).integers(0, 255, (11, 16, 3), dtype=np.uint8)
+    tile = np.concatenate([half, half[::-1, ::-1]])
+    back = cv2.resize(tile, (630, 880), interpolation=cv2.INTER_CUBIC)
+    seen = recogniser.recognise(laid((np.asarray(back, np.uint8), (600, 450), 600, 8)))
+    assert (seen.decision, seen.reasons) == (Decision.REJECT, ("looks-like-card-back",))
+    assert half_turn_likeness(np.full((134, 96, 3), 70, np.uint8)) == 0
+
+
+class Nothing:
+    """A gallery without a picture."""
+
+    version = "empty"
+    hashes = np.empty((0, 15), np.uint64)
+
+    def printing(self, row: int) -> Card:
+        raise IndexError(row)
+
+    def reference(self, row: int) -> Reference:
+        raise IndexError(row)
+
+    def twins(self, row: int) -> tuple[Card, ...]:
+        raise IndexError(row)
+
+
+def test_a_pack_without_pictures_knows_nobody(fictional: Path) -> None:
+    seen = ClassicalRecogniser(Nothing(), clock=time.perf_counter).recognise(scan_of(fictional, UNIQUE))
+    assert (seen.decision, seen.pack) == (Decision.REJECT, "empty")
+
+
+def test_the_same_seed_renders_the_same_scene_and_the_card_lies_inside(fictional: Path) -> None:
+    scan = scan_of(fictional, "emb-2")
+    shiny = Preset(
+        width=640, height=480, card_height=(0.3, 0.4), tilt=0.05, turn_degrees=180, upside_down=1, blur=(0.5, 1),
+        noise=(1, 2), light=(1, 1), glare=1, foil=1, tint=0.1, shift=1,
+    )  # fmt: skip
+    for seed in range(8):
+        one, other = (render(scan, shiny, np.random.default_rng(seed)) for _ in range(2))
+        assert np.array_equal(one.frame, other.frame)
+        assert one.corners.min() >= 0
+        assert (one.corners.max(axis=0) <= (640, 480)).all()
+        assert one.frame.shape == (480, 640, 3)
+    plain = render(scan, PRESETS["copy_stand"], np.random.default_rng(1))
+    assert plain.frame.shape == (1280, 1920, 3)
