@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,7 +71,8 @@ def build(cards: Path, images: Path, out: Path, warn: Callable[[str], None]) -> 
         message = f"{out}: the pack cannot be written ({error.strerror}): choose another place with --out"
         raise Stop(message) from None
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
     seconds = time.perf_counter() - started
     return Built(
         version=version, cards=len(facts), images=len(looks), skipped=skipped, seconds=round(seconds, 1), bytes=size

@@ -42,7 +42,7 @@ def test_rendered_photos_are_recognised_and_never_wrongly_accepted(
 ) -> None:
     rng = np.random.default_rng(11)
     right = 0
-    names = ("emb-1", "emb-17", "tdw-20", "drk-9", "emb-33", "prm-6")
+    names = ("emb-1", "emb-17", "tdw-20", "drk-9", "emb-33", "prm-PR006")
     for name in names:
         scene = render(scan_of(fictional, name), PRESETS[preset], rng)
         seen = recogniser.recognise(scene.frame)
