@@ -7,6 +7,7 @@ import click
 
 from cardmint_edge import __version__
 from cardmint_edge.errors import EdgeError
+from cardmint_edge.run import outbox, run
 
 
 @click.group()
@@ -125,6 +126,10 @@ def calibrate(pack: Path, images: Path, count: int, seed: int) -> None:
         click.echo(json.dumps(asdict(outcome)))
     fitted = fit(samples, Policy()).weights
     click.echo(json.dumps({"weights": [round(weight, 2) for weight in fitted], "in use": Policy().weights}))
+
+
+cli.add_command(run)
+cli.add_command(outbox)
 
 
 def main() -> None:

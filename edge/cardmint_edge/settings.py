@@ -61,23 +61,27 @@ class Recognition(_Section, frozen=True):
 
 
 class Simulator(_Section, frozen=True, tag_field="type", tag="simulator"):
-    """Cards of the pack, rendered: `cards` of them, one each `interval_s` seconds."""
+    """Rendered photos of cards: of the scans in `images`, or of the fictional set."""
 
-    cards: Annotated[int, Meta(ge=0, le=10**9)] = 200
-    seed: int = 1
-    interval_s: Seconds = 0.5
+    images: Path | None = None
+    count: Annotated[int, Meta(ge=1)] | None = None
+    per_minute: Annotated[float, Meta(gt=0)] | None = None
+    preset: Text = "copy_stand"
+    seed: int = 0
 
 
 class Folder(_Section, frozen=True, tag_field="type", tag="folder"):
-    """Pictures that another program puts into a folder."""
+    """Pictures that another program puts into a folder; one counts as whole when it was still for `settle_s`."""
 
     path: Path
+    settle_s: Seconds = 0.3
 
 
 class Replay(_Section, frozen=True, tag_field="type", tag="replay"):
-    """The pictures of a folder, once, in the order of their names."""
+    """The pictures of a folder in the order of their names, once, or again and again."""
 
     path: Path
+    loop: bool = False
 
 
 Camera: TypeAlias = Simulator | Folder | Replay

@@ -68,14 +68,11 @@ class Tasks:
         append: Callable[[EventData, Stamp], int],
         together: Callable[[], AbstractContextManager[object]],
         stamp: Callable[[], Stamp],
-        changed: Callable[[], None],
     ) -> None:
-        """Take the parts; `changed` is called when the page has something new to show."""
         self._store = store
         self._append = append
         self._together = together
         self._stamp = stamp
-        self._changed = changed
         self._seen: set[UUID] | None = None
         self._settles = 0.0
         self._now = 0.0
@@ -85,7 +82,6 @@ class Tasks:
         self._settles = self._now + SETTLE_S
         if not payload:
             self._store.remove(task)
-            self._changed()
             return
         if self._seen is not None:
             self._seen.add(task)
@@ -98,7 +94,6 @@ class Tasks:
             log.warning("task ignored", task=str(task), reason="another-task", detail=f"the body is of {body.task}")
         elif body.version > self._store.version(task):
             self._store.put(body)
-            self._changed()
 
     def connected(self, now: float) -> None:
         """Learn that the broker will now send every task that is open."""
@@ -113,7 +108,6 @@ class Tasks:
             return
         for task in self._store.known() - self._seen:
             self._store.remove(task)
-            self._changed()
         self._seen = None
 
     def disconnected(self) -> None:
@@ -142,5 +136,4 @@ class Tasks:
             )
             sequence = self._append(answer, self._stamp())
         log.info("answered", task=str(task), card=card, by=by, sequence=sequence)
-        self._changed()
         return Answered.TAKEN

@@ -27,7 +27,7 @@ from cardmint_edge.settings import Broker, Station
 KEEPALIVE_S = 15
 CONNECT_TIMEOUT_S = 5.0
 FIRST_WAIT_S = 0.25
-LONGEST_WAIT_S = 30.0
+LONGEST_WAIT_S = 10.0
 STEADY_S = 10.0
 """A connection that stood this long was a good one: the next attempt comes soon."""
 

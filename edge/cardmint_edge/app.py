@@ -1,0 +1,193 @@
+"""Wires the station, once, by hand."""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from cardmint_contracts.stations import StationHealth, StationState
+from cardmint_edge import __version__
+from cardmint_edge.adapters.broker import BrokerLink
+from cardmint_edge.adapters.cameras.folder import FolderCamera
+from cardmint_edge.adapters.cameras.replay import ReplayCamera
+from cardmint_edge.adapters.cameras.simulator import SimulatorCamera
+from cardmint_edge.adapters.clock import Clock
+from cardmint_edge.adapters.cloud_http import CloudHttp
+from cardmint_edge.adapters.image_store import ImageStore
+from cardmint_edge.adapters.image_table import ImageTable
+from cardmint_edge.adapters.outbox import Outbox
+from cardmint_edge.adapters.pack import Pack
+from cardmint_edge.adapters.task_table import TaskTable
+from cardmint_edge.capture import Camera
+from cardmint_edge.count import Counter
+from cardmint_edge.domain.recognise import ClassicalRecogniser
+from cardmint_edge.domain.recognition import Recogniser
+from cardmint_edge.forward import Appended, Forwarder
+from cardmint_edge.page.app import Parts, make_page
+from cardmint_edge.page.serve import PageServer
+from cardmint_edge.page.show import STRIP, View
+from cardmint_edge.settings import Folder, Replay, Settings, Simulator
+from cardmint_edge.station import Running, Station
+from cardmint_edge.status import outbox_status
+from cardmint_edge.tasks import Tasks
+from cardmint_edge.upload import Uploader
+
+TASKS_SHOWN = 10
+OUTBOX = "outbox.db"
+IMAGES = "images"
+
+
+def camera_of(settings: Simulator | Folder | Replay, start_at: int) -> Camera:
+    """Open the camera; one that can be resumed begins after the `start_at` shots that were counted or set aside."""
+    if isinstance(settings, Simulator):
+        return SimulatorCamera(
+            settings.images,
+            count=settings.count,
+            per_minute=settings.per_minute,
+            preset=settings.preset,
+            seed=settings.seed,
+            start_at=start_at,
+        )
+    if isinstance(settings, Replay):
+        return ReplayCamera(settings.path, loop=settings.loop, start_at=start_at)
+    return FolderCamera(settings.path, settle_s=settings.settle_s)
+
+
+def build(settings: Settings) -> Station:
+    """Open everything that the settings name, and return the station, ready to run.
+
+    Raises:
+        Stop: something that the station cannot do without is missing or broken.
+    """
+    page_server = PageServer(settings.station.page_host, settings.station.page_port)
+    pack = Pack(settings.recognition.pack)
+    recogniser = ClassicalRecogniser(pack, clock=time.perf_counter)
+    outbox = Outbox.open(settings.station.data / OUTBOX)
+    counters = outbox.counters
+    camera = camera_of(settings.camera, counters.scanned + counters.parked)
+    return assemble(
+        settings=settings,
+        outbox=outbox,
+        camera=camera,
+        recogniser=recogniser,
+        page_server=page_server,
+        pack_version=pack.version,
+    )
+
+
+def assemble(
+    *,
+    settings: Settings,
+    outbox: Outbox,
+    camera: Camera,
+    recogniser: Recogniser,
+    page_server: PageServer,
+    pack_version: str,
+) -> Station:
+    """Put a station together from an open outbox, camera, recogniser and page."""
+    clock = Clock()
+    epoch = outbox.start()
+    store = ImageStore(settings.station.data / IMAGES)
+    images = ImageTable(outbox.database)
+    task_table = TaskTable(outbox.database)
+
+    def state(online: bool) -> StationState:
+        return StationState(
+            online=online,
+            epoch=epoch,
+            bootid=clock.bootid,
+            stream=outbox.mark.stream,
+            time=datetime.now(UTC),
+            version=__version__,
+        )
+
+    def health() -> StationHealth:
+        status = outbox_status(outbox, images)
+        stamp = clock()
+        age = (stamp.time - status.oldest).total_seconds() if status.oldest else 0.0
+        return StationHealth(
+            time=stamp.time,
+            queued=status.queued,
+            oldest_unsent_s=max(0.0, age),
+            disk_free_bytes=shutil.disk_usage(settings.station.data).free,
+            clock_synced=stamp.clock_synced,
+            pack=pack_version,
+            camera=type(settings.camera).__name__.lower(),
+            scanned=status.scanned,
+        )
+
+    tasks = Tasks(store=task_table, append=outbox.append, together=outbox.database.write, stamp=clock)
+    cloud = CloudHttp(url=settings.cloud.url, tenant=settings.station.tenant) if settings.cloud.url else None
+    uploader = Uploader(ledger=images, store=store, cloud=cloud) if cloud else None
+    link = BrokerLink(
+        broker=settings.broker,
+        station=settings.station,
+        state=state,
+        health=health,
+        tell=lambda news: forwarder.tell(news),  # noqa: PLW0108 - link and forwarder know each other
+    )
+    forwarder = Forwarder(
+        outbox=outbox,
+        link=link,
+        tasks=tasks,
+        source=f"/stations/{settings.station.name}",
+        covered=uploader.wake if uploader else _nothing,
+    )
+    outbox.listen(lambda: forwarder.tell(Appended()))
+    counter = Counter(
+        camera=camera,
+        recogniser=recogniser,
+        facts=outbox,
+        images=store,
+        stamp=clock,
+        counted=_beep if settings.station.beep else _nothing,
+    )
+
+    def view(notice: str) -> View:
+        return View(
+            status=outbox_status(outbox, images),
+            link=forwarder.state,
+            connected=forwarder.connected,
+            fault=counter.fault,
+            scans=outbox.scans(STRIP + 1),
+            tasks=task_table.open(TASKS_SHOWN),
+            open_tasks=task_table.count(),
+            notice=notice,
+        )
+
+    page_server.show(
+        make_page(
+            Parts(
+                station=settings.station.name,
+                view=view,
+                images=store,
+                answers=tasks,
+                batch=lambda: outbox.batch,
+                set_batch=outbox.set_batch,
+            )
+        )
+    )
+
+    def drained() -> bool:
+        status = outbox_status(outbox, images)
+        return status.queued == 0 and (uploader is None or status.images_waiting == 0)
+
+    def close() -> None:
+        camera.close()
+        if cloud is not None:
+            cloud.close()
+
+    parts = [Running(name="count", part=counter, may_end=True), Running(name="page", part=page_server)]
+    if uploader is not None:
+        parts.append(Running(name="upload", part=uploader))
+    parts += [Running(name="link", part=link), Running(name="forward", part=forwarder)]
+    return Station(parts=parts, database=outbox.database, drained=drained, close=close)
+
+
+def _beep() -> None:
+    sys.stderr.write("\a")
+    sys.stderr.flush()
+
+
+_nothing: Callable[[], None] = lambda: None  # noqa: E731 - a name for "nobody is told"

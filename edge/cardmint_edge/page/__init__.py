@@ -1,0 +1,1 @@
+"""The local page: what the operator sees and answers, with no network at all."""
