@@ -3,11 +3,16 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.cloud.shop import NOW
 
+from cardmint_cloud.adapters.postgres.log import ensure_partitions
 from cardmint_cloud.adapters.postgres.migrate import engine_for, migrate
 from cardmint_cloud.local.postgres import Postgres
 
@@ -49,6 +54,22 @@ async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.execute("SET TIME ZONE 'UTC'")
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Any]:
+    async with asyncpg.create_pool(database, min_size=1, max_size=6) as pool:
+        async with pool.acquire() as connection:
+            await ensure_partitions(connection, NOW)
+            await ensure_partitions(connection, datetime.now(UTC))
+        yield pool
+
+
+@pytest.fixture
+async def engine(database: str) -> AsyncIterator[AsyncEngine]:
+    engine = engine_for(database)
+    yield engine
+    await engine.dispose()
 
 
 @pytest.fixture

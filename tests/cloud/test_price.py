@@ -2,12 +2,11 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 
@@ -47,12 +46,6 @@ class Answers:
         if isinstance(answer, Exception):
             raise answer
         return answer
-
-
-@pytest.fixture
-async def pool(database: str) -> AsyncIterator[Any]:
-    async with asyncpg.create_pool(database, min_size=1, max_size=4) as pool:
-        yield pool
 
 
 async def due(pool: Any, *card_ids: str, at: datetime = NOW) -> None:
