@@ -4,14 +4,20 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Awaitable
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
+import httpx
 import structlog
 
+from cardmint_cloud import __version__
 from cardmint_cloud.adapters.broker import Broker
+from cardmint_cloud.adapters.postgres.away import persist
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, explained, migrate
-from cardmint_cloud.settings import Settings
+from cardmint_cloud.adapters.tcgdex import Tcgdex
+from cardmint_cloud.price import price_due
+from cardmint_cloud.settings import PriceSettings, Settings
 from cardmint_cloud.worker import Worker
 
 _log = structlog.get_logger()
@@ -50,10 +56,24 @@ async def work(settings: Settings) -> None:
         broker = Broker(settings.broker, on_message=worker.put)
         broker.start()
         try:
-            await until_stopped(worker.run(broker), broker.refused())
+            await until_stopped(worker.run(broker), broker.refused(), _price(pool, settings.prices))
         finally:
             broker.stop()
     _log.info("worker stopped")
+
+
+async def _price(pool: Any, settings: PriceSettings) -> None:
+    """Ask about the cards that are due, again and again."""
+    async with httpx.AsyncClient(headers={"User-Agent": f"cardmint/{__version__}"}) as client:
+        provider = Tcgdex(client, settings.url)
+
+        async def step() -> None:
+            while (await price_due(pool, provider, datetime.now(UTC))).asked:
+                pass
+
+        while True:
+            await persist("prices", step)
+            await asyncio.sleep(settings.every_s)
 
 
 @contextlib.asynccontextmanager

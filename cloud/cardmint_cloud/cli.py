@@ -8,6 +8,7 @@ import click
 
 from cardmint_cloud import __version__, settings
 from cardmint_cloud.errors import CloudError
+from cardmint_cloud.standin.command import stand_in
 
 
 @click.group()
@@ -52,6 +53,9 @@ def demo(cards: int, folder: Path, leave: bool) -> None:
 
     if not demonstration.run(folder, cards, leave=leave, say=click.echo):
         sys.exit(1)
+
+
+cli.add_command(stand_in)
 
 
 def main() -> None:

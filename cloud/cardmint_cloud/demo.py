@@ -16,7 +16,7 @@ OUTAGE_S = 4.0
 PATIENCE_S = 75.0
 """How long the last card may take to be counted and priced before the demo calls it lost."""
 
-_CAMERA = 'type = "simulator"\ncards = {cards}\nseed = {seed}\ninterval_s = {interval_s}'
+_CAMERA = 'type = "simulator"\ncount = {cards}\nseed = {seed}\nper_minute = {per_minute}'
 
 Say = Callable[[str], None]
 
@@ -62,9 +62,9 @@ def _scan(system: System, cards: int, say: Say) -> bool:
     scanned = {name: system.scanned(name) for name in STATIONS}
     expected = sum(scanned.values()) + cards
     shares = {name: cards // 2 + (cards % 2 if name == STATIONS[0] else 0) for name in STATIONS}
-    interval_s = min(0.5, max(0.05, 24 / max(1, cards)))
+    per_minute = min(240, max(60, cards))
     for seed, name in enumerate(STATIONS, start=1):
-        camera = _CAMERA.format(cards=scanned[name] + shares[name], seed=seed, interval_s=interval_s)
+        camera = _CAMERA.format(cards=scanned[name] + shares[name], seed=seed, per_minute=per_minute)
         system.start_station(name, camera)
     say(f"two stations scan {cards} cards; dashboard: {system.dashboard}")
     outage = _follow(system, expected, cards, say)

@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Protocol
@@ -14,6 +13,7 @@ import structlog
 
 from cardmint_cloud.adapters.broker import Inbound
 from cardmint_cloud.adapters.postgres import log, stations
+from cardmint_cloud.adapters.postgres.away import persist
 from cardmint_cloud.domain.inventory import Review
 from cardmint_cloud.ingest import Batch, Committed, Message, commit, read, unreadable
 from cardmint_contracts import topics
@@ -24,7 +24,6 @@ from cardmint_contracts.wire import decode, encode
 
 MAX_GROUP_MESSAGES = 100
 SWEEP_S = 5.0
-_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _log = structlog.get_logger()
 
 
@@ -68,7 +67,7 @@ class Worker:
             messages = [await self._inbox.get()]
             while len(messages) < MAX_GROUP_MESSAGES and not self._inbox.empty():
                 messages.append(self._inbox.get_nowait())
-            await self._persist("ingest", partial(self._take, messages, link))
+            await persist("ingest", partial(self._take, messages, link))
             for message in messages:
                 link.acknowledge(message)
 
@@ -132,7 +131,7 @@ class Worker:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._reviews_changed.wait(), SWEEP_S)
             self._reviews_changed.clear()
-            await self._persist("dispatch", partial(self._tell_untold, link))
+            await persist("dispatch", partial(self._tell_untold, link))
 
     async def _tell_untold(self, link: Link) -> None:
         async with self._pool.acquire() as connection:
@@ -146,7 +145,7 @@ class Worker:
         """Tell a station that has just come up of its tasks again: a broker may have lost what lay retained."""
         while True:
             tenant, station = await self._births.get()
-            await self._persist("greet", partial(self._tell_all, link, tenant, station))
+            await persist("greet", partial(self._tell_all, link, tenant, station))
 
     async def _tell_all(self, link: Link, tenant: str, station: str) -> None:
         async with self._pool.acquire() as connection:
@@ -165,10 +164,13 @@ class Worker:
                 lost = asyncio.Event()
                 connection.add_termination_listener(lambda _connection: lost.set())
                 await connection.add_listener(log.CHANNEL, heard)
-                await lost.wait()
+                try:
+                    await lost.wait()
+                finally:
+                    await connection.remove_listener(log.CHANNEL, heard)
 
         while True:
-            await self._persist("listen", listen)
+            await persist("listen", listen)
 
     async def _make_partitions(self) -> None:
         async def make() -> None:
@@ -176,20 +178,8 @@ class Worker:
                 await log.ensure_partitions(connection, self._clock())
 
         while True:
-            await self._persist("partitions", make)
+            await persist("partitions", make)
             await asyncio.sleep(timedelta(hours=1).total_seconds())
-
-    async def _persist(self, what: str, step: Callable[[], Awaitable[None]]) -> None:
-        """Do `step` until it succeeds, with growing pauses while the database is away."""
-        pause = 0.1
-        while True:
-            try:
-                return await step()
-            except _AWAY as error:
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                _log.warning(f"{what}: the database does not do it; trying again", reason=reason, in_s=round(pause, 1))
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, guards nothing
-            pause = min(pause * 2, 5.0)
 
 
 async def _tell(link: Link, reviews: Sequence[Review]) -> list[tuple[str, UUID, int]]:

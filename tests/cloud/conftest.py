@@ -10,11 +10,11 @@ from typing import Any
 import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.cloud.shop import NOW
 
 from cardmint_cloud.adapters.postgres.log import ensure_partitions
 from cardmint_cloud.adapters.postgres.migrate import engine_for, migrate
 from cardmint_cloud.local.postgres import Postgres
+from tests.cloud.shop import NOW
 
 _numbers = itertools.count(1)
 

@@ -4,7 +4,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from tests.cloud.shop import FOX, NOW, accepted, doubtful, send
 
 from cardmint_cloud.dead_letters import discard, replay, replay_stream
 from cardmint_cloud.domain.inventory import review_of
@@ -12,6 +11,7 @@ from cardmint_cloud.errors import NotFound, Park
 from cardmint_cloud.ingest import Message, commit, read
 from cardmint_contracts.envelope import BATCH, encode_batch, seal
 from cardmint_contracts.events import EventData, ReviewAnswered
+from tests.cloud.shop import FOX, NOW, accepted, doubtful, send
 
 pytestmark = pytest.mark.integration
 

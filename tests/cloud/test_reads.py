@@ -7,12 +7,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
 
 from cardmint_cloud.adapters.postgres import card_reads, desk_reads, reads
 from cardmint_cloud.adapters.postgres.reads import Totals, Wanted, Worth
 from cardmint_cloud.domain.inventory import review_of
 from cardmint_contracts.cards import Batch, Card, Condition, Edition, Finish
+from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
 
 pytestmark = pytest.mark.integration
 

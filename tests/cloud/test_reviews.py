@@ -5,7 +5,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from tests.cloud.shop import FOX, NOW, OWL, doubtful, send
 
 from cardmint_cloud.domain.inventory import review_of
 from cardmint_cloud.errors import Conflict, NotFound
@@ -13,6 +12,7 @@ from cardmint_cloud.reviews import answer, stream_of
 from cardmint_contracts.cards import Card
 from cardmint_contracts.errors import BadTopic
 from cardmint_contracts.events import ReviewAnswered
+from tests.cloud.shop import FOX, NOW, OWL, doubtful, send
 
 pytestmark = pytest.mark.integration
 

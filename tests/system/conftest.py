@@ -44,6 +44,6 @@ def wait_for(system: System, enough: Callable[[Census], bool], *, timeout_s: flo
     return now
 
 
-def simulator(cards: int, *, seed: int, interval_s: float = 0.05) -> str:
+def simulator(cards: int, *, seed: int, per_minute: float = 600) -> str:
     """A station's camera settings."""
-    return f'type = "simulator"\ncards = {cards}\nseed = {seed}\ninterval_s = {interval_s}'
+    return f'type = "simulator"\ncount = {cards}\nseed = {seed}\nper_minute = {per_minute}'

@@ -38,7 +38,7 @@ url = "http://127.0.0.1:{web_port}"
 """
 
 
-_NO_CAMERA = 'type = "simulator"\ncards = 0'
+_NO_CAMERA = 'type = "simulator"\ncount = 1'
 
 
 class System:
