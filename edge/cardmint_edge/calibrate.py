@@ -87,6 +87,7 @@ class Outcome:
     stranger_likeness_p99: float
     stranger_likeness_max: float
     known_likeness_p5: float
+    known_title_p1: float
 
 
 def outcomes(samples: list[Sample], policy: Policy) -> list[Outcome]:
@@ -151,6 +152,10 @@ def _outcome(preset: str, samples: list[Sample], policy: Policy) -> Outcome:
         strangers_accepted=sum(accepted[number] for number in strangers),
         stranger_likeness_p99=round(float(np.percentile(apart, 99)), 3),
         stranger_likeness_max=round(max(apart), 3),
+        known_title_p1=round(
+            float(np.percentile([samples[number].sightings[0].title for number in known if right[number]] or [0.0], 1)),
+            3,
+        ),
         known_likeness_p5=round(float(np.percentile([likeness[number] for number in known] or [0.0], 5)), 3),
     )
 

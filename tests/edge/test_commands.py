@@ -123,8 +123,8 @@ def test_the_fit_learns_what_tells_right_from_wrong_and_stays_monotone(pack: Pac
     rng = np.random.default_rng(2)
 
     def one(stranger: bool, likeness: float, inliers: int) -> Sample:
-        best = Sighting(card=pack.printing(0), likeness=likeness, inliers=inliers)
-        rival = Sighting(card=pack.printing(1), likeness=likeness / 2, inliers=0)
+        best = Sighting(card=pack.printing(0), likeness=likeness, title=0.9, inliers=inliers)
+        rival = Sighting(card=pack.printing(1), likeness=likeness / 2, title=0.5, inliers=0)
         right = frozenset({pack.printing(0).id})
         return Sample(preset="table", stranger=stranger, right=right, sightings=(best, rival))
 
