@@ -95,7 +95,17 @@ def outcomes(samples: list[Sample], policy: Policy) -> list[Outcome]:
     return [_outcome(preset, [one for one in samples if one.preset == preset], policy) for preset in PRESETS]
 
 
-def fit(samples: list[Sample], policy: Policy, ridge: float = 1.0) -> Policy:
+def likeliest_strangers(samples: list[Sample], limit: int = 5) -> list[tuple[float, str, str]]:
+    """Return the worst of the strangers: likeness, who it was (one printing of its art), and who it was taken for."""
+    found = [
+        (round(one.sightings[0].likeness, 3), min(one.right), one.sightings[0].card.id)
+        for one in samples
+        if one.stranger and one.sightings
+    ]
+    return sorted(found, reverse=True)[:limit]
+
+
+def fit(samples: list[Sample], policy: Policy, ridge: float = 0.1) -> Policy:
     """Fit the policy's weights by logistic regression (Newton's method) with a ridge that keeps them from growing.
 
     Likeness, margin and inliers are the evidence, the right art is the label. A weight that came out negative would
