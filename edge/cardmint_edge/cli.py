@@ -1,13 +1,19 @@
 """The command line: `cardmint-edge`."""
 
+import json
 import sys
+import time
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cardmint_edge import __version__
 from cardmint_edge.errors import EdgeError
-from cardmint_edge.run import outbox, run
+
+if TYPE_CHECKING:
+    from cardmint_edge.domain.recognition import Recogniser
 
 
 @click.group()
@@ -35,8 +41,8 @@ def catalogue_build(cards: Path, images: Path, out: Path) -> None:
 
     built = build(cards, images, out, lambda line: click.echo(line, err=True))
     click.echo(
-        f"{out}: version {built.version}, {built.cards} cards, {built.images} images, {built.skipped} skipped,"
-        f" {built.seconds} s, {built.bytes / 1e6:.1f} MB"
+        f"{out}: version {built.version}, {built.cards} cards ({built.twinned} with twins),"
+        f" {built.images} images, {built.skipped} skipped, {built.seconds} s, {built.bytes / 1e6:.1f} MB"
     )
 
 
@@ -58,14 +64,9 @@ def catalogue_fictional(out: Path) -> None:
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 def scan_images(pack: Path, images: tuple[Path, ...], *, as_objects: bool) -> None:
     """Recognise the card in each of IMAGES; exit code 1 when one could not be read."""
-    import json
-    import time
-
-    from cardmint_edge.adapters.pack import Pack
-    from cardmint_edge.domain.recognise import ClassicalRecogniser
     from cardmint_edge.scan import as_json, as_line, scan
 
-    recogniser = ClassicalRecogniser(Pack(pack), clock=time.perf_counter)
+    recogniser = _recogniser(pack)
     failed = False
     for scanned in scan(images, recogniser):
         click.echo(json.dumps(as_json(scanned), ensure_ascii=False) if as_objects else as_line(scanned))
@@ -81,16 +82,9 @@ def scan_images(pack: Path, images: tuple[Path, ...], *, as_objects: bool) -> No
 @click.option("--json", "as_objects", is_flag=True, help="One JSON object a line.")
 def evaluate_photos(pack: Path, photos: Path, *, as_objects: bool) -> None:
     """Measure recognition on labelled photos, by kind."""
-    import json
-    import time
-    from dataclasses import asdict
-
-    from cardmint_edge.adapters.pack import Pack
-    from cardmint_edge.domain.recognise import ClassicalRecogniser
     from cardmint_edge.evaluate import judge, read_index, tally
 
-    recogniser = ClassicalRecogniser(Pack(pack), clock=time.perf_counter)
-    rows = tally(list(judge(read_index(photos), recogniser)))
+    rows = tally(list(judge(read_index(photos), _recogniser(pack))))
     if as_objects:
         for row in rows:
             click.echo(json.dumps(asdict(row)))
@@ -114,22 +108,27 @@ def evaluate_photos(pack: Path, photos: Path, *, as_objects: bool) -> None:
 @click.option("--seed", default=1, show_default=True)
 def calibrate(pack: Path, images: Path, count: int, seed: int) -> None:
     """Fit the confidence on rendered photos, half of them of strangers, and print what the policy makes of them."""
-    import json
-    from dataclasses import asdict
-
     from cardmint_edge.adapters.pack import Pack
-    from cardmint_edge.calibrate import fit, outcomes, sample
+    from cardmint_edge.calibrate import fit, likeliest_strangers, outcomes, sample
     from cardmint_edge.domain.decide import Policy
 
     samples = list(sample(Pack(pack), images, count, seed))
     for outcome in outcomes(samples, Policy()):
         click.echo(json.dumps(asdict(outcome)))
+    click.echo(json.dumps({"likeliest strangers": likeliest_strangers(samples)}))
     fitted = fit(samples, Policy()).weights
     click.echo(json.dumps({"weights": [round(weight, 2) for weight in fitted], "in use": Policy().weights}))
 
 
-cli.add_command(run)
-cli.add_command(outbox)
+def _recogniser(pack: Path) -> "Recogniser":
+    import cv2
+
+    from cardmint_edge.adapters.pack import Pack
+    from cardmint_edge.domain.recognise import ClassicalRecogniser
+
+    # A station shares its few cores, and the times that are printed are those of one.
+    cv2.setNumThreads(1)
+    return ClassicalRecogniser(Pack(pack), clock=time.perf_counter)
 
 
 def main() -> None:

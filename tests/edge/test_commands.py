@@ -30,7 +30,7 @@ def test_catalogue_fictional_and_build(tmp_path: Path) -> None:
         "--out", tmp_path / "pack.sqlite",
     )  # fmt: skip
     assert again.exit_code == 0
-    assert "112 cards, 111 images, 1 skipped" in again.stdout
+    assert "112 cards (29 with twins), 111 images, 1 skipped" in again.stdout
     assert "emb-1.jpg" in again.stderr
 
 
@@ -116,15 +116,16 @@ def test_calibrate_prints_outcomes_and_weights(fictional: Path) -> None:
     assert [line["preset"] for line in lines[:3]] == ["copy_stand", "table", "hard"]
     assert sum(line["known"] + line["strangers"] for line in lines[:3]) == 9
     assert all(line["accepted_wrong"] == line["strangers_accepted"] == 0 for line in lines[:3])
-    assert len(lines[3]["weights"]) == 4
+    assert len(lines[4]["weights"]) == 4
+    assert len(lines[3]["likeliest strangers"]) <= 5
 
 
 def test_the_fit_learns_what_tells_right_from_wrong_and_stays_monotone(pack: Pack) -> None:
     rng = np.random.default_rng(2)
 
     def one(stranger: bool, likeness: float, inliers: int) -> Sample:
-        best = Sighting(card=pack.printing(0), likeness=likeness, inliers=inliers)
-        rival = Sighting(card=pack.printing(1), likeness=likeness / 2, inliers=0)
+        best = Sighting(card=pack.printing(0), likeness=likeness, title=0.9, inliers=inliers)
+        rival = Sighting(card=pack.printing(1), likeness=likeness / 2, title=0.5, inliers=0)
         right = frozenset({pack.printing(0).id})
         return Sample(preset="table", stranger=stranger, right=right, sightings=(best, rival))
 

@@ -3,13 +3,14 @@
 import json
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cardmint_edge.adapters.pack import Pack
-from cardmint_edge.catalogue import art_key, build, look_of
+from cardmint_edge.catalogue import art_key, build, look_of, read_facts, twinned
 from cardmint_edge.errors import Stop
 from cardmint_edge.fictional.facts import printings
 
@@ -71,14 +72,15 @@ def test_what_cannot_be_used_is_skipped_and_said(fictional: Path, tmp_path: Path
     shutil.copy(fictional / "images" / "emb-1.jpg", images)
     (images / "emb-2.jpg").write_bytes(b"broken")
     (images / "who-1.jpg").write_bytes((images / "emb-1.jpg").read_bytes())
+    (images / "emb-1.png").write_bytes((images / "emb-1.jpg").read_bytes())
     (images / "index.csv").write_text("file\n")
     entries = [{"id": "bad id!", "name": "X"}, {"id": "odd-1"}, {"id": "odd-2", "name": "Fine", "attacks": None}]
     (cards / "cards" / "en" / "odd.json").write_text(json.dumps(entries))
     built = build(cards, images, tmp_path / "deep" / "pack.sqlite", said.append)
-    assert (built.images, built.skipped, built.cards) == (1, 4, len(printings()) + 1)
+    assert (built.images, built.skipped, built.cards) == (1, 5, len(printings()) + 1)
     assert [line for line in said if "emb-2.jpg" in line and "no image" in line]
     assert [line for line in said if "who-1.jpg" in line]
-    assert len(said) == 4
+    assert len(said) == 5
     opened = Pack(tmp_path / "deep" / "pack.sqlite")
     odd = opened.card("odd-2")
     opened.close()
@@ -86,10 +88,32 @@ def test_what_cannot_be_used_is_skipped_and_said(fictional: Path, tmp_path: Path
     assert odd.set_name == ""
 
 
+def test_twins_are_counted_as_the_pack_finds_them(fictional: Path, pack: Pack) -> None:
+    facts = read_facts(fictional / "cards", pytest.fail)
+    assert twinned(facts) == sum(bool(pack.twins(row)) for row in range(len(pack.hashes)))
+    unsigned = [replace(fact, artist="") if fact.card.id == "ech-3" else fact for fact in facts]
+    assert twinned(unsigned) == twinned(facts)
+
+
 def test_the_art_key_ignores_what_reprints_change() -> None:
     one = {"name": "Kelp", "artist": "A. B", "attacks": [{"name": "X"}, {"name": "Y"}], "number": "1"}
     other = {"name": "kelp", "artist": "a. b", "attacks": [{"name": "Y"}, {"name": "X"}], "number": "77"}
-    assert art_key(one) == art_key(other) != art_key({**one, "artist": "C"})
+    assert art_key(one) == art_key(other) != art_key({**one, "attacks": []})
+
+
+def test_an_unknown_artist_may_be_any(fictional: Path, tmp_path: Path) -> None:
+    path = edited(
+        fictional / "pack.sqlite", tmp_path / "pack.sqlite",
+        "UPDATE cards SET artist = 'one' WHERE id = 'ech-3'",
+        "UPDATE cards SET artist = 'two' WHERE art = (SELECT art FROM cards WHERE id = 'ech-3') AND id != 'ech-3'",
+    )  # fmt: skip
+    first = Pack(path)
+    row = next(row for row in range(len(first.hashes)) if first.printing(row).id == "ech-3")
+    assert first.twins(row) == ()
+    first.close()
+    second = Pack(edited(path, tmp_path / "other.sqlite", "UPDATE cards SET artist = '' WHERE id = 'ech-3'"))
+    assert len(second.twins(row)) == 1
+    second.close()
 
 
 @pytest.mark.parametrize("missing", ["sets/en.json", "cards/en", "images", "out"])

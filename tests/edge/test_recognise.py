@@ -100,6 +100,14 @@ def test_a_stranger_is_for_a_person(fictional: Path, pack: Pack) -> None:
     assert (seen.decision, seen.reasons) == (Decision.REVIEW, ("low-similarity",))
 
 
+def test_the_same_card_under_another_name_is_for_a_person(fictional: Path, recogniser: ClassicalRecogniser) -> None:
+    card = scan_of(fictional, UNIQUE).copy()
+    card[36:88, 40:480] = scan_of(fictional, "emb-31")[36:88, 40:480]
+    seen = recogniser.recognise(laid((card, (600, 450), 700, 0)))
+    assert (seen.decision, seen.reasons) == (Decision.REVIEW, ("other-title",))
+    assert seen.candidates[0].card.id == UNIQUE
+
+
 def test_two_cards_are_for_a_person(fictional: Path, recogniser: ClassicalRecogniser) -> None:
     one, other = scan_of(fictional, UNIQUE), scan_of(fictional, "emb-1")
     side_by_side = laid((one, (330, 450), 500, 0), (other, (870, 450), 500, 3))
