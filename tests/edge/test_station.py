@@ -40,12 +40,15 @@ def database() -> Iterator[Database]:
         yield Database.open(folder / "outbox.db")
 
 
-def station_of(database: Database, count: Works, other: Works, drained: Callable[[], bool]) -> Station:
+def station_of(
+    database: Database, count: Works, other: Works, drained: Callable[[], bool], stop_s: float = 10
+) -> Station:
     return Station(
         parts=[Running(name="count", part=count, may_end=True), Running(name="other", part=other)],
         database=database,
         drained=drained,
         close=lambda: None,
+        stop_s=stop_s,
     )
 
 
@@ -67,6 +70,21 @@ def test_it_ends_when_the_camera_is_done_and_all_is_sent(database: Database) -> 
 def test_draining_is_bounded(database: Database) -> None:
     station = station_of(database, Works(lambda: None), Works(), lambda: False)
     assert not station.run(exit_when_done=True, drain_timeout_s=0.2)
+
+
+def test_a_part_that_does_not_stop_is_left_behind(database: Database) -> None:
+    deaf = threading.Event()
+    waits = Works(lambda: _wait(deaf))
+    station = station_of(database, Works(lambda: None), waits, drained=lambda: False, stop_s=0.1)
+    station.stop()
+    with capture_logs() as logs:
+        assert not station.run(exit_when_done=False, drain_timeout_s=0)
+    assert [e["part"] for e in logs if "did not stop" in e["event"]] == ["other"]
+    deaf.set()
+
+
+def _wait(event: threading.Event) -> None:
+    event.wait(30)
 
 
 def _raise(error: Exception) -> None:
