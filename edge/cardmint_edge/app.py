@@ -153,6 +153,7 @@ def assemble(
             scans=outbox.scans(STRIP + 1),
             tasks=task_table.open(TASKS_SHOWN),
             open_tasks=task_table.count(),
+            uploads=uploader is not None,
             notice=notice,
         )
 

@@ -166,7 +166,6 @@ class Forwarder:
         self._connection = 0
         self._health_due: float | None = None
         self._last_reason = 0
-        self._last_receipt: float | None = None
 
     def tell(self, news: News) -> None:
         """Hand in news, from any thread."""
@@ -184,9 +183,9 @@ class Forwarder:
             return "no connection to the broker; counting goes on"
         if self._last_reason == NO_SUBSCRIBERS:
             return "connected to the broker; the cloud is not listening"
-        if self._last_receipt is None:
-            return "connected to the broker; no receipt from the cloud yet"
-        return "connected; the cloud receives"
+        if self._state.silent:
+            return "connected to the broker; the cloud does not answer"
+        return "connected"
 
     @property
     def connected(self) -> bool:
@@ -256,7 +255,6 @@ class Forwarder:
 
     def _connect(self, news: Connected) -> None:
         self._connection = news.connection
-        self._last_receipt = None
         self._last_reason = 0
         now = self._clock()
         self._state.connected(news.limits)
@@ -272,7 +270,7 @@ class Forwarder:
 
     def _receipt(self, receipt: Receipt) -> None:
         before = self._state.mark
-        self._last_receipt = now = self._clock()
+        now = self._clock()
         mark = self._outbox.forget(receipt.stream, receipt.sequence)
         ours = receipt.stream == mark.stream
         if ours and receipt.refused is not None and receipt.sequence < mark.acknowledged:

@@ -44,9 +44,16 @@ class Station:
     """Runs parts side by side. They are stopped in the order in which they are given."""
 
     def __init__(
-        self, *, parts: list[Running], database: Database, drained: Callable[[], bool], close: Callable[[], None]
+        self,
+        *,
+        parts: list[Running],
+        database: Database,
+        drained: Callable[[], bool],
+        close: Callable[[], None],
+        stop_s: float = STOP_S,
     ) -> None:
         """Take the parts; `drained` says whether nothing waits to be sent, `close` lets the rest go after a stop."""
+        self._stop_s = stop_s
         self._parts = parts
         self._database = database
         self._drained = drained
@@ -101,7 +108,7 @@ class Station:
         return threading.Thread(target=work, name=running.name, daemon=True)
 
     def _shut_down(self) -> None:
-        deadline = time.monotonic() + STOP_S
+        deadline = time.monotonic() + self._stop_s
         for running in self._parts:
             running.part.stop()
         for name, thread in self._threads.items():

@@ -17,7 +17,7 @@ from cardmint_contracts.events import CardScanned, decode_data
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.outbox import Outbox
-from cardmint_edge.domain.batches import PackedBatch
+from cardmint_edge.domain.batches import PackedBatch, StoredEvent
 from cardmint_edge.domain.forwarding import QUIET_MAX_S, Forwarding, Limits, Mark
 from cardmint_edge.errors import EdgeError, Retry, Stop
 from cardmint_edge.forward import (
@@ -341,14 +341,17 @@ def test_news_of_an_old_connection_is_ignored(bench: Bench) -> None:
 def test_the_operator_reads_where_it_stands(bench: Bench) -> None:
     assert "no connection" in bench.forwarder.state
     bench.connect()
-    assert "no receipt" in bench.forwarder.state
+    assert bench.forwarder.state == "connected"
     bench.record()
     bench.turn()
     bench.forwarder.tell(Delivered(connection=1, reason=16))
     bench.turn()
     assert "not listening" in bench.forwarder.state
+    bench.puback()
+    bench.turn(3)
+    assert "does not answer" in bench.forwarder.state
     bench.arrive()
-    assert "receives" in bench.forwarder.state
+    assert bench.forwarder.state == "connected"
 
 
 def test_a_broker_that_refuses_is_named_once(bench: Bench) -> None:
@@ -465,6 +468,29 @@ class Faulty:
             if fault is not None:
                 raise fault
         return self._outbox.mark
+
+
+def test_an_outbox_that_moved_on_meanwhile_is_read_again_in_the_next_turn(bench: Bench) -> None:
+    class Late(Faulty):
+        late = True
+
+        def __init__(self) -> None:
+            super().__init__(bench.outbox, [], bench.cover)
+            self.events = self.none
+
+        def none(self, first: int, count: int) -> list[StoredEvent]:
+            return [] if self.late else bench.outbox.events(first, count)
+
+    late = Late()
+    forwarder = Forwarder(outbox=late, link=bench.wire, tasks=bench.tasks, source="/stations/left", covered=bench.cover)
+    bench.record()
+    bench.wire.up = True
+    forwarder.tell(Connected(connection=1, limits=LIMITS))
+    forwarder.turn(0)
+    assert bench.wire.batches == []
+    late.late = False
+    forwarder.turn(0)
+    assert len(bench.wire.batches) == 1
 
 
 def test_a_fault_is_said_once_and_forwarding_goes_on(bench: Bench) -> None:

@@ -49,7 +49,7 @@ class TooLarge(ValueError):
 
 
 def pack(events: Sequence[StoredEvent], *, source: str, stream: UUID, max_bytes: int) -> PackedBatch:
-    """Pack as many of `events` (in order, at least one) as fit `max_bytes`, compressed when that makes them smaller.
+    """Pack as many of `events` (in order, at least one) as fit `max_bytes`, compressed when that pays.
 
     Raises:
         TooLarge: not even the first one fits.
@@ -58,9 +58,7 @@ def pack(events: Sequence[StoredEvent], *, source: str, stream: UUID, max_bytes:
     while True:
         payload, content_type = encode_batch(envelopes)
         if len(payload) >= GZIP_FROM_BYTES:
-            compressed, compressed_type = encode_batch(envelopes, compress=True)
-            if len(compressed) < len(payload):
-                payload, content_type = compressed, compressed_type
+            payload, content_type = encode_batch(envelopes, compress=True)
         if len(payload) <= max_bytes:
             return PackedBatch(
                 stream=stream,

@@ -63,6 +63,11 @@ class Forwarding:
         """What the broker allows; None while there is no connection."""
         return self._limits
 
+    @property
+    def silent(self) -> bool:
+        """Whether the cloud let a quiet period pass without a receipt, and has sent none since."""
+        return self._quiet_s > QUIET_S
+
     def connected(self, limits: Limits) -> None:
         """Begin again from the last receipt: what the old connection carried may be gone."""
         self._limits = limits

@@ -11,7 +11,7 @@ from litestar import Litestar, Request, Response, get, post
 from litestar.enums import MediaType, RequestEncodingType
 from litestar.exceptions import NotFoundException, ValidationException
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Body
+from litestar.params import Body, FromPath, FromQuery
 from litestar.response import Redirect
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
@@ -94,7 +94,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @get("/static/{name:str}", sync_to_thread=True)
-def static(name: str) -> Response[bytes]:
+def static(name: FromPath[str]) -> Response[bytes]:
     """Serve one of the page's own files, or htmx out of its package."""
     if name not in _STATIC:
         raise NotFoundException(detail="no such file")
@@ -120,11 +120,11 @@ def make_page(parts: Parts) -> Litestar:
 
 def _reading(parts: Parts, pages: Pages) -> list[HTTPRouteHandler]:
     @get("/", sync_to_thread=True)
-    def show(saved: bool = False) -> Response[str]:
+    def show(saved: FromQuery[bool] = False) -> Response[str]:
         return _html(pages.page(parts.view(""), parts.batch(), saved))
 
     @get("/live", sync_to_thread=True)
-    def live(have: str = "") -> Response[str]:
+    def live(have: FromQuery[str] = "") -> Response[str]:
         content, digest = pages.live(parts.view(""))
         if digest == have:
             return Response("", status_code=HTTP_204_NO_CONTENT)
@@ -135,7 +135,7 @@ def _reading(parts: Parts, pages: Pages) -> list[HTTPRouteHandler]:
         return _state(parts.view(""))
 
     @get("/images/{digest:str}", sync_to_thread=True)
-    def image(digest: str) -> Response[bytes]:
+    def image(digest: FromPath[str]) -> Response[bytes]:
         jpeg = parts.images.get(digest)
         if jpeg is None:
             raise NotFoundException(detail="the station has no such image")
@@ -146,7 +146,7 @@ def _reading(parts: Parts, pages: Pages) -> list[HTTPRouteHandler]:
 
 def _answering(parts: Parts, pages: Pages) -> list[HTTPRouteHandler]:
     @post("/tasks/{task:uuid}", sync_to_thread=True)
-    def answer(task: UUID, data: Form, request: Request[Any, Any, Any]) -> Response[str] | Redirect:
+    def answer(task: FromPath[UUID], data: Form, request: Request[Any, Any, Any]) -> Response[str] | Redirect:
         if not data.get("version", "").isdecimal() or "card" not in data:
             raise ValidationException(detail="an answer has a version and a card")
         answered = parts.answers.answer(task, int(data["version"]), data["card"] or None, OPERATOR)

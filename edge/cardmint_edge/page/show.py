@@ -24,7 +24,10 @@ DECISIONS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class View:
-    """Everything that the live part shows. `link` and `fault` are words; an empty fault is none."""
+    """Everything that the live part shows. `link` and `fault` are words; an empty fault is none.
+
+    `uploads` says whether images are to go anywhere at all.
+    """
 
     status: OutboxStatus
     link: str
@@ -33,6 +36,7 @@ class View:
     scans: Sequence[ScanLine]
     tasks: Sequence[ReviewTask]
     open_tasks: int
+    uploads: bool = True
     notice: str = ""
 
 

@@ -1,0 +1,232 @@
+"""Counting: whatever the camera, the recogniser or the disk does, no card is lost, doubled or beeped too early."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from structlog.testing import capture_logs
+from tests.edge.kit import CARDS, STAMP, quick_folder
+
+from cardmint_contracts.cards import Batch, Candidate, Decision, Finish
+from cardmint_contracts.events import CardScanned, decode_data
+from cardmint_edge.adapters.image_store import ImageStore
+from cardmint_edge.adapters.outbox import Outbox, ScanLine
+from cardmint_edge.capture import Shot
+from cardmint_edge.count import Counter, Facts
+from cardmint_edge.domain.batches import Stamp
+from cardmint_edge.domain.recognition import Frame, Recognition
+from cardmint_edge.errors import EdgeError, Park, Retry, Stop
+
+
+def shot_of(number: int) -> Shot:
+    frame = np.full((14, 10, 3), number, dtype=np.uint8)
+    return Shot(frame=frame, origin=f"shot-{number}")
+
+
+class FakeCamera:
+    """Gives what it was given: shots, faults, or nothing; done when it has no more."""
+
+    def __init__(self, *steps: Shot | EdgeError | None) -> None:
+        self.steps = list(steps)
+        self.confirmed = 0
+
+    @property
+    def done(self) -> bool:
+        return not self.steps
+
+    def next(self, timeout_s: float) -> Shot | None:
+        step = self.steps.pop(0)
+        if isinstance(step, EdgeError):
+            raise step
+        return step
+
+    def confirm(self) -> None:
+        self.confirmed += 1
+
+    def close(self) -> None: ...
+
+
+class Names:
+    """A recogniser that accepts the first card, with everything a recognition may carry."""
+
+    def recognise(self, frame: Frame) -> Recognition:
+        return Recognition(
+            decision=Decision.ACCEPT,
+            card=CARDS[0],
+            confidence=0.99,
+            margin=0.5,
+            candidates=(Candidate(card=CARDS[0], confidence=0.99),) * 9,
+            rectified=frame[:7],
+            pack="pack-1",
+            ms={"match": 1.0},
+        )
+
+
+class Breaks:
+    def recognise(self, frame: Frame) -> Recognition:
+        raise ZeroDivisionError
+
+
+class Bench:
+    def __init__(self, folder: Path) -> None:
+        self.outbox = Outbox.open(folder / "outbox.db")
+        self.images = ImageStore(folder / "images")
+        self.beeps: list[int] = []
+
+    def counter(
+        self, camera: FakeCamera, recogniser: Names | Breaks | None = None, facts: Facts | None = None
+    ) -> Counter:
+        return Counter(
+            camera=camera,
+            recogniser=recogniser or Names(),
+            facts=facts or self.outbox,
+            images=self.images,
+            stamp=lambda: STAMP,
+            counted=lambda: self.beeps.append(self.outbox.counters.scanned),
+            first_wait_s=0.0,
+        )
+
+    @property
+    def scans(self) -> list[CardScanned]:
+        found = [decode_data(event.type, event.data) for event in self.outbox.events(1, 100)]
+        return [event for event in found if isinstance(event, CardScanned)]
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    with quick_folder() as folder:
+        opened = Bench(folder)
+        yield opened
+        opened.outbox.close()
+
+
+def test_each_card_is_a_fact_before_its_beep(bench: Bench) -> None:
+    bench.outbox.set_batch(Batch(bin="A1", finish=Finish.HOLO))
+    camera = FakeCamera(shot_of(1), None, shot_of(2))
+    with capture_logs() as logs:
+        bench.counter(camera).run()
+    assert (bench.beeps, camera.confirmed) == ([1, 2], 2)
+    first = bench.scans[0]
+    assert (first.decision, first.card, first.recogniser.pack) == (Decision.ACCEPT, CARDS[0], "pack-1")
+    assert (first.batch, len(first.candidates)) == (Batch(bin="A1", finish=Finish.HOLO), 8)
+    assert first.image is not None
+    assert (first.image.height, bench.images.get(first.image.sha256) is not None) == (7, True)
+    lines = [entry for entry in logs if entry["event"] == "card"]
+    assert [(line["sequence"], line["card"], line["origin"]) for line in lines] == [
+        (1, "set1-1", "shot-1"),
+        (2, "set1-1", "shot-2"),
+    ]
+    assert set(lines[0]["ms"]) == {"match", "store"}
+
+
+def test_a_recogniser_that_breaks_leaves_the_card_to_a_person(bench: Bench) -> None:
+    with capture_logs():
+        bench.counter(FakeCamera(shot_of(1), shot_of(2)), Breaks()).run()
+    assert [(scan.decision, scan.reasons) for scan in bench.scans] == [(Decision.REVIEW, ("recognition-failed",))] * 2
+    image = bench.scans[0].image
+    assert image is not None
+    assert image.height == 14, "without a rectified card the whole frame is kept"
+
+
+def test_a_capture_that_cannot_be_used_is_set_aside_and_counted_as_that(bench: Bench) -> None:
+    unusable = Shot(frame=np.zeros((4, 4, 2), dtype=np.uint8), origin="two-channels")
+    camera = FakeCamera(Park("torn file"), unusable, shot_of(1))
+    with capture_logs() as logs:
+        bench.counter(camera, Breaks()).run()
+    assert (bench.outbox.counters.parked, bench.outbox.counters.scanned, camera.confirmed) == (2, 1, 2)
+    assert [entry["origin"] for entry in logs if entry["event"] == "capture set aside"] == ["", "two-channels"]
+
+
+def test_a_camera_that_is_away_comes_back(bench: Bench) -> None:
+    counter = bench.counter(FakeCamera(Retry("unplugged"), Retry("unplugged"), shot_of(1)))
+    with capture_logs() as logs:
+        counter.run()
+    assert [e["reason"] for e in logs if e["event"] == "not counting"] == ["the camera is away: unplugged"]
+    assert (counter.fault, bench.beeps) == ("", [1])
+
+
+def test_a_camera_that_cannot_be_used_ends_it(bench: Bench) -> None:
+    with pytest.raises(Stop, match="no such camera"):
+        bench.counter(FakeCamera(Stop("no such camera"))).run()
+
+
+class Full:
+    """The outbox on a disk that is full for some attempts; `meanwhile` sees each of them."""
+
+    def __init__(self, outbox: Outbox, full: set[int], meanwhile: Callable[[int], None]) -> None:
+        self._outbox = outbox
+        self._full = full
+        self._meanwhile = meanwhile
+        self.attempt = 0
+
+    @property
+    def batch(self) -> Batch:
+        return self._outbox.batch
+
+    @property
+    def last_shot(self) -> tuple[str, str] | None:
+        return self._outbox.last_shot
+
+    def record(self, scan: CardScanned, stamp: Stamp, origin: str) -> ScanLine:
+        self._try()
+        return self._outbox.record(scan, stamp, origin)
+
+    def park(self) -> None:
+        self._try()
+        self._outbox.park()
+
+    def _try(self) -> None:
+        self.attempt += 1
+        self._meanwhile(self.attempt)
+        if self.attempt in self._full:
+            raise Stop("disk is full")
+
+
+def test_a_full_disk_holds_the_card_and_says_why(bench: Bench) -> None:
+    faults: list[str] = []
+    camera = FakeCamera(*(shot_of(n) for n in range(4)))
+    full = Full(bench.outbox, {3, 4, 5}, lambda _: faults.append(counter.fault))
+    counter = bench.counter(camera, facts=full)
+    with capture_logs() as logs:
+        counter.run()
+    assert full.attempt == 4 + 3
+    assert len({scan.scan for scan in bench.scans}) == 4
+    assert (bench.beeps, camera.confirmed) == ([1, 2, 3, 4], 4)
+    assert len([e for e in logs if e["event"] == "not counting"]) == 1
+    assert faults == ["", "", "", *["this card is not counted yet: disk is full"] * 3, ""]
+    assert counter.fault == ""
+
+
+def test_stopping_while_the_disk_is_full_leaves_the_shot_to_the_next_start(bench: Bench) -> None:
+    camera = FakeCamera(shot_of(1), shot_of(2))
+    full = Full(bench.outbox, set(range(100)), lambda attempt: counter.stop() if attempt == 3 else None)
+    counter = bench.counter(camera, facts=full)
+    with capture_logs():
+        counter.run()
+    assert (full.attempt, bench.scans, bench.beeps, camera.confirmed) == (3, [], [], 0)
+
+
+def test_a_disk_that_cannot_even_count_what_is_set_aside(bench: Bench) -> None:
+    counter = bench.counter(FakeCamera(Park("torn"), shot_of(1)), facts=Full(bench.outbox, {1}, lambda _: None))
+    with capture_logs() as logs:
+        counter.run()
+    assert [e["reason"] for e in logs if e["event"] == "not counting"] == ["disk is full"]
+    assert bench.outbox.counters.scanned == 1
+
+
+def test_a_shot_that_comes_again_after_a_kill_is_not_counted_again(bench: Bench) -> None:
+    bench.counter(FakeCamera(shot_of(1), shot_of(2))).run()
+    camera = FakeCamera(shot_of(2), shot_of(3), shot_of(3))
+    with capture_logs() as logs:
+        bench.counter(camera).run()
+    assert bench.outbox.counters.scanned == 4, "only the first shot after a start can be the one before it"
+    assert camera.confirmed == 3
+    assert [e["origin"] for e in logs if "before the restart" in e["event"]] == ["shot-2"]
+
+
+def test_the_same_place_with_another_picture_is_another_card(bench: Bench) -> None:
+    bench.counter(FakeCamera(shot_of(1))).run()
+    other = Shot(frame=shot_of(9).frame, origin="shot-1")
+    bench.counter(FakeCamera(other)).run()
+    assert bench.outbox.counters.scanned == 2

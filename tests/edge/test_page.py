@@ -1,0 +1,283 @@
+"""The page: shows what is, takes answers from itself and from nobody else."""
+
+from collections.abc import Iterator
+from importlib.resources import files
+from uuid import UUID
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+from tests.edge.kit import STAMP, image_of, quick_folder, scan_of
+from tests.edge.test_count import shot_of
+from tests.edge.test_tasks import task_of
+
+from cardmint_contracts.cards import Batch, Card, Condition, Decision, Edition, Finish
+from cardmint_contracts.events import CardScanned, Recogniser
+from cardmint_contracts.tasks import ReviewTask
+from cardmint_contracts.wire import encode
+from cardmint_edge.adapters.image_store import ImageStore
+from cardmint_edge.adapters.image_table import ImageTable
+from cardmint_edge.adapters.outbox import Outbox
+from cardmint_edge.adapters.task_table import TaskTable
+from cardmint_edge.errors import Stop
+from cardmint_edge.page.app import Parts, make_page
+from cardmint_edge.page.serve import PageServer
+from cardmint_edge.page.show import STRIP, View
+from cardmint_edge.status import outbox_status
+from cardmint_edge.tasks import Tasks
+
+BASE = "http://127.0.0.1:8080"
+
+
+class Desk:
+    def __init__(self, outbox: Outbox, images: ImageStore) -> None:
+        self.outbox = outbox
+        self.images = images
+        self.table = TaskTable(outbox.database)
+        self.tasks = Tasks(store=self.table, append=outbox.append, together=outbox.database.write, stamp=lambda: STAMP)
+        self.fault = ""
+        self.connected = True
+
+    def view(self, notice: str) -> View:
+        return View(
+            status=outbox_status(self.outbox, ImageTable(self.outbox.database)),
+            link="connected; the cloud receives",
+            connected=self.connected,
+            fault=self.fault,
+            scans=self.outbox.scans(STRIP + 1),
+            tasks=self.table.open(2),
+            open_tasks=self.table.count(),
+            notice=notice,
+        )
+
+    def page(self) -> Litestar:
+        return make_page(
+            Parts(
+                station="left",
+                view=self.view,
+                images=self.images,
+                answers=self.tasks,
+                batch=lambda: self.outbox.batch,
+                set_batch=self.outbox.set_batch,
+            )
+        )
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    with quick_folder() as folder:
+        outbox = Outbox.open(folder / "outbox.db")
+        yield Desk(outbox, ImageStore(folder / "images"))
+        outbox.close()
+
+
+@pytest.fixture
+def client(desk: Desk) -> Iterator[TestClient[Litestar]]:
+    with TestClient(desk.page(), base_url=BASE) as opened:
+        opened.follow_redirects = False
+        yield opened
+
+
+def test_an_empty_station_says_what_to_do(client: TestClient[Litestar]) -> None:
+    page = client.get("/").text
+    assert "Lay a card under the camera" in page
+    assert "Nothing to answer" in page
+
+
+def test_the_last_card_is_large_and_the_rest_a_strip(desk: Desk, client: TestClient[Litestar]) -> None:
+    for number in range(1, 25):
+        desk.outbox.record(scan_of(number, image=image_of(number)), STAMP)
+    page = client.get("/").text
+    assert '<p class="decision">Counted</p>' in page
+    assert "99.0 %" in page
+    assert page.count("<li class=") == STRIP
+    assert f"/images/{image_of(24).sha256}" in page
+    assert f"/images/{image_of(4).sha256}" in page
+    assert f"/images/{image_of(3).sha256}" not in page
+
+
+@pytest.mark.parametrize(
+    ("decision", "says"), [(Decision.REVIEW, "a person must look"), (Decision.REJECT, "No card recognised")]
+)
+def test_a_decision_is_said_in_words(desk: Desk, client: TestClient[Litestar], decision: Decision, says: str) -> None:
+    scan = CardScanned(
+        scan=UUID(int=1),
+        decision=decision,
+        recogniser=Recogniser(method="classical", pack="p"),
+        reasons=("small-margin",),
+        candidates=scan_of(1).candidates if decision is Decision.REVIEW else (),
+    )
+    desk.outbox.record(scan, STAMP)
+    desk.outbox.record(scan_of(2), STAMP)
+    assert "to be looked at" in client.get("/").text or decision is Decision.REJECT
+    desk.outbox.record(
+        CardScanned(
+            scan=UUID(int=3), **{f: getattr(scan, f) for f in ("decision", "recogniser", "reasons", "candidates")}
+        ),
+        STAMP,
+    )
+    page = client.get("/").text
+    assert says in page
+    assert "small margin" in page
+    assert ("perhaps" in page) == (decision is Decision.REVIEW)
+
+
+def test_names_are_text_and_never_markup(desk: Desk, client: TestClient[Litestar]) -> None:
+    card = Card(id="x-1", name="<script>alert(1)</script>")
+    desk.outbox.record(
+        CardScanned(scan=UUID(int=1), decision=Decision.ACCEPT, recogniser=Recogniser(method="m", pack="p"), card=card),
+        STAMP,
+    )
+    page = client.get("/").text
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+
+
+def test_a_fault_is_on_top(desk: Desk, client: TestClient[Litestar]) -> None:
+    desk.fault = "the disk is full"
+    desk.connected = False
+    page = client.get("/").text
+    assert "Not counting: the disk is full" in page
+    assert "link warn" in page
+
+
+def test_the_live_part_comes_only_when_it_changed(desk: Desk, client: TestClient[Litestar]) -> None:
+    first = client.get("/live")
+    digest = first.text.split("have=")[1].split('"')[0]
+    assert client.get("/live", params={"have": digest}).status_code == 204
+    desk.outbox.record(scan_of(1), STAMP)
+    changed = client.get("/live", params={"have": digest})
+    assert changed.status_code == 200
+    assert "Card 2" in changed.text
+
+
+def test_the_state_for_programs(desk: Desk, client: TestClient[Litestar]) -> None:
+    assert client.get("/state").json()["last_scan"] is None
+    desk.outbox.record(scan_of(1), STAMP)
+    desk.outbox.record(scan_of(2), STAMP)
+    desk.outbox.forget(desk.outbox.mark.stream, 1)
+    state = client.get("/state").json()
+    assert (state["queued"], state["acknowledged"], state["scanned"], state["connected"]) == (1, 1, 2, True)
+    assert state["last_scan"] == {
+        "position": 2,
+        "scan": str(UUID(int=2)),
+        "decision": "accept",
+        "card": "set1-3",
+    }
+
+
+def test_images_come_by_their_content(desk: Desk, client: TestClient[Litestar]) -> None:
+    image = desk.images.put(shot_of(1).frame)
+    answer = client.get(f"/images/{image.sha256}")
+    assert (answer.headers["content-type"], len(answer.content)) == ("image/jpeg", image.bytes)
+    assert client.get(f"/images/{'0' * 64}").status_code == 404
+    assert client.get("/images/..%2f..%2fetc%2fpasswd").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["htmx.js", "page.js", "page.css", "icon.svg"])
+def test_its_files_come_from_this_machine(client: TestClient[Litestar], name: str) -> None:
+    assert client.get(f"/static/{name}").status_code == 200
+    assert name in client.get("/").text
+
+
+def test_no_other_file_is_served(client: TestClient[Litestar]) -> None:
+    assert client.get("/static/page.html").status_code == 404
+
+
+def test_nothing_comes_from_elsewhere_and_nothing_is_inline(client: TestClient[Litestar]) -> None:
+    answer = client.get("/")
+    assert answer.headers["content-security-policy"].startswith("default-src 'self';")
+    templates = files("cardmint_edge.page").joinpath("templates")
+    for template in templates.iterdir():
+        text = template.read_text()
+        assert "http:" not in text
+        assert "https:" not in text
+        assert " style=" not in text
+        assert " onclick" not in text
+
+
+def test_a_task_is_answered_once(desk: Desk, client: TestClient[Litestar]) -> None:
+    for number in (1, 2, 3):
+        task = task_of(number)
+        desk.tasks.arrived(task.task, encode(task))
+    page = client.get("/").text
+    assert page.count('data-key="1"') == 2
+    assert "1 more after these" in page
+    path = f"/tasks/{UUID(int=1)}"
+    answer = client.post(path, data={"version": "1", "card": "set1-2"}, headers={"hx-request": "true"})
+    assert answer.status_code == 200
+    assert f"/tasks/{UUID(int=3)}" in answer.text
+    again = client.post(path, data={"version": "1", "card": ""}, headers={"hx-request": "true"})
+    assert "Somebody else answered that one first" in again.text
+    assert desk.outbox.mark.last == 1
+
+
+def test_it_works_without_scripts(desk: Desk, client: TestClient[Litestar]) -> None:
+    task = task_of(1)
+    desk.tasks.arrived(task.task, encode(task))
+    answer = client.post(f"/tasks/{task.task}", data={"version": "1", "card": ""})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert desk.table.count() == 0
+
+
+@pytest.mark.parametrize("form", [{"version": "one", "card": ""}, {"version": "1"}, {"card": "x"}])
+def test_an_answer_of_the_wrong_shape_is_refused(client: TestClient[Litestar], form: dict[str, str]) -> None:
+    assert client.post(f"/tasks/{UUID(int=1)}", data=form).status_code == 400
+
+
+def test_a_task_with_an_image_shows_it(desk: Desk, client: TestClient[Litestar]) -> None:
+    task = ReviewTask(task=UUID(int=1), version=1, scan=UUID(int=2), opened=STAMP.time, image=image_of(1))
+    desk.tasks.arrived(task.task, encode(task))
+    assert f"/images/{image_of(1).sha256}" in client.get("/").text
+
+
+def test_the_batch_applies_from_now_on(desk: Desk, client: TestClient[Litestar]) -> None:
+    form = {"bin": "A1", "lot": "", "condition": "near_mint", "finish": "holo", "edition": "first", "language": "en"}
+    answer = client.post("/batch", data=form)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/?saved=true")
+    assert desk.outbox.batch == Batch(
+        bin="A1", condition=Condition.NEAR_MINT, finish=Finish.HOLO, edition=Edition.FIRST, language="en"
+    )
+    page = client.get("/?saved=true").text
+    assert "In use." in page
+    assert '<option value="near_mint" selected>near mint</option>' in page
+    assert client.post("/batch", data={"finish": "glitter"}).status_code == 400
+    assert desk.outbox.batch.bin == "A1"
+
+
+@pytest.mark.parametrize(
+    ("headers", "allowed"),
+    [
+        ({}, True),
+        ({"sec-fetch-site": "same-origin", "origin": BASE}, True),
+        ({"origin": "http://evil.example"}, False),
+        ({"origin": "null"}, False),
+        ({"origin": "http://127.0.0.1:9999"}, False),
+        ({"sec-fetch-site": "cross-site"}, False),
+        ({"sec-fetch-site": "same-site"}, False),
+        ({"host": "evil.example"}, False),
+        ({"host": "192.168.1.5:8080"}, False),
+        ({"host": ""}, False),
+        ({"host": "localhost:8080"}, True),
+        ({"host": "[::1]:8080"}, True),
+    ],
+)
+def test_posts_come_from_the_page_itself(client: TestClient[Litestar], headers: dict[str, str], allowed: bool) -> None:
+    assert client.post("/batch", data={"bin": "A1"}, headers=headers).status_code == (303 if allowed else 403)
+
+
+def test_a_name_that_was_pointed_here_reads_nothing(client: TestClient[Litestar]) -> None:
+    assert client.get("/state", headers={"host": "evil.example"}).status_code == 403
+    assert client.get("/", headers={"sec-fetch-site": "cross-site"}).status_code == 200
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    first = PageServer("127.0.0.1", 0)
+    with pytest.raises(Stop, match="page_port"):
+        PageServer("127.0.0.1", int(first.url.rstrip("/").rsplit(":", 1)[1]))
+    first.stop()
+    first.run()
+    first._socket.close()
+    six = PageServer("::1", 0)
+    assert six.url.startswith("http://[::1]:")
+    six._socket.close()

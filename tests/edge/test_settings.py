@@ -1,0 +1,124 @@
+"""Settings: each is documented, each mistake names its key."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from cardmint_edge.errors import Stop
+from cardmint_edge.settings import Broker, Folder, Replay, Settings, Simulator, load
+
+GOOD = """
+[station]
+tenant = "shop"
+name = "left"
+data = "data"
+
+[recognition]
+pack = "/packs/cards.sqlite"
+
+[camera]
+type = "simulator"
+count = 40
+"""
+DOCUMENT = Path(__file__).parents[2] / "docs" / "settings-edge.md"
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "station.toml"
+    path.write_text(text)
+    return path
+
+
+def test_paths_count_from_the_file_and_the_rest_has_defaults(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, GOOD), {})
+    assert settings.station.data == tmp_path / "data"
+    assert settings.recognition.pack == Path("/packs/cards.sqlite")
+    assert settings.camera == Simulator(count=40)
+    assert settings.broker == Broker()
+
+
+@pytest.mark.parametrize(
+    ("camera", "expected"),
+    [
+        ('type = "folder"\npath = "in"', Folder(path=Path("in"))),
+        ('type = "replay"\npath = "in"\nloop = true', Replay(path=Path("in"), loop=True)),
+    ],
+)
+def test_other_cameras(tmp_path: Path, camera: str, expected: Folder | Replay) -> None:
+    text = re.sub(r'type = "simulator"\ncount = 40', camera, GOOD)
+    assert load(write(tmp_path, text), {}).camera == msgspec.structs.replace(expected, path=tmp_path / "in")
+
+
+def test_the_environment_overrides(tmp_path: Path) -> None:
+    environment = {
+        "CARDMINT_EDGE_BROKER_PORT": "8883",
+        "CARDMINT_EDGE_BROKER_TLS": "true",
+        "CARDMINT_EDGE_BROKER_CA_FILE": "ca.pem",
+        "CARDMINT_EDGE_STATION_NAME": "right",
+        "CARDMINT_EDGE_CAMERA_PER_MINUTE": "30.5",
+        "HOME": "/root",
+    }
+    settings = load(write(tmp_path, GOOD), environment)
+    assert settings.broker == Broker(port=8883, tls=True, ca_file=tmp_path / "ca.pem")
+    assert settings.station.name == "right"
+    assert settings.camera == Simulator(count=40, per_minute=30.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("name =", "nam ="), "station.nam: no such key"),
+        (('"left"', '"Left Hand"'), "station.name: 'Left Hand' is no name"),
+        (('"shop"', '"feed"'), "station.tenant: 'feed' is no name"),
+        (("count = 40", "count = 0"), "camera.count: Expected `int` >= 1"),
+        (("count = 40", 'count = "40"'), "camera.count: Expected `int"),
+        (("count = 40", "cards = 40"), "camera.cards: no such key"),
+        (("simulator", "telescope"), "camera.type: Invalid value 'telescope'"),
+        (("[recognition]", "[recognise]"), "recognise: no such key"),
+        (('data = "data"', ""), "station: Object missing required field `data`"),
+        (('data = "data"', "data = 5"), "station.data: expected a path"),
+        (("[station]", "[station"), "is no TOML"),
+        (('data = "data"', 'data = "data"\npage_host = "0.0.0.0"'), "station.page_host: the page asks nobody"),
+        (("[camera]", '[cloud]\nurl = "cloud"\n[camera]'), "cloud.url: Expected `str` matching regex"),
+        (("[camera]", "[broker]\nport = 0\n[camera]"), "broker.port: Expected `int` >= 1"),
+    ],
+)
+def test_a_mistake_names_its_key(tmp_path: Path, change: tuple[str, str], says: str) -> None:
+    with pytest.raises(Stop, match=re.escape(says)) as caught:
+        load(write(tmp_path, GOOD.replace(*change, 1)), {})
+    assert "station.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize("variable", ["CARDMINT_EDGE_BROKER", "CARDMINT_EDGE_ORACLE_PORT", "CARDMINT_EDGE_"])
+def test_a_variable_that_is_no_setting_is_named(tmp_path: Path, variable: str) -> None:
+    with pytest.raises(Stop, match=f"{variable}: no such setting"):
+        load(write(tmp_path, GOOD), {variable: "1"})
+
+
+def test_a_variable_with_a_wrong_value_names_the_key(tmp_path: Path) -> None:
+    with pytest.raises(Stop, match=r"broker.port: Expected `int`"):
+        load(write(tmp_path, GOOD), {"CARDMINT_EDGE_BROKER_PORT": "many"})
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(Stop, match="cannot read the settings"):
+        load(tmp_path / "none.toml", {})
+
+
+def documented() -> set[str]:
+    return set(re.findall(r"^\| `([a-z]+\.[a-z_]+)`", DOCUMENT.read_text(), re.MULTILINE))
+
+
+def known() -> set[str]:
+    keys = {"camera.type"}
+    for section in msgspec.structs.fields(Settings):
+        kinds = (Simulator, Folder, Replay) if section.name == "camera" else (section.type,)
+        for kind in kinds:
+            keys |= {f"{section.name}.{field.name}" for field in msgspec.structs.fields(kind)}
+    return keys
+
+
+def test_each_setting_is_documented_and_nothing_else() -> None:
+    assert documented() == known()

@@ -1,0 +1,150 @@
+"""Review tasks: versions only rise, what the broker no longer has is closed, an answer is one fact."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from structlog.testing import capture_logs
+from tests.edge.kit import CARDS, NOW, STAMP, quick_folder
+
+from cardmint_contracts.cards import Candidate
+from cardmint_contracts.events import ReviewAnswered, decode_data
+from cardmint_contracts.tasks import ReviewTask
+from cardmint_contracts.wire import encode
+from cardmint_edge.adapters.database import Database
+from cardmint_edge.adapters.outbox import Outbox
+from cardmint_edge.adapters.task_table import TaskTable
+from cardmint_edge.errors import Stop
+from cardmint_edge.tasks import SETTLE_S, Answered, Tasks
+
+
+def task_of(number: int, version: int = 1) -> ReviewTask:
+    return ReviewTask(
+        task=UUID(int=number),
+        version=version,
+        scan=UUID(int=1000 + number),
+        opened=NOW + timedelta(seconds=number),
+        reasons=("small-margin",),
+        candidates=tuple(Candidate(card=card, confidence=0.3) for card in CARDS[:3]),
+    )
+
+
+class Desk:
+    def __init__(self, database: Database) -> None:
+        self.outbox = Outbox(database)
+        self.table = TaskTable(database)
+        self.tasks = Tasks(store=self.table, append=self.outbox.append, together=database.write, stamp=lambda: STAMP)
+
+    def arrive(self, task: ReviewTask) -> None:
+        self.tasks.arrived(task.task, encode(task))
+
+    @property
+    def shown(self) -> list[tuple[int, int]]:
+        return [(task.task.int, task.version) for task in self.table.open(10)]
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    with quick_folder() as folder:
+        database = Database.open(folder / "outbox.db")
+        yield Desk(database)
+        database.close()
+
+
+def test_the_longest_waiting_comes_first(desk: Desk) -> None:
+    for number in (3, 1, 2):
+        desk.arrive(task_of(number))
+    assert desk.shown == [(1, 1), (2, 1), (3, 1)]
+    assert desk.table.count() == 3
+    assert desk.table.find(UUID(int=2)) == task_of(2)
+
+
+def test_only_a_newer_version_is_taken(desk: Desk) -> None:
+    for version in (2, 1, 2, 3, 1):
+        desk.arrive(task_of(1, version))
+    assert desk.shown == [(1, 3)]
+
+
+def test_an_empty_payload_closes(desk: Desk) -> None:
+    desk.arrive(task_of(1))
+    desk.tasks.arrived(UUID(int=1), b"")
+    desk.tasks.arrived(UUID(int=2), b"")
+    assert desk.shown == []
+
+
+def test_what_is_no_task_is_said_and_ignored(desk: Desk) -> None:
+    with capture_logs() as logs:
+        desk.tasks.arrived(UUID(int=1), b"{")
+        desk.tasks.arrived(UUID(int=1), b"{}")
+        desk.tasks.arrived(UUID(int=1), encode(task_of(2)))
+    assert [entry["reason"] for entry in logs] == ["malformed", "invalid", "another-task"]
+    assert desk.shown == []
+
+
+def test_what_was_closed_while_away_is_closed_here(desk: Desk) -> None:
+    for number in (1, 2, 3):
+        desk.arrive(task_of(number))
+    desk.tasks.connected(100.0)
+    desk.arrive(task_of(2))
+    desk.tasks.tick(100.0 + SETTLE_S - 1)
+    desk.arrive(task_of(3))
+    desk.tasks.tick(100.0 + 2 * SETTLE_S - 1.5)
+    assert len(desk.shown) == 3, "it waits until the broker has been silent for a while"
+    desk.tasks.tick(100.0 + 2 * SETTLE_S)
+    assert desk.shown == [(2, 1), (3, 1)]
+    desk.tasks.tick(1000.0)
+    assert desk.shown == [(2, 1), (3, 1)]
+
+
+def test_a_connection_that_breaks_closes_nothing(desk: Desk) -> None:
+    desk.arrive(task_of(1))
+    desk.tasks.connected(100.0)
+    desk.tasks.disconnected()
+    desk.tasks.tick(1000.0)
+    assert desk.shown == [(1, 1)]
+
+
+@pytest.mark.parametrize("choice", [0, 1, 2, None])
+def test_an_answer_is_one_event(desk: Desk, choice: int | None) -> None:
+    desk.arrive(task_of(1))
+    card = None if choice is None else CARDS[choice]
+    assert desk.tasks.answer(UUID(int=1), 1, card.id if card else None, "station") is Answered.TAKEN
+    assert desk.shown == []
+    (event,) = desk.outbox.events(1, 10)
+    assert decode_data(event.type, event.data) == ReviewAnswered(
+        task=UUID(int=1),
+        task_version=1,
+        scan=UUID(int=1001),
+        verdict="card" if card else "no_card",
+        by="station",
+        card=card,
+    )
+
+
+def test_an_answer_is_taken_once_and_survives_what_the_broker_repeats(desk: Desk) -> None:
+    desk.arrive(task_of(1))
+    desk.tasks.answer(UUID(int=1), 1, None, "station")
+    desk.arrive(task_of(1))
+    assert desk.shown == []
+    assert desk.tasks.answer(UUID(int=1), 1, None, "station") is Answered.GONE
+    desk.arrive(task_of(1, 2))
+    assert desk.shown == [(1, 2)]
+    assert desk.outbox.mark.last == 1
+
+
+def test_an_answer_to_something_else_changes_nothing(desk: Desk) -> None:
+    desk.arrive(task_of(1, 2))
+    assert desk.tasks.answer(UUID(int=9), 1, None, "station") is Answered.GONE
+    assert desk.tasks.answer(UUID(int=1), 1, None, "station") is Answered.CHANGED
+    assert desk.tasks.answer(UUID(int=1), 2, "set9-9", "station") is Answered.NOT_A_CANDIDATE
+    assert (desk.shown, desk.outbox.mark.last) == ([(1, 2)], 0)
+
+
+def test_an_answer_that_cannot_be_stored_leaves_the_task_open(desk: Desk) -> None:
+    desk.arrive(task_of(1))
+    with desk.outbox.database.write() as tx:
+        tx.execute("INSERT INTO events VALUES (1, 't', 't', 'b', 0, 0, x'00', NULL)")
+    with pytest.raises(Stop):
+        desk.tasks.answer(UUID(int=1), 1, None, "station")
+    assert desk.shown == [(1, 1)]

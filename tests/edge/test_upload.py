@@ -1,0 +1,168 @@
+"""Images go up after their facts: there already is done, refused is parked, away is tried again."""
+
+import threading
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+from tenacity import wait_none
+from tests.edge.kit import STAMP, image_of, quick_folder, scan_of
+
+from cardmint_edge.adapters.cloud_http import CloudHttp
+from cardmint_edge.adapters.image_table import ImageCounts, ImageTable
+from cardmint_edge.adapters.outbox import Outbox
+from cardmint_edge.errors import Park, Retry
+from cardmint_edge.upload import Uploader
+
+
+@pytest.fixture
+def outbox() -> Iterator[Outbox]:
+    with quick_folder() as folder:
+        opened = Outbox.open(folder / "outbox.db")
+        yield opened
+        opened.close()
+
+
+def test_an_image_is_due_when_its_facts_have_a_receipt(outbox: Outbox) -> None:
+    images = ImageTable(outbox.database)
+    for number in (1, 2):
+        outbox.record(scan_of(number, image=image_of(number)), STAMP)
+    assert images.next() is None
+    assert images.counts() == ImageCounts(waiting=2, parked=0)
+    outbox.forget(outbox.mark.stream, 1)
+    assert images.next() == image_of(1).sha256
+    images.uploaded(image_of(1).sha256)
+    assert images.next() is None
+    outbox.forget(outbox.mark.stream, 2)
+    images.park(image_of(2).sha256, "refused")
+    assert images.next() is None
+    assert images.counts() == ImageCounts(waiting=0, parked=1)
+
+
+def http(answer: Callable[[httpx.Request], httpx.Response]) -> CloudHttp:
+    return CloudHttp(url="http://cloud/", tenant="shop", transport=httpx.MockTransport(answer))
+
+
+@pytest.mark.parametrize("status", [200, 201])
+def test_an_image_is_put_under_its_content(status: int) -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(status)
+
+    cloud = http(answer)
+    cloud.put("ab" * 32, b"jpeg")
+    cloud.close()
+    (request,) = seen
+    assert (request.method, str(request.url)) == ("PUT", f"http://cloud/api/v1/shop/images/{'ab' * 32}")
+    assert (request.content, request.headers["content-type"]) == (b"jpeg", "image/jpeg")
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(400, Park), (413, Park), (404, Park), (408, Retry), (429, Retry), (500, Retry), (503, Retry), (302, Retry)],
+)
+def test_a_refusal_parks_and_a_fault_is_tried_again(status: int, error: type[Exception]) -> None:
+    with pytest.raises(error, match=f"answered {status} {HTTPStatus(status).phrase}"):
+        http(lambda _: httpx.Response(status)).put("ab" * 32, b"jpeg")
+
+
+def test_no_cloud_is_tried_again() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    with pytest.raises(Retry, match="refused"):
+        http(answer).put("ab" * 32, b"jpeg")
+
+
+class Shelf:
+    """A ledger, a store and a cloud whose answers are given in advance."""
+
+    def __init__(self, answers: list[Exception | None], due: tuple[str, ...] = ("a",)) -> None:
+        self.answers = answers
+        self.due = list(due)
+        self.done: list[str] = []
+        self.parked: list[tuple[str, str]] = []
+        self.idle = threading.Event()
+        self.missing = ""
+
+    def next(self) -> str | None:
+        if not self.due:
+            self.idle.set()
+        return self.due[0] if self.due else None
+
+    def uploaded(self, sha256: str) -> None:
+        self.due.remove(sha256)
+        self.done.append(sha256)
+
+    def park(self, sha256: str, reason: str) -> None:
+        self.due.remove(sha256)
+        self.parked.append((sha256, reason))
+
+    def get(self, digest: str) -> bytes | None:
+        return None if digest == self.missing else b"jpeg"
+
+    def put(self, sha256: str, jpeg: bytes) -> None:
+        answer = self.answers.pop(0)
+        if answer is not None:
+            raise answer
+
+
+def uploader_of(shelf: Shelf) -> Uploader:
+    return Uploader(ledger=shelf, store=shelf, cloud=shelf, wait=wait_none())
+
+
+def test_it_is_tried_until_it_is_there_and_the_reason_is_said_once() -> None:
+    shelf = Shelf([Retry("away"), Retry("away"), Retry("busy"), None])
+    with capture_logs() as logs:
+        uploader_of(shelf).upload("a")
+    assert (shelf.done, [entry["reason"] for entry in logs]) == (["a"], ["away", "busy"])
+
+
+def test_what_is_refused_or_gone_is_set_aside() -> None:
+    shelf = Shelf([Park("too large")], due=("a", "b"))
+    shelf.missing = "b"
+    uploader = uploader_of(shelf)
+    for sha256 in ("a", "b"):
+        uploader.upload(sha256)
+    assert shelf.parked == [("a", "too large"), ("b", "the station no longer has its bytes")]
+
+
+def test_it_runs_until_it_is_stopped() -> None:
+    shelf = Shelf([None, None, None], due=("a", "b"))
+    uploader = uploader_of(shelf)
+    thread = threading.Thread(target=uploader.run, daemon=True)
+    thread.start()
+    assert shelf.idle.wait(10)
+    shelf.idle.clear()
+    shelf.due.append("c")
+    uploader.wake()
+    assert shelf.idle.wait(10)
+    uploader.stop()
+    thread.join(10)
+    assert (shelf.done, thread.is_alive()) == (["a", "b", "c"], False)
+
+
+def test_stopping_leaves_the_image_for_the_next_start() -> None:
+    shelf = Shelf([Retry("away")] * 3)
+    uploader = uploader_of(shelf)
+    uploader.stop()
+    uploader.upload("a")
+    assert (shelf.due, shelf.parked) == (["a"], [])
+
+
+def test_a_ledger_that_fails_is_said_and_tried_again() -> None:
+    shelf = Shelf([])
+    uploader = uploader_of(shelf)
+
+    def fail() -> str | None:
+        uploader.stop()
+        raise Retry("disk")
+
+    shelf.next = fail  # type: ignore[method-assign]
+    with capture_logs() as logs:
+        uploader.run()
+    assert [entry["reason"] for entry in logs] == ["disk"]
