@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,11 +33,13 @@ async def _run(address: str, statement: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    server = Postgres(tmp_path_factory.mktemp("postgres")).start()
-    asyncio.run(_migrate(server.address))
-    yield server
-    server.stop()
+def postgres() -> Iterator[Postgres]:
+    # Not below pytest's folder, which every run of pytest makes private to its user again: Postgres runs as another.
+    with tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True) as folder:
+        server = Postgres(Path(folder)).start()
+        asyncio.run(_migrate(server.address))
+        yield server
+        server.stop()
 
 
 @pytest.fixture

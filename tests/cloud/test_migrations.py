@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,12 @@ async def test_the_tables_are_what_the_migrations_make(database: str) -> None:
     assert await compared(database) == []
 
 
-def test_the_migrations_run_on_debians_postgres(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_the_migrations_run_on_debians_postgres() -> None:
     if not DEBIAN.exists() and not os.environ.get("CI"):
         pytest.skip("Debian's Postgres 15 is not installed; CI has it")
-    server = Postgres(tmp_path, binaries=DEBIAN).start()
-    request.addfinalizer(server.stop)
-    assert asyncio.run(compared(server.address)) == []
+    with tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True) as folder:
+        server = Postgres(Path(folder), binaries=DEBIAN).start()
+        try:
+            assert asyncio.run(compared(server.address)) == []
+        finally:
+            server.stop()
