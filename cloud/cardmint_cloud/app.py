@@ -5,21 +5,26 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import httpx
 import structlog
+import uvicorn
 
 from cardmint_cloud import __version__
 from cardmint_cloud.adapters.broker import Broker
 from cardmint_cloud.adapters.postgres.away import persist
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, explained, migrate
 from cardmint_cloud.adapters.tcgdex import Tcgdex
+from cardmint_cloud.errors import Stop
 from cardmint_cloud.price import price_due
 from cardmint_cloud.settings import PriceSettings, Settings
+from cardmint_cloud.web.app import build
 from cardmint_cloud.worker import Worker
 
+LOOPBACK = "127.0.0.1"
 _log = structlog.get_logger()
 
 
@@ -60,6 +65,27 @@ async def work(settings: Settings) -> None:
         finally:
             broker.stop()
     _log.info("worker stopped")
+
+
+async def serve(settings: Settings) -> None:
+    """Run the dashboard until SIGTERM or SIGINT, on loopback only: it has no accounts yet.
+
+    Raises:
+        Retry, Stop: the database cannot be used as it is set, or the port is taken.
+    """
+    log_as_json()
+    where = f"http://{LOOPBACK}:{settings.web.port}/"
+    async with database(settings) as pool:
+        engine = engine_for(settings.database)
+        app = build(engine=engine, pool=pool, images=Path(settings.images), tenant=settings.tenant)
+        config = uvicorn.Config(app, host=LOOPBACK, port=settings.web.port, log_config=None, access_log=False)
+        _log.info("dashboard", at=where, note="on loopback only: there are no accounts yet")
+        try:
+            await uvicorn.Server(config).serve()
+        except SystemExit:
+            raise Stop(f"the dashboard cannot listen at {where}; is the port taken? see `web.port`") from None
+        finally:
+            await engine.dispose()
 
 
 async def _price(pool: Any, settings: PriceSettings) -> None:

@@ -42,6 +42,15 @@ def work(config: Path | None) -> None:
 
 
 @cli.command()
+@_config
+def serve(config: Path | None) -> None:
+    """Serve the dashboard, on loopback only: there are no accounts yet."""
+    from cardmint_cloud import app
+
+    asyncio.run(app.serve(settings.load(config)))
+
+
+@cli.command()
 @click.option("--cards", type=click.IntRange(1, 100_000), default=200, show_default=True, help="How many to scan.")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True)
 @click.option(

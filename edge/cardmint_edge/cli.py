@@ -11,6 +11,7 @@ import click
 
 from cardmint_edge import __version__
 from cardmint_edge.errors import EdgeError
+from cardmint_edge.run import outbox, run
 
 if TYPE_CHECKING:
     from cardmint_edge.domain.recognition import Recogniser
@@ -129,6 +130,10 @@ def _recogniser(pack: Path) -> "Recogniser":
     # A station shares its few cores, and the times that are printed are those of one.
     cv2.setNumThreads(1)
     return ClassicalRecogniser(Pack(pack), clock=time.perf_counter)
+
+
+cli.add_command(run)
+cli.add_command(outbox)
 
 
 def main() -> None:

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.cloud.shop import NOW, accepted, doubtful, send
-from tests.cloud.test_web import serve
 
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.local.processes import free_port
 from cardmint_cloud.web.app import build
 from cardmint_cloud.web.live import MAX_BACKLOG, Client, Hub, Newest
+from tests.cloud.shop import NOW, accepted, doubtful, send
+from tests.cloud.test_web import serve
 
 
 def told(item: str) -> dict[str, Any]:

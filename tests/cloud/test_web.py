@@ -15,9 +15,6 @@ import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
-from tests.cloud.test_images import picture
-from tests.cloud.test_price import Answers, quote
 
 from cardmint_cloud.adapters.image_files import MAX_BYTES
 from cardmint_cloud.adapters.postgres.migrate import engine_for
@@ -29,6 +26,9 @@ from cardmint_cloud.price import price_due
 from cardmint_cloud.web.app import build
 from cardmint_cloud.web.pages import address, wanted
 from cardmint_contracts.cards import Batch, Card, Condition, Finish, Image
+from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
+from tests.cloud.test_images import picture
+from tests.cloud.test_price import Answers, quote
 
 pytestmark = pytest.mark.integration
 
