@@ -44,6 +44,7 @@ async def _reviews(
             "answered": [_question(row, shop) for row in await desk_reads.asked(connection, shop.tenant, "answered")],
             "told": told,
             "tone": tone,
+            "oob": part(request) is not None,
         }
         template = "_reviews.html" if part(request) == "reviews" else "reviews.html"
         return await page(connection, shop, template, **context)
@@ -97,7 +98,9 @@ async def _letters(
     async with shop.engine.connect() as connection:
         found = await desk_reads.letters(connection, shop.tenant)
         template = "_dead_letters.html" if part(request) == "dead-letters" else "dead_letters.html"
-        return await page(connection, shop, template, letters=found, told=told, tone=tone)
+        return await page(
+            connection, shop, template, letters=found, told=told, tone=tone, oob=part(request) is not None
+        )
 
 
 @post("/dead-letters/{letter:int}/replay", status_code=200)
