@@ -177,7 +177,10 @@ async def test_a_wrong_answer_is_a_page_that_says_so(pool: Any, site: httpx.Asyn
     scan = doubtful()
     await send(pool, scan)
     url = f"/reviews/{review_of(scan.scan)}"
-    assert "No station has seen" in (await site.post(url, data={"version": "1", "card": "no-1"})).text
+    for headers in (None, {**PART, "hx-target": "reviews"}):
+        unknown = await site.post(url, data={"version": "1", "card": "no-1\x00"}, headers=headers)
+        assert (unknown.status_code, "no station has named" in unknown.text) == (404, True)
+        assert ("<html" in unknown.text) == (headers is None)
     assert (await site.post(url, data={"version": "x"})).status_code == 400
     assert (await site.post(f"/reviews/{uuid4()}", data={"version": "1"})).status_code == 404
     for path in ("/cards/none", f"/items/{uuid4()}", "/items/7", "/nowhere", "/dead-letters/1/payload"):

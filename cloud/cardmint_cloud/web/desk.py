@@ -55,8 +55,8 @@ async def answer_review(
     task: FromPath[UUID], data: URLEncodedBody[Answer], request: Asked, shop: NamedDependency[Shop]
 ) -> Response[Any]:
     """Answer a review. Who comes second is told who was first, and with what."""
-    card = await _chosen(shop, task, data.card)
     try:
+        card = await _chosen(shop, task, data.card)
         await answer(
             shop.pool,
             shop.tenant,
@@ -67,11 +67,9 @@ async def answer_review(
             user=USER,
             now=shop.clock(),
         )
-    except NotFound as missing:
-        raise NotFoundException(str(missing)) from None
-    except Conflict as conflict:
-        told = await _reviews(request, shop, told=f"Not taken: {conflict}.", tone="conflict")
-        return _with_status(told, 409)
+    except (NotFound, Conflict) as problem:
+        told = await _reviews(request, shop, told=f"Not taken: {problem}.", tone="conflict")
+        return _with_status(told, 404 if isinstance(problem, NotFound) else 409)
     if part(request) is None:
         return Redirect("/reviews", status_code=303)
     return _with_status(await _reviews(request, shop, told=f"Answered: {_name(card)}."), 200)
@@ -155,7 +153,7 @@ async def _chosen(shop: Shop, task: UUID, card_id: str) -> Card | None:
                 return candidate.card
         known = await card_reads.printing(connection, shop.tenant, card_id.replace("\x00", ""))
     if known is None:
-        raise NotFoundException(f"No station has seen a card {card_id[:80]!r}; answer with a card that one has.")
+        raise NotFound(f"no station has named a card {card_id[:80]!r} yet")
     return known
 
 
