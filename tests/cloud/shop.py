@@ -8,10 +8,11 @@ from cardmint_cloud.ingest import Batch, Message, commit, read
 from cardmint_contracts import topics
 from cardmint_contracts.cards import Batch as Settings
 from cardmint_contracts.cards import Candidate, Card, Decision
-from cardmint_contracts.envelope import encode_batch, seal
+from cardmint_contracts.envelope import Envelope, encode_batch, seal
 from cardmint_contracts.events import CardScanned, EventData, Recogniser
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+STREAM = uuid4()
 RECOGNISER = Recogniser(method="classical", pack="test")
 FOX = Card(id="fic1-7", name="Ember Fox", number="007/040", set_id="fic1", set_name="First Light")
 OWL = Card(id="fic1-10", name="Dusk Owl", number="010/040", set_id="fic1", set_name="First Light")
@@ -35,17 +36,14 @@ def doubtful(**more: Any) -> CardScanned:
     )
 
 
-async def send(
-    pool: Any, *data: EventData, tenant: str = "shop", station: str = "left", now: datetime = NOW, start: int = 1,
-    stream: UUID | None = None, time: datetime | None = None,
-) -> None:  # fmt: skip
-    """Ingest events from a station: in a stream of their own unless one is named."""
-    stream = stream or uuid4()
-    envelopes = [
+def sealed(
+    *data: EventData, start: int = 1, station: str = "left", stream: UUID = STREAM, time: datetime = NOW
+) -> list[Envelope]:
+    return [
         seal(
             event,
             source=f"/stations/{station}",
-            time=time or now,
+            time=time,
             stream=stream,
             sequence=start + i,
             bootid=UUID(int=1),
@@ -54,6 +52,14 @@ async def send(
         )
         for i, event in enumerate(data)
     ]
+
+
+async def send(
+    pool: Any, *data: EventData, tenant: str = "shop", station: str = "left", now: datetime = NOW, start: int = 1,
+    stream: UUID | None = None, time: datetime | None = None,
+) -> None:  # fmt: skip
+    """Ingest events from a station: in a stream of their own unless one is named."""
+    envelopes = sealed(*data, start=start, station=station, stream=stream or uuid4(), time=time or now)
     payload, content_type = encode_batch(envelopes)
     message = Message(topic=topics.station_topic(tenant, station, "events"), payload=payload, content_type=content_type)
     batch = read(message)

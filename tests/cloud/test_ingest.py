@@ -14,7 +14,7 @@ from cardmint_contracts.cards import Batch as Settings
 from cardmint_contracts.cards import Finish
 from cardmint_contracts.envelope import BATCH, Envelope, encode_batch
 from cardmint_contracts.events import EventData, ReviewAnswered
-from tests.cloud.events import FOX, NOW, OWL, STREAM, accepted, doubtful, sealed
+from tests.cloud.shop import FOX, NOW, OWL, STREAM, accepted, doubtful, sealed
 
 pytestmark = pytest.mark.integration
 
@@ -48,7 +48,7 @@ async def test_a_batch_sent_twice_counts_once(connection: asyncpg.Connection) ->
     again = await commit(connection, [one, one], NOW)
     assert (first.applied, again.applied, again.repeated) == (3, 0, 6)
     assert [r.sequence for r in again.receipts.values()] == [3]
-    assert await counts(connection) == {"fic1-7": 2, "fic1-8": 1}
+    assert await counts(connection) == {"fic1-7": 2, "fic1-10": 1}
     assert await connection.fetchval("SELECT count(*) FROM events") == 3
 
 
@@ -152,12 +152,12 @@ async def test_a_review_is_opened_answered_once_and_counted(connection: asyncpg.
     )
     done = await commit(connection, [batch(first, second, start=3)], NOW)
     assert done.changes.superseded == 1
-    assert await counts(connection) == {"fic1-7": 1, "fic1-8": 1}
+    assert await counts(connection) == {"fic1-7": 1, "fic1-10": 1}
     row = await connection.fetchrow("SELECT * FROM reviews")
     assert (row["state"], row["version"], row["answered_by"]) == ("answered", 2, "left")
     late = await commit(connection, [batch(second, start=5)], NOW)
     assert late.changes.superseded == 1
-    assert await counts(connection) == {"fic1-7": 1, "fic1-8": 1}
+    assert await counts(connection) == {"fic1-7": 1, "fic1-10": 1}
 
 
 async def test_two_tenants_with_the_same_stream_are_strangers(connection: asyncpg.Connection) -> None:

@@ -24,7 +24,7 @@ from cardmint_cloud.domain.inventory import (
 )
 from cardmint_contracts.cards import Batch, Decision, Finish
 from cardmint_contracts.events import CardScanned, EventData, ImageEvicted, ReviewAnswered
-from tests.cloud.events import FOX, NOW, OWL, RECOGNISER, doubtful
+from tests.cloud.shop import FOX, NOW, OWL, RECOGNISER, doubtful
 
 SCANS = [UUID(int=n) for n in range(1, 7)]
 TENANTS = ["shop", "other"]

@@ -177,7 +177,10 @@ async def test_a_wrong_answer_is_a_page_that_says_so(pool: Any, site: httpx.Asyn
     scan = doubtful()
     await send(pool, scan)
     url = f"/reviews/{review_of(scan.scan)}"
-    assert "No station has seen" in (await site.post(url, data={"version": "1", "card": "no-1"})).text
+    for headers in (None, {**PART, "hx-target": "reviews"}):
+        unknown = await site.post(url, data={"version": "1", "card": "no-1\x00"}, headers=headers)
+        assert (unknown.status_code, "no station has named" in unknown.text) == (404, True)
+        assert ("<html" in unknown.text) == (headers is None)
     assert (await site.post(url, data={"version": "x"})).status_code == 400
     assert (await site.post(f"/reviews/{uuid4()}", data={"version": "1"})).status_code == 404
     for path in ("/cards/none", f"/items/{uuid4()}", "/items/7", "/nowhere", "/dead-letters/1/payload"):
@@ -364,3 +367,21 @@ async def test_a_fault_is_a_page_and_logged(pool: Any, engine: AsyncEngine, tmp_
     async for site in serve(app):
         page = await site.get("/broken")
         assert (page.status_code, "fault in CardMint" in page.text) == (500, True)
+
+
+async def test_the_navigation_knows_which_page_asks(site: httpx.AsyncClient) -> None:
+    for page, current in (("/reviews?x", "/reviews"), ("/?q=fox", "/"), ("/cards/a-1", None)):
+        part = (await site.get("/waiting", headers={**PART, "hx-current-url": f"http://localhost:1{page}"})).text
+        assert part.count("aria-current") == (current is not None)
+        assert current is None or f'href="{current}" aria-current="page"' in part
+
+
+async def test_prices_of_two_days_are_a_line_in_each_currency(pool: Any, site: httpx.AsyncClient) -> None:
+    await send(pool, accepted(), now=NOW - timedelta(days=3))
+    for day, minor in enumerate((500, 700)):
+        await price_due(pool, Answers(**{FOX.id: [quote(minor), quote(900, "holo")]}), NOW - timedelta(days=2 - day))
+    page = (await site.get(f"/cards/{FOX.id}")).text
+    assert page.count("<polyline") == 2
+    assert "Prices in USD from $5.00 to $9.00" in page
+    assert "3 prices as the provider gave them" in page
+    assert "Asked again" in page

@@ -31,7 +31,7 @@ from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.tasks import ReviewTask
 from cardmint_contracts.wire import decode, encode
-from tests.cloud.events import FOX, STREAM, accepted, doubtful, sealed
+from tests.cloud.shop import FOX, STREAM, accepted, doubtful, sealed
 
 pytestmark = pytest.mark.integration
 

@@ -1,6 +1,7 @@
 """The whole system as child processes, and the fictional cards, drawn once a test run."""
 
 import asyncio
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,8 +23,15 @@ def fictional(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def system(tmp_path: Path, fictional: Path) -> Iterator[System]:
-    system = System(tmp_path, pack=fictional / "pack.sqlite")
+def folder() -> Iterator[Path]:
+    """A folder that Postgres, which runs as another user when we are root, can reach: pytest's own are private."""
+    with tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def system(folder: Path, fictional: Path) -> Iterator[System]:
+    system = System(folder, pack=fictional / "pack.sqlite")
     system.start_cloud()
     yield system
     system.stop()

@@ -3,7 +3,6 @@
 import re
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
@@ -30,7 +29,7 @@ def page() -> Iterator[Page]:
         assert errors == []
 
 
-def test_the_dashboard_shows_cards_as_they_come(system: System, page: Page, tmp_path: Path) -> None:
+def test_the_dashboard_shows_cards_as_they_come(system: System, page: Page) -> None:
     page.goto(system.dashboard)
     expect(page.locator("[data-holding]")).to_have_count(0)
     system.start_station("left", simulator(24, seed=5))
@@ -38,7 +37,6 @@ def test_the_dashboard_shows_cards_as_they_come(system: System, page: Page, tmp_
     now = wait_for(system, lambda now: now.cards >= 24 and now.settled)
     held = page.locator("[data-total=cards]")
     expect(held).to_have_text(re.compile(rf"\b{now.counted}\b"))
-    page.screenshot(path=tmp_path / "inventory.png")
 
     name = page.locator("[data-holding] a").first.inner_text()
     page.keyboard.press("/")

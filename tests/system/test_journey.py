@@ -75,13 +75,13 @@ def test_a_station_scans_without_a_network_and_catches_up(system: System) -> Non
 
 
 @pytest.mark.data
-def test_real_photos_are_counted_once_too(tmp_path: Path) -> None:
+def test_real_photos_are_counted_once_too(folder: Path) -> None:
     data = Path(os.environ.get("CARDMINT_DATA", ROOT.parent / "shared" / "data"))
     if not data.exists():
         if os.environ.get("CI"):
             pytest.fail(f"the real cards are not in {data}; set CARDMINT_DATA")
         pytest.skip(f"no real cards in {data}")
-    system = System(tmp_path / "system", pack=tmp_path / "pack.sqlite")
+    system = System(folder / "system", pack=folder / "pack.sqlite")
     images = ["--cards", str(data / "catalogue"), "--images", str(data / "references")]
     try:
         system.edge("catalogue", "catalogue", "build", *images, "--out", str(system.pack))

@@ -46,6 +46,7 @@ def build(
     `pool` is an asyncpg pool, of which one connection is held for listening. `hosts` are the names, without a port,
     that requests may name. There are no accounts yet: serve it on loopback only.
     """
+    hosts = frozenset(hosts)
     hub = Hub(engine, pool, clock)
     shop = Shop(tenant=tenant, engine=engine, pool=pool, images=Folder(images), hub=hub, clock=clock)
     metrics = Metrics()
@@ -53,6 +54,7 @@ def build(
 
     @asynccontextmanager
     async def listening(_app: Litestar) -> AsyncIterator[None]:
+        _log.warning("no accounts yet: serve this on loopback only", tenant=tenant, hosts=sorted(hosts))
         async with hub.running():
             yield
 

@@ -44,6 +44,7 @@ async def _reviews(
             "answered": [_question(row, shop) for row in await desk_reads.asked(connection, shop.tenant, "answered")],
             "told": told,
             "tone": tone,
+            "oob": part(request) is not None,
         }
         template = "_reviews.html" if part(request) == "reviews" else "reviews.html"
         return await page(connection, shop, template, **context)
@@ -54,8 +55,8 @@ async def answer_review(
     task: FromPath[UUID], data: URLEncodedBody[Answer], request: Asked, shop: NamedDependency[Shop]
 ) -> Response[Any]:
     """Answer a review. Who comes second is told who was first, and with what."""
-    card = await _chosen(shop, task, data.card)
     try:
+        card = await _chosen(shop, task, data.card)
         await answer(
             shop.pool,
             shop.tenant,
@@ -66,11 +67,9 @@ async def answer_review(
             user=USER,
             now=shop.clock(),
         )
-    except NotFound as missing:
-        raise NotFoundException(str(missing)) from None
-    except Conflict as conflict:
-        told = await _reviews(request, shop, told=f"Not taken: {conflict}.", tone="conflict")
-        return _with_status(told, 409)
+    except (NotFound, Conflict) as problem:
+        told = await _reviews(request, shop, told=f"Not taken: {problem}.", tone="conflict")
+        return _with_status(told, 404 if isinstance(problem, NotFound) else 409)
     if part(request) is None:
         return Redirect("/reviews", status_code=303)
     return _with_status(await _reviews(request, shop, told=f"Answered: {_name(card)}."), 200)
@@ -97,7 +96,9 @@ async def _letters(
     async with shop.engine.connect() as connection:
         found = await desk_reads.letters(connection, shop.tenant)
         template = "_dead_letters.html" if part(request) == "dead-letters" else "dead_letters.html"
-        return await page(connection, shop, template, letters=found, told=told, tone=tone)
+        return await page(
+            connection, shop, template, letters=found, told=told, tone=tone, oob=part(request) is not None
+        )
 
 
 @post("/dead-letters/{letter:int}/replay", status_code=200)
@@ -152,7 +153,7 @@ async def _chosen(shop: Shop, task: UUID, card_id: str) -> Card | None:
                 return candidate.card
         known = await card_reads.printing(connection, shop.tenant, card_id.replace("\x00", ""))
     if known is None:
-        raise NotFoundException(f"No station has seen a card {card_id[:80]!r}; answer with a card that one has.")
+        raise NotFound(f"no station has named a card {card_id[:80]!r} yet")
     return known
 
 

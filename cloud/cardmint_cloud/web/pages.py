@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from typing import Any, get_args
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
 import msgspec
@@ -122,10 +122,12 @@ async def newest(shop: NamedDependency[Shop]) -> Template:
 
 
 @get("/waiting")
-async def waiting(shop: NamedDependency[Shop]) -> Template:
-    """Show how much waits for a person, as a part of every page."""
+async def waiting(request: Asked, shop: NamedDependency[Shop]) -> Template:
+    """Show how much waits for a person, as a part of every page: of the one that asks."""
+    path = urlsplit(request.headers.get("hx-current-url", "/none")).path
+    here = "inventory" if path == "/" else path.strip("/")
     async with shop.engine.connect() as connection:
-        return await page(connection, shop, "_waiting.html", here="")
+        return await page(connection, shop, "_waiting.html", here=here)
 
 
 @get("/cards/{card_id:str}")

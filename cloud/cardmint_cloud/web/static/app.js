@@ -42,7 +42,7 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (asked && event.detail.requestConfig.verb === "post") answeredAt = reviews().indexOf(asked);
 });
 document.addEventListener("htmx:afterSwap", (event) => {
-  if (event.detail.target.id !== "reviews" || answeredAt < 0) return;
+  if (answeredAt < 0 || !event.detail.target || event.detail.target.id !== "reviews") return;
   const all = reviews();
   const next = all[Math.min(answeredAt, all.length - 1)];
   answeredAt = -1;
@@ -56,13 +56,20 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (elt.contains(document.activeElement) && typing(document.activeElement)) event.preventDefault();
 });
 
-const live = document.getElementById("live");
-function say(state, words) {
-  if (live && live.dataset.state !== state) {
+let state = "";
+let words = "";
+function show() {
+  const live = document.getElementById("live");
+  if (live && state && live.dataset.state !== state) {
     live.dataset.state = state;
     live.textContent = words;
   }
 }
+function say(newState, newWords) {
+  [state, words] = [newState, newWords];
+  show();
+}
+document.addEventListener("htmx:historyRestore", show);
 let lost = false;
 document.addEventListener("htmx:sseOpen", () => {
   say("on", "Live");
