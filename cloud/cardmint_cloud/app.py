@@ -78,7 +78,14 @@ async def serve(settings: Settings) -> None:
     async with database(settings) as pool:
         engine = engine_for(settings.database)
         app = build(engine=engine, pool=pool, images=Path(settings.images), tenant=settings.tenant)
-        config = uvicorn.Config(app, host=LOOPBACK, port=settings.web.port, log_config=None, access_log=False)
+        config = uvicorn.Config(
+            app,
+            host=LOOPBACK,
+            port=settings.web.port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,  # Live pages never end by themselves.
+        )
         _log.info("dashboard", at=where, note="on loopback only: there are no accounts yet")
         try:
             await uvicorn.Server(config).serve()

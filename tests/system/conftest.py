@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,9 @@ def system(folder: Path, fictional: Path) -> Iterator[System]:
 
 
 def count(system: System) -> Census:
-    """Count what is in the inventory right now."""
-    return asyncio.run(census(system.postgres.address, system.tenant))
+    """Count what is in the inventory right now; in a thread, because a browser's test has a loop of its own."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, census(system.postgres.address, system.tenant)).result()
 
 
 def wait_for(system: System, enough: Callable[[Census], bool], *, timeout_s: float = 120) -> Census:

@@ -31,19 +31,19 @@ def page() -> Iterator[Page]:
 
 def test_the_dashboard_shows_cards_as_they_come(system: System, page: Page) -> None:
     page.goto(system.dashboard)
-    expect(page.locator("[data-holding]")).to_have_count(0)
+    expect(page.locator("td.name")).to_have_count(0)
     system.start_station("left", simulator(24, seed=5))
-    expect(page.locator("[data-holding]").first).to_be_visible(timeout=30_000)
+    expect(page.locator("td.name").first).to_be_visible(timeout=30_000)
     now = wait_for(system, lambda now: now.cards >= 24 and now.settled)
-    held = page.locator("[data-total=cards]")
+    held = page.locator("#total-cards")
     expect(held).to_have_text(re.compile(rf"\b{now.counted}\b"))
 
-    name = page.locator("[data-holding] a").first.inner_text()
+    name = page.locator("td.name a").first.inner_text()
     page.keyboard.press("/")
     page.keyboard.type(name)
     expect(page).to_have_url(re.compile("q="))
-    expect(page.locator("[data-holding] a").first).to_have_text(name)
-    page.locator("[data-holding] a").first.click()
+    expect(page.locator("td.name a").first).to_have_text(name)
+    page.locator("td.name a").first.click()
     expect(page.locator("h1")).to_contain_text(name)
 
 
