@@ -57,6 +57,10 @@ lock: install  ## Compile the hash-pinned requirements again
 	$(COMPILE) --output-file cloud/requirements.txt shared/pyproject.toml cloud/pyproject.toml
 	$(COMPILE) --extra local --output-file requirements-dev.txt requirements-dev.in shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml
 
+.PHONY: wheels
+wheels: install  ## Build the wheels that ansible/ puts on stations and fly.toml into the image
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w build/wheels ./shared ./edge ./cloud
+
 .PHONY: clean
 clean:  ## Remove the environment, the demo's data and the tools' caches
-	rm -rf $(VENV) $(DEMO_DIR) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) build $(DEMO_DIR) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*

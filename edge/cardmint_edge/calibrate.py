@@ -87,6 +87,7 @@ class Outcome:
     stranger_likeness_p99: float
     stranger_likeness_max: float
     known_likeness_p5: float
+    known_title_p1: float
 
 
 def outcomes(samples: list[Sample], policy: Policy) -> list[Outcome]:
@@ -94,7 +95,17 @@ def outcomes(samples: list[Sample], policy: Policy) -> list[Outcome]:
     return [_outcome(preset, [one for one in samples if one.preset == preset], policy) for preset in PRESETS]
 
 
-def fit(samples: list[Sample], policy: Policy, ridge: float = 1.0) -> Policy:
+def likeliest_strangers(samples: list[Sample], limit: int = 5) -> list[tuple[float, str, str]]:
+    """Return the worst of the strangers: likeness, who it was (one printing of its art), and who it was taken for."""
+    found = [
+        (round(one.sightings[0].likeness, 3), min(one.right), one.sightings[0].card.id)
+        for one in samples
+        if one.stranger and one.sightings
+    ]
+    return sorted(found, reverse=True)[:limit]
+
+
+def fit(samples: list[Sample], policy: Policy, ridge: float = 0.1) -> Policy:
     """Fit the policy's weights by logistic regression (Newton's method) with a ridge that keeps them from growing.
 
     Likeness, margin and inliers are the evidence, the right art is the label. A weight that came out negative would
@@ -151,6 +162,10 @@ def _outcome(preset: str, samples: list[Sample], policy: Policy) -> Outcome:
         strangers_accepted=sum(accepted[number] for number in strangers),
         stranger_likeness_p99=round(float(np.percentile(apart, 99)), 3),
         stranger_likeness_max=round(max(apart), 3),
+        known_title_p1=round(
+            float(np.percentile([samples[number].sightings[0].title for number in known if right[number]] or [0.0], 1)),
+            3,
+        ),
         known_likeness_p5=round(float(np.percentile([likeness[number] for number in known] or [0.0], 5)), 3),
     )
 

@@ -2,8 +2,10 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +33,8 @@ class Built:
 
     version: str
     cards: int
+    twinned: int
+    """Cards that share their art with another printing by the facts, and so are never accepted by picture alone."""
     images: int
     skipped: int
     seconds: float
@@ -56,25 +60,50 @@ def build(cards: Path, images: Path, out: Path, warn: Callable[[str], None]) -> 
     facts = read_facts(cards, skip)
     known = {fact.card.id for fact in facts}
     files = _scans(images)
-    unknown = [path for path in files if path.stem not in known]
-    for path in unknown:
-        skip(f"{path}: skipped, the catalogue has no card {path.stem!r}")
+    usable: dict[str, Path] = {}
+    for path in files:
+        if path.stem not in known:
+            skip(f"{path}: skipped, the catalogue has no card {path.stem!r}")
+        elif path.stem in usable:
+            skip(f"{path}: skipped, {usable[path.stem].name} is taken")
+        else:
+            usable[path.stem] = path
     draft = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        looks = list(_looks([path for path in files if path.stem in known], skip))
-        version = write_pack(draft, facts, looks, datetime.now(UTC).isoformat(timespec="seconds"))
+        looks = _looks(list(usable.values()), skip)
+        version, images_kept = write_pack(draft, facts, looks, datetime.now(UTC).isoformat(timespec="seconds"))
         size = draft.stat().st_size
         draft.replace(out)
     except OSError as error:
         message = f"{out}: the pack cannot be written ({error.strerror}): choose another place with --out"
         raise Stop(message) from None
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
     seconds = time.perf_counter() - started
     return Built(
-        version=version, cards=len(facts), images=len(looks), skipped=skipped, seconds=round(seconds, 1), bytes=size
+        version=version,
+        cards=len(facts),
+        twinned=twinned(facts),
+        images=images_kept,
+        skipped=skipped,
+        seconds=round(seconds, 1),
+        bytes=size,
     )
+
+
+def twinned(facts: list[Facts]) -> int:
+    """Return how many printings have a twin: same art key, and no two different artists."""
+    artists: dict[str, Counter[str]] = {}
+    for fact in facts:
+        artists.setdefault(fact.art, Counter())[fact.artist] += 1
+    count = 0
+    for fact in facts:
+        same = artists[fact.art]
+        others = same.total() if fact.artist == "" else same[fact.artist] + same[""]
+        count += others > 1
+    return count
 
 
 def look_of(card_id: str, scan: Frame) -> Look:
@@ -124,13 +153,14 @@ def _fact(entry: dict[str, Any], set_id: str, printed_in: dict[str, Any]) -> Fac
         rarity=str(entry.get("rarity", "")),
         released=str(printed_in.get("releaseDate", "")),
         art=art_key(entry),
+        artist=str(entry.get("artist") or "").casefold(),
     )
 
 
 def art_key(entry: dict[str, Any]) -> str:
-    """Return what printings of one picture have in common: name, artist and the names of the attacks."""
+    """Return what printings of one picture have in common beside the artist: the name, and those of the attacks."""
     attacks = sorted(str(attack.get("name")) for attack in entry.get("attacks") or [])
-    return "|".join([str(entry.get("name")), str(entry.get("artist") or ""), *attacks]).casefold()
+    return "|".join([str(entry.get("name")), *attacks]).casefold()
 
 
 def _json(path: Path) -> list[dict[str, Any]]:

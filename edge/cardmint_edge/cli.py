@@ -1,13 +1,20 @@
 """The command line: `cardmint-edge`."""
 
+import json
 import sys
+import time
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cardmint_edge import __version__
 from cardmint_edge.errors import EdgeError
 from cardmint_edge.run import outbox, run
+
+if TYPE_CHECKING:
+    from cardmint_edge.domain.recognition import Recogniser
 
 
 @click.group()
@@ -31,12 +38,12 @@ def catalogue() -> None:
 @click.option("--out", type=FILE, required=True, help="The pack to write.")
 def catalogue_build(cards: Path, images: Path, out: Path) -> None:
     """Build a pack from a catalogue and its scans."""
-    from cardmint_edge.catalogue import build  # noqa: PLC0415 - OpenCV takes long to load
+    from cardmint_edge.catalogue import build
 
     built = build(cards, images, out, lambda line: click.echo(line, err=True))
     click.echo(
-        f"{out}: version {built.version}, {built.cards} cards, {built.images} images, {built.skipped} skipped,"
-        f" {built.seconds} s, {built.bytes / 1e6:.1f} MB"
+        f"{out}: version {built.version}, {built.cards} cards ({built.twinned} with twins),"
+        f" {built.images} images, {built.skipped} skipped, {built.seconds} s, {built.bytes / 1e6:.1f} MB"
     )
 
 
@@ -44,8 +51,8 @@ def catalogue_build(cards: Path, images: Path, out: Path) -> None:
 @click.option("--out", type=FOLDER, required=True, help="Folder for cards/, images/ and pack.sqlite.")
 def catalogue_fictional(out: Path) -> None:
     """Print the fictional game and build a pack of it: cards for a demo that belong to nobody."""
-    from cardmint_edge.catalogue import build  # noqa: PLC0415 - OpenCV takes long to load
-    from cardmint_edge.fictional.issue import issue  # noqa: PLC0415 - as above
+    from cardmint_edge.catalogue import build
+    from cardmint_edge.fictional.issue import issue
 
     count = issue(out)
     built = build(out / "cards", out / "images", out / "pack.sqlite", lambda line: click.echo(line, err=True))
@@ -58,14 +65,9 @@ def catalogue_fictional(out: Path) -> None:
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 def scan_images(pack: Path, images: tuple[Path, ...], *, as_objects: bool) -> None:
     """Recognise the card in each of IMAGES; exit code 1 when one could not be read."""
-    import json  # noqa: PLC0415 - OpenCV takes long to load
-    import time  # noqa: PLC0415 - as above
+    from cardmint_edge.scan import as_json, as_line, scan
 
-    from cardmint_edge.adapters.pack import Pack  # noqa: PLC0415 - as above
-    from cardmint_edge.domain.recognise import ClassicalRecogniser  # noqa: PLC0415 - as above
-    from cardmint_edge.scan import as_json, as_line, scan  # noqa: PLC0415 - as above
-
-    recogniser = ClassicalRecogniser(Pack(pack), clock=time.perf_counter)
+    recogniser = _recogniser(pack)
     failed = False
     for scanned in scan(images, recogniser):
         click.echo(json.dumps(as_json(scanned), ensure_ascii=False) if as_objects else as_line(scanned))
@@ -81,16 +83,9 @@ def scan_images(pack: Path, images: tuple[Path, ...], *, as_objects: bool) -> No
 @click.option("--json", "as_objects", is_flag=True, help="One JSON object a line.")
 def evaluate_photos(pack: Path, photos: Path, *, as_objects: bool) -> None:
     """Measure recognition on labelled photos, by kind."""
-    import json  # noqa: PLC0415 - OpenCV takes long to load
-    import time  # noqa: PLC0415 - as above
-    from dataclasses import asdict  # noqa: PLC0415 - as above
+    from cardmint_edge.evaluate import judge, read_index, tally
 
-    from cardmint_edge.adapters.pack import Pack  # noqa: PLC0415 - as above
-    from cardmint_edge.domain.recognise import ClassicalRecogniser  # noqa: PLC0415 - as above
-    from cardmint_edge.evaluate import judge, read_index, tally  # noqa: PLC0415 - as above
-
-    recogniser = ClassicalRecogniser(Pack(pack), clock=time.perf_counter)
-    rows = tally(list(judge(read_index(photos), recogniser)))
+    rows = tally(list(judge(read_index(photos), _recogniser(pack))))
     if as_objects:
         for row in rows:
             click.echo(json.dumps(asdict(row)))
@@ -114,18 +109,27 @@ def evaluate_photos(pack: Path, photos: Path, *, as_objects: bool) -> None:
 @click.option("--seed", default=1, show_default=True)
 def calibrate(pack: Path, images: Path, count: int, seed: int) -> None:
     """Fit the confidence on rendered photos, half of them of strangers, and print what the policy makes of them."""
-    import json  # noqa: PLC0415 - OpenCV takes long to load
-    from dataclasses import asdict  # noqa: PLC0415 - as above
-
-    from cardmint_edge.adapters.pack import Pack  # noqa: PLC0415 - as above
-    from cardmint_edge.calibrate import fit, outcomes, sample  # noqa: PLC0415 - as above
-    from cardmint_edge.domain.decide import Policy  # noqa: PLC0415 - as above
+    from cardmint_edge.adapters.pack import Pack
+    from cardmint_edge.calibrate import fit, likeliest_strangers, outcomes, sample
+    from cardmint_edge.domain.decide import Policy
 
     samples = list(sample(Pack(pack), images, count, seed))
     for outcome in outcomes(samples, Policy()):
         click.echo(json.dumps(asdict(outcome)))
+    click.echo(json.dumps({"likeliest strangers": likeliest_strangers(samples)}))
     fitted = fit(samples, Policy()).weights
     click.echo(json.dumps({"weights": [round(weight, 2) for weight in fitted], "in use": Policy().weights}))
+
+
+def _recogniser(pack: Path) -> "Recogniser":
+    import cv2
+
+    from cardmint_edge.adapters.pack import Pack
+    from cardmint_edge.domain.recognise import ClassicalRecogniser
+
+    # A station shares its few cores, and the times that are printed are those of one.
+    cv2.setNumThreads(1)
+    return ClassicalRecogniser(Pack(pack), clock=time.perf_counter)
 
 
 cli.add_command(run)

@@ -117,6 +117,12 @@ def test_any_text_is_a_topic_or_named(text: str) -> None:
         topics.parse(text)
 
 
+@pytest.mark.parametrize("kind", ["gossip", "tasks", "events/1", "tasks/not-a-uuid"])
+def test_a_channel_that_no_station_has_is_refused(kind: str) -> None:
+    with pytest.raises(BadTopic):
+        topics.parse(f"cardmint/v1/shop/left/{kind}")
+
+
 @pytest.mark.parametrize("text", ["", "A", "a/b", "a+", "#", "fleet", "feed", "-a", "a" * 64, "a\n"])
 def test_names_that_would_break_a_topic_are_refused(text: str) -> None:
     with pytest.raises(BadTopic):

@@ -16,8 +16,10 @@ def card(name: str) -> Card:
     return Card(id=name, name=name)
 
 
-def sighting(name: str, likeness: float, inliers: int = 150, twins: tuple[Card, ...] = ()) -> Sighting:
-    return Sighting(card=card(name), likeness=likeness, inliers=inliers, twins=twins)
+def sighting(
+    name: str, likeness: float, inliers: int = 150, twins: tuple[Card, ...] = (), title: float = 0.95
+) -> Sighting:
+    return Sighting(card=card(name), likeness=likeness, title=title, inliers=inliers, twins=twins)
 
 
 @given(unit, unit, unit, unit, counts, counts)
@@ -72,7 +74,8 @@ def test_each_doubt_is_named() -> None:
         assert verdict.decision is Decision.REVIEW
         return verdict.reasons
 
-    assert reasons(sighting("a", 0.4)) == ("low-similarity",)
+    assert reasons(sighting("a", 0.95, title=0.5)) == ("other-title",)
+    assert reasons(sighting("a", 0.4, title=0.5)) == ("low-similarity",)
     assert reasons(sighting("a", 0.95), sighting("b", 0.93))[0] == "small-margin"
     unsure = Policy(weights=(-9, 1, 1, 1))
     assert decide([sighting("a", 0.95)], CLEAR, unsure).reasons == ("low-confidence",)

@@ -42,7 +42,7 @@ def test_rendered_photos_are_recognised_and_never_wrongly_accepted(
 ) -> None:
     rng = np.random.default_rng(11)
     right = 0
-    names = ("emb-1", "emb-17", "tdw-20", "drk-9", "emb-33", "prm-6")
+    names = ("emb-1", "emb-17", "tdw-20", "drk-9", "emb-33", "prm-PR006")
     for name in names:
         scene = render(scan_of(fictional, name), PRESETS[preset], rng)
         seen = recogniser.recognise(scene.frame)
@@ -98,6 +98,14 @@ def test_a_stranger_is_for_a_person(fictional: Path, pack: Pack) -> None:
     without = ClassicalRecogniser(Without(pack, {rows[UNIQUE]}), clock=time.perf_counter)
     seen = without.recognise(laid((scan_of(fictional, UNIQUE), (600, 450), 600, 0)))
     assert (seen.decision, seen.reasons) == (Decision.REVIEW, ("low-similarity",))
+
+
+def test_the_same_card_under_another_name_is_for_a_person(fictional: Path, recogniser: ClassicalRecogniser) -> None:
+    card = scan_of(fictional, UNIQUE).copy()
+    card[36:88, 40:480] = scan_of(fictional, "emb-31")[36:88, 40:480]
+    seen = recogniser.recognise(laid((card, (600, 450), 700, 0)))
+    assert (seen.decision, seen.reasons) == (Decision.REVIEW, ("other-title",))
+    assert seen.candidates[0].card.id == UNIQUE
 
 
 def test_two_cards_are_for_a_person(fictional: Path, recogniser: ClassicalRecogniser) -> None:

@@ -59,9 +59,8 @@ def decode_image(data: bytes) -> Frame:
     if not data:
         raise Unreadable("unreadable-image", "the file is empty")
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            # Pillow warns of odd metadata and of sizes that are checked here anyway.
-            warnings.simplefilter("ignore")
+        # Pillow warns of odd metadata and of sizes that are checked here anyway.
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check(image)
             image.load()
             return _frame(ImageOps.exif_transpose(image))

@@ -3,7 +3,7 @@
 import sqlite3
 import struct
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -25,13 +25,14 @@ _REBUILD = "build it again with `cardmint-edge catalogue build`"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
-    """A printing as the pack keeps it. `art` is the same for printings that may carry the same picture."""
+    """A printing as the pack keeps it. Printings of the same `art` may carry the same picture unless artists differ."""
 
     card: Card
     printed_total: int | None
     rarity: str
     released: str
     art: str
+    artist: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,11 +100,12 @@ class Pack:
         return found
 
     def twins(self, row: int) -> tuple[Card, ...]:
-        """Return the other printings that carry the same art by the facts: same name, artist and attacks."""
+        """Return the other printings that may carry the same art: same name and attacks, and no other artist."""
+        art, artist = self._rows("SELECT art, artist FROM cards WHERE id = :id", {"id": self._ids[row]})[0]
         rows = self._rows(
             "SELECT id, name, number, set_id, set_name FROM cards"
-            " WHERE id != :id AND art = (SELECT art FROM cards WHERE id = :id) ORDER BY id",
-            {"id": self._ids[row]},
+            " WHERE id != :id AND art = :art AND (artist = :artist OR artist = '' OR :artist = '') ORDER BY id",
+            {"id": self._ids[row], "art": art, "artist": artist},
         )
         return tuple(_card(found) for found in rows)
 
@@ -153,8 +155,11 @@ class Pack:
             raise Stop(message) from None
 
 
-def write_pack(path: Path, facts: Iterable[Facts], looks: Iterable[Look], built_at: str) -> str:
-    """Write a pack to a path that does not exist yet, and return its version."""
+def write_pack(path: Path, facts: Iterable[Facts], looks: Iterable[Look], built_at: str) -> tuple[str, int]:
+    """Write a pack to a path that does not exist yet; return its version, and how many looks there were.
+
+    The looks are written as they come, so that a large catalogue needs no more memory than a small one.
+    """
     digest = sha256(f"schema {SCHEMA}".encode())
     db = sqlite_utils.Database(path)
     try:
@@ -166,18 +171,21 @@ def write_pack(path: Path, facts: Iterable[Facts], looks: Iterable[Look], built_
         db.table("looks").create(
             {"card_id": str, "bits": bytes, "points": bytes, "descriptors": bytes, "thumb": bytes}, pk="card_id"
         )
-        images = 0
-        for look in sorted(looks, key=lambda look: look.card_id):
-            row = _look_row(look)
-            digest.update(look.card_id.encode() + row["bits"] + row["thumb"])
-            db.table("looks").insert(row)
-            images += 1
+        db.table("looks").insert_all(_look_rows(looks, digest.update), batch_size=200)
+        images = db.table("looks").count
         version = digest.hexdigest()[:12]
         meta = {"schema": SCHEMA, "version": version, "cards": len(rows), "images": images, "built_at": built_at}
         db.table("meta").insert_all([{"key": key, "value": str(value)} for key, value in meta.items()], pk="key")
     finally:
         db.close()
-    return version
+    return version, images
+
+
+def _look_rows(looks: Iterable[Look], digest: Callable[[bytes], None]) -> Iterator[dict[str, Any]]:
+    for look in looks:
+        row = _look_row(look)
+        digest(look.card_id.encode() + row["bits"] + row["thumb"])
+        yield row
 
 
 def _fact_row(fact: Facts) -> dict[str, Any]:
@@ -185,6 +193,7 @@ def _fact_row(fact: Facts) -> dict[str, Any]:
     return {
         "id": card.id, "name": card.name, "number": card.number, "set_id": card.set_id, "set_name": card.set_name,
         "printed_total": fact.printed_total, "rarity": fact.rarity, "released": fact.released, "art": fact.art,
+        "artist": fact.artist,
     }  # fmt: skip
 
 

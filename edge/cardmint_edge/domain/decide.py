@@ -15,6 +15,7 @@ class Sighting:
 
     card: Card
     likeness: float
+    title: float
     inliers: int
     twins: tuple[Card, ...] = ()
 
@@ -39,6 +40,7 @@ class Policy:
     accept_confidence: float = 0.97
     accept_margin: float = 0.12
     accept_likeness: float = 0.62
+    accept_title: float = 0.75
     review_likeness: float = 0.3
     weights: tuple[float, float, float, float] = (-9.0, 9.0, 8.0, 2.0)
     enough_inliers: int = 60
@@ -93,6 +95,7 @@ def _doubts(best: Sighting, rival: float, sure: float, seen: Circumstances, poli
         "cut-off": seen.cut_off,
         "low-similarity": not alike,
         # Whom a poor likeness resembles, and who else does, says nothing.
+        "other-title": alike and best.title < policy.accept_title,
         "same-art": alike and bool(best.twins),
         "small-margin": alike and best.likeness - rival < policy.accept_margin,
         "low-confidence": alike and sure < policy.accept_confidence,

@@ -20,6 +20,8 @@ RATIOS = (0.52, 0.92)
 
 Mask = NDArray[np.uint8]
 
+_TURNS = np.array([[0, 1, 2, 3], [1, 2, 3, 0], [2, 3, 0, 1], [3, 0, 1, 2]])
+
 
 def propose(frame: Frame, limit: int = 10) -> list[Corners]:
     """Return at most `limit` quadrilaterals that may be cards, in pixels of the frame, clockwise, a short side first.
@@ -63,10 +65,12 @@ def looks_like_card(quad: Corners, width: int, height: int) -> bool:
 def _masks(small: Frame) -> Iterator[Mask]:
     lab = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2LAB))
     border = np.concatenate([lab[0], lab[-1], lab[:, 0], lab[:, -1]])
-    ground = np.median(border, axis=0)
-    apart = np.abs(lab.astype(np.float32) - ground.astype(np.float32)).max(axis=2).clip(0, 255).astype(np.uint8)
-    lightness = np.ascontiguousarray(lab[..., 0])
-    chroma = np.abs(lab[..., 1:].astype(np.int16) - 128).max(axis=2).astype(np.uint8)
+    lightness, green_red, blue_yellow = cv2.split(lab)
+    ground = np.empty_like(lab)
+    ground[:] = np.median(border, axis=0).astype(np.uint8)
+    apart = _largest(cv2.absdiff(lab, ground))
+    neutral = np.full(lightness.shape, 128, dtype=np.uint8)
+    chroma = cv2.max(cv2.absdiff(green_red, neutral), cv2.absdiff(blue_yellow, neutral))
     kernel = np.ones((5, 5), dtype=np.uint8)
     for plane in (apart, lightness, chroma):
         _, mask = cv2.threshold(plane, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
@@ -74,8 +78,13 @@ def _masks(small: Frame) -> Iterator[Mask]:
         yield np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel), dtype=np.uint8)
         yield np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel), dtype=np.uint8)
     for low, high in ((30, 90), (80, 200)):
-        edges = cv2.bitwise_or(cv2.Canny(lightness, low, high), cv2.Canny(np.ascontiguousarray(lab[..., 2]), low, high))
+        edges = cv2.bitwise_or(cv2.Canny(lightness, low, high), cv2.Canny(blue_yellow, low, high))
         yield np.asarray(cv2.dilate(edges, np.ones((3, 3), dtype=np.uint8)), dtype=np.uint8)
+
+
+def _largest(planes: NDArray[np.generic]) -> Mask:
+    one, two, three = cv2.split(np.asarray(planes, dtype=np.uint8))
+    return np.asarray(cv2.max(cv2.max(one, two), three), dtype=np.uint8)
 
 
 def _quad(hull: NDArray[np.int32]) -> Corners:
@@ -103,4 +112,4 @@ def _score(quad: Corners, share: float) -> float:
 
 
 def _apart(one: Corners, other: Corners) -> float:
-    return float(min(np.abs(np.roll(one, turn, axis=0) - other).max() for turn in range(4)))
+    return float(np.abs(one[_TURNS] - other).max(axis=(1, 2)).min())

@@ -23,6 +23,10 @@ THUMB_SIZE = (96, 134)
 ART = (slice(18, 68), slice(10, 86))
 """Where a card has its picture, on a thumbnail: it suits every layout, if none perfectly."""
 
+TITLE = (slice(4, 13), slice(18, 66))
+"""Where most of the name stands, on a thumbnail."""
+
+SLACK = 2
 FEATURES = 300
 WINDOW = 13
 MIN_MATCHES = 8
@@ -52,9 +56,14 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evidence:
-    """How well a view shows a reference: correlation (0 to 1), features that agree, and where the card then lies."""
+    """How well a view shows a reference.
+
+    `likeness` (0 to 1) is the correlation of card and art, `title` (0 to 1) that of the strip with the name, `inliers`
+    counts features that agree, and `corners` is where the card lies by them.
+    """
 
     likeness: float
+    title: float
     inliers: int
     corners: Corners
 
@@ -92,7 +101,9 @@ def compare(levels: list[Frame], quad: Corners, features: Features, known: Refer
         else:
             inliers = 0
     seen = cut(levels, corners, *THUMB_SIZE)
-    return Evidence(likeness=likeness(seen, known.thumb), inliers=inliers, corners=corners)
+    return Evidence(
+        likeness=likeness(seen, known.thumb), title=title(seen, known.thumb), inliers=inliers, corners=corners
+    )
 
 
 def likeness(seen: Frame, thumb: Frame) -> float:
@@ -109,6 +120,17 @@ def likeness(seen: Frame, thumb: Frame) -> float:
     there = variance_two > FLAT**2
     correlation = together / np.sqrt((variance_one + FLAT**2 / 4) * (variance_two + FLAT**2 / 4))
     return min(_average(correlation, there), _average(correlation[ART], there[ART]))
+
+
+def title(seen: Frame, thumb: Frame) -> float:
+    """Return the best correlation of the strip where the name stands, moved by at most SLACK pixels.
+
+    The letters are too small to read, but another name, as on a printing in another script, still looks otherwise.
+    """
+    rows, columns = TITLE
+    around = _grey(seen)[rows.start - SLACK : rows.stop + SLACK, columns.start - SLACK : columns.stop + SLACK]
+    found = cv2.matchTemplate(around, _grey(thumb)[TITLE], cv2.TM_CCOEFF_NORMED)
+    return float(np.clip(np.max(found), 0.0, 1.0))
 
 
 def _average(correlation: NDArray[np.float32], there: NDArray[np.bool_]) -> float:

@@ -172,6 +172,7 @@ class ClassicalRecogniser:
         return Sighting(
             card=self._gallery.printing(look.row),
             likeness=look.evidence.likeness,
+            title=look.evidence.title,
             inliers=look.evidence.inliers,
             twins=self._gallery.twins(look.row),
         )

@@ -70,13 +70,15 @@ def render(card: Frame, preset: Preset, rng: Random) -> Scene:
     frame = lay(ground, _foil(card, rng) if rng.random() < preset.foil else card, corners)
     if rng.random() < preset.glare:
         frame = _glare(frame, corners, rng)
-    frame *= rng.uniform(*preset.light) * (1 + rng.uniform(-preset.tint, preset.tint, 3).astype(np.float32))
-    frame *= _falloff(width, height, rng)
+    gain = rng.uniform(*preset.light) * (1 + rng.uniform(-preset.tint, preset.tint, 3).astype(np.float32))
+    frame *= _falloff(width, height, rng) * gain
     sigma = rng.uniform(*preset.blur)
     frame = np.asarray(cv2.GaussianBlur(frame, (0, 0), sigma), dtype=np.float32)
     grain = rng.standard_normal((height // 2, width // 2, 3), dtype=np.float32)
-    frame += cv2.resize(grain, (width, height), interpolation=cv2.INTER_LINEAR) * rng.uniform(*preset.noise)
-    return Scene(frame=frame.clip(0, 255).astype(np.uint8), corners=corners)
+    grain *= np.float32(rng.uniform(*preset.noise))
+    frame += cv2.resize(grain, (width, height), interpolation=cv2.INTER_LINEAR)
+    np.clip(frame, 0, 255, out=frame)
+    return Scene(frame=frame.astype(np.uint8), corners=corners)
 
 
 def lay(ground: NDArray[np.float32], card: Frame, corners: Corners) -> NDArray[np.float32]:
@@ -91,11 +93,20 @@ def lay(ground: NDArray[np.float32], card: Frame, corners: Corners) -> NDArray[n
         factor = span / rows
         card = np.asarray(cv2.resize(card, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), dtype=np.uint8)
         transform = transform @ np.diag([columns / card.shape[1], rows / card.shape[0], 1.0])
-    warped = cv2.warpPerspective(card.astype(np.float32), transform, (width, height), flags=cv2.INTER_LINEAR)
-    alpha = cv2.warpPerspective(_rounded(card.shape[1], card.shape[0]), transform, (width, height))
+    # Only the part of the frame that the card and its shadow reach is touched.
+    size = np.array([width, height])
+    left, top = np.clip(np.floor(corners.min(axis=0)) - 4, 0, size - 1).astype(int).tolist()
+    right, bottom = np.clip(np.ceil(corners.max(axis=0)) + 30, 1, size).astype(int).tolist()
+    moved = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]]) @ transform
+    room = (right - left, bottom - top)
+    warped = cv2.warpPerspective(card.astype(np.float32), moved, room, flags=cv2.INTER_LINEAR)
+    alpha = cv2.warpPerspective(_rounded(card.shape[1], card.shape[0]), moved, room)
     shadow = cv2.GaussianBlur(np.roll(alpha, (4, 5), axis=(0, 1)), (0, 0), 7)
-    shaded = ground * (1 - 0.45 * shadow[..., None])
-    return np.asarray(shaded * (1 - alpha[..., None]) + warped * alpha[..., None], dtype=np.float32)
+    result = ground.copy()
+    part = result[top:bottom, left:right]
+    part *= (1 - 0.45 * shadow)[..., None]
+    part += (warped - part) * alpha[..., None]
+    return result
 
 
 def background(width: int, height: int, rng: Random) -> NDArray[np.float32]:
@@ -104,8 +115,11 @@ def background(width: int, height: int, rng: Random) -> NDArray[np.float32]:
     kind = rng.integers(3)
     grid = (max(2, height // (8, 160, 6)[kind] // 8), max(2, width // (200, 12, 6)[kind] // 2))
     texture = cv2.resize(rng.standard_normal(grid, dtype=np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
-    ground = base.astype(np.float32) + texture[..., None] * np.float32(rng.uniform(0, (4, 14, 8)[kind]))
-    return np.asarray(ground.clip(0, 255), dtype=np.float32)
+    ground: NDArray[np.float32] = base.astype(np.float32) + texture[..., None] * np.float32(
+        rng.uniform(0, (4, 14, 8)[kind])
+    )
+    np.clip(ground, 0, 255, out=ground)
+    return ground
 
 
 def _place(preset: Preset, rng: Random) -> Corners:

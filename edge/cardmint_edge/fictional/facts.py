@@ -135,7 +135,7 @@ def printings() -> tuple[Printing, ...]:
     reprints = [_reprint(card, echoes, str(n)) for n, card in enumerate([*first[4:34:5], *second[2:32:5]], 1)]
     codes = [_reprint(card, promos, f"PR{n:03d}") for n, card in enumerate(first[7:40:11], 1)]
     new = [
-        replace(_printing(name, element, promos, n, "promo"), number=f"PR{n:03d}", full_art=True)
+        replace(_printing(name, element, promos, n, "promo"), id=f"prm-PR{n:03d}", number=f"PR{n:03d}", full_art=True)
         for n, (name, element) in enumerate(creatures[5:70:13], len(codes) + 1)
     ]
     return (*first, *second, *reprints, *others, *codes, *new)
@@ -160,7 +160,8 @@ def _printing(name: str, element: str, edition: Edition, number: int, take: str 
         element=element,
         hp=40 + 10 * (seed % 13),
         attacks=attacks,
-        artist=_ARTISTS[seed % len(_ARTISTS)],
+        # Another picture of a creature is always by another hand, so that the facts tell the two apart.
+        artist=_ARTISTS[(crc32(name.encode()) + ("", "again", "promo").index(take)) % len(_ARTISTS)],
         rarity=_RARITIES[seed % len(_RARITIES)],
         flavour=_FLAVOURS[(seed >> 4) % len(_FLAVOURS)],
         art=f"{name}/{take}",

@@ -76,7 +76,8 @@ def _foot(draw: ImageDraw.ImageDraw, card: Printing) -> None:
     ink = _PAPER if card.full_art else _INK
     if card.full_art:
         draw.rectangle((18, 816, WIDTH - 18, 848), fill=colour(HUES[card.element], 0.4, 0.2))
-    draw.text((46, 832), f"{card.edition.code}  {card.printed_number}", font=_font(24), fill=ink, anchor="lm")
+    number = card.printed_number if card.edition.total is None else f"{card.edition.code}  {card.printed_number}"
+    draw.text((46, 832), number, font=_font(24), fill=ink, anchor="lm")
     draw.text((WIDTH - 90, 832), f"ill. {card.artist}", font=_font(18), fill=ink, anchor="rm")
     _rarity(draw, WIDTH - 62, 832, card.rarity, ink)
 

@@ -1,0 +1,1 @@
+"""Postgres: the tables, the migrations' run, and all SQL, named."""

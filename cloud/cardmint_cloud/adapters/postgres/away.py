@@ -1,0 +1,26 @@
+"""Work that outlives a database that is away."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+import structlog
+
+AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What a statement raises when the database, and not the statement, is to blame."""
+
+_log = structlog.get_logger()
+
+
+async def persist(what: str, step: Callable[[], Awaitable[None]]) -> None:
+    """Do `step` until it succeeds, with growing pauses, up to 5 s, while the database is away."""
+    pause = 0.1
+    while True:
+        try:
+            return await step()
+        except AWAY as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            _log.warning(f"{what}: the database does not do it; trying again", reason=reason, in_s=round(pause, 1))
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, guards nothing
+        pause = min(pause * 2, 5.0)

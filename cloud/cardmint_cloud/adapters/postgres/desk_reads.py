@@ -1,0 +1,80 @@
+"""What waits for a person, and how the stations are."""
+
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import RowMapping, and_, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cardmint_cloud.adapters.postgres.reads import rows
+from cardmint_cloud.adapters.postgres.tables import dead_letters, items, reviews, stations, watermarks
+
+
+async def asked(
+    connection: AsyncConnection, tenant: str, state: Literal["open", "answered"], *, limit: int = 20
+) -> list[RowMapping]:
+    """Return review tasks: open ones in the order in which they came, answered ones the newest first."""
+    batch = (items.c.condition, items.c.finish, items.c.edition, items.c.language, items.c.bin, items.c.lot)
+    scanned = and_(items.c.tenant == reviews.c.tenant, items.c.item == reviews.c.item)
+    statement = (
+        select(reviews, items.c.captured_at, items.c.image.label("sha256"), *batch)
+        .select_from(reviews.join(items, scanned))
+        .where(reviews.c.tenant == tenant, reviews.c.state == state)
+        .order_by(reviews.c.opened_at if state == "open" else reviews.c.closed_at.desc(), reviews.c.task)
+    )
+    return rows(await connection.execute(statement.limit(limit)))
+
+
+async def review(connection: AsyncConnection, tenant: str, task: UUID) -> RowMapping | None:
+    """Return one review task; None when there is no such one."""
+    statement = select(reviews).where(reviews.c.tenant == tenant, reviews.c.task == task)
+    return (await connection.execute(statement)).mappings().one_or_none()
+
+
+async def waiting(connection: AsyncConnection, tenant: str) -> dict[str, int]:
+    """Count what waits: `reviews` open and `letters` parked."""
+    opened = select(func.count()).select_from(reviews).where(reviews.c.tenant == tenant, reviews.c.state == "open")
+    parked = select(func.count()).select_from(dead_letters).where(dead_letters.c.tenant == tenant)
+    row = (
+        await connection.execute(
+            select(opened.scalar_subquery().label("reviews"), parked.scalar_subquery().label("letters"))
+        )
+    ).one()
+    return {"reviews": row.reviews, "letters": row.letters}
+
+
+async def states(connection: AsyncConnection, tenant: str) -> list[RowMapping]:
+    """Return the stations with their last health and how far their stream is committed."""
+    marked = and_(watermarks.c.tenant == stations.c.tenant, watermarks.c.stream == stations.c.stream)
+    statement = (
+        select(stations, watermarks.c.sequence, watermarks.c.updated_at.label("committed_at"))
+        .select_from(stations.outerjoin(watermarks, marked))
+        .where(stations.c.tenant == tenant)
+        .order_by(stations.c.station)
+    )
+    return rows(await connection.execute(statement))
+
+
+async def letters(connection: AsyncConnection, tenant: str, *, limit: int = 50) -> list[RowMapping]:
+    """Return dead letters, the newest first, with the beginning of each payload and its size."""
+    columns = [column for column in dead_letters.c if column.name != "payload"]
+    preview = (
+        func.substring(dead_letters.c.payload, 1, 4096).label("preview"),
+        func.length(dead_letters.c.payload).label("bytes"),
+    )
+    statement = select(*columns, *preview).where(dead_letters.c.tenant == tenant)
+    return rows(
+        await connection.execute(statement.order_by(dead_letters.c.last_at.desc(), dead_letters.c.id).limit(limit))
+    )
+
+
+async def letter(connection: AsyncConnection, tenant: str, which: int) -> RowMapping | None:
+    """Return one dead letter whole; None when there is no such one."""
+    statement = select(dead_letters).where(dead_letters.c.tenant == tenant, dead_letters.c.id == which)
+    return (await connection.execute(statement)).mappings().one_or_none()
+
+
+async def status_counts(connection: AsyncConnection, tenant: str) -> dict[str, int]:
+    """Count physical cards by status."""
+    statement = select(items.c.status, func.count()).where(items.c.tenant == tenant).group_by(items.c.status)
+    return {row[0]: row[1] for row in await connection.execute(statement)}

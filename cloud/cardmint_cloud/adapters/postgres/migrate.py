@@ -1,0 +1,103 @@
+"""Bringing the database to this version's tables, and saying in one line what is wrong when that cannot be."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from cardmint_cloud.errors import CloudError, Retry, Stop
+
+_MIGRATIONS = Path(__file__).parents[2] / "migrations"
+_LOCK = 0x63617264  # One migration at a time, whoever starts first.
+
+
+def engine_for(database: str) -> AsyncEngine:
+    """Return an engine for a `postgresql://` address. It connects on first use.
+
+    Raises:
+        Stop: the address cannot be read.
+    """
+    try:
+        url = make_url(database)
+    except ArgumentError:
+        raise Stop("database: not an address of the form postgresql://user:password@host:port/name") from None
+    return create_async_engine(url.set(drivername="postgresql+asyncpg"), pool_size=5, max_overflow=5)
+
+
+async def migrate(engine: AsyncEngine) -> str:
+    """Apply the migrations that the database lacks and return the revision that it has then.
+
+    Raises:
+        Retry: the database cannot be reached.
+        Stop: it refuses the name or password, or is of a version that this service does not know.
+    """
+    try:
+        async with engine.connect() as connection:
+            revision = await connection.run_sync(_upgrade)
+            await connection.commit()
+            return revision
+    except CommandError as error:
+        raise Stop(
+            f"database {_where(engine)}: made by another version of CardMint ({error}); upgrade the service"
+        ) from None
+    except Exception as error:
+        raise explained(engine, error) from error
+
+
+async def check_revision(engine: AsyncEngine) -> None:
+    """Make sure that the database has this version's tables.
+
+    Raises:
+        Retry: the database cannot be reached.
+        Stop: it has other tables.
+    """
+    try:
+        async with engine.connect() as connection:
+            found = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+    except Exception as error:
+        raise explained(engine, error) from error
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    if found != head:
+        raise Stop(
+            f"database {_where(engine)}: has the tables of revision {found or 'none'}, this service needs {head};"
+            " run `cardmint-cloud migrate`"
+        )
+
+
+def explained(engine: AsyncEngine, error: Exception) -> CloudError:
+    """Return what a failed connection means, in one line with what to do."""
+    where = _where(engine)
+    kind = type(getattr(error, "orig", None) or error).__name__ + str(error)
+    if "InvalidPassword" in kind or "InvalidAuthorization" in kind:
+        return Stop(f"database {where}: refuses this user or password; check `database` in the settings")
+    if "InvalidCatalogName" in kind or "does not exist" in kind:
+        return Stop(
+            f"database {where}: there is no such database; create it with `createdb`, then `cardmint-cloud migrate`"
+        )
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return Retry(f"database {where}: cannot be reached ({reason}); is Postgres running there?")
+
+
+def _where(engine: AsyncEngine) -> str:
+    return engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def _upgrade(connection: Connection) -> str:
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    return ScriptDirectory.from_config(config).get_current_head() or ""

@@ -1,0 +1,233 @@
+"""The tables, for queries to be written against. The migrations make them; a test holds the two together.
+
+Every table begins with its tenant. A text that says "left open" is empty, not NULL, so that it can stand in a key.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+metadata = MetaData()
+Moment = DateTime(timezone=True)
+_EMPTY = text("''")
+
+
+def _tenant() -> Column[str]:
+    return Column("tenant", Text, nullable=False)
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default=_EMPTY)
+
+
+stations = Table(
+    "stations",
+    metadata,
+    _tenant(),
+    Column("station", Text, nullable=False),
+    Column("online", Boolean, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("bootid", Uuid, nullable=False),
+    Column("stream", Uuid, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("health", JSONB),
+    Column("health_at", Moment),
+    PrimaryKeyConstraint("tenant", "station"),
+)
+
+watermarks = Table(
+    "watermarks",
+    metadata,
+    _tenant(),
+    Column("source", Text, nullable=False),
+    Column("stream", Uuid, nullable=False),
+    Column("sequence", BigInteger, nullable=False, server_default=text("0")),
+    Column("updated_at", Moment, nullable=False),
+    PrimaryKeyConstraint("tenant", "stream"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    _tenant(),
+    Column("stream", Uuid, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("position", BigInteger, nullable=False, server_default=text("nextval('event_positions'::regclass)")),
+    Column("source", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("subject", Uuid),
+    Column("occurred_at", Moment, nullable=False),
+    Column("bootid", Uuid, nullable=False),
+    Column("monotonic_ms", BigInteger, nullable=False),
+    Column("clock_synced", Boolean, nullable=False),
+    Column("data", JSONB, nullable=False),
+    PrimaryKeyConstraint("tenant", "stream", "sequence", "received_at"),
+    postgresql_partition_by="RANGE (received_at)",
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    _tenant(),
+    Column("station", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("stream", Uuid),
+    Column("first", BigInteger),
+    Column("last", BigInteger),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("times", Integer, nullable=False, server_default=text("1")),
+    Column("first_at", Moment, nullable=False),
+    Column("last_at", Moment, nullable=False),
+    UniqueConstraint("tenant", "station", "sha256"),
+)
+
+items = Table(
+    "items",
+    metadata,
+    _tenant(),
+    Column("item", Uuid, nullable=False),
+    Column("station", Text, nullable=False),
+    Column("captured_at", Moment, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("status", Text, nullable=False),
+    _text("card_id"),
+    _text("name"),
+    _text("number"),
+    _text("set_id"),
+    _text("set_name"),
+    _text("language"),
+    _text("finish"),
+    _text("edition"),
+    _text("condition"),
+    _text("bin"),
+    _text("lot"),
+    Column("confidence", Float, nullable=False),
+    Column("margin", Float, nullable=False),
+    Column("reasons", ARRAY(Text), nullable=False),
+    Column("candidates", JSONB, nullable=False),
+    _text("image"),
+    Column("version", Integer, nullable=False),
+    PrimaryKeyConstraint("tenant", "item"),
+)
+
+printings = Table(
+    "printings",
+    metadata,
+    _tenant(),
+    Column("card_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("number", Text, nullable=False),
+    Column("set_id", Text, nullable=False),
+    Column("set_name", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "card_id"),
+)
+
+holdings = Table(
+    "holdings",
+    metadata,
+    _tenant(),
+    Column("card_id", Text, nullable=False),
+    _text("language"),
+    _text("finish"),
+    _text("edition"),
+    _text("condition"),
+    Column("count", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant", "card_id", "language", "finish", "edition", "condition"),
+)
+
+reviews = Table(
+    "reviews",
+    metadata,
+    _tenant(),
+    Column("task", Uuid, nullable=False),
+    Column("item", Uuid, nullable=False),
+    Column("station", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reasons", ARRAY(Text), nullable=False),
+    Column("candidates", JSONB, nullable=False),
+    Column("image", JSONB),
+    Column("opened_at", Moment, nullable=False),
+    Column("closed_at", Moment),
+    Column("verdict", Text),
+    Column("card", JSONB),
+    _text("answered_by"),
+    Column("published_version", Integer, nullable=False, server_default=text("0")),
+    PrimaryKeyConstraint("tenant", "task"),
+)
+
+price_checks = Table(
+    "price_checks",
+    metadata,
+    _tenant(),
+    Column("card_id", Text, nullable=False),
+    Column("due_at", Moment, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    _text("error"),
+    PrimaryKeyConstraint("tenant", "card_id"),
+)
+
+quotes = Table(
+    "quotes",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    _tenant(),
+    Column("card_id", Text, nullable=False),
+    Column("finish", Text, nullable=False),
+    Column("edition", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("basis", Text, nullable=False),
+    Column("minor", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("as_of", Moment, nullable=False),
+    Column("fetched_at", Moment, nullable=False),
+)
+
+current_quotes = Table(
+    "current_quotes",
+    metadata,
+    _tenant(),
+    Column("card_id", Text, nullable=False),
+    Column("finish", Text, nullable=False),
+    Column("edition", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("basis", Text, nullable=False),
+    Column("minor", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("as_of", Moment, nullable=False),
+    Column("fetched_at", Moment, nullable=False),
+    Column("lowest", Boolean, nullable=False),
+    PrimaryKeyConstraint("tenant", "card_id", "finish", "edition"),
+)
+
+Index("events_subject", events.c.tenant, events.c.subject)
+Index("items_newest", items.c.tenant, items.c.captured_at.desc(), items.c.item)
+Index("items_received", items.c.tenant, items.c.received_at, items.c.item)
+Index("items_card", items.c.tenant, items.c.card_id, items.c.captured_at.desc())
+Index("reviews_open", reviews.c.tenant, reviews.c.opened_at, postgresql_where=text("state = 'open'"))
+Index("reviews_item", reviews.c.tenant, reviews.c.item)
+Index("reviews_unpublished", reviews.c.tenant, reviews.c.station, postgresql_where=text("published_version < version"))
+Index("price_checks_due", price_checks.c.due_at)
+Index("quotes_card", quotes.c.tenant, quotes.c.card_id, quotes.c.finish, quotes.c.edition, quotes.c.fetched_at)

@@ -1,0 +1,140 @@
+"""The processes, wired by hand."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Awaitable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import structlog
+import uvicorn
+
+from cardmint_cloud import __version__
+from cardmint_cloud.adapters.broker import Broker
+from cardmint_cloud.adapters.postgres.away import persist
+from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, explained, migrate
+from cardmint_cloud.adapters.tcgdex import Tcgdex
+from cardmint_cloud.errors import Stop
+from cardmint_cloud.price import price_due
+from cardmint_cloud.settings import PriceSettings, Settings
+from cardmint_cloud.web.app import build
+from cardmint_cloud.worker import Worker
+
+LOOPBACK = "127.0.0.1"
+_log = structlog.get_logger()
+
+
+def log_as_json() -> None:
+    """Log one JSON object a line to standard output."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(20),
+    )
+
+
+async def migrate_database(settings: Settings) -> str:
+    """Bring the database to this version's tables and return their revision."""
+    engine = engine_for(settings.database)
+    try:
+        return await migrate(engine)
+    finally:
+        await engine.dispose()
+
+
+async def work(settings: Settings) -> None:
+    """Run ingest, dispatch and pricing until SIGTERM or SIGINT.
+
+    Raises:
+        Retry, Stop: the database or the broker cannot be used as it is set.
+    """
+    log_as_json()
+    async with database(settings) as pool:
+        worker = Worker(pool)
+        broker = Broker(settings.broker, on_message=worker.put)
+        broker.start()
+        try:
+            await until_stopped(worker.run(broker), broker.refused(), _price(pool, settings.prices))
+        finally:
+            broker.stop()
+    _log.info("worker stopped")
+
+
+async def serve(settings: Settings) -> None:
+    """Run the dashboard until SIGTERM or SIGINT, on loopback only: it has no accounts yet.
+
+    Raises:
+        Retry, Stop: the database cannot be used as it is set, or the port is taken.
+    """
+    log_as_json()
+    where = f"http://{LOOPBACK}:{settings.web.port}/"
+    async with database(settings) as pool:
+        engine = engine_for(settings.database)
+        app = build(engine=engine, pool=pool, images=Path(settings.images), tenant=settings.tenant)
+        config = uvicorn.Config(app, host=LOOPBACK, port=settings.web.port, log_config=None, access_log=False)
+        _log.info("dashboard", at=where, note="on loopback only: there are no accounts yet")
+        try:
+            await uvicorn.Server(config).serve()
+        except SystemExit:
+            raise Stop(f"the dashboard cannot listen at {where}; is the port taken? see `web.port`") from None
+        finally:
+            await engine.dispose()
+
+
+async def _price(pool: Any, settings: PriceSettings) -> None:
+    """Ask about the cards that are due, again and again."""
+    async with httpx.AsyncClient(headers={"User-Agent": f"cardmint/{__version__}"}) as client:
+        provider = Tcgdex(client, settings.url)
+
+        async def step() -> None:
+            while (await price_due(pool, provider, datetime.now(UTC))).asked:
+                pass
+
+        while True:
+            await persist("prices", step)
+            await asyncio.sleep(settings.every_s)
+
+
+@contextlib.asynccontextmanager
+async def database(settings: Settings) -> AsyncIterator[Any]:
+    """Give a pool of connections to a database that has this version's tables."""
+    engine = engine_for(settings.database)
+    try:
+        await check_revision(engine)
+        try:
+            pool = await asyncpg.create_pool(settings.database, min_size=2, max_size=8)
+        except (OSError, asyncpg.PostgresError) as error:
+            raise explained(engine, error) from error
+        try:
+            yield pool
+        finally:
+            pool.terminate()
+    finally:
+        await engine.dispose()
+
+
+async def until_stopped(*works: Awaitable[None]) -> None:
+    """Run `works` until SIGTERM or SIGINT comes, or one of them fails; its error is raised."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    tasks = [asyncio.ensure_future(work) for work in works]
+    tasks.append(asyncio.ensure_future(_wait(stopped)))
+    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()

@@ -1,0 +1,300 @@
+"""Batches from stations into the log and the inventory: locked, deduplicated, folded, committed, then receipted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from cardmint_cloud.adapters.postgres import log
+from cardmint_cloud.adapters.postgres.log import Connection, DeadLetter, StreamKey
+from cardmint_cloud.domain.inventory import Changes, Event, Impossible, ItemKey, ReviewKey, fold, subject
+from cardmint_contracts import topics
+from cardmint_contracts.envelope import Envelope, decode_batch
+from cardmint_contracts.errors import BadTopic, ContractError
+from cardmint_contracts.events import EventData, ReviewAnswered, decode_data
+from cardmint_contracts.receipts import Receipt
+from cardmint_contracts.wire import encode
+
+MAX_PARKED_BYTES = 1 << 20
+_REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+_POISON = (Impossible, *_REFUSED, LookupError, TypeError, ValueError, ArithmeticError)
+"""What an event, rather than the database's absence, is to blame for."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """One MQTT message. `claim` is what its sender says is inside: stream, first and last sequence."""
+
+    topic: str
+    payload: bytes
+    content_type: str | None
+    claim: tuple[UUID, int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """Events of one stream that follow one another, as they came in one message."""
+
+    tenant: str
+    origin: str
+    stream: UUID
+    first: int
+    last: int
+    source: str
+    topic: str
+    envelopes: Sequence[Envelope] = ()
+    letter: DeadLetter | None = None
+
+    @property
+    def key(self) -> StreamKey:
+        """The stream, within its tenant."""
+        return (self.tenant, self.stream)
+
+
+@dataclass(slots=True)
+class Committed:
+    """What a transaction did. `receipts` go out by tenant and station, now that it is committed."""
+
+    receipts: dict[tuple[str, str, UUID], Receipt] = field(default_factory=dict)
+    changes: Changes = field(default_factory=Changes)
+    applied: int = 0
+    repeated: int = 0
+    parked: int = 0
+
+
+def read(message: Message) -> Batch | DeadLetter | None:
+    """Read a message as a batch; a dead letter when it cannot be; None when it is on no station's topic.
+
+    A payload that cannot be read, but that claims a stream and its sequences, is a batch of one dead letter: parked in
+    place of the events, so that it does not stop what comes behind it.
+    """
+    try:
+        tenant, station, _, _ = topics.parse(message.topic)
+    except BadTopic:
+        return None
+    source = f"/stations/{station}"
+    try:
+        envelopes = decode_batch(message.payload, message.content_type)
+    except ContractError as error:
+        letter = unreadable(tenant, station, message, error)
+        if message.claim is None:
+            return letter
+        stream, first, last = message.claim
+        return Batch(
+            tenant=tenant,
+            origin=station,
+            stream=stream,
+            first=first,
+            last=last,
+            source=source,
+            topic=message.topic,
+            letter=letter,
+        )
+    head = envelopes[0]
+    if head.source != source:
+        detail = f"the events say they are from {head.source}, but came on the topic of station {station!r}"
+        return _letter(tenant, station, message, "wrong-source", detail)
+    return Batch(
+        tenant=tenant,
+        origin=station,
+        stream=head.stream,
+        first=head.number,
+        last=envelopes[-1].number,
+        source=source,
+        topic=message.topic,
+        envelopes=envelopes,
+    )
+
+
+async def commit(connection: Connection, batches: Sequence[Batch | DeadLetter], now: datetime) -> Committed:
+    """Apply `batches` in one transaction and return what may be said once it is committed.
+
+    What Postgres, or the fold, refuses is found by halving the group and parked; the rest goes on. Events at or below
+    their stream's watermark are passed over; a batch that leaves a gap is refused in its receipt.
+
+    Raises:
+        OSError, asyncpg.PostgresConnectionError, …: the database is away; nothing was committed.
+    """
+    try:
+        async with connection.transaction():
+            return await _apply(connection, batches, now)
+    except _POISON as error:
+        if len(batches) > 1:
+            middle = len(batches) // 2
+            halves = [await commit(connection, part, now) for part in (batches[:middle], batches[middle:])]
+            return _merge(halves)
+        return _merge([await commit(connection, [single], now) for single in _split(batches[0], error)])
+
+
+async def _apply(connection: Connection, batches: Sequence[Batch | DeadLetter], now: datetime) -> Committed:
+    done = Committed()
+    letters = [batch for batch in batches if isinstance(batch, DeadLetter)]
+    sound = [batch for batch in batches if isinstance(batch, Batch)]
+    streams = await log.lock_streams(connection, {b.key: b.source for b in sound}, now) if sound else {}
+    marks = {key: sequence for key, (_, sequence) in streams.items()}
+    before = dict(marks)
+    events: list[tuple[str, Envelope, EventData]] = []
+    origins: list[str] = []
+    for batch in sound:
+        owner, _ = streams[batch.key]
+        mark = marks[batch.key]
+        if owner != batch.source:
+            letters.append(_stolen(batch, owner))
+        elif batch.first > mark + 1:
+            done.receipts[*_address(batch), batch.stream] = Receipt(
+                stream=batch.stream, sequence=mark, refused=batch.first
+            )
+        else:
+            fresh, bad = _fresh(batch, mark)
+            events += fresh
+            origins += [batch.origin] * len(fresh)
+            letters += bad
+            done.repeated += max(0, min(mark, batch.last) - batch.first + 1)
+            marks[batch.key] = max(mark, batch.last)
+            done.receipts[*_address(batch), batch.stream] = Receipt(stream=batch.stream, sequence=marks[batch.key])
+    if events:
+        items, reviews = await log.load(connection, *_spoken_of(events))
+        done.changes = fold(
+            items,
+            reviews,
+            (
+                Event(tenant=tenant, origin=origin, occurred_at=e.time, received_at=now, data=data)
+                for origin, (tenant, e, data) in zip(origins, events, strict=True)
+            ),
+        )
+        await log.append(connection, events, now)
+        await log.put(connection, done.changes, now)
+    for letter in letters:
+        await log.park(connection, letter, now)
+    moved = {key: sequence for key, sequence in marks.items() if sequence > before[key]}
+    if moved:
+        await log.advance(connection, moved, now)
+    for tenant, what in _changed(done.changes, letters, events):
+        await log.notify(connection, tenant, what)
+    done.applied, done.parked = len(events), len(letters)
+    return done
+
+
+def _changed(changes: Changes, letters: Sequence[DeadLetter], events: Sequence[object]) -> set[tuple[str, str]]:
+    told = {(tenant, "items") for tenant, _ in changes.items} if events else set()
+    return told | {(tenant, "reviews") for tenant, _ in changes.reviews} | {(x.tenant, "dead-letters") for x in letters}
+
+
+def _address(batch: Batch) -> tuple[str, str]:
+    return batch.tenant, batch.origin
+
+
+def _fresh(batch: Batch, mark: int) -> tuple[list[tuple[str, Envelope, EventData]], list[DeadLetter]]:
+    if batch.letter is not None:
+        return [], [batch.letter] if batch.last > mark else []
+    good: list[tuple[str, Envelope, EventData]] = []
+    bad: list[DeadLetter] = []
+    for envelope in batch.envelopes[max(0, mark + 1 - batch.first) :]:
+        try:
+            good.append((batch.tenant, envelope, decode_data(envelope.type, bytes(envelope.data))))
+        except ContractError as error:
+            bad.append(_single(batch, envelope, error.reason, str(error)))
+    return good, bad
+
+
+def _spoken_of(events: Sequence[tuple[str, Envelope, EventData]]) -> tuple[list[ItemKey], list[ReviewKey]]:
+    items = [(tenant, item) for tenant, _, data in events if (item := subject(data))]
+    reviews = [(tenant, data.task) for tenant, _, data in events if isinstance(data, ReviewAnswered)]
+    return items, reviews
+
+
+def _split(batch: Batch | DeadLetter, error: Exception) -> list[Batch | DeadLetter]:
+    """Return a refused batch as its events, one each; a single event as a dead letter in its place."""
+    if isinstance(batch, DeadLetter) or batch.letter is not None:
+        raise error
+    if len(batch.envelopes) == 1:
+        return [_only(batch, batch.envelopes[0], _single(batch, batch.envelopes[0], _reason(error), str(error)))]
+    return [_only(batch, envelope, None) for envelope in batch.envelopes]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Impossible):
+        return error.reason
+    return "refused-by-database" if isinstance(error, _REFUSED) else "fold-failed"
+
+
+def _only(batch: Batch, envelope: Envelope, letter: DeadLetter | None) -> Batch:
+    return Batch(
+        tenant=batch.tenant,
+        origin=batch.origin,
+        stream=batch.stream,
+        first=envelope.number,
+        last=envelope.number,
+        source=batch.source,
+        topic=batch.topic,
+        envelopes=() if letter else (envelope,),
+        letter=letter,
+    )
+
+
+def _merge(parts: Sequence[Committed]) -> Committed:
+    merged = Committed()
+    for part in parts:
+        merged.receipts |= part.receipts
+        merged.changes.items |= part.changes.items
+        merged.changes.reviews |= part.changes.reviews
+        merged.changes.printings |= part.changes.printings
+        merged.changes.holdings.update(part.changes.holdings)
+        merged.changes.superseded += part.changes.superseded
+        merged.applied += part.applied
+        merged.repeated += part.repeated
+        merged.parked += part.parked
+    return merged
+
+
+def unreadable(tenant: str, station: str, message: Message, error: ContractError) -> DeadLetter:
+    """Return the dead letter for a message that does not keep to its contract."""
+    return _letter(tenant, station, message, error.reason, str(error))
+
+
+def _letter(tenant: str, station: str, message: Message, reason: str, detail: str) -> DeadLetter:
+    stream, first, last = message.claim or (None, None, None)
+    return DeadLetter(
+        tenant=tenant,
+        station=station,
+        topic=message.topic,
+        reason=reason,
+        detail=detail,
+        content_type=message.content_type or "",
+        payload=message.payload[:MAX_PARKED_BYTES],
+        stream=stream,
+        first=first,
+        last=last,
+    )
+
+
+def _single(batch: Batch, envelope: Envelope, reason: str, detail: str) -> DeadLetter:
+    return DeadLetter(
+        tenant=batch.tenant,
+        station=batch.origin,
+        topic=batch.topic,
+        reason=reason,
+        detail=detail,
+        content_type="application/cloudevents+json",
+        payload=encode(envelope),
+        stream=batch.stream,
+        first=envelope.number,
+        last=envelope.number,
+    )
+
+
+def _stolen(batch: Batch, owner: str) -> DeadLetter:
+    return DeadLetter(
+        tenant=batch.tenant,
+        station=batch.origin,
+        topic=batch.topic,
+        reason="stream-of-another",
+        detail=f"stream {batch.stream} belongs to {owner}",
+        content_type="application/cloudevents-batch+json",
+        payload=encode(list(batch.envelopes))[:MAX_PARKED_BYTES],
+        stream=batch.stream,
+        first=batch.first,
+        last=batch.last,
+    )

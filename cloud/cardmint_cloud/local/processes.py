@@ -1,0 +1,98 @@
+"""Child processes that are started on free ports, waited for, and ended for certain."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from cardmint_cloud.errors import Stop
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def listening(port: int) -> bool:
+    """Whether something accepts connections on a loopback port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
+    except OSError:
+        return False
+    return True
+
+
+class Child:
+    """One child process in a process group of its own, its output appended to a file.
+
+    A terminal's Ctrl-C thus reaches only the parent, which ends its children in order.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: Path,
+        *,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        stdin: int = subprocess.DEVNULL,
+    ) -> None:
+        self.name = Path(command[0]).name
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                list(command),
+                stdin=stdin,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                user=user,
+                start_new_session=True,
+            )
+
+    @property
+    def running(self) -> bool:
+        """Whether the process has not ended yet."""
+        return self.process.poll() is None
+
+    def wait_until(self, ready: Callable[[], bool], *, timeout_s: float = 30) -> None:
+        """Wait for `ready`.
+
+        Raises:
+            Stop: the process ended, or was not ready in time; the message has the end of its output.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not ready():
+            if not self.running:
+                raise Stop(f"{self.name} ended with code {self.process.returncode}: {self.last_words()}")
+            if time.monotonic() > deadline:
+                raise Stop(f"{self.name} was not ready after {timeout_s:.0f} s: {self.last_words()}")
+            time.sleep(0.02)
+
+    def last_words(self) -> str:
+        """Return the end of what the process printed, on one line."""
+        lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
+        return " / ".join(lines[-3:]) or "it printed nothing"
+
+    def stop(self, *, timeout_s: float = 10, how: signal.Signals = signal.SIGTERM) -> None:
+        """Ask the process to end, and end its whole group when it does not."""
+        if self.running:
+            self.process.send_signal(how)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout_s)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the process and its group at once, as a power cut would."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        if self.process.stdin is not None:
+            self.process.stdin.close()

@@ -1,0 +1,1 @@
+"""The dashboard: server-rendered pages, JSON beside them, live by server-sent events."""

@@ -1,0 +1,149 @@
+"""What programs read and write: JSON, images, the event stream, health and metrics."""
+
+from collections.abc import AsyncGenerator, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Response, get, put
+from litestar.di import NamedDependency
+from litestar.exceptions import NotFoundException, ValidationException
+from litestar.params import FromQuery, PathParameter
+from litestar.response import ServerSentEvent, ServerSentEventMessage
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from cardmint_cloud.adapters.postgres import card_reads, desk_reads, log, reads
+from cardmint_cloud.images import Kept, receive
+from cardmint_cloud.web.metrics import Metrics
+from cardmint_cloud.web.pages import wanted
+from cardmint_cloud.web.shop import Asked, Shop
+
+Tenant = Annotated[str, PathParameter(pattern=r"^[a-z0-9][a-z0-9-]{0,62}\Z")]
+Sha256 = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{64}\Z")]
+
+MAX_ITEMS = 500
+
+
+@get("/api/v1/{tenant:str}/inventory")
+async def inventory(tenant: Tenant, request: Asked, shop: NamedDependency[Shop]) -> dict[str, Any]:
+    """Return one page of the inventory, narrowed and sorted by the same words as the page `/`, and its totals."""
+    want = wanted(request.query_params)
+    async with shop.engine.connect() as connection:
+        lines, total = await reads.inventory(connection, tenant, want)
+        sums = await reads.totals(connection, tenant, want)
+    return {"page": want.page, "size": want.size, "total": total, "totals": sums, "lines": _plain(lines)}
+
+
+@get("/api/v1/{tenant:str}/items")
+async def items(
+    tenant: Tenant, shop: NamedDependency[Shop], after: FromQuery[str] = "", limit: FromQuery[int] = 100
+) -> dict[str, Any]:
+    """Return physical cards in the order in which they were taken; `next` is the `after` of the next page."""
+    limit = min(MAX_ITEMS, max(1, limit))
+    async with shop.engine.connect() as connection:
+        found = await card_reads.items_after(connection, tenant, _cursor(after), limit=limit)
+    last = found[-1] if found else None
+    return {
+        "items": _plain(found),
+        "next": f"{last['received_at'].isoformat()}_{last['item']}" if last else after,
+        "more": len(found) == limit,
+    }
+
+
+@get("/api/v1/{tenant:str}/reviews")
+async def reviews(tenant: Tenant, shop: NamedDependency[Shop]) -> dict[str, Any]:
+    """Return the open reviews, the oldest first."""
+    async with shop.engine.connect() as connection:
+        return {"reviews": _plain(await desk_reads.asked(connection, tenant, "open", limit=MAX_ITEMS))}
+
+
+@get("/api/v1/{tenant:str}/stations")
+async def stations(tenant: Tenant, shop: NamedDependency[Shop]) -> dict[str, Any]:
+    """Return the stations with their state, last health and watermark."""
+    async with shop.engine.connect() as connection:
+        return {"stations": _plain(await desk_reads.states(connection, tenant))}
+
+
+@put("/api/v1/{tenant:str}/images/{sha256:str}", request_max_body_size=None)
+async def put_image(
+    tenant: Tenant, sha256: Sha256, request: Asked, shop: NamedDependency[Shop]
+) -> Response[dict[str, str]]:
+    """Take an image's bytes: 201 when it is new, 200 when it was there, 413 or 422 with the reason when refused."""
+    match await receive(shop.images, tenant, sha256, request.stream()):
+        case Kept(fresh=fresh):
+            if fresh:
+                async with shop.pool.acquire() as connection:
+                    await log.notify(connection, tenant, "images")
+            return Response({"sha256": sha256}, status_code=201 if fresh else 200)
+        case refusal:
+            status = 413 if refusal.reason == "too-large" else 422
+            return Response({"reason": refusal.reason, "detail": refusal.detail}, status_code=status)
+
+
+@get("/images/{tenant:str}/{sha256:str}", sync_to_thread=True)
+def image(tenant: Tenant, sha256: Sha256, shop: NamedDependency[Shop]) -> Response[bytes]:
+    """Return an image. It is named for its content, so whoever has it may keep it."""
+    found = shop.images.read(tenant, sha256)
+    if found is None:
+        raise NotFoundException("That image has not come yet, or was given up.")
+    content, media_type = found
+    return Response(content, media_type=media_type, headers={"cache-control": "private, max-age=31536000, immutable"})
+
+
+@get("/events")
+async def events(shop: NamedDependency[Shop], tenant: FromQuery[str] = "") -> ServerSentEvent:
+    """Stream what changes, from `ready` on: `items`, `scan`, `inventory`, `reviews`, `stations` and more."""
+    return ServerSentEvent(_stream(shop, tenant or shop.tenant))
+
+
+async def _stream(shop: Shop, tenant: str) -> AsyncGenerator[ServerSentEventMessage, None]:
+    with shop.hub.client(tenant) as client:
+        await shop.hub.begin(tenant)
+        async for kind, data in client.messages():
+            yield ServerSentEventMessage(event=kind, data=msgspec.json.encode(data).decode())
+
+
+@get("/healthz")
+async def healthz(shop: NamedDependency[Shop]) -> Response[dict[str, Any]]:
+    """Say whether the database answers and changes are heard of: 200, or 503 when the database does not."""
+    try:
+        async with shop.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+    except (SQLAlchemyError, OSError) as error:
+        return Response({"database": False, "reason": type(error).__name__}, status_code=503)
+    return Response({"database": True, "listening": shop.hub.listening})
+
+
+@get("/metrics")
+async def metrics(shop: NamedDependency[Shop], figures: NamedDependency[Metrics]) -> Response[bytes]:
+    """Return the process's figures for Prometheus."""
+    async with shop.engine.connect() as connection:
+        content = figures.text(
+            items=await desk_reads.status_counts(connection, shop.tenant),
+            waiting=await desk_reads.waiting(connection, shop.tenant),
+            clients=len(shop.hub.clients),
+            listening=shop.hub.listening,
+        )
+    return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _plain(rows: list[Any]) -> list[dict[str, Any]]:
+    return [dict(row) for row in rows if isinstance(row, Mapping)]
+
+
+def _cursor(after: str) -> tuple[datetime, UUID] | None:
+    if not after:
+        return None
+    moment, _, item = after.partition("_")
+    try:
+        return datetime.fromisoformat(moment.replace(" ", "+")).astimezone(UTC), UUID(item)
+    except (ValueError, OverflowError):
+        raise ValidationException("after: the `next` of an earlier page is expected") from None
+
+
+HANDLERS = (
+    *(inventory, items, reviews, stations, put_image, image),
+    *(events, healthz, metrics),
+)

@@ -1,0 +1,95 @@
+"""The dashboard, wired by hand."""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import structlog
+from litestar import Litestar, MediaType, Response
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.plugins.jinja import JinjaTemplateEngine
+from litestar.response import Template
+from litestar.template import TemplateConfig
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cardmint_cloud.adapters.image_files import Folder
+from cardmint_cloud.web import api, assets, desk, pages
+from cardmint_cloud.web.guards import LOOPBACK, Guard
+from cardmint_cloud.web.live import Hub
+from cardmint_cloud.web.metrics import Measured, Metrics
+from cardmint_cloud.web.shop import Asked, Shop
+from cardmint_cloud.web.shown import environment
+
+_log = structlog.get_logger(__name__)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def build(
+    *,
+    engine: AsyncEngine,
+    pool: Any,
+    images: Path,
+    tenant: str,
+    hosts: Iterable[str] = LOOPBACK,
+    clock: Callable[[], datetime] = _now,
+) -> Litestar:
+    """Return the dashboard of one tenant; its caller owns, and closes, the engine and the pool.
+
+    `pool` is an asyncpg pool, of which one connection is held for listening. `hosts` are the names, without a port,
+    that requests may name. There are no accounts yet: serve it on loopback only.
+    """
+    hub = Hub(engine, pool, clock)
+    shop = Shop(tenant=tenant, engine=engine, pool=pool, images=Folder(images), hub=hub, clock=clock)
+    metrics = Metrics()
+    files = assets.Assets()
+
+    @asynccontextmanager
+    async def listening(_app: Litestar) -> AsyncIterator[None]:
+        async with hub.running():
+            yield
+
+    def failed(request: Asked, error: Exception) -> Response[Any]:
+        return _failed(shop, request, error)
+
+    app = Litestar(
+        [*pages.HANDLERS, *desk.HANDLERS, *api.HANDLERS, assets.handler(files)],
+        dependencies={
+            "shop": Provide(lambda: shop, sync_to_thread=False),
+            "figures": Provide(lambda: metrics, sync_to_thread=False),
+        },
+        exception_handlers={HTTPException: failed, Exception: failed},
+        lifespan=[listening],
+        template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment(files.address))),
+        openapi_config=None,
+        logging_config=None,
+    )
+    app.asgi_handler = Guard(Measured(app.asgi_handler, metrics), hosts)
+    return app
+
+
+def _failed(shop: Shop, request: Asked, error: Exception) -> Response[Any]:
+    """Say what went wrong: to programs as JSON, to people as a page."""
+    if isinstance(error, HTTPException):
+        status, detail = error.status_code, error.detail
+    elif not isinstance(error, SQLAlchemyError | OSError | asyncpg.PostgresError | asyncpg.InterfaceError):
+        _log.error("a page failed", path=request.url.path, exc_info=error)
+        status, detail = 500, "That is a fault in CardMint, and it was logged."
+    else:
+        _log.warning("database away", error=str(error).splitlines()[0] if str(error) else type(error).__name__)
+        status, detail = 503, "The database does not answer. Stations keep counting; try again in a moment."
+    path = request.url.path
+    if path.startswith(("/api/", "/images/")) or path in {"/healthz", "/metrics", "/events"}:
+        return Response({"reason": detail}, status_code=status, media_type=MediaType.JSON)
+    nothing = {"reviews": 0, "letters": 0}
+    context = {"now": shop.clock(), "tenant": shop.tenant, "waiting": nothing, "status": status, "detail": detail}
+    page = Template("error.html", context=context)
+    page.status_code = status
+    return page

@@ -1,0 +1,78 @@
+"""What stands before every request: whose host it names, where it comes from, what the browser may do with the answer.
+
+Without accounts the service answers on loopback only, so the browser is the way in for others: a page elsewhere that
+posts here, or a name that is made to resolve to 127.0.0.1.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+_POLICY = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; object-src 'none';"
+    " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    b"content-security-policy": _POLICY.encode(),
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"same-origin",
+    b"cross-origin-opener-policy": b"same-origin",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"permissions-policy": b"camera=(), geolocation=(), microphone=()",
+    b"cache-control": b"no-store",
+}
+"""Set on every answer that does not say otherwise itself."""
+
+
+class Guard:
+    """ASGI: refuses foreign hosts and foreign pages, and sets the security headers. `hosts` come without a port."""
+
+    def __init__(self, app: ASGIApp, hosts: Iterable[str] = LOOPBACK) -> None:
+        self._app = app
+        self._hosts = frozenset(hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                present = {name.lower() for name, _ in message["headers"]}
+                headers = [(name, value) for name, value in _HEADERS.items() if name not in present]
+                message = {**message, "headers": [*message["headers"], *headers]}
+            await send(message)
+
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if (refusal := self._refusal(scope["method"], headers)) is not None:
+            status, reason = refusal
+            start: Any = {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [(b"content-type", b"text/plain; charset=utf-8")],
+            }
+            body: Any = {"type": "http.response.body", "body": reason.encode(), "more_body": False}
+            await guarded(start)
+            await guarded(body)
+            return
+        await self._app(scope, receive, guarded)
+
+    def _refusal(self, method: str, headers: dict[str, str]) -> tuple[int, str] | None:
+        host = headers.get("host", "")
+        name = host[: host.rfind(":")] if host.rfind(":") > host.rfind("]") else host
+        if name.lower() not in self._hosts:
+            return 421, "This service does not answer to that host name.\n"
+        if method in {"GET", "HEAD", "OPTIONS"}:
+            return None
+        foreign = headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}
+        origin = headers.get("origin")
+        if foreign or (origin is not None and urlsplit(origin).netloc != host):
+            return 403, "Another site's page may not change anything here.\n"
+        return None

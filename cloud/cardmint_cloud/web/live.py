@@ -1,0 +1,262 @@
+"""What changed, told to whoever is looking: one LISTEN connection, a bounded backlog for each client.
+
+Postgres says only that something changed. The identifiers of new items are read from the table, and each is told once,
+whatever burst they came in: notifications are folded, identifiers are not.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cardmint_cloud.adapters.postgres import card_reads
+from cardmint_cloud.adapters.postgres.log import CHANNEL
+
+TICK_S = 0.05
+INVENTORY_S = 0.2
+SWEEP_S = 2.0
+BEAT_S = 15.0
+MAX_BACKLOG = 10_000
+NARROW, WIDE, REMEMBERED = timedelta(seconds=2), timedelta(seconds=30), timedelta(seconds=60)
+
+EVENTS = {
+    "items": ("inventory",),
+    "prices": ("inventory",),
+    "reviews": ("reviews", "inventory"),
+    "images": ("images",),
+    "stations": ("stations",),
+    "health": ("stations",),
+    "dead-letters": ("dead-letters",),
+}
+"""What is told to clients when Postgres says that something changed."""
+
+_log = structlog.get_logger(__name__)
+_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, TimeoutError)
+
+Message = tuple[str, dict[str, Any]]
+
+
+class Client:
+    """One client's backlog: kinds of events folded, new items in full. It is closed when it falls too far behind."""
+
+    def __init__(self, tenant: str) -> None:
+        self.tenant = tenant
+        self.closed = False
+        self._kinds: dict[str, None] = {}
+        self._items: list[dict[str, Any]] = []
+        self._woken = asyncio.Event()
+        self._inventory_from = 0.0
+
+    def tell(self, kinds: Sequence[str], items: Sequence[dict[str, Any]]) -> None:
+        """Add to the backlog; never waits."""
+        self._kinds |= dict.fromkeys(kinds)
+        self._items += items
+        self.closed = self.closed or len(self._items) > MAX_BACKLOG
+        self._woken.set()
+
+    async def messages(self, beat_s: float = BEAT_S) -> AsyncIterator[Message]:
+        """Yield what is to be sent: at most 20 times a second, and the inventory's changes five times a second."""
+        yield "ready", {"tenant": self.tenant}
+        while not self.closed:
+            now = asyncio.get_running_loop().time()
+            wait = self._inventory_from - now if "inventory" in self._kinds else beat_s
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, wait)):
+                    await self._woken.wait()
+            self._woken.clear()
+            sent = self._take(asyncio.get_running_loop().time())
+            for message in sent:
+                yield message
+            if not sent and wait == beat_s:
+                yield "beat", {}
+            await asyncio.sleep(TICK_S)
+
+    def _take(self, now: float) -> list[Message]:
+        taken: list[Message] = []
+        if self._items:
+            items, self._items = self._items, []
+            newest = items[-1]
+            taken.append(("items", {"items": [{"item": i["item"], "captured_at": i["captured_at"]} for i in items]}))
+            taken.append(("scan", {"count": len(items), **newest}))
+        kinds, self._kinds = self._kinds, {}
+        for kind in kinds:
+            if kind == "inventory":
+                if now < self._inventory_from:
+                    self._kinds[kind] = None
+                    continue
+                self._inventory_from = now + INVENTORY_S
+            taken.append((kind, {}))
+        return taken
+
+
+class Newest:
+    """Which items were told already. Transactions do not commit in the order of their clocks, so it looks back."""
+
+    def __init__(self, rows: Sequence[Any], mark: datetime) -> None:
+        self.mark = mark
+        self._told: dict[UUID, datetime] = {}
+        self.fresh(rows)
+
+    def fresh(self, rows: Sequence[Any]) -> list[Any]:
+        """Return the rows that were not told yet, and remember them."""
+        found = [row for row in rows if row["item"] not in self._told]
+        for row in found:
+            self._told[row["item"]] = row["received_at"]
+            self.mark = max(self.mark, row["received_at"])
+        for item in [item for item, at in self._told.items() if at < self.mark - REMEMBERED] if found else []:
+            del self._told[item]
+        return found
+
+
+class Hub:
+    """The process's one listener. `run` for as long as the process serves."""
+
+    def __init__(self, engine: AsyncEngine, pool: Any, clock: Callable[[], datetime]) -> None:
+        self.clients: set[Client] = set()
+        self.listening = False
+        self._engine = engine
+        self._pool = pool
+        self._clock = clock
+        self._changed: dict[str, set[str]] = {}
+        self._woken = asyncio.Event()
+        self._newest: dict[str, Newest] = {}
+        self._sweep_at: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def client(self, tenant: str) -> Iterator[Client]:
+        """Add a client for as long as the context lasts."""
+        client = Client(tenant)
+        self.clients.add(client)
+        try:
+            yield client
+        finally:
+            self.clients.discard(client)
+            if not any(other.tenant == tenant for other in self.clients):
+                self._newest.pop(tenant, None)
+                self._sweep_at.pop(tenant, None)
+
+    async def begin(self, tenant: str) -> None:
+        """Look up what is there already, so that only what comes from now on is told as new."""
+        if tenant not in self._newest:
+            now = self._clock()
+            async with self._engine.connect() as connection:
+                rows = await card_reads.received_since(connection, tenant, now - WIDE)
+            self._newest.setdefault(tenant, Newest(rows, now - WIDE))
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Listen and tell until the context ends."""
+        tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._pump())]
+        try:
+            yield
+        finally:
+            for client in self.clients:
+                client.closed = True
+                client.tell((), ())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def heard(self, payload: str) -> None:
+        """Take a notification: `TENANT WHAT`."""
+        tenant, _, what = payload.partition(" ")
+        self._changed.setdefault(tenant, set()).add(what)
+        self._woken.set()
+
+    async def _listen(self) -> None:
+        pause = 0.1
+        while True:
+            try:
+                await self._listen_once()
+                pause = 0.1
+            except _AWAY as error:
+                _log.warning("not listening", error=str(error) or type(error).__name__, again_in_s=pause)
+            self.listening = False
+            await asyncio.sleep(pause)
+            pause = min(5.0, pause * 2)
+
+    async def _listen_once(self) -> None:
+        async with self._pool.acquire() as connection:
+            ended = asyncio.Event()
+
+            def on_notification(_connection: object, _pid: int, _channel: str, payload: str) -> None:
+                self.heard(payload)
+
+            def on_end(_connection: object) -> None:
+                ended.set()
+
+            connection.add_termination_listener(on_end)
+            await connection.add_listener(CHANNEL, on_notification)
+            self.listening = True
+            for tenant in {client.tenant for client in self.clients}:
+                for what in EVENTS:
+                    self.heard(f"{tenant} {what}")
+            try:
+                while not ended.is_set():
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(BEAT_S):
+                            await ended.wait()
+                    if not ended.is_set():
+                        await connection.execute("SELECT 1", timeout=5)
+            finally:
+                if not connection.is_closed():
+                    connection.remove_termination_listener(on_end)
+                    await connection.remove_listener(CHANNEL, on_notification)
+
+    async def _pump(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SWEEP_S if self._sweep_at else None):
+                    await self._woken.wait()
+            self._woken.clear()
+            changed, self._changed = self._changed, {}
+            now = asyncio.get_running_loop().time()
+            for tenant, at in self._sweep_at.items():
+                if at <= now:
+                    changed.setdefault(tenant, set()).add("sweep")
+            for tenant, what in changed.items():
+                await self._tell(tenant, what, now)
+            await asyncio.sleep(TICK_S)
+
+    async def _tell(self, tenant: str, what: set[str], now: float) -> None:
+        clients = [client for client in self.clients if client.tenant == tenant]
+        if not clients:
+            self._sweep_at.pop(tenant, None)
+            return
+        items: list[dict[str, Any]] = []
+        if "sweep" in what:
+            self._sweep_at.pop(tenant, None)
+        if "items" in what:
+            self._sweep_at.setdefault(tenant, now + SWEEP_S)
+        if "items" in what or "sweep" in what:
+            try:
+                items = await self._new_items(tenant, wide="sweep" in what)
+            except _AWAY as error:
+                _log.warning("new items not read", error=str(error) or type(error).__name__, again_in_s=SWEEP_S)
+                self._sweep_at[tenant] = now + SWEEP_S
+        kinds = [kind for name in sorted(what) for kind in EVENTS.get(name, ())] + (["inventory"] if items else [])
+        for client in clients:
+            if kinds or items:
+                client.tell(kinds, items)
+
+    async def _new_items(self, tenant: str, *, wide: bool) -> list[dict[str, Any]]:
+        await self.begin(tenant)
+        newest = self._newest[tenant]
+        async with self._engine.connect() as connection:
+            rows = await card_reads.received_since(connection, tenant, newest.mark - (WIDE if wide else NARROW))
+        return [
+            {
+                "item": str(row["item"]),
+                "captured_at": row["captured_at"].isoformat(),
+                "name": row["name"],
+                "status": row["status"],
+            }
+            for row in newest.fresh(rows)
+        ]

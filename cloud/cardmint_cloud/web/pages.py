@@ -1,0 +1,192 @@
+"""The pages that show: the inventory, a printing, a physical card."""
+
+from dataclasses import replace
+from typing import Any, get_args
+from urllib.parse import urlencode
+from uuid import UUID
+
+import msgspec
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
+from litestar.response import Template
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cardmint_cloud.adapters.postgres import card_reads, desk_reads, reads
+from cardmint_cloud.adapters.postgres.reads import SortKey, Wanted
+from cardmint_cloud.web.chart import charts
+from cardmint_cloud.web.shop import Asked, Shop
+from cardmint_contracts.cards import Candidate, Card, Condition, Finish
+
+MAX_PAGE = 100_000
+MAX_SIZE = 500
+
+
+async def page(connection: AsyncConnection, shop: Shop, template: str, **context: Any) -> Template:
+    """Return a page with what all pages need: the moment, the tenant, and what waits for a person."""
+    waiting = await desk_reads.waiting(connection, shop.tenant)
+    return Template(template, context={"now": shop.clock(), "tenant": shop.tenant, "waiting": waiting, **context})
+
+
+def part(request: Asked) -> str | None:
+    """Return the id of the part that htmx asks for anew; None for a whole page."""
+    return request.headers.get("hx-target") if "hx-request" in request.headers else None
+
+
+def wanted(query: Any) -> Wanted:
+    """Read what the address asks for. Anything else than is known is passed over, so that every address is a page."""
+    sort = query.get("sort", "")
+    return Wanted(
+        words=query.get("q", "")[:200],
+        set_id=query.get("set", "")[:200],
+        finish=query.get("finish", "") if query.get("finish") in {"open", *Finish} else "",
+        condition=query.get("condition", "") if query.get("condition") in {"open", *Condition} else "",
+        sort=sort if sort in get_args(SortKey) else "name",
+        descending=query.get("dir") == "desc",
+        page=_number(query.get("page", ""), 1, MAX_PAGE),
+        size=_number(query.get("size", ""), 50, MAX_SIZE),
+    )
+
+
+def _number(text: str, otherwise: int, most: int) -> int:
+    return min(most, max(1, int(text))) if text.isascii() and text.isdigit() and len(text) < 10 else otherwise
+
+
+def address(want: Wanted, **changes: Any) -> str:
+    """Return the inventory's address for what is wanted, with changes; what is as usual is left out."""
+    want = replace(want, **changes)
+    usual = Wanted()
+    values = {
+        "q": want.words,
+        "set": want.set_id,
+        "finish": want.finish,
+        "condition": want.condition,
+        "sort": want.sort if want.sort != usual.sort else "",
+        "dir": "desc" if want.descending else "",
+        "page": want.page if want.page != usual.page else "",
+        "size": want.size if want.size != usual.size else "",
+    }
+    query = urlencode({name: value for name, value in values.items() if value})
+    return f"/?{query}" if query else "/"
+
+
+@get("/")
+async def inventory(request: Asked, shop: NamedDependency[Shop]) -> Template:
+    """Show the inventory: live, narrowed, sorted and paged as the address says."""
+    want = wanted(request.query_params)
+    async with shop.engine.connect() as connection:
+        lines, total = await reads.inventory(connection, shop.tenant, want)
+        last = max(1, -(-total // want.size))
+        if want.page > last:
+            want = replace(want, page=last)
+            lines, total = await reads.inventory(connection, shop.tenant, want)
+        context = {
+            "want": want,
+            "lines": lines,
+            "total": total,
+            "last": last,
+            "totals": await reads.totals(connection, shop.tenant, want),
+            "narrowed": bool(want.words or want.set_id or want.finish or want.condition),
+            "address": address,
+        }
+        if part(request) == "inventory":
+            answer = await page(connection, shop, "_inventory.html", **context)
+            if request.headers.get("hx-trigger") != "inventory":
+                answer.headers["HX-Push-Url"] = address(want)
+            return answer
+        return await page(
+            connection,
+            shop,
+            "inventory.html",
+            **context,
+            sets=await reads.sets(connection, shop.tenant),
+            newest=await card_reads.newest(connection, shop.tenant),
+            has_image=lambda sha256: shop.images.has(shop.tenant, sha256),
+            finishes=list(Finish),
+            conditions=list(Condition),
+        )
+
+
+@get("/newest")
+async def newest(shop: NamedDependency[Shop]) -> Template:
+    """Show the newest scans, as a part of the inventory's page."""
+    async with shop.engine.connect() as connection:
+        return await page(
+            connection,
+            shop,
+            "_newest.html",
+            newest=await card_reads.newest(connection, shop.tenant),
+            has_image=lambda sha256: shop.images.has(shop.tenant, sha256),
+        )
+
+
+@get("/waiting")
+async def waiting(shop: NamedDependency[Shop]) -> Template:
+    """Show how much waits for a person, as a part of every page."""
+    async with shop.engine.connect() as connection:
+        return await page(connection, shop, "_waiting.html", here="")
+
+
+@get("/cards/{card_id:str}")
+async def card(card_id: FromPath[str], shop: NamedDependency[Shop]) -> Template:
+    """Show one printing: what is held of it, what it is worth and was worth, its scans and what happened to them."""
+    async with shop.engine.connect() as connection:
+        found = await card_reads.printing(connection, shop.tenant, card_id.replace("\x00", ""))
+        if found is None:
+            raise NotFoundException(f"No station has seen a card {card_id}.")
+        scans = await card_reads.scans(connection, shop.tenant, found.id)
+        quotes = await card_reads.quoted(connection, shop.tenant, found.id)
+        pictured = [scan for scan in scans if scan["image"] and shop.images.has(shop.tenant, scan["image"])]
+        return await page(
+            connection,
+            shop,
+            "card.html",
+            card=found,
+            lines=await card_reads.held(connection, shop.tenant, found.id),
+            scans=scans,
+            picture_of=pictured[0]["image"] if pictured else None,
+            quotes=quotes,
+            charts=charts(quotes, shop.clock()),
+            check=await card_reads.price_check(connection, shop.tenant, found.id),
+            events=described(
+                await card_reads.history(connection, shop.tenant, [scan["item"] for scan in scans], limit=20)
+            ),
+        )
+
+
+@get("/items/{item:uuid}")
+async def item(item: FromPath[UUID], shop: NamedDependency[Shop]) -> Template:
+    """Show one physical card: its image, the decision and why, and what happened to it."""
+    async with shop.engine.connect() as connection:
+        found = await card_reads.item(connection, shop.tenant, item)
+        if found is None:
+            raise NotFoundException(f"There is no card {item}.")
+        return await page(
+            connection,
+            shop,
+            "item.html",
+            item=found,
+            candidates=msgspec.convert(found["candidates"], list[Candidate]),
+            review=await card_reads.review_of(connection, shop.tenant, item),
+            has_image=bool(found["image"]) and shop.images.has(shop.tenant, found["image"]),
+            events=described(await card_reads.history(connection, shop.tenant, [item])),
+        )
+
+
+def described(events: list[Any]) -> list[dict[str, Any]]:
+    """Return events in words: what happened, who or what did it, when."""
+    return [{**event, "said": _said(event["type"], event["data"])} for event in events]
+
+
+def _said(name: str, data: dict[str, Any]) -> str:
+    card = msgspec.convert(data["card"], Card) if data.get("card") else None
+    called = f"{card.name} {card.number}".strip() if card else ""
+    if name.startswith("cardmint.card.scanned."):
+        return {"accept": f"Recognised as {called}", "review": "Not certain: a person was asked"}.get(
+            data["decision"], "Found to be no card"
+        )
+    return f"Answered: {called or 'no card'}, by {data.get('by', '')}"
+
+
+HANDLERS = (inventory, newest, waiting, card, item)

@@ -1,0 +1,205 @@
+"""The worker: takes what stations publish, commits it, sends receipts, tells stations of their tasks."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Protocol
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from cardmint_cloud.adapters.broker import Inbound
+from cardmint_cloud.adapters.postgres import log, stations
+from cardmint_cloud.adapters.postgres.away import persist
+from cardmint_cloud.domain.inventory import Review
+from cardmint_cloud.ingest import Batch, Committed, Message, commit, read, unreadable
+from cardmint_contracts import topics
+from cardmint_contracts.errors import BadTopic, ContractError
+from cardmint_contracts.stations import StationHealth, StationState
+from cardmint_contracts.tasks import ReviewTask
+from cardmint_contracts.wire import decode, encode
+
+MAX_GROUP_MESSAGES = 100
+SWEEP_S = 5.0
+_log = structlog.get_logger()
+
+
+class Link(Protocol):
+    """What the worker needs of a broker."""
+
+    def acknowledge(self, message: Inbound) -> None:
+        """Tell the broker that a message is dealt with."""
+        ...
+
+    def publish(self, topic: str, payload: bytes) -> asyncio.Future[None]:
+        """Publish retained; the future is cancelled when the connection goes before the broker has it."""
+        ...
+
+
+class Worker:
+    """Ingest and dispatch over one broker and one database. `put` takes messages; `run` works until cancelled."""
+
+    def __init__(self, pool: asyncpg.Pool, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._inbox: asyncio.Queue[Inbound] = asyncio.Queue()
+        self._reviews_changed = asyncio.Event()
+        self._births: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+
+    def put(self, message: Inbound) -> None:
+        """Take a message. What waits is bounded by what the broker sends unacknowledged."""
+        self._inbox.put_nowait(message)
+
+    async def run(self, link: Link) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._ingest(link))
+            group.create_task(self._dispatch(link))
+            group.create_task(self._greet(link))
+            group.create_task(self._listen())
+            group.create_task(self._make_partitions())
+
+    async def _ingest(self, link: Link) -> None:
+        while True:
+            messages = [await self._inbox.get()]
+            while len(messages) < MAX_GROUP_MESSAGES and not self._inbox.empty():
+                messages.append(self._inbox.get_nowait())
+            await persist("ingest", partial(self._take, messages, link))
+            for message in messages:
+                link.acknowledge(message)
+
+    async def _take(self, messages: Sequence[Inbound], link: Link) -> None:
+        now = self._clock()
+        batches: list[Batch | log.DeadLetter] = []
+        async with self._pool.acquire() as connection:
+            for message in messages:
+                kind = message.topic.rsplit("/", 1)[-1]
+                plain = Message(
+                    topic=message.topic,
+                    payload=message.payload,
+                    content_type=message.content_type,
+                    claim=message.claim,
+                )
+                if kind == "events":
+                    found = read(plain)
+                elif message.payload:
+                    found = await self._note(connection, plain, kind, now)
+                else:
+                    found = None
+                if found is not None:
+                    batches.append(found)
+            if batches:
+                self._answer(await commit(connection, batches, now), link)
+
+    def _answer(self, done: Committed, link: Link) -> None:
+        for (tenant, station, _), receipt in done.receipts.items():
+            link.publish(topics.station_topic(tenant, station, "receipt"), encode(receipt))
+        if done.changes.reviews:
+            self._reviews_changed.set()
+        if done.parked:
+            _log.warning("parked", count=done.parked, see="the dashboard's dead letters")
+        _log.debug("committed", applied=done.applied, repeated=done.repeated, parked=done.parked)
+
+    async def _note(
+        self, connection: log.Connection, message: Message, kind: str, now: datetime
+    ) -> log.DeadLetter | None:
+        """Keep a birth, a death or a station's health; a dead letter when it cannot be read."""
+        try:
+            tenant, station, _, _ = topics.parse(message.topic)
+        except BadTopic:
+            return None
+        try:
+            if kind == "state":
+                state = decode(message.payload, StationState)
+                if await stations.put_state(connection, tenant, station, state, now):
+                    _log.info("station", tenant=tenant, station=station, online=state.online, epoch=state.epoch)
+                    await log.notify(connection, tenant, "stations")
+                if state.online:
+                    self._births.put_nowait((tenant, station))
+            elif await stations.put_health(connection, tenant, station, decode(message.payload, StationHealth), now):
+                await log.notify(connection, tenant, "stations")
+        except ContractError as error:
+            return unreadable(tenant, station, message, error)
+        return None
+
+    async def _dispatch(self, link: Link) -> None:
+        """Publish each new version of a review, and remember that the broker has it."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._reviews_changed.wait(), SWEEP_S)
+            self._reviews_changed.clear()
+            await persist("dispatch", partial(self._tell_untold, link))
+
+    async def _tell_untold(self, link: Link) -> None:
+        async with self._pool.acquire() as connection:
+            while reviews := await stations.untold(connection, 200):
+                told = await _tell(link, reviews)
+                await stations.mark_told(connection, told)
+                if len(told) < len(reviews):
+                    return
+
+    async def _greet(self, link: Link) -> None:
+        """Tell a station that has just come up of its tasks again: a broker may have lost what lay retained."""
+        while True:
+            tenant, station = await self._births.get()
+            await persist("greet", partial(self._tell_all, link, tenant, station))
+
+    async def _tell_all(self, link: Link, tenant: str, station: str) -> None:
+        async with self._pool.acquire() as connection:
+            reviews = await stations.tasks_of(connection, tenant, station, self._clock())
+            await stations.mark_told(connection, await _tell(link, reviews))
+
+    async def _listen(self) -> None:
+        """Wake the dispatch when another process changes a review."""
+
+        def heard(_connection: object, _pid: int, _channel: str, payload: object) -> None:
+            if str(payload).endswith(" reviews"):
+                self._reviews_changed.set()
+
+        async def listen() -> None:
+            async with self._pool.acquire() as connection:
+                lost = asyncio.Event()
+                connection.add_termination_listener(lambda _connection: lost.set())
+                await connection.add_listener(log.CHANNEL, heard)
+                try:
+                    await lost.wait()
+                finally:
+                    await connection.remove_listener(log.CHANNEL, heard)
+
+        while True:
+            await persist("listen", listen)
+
+    async def _make_partitions(self) -> None:
+        async def make() -> None:
+            async with self._pool.acquire() as connection:
+                await log.ensure_partitions(connection, self._clock())
+
+        while True:
+            await persist("partitions", make)
+            await asyncio.sleep(timedelta(hours=1).total_seconds())
+
+
+async def _tell(link: Link, reviews: Sequence[Review]) -> list[tuple[str, UUID, int]]:
+    """Publish the reviews' tasks, an empty payload for a closed one, and return those that the broker has taken."""
+    sent = [(r, link.publish(topics.task_topic(r.tenant, r.station, r.task), _task(r))) for r in reviews]
+    await asyncio.gather(*(done for _, done in sent), return_exceptions=True)
+    return [(r.tenant, r.task, r.version) for r, done in sent if done.done() and not done.cancelled()]
+
+
+def _task(review: Review) -> bytes:
+    if not review.open:
+        return b""
+    return encode(
+        ReviewTask(
+            task=review.task,
+            version=review.version,
+            scan=review.item,
+            opened=review.opened_at,
+            reasons=review.reasons,
+            candidates=review.candidates,
+            image=review.image,
+        )
+    )

@@ -1,0 +1,62 @@
+"""A tenant's cards, made by the same way in as a station's: events through ingest."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from cardmint_cloud.ingest import Batch, Message, commit, read
+from cardmint_contracts import topics
+from cardmint_contracts.cards import Batch as Settings
+from cardmint_contracts.cards import Candidate, Card, Decision
+from cardmint_contracts.envelope import encode_batch, seal
+from cardmint_contracts.events import CardScanned, EventData, Recogniser
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+RECOGNISER = Recogniser(method="classical", pack="test")
+FOX = Card(id="fic1-7", name="Ember Fox", number="007/040", set_id="fic1", set_name="First Light")
+OWL = Card(id="fic1-10", name="Dusk Owl", number="010/040", set_id="fic1", set_name="First Light")
+
+
+def accepted(card: Card = FOX, *, batch: Settings | None = None, **more: Any) -> CardScanned:
+    return CardScanned(
+        scan=uuid4(), decision=Decision.ACCEPT, recogniser=RECOGNISER, card=card, batch=batch or Settings(), **more
+    )
+
+
+def doubtful(**more: Any) -> CardScanned:
+    return CardScanned(
+        scan=uuid4(),
+        decision=Decision.REVIEW,
+        recogniser=RECOGNISER,
+        confidence=0.57,
+        reasons=("same-art",),
+        candidates=(Candidate(card=FOX, confidence=0.57), Candidate(card=OWL, confidence=0.4)),
+        **more,
+    )
+
+
+async def send(
+    pool: Any, *data: EventData, tenant: str = "shop", station: str = "left", now: datetime = NOW, start: int = 1,
+    stream: UUID | None = None, time: datetime | None = None,
+) -> None:  # fmt: skip
+    """Ingest events from a station: in a stream of their own unless one is named."""
+    stream = stream or uuid4()
+    envelopes = [
+        seal(
+            event,
+            source=f"/stations/{station}",
+            time=time or now,
+            stream=stream,
+            sequence=start + i,
+            bootid=UUID(int=1),
+            monotonic_ms=i,
+            clock_synced=True,
+        )
+        for i, event in enumerate(data)
+    ]
+    payload, content_type = encode_batch(envelopes)
+    message = Message(topic=topics.station_topic(tenant, station, "events"), payload=payload, content_type=content_type)
+    batch = read(message)
+    assert isinstance(batch, Batch)
+    async with pool.acquire() as connection:
+        await commit(connection, [batch], now)

@@ -1,0 +1,113 @@
+"""What was parked can be replayed once, when it can be used, or discarded."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from cardmint_cloud.dead_letters import discard, replay, replay_stream
+from cardmint_cloud.domain.inventory import review_of
+from cardmint_cloud.errors import NotFound, Park
+from cardmint_cloud.ingest import Message, commit, read
+from cardmint_contracts.envelope import BATCH, encode_batch, seal
+from cardmint_contracts.events import EventData, ReviewAnswered
+from tests.cloud.shop import FOX, NOW, accepted, doubtful, send
+
+pytestmark = pytest.mark.integration
+
+
+def payload(*data: EventData, stream: UUID, station: str = "left") -> bytes:
+    envelopes = [
+        seal(
+            event,
+            source=f"/stations/{station}",
+            time=NOW,
+            stream=stream,
+            sequence=i,
+            bootid=UUID(int=1),
+            monotonic_ms=i,
+            clock_synced=True,
+        )
+        for i, event in enumerate(data, 1)
+    ]
+    return encode_batch(envelopes)[0]
+
+
+async def park(pool: Any, content: bytes, *, content_type: str = BATCH, **more: Any) -> int:
+    found = read(Message(topic="cardmint/v1/shop/left/events", payload=content, content_type=content_type, **more))
+    assert found is not None
+    async with pool.acquire() as connection:
+        done = await commit(connection, [found], NOW)
+    assert done.parked >= 1
+    number: int = await pool.fetchval("SELECT max(id) FROM dead_letters")
+    return number
+
+
+async def left(pool: Any) -> int:
+    count: int = await pool.fetchval("SELECT count(*) FROM dead_letters")
+    return count
+
+
+async def test_an_event_that_came_too_early_is_applied_on_replay_once(pool: Any) -> None:
+    scan = doubtful()
+    answer = ReviewAnswered(
+        task=review_of(scan.scan), task_version=1, scan=scan.scan, verdict="card", by="left", card=FOX
+    )
+    letter = await park(pool, payload(answer, stream=uuid4()))
+    with pytest.raises(Park, match="no such task"):
+        await replay(pool, "shop", letter, NOW)
+    assert await left(pool) == 1
+    await send(pool, scan)
+    done = await replay(pool, "shop", letter, NOW)
+    assert (done.applied, await left(pool)) == (1, 0)
+    assert await pool.fetchval("SELECT count FROM holdings") == 1
+    row = await pool.fetchrow("SELECT * FROM events WHERE type LIKE '%answered%'")
+    assert (row["stream"], row["source"]) == (replay_stream("shop", "/stations/left"), "/stations/left")
+    with pytest.raises(NotFound):
+        await replay(pool, "shop", letter, NOW)
+
+
+async def test_a_whole_message_is_replayed_when_it_can_be_read(pool: Any) -> None:
+    stream = uuid4()
+    good = payload(accepted(), accepted(), stream=stream)
+    letter = await park(pool, good, content_type="text/plain", claim=(stream, 1, 2))
+    with pytest.raises(Park, match="content type"):
+        await replay(pool, "shop", letter, NOW)
+    await pool.execute(
+        "UPDATE dead_letters SET content_type = $1", BATCH
+    )  # As a version that can read it would see it.
+    assert (await replay(pool, "shop", letter, NOW)).applied == 2
+    assert await pool.fetchval("SELECT count FROM holdings") == 2
+
+
+async def test_what_is_still_wrong_stays_with_its_reason(pool: Any) -> None:
+    bad = payload(accepted(), stream=uuid4()).replace(b'"confidence":0.0', b'"confidence":7.5')
+    letter = await park(pool, bad)
+    before = await pool.fetchrow("SELECT * FROM dead_letters")
+    with pytest.raises(Park, match="<= 1"):
+        await replay(pool, "shop", letter, NOW)
+    assert await pool.fetchrow("SELECT * FROM dead_letters") == before
+
+
+async def test_a_replay_does_not_let_a_station_write_as_another(pool: Any) -> None:
+    stream = uuid4()
+    await send(pool, accepted(), station="right", stream=stream)
+    letter = await park(pool, payload(accepted(), stream=stream))
+    with pytest.raises(Park, match="belongs to /stations/right"):
+        await replay(pool, "shop", letter, NOW)
+    forged = await park(pool, payload(accepted(), stream=uuid4(), station="right"))
+    with pytest.raises(Park, match="say they are from"):
+        await replay(pool, "shop", forged, NOW)
+    await pool.execute("UPDATE dead_letters SET topic = 'elsewhere'")
+    with pytest.raises(Park, match="no station's"):
+        await replay(pool, "shop", forged, NOW)
+
+
+async def test_a_discarded_letter_is_gone_and_only_its_tenant_may(pool: Any) -> None:
+    letter = await park(pool, b"\x00", content_type="text/plain")
+    with pytest.raises(NotFound):
+        await discard(pool, "other", letter)
+    await discard(pool, "shop", letter)
+    assert await left(pool) == 0
+    with pytest.raises(NotFound):
+        await discard(pool, "shop", letter)

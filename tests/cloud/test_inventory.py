@@ -1,0 +1,147 @@
+"""The fold: whichever way the log is cut, the inventory is the same, and holdings are counts over items."""
+
+from collections import Counter
+from collections.abc import Sequence
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cardmint_cloud.domain.inventory import (
+    Changes,
+    Event,
+    Holding,
+    Impossible,
+    Item,
+    ItemKey,
+    Review,
+    ReviewKey,
+    Status,
+    fold,
+    review_of,
+    subject,
+)
+from cardmint_contracts.cards import Batch, Decision, Finish
+from cardmint_contracts.events import CardScanned, EventData, ImageEvicted, ReviewAnswered
+from tests.cloud.events import FOX, NOW, OWL, RECOGNISER, doubtful
+
+SCANS = [UUID(int=n) for n in range(1, 7)]
+TENANTS = ["shop", "other"]
+EVICTED = ImageEvicted(sha256="0" * 64, bytes=1, reason="disk-full")
+
+scanned = st.builds(
+    lambda scan, card, decision, finish: CardScanned(
+        scan=scan,
+        decision=decision,
+        recogniser=RECOGNISER,
+        card=card if decision is Decision.ACCEPT else None,
+        batch=Batch(finish=finish),
+    ),
+    st.sampled_from(SCANS),
+    st.sampled_from([FOX, OWL]),
+    st.sampled_from(Decision),
+    st.sampled_from([None, Finish.HOLO]),
+)
+answered = st.builds(
+    lambda scan, card, version: ReviewAnswered(
+        task=review_of(scan),
+        task_version=version,
+        scan=scan,
+        verdict="card" if card else "no_card",
+        card=card,
+        by="ann",
+    ),
+    st.sampled_from(SCANS),
+    st.sampled_from([None, FOX, OWL]),
+    st.sampled_from([1, 1, 1, 2]),
+)
+
+
+def event(data: EventData, tenant: str = "shop") -> Event:
+    return Event(tenant=tenant, origin="left", occurred_at=NOW, received_at=NOW, data=data)
+
+
+@st.composite
+def possible_logs(draw: st.DrawFn) -> list[Event]:
+    """Logs in which an answer only comes after the scan whose review it answers."""
+    log: list[Event] = []
+    reviewed: set[tuple[str, UUID]] = set()
+    seen: set[tuple[str, UUID]] = set()
+    for data in draw(st.lists(st.one_of(scanned, answered, st.just(EVICTED)), max_size=30)):
+        tenant = draw(st.sampled_from(TENANTS))
+        if isinstance(data, CardScanned):
+            key = (tenant, data.scan)
+            if data.decision is Decision.REVIEW and key not in seen:
+                reviewed.add(key)
+            seen.add(key)
+        elif isinstance(data, ReviewAnswered) and (tenant, data.scan) not in reviewed:
+            continue
+        log.append(event(data, tenant))
+    return log
+
+
+class Tables:
+    """What the database holds between two transactions."""
+
+    def __init__(self) -> None:
+        self.items: dict[ItemKey, Item] = {}
+        self.reviews: dict[ReviewKey, Review] = {}
+        self.holdings: Counter[Holding] = Counter()
+
+    def apply(self, events: Sequence[Event]) -> Changes:
+        changes = fold(self.items, self.reviews, events)
+        self.items |= changes.items
+        self.reviews |= changes.reviews
+        self.holdings.update(changes.holdings)
+        return changes
+
+
+@given(possible_logs(), st.data())
+def test_however_the_log_is_cut_the_inventory_is_the_same(log: list[Event], data: st.DataObject) -> None:
+    whole, pieces = Tables(), Tables()
+    whole.apply(log)
+    rest = log
+    while rest:
+        size = data.draw(st.integers(1, len(rest)))
+        pieces.apply(rest[:size])
+        rest = rest[size:]
+    assert (pieces.items, pieces.reviews) == (whole.items, whole.reviews)
+    assert +pieces.holdings == +whole.holdings
+
+
+@given(possible_logs())
+def test_holdings_are_counts_over_items(log: list[Event]) -> None:
+    tables = Tables()
+    for one in log:
+        tables.apply([one])
+    assert +tables.holdings == Counter(holding for item in tables.items.values() if (holding := item.holding))
+    assert all(count >= 0 for count in tables.holdings.values())
+
+
+@given(possible_logs())
+def test_the_first_answer_wins(log: list[Event]) -> None:
+    tables = Tables()
+    first: dict[tuple[str, UUID], ReviewAnswered] = {}
+    for one in log:
+        tables.apply([one])
+        if isinstance(one.data, ReviewAnswered) and one.data.task_version == 1:
+            first.setdefault((one.tenant, one.data.scan), one.data)
+    for key, answer in first.items():
+        item = tables.items[key]
+        assert item.status is (Status.COUNTED if answer.card else Status.REJECTED)
+        assert item.card == answer.card
+
+
+def test_an_answer_to_another_item_is_impossible() -> None:
+    scan = doubtful()
+    answer = ReviewAnswered(task=review_of(scan.scan), task_version=1, scan=SCANS[0], verdict="no_card", by="ann")
+    with pytest.raises(Impossible) as caught:
+        fold({}, {}, [event(scan), event(answer)])
+    assert caught.value.reason == "unknown-task"
+
+
+def test_an_event_speaks_of_one_item_or_of_none() -> None:
+    scan = doubtful()
+    assert subject(scan) == scan.scan
+    assert subject(EVICTED) is None

@@ -1,0 +1,86 @@
+"""Answers from the dashboard: events like any other, the first one wins, the other is told."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from cardmint_cloud.domain.inventory import review_of
+from cardmint_cloud.errors import Conflict, NotFound
+from cardmint_cloud.reviews import answer, stream_of
+from cardmint_contracts.cards import Card
+from cardmint_contracts.errors import BadTopic
+from cardmint_contracts.events import ReviewAnswered
+from tests.cloud.shop import FOX, NOW, OWL, doubtful, send
+
+pytestmark = pytest.mark.integration
+
+
+async def ask(pool: Any) -> Any:
+    scan = doubtful()
+    await send(pool, scan)
+    return review_of(scan.scan), scan.scan
+
+
+async def say(pool: Any, task: Any, card: Card | None, *, user: str = "ann", version: int = 1) -> Any:
+    verdict: Any = "card" if card else "no_card"
+    return await answer(pool, "shop", task, version=version, verdict=verdict, card=card, user=user, now=NOW)
+
+
+async def counted(pool: Any) -> dict[str, int]:
+    return {row["card_id"]: row["count"] for row in await pool.fetch("SELECT * FROM holdings WHERE count > 0")}
+
+
+async def test_an_answer_counts_the_card_and_is_an_event_of_the_users_stream(pool: Any) -> None:
+    task, scan = await ask(pool)
+    done = await say(pool, task, OWL)
+    assert done.applied == 1
+    assert await counted(pool) == {OWL.id: 1}
+    row = await pool.fetchrow("SELECT * FROM events WHERE source = '/users/ann'")
+    assert (row["stream"], row["sequence"], row["subject"]) == (stream_of("shop", "ann"), 1, scan)
+    task, _ = await ask(pool)
+    await say(pool, task, None)
+    assert await pool.fetchval("SELECT sequence FROM watermarks WHERE source = '/users/ann'") == 2
+    assert await pool.fetchval("SELECT status FROM items WHERE item <> $1", scan) == "rejected"
+
+
+async def test_the_second_is_told_who_was_first_and_with_what(pool: Any) -> None:
+    task, _ = await ask(pool)
+    await say(pool, task, OWL)
+    with pytest.raises(Conflict, match=r"ann answered first at 12:00:00 UTC: Dusk Owl 010/040"):
+        await say(pool, task, FOX, user="ben")
+    assert await counted(pool) == {OWL.id: 1}
+    task, _ = await ask(pool)
+    await say(pool, task, None)
+    with pytest.raises(Conflict, match="no card"):
+        await say(pool, task, FOX, version=2)
+
+
+async def test_an_answer_at_the_station_wins_when_it_was_first(pool: Any) -> None:
+    task, scan = await ask(pool)
+    await send(pool, ReviewAnswered(task=task, task_version=1, scan=scan, verdict="card", by="left", card=FOX))
+    with pytest.raises(Conflict, match="left answered first"):
+        await say(pool, task, OWL)
+    assert await counted(pool) == {FOX.id: 1}
+
+
+async def test_of_many_at_once_exactly_one_wins(pool: Any) -> None:
+    task, _ = await ask(pool)
+    tries = [say(pool, task, card, user=user) for user in ("ann", "ben", "cy") for card in (FOX, OWL)]
+    results = await asyncio.gather(*tries, return_exceptions=True)
+    assert sorted(type(result).__name__ for result in results) == ["Committed"] + ["Conflict"] * 5
+    assert sum((await counted(pool)).values()) == 1
+
+
+async def test_another_version_or_task_is_refused_and_nothing_is_written(pool: Any) -> None:
+    task, _ = await ask(pool)
+    with pytest.raises(Conflict, match="version 1"):
+        await say(pool, task, FOX, version=2)
+    with pytest.raises(NotFound):
+        await say(pool, uuid4(), FOX)
+    with pytest.raises(BadTopic):
+        await say(pool, task, FOX, user="Ann Smith")
+    with pytest.raises(ValueError, match="verdict"):
+        await answer(pool, "shop", task, version=1, verdict="card", card=None, user="ann", now=NOW)
+    assert await pool.fetchval("SELECT count(*) FROM events WHERE source LIKE '/users/%'") == 0

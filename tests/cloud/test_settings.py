@@ -1,0 +1,71 @@
+"""Settings: file and environment, unknown keys and wrong values named by their path, all of them documented."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cardmint_cloud.errors import Stop
+from cardmint_cloud.settings import Settings, load
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "settings-cloud.md"
+
+
+def test_the_file_is_read_and_the_environment_overrides_it(tmp_path: Path) -> None:
+    file = tmp_path / "cloud.toml"
+    file.write_text('tenant = "shop"\n[broker]\nhost = "broker.example"\nport = 8883\n')
+    settings = load(file, {"CARDMINT_CLOUD_BROKER_PORT": "1884", "CARDMINT_CLOUD_WEB_PORT": "9000", "HOME": "/"})
+    assert (settings.tenant, settings.broker.host) == ("shop", "broker.example")
+    assert (settings.broker.port, settings.web.port) == (1884, 9000)
+    assert load(None, {}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("colour = 1", "colour: there is no such setting"),
+        ("[broker]\ncolour = 1", "broker.colour: there is no such setting"),
+        ("[broker]\nport = 99999", "broker.port"),
+        ("[prices]\nevery_s = -1", "prices.every_s"),
+        ("broker = 5", "broker"),
+        ('tenant = "Not A Name"', "tenant"),
+        ("tenant", "not TOML"),
+        ("\xff", "not TOML"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "cloud.toml"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(Stop, match=says) as caught:
+        load(file, {})
+    assert str(caught.value).startswith(str(file))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Stop, match="cannot be read"):
+        load(tmp_path / "none.toml", {})
+
+
+@given(st.dictionaries(st.from_regex(r"CARDMINT_CLOUD_[A-Z_]{1,12}", fullmatch=True), st.text(max_size=10), max_size=4))
+def test_any_environment_is_settings_or_one_line(environment: dict[str, str]) -> None:
+    try:
+        load(None, environment)
+    except Stop as error:
+        assert str(error).startswith("settings")  # noqa: PT017 - either outcome is right, a traceback is not
+
+
+def _keys(struct: type[msgspec.Struct], prefix: str = "") -> list[str]:
+    keys = []
+    for field in msgspec.structs.fields(struct):
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            keys += _keys(field.type, f"{prefix}{field.name}.")
+        else:
+            keys.append(prefix + field.name)
+    return keys
+
+
+def test_every_setting_is_documented_and_every_documented_setting_exists() -> None:
+    rows = [line.split("`")[1] for line in DOCUMENT.read_text().splitlines() if line.startswith("| `")]
+    assert rows == _keys(Settings)

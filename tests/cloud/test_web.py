@@ -1,0 +1,366 @@
+"""The dashboard on a real Postgres and a real server: what it shows, what it takes, what it refuses."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+import uvicorn
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cardmint_cloud.adapters.image_files import MAX_BYTES
+from cardmint_cloud.adapters.postgres.migrate import engine_for
+from cardmint_cloud.adapters.postgres.reads import Wanted
+from cardmint_cloud.domain.inventory import review_of
+from cardmint_cloud.ingest import Message, commit, read
+from cardmint_cloud.local.processes import free_port
+from cardmint_cloud.price import price_due
+from cardmint_cloud.web.app import build
+from cardmint_cloud.web.pages import address, wanted
+from cardmint_contracts.cards import Batch, Card, Condition, Finish, Image
+from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
+from tests.cloud.test_images import picture
+from tests.cloud.test_price import Answers, quote
+
+pytestmark = pytest.mark.integration
+
+PART = {"hx-request": "true"}
+
+
+async def serve(app: Any) -> AsyncIterator[httpx.AsyncClient]:
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, host="127.0.0.1", port=free_port(), log_level="error", ws="none", timeout_graceful_shutdown=1
+        )
+    )
+    task = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.config.port}", timeout=20) as client:
+        yield client
+    server.should_exit = True
+    await task
+
+
+@pytest.fixture
+async def site(pool: Any, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    app = build(engine=engine, pool=pool, images=tmp_path / "images", tenant="shop", clock=lambda: NOW)
+    async for client in serve(app):
+        yield client
+
+
+async def upload(site: httpx.AsyncClient, content: bytes) -> Image:
+    sha256 = hashlib.sha256(content).hexdigest()
+    assert (await site.put(f"/api/v1/shop/images/{sha256}", content=content)).status_code == 201
+    return Image(sha256=sha256, bytes=len(content), width=63, height=88)
+
+
+async def test_every_page_shows_what_is_there_and_escapes_it(pool: Any, site: httpx.AsyncClient) -> None:
+    sly = Card(id="x-1!?", name="<script>alert(1)</script>", number="1", set_id="<b>", set_name='"><img src=x>')
+    image = await upload(site, picture())
+    scan = accepted(sly, image=image, batch=Batch(finish=Finish.HOLO, condition=Condition.NEAR_MINT, bin="<i>"))
+    await send(pool, scan, accepted(), doubtful(image=image), time=NOW - timedelta(minutes=3))
+    provider = Answers(**{sly.id: [quote(1234, "holo")], FOX.id: [quote(500)]})
+    await price_due(pool, provider, NOW - timedelta(days=0))
+    for path, expected in {
+        "/": "$12.34",
+        "/newest": f"/images/shop/{image.sha256}",
+        "/waiting": "Reviews",
+        "/cards/x-1!%3F": "polyline",
+        f"/items/{scan.scan}": "Recognised as",
+        "/reviews": "Same art",
+        "/stations": "No station",
+        "/dead-letters": "Nothing is parked",
+    }.items():
+        page = await site.get(path)
+        assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8"), path
+        assert expected in page.text, path
+        for raw in ("<script>alert", "<img src=x", "<i>"):
+            assert raw not in page.text, path
+        assert "default-src 'self'" in page.headers["content-security-policy"]
+        assert "unsafe" not in page.headers["content-security-policy"]
+        for inline in (" style=", " onclick=", "<style"):
+            assert inline not in page.text, path
+
+
+async def test_an_open_finish_is_shown_as_from(pool: Any, site: httpx.AsyncClient) -> None:
+    await send(pool, accepted(), accepted())
+    await price_due(pool, Answers(**{FOX.id: [quote(500), quote(900, "holo")]}), NOW)
+    page = (await site.get("/")).text
+    assert '<span class="from">from </span>$5.00' in page
+    assert '<span class="from">from </span>$10.00' in page
+
+
+async def test_the_inventory_is_asked_for_in_parts_with_its_address(pool: Any, site: httpx.AsyncClient) -> None:
+    await send(pool, accepted(), accepted(OWL))
+    part = await site.get("/?q=fox&sort=name&dir=&set=", headers={**PART, "hx-target": "inventory"})
+    assert "<html" not in part.text
+    assert "Ember Fox" in part.text
+    assert "Dusk Owl" not in part.text
+    assert part.headers["hx-push-url"] == "/?q=fox"
+    live = await site.get("/?q=fox", headers={**PART, "hx-target": "inventory", "hx-trigger": "inventory"})
+    assert "hx-push-url" not in live.headers
+    assert "No card fits" in (await site.get("/?q=zebra")).text
+
+
+async def test_a_page_beyond_the_last_is_the_last(pool: Any, site: httpx.AsyncClient) -> None:
+    await send(pool, accepted(), accepted(OWL))
+    page = (await site.get("/?size=1&page=99")).text
+    assert "2–2 of 2 lines" in page
+    assert 'rel="prev"' in page
+    assert 'rel="next"' not in page
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+
+
+@given(
+    want=st.builds(
+        Wanted,
+        words=TEXTS,
+        set_id=TEXTS,
+        finish=st.sampled_from(["", "open", *Finish]),
+        condition=st.sampled_from(["", "open", *Condition]),
+        sort=st.sampled_from(["name", "number", "count", "price", "value"]),
+        descending=st.booleans(),
+        page=st.integers(1, 1000),
+        size=st.integers(1, 500),
+    )
+)
+def test_an_address_says_what_is_wanted_and_nothing_else(want: Wanted) -> None:
+    assert wanted(dict(parse_qsl(urlsplit(address(want)).query, keep_blank_values=True))) == want
+
+
+@given(st.dictionaries(st.sampled_from(["q", "set", "finish", "condition", "sort", "dir", "page", "size"]), TEXTS))
+def test_any_address_is_a_page(query: dict[str, str]) -> None:
+    want = wanted(query)
+    assert want.page >= 1
+    assert 1 <= want.size <= 500
+
+
+async def test_a_review_is_answered_by_a_click_and_the_second_is_told(pool: Any, site: httpx.AsyncClient) -> None:
+    scan = doubtful()
+    await send(pool, scan)
+    url = f"/reviews/{review_of(scan.scan)}"
+    htmx = {**PART, "hx-target": "reviews"}
+    done = await site.post(url, data={"version": "1", "card": OWL.id}, headers=htmx)
+    assert (done.status_code, "<html" in done.text) == (200, False)
+    assert "Answered: Dusk Owl 010/040." in done.text
+    late = await site.post(url, data={"version": "1", "card": FOX.id}, headers=htmx)
+    assert late.status_code == 409
+    assert "dashboard answered first at 12:00:00 UTC: Dusk Owl 010/040" in late.text
+    assert await pool.fetchval("SELECT card_id FROM holdings WHERE count > 0") == OWL.id
+
+
+async def test_a_review_is_answered_without_scripts(pool: Any, site: httpx.AsyncClient) -> None:
+    first, second = doubtful(), doubtful()
+    await send(pool, first, second, accepted(Card(id="other-1", name="Moth")))
+    done = await site.post(f"/reviews/{review_of(first.scan)}", data={"version": "1", "card": ""})
+    assert (done.status_code, done.headers["location"]) == (303, "/reviews")
+    assert await pool.fetchval("SELECT status FROM items WHERE item = $1", first.scan) == "rejected"
+    other = await site.post(f"/reviews/{review_of(second.scan)}", data={"version": "1", "card": "other-1"})
+    assert other.status_code == 303
+    assert await pool.fetchval("SELECT name FROM items WHERE item = $1", second.scan) == "Moth"
+    item = (await site.get(f"/items/{second.scan}")).text
+    assert "Answered: Moth, by dashboard" in item
+
+
+async def test_a_wrong_answer_is_a_page_that_says_so(pool: Any, site: httpx.AsyncClient) -> None:
+    scan = doubtful()
+    await send(pool, scan)
+    url = f"/reviews/{review_of(scan.scan)}"
+    assert "No station has seen" in (await site.post(url, data={"version": "1", "card": "no-1"})).text
+    assert (await site.post(url, data={"version": "x"})).status_code == 400
+    assert (await site.post(f"/reviews/{uuid4()}", data={"version": "1"})).status_code == 404
+    for path in ("/cards/none", f"/items/{uuid4()}", "/items/7", "/nowhere", "/dead-letters/1/payload"):
+        page = await site.get(path)
+        assert (page.status_code, "Back to the inventory" in page.text) == (404, True), path
+
+
+async def park(pool: Any) -> int:
+    bad = Message(topic="cardmint/v1/shop/left/events", payload=b"<script>\xff{", content_type="text/<b>")
+    found = read(bad)
+    assert found is not None
+    async with pool.acquire() as connection:
+        await commit(connection, [found], NOW)
+    number: int = await pool.fetchval("SELECT max(id) FROM dead_letters")
+    return number
+
+
+async def test_a_dead_letter_is_shown_replayed_and_discarded(pool: Any, site: httpx.AsyncClient) -> None:
+    letter = await park(pool)
+    page = (await site.get("/dead-letters")).text
+    assert "Malformed" in page
+    assert "<script>\ufffd" not in page
+    whole = await site.get(f"/dead-letters/{letter}/payload")
+    assert (whole.content, whole.headers["content-type"]) == (b"<script>\xff{", "application/octet-stream")
+    assert "attachment" in whole.headers["content-disposition"]
+    again = await site.post(f"/dead-letters/{letter}/replay", headers={**PART, "hx-target": "dead-letters"})
+    assert (again.status_code, "It still cannot be used" in again.text) == (409, True)
+    gone = await site.post(f"/dead-letters/{letter}/discard", headers={**PART, "hx-target": "dead-letters"})
+    assert (gone.status_code, "Discarded." in gone.text) == (200, True)
+    for action in ("replay", "discard"):
+        assert (await site.post(f"/dead-letters/{letter}/{action}")).status_code == 404
+    letter = await park(pool)
+    assert (await site.post(f"/dead-letters/{letter}/discard")).status_code == 303
+
+
+async def test_a_dead_letter_that_can_be_used_now_is_applied(pool: Any, site: httpx.AsyncClient) -> None:
+    good = accepted()
+    await send(pool, good)
+    for headers, status in ((None, 303), ({**PART, "hx-target": "dead-letters"}, 200)):
+        letter = await park(pool)
+        await pool.execute(
+            "UPDATE dead_letters SET content_type = 'application/cloudevents+json', payload = $1",
+            await replayable(pool),
+        )
+        assert (await site.post(f"/dead-letters/{letter}/replay", headers=headers)).status_code == status
+
+
+async def replayable(pool: Any) -> bytes:
+    from cardmint_contracts.envelope import seal
+    from cardmint_contracts.wire import encode
+
+    envelope = seal(
+        accepted(OWL), source="/stations/left", time=NOW, stream=uuid4(), sequence=1, bootid=UUID(int=1),
+        monotonic_ms=1, clock_synced=True,
+    )  # fmt: skip
+    return encode(envelope)
+
+
+async def test_stations_are_shown_with_their_state(pool: Any, site: httpx.AsyncClient) -> None:
+    stream = uuid4()
+    await send(pool, accepted(), accepted(), stream=stream)
+    health = '{"queued": 12, "oldest_unsent_s": 4.2, "disk_free_bytes": 1500, "clock_synced": true, "scanned": 3}'
+    for station, online, said in (("left", True, health), ("right", False, None)):
+        await pool.execute(
+            "INSERT INTO stations VALUES ('shop', $1, $2, 1, $3, $4, '0.1.0', $5, $6, $5)",
+            *(station, online, uuid4(), stream if online else uuid4(), NOW - timedelta(hours=2), said),
+        )
+    page = await site.get("/stations", headers={**PART, "hx-target": "stations"})
+    assert "<html" not in page.text
+    for text in ("Online", "Offline", "up to 2", "nothing yet", "oldest 4 s", "1.5 kB", "2 h ago"):
+        assert text in page.text
+    found = (await site.get("/api/v1/shop/stations")).json()["stations"]
+    assert [(s["station"], s["sequence"]) for s in found] == [("left", 2), ("right", None)]
+
+
+async def test_programs_read_the_same_as_json(pool: Any, site: httpx.AsyncClient) -> None:
+    await send(pool, accepted(), accepted(), accepted(OWL), doubtful())
+    await price_due(pool, Answers(**{FOX.id: [quote(500)]}), NOW)
+    found = (await site.get("/api/v1/shop/inventory?q=fox")).json()
+    assert (found["total"], found["lines"][0]["count"], found["lines"][0]["value"]) == (1, 2, 1000)
+    assert found["totals"]["worth"] == [{"currency": "USD", "minor": 1000, "lowest": True}]
+    assert len((await site.get("/api/v1/shop/reviews")).json()["reviews"]) == 1
+    seen: list[str] = []
+    after, more = "", True
+    while more:
+        answer = (await site.get("/api/v1/shop/items", params={"after": after, "limit": 3})).json()
+        after, more = answer["next"], answer["more"]
+        seen += [item["item"] for item in answer["items"]]
+    assert len(set(seen)) == len(seen) == 4
+    assert (await site.get("/api/v1/shop/items", params={"after": after})).json()["next"] == after
+    for wrong in ("x", "2026-01-01_7"):
+        assert (await site.get("/api/v1/shop/items", params={"after": wrong})).status_code == 400
+    assert (await site.get("/api/v1/other/inventory")).json()["total"] == 0
+    assert (await site.get("/api/v1/No%20Tenant/inventory")).status_code == 400
+
+
+async def test_an_image_is_taken_once_checked_and_handed_out_for_ever(site: httpx.AsyncClient) -> None:
+    content = picture("PNG")
+    image = await upload(site, content)
+    url = f"/api/v1/shop/images/{image.sha256}"
+    assert (await site.put(url, content=content)).status_code == 200
+    got = await site.get(f"/images/shop/{image.sha256}")
+    assert (got.content, got.headers["content-type"]) == (content, "image/png")
+    assert "immutable" in got.headers["cache-control"]
+    assert got.headers["x-content-type-options"] == "nosniff"
+    wrong = await site.put(f"/api/v1/shop/images/{'0' * 64}", content=content)
+    assert (wrong.status_code, wrong.json()["reason"]) == (422, "digest-mismatch")
+    huge = b"\xff" * (MAX_BYTES + 1)
+    large = await site.put(f"/api/v1/shop/images/{hashlib.sha256(huge).hexdigest()}", content=huge)
+    assert (large.status_code, large.json()["reason"]) == (413, "too-large")
+    assert (await site.get(f"/images/shop/{'1' * 64}")).status_code == 404
+    assert (await site.put("/api/v1/shop/images/..%2F..%2Fx", content=b"")).status_code in {400, 404}
+    assert (await site.get("/images/shop/abc")).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "evil.example"}, 421),
+        ({"host": "127.0.0.1.evil.example:80"}, 421),
+        ({"host": ""}, 421),
+        ({"host": "localhost:1"}, 404),
+        ({"host": "[::1]:1"}, 404),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "http://127.0.0.1:1"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+        ({"sec-fetch-site": "same-origin"}, 404),
+        ({"host": "localhost:1", "origin": "http://localhost:1"}, 404),
+        ({}, 404),
+    ],
+)
+async def test_only_this_sites_pages_may_change_things(
+    site: httpx.AsyncClient, headers: dict[str, str], status: int
+) -> None:
+    answer = await site.post("/dead-letters/7/discard", headers=headers)
+    assert answer.status_code == status
+    assert "content-security-policy" in answer.headers
+
+
+async def test_the_files_are_kept_by_browsers_and_named_by_content(site: httpx.AsyncClient) -> None:
+    page = (await site.get("/")).text
+    for name in ("app.css", "app.js", "htmx.js", "sse.js", "icon.svg"):
+        url = next(part for part in page.split('"') if part.startswith(f"/static/{name}?v="))
+        file = await site.get(url)
+        assert (file.status_code, "immutable" in file.headers["cache-control"]) == (200, True)
+    assert (await site.get("/static/none.js")).status_code == 404
+
+
+async def test_health_and_metrics(pool: Any, site: httpx.AsyncClient) -> None:
+    await send(pool, accepted(), doubtful())
+    assert (await site.get("/healthz")).json()["database"] is True
+    await site.get(f"/items/{uuid4()}")
+    text = (await site.get("/metrics")).text
+    for line in (
+        'cardmint_items{status="counted"} 1.0',
+        'cardmint_items{status="rejected"} 0.0',
+        'cardmint_waiting{what="reviews"} 1.0',
+        'cardmint_http_requests_total{method="GET",route="/items/{item}",status="404"} 1.0',
+        "cardmint_sse_clients 0.0",
+    ):
+        assert line in text
+
+
+async def test_without_a_database_every_page_says_so(pool: Any, tmp_path: Path) -> None:
+    away = engine_for(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
+    async for site in serve(build(engine=away, pool=pool, images=tmp_path, tenant="shop")):
+        assert (await site.get("/healthz")).status_code == 503
+        assert (await site.get("/api/v1/shop/inventory")).status_code == 503
+        page = await site.get("/")
+        assert (page.status_code, "does not answer" in page.text) == (503, True)
+    await away.dispose()
+
+
+async def test_a_fault_is_a_page_and_logged(pool: Any, engine: AsyncEngine, tmp_path: Path) -> None:
+    def broken() -> Any:
+        raise ZeroDivisionError
+
+    app = build(engine=engine, pool=pool, images=tmp_path, tenant="shop", clock=lambda: NOW)
+    from litestar import get
+
+    app.register(get("/broken", sync_to_thread=False)(broken))
+    async for site in serve(app):
+        page = await site.get("/broken")
+        assert (page.status_code, "fault in CardMint" in page.text) == (500, True)

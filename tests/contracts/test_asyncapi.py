@@ -1,0 +1,25 @@
+"""The published AsyncAPI document is what the code says."""
+
+import json
+from pathlib import Path
+
+from cardmint_contracts import topics
+from cardmint_contracts.asyncapi import document
+
+FILE = Path(__file__).parents[2] / "docs" / "asyncapi.json"
+
+
+def test_the_document_is_current() -> None:
+    assert json.loads(FILE.read_text()) == document(), "run: python -m cardmint_contracts.asyncapi > docs/asyncapi.json"
+
+
+def test_every_reference_leads_somewhere_and_every_channel_parses() -> None:
+    made = document()
+    text = json.dumps(made)
+    for part in text.split('"$ref": "#/')[1:]:
+        node = made
+        for step in part.split('"', 1)[0].split("/"):
+            node = node[step]
+    values = {"tenant": "shop", "station": "left", "task": "00000000-0000-0000-0000-000000000001"}
+    for channel in made["channels"].values():
+        assert topics.parse(channel["address"].format(**values)).tenant == "shop"

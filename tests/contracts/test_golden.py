@@ -1,0 +1,120 @@
+"""Messages as each version wrote them. They stay for ever: what was once sent must be read for ever.
+
+A file is added when a contract grows (`python -m tests.contracts.test_golden` writes those that are missing) and is
+never changed.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from cardmint_contracts.cards import Batch, Candidate, Card, Condition, Decision, Edition, Finish, Image
+from cardmint_contracts.envelope import BATCH, Envelope, decode_batch, encode_batch, seal
+from cardmint_contracts.events import CardScanned, EventData, ImageEvicted, Recogniser, ReviewAnswered, decode_data
+from cardmint_contracts.receipts import Receipt
+from cardmint_contracts.stations import StationHealth, StationState
+from cardmint_contracts.tasks import ReviewTask
+from cardmint_contracts.wire import decode, encode
+
+GOLDEN = Path(__file__).parent / "golden"
+NOON = datetime(2026, 11, 22, 12, 0, 0, 250_000, tzinfo=UTC)
+FOX = Card(id="fic1-7", name="Ember Fox", number="007/040", set_id="fic1", set_name="First Light")
+IMAGE = Image(sha256="ab" * 32, bytes=81234, width=734, height=1024)
+EVENTS: dict[str, EventData] = {
+    "scanned-accepted": CardScanned(
+        scan=UUID(int=11),
+        decision=Decision.ACCEPT,
+        card=FOX,
+        confidence=0.97,
+        margin=0.4,
+        candidates=(Candidate(card=FOX, confidence=0.97),),
+        recogniser=Recogniser(method="classical", pack="2026-11-22", models={"reader": "3"}),
+        batch=Batch(
+            bin="A3",
+            lot="estate",
+            condition=Condition.NEAR_MINT,
+            finish=Finish.REVERSE_HOLO,
+            edition=Edition.FIRST,
+            language="en",
+        ),
+        image=IMAGE,
+        possible_duplicate_of=UUID(int=10),
+    ),
+    "scanned-review": CardScanned(
+        scan=UUID(int=12),
+        decision=Decision.REVIEW,
+        reasons=("same-art",),
+        confidence=0.5,
+        margin=0.01,
+        candidates=(Candidate(card=FOX, confidence=0.5),),
+        recogniser=Recogniser(method="classical", pack="2026-11-22"),
+    ),
+    "scanned-rejected": CardScanned(
+        scan=UUID(int=13),
+        decision=Decision.REJECT,
+        reasons=("no-card-found",),
+        recogniser=Recogniser(method="classical", pack="2026-11-22"),
+    ),
+    "review-answered": ReviewAnswered(
+        task=UUID(int=21), task_version=1, scan=UUID(int=12), verdict="card", card=FOX, by="station:left"
+    ),
+    "image-evicted": ImageEvicted(sha256="ab" * 32, bytes=81234, reason="disk-full"),
+}
+OTHERS: dict[str, msgspec.Struct] = {
+    "receipt": Receipt(stream=UUID(int=1), sequence=41),
+    "receipt-refused": Receipt(stream=UUID(int=1), sequence=41, refused=50),
+    "task": ReviewTask(
+        task=UUID(int=21),
+        version=1,
+        scan=UUID(int=12),
+        opened=NOON,
+        reasons=("same-art",),
+        candidates=(Candidate(card=FOX, confidence=0.5),),
+        image=IMAGE,
+    ),
+    "state-birth": StationState(
+        online=True, epoch=3, bootid=UUID(int=3), stream=UUID(int=1), time=NOON, version="0.1.0"
+    ),
+    "health": StationHealth(
+        time=NOON, queued=2, oldest_unsent_s=0.5, disk_free_bytes=10**9, clock_synced=True, pack="2026-11-22", scanned=7
+    ),
+}
+
+
+def envelope(data: EventData) -> Envelope:
+    return seal(
+        data,
+        source="/stations/left",
+        time=NOON,
+        stream=UUID(int=1),
+        sequence=41,
+        bootid=UUID(int=3),
+        monotonic_ms=123_456,
+        clock_synced=True,
+    )
+
+
+@pytest.mark.parametrize("name", sorted(EVENTS))
+def test_events(name: str) -> None:
+    golden = (GOLDEN / f"{name}.v1.json").read_bytes().rstrip(b"\n")
+    (read,) = decode_batch(golden, BATCH)
+    assert decode_data(read.type, bytes(read.data)) == EVENTS[name]
+    assert encode_batch([envelope(EVENTS[name])])[0] == golden
+
+
+@pytest.mark.parametrize("name", sorted(OTHERS))
+def test_other_messages(name: str) -> None:
+    golden = (GOLDEN / f"{name}.v1.json").read_bytes().rstrip(b"\n")
+    assert decode(golden, type(OTHERS[name])) == OTHERS[name]
+    assert encode(OTHERS[name]) == golden
+
+
+if __name__ == "__main__":
+    written = {name: encode_batch([envelope(data)])[0] for name, data in EVENTS.items()}
+    for name, payload in {**written, **{name: encode(value) for name, value in OTHERS.items()}}.items():
+        file = GOLDEN / f"{name}.v1.json"
+        if not file.exists():
+            file.write_bytes(payload + b"\n")

@@ -1,0 +1,146 @@
+"""The commands: catalogue, scan, evaluate, calibrate."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from cardmint_edge.adapters.pack import Pack
+from cardmint_edge.calibrate import Sample, fit, outcomes, sample
+from cardmint_edge.cli import cli
+from cardmint_edge.domain.decide import Policy, Sighting
+from cardmint_edge.errors import Stop
+from cardmint_edge.evaluate import read_index, wilson
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def test_catalogue_fictional_and_build(tmp_path: Path) -> None:
+    first = run("catalogue", "fictional", "--out", tmp_path / "game")
+    assert (first.exit_code, "112 cards" in first.stdout) == (0, True)
+    (tmp_path / "game" / "images" / "emb-1.jpg").write_bytes(b"broken")
+    again = run(
+        "catalogue", "build", "--cards", tmp_path / "game" / "cards", "--images", tmp_path / "game" / "images",
+        "--out", tmp_path / "pack.sqlite",
+    )  # fmt: skip
+    assert again.exit_code == 0
+    assert "112 cards (29 with twins), 111 images, 1 skipped" in again.stdout
+    assert "emb-1.jpg" in again.stderr
+
+
+def test_scan_prints_one_object_a_line_and_goes_on_after_bad_files(fictional: Path, tmp_path: Path) -> None:
+    good = tmp_path / "good card é.jpg"
+    shutil.copy(fictional / "images" / "drk-9.jpg", good)
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(good.read_bytes()[:9000])
+    black = tmp_path / "black.png"
+    Image.new("RGB", (800, 600)).save(black)
+    result = run("scan", "--pack", fictional / "pack.sqlite", "--json", broken, good, tmp_path / "none.jpg", black)
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["image"] for line in lines] == [str(path) for path in (broken, good, tmp_path / "none.jpg", black)]
+    assert [line["decision"] for line in lines] == ["reject", "accept", "reject", "reject"]
+    assert [line["reasons"] for line in lines] == [["unreadable-image"], [], ["unreadable-image"], ["too-dark"]]
+    found = lines[1]
+    assert list(found) == [
+        "image", "card_id", "name", "number", "confidence", "margin", "decision", "reasons", "corners", "candidates",
+        "ms",
+    ]  # fmt: skip
+    assert (found["card_id"], found["number"]) == ("drk-9", "9")
+    assert np.shape(found["corners"]) == (4, 2)
+    assert found["candidates"][0] == {"card_id": "drk-9", "confidence": found["confidence"]}
+    assert {"decode", "detect", "hash", "match", "decide"} == set(found["ms"])
+    assert (lines[0]["card_id"], lines[0]["corners"], lines[0]["candidates"]) == (None, None, [])
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 2
+
+
+def test_scan_for_people(fictional: Path) -> None:
+    images = fictional / "images"
+    result = run("scan", "--pack", fictional / "pack.sqlite", images / "drk-9.jpg", images / "ech-3.jpg")
+    assert result.exit_code == 0
+    first, second = result.stdout.splitlines()
+    assert first.startswith("accept")
+    assert "drk-9" in first
+    assert second.startswith("review")
+    assert "(same-art" in second
+
+
+@pytest.fixture
+def photos(fictional: Path, tmp_path: Path) -> Path:
+    rows = ["file,kind,id,reference_available"]
+    for kind, name, known in (("single", "drk-9", "yes"), ("single", "ech-3", "yes"), ("single", "emb-1", "no")):
+        shutil.copy(fictional / "images" / f"{name}.jpg", tmp_path / f"{name}.jpg")
+        rows.append(f"{name}.jpg,{kind},{name},{known}")
+    Image.new("RGB", (800, 600), "white").save(tmp_path / "empty.png")
+    rows.append("empty.png,nothing,,")
+    (tmp_path / "index.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path
+
+
+def test_evaluate_counts_by_kind(fictional: Path, photos: Path) -> None:
+    result = run("evaluate", "--pack", fictional / "pack.sqlite", "--photos", photos, "--json")
+    rows = {row["kind"]: row for row in map(json.loads, result.stdout.splitlines())}
+    assert set(rows) == {"single", "single, no reference", "nothing", "all"}
+    assert (rows["single"]["n"], rows["single"]["accepted_wrong"]) == (2, 0)
+    assert rows["nothing"]["rejected"] == 1
+    assert rows["all"]["n"] == 4
+    table = run("evaluate", "--pack", fictional / "pack.sqlite", "--photos", photos)
+    assert len(table.stdout.splitlines()) == 5
+
+
+def test_an_index_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(Stop, match=r"index\.csv"):
+        read_index(tmp_path)
+    (tmp_path / "index.csv").write_text("file,kind\na.jpg,single\n")
+    with pytest.raises(Stop, match="column"):
+        read_index(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1.0), (0, 0, 0, 1)],
+)
+def test_wilsons_bounds(successes: int, n: int, low: float, high: float) -> None:
+    assert wilson(successes, n) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_calibrate_prints_outcomes_and_weights(fictional: Path) -> None:
+    result = run("calibrate", "--pack", fictional / "pack.sqlite", "--images", fictional / "images", "--count", 9)
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["preset"] for line in lines[:3]] == ["copy_stand", "table", "hard"]
+    assert sum(line["known"] + line["strangers"] for line in lines[:3]) == 9
+    assert all(line["accepted_wrong"] == line["strangers_accepted"] == 0 for line in lines[:3])
+    assert len(lines[4]["weights"]) == 4
+    assert len(lines[3]["likeliest strangers"]) <= 5
+
+
+def test_the_fit_learns_what_tells_right_from_wrong_and_stays_monotone(pack: Pack) -> None:
+    rng = np.random.default_rng(2)
+
+    def one(stranger: bool, likeness: float, inliers: int) -> Sample:
+        best = Sighting(card=pack.printing(0), likeness=likeness, title=0.9, inliers=inliers)
+        rival = Sighting(card=pack.printing(1), likeness=likeness / 2, title=0.5, inliers=0)
+        right = frozenset({pack.printing(0).id})
+        return Sample(preset="table", stranger=stranger, right=right, sightings=(best, rival))
+
+    known = [one(stranger=False, likeness=rng.uniform(0.6, 1), inliers=5) for _ in range(200)]
+    # More inliers on strangers than on the right card: a weight of that sign must not be learned.
+    strangers = [one(stranger=True, likeness=rng.uniform(0, 0.6), inliers=50) for _ in range(200)]
+    nothing = Sample(preset="table", stranger=False, right=frozenset(), sightings=())
+    policy = fit([*known, *strangers, nothing], Policy())
+    assert min(policy.weights[1:]) == policy.weights[3] == 0
+    assert policy.weights[1] > 1
+    table = next(row for row in outcomes([*known, *strangers, nothing], policy) if row.preset == "table")
+    assert (table.known, table.strangers, table.strangers_accepted) == (201, 200, 0)
+
+
+def test_samples_hide_a_strangers_whole_art(fictional: Path, pack: Pack) -> None:
+    for one in sample(pack, fictional / "images", 6, seed=4):
+        found = {sighting.card.id for sighting in one.sightings}
+        assert not (one.stranger and found & one.right)

@@ -1,0 +1,126 @@
+"""Files of every kind and damage: a frame, or one reason; never anything else."""
+
+import io
+import random
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from cardmint_edge.adapters import decode
+from cardmint_edge.adapters.decode import Unreadable, decode_image, read_image
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def picture() -> Image.Image:
+    pixels = np.zeros((60, 80, 3), np.uint8)
+    pixels[:, :40] = (200, 30, 10)
+    pixels[:30, 40:] = (10, 180, 40)
+    return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"])
+def test_every_kind_comes_out_blue_green_red(picture: Image.Image, kind: str) -> None:
+    frame = decode_image(saved(picture, kind))
+    assert frame.shape == (60, 80, 3)
+    assert frame.dtype == np.uint8
+    assert np.abs(frame[45, 20].astype(int) - (10, 30, 200)).max() < 16
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA", "CMYK", "I;16", "I", "F"])
+def test_every_mode_comes_out_as_three_channels(picture: Image.Image, mode: str) -> None:
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+    elif mode == "LA":
+        image = picture.convert("L").convert("LA")
+    else:
+        image = picture.convert(mode)
+    frame = decode_image(saved(image, "TIFF"))
+    assert frame.shape == (60, 80, 3)
+    assert frame[:, 5:35].mean() > frame[35:, 45:].mean() + 40
+
+
+def test_transparency_is_laid_on_white() -> None:
+    frame = decode_image(saved(Image.new("RGBA", (40, 40), (0, 0, 0, 0)), "PNG"))
+    assert frame.min() == 255
+
+
+def test_the_exif_orientation_is_applied(picture: Image.Image) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    frame = decode_image(saved(picture, "JPEG", exif=exif, quality=95))
+    assert frame.shape == (80, 60, 3)
+    assert frame[20, 15, 2] > 150
+
+
+def reason(data: bytes) -> str:
+    with pytest.raises(Unreadable) as caught:
+        decode_image(data)
+    assert "\n" not in str(caught.value)
+    return caught.value.reason
+
+
+def test_what_is_no_usable_image_says_why(picture: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reason(b"") == "unreadable-image"
+    assert reason(b"not an image at all") == "unreadable-image"
+    assert reason(saved(picture, "JPEG")[:-400]) == "unreadable-image"
+    assert reason(saved(picture, "PNG")[:100]) == "unreadable-image"
+    assert reason(saved(Image.new("RGB", (20, 400)), "PNG")) == "image-too-small"
+    frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue")]
+    assert reason(saved(frames[0], "GIF", save_all=True, append_images=frames[1:])) == "animated-image"
+    monkeypatch.setattr(decode, "MAX_PIXELS", 4000)
+    assert reason(saved(picture, "PNG")) == "image-too-large"
+
+
+def test_a_hundred_megapixels_are_refused_by_the_header_alone() -> None:
+    for side in (10_000, 20_000):
+        assert reason(saved(Image.new("1", (side, side)), "PNG")) == "image-too-large"
+
+
+def test_files_that_are_not_there_or_too_big(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Unreadable, match="No such file"):
+        read_image(tmp_path / "nothing.jpg")
+    with pytest.raises(Unreadable, match="directory"):
+        read_image(tmp_path)
+    empty = tmp_path / "empty.jpg"
+    empty.touch()
+    with pytest.raises(Unreadable, match=r"empty\.jpg: the file is empty"):
+        read_image(empty)
+    monkeypatch.setattr(decode, "MAX_BYTES", 10)
+    (tmp_path / "big.jpg").write_bytes(b"x" * 20)
+    with pytest.raises(Unreadable) as caught:
+        read_image(tmp_path / "big.jpg")
+    assert caught.value.reason == "image-too-large"
+
+
+def test_two_hundred_damaged_files_are_frames_or_reasons(
+    picture: Image.Image, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rng = random.Random(7)
+    large = picture.resize((160, 120))
+    reasons = set[str]()
+    originals = [saved(large, kind) for kind in ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")]
+    originals.append(saved(large, "JPEG", progressive=True))
+    for case in range(200):
+        data = bytearray(originals[case % len(originals)])
+        for _ in range(rng.randint(1, 12)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        if rng.random() < 0.3:
+            del data[rng.randrange(len(data)) :]
+        try:
+            frame = decode_image(bytes(data))
+        except Unreadable as error:
+            reasons.add(error.reason)
+        else:
+            assert frame.ndim == 3
+            assert cv2.mean(frame) is not None
+    assert reasons <= {"unreadable-image", "image-too-large", "image-too-small", "animated-image"}
+    assert capfd.readouterr().err == ""

@@ -1,0 +1,190 @@
+"""Packs: what is built in comes out, and what is no pack is refused in one line."""
+
+import json
+import shutil
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cardmint_edge.adapters.pack import Pack
+from cardmint_edge.catalogue import art_key, build, look_of, read_facts, twinned
+from cardmint_edge.errors import Stop
+from cardmint_edge.fictional.facts import printings
+
+
+def test_every_printing_and_every_look_is_in_it(pack: Pack) -> None:
+    assert pack.cards == len(printings()) == len(pack.hashes)
+    for card in printings():
+        kept = pack.card(card.id)
+        assert kept is not None
+        assert (kept.name, kept.number, kept.set_id, kept.set_name) == (
+            card.name, card.number, card.edition.id, card.edition.name,
+        )  # fmt: skip
+    assert pack.card("none-1") is None
+
+
+def test_looks_come_back_as_they_were_taken(pack: Pack, fictional: Path) -> None:
+    from cardmint_edge.adapters.decode import read_image
+
+    row = 17
+    taken = look_of(pack.printing(row).id, read_image(fictional / "images" / f"{pack.printing(row).id}.jpg"))
+    kept = pack.reference(row)
+    assert np.array_equal(pack.hashes[row], taken.bits)
+    assert np.array_equal(kept.features.descriptors, taken.reference.features.descriptors)
+    assert np.abs(kept.features.points - taken.reference.features.points).max() < 0.02
+    assert np.abs(kept.thumb.astype(int) - taken.reference.thumb).mean() < 4
+
+
+def test_twins_are_the_printings_of_one_art(pack: Pack) -> None:
+    by_id = {card.id: card for card in printings()}
+    for row in range(len(pack.hashes)):
+        card = by_id[pack.printing(row).id]
+        same = {other.id for other in printings() if other.art == card.art and other.id != card.id}
+        assert {twin.id for twin in pack.twins(row)} == same
+
+
+def test_search_finds_by_beginnings_of_name_number_and_set(pack: Pack) -> None:
+    assert pack.search("ashw")[0].name == "Ashwing"
+    assert [card.id for card in pack.search("moth lantern echo")] == ["ech-7"]
+    assert {card.set_id for card in pack.search("dark orchard", limit=50)} == {"drk"}
+    assert pack.search("PR001")[0].number == "PR001"
+    assert len(pack.search("e", limit=3)) == 3
+    for odd in ("", "  ", '"', "* (", "'; DROP TABLE cards", "NEAR(", "zzzz", "é" * 500):
+        assert pack.search(odd) == []
+
+
+def test_the_version_follows_the_content(fictional: Path, tmp_path: Path, pack: Pack) -> None:
+    again = build(fictional / "cards", fictional / "images", tmp_path / "again.sqlite", pytest.fail)
+    assert again.version == pack.version
+    fewer = tmp_path / "images"
+    fewer.mkdir()
+    shutil.copy(fictional / "images" / "emb-1.jpg", fewer)
+    assert build(fictional / "cards", fewer, tmp_path / "fewer.sqlite", pytest.fail).version != pack.version
+
+
+def test_what_cannot_be_used_is_skipped_and_said(fictional: Path, tmp_path: Path) -> None:
+    cards, images, said = tmp_path / "cards", tmp_path / "images", list[str]()
+    shutil.copytree(fictional / "cards", cards)
+    images.mkdir()
+    shutil.copy(fictional / "images" / "emb-1.jpg", images)
+    (images / "emb-2.jpg").write_bytes(b"broken")
+    (images / "who-1.jpg").write_bytes((images / "emb-1.jpg").read_bytes())
+    (images / "emb-1.png").write_bytes((images / "emb-1.jpg").read_bytes())
+    (images / "index.csv").write_text("file\n")
+    entries = [{"id": "bad id!", "name": "X"}, {"id": "odd-1"}, {"id": "odd-2", "name": "Fine", "attacks": None}]
+    (cards / "cards" / "en" / "odd.json").write_text(json.dumps(entries))
+    built = build(cards, images, tmp_path / "deep" / "pack.sqlite", said.append)
+    assert (built.images, built.skipped, built.cards) == (1, 5, len(printings()) + 1)
+    assert [line for line in said if "emb-2.jpg" in line and "no image" in line]
+    assert [line for line in said if "who-1.jpg" in line]
+    assert len(said) == 5
+    opened = Pack(tmp_path / "deep" / "pack.sqlite")
+    odd = opened.card("odd-2")
+    opened.close()
+    assert odd is not None
+    assert odd.set_name == ""
+
+
+def test_twins_are_counted_as_the_pack_finds_them(fictional: Path, pack: Pack) -> None:
+    facts = read_facts(fictional / "cards", pytest.fail)
+    assert twinned(facts) == sum(bool(pack.twins(row)) for row in range(len(pack.hashes)))
+    unsigned = [replace(fact, artist="") if fact.card.id == "ech-3" else fact for fact in facts]
+    assert twinned(unsigned) == twinned(facts)
+
+
+def test_the_art_key_ignores_what_reprints_change() -> None:
+    one = {"name": "Kelp", "artist": "A. B", "attacks": [{"name": "X"}, {"name": "Y"}], "number": "1"}
+    other = {"name": "kelp", "artist": "a. b", "attacks": [{"name": "Y"}, {"name": "X"}], "number": "77"}
+    assert art_key(one) == art_key(other) != art_key({**one, "attacks": []})
+
+
+def test_an_unknown_artist_may_be_any(fictional: Path, tmp_path: Path) -> None:
+    path = edited(
+        fictional / "pack.sqlite", tmp_path / "pack.sqlite",
+        "UPDATE cards SET artist = 'one' WHERE id = 'ech-3'",
+        "UPDATE cards SET artist = 'two' WHERE art = (SELECT art FROM cards WHERE id = 'ech-3') AND id != 'ech-3'",
+    )  # fmt: skip
+    first = Pack(path)
+    row = next(row for row in range(len(first.hashes)) if first.printing(row).id == "ech-3")
+    assert first.twins(row) == ()
+    first.close()
+    second = Pack(edited(path, tmp_path / "other.sqlite", "UPDATE cards SET artist = '' WHERE id = 'ech-3'"))
+    assert len(second.twins(row)) == 1
+    second.close()
+
+
+@pytest.mark.parametrize("missing", ["sets/en.json", "cards/en", "images", "out"])
+def test_folders_that_are_not_as_they_should_be(fictional: Path, tmp_path: Path, missing: str) -> None:
+    cards, images, out = tmp_path / "cards", fictional / "images", tmp_path / "pack.sqlite"
+    shutil.copytree(fictional / "cards", cards)
+    if missing == "images":
+        images = tmp_path / "nowhere"
+    elif missing == "out":
+        (tmp_path / "file").touch()
+        out = tmp_path / "file" / "pack.sqlite"
+    elif missing == "cards/en":
+        shutil.rmtree(cards / missing)
+    else:
+        (cards / missing).unlink()
+    with pytest.raises(Stop) as caught:
+        build(cards, images, out, pytest.fail)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.glob(".pack*"))
+
+
+def test_a_catalogue_that_is_not_json(fictional: Path, tmp_path: Path) -> None:
+    shutil.copytree(fictional / "cards", tmp_path / "cards")
+    (tmp_path / "cards" / "sets" / "en.json").write_text("[{")
+    with pytest.raises(Stop, match="not the catalogue's JSON"):
+        build(tmp_path / "cards", fictional / "images", tmp_path / "pack.sqlite", pytest.fail)
+
+
+def edited(source: Path, target: Path, *statements: str) -> Path:
+    shutil.copy(source, target)
+    with sqlite3.connect(target) as connection:
+        for statement in statements:
+            connection.execute(statement)
+    connection.close()
+    return target
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(Stop) as caught:
+        Pack(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_is_no_pack_is_refused_in_one_line(fictional: Path, tmp_path: Path) -> None:
+    whole, path = fictional / "pack.sqlite", tmp_path / "pack.sqlite"
+    assert "No such file" in refusal(tmp_path / "none.sqlite")
+    path.write_bytes(b"")
+    assert "not even SQLite" in refusal(path)
+    path.write_bytes(b"PK" * 400)
+    assert "not even SQLite" in refusal(path)
+    path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    assert "cut short" in refusal(path)
+    path.write_bytes(whole.read_bytes()[:4096] + b"\xff" * (whole.stat().st_size - 4096))
+    assert "damaged" in refusal(path)
+    path.unlink()
+    assert "a pack of schema 9" in refusal(edited(whole, path, "UPDATE meta SET value = '9' WHERE key = 'schema'"))
+    assert "damaged" in refusal(edited(whole, path, "DELETE FROM meta WHERE key = 'version'"))
+    assert "built in" in refusal(edited(whole, path, "DELETE FROM looks WHERE card_id = 'emb-1'"))
+    assert "damaged" in refusal(edited(whole, path, "UPDATE looks SET bits = x'00' WHERE card_id = 'emb-1'"))
+    assert "no such table" in refusal(edited(whole, path, "DROP TABLE meta"))
+
+
+def test_damage_that_opening_does_not_see_is_said_when_it_is_met(fictional: Path, tmp_path: Path) -> None:
+    path = edited(
+        fictional / "pack.sqlite", tmp_path / "pack.sqlite", "DELETE FROM cards", "UPDATE looks SET thumb = x'00'"
+    )
+    hollow = Pack(path)
+    with pytest.raises(Stop, match="no facts"):
+        hollow.printing(0)
+    with pytest.raises(Stop, match="is damaged"):
+        hollow.reference(0)
+    hollow.close()

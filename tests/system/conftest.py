@@ -1,0 +1,49 @@
+"""The whole system as child processes, and the fictional cards, drawn once a test run."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cardmint_cloud.local.census import Census, census
+from cardmint_cloud.local.system import System
+
+
+@pytest.fixture(scope="session")
+def fictional(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the fictional cards' facts, images and pack."""
+    folder = tmp_path_factory.mktemp("fictional")
+    System(tmp_path_factory.mktemp("drawing"), pack=folder / "pack.sqlite").edge(
+        "fictional", "catalogue", "fictional", "--out", str(folder)
+    )
+    return folder
+
+
+@pytest.fixture
+def system(tmp_path: Path, fictional: Path) -> Iterator[System]:
+    system = System(tmp_path, pack=fictional / "pack.sqlite")
+    system.start_cloud()
+    yield system
+    system.stop()
+
+
+def count(system: System) -> Census:
+    """Count what is in the inventory right now."""
+    return asyncio.run(census(system.postgres.address, system.tenant))
+
+
+def wait_for(system: System, enough: Callable[[Census], bool], *, timeout_s: float = 120) -> Census:
+    """Wait until the inventory is so, every part still running."""
+    deadline = time.monotonic() + timeout_s
+    while not enough(now := count(system)):
+        system.check()
+        assert time.monotonic() < deadline, f"it never became so: {now}"
+        time.sleep(0.1)
+    return now
+
+
+def simulator(cards: int, *, seed: int, per_minute: float = 600) -> str:
+    """A station's camera settings."""
+    return f'type = "simulator"\ncount = {cards}\nseed = {seed}\nper_minute = {per_minute}'
