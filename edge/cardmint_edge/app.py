@@ -33,7 +33,7 @@ from cardmint_edge.status import outbox_status
 from cardmint_edge.tasks import Tasks
 from cardmint_edge.upload import Uploader
 
-TASKS_SHOWN = 10
+TASKS_SHOWN = 3
 OUTBOX = "outbox.db"
 IMAGES = "images"
 

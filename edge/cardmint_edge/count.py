@@ -8,10 +8,12 @@ from typing import Protocol
 from uuid import UUID, uuid4
 
 import structlog
+from msgspec.structs import replace
 
 from cardmint_contracts.cards import Batch, Decision, Image
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.events import Recogniser as MadeBy
+from cardmint_contracts.wire import decode, encode
 from cardmint_edge.capture import Camera, Shot
 from cardmint_edge.domain.batches import Stamp
 from cardmint_edge.domain.recognition import Frame, Recogniser, Recognition
@@ -67,13 +69,13 @@ class Images(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Taken:
-    """A shot that was recognised and not yet counted. `scan` names it through every attempt to store it."""
+    """A shot that was recognised and not yet counted: the event still lacks its image and the batch."""
 
-    scan: UUID
+    event: CardScanned
     stamp: Stamp
     origin: str
-    recognition: Recognition
     picture: Frame
+    ms: dict[str, float]
 
 
 class Counter:
@@ -130,12 +132,11 @@ class Counter:
 
     def _count(self, shot: Shot) -> None:
         taken = self._recognise(shot)
-        ms = dict(taken.recognition.ms)
         wait = self._first_wait_s
         while True:
             try:
                 began = time.perf_counter()
-                event = self._event(taken)
+                event = self._whole(taken)
                 if self._counted_before(event, taken.origin):
                     log.info("this shot was counted before the restart", origin=taken.origin)
                     self._camera.confirm()
@@ -155,7 +156,7 @@ class Counter:
         self.fault = ""
         self._counted()
         self._camera.confirm()
-        ms["store"] = (time.perf_counter() - began) * 1000
+        ms = {**taken.ms, "store": (time.perf_counter() - began) * 1000}
         log.info(
             "card",
             scan=str(event.scan),
@@ -172,26 +173,16 @@ class Counter:
         scan, stamp = uuid4(), self._stamp()
         try:
             recognition = self._recogniser.recognise(shot.frame)
+            event = _event(scan, recognition)
         except Exception:
             log.exception("recognition failed; a person must look", scan=str(scan), origin=shot.origin)
             recognition = Recognition(decision=Decision.REVIEW, reasons=(FAILED,), method="none")
+            event = _event(scan, recognition)
         picture = shot.frame if recognition.rectified is None else recognition.rectified
-        return _Taken(scan=scan, stamp=stamp, origin=shot.origin, recognition=recognition, picture=picture)
+        return _Taken(event=event, stamp=stamp, origin=shot.origin, picture=picture, ms=recognition.ms)
 
-    def _event(self, taken: _Taken) -> CardScanned:
-        found = taken.recognition
-        return CardScanned(
-            scan=taken.scan,
-            decision=found.decision,
-            recogniser=MadeBy(method=found.method, pack=found.pack, models=found.models),
-            card=found.card,
-            confidence=found.confidence,
-            margin=found.margin,
-            reasons=found.reasons,
-            candidates=found.candidates[:MAX_CANDIDATES],
-            batch=self._facts.batch,
-            image=self._images.put(taken.picture),
-        )
+    def _whole(self, taken: _Taken) -> CardScanned:
+        return replace(taken.event, batch=self._facts.batch, image=self._images.put(taken.picture))
 
     def _counted_before(self, event: CardScanned, origin: str) -> bool:
         """Whether a kill between commit and confirm brought the last shot again; only the first shot can be that."""
@@ -210,3 +201,18 @@ class Counter:
             log.error("not counting", reason=fault)
         self.fault = fault
         self._stopping.wait(seconds)
+
+
+def _event(scan: UUID, found: Recognition) -> CardScanned:
+    """Return what was found as an event that every reader takes; raises ContractError or ValueError if it is none."""
+    event = CardScanned(
+        scan=scan,
+        decision=found.decision,
+        recogniser=MadeBy(method=found.method, pack=found.pack, models=found.models),
+        card=found.card,
+        confidence=found.confidence,
+        margin=found.margin,
+        reasons=found.reasons,
+        candidates=found.candidates[:MAX_CANDIDATES],
+    )
+    return decode(encode(event), CardScanned)

@@ -8,14 +8,14 @@ import pytest
 from structlog.testing import capture_logs
 from tests.edge.kit import CARDS, STAMP, quick_folder
 
-from cardmint_contracts.cards import Batch, Candidate, Decision, Finish
+from cardmint_contracts.cards import Batch, Candidate, Card, Decision, Finish
 from cardmint_contracts.events import CardScanned, decode_data
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.outbox import Outbox, ScanLine
 from cardmint_edge.capture import Shot
 from cardmint_edge.count import Counter, Facts
 from cardmint_edge.domain.batches import Stamp
-from cardmint_edge.domain.recognition import Frame, Recognition
+from cardmint_edge.domain.recognition import Frame, Recogniser, Recognition
 from cardmint_edge.errors import EdgeError, Park, Retry, Stop
 
 
@@ -74,9 +74,7 @@ class Bench:
         self.images = ImageStore(folder / "images")
         self.beeps: list[int] = []
 
-    def counter(
-        self, camera: FakeCamera, recogniser: Names | Breaks | None = None, facts: Facts | None = None
-    ) -> Counter:
+    def counter(self, camera: FakeCamera, recogniser: Recogniser | None = None, facts: Facts | None = None) -> Counter:
         return Counter(
             camera=camera,
             recogniser=recogniser or Names(),
@@ -127,6 +125,33 @@ def test_a_recogniser_that_breaks_leaves_the_card_to_a_person(bench: Bench) -> N
     image = bench.scans[0].image
     assert image is not None
     assert image.height == 14, "without a rectified card the whole frame is kept"
+
+
+class Mumbles:
+    """A recogniser whose outcome no reader of the event would take."""
+
+    def __init__(self, outcome: Recognition) -> None:
+        self._outcome = outcome
+
+    def recognise(self, frame: Frame) -> Recognition:
+        return self._outcome
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Recognition(decision=Decision.ACCEPT),
+        Recognition(decision=Decision.REJECT, reasons=("Not A Code",)),
+        Recognition(decision=Decision.ACCEPT, card=Card(id="x-1", name="line\nbreak")),
+        Recognition(decision=Decision.REVIEW, confidence=float("nan")),
+        Recognition(decision=Decision.REVIEW, confidence=1.5),
+    ],
+)
+def test_an_outcome_that_is_none_is_left_to_a_person(bench: Bench, outcome: Recognition) -> None:
+    with capture_logs():
+        bench.counter(FakeCamera(shot_of(1)), Mumbles(outcome)).run()
+    assert [(scan.decision, scan.reasons) for scan in bench.scans] == [(Decision.REVIEW, ("recognition-failed",))]
+    assert bench.outbox.scans(1)[0].scan == bench.scans[0]
 
 
 def test_a_capture_that_cannot_be_used_is_set_aside_and_counted_as_that(bench: Bench) -> None:

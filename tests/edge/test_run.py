@@ -1,15 +1,18 @@
 """The agent as a process: drained to the last card, killed at any moment, nothing lost and nothing twice."""
 
+import hashlib
 import json
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from tests.edge.brokers import RealBroker, free_port
@@ -45,6 +48,35 @@ def worker(broker: RealBroker) -> Iterator[CloudWorker]:
     cloud.close()
 
 
+class Shelf(BaseHTTPRequestHandler):
+    """The cloud's image endpoint in small; the first request of all is answered 503."""
+
+    stored: ClassVar[dict[str, bytes]] = {}
+    busy: ClassVar[list[int]] = [503]
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        status = self.busy.pop() if self.busy else 201
+        if status == 201:
+            self.stored[self.path] = body
+        self.send_response(status)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def shelf() -> Iterator[ThreadingHTTPServer]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Shelf)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
 def config_of(folder: Path, pack: Path, broker_port: int, camera: str, page_port: int = 0) -> Path:
     path = folder / "station.toml"
     path.write_text(
@@ -73,9 +105,10 @@ def lines(log: Path) -> list[dict[str, Any]]:
 
 
 def test_every_card_arrives_and_the_agent_ends(
-    tmp_path: Path, pack: Path, broker: RealBroker, worker: CloudWorker
+    tmp_path: Path, pack: Path, broker: RealBroker, worker: CloudWorker, shelf: ThreadingHTTPServer
 ) -> None:
-    config = config_of(tmp_path, pack, broker.port, 'type = "simulator"\ncount = 12')
+    cloud = f'[cloud]\nurl = "http://127.0.0.1:{shelf.server_port}"'
+    config = config_of(tmp_path, pack, broker.port, f'type = "simulator"\ncount = 12\n{cloud}')
     log = tmp_path / "log"
     assert start(config, log, "--exit-when-done").wait(120) == 0, log.read_text()
     cards = lines(log)
@@ -89,7 +122,9 @@ def test_every_card_arrives_and_the_agent_ends(
     )
     state = json.loads(printed.stdout)
     assert (state["queued"], state["acknowledged"], state["scanned"], state["epoch"]) == (0, 12, 12, 1)
-    assert state["images_waiting"] == 12, "without cloud.url they stay"
+    assert (state["images_waiting"], state["images_parked"], len(Shelf.stored)) == (0, 0, 12)
+    for path, body in Shelf.stored.items():
+        assert path == f"/api/v1/shop/images/{hashlib.sha256(body).hexdigest()}"
     printed = subprocess.run([*AGENT, "outbox", "--config", str(config)], check=True, capture_output=True, text=True)
     assert "oldest           none" in printed.stdout
 
