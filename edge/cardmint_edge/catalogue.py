@@ -2,6 +2,7 @@
 
 import os
 import time
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -158,9 +159,17 @@ def _fact(entry: dict[str, Any], set_id: str, printed_in: dict[str, Any]) -> Fac
 
 
 def art_key(entry: dict[str, Any]) -> str:
-    """Return what printings of one picture have in common beside the artist: the name, and those of the attacks."""
-    attacks = sorted(str(attack.get("name")) for attack in entry.get("attacks") or [])
-    return "|".join([str(entry.get("name")), *attacks]).casefold()
+    """Return what printings of one picture have in common beside the artist: the name, and those of the attacks.
+
+    Of each only the consonants count: catalogues spell one name with different vowels and accents.
+    """
+    attacks = sorted(_consonants(attack.get("name")) for attack in entry.get("attacks") or [])
+    return "|".join([_consonants(entry.get("name")), *attacks])
+
+
+def _consonants(name: object) -> str:
+    plain = unicodedata.normalize("NFKD", str(name)).casefold()
+    return "".join(letter for letter in plain if letter.isalnum() and letter not in "aeiou")
 
 
 def _json(path: Path) -> list[dict[str, Any]]:

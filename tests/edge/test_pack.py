@@ -99,6 +99,7 @@ def test_the_art_key_ignores_what_reprints_change() -> None:
     one = {"name": "Kelp", "artist": "A. B", "attacks": [{"name": "X"}, {"name": "Y"}], "number": "1"}
     other = {"name": "kelp", "artist": "a. b", "attacks": [{"name": "Y"}, {"name": "X"}], "number": "77"}
     assert art_key(one) == art_key(other) != art_key({**one, "attacks": []})
+    assert art_key({"name": "Lantérn Judge"}) == art_key({"name": "Lantorn Judge"}) != art_key({"name": "Lamp Judge"})
 
 
 def test_an_unknown_artist_may_be_any(fictional: Path, tmp_path: Path) -> None:

@@ -37,12 +37,12 @@ class Circumstances:
 class Policy:
     """What it takes to accept. `weights` are bias, likeness, margin and saturated inliers of a logistic regression."""
 
-    accept_confidence: float = 0.97
+    accept_confidence: float = 0.95
     accept_margin: float = 0.12
-    accept_likeness: float = 0.62
+    accept_likeness: float = 0.65
     accept_title: float = 0.75
     review_likeness: float = 0.3
-    weights: tuple[float, float, float, float] = (-9.0, 9.0, 8.0, 2.0)
+    weights: tuple[float, float, float, float] = (-7.5, 5.7, 7.7, 2.9)
     enough_inliers: int = 60
     """More than this many inliers say nothing more."""
     ceiling: float = 0.995
