@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import structlog
 from litestar import Litestar, MediaType, Response
 from litestar.di import Provide
@@ -18,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.adapters.image_files import Folder
+from cardmint_cloud.adapters.postgres.away import AWAY
 from cardmint_cloud.web import api, assets, desk, pages
 from cardmint_cloud.web.guards import LOOPBACK, Guard
 from cardmint_cloud.web.live import Hub
@@ -81,7 +81,7 @@ def _failed(shop: Shop, request: Asked, error: Exception) -> Response[Any]:
     """Say what went wrong: to programs as JSON, to people as a page."""
     if isinstance(error, HTTPException):
         status, detail = error.status_code, error.detail
-    elif not isinstance(error, SQLAlchemyError | OSError | asyncpg.PostgresError | asyncpg.InterfaceError):
+    elif not isinstance(error, (*AWAY, SQLAlchemyError)):
         _log.error("a page failed", path=request.url.path, exc_info=error)
         status, detail = 500, "That is a fault in CardMint, and it was logged."
     else:

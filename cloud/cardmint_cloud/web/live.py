@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.adapters.postgres import card_reads
+from cardmint_cloud.adapters.postgres.away import AWAY
 from cardmint_cloud.adapters.postgres.log import CHANNEL
 
 TICK_S = 0.05
@@ -38,7 +38,7 @@ EVENTS = {
 """What is told to clients when Postgres says that something changed."""
 
 _log = structlog.get_logger(__name__)
-_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, TimeoutError)
+_AWAY = (*AWAY, SQLAlchemyError)
 
 Message = tuple[str, dict[str, Any]]
 

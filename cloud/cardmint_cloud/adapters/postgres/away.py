@@ -7,8 +7,11 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 import structlog
 
-AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What a statement raises when the database, and not the statement, is to blame."""
+AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What a statement raises when the database, and not the statement, is to blame.
+
+asyncpg reports a connection that is lost in the middle of a rollback as an internal error.
+"""
 
 _log = structlog.get_logger()
 
