@@ -4,11 +4,13 @@ import re
 import shutil
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from cardmint_cloud.local.census import Census
 from cardmint_cloud.local.system import System
-from tests.system.conftest import count, simulator, wait_for
+from tests.system.conftest import simulator, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -47,28 +49,35 @@ def test_the_dashboard_shows_cards_as_they_come(system: System, page: Page) -> N
     expect(page.locator("h1")).to_contain_text(name)
 
 
+def open_tasks(system: System) -> int:
+    state = httpx.get(f"http://127.0.0.1:{system.page_ports['left']}/state").json()
+    return int(state["open_tasks"])
+
+
+def asked(system: System) -> Census:
+    """Let the left station scan until there is something to ask, and wait until both sides show it."""
+    system.start_station("left", simulator(24, seed=6))
+    now = wait_for(system, lambda now: now.cards >= 24)
+    assert now.reviews > 0, "the fictional set has reprints with the same art, which must be asked"
+    return wait_for(system, lambda now: open_tasks(system) == now.reviews)
+
+
 def test_a_review_is_answered_at_the_dashboard_and_leaves_the_station(system: System, page: Page) -> None:
-    system.start_station("left", simulator(40, seed=6))
-    before = wait_for(system, lambda now: now.cards >= 40)
-    assert before.reviews > 0, "the fictional set has reprints with the same art, which must be asked"
-    station = f"http://127.0.0.1:{system.page_ports['left']}/"
-    page.goto(station)
-    expect(page.locator("[data-task]")).to_have_count(before.reviews)
+    before = asked(system)
     page.goto(f"{system.dashboard}reviews")
+    expect(page.locator("[data-review]")).to_have_count(before.reviews)
     page.locator("[data-review] button").first.click()
-    wait_for(system, lambda now: now.reviews == before.reviews - 1)
-    page.goto(station)
-    expect(page.locator("[data-task]")).to_have_count(before.reviews - 1)
+    wait_for(system, lambda now: now.reviews == open_tasks(system) == before.reviews - 1)
+    expect(page.locator("[data-review]")).to_have_count(before.reviews - 1)
 
 
 def test_a_review_is_answered_at_the_station_and_leaves_the_dashboard(system: System, page: Page) -> None:
-    system.start_station("left", simulator(40, seed=6))
-    before = wait_for(system, lambda now: now.cards >= 40)
+    before = asked(system)
     page.goto(f"http://127.0.0.1:{system.page_ports['left']}/")
-    expect(page.locator("[data-task]")).to_have_count(before.reviews)
-    page.locator("[data-task] button").first.click()
+    expect(page.locator("[data-task]").first).to_be_visible()
+    page.wait_for_timeout(700)  # A question that has just come up is deaf for half a second.
+    page.keyboard.press("1")
     after = wait_for(system, lambda now: now.reviews == before.reviews - 1)
-    assert after.doubled == 0
+    assert (after.doubled, after.parked) == (0, 0)
     page.goto(f"{system.dashboard}reviews")
     expect(page.locator("[data-review]")).to_have_count(after.reviews)
-    assert count(system).parked == 0
