@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ def run(folder: Path, cards: int, *, leave: bool, say: Say) -> bool:
     Raises:
         Stop: something could not be started, or ended by itself; the message says where its output is.
     """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     with _alone(folder):
         pack = folder / "fictional" / "pack.sqlite"
         system = System(folder, pack=pack)
@@ -52,6 +55,8 @@ def run(folder: Path, cards: int, *, leave: bool, say: Say) -> bool:
         else:
             return good
         finally:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
             system.stop()
 
 
@@ -67,7 +72,7 @@ def _scan(system: System, cards: int, say: Say) -> bool:
         camera = _CAMERA.format(cards=scanned[name] + shares[name], seed=seed, per_minute=per_minute)
         system.start_station(name, camera)
     say(f"two stations scan {cards} cards; dashboard: {system.dashboard}")
-    outage = _follow(system, expected, cards, say)
+    outage = _follow(system, before, expected, cards, say)
     watcher.end()
     after = _count(system)
     lost = expected - after.cards
@@ -79,7 +84,7 @@ def _scan(system: System, cards: int, say: Say) -> bool:
     return good
 
 
-def _follow(system: System, expected: int, cards: int, say: Say) -> tuple[datetime, datetime] | None:
+def _follow(system: System, before: Census, expected: int, cards: int, say: Say) -> tuple[datetime, datetime] | None:
     """Show progress until all is counted and priced, or patience ends; pull the broker's plug on the way."""
     outage: tuple[datetime, datetime] | None = None
     patience = time.monotonic() + PATIENCE_S
@@ -90,7 +95,7 @@ def _follow(system: System, expected: int, cards: int, say: Say) -> tuple[dateti
             seen, patience = now, time.monotonic() + PATIENCE_S
             say(
                 f"  {now.cards - expected + cards:4d}/{cards} in the inventory,"
-                f" {now.priced} priced, {now.reviews} for a person to look at"
+                f" {now.priced - before.priced} priced, {now.reviews - before.reviews} for a person to look at"
             )
         if outage is None and now.cards >= expected - cards * 3 // 5:
             outage = _pull_the_plug(system, say)
@@ -107,7 +112,11 @@ def _pull_the_plug(system: System, say: Say) -> tuple[datetime, datetime]:
     system.kill("broker")
     time.sleep(OUTAGE_S)
     system.start("broker")
-    say("  -- the broker is back; what was scanned meanwhile follows --")
+    deadline = time.monotonic() + PATIENCE_S
+    while not all(system.connected(name) for name in STATIONS) and time.monotonic() < deadline:
+        system.check()
+        time.sleep(0.1)
+    say("  -- the broker is back and the stations are connected; what was scanned meanwhile follows --")
     return start, datetime.now(UTC)
 
 

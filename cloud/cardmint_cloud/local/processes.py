@@ -28,10 +28,14 @@ def listening(port: int) -> bool:
     return True
 
 
+_GUARD = 'read -r _; kill -TERM "-$1"; sleep 2; kill -KILL "-$1"'
+
+
 class Child:
     """One child process in a process group of its own, its output appended to a file.
 
-    A terminal's Ctrl-C thus reaches only the parent, which ends its children in order.
+    A terminal's Ctrl-C thus reaches only the parent, which ends its children in order. A parent that is killed cannot:
+    then a guard, a shell that waits for its end of a pipe to close, ends the group.
     """
 
     def __init__(
@@ -56,6 +60,13 @@ class Child:
                 user=user,
                 start_new_session=True,
             )
+        self._guard = subprocess.Popen(
+            ["sh", "-c", _GUARD, "guard", str(self.process.pid)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            user=user,
+        )
 
     @property
     def running(self) -> bool:
@@ -91,6 +102,9 @@ class Child:
 
     def kill(self) -> None:
         """End the process and its group at once, as a power cut would."""
+        self._guard.kill()
+        with self._guard:
+            self._guard.wait()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()

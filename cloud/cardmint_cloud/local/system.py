@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import httpx
+
 from cardmint_cloud.errors import Stop
 from cardmint_cloud.local.broker import Broker, Kind
 from cardmint_cloud.local.postgres import Postgres
@@ -130,6 +132,14 @@ class System:
         self.broker.stop()
         self.postgres.stop()
 
+    def connected(self, name: str) -> bool:
+        """Whether a station says, on its page, that it is connected to the broker."""
+        try:
+            state = httpx.get(f"http://127.0.0.1:{self.page_ports[name]}/state", timeout=2).json()
+        except (httpx.HTTPError, ValueError):
+            return False
+        return bool(state["connected"])
+
     def scanned(self, name: str) -> int:
         """Return how many cards a station has ever acknowledged, as its outbox counts them."""
         if not (self.folder / name).exists():
@@ -150,7 +160,11 @@ class System:
 
     def _run(self, name: str, command: Sequence[str]) -> None:
         child = Child(_script(command), self.log(name), env=self._environment())
-        if child.process.wait(120):
+        try:
+            failed = child.process.wait(120)
+        finally:
+            child.kill()
+        if failed:
             raise Stop(f"{' '.join(command)} failed: {child.last_words()}")
 
     def _environment(self) -> dict[str, str]:
