@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from cardmint_cloud import __version__, settings
+from cardmint_cloud.bench.cli import bench
 from cardmint_cloud.errors import CloudError
 from cardmint_cloud.standin.command import stand_in
 from cardmint_contracts.wire import encode
@@ -90,6 +91,7 @@ def demo(cards: int, folder: Path, leave: bool) -> None:
 
 
 cli.add_command(stand_in)
+cli.add_command(bench)
 
 
 def main() -> None:
