@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import httpx
@@ -24,6 +24,7 @@ from cardmint_cloud.settings import PriceSettings, Settings
 from cardmint_cloud.web.app import build
 from cardmint_cloud.worker import Worker
 
+T = TypeVar("T")
 LOOPBACK = "127.0.0.1"
 _log = structlog.get_logger()
 
@@ -47,6 +48,27 @@ async def migrate_database(settings: Settings) -> str:
         return await migrate(engine)
     finally:
         await engine.dispose()
+
+
+def run_once(address: str, work: Coroutine[Any, Any, T]) -> T:
+    """Run `work`, which connects to the database at `address` by itself, and return what it returns.
+
+    Raises:
+        Retry, Stop: the database cannot be used as it is set.
+    """
+
+    async def checked() -> T:
+        engine = engine_for(address)
+        try:
+            await check_revision(engine)
+        finally:
+            await engine.dispose()
+        return await work
+
+    try:
+        return asyncio.run(checked())
+    finally:
+        work.close()
 
 
 async def work(settings: Settings) -> None:

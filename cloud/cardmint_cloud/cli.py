@@ -2,13 +2,19 @@
 
 import asyncio
 import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from cardmint_cloud import __version__, settings
+from cardmint_cloud.bench.cli import bench
 from cardmint_cloud.errors import CloudError
 from cardmint_cloud.standin.command import stand_in
+from cardmint_contracts.wire import encode
+
+_MOMENTS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z")
 
 
 @click.group()
@@ -51,6 +57,26 @@ def serve(config: Path | None) -> None:
 
 
 @cli.command()
+@_config
+@click.option("--at", type=click.DateTime(_MOMENTS), help="Show the inventory as of this time (UTC unless it says).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def rebuild(config: Path | None, at: datetime | None, as_json: bool) -> None:
+    """Fold the log once more and compare with the inventory, bit for bit; exit code 1 when they differ."""
+    from cardmint_cloud import app, rebuild
+
+    address = settings.load(config).database
+    if at is not None:
+        view = app.run_once(address, rebuild.view(address, at if at.tzinfo else at.replace(tzinfo=UTC)))
+        click.echo(encode(view).decode() if as_json else "\n".join(rebuild.shown(view)))
+        return
+    comparison = app.run_once(address, rebuild.compare(address))
+    whole = {**asdict(comparison), "equal": comparison.equal}
+    click.echo(encode(whole).decode() if as_json else "\n".join(rebuild.told(comparison)))
+    if not comparison.equal:
+        sys.exit(1)
+
+
+@cli.command()
 @click.option("--cards", type=click.IntRange(1, 100_000), default=200, show_default=True, help="How many to scan.")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True)
 @click.option(
@@ -65,6 +91,7 @@ def demo(cards: int, folder: Path, leave: bool) -> None:
 
 
 cli.add_command(stand_in)
+cli.add_command(bench)
 
 
 def main() -> None:

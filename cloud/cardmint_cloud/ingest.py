@@ -1,6 +1,6 @@
 """Batches from stations into the log and the inventory: locked, deduplicated, folded, committed, then receipted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -155,7 +155,7 @@ async def _apply(connection: Connection, batches: Sequence[Batch | DeadLetter], 
             marks[batch.key] = max(mark, batch.last)
             done.receipts[*_address(batch), batch.stream] = Receipt(stream=batch.stream, sequence=marks[batch.key])
     if events:
-        items, reviews = await log.load(connection, *_spoken_of(events))
+        items, reviews = await log.load(connection, *spoken_of((tenant, data) for tenant, _, data in events))
         done.changes = fold(
             items,
             reviews,
@@ -199,9 +199,15 @@ def _fresh(batch: Batch, mark: int) -> tuple[list[tuple[str, Envelope, EventData
     return good, bad
 
 
-def _spoken_of(events: Sequence[tuple[str, Envelope, EventData]]) -> tuple[list[ItemKey], list[ReviewKey]]:
-    items = [(tenant, item) for tenant, _, data in events if (item := subject(data))]
-    reviews = [(tenant, data.task) for tenant, _, data in events if isinstance(data, ReviewAnswered)]
+def spoken_of(events: Iterable[tuple[str, EventData]]) -> tuple[list[ItemKey], list[ReviewKey]]:
+    """Return the items and reviews that events, each with its tenant, speak of."""
+    items: list[ItemKey] = []
+    reviews: list[ReviewKey] = []
+    for tenant, data in events:
+        if item := subject(data):
+            items.append((tenant, item))
+        if isinstance(data, ReviewAnswered):
+            reviews.append((tenant, data.task))
     return items, reviews
 
 

@@ -177,8 +177,8 @@ def _scanned(changes: Changes, items: Mapping[ItemKey, Item], event: Event, scan
         condition=batch.condition or "",
         bin=batch.bin,
         lot=batch.lot,
-        confidence=scan.confidence,
-        margin=scan.margin,
+        confidence=scan.confidence + 0.0,  # -0.0 to 0.0: the log's JSON numbers know just one zero.
+        margin=scan.margin + 0.0,
         reasons=scan.reasons,
         candidates=scan.candidates,
         image=scan.image.sha256 if scan.image else "",

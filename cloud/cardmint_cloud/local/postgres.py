@@ -39,6 +39,13 @@ class Postgres:
         """The address of the database `cardmint`."""
         return f"postgresql://cardmint:cardmint@127.0.0.1:{self.port}/cardmint"
 
+    @property
+    def pid(self) -> int:
+        """The server's process, whose children are its connections."""
+        if self._child is None:
+            raise Stop("Postgres was not started")
+        return self._child.process.pid
+
     def start(self) -> "Postgres":
         """Start the server, its database made if need be, and wait until it takes connections."""
         data = self.folder / "data"

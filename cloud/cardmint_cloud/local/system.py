@@ -97,7 +97,7 @@ class System:
                 command, port = ["cardmint-cloud", "serve"], self.web_port
             case _:
                 command, port = ["cardmint-edge", "run", "--config", str(self._config(name))], self.page_ports[name]
-        child = Child(_script(command), self.log(name), env=self._environment())
+        child = Child(script(command), self.log(name), env=self._environment())
         self._children[name] = child
         if port is not None:
             child.wait_until(lambda: listening(port))
@@ -144,7 +144,7 @@ class System:
         """Return how many cards a station has ever acknowledged, as its outbox counts them."""
         if not (self.folder / name).exists():
             return 0
-        command = _script(["cardmint-edge", "outbox", "--config", str(self._config(name)), "--json"])
+        command = script(["cardmint-edge", "outbox", "--config", str(self._config(name)), "--json"])
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise Stop(f"the outbox of {name} cannot be read: {done.stderr.strip()}")
@@ -159,7 +159,7 @@ class System:
         self._run(name, ["cardmint-edge", *words])
 
     def _run(self, name: str, command: Sequence[str]) -> None:
-        child = Child(_script(command), self.log(name), env=self._environment())
+        child = Child(script(command), self.log(name), env=self._environment())
         try:
             failed = child.process.wait(120)
         finally:
@@ -194,7 +194,7 @@ class System:
         return file
 
 
-def _script(command: Sequence[str]) -> list[str]:
+def script(command: Sequence[str]) -> list[str]:
     """Return a command of ours as it is installed beside this interpreter."""
     script = Path(sys.executable).parent / command[0]
     if not os.access(script, os.X_OK):

@@ -53,7 +53,7 @@ SELECT * FROM items WHERE (tenant, item) IN (SELECT * FROM unnest($1::text[], $2
 _REVIEWS = """
 SELECT * FROM reviews WHERE (tenant, task) IN (SELECT * FROM unnest($1::text[], $2::uuid[]))
  ORDER BY tenant, task FOR UPDATE"""
-_APPEND = """
+APPEND = """
 INSERT INTO events (tenant, source, stream, sequence, type, subject, occurred_at, bootid, monotonic_ms, clock_synced,
                     data, received_at)
 SELECT *, $12::timestamptz FROM unnest($1::text[], $2::text[], $3::uuid[], $4::bigint[], $5::text[], $6::uuid[],
@@ -154,6 +154,12 @@ async def append(
     connection: Connection, events: Sequence[tuple[str, Envelope, EventData]], received_at: datetime
 ) -> None:
     """Append events, each with its tenant, to the log."""
+    if events:
+        await connection.execute(APPEND, *event_columns(events), received_at)
+
+
+def event_columns(events: Sequence[tuple[str, Envelope, EventData]]) -> list[list[Any]]:
+    """Return what `APPEND` takes before the time of receipt."""
     rows = [
         (
             tenant,
@@ -170,8 +176,7 @@ async def append(
         )
         for tenant, e, data in events
     ]
-    if rows:
-        await connection.execute(_APPEND, *_columns(rows, 11), received_at)
+    return _columns(rows, 11)
 
 
 async def put(connection: Connection, changes: Changes, now: datetime) -> None:

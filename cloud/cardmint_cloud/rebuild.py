@@ -1,0 +1,128 @@
+"""The inventory once more, from the log: compared with the live one, or as it stood at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cardmint_cloud.adapters.postgres import log, shadow
+from cardmint_cloud.adapters.postgres.shadow import Difference
+from cardmint_cloud.domain.inventory import Event, Impossible, fold
+from cardmint_cloud.errors import Stop
+from cardmint_cloud.ingest import spoken_of
+from cardmint_contracts.errors import ContractError
+from cardmint_contracts.events import decode_data
+
+TABLES = ("items", "reviews", "holdings")
+SHOWN = 10
+"""How many differences of a table are told one by one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """How many rows each live table has, how many are not what the log says, and the first of those."""
+
+    events: int
+    rows: dict[str, int]
+    differences: dict[str, int]
+    first: tuple[Difference, ...]
+
+    @property
+    def equal(self) -> bool:
+        """Whether the live inventory is what the log says, bit for bit."""
+        return not any(self.differences.values())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """The inventory of everything that had been received at a time, in numbers."""
+
+    at: datetime
+    events: int
+    items: dict[str, int]
+    holdings: int
+    open_reviews: int
+
+
+async def compare(address: str) -> Comparison:
+    """Fold the whole log and compare with the live tables, in one snapshot, while the service goes on.
+
+    Raises:
+        Stop: an event of the log cannot be read, or contradicts those before it.
+    """
+    async with shadow.snapshot(address) as connection:
+        events = await _fold(connection, None)
+        rows: dict[str, int] = {}
+        differences: dict[str, int] = {}
+        first: list[Difference] = []
+        for table in TABLES:
+            rows[table], differences[table], some = await shadow.compare(connection, table, SHOWN)
+            first += some
+        return Comparison(events=events, rows=rows, differences=differences, first=tuple(first))
+
+
+async def view(address: str, at: datetime) -> View:
+    """Fold the log up to what had been received at `at`.
+
+    Raises:
+        Stop: as `compare`.
+    """
+    async with shadow.snapshot(address) as connection:
+        events = await _fold(connection, at)
+        items, holdings, open_reviews = await shadow.totals(connection)
+        return View(at=at, events=events, items=items, holdings=holdings, open_reviews=open_reviews)
+
+
+async def _fold(connection: Any, until: datetime | None) -> int:
+    count = 0
+    async for rows in shadow.pages(connection, until):
+        events = [_event(row) for row in rows]
+        items, reviews = await log.load(connection, *spoken_of((event.tenant, event.data) for event in events))
+        try:
+            changes = fold(items, reviews, events)
+        except Impossible as error:
+            span = f"{rows[0]['position']} to {rows[-1]['position']}"
+            raise Stop(f"the log contradicts itself between positions {span}: {error}") from None
+        await log.put(connection, changes, rows[-1]["received_at"])
+        count += len(rows)
+    return count
+
+
+def _event(row: Any) -> Event:
+    try:
+        data = decode_data(row["type"], row["data"].encode())
+    except ContractError as error:
+        raise Stop(f"the event at position {row['position']} of the log cannot be read: {error}") from None
+    origin = row["source"].rsplit("/", 1)[-1]
+    return Event(
+        tenant=row["tenant"],
+        origin=origin,
+        occurred_at=row["occurred_at"],
+        received_at=row["received_at"],
+        data=data,
+    )
+
+
+def told(comparison: Comparison) -> Sequence[str]:
+    """Return the comparison as lines for a person."""
+    lines = [f"{comparison.events} events folded"]
+    lines += [
+        f"{name:9s} {rows:9d} live, {comparison.differences[name]} differ" for name, rows in comparison.rows.items()
+    ]
+    for one in comparison.first:
+        lines.append(
+            f"{one.table} {one.key}\n  live    {one.live or 'is not there'}\n  the log {one.again or 'is not there'}"
+        )
+    lines.append("the inventory is what the log says" if comparison.equal else "THE INVENTORY IS NOT WHAT THE LOG SAYS")
+    return lines
+
+
+def shown(view: View) -> Sequence[str]:
+    """Return the view as lines for a person."""
+    items = ", ".join(f"{count} {status}" for status, count in sorted(view.items.items())) or "none"
+    return [
+        f"as of {view.at.isoformat()}, after {view.events} events",
+        f"items: {items}",
+        f"cards held: {view.holdings}",
+        f"open reviews: {view.open_reviews}",
+    ]

@@ -1,0 +1,183 @@
+"""The inventory is what the log says, however the log came about; whatever is changed beside the log is found."""
+
+import asyncio
+import itertools
+import json
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cardmint_cloud import rebuild
+from cardmint_cloud.adapters.postgres.log import ensure_partitions
+from cardmint_cloud.dead_letters import replay
+from cardmint_cloud.domain.inventory import Event, review_of
+from cardmint_cloud.errors import Stop
+from cardmint_cloud.ingest import Batch, Message, commit, read
+from cardmint_cloud.reviews import answer
+from cardmint_contracts.cards import Decision
+from cardmint_contracts.envelope import encode_batch
+from cardmint_contracts.events import CardScanned, EventData, ReviewAnswered
+from tests.cloud.shop import FOX, NOW, OWL, RECOGNISER, accepted, doubtful, sealed, send
+from tests.cloud.test_inventory import possible_logs
+
+pytestmark = pytest.mark.integration
+_examples = itertools.count()
+
+
+def batch(tenant: str, station: str, stream: UUID, start: int, data: EventData) -> Batch:
+    payload, content_type = encode_batch(sealed(data, start=start, station=station, stream=stream))
+    topic = f"cardmint/v1/{tenant}/{station}/events"
+    found = read(Message(topic=topic, payload=payload, content_type=content_type))
+    assert isinstance(found, Batch)
+    return found
+
+
+async def ingest(address: str, log: list[Event], cuts: list[int], stations: list[str]) -> rebuild.Comparison:
+    """Send a log in groups of the sizes `cuts` gives, its events from the stations in turn, then rebuild."""
+    example = next(_examples)
+    marks: dict[UUID, int] = {}
+    batches = []
+    for one, station in zip(log, itertools.cycle(stations), strict=False):
+        tenant = f"{one.tenant}-{example}"
+        stream = uuid5(NAMESPACE_OID, f"{tenant}/{station}")
+        marks[stream] = marks.get(stream, 0) + 1
+        batches.append(batch(tenant, station, stream, marks[stream], one.data))
+    connection = await asyncpg.connect(address)
+    try:
+        await ensure_partitions(connection, NOW)
+        for turn, size in enumerate(itertools.cycle(cuts)):
+            if not batches:
+                break
+            await commit(connection, batches[:size], NOW + timedelta(seconds=turn))
+            batches = batches[size:]
+        return await rebuild.compare(address)
+    finally:
+        await connection.close()
+
+
+@given(
+    possible_logs(),
+    st.lists(st.integers(1, 7), min_size=1, max_size=5),
+    st.lists(st.sampled_from(["left", "right", "far"]), min_size=1, max_size=4),
+)
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # Each example has tenants of its own.
+)
+def test_whatever_comes_the_log_says_the_same(
+    database: str, log: list[Event], cuts: list[int], names: list[str]
+) -> None:
+    comparison = asyncio.run(ingest(database, log, cuts, names))
+    assert comparison.equal, "\n".join(rebuild.told(comparison))
+
+
+async def shop(pool: Any) -> CardScanned:
+    """Fill a shop in every way that there is, and return the scan that was answered."""
+    asked, early = doubtful(), doubtful()
+    await send(pool, accepted(), accepted(OWL), asked, doubtful())
+    await send(pool, CardScanned(scan=uuid4(), decision=Decision.REJECT, recogniser=RECOGNISER, confidence=-0.0))
+    task = review_of(asked.scan)
+    await answer(pool, "shop", task, version=1, verdict="card", card=OWL, user="ann", now=NOW + timedelta(hours=1))
+    late = ReviewAnswered(task=review_of(early.scan), task_version=1, scan=early.scan, verdict="no_card", by="left")
+    await send(pool, late)
+    await send(pool, early)
+    letter = await pool.fetchval("SELECT id FROM dead_letters")
+    await replay(pool, "shop", letter, NOW + timedelta(hours=2))
+    return asked
+
+
+async def test_answers_and_replays_are_in_the_log(pool: Any, database: str) -> None:
+    await shop(pool)
+    comparison = await rebuild.compare(database)
+    assert comparison.equal, "\n".join(rebuild.told(comparison))
+    assert (comparison.events, comparison.rows) == (8, {"items": 6, "reviews": 3, "holdings": 2})
+
+
+@pytest.mark.parametrize(
+    ("statement", "table"),
+    [
+        ("UPDATE items SET bin = 'other' WHERE card_id = 'fic1-7'", "items"),
+        ("UPDATE items SET confidence = '-0' WHERE status = 'rejected' AND version = 1", "items"),
+        ("DELETE FROM reviews WHERE state = 'open'", "reviews"),
+        ("UPDATE reviews SET closed_at = closed_at + interval '1 microsecond' WHERE answered_by = 'ann'", "reviews"),
+        ("UPDATE holdings SET count = count + 1 WHERE card_id = 'fic1-10'", "holdings"),
+        ("INSERT INTO holdings (tenant, card_id, count) VALUES ('shop', 'never-scanned', 1)", "holdings"),
+    ],
+)
+async def test_what_was_changed_beside_the_log_is_found(pool: Any, database: str, statement: str, table: str) -> None:
+    await shop(pool)
+    await pool.execute(statement)
+    comparison = await rebuild.compare(database)
+    assert not comparison.equal
+    assert {name for name, count in comparison.differences.items() if count} == {table}
+    assert [one.table for one in comparison.first] == [table]
+
+
+async def test_a_log_that_was_changed_is_found(pool: Any, database: str) -> None:
+    await shop(pool)
+    await pool.execute("UPDATE events SET data = jsonb_set(data, '{confidence}', '7') WHERE position = 1")
+    with pytest.raises(Stop, match="position 1 of the log cannot be read"):
+        await rebuild.compare(database)
+    await pool.execute("DELETE FROM events WHERE type LIKE '%scanned%'")
+    with pytest.raises(Stop, match="contradicts itself"):
+        await rebuild.compare(database)
+
+
+async def test_the_service_goes_on_meanwhile(pool: Any, database: str) -> None:
+    async def go_on() -> None:
+        stream = uuid4()
+        for number in range(1, 1_000_000):
+            await send(pool, accepted(), doubtful(), start=2 * number - 1, stream=stream)
+
+    going = asyncio.create_task(go_on())
+    seen = []
+    for _ in range(5):
+        comparison = await rebuild.compare(database)
+        assert comparison.equal, "\n".join(rebuild.told(comparison))
+        seen.append(comparison.events)
+    going.cancel()
+    await asyncio.gather(going, return_exceptions=True)
+    assert seen == sorted(seen)
+    assert seen[0] < seen[-1]
+
+
+async def test_a_past_time_is_seen_as_it_was(pool: Any, database: str) -> None:
+    await send(pool, accepted(), doubtful(), now=NOW - timedelta(hours=1))
+    await shop(pool)
+    before = await rebuild.view(database, NOW - timedelta(minutes=1))
+    assert (before.events, before.items, before.holdings, before.open_reviews) == (2, {"counted": 1, "review": 1}, 1, 1)
+    now = await rebuild.view(database, NOW + timedelta(hours=3))
+    assert (now.events, sum(now.items.values()), now.holdings, now.open_reviews) == (10, 8, 4, 2)
+    assert (await rebuild.view(database, NOW - timedelta(days=1))).events == 0
+
+
+def command(database: str, *words: str) -> subprocess.CompletedProcess[str]:
+    script = Path(sys.executable).with_name("cardmint-cloud")
+    environment = {**os.environ, "CARDMINT_CLOUD_DATABASE": database}
+    return subprocess.run(
+        [script, "rebuild", *words], capture_output=True, text=True, env=environment, timeout=60, check=False
+    )
+
+
+async def test_the_command_says_what_differs_by_its_exit_code(pool: Any, database: str) -> None:
+    await shop(pool)
+    good = await asyncio.to_thread(command, database, "--json")
+    assert (good.returncode, json.loads(good.stdout)["equal"]) == (0, True)
+    past = await asyncio.to_thread(command, database, "--at", f"{NOW:%Y-%m-%dT%H:%M:%S}", "--json")
+    assert json.loads(past.stdout)["items"] == {"counted": 2, "rejected": 1, "review": 3}
+    assert "cards held: 3" in (await asyncio.to_thread(command, database, "--at", "2030-01-01")).stdout
+    await pool.execute(f"UPDATE items SET name = 'Ember Cat' WHERE card_id = '{FOX.id}'")
+    bad = await asyncio.to_thread(command, database)
+    assert bad.returncode == 1
+    assert "Ember Cat" in bad.stdout
+    assert "Ember Fox" in bad.stdout
