@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import AsyncIterator, Awaitable, Coroutine
 from datetime import UTC, datetime
@@ -78,6 +79,8 @@ async def work(settings: Settings) -> None:
         Retry, Stop: the database or the broker cannot be used as it is set.
     """
     log_as_json()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 50)  # A group of events is thousands of objects that all go at once.
     async with database(settings) as pool:
         worker = Worker(pool)
         broker = Broker(settings.broker, on_message=worker.put)

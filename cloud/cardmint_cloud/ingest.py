@@ -1,5 +1,6 @@
 """Batches from stations into the log and the inventory: locked, deduplicated, folded, committed, then receipted."""
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +19,7 @@ from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.wire import encode
 
 MAX_PARKED_BYTES = 1 << 20
+_RACES = 5
 _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 _POISON = (Impossible, *_REFUSED, LookupError, TypeError, ValueError, ArithmeticError)
 """What an event, rather than the database's absence, is to blame for."""
@@ -118,14 +120,23 @@ async def commit(connection: Connection, batches: Sequence[Batch | DeadLetter], 
         OSError, asyncpg.PostgresConnectionError, …: the database is away; nothing was committed.
     """
     try:
-        async with connection.transaction():
-            return await _apply(connection, batches, now)
+        return await _unraced(connection, batches, now)
     except _POISON as error:
         if len(batches) > 1:
             middle = len(batches) // 2
             halves = [await commit(connection, part, now) for part in (batches[:middle], batches[middle:])]
             return _merge(halves)
         return _merge([await commit(connection, [single], now) for single in _split(batches[0], error)])
+
+
+async def _unraced(connection: Connection, batches: Sequence[Batch | DeadLetter], now: datetime) -> Committed:
+    """Apply, and again when another transaction has just made the same item: it is there to be read then."""
+    for _ in range(_RACES):
+        with contextlib.suppress(asyncpg.UniqueViolationError):
+            async with connection.transaction():
+                return await _apply(connection, batches, now)
+    async with connection.transaction():
+        return await _apply(connection, batches, now)
 
 
 async def _apply(connection: Connection, batches: Sequence[Batch | DeadLetter], now: datetime) -> Committed:
@@ -165,7 +176,7 @@ async def _apply(connection: Connection, batches: Sequence[Batch | DeadLetter], 
             ),
         )
         await log.append(connection, events, now)
-        await log.put(connection, done.changes, now)
+        await log.put(connection, items, reviews, done.changes, now)
     for letter in letters:
         await log.park(connection, letter, now)
     moved = {key: sequence for key, sequence in marks.items() if sequence > before[key]}

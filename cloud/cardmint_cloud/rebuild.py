@@ -83,7 +83,7 @@ async def _fold(connection: Any, until: datetime | None) -> int:
         except Impossible as error:
             span = f"{rows[0]['position']} to {rows[-1]['position']}"
             raise Stop(f"the log contradicts itself between positions {span}: {error}") from None
-        await log.put(connection, changes, rows[-1]["received_at"])
+        await log.put(connection, items, reviews, changes, rows[-1]["received_at"])
         count += len(rows)
     return count
 

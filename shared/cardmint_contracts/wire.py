@@ -33,11 +33,11 @@ T = TypeVar("T")
 _encoder = msgspec.json.Encoder()
 
 
-class Upward(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a station sends: read strictly."""
+class Upward(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """What a station sends: read strictly. It holds no cycles, so the garbage collector need not look."""
 
 
-class Downward(Struct, frozen=True, kw_only=True):
+class Downward(Struct, frozen=True, kw_only=True, gc=False):
     """What the cloud sends: unknown fields are passed over."""
 
 

@@ -1,11 +1,13 @@
 """Ingest against a real Postgres: once, in order, gaps refused, poison parked."""
 
+import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
+from cardmint_cloud import rebuild
 from cardmint_cloud.adapters.postgres.log import DeadLetter, ensure_partitions
 from cardmint_cloud.domain.inventory import review_of
 from cardmint_cloud.ingest import Batch, Message, commit, read
@@ -167,3 +169,20 @@ async def test_two_tenants_with_the_same_stream_are_strangers(connection: asyncp
     assert isinstance(other, Batch)
     assert (await commit(connection, [other], NOW)).applied == 1
     assert await connection.fetchval("SELECT count(*) FROM holdings WHERE tenant = 'other'") == 1
+
+
+async def test_two_writers_of_one_scan_count_it_once(connection: asyncpg.Connection, database: str) -> None:
+    """A restored outbox sends old scans in a new stream while another worker still has the old stream in hand."""
+    other = await asyncpg.connect(database)
+    scans = [accepted(), doubtful(), accepted(OWL)]
+    mine, theirs = batch(*scans), batch(*reversed(scans), stream=uuid4())
+    async with other.transaction():
+        await commit(other, [theirs], NOW)
+        waiting = asyncio.create_task(commit(connection, [mine], NOW))
+        await asyncio.sleep(0.2)
+        assert not waiting.done(), "it should wait for the other to commit"
+    done = await waiting
+    assert (done.applied, done.parked, done.changes.items) == (3, 0, {})
+    assert await counts(connection) == {"fic1-7": 1, "fic1-10": 1}
+    await other.close()
+    assert (await rebuild.compare(database)).equal

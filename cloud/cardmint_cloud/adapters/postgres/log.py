@@ -1,6 +1,6 @@
 """The event log and what is folded from it, written: set-based SQL on asyncpg, one transaction a group of batches."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -58,7 +58,7 @@ INSERT INTO events (tenant, source, stream, sequence, type, subject, occurred_at
                     data, received_at)
 SELECT *, $12::timestamptz FROM unnest($1::text[], $2::text[], $3::uuid[], $4::bigint[], $5::text[], $6::uuid[],
     $7::timestamptz[], $8::uuid[], $9::bigint[], $10::boolean[], $11::jsonb[])"""
-_PUT_ITEMS = """
+_NEW_ITEMS = """
 INSERT INTO items (tenant, item, station, captured_at, received_at, status, card_id, name, number, set_id, set_name,
                    language, finish, edition, condition, bin, lot, confidence, margin, image, version, candidates,
                    reasons)
@@ -70,11 +70,15 @@ SELECT t.tenant, t.item, t.station, t.captured_at, t.received_at, t.status, t.ca
               $16::text[], $17::text[], $18::float8[], $19::float8[], $20::text[], $21::int[], $22::jsonb[],
               $23::jsonb[])
     AS t (tenant, item, station, captured_at, received_at, status, card_id, name, number, set_id, set_name, language,
-          finish, edition, condition, bin, lot, confidence, margin, image, version, candidates, reasons)
-ON CONFLICT (tenant, item) DO UPDATE
-   SET status = excluded.status, card_id = excluded.card_id, name = excluded.name, number = excluded.number,
-       set_id = excluded.set_id, set_name = excluded.set_name, version = excluded.version"""
-_PUT_REVIEWS = """
+          finish, edition, condition, bin, lot, confidence, margin, image, version, candidates, reasons)"""
+_CHANGE_ITEMS = """
+UPDATE items i
+   SET status = n.status, card_id = n.card_id, name = n.name, number = n.number, set_id = n.set_id,
+       set_name = n.set_name, version = n.version
+  FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::int[])
+    AS n (tenant, item, status, card_id, name, number, set_id, set_name, version)
+ WHERE i.tenant = n.tenant AND i.item = n.item"""
+_NEW_REVIEWS = """
 INSERT INTO reviews (tenant, task, item, station, version, state, candidates, image, opened_at, closed_at, verdict,
                      card, answered_by, reasons)
 SELECT t.tenant, t.task, t.item, t.station, t.version, t.state, t.candidates, t.image, t.opened_at, t.closed_at,
@@ -82,10 +86,14 @@ SELECT t.tenant, t.task, t.item, t.station, t.version, t.state, t.candidates, t.
   FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::int[], $6::text[], $7::jsonb[], $8::jsonb[],
               $9::timestamptz[], $10::timestamptz[], $11::text[], $12::jsonb[], $13::text[], $14::jsonb[])
     AS t (tenant, task, item, station, version, state, candidates, image, opened_at, closed_at, verdict, card,
-          answered_by, reasons)
-ON CONFLICT (tenant, task) DO UPDATE
-   SET version = excluded.version, state = excluded.state, closed_at = excluded.closed_at,
-       verdict = excluded.verdict, card = excluded.card, answered_by = excluded.answered_by"""
+          answered_by, reasons)"""
+_CHANGE_REVIEWS = """
+UPDATE reviews r
+   SET version = n.version, state = n.state, closed_at = n.closed_at, verdict = n.verdict, card = n.card,
+       answered_by = n.answered_by
+  FROM unnest($1::text[], $2::uuid[], $3::int[], $4::text[], $5::timestamptz[], $6::text[], $7::jsonb[], $8::text[])
+    AS n (tenant, task, version, state, closed_at, verdict, card, answered_by)
+ WHERE r.tenant = n.tenant AND r.task = n.task"""
 _ADD_HOLDINGS = """
 INSERT INTO holdings AS h (tenant, card_id, language, finish, edition, condition, count)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[])
@@ -123,7 +131,7 @@ async def lock_streams(
     connection: Connection, sources: dict[StreamKey, str], now: datetime
 ) -> dict[StreamKey, tuple[str, int]]:
     """Lock each stream's watermark row, made if need be, and return its source and sequence."""
-    tenants, streams = _columns(sources, 2)
+    tenants, streams = _columns(sources)
     rows = await connection.fetch(_LOCK, tenants, streams)
     if len(rows) < len(sources):
         await connection.execute(_OPEN_STREAMS, tenants, streams, list(sources.values()), now)
@@ -133,7 +141,7 @@ async def lock_streams(
 
 async def advance(connection: Connection, sequences: dict[StreamKey, int], now: datetime) -> None:
     """Move the watermarks, whose rows are locked."""
-    tenants, streams = _columns(sequences, 2)
+    tenants, streams = _columns(sequences)
     await connection.execute(_ADVANCE, tenants, streams, list(sequences.values()), now)
 
 
@@ -143,10 +151,10 @@ async def load(
     """Read and lock the items and reviews that events speak of."""
     reviews: dict[ReviewKey, Review] = {}
     if keys := set(review_keys):
-        rows = await connection.fetch(_REVIEWS, *_columns(keys, 2))
+        rows = await connection.fetch(_REVIEWS, *_columns(keys))
         reviews = {(row["tenant"], row["task"]): review_from_row(row) for row in rows}
     wanted = {*item_keys, *((tenant, review.item) for (tenant, _), review in reviews.items())}
-    rows = await connection.fetch(_ITEMS, *_columns(wanted, 2)) if wanted else []
+    rows = await connection.fetch(_ITEMS, *_columns(wanted)) if wanted else []
     return {(row["tenant"], row["item"]): _item(row) for row in rows}, reviews
 
 
@@ -176,31 +184,45 @@ def event_columns(events: Sequence[tuple[str, Envelope, EventData]]) -> list[lis
         )
         for tenant, e, data in events
     ]
-    return _columns(rows, 11)
+    return _columns(rows)
 
 
-async def put(connection: Connection, changes: Changes, now: datetime) -> None:
-    """Write what a fold changed.
+async def put(
+    connection: Connection,
+    items: Mapping[ItemKey, Item],
+    reviews: Mapping[ReviewKey, Review],
+    changes: Changes,
+    now: datetime,
+) -> None:
+    """Write what a fold over `items` and `reviews`, which `load` has locked, changed.
 
-    Items and reviews that were there are locked by `load`; what writers share beyond them, holdings and printings, is
-    taken in the order of the keys, so that two writers cannot deadlock.
+    What writers share beyond them, printings and holdings, is taken in the order of the keys, so that two writers
+    cannot deadlock; holdings last, because most writers meet there.
+
+    Raises:
+        asyncpg.UniqueViolationError: another transaction has just made one of the items that are new here.
     """
-    if changes.items:
-        rows = [_item_row(item) for item in changes.items.values()]
-        await connection.execute(_PUT_ITEMS, *_columns(rows, 23))
-    if changes.reviews:
-        rows = [_review_row(review) for review in changes.reviews.values()]
-        await connection.execute(_PUT_REVIEWS, *_columns(rows, 14))
-    if changes.holdings:
-        await connection.execute(
-            _ADD_HOLDINGS, *_columns([(*holding, delta) for holding, delta in sorted(changes.holdings.items())], 7)
-        )
+    new = [_item_row(item) for key, item in changes.items.items() if key not in items]
+    if new:
+        await connection.execute(_NEW_ITEMS, *_columns(new))
+    changed = [_item_change(item) for key, item in changes.items.items() if key in items]
+    if changed:
+        await connection.execute(_CHANGE_ITEMS, *_columns(changed))
+    new = [_review_row(review) for key, review in changes.reviews.items() if key not in reviews]
+    if new:
+        await connection.execute(_NEW_REVIEWS, *_columns(new))
+    changed = [_review_change(review) for key, review in changes.reviews.items() if key in reviews]
+    if changed:
+        await connection.execute(_CHANGE_REVIEWS, *_columns(changed))
     if changes.printings:
         rows = [
             (tenant, card.id, card.name, card.number, card.set_id, card.set_name)
             for (tenant, _), card in sorted(changes.printings.items(), key=lambda pair: pair[0])
         ]
-        await connection.execute(_PUT_PRINTINGS, *_columns(rows, 6), now)
+        await connection.execute(_PUT_PRINTINGS, *_columns(rows), now)
+    if changes.holdings:
+        counts = [(*holding, delta) for holding, delta in sorted(changes.holdings.items())]
+        await connection.execute(_ADD_HOLDINGS, *_columns(counts))
 
 
 async def park(connection: Connection, letter: DeadLetter, now: datetime) -> None:
@@ -238,9 +260,8 @@ async def ensure_partitions(connection: Connection, now: datetime, *, months_ahe
         )
 
 
-def _columns(rows: Iterable[Any], width: int) -> list[list[Any]]:
-    columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)]
-    return columns or [[] for _ in range(width)]
+def _columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _json(value: object) -> str:
@@ -254,6 +275,22 @@ def _item_row(item: Item) -> tuple[Any, ...]:
         *((card.id, card.name, card.number, card.set_id, card.set_name) if card else ("", "", "", "", "")),
         *(item.language, item.finish, item.edition, item.condition, item.bin, item.lot),
         *(item.confidence, item.margin, item.image, item.version, _json(item.candidates), _json(item.reasons)),
+    )
+
+
+def _item_change(item: Item) -> tuple[Any, ...]:
+    card = item.card
+    return (
+        *(item.tenant, item.item, item.status),
+        *((card.id, card.name, card.number, card.set_id, card.set_name) if card else ("", "", "", "", "")),
+        item.version,
+    )
+
+
+def _review_change(review: Review) -> tuple[Any, ...]:
+    return (
+        *(review.tenant, review.task, review.version, "open" if review.open else "answered", review.closed_at),
+        *(review.verdict, _json(review.card) if review.card else None, review.answered_by),
     )
 
 
