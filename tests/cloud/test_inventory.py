@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -22,7 +23,7 @@ from cardmint_cloud.domain.inventory import (
     review_of,
     subject,
 )
-from cardmint_contracts.cards import Batch, Decision, Finish
+from cardmint_contracts.cards import Batch, Card, Decision, Finish
 from cardmint_contracts.events import CardScanned, EventData, ImageEvicted, ReviewAnswered
 from tests.cloud.shop import FOX, NOW, OWL, RECOGNISER, doubtful
 
@@ -145,3 +146,24 @@ def test_an_event_speaks_of_one_item_or_of_none() -> None:
     scan = doubtful()
     assert subject(scan) == scan.scan
     assert subject(EVICTED) is None
+
+
+@pytest.mark.parametrize(
+    ("answered_as", "moved"),
+    [(OWL, {FOX.id: -1, OWL.id: 1}), (FOX, {}), (None, {FOX.id: -1})],
+)
+def test_an_answer_about_a_counted_card_moves_it(answered_as: Card | None, moved: dict[str, int]) -> None:
+    scan = doubtful()
+    opened = fold({}, {}, [event(scan)])
+    key = ("shop", scan.scan)
+    counted = {key: replace(opened.items[key], status=Status.COUNTED, card=FOX)}
+    answer = ReviewAnswered(
+        task=review_of(scan.scan),
+        task_version=1,
+        scan=scan.scan,
+        verdict="card" if answered_as else "no_card",
+        card=answered_as,
+        by="ann",
+    )
+    changes = fold(counted, opened.reviews, [event(answer)])
+    assert {holding.card_id: delta for holding, delta in changes.holdings.items()} == moved
