@@ -3,6 +3,7 @@
 It is made from the structs and the topics, and a test holds `docs/asyncapi.json` to it.
 """
 
+import inspect
 import json
 import sys
 from typing import Any
@@ -36,6 +37,9 @@ def document() -> dict[str, Any]:
     """Return the document as JSON values. Operations are named from the cloud's side."""
     structs: list[Any] = [Envelope, Receipt, StationState, StationHealth, ReviewTask, *TYPES.values()]
     _, schemas = msgspec.json.schema_components(structs, ref_template=_SCHEMAS + "{name}")
+    for schema in schemas.values():
+        if "description" in schema:
+            schema["description"] = inspect.cleandoc(schema["description"])  # Python before 3.13 keeps the indentation.
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     for kind, (direction, description, struct, retained, qos) in _CHANNELS.items():

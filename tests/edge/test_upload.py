@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from http import HTTPStatus
 
 import httpx
 import pytest
@@ -66,7 +65,7 @@ def test_an_image_is_put_under_its_content(status: int) -> None:
     [(400, Park), (413, Park), (404, Park), (408, Retry), (429, Retry), (500, Retry), (503, Retry), (302, Retry)],
 )
 def test_a_refusal_parks_and_a_fault_is_tried_again(status: int, error: type[Exception]) -> None:
-    with pytest.raises(error, match=f"answered {status} {HTTPStatus(status).phrase}"):
+    with pytest.raises(error, match=f"answered {status}"):
         http(lambda _: httpx.Response(status)).put("ab" * 32, b"jpeg")
 
 
