@@ -256,7 +256,9 @@ TestBadWeather = BadWeather.TestCase
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     with quick_folder() as folder:
-        yield Bench(folder)
+        bench = Bench(folder)
+        yield bench
+        bench.outbox.close()
 
 
 def test_an_event_leaves_in_the_turn_it_came(bench: Bench) -> None:

@@ -113,8 +113,10 @@ TestAnyOrder = AnyOrder.TestCase
 
 
 @pytest.fixture
-def outbox(tmp_path: Path) -> Outbox:
-    return Outbox.open(tmp_path / "data" / "outbox.db")
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    outbox = Outbox.open(tmp_path / "data" / "outbox.db")
+    yield outbox
+    outbox.close()
 
 
 def test_an_event_comes_out_as_it_went_in(outbox: Outbox) -> None:
@@ -155,6 +157,7 @@ def test_the_batch_and_the_counters_outlive_the_agent(outbox: Outbox) -> None:
     again = Outbox.open(outbox.database.path)
     assert again.batch == batch
     assert (again.counters.parked, again.counters.scanned, again.start()) == (1, 0, 1)
+    again.close()
 
 
 def test_a_restored_backup_sends_what_it_holds_under_a_new_stream(outbox: Outbox) -> None:
@@ -217,7 +220,8 @@ def test_a_full_disk_keeps_nothing_half_written(outbox: Outbox) -> None:
     outbox.database.read("PRAGMA max_page_count = 100000")
     assert outbox.record(scan_of(stored + 1), STAMP).sequence == stored + 1
     outbox.close()
-    assert Outbox.open(outbox.database.path).mark.last == stored + 1
+    with closing(Outbox.open(outbox.database.path)) as again:
+        assert again.mark.last == stored + 1
 
 
 def _raw(path: Path, *statements: str) -> None:
