@@ -32,10 +32,12 @@ class Strings:
         self._forms: dict[str, tuple[str, ...]] = {}
         self._names: dict[str, str] = {}
         self._cards: dict[str, list[str]] = {}
+        self._named: dict[str, list[str]] = {}
         for known in prints:
             forms = number_forms(known.number, known.total, promo=known.promo)
             self._forms[known.card_id] = forms
             self._names[known.card_id] = plain(known.name)
+            self._named.setdefault(plain(known.name), []).append(known.card_id)
             for form in forms:
                 if len(form) <= LONGEST and ("/" in form or form[0].isalpha()):
                     self._cards.setdefault(form, []).append(known.card_id)
@@ -54,6 +56,10 @@ class Strings:
     def name(self, card_id: str) -> str:
         """Return a printing's name in the reader's letters."""
         return self._names.get(card_id, "")
+
+    def named(self, name: str) -> list[str]:
+        """Return the printings of this name."""
+        return self._named.get(name, [])
 
     def other_names(self, name: str, limit: int = 60) -> list[str]:
         """Return other names of the catalogue that are as long as this one, spread over the alphabet."""
