@@ -7,6 +7,10 @@ BIN := $(VENV)/bin
 DEMO_CARDS ?= 200
 DEMO_EXIT ?=
 DEMO_DIR ?= .demo
+CARDMINT_DATA ?= ../shared/data
+TRAIN_MINUTES ?= 60
+TRAIN_DIR ?= build/reader
+TRAIN := .venv-train
 LOCKED_OUT := --no-emit-package django --no-emit-package asgiref --no-emit-package sqlparse \
   --no-emit-package cardmint-contracts --no-emit-package cardmint-edge --no-emit-package cardmint-cloud
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
@@ -55,7 +59,24 @@ lock: install  ## Compile the hash-pinned requirements again
 	$(COMPILE) --output-file shared/requirements.txt shared/pyproject.toml
 	$(COMPILE) --output-file edge/requirements.txt shared/pyproject.toml edge/pyproject.toml
 	$(COMPILE) --output-file cloud/requirements.txt shared/pyproject.toml cloud/pyproject.toml
+	$(BIN)/uv pip compile --quiet --python-platform linux --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --no-emit-find-links --output-file edge/training/requirements.txt edge/training/requirements.in
 	$(COMPILE) --extra local --output-file requirements-dev.txt requirements-dev.in shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml
+
+.PHONY: train-reader
+train-reader: install $(TRAIN)/.installed  ## Train the reader again and convert it: TRAIN_MINUTES=60, CARDMINT_DATA=DIR
+	data=$$(realpath $(CARDMINT_DATA)) && run=$$(realpath -m $(TRAIN_DIR)) && cd edge && export PYTHONPATH=.:../shared && \
+	  python=../$(TRAIN)/bin/python && step="$$python -m training.reader" && \
+	  $$step.shards --catalogue $$data/catalogue --out $$run && \
+	  $$step.train --data $$run --out $$run --minutes $(TRAIN_MINUTES) --until 0.4 && \
+	  $$step.cuts --data $$data --checkpoint $$run/checkpoint.pt --out $$run && \
+	  $$step.train --data $$run --out $$run --minutes $(TRAIN_MINUTES) && \
+	  $$step.convert --checkpoint $$run/checkpoint.pt --held-out $$run/held-out.npz --out cardmint_edge/models
+
+$(TRAIN)/.installed: edge/training/requirements.txt
+	$(PYTHON) -m venv $(TRAIN)
+	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	@touch $@
 
 .PHONY: wheels
 wheels: install  ## Build the wheels that ansible/ puts on stations and fly.toml into the image
@@ -63,4 +84,4 @@ wheels: install  ## Build the wheels that ansible/ puts on stations and fly.toml
 
 .PHONY: clean
 clean:  ## Remove the environment, the demo's data and the tools' caches
-	rm -rf $(VENV) build $(DEMO_DIR) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(TRAIN) build $(DEMO_DIR) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*

@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -21,12 +20,12 @@ from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.adapters.task_table import TaskTable
 from cardmint_edge.capture import Camera
 from cardmint_edge.count import Counter
-from cardmint_edge.domain.recognise import ClassicalRecogniser
 from cardmint_edge.domain.recognition import Recogniser
 from cardmint_edge.forward import Appended, Forwarder
 from cardmint_edge.page.app import Parts, make_page
 from cardmint_edge.page.serve import PageServer
 from cardmint_edge.page.show import STRIP, View
+from cardmint_edge.recogniser import recogniser_of
 from cardmint_edge.settings import Folder, Replay, Settings, Simulator
 from cardmint_edge.station import Running, Station
 from cardmint_edge.status import outbox_status
@@ -62,7 +61,7 @@ def build(settings: Settings) -> Station:
     """
     page_server = PageServer(settings.station.page_host, settings.station.page_port)
     pack = Pack(settings.recognition.pack)
-    recogniser = ClassicalRecogniser(pack, clock=time.perf_counter)
+    recogniser = recogniser_of(pack)
     outbox = Outbox.open(settings.station.data / OUTBOX)
     counters = outbox.counters
     camera = camera_of(settings.camera, counters.scanned + counters.parked)

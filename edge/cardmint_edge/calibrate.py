@@ -1,10 +1,10 @@
-"""Fit how sure the recogniser may be: rendered photos of a pack's own scans, half of them with their card taken out.
+"""Fit how sure the recogniser may be: rendered photos of a pack's own scans, most of them with their card taken out.
 
-A photo whose card (and every printing of the same art) is out of the gallery shows a stranger: whatever is found then
-is wrong. Real photos take no part in the fit; they are for `evaluate`.
+A photo whose card (and every printing of the same art) is out of the gallery shows a stranger: whatever picture is
+found then is wrong, and only print can tell the card. In half of those the facts are taken out too: what is accepted
+of an unknown card is wrong. Real photos take no part in the fit; they are for `evaluate`.
 """
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.pack import Pack
-from cardmint_edge.domain.decide import Circumstances, Policy, Sighting, decide
+from cardmint_edge.domain.decide import Policy, settled
 from cardmint_edge.domain.hashes import Bits
 from cardmint_edge.domain.match import Reference
-from cardmint_edge.domain.recognise import ClassicalRecogniser
-from cardmint_edge.domain.recognition import Frame
-from cardmint_edge.domain.scene import PRESETS, render
+from cardmint_edge.domain.recognise import Observed
+from cardmint_edge.domain.recognition import Frame, Recognition
+from cardmint_edge.domain.scene import PRESETS, held_out, render
+from cardmint_edge.recogniser import Recognisers
 
 
 class Without:
@@ -45,62 +46,85 @@ class Without:
         """Return the other printings of the same art, left or not."""
         return self._pack.twins(self._rows[row])
 
+    def card(self, card_id: str) -> Card | None:
+        """Return a printing by its id: the facts know those that were taken out too."""
+        return self._pack.card(card_id)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One rendered photo and the candidates found, likeliest first; `right` holds the printings of its art."""
+    """One rendered photo and what came of it; `right` holds the printings of its art, the card's own included."""
 
     preset: str
     stranger: bool
+    unknown: bool
+    card_id: str
     right: frozenset[str]
-    sightings: tuple[Sighting, ...]
+    seen: Observed
+    outcome: Recognition
 
 
 def sample(pack: Pack, images: Path, count: int, seed: int) -> Iterator[Sample]:
-    """Render `count` photos, the presets in turn, and look at each."""
+    """Render `count` photos of scans that no training has seen, the presets in turn, and look at each."""
     rng = np.random.default_rng(seed)
+    recognisers = Recognisers(pack)
     rows = {pack.printing(row).id: row for row in range(len(pack.hashes))}
+    apart = [card_id for card_id in rows if held_out(card_id)]
     for number in range(count):
         preset = list(PRESETS)[number % len(PRESETS)]
-        row = int(rng.integers(len(rows)))
-        card = pack.printing(row)
-        right = frozenset({card.id, *(twin.id for twin in pack.twins(row))})
-        stranger = bool(rng.random() < 0.5)
-        scene = render(read_image(images / f"{card.id}.jpg"), PRESETS[preset], rng)
-        hidden = {rows[card_id] for card_id in right if card_id in rows} if stranger else set()
-        recogniser = ClassicalRecogniser(Without(pack, hidden), clock=time.perf_counter)
-        sightings = tuple(recogniser.sightings(_compressed(scene.frame, int(rng.integers(50, 95)))))
-        yield Sample(preset=preset, stranger=stranger, right=right, sightings=sightings)
+        card_id = apart[int(rng.integers(len(apart)))]
+        right = frozenset({card_id, *(twin.id for twin in pack.twins(rows[card_id]))})
+        unknown = bool(rng.random() < 1 / 3)
+        stranger = unknown or bool(rng.random() < 0.5)
+        scene = render(read_image(images / f"{card_id}.jpg"), PRESETS[preset], rng)
+        hidden = {rows[twin] for twin in right if twin in rows} if stranger else set()
+        recogniser = recognisers.over(Without(pack, hidden), unknown=right if unknown else frozenset())
+        outcome, seen = recogniser.observe(_compressed(scene.frame, int(rng.integers(50, 95))))
+        yield Sample(
+            preset=preset, stranger=stranger, unknown=unknown, card_id=card_id, right=right, seen=seen, outcome=outcome
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What the policy makes of one preset's samples. Accepted counts printings whose facts leave no other."""
+    """What came of one preset's samples: only print can tell strangers (their scan is out), nothing the unknown."""
 
     preset: str
     known: int
     right_art: int
+    exact: int
     accepted: int
     accepted_wrong: int
     strangers: int
+    strangers_exact: int
     strangers_accepted: int
-    stranger_likeness_p99: float
+    strangers_accepted_wrong: int
+    unknown: int
+    unknown_accepted: int
     stranger_likeness_max: float
     known_likeness_p5: float
-    known_title_p1: float
 
 
-def outcomes(samples: list[Sample], policy: Policy) -> list[Outcome]:
-    """Judge the samples by a policy, preset by preset."""
-    return [_outcome(preset, [one for one in samples if one.preset == preset], policy) for preset in PRESETS]
+def outcomes(samples: list[Sample]) -> list[Outcome]:
+    """Sum up preset by preset."""
+    return [_outcome(preset, [one for one in samples if one.preset == preset]) for preset in PRESETS]
+
+
+def mistakes(samples: list[Sample]) -> list[tuple[str, str, str]]:
+    """Return what was accepted wrongly: preset, the card, and what it was taken for."""
+    return [
+        (one.preset, one.card_id, one.outcome.card.id)
+        for one in samples
+        if one.outcome.card is not None and (one.unknown or one.outcome.card.id != one.card_id)
+    ]
 
 
 def likeliest_strangers(samples: list[Sample], limit: int = 5) -> list[tuple[float, str, str]]:
-    """Return the worst of the strangers: likeness, who it was (one printing of its art), and who it was taken for."""
+    """Return the worst of the strangers: likeness, who it was, and who it was taken for."""
     found = [
-        (round(one.sightings[0].likeness, 3), min(one.right), one.sightings[0].card.id)
+        (round(one.seen.sightings[0].likeness, 3), one.card_id, one.seen.sightings[0].card.id)
         for one in samples
-        if one.stranger and one.sightings
+        if one.stranger and one.seen.sightings
     ]
     return sorted(found, reverse=True)[:limit]
 
@@ -108,22 +132,22 @@ def likeliest_strangers(samples: list[Sample], limit: int = 5) -> list[tuple[flo
 def fit(samples: list[Sample], policy: Policy, ridge: float = 0.1) -> Policy:
     """Fit the policy's weights by logistic regression (Newton's method) with a ridge that keeps them from growing.
 
-    Likeness, margin and inliers are the evidence, the right art is the label. A weight that came out negative would
-    make more evidence count less: it is set to nothing, and the others are fitted again.
+    Likeness, margin, inliers and a number that was read are the evidence, the right art is the label. A weight that
+    came out negative would make more evidence count less: it is set to nothing, and the others are fitted again.
     """
-    rows = [_evidence(one, policy) for one in samples if one.sightings]
-    x = np.array([[1.0, *row[:3]] for row in rows])
-    y = np.array([row[3] for row in rows])
-    used = [0, 1, 2, 3]
+    rows = [_evidence(one, policy) for one in samples if one.seen.sightings]
+    x = np.array([[1.0, *row[:4]] for row in rows])
+    y = np.array([row[4] for row in rows])
+    used = [0, 1, 2, 3, 4]
     while True:
-        weights = np.zeros(4)
+        weights = np.zeros(5)
         weights[used] = _newton(x[:, used], y, ridge)
         negative = [column for column in used[1:] if weights[column] < 0]
         if not negative:
             break
         used = [column for column in used if column not in negative]
-    bias, likeness, margin, inliers = weights.tolist()
-    return replace(policy, weights=(bias, likeness, margin, inliers))
+    bias, likeness, margin, inliers, read = weights.tolist()
+    return replace(policy, weights=(bias, likeness, margin, inliers, read))
 
 
 def _newton(x: NDArray[np.float64], y: NDArray[np.float64], ridge: float) -> NDArray[np.float64]:
@@ -136,38 +160,45 @@ def _newton(x: NDArray[np.float64], y: NDArray[np.float64], ridge: float) -> NDA
     return weights
 
 
-def _evidence(one: Sample, policy: Policy) -> tuple[float, float, float, float]:
-    best = one.sightings[0]
+def _evidence(one: Sample, policy: Policy) -> tuple[float, float, float, float, float]:
+    sightings, numbers = one.seen.sightings, one.seen.numbers
+    best = sightings[0]
     same = {twin.id for twin in best.twins}
-    rival = max((other.likeness for other in one.sightings[1:] if other.card.id not in same), default=0.0)
+    rival = max((other.likeness for other in sightings[1:] if other.card.id not in same), default=0.0)
     agreement = min(best.inliers, policy.enough_inliers) / policy.enough_inliers
-    return best.likeness, best.likeness - rival, agreement, float(best.card.id in one.right and not one.stranger)
+    read = float(numbers is not None and settled(numbers, policy))
+    right = float(best.card.id in one.right and not one.stranger)
+    return best.likeness, best.likeness - rival, agreement, read, right
 
 
-def _outcome(preset: str, samples: list[Sample], policy: Policy) -> Outcome:
-    verdicts = [decide(list(one.sightings), Circumstances(), policy) for one in samples]
-    accepted = [verdict.decision is Decision.ACCEPT for verdict in verdicts]
-    right = [bool(one.sightings) and one.sightings[0].card.id in one.right for one in samples]
-    likeness = [one.sightings[0].likeness if one.sightings else 0.0 for one in samples]
-    known = [number for number, one in enumerate(samples) if not one.stranger]
-    strangers = [number for number, one in enumerate(samples) if one.stranger]
-    apart = [likeness[number] for number in strangers] or [0.0]
+def _outcome(preset: str, samples: list[Sample]) -> Outcome:
+    known = [one for one in samples if not one.stranger]
+    strangers = [one for one in samples if one.stranger and not one.unknown]
+    unknown = [one for one in samples if one.unknown]
     return Outcome(
         preset=preset,
         known=len(known),
-        right_art=sum(right[number] for number in known),
-        accepted=sum(accepted[number] for number in known),
-        accepted_wrong=sum(accepted[number] and not right[number] for number in known),
+        right_art=sum(_first(one) in one.right for one in known),
+        exact=sum(_first(one) == one.card_id for one in known),
+        accepted=sum(one.outcome.decision is Decision.ACCEPT for one in known),
+        accepted_wrong=len(mistakes(known)),
         strangers=len(strangers),
-        strangers_accepted=sum(accepted[number] for number in strangers),
-        stranger_likeness_p99=round(float(np.percentile(apart, 99)), 3),
-        stranger_likeness_max=round(max(apart), 3),
-        known_title_p1=round(
-            float(np.percentile([samples[number].sightings[0].title for number in known if right[number]] or [0.0], 1)),
-            3,
-        ),
-        known_likeness_p5=round(float(np.percentile([likeness[number] for number in known] or [0.0], 5)), 3),
+        strangers_exact=sum(_first(one) == one.card_id for one in strangers),
+        strangers_accepted=sum(one.outcome.decision is Decision.ACCEPT for one in strangers),
+        strangers_accepted_wrong=len(mistakes(strangers)),
+        unknown=len(unknown),
+        unknown_accepted=len(mistakes(unknown)),
+        stranger_likeness_max=round(max((_likeness(one) for one in strangers + unknown), default=0.0), 3),
+        known_likeness_p5=round(float(np.percentile([_likeness(one) for one in known] or [0.0], 5)), 3),
     )
+
+
+def _first(one: Sample) -> str:
+    return one.outcome.candidates[0].card.id if one.outcome.candidates else ""
+
+
+def _likeness(one: Sample) -> float:
+    return one.seen.sightings[0].likeness if one.seen.sightings else 0.0
 
 
 def _compressed(frame: Frame, quality: int) -> Frame:

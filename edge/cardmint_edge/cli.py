@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,13 +90,13 @@ def evaluate_photos(pack: Path, photos: Path, *, as_objects: bool) -> None:
             click.echo(json.dumps(asdict(row)))
         return
     click.echo(
-        f"{'kind':26} {'n':>4} {'exact':>6} {'accepted':>9} {'wrong':>6} {'95 % bounds':>17}"
+        f"{'kind':26} {'n':>4} {'exact':>6} {'name':>5} {'accepted':>9} {'wrong':>6} {'95 % bounds':>17}"
         f" {'rejected':>9} {'p50 ms':>6} {'p95 ms':>7}"
     )
     for row in rows:
         bounds = f"{row.wrong_low:.1%} to {row.wrong_high:.1%}"
         click.echo(
-            f"{row.kind:26} {row.n:4} {row.exact:6} {row.accepted:9} {row.accepted_wrong:6} {bounds:>17}"
+            f"{row.kind:26} {row.n:4} {row.exact:6} {row.named:5} {row.accepted:9} {row.accepted_wrong:6} {bounds:>17}"
             f" {row.rejected:9} {row.p50_ms:6.0f} {row.p95_ms:7.0f}"
         )
 
@@ -110,12 +109,13 @@ def evaluate_photos(pack: Path, photos: Path, *, as_objects: bool) -> None:
 def calibrate(pack: Path, images: Path, count: int, seed: int) -> None:
     """Fit the confidence on rendered photos, half of them of strangers, and print what the policy makes of them."""
     from cardmint_edge.adapters.pack import Pack
-    from cardmint_edge.calibrate import fit, likeliest_strangers, outcomes, sample
+    from cardmint_edge.calibrate import fit, likeliest_strangers, mistakes, outcomes, sample
     from cardmint_edge.domain.decide import Policy
 
     samples = list(sample(Pack(pack), images, count, seed))
-    for outcome in outcomes(samples, Policy()):
+    for outcome in outcomes(samples):
         click.echo(json.dumps(asdict(outcome)))
+    click.echo(json.dumps({"accepted wrongly": mistakes(samples)}))
     click.echo(json.dumps({"likeliest strangers": likeliest_strangers(samples)}))
     fitted = fit(samples, Policy()).weights
     click.echo(json.dumps({"weights": [round(weight, 2) for weight in fitted], "in use": Policy().weights}))
@@ -125,11 +125,11 @@ def _recogniser(pack: Path) -> "Recogniser":
     import cv2
 
     from cardmint_edge.adapters.pack import Pack
-    from cardmint_edge.domain.recognise import ClassicalRecogniser
+    from cardmint_edge.recogniser import recogniser_of
 
     # A station shares its few cores, and the times that are printed are those of one.
     cv2.setNumThreads(1)
-    return ClassicalRecogniser(Pack(pack), clock=time.perf_counter)
+    return recogniser_of(Pack(pack))
 
 
 cli.add_command(run)

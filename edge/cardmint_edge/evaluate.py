@@ -1,4 +1,4 @@
-"""Measure recognition on labelled photos: a folder with index.csv (file, kind, id, reference_available)."""
+"""Measure recognition on labelled photos: a folder with index.csv (file, kind, id, reference_available, maybe name)."""
 
 import csv
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cardmint_contracts.cards import Decision
+from cardmint_edge.domain.lexicon import plain
 from cardmint_edge.domain.recognition import Recogniser
 from cardmint_edge.errors import Stop
 from cardmint_edge.scan import Scanned, scan
@@ -21,6 +22,7 @@ class Photo:
     path: Path
     kind: str
     card_id: str
+    name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +39,14 @@ class Judged:
         return bool(self.photo.card_id) and bool(candidates) and candidates[0].card.id == self.photo.card_id
 
     @property
+    def named(self) -> bool:
+        """Whether the best candidate, accepted or not, is at least a card of this name."""
+        candidates = self.scanned.recognition.candidates
+        return (
+            bool(self.photo.card_id) and bool(candidates) and plain(candidates[0].card.name) == plain(self.photo.name)
+        )
+
+    @property
     def accepted(self) -> bool:
         """Whether it was accepted without a person."""
         return self.scanned.recognition.decision is Decision.ACCEPT
@@ -49,6 +59,7 @@ class Row:
     kind: str
     n: int
     exact: int
+    named: int
     accepted: int
     accepted_wrong: int
     wrong_low: float
@@ -68,7 +79,8 @@ def read_index(folder: Path) -> list[Photo]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return [
-                Photo(path=folder / row["file"], kind=_kind(row), card_id=row["id"]) for row in csv.DictReader(file)
+                Photo(path=folder / row["file"], kind=_kind(row), card_id=row["id"], name=row.get("name") or "")
+                for row in csv.DictReader(file)
             ]
     except OSError as error:
         message = f"{path}: {error.strerror}: --photos takes a folder of photos with an index.csv"
@@ -116,6 +128,7 @@ def _row(kind: str, judged: list[Judged]) -> Row:
         kind=kind,
         n=len(judged),
         exact=sum(one.exact for one in judged),
+        named=sum(one.named for one in judged),
         accepted=sum(one.accepted for one in judged),
         accepted_wrong=wrong,
         wrong_low=round(low, 4),

@@ -52,6 +52,8 @@ def as_json(scanned: Scanned) -> dict[str, Any]:
         "margin": round(seen.margin, 4),
         "decision": seen.decision.value,
         "reasons": list(seen.reasons),
+        "method": seen.method,
+        "models": seen.models,
         "corners": None if seen.corners is None else seen.corners.round(1).astype(float).tolist(),
         "candidates": [
             {"card_id": candidate.card.id, "confidence": round(candidate.confidence, 4)}

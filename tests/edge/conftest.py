@@ -9,7 +9,7 @@ import pytest
 
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.catalogue import build
-from cardmint_edge.domain.recognise import ClassicalRecogniser
+from cardmint_edge.domain.recognise import CardRecogniser
 from cardmint_edge.fictional.issue import issue
 
 cv2.setNumThreads(1)
@@ -30,8 +30,8 @@ def pack(fictional: Path) -> Pack:
 
 
 @pytest.fixture(scope="session")
-def recogniser(pack: Pack) -> ClassicalRecogniser:
-    return ClassicalRecogniser(pack, clock=time.perf_counter)
+def recogniser(pack: Pack) -> CardRecogniser:
+    return CardRecogniser(pack, clock=time.perf_counter)
 
 
 @pytest.fixture(scope="session")

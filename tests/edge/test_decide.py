@@ -77,7 +77,7 @@ def test_each_doubt_is_named() -> None:
     assert reasons(sighting("a", 0.95, title=0.5)) == ("other-title",)
     assert reasons(sighting("a", 0.4, title=0.5)) == ("low-similarity",)
     assert reasons(sighting("a", 0.95), sighting("b", 0.93))[0] == "small-margin"
-    unsure = Policy(weights=(-9, 1, 1, 1))
+    unsure = Policy(weights=(-9, 1, 1, 1, 1))
     assert decide([sighting("a", 0.95)], CLEAR, unsure).reasons == ("low-confidence",)
     seen = Circumstances(several_cards=True, cut_off=True, blurred=True, too_dark=True)
     assert reasons(sighting("a", 0.95), seen=seen) == ("several-cards", "cut-off", "blurred", "too-dark")

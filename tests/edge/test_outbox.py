@@ -2,7 +2,8 @@
 
 import shutil
 import sqlite3
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from uuid import UUID, uuid4
 

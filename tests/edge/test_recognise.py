@@ -13,7 +13,7 @@ from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.calibrate import Without
 from cardmint_edge.domain.match import Reference
 from cardmint_edge.domain.notice import half_turn_likeness
-from cardmint_edge.domain.recognise import ClassicalRecogniser
+from cardmint_edge.domain.recognise import CardRecogniser
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.scene import PRESETS, Preset, background, lay, render
 
@@ -38,7 +38,7 @@ def laid(*cards: tuple[Frame, tuple[float, float], float, float], size: tuple[in
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_rendered_photos_are_recognised_and_never_wrongly_accepted(
-    fictional: Path, recogniser: ClassicalRecogniser, preset: str
+    fictional: Path, recogniser: CardRecogniser, preset: str
 ) -> None:
     rng = np.random.default_rng(11)
     right = 0
@@ -57,7 +57,7 @@ def test_rendered_photos_are_recognised_and_never_wrongly_accepted(
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270, 37])
-def test_a_card_is_recognised_any_way_up(fictional: Path, recogniser: ClassicalRecogniser, degrees: float) -> None:
+def test_a_card_is_recognised_any_way_up(fictional: Path, recogniser: CardRecogniser, degrees: float) -> None:
     frame = laid((scan_of(fictional, UNIQUE), (600, 450), 560, degrees))
     seen = recogniser.recognise(frame)
     assert seen.decision is Decision.ACCEPT
@@ -65,17 +65,17 @@ def test_a_card_is_recognised_any_way_up(fictional: Path, recogniser: ClassicalR
     assert seen.card.id == UNIQUE
     assert seen.rectified is not None
     assert abs(seen.rectified.shape[0] - 560) < 12
-    assert set(seen.ms) == {"detect", "hash", "match", "decide"}
+    assert set(seen.ms) == {"detect", "hash", "match", "read", "decide"}
     assert seen.corners is not None
     towards = seen.corners[1] - seen.corners[0]
     assert abs((np.degrees(np.arctan2(towards[1], towards[0])) - degrees + 180) % 360 - 180) < 3
 
 
-def test_a_scan_that_fills_the_frame_is_recognised(fictional: Path, recogniser: ClassicalRecogniser) -> None:
+def test_a_scan_that_fills_the_frame_is_recognised(fictional: Path, recogniser: CardRecogniser) -> None:
     assert recogniser.recognise(scan_of(fictional, UNIQUE)).decision is Decision.ACCEPT
 
 
-def test_a_reprint_is_for_a_person_with_both_printings_named(fictional: Path, recogniser: ClassicalRecogniser) -> None:
+def test_a_reprint_is_for_a_person_with_both_printings_named(fictional: Path, recogniser: CardRecogniser) -> None:
     seen = recogniser.recognise(laid((scan_of(fictional, REPRINTED), (600, 450), 600, 5)))
     assert seen.decision is Decision.REVIEW
     assert "same-art" in seen.reasons
@@ -87,7 +87,7 @@ def test_a_reprint_is_for_a_person_with_both_printings_named(fictional: Path, re
 
 def test_a_reprint_without_a_picture_still_keeps_the_other_from_being_accepted(fictional: Path, pack: Pack) -> None:
     rows = {pack.printing(row).id: row for row in range(len(pack.hashes))}
-    lonely = ClassicalRecogniser(Without(pack, {rows[REPRINTED]}), clock=time.perf_counter)
+    lonely = CardRecogniser(Without(pack, {rows[REPRINTED]}), clock=time.perf_counter)
     seen = lonely.recognise(laid((scan_of(fictional, REPRINTED), (600, 450), 600, 0)))
     assert (seen.decision, "same-art" in seen.reasons) == (Decision.REVIEW, True)
     assert REPRINTED in {candidate.card.id for candidate in seen.candidates}
@@ -95,12 +95,12 @@ def test_a_reprint_without_a_picture_still_keeps_the_other_from_being_accepted(f
 
 def test_a_stranger_is_for_a_person(fictional: Path, pack: Pack) -> None:
     rows = {pack.printing(row).id: row for row in range(len(pack.hashes))}
-    without = ClassicalRecogniser(Without(pack, {rows[UNIQUE]}), clock=time.perf_counter)
+    without = CardRecogniser(Without(pack, {rows[UNIQUE]}), clock=time.perf_counter)
     seen = without.recognise(laid((scan_of(fictional, UNIQUE), (600, 450), 600, 0)))
     assert (seen.decision, seen.reasons) == (Decision.REVIEW, ("low-similarity",))
 
 
-def test_the_same_card_under_another_name_is_for_a_person(fictional: Path, recogniser: ClassicalRecogniser) -> None:
+def test_the_same_card_under_another_name_is_for_a_person(fictional: Path, recogniser: CardRecogniser) -> None:
     card = scan_of(fictional, UNIQUE).copy()
     card[36:88, 40:480] = scan_of(fictional, "emb-31")[36:88, 40:480]
     seen = recogniser.recognise(laid((card, (600, 450), 700, 0)))
@@ -108,7 +108,7 @@ def test_the_same_card_under_another_name_is_for_a_person(fictional: Path, recog
     assert seen.candidates[0].card.id == UNIQUE
 
 
-def test_two_cards_are_for_a_person(fictional: Path, recogniser: ClassicalRecogniser) -> None:
+def test_two_cards_are_for_a_person(fictional: Path, recogniser: CardRecogniser) -> None:
     one, other = scan_of(fictional, UNIQUE), scan_of(fictional, "emb-1")
     side_by_side = laid((one, (330, 450), 500, 0), (other, (870, 450), 500, 3))
     assert "several-cards" in recogniser.recognise(side_by_side).reasons
@@ -116,7 +116,7 @@ def test_two_cards_are_for_a_person(fictional: Path, recogniser: ClassicalRecogn
     assert recogniser.recognise(fanned).decision is Decision.REVIEW
 
 
-def test_a_card_that_leaves_the_frame_is_for_a_person(fictional: Path, recogniser: ClassicalRecogniser) -> None:
+def test_a_card_that_leaves_the_frame_is_for_a_person(fictional: Path, recogniser: CardRecogniser) -> None:
     whole = laid((scan_of(fictional, UNIQUE), (600, 450), 700, 0))
     seen = recogniser.recognise(np.ascontiguousarray(whole[:735]))
     assert (seen.decision, "cut-off" in seen.reasons) == (Decision.REVIEW, True)
@@ -132,14 +132,14 @@ def test_a_card_that_leaves_the_frame_is_for_a_person(fictional: Path, recognise
         (np.full((32, 32, 3), 90, np.uint8), "no-card-found"),
     ],
 )
-def test_an_empty_frame_counts_nothing(recogniser: ClassicalRecogniser, frame: Frame, reason: str) -> None:
+def test_an_empty_frame_counts_nothing(recogniser: CardRecogniser, frame: Frame, reason: str) -> None:
     seen = recogniser.recognise(frame)
     assert (seen.decision, seen.reasons, seen.candidates) == (Decision.REJECT, (reason,), ())
     assert seen.corners is None
     assert seen.rectified is None
 
 
-def test_a_card_back_counts_nothing(recogniser: ClassicalRecogniser) -> None:
+def test_a_card_back_counts_nothing(recogniser: CardRecogniser) -> None:
     half = np.random.default_rng(8).integers(0, 255, (11, 16, 3), dtype=np.uint8)
     tile = np.concatenate([half, half[::-1, ::-1]])
     back = cv2.resize(tile, (630, 880), interpolation=cv2.INTER_CUBIC)
@@ -163,9 +163,12 @@ class Nothing:
     def twins(self, row: int) -> tuple[Card, ...]:
         raise IndexError(row)
 
+    def card(self, card_id: str) -> Card | None:
+        return None
+
 
 def test_a_pack_without_pictures_knows_nobody(fictional: Path) -> None:
-    seen = ClassicalRecogniser(Nothing(), clock=time.perf_counter).recognise(scan_of(fictional, UNIQUE))
+    seen = CardRecogniser(Nothing(), clock=time.perf_counter).recognise(scan_of(fictional, UNIQUE))
     assert (seen.decision, seen.pack) == (Decision.REJECT, "empty")
 
 

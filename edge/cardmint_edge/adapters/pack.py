@@ -17,6 +17,7 @@ import sqlite_utils
 from cardmint_contracts.cards import Card
 from cardmint_edge.domain.hashes import WORDS, Bits
 from cardmint_edge.domain.match import THUMB_SIZE, Features, Reference
+from cardmint_edge.domain.strings import Print
 from cardmint_edge.errors import Stop
 
 SCHEMA = 1
@@ -113,6 +114,13 @@ class Pack:
         """Return a printing by its id."""
         rows = self._rows("SELECT id, name, number, set_id, set_name FROM cards WHERE id = :id", {"id": card_id})
         return _card(rows[0]) if rows else None
+
+    def prints(self) -> list[Print]:
+        """Return what is printed on every card, pictured or not."""
+        rows = self._rows("SELECT id, name, number, printed_total, rarity FROM cards ORDER BY id")
+        return [
+            Print(card_id=row[0], name=row[1], number=row[2], total=row[3], promo=row[4] == "Promo") for row in rows
+        ]
 
     def search(self, text: str, limit: int = 20) -> list[Card]:
         """Find printings by the beginnings of words of name, number and set, in any order, such as `zwirl 012 dusk`."""

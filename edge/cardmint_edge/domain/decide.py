@@ -4,7 +4,7 @@ How the numbers below were fitted, and what they cost, is in docs/decisions/0010
 """
 
 from dataclasses import dataclass
-from math import exp
+from math import exp, inf
 
 from cardmint_contracts.cards import Candidate, Card, Decision
 
@@ -18,6 +18,28 @@ class Sighting:
     title: float
     inliers: int
     twins: tuple[Card, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Numbers:
+    """How well the numbers of the best sighting and its twins explain what was read (logs, about 0 at best).
+
+    `other` is the same of the catalogue's best number that none of them carries, `beside` where their own reads best.
+    """
+
+    own: dict[str, float]
+    beside: float
+    other: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """A printing found by what was read alone: how well its number and its name explain it, and the name's lead."""
+
+    card: Card
+    number: float
+    name: float
+    lead: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,18 +57,38 @@ class Circumstances:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """What it takes to accept. `weights` are bias, likeness, margin and saturated inliers of a logistic regression."""
+    """What it takes to accept.
+
+    `weights` are those of a logistic regression: bias, likeness, margin, saturated inliers, and whether the number was
+    read.
+    """
 
     accept_confidence: float = 0.95
     accept_margin: float = 0.12
     accept_likeness: float = 0.65
     accept_title: float = 0.75
     review_likeness: float = 0.3
-    weights: tuple[float, float, float, float] = (-7.5, 5.7, 7.7, 2.9)
+    weights: tuple[float, float, float, float, float] = (-7.5, 5.7, 7.7, 2.9, 1.3)
+    read_likeness: float = 0.5
+    """So much likeness is enough for a card whose own number was read clearly."""
     enough_inliers: int = 60
     """More than this many inliers say nothing more."""
     ceiling: float = 0.995
     """No picture makes the classical method surer than this."""
+    clear_number: float = -2.0
+    clear_alone: float = -0.5
+    """The same of a number that no picture supports."""
+    clear_name: float = -8.0
+    like_name: float = -14.0
+    """A name that explains less than this is another card's, whatever the number says."""
+    apart: float = 6.0
+    """By so much (log) a number, or a number with its name, must explain what was read better than any other."""
+    lead: float = 6.0
+    """By so much a name must explain what was read better than other names of its length."""
+    apart_from_others: float = 0.5
+    """The same for a number whose card's picture was recognised, against numbers that would be another picture's."""
+    unread: float = -12.0
+    """A number that explains less than this says nothing more against a printing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,43 +102,113 @@ class Verdict:
     candidates: tuple[Candidate, ...]
 
 
-def decide(sightings: list[Sighting], seen: Circumstances, policy: Policy, limit: int = 5) -> Verdict:
-    """Judge the candidates of one frame, given likeliest first. Printings with the same art are never accepted."""
+def decide(
+    sightings: list[Sighting],
+    seen: Circumstances,
+    policy: Policy,
+    numbers: Numbers | None = None,
+    limit: int = 5,
+) -> Verdict:
+    """Judge the candidates of one frame, given likeliest first.
+
+    Of printings with the same art one is accepted only when its number was read, and no other's.
+    """
     best = sightings[0] if sightings else None
     if best is None or (best.likeness < policy.review_likeness and (seen.card_back or not seen.card_shaped)):
         reason = "too-dark" if seen.too_dark else "looks-like-card-back" if seen.card_back else "no-card-found"
         return Verdict(decision=Decision.REJECT, reasons=(reason,), confidence=0.0, margin=0.0, candidates=())
     twins = {twin.id: twin for twin in best.twins}
     rival = max((other.likeness for other in sightings[1:] if other.card.id not in twins), default=0.0)
-    sure = confidence(best.likeness, best.likeness - rival, best.inliers, policy)
-    candidates = _candidates(best, sightings[1:], twins, sure, policy)[:limit]
-    reasons = _doubts(best, rival, sure, seen, policy)
+    read = numbers is not None and settled(numbers, policy)
+    sure = confidence(best.likeness, best.likeness - rival, best.inliers, policy, read=read)
+    candidates = _candidates(best, sightings[1:], twins, sure, policy, numbers=numbers)[:limit]
+    reasons = _doubts(best, rival, sure, seen, policy, numbers=numbers)
     return Verdict(
         decision=Decision.REVIEW if reasons else Decision.ACCEPT,
         reasons=reasons,
         confidence=candidates[0].confidence,
-        margin=best.likeness - max((other.likeness for other in sightings[1:]), default=0.0),
+        # A number that was read parts printings of the same art, which their pictures cannot.
+        margin=best.likeness - (rival if read else max((other.likeness for other in sightings[1:]), default=0.0)),
         candidates=candidates,
     )
 
 
-def confidence(likeness: float, margin: float, inliers: int, policy: Policy) -> float:
-    """Return the calibrated probability that the picture shows this art; rises with each of the three."""
-    bias, of_likeness, of_margin, of_inliers = policy.weights
+def decide_by_print(found: list[Found], seen: Circumstances, policy: Policy, limit: int = 5) -> Verdict:
+    """Judge cards that only their print tells, given likeliest first (at least one)."""
+    best = found[0]
+    rival = max((other.number + other.name for other in found[1:]), default=-inf)
+    margin = best.number + best.name - rival
+    clear = best.number >= policy.clear_alone and best.name >= policy.clear_name
+    weights = [exp(max(-60.0, other.number + other.name - best.number - best.name)) for other in found]
+    # What was read may be a card that the catalogue does not have: the less clear, the likelier.
+    inside = _share(best.lead - policy.lead / 2) * _share(2 * (best.number - 2 * policy.clear_number))
+    shares = [min(policy.ceiling, inside * weight / sum(weights)) for weight in weights]
+    doubts = {
+        "several-cards": seen.several_cards,
+        "cut-off": seen.cut_off,
+        "number-unreadable": best.number < policy.clear_alone,
+        "other-title": best.name < policy.clear_name or best.lead < policy.lead,
+        "blurred": clear and seen.blurred,
+        "small-margin": clear and margin < policy.apart,
+    }
+    reasons = tuple(reason for reason, holds in doubts.items() if holds)
+    return Verdict(
+        decision=Decision.REVIEW if reasons else Decision.ACCEPT,
+        reasons=reasons,
+        confidence=shares[0],
+        margin=shares[0] - max(shares[1:], default=0.0),
+        candidates=tuple(
+            Candidate(card=one.card, confidence=share) for one, share in zip(found[:limit], shares, strict=False)
+        ),
+    )
+
+
+def confidence(likeness: float, margin: float, inliers: int, policy: Policy, *, read: bool = False) -> float:
+    """Return the calibrated probability that the picture shows this art; rises with each of the four."""
+    bias, of_likeness, of_margin, of_inliers, of_number = policy.weights
     agreement = min(inliers, policy.enough_inliers) / policy.enough_inliers
-    logit = bias + of_likeness * likeness + of_margin * margin + of_inliers * agreement
-    return min(policy.ceiling, 1 / (1 + exp(-logit)))
+    logit = bias + of_likeness * likeness + of_margin * margin + of_inliers * agreement + of_number * read
+    return min(policy.ceiling, _share(logit))
 
 
-def _doubts(best: Sighting, rival: float, sure: float, seen: Circumstances, policy: Policy) -> tuple[str, ...]:
-    alike = best.likeness >= policy.accept_likeness
+def _share(logit: float) -> float:
+    return 1 / (1 + exp(-max(logit, -700.0)))
+
+
+def settled(numbers: Numbers, policy: Policy) -> bool:
+    """Return whether one printing's number was read, and clearly no other's."""
+    first, second = sorted([*numbers.own.values(), -inf, -inf], reverse=True)[:2]
+    if first == -inf:
+        return False
+    return (
+        first >= policy.clear_number
+        and first - second >= policy.apart
+        and first - numbers.beside >= policy.apart_from_others
+    )
+
+
+def _contradicted(numbers: Numbers | None, policy: Policy) -> bool:
+    """Return whether another card's number was read than that of any printing of this art."""
+    if numbers is None or numbers.other < policy.clear_number:
+        return False
+    return numbers.other - max(numbers.own.values()) >= policy.apart
+
+
+def _doubts(
+    best: Sighting, rival: float, sure: float, seen: Circumstances, policy: Policy, *, numbers: Numbers | None
+) -> tuple[str, ...]:
+    read = numbers is not None and settled(numbers, policy)
+    alike = best.likeness >= (policy.read_likeness if read else policy.accept_likeness)
+    unsettled = bool(best.twins) and not read
     doubts = {
         "several-cards": seen.several_cards,
         "cut-off": seen.cut_off,
         "low-similarity": not alike,
         # Whom a poor likeness resembles, and who else does, says nothing.
         "other-title": alike and best.title < policy.accept_title,
-        "same-art": alike and bool(best.twins),
+        "same-art": alike and unsettled,
+        "number-unreadable": alike and unsettled and numbers is not None,
+        "other-number": alike and _contradicted(numbers, policy),
         "small-margin": alike and best.likeness - rival < policy.accept_margin,
         "low-confidence": alike and sure < policy.accept_confidence,
     }
@@ -108,23 +220,34 @@ def _doubts(best: Sighting, rival: float, sure: float, seen: Circumstances, poli
 
 
 def _candidates(
-    best: Sighting, others: list[Sighting], twins: dict[str, Card], sure: float, policy: Policy
+    best: Sighting,
+    others: list[Sighting],
+    twins: dict[str, Card],
+    sure: float,
+    policy: Policy,
+    *,
+    numbers: Numbers | None,
 ) -> tuple[Candidate, ...]:
     """Share what is sure of the art among the printings that carry it, and what is left among the other candidates."""
-    pictured = {other.card.id: other for other in others}
+    pictured = {other.card.id: other.likeness for other in others}
     same_art = [best.card, *twins.values()]
-    weights = [exp(20 * (_likeness(card, best, pictured) - best.likeness)) for card in same_art]
+    weights = [
+        exp(20 * (pictured.get(card.id, best.likeness) - best.likeness) + _number(card, numbers, policy))
+        for card in same_art
+    ]
     shares = [sure * weight / sum(weights) for weight in weights]
     candidates = [Candidate(card=card, confidence=share) for card, share in zip(same_art, shares, strict=True)]
     for other in others:
         if other.card.id not in twins:
             alone = confidence(other.likeness, other.likeness - best.likeness, other.inliers, policy)
-            candidates.append(Candidate(card=other.card, confidence=min(alone, 1 - sure, shares[0])))
+            candidates.append(Candidate(card=other.card, confidence=min(alone, 1 - sure, max(shares))))
     # The sort is stable: the best picture stays first among equals.
     return tuple(sorted(candidates, key=lambda candidate: -candidate.confidence))
 
 
-def _likeness(card: Card, best: Sighting, pictured: dict[str, Sighting]) -> float:
-    if card.id in pictured:
-        return pictured[card.id].likeness
-    return best.likeness
+def _number(card: Card, numbers: Numbers | None, policy: Policy) -> float:
+    """Return what the number says for a printing, against the best of its twins."""
+    if numbers is None:
+        return 0.0
+    floor = max(policy.unread, max(numbers.own.values()) + policy.unread)
+    return max(numbers.own[card.id], floor) - max(0.0, *numbers.own.values())

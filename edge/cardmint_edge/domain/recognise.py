@@ -1,4 +1,4 @@
-"""The classical recogniser: guess where cards lie, hash each guess, look closely at the best candidates, decide."""
+"""The recogniser: guess where cards lie, hash each guess, look closely at the best candidates, read, decide."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,11 +7,21 @@ from typing import Protocol
 import numpy as np
 
 from cardmint_contracts.cards import Card, Decision
-from cardmint_edge.domain.decide import Policy, Sighting, Verdict, decide
+from cardmint_edge.domain.decide import (
+    Circumstances,
+    Found,
+    Numbers,
+    Policy,
+    Sighting,
+    Verdict,
+    decide,
+    decide_by_print,
+)
 from cardmint_edge.domain.detect import propose
 from cardmint_edge.domain.hashes import HASH_SIZE, Bits, card_hash, distances
 from cardmint_edge.domain.match import VIEW_SIZE, Evidence, Reference, compare, describe
 from cardmint_edge.domain.notice import notice
+from cardmint_edge.domain.printed import PrintReader
 from cardmint_edge.domain.recognition import Corners, Frame, Recognition
 from cardmint_edge.domain.rectify import cut, pyramid, sides, turned
 
@@ -22,6 +32,9 @@ MOST_TRIED = 30
 
 NEAREST = 8
 """How many rows a guess brings, and how many of all the guesses' rows are looked at closely."""
+
+OUTLINES = 3
+"""In how many outlines print is looked for when no picture fits."""
 
 RECTIFIED_HEIGHT = 1024
 """The height of the card alone that is handed on, at most; never more than the frame holds."""
@@ -52,6 +65,10 @@ class Gallery(Protocol):
         """Return the other printings, pictured or not, that the facts say carry the same art."""
         ...
 
+    def card(self, card_id: str) -> Card | None:
+        """Return a printing by its id, pictured or not."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class _Hit:
@@ -71,6 +88,14 @@ class _Look:
     evidence: Evidence
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Observed:
+    """What was seen of a frame: the candidates, likeliest first, and how the numbers of the first one's art read."""
+
+    sightings: tuple[Sighting, ...]
+    numbers: Numbers | None
+
+
 class _Laps:
     """A stopwatch: the milliseconds of each step."""
 
@@ -85,16 +110,33 @@ class _Laps:
         self._last = now
 
 
-class ClassicalRecogniser:
-    """Contours, homography, perceptual hashes and local features. `clock` returns seconds and only times the steps."""
+class CardRecogniser:
+    """Contours, homography, perceptual hashes and local features; and the print, where there is a reader for it.
 
-    def __init__(self, gallery: Gallery, *, clock: Callable[[], float], policy: Policy | None = None) -> None:
+    `clock` returns seconds and only times the steps; `models` names the reader's version, or says why there is none.
+    """
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        *,
+        clock: Callable[[], float],
+        policy: Policy | None = None,
+        printed: PrintReader | None = None,
+        models: dict[str, str] | None = None,
+    ) -> None:
         self._gallery = gallery
         self._clock = clock
         self._policy = policy or Policy()
+        self._printed = printed
+        self._models = models or {}
 
     def recognise(self, frame: Frame) -> Recognition:
         """Return the outcome for one frame (height x width x 3, BGR)."""
+        return self.observe(frame)[0]
+
+    def observe(self, frame: Frame) -> tuple[Recognition, Observed]:
+        """Return the outcome for one frame, and the evidence that it rests on: what calibration is fitted on."""
         laps = _Laps(self._clock)
         levels = pyramid(frame)
         guesses = _guesses(levels)
@@ -103,17 +145,54 @@ class ClassicalRecogniser:
         quad = looks[0].evidence.corners if looks else None
         matched = [look.evidence for look in looks[1:] if look.evidence.likeness >= self._policy.accept_likeness]
         seen = notice(levels, quad, guesses, [evidence.corners for evidence in matched])
-        verdict = decide([self._sighting(look) for look in looks], seen, self._policy)
+        sightings = [self._sighting(look) for look in looks]
+        laps.lap("decide")
+        numbers = self._numbers(levels, quad, sightings)
+        laps.lap("read")
+        verdict = decide(sightings, seen, self._policy, numbers)
+        laps.lap("decide")
+        if self._printed is not None and "low-similarity" in verdict.reasons:
+            verdict, quad = self._by_print(
+                levels, guesses, quad, seen, verdict, pictured=sightings[0].likeness >= self._policy.review_likeness
+            )
+            laps.lap("read")
         if not verdict.candidates:
             quad = None
         rectified = None if quad is None else _rectified(levels, quad)
         laps.lap("decide")
-        return self._recognition(verdict, quad, rectified, laps.ms)
+        recognition = self._recognition(verdict, quad, rectified, laps.ms)
+        return recognition, Observed(sightings=tuple(sightings), numbers=numbers)
 
-    def sightings(self, frame: Frame) -> list[Sighting]:
-        """Return the evidence alone, likeliest first: what calibration is fitted on."""
-        levels = pyramid(frame)
-        return [self._sighting(look) for look in self._examine(levels, _guesses(levels), _Laps(self._clock))]
+    def _numbers(self, levels: list[Frame], quad: Corners | None, sightings: list[Sighting]) -> Numbers | None:
+        """Read the number where the best candidate lies, unless it is too unlike for its corners to be trusted."""
+        if self._printed is None or quad is None or sightings[0].likeness < self._policy.review_likeness:
+            return None
+        return self._printed.numbers(levels, quad, [sightings[0].card, *sightings[0].twins])
+
+    def _by_print(
+        self,
+        levels: list[Frame],
+        guesses: list[Corners],
+        quad: Corners | None,
+        seen: Circumstances,
+        verdict: Verdict,
+        *,
+        pictured: bool,
+    ) -> tuple[Verdict, Corners | None]:
+        """Look for a card by what is printed on it, its picture being unknown; keep the first verdict if none fits."""
+        printed = self._printed
+        assert printed is not None  # noqa: S101 - only called with a reader
+        fits, where = printed.search(levels, _places(levels[0], guesses, quad))
+        found = [
+            Found(card=card, number=fit.number, name=fit.name, lead=fit.lead)
+            for fit in fits[:20]
+            if (card := self._gallery.card(fit.card_id)) is not None
+        ]
+        if not found or found[0].number < self._policy.clear_number:
+            return verdict, quad
+        if found[0].name < self._policy.like_name and pictured:
+            return verdict, quad
+        return decide_by_print(found, seen, self._policy), where
 
     def _examine(self, levels: list[Frame], guesses: list[Corners], laps: _Laps) -> list[_Look]:
         """Try the best guesses, and more of them only when nothing was found; likeliest first, each row once."""
@@ -189,7 +268,9 @@ class ClassicalRecogniser:
             candidates=verdict.candidates,
             corners=quad,
             rectified=rectified,
+            method="classical" if self._printed is None else "reader",
             pack=self._gallery.version,
+            models=self._models,
             ms=ms,
         )
 
@@ -199,6 +280,20 @@ def _guesses(levels: list[Frame]) -> list[Corners]:
     seen = _near(levels, 1200)
     factor = np.float32(max(levels[0].shape[:2]) / max(seen.shape[:2]))
     return [np.asarray(quad * factor, dtype=np.float32) for quad in propose(seen, limit=60)]
+
+
+def _places(frame: Frame, guesses: list[Corners], quad: Corners | None) -> list[Corners]:
+    """Return where print is looked for: the likeliest outlines of cards, each both ways up."""
+    height, width = frame.shape[:2]
+    shaped = []
+    for guess in guesses:
+        short, long = sides(guess)
+        if 0.6 < short / long < 0.82 and long > 0.3 * min(width, height):
+            shaped.append(guess)
+    places = [] if quad is None else [quad, turned(quad, 2)]
+    for guess in shaped[:OUTLINES]:
+        places += [guess, turned(guess, 2)]
+    return places
 
 
 def _near(levels: list[Frame], side: int) -> Frame:

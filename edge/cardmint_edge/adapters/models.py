@@ -1,0 +1,105 @@
+"""Models as files: `<name>.json` says what `<name>.tflite` beside it is, and LiteRT runs it."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from cardmint_edge.domain.ctc import Reading
+from cardmint_edge.domain.lexicon import ALPHABET
+from cardmint_edge.errors import Park
+
+FOLDER = Path(__file__).parents[1] / "models"
+
+
+class Unusable(Park):
+    """A model that is missing or is not what its manifest says; the station goes on without it."""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model is. Fields that only people read are left to them."""
+
+    name: str
+    version: Annotated[int, Meta(ge=1)]
+    file: Annotated[str, Meta(pattern=r"^[a-z0-9-]+\.tflite\Z")]
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    alphabet: str
+    input: list[int]
+    output: list[int]
+
+
+class TextReader:
+    """The reader of strips. Not to be shared between threads: an interpreter holds its input and output."""
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        """Load the model that `reader.json` names.
+
+        Raises:
+            Unusable: it is missing, damaged, or made for another alphabet than this program's.
+        """
+        manifest, model = _load(folder / "reader.json")
+        if manifest.alphabet != ALPHABET:
+            message = f"{folder / 'reader.json'}: reads another alphabet than this program"
+            raise Unusable(message)
+        self.version = f"{manifest.version} {manifest.sha256[:12]}"
+        try:
+            with _quiet():
+                self._interpreter = Interpreter(model_content=model, num_threads=1)
+                self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            message = f"{folder / manifest.file}: LiteRT cannot run it: {error}"
+            raise Unusable(message) from None
+        [given], [made] = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        if [*given["shape"]] != manifest.input or [*made["shape"]] != manifest.output:
+            message = f"{folder / manifest.file}: takes other shapes than its manifest says"
+            raise Unusable(message)
+        self._given, self._made = given["index"], made["index"]
+        self._shape = tuple(manifest.input)
+
+    def __call__(self, strip: NDArray[np.float32]) -> Reading:
+        """Read a strip (32 x 256, mean 0, deviation 1): probabilities, steps x classes."""
+        self._interpreter.set_tensor(self._given, strip.reshape(self._shape))
+        self._interpreter.invoke()
+        logits = self._interpreter.get_tensor(self._made)[0]
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(shares / shares.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep off standard error what LiteRT writes there by itself, past Python: only people's lines belong there."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _load(path: Path) -> tuple[Manifest, bytes]:
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        model = (path.parent / manifest.file).read_bytes()
+    except OSError as error:
+        message = f"{error.filename}: {error.strerror}: the model is missing"
+        raise Unusable(message) from None
+    except msgspec.DecodeError as error:
+        message = f"{path}: no manifest: {error}"
+        raise Unusable(message) from None
+    if sha256(model).hexdigest() != manifest.sha256:
+        message = f"{path.parent / manifest.file}: not the file that its manifest names: the checksum differs"
+        raise Unusable(message)
+    return manifest, model

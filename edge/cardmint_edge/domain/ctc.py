@@ -1,0 +1,101 @@
+"""How likely a reader's output says a given text: the catalogue's own strings are scored, nothing is decoded first.
+
+The forward algorithm of connectionist temporal classification (Graves et al. 2006) over every text at once. A strip
+holds more than the text that is looked for, so the text may stand between other words: before and after it anything may
+be read that a space parts from it, and any number of signs that are no digits when a number is looked for.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardmint_edge.domain.lexicon import ALPHABET, codes
+
+Reading = NDArray[np.float32]
+"""A strip's probabilities, steps x (1 + letters of ALPHABET); row sums are 1, column 0 is the blank."""
+
+PASSED_OVER = {True: 0.95, False: 0.5}
+"""What a step costs (as a factor) in which a letter is read that the text does not explain, by whether it is a number.
+
+Artists and copyrights stand beside numbers and mean nothing; words beside a name make another name of it.
+"""
+
+_FLOOR = 1e-7
+_SPACE = codes(" ")[0]
+_JOINED = np.array([0, *(code for code, letter in enumerate(ALPHABET, start=1) if letter not in "/0123456789")])
+
+
+def explained(readings: list[Reading], texts: list[str], *, number: bool) -> NDArray[np.float64]:
+    """Return for each strip and text the log of how likely the text stands there, against the likeliest path.
+
+    Strips x texts; about 0 at best. When a `number` is looked for, letters may touch it but digits may not; a name must
+    stand apart from other letters.
+    """
+    if not texts or not readings:
+        return np.zeros((len(readings), len(texts)))
+    given = np.maximum(np.stack(readings).astype(np.float64), _FLOOR)
+    emitted = _emitted(given, number=number)
+    states, skips = _states(texts, emitted.shape[2])
+    ways = np.zeros((len(readings), *states.shape))
+    ways[:, :, [0, 2, 3]] = emitted[:, 0][:, states[:, [0, 2, 3]]]
+    scale = np.zeros(ways.shape[:2])
+    for step in range(1, emitted.shape[1]):
+        came = ways.copy()
+        came[:, :, 1:] += ways[:, :, :-1]
+        came[:, :, 2:] += ways[:, :, :-2] * skips[:, 2:]
+        came *= emitted[:, step][:, states]
+        ways = came
+        if step % 8 == 0 or step == emitted.shape[1] - 1:
+            # Eight steps of at least _FLOOR each are far from the smallest number that there is.
+            most = np.maximum(ways.max(axis=2), 1e-300)
+            ways /= most[:, :, None]
+            scale += np.log(most)
+    ends = _ends(texts)
+    rows = np.arange(len(texts))
+    total = ways[:, rows, ends] + ways[:, rows, ends + 1] + ways[:, rows, ends + 3]
+    best = np.log(given.max(axis=2)).sum(axis=1)
+    return np.asarray(np.log(np.maximum(total, 1e-300)) + scale - best[:, None], dtype=np.float64)
+
+
+def best_path(reading: Reading) -> str:
+    """Return the likeliest letter of each step, repetitions and blanks taken out."""
+    best = reading.argmax(axis=1)
+    kept = [int(code) for code, before in zip(best, [0, *best[:-1]], strict=True) if code and code != before]
+    return "".join(ALPHABET[code - 1] for code in kept)
+
+
+def _emitted(p: NDArray[np.float64], *, number: bool) -> NDArray[np.float64]:
+    """Return the probabilities with four columns more: anything, a space, what may touch the text, and nothing."""
+    anything = np.maximum(p[..., 0], PASSED_OVER[number] * p[..., 1:].max(axis=-1))
+    touching = np.maximum(p[..., 0], p[..., _SPACE])
+    if number:
+        touching = np.maximum(touching, PASSED_OVER[number] * p[..., _JOINED].max(axis=-1))
+    more = np.stack([anything, p[..., _SPACE], touching, np.zeros(p.shape[:-1])], axis=-1)
+    return np.concatenate([p, more], axis=-1)
+
+
+def _states(texts: list[str], columns: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Return each text's chain (n x longest) of columns, and where a state may be come to from the one before the last.
+
+    The chain: anything, space, touching, the text's letters with blanks between, touching, space, anything.
+    """
+    anything, space, touching, never = range(columns - 4, columns)
+    longest = max(map(len, texts))
+    states = np.full((len(texts), 2 * longest + 5), never, dtype=np.intp)
+    skips = np.zeros(states.shape, dtype=bool)
+    for row, text in enumerate(texts):
+        spelt = codes(text)
+        end = 2 + 2 * len(spelt)
+        states[row, :3] = anything, space, touching
+        states[row, 3:end:2] = spelt
+        states[row, 4:end:2] = 0
+        states[row, end : end + 3] = touching, space, anything
+        # A space may lead straight to the text, a letter straight to another, the text straight to a space.
+        skips[row, 3] = True
+        skips[row, 5:end:2] = np.array(spelt[1:]) != np.array(spelt[:-1])
+        skips[row, end + 1] = True
+    return states, skips
+
+
+def _ends(texts: list[str]) -> NDArray[np.intp]:
+    """Return where each text's last letter stands in its chain; what may touch it and anything come after it."""
+    return np.array([2 * len(text) + 1 for text in texts], dtype=np.intp)

@@ -1,0 +1,91 @@
+"""Cut the strips that may hold a card's number and name from the frame's full resolution, and have them read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cardmint_edge.domain.ctc import Reading, best_path, explained
+from cardmint_edge.domain.recognition import Corners, Frame
+from cardmint_edge.domain.rectify import CARD_RATIO, sides
+
+STRIP = (256, 32)
+"""Width and height of a strip."""
+
+Letters = Callable[[NDArray[np.float32]], Reading]
+"""Reads a strip (32 x 256, mean 0, deviation 1): its letters' probabilities, steps x classes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a strip lies on the card: its left edge and its width by the card's width, its middle by its height."""
+
+    left: float
+    middle: float
+    width: float
+
+
+NUMBERS = (
+    *(Place(0.02, middle, 0.4) for middle in (0.945, 0.958)),
+    *(Place(0.58, middle, 0.4) for middle in (0.948, 0.96, 0.97)),
+)
+"""Newer cards print the number at the lower left, older ones at the lower right."""
+
+NAMES = tuple(Place(0.04, middle, 0.72) for middle in (0.064, 0.082, 0.1))
+"""The name stands at the top, lower on trainers and on cards before 2003."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What the strips of one card gave to read."""
+
+    numbers: tuple[Reading, ...]
+    names: tuple[Reading, ...]
+
+    def number(self, texts: list[str]) -> NDArray[np.float64]:
+        """Return how well each text explains each number strip: strips x texts (logs, about 0 at best)."""
+        return explained(list(self.numbers), texts, number=True)
+
+    def name(self, texts: list[str]) -> NDArray[np.float64]:
+        """Return how well each text explains each name strip: strips x texts (logs, about 0 at best)."""
+        return explained(list(self.names), texts, number=False)
+
+    def said(self) -> tuple[str, ...]:
+        """Return the number strips' likeliest readings, for finding candidates."""
+        return tuple(best_path(reading) for reading in self.numbers)
+
+
+def read_numbers(levels: list[Frame], corners: Corners, letters: Letters) -> Written:
+    """Read the places of the number alone."""
+    return Written(tuple(letters(cut_strip(levels, corners, place)) for place in NUMBERS), ())
+
+
+def with_names(written: Written, levels: list[Frame], corners: Corners, letters: Letters) -> Written:
+    """Read the places of the name too."""
+    return Written(written.numbers, tuple(letters(cut_strip(levels, corners, place)) for place in NAMES))
+
+
+def cut_strip(levels: list[Frame], corners: Corners, place: Place) -> NDArray[np.float32]:
+    """Cut one strip (32 x 256) from the halving of the frame that shows it least larger than wanted."""
+    strip = strip_of(levels, corners, place).astype(np.float32)
+    return np.asarray((strip - strip.mean()) / (strip.std() + 1), dtype=np.float32)
+
+
+def strip_of(levels: list[Frame], corners: Corners, place: Place) -> NDArray[np.uint8]:
+    """Cut one strip in grey, as the camera gave it."""
+    wide, tall = STRIP
+    scale = wide / place.width
+    card = (scale, scale / CARD_RATIO)
+    level = 0
+    while level + 1 < len(levels) and sides(corners)[1] / 2 ** (level + 1) >= card[1]:
+        level += 1
+    factor = np.array(levels[level].shape[1::-1], np.float32) / np.array(levels[0].shape[1::-1], np.float32)
+    target = np.array([[0, 0], [card[0], 0], [card[0], card[1]], [0, card[1]]], np.float32)
+    target -= np.array([place.left * card[0] + 0.5, place.middle * card[1] - tall / 2 + 0.5], np.float32)
+    homography = cv2.getPerspectiveTransform(np.asarray(corners * factor, dtype=np.float32), target)
+    seen = cv2.warpPerspective(
+        levels[level], homography, STRIP, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(cv2.cvtColor(seen, cv2.COLOR_BGR2GRAY), dtype=np.uint8)

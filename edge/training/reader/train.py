@@ -1,0 +1,213 @@
+"""Train the reader on shards; a run that is stopped goes on from its last checkpoint.
+
+`python -m training.reader.train --data DIR --out DIR --minutes 60`
+"""
+
+import argparse
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cardmint_edge.domain.lexicon import ALPHABET
+from training.reader.network import STEPS, ReaderNetwork, normalised, threads
+
+BATCH = 64
+PEAK = 2e-3
+SMOOTHED = 0.998
+"""How slowly the averaged weights, the ones that are kept, follow."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Score:
+    """How held-out lines were read, by the best path."""
+
+    lines: int
+    line_accuracy: float
+    cer: float
+    """Edits by letters of the truth."""
+
+
+def augmented(strips: Tensor, generator: torch.Generator) -> Tensor:
+    """Vary strips once more, cheaply: contrast, inversion, noise, and a small stretch and shift along the line."""
+    n = len(strips)
+    x = normalised(strips)
+    x = x * torch.where(torch.rand(n, 1, 1, 1, generator=generator) < 0.25, -1.0, 1.0)
+    scale = 1 + 0.16 * (torch.rand(n, 2, generator=generator) - 0.5)
+    shift = torch.rand(n, 2, generator=generator) - 0.5
+    theta = torch.zeros(n, 2, 3)
+    theta[:, 0, 0], theta[:, 1, 1] = scale[:, 0].clamp(min=1.0), scale[:, 1]
+    theta[:, 0, 2], theta[:, 1, 2] = 0.02 * shift[:, 0], 0.25 * shift[:, 1]
+    theta[:, 0, 1] = 0.04 * (torch.rand(n, generator=generator) - 0.5)
+    grid = functional.affine_grid(theta, list(x.shape), align_corners=False)
+    x = functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
+    noise = torch.randn(x.shape, generator=generator) * 0.12 * torch.rand(n, 1, 1, 1, generator=generator)
+    return x + noise
+
+
+def loss_of(logits: Tensor, texts: Tensor) -> Tensor:
+    """Return the CTC loss of logits (n x STEPS x classes) against codes (n x most, 0 after the end)."""
+    lengths = (texts > 0).sum(dim=1)
+    # A code outside of the classes crashes PyTorch without an exception.
+    if int(texts.max()) > len(ALPHABET):
+        message = "a text spells letters that the network does not have"
+        raise ValueError(message)
+    steps = torch.full((len(logits),), STEPS, dtype=torch.long)
+    predicted = logits.log_softmax(dim=2).permute(1, 0, 2)
+    return functional.ctc_loss(predicted, texts.long(), steps, lengths, blank=0, zero_infinity=True)
+
+
+def spelt(best: NDArray[np.int64]) -> str:
+    """Return what a best path (STEPS) says."""
+    kept = [int(code) for code, before in zip(best, [0, *best[:-1]], strict=True) if code and code != before]
+    return "".join(ALPHABET[code - 1] for code in kept)
+
+
+def edits(one: str, other: str) -> int:
+    """Return Levenshtein's distance."""
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, start=1):
+        before, row[0] = row[0], i
+        for j, wanted in enumerate(other, start=1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (letter != wanted))
+    return row[-1]
+
+
+@torch.no_grad()
+def score(network: nn.Module, path: Path) -> Score:
+    """Read the held-out lines."""
+    network.eval()
+    with np.load(path) as held:
+        strips, texts = held["strips"], held["texts"]
+    said = []
+    for start in range(0, len(strips), 250):
+        logits = network(normalised(torch.from_numpy(strips[start : start + 250])))
+        said += [spelt(best) for best in logits.argmax(dim=2).numpy()]
+    truth = ["".join(ALPHABET[code - 1] for code in row if code) for row in texts]
+    wrong = sum(edits(one, other) for one, other in zip(said, truth, strict=True))
+    right = sum(" ".join(one.split()) == other for one, other in zip(said, truth, strict=True))
+    return Score(
+        lines=len(truth), line_accuracy=round(right / len(truth), 4), cer=round(wrong / sum(map(len, truth)), 4)
+    )
+
+
+@dataclass
+class Run:
+    """A run's state, as a checkpoint keeps it."""
+
+    network: ReaderNetwork
+    kept: ReaderNetwork
+    optimiser: torch.optim.Optimizer
+    seen: int = 0
+    spent: float = 0.0
+
+    @classmethod
+    def start(cls, checkpoint: Path) -> "Run":
+        """Go on from a checkpoint, or begin."""
+        network, kept = ReaderNetwork(), ReaderNetwork()
+        network.to(memory_format=torch.channels_last)
+        optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK, weight_decay=0.01)
+        run = cls(network, kept, optimiser)
+        if checkpoint.exists():
+            state = torch.load(checkpoint, weights_only=True)
+            network.load_state_dict(state["network"])
+            kept.load_state_dict(state["kept"])
+            optimiser.load_state_dict(state["optimiser"])
+            run.seen, run.spent = state["seen"], state["spent"]
+        else:
+            kept.load_state_dict(network.state_dict())
+        return run
+
+    def save(self, checkpoint: Path) -> None:
+        """Write a checkpoint whole or not at all."""
+        state = {
+            "network": self.network.state_dict(),
+            "kept": self.kept.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "seen": self.seen,
+            "spent": self.spent,
+        }
+        draft = checkpoint.with_suffix(".part")
+        torch.save(state, draft)
+        draft.replace(checkpoint)
+
+    def step(self, strips: Tensor, texts: Tensor, rate: float, generator: torch.Generator) -> float:
+        """Learn from one batch; return its loss."""
+        self.network.train()
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        loss = loss_of(self.network(augmented(strips, generator)), texts)
+        self.optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimiser.step()
+        self.seen += len(strips)
+        follow = min(SMOOTHED, self.seen / (self.seen + 20 * BATCH))
+        for mine, theirs in zip(self.kept.state_dict().values(), self.network.state_dict().values(), strict=True):
+            if mine.dtype.is_floating_point:
+                mine.lerp_(theirs, 1 - follow)
+            else:
+                mine.copy_(theirs)
+        return loss.item()
+
+
+def train(data: Path, out: Path, *, seconds: float, most_steps: int, seed: int, until: float = 1.0) -> Score:
+    """Train for `seconds` in all, earlier runs counted, or `most_steps`; return how the kept weights score.
+
+    The learning rate falls over `seconds`; `until` is the share of them after which this run stops.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint = out / "checkpoint.pt"
+    run = Run.start(checkpoint)
+    rng = np.random.default_rng(seed + run.seen)
+    generator = torch.Generator().manual_seed(seed + run.seen)
+    steps, before, began = 0, run.spent, time.monotonic()
+    while run.spent < until * seconds and steps < most_steps:
+        # One of cut strips is mixed with two of drawn lines: fonts for breadth, cards for what matters.
+        chosen = [*_some(data, "drawn", 2, rng), *_some(data, "cut", 1, rng)]
+        held = [np.load(path) for path in chosen]
+        strips, texts = (torch.from_numpy(np.concatenate([one[key] for one in held])) for key in ("strips", "texts"))
+        losses = []
+        for part in torch.from_numpy(rng.permutation(len(strips))).split(BATCH):
+            share = min(1.0, run.spent / seconds)
+            rate = PEAK * min(1.0, (run.seen + BATCH) / 20_000) * (0.5 * (1 + np.cos(np.pi * share)) + 0.005)
+            losses.append(run.step(strips[part], texts[part], float(rate), generator))
+            steps += 1
+            run.spent = before + time.monotonic() - began
+            if steps >= most_steps or run.spent >= until * seconds:
+                break
+        run.save(checkpoint)
+        now = score(run.kept, data / "held-out.npz")
+        line = {"seen": run.seen, "minutes": round(run.spent / 60, 1), "loss": round(float(np.mean(losses)), 3)}
+        print(json.dumps({**line, "line_accuracy": now.line_accuracy, "cer": now.cer}), flush=True)  # noqa: T201
+    return score(run.kept, data / "held-out.npz")
+
+
+def _some(data: Path, kind: str, count: int, rng: np.random.Generator) -> list[Path]:
+    shards = sorted(data.glob(f"{kind}-*[0-9].npz"))
+    return [shards[int(number)] for number in rng.permutation(len(shards))[:count]]
+
+
+def main() -> None:
+    """Train by the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--until", type=float, default=1.0, help="stop after this share of the minutes")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    os.nice(15)
+    threads(args.threads)
+    train(args.data, args.out, seconds=args.minutes * 60, most_steps=10**9, seed=1, until=args.until)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""The reader: what may be printed, how likely a reading says it, where strips are cut, and what a model must be."""
+
+import json
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cardmint_contracts.cards import Card, Decision
+from cardmint_edge.adapters.decode import read_image
+from cardmint_edge.adapters.models import FOLDER, TextReader, Unusable
+from cardmint_edge.adapters.pack import Pack
+from cardmint_edge.domain.ctc import Reading, best_path, explained
+from cardmint_edge.domain.decide import Circumstances, Found, Numbers, Policy, Sighting, decide, decide_by_print
+from cardmint_edge.domain.lexicon import ALPHABET, codes, number_forms, plain
+from cardmint_edge.domain.printed import PrintReader
+from cardmint_edge.domain.read import NAMES, NUMBERS, cut_strip, strip_of
+from cardmint_edge.domain.rectify import pyramid
+from cardmint_edge.domain.strings import Print, Strings
+from cardmint_edge.recogniser import recogniser_of
+
+CLASSES = len(ALPHABET) + 1
+
+
+def says(text: str, *, steps: int = 64, sure: float = 0.97) -> Reading:
+    """A reading of a text, each letter one step long, a blank between."""
+    reading = np.full((steps, CLASSES), (1 - sure) / (CLASSES - 1), np.float32)
+    spelt = [code for letter in codes(text) for code in (letter, 0)]
+    for step in range(steps):
+        code = spelt[step] if step < len(spelt) else 0
+        reading[step, code] = sure
+    return reading
+
+
+def test_a_reading_of_a_text_is_explained_best_by_it() -> None:
+    for text in ("11/102", "041/072", "TG12/TG30", "SWSH182"):
+        forms = [text, *(text.replace(one, other) for one, other in pairwise("0123456789"))]
+        forms = list(dict.fromkeys(forms))
+        scores = explained([says(text)], forms, number=True)[0]
+        assert scores[0] == pytest.approx(0, abs=0.5)
+        assert (scores[1:] < scores[0] - 3).all()
+        assert best_path(says(text)) == text
+
+
+def test_a_number_is_found_beside_other_words_but_not_inside_another_number() -> None:
+    whole, part, cut_short = explained([says("Illus. Ken 11/102")], ["11/102", "1/102", "11/10"], number=True)[0]
+    assert whole > -1.5
+    assert max(part, cut_short) < whole - 5
+    framed = explained([says("E041/072")], ["041/072"], number=True)[0]
+    assert framed[0] > -1
+
+
+def test_the_longer_name_explains_more() -> None:
+    dark, plain_name, other = explained(
+        [says("BASIC Dark Kadabra")], ["Dark Kadabra", "Kadabra", "Dark Alakazam"], number=False
+    )[0]
+    assert dark > plain_name > other
+
+
+def test_the_forward_algorithm_sums_over_all_paths() -> None:
+    rng = np.random.default_rng(3)
+    reading = rng.dirichlet(np.ones(CLASSES), 3).astype(np.float32)
+    a = codes("A")[0]
+    # Every path of three steps that ends in "A": blanks, a run of A, blanks; and what else may stand around it.
+    total = 0.0
+    for path in np.ndindex(2, 2, 2):
+        runs = "".join("A" if step else "-" for step in path).strip("-")
+        if runs and "-" not in runs:
+            total += float(np.prod([reading[i, a if step else 0] for i, step in enumerate(path)]))
+    score = explained([reading], ["A"], number=False)[0, 0] + np.log(reading.max(axis=1)).sum()
+    assert np.exp(score) >= total * 0.999
+    assert explained([reading], [], number=True).shape == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("number", "total", "promo", "forms"),
+    [
+        ("4", 102, False, ("4/102", "004/102")),
+        ("TG12", 30, False, ("TG12", "TG12/TG30", "TG12/30")),
+        ("SWSH182", None, True, ("SWSH182",)),
+        ("H9", 32, False, ("H9/H32", "H9/32")),
+        ("31", None, True, ("31", "031")),
+        ("ONE", None, False, ()),
+    ],
+)
+def test_how_a_number_may_be_printed(number: str, total: int | None, promo: bool, forms: tuple[str, ...]) -> None:
+    assert number_forms(number, total, promo=promo) == forms
+
+
+def test_names_are_spelt_in_the_readers_letters() -> None:
+    assert plain("Flabébé δ ★") == "Flabebe"
+    assert all(0 < code < CLASSES for code in codes(plain("Farfetch’d")))
+
+
+def test_a_misread_digit_still_finds_the_number() -> None:
+    strings = Strings(Print(card_id=f"a-{n}", name="Cat", number=str(n), total=102, promo=False) for n in (4, 12, 13))
+    assert set(strings.near("Illus. E012/102")) == {"012/102", "013/102"}
+    assert strings.cards("012/102") == ["a-12"]
+    assert strings.near("nothing") == []
+    assert Strings([]).near("012/102") == []
+    assert strings.forms("b-1") == ()
+
+
+def test_strips_hold_what_stands_there(fictional: Path) -> None:
+    scan = read_image(fictional / "images" / "drk-9.jpg")
+    height, width = scan.shape[:2]
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    marked = np.full_like(scan, 200)
+    place = NUMBERS[0]
+    top, left = int(place.middle * height), int(place.left * width)
+    marked[top - 3 : top + 3, left : left + int(place.width * width)] = 0
+    strip = strip_of(pyramid(marked), corners, place)
+    assert strip.shape == (32, 256)
+    assert strip[14:18].mean() < 80 < 150 < strip[:6].mean()
+    assert abs(cut_strip(pyramid(scan), corners, NAMES[0]).mean()) < 1e-3
+
+
+def test_a_card_whose_name_has_no_rival_of_its_length_is_found(fictional: Path) -> None:
+    scan = read_image(fictional / "images" / "drk-9.jpg")
+    height, width = scan.shape[:2]
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    strings = Strings([Print(card_id="a-1", name="Old Cat", number="12", total=102, promo=False)])
+
+    def letters(strip: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Reading:
+        return says("12/102 Old Cat")
+
+    found, where = PrintReader(letters, strings).search(pyramid(scan), [corners])
+    assert [fit.card_id for fit in found] == ["a-1"]
+    assert found[0].lead == np.inf
+    assert where is corners
+    assert PrintReader(letters, Strings([])).search(pyramid(scan), [corners]) == ([], None)
+
+
+def test_a_model_that_is_not_what_its_manifest_says_is_not_used(tmp_path: Path, pack: Pack, fictional: Path) -> None:
+    folder = tmp_path / "models"
+    shutil.copytree(FOLDER, folder)
+    assert TextReader(folder).version.startswith("1 ")
+    model = folder / "reader.tflite"
+    model.write_bytes(model.read_bytes()[:-1] + b"?")
+    with pytest.raises(Unusable, match="checksum"):
+        TextReader(folder)
+    model.unlink()
+    with pytest.raises(Unusable, match="missing"):
+        TextReader(folder)
+    manifest = json.loads((FOLDER / "reader.json").read_text(encoding="utf-8"))
+    for changed, match in (
+        ({"alphabet": "ab"}, "alphabet"),
+        ({"input": [1]}, "shapes"),
+        ({"file": "../x"}, "manifest"),
+    ):
+        shutil.copy(FOLDER / "reader.tflite", model)
+        (folder / "reader.json").write_text(json.dumps(manifest | changed), encoding="utf-8")
+        with pytest.raises(Unusable, match=match):
+            TextReader(folder)
+    scan = read_image(fictional / "images" / "drk-9.jpg")
+    without = recogniser_of(pack, folder).recognise(scan)
+    assert (without.method, without.models, without.decision) == ("classical", {"reader": "unusable"}, Decision.ACCEPT)
+    reading = recogniser_of(pack).recognise(scan)
+    assert (reading.method, reading.decision) == ("reader", Decision.ACCEPT)
+    assert reading.models["reader"].startswith("1 ")
+
+
+ONE, TWO = (Card(id=f"t-{n}", name="Cat", number=str(n)) for n in (1, 2))
+TWIN = Sighting(card=ONE, likeness=0.95, title=0.95, inliers=100, twins=(TWO,))
+POLICY = Policy()
+
+
+def test_a_number_that_was_read_settles_which_printing_it_is() -> None:
+    def judged(one: float, two: float, other: float) -> tuple[Decision, tuple[str, ...], str]:
+        numbers = Numbers(own={ONE.id: one, TWO.id: two}, beside=other, other=other)
+        verdict = decide([TWIN], Circumstances(), POLICY, numbers)
+        return verdict.decision, verdict.reasons, verdict.candidates[0].card.id
+
+    assert judged(-15.0, -0.1, -20.0) == (Decision.ACCEPT, (), TWO.id)
+    assert judged(-0.1, -15.0, -20.0) == (Decision.ACCEPT, (), ONE.id)
+    asked = (Decision.REVIEW, ("same-art", "number-unreadable"))
+    assert judged(-0.1, -1.5, -20.0)[:2] == asked
+    assert judged(-9.0, -25.0, -20.0)[:2] == asked
+    assert judged(-0.1, -15.0, -0.2)[:2] == asked
+    assert judged(-np.inf, -np.inf, -np.inf)[:2] == asked
+    assert "other-number" in judged(-25.0, -15.0, -0.2)[1]
+
+
+def test_a_card_without_a_picture_is_accepted_only_when_number_and_name_are_clear() -> None:
+    def judged(number: float, name: float, lead: float, rival: float) -> tuple[str, ...]:
+        found = [
+            Found(card=ONE, number=number, name=name, lead=lead),
+            Found(card=TWO, number=rival, name=name, lead=lead),
+        ]
+        verdict = decide_by_print(found, Circumstances(), POLICY)
+        assert (verdict.decision is Decision.ACCEPT) == (verdict.reasons == ())
+        assert verdict.candidates[0].card == ONE
+        assert 0 <= verdict.confidence <= POLICY.ceiling
+        return verdict.reasons
+
+    assert judged(-0.1, -0.2, 12.0, -14.0) == ()
+    assert judged(-5.0, -0.2, 12.0, -19.0) == ("number-unreadable",)
+    assert judged(-0.1, -9.0, 12.0, -14.0) == ("other-title",)
+    assert judged(-0.1, -0.2, 1.0, -14.0) == ("other-title",)
+    assert judged(-0.1, -0.2, 12.0, -0.3) == ("small-margin",)
+    doubtful = decide_by_print(
+        [Found(card=ONE, number=-0.1, name=-0.1, lead=20.0)], Circumstances(cut_off=True), POLICY
+    )
+    assert doubtful.reasons == ("cut-off",)
