@@ -26,6 +26,9 @@ from cardmint_cloud.web.app import build
 from cardmint_cloud.worker import Worker
 
 T = TypeVar("T")
+STALLED_MS = 1500
+"""A worker that stops in the middle of a transaction loses it after so long, and with it the locks on its stations."""
+
 LOOPBACK = "127.0.0.1"
 _log = structlog.get_logger()
 
@@ -81,7 +84,7 @@ async def work(settings: Settings) -> None:
     log_as_json()
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)  # A group of events is thousands of objects that all go at once.
-    async with database(settings) as pool:
+    async with database(settings, idle_in_transaction_session_timeout=str(STALLED_MS)) as pool:
         worker = Worker(pool)
         broker = Broker(settings.broker, on_message=worker.put)
         broker.start()
@@ -135,13 +138,13 @@ async def _price(pool: Any, settings: PriceSettings) -> None:
 
 
 @contextlib.asynccontextmanager
-async def database(settings: Settings) -> AsyncIterator[Any]:
-    """Give a pool of connections to a database that has this version's tables."""
+async def database(settings: Settings, **server: str) -> AsyncIterator[Any]:
+    """Give a pool of connections to a database that has this version's tables; `server` is set for each of them."""
     engine = engine_for(settings.database)
     try:
         await check_revision(engine)
         try:
-            pool = await asyncpg.create_pool(settings.database, min_size=2, max_size=8)
+            pool = await asyncpg.create_pool(settings.database, min_size=2, max_size=8, server_settings=server)
         except (OSError, asyncpg.PostgresError) as error:
             raise explained(engine, error) from error
         try:

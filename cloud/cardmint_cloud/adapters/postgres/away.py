@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 import structlog
 
-AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What a statement raises when the database, and not the statement, is to blame."""
+AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What a statement raises when the database, and not the statement, is to blame. (asyncpg says "internal client error"
+of a connection that is lost while it is being taken from the pool.)"""
 
 _log = structlog.get_logger()
 
