@@ -15,7 +15,9 @@ import structlog
 import uvicorn
 
 from cardmint_cloud import __version__
+from cardmint_cloud import dead_letters as dead
 from cardmint_cloud.adapters.broker import Broker
+from cardmint_cloud.adapters.postgres import letters
 from cardmint_cloud.adapters.postgres.away import persist
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, explained, migrate
 from cardmint_cloud.adapters.tcgdex import Tcgdex
@@ -73,6 +75,50 @@ def run_once(address: str, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(checked())
     finally:
         work.close()
+
+
+def dead_letters(settings: Settings, limit: int) -> list[dict[str, Any]]:
+    """Return what is known of the tenant's oldest dead letters.
+
+    Raises:
+        Retry, Stop: the database cannot be used as it is set.
+    """
+
+    async def found() -> list[dict[str, Any]]:
+        async with database(settings) as pool, pool.acquire() as connection:
+            return await letters.waiting(connection, settings.tenant, limit)
+
+    return asyncio.run(found())
+
+
+def replay(settings: Settings, letter: int) -> int:
+    """Put a dead letter of the tenant through ingest again and return how many events it brought.
+
+    Raises:
+        NotFound, Park: there is no such one, or it still cannot be used.
+        Retry, Stop: the database cannot be used as it is set.
+    """
+
+    async def done() -> int:
+        async with database(settings) as pool:
+            return (await dead.replay(pool, settings.tenant, letter, datetime.now(UTC))).applied
+
+    return asyncio.run(done())
+
+
+def discard(settings: Settings, letter: int) -> None:
+    """Give a dead letter of the tenant up for good.
+
+    Raises:
+        NotFound: there is no such one.
+        Retry, Stop: the database cannot be used as it is set.
+    """
+
+    async def done() -> None:
+        async with database(settings) as pool:
+            await dead.discard(pool, settings.tenant, letter)
+
+    asyncio.run(done())
 
 
 async def work(settings: Settings) -> None:
