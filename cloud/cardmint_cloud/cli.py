@@ -76,6 +76,28 @@ def rebuild(config: Path | None, at: datetime | None, as_json: bool) -> None:
         sys.exit(1)
 
 
+@cli.command()
+@_config
+@click.argument("file", type=click.Path(path_type=Path))
+def backup(config: Path | None, file: Path) -> None:
+    """Write the whole database to a new FILE, in pg_dump's custom format, while the service goes on."""
+    from cardmint_cloud.adapters.postgres import dump
+
+    dump.dump(settings.load(config).database, file)
+    click.echo(f"{file}: {file.stat().st_size} bytes")
+
+
+@cli.command()
+@_config
+@click.argument("file", type=click.Path(path_type=Path))
+def restore(config: Path | None, file: Path) -> None:
+    """Bring a backup into an empty database: all of it, or nothing. `rebuild` then checks it."""
+    from cardmint_cloud.adapters.postgres import dump
+
+    dump.load(settings.load(config).database, file)
+    click.echo("restored; `cardmint-cloud rebuild` compares the inventory with the log")
+
+
 @cli.group("dead-letters")
 def dead_letters() -> None:
     """What could not be used and was set aside: list, replay, discard."""
