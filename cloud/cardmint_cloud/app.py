@@ -15,7 +15,9 @@ import structlog
 import uvicorn
 
 from cardmint_cloud import __version__
+from cardmint_cloud import dead_letters as dead
 from cardmint_cloud.adapters.broker import Broker
+from cardmint_cloud.adapters.postgres import letters
 from cardmint_cloud.adapters.postgres.away import persist
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, explained, migrate
 from cardmint_cloud.adapters.tcgdex import Tcgdex
@@ -26,6 +28,9 @@ from cardmint_cloud.web.app import build
 from cardmint_cloud.worker import Worker
 
 T = TypeVar("T")
+STALLED_MS = 1500
+"""A worker that stops in the middle of a transaction loses it after so long, and with it the locks on its stations."""
+
 LOOPBACK = "127.0.0.1"
 _log = structlog.get_logger()
 
@@ -72,6 +77,50 @@ def run_once(address: str, work: Coroutine[Any, Any, T]) -> T:
         work.close()
 
 
+def dead_letters(settings: Settings, limit: int) -> list[dict[str, Any]]:
+    """Return what is known of the tenant's oldest dead letters.
+
+    Raises:
+        Retry, Stop: the database cannot be used as it is set.
+    """
+
+    async def found() -> list[dict[str, Any]]:
+        async with database(settings) as pool, pool.acquire() as connection:
+            return await letters.waiting(connection, settings.tenant, limit)
+
+    return asyncio.run(found())
+
+
+def replay(settings: Settings, letter: int) -> int:
+    """Put a dead letter of the tenant through ingest again and return how many events it brought.
+
+    Raises:
+        NotFound, Park: there is no such one, or it still cannot be used.
+        Retry, Stop: the database cannot be used as it is set.
+    """
+
+    async def done() -> int:
+        async with database(settings) as pool:
+            return (await dead.replay(pool, settings.tenant, letter, datetime.now(UTC))).applied
+
+    return asyncio.run(done())
+
+
+def discard(settings: Settings, letter: int) -> None:
+    """Give a dead letter of the tenant up for good.
+
+    Raises:
+        NotFound: there is no such one.
+        Retry, Stop: the database cannot be used as it is set.
+    """
+
+    async def done() -> None:
+        async with database(settings) as pool:
+            await dead.discard(pool, settings.tenant, letter)
+
+    asyncio.run(done())
+
+
 async def work(settings: Settings) -> None:
     """Run ingest, dispatch and pricing until SIGTERM or SIGINT.
 
@@ -81,7 +130,7 @@ async def work(settings: Settings) -> None:
     log_as_json()
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)  # A group of events is thousands of objects that all go at once.
-    async with database(settings) as pool:
+    async with database(settings, idle_in_transaction_session_timeout=str(STALLED_MS)) as pool:
         worker = Worker(pool)
         broker = Broker(settings.broker, on_message=worker.put)
         broker.start()
@@ -135,13 +184,13 @@ async def _price(pool: Any, settings: PriceSettings) -> None:
 
 
 @contextlib.asynccontextmanager
-async def database(settings: Settings) -> AsyncIterator[Any]:
-    """Give a pool of connections to a database that has this version's tables."""
+async def database(settings: Settings, **server: str) -> AsyncIterator[Any]:
+    """Give a pool of connections to a database that has this version's tables; `server` is set for each of them."""
     engine = engine_for(settings.database)
     try:
         await check_revision(engine)
         try:
-            pool = await asyncpg.create_pool(settings.database, min_size=2, max_size=8)
+            pool = await asyncpg.create_pool(settings.database, min_size=2, max_size=8, server_settings=server)
         except (OSError, asyncpg.PostgresError) as error:
             raise explained(engine, error) from error
         try:

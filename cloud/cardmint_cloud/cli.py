@@ -77,6 +77,70 @@ def rebuild(config: Path | None, at: datetime | None, as_json: bool) -> None:
 
 
 @cli.command()
+@_config
+@click.argument("file", type=click.Path(path_type=Path))
+def backup(config: Path | None, file: Path) -> None:
+    """Write the whole database to a new FILE, in pg_dump's custom format, while the service goes on."""
+    from cardmint_cloud.adapters.postgres import dump
+
+    dump.dump(settings.load(config).database, file)
+    click.echo(f"{file}: {file.stat().st_size} bytes")
+
+
+@cli.command()
+@_config
+@click.argument("file", type=click.Path(path_type=Path))
+def restore(config: Path | None, file: Path) -> None:
+    """Bring a backup into an empty database: all of it, or nothing. `rebuild` then checks it."""
+    from cardmint_cloud.adapters.postgres import dump
+
+    dump.load(settings.load(config).database, file)
+    click.echo("restored; `cardmint-cloud rebuild` compares the inventory with the log")
+
+
+@cli.group("dead-letters")
+def dead_letters() -> None:
+    """What could not be used and was set aside: list, replay, discard."""
+
+
+@dead_letters.command("list")
+@_config
+@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="The oldest so many.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def list_dead_letters(config: Path | None, limit: int, as_json: bool) -> None:
+    """Show the tenant's dead letters, the oldest first."""
+    from cardmint_cloud import app
+
+    found = app.dead_letters(settings.load(config), limit)
+    for one in found:
+        text = "{id}  {last_at:%Y-%m-%d %H:%M:%S}  {station}  {reason}  {bytes} B  {times}x  {detail}".format(**one)
+        click.echo(encode(one).decode() if as_json else " ".join(text.splitlines()))
+    if not found and not as_json:
+        click.echo("there are no dead letters")
+
+
+@dead_letters.command("replay")
+@_config
+@click.argument("letter", type=click.IntRange(1))
+def replay_dead_letter(config: Path | None, letter: int) -> None:
+    """Put a dead letter through ingest again; it stays when it still cannot be used."""
+    from cardmint_cloud import app
+
+    click.echo(f"applied {app.replay(settings.load(config), letter)} events")
+
+
+@dead_letters.command("discard")
+@_config
+@click.argument("letter", type=click.IntRange(1))
+def discard_dead_letter(config: Path | None, letter: int) -> None:
+    """Give a dead letter up for good."""
+    from cardmint_cloud import app
+
+    app.discard(settings.load(config), letter)
+    click.echo(f"dead letter {letter} is gone")
+
+
+@cli.command()
 @click.option("--cards", type=click.IntRange(1, 100_000), default=200, show_default=True, help="How many to scan.")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True)
 @click.option(

@@ -6,18 +6,20 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Protocol
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import structlog
 
 from cardmint_cloud.adapters.broker import Inbound
-from cardmint_cloud.adapters.postgres import log, stations
-from cardmint_cloud.adapters.postgres.away import persist
+from cardmint_cloud.adapters.postgres import leases, log, stations
+from cardmint_cloud.adapters.postgres.away import AWAY, persist
 from cardmint_cloud.domain.inventory import Review
+from cardmint_cloud.domain.shares import share, slot
 from cardmint_cloud.ingest import Batch, Committed, Message, commit, read, unreadable
 from cardmint_contracts import topics
 from cardmint_contracts.errors import BadTopic, ContractError
+from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.tasks import ReviewTask
 from cardmint_contracts.wire import decode, encode
@@ -27,6 +29,9 @@ MAX_GROUP_BYTES = 512 << 10
 """Larger groups were no faster and took half as much memory again (docs/decisions/0041)."""
 
 SWEEP_S = 5.0
+BEAT_S = 0.4
+"""How often a worker says that it lives; `leases.DEAD_AFTER_S` is how long the others wait for that."""
+
 _log = structlog.get_logger()
 
 
@@ -41,6 +46,10 @@ class Link(Protocol):
         """Publish retained; the future is cancelled when the connection goes before the broker has it."""
         ...
 
+    def refresh(self) -> None:
+        """Ask for what stations last said of themselves, once more."""
+        ...
+
 
 class Worker:
     """Ingest and dispatch over one broker and one database. `put` takes messages; `run` works until cancelled."""
@@ -51,14 +60,26 @@ class Worker:
         self._inbox: asyncio.Queue[Inbound] = asyncio.Queue()
         self._reviews_changed = asyncio.Event()
         self._births: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self._id = uuid4()
+        self._slots: set[int] = set()
 
     def put(self, message: Inbound) -> None:
         """Take a message. What waits is bounded by what the broker sends unacknowledged."""
         self._inbox.put_nowait(message)
 
     async def run(self, link: Link) -> None:
-        """Work until cancelled."""
+        """Work until cancelled, for the stations that fall to this worker."""
+        try:
+            await persist("lease", partial(self._beat, link))
+            await self._work(link)
+        finally:
+            with contextlib.suppress(*AWAY):
+                async with asyncio.timeout(1), self._pool.acquire() as connection:
+                    await leases.leave(connection, self._id)
+
+    async def _work(self, link: Link) -> None:
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._hold(link))
             group.create_task(self._ingest(link))
             group.create_task(self._dispatch(link))
             group.create_task(self._greet(link))
@@ -77,27 +98,50 @@ class Worker:
                 link.acknowledge(message)
 
     async def _take(self, messages: Sequence[Inbound], link: Link) -> None:
+        """Commit what is of our stations. The rest is another worker's, or will be sent again when it is ours."""
         now = self._clock()
-        batches: list[Batch | log.DeadLetter] = []
+        ours = [(message, number) for message in messages if (number := _slot(message)) in self._slots]
+        if not ours:
+            return
         async with self._pool.acquire() as connection:
-            for message in messages:
-                kind = message.topic.rsplit("/", 1)[-1]
-                plain = Message(
-                    topic=message.topic,
-                    payload=message.payload,
-                    content_type=message.content_type,
-                    claim=message.claim,
-                )
-                if kind == "events":
-                    found = read(plain)
-                elif message.payload:
-                    found = await self._note(connection, plain, kind, now)
-                else:
-                    found = None
-                if found is not None:
-                    batches.append(found)
-            if batches:
-                self._answer(await commit(connection, batches, now), link)
+            async with connection.transaction():
+                held = await leases.held(connection, self._id, {number for _, number in ours})
+                batches: list[Batch | log.DeadLetter] = []
+                for message, number in ours:
+                    if number in held and (found := await self._read(connection, message, now)):
+                        batches.append(found)
+                done = await commit(connection, batches, now) if batches else Committed()
+            self._answer(done, link)
+
+    async def _read(self, connection: log.Connection, message: Inbound, now: datetime) -> Batch | log.DeadLetter | None:
+        kind = message.topic.rsplit("/", 1)[-1]
+        plain = Message(
+            topic=message.topic, payload=message.payload, content_type=message.content_type, claim=message.claim
+        )
+        if kind == "events":
+            return read(plain)
+        return await self._note(connection, plain, kind, now) if message.payload else None
+
+    async def _hold(self, link: Link) -> None:
+        """Keep our share of the stations, take over from workers that went silent, give to new ones."""
+        while True:
+            await asyncio.sleep(BEAT_S)
+            await persist("lease", partial(self._beat, link))
+
+    async def _beat(self, link: Link) -> None:
+        async with self._pool.acquire() as connection:
+            living = await leases.beat(connection, self._id)
+            slots, taken = await leases.settle(connection, self._id, share(self._id, living | {self._id}))
+            if taken:
+                # What the stations sent meanwhile was nobody's: tell them at once from where to send again.
+                for (tenant, stream), (station, mark) in (await leases.marks(connection, taken)).items():
+                    receipt = Receipt(stream=stream, sequence=mark, refused=mark + 1)
+                    link.publish(topics.station_topic(tenant, station, "receipt"), encode(receipt))
+                _log.info("took stations over", slots=len(taken), held=len(slots), workers=len(living))
+        self._slots = slots
+        if taken:
+            link.refresh()
+            self._reviews_changed.set()
 
     def _answer(self, done: Committed, link: Link) -> None:
         for (tenant, station, _), receipt in done.receipts.items():
@@ -140,7 +184,7 @@ class Worker:
 
     async def _tell_untold(self, link: Link) -> None:
         async with self._pool.acquire() as connection:
-            while reviews := await stations.untold(connection, 200):
+            while reviews := await stations.untold(connection, self._slots, 200):
                 told = await _tell(link, reviews)
                 await stations.mark_told(connection, told)
                 if len(told) < len(reviews):
@@ -185,6 +229,15 @@ class Worker:
         while True:
             await persist("partitions", make)
             await asyncio.sleep(timedelta(hours=1).total_seconds())
+
+
+def _slot(message: Inbound) -> int | None:
+    """Return the slot of the station whose topic a message came on."""
+    try:
+        tenant, station, _, _ = topics.parse(message.topic)
+    except BadTopic:
+        return None
+    return slot(tenant, station)
 
 
 async def _tell(link: Link, reviews: Sequence[Review]) -> list[tuple[str, UUID, int]]:

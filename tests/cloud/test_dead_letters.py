@@ -1,10 +1,17 @@
 """What was parked can be replayed once, when it can be used, or discarded."""
 
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
+from cardmint_cloud import rebuild
 from cardmint_cloud.dead_letters import discard, replay, replay_stream
 from cardmint_cloud.domain.inventory import review_of
 from cardmint_cloud.errors import NotFound, Park
@@ -111,3 +118,34 @@ async def test_a_discarded_letter_is_gone_and_only_its_tenant_may(pool: Any) -> 
     assert await left(pool) == 0
     with pytest.raises(NotFound):
         await discard(pool, "shop", letter)
+
+
+def command(database: str, *words: str) -> subprocess.CompletedProcess[str]:
+    script = Path(sys.executable).with_name("cardmint-cloud")
+    environment = {**os.environ, "CARDMINT_CLOUD_DATABASE": database, "CARDMINT_CLOUD_TENANT": "shop"}
+    return subprocess.run(
+        [script, "dead-letters", *words], capture_output=True, text=True, env=environment, timeout=60, check=False
+    )
+
+
+async def test_the_command_lists_replays_and_discards(pool: Any, database: str) -> None:
+    async def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return await asyncio.to_thread(command, database, *words)
+
+    assert (await run("list")).stdout == "there are no dead letters\n"
+    scan = doubtful()
+    answer = ReviewAnswered(task=review_of(scan.scan), task_version=1, scan=scan.scan, verdict="no_card", by="left")
+    early = await park(pool, payload(answer, stream=uuid4()))
+    rubbish = await park(pool, b"\x00", content_type="text/plain")
+    listed = [json.loads(line) for line in (await run("list", "--json")).stdout.splitlines()]
+    assert [(one["id"], one["reason"]) for one in listed] == [(early, "unknown-task"), (rubbish, "malformed")]
+    assert "unknown-task" in (await run("list", "--limit", "1")).stdout
+    still = await run("replay", str(early))
+    assert (still.returncode, len(still.stderr.splitlines())) == (1, 1)
+    await send(pool, scan)
+    assert (await run("replay", str(early))).stdout == "applied 1 events\n"
+    assert (await run("discard", str(rubbish))).returncode == 0
+    gone = await run("discard", str(rubbish))
+    assert (gone.returncode, await left(pool)) == (1, 0)
+    assert "there is no dead letter" in gone.stderr
+    assert (await rebuild.compare(database)).equal

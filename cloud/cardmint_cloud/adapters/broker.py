@@ -136,6 +136,10 @@ class Broker:
             done.cancel()
         return done
 
+    def refresh(self) -> None:
+        """Ask the broker for what stations last said of themselves, once more."""
+        self._client.subscribe(topics.every_station("state"), 1)
+
     def _connected(
         self, client: mqtt.Client, _userdata: Any, _flags: mqtt.ConnectFlags, code: ReasonCode, _p: Any
     ) -> None:

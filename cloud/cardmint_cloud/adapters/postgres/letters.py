@@ -8,6 +8,9 @@ from cardmint_cloud.adapters.postgres.log import Connection, DeadLetter
 _TAKE = """
 DELETE FROM dead_letters WHERE tenant = $1 AND id = $2
 RETURNING tenant, station, topic, reason, detail, content_type, payload, stream, first, last"""
+_WAITING = """
+SELECT id, station, reason, detail, stream, first, last, times, first_at, last_at, length(payload) AS bytes
+  FROM dead_letters WHERE tenant = $1 ORDER BY id LIMIT $2"""
 _NEWEST = "SELECT detail FROM dead_letters WHERE tenant = $1 AND stream = $2 ORDER BY id DESC LIMIT 1"
 _OWNER = "SELECT source FROM watermarks WHERE tenant = $1 AND stream = $2"
 
@@ -16,6 +19,11 @@ async def take(connection: Connection, tenant: str, letter: int) -> DeadLetter |
     """Remove a dead letter, for good once the transaction commits, and return it; None when there is no such one."""
     rows: list[Any] = await connection.fetch(_TAKE, tenant, letter)
     return DeadLetter(**dict(rows[0])) if rows else None
+
+
+async def waiting(connection: Connection, tenant: str, limit: int) -> list[dict[str, Any]]:
+    """Return what is known of a tenant's oldest dead letters, without their payloads."""
+    return [dict(row) for row in await connection.fetch(_WAITING, tenant, limit)]
 
 
 async def owner(connection: Connection, tenant: str, stream: UUID) -> str | None:

@@ -1,9 +1,10 @@
 """What stations say of themselves, and which tasks they have been told of, written and read on asyncpg."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from cardmint_cloud.adapters.postgres.leases import SLOT
 from cardmint_cloud.adapters.postgres.log import Connection, review_from_row
 from cardmint_cloud.domain.inventory import Review
 from cardmint_contracts.stations import StationHealth, StationState
@@ -22,7 +23,10 @@ RETURNING station"""
 _PUT_HEALTH = (
     "UPDATE stations SET health = $3::jsonb, health_at = $4 WHERE tenant = $1 AND station = $2 RETURNING station"
 )
-_UNTOLD = "SELECT * FROM reviews WHERE published_version < version ORDER BY opened_at LIMIT $1"
+_UNTOLD = (
+    f"SELECT * FROM reviews WHERE published_version < version AND {SLOT} = ANY($1::int[])"  # noqa: S608 - a constant
+    " ORDER BY opened_at LIMIT $2"
+)
 _OF_STATION = """
 SELECT * FROM reviews WHERE tenant = $1 AND station = $2 AND (state = 'open' OR closed_at > $3) ORDER BY opened_at"""
 _TOLD = """
@@ -47,9 +51,9 @@ async def put_health(connection: Connection, tenant: str, station: str, health: 
     return bool(await connection.fetch(_PUT_HEALTH, tenant, station, encode(health).decode(), now))
 
 
-async def untold(connection: Connection, limit: int) -> list[Review]:
-    """Return reviews whose latest version has not reached the broker."""
-    return [review_from_row(row) for row in await connection.fetch(_UNTOLD, limit)]
+async def untold(connection: Connection, slots: Collection[int], limit: int) -> list[Review]:
+    """Return reviews of the stations in `slots` whose latest version has not reached the broker."""
+    return [review_from_row(row) for row in await connection.fetch(_UNTOLD, list(slots), limit)]
 
 
 async def tasks_of(connection: Connection, tenant: str, station: str, now: datetime) -> list[Review]:

@@ -1,6 +1,7 @@
 """The tables, for queries to be written against. The migrations make them; a test holds the two together.
 
-Every table begins with its tenant. A text that says "left open" is empty, not NULL, so that it can stand in a key.
+Every table begins with its tenant, but those that divide the work. A text that says "left open" is empty, not NULL, so
+that it can stand in a key.
 """
 
 from sqlalchemy import (
@@ -80,6 +81,18 @@ events = Table(
     Column("data", JSONB, nullable=False),
     PrimaryKeyConstraint("tenant", "stream", "sequence", "received_at"),
     postgresql_partition_by="RANGE (received_at)",
+)
+
+workers = Table(
+    "workers", metadata, Column("worker", Uuid, primary_key=True), Column("seen_at", Moment, nullable=False)
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("slot", Integer, primary_key=True, autoincrement=False),
+    Column("worker", Uuid),
+    Column("since", Moment),
 )
 
 dead_letters = Table(

@@ -30,6 +30,17 @@ CREATE TABLE watermarks (
     PRIMARY KEY (tenant, stream)
 );
 
+-- Who ingests for which stations: a worker that is silent is struck out, and its slots are taken by the others.
+CREATE TABLE workers (
+    worker uuid PRIMARY KEY,
+    seen_at timestamptz NOT NULL
+);
+CREATE TABLE leases (
+    slot integer PRIMARY KEY,
+    worker uuid,
+    since timestamptz
+);
+
 -- The order in which events that touch the same item were applied, which a rebuild follows.
 CREATE SEQUENCE event_positions;
 

