@@ -183,17 +183,17 @@ def test_a_number_that_was_read_settles_which_printing_it_is() -> None:
     assert "other-number" in judged(-25.0, -15.0, -0.2)[1]
 
 
-def test_a_card_without_a_picture_is_accepted_only_when_number_and_name_are_clear() -> None:
+def test_a_card_without_a_picture_is_always_asked_and_every_doubt_is_named() -> None:
     def judged(number: float, name: float, lead: float, rival: float) -> tuple[str, ...]:
         found = [
             Found(card=ONE, number=number, name=name, lead=lead),
             Found(card=TWO, number=rival, name=name, lead=lead),
         ]
         verdict = decide_by_print(found, Circumstances(), POLICY)
-        assert (verdict.decision is Decision.ACCEPT) == (verdict.reasons == ())
+        assert (verdict.decision, verdict.reasons[0]) == (Decision.REVIEW, "print-only")
         assert verdict.candidates[0].card == ONE
         assert 0 <= verdict.confidence <= POLICY.ceiling
-        return verdict.reasons
+        return verdict.reasons[1:]
 
     assert judged(-0.1, -0.2, 12.0, -14.0) == ()
     assert judged(-5.0, -0.2, 12.0, -19.0) == ("number-unreadable",)
@@ -203,4 +203,4 @@ def test_a_card_without_a_picture_is_accepted_only_when_number_and_name_are_clea
     doubtful = decide_by_print(
         [Found(card=ONE, number=-0.1, name=-0.1, lead=20.0)], Circumstances(cut_off=True), POLICY
     )
-    assert doubtful.reasons == ("cut-off",)
+    assert doubtful.reasons == ("print-only", "cut-off")

@@ -134,7 +134,10 @@ def decide(
 
 
 def decide_by_print(found: list[Found], seen: Circumstances, policy: Policy, limit: int = 5) -> Verdict:
-    """Judge cards that only their print tells, given likeliest first (at least one)."""
+    """Judge cards that only their print tells, given likeliest first (at least one). Never accepted: `print-only`.
+
+    Two of 24 accepted on hard rendered photos were wrong (docs/decisions/0011), and asking is better than that.
+    """
     best = found[0]
     rival = max((other.number + other.name for other in found[1:]), default=-inf)
     margin = best.number + best.name - rival
@@ -144,6 +147,7 @@ def decide_by_print(found: list[Found], seen: Circumstances, policy: Policy, lim
     inside = _share(best.lead - policy.lead / 2) * _share(2 * (best.number - 2 * policy.clear_number))
     shares = [min(policy.ceiling, inside * weight / sum(weights)) for weight in weights]
     doubts = {
+        "print-only": True,
         "several-cards": seen.several_cards,
         "cut-off": seen.cut_off,
         "number-unreadable": best.number < policy.clear_alone,
@@ -151,10 +155,9 @@ def decide_by_print(found: list[Found], seen: Circumstances, policy: Policy, lim
         "blurred": clear and seen.blurred,
         "small-margin": clear and margin < policy.apart,
     }
-    reasons = tuple(reason for reason, holds in doubts.items() if holds)
     return Verdict(
-        decision=Decision.REVIEW if reasons else Decision.ACCEPT,
-        reasons=reasons,
+        decision=Decision.REVIEW,
+        reasons=tuple(reason for reason, holds in doubts.items() if holds),
         confidence=shares[0],
         margin=shares[0] - max(shares[1:], default=0.0),
         candidates=tuple(
