@@ -13,6 +13,7 @@ from cardmint_edge.errors import EdgeError
 from cardmint_edge.run import outbox, run
 
 if TYPE_CHECKING:
+    from cardmint_edge.adapters.pack import Pack
     from cardmint_edge.domain.recognition import Recogniser
 
 
@@ -108,11 +109,10 @@ def evaluate_photos(pack: Path, photos: Path, *, as_objects: bool) -> None:
 @click.option("--seed", default=1, show_default=True)
 def calibrate(pack: Path, images: Path, count: int, seed: int) -> None:
     """Fit the confidence on rendered photos, half of them of strangers, and print what the policy makes of them."""
-    from cardmint_edge.adapters.pack import Pack
     from cardmint_edge.calibrate import fit, likeliest_strangers, mistakes, outcomes, sample
     from cardmint_edge.domain.decide import Policy
 
-    samples = list(sample(Pack(pack), images, count, seed))
+    samples = list(sample(_open(pack), images, count, seed))
     for outcome in outcomes(samples):
         click.echo(json.dumps(asdict(outcome)))
     click.echo(json.dumps({"accepted wrongly": mistakes(samples)}))
@@ -124,12 +124,20 @@ def calibrate(pack: Path, images: Path, count: int, seed: int) -> None:
 def _recogniser(pack: Path) -> "Recogniser":
     import cv2
 
-    from cardmint_edge.adapters.pack import Pack
     from cardmint_edge.recogniser import recogniser_of
 
     # A station shares its few cores, and the times that are printed are those of one.
     cv2.setNumThreads(1)
-    return recogniser_of(Pack(pack))
+    return recogniser_of(_open(pack))
+
+
+def _open(path: Path) -> "Pack":
+    """Open a pack until the command ends."""
+    from cardmint_edge.adapters.pack import Pack
+
+    pack = Pack(path)
+    click.get_current_context().call_on_close(pack.close)
+    return pack
 
 
 cli.add_command(run)

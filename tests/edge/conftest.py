@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -25,8 +26,10 @@ def fictional(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pack(fictional: Path) -> Pack:
-    return Pack(fictional / "pack.sqlite")
+def pack(fictional: Path) -> Iterator[Pack]:
+    pack = Pack(fictional / "pack.sqlite")
+    yield pack
+    pack.close()
 
 
 @pytest.fixture(scope="session")
