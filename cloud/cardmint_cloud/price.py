@@ -14,7 +14,8 @@ from cardmint_cloud.errors import NotFound
 
 EVERY = timedelta(hours=24)
 FIRST_RETRY = timedelta(hours=1)
-LEASE = timedelta(minutes=5)
+LEASE = timedelta(seconds=30)
+"""Longer than a step takes: two rounds of at most 5 s each."""
 
 
 class Provider(Protocol):
@@ -34,11 +35,11 @@ class Priced:
     failed: int
 
 
-async def price_due(pool: Any, provider: Provider, now: datetime, limit: int = 100, *, at_once: int = 8) -> Priced:
+async def price_due(pool: Any, provider: Provider, now: datetime, limit: int = 16, *, at_once: int = 8) -> Priced:
     """Ask about at most `limit` due cards, `at_once` at a time, and keep the answers. No transaction spans a request.
 
     A success, and a card that the provider does not know, is asked about again in 24 h; a failure in 1 h, doubled each
-    time up to 24 h. Checks that a killed process had taken come due again after five minutes.
+    time up to 24 h. Checks that a killed process had taken come due again after half a minute.
 
     Raises:
         OSError, asyncpg.PostgresConnectionError, …: the database is away; the checks stay due.

@@ -38,8 +38,8 @@ def document() -> dict[str, Any]:
     structs: list[Any] = [Envelope, Receipt, StationState, StationHealth, ReviewTask, *TYPES.values()]
     _, schemas = msgspec.json.schema_components(structs, ref_template=_SCHEMAS + "{name}")
     for schema in schemas.values():
-        if "description" in schema:
-            schema["description"] = inspect.cleandoc(schema["description"])  # Python before 3.13 keeps the indentation.
+        # Python before 3.13 keeps the indentation.
+        schema["description"] = inspect.cleandoc(schema["description"])
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     for kind, (direction, description, struct, retained, qos) in _CHANNELS.items():

@@ -45,7 +45,7 @@ def items(system: System) -> list[str]:
 def test_whatever_is_killed_every_card_is_counted_once(system: System) -> None:
     for seed, name in enumerate(("left", "right"), start=1):
         system.start_station(name, simulator(CARDS // 2, seed=seed, per_minute=400))
-    kills = ["broker", "worker", "left", "postgres", "web", "prices", "worker", "right"]
+    kills = ["broker", "worker", "left", "postgres", "web", "worker", "right"]
     for number, victim in enumerate(kills, start=1):
         wait_for(system, reached(number * CARDS // 12))
         system.kill(victim)
