@@ -125,7 +125,7 @@ async def test_what_was_changed_beside_the_log_is_found(pool: Any, database: str
 
 async def test_a_log_that_was_changed_is_found(pool: Any, database: str) -> None:
     await shop(pool)
-    await pool.execute("UPDATE events SET data = jsonb_set(data, '{confidence}', '7') WHERE position = 1")
+    await pool.execute("UPDATE events SET data = jsonb_set(data::jsonb, '{confidence}', '7')::text WHERE position = 1")
     with pytest.raises(Stop, match="position 1 of the log cannot be read"):
         await rebuild.compare(database)
     await pool.execute("DELETE FROM events WHERE type LIKE '%scanned%'")

@@ -58,8 +58,6 @@ class Item:
     lot: str
     confidence: float
     margin: float
-    reasons: tuple[str, ...]
-    candidates: tuple[Candidate, ...]
     image: str
     version: int = 1
 
@@ -177,10 +175,8 @@ def _scanned(changes: Changes, items: Mapping[ItemKey, Item], event: Event, scan
         condition=batch.condition or "",
         bin=batch.bin,
         lot=batch.lot,
-        confidence=scan.confidence + 0.0,  # -0.0 to 0.0: the log's JSON numbers know just one zero.
+        confidence=scan.confidence + 0.0,  # -0.0 to 0.0: one zero, whoever reads the log.
         margin=scan.margin + 0.0,
-        reasons=scan.reasons,
-        candidates=scan.candidates,
         image=scan.image.sha256 if scan.image else "",
     )
     if scan.card:

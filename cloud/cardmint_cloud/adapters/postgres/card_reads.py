@@ -1,8 +1,10 @@
 """One printing and one physical card, with what is known of them and what happened to them."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import RowMapping, and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,9 +23,13 @@ from cardmint_contracts.cards import Card
 
 
 async def newest(connection: AsyncConnection, tenant: str, *, limit: int = 12) -> list[RowMapping]:
-    """Return the newest scans, the newest first."""
+    """Return what the service took last, the newest first."""
     statement = select(items).where(items.c.tenant == tenant)
-    return rows(await connection.execute(statement.order_by(items.c.captured_at.desc(), items.c.item).limit(limit)))
+    return rows(
+        await connection.execute(
+            statement.order_by(items.c.received_at.desc(), items.c.captured_at.desc(), items.c.item).limit(limit)
+        )
+    )
 
 
 async def items_after(
@@ -105,8 +111,11 @@ async def item(connection: AsyncConnection, tenant: str, which: UUID) -> RowMapp
 
 async def history(
     connection: AsyncConnection, tenant: str, subjects: list[UUID], *, limit: int = 100
-) -> list[RowMapping]:
-    """Return the events about physical cards in the order in which they were applied, the newest first."""
+) -> list[dict[str, Any]]:
+    """Return the events about physical cards in the order in which they were applied, the newest first.
+
+    Their `data` is decoded, and not checked again: ingest did.
+    """
     columns = (events.c.type, events.c.source, events.c.occurred_at, events.c.received_at, events.c.sequence)
     statement = (
         select(*columns, events.c.subject, events.c.clock_synced, events.c.data)
@@ -114,7 +123,8 @@ async def history(
         .order_by(events.c.position.desc())
         .limit(limit)
     )
-    return rows(await connection.execute(statement))
+    found = rows(await connection.execute(statement))
+    return [{**row, "data": msgspec.json.decode(row["data"])} for row in found]
 
 
 async def review_of(connection: AsyncConnection, tenant: str, which: UUID) -> RowMapping | None:

@@ -57,20 +57,13 @@ APPEND = """
 INSERT INTO events (tenant, source, stream, sequence, type, subject, occurred_at, bootid, monotonic_ms, clock_synced,
                     data, received_at)
 SELECT *, $12::timestamptz FROM unnest($1::text[], $2::text[], $3::uuid[], $4::bigint[], $5::text[], $6::uuid[],
-    $7::timestamptz[], $8::uuid[], $9::bigint[], $10::boolean[], $11::jsonb[])"""
+    $7::timestamptz[], $8::uuid[], $9::bigint[], $10::boolean[], $11::text[])"""
 _NEW_ITEMS = """
 INSERT INTO items (tenant, item, station, captured_at, received_at, status, card_id, name, number, set_id, set_name,
-                   language, finish, edition, condition, bin, lot, confidence, margin, image, version, candidates,
-                   reasons)
-SELECT t.tenant, t.item, t.station, t.captured_at, t.received_at, t.status, t.card_id, t.name, t.number, t.set_id,
-       t.set_name, t.language, t.finish, t.edition, t.condition, t.bin, t.lot, t.confidence, t.margin, t.image,
-       t.version, t.candidates, ARRAY(SELECT jsonb_array_elements_text(t.reasons))
-  FROM unnest($1::text[], $2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[],
-              $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
-              $16::text[], $17::text[], $18::float8[], $19::float8[], $20::text[], $21::int[], $22::jsonb[],
-              $23::jsonb[])
-    AS t (tenant, item, station, captured_at, received_at, status, card_id, name, number, set_id, set_name, language,
-          finish, edition, condition, bin, lot, confidence, margin, image, version, candidates, reasons)"""
+                   language, finish, edition, condition, bin, lot, confidence, margin, image, version)
+SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[],
+    $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
+    $17::text[], $18::float8[], $19::float8[], $20::text[], $21::int[])"""
 _CHANGE_ITEMS = """
 UPDATE items i
    SET status = n.status, card_id = n.card_id, name = n.name, number = n.number, set_id = n.set_id,
@@ -274,7 +267,7 @@ def _item_row(item: Item) -> tuple[Any, ...]:
         *(item.tenant, item.item, item.station, item.captured_at, item.received_at, item.status),
         *((card.id, card.name, card.number, card.set_id, card.set_name) if card else ("", "", "", "", "")),
         *(item.language, item.finish, item.edition, item.condition, item.bin, item.lot),
-        *(item.confidence, item.margin, item.image, item.version, _json(item.candidates), _json(item.reasons)),
+        *(item.confidence, item.margin, item.image, item.version),
     )
 
 
@@ -319,8 +312,6 @@ def _item(row: Any) -> Item:
     return Item(
         card=card,
         status=Status(row["status"]),
-        reasons=tuple(row["reasons"]),
-        candidates=_candidates(row["candidates"]),
         **{name: row[name] for name in _PLAIN_ITEM},
     )
 

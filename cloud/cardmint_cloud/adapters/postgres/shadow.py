@@ -24,7 +24,7 @@ SELECT (SELECT coalesce(sum(count), 0)::bigint FROM holdings) AS holdings,
 
 _ITEM = (
     "station, captured_at, received_at, status, card_id, name, number, set_id, set_name, language, finish, edition,"
-    " condition, bin, lot, confidence, margin, reasons, candidates, image, version"
+    " condition, bin, lot, confidence, margin, image, version"
 )
 _REVIEW = "station, item, version, state, reasons, candidates, image, opened_at, closed_at, verdict, card, answered_by"
 _COMPARED = {

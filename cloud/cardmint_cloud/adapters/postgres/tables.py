@@ -78,7 +78,7 @@ events = Table(
     Column("bootid", Uuid, nullable=False),
     Column("monotonic_ms", BigInteger, nullable=False),
     Column("clock_synced", Boolean, nullable=False),
-    Column("data", JSONB, nullable=False),
+    Column("data", Text, nullable=False),
     PrimaryKeyConstraint("tenant", "stream", "sequence", "received_at"),
     postgresql_partition_by="RANGE (received_at)",
 )
@@ -138,8 +138,6 @@ items = Table(
     _text("lot"),
     Column("confidence", Float, nullable=False),
     Column("margin", Float, nullable=False),
-    Column("reasons", ARRAY(Text), nullable=False),
-    Column("candidates", JSONB, nullable=False),
     _text("image"),
     Column("version", Integer, nullable=False),
     PrimaryKeyConstraint("tenant", "item"),
@@ -236,7 +234,6 @@ current_quotes = Table(
 )
 
 Index("events_subject", events.c.tenant, events.c.subject)
-Index("items_newest", items.c.tenant, items.c.captured_at.desc(), items.c.item)
 Index("items_received", items.c.tenant, items.c.received_at, items.c.item)
 Index("items_card", items.c.tenant, items.c.card_id, items.c.captured_at.desc())
 Index("reviews_open", reviews.c.tenant, reviews.c.opened_at, postgresql_where=text("state = 'open'"))
