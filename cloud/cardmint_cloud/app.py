@@ -137,7 +137,7 @@ async def work(settings: Settings) -> None:
         try:
             await until_stopped(worker.run(broker), broker.refused(), _price(pool, settings.prices))
         finally:
-            broker.stop()
+            await broker.stop()
     _log.info("worker stopped")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cardmint_cloud.adapters.postgres import log, shadow
+from cardmint_cloud.adapters.postgres import inventory, shadow
 from cardmint_cloud.adapters.postgres.shadow import Difference
 from cardmint_cloud.domain.inventory import Event, Impossible, fold
 from cardmint_cloud.errors import Stop
@@ -77,13 +77,14 @@ async def _fold(connection: Any, until: datetime | None) -> int:
     count = 0
     async for rows in shadow.pages(connection, until):
         events = [_event(row) for row in rows]
-        items, reviews = await log.load(connection, *spoken_of((event.tenant, event.data) for event in events))
+        items, reviews = await inventory.load(connection, *spoken_of((event.tenant, event.data) for event in events))
         try:
             changes = fold(items, reviews, events)
         except Impossible as error:
             span = f"{rows[0]['position']} to {rows[-1]['position']}"
             raise Stop(f"the log contradicts itself between positions {span}: {error}") from None
-        await log.put(connection, items, reviews, changes, rows[-1]["received_at"])
+        await inventory.put(connection, items, reviews, changes, rows[-1]["received_at"])
+        await inventory.count(connection, changes)
         count += len(rows)
     return count
 

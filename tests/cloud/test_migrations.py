@@ -70,7 +70,7 @@ async def test_a_log_of_the_first_version_is_read_as_it_was(postgres: Postgres) 
             (event,) = (await connection.execute(text("SELECT * FROM events"))).mappings()
             assert (event["type"], msgspec.json.decode(event["data"])) == ("t", {"b": 1, "a": [2.50]})
             (item,) = (await connection.execute(text("SELECT * FROM items"))).mappings()
-            assert (item["name"], "candidates" in item) == ("Ember Fox", False)
+            assert (item["bin"], "candidates" in item) == ("A3", False)
     finally:
         await engine.dispose()
         await _admin(f"{server}/postgres", "DROP DATABASE aged WITH (FORCE)")
@@ -102,9 +102,9 @@ def _first_version(connection: Connection) -> None:
     )
     connection.execute(
         text(
-            "INSERT INTO items (tenant, item, station, captured_at, received_at, status, name, confidence, margin,"
+            "INSERT INTO items (tenant, item, station, captured_at, received_at, status, bin, confidence, margin,"
             " reasons, candidates, version) VALUES ('shop', gen_random_uuid(), 'left', now(), now(), 'counted',"
-            " 'Ember Fox', 1, 1, '{}', '[]', 1)"
+            " 'A3', 1, 1, '{}', '[]', 1)"
         )
     )
 

@@ -168,7 +168,12 @@ async def test_a_review_is_answered_without_scripts(pool: Any, site: httpx.Async
     assert await pool.fetchval("SELECT status FROM items WHERE item = $1", first.scan) == "rejected"
     other = await site.post(f"/reviews/{review_of(second.scan)}", data={"version": "1", "card": "other-1"})
     assert other.status_code == 303
-    assert await pool.fetchval("SELECT name FROM items WHERE item = $1", second.scan) == "Moth"
+    assert (
+        await pool.fetchval(
+            "SELECT name FROM items JOIN printings USING (tenant, card_id) WHERE item = $1", second.scan
+        )
+        == "Moth"
+    )
     item = (await site.get(f"/items/{second.scan}")).text
     assert "Answered: Moth, by dashboard" in item
 

@@ -2,11 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID, uuid5
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from cardmint_contracts.cards import Candidate, Card, Decision, Image
 from cardmint_contracts.events import CardScanned, EventData, ReviewAnswered
@@ -39,9 +42,8 @@ class Holding(NamedTuple):
     condition: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Item:
-    """One physical card. `version` counts the changes to it; `card` is None until a printing is decided."""
+class Item(Struct, frozen=True, kw_only=True, gc=False):
+    """One physical card. `version` counts the changes to it; `card_id` is empty until a printing is decided."""
 
     tenant: str
     item: UUID
@@ -49,7 +51,7 @@ class Item:
     captured_at: datetime
     received_at: datetime
     status: Status
-    card: Card | None
+    card_id: str
     language: str
     finish: str
     edition: str
@@ -64,13 +66,12 @@ class Item:
     @property
     def holding(self) -> Holding | None:
         """The line of the inventory that counts this item; None while none does."""
-        if self.status is not Status.COUNTED or self.card is None:
+        if self.status is not Status.COUNTED or not self.card_id:
             return None
-        return Holding(self.tenant, self.card.id, self.language, self.finish, self.edition, self.condition)
+        return Holding(self.tenant, self.card_id, self.language, self.finish, self.edition, self.condition)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Review:
+class Review(Struct, frozen=True, kw_only=True, gc=False):
     """A question about one item. `version` rises with each change, and stations are told each version."""
 
     tenant: str
@@ -89,8 +90,7 @@ class Review:
     answered_by: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True, gc=False):
     """One event of the log, its data decoded. `origin` is the station, or the user, that it came from."""
 
     tenant: str
@@ -168,7 +168,7 @@ def _scanned(changes: Changes, items: Mapping[ItemKey, Item], event: Event, scan
         captured_at=event.occurred_at,
         received_at=event.received_at,
         status=_STATUS[scan.decision],
-        card=scan.card,
+        card_id=scan.card.id if scan.card else "",
         language=batch.language or "",
         finish=batch.finish or "",
         edition=batch.edition or "",
@@ -225,7 +225,7 @@ def _answered(
     changes.items[event.tenant, review.item] = replace(
         item,
         status=Status.COUNTED if answer.card else Status.REJECTED,
-        card=answer.card,
+        card_id=answer.card.id if answer.card else "",
         version=item.version + 1,
     )
     if answer.card:

@@ -23,8 +23,8 @@ SELECT (SELECT coalesce(sum(count), 0)::bigint FROM holdings) AS holdings,
        (SELECT count(*) FROM reviews WHERE state = 'open') AS open_reviews"""
 
 _ITEM = (
-    "station, captured_at, received_at, status, card_id, name, number, set_id, set_name, language, finish, edition,"
-    " condition, bin, lot, confidence, margin, image, version"
+    "station, captured_at, received_at, status, card_id, language, finish, edition, condition, bin, lot, confidence,"
+    " margin, image, version"
 )
 _REVIEW = "station, item, version, state, reasons, candidates, image, opened_at, closed_at, verdict, card, answered_by"
 _COMPARED = {

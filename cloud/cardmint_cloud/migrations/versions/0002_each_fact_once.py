@@ -1,4 +1,4 @@
-"""Each fact is written once: an event's data as the bytes that came, what only the log says no longer in the items."""
+"""Each fact once: an event's data as the bytes that came, items without what the log or the printing says."""
 
 from alembic import op
 
@@ -7,7 +7,10 @@ down_revision = "0001"
 
 STATEMENTS = (
     "ALTER TABLE events ALTER COLUMN data TYPE text USING data::text",
-    "ALTER TABLE items DROP COLUMN candidates, DROP COLUMN reasons",
+    (
+        "ALTER TABLE items DROP COLUMN candidates, DROP COLUMN reasons, DROP COLUMN name, DROP COLUMN number,"
+        " DROP COLUMN set_id, DROP COLUMN set_name"
+    ),
     "DROP INDEX items_newest",
     # Rows that are rewritten with every group of events: room on the page keeps the new version beside the old one.
     "ALTER TABLE holdings SET (fillfactor = 50)",
