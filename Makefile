@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 DEMO_CARDS ?= 200
 DEMO_EXIT ?=
 DEMO_DIR ?= .demo
+CHAOS_EVENTS ?= 50000
+CHAOS_SECONDS ?= 120
+CHAOS_SEED ?=
 CARDMINT_DATA ?= ../shared/data
 TRAIN_MINUTES ?= 60
 TRAIN_DIR ?= build/reader
@@ -48,6 +51,11 @@ check: install  ## The fast checks: lint, types, imports, unit tests
 .PHONY: test
 test: install  ## Everything that CI runs
 	bash .ci/test
+
+.PHONY: chaos
+chaos: install  ## Send CHAOS_EVENTS=50000 while everything fails at random for CHAOS_SECONDS=120, with both brokers; CHAOS_SEED=
+	$(BIN)/python -m tests.cloud.chaos --events $(CHAOS_EVENTS) --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
+	$(BIN)/python -m tests.cloud.chaos --events $(CHAOS_EVENTS) --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) --broker iotcore
 
 .PHONY: format
 format: install  ## Format the code and mend what ruff can mend

@@ -31,6 +31,9 @@ T = TypeVar("T")
 STALLED_MS = 1500
 """A worker that stops in the middle of a transaction loses it after so long, and with it the locks on its stations."""
 
+COMMAND_S = 30.0
+"""A statement that has no answer for so long never will: the network swallowed it."""
+
 LOOPBACK = "127.0.0.1"
 _log = structlog.get_logger()
 
@@ -190,7 +193,9 @@ async def database(settings: Settings, **server: str) -> AsyncIterator[Any]:
     try:
         await check_revision(engine)
         try:
-            pool = await asyncpg.create_pool(settings.database, min_size=2, max_size=8, server_settings=server)
+            pool = await asyncpg.create_pool(
+                settings.database, min_size=2, max_size=8, command_timeout=COMMAND_S, server_settings=server
+            )
         except (OSError, asyncpg.PostgresError) as error:
             raise explained(engine, error) from error
         try:

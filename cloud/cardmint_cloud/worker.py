@@ -12,7 +12,7 @@ import asyncpg
 import structlog
 from msgspec import Struct
 
-from cardmint_cloud.adapters.broker import Inbound
+from cardmint_cloud.adapters.mqtt import Inbound
 from cardmint_cloud.adapters.postgres import leases, log, stations
 from cardmint_cloud.adapters.postgres.away import AWAY, persist
 from cardmint_cloud.adapters.postgres.inventory import PrintingKey

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardmint_cloud import rebuild
-from cardmint_cloud.adapters.broker import Inbound
+from cardmint_cloud.adapters.mqtt import Inbound
 from cardmint_cloud.adapters.postgres import leases
 from cardmint_cloud.bench import cards
 from cardmint_cloud.bench.senders import Senders

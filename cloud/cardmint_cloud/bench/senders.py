@@ -51,7 +51,15 @@ class _Stream:
 class Senders:
     """Sends every station's parcels until receipts cover them. `seconds` has, for each parcel, publish to receipt."""
 
-    def __init__(self, host: str, port: int, tenant: str, work: Mapping[str, tuple[UUID, Sequence[Parcel]]]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        tenant: str,
+        work: Mapping[str, tuple[UUID, Sequence[Parcel]]],
+        *,
+        quiet_s: float = QUIET_S,
+    ) -> None:
         self.seconds: list[float] = []
         self.sent = 0
         self.connects = 0
@@ -68,7 +76,8 @@ class Senders:
         self._under_way = 0
         self._window = 0
         self._mid = 0
-        self._pinged_at = 0.0
+        self._quiet_s = quiet_s
+        self._pinged_at = self._heard_at = 0.0
         self._connect(time.monotonic() + 20)
 
     @property
@@ -128,7 +137,7 @@ class Senders:
                     raise Stop(f"the broker at {self._where[0]}:{self._where[1]} does not answer") from None
                 time.sleep(_RETRY_S)
         self.connects += 1
-        now = time.monotonic()
+        now = self._heard_at = time.monotonic()
         for stream in self._of.values():
             stream.rewind(now)
 
@@ -149,12 +158,14 @@ class Senders:
 
     def _send(self, now: float, allowed: float | None) -> None:
         """Publish what the windows allow, the stations in turn."""
-        if now - self._pinged_at > KEEP_ALIVE_S / 3:
+        if now - self._heard_at > 2 * self._quiet_s:
+            raise ConnectionResetError
+        if now - self._pinged_at > self._quiet_s / 2:
             self._pinged_at = now
             self._out.append(memoryview(mqtt5.PingReqPacket().write()))
         moving = [stream for stream in self._of.values() if not stream.done]
         for stream in moving:
-            if now - stream.progress_at > QUIET_S:
+            if now - stream.progress_at > self._quiet_s:
                 stream.rewind(now)
         while moving and self._under_way < self._window and (allowed is None or self.sent < allowed):
             moving = [stream for stream in moving if self._send_one(stream, now)]
@@ -192,6 +203,7 @@ class Senders:
             came = connected.recv(_CHUNK)
             if not came:
                 raise ConnectionResetError
+            self._heard_at = time.monotonic()
             self._in += came
             self._parse()
 

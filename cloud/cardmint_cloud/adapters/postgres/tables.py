@@ -230,6 +230,7 @@ current_quotes = Table(
 )
 
 Index("events_subject", events.c.tenant, events.c.subject)
+Index("printings_set", printings.c.tenant, printings.c.set_id)
 Index("items_received", items.c.tenant, items.c.received_at, items.c.item)
 Index("items_card", items.c.tenant, items.c.card_id, items.c.captured_at.desc())
 Index("reviews_open", reviews.c.tenant, reviews.c.opened_at, postgresql_where=text("state = 'open'"))

@@ -12,6 +12,7 @@ STATEMENTS = (
         " DROP COLUMN set_id, DROP COLUMN set_name"
     ),
     "DROP INDEX items_newest",
+    "CREATE INDEX printings_set ON printings (tenant, set_id)",
     # Rows that are rewritten with every group of events: room on the page keeps the new version beside the old one.
     "ALTER TABLE holdings SET (fillfactor = 50)",
     "ALTER TABLE watermarks SET (fillfactor = 50)",
