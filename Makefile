@@ -69,7 +69,7 @@ lock: install  ## Compile the hash-pinned requirements again
 	$(COMPILE) --output-file cloud/requirements.txt shared/pyproject.toml cloud/pyproject.toml
 	$(BIN)/uv pip compile --quiet --python-platform linux --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --no-emit-find-links --output-file edge/training/requirements.txt edge/training/requirements.in
-	$(COMPILE) --extra local --output-file requirements-dev.txt requirements-dev.in shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml
+	$(COMPILE) --extra local --extra archive --output-file requirements-dev.txt requirements-dev.in shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml
 
 .PHONY: train-reader
 train-reader: install $(TRAIN)/.installed  ## Train the reader again and convert it: TRAIN_MINUTES=60, CARDMINT_DATA=DIR

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import gc
 import signal
-from collections.abc import AsyncIterator, Awaitable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,12 +14,13 @@ import httpx
 import structlog
 import uvicorn
 
-from cardmint_cloud import __version__
+from cardmint_cloud import __version__, partitions
 from cardmint_cloud import dead_letters as dead
 from cardmint_cloud.adapters.broker import Broker
 from cardmint_cloud.adapters.postgres import letters
 from cardmint_cloud.adapters.postgres.away import persist
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, explained, migrate
+from cardmint_cloud.adapters.postgres.months import Retired
 from cardmint_cloud.adapters.tcgdex import Tcgdex
 from cardmint_cloud.errors import Stop
 from cardmint_cloud.price import price_due
@@ -122,6 +123,41 @@ def discard(settings: Settings, letter: int) -> None:
             await dead.discard(pool, settings.tenant, letter)
 
     asyncio.run(done())
+
+
+def months(settings: Settings) -> partitions.Log:
+    """Return where the log's months are.
+
+    Raises:
+        Retry, Stop: the database cannot be used as it is set.
+    """
+    return asyncio.run(_once(settings, partitions.found))
+
+
+def make_months(settings: Settings, ahead: int) -> None:
+    """Make the log's partitions from this month to `ahead` months on.
+
+    Raises:
+        Retry, Stop: the database cannot be used as it is set.
+    """
+    asyncio.run(_once(settings, lambda connection: partitions.make_ahead(connection, datetime.now(UTC), ahead=ahead)))
+
+
+def retire_months(settings: Settings, keep_months: int) -> list[Retired]:
+    """Move the log's older months to files.
+
+    Raises:
+        Retry, Stop: the database cannot be used as it is set, or as `partitions.retire`.
+    """
+    archive, now = Path(settings.archive), datetime.now(UTC)
+    return asyncio.run(
+        _once(settings, lambda connection: partitions.retire(connection, archive, now, keep_months=keep_months))
+    )
+
+
+async def _once(settings: Settings, use: Callable[[Any], Awaitable[T]]) -> T:
+    async with database(settings) as pool, pool.acquire() as connection:
+        return await use(connection)
 
 
 async def work(settings: Settings) -> None:

@@ -12,6 +12,7 @@ import asyncpg
 import structlog
 from msgspec import Struct
 
+from cardmint_cloud import partitions
 from cardmint_cloud.adapters.mqtt import Inbound
 from cardmint_cloud.adapters.postgres import leases, log, stations
 from cardmint_cloud.adapters.postgres.away import AWAY, persist
@@ -272,7 +273,7 @@ class Worker:
     async def _make_partitions(self) -> None:
         async def make() -> None:
             async with self._pool.acquire() as connection:
-                await log.ensure_partitions(connection, self._clock())
+                await partitions.make_ahead(connection, self._clock())
 
         while True:
             await persist("partitions", make)

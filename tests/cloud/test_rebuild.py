@@ -17,11 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cardmint_cloud import rebuild
-from cardmint_cloud.adapters.postgres.log import ensure_partitions
 from cardmint_cloud.dead_letters import replay
 from cardmint_cloud.domain.inventory import Event, review_of
 from cardmint_cloud.errors import Stop
 from cardmint_cloud.ingest import Batch, Message, commit, read
+from cardmint_cloud.partitions import make_ahead
 from cardmint_cloud.reviews import answer
 from cardmint_contracts.cards import Decision
 from cardmint_contracts.envelope import encode_batch
@@ -53,7 +53,7 @@ async def ingest(address: str, log: list[Event], cuts: list[int], stations: list
         batches.append(batch(tenant, station, stream, marks[stream], one.data))
     connection = await asyncpg.connect(address)
     try:
-        await ensure_partitions(connection, NOW)
+        await make_ahead(connection, NOW)
         for turn, size in enumerate(itertools.cycle(cuts)):
             if not batches:
                 break

@@ -11,7 +11,8 @@ from typing import Any
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cardmint_cloud.adapters.postgres import card_reads, grown, log, reads
+from cardmint_cloud import partitions
+from cardmint_cloud.adapters.postgres import card_reads, grown, reads
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.adapters.postgres.reads import Wanted
 from cardmint_cloud.bench.stand import Given, stand
@@ -97,7 +98,7 @@ async def _run(database: str, sizes: Sequence[int], say: Callable[[str], None]) 
     lines: list[int] = []
     taken: dict[str, list[float]] = {name: [] for name in QUESTIONS}
     try:
-        await log.ensure_partitions(connection, start)
+        await partitions.make_ahead(connection, start)
         await grown.begin(connection, tenant, start)
         for have, want in zip([0, *sizes], sizes, strict=False):
             began = time.monotonic()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from struct import Struct
 from typing import Any, Protocol
 from uuid import UUID
@@ -153,18 +153,6 @@ async def notify_all(connection: Connection, changed: Iterable[tuple[str, str]])
     """Tell listeners, when the transaction commits, what changed for which tenant."""
     if said := [f"{tenant} {what}" for tenant, what in changed]:
         await connection.execute("SELECT pg_notify($1, said) FROM unnest($2::text[]) AS s (said)", CHANNEL, said)
-
-
-async def ensure_partitions(connection: Connection, now: datetime, *, months_ahead: int = 2) -> None:
-    """Make the event log's partitions from this month to `months_ahead` months on."""
-    year, month = now.astimezone(UTC).year, now.astimezone(UTC).month
-    for _ in range(months_ahead + 1):
-        start = f"{year:04d}-{month:02d}-01"
-        year, month = (year + 1, 1) if month == 12 else (year, month + 1)
-        await connection.execute(
-            f"CREATE TABLE IF NOT EXISTS events_{start[:4]}_{start[5:7]} PARTITION OF events"
-            f" FOR VALUES FROM ('{start} 00:00+00') TO ('{year:04d}-{month:02d}-01 00:00+00')"
-        )
 
 
 def _columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:

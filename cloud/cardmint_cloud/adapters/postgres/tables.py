@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Float,
     Index,
@@ -81,6 +82,16 @@ events = Table(
     Column("data", Text, nullable=False),
     PrimaryKeyConstraint("tenant", "stream", "sequence", "received_at"),
     postgresql_partition_by="RANGE (received_at)",
+)
+
+retired_months = Table(
+    "retired_months",
+    metadata,
+    Column("month", Date, primary_key=True),
+    Column("file", Text, nullable=False),
+    Column("events", BigInteger, nullable=False),
+    Column("last_position", BigInteger, nullable=False),
+    Column("retired_at", Moment, nullable=False),
 )
 
 workers = Table(
@@ -230,6 +241,12 @@ current_quotes = Table(
 )
 
 Index("events_subject", events.c.tenant, events.c.subject)
+Index(
+    "events_evicted",
+    events.c.tenant,
+    events.c.source,
+    postgresql_where=text("type = 'cardmint.image.evicted.v1'"),
+)
 Index("printings_set", printings.c.tenant, printings.c.set_id)
 Index("items_received", items.c.tenant, items.c.received_at, items.c.item)
 Index("items_card", items.c.tenant, items.c.card_id, items.c.captured_at.desc())

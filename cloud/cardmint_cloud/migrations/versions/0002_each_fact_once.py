@@ -12,7 +12,12 @@ STATEMENTS = (
         " DROP COLUMN set_id, DROP COLUMN set_name"
     ),
     "DROP INDEX items_newest",
+    "CREATE INDEX events_evicted ON events (tenant, source) WHERE type = 'cardmint.image.evicted.v1'",
     "CREATE INDEX printings_set ON printings (tenant, set_id)",
+    (
+        "CREATE TABLE retired_months (month date PRIMARY KEY, file text NOT NULL, events bigint NOT NULL,"
+        " last_position bigint NOT NULL, retired_at timestamptz NOT NULL)"
+    ),
     # Rows that are rewritten with every group of events: room on the page keeps the new version beside the old one.
     "ALTER TABLE holdings SET (fillfactor = 50)",
     "ALTER TABLE watermarks SET (fillfactor = 50)",
