@@ -227,7 +227,14 @@ async def _apply(
             items,
             reviews,
             (
-                Event(tenant=tenant, origin=origin, occurred_at=e.time, received_at=now, data=data)
+                Event(
+                    tenant=tenant,
+                    origin=origin,
+                    occurred_at=e.time,
+                    received_at=now,
+                    data=data,
+                    clock_synced=e.clocksynced,
+                )
                 for origin, (tenant, e, data) in zip(origins, events, strict=True)
             ),
         )

@@ -106,6 +106,7 @@ def _event(row: Any) -> Event:
         occurred_at=row["occurred_at"],
         received_at=row["received_at"],
         data=data,
+        clock_synced=row["clock_synced"],
     )
 
 

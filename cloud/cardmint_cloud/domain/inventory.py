@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID, uuid5
@@ -91,14 +91,23 @@ class Review(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Event(Struct, frozen=True, kw_only=True, gc=False):
-    """One event of the log, its data decoded. `origin` is the station, or the user, that it came from."""
+    """One event of the log, its data decoded. `origin` is the station, or the user, that it came from.
+
+    `clock_synced` is what the station says of the clock that gave it `occurred_at`.
+    """
 
     tenant: str
     origin: str
     occurred_at: datetime
     received_at: datetime
     data: EventData
+    clock_synced: bool = True
 
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+AHEAD = timedelta(days=1)
+"""An event cannot have happened before the first, nor later than so long after it was received. A station that knows
+that its clock is not set is believed in all but that: its card is dated by its receipt."""
 
 ItemKey = tuple[str, UUID]
 ReviewKey = tuple[str, UUID]
@@ -135,9 +144,13 @@ def fold(items: Mapping[ItemKey, Item], reviews: Mapping[ReviewKey, Review], eve
     """
     changes = Changes()
     for event in events:
+        plausible = EARLIEST <= event.occurred_at <= event.received_at + AHEAD
+        if not plausible and event.clock_synced:
+            said = event.occurred_at.isoformat()
+            raise Impossible("impossible-time", f"the station says that its clock is right, and that it is {said}")
         match event.data:
             case CardScanned():
-                _scanned(changes, items, event, event.data)
+                _scanned(changes, items, event, event.data, event.occurred_at if plausible else event.received_at)
             case ReviewAnswered():
                 _answered(changes, items, reviews, event, event.data)
             case _:
@@ -156,7 +169,9 @@ def fold(items: Mapping[ItemKey, Item], reviews: Mapping[ReviewKey, Review], eve
 _STATUS = {Decision.ACCEPT: Status.COUNTED, Decision.REVIEW: Status.REVIEW, Decision.REJECT: Status.REJECTED}
 
 
-def _scanned(changes: Changes, items: Mapping[ItemKey, Item], event: Event, scan: CardScanned) -> None:
+def _scanned(
+    changes: Changes, items: Mapping[ItemKey, Item], event: Event, scan: CardScanned, captured_at: datetime
+) -> None:
     key = (event.tenant, scan.scan)
     if key in items or key in changes.items:
         return  # The same scan under another sequence: the outbox was restored and counted on.
@@ -165,7 +180,7 @@ def _scanned(changes: Changes, items: Mapping[ItemKey, Item], event: Event, scan
         tenant=event.tenant,
         item=scan.scan,
         station=event.origin,
-        captured_at=event.occurred_at,
+        captured_at=captured_at,
         received_at=event.received_at,
         status=_STATUS[scan.decision],
         card_id=scan.card.id if scan.card else "",

@@ -15,7 +15,7 @@ import asyncpg
 PAGE = 1000
 _WRITTEN = ("items", "reviews", "holdings", "printings", "price_checks")
 _LOG = """
-SELECT position, tenant, source, type, occurred_at, received_at, data FROM events
+SELECT position, tenant, source, type, occurred_at, received_at, clock_synced, data FROM events
  WHERE $1::timestamptz IS NULL OR received_at <= $1 ORDER BY position"""
 _STATUSES = "SELECT status AS name, count(*) AS count FROM items GROUP BY status"
 _TOTALS = """
