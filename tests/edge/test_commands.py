@@ -58,7 +58,7 @@ def test_scan_prints_one_object_a_line_and_goes_on_after_bad_files(fictional: Pa
     assert (found["card_id"], found["number"]) == ("drk-9", "9")
     assert np.shape(found["corners"]) == (4, 2)
     assert found["candidates"][0] == {"card_id": "drk-9", "confidence": found["confidence"]}
-    assert {"decode", "detect", "hash", "match", "read", "decide"} == set(found["ms"])
+    assert {"decode", "detect", "hash", "match", "read", "decide", "rectify"} == set(found["ms"])
     assert (lines[0]["card_id"], lines[0]["corners"], lines[0]["candidates"]) == (None, None, [])
     assert result.exit_code == 1
     assert len(result.stderr.splitlines()) == 2
