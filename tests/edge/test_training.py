@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is installed only where models are trained")
 
+from training.corners import scenes  # noqa: E402 - only where torch is
+from training.corners import train as corners  # noqa: E402
+from training.corners.network import CornersNetwork  # noqa: E402
 from training.files import save  # noqa: E402 - only where torch is
 from training.reader import shards, train  # noqa: E402
 from training.reader.network import ReaderNetwork  # noqa: E402
@@ -27,3 +31,15 @@ def test_a_few_steps_are_learned_and_a_stopped_run_goes_on(tmp_path: Path) -> No
     again = Run.start(ReaderNetwork, tmp_path / "run" / "checkpoint.pt")
     assert again.seen > run.seen > 0
     assert again.spent > run.spent
+
+
+def test_a_few_steps_find_cards_better_or_worse_but_go_on(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    cards = [rng.integers(0, 256, (280, 200, 3), dtype=np.uint8) for _ in range(3)]
+    for name, seed in (("scenes-0000", 1), ("held-out", 2)):
+        scenes.write(cards, tmp_path / f"{name}.npz", 8, seed)
+    score = corners.train(tmp_path, tmp_path / "run", seconds=600, steps=2, seed=1)
+    assert score["scenes"] == 8
+    run = Run.start(CornersNetwork, tmp_path / "run" / "checkpoint.pt")
+    corners.train(tmp_path, tmp_path / "run", seconds=600, steps=1, seed=1)
+    assert Run.start(CornersNetwork, tmp_path / "run" / "checkpoint.pt").seen > run.seen > 0

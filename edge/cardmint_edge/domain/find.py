@@ -39,11 +39,17 @@ NEAR = 0.7
 CLOSER = 3
 """So many cards, the largest, are looked at again and sharpened."""
 
+FILLED = 0.7
+"""A card fills at least this share of the quadrilateral around it; a hand may hide the rest."""
+
 PRESENT = 0.6
 """Where the network is less sure than this, on average, there is no card."""
 
 FINE_SIDE = 1000
 """Outlines are sharpened on a frame whose longer side has about so many pixels."""
+
+OUTER = 0.7
+"""An edge further out is a card's own if it is at least so strong beside the strongest."""
 
 COARSE, FINE = 0.05, 0.02
 """How far from a side its edge is looked for, at first and then, as shares of the card's height."""
@@ -153,7 +159,7 @@ def _fitted(inside: NDArray[np.float32]) -> NDArray[np.float32] | None:
     hull = cv2.convexHull(contour)
     rough = _four(hull)
     area = cv2.contourArea(rough)
-    if area < LEAST * FINER**2 or cv2.contourArea(hull) < 0.75 * area:
+    if area < LEAST * FINER**2 or cv2.contourArea(contour) < FILLED * area:
         return None
     points = contour.reshape(-1, 2).astype(np.float64)
     lines = []
@@ -258,7 +264,8 @@ def _line(edges: NDArray[np.float32], offsets: NDArray[np.float32]) -> tuple[flo
             continue
         rows = capped[columns[:, None], np.arange(width)[None, :] + span + shifted[:, None]]
         total = rows.sum(axis=0)
-        peak = int(total.argmax())
+        # A card's print has frames of its own: of edges nearly as strong the outermost is the card's.
+        peak = int(np.flatnonzero(total >= OUTER * total.max())[-1])
         if total[peak] > value:
             best, value = (float(offsets[peak + span]), float(slope)), float(total[peak])
     return best if value > 2.5 * float(np.median(capped)) * len(edges) else None
