@@ -3,8 +3,9 @@
 import os
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -15,6 +16,7 @@ from cardmint_contracts.errors import BadTopic
 
 PREFIX = "CARDMINT_CLOUD_"
 Port = Annotated[int, Meta(ge=1, le=65535)]
+ProviderName = Literal["tcgdex", "pokemontcg", "pricecharting", "tcgcsv"]
 
 
 class BrokerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,10 +36,20 @@ class WebSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where prices come from: TCGdex, or something that speaks as it does."""
+    """Where prices come from: the providers in the order in which they are asked, and where each is."""
 
-    url: str = "https://api.tcgdex.net/v2/en"
-    every_s: Annotated[float, Meta(gt=0, le=3600)] = 5.0
+    order: tuple[ProviderName, ...] = ("tcgdex", "pokemontcg", "tcgcsv")
+    tcgdex_url: str = "https://api.tcgdex.net/v2/en"
+    pokemontcg_url: str = "https://api.pokemontcg.io/v2"
+    pricecharting_url: str = "https://www.pricecharting.com"
+    tcgcsv_url: str = "https://tcgcsv.com"
+    every_s: Annotated[int, Meta(ge=1, le=3540)] = 5
+    calls_a_day: Annotated[int, Meta(ge=1)] = 5000
+
+    def __post_init__(self) -> None:
+        if len(set(self.order)) < len(self.order):
+            message = "order: a provider is named twice"
+            raise ValueError(message)
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,6 +68,28 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         except BadTopic as error:
             message = f"tenant: {error}"
             raise ValueError(message) from None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Keys:
+    """Providers' keys: from the environment only, and never to be seen."""
+
+    pokemontcg: str = field(default="", repr=False)
+    pricecharting: str = field(default="", repr=False)
+
+
+def keys(environment: Mapping[str, str] = os.environ) -> Keys:
+    """Read the keys: `CARDMINT_POKEMONTCG_KEY` and `CARDMINT_PRICECHARTING_TOKEN`.
+
+    Raises:
+        Stop: one has a character that no key has; its value is not told.
+    """
+    names = ("POKEMONTCG_KEY", "PRICECHARTING_TOKEN")
+    found = {name: environment.get(f"CARDMINT_{name}", "").strip() for name in names}
+    for name, key in found.items():
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise Stop(f"CARDMINT_{name}: has a character that no key has; copy it again")
+    return Keys(pokemontcg=found["POKEMONTCG_KEY"], pricecharting=found["PRICECHARTING_TOKEN"])
 
 
 def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -90,7 +124,8 @@ def _override(values: dict[str, Any], variable: str, text: str) -> None:
         if key.startswith(f"{table}_"):
             inner = values.setdefault(table, {})
             if isinstance(inner, dict):
-                inner[key.removeprefix(f"{table}_")] = text
+                name = key.removeprefix(f"{table}_")
+                inner[name] = text.replace(",", " ").split() if (table, name) == ("prices", "order") else text
             return
     values[key] = text
 
