@@ -141,7 +141,7 @@ async def work(settings: Settings) -> None:
         httpx.AsyncClient(headers=headers) as client,
     ):
         asked = sources(settings.prices, configuration.keys(), client, pool)
-        queue = jobs.build(settings.database, pool, asked, every_s=settings.prices.every_s)
+        queue = jobs.build(settings.database, pool, asked, every_s=settings.prices.every_s, reviews=settings.reviews)
         worker = Worker(pool)
         broker = Broker(settings.broker, on_message=worker.put)
         broker.start()

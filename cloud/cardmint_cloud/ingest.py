@@ -1,7 +1,7 @@
 """Batches from stations into the log and the inventory: locked, deduplicated, folded, committed, then receipted."""
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -10,11 +10,12 @@ import asyncpg
 
 from cardmint_cloud.adapters.postgres import log
 from cardmint_cloud.adapters.postgres.log import Connection, DeadLetter, StreamKey
-from cardmint_cloud.domain.inventory import Changes, Event, Impossible, ItemKey, ReviewKey, fold, subject
+from cardmint_cloud.domain.inventory import fold
+from cardmint_cloud.domain.items import Changes, Event, Impossible, spoken_of
 from cardmint_contracts import topics
 from cardmint_contracts.envelope import Envelope, decode_batch
 from cardmint_contracts.errors import BadTopic, ContractError
-from cardmint_contracts.events import EventData, ReviewAnswered, decode_data
+from cardmint_contracts.events import EventData, decode_data
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.wire import encode
 
@@ -208,18 +209,6 @@ def _fresh(batch: Batch, mark: int) -> tuple[list[tuple[str, Envelope, EventData
         except ContractError as error:
             bad.append(_single(batch, envelope, error.reason, str(error)))
     return good, bad
-
-
-def spoken_of(events: Iterable[tuple[str, EventData]]) -> tuple[list[ItemKey], list[ReviewKey]]:
-    """Return the items and reviews that events, each with its tenant, speak of."""
-    items: list[ItemKey] = []
-    reviews: list[ReviewKey] = []
-    for tenant, data in events:
-        if item := subject(data):
-            items.append((tenant, item))
-        if isinstance(data, ReviewAnswered):
-            reviews.append((tenant, data.task))
-    return items, reviews
 
 
 def _split(batch: Batch | DeadLetter, error: Exception) -> list[Batch | DeadLetter]:

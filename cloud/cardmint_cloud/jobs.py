@@ -18,8 +18,10 @@ import psycopg_pool
 import structlog
 from procrastinate import BaseRetryStrategy, JobContext, RetryDecision, jobs
 
+from cardmint_cloud import ask
 from cardmint_cloud.adapters.postgres import prices, providers, queue
 from cardmint_cloud.price import NoAnswer, Source, price
+from cardmint_cloud.settings import ReviewSettings
 
 ATTEMPTS = 6
 FIRST_WAIT_S = 10.0
@@ -70,6 +72,7 @@ def build(
     sources: Sequence[Source],
     *,
     every_s: int = 5,
+    reviews: ReviewSettings | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> procrastinate.App:
     """Return the queue of the database at `address` with all its tasks; `pool` is what they work with."""
@@ -77,59 +80,84 @@ def build(
         conninfo=address, kwargs={"application_name": "cardmint jobs"}, min_size=1, max_size=4, timeout=10
     )
     app = procrastinate.App(connector=connector)
-    again = Patiently()
+    reviews = reviews or ReviewSettings()
+    rules = reviews.rules()
+    reasoned = functools.partial(_reasoned, pool, clock)
 
-    def reasoned(step: Step) -> Step:
-        """Keep why a job failed, until it succeeds or is discarded."""
+    async def price_card(*, tenant: str, card_id: str) -> None:
+        done = await price(pool, sources, tenant, card_id, clock())
+        if done.changed:
+            await ask.ask_about_card(pool, rules, tenant, card_id, clock())
 
-        @functools.wraps(step)
-        async def kept(context: JobContext, **args: Any) -> None:
-            try:
-                await step(context, **args)
-            except Exception as error:
-                reason = f"{type(error).__name__}: {error}"
-                _log.warning("job failed", job=context.job.id, task=context.job.task_name, reason=reason[:300])
-                if context.job.id is not None:
-                    await queue.note_failure(pool, context.job.id, reason, clock())
-                raise
-
-        return kept
-
-    @app.task(name="price", queue="prices", pass_context=True, retry=again)
-    @reasoned
-    async def ask(_context: JobContext, *, tenant: str, card_id: str) -> None:
-        await price(pool, sources, tenant, card_id, clock())
-
-    @app.periodic(cron=_cron(every_s))
-    @app.task(name="due", queue="clock", queueing_lock="due", pass_context=True)
-    @reasoned
-    async def due(_context: JobContext, *, timestamp: int) -> None:  # noqa: ARG001 - the library hands it over
+    async def due() -> None:
         async with pool.acquire() as connection:
             await prices.defer_due(connection, clock(), limit=BATCH, again=AGAIN)
 
-    @app.periodic(cron="* * * * * */5")
-    @app.task(name="rescue", queue="clock", queueing_lock="rescue", pass_context=True)
-    @reasoned
-    async def rescue(_context: JobContext, *, timestamp: int) -> None:  # noqa: ARG001
-        for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_S):
-            _log.warning("job taken from a worker that is gone", job=job.id, task=job.task_name)
-            await app.job_manager.retry_job(job)
-        # A worker that lost the database while it wrote a job's end lives on, and the job would run for ever.
-        await queue.rescue(pool, before=clock() - LONGEST, now=clock())
+    async def age() -> None:
+        escalate, expire = timedelta(hours=reviews.escalate_h), timedelta(hours=reviews.expire_h)
+        await ask.age(pool, clock(), escalate=escalate, expire=expire)
 
-    @app.periodic(cron="17 3 * * *")
-    @app.task(name="tidy", queue="clock", queueing_lock="tidy", pass_context=True)
-    @reasoned
-    async def tidy(_context: JobContext, *, timestamp: int) -> None:  # noqa: ARG001
+    async def ask_new() -> None:
+        await ask.ask_about_new(pool, rules, clock())
+
+    async def tidy() -> None:
         await providers.forget(pool, clock() - ANSWERS_FOR)
         await app.job_manager.delete_old_jobs(nb_hours=KEPT_H, include_failed=True, include_cancelled=True)
 
+    app.task(name="price", queue="prices", pass_context=True, retry=Patiently())(reasoned(price_card))
+    for name, cron, step in (
+        ("due", _cron(every_s), due),
+        ("ask", "* * * * * */10", ask_new),
+        ("rescue", "* * * * * */5", functools.partial(_rescue, app, pool, clock)),
+        ("age", "* * * * *", age),
+        ("tidy", "17 3 * * *", tidy),
+    ):
+        task = app.task(name=name, queue="clock", queueing_lock=name, pass_context=True)(reasoned(_timeless(step)))
+        app.periodic(cron=cron)(task)
     return app
 
 
+def _timeless(step: Step) -> Step:
+    """Return a step that takes, and leaves, the moment for which the library begins it."""
+
+    async def run(*, timestamp: int) -> None:  # noqa: ARG001 - the library hands it over
+        await step()
+
+    return run
+
+
+def _reasoned(pool: Any, clock: Callable[[], datetime], step: Step) -> Step:
+    """Return a step that keeps why it failed, until it succeeds or is discarded."""
+
+    async def kept(context: JobContext, **args: Any) -> None:
+        try:
+            await step(**args)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            _log.warning("job failed", job=context.job.id, task=context.job.task_name, reason=reason[:300])
+            if context.job.id is not None:
+                await queue.note_failure(pool, context.job.id, reason, clock())
+            raise
+
+    return kept
+
+
+async def _rescue(app: procrastinate.App, pool: Any, clock: Callable[[], datetime]) -> None:
+    """Put back what a dead worker had begun, and what a living one never ended.
+
+    A worker that lost the database while it wrote a job's end lives on, and the job would run for ever.
+    """
+    for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_S):
+        _log.warning("job taken from a worker that is gone", job=job.id, task=job.task_name)
+        await app.job_manager.retry_job(job)
+    await queue.rescue(pool, before=clock() - LONGEST, now=clock())
+
+
 def _cron(seconds: int) -> str:
-    """Return when something runs every so many seconds, up to 59, or minutes."""
-    return f"* * * * * */{seconds}" if seconds < 60 else f"*/{min(59, seconds // 60)} * * * *"
+    """Return when something runs that is to run every so many seconds, up to an hour."""
+    if seconds < 60:
+        return f"* * * * * */{seconds}"
+    return f"*/{seconds // 60} * * * *" if seconds < 3600 else "0 * * * *"
 
 
 async def run(app: procrastinate.App) -> None:

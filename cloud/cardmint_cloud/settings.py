@@ -10,11 +10,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from cardmint_cloud.domain.rules import Rules
 from cardmint_cloud.errors import Stop
 from cardmint_contracts import topics
 from cardmint_contracts.errors import BadTopic
 
 PREFIX = "CARDMINT_CLOUD_"
+_LISTS = {("prices", "order"), ("reviews", "hold")}
 Port = Annotated[int, Meta(ge=1, le=65535)]
 ProviderName = Literal["tcgdex", "pokemontcg", "pricecharting", "tcgcsv"]
 
@@ -43,13 +45,41 @@ class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     pokemontcg_url: str = "https://api.pokemontcg.io/v2"
     pricecharting_url: str = "https://www.pricecharting.com"
     tcgcsv_url: str = "https://tcgcsv.com"
-    every_s: Annotated[int, Meta(ge=1, le=3540)] = 5
+    every_s: Annotated[int, Meta(ge=1, le=3600)] = 5
     calls_a_day: Annotated[int, Meta(ge=1)] = 5000
 
     def __post_init__(self) -> None:
         if len(set(self.order)) < len(self.order):
             message = "order: a provider is named twice"
             raise ValueError(message)
+
+
+class ReviewSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a person is asked to look at a card that a station counted. A figure of 0 turns its rule off."""
+
+    version: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,30}\Z")] = "1"
+    low_confidence: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    small_margin: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    high_value: Annotated[int, Meta(ge=0)] = 200_00
+    spread: Annotated[float, Meta(ge=0)] = 20.0
+    duplicates: bool = True
+    audit: Annotated[float, Meta(ge=0, le=1)] = 0.01
+    hold: tuple[str, ...] = ("possible-duplicate",)
+    escalate_h: Annotated[float, Meta(gt=0)] = 24.0
+    expire_h: Annotated[float, Meta(gt=0)] = 168.0
+
+    def rules(self) -> Rules:
+        """Return the rules as they are applied."""
+        return Rules(
+            version=self.version,
+            low_confidence=self.low_confidence,
+            small_margin=self.small_margin,
+            high_value=self.high_value,
+            spread=self.spread,
+            duplicates=self.duplicates,
+            audit=self.audit,
+            held=frozenset(self.hold),
+        )
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,6 +91,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     broker: BrokerSettings = BrokerSettings()
     web: WebSettings = WebSettings()
     prices: PriceSettings = PriceSettings()
+    reviews: ReviewSettings = ReviewSettings()
 
     def __post_init__(self) -> None:
         try:
@@ -120,12 +151,12 @@ def _from_file(file: Path) -> dict[str, Any]:
 
 def _override(values: dict[str, Any], variable: str, text: str) -> None:
     key = variable.removeprefix(PREFIX).lower()
-    for table in ("broker", "web", "prices"):
+    for table in ("broker", "web", "prices", "reviews"):
         if key.startswith(f"{table}_"):
             inner = values.setdefault(table, {})
             if isinstance(inner, dict):
                 name = key.removeprefix(f"{table}_")
-                inner[name] = text.replace(",", " ").split() if (table, name) == ("prices", "order") else text
+                inner[name] = text.replace(",", " ").split() if (table, name) in _LISTS else text
             return
     values[key] = text
 

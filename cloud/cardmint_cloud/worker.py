@@ -14,7 +14,7 @@ import structlog
 from cardmint_cloud.adapters.broker import Inbound
 from cardmint_cloud.adapters.postgres import leases, log, stations
 from cardmint_cloud.adapters.postgres.away import AWAY, persist
-from cardmint_cloud.domain.inventory import Review
+from cardmint_cloud.domain.items import Review
 from cardmint_cloud.domain.shares import share, slot
 from cardmint_cloud.ingest import Batch, Committed, Message, commit, read, unreadable
 from cardmint_contracts import topics

@@ -9,7 +9,7 @@ import pytest
 
 from cardmint_cloud import rebuild
 from cardmint_cloud.adapters.postgres.log import DeadLetter, ensure_partitions
-from cardmint_cloud.domain.inventory import review_of
+from cardmint_cloud.domain.items import review_of
 from cardmint_cloud.ingest import Batch, Message, commit, read
 from cardmint_contracts import topics
 from cardmint_contracts.cards import Batch as Settings

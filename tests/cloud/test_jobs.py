@@ -209,11 +209,11 @@ async def test_a_killed_workers_job_is_done_by_another(pool: Any, database: str,
 
 
 def test_what_runs_by_the_clock_may_be_a_matter_of_minutes() -> None:
-    assert (jobs._cron(5), jobs._cron(59), jobs._cron(60), jobs._cron(3540)) == (
+    assert (jobs._cron(5), jobs._cron(59), jobs._cron(60), jobs._cron(3600)) == (
         "* * * * * */5",
         "* * * * * */59",
         "*/1 * * * *",
-        "*/59 * * * *",
+        "0 * * * *",
     )
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cardmint_cloud.adapters.image_files import MAX_BYTES
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.adapters.postgres.reads import Wanted
-from cardmint_cloud.domain.inventory import review_of
+from cardmint_cloud.domain.items import review_of
 from cardmint_cloud.ingest import Message, commit, read
 from cardmint_cloud.local.processes import free_port
 from cardmint_cloud.web.app import build

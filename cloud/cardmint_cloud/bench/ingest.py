@@ -72,7 +72,7 @@ def run(*, events: int, stations: int, batch: int, say: Callable[[str], None]) -
         environment = {
             "CARDMINT_CLOUD_DATABASE": postgres.address,
             "CARDMINT_CLOUD_BROKER_PORT": str(broker.port),
-            "CARDMINT_CLOUD_PRICES_EVERY_S": "3540",  # Nothing is due at the start, and nobody is asked later.
+            "CARDMINT_CLOUD_PRICES_EVERY_S": "3600",  # Nothing is due at the start, and nobody is asked later.
         }
         migration = Child(script(["cardmint-cloud", "migrate"]), folder / "migrate.log", env=environment)
         migration.wait_until(lambda: not migration.running or migration.process.poll() == 0)

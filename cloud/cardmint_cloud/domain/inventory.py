@@ -1,130 +1,18 @@
 """The inventory as a fold of the event log: events in, changed items, reviews and holdings out."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from enum import StrEnum
-from typing import NamedTuple
-from uuid import UUID, uuid5
 
-from cardmint_contracts.cards import Candidate, Card, Decision, Image
-from cardmint_contracts.events import CardScanned, EventData, ReviewAnswered
-
-
-class Status(StrEnum):
-    """Where a physical card stands: counted in the inventory, waiting for a person, or found to be no card."""
-
-    COUNTED = "counted"
-    REVIEW = "review"
-    REJECTED = "rejected"
-
-
-class Impossible(ValueError):
-    """An event that reads well but cannot have happened; `reason` is the code to park it under."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-class Holding(NamedTuple):
-    """What makes two physical cards the same line of the inventory. Empty means left open."""
-
-    tenant: str
-    card_id: str
-    language: str
-    finish: str
-    edition: str
-    condition: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Item:
-    """One physical card. `version` counts the changes to it; `card` is None until a printing is decided."""
-
-    tenant: str
-    item: UUID
-    station: str
-    captured_at: datetime
-    received_at: datetime
-    status: Status
-    card: Card | None
-    language: str
-    finish: str
-    edition: str
-    condition: str
-    bin: str
-    lot: str
-    confidence: float
-    margin: float
-    reasons: tuple[str, ...]
-    candidates: tuple[Candidate, ...]
-    image: str
-    version: int = 1
-
-    @property
-    def holding(self) -> Holding | None:
-        """The line of the inventory that counts this item; None while none does."""
-        if self.status is not Status.COUNTED or self.card is None:
-            return None
-        return Holding(self.tenant, self.card.id, self.language, self.finish, self.edition, self.condition)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Review:
-    """A question about one item. `version` rises with each change, and stations are told each version."""
-
-    tenant: str
-    task: UUID
-    item: UUID
-    station: str
-    version: int
-    open: bool
-    reasons: tuple[str, ...]
-    candidates: tuple[Candidate, ...]
-    image: Image | None
-    opened_at: datetime
-    closed_at: datetime | None = None
-    verdict: str | None = None
-    card: Card | None = None
-    answered_by: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
-    """One event of the log, its data decoded. `origin` is the station, or the user, that it came from."""
-
-    tenant: str
-    origin: str
-    occurred_at: datetime
-    received_at: datetime
-    data: EventData
-
-
-ItemKey = tuple[str, UUID]
-ReviewKey = tuple[str, UUID]
-
-
-@dataclass(slots=True)
-class Changes:
-    """What a run of events changed. `superseded` counts answers that came after another had won."""
-
-    items: dict[ItemKey, Item] = field(default_factory=dict)
-    reviews: dict[ReviewKey, Review] = field(default_factory=dict)
-    holdings: Counter[Holding] = field(default_factory=Counter)
-    printings: dict[tuple[str, str], Card] = field(default_factory=dict)
-    superseded: int = 0
-
-
-def review_of(scan: UUID) -> UUID:
-    """Return the identifier of the review task that a scan opens: the same in every fold of the log."""
-    return uuid5(scan, "review")
-
-
-def subject(data: EventData) -> UUID | None:
-    """Return the item that an event speaks of, if any."""
-    return data.scan if isinstance(data, CardScanned | ReviewAnswered) else None
+from cardmint_cloud.domain import questions
+from cardmint_cloud.domain.items import Changes, Event, Item, ItemKey, Review, ReviewKey, Status, review_of
+from cardmint_contracts.cards import Decision
+from cardmint_contracts.events import (
+    CardScanned,
+    RescanRequested,
+    ReviewAged,
+    ReviewAnswered,
+    ReviewOpened,
+    ReviewUndone,
+)
 
 
 def fold(items: Mapping[ItemKey, Item], reviews: Mapping[ReviewKey, Review], events: Iterable[Event]) -> Changes:
@@ -139,9 +27,18 @@ def fold(items: Mapping[ItemKey, Item], reviews: Mapping[ReviewKey, Review], eve
     for event in events:
         match event.data:
             case CardScanned():
-                _scanned(changes, items, event, event.data)
+                if event.data.rescan_of is None or not questions.scanned_again(
+                    changes, items, reviews, event, event.data
+                ):
+                    _scanned(changes, items, event, event.data)
             case ReviewAnswered():
-                _answered(changes, items, reviews, event, event.data)
+                questions.answered(changes, items, reviews, event, event.data)
+            case ReviewOpened():
+                questions.opened(changes, items, reviews, event, event.data)
+            case ReviewUndone():
+                questions.undone(changes, items, reviews, event, event.data)
+            case RescanRequested() | ReviewAged():
+                questions.changed(changes, reviews, event, event.data)
             case _:
                 continue
     for key, item in changes.items.items():
@@ -199,38 +96,3 @@ def _scanned(changes: Changes, items: Mapping[ItemKey, Item], event: Event, scan
             image=scan.image,
             opened_at=event.received_at,
         )
-
-
-def _answered(
-    changes: Changes,
-    items: Mapping[ItemKey, Item],
-    reviews: Mapping[ReviewKey, Review],
-    event: Event,
-    answer: ReviewAnswered,
-) -> None:
-    key = (event.tenant, answer.task)
-    review = changes.reviews.get(key) or reviews.get(key)
-    if review is None or review.item != answer.scan:
-        message = f"an answer to task {answer.task} about scan {answer.scan}, but there is no such task"
-        raise Impossible("unknown-task", message)
-    if not review.open or answer.task_version != review.version:
-        changes.superseded += 1
-        return
-    changes.reviews[key] = replace(
-        review,
-        open=False,
-        version=review.version + 1,
-        closed_at=event.received_at,
-        verdict=answer.verdict,
-        card=answer.card,
-        answered_by=answer.by,
-    )
-    item = changes.items.get((event.tenant, review.item)) or items[event.tenant, review.item]
-    changes.items[event.tenant, review.item] = replace(
-        item,
-        status=Status.COUNTED if answer.card else Status.REJECTED,
-        card=answer.card,
-        version=item.version + 1,
-    )
-    if answer.card:
-        changes.printings[event.tenant, answer.card.id] = answer.card

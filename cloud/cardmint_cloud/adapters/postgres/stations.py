@@ -6,7 +6,7 @@ from uuid import UUID
 
 from cardmint_cloud.adapters.postgres.leases import SLOT
 from cardmint_cloud.adapters.postgres.log import Connection, review_from_row
-from cardmint_cloud.domain.inventory import Review
+from cardmint_cloud.domain.items import Review
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.wire import encode
 

@@ -189,7 +189,30 @@ reviews = Table(
     Column("card", JSONB),
     _text("answered_by"),
     Column("published_version", Integer, nullable=False, server_default=text("0")),
+    _text("place"),
+    Column("escalated", Boolean, nullable=False, server_default=text("false")),
+    Column("counted", JSONB),
+    _text("recogniser"),
+    Column("prior", JSONB),
     PrimaryKeyConstraint("tenant", "task"),
+)
+
+review_leases = Table(
+    "review_leases",
+    metadata,
+    _tenant(),
+    Column("task", Uuid, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("token", Uuid, nullable=False),
+    Column("until", Moment, nullable=False),
+    PrimaryKeyConstraint("tenant", "task"),
+)
+
+rule_marks = Table(
+    "rule_marks",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("mark", Moment, nullable=False),
 )
 
 price_checks = Table(
@@ -319,6 +342,7 @@ Index("items_card", items.c.tenant, items.c.card_id, items.c.captured_at.desc())
 Index("reviews_open", reviews.c.tenant, reviews.c.opened_at, postgresql_where=text("state = 'open'"))
 Index("reviews_item", reviews.c.tenant, reviews.c.item)
 Index("reviews_unpublished", reviews.c.tenant, reviews.c.station, postgresql_where=text("published_version < version"))
+Index("reviews_audits", reviews.c.tenant, reviews.c.recogniser, postgresql_where=text("counted IS NOT NULL"))
 Index("price_checks_due", price_checks.c.due_at)
 Index(
     "quotes_card",
