@@ -12,8 +12,8 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 def quote(minor: int, finish: str = "normal", *, source: str = "tcgdex/tcgplayer", days: int = 0, **more: Any) -> Quote:
-    values: dict[str, Any] = {"edition": "", "basis": "market", "currency": "USD", **more}
-    return Quote(finish=finish, source=source, minor=minor, as_of=NOW - timedelta(days=days), **values)
+    values: dict[str, Any] = {"edition": "", "basis": "market", "currency": "USD", "as_of": NOW - timedelta(days=days)}
+    return Quote(finish=finish, source=source, minor=minor, **{**values, **more})
 
 
 def test_what_is_left_open_takes_the_lowest_and_says_so() -> None:

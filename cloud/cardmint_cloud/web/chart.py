@@ -11,10 +11,11 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 12, 12
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """One finish and edition in one currency: `points` for an SVG polyline, `end` where its last price stands."""
+    """One kind of price in one currency: `points` for an SVG polyline, `end` where its last price stands."""
 
     finish: str
     edition: str
+    grade: str
     currency: str
     points: str
     end: tuple[float, float]
@@ -54,11 +55,11 @@ def _chart(currency: str, quotes: Sequence[Any], now: datetime) -> Chart:
         share = (minor - low) / (high - low) if high > low else 0.5
         return round(HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * share, 1)
 
-    by_line: dict[tuple[str, str], list[Any]] = {}
+    by_line: dict[tuple[str, str, str], list[Any]] = {}
     for quote in quotes:
-        by_line.setdefault((quote["finish"], quote["edition"]), []).append(quote)
+        by_line.setdefault((quote["finish"], quote["edition"], quote["grade"]), []).append(quote)
     lines = []
-    for (finish, edition), found in sorted(by_line.items()):
+    for (finish, edition, grade), found in sorted(by_line.items()):
         points: list[tuple[float, float]] = []
         for quote in found:
             at = x(quote["fetched_at"])
@@ -70,6 +71,7 @@ def _chart(currency: str, quotes: Sequence[Any], now: datetime) -> Chart:
             Line(
                 finish=finish,
                 edition=edition,
+                grade=grade,
                 currency=currency,
                 points=" ".join(f"{px},{py}" for px, py in points),
                 end=points[-1],
