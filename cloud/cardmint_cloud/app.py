@@ -36,6 +36,9 @@ T = TypeVar("T")
 STALLED_MS = 1500
 """A worker that stops in the middle of a transaction loses it after so long, and with it the locks on its stations."""
 
+PATIENCE_S = 10.0
+"""How long the parts of a process may take to end in order; what they had begun is given back to the others anyway."""
+
 LOOPBACK = "127.0.0.1"
 _log = structlog.get_logger()
 
@@ -230,7 +233,8 @@ async def until_stopped(*works: Awaitable[None]) -> None:
     done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in rest:
         task.cancel()
-    await asyncio.gather(*rest, return_exceptions=True)
+    if rest:
+        await asyncio.wait(rest, timeout=PATIENCE_S)
     for task in done:
         task.result()
 

@@ -179,6 +179,9 @@ async def run(app: procrastinate.App) -> None:
             reason = "the worker ended"
         except _AWAY as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError  # It was lost while the worker ended for a reason of its own.
         if asyncio.get_running_loop().time() - started > 60:
             pause = 0.5
         _log.warning("jobs: the database does not answer; trying again", reason=reason, in_s=pause)

@@ -68,7 +68,7 @@ class Deaf:
     def acknowledge(self, message: Inbound) -> None:
         self.acknowledged += 1
 
-    def publish(self, topic: str, payload: bytes) -> asyncio.Future[None]:
+    def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[None]:
         self.published.append(topic)
         return asyncio.get_running_loop().create_future()
 

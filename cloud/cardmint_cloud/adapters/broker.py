@@ -126,10 +126,10 @@ class Broker:
         if message.connection == self._connection:
             self._client.ack(message.mid, 1)
 
-    def publish(self, topic: str, payload: bytes) -> asyncio.Future[None]:
-        """Publish retained with QoS 1. The future is done at the PUBACK and cancelled when the connection goes."""
+    def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[None]:
+        """Publish with QoS 1. The future is done at the PUBACK and cancelled when the connection goes."""
         done: asyncio.Future[None] = self._loop.create_future()
-        info = self._client.publish(topic, payload, qos=1, retain=True)
+        info = self._client.publish(topic, payload, qos=1, retain=retain)
         if info.rc == mqtt.MQTT_ERR_SUCCESS:
             self._waiting[info.mid] = done
         else:
