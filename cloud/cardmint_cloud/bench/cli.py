@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import click
 
+from cardmint_cloud.bench.supply import prices, reviews
 from cardmint_contracts.wire import encode
 
 
@@ -26,3 +27,7 @@ def ingest(events: int, stations: int, batch: int, as_json: bool) -> None:
     click.echo(encode(asdict(report)).decode() if as_json else "\n".join(measured.told(report)))
     if not measured.good(report):
         sys.exit(1)
+
+
+bench.add_command(prices)
+bench.add_command(reviews)

@@ -35,11 +35,14 @@ class Chart:
 
 
 def charts(quotes: Sequence[Any], now: datetime) -> tuple[Chart, ...]:
-    """Return a chart for each currency; a price holds from when it was fetched until the next, the last until now."""
-    by_currency: dict[str, list[Any]] = {}
+    """Return a chart for each currency, graded prices apart: they are of another size.
+
+    A price holds from when it was fetched until the next, the last until now.
+    """
+    by_axes: dict[tuple[bool, str], list[Any]] = {}
     for quote in sorted(quotes, key=lambda quote: quote["fetched_at"]):
-        by_currency.setdefault(quote["currency"], []).append(quote)
-    return tuple(_chart(currency, found, now) for currency, found in sorted(by_currency.items(), reverse=True))
+        by_axes.setdefault((not quote["grade"], quote["currency"]), []).append(quote)
+    return tuple(_chart(currency, found, now) for (_, currency), found in sorted(by_axes.items(), reverse=True))
 
 
 def _chart(currency: str, quotes: Sequence[Any], now: datetime) -> Chart:
