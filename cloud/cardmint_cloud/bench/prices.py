@@ -178,7 +178,7 @@ async def _rest(
     async with httpx.AsyncClient() as client, asyncpg.create_pool(address, min_size=4, max_size=20) as pool:
         single_calls, priced_single, _ = await _calls(pool, client, base, "tcgdex", scans=scans, printings=printings)
         bulk_calls, priced_bulk, sets = await _calls(pool, client, base, "tcgcsv", scans=scans, printings=printings)
-        breaker, rate, cache, whole = await _overhead(pool, client, base)
+        breaker, rate, cache, whole = await _overhead(pool, client, base, min(3000, scans))
         dead_calls, periods, recovered = await _dead_hour(pool, client, base)
     p50 = [quantile([quantile(found, 0.5) for found in rounds], 0.5) * 1000 for rounds in (healthy, hanging)]
     p99 = [quantile([second for found in rounds for second in found], 0.99) * 1000 for rounds in (healthy, hanging)]
@@ -266,7 +266,7 @@ async def _calls(
 
 
 async def _overhead(
-    pool: Any, client: httpx.AsyncClient, base: str, times: int = 3000
+    pool: Any, client: httpx.AsyncClient, base: str, times: int
 ) -> tuple[list[float], list[float], list[float], list[float]]:
     """Return what the breaker, a turn at the rate and a cache hit cost, in seconds, and the three together."""
     source = Source(Tcgdex(), Fetcher(client, f"{base}/tcgdex/v2/en"), pool)
@@ -290,7 +290,7 @@ async def _overhead(
 
 
 async def _dead_hour(pool: Any, client: httpx.AsyncClient, base: str) -> tuple[int, int, float]:
-    """Ask a provider that is dead for an hour, a card every 5 s, on a clock of its own.
+    """Ask a provider that is dead for an hour, a card every 10 s, on a clock of its own.
 
     Returns:
         The calls it got, the half-open periods in the hour, and how long after its return it answered again.
@@ -322,7 +322,7 @@ async def _dead_hour(pool: Any, client: httpx.AsyncClient, base: str) -> tuple[i
             try:
                 await source.get(Ask(path=f"/cards/dead-{number}"))
             except (Unanswered, NotFound):
-                await sleep(5)
+                await sleep(10)
     await client.put(f"{base}/faults/tcgdex/none")
     back = moment
     while True:
