@@ -107,6 +107,14 @@ async def test_old_questions_come_to_the_front_and_old_audits_are_given_up(pool:
         await say(pool, review_of(audit.scan, "audit"), FOX)
 
 
+async def test_an_answer_to_a_task_of_another_tenant_finds_none(pool: Any) -> None:
+    scan = doubtful()
+    await send(pool, scan, now=NOW)
+    with pytest.raises(NotFound):
+        await answer(pool, "other", review_of(scan.scan), version=1, verdict="no_card", card=None, user="ann", now=NOW)
+    assert (await review(pool, scan, "review"))["state"] == "open"
+
+
 async def test_an_answer_can_be_taken_back(pool: Any, database: str) -> None:
     scan = doubtful()
     await send(pool, scan, now=NOW)

@@ -125,6 +125,7 @@ def test_cardmarket_is_asked_only_when_tcgplayer_has_nothing() -> None:
         (tcgplayer(normal={"marketPrice": Decimal("-0.01")}), "negative"),
         (tcgplayer(normal={"marketPrice": Decimal("1e300")}), "too-large"),
         (tcgplayer(normal={"marketPrice": 10**30}), "too-large"),
+        (tcgplayer(normal={"marketPrice": 10**7 + 1}), "too-large"),
         (answer(tcgplayer={"unit": "EUR", "normal": {"marketPrice": 1}}), "currency"),
         (answer(tcgplayer={"normal": {"marketPrice": 1}}), "currency"),
         (tcgplayer(normal={"marketPrice": 1}, updated="yesterday"), "date"),

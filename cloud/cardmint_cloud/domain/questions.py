@@ -40,7 +40,7 @@ def scanned_again(
     It answers the question for which the card was asked for, or brings new candidates to it. Without such a question
     it says nothing: the card is counted already.
     """
-    item = _item(changes, items, event.tenant, scan.rescan_of)
+    item = _item(changes, items, event.tenant, scan.rescan_of or scan.scan)
     if item is None:
         return False
     asked = [_review(changes, reviews, event.tenant, review_of(item.item, why)) for why in WHYS]
@@ -197,7 +197,5 @@ def _review(changes: Changes, reviews: Mapping[ReviewKey, Review], tenant: str, 
     return changes.reviews.get((tenant, task)) or reviews.get((tenant, task))
 
 
-def _item(changes: Changes, items: Mapping[ItemKey, Item], tenant: str, item: UUID | None) -> Item | None:
-    if item is None:
-        return None
+def _item(changes: Changes, items: Mapping[ItemKey, Item], tenant: str, item: UUID) -> Item | None:
     return changes.items.get((tenant, item)) or items.get((tenant, item))
