@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 DEMO_CARDS ?= 200
 DEMO_EXIT ?=
 DEMO_DIR ?= .demo
+CHAOS_EVENTS ?= 50000
+CHAOS_SECONDS ?= 120
+CHAOS_SEED ?=
 CARDMINT_DATA ?= ../shared/data
 TRAIN_MINUTES ?= 60
 TRAIN_DIR ?= build/reader
@@ -49,6 +52,11 @@ check: install  ## The fast checks: lint, types, imports, unit tests
 test: install  ## Everything that CI runs
 	bash .ci/test
 
+.PHONY: chaos
+chaos: install  ## Send CHAOS_EVENTS=50000 while everything fails at random for CHAOS_SECONDS=120, with both brokers; CHAOS_SEED=
+	$(BIN)/python -m tests.cloud.chaos --events $(CHAOS_EVENTS) --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
+	$(BIN)/python -m tests.cloud.chaos --events $(CHAOS_EVENTS) --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) --broker iotcore
+
 .PHONY: format
 format: install  ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .
@@ -62,7 +70,7 @@ lock: install  ## Compile the hash-pinned requirements again
 	$(COMPILE) --output-file cloud/requirements.txt shared/pyproject.toml cloud/pyproject.toml
 	$(BIN)/uv pip compile --quiet --python-platform linux --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --no-emit-find-links --output-file edge/training/requirements.txt edge/training/requirements.in
-	$(COMPILE) --extra local --output-file requirements-dev.txt requirements-dev.in shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml
+	$(COMPILE) --extra local --extra archive --output-file requirements-dev.txt requirements-dev.in shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml
 
 .PHONY: evaluate
 evaluate: install  ## Measure recognition on labelled photos, beside two opponents: CARDMINT_DATA=DIR

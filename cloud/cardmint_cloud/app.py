@@ -15,7 +15,7 @@ import httpx
 import structlog
 import uvicorn
 
-from cardmint_cloud import __version__, jobs
+from cardmint_cloud import __version__, jobs, partitions
 from cardmint_cloud import dead_letters as dead
 from cardmint_cloud import settings as configuration
 from cardmint_cloud.adapters.broker import Broker
@@ -23,6 +23,7 @@ from cardmint_cloud.adapters.fetch import Fetcher
 from cardmint_cloud.adapters.pokemontcg import PokemonTcg
 from cardmint_cloud.adapters.postgres import letters
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, explained, migrate
+from cardmint_cloud.adapters.postgres.months import Retired
 from cardmint_cloud.adapters.pricecharting import PriceCharting
 from cardmint_cloud.adapters.tcgcsv import TcgCsv
 from cardmint_cloud.adapters.tcgdex import Tcgdex
@@ -38,6 +39,8 @@ STALLED_MS = 1500
 
 PATIENCE_S = 10.0
 """How long the parts of a process may take to end in order; what they had begun is given back to the others anyway."""
+COMMAND_S = 30.0
+"""A statement that has no answer for so long never will: the network swallowed it."""
 
 LOOPBACK = "127.0.0.1"
 _log = structlog.get_logger()
@@ -129,6 +132,41 @@ def discard(settings: Settings, letter: int) -> None:
     asyncio.run(done())
 
 
+def months(settings: Settings) -> partitions.Log:
+    """Return where the log's months are.
+
+    Raises:
+        Retry, Stop: the database cannot be used as it is set.
+    """
+    return asyncio.run(_once(settings, partitions.found))
+
+
+def make_months(settings: Settings, ahead: int) -> None:
+    """Make the log's partitions from this month to `ahead` months on.
+
+    Raises:
+        Retry, Stop: the database cannot be used as it is set.
+    """
+    asyncio.run(_once(settings, lambda connection: partitions.make_ahead(connection, datetime.now(UTC), ahead=ahead)))
+
+
+def retire_months(settings: Settings, keep_months: int) -> list[Retired]:
+    """Move the log's older months to files.
+
+    Raises:
+        Retry, Stop: the database cannot be used as it is set, or as `partitions.retire`.
+    """
+    archive, now = Path(settings.archive), datetime.now(UTC)
+    return asyncio.run(
+        _once(settings, lambda connection: partitions.retire(connection, archive, now, keep_months=keep_months))
+    )
+
+
+async def _once(settings: Settings, use: Callable[[Any], Awaitable[T]]) -> T:
+    async with database(settings) as pool, pool.acquire() as connection:
+        return await use(connection)
+
+
 async def work(settings: Settings) -> None:
     """Run ingest, dispatch and pricing until SIGTERM or SIGINT.
 
@@ -151,7 +189,7 @@ async def work(settings: Settings) -> None:
         try:
             await until_stopped(worker.run(broker), broker.refused(), jobs.run(queue))
         finally:
-            broker.stop()
+            await broker.stop()
     _log.info("worker stopped")
 
 
@@ -211,7 +249,9 @@ async def database(settings: Settings, **server: str) -> AsyncIterator[Any]:
     try:
         await check_revision(engine)
         try:
-            pool = await asyncpg.create_pool(settings.database, min_size=2, max_size=8, server_settings=server)
+            pool = await asyncpg.create_pool(
+                settings.database, min_size=2, max_size=8, command_timeout=COMMAND_S, server_settings=server
+            )
         except (OSError, asyncpg.PostgresError) as error:
             raise explained(engine, error) from error
         try:

@@ -11,6 +11,7 @@ from cardmint_cloud.domain.items import review_of
 from cardmint_cloud.domain.quotes import Quote
 from cardmint_cloud.domain.rules import AUDIT, Counted, Rules, audited, doubts
 from cardmint_cloud.reviews import say, turn
+from cardmint_contracts.cards import Candidate
 from cardmint_contracts.events import EventData, Recogniser, ReviewAged, ReviewOpened
 
 USER = "rules"
@@ -96,10 +97,19 @@ async def _opened(
                     card=one.card,
                     recogniser=made_by(one.scan.recogniser),
                     hold=bool(rules.held.intersection(reasons)),
+                    candidates=_candidates(one),
                     image=one.scan.image,
                 )
             )
     return opened
+
+
+def _candidates(one: Fresh) -> tuple[Candidate, ...]:
+    """Return what the scan may show: as the station said, and what was counted at any rate."""
+    said = one.scan.candidates
+    if one.card.id in {candidate.card.id for candidate in said}:
+        return said
+    return (Candidate(card=one.card, confidence=one.confidence), *said[:7])
 
 
 def made_by(recogniser: Recogniser) -> str:

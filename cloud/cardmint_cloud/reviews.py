@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from cardmint_cloud.adapters.postgres import log, questions
+from cardmint_cloud.adapters.postgres import inventory, log, questions
 from cardmint_cloud.domain.items import Review
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.ingest import Batch, Committed, commit
@@ -161,7 +161,7 @@ async def take_in_hand(pool: Any, tenant: str, task: UUID, *, user: str, now: da
 
 
 async def _load(connection: Any, tenant: str, task: UUID) -> Review:
-    _, reviews = await log.load(connection, [], [(tenant, task)])
+    _, reviews = await inventory.load(connection, [], [(tenant, task)])
     if (tenant, task) not in reviews:
         raise NotFound(f"there is no review task {task}")
     return reviews[tenant, task]

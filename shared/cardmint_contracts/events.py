@@ -76,6 +76,7 @@ class ReviewOpened(Upward, frozen=True):
     card: Card
     recogniser: Line = ""
     hold: bool = False
+    candidates: Annotated[tuple[Candidate, ...], Meta(max_length=8)] = ()
     image: Image | None = None
 
 
@@ -163,5 +164,5 @@ def decode_data(type_name: str, data: bytes | memoryview) -> EventData:
     if struct is None:
         message = f"this version knows no event type {type_name!r}; upgrade the reader, then replay"
         raise UnknownType(message)
-    event: EventData = decode(data, struct, max_bytes=MAX_EVENT_BYTES)
+    event: EventData = decode(bytes(data), struct, max_bytes=MAX_EVENT_BYTES)
     return event

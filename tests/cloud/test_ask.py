@@ -51,7 +51,7 @@ async def test_rules_ask_about_what_is_new_once(pool: Any) -> None:
     late = accepted(OWL, confidence=0.5)
     await send(pool, late, now=NOW + 2 * HOUR - timedelta(seconds=60))  # It commits after the rules had looked.
     assert await ask_about_new(pool, wary, NOW + 3 * HOUR) == 1
-    by = await pool.fetchval("SELECT data ->> 'by' FROM events WHERE type = 'cardmint.review.opened.v1' LIMIT 1")
+    by = await pool.fetchval("SELECT data::jsonb ->> 'by' FROM events WHERE type = 'cardmint.review.opened.v1' LIMIT 1")
     assert by == "rules/1"
 
 
@@ -141,7 +141,7 @@ async def test_what_another_answer_changed_since_is_not_undone(pool: Any) -> Non
     await send(pool, scan, now=NOW)
     await ask_about_new(pool, rules(low_confidence=0.9), NOW)
     await say(pool, review_of(scan.scan, "rules"), OWL)
-    await pool.execute("UPDATE items SET card_id = 'x', name = 'x'")
+    await pool.execute("UPDATE items SET card_id = 'x'")
     with pytest.raises(Conflict, match="nothing to undo"):
         await undo(pool, "shop", review_of(scan.scan, "rules"), version=2, user="ann", now=NOW)
 

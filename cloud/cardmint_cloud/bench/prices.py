@@ -17,7 +17,6 @@ import httpx
 
 from cardmint_cloud.adapters.fetch import Ask, Fetcher, Unanswered, Withheld
 from cardmint_cloud.adapters.postgres import providers
-from cardmint_cloud.adapters.postgres.log import ensure_partitions
 from cardmint_cloud.adapters.tcgcsv import TcgCsv
 from cardmint_cloud.adapters.tcgdex import Tcgdex
 from cardmint_cloud.bench.paced import seconds_to_receipt
@@ -30,6 +29,7 @@ from cardmint_cloud.local.census import quantile
 from cardmint_cloud.local.postgres import Postgres
 from cardmint_cloud.local.processes import Child, free_port, listening
 from cardmint_cloud.local.system import script
+from cardmint_cloud.partitions import make_ahead
 from cardmint_cloud.price import price
 from cardmint_cloud.sources import Source
 from cardmint_contracts.cards import Card, Decision
@@ -229,7 +229,7 @@ async def _calls(
     sources = [Source(provider, Fetcher(client, base + folder, deadline_s=60), pool)]
     now = datetime.now(UTC)
     async with pool.acquire() as connection:
-        await ensure_partitions(connection, now)
+        await make_ahead(connection, now)
         await connection.execute("DELETE FROM provider_answers")
         events = _made(99, scans, printings)
         for first in range(0, len(events), 500):

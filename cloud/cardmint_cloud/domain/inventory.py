@@ -1,18 +1,24 @@
 """The inventory as a fold of the event log: events in, changed items, reviews and holdings out."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from cardmint_cloud.domain import questions
-from cardmint_cloud.domain.items import Changes, Event, Item, ItemKey, Review, ReviewKey, Status, review_of
-from cardmint_contracts.cards import Decision
-from cardmint_contracts.events import (
-    CardScanned,
-    RescanRequested,
-    ReviewAged,
-    ReviewAnswered,
-    ReviewOpened,
-    ReviewUndone,
+from cardmint_cloud.domain.items import (
+    AHEAD,
+    EARLIEST,
+    Changes,
+    Event,
+    Impossible,
+    Item,
+    ItemKey,
+    Review,
+    ReviewKey,
+    Status,
+    review_of,
 )
+from cardmint_contracts.cards import Decision
+from cardmint_contracts.events import CardScanned
 
 
 def fold(items: Mapping[ItemKey, Item], reviews: Mapping[ReviewKey, Review], events: Iterable[Event]) -> Changes:
@@ -25,22 +31,17 @@ def fold(items: Mapping[ItemKey, Item], reviews: Mapping[ReviewKey, Review], eve
     """
     changes = Changes()
     for event in events:
+        plausible = EARLIEST <= event.occurred_at <= event.received_at + AHEAD
+        if not plausible and event.clock_synced:
+            said = event.occurred_at.isoformat()
+            raise Impossible("impossible-time", f"the station says that its clock is right, and that it is {said}")
         match event.data:
             case CardScanned():
-                if event.data.rescan_of is None or not questions.scanned_again(
-                    changes, items, reviews, event, event.data
-                ):
-                    _scanned(changes, items, event, event.data)
-            case ReviewAnswered():
-                questions.answered(changes, items, reviews, event, event.data)
-            case ReviewOpened():
-                questions.opened(changes, items, reviews, event, event.data)
-            case ReviewUndone():
-                questions.undone(changes, items, reviews, event, event.data)
-            case RescanRequested() | ReviewAged():
-                questions.changed(changes, reviews, event, event.data)
+                again = event.data.rescan_of is not None
+                if not (again and questions.scanned_again(changes, items, reviews, event, event.data)):
+                    _scanned(changes, items, event, event.data, event.occurred_at if plausible else event.received_at)
             case _:
-                continue
+                questions.apply(changes, items, reviews, event)
     for key, item in changes.items.items():
         before = items.get(key)
         if before is not None and (old := before.holding):
@@ -55,7 +56,9 @@ def fold(items: Mapping[ItemKey, Item], reviews: Mapping[ReviewKey, Review], eve
 _STATUS = {Decision.ACCEPT: Status.COUNTED, Decision.REVIEW: Status.REVIEW, Decision.REJECT: Status.REJECTED}
 
 
-def _scanned(changes: Changes, items: Mapping[ItemKey, Item], event: Event, scan: CardScanned) -> None:
+def _scanned(
+    changes: Changes, items: Mapping[ItemKey, Item], event: Event, scan: CardScanned, captured_at: datetime
+) -> None:
     key = (event.tenant, scan.scan)
     if key in items or key in changes.items:
         return  # The same scan under another sequence: the outbox was restored and counted on.
@@ -64,20 +67,18 @@ def _scanned(changes: Changes, items: Mapping[ItemKey, Item], event: Event, scan
         tenant=event.tenant,
         item=scan.scan,
         station=event.origin,
-        captured_at=event.occurred_at,
+        captured_at=captured_at,
         received_at=event.received_at,
         status=_STATUS[scan.decision],
-        card=scan.card,
+        card_id=scan.card.id if scan.card else "",
         language=batch.language or "",
         finish=batch.finish or "",
         edition=batch.edition or "",
         condition=batch.condition or "",
         bin=batch.bin,
         lot=batch.lot,
-        confidence=scan.confidence + 0.0,  # -0.0 to 0.0: the log's JSON numbers know just one zero.
+        confidence=scan.confidence + 0.0,  # -0.0 to 0.0: one zero, whoever reads the log.
         margin=scan.margin + 0.0,
-        reasons=scan.reasons,
-        candidates=scan.candidates,
         image=scan.image.sha256 if scan.image else "",
     )
     if scan.card:

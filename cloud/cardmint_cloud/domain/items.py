@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID, uuid5
+
+from msgspec import Struct
 
 from cardmint_contracts.cards import Candidate, Card, Image
 from cardmint_contracts.events import (
@@ -47,9 +49,8 @@ class Holding(NamedTuple):
     condition: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Item:
-    """One physical card. `version` counts the changes to it; `card` is None until a printing is decided."""
+class Item(Struct, frozen=True, kw_only=True, gc=False):
+    """One physical card. `version` counts the changes to it; `card_id` is empty until a printing is decided."""
 
     tenant: str
     item: UUID
@@ -57,7 +58,7 @@ class Item:
     captured_at: datetime
     received_at: datetime
     status: Status
-    card: Card | None
+    card_id: str
     language: str
     finish: str
     edition: str
@@ -66,28 +67,25 @@ class Item:
     lot: str
     confidence: float
     margin: float
-    reasons: tuple[str, ...]
-    candidates: tuple[Candidate, ...]
     image: str
     version: int = 1
 
     @property
     def holding(self) -> Holding | None:
         """The line of the inventory that counts this item; None while none does."""
-        if self.status is not Status.COUNTED or self.card is None:
+        if self.status is not Status.COUNTED or not self.card_id:
             return None
-        return Holding(self.tenant, self.card.id, self.language, self.finish, self.edition, self.condition)
+        return Holding(self.tenant, self.card_id, self.language, self.finish, self.edition, self.condition)
 
 
 class Prior(NamedTuple):
     """How an item stood before an answer changed it: what an undo brings back."""
 
     status: Status
-    card: Card | None
+    card_id: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Review:
+class Review(Struct, frozen=True, kw_only=True, gc=False):
     """A question about one item. `version` rises with each change, and stations are told each version.
 
     `place` is where the card lies when the card itself was asked for. `counted` is what was counted when a rule opened
@@ -115,16 +113,24 @@ class Review:
     prior: Prior | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
-    """One event of the log, its data decoded. `origin` is the station, or the user, that it came from."""
+class Event(Struct, frozen=True, kw_only=True, gc=False):
+    """One event of the log, its data decoded. `origin` is the station, or the user, that it came from.
+
+    `clock_synced` is what the station says of the clock that gave it `occurred_at`.
+    """
 
     tenant: str
     origin: str
     occurred_at: datetime
     received_at: datetime
     data: EventData
+    clock_synced: bool = True
 
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+AHEAD = timedelta(days=1)
+"""An event cannot have happened before the first, nor later than so long after it was received. A station that knows
+that its clock is not set is believed in all but that: its card is dated by its receipt."""
 
 ItemKey = tuple[str, UUID]
 ReviewKey = tuple[str, UUID]

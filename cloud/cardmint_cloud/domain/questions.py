@@ -1,8 +1,9 @@
 """What the events about questions change: opened, answered, taken back, asked again at the table, grown old."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from cardmint_cloud.domain.items import (
     WHYS,
@@ -17,7 +18,7 @@ from cardmint_cloud.domain.items import (
     Status,
     review_of,
 )
-from cardmint_contracts.cards import Candidate, Card, Decision
+from cardmint_contracts.cards import Card, Decision
 from cardmint_contracts.events import (
     CardScanned,
     RescanRequested,
@@ -26,6 +27,21 @@ from cardmint_contracts.events import (
     ReviewOpened,
     ReviewUndone,
 )
+
+
+def apply(changes: Changes, items: Mapping[ItemKey, Item], reviews: Mapping[ReviewKey, Review], event: Event) -> None:
+    """Apply an event that is no scan: what is said about a question; other events change nothing here."""
+    match event.data:
+        case ReviewAnswered():
+            _answered(changes, items, reviews, event, event.data)
+        case ReviewOpened():
+            _opened(changes, items, reviews, event, event.data)
+        case ReviewUndone():
+            _undone(changes, items, reviews, event, event.data)
+        case RescanRequested() | ReviewAged():
+            _changed(changes, reviews, event, event.data)
+        case _:
+            pass
 
 
 def scanned_again(
@@ -61,7 +77,7 @@ def scanned_again(
     return True
 
 
-def opened(
+def _opened(
     changes: Changes,
     items: Mapping[ItemKey, Item],
     reviews: Mapping[ReviewKey, Review],
@@ -74,12 +90,9 @@ def opened(
         message = f"a question about scan {asked.scan}, but there is no such scan"
         raise Impossible("unknown-scan", message)
     known = _review(changes, reviews, event.tenant, asked.task)
-    if known is not None or item.status is not Status.COUNTED or item.card != asked.card:
+    if known is not None or item.status is not Status.COUNTED or item.card_id != asked.card.id:
         changes.superseded += 1
         return
-    candidates = item.candidates
-    if asked.card.id not in {candidate.card.id for candidate in candidates}:
-        candidates = (Candidate(card=asked.card, confidence=item.confidence), *candidates)
     changes.reviews[event.tenant, asked.task] = Review(
         tenant=event.tenant,
         task=asked.task,
@@ -88,7 +101,7 @@ def opened(
         version=1,
         open=True,
         reasons=asked.reasons,
-        candidates=candidates,
+        candidates=asked.candidates,
         image=asked.image,
         opened_at=event.received_at,
         counted=asked.card,
@@ -98,7 +111,7 @@ def opened(
         changes.items[event.tenant, item.item] = replace(item, status=Status.REVIEW, version=item.version + 1)
 
 
-def answered(
+def _answered(
     changes: Changes,
     items: Mapping[ItemKey, Item],
     reviews: Mapping[ReviewKey, Review],
@@ -126,19 +139,19 @@ def _close(
         card=card,
         answered_by=by,
         place="",
-        prior=Prior(item.status, item.card),
+        prior=Prior(item.status, item.card_id),
     )
     changes.items[event.tenant, item.item] = replace(
         item,
         status=Status.COUNTED if card else Status.REJECTED,
-        card=card,
+        card_id=card.id if card else "",
         version=item.version + 1,
     )
     if card:
         changes.printings[event.tenant, card.id] = card
 
 
-def undone(
+def _undone(
     changes: Changes,
     items: Mapping[ItemKey, Item],
     reviews: Mapping[ReviewKey, Review],
@@ -148,8 +161,8 @@ def undone(
     """Open a question again and bring back how its card stood; not when another answer changed it since."""
     review = _asked(changes, reviews, event, taken_back.task, taken_back.scan)
     item = changes.items.get((event.tenant, review.item)) or items[event.tenant, review.item]
-    given = (Status.COUNTED if review.card else Status.REJECTED, review.card)
-    if review.prior is None or taken_back.task_version != review.version or (item.status, item.card) != given:
+    given = (Status.COUNTED, review.card.id) if review.card else (Status.REJECTED, "")
+    if review.prior is None or taken_back.task_version != review.version or (item.status, item.card_id) != given:
         changes.superseded += 1
         return
     changes.reviews[event.tenant, review.task] = replace(
@@ -163,11 +176,11 @@ def undone(
         prior=None,
     )
     changes.items[event.tenant, item.item] = replace(
-        item, status=review.prior.status, card=review.prior.card, version=item.version + 1
+        item, status=review.prior.status, card_id=review.prior.card_id, version=item.version + 1
     )
 
 
-def changed(
+def _changed(
     changes: Changes, reviews: Mapping[ReviewKey, Review], event: Event, what: RescanRequested | ReviewAged
 ) -> None:
     """Ask for the card itself, bring a question to the front, or give it up."""

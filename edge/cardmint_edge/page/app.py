@@ -16,6 +16,7 @@ from litestar.response import Redirect
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
 from cardmint_contracts.cards import Batch, CardId
+from cardmint_contracts.wire import convert
 from cardmint_edge.adapters.outbox import ScanLine
 from cardmint_edge.page import guard
 from cardmint_edge.page.show import Pages, View
@@ -185,7 +186,7 @@ def _answering(parts: Parts, pages: Pages) -> list[HTTPRouteHandler]:
     @post("/batch", sync_to_thread=True)
     def batch(data: Form) -> Redirect:
         try:
-            parts.set_batch(msgspec.convert({key: value for key, value in data.items() if value}, Batch))
+            parts.set_batch(convert({key: value for key, value in data.items() if value}, Batch))
         except msgspec.ValidationError as error:
             raise ValidationException(detail=str(error)) from error
         return Redirect("/?saved=true", status_code=303)

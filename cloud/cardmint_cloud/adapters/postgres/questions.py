@@ -30,9 +30,9 @@ _MARK = "SELECT mark FROM rule_marks WHERE tenant = $1"
 _SET_MARK = """
 INSERT INTO rule_marks (tenant, mark) VALUES ($1, $2) ON CONFLICT (tenant) DO UPDATE SET mark = excluded.mark"""
 _FRESH = """
-SELECT i.item, i.card_id, i.name, i.number, i.set_id, i.set_name, i.confidence, i.margin, i.finish, i.edition,
-       i.received_at, e.data::text AS data
-  FROM items i
+SELECT i.item, i.card_id, p.name, p.number, p.set_id, p.set_name, i.confidence, i.margin, i.finish, i.edition,
+       i.received_at, e.data
+  FROM items i JOIN printings p ON p.tenant = i.tenant AND p.card_id = i.card_id
   JOIN LATERAL (SELECT data FROM events e WHERE e.tenant = i.tenant AND e.subject = i.item
                    AND e.type = 'cardmint.card.scanned.v1' ORDER BY e.position LIMIT 1) e ON true
  WHERE i.tenant = $1 AND i.status = 'counted' AND (i.received_at, i.item) > ($2, $6) AND i.received_at <= $3

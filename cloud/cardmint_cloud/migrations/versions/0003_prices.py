@@ -7,7 +7,7 @@ from procrastinate.schema import SchemaManager
 from sqlalchemy.util import await_only
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 
 STATEMENTS = """
 CREATE TABLE provider_rates (
