@@ -14,7 +14,7 @@ CARDMINT_DATA ?= ../shared/data
 TRAIN_MINUTES ?= 60
 TRAIN_DIR ?= build/training
 TRAIN := .venv-train
-LOCKED_OUT := --no-emit-package django --no-emit-package asgiref --no-emit-package sqlparse \
+LOCKED_OUT := --no-emit-package django --no-emit-package sqlparse \
   --no-emit-package cardmint-contracts --no-emit-package cardmint-edge --no-emit-package cardmint-cloud
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
   --no-emit-index-url --no-emit-find-links $(LOCKED_OUT)
@@ -65,8 +65,8 @@ format: install  ## Format the code and mend what ruff can mend
 .PHONY: lock
 lock: install  ## Compile the hash-pinned requirements again
 	$(COMPILE) --output-file shared/requirements.txt shared/pyproject.toml
-	$(COMPILE) --output-file edge/requirements.txt shared/pyproject.toml edge/pyproject.toml
-	$(COMPILE) --extra opponents --output-file edge/requirements-opponents.txt shared/pyproject.toml edge/pyproject.toml
+	$(COMPILE) --no-emit-package asgiref --output-file edge/requirements.txt shared/pyproject.toml edge/pyproject.toml
+	$(COMPILE) --no-emit-package asgiref --extra opponents --output-file edge/requirements-opponents.txt shared/pyproject.toml edge/pyproject.toml
 	$(COMPILE) --output-file cloud/requirements.txt shared/pyproject.toml cloud/pyproject.toml
 	$(BIN)/uv pip compile --quiet --python-platform linux --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --no-emit-find-links --output-file edge/training/requirements.txt edge/training/requirements.in

@@ -8,23 +8,28 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import asyncpg
 import httpx
 import structlog
 import uvicorn
 
-from cardmint_cloud import __version__, partitions
+from cardmint_cloud import __version__, jobs, partitions
 from cardmint_cloud import dead_letters as dead
+from cardmint_cloud import settings as configuration
 from cardmint_cloud.adapters.broker import Broker
+from cardmint_cloud.adapters.fetch import Fetcher
+from cardmint_cloud.adapters.pokemontcg import PokemonTcg
 from cardmint_cloud.adapters.postgres import letters
-from cardmint_cloud.adapters.postgres.away import persist
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, explained, migrate
 from cardmint_cloud.adapters.postgres.months import Retired
+from cardmint_cloud.adapters.pricecharting import PriceCharting
+from cardmint_cloud.adapters.tcgcsv import TcgCsv
 from cardmint_cloud.adapters.tcgdex import Tcgdex
 from cardmint_cloud.errors import Stop
-from cardmint_cloud.price import price_due
-from cardmint_cloud.settings import PriceSettings, Settings
+from cardmint_cloud.settings import Keys, PriceSettings, Settings
+from cardmint_cloud.sources import Provider, Source
 from cardmint_cloud.web.app import build
 from cardmint_cloud.worker import Worker
 
@@ -32,6 +37,8 @@ T = TypeVar("T")
 STALLED_MS = 1500
 """A worker that stops in the middle of a transaction loses it after so long, and with it the locks on its stations."""
 
+PATIENCE_S = 10.0
+"""How long the parts of a process may take to end in order; what they had begun is given back to the others anyway."""
 COMMAND_S = 30.0
 """A statement that has no answer for so long never will: the network swallowed it."""
 
@@ -169,12 +176,18 @@ async def work(settings: Settings) -> None:
     log_as_json()
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)  # A group of events is thousands of objects that all go at once.
-    async with database(settings, idle_in_transaction_session_timeout=str(STALLED_MS)) as pool:
+    headers = {"User-Agent": f"cardmint/{__version__}"}
+    async with (
+        database(settings, idle_in_transaction_session_timeout=str(STALLED_MS)) as pool,
+        httpx.AsyncClient(headers=headers) as client,
+    ):
+        asked = sources(settings.prices, configuration.keys(), client, pool)
+        queue = jobs.build(settings.database, pool, asked, every_s=settings.prices.every_s, reviews=settings.reviews)
         worker = Worker(pool)
         broker = Broker(settings.broker, on_message=worker.put)
         broker.start()
         try:
-            await until_stopped(worker.run(broker), broker.refused(), _price(pool, settings.prices))
+            await until_stopped(worker.run(broker), broker.refused(), jobs.run(queue))
         finally:
             await broker.stop()
     _log.info("worker stopped")
@@ -208,18 +221,25 @@ async def serve(settings: Settings) -> None:
             await engine.dispose()
 
 
-async def _price(pool: Any, settings: PriceSettings) -> None:
-    """Ask about the cards that are due, again and again."""
-    async with httpx.AsyncClient(headers={"User-Agent": f"cardmint/{__version__}"}) as client:
-        provider = Tcgdex(client, settings.url)
+def sources(settings: PriceSettings, keys: Keys, client: httpx.AsyncClient, pool: Any) -> list[Source]:
+    """Return the price providers in the order in which they are asked.
 
-        async def step() -> None:
-            while (await price_due(pool, provider, datetime.now(UTC))).asked:
-                pass
-
-        while True:
-            await persist("prices", step)
-            await asyncio.sleep(settings.every_s)
+    Raises:
+        Stop: one of them needs a key that the environment does not have.
+    """
+    known: dict[str, tuple[Callable[[], Provider], str]] = {
+        "tcgdex": (Tcgdex, settings.tcgdex_url),
+        "pokemontcg": (lambda: PokemonTcg(keys.pokemontcg), settings.pokemontcg_url),
+        "pricecharting": (lambda: PriceCharting(keys.pricecharting), settings.pricecharting_url),
+        "tcgcsv": (TcgCsv, settings.tcgcsv_url),
+    }
+    if "pricecharting" in settings.order and not keys.pricecharting:
+        raise Stop("prices.order names pricecharting, which needs a token: set CARDMINT_PRICECHARTING_TOKEN")
+    worker = uuid4()
+    return [
+        Source(provider(), Fetcher(client, url), pool, worker=worker, budget=settings.calls_a_day)
+        for provider, url in (known[name] for name in settings.order)
+    ]
 
 
 @contextlib.asynccontextmanager
@@ -253,7 +273,8 @@ async def until_stopped(*works: Awaitable[None]) -> None:
     done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in rest:
         task.cancel()
-    await asyncio.gather(*rest, return_exceptions=True)
+    if rest:
+        await asyncio.wait(rest, timeout=PATIENCE_S)
     for task in done:
         task.result()
 

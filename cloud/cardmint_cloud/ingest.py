@@ -1,7 +1,7 @@
 """Batches from stations into the log and the inventory: locked, deduplicated, folded, committed, then receipted."""
 
 import contextlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -12,11 +12,12 @@ import asyncpg
 from cardmint_cloud.adapters.postgres import inventory, log
 from cardmint_cloud.adapters.postgres.inventory import PrintingKey
 from cardmint_cloud.adapters.postgres.log import Connection, DeadLetter, StreamKey
-from cardmint_cloud.domain.inventory import Changes, Event, Impossible, ItemKey, ReviewKey, fold, subject
+from cardmint_cloud.domain.inventory import fold
+from cardmint_cloud.domain.items import Changes, Event, Impossible, spoken_of
 from cardmint_contracts import topics
 from cardmint_contracts.envelope import Envelope, decode_batch
 from cardmint_contracts.errors import BadTopic, ContractError
-from cardmint_contracts.events import CardScanned, EventData, ReviewAnswered, decode_data
+from cardmint_contracts.events import CardScanned, EventData, decode_data
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.wire import encode
 
@@ -221,7 +222,7 @@ async def _apply(
     if events:
         items, reviews = await inventory.load(
             connection,
-            *spoken_of((tenant, data) for tenant, _, data in events if look or not isinstance(data, CardScanned)),
+            *spoken_of((tenant, data) for tenant, _, data in events if _looked_up(data, look=look)),
         )
         done.changes = fold(
             items,
@@ -276,16 +277,9 @@ def _fresh(batch: Batch, mark: int) -> tuple[list[tuple[str, Envelope, EventData
     return good, bad
 
 
-def spoken_of(events: Iterable[tuple[str, EventData]]) -> tuple[list[ItemKey], list[ReviewKey]]:
-    """Return the items and reviews that events, each with its tenant, speak of."""
-    items: list[ItemKey] = []
-    reviews: list[ReviewKey] = []
-    for tenant, data in events:
-        if item := subject(data):
-            items.append((tenant, item))
-        if isinstance(data, ReviewAnswered):
-            reviews.append((tenant, data.task))
-    return items, reviews
+def _looked_up(data: EventData, *, look: bool) -> bool:
+    """Whether what an event speaks of is read first: a first scan's card is taken for new until it proves not to be."""
+    return look or not isinstance(data, CardScanned) or data.rescan_of is not None
 
 
 def _split(batch: Batch | DeadLetter, error: Exception) -> list[Batch | DeadLetter]:

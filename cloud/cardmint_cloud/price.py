@@ -1,78 +1,102 @@
-"""The cards that are due are asked about; what cannot be had leaves the last known price as it is."""
+"""One card's price: providers asked in order until one quotes it; what cannot be had leaves the last known price."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from cardmint_cloud.adapters.fetch import Unanswered, Unusable, Withheld
 from cardmint_cloud.adapters.postgres import prices
-from cardmint_cloud.adapters.postgres.prices import Check
-from cardmint_cloud.adapters.tcgdex import Unanswered, Unusable
-from cardmint_cloud.domain.quotes import Quote, Refused, described
-from cardmint_cloud.errors import NotFound
+from cardmint_cloud.domain.figures import Refused
+from cardmint_cloud.domain.quotes import Quote, believed, current, described
+from cardmint_cloud.domain.rates import refresh_after
+from cardmint_cloud.errors import NotFound, Retry
+from cardmint_contracts.cards import Card
 
-EVERY = timedelta(hours=24)
-FIRST_RETRY = timedelta(hours=1)
-LEASE = timedelta(seconds=30)
-"""Longer than a step takes: two rounds of at most 5 s each."""
+FRESH_FOR = timedelta(hours=24)
+_EARLY = timedelta(minutes=5)
+"""So much younger an answer must be than a card's refresh is far apart, or each refresh would find the last one."""
 
 
-class Provider(Protocol):
+class Source(Protocol):
     """Where prices come from."""
 
-    async def quotes(self, card_id: str, now: datetime) -> Sequence[Quote]:
-        """Return the card's quotes; raises NotFound, Unanswered, Unusable or Refused when there are none to be had."""
+    name: str
+
+    async def quotes(self, card: Card, now: datetime, fresh_for: timedelta = ...) -> tuple[Quote, ...]:
+        """Return a card's quotes; raises NotFound, Unanswered, Unusable or Refused when there are none to be had."""
         ...
+
+
+class NoAnswer(Retry):
+    """No provider could say what a card costs, and one may be able to later."""
+
+    def __init__(self, message: str, retry_after_s: float, *, withheld: bool) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        self.withheld = withheld
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Priced:
-    """What a step did: cards asked about, cards whose price is another now, cards that brought no answer."""
+    """What asking did: who quoted the card, whether its history grew, and how many quotes wait for a person."""
 
-    asked: int
-    changed: int
-    failed: int
+    source: str = ""
+    changed: bool = False
+    held: int = 0
 
 
-async def price_due(pool: Any, provider: Provider, now: datetime, limit: int = 16, *, at_once: int = 8) -> Priced:
-    """Ask about at most `limit` due cards, `at_once` at a time, and keep the answers. No transaction spans a request.
+async def price(pool: Any, sources: Sequence[Source], tenant: str, card_id: str, now: datetime) -> Priced:
+    """Ask what a card costs and keep the answer. No transaction spans a request.
 
-    A success, and a card that the provider does not know, is asked about again in 24 h; a failure in 1 h, doubled each
-    time up to 24 h. Checks that a killed process had taken come due again after half a minute.
+    The next time is sooner for dear cards. A card that no provider knows or prices is asked about again in a day.
 
     Raises:
-        OSError, asyncpg.PostgresConnectionError, …: the database is away; the checks stay due.
+        NotFound: no station has named such a card.
+        NoAnswer: not every provider could be asked, and none quoted it; the last known price stays.
+        OSError, asyncpg.PostgresConnectionError, …: the database is away; nothing was changed.
     """
     async with pool.acquire() as connection:
-        checks = await prices.claim(connection, now, limit=limit, lease=LEASE)
-    slots = asyncio.Semaphore(at_once)
+        card = await prices.card(connection, tenant, card_id)
+        dearest = await prices.dearest(connection, tenant, card_id)
+    if card is None:
+        raise NotFound(f"no station has named a card {card_id!r}")
+    fresh_for = min(FRESH_FOR, refresh_after(dearest)) - _EARLY
+    problems: list[tuple[str, Exception]] = []
+    for source in sources:
+        try:
+            said = await source.quotes(card, now, fresh_for)
+        except (NotFound, Unanswered, Unusable, Refused) as problem:
+            problems.append((source.name, problem))
+            continue
+        if said:
+            changed, held = await _keep(pool, tenant, card_id, said, now)
+            return Priced(source=source.name, changed=changed, held=held)
+        problems.append((source.name, NotFound("lists no price")))
+    told = "; ".join(f"{name}: {_told(problem)}" for name, problem in problems) or "no provider is set up"
+    if failures := [problem for _, problem in problems if not isinstance(problem, NotFound)]:
+        await prices.missed(pool, tenant, card_id, told)
+        raise NoAnswer(
+            told,
+            max((error.retry_after_s for error in failures if isinstance(error, Unanswered)), default=0.0),
+            withheld=all(isinstance(error, Withheld) for error in failures),
+        )
+    async with pool.acquire() as connection:
+        await prices.schedule(connection, tenant, card_id, now + refresh_after(None), told[:500])
+    return Priced()
 
-    async def one(check: Check) -> tuple[bool, bool]:
-        async with slots:
-            return await _check(pool, provider, check, now)
 
-    done = await asyncio.gather(*(one(check) for check in checks))
-    return Priced(
-        asked=len(done), changed=sum(changed for changed, _ in done), failed=sum(failed for _, failed in done)
-    )
-
-
-async def _check(pool: Any, provider: Provider, check: Check, now: datetime) -> tuple[bool, bool]:
-    said: Sequence[Quote] = ()
-    error = ""
-    failed = False
-    try:
-        said = await provider.quotes(check.card_id, now)
-        error = "" if said else "no-price: the provider lists no price"
-    except NotFound as missing:
-        error = f"not-found: {missing}"
-    except (Unanswered, Unusable, Refused) as problem:
-        error = f"{problem.reason}: {problem}"[:500]
-        failed = True
-    attempts = check.attempts + 1 if failed else 0
-    wait = min(EVERY, FIRST_RETRY * 2 ** min(check.attempts, 10)) if failed else EVERY
+async def _keep(pool: Any, tenant: str, card_id: str, said: tuple[Quote, ...], now: datetime) -> tuple[bool, int]:
     async with pool.acquire() as connection, connection.transaction():
-        changed = bool(said) and await prices.keep(connection, check, said, described(said), now)
-        await prices.schedule(connection, check, now + wait, attempts=attempts, error=error.replace("\x00", "�"))
-    return changed, failed
+        known = await prices.known(connection, tenant, card_id, now)
+        taken, held = believed(said, known)
+        lines = described(current(taken, held, known))
+        changed = await prices.keep(connection, tenant, card_id, taken=taken, held=held, lines=lines, now=now)
+        after = refresh_after(max((line.minor for line in lines), default=None))
+        await prices.schedule(connection, tenant, card_id, now + after, "")
+    return changed, len(held)
+
+
+def _told(problem: Exception) -> str:
+    reason = getattr(problem, "reason", "not-found")
+    return f"{reason} ({problem})"

@@ -8,9 +8,9 @@ from typing import Any
 
 from cardmint_cloud.adapters.postgres import inventory, months, shadow
 from cardmint_cloud.adapters.postgres.shadow import Difference
-from cardmint_cloud.domain.inventory import Event, Impossible, fold
+from cardmint_cloud.domain.inventory import fold
+from cardmint_cloud.domain.items import Event, Impossible, spoken_of
 from cardmint_cloud.errors import Stop
-from cardmint_cloud.ingest import spoken_of
 from cardmint_cloud.partitions import archived
 from cardmint_contracts.errors import ContractError
 from cardmint_contracts.events import decode_data

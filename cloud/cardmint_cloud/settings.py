@@ -3,18 +3,22 @@
 import os
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
+from cardmint_cloud.domain.rules import Rules
 from cardmint_cloud.errors import Stop
 from cardmint_contracts import topics
 from cardmint_contracts.errors import BadTopic
 
 PREFIX = "CARDMINT_CLOUD_"
+_LISTS = {("prices", "order"), ("reviews", "hold")}
 Port = Annotated[int, Meta(ge=1, le=65535)]
+ProviderName = Literal["tcgdex", "pokemontcg", "pricecharting", "tcgcsv"]
 
 
 class BrokerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,10 +38,48 @@ class WebSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where prices come from: TCGdex, or something that speaks as it does."""
+    """Where prices come from: the providers in the order in which they are asked, and where each is."""
 
-    url: str = "https://api.tcgdex.net/v2/en"
-    every_s: Annotated[float, Meta(gt=0, le=3600)] = 5.0
+    order: tuple[ProviderName, ...] = ("tcgdex", "pokemontcg", "tcgcsv")
+    tcgdex_url: str = "https://api.tcgdex.net/v2/en"
+    pokemontcg_url: str = "https://api.pokemontcg.io/v2"
+    pricecharting_url: str = "https://www.pricecharting.com"
+    tcgcsv_url: str = "https://tcgcsv.com"
+    every_s: Annotated[int, Meta(ge=1, le=3600)] = 5
+    calls_a_day: Annotated[int, Meta(ge=1)] = 5000
+
+    def __post_init__(self) -> None:
+        if len(set(self.order)) < len(self.order):
+            message = "order: a provider is named twice"
+            raise ValueError(message)
+
+
+class ReviewSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a person is asked to look at a card that a station counted. A figure of 0 turns its rule off."""
+
+    version: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,30}\Z")] = "1"
+    low_confidence: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    small_margin: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    high_value: Annotated[int, Meta(ge=0)] = 200_00
+    spread: Annotated[float, Meta(ge=0)] = 20.0
+    duplicates: bool = True
+    audit: Annotated[float, Meta(ge=0, le=1)] = 0.01
+    hold: tuple[str, ...] = ("possible-duplicate",)
+    escalate_h: Annotated[float, Meta(gt=0)] = 24.0
+    expire_h: Annotated[float, Meta(gt=0)] = 168.0
+
+    def rules(self) -> Rules:
+        """Return the rules as they are applied."""
+        return Rules(
+            version=self.version,
+            low_confidence=self.low_confidence,
+            small_margin=self.small_margin,
+            high_value=self.high_value,
+            spread=self.spread,
+            duplicates=self.duplicates,
+            audit=self.audit,
+            held=frozenset(self.hold),
+        )
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,6 +92,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     broker: BrokerSettings = BrokerSettings()
     web: WebSettings = WebSettings()
     prices: PriceSettings = PriceSettings()
+    reviews: ReviewSettings = ReviewSettings()
 
     def __post_init__(self) -> None:
         try:
@@ -57,6 +100,28 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         except BadTopic as error:
             message = f"tenant: {error}"
             raise ValueError(message) from None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Keys:
+    """Providers' keys: from the environment only, and never to be seen."""
+
+    pokemontcg: str = field(default="", repr=False)
+    pricecharting: str = field(default="", repr=False)
+
+
+def keys(environment: Mapping[str, str] = os.environ) -> Keys:
+    """Read the keys: `CARDMINT_POKEMONTCG_KEY` and `CARDMINT_PRICECHARTING_TOKEN`.
+
+    Raises:
+        Stop: one has a character that no key has; its value is not told.
+    """
+    names = ("POKEMONTCG_KEY", "PRICECHARTING_TOKEN")
+    found = {name: environment.get(f"CARDMINT_{name}", "").strip() for name in names}
+    for name, key in found.items():
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise Stop(f"CARDMINT_{name}: has a character that no key has; copy it again")
+    return Keys(pokemontcg=found["POKEMONTCG_KEY"], pricecharting=found["PRICECHARTING_TOKEN"])
 
 
 def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -87,11 +152,12 @@ def _from_file(file: Path) -> dict[str, Any]:
 
 def _override(values: dict[str, Any], variable: str, text: str) -> None:
     key = variable.removeprefix(PREFIX).lower()
-    for table in ("broker", "web", "prices"):
+    for table in ("broker", "web", "prices", "reviews"):
         if key.startswith(f"{table}_"):
             inner = values.setdefault(table, {})
             if isinstance(inner, dict):
-                inner[key.removeprefix(f"{table}_")] = text
+                name = key.removeprefix(f"{table}_")
+                inner[name] = text.replace(",", " ").split() if (table, name) in _LISTS else text
             return
     values[key] = text
 

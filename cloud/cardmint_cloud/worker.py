@@ -17,14 +17,14 @@ from cardmint_cloud.adapters.mqtt import Inbound
 from cardmint_cloud.adapters.postgres import leases, log, stations
 from cardmint_cloud.adapters.postgres.away import AWAY, persist
 from cardmint_cloud.adapters.postgres.inventory import PrintingKey
-from cardmint_cloud.domain.inventory import Review
+from cardmint_cloud.domain.items import Review
 from cardmint_cloud.domain.shares import share, slot
 from cardmint_cloud.ingest import Batch, Committed, commit, read, unreadable
 from cardmint_contracts import topics
 from cardmint_contracts.errors import BadTopic, ContractError
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationHealth, StationState
-from cardmint_contracts.tasks import ReviewTask
+from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.wire import decode, encode
 
 LANES = 3
@@ -74,8 +74,8 @@ class Link(Protocol):
         """Tell the broker that messages are dealt with."""
         ...
 
-    def publish(self, topic: str, payload: bytes) -> asyncio.Future[None]:
-        """Publish retained; the future is cancelled when the connection goes before the broker has it."""
+    def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[None]:
+        """Publish; the future is cancelled when the connection goes before the broker has it."""
         ...
 
     def refresh(self) -> None:
@@ -289,10 +289,31 @@ def _weigh(taken: Taken) -> tuple[int, int]:
 
 
 async def _tell(link: Link, reviews: Sequence[Review]) -> list[tuple[str, UUID, int]]:
-    """Publish the reviews' tasks, an empty payload for a closed one, and return those that the broker has taken."""
+    """Publish the reviews' tasks, an empty payload for a closed one, and return those that the broker has taken.
+
+    How a task ended goes before the empty payload, so that the station still knows what was answered there.
+    """
+    for review in reviews:
+        if (outcome := _outcome(review)) is not None:
+            topic = topics.outcome_topic(review.tenant, review.station, review.task)
+            link.publish(topic, encode(outcome), retain=False)
     sent = [(r, link.publish(topics.task_topic(r.tenant, r.station, r.task), _task(r))) for r in reviews]
     await asyncio.gather(*(done for _, done in sent), return_exceptions=True)
     return [(r.tenant, r.task, r.version) for r, done in sent if done.done() and not done.cancelled()]
+
+
+def _outcome(review: Review) -> ReviewOutcome | None:
+    if review.open or review.verdict is None or review.closed_at is None:
+        return None
+    return ReviewOutcome(
+        task=review.task,
+        version=review.version,
+        scan=review.item,
+        verdict=review.verdict,
+        by=review.answered_by,
+        at=review.closed_at,
+        card=review.card,
+    )
 
 
 def _task(review: Review) -> bytes:
@@ -307,5 +328,7 @@ def _task(review: Review) -> bytes:
             reasons=review.reasons,
             candidates=review.candidates,
             image=review.image,
+            place=review.place,
+            escalated=review.escalated,
         )
     )

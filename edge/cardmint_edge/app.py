@@ -134,13 +134,20 @@ def assemble(
         covered=uploader.wake if uploader else _nothing,
     )
     outbox.listen(lambda: forwarder.tell(Appended()))
+
+    def counted() -> None:
+        tasks.scanned()
+        if settings.station.beep:
+            _beep()
+
     counter = Counter(
         camera=camera,
         recogniser=recogniser,
         facts=outbox,
         images=store,
         stamp=clock,
-        counted=_beep if settings.station.beep else _nothing,
+        counted=counted,
+        again=lambda: tasks.awaited,
     )
 
     def view(notice: str) -> View:
@@ -152,6 +159,8 @@ def assemble(
             scans=outbox.scans(STRIP + 1),
             tasks=task_table.open(TASKS_SHOWN),
             open_tasks=task_table.count(),
+            overruled=tasks.overruled,
+            awaited=tasks.awaited,
             uploads=uploader is not None,
             notice=notice,
         )

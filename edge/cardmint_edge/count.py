@@ -78,6 +78,10 @@ class _Taken:
     ms: dict[str, float]
 
 
+def _no_card() -> None:
+    return None
+
+
 class Counter:
     """Takes shots from the camera and counts them, until the camera is done or `stop`."""
 
@@ -90,15 +94,20 @@ class Counter:
         images: Images,
         stamp: Callable[[], Stamp],
         counted: Callable[[], None],
+        again: Callable[[], UUID | None] = _no_card,
         first_wait_s: float = FIRST_WAIT_S,
     ) -> None:
-        """Take the parts; `counted`, the beep, follows the commit; `first_wait_s` is the pause after a fault."""
+        """Take the parts; `counted`, the beep, follows the commit; `first_wait_s` is the pause after a fault.
+
+        `again` names the earlier scan of the card that lies there, when it was asked for.
+        """
         self._camera = camera
         self._recogniser = recogniser
         self._facts = facts
         self._images = images
         self._stamp = stamp
         self._counted = counted
+        self._again = again
         self._first_wait_s = first_wait_s
         self._stopping = threading.Event()
         self._before = facts.last_shot
@@ -182,7 +191,8 @@ class Counter:
         return _Taken(event=event, stamp=stamp, origin=shot.origin, picture=picture, ms=recognition.ms)
 
     def _whole(self, taken: _Taken) -> CardScanned:
-        return replace(taken.event, batch=self._facts.batch, image=self._images.put(taken.picture))
+        image = self._images.put(taken.picture)
+        return replace(taken.event, batch=self._facts.batch, image=image, rescan_of=self._again())
 
     def _counted_before(self, event: CardScanned, origin: str) -> bool:
         """Whether a kill between commit and confirm brought the last shot again; only the first shot can be that."""

@@ -69,11 +69,18 @@ class TaskCame:
     payload: bytes
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutcomeCame:
+    """A message that says how a task ended."""
+
+    payload: bytes
+
+
 class Appended:
     """The outbox has a new event."""
 
 
-News = Connected | Disconnected | Delivered | ReceiptCame | TaskCame | Appended
+News = Connected | Disconnected | Delivered | ReceiptCame | TaskCame | OutcomeCame | Appended
 
 
 class Events(Protocol):
@@ -122,6 +129,10 @@ class Tasks(Protocol):
 
     def arrived(self, task: UUID, payload: bytes) -> None:
         """Take a message on the topic of `task`."""
+        ...
+
+    def ended(self, payload: bytes) -> None:
+        """Take a message that says how a task ended."""
         ...
 
     def connected(self, now: float) -> None:
@@ -248,6 +259,8 @@ class Forwarder:
                     receipts = _with(receipts, news.payload)
                 case TaskCame():
                     self._tasks.arrived(news.task, news.payload)
+                case OutcomeCame():
+                    self._tasks.ended(news.payload)
                 case _:  # an event was appended, or the news is of an older connection
                     pass
         for receipt in receipts:

@@ -15,7 +15,7 @@ from cardmint_contracts.envelope import BATCH, BATCH_GZIP, Envelope
 from cardmint_contracts.events import TYPES
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationHealth, StationState
-from cardmint_contracts.tasks import ReviewTask
+from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 
 _SCHEMAS = "#/components/schemas/"
 _CHANNELS: dict[str, tuple[str, str, type, bool, int]] = {
@@ -30,12 +30,19 @@ _CHANNELS: dict[str, tuple[str, str, type, bool, int]] = {
         True,
         1,
     ),
+    "outcomes/{task}": (
+        "down",
+        "How a review task ended: when it does, and again at the station's birth for a week.",
+        ReviewOutcome,
+        False,
+        1,
+    ),
 }
 
 
 def document() -> dict[str, Any]:
     """Return the document as JSON values. Operations are named from the cloud's side."""
-    structs: list[Any] = [Envelope, Receipt, StationState, StationHealth, ReviewTask, *TYPES.values()]
+    structs: list[Any] = [Envelope, Receipt, StationState, StationHealth, ReviewTask, ReviewOutcome, *TYPES.values()]
     _, schemas = msgspec.json.schema_components(structs, ref_template=_SCHEMAS + "{name}")
     for schema in schemas.values():
         # Python before 3.13 keeps the indentation.

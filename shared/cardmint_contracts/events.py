@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec import Meta, field
 
-from cardmint_contracts.cards import Batch, Candidate, Card, Decision, Image
+from cardmint_contracts.cards import Batch, Candidate, Card, CardId, Decision, Image, Money
 from cardmint_contracts.errors import UnknownType
 from cardmint_contracts.wire import Code, Count, Line, Probability, Upward, decode
 
@@ -24,7 +24,8 @@ class Recogniser(Upward, frozen=True):
 class CardScanned(Upward, frozen=True):
     """One capture that the station acknowledged. `scan` names the physical card from here on.
 
-    `card` is set exactly when the decision is `accept`; `candidates` are sorted, the likeliest first.
+    `card` is set exactly when the decision is `accept`; `candidates` are sorted, the likeliest first. `rescan_of` is an
+    earlier scan of the same physical card, when a person was asked to scan it again.
     """
 
     scan: UUID
@@ -38,6 +39,7 @@ class CardScanned(Upward, frozen=True):
     batch: Batch = Batch()
     image: Image | None = None
     possible_duplicate_of: UUID | None = None
+    rescan_of: UUID | None = None
 
     def __post_init__(self) -> None:
         if (self.card is not None) != (self.decision is Decision.ACCEPT):
@@ -61,6 +63,64 @@ class ReviewAnswered(Upward, frozen=True):
             raise ValueError(message)
 
 
+class ReviewOpened(Upward, frozen=True):
+    """A rule of the cloud asks for a person's look at a counted card; with `hold` it is not counted until then.
+
+    `card` is what was counted, `recogniser` what decided so: an audit measures the one by the other.
+    """
+
+    task: UUID
+    scan: UUID
+    reasons: Annotated[tuple[Code, ...], Meta(min_length=1, max_length=16)]
+    by: Line
+    card: Card
+    recogniser: Line = ""
+    hold: bool = False
+    candidates: Annotated[tuple[Candidate, ...], Meta(max_length=8)] = ()
+    image: Image | None = None
+
+
+class ReviewUndone(Upward, frozen=True):
+    """A person takes back the answer that closed a task: it is open again, and the card stands as it did before."""
+
+    task: UUID
+    task_version: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    scan: UUID
+    by: Line
+
+
+class RescanRequested(Upward, frozen=True):
+    """A person cannot tell from the picture and asks for the card itself: `place` says where it lies."""
+
+    task: UUID
+    task_version: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    scan: UUID
+    by: Line
+    place: Line
+
+
+class ReviewAged(Upward, frozen=True):
+    """A task waited too long: it is brought to the front, or, when it was only an audit, given up without a verdict."""
+
+    task: UUID
+    task_version: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    scan: UUID
+    outcome: Literal["escalated", "expired"]
+
+
+class PriceJudged(Upward, frozen=True):
+    """A person's word on a quote that was held back as unlikely: taken, kept out, or that word taken back."""
+
+    card_id: CardId
+    verdict: Literal["take", "refuse", "undo"]
+    by: Line
+    source: Line
+    price: Money
+    finish: Line = ""
+    edition: Line = ""
+    grade: Line = ""
+
+
 class ImageEvicted(Upward, frozen=True):
     """The station gave up an image's bytes to keep counting; the fact that it had them stays."""
 
@@ -69,11 +129,25 @@ class ImageEvicted(Upward, frozen=True):
     reason: Code
 
 
-EventData: TypeAlias = CardScanned | ReviewAnswered | ImageEvicted
+EventData: TypeAlias = (
+    CardScanned
+    | ReviewOpened
+    | ReviewAnswered
+    | ReviewUndone
+    | RescanRequested
+    | ReviewAged
+    | PriceJudged
+    | ImageEvicted
+)
 
 TYPES: dict[str, type[EventData]] = {
     "cardmint.card.scanned.v1": CardScanned,
+    "cardmint.review.opened.v1": ReviewOpened,
     "cardmint.review.answered.v1": ReviewAnswered,
+    "cardmint.review.undone.v1": ReviewUndone,
+    "cardmint.review.rescan.v1": RescanRequested,
+    "cardmint.review.aged.v1": ReviewAged,
+    "cardmint.price.judged.v1": PriceJudged,
     "cardmint.image.evicted.v1": ImageEvicted,
 }
 NAMES: dict[type[EventData], str] = {struct: name for name, struct in TYPES.items()}

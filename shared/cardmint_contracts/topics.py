@@ -7,7 +7,7 @@ from uuid import UUID
 from cardmint_contracts.errors import BadTopic
 
 ROOT = "cardmint/v1"
-Kind: TypeAlias = Literal["events", "receipt", "state", "health", "tasks"]
+Kind: TypeAlias = Literal["events", "receipt", "state", "health", "tasks", "outcomes"]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
@@ -15,7 +15,7 @@ _KINDS: tuple[Kind, ...] = ("events", "receipt", "state", "health")
 
 
 class StationTopic(NamedTuple):
-    """Where a message came from, or goes to. `task` is set exactly for the kind `tasks`."""
+    """Where a message came from, or goes to. `task` is set exactly for the kinds `tasks` and `outcomes`."""
 
     tenant: str
     station: str
@@ -45,6 +45,16 @@ def task_topic(tenant: str, station: str, task: UUID) -> str:
     return f"{ROOT}/{name(tenant)}/{name(station)}/tasks/{task}"
 
 
+def outcome_topic(tenant: str, station: str, task: UUID) -> str:
+    """Return the topic on which a station is told how a task ended."""
+    return f"{ROOT}/{name(tenant)}/{name(station)}/outcomes/{task}"
+
+
+def station_outcomes(tenant: str, station: str) -> str:
+    """Return the filter for the ends of a station's tasks."""
+    return f"{ROOT}/{name(tenant)}/{name(station)}/outcomes/+"
+
+
 def station_tasks(tenant: str, station: str) -> str:
     """Return the filter for all tasks of a station."""
     return f"{ROOT}/{name(tenant)}/{name(station)}/tasks/+"
@@ -64,8 +74,8 @@ def parse(topic: str) -> StationTopic:
     parts = topic.split("/")
     if len(parts) >= 5 and "/".join(parts[:2]) == ROOT:
         tenant, station, kind = name(parts[2]), name(parts[3]), parts[4]
-        if kind == "tasks" and len(parts) == 6 and _UUID.match(parts[5]):
-            return StationTopic(tenant, station, "tasks", UUID(parts[5]))
+        if kind in {"tasks", "outcomes"} and len(parts) == 6 and _UUID.match(parts[5]):
+            return StationTopic(tenant, station, "tasks" if kind == "tasks" else "outcomes", UUID(parts[5]))
         for known in _KINDS:
             if kind == known and len(parts) == 5:
                 return StationTopic(tenant, station, known)

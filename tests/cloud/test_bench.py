@@ -55,3 +55,17 @@ def test_servers_that_are_there_are_used(database: str, tmp_path: Path) -> None:
     finally:
         broker.stop()
     assert (found["broker"], found["postgres_cpu_us"], found["lost"]) == ("given", 0, 0)
+
+
+def test_bench_prices_makes_no_call_too_many() -> None:
+    found = report("prices", "--events", "20", "--scans", "120", "--printings", "60")
+    assert (found["single_calls"], found["priced_single"], found["priced_bulk"]) == (60, 60, 60)
+    assert found["bulk_calls"] == 2 * found["bulk_sets"] == 20
+    assert found["dead_hour_calls"] <= found["dead_hour_periods"] + 5
+    assert found["overhead_p99_ms"] > 0
+
+
+def test_bench_reviews_follows_every_question_to_the_stations_page() -> None:
+    found = report("reviews", "--questions", "3")
+    assert found["questions"] == 3
+    assert 0 < found["p50_ms"] <= found["p99_ms"] == found["most_ms"]

@@ -13,7 +13,7 @@ import pytest
 
 from cardmint_cloud import rebuild
 from cardmint_cloud.dead_letters import discard, replay, replay_stream
-from cardmint_cloud.domain.inventory import review_of
+from cardmint_cloud.domain.items import review_of
 from cardmint_cloud.errors import NotFound, Park
 from cardmint_cloud.ingest import Message, commit, read
 from cardmint_contracts.envelope import BATCH, encode_batch, seal

@@ -9,7 +9,7 @@ import pytest
 
 from cardmint_cloud import rebuild
 from cardmint_cloud.adapters.postgres.log import DeadLetter
-from cardmint_cloud.domain.inventory import review_of
+from cardmint_cloud.domain.items import review_of
 from cardmint_cloud.ingest import Batch, Message, commit, read
 from cardmint_cloud.partitions import make_ahead
 from cardmint_contracts import topics

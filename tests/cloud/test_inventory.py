@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cardmint_cloud.domain.inventory import (
+from cardmint_cloud.domain.inventory import fold
+from cardmint_cloud.domain.items import (
     Changes,
     Event,
     Holding,
@@ -19,7 +20,6 @@ from cardmint_cloud.domain.inventory import (
     Review,
     ReviewKey,
     Status,
-    fold,
     review_of,
     subject,
 )

@@ -69,7 +69,7 @@ class Deaf:
     def acknowledge(self, messages: Sequence[Inbound]) -> None:
         self.acknowledged += len(messages)
 
-    def publish(self, topic: str, payload: bytes) -> asyncio.Future[None]:
+    def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[None]:
         self.published.append(topic)
         return asyncio.get_running_loop().create_future()
 

@@ -26,8 +26,10 @@ DEBIAN = Path("/usr/lib/postgresql/15/bin")
 
 
 def ours(name: str | None, kind: str, parents: Any) -> bool:
-    """Whether autogenerate should look: not at the log's partitions, which the service makes as months go by."""
-    return not (kind == "table" and name is not None and name.startswith("events_"))
+    """Whether autogenerate should look: not at the log's partitions, nor at the tables of the library's queue."""
+    if kind == "foreign_key_constraint":
+        return not (name or "").startswith("job_failures")  # It points at a table of the queue's.
+    return not (kind == "table" and (name or "").startswith(("events_", "procrastinate_")))
 
 
 def default(_context: Any, _found: Any, column: Any, *_: Any) -> bool | None:

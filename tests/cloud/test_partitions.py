@@ -18,7 +18,7 @@ from cardmint_cloud import partitions, rebuild
 from cardmint_cloud.adapters import parquet
 from cardmint_cloud.adapters.postgres import months, shadow
 from cardmint_cloud.adapters.postgres.months import Retired
-from cardmint_cloud.domain.inventory import review_of
+from cardmint_cloud.domain.items import review_of
 from cardmint_cloud.errors import Retry, Stop
 from cardmint_contracts.events import ImageEvicted, ReviewAnswered
 from tests.cloud.shop import NOW, OWL, accepted, doubtful, send

@@ -1,160 +1,189 @@
-"""The price step on a real Postgres: due cards asked once, answers kept, failures put off, the last price kept."""
+"""One card's price on a real Postgres: providers in order, answers kept, unlikely ones held back, the last stays."""
 
-import asyncio
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from cardmint_cloud.adapters.tcgdex import Unanswered, Unusable
-from cardmint_cloud.domain.quotes import Quote, Refused
+from cardmint_cloud.adapters.fetch import Unanswered, Unusable, Withheld
+from cardmint_cloud.domain.figures import Refused
+from cardmint_cloud.domain.quotes import Quote
 from cardmint_cloud.errors import NotFound
-from cardmint_cloud.local.processes import Child, free_port, listening
-from cardmint_cloud.price import EVERY, LEASE, Priced, price_due
+from cardmint_cloud.price import NoAnswer, Priced, price
+from cardmint_contracts.cards import Card
 
 pytestmark = pytest.mark.integration
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
 
 
-def quote(minor: int, finish: str = "normal") -> Quote:
-    return Quote(
-        finish=finish, edition="", source="tcgdex/tcgplayer", basis="market", minor=minor, currency="USD", as_of=NOW
-    )
+def quote(minor: int, finish: str = "normal", *, source: str = "tcgdex/tcgplayer", **more: Any) -> Quote:
+    values: dict[str, Any] = {"edition": "", "basis": "market", "currency": "USD", "as_of": NOW, **more}
+    return Quote(finish=finish, source=source, minor=minor, **values)
 
 
 class Answers:
-    """A provider with an answer, or an error, for each card."""
+    """A source with an answer, or an error, for each card."""
 
-    def __init__(self, **answers: Sequence[Quote] | Exception) -> None:
-        self.answers = answers
-        self.asked: list[str] = []
-        self.busy = 0
-        self.busiest = 0
+    def __init__(
+        self,
+        name: str = "tcgdex",
+        *,
+        answers: Mapping[str, Sequence[Quote] | Exception] | None = None,
+        **more: Sequence[Quote] | Exception,
+    ) -> None:
+        self.name = name
+        self.answers: Mapping[str, Sequence[Quote] | Exception] = {**(answers or {}), **more}
+        self.asked: list[tuple[Card, timedelta]] = []
 
-    async def quotes(self, card_id: str, now: datetime) -> Sequence[Quote]:
-        self.asked.append(card_id)
-        self.busy += 1
-        self.busiest = max(self.busiest, self.busy)
-        await asyncio.sleep(0)
-        self.busy -= 1
-        answer = self.answers.get(card_id, [])
+    async def quotes(self, card: Card, now: datetime, fresh_for: timedelta = timedelta(hours=24)) -> tuple[Quote, ...]:
+        self.asked.append((card, fresh_for))
+        answer = self.answers.get(card.id, [])
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return tuple(answer)
 
 
-async def due(pool: Any, *card_ids: str, at: datetime = NOW) -> None:
+async def named(pool: Any, *card_ids: str, at: datetime = NOW) -> None:
     for card_id in card_ids:
+        card = (card_id, f"Card {card_id}", "1", "x", "X")
+        await pool.execute("INSERT INTO printings VALUES ('shop', $1, $2, $3, $4, $5)", *card)
         await pool.execute("INSERT INTO price_checks (tenant, card_id, due_at) VALUES ('shop', $1, $2)", card_id, at)
 
 
-async def check(pool: Any, card_id: str) -> Any:
+async def price_due(pool: Any, source: Any, now: datetime) -> None:
+    """Price every card that is due, as the queue would."""
+    for row in await pool.fetch("SELECT tenant, card_id FROM price_checks WHERE due_at <= $1", now):
+        await price(pool, [source], row["tenant"], row["card_id"], now)
+
+
+async def check(pool: Any, card_id: str = "a") -> Any:
     return await pool.fetchrow("SELECT * FROM price_checks WHERE card_id = $1", card_id)
 
 
-async def test_a_due_card_is_priced_and_asked_about_again_tomorrow(pool: Any) -> None:
+async def shown(pool: Any, finish: str = "normal") -> int | None:
+    minor: int | None = await pool.fetchval(
+        "SELECT minor FROM current_quotes WHERE card_id = 'a' AND finish = $1 AND edition = ''", finish
+    )
+    return minor
+
+
+async def test_a_card_is_priced_and_asked_about_again_by_its_value(pool: Any) -> None:
     heard: list[str] = []
     async with pool.acquire() as listener:
         await listener.add_listener("cardmint", lambda *args: heard.append(args[3]))
-        await due(pool, "a")
-        done = await price_due(pool, Answers(a=[quote(500), quote(900, "holo")]), NOW)
-        assert done == Priced(asked=1, changed=1, failed=0)
-        row = await check(pool, "a")
-        assert (row["due_at"], row["attempts"], row["error"]) == (NOW + EVERY, 0, "")
-        rows = await pool.fetch("SELECT finish, edition, minor, lowest FROM current_quotes ORDER BY 1, 2")
-        assert ("", "", 500, True) in [tuple(row) for row in rows]
-        assert ("holo", "", 900, False) in [tuple(row) for row in rows]
+        await named(pool, "a")
+        source = Answers(a=[quote(500), quote(900, "holo")])
+        assert await price(pool, [source], "shop", "a", NOW) == Priced(source="tcgdex", changed=True)
+        row = await check(pool)
+        assert (row["due_at"], row["attempts"], row["error"]) == (NOW + timedelta(hours=72), 0, "")
+        rows = [tuple(row) for row in await pool.fetch("SELECT finish, edition, minor, lowest FROM current_quotes")]
+        assert ("", "", 500, True) in rows
+        assert ("holo", "", 900, False) in rows
         assert heard == ["shop prices"]
         await listener.reset()
+    await price(pool, [Answers(a=[quote(2000)])], "shop", "a", NOW)
+    assert (await check(pool))["due_at"] == NOW + timedelta(hours=24)
+    dear = Answers(a=[quote(10_000)])
+    await price(pool, [dear], "shop", "a", NOW)
+    assert (await check(pool))["due_at"] == NOW + timedelta(hours=6)
+    await price(pool, [dear], "shop", "a", NOW + timedelta(hours=6))
+    # An answer must be younger than the refresh is apart, or every refresh would find the answer of the last.
+    assert [fresh for _, fresh in dear.asked] == [timedelta(hours=23, minutes=55), timedelta(hours=5, minutes=55)]
 
 
 async def test_history_grows_only_when_something_changes(pool: Any) -> None:
-    await due(pool, "a")
+    await named(pool, "a")
     for day, minor in enumerate([500, 500, 510, 500]):
-        await price_due(pool, Answers(a=[quote(minor)]), NOW + day * EVERY)
+        await price(pool, [Answers(a=[quote(minor)])], "shop", "a", NOW + day * DAY)
     assert [row["minor"] for row in await pool.fetch("SELECT minor FROM quotes ORDER BY id")] == [500, 510, 500]
     fetched = await pool.fetchval("SELECT max(fetched_at) FROM current_quotes WHERE finish = 'normal'")
-    assert fetched == NOW + 3 * EVERY
+    assert fetched == NOW + 3 * DAY
 
 
-async def test_a_card_that_is_not_due_is_left_alone(pool: Any) -> None:
-    await due(pool, "a", at=NOW + timedelta(seconds=1))
-    provider = Answers(a=[quote(1)])
-    assert await price_due(pool, provider, NOW) == Priced(asked=0, changed=0, failed=0)
+async def test_providers_are_asked_in_order_until_one_quotes_the_card(pool: Any) -> None:
+    await named(pool, "a")
+    down = Answers("tcgdex", a=Unanswered("timeout", "no answer within 5 s"))
+    none = Answers("pokemontcg")
+    good = Answers("tcgcsv", a=[quote(500, source="tcgcsv/tcgplayer")])
+    never = Answers("pricecharting", a=[quote(1)])
+    assert (await price(pool, [down, none, good, never], "shop", "a", NOW)).source == "tcgcsv"
+    assert (len(down.asked), len(none.asked), len(good.asked), len(never.asked)) == (1, 1, 1, 0)
+    assert (await check(pool))["error"] == ""
+    assert await pool.fetchval("SELECT source FROM current_quotes WHERE finish = 'normal'") == "tcgcsv/tcgplayer"
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "said", "wait", "withheld"),
     [
-        (Unanswered("timeout", "no answer"), "timeout: no answer"),
-        (Unusable("not-json", "9 bytes"), "not-json: 9 bytes"),
-        (Refused("negative", "marketPrice"), "negative: marketPrice"),
+        (Unanswered("rate-limited", "HTTP 429", 30), "rate-limited (HTTP 429)", 30, False),
+        (Unusable("not-json", "9 bytes"), "not-json (9 bytes)", 0, False),
+        (Refused("negative", "marketPrice\x00"), "negative (marketPrice�)", 0, False),
+        (Withheld("open", "left alone", 55), "open (left alone)", 55, True),
     ],
 )
-async def test_a_failure_keeps_the_last_price_and_waits_longer_each_time(
-    pool: Any, error: Exception, said: str
+async def test_when_nobody_answers_the_last_price_stays(
+    pool: Any, error: Exception, said: str, wait: float, withheld: bool
 ) -> None:
-    await due(pool, "a")
-    await price_due(pool, Answers(a=[quote(500)]), NOW)
-    now = NOW + EVERY
-    waits = []
-    for _ in range(6):
-        assert (await price_due(pool, Answers(a=error), now)).failed == 1
-        row = await check(pool, "a")
-        waits.append((row["due_at"] - now) // timedelta(hours=1))
-        now = row["due_at"]
-    assert waits == [1, 2, 4, 8, 16, 24]
-    assert (row["error"], row["attempts"]) == (said, 6)
-    assert await pool.fetchval("SELECT minor FROM current_quotes WHERE finish = ''  AND edition = ''") == 500
-    assert (await price_due(pool, Answers(a=[quote(1)]), now)).failed == 0
-    assert (await check(pool, "a"))["attempts"] == 0
+    await named(pool, "a")
+    await price(pool, [Answers(a=[quote(500)])], "shop", "a", NOW)
+    with pytest.raises(NoAnswer) as caught:
+        await price(pool, [Answers(a=error), Answers("b", a=NotFound("none"))], "shop", "a", NOW + DAY)
+    assert (caught.value.retry_after_s, caught.value.withheld) == (wait, withheld)
+    row = await check(pool)
+    assert (row["attempts"], row["error"]) == (1, f"tcgdex: {said}; b: not-found (none)")
+    assert await shown(pool) == 500
+    await price(pool, [Answers(a=[quote(510)])], "shop", "a", NOW + DAY)
+    row = await check(pool)
+    assert (row["attempts"], row["error"]) == (0, "")
 
 
-@pytest.mark.parametrize(("answer", "said"), [(NotFound("no such card"), "not-found"), ([], "no-price")])
-async def test_a_card_without_a_price_is_no_failure_and_asked_about_daily(pool: Any, answer: Any, said: str) -> None:
-    await due(pool, "a")
-    assert await price_due(pool, Answers(a=answer), NOW) == Priced(asked=1, changed=0, failed=0)
-    row = await check(pool, "a")
-    assert (row["due_at"], row["attempts"], row["error"].split(":")[0]) == (NOW + EVERY, 0, said)
+@pytest.mark.parametrize("answer", [NotFound("no such card"), []])
+async def test_a_card_that_nobody_prices_is_asked_about_daily(pool: Any, answer: Any) -> None:
+    await named(pool, "a")
+    assert await price(pool, [Answers(a=answer)], "shop", "a", NOW) == Priced()
+    row = await check(pool)
+    assert (row["due_at"], row["attempts"], row["error"].split(" ")[:2]) == (NOW + DAY, 0, ["tcgdex:", "not-found"])
+    await price(pool, [], "shop", "a", NOW)
+    assert (await check(pool))["error"] == "no provider is set up"
 
 
-async def test_two_steps_at_once_ask_about_each_card_once(pool: Any) -> None:
-    await due(pool, *(f"c{n}" for n in range(30)))
-    provider = Answers()
-    first, second = await asyncio.gather(price_due(pool, provider, NOW, 20), price_due(pool, provider, NOW, 20))
-    assert sorted(provider.asked) == sorted({f"c{n}" for n in range(30)})
-    assert first.asked + second.asked == 30
+async def test_a_card_that_no_station_named_is_not_found(pool: Any) -> None:
+    with pytest.raises(NotFound):
+        await price(pool, [Answers()], "shop", "a", NOW)
 
 
-async def test_only_so_many_are_asked_at_once(pool: Any) -> None:
-    await due(pool, *(f"c{n}" for n in range(20)))
-    provider = Answers()
-    await price_due(pool, provider, NOW, at_once=3)
-    assert provider.busiest <= 3
+async def test_an_unlikely_quote_is_held_back_and_the_value_stays(pool: Any) -> None:
+    await named(pool, "a")
+    await price(pool, [Answers(a=[quote(500), quote(900, "holo")])], "shop", "a", NOW)
+    done = await price(pool, [Answers(a=[quote(50_000), quote(910, "holo")])], "shop", "a", NOW + DAY)
+    assert (done.changed, done.held) == (True, 1)
+    assert (await shown(pool), await shown(pool, "holo")) == (500, 910)
+    held = await pool.fetchrow("SELECT * FROM held_quotes")
+    assert (held["minor"], held["against_minor"], held["state"]) == (50_000, 500, "open")
+    await price(pool, [Answers(a=[quote(50_100)])], "shop", "a", NOW + 2 * DAY)
+    assert [row["minor"] for row in await pool.fetch("SELECT minor FROM held_quotes")] == [50_100]
+    await price(pool, [Answers(a=[quote(505)])], "shop", "a", NOW + 3 * DAY)
+    assert await pool.fetchval("SELECT count(*) FROM held_quotes") == 0
 
 
-async def test_what_a_killed_process_had_taken_comes_due_again(pool: Any) -> None:
-    await due(pool, "a")
+async def test_a_quote_that_was_refused_is_not_asked_about_again(pool: Any) -> None:
+    await named(pool, "a")
+    await price(pool, [Answers(a=[quote(500)])], "shop", "a", NOW)
+    await price(pool, [Answers(a=[quote(50_000)])], "shop", "a", NOW + DAY)
+    await pool.execute("UPDATE held_quotes SET state = 'refused'")
+    await price(pool, [Answers(a=[quote(50_000)])], "shop", "a", NOW + 2 * DAY)
+    assert await pool.fetchval("SELECT count(*) FROM held_quotes WHERE state = 'open'") == 0
+    await price(pool, [Answers(a=[quote(60_000)])], "shop", "a", NOW + 3 * DAY)
+    assert await pool.fetchval("SELECT minor FROM held_quotes WHERE state = 'open'") == 60_000
+    assert await shown(pool) == 500
 
-    class Killed(Answers):
-        async def quotes(self, card_id: str, now: datetime) -> Sequence[Quote]:
-            raise KeyError
 
-    with pytest.raises(KeyError):
-        await price_due(pool, Killed(), NOW)
-    assert (await price_due(pool, Answers(), NOW)).asked == 0
-    assert (await price_due(pool, Answers(), NOW + LEASE)).asked == 1
-
-
-def test_the_stand_in_runs_as_a_command(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    port = free_port()
-    code = "from cardmint_cloud.standin.command import stand_in; stand_in()"
-    child = Child([sys.executable, "-c", code, "--port", str(port), "--fault", "wrong-card"], tmp_path / "log")
-    request.addfinalizer(child.stop)
-    child.wait_until(lambda: listening(port))
-    assert httpx.get(f"http://127.0.0.1:{port}/v2/en/cards/fic1-7").json()["id"] == "another-1"
+async def test_graded_prices_are_kept_and_never_shown_as_the_cards(pool: Any) -> None:
+    await named(pool, "a")
+    await price(pool, [Answers(a=[quote(500, ""), quote(90_000, "", grade="PSA 10")])], "shop", "a", NOW)
+    assert await shown(pool, "") == 500
+    rows = await pool.fetch("SELECT grade, minor FROM quotes ORDER BY minor")
+    assert [tuple(row) for row in rows] == [("", 500), ("PSA 10", 90_000)]

@@ -1,159 +1,23 @@
-"""What is believed of a provider's answer, and what is not."""
+"""What is believed of quotes, and what a card is worth by them."""
 
-from datetime import UTC, datetime
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cardmint_cloud.domain.quotes import MAX_MINOR, Quote, Refused, described, from_tcgdex
+from cardmint_cloud.domain.quotes import FAR, Held, Quote, believed, current, described
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-def answer(**pricing: Any) -> dict[str, Any]:
-    return {"id": "base1-4", "pricing": pricing}
-
-
-def tcgplayer(**variants: Any) -> dict[str, Any]:
-    return answer(tcgplayer={"unit": "USD", "updated": "2026-11-22T06:00:00Z", **variants})
-
-
-def prices(quotes: tuple[Quote, ...]) -> dict[tuple[str, str], int]:
-    return {(quote.finish, quote.edition): quote.minor for quote in quotes}
-
-
-@pytest.mark.parametrize(
-    ("name", "finish", "edition"),
-    [
-        ("normal", "normal", ""),
-        ("holofoil", "holo", ""),
-        ("holo", "holo", ""),
-        ("reverse", "reverse_holo", ""),
-        ("reverse-holofoil", "reverse_holo", ""),
-        ("reverseHolofoil", "reverse_holo", ""),
-        ("unlimited", "normal", "unlimited"),
-        ("unlimited-holofoil", "holo", "unlimited"),
-        ("1st-edition", "normal", "first"),
-        ("1stEditionNormal", "normal", "first"),
-        ("1st-edition-holofoil", "holo", "first"),
-        ("1stEditionHolofoil", "holo", "first"),
-    ],
-)
-def test_every_spelling_of_a_variant_is_understood(name: str, finish: str, edition: str) -> None:
-    (quote,) = from_tcgdex(tcgplayer(**{name: {"marketPrice": Decimal("402.79")}}), "base1-4", NOW)
-    assert (quote.finish, quote.edition, quote.minor, quote.currency) == (finish, edition, 40279, "USD")
-    assert (quote.source, quote.basis) == ("tcgdex/tcgplayer", "market")
-    assert quote.as_of == datetime(2026, 11, 22, 6, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("figures", "basis", "minor"),
-    [
-        ({"marketPrice": Decimal("1.5"), "midPrice": 2, "lowPrice": 1}, "market", 150),
-        ({"marketPrice": None, "midPrice": 2, "lowPrice": 1}, "mid", 200),
-        ({"marketPrice": 0, "midPrice": None, "lowPrice": Decimal("0.05")}, "low", 5),
-        ({"directLowPrice": Decimal("0.125")}, "direct low", 13),
-        ({"highPrice": 9}, "high", 900),
-    ],
-)
-def test_the_market_price_is_preferred_and_the_basis_said(figures: dict[str, Any], basis: str, minor: int) -> None:
-    (quote,) = from_tcgdex(tcgplayer(normal=figures), "base1-4", NOW)
-    assert (quote.basis, quote.minor) == (basis, minor)
-
-
-def test_no_price_is_no_quote() -> None:
-    for nothing in ({"id": "base1-4"}, answer(), answer(tcgplayer=None, cardmarket=None), tcgplayer(normal=None)):
-        assert from_tcgdex(nothing, "base1-4", NOW) == ()
-    assert from_tcgdex(tcgplayer(normal={"marketPrice": None}, glitter={"marketPrice": 1}), "base1-4", NOW) == ()
-
-
-def test_two_spellings_of_one_variant_are_one_quote() -> None:
-    both = tcgplayer(holofoil={"marketPrice": 5}, holo={"marketPrice": 6})
-    assert prices(from_tcgdex(both, "base1-4", NOW)) == {("holo", ""): 500}
-
-
-CARDMARKET = {"unit": "EUR", "updated": None, "avg": Decimal("402.79"), "trend": None, "trend-holo": Decimal("123.63")}
-
-
-@pytest.mark.parametrize(
-    ("variants", "expected"),
-    [
-        ({"normal": True, "reverse": True}, {("normal", ""): 40279, ("reverse_holo", ""): 12363}),
-        ({"normal": True, "holo": True}, {("normal", ""): 40279, ("holo", ""): 12363}),
-        ({"normal": False, "holo": True}, {("holo", ""): 40279}),
-        ({"holo": True, "reverse": True}, {("holo", ""): 40279, ("reverse_holo", ""): 12363}),
-        (None, {("", ""): 40279}),
-    ],
-)
-def test_cardmarkets_columns_mean_what_the_card_was_printed_in(
-    variants: Any, expected: dict[tuple[str, str], int]
-) -> None:
-    quotes = from_tcgdex({**answer(cardmarket=CARDMARKET), "variants": variants}, "base1-4", NOW)
-    assert prices(quotes) == expected
-    assert {(quote.currency, quote.as_of) for quote in quotes} == {("EUR", NOW)}
-
-
-def test_cardmarket_is_asked_only_when_tcgplayer_has_nothing() -> None:
-    pricing = tcgplayer(normal={"marketPrice": 1})["pricing"] | {"cardmarket": CARDMARKET}
-    assert [q.currency for q in from_tcgdex(answer(**pricing), "base1-4", NOW)] == ["USD"]
-    empty = {"unit": "EUR", "avg": None, "trend-holo": 0}
-    assert from_tcgdex({**answer(cardmarket=empty), "variants": {"normal": True}}, "base1-4", NOW) == ()
-
-
-@pytest.mark.parametrize(
-    ("wrong", "reason"),
-    [
-        ([], "wrong-type"),
-        ({"id": "base1-5"}, "wrong-card"),
-        ({}, "wrong-card"),
-        ({"id": "base1-4", "pricing": 7}, "wrong-type"),
-        (answer(tcgplayer="cheap"), "wrong-type"),
-        (tcgplayer(normal=3), "wrong-type"),
-        (tcgplayer(normal={"marketPrice": "$1,234.50"}), "wrong-type"),
-        (tcgplayer(normal={"marketPrice": True}), "wrong-type"),
-        (tcgplayer(normal={"marketPrice": 1.5}), "wrong-type"),
-        (tcgplayer(normal={"marketPrice": Decimal("NaN")}), "not-finite"),
-        (tcgplayer(normal={"marketPrice": Decimal("Infinity")}), "not-finite"),
-        (tcgplayer(normal={"marketPrice": Decimal("-0.01")}), "negative"),
-        (tcgplayer(normal={"marketPrice": Decimal("1e300")}), "too-large"),
-        (tcgplayer(normal={"marketPrice": 10**30}), "too-large"),
-        (answer(tcgplayer={"unit": "EUR", "normal": {"marketPrice": 1}}), "currency"),
-        (answer(tcgplayer={"normal": {"marketPrice": 1}}), "currency"),
-        (tcgplayer(normal={"marketPrice": 1}, updated="yesterday"), "date"),
-        (tcgplayer(normal={"marketPrice": 1}, updated=1700000000), "date"),
-        (tcgplayer(normal={"marketPrice": 1}, updated="2027-01-01T00:00:00Z"), "date"),
-        (tcgplayer(normal={"marketPrice": 1}, updated="0001-01-01T00:00:00+23:59"), "date"),
-    ],
-)
-def test_what_cannot_be_right_is_refused_with_a_reason(wrong: Any, reason: str) -> None:
-    with pytest.raises(Refused) as caught:
-        from_tcgdex(wrong, "base1-4", NOW)
-    assert caught.value.reason == reason
-
-
-def test_a_date_without_an_offset_is_utc_and_never_after_now() -> None:
-    (quote,) = from_tcgdex(tcgplayer(normal={"marketPrice": 1}, updated="2026-11-22"), "base1-4", NOW)
-    assert quote.as_of == datetime(2026, 11, 22, tzinfo=UTC)
-    (quote,) = from_tcgdex(tcgplayer(normal={"marketPrice": 1}, updated="2026-11-22T20:00:00Z"), "base1-4", NOW)
-    assert quote.as_of == NOW
+def quote(minor: int, finish: str = "normal", *, source: str = "tcgdex/tcgplayer", days: int = 0, **more: Any) -> Quote:
+    values: dict[str, Any] = {"edition": "", "basis": "market", "currency": "USD", "as_of": NOW - timedelta(days=days)}
+    return Quote(finish=finish, source=source, minor=minor, **{**values, **more})
 
 
 def test_what_is_left_open_takes_the_lowest_and_says_so() -> None:
-    said = from_tcgdex(
-        tcgplayer(
-            **{
-                "1st-edition-holofoil": {"marketPrice": 900},
-                "unlimited-holofoil": {"marketPrice": 400},
-                "normal": {"marketPrice": 2},
-            }
-        ),
-        "base1-4",
-        NOW,
-    )
+    said = (quote(90000, "holo", edition="first"), quote(40000, "holo", edition="unlimited"), quote(200))
     lines = {(q.finish, q.edition): (q.minor, q.lowest) for q in described(said)}
     assert lines == {
         ("", ""): (200, True),
@@ -168,45 +32,80 @@ def test_what_is_left_open_takes_the_lowest_and_says_so() -> None:
     assert described(()) == ()
 
 
-NAMES = st.sampled_from(["normal", "holo", "1st-edition", "unlimited-holofoil", "unit", "updated", "glitter"])
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.decimals()
-    | st.floats()
-    | st.text(max_size=12)
-    | st.sampled_from(["USD", "EUR", "2026-01-01T00:00:00Z", Decimal("1e300"), Decimal("12.345")])
+def test_a_graded_price_is_of_another_thing() -> None:
+    lines = described([quote(500, ""), quote(20, "", grade="PSA 10")])
+    assert [(line.finish, line.minor) for line in lines] == [("", 500), ("", 500)]
+
+
+def test_a_price_near_the_last_one_is_believed() -> None:
+    known = [quote(100, days=3)]
+    for minor in (20, 100, 500):
+        assert believed([quote(minor)], known) == ((quote(minor),), ())
+
+
+def test_a_price_far_from_the_last_one_waits_for_a_person() -> None:
+    known = [quote(100, days=3)]
+    for minor in (19, 501):
+        assert believed([quote(minor)], known) == ((), (Held(quote=quote(minor), against=known[0]),))
+
+
+def test_only_the_same_kind_and_currency_is_compared() -> None:
+    known = [quote(100, "holo"), quote(100, grade="9"), quote(100, currency="EUR"), quote(100, edition="first")]
+    assert believed([quote(10_000)], known) == ((quote(10_000),), ())
+
+
+def test_another_source_of_this_week_has_a_say_too() -> None:
+    newest = quote(1000, days=0)
+    other = quote(100, source="pokemontcg/tcgplayer", days=2)
+    assert believed([quote(1100)], [newest, other])[1] == (Held(quote=quote(1100), against=other),)
+    old = quote(100, source="pokemontcg/tcgplayer", days=8)
+    assert believed([quote(1100)], [newest, old])[0] == (quote(1100),)
+    before = quote(100, days=2)
+    assert believed([quote(1100)], [newest, before])[0] == (quote(1100),)  # The same source said so before.
+
+
+def test_where_a_quote_is_held_back_the_last_believed_price_stays() -> None:
+    known = [quote(100, days=3), quote(90, days=9), quote(300, "holo", days=3)]
+    taken, held = believed([quote(9000), quote(310, "holo")], known)
+    assert current(taken, held, known) == (quote(310, "holo"), quote(100, days=3))
+    assert current((), held, known) == (quote(100, days=3),)
+
+
+def test_currencies_are_never_mixed() -> None:
+    known = [quote(100, currency="EUR")]
+    held = (Held(quote=quote(9000, currency="EUR"), against=known[0]),)
+    assert current([quote(5, "holo")], held, known) == (quote(5, "holo"),)
+    assert current((), (Held(quote=quote(7), against=quote(1)),), ()) == ()
+
+
+QUOTES = st.builds(
+    quote,
+    st.integers(1, 10_000),
+    st.sampled_from(["", "normal", "holo"]),
+    source=st.sampled_from(["a", "b"]),
+    days=st.integers(0, 20),
+    currency=st.sampled_from(["USD", "EUR"]),
+    grade=st.sampled_from(["", "", "9"]),
 )
-FIGURES = st.dictionaries(
-    st.sampled_from(["marketPrice", "midPrice", "lowPrice", "directLowPrice", "highPrice"]), SCALARS, max_size=4
-)
-BLOCKS = st.dictionaries(
-    NAMES | st.sampled_from(["avg", "trend", "low", "trend-holo"]), SCALARS | FIGURES, max_size=5
-).map(lambda block: {"unit": "USD", **block})
-ANSWERS = SCALARS | st.fixed_dictionaries(
-    {"id": st.sampled_from(["base1-4", "base1-4", "x"]), "pricing": st.none() | st.fixed_dictionaries({}, optional={
-        "tcgplayer": SCALARS | BLOCKS, "cardmarket": SCALARS | BLOCKS.map(lambda block: {**block, "unit": "EUR"})})},
-    optional={"variants": SCALARS | st.dictionaries(st.sampled_from(["normal", "holo", "reverse"]), st.booleans())},
-)  # fmt: skip
 
 
-@given(ANSWERS)
-def test_any_answer_is_quotes_in_whole_cents_or_refused_by_name(found: Any) -> None:
-    try:
-        quotes = from_tcgdex(found, "base1-4", NOW)
-    except Refused:
-        return
-    for quote in (*quotes, *described(quotes)):
-        assert type(quote.minor) is int
-        assert 0 < quote.minor <= MAX_MINOR
-        assert quote.as_of <= NOW
+@given(st.lists(QUOTES, max_size=5), st.lists(QUOTES, max_size=8))
+def test_every_quote_is_believed_or_held_and_nothing_jumps(said: list[Quote], known: list[Quote]) -> None:
+    taken, held = believed(said, known)
+    assert sorted(map(repr, said)) == sorted(map(repr, [*taken, *(one.quote for one in held)]))
+    for one in taken:
+        same = [k for k in known if (k.kind, k.currency) == (one.kind, one.currency)]
+        if same:
+            last = max(k.as_of for k in same)
+            assert any(k.minor / FAR <= one.minor <= k.minor * FAR for k in same if k.as_of == last)
+    for doubt in held:
+        assert doubt.against in known
+        assert doubt.against.kind == doubt.quote.kind
 
 
-@given(st.integers(min_value=1, max_value=MAX_MINOR))
-def test_cents_survive_the_way_through_json(cents: int) -> None:
-    figure = f"{cents // 100}.{cents % 100:02d}"
-    text = '{"id":"a-1","pricing":{"tcgplayer":{"unit":"USD","normal":{"marketPrice":' + figure + "}}}}"
-    found = msgspec.json.Decoder(float_hook=Decimal).decode(text)
-    (quote,) = from_tcgdex(found, "a-1", NOW)
-    assert quote.minor == cents
+@given(st.lists(QUOTES, max_size=6))
+def test_a_description_never_costs_more_than_what_it_may_be(said: list[Quote]) -> None:
+    dollars = [one for one in said if one.currency == "USD"]
+    lines = {(line.finish, line.edition): line.minor for line in described(dollars)}
+    raw = [one.minor for one in dollars if not one.grade]
+    assert lines.get(("", "")) == (min(raw) if raw else None)

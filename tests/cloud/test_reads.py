@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.adapters.postgres import card_reads, desk_reads, reads
 from cardmint_cloud.adapters.postgres.reads import Totals, Wanted, Worth
-from cardmint_cloud.domain.inventory import review_of
+from cardmint_cloud.domain.items import review_of
 from cardmint_contracts.cards import Batch, Card, Condition, Edition, Finish
 from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
 

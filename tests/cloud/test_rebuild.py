@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from cardmint_cloud import rebuild
 from cardmint_cloud.dead_letters import replay
-from cardmint_cloud.domain.inventory import Event, review_of
+from cardmint_cloud.domain.items import Event, review_of
 from cardmint_cloud.errors import Stop
 from cardmint_cloud.ingest import Batch, Message, commit, read
 from cardmint_cloud.partitions import make_ahead

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from cardmint_cloud.domain.inventory import review_of
+from cardmint_cloud.domain.items import review_of
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.reviews import answer, stream_of
 from cardmint_contracts.cards import Card

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardmint_cloud.errors import Stop
-from cardmint_cloud.settings import Settings, load
+from cardmint_cloud.settings import Keys, PriceSettings, Settings, keys, load
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings-cloud.md"
 
@@ -29,6 +29,8 @@ def test_the_file_is_read_and_the_environment_overrides_it(tmp_path: Path) -> No
         ("[broker]\ncolour = 1", "broker.colour: there is no such setting"),
         ("[broker]\nport = 99999", "broker.port"),
         ("[prices]\nevery_s = -1", "prices.every_s"),
+        ('[prices]\norder = ["nobody"]', "prices.order"),
+        ('[prices]\norder = ["tcgdex", "tcgdex"]', "named twice"),
         ("broker = 5", "broker"),
         ('tenant = "Not A Name"', "tenant"),
         ("tenant", "not TOML"),
@@ -69,3 +71,22 @@ def _keys(struct: type[msgspec.Struct], prefix: str = "") -> list[str]:
 def test_every_setting_is_documented_and_every_documented_setting_exists() -> None:
     rows = [line.split("`")[1] for line in DOCUMENT.read_text().splitlines() if line.startswith("| `")]
     assert rows == _keys(Settings)
+
+
+def test_a_list_in_the_environment_is_separated_by_commas() -> None:
+    settings = load(None, {"CARDMINT_CLOUD_PRICES_ORDER": "tcgcsv, tcgdex"})
+    assert settings.prices == PriceSettings(order=("tcgcsv", "tcgdex"))
+
+
+def test_keys_come_from_the_environment_and_are_never_shown(tmp_path: Path) -> None:
+    found = keys({"CARDMINT_POKEMONTCG_KEY": " secret-1 ", "CARDMINT_PRICECHARTING_TOKEN": "secret-2"})
+    assert (found.pokemontcg, found.pricecharting) == ("secret-1", "secret-2")
+    assert "secret" not in repr(found)
+    assert keys({}) == Keys()
+    with pytest.raises(Stop, match="CARDMINT_POKEMONTCG_KEY") as caught:
+        keys({"CARDMINT_POKEMONTCG_KEY": "secret\nx"})
+    assert "secret" not in str(caught.value)
+    file = tmp_path / "cloud.toml"
+    file.write_text('[prices]\npokemontcg_key = "x"')
+    with pytest.raises(Stop, match="no such setting"):
+        load(file, {})

@@ -54,6 +54,7 @@ QUOTES = st.lists(
     st.fixed_dictionaries(
         {
             "finish": st.sampled_from(["", "normal", "holo"]),
+            "grade": st.sampled_from(["", "9"]),
             "edition": st.sampled_from(["", "first"]),
             "currency": st.sampled_from(["USD", "EUR"]),
             "minor": st.integers(1, 10**9),

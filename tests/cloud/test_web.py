@@ -19,17 +19,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cardmint_cloud.adapters.image_files import MAX_BYTES
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.adapters.postgres.reads import Wanted
-from cardmint_cloud.domain.inventory import review_of
+from cardmint_cloud.domain.items import review_of
 from cardmint_cloud.ingest import Message, commit, read
 from cardmint_cloud.local.processes import free_port
-from cardmint_cloud.price import price_due
 from cardmint_cloud.web.app import build
 from cardmint_cloud.web.pages import address, wanted
 from cardmint_contracts.cards import Batch, Card, Condition, Finish, Image
 from cardmint_contracts.events import ImageEvicted
 from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
 from tests.cloud.test_images import picture
-from tests.cloud.test_price import Answers, quote
+from tests.cloud.test_price import Answers, price_due, quote
 
 pytestmark = pytest.mark.integration
 
@@ -69,7 +68,7 @@ async def test_every_page_shows_what_is_there_and_escapes_it(pool: Any, site: ht
     image = await upload(site, picture())
     scan = accepted(sly, image=image, batch=Batch(finish=Finish.HOLO, condition=Condition.NEAR_MINT, bin="<i>"))
     await send(pool, scan, accepted(), doubtful(image=image), time=NOW - timedelta(minutes=3))
-    provider = Answers(**{sly.id: [quote(1234, "holo")], FOX.id: [quote(500)]})
+    provider = Answers(answers={sly.id: [quote(1234, "holo")], FOX.id: [quote(500)]})
     await price_due(pool, provider, NOW - timedelta(days=0))
     for path, expected in {
         "/": "$12.34",
@@ -94,7 +93,7 @@ async def test_every_page_shows_what_is_there_and_escapes_it(pool: Any, site: ht
 
 async def test_an_open_finish_is_shown_as_from(pool: Any, site: httpx.AsyncClient) -> None:
     await send(pool, accepted(), accepted())
-    await price_due(pool, Answers(**{FOX.id: [quote(500), quote(900, "holo")]}), NOW)
+    await price_due(pool, Answers(answers={FOX.id: [quote(500), quote(900, "holo")]}), NOW)
     page = (await site.get("/")).text
     assert '<span class="from">from </span>$5.00' in page
     assert '<span class="from">from </span>$10.00' in page
@@ -284,7 +283,7 @@ async def test_the_ledger_of_images_given_up_is_shown(pool: Any, site: httpx.Asy
 
 async def test_programs_read_the_same_as_json(pool: Any, site: httpx.AsyncClient) -> None:
     await send(pool, accepted(), accepted(), accepted(OWL), doubtful())
-    await price_due(pool, Answers(**{FOX.id: [quote(500)]}), NOW)
+    await price_due(pool, Answers(answers={FOX.id: [quote(500)]}), NOW)
     found = (await site.get("/api/v1/shop/inventory?q=fox")).json()
     assert (found["total"], found["lines"][0]["count"], found["lines"][0]["value"]) == (1, 2, 1000)
     assert found["totals"]["worth"] == [{"currency": "USD", "minor": 1000, "lowest": True}]
@@ -403,9 +402,11 @@ async def test_the_navigation_knows_which_page_asks(site: httpx.AsyncClient) -> 
 
 
 async def test_prices_of_two_days_are_a_line_in_each_currency(pool: Any, site: httpx.AsyncClient) -> None:
-    await send(pool, accepted(), now=NOW - timedelta(days=3))
+    await send(pool, accepted(), now=NOW - timedelta(days=7))
     for day, minor in enumerate((500, 700)):
-        await price_due(pool, Answers(**{FOX.id: [quote(minor), quote(900, "holo")]}), NOW - timedelta(days=2 - day))
+        await price_due(
+            pool, Answers(answers={FOX.id: [quote(minor), quote(900, "holo")]}), NOW - timedelta(days=6 - 4 * day)
+        )
     page = (await site.get(f"/cards/{FOX.id}")).text
     assert page.count("<polyline") == 2
     assert "Prices in USD from $5.00 to $9.00" in page

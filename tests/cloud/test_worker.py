@@ -29,7 +29,7 @@ from cardmint_contracts.envelope import Envelope, encode_batch
 from cardmint_contracts.events import ReviewAnswered
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationHealth, StationState
-from cardmint_contracts.tasks import ReviewTask
+from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.wire import decode, encode
 from tests.cloud.shop import FOX, STREAM, accepted, doubtful, sealed
 
@@ -42,10 +42,15 @@ class Station:
     def __init__(self, port: int) -> None:
         self.receipts: queue.Queue[Receipt] = queue.Queue()
         self.tasks: queue.Queue[tuple[UUID, ReviewTask | None]] = queue.Queue()
+        self.outcomes: queue.Queue[ReviewOutcome] = queue.Queue()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, "station-left", protocol=mqtt.MQTTv5)
         self.client.on_message = self._heard
         self.client.on_connect = lambda client, *_: client.subscribe(
-            [(topics.station_topic("shop", "left", "receipt"), 1), (topics.station_tasks("shop", "left"), 1)]
+            [
+                (topics.station_topic("shop", "left", "receipt"), 1),
+                (topics.station_tasks("shop", "left"), 1),
+                (topics.station_outcomes("shop", "left"), 1),
+            ]
         )
         self.client.reconnect_delay_set(1, 1)
         self.client.connect("127.0.0.1", port, clean_start=True)
@@ -53,7 +58,9 @@ class Station:
 
     def _heard(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
         topic = topics.parse(message.topic)
-        if topic.kind == "receipt":
+        if topic.kind == "outcomes":
+            self.outcomes.put(decode(bytes(message.payload), ReviewOutcome))
+        elif topic.kind == "receipt":
             self.receipts.put(decode(bytes(message.payload), Receipt))
         elif topic.task:
             task = decode(bytes(message.payload), ReviewTask) if message.payload else None
@@ -180,6 +187,9 @@ async def test_a_task_goes_down_and_is_cleared_when_answered(
     answer = ReviewAnswered(task=identifier, task_version=1, scan=scan.scan, verdict="card", card=FOX, by="left")
     station.send(sealed(answer, start=3))
     assert await station.next_task() == (identifier, None)
+    outcome = station.outcomes.get(timeout=20)  # It went before the empty payload.
+    assert (outcome.task, outcome.version, outcome.verdict, outcome.by) == (identifier, 2, "card", "left")
+    assert outcome.card == FOX
     assert await connection.fetchval("SELECT count FROM holdings WHERE card_id = $1", FOX.id) == 2
 
     async def told() -> bool:

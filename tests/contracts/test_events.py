@@ -1,6 +1,7 @@
 """Event data, tasks, receipts and topics: strict upward, lenient downward, every refusal named."""
 
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
@@ -123,9 +124,11 @@ names = st.from_regex(r"[a-z0-9][a-z0-9-]{0,62}", fullmatch=True).filter(lambda 
 
 @given(names, names, st.sampled_from(["events", "receipt", "state", "health"]), st.uuids())
 def test_topics_parse_as_they_are_built(tenant: str, station: str, kind: topics.Kind, task: UUID) -> None:
-    assert kind != "tasks"
-    assert topics.parse(topics.station_topic(tenant, station, kind)) == (tenant, station, kind, None)
+    channel: Any = kind
+    assert topics.parse(topics.station_topic(tenant, station, channel)) == (tenant, station, kind, None)
     assert topics.parse(topics.task_topic(tenant, station, task)) == (tenant, station, "tasks", task)
+    assert topics.parse(topics.outcome_topic(tenant, station, task)) == (tenant, station, "outcomes", task)
+    assert topics.station_outcomes(tenant, station) == topics.outcome_topic(tenant, station, task)[:-36] + "+"
 
 
 @given(st.text(max_size=80))

@@ -4,6 +4,7 @@ A file is added when a contract grows (`python -m tests.contracts.test_golden` w
 never changed.
 """
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -11,12 +12,24 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from cardmint_contracts.cards import Batch, Candidate, Card, Condition, Decision, Edition, Finish, Image
+from cardmint_contracts.cards import Batch, Candidate, Card, Condition, Decision, Edition, Finish, Image, Money
 from cardmint_contracts.envelope import BATCH, Envelope, decode_batch, encode_batch, seal
-from cardmint_contracts.events import CardScanned, EventData, ImageEvicted, Recogniser, ReviewAnswered, decode_data
+from cardmint_contracts.events import (
+    CardScanned,
+    EventData,
+    ImageEvicted,
+    PriceJudged,
+    Recogniser,
+    RescanRequested,
+    ReviewAged,
+    ReviewAnswered,
+    ReviewOpened,
+    ReviewUndone,
+    decode_data,
+)
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationHealth, StationState
-from cardmint_contracts.tasks import ReviewTask
+from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.wire import decode, encode
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -61,6 +74,36 @@ EVENTS: dict[str, EventData] = {
     "review-answered": ReviewAnswered(
         task=UUID(int=21), task_version=1, scan=UUID(int=12), verdict="card", card=FOX, by="station:left"
     ),
+    "review-opened": ReviewOpened(
+        task=UUID(int=22),
+        scan=UUID(int=11),
+        reasons=("random-audit",),
+        by="rules/1",
+        card=FOX,
+        recogniser="classical/3",
+    ),
+    "review-undone": ReviewUndone(task=UUID(int=21), task_version=2, scan=UUID(int=12), by="ann"),
+    "review-rescan": RescanRequested(
+        task=UUID(int=21), task_version=3, scan=UUID(int=12), by="ann", place="bin A3, slot 12"
+    ),
+    "review-aged": ReviewAged(task=UUID(int=21), task_version=4, scan=UUID(int=12), outcome="escalated"),
+    "price-judged": PriceJudged(
+        card_id="fic1-7",
+        finish="holo",
+        source="tcgdex/tcgplayer",
+        price=Money(minor=50_000, currency="USD"),
+        verdict="take",
+        by="ann",
+    ),
+    "scanned-again": CardScanned(
+        scan=UUID(int=14),
+        decision=Decision.ACCEPT,
+        card=FOX,
+        confidence=0.99,
+        margin=0.6,
+        recogniser=Recogniser(method="classical", pack="2026-11-22"),
+        rescan_of=UUID(int=12),
+    ),
     "image-evicted": ImageEvicted(sha256="ab" * 32, bytes=81234, reason="disk-full"),
 }
 OTHERS: dict[str, msgspec.Struct] = {
@@ -74,6 +117,18 @@ OTHERS: dict[str, msgspec.Struct] = {
         reasons=("same-art",),
         candidates=(Candidate(card=FOX, confidence=0.5),),
         image=IMAGE,
+    ),
+    "task-rescan": ReviewTask(
+        task=UUID(int=21),
+        version=4,
+        scan=UUID(int=12),
+        opened=NOON,
+        reasons=("same-art",),
+        place="bin A3, slot 12",
+        escalated=True,
+    ),
+    "outcome": ReviewOutcome(
+        task=UUID(int=21), version=2, scan=UUID(int=12), verdict="card", by="ann", at=NOON, card=FOX
     ),
     "state-birth": StationState(
         online=True, epoch=3, bootid=UUID(int=3), stream=UUID(int=1), time=NOON, version="0.1.0"
@@ -97,19 +152,29 @@ def envelope(data: EventData) -> Envelope:
     )
 
 
+def grown_from(now: object, then: object) -> bool:
+    """Whether a message says all that it said when it was kept, and beside it only new fields' defaults."""
+    if isinstance(now, dict) and isinstance(then, dict):
+        added = [now[key] for key in now.keys() - then.keys()]
+        return all(grown_from(now.get(key), then[key]) for key in then) and not any(added)
+    if isinstance(now, list) and isinstance(then, list):
+        return len(now) == len(then) and all(map(grown_from, now, then))
+    return now == then
+
+
 @pytest.mark.parametrize("name", sorted(EVENTS))
 def test_events(name: str) -> None:
     golden = (GOLDEN / f"{name}.v1.json").read_bytes().rstrip(b"\n")
     (read,) = decode_batch(golden, BATCH)
     assert decode_data(read.type, bytes(read.data)) == EVENTS[name]
-    assert encode_batch([envelope(EVENTS[name])])[0] == golden
+    assert grown_from(json.loads(encode_batch([envelope(EVENTS[name])])[0]), json.loads(golden))
 
 
 @pytest.mark.parametrize("name", sorted(OTHERS))
 def test_other_messages(name: str) -> None:
     golden = (GOLDEN / f"{name}.v1.json").read_bytes().rstrip(b"\n")
     assert decode(golden, type(OTHERS[name])) == OTHERS[name]
-    assert encode(OTHERS[name]) == golden
+    assert grown_from(json.loads(encode(OTHERS[name])), json.loads(golden))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from cardmint_contracts.wire import decode, encode
 from cardmint_edge.adapters.broker import BrokerLink
 from cardmint_edge.adapters.outbox import Outbox
 from cardmint_edge.errors import Stop
-from cardmint_edge.forward import Appended, Connected, Forwarder, News, ReceiptCame, TaskCame
+from cardmint_edge.forward import Appended, Connected, Forwarder, News, OutcomeCame, ReceiptCame, TaskCame
 from cardmint_edge.settings import Broker, Station
 
 pytestmark = pytest.mark.integration
@@ -94,6 +94,9 @@ class CloudWorker:
 
 class NoTasks:
     def arrived(self, task: UUID, payload: bytes) -> None: ...
+
+    def ended(self, payload: bytes) -> None:
+        return
 
     def connected(self, now: float) -> None: ...
 
@@ -208,6 +211,8 @@ def test_receipts_and_tasks_come_down(broker: RealBroker, worker: CloudWorker) -
     assert isinstance(connected, Connected)
     worker.publish_task(UUID(int=5), b"{}")
     assert news.get(timeout=20) == TaskCame(task=UUID(int=5), payload=b"{}")
+    worker._client.publish(topics.outcome_topic("shop", "left", UUID(int=5)), b"o", 1)
+    assert news.get(timeout=20) == OutcomeCame(payload=b"o")
     worker._client.publish(topics.station_topic("shop", "left", "receipt"), b"r", 1)
     assert news.get(timeout=20) == ReceiptCame(payload=b"r")
     link.reconnect()

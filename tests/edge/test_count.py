@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -73,6 +74,7 @@ class Bench:
         self.outbox = Outbox.open(folder / "outbox.db")
         self.images = ImageStore(folder / "images")
         self.beeps: list[int] = []
+        self.again: UUID | None = None
 
     def counter(self, camera: FakeCamera, recogniser: Recogniser | None = None, facts: Facts | None = None) -> Counter:
         return Counter(
@@ -82,6 +84,7 @@ class Bench:
             images=self.images,
             stamp=lambda: STAMP,
             counted=lambda: self.beeps.append(self.outbox.counters.scanned),
+            again=lambda: self.again,
             first_wait_s=0.0,
         )
 
@@ -255,3 +258,9 @@ def test_the_same_place_with_another_picture_is_another_card(bench: Bench) -> No
     other = Shot(frame=shot_of(9).frame, origin="shot-1")
     bench.counter(FakeCamera(other)).run()
     assert bench.outbox.counters.scanned == 2
+
+
+def test_a_card_that_was_asked_for_names_its_earlier_scan(bench: Bench) -> None:
+    bench.again = UUID(int=77)
+    bench.counter(FakeCamera(shot_of(1))).run()
+    assert [scan.rescan_of for scan in bench.scans] == [UUID(int=77)]

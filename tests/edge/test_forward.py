@@ -27,6 +27,7 @@ from cardmint_edge.forward import (
     Delivered,
     Disconnected,
     Forwarder,
+    OutcomeCame,
     ReceiptCame,
     TaskCame,
 )
@@ -67,6 +68,9 @@ class HeardTasks:
 
     def arrived(self, task: UUID, payload: bytes) -> None:
         self.heard.append((task, payload))
+
+    def ended(self, payload: bytes) -> None:
+        self.heard.append(("ended", payload))
 
     def connected(self, now: float) -> None:
         self.heard.append("connected")
@@ -446,8 +450,9 @@ def test_a_new_stream_is_sent_from_its_beginning(bench: Bench) -> None:
 
 def test_tasks_are_handed_on(bench: Bench) -> None:
     bench.forwarder.tell(TaskCame(task=UUID(int=1), payload=b"x"))
+    bench.forwarder.tell(OutcomeCame(payload=b"y"))
     bench.turn()
-    assert bench.tasks.heard == [(UUID(int=1), b"x")]
+    assert bench.tasks.heard == [(UUID(int=1), b"x"), ("ended", b"y")]
 
 
 class Faulty:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 from uuid import UUID
 
+import msgspec
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
@@ -13,7 +14,7 @@ from tests.edge.test_tasks import task_of
 
 from cardmint_contracts.cards import Batch, Card, Condition, Decision, Edition, Finish
 from cardmint_contracts.events import CardScanned, Recogniser
-from cardmint_contracts.tasks import ReviewTask
+from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.image_table import ImageTable
@@ -47,6 +48,8 @@ class Desk:
             scans=self.outbox.scans(STRIP + 1),
             tasks=self.table.open(2),
             open_tasks=self.table.count(),
+            overruled=self.tasks.overruled,
+            awaited=self.tasks.awaited,
             notice=notice,
         )
 
@@ -281,3 +284,37 @@ def test_a_port_that_is_taken_is_named() -> None:
     six = PageServer("::1", 0)
     assert six.url.startswith("http://[::1]:")
     six._socket.close()
+
+
+PART = {"hx-request": "true"}
+
+
+def test_the_card_itself_is_asked_for_by_its_place_and_scanned_next(desk: Desk, client: TestClient[Litestar]) -> None:
+    task = msgspec.structs.replace(task_of(1), place="bin A3, slot 12", escalated=True)
+    desk.tasks.arrived(task.task, encode(task))
+    page = client.get("/").text
+    assert "bin A3, slot 12" in page
+    assert "waits too long" in page
+    assert "The next shot is the card" not in page
+    shown = client.post(f"/tasks/{task.task}/scan", headers=PART).text
+    assert "The next shot is the card that was asked for" in shown
+    assert desk.tasks.awaited == task.scan
+    assert client.post(f"/tasks/{task.task}/forget").status_code == 404
+
+
+@pytest.mark.parametrize(("action", "events"), [("seen", 1), ("undo", 2)])
+def test_an_answer_that_did_not_count_is_told_and_undone_or_left(
+    desk: Desk, client: TestClient[Litestar], action: str, events: int
+) -> None:
+    task = task_of(1)
+    outcome = ReviewOutcome(task=task.task, version=2, scan=task.scan, verdict="no_card", by="<ann>", at=task.opened)
+    desk.tasks.arrived(task.task, encode(task))
+    desk.tasks.answer(task.task, 1, task.candidates[0].card.id, "station")
+    desk.tasks.ended(encode(outcome))
+    assert "&lt;ann&gt; was first with <b>no card</b>" in client.get("/").text
+    told = client.post(f"/tasks/{task.task}/{action}", follow_redirects=False)
+    assert told.status_code == 303
+    assert "was first with" not in client.get("/").text
+    assert desk.outbox.mark.last == events
+    gone = client.post(f"/tasks/{task.task}/undo", headers=PART).text
+    assert "Somebody else answered that one first" in gone

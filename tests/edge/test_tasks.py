@@ -8,15 +8,15 @@ import pytest
 from structlog.testing import capture_logs
 from tests.edge.kit import CARDS, NOW, STAMP, quick_folder
 
-from cardmint_contracts.cards import Candidate
-from cardmint_contracts.events import ReviewAnswered, decode_data
-from cardmint_contracts.tasks import ReviewTask
+from cardmint_contracts.cards import Candidate, Card
+from cardmint_contracts.events import ReviewAnswered, ReviewUndone, decode_data
+from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.database import Database
 from cardmint_edge.adapters.outbox import Outbox
 from cardmint_edge.adapters.task_table import TaskTable
 from cardmint_edge.errors import Stop
-from cardmint_edge.tasks import SETTLE_S, Answered, Tasks
+from cardmint_edge.tasks import MOST_TOLD, SETTLE_S, Answered, Tasks
 
 
 def task_of(number: int, version: int = 1) -> ReviewTask:
@@ -148,3 +148,76 @@ def test_an_answer_that_cannot_be_stored_leaves_the_task_open(desk: Desk) -> Non
     with pytest.raises(Stop):
         desk.tasks.answer(UUID(int=1), 1, None, "station")
     assert desk.shown == [(1, 1)]
+
+
+def outcome_of(number: int, card: Card | None, *, by: str = "ann", version: int = 2) -> bytes:
+    return encode(
+        ReviewOutcome(
+            task=UUID(int=number),
+            version=version,
+            scan=UUID(int=1000 + number),
+            verdict="card" if card else "no_card",
+            by=by,
+            at=NOW,
+            card=card,
+        )
+    )
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(0, 1), (1, None), (None, 0)])
+def test_who_answered_differently_here_is_told_and_can_undo(desk: Desk, ours: int | None, theirs: int | None) -> None:
+    desk.arrive(task_of(1))
+    desk.tasks.answer(UUID(int=1), 1, None if ours is None else CARDS[ours].id, "station")
+    first = None if theirs is None else CARDS[theirs]
+    desk.tasks.ended(outcome_of(1, first))
+    desk.tasks.arrived(UUID(int=1), b"")
+    (told,) = desk.tasks.overruled
+    assert (told.ours, told.outcome.card, told.outcome.by) == (None if ours is None else CARDS[ours], first, "ann")
+    assert desk.tasks.undo(UUID(int=1), "station") is Answered.TAKEN
+    assert desk.tasks.overruled == ()
+    assert desk.tasks.undo(UUID(int=1), "station") is Answered.GONE
+    event = desk.outbox.events(2, 1)[0]
+    undone = ReviewUndone(task=UUID(int=1), task_version=2, scan=UUID(int=1001), by="station")
+    assert decode_data(event.type, event.data) == undone
+
+
+def test_who_answered_the_same_or_not_at_all_is_told_nothing(desk: Desk) -> None:
+    desk.arrive(task_of(1))
+    desk.arrive(task_of(2))
+    desk.tasks.answer(UUID(int=1), 1, CARDS[0].id, "station")
+    desk.tasks.ended(outcome_of(1, CARDS[0], by="station"))
+    desk.tasks.ended(outcome_of(2, CARDS[0]))
+    desk.tasks.ended(outcome_of(3, CARDS[0]))
+    with capture_logs() as logs:
+        desk.tasks.ended(b"{")
+    assert [entry["reason"] for entry in logs] == ["malformed"]
+    assert desk.tasks.overruled == ()
+
+
+def test_only_the_newest_are_told_until_they_are_seen(desk: Desk) -> None:
+    for number in range(1, MOST_TOLD + 3):
+        desk.arrive(task_of(number))
+        desk.tasks.answer(UUID(int=number), 1, None, "station")
+        desk.tasks.ended(outcome_of(number, CARDS[0]))
+    assert [told.outcome.task.int for told in desk.tasks.overruled] == list(range(3, MOST_TOLD + 3))
+    desk.tasks.seen(UUID(int=3))
+    desk.tasks.seen(UUID(int=3))
+    assert len(desk.tasks.overruled) == MOST_TOLD - 1
+
+
+def test_the_card_that_was_asked_for_is_the_next_shot_and_no_other(desk: Desk) -> None:
+    assert desk.tasks.scan_next(UUID(int=1)) is Answered.GONE
+    desk.arrive(task_of(1))
+    assert desk.tasks.scan_next(UUID(int=1)) is Answered.TAKEN
+    awaited = [desk.tasks.awaited]
+    desk.tasks.scanned()
+    awaited.append(desk.tasks.awaited)
+    assert awaited == [UUID(int=1001), None]
+    for news in (encode(task_of(1, 2)), b""):
+        desk.arrive(task_of(1))
+        desk.tasks.scan_next(UUID(int=1))
+        desk.tasks.arrived(UUID(int=2), b"")
+        awaited = [desk.tasks.awaited]
+        desk.tasks.arrived(UUID(int=1), news)  # The question ended or changed: the next shot is another card again.
+        awaited.append(desk.tasks.awaited)
+        assert awaited == [UUID(int=1001), None]

@@ -61,10 +61,10 @@ class Broker:
         if self._connection:
             self._connection.acknowledge([m for m in messages if m.connection == self._connection.number])
 
-    def publish(self, topic: str, payload: bytes) -> asyncio.Future[None]:
-        """Publish retained with QoS 1. The future is done at the PUBACK and cancelled when the connection goes."""
+    def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[None]:
+        """Publish with QoS 1. The future is done at the PUBACK and cancelled when the connection goes."""
         if self._connection:
-            return self._connection.publish(topic, payload)
+            return self._connection.publish(topic, payload, retain=retain)
         lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         lost.cancel()
         return lost

@@ -100,7 +100,7 @@ class Connection(asyncio.Protocol):
         self._unacknowledged: deque[int] = deque()
         self._dealt_with: set[int] = set()
         self._sent: dict[int, asyncio.Future[None]] = {}
-        self._queued: deque[tuple[str, bytes, asyncio.Future[None]]] = deque()
+        self._queued: deque[tuple[str, bytes, bool, asyncio.Future[None]]] = deque()
 
     def leave(self) -> None:
         """Say goodbye and close."""
@@ -125,10 +125,10 @@ class Connection(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
 
-    def publish(self, topic: str, payload: bytes) -> asyncio.Future[None]:
+    def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[None]:
         """Publish, or queue while the broker has as many as it takes."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queued.append((topic, payload, done))
+        self._queued.append((topic, payload, retain, done))
         self._flush()
         return done
 
@@ -185,7 +185,7 @@ class Connection(asyncio.Protocol):
         """Give up what was under way."""
         if self._beating:
             self._beating.cancel()
-        for future in (*self._sent.values(), *(done for _, _, done in self._queued)):
+        for future in (*self._sent.values(), *(done for *_, done in self._queued)):
             future.cancel()
         self._sent.clear()
         self._queued.clear()
@@ -263,10 +263,10 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         while self._queued and len(self._sent) < self._window and self._transport:
-            topic, payload, done = self._queued.popleft()
+            topic, payload, retain, done = self._queued.popleft()
             mid = self._next_mid()
             self._sent[mid] = done
-            packet = mqtt5.PublishPacket(topic, payload, qos=mqtt5.QoS.AT_LEAST_ONCE, retain=True, packet_id=mid)
+            packet = mqtt5.PublishPacket(topic, payload, qos=mqtt5.QoS.AT_LEAST_ONCE, retain=retain, packet_id=mid)
             self._write(packet.write())
 
     def _next_mid(self) -> int:

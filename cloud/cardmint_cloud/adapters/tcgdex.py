@@ -1,147 +1,109 @@
-"""TCGdex over HTTP: one card's answer within a deadline, or a named reason why there is none."""
+"""TCGdex v2: one card at a time, with TCGplayer's dollars or Cardmarket's euros; keyless, no published rate."""
 
-import asyncio
-import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
-import httpx
-import msgspec
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
+from cardmint_cloud.adapters.fetch import Ask, Get
+from cardmint_cloud.domain import bridge
+from cardmint_cloud.domain.figures import Refused, as_of, first, mapping, variant
+from cardmint_cloud.domain.quotes import Quote
+from cardmint_cloud.domain.rates import Rate
+from cardmint_contracts.cards import Card, Finish
 
-from cardmint_cloud.domain.quotes import Quote, from_tcgdex
-from cardmint_cloud.errors import CloudError, NotFound, Retry
-
-MAX_BYTES = 1 << 20
-DEADLINE_S = 5.0
-ATTEMPTS = 4
-
-_exactly = msgspec.json.Decoder(float_hook=Decimal)
-
-
-class Unusable(CloudError):
-    """The provider answered, but with nothing that is a card's record; asking again at once would not help."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-class Unanswered(Retry):
-    """The provider is busy or away; `retry_after_s` is what it asked for."""
-
-    def __init__(self, reason: str, message: str, retry_after_s: float = 0.0) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.retry_after_s = retry_after_s
+_CURRENCIES = {"tcgplayer": "USD", "cardmarket": "EUR"}
+_TCGPLAYER = (
+    *(("market", "marketPrice"), ("mid", "midPrice"), ("low", "lowPrice")),
+    *(("direct low", "directLowPrice"), ("high", "highPrice")),
+)
+_CARDMARKET = (("trend", "trend"), ("average", "avg"), ("30-day average", "avg30"), ("low", "low"))
 
 
 class Tcgdex:
-    """The provider. `sleep` and `chance` (0 to 1) are what its retries wait with."""
+    """The provider."""
 
-    def __init__(
-        self,
-        client: httpx.AsyncClient,
-        base_url: str,
-        *,
-        deadline_s: float = DEADLINE_S,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        chance: Callable[[], float] = random.random,
-    ) -> None:
-        self._client = client
-        self._base_url = base_url.rstrip("/")
-        self._deadline_s = deadline_s
-        self._sleep = sleep
-        self._chance = chance
+    name = "tcgdex"
+    rate = Rate(per_s=5, burst=10, per_day=50_000)
 
-    async def quotes(self, card_id: str, now: datetime) -> tuple[Quote, ...]:
-        """Return the card's quotes; () when it has none.
-
-        Raises:
-            NotFound: the provider knows no such card.
-            Unanswered: no answer within the deadline, or none to be had now.
-            Unusable: an answer that is no card's record.
-            quotes.Refused: a record that is not to be believed.
-        """
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                body = await self._retried(card_id)
-        except TimeoutError:
-            raise Unanswered("timeout", f"no answer within {self._deadline_s:g} s") from None
-        try:
-            answer = _exactly.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError, RecursionError):
-            raise Unusable("not-json", f"{len(body)} bytes that are not JSON") from None
-        return from_tcgdex(answer, card_id, now)
-
-    async def _retried(self, card_id: str) -> bytes:
-        attempts = AsyncRetrying(
-            retry=retry_if_exception_type(Unanswered),
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=self._wait,
-            sleep=self._sleep,
-            reraise=True,
-        )
-        body: bytes = await attempts(self._fetch, card_id)
-        return body
-
-    def _wait(self, state: RetryCallState) -> float:
-        """Wait twice as long each time, from a quarter second, with as much again by chance; longer when asked to."""
-        error = state.outcome.exception() if state.outcome else None
-        asked = error.retry_after_s if isinstance(error, Unanswered) else 0.0
-        if asked > self._deadline_s and error is not None:
-            raise error
-        backoff: float = 0.25 * 2 ** (state.attempt_number - 1) * (1 + self._chance())
-        return max(asked, backoff)
-
-    async def _fetch(self, card_id: str) -> bytes:
-        url = f"{self._base_url}/cards/{quote(card_id, safe='')}"
-        try:
-            async with self._client.stream("GET", url, follow_redirects=False) as response:
-                self._check(response)
-                return await _body(response)
-        except httpx.TransportError as error:
-            raise Unanswered("connection", f"{type(error).__name__}: {error}") from None
-        except httpx.HTTPError as error:
-            raise Unusable("not-http", f"{type(error).__name__}: {error}") from None
-
-    @staticmethod
-    def _check(response: httpx.Response) -> None:
-        status = response.status_code
-        if status == 404:
-            raise NotFound("the provider knows no such card")
-        if status == 429 or status >= 500:
-            reason = "rate-limited" if status == 429 else f"http-{status}"
-            raise Unanswered(reason, f"HTTP {status}", _retry_after(response))
-        if response.is_redirect:
-            raise Unusable("redirected", f"sent on to {response.headers.get('location', 'nowhere')[:200]}")
-        if status != 200:
-            raise Unusable(f"http-{status}", f"HTTP {status}")
-        media = response.headers.get("content-type", "").split(";")[0].strip().lower()
-        if media != "application/json":
-            raise Unusable("not-json", f"content type {media[:60]!r}")
+    async def quotes(self, card: Card, get: Get, now: datetime) -> tuple[Quote, ...]:
+        """Return what TCGdex says of a card; () when it quotes none."""
+        card_id = bridge.tcgdex_id(card)
+        answer = await get(Ask(path=f"/cards/{quote(card_id, safe='')}"))
+        return read(answer.value, card_id, now)
 
 
-async def _body(response: httpx.Response) -> bytes:
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > MAX_BYTES:
-            raise Unusable("too-large", f"more than {MAX_BYTES} bytes")
-    return bytes(body)
+def read(answer: object, card_id: str, now: datetime) -> tuple[Quote, ...]:
+    """Read the answer for a card, decoded with its fractions as `Decimal`; () when it quotes none.
+
+    TCGplayer's prices (USD) are taken, and Cardmarket's (EUR) only when there are none. Variants with names that are
+    not known are passed over: the provider adds to them.
+
+    Raises:
+        Refused: the answer is about another card, or has a figure, date or currency that cannot be right.
+    """
+    card = mapping(answer, "the answer")
+    if card.get("id") != card_id:
+        raise Refused("wrong-card", f"asked for {card_id!r}, answered about {str(card.get('id'))[:80]!r}")
+    pricing = card.get("pricing")
+    if pricing is None:
+        return ()
+    providers = mapping(pricing, "pricing")
+    quotes: tuple[Quote, ...] = ()
+    if (block := providers.get("tcgplayer")) is not None:
+        quotes = _tcgplayer(mapping(block, "tcgplayer"), now)
+    if not quotes and (block := providers.get("cardmarket")) is not None:
+        quotes = _cardmarket(mapping(block, "cardmarket"), card.get("variants"), now)
+    return quotes
 
 
-def _retry_after(response: httpx.Response) -> float:
-    """Return the seconds that Retry-After asks for, in either of its two forms; 0 when it does not."""
-    text = response.headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        until = parsedate_to_datetime(text)
-        since = parsedate_to_datetime(response.headers.get("date", ""))
-        return max(0.0, (until - since).total_seconds())
-    except (ValueError, TypeError):
-        return 0.0
+def _tcgplayer(block: Mapping[object, object], now: datetime) -> tuple[Quote, ...]:
+    found: dict[tuple[str, str], Quote] = {}
+    for name, figures in block.items():
+        kind = variant(str(name))
+        if kind is None or figures is None:
+            continue
+        priced = first(mapping(figures, f"tcgplayer.{name}"), _TCGPLAYER)
+        if priced is not None and kind not in found:
+            found[kind] = _quote(block, "tcgplayer", now, kind, priced)
+    return tuple(found.values())
+
+
+def _cardmarket(block: Mapping[object, object], variants: object, now: datetime) -> tuple[Quote, ...]:
+    """Read Cardmarket's two columns. Which finishes they mean follows from which the card was printed in.
+
+    A card that exists only as a holo has its price in the plain column, and nothing or old figures in the other.
+    """
+    printed = variants if isinstance(variants, Mapping) else {}
+    plain, foil = "", ""
+    if printed.get("normal") is True:
+        plain = Finish.NORMAL.value
+        foil = Finish.REVERSE_HOLO.value if printed.get("reverse") is True else Finish.HOLO.value
+    elif printed.get("holo") is True:
+        plain = Finish.HOLO.value
+        foil = Finish.REVERSE_HOLO.value if printed.get("reverse") is True else ""
+    found = []
+    if (priced := first(block, _CARDMARKET)) is not None:
+        found.append(_quote(block, "cardmarket", now, (plain, ""), priced))
+    foils = tuple((basis, f"{field}-holo") for basis, field in _CARDMARKET)
+    if foil and (priced := first(block, foils)) is not None:
+        found.append(_quote(block, "cardmarket", now, (foil, ""), priced))
+    return tuple(found)
+
+
+def _quote(
+    block: Mapping[object, object], market: str, now: datetime, kind: tuple[str, str], priced: tuple[str, int]
+) -> Quote:
+    currency = _CURRENCIES[market]
+    if block.get("unit") != currency:
+        raise Refused("currency", f"{market} is in {str(block.get('unit'))[:20]!r}, expected {currency}")
+    finish, edition = kind
+    basis, minor = priced
+    return Quote(
+        finish=finish,
+        edition=edition,
+        source=f"tcgdex/{market}",
+        basis=basis,
+        minor=minor,
+        currency=currency,
+        as_of=as_of(block.get("updated"), now),
+    )

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cardmint_cloud.bench.stand import Given
+from cardmint_cloud.bench.supply import prices, reviews
 from cardmint_contracts.wire import encode
 
 
@@ -99,3 +100,7 @@ def log(sizes: tuple[int, ...], database: str | None, as_json: bool) -> None:
 
     report = measured.run(sizes=sizes, given=Given(database=database), say=_say(as_json))
     click.echo(encode(asdict(report)).decode() if as_json else "\n".join(measured.told(report)))
+
+
+bench.add_command(prices)
+bench.add_command(reviews)

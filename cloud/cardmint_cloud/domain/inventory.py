@@ -1,137 +1,24 @@
 """The inventory as a fold of the event log: events in, changed items, reviews and holdings out."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from typing import NamedTuple
-from uuid import UUID, uuid5
+from datetime import datetime
 
-from msgspec import Struct
-from msgspec.structs import replace
-
-from cardmint_contracts.cards import Candidate, Card, Decision, Image
-from cardmint_contracts.events import CardScanned, EventData, ReviewAnswered
-
-
-class Status(StrEnum):
-    """Where a physical card stands: counted in the inventory, waiting for a person, or found to be no card."""
-
-    COUNTED = "counted"
-    REVIEW = "review"
-    REJECTED = "rejected"
-
-
-class Impossible(ValueError):
-    """An event that reads well but cannot have happened; `reason` is the code to park it under."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-class Holding(NamedTuple):
-    """What makes two physical cards the same line of the inventory. Empty means left open."""
-
-    tenant: str
-    card_id: str
-    language: str
-    finish: str
-    edition: str
-    condition: str
-
-
-class Item(Struct, frozen=True, kw_only=True, gc=False):
-    """One physical card. `version` counts the changes to it; `card_id` is empty until a printing is decided."""
-
-    tenant: str
-    item: UUID
-    station: str
-    captured_at: datetime
-    received_at: datetime
-    status: Status
-    card_id: str
-    language: str
-    finish: str
-    edition: str
-    condition: str
-    bin: str
-    lot: str
-    confidence: float
-    margin: float
-    image: str
-    version: int = 1
-
-    @property
-    def holding(self) -> Holding | None:
-        """The line of the inventory that counts this item; None while none does."""
-        if self.status is not Status.COUNTED or not self.card_id:
-            return None
-        return Holding(self.tenant, self.card_id, self.language, self.finish, self.edition, self.condition)
-
-
-class Review(Struct, frozen=True, kw_only=True, gc=False):
-    """A question about one item. `version` rises with each change, and stations are told each version."""
-
-    tenant: str
-    task: UUID
-    item: UUID
-    station: str
-    version: int
-    open: bool
-    reasons: tuple[str, ...]
-    candidates: tuple[Candidate, ...]
-    image: Image | None
-    opened_at: datetime
-    closed_at: datetime | None = None
-    verdict: str | None = None
-    card: Card | None = None
-    answered_by: str = ""
-
-
-class Event(Struct, frozen=True, kw_only=True, gc=False):
-    """One event of the log, its data decoded. `origin` is the station, or the user, that it came from.
-
-    `clock_synced` is what the station says of the clock that gave it `occurred_at`.
-    """
-
-    tenant: str
-    origin: str
-    occurred_at: datetime
-    received_at: datetime
-    data: EventData
-    clock_synced: bool = True
-
-
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-AHEAD = timedelta(days=1)
-"""An event cannot have happened before the first, nor later than so long after it was received. A station that knows
-that its clock is not set is believed in all but that: its card is dated by its receipt."""
-
-ItemKey = tuple[str, UUID]
-ReviewKey = tuple[str, UUID]
-
-
-@dataclass(slots=True)
-class Changes:
-    """What a run of events changed. `superseded` counts answers that came after another had won."""
-
-    items: dict[ItemKey, Item] = field(default_factory=dict)
-    reviews: dict[ReviewKey, Review] = field(default_factory=dict)
-    holdings: Counter[Holding] = field(default_factory=Counter)
-    printings: dict[tuple[str, str], Card] = field(default_factory=dict)
-    superseded: int = 0
-
-
-def review_of(scan: UUID) -> UUID:
-    """Return the identifier of the review task that a scan opens: the same in every fold of the log."""
-    return uuid5(scan, "review")
-
-
-def subject(data: EventData) -> UUID | None:
-    """Return the item that an event speaks of, if any."""
-    return data.scan if isinstance(data, CardScanned | ReviewAnswered) else None
+from cardmint_cloud.domain import questions
+from cardmint_cloud.domain.items import (
+    AHEAD,
+    EARLIEST,
+    Changes,
+    Event,
+    Impossible,
+    Item,
+    ItemKey,
+    Review,
+    ReviewKey,
+    Status,
+    review_of,
+)
+from cardmint_contracts.cards import Decision
+from cardmint_contracts.events import CardScanned
 
 
 def fold(items: Mapping[ItemKey, Item], reviews: Mapping[ReviewKey, Review], events: Iterable[Event]) -> Changes:
@@ -150,11 +37,11 @@ def fold(items: Mapping[ItemKey, Item], reviews: Mapping[ReviewKey, Review], eve
             raise Impossible("impossible-time", f"the station says that its clock is right, and that it is {said}")
         match event.data:
             case CardScanned():
-                _scanned(changes, items, event, event.data, event.occurred_at if plausible else event.received_at)
-            case ReviewAnswered():
-                _answered(changes, items, reviews, event, event.data)
+                again = event.data.rescan_of is not None
+                if not (again and questions.scanned_again(changes, items, reviews, event, event.data)):
+                    _scanned(changes, items, event, event.data, event.occurred_at if plausible else event.received_at)
             case _:
-                continue
+                questions.apply(changes, items, reviews, event)
     for key, item in changes.items.items():
         before = items.get(key)
         if before is not None and (old := before.holding):
@@ -210,38 +97,3 @@ def _scanned(
             image=scan.image,
             opened_at=event.received_at,
         )
-
-
-def _answered(
-    changes: Changes,
-    items: Mapping[ItemKey, Item],
-    reviews: Mapping[ReviewKey, Review],
-    event: Event,
-    answer: ReviewAnswered,
-) -> None:
-    key = (event.tenant, answer.task)
-    review = changes.reviews.get(key) or reviews.get(key)
-    if review is None or review.item != answer.scan:
-        message = f"an answer to task {answer.task} about scan {answer.scan}, but there is no such task"
-        raise Impossible("unknown-task", message)
-    if not review.open or answer.task_version != review.version:
-        changes.superseded += 1
-        return
-    changes.reviews[key] = replace(
-        review,
-        open=False,
-        version=review.version + 1,
-        closed_at=event.received_at,
-        verdict=answer.verdict,
-        card=answer.card,
-        answered_by=answer.by,
-    )
-    item = changes.items.get((event.tenant, review.item)) or items[event.tenant, review.item]
-    changes.items[event.tenant, review.item] = replace(
-        item,
-        status=Status.COUNTED if answer.card else Status.REJECTED,
-        card_id=answer.card.id if answer.card else "",
-        version=item.version + 1,
-    )
-    if answer.card:
-        changes.printings[event.tenant, answer.card.id] = answer.card

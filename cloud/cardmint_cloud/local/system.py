@@ -174,8 +174,9 @@ class System:
             "CARDMINT_CLOUD_IMAGES": str(self.folder / "images"),
             "CARDMINT_CLOUD_BROKER_PORT": str(self.broker.port),
             "CARDMINT_CLOUD_WEB_PORT": str(self.web_port),
-            "CARDMINT_CLOUD_PRICES_URL": f"http://127.0.0.1:{self.price_port}/v2/en",
-            "CARDMINT_CLOUD_PRICES_EVERY_S": "0.5",
+            "CARDMINT_CLOUD_PRICES_ORDER": "tcgdex",
+            "CARDMINT_CLOUD_PRICES_TCGDEX_URL": f"http://127.0.0.1:{self.price_port}/tcgdex/v2/en",
+            "CARDMINT_CLOUD_PRICES_EVERY_S": "1",
         }
 
     def _config(self, name: str) -> Path:

@@ -1,16 +1,22 @@
-"""`cardmint-cloud stand-in`: the stand-in for TCGdex on a loopback port."""
+"""`cardmint-cloud stand-in`: the stand-in for the price providers on a loopback port."""
 
 from typing import cast
 
 import click
 import uvicorn
 
-from cardmint_cloud.standin.tcgdex import FAULTS, Fault, build
+from cardmint_cloud.standin.app import build
+from cardmint_cloud.standin.faults import FAULTS, Fault
 
 
 @click.command("stand-in")
 @click.option("--port", type=click.IntRange(1, 65535), default=8090, show_default=True, help="The port on loopback.")
 @click.option("--fault", type=click.Choice(FAULTS), default=None, help="What goes wrong with every answer.")
-def stand_in(port: int, fault: str | None) -> None:
-    """Serve made-up prices in TCGdex's shapes: the base URL is http://127.0.0.1:PORT/v2/en."""
-    uvicorn.run(build(fault=cast("Fault | None", fault)), host="127.0.0.1", port=port, log_level="warning")
+@click.option("--slow-s", type=click.FloatRange(0), default=10.0, show_default=True, help="How slow `slow` is.")
+def stand_in(port: int, fault: str | None, slow_s: float) -> None:
+    """Serve made-up prices in the providers' shapes, below /tcgdex, /pokemontcg, /pricecharting and /tcgcsv.
+
+    `PUT /faults/PROVIDER/FAULT` (`all`, `none`) makes things go wrong and well again; `GET /calls` counts.
+    """
+    app = build(fault=cast("Fault | None", fault), slow_s=slow_s)
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="critical")

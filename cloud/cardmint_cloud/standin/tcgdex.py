@@ -1,107 +1,71 @@
-"""A stand-in for TCGdex: its real shapes for any card id, prices derived from the id, faults on demand."""
+"""TCGdex's shapes, with prices derived from the card's identifier. Identifiers from `missing` on are unknown."""
 
-import asyncio
-import hashlib
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import msgspec
-from litestar import Litestar, Response, get
-from litestar.params import FromPath, QueryParameter
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
-Fault = Literal["slow", "rate-limited", "broken", "truncated", "garbage", "wrong-types", "wrong-card"]
-FAULTS: tuple[Fault, ...] = (
-    *("slow", "rate-limited", "broken", "truncated"),
-    *("garbage", "wrong-types", "wrong-card"),
-)
+from cardmint_cloud.standin.faults import Asked, Desk, Fault, cents
 
 
-def build(*, fault: Fault | None = None, slow_s: float = 10.0) -> Litestar:
-    """Return the stand-in. `fault` befalls every answer; `?fault=` befalls one. Ids from `missing` on are unknown."""
+def handlers(desk: Desk) -> list[HTTPRouteHandler]:
+    """Return the routes: the base URL ends in /tcgdex/v2/en."""
 
-    @get("/v2/en/cards/{card_id:str}")
-    async def card(
-        card_id: FromPath[str], asked: Annotated[Fault | None, QueryParameter(name="fault")] = None
-    ) -> Response[bytes]:
-        chosen = asked or fault
-        if chosen == "slow":
-            await asyncio.sleep(slow_s)
-        if chosen is not None and (failed := _failure(chosen, card_id)) is not None:
-            return failed
-        if card_id.startswith("missing"):
-            return _json({"type": "https://tcgdex.dev/errors/not-found", "title": "Not found", "status": 404}, 404)
-        return _json(record("another-1" if chosen == "wrong-card" else card_id))
+    @get("/tcgdex/v2/en/cards/{card_id:str}")
+    async def tcgdex_card(card_id: FromPath[str], request: Asked) -> Response[Any]:
+        return await desk.answer("tcgdex", request, lambda fault: record(card_id, fault))
 
-    return Litestar([card], openapi_config=None)
+    return [tcgdex_card]
 
 
-def record(card_id: str) -> dict[str, Any]:
-    """Return the record of a card: the same for the same id, whenever it is asked for."""
-    seed = int.from_bytes(hashlib.sha256(card_id.encode()).digest()[:8])
+def record(card_id: str, fault: Fault | None = None) -> dict[str, Any] | None:
+    """Return the record of a card: the same for the same id, whenever it is asked for that day."""
+    if card_id.startswith("missing"):
+        return None
+    price = cents(card_id)
     set_id, _, local_id = card_id.rpartition("-")
-    # Most cards are cheap and a few are dear, as in a real box.
-    cents = 8 + seed % 90 if seed % 10 else 300 + seed % 24_700
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    updated = today.replace(year=2024, month=1, day=1).isoformat() if fault == "stale" else today.isoformat()
+    dollars: dict[str, Any] = {
+        "updated": updated,
+        "unit": "USD",
+        "normal": _figures(price),
+        "reverse": _figures(price * 2 + 11),
+        "holofoil": _figures(price * 3 + 25),
+    }
+    if fault == "wrong-types":
+        dollars = {"updated": 7, "unit": "USD", "normal": {"marketPrice": "$1,234.50"}}
+    euros = {
+        "updated": updated,
+        "unit": "EUR",
+        "avg": price / 100,
+        "low": price // 2 / 100,
+        "trend": price / 100,
+        "avg-holo": price * 3 / 100,
+        "low-holo": None,
+        "trend-holo": price * 3 / 100,
+    }
     return {
         "category": "Pokemon",
-        "id": card_id,
+        "id": "another-1" if fault == "wrong-card" else card_id,
         "localId": local_id,
         "name": f"Card {local_id}",
         "set": {"id": set_id, "name": set_id, "cardCount": {"official": 100, "total": 120}},
         "variants": {"normal": True, "reverse": True, "holo": True, "firstEdition": False},
         "updated": "2026-01-01T00:00:00Z",
-        "pricing": {
-            "tcgplayer": {
-                "updated": datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0).isoformat(),
-                "unit": "USD",
-                "normal": _figures(cents),
-                "reverse": _figures(cents * 2 + 11),
-                "holofoil": _figures(cents * 3 + 25),
-            }
-            if seed % 16
-            else None,
-            "cardmarket": {
-                "updated": datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0).isoformat(),
-                "unit": "EUR",
-                "avg": cents / 100,
-                "low": cents // 2 / 100,
-                "trend": cents / 100,
-                "avg-holo": cents * 3 / 100,
-                "low-holo": None,
-                "trend-holo": cents * 3 / 100,
-            },
-        },
+        # One card in sixteen has no price in dollars.
+        "pricing": {"tcgplayer": dollars if price % 16 or fault else None, "cardmarket": euros},
     }
 
 
-def _figures(cents: int) -> dict[str, Any]:
+def _figures(price: int) -> dict[str, Any]:
     return {
-        "productId": cents,
-        "lowPrice": cents // 2 / 100,
-        "midPrice": cents / 100,
-        "highPrice": cents * 4 / 100,
-        "marketPrice": cents / 100,
+        "productId": price,
+        "lowPrice": price // 2 / 100,
+        "midPrice": price / 100,
+        "highPrice": price * 4 / 100,
+        "marketPrice": price / 100,
         "directLowPrice": None,
     }
-
-
-def _failure(fault: Fault, card_id: str) -> Response[bytes] | None:
-    match fault:
-        case "rate-limited":
-            return Response(b"", status_code=429, headers={"retry-after": "1"})
-        case "broken":
-            page = b"<!doctype html><title>500</title><h1>Internal Server Error</h1>"
-            return Response(page, status_code=500, media_type="text/html")
-        case "truncated":
-            whole = msgspec.json.encode(record(card_id))
-            return Response(whole[: len(whole) // 2], media_type="application/json")
-        case "garbage":
-            return Response(hashlib.sha512(card_id.encode()).digest(), media_type="application/json")
-        case "wrong-types":
-            prices = {"updated": 7, "unit": "USD", "normal": {"marketPrice": "$1,234.50"}}
-            return _json({**record(card_id), "pricing": {"tcgplayer": prices}})
-        case _:
-            return None
-
-
-def _json(value: object, status: int = 200) -> Response[bytes]:
-    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")

@@ -14,7 +14,7 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from cardmint_cloud.adapters.postgres import card_reads, desk_reads, log, reads
+from cardmint_cloud.adapters.postgres import card_reads, desk_reads, log, questions, reads, supply
 from cardmint_cloud.images import Kept, receive
 from cardmint_cloud.web.metrics import Metrics
 from cardmint_cloud.web.pages import wanted
@@ -119,12 +119,17 @@ async def healthz(shop: NamedDependency[Shop]) -> Response[dict[str, Any]]:
 @get("/metrics")
 async def metrics(shop: NamedDependency[Shop], figures: NamedDependency[Metrics]) -> Response[bytes]:
     """Return the process's figures for Prometheus."""
+    async with shop.pool.acquire() as raw:
+        supplied = await supply.supply(raw, shop.tenant, shop.clock())
+        precisions = await questions.precisions(raw, shop.tenant)
     async with shop.engine.connect() as connection:
         content = figures.text(
             items=await desk_reads.status_counts(connection, shop.tenant),
             waiting=await desk_reads.waiting(connection, shop.tenant),
             clients=len(shop.hub.clients),
             listening=shop.hub.listening,
+            supply=supplied,
+            precisions=precisions,
         )
     return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
 

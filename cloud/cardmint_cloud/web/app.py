@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.adapters.image_files import Folder
 from cardmint_cloud.adapters.postgres.away import AWAY
-from cardmint_cloud.web import api, assets, desk, pages
+from cardmint_cloud.web import api, assets, desk, pages, questions, supply, worth
 from cardmint_cloud.web.guards import LOOPBACK, Guard
 from cardmint_cloud.web.live import Hub
 from cardmint_cloud.web.metrics import Measured, Metrics
@@ -61,8 +61,9 @@ def build(
     def failed(request: Asked, error: Exception) -> Response[Any]:
         return _failed(shop, request, error)
 
+    parts: tuple[Any, ...] = (pages, questions, worth, supply, desk, api)
     app = Litestar(
-        [*pages.HANDLERS, *desk.HANDLERS, *api.HANDLERS, assets.handler(files)],
+        [handler for part in parts for handler in part.HANDLERS] + [assets.handler(files)],
         dependencies={
             "shop": Provide(lambda: shop, sync_to_thread=False),
             "figures": Provide(lambda: metrics, sync_to_thread=False),

@@ -11,10 +11,11 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 12, 12
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """One finish and edition in one currency: `points` for an SVG polyline, `end` where its last price stands."""
+    """One kind of price in one currency: `points` for an SVG polyline, `end` where its last price stands."""
 
     finish: str
     edition: str
+    grade: str
     currency: str
     points: str
     end: tuple[float, float]
@@ -34,11 +35,14 @@ class Chart:
 
 
 def charts(quotes: Sequence[Any], now: datetime) -> tuple[Chart, ...]:
-    """Return a chart for each currency; a price holds from when it was fetched until the next, the last until now."""
-    by_currency: dict[str, list[Any]] = {}
+    """Return a chart for each currency, graded prices apart: they are of another size.
+
+    A price holds from when it was fetched until the next, the last until now.
+    """
+    by_axes: dict[tuple[bool, str], list[Any]] = {}
     for quote in sorted(quotes, key=lambda quote: quote["fetched_at"]):
-        by_currency.setdefault(quote["currency"], []).append(quote)
-    return tuple(_chart(currency, found, now) for currency, found in sorted(by_currency.items(), reverse=True))
+        by_axes.setdefault((not quote["grade"], quote["currency"]), []).append(quote)
+    return tuple(_chart(currency, found, now) for (_, currency), found in sorted(by_axes.items(), reverse=True))
 
 
 def _chart(currency: str, quotes: Sequence[Any], now: datetime) -> Chart:
@@ -54,11 +58,11 @@ def _chart(currency: str, quotes: Sequence[Any], now: datetime) -> Chart:
         share = (minor - low) / (high - low) if high > low else 0.5
         return round(HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * share, 1)
 
-    by_line: dict[tuple[str, str], list[Any]] = {}
+    by_line: dict[tuple[str, str, str], list[Any]] = {}
     for quote in quotes:
-        by_line.setdefault((quote["finish"], quote["edition"]), []).append(quote)
+        by_line.setdefault((quote["finish"], quote["edition"], quote["grade"]), []).append(quote)
     lines = []
-    for (finish, edition), found in sorted(by_line.items()):
+    for (finish, edition, grade), found in sorted(by_line.items()):
         points: list[tuple[float, float]] = []
         for quote in found:
             at = x(quote["fetched_at"])
@@ -70,6 +74,7 @@ def _chart(currency: str, quotes: Sequence[Any], now: datetime) -> Chart:
             Line(
                 finish=finish,
                 edition=edition,
+                grade=grade,
                 currency=currency,
                 points=" ".join(f"{px},{py}" for px, py in points),
                 end=points[-1],

@@ -1,11 +1,17 @@
 """What Prometheus is told: requests by route and status, how long they took, what is held, who is watching."""
 
 import time
+from collections.abc import Sequence
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from cardmint_cloud.adapters.postgres.supply import Supply
+from cardmint_cloud.domain.breaker import State
+from cardmint_cloud.domain.rules import Precision
+
+QUEUES = ("prices", "clock")
 UNTIMED = frozenset({"/events"})
 """Routes that last as long as somebody looks."""
 
@@ -24,7 +30,21 @@ class Metrics:
         self._items = Gauge("cardmint_items", "Physical cards, by status.", ["status"], registry=self.registry)
         self._waiting = Gauge("cardmint_waiting", "What waits for a person.", ["what"], registry=self.registry)
         self._clients = Gauge("cardmint_sse_clients", "Clients of the event stream.", registry=self.registry)
+        one = self._gauge
+        self._breakers = one("cardmint_provider_breakers", "Workers' breakers by state.", ["provider", "state"])
+        self._calls = one("cardmint_provider_calls_today", "Calls in this UTC day.", ["provider"])
+        self._budget = one("cardmint_provider_budget", "Calls allowed in this UTC day.", ["provider"])
+        self._answered = one("cardmint_provider_answers", "Answers by the workers that live.", ["provider", "from"])
+        self._stale = one("cardmint_prices_stale", "Held printings whose price is old.", [])
+        self._lag = one("cardmint_jobs_lag_seconds", "Age of the oldest job that could run.", ["queue"])
+        self._waiting_jobs = one("cardmint_jobs_waiting", "Jobs that could run and do not yet.", ["queue"])
+        self._jobs = one("cardmint_jobs", "Jobs by status.", ["status"])
+        self._audited = one("cardmint_audited", "Counted cards looked at by chance.", ["recogniser"])
+        self._precision = one("cardmint_precision", "Share of audited cards that were right.", ["recogniser", "bound"])
         self._listening = Gauge("cardmint_listening", "Whether changes are heard of.", registry=self.registry)
+
+    def _gauge(self, name: str, told: str, labels: list[str]) -> Gauge:
+        return Gauge(name, told, labels, registry=self.registry)
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
@@ -32,7 +52,16 @@ class Metrics:
         if route not in UNTIMED:
             self._seconds.labels(route).observe(seconds)
 
-    def text(self, *, items: dict[str, int], waiting: dict[str, int], clients: int, listening: bool) -> bytes:
+    def text(
+        self,
+        *,
+        items: dict[str, int],
+        waiting: dict[str, int],
+        clients: int,
+        listening: bool,
+        supply: Supply,
+        precisions: Sequence[Precision],
+    ) -> bytes:
         """Return everything in Prometheus's text format."""
         for status in ("counted", "review", "rejected"):
             self._items.labels(status).set(items.get(status, 0))
@@ -40,7 +69,31 @@ class Metrics:
             self._waiting.labels(what).set(count)
         self._clients.set(clients)
         self._listening.set(listening)
+        self._supplied(supply)
+        for one in precisions:
+            self._audited.labels(one.recogniser).set(one.audited)
+            for bound, share in (("low", one.low), ("measured", one.right / one.audited), ("high", one.high)):
+                self._precision.labels(one.recogniser, bound).set(share)
         return generate_latest(self.registry)
+
+    def _supplied(self, supply: Supply) -> None:
+        self._breakers.clear()
+        for provider in supply.providers:
+            for state in State:
+                breakers = sum(worker["state"] == state for worker in provider.workers)
+                self._breakers.labels(provider.name, state.value).set(breakers)
+            for origin, name in (("net", "answered"), ("cache", "cached")):
+                self._answered.labels(provider.name, origin).set(sum(worker[name] for worker in provider.workers))
+            if provider.forecast is not None:
+                self._calls.labels(provider.name).set(provider.forecast.calls)
+                self._budget.labels(provider.name).set(provider.forecast.budget)
+        self._stale.set(supply.stale)
+        for queue in {*QUEUES, *supply.lag}:
+            waiting, oldest = supply.lag.get(queue, (0, 0.0))
+            self._waiting_jobs.labels(queue).set(waiting)
+            self._lag.labels(queue).set(oldest)
+        for status in ("todo", "doing", "failed"):
+            self._jobs.labels(status).set(supply.jobs.get(status, 0))
 
 
 class Measured:

@@ -15,8 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cardmint_cloud.adapters.postgres import card_reads, desk_reads, reads
 from cardmint_cloud.adapters.postgres.reads import SortKey, Wanted
+from cardmint_cloud.adapters.postgres.supply import STALE
 from cardmint_cloud.web.chart import charts
 from cardmint_cloud.web.shop import Asked, Shop
+from cardmint_cloud.web.shown import words
 from cardmint_contracts.cards import Candidate, Card, Condition, Finish
 
 MAX_PAGE = 100_000
@@ -150,6 +152,7 @@ async def card(card_id: FromPath[str], shop: NamedDependency[Shop]) -> Template:
             picture_of=pictured[0]["image"] if pictured else None,
             quotes=quotes,
             charts=charts(quotes, shop.clock()),
+            stale_after=STALE,
             check=await card_reads.price_check(connection, shop.tenant, found.id),
             events=described(
                 await card_reads.history(connection, shop.tenant, [scan["item"] for scan in scans], limit=20)
@@ -195,11 +198,21 @@ def described(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _said(name: str, data: dict[str, Any]) -> str:
     card = msgspec.convert(data["card"], Card) if data.get("card") else None
     called = f"{card.name} {card.number}".strip() if card else ""
-    if name.startswith("cardmint.card.scanned."):
-        return {"accept": f"Recognised as {called}", "review": "Not certain: a person was asked"}.get(
-            data["decision"], "Found to be no card"
-        )
-    return f"Answered: {called or 'no card'}, by {data.get('by', '')}"
+    match name.removeprefix("cardmint.").removesuffix(".v1"):
+        case "card.scanned":
+            again = "Scanned again: " if data.get("rescan_of") else ""
+            told = {"accept": f"Recognised as {called}", "review": "Not certain: a person was asked"}
+            return again + told.get(data["decision"], "Found to be no card")
+        case "review.opened":
+            return f"Asked about: {', '.join(words(reason).lower() for reason in data['reasons'])}"
+        case "review.undone":
+            return f"Answer taken back, by {data.get('by', '')}"
+        case "review.rescan":
+            return f"Asked for the card itself: {data.get('place', '')}, by {data.get('by', '')}"
+        case "review.aged":
+            return "Waited too long" if data.get("outcome") == "escalated" else "Given up: nobody looked"
+        case _:
+            return f"Answered: {called or 'no card'}, by {data.get('by', '')}"
 
 
 HANDLERS = (inventory, newest, waiting, card, item)

@@ -1,5 +1,6 @@
 """How values read for people: money, moments, ages, codes. Filters of the templates."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -103,6 +104,7 @@ def environment(static: Callable[[str], str], **values: Any) -> Environment:
         "percent": percent,
         "bytes": size,
         "preview": preview,
+        "fromjson": json.loads,
     }
     environment.globals |= {"money": money, "static": static, **values}
     return environment

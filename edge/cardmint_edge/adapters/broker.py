@@ -22,7 +22,7 @@ from cardmint_contracts.wire import encode
 from cardmint_edge.domain.batches import PackedBatch
 from cardmint_edge.domain.forwarding import Limits
 from cardmint_edge.errors import Stop
-from cardmint_edge.forward import Connected, Delivered, Disconnected, News, ReceiptCame, TaskCame
+from cardmint_edge.forward import Connected, Delivered, Disconnected, News, OutcomeCame, ReceiptCame, TaskCame
 from cardmint_edge.settings import Broker, Station
 
 KEEPALIVE_S = 15
@@ -179,7 +179,7 @@ class BrokerLink:
             self._stood = True
             stood_from = time.monotonic()
             self._client = client
-            client.subscribe([(self._topic["receipt"], 1), (self._tasks, 1)])
+            client.subscribe([(self._topic["receipt"], 1), (self._outcomes, 1), (self._tasks, 1)])
             limits = _limits(properties)
             log.info("connected", broker=self._where, in_flight=limits.in_flight, payload=limits.payload_bytes)
             self._tell(Connected(connection=connection, limits=limits))
@@ -228,10 +228,16 @@ class BrokerLink:
         except BadTopic as error:
             log.warning("message ignored", reason=error.reason, detail=str(error))
             return
-        if parsed.task is not None:
+        if parsed.kind == "outcomes":
+            self._tell(OutcomeCame(payload=payload))
+        elif parsed.task is not None:
             self._tell(TaskCame(task=parsed.task, payload=payload))
         elif parsed.kind == "receipt":
             self._tell(ReceiptCame(payload=payload))
+
+    @property
+    def _outcomes(self) -> str:
+        return topics.station_outcomes(self._station.tenant, self._station.name)
 
     @property
     def _tasks(self) -> str:

@@ -35,10 +35,17 @@ class TaskTable:
         """Return every task that is stored, open or answered."""
         return {UUID(task) for (task,) in self._database.read("SELECT task FROM tasks")}
 
-    def answer(self, task: UUID) -> None:
-        """Mark a task answered; it is shown no more."""
+    def answer(self, task: UUID, choice: int | None) -> None:
+        """Mark a task answered with a candidate, by its place, or with none; it is shown no more."""
         with self._database.write() as tx:
-            tx.execute("UPDATE tasks SET answered = 1 WHERE task = ?", (str(task),))
+            tx.execute("UPDATE tasks SET answered = ? WHERE task = ?", (1 if choice is None else 2 + choice, str(task)))
+
+    def answered(self, task: UUID) -> tuple[ReviewTask, int | None] | None:
+        """Return a task that was answered here, and the candidate's place; None when it was not, or is forgotten."""
+        rows = self._database.read("SELECT body, answered FROM tasks WHERE task = ? AND answered > 0", str(task))
+        if not rows:
+            return None
+        return decode(rows[0][0], ReviewTask), rows[0][1] - 2 if rows[0][1] > 1 else None
 
     def open(self, count: int) -> list[ReviewTask]:
         """Return the open tasks that wait longest."""

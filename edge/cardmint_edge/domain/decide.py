@@ -80,11 +80,11 @@ class Policy:
     ceiling: float = 0.995
     """No picture makes the classical method surer than this."""
     clear_number: float = -2.0
-    like_print: float = -16.0
+    like_print: float = -10.5
     """What explains all print less well than this was not read."""
-    accept_print: float = 0.98
+    accept_print: float = 0.94
     """A card that only its print tells is accepted when it is surer than this."""
-    print_weights: tuple[float, float, float, float, float] = (-4.0, 0.5, 0.2, 0.4, 0.3)
+    print_weights: tuple[float, float, float, float, float] = (-1.5, 0.29, 0.0, 0.39, 0.05)
     """Logistic regression for print: bias, and by each log's unit number, name, margin and lead, each saturated."""
     enough_read: float = 12.0
     """Margins and leads of more than this (log) say nothing more."""

@@ -50,7 +50,19 @@ class Images(Protocol):
 
 
 class Answers(Protocol):
-    """Takes answers to tasks."""
+    """Takes answers to tasks, and what else is done with them."""
+
+    def undo(self, task: UUID, by: str) -> Answered:
+        """Take back the answer that overruled ours."""
+        ...
+
+    def seen(self, task: UUID) -> None:
+        """Say no more of an answer that did not count."""
+        ...
+
+    def scan_next(self, task: UUID) -> Answered:
+        """Have the next shot be another scan of a task's card."""
+        ...
 
     def answer(self, task: UUID, version: int, card: CardId | None, by: str) -> Answered:
         """Take a person's answer."""
@@ -155,6 +167,22 @@ def _answering(parts: Parts, pages: Pages) -> list[HTTPRouteHandler]:
             return Redirect("/", status_code=303)
         return _html(pages.live(parts.view(_NOTICES[answered]))[0])
 
+    @post("/tasks/{task:uuid}/{action:str}", sync_to_thread=True)
+    def act(task: FromPath[UUID], action: FromPath[str], request: Request[Any, Any, Any]) -> Response[str] | Redirect:
+        match action:
+            case "undo":
+                notice = _NOTICES[parts.answers.undo(task, OPERATOR)]
+            case "seen":
+                parts.answers.seen(task)
+                notice = ""
+            case "scan":
+                notice = _NOTICES[parts.answers.scan_next(task)]
+            case _:
+                raise NotFoundException(detail="a task is answered, undone, seen or scanned again")
+        if "hx-request" not in request.headers:
+            return Redirect("/", status_code=303)
+        return _html(pages.live(parts.view(notice))[0])
+
     @post("/batch", sync_to_thread=True)
     def batch(data: Form) -> Redirect:
         try:
@@ -163,7 +191,7 @@ def _answering(parts: Parts, pages: Pages) -> list[HTTPRouteHandler]:
             raise ValidationException(detail=str(error)) from error
         return Redirect("/?saved=true", status_code=303)
 
-    return [answer, batch]
+    return [answer, act, batch]
 
 
 def _state(view: View) -> State:

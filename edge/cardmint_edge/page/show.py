@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from uuid import UUID
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -10,8 +11,10 @@ from cardmint_contracts.cards import Batch, Condition, Decision, Edition, Finish
 from cardmint_contracts.tasks import ReviewTask
 from cardmint_edge.adapters.outbox import ScanLine
 from cardmint_edge.status import OutboxStatus
+from cardmint_edge.tasks import Overruled
 
 STRIP = 20
+_DIGEST = "{digest}"
 CANDIDATES = 3
 LANGUAGES = ("en", "de", "fr", "it", "es", "pt", "nl", "ja", "ko", "zh-hans", "zh-hant")
 
@@ -36,6 +39,8 @@ class View:
     scans: Sequence[ScanLine]
     tasks: Sequence[ReviewTask]
     open_tasks: int
+    overruled: Sequence[Overruled] = ()
+    awaited: UUID | None = None
     uploads: bool = True
     notice: str = ""
 
@@ -62,9 +67,9 @@ class Pages:
 
     def live(self, view: View) -> tuple[str, str]:
         """Return the live part, and a digest that changes when it does."""
-        html = self._live.render(view=view, digest="")
+        html = self._live.render(view=view, digest=_DIGEST)
         digest = blake2b(html.encode(), digest_size=8).hexdigest()
-        return self._live.render(view=view, digest=digest), digest
+        return html.replace(_DIGEST, digest, 1), digest
 
     def page(self, view: View, batch: Batch, saved: bool) -> str:
         """Return the whole page."""

@@ -7,20 +7,42 @@ from sqlalchemy import JSON, BigInteger, RowMapping, and_, func, literal_column,
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cardmint_cloud.adapters.postgres.reads import rows
-from cardmint_cloud.adapters.postgres.tables import dead_letters, events, items, reviews, stations, watermarks
+from cardmint_cloud.adapters.postgres.tables import (
+    dead_letters,
+    events,
+    held_quotes,
+    items,
+    review_leases,
+    reviews,
+    stations,
+    watermarks,
+)
+
+_FIRST = {
+    "open": (reviews.c.escalated.desc(), reviews.c.opened_at),
+    "answered": (reviews.c.closed_at.desc(),),
+}
 
 
 async def asked(
     connection: AsyncConnection, tenant: str, state: Literal["open", "answered"], *, limit: int = 20
 ) -> list[RowMapping]:
-    """Return review tasks: open ones in the order in which they came, answered ones the newest first."""
+    """Return review tasks: open ones as they came, the escalated first; closed ones the newest first."""
     batch = (items.c.condition, items.c.finish, items.c.edition, items.c.language, items.c.bin, items.c.lot)
     scanned = and_(items.c.tenant == reviews.c.tenant, items.c.item == reviews.c.item)
+    leased = and_(review_leases.c.tenant == reviews.c.tenant, review_leases.c.task == reviews.c.task)
     statement = (
-        select(reviews, items.c.captured_at, items.c.image.label("sha256"), *batch)
-        .select_from(reviews.join(items, scanned))
+        select(
+            reviews,
+            items.c.captured_at,
+            func.coalesce(reviews.c.image["sha256"].astext, items.c.image).label("sha256"),
+            review_leases.c.holder,
+            review_leases.c.until,
+            *batch,
+        )
+        .select_from(reviews.join(items, scanned).outerjoin(review_leases, leased))
         .where(reviews.c.tenant == tenant, reviews.c.state == state)
-        .order_by(reviews.c.opened_at if state == "open" else reviews.c.closed_at.desc(), reviews.c.task)
+        .order_by(*_FIRST[state], reviews.c.task)
     )
     return rows(await connection.execute(statement.limit(limit)))
 
@@ -32,12 +54,20 @@ async def review(connection: AsyncConnection, tenant: str, task: UUID) -> RowMap
 
 
 async def waiting(connection: AsyncConnection, tenant: str) -> dict[str, int]:
-    """Count what waits: `reviews` open and `letters` parked."""
+    """Count what waits: `reviews` open, prices to be judged among them, and `letters` parked."""
     opened = select(func.count()).select_from(reviews).where(reviews.c.tenant == tenant, reviews.c.state == "open")
+    held = (
+        select(func.count())
+        .select_from(held_quotes)
+        .where(held_quotes.c.tenant == tenant, held_quotes.c.state == "open")
+    )
     parked = select(func.count()).select_from(dead_letters).where(dead_letters.c.tenant == tenant)
     row = (
         await connection.execute(
-            select(opened.scalar_subquery().label("reviews"), parked.scalar_subquery().label("letters"))
+            select(
+                (opened.scalar_subquery() + held.scalar_subquery()).label("reviews"),
+                parked.scalar_subquery().label("letters"),
+            )
         )
     ).one()
     return {"reviews": row.reviews, "letters": row.letters}

@@ -9,7 +9,7 @@ import msgspec
 
 from cardmint_cloud.adapters.postgres import rows
 from cardmint_cloud.adapters.postgres.log import Connection
-from cardmint_cloud.domain.inventory import Changes, Holding, Item, ItemKey, Review, ReviewKey, Status
+from cardmint_cloud.domain.items import Changes, Holding, Item, ItemKey, Prior, Review, ReviewKey, Status
 from cardmint_contracts.cards import Candidate, Card, Image
 
 PrintingKey = tuple[str, str]
@@ -28,19 +28,24 @@ UPDATE items i SET status = n.status, card_id = n.card_id, version = n.version
  WHERE i.tenant = n.tenant AND i.item = n.item"""
 _NEW_REVIEWS = """
 INSERT INTO reviews (tenant, task, item, station, version, state, candidates, image, opened_at, closed_at, verdict,
-                     card, answered_by, reasons)
+                     card, answered_by, place, escalated, counted, recogniser, prior, reasons)
 SELECT t.tenant, t.task, t.item, t.station, t.version, t.state, t.candidates, t.image, t.opened_at, t.closed_at,
-       t.verdict, t.card, t.answered_by, ARRAY(SELECT jsonb_array_elements_text(t.reasons))
+       t.verdict, t.card, t.answered_by, t.place, t.escalated, t.counted, t.recogniser, t.prior,
+       ARRAY(SELECT jsonb_array_elements_text(t.reasons))
   FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::int[], $6::text[], $7::jsonb[], $8::jsonb[],
-              $9::timestamptz[], $10::timestamptz[], $11::text[], $12::jsonb[], $13::text[], $14::jsonb[])
+              $9::timestamptz[], $10::timestamptz[], $11::text[], $12::jsonb[], $13::text[], $14::text[],
+              $15::boolean[], $16::jsonb[], $17::text[], $18::jsonb[], $19::jsonb[])
     AS t (tenant, task, item, station, version, state, candidates, image, opened_at, closed_at, verdict, card,
-          answered_by, reasons)"""
+          answered_by, place, escalated, counted, recogniser, prior, reasons)"""
 _CHANGE_REVIEWS = """
 UPDATE reviews r
    SET version = n.version, state = n.state, closed_at = n.closed_at, verdict = n.verdict, card = n.card,
-       answered_by = n.answered_by
-  FROM unnest($1::text[], $2::uuid[], $3::int[], $4::text[], $5::timestamptz[], $6::text[], $7::jsonb[], $8::text[])
-    AS n (tenant, task, version, state, closed_at, verdict, card, answered_by)
+       answered_by = n.answered_by, place = n.place, escalated = n.escalated, prior = n.prior,
+       candidates = n.candidates, image = n.image, reasons = ARRAY(SELECT jsonb_array_elements_text(n.reasons))
+  FROM unnest($1::text[], $2::uuid[], $3::int[], $4::text[], $5::timestamptz[], $6::text[], $7::jsonb[], $8::text[],
+              $9::text[], $10::boolean[], $11::jsonb[], $12::jsonb[], $13::jsonb[], $14::jsonb[])
+    AS n (tenant, task, version, state, closed_at, verdict, card, answered_by, place, escalated, prior, candidates,
+          image, reasons)
  WHERE r.tenant = n.tenant AND r.task = n.task"""
 _ADD_HOLDINGS = """
 INSERT INTO holdings AS h (tenant, language, finish, edition, condition, card_id, count)
@@ -162,6 +167,8 @@ def _review_change(review: Review) -> tuple[Any, ...]:
     return (
         *(review.tenant, review.task, review.version, "open" if review.open else "answered", review.closed_at),
         *(review.verdict, _json(review.card) if review.card else None, review.answered_by),
+        *(review.place, review.escalated, _json(review.prior) if review.prior else None),
+        *(_json(review.candidates), _json(review.image) if review.image else None, _json(review.reasons)),
     )
 
 
@@ -173,7 +180,8 @@ def _review_row(review: Review) -> tuple[Any, ...]:
         _json(review.image) if review.image else None,
         *(review.opened_at, review.closed_at, review.verdict),
         _json(review.card) if review.card else None,
-        *(review.answered_by, _json(review.reasons)),
+        *(review.answered_by, review.place, review.escalated, _json(review.counted) if review.counted else None),
+        *(review.recogniser, _json(review.prior) if review.prior else None, _json(review.reasons)),
     )
 
 
@@ -189,6 +197,8 @@ def review_from_row(row: Any) -> Review:
         candidates=_candidates(row["candidates"]),
         image=msgspec.json.decode(row["image"], type=Image) if row["image"] else None,
         card=msgspec.json.decode(row["card"], type=Card) if row["card"] else None,
+        counted=msgspec.json.decode(row["counted"], type=Card) if row["counted"] else None,
+        prior=msgspec.json.decode(row["prior"], type=Prior) if row["prior"] else None,
         **{name: row[name] for name in _PLAIN_REVIEW},
     )
 
@@ -212,4 +222,7 @@ _PLAIN_ITEM = (
     ),
     *("bin", "lot", "confidence", "margin", "image", "version"),
 )
-_PLAIN_REVIEW = (*("tenant", "task", "item", "station", "version", "opened_at", "closed_at", "verdict", "answered_by"),)
+_PLAIN_REVIEW = (
+    *("tenant", "task", "item", "station", "version", "opened_at", "closed_at", "verdict", "answered_by"),
+    *("place", "escalated", "recogniser"),
+)

@@ -12,7 +12,8 @@ from typing import Any
 import asyncpg
 
 from cardmint_cloud.adapters.postgres import inventory
-from cardmint_cloud.domain.inventory import Changes, Event, Item, fold, subject
+from cardmint_cloud.domain.inventory import fold
+from cardmint_cloud.domain.items import Changes, Event, Item, subject
 from cardmint_contracts.envelope import Envelope
 from cardmint_contracts.events import EventData, decode_data
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from cardmint_cloud.adapters.postgres import rows
-from cardmint_cloud.domain.inventory import subject
+from cardmint_cloud.domain.items import subject
 from cardmint_contracts.envelope import Envelope
 from cardmint_contracts.events import EventData
 

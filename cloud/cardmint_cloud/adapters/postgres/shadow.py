@@ -26,7 +26,10 @@ _ITEM = (
     "station, captured_at, received_at, status, card_id, language, finish, edition, condition, bin, lot, confidence,"
     " margin, image, version"
 )
-_REVIEW = "station, item, version, state, reasons, candidates, image, opened_at, closed_at, verdict, card, answered_by"
+_REVIEW = (
+    "station, item, version, state, reasons, candidates, image, opened_at, closed_at, verdict, card, answered_by,"
+    " place, escalated, counted, recogniser, prior"
+)
 _COMPARED = {
     "items": ("tenant, item", _ITEM, ""),
     "reviews": ("tenant, task", _REVIEW, ""),

@@ -193,7 +193,30 @@ reviews = Table(
     Column("card", JSONB),
     _text("answered_by"),
     Column("published_version", Integer, nullable=False, server_default=text("0")),
+    _text("place"),
+    Column("escalated", Boolean, nullable=False, server_default=text("false")),
+    Column("counted", JSONB),
+    _text("recogniser"),
+    Column("prior", JSONB),
     PrimaryKeyConstraint("tenant", "task"),
+)
+
+review_leases = Table(
+    "review_leases",
+    metadata,
+    _tenant(),
+    Column("task", Uuid, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("token", Uuid, nullable=False),
+    Column("until", Moment, nullable=False),
+    PrimaryKeyConstraint("tenant", "task"),
+)
+
+rule_marks = Table(
+    "rule_marks",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("mark", Moment, nullable=False),
 )
 
 price_checks = Table(
@@ -221,6 +244,82 @@ quotes = Table(
     Column("currency", Text, nullable=False),
     Column("as_of", Moment, nullable=False),
     Column("fetched_at", Moment, nullable=False),
+    _text("grade"),
+)
+
+held_quotes = Table(
+    "held_quotes",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    _tenant(),
+    Column("card_id", Text, nullable=False),
+    Column("finish", Text, nullable=False),
+    Column("edition", Text, nullable=False),
+    Column("grade", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("basis", Text, nullable=False),
+    Column("minor", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("as_of", Moment, nullable=False),
+    Column("fetched_at", Moment, nullable=False),
+    Column("against_minor", BigInteger, nullable=False),
+    Column("against_source", Text, nullable=False),
+    Column("against_as_of", Moment, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'open'")),
+    _text("judged_by"),
+    Column("judged_at", Moment),
+)
+
+provider_rates = Table(
+    "provider_rates", metadata, Column("provider", Text, primary_key=True), Column("tat", Moment, nullable=False)
+)
+
+provider_calls = Table(
+    "provider_calls",
+    metadata,
+    Column("provider", Text, nullable=False),
+    Column("day", Date, nullable=False),
+    Column("calls", Integer, nullable=False),
+    Column("budget", Integer, nullable=False),
+    PrimaryKeyConstraint("provider", "day"),
+)
+
+provider_answers = Table(
+    "provider_answers",
+    metadata,
+    Column("provider", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("etag", Text, nullable=False),
+    Column("last_modified", Text, nullable=False),
+    Column("checked_at", Moment, nullable=False),
+    PrimaryKeyConstraint("provider", "key"),
+)
+
+provider_states = Table(
+    "provider_states",
+    metadata,
+    Column("provider", Text, nullable=False),
+    Column("worker", Uuid, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("calls", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("slow", Integer, nullable=False),
+    Column("answered", BigInteger, nullable=False),
+    Column("cached", BigInteger, nullable=False),
+    Column("last_error", Text, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    PrimaryKeyConstraint("provider", "worker"),
+)
+
+job_failures = Table(
+    "job_failures",
+    metadata,
+    Column("job", BigInteger, primary_key=True, autoincrement=False),
+    Column("reason", Text, nullable=False),
+    Column("failed_at", Moment, nullable=False),
 )
 
 current_quotes = Table(
@@ -253,5 +352,26 @@ Index("items_card", items.c.tenant, items.c.card_id, items.c.captured_at.desc())
 Index("reviews_open", reviews.c.tenant, reviews.c.opened_at, postgresql_where=text("state = 'open'"))
 Index("reviews_item", reviews.c.tenant, reviews.c.item)
 Index("reviews_unpublished", reviews.c.tenant, reviews.c.station, postgresql_where=text("published_version < version"))
+Index("reviews_audits", reviews.c.tenant, reviews.c.recogniser, postgresql_where=text("counted IS NOT NULL"))
 Index("price_checks_due", price_checks.c.due_at)
-Index("quotes_card", quotes.c.tenant, quotes.c.card_id, quotes.c.finish, quotes.c.edition, quotes.c.fetched_at)
+Index(
+    "quotes_card",
+    quotes.c.tenant,
+    quotes.c.card_id,
+    quotes.c.finish,
+    quotes.c.edition,
+    quotes.c.grade,
+    quotes.c.fetched_at,
+)
+Index("held_quotes_card", held_quotes.c.tenant, held_quotes.c.card_id)
+Index(
+    "held_quotes_open",
+    held_quotes.c.tenant,
+    held_quotes.c.card_id,
+    held_quotes.c.finish,
+    held_quotes.c.edition,
+    held_quotes.c.grade,
+    held_quotes.c.source,
+    unique=True,
+    postgresql_where=text("state = 'open'"),
+)

@@ -1,0 +1,181 @@
+"""Physical cards and the questions about them, as values; and what an event speaks of."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+from uuid import UUID, uuid5
+
+from msgspec import Struct
+
+from cardmint_contracts.cards import Candidate, Card, Image
+from cardmint_contracts.events import (
+    CardScanned,
+    EventData,
+    RescanRequested,
+    ReviewAged,
+    ReviewAnswered,
+    ReviewOpened,
+    ReviewUndone,
+)
+
+
+class Status(StrEnum):
+    """Where a physical card stands: counted in the inventory, waiting for a person, or found to be no card."""
+
+    COUNTED = "counted"
+    REVIEW = "review"
+    REJECTED = "rejected"
+
+
+class Impossible(ValueError):
+    """An event that reads well but cannot have happened; `reason` is the code to park it under."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Holding(NamedTuple):
+    """What makes two physical cards the same line of the inventory. Empty means left open."""
+
+    tenant: str
+    card_id: str
+    language: str
+    finish: str
+    edition: str
+    condition: str
+
+
+class Item(Struct, frozen=True, kw_only=True, gc=False):
+    """One physical card. `version` counts the changes to it; `card_id` is empty until a printing is decided."""
+
+    tenant: str
+    item: UUID
+    station: str
+    captured_at: datetime
+    received_at: datetime
+    status: Status
+    card_id: str
+    language: str
+    finish: str
+    edition: str
+    condition: str
+    bin: str
+    lot: str
+    confidence: float
+    margin: float
+    image: str
+    version: int = 1
+
+    @property
+    def holding(self) -> Holding | None:
+        """The line of the inventory that counts this item; None while none does."""
+        if self.status is not Status.COUNTED or not self.card_id:
+            return None
+        return Holding(self.tenant, self.card_id, self.language, self.finish, self.edition, self.condition)
+
+
+class Prior(NamedTuple):
+    """How an item stood before an answer changed it: what an undo brings back."""
+
+    status: Status
+    card_id: str
+
+
+class Review(Struct, frozen=True, kw_only=True, gc=False):
+    """A question about one item. `version` rises with each change, and stations are told each version.
+
+    `place` is where the card lies when the card itself was asked for. `counted` is what was counted when a rule opened
+    the question, and `recogniser` what decided so. `prior` is set while an answer stands.
+    """
+
+    tenant: str
+    task: UUID
+    item: UUID
+    station: str
+    version: int
+    open: bool
+    reasons: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+    image: Image | None
+    opened_at: datetime
+    closed_at: datetime | None = None
+    verdict: str | None = None
+    card: Card | None = None
+    answered_by: str = ""
+    place: str = ""
+    escalated: bool = False
+    counted: Card | None = None
+    recogniser: str = ""
+    prior: Prior | None = None
+
+
+class Event(Struct, frozen=True, kw_only=True, gc=False):
+    """One event of the log, its data decoded. `origin` is the station, or the user, that it came from.
+
+    `clock_synced` is what the station says of the clock that gave it `occurred_at`.
+    """
+
+    tenant: str
+    origin: str
+    occurred_at: datetime
+    received_at: datetime
+    data: EventData
+    clock_synced: bool = True
+
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+AHEAD = timedelta(days=1)
+"""An event cannot have happened before the first, nor later than so long after it was received. A station that knows
+that its clock is not set is believed in all but that: its card is dated by its receipt."""
+
+ItemKey = tuple[str, UUID]
+ReviewKey = tuple[str, UUID]
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a run of events changed. `superseded` counts answers that came after another had won."""
+
+    items: dict[ItemKey, Item] = field(default_factory=dict)
+    reviews: dict[ReviewKey, Review] = field(default_factory=dict)
+    holdings: Counter[Holding] = field(default_factory=Counter)
+    printings: dict[tuple[str, str], Card] = field(default_factory=dict)
+    superseded: int = 0
+
+
+def review_of(scan: UUID, why: str = "review") -> UUID:
+    """Return the identifier of the review task that a scan opens: the same in every fold of the log."""
+    return uuid5(scan, why)
+
+
+WHYS = ("review", "rules", "audit")
+"""What may ask about a scan, each once: the station's doubt, the cloud's rules, the random audit."""
+
+_About = ReviewOpened | ReviewAnswered | ReviewUndone | RescanRequested | ReviewAged
+
+
+def subject(data: EventData) -> UUID | None:
+    """Return the item that an event speaks of, if any."""
+    if isinstance(data, CardScanned):
+        return data.rescan_of or data.scan
+    return data.scan if isinstance(data, _About) else None
+
+
+def spoken_of(events: Iterable[tuple[str, EventData]]) -> tuple[list[ItemKey], list[ReviewKey]]:
+    """Return the items and reviews that events, each with its tenant, speak of."""
+    items: list[ItemKey] = []
+    reviews: list[ReviewKey] = []
+    for tenant, data in events:
+        if isinstance(data, CardScanned):
+            items.append((tenant, data.scan))
+            if data.rescan_of is not None:
+                items.append((tenant, data.rescan_of))
+                reviews += [(tenant, review_of(data.rescan_of, why)) for why in WHYS]
+        elif isinstance(data, _About):
+            items.append((tenant, data.scan))
+            reviews.append((tenant, data.task))
+    return items, reviews

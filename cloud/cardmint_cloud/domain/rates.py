@@ -1,0 +1,47 @@
+"""How often a provider may be asked, and when a day's budget will be used up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rate:
+    """What a provider allows: calls a second over time, how many at once after a pause, and how many in a UTC day."""
+
+    per_s: float
+    burst: int
+    per_day: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forecast:
+    """A day's budget: `ends_at` is when the calls that are due will have used it up; None when they will not today."""
+
+    calls: int
+    budget: int
+    due: int
+    ends_at: datetime | None
+
+
+def refresh_after(minor: int | None) -> timedelta:
+    """Return how long a price is left alone, by what the dearest kind of the card costs (minor units).
+
+    A card from 100.00 on is asked about every 6 hours, from 10.00 on daily, a cheap one every 3 days; one without a
+    price daily.
+    """
+    if minor is None:
+        return timedelta(hours=24)
+    if minor >= 100_00:
+        return timedelta(hours=6)
+    return timedelta(hours=24) if minor >= 10_00 else timedelta(hours=72)
+
+
+def forecast(*, calls: int, budget: int, due: Sequence[datetime], now: datetime) -> Forecast:
+    """Return when the budget of `now`'s UTC day will be used up, when each of the `due` cards costs a call.
+
+    `due` are the moments at which cards are due before the day ends, in order; those that are past are due now.
+    """
+    left = max(0, budget - calls)
+    ends_at = max(now, due[left]) if len(due) > left else None
+    return Forecast(calls=calls, budget=budget, due=len(due), ends_at=ends_at)

@@ -1,0 +1,89 @@
+"""What a number of cards was worth at a moment: counts and the quotes that were known then; currencies apart."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cardmint_cloud.domain.quotes import Quote, described
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """So many cards of one printing that are described alike; empty means left open."""
+
+    card_id: str
+    finish: str
+    edition: str
+    lot: str
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sum:
+    """What cards come to in one currency. `oldest` is the date of the oldest price in it; `lowest` marks open kinds."""
+
+    currency: str
+    cards: int
+    minor: int
+    lowest: bool
+    oldest: datetime
+    sources: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Worth:
+    """What cards were worth: a sum for each currency, and how many had no price then."""
+
+    cards: int
+    unpriced: int
+    sums: tuple[Sum, ...]
+
+
+def known_at(quotes: Iterable[tuple[Quote, datetime]], at: datetime) -> tuple[Quote, ...]:
+    """Return a card's quotes as they were known at a moment, of one currency: that of the newest of them.
+
+    `quotes` are the history with the moments at which each was fetched, the oldest first.
+    """
+    newest: dict[tuple[str, str, str], Quote] = {}
+    currency = ""
+    for quote, fetched_at in quotes:
+        if fetched_at <= at:
+            newest[quote.kind] = quote
+            currency = quote.currency
+    return tuple(quote for quote in newest.values() if quote.currency == currency)
+
+
+def worth(lines: Sequence[Line], quotes: Mapping[str, Sequence[Quote]]) -> Worth:
+    """Return what `lines` are worth by what is known of each card."""
+    prices = {
+        card_id: {(quote.finish, quote.edition): quote for quote in described(known)}
+        for card_id, known in quotes.items()
+    }
+    priced: dict[str, list[tuple[Line, Quote]]] = {}
+    unpriced = 0
+    for line in lines:
+        quote = prices.get(line.card_id, {}).get((line.finish, line.edition))
+        if quote is None:
+            unpriced += line.count
+        else:
+            priced.setdefault(quote.currency, []).append((line, quote))
+    return Worth(
+        cards=sum(line.count for line in lines),
+        unpriced=unpriced,
+        sums=tuple(_sum(currency, found) for currency, found in sorted(priced.items(), reverse=True)),
+    )
+
+
+def _sum(currency: str, found: Sequence[tuple[Line, Quote]]) -> Sum:
+    sources: Counter[str] = Counter()
+    for line, quote in found:
+        sources[quote.source] += line.count
+    return Sum(
+        currency=currency,
+        cards=sum(line.count for line, _ in found),
+        minor=sum(line.count * quote.minor for line, quote in found),
+        lowest=any(quote.lowest for _, quote in found),
+        oldest=min(quote.as_of for _, quote in found),
+        sources=dict(sources.most_common()),
+    )

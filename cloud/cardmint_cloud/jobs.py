@@ -1,0 +1,189 @@
+"""Durable work in the background: one queue in Postgres for refreshes, retries, dead jobs and what runs by the clock.
+
+Jobs run at least once, so each may run twice: it does the same again. A worker that dies gives its jobs back, because
+the others see that its heartbeat stopped.
+"""
+
+import asyncio
+import functools
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import procrastinate
+import psycopg
+import psycopg_pool
+import structlog
+from procrastinate import BaseRetryStrategy, JobContext, RetryDecision, jobs
+
+from cardmint_cloud import ask
+from cardmint_cloud.adapters.postgres import prices, providers, queue
+from cardmint_cloud.price import NoAnswer, Source, price
+from cardmint_cloud.settings import ReviewSettings
+
+ATTEMPTS = 6
+FIRST_WAIT_S = 10.0
+"""Retries wait a chance part of this, doubled each time: the last of six comes within about ten minutes."""
+
+BATCH = 200
+AGAIN = timedelta(hours=24)
+HEARTBEAT_S, STALLED_S = 5.0, 15.0
+LONGEST = timedelta(minutes=2)
+"""No job takes so long: a card is asked about at most at every provider, each for seconds."""
+
+KEPT_H = 24 * 30
+ANSWERS_FOR = timedelta(days=60)
+_AWAY = (psycopg.Error, psycopg_pool.PoolTimeout, procrastinate.exceptions.ConnectorException, OSError)
+_log = structlog.get_logger()
+
+for _name in ("procrastinate", "psycopg.pool"):  # They log tracebacks; what failed, and why, is logged and kept here.
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
+
+
+class Patiently(BaseRetryStrategy):
+    """Again after a while, as long as the error asks for; without counting when nobody was asked at all."""
+
+    def __init__(self, chance: Callable[[], float] = random.random) -> None:
+        self._chance = chance
+
+    def get_retry_decision(self, *, exception: BaseException, job: jobs.Job) -> RetryDecision | None:
+        """Return when to try again; None to give up."""
+        if isinstance(exception, NoAnswer) and exception.withheld:
+            # Spread a little: many jobs wait for the same breaker, rate or midnight.
+            return _after(exception.retry_after_s + 1 + 9 * self._chance())
+        if job.attempts + 1 >= ATTEMPTS:
+            return None
+        asked = exception.retry_after_s if isinstance(exception, NoAnswer) else 0.0
+        return _after(max(asked, FIRST_WAIT_S * 2**job.attempts * self._chance()))
+
+
+def _after(seconds: float) -> RetryDecision:
+    return RetryDecision(retry_in={"seconds": round(seconds)})
+
+
+Step = Callable[..., Awaitable[None]]
+
+
+def build(
+    address: str,
+    pool: Any,
+    sources: Sequence[Source],
+    *,
+    every_s: int = 5,
+    reviews: ReviewSettings | None = None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> procrastinate.App:
+    """Return the queue of the database at `address` with all its tasks; `pool` is what they work with."""
+    connector = procrastinate.PsycopgConnector(
+        conninfo=address, kwargs={"application_name": "cardmint jobs"}, min_size=1, max_size=4, timeout=10
+    )
+    app = procrastinate.App(connector=connector)
+    reviews = reviews or ReviewSettings()
+    rules = reviews.rules()
+    reasoned = functools.partial(_reasoned, pool, clock)
+
+    async def price_card(*, tenant: str, card_id: str) -> None:
+        done = await price(pool, sources, tenant, card_id, clock())
+        if done.changed:
+            await ask.ask_about_card(pool, rules, tenant, card_id, clock())
+
+    async def due() -> None:
+        async with pool.acquire() as connection:
+            await prices.defer_due(connection, clock(), limit=BATCH, again=AGAIN)
+
+    async def age() -> None:
+        escalate, expire = timedelta(hours=reviews.escalate_h), timedelta(hours=reviews.expire_h)
+        await ask.age(pool, clock(), escalate=escalate, expire=expire)
+
+    async def ask_new() -> None:
+        await ask.ask_about_new(pool, rules, clock())
+
+    async def tidy() -> None:
+        await providers.forget(pool, clock() - ANSWERS_FOR)
+        await app.job_manager.delete_old_jobs(nb_hours=KEPT_H, include_failed=True, include_cancelled=True)
+
+    app.task(name="price", queue="prices", pass_context=True, retry=Patiently())(reasoned(price_card))
+    for name, cron, step in (
+        ("due", _cron(every_s), due),
+        ("ask", "* * * * * */10", ask_new),
+        ("rescue", "* * * * * */5", functools.partial(_rescue, app, pool, clock)),
+        ("age", "* * * * *", age),
+        ("tidy", "17 3 * * *", tidy),
+    ):
+        task = app.task(name=name, queue="clock", queueing_lock=name, pass_context=True)(reasoned(_timeless(step)))
+        app.periodic(cron=cron)(task)
+    return app
+
+
+def _timeless(step: Step) -> Step:
+    """Return a step that takes, and leaves, the moment for which the library begins it."""
+
+    async def run(*, timestamp: int) -> None:  # noqa: ARG001 - the library hands it over
+        await step()
+
+    return run
+
+
+def _reasoned(pool: Any, clock: Callable[[], datetime], step: Step) -> Step:
+    """Return a step that keeps why it failed, until it succeeds or is discarded."""
+
+    async def kept(context: JobContext, **args: Any) -> None:
+        try:
+            await step(**args)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            _log.warning("job failed", job=context.job.id, task=context.job.task_name, reason=reason[:300])
+            if context.job.id is not None:
+                await queue.note_failure(pool, context.job.id, reason, clock())
+            raise
+
+    return kept
+
+
+async def _rescue(app: procrastinate.App, pool: Any, clock: Callable[[], datetime]) -> None:
+    """Put back what a dead worker had begun, and what a living one never ended.
+
+    A worker that lost the database while it wrote a job's end lives on, and the job would run for ever.
+    """
+    for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_S):
+        _log.warning("job taken from a worker that is gone", job=job.id, task=job.task_name)
+        await app.job_manager.retry_job(job)
+    await queue.rescue(pool, before=clock() - LONGEST, now=clock())
+
+
+def _cron(seconds: int) -> str:
+    """Return when something runs that is to run every so many seconds, up to an hour."""
+    if seconds < 60:
+        return f"* * * * * */{seconds}"
+    return f"*/{seconds // 60} * * * *" if seconds < 3600 else "0 * * * *"
+
+
+async def run(app: procrastinate.App) -> None:
+    """Work until cancelled. The library's worker ends when it loses the database: then another one is begun."""
+    pause = 0.5
+    while True:
+        started = asyncio.get_running_loop().time()
+        try:
+            async with app.open_async():
+                await app.run_worker_async(
+                    concurrency=8,
+                    fetch_job_polling_interval=1.0,
+                    shutdown_graceful_timeout=1.0,
+                    install_signal_handlers=False,
+                    delete_jobs=jobs.DeleteJobCondition.SUCCESSFUL,
+                    update_heartbeat_interval=HEARTBEAT_S,
+                    stalled_worker_timeout=STALLED_S,
+                )
+            reason = "the worker ended"
+        except _AWAY as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError  # It was lost while the worker ended for a reason of its own.
+        if asyncio.get_running_loop().time() - started > 60:
+            pause = 0.5
+        _log.warning("jobs: the database does not answer; trying again", reason=reason, in_s=pause)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 5.0)

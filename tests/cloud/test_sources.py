@@ -1,0 +1,340 @@
+"""A provider asked with care, over real HTTP and a real Postgres: cached, coalesced, paced, cut off and let in."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from cardmint_cloud.adapters.fetch import Ask, Fetcher, Unanswered, Unusable, Withheld
+from cardmint_cloud.adapters.pokemontcg import PokemonTcg
+from cardmint_cloud.adapters.postgres import providers
+from cardmint_cloud.adapters.pricecharting import PriceCharting
+from cardmint_cloud.adapters.tcgcsv import TcgCsv
+from cardmint_cloud.adapters.tcgdex import Tcgdex
+from cardmint_cloud.domain.breaker import Limits, State
+from cardmint_cloud.domain.figures import Refused
+from cardmint_cloud.domain.quotes import Quote
+from cardmint_cloud.domain.rates import Rate
+from cardmint_cloud.errors import NotFound
+from cardmint_cloud.local.processes import Child, free_port, listening
+from cardmint_cloud.local.system import script
+from cardmint_cloud.sources import Provider, Source
+from cardmint_cloud.standin.faults import FAULTS, NAMES
+from cardmint_contracts.cards import Card
+
+pytestmark = pytest.mark.integration
+
+TOKEN = "0123456789abcdef0123456789abcdef01234567"
+CARD = Card(id="base1-7", name="Card 7", number="7/102", set_id="base1", set_name="Base")
+SLOW_S = 0.4
+
+
+class Clock:
+    """A clock that goes only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 22, 12, tzinfo=UTC)
+        self.slept: list[float] = []
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now.timestamp()
+
+    def pass_s(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.pass_s(seconds)
+
+
+@pytest.fixture(scope="module")
+def standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port = free_port()
+    command = script(["cardmint-cloud", "stand-in", "--port", str(port), "--slow-s", "3"])
+    child = Child(command, tmp_path_factory.mktemp("stand-in") / "log")
+    child.wait_until(lambda: listening(port))
+    yield f"http://127.0.0.1:{port}"
+    child.stop()
+
+
+@pytest.fixture
+async def client(standin: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient() as client:
+        await client.put(f"{standin}/faults/all/none")
+        yield client
+
+
+def made(name: str) -> Provider:
+    known: dict[str, Callable[[], Provider]] = {
+        "tcgdex": Tcgdex,
+        "pokemontcg": lambda: PokemonTcg("k" * 36),
+        "pricecharting": lambda: PriceCharting(TOKEN),
+        "tcgcsv": TcgCsv,
+    }
+    return known[name]()
+
+
+FOLDERS = {"tcgdex": "/tcgdex/v2/en", "pokemontcg": "/pokemontcg/v2"}
+
+
+@pytest.fixture
+def make(pool: Any, client: httpx.AsyncClient, standin: str) -> Callable[..., Source]:
+    def one(name: str = "tcgdex", *, attempts: int = 1, clock: Clock | None = None, **more: Any) -> Source:
+        clock = clock or Clock()
+        base = standin + FOLDERS.get(name, f"/{name}")
+        fetcher = Fetcher(client, base, deadline_s=SLOW_S, attempts=attempts, sleep=clock.sleep)
+        times = {"clock": clock, "monotonic": clock.monotonic, "sleep": clock.sleep}
+        return Source(more.pop("provider", None) or made(name), fetcher, pool, **{**times, **more})
+
+    return one
+
+
+async def calls(client: httpx.AsyncClient, standin: str, name: str = "tcgdex") -> int:
+    return int((await client.get(f"{standin}/calls")).json()[name])
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_every_provider_quotes_a_card_of_its_stand_in(make: Callable[..., Source], name: str) -> None:
+    now = datetime.now(UTC)
+    quotes = await make(name).quotes(CARD, now)
+    assert {quote.source.split("/")[0] for quote in quotes} == {name}
+    assert all(quote.minor > 0 and quote.as_of <= now for quote in quotes)
+    if name == "pricecharting":
+        assert {quote.grade for quote in quotes} >= {"", "7", "9", "PSA 10"}
+    else:
+        assert {"normal", "reverse_holo"} <= {quote.finish for quote in quotes}
+
+
+ENDS: dict[str, type[Exception] | tuple[type[Exception], ...]] = {
+    "slow": Unanswered,
+    "rate-limited": Unanswered,
+    "broken": Unanswered,
+    "reset": Unanswered,
+    "truncated": Unusable,
+    "garbage": Unusable,
+    "wrong-types": Refused,
+    "wrong-card": (Refused, NotFound),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_every_fault_of_every_provider_has_a_name_or_is_harmless(
+    make: Callable[..., Source], client: httpx.AsyncClient, standin: str, pool: Any, name: str
+) -> None:
+    for fault in FAULTS:
+        await pool.execute("TRUNCATE provider_answers, provider_rates")
+        await client.put(f"{standin}/faults/{name}/{fault}")
+        source = make(name, attempts=2)
+        if fault in ENDS:
+            with pytest.raises(ENDS[fault]):
+                await source.quotes(CARD, datetime.now(UTC))
+            continue
+        quotes = await source.quotes(CARD, datetime.now(UTC))
+        assert quotes
+        if fault == "stale" and name in FOLDERS:
+            assert {quote.as_of.year for quote in quotes} == {2024}  # Old, and it says so.
+
+
+async def test_an_unknown_card_is_not_found_and_that_is_kept(
+    make: Callable[..., Source], client: httpx.AsyncClient, standin: str
+) -> None:
+    before = await calls(client, standin)
+    for _ in range(3):
+        with pytest.raises(NotFound):
+            await make().quotes(Card(id="missing-1", name="X"), datetime.now(UTC))
+    assert await calls(client, standin) == before + 1
+
+
+async def test_an_answer_serves_all_workers_for_a_day_and_is_then_asked_whether_it_changed(
+    make: Callable[..., Source], client: httpx.AsyncClient, standin: str, pool: Any
+) -> None:
+    clock = Clock()
+    first, second = make(clock=clock), make(clock=clock)
+    ask = Ask(path="/cards/base1-7")
+    before = await calls(client, standin)
+    one = await first.get(ask)
+    clock.pass_s(23 * 3600)
+    assert (await second.get(ask)).value == one.value
+    assert ((await second.get(ask)).at, second.cached, await calls(client, standin)) == (one.at, 2, before + 1)
+    clock.pass_s(2 * 3600)
+    again = await second.get(ask)
+    assert (again.value, again.at) == (one.value, clock.now)  # 304: nothing was sent again.
+    assert await calls(client, standin) == before + 2
+    await providers.forget(pool, clock.now + timedelta(seconds=1))
+    assert await providers.find(pool, "tcgdex", ask.key) is None
+
+
+async def test_the_same_question_at_once_is_one_call(
+    make: Callable[..., Source], client: httpx.AsyncClient, standin: str
+) -> None:
+    source = make()
+    before = await calls(client, standin)
+    answers = await asyncio.gather(*(source.get(Ask(path="/cards/base1-7")) for _ in range(30)))
+    assert len({id(answer) for answer in answers}) == 1
+    assert await calls(client, standin) == before + 1
+
+
+async def test_who_gives_up_waiting_does_not_take_the_others_answer(make: Callable[..., Source], pool: Any) -> None:
+    source = make()
+    impatient = asyncio.create_task(source.get(Ask(path="/cards/base1-7")))
+    patient = asyncio.create_task(source.get(Ask(path="/cards/base1-7")))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    assert (await patient).value
+    failing = asyncio.create_task(source.get(Ask(path="/cards/missing-9")))
+    await asyncio.sleep(0)
+    failing.cancel()
+    await asyncio.wait(source._under_way.values())
+
+
+LIMITS = Limits(window_s=60, least=3, failure_rate=0.5, slow_s=100, open_s=30, probes=1)
+
+
+async def test_a_provider_that_fails_is_left_alone_and_let_in_again(
+    make: Callable[..., Source], client: httpx.AsyncClient, standin: str, pool: Any
+) -> None:
+    clock = Clock()
+    source = make(clock=clock, limits=LIMITS)
+    await client.put(f"{standin}/faults/tcgdex/broken")
+    for n in range(3):
+        with pytest.raises(Unanswered):
+            await source.get(Ask(path=f"/cards/base1-{n}"))
+    before = await calls(client, standin)
+    with pytest.raises(Withheld) as caught:
+        await source.get(Ask(path="/cards/base1-9"))
+    assert (caught.value.reason, caught.value.retry_after_s) == ("open", 30)
+    row = await pool.fetchrow("SELECT state, last_error FROM provider_states WHERE provider = 'tcgdex'")
+    assert tuple(row) == ("open", "http-500: HTTP 500")
+    clock.pass_s(30)
+    asked = (source.get(Ask(path=f"/cards/base1-{n}")) for n in range(20, 30))
+    results = await asyncio.gather(*asked, return_exceptions=True)
+    assert sorted(type(result).__name__ for result in results) == ["Unanswered"] + ["Withheld"] * 9
+    assert await calls(client, standin) == before + 1  # One probe, however many ask.
+    await client.put(f"{standin}/faults/tcgdex/none")
+    clock.pass_s(30)
+    assert (await source.get(Ask(path="/cards/base1-9"))).value
+    assert source.breaker.view(clock.monotonic()).state is State.CLOSED
+    assert await pool.fetchval("SELECT state FROM provider_states WHERE provider = 'tcgdex'") == "closed"
+
+
+async def test_a_card_that_is_not_known_is_no_failure(make: Callable[..., Source]) -> None:
+    clock = Clock()
+    source = make(clock=clock, limits=LIMITS)
+    for n in range(5):
+        with pytest.raises(NotFound):
+            await source.get(Ask(path=f"/cards/missing-{n}"))
+    view = source.breaker.view(clock.monotonic())
+    assert (view.state, view.calls, view.failed) == (State.CLOSED, 5, 0)
+
+
+class Slow:
+    """A provider that may be asked twice a second, and ten times a day."""
+
+    name = "slow"
+    rate = Rate(per_s=2, burst=1, per_day=10)
+
+    async def quotes(self, card: Card, get: Any, now: datetime) -> tuple[Quote, ...]:
+        raise NotImplementedError
+
+
+async def test_the_rate_is_shared_by_all_workers(make: Callable[..., Source]) -> None:
+    clock = Clock()
+    workers = [make(provider=Slow(), clock=clock) for _ in range(2)]
+    started = clock.now
+    for n in range(8):
+        with pytest.raises(NotFound):
+            await workers[n % 2].get(Ask(path=f"/missing/{n}"))
+    assert clock.now - started == timedelta(seconds=3.5)  # Eight calls, half a second apart, whoever made them.
+
+
+async def test_a_turn_that_would_not_come_soon_is_left_to_the_job(make: Callable[..., Source]) -> None:
+    clock = Clock()
+    source = make(provider=Slow(), clock=clock, sleep=nothing)
+    asked = (source.get(Ask(path=f"/missing/{n}")) for n in range(9))
+    results = await asyncio.gather(*asked, return_exceptions=True)
+    paced = [result for result in results if isinstance(result, Withheld)]
+    assert [result.reason for result in paced] == ["paced"] * 4  # At once, and four more within two seconds.
+    assert all(0 < result.retry_after_s <= 2.5 for result in paced)
+    assert source.breaker.view(clock.monotonic()).failed == 0
+
+
+async def nothing(_: float) -> None:
+    return
+
+
+async def test_a_days_budget_ends_at_midnight(make: Callable[..., Source], pool: Any) -> None:
+    clock = Clock()
+    source = make(provider=Slow(), clock=clock, budget=3)
+    for n in range(3):
+        with pytest.raises(NotFound):
+            await source.get(Ask(path=f"/missing/{n}"))
+        clock.pass_s(60)
+    with pytest.raises(Withheld) as caught:
+        await source.get(Ask(path="/missing/9"))
+    midnight = datetime(2026, 11, 23, tzinfo=UTC)
+    assert (caught.value.reason, caught.value.retry_after_s) == ("budget", (midnight - clock.now).total_seconds())
+    row = await pool.fetchrow("SELECT calls, budget FROM provider_calls WHERE provider = 'slow'")
+    assert tuple(row) == (3, 3)
+    clock.now = midnight
+    with pytest.raises(NotFound):
+        await source.get(Ask(path="/missing/9"))
+
+
+async def test_what_a_provider_asks_for_holds_for_all_workers(
+    make: Callable[..., Source], client: httpx.AsyncClient, standin: str
+) -> None:
+    clock = Clock()
+    one, other = make(clock=clock), make(clock=clock)
+    await client.put(f"{standin}/faults/tcgdex/rate-limited")
+    with pytest.raises(Unanswered):
+        await one.get(Ask(path="/cards/base1-1"))
+    await client.put(f"{standin}/faults/tcgdex/none")
+    await other.get(Ask(path="/cards/base1-2"))
+    assert clock.slept == [pytest.approx(1.0)]
+
+
+async def test_a_key_reaches_no_table(make: Callable[..., Source], pool: Any) -> None:
+    await make("pricecharting").quotes(CARD, datetime.now(UTC))
+    await make("pokemontcg").quotes(CARD, datetime.now(UTC))
+    for table in ("provider_answers", "provider_states", "provider_calls", "provider_rates"):
+        for row in await pool.fetch(f"SELECT t::text FROM {table} t"):
+            assert TOKEN not in row[0]
+            assert "k" * 36 not in row[0]
+
+
+async def test_a_dead_hour_costs_one_probe_in_each_period(
+    make: Callable[..., Source], client: httpx.AsyncClient, standin: str
+) -> None:
+    """A provider that is dead for an hour, asked once a second all the time, on a clock of its own."""
+    clock = Clock()
+    source = make(clock=clock, limits=LIMITS)
+    await client.put(f"{standin}/faults/tcgdex/broken")
+    before = await calls(client, standin)
+    for n in range(600):
+        with pytest.raises(Unanswered):
+            await source.get(Ask(path=f"/cards/base1-{n}"))
+        clock.pass_s(6)
+    asked = await calls(client, standin) - before
+    assert asked <= 3 + 3600 / LIMITS.open_s
+    await client.put(f"{standin}/faults/tcgdex/none")
+    recovered = 0
+    while True:
+        try:
+            await source.get(Ask(path="/cards/base1-700"))
+        except Withheld:
+            clock.pass_s(1)
+            recovered += 1
+        else:
+            break
+    assert recovered <= LIMITS.open_s
+
+
+def test_the_stand_ins_faults_are_named_when_wrong(standin: str) -> None:
+    assert httpx.put(f"{standin}/faults/tcgdex/nonsense").status_code == 400
+    assert httpx.put(f"{standin}/faults/nobody/slow").status_code == 400
