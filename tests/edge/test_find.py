@@ -90,7 +90,7 @@ def test_a_second_look_that_sees_another_thing_is_not_believed() -> None:
     looks = [says(there, nothing), says(nothing, nothing)]
     [found] = find(levels, lambda small: looks.pop(0))
     assert looks == []
-    assert overlap(found.corners, np.array([[469, 281], [675, 281], [675, 563], [469, 563]], np.float32)) > 0.85
+    assert overlap(found.corners, np.array([[469, 281], [675, 281], [675, 563], [469, 563]], np.float32)) > 0.7
 
 
 def test_sides_without_an_edge_stay_and_lines_that_never_meet_are_not_corners() -> None:

@@ -247,7 +247,7 @@ def found(number: float, lead: float, rival: float) -> list[Found]:
         (-0.1, 20.0, -20.0, 0.9, ()),
         (-0.1, 20.0, -20.0, 0.1, ("other-picture",)),
         (-5.0, 20.0, -20.0, None, ("number-unreadable", "low-confidence")),
-        (-0.1, -3.0, -20.0, None, ("other-title", "low-confidence")),
+        (-0.1, -3.0, -20.0, None, ("other-title",)),
         (-0.1, 20.0, -0.3, None, ("small-margin", "low-confidence")),
     ],
 )
