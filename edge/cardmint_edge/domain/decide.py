@@ -80,8 +80,10 @@ class Policy:
     ceiling: float = 0.995
     """No picture makes the classical method surer than this."""
     clear_number: float = -2.0
-    like_print: float = -10.5
+    like_print: float = -16.0
     """What explains all print less well than this was not read."""
+    clear_print: float = -10.5
+    """The same of what does not look like a card."""
     accept_print: float = 0.94
     """A card that only its print tells is accepted when it is surer than this."""
     print_weights: tuple[float, float, float, float, float] = (-1.5, 0.29, 0.0, 0.39, 0.05)

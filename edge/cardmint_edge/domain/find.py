@@ -66,6 +66,8 @@ class Outline:
     """
 
     corners: Corners
+    rough: Corners
+    """The same as the network alone saw it: where the strongest edge is not the card's own, this is nearer."""
     presence: float
     upright: float
 
@@ -93,7 +95,12 @@ def _nearer(levels: list[Frame], finder: Finder, first: Outline) -> Outline:
         best, closest = max(same, key=lambda pair: pair[0], default=(0.0, first))
         second = closest if best > 0.5 else first
     fine = sharpened(levels, sharpened(levels, second.corners, COARSE), FINE)
-    return Outline(corners=fine, presence=max(first.presence, second.presence), upright=second.upright)
+    return Outline(
+        corners=fine,
+        rough=second.corners,
+        presence=max(first.presence, second.presence),
+        upright=second.upright,
+    )
 
 
 def overlap(one: Corners, other: Corners) -> float:
@@ -122,7 +129,8 @@ def _seen(levels: list[Frame], finder: Finder, box: tuple[float, float, float, f
         quad = np.stack([width - seen[:, 1], seen[:, 0]], axis=1) if tall else seen
         way = np.array([-up[1], up[0]]) if tall else up
         upright, clear = _upright(clockwise(quad + start), way)
-        found.append(Outline(corners=np.asarray(upright, dtype=np.float32), presence=presence, upright=clear))
+        corners = np.asarray(upright, dtype=np.float32)
+        found.append(Outline(corners=corners, rough=corners, presence=presence, upright=clear))
     return found
 
 

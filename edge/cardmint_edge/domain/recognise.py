@@ -33,7 +33,7 @@ MOST_TRIED = 30
 NEAREST = 8
 """How many rows a guess brings, and how many of all the guesses' rows are looked at closely."""
 
-OUTLINES = 2
+OUTLINES = 3
 """In how many outlines print is looked for when no picture fits."""
 
 CERTAIN = 0.9
@@ -172,7 +172,8 @@ class CardRecogniser:
         found: list[Found] = []
         laps.lap("decide")
         if self._printed is not None and not {"low-similarity", "no-card-found"}.isdisjoint(verdict.reasons):
-            found, where = self._read_print(levels, guesses, quad)
+            shaped = verdict.decision is not Decision.REJECT
+            found, where = self._read_print(levels, guesses, quad, shaped=shaped)
             if where is not None:
                 likeness = self._likeness(levels, where, found)
                 verdict, quad = decide_by_print(found, seen, self._policy, likeness=likeness), where
@@ -192,7 +193,7 @@ class CardRecogniser:
         return self._printed.numbers(levels, quad, [sightings[0].card, *sightings[0].twins])
 
     def _read_print(
-        self, levels: list[Frame], guesses: list[Corners], quad: Corners | None
+        self, levels: list[Frame], guesses: list[Corners], quad: Corners | None, *, shaped: bool
     ) -> tuple[list[Found], Corners | None]:
         """Look for a card by what is printed on it, its picture being unknown; return where, if one was read at all."""
         printed = self._printed
@@ -203,7 +204,8 @@ class CardRecogniser:
             for fit in fits[:20]
             if (card := self._gallery.card(fit.card_id)) is not None
         ]
-        return found, where if found and found[0].total >= self._policy.like_print else None
+        least = self._policy.like_print if shaped else self._policy.clear_print
+        return found, where if found and found[0].total >= least else None
 
     def _likeness(self, levels: list[Frame], where: Corners, found: list[Found]) -> float | None:
         """Return how like the picture of the first one found is, where the gallery has it."""
@@ -216,12 +218,13 @@ class CardRecogniser:
     def _guesses(self, levels: list[Frame]) -> list[Corners]:
         """Return where cards may lie, in pixels of the frame: the finder's outlines, or contours when it has none."""
         outlines = [] if self._finder is None else find(levels, self._finder)
+        places = [quad for outline in outlines for quad in (outline.corners, outline.rough)]
         if outlines and outlines[0].presence > CERTAIN:
-            return [*(outline.corners for outline in outlines), *whole(levels[0])]
+            return [*places, *whole(levels[0])]
         seen = _near(levels, 1200)
         factor = np.float32(max(levels[0].shape[:2]) / max(seen.shape[:2]))
         contours = [np.asarray(quad * factor, dtype=np.float32) for quad in propose(seen, limit=60)]
-        return [*(outline.corners for outline in outlines), *contours]
+        return [*places, *contours]
 
     def _examine(self, levels: list[Frame], guesses: list[Corners], laps: _Laps) -> list[_Look]:
         """Try the best guesses, and more of them only when nothing was found; likeliest first, each row once."""
