@@ -17,12 +17,15 @@ import uvicorn
 from cardmint_cloud import __version__, partitions
 from cardmint_cloud import dead_letters as dead
 from cardmint_cloud.adapters.broker import Broker
+from cardmint_cloud.adapters.image_bucket import Bucket
+from cardmint_cloud.adapters.image_files import Folder
 from cardmint_cloud.adapters.postgres import letters
 from cardmint_cloud.adapters.postgres.away import persist
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, explained, migrate
 from cardmint_cloud.adapters.postgres.months import Retired
 from cardmint_cloud.adapters.tcgdex import Tcgdex
 from cardmint_cloud.errors import Stop
+from cardmint_cloud.images import Store
 from cardmint_cloud.price import price_due
 from cardmint_cloud.settings import PriceSettings, Settings
 from cardmint_cloud.web.app import build
@@ -180,6 +183,14 @@ async def work(settings: Settings) -> None:
     _log.info("worker stopped")
 
 
+def image_store(settings: Settings) -> Store:
+    """Return where images are kept: a bucket for `s3://BUCKET/PREFIX`, else a folder."""
+    if settings.images.startswith("s3://"):
+        bucket, _, prefix = settings.images.removeprefix("s3://").partition("/")
+        return Bucket(bucket, prefix, settings.s3)
+    return Folder(Path(settings.images))
+
+
 async def serve(settings: Settings) -> None:
     """Run the dashboard until SIGTERM or SIGINT, on loopback only: it has no accounts yet.
 
@@ -190,7 +201,7 @@ async def serve(settings: Settings) -> None:
     where = f"http://{LOOPBACK}:{settings.web.port}/"
     async with database(settings) as pool:
         engine = engine_for(settings.database)
-        app = build(engine=engine, pool=pool, images=Path(settings.images), tenant=settings.tenant)
+        app = build(engine=engine, pool=pool, images=image_store(settings), tenant=settings.tenant)
         config = uvicorn.Config(
             app,
             host=LOOPBACK,

@@ -40,6 +40,15 @@ class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     every_s: Annotated[float, Meta(gt=0, le=3600)] = 5.0
 
 
+class S3Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a bucket for images is reached. Without `endpoint` it is Amazon's own."""
+
+    endpoint: str = ""
+    region: str = "us-east-1"
+    key: str = ""
+    secret: str = ""
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be set, with its default. `tenant` is the one that the dashboard shows."""
 
@@ -50,6 +59,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     broker: BrokerSettings = BrokerSettings()
     web: WebSettings = WebSettings()
     prices: PriceSettings = PriceSettings()
+    s3: S3Settings = S3Settings()
 
     def __post_init__(self) -> None:
         try:
@@ -87,7 +97,7 @@ def _from_file(file: Path) -> dict[str, Any]:
 
 def _override(values: dict[str, Any], variable: str, text: str) -> None:
     key = variable.removeprefix(PREFIX).lower()
-    for table in ("broker", "web", "prices"):
+    for table in ("broker", "web", "prices", "s3"):
         if key.startswith(f"{table}_"):
             inner = values.setdefault(table, {})
             if isinstance(inner, dict):
