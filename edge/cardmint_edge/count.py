@@ -173,11 +173,11 @@ class Counter:
         scan, stamp = uuid4(), self._stamp()
         try:
             recognition = self._recogniser.recognise(shot.frame)
-            event = _event(scan, recognition)
+            event = event_of(scan, recognition)
         except Exception:
             log.exception("recognition failed; a person must look", scan=str(scan), origin=shot.origin)
             recognition = Recognition(decision=Decision.REVIEW, reasons=(FAILED,), method="none")
-            event = _event(scan, recognition)
+            event = event_of(scan, recognition)
         picture = shot.frame if recognition.rectified is None else recognition.rectified
         return _Taken(event=event, stamp=stamp, origin=shot.origin, picture=picture, ms=recognition.ms)
 
@@ -203,7 +203,7 @@ class Counter:
         self._stopping.wait(seconds)
 
 
-def _event(scan: UUID, found: Recognition) -> CardScanned:
+def event_of(scan: UUID, found: Recognition) -> CardScanned:
     """Return what was found as an event that every reader takes; raises ContractError or ValueError if it is none."""
     event = CardScanned(
         scan=scan,

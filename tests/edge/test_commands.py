@@ -11,6 +11,7 @@ from PIL import Image
 
 from cardmint_contracts.cards import Decision
 from cardmint_edge.adapters.pack import Pack
+from cardmint_edge.bench import Measured, measure, table
 from cardmint_edge.calibrate import Sample, fit, outcomes, sample
 from cardmint_edge.cli import cli
 from cardmint_edge.domain.decide import Policy, Sighting
@@ -57,7 +58,7 @@ def test_scan_prints_one_object_a_line_and_goes_on_after_bad_files(fictional: Pa
     assert (found["card_id"], found["number"]) == ("drk-9", "9")
     assert np.shape(found["corners"]) == (4, 2)
     assert found["candidates"][0] == {"card_id": "drk-9", "confidence": found["confidence"]}
-    assert {"decode", "detect", "hash", "match", "read", "decide"} == set(found["ms"])
+    assert {"decode", "detect", "hash", "match", "read", "decide", "rectify"} == set(found["ms"])
     assert (lines[0]["card_id"], lines[0]["corners"], lines[0]["candidates"]) == (None, None, [])
     assert result.exit_code == 1
     assert len(result.stderr.splitlines()) == 2
@@ -87,15 +88,21 @@ def photos(fictional: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_evaluate_counts_by_kind(fictional: Path, photos: Path) -> None:
-    result = run("evaluate", "--pack", fictional / "pack.sqlite", "--photos", photos, "--json")
-    rows = {row["kind"]: row for row in map(json.loads, result.stdout.splitlines())}
+def test_evaluate_counts_by_kind(fictional: Path, photos: Path, tmp_path: Path) -> None:
+    given = ("evaluate", "--pack", fictional / "pack.sqlite", "--photos", photos)
+    measured = json.loads(run(*given, "--report", tmp_path / "page.html", "--json").stdout)
+    rows = {row["kind"]: row for row in measured["kinds"]}
     assert set(rows) == {"single", "single, no reference", "nothing", "all"}
     assert (rows["single"]["n"], rows["single"]["accepted_wrong"]) == (2, 0)
     assert rows["nothing"]["rejected"] == 1
     assert rows["all"]["n"] == 4
-    table = run("evaluate", "--pack", fictional / "pack.sqlite", "--photos", photos)
-    assert len(table.stdout.splitlines()) == 5
+    assert measured["corners"] is None
+    assert measured["opponents"] == []
+    assert "decode" in measured["steps"]
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Is it as sure as it is right?" in page
+    table = run(*given)
+    assert len(table.stdout.splitlines()) == 6
 
 
 def test_an_index_that_cannot_be_used(tmp_path: Path) -> None:
@@ -103,6 +110,9 @@ def test_an_index_that_cannot_be_used(tmp_path: Path) -> None:
         read_index(tmp_path)
     (tmp_path / "index.csv").write_text("file,kind\na.jpg,single\n")
     with pytest.raises(Stop, match="column"):
+        read_index(tmp_path)
+    (tmp_path / "index.csv").write_text('file,kind,id,reference_available,corners\na.jpg,single,a-1,yes,"[[1, 2]]"\n')
+    with pytest.raises(Stop, match="corners"):
         read_index(tmp_path)
 
 
@@ -125,7 +135,8 @@ def test_calibrate_prints_outcomes_and_weights(fictional: Path) -> None:
     )
     assert lines[3]["accepted wrongly"] == []
     assert len(lines[4]["likeliest strangers"]) <= 5
-    assert len(lines[5]["weights"]) == 5
+    assert all(0 <= sure <= 1 for sure, _, _ in lines[5]["surest of the wrongly read"])
+    assert (len(lines[6]["weights"]), len(lines[7]["print_weights"])) == (5, 5)
 
 
 def test_the_fit_learns_what_tells_right_from_wrong_and_stays_monotone(pack: Pack) -> None:
@@ -163,3 +174,40 @@ def test_samples_hide_a_strangers_whole_art(fictional: Path, pack: Pack) -> None
     for one in sample(pack, fictional / "images", 6, seed=4):
         found = {sighting.card.id for sighting in one.seen.sightings}
         assert not (one.stranger and found & one.right)
+
+
+def test_bench_measures_the_whole_path(fictional: Path) -> None:
+    given = ("--pack", fictional / "pack.sqlite", "--images", fictional / "images", "--frames", 4)
+    measured = json.loads(run("bench", *given, "--json").stdout)
+    assert (measured["frame"], measured["large"]["frame"]) == ("1920x1280", "6000x4000")
+    for one in (measured, measured["large"]):
+        assert 0 < one["p50_ms"] <= one["p95_ms"]
+        assert {"decode", "detect", "match"} <= set(one["steps"])
+        assert one["cards_per_minute"] > 0
+        assert one["catalogue_cards"] == 112
+        assert one["rss_mb"] > 10
+        assert one["cores"] >= 1
+        assert one["exact"] >= 2
+
+
+def test_bench_says_what_it_cannot_use(fictional: Path, tmp_path: Path) -> None:
+    alone = run("bench", "--pack", fictional / "pack.sqlite")
+    assert (alone.exit_code, "go together" in alone.stderr) == (2, True)
+    with pytest.raises(Stop, match="holds no scan"):
+        list(measure(fictional / "pack.sqlite", tmp_path, frames=1, cores=1))
+
+
+def test_the_table_of_a_bench_names_each_frame() -> None:
+    one = Measured(
+        frame="1920x1280",
+        frames=4,
+        p50_ms=30.0,
+        p95_ms=40.0,
+        steps={"decode": 8.0},
+        cards_per_minute=1800.0,
+        exact=4,
+        catalogue_cards=112,
+        rss_mb=200.0,
+        cores=2,
+    )
+    assert "1800 cards a minute on 2" in table([one])
