@@ -159,7 +159,7 @@ def retire_months(settings: Settings, keep_months: int) -> list[Retired]:
 
 
 async def _once(settings: Settings, use: Callable[[Any], Awaitable[T]]) -> T:
-    async with database(settings) as pool, pool.acquire() as connection:
+    async with database(settings, patience_s=None) as pool, pool.acquire() as connection:
         return await use(connection)
 
 
@@ -234,14 +234,17 @@ async def _price(pool: Any, settings: PriceSettings) -> None:
 
 
 @contextlib.asynccontextmanager
-async def database(settings: Settings, **server: str) -> AsyncIterator[Any]:
-    """Give a pool of connections to a database that has this version's tables; `server` is set for each of them."""
+async def database(settings: Settings, *, patience_s: float | None = COMMAND_S, **server: str) -> AsyncIterator[Any]:
+    """Give a pool of connections to a database that has this version's tables; `server` is set for each of them.
+
+    A statement may take `patience_s`, any time without.
+    """
     engine = engine_for(settings.database)
     try:
         await check_revision(engine)
         try:
             pool = await asyncpg.create_pool(
-                settings.database, min_size=2, max_size=8, command_timeout=COMMAND_S, server_settings=server
+                settings.database, min_size=2, max_size=8, command_timeout=patience_s, server_settings=server
             )
         except (OSError, asyncpg.PostgresError) as error:
             raise explained(engine, error) from error
