@@ -12,7 +12,7 @@ CHAOS_SECONDS ?= 120
 CHAOS_SEED ?=
 CARDMINT_DATA ?= ../shared/data
 TRAIN_MINUTES ?= 60
-TRAIN_DIR ?= build/reader
+TRAIN_DIR ?= build/training
 TRAIN := .venv-train
 LOCKED_OUT := --no-emit-package django --no-emit-package asgiref --no-emit-package sqlparse \
   --no-emit-package cardmint-contracts --no-emit-package cardmint-edge --no-emit-package cardmint-cloud
@@ -81,11 +81,19 @@ evaluate: install  ## Measure recognition on labelled photos, beside two opponen
 
 .PHONY: train-reader
 train-reader: install $(TRAIN)/.installed  ## Train the reader again and convert it: TRAIN_MINUTES=60, CARDMINT_DATA=DIR
-	data=$$(realpath $(CARDMINT_DATA)) && run=$$(realpath -m $(TRAIN_DIR)) && cd edge && export PYTHONPATH=.:../shared && \
+	data=$$(realpath $(CARDMINT_DATA)) && run=$$(realpath -m $(TRAIN_DIR)/reader) && cd edge && export PYTHONPATH=.:../shared && \
 	  python=../$(TRAIN)/bin/python && step="$$python -m training.reader" && \
 	  $$step.shards --catalogue $$data/catalogue --out $$run && \
 	  $$step.train --data $$run --out $$run --minutes $(TRAIN_MINUTES) --until 0.4 && \
 	  $$step.cuts --data $$data --checkpoint $$run/checkpoint.pt --out $$run && \
+	  $$step.train --data $$run --out $$run --minutes $(TRAIN_MINUTES) && \
+	  $$step.convert --checkpoint $$run/checkpoint.pt --held-out $$run/held-out.npz --out cardmint_edge/models
+
+.PHONY: train-corners
+train-corners: install $(TRAIN)/.installed  ## Train the finder of cards again and convert it: TRAIN_MINUTES=60, CARDMINT_DATA=DIR
+	data=$$(realpath $(CARDMINT_DATA)) && run=$$(realpath -m $(TRAIN_DIR)/corners) && cd edge && export PYTHONPATH=.:../shared && \
+	  python=../$(TRAIN)/bin/python && step="$$python -m training.corners" && \
+	  $$step.scenes --data $$data --out $$run && \
 	  $$step.train --data $$run --out $$run --minutes $(TRAIN_MINUTES) && \
 	  $$step.convert --checkpoint $$run/checkpoint.pt --held-out $$run/held-out.npz --out cardmint_edge/models
 
