@@ -106,7 +106,7 @@ class Bucket:
         """
         path = self._path(tenant, name)
         try:
-            obstore.put(self._store, path, file)
+            obstore.put(self._store, path, file.read_bytes(), use_multipart=False)
         except BaseError as error:
             raise OSError(f"the bucket of images: {error}") from error
         self._know(path)
