@@ -20,6 +20,8 @@ from cardmint_cloud import dead_letters as dead
 from cardmint_cloud import settings as configuration
 from cardmint_cloud.adapters.broker import Broker
 from cardmint_cloud.adapters.fetch import Fetcher
+from cardmint_cloud.adapters.image_bucket import Bucket
+from cardmint_cloud.adapters.image_files import Folder
 from cardmint_cloud.adapters.pokemontcg import PokemonTcg
 from cardmint_cloud.adapters.postgres import letters
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, explained, migrate
@@ -28,6 +30,7 @@ from cardmint_cloud.adapters.pricecharting import PriceCharting
 from cardmint_cloud.adapters.tcgcsv import TcgCsv
 from cardmint_cloud.adapters.tcgdex import Tcgdex
 from cardmint_cloud.errors import Stop
+from cardmint_cloud.images import Store
 from cardmint_cloud.settings import Keys, PriceSettings, Settings
 from cardmint_cloud.sources import Provider, Source
 from cardmint_cloud.web.app import build
@@ -163,7 +166,7 @@ def retire_months(settings: Settings, keep_months: int) -> list[Retired]:
 
 
 async def _once(settings: Settings, use: Callable[[Any], Awaitable[T]]) -> T:
-    async with database(settings) as pool, pool.acquire() as connection:
+    async with database(settings, patience_s=None) as pool, pool.acquire() as connection:
         return await use(connection)
 
 
@@ -193,6 +196,14 @@ async def work(settings: Settings) -> None:
     _log.info("worker stopped")
 
 
+def image_store(settings: Settings) -> Store:
+    """Return where images are kept: a bucket for `s3://BUCKET/PREFIX`, else a folder."""
+    if settings.images.startswith("s3://"):
+        bucket, _, prefix = settings.images.removeprefix("s3://").partition("/")
+        return Bucket(bucket, prefix, settings.s3)
+    return Folder(Path(settings.images))
+
+
 async def serve(settings: Settings) -> None:
     """Run the dashboard until SIGTERM or SIGINT, on loopback only: it has no accounts yet.
 
@@ -203,7 +214,7 @@ async def serve(settings: Settings) -> None:
     where = f"http://{LOOPBACK}:{settings.web.port}/"
     async with database(settings) as pool:
         engine = engine_for(settings.database)
-        app = build(engine=engine, pool=pool, images=Path(settings.images), tenant=settings.tenant)
+        app = build(engine=engine, pool=pool, images=image_store(settings), tenant=settings.tenant)
         config = uvicorn.Config(
             app,
             host=LOOPBACK,
@@ -243,14 +254,17 @@ def sources(settings: PriceSettings, keys: Keys, client: httpx.AsyncClient, pool
 
 
 @contextlib.asynccontextmanager
-async def database(settings: Settings, **server: str) -> AsyncIterator[Any]:
-    """Give a pool of connections to a database that has this version's tables; `server` is set for each of them."""
+async def database(settings: Settings, *, patience_s: float | None = COMMAND_S, **server: str) -> AsyncIterator[Any]:
+    """Give a pool of connections to a database that has this version's tables; `server` is set for each of them.
+
+    A statement may take `patience_s`, any time without.
+    """
     engine = engine_for(settings.database)
     try:
         await check_revision(engine)
         try:
             pool = await asyncpg.create_pool(
-                settings.database, min_size=2, max_size=8, command_timeout=COMMAND_S, server_settings=server
+                settings.database, min_size=2, max_size=8, command_timeout=patience_s, server_settings=server
             )
         except (OSError, asyncpg.PostgresError) as error:
             raise explained(engine, error) from error

@@ -1,11 +1,39 @@
-"""An image's bytes from a station: taken as they come, checked against their name, kept for good."""
+"""An image's bytes from a station: taken as they come, checked against their name, kept for good, shown small."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Protocol
 
-from cardmint_cloud.adapters.image_files import MAX_BYTES, Folder
+from PIL import Image, ImageOps
+
+from cardmint_cloud.adapters.image_intake import MAX_BYTES, Incoming
+
+THUMBNAIL = 360
+"""The longer side of a thumbnail, in pixels."""
+
+
+class Store(Protocol):
+    """Where images are. A name is a SHA-256, or one with a suffix; names and tenants must have been checked."""
+
+    def has(self, tenant: str, name: str) -> bool:
+        """Whether an image is there."""
+        ...
+
+    def read(self, tenant: str, name: str) -> bytes | None:
+        """Return an image's bytes; None when it is not there."""
+        ...
+
+    def incoming(self) -> AbstractContextManager[Incoming]:
+        """Open a file for an image that is on its way; whatever was not kept is removed."""
+        ...
+
+    def keep(self, tenant: str, name: str, file: Path) -> None:
+        """Keep a file's bytes under a name, whole or not at all; the file may be gone then."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,15 +51,15 @@ class Refusal:
     detail: str
 
 
-async def receive(folder: Folder, tenant: str, sha256: str, chunks: AsyncIterator[bytes]) -> Kept | Refusal:
+async def receive(store: Store, tenant: str, sha256: str, chunks: AsyncIterator[bytes]) -> Kept | Refusal:
     """Keep an image under its SHA-256. `tenant` and `sha256` must have been checked to be a name and a digest.
 
     Raises:
-        OSError: the disk is full or away; nothing was kept.
+        OSError: the disk or the bucket is full or away; nothing was kept.
     """
-    if await asyncio.to_thread(folder.has, tenant, sha256):
+    if await asyncio.to_thread(store.has, tenant, sha256):
         return Kept(fresh=False)
-    with folder.incoming() as incoming:
+    with store.incoming() as incoming:
         async for chunk in chunks:
             if incoming.size + len(chunk) > MAX_BYTES:
                 return Refusal(reason="too-large", detail=f"more than {MAX_BYTES} bytes")
@@ -45,3 +73,43 @@ async def receive(folder: Folder, tenant: str, sha256: str, chunks: AsyncIterato
                 return Refusal(reason="not-an-image", detail="neither a JPEG nor a PNG nor a WebP")
         await asyncio.to_thread(incoming.keep, tenant)
         return Kept(fresh=True)
+
+
+def shown(store: Store, tenant: str, sha256: str, *, small: bool) -> tuple[bytes, str] | None:
+    """Return an image, or its thumbnail, with its media type; None when it is not there.
+
+    A thumbnail is made when it is asked for the first time, and kept beside its image. An image that passed the check
+    but cannot be drawn is returned as it is.
+
+    Raises:
+        OSError: the disk or the bucket is away.
+    """
+    name = f"{sha256}.thumbnail"
+    if small and (content := store.read(tenant, name)):
+        return content, "image/webp"
+    whole = store.read(tenant, sha256)
+    if whole is None or not small or (made := _thumbnail(whole)) is None:
+        return (whole, _media_type(whole)) if whole is not None else None
+    with store.incoming() as incoming:
+        incoming.write(made)
+        incoming.keep(tenant, name)
+    return made, "image/webp"
+
+
+def _thumbnail(content: bytes) -> bytes | None:
+    buffer = io.BytesIO()
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.draft("RGB", (THUMBNAIL * 2, THUMBNAIL * 2))
+            small = ImageOps.exif_transpose(image).convert("RGB")
+            small.thumbnail((THUMBNAIL, THUMBNAIL))
+            small.save(buffer, "WEBP", quality=80)
+    except (OSError, SyntaxError, ValueError):
+        return None
+    return buffer.getvalue()
+
+
+def _media_type(content: bytes) -> str:
+    if content.startswith(b"\x89PNG"):
+        return "image/png"
+    return "image/webp" if content[8:12] == b"WEBP" else "image/jpeg"

@@ -82,6 +82,15 @@ class ReviewSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         )
 
 
+class S3Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a bucket for images is reached. Without `endpoint` it is Amazon's own."""
+
+    endpoint: str = ""
+    region: str = "us-east-1"
+    key: str = ""
+    secret: str = ""
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be set, with its default. `tenant` is the one that the dashboard shows."""
 
@@ -93,6 +102,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     web: WebSettings = WebSettings()
     prices: PriceSettings = PriceSettings()
     reviews: ReviewSettings = ReviewSettings()
+    s3: S3Settings = S3Settings()
 
     def __post_init__(self) -> None:
         try:
@@ -152,7 +162,7 @@ def _from_file(file: Path) -> dict[str, Any]:
 
 def _override(values: dict[str, Any], variable: str, text: str) -> None:
     key = variable.removeprefix(PREFIX).lower()
-    for table in ("broker", "web", "prices", "reviews"):
+    for table in ("broker", "web", "prices", "reviews", "s3"):
         if key.startswith(f"{table}_"):
             inner = values.setdefault(table, {})
             if isinstance(inner, dict):

@@ -3,17 +3,27 @@
 import hashlib
 import io
 import struct
+import sys
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
+from msgspec.structs import replace
 from PIL import Image
 
-from cardmint_cloud.adapters.image_files import MAX_BYTES, Folder
-from cardmint_cloud.images import Kept, Refusal, receive
+from cardmint_cloud.adapters.image_bucket import Bucket
+from cardmint_cloud.adapters.image_files import Folder
+from cardmint_cloud.adapters.image_intake import MAX_BYTES
+from cardmint_cloud.app import image_store
+from cardmint_cloud.images import Kept, Refusal, Store, receive, shown
+from cardmint_cloud.local.processes import Child, free_port, listening
+from cardmint_cloud.settings import S3Settings, Settings
 
 
 def picture(kind: str = "JPEG") -> bytes:
@@ -41,24 +51,85 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-async def put(folder: Folder, content: bytes, sha256: str | None = None) -> Kept | Refusal:
-    return await receive(folder, "shop", sha256 or digest(content), chunks(content))
+class Secret(Struct, frozen=True):
+    """What the local S3 server lets in."""
+
+    endpoint: str
+    region: str = "us-east-1"
+    key: str = "left"
+    secret: str = "a-secret-of-the-tests"
 
 
-def files(folder: Folder) -> list[Path]:
-    return [path for path in folder.root.rglob("*") if path.is_file()]
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Secret, Path]]:
+    """A real S3 server, rclone's, over a folder."""
+    root, log = tmp_path_factory.mktemp("s3"), tmp_path_factory.mktemp("logs") / "rclone.log"
+    port = free_port()
+    access = Secret(endpoint=f"http://127.0.0.1:{port}")
+    (root / "cards").mkdir()
+    rclone = str(Path(sys.executable).with_name("rclone"))
+    words = ["--addr", f"127.0.0.1:{port}", "--auth-key", f"{access.key},{access.secret}", "--dir-cache-time", "0s"]
+    child = Child([rclone, "serve", "s3", str(root), *words], log)
+    child.wait_until(lambda: listening(port))
+    yield access, root
+    child.stop()
 
 
-@pytest.mark.parametrize(("kind", "media_type"), [("JPEG", "image/jpeg"), ("PNG", "image/png"), ("WEBP", "image/webp")])
-async def test_an_image_is_kept_once_and_read_as_it_came(tmp_path: Path, kind: str, media_type: str) -> None:
-    folder = Folder(tmp_path)
-    content = picture(kind)
-    assert await put(folder, content) == Kept(fresh=True)
-    assert await put(folder, content) == Kept(fresh=False)
-    assert folder.read("shop", digest(content)) == (content, media_type)
-    assert [path.name for path in files(folder)] == [digest(content)]
-    assert not folder.has("other", digest(content))
-    assert folder.read("other", digest(content)) is None
+class Kind(NamedTuple):
+    """A store, and what lies in it."""
+
+    store: Store
+    names: Callable[[], list[str]]
+
+
+@pytest.fixture(params=["files", pytest.param("bucket", marks=pytest.mark.integration)])
+def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Kind:
+    root, store = tmp_path, None
+    if request.param == "bucket":
+        access, buckets = request.getfixturevalue("server")
+        root = buckets / "cards" / str(uuid4())
+        store = Bucket("cards", root.name, access)
+    return Kind(store or Folder(root), lambda: sorted(path.name for path in root.rglob("*") if path.is_file()))
+
+
+async def put(store: Store, content: bytes, sha256: str | None = None) -> Kept | Refusal:
+    return await receive(store, "shop", sha256 or digest(content), chunks(content))
+
+
+@pytest.mark.parametrize(("form", "media_type"), [("JPEG", "image/jpeg"), ("PNG", "image/png"), ("WEBP", "image/webp")])
+async def test_an_image_is_kept_once_and_read_as_it_came(kind: Kind, form: str, media_type: str) -> None:
+    content = picture(form)
+    assert await put(kind.store, content) == Kept(fresh=True)
+    assert await put(kind.store, content) == Kept(fresh=False)
+    assert shown(kind.store, "shop", digest(content), small=False) == (content, media_type)
+    assert kind.names() == [digest(content)]
+    assert not kind.store.has("other", digest(content))
+    assert shown(kind.store, "other", digest(content), small=True) is None
+
+
+async def test_a_thumbnail_is_made_once_and_is_small(kind: Kind) -> None:
+    buffer = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Lies on its side: the thumbnail stands upright.
+    Image.effect_noise((800, 600), 80).save(buffer, "JPEG", exif=exif)
+    content = buffer.getvalue()
+    await put(kind.store, content)
+    first = shown(kind.store, "shop", digest(content), small=True)
+    assert first is not None
+    assert (first[1], len(first[0]) < len(content) / 2) == ("image/webp", True)
+    with Image.open(io.BytesIO(first[0])) as small:
+        assert small.size == (270, 360)
+    assert kind.names() == [digest(content), f"{digest(content)}.thumbnail"]
+    assert shown(kind.store, "shop", digest(content), small=True) == first
+
+
+async def test_what_cannot_be_drawn_small_is_shown_as_it_is(kind: Kind) -> None:
+    content = picture("PNG")
+    broken = content[:60] + bytes(10) + content[70:]
+    with kind.store.incoming() as incoming:
+        incoming.write(broken)
+        incoming.keep("shop")
+    assert shown(kind.store, "shop", digest(broken), small=True) == (broken, "image/png")
 
 
 @pytest.mark.parametrize(
@@ -76,25 +147,44 @@ async def test_an_image_is_kept_once_and_read_as_it_came(tmp_path: Path, kind: s
     ],
 )
 async def test_what_is_refused_leaves_nothing_behind(
-    tmp_path: Path, content: bytes, sha256: str | None, reason: str
+    kind: Kind, content: bytes, sha256: str | None, reason: str
 ) -> None:
-    folder = Folder(tmp_path)
-    answer = await put(folder, content, sha256)
+    answer = await put(kind.store, content, sha256)
     assert isinstance(answer, Refusal)
     assert answer.reason == reason
-    assert files(folder) == []
+    assert kind.names() == []
 
 
-async def test_a_sender_that_breaks_off_leaves_nothing_behind(tmp_path: Path) -> None:
-    folder = Folder(tmp_path)
-
+async def test_a_sender_that_breaks_off_leaves_nothing_behind(kind: Kind) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield picture()[:100]
         raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
-        await receive(folder, "shop", digest(picture()), broken())
-    assert files(folder) == []
+        await receive(kind.store, "shop", digest(picture()), broken())
+    assert kind.names() == []
+
+
+@pytest.mark.integration
+async def test_a_bucket_that_is_away_or_refuses_us_is_an_error(server: tuple[Secret, Path]) -> None:
+    access, root = server
+    content = picture()
+    for wrong in (Secret(endpoint=f"http://127.0.0.1:{free_port()}"), replace(access, secret="another")):
+        store = Bucket("cards", "refused", wrong)
+        with pytest.raises(OSError, match="the bucket of images"):
+            await put(store, content)
+        with pytest.raises(OSError, match="the bucket of images"):
+            store.read("shop", digest(content))
+        with store.incoming() as incoming, pytest.raises(OSError, match="the bucket of images"):
+            incoming.keep("shop")
+    assert not (root / "cards" / "refused").exists()
+
+
+def test_the_settings_say_where_images_are(tmp_path: Path) -> None:
+    assert isinstance(image_store(Settings(images="s3://cards/shop", s3=S3Settings(endpoint="http://x"))), Bucket)
+    folder = image_store(Settings(images=str(tmp_path)))
+    assert isinstance(folder, Folder)
+    assert folder.root == tmp_path
 
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cardmint_cloud.adapters.image_files import Folder
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.local.processes import free_port
 from cardmint_cloud.web.app import build
@@ -114,7 +115,7 @@ async def listening(site: httpx.AsyncClient, tenant: str = "") -> AsyncIterator[
 
 @pytest.fixture
 async def site(pool: Any, engine: AsyncEngine, tmp_path: Any) -> AsyncIterator[httpx.AsyncClient]:
-    async for client in serve(build(engine=engine, pool=pool, images=tmp_path, tenant="shop")):
+    async for client in serve(build(engine=engine, pool=pool, images=Folder(tmp_path), tenant="shop")):
         while not (await client.get("/healthz")).json()["listening"]:  # noqa: ASYNC110  # another process would ask so too
             await asyncio.sleep(0.02)
         yield client

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cardmint_cloud.adapters.image_files import Folder
 from cardmint_cloud.adapters.postgres import providers
 from cardmint_cloud.adapters.postgres.providers import Standing
 from cardmint_cloud.ask import ask_about_new
@@ -33,7 +34,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 async def site(pool: Any, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = build(engine=engine, pool=pool, images=tmp_path / "images", tenant="shop", clock=lambda: NOW)
+    app = build(engine=engine, pool=pool, images=Folder(tmp_path / "images"), tenant="shop", clock=lambda: NOW)
     async for client in serve(app):
         yield client
 

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cardmint_cloud.adapters.image_files import MAX_BYTES
+from cardmint_cloud.adapters.image_files import Folder
+from cardmint_cloud.adapters.image_intake import MAX_BYTES
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.adapters.postgres.reads import Wanted
 from cardmint_cloud.domain.items import review_of
@@ -52,7 +53,7 @@ async def serve(app: Any) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def site(pool: Any, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = build(engine=engine, pool=pool, images=tmp_path / "images", tenant="shop", clock=lambda: NOW)
+    app = build(engine=engine, pool=pool, images=Folder(tmp_path / "images"), tenant="shop", clock=lambda: NOW)
     async for client in serve(app):
         yield client
 
@@ -373,7 +374,7 @@ async def test_health_and_metrics(pool: Any, site: httpx.AsyncClient) -> None:
 
 async def test_without_a_database_every_page_says_so(pool: Any, tmp_path: Path) -> None:
     away = engine_for(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
-    async for site in serve(build(engine=away, pool=pool, images=tmp_path, tenant="shop")):
+    async for site in serve(build(engine=away, pool=pool, images=Folder(tmp_path), tenant="shop")):
         assert (await site.get("/healthz")).status_code == 503
         assert (await site.get("/api/v1/shop/inventory")).status_code == 503
         page = await site.get("/")
@@ -385,7 +386,7 @@ async def test_a_fault_is_a_page_and_logged(pool: Any, engine: AsyncEngine, tmp_
     def broken() -> Any:
         raise ZeroDivisionError
 
-    app = build(engine=engine, pool=pool, images=tmp_path, tenant="shop", clock=lambda: NOW)
+    app = build(engine=engine, pool=pool, images=Folder(tmp_path), tenant="shop", clock=lambda: NOW)
     from litestar import get
 
     app.register(get("/broken", sync_to_thread=False)(broken))

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from cardmint_cloud.adapters.postgres import card_reads, desk_reads, log, questions, reads, supply
-from cardmint_cloud.images import Kept, receive
+from cardmint_cloud.images import Kept, receive, shown
 from cardmint_cloud.web.metrics import Metrics
 from cardmint_cloud.web.pages import wanted
 from cardmint_cloud.web.shop import Asked, Shop
@@ -83,9 +83,11 @@ async def put_image(
 
 
 @get("/images/{tenant:str}/{sha256:str}", sync_to_thread=True)
-def image(tenant: Tenant, sha256: Sha256, shop: NamedDependency[Shop]) -> Response[bytes]:
-    """Return an image. It is named for its content, so whoever has it may keep it."""
-    found = shop.images.read(tenant, sha256)
+def image(
+    tenant: Tenant, sha256: Sha256, shop: NamedDependency[Shop], size: FromQuery[Literal["full", "thumbnail"]] = "full"
+) -> Response[bytes]:
+    """Return an image or its thumbnail. It is named for its content, so whoever has it may keep it."""
+    found = shown(shop.images, tenant, sha256, small=size == "thumbnail")
     if found is None:
         raise NotFoundException("That image has not come yet, or was given up.")
     content, media_type = found

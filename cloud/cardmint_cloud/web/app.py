@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -16,8 +15,8 @@ from litestar.template import TemplateConfig
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cardmint_cloud.adapters.image_files import Folder
 from cardmint_cloud.adapters.postgres.away import AWAY
+from cardmint_cloud.images import Store
 from cardmint_cloud.web import api, assets, desk, pages, questions, supply, worth
 from cardmint_cloud.web.guards import LOOPBACK, Guard
 from cardmint_cloud.web.live import Hub
@@ -36,7 +35,7 @@ def build(
     *,
     engine: AsyncEngine,
     pool: Any,
-    images: Path,
+    images: Store,
     tenant: str,
     hosts: Iterable[str] = LOOPBACK,
     clock: Callable[[], datetime] = _now,
@@ -48,7 +47,7 @@ def build(
     """
     hosts = frozenset(hosts)
     hub = Hub(engine, pool, clock)
-    shop = Shop(tenant=tenant, engine=engine, pool=pool, images=Folder(images), hub=hub, clock=clock)
+    shop = Shop(tenant=tenant, engine=engine, pool=pool, images=images, hub=hub, clock=clock)
     metrics = Metrics()
     files = assets.Assets()
 

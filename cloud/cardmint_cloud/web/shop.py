@@ -9,7 +9,7 @@ from litestar import Request
 from litestar.datastructures import State
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cardmint_cloud.adapters.image_files import Folder
+from cardmint_cloud.images import Store
 from cardmint_cloud.web.live import Hub
 
 Asked = Request[None, None, State]
@@ -26,6 +26,6 @@ class Shop:
     tenant: str
     engine: AsyncEngine
     pool: Any
-    images: Folder
+    images: Store
     hub: Hub
     clock: Callable[[], datetime]

@@ -28,7 +28,14 @@ def engine_for(database: str) -> AsyncEngine:
         url = make_url(database)
     except ArgumentError:
         raise Stop("database: not an address of the form postgresql://user:password@host:port/name") from None
-    return create_async_engine(url.set(drivername="postgresql+asyncpg"), pool_size=5, max_overflow=5)
+    return create_async_engine(
+        url.set(drivername="postgresql+asyncpg"),
+        pool_size=5,
+        max_overflow=5,
+        # A page of an index costs about as much as any other on a solid-state disk; at the default of 4, a set's lines
+        # were found by reading every line.
+        connect_args={"server_settings": {"random_page_cost": "1.1"}},
+    )
 
 
 async def migrate(engine: AsyncEngine) -> str:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -347,6 +348,7 @@ Index(
     postgresql_where=text("type = 'cardmint.image.evicted.v1'"),
 )
 Index("printings_set", printings.c.tenant, printings.c.set_id)
+Index("printings_name", printings.c.tenant, func.lower(printings.c.name))
 Index("items_received", items.c.tenant, items.c.received_at, items.c.item)
 Index("items_card", items.c.tenant, items.c.card_id, items.c.captured_at.desc())
 Index("reviews_open", reviews.c.tenant, reviews.c.opened_at, postgresql_where=text("state = 'open'"))

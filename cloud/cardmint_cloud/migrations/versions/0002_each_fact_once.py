@@ -14,6 +14,7 @@ STATEMENTS = (
     "DROP INDEX items_newest",
     "CREATE INDEX events_evicted ON events (tenant, source) WHERE type = 'cardmint.image.evicted.v1'",
     "CREATE INDEX printings_set ON printings (tenant, set_id)",
+    "CREATE INDEX printings_name ON printings (tenant, lower(name))",
     (
         "CREATE TABLE retired_months (month date PRIMARY KEY, file text NOT NULL, events bigint NOT NULL,"
         " last_position bigint NOT NULL, retired_at timestamptz NOT NULL)"
