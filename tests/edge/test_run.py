@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from tests.edge.brokers import RealBroker, free_port
-from tests.edge.test_broker import CloudWorker, until
+from tests.edge.worker import CloudWorker, until
 
+from cardmint_cloud.local.broker import Broker
+from cardmint_cloud.local.processes import free_port
 from cardmint_edge.adapters.database import Database
 from cardmint_edge.adapters.outbox import Outbox
 
@@ -31,21 +32,6 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fictional")
     subprocess.run([*AGENT, "catalogue", "fictional", "--out", str(folder)], check=True, capture_output=True)
     return folder / "pack.sqlite"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[RealBroker]:
-    real = RealBroker("mosquitto", tmp_path)
-    real.start()
-    yield real
-    real.kill()
-
-
-@pytest.fixture
-def worker(broker: RealBroker) -> Iterator[CloudWorker]:
-    cloud = CloudWorker(broker.port)
-    yield cloud
-    cloud.close()
 
 
 class Shelf(BaseHTTPRequestHandler):
@@ -105,7 +91,7 @@ def lines(log: Path) -> list[dict[str, Any]]:
 
 
 def test_every_card_arrives_and_the_agent_ends(
-    tmp_path: Path, pack: Path, broker: RealBroker, worker: CloudWorker, shelf: ThreadingHTTPServer
+    tmp_path: Path, pack: Path, broker: Broker, worker: CloudWorker, shelf: ThreadingHTTPServer
 ) -> None:
     cloud = f'[cloud]\nurl = "http://127.0.0.1:{shelf.server_port}"'
     config = config_of(tmp_path, pack, broker.port, f'type = "simulator"\ncount = 12\n{cloud}')
@@ -130,7 +116,7 @@ def test_every_card_arrives_and_the_agent_ends(
 
 
 def test_killed_at_any_moment_each_card_counts_once(
-    tmp_path: Path, pack: Path, broker: RealBroker, worker: CloudWorker
+    tmp_path: Path, pack: Path, broker: Broker, worker: CloudWorker
 ) -> None:
     count, kills = 100, 20
     config = config_of(tmp_path, pack, broker.port, f'type = "simulator"\ncount = {count}')
