@@ -49,6 +49,14 @@ check: install  ## The fast checks: lint, types, imports, unit tests
 test: install  ## Everything that CI runs
 	bash .ci/test
 
+.PHONY: crash
+crash: install  ## Rebuild the station's disk for 15,000 power cuts and open each: CARDMINT_CRASHES=15000
+	CARDMINT_CRASHES=$${CARDMINT_CRASHES:-15000} $(BIN)/pytest -q -s --timeout 3600 tests/edge/test_crash.py
+
+.PHONY: kills
+kills: install  ## Kill the running station at 300 random moments: CARDMINT_KILLS=300
+	CARDMINT_KILLS=$${CARDMINT_KILLS:-300} $(BIN)/pytest -q -s --timeout 7200 tests/edge/test_run.py -k killed
+
 .PHONY: format
 format: install  ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .

@@ -71,6 +71,7 @@ class BrokerLink:
         self._connection = 0
         self._stood = False
         self._said = ""
+        self._answered = threading.Event()
         self._closed = threading.Event()
         self._stopping = threading.Event()
 
@@ -78,6 +79,7 @@ class BrokerLink:
         """Connect, and connect again with growing, jittered pauses, until `stop`."""
         failures = 0
         while not self._stopping.is_set():
+            self._answered.clear()
             self._closed.clear()
             self._stood = False
             began = time.monotonic()
@@ -98,6 +100,7 @@ class BrokerLink:
             if info.rc == MQTT_ERR_SUCCESS:
                 info.wait_for_publish(FAREWELL_S)
             client.disconnect()
+        self._answered.set()
         self._closed.set()
 
     def reconnect(self) -> None:
@@ -139,8 +142,11 @@ class BrokerLink:
 
     def _one_connection(self) -> None:
         """Connect, and return when the connection, or the attempt, is over."""
+        if self._stopping.is_set():
+            return
         self._connection += 1
-        client = self._new_client(self._connection)
+        client = self._new_client()
+        self._listen(client, self._connection)
         properties = _properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = 0
         try:
@@ -149,12 +155,15 @@ class BrokerLink:
             self._say(str(error), "check that the broker runs and that nothing between blocks the port")
             return
         client.loop_start()
+        if not self._answered.wait(CONNECT_TIMEOUT_S):
+            self._say("it takes the connection and says nothing", "check that an MQTT 5 broker listens there")
+            self._closed.set()
         self._closed.wait()
         self._client = None
         client.disconnect()
         client.loop_stop()
 
-    def _new_client(self, connection: int) -> Client:
+    def _new_client(self) -> Client:
         client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"cardmint-{self._station.tenant}-{self._station.name}",
@@ -167,12 +176,16 @@ class BrokerLink:
         if self._tls is not None:
             client.tls_set_context(self._tls)
         client.will_set(self._topic["state"], encode(self._state(False)), qos=1, retain=True)
+        return client
+
+    def _listen(self, client: Client, connection: int) -> None:
         stood_from = 0.0
 
         def on_connect(
             client: Client, _data: Any, _flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
         ) -> None:
             nonlocal stood_from
+            self._answered.set()
             if reason.is_failure:
                 self._say(str(reason), "check the user and the password here and on the broker")
                 return
@@ -207,7 +220,10 @@ class BrokerLink:
                 short = time.monotonic() - stood_from < STEADY_S
                 twin = f"if this goes on, another station calls itself {self._station.name}: give each its own name"
                 self._say(f"the connection ended ({reason})", twin if short else "see the broker's own log")
+            elif not self._answered.is_set():
+                self._say(f"it hangs up before it answers ({reason})", "check that an MQTT 5 broker listens there")
             self._tell(Disconnected(connection=connection))
+            self._answered.set()
             self._closed.set()
 
         def on_socket_open(_client: Client, _data: Any, sock: Any) -> None:
@@ -220,7 +236,6 @@ class BrokerLink:
         client.on_publish = on_publish
         client.on_message = on_message
         client.on_disconnect = on_disconnect
-        return client
 
     def _hand_on(self, topic: str, payload: bytes) -> None:
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
+from cardmint_edge.adapters.durable import make_folder, sync_folder
 from cardmint_edge.errors import Stop
 
 VERSION = 1
@@ -80,7 +81,7 @@ class Database:
             Stop: another process has it, it is broken or newer than this version, or cannot be written.
         """
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             lock_fd = _lock(path)
         except OSError as error:
             message = f"cannot write beside {path}: {error.strerror}; give the agent's user a data folder it may write"
@@ -179,11 +180,7 @@ class Database:
             tx.execute("INSERT INTO station (only_row, stream, batch) VALUES (1, ?, x'7B7D')", (str(uuid4()),))
             tx.execute(f"PRAGMA user_version = {VERSION}")
         # The file's name must survive a power cut as well as its bytes do.
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self.path.parent)
 
     def _check_version(self) -> None:
         found = self.read("PRAGMA user_version")[0][0]

@@ -1,6 +1,5 @@
 """Images by their content: files that are on the disk, whole, before anything refers to them."""
 
-import os
 import re
 from hashlib import sha256
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import cv2
 
 from cardmint_contracts.cards import Image
+from cardmint_edge.adapters.durable import make_folder, sync_folder, write_file
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.errors import Park, Stop
 
@@ -19,10 +19,11 @@ _NAME = re.compile(r"[0-9a-f]{64}\Z")
 
 
 class ImageStore:
-    """Files under `folder`/aa/bb/, named for the SHA-256 of their bytes."""
+    """Files under `folder`/aa/, named for the SHA-256 of their bytes, in folders that each start makes sure of."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._made: set[Path] = set()
 
     def put(self, frame: Frame) -> Image:
         """Encode `frame` (height x width x 3, BGR) as JPEG, at most 1,024 pixels long, and store it durably.
@@ -41,10 +42,13 @@ class ImageStore:
         digest = sha256(content).hexdigest()
         path = self._path(digest)
         try:
+            if path.parent not in self._made:
+                make_folder(path.parent)
+                self._made.add(path.parent)
             if path.exists():
-                _sync_folder(path.parent)  # its name may be newer than the last sync: a write that failed half way
+                sync_folder(path.parent)  # its name may be newer than the last sync: a write that failed half way
             else:
-                _write_durably(path, content)
+                write_file(path, content)
         except OSError as error:
             message = f"cannot store an image at {path}: {error.strerror}; free space, or make the disk writable"
             raise Stop(message) from error
@@ -60,7 +64,7 @@ class ImageStore:
             return None
 
     def _path(self, digest: str) -> Path:
-        return self._folder / digest[:2] / digest[2:4] / f"{digest}.jpg"
+        return self._folder / digest[:2] / f"{digest}.jpg"
 
 
 def _shrink(frame: Frame) -> Frame:
@@ -70,29 +74,3 @@ def _shrink(frame: Frame) -> Frame:
         return frame
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return cv2.resize(frame, size, interpolation=cv2.INTER_AREA).astype("uint8", copy=False)
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    made = [folder for folder in (path.parent, path.parent.parent, path.parent.parent.parent) if not folder.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-    for folder in made:
-        _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
