@@ -10,6 +10,7 @@ import click
 
 from cardmint_edge import __version__
 from cardmint_edge.errors import EdgeError
+from cardmint_edge.measure.cli import measure
 from cardmint_edge.run import outbox, run
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ def _open(path: Path) -> "Pack":
 
 cli.add_command(run)
 cli.add_command(outbox)
+cli.add_command(measure)
 
 
 def main() -> None:

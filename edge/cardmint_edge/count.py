@@ -90,15 +90,20 @@ class Counter:
         images: Images,
         stamp: Callable[[], Stamp],
         counted: Callable[[], None],
+        timed: Callable[[dict[str, float]], None] | None = None,
         first_wait_s: float = FIRST_WAIT_S,
     ) -> None:
-        """Take the parts; `counted`, the beep, follows the commit; `first_wait_s` is the pause after a fault."""
+        """Take the parts; `counted`, the beep, follows the commit; `first_wait_s` is the pause after a fault.
+
+        `timed` is given the milliseconds of each step of a counted card.
+        """
         self._camera = camera
         self._recogniser = recogniser
         self._facts = facts
         self._images = images
         self._stamp = stamp
         self._counted = counted
+        self._timed = timed
         self._first_wait_s = first_wait_s
         self._stopping = threading.Event()
         self._before = facts.last_shot
@@ -115,6 +120,7 @@ class Counter:
             Stop: the camera cannot be used at all.
         """
         wait = self._first_wait_s
+        log.info("ready")
         while not self._stopping.is_set() and not self._camera.done:
             try:
                 shot = self._camera.next(SHOT_TIMEOUT_S)
@@ -157,6 +163,8 @@ class Counter:
         self._counted()
         self._camera.confirm()
         ms = {**taken.ms, "store": (time.perf_counter() - began) * 1000}
+        if self._timed is not None:
+            self._timed(ms)
         log.info(
             "card",
             scan=str(event.scan),

@@ -22,8 +22,8 @@ class ImageTable:
     def next(self) -> str | None:
         """Return an image that is due: not uploaded, and the facts that refer to it have a receipt."""
         rows = self._database.read(
-            "SELECT sha256 FROM images WHERE uploaded = 0 AND parked IS NULL "
-            "AND NOT EXISTS (SELECT 1 FROM events WHERE events.image = images.sha256) LIMIT 1"
+            "SELECT sha256 FROM images WHERE uploaded = 0 AND parked IS NULL AND kept = 'full' "
+            "AND sequence <= (SELECT acknowledged FROM station) ORDER BY sequence LIMIT 1"
         )
         return rows[0][0] if rows else None
 
@@ -40,6 +40,7 @@ class ImageTable:
     def counts(self) -> ImageCounts:
         """Count what is not with the cloud."""
         ((waiting, parked),) = self._database.read(
-            "SELECT count(*) FILTER (WHERE parked IS NULL), count(parked) FROM images WHERE uploaded = 0"
+            "SELECT count(*) FILTER (WHERE parked IS NULL), count(parked) FROM images "
+            "WHERE uploaded = 0 AND kept = 'full'"
         )
         return ImageCounts(waiting=waiting, parked=parked)

@@ -23,7 +23,10 @@ from cardmint_edge.domain.forwarding import Mark
 from cardmint_edge.errors import Stop
 
 HISTORY = 1000
-"""How many scans the local history keeps."""
+"""How many scans the local history keeps at least."""
+
+PRUNED = 100
+"""How many it gives up at once: each that goes writes pages as each that comes does."""
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +90,7 @@ class Outbox:
     def append(self, data: EventData, stamp: Stamp) -> int:
         """Store one event and return its sequence."""
         with self.database.write() as tx:
-            sequence = _append(tx, data, stamp, None)
+            sequence = _append(tx, data, stamp)
         self._appended()
         return sequence
 
@@ -101,17 +104,19 @@ class Outbox:
             known = tx.execute(_SCAN_COLUMNS + "WHERE scan = ?", (str(scan.scan),)).fetchone()
             if known is not None:
                 return _line(known)
-            sequence = _append(tx, scan, stamp, image.sha256 if image else None)
+            sequence = _append(tx, scan, stamp)
             position = _one(tx, "UPDATE station SET scanned = scanned + 1 RETURNING scanned")
             tx.execute(
                 "INSERT INTO scans (position, scan, sequence, origin, time, data) VALUES (?, ?, ?, ?, ?, ?)",
                 (position, str(scan.scan), sequence, origin, stamp.time.isoformat(), encode(scan)),
             )
-            tx.execute("DELETE FROM scans WHERE position <= ?", (position - HISTORY,))
+            if position % PRUNED == 0:
+                tx.execute("DELETE FROM scans WHERE position <= ?", (position - HISTORY,))
             if image is not None:
                 tx.execute(
-                    "INSERT INTO images (sha256, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING",
-                    (image.sha256, image.bytes),
+                    "INSERT INTO images (sha256, bytes, sequence) VALUES (?, ?, ?) "
+                    "ON CONFLICT DO UPDATE SET sequence = excluded.sequence, kept = 'full'",
+                    (image.sha256, image.bytes, sequence),
                 )
         self._appended()
         return ScanLine(position=position, sequence=sequence, time=stamp.time, scan=scan)
@@ -201,6 +206,7 @@ class Outbox:
             for step in ("UPDATE events SET sequence = -sequence", "UPDATE events SET sequence = -sequence - ?"):
                 parameters = (mark.acknowledged,) if "?" in step else ()
                 _expect(tx.execute(step, parameters).rowcount, count, "events to renumber")
+            tx.execute("UPDATE images SET sequence = max(0, sequence - ?)", (mark.acknowledged,))
             _one(
                 tx,
                 "UPDATE station SET stream = ?, acknowledged = 0, last = ? RETURNING last",
@@ -232,11 +238,11 @@ def _line(row: tuple[int, int, str, bytes]) -> ScanLine:
     )
 
 
-def _append(tx: Connection, data: EventData, stamp: Stamp, image: str | None) -> int:
+def _append(tx: Connection, data: EventData, stamp: Stamp) -> int:
     sequence = _one(tx, "UPDATE station SET last = last + 1 RETURNING last")
     tx.execute(
-        "INSERT INTO events (sequence, type, time, bootid, monotonic_ms, clock_synced, data, image) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO events (sequence, type, time, bootid, monotonic_ms, clock_synced, data) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
             sequence,
             NAMES[type(data)],
@@ -245,7 +251,6 @@ def _append(tx: Connection, data: EventData, stamp: Stamp, image: str | None) ->
             stamp.monotonic_ms,
             int(stamp.clock_synced),
             encode(data),
-            image,
         ),
     )
     return sequence
