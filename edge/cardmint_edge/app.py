@@ -9,8 +9,10 @@ from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_edge import __version__
 from cardmint_edge.adapters.broker import BrokerLink
 from cardmint_edge.adapters.cameras.folder import FolderCamera
+from cardmint_edge.adapters.cameras.live import LiveCamera
 from cardmint_edge.adapters.cameras.replay import ReplayCamera
 from cardmint_edge.adapters.cameras.simulator import SimulatorCamera
+from cardmint_edge.adapters.cameras.video import VideoSource
 from cardmint_edge.adapters.clock import Clock
 from cardmint_edge.adapters.cloud_http import CloudHttp
 from cardmint_edge.adapters.image_store import ImageStore
@@ -26,7 +28,8 @@ from cardmint_edge.page.app import Parts, make_page
 from cardmint_edge.page.serve import PageServer
 from cardmint_edge.page.show import STRIP, View
 from cardmint_edge.recogniser import recogniser_of
-from cardmint_edge.settings import Folder, Replay, Settings, Simulator
+from cardmint_edge.settings import Camera as CameraSettings
+from cardmint_edge.settings import Replay, Settings, Simulator, Tethered, Video
 from cardmint_edge.station import Running, Station
 from cardmint_edge.status import outbox_status
 from cardmint_edge.tasks import Tasks
@@ -37,8 +40,19 @@ OUTBOX = "outbox.db"
 IMAGES = "images"
 
 
-def camera_of(settings: Simulator | Folder | Replay, start_at: int) -> Camera:
-    """Open the camera; one that can be resumed begins after the `start_at` shots that were counted or set aside."""
+def camera_of(settings: CameraSettings, start_at: int, seen: bytes) -> Camera:
+    """Make the camera.
+
+    One that can be resumed begins after the `start_at` shots that were counted or set aside; one that looks by itself
+    knows the last counted card again by what was `seen` of it.
+    """
+    if isinstance(settings, Video):
+        video = VideoSource(settings.device, width=settings.width, height=settings.height)
+        return LiveCamera(video, seen=seen, by_itself=settings.by_itself)
+    if isinstance(settings, Tethered):
+        from cardmint_edge.adapters.cameras.gphoto import TetheredSource  # noqa: PLC0415 - loads libgphoto2
+
+        return LiveCamera(TetheredSource(model=settings.model), seen=seen, by_itself=settings.by_itself)
     if isinstance(settings, Simulator):
         return SimulatorCamera(
             settings.images,
@@ -64,7 +78,9 @@ def build(settings: Settings) -> Station:
     recogniser = recogniser_of(pack)
     outbox = Outbox.open(settings.station.data / OUTBOX)
     counters = outbox.counters
-    camera = camera_of(settings.camera, counters.scanned + counters.parked)
+    last = outbox.scans(1)
+    seen = last[0].looks if last else b""
+    camera = camera_of(settings.camera, counters.scanned + counters.parked, seen)
     return assemble(
         settings=settings,
         outbox=outbox,

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID, uuid4
@@ -16,6 +17,7 @@ from cardmint_contracts.events import Recogniser as MadeBy
 from cardmint_contracts.wire import decode, encode
 from cardmint_edge.capture import Camera, Shot
 from cardmint_edge.domain.batches import Stamp
+from cardmint_edge.domain.looks import looks, scanned_before
 from cardmint_edge.domain.recognition import Frame, Recogniser, Recognition
 from cardmint_edge.errors import Park, Retry, Stop
 
@@ -24,6 +26,8 @@ FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 10.0
 FAILED = "recognition-failed"
 MAX_CANDIDATES = 8
+RECENT = 100
+"""Among so many scans a card that comes again is flagged as a possible duplicate."""
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +38,16 @@ class Line(Protocol):
     @property
     def sequence(self) -> int:
         """The event's sequence."""
+        ...
+
+    @property
+    def scan(self) -> CardScanned:
+        """The scan itself."""
+        ...
+
+    @property
+    def looks(self) -> bytes:
+        """What the card looked like."""
         ...
 
 
@@ -50,8 +64,12 @@ class Facts(Protocol):
         """Where the last recorded shot came from, and its image's SHA-256."""
         ...
 
-    def record(self, scan: CardScanned, stamp: Stamp, origin: str) -> Line:
+    def record(self, scan: CardScanned, stamp: Stamp, origin: str, looks: bytes) -> Line:
         """Count one scan durably; the same scan twice counts once."""
+        ...
+
+    def scans(self, count: int) -> Sequence[Line]:
+        """Return the last scans, the newest first."""
         ...
 
     def park(self) -> None:
@@ -75,6 +93,7 @@ class _Taken:
     stamp: Stamp
     origin: str
     picture: Frame
+    looks: bytes
     ms: dict[str, float]
 
 
@@ -107,6 +126,7 @@ class Counter:
         self._first_wait_s = first_wait_s
         self._stopping = threading.Event()
         self._before = facts.last_shot
+        self._recent = deque((_recent(line) for line in reversed(facts.scans(RECENT))), maxlen=RECENT)
         self.fault = ""
 
     def stop(self) -> None:
@@ -147,7 +167,7 @@ class Counter:
                     log.info("this shot was counted before the restart", origin=taken.origin)
                     self._camera.confirm()
                     return
-                line = self._facts.record(event, taken.stamp, taken.origin)
+                line = self._facts.record(event, taken.stamp, taken.origin, taken.looks)
                 break
             except Park as error:
                 self._park(taken.origin, error)
@@ -160,6 +180,7 @@ class Counter:
                 if self._stopping.is_set():
                     return
         self.fault = ""
+        self._recent.append(_recent(line))
         self._counted()
         self._camera.confirm()
         ms = {**taken.ms, "store": (time.perf_counter() - began) * 1000}
@@ -172,6 +193,7 @@ class Counter:
             card=event.card.id if event.card else None,
             confidence=round(event.confidence, 4),
             reasons=event.reasons,
+            duplicate_of=event.possible_duplicate_of and str(event.possible_duplicate_of),
             sequence=line.sequence,
             origin=taken.origin,
             ms={step: round(value, 2) for step, value in ms.items()},
@@ -187,7 +209,11 @@ class Counter:
             recognition = Recognition(decision=Decision.REVIEW, reasons=(FAILED,), method="none")
             event = _event(scan, recognition)
         picture = shot.frame if recognition.rectified is None else recognition.rectified
-        return _Taken(event=event, stamp=stamp, origin=shot.origin, picture=picture, ms=recognition.ms)
+        code = shot.looks or looks(picture)
+        printing = event.card or (event.candidates[0].card if event.candidates else None)
+        if printing is not None:
+            event = replace(event, possible_duplicate_of=scanned_before(self._recent, printing.id, code))
+        return _Taken(event=event, stamp=stamp, origin=shot.origin, picture=picture, looks=code, ms=recognition.ms)
 
     def _whole(self, taken: _Taken) -> CardScanned:
         return replace(taken.event, batch=self._facts.batch, image=self._images.put(taken.picture))
@@ -209,6 +235,11 @@ class Counter:
             log.error("not counting", reason=fault)
         self.fault = fault
         self._stopping.wait(seconds)
+
+
+def _recent(line: Line) -> tuple[UUID, str, bytes]:
+    printing = line.scan.card or (line.scan.candidates[0].card if line.scan.candidates else None)
+    return line.scan.scan, printing.id if printing else "", line.looks
 
 
 def _event(scan: UUID, found: Recognition) -> CardScanned:

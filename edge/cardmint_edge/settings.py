@@ -84,7 +84,23 @@ class Replay(_Section, frozen=True, tag_field="type", tag="replay"):
     loop: bool = False
 
 
-Camera: TypeAlias = Simulator | Folder | Replay
+class Video(_Section, frozen=True, tag_field="type", tag="video"):
+    """A webcam or the Raspberry Pi's camera: a V4L2 device, by number or path."""
+
+    device: int | Text = 0
+    width: Annotated[int, Meta(ge=320, le=10000)] = 1920
+    height: Annotated[int, Meta(ge=240, le=10000)] = 1080
+    by_itself: bool = True
+
+
+class Tethered(_Section, frozen=True, tag_field="type", tag="tethered"):
+    """A camera on USB through libgphoto2; `model` is a part of its name when there are several."""
+
+    model: str = ""
+    by_itself: bool = True
+
+
+Camera: TypeAlias = Simulator | Folder | Replay | Video | Tethered
 
 
 class Settings(_Section, frozen=True):

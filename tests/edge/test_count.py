@@ -1,5 +1,6 @@
 """Counting: whatever the camera, the recogniser or the disk does, no card is lost, doubled or beeped too early."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -40,6 +41,9 @@ class FakeCamera:
         if isinstance(step, EdgeError):
             raise step
         return step
+
+    def capture(self) -> bool:
+        return False
 
     def confirm(self) -> None:
         self.confirmed += 1
@@ -193,9 +197,12 @@ class Full:
     def last_shot(self) -> tuple[str, str] | None:
         return self._outbox.last_shot
 
-    def record(self, scan: CardScanned, stamp: Stamp, origin: str) -> ScanLine:
+    def record(self, scan: CardScanned, stamp: Stamp, origin: str, looks: bytes) -> ScanLine:
         self._try()
-        return self._outbox.record(scan, stamp, origin)
+        return self._outbox.record(scan, stamp, origin, looks)
+
+    def scans(self, count: int) -> list[ScanLine]:
+        return self._outbox.scans(count)
 
     def park(self) -> None:
         self._try()
@@ -255,3 +262,24 @@ def test_the_same_place_with_another_picture_is_another_card(bench: Bench) -> No
     other = Shot(frame=shot_of(9).frame, origin="shot-1")
     bench.counter(FakeCamera(other)).run()
     assert bench.outbox.counters.scanned == 2
+
+
+def patterned(seed: int) -> Shot:
+    cells = np.random.default_rng(seed).integers(0, 255, (8, 6, 3), dtype=np.uint8)
+    return Shot(frame=cells.repeat(20, axis=0).repeat(20, axis=1), origin=f"pattern-{seed}")
+
+
+def test_a_card_that_comes_again_is_flagged_and_counted(bench: Bench) -> None:
+    with capture_logs() as logs:
+        bench.counter(FakeCamera(patterned(1), patterned(2)), Whole()).run()
+        bench.counter(FakeCamera(patterned(3), patterned(1)), Whole()).run()  # after a restart too
+    assert [scan.possible_duplicate_of for scan in bench.scans] == [None, None, None, bench.scans[0].scan]
+    assert bench.outbox.counters.scanned == 4
+    assert [entry["duplicate_of"] for entry in logs if entry["event"] == "card"][-1] == str(bench.scans[0].scan)
+
+
+class Whole(Names):
+    """Names every card alike, and keeps the frame as it is."""
+
+    def recognise(self, frame: Frame) -> Recognition:
+        return dataclasses.replace(super().recognise(frame), rectified=frame)

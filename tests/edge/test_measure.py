@@ -37,7 +37,7 @@ def test_the_outbox_beside_the_disk(tmp_path: Path) -> None:
 
 
 def test_bytes_are_what_the_kernel_wrote() -> None:
-    figures = measured("outbox", "--folder", Path(), "--cards", 100)  # memory that is mounted as a disk counts nothing
+    figures = measured("outbox", "--folder", Path(), "--cards", 300)  # memory that is mounted as a disk counts nothing
     assert 4096 < figures["bytes_beyond_image"] <= 32 << 10
     assert figures["image_bytes"] > 0
 

@@ -39,6 +39,7 @@ class ScanLine:
     sequence: int
     time: datetime
     scan: CardScanned
+    looks: bytes = b""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +95,7 @@ class Outbox:
         self._appended()
         return sequence
 
-    def record(self, scan: CardScanned, stamp: Stamp, origin: str = "") -> ScanLine:
+    def record(self, scan: CardScanned, stamp: Stamp, origin: str = "", looks: bytes = b"") -> ScanLine:
         """Count one scan: event, history, image reference and counter, or none of them.
 
         A scan that was recorded before is not counted again: its line is returned.
@@ -107,8 +108,8 @@ class Outbox:
             sequence = _append(tx, scan, stamp)
             position = _one(tx, "UPDATE station SET scanned = scanned + 1 RETURNING scanned")
             tx.execute(
-                "INSERT INTO scans (position, scan, sequence, origin, time, data) VALUES (?, ?, ?, ?, ?, ?)",
-                (position, str(scan.scan), sequence, origin, stamp.time.isoformat(), encode(scan)),
+                "INSERT INTO scans (position, scan, sequence, origin, time, data, looks) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (position, str(scan.scan), sequence, origin, stamp.time.isoformat(), encode(scan), looks),
             )
             if position % PRUNED == 0:
                 tx.execute("DELETE FROM scans WHERE position <= ?", (position - HISTORY,))
@@ -119,7 +120,7 @@ class Outbox:
                     (image.sha256, image.bytes, sequence),
                 )
         self._appended()
-        return ScanLine(position=position, sequence=sequence, time=stamp.time, scan=scan)
+        return ScanLine(position=position, sequence=sequence, time=stamp.time, scan=scan, looks=looks)
 
     def park(self) -> None:
         """Count one capture that was set aside, so that a restarted camera begins after it."""
@@ -225,16 +226,17 @@ class Outbox:
         return Mark(stream=stream, acknowledged=0, last=count)
 
 
-_SCAN_COLUMNS = "SELECT position, sequence, time, data FROM scans "
+_SCAN_COLUMNS = "SELECT position, sequence, time, data, looks FROM scans "
 
 
-def _line(row: tuple[int, int, str, bytes]) -> ScanLine:
-    position, sequence, time, data = row
+def _line(row: tuple[int, int, str, bytes, bytes]) -> ScanLine:
+    position, sequence, time, data, looks = row
     return ScanLine(
         position=position,
         sequence=sequence,
         time=datetime.fromisoformat(time),
         scan=decode(data, CardScanned),
+        looks=looks,
     )
 
 

@@ -42,7 +42,8 @@ CREATE TABLE scans (
   sequence INTEGER NOT NULL,
   origin TEXT NOT NULL,
   time TEXT NOT NULL,
-  data BLOB NOT NULL
+  data BLOB NOT NULL,
+  looks BLOB NOT NULL DEFAULT x''
 ) STRICT;
 CREATE TABLE tasks (
   task TEXT PRIMARY KEY,
@@ -66,6 +67,7 @@ INSERT INTO images (sha256, bytes, sequence, uploaded, parked)
 DROP TABLE images_1;
 DROP INDEX events_image;
 ALTER TABLE events DROP COLUMN image;
+ALTER TABLE scans ADD COLUMN looks BLOB NOT NULL DEFAULT x'';
 """,
     )
 }

@@ -88,6 +88,9 @@ class _Stack:
         self.given.append(time.perf_counter())
         return self._shots.pop()
 
+    def capture(self) -> bool:
+        return False
+
     def confirm(self) -> None: ...
 
     def close(self) -> None: ...
