@@ -23,6 +23,7 @@ from cardmint_edge.adapters.task_table import TaskTable
 from cardmint_edge.capture import Camera
 from cardmint_edge.count import Counter
 from cardmint_edge.domain.recognition import Recogniser
+from cardmint_edge.evict import Evictor, lacking
 from cardmint_edge.forward import Appended, Forwarder
 from cardmint_edge.page.app import Parts, make_page
 from cardmint_edge.page.serve import PageServer
@@ -38,6 +39,7 @@ from cardmint_edge.upload import Uploader
 TASKS_SHOWN = 3
 OUTBOX = "outbox.db"
 IMAGES = "images"
+BALLAST = "ballast"
 
 
 def camera_of(settings: CameraSettings, start_at: int, seen: bytes) -> Camera:
@@ -133,7 +135,19 @@ def assemble(
         )
 
     tasks = Tasks(store=task_table, append=outbox.append, together=outbox.database.write, stamp=clock)
-    cloud = CloudHttp(url=settings.cloud.url, tenant=settings.station.tenant) if settings.cloud.url else None
+    cloud = None
+    if settings.cloud.url:
+        tenant, limit = settings.station.tenant, settings.cloud.max_kb_per_s
+        cloud = CloudHttp(url=settings.cloud.url, tenant=tenant, max_kb_per_s=limit)
+    evictor = Evictor(
+        ledger=images,
+        files=store,
+        append=outbox.append,
+        together=outbox.database.write,
+        stamp=clock,
+        lack=lambda: lacking(settings.station.data, settings.station.reserve_mb << 20),
+        ballast=settings.station.data / BALLAST,
+    )
     uploader = Uploader(ledger=images, store=store, cloud=cloud) if cloud else None
     link = BrokerLink(
         broker=settings.broker,
@@ -195,6 +209,7 @@ def assemble(
             cloud.close()
 
     parts = [Running(name="count", part=counter, may_end=True), Running(name="page", part=page_server)]
+    parts.append(Running(name="evict", part=evictor))
     if uploader is not None:
         parts.append(Running(name="upload", part=uploader))
     parts += [Running(name="link", part=link), Running(name="forward", part=forwarder)]

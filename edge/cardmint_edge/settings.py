@@ -33,6 +33,7 @@ class Station(_Section, frozen=True):
     page_host: Text = "127.0.0.1"
     page_port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     beep: bool = False
+    reserve_mb: Annotated[int, Meta(ge=1, le=1_000_000)] = 500
 
 
 class Broker(_Section, frozen=True):
@@ -52,6 +53,7 @@ class Cloud(_Section, frozen=True):
     """Where images go; nowhere when `url` is empty."""
 
     url: Annotated[str, Meta(pattern=r"^(https?://[^\s/]+(/[^\s?#]*)?)?\Z")] = ""
+    max_kb_per_s: Annotated[int, Meta(ge=0)] = 0
 
 
 class Recognition(_Section, frozen=True):

@@ -61,12 +61,16 @@ class ReviewAnswered(Upward, frozen=True):
             raise ValueError(message)
 
 
-class ImageEvicted(Upward, frozen=True):
-    """The station gave up an image's bytes to keep counting; the fact that it had them stays."""
+class ImageEvicted(Upward, frozen=True, omit_defaults=True):
+    """The station gave up an image's bytes to keep counting; the fact that it had them stays.
+
+    `kind` says what went: `full`, the image itself, or later `thumbnail`, the small one that was left of it.
+    """
 
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
     bytes: Count
     reason: Code
+    kind: Literal["full", "thumbnail"] = "full"
 
 
 EventData: TypeAlias = CardScanned | ReviewAnswered | ImageEvicted

@@ -62,6 +62,7 @@ EVENTS: dict[str, EventData] = {
         task=UUID(int=21), task_version=1, scan=UUID(int=12), verdict="card", card=FOX, by="station:left"
     ),
     "image-evicted": ImageEvicted(sha256="ab" * 32, bytes=81234, reason="disk-full"),
+    "image-evicted-thumbnail": ImageEvicted(sha256="ab" * 32, bytes=5123, reason="disk-short", kind="thumbnail"),
 }
 OTHERS: dict[str, msgspec.Struct] = {
     "receipt": Receipt(stream=UUID(int=1), sequence=41),

@@ -236,7 +236,7 @@ def test_an_outbox_of_the_first_version_is_upgraded_with_everything_in_it(tmp_pa
         assert (outbox.mark.acknowledged, outbox.mark.last) == (2, 4)
         assert [line.scan for line in outbox.scans(9)] == [scan_of(n, image=image_of(n)) for n in (4, 3, 2, 1)]
         assert images.next() == image_of(2).sha256
-        assert images.counts() == ImageCounts(waiting=3, parked=0)
+        assert images.counts() == ImageCounts(waiting=3, parked=0, lost=0)
         outbox.forget(outbox.mark.stream, 4)
         images.uploaded(image_of(2).sha256)
         assert images.next() == image_of(3).sha256

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from cardmint_edge.errors import Stop
-from cardmint_edge.settings import Broker, Folder, Replay, Settings, Simulator, load
+from cardmint_edge.settings import Broker, Folder, Replay, Settings, Simulator, Tethered, Video, load
 
 GOOD = """
 [station]
@@ -114,7 +114,7 @@ def documented() -> set[str]:
 def known() -> set[str]:
     keys = {"camera.type"}
     for section in msgspec.structs.fields(Settings):
-        kinds = (Simulator, Folder, Replay) if section.name == "camera" else (section.type,)
+        kinds = (Simulator, Folder, Replay, Video, Tethered) if section.name == "camera" else (section.type,)
         for kind in kinds:
             keys |= {f"{section.name}.{field.name}" for field in msgspec.structs.fields(kind)}
     return keys

@@ -43,8 +43,8 @@ _NOTICES = {
 class Images(Protocol):
     """Has the images' bytes."""
 
-    def get(self, digest: str) -> bytes | None:
-        """Return an image's bytes; None when the station has no such image."""
+    def thumbnail(self, digest: str) -> bytes | None:
+        """Return an image's bytes, or those of what is left of it; None when nothing is."""
         ...
 
 
@@ -136,7 +136,7 @@ def _reading(parts: Parts, pages: Pages) -> list[HTTPRouteHandler]:
 
     @get("/images/{digest:str}", sync_to_thread=True)
     def image(digest: FromPath[str]) -> Response[bytes]:
-        jpeg = parts.images.get(digest)
+        jpeg = parts.images.thumbnail(digest)
         if jpeg is None:
             raise NotFoundException(detail="the station has no such image")
         return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "max-age=31536000, immutable"})
