@@ -10,11 +10,11 @@ import asyncpg
 
 from cardmint_cloud.adapters.postgres import log
 from cardmint_cloud.adapters.postgres.log import Connection, DeadLetter, StreamKey
-from cardmint_cloud.domain.inventory import Changes, Event, Impossible, ItemKey, ReviewKey, fold, subject
+from cardmint_cloud.domain.inventory import Changes, Event, Impossible, ItemKey, ReviewKey, fold, review_of, subject
 from cardmint_contracts import topics
 from cardmint_contracts.envelope import Envelope, decode_batch
 from cardmint_contracts.errors import BadTopic, ContractError
-from cardmint_contracts.events import EventData, ReviewAnswered, decode_data
+from cardmint_contracts.events import EventData, ReviewAnswered, ScanWithdrawn, decode_data
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.wire import encode
 
@@ -219,6 +219,8 @@ def spoken_of(events: Iterable[tuple[str, EventData]]) -> tuple[list[ItemKey], l
             items.append((tenant, item))
         if isinstance(data, ReviewAnswered):
             reviews.append((tenant, data.task))
+        if isinstance(data, ScanWithdrawn):
+            reviews.append((tenant, review_of(data.scan)))
     return items, reviews
 
 

@@ -2,14 +2,18 @@
 
 import shutil
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Protocol
+from uuid import UUID
 
+from cardmint_contracts.cards import Card
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_edge import __version__
 from cardmint_edge.adapters.broker import BrokerLink
 from cardmint_edge.adapters.cameras.folder import FolderCamera
-from cardmint_edge.adapters.cameras.live import LiveCamera
+from cardmint_edge.adapters.cameras.live import LiveCamera, outlined
 from cardmint_edge.adapters.cameras.replay import ReplayCamera
 from cardmint_edge.adapters.cameras.simulator import SimulatorCamera
 from cardmint_edge.adapters.cameras.video import VideoSource
@@ -22,12 +26,16 @@ from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.adapters.task_table import TaskTable
 from cardmint_edge.capture import Camera
 from cardmint_edge.count import Counter
+from cardmint_edge.domain.pace import Pace
 from cardmint_edge.domain.recognition import Recogniser
 from cardmint_edge.evict import Evictor, lacking
 from cardmint_edge.forward import Appended, Forwarder
-from cardmint_edge.page.app import Parts, make_page
+from cardmint_edge.numbers import Numbers
+from cardmint_edge.page.app import make_page
+from cardmint_edge.page.doing import OPERATOR
+from cardmint_edge.page.parts import Parts
 from cardmint_edge.page.serve import PageServer
-from cardmint_edge.page.show import STRIP, View
+from cardmint_edge.page.show import STRIP, Box, View
 from cardmint_edge.recogniser import recogniser_of
 from cardmint_edge.settings import Camera as CameraSettings
 from cardmint_edge.settings import Replay, Settings, Simulator, Tethered, Video
@@ -35,6 +43,24 @@ from cardmint_edge.station import Running, Station
 from cardmint_edge.status import outbox_status
 from cardmint_edge.tasks import Tasks
 from cardmint_edge.upload import Uploader
+
+
+class Catalogue(Protocol):
+    """What the station needs of a pack beside recognition."""
+
+    @property
+    def version(self) -> str:
+        """The pack's version."""
+        ...
+
+    def card(self, card_id: str) -> Card | None:
+        """Return a printing by its id."""
+        ...
+
+    def search(self, text: str) -> Sequence[Card]:
+        """Find printings by words of name, number and set."""
+        ...
+
 
 TASKS_SHOWN = 3
 OUTBOX = "outbox.db"
@@ -89,7 +115,7 @@ def build(settings: Settings) -> Station:
         camera=camera,
         recogniser=recogniser,
         page_server=page_server,
-        pack_version=pack.version,
+        pack=pack,
     )
 
 
@@ -100,11 +126,12 @@ def assemble(
     camera: Camera,
     recogniser: Recogniser,
     page_server: PageServer,
-    pack_version: str,
+    pack: Catalogue,
 ) -> Station:
     """Put a station together from an open outbox, camera, recogniser and page."""
     clock = Clock()
     epoch = outbox.start()
+    numbers = Numbers()
     store = ImageStore(settings.station.data / IMAGES)
     images = ImageTable(outbox.database)
     task_table = TaskTable(outbox.database)
@@ -129,12 +156,18 @@ def assemble(
             oldest_unsent_s=max(0.0, age),
             disk_free_bytes=shutil.disk_usage(settings.station.data).free,
             clock_synced=stamp.clock_synced,
-            pack=pack_version,
+            pack=pack.version,
             camera=type(settings.camera).__name__.lower(),
             scanned=status.scanned,
         )
 
-    tasks = Tasks(store=task_table, append=outbox.append, together=outbox.database.write, stamp=clock)
+    tasks = Tasks(
+        store=task_table,
+        append=outbox.append,
+        together=outbox.database.write,
+        stamp=clock,
+        printing=pack.card,
+    )
     cloud = None
     if settings.cloud.url:
         tenant, limit = settings.station.tenant, settings.cloud.max_kb_per_s
@@ -171,16 +204,32 @@ def assemble(
         images=store,
         stamp=clock,
         counted=_beep if settings.station.beep else _nothing,
+        timed=numbers.card,
     )
 
+    pace, skipped = Pace(), set[UUID]()
+    watching = camera if isinstance(camera, LiveCamera) else None
+
     def view(notice: str) -> View:
+        status = outbox_status(outbox, images)
+        waiting = sorted(task_table.open(TASKS_SHOWN + len(skipped)), key=lambda task: task.task in skipped)
         return View(
-            status=outbox_status(outbox, images),
+            status=status,
+            box=Box(
+                camera=name_of(camera, settings.camera),
+                disk_free_bytes=shutil.disk_usage(settings.station.data).free,
+                clock_synced=clock().clock_synced,
+                pack=pack.version,
+                version=__version__,
+            ),
+            drain_s=pace.look(time.monotonic(), status.queued),
+            uploads_paused=uploader is not None and uploader.paused,
+            has_live=watching is not None,
             link=forwarder.state,
             connected=forwarder.connected,
             fault=counter.fault,
             scans=outbox.scans(STRIP + 1),
-            tasks=task_table.open(TASKS_SHOWN),
+            tasks=waiting[:TASKS_SHOWN],
             open_tasks=task_table.count(),
             uploads=uploader is not None,
             notice=notice,
@@ -193,6 +242,14 @@ def assemble(
                 view=view,
                 images=store,
                 answers=tasks,
+                search=pack.search,
+                withdraw=lambda scan: outbox.withdraw(scan, OPERATOR, clock()),
+                skip=skipped.add,
+                capture=camera.capture,
+                live=lambda: outlined(watching.view) if watching is not None else None,
+                pause_uploads=uploader.pause if uploader is not None else _ignore,
+                metrics=lambda: numbers.shown(outbox_status(outbox, images), health(), connected=forwarder.connected),
+                pin=settings.station.page_pin,
                 batch=lambda: outbox.batch,
                 set_batch=outbox.set_batch,
             )
@@ -219,6 +276,15 @@ def assemble(
 def _beep() -> None:
     sys.stderr.write("\a")
     sys.stderr.flush()
+
+
+def name_of(camera: Camera, settings: CameraSettings) -> str:
+    """Return what a camera is called."""
+    return camera.name if isinstance(camera, LiveCamera) else type(settings).__name__.lower()
+
+
+def _ignore(_: bool) -> None:
+    pass
 
 
 _nothing: Callable[[], None] = lambda: None  # noqa: E731 - a name for "nobody is told"

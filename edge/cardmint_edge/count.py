@@ -50,6 +50,11 @@ class Line(Protocol):
         """What the card looked like."""
         ...
 
+    @property
+    def withdrawn(self) -> bool:
+        """Whether a person took it back."""
+        ...
+
 
 class Facts(Protocol):
     """What counting needs of the outbox; every method may raise `Stop`."""

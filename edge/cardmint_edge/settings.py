@@ -31,6 +31,7 @@ class Station(_Section, frozen=True):
     name: Text
     data: Path
     page_host: Text = "127.0.0.1"
+    page_pin: Annotated[str, Meta(pattern=r"^([0-9]{6,12})?\Z")] = ""
     page_port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     beep: bool = False
     reserve_mb: Annotated[int, Meta(ge=1, le=1_000_000)] = 500
@@ -138,10 +139,10 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
         except BadTopic as error:
             message = f"{path}: station.{key}: {error}"
             raise Stop(message) from error
-    if settings.station.page_host not in {"127.0.0.1", "localhost", "::1"}:
+    if settings.station.page_host not in {"127.0.0.1", "localhost", "::1"} and not settings.station.page_pin:
         message = (
-            f"{path}: station.page_host: the page asks nobody who they are, so it is only served on 127.0.0.1 or ::1; "
-            "reach it from elsewhere through an SSH tunnel"
+            f"{path}: station.page_host: without station.page_pin, 6 to 12 digits, the page asks nobody who they are "
+            "and is only served on 127.0.0.1 or ::1"
         )
         raise Stop(message)
     return settings

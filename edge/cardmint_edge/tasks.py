@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from cardmint_contracts.cards import CardId
+from cardmint_contracts.cards import Card, CardId
 from cardmint_contracts.errors import ContractError
 from cardmint_contracts.events import EventData, ReviewAnswered
 from cardmint_contracts.tasks import ReviewTask
@@ -55,7 +55,7 @@ class Answered(StrEnum):
     TAKEN = "taken"
     GONE = "gone"
     CHANGED = "changed"
-    NOT_A_CANDIDATE = "not-a-candidate"
+    UNKNOWN_CARD = "unknown-card"
 
 
 class Tasks:
@@ -68,11 +68,14 @@ class Tasks:
         append: Callable[[EventData, Stamp], int],
         together: Callable[[], AbstractContextManager[object]],
         stamp: Callable[[], Stamp],
+        printing: Callable[[CardId], Card | None],
     ) -> None:
+        """Take the parts; `printing` finds a card of the catalogue that was no candidate."""
         self._store = store
         self._append = append
         self._together = together
         self._stamp = stamp
+        self._printing = printing
         self._seen: set[UUID] | None = None
         self._settles = 0.0
         self._now = 0.0
@@ -115,7 +118,7 @@ class Tasks:
         self._seen = None
 
     def answer(self, task: UUID, version: int, card: CardId | None, by: str) -> Answered:
-        """Take a person's answer: one of the candidates, or None for no card. Durable when it returns."""
+        """Take a person's answer: a candidate, another card of the catalogue, or None for no card. Durable then."""
         with self._together():
             found = self._store.find(task)
             if found is None:
@@ -123,8 +126,10 @@ class Tasks:
             if found.version != version:
                 return Answered.CHANGED
             chosen = next((c.card for c in found.candidates if c.card.id == card), None)
+            if chosen is None and card is not None:
+                chosen = self._printing(card)
             if card is not None and chosen is None:
-                return Answered.NOT_A_CANDIDATE
+                return Answered.UNKNOWN_CARD
             self._store.answer(task)
             answer = ReviewAnswered(
                 task=task,

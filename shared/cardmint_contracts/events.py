@@ -73,12 +73,20 @@ class ImageEvicted(Upward, frozen=True, omit_defaults=True):
     kind: Literal["full", "thumbnail"] = "full"
 
 
-EventData: TypeAlias = CardScanned | ReviewAnswered | ImageEvicted
+class ScanWithdrawn(Upward, frozen=True):
+    """A person took a scan back at the station: it is no card of the inventory, and nothing is asked about it."""
+
+    scan: UUID
+    by: Line
+
+
+EventData: TypeAlias = CardScanned | ReviewAnswered | ImageEvicted | ScanWithdrawn
 
 TYPES: dict[str, type[EventData]] = {
     "cardmint.card.scanned.v1": CardScanned,
     "cardmint.review.answered.v1": ReviewAnswered,
     "cardmint.image.evicted.v1": ImageEvicted,
+    "cardmint.scan.withdrawn.v1": ScanWithdrawn,
 }
 NAMES: dict[type[EventData], str] = {struct: name for name, struct in TYPES.items()}
 

@@ -13,7 +13,15 @@ import pytest
 
 from cardmint_contracts.cards import Batch, Candidate, Card, Condition, Decision, Edition, Finish, Image
 from cardmint_contracts.envelope import BATCH, Envelope, decode_batch, encode_batch, seal
-from cardmint_contracts.events import CardScanned, EventData, ImageEvicted, Recogniser, ReviewAnswered, decode_data
+from cardmint_contracts.events import (
+    CardScanned,
+    EventData,
+    ImageEvicted,
+    Recogniser,
+    ReviewAnswered,
+    ScanWithdrawn,
+    decode_data,
+)
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.tasks import ReviewTask
@@ -63,6 +71,7 @@ EVENTS: dict[str, EventData] = {
     ),
     "image-evicted": ImageEvicted(sha256="ab" * 32, bytes=81234, reason="disk-full"),
     "image-evicted-thumbnail": ImageEvicted(sha256="ab" * 32, bytes=5123, reason="disk-short", kind="thumbnail"),
+    "scan-withdrawn": ScanWithdrawn(scan=UUID(int=11), by="station"),
 }
 OTHERS: dict[str, msgspec.Struct] = {
     "receipt": Receipt(stream=UUID(int=1), sequence=41),

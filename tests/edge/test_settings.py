@@ -80,7 +80,7 @@ def test_the_environment_overrides(tmp_path: Path) -> None:
         (('data = "data"', ""), "station: Object missing required field `data`"),
         (('data = "data"', "data = 5"), "station.data: expected a path"),
         (("[station]", "[station"), "is no TOML"),
-        (('data = "data"', 'data = "data"\npage_host = "0.0.0.0"'), "station.page_host: the page asks nobody"),
+        (('data = "data"', 'data = "data"\npage_host = "0.0.0.0"'), "station.page_host: without station.page_pin"),
         (("[camera]", '[cloud]\nurl = "cloud"\n[camera]'), "cloud.url: Expected `str` matching regex"),
         (("[camera]", "[broker]\nport = 0\n[camera]"), "broker.port: Expected `int` >= 1"),
     ],

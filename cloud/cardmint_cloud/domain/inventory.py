@@ -9,7 +9,7 @@ from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from cardmint_contracts.cards import Candidate, Card, Decision, Image
-from cardmint_contracts.events import CardScanned, EventData, ReviewAnswered
+from cardmint_contracts.events import CardScanned, EventData, ReviewAnswered, ScanWithdrawn
 
 
 class Status(StrEnum):
@@ -124,7 +124,7 @@ def review_of(scan: UUID) -> UUID:
 
 def subject(data: EventData) -> UUID | None:
     """Return the item that an event speaks of, if any."""
-    return data.scan if isinstance(data, CardScanned | ReviewAnswered) else None
+    return data.scan if isinstance(data, CardScanned | ReviewAnswered | ScanWithdrawn) else None
 
 
 def fold(items: Mapping[ItemKey, Item], reviews: Mapping[ReviewKey, Review], events: Iterable[Event]) -> Changes:
@@ -142,6 +142,8 @@ def fold(items: Mapping[ItemKey, Item], reviews: Mapping[ReviewKey, Review], eve
                 _scanned(changes, items, event, event.data)
             case ReviewAnswered():
                 _answered(changes, items, reviews, event, event.data)
+            case ScanWithdrawn():
+                _withdrawn(changes, items, reviews, event, event.data)
             case _:
                 continue
     for key, item in changes.items.items():
@@ -234,3 +236,28 @@ def _answered(
     )
     if answer.card:
         changes.printings[event.tenant, answer.card.id] = answer.card
+
+
+def _withdrawn(
+    changes: Changes,
+    items: Mapping[ItemKey, Item],
+    reviews: Mapping[ReviewKey, Review],
+    event: Event,
+    withdrawn: ScanWithdrawn,
+) -> None:
+    key = (event.tenant, withdrawn.scan)
+    item = changes.items.get(key) or items.get(key)
+    if item is None:
+        raise Impossible("unknown-scan", f"scan {withdrawn.scan} was taken back, but there is no such scan")
+    changes.items[key] = replace(item, status=Status.REJECTED, card=None, version=item.version + 1)
+    asked = (event.tenant, review_of(withdrawn.scan))
+    review = changes.reviews.get(asked) or reviews.get(asked)
+    if review is not None and review.open:
+        changes.reviews[asked] = replace(
+            review,
+            open=False,
+            version=review.version + 1,
+            closed_at=event.received_at,
+            verdict="no_card",
+            answered_by=withdrawn.by,
+        )

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from cardmint_contracts.cards import Batch
-from cardmint_contracts.events import NAMES, CardScanned, EventData
+from cardmint_contracts.events import NAMES, CardScanned, EventData, ScanWithdrawn
 from cardmint_contracts.wire import decode, encode
 from cardmint_edge.adapters.database import Database
 from cardmint_edge.domain.batches import Stamp, StoredEvent
@@ -40,6 +40,7 @@ class ScanLine:
     time: datetime
     scan: CardScanned
     looks: bytes = b""
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,6 +122,16 @@ class Outbox:
                 )
         self._appended()
         return ScanLine(position=position, sequence=sequence, time=stamp.time, scan=scan, looks=looks)
+
+    def withdraw(self, scan: UUID, by: str, stamp: Stamp) -> bool:
+        """Take a scan back, once; False when it is not in the history, or was taken back before."""
+        with self.database.write() as tx:
+            found = tx.execute("UPDATE scans SET withdrawn = 1 WHERE scan = ? AND withdrawn = 0", (str(scan),)).rowcount
+            if found:
+                _append(tx, ScanWithdrawn(scan=scan, by=by), stamp)
+        if found:
+            self._appended()
+        return bool(found)
 
     def park(self) -> None:
         """Count one capture that was set aside, so that a restarted camera begins after it."""
@@ -226,17 +237,18 @@ class Outbox:
         return Mark(stream=stream, acknowledged=0, last=count)
 
 
-_SCAN_COLUMNS = "SELECT position, sequence, time, data, looks FROM scans "
+_SCAN_COLUMNS = "SELECT position, sequence, time, data, looks, withdrawn FROM scans "
 
 
-def _line(row: tuple[int, int, str, bytes, bytes]) -> ScanLine:
-    position, sequence, time, data, looks = row
+def _line(row: tuple[int, int, str, bytes, bytes, int]) -> ScanLine:
+    position, sequence, time, data, looks, withdrawn = row
     return ScanLine(
         position=position,
         sequence=sequence,
         time=datetime.fromisoformat(time),
         scan=decode(data, CardScanned),
         looks=looks,
+        withdrawn=bool(withdrawn),
     )
 
 

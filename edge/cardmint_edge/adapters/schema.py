@@ -43,7 +43,8 @@ CREATE TABLE scans (
   origin TEXT NOT NULL,
   time TEXT NOT NULL,
   data BLOB NOT NULL,
-  looks BLOB NOT NULL DEFAULT x''
+  looks BLOB NOT NULL DEFAULT x'',
+  withdrawn INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE tasks (
   task TEXT PRIMARY KEY,
@@ -68,6 +69,7 @@ DROP TABLE images_1;
 DROP INDEX events_image;
 ALTER TABLE events DROP COLUMN image;
 ALTER TABLE scans ADD COLUMN looks BLOB NOT NULL DEFAULT x'';
+ALTER TABLE scans ADD COLUMN withdrawn INTEGER NOT NULL DEFAULT 0;
 """,
     )
 }

@@ -5,12 +5,16 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+import cv2
+import numpy as np
 import structlog
 
 from cardmint_edge.capture import Shot
 from cardmint_edge.domain.lying import Lying
 from cardmint_edge.domain.recognition import Corners, Frame
 from cardmint_edge.errors import Retry
+
+VIEW_EDGE = 640
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +74,11 @@ class LiveCamera:
     def done(self) -> bool:
         """Never: another card may always come."""
         return False
+
+    @property
+    def name(self) -> str:
+        """What the device is called."""
+        return self._source.name
 
     @property
     def view(self) -> tuple[Frame, Corners | None] | None:
@@ -144,3 +153,17 @@ class LiveCamera:
         if self._open:
             self._open = False
             self._source.close()
+
+
+def outlined(view: tuple[Frame, Corners | None] | None) -> bytes | None:
+    """Return a small JPEG of what a camera sees, the card's outline drawn into it; None when it shows nothing."""
+    if view is None:
+        return None
+    frame, corners = view
+    scale = min(1.0, VIEW_EDGE / max(frame.shape[:2]))
+    small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    if corners is not None:
+        points = np.rint(corners * scale).astype(np.int32).reshape(-1, 1, 2)
+        cv2.polylines(small, [points], isClosed=True, color=(60, 200, 60), thickness=2)
+    _, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 70])
+    return jpeg.tobytes()
