@@ -397,7 +397,7 @@ def test_without_a_pin_no_other_machine_is_let_in(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "says"), [(None, "not known yet"), (0.2, "1 s"), (42, "42 s"), (150, "2 min"), (9000, "2.5 h")]
+    ("seconds", "says"), [(None, "a time not known yet"), (0.2, "1 s"), (42, "42 s"), (150, "2 min"), (9000, "2.5 h")]
 )
 def test_how_long_something_lasts(seconds: float | None, says: str) -> None:
     assert lasting(seconds) == says

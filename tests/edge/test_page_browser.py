@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from playwright.sync_api import Page, sync_playwright
 from tests.edge.kit import CARDS, STAMP, quick_folder, scan_of
 from tests.edge.test_count import shot_of
@@ -118,10 +119,12 @@ def test_keys_take_a_photo_take_back_and_put_off(desk: Desk, page: Page) -> None
     desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
     page.locator(".task.current").wait_for()
     page.wait_for_timeout(700)
-    for key in (" ", "u", "s"):
-        page.keyboard.press(key)
+    page.keyboard.press(" ")
+    until(lambda: desk.captured == 1)
+    page.keyboard.press("u")
     page.get_by_text("Taken back", exact=True).wait_for()
-    until(lambda: desk.captured == 1 and desk.skipped == [task_of(1).task])
+    page.keyboard.press("s")
+    until(lambda: desk.skipped == [task_of(1).task])
     assert desk.outbox.scans(1)[0].withdrawn
 
 
@@ -149,7 +152,8 @@ def test_a_full_page_fits(
         image = desk.images.put(np.asarray(cards[number % 3], dtype=np.uint8))
         desk.outbox.record(scan_of(number, image=image), STAMP)
     for number in (1, 2, 3):
-        desk.tasks.arrived(task_of(number).task, encode(task_of(number)))
+        task = replace(task_of(number), image=image)
+        desk.tasks.arrived(task.task, encode(task))
     desk.fault = "the camera is away: Nikon DSC D750: the camera is asleep; press its shutter halfway"
     page.set_viewport_size({"width": width, "height": height})
     page.goto(server.url)

@@ -109,7 +109,7 @@ def html(content: str) -> Response[str]:
 def lasting(seconds: float | None) -> str:
     """Return how long something will take, in words."""
     if seconds is None:
-        return "not known yet"
+        return "a time not known yet"
     if seconds < 60:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
