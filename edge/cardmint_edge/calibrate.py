@@ -31,6 +31,7 @@ class Without:
     def __init__(self, pack: Pack, rows: set[int]) -> None:
         self._pack = pack
         self._rows = [row for row in range(len(pack.hashes)) if row not in rows]
+        self._left = {row: place for place, row in enumerate(self._rows)}
         self.version = pack.version
         self.hashes: Bits = pack.hashes[self._rows]
 
@@ -49,6 +50,11 @@ class Without:
     def card(self, card_id: str) -> Card | None:
         """Return a printing by its id: the facts know those that were taken out too."""
         return self._pack.card(card_id)
+
+    def row(self, card_id: str) -> int | None:
+        """Return the row of a printing's picture in what is left."""
+        row = self._pack.row(card_id)
+        return self._left.get(row) if row is not None else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -155,6 +155,7 @@ def _fact(entry: dict[str, Any], set_id: str, printed_in: dict[str, Any]) -> Fac
         released=str(printed_in.get("releaseDate", "")),
         art=art_key(entry),
         artist=str(entry.get("artist") or "").casefold(),
+        health=str(entry.get("hp") or ""),
     )
 
 

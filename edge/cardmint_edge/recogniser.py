@@ -1,11 +1,13 @@
-"""Wires the recogniser of a pack: with the reader when its model is whole, by the classical method alone when not."""
+"""Wires the recogniser of a pack: with the models that are whole, by the classical method where one is not."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
-from cardmint_edge.adapters.models import FOLDER, TextReader, Unusable
+from cardmint_edge.adapters.models import FOLDER, CardFinder, TextReader, Unusable
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.domain.printed import PrintReader
 from cardmint_edge.domain.recognise import CardRecogniser, Gallery
@@ -13,20 +15,27 @@ from cardmint_edge.domain.strings import Strings
 
 log = structlog.get_logger()
 
+Model = TypeVar("Model", TextReader, CardFinder)
+
 
 class Recognisers:
-    """Makes recognisers over a pack's pictures, or some of them, that share one reader."""
+    """Makes recognisers over a pack's pictures, or some of them, that share their models."""
 
     def __init__(self, pack: Pack, models: Path = FOLDER) -> None:
         self._prints = pack.prints()
-        self._reader: TextReader | None = None
+        self._models: dict[str, str] = {}
+        self._reader = self._loaded("reader", TextReader, models)
+        self._finder = self._loaded("corners", CardFinder, models)
+
+    def _loaded(self, name: str, kind: Callable[[Path], Model], folder: Path) -> Model | None:
         try:
-            self._reader = TextReader(models)
+            model = kind(folder)
         except Unusable as error:
-            log.warning("no reader: recognising by the classical method", reason=str(error))
-            self._models = {"reader": "unusable"}
-        else:
-            self._models = {"reader": self._reader.version}
+            log.warning("going on without a model, by the classical method", model=name, reason=str(error))
+            self._models[name] = "unusable"
+            return None
+        self._models[name] = model.version
+        return model
 
     def over(self, gallery: Gallery, unknown: frozenset[str] = frozenset()) -> CardRecogniser:
         """Return the best recogniser that there is over a gallery, to which the cards in `unknown` are not known.
@@ -37,7 +46,9 @@ class Recognisers:
         if self._reader is not None:
             strings = Strings(known for known in self._prints if known.card_id not in unknown)
             printed = PrintReader(self._reader, strings)
-        return CardRecogniser(gallery, clock=time.perf_counter, printed=printed, models=self._models)
+        return CardRecogniser(
+            gallery, clock=time.perf_counter, finder=self._finder, printed=printed, models=self._models
+        )
 
 
 def recogniser_of(pack: Pack, models: Path = FOLDER) -> CardRecogniser:

@@ -2,23 +2,36 @@
 
 import json
 import shutil
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.adapters.decode import read_image
-from cardmint_edge.adapters.models import FOLDER, TextReader, Unusable
+from cardmint_edge.adapters.models import FOLDER, CardFinder, TextReader, Unusable
 from cardmint_edge.adapters.pack import Pack
-from cardmint_edge.domain.ctc import Reading, best_path, explained
-from cardmint_edge.domain.decide import Circumstances, Found, Numbers, Policy, Sighting, decide, decide_by_print
+from cardmint_edge.domain.ctc import Reading, explained
+from cardmint_edge.domain.decide import (
+    Circumstances,
+    Found,
+    Numbers,
+    Policy,
+    Sighting,
+    decide,
+    decide_by_print,
+    print_confidence,
+)
 from cardmint_edge.domain.lexicon import ALPHABET, codes, number_forms, plain
-from cardmint_edge.domain.printed import PrintReader
+from cardmint_edge.domain.printed import PrintReader, Written
 from cardmint_edge.domain.read import NAMES, NUMBERS, cut_strip, strip_of
 from cardmint_edge.domain.rectify import pyramid
-from cardmint_edge.domain.strings import Print, Strings
+from cardmint_edge.domain.strings import Print, Strings, Texts
 from cardmint_edge.recogniser import recogniser_of
 
 CLASSES = len(ALPHABET) + 1
@@ -41,7 +54,6 @@ def test_a_reading_of_a_text_is_explained_best_by_it() -> None:
         scores = explained([says(text)], forms, number=True)[0]
         assert scores[0] == pytest.approx(0, abs=0.5)
         assert (scores[1:] < scores[0] - 3).all()
-        assert best_path(says(text)) == text
 
 
 def test_a_number_is_found_beside_other_words_but_not_inside_another_number() -> None:
@@ -94,13 +106,35 @@ def test_names_are_spelt_in_the_readers_letters() -> None:
     assert all(0 < code < CLASSES for code in codes(plain("Farfetch’d")))
 
 
-def test_a_misread_digit_still_finds_the_number() -> None:
-    strings = Strings(Print(card_id=f"a-{n}", name="Cat", number=str(n), total=102, promo=False) for n in (4, 12, 13))
-    assert set(strings.near("Illus. E012/102")) == {"012/102", "013/102"}
-    assert strings.cards("012/102") == ["a-12"]
-    assert strings.near("nothing") == []
-    assert Strings([]).near("012/102") == []
-    assert strings.forms("b-1") == ()
+def prints(*numbers: int, name: str = "Cat", health: str = "60") -> list[Print]:
+    return [Print(card_id=f"a-{n}", name=name, number=str(n), total=102, promo=False, health=health) for n in numbers]
+
+
+@given(
+    st.lists(st.sampled_from(["4/102", "12/102", "TG12", "SV107/SV122"]), min_size=1, unique=True), st.integers(0, 99)
+)
+def test_a_bound_is_never_less_than_the_likelihood(texts: list[str], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    reading = rng.dirichlet(np.full(CLASSES, 0.05), 24).astype(np.float32)
+    known = Texts(texts)
+    alone = np.log(np.maximum(reading, 1e-7))
+    for text, bound in zip(known.texts, known.bounds([reading]).tolist(), strict=True):
+        path = -np.inf
+        spelt = codes(text)
+        for start in range(len(reading) - len(spelt) + 1):
+            path = max(path, sum(alone[start + place, code] for place, code in enumerate(spelt)))
+        assert path <= bound + 1e-4
+
+
+def test_of_the_whole_catalogue_the_card_that_was_read_comes_first() -> None:
+    strings = Strings([*prints(4, 12, 13), *[replace(one, card_id="b-12", name="Dog") for one in prints(12)]])
+    written = Written(numbers=[says("Illus. E012/102")], names=[says("Cat HP 60")], health=[says("60 HP")])
+    found = PrintReader(lambda strip: says(""), strings).find(written)
+    assert [fit.card_id for fit in found[:1]] == ["a-12"]
+    assert found[0].total > found[1].total + 5
+    assert found[0].lead > 0 > next(fit.lead for fit in found if fit.card_id == "b-12")
+    assert strings.forms("c-1") == ()
+    assert Texts([]).row("Cat") == -1
 
 
 def test_strips_hold_what_stands_there(fictional: Path) -> None:
@@ -117,26 +151,38 @@ def test_strips_hold_what_stands_there(fictional: Path) -> None:
     assert abs(cut_strip(pyramid(scan), corners, NAMES[0]).mean()) < 1e-3
 
 
-def test_a_card_whose_name_has_no_rival_of_its_length_is_found(fictional: Path) -> None:
+@pytest.mark.parametrize("clear", [True, False])
+def test_print_is_looked_for_in_more_places_when_the_first_leave_it_open(fictional: Path, *, clear: bool) -> None:
     scan = read_image(fictional / "images" / "drk-9.jpg")
     height, width = scan.shape[:2]
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-    strings = Strings([Print(card_id="a-1", name="Old Cat", number="12", total=102, promo=False)])
+    asked = []
 
-    def letters(strip: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Reading:
-        return says("12/102 Old Cat")
+    def letters(strip: NDArray[np.float32]) -> Reading:
+        asked.append(strip)
+        first, more = ("12/102", "12/102", "Cat", "60 HP"), (*("12/102",) * 4, "Cat", "Cat", "60 HP")
+        texts = first if clear else ("",) * 4 + more
+        return says(texts[(len(asked) - 1) % len(texts)])
 
-    found, where = PrintReader(letters, strings).search(pyramid(scan), [corners])
-    assert [fit.card_id for fit in found] == ["a-1"]
+    reader = PrintReader(letters, Strings(prints(4, 12)))
+    found, where = reader.search(pyramid(scan), [corners])
+    assert [fit.card_id for fit in found[:1]] == ["a-12"]
     assert found[0].lead == np.inf
     assert where is corners
+    assert len(asked) == (4 if clear else 11)
+    asked.clear()
+    numbers = reader.numbers(pyramid(scan), corners, [Card(id="a-12", name="Cat", number="12")])
+    assert numbers is not None
+    assert numbers.own["a-12"] > -1
+    assert len(asked) == (2 if clear else 6)
+    assert reader.numbers(pyramid(scan), corners, [Card(id="c-1", name="Cat", number="1")]) is None
     assert PrintReader(letters, Strings([])).search(pyramid(scan), [corners]) == ([], None)
 
 
 def test_a_model_that_is_not_what_its_manifest_says_is_not_used(tmp_path: Path, pack: Pack, fictional: Path) -> None:
     folder = tmp_path / "models"
     shutil.copytree(FOLDER, folder)
-    assert TextReader(folder).version.startswith("1 ")
+    assert CardFinder(folder).version.startswith("1 ")
     model = folder / "reader.tflite"
     model.write_bytes(model.read_bytes()[:-1] + b"?")
     with pytest.raises(Unusable, match="checksum"):
@@ -155,11 +201,15 @@ def test_a_model_that_is_not_what_its_manifest_says_is_not_used(tmp_path: Path, 
         with pytest.raises(Unusable, match=match):
             TextReader(folder)
     scan = read_image(fictional / "images" / "drk-9.jpg")
+    half = recogniser_of(pack, folder).recognise(scan)
+    assert (half.method, half.models["reader"], half.decision) == ("corners", "unusable", Decision.ACCEPT)
+    (folder / "corners.json").unlink()
     without = recogniser_of(pack, folder).recognise(scan)
-    assert (without.method, without.models, without.decision) == ("classical", {"reader": "unusable"}, Decision.ACCEPT)
+    assert (without.method, without.decision) == ("classical", Decision.ACCEPT)
+    assert without.models == {"reader": "unusable", "corners": "unusable"}
     reading = recogniser_of(pack).recognise(scan)
-    assert (reading.method, reading.decision) == ("reader", Decision.ACCEPT)
-    assert reading.models["reader"].startswith("1 ")
+    assert (reading.method, reading.decision) == ("corners+reader", Decision.ACCEPT)
+    assert reading.models["corners"].startswith("1 ")
 
 
 ONE, TWO = (Card(id=f"t-{n}", name="Cat", number=str(n)) for n in (1, 2))
@@ -183,24 +233,42 @@ def test_a_number_that_was_read_settles_which_printing_it_is() -> None:
     assert "other-number" in judged(-25.0, -15.0, -0.2)[1]
 
 
-def test_a_card_without_a_picture_is_always_asked_and_every_doubt_is_named() -> None:
-    def judged(number: float, name: float, lead: float, rival: float) -> tuple[str, ...]:
-        found = [
-            Found(card=ONE, number=number, name=name, lead=lead),
-            Found(card=TWO, number=rival, name=name, lead=lead),
-        ]
-        verdict = decide_by_print(found, Circumstances(), POLICY)
-        assert (verdict.decision, verdict.reasons[0]) == (Decision.REVIEW, "print-only")
-        assert verdict.candidates[0].card == ONE
-        assert 0 <= verdict.confidence <= POLICY.ceiling
-        return verdict.reasons[1:]
+def found(number: float, lead: float, rival: float) -> list[Found]:
+    return [
+        Found(card=ONE, number=number, name=-0.2, total=number - 0.2, lead=lead),
+        Found(card=TWO, number=rival, name=-0.2, total=rival - 0.2, lead=lead),
+    ]
 
-    assert judged(-0.1, -0.2, 12.0, -14.0) == ()
-    assert judged(-5.0, -0.2, 12.0, -19.0) == ("number-unreadable",)
-    assert judged(-0.1, -9.0, 12.0, -14.0) == ("other-title",)
-    assert judged(-0.1, -0.2, 1.0, -14.0) == ("other-title",)
-    assert judged(-0.1, -0.2, 12.0, -0.3) == ("small-margin",)
-    doubtful = decide_by_print(
-        [Found(card=ONE, number=-0.1, name=-0.1, lead=20.0)], Circumstances(cut_off=True), POLICY
-    )
-    assert doubtful.reasons == ("print-only", "cut-off")
+
+@pytest.mark.parametrize(
+    ("number", "lead", "rival", "likeness", "reasons"),
+    [
+        (-0.1, 20.0, -20.0, None, ()),
+        (-0.1, 20.0, -20.0, 0.9, ()),
+        (-0.1, 20.0, -20.0, 0.1, ("other-picture",)),
+        (-5.0, 20.0, -20.0, None, ("number-unreadable", "low-confidence")),
+        (-0.1, -3.0, -20.0, None, ("other-title", "low-confidence")),
+        (-0.1, 20.0, -0.3, None, ("small-margin", "low-confidence")),
+    ],
+)
+def test_a_card_that_only_print_tells_is_accepted_without_any_doubt(
+    number: float, lead: float, rival: float, likeness: float | None, reasons: tuple[str, ...]
+) -> None:
+    verdict = decide_by_print(found(number, lead, rival), Circumstances(), POLICY, likeness=likeness)
+    assert verdict.reasons == reasons
+    assert (verdict.decision is Decision.ACCEPT) == (not reasons)
+    assert verdict.candidates[0].card == ONE
+    assert 0 <= verdict.confidence <= POLICY.ceiling
+
+
+@given(st.floats(-30, 1), st.floats(-30, 1), st.floats(-40, 40), st.floats(-40, 40))
+def test_the_confidence_of_print_rises_with_each_evidence(one: float, other: float, lead: float, more: float) -> None:
+    def sure(number: float, lead: float) -> float:
+        return print_confidence(found(number, lead, -9.0)[0], 5.0, POLICY)
+
+    assert sure(min(one, other), min(lead, more)) <= sure(max(one, other), max(lead, more)) <= POLICY.ceiling
+
+
+def test_what_was_noticed_of_the_frame_is_a_doubt_of_print_too() -> None:
+    seen = Circumstances(cut_off=True, blurred=True, card_back=True)
+    assert decide_by_print(found(-0.1, 20.0, -20.0), seen, POLICY).reasons == ("cut-off", "card-back", "blurred")

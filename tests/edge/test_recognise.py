@@ -166,6 +166,9 @@ class Nothing:
     def card(self, card_id: str) -> Card | None:
         return None
 
+    def row(self, card_id: str) -> int | None:
+        return None
+
 
 def test_a_pack_without_pictures_knows_nobody(fictional: Path) -> None:
     seen = CardRecogniser(Nothing(), clock=time.perf_counter).recognise(scan_of(fictional, UNIQUE))

@@ -15,7 +15,9 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from cardmint_edge.domain.ctc import Reading
+from cardmint_edge.domain.find import Seen
 from cardmint_edge.domain.lexicon import ALPHABET
+from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.errors import Park
 
 FOLDER = Path(__file__).parents[1] / "models"
@@ -32,13 +34,39 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     version: Annotated[int, Meta(ge=1)]
     file: Annotated[str, Meta(pattern=r"^[a-z0-9-]+\.tflite\Z")]
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
-    alphabet: str
     input: list[int]
     output: list[int]
+    alphabet: str = ""
+
+
+class _Model:
+    """A model in an interpreter. Not to be shared between threads: it holds its input and output."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.manifest, model = _load(folder / f"{name}.json")
+        file = folder / self.manifest.file
+        try:
+            with _quiet():
+                self._interpreter = Interpreter(model_content=model, num_threads=1)
+                self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            message = f"{file}: LiteRT cannot run it: {error}"
+            raise Unusable(message) from None
+        [given], [made] = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        if [*given["shape"]] != self.manifest.input or [*made["shape"]] != self.manifest.output:
+            message = f"{file}: takes other shapes than its manifest says"
+            raise Unusable(message)
+        self._given, self._made = given["index"], made["index"]
+        self.version = f"{self.manifest.version} {self.manifest.sha256[:12]}"
+
+    def run(self, given: NDArray[np.float32]) -> NDArray[np.float32]:
+        self._interpreter.set_tensor(self._given, given.reshape(self.manifest.input))
+        self._interpreter.invoke()
+        return np.asarray(self._interpreter.get_tensor(self._made)[0], dtype=np.float32)
 
 
 class TextReader:
-    """The reader of strips. Not to be shared between threads: an interpreter holds its input and output."""
+    """The reader of strips. Not to be shared between threads."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         """Load the model that `reader.json` names.
@@ -46,32 +74,34 @@ class TextReader:
         Raises:
             Unusable: it is missing, damaged, or made for another alphabet than this program's.
         """
-        manifest, model = _load(folder / "reader.json")
-        if manifest.alphabet != ALPHABET:
+        self._model = _Model(folder, "reader")
+        if self._model.manifest.alphabet != ALPHABET:
             message = f"{folder / 'reader.json'}: reads another alphabet than this program"
             raise Unusable(message)
-        self.version = f"{manifest.version} {manifest.sha256[:12]}"
-        try:
-            with _quiet():
-                self._interpreter = Interpreter(model_content=model, num_threads=1)
-                self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            message = f"{folder / manifest.file}: LiteRT cannot run it: {error}"
-            raise Unusable(message) from None
-        [given], [made] = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-        if [*given["shape"]] != manifest.input or [*made["shape"]] != manifest.output:
-            message = f"{folder / manifest.file}: takes other shapes than its manifest says"
-            raise Unusable(message)
-        self._given, self._made = given["index"], made["index"]
-        self._shape = tuple(manifest.input)
+        self.version = self._model.version
 
     def __call__(self, strip: NDArray[np.float32]) -> Reading:
         """Read a strip (32 x 256, mean 0, deviation 1): probabilities, steps x classes."""
-        self._interpreter.set_tensor(self._given, strip.reshape(self._shape))
-        self._interpreter.invoke()
-        logits = self._interpreter.get_tensor(self._made)[0]
+        logits = self._model.run(strip)
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(shares / shares.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+class CardFinder:
+    """The finder of cards. Not to be shared between threads."""
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        """Load the model that `corners.json` names.
+
+        Raises:
+            Unusable: it is missing or damaged.
+        """
+        self._model = _Model(folder, "corners")
+        self.version = self._model.version
+
+    def __call__(self, small: Frame) -> Seen:
+        """Look at a frame of SMALL (BGR); see `Seen` for what is said of it."""
+        return self._model.run(np.ascontiguousarray(small.transpose(2, 0, 1), dtype=np.float32) / np.float32(255))
 
 
 @contextmanager

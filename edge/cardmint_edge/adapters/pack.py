@@ -20,7 +20,7 @@ from cardmint_edge.domain.match import THUMB_SIZE, Features, Reference
 from cardmint_edge.domain.strings import Print
 from cardmint_edge.errors import Stop
 
-SCHEMA = 1
+SCHEMA = 2
 _REBUILD = "build it again with `cardmint-edge catalogue build`"
 
 
@@ -34,6 +34,7 @@ class Facts:
     released: str
     art: str
     artist: str
+    health: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +78,7 @@ class Pack:
         self._version: str = meta["version"]
         self.cards = int(meta["cards"])
         self._ids: list[str] = [row[0] for row in looks]
+        self._row_of = {card_id: row for row, card_id in enumerate(self._ids)}
         self._hashes = np.frombuffer(b"".join(row[1] for row in looks), dtype=np.uint64).reshape(-1, WORDS)
         if len(self._ids) != int(meta["images"]):
             message = f"{self._path}: {len(self._ids)} pictures, but {meta['images']} were built in: {_REBUILD}"
@@ -115,11 +117,16 @@ class Pack:
         rows = self._rows("SELECT id, name, number, set_id, set_name FROM cards WHERE id = :id", {"id": card_id})
         return _card(rows[0]) if rows else None
 
+    def row(self, card_id: str) -> int | None:
+        """Return the row of a printing's picture; None when it has none."""
+        return self._row_of.get(card_id)
+
     def prints(self) -> list[Print]:
         """Return what is printed on every card, pictured or not."""
-        rows = self._rows("SELECT id, name, number, printed_total, rarity FROM cards ORDER BY id")
+        rows = self._rows("SELECT id, name, number, printed_total, rarity, health FROM cards ORDER BY id")
         return [
-            Print(card_id=row[0], name=row[1], number=row[2], total=row[3], promo=row[4] == "Promo") for row in rows
+            Print(card_id=row[0], name=row[1], number=row[2], total=row[3], promo=row[4] == "Promo", health=row[5])
+            for row in rows
         ]
 
     def search(self, text: str, limit: int = 20) -> list[Card]:
@@ -201,7 +208,7 @@ def _fact_row(fact: Facts) -> dict[str, Any]:
     return {
         "id": card.id, "name": card.name, "number": card.number, "set_id": card.set_id, "set_name": card.set_name,
         "printed_total": fact.printed_total, "rarity": fact.rarity, "released": fact.released, "art": fact.art,
-        "artist": fact.artist,
+        "artist": fact.artist, "health": fact.health,
     }  # fmt: skip
 
 

@@ -32,56 +32,52 @@ def explained(readings: list[Reading], texts: list[str], *, number: bool) -> NDA
     """
     if not texts or not readings:
         return np.zeros((len(readings), len(texts)))
-    given = np.maximum(np.stack(readings).astype(np.float64), _FLOOR)
+    given = np.maximum(np.stack(readings), np.float32(_FLOOR), dtype=np.float32)
     emitted = _emitted(given, number=number)
     states, skips = _states(texts, emitted.shape[2])
-    ways = np.zeros((len(readings), *states.shape))
-    ways[:, :, [0, 2, 3]] = emitted[:, 0][:, states[:, [0, 2, 3]]]
+    given_states = np.take(emitted, states, axis=2)
+    ways = np.zeros((len(readings), *states.shape), dtype=np.float32)
+    ways[:, :, [0, 2, 3]] = given_states[:, 0][:, :, [0, 2, 3]]
+    came = np.empty_like(ways)
     scale = np.zeros(ways.shape[:2])
     for step in range(1, emitted.shape[1]):
-        came = ways.copy()
+        np.copyto(came, ways)
         came[:, :, 1:] += ways[:, :, :-1]
-        came[:, :, 2:] += ways[:, :, :-2] * skips[:, 2:]
-        came *= emitted[:, step][:, states]
-        ways = came
-        if step % 8 == 0 or step == emitted.shape[1] - 1:
-            # Eight steps of at least _FLOOR each are far from the smallest number that there is.
-            most = np.maximum(ways.max(axis=2), 1e-300)
+        came[:, :, 2:] += ways[:, :, :-2] * skips
+        came *= given_states[:, step]
+        ways, came = came, ways
+        if step % 4 == 0 or step == emitted.shape[1] - 1:
+            # Four steps of at least _FLOOR each are far from the smallest single-precision number.
+            most = np.maximum(ways.max(axis=2), np.float32(1e-30))
             ways /= most[:, :, None]
             scale += np.log(most)
     ends = _ends(texts)
     rows = np.arange(len(texts))
     total = ways[:, rows, ends] + ways[:, rows, ends + 1] + ways[:, rows, ends + 3]
     best = np.log(given.max(axis=2)).sum(axis=1)
-    return np.asarray(np.log(np.maximum(total, 1e-300)) + scale - best[:, None], dtype=np.float64)
+    return np.asarray(np.log(np.maximum(total, 1e-30)) + scale - best[:, None], dtype=np.float64)
 
 
-def best_path(reading: Reading) -> str:
-    """Return the likeliest letter of each step, repetitions and blanks taken out."""
-    best = reading.argmax(axis=1)
-    kept = [int(code) for code, before in zip(best, [0, *best[:-1]], strict=True) if code and code != before]
-    return "".join(ALPHABET[code - 1] for code in kept)
-
-
-def _emitted(p: NDArray[np.float64], *, number: bool) -> NDArray[np.float64]:
+def _emitted(p: NDArray[np.float32], *, number: bool) -> NDArray[np.float32]:
     """Return the probabilities with four columns more: anything, a space, what may touch the text, and nothing."""
-    anything = np.maximum(p[..., 0], PASSED_OVER[number] * p[..., 1:].max(axis=-1))
+    passed = np.float32(PASSED_OVER[number])
+    anything = np.maximum(p[..., 0], passed * p[..., 1:].max(axis=-1))
     touching = np.maximum(p[..., 0], p[..., _SPACE])
     if number:
-        touching = np.maximum(touching, PASSED_OVER[number] * p[..., _JOINED].max(axis=-1))
-    more = np.stack([anything, p[..., _SPACE], touching, np.zeros(p.shape[:-1])], axis=-1)
+        touching = np.maximum(touching, passed * p[..., _JOINED].max(axis=-1))
+    more = np.stack([anything, p[..., _SPACE], touching, np.zeros(p.shape[:-1], np.float32)], axis=-1)
     return np.concatenate([p, more], axis=-1)
 
 
-def _states(texts: list[str], columns: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Return each text's chain (n x longest) of columns, and where a state may be come to from the one before the last.
+def _states(texts: list[str], columns: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Return each text's chain (n x longest) of columns, and 1 where a state may follow the one before the last.
 
     The chain: anything, space, touching, the text's letters with blanks between, touching, space, anything.
     """
     anything, space, touching, never = range(columns - 4, columns)
     longest = max(map(len, texts))
     states = np.full((len(texts), 2 * longest + 5), never, dtype=np.intp)
-    skips = np.zeros(states.shape, dtype=bool)
+    skips = np.zeros(states.shape, dtype=np.float32)
     for row, text in enumerate(texts):
         spelt = codes(text)
         end = 2 + 2 * len(spelt)
@@ -90,10 +86,10 @@ def _states(texts: list[str], columns: int) -> tuple[NDArray[np.intp], NDArray[n
         states[row, 4:end:2] = 0
         states[row, end : end + 3] = touching, space, anything
         # A space may lead straight to the text, a letter straight to another, the text straight to a space.
-        skips[row, 3] = True
+        skips[row, 3] = 1
         skips[row, 5:end:2] = np.array(spelt[1:]) != np.array(spelt[:-1])
-        skips[row, end + 1] = True
-    return states, skips
+        skips[row, end + 1] = 1
+    return states, skips[:, 2:]
 
 
 def _ends(texts: list[str]) -> NDArray[np.intp]:

@@ -34,11 +34,15 @@ class Numbers:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """A printing found by what was read alone: how well its number and its name explain it, and the name's lead."""
+    """A printing found by what was read alone: how well its number, its name and everything explain it (logs).
+
+    `lead` is by how much its name does better than the best of other names.
+    """
 
     card: Card
     number: float
     name: float
+    total: float
     lead: float
 
 
@@ -76,15 +80,16 @@ class Policy:
     ceiling: float = 0.995
     """No picture makes the classical method surer than this."""
     clear_number: float = -2.0
-    clear_alone: float = -0.5
-    """The same of a number that no picture supports."""
-    clear_name: float = -8.0
-    like_name: float = -14.0
-    """A name that explains less than this is another card's, whatever the number says."""
+    like_print: float = -16.0
+    """What explains all print less well than this was not read."""
+    accept_print: float = 0.98
+    """A card that only its print tells is accepted when it is surer than this."""
+    print_weights: tuple[float, float, float, float, float] = (-4.0, 0.5, 0.2, 0.4, 0.3)
+    """Logistic regression for print: bias, and by each log's unit number, name, margin and lead, each saturated."""
+    enough_read: float = 12.0
+    """Margins and leads of more than this (log) say nothing more."""
     apart: float = 6.0
     """By so much (log) a number, or a number with its name, must explain what was read better than any other."""
-    lead: float = 6.0
-    """By so much a name must explain what was read better than other names of its length."""
     apart_from_others: float = 0.5
     """The same for a number whose card's picture was recognised, against numbers that would be another picture's."""
     unread: float = -12.0
@@ -133,37 +138,52 @@ def decide(
     )
 
 
-def decide_by_print(found: list[Found], seen: Circumstances, policy: Policy, limit: int = 5) -> Verdict:
-    """Judge cards that only their print tells, given likeliest first (at least one). Never accepted: `print-only`.
+def decide_by_print(
+    found: list[Found], seen: Circumstances, policy: Policy, *, likeness: float | None = None, limit: int = 5
+) -> Verdict:
+    """Judge cards that only their print tells, given likeliest first (at least one).
 
-    Two of 24 accepted on hard rendered photos were wrong (docs/decisions/0011), and asking is better than that.
+    `likeness` is that of the first one's own picture, where it is known: one that is quite unlike speaks against it.
     """
     best = found[0]
-    rival = max((other.number + other.name for other in found[1:]), default=-inf)
-    margin = best.number + best.name - rival
-    clear = best.number >= policy.clear_alone and best.name >= policy.clear_name
-    weights = [exp(max(-60.0, other.number + other.name - best.number - best.name)) for other in found]
-    # What was read may be a card that the catalogue does not have: the less clear, the likelier.
-    inside = _share(best.lead - policy.lead / 2) * _share(2 * (best.number - 2 * policy.clear_number))
-    shares = [min(policy.ceiling, inside * weight / sum(weights)) for weight in weights]
+    margin = best.total - max((other.total for other in found[1:]), default=-inf)
+    sure = print_confidence(best, margin, policy)
+    weights = [exp(max(-60.0, other.total - best.total)) for other in found]
+    shares = [sure, *(min(sure, (1 - sure) * weight) for weight in weights[1:])]
     doubts = {
-        "print-only": True,
         "several-cards": seen.several_cards,
         "cut-off": seen.cut_off,
-        "number-unreadable": best.number < policy.clear_alone,
-        "other-title": best.name < policy.clear_name or best.lead < policy.lead,
-        "blurred": clear and seen.blurred,
-        "small-margin": clear and margin < policy.apart,
+        "card-back": seen.card_back,
+        "other-picture": likeness is not None and likeness < policy.review_likeness,
+        "number-unreadable": best.number < policy.clear_number,
+        "other-title": best.lead < 0,
+        "small-margin": margin < policy.apart / 2,
+        "low-confidence": sure < policy.accept_print,
     }
+    reasons = tuple(reason for reason, holds in doubts.items() if holds)
+    reasons = (*reasons, *(("blurred",) if reasons and seen.blurred else ()))
     return Verdict(
-        decision=Decision.REVIEW,
-        reasons=tuple(reason for reason, holds in doubts.items() if holds),
+        decision=Decision.REVIEW if reasons else Decision.ACCEPT,
+        reasons=reasons,
         confidence=shares[0],
         margin=shares[0] - max(shares[1:], default=0.0),
         candidates=tuple(
             Candidate(card=one.card, confidence=share) for one, share in zip(found[:limit], shares, strict=False)
         ),
     )
+
+
+def print_evidence(best: Found, margin: float, policy: Policy) -> tuple[float, float, float, float]:
+    """Return what the regression for print weighs: number, name, margin and lead, saturated."""
+    most = policy.enough_read
+    return max(best.number, -most), max(best.name, -most), min(margin, most), max(-most, min(best.lead, most))
+
+
+def print_confidence(best: Found, margin: float, policy: Policy) -> float:
+    """Return the calibrated probability that print alone told the card rightly."""
+    bias, *weights = policy.print_weights
+    evidence = print_evidence(best, margin, policy)
+    return min(policy.ceiling, _share(bias + sum(w * x for w, x in zip(weights, evidence, strict=True))))
 
 
 def confidence(likeness: float, margin: float, inliers: int, policy: Policy, *, read: bool = False) -> float:

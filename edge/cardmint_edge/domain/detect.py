@@ -50,10 +50,15 @@ def propose(frame: Frame, limit: int = 10) -> list[Corners]:
     for _, quad in sorted(found, key=lambda pair: -pair[0]):
         if len(kept) < limit and all(_apart(quad, other) > nearness for other in kept):
             kept.append(quad)
-    whole = clockwise(np.array([[0, 0], [width, 0], [width, height], [0, height]]))
-    if RATIOS[0] < _ratio(whole) < RATIOS[1] and all(_apart(whole, other) > nearness for other in kept):
-        kept.append(whole)
+    kept += [quad for quad in whole(small) if all(_apart(quad, other) > nearness for other in kept)]
     return [np.asarray(quad / scale, dtype=np.float32) for quad in kept]
+
+
+def whole(frame: Frame) -> list[Corners]:
+    """Return the whole frame as a guess when it has a card's proportions: a scan, cropped to the card."""
+    height, width = frame.shape[:2]
+    quad = clockwise(np.array([[0, 0], [width, 0], [width, height], [0, height]]))
+    return [quad] if RATIOS[0] < _ratio(quad) < RATIOS[1] else []
 
 
 def looks_like_card(quad: Corners, width: int, height: int) -> bool:

@@ -106,6 +106,12 @@ def compare(levels: list[Frame], quad: Corners, features: Features, known: Refer
     )
 
 
+def same_place(levels: list[Frame], corners: Corners, known: Reference) -> Evidence:
+    """Compare the card that lies just at `corners`, where another reference was found to lie."""
+    seen = cut(levels, corners, *THUMB_SIZE)
+    return Evidence(likeness=likeness(seen, known.thumb), title=title(seen, known.thumb), inliers=0, corners=corners)
+
+
 def likeness(seen: Frame, thumb: Frame) -> float:
     """Return the mean correlation of two pictures of THUMB_SIZE in windows, where the second one shows anything.
 

@@ -3,47 +3,71 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cardmint_contracts.cards import Card
+from cardmint_edge.domain.ctc import Reading, explained
 from cardmint_edge.domain.decide import Numbers
-from cardmint_edge.domain.read import Letters, Written, read_numbers, with_names
+from cardmint_edge.domain.read import HEALTH, NAMES, NUMBERS, Letters, Place, cut_strip
 from cardmint_edge.domain.recognition import Corners, Frame
 from cardmint_edge.domain.rectify import sides
-from cardmint_edge.domain.strings import Strings
-
-WORTH_A_NAME = -6.0
-"""Numbers read less well than this (log) are not worth looking for a name to them."""
-
-CLEAR = -1.0
-"""Number and name read better than this need not be looked for in another place."""
+from cardmint_edge.domain.strings import Strings, Texts, best_of
 
 LEAST_TALL = 420
 """On a card less high than this many pixels the digits are less than 7 high, and are not read."""
 
-RIVALLED = 3
-"""To so many of the likeliest numbers those one letter away are added."""
+SHORTLIST = 100
+"""So many cards of the catalogue are scored properly, likeliest first by the bounds."""
 
-MOST_NAMED = 80
-"""How many cards' names are compared with what was read, at most."""
+UNREAD = {"number": -11.0, "name": -9.0, "health": -4.0}
+"""What a text costs at most (log): glare, wear and blur hide each of them now and then."""
+
+
+RIVALS = 40
+"""So many other numbers, or names, are compared with a card's own."""
+
+OPEN = -2.0
+"""A number that reads less well than this (log) is looked for in more places."""
+
+CLEAR = -3.0
+ENOUGH = 8.0
+"""A card that explains what was read better than CLEAR, and better than any other by ENOUGH (logs), is read once."""
+
+READ = -14.0
+"""Print that explains this much lies the right way up: it is not looked for elsewhere."""
+
+NO_HEALTH = -1.5
+"""What it costs that a card has no health points to be read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fit:
-    """How well a printing's number and name explain what was read (logs, about 0 at best).
-
-    `lead` is how much better the name does than the best of other names of its length: of a blur any name is a fair
-    reading, and then none leads.
-    """
+    """How well a printing's number, name and health points explain what was read (logs, about 0 at best)."""
 
     card_id: str
     number: float
     name: float
+    health: float
     lead: float
+    """By so much its name does better than the best of other names: of a blur any name is a fair reading."""
 
     @property
     def total(self) -> float:
-        """Both together."""
-        return self.number + self.name
+        """All together, none counting less than what it costs not to be read."""
+        return (
+            _seen(self.number, UNREAD["number"])
+            + _seen(self.name, UNREAD["name"])
+            + (NO_HEALTH if self.health == -np.inf else _seen(self.health, UNREAD["health"]))
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """What the strips of one card gave to read."""
+
+    numbers: list[Reading]
+    names: list[Reading]
+    health: list[Reading]
 
 
 class PrintReader:
@@ -58,25 +82,97 @@ class PrintReader:
         best: list[Fit] = []
         where: Corners | None = None
         for corners in places:
-            found = self.find(read_numbers(levels, corners, self._letters), levels, corners)
+            found = self._found(levels, corners)
             if found and (not best or found[0].total > best[0].total):
                 best, where = found, corners
-                if found[0].number > CLEAR and found[0].name > CLEAR and found[0].lead > 0:
+                if best[0].total > READ:
                     break
         return best, where
 
+    def _found(self, levels: list[Frame], corners: Corners) -> list[Fit]:
+        """Read the likeliest place of each text, and the others only when those leave it open."""
+        first = self.written(levels, corners, NUMBERS[::3], NAMES[:1], HEALTH[:1])
+        found = self.find(first)
+        if not found or (found[0].total > CLEAR and found[0].total - _runner_up(found) > ENOUGH):
+            return found
+        more = self.written(
+            levels, corners, tuple(place for place in NUMBERS if place not in NUMBERS[::3]), NAMES[1:], HEALTH[1:]
+        )
+        return self.find(
+            Written(
+                numbers=first.numbers + more.numbers, names=first.names + more.names, health=first.health + more.health
+            )
+        )
+
+    def written(
+        self,
+        levels: list[Frame],
+        corners: Corners,
+        numbers: tuple[Place, ...] = NUMBERS,
+        names: tuple[Place, ...] = NAMES,
+        health: tuple[Place, ...] = HEALTH,
+    ) -> Written:
+        """Read places of a card."""
+        return Written(
+            numbers=self._read(levels, corners, numbers),
+            names=self._read(levels, corners, names),
+            health=self._read(levels, corners, health),
+        )
+
+    def find(self, written: Written) -> list[Fit]:
+        """Return the catalogue's likeliest cards by what was read, likeliest first."""
+        strings = self._strings
+        if not strings.cards:
+            return []
+        of_numbers, of_names = strings.numbers.bounds(written.numbers), strings.names.bounds(written.names)
+        bounds = (
+            np.maximum(best_of(of_numbers, strings.number_rows), UNREAD["number"])
+            + np.maximum(best_of(of_names, strings.name_rows), UNREAD["name"])
+            + _or_none(best_of(strings.health.bounds(written.health), strings.health_rows))
+        )
+        count = min(SHORTLIST, len(bounds))
+        cards = np.argpartition(-bounds, count - 1)[:count]
+        hopeful = np.where(np.append(of_numbers, 0)[rows := strings.number_rows[cards]] > UNREAD["number"], rows, -1)
+        numbers = _scores(written.numbers, strings.numbers, hopeful, number=True)
+        named = np.union1d(_best(of_names, RIVALS), strings.name_rows[cards])
+        by_name = _texts(written.names, strings.names, named, number=False)
+        names = best_of(by_name, strings.name_rows[cards]).astype(np.float64)
+        health = _scores(written.health, strings.health, strings.health_rows[cards], number=True)
+        first, second = _two_best(by_name)
+        fits = [
+            Fit(
+                card_id=strings.cards[card],
+                number=number,
+                name=name,
+                health=points,
+                lead=name - (second[1] if strings.name_rows[card] == first[0] else first[1]),
+            )
+            for card, number, name, points in zip(
+                cards.tolist(), numbers.tolist(), names.tolist(), health.tolist(), strict=True
+            )
+        ]
+        return sorted(fits, key=lambda fit: -fit.total)
+
     def numbers(self, levels: list[Frame], corners: Corners, cards: list[Card]) -> Numbers | None:
-        """Read the number of a card that is one of `cards`; None when it is too small to be read."""
-        if sides(corners)[1] < LEAST_TALL:
-            return None
-        written = read_numbers(levels, corners, self._letters)
+        """Read the number of a card that is one of `cards`; None when it is too small to be read.
+
+        The likeliest places are read first, the others only when those leave it open.
+        """
         own = [(card.id, form) for card in cards for form in self._strings.forms(card.id)]
-        forms = {form for _, form in own}
-        alike = [near for form in forms for near in self._strings.near(form)]
-        others = [form for form in dict.fromkeys([*self._near(written), *alike]) if form not in forms]
-        if not own:
+        if not own or sides(corners)[1] < LEAST_TALL:
             return None
-        both = written.number([*(form for _, form in own), *others])
+        readings = self._read(levels, corners, NUMBERS[::3])
+        seen = self._numbers(readings, cards, own)
+        if max(seen.own.values()) < OPEN or seen.beside > max(seen.own.values()) - 1:
+            readings += self._read(levels, corners, tuple(place for place in NUMBERS if place not in NUMBERS[::3]))
+            seen = self._numbers(readings, cards, own)
+        return seen
+
+    def _numbers(self, readings: list[Reading], cards: list[Card], own: list[tuple[str, str]]) -> Numbers:
+        known = self._strings.numbers
+        forms = [form for _, form in own]
+        others = [known.texts[row] for row in _best(known.bounds(readings), RIVALS) if known.texts[row] not in forms]
+        both = explained(readings, [*forms, *others], number=True)
         scores, others_scores = both[:, : len(own)], both[:, len(own) :]
         best = {card.id: -np.inf for card in cards}
         for (card_id, _), score in zip(own, scores.max(axis=0).tolist(), strict=True):
@@ -89,46 +185,42 @@ class PrintReader:
             other=float(others_scores.max(initial=-np.inf)),
         )
 
-    def find(self, written: Written, levels: list[Frame], corners: Corners) -> list[Fit]:
-        """Return the catalogue's cards whose number was read well, likeliest first by number and name."""
-        near = self._near(written)
-        scores = self._number_scores(written, near)
-        numbers: dict[str, float] = {}
-        for form in sorted(near, key=lambda form: -scores[form]):
-            if scores[form] < WORTH_A_NAME:
-                break
-            for card_id in self._strings.cards(form):
-                numbers.setdefault(card_id, scores[form])
-        chosen = list(numbers)[:MOST_NAMED]
-        if not chosen:
-            return []
-        named = with_names(written, levels, corners, self._letters)
-        names = sorted({self._strings.name(card_id) for card_id in chosen})
-        fits = dict(zip(names, named.name(names).max(axis=0).tolist(), strict=True))
-        likeliest = max(chosen, key=lambda card_id: numbers[card_id] + fits[self._strings.name(card_id)])
-        rivals = named.name(self._strings.other_names(self._strings.name(likeliest)))
-        other = float(rivals.max()) if rivals.size else -np.inf
-        # Every printing of that name is a rival, also those whose numbers are not near to what was read.
-        same = [card_id for card_id in self._strings.named(self._strings.name(likeliest)) if card_id not in chosen]
-        forms = {form: card_id for card_id in same for form in self._strings.forms(card_id)}
-        for form, score in self._number_scores(written, list(forms)).items():
-            numbers[forms[form]] = max(score, numbers.get(forms[form], -np.inf))
-        found = [
-            Fit(card_id=card_id, number=numbers[card_id], name=fits[name], lead=fits[name] - other)
-            for card_id in [*chosen, *(card_id for card_id in same if card_id in numbers)]
-            for name in [self._strings.name(card_id)]
-        ]
-        return sorted(found, key=lambda fit: -fit.total)
+    def _read(self, levels: list[Frame], corners: Corners, places: tuple[Place, ...]) -> list[Reading]:
+        return [self._letters(cut_strip(levels, corners, place)) for place in places]
 
-    def _number_scores(self, written: Written, forms: list[str]) -> dict[str, float]:
-        if not forms:
-            return {}
-        return dict(zip(forms, written.number(forms).max(axis=0).tolist(), strict=True))
 
-    def _near(self, written: Written) -> list[str]:
-        """Return the forms near to what was read, and those near to the likeliest of them: its rivals."""
-        near = dict.fromkeys(form for said in written.said() for form in self._strings.near(said))
-        scores = self._number_scores(written, list(near))
-        for form in sorted(near, key=lambda form: -scores[form])[:RIVALLED]:
-            near.update(dict.fromkeys(self._strings.near(form)))
-        return list(near)
+def _runner_up(found: list[Fit]) -> float:
+    return max((fit.total for fit in found[1:]), default=-np.inf)
+
+
+def _scores(readings: list[Reading], texts: Texts, rows: NDArray[np.int32], *, number: bool) -> NDArray[np.float64]:
+    """Return each card's score: that of the text (or the best of the texts) that `rows` names; -inf for none."""
+    return best_of(_texts(readings, texts, rows, number=number), rows).astype(np.float64)
+
+
+def _texts(readings: list[Reading], texts: Texts, rows: NDArray[np.int32], *, number: bool) -> NDArray[np.float32]:
+    """Return the scores of the texts of `rows`, all strips together; -inf for all other texts."""
+    asked = np.unique(rows[rows >= 0])
+    values = np.full(len(texts.texts), -np.inf, dtype=np.float32)
+    if len(asked):
+        scores = explained(readings, [texts.texts[row] for row in asked.tolist()], number=number)
+        values[asked] = np.logaddexp.reduce(scores, axis=0) - np.log(len(scores))
+    return values
+
+
+def _best(values: NDArray[np.float32], count: int) -> NDArray[np.intp]:
+    count = min(count, len(values))
+    return np.argpartition(-values, count - 1)[:count] if count else np.zeros(0, np.intp)
+
+
+def _two_best(values: NDArray[np.float32]) -> list[tuple[int, float]]:
+    order = [*np.argsort(-values)[:2].tolist(), -1, -1][:2]
+    return [(row, float(values[row]) if row >= 0 else -np.inf) for row in order]
+
+
+def _or_none(health: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.where(np.isneginf(health), np.float32(NO_HEALTH), np.maximum(health, np.float32(UNREAD["health"])))
+
+
+def _seen(score: float, floor: float) -> float:
+    return float(np.logaddexp(score, floor))

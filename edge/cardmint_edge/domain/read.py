@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cardmint_edge.domain.ctc import Reading, best_path, explained
+from cardmint_edge.domain.ctc import Reading
 from cardmint_edge.domain.recognition import Corners, Frame
 from cardmint_edge.domain.rectify import CARD_RATIO, sides
 
@@ -28,43 +28,19 @@ class Place:
 
 
 NUMBERS = (
-    *(Place(0.02, middle, 0.4) for middle in (0.945, 0.958)),
-    *(Place(0.58, middle, 0.4) for middle in (0.948, 0.96, 0.97)),
+    *(Place(0.02, middle, 0.4) for middle in (0.952, 0.944, 0.96)),
+    *(Place(0.58, middle, 0.4) for middle in (0.958, 0.95, 0.966)),
 )
-"""Newer cards print the number at the lower left, older ones at the lower right."""
+"""Newer cards print the number at the lower left, older ones at the lower right; of each the likeliest is first.
 
-NAMES = tuple(Place(0.04, middle, 0.72) for middle in (0.064, 0.082, 0.1))
-"""The name stands at the top, lower on trainers and on cards before 2003."""
+Places come from `training.reader.places`, which counts them on scans that may be trained on.
+"""
 
+NAMES = (Place(0.04, 0.08, 0.72), Place(0.14, 0.13, 0.72), Place(0.04, 0.06, 0.72))
+"""The name stands at the top, lower on old trainers."""
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What the strips of one card gave to read."""
-
-    numbers: tuple[Reading, ...]
-    names: tuple[Reading, ...]
-
-    def number(self, texts: list[str]) -> NDArray[np.float64]:
-        """Return how well each text explains each number strip: strips x texts (logs, about 0 at best)."""
-        return explained(list(self.numbers), texts, number=True)
-
-    def name(self, texts: list[str]) -> NDArray[np.float64]:
-        """Return how well each text explains each name strip: strips x texts (logs, about 0 at best)."""
-        return explained(list(self.names), texts, number=False)
-
-    def said(self) -> tuple[str, ...]:
-        """Return the number strips' likeliest readings, for finding candidates."""
-        return tuple(best_path(reading) for reading in self.numbers)
-
-
-def read_numbers(levels: list[Frame], corners: Corners, letters: Letters) -> Written:
-    """Read the places of the number alone."""
-    return Written(tuple(letters(cut_strip(levels, corners, place)) for place in NUMBERS), ())
-
-
-def with_names(written: Written, levels: list[Frame], corners: Corners, letters: Letters) -> Written:
-    """Read the places of the name too."""
-    return Written(written.numbers, tuple(letters(cut_strip(levels, corners, place)) for place in NAMES))
+HEALTH = (Place(0.3, 0.07, 0.6), Place(0.36, 0.08, 0.6))
+"""The health points stand at the upper right."""
 
 
 def cut_strip(levels: list[Frame], corners: Corners, place: Place) -> NDArray[np.float32]:

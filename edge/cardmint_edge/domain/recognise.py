@@ -1,4 +1,4 @@
-"""The recogniser: guess where cards lie, hash each guess, look closely at the best candidates, read, decide."""
+"""The recogniser: find where cards lie, hash each place, look closely at the best candidates, read, decide."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,9 +17,10 @@ from cardmint_edge.domain.decide import (
     decide,
     decide_by_print,
 )
-from cardmint_edge.domain.detect import propose
+from cardmint_edge.domain.detect import propose, whole
+from cardmint_edge.domain.find import Finder, find
 from cardmint_edge.domain.hashes import HASH_SIZE, Bits, card_hash, distances
-from cardmint_edge.domain.match import VIEW_SIZE, Evidence, Reference, compare, describe
+from cardmint_edge.domain.match import VIEW_SIZE, Evidence, Features, Reference, compare, describe, same_place
 from cardmint_edge.domain.notice import notice
 from cardmint_edge.domain.printed import PrintReader
 from cardmint_edge.domain.recognition import Corners, Frame, Recognition
@@ -33,8 +34,14 @@ MOST_TRIED = 30
 NEAREST = 8
 """How many rows a guess brings, and how many of all the guesses' rows are looked at closely."""
 
-OUTLINES = 3
+OUTLINES = 2
 """In how many outlines print is looked for when no picture fits."""
+
+CERTAIN = 0.9
+"""Outlines of which the finder is less sure than this are not the only places that are tried."""
+
+SURE = 0.9
+"""A likeness as good as this needs no second look."""
 
 RECTIFIED_HEIGHT = 1024
 """The height of the card alone that is handed on, at most; never more than the frame holds."""
@@ -67,6 +74,10 @@ class Gallery(Protocol):
 
     def card(self, card_id: str) -> Card | None:
         """Return a printing by its id, pictured or not."""
+        ...
+
+    def row(self, card_id: str) -> int | None:
+        """Return the row of a printing's picture; None when it has none."""
         ...
 
 
@@ -111,9 +122,10 @@ class _Laps:
 
 
 class CardRecogniser:
-    """Contours, homography, perceptual hashes and local features; and the print, where there is a reader for it.
+    """Outlines, perceptual hashes and local features; and the print, where there is a reader for it.
 
-    `clock` returns seconds and only times the steps; `models` names the reader's version, or says why there is none.
+    Outlines come from `finder`, and from contours when there is none or it finds nothing. `clock` returns seconds and
+    only times the steps; `models` names the models' versions, or says why there are none.
     """
 
     def __init__(
@@ -122,14 +134,18 @@ class CardRecogniser:
         *,
         clock: Callable[[], float],
         policy: Policy | None = None,
+        finder: Finder | None = None,
         printed: PrintReader | None = None,
         models: dict[str, str] | None = None,
     ) -> None:
         self._gallery = gallery
         self._clock = clock
         self._policy = policy or Policy()
+        self._finder = finder
         self._printed = printed
         self._models = models or {}
+        parts = [*(["corners"] if finder else []), *(["reader"] if printed else [])]
+        self._method = "+".join(parts) or "classical"
 
     def recognise(self, frame: Frame) -> Recognition:
         """Return the outcome for one frame (height x width x 3, BGR)."""
@@ -139,7 +155,7 @@ class CardRecogniser:
         """Return the outcome for one frame, and the evidence that it rests on: what calibration is fitted on."""
         laps = _Laps(self._clock)
         levels = pyramid(frame)
-        guesses = _guesses(levels)
+        guesses = self._guesses(levels)
         laps.lap("detect")
         looks = self._examine(levels, guesses, laps)
         quad = looks[0].evidence.corners if looks else None
@@ -152,9 +168,7 @@ class CardRecogniser:
         verdict = decide(sightings, seen, self._policy, numbers)
         laps.lap("decide")
         if self._printed is not None and "low-similarity" in verdict.reasons:
-            verdict, quad = self._by_print(
-                levels, guesses, quad, seen, verdict, pictured=sightings[0].likeness >= self._policy.review_likeness
-            )
+            verdict, quad = self._by_print(levels, guesses, quad, seen, verdict)
             laps.lap("read")
         if not verdict.candidates:
             quad = None
@@ -176,23 +190,34 @@ class CardRecogniser:
         quad: Corners | None,
         seen: Circumstances,
         verdict: Verdict,
-        *,
-        pictured: bool,
     ) -> tuple[Verdict, Corners | None]:
         """Look for a card by what is printed on it, its picture being unknown; keep the first verdict if none fits."""
         printed = self._printed
         assert printed is not None  # noqa: S101 - only called with a reader
         fits, where = printed.search(levels, _places(levels[0], guesses, quad))
         found = [
-            Found(card=card, number=fit.number, name=fit.name, lead=fit.lead)
+            Found(card=card, number=fit.number, name=fit.name, total=fit.total, lead=fit.lead)
             for fit in fits[:20]
             if (card := self._gallery.card(fit.card_id)) is not None
         ]
-        if not found or found[0].number < self._policy.clear_number:
+        if where is None or not found or found[0].total < self._policy.like_print:
             return verdict, quad
-        if found[0].name < self._policy.like_name and pictured:
-            return verdict, quad
-        return decide_by_print(found, seen, self._policy), where
+        row = self._gallery.row(found[0].card.id)
+        likeness = None
+        if row is not None:
+            features = describe(cut(levels, where, *VIEW_SIZE))
+            likeness = compare(levels, where, features, self._gallery.reference(row)).likeness
+        return decide_by_print(found, seen, self._policy, likeness=likeness), where
+
+    def _guesses(self, levels: list[Frame]) -> list[Corners]:
+        """Return where cards may lie, in pixels of the frame: the finder's outlines, or contours when it has none."""
+        outlines = [] if self._finder is None else find(levels, self._finder)
+        if outlines and outlines[0].presence > CERTAIN:
+            return [*(outline.corners for outline in outlines), *whole(levels[0])]
+        seen = _near(levels, 1200)
+        factor = np.float32(max(levels[0].shape[:2]) / max(seen.shape[:2]))
+        contours = [np.asarray(quad * factor, dtype=np.float32) for quad in propose(seen, limit=60)]
+        return [*(outline.corners for outline in outlines), *contours]
 
     def _examine(self, levels: list[Frame], guesses: list[Corners], laps: _Laps) -> list[_Look]:
         """Try the best guesses, and more of them only when nothing was found; likeliest first, each row once."""
@@ -213,10 +238,13 @@ class CardRecogniser:
 
     def _again(self, levels: list[Frame], look: _Look) -> _Look:
         """Look once more from where the first look found the card: better corners, and so a better likeness."""
+        if look.evidence.likeness >= SURE and look.evidence.inliers:
+            return look
         corners = look.evidence.corners
         features = describe(cut(levels, corners, *VIEW_SIZE))
         evidence = compare(levels, corners, features, self._gallery.reference(look.row))
-        return _Look(look.row, evidence) if evidence.likeness > look.evidence.likeness else look
+        better = evidence.likeness > look.evidence.likeness or not look.evidence.inliers
+        return _Look(look.row, evidence) if better else look
 
     def _nearest(self, levels: list[Frame], guesses: list[Corners]) -> list[_Hit]:
         """Hash each guess both ways up and return the nearest rows, each once, nearest first."""
@@ -240,12 +268,22 @@ class CardRecogniser:
         return sorted(best.values(), key=lambda hit: hit.distance)[:NEAREST]
 
     def _look(self, levels: list[Frame], hits: list[_Hit]) -> list[_Look]:
-        views = {hit.guess: hit.quad for hit in hits}
-        features = {guess: describe(cut(levels, quad, *VIEW_SIZE)) for guess, quad in views.items()}
-        return [
-            _Look(hit.row, compare(levels, hit.quad, features[hit.guess], self._gallery.reference(hit.row)))
-            for hit in hits
-        ]
+        """Compare each hit; once one is surely there, the others of its place are compared just where it lies."""
+        features: dict[int, Features] = {}
+        settled: dict[int, Corners] = {}
+        looks = []
+        for hit in hits:
+            known = self._gallery.reference(hit.row)
+            if hit.guess in settled:
+                looks.append(_Look(hit.row, same_place(levels, settled[hit.guess], known)))
+                continue
+            if hit.guess not in features:
+                features[hit.guess] = describe(cut(levels, hit.quad, *VIEW_SIZE))
+            evidence = compare(levels, hit.quad, features[hit.guess], known)
+            looks.append(_Look(hit.row, evidence))
+            if evidence.likeness >= SURE:
+                settled[hit.guess] = evidence.corners
+        return looks
 
     def _sighting(self, look: _Look) -> Sighting:
         return Sighting(
@@ -268,18 +306,11 @@ class CardRecogniser:
             candidates=verdict.candidates,
             corners=quad,
             rectified=rectified,
-            method="classical" if self._printed is None else "reader",
+            method=self._method,
             pack=self._gallery.version,
             models=self._models,
             ms=ms,
         )
-
-
-def _guesses(levels: list[Frame]) -> list[Corners]:
-    """Detect on a halving of the frame, and return the guesses in pixels of the frame."""
-    seen = _near(levels, 1200)
-    factor = np.float32(max(levels[0].shape[:2]) / max(seen.shape[:2]))
-    return [np.asarray(quad * factor, dtype=np.float32) for quad in propose(seen, limit=60)]
 
 
 def _places(frame: Frame, guesses: list[Corners], quad: Corners | None) -> list[Corners]:

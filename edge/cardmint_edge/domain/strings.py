@@ -1,92 +1,123 @@
-"""What is printed on every card of the catalogue, as the reader would say it, and which cards a reading may mean."""
+"""What is printed on every card of the catalogue, as the reader would say it, ready to be scored all at once."""
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cardmint_edge.domain.lexicon import number_forms, plain
+from cardmint_edge.domain.ctc import Reading
+from cardmint_edge.domain.lexicon import ALPHABET, codes, number_forms, plain
 
-LONGEST = 13
-"""No number's form has more letters."""
+FORMS = 4
+"""A number is printed in at most so many ways."""
 
-_TOKEN = re.compile(r"[A-Z]{0,5}[0-9]{1,3}[a-z]?/[A-Z]{0,4}[0-9]{1,3}|[A-Z]{1,6}[0-9]{1,3}")
+CLASSES = len(ALPHABET) + 1
+
+SOON = 8
+"""A text's next letter is read at most so many steps after a letter."""
+
+HEARD = 20
+"""Of so many letters, the likeliest, it is looked how near they stand to one another."""
+
+_FLOOR = 1e-7
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Print:
-    """What a printing's facts say is on the card."""
+    """What a printing's facts say is on the card. `health` is empty where the card has none."""
 
     card_id: str
     name: str
     number: str
     total: int | None
     promo: bool
+    health: str = ""
+
+
+class Texts:
+    """Different texts, each once, as codes."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.texts = sorted(set(texts) - {""})
+        self._rows = {text: row for row, text in enumerate(self.texts)}
+        longest = max(map(len, self.texts), default=1)
+        spelt = np.zeros((len(self.texts), longest), dtype=np.intp)
+        for row, text in enumerate(self.texts):
+            spelt[row, : len(text)] = codes(text)
+        self._first = spelt[:, 0]
+        self._last = np.array([codes(text[-1])[0] for text in self.texts], dtype=np.intp)
+        # A row for each place in the texts, so that sums run over long rows.
+        self._pairs = np.ascontiguousarray((spelt[:, :-1] * CLASSES + spelt[:, 1:]).T)
+
+    def row(self, text: str) -> int:
+        """Return a text's row; -1 for one that is not there."""
+        return self._rows.get(text, -1)
+
+    def bounds(self, readings: Iterable[Reading]) -> NDArray[np.float32]:
+        """Return for each text an upper bound of how likely it stands in one of the strips (logs, rows).
+
+        Each two neighbouring letters must be read somewhere, one soon after the other, wherever that is: cheap, and
+        never less than what the likeliest path that says the text has.
+        """
+        best = np.full(len(self.texts), -np.inf, dtype=np.float32)
+        for reading in readings:
+            alone, pairs = _heard(reading)
+            total = alone[self._first] + alone[self._last]
+            for place in self._pairs:
+                total += pairs.take(place)
+            best = np.maximum(best, total / 2)
+        return best
+
+
+def _heard(reading: Reading) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return how likely each letter is read anywhere, and each two of them soon after one another (logs)."""
+    said = np.log(np.maximum(reading, _FLOOR), dtype=np.float32)
+    alone = said.max(axis=0)
+    pairs = np.asarray(alone[:, None] + alone[None, :], dtype=np.float32)
+    likely = np.argsort(-alone[1:])[:HEARD] + 1
+    heard = said[:, likely]
+    near = np.full((len(likely), len(likely)), -np.inf, dtype=np.float32)
+    for apart in range(1, min(SOON, len(heard) - 1) + 1):
+        near = np.maximum(near, (heard[:-apart, :, None] + heard[apart:, None, :]).max(axis=0))
+    pairs[np.ix_(likely, likely)] = near
+    # Code 0 fills short texts up and costs nothing; the letter before it is counted as the text's end.
+    alone[0] = 0
+    pairs[:, 0] = 0
+    pairs[0] = 0
+    return alone, pairs
 
 
 class Strings:
-    """The catalogue's names and numbers, ready to be scored."""
+    """The catalogue's numbers, names and health points, by card."""
 
     def __init__(self, prints: Iterable[Print]) -> None:
-        self._forms: dict[str, tuple[str, ...]] = {}
-        self._names: dict[str, str] = {}
-        self._cards: dict[str, list[str]] = {}
-        self._named: dict[str, list[str]] = {}
-        for known in prints:
-            forms = number_forms(known.number, known.total, promo=known.promo)
-            self._forms[known.card_id] = forms
-            self._names[known.card_id] = plain(known.name)
-            self._named.setdefault(plain(known.name), []).append(known.card_id)
-            for form in forms:
-                if len(form) <= LONGEST and ("/" in form or form[0].isalpha()):
-                    self._cards.setdefault(form, []).append(known.card_id)
-        self._by_length: dict[int, list[str]] = {}
-        for name in sorted(set(self._names.values())):
-            self._by_length.setdefault(len(name), []).append(name)
-        self._known = list(self._cards)
-        self._table = np.zeros((len(self._known), LONGEST), dtype=np.uint8)
-        for row, form in enumerate(self._known):
-            self._table[row, : len(form)] = np.frombuffer(form.encode("ascii"), dtype=np.uint8)
+        known = list(prints)
+        ways = [number_forms(one.number, one.total, promo=one.promo) for one in known]
+        self.cards = [one.card_id for one in known]
+        self.numbers = Texts(form for forms in ways for form in forms if _telling(form))
+        self.names = Texts(plain(one.name) for one in known)
+        self.health = Texts(one.health for one in known if one.health.isdigit())
+        self.number_rows = np.full((len(known), FORMS), -1, dtype=np.int32)
+        for card, forms in enumerate(ways):
+            rows = [row for form in forms if (row := self.numbers.row(form)) >= 0][:FORMS]
+            self.number_rows[card, : len(rows)] = rows
+        self.name_rows = np.array([self.names.row(plain(one.name)) for one in known], dtype=np.int32)
+        self.health_rows = np.array([self.health.row(one.health) for one in known], dtype=np.int32)
+        self._forms = dict(zip(self.cards, ways, strict=True))
 
     def forms(self, card_id: str) -> tuple[str, ...]:
         """Return how a printing's number may stand on it; none for one that the catalogue does not have."""
         return self._forms.get(card_id, ())
 
-    def name(self, card_id: str) -> str:
-        """Return a printing's name in the reader's letters."""
-        return self._names.get(card_id, "")
 
-    def named(self, name: str) -> list[str]:
-        """Return the printings of this name."""
-        return self._named.get(name, [])
-
-    def other_names(self, name: str, limit: int = 60) -> list[str]:
-        """Return other names of the catalogue that are as long as this one, spread over the alphabet."""
-        same = [other for other in self._by_length.get(len(name), []) if other != name]
-        return same[:: max(1, len(same) // limit)]
-
-    def cards(self, form: str) -> list[str]:
-        """Return the printings that carry a number in this form."""
-        return self._cards.get(form, [])
-
-    def near(self, said: str) -> list[str]:
-        """Return the known forms that differ in at most one letter from something that was read."""
-        found: dict[str, None] = {}
-        if not self._known:
-            return []
-        for token in _tokens(said):
-            padded = np.zeros(LONGEST, dtype=np.uint8)
-            padded[: len(token)] = np.frombuffer(token.encode("ascii"), dtype=np.uint8)
-            apart = (self._table != padded).sum(axis=1)
-            found.update(dict.fromkeys(self._known[row] for row in np.flatnonzero(apart <= 1)))
-        return list(found)
+def best_of(values: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Return each card's value, or the best of its rows' values; -inf for a card that has none."""
+    padded = np.append(values, np.float32(-np.inf))
+    found = padded[rows]
+    return found if found.ndim == 1 else np.asarray(found.max(axis=1), dtype=np.float32)
 
 
-def _tokens(said: str) -> Iterator[str]:
-    """Return what looks like a number, also without letters before it: a framed letter often stands there."""
-    for token in _TOKEN.findall(said):
-        letters = len(token) - len(token.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
-        for start in range(letters + 1):
-            if len(token) - start <= LONGEST:
-                yield token[start:]
+def _telling(form: str) -> bool:
+    """Return whether a number says enough to be looked for in a strip: digits alone are found in anything."""
+    return "/" in form or form[0].isalpha()

@@ -1,13 +1,17 @@
-"""Cut real lines from scans of known cards, so that the reader sees the letters of cards and not only fonts'.
+"""Cut real lines out of rendered photos of known cards: the reader sees cards' own letters as cameras show them.
 
-What else stands in a strip is not known, only the card's name and number are: a strip is kept when the reader so far
-finds one of them in it, roughly; its text is then what was read, the part that was found put right.
+What else stands in a strip is not known, only the card's facts are: a place of a clean scan is kept when the reader so
+far finds one of them in it, roughly; its text is then what was read, the part that was found put right. Photos of the
+scan are then rendered, and the same place is cut from each.
 `python -m training.reader.cuts --data CARDMINT_DATA --checkpoint FILE --out DIR`
 """
 
 import argparse
 import csv
+import json
 import os
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,18 +21,23 @@ from numpy.typing import NDArray
 
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.domain.lexicon import codes, number_forms, plain
-from cardmint_edge.domain.read import NAMES, NUMBERS, strip_of
-from cardmint_edge.domain.recognition import Frame
-from cardmint_edge.domain.rectify import pyramid
-from cardmint_edge.domain.scene import held_out
-from training.reader.draw import spoil
+from cardmint_edge.domain.read import HEALTH, NAMES, NUMBERS, Place, strip_of
+from cardmint_edge.domain.recognition import Corners, Frame
+from cardmint_edge.domain.rectify import pyramid, sides
+from cardmint_edge.domain.scene import PRESETS, held_out, render
+from training.files import save
 from training.reader.lines import Random
 from training.reader.network import ReaderNetwork, normalised
-from training.reader.shards import LONGEST, save
+from training.reader.shards import LONGEST
 from training.reader.train import edits, spelt
 
 READABLE = 450
 """Scans less wide than this many pixels give names alone: their numbers cannot be read."""
+
+SIDE = 1290
+"""Photos are rendered just large enough for the largest card of any preset, turned anyhow."""
+
+SHARES = {"copy_stand": 0.15, "table": 0.35, "hard": 0.5}
 
 
 def put_right(said: str, wanted: str) -> str | None:
@@ -45,60 +54,108 @@ def put_right(said: str, wanted: str) -> str | None:
     return " ".join(part for part in (before, wanted, after) if part)
 
 
-def cut(frame: Frame, rng: Random) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
-    """Cut a scan's number strips and name strips, its corners found a little wrongly."""
+def outline(frame: Frame, rng: Random, off: float) -> Corners:
+    """Return a scan's corners, found a little wrongly (`off` is a share of its height)."""
     height, width = frame.shape[:2]
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-    corners += rng.normal(0, 0.004 * height, (4, 2)).astype(np.float32)
-    levels = pyramid(frame)
-    return [strip_of(levels, corners, place) for place in NUMBERS], [
-        strip_of(levels, corners, place) for place in NAMES
-    ]
+    return np.asarray(corners + rng.normal(0, off * height, (4, 2)), np.float32)
+
+
+class Labeller:
+    """Finds out what stands in the places of a clean scan."""
+
+    def __init__(self, network: ReaderNetwork) -> None:
+        self._network = network
+
+    def places(self, scan: Frame, wanted: dict[Place, tuple[str, ...]], rng: Random) -> dict[Place, str]:
+        """Return the places in which one of the wanted texts stands, with the whole text of the strip."""
+        levels, corners = pyramid(scan), outline(scan, rng, 0.001)
+        strips = np.stack([strip_of(levels, corners, place) for place in wanted])
+        with torch.no_grad():
+            paths = self._network(normalised(torch.from_numpy(strips))).argmax(dim=2).numpy()
+        found = {}
+        for (place, texts), path in zip(wanted.items(), paths, strict=True):
+            said = spelt(path)
+            ways = [text for way in texts if len(way) > 2 and (text := put_right(said, way))]
+            label = min(ways, key=lambda text: edits(text, said), default=None)
+            if label and len(label) <= LONGEST:
+                found[place] = label
+        return found
+
+
+def photographed(
+    scan: Frame, places: dict[Place, str], copies: int, rng: Random
+) -> Iterator[tuple[NDArray[np.uint8], str]]:
+    """Render photos of a scan and cut its places from each, the corners found a little wrongly."""
+    for _ in range(copies):
+        preset = PRESETS[str(rng.choice(list(SHARES), p=list(SHARES.values())))]
+        factor = min(preset.width, preset.height) / SIDE
+        low, high = preset.card_height
+        tight = replace(preset, width=SIDE, height=SIDE, card_height=(low * factor, high * factor))
+        scene = render(scan, tight, rng)
+        frame = scene.frame
+        if rng.random() < 0.7:
+            _, data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(50, 96))])
+            frame = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+        levels = pyramid(frame)
+        off = abs(rng.normal(0, 0.004)) * sides(scene.corners)[1]
+        corners = np.asarray(scene.corners + rng.normal(0, off, (4, 2)), np.float32)
+        for place, text in places.items():
+            yield strip_of(levels, corners, place), text
+
+
+def read_rows(data: Path) -> Iterator[tuple[dict[str, str], dict[Place, tuple[str, ...]]]]:
+    """Yield the scans that may be trained on, and what may stand in which places of each."""
+    health = {
+        entry["id"]: entry.get("hp", "")
+        for path in (data / "catalogue" / "cards" / "en").glob("*.json")
+        for entry in json.loads(path.read_bytes())
+    }
+    with (data / "references" / "index.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if not held_out(row["id"])]
+    for row in rows:
+        total = int(row["printed_total"]) if row["printed_total"].isdigit() else None
+        forms = number_forms(row["number"], total, promo=row["rarity"] == "Promo")
+        wanted: dict[Place, tuple[str, ...]] = dict.fromkeys(NAMES, (plain(row["name"]),))
+        if int(row["width"]) >= READABLE:
+            wanted.update(dict.fromkeys(NUMBERS, forms))
+        points = str(health.get(row["id"]) or "")
+        if points:
+            wanted.update(dict.fromkeys(HEALTH, (f"{points} HP", f"{points}HP", f"HP {points}", f"HP{points}", points)))
+        yield row, wanted
 
 
 def main() -> None:
-    """Cut, read, put right, spoil and save."""
+    """Label, render, cut and save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--copies", type=int, default=5)
+    parser.add_argument("--copies", type=int, default=6, help="photos of each scan")
+    parser.add_argument("--seed", type=int, default=7)
     args = parser.parse_args()
     os.nice(15)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     network = ReaderNetwork()
     network.load_state_dict(torch.load(args.checkpoint, weights_only=True)["kept"])
-    network.eval()
-    rng = np.random.default_rng(7)
-    strips: list[NDArray[np.uint8]] = []
-    texts: list[list[int]] = []
-    with (args.data / "references" / "index.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if not held_out(row["id"])]
-    for row in rows:
-        numbers, names = cut(read_image(args.data / "references" / row["file"]), rng)
-        total = int(row["printed_total"]) if row["printed_total"].isdigit() else None
-        forms = number_forms(row["number"], total, promo=row["rarity"] == "Promo")
-        wanted = [("number", forms)] * len(numbers) if int(row["width"]) >= READABLE else []
-        given = [*(numbers if wanted else []), *names]
-        with torch.no_grad():
-            best = network(normalised(torch.from_numpy(np.stack(given)))).argmax(dim=2).numpy()
-        for strip, path, (_, ways) in zip(given, best, [*wanted, *[("name", (plain(row["name"]),))] * 3], strict=True):
-            found = [text for way in ways if len(way) > 2 and (text := put_right(spelt(path), way))]
-            label = min(found, key=lambda text: edits(text, spelt(path)), default=None)
-            if label and len(label) <= LONGEST:
-                strips += [
-                    strip,
-                    *(spoil(cv2.resize(strip, None, fx=2, fy=2).astype(np.float32), rng) for _ in range(args.copies)),
-                ]
-                texts += [codes(label)] * (1 + args.copies)
-    spelled = np.zeros((len(texts), LONGEST), np.uint8)
-    for row_number, spelling in enumerate(texts):
-        spelled[row_number, : len(spelling)] = spelling
-    order = rng.permutation(len(strips))
-    for number, part in enumerate(np.array_split(order, max(1, len(order) // 5000))):
-        save(args.out / f"cut-{number:04}.npz", np.stack([strips[i] for i in part]), spelled[part])
-    print(f"{len(strips)} strips of {len(rows)} scans")  # noqa: T201
+    labeller = Labeller(network.eval())
+    rng = np.random.default_rng(args.seed)
+    rows = list(read_rows(args.data))
+    for number, part in enumerate(np.array_split(rng.permutation(len(rows)), max(1, len(rows) // 150))):
+        path = args.out / f"cut-{args.seed:02}{number:02}.npz"
+        if path.exists():
+            continue
+        cut: list[tuple[NDArray[np.uint8], str]] = []
+        for chosen in part:
+            row, wanted = rows[int(chosen)]
+            scan = read_image(args.data / "references" / row["file"])
+            cut += photographed(scan, labeller.places(scan, wanted, rng), args.copies, rng)
+        spelled = np.zeros((len(cut), LONGEST), np.uint8)
+        for at, (_, text) in enumerate(cut):
+            spelled[at, : len(text)] = codes(text)
+        save(path, strips=np.stack([strip for strip, _ in cut]), texts=spelled)
+        print(f"{path.name}: {len(cut)} strips of {len(part)} scans", flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -29,7 +29,9 @@ def a_name(names: list[str], rng: Random) -> str:
         name = f"{_SIDES[int(rng.integers(len(_SIDES)))]} {name}"
     if rng.random() < 0.25:
         points = f"{int(rng.integers(3, 34)) * 10}"
-        name = f"{name} {(f'HP {points}', f'{points} HP', f'HP{points}', points)[int(rng.integers(4))]}"
+        # Other languages' health points too, or the reader would see HP wherever it expects it.
+        sign = "HP" if rng.random() < 0.7 else ("KP", "PV", "PS")[int(rng.integers(3))]
+        name = f"{name} {(f'{sign} {points}', f'{points} {sign}', f'{sign}{points}', points)[int(rng.integers(4))]}"
     return name
 
 

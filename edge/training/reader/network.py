@@ -1,6 +1,5 @@
 """The network: a dense front that sees strokes, then convolutions along the line; 64 steps of letters or blank."""
 
-import torch
 from torch import Tensor, nn
 
 from cardmint_edge.domain.lexicon import ALPHABET
@@ -62,8 +61,3 @@ def normalised(strips: Tensor) -> Tensor:
     middle = grey.mean(dim=(1, 2), keepdim=True)
     spread = grey.std(dim=(1, 2), keepdim=True, unbiased=False)
     return ((grey - middle) / (spread + 1)).unsqueeze(1)
-
-
-def threads(count: int) -> None:
-    """Leave the other cores to others."""
-    torch.set_num_threads(count)

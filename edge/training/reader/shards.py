@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardmint_edge.domain.lexicon import codes
+from training.files import save
 from training.reader.draw import HEIGHT, WIDTH, draw, installed_fonts
 from training.reader.lines import read_names
 
@@ -47,13 +48,6 @@ def fonts_for(*, held_out: bool) -> list[str]:
     return [font for font in fonts if (font in apart) == held_out]
 
 
-def save(path: Path, strips: NDArray[np.uint8], texts: NDArray[np.uint8]) -> None:
-    """Write a shard whole or not at all."""
-    draft = path.with_suffix(".part.npz")
-    np.savez(draft, strips=strips, texts=texts)
-    draft.replace(path)
-
-
 def main() -> None:
     """Draw the shards that are missing."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -69,11 +63,13 @@ def main() -> None:
     names = read_names(args.catalogue)
     held_out = args.out / "held-out.npz"
     if args.first == 0 and not held_out.exists():
-        save(held_out, *draw_shard(names, fonts_for(held_out=True), 2000, 10**6))
+        strips, texts = draw_shard(names, fonts_for(held_out=True), 2000, 10**6)
+        save(held_out, strips=strips, texts=texts)
     for number in range(args.first, args.first + args.shards):
         path = args.out / f"drawn-{number:04}.npz"
         if not path.exists():
-            save(path, *draw_shard(names, fonts_for(held_out=False), args.lines, number))
+            strips, texts = draw_shard(names, fonts_for(held_out=False), args.lines, number)
+            save(path, strips=strips, texts=texts)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 import argparse
 import json
 import os
-import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cardmint_edge.domain.lexicon import ALPHABET
-from training.reader.network import STEPS, ReaderNetwork, normalised, threads
+from training.files import load, some
+from training.reader.network import STEPS, ReaderNetwork, normalised
+from training.run import Run
 
 BATCH = 64
-PEAK = 2e-3
-SMOOTHED = 0.998
-"""How slowly the averaged weights, the ones that are kept, follow."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,101 +97,32 @@ def score(network: nn.Module, path: Path) -> Score:
     )
 
 
-@dataclass
-class Run:
-    """A run's state, as a checkpoint keeps it."""
-
-    network: ReaderNetwork
-    kept: ReaderNetwork
-    optimiser: torch.optim.Optimizer
-    seen: int = 0
-    spent: float = 0.0
-
-    @classmethod
-    def start(cls, checkpoint: Path) -> "Run":
-        """Go on from a checkpoint, or begin."""
-        network, kept = ReaderNetwork(), ReaderNetwork()
-        network.to(memory_format=torch.channels_last)
-        optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK, weight_decay=0.01)
-        run = cls(network, kept, optimiser)
-        if checkpoint.exists():
-            state = torch.load(checkpoint, weights_only=True)
-            network.load_state_dict(state["network"])
-            kept.load_state_dict(state["kept"])
-            optimiser.load_state_dict(state["optimiser"])
-            run.seen, run.spent = state["seen"], state["spent"]
-        else:
-            kept.load_state_dict(network.state_dict())
-        return run
-
-    def save(self, checkpoint: Path) -> None:
-        """Write a checkpoint whole or not at all."""
-        state = {
-            "network": self.network.state_dict(),
-            "kept": self.kept.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "seen": self.seen,
-            "spent": self.spent,
-        }
-        draft = checkpoint.with_suffix(".part")
-        torch.save(state, draft)
-        draft.replace(checkpoint)
-
-    def step(self, strips: Tensor, texts: Tensor, rate: float, generator: torch.Generator) -> float:
-        """Learn from one batch; return its loss."""
-        self.network.train()
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        loss = loss_of(self.network(augmented(strips, generator)), texts)
-        self.optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        self.optimiser.step()
-        self.seen += len(strips)
-        follow = min(SMOOTHED, self.seen / (self.seen + 20 * BATCH))
-        for mine, theirs in zip(self.kept.state_dict().values(), self.network.state_dict().values(), strict=True):
-            if mine.dtype.is_floating_point:
-                mine.lerp_(theirs, 1 - follow)
-            else:
-                mine.copy_(theirs)
-        return loss.item()
-
-
-def train(data: Path, out: Path, *, seconds: float, most_steps: int, seed: int, until: float = 1.0) -> Score:
-    """Train for `seconds` in all, earlier runs counted, or `most_steps`; return how the kept weights score.
+def train(data: Path, out: Path, *, seconds: float, steps: int, seed: int, until: float = 1.0) -> Score:
+    """Train for `seconds` in all, earlier runs counted, or `steps`; return how the kept weights score.
 
     The learning rate falls over `seconds`; `until` is the share of them after which this run stops.
     """
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / "checkpoint.pt"
-    run = Run.start(checkpoint)
+    run = Run.start(ReaderNetwork, checkpoint)
     rng = np.random.default_rng(seed + run.seen)
+    torch.manual_seed(seed + run.seen)
     generator = torch.Generator().manual_seed(seed + run.seen)
-    steps, before, began = 0, run.spent, time.monotonic()
-    while run.spent < until * seconds and steps < most_steps:
-        # One of cut strips is mixed with two of drawn lines: fonts for breadth, cards for what matters.
-        chosen = [*_some(data, "drawn", 2, rng), *_some(data, "cut", 1, rng)]
-        held = [np.load(path) for path in chosen]
-        strips, texts = (torch.from_numpy(np.concatenate([one[key] for one in held])) for key in ("strips", "texts"))
-        losses = []
-        for part in torch.from_numpy(rng.permutation(len(strips))).split(BATCH):
-            share = min(1.0, run.spent / seconds)
-            rate = PEAK * min(1.0, (run.seen + BATCH) / 20_000) * (0.5 * (1 + np.cos(np.pi * share)) + 0.005)
-            losses.append(run.step(strips[part], texts[part], float(rate), generator))
-            steps += 1
-            run.spent = before + time.monotonic() - began
-            if steps >= most_steps or run.spent >= until * seconds:
-                break
+
+    def rounds() -> Iterator[list[NDArray[np.uint8]]]:
+        while True:
+            # As many cut strips as drawn ones: fonts for breadth, cards for what matters.
+            yield load([*some(data, "drawn", 1, rng), *some(data, "cut", 1, rng)], ("strips", "texts"))
+
+    def learned(strips: Tensor, texts: Tensor) -> Tensor:
+        return loss_of(run.network(augmented(strips, generator)), texts)
+
+    for loss in run.over(rounds(), learned, batch=BATCH, seconds=seconds, until=until, steps=steps):
         run.save(checkpoint)
         now = score(run.kept, data / "held-out.npz")
-        line = {"seen": run.seen, "minutes": round(run.spent / 60, 1), "loss": round(float(np.mean(losses)), 3)}
+        line = {"seen": run.seen, "minutes": round(run.spent / 60, 1), "loss": round(loss, 3)}
         print(json.dumps({**line, "line_accuracy": now.line_accuracy, "cer": now.cer}), flush=True)  # noqa: T201
     return score(run.kept, data / "held-out.npz")
-
-
-def _some(data: Path, kind: str, count: int, rng: np.random.Generator) -> list[Path]:
-    shards = sorted(data.glob(f"{kind}-*[0-9].npz"))
-    return [shards[int(number)] for number in rng.permutation(len(shards))[:count]]
 
 
 def main() -> None:
@@ -205,8 +135,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     os.nice(15)
-    threads(args.threads)
-    train(args.data, args.out, seconds=args.minutes * 60, most_steps=10**9, seed=1, until=args.until)
+    torch.set_num_threads(args.threads)
+    train(args.data, args.out, seconds=args.minutes * 60, steps=10**9, seed=1, until=args.until)
 
 
 if __name__ == "__main__":
