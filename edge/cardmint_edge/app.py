@@ -1,5 +1,6 @@
 """Wires the station, once, by hand."""
 
+import os
 import shutil
 import sys
 import time
@@ -23,6 +24,7 @@ from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.image_table import ImageTable
 from cardmint_edge.adapters.outbox import Outbox
 from cardmint_edge.adapters.pack import Pack
+from cardmint_edge.adapters.systemd import Systemd
 from cardmint_edge.adapters.task_table import TaskTable
 from cardmint_edge.capture import Camera
 from cardmint_edge.count import Counter
@@ -31,6 +33,7 @@ from cardmint_edge.domain.recognition import Recogniser
 from cardmint_edge.evict import Evictor, lacking
 from cardmint_edge.forward import Appended, Forwarder
 from cardmint_edge.numbers import Numbers
+from cardmint_edge.outbox_commands import OUTBOX
 from cardmint_edge.page.app import make_page
 from cardmint_edge.page.doing import OPERATOR
 from cardmint_edge.page.parts import Parts
@@ -63,7 +66,9 @@ class Catalogue(Protocol):
 
 
 TASKS_SHOWN = 3
-OUTBOX = "outbox.db"
+HANGS_S = 90.0
+"""No camera takes longer for one photo."""
+
 IMAGES = "images"
 BALLAST = "ballast"
 
@@ -260,6 +265,11 @@ def assemble(
         status = outbox_status(outbox, images)
         return status.queued == 0 and (uploader is None or status.images_waiting == 0)
 
+    def well() -> str:
+        if counter.finished or time.monotonic() - counter.beat < HANGS_S:
+            return ""
+        return f"counting has not moved for {HANGS_S:.0f} s: the camera or the recogniser hangs"
+
     def close() -> None:
         camera.close()
         if cloud is not None:
@@ -270,7 +280,14 @@ def assemble(
     if uploader is not None:
         parts.append(Running(name="upload", part=uploader))
     parts += [Running(name="link", part=link), Running(name="forward", part=forwarder)]
-    return Station(parts=parts, database=outbox.database, drained=drained, close=close)
+    return Station(
+        parts=parts,
+        database=outbox.database,
+        drained=drained,
+        close=close,
+        well=well,
+        systemd=Systemd(os.environ),
+    )
 
 
 def _beep() -> None:

@@ -133,6 +133,8 @@ class Counter:
         self._before = facts.last_shot
         self._recent = deque((_recent(line) for line in reversed(facts.scans(RECENT))), maxlen=RECENT)
         self.fault = ""
+        self.beat = time.monotonic()
+        self.finished = False
 
     def stop(self) -> None:
         """Make `run` return after the card at hand."""
@@ -147,6 +149,7 @@ class Counter:
         wait = self._first_wait_s
         log.info("ready")
         while not self._stopping.is_set() and not self._camera.done:
+            self.beat = time.monotonic()
             try:
                 shot = self._camera.next(SHOT_TIMEOUT_S)
             except Park as error:
@@ -160,6 +163,7 @@ class Counter:
             self.fault = ""
             if shot is not None:
                 self._count(shot)
+        self.finished = True
 
     def _count(self, shot: Shot) -> None:
         taken = self._recognise(shot)
@@ -239,6 +243,7 @@ class Counter:
         if fault != self.fault:
             log.error("not counting", reason=fault)
         self.fault = fault
+        self.beat = time.monotonic()
         self._stopping.wait(seconds)
 
 

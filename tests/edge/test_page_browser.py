@@ -123,6 +123,7 @@ def test_keys_take_a_photo_take_back_and_put_off(desk: Desk, page: Page) -> None
     until(lambda: desk.captured == 1)
     page.keyboard.press("u")
     page.get_by_text("Taken back", exact=True).wait_for()
+    page.wait_for_timeout(700)
     page.keyboard.press("s")
     until(lambda: desk.skipped == [task_of(1).task])
     assert desk.outbox.scans(1)[0].withdrawn

@@ -48,14 +48,16 @@ def test_every_card_arrives_and_the_agent_ends(
     assert worker.healths[0].camera == "simulator"
 
     printed = subprocess.run(
-        [*AGENT, "outbox", "--config", str(config), "--json"], check=True, capture_output=True, text=True
+        [*AGENT, "outbox", "look", "--config", str(config), "--json"], check=True, capture_output=True, text=True
     )
     state = json.loads(printed.stdout)
     assert (state["queued"], state["acknowledged"], state["scanned"], state["epoch"]) == (0, 12, 12, 1)
     assert (state["images_waiting"], state["images_parked"], len(Shelf.stored)) == (0, 0, 12)
     for path, body in Shelf.stored.items():
         assert path == f"/api/v1/shop/images/{hashlib.sha256(body).hexdigest()}"
-    printed = subprocess.run([*AGENT, "outbox", "--config", str(config)], check=True, capture_output=True, text=True)
+    printed = subprocess.run(
+        [*AGENT, "outbox", "look", "--config", str(config)], check=True, capture_output=True, text=True
+    )
     assert "oldest           none" in printed.stdout
 
 

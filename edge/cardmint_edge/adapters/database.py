@@ -75,6 +75,17 @@ class Database:
             raise
         return database
 
+    @staticmethod
+    def is_taken(path: Path) -> bool:
+        """Return whether an agent has the database open as its writer."""
+        try:
+            os.close(_lock(path))
+        except Stop:
+            return True
+        except OSError:
+            return False
+        return False
+
     def close(self) -> None:
         """Close the file and let others write it."""
         with self._mutex, suppress(sqlite3.Error):
