@@ -10,6 +10,7 @@ import click
 
 from cardmint_edge import __version__
 from cardmint_edge.errors import EdgeError
+from cardmint_edge.fleet import fleet
 from cardmint_edge.measure.cli import measure
 from cardmint_edge.outbox_commands import outbox
 from cardmint_edge.run import completion, doctor, run
@@ -143,7 +144,7 @@ def _open(path: Path) -> "Pack":
 
 
 cli.add_command(run)
-for command in (outbox, doctor, completion):
+for command in (outbox, doctor, completion, fleet):
     cli.add_command(command)
 cli.add_command(measure)
 

@@ -115,11 +115,12 @@ class Counter:
         stamp: Callable[[], Stamp],
         counted: Callable[[], None],
         timed: Callable[[dict[str, float]], None] | None = None,
+        decided: Callable[[Decision], None] | None = None,
         first_wait_s: float = FIRST_WAIT_S,
     ) -> None:
         """Take the parts; `counted`, the beep, follows the commit; `first_wait_s` is the pause after a fault.
 
-        `timed` is given the milliseconds of each step of a counted card.
+        `timed` is given the milliseconds of each step of a counted card, `decided` what became of it.
         """
         self._camera = camera
         self._recogniser = recogniser
@@ -128,6 +129,7 @@ class Counter:
         self._stamp = stamp
         self._counted = counted
         self._timed = timed
+        self._decided = decided
         self._first_wait_s = first_wait_s
         self._stopping = threading.Event()
         self._before = facts.last_shot
@@ -193,6 +195,8 @@ class Counter:
         self._counted()
         self._camera.confirm()
         ms = {**taken.ms, "store": (time.perf_counter() - began) * 1000}
+        if self._decided is not None:
+            self._decided(event.decision)
         if self._timed is not None:
             self._timed(ms)
         log.info(

@@ -54,7 +54,7 @@ def run(config: Path, *, exit_when_done: bool, drain_timeout: float) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a part.")
 def doctor(config: Path, *, as_json: bool) -> None:
     """Look at camera, disk, clock, broker, certificates, pack, models; exit code 1 when one is ill."""
-    from cardmint_edge.app import camera_of  # noqa: PLC0415 - OpenCV takes long to load
+    from cardmint_edge.choose import camera_of  # noqa: PLC0415 - OpenCV takes long to load
     from cardmint_edge.doctor import examine  # noqa: PLC0415 - as above
 
     settings = load(config, os.environ)

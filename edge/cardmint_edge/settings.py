@@ -58,9 +58,10 @@ class Cloud(_Section, frozen=True):
 
 
 class Recognition(_Section, frozen=True):
-    """What cards are recognised with."""
+    """What cards are recognised with, and who may send better."""
 
     pack: Path
+    signed_by: Annotated[str, Meta(pattern=r"^([A-Za-z0-9+/]{43}=)?\Z")] = ""
 
 
 class Simulator(_Section, frozen=True, tag_field="type", tag="simulator"):

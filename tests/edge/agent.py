@@ -10,6 +10,7 @@ from tests.edge.kit import NOW, STAMP
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_edge.adapters.broker import BrokerLink
 from cardmint_edge.adapters.outbox import Outbox
+from cardmint_edge.commands import Told
 from cardmint_edge.forward import Appended, Forwarder, News
 from cardmint_edge.settings import Broker, Station
 
@@ -55,7 +56,13 @@ class Agent:
         return mark.last - mark.acknowledged
 
 
-def link_to(broker: Broker, tell: Callable[[News], None], stream: UUID = STAMP.bootid, epoch: int = 1) -> BrokerLink:
+def link_to(
+    broker: Broker,
+    tell: Callable[[News], None],
+    stream: UUID = STAMP.bootid,
+    epoch: int = 1,
+    hear: Callable[[Told], None] = lambda _: None,
+) -> BrokerLink:
     return BrokerLink(
         broker=broker,
         station=STATION,
@@ -64,4 +71,5 @@ def link_to(broker: Broker, tell: Callable[[News], None], stream: UUID = STAMP.b
         ),
         health=lambda: StationHealth(time=NOW, queued=0, oldest_unsent_s=0, disk_free_bytes=1, clock_synced=True),
         tell=tell,
+        hear=hear,
     )

@@ -19,6 +19,7 @@ from cardmint_contracts import topics
 from cardmint_contracts.errors import BadTopic
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.wire import encode
+from cardmint_edge.commands import Told
 from cardmint_edge.domain.batches import PackedBatch
 from cardmint_edge.domain.forwarding import Limits
 from cardmint_edge.errors import Stop
@@ -33,6 +34,7 @@ STEADY_S = 10.0
 """A connection that stood this long was a good one: the next attempt comes soon."""
 
 FAREWELL_S = 1.0
+NEEDED = 2
 MAX_PAYLOAD_BYTES = 512 << 10
 HEADROOM_BYTES = 1024
 """What topic and properties may take of a packet."""
@@ -51,8 +53,11 @@ class BrokerLink:
         state: Callable[[bool], StationState],
         health: Callable[[], StationHealth],
         tell: Callable[[News], None],
+        hear: Callable[[Told], None] = lambda _: None,
     ) -> None:
-        """Take the parts: `state` and `health` say how the station is now; what comes is handed to `tell`.
+        """Take the parts: `state` and `health` say how the station is now.
+
+        Receipts and tasks are handed to `tell`; commands, settings and manifests to `hear`.
 
         Raises:
             Stop: a certificate's file cannot be read.
@@ -62,6 +67,7 @@ class BrokerLink:
         self._state = state
         self._health = health
         self._tell = tell
+        self._hear = hear
         self._topic = {
             kind: topics.station_topic(station.tenant, station.name, kind)
             for kind in ("events", "receipt", "state", "health")
@@ -125,6 +131,22 @@ class BrokerLink:
             ("last", str(batch.last)),
         ]
         return self._publish("events", batch.payload, qos=1, properties=properties)
+
+    def reply(self, told: Told, payload: bytes) -> bool:
+        """Answer a command where it asked for the answer."""
+        client = self._client
+        if client is None:
+            return False
+        properties = _properties(PacketTypes.PUBLISH)
+        if told.correlation:
+            properties.CorrelationData = told.correlation
+        return client.publish(told.reply_to, payload, 1, False, properties).rc == MQTT_ERR_SUCCESS
+
+    def report(self, payload: bytes) -> bool:
+        """Publish, retained, which settings the station uses."""
+        client = self._client
+        topic = topics.config_topic(self._station.tenant, self._station.name, "reported")
+        return client is not None and client.publish(topic, payload, 1, True).rc == MQTT_ERR_SUCCESS
 
     def _publish(
         self,
@@ -192,15 +214,18 @@ class BrokerLink:
             self._stood = True
             stood_from = time.monotonic()
             self._client = client
-            client.subscribe([(self._topic["receipt"], 1), (self._tasks, 1)])
+            client.subscribe([(topic, 1) for topic in self._wanted])
             limits = _limits(properties)
             log.info("connected", broker=self._where, in_flight=limits.in_flight, payload=limits.payload_bytes)
             self._tell(Connected(connection=connection, limits=limits))
+            self._hear(Told(kind="connected", payload=b"1"))
 
         def on_subscribe(
             _client: Client, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Properties | None
         ) -> None:
-            if any(reason.is_failure for reason in reasons):
+            if any(reason.is_failure for reason in reasons[NEEDED:]):
+                log.warning("no right to commands, settings or manifests", broker=self._where)
+            if any(reason.is_failure for reason in reasons[:NEEDED]):
                 self._say("no right to its receipts or tasks", "let the station subscribe to its own topics")
                 self._closed.set()
 
@@ -210,7 +235,7 @@ class BrokerLink:
             self._tell(Delivered(connection=connection, reason=reason.value))
 
         def on_message(_client: Client, _data: Any, message: MQTTMessage) -> None:
-            self._hand_on(message.topic, bytes(message.payload))
+            self._hand_on(message)
 
         def on_disconnect(
             _client: Client, _data: Any, _flags: DisconnectFlags, reason: ReasonCode, _properties: Properties | None
@@ -237,20 +262,45 @@ class BrokerLink:
         client.on_message = on_message
         client.on_disconnect = on_disconnect
 
-    def _hand_on(self, topic: str, payload: bytes) -> None:
+    def _hand_on(self, message: MQTTMessage) -> None:
+        payload = bytes(message.payload)
         try:
-            parsed = topics.parse(topic)
+            parsed = topics.parse(message.topic)
         except BadTopic as error:
             log.warning("message ignored", reason=error.reason, detail=str(error))
             return
-        if parsed.task is not None:
+        if parsed.kind == "tasks" and parsed.task is not None:
             self._tell(TaskCame(task=parsed.task, payload=payload))
         elif parsed.kind == "receipt":
             self._tell(ReceiptCame(payload=payload))
+        elif parsed.kind == "commands" and parsed.task is not None:
+            own = topics.reply_topic(self._station.tenant, self._station.name, parsed.task)
+            reply_to = str(getattr(message.properties, "ResponseTopic", own))
+            correlation = bytes(getattr(message.properties, "CorrelationData", b""))
+            told = Told(
+                kind=parsed.kind,
+                payload=payload,
+                command=parsed.task,
+                reply_to=reply_to,
+                correlation=correlation,
+                retained=message.retain,
+            )
+            self._hear(told)
+        else:
+            self._hear(Told(kind=parsed.kind, payload=payload))
 
     @property
-    def _tasks(self) -> str:
-        return topics.station_tasks(self._station.tenant, self._station.name)
+    def _wanted(self) -> list[str]:
+        """What to subscribe to: first the `NEEDED`, without which nothing works, then the rest."""
+        tenant, station = self._station.tenant, self._station.name
+        return [
+            self._topic["receipt"],
+            topics.station_tasks(tenant, station),
+            topics.station_commands(tenant, station),
+            topics.config_topic(tenant, station, "desired"),
+            topics.fleet_topic(tenant, "catalogue"),
+            topics.fleet_topic(tenant, "models"),
+        ]
 
     @property
     def _where(self) -> str:

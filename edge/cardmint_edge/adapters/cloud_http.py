@@ -26,7 +26,7 @@ class CloudHttp:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Take the address; `max_kb_per_s` leaves the rest of the line to others, 0 takes what there is."""
-        self._max_kb_per_s = max_kb_per_s
+        self.max_kb_per_s = max_kb_per_s
         self._sleep = sleep
         self._base = f"{url.rstrip('/')}/api/v1/{tenant}/images/"
         self._client = httpx.Client(timeout=TIMEOUT_S, transport=transport)
@@ -53,12 +53,12 @@ class CloudHttp:
         raise Retry(message)
 
     def _paced(self, jpeg: bytes) -> Iterator[bytes]:
-        if not self._max_kb_per_s:
+        if not self.max_kb_per_s:
             yield jpeg
             return
         for start in range(0, len(jpeg), PIECE_BYTES):
             piece = jpeg[start : start + PIECE_BYTES]
-            self._sleep(len(piece) / (self._max_kb_per_s * 1024))
+            self._sleep(len(piece) / (max(1, self.max_kb_per_s) * 1024))
             yield piece
 
     def close(self) -> None:

@@ -15,6 +15,11 @@ class Systemd:
         meant = environment.get("WATCHDOG_PID", "") in {"", str(os.getpid())}
         self.watchdog_s = int(microseconds) / 1e6 if meant and microseconds.isdecimal() else 0.0
 
+    @property
+    def present(self) -> bool:
+        """Whether systemd started the agent, and will start it again."""
+        return bool(self._address)
+
     def say(self, *words: str) -> None:
         """Send lines such as `READY=1`. A socket that is gone is no reason to stop counting."""
         if not self._address:
