@@ -80,10 +80,18 @@ format: install  ## Format the code and mend what ruff can mend
 lock: install  ## Compile the hash-pinned requirements again
 	$(COMPILE) --output-file shared/requirements.txt shared/pyproject.toml
 	$(COMPILE) --output-file edge/requirements.txt shared/pyproject.toml edge/pyproject.toml
+	$(COMPILE) --extra opponents --output-file edge/requirements-opponents.txt shared/pyproject.toml edge/pyproject.toml
 	$(COMPILE) --output-file cloud/requirements.txt shared/pyproject.toml cloud/pyproject.toml
 	$(BIN)/uv pip compile --quiet --python-platform linux --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --no-emit-find-links --output-file edge/training/requirements.txt edge/training/requirements.in
 	$(COMPILE) --extra local --output-file requirements-dev.txt requirements-dev.in shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml
+
+.PHONY: evaluate
+evaluate: install  ## Measure recognition on labelled photos, beside two opponents: CARDMINT_DATA=DIR
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r edge/requirements-opponents.txt
+	@mkdir -p build
+	$(BIN)/cardmint-edge catalogue build --cards $(CARDMINT_DATA)/catalogue --images $(CARDMINT_DATA)/references --out build/pack.sqlite
+	$(BIN)/cardmint-edge evaluate --pack build/pack.sqlite --photos $(CARDMINT_DATA)/photos --opponents --report build/evaluation.html
 
 .PHONY: train-reader
 train-reader: install $(TRAIN)/.installed  ## Train the reader again and convert it: TRAIN_MINUTES=60, CARDMINT_DATA=DIR

@@ -70,7 +70,7 @@ def scan_images(pack: Path, images: tuple[Path, ...], *, as_objects: bool) -> No
     """Recognise the card in each of IMAGES; exit code 1 when one could not be read."""
     from cardmint_edge.scan import as_json, as_line, scan
 
-    recogniser = _recogniser(pack)
+    recogniser = _recogniser(_open(pack))
     failed = False
     for scanned in scan(images, recogniser):
         click.echo(json.dumps(as_json(scanned), ensure_ascii=False) if as_objects else as_line(scanned))
@@ -83,26 +83,55 @@ def scan_images(pack: Path, images: tuple[Path, ...], *, as_objects: bool) -> No
 @cli.command("evaluate")
 @click.option("--pack", type=FILE, required=True, help="The pack to recognise by.")
 @click.option("--photos", type=FOLDER, required=True, help="Folder of labelled photos with an index.csv.")
-@click.option("--json", "as_objects", is_flag=True, help="One JSON object a line.")
-def evaluate_photos(pack: Path, photos: Path, *, as_objects: bool) -> None:
+@click.option("--opponents", is_flag=True, help="Have RapidOCR with rules, and pHash with dHash, name the photos too.")
+@click.option("--report", type=FILE, help="A page to write, with a thumbnail of each mistake.")
+@click.option("--json", "as_object", is_flag=True, help="One JSON object.")
+def evaluate_photos(pack: Path, photos: Path, report: Path | None, *, opponents: bool, as_object: bool) -> None:
     """Measure recognition on labelled photos, by kind."""
-    from cardmint_edge.evaluate import judge, read_index, tally
+    from cardmint_edge.adapters.decode import read_image
+    from cardmint_edge.adapters.rapid_ocr import rapid_ocr
+    from cardmint_edge.evaluate import evaluate, read_index, table
+    from cardmint_edge.opponents import ByHash, ByText
+    from cardmint_edge.report import write
 
-    rows = tally(list(judge(read_index(photos), _recogniser(pack))))
-    if as_objects:
-        for row in rows:
-            click.echo(json.dumps(asdict(row)))
-        return
-    click.echo(
-        f"{'kind':26} {'n':>4} {'exact':>6} {'name':>5} {'accepted':>9} {'wrong':>6} {'95 % bounds':>17}"
-        f" {'rejected':>9} {'p50 ms':>6} {'p95 ms':>7}"
-    )
-    for row in rows:
-        bounds = f"{row.wrong_low:.1%} to {row.wrong_high:.1%}"
-        click.echo(
-            f"{row.kind:26} {row.n:4} {row.exact:6} {row.named:5} {row.accepted:9} {row.accepted_wrong:6} {bounds:>17}"
-            f" {row.rejected:9} {row.p50_ms:6.0f} {row.p95_ms:7.0f}"
-        )
+    opened = _open(pack)
+    others = {}
+    if opponents:
+        by_text, by_hash = ByText(rapid_ocr(), opened.prints()), ByHash(opened)
+        others = {
+            "RapidOCR and rules": lambda one: by_text.name(read_image(one.photo.path)),
+            "pHash16 and dHash16": lambda one: by_hash.name(one.scanned.recognition.rectified),
+        }
+    measured = evaluate(read_index(photos), _recogniser(opened), others)
+    if report is not None:
+        write(report, measured)
+    click.echo(json.dumps(measured.as_json()) if as_object else table(measured))
+
+
+@cli.command()
+@click.option("--pack", type=FILE, help="The pack to recognise by; the fictional set's, made for the purpose, if none.")
+@click.option("--images", type=FOLDER, help="Folder of the pack's scans, <card id>.jpg; needed with --pack.")
+@click.option("--frames", default=60, show_default=True, help="How many photos of each size.")
+@click.option(
+    "--json", "as_object", is_flag=True, help="One JSON object: of 1920x1280, and of 24 megapixels in `large`."
+)
+def bench(pack: Path | None, images: Path | None, frames: int, *, as_object: bool) -> None:
+    """Measure the whole path from a camera's frame to the committed event."""
+    import tempfile
+
+    from cardmint_edge.bench import all_cores, measure, table
+    from cardmint_edge.catalogue import build
+    from cardmint_edge.fictional.issue import issue
+
+    if (pack is None) != (images is None):
+        raise click.UsageError("--pack and --images go together: the frames are rendered from the pack's own scans")
+    with tempfile.TemporaryDirectory(prefix="cardmint-bench-") as folder:
+        if pack is None or images is None:
+            images, pack = Path(folder) / "images", Path(folder) / "pack.sqlite"
+            issue(Path(folder))
+            build(Path(folder) / "cards", images, pack, lambda line: click.echo(line, err=True))
+        usual, large = measure(pack, images, frames=frames, cores=all_cores())
+    click.echo(json.dumps(asdict(usual) | {"large": asdict(large)}) if as_object else table([usual, large]))
 
 
 @cli.command()
@@ -124,14 +153,14 @@ def calibrate(pack: Path, images: Path, count: int, seed: int) -> None:
     click.echo(json.dumps({"weights": [round(weight, 2) for weight in fitted], "in use": Policy().weights}))
 
 
-def _recogniser(pack: Path) -> "Recogniser":
+def _recogniser(pack: "Pack") -> "Recogniser":
     import cv2
 
     from cardmint_edge.recogniser import recogniser_of
 
     # A station shares its few cores, and the times that are printed are those of one.
     cv2.setNumThreads(1)
-    return recogniser_of(_open(pack))
+    return recogniser_of(pack)
 
 
 def _open(path: Path) -> "Pack":

@@ -216,11 +216,11 @@ class Counter:
         scan, stamp = uuid4(), self._stamp()
         try:
             recognition = self._recogniser.recognise(shot.frame)
-            event = _event(scan, recognition)
+            event = event_of(scan, recognition)
         except Exception:
             log.exception("recognition failed; a person must look", scan=str(scan), origin=shot.origin)
             recognition = Recognition(decision=Decision.REVIEW, reasons=(FAILED,), method="none")
-            event = _event(scan, recognition)
+            event = event_of(scan, recognition)
         picture = shot.frame if recognition.rectified is None else recognition.rectified
         code = shot.looks or looks(picture)
         printing = event.card or (event.candidates[0].card if event.candidates else None)
@@ -256,7 +256,7 @@ def _recent(line: Line) -> tuple[UUID, str, bytes]:
     return line.scan.scan, printing.id if printing else "", line.looks
 
 
-def _event(scan: UUID, found: Recognition) -> CardScanned:
+def event_of(scan: UUID, found: Recognition) -> CardScanned:
     """Return what was found as an event that every reader takes; raises ContractError or ValueError if it is none."""
     event = CardScanned(
         scan=scan,

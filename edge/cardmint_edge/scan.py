@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cardmint_contracts.cards import Decision
-from cardmint_edge.adapters.decode import Unreadable, read_image
+from cardmint_edge.adapters.decode import Unreadable, read_reduced
 from cardmint_edge.domain.recognition import Recogniser, Recognition
 
 
@@ -25,7 +27,7 @@ def scan(images: Iterable[Path], recogniser: Recogniser) -> Iterator[Scanned]:
     for image in images:
         started = time.perf_counter()
         try:
-            frame = read_image(image)
+            frame, factor = read_reduced(image)
         except Unreadable as error:
             yield Scanned(
                 image=image,
@@ -36,6 +38,8 @@ def scan(images: Iterable[Path], recogniser: Recogniser) -> Iterator[Scanned]:
         decoded = round((time.perf_counter() - started) * 1000, 2)
         outcome = recogniser.recognise(frame)
         outcome.ms["decode"] = decoded
+        if outcome.corners is not None and factor > 1:
+            outcome = replace(outcome, corners=outcome.corners * np.float32(factor))
         yield Scanned(image=image, recognition=outcome)
 
 

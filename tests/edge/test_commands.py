@@ -11,6 +11,7 @@ from PIL import Image
 
 from cardmint_contracts.cards import Decision
 from cardmint_edge.adapters.pack import Pack
+from cardmint_edge.bench import Measured, measure, table
 from cardmint_edge.calibrate import Sample, fit, outcomes, sample
 from cardmint_edge.cli import cli
 from cardmint_edge.domain.decide import Policy, Sighting
@@ -87,15 +88,22 @@ def photos(fictional: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_evaluate_counts_by_kind(fictional: Path, photos: Path) -> None:
-    result = run("evaluate", "--pack", fictional / "pack.sqlite", "--photos", photos, "--json")
-    rows = {row["kind"]: row for row in map(json.loads, result.stdout.splitlines())}
+def test_evaluate_counts_by_kind(fictional: Path, photos: Path, tmp_path: Path) -> None:
+    given = ("evaluate", "--pack", fictional / "pack.sqlite", "--photos", photos)
+    measured = json.loads(run(*given, "--report", tmp_path / "page.html", "--json").stdout)
+    rows = {row["kind"]: row for row in measured["kinds"]}
     assert set(rows) == {"single", "single, no reference", "nothing", "all"}
     assert (rows["single"]["n"], rows["single"]["accepted_wrong"]) == (2, 0)
     assert rows["nothing"]["rejected"] == 1
     assert rows["all"]["n"] == 4
-    table = run("evaluate", "--pack", fictional / "pack.sqlite", "--photos", photos)
-    assert len(table.stdout.splitlines()) == 5
+    assert measured["corners"] is None
+    assert measured["opponents"] == []
+    assert "decode" in measured["steps"]
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "data:image/jpeg;base64," in page
+    assert "no, reference" not in page
+    table = run(*given)
+    assert len(table.stdout.splitlines()) == 6
 
 
 def test_an_index_that_cannot_be_used(tmp_path: Path) -> None:
@@ -103,6 +111,9 @@ def test_an_index_that_cannot_be_used(tmp_path: Path) -> None:
         read_index(tmp_path)
     (tmp_path / "index.csv").write_text("file,kind\na.jpg,single\n")
     with pytest.raises(Stop, match="column"):
+        read_index(tmp_path)
+    (tmp_path / "index.csv").write_text('file,kind,id,reference_available,corners\na.jpg,single,a-1,yes,"[[1, 2]]"\n')
+    with pytest.raises(Stop, match="corners"):
         read_index(tmp_path)
 
 
@@ -163,3 +174,40 @@ def test_samples_hide_a_strangers_whole_art(fictional: Path, pack: Pack) -> None
     for one in sample(pack, fictional / "images", 6, seed=4):
         found = {sighting.card.id for sighting in one.seen.sightings}
         assert not (one.stranger and found & one.right)
+
+
+def test_bench_measures_the_whole_path(fictional: Path) -> None:
+    given = ("--pack", fictional / "pack.sqlite", "--images", fictional / "images", "--frames", 4)
+    measured = json.loads(run("bench", *given, "--json").stdout)
+    assert (measured["frame"], measured["large"]["frame"]) == ("1920x1280", "6000x4000")
+    for one in (measured, measured["large"]):
+        assert 0 < one["p50_ms"] <= one["p95_ms"]
+        assert {"decode", "detect", "match"} <= set(one["steps"])
+        assert one["cards_per_minute"] > 0
+        assert one["catalogue_cards"] == 112
+        assert one["rss_mb"] > 10
+        assert one["cores"] >= 1
+        assert one["exact"] >= 2
+
+
+def test_bench_says_what_it_cannot_use(fictional: Path, tmp_path: Path) -> None:
+    alone = run("bench", "--pack", fictional / "pack.sqlite")
+    assert (alone.exit_code, "go together" in alone.stderr) == (2, True)
+    with pytest.raises(Stop, match="holds no scan"):
+        list(measure(fictional / "pack.sqlite", tmp_path, frames=1, cores=1))
+
+
+def test_the_table_of_a_bench_names_each_frame() -> None:
+    one = Measured(
+        frame="1920x1280",
+        frames=4,
+        p50_ms=30.0,
+        p95_ms=40.0,
+        steps={"decode": 8.0},
+        cards_per_minute=1800.0,
+        exact=4,
+        catalogue_cards=112,
+        rss_mb=200.0,
+        cores=2,
+    )
+    assert "1800 cards a minute on 2" in table([one])

@@ -7,10 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cardmint_edge.adapters import decode
-from cardmint_edge.adapters.decode import Unreadable, decode_image, read_image
+from cardmint_edge.adapters.decode import Unreadable, decode_image, read_image, read_reduced
 
 
 def saved(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -124,3 +124,21 @@ def test_two_hundred_damaged_files_are_frames_or_reasons(
             assert cv2.mean(frame) is not None
     assert reasons <= {"unreadable-image", "image-too-large", "image-too-small", "animated-image"}
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_applied_as_pillow_does(picture: Image.Image, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = saved(picture, "JPEG", exif=exif, quality=95)
+    wanted = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    assert np.abs(decode_image(data).astype(int) - np.asarray(wanted)[..., ::-1]).max() < 4
+
+
+def test_a_large_photo_is_halved_as_it_is_decoded_where_that_is_asked(tmp_path: Path, picture: Image.Image) -> None:
+    large, small = tmp_path / "large.jpg", tmp_path / "small.jpg"
+    picture.resize((4800, 3601)).save(large)
+    picture.save(small)
+    frame, factor = read_reduced(large)
+    assert (frame.shape, factor) == ((1801, 2400, 3), 2)
+    assert (read_image(large).shape, read_reduced(small)[1]) == ((3601, 4800, 3), 1)

@@ -208,7 +208,7 @@ def test_a_model_that_is_not_what_its_manifest_says_is_not_used(tmp_path: Path, 
     assert (without.method, without.decision) == ("classical", Decision.ACCEPT)
     assert without.models == {"reader": "unusable", "corners": "unusable"}
     reading = recogniser_of(pack).recognise(scan)
-    assert (reading.method, reading.decision) == ("corners+reader", Decision.ACCEPT)
+    assert (reading.method, reading.decision) == ("corners-reader", Decision.ACCEPT)
     assert reading.models["corners"].startswith("1 ")
 
 

@@ -117,8 +117,8 @@ class Bench:
         images = self.folder / "images"
         images.mkdir(exist_ok=True)
         for name in ("emb-1", "emb-2", "tdw-3", "drk-9"):
-            if name != without:
-                shutil.copy(self.fictional / "images" / f"{name}.jpg", images)
+            shutil.copy(self.fictional / "images" / f"{name}.jpg", images)
+        (images / f"{without}.jpg").unlink(missing_ok=True)
         build(self.fictional / "cards", images, self.folder / "smaller.sqlite", lambda _: None)
         return (self.folder / "smaller.sqlite").read_bytes()
 

@@ -83,14 +83,15 @@ def _nearer(levels: list[Frame], finder: Finder, first: Outline) -> Outline:
         box = (np.maximum(low - (side - (high - low)) / 2, 0)).tolist()
         far = np.minimum(np.array(box) + side, (width, height)).tolist()
         again = _seen(levels, finder, (box[0], box[1], far[0], far[1]))
-        same = [(_overlap(one.corners, first.corners), one) for one in again]
+        same = [(overlap(one.corners, first.corners), one) for one in again]
         best, closest = max(same, key=lambda pair: pair[0], default=(0.0, first))
         second = closest if best > 0.5 else first
     fine = sharpened(levels, sharpened(levels, second.corners, COARSE), FINE)
     return Outline(corners=fine, presence=max(first.presence, second.presence), upright=second.upright)
 
 
-def _overlap(one: Corners, other: Corners) -> float:
+def overlap(one: Corners, other: Corners) -> float:
+    """Return the intersection over union of two convex quadrilaterals."""
     shared, _ = cv2.intersectConvexConvex(one, other)
     return float(shared / (cv2.contourArea(one) + cv2.contourArea(other) - shared + 1e-6))
 

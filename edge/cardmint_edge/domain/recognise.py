@@ -145,7 +145,7 @@ class CardRecogniser:
         self._printed = printed
         self._models = models or {}
         parts = [*(["corners"] if finder else []), *(["reader"] if printed else [])]
-        self._method = "+".join(parts) or "classical"
+        self._method = "-".join(parts) or "classical"
 
     def recognise(self, frame: Frame) -> Recognition:
         """Return the outcome for one frame (height x width x 3, BGR)."""
@@ -167,7 +167,7 @@ class CardRecogniser:
         laps.lap("read")
         verdict = decide(sightings, seen, self._policy, numbers)
         laps.lap("decide")
-        if self._printed is not None and "low-similarity" in verdict.reasons:
+        if self._printed is not None and not {"low-similarity", "no-card-found"}.isdisjoint(verdict.reasons):
             verdict, quad = self._by_print(levels, guesses, quad, seen, verdict)
             laps.lap("read")
         if not verdict.candidates:
