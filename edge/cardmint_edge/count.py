@@ -4,12 +4,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID, uuid4
 
 import structlog
 from msgspec.structs import replace
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_exponential
 
 from cardmint_contracts.cards import Batch, Decision, Image
 from cardmint_contracts.events import CardScanned
@@ -148,20 +150,16 @@ class Counter:
         Raises:
             Stop: the camera cannot be used at all.
         """
-        wait = self._first_wait_s
         log.info("ready")
         while not self._stopping.is_set() and not self._camera.done:
             self.beat = time.monotonic()
             try:
-                shot = self._camera.next(SHOT_TIMEOUT_S)
+                shot = self._patiently("the camera is away", Retry)(self._camera.next, SHOT_TIMEOUT_S)
             except Park as error:
                 self._park("", error)
                 continue
-            except Retry as error:
-                self._pause(f"the camera is away: {error}", wait)
-                wait = min(2 * wait, LONGEST_WAIT_S)
-                continue
-            wait = self._first_wait_s
+            except Retry:
+                break  # stopping
             self.fault = ""
             if shot is not None:
                 self._count(shot)
@@ -169,31 +167,24 @@ class Counter:
 
     def _count(self, shot: Shot) -> None:
         taken = self._recognise(shot)
-        wait = self._first_wait_s
-        while True:
-            try:
-                began = time.perf_counter()
-                event = self._whole(taken)
-                if self._counted_before(event, taken.origin):
-                    log.info("this shot was counted before the restart", origin=taken.origin)
-                    self._camera.confirm()
-                    return
-                line = self._facts.record(event, taken.stamp, taken.origin, taken.looks)
-                break
-            except Park as error:
-                self._park(taken.origin, error)
-                self._camera.confirm()
-                return
-            except Stop as error:
-                # The card lies there uncounted and unbeeped. Holding it until there is room again loses nothing.
-                self._pause(f"this card is not counted yet: {error}", wait)
-                wait = min(2 * wait, LONGEST_WAIT_S)
-                if self._stopping.is_set():
-                    return
+        began = time.perf_counter()
+        try:
+            # The card lies there uncounted and unbeeped. Holding it until there is room again loses nothing.
+            event, line = self._patiently("this card is not counted yet", Stop)(self._store, taken)
+        except Park as error:
+            self._park(taken.origin, error)
+            self._confirm()
+            return
+        except Stop:
+            return  # stopping
+        if line is None:
+            log.info("this shot was counted before the restart", origin=taken.origin)
+            self._confirm()
+            return
         self.fault = ""
         self._recent.append(_recent(line))
         self._counted()
-        self._camera.confirm()
+        self._confirm()
         ms = {**taken.ms, "store": (time.perf_counter() - began) * 1000}
         if self._decided is not None:
             self._decided(event.decision)
@@ -211,6 +202,18 @@ class Counter:
             origin=taken.origin,
             ms={step: round(value, 2) for step, value in ms.items()},
         )
+
+    def _store(self, taken: _Taken) -> tuple[CardScanned, Line | None]:
+        """Store a card durably; without a line when it was counted before a restart."""
+        event = self._whole(taken)
+        if self._counted_before(event, taken.origin):
+            return event, None
+        return event, self._facts.record(event, taken.stamp, taken.origin, taken.looks)
+
+    def _confirm(self) -> None:
+        """Tell the camera that its shot is counted, until it has heard; otherwise the same shot would come again."""
+        with suppress(Retry):  # stopping; the next start knows the shot again
+            self._patiently("the camera is away", Retry)(self._camera.confirm)
 
     def _recognise(self, shot: Shot) -> _Taken:
         scan, stamp = uuid4(), self._stamp()
@@ -238,15 +241,28 @@ class Counter:
 
     def _park(self, origin: str, error: Park) -> None:
         log.warning("capture set aside", origin=origin, reason=str(error))
-        try:
-            self._facts.park()
-        except Stop as stop:
-            self._pause(str(stop), self._first_wait_s)
+        with suppress(Stop):  # stopping
+            self._patiently("a capture is not set aside yet", Stop)(self._facts.park)
 
-    def _pause(self, fault: str, seconds: float) -> None:
-        if fault != self.fault:
-            log.error("not counting", reason=fault)
-        self.fault = fault
+    def _patiently(self, why: str, error: type[Exception]) -> Retrying:
+        """Return what tries something again after `error`, and says so once, until it succeeds, or `stop`."""
+
+        def say(state: RetryCallState) -> None:
+            fault = f"{why}: {state.outcome.exception() if state.outcome else ''}"
+            if fault != self.fault:
+                log.error("not counting", reason=fault)
+            self.fault = fault
+
+        return Retrying(
+            retry=retry_if_exception_type(error),
+            wait=wait_exponential(multiplier=self._first_wait_s, max=LONGEST_WAIT_S),
+            stop=stop_when_event_set(self._stopping),
+            sleep=self._pause,
+            before_sleep=say,
+            reraise=True,
+        )
+
+    def _pause(self, seconds: float) -> None:
         self.beat = time.monotonic()
         self._stopping.wait(seconds)
 

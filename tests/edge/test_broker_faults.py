@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -10,7 +12,7 @@ from structlog.testing import capture_logs
 from tests.edge.agent import Agent
 from tests.edge.certificates import make_certificates
 from tests.edge.faulty_broker import FaultyBroker, Mood
-from tests.edge.kit import STAMP, scan_of
+from tests.edge.kit import NOW, STAMP, scan_of
 from tests.edge.worker import CloudWorker, until
 
 from cardmint_cloud.local.broker import Broker as RealBroker
@@ -148,4 +150,18 @@ def test_a_broker_that_comes_late(tmp_path: Path) -> None:
         until(drained(agent))
         worker.close()
     real.kill()
+    assert worker.scans == wanted
+
+
+def test_a_clock_that_jumps_years_keeps_the_order(tmp_path: Path, broker: RealBroker, worker: CloudWorker) -> None:
+    year = timedelta(days=365)
+    jumps = [NOW, NOW - year, NOW + year, NOW - year, NOW]
+    with capture_logs(), running(tmp_path, Broker(port=broker.port)) as agent:
+        wanted = []
+        for number in range(1, 61):
+            stamp = replace(STAMP, time=jumps[number % len(jumps)], monotonic_ms=number)
+            wanted.append(agent.outbox.record(scan_of(number), stamp).scan.scan)
+        assert agent.outbox.oldest() is not None
+        until(drained(agent))
+        assert [line.scan.scan for line in agent.outbox.scans(100)] == wanted[::-1]
     assert worker.scans == wanted

@@ -243,7 +243,9 @@ def test_a_disk_that_cannot_even_count_what_is_set_aside(bench: Bench) -> None:
     counter = bench.counter(FakeCamera(Park("torn"), shot_of(1)), facts=Full(bench.outbox, {1}, lambda _: None))
     with capture_logs() as logs:
         counter.run()
-    assert [e["reason"] for e in logs if e["event"] == "not counting"] == ["disk is full"]
+    reasons = [e["reason"] for e in logs if e["event"] == "not counting"]
+    assert reasons == ["a capture is not set aside yet: disk is full"]
+    assert bench.outbox.counters.parked == 1, "it is counted when there is room"
     assert bench.outbox.counters.scanned == 1
 
 
@@ -262,6 +264,28 @@ def test_the_same_place_with_another_picture_is_another_card(bench: Bench) -> No
     other = Shot(frame=shot_of(9).frame, origin="shot-1")
     bench.counter(FakeCamera(other)).run()
     assert bench.outbox.counters.scanned == 2
+
+
+class Forgetful(FakeCamera):
+    """A camera that cannot be told for some attempts that its shot is counted, and would bring it again."""
+
+    deaf = 2
+
+    def confirm(self) -> None:
+        if self.deaf:
+            self.deaf -= 1
+            raise Retry("the folder is read-only")
+        super().confirm()
+
+
+def test_a_camera_that_does_not_hear_is_told_again(bench: Bench) -> None:
+    camera = Forgetful(shot_of(1), shot_of(2))
+    with capture_logs() as logs:
+        bench.counter(camera).run()
+    assert (camera.confirmed, bench.beeps) == (2, [1, 2])
+    assert [e["reason"] for e in logs if e["event"] == "not counting"] == [
+        "the camera is away: the folder is read-only"
+    ]
 
 
 def patterned(seed: int) -> Shot:

@@ -1,6 +1,5 @@
 """The broker: MQTT 5 through paho. A connection is a new client, so that nothing of an old one is ever sent again."""
 
-import random
 import socket
 import ssl
 import threading
@@ -14,6 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from tenacity import Retrying, retry_if_result, stop_when_event_set, wait_random_exponential
 
 from cardmint_contracts import topics
 from cardmint_contracts.errors import BadTopic
@@ -82,20 +82,29 @@ class BrokerLink:
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        """Connect, and connect again with growing, jittered pauses, until `stop`."""
-        failures = 0
+        """Connect again and again, with growing, jittered pauses that a steady connection makes short, until `stop`."""
         while not self._stopping.is_set():
-            self._answered.clear()
-            self._closed.clear()
-            self._stood = False
-            began = time.monotonic()
-            self._one_connection()
-            steady = self._stood and time.monotonic() - began > STEADY_S
-            failures = 0 if steady else failures + 1
-            if steady:
-                self._said = ""
-            wait = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(failures, 10))
-            self._stopping.wait(wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
+            Retrying(
+                retry=retry_if_result(lambda steady: not steady),
+                wait=wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S, min=FIRST_WAIT_S),
+                stop=stop_when_event_set(self._stopping),
+                sleep=self._pause,
+                retry_error_callback=lambda _: None,
+            )(self._attempt)
+            self._said = ""
+            self._pause(FIRST_WAIT_S)
+
+    def _attempt(self) -> bool:
+        """Connect once, stay until the connection is over, and say whether it was a steady one."""
+        self._answered.clear()
+        self._closed.clear()
+        self._stood = False
+        began = time.monotonic()
+        self._one_connection()
+        return self._stood and time.monotonic() - began > STEADY_S
+
+    def _pause(self, seconds: float) -> None:
+        self._stopping.wait(seconds)
 
     def stop(self) -> None:
         """Say that the station goes, and make `run` return."""
