@@ -7,9 +7,12 @@ BIN := $(VENV)/bin
 DEMO_CARDS ?= 200
 DEMO_EXIT ?=
 DEMO_DIR ?= .demo
+CHAOS_EVENTS ?= 50000
+CHAOS_SECONDS ?= 120
+CHAOS_SEED ?=
 CARDMINT_DATA ?= ../shared/data
 TRAIN_MINUTES ?= 60
-TRAIN_DIR ?= build/reader
+TRAIN_DIR ?= build/training
 TRAIN := .venv-train
 LOCKED_OUT := --no-emit-package django --no-emit-package asgiref --no-emit-package sqlparse \
   --no-emit-package cardmint-contracts --no-emit-package cardmint-edge --no-emit-package cardmint-cloud
@@ -71,6 +74,11 @@ soak: install $(FICTIONAL)  ## Run a station for SOAK=20000 cards and watch its 
 $(FICTIONAL):
 	$(BIN)/cardmint-edge catalogue fictional --out $(dir $@)
 
+.PHONY: chaos
+chaos: install  ## Send CHAOS_EVENTS=50000 while everything fails at random for CHAOS_SECONDS=120, with both brokers; CHAOS_SEED=
+	$(BIN)/python -m tests.cloud.chaos --events $(CHAOS_EVENTS) --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
+	$(BIN)/python -m tests.cloud.chaos --events $(CHAOS_EVENTS) --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) --broker iotcore
+
 .PHONY: format
 format: install  ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .
@@ -84,7 +92,7 @@ lock: install  ## Compile the hash-pinned requirements again
 	$(COMPILE) --output-file cloud/requirements.txt shared/pyproject.toml cloud/pyproject.toml
 	$(BIN)/uv pip compile --quiet --python-platform linux --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --no-emit-find-links --output-file edge/training/requirements.txt edge/training/requirements.in
-	$(COMPILE) --extra local --output-file requirements-dev.txt requirements-dev.in shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml
+	$(COMPILE) --extra local --extra archive --output-file requirements-dev.txt requirements-dev.in shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml
 
 .PHONY: evaluate
 evaluate: install  ## Measure recognition on labelled photos, beside two opponents: CARDMINT_DATA=DIR
@@ -95,11 +103,19 @@ evaluate: install  ## Measure recognition on labelled photos, beside two opponen
 
 .PHONY: train-reader
 train-reader: install $(TRAIN)/.installed  ## Train the reader again and convert it: TRAIN_MINUTES=60, CARDMINT_DATA=DIR
-	data=$$(realpath $(CARDMINT_DATA)) && run=$$(realpath -m $(TRAIN_DIR)) && cd edge && export PYTHONPATH=.:../shared && \
+	data=$$(realpath $(CARDMINT_DATA)) && run=$$(realpath -m $(TRAIN_DIR)/reader) && cd edge && export PYTHONPATH=.:../shared && \
 	  python=../$(TRAIN)/bin/python && step="$$python -m training.reader" && \
 	  $$step.shards --catalogue $$data/catalogue --out $$run && \
 	  $$step.train --data $$run --out $$run --minutes $(TRAIN_MINUTES) --until 0.4 && \
 	  $$step.cuts --data $$data --checkpoint $$run/checkpoint.pt --out $$run && \
+	  $$step.train --data $$run --out $$run --minutes $(TRAIN_MINUTES) && \
+	  $$step.convert --checkpoint $$run/checkpoint.pt --held-out $$run/held-out.npz --out cardmint_edge/models
+
+.PHONY: train-corners
+train-corners: install $(TRAIN)/.installed  ## Train the finder of cards again and convert it: TRAIN_MINUTES=60, CARDMINT_DATA=DIR
+	data=$$(realpath $(CARDMINT_DATA)) && run=$$(realpath -m $(TRAIN_DIR)/corners) && cd edge && export PYTHONPATH=.:../shared && \
+	  python=../$(TRAIN)/bin/python && step="$$python -m training.corners" && \
+	  $$step.scenes --data $$data --out $$run && \
 	  $$step.train --data $$run --out $$run --minutes $(TRAIN_MINUTES) && \
 	  $$step.convert --checkpoint $$run/checkpoint.pt --held-out $$run/held-out.npz --out cardmint_edge/models
 

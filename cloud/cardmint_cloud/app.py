@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import gc
 import signal
-from collections.abc import AsyncIterator, Awaitable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,12 +14,13 @@ import httpx
 import structlog
 import uvicorn
 
-from cardmint_cloud import __version__
+from cardmint_cloud import __version__, partitions
 from cardmint_cloud import dead_letters as dead
 from cardmint_cloud.adapters.broker import Broker
 from cardmint_cloud.adapters.postgres import letters
 from cardmint_cloud.adapters.postgres.away import persist
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, explained, migrate
+from cardmint_cloud.adapters.postgres.months import Retired
 from cardmint_cloud.adapters.tcgdex import Tcgdex
 from cardmint_cloud.errors import Stop
 from cardmint_cloud.price import price_due
@@ -30,6 +31,9 @@ from cardmint_cloud.worker import Worker
 T = TypeVar("T")
 STALLED_MS = 1500
 """A worker that stops in the middle of a transaction loses it after so long, and with it the locks on its stations."""
+
+COMMAND_S = 30.0
+"""A statement that has no answer for so long never will: the network swallowed it."""
 
 LOOPBACK = "127.0.0.1"
 _log = structlog.get_logger()
@@ -121,6 +125,41 @@ def discard(settings: Settings, letter: int) -> None:
     asyncio.run(done())
 
 
+def months(settings: Settings) -> partitions.Log:
+    """Return where the log's months are.
+
+    Raises:
+        Retry, Stop: the database cannot be used as it is set.
+    """
+    return asyncio.run(_once(settings, partitions.found))
+
+
+def make_months(settings: Settings, ahead: int) -> None:
+    """Make the log's partitions from this month to `ahead` months on.
+
+    Raises:
+        Retry, Stop: the database cannot be used as it is set.
+    """
+    asyncio.run(_once(settings, lambda connection: partitions.make_ahead(connection, datetime.now(UTC), ahead=ahead)))
+
+
+def retire_months(settings: Settings, keep_months: int) -> list[Retired]:
+    """Move the log's older months to files.
+
+    Raises:
+        Retry, Stop: the database cannot be used as it is set, or as `partitions.retire`.
+    """
+    archive, now = Path(settings.archive), datetime.now(UTC)
+    return asyncio.run(
+        _once(settings, lambda connection: partitions.retire(connection, archive, now, keep_months=keep_months))
+    )
+
+
+async def _once(settings: Settings, use: Callable[[Any], Awaitable[T]]) -> T:
+    async with database(settings) as pool, pool.acquire() as connection:
+        return await use(connection)
+
+
 async def work(settings: Settings) -> None:
     """Run ingest, dispatch and pricing until SIGTERM or SIGINT.
 
@@ -137,7 +176,7 @@ async def work(settings: Settings) -> None:
         try:
             await until_stopped(worker.run(broker), broker.refused(), _price(pool, settings.prices))
         finally:
-            broker.stop()
+            await broker.stop()
     _log.info("worker stopped")
 
 
@@ -190,7 +229,9 @@ async def database(settings: Settings, **server: str) -> AsyncIterator[Any]:
     try:
         await check_revision(engine)
         try:
-            pool = await asyncpg.create_pool(settings.database, min_size=2, max_size=8, server_settings=server)
+            pool = await asyncpg.create_pool(
+                settings.database, min_size=2, max_size=8, command_timeout=COMMAND_S, server_settings=server
+            )
         except (OSError, asyncpg.PostgresError) as error:
             raise explained(engine, error) from error
         try:

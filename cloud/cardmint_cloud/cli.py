@@ -64,12 +64,13 @@ def rebuild(config: Path | None, at: datetime | None, as_json: bool) -> None:
     """Fold the log once more and compare with the inventory, bit for bit; exit code 1 when they differ."""
     from cardmint_cloud import app, rebuild
 
-    address = settings.load(config).database
+    set_ = settings.load(config)
+    address, archive = set_.database, Path(set_.archive)
     if at is not None:
-        view = app.run_once(address, rebuild.view(address, at if at.tzinfo else at.replace(tzinfo=UTC)))
+        view = app.run_once(address, rebuild.view(address, at if at.tzinfo else at.replace(tzinfo=UTC), archive))
         click.echo(encode(view).decode() if as_json else "\n".join(rebuild.shown(view)))
         return
-    comparison = app.run_once(address, rebuild.compare(address))
+    comparison = app.run_once(address, rebuild.compare(address, archive))
     whole = {**asdict(comparison), "equal": comparison.equal}
     click.echo(encode(whole).decode() if as_json else "\n".join(rebuild.told(comparison)))
     if not comparison.equal:
@@ -96,6 +97,48 @@ def restore(config: Path | None, file: Path) -> None:
 
     dump.load(settings.load(config).database, file)
     click.echo("restored; `cardmint-cloud rebuild` compares the inventory with the log")
+
+
+@cli.group()
+def partitions() -> None:
+    """The event log's months: made ahead by the workers, retired by policy to Parquet files."""
+
+
+@partitions.command("list")
+@_config
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def list_partitions(config: Path | None, as_json: bool) -> None:
+    """Show where each month of the log is."""
+    from cardmint_cloud import app, partitions
+
+    log = app.months(settings.load(config))
+    click.echo(encode(asdict(log)).decode() if as_json else "\n".join(partitions.told(log)))
+
+
+@partitions.command("make")
+@_config
+@click.option("--ahead", type=click.IntRange(0, 120), default=2, show_default=True, help="How many months from now.")
+def make_partitions(config: Path | None, ahead: int) -> None:
+    """Make the months from this one on; the workers do it every hour."""
+    from cardmint_cloud import app
+
+    app.make_months(settings.load(config), ahead)
+
+
+@partitions.command("retire")
+@_config
+@click.option(
+    "--keep-months", type=click.IntRange(1, 1200), required=True, help="How many whole months stay beside this one."
+)
+def retire_partitions(config: Path | None, keep_months: int) -> None:
+    """Move older months to files in the archive, each checked before it leaves the database."""
+    from cardmint_cloud import app
+
+    done = app.retire_months(settings.load(config), keep_months)
+    for one in done:
+        click.echo(f"{one.month:%Y-%m}  {one.events} events are in {one.file} now")
+    if not done:
+        click.echo("no month is old enough")
 
 
 @cli.group("dead-letters")

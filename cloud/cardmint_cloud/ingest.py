@@ -1,20 +1,22 @@
 """Batches from stations into the log and the inventory: locked, deduplicated, folded, committed, then receipted."""
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 from uuid import UUID
 
 import asyncpg
 
-from cardmint_cloud.adapters.postgres import log
+from cardmint_cloud.adapters.postgres import inventory, log
+from cardmint_cloud.adapters.postgres.inventory import PrintingKey
 from cardmint_cloud.adapters.postgres.log import Connection, DeadLetter, StreamKey
 from cardmint_cloud.domain.inventory import Changes, Event, Impossible, ItemKey, ReviewKey, fold, review_of, subject
 from cardmint_contracts import topics
 from cardmint_contracts.envelope import Envelope, decode_batch
 from cardmint_contracts.errors import BadTopic, ContractError
-from cardmint_contracts.events import EventData, ReviewAnswered, ScanWithdrawn, decode_data
+from cardmint_contracts.events import CardScanned, EventData, ReviewAnswered, ScanWithdrawn, decode_data
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.wire import encode
 
@@ -35,9 +37,36 @@ class Message:
     claim: tuple[UUID, int, int] | None = None
 
 
+class Received(Protocol):
+    """What a message is read from."""
+
+    @property
+    def topic(self) -> str:
+        """The topic that it came on."""
+        ...
+
+    @property
+    def payload(self) -> bytes:
+        """Its bytes."""
+        ...
+
+    @property
+    def content_type(self) -> str | None:
+        """What it says that the bytes are."""
+        ...
+
+    @property
+    def claim(self) -> tuple[UUID, int, int] | None:
+        """What its sender says is inside: stream, first and last sequence."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """Events of one stream that follow one another, as they came in one message."""
+    """Events of one stream that follow one another, as they came in one message.
+
+    `data` has what each envelope carries, or why that cannot be read; without it, `commit` reads it.
+    """
 
     tenant: str
     origin: str
@@ -47,6 +76,7 @@ class Batch:
     source: str
     topic: str
     envelopes: Sequence[Envelope] = ()
+    data: Sequence[EventData | ContractError] = ()
     letter: DeadLetter | None = None
 
     @property
@@ -66,7 +96,7 @@ class Committed:
     parked: int = 0
 
 
-def read(message: Message) -> Batch | DeadLetter | None:
+def read(message: Received) -> Batch | DeadLetter | None:
     """Read a message as a batch; a dead letter when it cannot be; None when it is on no station's topic.
 
     A payload that cannot be read, but that claims a stream and its sequences, is a batch of one dead letter: parked in
@@ -107,39 +137,62 @@ def read(message: Message) -> Batch | DeadLetter | None:
         source=source,
         topic=message.topic,
         envelopes=envelopes,
+        data=[_data(envelope) for envelope in envelopes],
     )
 
 
-async def commit(connection: Connection, batches: Sequence[Batch | DeadLetter], now: datetime) -> Committed:
+def _data(envelope: Envelope) -> EventData | ContractError:
+    try:
+        return decode_data(envelope.type, envelope.data)
+    except ContractError as error:
+        return error
+
+
+async def commit(
+    connection: Connection,
+    batches: Sequence[Batch | DeadLetter],
+    now: datetime,
+    known: Collection[PrintingKey] = (),
+) -> Committed:
     """Apply `batches` in one transaction and return what may be said once it is committed.
 
     What Postgres, or the fold, refuses is found by halving the group and parked; the rest goes on. Events at or below
-    their stream's watermark are passed over; a batch that leaves a gap is refused in its receipt.
+    their stream's watermark are passed over; a batch that leaves a gap is refused in its receipt. `known` printings
+    need not be written.
 
     Raises:
         OSError, asyncpg.PostgresConnectionError, …: the database is away; nothing was committed.
     """
     try:
-        return await _unraced(connection, batches, now)
+        return await _unraced(connection, batches, now, known)
     except _POISON as error:
         if len(batches) > 1:
             middle = len(batches) // 2
-            halves = [await commit(connection, part, now) for part in (batches[:middle], batches[middle:])]
+            halves = [await commit(connection, part, now, known) for part in (batches[:middle], batches[middle:])]
             return _merge(halves)
-        return _merge([await commit(connection, [single], now) for single in _split(batches[0], error)])
+        return _merge([await commit(connection, [single], now, known) for single in _split(batches[0], error)])
 
 
-async def _unraced(connection: Connection, batches: Sequence[Batch | DeadLetter], now: datetime) -> Committed:
-    """Apply, and again when another transaction has just made the same item: it is there to be read then."""
-    for _ in range(_RACES):
+async def _unraced(
+    connection: Connection, batches: Sequence[Batch | DeadLetter], now: datetime, known: Collection[PrintingKey]
+) -> Committed:
+    """Apply as if every scan were new, as nearly all are; when one is not, or another makes it just now, look first."""
+    for attempt in range(_RACES):
         with contextlib.suppress(asyncpg.UniqueViolationError):
             async with connection.transaction():
-                return await _apply(connection, batches, now)
+                return await _apply(connection, batches, now, known, look=attempt > 0)
     async with connection.transaction():
-        return await _apply(connection, batches, now)
+        return await _apply(connection, batches, now, known, look=True)
 
 
-async def _apply(connection: Connection, batches: Sequence[Batch | DeadLetter], now: datetime) -> Committed:
+async def _apply(
+    connection: Connection,
+    batches: Sequence[Batch | DeadLetter],
+    now: datetime,
+    known: Collection[PrintingKey],
+    *,
+    look: bool,
+) -> Committed:
     done = Committed()
     letters = [batch for batch in batches if isinstance(batch, DeadLetter)]
     sound = [batch for batch in batches if isinstance(batch, Batch)]
@@ -166,24 +219,34 @@ async def _apply(connection: Connection, batches: Sequence[Batch | DeadLetter], 
             marks[batch.key] = max(mark, batch.last)
             done.receipts[*_address(batch), batch.stream] = Receipt(stream=batch.stream, sequence=marks[batch.key])
     if events:
-        items, reviews = await log.load(connection, *spoken_of((tenant, data) for tenant, _, data in events))
+        items, reviews = await inventory.load(
+            connection,
+            *spoken_of((tenant, data) for tenant, _, data in events if look or not isinstance(data, CardScanned)),
+        )
         done.changes = fold(
             items,
             reviews,
             (
-                Event(tenant=tenant, origin=origin, occurred_at=e.time, received_at=now, data=data)
+                Event(
+                    tenant=tenant,
+                    origin=origin,
+                    occurred_at=e.time,
+                    received_at=now,
+                    data=data,
+                    clock_synced=e.clocksynced,
+                )
                 for origin, (tenant, e, data) in zip(origins, events, strict=True)
             ),
         )
         await log.append(connection, events, now)
-        await log.put(connection, items, reviews, done.changes, now)
+        await inventory.put(connection, items, reviews, done.changes, now, known=known)
     for letter in letters:
         await log.park(connection, letter, now)
     moved = {key: sequence for key, sequence in marks.items() if sequence > before[key]}
     if moved:
         await log.advance(connection, moved, now)
-    for tenant, what in _changed(done.changes, letters, events):
-        await log.notify(connection, tenant, what)
+    await log.notify_all(connection, _changed(done.changes, letters, events))
+    await inventory.count(connection, done.changes)
     done.applied, done.parked = len(events), len(letters)
     return done
 
@@ -202,11 +265,14 @@ def _fresh(batch: Batch, mark: int) -> tuple[list[tuple[str, Envelope, EventData
         return [], [batch.letter] if batch.last > mark else []
     good: list[tuple[str, Envelope, EventData]] = []
     bad: list[DeadLetter] = []
-    for envelope in batch.envelopes[max(0, mark + 1 - batch.first) :]:
-        try:
-            good.append((batch.tenant, envelope, decode_data(envelope.type, bytes(envelope.data))))
-        except ContractError as error:
-            bad.append(_single(batch, envelope, error.reason, str(error)))
+    done = max(0, mark + 1 - batch.first)
+    envelopes = batch.envelopes[done:]
+    decoded = batch.data[done:] if batch.data else [_data(envelope) for envelope in envelopes]
+    for envelope, data in zip(envelopes, decoded, strict=True):
+        if isinstance(data, ContractError):
+            bad.append(_single(batch, envelope, data.reason, str(data)))
+        else:
+            good.append((batch.tenant, envelope, data))
     return good, bad
 
 
@@ -268,12 +334,12 @@ def _merge(parts: Sequence[Committed]) -> Committed:
     return merged
 
 
-def unreadable(tenant: str, station: str, message: Message, error: ContractError) -> DeadLetter:
+def unreadable(tenant: str, station: str, message: Received, error: ContractError) -> DeadLetter:
     """Return the dead letter for a message that does not keep to its contract."""
     return _letter(tenant, station, message, error.reason, str(error))
 
 
-def _letter(tenant: str, station: str, message: Message, reason: str, detail: str) -> DeadLetter:
+def _letter(tenant: str, station: str, message: Received, reason: str, detail: str) -> DeadLetter:
     stream, first, last = message.claim or (None, None, None)
     return DeadLetter(
         tenant=tenant,

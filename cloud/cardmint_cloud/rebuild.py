@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from cardmint_cloud.adapters.postgres import log, shadow
+from cardmint_cloud.adapters.postgres import inventory, months, shadow
 from cardmint_cloud.adapters.postgres.shadow import Difference
 from cardmint_cloud.domain.inventory import Event, Impossible, fold
 from cardmint_cloud.errors import Stop
 from cardmint_cloud.ingest import spoken_of
+from cardmint_cloud.partitions import archived
 from cardmint_contracts.errors import ContractError
 from cardmint_contracts.events import decode_data
 
@@ -44,14 +46,16 @@ class View:
     open_reviews: int
 
 
-async def compare(address: str) -> Comparison:
+async def compare(address: str, archive: Path = Path()) -> Comparison:
     """Fold the whole log and compare with the live tables, in one snapshot, while the service goes on.
 
+    Months that were retired are read from their files in `archive`.
+
     Raises:
-        Stop: an event of the log cannot be read, or contradicts those before it.
+        Stop: an event of the log cannot be read, or contradicts those before it; a retired month's file is not there.
     """
     async with shadow.snapshot(address) as connection:
-        events = await _fold(connection, None)
+        events = await _fold(connection, archive, None)
         rows: dict[str, int] = {}
         differences: dict[str, int] = {}
         first: list[Difference] = []
@@ -61,29 +65,31 @@ async def compare(address: str) -> Comparison:
         return Comparison(events=events, rows=rows, differences=differences, first=tuple(first))
 
 
-async def view(address: str, at: datetime) -> View:
+async def view(address: str, at: datetime, archive: Path = Path()) -> View:
     """Fold the log up to what had been received at `at`.
 
     Raises:
         Stop: as `compare`.
     """
     async with shadow.snapshot(address) as connection:
-        events = await _fold(connection, at)
+        events = await _fold(connection, archive, at)
         items, holdings, open_reviews = await shadow.totals(connection)
         return View(at=at, events=events, items=items, holdings=holdings, open_reviews=open_reviews)
 
 
-async def _fold(connection: Any, until: datetime | None) -> int:
+async def _fold(connection: Any, archive: Path, until: datetime | None) -> int:
     count = 0
-    async for rows in shadow.pages(connection, until):
+    old = archived(archive, await months.retired(connection))
+    async for rows in shadow.pages(connection, old, until):
         events = [_event(row) for row in rows]
-        items, reviews = await log.load(connection, *spoken_of((event.tenant, event.data) for event in events))
+        items, reviews = await inventory.load(connection, *spoken_of((event.tenant, event.data) for event in events))
         try:
             changes = fold(items, reviews, events)
         except Impossible as error:
             span = f"{rows[0]['position']} to {rows[-1]['position']}"
             raise Stop(f"the log contradicts itself between positions {span}: {error}") from None
-        await log.put(connection, items, reviews, changes, rows[-1]["received_at"])
+        await inventory.put(connection, items, reviews, changes, rows[-1]["received_at"])
+        await inventory.count(connection, changes)
         count += len(rows)
     return count
 
@@ -100,6 +106,7 @@ def _event(row: Any) -> Event:
         occurred_at=row["occurred_at"],
         received_at=row["received_at"],
         data=data,
+        clock_synced=row["clock_synced"],
     )
 
 

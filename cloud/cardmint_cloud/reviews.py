@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from cardmint_cloud.adapters.postgres import log
+from cardmint_cloud.adapters.postgres import inventory, log
 from cardmint_cloud.domain.inventory import Review
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.ingest import Batch, Committed, commit
@@ -44,7 +44,7 @@ async def answer(
     stream = stream_of(tenant, user)
     async with pool.acquire() as connection, connection.transaction():
         marks = await log.lock_streams(connection, {(tenant, stream): source}, now)
-        _, reviews = await log.load(connection, [], [(tenant, task)])
+        _, reviews = await inventory.load(connection, [], [(tenant, task)])
         review = reviews.get((tenant, task))
         if review is None:
             raise NotFound(f"there is no review task {task}")

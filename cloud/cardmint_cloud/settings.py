@@ -46,6 +46,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tenant: str = "demo"
     database: str = "postgresql://cardmint:cardmint@127.0.0.1:5432/cardmint"
     images: str = "images"
+    archive: str = "archive"
     broker: BrokerSettings = BrokerSettings()
     web: WebSettings = WebSettings()
     prices: PriceSettings = PriceSettings()

@@ -5,18 +5,21 @@ import contextlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID, uuid4
 
 import asyncpg
 import structlog
+from msgspec import Struct
 
-from cardmint_cloud.adapters.broker import Inbound
+from cardmint_cloud import partitions
+from cardmint_cloud.adapters.mqtt import Inbound
 from cardmint_cloud.adapters.postgres import leases, log, stations
 from cardmint_cloud.adapters.postgres.away import AWAY, persist
+from cardmint_cloud.adapters.postgres.inventory import PrintingKey
 from cardmint_cloud.domain.inventory import Review
 from cardmint_cloud.domain.shares import share, slot
-from cardmint_cloud.ingest import Batch, Committed, Message, commit, read, unreadable
+from cardmint_cloud.ingest import Batch, Committed, commit, read, unreadable
 from cardmint_contracts import topics
 from cardmint_contracts.errors import BadTopic, ContractError
 from cardmint_contracts.receipts import Receipt
@@ -24,9 +27,16 @@ from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.tasks import ReviewTask
 from cardmint_contracts.wire import decode, encode
 
-MAX_GROUP_MESSAGES = 100
-MAX_GROUP_BYTES = 512 << 10
-"""Larger groups were no faster and took half as much memory again (docs/decisions/0041)."""
+LANES = 3
+"""Transactions at once, each for stations of its own: one's work in Python is done while Postgres does the other's."""
+
+MAX_GROUP_EVENTS = 1000
+MAX_GROUP_BYTES = 2 << 20
+"""What goes into one transaction at most, but for the last message."""
+
+MAX_KNOWN = 200_000
+_A_BREATH = 100
+"""How many events are read before others may run."""
 
 SWEEP_S = 5.0
 BEAT_S = 0.4
@@ -35,11 +45,33 @@ BEAT_S = 0.4
 _log = structlog.get_logger()
 
 
+class Address(NamedTuple):
+    """What a topic says: whose it is, of what kind, and which slot of stations it falls to."""
+
+    tenant: str
+    station: str
+    kind: topics.Kind
+    slot: int
+
+
+class Taken(Struct, kw_only=True, gc=False):
+    """A message that waits for its transaction, and the batch that was read from it."""
+
+    message: Inbound
+    address: Address | None
+    batch: Batch | log.DeadLetter | None = None
+
+    @property
+    def slot(self) -> int:
+        """The slot of its station; none has -1."""
+        return self.address.slot if self.address else -1
+
+
 class Link(Protocol):
     """What the worker needs of a broker."""
 
-    def acknowledge(self, message: Inbound) -> None:
-        """Tell the broker that a message is dealt with."""
+    def acknowledge(self, messages: Sequence[Inbound]) -> None:
+        """Tell the broker that messages are dealt with."""
         ...
 
     def publish(self, topic: str, payload: bytes) -> asyncio.Future[None]:
@@ -57,15 +89,31 @@ class Worker:
     def __init__(self, pool: asyncpg.Pool, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._pool = pool
         self._clock = clock
-        self._inbox: asyncio.Queue[Inbound] = asyncio.Queue()
+        self._lanes: list[asyncio.Queue[Taken]] = [asyncio.Queue() for _ in range(LANES)]
+        self._addresses: dict[str, Address | None] = {}
+        self._known: set[PrintingKey] = set()
         self._reviews_changed = asyncio.Event()
         self._births: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self._id = uuid4()
         self._slots: set[int] = set()
 
     def put(self, message: Inbound) -> None:
-        """Take a message. What waits is bounded by what the broker sends unacknowledged."""
-        self._inbox.put_nowait(message)
+        """Take a message. What waits is bounded by the broker's connection."""
+        address = self._address(message.topic)
+        self._lanes[address.slot % LANES if address else 0].put_nowait(Taken(message=message, address=address))
+
+    def _address(self, topic: str) -> Address | None:
+        """Return what a topic says; None when it is no station's."""
+        if topic not in self._addresses:
+            if len(self._addresses) >= MAX_KNOWN:
+                self._addresses.clear()
+            try:
+                tenant, station, kind, _ = topics.parse(topic)
+            except BadTopic:
+                self._addresses[topic] = None
+            else:
+                self._addresses[topic] = Address(tenant, station, kind, slot(tenant, station))
+        return self._addresses[topic]
 
     async def run(self, link: Link) -> None:
         """Work until cancelled, for the stations that fall to this worker."""
@@ -80,47 +128,48 @@ class Worker:
     async def _work(self, link: Link) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._hold(link))
-            group.create_task(self._ingest(link))
+            for lane in self._lanes:
+                group.create_task(self._ingest(lane, link))
             group.create_task(self._dispatch(link))
             group.create_task(self._greet(link))
             group.create_task(self._listen())
             group.create_task(self._make_partitions())
 
-    async def _ingest(self, link: Link) -> None:
+    async def _ingest(self, lane: asyncio.Queue[Taken], link: Link) -> None:
         while True:
-            messages = [await self._inbox.get()]
-            size = len(messages[0].payload)
-            while len(messages) < MAX_GROUP_MESSAGES and size < MAX_GROUP_BYTES and not self._inbox.empty():
-                messages.append(self._inbox.get_nowait())
-                size += len(messages[-1].payload)
-            await persist("ingest", partial(self._take, messages, link))
-            for message in messages:
-                link.acknowledge(message)
+            group = [await lane.get()]
+            events, size = _weigh(group[0])
+            breath = _A_BREATH
+            while events < MAX_GROUP_EVENTS and size < MAX_GROUP_BYTES:
+                if events > breath:
+                    await asyncio.sleep(0)
+                    breath = events + _A_BREATH
+                if lane.empty():
+                    break
+                group.append(lane.get_nowait())
+                more, bytes_ = _weigh(group[-1])
+                events, size = events + more, size + bytes_
+            await persist("ingest", partial(self._take, group, link))
+            link.acknowledge([taken.message for taken in group])
 
-    async def _take(self, messages: Sequence[Inbound], link: Link) -> None:
+    async def _take(self, group: Sequence[Taken], link: Link) -> None:
         """Commit what is of our stations. The rest is another worker's, or will be sent again when it is ours."""
         now = self._clock()
-        ours = [(message, number) for message in messages if (number := _slot(message)) in self._slots]
+        ours = [taken for taken in group if taken.address and taken.address.slot in self._slots]
         if not ours:
             return
         async with self._pool.acquire() as connection:
             async with connection.transaction():
-                held = await leases.held(connection, self._id, {number for _, number in ours})
-                batches: list[Batch | log.DeadLetter] = []
-                for message, number in ours:
-                    if number in held and (found := await self._read(connection, message, now)):
-                        batches.append(found)
-                done = await commit(connection, batches, now) if batches else Committed()
+                held = await leases.held(connection, self._id, {taken.slot for taken in ours})
+                read_ = [await self._read(connection, taken, now) for taken in ours if taken.slot in held]
+                batches = [batch for batch in read_ if batch]
+                done = await commit(connection, batches, now, self._known) if batches else Committed()
             self._answer(done, link)
 
-    async def _read(self, connection: log.Connection, message: Inbound, now: datetime) -> Batch | log.DeadLetter | None:
-        kind = message.topic.rsplit("/", 1)[-1]
-        plain = Message(
-            topic=message.topic, payload=message.payload, content_type=message.content_type, claim=message.claim
-        )
-        if kind == "events":
-            return read(plain)
-        return await self._note(connection, plain, kind, now) if message.payload else None
+    async def _read(self, connection: log.Connection, taken: Taken, now: datetime) -> Batch | log.DeadLetter | None:
+        if taken.address is not None and taken.address.kind != "events":
+            return await self._note(connection, taken.message, taken.address, now) if taken.message.payload else None
+        return taken.batch
 
     async def _hold(self, link: Link) -> None:
         """Keep our share of the stations, take over from workers that went silent, give to new ones."""
@@ -146,6 +195,9 @@ class Worker:
     def _answer(self, done: Committed, link: Link) -> None:
         for (tenant, station, _), receipt in done.receipts.items():
             link.publish(topics.station_topic(tenant, station, "receipt"), encode(receipt))
+        if len(self._known) > MAX_KNOWN:
+            self._known.clear()
+        self._known.update(done.changes.printings)
         if done.changes.reviews:
             self._reviews_changed.set()
         if done.parked:
@@ -153,15 +205,12 @@ class Worker:
         _log.debug("committed", applied=done.applied, repeated=done.repeated, parked=done.parked)
 
     async def _note(
-        self, connection: log.Connection, message: Message, kind: str, now: datetime
+        self, connection: log.Connection, message: Inbound, address: Address, now: datetime
     ) -> log.DeadLetter | None:
         """Keep a birth, a death or a station's health; a dead letter when it cannot be read."""
+        tenant, station = address.tenant, address.station
         try:
-            tenant, station, _, _ = topics.parse(message.topic)
-        except BadTopic:
-            return None
-        try:
-            if kind == "state":
+            if address.kind == "state":
                 state = decode(message.payload, StationState)
                 if await stations.put_state(connection, tenant, station, state, now):
                     _log.info("station", tenant=tenant, station=station, online=state.online, epoch=state.epoch)
@@ -224,20 +273,19 @@ class Worker:
     async def _make_partitions(self) -> None:
         async def make() -> None:
             async with self._pool.acquire() as connection:
-                await log.ensure_partitions(connection, self._clock())
+                await partitions.make_ahead(connection, self._clock())
 
         while True:
             await persist("partitions", make)
             await asyncio.sleep(timedelta(hours=1).total_seconds())
 
 
-def _slot(message: Inbound) -> int | None:
-    """Return the slot of the station whose topic a message came on."""
-    try:
-        tenant, station, _, _ = topics.parse(message.topic)
-    except BadTopic:
-        return None
-    return slot(tenant, station)
+def _weigh(taken: Taken) -> tuple[int, int]:
+    """Read a message; return how many events are in it and how many bytes it has."""
+    if taken.address and taken.address.kind == "events":
+        taken.batch = read(taken.message)
+    count = len(taken.batch.envelopes) if isinstance(taken.batch, Batch) else 1
+    return count, len(taken.message.payload)
 
 
 async def _tell(link: Link, reviews: Sequence[Review]) -> list[tuple[str, UUID, int]]:

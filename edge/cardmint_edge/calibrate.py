@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.pack import Pack
-from cardmint_edge.domain.decide import Policy, settled
+from cardmint_edge.domain.decide import Policy, print_confidence, print_evidence, settled
 from cardmint_edge.domain.hashes import Bits
 from cardmint_edge.domain.match import Reference
 from cardmint_edge.domain.recognise import Observed
@@ -135,14 +135,40 @@ def likeliest_strangers(samples: list[Sample], limit: int = 5) -> list[tuple[flo
     return sorted(found, reverse=True)[:limit]
 
 
-def fit(samples: list[Sample], policy: Policy, ridge: float = 0.1) -> Policy:
-    """Fit the policy's weights by logistic regression (Newton's method) with a ridge that keeps them from growing.
+def fit(samples: list[Sample], policy: Policy) -> Policy:
+    """Fit the policy's weights, for pictures and for print, by logistic regression.
 
-    Likeness, margin, inliers and a number that was read are the evidence, the right art is the label. A weight that
-    came out negative would make more evidence count less: it is set to nothing, and the others are fitted again.
+    For pictures likeness, margin, inliers and a number that was read are the evidence, and the right art is the label;
+    for print number, name, margin and lead, and the very card.
     """
-    rows = [_evidence(one, policy) for one in samples if one.seen.sightings]
-    x = np.array([[1.0, *row[:4]] for row in rows])
+    pictures = [_evidence(one, policy) for one in samples if one.seen.sightings]
+    prints = [_print_evidence(one, policy) for one in samples if one.seen.found]
+    return replace(policy, weights=_fitted(pictures), print_weights=_fitted(prints) if prints else policy.print_weights)
+
+
+def unsurest(samples: list[Sample], policy: Policy) -> list[tuple[float, str, str]]:
+    """Return what print named wrongly by how sure it was, surest first: what a bound on acceptance must exceed."""
+    wrong = [
+        (
+            round(print_confidence(one.seen.found[0], _print_margin(one), policy), 4),
+            one.card_id,
+            one.seen.found[0].card.id,
+        )
+        for one in samples
+        if one.seen.found and (one.unknown or one.seen.found[0].card.id != one.card_id)
+    ]
+    return sorted(wrong, reverse=True)[:10]
+
+
+Weights = tuple[float, float, float, float, float]
+
+
+def _fitted(rows: list[tuple[float, float, float, float, float]], ridge: float = 0.1) -> Weights:
+    """Fit bias and four weights (Newton's method), a ridge keeping them small; the fifth value is the label.
+
+    A weight that came out negative would make more evidence count less: it is set to nothing, the others fitted again.
+    """
+    x = np.array([[1.0, *row[:4]] for row in rows]).reshape(-1, 5)
     y = np.array([row[4] for row in rows])
     used = [0, 1, 2, 3, 4]
     while True:
@@ -152,8 +178,8 @@ def fit(samples: list[Sample], policy: Policy, ridge: float = 0.1) -> Policy:
         if not negative:
             break
         used = [column for column in used if column not in negative]
-    bias, likeness, margin, inliers, read = weights.tolist()
-    return replace(policy, weights=(bias, likeness, margin, inliers, read))
+    bias, one, two, three, four = weights.tolist()
+    return bias, one, two, three, four
 
 
 def _newton(x: NDArray[np.float64], y: NDArray[np.float64], ridge: float) -> NDArray[np.float64]:
@@ -175,6 +201,17 @@ def _evidence(one: Sample, policy: Policy) -> tuple[float, float, float, float, 
     read = float(numbers is not None and settled(numbers, policy))
     right = float(best.card.id in one.right and not one.stranger)
     return best.likeness, best.likeness - rival, agreement, read, right
+
+
+def _print_margin(one: Sample) -> float:
+    best, *others = one.seen.found
+    return best.total - max((other.total for other in others), default=-np.inf)
+
+
+def _print_evidence(one: Sample, policy: Policy) -> tuple[float, float, float, float, float]:
+    best = one.seen.found[0]
+    right = float(best.card.id == one.card_id and not one.unknown)
+    return *print_evidence(best, _print_margin(one), policy), right
 
 
 def _outcome(preset: str, samples: list[Sample]) -> Outcome:

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from cardmint_contracts.cards import Card
+from cardmint_contracts.wire import convert
 from cardmint_edge.adapters.decode import Unreadable, read_image
 from cardmint_edge.adapters.pack import Facts, Look, write_pack
 from cardmint_edge.domain.hashes import HASH_SIZE, card_hash
@@ -137,7 +138,7 @@ def read_facts(cards: Path, skip: Callable[[str], None]) -> list[Facts]:
 
 
 def _fact(entry: dict[str, Any], set_id: str, printed_in: dict[str, Any]) -> Facts:
-    card = msgspec.convert(
+    card = convert(
         {
             "id": entry.get("id"),
             "name": entry.get("name"),

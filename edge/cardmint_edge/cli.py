@@ -141,7 +141,7 @@ def bench(pack: Path | None, images: Path | None, frames: int, *, as_object: boo
 @click.option("--seed", default=1, show_default=True)
 def calibrate(pack: Path, images: Path, count: int, seed: int) -> None:
     """Fit the confidence on rendered photos, half of them of strangers, and print what the policy makes of them."""
-    from cardmint_edge.calibrate import fit, likeliest_strangers, mistakes, outcomes, sample
+    from cardmint_edge.calibrate import fit, likeliest_strangers, mistakes, outcomes, sample, unsurest
     from cardmint_edge.domain.decide import Policy
 
     samples = list(sample(_open(pack), images, count, seed))
@@ -149,8 +149,12 @@ def calibrate(pack: Path, images: Path, count: int, seed: int) -> None:
         click.echo(json.dumps(asdict(outcome)))
     click.echo(json.dumps({"accepted wrongly": mistakes(samples)}))
     click.echo(json.dumps({"likeliest strangers": likeliest_strangers(samples)}))
-    fitted = fit(samples, Policy()).weights
-    click.echo(json.dumps({"weights": [round(weight, 2) for weight in fitted], "in use": Policy().weights}))
+    used = Policy()
+    click.echo(json.dumps({"surest of the wrongly read": unsurest(samples, used)}))
+    fitted = fit(samples, used)
+    for name in ("weights", "print_weights"):
+        found = [round(weight, 2) for weight in getattr(fitted, name)]
+        click.echo(json.dumps({name: found, "in use": getattr(used, name)}))
 
 
 def _recogniser(pack: "Pack") -> "Recogniser":

@@ -102,5 +102,5 @@ def decode_data(type_name: str, data: bytes | memoryview) -> EventData:
     if struct is None:
         message = f"this version knows no event type {type_name!r}; upgrade the reader, then replay"
         raise UnknownType(message)
-    event: EventData = decode(data, struct, max_bytes=MAX_EVENT_BYTES)
+    event: EventData = decode(bytes(data), struct, max_bytes=MAX_EVENT_BYTES)
     return event

@@ -5,6 +5,7 @@ upgraded, so that nothing is dropped in silence. What the cloud sends is read le
 than the cloud and must still understand its receipts (docs/decisions/0002).
 """
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
@@ -22,14 +23,19 @@ Instant = Annotated[datetime, Meta(tz=True)]
 Code = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}\Z")]
 """A machine-readable word, such as a reason: an open set, because contracts grow."""
 
-Line = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
-"""One line of text for people, without control characters: Postgres stores no NUL."""
+Line = Annotated[str, Meta(max_length=200, extra_json_schema={"pattern": r"^[^\x00-\x1f\x7f]*\Z"})]
+"""One line of text for people, without control characters: Postgres stores no NUL.
+
+`decode` and `convert` see to that. A pattern here would be tried twenty times for each event, and took longer than all
+the rest of reading it; JSON can only bring a control character with a backslash, or as DEL.
+"""
 
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 T = TypeVar("T")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _encoder = msgspec.json.Encoder()
 
 
@@ -46,13 +52,13 @@ def encode(value: object) -> bytes:
     return _encoder.encode(value)
 
 
-def decode(payload: bytes | memoryview, as_type: type[T], *, max_bytes: int = MAX_MESSAGE_BYTES) -> T:
+def decode(payload: bytes, as_type: type[T], *, max_bytes: int = MAX_MESSAGE_BYTES) -> T:
     """Read JSON as `as_type`.
 
     Raises:
         Oversized: longer than `max_bytes`.
         Malformed: not UTF-8 JSON.
-        UnknownField, Invalid: JSON of the wrong shape; the message names the field.
+        UnknownField, Invalid: JSON of the wrong shape, or a text with control characters; the message names the field.
     """
     if len(payload) > max_bytes:
         message = f"{len(payload)} bytes, but at most {max_bytes} are taken"
@@ -66,7 +72,43 @@ def decode(payload: bytes | memoryview, as_type: type[T], *, max_bytes: int = MA
         raise _named(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"not JSON: {error}") from None
+    if (b"\\" in payload or b"\x7f" in payload) and (field := _uncontrolled(value)) is not None:
+        raise Invalid(_SAID.format(field))
     return value
+
+
+def convert(value: object, as_type: type[T]) -> T:
+    """Read plain values, such as a form's, as `as_type`.
+
+    Raises:
+        msgspec.ValidationError: values of the wrong shape, or a text with control characters.
+    """
+    found: T = msgspec.convert(value, as_type)
+    if (field := _uncontrolled(found)) is not None:
+        raise msgspec.ValidationError(_SAID.format(field))
+    return found
+
+
+_SAID = "control characters in the text - at `${}`"
+
+
+def _uncontrolled(value: object) -> str | None:
+    """Return the path of a text with control characters; None when there is none."""
+    match value:
+        case str():
+            return "" if _CONTROL.search(value) else None
+        case Struct():
+            parts = [(f".{name}", getattr(value, name)) for name in value.__struct_fields__]
+        case dict():
+            parts = [(f".{key}", part) for key, part in value.items()]
+        case tuple() | list():
+            parts = [(f"[{index}]", part) for index, part in enumerate(value)]
+        case _:
+            return None
+    for name, part in parts:
+        if (path := _uncontrolled(part)) is not None:
+            return name + path
+    return None
 
 
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}

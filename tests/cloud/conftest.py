@@ -12,9 +12,9 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cardmint_cloud.adapters.postgres.log import ensure_partitions
 from cardmint_cloud.adapters.postgres.migrate import engine_for, migrate
 from cardmint_cloud.local.postgres import Postgres
+from cardmint_cloud.partitions import make_ahead
 from tests.cloud.shop import NOW
 
 _numbers = itertools.count(1)
@@ -63,8 +63,8 @@ async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
 async def pool(database: str) -> AsyncIterator[Any]:
     async with asyncpg.create_pool(database, min_size=1, max_size=6) as pool:
         async with pool.acquire() as connection:
-            await ensure_partitions(connection, NOW)
-            await ensure_partitions(connection, datetime.now(UTC))
+            await make_ahead(connection, NOW)
+            await make_ahead(connection, datetime.now(UTC))
         yield pool
 
 

@@ -4,20 +4,54 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from cardmint_cloud.local.broker import Broker
 
 pytestmark = pytest.mark.integration
 
 
-@pytest.mark.parametrize(("events", "stations", "batch"), [(500, 3, 7), (60, 100, 1)])
-def test_bench_ingest_counts_everything_once(events: int, stations: int, batch: int) -> None:
-    words = ["bench", "ingest", "--events", str(events), "--stations", str(stations), "--batch", str(batch), "--json"]
+INGEST = ("events_per_second", "limit_events_per_second", "ratio", "publish_to_visible_p99_ms", "rss_mb")
+
+
+def report(*words: str) -> dict[str, Any]:
     script = Path(sys.executable).with_name("cardmint-cloud")
-    done = subprocess.run([script, *words], capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run([script, "bench", *words, "--json"], capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
-    assert (report["events"], report["lost"], report["duplicated"], report["parked"]) == (events, 0, 0, 0)
-    assert report["equals_log"] is True
-    for name in ("events_per_second", "limit_events_per_second", "ratio", "publish_to_visible_p99_ms", "rss_mb"):
-        assert report[name] > 0, name
+    return dict(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize(
+    ("words", "events", "measured"),
+    [
+        (("ingest", "--events", "500", "--stations", "3", "--batch", "7"), 500, INGEST),
+        (("drain", "--events", "300", "--stations", "30", "--batch", "1"), 300, ("events_per_second", "rss_mb")),
+        (("storm", "--stations", "60", "--events", "3"), 180, ("connected_s", "receipted_p99_s", "rss_mb")),
+    ],
+)
+def test_a_benchmark_counts_everything_once(words: tuple[str, ...], events: int, measured: tuple[str, ...]) -> None:
+    found = report(*words)
+    assert (found["events"], found["lost"], found["duplicated"], found["parked"]) == (events, 0, 0, 0)
+    assert found["equals_log"] is True
+    assert all(found[name] > 0 for name in measured)
+    if words[0] == "storm":
+        assert found["online"] == 60
+
+
+def test_the_log_is_grown_and_asked() -> None:
+    found = report("log", "--events", "400", "--events", "1200")
+    assert found["events"] == [400, 1200]
+    assert 0 < found["lines"][0] < found["lines"][1]
+    assert all(one > 0 for all_ in found["milliseconds"].values() for one in all_)
+    assert found["ratio"] == found["ratios"]["inventory with filter and sort"]
+
+
+def test_servers_that_are_there_are_used(database: str, tmp_path: Path) -> None:
+    broker = Broker(tmp_path, kind="iotcore").start()
+    try:
+        found = report("ingest", "--events", "60", "--database", database, "--broker", f"127.0.0.1:{broker.port}")
+    finally:
+        broker.stop()
+    assert (found["broker"], found["postgres_cpu_us"], found["lost"]) == ("given", 0, 0)

@@ -8,9 +8,10 @@ import asyncpg
 import pytest
 
 from cardmint_cloud import rebuild
-from cardmint_cloud.adapters.postgres.log import DeadLetter, ensure_partitions
+from cardmint_cloud.adapters.postgres.log import DeadLetter
 from cardmint_cloud.domain.inventory import review_of
 from cardmint_cloud.ingest import Batch, Message, commit, read
+from cardmint_cloud.partitions import make_ahead
 from cardmint_contracts import topics
 from cardmint_contracts.cards import Batch as Settings
 from cardmint_contracts.cards import Finish
@@ -37,7 +38,7 @@ def batch(*data: EventData, **more: Any) -> Batch:
 
 @pytest.fixture(autouse=True)
 async def partitions(connection: asyncpg.Connection) -> None:
-    await ensure_partitions(connection, NOW)
+    await make_ahead(connection, NOW)
 
 
 async def counts(connection: asyncpg.Connection) -> dict[str, int]:

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,15 +18,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardmint_cloud import rebuild
-from cardmint_cloud.adapters.broker import Inbound
+from cardmint_cloud.adapters.mqtt import Inbound
 from cardmint_cloud.adapters.postgres import leases
 from cardmint_cloud.bench import cards
 from cardmint_cloud.bench.senders import Senders
 from cardmint_cloud.domain.shares import SLOTS, owner, share, slot
+from cardmint_cloud.ingest import read
 from cardmint_cloud.local.broker import Broker
 from cardmint_cloud.local.census import census
 from cardmint_cloud.local.processes import Child
-from cardmint_cloud.worker import Worker
+from cardmint_cloud.worker import Taken, Worker
 from cardmint_contracts.envelope import encode_batch
 from tests.cloud.shop import accepted, sealed
 
@@ -65,8 +66,8 @@ class Deaf:
         self.published: list[str] = []
         self.acknowledged = 0
 
-    def acknowledge(self, message: Inbound) -> None:
-        self.acknowledged += 1
+    def acknowledge(self, messages: Sequence[Inbound]) -> None:
+        self.acknowledged += len(messages)
 
     def publish(self, topic: str, payload: bytes) -> asyncio.Future[None]:
         self.published.append(topic)
@@ -88,16 +89,17 @@ async def test_a_worker_that_lost_its_stations_without_knowing_cannot_write(pool
         payload=payload,
         retained=False,
         content_type=content_type,
-        claim=None,
+        properties=[],
         connection=1,
         mid=1,
     )
-    await worker._take([message], link)
+    taken = Taken(message=message, address=worker._address(message.topic), batch=read(message))
+    await worker._take([taken], link)
     assert await pool.fetchval("SELECT count(*) FROM events") == 0
     assert link.published == []
     await pool.execute("DELETE FROM workers")
     await worker._beat(link)
-    await worker._take([message], link)
+    await worker._take([taken], link)
     assert await pool.fetchval("SELECT count(*) FROM events") == 1
 
 

@@ -6,11 +6,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+import msgspec
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
+from cardmint_cloud import migrations
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, migrate
 from cardmint_cloud.adapters.postgres.tables import metadata
 from cardmint_cloud.local.postgres import Postgres
@@ -50,6 +55,58 @@ async def compared(address: str) -> list[Any]:
 
 async def test_the_tables_are_what_the_migrations_make(database: str) -> None:
     assert await compared(database) == []
+
+
+async def test_a_log_of_the_first_version_is_read_as_it_was(postgres: Postgres) -> None:
+    server = postgres.address.removesuffix("/cardmint")
+    await _admin(f"{server}/postgres", "CREATE DATABASE aged")
+    engine = engine_for(f"{server}/aged")
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_first_version)
+            await connection.commit()
+        await migrate(engine)
+        async with engine.connect() as connection:
+            (event,) = (await connection.execute(text("SELECT * FROM events"))).mappings()
+            assert (event["type"], msgspec.json.decode(event["data"])) == ("t", {"b": 1, "a": [2.50]})
+            (item,) = (await connection.execute(text("SELECT * FROM items"))).mappings()
+            assert (item["bin"], "candidates" in item) == ("A3", False)
+    finally:
+        await engine.dispose()
+        await _admin(f"{server}/postgres", "DROP DATABASE aged WITH (FORCE)")
+
+
+async def _admin(address: str, statement: str) -> None:
+    connection = await asyncpg.connect(address)
+    await connection.execute(statement)
+    await connection.close()
+
+
+def _first_version(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__path__[0])))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "0001")
+    connection.execute(
+        text(
+            "CREATE TABLE events_2026_11 PARTITION OF events FOR VALUES FROM ('2026-11-01 00:00+00')"
+            " TO ('2026-12-01 00:00+00')"
+        )
+    )
+    connection.execute(
+        text(
+            "INSERT INTO events (tenant, stream, sequence, received_at, source, type, occurred_at, bootid,"
+            " monotonic_ms, clock_synced, data) VALUES ('shop', gen_random_uuid(), 1, '2026-11-22', '/stations/left',"
+            """ 't', '2026-11-22', gen_random_uuid(), 1, true, '{"b": 1, "a": [2.50]}')"""
+        )
+    )
+    connection.execute(
+        text(
+            "INSERT INTO items (tenant, item, station, captured_at, received_at, status, bin, confidence, margin,"
+            " reasons, candidates, version) VALUES ('shop', gen_random_uuid(), 'left', now(), now(), 'counted',"
+            " 'A3', 1, 1, '{}', '[]', 1)"
+        )
+    )
 
 
 def test_the_migrations_run_on_debians_postgres() -> None:

@@ -26,6 +26,7 @@ from cardmint_cloud.price import price_due
 from cardmint_cloud.web.app import build
 from cardmint_cloud.web.pages import address, wanted
 from cardmint_contracts.cards import Batch, Card, Condition, Finish, Image
+from cardmint_contracts.events import ImageEvicted
 from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
 from tests.cloud.test_images import picture
 from tests.cloud.test_price import Answers, quote
@@ -168,7 +169,12 @@ async def test_a_review_is_answered_without_scripts(pool: Any, site: httpx.Async
     assert await pool.fetchval("SELECT status FROM items WHERE item = $1", first.scan) == "rejected"
     other = await site.post(f"/reviews/{review_of(second.scan)}", data={"version": "1", "card": "other-1"})
     assert other.status_code == 303
-    assert await pool.fetchval("SELECT name FROM items WHERE item = $1", second.scan) == "Moth"
+    assert (
+        await pool.fetchval(
+            "SELECT name FROM items JOIN printings USING (tenant, card_id) WHERE item = $1", second.scan
+        )
+        == "Moth"
+    )
     item = (await site.get(f"/items/{second.scan}")).text
     assert "Answered: Moth, by dashboard" in item
 
@@ -254,6 +260,26 @@ async def test_stations_are_shown_with_their_state(pool: Any, site: httpx.AsyncC
         assert text in page.text
     found = (await site.get("/api/v1/shop/stations")).json()["stations"]
     assert [(s["station"], s["sequence"]) for s in found] == [("left", 2), ("right", None)]
+
+
+async def test_the_ledger_of_images_given_up_is_shown(pool: Any, site: httpx.AsyncClient) -> None:
+    await pool.execute(
+        "INSERT INTO stations VALUES ('shop', 'left', true, 1, $1, $1, '0.1.0', $2, NULL, NULL)", uuid4(), NOW
+    )
+    assert "Images given up</dt><dd>none" in (await site.get("/stations")).text
+    await send(
+        pool,
+        ImageEvicted(sha256="ab" * 32, bytes=2_000_000, reason="disk-full"),
+        ImageEvicted(sha256="cd" * 32, bytes=500_000, reason="disk-full"),
+        time=NOW - timedelta(minutes=5),
+    )
+    await pool.execute(
+        "UPDATE events SET data = (data::jsonb || '{\"kind\": \"thumbnail\"}')::text WHERE data LIKE '%cdcd%'"
+    )
+    page = (await site.get("/stations")).text
+    assert "Images given up</dt><dd>2<small>2.5 MB · 1 of them small ones</small>" in page
+    assert "Full, 2.0 MB: Disk full <code>abababababab</code>" in page
+    assert "Thumbnail, 500 kB: Disk full <code>cdcdcdcdcdcd</code>" in page
 
 
 async def test_programs_read_the_same_as_json(pool: Any, site: httpx.AsyncClient) -> None:

@@ -124,7 +124,7 @@ async def worker(broker: Broker, database: str) -> AsyncIterator[Worker]:
     yield worker
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    await asyncio.to_thread(link.stop)
+    await link.stop()
     pool.terminate()
 
 

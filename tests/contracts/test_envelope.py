@@ -4,6 +4,7 @@ import gzip
 from datetime import UTC, datetime
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from cardmint_contracts.envelope import (
 )
 from cardmint_contracts.errors import ContractError, Invalid, Malformed, Oversized, UnknownField
 from cardmint_contracts.events import CardScanned, EventData, ImageEvicted, Recogniser, ReviewAnswered, decode_data
+from cardmint_contracts.wire import encode
 
 STREAM = UUID(int=1)
 SCANNED = CardScanned(
@@ -131,6 +133,28 @@ def test_a_batch_must_belong_together() -> None:
     for wrong in ([], gap, batch_of(1, start=0)):
         with pytest.raises(Invalid):
             decode_batch(*encode_batch(wrong))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("source", "/stations/Left"),
+        ("source", "/stations/left\n"),
+        ("type", "Cardmint!"),
+        ("sequence", "00000000000000000x1"),
+        ("sequence", "1"),
+        ("monotonicms", "000000000000000000 "),
+        ("monotonicms", "٠" * 19),
+        ("monotonicms", "-" + "0" * 18),
+    ],
+)
+@pytest.mark.parametrize("which", [0, 1])
+def test_an_envelope_that_breaks_a_pattern_is_named(field: str, value: str, which: int) -> None:
+    two = msgspec.json.decode(encode(batch_of(2)))
+    decode_batch(encode(two), BATCH)
+    two[which] = {**two[which], field: value}
+    with pytest.raises(Invalid):
+        decode_batch(encode(two), BATCH)
 
 
 def test_the_last_sequence_is_taken_and_the_one_behind_it_is_not() -> None:

@@ -4,26 +4,25 @@ from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cardmint_contracts import topics
-from cardmint_contracts.cards import Card, Decision, Money
+from cardmint_contracts.cards import Batch, Card, Decision, Money
 from cardmint_contracts.errors import BadTopic, ContractError, Invalid, Malformed, Oversized, UnknownField, UnknownType
 from cardmint_contracts.events import MAX_EVENT_BYTES, CardScanned, Recogniser, ReviewAnswered, decode_data
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationState
 from cardmint_contracts.tasks import ReviewTask
-from cardmint_contracts.wire import decode, encode
+from cardmint_contracts.wire import convert, decode, encode
 
 SCANNED = "cardmint.card.scanned.v1"
 CARD = Card(id="base1-4", name="Charizard", number="4")
 
 
 def scanned(**changes: object) -> bytes:
-    import msgspec
-
     whole = CardScanned(
         scan=UUID(int=1), decision=Decision.ACCEPT, recogniser=Recogniser(method="classical", pack="p"), card=CARD
     )
@@ -41,6 +40,10 @@ def scanned(**changes: object) -> bytes:
         (scanned(decision="review"), Invalid),
         (scanned(card={"id": "../../etc", "name": "x"}), Invalid),
         (scanned(card={"id": "a", "name": "nul \x00"}), Invalid),
+        (scanned(batch={"bin": "two\nlines"}), Invalid),
+        (scanned(batch={"bin": "deleted \x7f"}), Invalid),
+        (scanned(candidates=[{"card": {"id": "a", "name": "tab\t"}, "confidence": 1}]), Invalid),
+        (scanned(recogniser={"method": "m", "pack": "p", "models": {"reader": "\x1b[31m"}}), Invalid),
         (scanned(reasons=["Not a code"]), Invalid),
         (scanned()[:-1], Malformed),
         (b'{"scan": "\\ud800"}', Malformed),
@@ -53,6 +56,20 @@ def test_bad_data_is_named(payload: bytes, error: type[ContractError]) -> None:
     with pytest.raises(error) as caught:
         decode_data(SCANNED, payload)
     assert caught.value.reason
+
+
+def test_a_control_character_is_named_by_its_place() -> None:
+    with pytest.raises(Invalid, match=r"control characters in the text - at `\$\.candidates\[0\]\.card\.name`"):
+        decode_data(SCANNED, scanned(candidates=[{"card": {"id": "a", "name": "\0"}, "confidence": 1}]))
+    with pytest.raises(msgspec.ValidationError, match="control characters"):
+        convert({"bin": "two\nlines"}, Batch)
+    assert convert({"bin": "A3"}, Batch) == Batch(bin="A3")
+
+
+def test_quotes_and_backslashes_are_text_like_any_other() -> None:
+    event = decode_data(SCANNED, scanned(batch={"bin": 'the "\\n" bin'}))
+    assert isinstance(event, CardScanned)
+    assert event.batch.bin == 'the "\\n" bin'
 
 
 def test_an_unknown_type_says_what_to_do() -> None:

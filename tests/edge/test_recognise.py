@@ -65,7 +65,7 @@ def test_a_card_is_recognised_any_way_up(fictional: Path, recogniser: CardRecogn
     assert seen.card.id == UNIQUE
     assert seen.rectified is not None
     assert abs(seen.rectified.shape[0] - 560) < 12
-    assert set(seen.ms) == {"detect", "hash", "match", "read", "decide"}
+    assert set(seen.ms) == {"detect", "hash", "match", "read", "decide", "rectify"}
     assert seen.corners is not None
     towards = seen.corners[1] - seen.corners[0]
     assert abs((np.degrees(np.arctan2(towards[1], towards[0])) - degrees + 180) % 360 - 180) < 3

@@ -1,72 +1,27 @@
-"""The MQTT 5 broker, as the cloud uses it: the only file that knows paho.
+"""The MQTT 5 broker, as the cloud uses it: a connection that is made again whenever it is lost.
 
-Messages are handed over with the connection that brought them and acknowledged by hand, after the commit. The broker
-sends at most `RECEIVE_MAXIMUM` unacknowledged messages, which bounds what waits in memory.
+Messages are handed over with the number of the connection that brought them, because an acknowledgement belongs to it.
 """
 
 import asyncio
-import os
-import socket
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
-from uuid import UUID
+import random
+import ssl
+from collections.abc import Callable, Sequence
 
-import paho.mqtt.client as mqtt
+import mqtt5
 import structlog
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 
+from cardmint_cloud.adapters.mqtt import Address, Connection, Inbound
 from cardmint_cloud.errors import Stop
-from cardmint_contracts import topics
 
-RECEIVE_MAXIMUM = 200
-_NOT_US = {0x86, 0x87, 0x8A, 0x8C}  # bad user name or password, not authorised, banned, bad authentication method
+_CONNECT_S = 10.0
+_NOT_US = (
+    mqtt5.ConnAckReasonCode.BAD_USER_NAME_OR_PASSWORD,
+    mqtt5.ConnAckReasonCode.NOT_AUTHORIZED,
+    mqtt5.ConnAckReasonCode.BANNED,
+    mqtt5.ConnAckReasonCode.BAD_AUTHENTICATION_METHOD,
+)
 _log = structlog.get_logger()
-
-
-class Address(Protocol):
-    """Where the broker is and who we are to it."""
-
-    @property
-    def host(self) -> str:
-        """Host name or address."""
-        ...
-
-    @property
-    def port(self) -> int:
-        """TCP port."""
-        ...
-
-    @property
-    def user(self) -> str:
-        """User name; empty for none."""
-        ...
-
-    @property
-    def password(self) -> str:
-        """Password of the user."""
-        ...
-
-    @property
-    def ca(self) -> str:
-        """File of certificates to trust; empty for no TLS."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Inbound:
-    """A message as it came. `connection` counts our connections: an acknowledgement belongs to just one."""
-
-    topic: str
-    payload: bytes
-    retained: bool
-    content_type: str | None
-    claim: tuple[UUID, int, int] | None
-    connection: int
-    mid: int
 
 
 class Broker:
@@ -75,43 +30,23 @@ class Broker:
     def __init__(self, address: Address, *, on_message: Callable[[Inbound], None]) -> None:
         self._address = address
         self._on_message = on_message
-        self._connection = 0
-        self._waiting: dict[int, asyncio.Future[None]] = {}
-        self._loop = asyncio.get_running_loop()
-        self._refused: asyncio.Future[None] = self._loop.create_future()
+        self._count = 0
+        self._connection: Connection | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._said = ""
-        self._client = mqtt.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=f"cardmint-cloud-{socket.gethostname()}-{os.getpid()}",
-            protocol=mqtt.MQTTv5,
-            manual_ack=True,
-        )
-        self._client.on_connect = self._connected
-        self._client.on_connect_fail = lambda _client, _userdata: self._say("cannot be reached; is it running there?")
-        self._client.on_disconnect = self._disconnected
-        self._client.on_message = self._received
-        self._client.on_publish = self._published
-        self._client.reconnect_delay_set(min_delay=1, max_delay=5)
-        self._client.max_queued_messages_set(100_000)
-        if address.user:
-            self._client.username_pw_set(address.user, address.password)
-        if address.ca:
-            self._client.tls_set(ca_certs=address.ca)
 
     def start(self) -> None:
-        """Connect, and keep connected, in a thread of paho's."""
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.ReceiveMaximum = RECEIVE_MAXIMUM
-        properties.SessionExpiryInterval = 0
-        self._client.connect_async(
-            self._address.host, self._address.port, keepalive=10, clean_start=True, properties=properties
-        )
-        self._client.loop_start()
+        """Connect, and keep connected."""
+        self._running = asyncio.create_task(self._keep_connected())
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Disconnect. Nothing is unsubscribed: what is not acknowledged comes again to whoever is next."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        if self._connection:
+            self._connection.leave()
+        if self._running:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
 
     async def refused(self) -> None:
         """Wait until the broker turns us away for who we are, which trying again does not mend.
@@ -121,39 +56,64 @@ class Broker:
         """
         await self._refused
 
-    def acknowledge(self, message: Inbound) -> None:
-        """Tell the broker that a message is dealt with, unless the connection that brought it is gone."""
-        if message.connection == self._connection:
-            self._client.ack(message.mid, 1)
+    def acknowledge(self, messages: Sequence[Inbound]) -> None:
+        """Tell the broker that messages are dealt with, but those whose connection is gone."""
+        if self._connection:
+            self._connection.acknowledge([m for m in messages if m.connection == self._connection.number])
 
     def publish(self, topic: str, payload: bytes) -> asyncio.Future[None]:
         """Publish retained with QoS 1. The future is done at the PUBACK and cancelled when the connection goes."""
-        done: asyncio.Future[None] = self._loop.create_future()
-        info = self._client.publish(topic, payload, qos=1, retain=True)
-        if info.rc == mqtt.MQTT_ERR_SUCCESS:
-            self._waiting[info.mid] = done
-        else:
-            done.cancel()
-        return done
+        if self._connection:
+            return self._connection.publish(topic, payload)
+        lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        lost.cancel()
+        return lost
 
     def refresh(self) -> None:
         """Ask the broker for what stations last said of themselves, once more."""
-        self._client.subscribe(topics.every_station("state"), 1)
+        if self._connection:
+            self._connection.subscribe("state")
 
-    def _connected(
-        self, client: mqtt.Client, _userdata: Any, _flags: mqtt.ConnectFlags, code: ReasonCode, _p: Any
-    ) -> None:
-        if code.is_failure:
-            trouble = f"refuses us ({code})"
+    async def _keep_connected(self) -> None:
+        pause = 0.2
+        while True:
+            try:
+                if await self._connect():
+                    pause = 0.2
+            except (OSError, TimeoutError) as error:
+                reason = getattr(error, "strerror", None) or "it does not answer"
+                self._say(f"cannot be reached ({reason}); is it running there?")
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, guards nothing
+            pause = min(pause * 2, 5.0)
+
+    async def _connect(self) -> bool:
+        """Hold one connection until it is lost; return whether the broker took us."""
+        where = self._address
+        self._count += 1
+        context = ssl.create_default_context(cafile=where.ca) if where.ca else None
+        connection = Connection(self._count, where, self._on_message)
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(_CONNECT_S):
+            await loop.create_connection(lambda: connection, where.host, where.port, ssl=context)
+            code = await connection.answered
+        if code is None:
+            self._say("hung up")
+            return False
+        if code != mqtt5.ConnAckReasonCode.SUCCESS:
+            connection.leave()
+            trouble = f"refuses us ({code.name.replace('_', ' ').lower()})"
             self._say(trouble)
-            if code.value in _NOT_US:
-                self._loop.call_soon_threadsafe(self._refuse, trouble)
-            return
-        self._connection += 1
-        self._said = ""
-        _log.info("broker connected", host=self._address.host, port=self._address.port)
-        filters = [(topics.every_station(kind), 1) for kind in ("events", "state", "health")]
-        client.subscribe(filters)
+            if code in _NOT_US:
+                self._refuse(trouble)
+            return False
+        self._connection, self._said = connection, ""
+        _log.info("broker connected", host=where.host, port=where.port)
+        try:
+            self._say(f"connection lost ({await connection.lost}); connecting again")
+        finally:
+            self._connection = None
+            connection.leave()
+        return True
 
     def _refuse(self, trouble: str) -> None:
         if not self._refused.done():
@@ -162,50 +122,8 @@ class Broker:
             message = f"{where} {trouble} {who}; check `broker.user` and `broker.password` in the settings"
             self._refused.set_exception(Stop(message))
 
-    def _disconnected(self, _client: mqtt.Client, _userdata: Any, _flags: Any, code: ReasonCode, _p: Any) -> None:
-        self._connection += 1
-        self._loop.call_soon_threadsafe(self._give_up_waiting)
-        if code.is_failure:
-            self._say(f"connection lost ({code}); connecting again")
-
-    def _give_up_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, {}
-        for future in waiting.values():
-            future.cancel()
-
-    def _received(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
-        properties = message.properties
-        inbound = Inbound(
-            topic=message.topic,
-            payload=bytes(message.payload),
-            retained=message.retain,
-            content_type=getattr(properties, "ContentType", None),
-            claim=_claim(getattr(properties, "UserProperty", [])),
-            connection=self._connection,
-            mid=message.mid,
-        )
-        self._loop.call_soon_threadsafe(self._on_message, inbound)
-
-    def _published(self, _client: mqtt.Client, _userdata: Any, mid: int, _code: ReasonCode, _p: Any) -> None:
-        self._loop.call_soon_threadsafe(self._settle, mid)
-
-    def _settle(self, mid: int) -> None:
-        future = self._waiting.pop(mid, None)
-        if future is not None and not future.done():
-            future.set_result(None)
-
     def _say(self, what: str) -> None:
         """Log a trouble once, not at each attempt."""
         if what != self._said:
             self._said = what
             _log.warning(f"broker {self._address.host}:{self._address.port} {what}", user=self._address.user)
-
-
-def _claim(properties: list[tuple[str, str]]) -> tuple[UUID, int, int] | None:
-    """Read what the sender says is inside, if it says so plausibly."""
-    said = dict(properties)
-    try:
-        stream, first, last = UUID(said["stream"]), int(said["first"]), int(said["last"])
-    except (KeyError, ValueError):
-        return None
-    return (stream, first, last) if 1 <= first <= last < 2**63 and last - first < 1000 else None

@@ -64,6 +64,16 @@ def parcels(seed: int, station: int, count: int, start: datetime, *, size: int) 
     return made
 
 
+def work(seed: int, stations: int, events: int, start: datetime, *, size: int) -> dict[str, tuple[UUID, list[Parcel]]]:
+    """Make the messages of `events` scans, divided among stations; by station, with its stream."""
+    shares = [events // stations + (number < events % stations) for number in range(stations)]
+    return {
+        name(number): (stream(seed, number), parcels(seed, number, share, start, size=size))
+        for number, share in enumerate(shares)
+        if share
+    }
+
+
 def _scan(draw: random.Random) -> CardScanned:
     review = draw.random() < REVIEWS
     cards = [_card(draw.randrange(PRINTINGS)) for _ in range(3)]

@@ -2,11 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID, uuid5
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from cardmint_contracts.cards import Candidate, Card, Decision, Image
 from cardmint_contracts.events import CardScanned, EventData, ReviewAnswered, ScanWithdrawn
@@ -39,9 +42,8 @@ class Holding(NamedTuple):
     condition: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Item:
-    """One physical card. `version` counts the changes to it; `card` is None until a printing is decided."""
+class Item(Struct, frozen=True, kw_only=True, gc=False):
+    """One physical card. `version` counts the changes to it; `card_id` is empty until a printing is decided."""
 
     tenant: str
     item: UUID
@@ -49,7 +51,7 @@ class Item:
     captured_at: datetime
     received_at: datetime
     status: Status
-    card: Card | None
+    card_id: str
     language: str
     finish: str
     edition: str
@@ -58,21 +60,18 @@ class Item:
     lot: str
     confidence: float
     margin: float
-    reasons: tuple[str, ...]
-    candidates: tuple[Candidate, ...]
     image: str
     version: int = 1
 
     @property
     def holding(self) -> Holding | None:
         """The line of the inventory that counts this item; None while none does."""
-        if self.status is not Status.COUNTED or self.card is None:
+        if self.status is not Status.COUNTED or not self.card_id:
             return None
-        return Holding(self.tenant, self.card.id, self.language, self.finish, self.edition, self.condition)
+        return Holding(self.tenant, self.card_id, self.language, self.finish, self.edition, self.condition)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Review:
+class Review(Struct, frozen=True, kw_only=True, gc=False):
     """A question about one item. `version` rises with each change, and stations are told each version."""
 
     tenant: str
@@ -91,16 +90,24 @@ class Review:
     answered_by: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
-    """One event of the log, its data decoded. `origin` is the station, or the user, that it came from."""
+class Event(Struct, frozen=True, kw_only=True, gc=False):
+    """One event of the log, its data decoded. `origin` is the station, or the user, that it came from.
+
+    `clock_synced` is what the station says of the clock that gave it `occurred_at`.
+    """
 
     tenant: str
     origin: str
     occurred_at: datetime
     received_at: datetime
     data: EventData
+    clock_synced: bool = True
 
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+AHEAD = timedelta(days=1)
+"""An event cannot have happened before the first, nor later than so long after it was received. A station that knows
+that its clock is not set is believed in all but that: its card is dated by its receipt."""
 
 ItemKey = tuple[str, UUID]
 ReviewKey = tuple[str, UUID]
@@ -137,9 +144,13 @@ def fold(items: Mapping[ItemKey, Item], reviews: Mapping[ReviewKey, Review], eve
     """
     changes = Changes()
     for event in events:
+        plausible = EARLIEST <= event.occurred_at <= event.received_at + AHEAD
+        if not plausible and event.clock_synced:
+            said = event.occurred_at.isoformat()
+            raise Impossible("impossible-time", f"the station says that its clock is right, and that it is {said}")
         match event.data:
             case CardScanned():
-                _scanned(changes, items, event, event.data)
+                _scanned(changes, items, event, event.data, event.occurred_at if plausible else event.received_at)
             case ReviewAnswered():
                 _answered(changes, items, reviews, event, event.data)
             case ScanWithdrawn():
@@ -160,7 +171,9 @@ def fold(items: Mapping[ItemKey, Item], reviews: Mapping[ReviewKey, Review], eve
 _STATUS = {Decision.ACCEPT: Status.COUNTED, Decision.REVIEW: Status.REVIEW, Decision.REJECT: Status.REJECTED}
 
 
-def _scanned(changes: Changes, items: Mapping[ItemKey, Item], event: Event, scan: CardScanned) -> None:
+def _scanned(
+    changes: Changes, items: Mapping[ItemKey, Item], event: Event, scan: CardScanned, captured_at: datetime
+) -> None:
     key = (event.tenant, scan.scan)
     if key in items or key in changes.items:
         return  # The same scan under another sequence: the outbox was restored and counted on.
@@ -169,20 +182,18 @@ def _scanned(changes: Changes, items: Mapping[ItemKey, Item], event: Event, scan
         tenant=event.tenant,
         item=scan.scan,
         station=event.origin,
-        captured_at=event.occurred_at,
+        captured_at=captured_at,
         received_at=event.received_at,
         status=_STATUS[scan.decision],
-        card=scan.card,
+        card_id=scan.card.id if scan.card else "",
         language=batch.language or "",
         finish=batch.finish or "",
         edition=batch.edition or "",
         condition=batch.condition or "",
         bin=batch.bin,
         lot=batch.lot,
-        confidence=scan.confidence + 0.0,  # -0.0 to 0.0: the log's JSON numbers know just one zero.
+        confidence=scan.confidence + 0.0,  # -0.0 to 0.0: one zero, whoever reads the log.
         margin=scan.margin + 0.0,
-        reasons=scan.reasons,
-        candidates=scan.candidates,
         image=scan.image.sha256 if scan.image else "",
     )
     if scan.card:
@@ -231,7 +242,7 @@ def _answered(
     changes.items[event.tenant, review.item] = replace(
         item,
         status=Status.COUNTED if answer.card else Status.REJECTED,
-        card=answer.card,
+        card_id=answer.card.id if answer.card else "",
         version=item.version + 1,
     )
     if answer.card:
@@ -249,7 +260,7 @@ def _withdrawn(
     item = changes.items.get(key) or items.get(key)
     if item is None:
         raise Impossible("unknown-scan", f"scan {withdrawn.scan} was taken back, but there is no such scan")
-    changes.items[key] = replace(item, status=Status.REJECTED, card=None, version=item.version + 1)
+    changes.items[key] = replace(item, status=Status.REJECTED, card_id="", version=item.version + 1)
     asked = (event.tenant, review_of(withdrawn.scan))
     review = changes.reviews.get(asked) or reviews.get(asked)
     if review is not None and review.open:

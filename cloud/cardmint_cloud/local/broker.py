@@ -17,14 +17,14 @@ listener {port} 127.0.0.1
 allow_anonymous true
 persistence false
 max_queued_messages 0
-max_inflight_messages 100
+max_inflight_messages 2000
 """
 _IOTCORE = """
 id = 0
 [router]
 id = 0
 max_connections = 10000
-max_outgoing_packet_count = 200
+max_outgoing_packet_count = 2000
 max_segment_size = 104857600
 max_segment_count = 10
 [v5.1]
@@ -34,7 +34,7 @@ next_connection_delay_ms = 1
 [v5.1.connections]
 connection_timeout_ms = 60000
 max_payload_size = 1048576
-max_inflight_count = 100
+max_inflight_count = 2000
 dynamic_filters = true
 """
 _SERVE_IOTCORE = "import sys; from iotcore import Broker; Broker(config_path=sys.argv[1]).run_forever()"

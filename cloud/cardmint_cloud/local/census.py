@@ -19,7 +19,8 @@ SELECT (SELECT count(*) FROM events WHERE tenant = $1 AND type = 'cardmint.card.
        (SELECT coalesce(sum(count), 0) FROM holdings WHERE tenant = $1) AS held,
        (SELECT count(*) FROM items i WHERE tenant = $1 AND status = 'counted' AND EXISTS (
             SELECT FROM current_quotes q WHERE q.tenant = i.tenant AND q.card_id = i.card_id)) AS priced,
-       (SELECT count(*) FROM dead_letters WHERE tenant = $1) AS parked"""
+       (SELECT count(*) FROM dead_letters WHERE tenant = $1) AS parked,
+       (SELECT count(*) FROM stations WHERE tenant = $1 AND online) AS online"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +36,7 @@ class Census:
     held: int
     priced: int
     parked: int
+    online: int
 
     @property
     def doubled(self) -> int:

@@ -81,7 +81,8 @@ async def stations(request: Asked, shop: NamedDependency[Shop]) -> Template:
     async with shop.engine.connect() as connection:
         found = await desk_reads.states(connection, shop.tenant)
         template = "_stations.html" if part(request) == "stations" else "stations.html"
-        return await page(connection, shop, template, stations=found)
+        evicted = await desk_reads.evictions(connection, shop.tenant)
+        return await page(connection, shop, template, stations=found, evicted=evicted)
 
 
 @get("/dead-letters")

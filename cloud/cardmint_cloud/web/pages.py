@@ -164,19 +164,30 @@ async def item(item: FromPath[UUID], shop: NamedDependency[Shop]) -> Template:
         found = await card_reads.item(connection, shop.tenant, item)
         if found is None:
             raise NotFoundException(f"There is no card {item}.")
+        events = await card_reads.history(connection, shop.tenant, [item])
         return await page(
             connection,
             shop,
             "item.html",
             item=found,
-            candidates=msgspec.convert(found["candidates"], list[Candidate]),
+            **_decided(events),
             review=await card_reads.review_of(connection, shop.tenant, item),
             has_image=bool(found["image"]) and shop.images.has(shop.tenant, found["image"]),
-            events=described(await card_reads.history(connection, shop.tenant, [item])),
+            events=described(events),
         )
 
 
-def described(events: list[Any]) -> list[dict[str, Any]]:
+def _decided(events: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return why the station decided as it did, which only the log says."""
+    scans = [event["data"] for event in events if event["type"].startswith("cardmint.card.scanned.")]
+    said: dict[str, Any] = scans[-1] if scans else {}
+    return {
+        "reasons": said.get("reasons", ()),
+        "candidates": msgspec.convert(said.get("candidates", ()), list[Candidate]),
+    }
+
+
+def described(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return events in words: what happened, who or what did it, when."""
     return [{**event, "said": _said(event["type"], event["data"])} for event in events]
 

@@ -40,9 +40,14 @@ def notice(
         cut_off=outside > CUT_OFF,
         blurred=float(np.std(cv2.Laplacian(grey, cv2.CV_32F))) < BLURRED,
         too_dark=dark,
-        card_back=any(half_turn_likeness(cut(levels, other, *HASH_SIZE)) > BACK for other in shaped[:4]),
+        card_back=any(half_turn_likeness(cut(levels, other, *HASH_SIZE)) > BACK for other in like_cards(guesses)[:3]),
         card_shaped=bool(shaped),
     )
+
+
+def like_cards(guesses: list[Corners]) -> list[Corners]:
+    """Return the guesses that have a card's proportions, also those that reach out of the frame."""
+    return [quad for quad in guesses if 0.6 < (lengths := sides(quad))[0] / lengths[1] < 0.82]
 
 
 def half_turn_likeness(view: Frame) -> float:

@@ -8,7 +8,6 @@ import numpy as np
 
 from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.domain.decide import (
-    Circumstances,
     Found,
     Numbers,
     Policy,
@@ -101,10 +100,14 @@ class _Look:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Observed:
-    """What was seen of a frame: the candidates, likeliest first, and how the numbers of the first one's art read."""
+    """What was seen of a frame: candidates by picture and by print, likeliest first.
+
+    `numbers` is how those of the first picture's art read.
+    """
 
     sightings: tuple[Sighting, ...]
     numbers: Numbers | None
+    found: tuple[Found, ...] = ()
 
 
 class _Laps:
@@ -166,16 +169,21 @@ class CardRecogniser:
         numbers = self._numbers(levels, quad, sightings)
         laps.lap("read")
         verdict = decide(sightings, seen, self._policy, numbers)
+        found: list[Found] = []
         laps.lap("decide")
         if self._printed is not None and not {"low-similarity", "no-card-found"}.isdisjoint(verdict.reasons):
-            verdict, quad = self._by_print(levels, guesses, quad, seen, verdict)
+            found, where = self._read_print(levels, guesses, quad)
+            if where is not None:
+                likeness = self._likeness(levels, where, found)
+                verdict, quad = decide_by_print(found, seen, self._policy, likeness=likeness), where
             laps.lap("read")
         if not verdict.candidates:
             quad = None
-        rectified = None if quad is None else _rectified(levels, quad)
         laps.lap("decide")
+        rectified = None if quad is None else _rectified(levels, quad)
+        laps.lap("rectify")
         recognition = self._recognition(verdict, quad, rectified, laps.ms)
-        return recognition, Observed(sightings=tuple(sightings), numbers=numbers)
+        return recognition, Observed(sightings=tuple(sightings), numbers=numbers, found=tuple(found))
 
     def _numbers(self, levels: list[Frame], quad: Corners | None, sightings: list[Sighting]) -> Numbers | None:
         """Read the number where the best candidate lies, unless it is too unlike for its corners to be trusted."""
@@ -183,15 +191,10 @@ class CardRecogniser:
             return None
         return self._printed.numbers(levels, quad, [sightings[0].card, *sightings[0].twins])
 
-    def _by_print(
-        self,
-        levels: list[Frame],
-        guesses: list[Corners],
-        quad: Corners | None,
-        seen: Circumstances,
-        verdict: Verdict,
-    ) -> tuple[Verdict, Corners | None]:
-        """Look for a card by what is printed on it, its picture being unknown; keep the first verdict if none fits."""
+    def _read_print(
+        self, levels: list[Frame], guesses: list[Corners], quad: Corners | None
+    ) -> tuple[list[Found], Corners | None]:
+        """Look for a card by what is printed on it, its picture being unknown; return where, if one was read at all."""
         printed = self._printed
         assert printed is not None  # noqa: S101 - only called with a reader
         fits, where = printed.search(levels, _places(levels[0], guesses, quad))
@@ -200,14 +203,15 @@ class CardRecogniser:
             for fit in fits[:20]
             if (card := self._gallery.card(fit.card_id)) is not None
         ]
-        if where is None or not found or found[0].total < self._policy.like_print:
-            return verdict, quad
+        return found, where if found and found[0].total >= self._policy.like_print else None
+
+    def _likeness(self, levels: list[Frame], where: Corners, found: list[Found]) -> float | None:
+        """Return how like the picture of the first one found is, where the gallery has it."""
         row = self._gallery.row(found[0].card.id)
-        likeness = None
-        if row is not None:
-            features = describe(cut(levels, where, *VIEW_SIZE))
-            likeness = compare(levels, where, features, self._gallery.reference(row)).likeness
-        return decide_by_print(found, seen, self._policy, likeness=likeness), where
+        if row is None:
+            return None
+        features = describe(cut(levels, where, *VIEW_SIZE))
+        return compare(levels, where, features, self._gallery.reference(row)).likeness
 
     def _guesses(self, levels: list[Frame]) -> list[Corners]:
         """Return where cards may lie, in pixels of the frame: the finder's outlines, or contours when it has none."""

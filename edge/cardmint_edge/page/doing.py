@@ -13,6 +13,7 @@ from litestar.params import Body, FromPath
 from litestar.response import Redirect
 
 from cardmint_contracts.cards import Batch
+from cardmint_contracts.wire import convert
 from cardmint_edge.page.parts import Parts
 from cardmint_edge.page.show import Pages, html
 from cardmint_edge.tasks import Answered
@@ -89,7 +90,7 @@ def scanning(parts: Parts, pages: Pages) -> list[HTTPRouteHandler]:
     @post("/batch", sync_to_thread=True)
     def batch(data: Form) -> Redirect:
         try:
-            parts.set_batch(msgspec.convert({key: value for key, value in data.items() if value}, Batch))
+            parts.set_batch(convert({key: value for key, value in data.items() if value}, Batch))
         except msgspec.ValidationError as error:
             raise ValidationException(detail=str(error)) from error
         return Redirect("/?saved=true", status_code=303)

@@ -1,9 +1,11 @@
 """One printing and one physical card, with what is known of them and what happened to them."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, and_, select
+import msgspec
+from sqlalchemy import RowMapping, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cardmint_cloud.adapters.postgres.reads import rows
@@ -19,18 +21,28 @@ from cardmint_cloud.adapters.postgres.tables import (
 )
 from cardmint_contracts.cards import Card
 
+_NAMED = (printings.c.name, printings.c.number, printings.c.set_id, printings.c.set_name)
+_ITEMS = select(items, *(func.coalesce(column, "").label(column.name) for column in _NAMED)).select_from(
+    items.outerjoin(printings, and_(printings.c.tenant == items.c.tenant, printings.c.card_id == items.c.card_id))
+)
+"""Physical cards, each with how its printing is called; nothing while none is decided."""
+
 
 async def newest(connection: AsyncConnection, tenant: str, *, limit: int = 12) -> list[RowMapping]:
-    """Return the newest scans, the newest first."""
-    statement = select(items).where(items.c.tenant == tenant)
-    return rows(await connection.execute(statement.order_by(items.c.captured_at.desc(), items.c.item).limit(limit)))
+    """Return what the service took last, the newest first."""
+    statement = _ITEMS.where(items.c.tenant == tenant)
+    return rows(
+        await connection.execute(
+            statement.order_by(items.c.received_at.desc(), items.c.captured_at.desc(), items.c.item).limit(limit)
+        )
+    )
 
 
 async def items_after(
     connection: AsyncConnection, tenant: str, after: tuple[datetime, UUID] | None, *, limit: int
 ) -> list[RowMapping]:
     """Return items in the order in which the service took them, from behind `after` on."""
-    statement = select(items).where(items.c.tenant == tenant)
+    statement = _ITEMS.where(items.c.tenant == tenant)
     if after is not None:
         moment, item = after
         statement = statement.where(
@@ -41,10 +53,8 @@ async def items_after(
 
 
 async def received_since(connection: AsyncConnection, tenant: str, since: datetime) -> list[RowMapping]:
-    """Return the identifiers and moments of what the service took at or after `since`."""
-    statement = select(items.c.item, items.c.captured_at, items.c.received_at, items.c.name, items.c.status).where(
-        items.c.tenant == tenant, items.c.received_at >= since
-    )
+    """Return what the service took at or after `since`, in that order."""
+    statement = _ITEMS.where(items.c.tenant == tenant, items.c.received_at >= since)
     return rows(await connection.execute(statement.order_by(items.c.received_at, items.c.item)))
 
 
@@ -99,14 +109,17 @@ async def price_check(connection: AsyncConnection, tenant: str, card_id: str) ->
 
 async def item(connection: AsyncConnection, tenant: str, which: UUID) -> RowMapping | None:
     """Return one physical card; None when there is no such one."""
-    statement = select(items).where(items.c.tenant == tenant, items.c.item == which)
+    statement = _ITEMS.where(items.c.tenant == tenant, items.c.item == which)
     return (await connection.execute(statement)).mappings().one_or_none()
 
 
 async def history(
     connection: AsyncConnection, tenant: str, subjects: list[UUID], *, limit: int = 100
-) -> list[RowMapping]:
-    """Return the events about physical cards in the order in which they were applied, the newest first."""
+) -> list[dict[str, Any]]:
+    """Return the events about physical cards in the order in which they were applied, the newest first.
+
+    Their `data` is decoded, and not checked again: ingest did.
+    """
     columns = (events.c.type, events.c.source, events.c.occurred_at, events.c.received_at, events.c.sequence)
     statement = (
         select(*columns, events.c.subject, events.c.clock_synced, events.c.data)
@@ -114,7 +127,8 @@ async def history(
         .order_by(events.c.position.desc())
         .limit(limit)
     )
-    return rows(await connection.execute(statement))
+    found = rows(await connection.execute(statement))
+    return [{**row, "data": msgspec.json.decode(row["data"])} for row in found]
 
 
 async def review_of(connection: AsyncConnection, tenant: str, which: UUID) -> RowMapping | None:

@@ -1,13 +1,13 @@
 """What waits for a person, and how the stations are."""
 
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import RowMapping, and_, func, select
+from sqlalchemy import JSON, BigInteger, RowMapping, and_, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cardmint_cloud.adapters.postgres.reads import rows
-from cardmint_cloud.adapters.postgres.tables import dead_letters, items, reviews, stations, watermarks
+from cardmint_cloud.adapters.postgres.tables import dead_letters, events, items, reviews, stations, watermarks
 
 
 async def asked(
@@ -53,6 +53,30 @@ async def states(connection: AsyncConnection, tenant: str) -> list[RowMapping]:
         .order_by(stations.c.station)
     )
     return rows(await connection.execute(statement))
+
+
+async def evictions(connection: AsyncConnection, tenant: str, *, latest: int = 10) -> dict[str, dict[str, Any]]:
+    """Return, by station, what its eviction ledger says: how many images went, of how many bytes, and the latest."""
+    said = events.c.data.cast(JSON)
+    kind = func.coalesce(said["kind"].as_string(), "full").label("kind")
+    count = said["bytes"].as_string().cast(BigInteger)
+    evicted = (events.c.tenant == tenant, events.c.type == literal_column("'cardmint.image.evicted.v1'"))
+    station = func.split_part(events.c.source, "/", 3).label("station")
+    statement = select(station, kind, func.count().label("images"), func.sum(count).label("bytes")).where(*evicted)
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows(await connection.execute(statement.group_by(station, kind).order_by(station, kind))):
+        ledger = found.setdefault(row["station"], {"images": 0, "bytes": 0, "kinds": {}, "latest": []})
+        ledger["images"] += row["images"]
+        ledger["bytes"] += int(row["bytes"])
+        ledger["kinds"][row["kind"]] = row["images"]
+    digest, reason = said["sha256"].as_string(), said["reason"].as_string()
+    for name, ledger in found.items():
+        newest = select(
+            digest.label("sha256"), kind, count.label("bytes"), reason.label("reason"), events.c.occurred_at
+        )
+        newest = newest.where(*evicted, events.c.source == f"/stations/{name}").order_by(events.c.position.desc())
+        ledger["latest"] = rows(await connection.execute(newest.limit(latest)))
+    return found
 
 
 async def letters(connection: AsyncConnection, tenant: str, *, limit: int = 50) -> list[RowMapping]:

@@ -5,7 +5,7 @@ live inventory writes the shadow, statement by statement.
 """
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ import asyncpg
 PAGE = 1000
 _WRITTEN = ("items", "reviews", "holdings", "printings", "price_checks")
 _LOG = """
-SELECT position, tenant, source, type, occurred_at, received_at, data FROM events
+SELECT position, tenant, source, type, occurred_at, received_at, clock_synced, data FROM events
  WHERE $1::timestamptz IS NULL OR received_at <= $1 ORDER BY position"""
 _STATUSES = "SELECT status AS name, count(*) AS count FROM items GROUP BY status"
 _TOTALS = """
@@ -23,8 +23,8 @@ SELECT (SELECT coalesce(sum(count), 0)::bigint FROM holdings) AS holdings,
        (SELECT count(*) FROM reviews WHERE state = 'open') AS open_reviews"""
 
 _ITEM = (
-    "station, captured_at, received_at, status, card_id, name, number, set_id, set_name, language, finish, edition,"
-    " condition, bin, lot, confidence, margin, reasons, candidates, image, version"
+    "station, captured_at, received_at, status, card_id, language, finish, edition, condition, bin, lot, confidence,"
+    " margin, image, version"
 )
 _REVIEW = "station, item, version, state, reasons, candidates, image, opened_at, closed_at, verdict, card, answered_by"
 _COMPARED = {
@@ -70,11 +70,39 @@ async def snapshot(address: str) -> AsyncIterator[asyncpg.Connection]:
         connection.terminate()
 
 
-async def pages(connection: asyncpg.Connection, until: datetime | None) -> AsyncIterator[list[Any]]:
-    """Read the log in the order in which it was applied, up to what was received at `until`, a page at a time."""
+async def pages(
+    connection: asyncpg.Connection, archived: Iterator[Mapping[str, Any]], until: datetime | None
+) -> AsyncIterator[list[Any]]:
+    """Read the log in the order in which it was applied, up to what was received at `until`, a page at a time.
+
+    `archived` are the events of retired months, in that order.
+    """
+    page: list[Any] = []
+    async for row in _merged(connection, archived, until):
+        page.append(row)
+        if len(page) == PAGE:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+async def _merged(
+    connection: asyncpg.Connection, archived: Iterator[Mapping[str, Any]], until: datetime | None
+) -> AsyncIterator[Mapping[str, Any]]:
+    old = next(archived, None)
     cursor = await connection.cursor(_LOG, until)
     while rows := await cursor.fetch(PAGE):
-        yield rows
+        for row in rows:
+            while old is not None and old["position"] < row["position"]:
+                if until is None or old["received_at"] <= until:
+                    yield old
+                old = next(archived, None)
+            yield row
+    while old is not None:
+        if until is None or old["received_at"] <= until:
+            yield old
+        old = next(archived, None)
 
 
 async def totals(connection: asyncpg.Connection) -> tuple[dict[str, int], int, int]:

@@ -4,8 +4,9 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from cardmint_cloud.adapters.postgres.inventory import review_from_row
 from cardmint_cloud.adapters.postgres.leases import SLOT
-from cardmint_cloud.adapters.postgres.log import Connection, review_from_row
+from cardmint_cloud.adapters.postgres.log import Connection
 from cardmint_cloud.domain.inventory import Review
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.wire import encode

@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Float,
     Index,
@@ -78,9 +79,19 @@ events = Table(
     Column("bootid", Uuid, nullable=False),
     Column("monotonic_ms", BigInteger, nullable=False),
     Column("clock_synced", Boolean, nullable=False),
-    Column("data", JSONB, nullable=False),
+    Column("data", Text, nullable=False),
     PrimaryKeyConstraint("tenant", "stream", "sequence", "received_at"),
     postgresql_partition_by="RANGE (received_at)",
+)
+
+retired_months = Table(
+    "retired_months",
+    metadata,
+    Column("month", Date, primary_key=True),
+    Column("file", Text, nullable=False),
+    Column("events", BigInteger, nullable=False),
+    Column("last_position", BigInteger, nullable=False),
+    Column("retired_at", Moment, nullable=False),
 )
 
 workers = Table(
@@ -126,10 +137,6 @@ items = Table(
     Column("received_at", Moment, nullable=False),
     Column("status", Text, nullable=False),
     _text("card_id"),
-    _text("name"),
-    _text("number"),
-    _text("set_id"),
-    _text("set_name"),
     _text("language"),
     _text("finish"),
     _text("edition"),
@@ -138,8 +145,6 @@ items = Table(
     _text("lot"),
     Column("confidence", Float, nullable=False),
     Column("margin", Float, nullable=False),
-    Column("reasons", ARRAY(Text), nullable=False),
-    Column("candidates", JSONB, nullable=False),
     _text("image"),
     Column("version", Integer, nullable=False),
     PrimaryKeyConstraint("tenant", "item"),
@@ -236,7 +241,13 @@ current_quotes = Table(
 )
 
 Index("events_subject", events.c.tenant, events.c.subject)
-Index("items_newest", items.c.tenant, items.c.captured_at.desc(), items.c.item)
+Index(
+    "events_evicted",
+    events.c.tenant,
+    events.c.source,
+    postgresql_where=text("type = 'cardmint.image.evicted.v1'"),
+)
+Index("printings_set", printings.c.tenant, printings.c.set_id)
 Index("items_received", items.c.tenant, items.c.received_at, items.c.item)
 Index("items_card", items.c.tenant, items.c.card_id, items.c.captured_at.desc())
 Index("reviews_open", reviews.c.tenant, reviews.c.opened_at, postgresql_where=text("state = 'open'"))

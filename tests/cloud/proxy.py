@@ -1,0 +1,92 @@
+"""A TCP proxy on loopback that breaks what goes through it: cuts, holds back, closes one half."""
+
+import asyncio
+import contextlib
+import random
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+
+class Proxy:
+    """Forwards one port to another from a thread of its own. What is broken at random is drawn from `draw`."""
+
+    def __init__(self, target: int, draw: random.Random) -> None:
+        self.target = target
+        self._draw = draw
+        self._links: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
+        self._loop = asyncio.new_event_loop()
+        self._open = asyncio.Event()
+        self._open.set()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._server: asyncio.Server = self._do(asyncio.start_server(self._accept, "127.0.0.1", 0))
+        self.port: int = self._server.sockets[0].getsockname()[1]
+
+    def close(self) -> None:
+        """Cut everything and end."""
+        self.cut()
+        self._do(self._end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def cut(self) -> None:
+        """Reset every connection."""
+        self._do(self._cut())
+
+    def hold(self, seconds: float) -> None:
+        """Let nothing through for a while, in either direction."""
+        self._do(self._hold(seconds))
+
+    def half_close(self) -> None:
+        """End one direction of one connection; the other one stays."""
+        self._do(self._half_close())
+
+    def _do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+
+    async def _end(self) -> None:
+        self._server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _cut(self) -> None:
+        for link in list(self._links):
+            for writer in link:
+                writer.transport.abort()
+
+    async def _hold(self, seconds: float) -> None:
+        self._open.clear()
+        self._loop.call_later(seconds, self._open.set)
+
+    async def _half_close(self) -> None:
+        if self._links:
+            writer = self._draw.choice(self._draw.choice(sorted(self._links, key=id)))
+            with contextlib.suppress(OSError, RuntimeError):
+                writer.write_eof()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            far_reader, far = await asyncio.open_connection("127.0.0.1", self.target)
+        except OSError:
+            writer.transport.abort()
+            return
+        link = (writer, far)
+        self._links.add(link)
+        try:
+            await asyncio.gather(self._pump(reader, far), self._pump(far_reader, writer))
+        finally:
+            self._links.discard(link)
+            for one in link:
+                one.transport.abort()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, RuntimeError):
+            while data := await reader.read(1 << 16):
+                await self._open.wait()
+                writer.write(data)
+                await writer.drain()
+            writer.write_eof()

@@ -1,0 +1,157 @@
+"""Whatever a station sends that it should not: parked with the reason or refused, and its good events count."""
+
+import gzip
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import msgspec
+import pytest
+
+from cardmint_cloud import rebuild
+from cardmint_cloud.adapters.postgres.log import DeadLetter
+from cardmint_cloud.ingest import Batch, Message, commit, read
+from cardmint_cloud.partitions import make_ahead
+from cardmint_contracts.cards import Money
+from cardmint_contracts.envelope import BATCH, BATCH_GZIP
+from cardmint_contracts.errors import Invalid
+from cardmint_contracts.wire import decode, encode
+from tests.cloud.shop import NOW, STREAM, accepted, sealed
+from tests.cloud.test_worker import Station, broker, ready, station, worker
+
+pytestmark = pytest.mark.integration
+
+__all__ = ["broker", "station", "worker"]  # Fixtures, which pytest finds by their names here.
+
+TOPIC = "cardmint/v1/shop/left/events"
+Changes = dict[str, Any]
+
+
+def batch(envelope: Changes | None = None, data: Changes | None = None) -> bytes:
+    """One good event, with what is wrong about it in its envelope or its data."""
+    (whole,) = msgspec.json.decode(encode(sealed(accepted())))
+    whole["data"] = {**whole["data"], **(data or {})}
+    return encode([{**whole, **(envelope or {})}])
+
+
+def raw(old: bytes, new: bytes) -> bytes:
+    """One good event with some of its bytes changed: what no JSON writer would write."""
+    whole = encode(sealed(accepted()))
+    assert old in whole
+    return whole.replace(old, new, 1)
+
+
+def message(who: str) -> Batch | DeadLetter | None:
+    payload = encode(sealed(accepted(), station=who, stream=uuid4()))
+    return read(Message(topic=f"cardmint/v1/shop/{who}/events", payload=payload, content_type=BATCH))
+
+
+POISON: dict[str, tuple[Callable[[], bytes], str, str]] = {
+    "malformed JSON": (lambda: batch()[:-1], BATCH, "malformed"),
+    "wrong content type": (batch, "text/plain", "malformed"),
+    "no content type's bytes": (lambda: b"\x1f\x8b\x00", BATCH_GZIP, "malformed"),
+    "a batch of 10 MB": (lambda: b"[" + b" " * 10_000_000 + b"]", BATCH, "oversized"),
+    "10 MB in 10 kB": (lambda: gzip.compress(b" " * 10_000_000), BATCH_GZIP, "oversized"),
+    "an empty batch": (lambda: b"[]", BATCH, "invalid"),
+    "under another's name": (lambda: batch({"source": "/stations/right"}), BATCH, "wrong-source"),
+    "sequence 2^63": (lambda: batch({"sequence": str(2**63)}), BATCH, "invalid"),
+    "sequence 0": (lambda: batch({"sequence": "0" * 19}), BATCH, "invalid"),
+    "the year 1970": (lambda: batch({"time": "1970-01-01T00:00:00Z"}), BATCH, "impossible-time"),
+    "the year 2100": (lambda: batch({"time": "2100-01-01T00:00:00Z"}), BATCH, "impossible-time"),
+    "a time without offset": (lambda: batch({"time": "2026-11-22T12:00:00"}), BATCH, "invalid"),
+    "NUL": (lambda: batch(data={"batch": {"bin": "A\x003"}}), BATCH, "invalid"),
+    "a raw NUL": (lambda: raw(b'"lot":""', b'"lot":"\x00"'), BATCH, "malformed"),
+    "a lone surrogate": (lambda: raw(b'"lot":""', b'"lot":"\\ud800"'), BATCH, "malformed"),
+    "a raw surrogate": (lambda: raw(b'"lot":""', b'"lot":"\xed\xa0\x80"'), BATCH, "malformed"),
+    "a price as float": (lambda: batch(data={"price": 12.5}), BATCH, "unknown-field"),
+    "confidence as text": (lambda: batch(data={"confidence": "high"}), BATCH, "invalid"),
+    "an unknown type": (lambda: batch({"type": "cardmint.card.melted.v1"}), BATCH, "unknown-type"),
+}
+
+
+@pytest.fixture(autouse=True)
+async def partitions(connection: asyncpg.Connection) -> None:
+    await make_ahead(connection, NOW)
+
+
+@pytest.mark.parametrize("name", POISON)
+async def test_it_is_parked_with_its_reason_and_nothing_else_is_affected(
+    name: str, connection: asyncpg.Connection, database: str
+) -> None:
+    make, content_type, reason = POISON[name]
+    good = [message(who) for who in ("right", "top")]
+    bad = read(Message(topic=TOPIC, payload=make(), content_type=content_type, claim=(STREAM, 1, 1)))
+    after = read(Message(topic=TOPIC, payload=encode(sealed(accepted(), start=2)), content_type=BATCH))
+    whole = [one for one in (good[0], bad, after, good[1]) if one]
+    done = await commit(connection, whole, NOW)
+    rows = await connection.fetch("SELECT reason, station, octet_length(payload) AS size FROM dead_letters")
+    assert [(row["reason"], row["station"]) for row in rows] == [(reason, "left")]
+    assert rows[0]["size"] <= 1 << 20
+    held = await connection.fetchval("SELECT sum(count) FROM holdings")
+    # A forged name is not believed in its sequence either: its own stream waits for the real event.
+    assert (held, done.applied) == ((2, 2) if reason == "wrong-source" else (3, 3))
+    assert (await rebuild.compare(database)).equal
+
+
+async def test_a_station_without_the_time_counts_and_is_dated_by_its_receipt(
+    connection: asyncpg.Connection, database: str
+) -> None:
+    payload = batch({"time": "1970-01-01T00:00:09Z", "clocksynced": False})
+    found = read(Message(topic=TOPIC, payload=payload, content_type=BATCH))
+    assert isinstance(found, Batch)
+    await commit(connection, [found], NOW)
+    assert await connection.fetchval("SELECT captured_at FROM items") == NOW
+    assert await connection.fetchval("SELECT occurred_at FROM events") == datetime(1970, 1, 1, 0, 0, 9, tzinfo=UTC)
+    assert (await rebuild.compare(database)).equal
+
+
+async def test_the_end_of_all_sequences_is_a_gap_like_any_other(connection: asyncpg.Connection) -> None:
+    found = read(Message(topic=TOPIC, payload=batch({"sequence": str(2**63 - 1)}), content_type=BATCH))
+    assert isinstance(found, Batch)
+    done = await commit(connection, [found], NOW)
+    assert [(r.sequence, r.refused) for r in done.receipts.values()] == [(0, 2**63 - 1)]
+
+
+async def test_old_streams_sent_again_change_nothing(connection: asyncpg.Connection, database: str) -> None:
+    streams = [uuid4() for _ in range(5)]
+    old = [
+        read(Message(topic=TOPIC, payload=encode(sealed(accepted(), accepted(), stream=stream)), content_type=BATCH))
+        for stream in streams
+    ]
+    whole = [one for one in old if one]
+    await commit(connection, whole, NOW)
+    again = await commit(connection, [*reversed(whole), *whole], NOW)
+    assert (again.applied, again.repeated, again.parked) == (0, 20, 0)
+    assert await connection.fetchval("SELECT sum(count) FROM holdings") == 10
+    assert (await rebuild.compare(database)).equal
+
+
+@pytest.mark.parametrize("amount", [b"12.5", b'"12"', b"-1", b"9223372036854775808", b"1e3", b"NaN"])
+def test_money_is_whole_units_or_nothing(amount: bytes) -> None:
+    with pytest.raises((Invalid, ValueError)):
+        decode(b'{"minor": ' + amount + b', "currency": "USD"}', Money)
+
+
+@pytest.mark.parametrize("broker", ["mosquitto"], indirect=True)
+async def test_a_stream_full_of_poison_goes_on_through_a_real_broker(
+    worker: object, station: Station, connection: asyncpg.Connection
+) -> None:
+    await ready(station)
+    sequence = 1
+    for make, content_type, reason in POISON.values():
+        if reason != "wrong-source" and content_type == BATCH:
+            sequence += 1
+            station.send(sealed(accepted(), start=sequence), payload=_numbered(make(), sequence))
+    sequence += 1
+    station.send(sealed(accepted(), start=sequence))
+    assert (await station.receipt_for(sequence)).sequence == sequence
+    held = await connection.fetchval("SELECT sum(count) FROM holdings")
+    parked = await connection.fetchval("SELECT count(*) FROM dead_letters")
+    assert held + parked == sequence
+    assert held == 2, "the first and the last"
+
+
+def _numbered(payload: bytes, sequence: int) -> bytes:
+    return payload.replace(b'"sequence":"0000000000000000001"', b'"sequence":"%019d"' % sequence)
