@@ -71,3 +71,8 @@ def test_without_a_broker_it_is_said(fictional: Path) -> None:
     words = ["measure", "soak", "--pack", str(fictional / "pack.sqlite"), "--port", str(port)]
     result = CliRunner().invoke(cli, words)
     assert f"no broker at 127.0.0.1:{port}" in str(result.exception)
+
+
+def test_an_agent_that_ends_is_quoted(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["measure", "start", "--pack", str(tmp_path / "none.sqlite")])
+    assert "the agent ended: cardmint-edge: " in str(result.exception)

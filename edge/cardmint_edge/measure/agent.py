@@ -53,6 +53,7 @@ class Agent:
         self.process = subprocess.Popen(command, stdout=self._log, stderr=self._log)
         self._reader = (folder / "log").open(encoding="utf-8")
         self._rest = ""
+        self._said = ""
 
     @classmethod
     @contextmanager
@@ -73,9 +74,12 @@ class Agent:
         Raises:
             Stop: the agent has ended.
         """
-        if self.process.poll() is not None:
-            raise Stop(f"the agent ended: {self._reader.read()[-500:]}")
-        *whole, self._rest = (self._rest + self._reader.read()).split("\n")
+        ended = self.process.poll() is not None
+        text = self._reader.read()
+        self._said = (self._said + text)[-500:]
+        if ended:
+            raise Stop(f"the agent ended: {self._said.strip()}")
+        *whole, self._rest = (self._rest + text).split("\n")
         return [json.loads(line) for line in whole if line.startswith("{")]
 
     def until(self, event: str, seconds: float = 60) -> float:
