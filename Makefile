@@ -16,6 +16,9 @@ TRAIN_DIR ?= build/training
 TRAIN := .venv-train
 LOCKED_OUT := --no-emit-package django --no-emit-package sqlparse \
   --no-emit-package cardmint-contracts --no-emit-package cardmint-edge --no-emit-package cardmint-cloud
+FICTIONAL := build/fictional/pack.sqlite
+WITH_BROKER = port=$$($(BIN)/python -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])') && \
+  PATH="$$PATH:/usr/sbin" && { mosquitto -p $$port >/dev/null 2>&1 & trap "kill $$!" EXIT; sleep 1; } &&
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
   --no-emit-index-url --no-emit-find-links $(LOCKED_OUT)
 
@@ -51,6 +54,25 @@ check: install  ## The fast checks: lint, types, imports, unit tests
 .PHONY: test
 test: install  ## Everything that CI runs
 	bash .ci/test
+
+.PHONY: crash
+crash: install  ## Rebuild the station's disk for 15,000 power cuts and open each: CARDMINT_CRASHES=15000
+	CARDMINT_CRASHES=$${CARDMINT_CRASHES:-15000} $(BIN)/pytest -q -s --timeout 3600 tests/edge/test_crash.py
+
+.PHONY: kills
+kills: install  ## Kill the running station at 300 random moments: CARDMINT_KILLS=300
+	CARDMINT_KILLS=$${CARDMINT_KILLS:-300} $(BIN)/pytest -q -s --timeout 7200 tests/edge/test_run.py -k killed
+
+.PHONY: drain
+drain: install $(FICTIONAL)  ## Let a station that was offline for DRAIN=10000 cards find its cloud again
+	$(WITH_BROKER) $(BIN)/cardmint-edge measure drain --pack $(FICTIONAL) --port $$port --backlog $${DRAIN:-10000}
+
+.PHONY: soak
+soak: install $(FICTIONAL)  ## Run a station for SOAK=20000 cards and watch its memory
+	$(WITH_BROKER) $(BIN)/cardmint-edge measure soak --pack $(FICTIONAL) --port $$port --cards $${SOAK:-20000}
+
+$(FICTIONAL):
+	$(BIN)/cardmint-edge catalogue fictional --out $(dir $@)
 
 .PHONY: chaos
 chaos: install  ## Send CHAOS_EVENTS=50000 while everything fails at random for CHAOS_SECONDS=120, with both brokers; CHAOS_SEED=

@@ -1,56 +1,64 @@
 """Wires the station, once, by hand."""
 
+import os
 import shutil
 import sys
+import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
 
+from cardmint_contracts.control import DesiredConfig, ReportedConfig
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_edge import __version__
+from cardmint_edge.actions import Tunable, actions_of
 from cardmint_edge.adapters.broker import BrokerLink
-from cardmint_edge.adapters.cameras.folder import FolderCamera
-from cardmint_edge.adapters.cameras.replay import ReplayCamera
-from cardmint_edge.adapters.cameras.simulator import SimulatorCamera
+from cardmint_edge.adapters.cameras.live import LiveCamera, outlined
 from cardmint_edge.adapters.clock import Clock
 from cardmint_edge.adapters.cloud_http import CloudHttp
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.image_table import ImageTable
+from cardmint_edge.adapters.models import FOLDER
 from cardmint_edge.adapters.outbox import Outbox
 from cardmint_edge.adapters.pack import Pack
+from cardmint_edge.adapters.systemd import Systemd
 from cardmint_edge.adapters.task_table import TaskTable
+from cardmint_edge.adapters.wares import Wares
 from cardmint_edge.capture import Camera
+from cardmint_edge.choose import camera_of, name_of
+from cardmint_edge.commands import Listener
 from cardmint_edge.count import Counter
-from cardmint_edge.domain.recognition import Recogniser
+from cardmint_edge.domain.pace import Pace
+from cardmint_edge.domain.recognition import Frame
+from cardmint_edge.evict import Evictor, lacking
 from cardmint_edge.forward import Appended, Forwarder
-from cardmint_edge.page.app import Parts, make_page
+from cardmint_edge.numbers import Numbers
+from cardmint_edge.outbox_commands import OUTBOX
+from cardmint_edge.page.app import make_page
+from cardmint_edge.page.doing import OPERATOR
+from cardmint_edge.page.parts import Parts
 from cardmint_edge.page.serve import PageServer
-from cardmint_edge.page.show import STRIP, View
+from cardmint_edge.page.show import STRIP, Box, View
 from cardmint_edge.recogniser import recogniser_of
-from cardmint_edge.settings import Folder, Replay, Settings, Simulator
+from cardmint_edge.rollout import InUse, Rollout, Working, accepted_here, first_working
+from cardmint_edge.settings import Settings
 from cardmint_edge.station import Running, Station
-from cardmint_edge.status import outbox_status
+from cardmint_edge.status import OutboxStatus, outbox_status
 from cardmint_edge.tasks import Tasks
 from cardmint_edge.upload import Uploader
 
-TASKS_SHOWN = 3
-OUTBOX = "outbox.db"
 IMAGES = "images"
+BALLAST = "ballast"
+WARES = "wares"
+TASKS_SHOWN = 3
+SAMPLES = 20
+RESTART_S = 0.5
+"""The answer to the command leaves first."""
 
-
-def camera_of(settings: Simulator | Folder | Replay, start_at: int) -> Camera:
-    """Open the camera; one that can be resumed begins after the `start_at` shots that were counted or set aside."""
-    if isinstance(settings, Simulator):
-        return SimulatorCamera(
-            settings.images,
-            count=settings.count,
-            per_minute=settings.per_minute,
-            preset=settings.preset,
-            seed=settings.seed,
-            start_at=start_at,
-        )
-    if isinstance(settings, Replay):
-        return ReplayCamera(settings.path, loop=settings.loop, start_at=start_at)
-    return FolderCamera(settings.path, settle_s=settings.settle_s)
+HANGS_S = 90.0
+"""No camera takes longer for one photo."""
 
 
 def build(settings: Settings) -> Station:
@@ -60,143 +68,275 @@ def build(settings: Settings) -> Station:
         Stop: something that the station cannot do without is missing or broken.
     """
     page_server = PageServer(settings.station.page_host, settings.station.page_port)
-    pack = Pack(settings.recognition.pack)
-    recogniser = recogniser_of(pack)
+    wares = Wares(settings.station.data / WARES, key=settings.recognition.signed_by)
+    in_use = InUse(first_working(wares, opener(settings)))
     outbox = Outbox.open(settings.station.data / OUTBOX)
     counters = outbox.counters
-    camera = camera_of(settings.camera, counters.scanned + counters.parked)
-    return assemble(
-        settings=settings,
-        outbox=outbox,
-        camera=camera,
-        recogniser=recogniser,
-        page_server=page_server,
-        pack_version=pack.version,
-    )
+    last = outbox.scans(1)
+    seen = last[0].looks if last else b""
+    camera = camera_of(settings.camera, counters.scanned + counters.parked, seen)
+    return Assembly(settings, outbox, camera, in_use, wares).station(page_server)
 
 
-def assemble(
-    *,
-    settings: Settings,
-    outbox: Outbox,
-    camera: Camera,
-    recogniser: Recogniser,
-    page_server: PageServer,
-    pack_version: str,
-) -> Station:
-    """Put a station together from an open outbox, camera, recogniser and page."""
-    clock = Clock()
-    epoch = outbox.start()
-    store = ImageStore(settings.station.data / IMAGES)
-    images = ImageTable(outbox.database)
-    task_table = TaskTable(outbox.database)
+def opener(settings: Settings) -> Callable[[Path | None, Path | None], Working]:
+    """Return what opens a pack and a folder of models, or those of the settings."""
 
-    def state(online: bool) -> StationState:
+    def opened(pack: Path | None, models: Path | None) -> Working:
+        found = Pack(pack or settings.recognition.pack)
+        return Working(catalogue=found, recogniser=recogniser_of(found, models or FOLDER))
+
+    return opened
+
+
+class Assembly:
+    """The station's parts, and what they ask of each other."""
+
+    def __init__(self, settings: Settings, outbox: Outbox, camera: Camera, in_use: InUse, wares: Wares) -> None:
+        self.settings = settings
+        self.outbox = outbox
+        self.camera = camera
+        self.in_use = in_use
+        self.wares = wares
+        self.clock = Clock()
+        self.systemd = Systemd(os.environ)
+        self.numbers = Numbers()
+        self.pace = Pace()
+        self.skipped: set[UUID] = set()
+        self.epoch = outbox.start()
+        self.store = ImageStore(settings.station.data / IMAGES)
+        self.images = ImageTable(outbox.database)
+        self.task_table = TaskTable(outbox.database)
+        self.tunable = Tunable(max_kb_per_s=settings.cloud.max_kb_per_s, reserve_mb=settings.station.reserve_mb)
+        self.tasks = Tasks(
+            store=self.task_table,
+            append=outbox.append,
+            together=outbox.database.write,
+            stamp=self.clock,
+            printing=in_use.card,
+        )
+        self.cloud, self.uploader = self._uploading()
+        self.rollout = Rollout(
+            in_use=in_use,
+            wares=wares,
+            open_=opener(settings),
+            samples=self._samples,
+            changed=lambda says: self.listener.report(says),  # noqa: PLW0108 - made below
+        )
+        self.counter = Counter(
+            camera=camera,
+            recogniser=in_use,
+            facts=outbox,
+            images=self.store,
+            stamp=self.clock,
+            counted=self._counted,
+            again=lambda: self.tasks.awaited,
+            timed=self.numbers.card,
+            decided=self.rollout.counted,
+        )
+        self.link = BrokerLink(
+            broker=settings.broker,
+            station=settings.station,
+            state=self._state,
+            health=self._health,
+            tell=lambda news: self.forwarder.tell(news),  # noqa: PLW0108 - link and forwarder know each other
+            hear=lambda told: self.listener.hear(told),  # noqa: PLW0108 - and so do link and listener
+        )
+        self.forwarder = Forwarder(
+            outbox=outbox,
+            link=self.link,
+            tasks=self.tasks,
+            source=f"/stations/{settings.station.name}",
+            covered=self.uploader.wake if self.uploader else _nothing,
+        )
+        outbox.listen(lambda: self.forwarder.tell(Appended()))
+        self.evictor = Evictor(
+            ledger=self.images,
+            files=self.store,
+            append=outbox.append,
+            together=outbox.database.write,
+            stamp=self.clock,
+            lack=lambda: lacking(settings.station.data, self.tunable.reserve_mb << 20),
+            ballast=settings.station.data / BALLAST,
+        )
+        self.listener = Listener(
+            link=self.link,
+            actions=actions_of(
+                camera=camera,
+                last=self._last_scan,
+                withdraw=self._withdraw,
+                reload=self._reload,
+                restart=self._restart,
+                examined=lambda: [self._status(), self._health()],
+            ),
+            apply=self._apply,
+            reported=self._reported,
+            manifest=self.rollout.take,
+        )
+
+    def station(self, page_server: PageServer) -> Station:
+        """Return the station, its page on `page_server`."""
+        page_server.show(make_page(self._page()))
+        parts = [
+            Running(name="count", part=self.counter, may_end=True),
+            Running(name="page", part=page_server),
+            Running(name="evict", part=self.evictor),
+            Running(name="rollout", part=self.rollout),
+        ]
+        if self.uploader is not None:
+            parts.append(Running(name="upload", part=self.uploader))
+        parts += [
+            Running(name="listen", part=self.listener),
+            Running(name="link", part=self.link),
+            Running(name="forward", part=self.forwarder),
+        ]
+        self._station = Station(
+            parts=parts,
+            database=self.outbox.database,
+            drained=self._drained,
+            close=self._close,
+            well=self._well,
+            systemd=self.systemd,
+        )
+        return self._station
+
+    def _uploading(self) -> tuple[CloudHttp | None, Uploader | None]:
+        url = self.settings.cloud.url
+        if not url:
+            return None, None
+        limit = self.settings.cloud.max_kb_per_s
+        cloud = CloudHttp(url=url, tenant=self.settings.station.tenant, max_kb_per_s=limit)
+        return cloud, Uploader(ledger=self.images, store=self.store, cloud=cloud)
+
+    def _counted(self) -> None:
+        self.tasks.scanned()
+        if self.settings.station.beep:
+            _beep()
+
+    def _status(self) -> OutboxStatus:
+        return outbox_status(self.outbox, self.images)
+
+    def _state(self, online: bool) -> StationState:
         return StationState(
             online=online,
-            epoch=epoch,
-            bootid=clock.bootid,
-            stream=outbox.mark.stream,
+            epoch=self.epoch,
+            bootid=self.clock.bootid,
+            stream=self.outbox.mark.stream,
             time=datetime.now(UTC),
             version=__version__,
         )
 
-    def health() -> StationHealth:
-        status = outbox_status(outbox, images)
-        stamp = clock()
+    def _health(self) -> StationHealth:
+        status = self._status()
+        stamp = self.clock()
         age = (stamp.time - status.oldest).total_seconds() if status.oldest else 0.0
         return StationHealth(
             time=stamp.time,
             queued=status.queued,
             oldest_unsent_s=max(0.0, age),
-            disk_free_bytes=shutil.disk_usage(settings.station.data).free,
+            disk_free_bytes=shutil.disk_usage(self.settings.station.data).free,
             clock_synced=stamp.clock_synced,
-            pack=pack_version,
-            camera=type(settings.camera).__name__.lower(),
+            pack=self.in_use.version,
+            camera=type(self.settings.camera).__name__.lower(),
             scanned=status.scanned,
         )
 
-    tasks = Tasks(store=task_table, append=outbox.append, together=outbox.database.write, stamp=clock)
-    cloud = CloudHttp(url=settings.cloud.url, tenant=settings.station.tenant) if settings.cloud.url else None
-    uploader = Uploader(ledger=images, store=store, cloud=cloud) if cloud else None
-    link = BrokerLink(
-        broker=settings.broker,
-        station=settings.station,
-        state=state,
-        health=health,
-        tell=lambda news: forwarder.tell(news),  # noqa: PLW0108 - link and forwarder know each other
-    )
-    forwarder = Forwarder(
-        outbox=outbox,
-        link=link,
-        tasks=tasks,
-        source=f"/stations/{settings.station.name}",
-        covered=uploader.wake if uploader else _nothing,
-    )
-    outbox.listen(lambda: forwarder.tell(Appended()))
-
-    def counted() -> None:
-        tasks.scanned()
-        if settings.station.beep:
-            _beep()
-
-    counter = Counter(
-        camera=camera,
-        recogniser=recogniser,
-        facts=outbox,
-        images=store,
-        stamp=clock,
-        counted=counted,
-        again=lambda: tasks.awaited,
-    )
-
-    def view(notice: str) -> View:
+    def _view(self, notice: str) -> View:
+        status = self._status()
+        waiting = self.task_table.open(TASKS_SHOWN + len(self.skipped))
         return View(
-            status=outbox_status(outbox, images),
-            link=forwarder.state,
-            connected=forwarder.connected,
-            fault=counter.fault,
-            scans=outbox.scans(STRIP + 1),
-            tasks=task_table.open(TASKS_SHOWN),
-            open_tasks=task_table.count(),
-            overruled=tasks.overruled,
-            awaited=tasks.awaited,
-            uploads=uploader is not None,
+            status=status,
+            box=Box(
+                camera=name_of(self.camera, self.settings.camera),
+                disk_free_bytes=shutil.disk_usage(self.settings.station.data).free,
+                clock_synced=self.clock().clock_synced,
+                pack=self.in_use.version,
+                version=__version__,
+            ),
+            drain_s=self.pace.look(time.monotonic(), status.queued),
+            link=self.forwarder.state,
+            connected=self.forwarder.connected,
+            fault=self.counter.fault,
+            scans=self.outbox.scans(STRIP + 1),
+            tasks=sorted(waiting, key=lambda task: task.task in self.skipped)[:TASKS_SHOWN],
+            open_tasks=self.task_table.count(),
+            overruled=self.tasks.overruled,
+            awaited=self.tasks.awaited,
+            uploads=self.uploader is not None,
+            uploads_paused=self.uploader is not None and self.uploader.paused,
+            has_live=isinstance(self.camera, LiveCamera),
             notice=notice,
         )
 
-    page_server.show(
-        make_page(
-            Parts(
-                station=settings.station.name,
-                view=view,
-                images=store,
-                answers=tasks,
-                batch=lambda: outbox.batch,
-                set_batch=outbox.set_batch,
-            )
+    def _page(self) -> Parts:
+        watched = self.camera if isinstance(self.camera, LiveCamera) else None
+        return Parts(
+            station=self.settings.station.name,
+            view=self._view,
+            images=self.store,
+            answers=self.tasks,
+            search=self.in_use.search,
+            batch=lambda: self.outbox.batch,
+            set_batch=self.outbox.set_batch,
+            withdraw=lambda scan: self._withdraw(scan, OPERATOR),
+            skip=self.skipped.add,
+            capture=self.camera.capture,
+            live=lambda: outlined(watched.view) if watched is not None else None,
+            pause_uploads=self.uploader.pause if self.uploader is not None else _ignore,
+            metrics=lambda: self.numbers.shown(self._status(), self._health(), connected=self.forwarder.connected),
+            pin=self.settings.station.page_pin,
         )
-    )
 
-    def drained() -> bool:
-        status = outbox_status(outbox, images)
-        return status.queued == 0 and (uploader is None or status.images_waiting == 0)
+    def _last_scan(self) -> UUID | None:
+        return next((line.scan.scan for line in self.outbox.scans(STRIP) if not line.withdrawn), None)
 
-    def close() -> None:
-        camera.close()
-        if cloud is not None:
-            cloud.close()
+    def _withdraw(self, scan: UUID, by: str) -> bool:
+        return self.outbox.withdraw(scan, by, self.clock())
 
-    parts = [Running(name="count", part=counter, may_end=True), Running(name="page", part=page_server)]
-    if uploader is not None:
-        parts.append(Running(name="upload", part=uploader))
-    parts += [Running(name="link", part=link), Running(name="forward", part=forwarder)]
-    return Station(parts=parts, database=outbox.database, drained=drained, close=close)
+    def _samples(self) -> list[tuple[Frame, str]]:
+        return list(accepted_here(self.outbox.scans(4 * SAMPLES), self.store.get))[:SAMPLES]
+
+    def _reload(self) -> str:
+        opened = opener(self.settings)(self.wares.path("catalogue"), self.wares.path("models"))
+        self.in_use.use(opened)
+        return f"pack {self.in_use.version} is in use"
+
+    def _restart(self) -> bool:
+        if self.systemd.present:
+            threading.Timer(RESTART_S, self._station.stop).start()
+        return self.systemd.present
+
+    def _apply(self, desired: DesiredConfig) -> None:
+        self.tunable.apply(desired)
+        if self.cloud is not None and self.uploader is not None:
+            self.cloud.max_kb_per_s = self.tunable.max_kb_per_s
+            self.uploader.pause(self.tunable.uploads_paused)
+
+    def _reported(self, version: int, says: str) -> ReportedConfig:
+        models = self.wares.version("models")
+        return self.tunable.reported(version, says, catalogue=self.in_use.version, models=models)
+
+    def _drained(self) -> bool:
+        status = self._status()
+        return status.queued == 0 and (self.uploader is None or status.images_waiting == 0)
+
+    def _well(self) -> str:
+        if self.counter.finished or time.monotonic() - self.counter.beat < HANGS_S:
+            return ""
+        return f"counting has not moved for {HANGS_S:.0f} s: the camera or the recogniser hangs"
+
+    def _close(self) -> None:
+        self.camera.close()
+        if self.cloud is not None:
+            self.cloud.close()
 
 
 def _beep() -> None:
     sys.stderr.write("\a")
     sys.stderr.flush()
+
+
+def _ignore(_: bool) -> None:
+    pass
 
 
 _nothing: Callable[[], None] = lambda: None  # noqa: E731 - a name for "nobody is told"

@@ -8,10 +8,14 @@ from cardmint_edge.domain.recognition import Frame
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shot:
-    """One capture of one card: the frame, and where it came from (a file's name, a camera's counter)."""
+    """One capture of one card: the frame, and where it came from (a file's name, a camera's counter).
+
+    `looks` is what the card looked like to a camera that must know it again while it lies there (`domain.looks`).
+    """
 
     frame: Frame
     origin: str
+    looks: bytes = b""
 
 
 class Camera(Protocol):
@@ -29,6 +33,10 @@ class Camera(Protocol):
             Park: this capture cannot be used, and the camera has moved past it.
             Retry: the camera is away.
         """
+        ...
+
+    def capture(self) -> bool:
+        """Take a shot of what lies there now, from any thread; False when this camera cannot be told to."""
         ...
 
     def confirm(self) -> None:

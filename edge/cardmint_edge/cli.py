@@ -10,7 +10,10 @@ import click
 
 from cardmint_edge import __version__
 from cardmint_edge.errors import EdgeError
-from cardmint_edge.run import outbox, run
+from cardmint_edge.fleet import fleet
+from cardmint_edge.measure.cli import measure
+from cardmint_edge.outbox_commands import outbox
+from cardmint_edge.run import completion, doctor, run
 
 if TYPE_CHECKING:
     from cardmint_edge.adapters.pack import Pack
@@ -174,7 +177,9 @@ def _open(path: Path) -> "Pack":
 
 
 cli.add_command(run)
-cli.add_command(outbox)
+for command in (outbox, doctor, completion, fleet):
+    cli.add_command(command)
+cli.add_command(measure)
 
 
 def main() -> None:

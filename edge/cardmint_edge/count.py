@@ -2,13 +2,16 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID, uuid4
 
 import structlog
 from msgspec.structs import replace
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_exponential
 
 from cardmint_contracts.cards import Batch, Decision, Image
 from cardmint_contracts.events import CardScanned
@@ -16,6 +19,7 @@ from cardmint_contracts.events import Recogniser as MadeBy
 from cardmint_contracts.wire import decode, encode
 from cardmint_edge.capture import Camera, Shot
 from cardmint_edge.domain.batches import Stamp
+from cardmint_edge.domain.looks import looks, scanned_before
 from cardmint_edge.domain.recognition import Frame, Recogniser, Recognition
 from cardmint_edge.errors import Park, Retry, Stop
 
@@ -24,6 +28,8 @@ FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 10.0
 FAILED = "recognition-failed"
 MAX_CANDIDATES = 8
+RECENT = 100
+"""Among so many scans a card that comes again is flagged as a possible duplicate."""
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +40,21 @@ class Line(Protocol):
     @property
     def sequence(self) -> int:
         """The event's sequence."""
+        ...
+
+    @property
+    def scan(self) -> CardScanned:
+        """The scan itself."""
+        ...
+
+    @property
+    def looks(self) -> bytes:
+        """What the card looked like."""
+        ...
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether a person took it back."""
         ...
 
 
@@ -50,8 +71,12 @@ class Facts(Protocol):
         """Where the last recorded shot came from, and its image's SHA-256."""
         ...
 
-    def record(self, scan: CardScanned, stamp: Stamp, origin: str) -> Line:
+    def record(self, scan: CardScanned, stamp: Stamp, origin: str, looks: bytes) -> Line:
         """Count one scan durably; the same scan twice counts once."""
+        ...
+
+    def scans(self, count: int) -> Sequence[Line]:
+        """Return the last scans, the newest first."""
         ...
 
     def park(self) -> None:
@@ -75,6 +100,7 @@ class _Taken:
     stamp: Stamp
     origin: str
     picture: Frame
+    looks: bytes
     ms: dict[str, float]
 
 
@@ -95,11 +121,14 @@ class Counter:
         stamp: Callable[[], Stamp],
         counted: Callable[[], None],
         again: Callable[[], UUID | None] = _no_card,
+        timed: Callable[[dict[str, float]], None] | None = None,
+        decided: Callable[[Decision], None] | None = None,
         first_wait_s: float = FIRST_WAIT_S,
     ) -> None:
         """Take the parts; `counted`, the beep, follows the commit; `first_wait_s` is the pause after a fault.
 
         `again` names the earlier scan of the card that lies there, when it was asked for.
+        `timed` is given the milliseconds of each step of a counted card, `decided` what became of it.
         """
         self._camera = camera
         self._recogniser = recogniser
@@ -108,10 +137,15 @@ class Counter:
         self._stamp = stamp
         self._counted = counted
         self._again = again
+        self._timed = timed
+        self._decided = decided
         self._first_wait_s = first_wait_s
         self._stopping = threading.Event()
         self._before = facts.last_shot
+        self._recent = deque((_recent(line) for line in reversed(facts.scans(RECENT))), maxlen=RECENT)
         self.fault = ""
+        self.beat = time.monotonic()
+        self.finished = False
 
     def stop(self) -> None:
         """Make `run` return after the card at hand."""
@@ -123,49 +157,46 @@ class Counter:
         Raises:
             Stop: the camera cannot be used at all.
         """
-        wait = self._first_wait_s
+        log.info("ready")
         while not self._stopping.is_set() and not self._camera.done:
+            self.beat = time.monotonic()
             try:
-                shot = self._camera.next(SHOT_TIMEOUT_S)
+                shot = self._patiently("the camera is away", Retry)(self._camera.next, SHOT_TIMEOUT_S)
             except Park as error:
                 self._park("", error)
                 continue
-            except Retry as error:
-                self._pause(f"the camera is away: {error}", wait)
-                wait = min(2 * wait, LONGEST_WAIT_S)
-                continue
-            wait = self._first_wait_s
+            except Retry:
+                break  # stopping
             self.fault = ""
             if shot is not None:
                 self._count(shot)
+        self.finished = True
 
     def _count(self, shot: Shot) -> None:
         taken = self._recognise(shot)
-        wait = self._first_wait_s
-        while True:
-            try:
-                began = time.perf_counter()
-                event = self._whole(taken)
-                if self._counted_before(event, taken.origin):
-                    log.info("this shot was counted before the restart", origin=taken.origin)
-                    self._camera.confirm()
-                    return
-                line = self._facts.record(event, taken.stamp, taken.origin)
-                break
-            except Park as error:
-                self._park(taken.origin, error)
-                self._camera.confirm()
-                return
-            except Stop as error:
-                # The card lies there uncounted and unbeeped. Holding it until there is room again loses nothing.
-                self._pause(f"this card is not counted yet: {error}", wait)
-                wait = min(2 * wait, LONGEST_WAIT_S)
-                if self._stopping.is_set():
-                    return
+        began = time.perf_counter()
+        try:
+            # The card lies there uncounted and unbeeped. Holding it until there is room again loses nothing.
+            event, line = self._patiently("this card is not counted yet", Stop)(self._store, taken)
+        except Park as error:
+            self._park(taken.origin, error)
+            self._confirm()
+            return
+        except Stop:
+            return  # stopping
+        if line is None:
+            log.info("this shot was counted before the restart", origin=taken.origin)
+            self._confirm()
+            return
         self.fault = ""
+        self._recent.append(_recent(line))
         self._counted()
-        self._camera.confirm()
+        self._confirm()
         ms = {**taken.ms, "store": (time.perf_counter() - began) * 1000}
+        if self._decided is not None:
+            self._decided(event.decision)
+        if self._timed is not None:
+            self._timed(ms)
         log.info(
             "card",
             scan=str(event.scan),
@@ -173,10 +204,23 @@ class Counter:
             card=event.card.id if event.card else None,
             confidence=round(event.confidence, 4),
             reasons=event.reasons,
+            duplicate_of=event.possible_duplicate_of and str(event.possible_duplicate_of),
             sequence=line.sequence,
             origin=taken.origin,
             ms={step: round(value, 2) for step, value in ms.items()},
         )
+
+    def _store(self, taken: _Taken) -> tuple[CardScanned, Line | None]:
+        """Store a card durably; without a line when it was counted before a restart."""
+        event = self._whole(taken)
+        if self._counted_before(event, taken.origin):
+            return event, None
+        return event, self._facts.record(event, taken.stamp, taken.origin, taken.looks)
+
+    def _confirm(self) -> None:
+        """Tell the camera that its shot is counted, until it has heard; otherwise the same shot would come again."""
+        with suppress(Retry):  # stopping; the next start knows the shot again
+            self._patiently("the camera is away", Retry)(self._camera.confirm)
 
     def _recognise(self, shot: Shot) -> _Taken:
         scan, stamp = uuid4(), self._stamp()
@@ -188,7 +232,11 @@ class Counter:
             recognition = Recognition(decision=Decision.REVIEW, reasons=(FAILED,), method="none")
             event = event_of(scan, recognition)
         picture = shot.frame if recognition.rectified is None else recognition.rectified
-        return _Taken(event=event, stamp=stamp, origin=shot.origin, picture=picture, ms=recognition.ms)
+        code = shot.looks or looks(picture)
+        printing = event.card or (event.candidates[0].card if event.candidates else None)
+        if printing is not None:
+            event = replace(event, possible_duplicate_of=scanned_before(self._recent, printing.id, code))
+        return _Taken(event=event, stamp=stamp, origin=shot.origin, picture=picture, looks=code, ms=recognition.ms)
 
     def _whole(self, taken: _Taken) -> CardScanned:
         image = self._images.put(taken.picture)
@@ -201,16 +249,35 @@ class Counter:
 
     def _park(self, origin: str, error: Park) -> None:
         log.warning("capture set aside", origin=origin, reason=str(error))
-        try:
-            self._facts.park()
-        except Stop as stop:
-            self._pause(str(stop), self._first_wait_s)
+        with suppress(Stop):  # stopping
+            self._patiently("a capture is not set aside yet", Stop)(self._facts.park)
 
-    def _pause(self, fault: str, seconds: float) -> None:
-        if fault != self.fault:
-            log.error("not counting", reason=fault)
-        self.fault = fault
+    def _patiently(self, why: str, error: type[Exception]) -> Retrying:
+        """Return what tries something again after `error`, and says so once, until it succeeds, or `stop`."""
+
+        def say(state: RetryCallState) -> None:
+            fault = f"{why}: {state.outcome.exception() if state.outcome else ''}"
+            if fault != self.fault:
+                log.error("not counting", reason=fault)
+            self.fault = fault
+
+        return Retrying(
+            retry=retry_if_exception_type(error),
+            wait=wait_exponential(multiplier=self._first_wait_s, max=LONGEST_WAIT_S),
+            stop=stop_when_event_set(self._stopping),
+            sleep=self._pause,
+            before_sleep=say,
+            reraise=True,
+        )
+
+    def _pause(self, seconds: float) -> None:
+        self.beat = time.monotonic()
         self._stopping.wait(seconds)
+
+
+def _recent(line: Line) -> tuple[UUID, str, bytes]:
+    printing = line.scan.card or (line.scan.candidates[0].card if line.scan.candidates else None)
+    return line.scan.scan, printing.id if printing else "", line.looks
 
 
 def event_of(scan: UUID, found: Recognition) -> CardScanned:

@@ -222,7 +222,7 @@ class Forwarder:
         now = self._clock()
         if self._state.tick(now):
             log.info("no receipt came; sending again", acknowledged=self._state.mark.acknowledged)
-            if self._state.next() is None:
+            if self._state.stalled:
                 log.warning("the broker acknowledges nothing; connecting again")
                 self._link.reconnect()
         self._tasks.tick(now)

@@ -1,4 +1,4 @@
-"""The commands `run` and `outbox`."""
+"""The commands `run`, `doctor` and `completion`."""
 
 import logging
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 import structlog
+from click.shell_completion import get_completion_class
 
 from cardmint_edge.errors import Stop
 from cardmint_edge.settings import load
@@ -50,24 +51,30 @@ def run(config: Path, *, exit_when_done: bool, drain_timeout: float) -> None:
 
 @click.command()
 @click.option("--config", type=FILE, required=True, help="The settings, a TOML file.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def outbox(config: Path, *, as_json: bool) -> None:
-    """Print where the outbox stands; the station may be running."""
-    from cardmint_edge.adapters.database import Database  # noqa: PLC0415 - as above
-    from cardmint_edge.adapters.image_table import ImageTable  # noqa: PLC0415 - as above
-    from cardmint_edge.adapters.outbox import Outbox  # noqa: PLC0415 - as above
-    from cardmint_edge.app import OUTBOX  # noqa: PLC0415 - as above
-    from cardmint_edge.status import outbox_status  # noqa: PLC0415 - as above
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a part.")
+def doctor(config: Path, *, as_json: bool) -> None:
+    """Look at camera, disk, clock, broker, certificates, pack, models; exit code 1 when one is ill."""
+    from cardmint_edge.choose import camera_of  # noqa: PLC0415 - OpenCV takes long to load
+    from cardmint_edge.doctor import examine  # noqa: PLC0415 - as above
 
     settings = load(config, os.environ)
-    database = Database.look(settings.station.data / OUTBOX)
-    try:
-        status = outbox_status(Outbox(database), ImageTable(database))
-    finally:
-        database.close()
-    fields = msgspec.to_builtins(status)
-    if as_json:
-        click.echo(msgspec.json.encode(fields).decode())
-        return
-    for name, value in fields.items():
-        click.echo(f"{name.replace('_', ' '):16} {'none' if value is None else value}")
+    ill = False
+    for found in examine(settings, lambda: camera_of(settings.camera, 0, b"")):
+        ill = ill or found.health == "ill"
+        if as_json:
+            click.echo(msgspec.json.encode(found).decode())
+            continue
+        click.echo(f"{found.health:5} {found.part:20} {found.says}")
+        if found.mend:
+            click.echo(f"{'':26} -> {found.mend}")
+    sys.exit(1 if ill else 0)
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what makes SHELL complete the commands: `eval "$(cardmint-edge completion bash)"`."""
+    kind = get_completion_class(shell)
+    root = click.get_current_context().find_root().command
+    if kind is not None:
+        click.echo(kind(root, {}, "cardmint-edge", "_CARDMINT_EDGE_COMPLETE").source())

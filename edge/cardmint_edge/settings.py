@@ -31,8 +31,10 @@ class Station(_Section, frozen=True):
     name: Text
     data: Path
     page_host: Text = "127.0.0.1"
+    page_pin: Annotated[str, Meta(pattern=r"^([0-9]{6,12})?\Z")] = ""
     page_port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     beep: bool = False
+    reserve_mb: Annotated[int, Meta(ge=1, le=1_000_000)] = 500
 
 
 class Broker(_Section, frozen=True):
@@ -52,12 +54,14 @@ class Cloud(_Section, frozen=True):
     """Where images go; nowhere when `url` is empty."""
 
     url: Annotated[str, Meta(pattern=r"^(https?://[^\s/]+(/[^\s?#]*)?)?\Z")] = ""
+    max_kb_per_s: Annotated[int, Meta(ge=0)] = 0
 
 
 class Recognition(_Section, frozen=True):
-    """What cards are recognised with."""
+    """What cards are recognised with, and who may send better."""
 
     pack: Path
+    signed_by: Annotated[str, Meta(pattern=r"^([A-Za-z0-9+/]{43}=)?\Z")] = ""
 
 
 class Simulator(_Section, frozen=True, tag_field="type", tag="simulator"):
@@ -84,7 +88,23 @@ class Replay(_Section, frozen=True, tag_field="type", tag="replay"):
     loop: bool = False
 
 
-Camera: TypeAlias = Simulator | Folder | Replay
+class Video(_Section, frozen=True, tag_field="type", tag="video"):
+    """A webcam or the Raspberry Pi's camera: a V4L2 device, by number or path."""
+
+    device: int | Text = 0
+    width: Annotated[int, Meta(ge=320, le=10000)] = 1920
+    height: Annotated[int, Meta(ge=240, le=10000)] = 1080
+    by_itself: bool = True
+
+
+class Tethered(_Section, frozen=True, tag_field="type", tag="tethered"):
+    """A camera on USB through libgphoto2; `model` is a part of its name when there are several."""
+
+    model: str = ""
+    by_itself: bool = True
+
+
+Camera: TypeAlias = Simulator | Folder | Replay | Video | Tethered
 
 
 class Settings(_Section, frozen=True):
@@ -120,10 +140,10 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
         except BadTopic as error:
             message = f"{path}: station.{key}: {error}"
             raise Stop(message) from error
-    if settings.station.page_host not in {"127.0.0.1", "localhost", "::1"}:
+    if settings.station.page_host not in {"127.0.0.1", "localhost", "::1"} and not settings.station.page_pin:
         message = (
-            f"{path}: station.page_host: the page asks nobody who they are, so it is only served on 127.0.0.1 or ::1; "
-            "reach it from elsewhere through an SSH tunnel"
+            f"{path}: station.page_host: without station.page_pin, 6 to 12 digits, the page asks nobody who they are "
+            "and is only served on 127.0.0.1 or ::1"
         )
         raise Stop(message)
     return settings

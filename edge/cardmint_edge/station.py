@@ -9,6 +9,7 @@ from typing import Protocol
 import structlog
 
 from cardmint_edge.adapters.database import Database
+from cardmint_edge.adapters.systemd import Systemd
 from cardmint_edge.errors import EdgeError, Stop
 
 STOP_S = 4.5
@@ -51,9 +52,18 @@ class Station:
         drained: Callable[[], bool],
         close: Callable[[], None],
         stop_s: float = STOP_S,
+        well: Callable[[], str] = lambda: "",
+        systemd: Systemd | None = None,
     ) -> None:
-        """Take the parts; `drained` says whether nothing waits to be sent, `close` lets the rest go after a stop."""
+        """Take the parts.
+
+        `drained` says whether nothing waits to be sent, `close` lets the rest go after a stop, and `well` what hangs,
+        in words, when something does: then the watchdog is told no more that the station lives.
+        """
         self._stop_s = stop_s
+        self._well = well
+        self._systemd = systemd or Systemd({})
+        self._alive_until = 0.0
         self._parts = parts
         self._database = database
         self._drained = drained
@@ -74,8 +84,10 @@ class Station:
         """
         for thread in self._threads.values():
             thread.start()
+        self._systemd.say("READY=1", "STATUS=counting")
         deadline: float | None = None
         while not self._over.wait(LOOK_S):
+            self._stay_alive()
             if not exit_when_done or self._counting():
                 continue
             deadline = deadline or time.monotonic() + drain_timeout_s
@@ -89,6 +101,17 @@ class Station:
             message = f"the station failed, which is a bug: {self._failure!r}; see the log above"
             raise Stop(message) from self._failure
         return drained
+
+    def _stay_alive(self) -> None:
+        now = time.monotonic()
+        if not self._systemd.watchdog_s or now < self._alive_until:
+            return
+        self._alive_until = now + self._systemd.watchdog_s / 3
+        hangs = self._well()
+        if hangs:
+            log.error("the watchdog is not told that the station lives", reason=hangs)
+        else:
+            self._systemd.say("WATCHDOG=1")
 
     def _counting(self) -> bool:
         return any(self._threads[running.name].is_alive() for running in self._parts if running.may_end)
@@ -108,6 +131,7 @@ class Station:
         return threading.Thread(target=work, name=running.name, daemon=True)
 
     def _shut_down(self) -> None:
+        self._systemd.say("STOPPING=1", "STATUS=stopping")
         deadline = time.monotonic() + self._stop_s
         for running in self._parts:
             running.part.stop()

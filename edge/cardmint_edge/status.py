@@ -24,6 +24,7 @@ class OutboxStatus(Struct, frozen=True, kw_only=True):
     epoch: int
     images_waiting: int
     images_parked: int
+    images_lost: int
 
 
 class _Outbox(Protocol):
@@ -54,4 +55,5 @@ def outbox_status(outbox: _Outbox, images: _Images) -> OutboxStatus:
         epoch=counters.epoch,
         images_waiting=counts.waiting,
         images_parked=counts.parked,
+        images_lost=counts.lost,
     )

@@ -44,12 +44,12 @@ class Store(Protocol):
         """Return every task that is stored, open or answered."""
         ...
 
-    def answer(self, task: UUID, choice: int | None) -> None:
-        """Mark a task answered with a candidate, by its place, or with none."""
+    def answer(self, task: UUID, card: Card | None) -> None:
+        """Mark a task answered with a card, or with none."""
         ...
 
-    def answered(self, task: UUID) -> tuple[ReviewTask, int | None] | None:
-        """Return a task that was answered here, and with which candidate."""
+    def answered(self, task: UUID) -> tuple[ReviewTask, Card | None] | None:
+        """Return a task that was answered here, and with which card."""
         ...
 
     def find(self, task: UUID) -> ReviewTask | None:
@@ -71,7 +71,7 @@ class Answered(StrEnum):
     TAKEN = "taken"
     GONE = "gone"
     CHANGED = "changed"
-    NOT_A_CANDIDATE = "not-a-candidate"
+    UNKNOWN_CARD = "unknown-card"
 
 
 class Tasks:
@@ -84,11 +84,14 @@ class Tasks:
         append: Callable[[EventData, Stamp], int],
         together: Callable[[], AbstractContextManager[object]],
         stamp: Callable[[], Stamp],
+        printing: Callable[[CardId], Card | None],
     ) -> None:
+        """Take the parts; `printing` finds a card of the catalogue that was no candidate."""
         self._store = store
         self._append = append
         self._together = together
         self._stamp = stamp
+        self._printing = printing
         self._seen: set[UUID] | None = None
         self._settles = 0.0
         self._now = 0.0
@@ -135,8 +138,7 @@ class Tasks:
         answered = self._store.answered(outcome.task)
         if answered is None:
             return
-        task, choice = answered
-        ours = None if choice is None else task.candidates[choice].card
+        _, ours = answered
         if (ours.id if ours else None) != (outcome.card.id if outcome.card else None):
             self._overruled[outcome.task] = Overruled(outcome=outcome, ours=ours)
             while len(self._overruled) > MOST_TOLD:
@@ -188,18 +190,19 @@ class Tasks:
         self._seen = None
 
     def answer(self, task: UUID, version: int, card: CardId | None, by: str) -> Answered:
-        """Take a person's answer: one of the candidates, or None for no card. Durable when it returns."""
+        """Take a person's answer: a candidate, another card of the catalogue, or None for no card. Durable then."""
         with self._together():
             found = self._store.find(task)
             if found is None:
                 return Answered.GONE
             if found.version != version:
                 return Answered.CHANGED
-            choice = next((n for n, c in enumerate(found.candidates) if c.card.id == card), None)
-            if card is not None and choice is None:
-                return Answered.NOT_A_CANDIDATE
-            chosen = None if choice is None else found.candidates[choice].card
-            self._store.answer(task, choice)
+            chosen = next((c.card for c in found.candidates if c.card.id == card), None)
+            if card is not None and chosen is None:
+                chosen = self._printing(card)
+            if card is not None and chosen is None:
+                return Answered.UNKNOWN_CARD
+            self._store.answer(task, chosen)
             answer = ReviewAnswered(
                 task=task,
                 task_version=version,

@@ -1,6 +1,7 @@
 """Uploading: images go to the cloud after the facts that refer to them."""
 
 import threading
+import time
 from typing import Protocol
 
 import structlog
@@ -11,6 +12,7 @@ from cardmint_edge.errors import EdgeError, Park, Retry
 
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
+PARKED_S = 86_400.0
 LOOK_S = 5.0
 """How often to look for images that are due, when nobody says so."""
 
@@ -30,6 +32,10 @@ class Ledger(Protocol):
 
     def park(self, sha256: str, reason: str) -> None:
         """Set an image aside that cannot be uploaded."""
+        ...
+
+    def unpark(self) -> int:
+        """Let every image that was set aside be due once more."""
         ...
 
 
@@ -61,9 +67,15 @@ class Uploader:
         self._stopping = threading.Event()
         self._due = threading.Event()
         self._said = ""
+        self.paused = False
 
     def wake(self) -> None:
         """Look for images that are due, from any thread."""
+        self._due.set()
+
+    def pause(self, paused: bool) -> None:
+        """Hold uploading after the image at hand, or go on with it."""
+        self.paused = paused
         self._due.set()
 
     def stop(self) -> None:
@@ -72,11 +84,15 @@ class Uploader:
         self._due.set()
 
     def run(self) -> None:
-        """Upload what is due, then wait for more."""
+        """Upload what is due, then wait for more. What was set aside is tried again at each start, and once a day."""
+        parked_until = time.monotonic()
         while not self._stopping.is_set():
             self._due.clear()
             try:
-                while not self._stopping.is_set() and (sha256 := self._ledger.next()) is not None:
+                if time.monotonic() >= parked_until:
+                    parked_until = time.monotonic() + PARKED_S
+                    self._ledger.unpark()
+                while not (self._stopping.is_set() or self.paused) and (sha256 := self._ledger.next()) is not None:
                     self.upload(sha256)
             except EdgeError as error:
                 log.error("uploading waits", reason=str(error))

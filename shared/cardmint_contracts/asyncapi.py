@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from cardmint_contracts import topics
+from cardmint_contracts.control import Command, CommandReply, DesiredConfig, Manifest, ReportedConfig
 from cardmint_contracts.envelope import BATCH, BATCH_GZIP, Envelope
 from cardmint_contracts.events import TYPES
 from cardmint_contracts.receipts import Receipt
@@ -37,12 +38,18 @@ _CHANNELS: dict[str, tuple[str, str, type, bool, int]] = {
         False,
         1,
     ),
+    "commands/{command}": ("down", "Something to do once; the message expires.", Command, False, 1),
+    "commands/{command}/reply": ("up", "What became of it, where no response topic is named.", CommandReply, False, 1),
+    "config/desired": ("down", "Settings that the station is to use, versioned.", DesiredConfig, True, 1),
+    "config/reported": ("up", "Settings that the station uses.", ReportedConfig, True, 1),
+    "fleet/catalogue": ("down", "The pack that every station of the tenant is to use.", Manifest, True, 1),
+    "fleet/models": ("down", "The models that every station of the tenant is to use.", Manifest, True, 1),
 }
 
 
 def document() -> dict[str, Any]:
     """Return the document as JSON values. Operations are named from the cloud's side."""
-    structs: list[Any] = [Envelope, Receipt, StationState, StationHealth, ReviewTask, ReviewOutcome, *TYPES.values()]
+    structs: list[Any] = [*{struct: None for _, _, struct, _, _ in _CHANNELS.values()}, *TYPES.values()]
     _, schemas = msgspec.json.schema_components(structs, ref_template=_SCHEMAS + "{name}")
     for schema in schemas.values():
         # Python before 3.13 keeps the indentation.
@@ -50,15 +57,17 @@ def document() -> dict[str, Any]:
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     for kind, (direction, description, struct, retained, qos) in _CHANNELS.items():
-        channel = kind.split("/", maxsplit=1)[0]
+        steps = kind.split("/")
+        channel = "-".join(step for step in steps if not step.startswith("{"))
         payload: dict[str, Any] = {"$ref": _SCHEMAS + struct.__name__}
         content_types = ["application/json"]
         if struct is Envelope:
             payload = {"type": "array", "minItems": 1, "maxItems": 1000, "items": payload}
             content_types = [BATCH, BATCH_GZIP]
-        names = ["tenant", "station", *(["task"] if "{task}" in kind else [])]
+        whose = ["tenant"] if steps[0] == "fleet" else ["tenant", "station"]
+        names = [*whose, *(step.strip("{}") for step in steps if step.startswith("{"))]
         channels[channel] = {
-            "address": f"{topics.ROOT}/{{tenant}}/{{station}}/{kind}",
+            "address": "/".join([topics.ROOT, *(f"{{{one}}}" for one in whose), kind]),
             "description": description,
             "parameters": {name: {} for name in names},
             "messages": {channel: {"contentType": content_types[0], "payload": payload}},

@@ -121,12 +121,23 @@ class PriceJudged(Upward, frozen=True):
     grade: Line = ""
 
 
-class ImageEvicted(Upward, frozen=True):
-    """The station gave up an image's bytes to keep counting; the fact that it had them stays."""
+class ImageEvicted(Upward, frozen=True, omit_defaults=True):
+    """The station gave up an image's bytes to keep counting; the fact that it had them stays.
+
+    `kind` says what went: `full`, the image itself, or later `thumbnail`, the small one that was left of it.
+    """
 
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
     bytes: Count
     reason: Code
+    kind: Literal["full", "thumbnail"] = "full"
+
+
+class ScanWithdrawn(Upward, frozen=True):
+    """A person took a scan back at the station: it is no card of the inventory, and nothing is asked about it."""
+
+    scan: UUID
+    by: Line
 
 
 EventData: TypeAlias = (
@@ -138,6 +149,7 @@ EventData: TypeAlias = (
     | ReviewAged
     | PriceJudged
     | ImageEvicted
+    | ScanWithdrawn
 )
 
 TYPES: dict[str, type[EventData]] = {
@@ -149,6 +161,7 @@ TYPES: dict[str, type[EventData]] = {
     "cardmint.review.aged.v1": ReviewAged,
     "cardmint.price.judged.v1": PriceJudged,
     "cardmint.image.evicted.v1": ImageEvicted,
+    "cardmint.scan.withdrawn.v1": ScanWithdrawn,
 }
 NAMES: dict[type[EventData], str] = {struct: name for name, struct in TYPES.items()}
 

@@ -7,15 +7,35 @@ from uuid import UUID
 from cardmint_contracts.errors import BadTopic
 
 ROOT = "cardmint/v1"
-Kind: TypeAlias = Literal["events", "receipt", "state", "health", "tasks", "outcomes"]
+Ware: TypeAlias = Literal["catalogue", "models"]
+Kind: TypeAlias = Literal[
+    "events",
+    "receipt",
+    "state",
+    "health",
+    "tasks",
+    "outcomes",
+    "commands",
+    "commands/reply",
+    "config/desired",
+    "config/reported",
+    "fleet/catalogue",
+    "fleet/models",
+]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+_WARES: tuple[Kind, ...] = ("fleet/catalogue", "fleet/models")
+_SIDES: tuple[Kind, ...] = ("config/desired", "config/reported")
 _KINDS: tuple[Kind, ...] = ("events", "receipt", "state", "health")
 
 
 class StationTopic(NamedTuple):
-    """Where a message came from, or goes to. `task` is set exactly for the kinds `tasks` and `outcomes`."""
+    """Where a message came from, or goes to.
+
+    `task` is what the topic names: a task for the kinds `tasks` and `outcomes`, a command for `commands` and
+    `commands/reply`, and for no other kind. `station` is empty for what the whole fleet is told.
+    """
 
     tenant: str
     station: str
@@ -60,6 +80,31 @@ def station_tasks(tenant: str, station: str) -> str:
     return f"{ROOT}/{name(tenant)}/{name(station)}/tasks/+"
 
 
+def command_topic(tenant: str, station: str, command: UUID) -> str:
+    """Return the topic of a command."""
+    return f"{ROOT}/{name(tenant)}/{name(station)}/commands/{command}"
+
+
+def reply_topic(tenant: str, station: str, command: UUID) -> str:
+    """Return the topic of a command's reply, where the command names none."""
+    return f"{command_topic(tenant, station, command)}/reply"
+
+
+def station_commands(tenant: str, station: str) -> str:
+    """Return the filter for all commands to a station."""
+    return f"{ROOT}/{name(tenant)}/{name(station)}/commands/+"
+
+
+def config_topic(tenant: str, station: str, side: Literal["desired", "reported"]) -> str:
+    """Return the topic of a station's settings, as they are wanted or as they are."""
+    return f"{ROOT}/{name(tenant)}/{name(station)}/config/{side}"
+
+
+def fleet_topic(tenant: str, ware: Ware) -> str:
+    """Return the topic on which the manifest of what every station is to use lies retained."""
+    return f"{ROOT}/{name(tenant)}/fleet/{ware}"
+
+
 def every_station(kind: Literal["events", "state", "health"]) -> str:
     """Return the filter for one channel of every station of every tenant."""
     return f"{ROOT}/+/+/{kind}"
@@ -72,8 +117,18 @@ def parse(topic: str) -> StationTopic:
         BadTopic: the topic is not one of a station's.
     """
     parts = topic.split("/")
-    if len(parts) >= 5 and "/".join(parts[:2]) == ROOT:
+    if len(parts) == 5 and "/".join(parts[:2]) == ROOT and parts[3] == "fleet":
+        for ware in _WARES:
+            if ware == f"fleet/{parts[4]}":
+                return StationTopic(name(parts[2]), "", ware)
+    elif len(parts) >= 5 and "/".join(parts[:2]) == ROOT:
         tenant, station, kind = name(parts[2]), name(parts[3]), parts[4]
+        if kind == "commands" and len(parts) in {6, 7} and _UUID.match(parts[5]) and parts[6:] in ([], ["reply"]):
+            whole: Kind = "commands/reply" if parts[6:] else "commands"
+            return StationTopic(tenant, station, whole, UUID(parts[5]))
+        for side in _SIDES:
+            if side == "/".join(parts[4:]):
+                return StationTopic(tenant, station, side)
         if kind in {"tasks", "outcomes"} and len(parts) == 6 and _UUID.match(parts[5]):
             return StationTopic(tenant, station, "tasks" if kind == "tasks" else "outcomes", UUID(parts[5]))
         for known in _KINDS:

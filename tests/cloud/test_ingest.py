@@ -16,7 +16,7 @@ from cardmint_contracts import topics
 from cardmint_contracts.cards import Batch as Settings
 from cardmint_contracts.cards import Finish
 from cardmint_contracts.envelope import BATCH, Envelope, encode_batch
-from cardmint_contracts.events import EventData, ReviewAnswered
+from cardmint_contracts.events import EventData, ReviewAnswered, ScanWithdrawn
 from tests.cloud.shop import FOX, NOW, OWL, STREAM, accepted, doubtful, sealed
 
 pytestmark = pytest.mark.integration
@@ -161,6 +161,20 @@ async def test_a_review_is_opened_answered_once_and_counted(connection: asyncpg.
     late = await commit(connection, [batch(second, start=5)], NOW)
     assert late.changes.superseded == 1
     assert await counts(connection) == {"fic1-7": 1, "fic1-10": 1}
+
+
+async def test_a_scan_taken_back_at_the_station_counts_no_more_and_its_review_closes(
+    connection: asyncpg.Connection,
+) -> None:
+    counted, asked = accepted(), doubtful()
+    await commit(connection, [batch(counted, asked)], NOW)
+    assert await counts(connection) == {"fic1-7": 1}
+    back = [ScanWithdrawn(scan=scan.scan, by="station") for scan in (counted, asked)]
+    done = await commit(connection, [batch(*back, start=3)], NOW)
+    assert (done.applied, [count for count in (await counts(connection)).values() if count]) == (2, [])
+    row = await connection.fetchrow("SELECT * FROM reviews")
+    assert (row["state"], row["answered_by"]) == ("answered", "station")
+    assert await connection.fetchval("SELECT count(*) FROM dead_letters") == 0
 
 
 async def test_two_tenants_with_the_same_stream_are_strangers(connection: asyncpg.Connection) -> None:

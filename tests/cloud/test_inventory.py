@@ -24,7 +24,7 @@ from cardmint_cloud.domain.items import (
     subject,
 )
 from cardmint_contracts.cards import Batch, Card, Decision, Finish
-from cardmint_contracts.events import CardScanned, EventData, ImageEvicted, ReviewAnswered
+from cardmint_contracts.events import CardScanned, EventData, ImageEvicted, ReviewAnswered, ScanWithdrawn
 from tests.cloud.shop import FOX, NOW, OWL, RECOGNISER, doubtful
 
 SCANS = [UUID(int=n) for n in range(1, 7)]
@@ -146,6 +146,26 @@ def test_an_event_speaks_of_one_item_or_of_none() -> None:
     scan = doubtful()
     assert subject(scan) == scan.scan
     assert subject(EVICTED) is None
+
+
+@pytest.mark.parametrize("decision", [Decision.ACCEPT, Decision.REVIEW])
+def test_a_scan_that_is_taken_back_counts_no_more_and_asks_nothing(decision: Decision) -> None:
+    card = FOX if decision is Decision.ACCEPT else None
+    scan = CardScanned(scan=SCANS[0], decision=decision, recogniser=RECOGNISER, card=card)
+    late = ReviewAnswered(task=review_of(scan.scan), task_version=1, scan=scan.scan, verdict="card", card=OWL, by="ann")
+    tables = Tables()
+    told: list[EventData] = [scan, ScanWithdrawn(scan=scan.scan, by="station")]
+    for one in [*told, late] if card is None else told:
+        tables.apply([event(one)])
+    item = tables.items["shop", scan.scan]
+    assert (item.status, item.card_id, +tables.holdings) == (Status.REJECTED, "", Counter())
+    assert [review.open for review in tables.reviews.values()] == ([False] if card is None else [])
+
+
+def test_only_a_scan_that_is_there_is_taken_back() -> None:
+    with pytest.raises(Impossible) as caught:
+        fold({}, {}, [event(ScanWithdrawn(scan=SCANS[0], by="station"))])
+    assert caught.value.reason == "unknown-scan"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 from cardmint_contracts import topics
 from cardmint_contracts.asyncapi import document
 
+ID = "00000000-0000-0000-0000-000000000001"
 FILE = Path(__file__).parents[2] / "docs" / "asyncapi.json"
 
 
@@ -20,6 +21,6 @@ def test_every_reference_leads_somewhere_and_every_channel_parses() -> None:
         node = made
         for step in part.split('"', 1)[0].split("/"):
             node = node[step]
-    values = {"tenant": "shop", "station": "left", "task": "00000000-0000-0000-0000-000000000001"}
+    values = {"tenant": "shop", "station": "left", "task": ID, "command": ID}
     for channel in made["channels"].values():
         assert topics.parse(channel["address"].format(**values)).tenant == "shop"

@@ -1,7 +1,7 @@
 """Event data, tasks, receipts and topics: strict upward, lenient downward, every refusal named."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Literal
 from uuid import UUID, uuid4
 
 import msgspec
@@ -122,11 +122,21 @@ def test_money_is_never_mixed() -> None:
 names = st.from_regex(r"[a-z0-9][a-z0-9-]{0,62}", fullmatch=True).filter(lambda n: n not in {"fleet", "feed"})
 
 
-@given(names, names, st.sampled_from(["events", "receipt", "state", "health"]), st.uuids())
-def test_topics_parse_as_they_are_built(tenant: str, station: str, kind: topics.Kind, task: UUID) -> None:
-    channel: Any = kind
-    assert topics.parse(topics.station_topic(tenant, station, channel)) == (tenant, station, kind, None)
+@given(names, names, st.uuids())
+def test_topics_parse_as_they_are_built(tenant: str, station: str, task: UUID) -> None:
+    kinds: tuple[Literal["events", "receipt", "state", "health"], ...] = ("events", "receipt", "state", "health")
+    for kind in kinds:
+        assert topics.parse(topics.station_topic(tenant, station, kind)) == (tenant, station, kind, None)
     assert topics.parse(topics.task_topic(tenant, station, task)) == (tenant, station, "tasks", task)
+    assert topics.parse(topics.command_topic(tenant, station, task)) == (tenant, station, "commands", task)
+    assert topics.parse(topics.reply_topic(tenant, station, task)) == (tenant, station, "commands/reply", task)
+    assert topics.parse(topics.config_topic(tenant, station, "desired")) == (tenant, station, "config/desired", None)
+    assert topics.parse(topics.config_topic(tenant, station, "reported")) == (tenant, station, "config/reported", None)
+    assert topics.parse(topics.fleet_topic(tenant, "models")) == (tenant, "", "fleet/models", None)
+    assert topics.parse(topics.fleet_topic(tenant, "catalogue")) == (tenant, "", "fleet/catalogue", None)
+    with pytest.raises(BadTopic):
+        topics.parse(f"{topics.ROOT}/{tenant}/fleet/others")
+    assert topics.station_commands(tenant, station).endswith("/commands/+")
     assert topics.parse(topics.outcome_topic(tenant, station, task)) == (tenant, station, "outcomes", task)
     assert topics.station_outcomes(tenant, station) == topics.outcome_topic(tenant, station, task)[:-36] + "+"
 

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from cardmint_contracts.cards import Batch, Candidate, Card, Condition, Decision, Edition, Finish, Image, Money
+from cardmint_contracts.control import Command, CommandReply, DesiredConfig, Manifest, ReportedConfig
 from cardmint_contracts.envelope import BATCH, Envelope, decode_batch, encode_batch, seal
 from cardmint_contracts.events import (
     CardScanned,
@@ -25,6 +26,7 @@ from cardmint_contracts.events import (
     ReviewAnswered,
     ReviewOpened,
     ReviewUndone,
+    ScanWithdrawn,
     decode_data,
 )
 from cardmint_contracts.receipts import Receipt
@@ -105,8 +107,24 @@ EVENTS: dict[str, EventData] = {
         rescan_of=UUID(int=12),
     ),
     "image-evicted": ImageEvicted(sha256="ab" * 32, bytes=81234, reason="disk-full"),
+    "image-evicted-thumbnail": ImageEvicted(sha256="ab" * 32, bytes=5123, reason="disk-short", kind="thumbnail"),
+    "scan-withdrawn": ScanWithdrawn(scan=UUID(int=11), by="station"),
 }
 OTHERS: dict[str, msgspec.Struct] = {
+    "command": Command(name="rescan", scan=UUID(int=11)),
+    "command-reply": CommandReply(command=UUID(int=5), done=True, says="taken", lines=("disk: 5 GB free",)),
+    "config-desired": DesiredConfig(version=4, max_kb_per_s=200, uploads_paused=False),
+    "config-reported": ReportedConfig(
+        version=4, max_kb_per_s=200, reserve_mb=500, uploads_paused=False, catalogue="2026-11-22", models="built in"
+    ),
+    "manifest": Manifest(
+        ware="catalogue",
+        version="2026-11-22",
+        url="https://cards.example.com/packs/1.sqlite",
+        bytes=41_000_000,
+        sha256="ab" * 32,
+        signature="A" * 86 + "==",
+    ),
     "receipt": Receipt(stream=UUID(int=1), sequence=41),
     "receipt-refused": Receipt(stream=UUID(int=1), sequence=41, refused=50),
     "task": ReviewTask(

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import cv2
 import pytest
+from tests.edge.worker import CloudWorker
 
+from cardmint_cloud.local.broker import Broker
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.catalogue import build
 from cardmint_edge.domain.recognise import CardRecogniser
@@ -35,6 +37,22 @@ def pack(fictional: Path) -> Iterator[Pack]:
 @pytest.fixture(scope="session")
 def recogniser(pack: Pack) -> CardRecogniser:
     return CardRecogniser(pack, clock=time.perf_counter)
+
+
+@pytest.fixture
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+    """A running broker: mosquitto, or the kind that a test asks for by indirect parametrisation."""
+    real = Broker(tmp_path / "broker", kind=getattr(request, "param", "mosquitto"))
+    real.start()
+    yield real
+    real.kill()
+
+
+@pytest.fixture
+def worker(broker: Broker) -> Iterator[CloudWorker]:
+    cloud = CloudWorker(broker.port)
+    yield cloud
+    cloud.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Counting: whatever the camera, the recogniser or the disk does, no card is lost, doubled or beeped too early."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import UUID
@@ -41,6 +42,9 @@ class FakeCamera:
         if isinstance(step, EdgeError):
             raise step
         return step
+
+    def capture(self) -> bool:
+        return False
 
     def confirm(self) -> None:
         self.confirmed += 1
@@ -196,9 +200,12 @@ class Full:
     def last_shot(self) -> tuple[str, str] | None:
         return self._outbox.last_shot
 
-    def record(self, scan: CardScanned, stamp: Stamp, origin: str) -> ScanLine:
+    def record(self, scan: CardScanned, stamp: Stamp, origin: str, looks: bytes) -> ScanLine:
         self._try()
-        return self._outbox.record(scan, stamp, origin)
+        return self._outbox.record(scan, stamp, origin, looks)
+
+    def scans(self, count: int) -> list[ScanLine]:
+        return self._outbox.scans(count)
 
     def park(self) -> None:
         self._try()
@@ -239,7 +246,9 @@ def test_a_disk_that_cannot_even_count_what_is_set_aside(bench: Bench) -> None:
     counter = bench.counter(FakeCamera(Park("torn"), shot_of(1)), facts=Full(bench.outbox, {1}, lambda _: None))
     with capture_logs() as logs:
         counter.run()
-    assert [e["reason"] for e in logs if e["event"] == "not counting"] == ["disk is full"]
+    reasons = [e["reason"] for e in logs if e["event"] == "not counting"]
+    assert reasons == ["a capture is not set aside yet: disk is full"]
+    assert bench.outbox.counters.parked == 1, "it is counted when there is room"
     assert bench.outbox.counters.scanned == 1
 
 
@@ -264,3 +273,46 @@ def test_a_card_that_was_asked_for_names_its_earlier_scan(bench: Bench) -> None:
     bench.again = UUID(int=77)
     bench.counter(FakeCamera(shot_of(1))).run()
     assert [scan.rescan_of for scan in bench.scans] == [UUID(int=77)]
+
+
+class Forgetful(FakeCamera):
+    """A camera that cannot be told for some attempts that its shot is counted, and would bring it again."""
+
+    deaf = 2
+
+    def confirm(self) -> None:
+        if self.deaf:
+            self.deaf -= 1
+            raise Retry("the folder is read-only")
+        super().confirm()
+
+
+def test_a_camera_that_does_not_hear_is_told_again(bench: Bench) -> None:
+    camera = Forgetful(shot_of(1), shot_of(2))
+    with capture_logs() as logs:
+        bench.counter(camera).run()
+    assert (camera.confirmed, bench.beeps) == (2, [1, 2])
+    assert [e["reason"] for e in logs if e["event"] == "not counting"] == [
+        "the camera is away: the folder is read-only"
+    ]
+
+
+def patterned(seed: int) -> Shot:
+    cells = np.random.default_rng(seed).integers(0, 255, (8, 6, 3), dtype=np.uint8)
+    return Shot(frame=cells.repeat(20, axis=0).repeat(20, axis=1), origin=f"pattern-{seed}")
+
+
+def test_a_card_that_comes_again_is_flagged_and_counted(bench: Bench) -> None:
+    with capture_logs() as logs:
+        bench.counter(FakeCamera(patterned(1), patterned(2)), Whole()).run()
+        bench.counter(FakeCamera(patterned(3), patterned(1)), Whole()).run()  # after a restart too
+    assert [scan.possible_duplicate_of for scan in bench.scans] == [None, None, None, bench.scans[0].scan]
+    assert bench.outbox.counters.scanned == 4
+    assert [entry["duplicate_of"] for entry in logs if entry["event"] == "card"][-1] == str(bench.scans[0].scan)
+
+
+class Whole(Names):
+    """Names every card alike, and keeps the frame as it is."""
+
+    def recognise(self, frame: Frame) -> Recognition:
+        return dataclasses.replace(super().recognise(frame), rectified=frame)

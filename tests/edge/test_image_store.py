@@ -52,7 +52,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     image = store.put(frame_of(14, 10))
     path = next(tmp_path.rglob("*.jpg"))
     path.unlink()
-    path.with_suffix(".part").mkdir()  # opening it to write fails as a full disk would
+    path.with_name(path.name + ".part").mkdir()  # opening it to write fails as a full disk would
     with pytest.raises(Stop, match="cannot store an image"):
         store.put(frame_of(14, 10))
     assert store.get(image.sha256) is None

@@ -15,8 +15,10 @@ from tests.edge.kit import NOW, STAMP, image_of, quick_folder, scan_of
 
 from cardmint_contracts.cards import Batch, Condition, Finish
 from cardmint_contracts.events import CardScanned, ImageEvicted, decode_data
-from cardmint_edge.adapters.database import VERSION, Database
-from cardmint_edge.adapters.outbox import HISTORY, Outbox
+from cardmint_edge.adapters.database import Database
+from cardmint_edge.adapters.image_table import ImageCounts, ImageTable
+from cardmint_edge.adapters.outbox import HISTORY, PRUNED, Outbox
+from cardmint_edge.adapters.schema import VERSION
 from cardmint_edge.errors import Stop
 
 
@@ -142,11 +144,11 @@ def test_listeners_hear_of_events_after_the_commit(outbox: Outbox) -> None:
 
 def test_the_history_is_bounded_and_the_newest_come_first(outbox: Outbox) -> None:
     with outbox.database.write():  # one transaction, or the test would wait for a thousand fsyncs
-        for number in range(1, HISTORY + 6):
+        for number in range(1, HISTORY + PRUNED + 6):
             outbox.record(scan_of(number), STAMP)
-    lines = outbox.scans(HISTORY + 10)
-    assert [line.position for line in lines] == list(range(HISTORY + 5, 5, -1))
-    assert len(outbox.events(1, 10_000)) == HISTORY + 5
+    lines = outbox.scans(2 * HISTORY)
+    assert [line.position for line in lines] == list(range(HISTORY + PRUNED + 5, PRUNED, -1))
+    assert len(outbox.events(1, 10_000)) == HISTORY + PRUNED + 5
 
 
 def test_the_batch_and_the_counters_outlive_the_agent(outbox: Outbox) -> None:
@@ -225,6 +227,29 @@ def test_a_full_disk_keeps_nothing_half_written(outbox: Outbox) -> None:
         assert again.mark.last == stored + 1
 
 
+def test_an_outbox_of_the_first_version_is_upgraded_with_everything_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.db"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript((Path(__file__).parent / "outboxes" / "1.sql").read_text())
+    with closing(Outbox.open(path)) as outbox:
+        images = ImageTable(outbox.database)
+        assert (outbox.mark.acknowledged, outbox.mark.last) == (2, 4)
+        assert [line.scan for line in outbox.scans(9)] == [scan_of(n, image=image_of(n)) for n in (4, 3, 2, 1)]
+        assert images.next() == image_of(2).sha256
+        assert images.counts() == ImageCounts(waiting=3, parked=0, lost=0)
+        outbox.forget(outbox.mark.stream, 4)
+        images.uploaded(image_of(2).sha256)
+        assert images.next() == image_of(3).sha256
+        new = tmp_path / "new" / "outbox.db"
+        with closing(Outbox.open(new)) as made:
+            assert _shapes(outbox) == _shapes(made)
+
+
+def _shapes(outbox: Outbox) -> list[str]:
+    rows = outbox.database.read("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name")
+    return ["".join(sql.split()) for (sql,) in rows]
+
+
 def _raw(path: Path, *statements: str) -> None:
     connection = sqlite3.connect(path)
     for statement in statements:
@@ -297,7 +322,7 @@ def test_rows_that_went_missing_while_it_runs_stop_it(outbox: Outbox) -> None:
 
 def test_a_row_in_the_way_is_no_fact_lost(outbox: Outbox) -> None:
     with outbox.database.write() as tx:
-        tx.execute("INSERT INTO events VALUES (1, 't', 't', 'b', 0, 0, x'00', NULL)")
+        tx.execute("INSERT INTO events VALUES (1, 't', 't', 'b', 0, 0, x'00')")
     with pytest.raises(Stop, match="no sound outbox"):
         outbox.record(scan_of(1), STAMP)
     assert outbox.counters.scanned == 0

@@ -10,20 +10,22 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from tests.edge.kit import STAMP, image_of, quick_folder, scan_of
 from tests.edge.test_count import shot_of
-from tests.edge.test_tasks import task_of
+from tests.edge.test_tasks import CATALOGUE, ELSEWHERE, task_of
 
 from cardmint_contracts.cards import Batch, Card, Condition, Decision, Edition, Finish
-from cardmint_contracts.events import CardScanned, Recogniser
+from cardmint_contracts.events import CardScanned, Recogniser, ScanWithdrawn, decode_data
 from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.image_table import ImageTable
 from cardmint_edge.adapters.outbox import Outbox
 from cardmint_edge.adapters.task_table import TaskTable
+from cardmint_edge.domain.pace import Pace
 from cardmint_edge.errors import Stop
-from cardmint_edge.page.app import Parts, make_page
+from cardmint_edge.page.app import make_page
+from cardmint_edge.page.parts import Parts
 from cardmint_edge.page.serve import PageServer
-from cardmint_edge.page.show import STRIP, View
+from cardmint_edge.page.show import STRIP, Box, View, lasting
 from cardmint_edge.status import outbox_status
 from cardmint_edge.tasks import Tasks
 
@@ -35,9 +37,21 @@ class Desk:
         self.outbox = outbox
         self.images = images
         self.table = TaskTable(outbox.database)
-        self.tasks = Tasks(store=self.table, append=outbox.append, together=outbox.database.write, stamp=lambda: STAMP)
+        self.tasks = Tasks(
+            store=self.table,
+            append=outbox.append,
+            together=outbox.database.write,
+            stamp=lambda: STAMP,
+            printing=CATALOGUE.get,
+        )
         self.fault = ""
         self.connected = True
+        self.pin = ""
+        self.skipped: list[UUID] = []
+        self.captured = 0
+        self.can_capture = True
+        self.picture: bytes | None = None
+        self.paused = False
 
     def view(self, notice: str) -> View:
         return View(
@@ -51,7 +65,17 @@ class Desk:
             overruled=self.tasks.overruled,
             awaited=self.tasks.awaited,
             notice=notice,
+            uploads_paused=self.paused,
+            has_live=self.picture is not None,
+            box=Box(camera="desk", disk_free_bytes=5 * 10**9, clock_synced=False, pack="pack-1", version="0.1.0"),
         )
+
+    def capture(self) -> bool:
+        self.captured += self.can_capture
+        return self.can_capture
+
+    def pause(self, paused: bool) -> None:
+        self.paused = paused
 
     def page(self) -> Litestar:
         return make_page(
@@ -62,6 +86,14 @@ class Desk:
                 answers=self.tasks,
                 batch=lambda: self.outbox.batch,
                 set_batch=self.outbox.set_batch,
+                search=lambda text: [ELSEWHERE] if text and text in ELSEWHERE.name else [],
+                withdraw=lambda scan: self.outbox.withdraw(scan, "station", STAMP),
+                skip=self.skipped.append,
+                capture=self.capture,
+                live=lambda: self.picture,
+                pause_uploads=self.pause,
+                metrics=lambda: b"cardmint_scanned 1.0\n",
+                pin=self.pin,
             )
         )
 
@@ -318,3 +350,102 @@ def test_an_answer_that_did_not_count_is_told_and_undone_or_left(
     assert desk.outbox.mark.last == events
     gone = client.post(f"/tasks/{task.task}/undo", headers=PART).text
     assert "Somebody else answered that one first" in gone
+
+
+def test_a_scan_is_taken_back_once(desk: Desk, client: TestClient[Litestar]) -> None:
+    line = desk.outbox.record(scan_of(1), STAMP)
+    url = f"/scans/{line.scan.scan}/withdraw"
+    live = {"hx-request": "true"}
+    assert "Taken back" in client.post(url, headers=live).text
+    (_, event) = desk.outbox.events(1, 9)
+    assert decode_data(event.type, event.data) == ScanWithdrawn(scan=line.scan.scan, by="station")
+    assert "taken back before" in client.post(url, headers=live).text
+    assert desk.outbox.mark.last == 2
+    assert client.post(url).headers["location"] == "/"
+
+
+def test_a_card_is_scanned_again_in_place_of_its_scan(desk: Desk, client: TestClient[Litestar]) -> None:
+    line = desk.outbox.record(scan_of(1), STAMP)
+    desk.can_capture = False
+    says = client.post(f"/scans/{line.scan.scan}/again", headers={"hx-request": "true"}).text
+    assert "as they come" in says
+    assert not desk.outbox.scans(1)[0].withdrawn
+    desk.can_capture = True
+    client.post(f"/scans/{line.scan.scan}/again")
+    assert (desk.captured, desk.outbox.scans(1)[0].withdrawn) == (1, True)
+    client.post("/capture")
+    assert desk.captured == 2
+
+
+def test_a_task_waits_and_another_card_is_found(desk: Desk, client: TestClient[Litestar]) -> None:
+    desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
+    client.post(f"/tasks/{task_of(1).task}/skip")
+    assert desk.skipped == [task_of(1).task]
+    found = client.get(f"/tasks/{task_of(1).task}/search", params={"version": 1, "q": "another"}).text
+    assert f'value="{ELSEWHERE.id}"' in found
+    assert "No card" in client.get(f"/tasks/{task_of(1).task}/search", params={"version": 1, "q": "nothing"}).text
+    client.post(f"/tasks/{task_of(1).task}", data={"version": "1", "card": ELSEWHERE.id})
+    assert desk.table.count() == 0
+    assert CATALOGUE[ELSEWHERE.id] == ELSEWHERE
+
+
+def test_what_the_camera_sees_the_box_and_its_figures(desk: Desk, client: TestClient[Litestar]) -> None:
+    assert client.get("/camera.jpg").status_code == 404
+    desk.picture = b"jpeg"
+    assert client.get("/camera.jpg").content == b"jpeg"
+    page = client.get("/").text
+    assert "5.0 GB free" in page
+    assert "not set by the network" in page
+    assert "pack-1" in page
+    assert client.get("/metrics").text == "cardmint_scanned 1.0\n"
+    assert "Go on uploading" in client.post("/uploads", data={"paused": "yes"}, headers={"hx-request": "true"}).text
+    client.post("/uploads", data={"paused": "no"})
+    assert not desk.paused
+
+
+def test_other_machines_need_the_pin(desk: Desk) -> None:
+    desk.pin = "123456"
+    with TestClient(desk.page(), base_url="http://192.168.7.9:8080") as other:
+        other.follow_redirects = False
+        assert other.get("/").headers["location"] == "/pin"
+        assert other.post("/capture").headers["location"] == "/pin"
+        assert "PIN" in other.get("/pin").text
+        assert other.post("/enter", data={"pin": "654321"}).status_code == 401
+        entered = other.post("/enter", data={"pin": "123456"})
+        assert (entered.status_code, entered.headers["location"]) == (303, "/")
+        cookie = entered.headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=strict" in cookie
+        assert "Last card" in other.get("/").text
+        for name in ("evil.example.com", "[::"):
+            assert other.get("/", headers={"host": name}).status_code == 403
+        assert other.get("/", headers={"host": "station.local"}).status_code in {200, 303}
+        for _ in range(5):
+            other.post("/enter", data={"pin": "0"})
+        assert other.post("/enter", data={"pin": "123456"}).status_code == 429
+    with TestClient(desk.page(), base_url=BASE) as own:
+        assert "Last card" in own.get("/").text, "the station's own browser needs none"
+
+
+def test_without_a_pin_no_other_machine_is_let_in(desk: Desk) -> None:
+    with TestClient(desk.page(), base_url="http://192.168.7.9:8080") as other:
+        assert other.get("/").status_code == 403
+        assert other.post("/enter", data={"pin": ""}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"), [(None, "a time not known yet"), (0.2, "1 s"), (42, "42 s"), (150, "2 min"), (9000, "2.5 h")]
+)
+def test_how_long_something_lasts(seconds: float | None, says: str) -> None:
+    assert lasting(seconds) == says
+
+
+def test_how_long_a_queue_will_take() -> None:
+    pace = Pace()
+    assert pace.look(0, 0) == 0
+    assert pace.look(1, 1000) is None
+    pace = Pace()
+    assert pace.look(0, 1000) is None
+    assert pace.look(1, 900) is None, "a second is too short to tell"
+    assert pace.look(10, 500) == pytest.approx(10)
+    assert pace.look(65, 500) is None, "for a minute nothing moved"

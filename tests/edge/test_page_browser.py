@@ -1,18 +1,25 @@
 """The page in a real browser: keys answer, it updates itself, and its policy is never broken."""
 
+import os
 import shutil
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+from msgspec.structs import replace
 from playwright.sync_api import Page, sync_playwright
 from tests.edge.kit import CARDS, STAMP, quick_folder, scan_of
 from tests.edge.test_count import shot_of
 from tests.edge.test_page import Desk
-from tests.edge.test_tasks import task_of
+from tests.edge.test_tasks import ELSEWHERE, task_of
+from tests.edge.worker import until
 
 from cardmint_contracts.events import ReviewAnswered, decode_data
 from cardmint_contracts.wire import encode
+from cardmint_edge.adapters.cameras.live import outlined
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.outbox import Outbox
 from cardmint_edge.page.serve import PageServer
@@ -83,6 +90,83 @@ def test_keys_answer_the_first_task(desk: Desk, page: Page, complaints: list[str
     page.keyboard.press("0")
     page.get_by_text("Nothing to answer").wait_for()
     assert complaints == []
+
+
+def test_undo_and_search_by_touch(desk: Desk, page: Page, complaints: list[str]) -> None:
+    desk.outbox.record(scan_of(1), STAMP)
+    desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
+    page.get_by_role("button", name="Undo").first.click()
+    page.get_by_text("Taken back", exact=True).wait_for()
+    field = page.get_by_label("Another card")
+    field.fill(ELSEWHERE.name)
+    found = page.get_by_role("button", name=ELSEWHERE.name)
+    found.wait_for()
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(700)
+    assert field.input_value() == ELSEWHERE.name, "what is typed outlives the page's own updates"
+    assert desk.table.count() == 1, "Enter answers nothing"
+    desk.outbox.record(scan_of(2), STAMP)
+    page.get_by_text("Card 3", exact=True).wait_for()
+    found.click()
+    page.get_by_text("Nothing to answer").wait_for()
+    answers = [decode_data(event.type, event.data) for event in desk.outbox.events(1, 9)]
+    assert [answer.card for answer in answers if isinstance(answer, ReviewAnswered)] == [ELSEWHERE]
+    assert complaints == []
+
+
+def test_keys_take_a_photo_take_back_and_put_off(desk: Desk, page: Page) -> None:
+    desk.outbox.record(scan_of(1), STAMP)
+    desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
+    page.locator(".task.current").wait_for()
+    page.wait_for_timeout(700)
+    page.keyboard.press(" ")
+    until(lambda: desk.captured == 1)
+    page.keyboard.press("u")
+    page.get_by_text("Taken back", exact=True).wait_for()
+    page.wait_for_timeout(700)
+    page.keyboard.press("s")
+    until(lambda: desk.skipped == [task_of(1).task])
+    assert desk.outbox.scans(1)[0].withdrawn
+
+
+def test_each_decision_has_its_sound(desk: Desk, page: Page, complaints: list[str]) -> None:
+    page.get_by_role("button", name="Sound").click()
+    desk.outbox.record(scan_of(1), STAMP)
+    page.locator("body[data-sounded=accept]").wait_for()
+    assert complaints == []
+
+
+def test_the_live_picture_is_shown(desk: Desk, server: PageServer, page: Page, complaints: list[str]) -> None:
+    desk.picture = outlined((shot_of(9).frame.repeat(20, axis=0).repeat(20, axis=1), None))
+    page.goto(server.url)
+    page.wait_for_function("document.querySelector('#camera img').naturalWidth > 0")
+    assert complaints == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(360, 740), (820, 1180), (1366, 768)])
+def test_a_full_page_fits(
+    desk: Desk, server: PageServer, page: Page, fictional: Path, tmp_path: Path, width: int, height: int
+) -> None:
+    cards = [cv2.imread(str(fictional / "images" / f"{name}.jpg")) for name in ("emb-1", "tdw-3", "drk-9")]
+    desk.picture = outlined((np.asarray(cards[0], dtype=np.uint8), None))
+    for number in range(1, 24):
+        image = desk.images.put(np.asarray(cards[number % 3], dtype=np.uint8))
+        desk.outbox.record(scan_of(number, image=image), STAMP)
+    for number in (1, 2, 3):
+        task = replace(task_of(number), image=image)
+        desk.tasks.arrived(task.task, encode(task))
+    desk.fault = "the camera is away: Nikon DSC D750: the camera is asleep; press its shutter halfway"
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto(server.url)
+    page.wait_for_function("document.querySelector('.card img').naturalWidth > 0")
+    folder = Path(os.environ.get("CARDMINT_SCREENSHOTS", tmp_path))
+    page.screenshot(path=folder / f"station-{width}.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    small = page.evaluate(
+        "[...document.querySelectorAll('button, input:not([type=hidden]), select')]"
+        ".filter(e => e.offsetParent && e.getBoundingClientRect().height < 34).length"
+    )
+    assert small == 0, "a finger hits every button"
 
 
 def test_keys_in_a_field_are_text(desk: Desk, page: Page) -> None:

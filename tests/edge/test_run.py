@@ -2,112 +2,42 @@
 
 import hashlib
 import json
+import os
 import random
 import signal
 import subprocess
-import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pytest
-from tests.edge.brokers import RealBroker, free_port
-from tests.edge.test_broker import CloudWorker, until
+from tests.edge.station import AGENT, Shelf, config_of, lines, start
+from tests.edge.worker import CloudWorker, until
 
+from cardmint_cloud.local.broker import Broker
+from cardmint_cloud.local.processes import free_port
 from cardmint_edge.adapters.database import Database
 from cardmint_edge.adapters.outbox import Outbox
 
 pytestmark = pytest.mark.integration
 
-AGENT = [str(Path(sys.executable).with_name("cardmint-edge"))]
 
-
-@pytest.fixture(scope="module")
-def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("fictional")
-    subprocess.run([*AGENT, "catalogue", "fictional", "--out", str(folder)], check=True, capture_output=True)
-    return folder / "pack.sqlite"
+@pytest.fixture
+def pack(fictional: Path) -> Path:
+    return fictional / "pack.sqlite"
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[RealBroker]:
-    real = RealBroker("mosquitto", tmp_path)
-    real.start()
-    yield real
-    real.kill()
-
-
-@pytest.fixture
-def worker(broker: RealBroker) -> Iterator[CloudWorker]:
-    cloud = CloudWorker(broker.port)
-    yield cloud
-    cloud.close()
-
-
-class Shelf(BaseHTTPRequestHandler):
-    """The cloud's image endpoint in small; the first request of all is answered 503."""
-
-    stored: ClassVar[dict[str, bytes]] = {}
-    busy: ClassVar[list[int]] = [503]
-
-    def do_PUT(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        status = self.busy.pop() if self.busy else 201
-        if status == 201:
-            self.stored[self.path] = body
-        self.send_response(status)
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None: ...
-
-
-@pytest.fixture
-def shelf() -> Iterator[ThreadingHTTPServer]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Shelf)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def config_of(folder: Path, pack: Path, broker_port: int, camera: str, page_port: int = 0) -> Path:
-    path = folder / "station.toml"
-    path.write_text(
-        f'[station]\ntenant = "shop"\nname = "left"\ndata = "data"\npage_port = {page_port}\n'
-        f'[recognition]\npack = "{pack}"\n[broker]\nport = {broker_port}\n[camera]\n{camera}\n'
-    )
-    return path
-
-
-def start(config: Path, log: Path, *options: str) -> subprocess.Popen[bytes]:
-    with log.open("ab") as out:
-        return subprocess.Popen([*AGENT, "run", "--config", str(config), *options], stdout=out, stderr=out)
-
-
-def lines(log: Path) -> list[dict[str, Any]]:
-    """The log's card lines; a kill may have torn the last line of a life."""
-    found = []
-    for line in log.read_text().splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if entry.get("event") == "card":
-            found.append(entry)
-    return found
+def shelf() -> Iterator[str]:
+    with Shelf.served() as url:
+        yield url
 
 
 def test_every_card_arrives_and_the_agent_ends(
-    tmp_path: Path, pack: Path, broker: RealBroker, worker: CloudWorker, shelf: ThreadingHTTPServer
+    tmp_path: Path, pack: Path, broker: Broker, worker: CloudWorker, shelf: str
 ) -> None:
-    cloud = f'[cloud]\nurl = "http://127.0.0.1:{shelf.server_port}"'
+    cloud = f'[cloud]\nurl = "{shelf}"'
     config = config_of(tmp_path, pack, broker.port, f'type = "simulator"\ncount = 12\n{cloud}')
     log = tmp_path / "log"
     assert start(config, log, "--exit-when-done").wait(120) == 0, log.read_text()
@@ -118,34 +48,37 @@ def test_every_card_arrives_and_the_agent_ends(
     assert worker.healths[0].camera == "simulator"
 
     printed = subprocess.run(
-        [*AGENT, "outbox", "--config", str(config), "--json"], check=True, capture_output=True, text=True
+        [*AGENT, "outbox", "look", "--config", str(config), "--json"], check=True, capture_output=True, text=True
     )
     state = json.loads(printed.stdout)
     assert (state["queued"], state["acknowledged"], state["scanned"], state["epoch"]) == (0, 12, 12, 1)
     assert (state["images_waiting"], state["images_parked"], len(Shelf.stored)) == (0, 0, 12)
     for path, body in Shelf.stored.items():
         assert path == f"/api/v1/shop/images/{hashlib.sha256(body).hexdigest()}"
-    printed = subprocess.run([*AGENT, "outbox", "--config", str(config)], check=True, capture_output=True, text=True)
+    printed = subprocess.run(
+        [*AGENT, "outbox", "look", "--config", str(config)], check=True, capture_output=True, text=True
+    )
     assert "oldest           none" in printed.stdout
 
 
 def test_killed_at_any_moment_each_card_counts_once(
-    tmp_path: Path, pack: Path, broker: RealBroker, worker: CloudWorker
+    tmp_path: Path, pack: Path, broker: Broker, worker: CloudWorker
 ) -> None:
-    count, kills = 100, 20
+    kills = int(os.environ.get("CARDMINT_KILLS", "12"))  # `make kills` does 300
+    count = 3 * kills
     config = config_of(tmp_path, pack, broker.port, f'type = "simulator"\ncount = {count}')
     log = tmp_path / "log"
     log.touch()
     draw = random.Random(7)
     for _ in range(kills):
         agent = start(config, log, "--exit-when-done")
-        before = len(lines(log))
-        wanted = before + draw.randint(1, 3)
+        more = draw.randint(0, 3)
+        wanted = len(lines(log)) + more
         until(lambda agent=agent, wanted=wanted: len(lines(log)) >= wanted or agent.poll() is not None)  # type: ignore[misc]
-        time.sleep(draw.uniform(0, 0.15))
+        time.sleep(draw.uniform(0, 0.15 if more else 1.5))  # with none more it dies while it starts
         agent.kill()
         agent.wait()
-    assert start(config, log, "--exit-when-done").wait(120) == 0, log.read_text()
+    assert start(config, log, "--exit-when-done").wait(3000) == 0, log.read_text()
 
     logged = lines(log)
     origins = [entry["origin"] for entry in logged]
@@ -154,9 +87,11 @@ def test_killed_at_any_moment_each_card_counts_once(
     assert len(set(arrived)) == len(arrived) == count
     assert {entry["scan"] for entry in logged} <= set(arrived)
     outbox = Outbox(Database.look(tmp_path / "data" / "outbox.db"))
-    assert (outbox.counters.scanned, outbox.counters.epoch) == (count, kills + 1)
+    assert outbox.counters.scanned == count
+    assert outbox.counters.epoch <= kills + 1
     assert list(worker.watermarks.values()) == [count]
     outbox.close()
+    print(f"\n{kills} kills over {count} cards: each there once")
 
 
 def test_a_stop_is_graceful_and_short(tmp_path: Path, pack: Path) -> None:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from cardmint_edge.errors import Stop
-from cardmint_edge.settings import Broker, Folder, Replay, Settings, Simulator, load
+from cardmint_edge.settings import Broker, Folder, Replay, Settings, Simulator, Tethered, Video, load
 
 GOOD = """
 [station]
@@ -80,7 +80,7 @@ def test_the_environment_overrides(tmp_path: Path) -> None:
         (('data = "data"', ""), "station: Object missing required field `data`"),
         (('data = "data"', "data = 5"), "station.data: expected a path"),
         (("[station]", "[station"), "is no TOML"),
-        (('data = "data"', 'data = "data"\npage_host = "0.0.0.0"'), "station.page_host: the page asks nobody"),
+        (('data = "data"', 'data = "data"\npage_host = "0.0.0.0"'), "station.page_host: without station.page_pin"),
         (("[camera]", '[cloud]\nurl = "cloud"\n[camera]'), "cloud.url: Expected `str` matching regex"),
         (("[camera]", "[broker]\nport = 0\n[camera]"), "broker.port: Expected `int` >= 1"),
     ],
@@ -114,7 +114,7 @@ def documented() -> set[str]:
 def known() -> set[str]:
     keys = {"camera.type"}
     for section in msgspec.structs.fields(Settings):
-        kinds = (Simulator, Folder, Replay) if section.name == "camera" else (section.type,)
+        kinds = (Simulator, Folder, Replay, Video, Tethered) if section.name == "camera" else (section.type,)
         for kind in kinds:
             keys |= {f"{section.name}.{field.name}" for field in msgspec.structs.fields(kind)}
     return keys

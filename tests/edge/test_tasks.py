@@ -18,6 +18,9 @@ from cardmint_edge.adapters.task_table import TaskTable
 from cardmint_edge.errors import Stop
 from cardmint_edge.tasks import MOST_TOLD, SETTLE_S, Answered, Tasks
 
+ELSEWHERE = Card(id="set7-7", name="Card of another set")
+CATALOGUE = {ELSEWHERE.id: ELSEWHERE}
+
 
 def task_of(number: int, version: int = 1) -> ReviewTask:
     return ReviewTask(
@@ -34,7 +37,13 @@ class Desk:
     def __init__(self, database: Database) -> None:
         self.outbox = Outbox(database)
         self.table = TaskTable(database)
-        self.tasks = Tasks(store=self.table, append=self.outbox.append, together=database.write, stamp=lambda: STAMP)
+        self.tasks = Tasks(
+            store=self.table,
+            append=self.outbox.append,
+            together=database.write,
+            stamp=lambda: STAMP,
+            printing=CATALOGUE.get,
+        )
 
     def arrive(self, task: ReviewTask) -> None:
         self.tasks.arrived(task.task, encode(task))
@@ -137,14 +146,14 @@ def test_an_answer_to_something_else_changes_nothing(desk: Desk) -> None:
     desk.arrive(task_of(1, 2))
     assert desk.tasks.answer(UUID(int=9), 1, None, "station") is Answered.GONE
     assert desk.tasks.answer(UUID(int=1), 1, None, "station") is Answered.CHANGED
-    assert desk.tasks.answer(UUID(int=1), 2, "set9-9", "station") is Answered.NOT_A_CANDIDATE
+    assert desk.tasks.answer(UUID(int=1), 2, "set9-9", "station") is Answered.UNKNOWN_CARD
     assert (desk.shown, desk.outbox.mark.last) == ([(1, 2)], 0)
 
 
 def test_an_answer_that_cannot_be_stored_leaves_the_task_open(desk: Desk) -> None:
     desk.arrive(task_of(1))
     with desk.outbox.database.write() as tx:
-        tx.execute("INSERT INTO events VALUES (1, 't', 't', 'b', 0, 0, x'00', NULL)")
+        tx.execute("INSERT INTO events VALUES (1, 't', 't', 'b', 0, 0, x'00')")
     with pytest.raises(Stop):
         desk.tasks.answer(UUID(int=1), 1, None, "station")
     assert desk.shown == [(1, 1)]
@@ -221,3 +230,12 @@ def test_the_card_that_was_asked_for_is_the_next_shot_and_no_other(desk: Desk) -
         desk.tasks.arrived(UUID(int=1), news)  # The question ended or changed: the next shot is another card again.
         awaited.append(desk.tasks.awaited)
         assert awaited == [UUID(int=1001), None]
+
+
+def test_a_card_that_was_no_candidate_is_found_in_the_catalogue(desk: Desk) -> None:
+    desk.arrive(task_of(1))
+    assert desk.tasks.answer(UUID(int=1), 1, ELSEWHERE.id, "station") is Answered.TAKEN
+    (event,) = desk.outbox.events(1, 9)
+    answer = decode_data(event.type, event.data)
+    assert isinstance(answer, ReviewAnswered)
+    assert answer.card == ELSEWHERE

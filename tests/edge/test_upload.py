@@ -29,7 +29,7 @@ def test_an_image_is_due_when_its_facts_have_a_receipt(outbox: Outbox) -> None:
     for number in (1, 2):
         outbox.record(scan_of(number, image=image_of(number)), STAMP)
     assert images.next() is None
-    assert images.counts() == ImageCounts(waiting=2, parked=0)
+    assert images.counts() == ImageCounts(waiting=2, parked=0, lost=0)
     outbox.forget(outbox.mark.stream, 1)
     assert images.next() == image_of(1).sha256
     images.uploaded(image_of(1).sha256)
@@ -37,7 +37,9 @@ def test_an_image_is_due_when_its_facts_have_a_receipt(outbox: Outbox) -> None:
     outbox.forget(outbox.mark.stream, 2)
     images.park(image_of(2).sha256, "refused")
     assert images.next() is None
-    assert images.counts() == ImageCounts(waiting=0, parked=1)
+    assert (images.unpark(), images.unpark(), images.next()) == (1, 0, image_of(2).sha256)
+    images.park(image_of(2).sha256, "refused again")
+    assert images.counts() == ImageCounts(waiting=0, parked=1, lost=0)
 
 
 def http(answer: Callable[[httpx.Request], httpx.Response]) -> CloudHttp:
@@ -101,6 +103,11 @@ class Shelf:
         self.due.remove(sha256)
         self.parked.append((sha256, reason))
 
+    def unpark(self) -> int:
+        self.due += [sha256 for sha256, _ in self.parked]
+        self.parked = []
+        return 0
+
     def get(self, digest: str) -> bytes | None:
         return None if digest == self.missing else b"jpeg"
 
@@ -143,6 +150,49 @@ def test_it_runs_until_it_is_stopped() -> None:
     uploader.stop()
     thread.join(10)
     assert (shelf.done, thread.is_alive()) == (["a", "b", "c"], False)
+
+
+def test_what_was_set_aside_is_tried_again_at_the_next_start() -> None:
+    shelf = Shelf([Park("refused"), None])
+    uploader_of(shelf).upload("a")
+    assert (shelf.due, shelf.parked) == ([], [("a", "refused")])
+    again = uploader_of(shelf)
+    thread = threading.Thread(target=again.run, daemon=True)
+    thread.start()
+    assert shelf.idle.wait(10)
+    again.stop()
+    thread.join(10)
+    assert shelf.done == ["a"]
+
+
+def test_paused_it_waits_and_goes_on() -> None:
+    shelf = Shelf([None], due=("a",))
+    uploader = uploader_of(shelf)
+    uploader.pause(True)
+    thread = threading.Thread(target=uploader.run, daemon=True)
+    thread.start()
+    assert not shelf.idle.wait(0.3)
+    assert shelf.done == []
+    uploader.pause(False)
+    assert shelf.idle.wait(10)
+    uploader.stop()
+    thread.join(10)
+    assert shelf.done == ["a"]
+
+
+def test_the_line_is_shared() -> None:
+    slept: list[float] = []
+    bodies: list[bytes] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        bodies.append(request.read())
+        return httpx.Response(201)
+
+    transport = httpx.MockTransport(answer)
+    cloud = CloudHttp(url="http://cloud", tenant="shop", max_kb_per_s=10, transport=transport, sleep=slept.append)
+    cloud.put("ab" * 32, b"x" * 20_480)
+    assert bodies == [b"x" * 20_480]
+    assert sum(slept) == pytest.approx(2.0)
 
 
 def test_stopping_leaves_the_image_for_the_next_start() -> None:

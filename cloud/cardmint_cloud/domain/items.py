@@ -19,6 +19,7 @@ from cardmint_contracts.events import (
     ReviewAnswered,
     ReviewOpened,
     ReviewUndone,
+    ScanWithdrawn,
 )
 
 
@@ -162,7 +163,7 @@ def subject(data: EventData) -> UUID | None:
     """Return the item that an event speaks of, if any."""
     if isinstance(data, CardScanned):
         return data.rescan_of or data.scan
-    return data.scan if isinstance(data, _About) else None
+    return data.scan if isinstance(data, _About | ScanWithdrawn) else None
 
 
 def spoken_of(events: Iterable[tuple[str, EventData]]) -> tuple[list[ItemKey], list[ReviewKey]]:
@@ -175,6 +176,9 @@ def spoken_of(events: Iterable[tuple[str, EventData]]) -> tuple[list[ItemKey], l
             if data.rescan_of is not None:
                 items.append((tenant, data.rescan_of))
                 reviews += [(tenant, review_of(data.rescan_of, why)) for why in WHYS]
+        elif isinstance(data, ScanWithdrawn):
+            items.append((tenant, data.scan))
+            reviews += [(tenant, review_of(data.scan, why)) for why in WHYS]
         elif isinstance(data, _About):
             items.append((tenant, data.scan))
             reviews.append((tenant, data.task))

@@ -26,6 +26,7 @@ from cardmint_contracts.events import (
     ReviewAnswered,
     ReviewOpened,
     ReviewUndone,
+    ScanWithdrawn,
 )
 
 
@@ -40,6 +41,8 @@ def apply(changes: Changes, items: Mapping[ItemKey, Item], reviews: Mapping[Revi
             _undone(changes, items, reviews, event, event.data)
         case RescanRequested() | ReviewAged():
             _changed(changes, reviews, event, event.data)
+        case ScanWithdrawn():
+            _withdrawn(changes, items, reviews, event, event.data)
         case _:
             pass
 
@@ -178,6 +181,32 @@ def _undone(
     changes.items[event.tenant, item.item] = replace(
         item, status=review.prior.status, card_id=review.prior.card_id, version=item.version + 1
     )
+
+
+def _withdrawn(
+    changes: Changes,
+    items: Mapping[ItemKey, Item],
+    reviews: Mapping[ReviewKey, Review],
+    event: Event,
+    withdrawn: ScanWithdrawn,
+) -> None:
+    """Take a scan back at the station's word: its card is none, and whatever was asked about it is closed."""
+    item = _item(changes, items, event.tenant, withdrawn.scan)
+    if item is None:
+        raise Impossible("unknown-scan", f"scan {withdrawn.scan} was taken back, but there is no such scan")
+    changes.items[event.tenant, item.item] = replace(item, status=Status.REJECTED, card_id="", version=item.version + 1)
+    for why in WHYS:
+        review = _review(changes, reviews, event.tenant, review_of(item.item, why))
+        if review is not None and review.open:
+            changes.reviews[event.tenant, review.task] = replace(
+                review,
+                open=False,
+                version=review.version + 1,
+                closed_at=event.received_at,
+                verdict="no_card",
+                answered_by=withdrawn.by,
+                place="",
+            )
 
 
 def _changed(

@@ -46,12 +46,16 @@ def mosquitto_path() -> str | None:
 
 
 class Broker:
-    """One broker with nothing on disk: the system needs no more of it than a pipe."""
+    """One broker with nothing on disk: the system needs no more of it than a pipe.
 
-    def __init__(self, folder: Path, *, port: int | None = None, kind: Kind | None = None) -> None:
+    `extra` are further lines for mosquitto's configuration.
+    """
+
+    def __init__(self, folder: Path, *, port: int | None = None, kind: Kind | None = None, extra: str = "") -> None:
         self.folder = folder
         self.port = port or free_port()
         self.kind: Kind = kind or ("mosquitto" if mosquitto_path() else "iotcore")
+        self._extra = extra
         self._child: Child | None = None
 
     def start(self) -> "Broker":
@@ -68,7 +72,7 @@ class Broker:
             if program is None:
                 raise Stop("mosquitto is not installed; on Debian and Ubuntu: apt install mosquitto")
             config = self.folder / "mosquitto.conf"
-            config.write_text(_MOSQUITTO.format(port=self.port))
+            config.write_text(_MOSQUITTO.format(port=self.port) + self._extra)
             command = [program, "-c", str(config)]
         else:
             config = self.folder / "iotcore.toml"

@@ -144,7 +144,7 @@ class System:
         """Return how many cards a station has ever acknowledged, as its outbox counts them."""
         if not (self.folder / name).exists():
             return 0
-        command = script(["cardmint-edge", "outbox", "--config", str(self._config(name)), "--json"])
+        command = script(["cardmint-edge", "outbox", "look", "--config", str(self._config(name)), "--json"])
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise Stop(f"the outbox of {name} cannot be read: {done.stderr.strip()}")

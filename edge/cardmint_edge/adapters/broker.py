@@ -1,6 +1,5 @@
 """The broker: MQTT 5 through paho. A connection is a new client, so that nothing of an old one is ever sent again."""
 
-import random
 import socket
 import ssl
 import threading
@@ -14,11 +13,13 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from tenacity import Retrying, retry_if_result, stop_when_event_set, wait_random_exponential
 
 from cardmint_contracts import topics
 from cardmint_contracts.errors import BadTopic
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.wire import encode
+from cardmint_edge.commands import Told
 from cardmint_edge.domain.batches import PackedBatch
 from cardmint_edge.domain.forwarding import Limits
 from cardmint_edge.errors import Stop
@@ -33,6 +34,7 @@ STEADY_S = 10.0
 """A connection that stood this long was a good one: the next attempt comes soon."""
 
 FAREWELL_S = 1.0
+NEEDED = 3
 MAX_PAYLOAD_BYTES = 512 << 10
 HEADROOM_BYTES = 1024
 """What topic and properties may take of a packet."""
@@ -51,8 +53,11 @@ class BrokerLink:
         state: Callable[[bool], StationState],
         health: Callable[[], StationHealth],
         tell: Callable[[News], None],
+        hear: Callable[[Told], None] = lambda _: None,
     ) -> None:
-        """Take the parts: `state` and `health` say how the station is now; what comes is handed to `tell`.
+        """Take the parts: `state` and `health` say how the station is now.
+
+        Receipts and tasks are handed to `tell`; commands, settings and manifests to `hear`.
 
         Raises:
             Stop: a certificate's file cannot be read.
@@ -62,6 +67,7 @@ class BrokerLink:
         self._state = state
         self._health = health
         self._tell = tell
+        self._hear = hear
         self._topic = {
             kind: topics.station_topic(station.tenant, station.name, kind)
             for kind in ("events", "receipt", "state", "health")
@@ -71,23 +77,34 @@ class BrokerLink:
         self._connection = 0
         self._stood = False
         self._said = ""
+        self._answered = threading.Event()
         self._closed = threading.Event()
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        """Connect, and connect again with growing, jittered pauses, until `stop`."""
-        failures = 0
+        """Connect again and again, with growing, jittered pauses that a steady connection makes short, until `stop`."""
         while not self._stopping.is_set():
-            self._closed.clear()
-            self._stood = False
-            began = time.monotonic()
-            self._one_connection()
-            steady = self._stood and time.monotonic() - began > STEADY_S
-            failures = 0 if steady else failures + 1
-            if steady:
-                self._said = ""
-            wait = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(failures, 10))
-            self._stopping.wait(wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
+            Retrying(
+                retry=retry_if_result(lambda steady: not steady),
+                wait=wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S, min=FIRST_WAIT_S),
+                stop=stop_when_event_set(self._stopping),
+                sleep=self._pause,
+                retry_error_callback=lambda _: None,
+            )(self._attempt)
+            self._said = ""
+            self._pause(FIRST_WAIT_S)
+
+    def _attempt(self) -> bool:
+        """Connect once, stay until the connection is over, and say whether it was a steady one."""
+        self._answered.clear()
+        self._closed.clear()
+        self._stood = False
+        began = time.monotonic()
+        self._one_connection()
+        return self._stood and time.monotonic() - began > STEADY_S
+
+    def _pause(self, seconds: float) -> None:
+        self._stopping.wait(seconds)
 
     def stop(self) -> None:
         """Say that the station goes, and make `run` return."""
@@ -98,6 +115,7 @@ class BrokerLink:
             if info.rc == MQTT_ERR_SUCCESS:
                 info.wait_for_publish(FAREWELL_S)
             client.disconnect()
+        self._answered.set()
         self._closed.set()
 
     def reconnect(self) -> None:
@@ -123,6 +141,22 @@ class BrokerLink:
         ]
         return self._publish("events", batch.payload, qos=1, properties=properties)
 
+    def reply(self, told: Told, payload: bytes) -> bool:
+        """Answer a command where it asked for the answer."""
+        client = self._client
+        if client is None:
+            return False
+        properties = _properties(PacketTypes.PUBLISH)
+        if told.correlation:
+            properties.CorrelationData = told.correlation
+        return client.publish(told.reply_to, payload, 1, False, properties).rc == MQTT_ERR_SUCCESS
+
+    def report(self, payload: bytes) -> bool:
+        """Publish, retained, which settings the station uses."""
+        client = self._client
+        topic = topics.config_topic(self._station.tenant, self._station.name, "reported")
+        return client is not None and client.publish(topic, payload, 1, True).rc == MQTT_ERR_SUCCESS
+
     def _publish(
         self,
         kind: str,
@@ -139,8 +173,11 @@ class BrokerLink:
 
     def _one_connection(self) -> None:
         """Connect, and return when the connection, or the attempt, is over."""
+        if self._stopping.is_set():
+            return
         self._connection += 1
-        client = self._new_client(self._connection)
+        client = self._new_client()
+        self._listen(client, self._connection)
         properties = _properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = 0
         try:
@@ -149,12 +186,15 @@ class BrokerLink:
             self._say(str(error), "check that the broker runs and that nothing between blocks the port")
             return
         client.loop_start()
+        if not self._answered.wait(CONNECT_TIMEOUT_S):
+            self._say("it takes the connection and says nothing", "check that an MQTT 5 broker listens there")
+            self._closed.set()
         self._closed.wait()
         self._client = None
         client.disconnect()
         client.loop_stop()
 
-    def _new_client(self, connection: int) -> Client:
+    def _new_client(self) -> Client:
         client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"cardmint-{self._station.tenant}-{self._station.name}",
@@ -167,27 +207,34 @@ class BrokerLink:
         if self._tls is not None:
             client.tls_set_context(self._tls)
         client.will_set(self._topic["state"], encode(self._state(False)), qos=1, retain=True)
+        return client
+
+    def _listen(self, client: Client, connection: int) -> None:
         stood_from = 0.0
 
         def on_connect(
             client: Client, _data: Any, _flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
         ) -> None:
             nonlocal stood_from
+            self._answered.set()
             if reason.is_failure:
                 self._say(str(reason), "check the user and the password here and on the broker")
                 return
             self._stood = True
             stood_from = time.monotonic()
             self._client = client
-            client.subscribe([(self._topic["receipt"], 1), (self._outcomes, 1), (self._tasks, 1)])
+            client.subscribe([(topic, 1) for topic in self._wanted])
             limits = _limits(properties)
             log.info("connected", broker=self._where, in_flight=limits.in_flight, payload=limits.payload_bytes)
             self._tell(Connected(connection=connection, limits=limits))
+            self._hear(Told(kind="connected", payload=b"1"))
 
         def on_subscribe(
             _client: Client, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Properties | None
         ) -> None:
-            if any(reason.is_failure for reason in reasons):
+            if any(reason.is_failure for reason in reasons[NEEDED:]):
+                log.warning("no right to commands, settings or manifests", broker=self._where)
+            if any(reason.is_failure for reason in reasons[:NEEDED]):
                 self._say("no right to its receipts or tasks", "let the station subscribe to its own topics")
                 self._closed.set()
 
@@ -197,7 +244,7 @@ class BrokerLink:
             self._tell(Delivered(connection=connection, reason=reason.value))
 
         def on_message(_client: Client, _data: Any, message: MQTTMessage) -> None:
-            self._hand_on(message.topic, bytes(message.payload))
+            self._hand_on(message)
 
         def on_disconnect(
             _client: Client, _data: Any, _flags: DisconnectFlags, reason: ReasonCode, _properties: Properties | None
@@ -207,7 +254,10 @@ class BrokerLink:
                 short = time.monotonic() - stood_from < STEADY_S
                 twin = f"if this goes on, another station calls itself {self._station.name}: give each its own name"
                 self._say(f"the connection ended ({reason})", twin if short else "see the broker's own log")
+            elif not self._answered.is_set():
+                self._say(f"it hangs up before it answers ({reason})", "check that an MQTT 5 broker listens there")
             self._tell(Disconnected(connection=connection))
+            self._answered.set()
             self._closed.set()
 
         def on_socket_open(_client: Client, _data: Any, sock: Any) -> None:
@@ -220,28 +270,49 @@ class BrokerLink:
         client.on_publish = on_publish
         client.on_message = on_message
         client.on_disconnect = on_disconnect
-        return client
 
-    def _hand_on(self, topic: str, payload: bytes) -> None:
+    def _hand_on(self, message: MQTTMessage) -> None:
+        payload = bytes(message.payload)
         try:
-            parsed = topics.parse(topic)
+            parsed = topics.parse(message.topic)
         except BadTopic as error:
             log.warning("message ignored", reason=error.reason, detail=str(error))
             return
         if parsed.kind == "outcomes":
             self._tell(OutcomeCame(payload=payload))
-        elif parsed.task is not None:
+        elif parsed.kind == "tasks" and parsed.task is not None:
             self._tell(TaskCame(task=parsed.task, payload=payload))
         elif parsed.kind == "receipt":
             self._tell(ReceiptCame(payload=payload))
+        elif parsed.kind == "commands" and parsed.task is not None:
+            own = topics.reply_topic(self._station.tenant, self._station.name, parsed.task)
+            reply_to = str(getattr(message.properties, "ResponseTopic", own))
+            correlation = bytes(getattr(message.properties, "CorrelationData", b""))
+            told = Told(
+                kind=parsed.kind,
+                payload=payload,
+                command=parsed.task,
+                reply_to=reply_to,
+                correlation=correlation,
+                retained=message.retain,
+            )
+            self._hear(told)
+        else:
+            self._hear(Told(kind=parsed.kind, payload=payload))
 
     @property
-    def _outcomes(self) -> str:
-        return topics.station_outcomes(self._station.tenant, self._station.name)
-
-    @property
-    def _tasks(self) -> str:
-        return topics.station_tasks(self._station.tenant, self._station.name)
+    def _wanted(self) -> list[str]:
+        """What to subscribe to: first the `NEEDED`, without which nothing works, then the rest."""
+        tenant, station = self._station.tenant, self._station.name
+        return [
+            self._topic["receipt"],
+            topics.station_tasks(tenant, station),
+            topics.station_outcomes(tenant, station),
+            topics.station_commands(tenant, station),
+            topics.config_topic(tenant, station, "desired"),
+            topics.fleet_topic(tenant, "catalogue"),
+            topics.fleet_topic(tenant, "models"),
+        ]
 
     @property
     def _where(self) -> str:

@@ -1,5 +1,7 @@
 """The cloud's HTTPS side: images by their content."""
 
+import time
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 
 import httpx
@@ -7,13 +9,25 @@ import httpx
 from cardmint_edge.errors import Park, Retry
 
 TIMEOUT_S = 30.0
+PIECE_BYTES = 8 << 10
 _AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 
 
 class CloudHttp:
     """Puts images under `{url}/api/v1/{tenant}/images/{sha256}`."""
 
-    def __init__(self, *, url: str, tenant: str, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        url: str,
+        tenant: str,
+        max_kb_per_s: int = 0,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Take the address; `max_kb_per_s` leaves the rest of the line to others, 0 takes what there is."""
+        self.max_kb_per_s = max_kb_per_s
+        self._sleep = sleep
         self._base = f"{url.rstrip('/')}/api/v1/{tenant}/images/"
         self._client = httpx.Client(timeout=TIMEOUT_S, transport=transport)
 
@@ -26,7 +40,8 @@ class CloudHttp:
         """
         url = self._base + sha256
         try:
-            response = self._client.put(url, content=jpeg, headers={"content-type": "image/jpeg"})
+            headers = {"content-type": "image/jpeg", "content-length": str(len(jpeg))}
+            response = self._client.put(url, content=self._paced(jpeg), headers=headers)
         except httpx.HTTPError as error:
             message = f"{url}: {type(error).__name__} {error}"
             raise Retry(message) from error
@@ -36,6 +51,15 @@ class CloudHttp:
         if response.is_client_error and response.status_code not in _AGAIN:
             raise Park(message)
         raise Retry(message)
+
+    def _paced(self, jpeg: bytes) -> Iterator[bytes]:
+        if not self.max_kb_per_s:
+            yield jpeg
+            return
+        for start in range(0, len(jpeg), PIECE_BYTES):
+            piece = jpeg[start : start + PIECE_BYTES]
+            self._sleep(len(piece) / (max(1, self.max_kb_per_s) * 1024))
+            yield piece
 
     def close(self) -> None:
         """Close the connections."""

@@ -10,56 +10,14 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
+from cardmint_edge.adapters.durable import make_folder, sync_folder
+from cardmint_edge.adapters.schema import SCHEMA, UPGRADES, VERSION
 from cardmint_edge.errors import Stop
 
-VERSION = 1
-"""The schema's version, kept in `PRAGMA user_version`."""
+PAGE_BYTES = 1024
+"""A card changes half a dozen pages; small ones write less (docs/decisions/0025)."""
 
-_SCHEMA = """
-CREATE TABLE station (
-  only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
-  stream TEXT NOT NULL,
-  last INTEGER NOT NULL DEFAULT 0,
-  acknowledged INTEGER NOT NULL DEFAULT 0 CHECK (acknowledged <= last),
-  epoch INTEGER NOT NULL DEFAULT 0,
-  scanned INTEGER NOT NULL DEFAULT 0,
-  parked INTEGER NOT NULL DEFAULT 0,
-  batch BLOB NOT NULL
-) STRICT;
-CREATE TABLE events (
-  sequence INTEGER PRIMARY KEY,
-  type TEXT NOT NULL,
-  time TEXT NOT NULL,
-  bootid TEXT NOT NULL,
-  monotonic_ms INTEGER NOT NULL,
-  clock_synced INTEGER NOT NULL,
-  data BLOB NOT NULL,
-  image TEXT
-) STRICT;
-CREATE INDEX events_image ON events (image) WHERE image IS NOT NULL;
-CREATE TABLE scans (
-  position INTEGER PRIMARY KEY,
-  scan TEXT NOT NULL UNIQUE,
-  sequence INTEGER NOT NULL,
-  origin TEXT NOT NULL,
-  time TEXT NOT NULL,
-  data BLOB NOT NULL
-) STRICT;
-CREATE TABLE images (
-  sha256 TEXT PRIMARY KEY,
-  bytes INTEGER NOT NULL,
-  uploaded INTEGER NOT NULL DEFAULT 0,
-  parked TEXT
-) STRICT;
-CREATE INDEX images_waiting ON images (sha256) WHERE uploaded = 0 AND parked IS NULL;
-CREATE TABLE tasks (
-  task TEXT PRIMARY KEY,
-  version INTEGER NOT NULL,
-  opened TEXT NOT NULL,
-  body BLOB NOT NULL,
-  answered INTEGER NOT NULL DEFAULT 0
-) STRICT;
-"""
+CHECKPOINT_PAGES = 4000
 
 
 class Database:
@@ -80,7 +38,7 @@ class Database:
             Stop: another process has it, it is broken or newer than this version, or cannot be written.
         """
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             lock_fd = _lock(path)
         except OSError as error:
             message = f"cannot write beside {path}: {error.strerror}; give the agent's user a data folder it may write"
@@ -116,6 +74,17 @@ class Database:
             database.close()
             raise
         return database
+
+    @staticmethod
+    def is_taken(path: Path) -> bool:
+        """Return whether an agent has the database open as its writer."""
+        try:
+            os.close(_lock(path))
+        except Stop:
+            return True
+        except OSError:
+            return False
+        return False
 
     def close(self) -> None:
         """Close the file and let others write it."""
@@ -156,13 +125,18 @@ class Database:
     def _prepare(self) -> None:
         with self._said():
             self._check_version()
+            self._connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # of a new file; an old one keeps its own
             mode = self.read("PRAGMA journal_mode = WAL")[0][0]
             if mode != "wal":
                 message = f"{self.path}: SQLite will not use a write-ahead log here; put the data on a local disk"
                 raise Stop(message)
             self._connection.execute("PRAGMA synchronous = FULL")
-            if self.read("PRAGMA user_version")[0][0] == 0:
+            self._connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+            version = self.read("PRAGMA user_version")[0][0]
+            if version == 0:
                 self._make()
+            elif version < VERSION:
+                self._upgrade(version)
             verdict = self.read("PRAGMA quick_check(1)")[0][0]
             if verdict != "ok":
                 raise _broken(self.path, str(verdict))
@@ -174,16 +148,19 @@ class Database:
 
     def _make(self) -> None:
         with self.write() as tx:
-            for statement in _SCHEMA.split(";"):
+            for statement in SCHEMA.split(";"):
                 tx.execute(statement)
             tx.execute("INSERT INTO station (only_row, stream, batch) VALUES (1, ?, x'7B7D')", (str(uuid4()),))
             tx.execute(f"PRAGMA user_version = {VERSION}")
         # The file's name must survive a power cut as well as its bytes do.
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self.path.parent)
+
+    def _upgrade(self, version: int) -> None:
+        with self.write() as tx:
+            for older in range(version, VERSION):
+                for statement in ";".join(UPGRADES[older]).split(";"):
+                    tx.execute(statement)
+            tx.execute(f"PRAGMA user_version = {VERSION}")
 
     def _check_version(self) -> None:
         found = self.read("PRAGMA user_version")[0][0]

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from cardmint_contracts.cards import Batch
-from cardmint_contracts.events import NAMES, CardScanned, EventData
+from cardmint_contracts.events import NAMES, CardScanned, EventData, ScanWithdrawn
 from cardmint_contracts.wire import decode, encode
 from cardmint_edge.adapters.database import Database
 from cardmint_edge.domain.batches import Stamp, StoredEvent
@@ -23,7 +23,10 @@ from cardmint_edge.domain.forwarding import Mark
 from cardmint_edge.errors import Stop
 
 HISTORY = 1000
-"""How many scans the local history keeps."""
+"""How many scans the local history keeps at least."""
+
+PRUNED = 100
+"""How many it gives up at once: each that goes writes pages as each that comes does."""
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +39,8 @@ class ScanLine:
     sequence: int
     time: datetime
     scan: CardScanned
+    looks: bytes = b""
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,11 +92,11 @@ class Outbox:
     def append(self, data: EventData, stamp: Stamp) -> int:
         """Store one event and return its sequence."""
         with self.database.write() as tx:
-            sequence = _append(tx, data, stamp, None)
+            sequence = _append(tx, data, stamp)
         self._appended()
         return sequence
 
-    def record(self, scan: CardScanned, stamp: Stamp, origin: str = "") -> ScanLine:
+    def record(self, scan: CardScanned, stamp: Stamp, origin: str = "", looks: bytes = b"") -> ScanLine:
         """Count one scan: event, history, image reference and counter, or none of them.
 
         A scan that was recorded before is not counted again: its line is returned.
@@ -101,20 +106,32 @@ class Outbox:
             known = tx.execute(_SCAN_COLUMNS + "WHERE scan = ?", (str(scan.scan),)).fetchone()
             if known is not None:
                 return _line(known)
-            sequence = _append(tx, scan, stamp, image.sha256 if image else None)
+            sequence = _append(tx, scan, stamp)
             position = _one(tx, "UPDATE station SET scanned = scanned + 1 RETURNING scanned")
             tx.execute(
-                "INSERT INTO scans (position, scan, sequence, origin, time, data) VALUES (?, ?, ?, ?, ?, ?)",
-                (position, str(scan.scan), sequence, origin, stamp.time.isoformat(), encode(scan)),
+                "INSERT INTO scans (position, scan, sequence, origin, time, data, looks) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (position, str(scan.scan), sequence, origin, stamp.time.isoformat(), encode(scan), looks),
             )
-            tx.execute("DELETE FROM scans WHERE position <= ?", (position - HISTORY,))
+            if position % PRUNED == 0:
+                tx.execute("DELETE FROM scans WHERE position <= ?", (position - HISTORY,))
             if image is not None:
                 tx.execute(
-                    "INSERT INTO images (sha256, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING",
-                    (image.sha256, image.bytes),
+                    "INSERT INTO images (sha256, bytes, sequence) VALUES (?, ?, ?) "
+                    "ON CONFLICT DO UPDATE SET sequence = excluded.sequence, kept = 'full'",
+                    (image.sha256, image.bytes, sequence),
                 )
         self._appended()
-        return ScanLine(position=position, sequence=sequence, time=stamp.time, scan=scan)
+        return ScanLine(position=position, sequence=sequence, time=stamp.time, scan=scan, looks=looks)
+
+    def withdraw(self, scan: UUID, by: str, stamp: Stamp) -> bool:
+        """Take a scan back, once; False when it is not in the history, or was taken back before."""
+        with self.database.write() as tx:
+            found = tx.execute("UPDATE scans SET withdrawn = 1 WHERE scan = ? AND withdrawn = 0", (str(scan),)).rowcount
+            if found:
+                _append(tx, ScanWithdrawn(scan=scan, by=by), stamp)
+        if found:
+            self._appended()
+        return bool(found)
 
     def park(self) -> None:
         """Count one capture that was set aside, so that a restarted camera begins after it."""
@@ -201,6 +218,7 @@ class Outbox:
             for step in ("UPDATE events SET sequence = -sequence", "UPDATE events SET sequence = -sequence - ?"):
                 parameters = (mark.acknowledged,) if "?" in step else ()
                 _expect(tx.execute(step, parameters).rowcount, count, "events to renumber")
+            tx.execute("UPDATE images SET sequence = max(0, sequence - ?)", (mark.acknowledged,))
             _one(
                 tx,
                 "UPDATE station SET stream = ?, acknowledged = 0, last = ? RETURNING last",
@@ -219,24 +237,26 @@ class Outbox:
         return Mark(stream=stream, acknowledged=0, last=count)
 
 
-_SCAN_COLUMNS = "SELECT position, sequence, time, data FROM scans "
+_SCAN_COLUMNS = "SELECT position, sequence, time, data, looks, withdrawn FROM scans "
 
 
-def _line(row: tuple[int, int, str, bytes]) -> ScanLine:
-    position, sequence, time, data = row
+def _line(row: tuple[int, int, str, bytes, bytes, int]) -> ScanLine:
+    position, sequence, time, data, looks, withdrawn = row
     return ScanLine(
         position=position,
         sequence=sequence,
         time=datetime.fromisoformat(time),
         scan=decode(data, CardScanned),
+        looks=looks,
+        withdrawn=bool(withdrawn),
     )
 
 
-def _append(tx: Connection, data: EventData, stamp: Stamp, image: str | None) -> int:
+def _append(tx: Connection, data: EventData, stamp: Stamp) -> int:
     sequence = _one(tx, "UPDATE station SET last = last + 1 RETURNING last")
     tx.execute(
-        "INSERT INTO events (sequence, type, time, bootid, monotonic_ms, clock_synced, data, image) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO events (sequence, type, time, bootid, monotonic_ms, clock_synced, data) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
             sequence,
             NAMES[type(data)],
@@ -245,7 +265,6 @@ def _append(tx: Connection, data: EventData, stamp: Stamp, image: str | None) ->
             stamp.monotonic_ms,
             int(stamp.clock_synced),
             encode(data),
-            image,
         ),
     )
     return sequence

@@ -2,9 +2,15 @@
 
 from uuid import UUID
 
+from msgspec.structs import replace
+
+from cardmint_contracts.cards import Candidate, Card
 from cardmint_contracts.tasks import ReviewTask
 from cardmint_contracts.wire import decode, encode
 from cardmint_edge.adapters.database import Database
+
+MOST_CANDIDATES = 8
+"""A task holds no more."""
 
 
 class TaskTable:
@@ -35,17 +41,30 @@ class TaskTable:
         """Return every task that is stored, open or answered."""
         return {UUID(task) for (task,) in self._database.read("SELECT task FROM tasks")}
 
-    def answer(self, task: UUID, choice: int | None) -> None:
-        """Mark a task answered with a candidate, by its place, or with none; it is shown no more."""
+    def answer(self, task: UUID, card: Card | None) -> None:
+        """Mark a task answered with a card, or with none; it is shown no more."""
+        found = self.find(task)
+        if found is None:
+            return
+        wanted = card.id if card is not None else None
+        choice = next((n for n, one in enumerate(found.candidates) if one.card.id == wanted), None)
+        if card is not None and choice is None:
+            # A card of the catalogue that was no candidate becomes the last one: what was said is kept with the task.
+            choice = min(len(found.candidates), MOST_CANDIDATES - 1)
+            found = replace(found, candidates=(*found.candidates[:choice], Candidate(card=card, confidence=0.0)))
         with self._database.write() as tx:
-            tx.execute("UPDATE tasks SET answered = ? WHERE task = ?", (1 if choice is None else 2 + choice, str(task)))
+            tx.execute(
+                "UPDATE tasks SET answered = ?, body = ? WHERE task = ?",
+                (1 if choice is None else 2 + choice, encode(found), str(task)),
+            )
 
-    def answered(self, task: UUID) -> tuple[ReviewTask, int | None] | None:
-        """Return a task that was answered here, and the candidate's place; None when it was not, or is forgotten."""
+    def answered(self, task: UUID) -> tuple[ReviewTask, Card | None] | None:
+        """Return a task that was answered here, and the card; None when it was not, or is forgotten."""
         rows = self._database.read("SELECT body, answered FROM tasks WHERE task = ? AND answered > 0", str(task))
         if not rows:
             return None
-        return decode(rows[0][0], ReviewTask), rows[0][1] - 2 if rows[0][1] > 1 else None
+        found, choice = decode(rows[0][0], ReviewTask), rows[0][1] - 2
+        return found, found.candidates[choice].card if choice >= 0 else None
 
     def open(self, count: int) -> list[ReviewTask]:
         """Return the open tasks that wait longest."""

@@ -49,6 +49,7 @@ class Forwarding:
         self._limits: Limits | None = None
         self._cursor = mark.acknowledged
         self._in_flight = 0
+        self._acknowledges = True
         self._quiet_s = QUIET_S
         self._deadline: float | None = None
         self._refused_at: int | None = None
@@ -68,10 +69,16 @@ class Forwarding:
         """Whether the cloud let a quiet period pass without a receipt, and has sent none since."""
         return self._quiet_s > QUIET_S
 
+    @property
+    def stalled(self) -> bool:
+        """Whether the broker acknowledged nothing for a whole quiet period, although it owed it."""
+        return not self._acknowledges
+
     def connected(self, limits: Limits) -> None:
         """Begin again from the last receipt: what the old connection carried may be gone."""
         self._limits = limits
         self._in_flight = 0
+        self._acknowledges = True
         self._rewind()
 
     def disconnected(self) -> None:
@@ -109,6 +116,7 @@ class Forwarding:
     def delivered(self) -> None:
         """Learn that the broker acknowledged a message. This frees a place; it says nothing about storage."""
         self._in_flight = max(0, self._in_flight - 1)
+        self._acknowledges = True
 
     def receipted(self, now: float, mark: Mark, *, refused: int | None) -> None:
         """Learn where the outbox stands after a receipt, and whether the cloud refused a batch that began at `refused`.
@@ -148,4 +156,5 @@ class Forwarding:
         self._refused_at = None
 
     def _listen(self, now: float) -> None:
+        self._acknowledges = self._in_flight == 0
         self._deadline = now + self._quiet_s * (1 + JITTER * self._draw())

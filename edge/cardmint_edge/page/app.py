@@ -1,31 +1,20 @@
-"""The page's routes. It reads and answers; it decides nothing."""
+"""The page's routes that read, and the whole. It decides nothing."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.resources import files
-from typing import Annotated, Any, Protocol
 from uuid import UUID
 
 import msgspec
-from litestar import Litestar, Request, Response, get, post
-from litestar.enums import MediaType, RequestEncodingType
-from litestar.exceptions import NotFoundException, ValidationException
+from litestar import Litestar, Response, get
+from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Body, FromPath, FromQuery
-from litestar.response import Redirect
-from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
+from litestar.params import FromPath, FromQuery
+from litestar.status_codes import HTTP_204_NO_CONTENT
 
-from cardmint_contracts.cards import Batch, CardId
-from cardmint_contracts.wire import convert
 from cardmint_edge.adapters.outbox import ScanLine
 from cardmint_edge.page import guard
-from cardmint_edge.page.show import Pages, View
-from cardmint_edge.tasks import Answered
-
-OPERATOR = "station"
-"""Who answered, as long as the page asks nobody who they are."""
-
-Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
+from cardmint_edge.page.doing import answering, scanning
+from cardmint_edge.page.parts import Parts
+from cardmint_edge.page.show import Pages, View, html
 
 _STATIC = {
     "htmx.js": ("django_htmx", "static/django_htmx/htmx-2.min.js", "text/javascript"),
@@ -33,52 +22,6 @@ _STATIC = {
     "page.css": ("cardmint_edge.page", "static/page.css", "text/css"),
     "icon.svg": ("cardmint_edge.page", "static/icon.svg", "image/svg+xml"),
 }
-_NOTICES = {
-    Answered.TAKEN: "",
-    Answered.GONE: "Somebody else answered that one first.",
-    Answered.CHANGED: "That question changed meanwhile; please look again.",
-    Answered.NOT_A_CANDIDATE: "That card was not among the candidates.",
-}
-
-
-class Images(Protocol):
-    """Has the images' bytes."""
-
-    def get(self, digest: str) -> bytes | None:
-        """Return an image's bytes; None when the station has no such image."""
-        ...
-
-
-class Answers(Protocol):
-    """Takes answers to tasks, and what else is done with them."""
-
-    def undo(self, task: UUID, by: str) -> Answered:
-        """Take back the answer that overruled ours."""
-        ...
-
-    def seen(self, task: UUID) -> None:
-        """Say no more of an answer that did not count."""
-        ...
-
-    def scan_next(self, task: UUID) -> Answered:
-        """Have the next shot be another scan of a task's card."""
-        ...
-
-    def answer(self, task: UUID, version: int, card: CardId | None, by: str) -> Answered:
-        """Take a person's answer."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Parts:
-    """What the page shows and changes. `view` takes a notice for the operator."""
-
-    station: str
-    view: Callable[[str], View]
-    images: Images
-    answers: Answers
-    batch: Callable[[], Batch]
-    set_batch: Callable[[Batch], None]
 
 
 class LastScan(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,16 +58,13 @@ def static(name: FromPath[str]) -> Response[bytes]:
     return Response(files(package).joinpath(path).read_bytes(), media_type=media_type)
 
 
-def _html(content: str) -> Response[str]:
-    return Response(content, media_type=MediaType.HTML, status_code=HTTP_200_OK)
-
-
 def make_page(parts: Parts) -> Litestar:
     """Return the page as an ASGI application."""
     pages = Pages(parts.station)
+    door = guard.Door(parts.pin)
     return Litestar(
-        [*_reading(parts, pages), *_answering(parts, pages), static],
-        before_request=guard.check,
+        [*_reading(parts, pages), *answering(parts, pages), *scanning(parts, pages), static, *door.routes(pages)],
+        before_request=door.check,
         response_headers=guard.HEADERS,
         openapi_config=None,
         logging_config=None,
@@ -134,64 +74,42 @@ def make_page(parts: Parts) -> Litestar:
 def _reading(parts: Parts, pages: Pages) -> list[HTTPRouteHandler]:
     @get("/", sync_to_thread=True)
     def show(saved: FromQuery[bool] = False) -> Response[str]:
-        return _html(pages.page(parts.view(""), parts.batch(), saved))
+        return html(pages.page(parts.view(""), parts.batch(), saved))
 
     @get("/live", sync_to_thread=True)
     def live(have: FromQuery[str] = "") -> Response[str]:
         content, digest = pages.live(parts.view(""))
         if digest == have:
             return Response("", status_code=HTTP_204_NO_CONTENT)
-        return _html(content)
+        return html(content)
+
+    @get("/tasks/{task:uuid}/search", sync_to_thread=True)
+    def search(task: FromPath[UUID], version: FromQuery[int], q: FromQuery[str] = "") -> Response[str]:
+        return html(pages.found(task, version, q, parts.search(q)))
 
     @get("/state", sync_to_thread=True)
     def state() -> State:
         return _state(parts.view(""))
 
+    @get("/metrics", sync_to_thread=True)
+    def metrics() -> Response[bytes]:
+        return Response(parts.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @get("/camera.jpg", sync_to_thread=True)
+    def camera() -> Response[bytes]:
+        jpeg = parts.live()
+        if jpeg is None:
+            raise NotFoundException(detail="the camera shows nothing until it takes a photo")
+        return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "no-store"})
+
     @get("/images/{digest:str}", sync_to_thread=True)
     def image(digest: FromPath[str]) -> Response[bytes]:
-        jpeg = parts.images.get(digest)
+        jpeg = parts.images.thumbnail(digest)
         if jpeg is None:
             raise NotFoundException(detail="the station has no such image")
         return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "max-age=31536000, immutable"})
 
-    return [show, live, state, image]
-
-
-def _answering(parts: Parts, pages: Pages) -> list[HTTPRouteHandler]:
-    @post("/tasks/{task:uuid}", sync_to_thread=True)
-    def answer(task: FromPath[UUID], data: Form, request: Request[Any, Any, Any]) -> Response[str] | Redirect:
-        if not data.get("version", "").isdecimal() or "card" not in data:
-            raise ValidationException(detail="an answer has a version and a card")
-        answered = parts.answers.answer(task, int(data["version"]), data["card"] or None, OPERATOR)
-        if "hx-request" not in request.headers:
-            return Redirect("/", status_code=303)
-        return _html(pages.live(parts.view(_NOTICES[answered]))[0])
-
-    @post("/tasks/{task:uuid}/{action:str}", sync_to_thread=True)
-    def act(task: FromPath[UUID], action: FromPath[str], request: Request[Any, Any, Any]) -> Response[str] | Redirect:
-        match action:
-            case "undo":
-                notice = _NOTICES[parts.answers.undo(task, OPERATOR)]
-            case "seen":
-                parts.answers.seen(task)
-                notice = ""
-            case "scan":
-                notice = _NOTICES[parts.answers.scan_next(task)]
-            case _:
-                raise NotFoundException(detail="a task is answered, undone, seen or scanned again")
-        if "hx-request" not in request.headers:
-            return Redirect("/", status_code=303)
-        return _html(pages.live(parts.view(notice))[0])
-
-    @post("/batch", sync_to_thread=True)
-    def batch(data: Form) -> Redirect:
-        try:
-            parts.set_batch(convert({key: value for key, value in data.items() if value}, Batch))
-        except msgspec.ValidationError as error:
-            raise ValidationException(detail=str(error)) from error
-        return Redirect("/?saved=true", status_code=303)
-
-    return [answer, act, batch]
+    return [show, live, search, state, metrics, camera, image]
 
 
 def _state(view: View) -> State:

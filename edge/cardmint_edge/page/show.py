@@ -6,8 +6,11 @@ from hashlib import blake2b
 from uuid import UUID
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from litestar import Response
+from litestar.enums import MediaType
+from litestar.status_codes import HTTP_200_OK
 
-from cardmint_contracts.cards import Batch, Condition, Decision, Edition, Finish
+from cardmint_contracts.cards import Batch, Card, Condition, Decision, Edition, Finish
 from cardmint_contracts.tasks import ReviewTask
 from cardmint_edge.adapters.outbox import ScanLine
 from cardmint_edge.status import OutboxStatus
@@ -39,10 +42,25 @@ class View:
     scans: Sequence[ScanLine]
     tasks: Sequence[ReviewTask]
     open_tasks: int
+    box: "Box"
     overruled: Sequence[Overruled] = ()
     awaited: UUID | None = None
     uploads: bool = True
+    uploads_paused: bool = False
+    drain_s: float | None = 0.0
+    has_live: bool = False
     notice: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Box:
+    """The machine and what runs on it, in words."""
+
+    camera: str
+    disk_free_bytes: int
+    clock_synced: bool
+    pack: str
+    version: str
 
 
 class Pages:
@@ -61,9 +79,12 @@ class Pages:
             languages=LANGUAGES,
             limit=CANDIDATES,
         )
+        environment.filters["lasting"] = lasting
         environment.filters["words"] = lambda code: str(code).replace("_", " ").replace("-", " ")
         self._live = environment.get_template("live.html")
         self._page = environment.get_template("page.html")
+        self._found = environment.get_template("found.html")
+        self._pin = environment.get_template("pin.html")
 
     def live(self, view: View) -> tuple[str, str]:
         """Return the live part, and a digest that changes when it does."""
@@ -73,4 +94,26 @@ class Pages:
 
     def page(self, view: View, batch: Batch, saved: bool) -> str:
         """Return the whole page."""
-        return self._page.render(live=self.live(view)[0], batch=batch, saved=saved)
+        return self._page.render(live=self.live(view)[0], batch=batch, saved=saved, has_live=view.has_live)
+
+    def found(self, task: UUID, version: int, query: str, cards: Sequence[Card]) -> str:
+        """Return what a search found, as answers to a task."""
+        return self._found.render(task=task, version=version, query=query, cards=cards)
+
+    def pin(self, says: str) -> str:
+        """Return the page that asks for the PIN."""
+        return self._pin.render(says=says)
+
+
+def html(content: str) -> Response[str]:
+    """Return a page's text as its response."""
+    return Response(content, media_type=MediaType.HTML, status_code=HTTP_200_OK)
+
+
+def lasting(seconds: float | None) -> str:
+    """Return how long something will take, in words."""
+    if seconds is None:
+        return "a time not known yet"
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -57,6 +57,10 @@ class FolderCamera:
                 return None
             self._sleep(min(POLL_S, left))
 
+    def capture(self) -> bool:
+        """Return False: the shots come as they come."""
+        return False
+
     def confirm(self) -> None:
         """Move the last shot's file to `done/`.
 

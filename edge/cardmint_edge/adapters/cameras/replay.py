@@ -46,6 +46,10 @@ class ReplayCamera:
         self._taken += 1
         return Shot(frame=read_image(path), origin=path.name)
 
+    def capture(self) -> bool:
+        """Return False: the shots come as they come."""
+        return False
+
     def confirm(self) -> None:
         """Do nothing: the caller counts, and passes `start_at` after a restart."""
 

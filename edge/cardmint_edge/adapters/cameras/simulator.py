@@ -79,6 +79,10 @@ class SimulatorCamera:
         card_id, scan = self._scan(rng)
         return Shot(frame=render(scan, self._preset, rng).frame, origin=f"{number}-{card_id}")
 
+    def capture(self) -> bool:
+        """Return False: the shots come as they come."""
+        return False
+
     def confirm(self) -> None:
         """Do nothing: the caller counts, and passes `start_at` after a restart."""
 

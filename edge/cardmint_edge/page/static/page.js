@@ -1,10 +1,13 @@
-// Keys answer the first task; a banner says when the station's program is gone.
+// Keys answer the first task; a new card sounds; a banner says when the station's program is gone.
 "use strict";
 
 // A key meant for one card must not answer the one that took its place: a new first task is deaf for a moment.
 const DEAF_MS = 500;
+const TONES = { accept: [[880, 0.09]], review: [[587, 0.12], [440, 0.16]], reject: [[196, 0.25]] };
 let current = "";
 let since = 0;
+let heard = null;
+let ears = null;
 
 function notice() {
   const task = document.querySelector(".task.current");
@@ -13,14 +16,63 @@ function notice() {
     current = name;
     since = performance.now();
   }
+  const last = document.getElementById("sounds");
+  if (last && last.dataset.position !== heard) {
+    if (heard !== null) sound(last.dataset.decision);
+    heard = last.dataset.position;
+  }
 }
+
+function sound(decision) {
+  if (!ears) return;
+  let at = ears.currentTime;
+  for (const [hertz, seconds] of TONES[decision] || []) {
+    const tone = ears.createOscillator();
+    const level = ears.createGain();
+    tone.frequency.value = hertz;
+    level.gain.setValueAtTime(0.25, at);
+    level.gain.exponentialRampToValueAtTime(0.001, at + seconds);
+    tone.connect(level).connect(ears.destination);
+    tone.start(at);
+    tone.stop(at + seconds);
+    at += seconds;
+  }
+  document.body.dataset.sounded = decision;
+}
+
+const soundButton = document.getElementById("sound");
+soundButton.addEventListener("click", () => {
+  const on = soundButton.getAttribute("aria-pressed") !== "true";
+  soundButton.setAttribute("aria-pressed", String(on));
+  if (on) ears = ears || new AudioContext();
+  else if (ears) { ears.close(); ears = null; }
+});
+
+document.getElementById("capture").addEventListener("click", () => {
+  htmx.ajax("POST", "/capture", { target: "#live", swap: "outerHTML" });
+});
 
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, select, textarea");
-  if (typing || event.repeat || event.ctrlKey || event.altKey || event.metaKey || !/^[0-3]$/.test(event.key)) return;
-  const button = document.querySelector(`.task.current button[data-key="${event.key}"]`);
-  if (button && performance.now() - since > DEAF_MS) button.click();
+  if (typing || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
+  const key = event.key.toLowerCase();
+  if (!/^[0-3sur ]$/.test(key)) return;
+  if (key === " " && event.target.closest("button")) return;
+  const answers = /^[0-3s]$/.test(key);
+  const button = document.querySelector(`${answers ? ".task.current " : ""}button[data-key="${key}"]`);
+  if (!button || (answers && performance.now() - since <= DEAF_MS)) return;
+  event.preventDefault();
+  button.click();
 });
+
+const camera = document.getElementById("camera");
+if (!camera.hidden) {
+  const picture = camera.querySelector("img");
+  const next = () => { picture.src = `/camera.jpg?${Date.now()}`; };
+  picture.addEventListener("load", () => setTimeout(next, 200));
+  picture.addEventListener("error", () => setTimeout(next, 2000));
+  next();
+}
 
 const lost = document.getElementById("lost");
 document.addEventListener("htmx:afterRequest", (event) => { lost.hidden = event.detail.xhr.status !== 0; });

@@ -1,0 +1,81 @@
+"""Webcams and the Raspberry Pi's camera, through OpenCV and V4L2."""
+
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from cardmint_edge.domain.recognition import Frame
+from cardmint_edge.errors import Retry
+
+
+class VideoSource:
+    """A V4L2 device by its number or path (`/dev/video0`, or a name under `/dev/v4l/by-id/`), or a video's address."""
+
+    def __init__(
+        self,
+        device: int | str,
+        *,
+        width: int = 1920,
+        height: int = 1080,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._device = device
+        self._size = (width, height)
+        self._sleep = sleep
+        self._capture: cv2.VideoCapture | None = None
+        self._last: Frame | None = None
+        self.name = f"video {device}"
+
+    def open(self) -> None:
+        """Open the device, and ask it for its largest picture up to the size that is wanted.
+
+        Raises:
+            Retry: there is no such device, or another program has it.
+        """
+        capture = cv2.VideoCapture(self._device)
+        if not capture.isOpened():
+            capture.release()
+            message = f"{self.name}: no such camera, or another program has it; plug it in, or name another device"
+            raise Retry(message)
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, self._size[0])
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._size[1])
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        self._capture = capture
+
+    def look(self, timeout_s: float) -> Frame | None:  # noqa: ARG002 - the driver waits for the next picture by itself
+        """Return the next picture.
+
+        Raises:
+            Retry: none came: the camera was unplugged, or fell asleep.
+        """
+        found, picture = self._capture.read() if self._capture is not None else (False, None)
+        if not found or picture is None:
+            message = f"{self.name}: no picture comes any more; was it unplugged?"
+            raise Retry(message)
+        self._last = np.asarray(picture, dtype=np.uint8)
+        return self._last
+
+    def pressed(self, timeout_s: float) -> Frame | None:  # noqa: ARG002 - a webcam has no button
+        """Return None."""
+        return None
+
+    def shoot(self) -> Frame:
+        """Return the picture that was looked at last: it is what was judged to lie still.
+
+        Raises:
+            Retry: as `look`.
+        """
+        if self._last is None:
+            self.look(0)
+        if self._last is None:
+            raise Retry(f"{self.name}: no picture came yet")
+        return self._last
+
+    def close(self) -> None:
+        """Let the device go."""
+        self._last = None
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None

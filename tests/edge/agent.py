@@ -1,0 +1,78 @@
+"""Outbox, forwarder and link as the station wires them, without camera and page."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+from tests.edge.kit import NOW, STAMP
+
+from cardmint_contracts.stations import StationHealth, StationState
+from cardmint_edge.adapters.broker import BrokerLink
+from cardmint_edge.adapters.outbox import Outbox
+from cardmint_edge.commands import Told
+from cardmint_edge.forward import Appended, Forwarder, News
+from cardmint_edge.settings import Broker, Station
+
+STATION = Station(tenant="shop", name="left", data=Path("data"))
+
+
+class NoTasks:
+    def arrived(self, task: UUID, payload: bytes) -> None: ...
+
+    def ended(self, payload: bytes) -> None:
+        return
+
+    def connected(self, now: float) -> None: ...
+
+    def disconnected(self) -> None: ...
+
+    def tick(self, now: float) -> None: ...
+
+
+class Agent:
+    """Outbox, forwarder and link, as the station wires them."""
+
+    def __init__(self, folder: Path, broker: Broker) -> None:
+        self.outbox = Outbox.open(folder / "outbox.db")
+        epoch = self.outbox.start()
+        self.link = link_to(broker, lambda news: self.forwarder.tell(news), self.outbox.mark.stream, epoch)  # noqa: PLW0108 - made below
+        self.forwarder = Forwarder(
+            outbox=self.outbox, link=self.link, tasks=NoTasks(), source="/stations/left", covered=lambda: None
+        )
+        self.outbox.listen(lambda: self.forwarder.tell(Appended()))
+        self._threads = [threading.Thread(target=part, daemon=True) for part in (self.forwarder.run, self.link.run)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self.link.stop()
+        self.forwarder.stop()
+        for thread in self._threads:
+            thread.join(10)
+            assert not thread.is_alive()
+        self.outbox.close()
+
+    @property
+    def queued(self) -> int:
+        mark = self.outbox.mark
+        return mark.last - mark.acknowledged
+
+
+def link_to(
+    broker: Broker,
+    tell: Callable[[News], None],
+    stream: UUID = STAMP.bootid,
+    epoch: int = 1,
+    hear: Callable[[Told], None] = lambda _: None,
+) -> BrokerLink:
+    return BrokerLink(
+        broker=broker,
+        station=STATION,
+        state=lambda online: StationState(
+            online=online, epoch=epoch, bootid=STAMP.bootid, stream=stream, time=NOW, version="1"
+        ),
+        health=lambda: StationHealth(time=NOW, queued=0, oldest_unsent_s=0, disk_free_bytes=1, clock_synced=True),
+        tell=tell,
+        hear=hear,
+    )

@@ -1,0 +1,167 @@
+"""A broker that drops, stalls, lies or limits: each event arrives once, in order, and the reason is said."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from structlog.testing import capture_logs
+from tests.edge.agent import Agent
+from tests.edge.certificates import make_certificates
+from tests.edge.faulty_broker import FaultyBroker, Mood
+from tests.edge.kit import NOW, STAMP, scan_of
+from tests.edge.worker import CloudWorker, until
+
+from cardmint_cloud.local.broker import Broker as RealBroker
+from cardmint_cloud.local.processes import free_port
+from cardmint_edge.settings import Broker
+
+pytestmark = pytest.mark.integration
+
+
+@contextmanager
+def running(folder: Path, broker: Broker) -> Iterator[Agent]:
+    agent = Agent(folder, broker)
+    try:
+        yield agent
+    finally:
+        agent.stop()
+
+
+def record(agent: Agent, count: int, first: int = 1) -> list[UUID]:
+    return [agent.outbox.record(scan_of(number), STAMP).scan.scan for number in range(first, first + count)]
+
+
+def drained(agent: Agent) -> Callable[[], bool]:
+    return lambda: agent.queued == 0
+
+
+@pytest.mark.parametrize(
+    ("mood", "says"), [("drop", "no connection"), ("garbage", "no connection"), ("slow", ""), ("silent", "")]
+)
+def test_a_broker_in_a_bad_mood_loses_nothing(
+    tmp_path: Path, broker: RealBroker, worker: CloudWorker, mood: Mood, says: str
+) -> None:
+    with FaultyBroker.before(broker.port) as faulty, capture_logs() as logs:
+        faulty.mood = mood
+        with running(tmp_path, Broker(port=faulty.port)) as agent:
+            wanted = record(agent, 60)
+            until(lambda: faulty.taken >= 2 or drained(agent)())
+            if mood != "slow":
+                assert worker.scans == []
+                faulty.mood = "pass"
+            until(drained(agent))
+    assert worker.scans == wanted
+    assert not says or any(says in entry["event"] for entry in logs)
+
+
+def test_a_connection_that_goes_dead_is_left(tmp_path: Path, broker: RealBroker, worker: CloudWorker) -> None:
+    with (
+        FaultyBroker.before(broker.port) as faulty,
+        capture_logs(),
+        running(tmp_path, Broker(port=faulty.port)) as agent,
+    ):
+        wanted = record(agent, 10)
+        until(drained(agent))
+        faulty.mood = "silent"  # no packet comes through any more, and nobody says so
+        wanted += record(agent, 10, first=11)
+        until(lambda: faulty.taken >= 2)
+        faulty.mood = "pass"
+        until(drained(agent))
+    assert worker.scans == wanted
+
+
+def test_a_cable_that_is_pulled_again_and_again(tmp_path: Path, broker: RealBroker, worker: CloudWorker) -> None:
+    with (
+        FaultyBroker.before(broker.port) as faulty,
+        capture_logs(),
+        running(tmp_path, Broker(port=faulty.port)) as agent,
+    ):
+        wanted = []
+        for round_ in range(5):
+            wanted += record(agent, 80, first=1 + 80 * round_)
+            faulty.hang_up()
+        until(drained(agent))
+    assert worker.scans == wanted
+
+
+# paho leaves the socket of a handshake that failed to the garbage collector.
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning")
+def test_a_wrong_certificate_is_said_and_the_right_one_is_taken(tmp_path: Path) -> None:
+    ours, theirs = make_certificates(tmp_path / "ours"), make_certificates(tmp_path / "theirs")
+    plain, port = free_port(), free_port()
+
+    def secured(by: Path) -> RealBroker:
+        lines = f"user root\nlistener {plain} 127.0.0.1\nlistener {port} 127.0.0.1\n"
+        lines += f"certfile {by / 'cert.pem'}\nkeyfile {by / 'key.pem'}\n"
+        return RealBroker(tmp_path / by.name / "broker", kind="mosquitto", extra=lines).start()
+
+    wrong = secured(theirs)
+    settings = Broker(port=port, tls=True, ca_file=ours / "ca.pem")
+    with capture_logs() as logs, running(tmp_path, settings) as agent:
+        wanted = record(agent, 5)
+        until(lambda: any("certificate" in str(entry.get("reason")).lower() for entry in logs))
+        wrong.kill()
+        right = secured(ours)
+        worker = CloudWorker(plain)
+        until(drained(agent))
+        worker.close()
+    right.kill()
+    assert worker.scans == wanted
+
+
+def test_small_packets_carry_small_batches(tmp_path: Path) -> None:
+    real = RealBroker(tmp_path / "broker", kind="mosquitto", extra="max_packet_size 2500\n").start()
+    worker = CloudWorker(real.port)
+    with capture_logs(), running(tmp_path, Broker(port=real.port)) as agent:
+        wanted = record(agent, 60)
+        until(drained(agent))
+    assert worker.scans == wanted
+    assert len(worker.properties) > 10, "batches of a few events each"
+    worker.close()
+    real.kill()
+
+
+def test_packets_too_small_for_any_event_are_said(tmp_path: Path) -> None:
+    port = free_port()
+    real = RealBroker(tmp_path / "small", port=port, kind="mosquitto", extra="max_packet_size 1100\n").start()
+    with capture_logs() as logs, running(tmp_path, Broker(port=port)) as agent:
+        wanted = record(agent, 3)
+        until(lambda: any("maximum packet size" in str(entry.get("reason")) for entry in logs))
+        real.kill()
+        real = RealBroker(tmp_path / "large", port=port, kind="mosquitto").start()
+        worker = CloudWorker(port)
+        until(drained(agent))
+        worker.close()
+    real.kill()
+    assert worker.scans == wanted
+
+
+def test_a_broker_that_comes_late(tmp_path: Path) -> None:
+    port = free_port()
+    with capture_logs() as logs, running(tmp_path, Broker(port=port)) as agent:
+        wanted = record(agent, 20)
+        until(lambda: any("refused" in str(entry.get("reason")) for entry in logs))
+        real = RealBroker(tmp_path / "broker", port=port, kind="mosquitto").start()
+        worker = CloudWorker(port)
+        until(drained(agent))
+        worker.close()
+    real.kill()
+    assert worker.scans == wanted
+
+
+def test_a_clock_that_jumps_years_keeps_the_order(tmp_path: Path, broker: RealBroker, worker: CloudWorker) -> None:
+    year = timedelta(days=365)
+    jumps = [NOW, NOW - year, NOW + year, NOW - year, NOW]
+    with capture_logs(), running(tmp_path, Broker(port=broker.port)) as agent:
+        wanted = []
+        for number in range(1, 61):
+            stamp = replace(STAMP, time=jumps[number % len(jumps)], monotonic_ms=number)
+            wanted.append(agent.outbox.record(scan_of(number), stamp).scan.scan)
+        assert agent.outbox.oldest() is not None
+        until(drained(agent))
+        assert [line.scan.scan for line in agent.outbox.scans(100)] == wanted[::-1]
+    assert worker.scans == wanted

@@ -1,0 +1,86 @@
+"""Carried by hand: what one machine could not send another sends in its name, and nothing counts twice."""
+
+import gzip
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from tests.edge.agent import Agent
+from tests.edge.kit import STAMP, image_of, scan_of
+from tests.edge.station import config_of
+from tests.edge.worker import CloudWorker, until
+
+from cardmint_cloud.local.broker import Broker
+from cardmint_cloud.local.processes import free_port
+from cardmint_edge.adapters.image_table import ImageTable
+from cardmint_edge.adapters.outbox import Outbox
+from cardmint_edge.cli import cli
+from cardmint_edge.settings import Broker as BrokerSettings
+
+
+def outbox(*words: object) -> Result:
+    return CliRunner().invoke(cli, ["outbox", *(str(word) for word in words)])
+
+
+@pytest.mark.integration
+def test_a_file_brings_the_events_and_the_station_none_twice(
+    tmp_path: Path, broker: Broker, worker: CloudWorker
+) -> None:
+    hall = config_of(tmp_path, tmp_path / "pack", free_port(), 'type = "simulator"')
+    with closing(Outbox.open(tmp_path / "data" / "outbox.db")) as written:
+        wanted = [written.record(scan_of(number), STAMP).scan.scan for number in range(1, 121)]
+    file = tmp_path / "carry.gz"
+    assert "120 events" in outbox("export", "--config", hall, "--out", file).stdout
+
+    (tmp_path / "office").mkdir()
+    office = config_of(tmp_path / "office", tmp_path / "pack", broker.port, 'type = "simulator"')
+    office.write_text(office.read_text().replace('name = "left"', 'name = "office"'))
+    said = outbox("import", "--config", office, file)
+    assert "120 events of left are with the cloud" in said.stdout
+    assert worker.scans == wanted
+    again = outbox("export", "--config", hall, "--out", tmp_path / "again.gz").stdout
+    assert "120 events" in again, "only a receipt removes what the station holds"
+
+    agent = Agent(tmp_path / "data", BrokerSettings(port=broker.port))
+    until(lambda: agent.queued == 0)
+    assert agent.outbox.record(scan_of(500), STAMP).sequence == 121
+    until(lambda: agent.queued == 0)
+    agent.stop()
+    assert worker.scans[:120] == wanted
+    assert len(worker.scans) == 121
+
+
+@pytest.mark.integration
+def test_without_a_cloud_it_says_that_nothing_is_lost(tmp_path: Path, broker: Broker) -> None:
+    config = config_of(tmp_path, tmp_path / "pack", broker.port, 'type = "simulator"')
+    with closing(Outbox.open(tmp_path / "data" / "outbox.db")) as written:
+        written.record(scan_of(1), STAMP)
+    file = tmp_path / "carry.gz"
+    outbox("export", "--config", config, "--out", file)
+    result = outbox("import", "--config", config, "--timeout", 0.5, file)
+    assert "nothing is lost" in str(result.exception)
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    config = config_of(tmp_path, tmp_path / "pack", 1883, 'type = "simulator"')
+    file = tmp_path / "carry.gz"
+    assert "cannot read" in str(outbox("import", "--config", config, file).exception)
+    for content in (b"no gzip", gzip.compress(b"{}"), gzip.compress(b"x" * 500)[:30]):
+        file.write_bytes(content)
+        assert "no whole export" in str(outbox("import", "--config", config, file).exception)
+    with closing(Outbox.open(tmp_path / "data" / "outbox.db")) as written:
+        written.record(scan_of(1), STAMP)
+    assert "cannot write" in str(outbox("export", "--config", config, "--out", tmp_path / "no" / "x.gz").exception)
+    outbox("export", "--config", config, "--out", file)
+    file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes()).replace(b'"format":1', b'"format":9')))
+    assert "newer agent" in str(outbox("import", "--config", config, file).exception)
+
+
+def test_refused_images_go_again(tmp_path: Path) -> None:
+    config = config_of(tmp_path, tmp_path / "pack", 1883, 'type = "simulator"')
+    assert "there is no outbox" in str(outbox("replay", "--config", config).exception)
+    with closing(Outbox.open(tmp_path / "data" / "outbox.db")) as written:
+        written.record(scan_of(1, image=image_of(1)), STAMP)
+        ImageTable(written.database).park(image_of(1).sha256, "refused")
+    assert "1 images are sent again" in outbox("replay", "--config", config).stdout

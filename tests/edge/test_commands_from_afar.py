@@ -1,0 +1,226 @@
+"""Commands and settings from afar: each is done once and answered, through a real broker too."""
+
+import queue
+import threading
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from paho.mqtt.client import Client, MQTTMessage, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from structlog.testing import capture_logs
+from tests.edge.agent import link_to
+from tests.edge.worker import until
+
+from cardmint_cloud.local.broker import Broker
+from cardmint_contracts import topics
+from cardmint_contracts.control import Command, CommandReply, DesiredConfig, Manifest, ReportedConfig
+from cardmint_contracts.wire import decode, encode
+from cardmint_edge.actions import AFAR, Tunable, actions_of
+from cardmint_edge.commands import Done, Listener, Told
+from cardmint_edge.errors import Retry
+from cardmint_edge.settings import Broker as BrokerSettings
+
+MANIFEST = Manifest(
+    ware="models", version="2", url="http://x/m.zip", bytes=1, sha256="0" * 64, signature="A" * 86 + "=="
+)
+
+
+class Line:
+    """A link that keeps what is answered."""
+
+    def __init__(self) -> None:
+        self.replies: list[tuple[Told, CommandReply]] = []
+        self.reports: list[ReportedConfig] = []
+
+    def reply(self, told: Told, payload: bytes) -> bool:
+        self.replies.append((told, decode(payload, CommandReply)))
+        return True
+
+    def report(self, payload: bytes) -> bool:
+        self.reports.append(decode(payload, ReportedConfig))
+        return True
+
+
+class Box:
+    """What a station's actions reach."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.can = True
+        self.withdrawn: list[tuple[UUID, str]] = []
+        self.scan: UUID | None = UUID(int=7)
+        self.systemd = True
+        self.tunable = Tunable(max_kb_per_s=0, reserve_mb=500)
+        self.line = Line()
+        self.manifests: list[Manifest] = []
+        self.listener = Listener(
+            link=self.line,
+            actions=actions_of(
+                camera=self,
+                last=lambda: self.scan,
+                withdraw=self.withdraw,
+                reload=lambda: "pack 1 is in use",
+                restart=lambda: self.systemd,
+                examined=lambda: [DesiredConfig(version=3)],
+            ),
+            apply=self.tunable.apply,
+            reported=lambda version, says: self.tunable.reported(version, says, catalogue="p", models=""),
+            manifest=self.manifests.append,
+        )
+
+    done = False
+
+    def next(self, timeout_s: float) -> None: ...
+
+    def capture(self) -> bool:
+        self.taken += self.can
+        return self.can
+
+    def confirm(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def withdraw(self, scan: UUID, by: str) -> bool:
+        fresh = (scan, by) not in self.withdrawn
+        self.withdrawn.append((scan, by))
+        return fresh
+
+    def tell(self, name: str, number: int, scan: UUID | None = None, **more: Any) -> CommandReply:
+        told = Told(kind="commands", payload=encode(Command(name=name, scan=scan)), command=UUID(int=number), **more)
+        self.listener.do(told)
+        return self.line.replies[-1][1]
+
+
+@pytest.fixture
+def box() -> Box:
+    return Box()
+
+
+def test_each_command_is_done_and_answered(box: Box) -> None:
+    assert box.tell("capture", 1).done
+    assert box.tell("rescan", 2).done
+    assert box.tell("rescan", 3).says.endswith("was taken back before")
+    assert box.tell("rescan", 4, UUID(int=9)).done
+    assert box.withdrawn == [(UUID(int=7), AFAR), (UUID(int=7), AFAR), (UUID(int=9), AFAR)]
+    assert box.taken == 4
+    assert box.tell("reload", 5).says == "pack 1 is in use"
+    assert box.tell("restart", 6).done
+    assert "version: 3" in box.tell("diagnostics", 7).lines
+
+
+def test_what_cannot_be_done_is_said(box: Box) -> None:
+    box.can = box.systemd = False
+    assert not box.tell("capture", 1).done
+    assert not box.tell("rescan", 2).done
+    box.scan = None
+    assert box.tell("rescan", 3).says == "nothing was scanned yet"
+    assert "systemd" in box.tell("restart", 4).says
+    assert "knows no command" in box.tell("dance", 5).says
+    assert box.withdrawn == []
+    with capture_logs():
+        box.listener.do(Told(kind="commands", payload=b"{", command=UUID(int=6)))
+    assert "not JSON" in box.line.replies[-1][1].says
+
+
+def test_a_command_that_comes_twice_is_done_once(box: Box) -> None:
+    assert box.tell("capture", 1) == box.tell("capture", 1)
+    assert (box.taken, len(box.line.replies)) == (1, 2)
+    with capture_logs() as logs:
+        box.listener.do(Told(kind="commands", payload=encode(Command(name="capture")), retained=True))
+    assert box.taken == 1
+    assert "retained" in logs[0]["event"]
+
+
+def test_an_action_that_fails_is_answered(box: Box) -> None:
+    def fail(_: Command) -> Done:
+        raise Retry("the camera is asleep")
+
+    box.listener._actions = {"capture": fail}
+    reply = box.tell("capture", 1)
+    assert (reply.done, reply.says) == (False, "the camera is asleep")
+
+
+def test_settings_are_applied_by_version_and_reported(box: Box) -> None:
+    def desire(**fields: Any) -> ReportedConfig:
+        box.listener.do(Told(kind="config/desired", payload=encode(DesiredConfig(**fields))))
+        return box.line.reports[-1]
+
+    first = desire(version=2, max_kb_per_s=100, uploads_paused=True)
+    assert (first.version, first.max_kb_per_s, first.reserve_mb, first.uploads_paused) == (2, 100, 500, True)
+    assert "not newer" in desire(version=2, max_kb_per_s=5).says
+    assert desire(version=3, reserve_mb=100).reserve_mb == 100
+    assert box.tunable.max_kb_per_s == 100, "what is not said stays"
+    box.listener.do(Told(kind="connected", payload=b"1"))
+    assert box.line.reports[-1].version == 3
+    with capture_logs() as logs:
+        box.listener.do(Told(kind="config/desired", payload=b'{"version": 0}'))
+    assert logs[0]["reason"] == "invalid"
+
+
+def test_manifests_go_to_the_rollout_and_cleared_topics_nowhere(box: Box) -> None:
+    box.listener.do(Told(kind="fleet/models", payload=encode(MANIFEST)))
+    box.listener.do(Told(kind="fleet/models", payload=b""))
+    assert box.manifests == [MANIFEST]
+
+
+def test_it_runs_until_it_is_stopped_whatever_fails(box: Box) -> None:
+    def fail(_: Manifest) -> None:
+        raise Retry("disk")
+
+    box.listener._manifest = fail
+    thread = threading.Thread(target=box.listener.run, daemon=True)
+    with capture_logs() as logs:
+        thread.start()
+        box.listener.hear(Told(kind="fleet/models", payload=encode(MANIFEST)))
+        until(lambda: logs)
+        box.listener.hear(Told(kind="connected", payload=b"1"))
+        until(lambda: box.line.reports)
+        box.listener.stop()
+        thread.join(10)
+    assert not thread.is_alive()
+
+
+@pytest.mark.integration
+def test_through_a_real_broker(tmp_path: Path, broker: Broker) -> None:
+    heard: queue.Queue[Told] = queue.Queue()
+    link = link_to(BrokerSettings(port=broker.port), lambda _: None, hear=heard.put)
+    thread = threading.Thread(target=link.run, daemon=True)
+    thread.start()
+    assert heard.get(timeout=20).kind == "connected"
+    answers: list[MQTTMessage] = []
+    cloud = Client(CallbackAPIVersion.VERSION2, client_id="cloud", protocol=MQTTv5)
+    cloud.on_message = lambda _client, _data, message: answers.append(message)
+    cloud.connect("127.0.0.1", broker.port, 15)
+    cloud.loop_start()
+    cloud.subscribe([("answers/here", 1), (topics.config_topic("shop", "left", "reported"), 1)])
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.ResponseTopic = "answers/here"
+    properties.CorrelationData = b"42"
+    command = topics.command_topic("shop", "left", UUID(int=5))
+    cloud.publish(command, encode(Command(name="capture")), 1, properties=properties)
+    told = heard.get(timeout=20)
+    assert (told.kind, told.command, told.reply_to, told.correlation) == (
+        "commands", UUID(int=5), "answers/here", b"42",
+    )  # fmt: skip
+    assert link.reply(told, b"done")
+    assert link.report(b"{}")
+    cloud.publish(topics.fleet_topic("shop", "catalogue"), b"m", 1, retain=True)
+    cloud.publish(topics.config_topic("shop", "left", "desired"), b"c", 1, retain=True)
+    assert {heard.get(timeout=20).kind for _ in range(2)} == {"fleet/catalogue", "config/desired"}
+    until(lambda: len(answers) >= 2)
+    found = {message.topic: message for message in answers}
+    correlation: Any = found["answers/here"].properties
+    assert correlation.CorrelationData == b"42"
+    cloud.publish(topics.command_topic("shop", "left", UUID(int=6)), b"{}", 1)
+    plain = heard.get(timeout=20)
+    assert plain.reply_to == topics.reply_topic("shop", "left", UUID(int=6))
+    link.stop()
+    thread.join()
+    cloud.disconnect()
+    cloud.loop_stop()
+    assert not link.reply(told, b"late")
+    assert not link.report(b"late")

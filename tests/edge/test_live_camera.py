@@ -1,0 +1,265 @@
+"""Cameras that look: a lying card is one sighting, and whatever goes wrong is said in words and passes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from cardmint_edge.adapters.cameras.gphoto import TetheredSource
+from cardmint_edge.adapters.cameras.live import LiveCamera
+from cardmint_edge.adapters.cameras.video import VideoSource
+from cardmint_edge.capture import Shot
+from cardmint_edge.domain.looks import looks
+from cardmint_edge.domain.recognition import Frame
+from cardmint_edge.errors import Retry
+
+SIZE = (960, 640)
+
+
+def mat(noise: int = 0) -> Frame:
+    """The empty place under the camera; `noise` seeds what the sensor adds."""
+    return np.random.default_rng(noise + 100).integers(54, 66, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
+
+
+def with_card(card: Frame, *, dx: int = 0, dy: int = 0, turn: float = 0, noise: int = 0) -> Frame:
+    """A card on the mat, moved and turned."""
+    frame = mat(noise)
+    view = cv2.resize(card, (320, 448))
+    spin = cv2.getRotationMatrix2D((160, 224), turn, 1)
+    spin[:, 2] += (320 + dx, 96 + dy)
+    lying = cv2.warpAffine(view, spin, SIZE)
+    mask = cv2.warpAffine(np.full(view.shape[:2], 255, np.uint8), spin, SIZE)
+    frame[mask > 127] = lying[mask > 127]
+    return frame
+
+
+def with_hand(frame: Frame) -> Frame:
+    covered = frame.copy()
+    cv2.circle(covered, (520, 420), 180, (120, 150, 220), -1)
+    return covered
+
+
+@pytest.fixture(scope="module")
+def cards(fictional: Path) -> list[Frame]:
+    names = ("emb-1", "emb-2", "tdw-3", "drk-9")
+    read = [cv2.imread(str(fictional / "images" / f"{name}.jpg")) for name in names]
+    return [np.asarray(card, dtype=np.uint8) for card in read]
+
+
+class Script:
+    """A source that shows the frames it is given, each for a tenth of a second; a fault is raised in its place."""
+
+    def __init__(self, *frames: Frame | Retry) -> None:
+        self.name = "script"
+        self.frames = list(frames)
+        self.now = 0.0
+        self.opened = 0
+        self.last = mat()
+        self.photo: Frame | None = None
+
+    def open(self) -> None:
+        self.opened += 1
+
+    def look(self, timeout_s: float) -> Frame | None:
+        self.now += 0.1
+        step = self.frames.pop(0) if self.frames else self.last
+        if isinstance(step, Retry):
+            raise step
+        self.last = step
+        return step
+
+    def pressed(self, timeout_s: float) -> Frame | None:
+        return None
+
+    def shoot(self) -> Frame:
+        return self.last
+
+    def close(self) -> None: ...
+
+
+def still(frame: Callable[[int], Frame], count: int = 8, first: int = 0) -> list[Frame]:
+    return [frame(first + number) for number in range(count)]
+
+
+def taken(camera: LiveCamera, script: Script) -> int:
+    """Let the script play to its end, confirm what is taken, and count it."""
+    count = 0
+    while script.frames:
+        if camera.next(0.3) is not None:
+            camera.confirm()
+            count += 1
+    return count
+
+
+def live(script: Script, seen: bytes = b"", **more: bool) -> LiveCamera:
+    return LiveCamera(script, seen=seen, clock=lambda: script.now, **more)
+
+
+def test_a_lying_card_is_one_sighting(cards: list[Frame]) -> None:
+    card = cards[0]
+    script = Script(
+        *still(mat),
+        *still(lambda n: with_card(card, noise=n), 20),
+        *still(lambda n: with_hand(with_card(card, noise=n)), 3),
+        *still(lambda n: with_card(card, noise=n, dx=6, dy=-4, turn=1.5), 20),
+    )
+    assert taken(live(script), script) == 1
+
+
+def test_each_new_card_is_taken(cards: list[Frame]) -> None:
+    frames = [
+        frame
+        for card in cards
+        for frame in still(lambda n, card=card: with_card(card, dx=n // 8, noise=n), 10)  # type: ignore[misc]
+    ]
+    script = Script(*still(mat), *frames)
+    assert taken(live(script), script) == len(cards)
+
+
+def test_a_card_that_was_taken_away_and_comes_again_is_a_new_sighting(cards: list[Frame]) -> None:
+    lies = still(lambda n: with_card(cards[1], noise=n))
+    script = Script(*lies, *still(mat), *lies)
+    assert taken(live(script), script) == 2
+
+
+def test_nothing_is_taken_while_it_moves_or_where_no_card_is(cards: list[Frame]) -> None:
+    moving = [with_card(cards[0], dx=15 * number, noise=number) for number in range(-10, 10)]
+    script = Script(*still(mat, 12), *moving, *still(mat, 12))
+    assert taken(live(script), script) == 0
+
+
+def test_a_restart_does_not_take_the_lying_card_again(cards: list[Frame]) -> None:
+    lies = still(lambda n: with_card(cards[2], noise=n))
+    script = Script(*lies)
+    first = live(script)
+    shot = first.next(3)
+    assert shot is not None
+    assert first.next(3) is shot, "until it is confirmed the same shot comes"
+    after = Script(*still(lambda n: with_card(cards[2], noise=50 + n)))
+    assert taken(live(after, seen=shot.looks), after) == 0
+
+
+def test_told_to_it_takes_what_lies_there_once(cards: list[Frame]) -> None:
+    script = Script(*still(lambda n: with_card(cards[3], noise=n), 30))
+    camera = live(script)
+    assert camera.next(0.1) is None
+    assert camera.capture()
+    assert taken(camera, script) == 1
+    by_key = Script(*still(lambda n: with_card(cards[3], noise=n), 30))
+    assert taken(live(by_key, by_itself=False), by_key) == 0
+
+
+def test_unplugged_and_plugged_again(cards: list[Frame]) -> None:
+    lies = still(lambda n: with_card(cards[0], noise=n))
+    script = Script(*lies[:2], Retry("unplugged"), *lies)
+    camera = live(script)
+    assert camera.next(0.1) is None
+    with pytest.raises(Retry, match="unplugged"):
+        camera.next(0.3)
+    gone = camera.view
+    assert gone is None
+    assert taken(camera, script) == 1
+    assert script.opened == 2
+    back = camera.view
+    assert back is not None
+    assert back[1] is not None
+    camera.close()
+    assert not camera.done
+
+
+def test_looks_of_what_is_no_picture() -> None:
+    assert looks(np.zeros((4, 4, 2), dtype=np.uint8)) == b""
+
+
+def test_a_video_device(tmp_path: Path, cards: list[Frame]) -> None:
+    film = str(tmp_path / "film.avi")
+    writer = cv2.VideoWriter(film, cv2.VideoWriter_fourcc(*"MJPG"), 10, SIZE)  # type: ignore[attr-defined]
+    for frame in [*still(mat, 3), *still(lambda n: with_card(cards[0], noise=n), 8)]:
+        writer.write(frame)
+    writer.release()
+    now = iter(range(10_000))
+    camera = LiveCamera(VideoSource(film), clock=lambda: next(now) / 10)
+    shots: list[Shot] = []
+
+    def play() -> None:
+        while True:
+            shot = camera.next(0.5)
+            if shot is not None:
+                shots.append(shot)
+                camera.confirm()
+
+    with pytest.raises(Retry, match="unplugged"):
+        play()
+    assert [shot.frame.shape for shot in shots] == [(640, 960, 3)]
+    with pytest.raises(Retry, match="no such camera"):
+        VideoSource(str(tmp_path / "none.avi")).open()
+    source = VideoSource(film)
+    source.open()
+    assert source.shoot().shape == (640, 960, 3)
+    assert source.pressed(0) is None
+    source.close()
+
+
+class Stand:
+    """libgphoto2's virtual camera: it photographs the file that lies in its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "DCIM" / "100CARDS"
+        self.folder.mkdir(parents=True)
+
+    def lay(self, card: Frame | None) -> None:
+        for lying in self.folder.iterdir():
+            lying.unlink()
+        if card is not None:
+            cv2.imwrite(str(self.folder / "CARD_001.JPG"), with_card(card))
+
+
+@pytest.fixture
+def stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
+    import gphoto2
+
+    monkeypatch.setenv("IOLIBS", str(Path(gphoto2.__file__).parent / "libgphoto2" / "vusb"))
+    monkeypatch.setenv("VCAMERADIR", str(tmp_path / "camera"))
+    return Stand(tmp_path / "camera")
+
+
+def test_a_tethered_camera_takes_photos_when_told(stand: Stand, cards: list[Frame]) -> None:
+    stand.lay(cards[0])
+    camera = LiveCamera(TetheredSource(model="nikon"))
+    assert camera.next(0.1) is None, "it shows no preview, so it cannot see a card lie"
+    for number in (1, 2):
+        camera.capture()
+        shot = camera.next(1)
+        assert shot is not None
+        assert shot.frame.shape == (640, 960, 3)
+        assert shot.origin == f"Nikon DSC D750 {number}"
+        camera.confirm()
+    camera.close()
+
+
+def test_a_tethered_camera_says_what_is_wrong_and_comes_back(
+    stand: Stand, cards: list[Frame], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stand.lay(cards[0])
+    with pytest.raises(Retry, match=r"is a Nikon DSC D750, the settings want 'Canon'"):
+        LiveCamera(TetheredSource(model="Canon")).next(0)
+    with pytest.raises(Retry, match="battery is at 50%; charge it"):
+        LiveCamera(TetheredSource(low_battery=60)).next(0)
+    camera = LiveCamera(TetheredSource())
+    camera.capture()
+    assert camera.next(1) is not None
+    camera.confirm()
+    stand.lay(None)
+    camera.capture()
+    with pytest.raises(Retry, match="Nikon DSC D750: "):
+        camera.next(1)
+    stand.lay(cards[1])
+    shot = camera.next(1)
+    assert shot is not None, "what it was told holds until it is done"
+    camera.close()
+    (tmp_path / "nothing").mkdir()
+    monkeypatch.setenv("IOLIBS", str(tmp_path / "nothing"))
+    with pytest.raises(Retry, match=r"tethered camera: .*plug"):
+        LiveCamera(TetheredSource()).next(0)

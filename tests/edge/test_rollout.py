@@ -1,0 +1,323 @@
+"""Rollout: what is signed and whole and no worse comes into use; everything else is refused, and the old one stays."""
+
+import hashlib
+import io
+import json
+import shutil
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from structlog.testing import capture_logs
+from tenacity import wait_none
+from tests.edge.kit import STAMP, scan_of
+from tests.edge.worker import until
+
+from cardmint_contracts.cards import Decision
+from cardmint_contracts.control import Manifest
+from cardmint_contracts.wire import decode
+from cardmint_edge.adapters.image_store import ImageStore
+from cardmint_edge.adapters.models import FOLDER
+from cardmint_edge.adapters.outbox import Outbox
+from cardmint_edge.adapters.pack import Pack
+from cardmint_edge.adapters.wares import Ware, Wares
+from cardmint_edge.catalogue import build
+from cardmint_edge.cli import cli
+from cardmint_edge.domain.recognition import Frame
+from cardmint_edge.errors import Stop
+from cardmint_edge.recogniser import recogniser_of
+from cardmint_edge.rollout import WATCHED, InUse, Rollout, Working, accepted_here, first_working
+
+
+class Files(BaseHTTPRequestHandler):
+    """Serves one file with ranges; it may cut the first answer short, or give something else."""
+
+    content = b""
+    cut = 0
+    asked: list[str | None] = []  # noqa: RUF012 - emptied by the fixture
+    status = 0
+
+    def do_GET(self) -> None:
+        asked = self.headers.get("range")
+        self.asked.append(asked)
+        if Files.status:
+            self.send_error(Files.status)
+            return
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+        body = Files.content[start:]
+        self.send_response(206 if asked else 200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        cut, Files.cut = Files.cut, 0
+        self.wfile.write(body[:cut] if cut else body)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    Files.content, Files.cut, Files.status = b"", 0, 0
+    Files.asked.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Files)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/file"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+class Bench:
+    def __init__(self, folder: Path, fictional: Path, url: str, stack: ExitStack) -> None:
+        self.folder, self.fictional, self.url = folder, fictional, url
+        self._stack = stack
+        made = CliRunner().invoke(cli, ["fleet", "key", "--out", str(folder / "key")])
+        self.wares = Wares(folder / "wares", key=made.stdout.strip())
+        self.in_use = InUse(self.open(None, None))
+        self.said: list[str] = []
+        self.samples: list[tuple[Frame, str]] = []
+        self.rollout = self.make()
+
+    def make(self) -> Rollout:
+        return Rollout(
+            in_use=self.in_use,
+            wares=self.wares,
+            open_=self.open,
+            samples=lambda: self.samples,
+            changed=self.said.append,
+            wait=wait_none(),
+        )
+
+    def open(self, pack: Path | None, models: Path | None) -> Working:
+        opened = Pack(pack or self.fictional / "pack.sqlite")
+        self._stack.callback(opened.close)
+        return Working(catalogue=opened, recogniser=recogniser_of(opened, models or FOLDER))
+
+    def serve(self, content: bytes) -> Path:
+        Files.content = content
+        file = self.folder / f"served-{hashlib.sha256(content).hexdigest()[:8]}"
+        file.write_bytes(content)
+        return file
+
+    def manifest(self, content: bytes, ware: Ware = "catalogue", version: str = "2") -> Manifest:
+        words = ["--key", self.folder / "key", "--ware", ware, "--file", self.serve(content), "--version", version]
+        done = CliRunner().invoke(cli, ["fleet", "manifest", *map(str, words), "--url", self.url])
+        assert done.exit_code == 0, done.exception
+        return decode(done.stdout.encode(), Manifest)
+
+    def smaller(self, without: str = "") -> bytes:
+        """Another pack: of some pictures only, without one card's."""
+        images = self.folder / "images"
+        images.mkdir(exist_ok=True)
+        for name in ("emb-1", "emb-2", "tdw-3", "drk-9"):
+            shutil.copy(self.fictional / "images" / f"{name}.jpg", images)
+        (images / f"{without}.jpg").unlink(missing_ok=True)
+        build(self.fictional / "cards", images, self.folder / "smaller.sqlite", lambda _: None)
+        return (self.folder / "smaller.sqlite").read_bytes()
+
+    def card(self, name: str) -> tuple[Frame, str]:
+        return np.asarray(cv2.imread(str(self.fictional / "images" / f"{name}.jpg")), dtype=np.uint8), name
+
+
+@pytest.fixture
+def bench(tmp_path: Path, fictional: Path, url: str) -> Iterator[Bench]:
+    with ExitStack() as stack, capture_logs():
+        yield Bench(tmp_path, fictional, url, stack)
+
+
+def test_a_pack_comes_into_use_and_stays_over_a_restart(bench: Bench) -> None:
+    before = bench.in_use.version
+    manifest = bench.manifest(bench.smaller())
+    bench.samples = [bench.card("emb-1"), bench.card("drk-9")]
+    assert bench.rollout.bring(manifest)
+    assert bench.in_use.version != before
+    assert bench.said == ["catalogue 2 is in use"]
+    assert bench.rollout.bring(manifest), "the retained manifest comes at each connection"
+    assert len(Files.asked) == 1
+    again = Wares(bench.folder / "wares", key="")
+    assert first_working(again, bench.open).catalogue.version == bench.in_use.version
+    assert bench.in_use.card("emb-1") is not None
+    assert bench.in_use.search("emb") is not None
+    path = again.path("catalogue")
+    assert path is not None
+    path.write_bytes(b"damaged since")
+    assert first_working(again, bench.open).catalogue.version == before
+
+
+def test_a_download_goes_on_where_it_ended(bench: Bench) -> None:
+    content = bench.smaller()
+    manifest = bench.manifest(content)
+    Files.cut = len(content) // 2
+    assert bench.rollout.bring(manifest)
+    assert Files.asked[0] is None
+    assert Files.asked[1] is not None
+    assert int(Files.asked[1].removeprefix("bytes=").removesuffix("-")) > 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("signature", "not of the key"),
+        ("key", "names no key"),
+        ("content", "is not what its manifest says"),
+        ("longer", "more than"),
+        ("status", "answered 404"),
+        ("no pack", "pack"),
+    ],
+)
+def test_what_is_wrong_is_refused_once_and_the_old_one_stays(bench: Bench, wrong: str, says: str) -> None:
+    before = bench.in_use.version
+    content = b"no pack at all" if wrong == "no pack" else bench.smaller()
+    manifest = bench.manifest(content)
+    if wrong == "signature":
+        manifest = bench.manifest(content, version="3")
+        manifest = Manifest(**{**json.loads(json.dumps(_fields(manifest))), "version": "4"})
+    elif wrong == "key":
+        bench.wares._key = ""
+    elif wrong == "content":
+        Files.content = b"x" * len(content)
+    elif wrong == "longer":
+        Files.content = content + b"x"
+    elif wrong == "status":
+        Files.status = 404
+    assert not bench.rollout.bring(manifest)
+    assert says in bench.said[-1]
+    assert bench.in_use.version == before
+    asked = len(Files.asked)
+    assert not bench.rollout.bring(manifest)
+    assert "refused before" in bench.said[-1]
+    assert len(Files.asked) == asked
+
+
+def _fields(manifest: Manifest) -> dict[str, object]:
+    return {field: getattr(manifest, field) for field in manifest.__struct_fields__}
+
+
+def test_a_pack_that_does_not_know_what_was_accepted_here_is_refused(bench: Bench) -> None:
+    before = bench.in_use.version
+    manifest = bench.manifest(bench.smaller(without="drk-9"))
+    plain = np.full((880, 630, 3), 90, dtype=np.uint8)
+    bench.samples = [(plain, "drk-9"), (plain, "emb-1")]
+    assert not bench.rollout.bring(manifest)
+    assert "0 of 2 cards" in bench.said[-1]
+    bench.samples = [(bench.card("emb-2")[0], "emb-1")]
+    other = bench.manifest(bench.smaller(), version="3")
+    assert not bench.rollout.bring(other)
+    assert "for emb-2" in bench.said[-1]
+    assert bench.in_use.version == before
+
+
+def test_more_questions_than_before_give_it_back(bench: Bench) -> None:
+    before = bench.in_use.version
+    for _ in range(50):
+        bench.rollout.counted(Decision.ACCEPT)
+    manifest = bench.manifest(bench.smaller())
+    assert bench.rollout.bring(manifest)
+    for number in range(WATCHED):
+        bench.rollout.counted(Decision.REVIEW if number % 2 else Decision.ACCEPT)
+    assert bench.in_use.version == before
+    assert "given back: 50% of the cards are asked about, 0% were before" in bench.said[-1]
+    assert not bench.rollout.bring(manifest)
+    assert bench.wares.path("catalogue") is None
+
+
+def test_as_many_questions_as_before_keep_it(bench: Bench) -> None:
+    for number in range(50):
+        bench.rollout.counted(Decision.REVIEW if number % 2 else Decision.ACCEPT)
+    assert bench.rollout.bring(bench.manifest(bench.smaller()))
+    after = bench.in_use.version
+    for number in range(2 * WATCHED):
+        bench.rollout.counted(Decision.REVIEW if number % 2 else Decision.ACCEPT)
+    assert bench.in_use.version == after
+
+
+def zipped(folder: Path, *, damage: bool = False, inside: str = "") -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as file:
+        for path in sorted(folder.glob("*.*")):
+            if path.suffix in {".json", ".tflite"}:
+                content = path.read_bytes()
+                file.writestr(
+                    path.name, content[:-9] + b"damaged!!" if damage and path.suffix == ".tflite" else content
+                )
+        if inside:
+            file.writestr(inside, b"x")
+    return packed.getvalue()
+
+
+def test_models_come_into_use(bench: Bench) -> None:
+    bench.samples = [bench.card("emb-1")]
+    assert bench.rollout.bring(bench.manifest(zipped(FOLDER), ware="models"))
+    path = bench.wares.path("models")
+    assert path is not None
+    assert (path / "reader.json").exists()
+    assert bench.wares.version("models") == "2"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (lambda: zipped(FOLDER, damage=True), "cannot be used"),
+        (lambda: zipped(FOLDER, inside="../evil.json"), "only models"),
+        (lambda: zipped(FOLDER, inside="run.sh"), "only models"),
+        (lambda: b"no zip", "no zip of models"),
+    ],
+)
+def test_models_that_are_none(bench: Bench, content: object, says: str) -> None:
+    assert callable(content)
+    bench.samples = [bench.card("emb-1")]
+    assert not bench.rollout.bring(bench.manifest(content(), ware="models"))
+    assert says in bench.said[-1]
+    assert not (bench.folder / "evil.json").exists()
+
+
+def test_it_runs_until_it_is_stopped(bench: Bench) -> None:
+    thread = threading.Thread(target=bench.rollout.run, daemon=True)
+    thread.start()
+    bench.rollout.take(bench.manifest(bench.smaller()))
+    until(lambda: bench.said)
+    Files.status = 503
+    bench.rollout.take(bench.manifest(bench.smaller(without="emb-2"), version="3"))
+    until(lambda: len(Files.asked) > 3)
+    bench.rollout.stop()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert bench.said == ["catalogue 2 is in use"], "what the network kept from coming is not refused"
+
+
+def test_samples_are_what_was_accepted_here(tmp_path: Path, fictional: Path) -> None:
+    outbox, store = Outbox.open(tmp_path / "outbox.db"), ImageStore(tmp_path / "images")
+    picture = np.asarray(cv2.imread(str(fictional / "images" / "emb-1.jpg")), dtype=np.uint8)
+    image = store.put(picture)
+    for number in (1, 2, 3):
+        outbox.record(scan_of(number, image=image if number != 2 else None), STAMP)
+    outbox.withdraw(scan_of(3).scan, "station", STAMP)
+    (sample,) = accepted_here(outbox.scans(9), store.get)
+    assert sample[1] == "set1-2"
+    assert list(accepted_here(outbox.scans(9), lambda _: None)) == []
+    outbox.close()
+
+
+def test_keys_and_files_that_are_none(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    CliRunner().invoke(cli, ["fleet", "key", "--out", str(key)])
+    assert key.stat().st_mode & 0o077 == 0
+    again = CliRunner().invoke(cli, ["fleet", "key", "--out", str(key)])
+    assert isinstance(again.exception, Stop), "a key is never overwritten"
+    words = ["--key", str(key), "--ware", "catalogue", "--version", "1", "--url", "http://x"]
+    assert "cannot sign" in str(
+        CliRunner().invoke(cli, ["fleet", "manifest", *words, "--file", str(tmp_path / "none")]).exception
+    )
+    (tmp_path / "wares").touch()
+    with pytest.raises(Stop, match="data folder"):
+        Wares(tmp_path / "wares", key="")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "shelf.json").write_text("{")
+    assert Wares(tmp_path / "other", key="").path("models") is None
