@@ -17,7 +17,7 @@ from cardmint_edge.domain.decide import (
     decide_by_print,
 )
 from cardmint_edge.domain.detect import propose, whole
-from cardmint_edge.domain.find import Finder, find
+from cardmint_edge.domain.find import Finder, find, overlap
 from cardmint_edge.domain.hashes import HASH_SIZE, Bits, card_hash, distances
 from cardmint_edge.domain.match import VIEW_SIZE, Evidence, Features, Reference, compare, describe, same_place
 from cardmint_edge.domain.notice import notice
@@ -38,6 +38,12 @@ OUTLINES = 3
 
 CERTAIN = 0.9
 """Outlines of which the finder is less sure than this are not the only places that are tried."""
+
+SETTLED = 0.75
+"""A picture as like as this lies where it was found: no other one is looked for there with corners of its own."""
+
+SAME_PLACE = 0.7
+"""Outlines that share more than this of what they cover are of one card."""
 
 SURE = 0.9
 """A likeness as good as this needs no second look."""
@@ -277,19 +283,20 @@ class CardRecogniser:
     def _look(self, levels: list[Frame], hits: list[_Hit]) -> list[_Look]:
         """Compare each hit; once one is surely there, the others of its place are compared just where it lies."""
         features: dict[int, Features] = {}
-        settled: dict[int, Corners] = {}
+        settled: list[Corners] = []
         looks = []
         for hit in hits:
             known = self._gallery.reference(hit.row)
-            if hit.guess in settled:
-                looks.append(_Look(hit.row, same_place(levels, settled[hit.guess], known)))
+            there = next((corners for corners in settled if overlap(corners, hit.quad) > SAME_PLACE), None)
+            if there is not None:
+                looks.append(_Look(hit.row, same_place(levels, there, known)))
                 continue
             if hit.guess not in features:
                 features[hit.guess] = describe(cut(levels, hit.quad, *VIEW_SIZE))
             evidence = compare(levels, hit.quad, features[hit.guess], known)
             looks.append(_Look(hit.row, evidence))
-            if evidence.likeness >= SURE:
-                settled[hit.guess] = evidence.corners
+            if evidence.likeness >= SETTLED:
+                settled.append(evidence.corners)
         return looks
 
     def _sighting(self, look: _Look) -> Sighting:
