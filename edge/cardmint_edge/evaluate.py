@@ -30,6 +30,11 @@ class Photo:
     corners: Corners | None = None
     """Where the card lies, as a person marked it."""
 
+    @property
+    def labelled(self) -> bool:
+        """Whether it shows one card, and which is known."""
+        return bool(self.card_id) and self.kind.startswith("single")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judged:
@@ -213,7 +218,7 @@ def _steps(judged: list[Judged]) -> dict[str, tuple[float, float]]:
 
 def _opponent_row(method: str, opponent: Opponent, judged: list[Judged]) -> OpponentRow:
     said = [(one.photo, opponent(one)) for one in judged]
-    labelled = [(photo, named) for photo, named in said if photo.card_id and photo.kind.startswith("single")]
+    labelled = [(photo, named) for photo, named in said if photo.labelled]
     return OpponentRow(
         method=method,
         n=len(labelled),

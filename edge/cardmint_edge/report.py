@@ -45,8 +45,8 @@ class Mistake:
 
 
 def reliability(judged: list[Judged]) -> list[Bin]:
-    """Return the bins that hold photos, of those photos with a label for which a card was named."""
-    named = [one for one in judged if one.photo.card_id and one.scanned.recognition.candidates]
+    """Return the bins that hold photos, of those photos of one labelled card for which a card was named."""
+    named = [one for one in judged if one.photo.labelled and one.scanned.recognition.candidates]
     sure = np.array([one.scanned.recognition.confidence for one in named])
     right = np.array([one.exact for one in named], dtype=float)
     places = np.clip(np.digitize(sure, BINS) - 1, 0, len(BINS) - 2)
@@ -65,7 +65,7 @@ def reliability(judged: list[Judged]) -> list[Bin]:
 
 def mistakes(judged: list[Judged]) -> list[Mistake]:
     """Return what went wrong, wrongly accepted ones first."""
-    wrong = [one for one in judged if (one.photo.card_id and not one.exact) or (one.accepted and not one.exact)]
+    wrong = [one for one in judged if (one.photo.labelled or one.accepted) and not one.exact]
     return [_mistake(one) for one in sorted(wrong, key=lambda one: not one.accepted)]
 
 

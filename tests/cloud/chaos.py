@@ -179,10 +179,12 @@ async def _wrong(address: str, work: dict[str, tuple[UUID, list[cards.Parcel]]])
             if [tuple(row) for row in rows] != sent:
                 wrong.append(f"{name}: {len(rows)} events in the log are not the {len(sent)} that were sent, in order")
         total = sum(parcels[-1].last for _, parcels in work.values())
-        for table in ("events", "items"):
-            count = await connection.fetchval(f"SELECT count(*) FROM {table}")
+        # What the cloud itself says, such as an audit that it opens, is in the log too, but came from no station.
+        streams = [stream for stream, _ in work.values()]
+        logged = await connection.fetchval("SELECT count(*) FROM events WHERE stream = ANY($1)", streams)
+        for table, count in (("events", logged), ("items", await connection.fetchval("SELECT count(*) FROM items"))):
             if count != total:
-                wrong.append(f"{count} rows in {table}, and {total} events were sent")
+                wrong.append(f"{count} rows in {table} came from stations, and {total} events were sent")
         if parked := await connection.fetchval("SELECT count(*) FROM dead_letters"):
             wrong.append(f"{parked} dead letters")
     finally:
