@@ -155,7 +155,8 @@ class _Worker:
     def start(cls, pack: Path, images: Path) -> None:
         cv2.setNumThreads(1)
         cls.recogniser = recogniser_of(Pack(pack))
-        cls.images = ImageStore(images)
+        # An image store has one writer, as the station has one counter.
+        cls.images = ImageStore(images / str(os.getpid()))
 
     @classmethod
     def whole(cls, path: Path) -> bytes:
