@@ -62,14 +62,13 @@ SAMPLES = 24
 class Outline:
     """A card's corners (pixels of the frame, from its own top left on).
 
-    `presence` says how sure it is that this is a card, `upright` how clear which side is its top (0 to 1).
+    `presence` says how sure it is that this is a card (0 to 1).
     """
 
     corners: Corners
     rough: Corners
     """The same as the network alone saw it: where the strongest edge is not the card's own, this is nearer."""
     presence: float
-    upright: float
 
 
 def find(levels: list[Frame], finder: Finder) -> list[Outline]:
@@ -99,7 +98,6 @@ def _nearer(levels: list[Frame], finder: Finder, first: Outline) -> Outline:
         corners=fine,
         rough=second.corners,
         presence=max(first.presence, second.presence),
-        upright=second.upright,
     )
 
 
@@ -128,9 +126,8 @@ def _seen(levels: list[Frame], finder: Finder, box: tuple[float, float, float, f
         # np.rot90 turns anticlockwise: what is at the top was at the right.
         quad = np.stack([width - seen[:, 1], seen[:, 0]], axis=1) if tall else seen
         way = np.array([-up[1], up[0]]) if tall else up
-        upright, clear = _upright(clockwise(quad + start), way)
-        corners = np.asarray(upright, dtype=np.float32)
-        found.append(Outline(corners=corners, rough=corners, presence=presence, upright=clear))
+        corners = np.asarray(_upright(clockwise(quad + start), way), dtype=np.float32)
+        found.append(Outline(corners=corners, rough=corners, presence=presence))
     return found
 
 
@@ -207,14 +204,11 @@ def _four(hull: cv2.typing.MatLike) -> NDArray[np.float32]:
     return clockwise(cv2.boxPoints(cv2.minAreaRect(hull)))
 
 
-def _upright(quad: Corners, way: NDArray[np.float64]) -> tuple[Corners, float]:
-    """Return a quad from the card's own top left on, by the way to its top, and how clear that is."""
-    unit = way / (np.linalg.norm(way) + 1e-9)
+def _upright(quad: Corners, way: NDArray[np.float64]) -> Corners:
+    """Return a quad from the card's own top left on, by the way to its top."""
     centre = quad.mean(axis=0)
-    agree = [float(((quad[turn] + quad[(turn + 1) % 4]) / 2 - centre) @ unit) for turn in (0, 2)]
-    best = int(np.argmax(agree))
-    half = sides(quad)[1] / 2
-    return turned(quad, 2 * best), float(np.clip(agree[best] / half, 0, 1))
+    agree = [float(((quad[turn] + quad[(turn + 1) % 4]) / 2 - centre) @ way) for turn in (0, 2)]
+    return turned(quad, 2 * int(np.argmax(agree)))
 
 
 def sharpened(levels: list[Frame], quad: Corners, within: float) -> Corners:

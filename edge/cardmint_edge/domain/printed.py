@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from cardmint_contracts.cards import Card
 from cardmint_edge.domain.ctc import Reading, explained
 from cardmint_edge.domain.decide import Numbers
-from cardmint_edge.domain.read import HEALTH, NAMES, NUMBERS, Letters, Place, cut_strip
+from cardmint_edge.domain.read import HEALTH, LIKELIEST, NAMES, NUMBERS, OTHERS, Letters, Place, cut_strip
 from cardmint_edge.domain.recognition import Corners, Frame
 from cardmint_edge.domain.rectify import sides
 from cardmint_edge.domain.strings import Strings, Texts, best_of
@@ -91,13 +91,11 @@ class PrintReader:
 
     def _found(self, levels: list[Frame], corners: Corners) -> list[Fit]:
         """Read the likeliest place of each text, and the others only when those leave it open."""
-        first = self.written(levels, corners, NUMBERS[::3], NAMES[:1], HEALTH[:1])
+        first = self.written(levels, corners, LIKELIEST, NAMES[:1], HEALTH[:1])
         found = self.find(first)
         if not found or (found[0].total > CLEAR and found[0].total - _runner_up(found) > ENOUGH):
             return found
-        more = self.written(
-            levels, corners, tuple(place for place in NUMBERS if place not in NUMBERS[::3]), NAMES[1:], HEALTH[1:]
-        )
+        more = self.written(levels, corners, OTHERS, NAMES[1:], HEALTH[1:])
         return self.find(
             Written(
                 numbers=first.numbers + more.numbers, names=first.names + more.names, health=first.health + more.health
@@ -161,10 +159,10 @@ class PrintReader:
         own = [(card.id, form) for card in cards for form in self._strings.forms(card.id)]
         if not own or sides(corners)[1] < LEAST_TALL:
             return None
-        readings = self._read(levels, corners, NUMBERS[::3])
+        readings = self._read(levels, corners, LIKELIEST)
         seen = self._numbers(readings, cards, own)
         if max(seen.own.values()) < OPEN or seen.beside > max(seen.own.values()) - 1:
-            readings += self._read(levels, corners, tuple(place for place in NUMBERS if place not in NUMBERS[::3]))
+            readings += self._read(levels, corners, OTHERS)
             seen = self._numbers(readings, cards, own)
         return seen
 

@@ -36,6 +36,10 @@ NUMBERS = (
 Places come from `training.reader.places`, which counts them on scans that may be trained on.
 """
 
+LIKELIEST = NUMBERS[::3]
+OTHERS = tuple(place for place in NUMBERS if place not in LIKELIEST)
+"""The likeliest place on each side, read first; and the rest."""
+
 NAMES = (Place(0.04, 0.08, 0.72), Place(0.14, 0.13, 0.72), Place(0.04, 0.06, 0.72))
 """The name stands at the top, lower on old trainers."""
 

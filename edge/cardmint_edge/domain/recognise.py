@@ -20,7 +20,7 @@ from cardmint_edge.domain.detect import propose, whole
 from cardmint_edge.domain.find import Finder, find, overlap
 from cardmint_edge.domain.hashes import HASH_SIZE, Bits, card_hash, distances
 from cardmint_edge.domain.match import VIEW_SIZE, Evidence, Features, Reference, compare, describe, same_place
-from cardmint_edge.domain.notice import notice
+from cardmint_edge.domain.notice import like_cards, notice
 from cardmint_edge.domain.printed import PrintReader
 from cardmint_edge.domain.recognition import Corners, Frame, Recognition
 from cardmint_edge.domain.rectify import cut, pyramid, sides, turned
@@ -329,12 +329,7 @@ class CardRecogniser:
 
 def _places(frame: Frame, guesses: list[Corners], quad: Corners | None) -> list[Corners]:
     """Return where print is looked for: the likeliest outlines of cards, each both ways up."""
-    height, width = frame.shape[:2]
-    shaped = []
-    for guess in guesses:
-        short, long = sides(guess)
-        if 0.6 < short / long < 0.82 and long > 0.3 * min(width, height):
-            shaped.append(guess)
+    shaped = [guess for guess in like_cards(guesses) if sides(guess)[1] > 0.3 * min(frame.shape[:2])]
     places = [] if quad is None else [quad, turned(quad, 2)]
     for guess in shaped[:OUTLINES]:
         places += [guess, turned(guess, 2)]
