@@ -1,8 +1,9 @@
 """From trained weights to the `.tflite` file that the station carries, weights in half precision, with its manifest."""
 
+import argparse
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -68,3 +69,29 @@ def write(out: Path, name: str, version: int, model: bytes, facts: Mapping[str, 
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
     (out / f"{name}.json").write_text(text, encoding="utf-8")
     print(text)  # noqa: T201
+
+
+def by_command_line(
+    name: str,
+    version: int,
+    network: nn.Module,
+    sample: Tensor,
+    *,
+    seen: str,
+    score: Callable[[nn.Module, Path], Mapping[str, object]],
+) -> None:
+    """Convert a checkpoint's kept weights as the command line says; `score` gives facts for the manifest.
+
+    `seen` says what the checkpoint counted.
+    """
+    parser = argparse.ArgumentParser(description=f"Turn trained weights into the {name} that the station carries.")
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--held-out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    state = torch.load(args.checkpoint, weights_only=True)
+    network.load_state_dict(state["kept"])
+    model = convert(network, sample)
+    made = f"edge/training/{name}: {state['seen']} {seen} seen in {state['spent'] / 60:.0f} minutes"
+    write(args.out, name, version, model, {"made": made, **score(Converted(model), args.held_out)})

@@ -3,36 +3,23 @@
 `python -m training.corners.convert --checkpoint FILE --held-out FILE --out cardmint_edge/models`
 """
 
-import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from training.corners.network import CornersNetwork
 from training.corners.train import score
-from training.litert import Converted, convert, write
+from training.litert import by_command_line
 
 VERSION = 1
 
 
-def main() -> None:
-    """Convert by the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--held-out", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    state = torch.load(args.checkpoint, weights_only=True)
-    network = CornersNetwork()
-    network.load_state_dict(state["kept"])
-    model = convert(network, torch.zeros(1, 3, 192, 256))
-    facts = {
-        "made": f"edge/training/corners: {state['seen']} scenes seen in {state['spent'] / 60:.0f} minutes",
-        "scored": {"on": "drawn scenes of cards held out from training", **score(Converted(model), args.held_out)},
-    }
-    write(args.out, "corners", VERSION, model, facts)
+def scored(network: nn.Module, held_out: Path) -> Mapping[str, object]:
+    """Return how the network scores, for the manifest."""
+    return {"scored": {"on": "drawn scenes of cards held out from training", **score(network, held_out)}}
 
 
 if __name__ == "__main__":
-    main()
+    by_command_line("corners", VERSION, CornersNetwork(), torch.zeros(1, 3, 192, 256), seen="scenes", score=scored)
