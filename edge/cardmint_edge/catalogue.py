@@ -19,7 +19,7 @@ import numpy as np
 from cardmint_contracts.cards import Card
 from cardmint_contracts.wire import convert
 from cardmint_edge.adapters.decode import Unreadable, read_image
-from cardmint_edge.adapters.pack import Facts, Look, write_pack
+from cardmint_edge.adapters.pack_writing import Facts, Look, write_pack
 from cardmint_edge.domain.hashes import HASH_SIZE, card_hash
 from cardmint_edge.domain.match import reference
 from cardmint_edge.domain.recognition import Frame

@@ -3,7 +3,6 @@
 from cardmint_edge.adapters.cameras.folder import FolderCamera
 from cardmint_edge.adapters.cameras.live import LiveCamera
 from cardmint_edge.adapters.cameras.replay import ReplayCamera
-from cardmint_edge.adapters.cameras.simulator import SimulatorCamera
 from cardmint_edge.adapters.cameras.video import VideoSource
 from cardmint_edge.capture import Camera
 from cardmint_edge.settings import Camera as CameraSettings
@@ -24,6 +23,8 @@ def camera_of(settings: CameraSettings, start_at: int, seen: bytes) -> Camera:
 
         return LiveCamera(TetheredSource(model=settings.model), seen=seen, by_itself=settings.by_itself)
     if isinstance(settings, Simulator):
+        from cardmint_edge.adapters.cameras.simulator import SimulatorCamera  # noqa: PLC0415 - loads what draws cards
+
         return SimulatorCamera(
             settings.images,
             count=settings.count,

@@ -157,14 +157,15 @@ class Judge:
         return ""
 
     def _images(self, outbox: Outbox, files: dict[str, bytes]) -> str:
-        folder = str(self.life.data / "images")
-        for path, content in files.items():
-            if path.startswith(folder) and path.endswith(".jpg") and self._digest(content) != Path(path).stem:
-                return f"{Path(path).name} is half there"
-        there = {Path(path).stem for path in files}
+        there = {Path(path).stem: content for path, content in files.items() if path.endswith(".jpg")}
         for line in outbox.scans(CARDS + 1):
-            if line.scan.image is not None and line.scan.image.sha256 not in there:
+            if line.scan.image is None:
+                continue
+            digest = line.scan.image.sha256
+            if digest not in there:
                 return f"the image of scan {line.position} is not there"
+            if self._digest(there[digest]) != digest:
+                return f"the image of scan {line.position} is half there"
         return ""
 
     def _digest(self, content: bytes) -> str:
@@ -196,7 +197,7 @@ def _unsynced(suffix: str) -> Callable[[Step], bool]:
 
 @pytest.mark.parametrize(
     ("ending", "says"),
-    [("-wal", "lost"), (".part", "half there"), ("/disk", "lost")],
+    [("-wal", "lost"), (".jpg", "half there"), ("/disk", "lost")],
     ids=["the log of the database", "the image's bytes", "the name of the folder"],
 )
 def test_without_one_of_the_syncs_cards_would_be_lost(life: Life, ending: str, says: str) -> None:

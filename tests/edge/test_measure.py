@@ -46,6 +46,9 @@ def test_from_the_shot_to_the_beep(tmp_path: Path, fictional: Path) -> None:
     figures = measured("beep", "--pack", fictional / "pack.sqlite", "--folder", tmp_path, "--cards", 4)
     assert figures["cards"] == 4
     assert 0 < figures["store_p50_ms"] < figures["p50_ms"] <= figures["p95_ms"]
+    assert 0 < figures["recognise_p50_ms"] < figures["p50_ms"]
+    assert figures["cpu_p50_ms"] > 0
+    assert 0 < figures["sync_p50_ms"] <= figures["sync_p95_ms"]
 
 
 def test_a_backlog_leaves_while_cards_come(fictional: Path, broker: Broker) -> None:
@@ -63,7 +66,8 @@ def test_a_long_run_in_short(fictional: Path, broker: Broker) -> None:
 def test_the_start(fictional: Path) -> None:
     figures = measured("start", "--pack", fictional / "pack.sqlite")
     assert 0 < figures["ready_s"] <= figures["first_card_s"]
-    assert figures["imported_mb"] < figures["running_mb"]
+    assert figures["imported_own_mb"] < figures["imported_mb"] < figures["running_mb"]
+    assert figures["running_own_mb"] < figures["running_mb"]
 
 
 def test_without_a_broker_it_is_said(fictional: Path) -> None:

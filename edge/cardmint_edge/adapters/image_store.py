@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import cv2
 import numpy as np
 
 from cardmint_contracts.cards import Image
-from cardmint_edge.adapters.durable import make_folder, sync_folder, write_file
+from cardmint_edge.adapters.durable import make_folder, write_beside, write_file
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.errors import Park, Stop
 
@@ -29,6 +30,7 @@ class ImageStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._made: set[Path] = set()
+        self._other = ThreadPoolExecutor(max_workers=1, thread_name_prefix="images")
 
     def put(self, frame: Frame) -> Image:
         """Encode `frame` (height x width x 3, BGR) as JPEG, at most 1,024 pixels long, and store it durably.
@@ -50,10 +52,7 @@ class ImageStore:
             if path.parent not in self._made:
                 make_folder(path.parent)
                 self._made.add(path.parent)
-            if path.exists():
-                sync_folder(path.parent)  # its name may be newer than the last sync: a write that failed half way
-            else:
-                write_file(path, content)
+            write_beside(path, content, self._other)
         except OSError as error:
             message = f"cannot store an image at {path}: {error.strerror}; free space, or make the disk writable"
             raise Stop(message) from error

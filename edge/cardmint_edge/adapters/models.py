@@ -10,7 +10,6 @@ from typing import Annotated
 
 import msgspec
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 from msgspec import Meta
 from numpy.typing import NDArray
 
@@ -43,6 +42,8 @@ class _Model:
     """A model in an interpreter. Not to be shared between threads: it holds its input and output."""
 
     def __init__(self, folder: Path, name: str) -> None:
+        from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 - 9 MB, which a station without models saves
+
         self.manifest, model = _load(folder / f"{name}.json")
         file = folder / self.manifest.file
         try:

@@ -9,8 +9,6 @@ from typing import Literal
 
 import httpx
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cardmint_contracts.control import Manifest
 from cardmint_edge.adapters.durable import make_folder, sync_folder, write_file
@@ -88,6 +86,9 @@ class Wares:
         """
         if not self._key:
             raise Park("recognition.signed_by names no key to check it with; nothing is taken from afar without one")
+        from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - 6 MB, for a check of once a month
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415 - as above
+
         try:
             key = Ed25519PublicKey.from_public_bytes(b64decode(self._key))
             key.verify(b64decode(manifest.signature), manifest.signed().encode())

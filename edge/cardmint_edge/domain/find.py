@@ -57,6 +57,12 @@ COARSE, FINE = 0.05, 0.02
 SAMPLES = 24
 """So many places of each side are looked at."""
 
+ALONG = np.linspace(-0.8, 0.8, SAMPLES, dtype=np.float32)
+"""Where they are, from the side's start (-1) to its end (1)."""
+
+SLOPES = np.linspace(-0.4, 0.4, 9, dtype=np.float32)
+"""How far an edge may lean, at a side's ends, as shares of how far it is looked for."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outline:
@@ -145,11 +151,14 @@ def _quads(said: Seen, size: NDArray[np.float32]) -> list[tuple[NDArray[np.float
             continue
         mask = (labels == label).astype(np.uint8)
         own = (nearest == np.bincount(nearest[mask > 0]).argmax()) & (far < BAND)
-        quad = _fitted(np.where(own, inside, 0).astype(np.float32))
+        left, top, wide, high = stats[label, : cv2.CC_STAT_AREA].tolist()
+        around = slice(max(0, top - BAND), top + high + BAND), slice(max(0, left - BAND), left + wide + BAND)
+        quad = _fitted(np.where(own, inside, 0)[around].astype(np.float32))
         presence = float(inside[mask > 0].mean())
         if quad is None or presence < PRESENT:
             continue
         way = np.array([said[2][mask > 0].mean(), said[3][mask > 0].mean()], dtype=np.float64) * factor
+        quad += np.array([around[1].start, around[0].start], np.float32)
         found.append((np.asarray(quad * factor - 0.5, np.float32), presence, way.astype(np.float64)))
     return found
 
@@ -221,7 +230,7 @@ def sharpened(levels: list[Frame], quad: Corners, within: float) -> Corners:
     small = quad * factor
     reach = max(3.0, within * sides(np.asarray(small, np.float32))[1])
     steps = np.arange(-reach, reach + 0.5, 1.0, dtype=np.float32)
-    along = np.linspace(0.1, 0.9, SAMPLES, dtype=np.float32)[:, None]
+    along = (ALONG[:, None] + 1) / 2
     starts, ends = small, np.roll(small, -1, axis=0)
     unit = (ends - starts) / (np.linalg.norm(ends - starts, axis=1, keepdims=True) + 1e-6)
     normal = np.stack([unit[:, 1], -unit[:, 0]], axis=1)
@@ -232,17 +241,11 @@ def sharpened(levels: list[Frame], quad: Corners, within: float) -> Corners:
         cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE,
     ).astype(np.float32)  # fmt: skip
     edges = np.abs(seen[:, 2:] - seen[:, :-2]).sum(axis=2).reshape(4, SAMPLES, -1)
-    middle = steps[1:-1]
-    likely = np.exp(-((middle / (0.7 * reach)) ** 2))
-    lines = []
-    for side in range(4):
-        best = _line(edges[side] * likely, middle)
-        if best is None:
-            lines.append((starts[side], ends[side]))
-        else:
-            offset, slope = best
-            shift = offset + slope * np.array([-1.0, 1.0])
-            lines.append((starts[side] + normal[side] * shift[0], ends[side] + normal[side] * shift[1]))
+    shifts = _straightest(edges * np.exp(-((steps[1:-1] / (0.7 * reach)) ** 2)), steps[1:-1])
+    lines = [
+        (start + normal[side] * near, end + normal[side] * far)
+        for side, (start, end, (near, far)) in enumerate(zip(starts, ends, shifts, strict=True))
+    ]
     corners = [crossing(lines[side - 1], lines[side]) for side in range(4)]
     moved = np.asarray(corners, np.float32)
     if not np.isfinite(moved).all() or np.abs(moved - small).max() > 2 * reach:
@@ -250,27 +253,29 @@ def sharpened(levels: list[Frame], quad: Corners, within: float) -> Corners:
     return np.asarray(moved / factor, dtype=np.float32)
 
 
-def _line(edges: NDArray[np.float32], offsets: NDArray[np.float32]) -> tuple[float, float] | None:
-    """Return the offset and slope (at the ends) of the straight line along which the edges are strongest, or None."""
-    capped = np.minimum(edges, 3 * np.median(edges.max(axis=1)) + 1e-6)
-    along = np.linspace(-0.8, 0.8, len(edges), dtype=np.float32)
+def _straightest(edges: NDArray[np.float32], offsets: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how far each side's start and end move (4 x 2) to the straight line along which its edges are strongest.
+
+    `edges` are 4 x SAMPLES x offsets; a side without a clear edge stays.
+    """
+    count = edges.shape[2]
+    capped = np.minimum(edges, 3 * np.median(edges.max(axis=2), axis=1)[:, None, None] + 1e-6)
     reach = float(offsets[-1])
-    best, value = None, 0.0
-    columns = np.arange(len(edges))
-    for slope in np.linspace(-0.4, 0.4, 9) * reach:
-        # Shifting each sample's profile by the slope makes a straight line a column.
-        shifted = np.round(slope * along).astype(int)
-        span = int(np.abs(shifted).max())
-        width = edges.shape[1] - 2 * span
-        if width < 3:
-            continue
-        rows = capped[columns[:, None], np.arange(width)[None, :] + span + shifted[:, None]]
-        total = rows.sum(axis=0)
-        # A card's print has frames of its own: of edges nearly as strong the outermost is the card's.
-        peak = int(np.flatnonzero(total >= OUTER * total.max())[-1])
-        if total[peak] > value:
-            best, value = (float(offsets[peak + span]), float(slope)), float(total[peak])
-    return best if value > 2.5 * float(np.median(capped)) * len(edges) else None
+    # Shifting each sample's profile by a slope makes a line of that slope a column.
+    shifted = np.round(SLOPES[:, None] * reach * ALONG).astype(np.intp)
+    columns = np.arange(count) + shifted[:, :, None]
+    totals = capped[:, np.arange(SAMPLES)[:, None], columns.clip(0, count - 1)].sum(axis=2)
+    spans = np.abs(shifted).max(axis=1)[:, None]
+    totals[:, (np.arange(count) < spans) | (np.arange(count) >= count - spans)] = 0
+    # A card's print has frames of its own: of edges nearly as strong the outermost is the card's.
+    strong = totals >= OUTER * totals.max(axis=2, keepdims=True)
+    peaks = count - 1 - strong[:, :, ::-1].argmax(axis=2)
+    values = np.take_along_axis(totals, peaks[:, :, None], axis=2)[:, :, 0]
+    best = values.argmax(axis=1)
+    sides = np.arange(4)
+    moved = offsets[peaks[sides, best]][:, None] + SLOPES[best][:, None] * reach * np.array([-1, 1], np.float32)
+    clear = values[sides, best] > 2.5 * np.median(capped, axis=(1, 2)) * SAMPLES
+    return np.asarray(np.where(clear[:, None], moved, 0), np.float32)
 
 
 def crossing(one: Line, other: Line) -> NDArray[np.float64]:

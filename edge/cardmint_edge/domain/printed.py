@@ -33,8 +33,8 @@ CLEAR = -3.0
 ENOUGH = 8.0
 """A card that explains what was read better than CLEAR, and better than any other by ENOUGH (logs), is read once."""
 
-READ = -14.0
-"""Print that explains this much lies the right way up: it is not looked for elsewhere."""
+READ = -9.0
+"""Print that explains this much lies the right way up, its name at least: it is not looked for elsewhere."""
 
 NO_HEALTH = -1.5
 """What it costs that a card has no health points to be read."""

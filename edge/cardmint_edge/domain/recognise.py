@@ -1,7 +1,9 @@
 """The recogniser: find where cards lie, hash each place, look closely at the best candidates, read, decide."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -26,18 +28,21 @@ from cardmint_edge.domain.recognition import Corners, Frame, Recognition
 from cardmint_edge.domain.rectify import cut, pyramid, sides, turned
 
 TRIED = 10
-"""How many guesses are hashed at first, and again when they brought nothing."""
+"""So many guesses are hashed at once, clear outlines alone first; more of them only when these brought nothing."""
 
 MOST_TRIED = 30
 
 NEAREST = 8
 """How many rows a guess brings, and how many of all the guesses' rows are looked at closely."""
 
+RIVALS = 3
+"""Of the rows near to a picture that is surely there so many are compared with it: the nearest of them is the rival."""
+
 OUTLINES = 3
 """In how many outlines print is looked for when no picture fits."""
 
 CERTAIN = 0.9
-"""Outlines of which the finder is less sure than this are not the only places that are tried."""
+"""Outlines of which the finder is less sure than this, or without a card's proportions, are not all that is tried."""
 
 SETTLED = 0.75
 """A picture as like as this lies where it was found: no other one is looked for there with corners of its own."""
@@ -164,9 +169,9 @@ class CardRecogniser:
         """Return the outcome for one frame, and the evidence that it rests on: what calibration is fitted on."""
         laps = _Laps(self._clock)
         levels = pyramid(frame)
-        guesses = self._guesses(levels)
+        guesses, clear = self._guesses(levels)
         laps.lap("detect")
-        looks = self._examine(levels, guesses, laps)
+        looks = self._examine(levels, guesses, clear, laps)
         quad = looks[0].evidence.corners if looks else None
         matched = [look.evidence for look in looks[1:] if look.evidence.likeness >= self._policy.accept_likeness]
         seen = notice(levels, quad, guesses, [evidence.corners for evidence in matched])
@@ -221,22 +226,26 @@ class CardRecogniser:
         features = describe(cut(levels, where, *VIEW_SIZE))
         return compare(levels, where, features, self._gallery.reference(row)).likeness
 
-    def _guesses(self, levels: list[Frame]) -> list[Corners]:
-        """Return where cards may lie, in pixels of the frame: the finder's outlines, or contours when it has none."""
+    def _guesses(self, levels: list[Frame]) -> tuple[list[Corners], int]:
+        """Return where cards may lie, in pixels of the frame, and how many of these, the first, are clear outlines.
+
+        They are the finder's outlines, then those as the network alone saw them; and contours when it is unsure.
+        """
         outlines = [] if self._finder is None else find(levels, self._finder)
-        places = [quad for outline in outlines for quad in (outline.corners, outline.rough)]
-        if outlines and outlines[0].presence > CERTAIN:
-            return [*places, *whole(levels[0])]
+        places = [*(outline.corners for outline in outlines), *(outline.rough for outline in outlines)]
+        if outlines and outlines[0].presence > CERTAIN and like_cards(places[:1]):
+            return [*places, *whole(levels[0])], len(outlines)
         seen = _near(levels, 1200)
         factor = np.float32(max(levels[0].shape[:2]) / max(seen.shape[:2]))
         contours = [np.asarray(quad * factor, dtype=np.float32) for quad in propose(seen, limit=60)]
-        return [*places, *contours]
+        return [*places, *contours], 0
 
-    def _examine(self, levels: list[Frame], guesses: list[Corners], laps: _Laps) -> list[_Look]:
+    def _examine(self, levels: list[Frame], guesses: list[Corners], clear: int, laps: _Laps) -> list[_Look]:
         """Try the best guesses, and more of them only when nothing was found; likeliest first, each row once."""
         looks: dict[int, _Look] = {}
-        for start in range(0, min(len(guesses), MOST_TRIED), TRIED):
-            hits = self._nearest(levels, guesses[start : start + TRIED])
+        starts = [*([0] if clear else []), *range(clear, min(len(guesses), clear + MOST_TRIED), TRIED)]
+        for start, end in pairwise([*starts, len(guesses)]):
+            hits = self._nearest(levels, guesses[start : min(end, start + TRIED)])
             laps.lap("hash")
             for look in self._look(levels, hits):
                 if look.row not in looks or look.evidence.likeness > looks[look.row].evidence.likeness:
@@ -283,20 +292,22 @@ class CardRecogniser:
     def _look(self, levels: list[Frame], hits: list[_Hit]) -> list[_Look]:
         """Compare each hit; once one is surely there, the others of its place are compared just where it lies."""
         features: dict[int, Features] = {}
-        settled: list[Corners] = []
+        settled: dict[int, Corners] = {}
+        rivals: Counter[int] = Counter()
         looks = []
         for hit in hits:
-            known = self._gallery.reference(hit.row)
-            there = next((corners for corners in settled if overlap(corners, hit.quad) > SAME_PLACE), None)
+            there = next((row for row, corners in settled.items() if overlap(corners, hit.quad) > SAME_PLACE), None)
             if there is not None:
-                looks.append(_Look(hit.row, same_place(levels, there, known)))
+                rivals[there] += 1
+                if rivals[there] <= RIVALS:
+                    looks.append(_Look(hit.row, same_place(levels, settled[there], self._gallery.reference(hit.row))))
                 continue
             if hit.guess not in features:
                 features[hit.guess] = describe(cut(levels, hit.quad, *VIEW_SIZE))
-            evidence = compare(levels, hit.quad, features[hit.guess], known)
+            evidence = compare(levels, hit.quad, features[hit.guess], self._gallery.reference(hit.row))
             looks.append(_Look(hit.row, evidence))
             if evidence.likeness >= SETTLED:
-                settled.append(evidence.corners)
+                settled[hit.row] = evidence.corners
         return looks
 
     def _sighting(self, look: _Look) -> Sighting:

@@ -1,5 +1,7 @@
 """From a quadrilateral in the frame to the card alone, upright."""
 
+from math import hypot
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +32,9 @@ def clockwise(points: NDArray[np.generic]) -> Corners:
 
 def sides(quad: Corners) -> tuple[float, float]:
     """Return the mean lengths of the first and third, and of the second and fourth side."""
-    lengths = np.linalg.norm(np.roll(quad, -1, axis=0) - quad, axis=1)
-    return float(lengths[0] + lengths[2]) / 2, float(lengths[1] + lengths[3]) / 2
+    (a, b), (c, d), (e, f), (g, h) = quad.tolist()
+    first, second, third, fourth = hypot(c - a, d - b), hypot(e - c, f - d), hypot(g - e, h - f), hypot(a - g, b - h)
+    return (first + third) / 2, (second + fourth) / 2
 
 
 def turned(quad: Corners, quarters: int) -> Corners:

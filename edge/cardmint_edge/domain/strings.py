@@ -77,9 +77,9 @@ def _heard(reading: Reading) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     pairs = np.asarray(alone[:, None] + alone[None, :], dtype=np.float32)
     likely = np.argsort(-alone[1:])[:HEARD] + 1
     heard = said[:, likely]
-    near = np.full((len(likely), len(likely)), -np.inf, dtype=np.float32)
-    for apart in range(1, min(SOON, len(heard) - 1) + 1):
-        near = np.maximum(near, (heard[:-apart, :, None] + heard[apart:, None, :]).max(axis=0))
+    after = np.concatenate([heard[1:], np.full((SOON, len(likely)), -np.inf, dtype=np.float32)])
+    soon = np.lib.stride_tricks.sliding_window_view(after, SOON, axis=0)[: len(heard)].max(axis=2)
+    near = (heard[:, :, None] + soon[:, None, :]).max(axis=0)
     pairs[np.ix_(likely, likely)] = near
     # Code 0 fills short texts up and costs nothing; the letter before it is counted as the text's end.
     alone[0] = 0

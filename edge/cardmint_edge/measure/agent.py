@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,7 @@ from cardmint_edge.errors import Stop
 TENANT = "measure"
 STATION = "one"
 LOOK_S = 0.02
+_OF = ("VmRSS", "RssAnon")
 
 _SETTINGS = """\
 [station]
@@ -94,21 +96,37 @@ class Agent:
             time.sleep(LOOK_S)
         return time.monotonic() - self.began
 
-    def resident_mb(self) -> float:
-        """Return the agent's resident memory, shared libraries included."""
-        return resident_mb(self.process.pid)
+    def memory_mb(self) -> "Memory":
+        """Return the agent's memory."""
+        return memory_mb(self.process.pid)
 
     def descriptors(self) -> int:
         """Return how many file descriptors the agent has open."""
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
 
-def resident_mb(pid: int) -> float:
-    """Return a process's resident memory."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise Stop(f"process {pid} is gone")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Memory:
+    """Megabytes: all that is resident, and of it what no file stands behind."""
+
+    resident: float
+    own: float
+
+
+def memory_mb(pid: int) -> Memory:
+    """Return a process's memory.
+
+    Raises:
+        Stop: the process is gone.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        lines = []
+    found = {name: int(rest.split()[0]) / 1024 for name, rest in (line.split(":", 1) for line in lines) if name in _OF}
+    if len(found) < len(_OF):
+        raise Stop(f"process {pid} is gone")
+    return Memory(resident=found["VmRSS"], own=found["RssAnon"])
 
 
 class SmallCloud:

@@ -52,7 +52,7 @@ def measure_outbox(folder: Path, cards: int) -> OutboxFigures:
             disk = facts = 0.0
             for first in range(0, cards, ROUND):
                 scans = list(scans_of(first, min(ROUND, cards - first)))
-                disk += _sync(beside.fileno(), len(scans))
+                disk += sync(beside.fileno(), len(scans))
                 began = time.perf_counter()
                 for scan in scans:
                     outbox.record(scan, stamp_of())
@@ -95,7 +95,8 @@ def stamp_of() -> Stamp:
     )
 
 
-def _sync(file: int, count: int) -> float:
+def sync(file: int, count: int) -> float:
+    """Write and sync as much as `count` commits of a card do, and return the seconds."""
     page = os.urandom(PAGE * CARD_PAGES)
     began = time.perf_counter()
     for _ in range(count):

@@ -6,10 +6,12 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import cv2
+import numpy as np
 from msgspec import Struct
 
 from cardmint_edge.adapters.cameras.simulator import SimulatorCamera
@@ -19,33 +21,48 @@ from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.capture import Shot
 from cardmint_edge.count import Counter
 from cardmint_edge.errors import Stop
-from cardmint_edge.measure.agent import Agent, SmallCloud, resident_mb, wait_for
-from cardmint_edge.measure.outbox import scans_of, stamp_of
+from cardmint_edge.measure.agent import Agent, SmallCloud, memory_mb, wait_for
+from cardmint_edge.measure.outbox import scans_of, stamp_of, sync
 from cardmint_edge.recogniser import recogniser_of
 
-SIZE = (1920, 1280)
 BACKLOG_CHUNK = 500
 SAMPLES = 40
-SOAK_SIZE = (960, 640)
+STARTED = 5
+SOAK_SIZES = ((960, 640), (640, 427))
 _IMPORTED = "import cardmint_edge.app, sys; print(flush=True); sys.stdin.read()"
 
 
 class BeepFigures(Struct, frozen=True, kw_only=True):
-    """Milliseconds from the shot to the beep, on one thread, and of its parts the storing."""
+    """Milliseconds from the shot to the beep and of its parts, and of one sync of the disk in the same run.
+
+    `cpu_p50_ms` is what the path computes: on a machine that has other work too, it says what a quiet one would take.
+    """
 
     cards: int
     p50_ms: float
     p95_ms: float
+    cpu_p50_ms: float
+    recognise_p50_ms: float
+    recognise_p95_ms: float
     store_p50_ms: float
+    store_p95_ms: float
+    sync_p50_ms: float
+    sync_p95_ms: float
 
 
 class StartFigures(Struct, frozen=True, kw_only=True):
-    """Seconds from the start of the process; megabytes resident, shared libraries included."""
+    """Seconds from the start of the process; megabytes.
+
+    `imported` is the agent's program without pack and models, `running` the agent with both at work. Resident memory
+    includes what files lend (libraries, which the kernel takes back at will); `own` is the rest.
+    """
 
     ready_s: float
     first_card_s: float
     imported_mb: float
+    imported_own_mb: float
     running_mb: float
+    running_own_mb: float
 
 
 class DrainFigures(Struct, frozen=True, kw_only=True):
@@ -61,7 +78,7 @@ class DrainFigures(Struct, frozen=True, kw_only=True):
 
 
 class SoakFigures(Struct, frozen=True, kw_only=True):
-    """A long run, from the end of its first tenth to its end."""
+    """A long run. Memory and descriptors are of the end of its first tenth and of its end."""
 
     cards: int
     seconds: float
@@ -74,74 +91,90 @@ class SoakFigures(Struct, frozen=True, kw_only=True):
 
 
 class _Stack:
-    """Shots that were taken before; it notes when each is given out."""
+    """Shots that were taken before. It notes when each is given out, and after each what one sync of the disk takes."""
 
-    def __init__(self, shots: list[Shot]) -> None:
+    def __init__(self, shots: list[Shot], beside: int) -> None:
         self._shots = shots
-        self.given: list[float] = []
+        self._beside = beside
+        self.given: list[tuple[float, float]] = []
+        self.syncs: list[float] = []
 
     @property
     def done(self) -> bool:
         return not self._shots
 
     def next(self, timeout_s: float) -> Shot | None:  # noqa: ARG002 - a stack keeps nobody waiting
-        self.given.append(time.perf_counter())
+        self.given.append(_now())
         return self._shots.pop()
 
     def capture(self) -> bool:
         return False
 
-    def confirm(self) -> None: ...
+    def confirm(self) -> None:
+        self.syncs.append(sync(self._beside, 1) * 1000)
 
     def close(self) -> None: ...
 
 
 def measure_beep(folder: Path, pack: Path, cards: int) -> BeepFigures:
     """Count `cards` rendered photos of 1920 x 1280 as the station does, storing on the disk of `folder`."""
-    cv2.setNumThreads(1)
-    simulator = SimulatorCamera(count=cards)
-    shots = [Shot(frame=cv2.resize(shot.frame, SIZE).astype("uint8"), origin=shot.origin) for shot in _all(simulator)]
-    camera, beeps, stores = _Stack(shots), list[float](), list[float]()
+    beeps, steps = list[tuple[float, float]](), list[dict[str, float]]()
     with TemporaryDirectory(dir=folder, prefix="cardmint-measure-") as temporary:
         opened = Pack(pack)
         outbox = Outbox.open(Path(temporary) / "outbox.db")
-        with closing(outbox), closing(opened):
+        with closing(outbox), closing(opened), (Path(temporary) / "beside").open("wb", buffering=0) as beside:
+            camera = _Stack(_photos(cards), beside.fileno())
             Counter(
                 camera=camera,
                 recogniser=recogniser_of(opened),
                 facts=outbox,
                 images=ImageStore(Path(temporary) / "images"),
                 stamp=stamp_of,
-                counted=lambda: beeps.append(time.perf_counter()),
-                timed=lambda ms: stores.append(ms["store"]),
+                counted=lambda: beeps.append(_now()),
+                timed=steps.append,
             ).run()
-    times = [(beep - given) * 1000 for given, beep in zip(camera.given, beeps, strict=True)]
+    spans = np.subtract(beeps, camera.given) * 1000
+    times, computed = spans[:, 0].tolist(), spans[:, 1].tolist()
+    store = [ms.pop("store") for ms in steps]
+    recognise = [sum(ms.values()) for ms in steps]
     return BeepFigures(
         cards=len(times),
-        p50_ms=round(statistics.median(times), 1),
+        p50_ms=_p50(times),
         p95_ms=_p95(times),
-        store_p50_ms=round(statistics.median(stores), 1),
+        cpu_p50_ms=_p50(computed),
+        recognise_p50_ms=_p50(recognise),
+        recognise_p95_ms=_p95(recognise),
+        store_p50_ms=_p50(store),
+        store_p95_ms=_p95(store),
+        sync_p50_ms=_p50(camera.syncs),
+        sync_p95_ms=_p95(camera.syncs),
     )
 
 
 def measure_start(pack: Path) -> StartFigures:
-    """Start the agent with the simulator."""
+    """Start the agent on a folder of photos, of which it counts some forty."""
     bare = subprocess.Popen([sys.executable, "-c", _IMPORTED], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     if bare.stdout is None:
         raise Stop("a child process has no standard output")
-    with bare, TemporaryDirectory(prefix="cardmint-measure-") as folder:
-        bare.stdout.readline()
-        imported = resident_mb(bare.pid)
-        with Agent.running(Path(folder), pack=pack, camera='type = "simulator"\nper_minute = 300') as agent:
+    with TemporaryDirectory(prefix="cardmint-measure-") as folder:
+        with bare:
+            bare.stdout.readline()
+            imported = memory_mb(bare.pid)
+            bare.communicate()
+        camera = _replayed(Path(folder), _photos(STARTED))
+        with Agent.running(Path(folder), pack=pack, camera=camera) as agent:
             ready = agent.until("ready")
             first = agent.until("card")
-            time.sleep(3)
-            running = agent.resident_mb()
+            counted = _Cards(agent)
+            wait_for(lambda: counted.look() >= SAMPLES, 120, "forty cards")
+            running = agent.memory_mb()
     return StartFigures(
         ready_s=round(ready, 2),
         first_card_s=round(first, 2),
-        imported_mb=round(imported, 1),
-        running_mb=round(running, 1),
+        imported_mb=round(imported.resident, 1),
+        imported_own_mb=round(imported.own, 1),
+        running_mb=round(running.resident, 1),
+        running_own_mb=round(running.own, 1),
     )
 
 
@@ -157,14 +190,14 @@ def measure_drain(pack: Path, host: str, port: int, backlog: int) -> DrainFigure
                         outbox.record(scan, stamp_of())
         with Agent.running(folder, pack=pack, camera=camera, host=host, port=port) as agent:
             before, meanwhile = _Cards(agent), _Cards(agent)
-            wait_for(lambda: before.look() >= SAMPLES, 120, "forty cards")
-            most = calm = agent.resident_mb()
+            wait_for(lambda: before.look() >= min(SAMPLES, backlog // 50), 120, "the first cards")
+            most = calm = agent.memory_mb().resident
             with SmallCloud.listening(host, port) as cloud:
                 wait_for(lambda: cloud.received, 30, "the first batch")
 
                 def drained() -> bool:
                     nonlocal most
-                    most = max(most, agent.resident_mb())
+                    most = max(most, agent.memory_mb().resident)
                     meanwhile.look()
                     return cloud.received >= backlog + len(before.ms)
 
@@ -182,39 +215,57 @@ def measure_drain(pack: Path, host: str, port: int, backlog: int) -> DrainFigure
 
 
 def measure_soak(pack: Path, host: str, port: int, cards: int) -> SoakFigures:
-    """Let an agent count `cards` cards, a few photos over and over, and send them."""
+    """Let an agent count `cards` cards, up to a hundred photos over and over, and send them."""
     with TemporaryDirectory(prefix="cardmint-measure-") as name, SmallCloud.listening(host, port) as cloud:
-        photos = Path(name) / "photos"
-        photos.mkdir()
-        for shot in _all(SimulatorCamera(count=10)):
-            cv2.imwrite(str(photos / f"{shot.origin}.jpg"), cv2.resize(shot.frame, SOAK_SIZE))
-        camera = f'type = "replay"\npath = "{photos}"\nloop = true'
+        shots = _photos(max(10, min(100, cards // 100)))
+        for number, shot in enumerate(shots):
+            # Every other one so small that its print cannot be read: the ways of both are gone.
+            size = SOAK_SIZES[number % 2]
+            shots[number] = replace(
+                shot, frame=cv2.resize(shot.frame, size, interpolation=cv2.INTER_AREA).astype("uint8")
+            )
+        camera = _replayed(Path(name), shots)
         with Agent.running(Path(name), pack=pack, camera=camera, host=host, port=port) as agent:
             counted = _Cards(agent)
-            wait_for(lambda: counted.look() >= cards // 10, 36000, "the first tenth")
-            first = (agent.resident_mb(), agent.descriptors())
             began = time.monotonic()
+            wait_for(lambda: counted.look() >= cards // 10, 36000, "the first tenth")
+            first = (agent.memory_mb(), agent.descriptors())
             wait_for(lambda: counted.look() >= cards, 36000, "the run")
-            last = (agent.resident_mb(), agent.descriptors())
+            last = (agent.memory_mb(), agent.descriptors())
             wait_for(lambda: cloud.received >= cards, 60, "the last receipt")
             seconds = time.monotonic() - began
     return SoakFigures(
         cards=cards,
         seconds=round(seconds, 1),
-        memory_mb_first=round(first[0], 1),
-        memory_mb_last=round(last[0], 1),
-        growth=round(last[0] / first[0] - 1, 4),
+        memory_mb_first=round(first[0].resident, 1),
+        memory_mb_last=round(last[0].resident, 1),
+        growth=round(last[0].resident / first[0].resident - 1, 4),
         descriptors_first=first[1],
         descriptors_last=last[1],
         received=cloud.received,
     )
 
 
-def _all(camera: SimulatorCamera) -> list[Shot]:
-    shots = []
+def _photos(count: int) -> list[Shot]:
+    """Render photos of fictional cards, 1920 x 1280."""
+    camera, shots = SimulatorCamera(count=count), []
     while (shot := camera.next(0)) is not None:
         shots.append(shot)
     return shots
+
+
+def _replayed(folder: Path, shots: list[Shot]) -> str:
+    """Write photos, and return the settings of a camera that gives them over and over."""
+    photos = folder / "photos"
+    photos.mkdir()
+    for shot in shots:
+        cv2.imwrite(str(photos / f"{shot.origin}.jpg"), shot.frame)
+    return f'type = "replay"\npath = "{photos}"\nloop = true'
+
+
+def _now() -> tuple[float, float]:
+    """Return the time, and what this thread has computed, in seconds."""
+    return time.perf_counter(), time.thread_time()
 
 
 class _Cards:
@@ -227,6 +278,10 @@ class _Cards:
     def look(self) -> int:
         self.ms += [sum(entry["ms"].values()) for entry in self._agent.news() if entry["event"] == "card"]
         return len(self.ms)
+
+
+def _p50(values: Sequence[float]) -> float:
+    return round(statistics.median(values), 1)
 
 
 def _p95(values: Sequence[float]) -> float:

@@ -67,6 +67,8 @@ def _layout(rng: Random) -> list[NDArray[np.float32]]:
     kind = rng.random()
     if kind < 0.06:
         return []
+    if kind < 0.24:
+        return [_filling(rng)]
     if kind < 0.8:
         return [_quad(rng, np.exp(rng.uniform(np.log(0.3), np.log(1.0))), rng.uniform(0.3, 0.7, 2))]
     if kind < 0.92:
@@ -97,6 +99,17 @@ def _quad(rng: Random, share: float, place: NDArray[np.float64], turn: float | N
     stretch = np.array([rng.uniform(0.86, 1.1), 1.0])
     corners = corners @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) * stretch
     return np.asarray(corners + place * np.array(SIZE), np.float32)
+
+
+def _filling(rng: Random) -> NDArray[np.float32]:
+    """Return a card that fills the frame or reaches a little beyond it, as on a scan or a photo that was cropped."""
+    width, height = SIZE
+    # Upright it lies sideways here: a frame that is taller than wide is turned.
+    frame = np.array([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5
+    middle = frame.mean(axis=0)
+    corners = middle + (frame - middle) * rng.uniform(0.8, 1.04, 2) + rng.uniform(-0.03, 0.03, 2) * SIZE
+    corners = corners + rng.normal(0, rng.choice([0.003, 0.015]), (4, 2)) * height
+    return np.asarray(np.roll(corners, int(rng.choice([1, 1, 3])), axis=0), np.float32)
 
 
 def _apart(quads: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
