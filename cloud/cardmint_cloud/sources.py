@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
@@ -14,12 +15,14 @@ from cardmint_cloud.adapters.postgres.providers import Kept, Standing
 from cardmint_cloud.domain.breaker import Breaker, Limits, Pass, State
 from cardmint_cloud.domain.quotes import Quote
 from cardmint_cloud.domain.rates import Rate
+from cardmint_cloud.domain.recent import Recent, Said
 from cardmint_cloud.errors import NotFound
+from cardmint_cloud.turns import Turns
 from cardmint_contracts.cards import Card
 
 FRESH_FOR = timedelta(hours=24)
-PATIENCE_S = 2.0
-"""How long a call waits for its turn; a longer wait is left to the job that asked."""
+RECENT_BYTES = 4 << 20
+"""How much of one provider's answers a worker holds, as they came; decoded they are several times as large."""
 
 _SHOWN_S = 5.0
 
@@ -57,14 +60,16 @@ class Source:
         self.breaker = Breaker(limits or Limits(), monotonic())
         self.answered = 0
         self.cached = 0
+        self.turns = Turns(pool, self.name, self.rate, clock=clock, monotonic=monotonic)
         self._provider = provider
+        self._recent = Recent(RECENT_BYTES)
         self._fetcher = fetcher
         self._pool = pool
         self._worker = worker or uuid4()
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
-        self._under_way: dict[str, asyncio.Task[Answer]] = {}
+        self._under_way: dict[str, asyncio.Task[Said]] = {}
         self._last_error = ""
         self._shown: tuple[State, float] | None = None
 
@@ -84,93 +89,125 @@ class Source:
         return await self._provider.quotes(card, get, now)
 
     async def get(self, ask: Ask, fresh_for: timedelta = FRESH_FOR) -> Answer:
-        """Return an answer; whoever asks for the same while it is under way gets the same one."""
+        """Return an answer; whoever asks for the same while it is under way gets the same one.
+
+        What this worker read lately costs nothing but a look, what another one did one statement: neither takes a turn,
+        and neither asks the breaker.
+        """
+        if (said := self._recent.get(ask.key, self._clock() - fresh_for)) is not None:
+            self.cached += 1
+            return _answer(said)
         task = self._under_way.get(ask.key)
         if task is None:
             task = asyncio.create_task(self._answer(ask, fresh_for))
             self._under_way[ask.key] = task
             task.add_done_callback(partial(self._done, ask.key))
-        return await asyncio.shield(task)
+        return _answer(await asyncio.shield(task))
 
-    def _done(self, key: str, task: asyncio.Task[Answer]) -> None:
+    def _done(self, key: str, task: asyncio.Task[Said]) -> None:
         del self._under_way[key]
         if not task.cancelled():
             task.exception()  # Whoever asked may be gone: then nobody else looks at it.
 
-    async def _answer(self, ask: Ask, fresh_for: timedelta) -> Answer:
-        kept = await providers.find(self._pool, self.name, ask.key)
+    async def _answer(self, ask: Ask, fresh_for: timedelta) -> Said:
+        known = await providers.find(self._pool, self.name, ask.key)
+        kept = known.kept
         if kept is not None and self._clock() - kept.checked_at < fresh_for:
             self.cached += 1
-            return _read(kept)
+            return self._held(ask, kept)
         leave = self.breaker.admit(self._monotonic())
         if leave is None:
-            wait = self.breaker.wait_s(self._monotonic())
-            raise Withheld("open", f"{self.name} fails too often; it is left alone for {wait:.0f} s", wait)
+            raise self._open(self.breaker.wait_s(self._monotonic()))
         try:
-            return await self._ask(ask, kept, leave)
+            gate = await self._gate() if known.shut_until is not None else None
+            return await self._ask(ask, kept, leave, gate)
         finally:
             self.breaker.cancel(leave)
             await self._show()
 
-    async def _ask(self, ask: Ask, kept: Kept | None, leave: Pass) -> Answer:
+    def _open(self, wait: float) -> Withheld:
+        return Withheld("open", f"{self.name} fails too often; it is left alone for {wait:.0f} s", wait)
+
+    async def _gate(self) -> datetime:
+        """Take the right to try a provider that a worker found dead; return until when it is this worker's.
+
+        Raises:
+            Withheld: another worker tries it, or it is not time yet.
+        """
+        now = self._clock()
+        until = now + timedelta(seconds=self.breaker.limits.open_s)
+        other = await providers.probe(self._pool, self.name, now, until)
+        if other is None:
+            return until
+        wait = max(0.0, (other - now).total_seconds())
+        monotonic = self._monotonic()
+        self.breaker.stay_away(monotonic, monotonic + wait)
+        raise self._open(wait)
+
+    async def _ask(self, ask: Ask, kept: Kept | None, leave: Pass, gate: datetime | None) -> Said:
+        """Call out: once when it is a probe, so that a dead provider gets no more; `gate` as `_gate`."""
         started = self._monotonic()
         waited = 0.0
 
         async def turn() -> None:
             nonlocal waited
             before = self._monotonic()
-            await self._turn()
+            if wait := await self.turns.take():
+                await self._sleep(wait)
             waited += self._monotonic() - before
 
+        async def report(*, failed: bool = False) -> None:
+            await self._report(leave, gate, started + waited, failed=failed)
+
+        once = leave.probe or gate is not None
         etag, last_modified = (kept.etag, kept.last_modified) if kept is not None else ("", "")
         try:
-            fetched = await self._fetcher.fetch(ask, etag=etag, last_modified=last_modified, before=turn)
+            fetched = await self._fetcher.fetch(ask, etag=etag, last_modified=last_modified, before=turn, once=once)
         except Withheld:
+            if gate is not None:
+                await providers.not_tried(self._pool, self.name, gate, self._clock())
             raise
         except NotFound:
-            self._report(leave, started + waited)
-            await self._keep(ask, Kept(status=404, body=b"", etag="", last_modified="", checked_at=self._clock()))
-            raise
+            await report()
+            return await self._keep(
+                ask, Kept(status=404, body=b"", etag="", last_modified="", checked_at=self._clock())
+            )
         except (Unanswered, Unusable) as error:
             self._last_error = f"{error.reason}: {error}"
-            self._report(leave, started + waited, failed=True)
+            await report(failed=True)
             if isinstance(error, Unanswered) and error.retry_after_s:
-                until = self._clock() + timedelta(seconds=error.retry_after_s)
-                await providers.hold(self._pool, self.name, self.rate, until)
+                await self.turns.hold(self._clock() + timedelta(seconds=error.retry_after_s))
             raise
-        self._report(leave, started + waited)
+        await report()
         now = self._clock()
         if fetched.status == 304 and kept is not None:
             await providers.confirm(self._pool, self.name, ask.key, now)
-            return Answer(value=decoded(kept.body), at=now)
+            return self._held(ask, replace(kept, checked_at=now))
         fresh = Kept(
             status=200, body=fetched.body, etag=fetched.etag, last_modified=fetched.last_modified, checked_at=now
         )
-        await self._keep(ask, fresh)
-        return _read(fresh)
+        return await self._keep(ask, fresh)
 
-    async def _turn(self) -> None:
-        """Wait for the call's turn among all workers.
-
-        Raises:
-            Withheld: it would not come soon, or the day's budget is used up.
-        """
-        now = self._clock()
-        turn = await providers.take(self._pool, self.name, self.rate, now, patience_s=PATIENCE_S)
-        if turn.until is not None:
-            wait = (turn.until - now).total_seconds()
-            why = "the day's budget is used up" if turn.refused == "budget" else "others are before this call"
-            raise Withheld(turn.refused, f"{self.name}: {why}; next in {wait:.0f} s", wait)
-        if turn.wait_s:
-            await self._sleep(turn.wait_s)
-
-    def _report(self, leave: Pass, started: float, *, failed: bool = False) -> None:
+    async def _report(self, leave: Pass, gate: datetime | None, started: float, *, failed: bool) -> None:
+        """Tell the breaker how a call went, and all workers when the provider is dead, or lives again."""
         now = self._monotonic()
         self.answered += not failed
         self.breaker.report(leave, now, failed=failed, seconds=now - started)
+        if self.breaker.view(now).state is State.OPEN:
+            until = self._clock() + timedelta(seconds=self.breaker.wait_s(now))
+            await providers.shut(self._pool, self.name, until)
+        elif gate is not None and not failed:
+            await providers.let_in(self._pool, self.name)
 
-    async def _keep(self, ask: Ask, kept: Kept) -> None:
+    async def _keep(self, ask: Ask, kept: Kept) -> Said:
         await providers.keep(self._pool, self.name, ask.key, kept)
+        return self._held(ask, kept)
+
+    def _held(self, ask: Ask, kept: Kept) -> Said:
+        found = kept.status != 404
+        said = Said(found=found, value=decoded(kept.body) if found else None, at=kept.checked_at)
+        self._recent.put(ask.key, said, len(kept.body))
+        return said
 
     async def _show(self) -> None:
         """Let the dashboard know how the breaker stands: at once when that changed, else every few seconds."""
@@ -192,7 +229,7 @@ class Source:
         await providers.put_standing(self._pool, standing, moment)
 
 
-def _read(kept: Kept) -> Answer:
-    if kept.status == 404:
+def _answer(said: Said) -> Answer:
+    if not said.found:
         raise NotFound("the provider knows no such card")
-    return Answer(value=decoded(kept.body), at=kept.checked_at)
+    return Answer(value=said.value, at=said.at)

@@ -272,6 +272,7 @@ class Assembly:
         return Parts(
             station=self.settings.station.name,
             view=self._view,
+            commits=self.outbox.database.commits,
             images=self.store,
             answers=self.tasks,
             search=self.in_use.search,

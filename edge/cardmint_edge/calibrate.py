@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.adapters.decode import read_image
@@ -22,6 +23,7 @@ from cardmint_edge.domain.match import Reference
 from cardmint_edge.domain.recognise import Observed
 from cardmint_edge.domain.recognition import Frame, Recognition
 from cardmint_edge.domain.scene import PRESETS, held_out, render
+from cardmint_edge.errors import Stop
 from cardmint_edge.recogniser import Recognisers
 
 
@@ -70,12 +72,21 @@ class Sample:
     outcome: Recognition
 
 
-def sample(pack: Pack, images: Path, count: int, seed: int) -> Iterator[Sample]:
-    """Render `count` photos of scans that no training has seen, the presets in turn, and look at each."""
+def sample(pack: Pack, images: Path, count: int, seed: int, *, least_width: int = 0) -> Iterator[Sample]:
+    """Render `count` photos of scans that no training has seen, the presets in turn, and look at each.
+
+    Scans less wide than `least_width` pixels are left out.
+
+    Raises:
+        Stop: none is left.
+    """
     rng = np.random.default_rng(seed)
     recognisers = Recognisers(pack)
     rows = {pack.printing(row).id: row for row in range(len(pack.hashes))}
-    apart = [card_id for card_id in rows if held_out(card_id)]
+    apart = [card_id for card_id in rows if held_out(card_id) and _width(images / f"{card_id}.jpg") >= least_width]
+    if not apart:
+        message = f"{images}: no scan of a card that training leaves out is {least_width} pixels wide or more"
+        raise Stop(message)
     for number in range(count):
         preset = list(PRESETS)[number % len(PRESETS)]
         card_id = apart[int(rng.integers(len(apart)))]
@@ -87,8 +98,19 @@ def sample(pack: Pack, images: Path, count: int, seed: int) -> Iterator[Sample]:
         recogniser = recognisers.over(Without(pack, hidden), unknown=right if unknown else frozenset())
         outcome, seen = recogniser.observe(_compressed(scene.frame, int(rng.integers(50, 95))))
         yield Sample(
-            preset=preset, stranger=stranger, unknown=unknown, card_id=card_id, right=right, seen=seen, outcome=outcome
+            preset=preset,
+            stranger=stranger,
+            unknown=unknown,
+            card_id=card_id,
+            right=right,
+            seen=seen,
+            outcome=replace(outcome, rectified=None),
         )
+
+
+def _width(path: Path) -> int:
+    with Image.open(path) as scan:
+        return scan.width
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -139,15 +139,19 @@ def bench(pack: Path | None, images: Path | None, frames: int, *, as_object: boo
 @click.option("--images", type=FOLDER, required=True, help="Folder of the pack's scans, <card id>.jpg.")
 @click.option("--count", default=1500, show_default=True, help="How many photos to render.")
 @click.option("--seed", default=1, show_default=True)
-def calibrate(pack: Path, images: Path, count: int, seed: int) -> None:
+@click.option("--least-width", default=0, show_default=True, help="Leave out scans less wide than so many pixels.")
+def calibrate(pack: Path, images: Path, count: int, seed: int, least_width: int) -> None:
     """Fit the confidence on rendered photos, half of them of strangers, and print what the policy makes of them."""
     from cardmint_edge.calibrate import fit, likeliest_strangers, mistakes, outcomes, sample, unsurest
     from cardmint_edge.domain.decide import Policy
+    from cardmint_edge.evaluate import wilson
 
-    samples = list(sample(_open(pack), images, count, seed))
+    samples = list(sample(_open(pack), images, count, seed, least_width=least_width))
     for outcome in outcomes(samples):
         click.echo(json.dumps(asdict(outcome)))
-    click.echo(json.dumps({"accepted wrongly": mistakes(samples)}))
+    wrong = mistakes(samples)
+    low, high = wilson(len(wrong), len(samples))
+    click.echo(json.dumps({"accepted wrongly": wrong, "of": len(samples), "bounds": [round(low, 5), round(high, 5)]}))
     click.echo(json.dumps({"likeliest strangers": likeliest_strangers(samples)}))
     used = Policy()
     click.echo(json.dumps({"surest of the wrongly read": unsurest(samples, used)}))

@@ -68,6 +68,7 @@ POISON: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "a price as float": (lambda: batch(data={"price": 12.5}), BATCH, "unknown-field"),
     "confidence as text": (lambda: batch(data={"confidence": "high"}), BATCH, "invalid"),
     "an unknown type": (lambda: batch({"type": "cardmint.card.melted.v1"}), BATCH, "unknown-type"),
+    "a newer version of a type": (lambda: batch({"type": "cardmint.card.scanned.v2"}), BATCH, "unknown-type"),
 }
 
 

@@ -93,7 +93,7 @@ class Provider(RuleBasedStateMachine):
         self.breaker = Breaker(LIMITS, 0.0)
         self.out: list[Pass] = []
         self.outcomes: list[tuple[float, bool, bool]] = []
-        self.opened_at: float | None = None
+        self.until: float | None = None
         self.probes = 0
         self.state = State.CLOSED
 
@@ -111,7 +111,7 @@ class Provider(RuleBasedStateMachine):
             self.probes = 0
             self.state = view.state
             if view.state is State.OPEN:
-                self.opened_at = view.since
+                self.until = view.since + LIMITS.open_s
         return self.state
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 2.0, 5.0, 11.0]))
@@ -127,8 +127,8 @@ class Provider(RuleBasedStateMachine):
         assert (leave is None) == (self.breaker.wait_s(self.now) > 0) or leave is not None
         if state is State.OPEN:
             assert leave is None
-            assert self.opened_at is not None
-            assert self.now < self.opened_at + LIMITS.open_s
+            assert self.until is not None
+            assert self.now < self.until
         if state is State.CLOSED:
             assert leave is not None
         if leave is not None:
@@ -162,6 +162,16 @@ class Provider(RuleBasedStateMachine):
         self.probes -= leave.probe and self.state is State.HALF_OPEN
         self.breaker.cancel(leave)
 
+    @rule(seconds=st.sampled_from([0.0, 1.0, 5.0]))
+    def others_find_it_dead(self, seconds: float) -> None:
+        self.look()
+        self.breaker.stay_away(self.now, self.now + seconds)
+        self.state = State.OPEN
+        self.until = self.now + seconds
+        self.outcomes.clear()
+        self.probes = 0
+        self.look()
+
     @invariant()
     def no_more_probes_than_allowed(self) -> None:
         if self.look() is State.HALF_OPEN:
@@ -170,8 +180,8 @@ class Provider(RuleBasedStateMachine):
     @invariant()
     def it_does_not_stay_open_for_longer(self) -> None:
         if self.look() is State.OPEN:
-            assert self.opened_at is not None
-            assert self.now - self.opened_at < LIMITS.open_s
+            assert self.until is not None
+            assert self.now < self.until
 
 
 Provider.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
@@ -90,7 +91,8 @@ def make(pool: Any, client: httpx.AsyncClient, standin: str) -> Callable[..., So
         base = standin + FOLDERS.get(name, f"/{name}")
         fetcher = Fetcher(client, base, deadline_s=SLOW_S, attempts=attempts, sleep=clock.sleep)
         times = {"clock": clock, "monotonic": clock.monotonic, "sleep": clock.sleep}
-        return Source(more.pop("provider", None) or made(name), fetcher, pool, **{**times, **more})
+        where = more.pop("pool", pool)
+        return Source(more.pop("provider", None) or made(name), fetcher, where, **{**times, **more})
 
     return one
 
@@ -167,7 +169,26 @@ async def test_an_answer_serves_all_workers_for_a_day_and_is_then_asked_whether_
     assert (again.value, again.at) == (one.value, clock.now)  # 304: nothing was sent again.
     assert await calls(client, standin) == before + 2
     await providers.forget(pool, clock.now + timedelta(seconds=1))
-    assert await providers.find(pool, "tcgdex", ask.key) is None
+    assert (await providers.find(pool, "tcgdex", ask.key)).kept is None
+
+
+async def test_what_a_worker_read_lately_costs_neither_a_statement_nor_a_turn(
+    make: Callable[..., Source], database: str
+) -> None:
+    clock = Clock()
+    pool = await asyncpg.create_pool(database, min_size=1, max_size=1)
+    source = make(clock=clock, pool=pool)
+    first = await source.get(Ask(path="/cards/base1-7"))
+    with pytest.raises(NotFound):
+        await source.get(Ask(path="/cards/missing-7"))
+    await pool.close()  # Whatever asks the database from here on fails.
+    clock.pass_s(23 * 3600)
+    assert (await source.get(Ask(path="/cards/base1-7"))).value is first.value
+    with pytest.raises(NotFound):
+        await source.get(Ask(path="/cards/missing-7"))
+    with pytest.raises(asyncpg.InterfaceError):
+        await source.get(Ask(path="/cards/base1-7"), timedelta(hours=22))
+    assert source.cached == 2
 
 
 async def test_the_same_question_at_once_is_one_call(
@@ -176,7 +197,7 @@ async def test_the_same_question_at_once_is_one_call(
     source = make()
     before = await calls(client, standin)
     answers = await asyncio.gather(*(source.get(Ask(path="/cards/base1-7")) for _ in range(30)))
-    assert len({id(answer) for answer in answers}) == 1
+    assert len({id(answer.value) for answer in answers}) == 1
     assert await calls(client, standin) == before + 1
 
 
@@ -308,31 +329,53 @@ async def test_a_key_reaches_no_table(make: Callable[..., Source], pool: Any) ->
             assert "k" * 36 not in row[0]
 
 
-async def test_a_dead_hour_costs_one_probe_in_each_period(
-    make: Callable[..., Source], client: httpx.AsyncClient, standin: str
+async def test_a_dead_hour_costs_one_probe_in_each_period_however_many_workers_ask(
+    make: Callable[..., Source], client: httpx.AsyncClient, standin: str, pool: Any
 ) -> None:
-    """A provider that is dead for an hour, asked once a second all the time, on a clock of its own."""
+    """A provider that is dead for an hour; two workers ask every six seconds, one of which is replaced half-way."""
     clock = Clock()
-    source = make(clock=clock, limits=LIMITS)
+    workers = [make(clock=clock, limits=LIMITS, attempts=3) for _ in range(2)]
     await client.put(f"{standin}/faults/tcgdex/broken")
-    before = await calls(client, standin)
-    for n in range(600):
-        with pytest.raises(Unanswered):
-            await source.get(Ask(path=f"/cards/base1-{n}"))
+    before = 0
+    for n in range(606):
+        if n == 6:  # Both have found out by now.
+            before = await calls(client, standin)
+        if n == 300:  # A worker takes the right to try, and is lost.
+            await providers.probe(pool, "tcgdex", clock.now, clock.now + timedelta(seconds=LIMITS.open_s))
+            workers[1] = make(clock=clock, limits=LIMITS, attempts=3)
+        asked = (worker.get(Ask(path=f"/cards/base1-{n}-{w}")) for w, worker in enumerate(workers))
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        assert all(isinstance(result, Unanswered) for result in results)
         clock.pass_s(6)
-    asked = await calls(client, standin) - before
-    assert asked <= 3 + 3600 / LIMITS.open_s
+    probes = await calls(client, standin) - before
+    assert 1800 / LIMITS.open_s <= probes <= 3600 / LIMITS.open_s
     await client.put(f"{standin}/faults/tcgdex/none")
     recovered = 0
-    while True:
-        try:
-            await source.get(Ask(path="/cards/base1-700"))
-        except Withheld:
-            clock.pass_s(1)
-            recovered += 1
-        else:
-            break
+    for worker in workers:
+        while True:
+            try:
+                await worker.get(Ask(path="/cards/base1-700"), timedelta())
+            except Withheld:
+                clock.pass_s(1)
+                recovered += 1
+            else:
+                break
     assert recovered <= LIMITS.open_s
+    assert await pool.fetchval("SELECT count(*) FROM provider_gates") == 0
+
+
+async def test_a_probe_that_was_not_made_is_anothers(
+    make: Callable[..., Source], client: httpx.AsyncClient, standin: str, pool: Any
+) -> None:
+    clock = Clock()
+    one, other = (make(clock=clock, limits=LIMITS) for _ in range(2))
+    await providers.shut(pool, "tcgdex", clock.now)
+    await providers.hold(pool, "tcgdex", one.rate, clock.now + timedelta(seconds=9))
+    with pytest.raises(Withheld) as caught:
+        await one.get(Ask(path="/cards/base1-1"))
+    assert caught.value.reason == "paced"
+    clock.pass_s(9)
+    assert (await other.get(Ask(path="/cards/base1-1"))).value
 
 
 def test_the_stand_ins_faults_are_named_when_wrong(standin: str) -> None:

@@ -133,10 +133,16 @@ def test_calibrate_prints_outcomes_and_weights(fictional: Path) -> None:
         line["accepted_wrong"] == line["strangers_accepted_wrong"] == line["unknown_accepted"] == 0
         for line in lines[:3]
     )
-    assert lines[3]["accepted wrongly"] == []
+    assert lines[3] == {"accepted wrongly": [], "of": 9, "bounds": [0.0, 0.29915]}
     assert len(lines[4]["likeliest strangers"]) <= 5
     assert all(0 <= sure <= 1 for sure, _, _ in lines[5]["surest of the wrongly read"])
     assert (len(lines[6]["weights"]), len(lines[7]["print_weights"])) == (5, 5)
+
+
+def test_calibrate_says_when_no_scan_is_wide_enough(fictional: Path) -> None:
+    made = ("--pack", fictional / "pack.sqlite", "--images", fictional / "images", "--least-width", 9999)
+    with pytest.raises(Stop, match="9999 pixels wide"):
+        run("calibrate", *made)
 
 
 def test_the_fit_learns_what_tells_right_from_wrong_and_stays_monotone(pack: Pack) -> None:

@@ -1,10 +1,13 @@
 """The policy: more evidence never lowers confidence, and the same art is never accepted."""
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cardmint_contracts.cards import Card, Decision
-from cardmint_edge.domain.decide import Circumstances, Policy, Sighting, confidence, decide
+from cardmint_edge.domain.decide import Circumstances, Numbers, Policy, Sighting, confidence, decide
+from cardmint_edge.domain.match import VIEW_SIZE
+from cardmint_edge.domain.notice import glaring
 
 POLICY = Policy()
 CLEAR = Circumstances()
@@ -82,6 +85,23 @@ def test_each_doubt_is_named() -> None:
     seen = Circumstances(several_cards=True, cut_off=True, blurred=True, too_dark=True)
     assert reasons(sighting("a", 0.95), seen=seen) == ("several-cards", "cut-off", "blurred", "too-dark")
     assert decide([sighting("a", 0.95)], Circumstances(blurred=True), POLICY).decision is Decision.ACCEPT
+
+
+def test_glare_explains_an_unread_number_and_nothing_else() -> None:
+    twins = (card("twin"),)
+    unread = Numbers(own={"a": -9.0, "twin": -9.0}, beside=-9.0, other=-9.0)
+    drowned = Circumstances(glare=True)
+    verdict = decide([sighting("a", 0.95, twins=twins)], drowned, POLICY, unread)
+    assert verdict.reasons == ("same-art", "number-unreadable", "glare")
+    assert decide([sighting("a", 0.95, twins=twins)], drowned, POLICY).reasons == ("same-art",)
+
+
+def test_light_on_the_number_is_glare_and_a_white_card_is_not() -> None:
+    grey = np.full((VIEW_SIZE[1], VIEW_SIZE[0]), 128, np.uint8)
+    assert not glaring(grey)
+    assert not glaring(np.full_like(grey, 255))
+    grey[-25:, :80] = 255
+    assert glaring(grey)
 
 
 def test_what_is_no_card_is_rejected_with_the_reason() -> None:

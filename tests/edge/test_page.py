@@ -1,6 +1,7 @@
 """The page: shows what is, takes answers from itself and from nobody else."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from uuid import UUID
 
@@ -82,6 +83,7 @@ class Desk:
             Parts(
                 station="left",
                 view=self.view,
+                commits=self.outbox.database.commits,
                 images=self.images,
                 answers=self.tasks,
                 batch=lambda: self.outbox.batch,
@@ -180,10 +182,20 @@ def test_the_live_part_comes_only_when_it_changed(desk: Desk, client: TestClient
     first = client.get("/live")
     digest = first.text.split("have=")[1].split('"')[0]
     assert client.get("/live", params={"have": digest}).status_code == 204
-    desk.outbox.record(scan_of(1), STAMP)
-    changed = client.get("/live", params={"have": digest})
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(client.get, "/live", params={"have": digest})
+        desk.outbox.record(scan_of(1), STAMP)
+        changed = waiting.result()
     assert changed.status_code == 200
     assert "Card 2" in changed.text
+
+
+def test_a_commit_ends_the_wait_for_one(desk: Desk) -> None:
+    before = desk.outbox.database.commits(0, 0.0)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(desk.outbox.database.commits, before, 60.0)
+        desk.outbox.record(scan_of(1), STAMP)
+        assert waiting.result() > before
 
 
 def test_the_state_for_programs(desk: Desk, client: TestClient[Litestar]) -> None:

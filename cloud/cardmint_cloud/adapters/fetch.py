@@ -129,8 +129,11 @@ class Fetcher:
         etag: str = "",
         last_modified: str = "",
         before: Callable[[], Awaitable[None]] = at_once,
+        once: bool = False,
     ) -> Fetched:
         """Return the answer (200, or 304 for an unchanged one); `before` is awaited before each attempt.
+
+        With `once` there is one attempt.
 
         Raises:
             NotFound: the provider knows no such thing.
@@ -141,7 +144,7 @@ class Fetcher:
         attempt = _Attempt(ask, {name: value for name, value in validators.items() if value}, before)
         retried = AsyncRetrying(
             retry=retry_if_exception(lambda error: type(error) is Unanswered),
-            stop=stop_after_attempt(self._attempts),
+            stop=stop_after_attempt(1 if once else self._attempts),
             wait=self._wait,
             sleep=self._sleep,
             reraise=True,

@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from cardmint_cloud.bench.stand import Given
-from cardmint_cloud.bench.supply import prices, reviews
 from cardmint_contracts.wire import encode
 
 
@@ -23,24 +22,36 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 _batch = click.option("--batch", type=click.IntRange(1, 1000), default=50, show_default=True, help="Events a message.")
 
 
+def _servers(command: Callable[..., None]) -> Callable[..., None]:
+    return _database(_broker(_json(command)))
+
+
+def _backlog(command: Callable[..., None]) -> Callable[..., None]:
+    most = click.IntRange(1, 1_000_000)
+    events = click.option("--events", type=most, default=20_000, show_default=True, help="How many in all.")
+    from_ = click.IntRange(1, 2000)
+    stations = click.option("--stations", type=from_, default=10, show_default=True, help="From how many stations.")
+    return events(stations(_batch(command)))
+
+
 def _say(as_json: bool) -> Callable[[str], None]:
     return lambda line: click.echo(line, err=as_json)
 
 
+def _print(report: Any, lines: Sequence[str], *, as_json: bool) -> None:
+    click.echo(encode(asdict(report)).decode() if as_json else "\n".join(lines))
+
+
 def _tell(report: Any, lines: Sequence[str], *, as_json: bool) -> None:
     """Print a report; exit code 1 when an event was lost or counted twice."""
-    click.echo(encode(asdict(report)).decode() if as_json else "\n".join(lines))
+    _print(report, lines, as_json=as_json)
     if not (report.equals_log and report.lost == report.duplicated == report.parked == 0):
         sys.exit(1)
 
 
 @bench.command()
-@click.option("--events", type=click.IntRange(1, 1_000_000), default=20_000, show_default=True, help="How many in all.")
-@click.option("--stations", type=click.IntRange(1, 2000), default=10, show_default=True, help="From how many stations.")
-@_batch
-@_database
-@_broker
-@_json
+@_backlog
+@_servers
 def ingest(*, events: int, stations: int, batch: int, database: str | None, broker: str | None, as_json: bool) -> None:
     """Events a second from MQTT to the inventory; exit code 1 when one is lost or counted twice."""
     from cardmint_cloud.bench import ingest as measured
@@ -51,12 +62,8 @@ def ingest(*, events: int, stations: int, batch: int, database: str | None, brok
 
 
 @bench.command()
-@click.option("--events", type=click.IntRange(1, 1_000_000), default=20_000, show_default=True, help="How many in all.")
-@click.option("--stations", type=click.IntRange(1, 2000), default=10, show_default=True, help="From how many stations.")
-@_batch
-@_database
-@_broker
-@_json
+@_backlog
+@_servers
 def drain(*, events: int, stations: int, batch: int, database: str | None, broker: str | None, as_json: bool) -> None:
     """How soon a backlog is in once a worker comes, after a time without one and a broker that was killed."""
     from cardmint_cloud.bench import drain as measured
@@ -70,9 +77,7 @@ def drain(*, events: int, stations: int, batch: int, database: str | None, broke
 @click.option("--stations", type=click.IntRange(1, 8000), default=2000, show_default=True, help="How many connect.")
 @click.option("--events", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many each one has.")
 @_batch
-@_database
-@_broker
-@_json
+@_servers
 def storm(*, stations: int, events: int, batch: int, database: str | None, broker: str | None, as_json: bool) -> None:
     """How soon all stations are connected, and everything is in, when they come back in the same moment."""
     from cardmint_cloud.bench import storm as measured
@@ -99,8 +104,30 @@ def log(sizes: tuple[int, ...], database: str | None, as_json: bool) -> None:
     from cardmint_cloud.bench import log as measured
 
     report = measured.run(sizes=sizes, given=Given(database=database), say=_say(as_json))
-    click.echo(encode(asdict(report)).decode() if as_json else "\n".join(measured.told(report)))
+    _print(report, measured.told(report), as_json=as_json)
 
 
-bench.add_command(prices)
-bench.add_command(reviews)
+@bench.command()
+@click.option("--scans", type=click.IntRange(1, 100_000), default=10_000, show_default=True, help="How many scans.")
+@click.option("--printings", type=click.IntRange(10, 3000), default=2000, show_default=True, help="Of how many.")
+@click.option("--events", type=click.IntRange(10, 5000), default=300, show_default=True, help="Scans a round.")
+@_json
+def prices(*, scans: int, printings: int, events: int, as_json: bool) -> None:
+    """What prices cost providers and us, and that they hold up no scan; exit code 1 when calls are too many."""
+    from cardmint_cloud.bench import prices as measured
+
+    report = measured.run(scans=scans, printings=printings, events=events, say=_say(as_json))
+    _print(report, measured.told(report), as_json=as_json)
+    if not measured.good(report):
+        sys.exit(1)
+
+
+@bench.command()
+@click.option("--questions", type=click.IntRange(1, 10_000), default=200, show_default=True, help="How many.")
+@_json
+def reviews(*, questions: int, as_json: bool) -> None:
+    """Milliseconds from the commit of a question in the cloud to the station's page."""
+    from cardmint_cloud.bench import reviews as measured
+
+    report = measured.run(questions=questions, say=_say(as_json))
+    _print(report, measured.told(report), as_json=as_json)

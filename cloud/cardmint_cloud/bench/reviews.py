@@ -26,8 +26,8 @@ from cardmint_contracts.cards import Candidate, Card, Decision
 from cardmint_contracts.envelope import seal
 from cardmint_contracts.events import CardScanned, Recogniser
 
-PAGE_ASKS_S = 0.15
-"""How often the station's page asks for its live part (`edge/cardmint_edge/page/templates/live.html`)."""
+PAGE_ASKS_S = 0.05
+"""How soon the station's page asks again for its live part, which waits for news (`…/page/templates/live.html`)."""
 
 PATIENCE_S = 20.0
 _DIGEST = re.compile(r"/live\?have=([0-9a-f]+)")
@@ -89,7 +89,7 @@ async def _ask(system: System, station: str, questions: int) -> list[float]:
             scan = UUID(int=random.SystemRandom().getrandbits(128), version=4)
             task = review_of(scan)
             shown = asyncio.create_task(_shown(page, str(task)))
-            await asyncio.sleep(random.SystemRandom().uniform(0, PAGE_ASKS_S))  # Anywhere between two looks.
+            await asyncio.sleep(random.SystemRandom().uniform(0, 0.5))  # Anywhere in the page's wait.
             await _commit(pool, system.tenant, station, scan, number)
             committed = time.monotonic()
             seconds.append(await shown - committed)
@@ -108,7 +108,7 @@ async def _shown(page: httpx.AsyncClient, task: str) -> float:
             return time.monotonic()
         if match := _DIGEST.search(found.text):
             digest = match[1]
-        await asyncio.sleep(PAGE_ASKS_S)
+            await asyncio.sleep(PAGE_ASKS_S)
     raise Stop(f"question {task} did not come to the station's page within {PATIENCE_S:.0f} s")
 
 

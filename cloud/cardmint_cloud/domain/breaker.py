@@ -60,6 +60,7 @@ class Breaker:
         self.limits = limits
         self._state = State.CLOSED
         self._since = now
+        self._until = now
         self._period = 0
         self._numbers = 0
         self._outcomes: deque[tuple[float, bool, bool]] = deque()
@@ -101,11 +102,16 @@ class Breaker:
         """Take back leave for a call that was not made."""
         self._out.pop(leave.number, None)
 
+    def stay_away(self, now: float, until: float) -> None:
+        """Open until then: others found the provider dead, or one of them tries it just now."""
+        self._enter(State.OPEN, now)
+        self._until = until
+
     def wait_s(self, now: float) -> float:
         """Return the seconds until a call may be let through; 0 when one may be now."""
         self._turn(now)
         if self._state is State.OPEN:
-            return max(0.0, self._since + self.limits.open_s - now)
+            return max(0.0, self._until - now)
         if self._state is State.HALF_OPEN and len(self._out) + self._succeeded >= self.limits.probes:
             return max(0.0, min(leave.at for leave in self._out.values()) + self.limits.open_s - now)
         return 0.0
@@ -125,7 +131,7 @@ class Breaker:
         """Do what the passing of time alone does."""
         while self._outcomes and self._outcomes[0][0] <= now - self.limits.window_s:
             self._outcomes.popleft()
-        if self._state is State.OPEN and now >= self._since + self.limits.open_s:
+        if self._state is State.OPEN and now >= self._until:
             self._enter(State.HALF_OPEN, now)
         lost = [leave for leave in self._out.values() if now >= leave.at + self.limits.open_s]
         for leave in lost:
@@ -134,7 +140,7 @@ class Breaker:
             self._enter(State.OPEN, now)
 
     def _enter(self, state: State, now: float) -> None:
-        self._state, self._since = state, now
+        self._state, self._since, self._until = state, now, now + self.limits.open_s
         self._period += 1
         self._succeeded = 0
         self._out.clear()

@@ -13,6 +13,25 @@ class Rate:
     burst: int
     per_day: int
 
+    @property
+    def step(self) -> timedelta:
+        """How far calls are apart over time."""
+        return timedelta(seconds=1 / self.per_s)
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a worker may hold a turn before the call: half of what a burst is ahead of its time, at most 1 s."""
+        return min(self.step * (self.burst - 1) / 2, timedelta(seconds=1))
+
+    @property
+    def slack(self) -> timedelta:
+        """How far calls may be ahead of their time. What turns may be held for is taken off it.
+
+        So that however late turns are used, no span of time has more calls than `burst` and those that it earns: a turn
+        is for at most `slack` before its time, and is used at most `lease` after that.
+        """
+        return self.step * (self.burst - 1) - self.lease
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forecast:

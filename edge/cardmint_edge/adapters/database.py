@@ -29,6 +29,8 @@ class Database:
         self._lock_fd = lock_fd
         self._mutex = threading.RLock()
         self._depth = 0
+        self._commits = 0
+        self._committed = threading.Condition()
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -109,6 +111,7 @@ class Database:
                 yield self._connection
                 if self._depth == 1:
                     self._connection.execute("COMMIT")
+                    self._tell()
             except BaseException:
                 if self._depth == 1 and self._connection.in_transaction:
                     with suppress(sqlite3.Error):
@@ -116,6 +119,17 @@ class Database:
                 raise
             finally:
                 self._depth -= 1
+
+    def commits(self, beyond: int, patience_s: float) -> int:
+        """Return how many commits there were; wait up to `patience_s` until they are more than `beyond`."""
+        with self._committed:
+            self._committed.wait_for(lambda: self._commits > beyond, patience_s)
+            return self._commits
+
+    def _tell(self) -> None:
+        with self._committed:
+            self._commits += 1
+            self._committed.notify_all()
 
     def read(self, sql: str, *parameters: object) -> list[Any]:
         """Return the rows of one query."""

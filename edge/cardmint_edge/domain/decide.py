@@ -53,6 +53,8 @@ class Circumstances:
     several_cards: bool = False
     cut_off: bool = False
     blurred: bool = False
+    glare: bool = False
+    """Whether light drowns where a number stands."""
     too_dark: bool = False
     card_back: bool = False
     card_shaped: bool = True
@@ -163,7 +165,7 @@ def decide_by_print(
         "low-confidence": sure < policy.accept_print,
     }
     reasons = tuple(reason for reason, holds in doubts.items() if holds)
-    reasons = (*reasons, *(("blurred",) if reasons and seen.blurred else ()))
+    reasons = (*reasons, *_explained(reasons, seen))
     return Verdict(
         decision=Decision.REVIEW if reasons else Decision.ACCEPT,
         reasons=reasons,
@@ -238,10 +240,17 @@ def _doubts(
         "low-confidence": alike and sure < policy.accept_confidence,
     }
     reasons = tuple(reason for reason, holds in doubts.items() if holds)
-    if not reasons:
-        return ()
-    # Blur and darkness explain a doubt; a picture that leaves none is clear enough.
-    return (*reasons, *(("blurred",) if seen.blurred else ()), *(("too-dark",) if seen.too_dark else ()))
+    return (*reasons, *_explained(reasons, seen))
+
+
+def _explained(reasons: tuple[str, ...], seen: Circumstances) -> tuple[str, ...]:
+    """Return what of the frame explains a doubt; a picture that leaves none is clear enough."""
+    causes = {
+        "glare": seen.glare and "number-unreadable" in reasons,
+        "blurred": seen.blurred and bool(reasons),
+        "too-dark": seen.too_dark and bool(reasons),
+    }
+    return tuple(cause for cause, holds in causes.items() if holds)
 
 
 def _candidates(

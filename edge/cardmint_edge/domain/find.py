@@ -151,11 +151,14 @@ def _quads(said: Seen, size: NDArray[np.float32]) -> list[tuple[NDArray[np.float
             continue
         mask = (labels == label).astype(np.uint8)
         own = (nearest == np.bincount(nearest[mask > 0]).argmax()) & (far < BAND)
-        quad = _fitted(np.where(own, inside, 0).astype(np.float32))
+        left, top, wide, high = stats[label, : cv2.CC_STAT_AREA].tolist()
+        around = slice(max(0, top - BAND), top + high + BAND), slice(max(0, left - BAND), left + wide + BAND)
+        quad = _fitted(np.where(own, inside, 0)[around].astype(np.float32))
         presence = float(inside[mask > 0].mean())
         if quad is None or presence < PRESENT:
             continue
         way = np.array([said[2][mask > 0].mean(), said[3][mask > 0].mean()], dtype=np.float64) * factor
+        quad += np.array([around[1].start, around[0].start], np.float32)
         found.append((np.asarray(quad * factor - 0.5, np.float32), presence, way.astype(np.float64)))
     return found
 

@@ -2,11 +2,13 @@
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from cardmint_edge.domain.decide import Circumstances
 from cardmint_edge.domain.detect import looks_like_card
 from cardmint_edge.domain.hashes import HASH_SIZE
 from cardmint_edge.domain.match import VIEW_SIZE
+from cardmint_edge.domain.read import LIKELIEST
 from cardmint_edge.domain.recognition import Corners, Frame
 from cardmint_edge.domain.rectify import cut, sides
 
@@ -18,6 +20,12 @@ CUT_OFF = 0.06
 
 BLURRED = 5
 """A sharp card's Laplacian deviates by more than this many grey levels."""
+
+WHITE = 250
+"""No detail is left in what is brighter than this many grey levels."""
+
+GLARE = 0.25
+"""More than this share of where a number stands is white with light, and not of the rest of the card."""
 
 BACK = 0.5
 """Above this correlation with its own half turn it is a back; one front in a thousand reaches it."""
@@ -39,6 +47,7 @@ def notice(
         several_cards=_several(quad, guesses) or any(_beside(quad, other) for other in also_matched),
         cut_off=outside > CUT_OFF,
         blurred=float(np.std(cv2.Laplacian(grey, cv2.CV_32F))) < BLURRED,
+        glare=glaring(grey),
         too_dark=dark,
         card_back=any(half_turn_likeness(cut(levels, other, *HASH_SIZE)) > BACK for other in like_cards(guesses)[:3]),
         card_shaped=bool(shaped),
@@ -48,6 +57,19 @@ def notice(
 def like_cards(guesses: list[Corners]) -> list[Corners]:
     """Return the guesses that have a card's proportions, also those that reach out of the frame."""
     return [quad for quad in guesses if 0.6 < (lengths := sides(quad))[0] / lengths[1] < 0.82]
+
+
+def glaring(card: NDArray[np.generic]) -> bool:
+    """Return whether light drowns one of the places where numbers stand on a card (VIEW_SIZE, grey)."""
+    white = np.asarray(card, np.uint8) >= WHITE
+    wide, tall = VIEW_SIZE
+    shares = []
+    for place in LIKELIEST:
+        left = round(wide * place.left)
+        shares.append(
+            float(white[round(tall * (place.middle - 0.02)) :, left : left + round(wide * place.width)].mean())
+        )
+    return max(shares) > GLARE + float(white.mean())
 
 
 def half_turn_likeness(view: Frame) -> float:

@@ -42,7 +42,7 @@ OUTLINES = 3
 """In how many outlines print is looked for when no picture fits."""
 
 CERTAIN = 0.9
-"""Outlines of which the finder is less sure than this are not the only places that are tried."""
+"""Outlines of which the finder is less sure than this, or without a card's proportions, are not all that is tried."""
 
 SETTLED = 0.75
 """A picture as like as this lies where it was found: no other one is looked for there with corners of its own."""
@@ -233,7 +233,7 @@ class CardRecogniser:
         """
         outlines = [] if self._finder is None else find(levels, self._finder)
         places = [*(outline.corners for outline in outlines), *(outline.rough for outline in outlines)]
-        if outlines and outlines[0].presence > CERTAIN:
+        if outlines and outlines[0].presence > CERTAIN and like_cards(places[:1]):
             return [*places, *whole(levels[0])], len(outlines)
         seen = _near(levels, 1200)
         factor = np.float32(max(levels[0].shape[:2]) / max(seen.shape[:2]))

@@ -1,5 +1,6 @@
 """The page's routes that read, and the whole. It decides nothing."""
 
+import time
 from importlib.resources import files
 from uuid import UUID
 
@@ -15,6 +16,12 @@ from cardmint_edge.page import guard
 from cardmint_edge.page.doing import answering, scanning
 from cardmint_edge.page.parts import Parts
 from cardmint_edge.page.show import Pages, View, html
+
+PATIENCE_S = 0.5
+"""How long the page waits for something to show before it asks again: what is not in the database is seen then."""
+
+A_BREATH_S = 0.02
+"""So long nobody looks again, however much is written: a look costs some milliseconds."""
 
 _STATIC = {
     "htmx.js": ("django_htmx", "static/django_htmx/htmx-2.min.js", "text/javascript"),
@@ -78,10 +85,7 @@ def _reading(parts: Parts, pages: Pages) -> list[HTTPRouteHandler]:
 
     @get("/live", sync_to_thread=True)
     def live(have: FromQuery[str] = "") -> Response[str]:
-        content, digest = pages.live(parts.view(""))
-        if digest == have:
-            return Response("", status_code=HTTP_204_NO_CONTENT)
-        return html(content)
+        return _news(parts, pages, have)
 
     @get("/tasks/{task:uuid}/search", sync_to_thread=True)
     def search(task: FromPath[UUID], version: FromQuery[int], q: FromQuery[str] = "") -> Response[str]:
@@ -110,6 +114,21 @@ def _reading(parts: Parts, pages: Pages) -> list[HTTPRouteHandler]:
         return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "max-age=31536000, immutable"})
 
     return [show, live, search, state, metrics, camera, image]
+
+
+def _news(parts: Parts, pages: Pages, have: str) -> Response[str]:
+    """Return the live part as soon as it is not what the page has; nothing when it stays so for `PATIENCE_S`."""
+    ends = time.monotonic() + PATIENCE_S
+    while True:
+        commits = parts.commits(0, 0.0)
+        content, digest = pages.live(parts.view(""))
+        if digest != have:
+            return html(content)
+        time.sleep(A_BREATH_S)
+        patience = ends - time.monotonic()
+        if patience <= 0:
+            return Response("", status_code=HTTP_204_NO_CONTENT)
+        parts.commits(commits, patience)
 
 
 def _state(view: View) -> State:

@@ -40,13 +40,15 @@ class Answers(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parts:
-    """`view` takes a notice for the operator. `live` is the camera's picture as JPEG, None without one.
+    """`view` takes a notice for the operator; `commits` waits as the database's does.
 
-    `withdraw` says whether the scan was there; `capture` whether the camera can be told to take a photo.
+    `live` is the camera's picture as JPEG, None without one. `withdraw` says whether the scan was there;
+    `capture` whether the camera can be told to take a photo.
     """
 
     station: str
     view: Callable[[str], View]
+    commits: Callable[[int, float], int]
     images: Images
     answers: Answers
     search: Callable[[str], Sequence[Card]]

@@ -275,6 +275,10 @@ provider_rates = Table(
     "provider_rates", metadata, Column("provider", Text, primary_key=True), Column("tat", Moment, nullable=False)
 )
 
+provider_gates = Table(
+    "provider_gates", metadata, Column("provider", Text, primary_key=True), Column("until", Moment, nullable=False)
+)
+
 provider_calls = Table(
     "provider_calls",
     metadata,

@@ -97,6 +97,19 @@ if (!camera.hidden) {
   next();
 }
 
+// Two requests may be under way. The one that ends second finds the part it meant replaced, and htmx would lose with it what
+// outlives updates: what a look saw is old then, what an action did is shown in the part that is there.
+function guard(live) {
+  live.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.target.isConnected) return;
+    if (event.detail.requestConfig.verb === "get") event.detail.shouldSwap = false;
+    else event.detail.target = document.getElementById("live");
+  });
+}
+
+guard(document.getElementById("live"));
+htmx.onLoad((part) => { if (part.id === "live") guard(part); });
+
 const lost = document.getElementById("lost");
 document.addEventListener("htmx:sendError", () => { lost.hidden = false; });
 document.addEventListener("htmx:beforeOnLoad", () => { lost.hidden = true; });

@@ -1,0 +1,43 @@
+"""The answers that a worker read last, bounded in size, each with the moment at which the provider last said so."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Said:
+    """An answer: `value` is its content, None when the provider knows no such thing."""
+
+    found: bool
+    value: object
+    at: datetime
+
+
+class Recent:
+    """Answers by key. What was not asked for longest goes first when the bodies would be more than `most` bytes."""
+
+    def __init__(self, most: int) -> None:
+        self.size = 0
+        self._most = most
+        self._said: OrderedDict[str, tuple[Said, int]] = OrderedDict()
+
+    def get(self, key: str, since: datetime) -> Said | None:
+        """Return what was said later than `since`; None when nothing was, or it is not held."""
+        held = self._said.get(key)
+        if held is None or held[0].at <= since:
+            return None
+        self._said.move_to_end(key)
+        return held[0]
+
+    def put(self, key: str, said: Said, size: int) -> None:
+        """Hold an answer whose body has `size` bytes, in place of an earlier one."""
+        _, before = self._said.pop(key, (None, 0))
+        self.size -= before
+        if size > self._most:
+            return
+        self._said[key] = (said, size)
+        self.size += size
+        while self.size > self._most:
+            _, (_, gone) = self._said.popitem(last=False)
+            self.size -= gone

@@ -1,0 +1,151 @@
+"""Turns leased by workers: never more in sum than the provider allows, whoever holds, loses or forgets them."""
+
+import asyncio
+from bisect import bisect_right
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from cardmint_cloud.adapters.fetch import Withheld
+from cardmint_cloud.domain.rates import Rate
+from cardmint_cloud.domain.turns import MOST, Leased
+from cardmint_cloud.turns import Turns
+
+TODAY = date(2026, 11, 22)
+WORKERS = 3
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 22, 23, 59, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now.timestamp()
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("call"), st.integers(0, WORKERS - 1), st.integers(1, 12)),
+        st.tuples(st.just("all call"), st.just(0), st.integers(1, 30)),
+        st.tuples(st.just("leases pass"), st.sampled_from([0.2, 0.5, 0.95, 1.05]), st.just(0)),
+        st.tuples(st.just("pass"), st.sampled_from([0.2, 5.0, 45.0]), st.just(0)),
+        st.tuples(st.just("kill"), st.integers(0, WORKERS - 1), st.just(0)),
+    ),
+    max_size=40,
+)
+HOARD = [
+    *(("call", 0, 1), ("pass", 5.0, 0), ("call", 0, 2), ("pass", 5.0, 0)),
+    *(("call", 0, 1), ("leases pass", 0.95, 0), ("all call", 0, 30)),
+]
+"""A worker that is known to use many turns takes a block, and uses it when the others may have a burst of their own."""
+
+RATES = [
+    Rate(per_s=5, burst=10, per_day=50),
+    Rate(per_s=2, burst=4, per_day=7),
+    Rate(per_s=1, burst=1, per_day=1000),
+    Rate(per_s=100, burst=60, per_day=200),
+]
+
+
+@pytest.mark.integration
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rate=st.sampled_from(RATES), steps=STEPS)
+@example(rate=RATES[0], steps=HOARD)
+@example(rate=RATES[3], steps=HOARD)
+def test_all_workers_together_keep_to_what_is_allowed(database: str, rate: Rate, steps: list[Any]) -> None:
+    found = asyncio.run(calls(database, rate, steps))
+    made = sorted(moment for moment, _ in found)
+    for number, first in enumerate(made):
+        for span in (0.0, 0.5, 1.0, 3.0, 10.0, 90.0):
+            count = bisect_right(made, first + timedelta(seconds=span)) - number
+            assert count <= rate.burst + span * rate.per_s + 1e-6
+    assert all(count <= rate.per_day for count in Counter(day for _, day in found).values())
+
+
+async def calls(database: str, rate: Rate, steps: list[Any]) -> list[tuple[datetime, date]]:
+    """Play the steps with workers that share a database and a clock; return when calls were made, for which day."""
+    clock = Clock()
+    provider = str(uuid4())
+    made: list[tuple[datetime, date]] = []
+    async with asyncpg.create_pool(database, min_size=1, max_size=4) as pool:
+
+        def worker() -> Turns:
+            return Turns(pool, provider, rate, clock=clock, monotonic=clock.monotonic)
+
+        async def call(turns: Turns) -> None:
+            day = clock.now.date()
+            try:
+                wait = await turns.take()
+            except Withheld:
+                return
+            made.append((clock.now + timedelta(seconds=wait), day))
+
+        workers = [worker() for _ in range(WORKERS)]
+        for kind, value, count in steps:
+            if kind == "call":
+                await asyncio.gather(*(call(workers[value]) for _ in range(count)))
+            elif kind == "all call":
+                await asyncio.gather(*(call(turns) for turns in workers for _ in range(count)))
+            elif kind.endswith("pass"):
+                clock.now += (rate.lease if kind == "leases pass" else timedelta(seconds=1)) * value
+            else:
+                workers[value] = worker()
+        taken = await pool.fetchval("SELECT coalesce(sum(calls), 0) FROM provider_calls WHERE provider = $1", provider)
+        assert taken >= len(made)
+    return made
+
+
+@pytest.mark.integration
+async def test_a_block_serves_many_calls_and_what_lapsed_goes_back_to_the_budget(pool: Any) -> None:
+    clock = Clock()
+    rate = Rate(per_s=100, burst=101, per_day=1000)
+    turns = Turns(pool, "x", rate, clock=clock, monotonic=clock.monotonic)
+    for _ in range(1 + 2 + 4 + 1):
+        assert await turns.take() == 0
+    counted = "SELECT calls FROM provider_calls WHERE provider = 'x'"
+    assert await pool.fetchval(counted) == 1 + 2 + 4 + 8
+    clock.now += rate.lease
+    await turns.take()
+    assert await pool.fetchval(counted) == 9
+    await turns.hold(clock.now + timedelta(seconds=1))
+    assert await turns.take() == pytest.approx(1)
+
+
+@pytest.mark.integration
+async def test_the_next_block_is_fetched_while_the_last_is_used(pool: Any) -> None:
+    clock = Clock()
+    rate = Rate(per_s=1000, burst=1001, per_day=5000)
+    turns = Turns(pool, "x", rate, clock=clock, monotonic=clock.monotonic)
+    for _ in range(1 + 2 + 4 + 5):
+        await turns.take()
+    assert turns._fetching is not None
+    await turns._fetching
+    assert await pool.fetchval("SELECT calls FROM provider_calls WHERE provider = 'x'") == 1 + 2 + 4 + 8 + 8
+
+
+def test_a_worker_holds_more_the_more_it_uses() -> None:
+    leased = Leased()
+    for _ in range(10):
+        leased.add(leased.want, until=5, day=TODAY, returned=0)
+        while leased.take(0, TODAY):
+            pass
+    assert leased.want == MOST
+    leased.add(MOST, until=5, day=TODAY, returned=0)
+    assert not leased.take(5, TODAY)
+    assert (leased.want, leased.unused(TODAY), leased.unused(date(2026, 11, 23))) == (1, MOST, 0)
+    leased.add(1, until=9, day=TODAY, returned=MOST)
+    assert leased.unused(TODAY) == 0
+    assert not leased.take(6, date(2026, 11, 23))  # Counted towards a day that is over.
+    leased.add(4, until=9, day=TODAY, returned=0)
+    leased.drop()
+    assert not leased.take(6, TODAY)
+    assert leased.unused(TODAY) == 5
