@@ -96,7 +96,10 @@ def test_a_shape_that_four_lines_do_not_fit_has_the_corners_of_its_hull_or_none(
     assert seen([[20, 20], [100, 20], [60, 80]]) == []
     [cut] = seen([[106, 35], [76, 81], [33, 63], [16, 51], [61, 19], [102, 23]])
     # A pixel of the map is two of the frame.
-    assert overlap(cut.rough / 2, np.array([[61, 19], [106, 35], [76, 81], [16, 51]], np.float32)) > 0.95
+    assert (
+        overlap(np.asarray(cut.rough / 2, np.float32), np.array([[61, 19], [106, 35], [76, 81], [16, 51]], np.float32))
+        > 0.95
+    )
 
 
 def test_a_second_look_that_sees_another_thing_is_not_believed() -> None:
