@@ -46,7 +46,7 @@ async def test_a_backup_is_whole_in_a_new_server(pool: Any, database: str, tmp_p
             assert len(twice.stderr.splitlines()) == 1
             assert await rebuild.compare(server.address) == before
         finally:
-            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(server.drop)
 
 
 def test_what_cannot_be_is_one_line_without_the_password(database: str, tmp_path: Path) -> None:
