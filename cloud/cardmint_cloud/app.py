@@ -13,15 +13,12 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import structlog
-import uvicorn
 
 from cardmint_cloud import __version__, jobs, partitions
 from cardmint_cloud import dead_letters as dead
 from cardmint_cloud import settings as configuration
 from cardmint_cloud.adapters.broker import Broker
 from cardmint_cloud.adapters.fetch import Fetcher
-from cardmint_cloud.adapters.image_bucket import Bucket
-from cardmint_cloud.adapters.image_files import Folder
 from cardmint_cloud.adapters.pokemontcg import PokemonTcg
 from cardmint_cloud.adapters.postgres import letters, prices
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, explained, migrate
@@ -30,10 +27,8 @@ from cardmint_cloud.adapters.pricecharting import PriceCharting
 from cardmint_cloud.adapters.tcgcsv import TcgCsv
 from cardmint_cloud.adapters.tcgdex import Tcgdex
 from cardmint_cloud.errors import Stop
-from cardmint_cloud.images import Store
 from cardmint_cloud.settings import Keys, PriceSettings, Settings
 from cardmint_cloud.sources import Provider, Source
-from cardmint_cloud.web.app import build
 from cardmint_cloud.worker import Worker
 from cardmint_contracts.prices import LastPrice
 
@@ -46,7 +41,6 @@ PATIENCE_S = 10.0
 COMMAND_S = 30.0
 """A statement that has no answer for so long never will: the network swallowed it."""
 
-LOOPBACK = "127.0.0.1"
 _log = structlog.get_logger()
 
 
@@ -204,42 +198,6 @@ async def work(settings: Settings) -> None:
         finally:
             await broker.stop()
     _log.info("worker stopped")
-
-
-def image_store(settings: Settings) -> Store:
-    """Return where images are kept: a bucket for `s3://BUCKET/PREFIX`, else a folder."""
-    if settings.images.startswith("s3://"):
-        bucket, _, prefix = settings.images.removeprefix("s3://").partition("/")
-        return Bucket(bucket, prefix, settings.s3)
-    return Folder(Path(settings.images))
-
-
-async def serve(settings: Settings) -> None:
-    """Run the dashboard until SIGTERM or SIGINT, on loopback only: it has no accounts yet.
-
-    Raises:
-        Retry, Stop: the database cannot be used as it is set, or the port is taken.
-    """
-    log_as_json()
-    where = f"http://{LOOPBACK}:{settings.web.port}/"
-    async with database(settings) as pool:
-        engine = engine_for(settings.database)
-        app = build(engine=engine, pool=pool, images=image_store(settings), tenant=settings.tenant)
-        config = uvicorn.Config(
-            app,
-            host=LOOPBACK,
-            port=settings.web.port,
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=1,  # Live pages never end by themselves.
-        )
-        _log.info("dashboard", at=where, note="on loopback only: there are no accounts yet")
-        try:
-            await uvicorn.Server(config).serve()
-        except SystemExit:
-            raise Stop(f"the dashboard cannot listen at {where}; is the port taken? see `web.port`") from None
-        finally:
-            await engine.dispose()
 
 
 def sources(settings: PriceSettings, keys: Keys, client: httpx.AsyncClient, pool: Any) -> list[Source]:

@@ -11,7 +11,7 @@ import click
 from cardmint_cloud import __version__, settings
 from cardmint_cloud.bench.cli import bench
 from cardmint_cloud.errors import CloudError, Stop
-from cardmint_cloud.standin.command import stand_in
+from cardmint_cloud.standin.cli import stand_in
 from cardmint_contracts.wire import encode
 
 _MOMENTS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z")
@@ -51,9 +51,9 @@ def work(config: Path | None) -> None:
 @_config
 def serve(config: Path | None) -> None:
     """Serve the dashboard, on loopback only: there are no accounts yet."""
-    from cardmint_cloud import app
+    from cardmint_cloud import serving
 
-    asyncio.run(app.serve(settings.load(config)))
+    asyncio.run(serving.serve(settings.load(config)))
 
 
 @cli.command()

@@ -30,8 +30,8 @@ from cardmint_contracts.wire import decode, encode
 LANES = 3
 """Transactions at once, each for stations of its own: one's work in Python is done while Postgres does the other's."""
 
-MAX_GROUP_EVENTS = 1000
-MAX_GROUP_BYTES = 2 << 20
+MAX_GROUP_EVENTS = 2000
+MAX_GROUP_BYTES = 4 << 20
 """What goes into one transaction at most, but for the last message."""
 
 MAX_KNOWN = 200_000

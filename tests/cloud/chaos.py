@@ -58,7 +58,7 @@ class Stage:
         self.draw = draw
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True)))
         self.postgres = Postgres(folder / "postgres").start()
-        stack.callback(self.postgres.stop)
+        stack.callback(self.postgres.drop)
         self.broker = Broker(folder / "broker", kind=kind).start()
         stack.callback(self.broker.stop)
         self.proxies = {

@@ -39,7 +39,7 @@ def postgres() -> Iterator[Postgres]:
         server = Postgres(Path(folder)).start()
         asyncio.run(_migrate(server.address))
         yield server
-        server.stop()
+        server.drop()
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """The drill: a backup is brought into a new server, and there the inventory is what the log says."""
 
 import asyncio
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import asyncpg
@@ -13,43 +11,42 @@ import pytest
 
 from cardmint_cloud import rebuild
 from cardmint_cloud.local.postgres import Postgres
+from tests.cloud.command import command
 from tests.cloud.shop import accepted, send
 from tests.cloud.test_rebuild import shop
 
 pytestmark = pytest.mark.integration
 
 
-def command(database: str, *words: str) -> subprocess.CompletedProcess[str]:
-    script = Path(sys.executable).with_name("cardmint-cloud")
-    environment = {**os.environ, "CARDMINT_CLOUD_DATABASE": database}
-    return subprocess.run([script, *words], capture_output=True, text=True, env=environment, timeout=60, check=False)
+def at(database: str, *words: str) -> CompletedProcess[str]:
+    return command(*words, CARDMINT_CLOUD_DATABASE=database)
 
 
 async def test_a_backup_is_whole_in_a_new_server(pool: Any, database: str, tmp_path: Path) -> None:
     await shop(pool)
     before = await rebuild.compare(database)
     file = tmp_path / "shop.dump"
-    done = await asyncio.to_thread(command, database, "backup", str(file))
+    done = await asyncio.to_thread(at, database, "backup", str(file))
     assert done.returncode == 0, done.stderr
     await send(pool, accepted())  # Of after the backup.
     with tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True) as folder:
         server = await asyncio.to_thread(Postgres(Path(folder)).start)
         try:
-            done = await asyncio.to_thread(command, server.address, "restore", str(file))
+            done = await asyncio.to_thread(at, server.address, "restore", str(file))
             assert done.returncode == 0, done.stderr
             assert await rebuild.compare(server.address) == before
-            assert (await asyncio.to_thread(command, server.address, "rebuild")).returncode == 0
+            assert (await asyncio.to_thread(at, server.address, "rebuild")).returncode == 0
             there = await asyncpg.connect(server.address)
             assert await there.fetchval("SELECT count(*) FROM watermarks") == await pool.fetchval(
                 "SELECT count(*) - 1 FROM watermarks"
             )
             await there.close()
-            twice = await asyncio.to_thread(command, server.address, "restore", str(file))
+            twice = await asyncio.to_thread(at, server.address, "restore", str(file))
             assert twice.returncode == 1
             assert len(twice.stderr.splitlines()) == 1
             assert await rebuild.compare(server.address) == before
         finally:
-            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(server.drop)
 
 
 def test_what_cannot_be_is_one_line_without_the_password(database: str, tmp_path: Path) -> None:
@@ -62,7 +59,7 @@ def test_what_cannot_be_is_one_line_without_the_password(database: str, tmp_path
         (database, ["restore", str(file)], "pg_restore failed"),
         (nowhere, ["backup", str(tmp_path / "new")], "pg_dump failed"),
     ):
-        done = command(address, *words)
+        done = at(address, *words)
         assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
         assert says in done.stderr
         assert "hunter2" not in done.stderr

@@ -2,10 +2,7 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,6 +15,7 @@ from cardmint_cloud.errors import NotFound, Park
 from cardmint_cloud.ingest import Message, commit, read
 from cardmint_contracts.envelope import BATCH, encode_batch, seal
 from cardmint_contracts.events import EventData, ReviewAnswered
+from tests.cloud.command import command
 from tests.cloud.shop import FOX, NOW, accepted, doubtful, send
 
 pytestmark = pytest.mark.integration
@@ -120,17 +118,10 @@ async def test_a_discarded_letter_is_gone_and_only_its_tenant_may(pool: Any) -> 
         await discard(pool, "shop", letter)
 
 
-def command(database: str, *words: str) -> subprocess.CompletedProcess[str]:
-    script = Path(sys.executable).with_name("cardmint-cloud")
-    environment = {**os.environ, "CARDMINT_CLOUD_DATABASE": database, "CARDMINT_CLOUD_TENANT": "shop"}
-    return subprocess.run(
-        [script, "dead-letters", *words], capture_output=True, text=True, env=environment, timeout=60, check=False
-    )
-
-
 async def test_the_command_lists_replays_and_discards(pool: Any, database: str) -> None:
-    async def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return await asyncio.to_thread(command, database, *words)
+    async def run(*words: str) -> CompletedProcess[str]:
+        known = {"CARDMINT_CLOUD_DATABASE": database, "CARDMINT_CLOUD_TENANT": "shop"}
+        return await asyncio.to_thread(command, "dead-letters", *words, **known)
 
     assert (await run("list")).stdout == "there are no dead letters\n"
     scan = doubtful()

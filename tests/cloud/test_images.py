@@ -20,9 +20,9 @@ from PIL import Image
 from cardmint_cloud.adapters.image_bucket import Bucket
 from cardmint_cloud.adapters.image_files import Folder
 from cardmint_cloud.adapters.image_intake import MAX_BYTES
-from cardmint_cloud.app import image_store
 from cardmint_cloud.images import Kept, Refusal, Store, receive, shown
 from cardmint_cloud.local.processes import Child, free_port, listening
+from cardmint_cloud.serving import image_store
 from cardmint_cloud.settings import S3Settings, Settings
 
 

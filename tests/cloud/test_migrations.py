@@ -119,4 +119,4 @@ def test_the_migrations_run_on_debians_postgres() -> None:
         try:
             assert asyncio.run(compared(server.address)) == []
         finally:
-            server.stop()
+            server.drop()

@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -21,6 +18,7 @@ from cardmint_cloud.adapters.postgres.months import Retired
 from cardmint_cloud.domain.items import review_of
 from cardmint_cloud.errors import Retry, Stop
 from cardmint_contracts.events import ImageEvicted, ReviewAnswered
+from tests.cloud.command import command
 from tests.cloud.shop import NOW, OWL, accepted, doubtful, send
 
 pytestmark = pytest.mark.integration
@@ -115,21 +113,17 @@ async def test_months_are_made_over_the_turn_of_the_year(log: asyncpg.Connection
 
 
 async def test_the_commands(log: asyncpg.Connection, database: str, tmp_path: Path) -> None:
-    def command(*words: str) -> str:
-        environment = {**os.environ, "CARDMINT_CLOUD_DATABASE": database, "CARDMINT_CLOUD_ARCHIVE": str(tmp_path)}
-        script = Path(sys.executable).with_name("cardmint-cloud")
-        done = subprocess.run(
-            [script, *words], capture_output=True, text=True, env=environment, timeout=60, check=False
-        )
+    def told(*words: str) -> str:
+        done = command(*words, CARDMINT_CLOUD_DATABASE=database, CARDMINT_CLOUD_ARCHIVE=str(tmp_path))
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def commands() -> None:
-        command("partitions", "make", "--ahead", "5")
-        assert "no month is old enough" in command("partitions", "retire", "--keep-months", "1200")
-        assert "3 events are in events-2026-09.parquet" in command("partitions", "retire", "--keep-months", "1")
-        assert "2026-09  3 events in events-2026-09.parquet" in command("partitions", "list")
-        assert json.loads(command("partitions", "list", "--json"))["retired"][0]["events"] == 3
-        assert "the inventory is what the log says" in command("rebuild")
+        told("partitions", "make", "--ahead", "5")
+        assert "no month is old enough" in told("partitions", "retire", "--keep-months", "1200")
+        assert "3 events are in events-2026-09.parquet" in told("partitions", "retire", "--keep-months", "1")
+        assert "2026-09  3 events in events-2026-09.parquet" in told("partitions", "list")
+        assert json.loads(told("partitions", "list", "--json"))["retired"][0]["events"] == 3
+        assert "the inventory is what the log says" in told("rebuild")
 
     await asyncio.to_thread(commands)

@@ -3,11 +3,8 @@
 import asyncio
 import itertools
 import json
-import os
-import subprocess
-import sys
 from datetime import timedelta
-from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
@@ -26,6 +23,7 @@ from cardmint_cloud.reviews import answer
 from cardmint_contracts.cards import Decision
 from cardmint_contracts.envelope import encode_batch
 from cardmint_contracts.events import CardScanned, EventData, ReviewAnswered
+from tests.cloud.command import command
 from tests.cloud.shop import FOX, NOW, OWL, RECOGNISER, accepted, doubtful, sealed, send
 from tests.cloud.test_inventory import possible_logs
 
@@ -161,22 +159,17 @@ async def test_a_past_time_is_seen_as_it_was(pool: Any, database: str) -> None:
     assert (await rebuild.view(database, NOW - timedelta(days=1))).events == 0
 
 
-def command(database: str, *words: str) -> subprocess.CompletedProcess[str]:
-    script = Path(sys.executable).with_name("cardmint-cloud")
-    environment = {**os.environ, "CARDMINT_CLOUD_DATABASE": database}
-    return subprocess.run(
-        [script, "rebuild", *words], capture_output=True, text=True, env=environment, timeout=60, check=False
-    )
-
-
 async def test_the_command_says_what_differs_by_its_exit_code(pool: Any, database: str) -> None:
+    async def run(*words: str) -> CompletedProcess[str]:
+        return await asyncio.to_thread(command, "rebuild", *words, CARDMINT_CLOUD_DATABASE=database)
+
     await shop(pool)
-    good = await asyncio.to_thread(command, database, "--json")
+    good = await run("--json")
     assert (good.returncode, json.loads(good.stdout)["equal"]) == (0, True)
-    past = await asyncio.to_thread(command, database, "--at", f"{NOW:%Y-%m-%dT%H:%M:%S}", "--json")
+    past = await run("--at", f"{NOW:%Y-%m-%dT%H:%M:%S}", "--json")
     assert json.loads(past.stdout)["items"] == {"counted": 2, "rejected": 1, "review": 3}
-    assert "cards held: 3" in (await asyncio.to_thread(command, database, "--at", "2030-01-01")).stdout
+    assert "cards held: 3" in (await run("--at", "2030-01-01")).stdout
     await pool.execute(f"UPDATE items SET bin = 'Ember Cat' WHERE card_id = '{FOX.id}'")
-    bad = await asyncio.to_thread(command, database)
+    bad = await run()
     assert bad.returncode == 1
     assert "Ember Cat" in bad.stdout

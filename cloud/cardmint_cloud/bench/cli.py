@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from cardmint_cloud.bench.stand import Given
 from cardmint_contracts.wire import encode
 
 
@@ -55,6 +54,7 @@ def _tell(report: Any, lines: Sequence[str], *, as_json: bool) -> None:
 def ingest(*, events: int, stations: int, batch: int, database: str | None, broker: str | None, as_json: bool) -> None:
     """Events a second from MQTT to the inventory; exit code 1 when one is lost or counted twice."""
     from cardmint_cloud.bench import ingest as measured
+    from cardmint_cloud.bench.stand import Given
 
     given = Given(database=database, broker=broker)
     report = measured.run(events=events, stations=stations, batch=batch, given=given, say=_say(as_json))
@@ -67,6 +67,7 @@ def ingest(*, events: int, stations: int, batch: int, database: str | None, brok
 def drain(*, events: int, stations: int, batch: int, database: str | None, broker: str | None, as_json: bool) -> None:
     """How soon a backlog is in once a worker comes, after a time without one and a broker that was killed."""
     from cardmint_cloud.bench import drain as measured
+    from cardmint_cloud.bench.stand import Given
 
     given = Given(database=database, broker=broker)
     report = measured.run(events=events, stations=stations, batch=batch, given=given, say=_say(as_json))
@@ -81,6 +82,7 @@ def drain(*, events: int, stations: int, batch: int, database: str | None, broke
 def storm(*, stations: int, events: int, batch: int, database: str | None, broker: str | None, as_json: bool) -> None:
     """How soon all stations are connected, and everything is in, when they come back in the same moment."""
     from cardmint_cloud.bench import storm as measured
+    from cardmint_cloud.bench.stand import Given
 
     given = Given(database=database, broker=broker)
     report = measured.run(stations=stations, events=events, batch=batch, given=given, say=_say(as_json))
@@ -102,6 +104,7 @@ def storm(*, stations: int, events: int, batch: int, database: str | None, broke
 def log(sizes: tuple[int, ...], database: str | None, as_json: bool) -> None:
     """How long the inventory's questions take as the log grows."""
     from cardmint_cloud.bench import log as measured
+    from cardmint_cloud.bench.stand import Given
 
     report = measured.run(sizes=sizes, given=Given(database=database), say=_say(as_json))
     _print(report, measured.told(report), as_json=as_json)

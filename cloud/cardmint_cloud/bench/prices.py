@@ -2,12 +2,10 @@
 
 import asyncio
 import random
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -19,10 +17,9 @@ from cardmint_cloud.adapters.tcgcsv import TcgCsv
 from cardmint_cloud.adapters.tcgdex import Tcgdex
 from cardmint_cloud.bench.care import FAST, LIMITS, WORKERS, counted, dead_hour, overhead
 from cardmint_cloud.bench.paced import seconds_to_receipt
+from cardmint_cloud.bench.stand import Given, stand
 from cardmint_cloud.ingest import Batch, commit
-from cardmint_cloud.local.broker import Broker
 from cardmint_cloud.local.census import quantile
-from cardmint_cloud.local.postgres import Postgres
 from cardmint_cloud.local.processes import Child, free_port, listening
 from cardmint_cloud.local.system import script
 from cardmint_cloud.partitions import make_ahead
@@ -75,40 +72,28 @@ def run(*, scans: int, printings: int, events: int, say: Callable[[str], None]) 
     Raises:
         Stop: a server did not start, or receipts stopped coming.
     """
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True)))
-        postgres = Postgres(folder / "postgres").start()
-        stack.callback(postgres.stop)
-        broker = Broker(folder / "broker").start()
-        stack.callback(broker.stop)
+    with stand(Given()) as where, ExitStack() as stack:
         port = free_port()
         stand_in = Child(
-            script(["cardmint-cloud", "stand-in", "--port", str(port), "--slow-s", "30"]), folder / "stand-in.log"
+            script(["cardmint-cloud", "stand-in", "--port", str(port), "--slow-s", "30"]), where.folder / "stand-in.log"
         )
         stack.callback(stand_in.stop)
         stand_in.wait_until(lambda: listening(port))
         base = f"http://127.0.0.1:{port}"
-        environment = {
-            "CARDMINT_CLOUD_DATABASE": postgres.address,
-            "CARDMINT_CLOUD_BROKER_PORT": str(broker.port),
-            "CARDMINT_CLOUD_PRICES_ORDER": "tcgdex,pokemontcg,tcgcsv",
-            "CARDMINT_CLOUD_PRICES_TCGDEX_URL": f"{base}/tcgdex/v2/en",
-            "CARDMINT_CLOUD_PRICES_POKEMONTCG_URL": f"{base}/pokemontcg/v2",
-            "CARDMINT_CLOUD_PRICES_TCGCSV_URL": f"{base}/tcgcsv",
-            "CARDMINT_CLOUD_PRICES_EVERY_S": "1",
-        }
-        migration = Child(script(["cardmint-cloud", "migrate"]), folder / "migrate.log", env=environment)
-        migration.wait_until(lambda: not migration.running or migration.process.poll() == 0)
         say(f"{ROUNDS} rounds of {events} scans with every provider answering, and hanging, in turn …")
-        worker = Child(script(["cardmint-cloud", "work"]), folder / "worker.log", env=environment)
-        stack.callback(worker.stop)
-        worker.wait_until(lambda: "broker connected" in worker.log.read_text())
-        healthy, hanging, calls = _scans(base, broker.port, events)
+        worker = where.work(
+            CARDMINT_CLOUD_PRICES_ORDER="tcgdex,pokemontcg,tcgcsv",
+            CARDMINT_CLOUD_PRICES_TCGDEX_URL=f"{base}/tcgdex/v2/en",
+            CARDMINT_CLOUD_PRICES_POKEMONTCG_URL=f"{base}/pokemontcg/v2",
+            CARDMINT_CLOUD_PRICES_TCGCSV_URL=f"{base}/tcgcsv",
+            CARDMINT_CLOUD_PRICES_EVERY_S="1",
+        )
+        healthy, hanging, calls = _scans(base, where.port, events)
         worker.stop()
         httpx.put(f"{base}/faults/all/none").raise_for_status()
         say(f"calls for {scans} scans of {printings} printings …")
         return asyncio.run(
-            _rest(postgres.address, base, scans, printings, healthy=healthy, hanging=hanging, calls_hanging=calls)
+            _rest(where.database, base, scans, printings, healthy=healthy, hanging=hanging, calls_hanging=calls)
         )
 
 

@@ -49,10 +49,10 @@ class Stand:
             "CARDMINT_CLOUD_PRICES_EVERY_S": "3600",  # Nothing is due at the start, and nobody is asked later.
         }
 
-    def work(self) -> Child:
-        """Start a worker and wait until it listens to the broker."""
+    def work(self, **settings: str) -> Child:
+        """Start a worker, with more settings, and wait until it listens to the broker."""
         log = self.folder / f"worker-{len(self.workers)}.log"
-        worker = Child(script(["cardmint-cloud", "work"]), log, env=self.environment)
+        worker = Child(script(["cardmint-cloud", "work"]), log, env={**self.environment, **settings})
         self.workers.append(worker)
         worker.wait_until(lambda: "broker connected" in log.read_text())
         return worker
@@ -81,7 +81,7 @@ def stand(given: Given, *, pipe: bool = True) -> Iterator[Stand]:
         database = given.database
         if database is None:
             postgres = Postgres(folder / "postgres").start()
-            stack.callback(postgres.stop)
+            stack.callback(postgres.drop)
             database = postgres.address
         host, _, port = (given.broker or "").rpartition(":")
         if not pipe:

@@ -17,7 +17,7 @@ from cardmint_cloud.domain.items import Changes, Event, Item, subject
 from cardmint_contracts.envelope import Envelope
 from cardmint_contracts.events import EventData, decode_data
 
-ROWS = 1000
+ROWS = 2000
 _SCHEMA = "measured_limit"
 _TABLES = ("items", "holdings", "printings", "price_checks", "reviews")
 _MAKE = (

@@ -3,9 +3,7 @@
 from typing import cast
 
 import click
-import uvicorn
 
-from cardmint_cloud.standin.app import build
 from cardmint_cloud.standin.faults import FAULTS, Fault
 
 
@@ -18,5 +16,9 @@ def stand_in(port: int, fault: str | None, slow_s: float) -> None:
 
     `PUT /faults/PROVIDER/FAULT` (`all`, `none`) makes things go wrong and well again; `GET /calls` counts.
     """
+    import uvicorn
+
+    from cardmint_cloud.standin.app import build
+
     app = build(fault=cast("Fault | None", fault), slow_s=slow_s)
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="critical")
