@@ -15,7 +15,7 @@ import httpx
 import structlog
 import uvicorn
 
-from cardmint_cloud import __version__, jobs, partitions
+from cardmint_cloud import __version__, fleet, jobs, partitions
 from cardmint_cloud import dead_letters as dead
 from cardmint_cloud import settings as configuration
 from cardmint_cloud.adapters.broker import Broker
@@ -23,6 +23,7 @@ from cardmint_cloud.adapters.fetch import Fetcher
 from cardmint_cloud.adapters.image_bucket import Bucket
 from cardmint_cloud.adapters.image_files import Folder
 from cardmint_cloud.adapters.pokemontcg import PokemonTcg
+from cardmint_cloud.adapters.postgres import fleet as fleet_rows
 from cardmint_cloud.adapters.postgres import letters, prices
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, explained, migrate
 from cardmint_cloud.adapters.postgres.months import Retired
@@ -35,6 +36,7 @@ from cardmint_cloud.settings import Keys, PriceSettings, Settings
 from cardmint_cloud.sources import Provider, Source
 from cardmint_cloud.web.app import build
 from cardmint_cloud.worker import Worker
+from cardmint_contracts.control import DesiredConfig, Manifest
 from cardmint_contracts.prices import LastPrice
 
 T = TypeVar("T")
@@ -175,6 +177,30 @@ def last_prices(settings: Settings) -> list[LastPrice]:
     return asyncio.run(_once(settings, lambda connection: prices.last_known(connection, settings.tenant)))
 
 
+def publish(settings: Settings, manifest: bytes, file: Path, url: str) -> Manifest:
+    """Keep a pack or models, and have the tenant's stations use them.
+
+    Raises:
+        Retry, Stop: the file is not what the manifest names, or the database cannot be used as it is set.
+    """
+    signed = fleet.shelve(Path(settings.wares), settings.tenant, manifest, file, url)
+    now = datetime.now(UTC)
+    asyncio.run(_once(settings, lambda connection: fleet_rows.publish(connection, settings.tenant, signed, now)))
+    return signed
+
+
+def configure(settings: Settings, station: str, changes: dict[str, Any]) -> DesiredConfig:
+    """Want settings of a station of the tenant.
+
+    Raises:
+        Retry, Stop: the database cannot be used as it is set.
+    """
+    tenant, now = settings.tenant, datetime.now(UTC)
+    return asyncio.run(
+        _once(settings, lambda connection: fleet_rows.configure(connection, tenant, station, changes, now))
+    )
+
+
 async def _once(settings: Settings, use: Callable[[Any], Awaitable[T]]) -> T:
     async with database(settings, patience_s=None) as pool, pool.acquire() as connection:
         return await use(connection)
@@ -224,7 +250,9 @@ async def serve(settings: Settings) -> None:
     where = f"http://{LOOPBACK}:{settings.web.port}/"
     async with database(settings) as pool:
         engine = engine_for(settings.database)
-        app = build(engine=engine, pool=pool, images=image_store(settings), tenant=settings.tenant)
+        app = build(
+            engine=engine, pool=pool, images=image_store(settings), tenant=settings.tenant, wares=Path(settings.wares)
+        )
         config = uvicorn.Config(
             app,
             host=LOOPBACK,
