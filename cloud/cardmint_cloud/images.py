@@ -3,15 +3,15 @@
 import asyncio
 import io
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 from PIL import Image, ImageOps
 
-from cardmint_cloud.adapters.image_intake import MAX_BYTES, Incoming
+from cardmint_cloud.adapters.image_intake import MAX_BYTES, Incoming, Intake, Moved
 
+SILENCE_S = 20.0
 THUMBNAIL = 360
 """The longer side of a thumbnail, in pixels."""
 
@@ -27,8 +27,9 @@ class Store(Protocol):
         """Return an image's bytes; None when it is not there."""
         ...
 
-    def incoming(self) -> AbstractContextManager[Incoming]:
-        """Open a file for an image that is on its way; whatever was not kept is removed."""
+    @property
+    def intake(self) -> Intake:
+        """Where images are while they are on their way."""
         ...
 
     def keep(self, tenant: str, name: str, file: Path) -> None:
@@ -45,34 +46,66 @@ class Kept:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refusal:
-    """The image was not kept: too many bytes, other bytes than its name says, or no image."""
+    """The image was not kept: too many bytes, other bytes than its name says, or no image.
 
-    reason: Literal["too-large", "digest-mismatch", "not-an-image", "too-many-pixels"]
+    `moved` is none of the image's doing: what it was to go on from is not here, or not as it was sent.
+    """
+
+    reason: Literal["too-large", "digest-mismatch", "not-an-image", "too-many-pixels", "moved"]
     detail: str
+    offset: int = 0
 
 
-async def receive(store: Store, tenant: str, sha256: str, chunks: AsyncIterator[bytes]) -> Kept | Refusal:
-    """Keep an image under its SHA-256. `tenant` and `sha256` must have been checked to be a name and a digest.
+def progress(store: Store, tenant: str, sha256: str) -> int | None:
+    """Return how many bytes of an image have come; None when it is here.
 
     Raises:
+        OSError: the bucket is away.
+    """
+    return None if store.has(tenant, sha256) else store.intake.offset(f"{tenant}-{sha256}")
+
+
+async def receive(
+    store: Store, tenant: str, sha256: str, chunks: AsyncIterator[bytes], offset: int = 0
+) -> Kept | Refusal:
+    """Keep an image under its SHA-256. `tenant` and `sha256` must have been checked to be a name and a digest.
+
+    `chunks` go on from `offset` bytes that came before. When they break off, what has come is kept for a day.
+
+    Raises:
+        TimeoutError: no chunk came for `SILENCE_S`.
         OSError: the disk or the bucket is full or away; nothing was kept.
     """
     if await asyncio.to_thread(store.has, tenant, sha256):
         return Kept(fresh=False)
-    with store.incoming() as incoming:
-        async for chunk in chunks:
-            if incoming.size + len(chunk) > MAX_BYTES:
-                return Refusal(reason="too-large", detail=f"more than {MAX_BYTES} bytes")
-            await asyncio.to_thread(incoming.write, chunk)
-        if incoming.sha256 != sha256:
-            return Refusal(reason="digest-mismatch", detail=f"the bytes that came have SHA-256 {incoming.sha256}")
-        match await asyncio.to_thread(incoming.fault):
-            case "too-many-pixels":
-                return Refusal(reason="too-many-pixels", detail="more pixels than any camera here takes")
-            case "not-an-image":
-                return Refusal(reason="not-an-image", detail="neither a JPEG nor a PNG nor a WebP")
-        await asyncio.to_thread(incoming.keep, tenant)
-        return Kept(fresh=True)
+    try:
+        with store.intake.open(store, f"{tenant}-{sha256}", offset) as incoming:
+            while (chunk := await _next(chunks)) is not None:
+                if incoming.size + len(chunk) > MAX_BYTES:
+                    return Refusal(reason="too-large", detail=f"more than {MAX_BYTES} bytes")
+                await asyncio.to_thread(incoming.write, chunk)
+            return await asyncio.to_thread(_settle, incoming, tenant, sha256, offset)
+    except Moved as moved:
+        return Refusal(reason="moved", detail=str(moved), offset=moved.offset)
+
+
+async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
+    """Return the next chunk, None at the end. A line that went dead does not say so: silence is taken for it."""
+    async with asyncio.timeout(SILENCE_S):
+        return await anext(chunks, None)
+
+
+def _settle(incoming: Incoming, tenant: str, sha256: str, offset: int) -> Kept | Refusal:
+    if incoming.sha256 != sha256:
+        detail = f"the bytes that came have SHA-256 {incoming.sha256}"
+        return Refusal(reason="moved" if offset else "digest-mismatch", detail=detail)
+    match incoming.fault():
+        case "too-many-pixels":
+            return Refusal(reason="too-many-pixels", detail="more pixels than any camera here takes")
+        case "not-an-image":
+            return Refusal(reason="not-an-image", detail="neither a JPEG nor a PNG nor a WebP")
+    incoming.keep(tenant)
+    return Kept(fresh=True)
 
 
 def shown(store: Store, tenant: str, sha256: str, *, small: bool) -> tuple[bytes, str] | None:
@@ -90,7 +123,7 @@ def shown(store: Store, tenant: str, sha256: str, *, small: bool) -> tuple[bytes
     whole = store.read(tenant, sha256)
     if whole is None or not small or (made := _thumbnail(whole)) is None:
         return (whole, _media_type(whole)) if whole is not None else None
-    with store.incoming() as incoming:
+    with store.intake.open(store) as incoming:
         incoming.write(made)
         incoming.keep(tenant, name)
     return made, "image/webp"

@@ -52,19 +52,30 @@ def test_an_image_is_put_under_its_content(status: int) -> None:
 
     def answer(request: httpx.Request) -> httpx.Response:
         seen.append(request)
-        return httpx.Response(status)
+        return httpx.Response(405 if request.method == "HEAD" else status)
 
     cloud = http(answer)
     cloud.put("ab" * 32, b"jpeg")
     cloud.close()
-    (request,) = seen
+    asked, request = seen
+    assert (asked.method, asked.url) == ("HEAD", request.url)
     assert (request.method, str(request.url)) == ("PUT", f"http://cloud/api/v1/shop/images/{'ab' * 32}")
     assert (request.content, request.headers["content-type"]) == (b"jpeg", "image/jpeg")
 
 
 @pytest.mark.parametrize(
     ("status", "error"),
-    [(400, Park), (413, Park), (404, Park), (408, Retry), (429, Retry), (500, Retry), (503, Retry), (302, Retry)],
+    [
+        (400, Park),
+        (413, Park),
+        (404, Park),
+        (408, Retry),
+        (409, Retry),
+        (429, Retry),
+        (500, Retry),
+        (503, Retry),
+        (302, Retry),
+    ],
 )
 def test_a_refusal_parks_and_a_fault_is_tried_again(status: int, error: type[Exception]) -> None:
     with pytest.raises(error, match=f"answered {status}"):
@@ -191,7 +202,7 @@ def test_the_line_is_shared() -> None:
     transport = httpx.MockTransport(answer)
     cloud = CloudHttp(url="http://cloud", tenant="shop", max_kb_per_s=10, transport=transport, sleep=slept.append)
     cloud.put("ab" * 32, b"x" * 20_480)
-    assert bodies == [b"x" * 20_480]
+    assert bodies == [b"", b"x" * 20_480]
     assert sum(slept) == pytest.approx(2.0)
 
 

@@ -1,7 +1,6 @@
 """Images in a bucket of S3, or of what speaks as it does: the only file that knows obstore."""
 
 import tempfile
-from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +9,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from cardmint_cloud.adapters.image_intake import Incoming, incoming
+from cardmint_cloud.adapters.image_intake import Intake
 
 MAX_KNOWN = 100_000
 
@@ -45,6 +44,7 @@ class Bucket:
     def __init__(self, bucket: str, prefix: str, access: Access) -> None:
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._known: set[str] = set()
+        self.intake = Intake(Path(tempfile.gettempdir()) / "cardmint-incoming")
         self._store = S3Store(
             bucket,
             endpoint=access.endpoint or None,
@@ -93,10 +93,6 @@ class Bucket:
             return None
         except BaseError as error:
             raise OSError(f"the bucket of images: {error}") from error
-
-    def incoming(self) -> AbstractContextManager[Incoming]:
-        """Open a file for an image that is on its way."""
-        return incoming(self, Path(tempfile.gettempdir()) / "cardmint-incoming")
 
     def keep(self, tenant: str, name: str, file: Path) -> None:
         """Put a file's bytes into the bucket, whole or not at all.

@@ -1,10 +1,9 @@
 """Images as files, named for their content: whole and on the disk before they have their name."""
 
 import os
-from contextlib import AbstractContextManager
 from pathlib import Path
 
-from cardmint_cloud.adapters.image_intake import Incoming, incoming
+from cardmint_cloud.adapters.image_intake import Intake
 
 
 class Folder:
@@ -12,6 +11,7 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.intake = Intake(root / "incoming")
 
     def path(self, tenant: str, name: str) -> Path:
         """Return where an image lies, or would. Both names must have been checked."""
@@ -27,10 +27,6 @@ class Folder:
             return self.path(tenant, name).read_bytes()
         except FileNotFoundError:
             return None
-
-    def incoming(self) -> AbstractContextManager[Incoming]:
-        """Open a file for an image that is on its way."""
-        return incoming(self, self.root / "incoming")
 
     def keep(self, tenant: str, name: str, file: Path) -> None:
         """Give a file, whose bytes are on the disk, its name; the name is on the disk too when this returns."""

@@ -1,10 +1,14 @@
-"""An image on its way: in a temporary file, counted and digested as it comes, looked at, and then kept whole."""
+"""An image on its way: in a temporary file, counted and digested as it comes, looked at, and then kept whole.
+
+What came of one whose sender broke off stays for a day, so that the next request goes on where this one ended.
+"""
 
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -12,7 +16,12 @@ from PIL import Image
 
 MAX_BYTES = 8 << 20
 MAX_PIXELS = 64_000_000
+MOST_PARTS = 64
+PART_S = 86_400.0
+"""So many images that broke off are kept, the newest, and so long."""
+
 FORMATS = ("JPEG", "PNG", "WEBP")
+_PART = ".part"
 
 
 class Keeps(Protocol):
@@ -21,6 +30,14 @@ class Keeps(Protocol):
     def keep(self, tenant: str, name: str, file: Path) -> None:
         """Keep a file's bytes under a name, whole or not at all; the file may be gone then."""
         ...
+
+
+class Moved(Exception):
+    """The part of an image is not as long as the sender says; `offset` is how long it is."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(f"{offset} bytes have come")
+        self.offset = offset
 
 
 class Incoming:
@@ -32,6 +49,9 @@ class Incoming:
         self._path = path
         self._digest = hashlib.sha256()
         self.size = 0
+        while known := file.read(1 << 20):
+            self._digest.update(known)
+            self.size += len(known)
 
     @property
     def sha256(self) -> str:
@@ -65,13 +85,68 @@ class Incoming:
         self._store.keep(tenant, name or self.sha256, self._path)
 
 
-@contextmanager
-def incoming(store: Keeps, folder: Path) -> Iterator[Incoming]:
-    """Open a file in `folder` for an image that is on its way; whatever was not kept is removed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=folder)
-    with os.fdopen(descriptor, "wb") as file:
+class Intake:
+    """A folder for images on their way. A part is one request's alone while it is written to."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def offset(self, part: str) -> int:
+        """Return how many bytes have come of an image that broke off; 0 when none are kept."""
         try:
-            yield Incoming(store, file, Path(name))
+            return self._part(part).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    @contextmanager
+    def open(self, store: Keeps, part: str = "", offset: int = 0) -> Iterator[Incoming]:
+        """Open a file for an image; whatever was not kept is removed.
+
+        With the name of a `part`, what has come stays when an error ends this, and `offset` bytes of it are there.
+
+        Raises:
+            Moved: there is no part of so many bytes.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self.sweep(time.time())
+        descriptor, name = tempfile.mkstemp(dir=self._folder)
+        os.close(descriptor)
+        path = Path(name)
+        try:
+            if offset:
+                self._take(part, path, offset)
+            with path.open("r+b") as file:
+                yield Incoming(store, file, path)
+        except BaseException:
+            if part:
+                with suppress(OSError):
+                    self._leave(part, path)
+            raise
         finally:
-            Path(name).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+
+    def sweep(self, now: float) -> None:
+        """Remove what broke off too long ago, or before the newest `MOST_PARTS`. `now` is in Unix seconds."""
+        found = []
+        for path in self._folder.iterdir():
+            with suppress(FileNotFoundError):  # Another request keeps it, or leaves it, just now.
+                found.append((path.stat().st_mtime, path))
+        parts = sorted((at, path) for at, path in found if path.suffix == _PART)
+        old = [path for at, path in found if now - at > PART_S]
+        for path in {*old, *(path for _, path in parts[:-MOST_PARTS])}:
+            path.unlink(missing_ok=True)
+
+    def _take(self, part: str, path: Path, offset: int) -> None:
+        try:
+            self._part(part).replace(path)
+        except FileNotFoundError:
+            raise Moved(0) from None
+        if (size := path.stat().st_size) != offset:
+            raise Moved(size)
+
+    def _leave(self, part: str, path: Path) -> None:
+        if path.stat().st_size > self.offset(part):
+            path.replace(self._part(part))
+
+    def _part(self, part: str) -> Path:
+        return self._folder / f"{part}{_PART}"

@@ -1,12 +1,13 @@
 """What programs read and write: JSON, images, the event stream, health and metrics."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from litestar import Response, get, put
+from litestar import Response, get, head, patch, put
 from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException, ValidationException
 from litestar.params import FromQuery, PathParameter
@@ -15,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from cardmint_cloud.adapters.postgres import card_reads, desk_reads, log, questions, reads, supply
-from cardmint_cloud.images import Kept, receive, shown
+from cardmint_cloud.images import SILENCE_S, Kept, Refusal, progress, receive, shown
 from cardmint_cloud.web.metrics import Metrics
 from cardmint_cloud.web.pages import wanted
 from cardmint_cloud.web.shop import Asked, Shop
@@ -24,6 +25,7 @@ Tenant = Annotated[str, PathParameter(pattern=r"^[a-z0-9][a-z0-9-]{0,62}\Z")]
 Sha256 = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{64}\Z")]
 
 MAX_ITEMS = 500
+_IMAGE = "/api/v1/{tenant:str}/images/{sha256:str}"
 
 
 @get("/api/v1/{tenant:str}/inventory")
@@ -66,17 +68,53 @@ async def stations(tenant: Tenant, shop: NamedDependency[Shop]) -> dict[str, Any
         return {"stations": _plain(await desk_reads.states(connection, tenant))}
 
 
-@put("/api/v1/{tenant:str}/images/{sha256:str}", request_max_body_size=None)
+@put(_IMAGE, request_max_body_size=None)
 async def put_image(
     tenant: Tenant, sha256: Sha256, request: Asked, shop: NamedDependency[Shop]
 ) -> Response[dict[str, str]]:
-    """Take an image's bytes: 201 when it is new, 200 when it was there, 413 or 422 with the reason when refused."""
-    match await receive(shop.images, tenant, sha256, request.stream()):
+    """Take an image's bytes: 201 when it is new, 200 when it was there, 413 or 422 with the reason when refused.
+
+    What came of one that breaks off stays for a day, for `PATCH` to go on from.
+    """
+    return await _take(shop, tenant, sha256, request, 0)
+
+
+@head(_IMAGE)
+async def image_offset(tenant: Tenant, sha256: Sha256, shop: NamedDependency[Shop]) -> Response[None]:
+    """Say how much of an image has come: 204 with `Upload-Complete`, and `Upload-Offset` while it is not complete."""
+    offset = await asyncio.to_thread(progress, shop.images, tenant, sha256)
+    headers = {"upload-complete": "?1"} if offset is None else {"upload-complete": "?0", "upload-offset": str(offset)}
+    return Response(None, status_code=204, headers={**headers, "cache-control": "no-store"})
+
+
+@patch(_IMAGE, request_max_body_size=None)
+async def patch_image(
+    tenant: Tenant, sha256: Sha256, request: Asked, shop: NamedDependency[Shop]
+) -> Response[dict[str, str]]:
+    """Take the rest of an image, from `Upload-Offset` on; 409 with the true offset when it is another one.
+
+    As in the IETF's draft of resumable uploads for HTTP, but for this: an image is its own upload's address.
+    """
+    offset = request.headers.get("upload-offset", "")
+    if not offset.isdecimal() or len(offset) > 12:
+        raise ValidationException("Upload-Offset: the count of bytes that came before is expected")
+    return await _take(shop, tenant, sha256, request, int(offset))
+
+
+async def _take(shop: Shop, tenant: str, sha256: str, request: Asked, offset: int) -> Response[dict[str, str]]:
+    try:
+        taken = await receive(shop.images, tenant, sha256, request.stream(), offset)
+    except TimeoutError:
+        return Response({"reason": "silence", "detail": f"nothing came for {SILENCE_S:.0f} s"}, status_code=408)
+    match taken:
         case Kept(fresh=fresh):
             if fresh:
                 async with shop.pool.acquire() as connection:
                     await log.notify(connection, tenant, "images")
             return Response({"sha256": sha256}, status_code=201 if fresh else 200)
+        case Refusal(reason="moved", offset=found):
+            said = {"reason": "moved", "detail": taken.detail}
+            return Response(said, status_code=409, headers={"upload-offset": str(found)})
         case refusal:
             status = 413 if refusal.reason == "too-large" else 422
             return Response({"reason": refusal.reason, "detail": refusal.detail}, status_code=status)
@@ -151,6 +189,6 @@ def _cursor(after: str) -> tuple[datetime, UUID] | None:
 
 
 HANDLERS = (
-    *(inventory, items, reviews, stations, put_image, image),
+    *(inventory, items, reviews, stations, put_image, image_offset, patch_image, image),
     *(events, healthz, metrics),
 )

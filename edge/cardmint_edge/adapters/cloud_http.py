@@ -10,11 +10,11 @@ from cardmint_edge.errors import Park, Retry
 
 TIMEOUT_S = 30.0
 PIECE_BYTES = 8 << 10
-_AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+_AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 
 
 class CloudHttp:
-    """Puts images under `{url}/api/v1/{tenant}/images/{sha256}`."""
+    """Puts images under `{url}/api/v1/{tenant}/images/{sha256}`, each from where an earlier attempt broke off."""
 
     def __init__(
         self,
@@ -32,16 +32,23 @@ class CloudHttp:
         self._client = httpx.Client(timeout=TIMEOUT_S, transport=transport)
 
     def put(self, sha256: str, jpeg: bytes) -> None:
-        """Upload one image; the cloud may have it already.
+        """Upload one image, or the rest of it; the cloud may have it already.
 
         Raises:
             Park: the cloud does not want it (4xx).
-            Retry: the cloud is away, or busy.
+            Retry: the cloud is away, busy, or has lost what was to be gone on from.
         """
         url = self._base + sha256
         try:
-            headers = {"content-type": "image/jpeg", "content-length": str(len(jpeg))}
-            response = self._client.put(url, content=self._paced(jpeg), headers=headers)
+            known = self._client.head(url)
+            if known.headers.get("upload-complete") == "?1":
+                return
+            offset = _offset(known)
+            headers = {"content-type": "image/jpeg", "content-length": str(len(jpeg) - offset)}
+            if offset:
+                headers |= {"content-type": "application/partial-upload", "upload-offset": str(offset)}
+            method = "PATCH" if offset else "PUT"
+            response = self._client.request(method, url, content=self._paced(jpeg[offset:]), headers=headers)
         except httpx.HTTPError as error:
             message = f"{url}: {type(error).__name__} {error}"
             raise Retry(message) from error
@@ -64,3 +71,9 @@ class CloudHttp:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+
+def _offset(answer: httpx.Response) -> int:
+    """Return how much of an image the cloud says that it has; 0 when it does not say."""
+    text = answer.headers.get("upload-offset", "")
+    return int(text) if answer.is_success and text.isdecimal() and len(text) < 12 else 0
