@@ -32,11 +32,18 @@ BACK = 0.5
 
 
 def notice(
-    levels: list[Frame], quad: Corners | None, guesses: list[Corners], also_matched: list[Corners], *, known: bool
+    levels: list[Frame],
+    quad: Corners | None,
+    guesses: list[Corners],
+    also_matched: list[Corners],
+    *,
+    clear: int,
+    known: bool,
 ) -> Circumstances:
     """Look around the best candidate's corners: at the other guesses, and at where other candidates matched well.
 
-    What is `known`, its picture being recognised, is not looked at as a card's back.
+    `clear` guesses, the first, are surely outlines of cards. What is `known`, its picture being recognised, is not
+    looked at as a card's back.
     """
     frame = levels[0]
     dark = float(levels[-1].mean()) < DARK
@@ -52,8 +59,12 @@ def notice(
         blurred=float(np.std(cv2.Laplacian(grey, cv2.CV_32F))) < BLURRED,
         glare=glaring(grey),
         too_dark=dark,
+        # A whole frame with a card in its middle is like its own half turn too: guesses count only without outlines.
         card_back=not known
-        and any(half_turn_likeness(cut(levels, other, *HASH_SIZE)) > BACK for other in like_cards(guesses)[:3]),
+        and any(
+            half_turn_likeness(cut(levels, other, *HASH_SIZE)) > BACK
+            for other in (guesses[:clear] or like_cards(guesses))[:3]
+        ),
         card_shaped=bool(shaped),
     )
 

@@ -174,7 +174,9 @@ class CardRecogniser:
         looks = self._examine(levels, guesses, clear, laps)
         quad = looks[0].evidence.corners if looks else None
         matched = [look.evidence for look in looks if look.evidence.likeness >= self._policy.accept_likeness]
-        seen = notice(levels, quad, guesses, [evidence.corners for evidence in matched[1:]], known=bool(matched))
+        seen = notice(
+            levels, quad, guesses, [evidence.corners for evidence in matched[1:]], clear=clear, known=bool(matched)
+        )
         sightings = [self._sighting(look) for look in looks]
         laps.lap("decide")
         numbers = self._numbers(levels, quad, sightings)

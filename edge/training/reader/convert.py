@@ -16,7 +16,7 @@ from training.reader.draw import HEIGHT, WIDTH
 from training.reader.network import ReaderNetwork
 from training.reader.train import score
 
-VERSION = 2
+VERSION = 3
 
 
 def scored(network: nn.Module, held_out: Path) -> Mapping[str, object]:
