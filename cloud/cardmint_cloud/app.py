@@ -20,7 +20,7 @@ from cardmint_cloud import settings as configuration
 from cardmint_cloud.adapters.broker import Broker
 from cardmint_cloud.adapters.fetch import Fetcher
 from cardmint_cloud.adapters.pokemontcg import PokemonTcg
-from cardmint_cloud.adapters.postgres import letters
+from cardmint_cloud.adapters.postgres import letters, prices
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, explained, migrate
 from cardmint_cloud.adapters.postgres.months import Retired
 from cardmint_cloud.adapters.pricecharting import PriceCharting
@@ -30,6 +30,7 @@ from cardmint_cloud.errors import Stop
 from cardmint_cloud.settings import Keys, PriceSettings, Settings
 from cardmint_cloud.sources import Provider, Source
 from cardmint_cloud.worker import Worker
+from cardmint_contracts.prices import LastPrice
 
 T = TypeVar("T")
 STALLED_MS = 1500
@@ -157,6 +158,15 @@ def retire_months(settings: Settings, keep_months: int) -> list[Retired]:
     return asyncio.run(
         _once(settings, lambda connection: partitions.retire(connection, archive, now, keep_months=keep_months))
     )
+
+
+def last_prices(settings: Settings) -> list[LastPrice]:
+    """Return what the tenant's cards are worth now.
+
+    Raises:
+        Retry, Stop: the database cannot be used as it is set.
+    """
+    return asyncio.run(_once(settings, lambda connection: prices.last_known(connection, settings.tenant)))
 
 
 async def _once(settings: Settings, use: Callable[[Any], Awaitable[T]]) -> T:

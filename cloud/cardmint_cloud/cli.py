@@ -10,7 +10,7 @@ import click
 
 from cardmint_cloud import __version__, settings
 from cardmint_cloud.bench.cli import bench
-from cardmint_cloud.errors import CloudError
+from cardmint_cloud.errors import CloudError, Stop
 from cardmint_cloud.standin.cli import stand_in
 from cardmint_contracts.wire import encode
 
@@ -139,6 +139,26 @@ def retire_partitions(config: Path | None, keep_months: int) -> None:
         click.echo(f"{one.month:%Y-%m}  {one.events} events are in {one.file} now")
     if not done:
         click.echo("no month is old enough")
+
+
+@cli.group()
+def prices() -> None:
+    """What cards are worth, as it was last heard."""
+
+
+@prices.command("export")
+@_config
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def export_prices(config: Path | None, file: Path) -> None:
+    """Write the last known prices to FILE, one JSON object a line, for `cardmint-edge catalogue build --prices`."""
+    from cardmint_cloud import app
+
+    found = app.last_prices(settings.load(config))
+    try:
+        file.write_bytes(b"".join(encode(price) + b"\n" for price in found))
+    except OSError as error:
+        raise Stop(f"{file}: cannot be written: {error.strerror}") from error
+    click.echo(f"{file}: {len(found)} prices")
 
 
 @cli.group("dead-letters")

@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import UUID
 
 from cardmint_contracts.control import DesiredConfig, ReportedConfig
+from cardmint_contracts.events import CardScanned
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_edge import __version__
 from cardmint_edge.actions import Tunable, actions_of
@@ -40,7 +41,7 @@ from cardmint_edge.page.app import make_page
 from cardmint_edge.page.doing import OPERATOR
 from cardmint_edge.page.parts import Parts
 from cardmint_edge.page.serve import PageServer
-from cardmint_edge.page.show import STRIP, Box, View
+from cardmint_edge.page.show import STRIP, Box, Price, View
 from cardmint_edge.recogniser import recogniser_of
 from cardmint_edge.rollout import InUse, Rollout, Working, accepted_here, first_working
 from cardmint_edge.settings import Settings
@@ -243,6 +244,7 @@ class Assembly:
     def _view(self, notice: str) -> View:
         status = self._status()
         waiting = self.task_table.open(TASKS_SHOWN + len(self.skipped))
+        scans = self.outbox.scans(STRIP + 1)
         return View(
             status=status,
             box=Box(
@@ -256,7 +258,8 @@ class Assembly:
             link=self.forwarder.state,
             connected=self.forwarder.connected,
             fault=self.counter.fault,
-            scans=self.outbox.scans(STRIP + 1),
+            scans=scans,
+            price=self._price(scans[0].scan) if scans else None,
             tasks=sorted(waiting, key=lambda task: task.task in self.skipped)[:TASKS_SHOWN],
             open_tasks=self.task_table.count(),
             overruled=self.tasks.overruled,
@@ -266,6 +269,13 @@ class Assembly:
             has_live=isinstance(self.camera, LiveCamera),
             notice=notice,
         )
+
+    def _price(self, scan: CardScanned) -> Price | None:
+        best = scan.card or (scan.candidates[0].card if scan.candidates else None)
+        last = self.in_use.price(best.id, scan.batch) if best else None
+        if last is None:
+            return None
+        return Price(money=last.price, source=last.source, days=(self.clock().time - last.as_of).days)
 
     def _page(self) -> Parts:
         watched = self.camera if isinstance(self.camera, LiveCamera) else None

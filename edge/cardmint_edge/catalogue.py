@@ -17,7 +17,9 @@ import msgspec
 import numpy as np
 
 from cardmint_contracts.cards import Card
-from cardmint_contracts.wire import convert
+from cardmint_contracts.errors import ContractError
+from cardmint_contracts.prices import LastPrice
+from cardmint_contracts.wire import convert, decode
 from cardmint_edge.adapters.decode import Unreadable, read_image
 from cardmint_edge.adapters.pack_writing import Facts, Look, write_pack
 from cardmint_edge.domain.hashes import HASH_SIZE, card_hash
@@ -38,13 +40,16 @@ class Built:
     twinned: int
     """Cards that share their art with another printing by the facts, and so are never accepted by picture alone."""
     images: int
+    prices: int
     skipped: int
     seconds: float
     bytes: int
 
 
-def build(cards: Path, images: Path, out: Path, warn: Callable[[str], None]) -> Built:
+def build(cards: Path, images: Path, out: Path, warn: Callable[[str], None], prices: Path | None = None) -> Built:
     """Build `out` from `cards` (sets/en.json and cards/en/<set>.json) and `images` (<card id>.jpg).
+
+    `prices` is a file of last known prices, one JSON object a line, as `cardmint-cloud prices export` writes it.
 
     The pack appears under its name only when it is whole. What cannot be used is passed to `warn`, a line each.
 
@@ -70,11 +75,13 @@ def build(cards: Path, images: Path, out: Path, warn: Callable[[str], None]) -> 
             skip(f"{path}: skipped, {usable[path.stem].name} is taken")
         else:
             usable[path.stem] = path
+    known_prices = [] if prices is None else [price for price in read_prices(prices, skip) if price.card in known]
     draft = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         looks = _looks(list(usable.values()), skip)
-        version, images_kept = write_pack(draft, facts, looks, datetime.now(UTC).isoformat(timespec="seconds"))
+        built_at = datetime.now(UTC).isoformat(timespec="seconds")
+        version, images_kept = write_pack(draft, facts, looks, built_at, known_prices)
         size = draft.stat().st_size
         draft.replace(out)
     except OSError as error:
@@ -89,6 +96,7 @@ def build(cards: Path, images: Path, out: Path, warn: Callable[[str], None]) -> 
         cards=len(facts),
         twinned=twinned(facts),
         images=images_kept,
+        prices=len(known_prices),
         skipped=skipped,
         seconds=round(seconds, 1),
         bytes=size,
@@ -135,6 +143,24 @@ def read_facts(cards: Path, skip: Callable[[str], None]) -> list[Facts]:
         message = f"{cards}: holds no cards: {_LAYOUT}"
         raise Stop(message)
     return list(facts.values())
+
+
+def read_prices(file: Path, skip: Callable[[str], None]) -> Iterator[LastPrice]:
+    """Read last known prices; a line that is none is passed to `skip`.
+
+    Raises:
+        Stop: the file cannot be read.
+    """
+    try:
+        lines = file.read_bytes().splitlines()
+    except OSError as error:
+        message = f"{file}: {error.strerror}: --prices takes what `cardmint-cloud prices export` wrote"
+        raise Stop(message) from None
+    for number, line in enumerate(lines, 1):
+        try:
+            yield decode(line, LastPrice)
+        except ContractError as error:
+            skip(f"{file}, line {number}: skipped, no price: {error}")
 
 
 def _fact(entry: dict[str, Any], set_id: str, printed_in: dict[str, Any]) -> Facts:

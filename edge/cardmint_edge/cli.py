@@ -39,14 +39,16 @@ def catalogue() -> None:
 @click.option("--cards", type=FOLDER, required=True, help="Folder with sets/en.json and cards/en/<set>.json.")
 @click.option("--images", type=FOLDER, required=True, help="Folder of scans, <card id>.jpg.")
 @click.option("--out", type=FILE, required=True, help="The pack to write.")
-def catalogue_build(cards: Path, images: Path, out: Path) -> None:
+@click.option("--prices", type=FILE, help="Last known prices to show at the station: `cardmint-cloud prices export`.")
+def catalogue_build(cards: Path, images: Path, out: Path, prices: Path | None) -> None:
     """Build a pack from a catalogue and its scans."""
     from cardmint_edge.catalogue import build
 
-    built = build(cards, images, out, lambda line: click.echo(line, err=True))
+    built = build(cards, images, out, lambda line: click.echo(line, err=True), prices)
     click.echo(
         f"{out}: version {built.version}, {built.cards} cards ({built.twinned} with twins),"
-        f" {built.images} images, {built.skipped} skipped, {built.seconds} s, {built.bytes / 1e6:.1f} MB"
+        f" {built.images} images, {built.prices} prices, {built.skipped} skipped,"
+        f" {built.seconds} s, {built.bytes / 1e6:.1f} MB"
     )
 
 

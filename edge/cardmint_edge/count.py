@@ -26,6 +26,8 @@ from cardmint_edge.errors import Park, Retry, Stop
 SHOT_TIMEOUT_S = 0.25
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 10.0
+ENGLISH = "en"
+
 FAILED = "recognition-failed"
 MAX_CANDIDATES = 8
 RECENT = 100
@@ -101,6 +103,7 @@ class _Taken:
     origin: str
     picture: Frame
     looks: bytes
+    other_language: bool
     ms: dict[str, float]
 
 
@@ -236,11 +239,22 @@ class Counter:
         printing = event.card or (event.candidates[0].card if event.candidates else None)
         if printing is not None:
             event = replace(event, possible_duplicate_of=scanned_before(self._recent, printing.id, code))
-        return _Taken(event=event, stamp=stamp, origin=shot.origin, picture=picture, looks=code, ms=recognition.ms)
+        return _Taken(
+            event=event,
+            stamp=stamp,
+            origin=shot.origin,
+            picture=picture,
+            looks=code,
+            other_language=recognition.other_language,
+            ms=recognition.ms,
+        )
 
     def _whole(self, taken: _Taken) -> CardScanned:
-        image = self._images.put(taken.picture)
-        return replace(taken.event, batch=self._facts.batch, image=image, rescan_of=self._again())
+        image, batch, event = self._images.put(taken.picture), self._facts.batch, taken.event
+        if taken.other_language and batch.language == ENGLISH:
+            # Left open, the language is nobody's claim; the batch's claim is one that this card contradicts.
+            event = replace(event, decision=Decision.REVIEW, card=None, reasons=("other-language",))
+        return replace(event, batch=batch, image=image, rescan_of=self._again())
 
     def _counted_before(self, event: CardScanned, origin: str) -> bool:
         """Whether a kill between commit and confirm brought the last shot again; only the first shot can be that."""

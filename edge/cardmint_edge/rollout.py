@@ -12,8 +12,9 @@ import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_when_event_set, wait_exponential_jitter
 from tenacity.wait import wait_base
 
-from cardmint_contracts.cards import Card, Decision
+from cardmint_contracts.cards import Batch, Card, Decision
 from cardmint_contracts.control import Manifest
+from cardmint_contracts.prices import LastPrice
 from cardmint_edge.adapters.decode import decode_image
 from cardmint_edge.adapters.outbox import ScanLine
 from cardmint_edge.adapters.wares import Kept, Ware, Wares
@@ -48,6 +49,10 @@ class Catalogue(Protocol):
         """Find printings by words of name, number and set."""
         ...
 
+    def price(self, card_id: str, batch: Batch) -> LastPrice | None:
+        """Return the last known price of a printing as a batch describes it."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Working:
@@ -75,6 +80,10 @@ class InUse:
     def search(self, text: str) -> Sequence[Card]:
         """Find printings by words of name, number and set."""
         return self._working.catalogue.search(text)
+
+    def price(self, card_id: str, batch: Batch) -> LastPrice | None:
+        """Return the last known price of a printing as a batch describes it."""
+        return self._working.catalogue.price(card_id, batch)
 
     def recognise(self, frame: Frame) -> Recognition:
         """Recognise by what is in use now."""

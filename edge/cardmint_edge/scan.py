@@ -56,6 +56,7 @@ def as_json(scanned: Scanned) -> dict[str, Any]:
         "margin": round(seen.margin, 4),
         "decision": seen.decision.value,
         "reasons": list(seen.reasons),
+        "other_language": seen.other_language,
         "method": seen.method,
         "models": seen.models,
         "corners": None if seen.corners is None else seen.corners.round(1).astype(float).tolist(),

@@ -52,7 +52,8 @@ def test_scan_prints_one_object_a_line_and_goes_on_after_bad_files(fictional: Pa
     assert [line["reasons"] for line in lines] == [["unreadable-image"], [], ["unreadable-image"], ["too-dark"]]
     found = lines[1]
     assert list(found) == [
-        "image", "card_id", "name", "number", "confidence", "margin", "decision", "reasons", "method", "models",
+        "image", "card_id", "name", "number", "confidence", "margin", "decision", "reasons", "other_language",
+        "method", "models",
         "corners", "candidates", "ms",
     ]  # fmt: skip
     assert (found["card_id"], found["number"]) == ("drk-9", "9")

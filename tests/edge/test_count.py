@@ -68,6 +68,11 @@ class Names:
         )
 
 
+class NamesAnotherLanguage(Names):
+    def recognise(self, frame: Frame) -> Recognition:
+        return dataclasses.replace(super().recognise(frame), other_language=True)
+
+
 class Breaks:
     def recognise(self, frame: Frame) -> Recognition:
         raise ZeroDivisionError
@@ -123,6 +128,18 @@ def test_each_card_is_a_fact_before_its_beep(bench: Bench) -> None:
         (2, "set1-1", "shot-2"),
     ]
     assert set(lines[0]["ms"]) == {"match", "store"}
+
+
+@pytest.mark.parametrize(("language", "asked"), [("en", True), ("pt", False), (None, False)])
+def test_a_card_in_another_language_than_the_batch_says_is_asked_about(
+    bench: Bench, language: str | None, asked: bool
+) -> None:
+    bench.outbox.set_batch(Batch(language=language))
+    with capture_logs():
+        bench.counter(FakeCamera(shot_of(1)), NamesAnotherLanguage()).run()
+    [scan] = bench.scans
+    assert scan.reasons == (("other-language",) if asked else ())
+    assert (scan.decision is Decision.REVIEW, scan.card is None) == (asked, asked)
 
 
 def test_a_recogniser_that_breaks_leaves_the_card_to_a_person(bench: Bench) -> None:

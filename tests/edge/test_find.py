@@ -76,10 +76,30 @@ def test_what_is_no_card_on_the_map_is_none() -> None:
     cv2.ellipse(blob, (64, 48), (8, 40), 0, 0, 360, 9.0, -1)
     speck = nothing.copy()
     speck[10:14, 10:14] = 9
+    hair = nothing.copy()
+    hair[40, 20:100] = 0.01
     unsure = np.where(np.hypot(*np.mgrid[-48:48, -64:64]) < 30, 0.1, -9.0).astype(np.float32)
-    for inside in (nothing, blob, speck, unsure):
+    for inside in (nothing, blob, speck, hair, unsure):
         said = says(inside, nothing)
         assert find(levels, lambda small, said=said: said) == []  # type: ignore[misc]
+
+
+def test_a_shape_that_four_lines_do_not_fit_has_the_corners_of_its_hull_or_none() -> None:
+    levels = [np.zeros((192, 256, 3), np.uint8)]
+    nothing = np.full((96, 128), -9.0, np.float32)
+
+    def seen(corners: list[list[int]]) -> list[Outline]:
+        shape = nothing.copy()
+        cv2.fillPoly(shape, [np.array(corners, np.int32)], 9.0)
+        return find(levels, lambda _: says(shape, nothing))
+
+    assert seen([[20, 20], [100, 20], [60, 80]]) == []
+    [cut] = seen([[106, 35], [76, 81], [33, 63], [16, 51], [61, 19], [102, 23]])
+    # A pixel of the map is two of the frame.
+    assert (
+        overlap(np.asarray(cut.rough / 2, np.float32), np.array([[61, 19], [106, 35], [76, 81], [16, 51]], np.float32))
+        > 0.95
+    )
 
 
 def test_a_second_look_that_sees_another_thing_is_not_believed() -> None:
@@ -97,6 +117,8 @@ def test_sides_without_an_edge_stay_and_lines_that_never_meet_are_not_corners() 
     flat = pyramid(np.full((900, 1200, 3), 90, np.uint8))
     true = quad(600, 450, 500, 5)
     assert np.abs(sharpened(flat, true, 0.02) - true).max() < 1e-2
+    on_one_line = np.array([[100, 100], [200, 100], [300, 100], [400, 100]], np.float32)
+    assert np.array_equal(sharpened(flat, on_one_line, 0.02), on_one_line)
     level = np.array([0.0, 0.0]), np.array([1.0, 0.0])
     beside = np.array([0.0, 1.0]), np.array([1.0, 1.0])
     assert not np.isfinite(crossing(level, beside)).any()

@@ -3,12 +3,18 @@
 import json
 import shutil
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace as replace_
 
+from cardmint_contracts.cards import Batch, Edition, Finish, Money
+from cardmint_contracts.prices import LastPrice
+from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.catalogue import art_key, build, look_of, read_facts, twinned
 from cardmint_edge.errors import Stop
@@ -63,6 +69,32 @@ def test_the_version_follows_the_content(fictional: Path, tmp_path: Path, pack: 
     fewer.mkdir()
     shutil.copy(fictional / "images" / "emb-1.jpg", fewer)
     assert build(fictional / "cards", fewer, tmp_path / "fewer.sqlite", pytest.fail).version != pack.version
+
+
+def test_last_known_prices_come_along(fictional: Path, tmp_path: Path, pack: Pack) -> None:
+    images, file, said = tmp_path / "images", tmp_path / "prices.jsonl", list[str]()
+    images.mkdir()
+    when = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    any_ = LastPrice(card="emb-1", price=Money(minor=120, currency="EUR"), as_of=when, source="tcgdex")
+    known = [any_, replace_(any_, finish=Finish.HOLO), replace_(any_, finish=Finish.NORMAL)]
+    stranger = replace_(known[0], card="gone-1")
+    file.write_bytes(b"\n".join([*map(encode, [*known, stranger]), b'{"card":"emb-2"}', b"none"]))
+    built = build(fictional / "cards", images, tmp_path / "pack.sqlite", said.append, file)
+    assert (built.prices, len(said)) == (3, 2)
+    with closing(Pack(tmp_path / "pack.sqlite")) as priced:
+        assert priced.price("emb-1", Batch()) == known[0]
+        assert priced.price("emb-1", Batch(finish=Finish.HOLO, edition=Edition.FIRST)) == known[1]
+        assert priced.price("emb-1", Batch(finish=Finish.REVERSE_HOLO)) == known[0]
+        assert priced.price("emb-2", Batch()) is None
+    bare = build(fictional / "cards", images, tmp_path / "bare.sqlite", pytest.fail)
+    assert bare.version != built.version, "a station takes new prices as a new pack"
+    old = sqlite3.connect(tmp_path / "bare.sqlite")
+    old.execute("DROP TABLE prices")
+    old.close()
+    with closing(Pack(tmp_path / "bare.sqlite")) as older:
+        assert older.price("emb-1", Batch()) is None
+    with pytest.raises(Stop, match="--prices takes"):
+        build(fictional / "cards", images, tmp_path / "pack.sqlite", said.append, tmp_path / "none")
 
 
 def test_what_cannot_be_used_is_skipped_and_said(fictional: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tests.edge.kit import STAMP, image_of, quick_folder, scan_of
 from tests.edge.test_count import shot_of
 from tests.edge.test_tasks import CATALOGUE, ELSEWHERE, task_of
 
-from cardmint_contracts.cards import Batch, Card, Condition, Decision, Edition, Finish
+from cardmint_contracts.cards import Batch, Card, Condition, Decision, Edition, Finish, Money
 from cardmint_contracts.events import CardScanned, Recogniser, ScanWithdrawn, decode_data
 from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.wire import encode
@@ -26,7 +26,7 @@ from cardmint_edge.errors import Stop
 from cardmint_edge.page.app import make_page
 from cardmint_edge.page.parts import Parts
 from cardmint_edge.page.serve import PageServer
-from cardmint_edge.page.show import STRIP, Box, View, lasting
+from cardmint_edge.page.show import STRIP, Box, Price, View, lasting
 from cardmint_edge.status import outbox_status
 from cardmint_edge.tasks import Tasks
 
@@ -52,6 +52,7 @@ class Desk:
         self.captured = 0
         self.can_capture = True
         self.picture: bytes | None = None
+        self.price: Price | None = None
         self.paused = False
 
     def view(self, notice: str) -> View:
@@ -68,6 +69,7 @@ class Desk:
             notice=notice,
             uploads_paused=self.paused,
             has_live=self.picture is not None,
+            price=self.price,
             box=Box(camera="desk", disk_free_bytes=5 * 10**9, clock_synced=False, pack="pack-1", version="0.1.0"),
         )
 
@@ -113,6 +115,15 @@ def client(desk: Desk) -> Iterator[TestClient[Litestar]]:
     with TestClient(desk.page(), base_url=BASE) as opened:
         opened.follow_redirects = False
         yield opened
+
+
+@pytest.mark.parametrize(("days", "says"), [(0, "today"), (1, "yesterday"), (12, "12 days ago")])
+def test_the_last_card_has_its_last_price(desk: Desk, client: TestClient[Litestar], days: int, says: str) -> None:
+    desk.outbox.record(scan_of(1), STAMP)
+    assert "about" not in client.get("/").text
+    desk.price = Price(money=Money(minor=123456, currency="EUR"), source="tcgdex", days=days)
+    page = " ".join(client.get("/").text.split())
+    assert f"about 1,234.56 EUR <small>tcgdex, {says}</small>" in page
 
 
 def test_an_empty_station_says_what_to_do(client: TestClient[Litestar]) -> None:

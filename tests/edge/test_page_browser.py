@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from msgspec.structs import replace
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, Route, sync_playwright
 from tests.edge.kit import CARDS, STAMP, quick_folder, scan_of
 from tests.edge.test_count import shot_of
 from tests.edge.test_page import Desk
@@ -52,17 +52,23 @@ def complaints() -> list[str]:
     return []
 
 
-@pytest.fixture
-def page(server: PageServer, complaints: list[str]) -> Iterator[Page]:
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        opened = browser.new_page(viewport={"width": 360, "height": 740})
-        opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        opened.on("pageerror", lambda error: complaints.append(str(error)))
-        opened.goto(server.url)
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield opened
-        browser.close()
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser, server: PageServer, complaints: list[str]) -> Iterator[Page]:
+    opened = browser.new_page(viewport={"width": 360, "height": 740})
+    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.goto(server.url)
+    yield opened
+    opened.context.close()
 
 
 def drawn(page: Page, picture: str) -> None:
@@ -115,12 +121,41 @@ def test_undo_and_search_by_touch(desk: Desk, page: Page, complaints: list[str])
     assert field.input_value() == ELSEWHERE.name, "what is typed outlives the page's own updates"
     assert desk.table.count() == 1, "Enter answers nothing"
     desk.outbox.record(scan_of(2), STAMP)
-    page.get_by_text("Card 3", exact=True).wait_for()
+    page.locator(".card .name", has_text="Card 3").wait_for()
     found.click()
     page.get_by_text("Nothing to answer").wait_for()
     answers = [decode_data(event.type, event.data) for event in desk.outbox.events(1, 9)]
     assert [answer.card for answer in answers if isinstance(answer, ReviewAnswered)] == [ELSEWHERE]
     assert complaints == []
+
+
+def test_what_is_being_pressed_stays(desk: Desk, page: Page) -> None:
+    desk.outbox.record(scan_of(1), STAMP)
+    page.get_by_role("button", name="Undo").hover()
+    page.mouse.down()
+    with page.expect_response(lambda answer: "/live" in answer.url and answer.status == 200):
+        desk.outbox.record(scan_of(2), STAMP)
+    page.mouse.up()
+    page.get_by_text("taken back", exact=True).wait_for()
+    assert [line.withdrawn for line in desk.outbox.scans(2)] == [False, True]
+
+
+def test_a_late_answer_takes_nothing_along(desk: Desk, page: Page) -> None:
+    desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
+    field = page.get_by_label("Another card")
+    field.fill("typed")
+    asked: list[Route] = []
+    with page.expect_request("**/live?*"):
+        page.route("**/live?*", lambda route: route.continue_() if asked else asked.append(route))
+    while not asked:
+        page.wait_for_timeout(20)
+    page.get_by_role("button", name="Pause uploading images").click()
+    page.get_by_role("button", name="Go on uploading images").wait_for()
+    with page.expect_response(asked[0].request.url):
+        asked[0].continue_()
+    with page.expect_response("**/live?*"):
+        pass
+    assert field.input_value() == "typed"
 
 
 def test_keys_take_a_photo_take_back_and_put_off(desk: Desk, page: Page) -> None:

@@ -272,3 +272,17 @@ def test_the_confidence_of_print_rises_with_each_evidence(one: float, other: flo
 def test_what_was_noticed_of_the_frame_is_a_doubt_of_print_too() -> None:
     seen = Circumstances(cut_off=True, blurred=True, card_back=True)
     assert decide_by_print(found(-0.1, 20.0, -20.0), seen, POLICY).reasons == ("cut-off", "card-back", "blurred")
+
+
+@pytest.mark.parametrize(
+    ("text", "other"), [("60 HP", False), ("HP60", False), ("60 PS", True), ("KP 60", True), ("60", False), ("", False)]
+)
+def test_another_languages_sign_beside_the_health_points_is_seen(text: str, other: bool) -> None:
+    levels = [np.zeros((640, 480, 3), np.uint8)]
+    corners = np.array([[0, 0], [450, 0], [450, 630], [0, 630]], np.float32)
+    reader = PrintReader(lambda strip: says(text), Strings(prints(4)))
+    assert reader.other_language(levels, corners, "a-4") is other
+    assert not reader.other_language(levels, np.asarray(corners / 2, np.float32), "a-4")
+    assert not PrintReader(lambda strip: says(text), Strings(prints(4, health=""))).other_language(
+        levels, corners, "a-4"
+    )

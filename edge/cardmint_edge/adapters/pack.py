@@ -3,6 +3,7 @@
 import sqlite3
 import struct
 import threading
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from cardmint_contracts.cards import Card
+from cardmint_contracts.cards import Batch, Card, Edition, Finish, Money
+from cardmint_contracts.prices import LastPrice
 from cardmint_edge.domain.hashes import WORDS, Bits
 from cardmint_edge.domain.match import THUMB_SIZE, Features, Reference
 from cardmint_edge.domain.strings import Print
@@ -48,6 +50,8 @@ class Pack:
         if meta.get("schema") != str(SCHEMA):
             message = f"{self._path}: a pack of schema {meta.get('schema')}, this program reads {SCHEMA}: {_REBUILD}"
             raise Stop(message)
+        # Packs from before they carried prices have no such table.
+        self._priced = bool(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'prices'"))
         looks = self._rows("SELECT card_id, bits FROM looks ORDER BY card_id")
         self._version: str = meta["version"]
         self.cards = int(meta["cards"])
@@ -116,6 +120,28 @@ class Pack:
             {"query": query, "limit": limit},
         )
         return [_card(row) for row in rows]
+
+    def price(self, card_id: str, batch: Batch) -> LastPrice | None:
+        """Return the last known price of a printing as a batch describes it; None when the pack has none."""
+        if not self._priced:
+            return None
+        rows = self._rows(
+            "SELECT finish, edition, minor, currency, as_of, source FROM prices"
+            " WHERE card_id = :id AND finish IN (:finish, '') AND edition IN (:edition, '')"
+            " ORDER BY finish = '', edition = '' LIMIT 1",
+            {"id": card_id, "finish": batch.finish or "", "edition": batch.edition or ""},
+        )
+        if not rows:
+            return None
+        finish, edition, minor, currency, as_of, source = rows[0]
+        return LastPrice(
+            card=card_id,
+            price=Money(minor=minor, currency=currency),
+            as_of=datetime.fromisoformat(as_of),
+            source=source,
+            finish=Finish(finish) if finish else None,
+            edition=Edition(edition) if edition else None,
+        )
 
     def close(self) -> None:
         """Close the file."""

@@ -11,6 +11,7 @@ import numpy as np
 import sqlite_utils
 
 from cardmint_contracts.cards import Card
+from cardmint_contracts.prices import LastPrice
 from cardmint_edge.adapters.pack import SCHEMA
 from cardmint_edge.domain.hashes import Bits
 from cardmint_edge.domain.match import Reference
@@ -38,7 +39,9 @@ class Look:
     reference: Reference
 
 
-def write_pack(path: Path, facts: Iterable[Facts], looks: Iterable[Look], built_at: str) -> tuple[str, int]:
+def write_pack(
+    path: Path, facts: Iterable[Facts], looks: Iterable[Look], built_at: str, prices: Iterable[LastPrice] = ()
+) -> tuple[str, int]:
     """Write a pack to a path that does not exist yet; return its version, and how many looks there were.
 
     The looks are written as they come, so that a large catalogue needs no more memory than a small one.
@@ -55,6 +58,14 @@ def write_pack(path: Path, facts: Iterable[Facts], looks: Iterable[Look], built_
             {"card_id": str, "bits": bytes, "points": bytes, "descriptors": bytes, "thumb": bytes}, pk="card_id"
         )
         db.table("looks").insert_all(_look_rows(looks, digest.update), batch_size=200)
+        quoted = [_price_row(price) for price in sorted(prices, key=_priced)]
+        db.table("prices").create(
+            {"card_id": str, "finish": str, "edition": str, "minor": int, "currency": str, "as_of": str, "source": str},
+            pk=("card_id", "finish", "edition"),
+        )
+        db.table("prices").insert_all(quoted, replace=True)
+        if quoted:
+            digest.update(repr(quoted).encode())
         images = db.table("looks").count
         version = digest.hexdigest()[:12]
         meta = {"schema": SCHEMA, "version": version, "cards": len(rows), "images": images, "built_at": built_at}
@@ -77,6 +88,18 @@ def _fact_row(fact: Facts) -> dict[str, Any]:
         "id": card.id, "name": card.name, "number": card.number, "set_id": card.set_id, "set_name": card.set_name,
         "printed_total": fact.printed_total, "rarity": fact.rarity, "released": fact.released, "art": fact.art,
         "artist": fact.artist, "health": fact.health,
+    }  # fmt: skip
+
+
+def _priced(price: LastPrice) -> tuple[str, str, str]:
+    return price.card, price.finish or "", price.edition or ""
+
+
+def _price_row(price: LastPrice) -> dict[str, Any]:
+    card, finish, edition = _priced(price)
+    return {
+        "card_id": card, "finish": str(finish), "edition": str(edition), "minor": price.price.minor,
+        "currency": price.price.currency, "as_of": price.as_of.isoformat(), "source": price.source,
     }  # fmt: skip
 
 

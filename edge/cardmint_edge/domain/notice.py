@@ -32,9 +32,12 @@ BACK = 0.5
 
 
 def notice(
-    levels: list[Frame], quad: Corners | None, guesses: list[Corners], also_matched: list[Corners]
+    levels: list[Frame], quad: Corners | None, guesses: list[Corners], also_matched: list[Corners], *, known: bool
 ) -> Circumstances:
-    """Look around the best candidate's corners: at the other guesses, and at where other candidates matched well."""
+    """Look around the best candidate's corners: at the other guesses, and at where other candidates matched well.
+
+    What is `known`, its picture being recognised, is not looked at as a card's back.
+    """
     frame = levels[0]
     dark = float(levels[-1].mean()) < DARK
     if quad is None:
@@ -49,7 +52,8 @@ def notice(
         blurred=float(np.std(cv2.Laplacian(grey, cv2.CV_32F))) < BLURRED,
         glare=glaring(grey),
         too_dark=dark,
-        card_back=any(half_turn_likeness(cut(levels, other, *HASH_SIZE)) > BACK for other in like_cards(guesses)[:3]),
+        card_back=not known
+        and any(half_turn_likeness(cut(levels, other, *HASH_SIZE)) > BACK for other in like_cards(guesses)[:3]),
         card_shaped=bool(shaped),
     )
 

@@ -39,6 +39,15 @@ READ = -9.0
 NO_HEALTH = -1.5
 """What it costs that a card has no health points to be read."""
 
+SIGNS = ("KP", "PV", "PS")
+"""What stands for HP beside the health points in German, French, and Italian, Spanish or Portuguese."""
+
+SIGNED = -6.0
+"""A sign that reads less well than this (log) was not read."""
+
+SIGN_APART = 4.0
+"""By so much (log) one of SIGNS must read better than HP."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fit:
@@ -165,6 +174,18 @@ class PrintReader:
             readings += self._read(levels, corners, OTHERS)
             seen = self._numbers(readings, cards, own)
         return seen
+
+    def other_language(self, levels: list[Frame], corners: Corners, card_id: str) -> bool:
+        """Return whether another language's sign than HP was clearly read beside a card's health points."""
+        points = self._strings.points(card_id)
+        if not points or sides(corners)[1] < LEAST_TALL:
+            return False
+        ways = [
+            way.format(points, sign) for sign in ("HP", *SIGNS) for way in ("{0} {1}", "{0}{1}", "{1} {0}", "{1}{0}")
+        ]
+        read = explained(self._read(levels, corners, HEALTH), ways, number=True).max(axis=0).reshape(1 + len(SIGNS), -1)
+        own, *others = read.max(axis=1).tolist()
+        return bool(max(others) >= SIGNED and max(others) - own >= SIGN_APART)
 
     def _numbers(self, readings: list[Reading], cards: list[Card], own: list[tuple[str, str]]) -> Numbers:
         known = self._strings.numbers

@@ -173,8 +173,8 @@ class CardRecogniser:
         laps.lap("detect")
         looks = self._examine(levels, guesses, clear, laps)
         quad = looks[0].evidence.corners if looks else None
-        matched = [look.evidence for look in looks[1:] if look.evidence.likeness >= self._policy.accept_likeness]
-        seen = notice(levels, quad, guesses, [evidence.corners for evidence in matched])
+        matched = [look.evidence for look in looks if look.evidence.likeness >= self._policy.accept_likeness]
+        seen = notice(levels, quad, guesses, [evidence.corners for evidence in matched[1:]], known=bool(matched))
         sightings = [self._sighting(look) for look in looks]
         laps.lap("decide")
         numbers = self._numbers(levels, quad, sightings)
@@ -192,9 +192,11 @@ class CardRecogniser:
         if not verdict.candidates:
             quad = None
         laps.lap("decide")
+        other = self._other_language(levels, quad, verdict)
+        laps.lap("read")
         rectified = None if quad is None else _rectified(levels, quad)
         laps.lap("rectify")
-        recognition = self._recognition(verdict, quad, rectified, laps.ms)
+        recognition = self._recognition(verdict, quad, rectified, laps.ms, other_language=other)
         return recognition, Observed(sightings=tuple(sightings), numbers=numbers, found=tuple(found))
 
     def _numbers(self, levels: list[Frame], quad: Corners | None, sightings: list[Sighting]) -> Numbers | None:
@@ -319,8 +321,20 @@ class CardRecogniser:
             twins=self._gallery.twins(look.row),
         )
 
+    def _other_language(self, levels: list[Frame], quad: Corners | None, verdict: Verdict) -> bool:
+        """Look for another language's signs on a card that is accepted: of others a person is asked anyway."""
+        if self._printed is None or quad is None or verdict.decision is not Decision.ACCEPT:
+            return False
+        return self._printed.other_language(levels, quad, verdict.candidates[0].card.id)
+
     def _recognition(
-        self, verdict: Verdict, quad: Corners | None, rectified: Frame | None, ms: dict[str, float]
+        self,
+        verdict: Verdict,
+        quad: Corners | None,
+        rectified: Frame | None,
+        ms: dict[str, float],
+        *,
+        other_language: bool,
     ) -> Recognition:
         return Recognition(
             decision=verdict.decision,
@@ -331,6 +345,7 @@ class CardRecogniser:
             candidates=verdict.candidates,
             corners=quad,
             rectified=rectified,
+            other_language=other_language,
             method=self._method,
             pack=self._gallery.version,
             models=self._models,

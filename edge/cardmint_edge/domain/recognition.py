@@ -19,7 +19,8 @@ Corners = NDArray[np.float32]
 class Recognition:
     """One frame's outcome. `card` is set exactly when the decision is accept; candidates are sorted, likeliest first.
 
-    `rectified` is the card alone, upright, when one was found. `ms` is the time of each step in milliseconds.
+    `rectified` is the card alone, upright, when one was found. `other_language` says of an accepted card that a sign
+    was read on it which English cards do not bear. `ms` is the time of each step in milliseconds.
     """
 
     decision: Decision
@@ -30,6 +31,7 @@ class Recognition:
     candidates: tuple[Candidate, ...] = ()
     corners: Corners | None = None
     rectified: Frame | None = None
+    other_language: bool = False
     method: str = "classical"
     pack: str = ""
     models: dict[str, str] = field(default_factory=dict)

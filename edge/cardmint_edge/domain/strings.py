@@ -105,10 +105,15 @@ class Strings:
         self.name_rows = np.array([self.names.row(plain(one.name)) for one in known], dtype=np.int32)
         self.health_rows = np.array([self.health.row(one.health) for one in known], dtype=np.int32)
         self._forms = dict(zip(self.cards, ways, strict=True))
+        self._points = {one.card_id: one.health for one in known if one.health.isdigit()}
 
     def forms(self, card_id: str) -> tuple[str, ...]:
         """Return how a printing's number may stand on it; none for one that the catalogue does not have."""
         return self._forms.get(card_id, ())
+
+    def points(self, card_id: str) -> str:
+        """Return a printing's health points; nothing for one that has none."""
+        return self._points.get(card_id, "")
 
 
 def best_of(values: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from litestar import Response
 from litestar.enums import MediaType
 from litestar.status_codes import HTTP_200_OK
 
-from cardmint_contracts.cards import Batch, Card, Condition, Decision, Edition, Finish
+from cardmint_contracts.cards import Batch, Card, Condition, Decision, Edition, Finish, Money
 from cardmint_contracts.tasks import ReviewTask
 from cardmint_edge.adapters.outbox import ScanLine
 from cardmint_edge.status import OutboxStatus
@@ -50,6 +50,16 @@ class View:
     drain_s: float | None = 0.0
     has_live: bool = False
     notice: str = ""
+    price: "Price | None" = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Price:
+    """What the last card was last worth, and how many days ago."""
+
+    money: Money
+    source: str
+    days: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

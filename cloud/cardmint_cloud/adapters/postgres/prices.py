@@ -6,7 +6,8 @@ from typing import Any
 
 from cardmint_cloud.adapters.postgres.log import Connection, notify
 from cardmint_cloud.domain.quotes import Held, Quote
-from cardmint_contracts.cards import Card
+from cardmint_contracts.cards import Card, Edition, Finish, Money
+from cardmint_contracts.prices import LastPrice
 
 # What is due is handed to the queue, and comes due again a day later, in one statement: all or nothing. Cards without
 # a price come first, then dear ones.
@@ -72,6 +73,9 @@ DELETE FROM held_quotes
        SELECT * FROM unnest($3::text[], $4::text[], $5::text[], $6::text[]))"""
 _SCHEDULE = """
 UPDATE price_checks SET due_at = $3, attempts = $4, error = $5 WHERE tenant = $1 AND card_id = $2"""
+_LAST = """
+SELECT card_id, finish, edition, minor, currency, as_of, source FROM current_quotes
+ WHERE tenant = $1 ORDER BY card_id, finish, edition"""
 _MISSED = "UPDATE price_checks SET attempts = attempts + 1, error = $3 WHERE tenant = $1 AND card_id = $2"
 
 
@@ -148,3 +152,18 @@ def _held(one: Held, now: datetime) -> tuple[Any, ...]:
 def _columns(quotes: Sequence[Quote]) -> list[list[Any]]:
     fields = ("finish", "edition", "grade", "source", "basis", "minor", "currency", "as_of", "lowest")
     return [[getattr(quote, field) for quote in quotes] for field in fields]
+
+
+async def last_known(connection: Connection, tenant: str) -> list[LastPrice]:
+    """Return what each card is worth now, as it may be described, for packs to carry."""
+    return [
+        LastPrice(
+            card=row["card_id"],
+            price=Money(minor=row["minor"], currency=row["currency"]),
+            as_of=row["as_of"],
+            source=row["source"],
+            finish=Finish(row["finish"]) if row["finish"] else None,
+            edition=Edition(row["edition"]) if row["edition"] else None,
+        )
+        for row in await connection.fetch(_LAST, tenant)
+    ]

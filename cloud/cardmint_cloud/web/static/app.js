@@ -56,6 +56,37 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (elt.contains(document.activeElement) && typing(document.activeElement)) event.preventDefault();
 });
 
+// What is being pressed, or waits for its answer, is not replaced: the click would land on nothing, and the answer too.
+// The news is fetched again after it.
+const LONGEST_PRESS_MS = 3000;
+const CLICK_MS = 50;
+const AGAIN_MS = 100;
+let pressed = 0;
+let sent = 0;
+const held = new Map();
+const busy = () => sent > 0 || performance.now() < pressed;
+const posts = (event) => event.detail.requestConfig.verb === "post";
+document.addEventListener("pointerdown", () => { pressed = performance.now() + LONGEST_PRESS_MS; }, true);
+document.addEventListener("pointerup", () => { pressed = performance.now() + CLICK_MS; }, true);
+document.addEventListener("htmx:beforeSend", (event) => {
+  if (!posts(event)) return;
+  sent += 1;
+  event.detail.xhr.addEventListener("loadend", () => { sent -= 1; });
+});
+function catchUp() {
+  if (busy()) return setTimeout(catchUp, AGAIN_MS);
+  held.forEach((news, elt) => htmx.trigger(elt, news));
+  held.clear();
+}
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { elt, requestConfig } = event.detail;
+  const news = requestConfig.triggeringEvent && requestConfig.triggeringEvent.type;
+  if (!busy() || posts(event) || !news || !news.startsWith("sse:")) return;
+  event.detail.shouldSwap = false;
+  if (!held.size) setTimeout(catchUp, AGAIN_MS);
+  held.set(elt, news);
+});
+
 let state = "";
 let words = "";
 function show() {

@@ -65,6 +65,29 @@ document.addEventListener("keydown", (event) => {
   button.click();
 });
 
+// What is being pressed, or waits for its answer, is not replaced: the click would land on nothing, and the answer too.
+// The page asks again at once.
+const LONGEST_PRESS_MS = 3000;
+const CLICK_MS = 50;
+let pressed = 0;
+let sent = 0;
+const posts = (event) => event.detail.requestConfig.verb === "post";
+document.addEventListener("pointerdown", () => { pressed = performance.now() + LONGEST_PRESS_MS; }, true);
+document.addEventListener("pointerup", () => { pressed = performance.now() + CLICK_MS; }, true);
+document.addEventListener("htmx:beforeSend", (event) => {
+  if (!posts(event)) return;
+  sent += 1;
+  event.detail.xhr.addEventListener("loadend", () => { sent -= 1; });
+});
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const busy = sent > 0 || performance.now() < pressed;
+  if (busy && event.detail.elt.id === "live" && !posts(event)) event.detail.shouldSwap = false;
+});
+// A late answer for what is replaced here would take the search field, which is kept, along into nothing.
+document.addEventListener("htmx:beforeCleanupElement", ({ target }) => {
+  if (target.id === "live") target.addEventListener("htmx:beforeSwap", (event) => { event.detail.shouldSwap = false; });
+});
+
 const camera = document.getElementById("camera");
 if (!camera.hidden) {
   const picture = camera.querySelector("img");
@@ -88,6 +111,7 @@ guard(document.getElementById("live"));
 htmx.onLoad((part) => { if (part.id === "live") guard(part); });
 
 const lost = document.getElementById("lost");
-document.addEventListener("htmx:afterRequest", (event) => { lost.hidden = event.detail.xhr.status !== 0; });
+document.addEventListener("htmx:sendError", () => { lost.hidden = false; });
+document.addEventListener("htmx:beforeOnLoad", () => { lost.hidden = true; });
 document.addEventListener("htmx:afterSettle", notice);
 notice();
