@@ -14,12 +14,13 @@ import asyncpg
 import httpx
 import structlog
 
-from cardmint_cloud import __version__, jobs, partitions
+from cardmint_cloud import __version__, fleet, jobs, partitions
 from cardmint_cloud import dead_letters as dead
 from cardmint_cloud import settings as configuration
 from cardmint_cloud.adapters.broker import Broker
 from cardmint_cloud.adapters.fetch import Fetcher
 from cardmint_cloud.adapters.pokemontcg import PokemonTcg
+from cardmint_cloud.adapters.postgres import fleet as fleet_rows
 from cardmint_cloud.adapters.postgres import letters, prices
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, explained, migrate
 from cardmint_cloud.adapters.postgres.months import Retired
@@ -30,6 +31,7 @@ from cardmint_cloud.errors import Stop
 from cardmint_cloud.settings import Keys, PriceSettings, Settings
 from cardmint_cloud.sources import Provider, Source
 from cardmint_cloud.worker import Worker
+from cardmint_contracts.control import DesiredConfig, Manifest
 from cardmint_contracts.prices import LastPrice
 
 T = TypeVar("T")
@@ -167,6 +169,30 @@ def last_prices(settings: Settings) -> list[LastPrice]:
         Retry, Stop: the database cannot be used as it is set.
     """
     return asyncio.run(_once(settings, lambda connection: prices.last_known(connection, settings.tenant)))
+
+
+def publish(settings: Settings, manifest: bytes, file: Path, url: str) -> Manifest:
+    """Keep a pack or models, and have the tenant's stations use them.
+
+    Raises:
+        Retry, Stop: the file is not what the manifest names, or the database cannot be used as it is set.
+    """
+    signed = fleet.shelve(Path(settings.wares), settings.tenant, manifest, file, url)
+    now = datetime.now(UTC)
+    asyncio.run(_once(settings, lambda connection: fleet_rows.publish(connection, settings.tenant, signed, now)))
+    return signed
+
+
+def configure(settings: Settings, station: str, changes: dict[str, Any]) -> DesiredConfig:
+    """Want settings of a station of the tenant.
+
+    Raises:
+        Retry, Stop: the database cannot be used as it is set.
+    """
+    tenant, now = settings.tenant, datetime.now(UTC)
+    return asyncio.run(
+        _once(settings, lambda connection: fleet_rows.configure(connection, tenant, station, changes, now))
+    )
 
 
 async def _once(settings: Settings, use: Callable[[Any], Awaitable[T]]) -> T:

@@ -5,6 +5,7 @@ import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -12,6 +13,8 @@ from cardmint_cloud import __version__, settings
 from cardmint_cloud.bench.cli import bench
 from cardmint_cloud.errors import CloudError, Stop
 from cardmint_cloud.standin.cli import stand_in
+from cardmint_contracts import topics
+from cardmint_contracts.errors import BadTopic
 from cardmint_contracts.wire import encode
 
 _MOMENTS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z")
@@ -159,6 +162,43 @@ def export_prices(config: Path | None, file: Path) -> None:
     except OSError as error:
         raise Stop(f"{file}: cannot be written: {error.strerror}") from error
     click.echo(f"{file}: {len(found)} prices")
+
+
+@cli.group()
+def fleet() -> None:
+    """What stations are to use: packs, models, settings."""
+
+
+@fleet.command("publish")
+@_config
+@click.argument("manifest", type=click.File("rb"))
+@click.option("--file", type=click.Path(path_type=Path), required=True, help="The pack, or the zip of models.")
+@click.option("--url", required=True, help="Where stations reach this service, such as https://cards.example.com.")
+def publish(config: Path | None, manifest: BinaryIO, file: Path, url: str) -> None:
+    """Have every station of the tenant use FILE, which MANIFEST (- for standard input) signs."""
+    from cardmint_cloud import app
+
+    done = app.publish(settings.load(config), manifest.read(), file, url)
+    click.echo(f"{done.ware} {done.version} is published; stations fetch {done.url}")
+
+
+@fleet.command("configure")
+@_config
+@click.argument("station")
+@click.option("--max-kb-per-s", type=click.IntRange(0, 1_000_000), help="The most that images take of the line.")
+@click.option("--reserve-mb", type=click.IntRange(1, 1_000_000), help="How much of the disk stays free.")
+@click.option("--pause-uploads/--resume-uploads", "uploads_paused", default=None, help="Whether images wait.")
+def configure(config: Path | None, station: str, **wanted: int | bool | None) -> None:
+    """Want other settings of STATION; what is not named stays as it was wanted before."""
+    from cardmint_cloud import app
+
+    try:
+        topics.name(station)
+    except BadTopic as error:
+        raise Stop(str(error)) from None
+    changes = {name: value for name, value in wanted.items() if value is not None}
+    desired = app.configure(settings.load(config), station, changes)
+    click.echo(f"version {desired.version} is wanted of {station}; the dashboard shows when it is in use")
 
 
 @cli.group("dead-letters")

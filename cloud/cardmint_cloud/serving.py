@@ -36,7 +36,9 @@ async def serve(settings: Settings) -> None:
     where = f"http://{LOOPBACK}:{settings.web.port}/"
     async with database(settings) as pool:
         engine = engine_for(settings.database)
-        app = build(engine=engine, pool=pool, images=image_store(settings), tenant=settings.tenant)
+        app = build(
+            engine=engine, pool=pool, images=image_store(settings), tenant=settings.tenant, wares=Path(settings.wares)
+        )
         config = uvicorn.Config(
             app,
             host=LOOPBACK,

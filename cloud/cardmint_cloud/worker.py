@@ -16,11 +16,14 @@ from cardmint_cloud import partitions
 from cardmint_cloud.adapters.mqtt import Inbound
 from cardmint_cloud.adapters.postgres import leases, log, stations
 from cardmint_cloud.adapters.postgres.away import AWAY, persist
+from cardmint_cloud.adapters.postgres.fleet import NEWS
 from cardmint_cloud.adapters.postgres.inventory import PrintingKey
 from cardmint_cloud.domain.items import Review
 from cardmint_cloud.domain.shares import share, slot
+from cardmint_cloud.fleet import Fleet
 from cardmint_cloud.ingest import Batch, Committed, commit, read, unreadable
 from cardmint_contracts import topics
+from cardmint_contracts.control import ReportedConfig
 from cardmint_contracts.errors import BadTopic, ContractError
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationHealth, StationState
@@ -94,6 +97,7 @@ class Worker:
         self._known: set[PrintingKey] = set()
         self._reviews_changed = asyncio.Event()
         self._births: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self._fleet = Fleet(pool)
         self._id = uuid4()
         self._slots: set[int] = set()
 
@@ -133,6 +137,7 @@ class Worker:
             group.create_task(self._dispatch(link))
             group.create_task(self._greet(link))
             group.create_task(self._listen())
+            group.create_task(self._fleet.run(link))
             group.create_task(self._make_partitions())
 
     async def _ingest(self, lane: asyncio.Queue[Taken], link: Link) -> None:
@@ -217,6 +222,11 @@ class Worker:
                     await log.notify(connection, tenant, "stations")
                 if state.online:
                     self._births.put_nowait((tenant, station))
+                    self._fleet.connected(message.connection)
+            elif address.kind == "config/reported":
+                reported = decode(message.payload, ReportedConfig)
+                if await stations.put_reported(connection, tenant, station, reported, now):
+                    await log.notify(connection, tenant, "stations")
             elif await stations.put_health(connection, tenant, station, decode(message.payload, StationHealth), now):
                 await log.notify(connection, tenant, "stations")
         except ContractError as error:
@@ -256,6 +266,8 @@ class Worker:
         def heard(_connection: object, _pid: int, _channel: str, payload: object) -> None:
             if str(payload).endswith(" reviews"):
                 self._reviews_changed.set()
+            elif str(payload).endswith(f" {NEWS}"):
+                self._fleet.changed()
 
         async def listen() -> None:
             async with self._pool.acquire() as connection:

@@ -153,7 +153,8 @@ class Listener:
 
     def _config(self, desired: DesiredConfig) -> None:
         if desired.version <= self._version:
-            self.report(f"version {desired.version} is not newer than {self._version}")
+            older = desired.version < self._version
+            self.report(f"version {desired.version} is not newer than {self._version}" if older else "")
             return
         self._apply(desired)
         self._version = desired.version

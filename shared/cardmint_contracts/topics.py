@@ -105,7 +105,7 @@ def fleet_topic(tenant: str, ware: Ware) -> str:
     return f"{ROOT}/{name(tenant)}/fleet/{ware}"
 
 
-def every_station(kind: Literal["events", "state", "health"]) -> str:
+def every_station(kind: Literal["events", "state", "health", "config/reported"]) -> str:
     """Return the filter for one channel of every station of every tenant."""
     return f"{ROOT}/+/+/{kind}"
 

@@ -151,7 +151,8 @@ def test_settings_are_applied_by_version_and_reported(box: Box) -> None:
 
     first = desire(version=2, max_kb_per_s=100, uploads_paused=True)
     assert (first.version, first.max_kb_per_s, first.reserve_mb, first.uploads_paused) == (2, 100, 500, True)
-    assert "not newer" in desire(version=2, max_kb_per_s=5).says
+    assert "not newer" in desire(version=1, max_kb_per_s=5).says
+    assert desire(version=2, max_kb_per_s=100).says == "", "a retained message comes again"
     assert desire(version=3, reserve_mb=100).reserve_mb == 100
     assert box.tunable.max_kb_per_s == 100, "what is not said stays"
     box.listener.do(Told(kind="connected", payload=b"1"))

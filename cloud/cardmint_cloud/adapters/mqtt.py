@@ -132,7 +132,7 @@ class Connection(asyncio.Protocol):
         self._flush()
         return done
 
-    def subscribe(self, *kinds: Literal["events", "state", "health"]) -> None:
+    def subscribe(self, *kinds: Literal["events", "state", "health", "config/reported"]) -> None:
         """Subscribe to every station's `kinds`."""
         filters = [
             mqtt5.TopicFilter(topics.every_station(kind), max_qos=mqtt5.QoS.AT_LEAST_ONCE, retain_as_published=False)
@@ -206,7 +206,7 @@ class Connection(asyncio.Protocol):
             case mqtt5.ConnAckPacket():
                 self._window = packet.receive_max
                 if packet.reason_code == mqtt5.ConnAckReasonCode.SUCCESS:
-                    self.subscribe("events", "state", "health")
+                    self.subscribe("events", "state", "health", "config/reported")
                 if not self.answered.done():
                     self.answered.set_result(packet.reason_code)
             case mqtt5.DisconnectPacket():

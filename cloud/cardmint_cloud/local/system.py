@@ -158,6 +158,14 @@ class System:
         """
         self._run(name, ["cardmint-edge", *words])
 
+    def cloud(self, name: str, *words: str) -> None:
+        """Run a `cardmint-cloud` command to its end.
+
+        Raises:
+            Stop: it failed; the message has the end of its output.
+        """
+        self._run(name, ["cardmint-cloud", *words])
+
     def _run(self, name: str, command: Sequence[str]) -> None:
         child = Child(script(command), self.log(name), env=self._environment())
         try:
@@ -172,6 +180,7 @@ class System:
             "CARDMINT_CLOUD_TENANT": self.tenant,
             "CARDMINT_CLOUD_DATABASE": self.postgres.address,
             "CARDMINT_CLOUD_IMAGES": str(self.folder / "images"),
+            "CARDMINT_CLOUD_WARES": str(self.folder / "wares"),
             "CARDMINT_CLOUD_BROKER_PORT": str(self.broker.port),
             "CARDMINT_CLOUD_WEB_PORT": str(self.web_port),
             "CARDMINT_CLOUD_PRICES_ORDER": "tcgdex",

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -18,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cardmint_cloud.adapters.postgres.away import AWAY
 from cardmint_cloud.images import Store
 from cardmint_cloud.web import api, assets, desk, pages, questions, supply, worth
+from cardmint_cloud.web import wares as fleet_files
 from cardmint_cloud.web.guards import LOOPBACK, Guard
 from cardmint_cloud.web.live import Hub
 from cardmint_cloud.web.metrics import Measured, Metrics
@@ -37,6 +39,7 @@ def build(
     pool: Any,
     images: Store,
     tenant: str,
+    wares: Path = Path("wares"),
     hosts: Iterable[str] = LOOPBACK,
     clock: Callable[[], datetime] = _now,
 ) -> Litestar:
@@ -47,7 +50,7 @@ def build(
     """
     hosts = frozenset(hosts)
     hub = Hub(engine, pool, clock)
-    shop = Shop(tenant=tenant, engine=engine, pool=pool, images=images, hub=hub, clock=clock)
+    shop = Shop(tenant=tenant, engine=engine, pool=pool, images=images, wares=wares, hub=hub, clock=clock)
     metrics = Metrics()
     files = assets.Assets()
 
@@ -60,7 +63,7 @@ def build(
     def failed(request: Asked, error: Exception) -> Response[Any]:
         return _failed(shop, request, error)
 
-    parts: tuple[Any, ...] = (pages, questions, worth, supply, desk, api)
+    parts: tuple[Any, ...] = (pages, questions, worth, supply, desk, api, fleet_files)
     app = Litestar(
         [handler for part in parts for handler in part.HANDLERS] + [assets.handler(files)],
         dependencies={

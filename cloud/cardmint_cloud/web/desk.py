@@ -22,7 +22,8 @@ async def stations(request: Asked, shop: NamedDependency[Shop]) -> Template:
         found = await desk_reads.states(connection, shop.tenant)
         template = "_stations.html" if part(request) == "stations" else "stations.html"
         evicted = await desk_reads.evictions(connection, shop.tenant)
-        return await page(connection, shop, template, stations=found, evicted=evicted)
+        wares = await desk_reads.published(connection, shop.tenant)
+        return await page(connection, shop, template, stations=found, evicted=evicted, wares=wares)
 
 
 @get("/dead-letters")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from litestar import Request
@@ -27,5 +28,6 @@ class Shop:
     engine: AsyncEngine
     pool: Any
     images: Store
+    wares: Path
     hub: Hub
     clock: Callable[[], datetime]

@@ -33,7 +33,7 @@ FINER = 4
 INSET = 1.0
 """So many pixels the map reaches beyond the card on each side, measured on drawn scenes."""
 
-NEAR = 0.55
+NEAR = 0.7
 """A card that covers less than this of the frame's width and height is looked at again, until it covers so much."""
 
 CLOSER = 3

@@ -59,8 +59,8 @@ def notice(
 
 
 def like_cards(guesses: list[Corners]) -> list[Corners]:
-    """Return the guesses that have a card's proportions, also those that reach out of the frame."""
-    return [quad for quad in guesses if 0.6 < (lengths := sides(quad))[0] / lengths[1] < 0.82]
+    """Return the guesses that have a card's proportions, seen from above or aslant, also those that leave the frame."""
+    return [quad for quad in guesses if 0.6 < (lengths := sides(quad))[0] / lengths[1] < 0.9]
 
 
 def glaring(card: NDArray[np.generic]) -> bool:

@@ -9,7 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cardmint_cloud.adapters.postgres.reads import rows
 from cardmint_cloud.adapters.postgres.tables import (
     dead_letters,
+    desired_configs,
     events,
+    fleet_wares,
     held_quotes,
     items,
     review_leases,
@@ -76,12 +78,25 @@ async def waiting(connection: AsyncConnection, tenant: str) -> dict[str, int]:
 async def states(connection: AsyncConnection, tenant: str) -> list[RowMapping]:
     """Return the stations with their last health and how far their stream is committed."""
     marked = and_(watermarks.c.tenant == stations.c.tenant, watermarks.c.stream == stations.c.stream)
+    wanted = and_(desired_configs.c.tenant == stations.c.tenant, desired_configs.c.station == stations.c.station)
     statement = (
-        select(stations, watermarks.c.sequence, watermarks.c.updated_at.label("committed_at"))
-        .select_from(stations.outerjoin(watermarks, marked))
+        select(
+            stations,
+            watermarks.c.sequence,
+            watermarks.c.updated_at.label("committed_at"),
+            desired_configs.c.desired,
+            desired_configs.c.desired_at,
+        )
+        .select_from(stations.outerjoin(watermarks, marked).outerjoin(desired_configs, wanted))
         .where(stations.c.tenant == tenant)
         .order_by(stations.c.station)
     )
+    return rows(await connection.execute(statement))
+
+
+async def published(connection: AsyncConnection, tenant: str) -> list[RowMapping]:
+    """Return the packs and models that the tenant's stations are to use."""
+    statement = select(fleet_wares).where(fleet_wares.c.tenant == tenant).order_by(fleet_wares.c.ware)
     return rows(await connection.execute(statement))
 
 

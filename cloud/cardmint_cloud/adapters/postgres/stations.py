@@ -8,6 +8,7 @@ from cardmint_cloud.adapters.postgres.inventory import review_from_row
 from cardmint_cloud.adapters.postgres.leases import SLOT
 from cardmint_cloud.adapters.postgres.log import Connection
 from cardmint_cloud.domain.items import Review
+from cardmint_contracts.control import ReportedConfig
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.wire import encode
 
@@ -23,6 +24,9 @@ ON CONFLICT (tenant, station) DO UPDATE
 RETURNING station"""
 _PUT_HEALTH = (
     "UPDATE stations SET health = $3::jsonb, health_at = $4 WHERE tenant = $1 AND station = $2 RETURNING station"
+)
+_PUT_REPORTED = (
+    "UPDATE stations SET reported = $3::jsonb, reported_at = $4 WHERE tenant = $1 AND station = $2 RETURNING station"
 )
 _UNTOLD = (
     f"SELECT * FROM reviews WHERE published_version < version AND {SLOT} = ANY($1::int[])"  # noqa: S608 - a constant
@@ -52,6 +56,13 @@ async def put_state(connection: Connection, tenant: str, station: str, state: St
 async def put_health(connection: Connection, tenant: str, station: str, health: StationHealth, now: datetime) -> bool:
     """Keep how a station is; False when it has never said that it is there."""
     return bool(await connection.fetch(_PUT_HEALTH, tenant, station, encode(health).decode(), now))
+
+
+async def put_reported(
+    connection: Connection, tenant: str, station: str, reported: ReportedConfig, now: datetime
+) -> bool:
+    """Keep what a station says that it uses; False when it has never said that it is there."""
+    return bool(await connection.fetch(_PUT_REPORTED, tenant, station, encode(reported).decode(), now))
 
 
 async def untold(connection: Connection, slots: Collection[int], limit: int) -> list[Review]:

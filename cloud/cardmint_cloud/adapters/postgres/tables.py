@@ -51,6 +51,28 @@ stations = Table(
     Column("since", Moment, nullable=False),
     Column("health", JSONB),
     Column("health_at", Moment),
+    Column("reported", JSONB),
+    Column("reported_at", Moment),
+    PrimaryKeyConstraint("tenant", "station"),
+)
+
+fleet_wares = Table(
+    "fleet_wares",
+    metadata,
+    _tenant(),
+    Column("ware", Text, nullable=False),
+    Column("manifest", JSONB, nullable=False),
+    Column("published_at", Moment, nullable=False),
+    PrimaryKeyConstraint("tenant", "ware"),
+)
+
+desired_configs = Table(
+    "desired_configs",
+    metadata,
+    _tenant(),
+    Column("station", Text, nullable=False),
+    Column("desired", JSONB, nullable=False),
+    Column("desired_at", Moment, nullable=False),
     PrimaryKeyConstraint("tenant", "station"),
 )
 

@@ -1,0 +1,94 @@
+"""Packs, models and settings for stations: kept here, and told whenever they change or a broker may have forgotten."""
+
+import asyncio
+import hashlib
+import os
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from msgspec.structs import replace
+
+from cardmint_cloud.adapters.postgres import fleet
+from cardmint_cloud.adapters.postgres.away import persist
+from cardmint_cloud.errors import Stop
+from cardmint_contracts import topics
+from cardmint_contracts.control import Manifest
+from cardmint_contracts.errors import ContractError
+from cardmint_contracts.wire import decode, encode
+
+
+class Link(Protocol):
+    """What telling stations needs of a broker."""
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[None]:
+        """Publish; the future is cancelled when the connection goes before the broker has it."""
+        ...
+
+
+class Fleet:
+    """Tells stations what they are to use. `changed` wakes it; it tells everything, because retained messages stay."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self._changed = asyncio.Event()
+        self._connection = 0
+
+    def changed(self) -> None:
+        """Tell stations soon."""
+        self._changed.set()
+
+    def connected(self, connection: int) -> None:
+        """Tell stations soon if this is another connection than before: the broker may have lost what lay retained."""
+        if connection != self._connection:
+            self._connection = connection
+            self.changed()
+
+    async def run(self, link: Link) -> None:
+        """Tell, whenever there is something to tell, until cancelled."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await persist("fleet", partial(self._tell, link))
+
+    async def _tell(self, link: Link) -> None:
+        async with self._pool.acquire() as connection:
+            wanted = await fleet.wanted(connection)
+        for tenant, manifest in wanted.wares:
+            link.publish(topics.fleet_topic(tenant, manifest.ware), encode(manifest))
+        for tenant, station, desired in wanted.configs:
+            link.publish(topics.config_topic(tenant, station, "desired"), encode(desired))
+
+
+def shelve(folder: Path, tenant: str, manifest: bytes, file: Path, url: str) -> Manifest:
+    """Keep a copy of what a manifest names under its SHA-256, and return the manifest with where it lies now.
+
+    Raises:
+        Stop: the manifest is none, the file is another than it names, or the folder cannot be written.
+    """
+    try:
+        signed = decode(manifest, Manifest)
+    except ContractError as error:
+        raise Stop(f"no manifest: {error}; `cardmint-edge fleet manifest` makes one") from None
+    target = path(folder, tenant, signed.sha256)
+    draft = target.with_suffix(f".{os.getpid()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, draft)
+        with draft.open("rb+") as copy:
+            digest = hashlib.file_digest(copy, "sha256").hexdigest()
+            os.fsync(copy.fileno())
+        if (digest, draft.stat().st_size) != (signed.sha256, signed.bytes):
+            raise Stop(f"{file} is not what the manifest names; sign this file, or name that one")
+        draft.replace(target)
+    except OSError as error:
+        raise Stop(f"{error.filename}: {error.strerror}; name a file that can be read, and see `wares`") from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return replace(signed, url=f"{url.rstrip('/')}/api/v1/{tenant}/wares/{signed.sha256}")
+
+
+def path(folder: Path, tenant: str, sha256: str) -> Path:
+    """Return where a ware lies, or would. Both names must have been checked."""
+    return folder / tenant / sha256
