@@ -54,7 +54,7 @@ async def overhead(pool: Any, client: httpx.AsyncClient, base: str, times: int) 
     ask = Ask(path="/cards/base1-4")
     await source.get(ask)
     lists: tuple[list[float], ...] = ([], [], [], [])
-    for number in range(times):
+    for _ in range(times):
         marks = [time.perf_counter()]
         await source.get(ask)
         marks.append(time.perf_counter())
@@ -64,17 +64,14 @@ async def overhead(pool: Any, client: httpx.AsyncClient, base: str, times: int) 
         if leave is not None:
             source.breaker.report(leave, time.monotonic(), failed=False, seconds=0.0)
         marks.append(time.perf_counter())
-        before = fetcher.provider_s
-        if number < times // 10:
-            await source.get(Ask(path=f"/cards/base1-{number}", params={"again": "1"}))
-        marks.append(time.perf_counter())
         await pool.fetchval("SELECT 1")
         marks.append(time.perf_counter())
-        found = [last - first for first, last in pairwise(marks)]
-        found[2] -= fetcher.provider_s - before
-        for kind, seconds in enumerate(found):
-            if kind != 2 or number < times // 10:
-                lists[kind].append(seconds)
+        for kind, (first, last) in zip((0, 1, 3), pairwise(marks), strict=True):
+            lists[kind].append(last - first)
+    for number in range(times // 10):
+        before, start = fetcher.provider_s, time.perf_counter()
+        await source.get(Ask(path=f"/cards/base1-{number}", params={"again": "1"}))
+        lists[2].append(time.perf_counter() - start - (fetcher.provider_s - before))
     return lists
 
 
