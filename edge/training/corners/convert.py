@@ -13,7 +13,7 @@ from training.corners.network import CornersNetwork
 from training.corners.train import score
 from training.litert import by_command_line
 
-VERSION = 1
+VERSION = 2
 
 
 def scored(network: nn.Module, held_out: Path) -> Mapping[str, object]:
