@@ -34,7 +34,7 @@ def test_catalogue_fictional_and_build(tmp_path: Path) -> None:
         "--out", tmp_path / "pack.sqlite",
     )  # fmt: skip
     assert again.exit_code == 0
-    assert "112 cards (29 with twins), 111 images, 1 skipped" in again.stdout
+    assert "112 cards (29 with twins), 111 images, 0 prices, 1 skipped" in again.stdout
     assert "emb-1.jpg" in again.stderr
 
 

@@ -48,7 +48,7 @@ PRESENT = 0.6
 FINE_SIDE = 1000
 """Outlines are sharpened on a frame whose longer side has about so many pixels."""
 
-OUTER = 0.7
+OUTER = 0.6
 """An edge further out is a card's own if it is at least so strong beside the strongest."""
 
 COARSE, FINE = 0.05, 0.02
