@@ -180,12 +180,15 @@ class PrintReader:
         points = self._strings.points(card_id)
         if not points or sides(corners)[1] < LEAST_TALL:
             return False
-        ways = [
-            way.format(points, sign) for sign in ("HP", *SIGNS) for way in ("{0} {1}", "{0}{1}", "{1} {0}", "{1}{0}")
-        ]
-        read = explained(self._read(levels, corners, HEALTH), ways, number=True).max(axis=0).reshape(1 + len(SIGNS), -1)
-        own, *others = read.max(axis=1).tolist()
-        return bool(max(others) >= SIGNED and max(others) - own >= SIGN_APART)
+        forms = ("{0} {1}", "{0}{1}", "{1} {0}", "{1}{0}")
+        ways = [form.format(points, sign) for sign in ("HP", *SIGNS) for form in forms]
+        own, others = -np.inf, -np.inf
+        for place in HEALTH:
+            read = explained(self._read(levels, corners, (place,)), ways, number=True).reshape(1 + len(SIGNS), -1)
+            own, others = max(own, float(read[0].max())), max(others, float(read[1:].max()))
+            if own >= SIGNED:
+                break
+        return others >= SIGNED and others - own >= SIGN_APART
 
     def _numbers(self, readings: list[Reading], cards: list[Card], own: list[tuple[str, str]]) -> Numbers:
         known = self._strings.numbers

@@ -35,7 +35,7 @@ MOST_TRIED = 30
 NEAREST = 8
 """How many rows a guess brings, and how many of all the guesses' rows are looked at closely."""
 
-RIVALS = 3
+RIVALS = 2
 """Of the rows near to a picture that is surely there so many are compared with it: the nearest of them is the rival."""
 
 OUTLINES = 3

@@ -36,19 +36,14 @@ class Print:
 
 
 class Texts:
-    """Different texts, each once, as codes."""
+    """Different texts, each once, as codes; cut in two, since many share a half: the number, or the total."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self.texts = sorted(set(texts) - {""})
         self._rows = {text: row for row, text in enumerate(self.texts)}
-        longest = max(map(len, self.texts), default=1)
-        spelt = np.zeros((len(self.texts), longest), dtype=np.intp)
-        for row, text in enumerate(self.texts):
-            spelt[row, : len(text)] = codes(text)
-        self._first = spelt[:, 0]
-        self._last = np.array([codes(text[-1])[0] for text in self.texts], dtype=np.intp)
-        # A row for each place in the texts, so that sums run over long rows.
-        self._pairs = np.ascontiguousarray((spelt[:, :-1] * CLASSES + spelt[:, 1:]).T)
+        cuts = [text.find("/") if "/" in text else len(text) // 2 for text in self.texts]
+        self._heads = _Halves([text[: at + 1] for text, at in zip(self.texts, cuts, strict=True)], end=0)
+        self._tails = _Halves([text[at:] for text, at in zip(self.texts, cuts, strict=True)], end=-1)
 
     def row(self, text: str) -> int:
         """Return a text's row; -1 for one that is not there."""
@@ -63,11 +58,30 @@ class Texts:
         best = np.full(len(self.texts), -np.inf, dtype=np.float32)
         for reading in readings:
             alone, pairs = _heard(reading)
-            total = alone[self._first] + alone[self._last]
-            for place in self._pairs:
-                total += pairs.take(place)
-            best = np.maximum(best, total / 2)
+            best = np.maximum(best, (self._heads.bounds(alone, pairs) + self._tails.bounds(alone, pairs)) / 2)
         return best
+
+
+class _Halves:
+    """Halves of texts: `end` is the letter of each that stands at its text's end."""
+
+    def __init__(self, halves: list[str], *, end: int) -> None:
+        known = sorted(set(halves))
+        rows = {half: row for row, half in enumerate(known)}
+        self._rows = np.array([rows[half] for half in halves], dtype=np.intp)
+        spelt = np.zeros((len(known), max(map(len, known), default=1)), dtype=np.intp)
+        for row, half in enumerate(known):
+            spelt[row, : len(half)] = codes(half)
+        self._ends = np.array([codes(half[end])[0] for half in known], dtype=np.intp)
+        # A row for each place in the halves, so that sums run over long rows.
+        self._pairs = np.ascontiguousarray((spelt[:, :-1] * CLASSES + spelt[:, 1:]).T)
+
+    def bounds(self, alone: NDArray[np.float32], pairs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return each text's share of the sum over its neighbouring letters and its ends."""
+        total = alone[self._ends]
+        for place in self._pairs:
+            total += pairs.take(place)
+        return np.asarray(total.take(self._rows), dtype=np.float32)
 
 
 def _heard(reading: Reading) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
