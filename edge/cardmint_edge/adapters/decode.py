@@ -103,11 +103,9 @@ def _decode(data: bytes, *, reduce: bool) -> tuple[Frame, int]:
 
 def _jpeg(data: bytes, size: tuple[int, int], factor: int) -> Frame:
     wide, high = (side // factor for side in size)
-    # The fast transforms are one grey level off on average, and save a tenth of the time.
-    frame = simplejpeg.decode_jpeg(
-        data, "BGR", fastdct=True, fastupsample=True, min_height=high, min_width=wide, min_factor=factor
+    return np.asarray(
+        simplejpeg.decode_jpeg(data, "BGR", min_height=high, min_width=wide, min_factor=factor), dtype=np.uint8
     )
-    return np.asarray(frame, dtype=np.uint8)
 
 
 def _turned(frame: Frame, orientation: int) -> Frame:
