@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -28,7 +27,7 @@ from cardmint_edge.domain.recognition import Corners, Frame, Recognition
 from cardmint_edge.domain.rectify import cut, pyramid, sides, turned
 
 TRIED = 10
-"""So many guesses are hashed at once, clear outlines alone first; more of them only when these brought nothing."""
+"""Clear outlines are hashed first, then so many other guesses at once, and more only when these brought nothing."""
 
 MOST_TRIED = 30
 
@@ -247,9 +246,9 @@ class CardRecogniser:
     def _examine(self, levels: list[Frame], guesses: list[Corners], clear: int, laps: _Laps) -> list[_Look]:
         """Try the best guesses, and more of them only when nothing was found; likeliest first, each row once."""
         looks: dict[int, _Look] = {}
-        starts = [*([0] if clear else []), *range(clear, min(len(guesses), clear + MOST_TRIED), TRIED)]
-        for start, end in pairwise([*starts, len(guesses)]):
-            hits = self._nearest(levels, guesses[start : min(end, start + TRIED)])
+        later = guesses[clear : clear + MOST_TRIED]
+        for batch in (guesses[:clear], *(later[start : start + TRIED] for start in range(0, len(later), TRIED))):
+            hits = self._nearest(levels, batch)
             laps.lap("hash")
             for look in self._look(levels, hits):
                 if look.row not in looks or look.evidence.likeness > looks[look.row].evidence.likeness:
