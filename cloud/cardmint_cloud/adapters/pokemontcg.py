@@ -10,7 +10,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 from cardmint_cloud.adapters.fetch import Ask, Get
-from cardmint_cloud.domain.figures import Refused, as_of, first, mapping, variant
+from cardmint_cloud.domain.figures import Refused, as_of, first, mapping, tcgplayer
 from cardmint_cloud.domain.quotes import Quote
 from cardmint_cloud.domain.rates import Rate
 from cardmint_contracts.cards import Card, Finish
@@ -60,15 +60,10 @@ def read(answer: object, card_id: str, now: datetime) -> tuple[Quote, ...]:
 
 def _tcgplayer(value: object, now: datetime) -> tuple[Quote, ...]:
     block, prices = _block(value, "tcgplayer")
-    found: dict[tuple[str, str], Quote] = {}
-    for name, figures in prices.items():
-        kind = variant(str(name))
-        if kind is None or figures is None:
-            continue
-        priced = first(mapping(figures, f"tcgplayer.{name}"), _TCGPLAYER)
-        if priced is not None and kind not in found:
-            found[kind] = _quote("tcgplayer", "USD", kind, priced, as_of(block.get("updatedAt"), now))
-    return tuple(found.values())
+    return tuple(
+        _quote("tcgplayer", "USD", kind, priced, as_of(block.get("updatedAt"), now))
+        for kind, priced in tcgplayer(prices, _TCGPLAYER)
+    )
 
 
 def _cardmarket(value: object, rarity: object, now: datetime) -> tuple[Quote, ...]:

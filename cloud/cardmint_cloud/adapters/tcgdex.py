@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from cardmint_cloud.adapters.fetch import Ask, Get
 from cardmint_cloud.domain import bridge
-from cardmint_cloud.domain.figures import Refused, as_of, first, mapping, variant
+from cardmint_cloud.domain.figures import Refused, as_of, first, mapping, tcgplayer
 from cardmint_cloud.domain.quotes import Quote
 from cardmint_cloud.domain.rates import Rate
 from cardmint_contracts.cards import Card, Finish
@@ -57,15 +57,7 @@ def read(answer: object, card_id: str, now: datetime) -> tuple[Quote, ...]:
 
 
 def _tcgplayer(block: Mapping[object, object], now: datetime) -> tuple[Quote, ...]:
-    found: dict[tuple[str, str], Quote] = {}
-    for name, figures in block.items():
-        kind = variant(str(name))
-        if kind is None or figures is None:
-            continue
-        priced = first(mapping(figures, f"tcgplayer.{name}"), _TCGPLAYER)
-        if priced is not None and kind not in found:
-            found[kind] = _quote(block, "tcgplayer", now, kind, priced)
-    return tuple(found.values())
+    return tuple(_quote(block, "tcgplayer", now, kind, priced) for kind, priced in tcgplayer(block, _TCGPLAYER))
 
 
 def _cardmarket(block: Mapping[object, object], variants: object, now: datetime) -> tuple[Quote, ...]:

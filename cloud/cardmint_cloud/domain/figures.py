@@ -1,7 +1,7 @@
 """Figures, dates and spellings as providers write them, read with suspicion; no float ever holds money."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -50,6 +50,27 @@ def first(figures: Mapping[object, object], names: Iterable[tuple[str, str]]) ->
         if amount := minor(figures.get(name), name):
             return basis, amount
     return None
+
+
+def tcgplayer(
+    prices: Mapping[object, object], names: tuple[tuple[str, str], ...]
+) -> Iterator[tuple[tuple[str, str], tuple[str, int]]]:
+    """Yield finish and edition, and the first of the named figures, of each of TCGplayer's variants that is priced.
+
+    Of two spellings of one variant the first counts.
+
+    Raises:
+        Refused: a figure is none that a card can cost.
+    """
+    found = set()
+    for name, figures in prices.items():
+        kind = variant(str(name))
+        if kind is None or figures is None:
+            continue
+        priced = first(mapping(figures, f"tcgplayer.{name}"), names)
+        if priced is not None and kind not in found:
+            found.add(kind)
+            yield kind, priced
 
 
 def minor(figure: object, name: str) -> int:
