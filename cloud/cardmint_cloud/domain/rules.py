@@ -9,6 +9,7 @@ from uuid import UUID
 from cardmint_cloud.domain.quotes import Quote
 
 AUDIT = "random-audit"
+DUPLICATE = "possible-duplicate"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +50,7 @@ def doubts(rules: Rules, card: Counted) -> tuple[str, ...]:
     found = {
         "low-confidence": card.confidence < rules.low_confidence,
         "small-margin": card.margin < rules.small_margin,
-        "possible-duplicate": rules.duplicates and card.duplicate,
+        DUPLICATE: rules.duplicates and card.duplicate,
         "high-value": bool(rules.high_value) and _least(card) >= rules.high_value,
         "finish-needed": not card.finish and _differ([(q.finish, q) for q in card.quotes], rules.spread),
         "edition-needed": not card.edition
