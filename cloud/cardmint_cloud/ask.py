@@ -9,10 +9,10 @@ from cardmint_cloud.adapters.postgres import prices, questions
 from cardmint_cloud.adapters.postgres.questions import Fresh
 from cardmint_cloud.domain.items import review_of
 from cardmint_cloud.domain.quotes import Quote
-from cardmint_cloud.domain.rules import AUDIT, Counted, Rules, audited, doubts
+from cardmint_cloud.domain.rules import AUDIT, DUPLICATE, Counted, Rules, audited, doubts
 from cardmint_cloud.reviews import say, turn
 from cardmint_contracts.cards import Candidate
-from cardmint_contracts.events import EventData, Recogniser, ReviewAged, ReviewOpened
+from cardmint_contracts.events import EventData, Question, Recogniser, ReviewAged, ReviewOpened
 
 USER = "rules"
 """In whose name the rules speak."""
@@ -92,6 +92,7 @@ async def _opened(
                 ReviewOpened(
                     task=review_of(one.item, why),
                     scan=one.item,
+                    question=_question(reasons),
                     reasons=reasons or (AUDIT,),
                     by=f"{USER}/{rules.version}",
                     card=one.card,
@@ -102,6 +103,13 @@ async def _opened(
                 )
             )
     return opened
+
+
+def _question(reasons: Sequence[str]) -> Question:
+    """Return what is asked when rules found `reasons`, or none: then it is chance that asks."""
+    if DUPLICATE in reasons:
+        return Question.DUPLICATE
+    return Question.PRINTING if reasons else Question.AUDIT
 
 
 def _candidates(one: Fresh) -> tuple[Candidate, ...]:

@@ -17,8 +17,9 @@ from cardmint_cloud.domain.items import Changes, Event, Impossible, spoken_of
 from cardmint_contracts import topics
 from cardmint_contracts.envelope import Envelope, decode_batch
 from cardmint_contracts.errors import BadTopic, ContractError
-from cardmint_contracts.events import CardScanned, EventData, decode_data
+from cardmint_contracts.events import CardScanned, EventData
 from cardmint_contracts.receipts import Receipt
+from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
 
 MAX_PARKED_BYTES = 1 << 20

@@ -13,7 +13,7 @@ from cardmint_cloud.domain.items import Event, Impossible, spoken_of
 from cardmint_cloud.errors import Stop
 from cardmint_cloud.partitions import archived
 from cardmint_contracts.errors import ContractError
-from cardmint_contracts.events import decode_data
+from cardmint_contracts.upcasters import decode_data
 
 TABLES = ("items", "reviews", "holdings")
 SHOWN = 10

@@ -17,6 +17,7 @@ from cardmint_contracts.events import TYPES
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
+from cardmint_contracts.upcasters import EARLIER
 
 _SCHEMAS = "#/components/schemas/"
 _CHANNELS: dict[str, tuple[str, str, type, bool, int]] = {
@@ -49,7 +50,8 @@ _CHANNELS: dict[str, tuple[str, str, type, bool, int]] = {
 
 def document() -> dict[str, Any]:
     """Return the document as JSON values. Operations are named from the cloud's side."""
-    structs: list[Any] = [*{struct: None for _, _, struct, _, _ in _CHANNELS.values()}, *TYPES.values()]
+    types: dict[str, type] = {**TYPES, **EARLIER}
+    structs: list[Any] = [*{struct: None for _, _, struct, _, _ in _CHANNELS.values()}, *types.values()]
     _, schemas = msgspec.json.schema_components(structs, ref_template=_SCHEMAS + "{name}")
     for schema in schemas.values():
         # Python before 3.13 keeps the indentation.
@@ -87,12 +89,12 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "CardMint",
             "version": "1",
-            "description": "MQTT 5. Event data by type: see `x-event-types`.",
+            "description": "MQTT 5. Event data by type, earlier versions too: see `x-event-types`.",
         },
         "channels": channels,
         "operations": operations,
         "components": {"schemas": schemas},
-        "x-event-types": {name: {"$ref": _SCHEMAS + struct.__name__} for name, struct in TYPES.items()},
+        "x-event-types": {name: {"$ref": _SCHEMAS + struct.__name__} for name, struct in sorted(types.items())},
     }
     # Python writes the end of a text as \Z, JSON Schema as $.
     return dict(json.loads(json.dumps(whole).replace("\\\\Z", "$")))

@@ -51,7 +51,7 @@ async def test_rules_ask_about_what_is_new_once(pool: Any) -> None:
     late = accepted(OWL, confidence=0.5)
     await send(pool, late, now=NOW + 2 * HOUR - timedelta(seconds=60))  # It commits after the rules had looked.
     assert await ask_about_new(pool, wary, NOW + 3 * HOUR) == 1
-    by = await pool.fetchval("SELECT data::jsonb ->> 'by' FROM events WHERE type = 'cardmint.review.opened.v1' LIMIT 1")
+    by = await pool.fetchval("SELECT data::jsonb ->> 'by' FROM events WHERE type = 'cardmint.review.opened.v2' LIMIT 1")
     assert by == "rules/1"
 
 

@@ -14,6 +14,7 @@ from cardmint_contracts.events import (
     CardScanned,
     EventData,
     ImageEvicted,
+    Question,
     RescanRequested,
     ReviewAged,
     ReviewAnswered,
@@ -44,9 +45,14 @@ class Table(Tables):
 
 
 def asked(scan: CardScanned, why: str = "rules", card: Card = FOX, **more: Any) -> ReviewOpened:
-    reasons = ("random-audit" if why == "audit" else "high-value",)
     return ReviewOpened(
-        task=review_of(scan.scan, why), scan=scan.scan, reasons=reasons, by="rules/1", card=card, **more
+        task=review_of(scan.scan, why),
+        scan=scan.scan,
+        question=Question.AUDIT if why == "audit" else Question.PRINTING,
+        reasons=("random-audit" if why == "audit" else "high-value",),
+        by="rules/1",
+        card=card,
+        **more,
     )
 
 

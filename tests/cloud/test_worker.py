@@ -130,9 +130,12 @@ async def worker(broker: Broker, database: str) -> AsyncIterator[Worker]:
     running = asyncio.create_task(worker.run(link))
     yield worker
     running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    await link.stop()
-    pool.terminate()
+    try:
+        async with asyncio.timeout(20):
+            await asyncio.gather(running, return_exceptions=True)
+            await link.stop()
+    finally:
+        pool.terminate()
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from cardmint_contracts.envelope import (
     seal,
 )
 from cardmint_contracts.errors import ContractError, Invalid, Malformed, Oversized, UnknownField
-from cardmint_contracts.events import CardScanned, EventData, ImageEvicted, Recogniser, ReviewAnswered, decode_data
+from cardmint_contracts.events import CardScanned, EventData, ImageEvicted, Recogniser, ReviewAnswered
+from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
 
 STREAM = UUID(int=1)

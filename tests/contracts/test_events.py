@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from cardmint_contracts import topics
 from cardmint_contracts.cards import Batch, Card, Decision, Money
 from cardmint_contracts.errors import BadTopic, ContractError, Invalid, Malformed, Oversized, UnknownField, UnknownType
-from cardmint_contracts.events import MAX_EVENT_BYTES, CardScanned, Recogniser, ReviewAnswered, decode_data
+from cardmint_contracts.events import CardScanned, Recogniser, ReviewAnswered
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationState
 from cardmint_contracts.tasks import ReviewTask
+from cardmint_contracts.upcasters import MAX_EVENT_BYTES, decode_data
 from cardmint_contracts.wire import convert, decode, encode
 
 SCANNED = "cardmint.card.scanned.v1"

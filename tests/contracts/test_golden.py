@@ -1,7 +1,7 @@
 """Messages as each version wrote them. They stay for ever: what was once sent must be read for ever.
 
 A file is added when a contract grows (`python -m tests.contracts.test_golden` writes those that are missing) and is
-never changed.
+never changed. An event in a version that is no longer written stands beside what it is read as (`.upcast.json`).
 """
 
 import json
@@ -16,10 +16,13 @@ from cardmint_contracts.cards import Batch, Candidate, Card, Condition, Decision
 from cardmint_contracts.control import Command, CommandReply, DesiredConfig, Manifest, ReportedConfig
 from cardmint_contracts.envelope import BATCH, Envelope, decode_batch, encode_batch, seal
 from cardmint_contracts.events import (
+    NAMES,
+    TYPES,
     CardScanned,
     EventData,
     ImageEvicted,
     PriceJudged,
+    Question,
     Recogniser,
     RescanRequested,
     ReviewAged,
@@ -27,11 +30,11 @@ from cardmint_contracts.events import (
     ReviewOpened,
     ReviewUndone,
     ScanWithdrawn,
-    decode_data,
 )
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
+from cardmint_contracts.upcasters import EARLIER, decode_data
 from cardmint_contracts.wire import decode, encode
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -79,6 +82,7 @@ EVENTS: dict[str, EventData] = {
     "review-opened": ReviewOpened(
         task=UUID(int=22),
         scan=UUID(int=11),
+        question=Question.AUDIT,
         reasons=("random-audit",),
         by="rules/1",
         card=FOX,
@@ -110,9 +114,6 @@ EVENTS: dict[str, EventData] = {
     "image-evicted-thumbnail": ImageEvicted(sha256="ab" * 32, bytes=5123, reason="disk-short", kind="thumbnail"),
     "scan-withdrawn": ScanWithdrawn(scan=UUID(int=11), by="station"),
 }
-EARLIER = {"review-opened-before-candidates": "review-opened"}
-"""What an event looked like before it grew, and the event that it is read as."""
-
 OTHERS: dict[str, msgspec.Struct] = {
     "command": Command(name="rescan", scan=UUID(int=11)),
     "command-reply": CommandReply(command=UUID(int=5), done=True, says="taken", lines=("disk: 5 GB free",)),
@@ -183,30 +184,56 @@ def grown_from(now: object, then: object) -> bool:
     return now == then
 
 
-@pytest.mark.parametrize("name", sorted([*EVENTS, *EARLIER]))
+FILES = {f"{name}.{NAMES[type(data)].rpartition('.')[2]}": data for name, data in EVENTS.items()}
+UPCAST = sorted(file.name.removesuffix(".upcast.json") for file in GOLDEN.glob("*.upcast.json"))
+
+
+def kept(name: str) -> bytes:
+    return (GOLDEN / f"{name}.json").read_bytes().rstrip(b"\n")
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
 def test_events(name: str) -> None:
-    golden = (GOLDEN / f"{name}.v1.json").read_bytes().rstrip(b"\n")
-    event = EVENTS[EARLIER.get(name, name)]
-    (read,) = decode_batch(golden, BATCH)
-    assert decode_data(read.type, bytes(read.data)) == event
-    assert grown_from(json.loads(encode_batch([envelope(event)])[0]), json.loads(golden))
+    (read,) = decode_batch(kept(name), BATCH)
+    assert decode_data(read.type, bytes(read.data)) == FILES[name]
+    assert grown_from(json.loads(encode_batch([envelope(FILES[name])])[0]), json.loads(kept(name)))
+
+
+@pytest.mark.parametrize("name", UPCAST)
+def test_earlier_versions_are_read_as_todays(name: str) -> None:
+    (read,) = decode_batch(kept(name), BATCH)
+    event = decode_data(read.type, bytes(read.data))
+    assert (read.type in EARLIER, NAMES[type(event)] in TYPES) == (True, True)
+    assert read_as(event) == kept(f"{name}.upcast")
 
 
 def test_every_golden_message_is_read() -> None:
-    names = {file.name.removesuffix(".v1.json") for file in GOLDEN.iterdir()}
-    assert names == {*EVENTS, *EARLIER, *OTHERS}
+    names = {file.name.removesuffix(".json") for file in GOLDEN.iterdir()}
+    assert names == {*FILES, *(f"{name}.v1" for name in OTHERS), *UPCAST, *(f"{name}.upcast" for name in UPCAST)}
+    assert {decode_batch(kept(name), BATCH)[0].type for name in UPCAST} == set(EARLIER)
 
 
 @pytest.mark.parametrize("name", sorted(OTHERS))
 def test_other_messages(name: str) -> None:
-    golden = (GOLDEN / f"{name}.v1.json").read_bytes().rstrip(b"\n")
+    golden = kept(f"{name}.v1")
     assert decode(golden, type(OTHERS[name])) == OTHERS[name]
     assert grown_from(json.loads(encode(OTHERS[name])), json.loads(golden))
 
 
+def read_as(event: EventData) -> bytes:
+    return encode({"type": NAMES[type(event)], "data": event})
+
+
 if __name__ == "__main__":
-    written = {name: encode_batch([envelope(data)])[0] for name, data in EVENTS.items()}
-    for name, payload in {**written, **{name: encode(value) for name, value in OTHERS.items()}}.items():
-        file = GOLDEN / f"{name}.v1.json"
+    written = {name: encode_batch([envelope(data)])[0] for name, data in FILES.items()}
+    written |= {f"{name}.v1": encode(value) for name, value in OTHERS.items()}
+    for name, payload in written.items():
+        file = GOLDEN / f"{name}.json"
         if not file.exists():
             file.write_bytes(payload + b"\n")
+    for file in GOLDEN.glob("*.v*[0-9].json"):
+        if isinstance(batch := json.loads(file.read_bytes()), list) and batch[0]["type"] in EARLIER:
+            (one,) = decode_batch(file.read_bytes().rstrip(b"\n"), BATCH)
+            expected = file.with_name(f"{file.stem}.upcast.json")
+            if not expected.exists():
+                expected.write_bytes(read_as(decode_data(one.type, bytes(one.data))) + b"\n")

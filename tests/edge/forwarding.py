@@ -6,8 +6,9 @@ from uuid import UUID
 from tests.edge.kit import STAMP, scan_of
 
 from cardmint_contracts.envelope import decode_batch
-from cardmint_contracts.events import CardScanned, decode_data
+from cardmint_contracts.events import CardScanned
 from cardmint_contracts.receipts import Receipt
+from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.outbox import Outbox
 from cardmint_edge.domain.batches import PackedBatch

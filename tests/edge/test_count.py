@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 from tests.edge.kit import CARDS, STAMP, quick_folder
 
 from cardmint_contracts.cards import Batch, Candidate, Card, Decision, Finish
-from cardmint_contracts.events import CardScanned, decode_data
+from cardmint_contracts.events import CardScanned
+from cardmint_contracts.upcasters import decode_data
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.outbox import Outbox, ScanLine
 from cardmint_edge.capture import Shot

@@ -25,7 +25,8 @@ from tests.edge.station import AGENT, Shelf, config_of
 from tests.edge.worker import CloudWorker
 
 from cardmint_cloud.local.broker import Broker
-from cardmint_contracts.events import CardScanned, decode_data
+from cardmint_contracts.events import CardScanned
+from cardmint_contracts.upcasters import decode_data
 from cardmint_edge.adapters.outbox import Outbox
 from cardmint_edge.errors import EdgeError
 

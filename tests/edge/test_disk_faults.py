@@ -15,7 +15,8 @@ from tests.edge.station import AGENT, config_of, lines
 from tests.edge.worker import until
 
 from cardmint_cloud.local.processes import free_port
-from cardmint_contracts.events import ImageEvicted, decode_data
+from cardmint_contracts.events import ImageEvicted
+from cardmint_contracts.upcasters import decode_data
 from cardmint_edge.adapters.image_table import ImageTable
 from cardmint_edge.adapters.outbox import Outbox
 

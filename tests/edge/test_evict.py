@@ -9,7 +9,8 @@ from structlog.testing import capture_logs
 from tests.edge.kit import STAMP, quick_folder, scan_of
 
 from cardmint_contracts.cards import Image
-from cardmint_contracts.events import EventData, ImageEvicted, decode_data
+from cardmint_contracts.events import EventData, ImageEvicted
+from cardmint_contracts.upcasters import decode_data
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.image_table import ImageCounts, ImageTable
 from cardmint_edge.adapters.outbox import Outbox

@@ -14,7 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.edge.kit import NOW, STAMP, image_of, quick_folder, scan_of
 
 from cardmint_contracts.cards import Batch, Condition, Finish
-from cardmint_contracts.events import CardScanned, ImageEvicted, decode_data
+from cardmint_contracts.events import CardScanned, ImageEvicted
+from cardmint_contracts.upcasters import decode_data
 from cardmint_edge.adapters.database import Database
 from cardmint_edge.adapters.image_table import ImageCounts, ImageTable
 from cardmint_edge.adapters.outbox import HISTORY, PRUNED, Outbox

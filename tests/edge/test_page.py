@@ -15,8 +15,9 @@ from tests.edge.test_count import shot_of
 from tests.edge.test_tasks import CATALOGUE, ELSEWHERE, task_of
 
 from cardmint_contracts.cards import Batch, Card, Condition, Decision, Edition, Finish, Money
-from cardmint_contracts.events import CardScanned, Recogniser, ScanWithdrawn, decode_data
+from cardmint_contracts.events import CardScanned, Recogniser, ScanWithdrawn
 from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
+from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.image_table import ImageTable

@@ -18,7 +18,8 @@ from tests.edge.test_page import Desk
 from tests.edge.test_tasks import ELSEWHERE, task_of
 from tests.edge.worker import until
 
-from cardmint_contracts.events import ReviewAnswered, decode_data
+from cardmint_contracts.events import ReviewAnswered
+from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.cameras.live import outlined
 from cardmint_edge.adapters.image_store import ImageStore

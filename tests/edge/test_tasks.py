@@ -9,8 +9,9 @@ from structlog.testing import capture_logs
 from tests.edge.kit import CARDS, NOW, STAMP, quick_folder
 
 from cardmint_contracts.cards import Candidate, Card
-from cardmint_contracts.events import ReviewAnswered, ReviewUndone, decode_data
+from cardmint_contracts.events import ReviewAnswered, ReviewUndone
 from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
+from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.database import Database
 from cardmint_edge.adapters.outbox import Outbox

@@ -10,9 +10,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from cardmint_contracts import topics
 from cardmint_contracts.envelope import decode_batch
-from cardmint_contracts.events import CardScanned, decode_data
+from cardmint_contracts.events import CardScanned
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationHealth, StationState
+from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import decode, encode
 
 

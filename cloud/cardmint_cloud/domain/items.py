@@ -14,6 +14,7 @@ from cardmint_contracts.cards import Candidate, Card, Image
 from cardmint_contracts.events import (
     CardScanned,
     EventData,
+    Question,
     RescanRequested,
     ReviewAged,
     ReviewAnswered,
@@ -111,6 +112,7 @@ class Review(Struct, frozen=True, kw_only=True, gc=False):
     escalated: bool = False
     counted: Card | None = None
     recogniser: str = ""
+    question: Question = Question.PRINTING
     prior: Prior | None = None
 
 

@@ -144,6 +144,7 @@ def _opened(stage: _Stage, asked: ReviewOpened) -> None:
             opened_at=stage.event.received_at,
             counted=asked.card,
             recogniser=asked.recogniser,
+            question=asked.question,
         )
     )
     if asked.hold:

@@ -10,8 +10,8 @@ import asyncpg
 import httpx
 
 _CENSUS = """
-SELECT (SELECT count(*) FROM events WHERE tenant = $1 AND type = 'cardmint.card.scanned.v1') AS scans,
-       (SELECT count(DISTINCT subject) FROM events WHERE tenant = $1 AND type = 'cardmint.card.scanned.v1') AS cards,
+SELECT (SELECT count(*) FROM events WHERE tenant = $1 AND type LIKE 'cardmint.card.scanned.v%') AS scans,
+       (SELECT count(DISTINCT subject) FROM events WHERE tenant = $1 AND type LIKE 'cardmint.card.scanned.v%') AS cards,
        (SELECT count(*) FROM items WHERE tenant = $1) AS items,
        (SELECT count(*) FROM items WHERE tenant = $1 AND status = 'counted') AS counted,
        (SELECT count(*) FROM items WHERE tenant = $1 AND status = 'review') AS reviews,

@@ -120,9 +120,7 @@ class System:
         """
         for name, child in self._children.items():
             if not child.running:
-                raise Stop(
-                    f"{name} ended with code {child.process.returncode}: {child.last_words()} ({self.log(name)})"
-                )
+                raise Stop(f"{name} ended with code {child.code}: {child.last_words()} ({self.log(name)})")
 
     def stop(self) -> None:
         """Stop every part, those first that depend on others."""
@@ -169,10 +167,10 @@ class System:
     def _run(self, name: str, command: Sequence[str]) -> None:
         child = Child(script(command), self.log(name), env=self._environment())
         try:
-            failed = child.process.wait(120)
+            in_time = child.wait(120)
         finally:
             child.kill()
-        if failed:
+        if child.code or not in_time:
             raise Stop(f"{' '.join(command)} failed: {child.last_words()}")
 
     def _environment(self) -> dict[str, str]:

@@ -5,7 +5,6 @@ from typing import Any, get_args
 from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
-import msgspec
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
@@ -19,10 +18,26 @@ from cardmint_cloud.adapters.postgres.supply import STALE
 from cardmint_cloud.web.chart import charts
 from cardmint_cloud.web.shop import Asked, Shop
 from cardmint_cloud.web.shown import words
-from cardmint_contracts.cards import Candidate, Card, Condition, Finish
+from cardmint_contracts.cards import Card, Condition, Decision, Finish
+from cardmint_contracts.events import (
+    CardScanned,
+    Question,
+    RescanRequested,
+    ReviewAged,
+    ReviewAnswered,
+    ReviewOpened,
+    ReviewUndone,
+    ScanWithdrawn,
+)
 
 MAX_PAGE = 100_000
 MAX_SIZE = 500
+_ASKED = {
+    Question.PRINTING: "Asked which card it is",
+    Question.DUPLICATE: "Asked whether it is the same card again",
+    Question.AUDIT: "Asked whether it was counted rightly",
+}
+_Told = CardScanned | ReviewOpened | ReviewAnswered | ReviewUndone | RescanRequested | ReviewAged | ScanWithdrawn
 
 
 async def page(connection: AsyncConnection, shop: Shop, template: str, **context: Any) -> Template:
@@ -182,37 +197,47 @@ async def item(item: FromPath[UUID], shop: NamedDependency[Shop]) -> Template:
 
 def _decided(events: list[dict[str, Any]]) -> dict[str, Any]:
     """Return why the station decided as it did, which only the log says."""
-    scans = [event["data"] for event in events if event["type"].startswith("cardmint.card.scanned.")]
-    said: dict[str, Any] = scans[-1] if scans else {}
+    scans = [event["data"] for event in events if isinstance(event["data"], CardScanned)]
     return {
-        "reasons": said.get("reasons", ()),
-        "candidates": msgspec.convert(said.get("candidates", ()), list[Candidate]),
+        "reasons": scans[-1].reasons if scans else (),
+        "candidates": scans[-1].candidates if scans else (),
     }
 
 
 def described(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return events in words: what happened, who or what did it, when."""
-    return [{**event, "said": _said(event["type"], event["data"])} for event in events]
+    return [{**event, "said": _said(event["data"])} for event in events]
 
 
-def _said(name: str, data: dict[str, Any]) -> str:
-    card = msgspec.convert(data["card"], Card) if data.get("card") else None
-    called = f"{card.name} {card.number}".strip() if card else ""
-    match name.removeprefix("cardmint.").removesuffix(".v1"):
-        case "card.scanned":
-            again = "Scanned again: " if data.get("rescan_of") else ""
-            told = {"accept": f"Recognised as {called}", "review": "Not certain: a person was asked"}
-            return again + told.get(data["decision"], "Found to be no card")
-        case "review.opened":
-            return f"Asked about: {', '.join(words(reason).lower() for reason in data['reasons'])}"
-        case "review.undone":
-            return f"Answer taken back, by {data.get('by', '')}"
-        case "review.rescan":
-            return f"Asked for the card itself: {data.get('place', '')}, by {data.get('by', '')}"
-        case "review.aged":
-            return "Waited too long" if data.get("outcome") == "escalated" else "Given up: nobody looked"
-        case _:
-            return f"Answered: {called or 'no card'}, by {data.get('by', '')}"
+def _said(data: _Told) -> str:  # noqa: PLR0911 - one for each kind of event
+    match data:
+        case CardScanned():
+            again = "Scanned again: " if data.rescan_of else ""
+            found = {
+                Decision.ACCEPT: f"Recognised as {_called(data.card)}",
+                Decision.REVIEW: "Not certain: a person was asked",
+                Decision.REJECT: "Found to be no card",
+            }
+            return again + found[data.decision]
+        case ReviewOpened():
+            why = (
+                "" if data.question is Question.AUDIT else ": " + ", ".join(words(one).lower() for one in data.reasons)
+            )
+            return _ASKED[data.question] + why
+        case ReviewUndone():
+            return f"Answer taken back, by {data.by}"
+        case RescanRequested():
+            return f"Asked for the card itself: {data.place}, by {data.by}"
+        case ReviewAged():
+            return "Waited too long" if data.outcome == "escalated" else "Given up: nobody looked"
+        case ScanWithdrawn():
+            return f"Taken back, by {data.by}"
+        case ReviewAnswered():
+            return f"Answered: {_called(data.card) or 'no card'}, by {data.by}"
+
+
+def _called(card: Card | None) -> str:
+    return f"{card.name} {card.number}".strip() if card else ""
 
 
 HANDLERS = (inventory, newest, waiting, card, item)

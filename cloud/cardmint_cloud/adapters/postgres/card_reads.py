@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from sqlalchemy import RowMapping, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,6 +19,7 @@ from cardmint_cloud.adapters.postgres.tables import (
     reviews,
 )
 from cardmint_contracts.cards import Card
+from cardmint_contracts.upcasters import decode_data
 
 _NAMED = (printings.c.name, printings.c.number, printings.c.set_id, printings.c.set_name)
 _ITEMS = select(items, *(func.coalesce(column, "").label(column.name) for column in _NAMED)).select_from(
@@ -118,7 +118,7 @@ async def history(
 ) -> list[dict[str, Any]]:
     """Return the events about physical cards in the order in which they were applied, the newest first.
 
-    Their `data` is decoded, and not checked again: ingest did.
+    Their `data` are events as today's versions say them.
     """
     columns = (events.c.type, events.c.source, events.c.occurred_at, events.c.received_at, events.c.sequence)
     statement = (
@@ -128,7 +128,7 @@ async def history(
         .limit(limit)
     )
     found = rows(await connection.execute(statement))
-    return [{**row, "data": msgspec.json.decode(row["data"])} for row in found]
+    return [{**row, "data": decode_data(row["type"], row["data"].encode())} for row in found]
 
 
 async def review_of(connection: AsyncConnection, tenant: str, which: UUID) -> RowMapping | None:

@@ -5,12 +5,28 @@ third of the scans.
 """
 
 from datetime import datetime
+from uuid import UUID
 
 import asyncpg
+
+from cardmint_contracts.cards import Candidate, Card, Decision
+from cardmint_contracts.events import NAMES, CardScanned, Recogniser
+from cardmint_contracts.wire import encode
 
 PRINTINGS = 20_000
 SETS = 200
 _STEP = 250_000
+_NOBODY = UUID(int=0)
+_SCAN = CardScanned(
+    scan=_NOBODY,
+    decision=Decision.REVIEW,
+    recogniser=Recogniser(method="classical", pack="grown"),
+    candidates=tuple(
+        Candidate(card=Card(id=f"set{n}-{n}", name=f"Grown {n}", set_id=f"set{n}"), confidence=0.9) for n in range(8)
+    ),
+)
+_DATA = encode(_SCAN).decode().split(str(_NOBODY))
+"""What stands before and behind the scan in an event's data: about 1 kB."""
 
 _NAMES = f"""
 INSERT INTO printings (tenant, card_id, name, number, set_id, set_name)
@@ -35,8 +51,8 @@ SELECT i, gen_random_uuid(), (i % 10)::int, floor({PRINTINGS} * power(random(), 
 _EVENTS = """
 INSERT INTO events (tenant, stream, sequence, received_at, source, type, subject, occurred_at, bootid, monotonic_ms,
                     clock_synced, data)
-SELECT $1, md5($1 || station)::uuid, i, at, '/stations/grown-' || station, 'cardmint.card.scanned.v1', item, at,
-       md5($1 || station)::uuid, i, true, '{"scan":"' || item || '","filler":"' || repeat('x', 1000) || '"}'
+SELECT $1, md5($1 || station)::uuid, i, at, '/stations/grown-' || station, $2, item, at,
+       md5($1 || station)::uuid, i, true, $3 || item || $4
   FROM scans ORDER BY i"""
 _ITEMS = f"""
 INSERT INTO items (tenant, item, station, captured_at, received_at, status, card_id, language, finish, condition, bin,
@@ -63,6 +79,7 @@ async def grow(connection: asyncpg.Connection, tenant: str, start: datetime, hav
         async with connection.transaction():
             await connection.execute(_TABLE)
             await connection.execute(_SCANS, start, first, min(want, first + _STEP - 1))
-            for statement in (_EVENTS, _ITEMS, _HOLDINGS):
+            await connection.execute(_EVENTS, tenant, NAMES[CardScanned], *_DATA)
+            for statement in (_ITEMS, _HOLDINGS):
                 await connection.execute(statement, tenant)
     await connection.execute("VACUUM ANALYZE")

@@ -11,6 +11,7 @@ from cardmint_cloud.adapters.postgres import rows
 from cardmint_cloud.adapters.postgres.log import Connection
 from cardmint_cloud.domain.items import Changes, Holding, Item, ItemKey, Prior, Review, ReviewKey, Status
 from cardmint_contracts.cards import Candidate, Card, Image
+from cardmint_contracts.events import Question
 
 PrintingKey = tuple[str, str]
 
@@ -28,15 +29,15 @@ UPDATE items i SET status = n.status, card_id = n.card_id, version = n.version
  WHERE i.tenant = n.tenant AND i.item = n.item"""
 _NEW_REVIEWS = """
 INSERT INTO reviews (tenant, task, item, station, version, state, candidates, image, opened_at, closed_at, verdict,
-                     card, answered_by, place, escalated, counted, recogniser, prior, reasons)
+                     card, answered_by, place, escalated, counted, recogniser, question, prior, reasons)
 SELECT t.tenant, t.task, t.item, t.station, t.version, t.state, t.candidates, t.image, t.opened_at, t.closed_at,
-       t.verdict, t.card, t.answered_by, t.place, t.escalated, t.counted, t.recogniser, t.prior,
+       t.verdict, t.card, t.answered_by, t.place, t.escalated, t.counted, t.recogniser, t.question, t.prior,
        ARRAY(SELECT jsonb_array_elements_text(t.reasons))
   FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::int[], $6::text[], $7::jsonb[], $8::jsonb[],
               $9::timestamptz[], $10::timestamptz[], $11::text[], $12::jsonb[], $13::text[], $14::text[],
-              $15::boolean[], $16::jsonb[], $17::text[], $18::jsonb[], $19::jsonb[])
+              $15::boolean[], $16::jsonb[], $17::text[], $18::text[], $19::jsonb[], $20::jsonb[])
     AS t (tenant, task, item, station, version, state, candidates, image, opened_at, closed_at, verdict, card,
-          answered_by, place, escalated, counted, recogniser, prior, reasons)"""
+          answered_by, place, escalated, counted, recogniser, question, prior, reasons)"""
 _CHANGE_REVIEWS = """
 UPDATE reviews r
    SET version = n.version, state = n.state, closed_at = n.closed_at, verdict = n.verdict, card = n.card,
@@ -181,7 +182,7 @@ def _review_row(review: Review) -> tuple[Any, ...]:
         *(review.opened_at, review.closed_at, review.verdict),
         _json(review.card) if review.card else None,
         *(review.answered_by, review.place, review.escalated, _json(review.counted) if review.counted else None),
-        *(review.recogniser, _json(review.prior) if review.prior else None, _json(review.reasons)),
+        *(review.recogniser, review.question, _json(review.prior) if review.prior else None, _json(review.reasons)),
     )
 
 
@@ -194,6 +195,7 @@ def review_from_row(row: Any) -> Review:
     return Review(
         open=row["state"] == "open",
         reasons=tuple(row["reasons"]),
+        question=Question(row["question"]),
         candidates=_candidates(row["candidates"]),
         image=msgspec.json.decode(row["image"], type=Image) if row["image"] else None,
         card=msgspec.json.decode(row["card"], type=Card) if row["card"] else None,

@@ -15,7 +15,8 @@ from cardmint_cloud.adapters.postgres import inventory
 from cardmint_cloud.domain.inventory import fold
 from cardmint_cloud.domain.items import Changes, Event, Item, subject
 from cardmint_contracts.envelope import Envelope
-from cardmint_contracts.events import EventData, decode_data
+from cardmint_contracts.events import EventData
+from cardmint_contracts.upcasters import decode_data
 
 ROWS = 2000
 _SCHEMA = "measured_limit"

@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
-import msgspec
-
 from cardmint_cloud.adapters.postgres.log import Connection
-from cardmint_cloud.domain.rules import AUDIT, Precision, precision
+from cardmint_cloud.domain.rules import Precision, precision
 from cardmint_contracts.cards import Card
 from cardmint_contracts.events import CardScanned
+from cardmint_contracts.upcasters import decode_data
 
 _CLAIM = """
 INSERT INTO review_leases AS l (tenant, task, holder, token, until) VALUES ($1, $2, $3, $4, $5)
@@ -31,23 +30,23 @@ _SET_MARK = """
 INSERT INTO rule_marks (tenant, mark) VALUES ($1, $2) ON CONFLICT (tenant) DO UPDATE SET mark = excluded.mark"""
 _FRESH = """
 SELECT i.item, i.card_id, p.name, p.number, p.set_id, p.set_name, i.confidence, i.margin, i.finish, i.edition,
-       i.received_at, e.data
+       i.received_at, e.type, e.data
   FROM items i JOIN printings p ON p.tenant = i.tenant AND p.card_id = i.card_id
-  JOIN LATERAL (SELECT data FROM events e WHERE e.tenant = i.tenant AND e.subject = i.item
-                   AND e.type = 'cardmint.card.scanned.v1' ORDER BY e.position LIMIT 1) e ON true
+  JOIN LATERAL (SELECT type, data FROM events e WHERE e.tenant = i.tenant AND e.subject = i.item
+                   AND e.type LIKE 'cardmint.card.scanned.v%' ORDER BY e.position LIMIT 1) e ON true
  WHERE i.tenant = $1 AND i.status = 'counted' AND (i.received_at, i.item) > ($2, $6) AND i.received_at <= $3
    AND ($4::text IS NULL OR i.card_id = $4)
    AND NOT EXISTS (SELECT FROM reviews r WHERE r.tenant = i.tenant AND r.item = i.item)
  ORDER BY i.received_at, i.item LIMIT $5"""
 _OLD = """
-SELECT task, item, version, 'random-audit' = ANY (reasons) AS audit FROM reviews
+SELECT task, item, version, question = 'audit' AS audit FROM reviews
  WHERE tenant = $1 AND state = 'open'
-   AND CASE WHEN 'random-audit' = ANY (reasons) THEN opened_at <= $3 ELSE opened_at <= $2 AND NOT escalated END
+   AND CASE WHEN question = 'audit' THEN opened_at <= $3 ELSE opened_at <= $2 AND NOT escalated END
  ORDER BY opened_at LIMIT $4"""
 _AUDITS = """
 SELECT recogniser, count(*) AS audited, count(*) FILTER (WHERE card ->> 'id' = counted ->> 'id') AS correct
   FROM reviews
- WHERE tenant = $1 AND counted IS NOT NULL AND $2 = ANY (reasons) AND verdict IN ('card', 'no_card')
+ WHERE tenant = $1 AND counted IS NOT NULL AND question = 'audit' AND verdict IN ('card', 'no_card')
  GROUP BY recogniser ORDER BY recogniser"""
 
 
@@ -140,7 +139,7 @@ async def fresh(
                 set_id=row["set_id"],
                 set_name=row["set_name"],
             ),
-            scan=msgspec.json.decode(row["data"], type=CardScanned),
+            scan=cast("CardScanned", decode_data(row["type"], row["data"].encode())),
             **{name: row[name] for name in ("confidence", "margin", "finish", "edition", "received_at")},
         )
         for row in rows
@@ -156,5 +155,5 @@ async def old(
 
 async def precisions(connection: Connection, tenant: str) -> list[Precision]:
     """Return what the audits measured, by what decided."""
-    rows = await connection.fetch(_AUDITS, tenant, AUDIT)
+    rows = await connection.fetch(_AUDITS, tenant)
     return [precision(row["recogniser"], row["correct"], row["audited"]) for row in rows]

@@ -28,7 +28,7 @@ _ITEM = (
 )
 _REVIEW = (
     "station, item, version, state, reasons, candidates, image, opened_at, closed_at, verdict, card, answered_by,"
-    " place, escalated, counted, recogniser, prior"
+    " place, escalated, counted, recogniser, question, prior"
 )
 _COMPARED = {
     "items": ("tenant, item", _ITEM, ""),

@@ -221,6 +221,7 @@ reviews = Table(
     Column("counted", JSONB),
     _text("recogniser"),
     Column("prior", JSONB),
+    Column("question", Text, nullable=False, server_default=text("'printing'")),
     PrimaryKeyConstraint("tenant", "task"),
 )
 

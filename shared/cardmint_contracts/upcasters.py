@@ -1,0 +1,83 @@
+"""Where data becomes an event: today's versions as they are, earlier ones through upcasters, a version at a time.
+
+A version that is no longer written stays here as it was: its struct is frozen, and `upcast` makes the next version's
+event of it. Nothing behind `decode_data` ever sees it, and the log keeps what was written.
+"""
+
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import Meta
+
+from cardmint_contracts.cards import Candidate, Card, Image
+from cardmint_contracts.errors import UnknownType
+from cardmint_contracts.events import TYPES, EventData, Question, ReviewOpened
+from cardmint_contracts.wire import Code, Line, Upward, decode
+
+MAX_EVENT_BYTES = 64 << 10
+"""The largest data of one event: 64 KiB."""
+
+
+class Earlier(Upward, frozen=True):
+    """An event in a version that is no longer written."""
+
+    def upcast(self) -> "EventData | Earlier":
+        """Return the same event in the next version."""
+        raise NotImplementedError
+
+
+class ReviewOpenedV1(Earlier, frozen=True):
+    """What was asked stood between the reasons: a duplicate or an audit when they named one, else the printing.
+
+    Before it had candidates of its own, those of the item were meant.
+    """
+
+    task: UUID
+    scan: UUID
+    reasons: Annotated[tuple[Code, ...], Meta(min_length=1, max_length=16)]
+    by: Line
+    card: Card
+    recogniser: Line = ""
+    hold: bool = False
+    candidates: Annotated[tuple[Candidate, ...], Meta(max_length=8)] = ()
+    image: Image | None = None
+
+    def upcast(self) -> ReviewOpened:
+        """Name the question; a rule's goes before chance's, and with no candidate the counted card is one."""
+        question = Question.PRINTING
+        if "possible-duplicate" in self.reasons:
+            question = Question.DUPLICATE
+        elif "random-audit" in self.reasons:
+            question = Question.AUDIT
+        return ReviewOpened(
+            task=self.task,
+            scan=self.scan,
+            question=question,
+            reasons=self.reasons,
+            by=self.by,
+            card=self.card,
+            recogniser=self.recogniser,
+            hold=self.hold,
+            candidates=self.candidates or (Candidate(card=self.card, confidence=0.0),),
+            image=self.image,
+        )
+
+
+EARLIER: dict[str, type[Earlier]] = {"cardmint.review.opened.v1": ReviewOpenedV1}
+
+
+def decode_data(type_name: str, data: bytes | memoryview) -> EventData:
+    """Read an event's data by its type, in whichever version it was written, as today's.
+
+    Raises:
+        UnknownType: this version knows no such type.
+        Oversized, Malformed, UnknownField, Invalid: as `wire.decode`.
+    """
+    struct = TYPES.get(type_name) or EARLIER.get(type_name)
+    if struct is None:
+        message = f"this version knows no event type {type_name!r}; upgrade the reader, then replay"
+        raise UnknownType(message)
+    event: EventData | Earlier = decode(bytes(data), struct, max_bytes=MAX_EVENT_BYTES)
+    while isinstance(event, Earlier):
+        event = event.upcast()
+    return event

@@ -1,0 +1,173 @@
+"""Events in versions that are no longer written, on a real Postgres: they count, and the log keeps what came."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import msgspec
+import pytest
+from alembic import command
+from alembic.config import Config
+from msgspec.structs import replace
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cardmint_cloud import migrations, partitions, rebuild
+from cardmint_cloud.adapters.image_files import Folder
+from cardmint_cloud.adapters.postgres import questions
+from cardmint_cloud.ask import age
+from cardmint_cloud.dead_letters import replay
+from cardmint_cloud.domain.items import review_of
+from cardmint_cloud.ingest import Message, commit, read
+from cardmint_cloud.web.app import build
+from cardmint_contracts.envelope import Envelope, encode_batch
+from cardmint_contracts.events import NAMES, TYPES, CardScanned, EventData, Question, ReviewOpened
+from cardmint_contracts.upcasters import Earlier, ReviewOpenedV1
+from cardmint_contracts.wire import encode
+from tests.cloud.shop import FOX, NOW, accepted, sealed
+from tests.cloud.test_ask import say
+from tests.cloud.test_web import serve
+
+pytestmark = pytest.mark.integration
+SEPTEMBER = datetime(2026, 9, 15, 12, tzinfo=UTC)
+WHYS = {"low-confidence": Question.PRINTING, "possible-duplicate": Question.DUPLICATE, "random-audit": Question.AUDIT}
+
+
+def in_v1(scan: CardScanned, reason: str, **more: Any) -> ReviewOpenedV1:
+    why = "audit" if reason == "random-audit" else "rules"
+    return ReviewOpenedV1(
+        task=review_of(scan.scan, why), scan=scan.scan, reasons=(reason,), by="rules/1", card=FOX, **more
+    )
+
+
+def in_v2(scan: CardScanned, reason: str) -> ReviewOpened:
+    today = in_v1(scan, reason).upcast()
+    return replace(today, question=WHYS[reason])
+
+
+async def send(pool: Any, *data: EventData | Earlier, stream: UUID, start: int = 1, now: datetime = NOW) -> int:
+    """Ingest events as their writer would have written them; return how many were parked."""
+    today = [one.upcast() if isinstance(one, ReviewOpenedV1) else one for one in data]
+    envelopes: list[Envelope] = sealed(*today, start=start, stream=stream, time=now)  # type: ignore[arg-type]
+    written = [
+        replace(envelope, type="cardmint.review.opened.v1", data=msgspec.Raw(encode(one)))
+        if isinstance(one, ReviewOpenedV1)
+        else envelope
+        for envelope, one in zip(envelopes, data, strict=True)
+    ]
+    payload, content_type = encode_batch(written)
+    batch = read(Message(topic="cardmint/v1/shop/left/events", payload=payload, content_type=content_type))
+    assert batch is not None
+    async with pool.acquire() as connection:
+        return (await commit(connection, [batch], now)).parked
+
+
+async def test_both_versions_count_alike_and_the_log_keeps_each_as_it_came(
+    pool: Any, database: str, tmp_path: Path
+) -> None:
+    async with pool.acquire() as connection:
+        await partitions.make_ahead(connection, SEPTEMBER, ahead=1)
+    scans = [accepted() for _ in WHYS for _ in "12"]
+    asked: list[ReviewOpenedV1 | ReviewOpened] = []
+    for n, reason in enumerate(WHYS):
+        asked += [in_v1(scans[2 * n], reason, hold=n == 1), replace(in_v2(scans[2 * n + 1], reason), hold=n == 1)]
+    stream = uuid4()
+    assert await send(pool, *scans, *asked, stream=stream, now=SEPTEMBER) == 0
+    await say(pool, asked[2].task, None)
+    await say(pool, asked[3].task, None)
+    assert await send(pool, in_v1(scans[0], "random-audit"), stream=stream, start=len(scans) + len(asked) + 1) == 0
+    rows = await pool.fetch("SELECT type, data FROM events WHERE type LIKE '%review.opened%' ORDER BY position")
+    names = ["cardmint.review.opened.v1", "cardmint.review.opened.v2"]
+    assert [row["type"] for row in rows] == [*names * 3, names[0]]
+    assert [row["data"].encode() for row in rows[:6]] == [encode(one) for one in asked]
+    found = {row["task"]: row for row in await pool.fetch("SELECT * FROM reviews")}
+    for one, reason in zip(asked, [reason for reason in WHYS for _ in "12"], strict=True):
+        assert (found[one.task]["question"], found[one.task]["reasons"]) == (WHYS[reason], [reason])
+    assert await pool.fetchval("SELECT sum(count) FROM holdings") == 4
+    assert (await rebuild.compare(database)).equal
+    async with pool.acquire() as connection:
+        retired = await partitions.retire(connection, tmp_path, NOW, keep_months=1)
+    assert [one.events for one in retired] == [12]
+    comparison = await rebuild.compare(database, tmp_path)
+    assert comparison.equal, "\n".join(rebuild.told(comparison))
+    assert (await rebuild.view(database, SEPTEMBER, tmp_path)).open_reviews == 6
+
+
+async def test_a_cloud_that_is_older_parks_what_is_newer_and_replays_it_once_upgraded(
+    pool: Any, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = accepted()
+    with monkeypatch.context() as older:
+        older.delitem(TYPES, NAMES[ReviewOpened])
+        assert await send(pool, scan, in_v2(scan, "possible-duplicate"), stream=uuid4()) == 1
+        letter = await pool.fetchrow("SELECT id, reason FROM dead_letters")
+        assert letter["reason"] == "unknown-type"
+        assert await pool.fetchval("SELECT count(*) FROM reviews") == 0
+    await replay(pool, "shop", letter["id"], NOW)
+    assert await pool.fetchval("SELECT question FROM reviews") == "duplicate"
+    assert await pool.fetchval("SELECT count(*) FROM dead_letters") == 0
+    assert (await rebuild.compare(database)).equal
+
+
+async def test_an_audit_stays_one_when_the_card_was_scanned_again(pool: Any) -> None:
+    scan, stream = accepted(), uuid4()
+    await send(pool, scan, in_v2(scan, "random-audit"), stream=stream)
+    await pool.execute("UPDATE reviews SET reasons = '{blurred}'")  # As a doubtful second scan leaves it.
+    assert await age(pool, NOW + timedelta(days=8), escalate=timedelta(days=1), expire=timedelta(days=7)) == 1
+    assert await pool.fetchval("SELECT verdict FROM reviews") == "expired"
+    other = accepted()
+    await send(pool, other, in_v2(other, "random-audit"), start=3, stream=stream)
+    await pool.execute("UPDATE reviews SET reasons = '{blurred}'")
+    await say(pool, review_of(other.scan, "audit"), FOX)
+    async with pool.acquire() as connection:
+        (found,) = await questions.precisions(connection, "shop")
+    assert (found.audited, found.right) == (1, 1)
+
+
+@pytest.fixture
+async def site(pool: Any, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    app = build(engine=engine, pool=pool, images=Folder(tmp_path / "images"), tenant="shop", clock=lambda: NOW)
+    async for client in serve(app):
+        yield client
+
+
+async def test_the_dashboard_asks_what_is_meant(pool: Any, site: httpx.AsyncClient) -> None:
+    scans = [accepted() for _ in WHYS]
+    asked = [in_v1(scan, reason) for scan, reason in zip(scans, WHYS, strict=True)]
+    await send(pool, *scans, *asked, stream=uuid4())
+    page = (await site.get("/reviews")).text
+    for heading in ("Which card is this?", "Was this card scanned before?", "Was this card counted rightly?"):
+        assert page.count(heading) == 1
+    assert page.count("The same card again: do not count it") == 1
+    history = (await site.get(f"/items/{scans[1].scan}")).text
+    assert "Asked whether it is the same card again: possible duplicate" in history
+
+
+async def test_what_an_earlier_cloud_folded_is_todays_after_the_migration(
+    pool: Any, database: str, engine: AsyncEngine
+) -> None:
+    scans = [accepted() for _ in range(4)]
+    said = in_v2(scans[0], "low-confidence").candidates
+    asked = [in_v1(scan, reason, candidates=said) for scan, reason in zip(scans, WHYS, strict=False)]
+    await send(pool, *scans, *asked, in_v1(scans[3], "random-audit"), stream=uuid4())
+    async with engine.begin() as connection:
+        await connection.run_sync(_moved, "0006")
+    bare = review_of(scans[3].scan, "audit")
+    await pool.execute("UPDATE reviews SET candidates = '[]' WHERE task = $1", bare)
+    async with engine.begin() as connection:
+        await connection.run_sync(_moved, "head")
+    found = {row["task"]: row["question"] for row in await pool.fetch("SELECT task, question FROM reviews")}
+    assert [found[one.task] for one in asked] == list(WHYS.values())
+    assert found[bare] == Question.AUDIT
+    comparison = await rebuild.compare(database)
+    assert comparison.equal, "\n".join(rebuild.told(comparison))
+
+
+def _moved(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__path__[0])))
+    config.attributes["connection"] = connection
+    (command.upgrade if revision == "head" else command.downgrade)(config, revision)

@@ -1,0 +1,70 @@
+"""Earlier versions of events: whatever was valid then is read as a valid event of today, and says the same."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cardmint_contracts.cards import Candidate, Card, Image
+from cardmint_contracts.events import NAMES, TYPES, Question, ReviewOpened
+from cardmint_contracts.upcasters import EARLIER, Earlier, ReviewOpenedV1, decode_data
+from cardmint_contracts.wire import encode
+
+lines = st.from_regex(r"[ -~]{0,30}", fullmatch=True)
+digests = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
+codes = st.sampled_from(["random-audit", "possible-duplicate", "high-value"]) | st.from_regex(
+    r"[a-z][a-z0-9_-]{0,63}", fullmatch=True
+)
+cards = st.builds(Card, id=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._!?-]{0,9}", fullmatch=True), name=lines, number=lines)
+VALID: dict[type[Earlier], st.SearchStrategy[Any]] = {
+    ReviewOpenedV1: st.builds(
+        ReviewOpenedV1,
+        task=st.uuids(),
+        scan=st.uuids(),
+        reasons=st.lists(codes, min_size=1, max_size=16).map(tuple),
+        by=lines,
+        card=cards,
+        recogniser=lines,
+        hold=st.booleans(),
+        candidates=st.lists(st.builds(Candidate, card=cards, confidence=st.floats(0, 1)), max_size=8).map(tuple),
+        image=st.none()
+        | st.builds(Image, sha256=digests, bytes=st.just(1), width=st.integers(1, 1 << 16), height=st.just(1)),
+    ),
+}
+
+
+def test_every_earlier_version_is_tried_and_none_is_written() -> None:
+    assert set(VALID) == set(EARLIER.values())
+    assert not set(EARLIER) & set(TYPES)
+
+
+@given(st.sampled_from(sorted(EARLIER)), st.data())
+def test_whatever_was_valid_is_valid_today_and_stays_as_it_is(name: str, data: st.DataObject) -> None:
+    earlier = data.draw(VALID[EARLIER[name]])
+    today = decode_data(name, encode(earlier))
+    assert decode_data(NAMES[type(today)], encode(today)) == today
+    for field in set(earlier.__struct_fields__) - {"candidates", "reason"}:
+        assert getattr(today, field) == getattr(earlier, field)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "question"),
+    [
+        (("high-value", "low-confidence"), Question.PRINTING),
+        (("high-value", "possible-duplicate"), Question.DUPLICATE),
+        (("random-audit",), Question.AUDIT),
+        (("something-later",), Question.PRINTING),
+    ],
+)
+def test_a_question_is_named_after_its_reasons(reasons: tuple[str, ...], question: Question) -> None:
+    fox, owl = Card(id="fic1-7", name="Ember Fox"), Card(id="fic1-10", name="Dusk Owl")
+    said = (Candidate(card=owl, confidence=0.5),)
+    for candidates, shown in ((said, said), ((), (Candidate(card=fox, confidence=0.0),))):
+        earlier = ReviewOpenedV1(
+            task=UUID(int=1), scan=UUID(int=2), reasons=reasons, by="rules/1", card=fox, candidates=candidates
+        )
+        today = decode_data("cardmint.review.opened.v1", encode(earlier))
+        assert isinstance(today, ReviewOpened)
+        assert (today.question, today.reasons, today.candidates) == (question, reasons, shown)
