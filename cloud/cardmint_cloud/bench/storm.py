@@ -112,7 +112,7 @@ async def _station(
                     return connected, time.monotonic()
             finally:
                 writer.close()
-        except OSError:
+        except (OSError, EOFError):
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, guards nothing
             pause = min(pause * 2, 2.0)
 

@@ -22,8 +22,7 @@ _SCAN = CardScanned(
     decision=Decision.REVIEW,
     recogniser=Recogniser(method="classical", pack="grown"),
     candidates=tuple(
-        Candidate(card=Card(id=f"set{n}-{n}", name=f"Grown {n}", set_id=f"set{n}"), confidence=0.9)
-        for n in range(8)
+        Candidate(card=Card(id=f"set{n}-{n}", name=f"Grown {n}", set_id=f"set{n}"), confidence=0.9) for n in range(8)
     ),
 )
 _DATA = encode(_SCAN).decode().split(str(_NOBODY))
