@@ -113,11 +113,9 @@ def _question(reasons: Sequence[str]) -> Question:
 
 
 def _candidates(one: Fresh) -> tuple[Candidate, ...]:
-    """Return what the scan may show: as the station said, and what was counted at any rate."""
-    said = one.scan.candidates
-    if one.card.id in {candidate.card.id for candidate in said}:
-        return said
-    return (Candidate(card=one.card, confidence=one.confidence), *said[:7])
+    """Return what the scan may show: what was counted first, then what else the station said."""
+    others = [candidate for candidate in one.scan.candidates if candidate.card.id != one.card.id]
+    return (Candidate(card=one.card, confidence=one.confidence), *others[:7])
 
 
 def made_by(recogniser: Recogniser) -> str:

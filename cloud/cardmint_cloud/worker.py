@@ -122,6 +122,8 @@ class Worker:
     async def run(self, link: Link) -> None:
         """Work until cancelled, for the stations that fall to this worker."""
         try:
+            # First of all: an event of a month without a partition would be refused by the database, and parked.
+            await persist("partitions", self._make_ahead)
             await persist("lease", partial(self._beat, link))
             await self._work(link)
         finally:
@@ -236,8 +238,10 @@ class Worker:
     async def _dispatch(self, link: Link) -> None:
         """Publish each new version of a review, and remember that the broker has it."""
         while True:
+            # Not asyncio.wait_for: before Python 3.12 it could swallow a cancellation, and the worker never ended.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._reviews_changed.wait(), SWEEP_S)
+                async with asyncio.timeout(SWEEP_S):
+                    await self._reviews_changed.wait()
             self._reviews_changed.clear()
             await persist("dispatch", partial(self._tell_untold, link))
 
@@ -283,13 +287,13 @@ class Worker:
             await persist("listen", listen)
 
     async def _make_partitions(self) -> None:
-        async def make() -> None:
-            async with self._pool.acquire() as connection:
-                await partitions.make_ahead(connection, self._clock())
-
         while True:
-            await persist("partitions", make)
             await asyncio.sleep(timedelta(hours=1).total_seconds())
+            await persist("partitions", self._make_ahead)
+
+    async def _make_ahead(self) -> None:
+        async with self._pool.acquire() as connection:
+            await partitions.make_ahead(connection, self._clock())
 
 
 def _weigh(taken: Taken) -> tuple[int, int]:

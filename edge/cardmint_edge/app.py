@@ -41,7 +41,7 @@ from cardmint_edge.page.app import make_page
 from cardmint_edge.page.doing import OPERATOR
 from cardmint_edge.page.parts import Parts
 from cardmint_edge.page.serve import PageServer
-from cardmint_edge.page.show import STRIP, Box, Price, View
+from cardmint_edge.page.show import DUPLICATE, STRIP, Box, Price, View
 from cardmint_edge.recogniser import recogniser_of
 from cardmint_edge.rollout import InUse, Rollout, Working, accepted_here, first_working
 from cardmint_edge.settings import Settings
@@ -244,7 +244,9 @@ class Assembly:
     def _view(self, notice: str) -> View:
         status = self._status()
         waiting = self.task_table.open(TASKS_SHOWN + len(self.skipped))
+        shown = sorted(waiting, key=lambda task: task.task in self.skipped)[:TASKS_SHOWN]
         scans = self.outbox.scans(STRIP + 1)
+        before = {task.scan: self.outbox.before(task.scan) for task in shown if DUPLICATE in task.reasons}
         return View(
             status=status,
             box=Box(
@@ -260,7 +262,8 @@ class Assembly:
             fault=self.counter.fault,
             scans=scans,
             price=self._price(scans[0].scan) if scans else None,
-            tasks=sorted(waiting, key=lambda task: task.task in self.skipped)[:TASKS_SHOWN],
+            tasks=shown,
+            before={scan: line for scan, line in before.items() if line is not None},
             open_tasks=self.task_table.count(),
             overruled=self.tasks.overruled,
             awaited=self.tasks.awaited,

@@ -86,7 +86,7 @@ class Image(Upward, frozen=True):
 
 
 class Money(Upward, frozen=True):
-    """An amount in the currency's minor units (cents)."""
+    """An amount in the currency's minor units after ISO 4217: cents, but whole yen."""
 
     minor: Count
     currency: Currency

@@ -15,4 +15,4 @@ def test_whatever_fails_everything_is_there_once_and_in_order(kind: Kind, second
     seed = random.SystemRandom().getrandbits(32)
     outcome = chaos.run(events=2000, stations=10, batch=10, faults_s=seconds, seed=seed, kind=kind, say=print)
     assert not outcome.wrong, f"seed {seed}: {outcome.wrong}"
-    assert outcome.faults.total() >= 2
+    assert outcome.faults.total() >= 1

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cardmint_cloud import rebuild
+from cardmint_cloud import partitions, rebuild
 from cardmint_cloud.adapters.mqtt import Inbound
 from cardmint_cloud.adapters.postgres import leases
 from cardmint_cloud.bench import cards
@@ -60,14 +60,14 @@ async def test_postgres_computes_the_same_slot(pool: Any) -> None:
 
 
 class Deaf:
-    """A link that only counts what goes out."""
+    """A link that only notes what goes out."""
 
     def __init__(self) -> None:
         self.published: list[str] = []
-        self.acknowledged = 0
+        self.heard = asyncio.Event()
 
     def acknowledge(self, messages: Sequence[Inbound]) -> None:
-        self.acknowledged += len(messages)
+        self.heard.set()
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[None]:
         self.published.append(topic)
@@ -83,16 +83,7 @@ async def test_a_worker_that_lost_its_stations_without_knowing_cannot_write(pool
     await worker._beat(link)
     assert worker._slots == set(range(SLOTS))
     await pool.execute("UPDATE leases SET worker = $1", uuid4())  # What happens while it is paused.
-    payload, content_type = encode_batch(sealed(accepted()))
-    message = Inbound(
-        topic="cardmint/v1/shop/left/events",
-        payload=payload,
-        retained=False,
-        content_type=content_type,
-        properties=[],
-        connection=1,
-        mid=1,
-    )
+    message = first_event()
     taken = Taken(message=message, address=worker._address(message.topic), batch=read(message))
     await worker._take([taken], link)
     assert await pool.fetchval("SELECT count(*) FROM events") == 0
@@ -101,6 +92,53 @@ async def test_a_worker_that_lost_its_stations_without_knowing_cannot_write(pool
     await worker._beat(link)
     await worker._take([taken], link)
     assert await pool.fetchval("SELECT count(*) FROM events") == 1
+
+
+def first_event() -> Inbound:
+    payload, content_type = encode_batch(sealed(accepted(), time=datetime.now(UTC)))
+    return Inbound(
+        topic="cardmint/v1/shop/left/events",
+        payload=payload,
+        retained=False,
+        content_type=content_type,
+        properties=[],
+        connection=1,
+        mid=1,
+    )
+
+
+@pytest.mark.integration
+async def test_the_first_event_of_a_new_database_finds_its_month(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slowly(connection: Any, now: datetime) -> None:
+        await asyncio.sleep(0.5)
+        await make_ahead(connection, now)
+
+    make_ahead = partitions.make_ahead
+    monkeypatch.setattr(partitions, "make_ahead", slowly)
+    async with asyncpg.create_pool(database, min_size=1, max_size=5) as pool:
+        worker, link = Worker(pool), Deaf()
+        worker.put(first_event())
+        running = asyncio.create_task(worker.run(link))
+        async with asyncio.timeout(20):
+            await link.heard.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert await pool.fetchval("SELECT count(*) FROM events") == 1
+        assert await pool.fetchval("SELECT count(*) FROM dead_letters") == 0
+
+
+@pytest.mark.integration
+async def test_a_worker_ends_when_a_review_changes_in_the_same_moment(pool: Any) -> None:
+    worker = Worker(pool)
+    running = asyncio.create_task(worker.run(Deaf()))
+    async with asyncio.timeout(20):
+        await asyncio.sleep(1)  # All is quiet: it waits for reviews.
+        worker._reviews_changed.set()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert running.cancelled()
 
 
 async def _held(address: str) -> dict[UUID, int]:

@@ -134,6 +134,29 @@ async def test_a_price_that_jumped_is_judged_on_the_page(pool: Any, site: httpx.
     assert (await site.post("/held-prices/999/take")).status_code == 404
 
 
+async def test_a_possible_duplicate_is_asked_for_as_one(pool: Any, site: httpx.AsyncClient) -> None:
+    first = accepted(batch=Batch(bin="A3", lot="<estate>"))
+    second = accepted(possible_duplicate_of=first.scan)
+    lost = accepted(OWL, possible_duplicate_of=uuid4(), candidates=doubtful().candidates)
+    await send(pool, first, second, lost, now=NOW - timedelta(minutes=4))
+    assert await ask_about_new(pool, rules(duplicates=True), NOW) == 2
+    page = " ".join((await text(site, "/reviews")).split())
+    assert page.count("Was this card scanned before?") == 2
+    assert "Which card is this?" not in page
+    assert page.count("another copy: count it") == 3
+    assert page.index(f'value="{OWL.id}"') < page.rindex(f'value="{FOX.id}"'), "what was counted comes first"
+    assert page.count("The same card again: do not count it") == 2
+    assert "4 min ago</time>, bin A3, lot &lt;estate&gt;, by left: <b>Counted</b>." in page
+    assert f'href="/items/{first.scan}"' in page
+    assert page.count("One that looks the same was scanned before.") == 1
+    task = review_of(second.scan, "rules")
+    done = await site.post(
+        f"/reviews/{task}", data={"version": 1, "card": ""}, headers={**PART, "hx-target": "reviews"}
+    )
+    assert "Answered: not counted." in done.text
+    assert await pool.fetchval("SELECT sum(count) FROM holdings") == 2
+
+
 async def test_an_answer_is_taken_back_and_the_card_asked_for(pool: Any, site: httpx.AsyncClient) -> None:
     scan = doubtful(batch=Batch(bin="A3"))
     await send(pool, scan)

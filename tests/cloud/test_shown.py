@@ -14,7 +14,13 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 @pytest.mark.parametrize(
     ("minor", "currency", "text"),
-    [(123450, "USD", "$1,234.50"), (5, "EUR", "€0.05"), (700, "CHF", "CHF 7.00"), (None, None, "–")],
+    [
+        (123450, "USD", "$1,234.50"),
+        (5, "EUR", "€0.05"),
+        (700, "CHF", "CHF 7.00"),
+        (700, "JPY", "JPY 700"),
+        (None, None, "–"),
+    ],
 )
 def test_money(minor: int | None, currency: str | None, text: str) -> None:
     assert money(minor, currency) == text

@@ -1,14 +1,15 @@
 """Outbox, forwarder and link as the station wires them, without camera and page."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
 from tests.edge.kit import NOW, STAMP
 
 from cardmint_contracts.stations import StationHealth, StationState
-from cardmint_edge.adapters.broker import BrokerLink
+from cardmint_edge.adapters.broker import ANSWER_S, BrokerLink
 from cardmint_edge.adapters.outbox import Outbox
 from cardmint_edge.commands import Told
 from cardmint_edge.forward import Appended, Forwarder, News
@@ -65,6 +66,7 @@ def link_to(
     stream: UUID = STAMP.bootid,
     epoch: int = 1,
     hear: Callable[[Told], None] = lambda _: None,
+    answer_s: float = ANSWER_S,
 ) -> BrokerLink:
     return BrokerLink(
         broker=broker,
@@ -75,4 +77,18 @@ def link_to(
         health=lambda: StationHealth(time=NOW, queued=0, oldest_unsent_s=0, disk_free_bytes=1, clock_synced=True),
         tell=tell,
         hear=hear,
+        answer_s=answer_s,
     )
+
+
+@contextmanager
+def linked(link: BrokerLink) -> Iterator[BrokerLink]:
+    """The link while it runs. It is stopped whatever happens, and must end soon."""
+    thread = threading.Thread(target=link.run, daemon=True)
+    thread.start()
+    try:
+        yield link
+    finally:
+        link.stop()
+        thread.join(20)
+        assert not thread.is_alive()

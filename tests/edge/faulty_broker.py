@@ -8,19 +8,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Literal
 
-Mood = Literal["pass", "drop", "slow", "garbage", "silent"]
+SUBACK = 0x90
+Mood = Literal["pass", "drop", "slow", "garbage", "silent", "unsubscribed"]
 
 
 class FaultyBroker:
     """A port in front of the broker's. `mood` holds for connections as they are made, `silent` at once for all.
 
     drop: hang up after the first bytes. slow: 20 ms a kilobyte, both ways. garbage: answer with noise. silent: take
-    everything, pass nothing on.
+    everything, pass nothing on. unsubscribed: keep the answers to subscriptions back until the mood changes.
     """
 
     def __init__(self, broker_port: int) -> None:
         self.mood: Mood = "pass"
         self.taken = 0
+        self.kept: list[tuple[socket.socket, bytes]] = []
         self._broker = broker_port
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
@@ -44,6 +46,11 @@ class FaultyBroker:
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
         self._open.clear()
+
+    def let_go(self) -> None:
+        """Pass on the answers to subscriptions that were kept back."""
+        for target, chunk in self.kept:
+            target.sendall(chunk)
 
     def _accept(self) -> None:
         while True:
@@ -75,6 +82,9 @@ class FaultyBroker:
             while chunk := source.recv(1024):
                 if self.mood == "slow":
                     time.sleep(0.02)
-                if self.mood != "silent":
+                kept = self.mood == "unsubscribed" and chunk[0] == SUBACK
+                if kept:
+                    self.kept.append((target, chunk))
+                elif self.mood != "silent":
                     target.sendall(chunk)
             target.shutdown(socket.SHUT_RDWR)

@@ -1,24 +1,27 @@
 """The link against real brokers, with a small cloud at the other end: kills lose nothing."""
 
+import json
 import queue
-import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
-from tests.edge.agent import Agent, link_to
+from tests.edge.agent import Agent, link_to, linked
+from tests.edge.faulty_broker import FaultyBroker
 from tests.edge.kit import STAMP, scan_of
 from tests.edge.worker import CloudWorker, until
 
 from cardmint_cloud.local.broker import Broker as RealBroker
 from cardmint_cloud.local.processes import free_port
 from cardmint_contracts import topics
+from cardmint_edge.adapters.broker import BrokerLink
 from cardmint_edge.errors import Stop
-from cardmint_edge.forward import Connected, News, OutcomeCame, ReceiptCame, TaskCame
+from cardmint_edge.forward import Connected, Disconnected, News, OutcomeCame, ReceiptCame, TaskCame
 from cardmint_edge.settings import Broker
 
 pytestmark = pytest.mark.integration
@@ -62,8 +65,10 @@ def test_a_worker_that_was_away_gets_it_all(worker: CloudWorker, agent: Agent) -
 @EITHER
 def test_birth_and_death_are_told(tmp_path: Path, broker: RealBroker, worker: CloudWorker) -> None:
     running = Agent(tmp_path, Broker(port=broker.port))
-    until(lambda: worker.states and worker.healths)
-    running.stop()
+    try:
+        until(lambda: worker.states and worker.healths)
+    finally:
+        running.stop()
     until(lambda: len(worker.states) >= 2)
     assert [(state.online, state.epoch) for state in worker.states] == [(True, 1), (False, 1)]
 
@@ -71,32 +76,121 @@ def test_birth_and_death_are_told(tmp_path: Path, broker: RealBroker, worker: Cl
 @EITHER
 def test_receipts_and_tasks_come_down(broker: RealBroker, worker: CloudWorker) -> None:
     news: queue.Queue[News] = queue.Queue()
-    link = link_to(Broker(port=broker.port), news.put)
-    thread = threading.Thread(target=link.run, daemon=True)
-    thread.start()
-    connected = news.get(timeout=20)
-    assert isinstance(connected, Connected)
-    worker.publish_task(UUID(int=5), b"{}")
-    assert news.get(timeout=20) == TaskCame(task=UUID(int=5), payload=b"{}")
-    worker._client.publish(topics.outcome_topic("shop", "left", UUID(int=5)), b"o", 1)
-    until(lambda: OutcomeCame(payload=b"o") in list(news.queue))
-    worker._client.publish(topics.station_topic("shop", "left", "receipt"), b"r", 1)
-    until(lambda: ReceiptCame(payload=b"r") in list(news.queue))  # a task may come twice: retained, and as it is sent
-    link.reconnect()
-    until(lambda: any(isinstance(n, Connected) and n.connection > connected.connection for n in list(news.queue)))
-    link.stop()
-    thread.join()
+    with linked(link_to(Broker(port=broker.port), news.put)) as link:
+        connected = news.get(timeout=20)
+        assert isinstance(connected, Connected)
+        worker.publish_task(UUID(int=5), b"{}")
+        assert news.get(timeout=20) == TaskCame(task=UUID(int=5), payload=b"{}")
+        worker._client.publish(topics.outcome_topic("shop", "left", UUID(int=5)), b"o", 1)
+        until(lambda: OutcomeCame(payload=b"o") in list(news.queue))
+        worker._client.publish(topics.station_topic("shop", "left", "receipt"), b"r", 1)
+        until(lambda: ReceiptCame(payload=b"r") in list(news.queue))
+        link.reconnect()
+        until(lambda: any(isinstance(n, Connected) and n.connection > connected.connection for n in list(news.queue)))
     assert not link.send_health()
 
 
+def test_connected_is_said_when_the_subscriptions_stand(broker: RealBroker, worker: CloudWorker) -> None:
+    news: queue.Queue[News] = queue.Queue()
+    task = UUID(int=5)
+    worker.publish_task(task, b"{}")
+    with FaultyBroker.before(broker.port) as faulty:
+        faulty.mood = "unsubscribed"
+        with linked(link_to(Broker(port=faulty.port), news.put)) as link:
+            until(lambda: faulty.kept)
+            assert not link.send_birth(), "nobody hears of the station before it can hear"
+            worker._client.publish(topics.outcome_topic("shop", "left", task), b"o", 1)
+            with pytest.raises(queue.Empty):
+                news.get(timeout=0.3)
+            faulty.let_go()
+            came = [news.get(timeout=20) for _ in range(3)]
+    assert isinstance(came[0], Connected)
+    assert TaskCame(task=task, payload=b"{}") in came
+    assert OutcomeCame(payload=b"o") in came
+
+
+def test_subscriptions_that_are_not_answered_are_said(broker: RealBroker) -> None:
+    news: queue.Queue[News] = queue.Queue()
+    with FaultyBroker.before(broker.port) as faulty, capture_logs() as logs:
+        faulty.mood = "unsubscribed"
+        with linked(link_to(Broker(port=faulty.port), news.put, answer_s=0.3)):
+            until(lambda: faulty.taken >= 2)
+            faulty.mood = "pass"
+            until(lambda: any(isinstance(came, Connected) for came in list(news.queue)))
+    (said,) = [entry for entry in logs if entry["log_level"] == "warning"]
+    assert said["reason"] == "it does not answer the subscriptions"
+
+
+REFUSED = topics.station_topic("shop", "left", "receipt")
+
+
+@pytest.mark.parametrize(
+    ("refused", "says"),
+    [
+        (REFUSED, f"it refuses to subscribe {REFUSED}"),
+        (topics.fleet_topic("shop", "models"), "no commands, settings or packs"),
+    ],
+)
+def test_subscriptions_that_are_refused_are_said(tmp_path: Path, refused: str, says: str) -> None:
+    news: queue.Queue[News] = queue.Queue()
+    with (
+        dealing_out_rights(tmp_path, refused) as real,
+        capture_logs() as logs,
+        linked(link_to(Broker(port=real.port), news.put)),
+    ):
+        until(lambda: any(entry["log_level"] == "warning" for entry in logs))
+        if refused == REFUSED:
+            until(lambda: len([came for came in list(news.queue) if isinstance(came, Disconnected)]) >= 2)
+        else:
+            assert isinstance(news.get(timeout=20), Connected)
+    (said,) = [entry for entry in logs if entry["log_level"] == "warning"]
+    assert says in said.get("reason", said["event"])
+    assert refused in str(said), "by its name"
+    assert "let the station subscribe" in said["mend"]
+    assert not any(isinstance(came, Connected) for came in list(news.queue))
+
+
+@contextmanager
+def dealing_out_rights(folder: Path, refused: str) -> Iterator[RealBroker]:
+    """mosquitto with its own plugin for rights, which refuses one subscription."""
+    (plugin,) = Path("/usr/lib").glob("*/mosquitto_dynamic_security.so")
+    rights = folder / "rights.json"
+    acls = [
+        {"acltype": "subscribeLiteral", "topic": refused, "allow": False, "priority": 2},
+        {"acltype": "subscribePattern", "topic": "#", "allow": True, "priority": 1},
+    ]
+    anybody = {"groupname": "anybody", "roles": [{"rolename": "station"}], "clients": []}
+    rights.write_text(
+        json.dumps(
+            {
+                "defaultACLAccess": dict.fromkeys(
+                    ("publishClientSend", "publishClientReceive", "subscribe", "unsubscribe"), True
+                ),
+                "roles": [{"rolename": "station", "acls": acls}],
+                "groups": [anybody],
+                "anonymousGroup": "anybody",
+                "clients": [],
+            }
+        )
+    )
+    extra = f"user root\nplugin {plugin}\nplugin_opt_config_file {rights}\n"
+    with started(folder / "broker", extra) as real:
+        yield real
+
+
+@contextmanager
+def started(folder: Path, extra: str = "") -> Iterator[RealBroker]:
+    """mosquitto, ended whatever happens."""
+    real = RealBroker(folder, kind="mosquitto", extra=extra)
+    try:
+        yield real.start()
+    finally:
+        real.kill()
+
+
 def _say(broker: Broker, count: int = 1) -> list[dict[str, Any]]:
-    with capture_logs() as logs:
-        link = link_to(broker, lambda _: None)
-        thread = threading.Thread(target=link.run, daemon=True)
-        thread.start()
+    with capture_logs() as logs, linked(link_to(broker, lambda _: None)):
         until(lambda: sum(1 for entry in logs if entry["log_level"] == "warning") >= count)
-        link.stop()
-        thread.join()
     return [dict(entry) for entry in logs if entry["log_level"] == "warning"]
 
 
@@ -110,45 +204,29 @@ def test_no_broker_is_said_with_its_address() -> None:
 def test_a_wrong_password_is_said_with_the_user(tmp_path: Path) -> None:
     passwords = tmp_path / "passwords"
     passwords.touch()
-    real = RealBroker(
-        tmp_path, kind="mosquitto", extra=f"user root\nallow_anonymous false\npassword_file {passwords}\n"
-    )
-    real.start()
-    lines = _say(Broker(port=real.port, username="left", password="wrong"))
-    real.kill()
+    with started(tmp_path, f"user root\nallow_anonymous false\npassword_file {passwords}\n") as real:
+        lines = _say(Broker(port=real.port, username="left", password="wrong"))
     assert (lines[0]["user"], lines[0]["reason"]) == ("left", "Not authorized")
     assert "password" in lines[0]["mend"]
 
 
 def test_a_station_with_the_same_name_is_said(tmp_path: Path) -> None:
-    real = RealBroker(tmp_path, kind="mosquitto")
-    real.start()
-    other = link_to(Broker(port=real.port), lambda _: None)
-    thread = threading.Thread(target=other.run, daemon=True)
-    with capture_logs() as logs:
-        thread.start()
+    def link() -> BrokerLink:
+        return link_to(Broker(port=real.port), lambda _: None)
+
+    with started(tmp_path) as real, capture_logs() as logs, linked(link()):
         until(lambda: any(entry["event"] == "connected" for entry in logs))
-        twin = link_to(Broker(port=real.port), lambda _: None)
-        twin_thread = threading.Thread(target=twin.run, daemon=True)
-        twin_thread.start()
-        until(lambda: any("its own name" in str(entry.get("mend")) for entry in logs))
-        for link, run in ((other, thread), (twin, twin_thread)):
-            link.stop()
-            run.join()
-    real.kill()
+        with linked(link()):
+            until(lambda: any("its own name" in str(entry.get("mend")) for entry in logs))
 
 
 def test_the_brokers_limits_are_kept(tmp_path: Path) -> None:
-    real = RealBroker(tmp_path, kind="mosquitto", extra="max_packet_size 5000\nmax_inflight_messages 3\n")
-    real.start()
     news: queue.Queue[News] = queue.Queue()
-    link = link_to(Broker(port=real.port), news.put)
-    thread = threading.Thread(target=link.run, daemon=True)
-    thread.start()
-    connected = news.get(timeout=20)
-    link.stop()
-    thread.join()
-    real.kill()
+    with (
+        started(tmp_path, "max_packet_size 5000\nmax_inflight_messages 3\n") as real,
+        linked(link_to(Broker(port=real.port), news.put)),
+    ):
+        connected = news.get(timeout=20)
     assert isinstance(connected, Connected)
     assert (connected.limits.in_flight, connected.limits.payload_bytes) == (3, 5000 - 1024)
 

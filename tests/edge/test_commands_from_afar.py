@@ -2,7 +2,8 @@
 
 import queue
 import threading
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from structlog.testing import capture_logs
-from tests.edge.agent import link_to
+from tests.edge.agent import link_to, linked
 from tests.edge.worker import until
 
 from cardmint_cloud.local.broker import Broker
@@ -186,42 +187,55 @@ def test_it_runs_until_it_is_stopped_whatever_fails(box: Box) -> None:
 
 
 @pytest.mark.integration
-def test_through_a_real_broker(tmp_path: Path, broker: Broker) -> None:
+def test_through_a_real_broker(broker: Broker) -> None:
     heard: queue.Queue[Told] = queue.Queue()
-    link = link_to(BrokerSettings(port=broker.port), lambda _: None, hear=heard.put)
-    thread = threading.Thread(target=link.run, daemon=True)
-    thread.start()
-    assert heard.get(timeout=20).kind == "connected"
-    answers: list[MQTTMessage] = []
-    cloud = Client(CallbackAPIVersion.VERSION2, client_id="cloud", protocol=MQTTv5)
-    cloud.on_message = lambda _client, _data, message: answers.append(message)
-    cloud.connect("127.0.0.1", broker.port, 15)
-    cloud.loop_start()
-    cloud.subscribe([("answers/here", 1), (topics.config_topic("shop", "left", "reported"), 1)])
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    properties.ResponseTopic = "answers/here"
-    properties.CorrelationData = b"42"
-    command = topics.command_topic("shop", "left", UUID(int=5))
-    cloud.publish(command, encode(Command(name="capture")), 1, properties=properties)
-    told = heard.get(timeout=20)
-    assert (told.kind, told.command, told.reply_to, told.correlation) == (
-        "commands", UUID(int=5), "answers/here", b"42",
-    )  # fmt: skip
-    assert link.reply(told, b"done")
-    assert link.report(b"{}")
-    cloud.publish(topics.fleet_topic("shop", "catalogue"), b"m", 1, retain=True)
-    cloud.publish(topics.config_topic("shop", "left", "desired"), b"c", 1, retain=True)
-    assert {heard.get(timeout=20).kind for _ in range(2)} == {"fleet/catalogue", "config/desired"}
-    until(lambda: len(answers) >= 2)
-    found = {message.topic: message for message in answers}
-    correlation: Any = found["answers/here"].properties
-    assert correlation.CorrelationData == b"42"
-    cloud.publish(topics.command_topic("shop", "left", UUID(int=6)), b"{}", 1)
-    plain = heard.get(timeout=20)
-    assert plain.reply_to == topics.reply_topic("shop", "left", UUID(int=6))
-    link.stop()
-    thread.join()
-    cloud.disconnect()
-    cloud.loop_stop()
+    answers: queue.Queue[MQTTMessage] = queue.Queue()
+    mine, reported = "answers/here", topics.config_topic("shop", "left", "reported")
+    with (
+        linked(link_to(BrokerSettings(port=broker.port), lambda _: None, hear=heard.put)) as link,
+        listening_to(broker, [mine, reported], answers.put) as cloud,
+    ):
+        assert heard.get(timeout=20).kind == "connected"
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.ResponseTopic = mine
+        properties.CorrelationData = b"42"
+        command = topics.command_topic("shop", "left", UUID(int=5))
+        cloud.publish(command, encode(Command(name="capture")), 1, properties=properties)
+        told = heard.get(timeout=20)
+        assert (told.kind, told.command, told.reply_to, told.correlation) == ("commands", UUID(int=5), mine, b"42")
+        assert link.reply(told, b"done")
+        assert link.report(b"{}")
+        cloud.publish(topics.fleet_topic("shop", "catalogue"), b"m", 1, retain=True)
+        cloud.publish(topics.config_topic("shop", "left", "desired"), b"c", 1, retain=True)
+        assert {heard.get(timeout=20).kind for _ in range(2)} == {"fleet/catalogue", "config/desired"}
+        found = {message.topic: message for message in (answers.get(timeout=20), answers.get(timeout=20))}
+        assert set(found) == {mine, reported}
+        correlation: Any = found[mine].properties
+        assert correlation.CorrelationData == b"42"
+        cloud.publish(topics.command_topic("shop", "left", UUID(int=6)), b"{}", 1)
+        plain = heard.get(timeout=20)
+        assert plain.reply_to == topics.reply_topic("shop", "left", UUID(int=6))
     assert not link.reply(told, b"late")
     assert not link.report(b"late")
+
+
+@contextmanager
+def listening_to(broker: Broker, subjects: list[str], hear: Callable[[MQTTMessage], None]) -> Iterator[Client]:
+    """A client of the cloud's, when its subscriptions stand. It is stopped whatever happens."""
+    stands = threading.Event()
+    cloud = Client(CallbackAPIVersion.VERSION2, client_id="cloud", protocol=MQTTv5)
+    cloud.on_message = lambda _client, _data, message: hear(message)
+
+    def subscribe(client: Client, *_: Any) -> None:
+        client.subscribe([(subject, 1) for subject in subjects])
+
+    cloud.on_connect = subscribe
+    cloud.on_subscribe = lambda *_: stands.set()
+    cloud.connect("127.0.0.1", broker.port, 15)
+    cloud.loop_start()
+    try:
+        assert stands.wait(20)
+        yield cloud
+    finally:
+        cloud.disconnect()
+        cloud.loop_stop()

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from uuid import UUID
 
-import msgspec
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
+from msgspec.structs import replace
 from tests.edge.kit import STAMP, image_of, quick_folder, scan_of
 from tests.edge.test_count import shot_of
 from tests.edge.test_tasks import CATALOGUE, ELSEWHERE, task_of
@@ -57,13 +57,15 @@ class Desk:
         self.paused = False
 
     def view(self, notice: str) -> View:
+        tasks = self.table.open(2)
         return View(
             status=outbox_status(self.outbox, ImageTable(self.outbox.database)),
             link="connected; the cloud receives",
             connected=self.connected,
             fault=self.fault,
             scans=self.outbox.scans(STRIP + 1),
-            tasks=self.table.open(2),
+            tasks=tasks,
+            before={task.scan: line for task in tasks if (line := self.outbox.before(task.scan))},
             open_tasks=self.table.count(),
             overruled=self.tasks.overruled,
             awaited=self.tasks.awaited,
@@ -125,6 +127,8 @@ def test_the_last_card_has_its_last_price(desk: Desk, client: TestClient[Litesta
     desk.price = Price(money=Money(minor=123456, currency="EUR"), source="tcgdex", days=days)
     page = " ".join(client.get("/").text.split())
     assert f"about 1,234.56 EUR <small>tcgdex, {says}</small>" in page
+    desk.price = Price(money=Money(minor=123456, currency="JPY"), source="tcgdex", days=days)
+    assert "about 123,456 JPY <small>" in client.get("/").text
 
 
 def test_an_empty_station_says_what_to_do(client: TestClient[Litestar]) -> None:
@@ -346,7 +350,7 @@ PART = {"hx-request": "true"}
 
 
 def test_the_card_itself_is_asked_for_by_its_place_and_scanned_next(desk: Desk, client: TestClient[Litestar]) -> None:
-    task = msgspec.structs.replace(task_of(1), place="bin A3, slot 12", escalated=True)
+    task = replace(task_of(1), place="bin A3, slot 12", escalated=True)
     desk.tasks.arrived(task.task, encode(task))
     page = client.get("/").text
     assert "bin A3, slot 12" in page
@@ -356,6 +360,35 @@ def test_the_card_itself_is_asked_for_by_its_place_and_scanned_next(desk: Desk, 
     assert "The next shot is the card that was asked for" in shown
     assert desk.tasks.awaited == task.scan
     assert client.post(f"/tasks/{task.task}/forget").status_code == 404
+
+
+def test_a_possible_duplicate_is_asked_for_as_one(desk: Desk, client: TestClient[Litestar]) -> None:
+    first = replace(scan_of(1, image=image_of(1)), batch=Batch(bin="A3"))
+    second = replace(scan_of(2), possible_duplicate_of=first.scan)
+    for scan in (first, second):
+        desk.outbox.record(scan, STAMP)
+    task = replace(task_of(1), scan=second.scan, reasons=("possible-duplicate",))
+    desk.tasks.arrived(task.task, encode(task))
+    page = " ".join(client.get("/").text.split())
+    assert "Was this card scanned before?" in page
+    assert "Which card is it?" not in page
+    assert f"is scan 1, of {STAMP.time.astimezone():%-d %B, %H:%M:%S}, bin A3." in page
+    assert f'/images/{image_of(1).sha256}" alt="The card before"' in page
+    assert "another copy: count it" in page
+    assert "The same card again: do not count it" in page
+    assert "None of these" not in page
+    desk.outbox.withdraw(first.scan, "station", STAMP)
+    assert "bin A3; it was taken back." in " ".join(client.get("/").text.split())
+
+
+def test_a_possible_duplicate_that_is_not_in_the_history_any_more_is_one_still(
+    desk: Desk, client: TestClient[Litestar]
+) -> None:
+    task = replace(task_of(1), reasons=("possible-duplicate", "small-margin"))
+    desk.tasks.arrived(task.task, encode(task))
+    page = client.get("/").text
+    assert "One that looks the same was scanned before." in page
+    assert "small margin" in page
 
 
 @pytest.mark.parametrize(("action", "events"), [("seen", 1), ("undo", 2)])

@@ -196,9 +196,13 @@ def test_a_full_page_fits(
     desk.picture = outlined((np.asarray(cards[0], dtype=np.uint8), None))
     for number in range(1, 24):
         image = desk.images.put(np.asarray(cards[number % 3], dtype=np.uint8))
-        desk.outbox.record(scan_of(number, image=image), STAMP)
+        scan = scan_of(number, image=image)
+        again = scan_of(21).scan if number == 23 else None
+        desk.outbox.record(replace(scan, possible_duplicate_of=again), STAMP)
     for number in (1, 2, 3):
         task = replace(task_of(number), image=image)
+        if number == 1:
+            task = replace(task, scan=scan_of(23).scan, reasons=("possible-duplicate",))
         desk.tasks.arrived(task.task, encode(task))
     desk.fault = "the camera is away: Nikon DSC D750: the camera is asleep; press its shutter halfway"
     page.set_viewport_size({"width": width, "height": height})

@@ -64,6 +64,7 @@ class Senders:
     ) -> None:
         self.seconds: list[float] = []
         self.sent = 0
+        self._first_sent = 0
         self.connects = 0
         self._where = (host, port)
         self._names = list(work)
@@ -170,17 +171,21 @@ class Senders:
         for stream in moving:
             if now - stream.progress_at > self._quiet_s:
                 stream.rewind(now)
-        while moving and self._under_way < self._window and (allowed is None or self.sent < allowed):
-            moving = [stream for stream in moving if self._send_one(stream, now)]
+        while moving and self._under_way < self._window:
+            moving = [stream for stream in moving if self._send_one(stream, now, allowed)]
 
-    def _send_one(self, stream: _Stream, now: float) -> bool:
+    def _send_one(self, stream: _Stream, now: float, allowed: float | None) -> bool:
+        """Publish a stream's next parcel, if there may be one; only what was never sent has to keep the pace."""
         if stream.next >= len(stream.parcels) or self._under_way >= self._window:
             return False
         parcel = stream.parcels[stream.next]
         if parcel.last > stream.acknowledged + WINDOW:
             return False
         if stream.next == len(stream.sent_at):
+            if allowed is not None and self._first_sent >= allowed:
+                return False
             stream.sent_at.append(now)
+            self._first_sent += parcel.last - parcel.first + 1
         self._mid = self._mid % 65_535 + 1
         packet, mid_at = stream.packets[stream.next]
         packet[mid_at : mid_at + 2] = self._mid.to_bytes(2)

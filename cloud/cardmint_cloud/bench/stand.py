@@ -71,7 +71,7 @@ class Stand:
         """
         for worker in self.workers:
             if not worker.running:
-                raise Stop(f"a worker ended with code {worker.process.returncode}: {worker.last_words()}")
+                raise Stop(f"a worker ended with code {worker.code}: {worker.last_words()}")
 
 
 @contextmanager

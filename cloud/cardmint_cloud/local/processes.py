@@ -84,8 +84,19 @@ class Child:
 
     @property
     def running(self) -> bool:
-        """Whether the process has not ended yet."""
-        return self.process.poll() is None
+        """Whether the process has not ended yet.
+
+        One that has stays a zombie until `kill`, so that nobody else is given its number, which is its group's too.
+        """
+        if self.process.returncode is not None:
+            return False
+        return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+    @property
+    def code(self) -> int:
+        """The code that the process ended with, or is ended with now, with all that it started."""
+        self.kill()
+        return int(self.process.returncode)
 
     def wait_until(self, ready: Callable[[], bool], *, timeout_s: float = 30) -> None:
         """Wait for `ready`.
@@ -96,7 +107,7 @@ class Child:
         deadline = time.monotonic() + timeout_s
         while not ready():
             if not self.running:
-                raise Stop(f"{self.name} ended with code {self.process.returncode}: {self.last_words()}")
+                raise Stop(f"{self.name} ended with code {self.code}: {self.last_words()}")
             if time.monotonic() > deadline:
                 raise Stop(f"{self.name} was not ready after {timeout_s:.0f} s: {self.last_words()}")
             time.sleep(0.02)
@@ -109,10 +120,18 @@ class Child:
     def stop(self, *, timeout_s: float = 10, how: signal.Signals = signal.SIGTERM) -> None:
         """Ask the process to end, and end its whole group when it does not."""
         if self.running:
-            self.process.send_signal(how)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(timeout_s)
+            os.kill(self.process.pid, how)
+            self.wait(timeout_s)
         self.kill()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the process to end by itself; False when it has not in time."""
+        deadline = time.monotonic() + timeout_s
+        while self.running:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
 
     def kill(self) -> None:
         """End the process and its group at once, as a power cut would.
@@ -121,14 +140,14 @@ class Child:
             Stop: it is still there after half a minute.
         """
         self._guard.kill()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
         for process in (self._guard, self.process):
             if process.stdin is not None:
                 process.stdin.close()
             try:
                 process.wait(_END_S)
             except subprocess.TimeoutExpired:
-                raise Stop(
-                    f"{self.name} (process {process.pid}) was killed, and is there {_END_S:.0f} s later"
-                ) from None
+                message = f"{self.name} (process {process.pid}) was killed, and is still there {_END_S:.0f} s later"
+                raise Stop(message) from None

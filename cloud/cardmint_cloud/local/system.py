@@ -124,9 +124,7 @@ class System:
         """
         for name, child in self._children.items():
             if not child.running:
-                raise Stop(
-                    f"{name} ended with code {child.process.returncode}: {child.last_words()} ({self.log(name)})"
-                )
+                raise Stop(f"{name} ended with code {child.code}: {child.last_words()} ({self.log(name)})")
 
     def stop(self) -> None:
         """Stop every part, those first that depend on others, and the others too when one does not end."""
@@ -174,12 +172,12 @@ class System:
     def _run(self, name: str, command: Sequence[str]) -> None:
         child = Child(script(command), self.log(name), env=self._environment())
         try:
-            failed = child.process.wait(_COMMAND_S)
-        except subprocess.TimeoutExpired:
-            raise Stop(f"{' '.join(command)} did not end within {_COMMAND_S:.0f} s: {child.last_words()}") from None
+            in_time = child.wait(_COMMAND_S)
         finally:
             child.kill()
-        if failed:
+        if not in_time:
+            raise Stop(f"{' '.join(command)} did not end within {_COMMAND_S:.0f} s: {child.last_words()}")
+        if child.code:
             raise Stop(f"{' '.join(command)} failed: {child.last_words()}")
 
     def _environment(self) -> dict[str, str]:

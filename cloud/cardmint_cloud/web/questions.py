@@ -14,6 +14,7 @@ from litestar.response import Redirect, Template
 
 from cardmint_cloud.adapters.postgres import card_reads, desk_reads, held
 from cardmint_cloud.adapters.postgres import questions as reads
+from cardmint_cloud.domain.rules import DUPLICATE
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.judge import Verdict, judge
 from cardmint_cloud.reviews import answer, ask_again, take_in_hand, undo
@@ -72,8 +73,14 @@ async def _reviews(
         audits = await reads.precisions(raw, shop.tenant)
     async with shop.engine.connect() as connection:
         opened = await desk_reads.asked(connection, shop.tenant, "open")
+        again = [row["item"] for row in opened if DUPLICATE in row["reasons"]]
         context = {
             "open": [_question(row, shop, leases or {}) for row in opened],
+            "before": {
+                scan: {**row, "pictured": bool(row["image"]) and shop.images.has(shop.tenant, row["image"])}
+                for scan, row in (await desk_reads.before(connection, shop.tenant, again)).items()
+            },
+            "duplicate": DUPLICATE,
             "answered": [
                 _question(row, shop, {}) for row in await desk_reads.asked(connection, shop.tenant, "answered")
             ],
@@ -255,7 +262,7 @@ def _question(row: Any, shop: Shop, leases: dict[UUID, UUID]) -> dict[str, Any]:
 
 
 def _name(card: Card | None) -> str:
-    return f"{card.name} {card.number}".strip() if card else "not a card"
+    return f"{card.name} {card.number}".strip() if card else "not counted"
 
 
 HANDLERS = (

@@ -9,6 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
+from cardmint_contracts.currencies import digits
+
 _SIGNS = {"USD": "$", "EUR": "€", "GBP": "£"}
 _WORDS = {
     "near_mint": "Near mint",
@@ -23,8 +25,8 @@ _WORDS = {
     "first": "1st edition",
     "counted": "Counted",
     "review": "To review",
-    "rejected": "Not a card",
-    "no_card": "Not a card",
+    "rejected": "Not counted",
+    "no_card": "Not counted",
 }
 
 
@@ -32,8 +34,7 @@ def money(minor: int | None, currency: str | None) -> str:
     """Return an amount as it is written: `$1,234.50`; a dash when there is none."""
     if minor is None or currency is None:
         return "–"
-    sign = _SIGNS.get(currency, f"{currency} ")
-    return f"{sign}{minor // 100:,}.{minor % 100:02d}"
+    return _SIGNS.get(currency, f"{currency} ") + digits(minor, currency)
 
 
 def words(code: str) -> str:

@@ -28,6 +28,7 @@ from cardmint_edge.settings import Broker, Station
 
 KEEPALIVE_S = 15
 CONNECT_TIMEOUT_S = 5.0
+ANSWER_S = 5.0
 FIRST_WAIT_S = 0.25
 LONGEST_WAIT_S = 10.0
 STEADY_S = 10.0
@@ -35,6 +36,8 @@ STEADY_S = 10.0
 
 FAREWELL_S = 1.0
 NEEDED = 3
+"""So many subscriptions, the first, are those without which nothing works: receipts, tasks and outcomes."""
+
 MAX_PAYLOAD_BYTES = 512 << 10
 HEADROOM_BYTES = 1024
 """What topic and properties may take of a packet."""
@@ -54,10 +57,13 @@ class BrokerLink:
         health: Callable[[], StationHealth],
         tell: Callable[[News], None],
         hear: Callable[[Told], None] = lambda _: None,
+        answer_s: float = ANSWER_S,
     ) -> None:
         """Take the parts: `state` and `health` say how the station is now.
 
-        Receipts and tasks are handed to `tell`; commands, settings and manifests to `hear`.
+        Receipts and tasks are handed to `tell`; commands, settings and manifests to `hear`. Both hear of a connection
+        when the broker has taken the subscriptions on it, before anything that came by them. The broker has `answer_s`
+        for that.
 
         Raises:
             Stop: a certificate's file cannot be read.
@@ -68,6 +74,7 @@ class BrokerLink:
         self._health = health
         self._tell = tell
         self._hear = hear
+        self._answer_s = answer_s
         self._topic = {
             kind: topics.station_topic(station.tenant, station.name, kind)
             for kind in ("events", "receipt", "state", "health")
@@ -75,7 +82,10 @@ class BrokerLink:
         self._tls = _tls(broker)
         self._client: Client | None = None
         self._connection = 0
-        self._stood = False
+        self._stood_from: float | None = None
+        self._limits = _limits(None)
+        self._early: list[MQTTMessage] | None = []
+        """What came before the broker answered the subscriptions that it came by, as it may; None after that."""
         self._said = ""
         self._answered = threading.Event()
         self._closed = threading.Event()
@@ -98,10 +108,14 @@ class BrokerLink:
         """Connect once, stay until the connection is over, and say whether it was a steady one."""
         self._answered.clear()
         self._closed.clear()
-        self._stood = False
-        began = time.monotonic()
+        self._stood_from = None
+        self._early = []
         self._one_connection()
-        return self._stood and time.monotonic() - began > STEADY_S
+        return self._stood_s > STEADY_S
+
+    @property
+    def _stood_s(self) -> float:
+        return 0.0 if self._stood_from is None else time.monotonic() - self._stood_from
 
     def _pause(self, seconds: float) -> None:
         self._stopping.wait(seconds)
@@ -177,7 +191,6 @@ class BrokerLink:
             return
         self._connection += 1
         client = self._new_client()
-        self._listen(client, self._connection)
         properties = _properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = 0
         try:
@@ -186,8 +199,11 @@ class BrokerLink:
             self._say(str(error), "check that the broker runs and that nothing between blocks the port")
             return
         client.loop_start()
-        if not self._answered.wait(CONNECT_TIMEOUT_S):
-            self._say("it takes the connection and says nothing", "check that an MQTT 5 broker listens there")
+        if not self._answered.wait(self._answer_s):
+            if self._stood_from is not None:
+                self._say("it does not answer the subscriptions", "see the broker's own log")
+            else:
+                self._say("it takes the connection and says nothing", "check that an MQTT 5 broker listens there")
             self._closed.set()
         self._closed.wait()
         self._client = None
@@ -206,70 +222,80 @@ class BrokerLink:
             client.username_pw_set(self._broker.username, self._broker.password)
         if self._tls is not None:
             client.tls_set_context(self._tls)
+        client.on_socket_open = _at_once
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_publish = self._on_publish
+        client.on_message = self._on_message
+        client.on_disconnect = self._on_disconnect
         client.will_set(self._topic["state"], encode(self._state(False)), qos=1, retain=True)
         return client
 
-    def _listen(self, client: Client, connection: int) -> None:
-        stood_from = 0.0
-
-        def on_connect(
-            client: Client, _data: Any, _flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
-        ) -> None:
-            nonlocal stood_from
+    def _on_connect(
+        self, client: Client, _data: Any, _flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        if reason.is_failure:
             self._answered.set()
-            if reason.is_failure:
-                self._say(str(reason), "check the user and the password here and on the broker")
-                return
-            self._stood = True
-            stood_from = time.monotonic()
-            self._client = client
-            client.subscribe([(topic, 1) for topic in self._wanted])
-            limits = _limits(properties)
-            log.info("connected", broker=self._where, in_flight=limits.in_flight, payload=limits.payload_bytes)
-            self._tell(Connected(connection=connection, limits=limits))
-            self._hear(Told(kind="connected", payload=b"1"))
+            self._say(str(reason), "check the user and the password here and on the broker")
+            return
+        self._stood_from = time.monotonic()
+        self._limits = _limits(properties)
+        client.subscribe([(topic, 1) for topic in self._wanted])
 
-        def on_subscribe(
-            _client: Client, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Properties | None
-        ) -> None:
-            if any(reason.is_failure for reason in reasons[NEEDED:]):
-                log.warning("no right to commands, settings or manifests", broker=self._where)
-            if any(reason.is_failure for reason in reasons[:NEEDED]):
-                self._say("no right to its receipts or tasks", "let the station subscribe to its own topics")
-                self._closed.set()
-
-        def on_publish(
-            _client: Client, _data: Any, _mid: int, reason: ReasonCode, _properties: Properties | None
-        ) -> None:
-            self._tell(Delivered(connection=connection, reason=reason.value))
-
-        def on_message(_client: Client, _data: Any, message: MQTTMessage) -> None:
-            self._hand_on(message)
-
-        def on_disconnect(
-            _client: Client, _data: Any, _flags: DisconnectFlags, reason: ReasonCode, _properties: Properties | None
-        ) -> None:
-            if self._stood and not self._stopping.is_set():
-                # Brokers say so with reason 142, or just hang up as mosquitto 2.0 does.
-                short = time.monotonic() - stood_from < STEADY_S
-                twin = f"if this goes on, another station calls itself {self._station.name}: give each its own name"
-                self._say(f"the connection ended ({reason})", twin if short else "see the broker's own log")
-            elif not self._answered.is_set():
-                self._say(f"it hangs up before it answers ({reason})", "check that an MQTT 5 broker listens there")
-            self._tell(Disconnected(connection=connection))
+    def _on_subscribe(
+        self, client: Client, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Properties | None
+    ) -> None:
+        if self._closed.is_set():
+            return
+        refused = [topic for topic, reason in zip(self._wanted, reasons, strict=False) if reason.is_failure]
+        if any(reason.is_failure for reason in reasons[:NEEDED]):
+            self._say(f"it refuses to subscribe {', '.join(refused)}", "let the station subscribe to its own topics")
             self._answered.set()
             self._closed.set()
+            return
+        if refused:
+            log.warning(
+                "the broker refuses subscriptions: no commands, settings or packs come by them",
+                broker=self._where,
+                topics=refused,
+                mend="let the station subscribe to its own topics and its fleet's",
+            )
+        self._client = client
+        limits = self._limits
+        log.info("connected", broker=self._where, in_flight=limits.in_flight, payload=limits.payload_bytes)
+        self._tell(Connected(connection=self._connection, limits=limits))
+        self._hear(Told(kind="connected", payload=b"1"))
+        self._answered.set()
+        early, self._early = self._early, None
+        for message in early or []:
+            self._hand_on(message)
 
-        def on_socket_open(_client: Client, _data: Any, sock: Any) -> None:
-            # Otherwise Nagle's algorithm holds an event for 40 ms when a receipt's acknowledgement went just before it.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def _on_publish(
+        self, _client: Client, _data: Any, _mid: int, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        self._tell(Delivered(connection=self._connection, reason=reason.value))
 
-        client.on_socket_open = on_socket_open
-        client.on_connect = on_connect
-        client.on_subscribe = on_subscribe
-        client.on_publish = on_publish
-        client.on_message = on_message
-        client.on_disconnect = on_disconnect
+    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        if self._early is None:
+            self._hand_on(message)
+        else:
+            self._early.append(message)
+
+    def _on_disconnect(
+        self, _client: Client, _data: Any, _flags: DisconnectFlags, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        if self._closed.is_set() or self._stopping.is_set():
+            pass  # It was this side that ended it, and said why.
+        elif self._stood_from is not None:
+            # Brokers say so with reason 142, or just hang up as mosquitto 2.0 does.
+            short = self._stood_s < STEADY_S
+            twin = f"if this goes on, another station calls itself {self._station.name}: give each its own name"
+            self._say(f"the connection ended ({reason})", twin if short else "see the broker's own log")
+        elif not self._answered.is_set():
+            self._say(f"it hangs up before it answers ({reason})", "check that an MQTT 5 broker listens there")
+        self._tell(Disconnected(connection=self._connection))
+        self._answered.set()
+        self._closed.set()
 
     def _hand_on(self, message: MQTTMessage) -> None:
         payload = bytes(message.payload)
@@ -340,6 +366,11 @@ def _limits(properties: Properties | None) -> Limits:
         in_flight=getattr(properties, "ReceiveMaximum", 65535),
         payload_bytes=min(MAX_PAYLOAD_BYTES, packet - HEADROOM_BYTES),
     )
+
+
+def _at_once(_client: Client, _data: Any, sock: Any) -> None:
+    """Switch Nagle's algorithm off: it holds an event for 40 ms just after a receipt was acknowledged."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _tls(broker: Broker) -> ssl.SSLContext | None:

@@ -190,6 +190,15 @@ class Outbox:
         """Return the last scans, the newest first."""
         return [_line(row) for row in self.database.read(_SCAN_COLUMNS + "ORDER BY position DESC LIMIT ?", count)]
 
+    def before(self, scan: UUID) -> ScanLine | None:
+        """Return the scan whose card `scan` perhaps shows again; None when there is none, or none in the history."""
+        again = self._find(str(scan))
+        return self._find(str(again.scan.possible_duplicate_of)) if again else None
+
+    def _find(self, scan: str) -> ScanLine | None:
+        rows = self.database.read(_SCAN_COLUMNS + "WHERE scan = ?", scan)
+        return _line(rows[0]) if rows else None
+
     @property
     def last_shot(self) -> tuple[str, str] | None:
         """Where the last recorded shot came from, and its image's SHA-256; None when there is none."""

@@ -1,7 +1,7 @@
 """What the page shows: the station's state as HTML."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from litestar.enums import MediaType
 from litestar.status_codes import HTTP_200_OK
 
 from cardmint_contracts.cards import Batch, Card, Condition, Decision, Edition, Finish, Money
+from cardmint_contracts.currencies import digits
 from cardmint_contracts.tasks import ReviewTask
 from cardmint_edge.adapters.outbox import ScanLine
 from cardmint_edge.status import OutboxStatus
@@ -19,6 +20,7 @@ from cardmint_edge.tasks import Overruled
 STRIP = 20
 _DIGEST = "{digest}"
 CANDIDATES = 3
+DUPLICATE = "possible-duplicate"
 LANGUAGES = ("en", "de", "fr", "it", "es", "pt", "nl", "ja", "ko", "zh-hans", "zh-hant")
 
 DECISIONS = {
@@ -32,7 +34,8 @@ DECISIONS = {
 class View:
     """Everything that the live part shows. `link` and `fault` are words; an empty fault is none.
 
-    `uploads` says whether images are to go anywhere at all.
+    `uploads` says whether images are to go anywhere at all; `before` has, by the scan that a task is about, the one
+    whose card it perhaps shows again.
     """
 
     status: OutboxStatus
@@ -43,6 +46,7 @@ class View:
     tasks: Sequence[ReviewTask]
     open_tasks: int
     box: "Box"
+    before: Mapping[UUID, ScanLine] = field(default_factory=dict)
     overruled: Sequence[Overruled] = ()
     awaited: UUID | None = None
     uploads: bool = True
@@ -88,8 +92,10 @@ class Pages:
             conditions=list(Condition),
             languages=LANGUAGES,
             limit=CANDIDATES,
+            duplicate=DUPLICATE,
         )
         environment.filters["lasting"] = lasting
+        environment.filters["money"] = lambda money: f"{digits(money.minor, money.currency)} {money.currency}"
         environment.filters["words"] = lambda code: str(code).replace("_", " ").replace("-", " ")
         self._live = environment.get_template("live.html")
         self._page = environment.get_template("page.html")

@@ -1,9 +1,10 @@
 """What waits for a person, and how the stations are."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import JSON, BigInteger, RowMapping, and_, func, literal_column, select
+from sqlalchemy import JSON, BigInteger, RowMapping, Uuid, and_, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cardmint_cloud.adapters.postgres.reads import rows
@@ -47,6 +48,22 @@ async def asked(
         .order_by(*_FIRST[state], reviews.c.task)
     )
     return rows(await connection.execute(statement.limit(limit)))
+
+
+async def before(connection: AsyncConnection, tenant: str, scans: Sequence[UUID]) -> dict[UUID, RowMapping]:
+    """Return, by scan, the earlier one whose card it perhaps shows again, as far as the station named it."""
+    named = events.c.data.cast(JSON)["possible_duplicate_of"].as_string().cast(Uuid)
+    earlier = and_(items.c.tenant == events.c.tenant, items.c.item == named)
+    statement = (
+        select(events.c.subject.label("again"), items)
+        .select_from(events.join(items, earlier))
+        .where(
+            events.c.tenant == tenant,
+            events.c.subject.in_(scans),
+            events.c.type == literal_column("'cardmint.card.scanned.v1'"),
+        )
+    )
+    return {row["again"]: row for row in rows(await connection.execute(statement))}
 
 
 async def review(connection: AsyncConnection, tenant: str, task: UUID) -> RowMapping | None:

@@ -1,0 +1,55 @@
+"""Child processes: whatever becomes of them, they and what they started are gone in the end, and nobody else is."""
+
+import os
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cardmint_cloud.errors import Stop
+from cardmint_cloud.local.processes import Child
+
+LEAVES_ONE_BEHIND = 'sleep 100 & echo $!; exit "$1"'
+
+
+def started(child: Child) -> int:
+    assert child.wait(20)
+    return int(child.log.read_text())
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_what_an_ended_process_left_behind_is_ended_too(tmp_path: Path, code: int) -> None:
+    child = Child(["sh", "-c", LEAVES_ONE_BEHIND, "leader", str(code)], tmp_path / "log")
+    left = psutil.Process(started(child))
+    assert not child.running
+    assert child.code == code
+    deadline = time.monotonic() + 10
+    while left.is_running() and left.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.01)
+
+
+def test_its_number_is_its_own_until_it_is_killed_and_is_never_used_again(tmp_path: Path) -> None:
+    child = Child(["true"], tmp_path / "log")
+    assert child.wait(20)
+    assert os.getpgid(child.process.pid) == child.process.pid
+    child.kill()
+    assert not child.running
+    sent: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "killpg", lambda group, _: sent.append(group))
+        child.stop()
+        child.kill()
+    assert sent == []
+
+
+def test_one_that_is_not_ready_says_why(tmp_path: Path) -> None:
+    child = Child(["sh", "-c", "echo no disk; exit 7"], tmp_path / "log")
+    with pytest.raises(Stop, match="sh ended with code 7: no disk"):
+        child.wait_until(lambda: False)
+    late = Child(["sleep", "100"], tmp_path / "late")
+    with pytest.raises(Stop, match="sleep was not ready after 0 s: it printed nothing"):
+        late.wait_until(lambda: False, timeout_s=0.1)
+    late.stop()
+    assert late.code == -15
