@@ -139,7 +139,7 @@ async def test_the_dashboard_asks_what_is_meant(pool: Any, site: httpx.AsyncClie
     asked = [in_v1(scan, reason) for scan, reason in zip(scans, WHYS, strict=True)]
     await send(pool, *scans, *asked, stream=uuid4())
     page = (await site.get("/reviews")).text
-    for heading in ("Which card is this?", "one more card, or the same card again?", "Was this card counted rightly?"):
+    for heading in ("Which card is this?", "Was this card scanned before?", "Was this card counted rightly?"):
         assert page.count(heading) == 1
     assert page.count("The same card again: do not count it") == 1
     history = (await site.get(f"/items/{scans[1].scan}")).text
