@@ -13,14 +13,26 @@ CHAOS_SEED ?=
 CARDMINT_DATA ?= ../shared/data
 TRAIN_MINUTES ?= 60
 TRAIN_DIR ?= build/training
+TRAIN_OUT ?= edge/cardmint_edge/models
 TRAIN := .venv-train
+IN_TRAINING = data=$$(realpath $(CARDMINT_DATA)) && run=$$(realpath -m $(TRAIN_DIR)/$(1)) && out=$$(realpath -m $(TRAIN_OUT)) && \
+  python=$$(realpath -s $(TRAIN)/bin/python) && cd edge && export PYTHONPATH=.:../shared && step="$$python -m training.$(1)" &&
 LOCKED_OUT := --no-emit-package django --no-emit-package sqlparse \
   --no-emit-package cardmint-contracts --no-emit-package cardmint-edge --no-emit-package cardmint-cloud
+# What PyTorch's build on PyPI asks for, 4 GB, to use a GPU, and cannot be imported without. Its build for processors alone
+# is used where pip finds it, and needs none of this.
+GPU := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime \
+  nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 \
+  nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
+TORCH_CPU := 6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b
 FICTIONAL := build/fictional/pack.sqlite
 WITH_BROKER = port=$$($(BIN)/python -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])') && \
   PATH="$$PATH:/usr/sbin" && { mosquitto -p $$port >/dev/null 2>&1 & trap "kill $$!" EXIT; sleep 1; } &&
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
   --no-emit-index-url --no-emit-find-links $(LOCKED_OUT)
+TRAIN_INSTALL = $(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all:
+COMPILE_TRAINING = $(BIN)/uv pip compile --quiet --python-platform linux --python-version 3.11 --generate-hashes --no-header \
+  --no-emit-index-url --no-emit-find-links
 
 .PHONY: help
 help:  ## List the targets
@@ -90,8 +102,9 @@ lock: install  ## Compile the hash-pinned requirements again
 	$(COMPILE) --no-emit-package asgiref --output-file edge/requirements.txt shared/pyproject.toml edge/pyproject.toml
 	$(COMPILE) --no-emit-package asgiref --extra opponents --output-file edge/requirements-opponents.txt shared/pyproject.toml edge/pyproject.toml
 	$(COMPILE) --output-file cloud/requirements.txt shared/pyproject.toml cloud/pyproject.toml
-	$(BIN)/uv pip compile --quiet --python-platform linux --python-version 3.11 --generate-hashes --no-header \
-	  --no-emit-index-url --no-emit-find-links --output-file edge/training/requirements.txt edge/training/requirements.in
+	$(COMPILE_TRAINING) --output-file edge/training/requirements-gpu.txt edge/training/requirements.in
+	$(COMPILE_TRAINING) $(addprefix --no-emit-package ,$(GPU)) --output-file edge/training/requirements.txt edge/training/requirements.in
+	sed -i '/^torch==/a\    --hash=sha256:$(TORCH_CPU) \\' edge/training/requirements.txt
 	$(COMPILE) --extra local --extra archive --output-file requirements-dev.txt requirements-dev.in shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml
 
 .PHONY: evaluate
@@ -102,26 +115,40 @@ evaluate: install  ## Measure recognition on labelled photos, beside two opponen
 	$(BIN)/cardmint-edge evaluate --pack build/pack.sqlite --photos $(CARDMINT_DATA)/photos --opponents --report build/evaluation.html
 
 .PHONY: train-reader
-train-reader: install $(TRAIN)/.installed  ## Train the reader again and convert it: TRAIN_MINUTES=60, CARDMINT_DATA=DIR
-	data=$$(realpath $(CARDMINT_DATA)) && run=$$(realpath -m $(TRAIN_DIR)/reader) && cd edge && export PYTHONPATH=.:../shared && \
-	  python=../$(TRAIN)/bin/python && step="$$python -m training.reader" && \
-	  $$step.shards --catalogue $$data/catalogue --out $$run && \
-	  $$step.train --data $$run --out $$run --minutes $(TRAIN_MINUTES) --until 0.4 && \
-	  $$step.cuts --data $$data --checkpoint $$run/checkpoint.pt --out $$run && \
-	  $$step.train --data $$run --out $$run --minutes $(TRAIN_MINUTES) && \
-	  $$step.convert --checkpoint $$run/checkpoint.pt --held-out $$run/held-out.npz --out cardmint_edge/models
+train-reader: $(TRAIN)/.installed  ## Train the reader again and convert it: TRAIN_MINUTES=60, CARDMINT_DATA=DIR
+	$(call IN_TRAINING,reader) \
+	  $$step.shards --catalogue $$data/catalogue --out $$run $(if $(SMOKE),--shards 1 --lines 96 --held-out 32) && \
+	  $$step.train --data $$run --out $$run --minutes $(TRAIN_MINUTES) --until 0.4 $(if $(SMOKE),--steps 2) && \
+	  $$step.cuts --data $$data --checkpoint $$run/checkpoint.pt --out $$run $(if $(SMOKE),--scans 6 --copies 2) && \
+	  $$step.train --data $$run --out $$run --minutes $(TRAIN_MINUTES) $(if $(SMOKE),--steps 2) && \
+	  $$step.convert --checkpoint $$run/checkpoint.pt --held-out $$run/held-out.npz --out $$out
 
 .PHONY: train-corners
-train-corners: install $(TRAIN)/.installed  ## Train the finder of cards again and convert it: TRAIN_MINUTES=60, CARDMINT_DATA=DIR
-	data=$$(realpath $(CARDMINT_DATA)) && run=$$(realpath -m $(TRAIN_DIR)/corners) && cd edge && export PYTHONPATH=.:../shared && \
-	  python=../$(TRAIN)/bin/python && step="$$python -m training.corners" && \
-	  $$step.scenes --data $$data --out $$run && \
-	  $$step.train --data $$run --out $$run --minutes $(TRAIN_MINUTES) && \
-	  $$step.convert --checkpoint $$run/checkpoint.pt --held-out $$run/held-out.npz --out cardmint_edge/models
+train-corners: $(TRAIN)/.installed  ## Train the finder of cards again and convert it: TRAIN_MINUTES=60, CARDMINT_DATA=DIR
+	$(call IN_TRAINING,corners) \
+	  $$step.scenes --data $$data --out $$run $(if $(SMOKE),--files 1 --scenes 16 --held-out 8) && \
+	  $$step.train --data $$run --out $$run --minutes $(TRAIN_MINUTES) $(if $(SMOKE),--steps 2) && \
+	  $$step.convert --checkpoint $$run/checkpoint.pt --held-out $$run/held-out.npz --out $$out
+
+.PHONY: train-embedding
+train-embedding: $(TRAIN)/.installed  ## Train the embedding again and convert it: TRAIN_MINUTES=60, CARDMINT_DATA=DIR
+	$(call IN_TRAINING,embedding) \
+	  $$step.views --data $$data --out $$run $(if $(SMOKE),--files 1 --views 48 --scans 24) && \
+	  $$step.train --data $$run --out $$run --minutes $(TRAIN_MINUTES) $(if $(SMOKE),--steps 2) && \
+	  $$step.convert --checkpoint $$run/checkpoint.pt --held-out $$run/held-out.npz --out $$out
+
+.PHONY: train-smoke
+train-smoke: install $(TRAIN)/.installed  ## Each training, a few steps long, from the data to a model that the station loads
+	rm -rf build/smoke
+	PYTHONPATH=edge:shared $(TRAIN)/bin/python -m pytest -q -c /dev/null --rootdir . --noconftest tests/edge/test_training.py
+	$(MAKE) --no-print-directory train-corners train-reader train-embedding SMOKE=1 TRAIN_DIR=build/smoke TRAIN_OUT=build/smoke/models
+	$(BIN)/python -c 'from pathlib import Path; from cardmint_edge.adapters import models as m; \
+	  folder = Path("build/smoke/models"); print("loaded:", m.CardFinder(folder).version, "|", m.TextReader(folder).version, "|", m.PictureEmbedder(folder).version)'
 
 $(TRAIN)/.installed: edge/training/requirements.txt
 	$(PYTHON) -m venv $(TRAIN)
-	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	$(TRAIN_INSTALL) -r $<
+	$(TRAIN)/bin/python -c 'import torch' 2>/dev/null || $(TRAIN_INSTALL) -r edge/training/requirements-gpu.txt
 	@touch $@
 
 .PHONY: wheels

@@ -17,6 +17,7 @@ OUTAGE_S = 4.0
 PATIENCE_S = 75.0
 """How long the last card may take to be counted and priced before the demo calls it lost."""
 
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _CAMERA = 'type = "simulator"\ncount = {cards}\nseed = {seed}\nper_minute = {per_minute}'
 
 Say = Callable[[str], None]
@@ -31,7 +32,8 @@ def run(folder: Path, cards: int, *, leave: bool, say: Say) -> bool:
     Raises:
         Stop: something could not be started, or ended by itself; the message says where its output is.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: to what a shell starts in the background it comes ignored.
+    for number in _ENDS:
         signal.signal(number, signal.default_int_handler)
     with _alone(folder):
         pack = folder / "fictional" / "pack.sqlite"
@@ -55,7 +57,7 @@ def run(folder: Path, cards: int, *, leave: bool, say: Say) -> bool:
         else:
             return good
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for number in _ENDS:
                 signal.signal(number, signal.SIG_IGN)
             system.stop()
 

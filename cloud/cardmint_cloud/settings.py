@@ -179,5 +179,5 @@ def _readable(error: msgspec.ValidationError) -> str:
     at = path.rstrip("`").lstrip(".")
     if text.startswith("Object contains unknown field `"):
         key = text.split("`")[1]
-        return f"{at}.{key}".lstrip(".") + ": there is no such setting; see docs/settings.md"
+        return f"{at}.{key}".lstrip(".") + ": there is no such setting; see docs/settings-cloud.md"
     return f"{at}: {text}" if at else text

@@ -18,6 +18,7 @@ from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.domain.decide import Policy, print_confidence, print_evidence, settled
+from cardmint_edge.domain.embedding import Vectors
 from cardmint_edge.domain.hashes import Bits
 from cardmint_edge.domain.match import Reference
 from cardmint_edge.domain.recognise import Observed
@@ -36,6 +37,7 @@ class Without:
         self._left = {row: place for place, row in enumerate(self._rows)}
         self.version = pack.version
         self.hashes: Bits = pack.hashes[self._rows]
+        self.vectors: Vectors = pack.vectors[self._rows] if len(pack.vectors) else pack.vectors
 
     def printing(self, row: int) -> Card:
         """Return the printing of a row of what is left."""

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from cardmint_contracts.errors import ContractError
 from cardmint_contracts.prices import LastPrice
 from cardmint_contracts.wire import convert, decode
 from cardmint_edge.adapters.decode import Unreadable, read_image
+from cardmint_edge.adapters.models import PictureEmbedder, Unusable
 from cardmint_edge.adapters.pack_writing import Facts, Look, write_pack
+from cardmint_edge.domain.embedding import Vectors, prepared, rounded
 from cardmint_edge.domain.hashes import HASH_SIZE, card_hash
 from cardmint_edge.domain.match import reference
 from cardmint_edge.domain.recognition import Frame
@@ -79,9 +81,12 @@ def build(cards: Path, images: Path, out: Path, warn: Callable[[str], None], pri
     draft = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        looks = _looks(list(usable.values()), skip)
+        embedder = _embedder(warn)
+        looks = _looks(list(usable.values()), skip, embedder)
         built_at = datetime.now(UTC).isoformat(timespec="seconds")
-        version, images_kept = write_pack(draft, facts, looks, built_at, known_prices)
+        version, images_kept = write_pack(
+            draft, facts, looks, built_at, known_prices, embedded_by=embedder.version if embedder else ""
+        )
         size = draft.stat().st_size
         draft.replace(out)
     except OSError as error:
@@ -219,15 +224,27 @@ def _scans(images: Path) -> list[Path]:
         raise Stop(message) from None
 
 
-def _looks(files: list[Path], skip: Callable[[str], None]) -> Iterator[Look]:
+def _embedder(warn: Callable[[str], None]) -> PictureEmbedder | None:
+    try:
+        return PictureEmbedder()
+    except Unusable as error:
+        warn(f"the pack has no vectors: {error}")
+        return None
+
+
+def _looks(files: list[Path], skip: Callable[[str], None], embedder: PictureEmbedder | None) -> Iterator[Look]:
     # OpenCV lets go of the interpreter while it works, so threads use both cores; its own would only add to them.
     cv2.setNumThreads(1)
     with ThreadPoolExecutor(WORKERS) as pool:
         for path, look in zip(files, pool.map(_look, files), strict=True):
             if isinstance(look, Look):
-                yield look
+                yield look if embedder is None else replace(look, vector=_vector(look, embedder))
             else:
                 skip(f"{path}: skipped, {look}")
+
+
+def _vector(look: Look, embedder: PictureEmbedder) -> Vectors:
+    return rounded(embedder(prepared(look.reference.thumb)))
 
 
 def _look(path: Path) -> Look | str:

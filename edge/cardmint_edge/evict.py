@@ -139,8 +139,9 @@ class Evictor:
                     ImageEvicted(
                         sha256=victim.sha256,
                         bytes=victim.bytes,
-                        reason="disk-short" if victim.uploaded else "disk-short-before-upload",
                         kind="thumbnail" if victim.kept == "thumbnail" else "full",
+                        uploaded=victim.uploaded,
+                        reason="disk-short",
                     ),
                     self._stamp(),
                 )

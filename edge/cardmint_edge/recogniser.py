@@ -7,15 +7,21 @@ from typing import TypeVar
 
 import structlog
 
-from cardmint_edge.adapters.models import FOLDER, CardFinder, TextReader, Unusable
+from cardmint_edge.adapters.models import FOLDER, CardFinder, PictureEmbedder, TextReader, Unusable
 from cardmint_edge.adapters.pack import Pack
+from cardmint_edge.domain.gallery import Gallery
 from cardmint_edge.domain.printed import PrintReader
-from cardmint_edge.domain.recognise import CardRecogniser, Gallery
+from cardmint_edge.domain.recognise import CardRecogniser
 from cardmint_edge.domain.strings import Strings
 
 log = structlog.get_logger()
 
-Model = TypeVar("Model", TextReader, CardFinder)
+_OTHERS = {
+    True: "it was embedded by another model than this station has: build or roll out both together",
+    False: "it was built without the embedding: build it again with `cardmint-edge catalogue build`",
+}
+
+Model = TypeVar("Model", TextReader, CardFinder, PictureEmbedder)
 
 
 class Recognisers:
@@ -26,6 +32,10 @@ class Recognisers:
         self._models: dict[str, str] = {}
         self._reader = self._loaded("reader", TextReader, models)
         self._finder = self._loaded("corners", CardFinder, models)
+        self._embedder = self._loaded("embedding", PictureEmbedder, models)
+        if self._embedder is not None and pack.embedded_by != self._embedder.version:
+            log.warning("the pack's pictures are found by their hashes alone", reason=_OTHERS[bool(pack.embedded_by)])
+            self._embedder = None
 
     def _loaded(self, name: str, kind: Callable[[Path], Model], folder: Path) -> Model | None:
         try:
@@ -47,7 +57,12 @@ class Recognisers:
             strings = Strings(known for known in self._prints if known.card_id not in unknown)
             printed = PrintReader(self._reader, strings)
         return CardRecogniser(
-            gallery, clock=time.perf_counter, finder=self._finder, printed=printed, models=self._models
+            gallery,
+            clock=time.perf_counter,
+            finder=self._finder,
+            printed=printed,
+            embedder=self._embedder,
+            models=self._models,
         )
 
 

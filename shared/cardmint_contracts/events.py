@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import Meta, field
 
 from cardmint_contracts.cards import Batch, Candidate, Card, CardId, Decision, Image, Money
-from cardmint_contracts.wire import Code, Count, Line, Probability, Upward
+from cardmint_contracts.wire import Code, Count, Line, Probability, Sha256, Upward
 
 
 class Recogniser(Upward, frozen=True):
@@ -134,16 +134,18 @@ class PriceJudged(Upward, frozen=True):
     grade: Line = ""
 
 
-class ImageEvicted(Upward, frozen=True, omit_defaults=True):
+class ImageEvicted(Upward, frozen=True):
     """The station gave up an image's bytes to keep counting; the fact that it had them stays.
 
-    `kind` says what went: `full`, the image itself, or later `thumbnail`, the small one that was left of it.
+    `kind` says what went: `full`, the image itself, or later `thumbnail`, the small one that was left of it. `bytes`
+    are the whole image's, either time. Unless it was `uploaded`, nobody has it any more.
     """
 
-    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    sha256: Sha256
     bytes: Count
+    kind: Literal["full", "thumbnail"]
+    uploaded: bool
     reason: Code
-    kind: Literal["full", "thumbnail"] = "full"
 
 
 class ScanWithdrawn(Upward, frozen=True):
@@ -173,7 +175,7 @@ TYPES: dict[str, type[EventData]] = {
     "cardmint.review.rescan.v1": RescanRequested,
     "cardmint.review.aged.v1": ReviewAged,
     "cardmint.price.judged.v1": PriceJudged,
-    "cardmint.image.evicted.v1": ImageEvicted,
+    "cardmint.image.evicted.v2": ImageEvicted,
     "cardmint.scan.withdrawn.v1": ScanWithdrawn,
 }
 NAMES: dict[type[EventData], str] = {struct: name for name, struct in TYPES.items()}

@@ -4,15 +4,15 @@ A version that is no longer written stays here as it was: its struct is frozen, 
 event of it. Nothing behind `decode_data` ever sees it, and the log keeps what was written.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from msgspec import Meta
 
 from cardmint_contracts.cards import Candidate, Card, Image
 from cardmint_contracts.errors import UnknownType
-from cardmint_contracts.events import TYPES, EventData, Question, ReviewOpened
-from cardmint_contracts.wire import Code, Line, Upward, decode
+from cardmint_contracts.events import TYPES, EventData, ImageEvicted, Question, ReviewOpened
+from cardmint_contracts.wire import Code, Count, Line, Sha256, Upward, decode
 
 MAX_EVENT_BYTES = 64 << 10
 """The largest data of one event: 64 KiB."""
@@ -63,7 +63,30 @@ class ReviewOpenedV1(Earlier, frozen=True):
         )
 
 
-EARLIER: dict[str, type[Earlier]] = {"cardmint.review.opened.v1": ReviewOpenedV1}
+class ImageEvictedV1(Earlier, frozen=True):
+    """Whether the cloud had the image stood at the end of the reason."""
+
+    sha256: Sha256
+    bytes: Count
+    reason: Code
+    kind: Literal["full", "thumbnail"] = "full"
+
+    def upcast(self) -> ImageEvicted:
+        """Take the reason apart."""
+        before = "-before-upload"
+        return ImageEvicted(
+            sha256=self.sha256,
+            bytes=self.bytes,
+            kind=self.kind,
+            uploaded=not self.reason.endswith(before),
+            reason=self.reason.removesuffix(before),
+        )
+
+
+EARLIER: dict[str, type[Earlier]] = {
+    "cardmint.review.opened.v1": ReviewOpenedV1,
+    "cardmint.image.evicted.v1": ImageEvictedV1,
+}
 
 
 def decode_data(type_name: str, data: bytes | memoryview) -> EventData:

@@ -13,7 +13,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +25,7 @@ import click
 
 from cardmint_cloud import rebuild
 from cardmint_cloud.bench import cards
-from cardmint_cloud.bench.senders import Senders
+from cardmint_cloud.bench.senders import Senders, sending
 from cardmint_cloud.bench.stand import Given, stand
 from cardmint_cloud.local.broker import Broker, Kind
 from cardmint_cloud.local.postgres import Postgres
@@ -138,17 +137,14 @@ def run(
         pace = events / stations / faults_s
         start = time.monotonic()
         counted: Counter[str] = Counter()
-        with ThreadPoolExecutor(len(senders)) as threads:
-            sending = [threads.submit(one.run, per_second=pace, timeout_s=faults_s + PATIENCE_S) for one in senders]
+        with sending(senders, per_second=pace, timeout_s=faults_s + PATIENCE_S) as running:
             while time.monotonic() < start + faults_s:
                 fault = stage.fail()
                 counted[fault] += 1
                 say(f"{time.monotonic() - start:6.1f} s  {fault}")
                 threading.Event().wait(draw.uniform(0.0, 1.0))
-            for sent in sending:
+            for sent in running:
                 sent.result()
-        for one in senders:
-            one.close()
         seconds = time.monotonic() - start
         wrong = asyncio.run(_wrong(stage.postgres.address, work))
         return Outcome(
@@ -165,7 +161,7 @@ def run(
 async def _wrong(address: str, work: dict[str, tuple[UUID, list[cards.Parcel]]]) -> list[str]:
     """Compare the log with what was sent, byte for byte and in order, and the inventory with the log."""
     wrong: list[str] = []
-    connection = await asyncpg.connect(address)
+    connection = await asyncpg.connect(address, command_timeout=60)
     try:
         for name, (stream, parcels) in work.items():
             sent = [
@@ -188,7 +184,7 @@ async def _wrong(address: str, work: dict[str, tuple[UUID, list[cards.Parcel]]])
         if parked := await connection.fetchval("SELECT count(*) FROM dead_letters"):
             wrong.append(f"{parked} dead letters")
     finally:
-        await connection.close()
+        connection.terminate()
     comparison = await rebuild.compare(address)
     return wrong if comparison.equal else [*wrong, *rebuild.told(comparison)]
 

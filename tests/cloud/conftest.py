@@ -1,6 +1,7 @@
 """One real Postgres server a test run, one database a test, made from a migrated template."""
 
 import asyncio
+import contextlib
 import itertools
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -26,10 +27,32 @@ async def _migrate(address: str) -> None:
     await engine.dispose()
 
 
+@contextlib.asynccontextmanager
+async def connected(address: str) -> AsyncIterator[asyncpg.Connection]:
+    """Give a connection that waits for nothing longer than a minute, and is cut when the test is over."""
+    connection = await asyncpg.connect(address, command_timeout=60)
+    try:
+        yield connection
+    finally:
+        connection.terminate()
+
+
+@contextlib.asynccontextmanager
+async def pooled(address: str, *, most: int) -> AsyncIterator[Any]:
+    """Give a pool whose connections wait for nothing longer than a minute, and that a failed test may still hold."""
+    pool = await asyncpg.create_pool(address, min_size=1, max_size=most, command_timeout=60)
+    try:
+        yield pool
+    finally:
+        try:
+            await asyncio.wait_for(pool.close(), 10)
+        except TimeoutError:
+            pool.terminate()
+
+
 async def _run(address: str, statement: str) -> None:
-    connection = await asyncpg.connect(address)
-    await connection.execute(statement)
-    await connection.close()
+    async with connected(address) as connection:
+        await connection.execute(statement)
 
 
 @pytest.fixture(scope="session")
@@ -37,9 +60,11 @@ def postgres() -> Iterator[Postgres]:
     # Not below pytest's folder, which every run of pytest makes private to its user again: Postgres runs as another.
     with tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True) as folder:
         server = Postgres(Path(folder)).start()
-        asyncio.run(_migrate(server.address))
-        yield server
-        server.drop()
+        try:
+            asyncio.run(_migrate(server.address))
+            yield server
+        finally:
+            server.drop()
 
 
 @pytest.fixture
@@ -53,15 +78,14 @@ async def database(postgres: Postgres) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(database)
-    await connection.execute("SET TIME ZONE 'UTC'")
-    yield connection
-    await connection.close()
+    async with connected(database) as connection:
+        await connection.execute("SET TIME ZONE 'UTC'")
+        yield connection
 
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Any]:
-    async with asyncpg.create_pool(database, min_size=1, max_size=6) as pool:
+    async with pooled(database, most=6) as pool:
         async with pool.acquire() as connection:
             await make_ahead(connection, NOW)
             await make_ahead(connection, datetime.now(UTC))
@@ -72,7 +96,7 @@ async def pool(database: str) -> AsyncIterator[Any]:
 async def engine(database: str) -> AsyncIterator[AsyncEngine]:
     engine = engine_for(database)
     yield engine
-    await engine.dispose()
+    await asyncio.wait_for(engine.dispose(), 20)
 
 
 @pytest.fixture

@@ -28,8 +28,8 @@ class Proxy:
         self.cut()
         self._do(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._thread.join(20)
+        self._loop.close()  # Refused while it runs.
 
     def cut(self) -> None:
         """Reset every connection."""

@@ -6,12 +6,12 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-import asyncpg
 import pytest
 
 from cardmint_cloud import rebuild
 from cardmint_cloud.local.postgres import Postgres
 from tests.cloud.command import command
+from tests.cloud.conftest import connected
 from tests.cloud.shop import accepted, send
 from tests.cloud.test_rebuild import shop
 
@@ -36,11 +36,10 @@ async def test_a_backup_is_whole_in_a_new_server(pool: Any, database: str, tmp_p
             assert done.returncode == 0, done.stderr
             assert await rebuild.compare(server.address) == before
             assert (await asyncio.to_thread(at, server.address, "rebuild")).returncode == 0
-            there = await asyncpg.connect(server.address)
-            assert await there.fetchval("SELECT count(*) FROM watermarks") == await pool.fetchval(
-                "SELECT count(*) - 1 FROM watermarks"
-            )
-            await there.close()
+            async with connected(server.address) as there:
+                assert await there.fetchval("SELECT count(*) FROM watermarks") == await pool.fetchval(
+                    "SELECT count(*) - 1 FROM watermarks"
+                )
             twice = await asyncio.to_thread(at, server.address, "restore", str(file))
             assert twice.returncode == 1
             assert len(twice.stderr.splitlines()) == 1

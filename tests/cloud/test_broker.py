@@ -9,6 +9,7 @@ import pytest
 
 from cardmint_cloud.adapters.broker import Broker
 from cardmint_cloud.adapters.mqtt import MAX_WAITING_BYTES, RECEIVE_MAXIMUM, Inbound
+from cardmint_cloud.bench.packets import Packets
 from cardmint_cloud.errors import Stop
 from cardmint_cloud.settings import BrokerSettings
 
@@ -44,20 +45,13 @@ class Server:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.writer = writer
-        held = b""
-        while came := await reader.read(1 << 16):
-            held += came
-            while held:
-                try:
-                    packet, size = mqtt5.read(memoryview(held))
-                except IndexError:
-                    break
-                held = held[size:]
-                if isinstance(packet, mqtt5.ConnectPacket):
-                    assert packet.clean_start
-                    assert packet.receive_max == RECEIVE_MAXIMUM
-                    writer.write(mqtt5.ConnAckPacket(reason_code=self.code, receive_max=self.receive_max).write())
-                self.packets.put_nowait(packet)
+        packets = Packets(reader)
+        while packet := await packets.next():
+            if isinstance(packet, mqtt5.ConnectPacket):
+                assert packet.clean_start
+                assert packet.receive_max == RECEIVE_MAXIMUM
+                writer.write(mqtt5.ConnAckPacket(reason_code=self.code, receive_max=self.receive_max).write())
+            self.packets.put_nowait(packet)
         writer.close()
 
     async def next(self, kind: Any) -> Any:

@@ -17,6 +17,7 @@ from cardmint_contracts.cards import Batch as Settings
 from cardmint_contracts.cards import Finish
 from cardmint_contracts.envelope import BATCH, Envelope, encode_batch
 from cardmint_contracts.events import EventData, ReviewAnswered, ScanWithdrawn
+from tests.cloud.conftest import connected
 from tests.cloud.shop import FOX, NOW, OWL, STREAM, accepted, doubtful, sealed
 
 pytestmark = pytest.mark.integration
@@ -188,16 +189,15 @@ async def test_two_tenants_with_the_same_stream_are_strangers(connection: asyncp
 
 async def test_two_writers_of_one_scan_count_it_once(connection: asyncpg.Connection, database: str) -> None:
     """A restored outbox sends old scans in a new stream while another worker still has the old stream in hand."""
-    other = await asyncpg.connect(database)
     scans = [accepted(), doubtful(), accepted(OWL)]
     mine, theirs = batch(*scans), batch(*reversed(scans), stream=uuid4())
-    async with other.transaction():
-        await commit(other, [theirs], NOW)
-        waiting = asyncio.create_task(commit(connection, [mine], NOW))
-        await asyncio.sleep(0.2)
-        assert not waiting.done(), "it should wait for the other to commit"
-    done = await waiting
+    async with connected(database) as other:
+        async with other.transaction():
+            await commit(other, [theirs], NOW)
+            waiting = asyncio.create_task(commit(connection, [mine], NOW))
+            await asyncio.sleep(0.2)
+            assert not waiting.done(), "it should wait for the other to commit"
+        done = await waiting
     assert (done.applied, done.parked, done.changes.items) == (3, 0, {})
     assert await counts(connection) == {"fic1-7": 1, "fic1-10": 1}
-    await other.close()
     assert (await rebuild.compare(database)).equal

@@ -29,7 +29,7 @@ from tests.cloud.shop import FOX, NOW, OWL, RECOGNISER, doubtful
 
 SCANS = [UUID(int=n) for n in range(1, 7)]
 TENANTS = ["shop", "other"]
-EVICTED = ImageEvicted(sha256="0" * 64, bytes=1, reason="disk-full")
+EVICTED = ImageEvicted(sha256="0" * 64, bytes=1, kind="full", uploaded=True, reason="disk-full")
 
 scanned = st.builds(
     lambda scan, card, decision, finish: CardScanned(

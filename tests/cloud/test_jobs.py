@@ -1,7 +1,6 @@
 """The queue on a real Postgres: due cards become jobs once, failures come back, the dead are kept."""
 
 import asyncio
-import contextlib
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -165,8 +164,7 @@ async def test_the_clock_gives_due_cards_to_the_queue_and_survives_a_lost_databa
                 await asyncio.sleep(0.05)
     finally:
         running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
+        await asyncio.wait([running], timeout=30)
 
 
 HANGS = """
@@ -191,8 +189,10 @@ asyncio.run(main())
 async def test_a_killed_workers_job_is_done_by_another(pool: Any, database: str, tmp_path: Path) -> None:
     await named(pool, "a", at=now())
     child = Child([sys.executable, "-c", HANGS, database], tmp_path / "log")
-    await asyncio.to_thread(child.wait_until, lambda: "asked" in (tmp_path / "log").read_text())
-    child.kill()
+    try:
+        await asyncio.to_thread(child.wait_until, lambda: "asked" in (tmp_path / "log").read_text())
+    finally:
+        child.kill()
     assert await pool.fetchval("SELECT status::text FROM procrastinate_jobs WHERE task_name = 'price'") == "doing"
     # The dead worker's last sign of life is made old, instead of waiting for it.
     await pool.execute("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 hour'")
@@ -204,8 +204,7 @@ async def test_a_killed_workers_job_is_done_by_another(pool: Any, database: str,
                 await asyncio.sleep(0.05)
     finally:
         running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
+        await asyncio.wait([running], timeout=30)
 
 
 def test_what_runs_by_the_clock_may_be_a_matter_of_minutes() -> None:

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from cardmint_cloud import partitions, rebuild
 from cardmint_cloud.adapters.mqtt import Inbound
 from cardmint_cloud.adapters.postgres import leases
 from cardmint_cloud.bench import cards
-from cardmint_cloud.bench.senders import Senders
+from cardmint_cloud.bench.senders import Senders, sending
 from cardmint_cloud.domain.shares import SLOTS, owner, share, slot
 from cardmint_cloud.ingest import read
 from cardmint_cloud.local.broker import Broker
@@ -142,12 +142,12 @@ async def test_a_worker_ends_when_a_review_changes_in_the_same_moment(pool: Any)
 
 
 async def _held(address: str) -> dict[UUID, int]:
-    connection = await asyncpg.connect(address)
+    connection = await asyncpg.connect(address, command_timeout=20)
     try:
         rows = await connection.fetch("SELECT worker, count(*) AS slots FROM leases GROUP BY worker")
         return {row["worker"]: row["slots"] for row in rows if row["worker"] is not None}
     finally:
-        await connection.close()
+        connection.terminate()
 
 
 def until(address: str, so: Callable[[dict[UUID, int]], bool]) -> tuple[float, dict[UUID, int]]:
@@ -190,8 +190,9 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 def crew(tmp_path: Path, database: str, broker: Broker) -> Iterator[Crew]:
     crew = Crew(tmp_path, database, broker)
     yield crew
-    for child in crew.children:
-        child.kill()
+    with ExitStack() as stack:
+        for child in crew.children:
+            stack.callback(child.kill)
 
 
 @pytest.mark.integration
@@ -208,8 +209,7 @@ def test_whatever_becomes_of_a_worker_everything_counts_once(
     crew.add()
     until(database, lambda held: len(held) == 2)
     senders = Senders("127.0.0.1", broker.port, "shop", work)
-    with ThreadPoolExecutor(1) as thread:
-        sending = thread.submit(senders.run, per_second=PER_SECOND, timeout_s=100)
+    with sending([senders], per_second=PER_SECOND, timeout_s=100) as (sent,):
         time.sleep(1.5)
         match fault:
             case "killed":
@@ -227,8 +227,7 @@ def test_whatever_becomes_of_a_worker_everything_counts_once(
             crew.add()
         seconds, held = until(database, lambda held: len(held) == 2)
         print(f"a worker came; the stations were divided anew after {seconds:.2f} s: {sorted(held.values())}")
-        sending.result()
-    senders.close()
+        sent.result()
     counted = asyncio.run(census(database, "shop"))
     assert (counted.scans, counted.cards, counted.items, counted.doubled, counted.parked) == (EVENTS,) * 3 + (0, 0)
     assert asyncio.run(rebuild.compare(database)).equal

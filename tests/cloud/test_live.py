@@ -116,8 +116,9 @@ async def listening(site: httpx.AsyncClient, tenant: str = "") -> AsyncIterator[
 @pytest.fixture
 async def site(pool: Any, engine: AsyncEngine, tmp_path: Any) -> AsyncIterator[httpx.AsyncClient]:
     async for client in serve(build(engine=engine, pool=pool, images=Folder(tmp_path), tenant="shop")):
-        while not (await client.get("/healthz")).json()["listening"]:  # noqa: ASYNC110  # another process would ask so too
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(20):
+            while not (await client.get("/healthz")).json()["listening"]:  # noqa: ASYNC110  # as another process would
+                await asyncio.sleep(0.02)
         yield client
 
 

@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import msgspec
 import pytest
 from alembic import command
@@ -19,6 +18,7 @@ from cardmint_cloud import migrations
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, migrate
 from cardmint_cloud.adapters.postgres.tables import metadata
 from cardmint_cloud.local.postgres import Postgres
+from tests.cloud.conftest import connected
 
 pytestmark = pytest.mark.integration
 
@@ -79,9 +79,8 @@ async def test_a_log_of_the_first_version_is_read_as_it_was(postgres: Postgres) 
 
 
 async def _admin(address: str, statement: str) -> None:
-    connection = await asyncpg.connect(address)
-    await connection.execute(statement)
-    await connection.close()
+    async with connected(address) as connection:
+        await connection.execute(statement)
 
 
 def _first_version(connection: Connection) -> None:

@@ -32,7 +32,12 @@ async def log(pool: Any) -> AsyncIterator[asyncpg.Connection]:
     async with pool.acquire() as connection:
         for moment in (SEPTEMBER, OCTOBER):
             await partitions.make_ahead(connection, moment, ahead=0)
-        await send(pool, accepted(), ImageEvicted(sha256="ab" * 32, bytes=5, reason="disk-full"), now=SEPTEMBER)
+        await send(
+            pool,
+            accepted(),
+            ImageEvicted(sha256="ab" * 32, bytes=5, kind="full", uploaded=True, reason="disk-full"),
+            now=SEPTEMBER,
+        )
         asked = doubtful()
         await send(pool, asked, accepted(OWL), now=OCTOBER)
         answer = ReviewAnswered(

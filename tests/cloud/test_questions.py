@@ -207,7 +207,7 @@ def test_what_an_event_speaks_of_is_read_before_it_is_applied() -> None:
     scan = doubtful()
     second = again(scan)
     assert (subject(second), subject(fetch(scan))) == (scan.scan, scan.scan)
-    evicted = ImageEvicted(sha256="0" * 64, bytes=1, reason="disk-full")
+    evicted = ImageEvicted(sha256="0" * 64, bytes=1, kind="full", uploaded=True, reason="disk-full")
     items, reviews = spoken_of([("shop", second), ("shop", undo(scan)), ("shop", evicted)])
     assert {("shop", scan.scan), ("shop", second.scan)} <= set(items)
     assert {("shop", review_of(scan.scan, why)) for why in ("review", "rules", "audit")} <= set(reviews)

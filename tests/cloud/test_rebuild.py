@@ -8,7 +8,6 @@ from subprocess import CompletedProcess
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
-import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,6 +23,7 @@ from cardmint_contracts.cards import Decision
 from cardmint_contracts.envelope import encode_batch
 from cardmint_contracts.events import CardScanned, EventData, ReviewAnswered
 from tests.cloud.command import command
+from tests.cloud.conftest import connected
 from tests.cloud.shop import FOX, NOW, OWL, RECOGNISER, accepted, doubtful, sealed, send
 from tests.cloud.test_inventory import possible_logs
 
@@ -49,8 +49,7 @@ async def ingest(address: str, log: list[Event], cuts: list[int], stations: list
         stream = uuid5(NAMESPACE_OID, f"{tenant}/{station}")
         marks[stream] = marks.get(stream, 0) + 1
         batches.append(batch(tenant, station, stream, marks[stream], one.data))
-    connection = await asyncpg.connect(address)
-    try:
+    async with connected(address) as connection:
         await make_ahead(connection, NOW)
         for turn, size in enumerate(itertools.cycle(cuts)):
             if not batches:
@@ -58,8 +57,6 @@ async def ingest(address: str, log: list[Event], cuts: list[int], stations: list
             await commit(connection, batches[:size], NOW + timedelta(seconds=turn))
             batches = batches[size:]
         return await rebuild.compare(address)
-    finally:
-        await connection.close()
 
 
 @given(
@@ -139,12 +136,14 @@ async def test_the_service_goes_on_meanwhile(pool: Any, database: str) -> None:
 
     going = asyncio.create_task(go_on())
     seen = []
-    for _ in range(5):
-        comparison = await rebuild.compare(database)
-        assert comparison.equal, "\n".join(rebuild.told(comparison))
-        seen.append(comparison.events)
-    going.cancel()
-    await asyncio.gather(going, return_exceptions=True)
+    try:
+        for _ in range(5):
+            comparison = await rebuild.compare(database)
+            assert comparison.equal, "\n".join(rebuild.told(comparison))
+            seen.append(comparison.events)
+    finally:
+        going.cancel()
+        await asyncio.wait([going], timeout=20)
     assert seen == sorted(seen)
     assert seen[0] < seen[-1]
 

@@ -25,6 +25,7 @@ from cardmint_cloud.local.system import script
 from cardmint_cloud.sources import Provider, Source
 from cardmint_cloud.standin.faults import FAULTS, NAMES
 from cardmint_contracts.cards import Card
+from tests.cloud.conftest import pooled
 
 pytestmark = pytest.mark.integration
 
@@ -59,9 +60,11 @@ def standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     command = script(["cardmint-cloud", "stand-in", "--port", str(port), "--slow-s", "3"])
     child = Child(command, tmp_path_factory.mktemp("stand-in") / "log")
-    child.wait_until(lambda: listening(port))
-    yield f"http://127.0.0.1:{port}"
-    child.stop()
+    try:
+        child.wait_until(lambda: listening(port))
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        child.stop()
 
 
 @pytest.fixture
@@ -176,12 +179,12 @@ async def test_what_a_worker_read_lately_costs_neither_a_statement_nor_a_turn(
     make: Callable[..., Source], database: str
 ) -> None:
     clock = Clock()
-    pool = await asyncpg.create_pool(database, min_size=1, max_size=1)
-    source = make(clock=clock, pool=pool)
-    first = await source.get(Ask(path="/cards/base1-7"))
-    with pytest.raises(NotFound):
-        await source.get(Ask(path="/cards/missing-7"))
-    await pool.close()  # Whatever asks the database from here on fails.
+    async with pooled(database, most=1) as pool:
+        source = make(clock=clock, pool=pool)
+        first = await source.get(Ask(path="/cards/base1-7"))
+        with pytest.raises(NotFound):
+            await source.get(Ask(path="/cards/missing-7"))
+    # Whatever asks the database from here on fails.
     clock.pass_s(23 * 3600)
     assert (await source.get(Ask(path="/cards/base1-7"))).value is first.value
     with pytest.raises(NotFound):
@@ -211,7 +214,7 @@ async def test_who_gives_up_waiting_does_not_take_the_others_answer(make: Callab
     failing = asyncio.create_task(source.get(Ask(path="/cards/missing-9")))
     await asyncio.sleep(0)
     failing.cancel()
-    await asyncio.wait(source._under_way.values())
+    await asyncio.wait(source._under_way.values(), timeout=20)
 
 
 LIMITS = Limits(window_s=60, least=3, failure_rate=0.5, slow_s=100, open_s=30, probes=1)
@@ -352,7 +355,7 @@ async def test_a_dead_hour_costs_one_probe_in_each_period_however_many_workers_a
     await client.put(f"{standin}/faults/tcgdex/none")
     recovered = 0
     for worker in workers:
-        while True:
+        while recovered <= LIMITS.open_s:
             try:
                 await worker.get(Ask(path="/cards/base1-700"), timedelta())
             except Withheld:

@@ -7,7 +7,6 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ from cardmint_cloud.adapters.fetch import Withheld
 from cardmint_cloud.domain.rates import Rate
 from cardmint_cloud.domain.turns import MOST, Leased
 from cardmint_cloud.turns import Turns
+from tests.cloud.conftest import pooled
 
 TODAY = date(2026, 11, 22)
 WORKERS = 3
@@ -76,7 +76,7 @@ async def calls(database: str, rate: Rate, steps: list[Any]) -> list[tuple[datet
     clock = Clock()
     provider = str(uuid4())
     made: list[tuple[datetime, date]] = []
-    async with asyncpg.create_pool(database, min_size=1, max_size=4) as pool:
+    async with pooled(database, most=4) as pool:
 
         def worker() -> Turns:
             return Turns(pool, provider, rate, clock=clock, monotonic=clock.monotonic)

@@ -145,8 +145,9 @@ async def test_a_station_goes_on_where_its_upload_broke_off(site: httpx.AsyncCli
     writer.write(head.encode() + content[:700_000])
     await writer.drain()
     writer.close()
-    while (await site.head(path)).headers["upload-offset"] == "0":  # noqa: ASYNC110 - the server's doing
-        await asyncio.sleep(0.02)
+    async with asyncio.timeout(20):
+        while (await site.head(path)).headers["upload-offset"] == "0":  # noqa: ASYNC110 - the server's doing
+            await asyncio.sleep(0.02)
     answer = await site.head(path)
     come = int(answer.headers["upload-offset"])
     assert (answer.status_code, answer.headers["upload-complete"]) == (204, "?0")

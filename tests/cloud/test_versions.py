@@ -1,5 +1,6 @@
 """Events in versions that are no longer written, on a real Postgres: they count, and the log keeps what came."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,21 +18,23 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud import migrations, partitions, rebuild
 from cardmint_cloud.adapters.image_files import Folder
-from cardmint_cloud.adapters.postgres import questions
+from cardmint_cloud.adapters.postgres import desk_reads, questions
+from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.ask import age
 from cardmint_cloud.dead_letters import replay
 from cardmint_cloud.domain.items import review_of
 from cardmint_cloud.ingest import Message, commit, read
 from cardmint_cloud.web.app import build
-from cardmint_contracts.envelope import Envelope, encode_batch
-from cardmint_contracts.events import NAMES, TYPES, CardScanned, EventData, Question, ReviewOpened
-from cardmint_contracts.upcasters import Earlier, ReviewOpenedV1
+from cardmint_contracts.envelope import encode_batch
+from cardmint_contracts.events import NAMES, TYPES, CardScanned, EventData, ImageEvicted, Question, ReviewOpened
+from cardmint_contracts.upcasters import EARLIER, Earlier, ImageEvictedV1, ReviewOpenedV1
 from cardmint_contracts.wire import encode
 from tests.cloud.shop import FOX, NOW, accepted, sealed
 from tests.cloud.test_ask import say
 from tests.cloud.test_web import serve
 
 pytestmark = pytest.mark.integration
+ROOT = Path(__file__).parents[2]
 SEPTEMBER = datetime(2026, 9, 15, 12, tzinfo=UTC)
 WHYS = {"low-confidence": Question.PRINTING, "possible-duplicate": Question.DUPLICATE, "random-audit": Question.AUDIT}
 
@@ -50,14 +53,12 @@ def in_v2(scan: CardScanned, reason: str) -> ReviewOpened:
 
 async def send(pool: Any, *data: EventData | Earlier, stream: UUID, start: int = 1, now: datetime = NOW) -> int:
     """Ingest events as their writer would have written them; return how many were parked."""
-    today = [one.upcast() if isinstance(one, ReviewOpenedV1) else one for one in data]
-    envelopes: list[Envelope] = sealed(*today, start=start, stream=stream, time=now)  # type: ignore[arg-type]
-    written = [
-        replace(envelope, type="cardmint.review.opened.v1", data=msgspec.Raw(encode(one)))
-        if isinstance(one, ReviewOpenedV1)
-        else envelope
-        for envelope, one in zip(envelopes, data, strict=True)
-    ]
+    today: list[Any] = [one.upcast() if isinstance(one, Earlier) else one for one in data]
+    names = {struct: name for name, struct in EARLIER.items()}
+    written = sealed(*today, start=start, stream=stream, time=now)
+    for place, one in enumerate(data):
+        if isinstance(one, Earlier):
+            written[place] = replace(written[place], type=names[type(one)], data=msgspec.Raw(encode(one)))
     payload, content_type = encode_batch(written)
     batch = read(Message(topic="cardmint/v1/shop/left/events", payload=payload, content_type=content_type))
     assert batch is not None
@@ -109,6 +110,28 @@ async def test_a_cloud_that_is_older_parks_what_is_newer_and_replays_it_once_upg
     await replay(pool, "shop", letter["id"], NOW)
     assert await pool.fetchval("SELECT question FROM reviews") == "duplicate"
     assert await pool.fetchval("SELECT count(*) FROM dead_letters") == 0
+    assert (await rebuild.compare(database)).equal
+
+
+async def test_a_station_that_is_not_upgraded_goes_on_and_its_ledger_counts(pool: Any, database: str) -> None:
+    digests = [f"{n:064x}" for n in range(4)]
+    old = [
+        ImageEvictedV1(sha256=digests[0], bytes=10, reason="disk-short"),
+        ImageEvictedV1(sha256=digests[1], bytes=20, reason="disk-short-before-upload"),
+        ImageEvictedV1(sha256=digests[0], bytes=10, reason="disk-short", kind="thumbnail"),
+    ]
+    new = ImageEvicted(sha256=digests[2], bytes=30, kind="full", uploaded=False, reason="disk-short")
+    more = replace(new, sha256=digests[3], bytes=40)
+    assert await send(pool, accepted(), *old, new, more, stream=uuid4()) == 0
+    engine = engine_for(database)
+    async with engine.connect() as connection:
+        (found,) = (await desk_reads.evictions(connection, "shop")).values()
+        lost = [await desk_reads.given_up(connection, "shop", "left", digest) for digest in digests]
+    await engine.dispose()
+    latest = [row["image"] for row in found.pop("latest")]
+    assert found == {"images": 4, "bytes": 100, "lost": 3, "thumbnails": 1}
+    assert latest == [more, new, *(one.upcast() for one in reversed(old))]
+    assert lost == [False, True, True, True]
     assert (await rebuild.compare(database)).equal
 
 
@@ -171,3 +194,11 @@ def _moved(connection: Connection, revision: str) -> None:
     config.set_main_option("script_location", str(Path(migrations.__path__[0])))
     config.attributes["connection"] = connection
     (command.upgrade if revision == "head" else command.downgrade)(config, revision)
+
+
+def test_only_the_contracts_and_the_migrations_name_a_version() -> None:
+    named = re.compile(r"cardmint\.[a-z]+\.[a-z]+\.v\d")
+    packages = [ROOT / "cloud" / "cardmint_cloud", ROOT / "edge" / "cardmint_edge"]
+    files = [file for package in packages for file in package.rglob("*.py") if "migrations" not in file.parts]
+    assert len(files) > 100
+    assert [file for file in files if named.search(file.read_text())] == []

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import socket
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.adapters.image_files import Folder
@@ -37,18 +39,19 @@ PART = {"hx-request": "true"}
 
 
 async def serve(app: Any) -> AsyncIterator[httpx.AsyncClient]:
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, host="127.0.0.1", port=free_port(), log_level="error", ws="none", timeout_graceful_shutdown=1
-        )
-    )
-    task = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it
-        await asyncio.sleep(0.01)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.config.port}", timeout=20) as client:
-        yield client
-    server.should_exit = True
-    await task
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1))
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    task = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        async with asyncio.timeout(30):
+            while not server.started and not task.done():  # noqa: ASYNC110  # uvicorn has no event for it
+                await asyncio.sleep(0.01)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        await asyncio.wait_for(task, 30)
 
 
 @pytest.fixture
@@ -267,19 +270,20 @@ async def test_the_ledger_of_images_given_up_is_shown(pool: Any, site: httpx.Asy
         "INSERT INTO stations VALUES ('shop', 'left', true, 1, $1, $1, '0.1.0', $2, NULL, NULL)", uuid4(), NOW
     )
     assert "Images given up</dt><dd>none" in (await site.get("/stations")).text
-    await send(
-        pool,
-        ImageEvicted(sha256="ab" * 32, bytes=2_000_000, reason="disk-full"),
-        ImageEvicted(sha256="cd" * 32, bytes=500_000, reason="disk-full"),
-        time=NOW - timedelta(minutes=5),
-    )
-    await pool.execute(
-        "UPDATE events SET data = (data::jsonb || '{\"kind\": \"thumbnail\"}')::text WHERE data LIKE '%cdcd%'"
-    )
+    image = Image(sha256="ab" * 32, bytes=2_000_000, width=63, height=88)
+    gone = Image(sha256="cd" * 32, bytes=500_000, width=63, height=88)
+    waits, lost = accepted(image=image), accepted(image=gone)
+    whole = ImageEvicted(sha256=image.sha256, bytes=image.bytes, kind="full", uploaded=True, reason="disk-short")
+    before = ImageEvicted(sha256=gone.sha256, bytes=gone.bytes, kind="full", uploaded=False, reason="disk-short")
+    small = replace(whole, kind="thumbnail")
+    await send(pool, waits, lost, whole, small, before, time=NOW - timedelta(minutes=5))
     page = (await site.get("/stations")).text
-    assert "Images given up</dt><dd>2<small>2.5 MB · 1 of them small ones</small>" in page
-    assert "Full, 2.0 MB: Disk full <code>abababababab</code>" in page
-    assert "Thumbnail, 500 kB: Disk full <code>cdcdcdcdcdcd</code>" in page
+    assert "Images given up</dt><dd>2<small>2.5 MB · 1 before their upload · 1 small ones too</small>" in page
+    assert "Whole, 2.0 MB: Disk short <code>abababababab</code>" in page
+    assert "Small one: Disk short <code>abababababab</code>" in page
+    assert "Whole, 500 kB, before its upload: Disk short <code>cdcdcdcdcdcd</code>" in page
+    assert "image on its way" in (await site.get(f"/items/{waits.scan}")).text
+    assert "given up by the station" in (await site.get(f"/items/{lost.scan}")).text
 
 
 async def test_programs_read_the_same_as_json(pool: Any, site: httpx.AsyncClient) -> None:

@@ -31,6 +31,7 @@ from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.wire import decode, encode
+from tests.cloud.conftest import connected, pooled
 from tests.cloud.shop import FOX, STREAM, accepted, doubtful, sealed
 
 pytestmark = pytest.mark.integration
@@ -123,19 +124,15 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
 
 @pytest.fixture
 async def worker(broker: Broker, database: str) -> AsyncIterator[Worker]:
-    pool = await asyncpg.create_pool(database, min_size=1, max_size=5)
-    worker = Worker(pool)
-    link = Link(BrokerSettings(port=broker.port), on_message=worker.put)
-    link.start()
-    running = asyncio.create_task(worker.run(link))
-    yield worker
-    running.cancel()
-    try:
-        async with asyncio.timeout(20):
-            await asyncio.gather(running, return_exceptions=True)
-            await link.stop()
-    finally:
-        pool.terminate()
+    async with pooled(database, most=5) as pool:
+        worker = Worker(pool)
+        link = Link(BrokerSettings(port=broker.port), on_message=worker.put)
+        link.start()
+        running = asyncio.create_task(worker.run(link))
+        yield worker
+        running.cancel()
+        await asyncio.wait([running], timeout=20)
+        await asyncio.wait_for(link.stop(), 20)
 
 
 @pytest.fixture
@@ -271,13 +268,14 @@ async def test_postgres_away_loses_nothing(
     await ready(station)
     await connection.close()
     await asyncio.to_thread(postgres.kill)
-    station.send(sealed(accepted(), accepted(), start=2))
-    await asyncio.sleep(0.5)
-    await asyncio.to_thread(postgres.start)
+    try:
+        station.send(sealed(accepted(), accepted(), start=2))
+        await asyncio.sleep(0.5)
+    finally:
+        await asyncio.to_thread(postgres.start)
     assert (await station.receipt_for(3)).sequence == 3
-    again = await asyncpg.connect(database)
-    assert await again.fetchval("SELECT sum(count) FROM holdings") == 3
-    await again.close()
+    async with connected(database) as again:
+        assert await again.fetchval("SELECT sum(count) FROM holdings") == 3
 
 
 def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -326,8 +324,8 @@ def test_a_broker_that_refuses_us_is_one_line(postgres: Any, tmp_path: Path) -> 
             CARDMINT_CLOUD_BROKER_USER="shop", CARDMINT_CLOUD_BROKER_PASSWORD="hunter2",
         )  # fmt: skip
     finally:
-        closed.terminate()
-        closed.wait()
+        closed.kill()
+        closed.wait(20)
     assert done.returncode == 1
     assert "refuses us" in done.stderr
     assert "'shop'" in done.stderr

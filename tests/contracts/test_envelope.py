@@ -74,6 +74,8 @@ events = st.one_of(
         ImageEvicted,
         sha256=st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
         bytes=st.integers(0, 2**63 - 1),
+        kind=st.sampled_from(["full", "thumbnail"]),
+        uploaded=st.booleans(),
         reason=st.just("disk-full"),
     ),
 )

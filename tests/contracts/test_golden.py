@@ -110,8 +110,10 @@ EVENTS: dict[str, EventData] = {
         recogniser=Recogniser(method="classical", pack="2026-11-22"),
         rescan_of=UUID(int=12),
     ),
-    "image-evicted": ImageEvicted(sha256="ab" * 32, bytes=81234, reason="disk-full"),
-    "image-evicted-thumbnail": ImageEvicted(sha256="ab" * 32, bytes=5123, reason="disk-short", kind="thumbnail"),
+    "image-evicted": ImageEvicted(sha256="ab" * 32, bytes=81234, kind="full", uploaded=False, reason="disk-short"),
+    "image-evicted-thumbnail": ImageEvicted(
+        sha256="ab" * 32, bytes=81234, kind="thumbnail", uploaded=True, reason="disk-short"
+    ),
     "scan-withdrawn": ScanWithdrawn(scan=UUID(int=11), by="station"),
 }
 OTHERS: dict[str, msgspec.Struct] = {

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardmint_contracts.cards import Candidate, Card, Image
-from cardmint_contracts.events import NAMES, TYPES, Question, ReviewOpened
-from cardmint_contracts.upcasters import EARLIER, Earlier, ReviewOpenedV1, decode_data
+from cardmint_contracts.events import NAMES, TYPES, ImageEvicted, Question, ReviewOpened
+from cardmint_contracts.upcasters import EARLIER, Earlier, ImageEvictedV1, ReviewOpenedV1, decode_data
 from cardmint_contracts.wire import encode
 
 lines = st.from_regex(r"[ -~]{0,30}", fullmatch=True)
@@ -31,6 +31,13 @@ VALID: dict[type[Earlier], st.SearchStrategy[Any]] = {
         candidates=st.lists(st.builds(Candidate, card=cards, confidence=st.floats(0, 1)), max_size=8).map(tuple),
         image=st.none()
         | st.builds(Image, sha256=digests, bytes=st.just(1), width=st.integers(1, 1 << 16), height=st.just(1)),
+    ),
+    ImageEvictedV1: st.builds(
+        ImageEvictedV1,
+        sha256=digests,
+        bytes=st.integers(0, 2**63 - 1),
+        reason=codes | st.sampled_from(["disk-short", "disk-short-before-upload", "a-before-upload-before-upload"]),
+        kind=st.sampled_from(["full", "thumbnail"]),
     ),
 }
 
@@ -68,3 +75,13 @@ def test_a_question_is_named_after_its_reasons(reasons: tuple[str, ...], questio
         today = decode_data("cardmint.review.opened.v1", encode(earlier))
         assert isinstance(today, ReviewOpened)
         assert (today.question, today.reasons, today.candidates) == (question, reasons, shown)
+
+
+@pytest.mark.parametrize(
+    ("said", "uploaded", "reason"),
+    [("disk-short", True, "disk-short"), ("disk-short-before-upload", False, "disk-short")],
+)
+def test_whether_the_cloud_had_an_image_stood_in_the_reason(said: str, uploaded: bool, reason: str) -> None:
+    earlier = ImageEvictedV1(sha256="ab" * 32, bytes=5, reason=said)
+    today = decode_data("cardmint.image.evicted.v1", encode(earlier))
+    assert today == ImageEvicted(sha256="ab" * 32, bytes=5, kind="full", uploaded=uploaded, reason=reason)

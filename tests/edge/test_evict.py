@@ -86,7 +86,9 @@ def test_what_the_cloud_has_goes_first_and_leaves_a_thumbnail(bench: Bench) -> N
     events = bench.evicted()
     assert [event.sha256 for event in events[:2]] == known
     assert {event.kind for event in events} == {"full"}
-    assert [event.reason for event in events[:3]] == ["disk-short", "disk-short", "disk-short-before-upload"]
+    assert [(event.uploaded, event.reason) for event in events[:3]] == [
+        (uploaded, "disk-short") for uploaded in (True, True, False)
+    ]
     assert sorted(event.sha256 for event in events) == bench.small()
     assert bench.store.get(known[0]) is None
     thumbnail = bench.store.thumbnail(known[0])

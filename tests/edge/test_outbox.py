@@ -124,7 +124,7 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
 
 
 def test_an_event_comes_out_as_it_went_in(outbox: Outbox) -> None:
-    evicted = ImageEvicted(sha256="a" * 64, bytes=5, reason="disk-full")
+    evicted = ImageEvicted(sha256="a" * 64, bytes=5, kind="full", uploaded=True, reason="disk-full")
     assert outbox.append(evicted, STAMP) == 1
     (event,) = outbox.events(1, 10)
     assert (event.sequence, event.stamp) == (1, STAMP)

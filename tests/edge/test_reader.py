@@ -202,13 +202,14 @@ def test_a_model_that_is_not_what_its_manifest_says_is_not_used(tmp_path: Path, 
             TextReader(folder)
     scan = read_image(fictional / "images" / "drk-9.jpg")
     half = recogniser_of(pack, folder).recognise(scan)
-    assert (half.method, half.models["reader"], half.decision) == ("corners", "unusable", Decision.ACCEPT)
+    assert (half.method, half.models["reader"], half.decision) == ("corners-embedding", "unusable", Decision.ACCEPT)
+    (folder / "embedding.tflite").write_bytes(b"")
     (folder / "corners.json").unlink()
     without = recogniser_of(pack, folder).recognise(scan)
     assert (without.method, without.decision) == ("classical", Decision.ACCEPT)
-    assert without.models == {"reader": "unusable", "corners": "unusable"}
+    assert without.models == dict.fromkeys(("reader", "corners", "embedding"), "unusable")
     reading = recogniser_of(pack).recognise(scan)
-    assert (reading.method, reading.decision) == ("corners-reader", Decision.ACCEPT)
+    assert (reading.method, reading.decision) == ("corners-reader-embedding", Decision.ACCEPT)
     assert reading.models["corners"].startswith("2 ")
 
 

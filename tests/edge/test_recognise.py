@@ -153,6 +153,7 @@ class Nothing:
 
     version = "empty"
     hashes = np.empty((0, 15), np.uint64)
+    vectors = np.empty((0, 64), np.int8)
 
     def printing(self, row: int) -> Card:
         raise IndexError(row)

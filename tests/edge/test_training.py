@@ -7,9 +7,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is installed only where models are trained")
 
+from cardmint_edge.domain import embedding as domain  # noqa: E402 - only where torch is
 from training.corners import scenes  # noqa: E402 - only where torch is
 from training.corners import train as corners  # noqa: E402
 from training.corners.network import CornersNetwork  # noqa: E402
+from training.embedding import train as embedding  # noqa: E402 - only where torch is
+from training.embedding import views  # noqa: E402 - only where torch is
+from training.embedding.network import SIZE, EmbeddingNetwork, prepared  # noqa: E402 - only where torch is
 from training.files import save  # noqa: E402 - only where torch is
 from training.reader import shards, train  # noqa: E402
 from training.reader.network import ReaderNetwork  # noqa: E402
@@ -43,3 +47,22 @@ def test_a_few_steps_find_cards_better_or_worse_but_go_on(tmp_path: Path) -> Non
     run = Run.start(CornersNetwork, tmp_path / "run" / "checkpoint.pt")
     corners.train(tmp_path, tmp_path / "run", seconds=600, steps=1, seed=1)
     assert Run.start(CornersNetwork, tmp_path / "run" / "checkpoint.pt").seen > run.seen > 0
+
+
+def test_a_few_steps_embed_and_go_on(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    scans = [rng.integers(0, 256, (336, 240, 3), dtype=np.uint8) for _ in range(4)]
+    for name, seed in (("views-0000", 1), ("views-0001", 2), ("held-out", 3)):
+        views.write(scans, tmp_path / f"{name}.npz", 8, seed)
+    score = embedding.train(tmp_path, tmp_path / "run", seconds=600, steps=2, seed=1)
+    assert (score["views"], score["scans"]) == (8, 4)
+    run = Run.start(EmbeddingNetwork, tmp_path / "run" / "checkpoint.pt")
+    embedding.train(tmp_path, tmp_path / "run", seconds=600, steps=1, seed=1)
+    assert Run.start(EmbeddingNetwork, tmp_path / "run" / "checkpoint.pt").seen > run.seen > 0
+
+
+def test_training_prepares_pictures_as_the_station_does() -> None:
+    picture = np.random.default_rng(1).integers(0, 256, (134, 96, 3), dtype=np.uint8)
+    learned = prepared(torch.from_numpy(picture)[None])[0].numpy()
+    assert np.abs(learned - domain.prepared(picture)).max() < 1e-4
+    assert SIZE == domain.SIZE

@@ -33,9 +33,11 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def system(folder: Path, fictional: Path) -> Iterator[System]:
     system = System(folder, pack=fictional / "pack.sqlite")
-    system.start_cloud()
-    yield system
-    system.stop()
+    try:
+        system.start_cloud()
+        yield system
+    finally:
+        system.stop()
 
 
 def count(system: System) -> Census:

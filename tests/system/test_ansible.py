@@ -37,18 +37,22 @@ def apply(prefix: Path, wheels: Path, pack: Path, **more: str) -> subprocess.Com
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=280)
 
 
+def said(prefix: Path, program: str, *words: str) -> str:
+    command = [str(prefix / "venv" / "bin" / program), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
 def test_the_role_installs_a_station_and_a_second_run_changes_nothing(tmp_path: Path) -> None:
     wheels, pack, prefix = tmp_path / "wheels", tmp_path / "pack.sqlite", tmp_path / "cardmint"
     pack.write_bytes(b"a stand-in: the role only copies it")
     build = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(wheels), "./shared", "./edge"]
-    subprocess.run([sys.executable, "-m", *build], check=True, cwd=ROOT)
+    subprocess.run([sys.executable, "-m", *build], check=True, cwd=ROOT, timeout=120)
     first = apply(prefix, wheels, pack)
     assert first.returncode == 0, first.stdout + first.stderr
     second = apply(prefix, wheels, pack)
     assert "changed=0" in second.stdout, second.stdout + second.stderr
-    ran = subprocess.run([prefix / "venv/bin/cardmint-edge", "--version"], capture_output=True, text=True, check=True)
-    assert "version" in ran.stdout
-    installed = subprocess.run([prefix / "venv/bin/pip", "list"], capture_output=True, text=True, check=True).stdout
+    assert "version" in said(prefix, "cardmint-edge", "--version")
+    installed = said(prefix, "pip", "list")
     assert not {"sqlalchemy", "asyncpg", "alembic", "cardmint-cloud"} & {x.split()[0] for x in installed.splitlines()}
 
 

@@ -4,8 +4,10 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -13,19 +15,42 @@ import pytest
 
 pytestmark = pytest.mark.system
 
-
-def start(folder: Path, *words: str) -> subprocess.Popen[str]:
-    command = [str(Path(sys.executable).with_name("cardmint-cloud")), "demo", "--folder", str(folder), *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+Start = Callable[..., subprocess.Popen[str]]
 
 
-def lines_until(demo: subprocess.Popen[str], wanted: str) -> Iterator[str]:
+@pytest.fixture
+def start(folder: Path) -> Iterator[Start]:
+    """Starts demos in the folder; those that a test leaves running end with it."""
+    with ExitStack() as stack:
+        yield lambda *words: stack.enter_context(demo(folder, *words))
+
+
+@contextmanager
+def demo(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a demo as a script does in the background: with SIGINT ignored."""
+    program = str(Path(sys.executable).with_name("cardmint-cloud"))
+    command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", program, "demo", "--folder", str(folder), *words]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        yield running
+    finally:
+        running.kill()
+        running.communicate(timeout=60)
+
+
+def lines_until(demo: subprocess.Popen[str], wanted: str, *, timeout_s: float = 200) -> None:
     assert demo.stdout is not None
-    for line in demo.stdout:
-        yield line
-        if wanted in line:
-            return
-    pytest.fail(f"the demo ended without saying {wanted!r}")
+    said: list[str] = []
+    late = threading.Timer(timeout_s, demo.kill)  # Reading a line has no limit of its own.
+    late.start()
+    try:
+        for line in demo.stdout:
+            said.append(line)
+            if wanted in line:
+                return
+    finally:
+        late.cancel()
+    pytest.fail(f"the demo ended, or was ended after {timeout_s:.0f} s, without saying {wanted!r}: {said}")
 
 
 def left_behind(folder: Path) -> list[str]:
@@ -37,8 +62,8 @@ def left_behind(folder: Path) -> list[str]:
     return found
 
 
-def test_every_card_is_counted_and_a_second_start_goes_on(folder: Path) -> None:
-    first = start(folder, "--cards", "12", "--exit")
+def test_every_card_is_counted_and_a_second_start_goes_on(start: Start, folder: Path) -> None:
+    first = start("--cards", "12", "--exit")
     said, _ = first.communicate(timeout=200)
     assert first.returncode == 0, said
     assert re.search(r"^cards scanned +12$", said, re.MULTILINE), said
@@ -46,23 +71,23 @@ def test_every_card_is_counted_and_a_second_start_goes_on(folder: Path) -> None:
     assert "the broker is killed" in said
     assert left_behind(folder) == []
 
-    second = start(folder, "--cards", "4")
-    list(lines_until(second, "Ctrl-C ends everything"))
+    second = start("--cards", "4")
+    lines_until(second, "Ctrl-C ends everything")
     second.send_signal(signal.SIGINT)
     said, _ = second.communicate(timeout=60)
     assert second.returncode == 0, said
     assert left_behind(folder) == []
 
 
-def test_a_killed_demo_leaves_nothing_behind_and_a_second_one_is_kept_out(folder: Path) -> None:
-    demo = start(folder, "--cards", "50")
-    list(lines_until(demo, "two stations scan"))
-    other = start(folder, "--cards", "1", "--exit")
-    said, _ = other.communicate(timeout=60)
-    assert other.returncode == 1
+def test_a_killed_demo_leaves_nothing_behind_and_a_second_one_is_kept_out(start: Start, folder: Path) -> None:
+    first = start("--cards", "50")
+    lines_until(first, "two stations scan")
+    second = start("--cards", "1", "--exit")
+    said, _ = second.communicate(timeout=60)
+    assert second.returncode == 1
     assert "another demo runs" in said
-    demo.kill()
-    demo.communicate(timeout=60)
+    first.kill()
+    first.communicate(timeout=60)
     deadline = time.monotonic() + 30
     while left := left_behind(folder):
         assert time.monotonic() < deadline, left

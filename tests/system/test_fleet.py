@@ -26,7 +26,8 @@ CARDS = 4
 
 
 def said(*words: str) -> str:
-    return subprocess.run(script(["cardmint-edge", *words]), check=True, capture_output=True, text=True).stdout
+    command = script(["cardmint-edge", *words])
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
 @pytest.fixture
@@ -45,9 +46,11 @@ def retained(port: int, topic: str) -> bytes:
     client.on_message = lambda _client, _data, message: heard.append(bytes(message.payload))
     client.connect("127.0.0.1", port)
     client.loop_start()
-    until(lambda: heard)
-    client.disconnect()
-    client.loop_stop()
+    try:
+        until(lambda: heard)
+    finally:
+        client.disconnect()
+        client.loop_stop()
     return heard[0]
 
 

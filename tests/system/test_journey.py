@@ -31,11 +31,11 @@ def reached(cards: int) -> Callable[[Census], bool]:
 
 
 async def _items(address: str) -> list[str]:
-    connection = await asyncpg.connect(address)
+    connection = await asyncpg.connect(address, command_timeout=60)
     try:
         return [str(row["item"]) for row in await connection.fetch("SELECT item FROM items")]
     finally:
-        await connection.close()
+        connection.terminate()
 
 
 def items(system: System) -> list[str]:

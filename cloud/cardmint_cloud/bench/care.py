@@ -115,7 +115,7 @@ async def dead_hour(pool: Any, client: httpx.AsyncClient, base: str) -> tuple[in
     await client.put(f"{base}/faults/tcgdex/none")
     back = moment
     for source in workers:
-        while True:
+        while moment < back + timedelta(hours=1):
             try:
                 await source.get(Ask(path=f"/cards/dead-{number}"), timedelta())
             except Withheld:

@@ -4,13 +4,12 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cardmint_cloud import rebuild
 from cardmint_cloud.bench import cards
-from cardmint_cloud.bench.senders import Senders
+from cardmint_cloud.bench.senders import Senders, sending
 from cardmint_cloud.bench.stand import Given, memory, stand
 from cardmint_cloud.local.census import census
 
@@ -44,20 +43,19 @@ def run(*, events: int, stations: int, batch: int, given: Given, say: Callable[[
     seed = random.SystemRandom().getrandbits(32)
     tenant = f"bench-{seed:08x}"
     work = cards.work(seed, stations, events, datetime.now(UTC), size=batch)
-    with stand(given) as where, ThreadPoolExecutor(1) as thread:
+    with stand(given) as where:
         senders = Senders(where.host, where.port, tenant, work)
         say(f"{events} events from {stations} stations, {batch} a message, and no worker for {AWAY_S:.0f} s …")
-        sending = thread.submit(senders.run, timeout_s=600, check=where.check)
-        time.sleep(AWAY_S)
-        if where.broker:
-            where.broker.kill()
-            where.broker.start()
-        vain = senders.sent
-        start = time.monotonic()
-        with memory(where.work()) as rss:
-            sending.result()
-        seconds = time.monotonic() - start
-        senders.close()
+        with sending([senders], timeout_s=600, check=where.check) as (sent,):
+            time.sleep(AWAY_S)
+            if where.broker:
+                where.broker.kill()
+                where.broker.start()
+            vain = senders.sent
+            start = time.monotonic()
+            with memory(where.work()) as rss:
+                sent.result()
+            seconds = time.monotonic() - start
         counted = asyncio.run(census(where.database, tenant))
         return Report(
             events=events,

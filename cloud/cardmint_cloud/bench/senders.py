@@ -7,8 +7,10 @@ starts, so that what sends costs next to nothing beside what is measured.
 import contextlib
 import select
 import socket
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -121,6 +123,7 @@ class Senders:
                 self._send(now, None if per_second is None else per_second * (now - start))
                 self._hear(0.005 if per_second else 0.2)
             except OSError:
+                check()
                 self._connect(start + timeout_s)
         return time.monotonic() - start
 
@@ -246,6 +249,35 @@ class Senders:
         if receipt.refused is not None and stream.refused_at != stream.acknowledged:
             stream.refused_at = stream.acknowledged
             stream.rewind(now)
+
+
+@contextlib.contextmanager
+def sending(
+    senders: Sequence[Senders],
+    *,
+    timeout_s: float,
+    per_second: float | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[list[Future[float]]]:
+    """Run each of `senders` in a thread of its own meanwhile; when the block ends they stop, and are disconnected."""
+    ended = threading.Event()
+
+    def go_on() -> None:
+        if ended.is_set():
+            raise Stop("nobody waits any more for what is still sent")
+        check()
+
+    try:
+        with ThreadPoolExecutor(len(senders)) as threads:
+            try:
+                yield [
+                    threads.submit(one.run, per_second=per_second, timeout_s=timeout_s, check=go_on) for one in senders
+                ]
+            finally:
+                ended.set()
+    finally:
+        for one in senders:
+            one.close()
 
 
 def _stream(topic: str, stream: UUID, parcels: Sequence[Parcel]) -> _Stream:

@@ -57,6 +57,12 @@ class Stand:
         worker.wait_until(lambda: "broker connected" in log.read_text())
         return worker
 
+    def stop(self) -> None:
+        """Stop the workers, the others too when one does not end."""
+        with ExitStack() as stack:
+            for worker in self.workers:
+                stack.callback(worker.stop)
+
     def check(self) -> None:
         """Make sure that the workers run.
 
@@ -94,11 +100,8 @@ def stand(given: Given, *, pipe: bool = True) -> Iterator[Stand]:
             raise Stop(f"broker {given.broker!r}: not of the form HOST:PORT")
         asyncio.run(_migrate(database))
         where = Stand(folder=folder, database=database, host=host, port=int(port), broker=broker, postgres=postgres)
-        try:
-            yield where
-        finally:
-            for worker in where.workers:
-                worker.stop()
+        stack.callback(where.stop)
+        yield where
 
 
 async def _migrate(database: str) -> None:
@@ -135,7 +138,7 @@ def memory(child: Child) -> Iterator[list[int]]:
         yield seen
     finally:
         ended.set()
-        thread.join()
+        thread.join(10)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import mqtt5
 from cardmint_cloud import rebuild
 from cardmint_cloud.bench import cards
 from cardmint_cloud.bench.cards import Parcel
+from cardmint_cloud.bench.packets import Packets
 from cardmint_cloud.bench.stand import Given, memory, open_many, stand
 from cardmint_cloud.errors import Stop
 from cardmint_cloud.local.census import census, quantile
@@ -24,7 +25,6 @@ from cardmint_contracts.wire import decode, encode
 
 PATIENCE_S = 120.0
 _QUIET_S = 5.0
-_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,11 +104,12 @@ async def _station(
             reader, writer = await asyncio.open_connection(*where)
             try:
                 writer.write(_hello(tenant, name, stream))
-                code = await _await_connack(reader)
-                if code != mqtt5.ConnAckReasonCode.SUCCESS:
+                packets = Packets(reader)
+                answer = await packets.next()
+                if not isinstance(answer, mqtt5.ConnAckPacket) or answer.reason_code != mqtt5.ConnAckReasonCode.SUCCESS:
                     raise ConnectionRefusedError
                 connected = connected or time.monotonic()
-                if await _deliver(reader, writer, topics.station_topic(tenant, name, "events"), stream, parcels):
+                if await _deliver(packets, writer, topics.station_topic(tenant, name, "events"), stream, parcels):
                     return connected, time.monotonic()
             finally:
                 writer.close()
@@ -131,42 +132,26 @@ def _hello(tenant: str, name: str, stream: UUID) -> bytes:
     return connect.write() + mqtt5.SubscribePacket(1, [receipts]).write() + birth.write()
 
 
-async def _await_connack(reader: asyncio.StreamReader) -> mqtt5.ConnAckReasonCode:
-    head = await reader.readexactly(2)
-    packet, _ = mqtt5.read(memoryview(head + await reader.readexactly(head[1])))
-    if not isinstance(packet, mqtt5.ConnAckPacket):
-        raise ConnectionResetError
-    return packet.reason_code
-
-
 async def _deliver(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, topic: str, stream: UUID, parcels: Sequence[Parcel]
+    packets: Packets, writer: asyncio.StreamWriter, topic: str, stream: UUID, parcels: Sequence[Parcel]
 ) -> bool:
     """Send, and again after a quiet while or a refusal, until receipts cover everything; False when it hangs up."""
     covered = 0
-    held = b""
     _send(writer, topic, stream, parcels)
     while covered < parcels[-1].last:
         try:
             async with asyncio.timeout(_QUIET_S):
-                came = await reader.read(_CHUNK)
+                packet = await packets.next()
         except TimeoutError:
             _send(writer, topic, stream, [parcel for parcel in parcels if parcel.last > covered])
             continue
-        if not came:
+        if packet is None:
             return False
-        held += came
-        while held:
-            try:
-                packet, size = mqtt5.read(memoryview(held))
-            except IndexError:
-                break
-            held = held[size:]
-            if isinstance(packet, mqtt5.PublishPacket):
-                receipt = decode(packet.payload, Receipt)
-                covered = max(covered, receipt.sequence) if receipt.stream == stream else covered
-                if receipt.stream == stream and receipt.refused is not None:
-                    _send(writer, topic, stream, [parcel for parcel in parcels if parcel.last > covered])
+        if isinstance(packet, mqtt5.PublishPacket):
+            receipt = decode(packet.payload, Receipt)
+            covered = max(covered, receipt.sequence) if receipt.stream == stream else covered
+            if receipt.stream == stream and receipt.refused is not None:
+                _send(writer, topic, stream, [parcel for parcel in parcels if parcel.last > covered])
     return True
 
 

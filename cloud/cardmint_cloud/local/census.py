@@ -23,6 +23,9 @@ SELECT (SELECT count(*) FROM events WHERE tenant = $1 AND type LIKE 'cardmint.ca
        (SELECT count(*) FROM stations WHERE tenant = $1 AND online) AS online"""
 
 
+_CENSUS_S = 60.0
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Census:
     """How many scans the log holds, how many cards they are of, and what became of them."""
@@ -50,13 +53,17 @@ class Census:
 
 
 async def census(address: str, tenant: str) -> Census:
-    """Count a tenant's cards in the database at `address`."""
-    connection = await asyncpg.connect(address)
+    """Count a tenant's cards in the database at `address`.
+
+    Raises:
+        TimeoutError: the database does not answer.
+    """
+    connection = await asyncpg.connect(address, timeout=_CENSUS_S, command_timeout=_CENSUS_S)
     try:
         row = await connection.fetchrow(_CENSUS, tenant)
         return Census(**{key: int(value) for key, value in row.items()})
     finally:
-        await connection.close()
+        connection.terminate()
 
 
 class Watcher(threading.Thread):

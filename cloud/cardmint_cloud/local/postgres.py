@@ -92,7 +92,7 @@ class Postgres:
 
     def _ready(self) -> bool:
         command = [str(self.binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-d", "cardmint"]
-        return subprocess.run(command, check=False).returncode == 0
+        return subprocess.run(command, check=False, timeout=20).returncode == 0  # It waits three seconds itself.
 
     def _make(self, data: Path) -> None:
         password = self.folder / "password"
@@ -106,9 +106,13 @@ class Postgres:
         self._run(create, "CREATE DATABASE cardmint;\n")
 
     def _run(self, command: list[str], stdin: str | None = None) -> None:
-        done = subprocess.run(
-            command, input=stdin, capture_output=True, text=True, check=False, user=self._user, cwd="/"
-        )
+        try:
+            done = subprocess.run(
+                command, input=stdin, capture_output=True, text=True, check=False, user=self._user, cwd="/", timeout=120
+            )
+        except subprocess.TimeoutExpired:
+            shutil.rmtree(self.folder / "data", ignore_errors=True)
+            raise Stop(f"{Path(command[0]).name} did not end within 120 s in {self.folder}") from None
         if done.returncode:
             shutil.rmtree(self.folder / "data", ignore_errors=True)
             raise Stop(

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -11,12 +12,25 @@ from pathlib import Path
 
 from cardmint_cloud.errors import Stop
 
+_PORTS = (20_000, 32_767)
+"""Below those that Linux gives to connections: one of these could take a free port before its server does."""
+
+_END_S = 30.0
+"""How long a process may take to end that was killed: one that waits for its disk does so first."""
+
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port of the loopback interface that nobody listens on right now.
+
+    Raises:
+        Stop: of a hundred drawn by chance not one is free.
+    """
+    for _ in range(100):
+        port = random.SystemRandom().randint(*_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise Stop(f"there is no free port from {_PORTS[0]} to {_PORTS[1]} on loopback")
 
 
 def listening(port: int) -> bool:
@@ -120,13 +134,20 @@ class Child:
         return True
 
     def kill(self) -> None:
-        """End the process and its group at once, as a power cut would."""
+        """End the process and its group at once, as a power cut would.
+
+        Raises:
+            Stop: it is still there after half a minute.
+        """
         self._guard.kill()
-        with self._guard:
-            self._guard.wait()
         if self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-        if self.process.stdin is not None:
-            self.process.stdin.close()
+        for process in (self._guard, self.process):
+            if process.stdin is not None:
+                process.stdin.close()
+            try:
+                process.wait(_END_S)
+            except subprocess.TimeoutExpired:
+                message = f"{self.name} (process {process.pid}) was killed, and is still there {_END_S:.0f} s later"
+                raise Stop(message) from None

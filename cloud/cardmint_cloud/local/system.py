@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -39,6 +40,9 @@ port = {broker_port}
 url = "http://127.0.0.1:{web_port}"
 """
 
+
+_COMMAND_S = 120.0
+"""How long a command may take that runs to its end."""
 
 _NO_CAMERA = 'type = "simulator"\ncount = 1'
 
@@ -123,12 +127,13 @@ class System:
                 raise Stop(f"{name} ended with code {child.code}: {child.last_words()} ({self.log(name)})")
 
     def stop(self) -> None:
-        """Stop every part, those first that depend on others."""
-        for name in (*STATIONS, "web", "worker", "prices"):
-            if name in self._children:
-                self._children.pop(name).stop()
-        self.broker.stop()
-        self.postgres.stop()
+        """Stop every part, those first that depend on others, and the others too when one does not end."""
+        with ExitStack() as stack:
+            stack.callback(self.postgres.stop)
+            stack.callback(self.broker.stop)
+            for name in ("prices", "worker", "web", *STATIONS):
+                if name in self._children:
+                    stack.callback(self._children.pop(name).stop)
 
     def connected(self, name: str) -> bool:
         """Whether a station says, on its page, that it is connected to the broker."""
@@ -143,7 +148,7 @@ class System:
         if not (self.folder / name).exists():
             return 0
         command = script(["cardmint-edge", "outbox", "look", "--config", str(self._config(name)), "--json"])
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_COMMAND_S)
         if done.returncode:
             raise Stop(f"the outbox of {name} cannot be read: {done.stderr.strip()}")
         return int(json.loads(done.stdout)["scanned"])
@@ -167,10 +172,12 @@ class System:
     def _run(self, name: str, command: Sequence[str]) -> None:
         child = Child(script(command), self.log(name), env=self._environment())
         try:
-            in_time = child.wait(120)
+            in_time = child.wait(_COMMAND_S)
         finally:
             child.kill()
-        if child.code or not in_time:
+        if not in_time:
+            raise Stop(f"{' '.join(command)} did not end within {_COMMAND_S:.0f} s: {child.last_words()}")
+        if child.code:
             raise Stop(f"{' '.join(command)} failed: {child.last_words()}")
 
     def _environment(self) -> dict[str, str]:

@@ -183,6 +183,8 @@ async def item(item: FromPath[UUID], shop: NamedDependency[Shop]) -> Template:
         if found is None:
             raise NotFoundException(f"There is no card {item}.")
         events = await card_reads.history(connection, shop.tenant, [item])
+        image, station = found["image"], found["station"]
+        pictured = bool(image) and shop.images.has(shop.tenant, image)
         return await page(
             connection,
             shop,
@@ -190,7 +192,8 @@ async def item(item: FromPath[UUID], shop: NamedDependency[Shop]) -> Template:
             item=found,
             **_decided(events),
             review=await card_reads.review_of(connection, shop.tenant, item),
-            has_image=bool(found["image"]) and shop.images.has(shop.tenant, found["image"]),
+            has_image=pictured,
+            lost=bool(image) and not pictured and await desk_reads.given_up(connection, shop.tenant, station, image),
             events=described(events),
         )
 

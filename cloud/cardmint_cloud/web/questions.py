@@ -14,13 +14,13 @@ from litestar.response import Redirect, Template
 
 from cardmint_cloud.adapters.postgres import card_reads, desk_reads, held
 from cardmint_cloud.adapters.postgres import questions as reads
-from cardmint_cloud.domain.rules import DUPLICATE
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.judge import Verdict, judge
 from cardmint_cloud.reviews import answer, ask_again, take_in_hand, undo
 from cardmint_cloud.web.pages import page, part
 from cardmint_cloud.web.shop import USER, Asked, Shop
 from cardmint_contracts.cards import Candidate, Card
+from cardmint_contracts.events import Question
 
 LATELY = timedelta(days=7)
 _WORDS: dict[Verdict, str] = {"take": "The new price counts now.", "refuse": "Kept out.", "undo": "Asked again."}
@@ -73,14 +73,13 @@ async def _reviews(
         audits = await reads.precisions(raw, shop.tenant)
     async with shop.engine.connect() as connection:
         opened = await desk_reads.asked(connection, shop.tenant, "open")
-        again = [row["item"] for row in opened if DUPLICATE in row["reasons"]]
+        again = [row["item"] for row in opened if row["question"] == Question.DUPLICATE]
         context = {
             "open": [_question(row, shop, leases or {}) for row in opened],
             "before": {
                 scan: {**row, "pictured": bool(row["image"]) and shop.images.has(shop.tenant, row["image"])}
                 for scan, row in (await desk_reads.before(connection, shop.tenant, again)).items()
             },
-            "duplicate": DUPLICATE,
             "answered": [
                 _question(row, shop, {}) for row in await desk_reads.asked(connection, shop.tenant, "answered")
             ],

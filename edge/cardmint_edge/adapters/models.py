@@ -14,6 +14,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from cardmint_edge.domain.ctc import Reading
+from cardmint_edge.domain.embedding import SIZE
 from cardmint_edge.domain.find import Seen
 from cardmint_edge.domain.lexicon import ALPHABET
 from cardmint_edge.domain.recognition import Frame
@@ -103,6 +104,26 @@ class CardFinder:
     def __call__(self, small: Frame) -> Seen:
         """Look at a frame of SMALL (BGR); see `Seen` for what is said of it."""
         return self._model.run(np.ascontiguousarray(small.transpose(2, 0, 1), dtype=np.float32) / np.float32(255))
+
+
+class PictureEmbedder:
+    """The embedding of cards' pictures. Not to be shared between threads."""
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        """Load the model that `embedding.json` names.
+
+        Raises:
+            Unusable: it is missing, damaged, or makes vectors of another length.
+        """
+        self._model = _Model(folder, "embedding")
+        if self._model.manifest.output != [1, SIZE]:
+            message = f"{folder / 'embedding.json'}: makes other vectors than this program compares"
+            raise Unusable(message)
+        self.version = self._model.version
+
+    def __call__(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Embed a prepared picture (3 x 134 x 96): a vector of length 1."""
+        return self._model.run(picture)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import numpy as np
 
 from cardmint_contracts.cards import Batch, Card, Edition, Finish, Money
 from cardmint_contracts.prices import LastPrice
+from cardmint_edge.domain.embedding import SIZE, Vectors
 from cardmint_edge.domain.hashes import WORDS, Bits
 from cardmint_edge.domain.match import THUMB_SIZE, Features, Reference
 from cardmint_edge.domain.strings import Print
@@ -52,12 +53,19 @@ class Pack:
             raise Stop(message)
         # Packs from before they carried prices have no such table.
         self._priced = bool(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'prices'"))
-        looks = self._rows("SELECT card_id, bits FROM looks ORDER BY card_id")
+        self.embedded_by: str = meta.get("embedding", "")
+        vector = "vector" if self.embedded_by else "x''"
+        looks = self._rows(f"SELECT card_id, bits, {vector} FROM looks ORDER BY card_id")  # noqa: S608 - one of two words
         self._version: str = meta["version"]
         self.cards = int(meta["cards"])
         self._ids: list[str] = [row[0] for row in looks]
         self._row_of = {card_id: row for row, card_id in enumerate(self._ids)}
         self._hashes = np.frombuffer(b"".join(row[1] for row in looks), dtype=np.uint64).reshape(-1, WORDS)
+        held = np.frombuffer(b"".join(row[2] for row in looks), dtype=np.int8).reshape(-1, SIZE)
+        if len(held) != len(self._ids) * bool(self.embedded_by):
+            message = f"{self._path}: {len(held)} of {len(self._ids)} pictures have a vector: {_REBUILD}"
+            raise Stop(message)
+        self._vectors: Vectors = held
         if len(self._ids) != int(meta["images"]):
             message = f"{self._path}: {len(self._ids)} pictures, but {meta['images']} were built in: {_REBUILD}"
             raise Stop(message)
@@ -71,6 +79,11 @@ class Pack:
     def hashes(self) -> Bits:
         """The hashes of the pictured printings, rows x WORDS."""
         return self._hashes
+
+    @property
+    def vectors(self) -> Vectors:
+        """The embedding of the pictured printings, rows x SIZE, or nothing; `embedded_by` is the model's version."""
+        return self._vectors
 
     def printing(self, row: int) -> Card:
         """Return the printing of a row of `hashes`."""

@@ -13,6 +13,7 @@ import sqlite_utils
 from cardmint_contracts.cards import Card
 from cardmint_contracts.prices import LastPrice
 from cardmint_edge.adapters.pack import SCHEMA
+from cardmint_edge.domain.embedding import Vectors
 from cardmint_edge.domain.hashes import Bits
 from cardmint_edge.domain.match import Reference
 
@@ -37,16 +38,25 @@ class Look:
     card_id: str
     bits: Bits
     reference: Reference
+    vector: Vectors | None = None
 
 
 def write_pack(
-    path: Path, facts: Iterable[Facts], looks: Iterable[Look], built_at: str, prices: Iterable[LastPrice] = ()
+    path: Path,
+    facts: Iterable[Facts],
+    looks: Iterable[Look],
+    built_at: str,
+    prices: Iterable[LastPrice] = (),
+    *,
+    embedded_by: str = "",
 ) -> tuple[str, int]:
     """Write a pack to a path that does not exist yet; return its version, and how many looks there were.
 
+    `embedded_by` is the version of the model that made the looks' vectors, when they have any.
+
     The looks are written as they come, so that a large catalogue needs no more memory than a small one.
     """
-    digest = sha256(f"schema {SCHEMA}".encode())
+    digest = sha256(f"schema {SCHEMA}{embedded_by}".encode())
     db = sqlite_utils.Database(path)
     try:
         rows = [_fact_row(fact) for fact in sorted(facts, key=lambda fact: fact.card.id)]
@@ -55,7 +65,8 @@ def write_pack(
         db.table("cards").create_index(["art"])
         db.table("cards").enable_fts(["name", "number", "set_id", "set_name"], tokenize="unicode61 remove_diacritics 2")
         db.table("looks").create(
-            {"card_id": str, "bits": bytes, "points": bytes, "descriptors": bytes, "thumb": bytes}, pk="card_id"
+            {"card_id": str, "bits": bytes, "points": bytes, "descriptors": bytes, "thumb": bytes, "vector": bytes},
+            pk="card_id",
         )
         db.table("looks").insert_all(_look_rows(looks, digest.update), batch_size=200)
         quoted = [_price_row(price) for price in sorted(prices, key=_priced)]
@@ -68,7 +79,10 @@ def write_pack(
             digest.update(repr(quoted).encode())
         images = db.table("looks").count
         version = digest.hexdigest()[:12]
-        meta = {"schema": SCHEMA, "version": version, "cards": len(rows), "images": images, "built_at": built_at}
+        meta: dict[str, object] = {
+            "schema": SCHEMA, "version": version, "cards": len(rows), "images": images, "built_at": built_at,
+            "embedding": embedded_by,
+        }  # fmt: skip
         db.table("meta").insert_all([{"key": key, "value": str(value)} for key, value in meta.items()], pk="key")
     finally:
         db.close()
@@ -113,4 +127,5 @@ def _look_row(look: Look) -> dict[str, Any]:
         "points": (features.points * 64).round().astype(np.uint16).tobytes(),
         "descriptors": features.descriptors.tobytes(),
         "thumb": thumb.tobytes(),
+        "vector": b"" if look.vector is None else look.vector.tobytes(),
     }

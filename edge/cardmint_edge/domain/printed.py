@@ -1,6 +1,6 @@
 """What the print says: which of several printings a card is, and which card it is when no picture is known."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from cardmint_contracts.cards import Card
 from cardmint_edge.domain.ctc import Reading, explained
 from cardmint_edge.domain.decide import Numbers
-from cardmint_edge.domain.read import HEALTH, LIKELIEST, NAMES, NUMBERS, OTHERS, Letters, Place, cut_strip
+from cardmint_edge.domain.read import FAR, HEALTH, LIKELIEST, NAMES, NUMBERS, OTHERS, Letters, Place, cut_strip
 from cardmint_edge.domain.recognition import Corners, Frame
 from cardmint_edge.domain.rectify import sides
 from cardmint_edge.domain.strings import Strings, Texts, best_of
@@ -35,6 +35,9 @@ ENOUGH = 8.0
 
 READ = -9.0
 """Print that explains this much lies the right way up, its name at least: it is not looked for elsewhere."""
+
+NAMED = -5.0
+"""A name that reads better than this (log) is surely there; so is its number, if perhaps not where it is looked for."""
 
 NO_HEALTH = -1.5
 """What it costs that a card has no health points to be read."""
@@ -94,7 +97,7 @@ class PrintReader:
             found = self._found(levels, corners)
             if found and (not best or found[0].total > best[0].total):
                 best, where = found, corners
-                if best[0].total > READ:
+                if best[0].total > READ and not _numberless(best[0]):
                     break
         return best, where
 
@@ -105,11 +108,13 @@ class PrintReader:
         if not found or (found[0].total > CLEAR and found[0].total - _runner_up(found) > ENOUGH):
             return found
         more = self.written(levels, corners, OTHERS, NAMES[1:], HEALTH[1:])
-        return self.find(
-            Written(
-                numbers=first.numbers + more.numbers, names=first.names + more.names, health=first.health + more.health
-            )
+        written = Written(
+            numbers=first.numbers + more.numbers, names=first.names + more.names, health=first.health + more.health
         )
+        found = self.find(written)
+        if _numberless(found[0]):
+            found = self.find(replace(written, numbers=written.numbers + self._read(levels, corners, FAR)))
+        return found
 
     def written(
         self,
@@ -209,6 +214,11 @@ class PrintReader:
 
     def _read(self, levels: list[Frame], corners: Corners, places: tuple[Place, ...]) -> list[Reading]:
         return [self._letters(cut_strip(levels, corners, place)) for place in places]
+
+
+def _numberless(fit: Fit) -> bool:
+    """Whether the name was read, but no number of a card of that name."""
+    return fit.name > NAMED and fit.number < UNREAD["number"] / 2
 
 
 def _runner_up(found: list[Fit]) -> float:

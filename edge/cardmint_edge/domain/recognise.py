@@ -1,13 +1,12 @@
 """The recogniser: find where cards lie, hash each place, look closely at the best candidates, read, decide."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
-from cardmint_contracts.cards import Card, Decision
+from cardmint_contracts.cards import Decision
 from cardmint_edge.domain.decide import (
     Found,
     Numbers,
@@ -18,9 +17,11 @@ from cardmint_edge.domain.decide import (
     decide_by_print,
 )
 from cardmint_edge.domain.detect import propose, whole
+from cardmint_edge.domain.embedding import Embedder, prepared, similarities
 from cardmint_edge.domain.find import Finder, find, overlap
-from cardmint_edge.domain.hashes import HASH_SIZE, Bits, card_hash, distances
-from cardmint_edge.domain.match import VIEW_SIZE, Evidence, Features, Reference, compare, describe, same_place
+from cardmint_edge.domain.gallery import Gallery
+from cardmint_edge.domain.hashes import HASH_SIZE, card_hash, distances
+from cardmint_edge.domain.match import VIEW_SIZE, Evidence, Features, compare, describe, same_place
 from cardmint_edge.domain.notice import like_cards, notice
 from cardmint_edge.domain.printed import PrintReader
 from cardmint_edge.domain.recognition import Corners, Frame, Recognition
@@ -33,6 +34,9 @@ MOST_TRIED = 30
 
 NEAREST = 8
 """How many rows a guess brings, and how many of all the guesses' rows are looked at closely."""
+
+RESEMBLING = 4
+"""So many of the rows that the embedding finds most alike are looked at closely, where hashes found nothing."""
 
 RIVALS = 2
 """Of the rows near to a picture that is surely there so many are compared with it: the nearest of them is the rival."""
@@ -56,45 +60,11 @@ RECTIFIED_HEIGHT = 1024
 """The height of the card alone that is handed on, at most; never more than the frame holds."""
 
 
-class Gallery(Protocol):
-    """The pictured printings of a pack, by row: their hashes, what there is to compare with, and who they are."""
-
-    @property
-    def version(self) -> str:
-        """The pack's version."""
-        ...
-
-    @property
-    def hashes(self) -> Bits:
-        """Rows x WORDS."""
-        ...
-
-    def printing(self, row: int) -> Card:
-        """Return the printing of a row."""
-        ...
-
-    def reference(self, row: int) -> Reference:
-        """Return what to compare a view with."""
-        ...
-
-    def twins(self, row: int) -> tuple[Card, ...]:
-        """Return the other printings, pictured or not, that the facts say carry the same art."""
-        ...
-
-    def card(self, card_id: str) -> Card | None:
-        """Return a printing by its id, pictured or not."""
-        ...
-
-    def row(self, card_id: str) -> int | None:
-        """Return the row of a printing's picture; None when it has none."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class _Hit:
-    """A guess (corners as the card would stand upright) whose hash lies near a row's."""
+    """A guess (corners as the card would stand upright) whose look is near a row's."""
 
-    distance: int
+    distance: float
     row: int
     quad: Corners
     guess: int
@@ -137,8 +107,9 @@ class _Laps:
 class CardRecogniser:
     """Outlines, perceptual hashes and local features; and the print, where there is a reader for it.
 
-    Outlines come from `finder`, and from contours when there is none or it finds nothing. `clock` returns seconds and
-    only times the steps; `models` names the models' versions, or says why there are none.
+    Outlines come from `finder`, and from contours when there is none or it finds nothing. `embedder` finds pictures
+    that hashes do not, where the gallery has vectors. `clock` returns seconds and only times the steps; `models` names
+    the models' versions, or says why there are none.
     """
 
     def __init__(
@@ -149,6 +120,7 @@ class CardRecogniser:
         policy: Policy | None = None,
         finder: Finder | None = None,
         printed: PrintReader | None = None,
+        embedder: Embedder | None = None,
         models: dict[str, str] | None = None,
     ) -> None:
         self._gallery = gallery
@@ -156,8 +128,10 @@ class CardRecogniser:
         self._policy = policy or Policy()
         self._finder = finder
         self._printed = printed
+        self._embedder = embedder if len(gallery.vectors) else None
         self._models = models or {}
-        parts = [*(["corners"] if finder else []), *(["reader"] if printed else [])]
+        used = {"corners": finder, "reader": printed, "embedding": self._embedder}
+        parts = [name for name, model in used.items() if model]
         self._method = "-".join(parts) or "classical"
 
     def recognise(self, frame: Frame) -> Recognition:
@@ -246,9 +220,7 @@ class CardRecogniser:
     def _examine(self, levels: list[Frame], guesses: list[Corners], clear: int, laps: _Laps) -> list[_Look]:
         """Try the best guesses, and more of them only when nothing was found; likeliest first, each row once."""
         looks: dict[int, _Look] = {}
-        later = guesses[clear : clear + MOST_TRIED]
-        for batch in (guesses[:clear], *(later[start : start + TRIED] for start in range(0, len(later), TRIED))):
-            hits = self._nearest(levels, batch)
+        for hits in self._hits(levels, guesses, clear):
             laps.lap("hash")
             for look in self._look(levels, hits):
                 if look.row not in looks or look.evidence.likeness > looks[look.row].evidence.likeness:
@@ -260,6 +232,15 @@ class CardRecogniser:
         ranked[:1] = [self._again(levels, look) for look in ranked[:1]]
         laps.lap("match")
         return ranked
+
+    def _hits(self, levels: list[Frame], guesses: list[Corners], clear: int) -> Iterator[list[_Hit]]:
+        """Yield what to look at closely, each time further afield: the clear outlines first, then other guesses."""
+        yield self._nearest(levels, guesses[:clear])
+        if self._embedder is not None:
+            yield self._resembling(levels, like_cards(guesses[:clear])[:OUTLINES], self._embedder)
+        later = guesses[clear : clear + MOST_TRIED]
+        for start in range(0, len(later), TRIED):
+            yield self._nearest(levels, later[start : start + TRIED])
 
     def _again(self, levels: list[Frame], look: _Look) -> _Look:
         """Look once more from where the first look found the card: better corners, and so a better likeness."""
@@ -291,6 +272,19 @@ class CardRecogniser:
                     if row not in best or hit.distance < best[row].distance:
                         best[row] = hit
         return sorted(best.values(), key=lambda hit: hit.distance)[:NEAREST]
+
+    def _resembling(self, levels: list[Frame], guesses: list[Corners], embedder: Embedder) -> list[_Hit]:
+        """Embed each guess both ways up and return the rows most alike, each once, likeliest first."""
+        best: dict[int, _Hit] = {}
+        for guess, quad in enumerate(guesses):
+            for quarters in (0, 2):
+                upright = turned(quad, quarters)
+                alike = similarities(embedder(prepared(cut(levels, upright, *HASH_SIZE))), self._gallery.vectors)
+                for row in np.argpartition(-alike, min(RESEMBLING, len(alike)) - 1)[:RESEMBLING].tolist():
+                    hit = _Hit(-float(alike[row]), row, upright, guess * 4 + quarters)
+                    if row not in best or hit.distance < best[row].distance:
+                        best[row] = hit
+        return sorted(best.values(), key=lambda hit: hit.distance)[:RESEMBLING]
 
     def _look(self, levels: list[Frame], hits: list[_Hit]) -> list[_Look]:
         """Compare each hit; once one is surely there, the others of its place are compared just where it lies."""

@@ -50,12 +50,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--files", type=int, default=40)
     parser.add_argument("--scenes", type=int, default=400)
+    parser.add_argument("--held-out", type=int, default=400)
     args = parser.parse_args()
     cv2.setNumThreads(1)
     os.nice(15)
     args.out.mkdir(parents=True, exist_ok=True)
     if not (path := args.out / f"{HELD_OUT}.npz").exists():
-        write(read_cards(args.data, apart=True), path, 400, 10**6)
+        write(read_cards(args.data, apart=True), path, args.held_out, 10**6)
     cards = read_cards(args.data, apart=False)
     for number in range(args.files):
         if not (path := args.out / f"scenes-{number:04}.npz").exists():

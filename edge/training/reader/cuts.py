@@ -132,6 +132,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--copies", type=int, default=6, help="photos of each scan")
+    parser.add_argument("--scans", type=int, default=10**6, help="so many scans at most")
     parser.add_argument("--seed", type=int, default=7)
     args = parser.parse_args()
     os.nice(15)
@@ -141,7 +142,7 @@ def main() -> None:
     network.load_state_dict(torch.load(args.checkpoint, weights_only=True)["kept"])
     labeller = Labeller(network.eval())
     rng = np.random.default_rng(args.seed)
-    rows = list(read_rows(args.data))
+    rows = list(read_rows(args.data))[: args.scans]
     for number, part in enumerate(np.array_split(rng.permutation(len(rows)), max(1, len(rows) // 150))):
         path = args.out / f"cut-{args.seed:02}{number:02}.npz"
         if path.exists():

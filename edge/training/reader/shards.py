@@ -56,15 +56,16 @@ def main() -> None:
     parser.add_argument("--shards", type=int, default=60)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--lines", type=int, default=5000)
+    parser.add_argument("--held-out", type=int, default=2000)
     args = parser.parse_args()
     cv2.setNumThreads(1)
     os.nice(15)
     args.out.mkdir(parents=True, exist_ok=True)
     names = read_names(args.catalogue)
-    held_out = args.out / "held-out.npz"
-    if args.first == 0 and not held_out.exists():
-        strips, texts = draw_shard(names, fonts_for(held_out=True), 2000, 10**6)
-        save(held_out, strips=strips, texts=texts)
+    apart = args.out / "held-out.npz"
+    if args.first == 0 and not apart.exists():
+        strips, texts = draw_shard(names, fonts_for(held_out=True), args.held_out, 10**6)
+        save(apart, strips=strips, texts=texts)
     for number in range(args.first, args.first + args.shards):
         path = args.out / f"drawn-{number:04}.npz"
         if not path.exists():

@@ -132,11 +132,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--until", type=float, default=1.0, help="stop after this share of the minutes")
+    parser.add_argument("--steps", type=int, default=10**9, help="so many steps at most")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     os.nice(15)
     torch.set_num_threads(args.threads)
-    train(args.data, args.out, seconds=args.minutes * 60, steps=10**9, seed=1, until=args.until)
+    train(args.data, args.out, seconds=args.minutes * 60, steps=args.steps, seed=1, until=args.until)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """What waits for a person, and how the stations are."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from uuid import UUID
 
-from sqlalchemy import JSON, BigInteger, RowMapping, Uuid, and_, func, literal_column, select
+from sqlalchemy import BigInteger, RowMapping, and_, func, literal_column, select
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cardmint_cloud.adapters.postgres.reads import rows
@@ -20,6 +21,8 @@ from cardmint_cloud.adapters.postgres.tables import (
     stations,
     watermarks,
 )
+from cardmint_contracts.events import CardScanned, ImageEvicted
+from cardmint_contracts.upcasters import decode_data
 
 _FIRST = {
     "open": (reviews.c.escalated.desc(), reviews.c.opened_at),
@@ -52,18 +55,19 @@ async def asked(
 
 async def before(connection: AsyncConnection, tenant: str, scans: Sequence[UUID]) -> dict[UUID, RowMapping]:
     """Return, by scan, the earlier one whose card it perhaps shows again, as far as the station named it."""
-    named = events.c.data.cast(JSON)["possible_duplicate_of"].as_string().cast(Uuid)
-    earlier = and_(items.c.tenant == events.c.tenant, items.c.item == named)
-    statement = (
-        select(events.c.subject.label("again"), items)
-        .select_from(events.join(items, earlier))
-        .where(
-            events.c.tenant == tenant,
-            events.c.subject.in_(scans),
-            events.c.type == literal_column("'cardmint.card.scanned.v1'"),
-        )
+    statement = select(events.c.type, events.c.data).where(
+        events.c.tenant == tenant,
+        events.c.subject.in_(scans),
+        events.c.type.like(literal_column("'cardmint.card.scanned.v%'")),
     )
-    return {row["again"]: row for row in rows(await connection.execute(statement))}
+    named: dict[UUID, UUID] = {}
+    for row in await connection.execute(statement):
+        scan = cast("CardScanned", decode_data(row.type, row.data.encode()))
+        if scan.possible_duplicate_of is not None:
+            named[scan.scan] = scan.possible_duplicate_of
+    wanted = select(items).where(items.c.tenant == tenant, items.c.item.in_(named.values()))
+    found = {row["item"]: row for row in rows(await connection.execute(wanted))}
+    return {scan: found[earlier] for scan, earlier in named.items() if earlier in found}
 
 
 async def review(connection: AsyncConnection, tenant: str, task: UUID) -> RowMapping | None:
@@ -118,27 +122,50 @@ async def published(connection: AsyncConnection, tenant: str) -> list[RowMapping
 
 
 async def evictions(connection: AsyncConnection, tenant: str, *, latest: int = 10) -> dict[str, dict[str, Any]]:
-    """Return, by station, what its eviction ledger says: how many images went, of how many bytes, and the latest."""
-    said = events.c.data.cast(JSON)
-    kind = func.coalesce(said["kind"].as_string(), "full").label("kind")
+    """Return, by station, what its eviction ledger says.
+
+    Of whole images: how many of how many bytes went, and how many of them the cloud never had, `lost`. Then how many
+    `thumbnails`, and the `latest` of either kind as events. Postgres adds up what differs only in image and size.
+    """
+    said = events.c.data.cast(JSONB)
+    alike = said.op("-")(literal_column("'{sha256,bytes}'::text[]"))
     count = said["bytes"].as_string().cast(BigInteger)
-    evicted = (events.c.tenant == tenant, events.c.type == literal_column("'cardmint.image.evicted.v1'"))
-    station = func.split_part(events.c.source, "/", 3).label("station")
-    statement = select(station, kind, func.count().label("images"), func.sum(count).label("bytes")).where(*evicted)
+    evicted = (events.c.tenant == tenant, events.c.type.like(literal_column("'cardmint.image.evicted.v%'")))
+    columns = (events.c.source, events.c.type, func.min(events.c.data).label("data"))
+    statement = select(*columns, func.count().label("images"), func.sum(count).label("bytes")).where(*evicted)
     found: dict[str, dict[str, Any]] = {}
-    for row in rows(await connection.execute(statement.group_by(station, kind).order_by(station, kind))):
-        ledger = found.setdefault(row["station"], {"images": 0, "bytes": 0, "kinds": {}, "latest": []})
-        ledger["images"] += row["images"]
-        ledger["bytes"] += int(row["bytes"])
-        ledger["kinds"][row["kind"]] = row["images"]
-    digest, reason = said["sha256"].as_string(), said["reason"].as_string()
+    for row in await connection.execute(statement.group_by(events.c.source, events.c.type, alike)):
+        one = cast("ImageEvicted", decode_data(row.type, row.data.encode()))
+        none = {"images": 0, "bytes": 0, "lost": 0, "thumbnails": 0}
+        ledger = found.setdefault(row.source.removeprefix("/stations/"), none)
+        if one.kind == "thumbnail":
+            ledger["thumbnails"] += row.images
+        else:
+            ledger["images"] += row.images
+            ledger["bytes"] += int(row.bytes)
+            ledger["lost"] += 0 if one.uploaded else row.images
     for name, ledger in found.items():
-        newest = select(
-            digest.label("sha256"), kind, count.label("bytes"), reason.label("reason"), events.c.occurred_at
+        newest = select(events.c.occurred_at, events.c.type, events.c.data).where(
+            *evicted, events.c.source == f"/stations/{name}"
         )
-        newest = newest.where(*evicted, events.c.source == f"/stations/{name}").order_by(events.c.position.desc())
-        ledger["latest"] = rows(await connection.execute(newest.limit(latest)))
+        newest = newest.order_by(events.c.position.desc()).limit(latest)
+        ledger["latest"] = [
+            {"occurred_at": row.occurred_at, "image": decode_data(row.type, row.data.encode())}
+            for row in await connection.execute(newest)
+        ]
     return found
+
+
+async def given_up(connection: AsyncConnection, tenant: str, station: str, sha256: str) -> bool:
+    """Whether a station says that it gave up an image that the cloud does not have."""
+    statement = select(events.c.type, events.c.data).where(
+        events.c.tenant == tenant,
+        events.c.type.like(literal_column("'cardmint.image.evicted.v%'")),
+        events.c.source == f"/stations/{station}",
+        events.c.data.contains(sha256, autoescape=True),
+    )
+    said = [decode_data(row.type, row.data.encode()) for row in await connection.execute(statement)]
+    return any(isinstance(one, ImageEvicted) and not one.uploaded for one in said)
 
 
 async def letters(connection: AsyncConnection, tenant: str, *, limit: int = 50) -> list[RowMapping]:

@@ -372,7 +372,7 @@ Index(
     "events_evicted",
     events.c.tenant,
     events.c.source,
-    postgresql_where=text("type = 'cardmint.image.evicted.v1'"),
+    postgresql_where=text("type LIKE 'cardmint.image.evicted.v%'"),
 )
 Index("printings_set", printings.c.tenant, printings.c.set_id)
 Index("printings_name", printings.c.tenant, func.lower(printings.c.name))

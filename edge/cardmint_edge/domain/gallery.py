@@ -1,0 +1,47 @@
+"""What the recogniser asks of a catalogue pack."""
+
+from typing import Protocol
+
+from cardmint_contracts.cards import Card
+from cardmint_edge.domain.embedding import Vectors
+from cardmint_edge.domain.hashes import Bits
+from cardmint_edge.domain.match import Reference
+
+
+class Gallery(Protocol):
+    """The pictured printings of a pack, by row: their looks, what there is to compare with, and who they are."""
+
+    @property
+    def version(self) -> str:
+        """The pack's version."""
+        ...
+
+    @property
+    def hashes(self) -> Bits:
+        """Rows x WORDS."""
+        ...
+
+    @property
+    def vectors(self) -> Vectors:
+        """Rows x SIZE, or nothing when the pack was built without the embedding."""
+        ...
+
+    def printing(self, row: int) -> Card:
+        """Return the printing of a row."""
+        ...
+
+    def reference(self, row: int) -> Reference:
+        """Return what to compare a view with."""
+        ...
+
+    def twins(self, row: int) -> tuple[Card, ...]:
+        """Return the other printings, pictured or not, that the facts say carry the same art."""
+        ...
+
+    def card(self, card_id: str) -> Card | None:
+        """Return a printing by its id, pictured or not."""
+        ...
+
+    def row(self, card_id: str) -> int | None:
+        """Return the row of a printing's picture; None when it has none."""
+        ...

@@ -1,0 +1,1 @@
+"""Trains the embedding of cards' pictures."""
