@@ -45,7 +45,7 @@ class Shelf(BaseHTTPRequestHandler):
         finally:
             server.shutdown()
             server.server_close()
-            thread.join()
+            thread.join(20)
 
 
 def config_of(

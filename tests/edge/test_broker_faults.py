@@ -1,7 +1,7 @@
 """A broker that drops, stalls, lies or limits: each event arrives once, in order, and the reason is said."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +29,25 @@ def running(folder: Path, broker: Broker) -> Iterator[Agent]:
         yield agent
     finally:
         agent.stop()
+
+
+@pytest.fixture
+def ends() -> Iterator[ExitStack]:
+    """Ends what a test starts, whatever becomes of it."""
+    with ExitStack() as stack:
+        yield stack
+
+
+def listening(ends: ExitStack, port: int) -> CloudWorker:
+    worker = CloudWorker(port)
+    ends.callback(worker.close)
+    return worker
+
+
+def started(ends: ExitStack, folder: Path, port: int | None = None, extra: str = "") -> RealBroker:
+    real = RealBroker(folder, port=port, kind="mosquitto", extra=extra)
+    ends.callback(real.kill)
+    return real.start()
 
 
 def record(agent: Agent, count: int, first: int = 1) -> list[UUID]:
@@ -90,14 +109,14 @@ def test_a_cable_that_is_pulled_again_and_again(tmp_path: Path, broker: RealBrok
 
 # paho leaves the socket of a handshake that failed to the garbage collector.
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning")
-def test_a_wrong_certificate_is_said_and_the_right_one_is_taken(tmp_path: Path) -> None:
+def test_a_wrong_certificate_is_said_and_the_right_one_is_taken(tmp_path: Path, ends: ExitStack) -> None:
     ours, theirs = make_certificates(tmp_path / "ours"), make_certificates(tmp_path / "theirs")
     plain, port = free_port(), free_port()
 
     def secured(by: Path) -> RealBroker:
         lines = f"user root\nlistener {plain} 127.0.0.1\nlistener {port} 127.0.0.1\n"
         lines += f"certfile {by / 'cert.pem'}\nkeyfile {by / 'key.pem'}\n"
-        return RealBroker(tmp_path / by.name / "broker", kind="mosquitto", extra=lines).start()
+        return started(ends, tmp_path / by.name / "broker", extra=lines)
 
     wrong = secured(theirs)
     settings = Broker(port=port, tls=True, ca_file=ours / "ca.pem")
@@ -105,51 +124,43 @@ def test_a_wrong_certificate_is_said_and_the_right_one_is_taken(tmp_path: Path) 
         wanted = record(agent, 5)
         until(lambda: any("certificate" in str(entry.get("reason")).lower() for entry in logs))
         wrong.kill()
-        right = secured(ours)
-        worker = CloudWorker(plain)
+        secured(ours)
+        worker = listening(ends, plain)
         until(drained(agent))
-        worker.close()
-    right.kill()
     assert worker.scans == wanted
 
 
-def test_small_packets_carry_small_batches(tmp_path: Path) -> None:
-    real = RealBroker(tmp_path / "broker", kind="mosquitto", extra="max_packet_size 2500\n").start()
-    worker = CloudWorker(real.port)
+def test_small_packets_carry_small_batches(tmp_path: Path, ends: ExitStack) -> None:
+    real = started(ends, tmp_path / "broker", extra="max_packet_size 2500\n")
+    worker = listening(ends, real.port)
     with capture_logs(), running(tmp_path, Broker(port=real.port)) as agent:
         wanted = record(agent, 60)
         until(drained(agent))
     assert worker.scans == wanted
     assert len(worker.properties) > 10, "batches of a few events each"
-    worker.close()
-    real.kill()
 
 
-def test_packets_too_small_for_any_event_are_said(tmp_path: Path) -> None:
+def test_packets_too_small_for_any_event_are_said(tmp_path: Path, ends: ExitStack) -> None:
     port = free_port()
-    real = RealBroker(tmp_path / "small", port=port, kind="mosquitto", extra="max_packet_size 1100\n").start()
+    real = started(ends, tmp_path / "small", port, "max_packet_size 1100\n")
     with capture_logs() as logs, running(tmp_path, Broker(port=port)) as agent:
         wanted = record(agent, 3)
         until(lambda: any("maximum packet size" in str(entry.get("reason")) for entry in logs))
         real.kill()
-        real = RealBroker(tmp_path / "large", port=port, kind="mosquitto").start()
-        worker = CloudWorker(port)
+        started(ends, tmp_path / "large", port)
+        worker = listening(ends, port)
         until(drained(agent))
-        worker.close()
-    real.kill()
     assert worker.scans == wanted
 
 
-def test_a_broker_that_comes_late(tmp_path: Path) -> None:
+def test_a_broker_that_comes_late(tmp_path: Path, ends: ExitStack) -> None:
     port = free_port()
     with capture_logs() as logs, running(tmp_path, Broker(port=port)) as agent:
         wanted = record(agent, 20)
         until(lambda: any("refused" in str(entry.get("reason")) for entry in logs))
-        real = RealBroker(tmp_path / "broker", port=port, kind="mosquitto").start()
-        worker = CloudWorker(port)
+        started(ends, tmp_path / "broker", port)
+        worker = listening(ends, port)
         until(drained(agent))
-        worker.close()
-    real.kill()
     assert worker.scans == wanted
 
 

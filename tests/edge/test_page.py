@@ -204,7 +204,7 @@ def test_the_live_part_comes_only_when_it_changed(desk: Desk, client: Asking) ->
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(client.get, "/live", params={"have": digest})
         desk.outbox.record(scan_of(1), STAMP)
-        changed = waiting.result()
+        changed = waiting.result(60)
     assert changed.status_code == 200
     assert "Card 2" in changed.text
 
@@ -214,7 +214,7 @@ def test_a_commit_ends_the_wait_for_one(desk: Desk) -> None:
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(desk.outbox.database.commits, before, 60.0)
         desk.outbox.record(scan_of(1), STAMP)
-        assert waiting.result() > before
+        assert waiting.result(90) > before
 
 
 def test_the_state_for_programs(desk: Desk, client: Asking) -> None:

@@ -71,7 +71,7 @@ def url() -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_port}/file"
     server.shutdown()
     server.server_close()
-    thread.join()
+    thread.join(20)
 
 
 class Bench:
