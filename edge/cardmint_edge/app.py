@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from cardmint_contracts.control import DesiredConfig, ReportedConfig
@@ -18,7 +19,6 @@ from cardmint_edge.actions import Tunable, actions_of
 from cardmint_edge.adapters.broker import BrokerLink
 from cardmint_edge.adapters.cameras.live import LiveCamera, outlined
 from cardmint_edge.adapters.clock import Clock
-from cardmint_edge.adapters.cloud_http import CloudHttp
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.image_table import ImageTable
 from cardmint_edge.adapters.models import FOLDER
@@ -49,6 +49,9 @@ from cardmint_edge.station import Running, Station
 from cardmint_edge.status import OutboxStatus, outbox_status
 from cardmint_edge.tasks import Tasks
 from cardmint_edge.upload import Uploader
+
+if TYPE_CHECKING:
+    from cardmint_edge.adapters.cloud_http import CloudHttp
 
 IMAGES = "images"
 BALLAST = "ballast"
@@ -200,10 +203,12 @@ class Assembly:
         )
         return self._station
 
-    def _uploading(self) -> tuple[CloudHttp | None, Uploader | None]:
+    def _uploading(self) -> "tuple[CloudHttp | None, Uploader | None]":
         url = self.settings.cloud.url
         if not url:
             return None, None
+        from cardmint_edge.adapters.cloud_http import CloudHttp  # noqa: PLC0415 - 2 MB, where no image is uploaded
+
         limit = self.settings.cloud.max_kb_per_s
         cloud = CloudHttp(url=url, tenant=self.settings.station.tenant, max_kb_per_s=limit)
         return cloud, Uploader(ledger=self.images, store=self.store, cloud=cloud)

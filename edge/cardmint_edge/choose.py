@@ -1,8 +1,6 @@
 """Which camera the settings mean."""
 
-from cardmint_edge.adapters.cameras.folder import FolderCamera
 from cardmint_edge.adapters.cameras.live import LiveCamera
-from cardmint_edge.adapters.cameras.replay import ReplayCamera
 from cardmint_edge.adapters.cameras.video import VideoSource
 from cardmint_edge.capture import Camera
 from cardmint_edge.settings import Camera as CameraSettings
@@ -34,7 +32,11 @@ def camera_of(settings: CameraSettings, start_at: int, seen: bytes) -> Camera:
             start_at=start_at,
         )
     if isinstance(settings, Replay):
+        from cardmint_edge.adapters.cameras.replay import ReplayCamera  # noqa: PLC0415 - loads what decodes files
+
         return ReplayCamera(settings.path, loop=settings.loop, start_at=start_at)
+    from cardmint_edge.adapters.cameras.folder import FolderCamera  # noqa: PLC0415 - as above
+
     return FolderCamera(settings.path, settle_s=settings.settle_s)
 
 

@@ -15,7 +15,6 @@ from tenacity.wait import wait_base
 from cardmint_contracts.cards import Batch, Card, Decision
 from cardmint_contracts.control import Manifest
 from cardmint_contracts.prices import LastPrice
-from cardmint_edge.adapters.decode import decode_image
 from cardmint_edge.adapters.outbox import ScanLine
 from cardmint_edge.adapters.wares import Kept, Ware, Wares
 from cardmint_edge.domain.recognition import Frame, Recogniser, Recognition
@@ -260,6 +259,8 @@ class Rollout:
 
 def accepted_here(lines: Sequence[ScanLine], bytes_of: Callable[[str], bytes | None]) -> Iterator[tuple[Frame, str]]:
     """Give the pictures of cards that were accepted here and not taken back, with their printings."""
+    from cardmint_edge.adapters.decode import decode_image  # noqa: PLC0415 - 2 MB, for a new pack or model
+
     for line in lines:
         if line.scan.card is None or line.scan.image is None or line.withdrawn:
             continue

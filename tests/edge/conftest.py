@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+from tests.edge.station import end_all
 from tests.edge.worker import CloudWorker
 
 from cardmint_cloud.local.broker import Broker
@@ -37,6 +38,12 @@ def pack(fictional: Path) -> Iterator[Pack]:
 @pytest.fixture(scope="session")
 def recogniser(pack: Pack) -> CardRecogniser:
     return CardRecogniser(pack, clock=time.perf_counter)
+
+
+@pytest.fixture(autouse=True)
+def _no_agent_outlives_its_test() -> Iterator[None]:
+    yield
+    end_all()
 
 
 @pytest.fixture

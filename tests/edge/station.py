@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
+_started: list[subprocess.Popen[bytes]] = []
 AGENT = [str(Path(sys.executable).with_name("cardmint-edge"))]
 
 
@@ -60,8 +61,18 @@ def config_of(
 
 
 def start(config: Path, log: Path, *options: str) -> subprocess.Popen[bytes]:
+    """Start an agent; `end_all` ends it after the test, whatever became of that."""
     with log.open("ab") as out:
-        return subprocess.Popen([*AGENT, "run", "--config", str(config), *options], stdout=out, stderr=out)
+        _started.append(subprocess.Popen([*AGENT, "run", "--config", str(config), *options], stdout=out, stderr=out))
+    return _started[-1]
+
+
+def end_all() -> None:
+    """Kill the agents that still run."""
+    for agent in _started:
+        agent.kill()
+        agent.wait()
+    _started.clear()
 
 
 def lines(log: Path) -> list[dict[str, Any]]:

@@ -66,7 +66,7 @@ def test_a_long_run_in_short(fictional: Path, broker: Broker) -> None:
 def test_the_start(fictional: Path) -> None:
     figures = measured("start", "--pack", fictional / "pack.sqlite")
     assert 0 < figures["ready_s"] <= figures["first_card_s"]
-    assert figures["imported_own_mb"] < figures["imported_mb"] < figures["running_mb"]
+    assert figures["imported_own_mb"] < figures["imported_mb"] < figures["classical_mb"] < figures["running_mb"]
     assert figures["running_own_mb"] < figures["running_mb"]
 
 

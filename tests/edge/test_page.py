@@ -1,14 +1,15 @@
 """The page: shows what is, takes answers from itself and from nobody else."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
+from typing import Any
 from uuid import UUID
 
 import pytest
-from litestar import Litestar
 from litestar.testing import TestClient
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 from tests.edge.kit import STAMP, image_of, quick_folder, scan_of
 from tests.edge.test_count import shot_of
 from tests.edge.test_tasks import CATALOGUE, ELSEWHERE, task_of
@@ -31,6 +32,7 @@ from cardmint_edge.page.show import STRIP, Box, Price, View, lasting
 from cardmint_edge.status import outbox_status
 from cardmint_edge.tasks import Tasks
 
+Asking = TestClient[Any]
 BASE = "http://127.0.0.1:8080"
 
 
@@ -55,6 +57,7 @@ class Desk:
         self.picture: bytes | None = None
         self.price: Price | None = None
         self.paused = False
+        self.metrics: Callable[[], bytes] = lambda: b"cardmint_scanned 1.0\n"
 
     def view(self, notice: str) -> View:
         tasks = self.table.open(2)
@@ -83,7 +86,7 @@ class Desk:
     def pause(self, paused: bool) -> None:
         self.paused = paused
 
-    def page(self) -> Litestar:
+    def page(self) -> Any:
         return make_page(
             Parts(
                 station="left",
@@ -99,7 +102,7 @@ class Desk:
                 capture=self.capture,
                 live=lambda: self.picture,
                 pause_uploads=self.pause,
-                metrics=lambda: b"cardmint_scanned 1.0\n",
+                metrics=lambda: self.metrics(),  # noqa: PLW0108 - a test puts another in its place
                 pin=self.pin,
             )
         )
@@ -114,14 +117,14 @@ def desk() -> Iterator[Desk]:
 
 
 @pytest.fixture
-def client(desk: Desk) -> Iterator[TestClient[Litestar]]:
+def client(desk: Desk) -> Iterator[Asking]:
     with TestClient(desk.page(), base_url=BASE) as opened:
         opened.follow_redirects = False
         yield opened
 
 
 @pytest.mark.parametrize(("days", "says"), [(0, "today"), (1, "yesterday"), (12, "12 days ago")])
-def test_the_last_card_has_its_last_price(desk: Desk, client: TestClient[Litestar], days: int, says: str) -> None:
+def test_the_last_card_has_its_last_price(desk: Desk, client: Asking, days: int, says: str) -> None:
     desk.outbox.record(scan_of(1), STAMP)
     assert "about" not in client.get("/").text
     desk.price = Price(money=Money(minor=123456, currency="EUR"), source="tcgdex", days=days)
@@ -131,13 +134,13 @@ def test_the_last_card_has_its_last_price(desk: Desk, client: TestClient[Litesta
     assert "about 123,456 JPY <small>" in client.get("/").text
 
 
-def test_an_empty_station_says_what_to_do(client: TestClient[Litestar]) -> None:
+def test_an_empty_station_says_what_to_do(client: Asking) -> None:
     page = client.get("/").text
     assert "Lay a card under the camera" in page
     assert "Nothing to answer" in page
 
 
-def test_the_last_card_is_large_and_the_rest_a_strip(desk: Desk, client: TestClient[Litestar]) -> None:
+def test_the_last_card_is_large_and_the_rest_a_strip(desk: Desk, client: Asking) -> None:
     for number in range(1, 25):
         desk.outbox.record(scan_of(number, image=image_of(number)), STAMP)
     page = client.get("/").text
@@ -152,7 +155,7 @@ def test_the_last_card_is_large_and_the_rest_a_strip(desk: Desk, client: TestCli
 @pytest.mark.parametrize(
     ("decision", "says"), [(Decision.REVIEW, "a person must look"), (Decision.REJECT, "No card recognised")]
 )
-def test_a_decision_is_said_in_words(desk: Desk, client: TestClient[Litestar], decision: Decision, says: str) -> None:
+def test_a_decision_is_said_in_words(desk: Desk, client: Asking, decision: Decision, says: str) -> None:
     scan = CardScanned(
         scan=UUID(int=1),
         decision=decision,
@@ -175,7 +178,7 @@ def test_a_decision_is_said_in_words(desk: Desk, client: TestClient[Litestar], d
     assert ("perhaps" in page) == (decision is Decision.REVIEW)
 
 
-def test_names_are_text_and_never_markup(desk: Desk, client: TestClient[Litestar]) -> None:
+def test_names_are_text_and_never_markup(desk: Desk, client: Asking) -> None:
     card = Card(id="x-1", name="<script>alert(1)</script>")
     desk.outbox.record(
         CardScanned(scan=UUID(int=1), decision=Decision.ACCEPT, recogniser=Recogniser(method="m", pack="p"), card=card),
@@ -186,7 +189,7 @@ def test_names_are_text_and_never_markup(desk: Desk, client: TestClient[Litestar
     assert "&lt;script&gt;alert" in page
 
 
-def test_a_fault_is_on_top(desk: Desk, client: TestClient[Litestar]) -> None:
+def test_a_fault_is_on_top(desk: Desk, client: Asking) -> None:
     desk.fault = "the disk is full"
     desk.connected = False
     page = client.get("/").text
@@ -194,7 +197,7 @@ def test_a_fault_is_on_top(desk: Desk, client: TestClient[Litestar]) -> None:
     assert "link warn" in page
 
 
-def test_the_live_part_comes_only_when_it_changed(desk: Desk, client: TestClient[Litestar]) -> None:
+def test_the_live_part_comes_only_when_it_changed(desk: Desk, client: Asking) -> None:
     first = client.get("/live")
     digest = first.text.split("have=")[1].split('"')[0]
     assert client.get("/live", params={"have": digest}).status_code == 204
@@ -214,7 +217,7 @@ def test_a_commit_ends_the_wait_for_one(desk: Desk) -> None:
         assert waiting.result() > before
 
 
-def test_the_state_for_programs(desk: Desk, client: TestClient[Litestar]) -> None:
+def test_the_state_for_programs(desk: Desk, client: Asking) -> None:
     assert client.get("/state").json()["last_scan"] is None
     desk.outbox.record(scan_of(1), STAMP)
     desk.outbox.record(scan_of(2), STAMP)
@@ -229,7 +232,7 @@ def test_the_state_for_programs(desk: Desk, client: TestClient[Litestar]) -> Non
     }
 
 
-def test_images_come_by_their_content(desk: Desk, client: TestClient[Litestar]) -> None:
+def test_images_come_by_their_content(desk: Desk, client: Asking) -> None:
     image = desk.images.put(shot_of(1).frame)
     answer = client.get(f"/images/{image.sha256}")
     assert (answer.headers["content-type"], len(answer.content)) == ("image/jpeg", image.bytes)
@@ -238,16 +241,16 @@ def test_images_come_by_their_content(desk: Desk, client: TestClient[Litestar]) 
 
 
 @pytest.mark.parametrize("name", ["htmx.js", "page.js", "page.css", "icon.svg"])
-def test_its_files_come_from_this_machine(client: TestClient[Litestar], name: str) -> None:
+def test_its_files_come_from_this_machine(client: Asking, name: str) -> None:
     assert client.get(f"/static/{name}").status_code == 200
     assert name in client.get("/").text
 
 
-def test_no_other_file_is_served(client: TestClient[Litestar]) -> None:
+def test_no_other_file_is_served(client: Asking) -> None:
     assert client.get("/static/page.html").status_code == 404
 
 
-def test_nothing_comes_from_elsewhere_and_nothing_is_inline(client: TestClient[Litestar]) -> None:
+def test_nothing_comes_from_elsewhere_and_nothing_is_inline(client: Asking) -> None:
     answer = client.get("/")
     assert answer.headers["content-security-policy"].startswith("default-src 'self';")
     templates = files("cardmint_edge.page").joinpath("templates")
@@ -259,7 +262,7 @@ def test_nothing_comes_from_elsewhere_and_nothing_is_inline(client: TestClient[L
         assert " onclick" not in text
 
 
-def test_a_task_is_answered_once(desk: Desk, client: TestClient[Litestar]) -> None:
+def test_a_task_is_answered_once(desk: Desk, client: Asking) -> None:
     for number in (1, 2, 3):
         task = task_of(number)
         desk.tasks.arrived(task.task, encode(task))
@@ -275,7 +278,7 @@ def test_a_task_is_answered_once(desk: Desk, client: TestClient[Litestar]) -> No
     assert desk.outbox.mark.last == 1
 
 
-def test_it_works_without_scripts(desk: Desk, client: TestClient[Litestar]) -> None:
+def test_it_works_without_scripts(desk: Desk, client: Asking) -> None:
     task = task_of(1)
     desk.tasks.arrived(task.task, encode(task))
     answer = client.post(f"/tasks/{task.task}", data={"version": "1", "card": ""})
@@ -283,18 +286,53 @@ def test_it_works_without_scripts(desk: Desk, client: TestClient[Litestar]) -> N
     assert desk.table.count() == 0
 
 
+def test_a_form_has_a_size_and_can_be_read(desk: Desk, client: Asking) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    for body, status in (
+        (b"bin=" + b"A" * 70_000, 413),
+        (b"bin=%ff", 400),
+        (b"bin=\xff", 400),
+        (b"&".join(b"n%d=1" % number for number in range(200)), 400),
+        (b"bin=A+%31&bin=A%202&", 303),
+    ):
+        assert client.post("/batch", content=body, headers=form).status_code == status
+    assert desk.outbox.batch == Batch(bin="A 2")
+
+
+def test_every_answer_has_the_headers_and_what_is_wrong_is_said(desk: Desk, client: Asking) -> None:
+    def fail() -> bytes:
+        raise Stop("the disk is gone")
+
+    for asked, status, says in (
+        (client.get("/nothing"), 404, "Not Found"),
+        (client.get("/tasks/1/search"), 404, "Not Found"),
+        (client.get("/capture"), 405, "Method Not Allowed"),
+        (client.get(f"/tasks/{UUID(int=1)}/search"), 400, "a search is for a version of a task"),
+        (client.get("/nothing", headers={"host": "evil.example"}), 403, "this page is not served as 'evil.example'"),
+        (client.post("/batch", data={"finish": "glitter"}), 400, "Invalid enum value 'glitter' - at `$.finish`"),
+    ):
+        assert (asked.status_code, asked.json()) == (status, {"status_code": status, "detail": says})
+        assert asked.headers["content-security-policy"].startswith("default-src 'self';")
+        assert asked.headers["x-content-type-options"] == "nosniff"
+    desk.metrics = fail
+    with capture_logs() as logs:
+        asked = client.get("/metrics")
+    assert (asked.status_code, asked.json()["detail"]) == (500, "Internal Server Error")
+    assert [(entry["path"], entry["reason"]) for entry in logs] == [("/metrics", "Stop: the disk is gone")]
+
+
 @pytest.mark.parametrize("form", [{"version": "one", "card": ""}, {"version": "1"}, {"card": "x"}])
-def test_an_answer_of_the_wrong_shape_is_refused(client: TestClient[Litestar], form: dict[str, str]) -> None:
+def test_an_answer_of_the_wrong_shape_is_refused(client: Asking, form: dict[str, str]) -> None:
     assert client.post(f"/tasks/{UUID(int=1)}", data=form).status_code == 400
 
 
-def test_a_task_with_an_image_shows_it(desk: Desk, client: TestClient[Litestar]) -> None:
+def test_a_task_with_an_image_shows_it(desk: Desk, client: Asking) -> None:
     task = ReviewTask(task=UUID(int=1), version=1, scan=UUID(int=2), opened=STAMP.time, image=image_of(1))
     desk.tasks.arrived(task.task, encode(task))
     assert f"/images/{image_of(1).sha256}" in client.get("/").text
 
 
-def test_the_batch_applies_from_now_on(desk: Desk, client: TestClient[Litestar]) -> None:
+def test_the_batch_applies_from_now_on(desk: Desk, client: Asking) -> None:
     form = {"bin": "A1", "lot": "", "condition": "near_mint", "finish": "holo", "edition": "first", "language": "en"}
     answer = client.post("/batch", data=form)
     assert (answer.status_code, answer.headers["location"]) == (303, "/?saved=true")
@@ -325,11 +363,11 @@ def test_the_batch_applies_from_now_on(desk: Desk, client: TestClient[Litestar])
         ({"host": "[::1]:8080"}, True),
     ],
 )
-def test_posts_come_from_the_page_itself(client: TestClient[Litestar], headers: dict[str, str], allowed: bool) -> None:
+def test_posts_come_from_the_page_itself(client: Asking, headers: dict[str, str], allowed: bool) -> None:
     assert client.post("/batch", data={"bin": "A1"}, headers=headers).status_code == (303 if allowed else 403)
 
 
-def test_a_name_that_was_pointed_here_reads_nothing(client: TestClient[Litestar]) -> None:
+def test_a_name_that_was_pointed_here_reads_nothing(client: Asking) -> None:
     assert client.get("/state", headers={"host": "evil.example"}).status_code == 403
     assert client.get("/", headers={"sec-fetch-site": "cross-site"}).status_code == 200
 
@@ -349,7 +387,7 @@ def test_a_port_that_is_taken_is_named() -> None:
 PART = {"hx-request": "true"}
 
 
-def test_the_card_itself_is_asked_for_by_its_place_and_scanned_next(desk: Desk, client: TestClient[Litestar]) -> None:
+def test_the_card_itself_is_asked_for_by_its_place_and_scanned_next(desk: Desk, client: Asking) -> None:
     task = replace(task_of(1), place="bin A3, slot 12", escalated=True)
     desk.tasks.arrived(task.task, encode(task))
     page = client.get("/").text
@@ -362,7 +400,7 @@ def test_the_card_itself_is_asked_for_by_its_place_and_scanned_next(desk: Desk, 
     assert client.post(f"/tasks/{task.task}/forget").status_code == 404
 
 
-def test_a_possible_duplicate_is_asked_for_as_one(desk: Desk, client: TestClient[Litestar]) -> None:
+def test_a_possible_duplicate_is_asked_for_as_one(desk: Desk, client: Asking) -> None:
     first = replace(scan_of(1, image=image_of(1)), batch=Batch(bin="A3"))
     second = replace(scan_of(2), possible_duplicate_of=first.scan)
     for scan in (first, second):
@@ -381,9 +419,7 @@ def test_a_possible_duplicate_is_asked_for_as_one(desk: Desk, client: TestClient
     assert "bin A3; it was taken back." in " ".join(client.get("/").text.split())
 
 
-def test_a_possible_duplicate_that_is_not_in_the_history_any_more_is_one_still(
-    desk: Desk, client: TestClient[Litestar]
-) -> None:
+def test_a_possible_duplicate_that_is_not_in_the_history_any_more_is_one_still(desk: Desk, client: Asking) -> None:
     task = replace(task_of(1), reasons=("possible-duplicate", "small-margin"))
     desk.tasks.arrived(task.task, encode(task))
     page = client.get("/").text
@@ -393,7 +429,7 @@ def test_a_possible_duplicate_that_is_not_in_the_history_any_more_is_one_still(
 
 @pytest.mark.parametrize(("action", "events"), [("seen", 1), ("undo", 2)])
 def test_an_answer_that_did_not_count_is_told_and_undone_or_left(
-    desk: Desk, client: TestClient[Litestar], action: str, events: int
+    desk: Desk, client: Asking, action: str, events: int
 ) -> None:
     task = task_of(1)
     outcome = ReviewOutcome(task=task.task, version=2, scan=task.scan, verdict="no_card", by="<ann>", at=task.opened)
@@ -409,7 +445,7 @@ def test_an_answer_that_did_not_count_is_told_and_undone_or_left(
     assert "Somebody else answered that one first" in gone
 
 
-def test_a_scan_is_taken_back_once(desk: Desk, client: TestClient[Litestar]) -> None:
+def test_a_scan_is_taken_back_once(desk: Desk, client: Asking) -> None:
     line = desk.outbox.record(scan_of(1), STAMP)
     url = f"/scans/{line.scan.scan}/withdraw"
     live = {"hx-request": "true"}
@@ -421,7 +457,7 @@ def test_a_scan_is_taken_back_once(desk: Desk, client: TestClient[Litestar]) -> 
     assert client.post(url).headers["location"] == "/"
 
 
-def test_a_card_is_scanned_again_in_place_of_its_scan(desk: Desk, client: TestClient[Litestar]) -> None:
+def test_a_card_is_scanned_again_in_place_of_its_scan(desk: Desk, client: Asking) -> None:
     line = desk.outbox.record(scan_of(1), STAMP)
     desk.can_capture = False
     says = client.post(f"/scans/{line.scan.scan}/again", headers={"hx-request": "true"}).text
@@ -434,7 +470,7 @@ def test_a_card_is_scanned_again_in_place_of_its_scan(desk: Desk, client: TestCl
     assert desk.captured == 2
 
 
-def test_a_task_waits_and_another_card_is_found(desk: Desk, client: TestClient[Litestar]) -> None:
+def test_a_task_waits_and_another_card_is_found(desk: Desk, client: Asking) -> None:
     desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
     client.post(f"/tasks/{task_of(1).task}/skip")
     assert desk.skipped == [task_of(1).task]
@@ -446,7 +482,7 @@ def test_a_task_waits_and_another_card_is_found(desk: Desk, client: TestClient[L
     assert CATALOGUE[ELSEWHERE.id] == ELSEWHERE
 
 
-def test_what_the_camera_sees_the_box_and_its_figures(desk: Desk, client: TestClient[Litestar]) -> None:
+def test_what_the_camera_sees_the_box_and_its_figures(desk: Desk, client: Asking) -> None:
     assert client.get("/camera.jpg").status_code == 404
     desk.picture = b"jpeg"
     assert client.get("/camera.jpg").content == b"jpeg"

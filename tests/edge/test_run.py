@@ -74,11 +74,13 @@ def test_killed_at_any_moment_each_card_counts_once(
         agent = start(config, log, "--exit-when-done")
         more = draw.randint(0, 3)
         wanted = len(lines(log)) + more
-        until(lambda agent=agent, wanted=wanted: len(lines(log)) >= wanted or agent.poll() is not None)  # type: ignore[misc]
-        time.sleep(draw.uniform(0, 0.15 if more else 1.5))  # with none more it dies while it starts
-        agent.kill()
-        agent.wait()
-    assert start(config, log, "--exit-when-done").wait(3000) == 0, log.read_text()
+        try:
+            until(lambda agent=agent, wanted=wanted: len(lines(log)) >= wanted or agent.poll() is not None, 300)  # type: ignore[misc]
+            time.sleep(draw.uniform(0, 0.15 if more else 1.5))  # with none more it dies while it starts
+        finally:
+            agent.kill()
+            agent.wait()
+    assert start(config, log, "--exit-when-done").wait(120 + count) == 0, log.read_text()
 
     logged = lines(log)
     origins = [entry["origin"] for entry in logged]

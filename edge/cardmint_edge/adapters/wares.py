@@ -5,14 +5,16 @@ import zipfile
 from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import httpx
 import msgspec
 
 from cardmint_contracts.control import Manifest
 from cardmint_edge.adapters.durable import make_folder, sync_folder, write_file
 from cardmint_edge.errors import Park, Retry, Stop
+
+if TYPE_CHECKING:
+    import httpx
 
 TIMEOUT_S = 30.0
 MODEL_ENDINGS = (".json", ".tflite")
@@ -40,7 +42,7 @@ class Shelf(msgspec.Struct, kw_only=True):
 class Wares:
     """A folder of packs and models, and the file that says which are in use."""
 
-    def __init__(self, folder: Path, *, key: str, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, folder: Path, *, key: str, transport: "httpx.BaseTransport | None" = None) -> None:
         """Take the folder and the public key, Ed25519 in base64; without one nothing is taken from afar.
 
         Raises:
@@ -117,6 +119,8 @@ class Wares:
         return Kept(sha256=manifest.sha256, version=manifest.version, name=name)
 
     def _download(self, manifest: Manifest, part: Path, stopping: Callable[[], bool]) -> None:
+        import httpx  # noqa: PLC0415 - 2 MB, for a download of once a month
+
         have = part.stat().st_size if part.exists() else 0
         if have >= manifest.bytes:
             return

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +44,16 @@ port = {port}
 class Agent:
     """`cardmint-edge run` in a folder of its own; its log is read as it grows."""
 
-    def __init__(self, folder: Path, *, pack: Path, camera: str, host: str = "127.0.0.1", port: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        pack: Path,
+        camera: str,
+        host: str = "127.0.0.1",
+        port: int = 1,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._log = (folder / "log").open("w+", encoding="utf-8")
         settings = folder / "station.toml"
         settings.write_text(
@@ -52,7 +61,7 @@ class Agent:
         )
         self.began = time.monotonic()
         command = [sys.executable, "-c", "from cardmint_edge.cli import main; main()", "run", "--config", str(settings)]
-        self.process = subprocess.Popen(command, stdout=self._log, stderr=self._log)
+        self.process = subprocess.Popen(command, stdout=self._log, stderr=self._log, env=environment)
         self._reader = (folder / "log").open(encoding="utf-8")
         self._rest = ""
         self._said = ""
@@ -78,9 +87,9 @@ class Agent:
         """
         ended = self.process.poll() is not None
         text = self._reader.read()
-        self._said = (self._said + text)[-500:]
+        self._said = (self._said + text)[-2000:]
         if ended:
-            raise Stop(f"the agent ended: {self._said.strip()}")
+            raise Stop(f"the agent ended: {self._said.strip().rsplit(chr(10), 1)[-1]}")
         *whole, self._rest = (self._rest + text).split("\n")
         return [json.loads(line) for line in whole if line.startswith("{")]
 

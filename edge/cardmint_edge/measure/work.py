@@ -1,10 +1,12 @@
 """The agent at work: from trigger to beep, from start to the first card, memory, draining, and a long run."""
 
+import os
+import shutil
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +20,12 @@ from cardmint_edge.adapters.cameras.simulator import SimulatorCamera
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.outbox import Outbox
 from cardmint_edge.adapters.pack import Pack
+from cardmint_edge.adapters.wares import Kept, Wares
+from cardmint_edge.app import WARES
 from cardmint_edge.capture import Shot
 from cardmint_edge.count import Counter
 from cardmint_edge.errors import Stop
-from cardmint_edge.measure.agent import Agent, SmallCloud, memory_mb, wait_for
+from cardmint_edge.measure.agent import Agent, Memory, SmallCloud, memory_mb, wait_for
 from cardmint_edge.measure.outbox import scans_of, stamp_of, sync
 from cardmint_edge.recogniser import recogniser_of
 
@@ -53,14 +57,17 @@ class BeepFigures(Struct, frozen=True, kw_only=True):
 class StartFigures(Struct, frozen=True, kw_only=True):
     """Seconds from the start of the process; megabytes.
 
-    `imported` is the agent's program without pack and models, `running` the agent with both at work. Resident memory
-    includes what files lend (libraries, which the kernel takes back at will); `own` is the rest.
+    `imported` is the agent's program without pack and models, `classical` the agent at work with a pack and without
+    models, `running` with both. Resident memory includes what files lend (libraries, which the kernel takes back at
+    will); `own` is the rest. The program is compiled beforehand, as what is installed is.
     """
 
     ready_s: float
     first_card_s: float
     imported_mb: float
     imported_own_mb: float
+    classical_mb: float
+    classical_own_mb: float
     running_mb: float
     running_own_mb: float
 
@@ -152,30 +159,58 @@ def measure_beep(folder: Path, pack: Path, cards: int) -> BeepFigures:
 
 
 def measure_start(pack: Path) -> StartFigures:
-    """Start the agent on a folder of photos, of which it counts some forty."""
-    bare = subprocess.Popen([sys.executable, "-c", _IMPORTED], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    if bare.stdout is None:
-        raise Stop("a child process has no standard output")
-    with TemporaryDirectory(prefix="cardmint-measure-") as folder:
-        with bare:
-            bare.stdout.readline()
-            imported = memory_mb(bare.pid)
-            bare.communicate()
-        camera = _replayed(Path(folder), _photos(STARTED))
-        with Agent.running(Path(folder), pack=pack, camera=camera) as agent:
+    """Start the agent on a folder of photos, without its models for a few cards, then with them for some forty."""
+    with TemporaryDirectory(prefix="cardmint-measure-") as name:
+        folder = Path(name)
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
+        _imported(environment)
+        imported = _imported(environment)
+        camera = _replayed(folder, _photos(STARTED))
+        _without_models(folder / "data")
+        with Agent.running(folder, pack=pack, camera=camera, environment=environment) as agent:
+            _count(agent, STARTED)
+            classical = agent.memory_mb()
+        shutil.rmtree(folder / "data")
+        with Agent.running(folder, pack=pack, camera=camera, environment=environment) as agent:
             ready = agent.until("ready")
             first = agent.until("card")
-            counted = _Cards(agent)
-            wait_for(lambda: counted.look() >= SAMPLES, 120, "forty cards")
+            _count(agent, SAMPLES)
             running = agent.memory_mb()
     return StartFigures(
         ready_s=round(ready, 2),
         first_card_s=round(first, 2),
         imported_mb=round(imported.resident, 1),
         imported_own_mb=round(imported.own, 1),
+        classical_mb=round(classical.resident, 1),
+        classical_own_mb=round(classical.own, 1),
         running_mb=round(running.resident, 1),
         running_own_mb=round(running.own, 1),
     )
+
+
+def _imported(environment: Mapping[str, str]) -> Memory:
+    with subprocess.Popen(
+        [sys.executable, "-c", _IMPORTED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    ) as bare:
+        if bare.stdout is None:
+            raise Stop("a child process has no standard output")
+        bare.stdout.readline()
+        found = memory_mb(bare.pid)
+        bare.communicate()
+    return found
+
+
+def _without_models(data: Path) -> None:
+    """Have the station in `data` use a folder of models that has none."""
+    wares = Wares(data / WARES, key="")
+    wares.shelf.active["models"] = Kept(sha256="0" * 64, version="none", name="none")
+    (wares.folder / "none").mkdir()
+    wares.save()
+
+
+def _count(agent: Agent, cards: int) -> None:
+    counted = _Cards(agent)
+    wait_for(lambda: counted.look() >= cards, 120, f"{cards} cards")
 
 
 def measure_drain(pack: Path, host: str, port: int, backlog: int) -> DrainFigures:

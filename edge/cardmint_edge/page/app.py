@@ -5,11 +5,10 @@ from importlib.resources import files
 from uuid import UUID
 
 import msgspec
-from litestar import Litestar, Response, get
-from litestar.exceptions import NotFoundException
-from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath, FromQuery
-from litestar.status_codes import HTTP_204_NO_CONTENT
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
 
 from cardmint_edge.adapters.outbox import ScanLine
 from cardmint_edge.page import guard
@@ -56,67 +55,72 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     last_scan: LastScan | None
 
 
-@get("/static/{name:str}", sync_to_thread=True)
-def static(name: FromPath[str]) -> Response[bytes]:
+def static(request: Request) -> Response:
     """Serve one of the page's own files, or htmx out of its package."""
+    name = request.path_params["name"]
     if name not in _STATIC:
-        raise NotFoundException(detail="no such file")
+        raise HTTPException(404, "no such file")
     package, path, media_type = _STATIC[name]
     return Response(files(package).joinpath(path).read_bytes(), media_type=media_type)
 
 
-def make_page(parts: Parts) -> Litestar:
+def make_page(parts: Parts) -> guard.Guarded:
     """Return the page as an ASGI application."""
     pages = Pages(parts.station)
     door = guard.Door(parts.pin)
-    return Litestar(
-        [*_reading(parts, pages), *answering(parts, pages), *scanning(parts, pages), static, *door.routes(pages)],
-        before_request=door.check,
-        response_headers=guard.HEADERS,
-        openapi_config=None,
-        logging_config=None,
-    )
+    routes = [
+        *_reading(parts, pages),
+        *answering(parts, pages),
+        *scanning(parts, pages),
+        Route("/static/{name}", static),
+        *door.routes(pages),
+    ]
+    return guard.Guarded(Router(routes, redirect_slashes=False), door)
 
 
-def _reading(parts: Parts, pages: Pages) -> list[HTTPRouteHandler]:
-    @get("/", sync_to_thread=True)
-    def show(saved: FromQuery[bool] = False) -> Response[str]:
-        return html(pages.page(parts.view(""), parts.batch(), saved))
+def _reading(parts: Parts, pages: Pages) -> list[Route]:
+    def show(request: Request) -> Response:
+        return html(pages.page(parts.view(""), parts.batch(), request.query_params.get("saved") == "true"))
 
-    @get("/live", sync_to_thread=True)
-    def live(have: FromQuery[str] = "") -> Response[str]:
-        return _news(parts, pages, have)
+    def live(request: Request) -> Response:
+        return _news(parts, pages, request.query_params.get("have", ""))
 
-    @get("/tasks/{task:uuid}/search", sync_to_thread=True)
-    def search(task: FromPath[UUID], version: FromQuery[int], q: FromQuery[str] = "") -> Response[str]:
-        return html(pages.found(task, version, q, parts.search(q)))
+    def search(request: Request) -> Response:
+        version, query = request.query_params.get("version", ""), request.query_params.get("q", "")
+        if not version.isdecimal():
+            raise HTTPException(400, "a search is for a version of a task")
+        return html(pages.found(request.path_params["task"], int(version), query, parts.search(query)))
 
-    @get("/state", sync_to_thread=True)
-    def state() -> State:
-        return _state(parts.view(""))
+    def state(_: Request) -> Response:
+        return Response(msgspec.json.encode(_state(parts.view(""))), media_type="application/json")
 
-    @get("/metrics", sync_to_thread=True)
-    def metrics() -> Response[bytes]:
+    def metrics(_: Request) -> Response:
         return Response(parts.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @get("/camera.jpg", sync_to_thread=True)
-    def camera() -> Response[bytes]:
+    def camera(_: Request) -> Response:
         jpeg = parts.live()
         if jpeg is None:
-            raise NotFoundException(detail="the camera shows nothing until it takes a photo")
+            raise HTTPException(404, "the camera shows nothing until it takes a photo")
         return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "no-store"})
 
-    @get("/images/{digest:str}", sync_to_thread=True)
-    def image(digest: FromPath[str]) -> Response[bytes]:
-        jpeg = parts.images.thumbnail(digest)
+    def image(request: Request) -> Response:
+        jpeg = parts.images.thumbnail(request.path_params["digest"])
         if jpeg is None:
-            raise NotFoundException(detail="the station has no such image")
+            raise HTTPException(404, "the station has no such image")
         return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "max-age=31536000, immutable"})
 
-    return [show, live, search, state, metrics, camera, image]
+    return [
+        Route("/", show),
+        Route("/live", live),
+        Route("/tasks/{task:uuid}/search", search),
+        Route("/state", state),
+        Route("/metrics", metrics),
+        Route("/camera.jpg", camera),
+        Route("/images/{digest}", image),
+    ]
 
 
-def _news(parts: Parts, pages: Pages, have: str) -> Response[str]:
+def _news(parts: Parts, pages: Pages, have: str) -> Response:
     """Return the live part as soon as it is not what the page has; nothing when it stays so for `PATIENCE_S`."""
     ends = time.monotonic() + PATIENCE_S
     while True:
@@ -127,7 +131,7 @@ def _news(parts: Parts, pages: Pages, have: str) -> Response[str]:
         time.sleep(A_BREATH_S)
         patience = ends - time.monotonic()
         if patience <= 0:
-            return Response("", status_code=HTTP_204_NO_CONTENT)
+            return Response(status_code=204)
         parts.commits(commits, patience)
 
 

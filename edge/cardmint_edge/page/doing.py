@@ -1,29 +1,23 @@
 """What the operator does on the page: answer, skip, take back, capture, set the batch, pause the uploads."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, post
-from litestar.enums import RequestEncodingType
-from litestar.exceptions import ValidationException
-from litestar.handlers import HTTPRouteHandler
-from litestar.params import Body, FromPath
-from litestar.response import Redirect
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
 
 from cardmint_contracts.cards import Batch
 from cardmint_contracts.wire import convert
+from cardmint_edge.page.forms import Form, posting
 from cardmint_edge.page.parts import Parts
 from cardmint_edge.page.show import Pages, html
 from cardmint_edge.tasks import Answered
 
 OPERATOR = "station"
 """Who answered: whoever stands at the station."""
-
-Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
-Asked = Request[Any, Any, Any]
-Shown = Response[str] | Redirect
 
 _NOTICES = {
     Answered.TAKEN: "",
@@ -33,79 +27,86 @@ _NOTICES = {
 }
 
 
-def _shown(parts: Parts, pages: Pages) -> Callable[..., Shown]:
-    def shown(request: Asked, notice: str = "") -> Shown:
+def _shown(parts: Parts, pages: Pages) -> Callable[..., Response]:
+    def shown(request: Request, notice: str = "") -> Response:
         if "hx-request" not in request.headers:
-            return Redirect("/", status_code=303)
+            return RedirectResponse("/", 303)
         return html(pages.live(parts.view(notice))[0])
 
     return shown
 
 
-def answering(parts: Parts, pages: Pages) -> list[HTTPRouteHandler]:
+def _task(request: Request) -> UUID:
+    task: UUID = request.path_params["task"]
+    return task
+
+
+def answering(parts: Parts, pages: Pages) -> list[Route]:
     """Return the routes of the review tasks."""
     shown = _shown(parts, pages)
 
-    @post("/tasks/{task:uuid}", sync_to_thread=True)
-    def answer(task: FromPath[UUID], data: Form, request: Asked) -> Shown:
-        if not data.get("version", "").isdecimal() or "card" not in data:
-            raise ValidationException(detail="an answer has a version and a card")
-        answered = parts.answers.answer(task, int(data["version"]), data["card"] or None, OPERATOR)
+    def answer(request: Request, form: Form) -> Response:
+        if not form.get("version", "").isdecimal() or "card" not in form:
+            raise HTTPException(400, "an answer has a version and a card")
+        answered = parts.answers.answer(_task(request), int(form["version"]), form["card"] or None, OPERATOR)
         return shown(request, _NOTICES[answered])
 
-    @post("/tasks/{task:uuid}/skip", sync_to_thread=True)
-    def skip(task: FromPath[UUID], request: Asked) -> Shown:
-        parts.skip(task)
+    def skip(request: Request, _: Form) -> Response:
+        parts.skip(_task(request))
         return shown(request)
 
-    @post("/tasks/{task:uuid}/undo", sync_to_thread=True)
-    def undo(task: FromPath[UUID], request: Asked) -> Shown:
-        return shown(request, _NOTICES[parts.answers.undo(task, OPERATOR)])
+    def undo(request: Request, _: Form) -> Response:
+        return shown(request, _NOTICES[parts.answers.undo(_task(request), OPERATOR)])
 
-    @post("/tasks/{task:uuid}/seen", sync_to_thread=True)
-    def seen(task: FromPath[UUID], request: Asked) -> Shown:
-        parts.answers.seen(task)
+    def seen(request: Request, _: Form) -> Response:
+        parts.answers.seen(_task(request))
         return shown(request)
 
-    @post("/tasks/{task:uuid}/scan", sync_to_thread=True)
-    def scan(task: FromPath[UUID], request: Asked) -> Shown:
-        return shown(request, _NOTICES[parts.answers.scan_next(task)])
+    def scan(request: Request, _: Form) -> Response:
+        return shown(request, _NOTICES[parts.answers.scan_next(_task(request))])
 
-    return [answer, skip, undo, seen, scan]
+    return [
+        posting("/tasks/{task:uuid}", answer),
+        posting("/tasks/{task:uuid}/skip", skip),
+        posting("/tasks/{task:uuid}/undo", undo),
+        posting("/tasks/{task:uuid}/seen", seen),
+        posting("/tasks/{task:uuid}/scan", scan),
+    ]
 
 
-def scanning(parts: Parts, pages: Pages) -> list[HTTPRouteHandler]:
+def scanning(parts: Parts, pages: Pages) -> list[Route]:
     """Return the routes of scans, the batch and the uploads."""
     shown = _shown(parts, pages)
 
-    @post("/scans/{scan:uuid}/withdraw", sync_to_thread=True)
-    def withdraw(scan: FromPath[UUID], request: Asked) -> Shown:
-        done = parts.withdraw(scan)
+    def withdraw(request: Request, _: Form) -> Response:
+        done = parts.withdraw(request.path_params["scan"])
         return shown(request, "" if done else "That scan was taken back before.")
 
-    @post("/scans/{scan:uuid}/again", sync_to_thread=True)
-    def again(scan: FromPath[UUID], request: Asked) -> Shown:
+    def again(request: Request, _: Form) -> Response:
         if not parts.capture():
             return shown(request, "This camera takes cards as they come: take the scan back, and lay the card again.")
-        parts.withdraw(scan)
+        parts.withdraw(request.path_params["scan"])
         return shown(request)
 
-    @post("/capture", sync_to_thread=True)
-    def capture(request: Asked) -> Shown:
+    def capture(request: Request, _: Form) -> Response:
         taken = parts.capture()
         return shown(request, "" if taken else "This camera takes cards as they come.")
 
-    @post("/uploads", sync_to_thread=True)
-    def uploads(data: Form, request: Asked) -> Shown:
-        parts.pause_uploads(data.get("paused") == "yes")
+    def uploads(request: Request, form: Form) -> Response:
+        parts.pause_uploads(form.get("paused") == "yes")
         return shown(request)
 
-    @post("/batch", sync_to_thread=True)
-    def batch(data: Form) -> Redirect:
+    def batch(_: Request, form: Form) -> Response:
         try:
-            parts.set_batch(convert({key: value for key, value in data.items() if value}, Batch))
+            parts.set_batch(convert({key: value for key, value in form.items() if value}, Batch))
         except msgspec.ValidationError as error:
-            raise ValidationException(detail=str(error)) from error
-        return Redirect("/?saved=true", status_code=303)
+            raise HTTPException(400, str(error)) from error
+        return RedirectResponse("/?saved=true", 303)
 
-    return [withdraw, again, capture, uploads, batch]
+    return [
+        posting("/scans/{scan:uuid}/withdraw", withdraw),
+        posting("/scans/{scan:uuid}/again", again),
+        posting("/capture", capture),
+        posting("/uploads", uploads),
+        posting("/batch", batch),
+    ]

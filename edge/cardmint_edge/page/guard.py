@@ -7,19 +7,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from litestar import Request, Response, get, post
-from litestar.datastructures import Cookie
-from litestar.enums import RequestEncodingType
-from litestar.exceptions import PermissionDeniedException
-from litestar.handlers import HTTPRouteHandler
-from litestar.params import Body
-from litestar.response import Redirect
-from litestar.status_codes import HTTP_401_UNAUTHORIZED, HTTP_429_TOO_MANY_REQUESTS
+import msgspec
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cardmint_edge.page.show import Pages
+from cardmint_edge.page.forms import Form, posting
+from cardmint_edge.page.show import Pages, html
 
 HEADERS = {
     "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
@@ -35,8 +35,7 @@ _COOKIE = "cardmint-station"
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _OPEN = {"/pin", "/enter", "/static/page.css", "/static/icon.svg"}
 
-Asked = Request[Any, Any, Any]
-Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
+log = structlog.get_logger(__name__)
 
 
 class Door:
@@ -49,8 +48,8 @@ class Door:
         self._tries: deque[float] = deque(maxlen=TRIES)
         self._lock = threading.Lock()
 
-    def check(self, request: Asked) -> Redirect | None:
-        """Let a request through, send it to the PIN, or raise PermissionDeniedException.
+    def check(self, request: HTTPConnection) -> Response | None:
+        """Let a request through, send it to the PIN, or raise HTTPException (403).
 
         A foreign Host is a name that was pointed at this machine (DNS rebinding): without a PIN only loopback is its
         own, with one any address or plain name is, and the cookie, which no other site's requests carry, tells. A POST
@@ -60,43 +59,80 @@ class Door:
         name = _name(host)
         own = is_loopback(name) and is_loopback(request.client.host if request.client else None)
         if not own and not (self._pin and _is_local(name)):
-            raise PermissionDeniedException(detail=f"this page is not served as {host!r}")
+            raise HTTPException(403, f"this page is not served as {host!r}")
         site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
         from_page = site in {None, "same-origin"} and (origin is None or urlsplit(origin).netloc == host)
-        if request.method not in _SAFE and not from_page:
-            raise PermissionDeniedException(detail="answers are taken from the station's own page only")
+        if request.scope["method"] not in _SAFE and not from_page:
+            raise HTTPException(403, "answers are taken from the station's own page only")
         if own or request.url.path in _OPEN or self._knows(request.cookies.get(_COOKIE, "")):
             return None
-        return Redirect("/pin", status_code=303)
+        return RedirectResponse("/pin", 303)
 
-    def routes(self, pages: Pages) -> list[HTTPRouteHandler]:
+    def routes(self, pages: Pages) -> list[Route]:
         """Return the page that asks for the PIN."""
 
-        @get("/pin", sync_to_thread=True)
-        def ask() -> Response[str]:
-            return Response(pages.pin(""), media_type="text/html")
+        def ask(_: Request) -> Response:
+            return html(pages.pin(""))
 
-        @post("/enter", sync_to_thread=True)
-        def enter(data: Form) -> Response[Any]:
+        def enter(_: Request, form: Form) -> Response:
             with self._lock:
                 now = self._clock()
                 if len(self._tries) == TRIES and now - self._tries[0] < TRIES_S:
-                    says = "Too many tries; wait a minute."
-                    return Response(pages.pin(says), media_type="text/html", status_code=HTTP_429_TOO_MANY_REQUESTS)
-                if not self._pin or not hmac.compare_digest(data.get("pin", "").encode(), self._pin.encode()):
+                    return html(pages.pin("Too many tries; wait a minute."), 429)
+                if not self._pin or not hmac.compare_digest(form.get("pin", "").encode(), self._pin.encode()):
                     self._tries.append(now)
-                    says = "That is not the PIN."
-                    return Response(pages.pin(says), media_type="text/html", status_code=HTTP_401_UNAUTHORIZED)
+                    return html(pages.pin("That is not the PIN."), 401)
                 session = secrets.token_urlsafe(32)
                 self._sessions = {one: until for one, until in self._sessions.items() if until > now}
                 self._sessions[session] = now + SESSION_S
-            cookie = Cookie(key=_COOKIE, value=session, httponly=True, samesite="strict", max_age=SESSION_S)
-            return Redirect("/", status_code=303, cookies=[cookie])
+            answer = RedirectResponse("/", 303)
+            answer.set_cookie(_COOKIE, session, httponly=True, samesite="strict", max_age=SESSION_S)
+            return answer
 
-        return [ask, enter]
+        return [Route("/pin", ask), posting("/enter", enter)]
 
     def _knows(self, session: str) -> bool:
         return self._sessions.get(session, 0.0) > self._clock()
+
+
+class Guarded:
+    """The page behind its door: every answer has the headers, and what cannot be answered is said as JSON."""
+
+    def __init__(self, page: ASGIApp, door: Door) -> None:
+        self._page = page
+        self._door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._page(scope, receive, send)
+            return
+        scope["app"] = self  # With it the router raises what it does not find.
+        begun = False
+
+        async def headed(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        try:
+            refused = self._door.check(HTTPConnection(scope))
+            await (refused or self._page)(scope, receive, headed)
+        except ClientDisconnect:
+            return
+        except HTTPException as problem:
+            await _problem(problem.status_code, problem.detail)(scope, receive, headed)
+        except Exception as error:
+            log.exception("the page failed", path=scope["path"], reason=f"{type(error).__name__}: {error}")
+            if not begun:
+                await _problem(500, "Internal Server Error")(scope, receive, headed)
+
+
+def _problem(status: int, detail: str) -> Response:
+    body = msgspec.json.encode({"status_code": status, "detail": detail})
+    return Response(body, status, media_type="application/json")
 
 
 def is_loopback(name: str | None) -> bool:

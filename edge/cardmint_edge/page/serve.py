@@ -3,7 +3,7 @@
 import socket
 
 import uvicorn
-from litestar import Litestar
+from starlette.types import ASGIApp
 
 from cardmint_edge.errors import Stop
 
@@ -25,7 +25,7 @@ class PageServer:
         self._server: uvicorn.Server | None = None
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}/"
 
-    def show(self, page: Litestar) -> None:
+    def show(self, page: ASGIApp) -> None:
         """Take the page to serve."""
         self._server = uvicorn.Server(
             uvicorn.Config(

@@ -6,9 +6,7 @@ from hashlib import blake2b
 from uuid import UUID
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from litestar import Response
-from litestar.enums import MediaType
-from litestar.status_codes import HTTP_200_OK
+from starlette.responses import HTMLResponse
 
 from cardmint_contracts.cards import Batch, Card, Condition, Decision, Edition, Finish, Money
 from cardmint_contracts.currencies import digits
@@ -121,9 +119,9 @@ class Pages:
         return self._pin.render(says=says)
 
 
-def html(content: str) -> Response[str]:
+def html(content: str, status: int = 200) -> HTMLResponse:
     """Return a page's text as its response."""
-    return Response(content, media_type=MediaType.HTML, status_code=HTTP_200_OK)
+    return HTMLResponse(content, status)
 
 
 def lasting(seconds: float | None) -> str:
