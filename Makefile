@@ -19,12 +19,11 @@ IN_TRAINING = data=$$(realpath $(CARDMINT_DATA)) && run=$$(realpath -m $(TRAIN_D
   python=$$(realpath -s $(TRAIN)/bin/python) && cd edge && export PYTHONPATH=.:../shared && step="$$python -m training.$(1)" &&
 LOCKED_OUT := --no-emit-package django --no-emit-package sqlparse \
   --no-emit-package cardmint-contracts --no-emit-package cardmint-edge --no-emit-package cardmint-cloud
-# What PyTorch's build on PyPI asks for, 4 GB, to use a GPU, and cannot be imported without. Its build for processors alone
-# is used where pip finds it, and needs none of this.
+# What PyTorch's build on PyPI asks for, 4 GB, to use a GPU, and cannot be imported without. Its build for processors alone,
+# which requirements-cpu.txt names, is taken where pip finds it, and needs none of this.
 GPU := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime \
   nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 \
   nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
-TORCH_CPU := 6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b
 FICTIONAL := build/fictional/pack.sqlite
 WITH_BROKER = port=$$($(BIN)/python -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])') && \
   PATH="$$PATH:/usr/sbin" && { mosquitto -p $$port >/dev/null 2>&1 & trap "kill $$!" EXIT; sleep 1; } &&
@@ -104,7 +103,6 @@ lock: install  ## Compile the hash-pinned requirements again
 	$(COMPILE) --output-file cloud/requirements.txt shared/pyproject.toml cloud/pyproject.toml
 	$(COMPILE_TRAINING) --output-file edge/training/requirements-gpu.txt edge/training/requirements.in
 	$(COMPILE_TRAINING) $(addprefix --no-emit-package ,$(GPU)) --output-file edge/training/requirements.txt edge/training/requirements.in
-	sed -i '/^torch==/a\    --hash=sha256:$(TORCH_CPU) \\' edge/training/requirements.txt
 	$(COMPILE) --extra local --extra archive --output-file requirements-dev.txt requirements-dev.in shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml
 
 .PHONY: evaluate
@@ -147,6 +145,7 @@ train-smoke: install $(TRAIN)/.installed  ## Each training, a few steps long, fr
 
 $(TRAIN)/.installed: edge/training/requirements.txt
 	$(PYTHON) -m venv $(TRAIN)
+	@$(TRAIN_INSTALL) -r edge/training/requirements-cpu.txt 2>/dev/null || true
 	$(TRAIN_INSTALL) -r $<
 	$(TRAIN)/bin/python -c 'import torch' 2>/dev/null || $(TRAIN_INSTALL) -r edge/training/requirements-gpu.txt
 	@touch $@

@@ -8,6 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is installed only where models are trained")
 
 from cardmint_edge.domain import embedding as domain  # noqa: E402 - only where torch is
+from cardmint_edge.domain.read import LIKELIEST  # noqa: E402 - only where torch is
 from training.corners import scenes  # noqa: E402 - only where torch is
 from training.corners import train as corners  # noqa: E402
 from training.corners.network import CornersNetwork  # noqa: E402
@@ -15,7 +16,7 @@ from training.embedding import train as embedding  # noqa: E402 - only where tor
 from training.embedding import views  # noqa: E402 - only where torch is
 from training.embedding.network import SIZE, EmbeddingNetwork, prepared  # noqa: E402 - only where torch is
 from training.files import save  # noqa: E402 - only where torch is
-from training.reader import shards, train  # noqa: E402
+from training.reader import cuts, shards, train  # noqa: E402 - only where torch is
 from training.reader.network import ReaderNetwork  # noqa: E402
 from training.run import Run  # noqa: E402
 
@@ -35,6 +36,17 @@ def test_a_few_steps_are_learned_and_a_stopped_run_goes_on(tmp_path: Path) -> No
     again = Run.start(ReaderNetwork, tmp_path / "run" / "checkpoint.pt")
     assert again.seen > run.seen > 0
     assert again.spent > run.spent
+
+
+def test_lines_are_cut_out_of_photos_with_what_was_read_put_right() -> None:
+    rng = np.random.default_rng(1)
+    scan = rng.integers(0, 256, (336, 240, 3), dtype=np.uint8)
+    texts = dict.fromkeys(LIKELIEST, "012/198")
+    cut = list(cuts.photographed(scan, texts, 3, rng))
+    assert [(strip.shape, text) for strip, text in cut] == [((32, 256), "012/198")] * 6
+    assert cuts.put_right("G SVI O12/198 x", "012/198") == "G SVI 012/198 x"
+    assert cuts.put_right("nothing of it", "012/198") is None
+    assert cuts.Labeller(ReaderNetwork().eval()).places(scan, {LIKELIEST[0]: ("012/198",)}, rng) == {}
 
 
 def test_a_few_steps_find_cards_better_or_worse_but_go_on(tmp_path: Path) -> None:

@@ -152,6 +152,9 @@ def main() -> None:
             row, wanted = rows[int(chosen)]
             scan = read_image(args.data / "references" / row["file"])
             cut += photographed(scan, labeller.places(scan, wanted, rng), args.copies, rng)
+        if not cut:
+            print(f"{path.name}: not written; the checkpoint reads none of {len(part)} scans yet", flush=True)  # noqa: T201
+            continue
         spelled = np.zeros((len(cut), LONGEST), np.uint8)
         for at, (_, text) in enumerate(cut):
             spelled[at, : len(text)] = codes(text)
