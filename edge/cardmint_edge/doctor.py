@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from cardmint_edge.adapters.clock import Clock
 from cardmint_edge.adapters.database import Database
-from cardmint_edge.adapters.models import TextReader, Unusable
+from cardmint_edge.adapters.models import CardFinder, PictureEmbedder, TextReader, Unusable
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.capture import Camera
 from cardmint_edge.errors import EdgeError, Park, Stop
@@ -98,11 +98,16 @@ def _pack(settings: Settings) -> Finding:
 
 
 def _models() -> Finding:
-    try:
-        return Finding(part="models", health="well", says=f"reader {TextReader().version}")
-    except Unusable as error:
-        mend = "install the agent again; until then the classical method alone decides, and asks more often"
-        return Finding(part="models", health="look", says=str(error), mend=mend)
+    whole, broken = [], []
+    for name, model in (("corners", CardFinder), ("reader", TextReader), ("embedding", PictureEmbedder)):
+        try:
+            whole.append(f"{name} {model().version}")
+        except Unusable as error:
+            broken.append(str(error))
+    if broken:
+        mend = "install the agent again; until then the classical method does their work, and asks more often"
+        return Finding(part="models", health="look", says="; ".join(broken), mend=mend)
+    return Finding(part="models", health="well", says=", ".join(whole))
 
 
 def _camera(make: Callable[[], Camera]) -> Finding:

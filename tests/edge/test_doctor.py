@@ -11,6 +11,8 @@ from tests.edge.station import config_of
 
 from cardmint_cloud.local.broker import Broker
 from cardmint_cloud.local.processes import free_port
+from cardmint_edge import doctor
+from cardmint_edge.adapters.models import PictureEmbedder
 from cardmint_edge.adapters.outbox import Outbox
 from cardmint_edge.cli import cli
 
@@ -48,6 +50,17 @@ def test_each_illness_is_named(tmp_path: Path) -> None:
     assert ill == {"outbox": "ill", "pack": "ill", "camera": "ill", "broker": "look", "cloud": "look"}
     assert found["camera"]["mend"].startswith("plug it in") or "plug it in" in found["camera"]["says"]
     assert "-> " in CliRunner().invoke(cli, ["doctor", "--config", str(config)]).stdout
+
+
+def test_each_model_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "PictureEmbedder", lambda: PictureEmbedder(tmp_path))
+    _, found = examined(config_of(tmp_path, tmp_path / "none.sqlite", free_port(), SIMULATOR))
+    assert found["models"]["health"] == "look"
+    assert found["models"]["says"] == f"{tmp_path / 'embedding.json'}: No such file or directory: the model is missing"
+    monkeypatch.undo()
+    _, found = examined(config_of(tmp_path, tmp_path / "none.sqlite", free_port(), SIMULATOR))
+    assert found["models"]["health"] == "well"
+    assert [one.split()[0] for one in found["models"]["says"].split(", ")] == ["corners", "reader", "embedding"]
 
 
 @pytest.mark.integration
