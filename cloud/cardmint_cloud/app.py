@@ -38,8 +38,11 @@ T = TypeVar("T")
 STALLED_MS = 1500
 """A worker that stops in the middle of a transaction loses it after so long, and with it the locks on its stations."""
 
-PATIENCE_S = 10.0
-"""How long the parts of a process may take to end in order; what they had begun is given back to the others anyway."""
+PATIENCE_S, PATIENCE = 3.0, 4
+"""How long the parts of a process may take to end in order, and how often they are told to.
+
+What they had begun is given back to the others anyway."""
+
 COMMAND_S = 30.0
 """A statement that has no answer for so long never will: the network swallowed it."""
 
@@ -279,10 +282,12 @@ async def until_stopped(*works: Awaitable[None]) -> None:
     tasks = [asyncio.ensure_future(work) for work in works]
     tasks.append(asyncio.ensure_future(_wait(stopped)))
     done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in rest:
-        task.cancel()
-    if rest:
-        await asyncio.wait(rest, timeout=PATIENCE_S)
+    # More than once: a library that was just waiting may swallow a cancellation, and the process would never end.
+    for _ in range(PATIENCE):
+        for task in rest:
+            task.cancel()
+        if rest:
+            _, rest = await asyncio.wait(rest, timeout=PATIENCE_S)
     for task in done:
         task.result()
 

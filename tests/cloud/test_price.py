@@ -1,5 +1,6 @@
 """One card's price on a real Postgres: providers in order, answers kept, unlikely ones held back, the last stays."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -71,9 +72,9 @@ async def shown(pool: Any, finish: str = "normal") -> int | None:
 
 
 async def test_a_card_is_priced_and_asked_about_again_by_its_value(pool: Any) -> None:
-    heard: list[str] = []
+    heard: asyncio.Queue[str] = asyncio.Queue()
     async with pool.acquire() as listener:
-        await listener.add_listener("cardmint", lambda *args: heard.append(args[3]))
+        await listener.add_listener("cardmint", lambda *args: heard.put_nowait(args[3]))
         await named(pool, "a")
         source = Answers(a=[quote(500), quote(900, "holo")])
         assert await price(pool, [source], "shop", "a", NOW) == Priced(source="tcgdex", changed=True)
@@ -82,7 +83,9 @@ async def test_a_card_is_priced_and_asked_about_again_by_its_value(pool: Any) ->
         rows = [tuple(row) for row in await pool.fetch("SELECT finish, edition, minor, lowest FROM current_quotes")]
         assert ("", "", 500, True) in rows
         assert ("holo", "", 900, False) in rows
-        assert heard == ["shop prices"]
+        async with asyncio.timeout(20):
+            assert await heard.get() == "shop prices"
+        assert heard.empty()
         await listener.reset()
     await price(pool, [Answers(a=[quote(2000)])], "shop", "a", NOW)
     assert (await check(pool))["due_at"] == NOW + timedelta(hours=24)

@@ -1,5 +1,7 @@
-"""Child processes: whatever becomes of them, they and what they started are gone in the end, and nobody else is."""
+"""Processes: whatever becomes of them, they and what they started are gone in the end, and nobody else is."""
 
+import asyncio
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cardmint_cloud import app
 from cardmint_cloud.errors import Stop
 from cardmint_cloud.local.processes import Child
 
@@ -53,3 +56,20 @@ def test_one_that_is_not_ready_says_why(tmp_path: Path) -> None:
         late.wait_until(lambda: False, timeout_s=0.1)
     late.stop()
     assert late.code == -15
+
+
+async def test_a_part_that_swallows_a_cancellation_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stubborn() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await asyncio.sleep(60)
+
+    async def failing() -> None:
+        raise Stop("the broker refuses us")
+
+    monkeypatch.setattr(app, "PATIENCE_S", 0.1)
+    before = asyncio.all_tasks()
+    async with asyncio.timeout(20):
+        with pytest.raises(Stop, match="refuses us"):
+            await app.until_stopped(stubborn(), failing())
+    assert asyncio.all_tasks() == before

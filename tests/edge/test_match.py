@@ -1,7 +1,9 @@
 """A close look: features, alignment and correlation."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -70,3 +72,14 @@ def test_likeness_is_symmetrical_enough_and_bounded(fictional: Path) -> None:
     noise, other = rng.integers(0, 255, size, dtype=np.uint8), rng.integers(0, 255, size, dtype=np.uint8)
     assert 0 <= likeness(noise, other) < 0.1
     assert likeness(noise, noise) > 0.97
+
+
+def test_two_threads_do_not_get_each_others_features() -> None:
+    rng = np.random.default_rng(1)
+    cards = [cv2.GaussianBlur(rng.integers(0, 256, (336, 240, 3), dtype=np.uint8), (0, 0), 3) for _ in range(4)]
+    alone = [describe(np.asarray(card, np.uint8)) for card in cards]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(describe, cards * 25))
+    for one, other in zip(alone * 25, together, strict=True):
+        assert np.array_equal(one.points, other.points)
+        assert np.array_equal(one.descriptors, other.descriptors)

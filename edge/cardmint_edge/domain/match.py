@@ -33,8 +33,6 @@ MIN_MATCHES = 8
 FLAT = 4.0
 """A window whose standard deviation is below this many grey levels has nothing to compare."""
 
-_GAIN = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(4, 4))
-_ORB = cv2.ORB.create(nfeatures=FEATURES, scaleFactor=1.25, nlevels=5, edgeThreshold=12, patchSize=25, fastThreshold=6)
 _MATCHER = cv2.BFMatcher(cv2.NORM_HAMMING)
 
 
@@ -70,8 +68,12 @@ class Evidence:
 
 def describe(card: Frame) -> Features:
     """Take the features of an upright card of VIEW_SIZE."""
-    grey = _GAIN.apply(cv2.cvtColor(card, cv2.COLOR_BGR2GRAY))
-    keypoints, descriptors = _ORB.detectAndCompute(grey, None)
+    # Made anew each time: two threads that share one get each other's pixels.
+    gain = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(4, 4))
+    orb = cv2.ORB.create(
+        nfeatures=FEATURES, scaleFactor=1.25, nlevels=5, edgeThreshold=12, patchSize=25, fastThreshold=6
+    )
+    keypoints, descriptors = orb.detectAndCompute(gain.apply(cv2.cvtColor(card, cv2.COLOR_BGR2GRAY)), None)
     if not keypoints:
         return Features(points=np.empty((0, 2), np.float32), descriptors=np.empty((0, 32), np.uint8))
     points = np.array([point.pt for point in keypoints], dtype=np.float32)
