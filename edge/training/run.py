@@ -1,5 +1,7 @@
 """A training run that can be stopped: a network, the slow average of its weights that is kept, and the optimiser."""
 
+import argparse
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -106,3 +108,22 @@ class Run(Generic[Network]):
                 if done >= steps or self.spent >= until * seconds:
                     break
             yield float(np.mean(losses))
+
+
+def options(about: str | None, *, minutes: float = 60) -> argparse.ArgumentParser:
+    """Return the options that every training has."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=minutes)
+    parser.add_argument("--steps", type=int, default=10**9, help="so many steps at most")
+    parser.add_argument("--threads", type=int, default=1)
+    return parser
+
+
+def chosen(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Return what the command line says, and make way for whatever else the machine does."""
+    args = parser.parse_args()
+    os.nice(15)
+    torch.set_num_threads(args.threads)
+    return args

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.layers import layer
+
 CHANNELS = 4
 """What it says of a pixel: in a card, on an outline (logits), and x and y of that card's up (of any length)."""
 
@@ -13,15 +15,15 @@ class CornersNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = _layer(3, 12, stride=2)
-        self.second = _layer(12, 20, stride=2)
-        self.third = nn.Sequential(_layer(20, 32, stride=2), _layer(32, 32))
-        self.deep = nn.Sequential(_layer(32, 48, stride=2), *(_Around(48, dilation) for dilation in (1, 2, 4, 1)))
-        self.to_eighth = _layer(48 + 32, 24, size=1)
-        self.at_eighth = _layer(24, 24)
-        self.to_quarter = _layer(24 + 20, 16, size=1)
-        self.at_quarter = _layer(16, 16)
-        self.to_half = _layer(16 + 12, 12, size=1)
+        self.first = layer(3, 12, stride=2)
+        self.second = layer(12, 20, stride=2)
+        self.third = nn.Sequential(layer(20, 32, stride=2), layer(32, 32))
+        self.deep = nn.Sequential(layer(32, 48, stride=2), *(_Around(48, dilation) for dilation in (1, 2, 4, 1)))
+        self.to_eighth = layer(48 + 32, 24, size=1)
+        self.at_eighth = layer(24, 24)
+        self.to_quarter = layer(24 + 20, 16, size=1)
+        self.at_quarter = layer(16, 16)
+        self.to_half = layer(16 + 12, 12, size=1)
         self.head = nn.Conv2d(12, CHANNELS, 3, padding=1)
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -50,14 +52,6 @@ class _Around(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         added: Tensor = x + self.body(x)
         return added
-
-
-def _layer(inside: int, outside: int, *, size: int = 3, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inside, outside, size, stride=stride, padding=size // 2, bias=False),
-        nn.BatchNorm2d(outside),
-        nn.ReLU(),
-    )
 
 
 def _up(x: Tensor) -> Tensor:

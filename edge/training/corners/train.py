@@ -3,9 +3,7 @@
 `python -m training.corners.train --data DIR --out DIR --minutes 20`
 """
 
-import argparse
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from torch.nn import functional
 from training.corners.network import CornersNetwork
 from training.corners.scenes import HELD_OUT
 from training.files import load, some
-from training.run import Run
+from training.run import Run, chosen, options
 
 BATCH = 32
 KEYS = ("frames", "truths")
@@ -92,15 +90,7 @@ def train(data: Path, out: Path, *, seconds: float, steps: int, seed: int) -> di
 
 def main() -> None:
     """Train by the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--steps", type=int, default=10**9, help="so many steps at most")
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    os.nice(15)
-    torch.set_num_threads(args.threads)
+    args = chosen(options(__doc__, minutes=20))
     train(args.data, args.out, seconds=args.minutes * 60, steps=args.steps, seed=1)
 
 

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.layers import layer
+
 SIZE = 64
 """How long a vector is."""
 
@@ -17,13 +19,13 @@ class EmbeddingNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            _layer(3, 24, stride=2),
-            _layer(24, 40, stride=2),
-            _layer(40, 72, stride=2),
-            _layer(72, 112, stride=2),
+            layer(3, 24, stride=2),
+            layer(24, 40, stride=2),
+            layer(40, 72, stride=2),
+            layer(72, 112, stride=2),
             _Again(112),
             _Again(112),
-            _layer(112, DEPTH, size=1),
+            layer(112, DEPTH, size=1),
         )
         self.head = nn.Conv2d(DEPTH, SIZE, (9, 6))
 
@@ -37,19 +39,11 @@ class _Again(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.body = _layer(channels, channels)
+        self.body = layer(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         added: Tensor = x + self.body(x)
         return added
-
-
-def _layer(inside: int, outside: int, *, size: int = 3, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inside, outside, size, stride=stride, padding=size // 2, bias=False),
-        nn.BatchNorm2d(outside),
-        nn.ReLU(),
-    )
 
 
 def prepared(pictures: Tensor) -> Tensor:

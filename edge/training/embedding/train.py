@@ -6,9 +6,7 @@ Each photo of a batch has to be nearer to its own scan than to any other's, and 
 after van den Oord et al., "Representation learning with contrastive predictive coding" (2018).
 """
 
-import argparse
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from torch.nn import functional
 from cardmint_edge.domain.hashes import card_hash, distances
 from training.embedding.network import EmbeddingNetwork, prepared
 from training.files import load, some
-from training.run import Run
+from training.run import Run, chosen, options
 
 BATCH = 128
 TEMPERATURE = 0.06
@@ -106,15 +104,7 @@ def train(data: Path, out: Path, *, seconds: float, steps: int, seed: int) -> di
 
 def main() -> None:
     """Train by the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--steps", type=int, default=10**9, help="so many steps at most")
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    os.nice(15)
-    torch.set_num_threads(args.threads)
+    args = chosen(options(__doc__))
     train(args.data, args.out, seconds=args.minutes * 60, steps=args.steps, seed=1)
 
 

@@ -3,9 +3,7 @@
 `python -m training.reader.train --data DIR --out DIR --minutes 60`
 """
 
-import argparse
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,7 @@ from torch.nn import functional
 from cardmint_edge.domain.lexicon import ALPHABET
 from training.files import load, some
 from training.reader.network import STEPS, ReaderNetwork, normalised
-from training.run import Run
+from training.run import Run, chosen, options
 
 BATCH = 64
 
@@ -127,16 +125,9 @@ def train(data: Path, out: Path, *, seconds: float, steps: int, seed: int, until
 
 def main() -> None:
     """Train by the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=60)
+    parser = options(__doc__)
     parser.add_argument("--until", type=float, default=1.0, help="stop after this share of the minutes")
-    parser.add_argument("--steps", type=int, default=10**9, help="so many steps at most")
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    os.nice(15)
-    torch.set_num_threads(args.threads)
+    args = chosen(parser)
     train(args.data, args.out, seconds=args.minutes * 60, steps=args.steps, seed=1, until=args.until)
 
 
