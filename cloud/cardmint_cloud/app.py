@@ -22,6 +22,7 @@ from cardmint_cloud.adapters.fetch import Fetcher
 from cardmint_cloud.adapters.pokemontcg import PokemonTcg
 from cardmint_cloud.adapters.postgres import fleet as fleet_rows
 from cardmint_cloud.adapters.postgres import letters, prices
+from cardmint_cloud.adapters.postgres.away import AWAY, persist
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, explained, migrate
 from cardmint_cloud.adapters.postgres.months import Retired
 from cardmint_cloud.adapters.pricecharting import PriceCharting
@@ -38,7 +39,7 @@ T = TypeVar("T")
 STALLED_MS = 1500
 """A worker that stops in the middle of a transaction loses it after so long, and with it the locks on its stations."""
 
-PATIENCE_S, PATIENCE = 3.0, 4
+PATIENCE_S, PATIENCE = 1.5, 5
 """How long the parts of a process may take to end in order, and how often they are told to.
 
 What they had begun is given back to the others anyway."""
@@ -207,14 +208,14 @@ async def work(settings: Settings) -> None:
     """Run ingest, dispatch and pricing until SIGTERM or SIGINT.
 
     Raises:
-        Retry, Stop: the database or the broker cannot be used as it is set.
+        Stop: the database or the broker cannot be used as it is set.
     """
     log_as_json()
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)  # A group of events is thousands of objects that all go at once.
     headers = {"User-Agent": f"cardmint/{__version__}"}
     async with (
-        database(settings, idle_in_transaction_session_timeout=str(STALLED_MS)) as pool,
+        database(settings, wait=True, idle_in_transaction_session_timeout=str(STALLED_MS)) as pool,
         httpx.AsyncClient(headers=headers) as client,
     ):
         asked = sources(settings.prices, configuration.keys(), client, pool)
@@ -251,20 +252,30 @@ def sources(settings: PriceSettings, keys: Keys, client: httpx.AsyncClient, pool
 
 
 @contextlib.asynccontextmanager
-async def database(settings: Settings, *, patience_s: float | None = COMMAND_S, **server: str) -> AsyncIterator[Any]:
+async def database(
+    settings: Settings, *, patience_s: float | None = COMMAND_S, wait: bool = False, **server: str
+) -> AsyncIterator[Any]:
     """Give a pool of connections to a database that has this version's tables; `server` is set for each of them.
 
-    A statement may take `patience_s`, any time without.
+    A statement may take `patience_s`, any time without. What runs for ever waits for a database that is away.
+
+    Raises:
+        Retry: the database is away, unless it is waited for.
+        Stop: the database cannot be used as it is set.
     """
     engine = engine_for(settings.database)
-    try:
+
+    async def connect() -> Any:
         await check_revision(engine)
         try:
-            pool = await asyncpg.create_pool(
+            return await asyncpg.create_pool(
                 settings.database, min_size=2, max_size=8, command_timeout=patience_s, server_settings=server
             )
-        except (OSError, asyncpg.PostgresError) as error:
+        except AWAY as error:
             raise explained(engine, error) from error
+
+    try:
+        pool = await (persist("start", connect) if wait else connect())
         try:
             yield pool
         finally:

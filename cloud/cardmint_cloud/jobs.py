@@ -166,7 +166,8 @@ async def run(app: procrastinate.App) -> None:
     while True:
         started = asyncio.get_running_loop().time()
         try:
-            async with app.open_async():
+            try:
+                await app.open_async()
                 await app.run_worker_async(
                     concurrency=8,
                     fetch_job_polling_interval=1.0,
@@ -176,6 +177,9 @@ async def run(app: procrastinate.App) -> None:
                     update_heartbeat_interval=HEARTBEAT_S,
                     stalled_worker_timeout=STALLED_S,
                 )
+            finally:
+                # Also when it was being opened: its connections' tasks would keep the process from ending.
+                await app.close_async()
             reason = "the worker ended"
         except _AWAY as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

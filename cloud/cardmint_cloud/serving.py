@@ -30,11 +30,11 @@ async def serve(settings: Settings) -> None:
     """Run the dashboard until SIGTERM or SIGINT, on loopback only: it has no accounts yet.
 
     Raises:
-        Retry, Stop: the database cannot be used as it is set, or the port is taken.
+        Stop: the database cannot be used as it is set, or the port is taken.
     """
     log_as_json()
     where = f"http://{LOOPBACK}:{settings.web.port}/"
-    async with database(settings) as pool:
+    async with database(settings, wait=True) as pool:
         engine = engine_for(settings.database)
         app = build(
             engine=engine, pool=pool, images=image_store(settings), tenant=settings.tenant, wares=Path(settings.wares)

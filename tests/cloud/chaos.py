@@ -75,6 +75,14 @@ class Stage:
         self._where.database = through
         self.workers: list[Child] = [self._where.work(), self._where.work()]
 
+    def check(self) -> None:
+        """Make sure that whoever was not killed runs: nothing that fails here may end a worker.
+
+        Raises:
+            Stop: a worker ended.
+        """
+        self._where.check()
+
     def fail(self) -> str:
         """Let one part fail, mend it, and return what it was."""
         faults: dict[str, Callable[[], None]] = {
@@ -107,8 +115,8 @@ class Stage:
         self.postgres.start()
 
     def _kill_worker(self, number: int) -> None:
-        self.workers[number].kill()
         self._where.workers.remove(self.workers[number])
+        self.workers[number].kill()
         time.sleep(self.draw.uniform(0, 0.5))
         self.workers[number] = Child(
             [str(Path(sys.executable).with_name("cardmint-cloud")), "work"],
@@ -137,8 +145,9 @@ def run(
         pace = events / stations / faults_s
         start = time.monotonic()
         counted: Counter[str] = Counter()
-        with sending(senders, per_second=pace, timeout_s=faults_s + PATIENCE_S) as running:
+        with sending(senders, per_second=pace, timeout_s=faults_s + PATIENCE_S, check=stage.check) as running:
             while time.monotonic() < start + faults_s:
+                stage.check()
                 fault = stage.fail()
                 counted[fault] += 1
                 say(f"{time.monotonic() - start:6.1f} s  {fault}")

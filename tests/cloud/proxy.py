@@ -9,9 +9,12 @@ from typing import Any
 
 
 class Proxy:
-    """Forwards one port to another from a thread of its own. What is broken at random is drawn from `draw`."""
+    """Forwards a port, any free one or `port`, to another from a thread of its own.
 
-    def __init__(self, target: int, draw: random.Random) -> None:
+    What is broken at random is drawn from `draw`.
+    """
+
+    def __init__(self, target: int, draw: random.Random, *, port: int = 0) -> None:
         self.target = target
         self._draw = draw
         self._links: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
@@ -20,7 +23,7 @@ class Proxy:
         self._open.set()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._server: asyncio.Server = self._do(asyncio.start_server(self._accept, "127.0.0.1", 0))
+        self._server: asyncio.Server = self._do(asyncio.start_server(self._accept, "127.0.0.1", port))
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     def close(self) -> None:

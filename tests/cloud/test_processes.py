@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,7 +13,8 @@ import pytest
 
 from cardmint_cloud import app
 from cardmint_cloud.errors import Stop
-from cardmint_cloud.local.processes import Child
+from cardmint_cloud.local import processes
+from cardmint_cloud.local.processes import Child, free_port
 
 LEAVES_ONE_BEHIND = 'sleep 100 & echo $!; exit "$1"'
 
@@ -73,3 +76,17 @@ async def test_a_part_that_swallows_a_cancellation_is_told_again(monkeypatch: py
         with pytest.raises(Stop, match="refuses us"):
             await app.until_stopped(stubborn(), failing())
     assert asyncio.all_tasks() == before
+
+
+DRAW = "import sys; from cardmint_cloud.local import processes as p; p._PORTS = [int(sys.argv[1])] * 2; p.free_port()"
+
+
+def test_a_port_is_given_to_one_caller_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    monkeypatch.setattr(processes, "_PORTS", (port, port))
+    with pytest.raises(Stop, match="no free port"):
+        free_port()
+    another = subprocess.run([sys.executable, "-c", DRAW, str(port)], capture_output=True, timeout=60, check=False)
+    assert b"no free port" in another.stderr
+    monkeypatch.setattr(processes, "_PORTS", (port - 50, port + 50))
+    assert port not in {free_port() for _ in range(30)}

@@ -7,9 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
+from signal import SIGTERM
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
@@ -21,7 +25,7 @@ from paho.mqtt.properties import Properties
 
 from cardmint_cloud.adapters.broker import Broker as Link
 from cardmint_cloud.local.broker import Broker, Kind
-from cardmint_cloud.local.processes import free_port
+from cardmint_cloud.local.processes import Child, free_port
 from cardmint_cloud.settings import BrokerSettings
 from cardmint_cloud.worker import Worker
 from cardmint_contracts import topics
@@ -32,6 +36,7 @@ from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.wire import decode, encode
 from tests.cloud.conftest import connected, pooled
+from tests.cloud.proxy import Proxy
 from tests.cloud.shop import FOX, STREAM, accepted, doubtful, sealed
 
 pytestmark = pytest.mark.integration
@@ -286,7 +291,6 @@ def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]
 @pytest.mark.parametrize(
     ("environment", "says"),
     [
-        ({"CARDMINT_CLOUD_DATABASE": "postgresql://a:b@127.0.0.1:1/x"}, "cannot be reached"),
         ({"CARDMINT_CLOUD_DATABASE": "nonsense"}, "not an address"),
         ({"CARDMINT_CLOUD_COLOUR": "red"}, "colour: there is no such setting"),
         ({"CARDMINT_CLOUD_BROKER_PORT": "0"}, "broker.port"),
@@ -297,6 +301,29 @@ def test_a_wrong_setting_is_one_line(environment: dict[str, str], says: str) -> 
     assert done.returncode == 1
     assert says in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("what", "ready", "code"), [("work", "broker connected", 0), ("serve", "dashboard", -SIGTERM)])
+async def test_what_starts_before_its_database_waits_for_it(
+    what: str, ready: str, code: int, database: str, broker: Broker, tmp_path: Path
+) -> None:
+    address, away = urlsplit(database), free_port()
+    away_yet = address._replace(netloc=address.netloc.replace(f":{address.port}", f":{away}"))
+    environment = {
+        "CARDMINT_CLOUD_DATABASE": away_yet.geturl(),
+        "CARDMINT_CLOUD_BROKER_PORT": str(broker.port),
+        "CARDMINT_CLOUD_WEB_PORT": str(free_port()),
+    }
+    log = tmp_path / "log"
+    child = Child([str(Path(sys.executable).with_name("cardmint-cloud")), what], log, env=environment)
+    try:
+        await asyncio.to_thread(child.wait_until, lambda: "cannot be reached" in log.read_text())
+        with closing(Proxy(address.port or 0, Random(1), port=away)):
+            await asyncio.to_thread(child.wait_until, lambda: ready in log.read_text())
+            await asyncio.to_thread(child.stop)
+        assert child.code == code, log.read_text()
+    finally:
+        child.kill()
 
 
 def test_a_database_that_lets_us_not_in_is_one_line(postgres: Any) -> None:

@@ -1,14 +1,18 @@
 """Child processes that are started on free ports, waited for, and ended for certain."""
 
 import contextlib
+import fcntl
+import functools
 import os
 import random
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from cardmint_cloud.errors import Stop
 
@@ -19,18 +23,36 @@ _END_S = 30.0
 """How long a process may take to end that was killed: one that waits for its disk does so first."""
 
 
+_given: set[int] = set()
+"""The ports that this process was given: its own locks do not keep it out."""
+
+
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on right now.
+    """Return a TCP port of the loopback interface that nobody listens on, and that no other caller was given.
+
+    It stays this process's until that ends: what it starts there may take its time, and start again.
 
     Raises:
         Stop: of a hundred drawn by chance not one is free.
     """
     for _ in range(100):
         port = random.SystemRandom().randint(*_PORTS)
+        if port in _given:
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            fcntl.lockf(_reserved(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+            _given.add(port)
             return port
     raise Stop(f"there is no free port from {_PORTS[0]} to {_PORTS[1]} on loopback")
+
+
+@functools.cache
+def _reserved() -> BinaryIO:
+    """Return the file of which the byte at a port's number is locked by whoever was given that port."""
+    path = Path(tempfile.gettempdir()) / f"cardmint-ports-{os.getuid()}"
+    # Owned by us and no link to elsewhere: the folder is everybody's.
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "r+b")
 
 
 def listening(port: int) -> bool:

@@ -38,6 +38,10 @@ def engine_for(database: str) -> AsyncEngine:
     )
 
 
+_NOT_US, _NO_SUCH_DATABASE = "28", "3D000"
+"""Postgres's codes of errors: a class of them, and one."""
+
+
 async def migrate(engine: AsyncEngine) -> str:
     """Apply the migrations that the database lacks and return the revision that it has then.
 
@@ -81,10 +85,10 @@ async def check_revision(engine: AsyncEngine) -> None:
 def explained(engine: AsyncEngine, error: Exception) -> CloudError:
     """Return what a failed connection means, in one line with what to do."""
     where = _where(engine)
-    kind = type(getattr(error, "orig", None) or error).__name__ + str(error)
-    if "InvalidPassword" in kind or "InvalidAuthorization" in kind:
+    code = getattr(getattr(error, "orig", None) or error, "sqlstate", None) or ""
+    if code.startswith(_NOT_US):
         return Stop(f"database {where}: refuses this user or password; check `database` in the settings")
-    if "InvalidCatalogName" in kind or "does not exist" in kind:
+    if code == _NO_SUCH_DATABASE:
         return Stop(
             f"database {where}: there is no such database; create it with `createdb`, then `cardmint-cloud migrate`"
         )
