@@ -1,5 +1,6 @@
 """Wires the recogniser of a pack: with the models that are whole, by the classical method where one is not."""
 
+import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -54,8 +55,10 @@ class Recognisers:
         """
         printed = None
         if self._reader is not None:
-            strings = Strings(known for known in self._prints if known.card_id not in unknown)
-            printed = PrintReader(self._reader, strings)
+            printed = PrintReader(
+                self._reader,
+                Strings(one for one in self._prints if one.card_id not in unknown) if unknown else self._all,
+            )
         return CardRecogniser(
             gallery,
             clock=time.perf_counter,
@@ -64,6 +67,10 @@ class Recognisers:
             embedder=self._embedder,
             models=self._models,
         )
+
+    @functools.cached_property
+    def _all(self) -> Strings:
+        return Strings(self._prints)
 
 
 def recogniser_of(pack: Pack, models: Path = FOLDER) -> CardRecogniser:

@@ -25,6 +25,8 @@ from cardmint_edge.domain.decide import (
     Sighting,
     decide,
     decide_by_print,
+    energies_first,
+    overrules,
     print_confidence,
 )
 from cardmint_edge.domain.lexicon import ALPHABET, codes, number_forms, plain
@@ -260,6 +262,27 @@ def test_a_card_that_only_print_tells_is_accepted_without_any_doubt(
     assert (verdict.decision is Decision.ACCEPT) == (not reasons)
     assert verdict.candidates[0].card == ONE
     assert 0 <= verdict.confidence <= POLICY.ceiling
+
+
+def test_a_number_that_was_read_says_more_than_a_picture_of_which_none_was() -> None:
+    unread = Numbers(own={ONE.id: -20.0, TWO.id: -20.0}, beside=-0.1, other=-0.1)
+    pictured = decide([TWIN], Circumstances(), POLICY, unread)
+    read = decide_by_print(found(-0.1, 20.0, -20.0), Circumstances(), POLICY, pictured=True)
+    assert (read.decision, read.reasons) == (Decision.REVIEW, ("other-picture",))
+    assert overrules(read, pictured)
+    vague = decide_by_print(found(-5.0, -20.0, -5.0), Circumstances(), POLICY, pictured=True)
+    assert vague.confidence < pictured.confidence
+    assert not overrules(vague, pictured)
+
+
+def test_of_cards_with_one_number_an_energy_is_likelier_where_the_picture_resembles_one() -> None:
+    trainer, energy = found(-0.1, 0.0, -0.2)
+    energy = replace(energy, card=Card(id="e-1", name="Lake Energy"))
+    like_energy, like_other = (Sighting(card=card, likeness=0.5, title=0.5, inliers=9) for card in (energy.card, ONE))
+    assert [one.card for one in energies_first([trainer, energy], [like_energy], POLICY)] == [energy.card, ONE]
+    faint = replace(like_energy, likeness=0.1)
+    for best in ([], [like_other], [faint]):
+        assert energies_first([trainer, energy], best, POLICY) == [trainer, energy]
 
 
 @given(st.floats(-30, 1), st.floats(-30, 1), st.floats(-40, 40), st.floats(-40, 40))

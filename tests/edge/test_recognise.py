@@ -16,6 +16,7 @@ from cardmint_edge.domain.notice import half_turn_likeness
 from cardmint_edge.domain.recognise import CardRecogniser
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.scene import PRESETS, Preset, background, lay, render
+from cardmint_edge.recogniser import recogniser_of
 
 UNIQUE = "drk-9"
 REPRINTED = "ech-3"
@@ -106,6 +107,15 @@ def test_the_same_card_under_another_name_is_for_a_person(fictional: Path, recog
     seen = recogniser.recognise(laid((card, (600, 450), 700, 0)))
     assert (seen.decision, seen.reasons) == (Decision.REVIEW, ("other-title",))
     assert seen.candidates[0].card.id == UNIQUE
+
+
+def test_of_a_card_whose_print_is_anothers_both_are_named(fictional: Path, pack: Pack) -> None:
+    card, other = scan_of(fictional, UNIQUE).copy(), scan_of(fictional, "emb-31")
+    bottom = int(0.92 * len(card))
+    card[36:88, 40:480], card[bottom:] = other[36:88, 40:480], other[bottom:]
+    seen = recogniser_of(pack).recognise(laid((card, (600, 450), 700, 0)))
+    assert (seen.decision, "other-picture" in seen.reasons) == (Decision.REVIEW, True)
+    assert seen.candidates[0].card.id == "emb-31"
 
 
 def test_two_cards_are_for_a_person(fictional: Path, recogniser: CardRecogniser) -> None:

@@ -3,7 +3,7 @@
 How the numbers below were fitted, and what they cost, is in docs/decisions/0010.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, inf
 
 from cardmint_contracts.cards import Candidate, Card, Decision
@@ -96,6 +96,8 @@ class Policy:
     """By so much (log) a number, or a number with its name, must explain what was read better than any other."""
     apart_from_others: float = 0.5
     """The same for a number whose card's picture was recognised, against numbers that would be another picture's."""
+    like_energy: float = 4.0
+    """By so much (log) likelier is an energy where a picture resembles one: next to nothing but a number is printed."""
     unread: float = -12.0
     """A number that explains less than this says nothing more against a printing."""
 
@@ -143,11 +145,18 @@ def decide(
 
 
 def decide_by_print(
-    found: list[Found], seen: Circumstances, policy: Policy, *, likeness: float | None = None, limit: int = 5
+    found: list[Found],
+    seen: Circumstances,
+    policy: Policy,
+    *,
+    likeness: float | None = None,
+    pictured: bool = False,
+    limit: int = 5,
 ) -> Verdict:
     """Judge cards that only their print tells, given likeliest first (at least one).
 
-    `likeness` is that of the first one's own picture, where it is known: one that is quite unlike speaks against it.
+    `likeness` is that of the first one's own picture, where it is known: one that is quite unlike speaks against it,
+    and so does another card's picture that was recognised (`pictured`).
     """
     best = found[0]
     margin = best.total - max((other.total for other in found[1:]), default=-inf)
@@ -158,7 +167,7 @@ def decide_by_print(
         "several-cards": seen.several_cards,
         "cut-off": seen.cut_off,
         "card-back": seen.card_back,
-        "other-picture": likeness is not None and likeness < policy.review_likeness,
+        "other-picture": pictured or (likeness is not None and likeness < policy.review_likeness),
         "number-unreadable": best.number < policy.clear_number,
         "other-title": best.lead < 0,
         "small-margin": margin < policy.apart / 2,
@@ -175,6 +184,27 @@ def decide_by_print(
             Candidate(card=one.card, confidence=share) for one, share in zip(found[:limit], shares, strict=False)
         ),
     )
+
+
+def energies_first(found: list[Found], sightings: list[Sighting], policy: Policy) -> list[Found]:
+    """Return cards that were found by print with energies raised, if the best picture resembles one; likeliest first.
+
+    An old energy's name is not in letters that can be read, and of many sets some card has its number.
+    """
+    if not sightings or sightings[0].likeness < policy.review_likeness or not _energy(sightings[0].card):
+        return found
+    raised = [replace(one, total=one.total + policy.like_energy * _energy(one.card)) for one in found]
+    return sorted(raised, key=lambda one: -one.total)
+
+
+def _energy(card: Card) -> bool:
+    return card.name.endswith("Energy")
+
+
+def overrules(printed: Verdict, pictured: Verdict) -> bool:
+    """Return whether print says more than a picture whose card's own print was not found where it should be."""
+    read = {"number-unreadable", "small-margin"}.isdisjoint(printed.reasons)
+    return read or printed.confidence > pictured.confidence
 
 
 def print_evidence(best: Found, margin: float, policy: Policy) -> tuple[float, float, float, float]:

@@ -15,6 +15,8 @@ from cardmint_edge.domain.decide import (
     Verdict,
     decide,
     decide_by_print,
+    energies_first,
+    overrules,
 )
 from cardmint_edge.domain.detect import propose, whole
 from cardmint_edge.domain.embedding import Embedder, prepared, similarities
@@ -52,6 +54,10 @@ SETTLED = 0.75
 
 SAME_PLACE = 0.7
 """Outlines that share more than this of what they cover are of one card."""
+
+UNPICTURED = frozenset({"low-similarity", "no-card-found", "looks-like-card-back"})
+DOUBTED = frozenset({"other-number", "other-title", "number-unreadable"})
+"""Print is looked for where no picture is known, and where what is read speaks against the picture's card."""
 
 SURE = 0.9
 """A likeness as good as this needs no second look."""
@@ -157,12 +163,15 @@ class CardRecogniser:
         verdict = decide(sightings, seen, self._policy, numbers)
         found: list[Found] = []
         laps.lap("decide")
-        if self._printed is not None and not {"low-similarity", "no-card-found"}.isdisjoint(verdict.reasons):
+        unknown, doubted = not UNPICTURED.isdisjoint(verdict.reasons), not DOUBTED.isdisjoint(verdict.reasons)
+        if self._printed is not None and (unknown or doubted):
             shaped = verdict.decision is not Decision.REJECT
-            found, where = self._read_print(levels, guesses, quad, shaped=shaped)
+            found, where = self._read_print(levels, guesses, quad, sightings, shaped=shaped)
             if where is not None:
                 likeness = self._likeness(levels, where, found)
-                verdict, quad = decide_by_print(found, seen, self._policy, likeness=likeness), where
+                printed = decide_by_print(found, seen, self._policy, likeness=likeness, pictured=not unknown)
+                if unknown or overrules(printed, verdict):
+                    verdict, quad = printed, where
             laps.lap("read")
         if not verdict.candidates:
             quad = None
@@ -181,7 +190,13 @@ class CardRecogniser:
         return self._printed.numbers(levels, quad, [sightings[0].card, *sightings[0].twins])
 
     def _read_print(
-        self, levels: list[Frame], guesses: list[Corners], quad: Corners | None, *, shaped: bool
+        self,
+        levels: list[Frame],
+        guesses: list[Corners],
+        quad: Corners | None,
+        sightings: list[Sighting],
+        *,
+        shaped: bool,
     ) -> tuple[list[Found], Corners | None]:
         """Look for a card by what is printed on it, its picture being unknown; return where, if one was read at all."""
         printed = self._printed
@@ -192,6 +207,7 @@ class CardRecogniser:
             for fit in fits[:20]
             if (card := self._gallery.card(fit.card_id)) is not None
         ]
+        found = energies_first(found, sightings, self._policy)
         least = self._policy.like_print if shaped else self._policy.clear_print
         return found, where if found and found[0].total >= least else None
 
