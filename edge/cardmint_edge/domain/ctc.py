@@ -35,25 +35,27 @@ def explained(readings: list[Reading], texts: list[str], *, number: bool) -> NDA
     given = np.maximum(np.stack(readings), np.float32(_FLOOR), dtype=np.float32)
     emitted = _emitted(given, number=number)
     states, skips = _states(texts, emitted.shape[2])
-    given_states = np.take(emitted, states, axis=2)
-    ways = np.zeros((len(readings), *states.shape), dtype=np.float32)
-    ways[:, :, [0, 2, 3]] = given_states[:, 0][:, :, [0, 2, 3]]
+    # Steps x states x strips x texts: a state's sums run over rows that lie together.
+    given_states = np.ascontiguousarray(np.take(emitted.transpose(1, 2, 0), states, axis=1).swapaxes(2, 3))
+    ways = np.zeros(given_states.shape[1:], dtype=np.float32)
+    ways[[0, 2, 3]] = given_states[0][[0, 2, 3]]
     came = np.empty_like(ways)
-    scale = np.zeros(ways.shape[:2])
-    for step in range(1, emitted.shape[1]):
+    skipped = np.empty_like(ways[2:])
+    scale = np.zeros(ways.shape[1:])
+    for step in range(1, len(given_states)):
         np.copyto(came, ways)
-        came[:, :, 1:] += ways[:, :, :-1]
-        came[:, :, 2:] += ways[:, :, :-2] * skips
-        came *= given_states[:, step]
+        came[1:] += ways[:-1]
+        came[2:] += np.multiply(ways[:-2], skips, out=skipped)
+        came *= given_states[step]
         ways, came = came, ways
-        if step % 4 == 0 or step == emitted.shape[1] - 1:
+        if step % 4 == 0 or step == len(given_states) - 1:
             # Four steps of at least _FLOOR each are far from the smallest single-precision number.
-            most = np.maximum(ways.max(axis=2), np.float32(1e-30))
-            ways /= most[:, :, None]
+            most = np.maximum(ways.max(axis=0), np.float32(1e-30))
+            ways /= most
             scale += np.log(most)
     ends = _ends(texts)
     rows = np.arange(len(texts))
-    total = ways[:, rows, ends] + ways[:, rows, ends + 1] + ways[:, rows, ends + 3]
+    total = (ways[ends, :, rows] + ways[ends + 1, :, rows] + ways[ends + 3, :, rows]).T
     best = np.log(given.max(axis=2)).sum(axis=1)
     return np.asarray(np.log(np.maximum(total, 1e-30)) + scale - best[:, None], dtype=np.float64)
 
@@ -70,7 +72,7 @@ def _emitted(p: NDArray[np.float32], *, number: bool) -> NDArray[np.float32]:
 
 
 def _states(texts: list[str], columns: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Return each text's chain (n x longest) of columns, and 1 where a state may follow the one before the last.
+    """Return each text's chain of columns (longest x n), and 1 where a state may follow the one before the last.
 
     The chain: anything, space, touching, the text's letters with blanks between, touching, space, anything.
     """
@@ -89,7 +91,7 @@ def _states(texts: list[str], columns: int) -> tuple[NDArray[np.intp], NDArray[n
         skips[row, 3] = 1
         skips[row, 5:end:2] = np.array(spelt[1:]) != np.array(spelt[:-1])
         skips[row, end + 1] = 1
-    return states, skips[:, 2:]
+    return states.T, np.ascontiguousarray(skips.T[2:, None])
 
 
 def _ends(texts: list[str]) -> NDArray[np.intp]:
