@@ -21,7 +21,7 @@ from cardmint_cloud.adapters.broker import Broker
 from cardmint_cloud.adapters.fetch import Fetcher
 from cardmint_cloud.adapters.pokemontcg import PokemonTcg
 from cardmint_cloud.adapters.postgres import fleet as fleet_rows
-from cardmint_cloud.adapters.postgres import letters, prices
+from cardmint_cloud.adapters.postgres import leases, letters, prices
 from cardmint_cloud.adapters.postgres.away import AWAY, persist
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, explained, migrate
 from cardmint_cloud.adapters.postgres.months import Retired
@@ -36,9 +36,6 @@ from cardmint_contracts.control import DesiredConfig, Manifest
 from cardmint_contracts.prices import LastPrice
 
 T = TypeVar("T")
-STALLED_MS = 1500
-"""A worker that stops in the middle of a transaction loses it after so long, and with it the locks on its stations."""
-
 PATIENCE_S, PATIENCE = 1.5, 5
 """How long the parts of a process may take to end in order, and how often they are told to.
 
@@ -214,13 +211,14 @@ async def work(settings: Settings) -> None:
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)  # A group of events is thousands of objects that all go at once.
     headers = {"User-Agent": f"cardmint/{__version__}"}
+    name = uuid4()
     async with (
-        database(settings, wait=True, idle_in_transaction_session_timeout=str(STALLED_MS)) as pool,
+        database(settings, wait=True, application_name=leases.session_name(name)) as pool,
         httpx.AsyncClient(headers=headers) as client,
     ):
         asked = sources(settings.prices, configuration.keys(), client, pool)
         queue = jobs.build(settings.database, pool, asked, every_s=settings.prices.every_s, reviews=settings.reviews)
-        worker = Worker(pool)
+        worker = Worker(pool, name=name)
         broker = Broker(settings.broker, on_message=worker.put)
         broker.start()
         try:

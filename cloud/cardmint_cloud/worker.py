@@ -87,9 +87,18 @@ class Link(Protocol):
 
 
 class Worker:
-    """Ingest and dispatch over one broker and one database. `put` takes messages; `run` works until cancelled."""
+    """Ingest and dispatch over one broker and one database. `put` takes messages; `run` works until cancelled.
 
-    def __init__(self, pool: asyncpg.Pool, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    `name` is in the name of the pool's sessions (`leases.session_name`).
+    """
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        *,
+        name: UUID | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._pool = pool
         self._clock = clock
         self._lanes: list[asyncio.Queue[Taken]] = [asyncio.Queue() for _ in range(LANES)]
@@ -98,7 +107,7 @@ class Worker:
         self._reviews_changed = asyncio.Event()
         self._births: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self._fleet = Fleet(pool)
-        self._id = uuid4()
+        self._id = name or uuid4()
         self._slots: set[int] = set()
 
     def put(self, message: Inbound) -> None:

@@ -94,6 +94,29 @@ async def test_a_worker_that_lost_its_stations_without_knowing_cannot_write(pool
     assert await pool.fetchval("SELECT count(*) FROM events") == 1
 
 
+@pytest.mark.integration
+@pytest.mark.parametrize("prepares", [True, False])
+async def test_what_a_paused_worker_locks_is_taken_from_it(database: str, prepares: bool) -> None:
+    paused, worker, link = uuid4(), Worker(pool := await asyncpg.create_pool(database, min_size=1, max_size=3)), Deaf()
+    settings = {"application_name": leases.session_name(paused)}
+    session = await asyncpg.connect(database, command_timeout=60, server_settings=settings)
+    try:
+        await leases.settle(session, paused, range(SLOTS))
+        await session.execute("BEGIN")
+        assert await leases.held(session, paused, {7}) == {7}
+        if prepares:
+            await session.prepare("SELECT $1::int")  # Postgres waits for what is to be done with it.
+        async with asyncio.timeout(20):
+            while len(worker._slots) < SLOTS:
+                await worker._beat(link)
+                await asyncio.sleep(0.1)
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+            await session.fetch("SELECT 1")
+    finally:
+        session.terminate()
+        pool.terminate()
+
+
 def first_event() -> Inbound:
     payload, content_type = encode_batch(sealed(accepted(), time=datetime.now(UTC)))
     return Inbound(

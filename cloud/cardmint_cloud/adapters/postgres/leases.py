@@ -28,6 +28,14 @@ UPDATE leases SET worker = $1, since = clock_timestamp()
                    AND NOT EXISTS (SELECT FROM workers w WHERE w.worker = l.worker)
                  ORDER BY slot FOR UPDATE SKIP LOCKED)
 RETURNING slot"""
+_IN_THE_WAY = """
+SELECT DISTINCT worker FROM leases l
+ WHERE slot = ANY($2::int[]) AND worker IS DISTINCT FROM $1
+   AND NOT EXISTS (SELECT FROM workers w WHERE w.worker = l.worker)"""
+_END = """
+SELECT pg_terminate_backend(pid, 500) FROM pg_stat_activity
+ WHERE application_name = ANY($1::text[]) AND xact_start IS NOT NULL
+   AND state_change < clock_timestamp() - $2 * interval '1 second'"""
 _MINE = "SELECT slot FROM leases WHERE worker = $1"
 _HELD = "SELECT slot FROM leases WHERE worker = $1 AND slot = ANY($2::int[]) ORDER BY slot FOR SHARE"
 _LEAVE = "DELETE FROM workers WHERE worker = $1"
@@ -44,11 +52,27 @@ async def beat(connection: Connection, worker: UUID) -> set[UUID]:
 
 
 async def settle(connection: Connection, worker: UUID, share: Collection[int]) -> tuple[set[int], set[int]]:
-    """Let go of what is not in `share`, take what nobody living holds; return what is held then, and what is new."""
+    """Let go of what is not in `share`, take what nobody living holds; return what is held then, and what is new.
+
+    A worker that was paused in the middle of a transaction still locks slots: its sessions are ended. Postgres would do
+    that by itself only between two statements, not between the preparing and the executing of one.
+    """
     await connection.execute(_OPEN, SLOTS)
     await connection.execute(_RELEASE, worker, list(share))
-    taken = {row["slot"] for row in await connection.fetch(_CLAIM, worker, list(share))}
+    taken = await _claim(connection, worker, share)
+    silent = [session_name(row["worker"]) for row in await connection.fetch(_IN_THE_WAY, worker, list(share))]
+    if silent and await connection.fetch(_END, silent, DEAD_AFTER_S):
+        taken |= await _claim(connection, worker, share)
     return {row["slot"] for row in await connection.fetch(_MINE, worker)}, taken
+
+
+async def _claim(connection: Connection, worker: UUID, share: Collection[int]) -> set[int]:
+    return {row["slot"] for row in await connection.fetch(_CLAIM, worker, list(share))}
+
+
+def session_name(worker: UUID) -> str:
+    """Return what a worker's sessions call themselves to Postgres, as `application_name`."""
+    return f"cardmint worker {worker}"
 
 
 async def held(connection: Connection, worker: UUID, slots: Collection[int]) -> set[int]:
