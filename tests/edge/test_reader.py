@@ -139,6 +139,12 @@ def test_of_the_whole_catalogue_the_card_that_was_read_comes_first() -> None:
     assert Texts([]).row("Cat") == -1
 
 
+def test_a_name_of_one_letter_is_not_looked_for() -> None:
+    strings = Strings([*prints(1, name="N"), *prints(2, name="No")])
+    assert strings.names.texts == ["No"]
+    assert strings.name_rows.tolist() == [-1, 0]
+
+
 def test_strips_hold_what_stands_there(fictional: Path) -> None:
     scan = read_image(fictional / "images" / "drk-9.jpg")
     height, width = scan.shape[:2]

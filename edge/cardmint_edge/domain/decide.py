@@ -204,7 +204,8 @@ def _energy(card: Card) -> bool:
 def overrules(printed: Verdict, pictured: Verdict) -> bool:
     """Return whether print says more than a picture whose card's own print was not found where it should be."""
     read = {"number-unreadable", "small-margin"}.isdisjoint(printed.reasons)
-    return read or printed.confidence > pictured.confidence
+    doubted = not {"other-number", "low-confidence"}.isdisjoint(pictured.reasons)
+    return (read and doubted) or printed.confidence > pictured.confidence
 
 
 def print_evidence(best: Found, margin: float, policy: Policy) -> tuple[float, float, float, float]:

@@ -110,7 +110,8 @@ class Strings:
         ways = [number_forms(one.number, one.total, promo=one.promo) for one in known]
         self.cards = [one.card_id for one in known]
         self.numbers = Texts(form for forms in ways for form in forms if _telling(form))
-        self.names = Texts(plain(one.name) for one in known)
+        # A single letter stands in every strip, and says nothing.
+        self.names = Texts(name for one in known if len(name := plain(one.name)) > 1)
         self.health = Texts(one.health for one in known if one.health.isdigit())
         self.number_rows = np.full((len(known), FORMS), -1, dtype=np.int32)
         for card, forms in enumerate(ways):
