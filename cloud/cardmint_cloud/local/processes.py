@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 from cardmint_cloud.errors import Stop
 
@@ -48,11 +47,11 @@ def free_port() -> int:
 
 
 @functools.cache
-def _reserved() -> BinaryIO:
-    """Return the file of which the byte at a port's number is locked by whoever was given that port."""
+def _reserved() -> int:
+    """Return the open file of which the byte at a port's number is locked by whoever was given that port."""
     path = Path(tempfile.gettempdir()) / f"cardmint-ports-{os.getuid()}"
     # Owned by us and no link to elsewhere: the folder is everybody's.
-    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "r+b")
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def listening(port: int) -> bool:
