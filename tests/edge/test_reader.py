@@ -272,10 +272,12 @@ def test_a_card_that_only_print_tells_is_accepted_without_any_doubt(
 
 def test_a_number_that_was_read_says_more_than_a_picture_of_which_none_was() -> None:
     unread = Numbers(own={ONE.id: -20.0, TWO.id: -20.0}, beside=-0.1, other=-0.1)
-    pictured = decide([TWIN], Circumstances(), POLICY, unread)
+    pictured = decide([replace(TWIN, likeness=0.66, inliers=9)], Circumstances(), POLICY, unread)
+    assert "low-confidence" in pictured.reasons
     read = decide_by_print(found(-0.1, 20.0, -20.0), Circumstances(), POLICY, pictured=True)
     assert (read.decision, read.reasons) == (Decision.REVIEW, ("other-picture",))
     assert overrules(read, pictured)
+    assert not overrules(read, decide([TWIN], Circumstances(), POLICY, unread))
     vague = decide_by_print(found(-5.0, -20.0, -5.0), Circumstances(), POLICY, pictured=True)
     assert vague.confidence < pictured.confidence
     assert not overrules(vague, pictured)

@@ -202,10 +202,9 @@ def _energy(card: Card) -> bool:
 
 
 def overrules(printed: Verdict, pictured: Verdict) -> bool:
-    """Return whether print says more than a picture whose card's own print was not found where it should be."""
+    """Return whether print says more than a picture that is in doubt."""
     read = {"number-unreadable", "small-margin"}.isdisjoint(printed.reasons)
-    doubted = not {"other-number", "low-confidence"}.isdisjoint(pictured.reasons)
-    return (read and doubted) or printed.confidence > pictured.confidence
+    return "low-confidence" in pictured.reasons and (read or printed.confidence > pictured.confidence)
 
 
 def print_evidence(best: Found, margin: float, policy: Policy) -> tuple[float, float, float, float]:
