@@ -277,7 +277,6 @@ def test_a_number_that_was_read_says_more_than_a_picture_of_which_none_was() -> 
     read = decide_by_print(found(-0.1, 20.0, -20.0), Circumstances(), POLICY, pictured=True)
     assert (read.decision, read.reasons) == (Decision.REVIEW, ("other-picture",))
     assert overrules(read, pictured)
-    assert not overrules(read, decide([TWIN], Circumstances(), POLICY, unread))
     vague = decide_by_print(found(-5.0, -20.0, -5.0), Circumstances(), POLICY, pictured=True)
     assert vague.confidence < pictured.confidence
     assert not overrules(vague, pictured)

@@ -204,7 +204,7 @@ def _energy(card: Card) -> bool:
 def overrules(printed: Verdict, pictured: Verdict) -> bool:
     """Return whether print says more than a picture that is in doubt."""
     read = {"number-unreadable", "small-margin"}.isdisjoint(printed.reasons)
-    return "low-confidence" in pictured.reasons and (read or printed.confidence > pictured.confidence)
+    return read or printed.confidence > pictured.confidence
 
 
 def print_evidence(best: Found, margin: float, policy: Policy) -> tuple[float, float, float, float]:

@@ -57,7 +57,7 @@ SAME_PLACE = 0.7
 
 UNPICTURED = frozenset({"low-similarity", "no-card-found", "looks-like-card-back"})
 DOUBTED = frozenset({"other-number", "other-title", "number-unreadable"})
-"""Print is looked for where no picture is known, and where what is read speaks against the picture's card."""
+"""Print is looked for where no picture is known, and where what is read speaks against one that is in doubt too."""
 
 SURE = 0.9
 """A likeness as good as this needs no second look."""
@@ -163,7 +163,8 @@ class CardRecogniser:
         verdict = decide(sightings, seen, self._policy, numbers)
         found: list[Found] = []
         laps.lap("decide")
-        unknown, doubted = not UNPICTURED.isdisjoint(verdict.reasons), not DOUBTED.isdisjoint(verdict.reasons)
+        unknown = not UNPICTURED.isdisjoint(verdict.reasons)
+        doubted = "low-confidence" in verdict.reasons and not DOUBTED.isdisjoint(verdict.reasons)
         if self._printed is not None and (unknown or doubted):
             shaped = verdict.decision is not Decision.REJECT
             found, where = self._read_print(levels, guesses, quad, sightings, shaped=shaped)
