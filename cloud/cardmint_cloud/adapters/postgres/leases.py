@@ -60,10 +60,12 @@ async def settle(connection: Connection, worker: UUID, share: Collection[int]) -
     await connection.execute(_OPEN, SLOTS)
     await connection.execute(_RELEASE, worker, list(share))
     taken = await _claim(connection, worker, share)
-    silent = [session_name(row["worker"]) for row in await connection.fetch(_IN_THE_WAY, worker, list(share))]
-    if silent and await connection.fetch(_END, silent, DEAD_AFTER_S):
-        taken |= await _claim(connection, worker, share)
-    return {row["slot"] for row in await connection.fetch(_MINE, worker)}, taken
+    mine = {row["slot"] for row in await connection.fetch(_MINE, worker)}
+    if not mine.issuperset(share):
+        silent = [session_name(row["worker"]) for row in await connection.fetch(_IN_THE_WAY, worker, list(share))]
+        if silent and await connection.fetch(_END, silent, DEAD_AFTER_S):
+            taken |= await _claim(connection, worker, share)
+    return mine | taken, taken
 
 
 async def _claim(connection: Connection, worker: UUID, share: Collection[int]) -> set[int]:

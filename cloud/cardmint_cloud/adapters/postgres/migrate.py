@@ -16,6 +16,8 @@ from cardmint_cloud.errors import CloudError, Retry, Stop
 
 _MIGRATIONS = Path(__file__).parents[2] / "migrations"
 _LOCK = 0x63617264  # One migration at a time, whoever starts first.
+_NOT_US, _NO_SUCH_DATABASE = "28", "3D000"
+"""Postgres's codes of errors: a class of them, and one."""
 
 
 def engine_for(database: str) -> AsyncEngine:
@@ -36,10 +38,6 @@ def engine_for(database: str) -> AsyncEngine:
         # were found by reading every line.
         connect_args={"server_settings": {"random_page_cost": "1.1"}},
     )
-
-
-_NOT_US, _NO_SUCH_DATABASE = "28", "3D000"
-"""Postgres's codes of errors: a class of them, and one."""
 
 
 async def migrate(engine: AsyncEngine) -> str:
