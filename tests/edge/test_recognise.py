@@ -11,10 +11,12 @@ from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.calibrate import Without
+from cardmint_edge.domain.decide import Policy
 from cardmint_edge.domain.match import Reference
 from cardmint_edge.domain.notice import half_turn_likeness
+from cardmint_edge.domain.printed import Fit, PrintReader
 from cardmint_edge.domain.recognise import CardRecogniser
-from cardmint_edge.domain.recognition import Frame
+from cardmint_edge.domain.recognition import Corners, Frame
 from cardmint_edge.domain.scene import PRESETS, Preset, background, lay, render
 from cardmint_edge.recogniser import recogniser_of
 
@@ -107,6 +109,32 @@ def test_the_same_card_under_another_name_is_for_a_person(fictional: Path, recog
     seen = recogniser.recognise(laid((card, (600, 450), 700, 0)))
     assert (seen.decision, seen.reasons) == (Decision.REVIEW, ("other-title",))
     assert seen.candidates[0].card.id == UNIQUE
+
+
+class Reads(PrintReader):
+    """A reader that reads one card's print wherever it looks, its number so well (log)."""
+
+    def __init__(self, card_id: str, number: float) -> None:
+        self._fit = Fit(card_id=card_id, number=number, name=-1.0, health=0.0, lead=8.0)
+
+    def search(self, levels: list[Frame], places: list[Corners]) -> tuple[list[Fit], Corners | None]:
+        return [self._fit], places[0]
+
+    def numbers(self, levels: list[Frame], corners: Corners, cards: list[Card]) -> None:
+        return None
+
+
+@pytest.mark.parametrize(("number", "told"), [(-0.5, "emb-31"), (-9.0, UNIQUE)])
+def test_a_doubted_picture_gives_way_to_print_only_where_its_number_is_clear(
+    fictional: Path, pack: Pack, number: float, told: str
+) -> None:
+    card = scan_of(fictional, UNIQUE).copy()
+    card[36:88, 40:480] = scan_of(fictional, "emb-31")[36:88, 40:480]
+    never_sure = Policy(accept_confidence=1.0)
+    doubting = CardRecogniser(pack, clock=time.perf_counter, policy=never_sure, printed=Reads("emb-31", number))
+    seen = doubting.recognise(laid((card, (600, 450), 700, 0)))
+    assert (seen.decision, seen.candidates[0].card.id) == (Decision.REVIEW, told)
+    assert ("other-picture" in seen.reasons) == (told != UNIQUE)
 
 
 def test_print_that_is_anothers_makes_a_clear_picture_a_persons(fictional: Path, pack: Pack) -> None:
