@@ -112,11 +112,11 @@ def twinned(facts: list[Facts]) -> int:
     """Return how many printings have a twin: same art key, and no two different artists."""
     artists: dict[str, Counter[str]] = {}
     for fact in facts:
-        artists.setdefault(fact.art, Counter())[fact.artist] += 1
+        artists.setdefault(fact.art, Counter())[fact.artist.casefold()] += 1
     count = 0
     for fact in facts:
         same = artists[fact.art]
-        others = same.total() if fact.artist == "" else same[fact.artist] + same[""]
+        others = same.total() if fact.artist == "" else same[fact.artist.casefold()] + same[""]
         count += others > 1
     return count
 
@@ -186,7 +186,7 @@ def _fact(entry: dict[str, Any], set_id: str, printed_in: dict[str, Any]) -> Fac
         rarity=str(entry.get("rarity", "")),
         released=str(printed_in.get("releaseDate", "")),
         art=art_key(entry),
-        artist=str(entry.get("artist") or "").casefold(),
+        artist=str(entry.get("artist") or ""),
         health=str(entry.get("hp") or ""),
     )
 

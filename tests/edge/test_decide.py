@@ -5,7 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardmint_contracts.cards import Card, Decision
-from cardmint_edge.domain.decide import Circumstances, Numbers, Policy, Sighting, confidence, decide
+from cardmint_edge.domain.decide import (
+    Circumstances,
+    Found,
+    Numbers,
+    Policy,
+    Sighting,
+    by_picture,
+    confidence,
+    contenders,
+    decide,
+    decide_by_print,
+)
 from cardmint_edge.domain.match import VIEW_SIZE
 from cardmint_edge.domain.notice import glaring
 
@@ -85,6 +96,35 @@ def test_each_doubt_is_named() -> None:
     seen = Circumstances(several_cards=True, cut_off=True, blurred=True, too_dark=True)
     assert reasons(sighting("a", 0.95), seen=seen) == ("several-cards", "cut-off", "blurred", "too-dark")
     assert decide([sighting("a", 0.95)], Circumstances(blurred=True), POLICY).decision is Decision.ACCEPT
+
+
+def found(name: str, total: float, *, artist: float = 0.0) -> Found:
+    return Found(card=card(name), number=-0.5, name=-0.5, total=total, lead=8.0, artist=artist)
+
+
+def test_of_cards_that_print_leaves_open_the_one_whose_picture_fits_comes_first_and_nothing_is_surer() -> None:
+    policy = Policy()
+    close = [found("a", -1), found("b", -2), found("c", -3), found("d", -20)]
+    assert contenders(close, policy) == close[:3]
+    assert [one.card.name for one in by_picture(close, {"a": 0.1}, policy)] == ["b", "c", "a", "d"]
+    assert [one.card.name for one in by_picture(close, {"c": 0.9}, policy)] == ["c", "a", "b", "d"]
+    assert by_picture(close, {"a": 0.4}, policy) == close
+    verdict = decide_by_print(by_picture(close, {"a": 0.1}, policy), Circumstances(), policy)
+    assert (verdict.decision, verdict.candidates[0].card.name) == (Decision.REVIEW, "b")
+    assert "small-margin" in verdict.reasons
+    assert verdict.confidence <= decide_by_print(close, Circumstances(), policy).confidence
+
+
+def test_while_no_number_settles_it_the_printing_whose_picture_it_is_comes_before_its_twins() -> None:
+    best = sighting("a", 0.9, twins=(card("b"),))
+
+    def first(own: float, twin: float) -> str:
+        numbers = Numbers(own={"a": own, "b": twin}, beside=-20.0, other=-20.0)
+        return decide([best], CLEAR, POLICY, numbers).candidates[0].card.name
+
+    assert first(-4.0, -2.5) == "a"
+    assert first(-5.0, -1.0) == "b"
+    assert first(-9.0, -0.5) == "b"
 
 
 def test_glare_explains_an_unread_number_and_nothing_else() -> None:

@@ -139,6 +139,29 @@ def test_of_the_whole_catalogue_the_card_that_was_read_comes_first() -> None:
     assert Texts([]).row("Cat") == -1
 
 
+@pytest.mark.parametrize(
+    ("printed", "artists", "first"),
+    [
+        ("12/102 Illus. Ann Shore", {"a-12": "Bo Hill", "b-12": "Ann Shore"}, "b-12"),
+        ("12/102 Illus. Ann Shore", {"a-12": "Bo Hill", "b-12": ""}, "a-12"),
+        ("12/102 Illus. Ann Shore", {"a-12": "Ann Shore", "b-12": ""}, "a-12"),
+        ("12/102", {"a-12": "Bo Hill", "b-12": "Ann Shore"}, "a-12"),
+        ("12/102 Illus. Ann Shore", {"a-12": "", "b-12": ""}, "a-12"),
+    ],
+)
+def test_the_artist_orders_cards_that_all_other_print_leaves_open(
+    printed: str, artists: dict[str, str], first: str
+) -> None:
+    known = [replace(prints(12)[0], card_id=card_id, artist=artist) for card_id, artist in artists.items()]
+    known += [replace(one, artist="Ann Shore") for one in prints(99) if any(artists.values())]
+    reader = PrintReader(lambda strip: says(printed), Strings(known))
+    corners = np.array([[0, 0], [714, 0], [714, 1000], [0, 1000]], np.float32)
+    found, _ = reader.search(pyramid(np.zeros((1000, 714, 3), np.uint8)), [corners])
+    assert found[0].card_id == first
+    assert found[0].total == pytest.approx(found[1].total)
+    assert found[0].artist >= found[1].artist
+
+
 def test_a_name_of_one_letter_is_not_looked_for() -> None:
     strings = Strings([*prints(1, name="N"), *prints(2, name="No")])
     assert strings.names.texts == ["No"]

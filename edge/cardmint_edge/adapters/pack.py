@@ -98,7 +98,8 @@ class Pack:
         art, artist = self._rows("SELECT art, artist FROM cards WHERE id = :id", {"id": self._ids[row]})[0]
         rows = self._rows(
             "SELECT id, name, number, set_id, set_name FROM cards"
-            " WHERE id != :id AND art = :art AND (artist = :artist OR artist = '' OR :artist = '') ORDER BY id",
+            " WHERE id != :id AND art = :art"
+            " AND (artist = :artist COLLATE NOCASE OR artist = '' OR :artist = '') ORDER BY id",
             {"id": self._ids[row], "art": art, "artist": artist},
         )
         return tuple(_card(found) for found in rows)
@@ -114,10 +115,18 @@ class Pack:
 
     def prints(self) -> list[Print]:
         """Return what is printed on every card, pictured or not."""
-        rows = self._rows("SELECT id, name, number, printed_total, rarity, health FROM cards ORDER BY id")
+        rows = self._rows("SELECT id, name, number, printed_total, rarity, health, artist FROM cards ORDER BY id")
         return [
-            Print(card_id=row[0], name=row[1], number=row[2], total=row[3], promo=row[4] == "Promo", health=row[5])
-            for row in rows
+            Print(
+                card_id=id_,
+                name=name,
+                number=number,
+                total=total,
+                promo=rarity == "Promo",
+                health=health,
+                artist=artist,
+            )
+            for id_, name, number, total, rarity, health, artist in rows
         ]
 
     def search(self, text: str, limit: int = 20) -> list[Card]:

@@ -8,6 +8,9 @@ from math import exp, inf
 
 from cardmint_contracts.cards import Candidate, Card, Decision
 
+MOST_COMPARED = 4
+"""So many printings that were found by print are compared with their own pictures, at most."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sighting:
@@ -36,7 +39,8 @@ class Numbers:
 class Found:
     """A printing found by what was read alone: how well its number, its name and everything explain it (logs).
 
-    `lead` is by how much its name does better than the best of other names.
+    `lead` is by how much its name does better than the best of other names. Artist and picture only order what print
+    leaves open: they are no part of `total`, and make nothing surer.
     """
 
     card: Card
@@ -44,6 +48,12 @@ class Found:
     name: float
     total: float
     lead: float
+    artist: float = 0.0
+
+    @property
+    def likely(self) -> float:
+        """What orders cards that print leaves open."""
+        return self.total + self.artist
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,6 +108,10 @@ class Policy:
     """The same for a number whose card's picture was recognised, against numbers that would be another picture's."""
     like_energy: float = 4.0
     """By so much (log) likelier is an energy where a picture resembles one: next to nothing but a number is printed."""
+    own_picture: float = 3.0
+    """By so much (log) likelier, while no number settles it, is the printing whose own picture it is than its twins."""
+    by_picture: float = 3.0
+    """By so much (log) likelier is what print says where its picture is like the card's, and less where it is not."""
     unread: float = -12.0
     """A number that explains less than this says nothing more against a printing."""
 
@@ -194,7 +208,29 @@ def energies_first(found: list[Found], sightings: list[Sighting], policy: Policy
     if not sightings or sightings[0].likeness < policy.review_likeness or not _energy(sightings[0].card):
         return found
     raised = [replace(one, total=one.total + policy.like_energy * _energy(one.card)) for one in found]
-    return sorted(raised, key=lambda one: -one.total)
+    return sorted(raised, key=lambda one: -one.likely)
+
+
+def contenders(found: list[Found], policy: Policy) -> list[Found]:
+    """Return those of which a picture can change the order: near enough to the likeliest by print."""
+    return [one for one in found[:MOST_COMPARED] if one.likely > found[0].likely - 2 * policy.by_picture]
+
+
+def by_picture(found: list[Found], alike: dict[str, float], policy: Policy) -> list[Found]:
+    """Return cards that were found by print ordered by their own pictures too, where these are known (by card id).
+
+    Their totals stay: a picture can name the card that print leaves open, but makes nothing surer.
+    """
+
+    def order(one: Found) -> float:
+        likeness = alike.get(one.card.id)
+        if likeness is None:
+            return -one.likely
+        return -one.likely - policy.by_picture * (
+            (likeness >= policy.read_likeness) - (likeness < policy.review_likeness)
+        )
+
+    return sorted(found, key=order)
 
 
 def _energy(card: Card) -> bool:
@@ -295,10 +331,14 @@ def _candidates(
     """Share what is sure of the art among the printings that carry it, and what is left among the other candidates."""
     pictured = {other.card.id: other.likeness for other in others}
     same_art = [best.card, *twins.values()]
-    weights = [
-        exp(20 * (pictured.get(card.id, best.likeness) - best.likeness) + _number(card, numbers, policy))
-        for card in same_art
-    ]
+    unseen = 0.0 if numbers is not None and settled(numbers, policy) else -policy.own_picture
+
+    def by_look(card: Card) -> float:
+        if card is best.card:
+            return 0.0
+        return 20 * (pictured[card.id] - best.likeness) if card.id in pictured else unseen
+
+    weights = [exp(by_look(card) + _number(card, numbers, policy)) for card in same_art]
     shares = [sure * weight / sum(weights) for weight in weights]
     candidates = [Candidate(card=card, confidence=share) for card, share in zip(same_art, shares, strict=True)]
     for other in others:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from cardmint_contracts.cards import Card
 from cardmint_edge.domain.ctc import Reading, explained
 from cardmint_edge.domain.decide import Numbers
-from cardmint_edge.domain.read import FAR, HEALTH, LIKELIEST, NAMES, NUMBERS, OTHERS, Letters, Place, cut_strip
+from cardmint_edge.domain.read import ARTISTS, FAR, HEALTH, LIKELIEST, NAMES, NUMBERS, OTHERS, Letters, Place, cut_strip
 from cardmint_edge.domain.recognition import Corners, Frame
 from cardmint_edge.domain.rectify import sides
 from cardmint_edge.domain.strings import Strings, Texts, best_of
@@ -39,6 +39,16 @@ READ = -9.0
 NAMED = -5.0
 """A name that reads better than this (log) is surely there; so is its number, if perhaps not where it is looked for."""
 
+ARTISTS_COMPARED = 20
+"""Of so many cards, and of so many others' artists, the artist is looked for where print leaves the card open."""
+
+SIGNED_BY = -18.0
+SIGNED_LEAD = 2.0
+"""An artist's name that reads less well than this (log), or no better than another's by so much, was not read."""
+
+OTHER_ARTIST = -4.0
+"""What it costs at most (log) that another artist's name stands there, or that the card's is not known."""
+
 NO_HEALTH = -1.5
 """What it costs that a card has no health points to be read."""
 
@@ -62,6 +72,8 @@ class Fit:
     health: float
     lead: float
     """By so much its name does better than the best of other names: of a blur any name is a fair reading."""
+    artist: float = 0.0
+    """How well its artist's name explains what was read, against the best of others; 0 where it was not looked for."""
 
     @property
     def total(self) -> float:
@@ -99,6 +111,8 @@ class PrintReader:
                 best, where = found, corners
                 if best[0].total > READ and not _numberless(best[0]):
                     break
+        if where is not None and best[0].total + OTHER_ARTIST < _runner_up(best):
+            best = self._by_artist(levels, where, best)
         return best, where
 
     def _found(self, levels: list[Frame], corners: Corners) -> list[Fit]:
@@ -115,6 +129,24 @@ class PrintReader:
         if _numberless(found[0]):
             found = self.find(replace(written, numbers=written.numbers + self._read(levels, corners, FAR)))
         return found
+
+    def _by_artist(self, levels: list[Frame], corners: Corners, found: list[Fit]) -> list[Fit]:
+        """Order cards that print leaves open by whose name stands at the lower left, too."""
+        rows = [self._strings.artist_row(fit.card_id) for fit in found[:ARTISTS_COMPARED]]
+        readings = self._read(levels, corners, ARTISTS)
+        artists = self._strings.artists
+        asked = np.union1d(_best(artists.bounds(readings), ARTISTS_COMPARED), [row for row in rows if row >= 0])
+        scores = explained(readings, [artists.texts[row] for row in asked.astype(int)], number=True).max(
+            axis=0, initial=-np.inf
+        )
+        second, best = np.sort(np.append([-np.inf, -np.inf], scores))[-2:]
+        if best < SIGNED_BY or best - second < SIGNED_LEAD:
+            return found
+        against = {
+            row: max(OTHER_ARTIST, float(score - best)) for row, score in zip(asked.tolist(), scores, strict=True)
+        }
+        signed = [replace(fit, artist=against.get(row, OTHER_ARTIST)) for fit, row in zip(found, rows, strict=False)]
+        return sorted(signed, key=lambda fit: -fit.total - fit.artist)
 
     def written(
         self,

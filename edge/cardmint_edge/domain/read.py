@@ -43,6 +43,9 @@ OTHERS = tuple(place for place in NUMBERS if place not in LIKELIEST)
 FAR = tuple(Place(place.left, place.middle + step, place.width) for place in LIKELIEST for step in (-0.025, 0.025))
 """Where a number stands when the corners are off by more than any of NUMBERS allows for."""
 
+ARTISTS = (*NUMBERS[:3], Place(0.02, 0.927, 0.4))
+"""The artist stands at the lower left, on newer cards above the number."""
+
 NAMES = (Place(0.04, 0.08, 0.72), Place(0.14, 0.13, 0.72), Place(0.04, 0.06, 0.72))
 """The name stands at the top, lower on old trainers."""
 

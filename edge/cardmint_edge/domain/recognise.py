@@ -13,6 +13,8 @@ from cardmint_edge.domain.decide import (
     Policy,
     Sighting,
     Verdict,
+    by_picture,
+    contenders,
     decide,
     decide_by_print,
     energies_first,
@@ -169,7 +171,7 @@ class CardRecogniser:
             shaped = verdict.decision is not Decision.REJECT
             found, where = self._read_print(levels, guesses, quad, sightings, shaped=shaped)
             if where is not None:
-                likeness = self._likeness(levels, where, found)
+                found, likeness = self._compared(levels, where, found, sightings)
                 printed = decide_by_print(found, seen, self._policy, likeness=likeness, pictured=not unknown)
                 if unknown or overrules(printed, verdict):
                     verdict, quad = printed, where
@@ -204,7 +206,7 @@ class CardRecogniser:
         assert printed is not None  # noqa: S101 - only called with a reader
         fits, where = printed.search(levels, _places(levels[0], guesses, quad))
         found = [
-            Found(card=card, number=fit.number, name=fit.name, total=fit.total, lead=fit.lead)
+            Found(card=card, number=fit.number, name=fit.name, total=fit.total, lead=fit.lead, artist=fit.artist)
             for fit in fits[:20]
             if (card := self._gallery.card(fit.card_id)) is not None
         ]
@@ -212,13 +214,20 @@ class CardRecogniser:
         least = self._policy.like_print if shaped else self._policy.clear_print
         return found, where if found and found[0].total >= least else None
 
-    def _likeness(self, levels: list[Frame], where: Corners, found: list[Found]) -> float | None:
-        """Return how like the picture of the first one found is, where the gallery has it."""
-        row = self._gallery.row(found[0].card.id)
-        if row is None:
-            return None
+    def _compared(
+        self, levels: list[Frame], where: Corners, found: list[Found], sightings: list[Sighting]
+    ) -> tuple[list[Found], float | None]:
+        """Order what print leaves open by pictures too; return how like that of the first is, if it has one."""
         features = describe(cut(levels, where, *VIEW_SIZE))
-        return compare(levels, where, features, self._gallery.reference(row)).likeness
+        seen = {sighting.card.id: sighting.likeness for sighting in sightings}
+        alike: dict[str, float] = {}
+        for one in contenders(found, self._policy):
+            row = self._gallery.row(one.card.id)
+            if row is not None:
+                here = compare(levels, where, features, self._gallery.reference(row)).likeness
+                alike[one.card.id] = max(here, seen.get(one.card.id, 0.0))
+        found = by_picture(found, alike, self._policy)
+        return found, alike.get(found[0].card.id)
 
     def _guesses(self, levels: list[Frame]) -> tuple[list[Corners], int]:
         """Return where cards may lie, in pixels of the frame, and how many of these, the first, are clear outlines.

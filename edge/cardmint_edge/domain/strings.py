@@ -25,7 +25,7 @@ _FLOOR = 1e-7
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Print:
-    """What a printing's facts say is on the card. `health` is empty where the card has none."""
+    """What a printing's facts say is on the card. `health` and `artist` are empty where the card has none."""
 
     card_id: str
     name: str
@@ -33,6 +33,7 @@ class Print:
     total: int | None
     promo: bool
     health: str = ""
+    artist: str = ""
 
 
 class Texts:
@@ -103,7 +104,7 @@ def _heard(reading: Reading) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 class Strings:
-    """The catalogue's numbers, names and health points, by card."""
+    """The catalogue's numbers, names, health points and artists, by card."""
 
     def __init__(self, prints: Iterable[Print]) -> None:
         known = list(prints)
@@ -113,12 +114,14 @@ class Strings:
         # A single letter stands in every strip, and says nothing.
         self.names = Texts(name for one in known if len(name := plain(one.name)) > 1)
         self.health = Texts(one.health for one in known if one.health.isdigit())
+        self.artists = Texts(_signature(one.artist) for one in known)
         self.number_rows = np.full((len(known), FORMS), -1, dtype=np.int32)
         for card, forms in enumerate(ways):
             rows = [row for form in forms if (row := self.numbers.row(form)) >= 0][:FORMS]
             self.number_rows[card, : len(rows)] = rows
         self.name_rows = np.array([self.names.row(plain(one.name)) for one in known], dtype=np.int32)
         self.health_rows = np.array([self.health.row(one.health) for one in known], dtype=np.int32)
+        self._artist_rows = {one.card_id: self.artists.row(_signature(one.artist)) for one in known}
         self._forms = dict(zip(self.cards, ways, strict=True))
         self._points = {one.card_id: one.health for one in known if one.health.isdigit()}
 
@@ -129,6 +132,15 @@ class Strings:
     def points(self, card_id: str) -> str:
         """Return a printing's health points; nothing for one that has none."""
         return self._points.get(card_id, "")
+
+    def artist_row(self, card_id: str) -> int:
+        """Return a printing's row of `artists`; -1 for one whose artist is not known."""
+        return self._artist_rows.get(card_id, -1)
+
+
+def _signature(artist: str) -> str:
+    """Return how an artist is named on a card: a short name alone would stand in many a longer one."""
+    return f"Illus. {name}" if (name := plain(artist)) else ""
 
 
 def best_of(values: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
