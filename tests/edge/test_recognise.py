@@ -1,6 +1,7 @@
 """The chain as a whole, on the fictional set."""
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -12,11 +13,14 @@ from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.calibrate import Without
 from cardmint_edge.domain.decide import Policy
+from cardmint_edge.domain.find import overlap
 from cardmint_edge.domain.match import Reference
 from cardmint_edge.domain.notice import half_turn_likeness
+from cardmint_edge.domain.places import to_read
 from cardmint_edge.domain.printed import Fit, PrintReader
 from cardmint_edge.domain.recognise import CardRecogniser
 from cardmint_edge.domain.recognition import Corners, Frame
+from cardmint_edge.domain.rectify import pyramid
 from cardmint_edge.domain.scene import PRESETS, Preset, background, lay, render
 from cardmint_edge.recogniser import recogniser_of
 
@@ -111,14 +115,29 @@ def test_the_same_card_under_another_name_is_for_a_person(fictional: Path, recog
     assert seen.candidates[0].card.id == UNIQUE
 
 
+def test_print_is_looked_for_in_contours_last_and_nowhere_twice(fictional: Path) -> None:
+    levels = pyramid(laid((scan_of(fictional, UNIQUE), (600, 450), 700, 0)))
+    wide = 700 * 63 / 88
+    there = np.array([[0, 0], [wide, 0], [wide, 700], [0, 700]], np.float32) + np.array(
+        [600 - wide / 2, 100], np.float32
+    )
+    astray = np.asarray(there + 60, np.float32)
+    first, turned_first, *more = to_read(levels, [astray], None, contours=True)
+    assert first is astray
+    assert turned_first.tolist() == [*astray[2:].tolist(), *astray[:2].tolist()]
+    assert max(overlap(quad, there) for quad in more) > 0.95
+    assert len(list(to_read(levels, [astray], astray, contours=False))) == 4
+    assert all(overlap(quad, there) < 0.95 for quad in [*to_read(levels, [there], None, contours=True)][2:])
+
+
 class Reads(PrintReader):
     """A reader that reads one card's print wherever it looks, its number so well (log)."""
 
     def __init__(self, card_id: str, number: float) -> None:
         self._fit = Fit(card_id=card_id, number=number, name=-1.0, health=0.0, lead=8.0)
 
-    def search(self, levels: list[Frame], places: list[Corners]) -> tuple[list[Fit], Corners | None]:
-        return [self._fit], places[0]
+    def search(self, levels: list[Frame], places: Iterable[Corners]) -> tuple[list[Fit], Corners | None]:
+        return [self._fit], next(iter(places))
 
     def numbers(self, levels: list[Frame], corners: Corners, cards: list[Card]) -> None:
         return None

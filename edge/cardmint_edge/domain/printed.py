@@ -1,5 +1,6 @@
 """What the print says: which of several printings a card is, and which card it is when no picture is known."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -101,7 +102,7 @@ class PrintReader:
         self._letters = letters
         self._strings = strings
 
-    def search(self, levels: list[Frame], places: list[Corners]) -> tuple[list[Fit], Corners | None]:
+    def search(self, levels: list[Frame], places: Iterable[Corners]) -> tuple[list[Fit], Corners | None]:
         """Look for print wherever a card may lie; return what fits best, likeliest first, and where it was read."""
         best: list[Fit] = []
         where: Corners | None = None

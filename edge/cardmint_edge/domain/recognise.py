@@ -20,13 +20,13 @@ from cardmint_edge.domain.decide import (
     energies_first,
     overrules,
 )
-from cardmint_edge.domain.detect import propose, whole
 from cardmint_edge.domain.embedding import Embedder, prepared, similarities
-from cardmint_edge.domain.find import Finder, find, overlap
+from cardmint_edge.domain.find import Finder, overlap
 from cardmint_edge.domain.gallery import Gallery
 from cardmint_edge.domain.hashes import HASH_SIZE, card_hash, distances
 from cardmint_edge.domain.match import VIEW_SIZE, Evidence, Features, compare, describe, same_place
 from cardmint_edge.domain.notice import like_cards, notice
+from cardmint_edge.domain.places import OUTLINES, guessed, to_read
 from cardmint_edge.domain.printed import PrintReader
 from cardmint_edge.domain.recognition import Corners, Frame, Recognition
 from cardmint_edge.domain.rectify import cut, pyramid, sides, turned
@@ -44,12 +44,6 @@ RESEMBLING = 4
 
 RIVALS = 2
 """Of the rows near to a picture that is surely there so many are compared with it: the nearest of them is the rival."""
-
-OUTLINES = 3
-"""In how many outlines print is looked for when no picture fits."""
-
-CERTAIN = 0.9
-"""Outlines of which the finder is less sure than this, or without a card's proportions, are not all that is tried."""
 
 SETTLED = 0.75
 """A picture as like as this lies where it was found: no other one is looked for there with corners of its own."""
@@ -150,7 +144,7 @@ class CardRecogniser:
         """Return the outcome for one frame, and the evidence that it rests on: what calibration is fitted on."""
         laps = _Laps(self._clock)
         levels = pyramid(frame)
-        guesses, clear = self._guesses(levels)
+        guesses, clear = guessed(levels, self._finder)
         laps.lap("detect")
         looks = self._examine(levels, guesses, clear, laps)
         quad = looks[0].evidence.corners if looks else None
@@ -169,7 +163,8 @@ class CardRecogniser:
         doubted = "low-confidence" in verdict.reasons and not DOUBTED.isdisjoint(verdict.reasons)
         if self._printed is not None and (unknown or doubted):
             shaped = verdict.decision is not Decision.REJECT
-            found, where = self._read_print(levels, guesses, quad, sightings, shaped=shaped)
+            places = to_read(levels, guesses, quad, contours=bool(clear))
+            found, where = self._read_print(levels, places, sightings, shaped=shaped)
             if where is not None:
                 found, likeness = self._compared(levels, where, found, sightings)
                 printed = decide_by_print(found, seen, self._policy, likeness=likeness, pictured=not unknown)
@@ -195,8 +190,7 @@ class CardRecogniser:
     def _read_print(
         self,
         levels: list[Frame],
-        guesses: list[Corners],
-        quad: Corners | None,
+        places: Iterator[Corners],
         sightings: list[Sighting],
         *,
         shaped: bool,
@@ -204,7 +198,7 @@ class CardRecogniser:
         """Look for a card by what is printed on it, its picture being unknown; return where, if one was read at all."""
         printed = self._printed
         assert printed is not None  # noqa: S101 - only called with a reader
-        fits, where = printed.search(levels, _places(levels[0], guesses, quad))
+        fits, where = printed.search(levels, places)
         found = [
             Found(card=card, number=fit.number, name=fit.name, total=fit.total, lead=fit.lead, artist=fit.artist)
             for fit in fits[:20]
@@ -228,20 +222,6 @@ class CardRecogniser:
                 alike[one.card.id] = max(here, seen.get(one.card.id, 0.0))
         found = by_picture(found, alike, self._policy)
         return found, alike.get(found[0].card.id)
-
-    def _guesses(self, levels: list[Frame]) -> tuple[list[Corners], int]:
-        """Return where cards may lie, in pixels of the frame, and how many of these, the first, are clear outlines.
-
-        They are the finder's outlines, then those as the network alone saw them; and contours when it is unsure.
-        """
-        outlines = [] if self._finder is None else find(levels, self._finder)
-        places = [*(outline.corners for outline in outlines), *(outline.rough for outline in outlines)]
-        if outlines and outlines[0].presence > CERTAIN and like_cards(places[:1]):
-            return [*places, *whole(levels[0])], len(outlines)
-        seen = _near(levels, 1200)
-        factor = np.float32(max(levels[0].shape[:2]) / max(seen.shape[:2]))
-        contours = [np.asarray(quad * factor, dtype=np.float32) for quad in propose(seen, limit=60)]
-        return [*places, *contours], 0
 
     def _examine(self, levels: list[Frame], guesses: list[Corners], clear: int, laps: _Laps) -> list[_Look]:
         """Try the best guesses, and more of them only when nothing was found; likeliest first, each row once."""
@@ -372,19 +352,6 @@ class CardRecogniser:
             models=self._models,
             ms=ms,
         )
-
-
-def _places(frame: Frame, guesses: list[Corners], quad: Corners | None) -> list[Corners]:
-    """Return where print is looked for: the likeliest outlines of cards, each both ways up."""
-    shaped = [guess for guess in like_cards(guesses) if sides(guess)[1] > 0.3 * min(frame.shape[:2])]
-    places = [] if quad is None else [quad, turned(quad, 2)]
-    for guess in shaped[:OUTLINES]:
-        places += [guess, turned(guess, 2)]
-    return places
-
-
-def _near(levels: list[Frame], side: int) -> Frame:
-    return next((level for level in levels if max(level.shape[:2]) <= side), levels[-1])
 
 
 def _rectified(levels: list[Frame], quad: Corners) -> Frame:
