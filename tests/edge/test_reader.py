@@ -23,6 +23,7 @@ from cardmint_edge.domain.decide import (
     Numbers,
     Policy,
     Sighting,
+    Verdict,
     decide,
     decide_by_print,
     energies_first,
@@ -297,12 +298,20 @@ def test_a_number_that_was_read_says_more_than_a_picture_of_which_none_was() -> 
     unread = Numbers(own={ONE.id: -20.0, TWO.id: -20.0}, beside=-0.1, other=-0.1)
     pictured = decide([replace(TWIN, likeness=0.66, inliers=9)], Circumstances(), POLICY, unread)
     assert "low-confidence" in pictured.reasons
-    read = decide_by_print(found(-0.1, 20.0, -20.0), Circumstances(), POLICY, pictured=True)
-    assert (read.decision, read.reasons) == (Decision.REVIEW, ("other-picture",))
-    assert overrules(read, pictured)
-    vague = decide_by_print(found(-5.0, -20.0, -5.0), Circumstances(), POLICY, pictured=True)
+
+    def says_more(number: float, lead: float, rival: float, other: Card = TWO) -> tuple[bool, Verdict]:
+        first, second = found(number, lead, rival)
+        both = [first, replace(second, card=other)]
+        printed = decide_by_print(both, Circumstances(), POLICY, pictured=True)
+        return overrules(printed, pictured, both, POLICY), printed
+
+    more, read = says_more(-0.1, 20.0, -20.0)
+    assert (more, read.decision, read.reasons) == (True, Decision.REVIEW, ("other-picture",))
+    more, vague = says_more(-5.0, -20.0, -5.0)
     assert vague.confidence < pictured.confidence
-    assert not overrules(vague, pictured)
+    assert not more
+    assert not says_more(-0.1, -20.0, -0.3)[0]
+    assert says_more(-0.1, -20.0, -0.3, Card(id="u-1", name="Cat", number="1"))[0]
 
 
 def test_of_cards_with_one_number_an_energy_is_likelier_where_the_picture_resembles_one() -> None:

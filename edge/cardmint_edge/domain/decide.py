@@ -237,9 +237,14 @@ def _energy(card: Card) -> bool:
     return card.name.endswith("Energy")
 
 
-def overrules(printed: Verdict, pictured: Verdict) -> bool:
-    """Return whether print says more than a picture that is in doubt."""
-    read = {"number-unreadable", "small-margin"}.isdisjoint(printed.reasons)
+def overrules(printed: Verdict, pictured: Verdict, found: list[Found], policy: Policy) -> bool:
+    """Return whether print says more than a picture that is in doubt: surer, or by a number that was clearly read.
+
+    That several sets have this number leaves open which card it is, but not that it is the other one.
+    """
+    best = found[0]
+    others = max((one.total for one in found[1:] if one.card.number != best.card.number), default=-inf)
+    read = best.number >= policy.clear_number and best.total - others >= policy.apart / 2
     return read or printed.confidence > pictured.confidence
 
 

@@ -168,7 +168,7 @@ class CardRecogniser:
             if where is not None:
                 found, likeness = self._compared(levels, where, found, sightings)
                 printed = decide_by_print(found, seen, self._policy, likeness=likeness, pictured=not unknown)
-                if unknown or overrules(printed, verdict):
+                if unknown or overrules(printed, verdict, found, self._policy):
                     verdict, quad = printed, where
             laps.lap("read")
         if not verdict.candidates:
