@@ -35,7 +35,7 @@ ENOUGH = 8.0
 """A card that explains what was read better than CLEAR, and better than any other by ENOUGH (logs), is read once."""
 
 READ = -9.0
-"""Print that explains this much lies the right way up, its name at least: it is not looked for elsewhere."""
+"""Print that explains this much, and no other name better, lies the right way up: it is not looked for elsewhere."""
 
 NAMED = -5.0
 """A name that reads better than this (log) is surely there; so is its number, if perhaps not where it is looked for."""
@@ -110,7 +110,7 @@ class PrintReader:
             found = self._found(levels, corners)
             if found and (not best or found[0].total > best[0].total):
                 best, where = found, corners
-                if best[0].total > READ and not _numberless(best[0]):
+                if best[0].total > READ and best[0].lead >= 0 and not _numberless(best[0]):
                     break
         if where is not None and best[0].total + OTHER_ARTIST < _runner_up(best):
             best = self._by_artist(levels, where, best)
