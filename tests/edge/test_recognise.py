@@ -143,14 +143,19 @@ class Reads(PrintReader):
         return None
 
 
-@pytest.mark.parametrize(("number", "told"), [(-0.5, "emb-31"), (-9.0, UNIQUE)])
+@pytest.mark.parametrize(
+    ("number", "told", "pictured"), [(-0.5, "emb-31", True), (-0.5, "emb-31", False), (-9.0, UNIQUE, True)]
+)
 def test_a_doubted_picture_gives_way_to_print_only_where_its_number_is_clear(
-    fictional: Path, pack: Pack, number: float, told: str
+    fictional: Path, pack: Pack, number: float, told: str, *, pictured: bool
 ) -> None:
     card = scan_of(fictional, UNIQUE).copy()
     card[36:88, 40:480] = scan_of(fictional, "emb-31")[36:88, 40:480]
+    row = pack.row("emb-31")
+    assert row is not None
+    gallery = pack if pictured else Without(pack, {row})
     never_sure = Policy(accept_confidence=1.0)
-    doubting = CardRecogniser(pack, clock=time.perf_counter, policy=never_sure, printed=Reads("emb-31", number))
+    doubting = CardRecogniser(gallery, clock=time.perf_counter, policy=never_sure, printed=Reads("emb-31", number))
     seen = doubting.recognise(laid((card, (600, 450), 700, 0)))
     assert (seen.decision, seen.candidates[0].card.id) == (Decision.REVIEW, told)
     assert ("other-picture" in seen.reasons) == (told != UNIQUE)

@@ -136,16 +136,12 @@ class PrintReader:
         rows = [self._strings.artist_row(fit.card_id) for fit in found[:ARTISTS_COMPARED]]
         readings = self._read(levels, corners, ARTISTS)
         artists = self._strings.artists
-        asked = np.union1d(_best(artists.bounds(readings), ARTISTS_COMPARED), [row for row in rows if row >= 0])
-        scores = explained(readings, [artists.texts[row] for row in asked.astype(int)], number=True).max(
-            axis=0, initial=-np.inf
-        )
+        asked = sorted({*_best(artists.bounds(readings), ARTISTS_COMPARED).tolist(), *rows} - {-1})
+        scores = explained(readings, [artists.texts[row] for row in asked], number=True).max(axis=0, initial=-np.inf)
         second, best = np.sort(np.append([-np.inf, -np.inf], scores))[-2:]
         if best < SIGNED_BY or best - second < SIGNED_LEAD:
             return found
-        against = {
-            row: max(OTHER_ARTIST, float(score - best)) for row, score in zip(asked.tolist(), scores, strict=True)
-        }
+        against = {row: max(OTHER_ARTIST, float(score - best)) for row, score in zip(asked, scores, strict=True)}
         signed = [replace(fit, artist=against.get(row, OTHER_ARTIST)) for fit, row in zip(found, rows, strict=False)]
         return sorted(signed, key=lambda fit: -fit.total - fit.artist)
 

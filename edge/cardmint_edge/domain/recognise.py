@@ -212,14 +212,16 @@ class CardRecogniser:
         self, levels: list[Frame], where: Corners, found: list[Found], sightings: list[Sighting]
     ) -> tuple[list[Found], float | None]:
         """Order what print leaves open by pictures too; return how like that of the first is, if it has one."""
+        ids = [one.card.id for one in contenders(found, self._policy)]
+        pictured = {card_id: row for card_id in ids if (row := self._gallery.row(card_id)) is not None}
+        if not pictured:
+            return found, None
         features = describe(cut(levels, where, *VIEW_SIZE))
         seen = {sighting.card.id: sighting.likeness for sighting in sightings}
         alike: dict[str, float] = {}
-        for one in contenders(found, self._policy):
-            row = self._gallery.row(one.card.id)
-            if row is not None:
-                here = compare(levels, where, features, self._gallery.reference(row)).likeness
-                alike[one.card.id] = max(here, seen.get(one.card.id, 0.0))
+        for card_id, row in pictured.items():
+            here = compare(levels, where, features, self._gallery.reference(row)).likeness
+            alike[card_id] = max(here, seen.get(card_id, 0.0))
         found = by_picture(found, alike, self._policy)
         return found, alike.get(found[0].card.id)
 

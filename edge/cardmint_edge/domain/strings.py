@@ -112,16 +112,18 @@ class Strings:
         self.cards = [one.card_id for one in known]
         self.numbers = Texts(form for forms in ways for form in forms if _telling(form))
         # A single letter stands in every strip, and says nothing.
-        self.names = Texts(name for one in known if len(name := plain(one.name)) > 1)
+        names = [plain(one.name) for one in known]
+        self.names = Texts(name for name in names if len(name) > 1)
         self.health = Texts(one.health for one in known if one.health.isdigit())
-        self.artists = Texts(_signature(one.artist) for one in known)
+        signatures = {artist: _signature(artist) for artist in {one.artist for one in known}}
+        self.artists = Texts(signatures.values())
         self.number_rows = np.full((len(known), FORMS), -1, dtype=np.int32)
         for card, forms in enumerate(ways):
             rows = [row for form in forms if (row := self.numbers.row(form)) >= 0][:FORMS]
             self.number_rows[card, : len(rows)] = rows
-        self.name_rows = np.array([self.names.row(plain(one.name)) for one in known], dtype=np.int32)
+        self.name_rows = np.array([self.names.row(name) for name in names], dtype=np.int32)
         self.health_rows = np.array([self.health.row(one.health) for one in known], dtype=np.int32)
-        self._artist_rows = {one.card_id: self.artists.row(_signature(one.artist)) for one in known}
+        self._artist_rows = {one.card_id: self.artists.row(signatures[one.artist]) for one in known}
         self._forms = dict(zip(self.cards, ways, strict=True))
         self._points = {one.card_id: one.health for one in known if one.health.isdigit()}
 
