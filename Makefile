@@ -16,9 +16,9 @@ TRAIN_DIR ?= build/training
 TRAIN_OUT ?= edge/cardmint_edge/models
 TRAIN := .venv-train
 IN_TRAINING = data=$$(realpath $(CARDMINT_DATA)) && run=$$(realpath -m $(TRAIN_DIR)/$(1)) && out=$$(realpath -m $(TRAIN_OUT)) && \
-  python=$$(realpath -s $(TRAIN)/bin/python) && cd edge && export PYTHONPATH=.:../shared && step="$$python -m training.$(1)" &&
+  python=$$(realpath -s $(TRAIN)/bin/python) && export PYTHONPATH=shared:edge:tests/lab && step="$$python -m cardmint_lab.training.$(1)" &&
 LOCKED_OUT := --no-emit-package django --no-emit-package sqlparse \
-  --no-emit-package cardmint-contracts --no-emit-package cardmint-edge --no-emit-package cardmint-cloud
+  --no-emit-package cardmint-contracts --no-emit-package cardmint-edge --no-emit-package cardmint-cloud --no-emit-package cardmint-lab
 # What PyTorch's build on PyPI asks for, 4 GB, to use a GPU, and cannot be imported without. Its build for processors alone,
 # which requirements-cpu.txt names, is taken where pip finds it, and needs none of this.
 GPU := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime \
@@ -38,21 +38,21 @@ help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  %-14s %s\n", $$1, $$2}'
 
 .PHONY: install
-install: $(VENV)/.installed  ## Make .venv with the three packages, their console scripts and the tools
+install: $(VENV)/.installed  ## Make .venv with the four packages, their console scripts and the tools
 
-$(VENV)/.installed: requirements-dev.txt shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml
+$(VENV)/.installed: requirements-dev.txt shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml tests/lab/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "make install: $(PYTHON) is older than 3.11; name a newer one: make install PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 	  { echo "make install: $(PYTHON) comes without venv; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e shared -e edge -e cloud
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e shared -e edge -e cloud -e tests/lab
 	@touch $@
 
 .PHONY: demo
 demo: install  ## Run the whole system here: DEMO_CARDS=40 DEMO_EXIT=1 scans 40 cards, checks and leaves
-	@$(BIN)/cardmint-cloud demo --cards $(DEMO_CARDS) --folder $(DEMO_DIR) $(if $(DEMO_EXIT),--exit)
+	@$(BIN)/cardmint-lab demo --cards $(DEMO_CARDS) --folder $(DEMO_DIR) $(if $(DEMO_EXIT),--exit)
 
 .PHONY: check
 check: install  ## The fast checks: lint, types, imports, unit tests
@@ -76,19 +76,19 @@ kills: install  ## Kill the running station at 300 random moments: CARDMINT_KILL
 
 .PHONY: drain
 drain: install $(FICTIONAL)  ## Let a station that was offline for DRAIN=10000 cards find its cloud again
-	$(WITH_BROKER) $(BIN)/cardmint-edge measure drain --pack $(FICTIONAL) --port $$port --backlog $${DRAIN:-10000}
+	$(WITH_BROKER) $(BIN)/cardmint-lab station drain --pack $(FICTIONAL) --port $$port --backlog $${DRAIN:-10000}
 
 .PHONY: soak
 soak: install $(FICTIONAL)  ## Run a station for SOAK=20000 cards and watch its memory
-	$(WITH_BROKER) $(BIN)/cardmint-edge measure soak --pack $(FICTIONAL) --port $$port --cards $${SOAK:-20000}
+	$(WITH_BROKER) $(BIN)/cardmint-lab station soak --pack $(FICTIONAL) --port $$port --cards $${SOAK:-20000}
 
 $(FICTIONAL):
-	$(BIN)/cardmint-edge catalogue fictional --out $(dir $@)
+	$(BIN)/cardmint-lab fictional --out $(dir $@)
 
 .PHONY: chaos
 chaos: install  ## Send CHAOS_EVENTS=50000 while everything fails at random for CHAOS_SECONDS=120, with both brokers; CHAOS_SEED=
-	$(BIN)/python -m tests.cloud.chaos --events $(CHAOS_EVENTS) --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
-	$(BIN)/python -m tests.cloud.chaos --events $(CHAOS_EVENTS) --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) --broker iotcore
+	$(BIN)/cardmint-lab chaos --events $(CHAOS_EVENTS) --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
+	$(BIN)/cardmint-lab chaos --events $(CHAOS_EVENTS) --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) --broker iotcore
 
 .PHONY: format
 format: install  ## Format the code and mend what ruff can mend
@@ -99,18 +99,18 @@ format: install  ## Format the code and mend what ruff can mend
 lock: install  ## Compile the hash-pinned requirements again
 	$(COMPILE) --output-file shared/requirements.txt shared/pyproject.toml
 	$(COMPILE) --no-emit-package asgiref --output-file edge/requirements.txt shared/pyproject.toml edge/pyproject.toml
-	$(COMPILE) --no-emit-package asgiref --extra opponents --output-file edge/requirements-opponents.txt shared/pyproject.toml edge/pyproject.toml
+	$(COMPILE) --no-emit-package asgiref --extra baselines --extra archive --extra local --output-file tests/lab/requirements-baselines.txt shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml tests/lab/pyproject.toml
 	$(COMPILE) --output-file cloud/requirements.txt shared/pyproject.toml cloud/pyproject.toml
-	$(COMPILE_TRAINING) --output-file edge/training/requirements-gpu.txt edge/training/requirements.in
-	$(COMPILE_TRAINING) $(addprefix --no-emit-package ,$(GPU)) --output-file edge/training/requirements.txt edge/training/requirements.in
-	$(COMPILE) --extra local --extra archive --output-file requirements-dev.txt requirements-dev.in shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml
+	$(COMPILE_TRAINING) --output-file tests/lab/cardmint_lab/training/requirements-gpu.txt tests/lab/cardmint_lab/training/requirements.in
+	$(COMPILE_TRAINING) $(addprefix --no-emit-package ,$(GPU)) --output-file tests/lab/cardmint_lab/training/requirements.txt tests/lab/cardmint_lab/training/requirements.in
+	$(COMPILE) --extra local --extra archive --output-file requirements-dev.txt requirements-dev.in shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml tests/lab/pyproject.toml
 
 .PHONY: evaluate
-evaluate: install  ## Measure recognition on labelled photos, beside two opponents: CARDMINT_DATA=DIR
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r edge/requirements-opponents.txt
+evaluate: install  ## Measure recognition on labelled photos, beside two baselines: CARDMINT_DATA=DIR
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r tests/lab/requirements-baselines.txt
 	@mkdir -p build
 	$(BIN)/cardmint-edge catalogue build --cards $(CARDMINT_DATA)/catalogue --images $(CARDMINT_DATA)/references --out build/pack.sqlite
-	$(BIN)/cardmint-edge evaluate --pack build/pack.sqlite --photos $(CARDMINT_DATA)/photos --opponents --report build/evaluation.html
+	$(BIN)/cardmint-lab recognition evaluate --pack build/pack.sqlite --photos $(CARDMINT_DATA)/photos --baselines --report build/evaluation.html
 
 .PHONY: train-reader
 train-reader: $(TRAIN)/.installed  ## Train the reader again and convert it: TRAIN_MINUTES=60, CARDMINT_DATA=DIR
@@ -138,16 +138,16 @@ train-embedding: $(TRAIN)/.installed  ## Train the embedding again and convert i
 .PHONY: train-smoke
 train-smoke: install $(TRAIN)/.installed  ## Each training, a few steps long, from the data to a model that the station loads
 	rm -rf build/smoke
-	PYTHONPATH=edge:shared $(TRAIN)/bin/python -m pytest -q -c /dev/null --rootdir . --noconftest tests/edge/test_training.py
+	PYTHONPATH=shared:edge:tests/lab $(TRAIN)/bin/python -m pytest -q -c /dev/null --rootdir . --noconftest tests/edge/test_training.py
 	$(MAKE) --no-print-directory train-corners train-reader train-embedding SMOKE=1 TRAIN_DIR=build/smoke TRAIN_OUT=build/smoke/models
 	$(BIN)/python -c 'from pathlib import Path; from cardmint_edge.adapters import models as m; \
 	  folder = Path("build/smoke/models"); print("loaded:", m.CardFinder(folder).version, "|", m.TextReader(folder).version, "|", m.PictureEmbedder(folder).version)'
 
-$(TRAIN)/.installed: edge/training/requirements.txt
+$(TRAIN)/.installed: tests/lab/cardmint_lab/training/requirements.txt
 	$(PYTHON) -m venv $(TRAIN)
-	@$(TRAIN_INSTALL) -r edge/training/requirements-cpu.txt 2>/dev/null || true
+	@$(TRAIN_INSTALL) -r tests/lab/cardmint_lab/training/requirements-cpu.txt 2>/dev/null || true
 	$(TRAIN_INSTALL) -r $<
-	$(TRAIN)/bin/python -c 'import torch' 2>/dev/null || $(TRAIN_INSTALL) -r edge/training/requirements-gpu.txt
+	$(TRAIN)/bin/python -c 'import torch' 2>/dev/null || $(TRAIN_INSTALL) -r tests/lab/cardmint_lab/training/requirements-gpu.txt
 	@touch $@
 
 .PHONY: wheels

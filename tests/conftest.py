@@ -17,7 +17,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
-    """End a process whose teardown hangs, and say where: both time limits are off once a test has failed."""
+    """End a process whose teardown hangs, and say where.
+
+    Both time limits are off once a test has failed.
+    """
     faulthandler.dump_traceback_later(TEARDOWN_S, exit=True, file=item.config.stash[STDERR])
     try:
         return (yield)
@@ -33,7 +36,9 @@ class Failures:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
-            self._reporter.write_line(f"\n{report.when} of {report.nodeid} failed:\n{report.longreprtext}")
+            self._reporter.write_line(
+                f"\n{report.when} of {report.nodeid} failed:\n{report.longreprtext}"
+            )
 
 
 @pytest.hookimpl(trylast=True)

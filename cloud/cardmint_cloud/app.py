@@ -14,24 +14,26 @@ import asyncpg
 import httpx
 import structlog
 
-from cardmint_cloud import __version__, fleet, jobs, partitions
-from cardmint_cloud import dead_letters as dead
+from cardmint_cloud import __version__, fleet, jobs, log_months
 from cardmint_cloud import settings as configuration
-from cardmint_cloud.adapters.broker import Broker
-from cardmint_cloud.adapters.fetch import Fetcher
-from cardmint_cloud.adapters.pokemontcg import PokemonTcg
-from cardmint_cloud.adapters.postgres import fleet as fleet_rows
-from cardmint_cloud.adapters.postgres import leases, letters, prices
-from cardmint_cloud.adapters.postgres.away import AWAY, persist
+from cardmint_cloud.adapters.mqtt.client import Broker
+from cardmint_cloud.adapters.postgres.fleet import artifacts as fleet_rows
+from cardmint_cloud.adapters.postgres.ingest import dead_letters as dead_letter_rows
+from cardmint_cloud.adapters.postgres.ingest import leases
+from cardmint_cloud.adapters.postgres.ingest.log_months import Retired
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, explained, migrate
-from cardmint_cloud.adapters.postgres.months import Retired
-from cardmint_cloud.adapters.pricecharting import PriceCharting
-from cardmint_cloud.adapters.tcgcsv import TcgCsv
-from cardmint_cloud.adapters.tcgdex import Tcgdex
+from cardmint_cloud.adapters.postgres.prices import quotes
+from cardmint_cloud.adapters.postgres.retry import AWAY, persist
+from cardmint_cloud.adapters.providers.http import Fetcher
+from cardmint_cloud.adapters.providers.pokemontcg import PokemonTcg
+from cardmint_cloud.adapters.providers.pricecharting import PriceCharting
+from cardmint_cloud.adapters.providers.tcgcsv import TcgCsv
+from cardmint_cloud.adapters.providers.tcgdex import Tcgdex
 from cardmint_cloud.errors import Stop
+from cardmint_cloud.ingest import dead_letters as dead
+from cardmint_cloud.ingest.worker import Worker
+from cardmint_cloud.pricing.provider_client import Provider, Source
 from cardmint_cloud.settings import Keys, PriceSettings, Settings
-from cardmint_cloud.sources import Provider, Source
-from cardmint_cloud.worker import Worker
 from cardmint_contracts.control import DesiredConfig, Manifest
 from cardmint_contracts.prices import LastPrice
 
@@ -98,7 +100,7 @@ def dead_letters(settings: Settings, limit: int) -> list[dict[str, Any]]:
 
     async def found() -> list[dict[str, Any]]:
         async with database(settings) as pool, pool.acquire() as connection:
-            return await letters.waiting(connection, settings.tenant, limit)
+            return await dead_letter_rows.waiting(connection, settings.tenant, limit)
 
     return asyncio.run(found())
 
@@ -133,13 +135,13 @@ def discard(settings: Settings, letter: int) -> None:
     asyncio.run(done())
 
 
-def months(settings: Settings) -> partitions.Log:
+def months(settings: Settings) -> log_months.Log:
     """Return where the log's months are.
 
     Raises:
         Retry, Stop: the database cannot be used as it is set.
     """
-    return asyncio.run(_once(settings, partitions.found))
+    return asyncio.run(_once(settings, log_months.found))
 
 
 def make_months(settings: Settings, ahead: int) -> None:
@@ -148,7 +150,12 @@ def make_months(settings: Settings, ahead: int) -> None:
     Raises:
         Retry, Stop: the database cannot be used as it is set.
     """
-    asyncio.run(_once(settings, lambda connection: partitions.make_ahead(connection, datetime.now(UTC), ahead=ahead)))
+    asyncio.run(
+        _once(
+            settings,
+            lambda connection: log_months.make_ahead(connection, datetime.now(UTC), ahead=ahead),
+        )
+    )
 
 
 def retire_months(settings: Settings, keep_months: int) -> list[Retired]:
@@ -159,7 +166,10 @@ def retire_months(settings: Settings, keep_months: int) -> list[Retired]:
     """
     archive, now = Path(settings.archive), datetime.now(UTC)
     return asyncio.run(
-        _once(settings, lambda connection: partitions.retire(connection, archive, now, keep_months=keep_months))
+        _once(
+            settings,
+            lambda connection: log_months.retire(connection, archive, now, keep_months=keep_months),
+        )
     )
 
 
@@ -169,18 +179,26 @@ def last_prices(settings: Settings) -> list[LastPrice]:
     Raises:
         Retry, Stop: the database cannot be used as it is set.
     """
-    return asyncio.run(_once(settings, lambda connection: prices.last_known(connection, settings.tenant)))
+    return asyncio.run(
+        _once(settings, lambda connection: quotes.last_known(connection, settings.tenant))
+    )
 
 
 def publish(settings: Settings, manifest: bytes, file: Path, url: str) -> Manifest:
     """Keep a pack or models, and have the tenant's stations use them.
 
     Raises:
-        Retry, Stop: the file is not what the manifest names, or the database cannot be used as it is set.
+        Retry, Stop: the file is not what the manifest names, or the database cannot be used as it
+            is set.
     """
     signed = fleet.shelve(Path(settings.wares), settings.tenant, manifest, file, url)
     now = datetime.now(UTC)
-    asyncio.run(_once(settings, lambda connection: fleet_rows.publish(connection, settings.tenant, signed, now)))
+    asyncio.run(
+        _once(
+            settings,
+            lambda connection: fleet_rows.publish(connection, settings.tenant, signed, now),
+        )
+    )
     return signed
 
 
@@ -192,7 +210,10 @@ def configure(settings: Settings, station: str, changes: dict[str, Any]) -> Desi
     """
     tenant, now = settings.tenant, datetime.now(UTC)
     return asyncio.run(
-        _once(settings, lambda connection: fleet_rows.configure(connection, tenant, station, changes, now))
+        _once(
+            settings,
+            lambda connection: fleet_rows.configure(connection, tenant, station, changes, now),
+        )
     )
 
 
@@ -209,7 +230,9 @@ async def work(settings: Settings) -> None:
     """
     log_as_json()
     gc.freeze()
-    gc.set_threshold(50_000, 50, 50)  # A group of events is thousands of objects that all go at once.
+    gc.set_threshold(
+        50_000, 50, 50
+    )  # A group of events is thousands of objects that all go at once.
     headers = {"User-Agent": f"cardmint/{__version__}"}
     name = uuid4()
     async with (
@@ -217,7 +240,13 @@ async def work(settings: Settings) -> None:
         httpx.AsyncClient(headers=headers) as client,
     ):
         asked = sources(settings.prices, configuration.keys(), client, pool)
-        queue = jobs.build(settings.database, pool, asked, every_s=settings.prices.every_s, reviews=settings.reviews)
+        queue = jobs.build(
+            settings.database,
+            pool,
+            asked,
+            every_s=settings.prices.every_s,
+            reviews=settings.reviews,
+        )
         worker = Worker(pool, name=name)
         broker = Broker(settings.broker, on_message=worker.put)
         broker.start()
@@ -228,7 +257,9 @@ async def work(settings: Settings) -> None:
     _log.info("worker stopped")
 
 
-def sources(settings: PriceSettings, keys: Keys, client: httpx.AsyncClient, pool: Any) -> list[Source]:
+def sources(
+    settings: PriceSettings, keys: Keys, client: httpx.AsyncClient, pool: Any
+) -> list[Source]:
     """Return the price providers in the order in which they are asked.
 
     Raises:
@@ -241,7 +272,9 @@ def sources(settings: PriceSettings, keys: Keys, client: httpx.AsyncClient, pool
         "tcgcsv": (TcgCsv, settings.tcgcsv_url),
     }
     if "pricecharting" in settings.order and not keys.pricecharting:
-        raise Stop("prices.order names pricecharting, which needs a token: set CARDMINT_PRICECHARTING_TOKEN")
+        raise Stop(
+            "prices.order names pricecharting, which needs a token: set CARDMINT_PRICECHARTING_TOKEN"
+        )
     worker = uuid4()
     return [
         Source(provider(), Fetcher(client, url), pool, worker=worker, budget=settings.calls_a_day)
@@ -253,9 +286,12 @@ def sources(settings: PriceSettings, keys: Keys, client: httpx.AsyncClient, pool
 async def database(
     settings: Settings, *, patience_s: float | None = COMMAND_S, wait: bool = False, **server: str
 ) -> AsyncIterator[Any]:
-    """Give a pool of connections to a database that has this version's tables; `server` is set for each of them.
+    """Give a pool of connections to a database that has this version's tables.
 
-    A statement may take `patience_s`, any time without. What runs for ever waits for a database that is away.
+    `server` is set for each of them.
+
+    A statement may take `patience_s`, any time without. What runs for ever waits for a database
+    that is away.
 
     Raises:
         Retry: the database is away, unless it is waited for.
@@ -267,7 +303,11 @@ async def database(
         await check_revision(engine)
         try:
             return await asyncpg.create_pool(
-                settings.database, min_size=2, max_size=8, command_timeout=patience_s, server_settings=server
+                settings.database,
+                min_size=2,
+                max_size=8,
+                command_timeout=patience_s,
+                server_settings=server,
             )
         except AWAY as error:
             raise explained(engine, error) from error
@@ -291,7 +331,8 @@ async def until_stopped(*works: Awaitable[None]) -> None:
     tasks = [asyncio.ensure_future(work) for work in works]
     tasks.append(asyncio.ensure_future(_wait(stopped)))
     done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    # More than once: a library that was just waiting may swallow a cancellation, and the process would never end.
+    # More than once: a library that was just waiting may swallow a cancellation, and the process
+    # would never end.
     for _ in range(PATIENCE):
         for task in rest:
             task.cancel()

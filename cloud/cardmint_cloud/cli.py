@@ -10,14 +10,18 @@ from typing import BinaryIO
 import click
 
 from cardmint_cloud import __version__, settings
-from cardmint_cloud.bench.cli import bench
 from cardmint_cloud.errors import CloudError, Stop
-from cardmint_cloud.standin.cli import stand_in
 from cardmint_contracts import topics
 from cardmint_contracts.errors import BadTopic
 from cardmint_contracts.wire import encode
 
-_MOMENTS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z")
+_MOMENTS = (
+    "%Y-%m-%d",
+    "%Y-%m-%dT%H:%M",
+    "%Y-%m-%dT%H:%M:%S",
+    "%Y-%m-%dT%H:%M:%S%z",
+    "%Y-%m-%dT%H:%M:%S.%f%z",
+)
 
 
 @click.group()
@@ -27,7 +31,9 @@ def cli() -> None:
 
 
 _config = click.option(
-    "--config", type=click.Path(path_type=Path), help="Settings file; the environment's CARDMINT_CLOUD_* override it."
+    "--config",
+    type=click.Path(path_type=Path),
+    help="Settings file; the environment's CARDMINT_CLOUD_* override it.",
 )
 
 
@@ -54,23 +60,32 @@ def work(config: Path | None) -> None:
 @_config
 def serve(config: Path | None) -> None:
     """Serve the dashboard, on loopback only: there are no accounts yet."""
-    from cardmint_cloud import serving
+    from cardmint_cloud import web_app
 
-    asyncio.run(serving.serve(settings.load(config)))
+    asyncio.run(web_app.serve(settings.load(config)))
 
 
 @cli.command()
 @_config
-@click.option("--at", type=click.DateTime(_MOMENTS), help="Show the inventory as of this time (UTC unless it says).")
+@click.option(
+    "--at",
+    type=click.DateTime(_MOMENTS),
+    help="Show the inventory as of this time (UTC unless it says).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def rebuild(config: Path | None, at: datetime | None, as_json: bool) -> None:
-    """Fold the log once more and compare with the inventory, bit for bit; exit code 1 when they differ."""
+    """Fold the log once more and compare with the inventory, bit for bit.
+
+    Exit code 1 when they differ.
+    """
     from cardmint_cloud import app, rebuild
 
     set_ = settings.load(config)
     address, archive = set_.database, Path(set_.archive)
     if at is not None:
-        view = app.run_once(address, rebuild.view(address, at if at.tzinfo else at.replace(tzinfo=UTC), archive))
+        view = app.run_once(
+            address, rebuild.view(address, at if at.tzinfo else at.replace(tzinfo=UTC), archive)
+        )
         click.echo(encode(view).decode() if as_json else "\n".join(rebuild.shown(view)))
         return
     comparison = app.run_once(address, rebuild.compare(address, archive))
@@ -112,15 +127,21 @@ def partitions() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def list_partitions(config: Path | None, as_json: bool) -> None:
     """Show where each month of the log is."""
-    from cardmint_cloud import app, partitions
+    from cardmint_cloud import app, log_months
 
     log = app.months(settings.load(config))
-    click.echo(encode(asdict(log)).decode() if as_json else "\n".join(partitions.told(log)))
+    click.echo(encode(asdict(log)).decode() if as_json else "\n".join(log_months.told(log)))
 
 
 @partitions.command("make")
 @_config
-@click.option("--ahead", type=click.IntRange(0, 120), default=2, show_default=True, help="How many months from now.")
+@click.option(
+    "--ahead",
+    type=click.IntRange(0, 120),
+    default=2,
+    show_default=True,
+    help="How many months from now.",
+)
 def make_partitions(config: Path | None, ahead: int) -> None:
     """Make the months from this one on; the workers do it every hour."""
     from cardmint_cloud import app
@@ -131,7 +152,10 @@ def make_partitions(config: Path | None, ahead: int) -> None:
 @partitions.command("retire")
 @_config
 @click.option(
-    "--keep-months", type=click.IntRange(1, 1200), required=True, help="How many whole months stay beside this one."
+    "--keep-months",
+    type=click.IntRange(1, 1200),
+    required=True,
+    help="How many whole months stay beside this one.",
 )
 def retire_partitions(config: Path | None, keep_months: int) -> None:
     """Move older months to files in the archive, each checked before it leaves the database."""
@@ -172,8 +196,14 @@ def fleet() -> None:
 @fleet.command("publish")
 @_config
 @click.argument("manifest", type=click.File("rb"))
-@click.option("--file", type=click.Path(path_type=Path), required=True, help="The pack, or the zip of models.")
-@click.option("--url", required=True, help="Where stations reach this service, such as https://cards.example.com.")
+@click.option(
+    "--file", type=click.Path(path_type=Path), required=True, help="The pack, or the zip of models."
+)
+@click.option(
+    "--url",
+    required=True,
+    help="Where stations reach this service, such as https://cards.example.com.",
+)
 def publish(config: Path | None, manifest: BinaryIO, file: Path, url: str) -> None:
     """Have every station of the tenant use FILE, which MANIFEST (- for standard input) signs."""
     from cardmint_cloud import app
@@ -185,9 +215,17 @@ def publish(config: Path | None, manifest: BinaryIO, file: Path, url: str) -> No
 @fleet.command("configure")
 @_config
 @click.argument("station")
-@click.option("--max-kb-per-s", type=click.IntRange(0, 1_000_000), help="The most that images take of the line.")
-@click.option("--reserve-mb", type=click.IntRange(1, 1_000_000), help="How much of the disk stays free.")
-@click.option("--pause-uploads/--resume-uploads", "uploads_paused", default=None, help="Whether images wait.")
+@click.option(
+    "--max-kb-per-s",
+    type=click.IntRange(0, 1_000_000),
+    help="The most that images take of the line.",
+)
+@click.option(
+    "--reserve-mb", type=click.IntRange(1, 1_000_000), help="How much of the disk stays free."
+)
+@click.option(
+    "--pause-uploads/--resume-uploads", "uploads_paused", default=None, help="Whether images wait."
+)
 def configure(config: Path | None, station: str, **wanted: int | bool | None) -> None:
     """Want other settings of STATION; what is not named stays as it was wanted before."""
     from cardmint_cloud import app
@@ -198,7 +236,9 @@ def configure(config: Path | None, station: str, **wanted: int | bool | None) ->
         raise Stop(str(error)) from None
     changes = {name: value for name, value in wanted.items() if value is not None}
     desired = app.configure(settings.load(config), station, changes)
-    click.echo(f"version {desired.version} is wanted of {station}; the dashboard shows when it is in use")
+    click.echo(
+        f"version {desired.version} is wanted of {station}; the dashboard shows when it is in use"
+    )
 
 
 @cli.group("dead-letters")
@@ -208,7 +248,13 @@ def dead_letters() -> None:
 
 @dead_letters.command("list")
 @_config
-@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="The oldest so many.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 100_000),
+    default=100,
+    show_default=True,
+    help="The oldest so many.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def list_dead_letters(config: Path | None, limit: int, as_json: bool) -> None:
     """Show the tenant's dead letters, the oldest first."""
@@ -216,7 +262,9 @@ def list_dead_letters(config: Path | None, limit: int, as_json: bool) -> None:
 
     found = app.dead_letters(settings.load(config), limit)
     for one in found:
-        text = "{id}  {last_at:%Y-%m-%d %H:%M:%S}  {station}  {reason}  {bytes} B  {times}x  {detail}".format(**one)
+        text = "{id}  {last_at:%Y-%m-%d %H:%M:%S}  {station}  {reason}  {bytes} B  {times}x  {detail}".format(
+            **one
+        )
         click.echo(encode(one).decode() if as_json else " ".join(text.splitlines()))
     if not found and not as_json:
         click.echo("there are no dead letters")
@@ -241,24 +289,6 @@ def discard_dead_letter(config: Path | None, letter: int) -> None:
 
     app.discard(settings.load(config), letter)
     click.echo(f"dead letter {letter} is gone")
-
-
-@cli.command()
-@click.option("--cards", type=click.IntRange(1, 100_000), default=200, show_default=True, help="How many to scan.")
-@click.option("--folder", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True)
-@click.option(
-    "--exit", "leave", is_flag=True, help="End when the cards are done; the exit code says whether all is well."
-)
-def demo(cards: int, folder: Path, leave: bool) -> None:
-    """Run the whole system here: two stations, an outage in the middle, every card counted once."""
-    from cardmint_cloud import demo as demonstration
-
-    if not demonstration.run(folder, cards, leave=leave, say=click.echo):
-        sys.exit(1)
-
-
-cli.add_command(stand_in)
-cli.add_command(bench)
 
 
 def main() -> None:

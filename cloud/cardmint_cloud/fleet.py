@@ -1,4 +1,7 @@
-"""Packs, models and settings for stations: kept here, and told whenever they change or a broker may have forgotten."""
+"""Packs, models and settings for stations.
+
+Kept here, and told whenever they change or a broker may have forgotten.
+"""
 
 import asyncio
 import hashlib
@@ -10,8 +13,8 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from cardmint_cloud.adapters.postgres import fleet
-from cardmint_cloud.adapters.postgres.away import persist
+from cardmint_cloud.adapters.postgres.fleet import artifacts
+from cardmint_cloud.adapters.postgres.retry import persist
 from cardmint_cloud.errors import Stop
 from cardmint_contracts import topics
 from cardmint_contracts.control import Manifest
@@ -28,7 +31,10 @@ class Link(Protocol):
 
 
 class Fleet:
-    """Tells stations what they are to use. `changed` wakes it; it tells everything, because retained messages stay."""
+    """Tells stations what they are to use.
+
+    `changed` wakes it; it tells everything, because retained messages stay.
+    """
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
@@ -40,7 +46,10 @@ class Fleet:
         self._changed.set()
 
     def connected(self, connection: int) -> None:
-        """Tell stations soon if this is another connection than before: the broker may have lost what lay retained."""
+        """Tell stations soon if this is another connection than before.
+
+        The broker may have lost what lay retained.
+        """
         if connection != self._connection:
             self._connection = connection
             self.changed()
@@ -54,7 +63,7 @@ class Fleet:
 
     async def _tell(self, link: Link) -> None:
         async with self._pool.acquire() as connection:
-            wanted = await fleet.wanted(connection)
+            wanted = await artifacts.wanted(connection)
         for tenant, manifest in wanted.wares:
             link.publish(topics.fleet_topic(tenant, manifest.ware), encode(manifest))
         for tenant, station, desired in wanted.configs:
@@ -65,7 +74,8 @@ def shelve(folder: Path, tenant: str, manifest: bytes, file: Path, url: str) -> 
     """Keep a copy of what a manifest names under its SHA-256, and return the manifest with where it lies now.
 
     Raises:
-        Stop: the manifest is none, the file is another than it names, or the folder cannot be written.
+        Stop: the manifest is none, the file is another than it names, or the folder cannot be
+            written.
     """
     try:
         signed = decode(manifest, Manifest)
@@ -83,7 +93,9 @@ def shelve(folder: Path, tenant: str, manifest: bytes, file: Path, url: str) -> 
             raise Stop(f"{file} is not what the manifest names; sign this file, or name that one")
         draft.replace(target)
     except OSError as error:
-        raise Stop(f"{error.filename}: {error.strerror}; name a file that can be read, and see `wares`") from error
+        raise Stop(
+            f"{error.filename}: {error.strerror}; name a file that can be read, and see `wares`"
+        ) from error
     finally:
         draft.unlink(missing_ok=True)
     return replace(signed, url=f"{url.rstrip('/')}/api/v1/{tenant}/wares/{signed.sha256}")

@@ -1,4 +1,7 @@
-"""An image's bytes from a station: taken as they come, checked against their name, kept for good, shown small."""
+"""An image's bytes from a station.
+
+Taken as they come, checked against their name, kept for good, shown small.
+"""
 
 import asyncio
 import io
@@ -9,7 +12,7 @@ from typing import Literal, Protocol
 
 from PIL import Image, ImageOps
 
-from cardmint_cloud.adapters.image_intake import MAX_BYTES, Incoming, Intake, Moved
+from cardmint_cloud.adapters.images.intake import MAX_BYTES, Incoming, Intake, Moved
 
 SILENCE_S = 20.0
 THUMBNAIL = 360
@@ -17,7 +20,10 @@ THUMBNAIL = 360
 
 
 class Store(Protocol):
-    """Where images are. A name is a SHA-256, or one with a suffix; names and tenants must have been checked."""
+    """Where images are. A name is a SHA-256, or one with a suffix.
+
+    Names and tenants must have been checked.
+    """
 
     def has(self, tenant: str, name: str) -> bool:
         """Whether an image is there."""
@@ -48,7 +54,8 @@ class Kept:
 class Refusal:
     """The image was not kept: too many bytes, other bytes than its name says, or no image.
 
-    `moved` is none of the image's doing: what it was to go on from is not here, or not as it was sent.
+    `moved` is none of the image's doing: what it was to go on from is not here, or not as it was
+    sent.
     """
 
     reason: Literal["too-large", "digest-mismatch", "not-an-image", "too-many-pixels", "moved"]
@@ -68,9 +75,12 @@ def progress(store: Store, tenant: str, sha256: str) -> int | None:
 async def receive(
     store: Store, tenant: str, sha256: str, chunks: AsyncIterator[bytes], offset: int = 0
 ) -> Kept | Refusal:
-    """Keep an image under its SHA-256. `tenant` and `sha256` must have been checked to be a name and a digest.
+    """Keep an image under its SHA-256.
 
-    `chunks` go on from `offset` bytes that came before. When they break off, what has come is kept for a day.
+    `tenant` and `sha256` must have been checked to be a name and a digest.
+
+    `chunks` go on from `offset` bytes that came before. When they break off, what has come is kept
+    for a day.
 
     Raises:
         TimeoutError: no chunk came for `SILENCE_S`.
@@ -90,7 +100,10 @@ async def receive(
 
 
 async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
-    """Return the next chunk, None at the end. A line that went dead does not say so: silence is taken for it."""
+    """Return the next chunk, None at the end.
+
+    A line that went dead does not say so: silence is taken for it.
+    """
     async with asyncio.timeout(SILENCE_S):
         return await anext(chunks, None)
 
@@ -101,7 +114,9 @@ def _settle(incoming: Incoming, tenant: str, sha256: str, offset: int) -> Kept |
         return Refusal(reason="moved" if offset else "digest-mismatch", detail=detail)
     match incoming.fault():
         case "too-many-pixels":
-            return Refusal(reason="too-many-pixels", detail="more pixels than any camera here takes")
+            return Refusal(
+                reason="too-many-pixels", detail="more pixels than any camera here takes"
+            )
         case "not-an-image":
             return Refusal(reason="not-an-image", detail="neither a JPEG nor a PNG nor a WebP")
     incoming.keep(tenant)
@@ -111,8 +126,8 @@ def _settle(incoming: Incoming, tenant: str, sha256: str, offset: int) -> Kept |
 def shown(store: Store, tenant: str, sha256: str, *, small: bool) -> tuple[bytes, str] | None:
     """Return an image, or its thumbnail, with its media type; None when it is not there.
 
-    A thumbnail is made when it is asked for the first time, and kept beside its image. An image that passed the check
-    but cannot be drawn is returned as it is.
+    A thumbnail is made when it is asked for the first time, and kept beside its image. An image
+    that passed the check but cannot be drawn is returned as it is.
 
     Raises:
         OSError: the disk or the bucket is away.

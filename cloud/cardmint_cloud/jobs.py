@@ -1,7 +1,9 @@
-"""Durable work in the background: one queue in Postgres for refreshes, retries, dead jobs and what runs by the clock.
+"""Durable work in the background.
 
-Jobs run at least once, so each may run twice: it does the same again. A worker that dies gives its jobs back, because
-the others see that its heartbeat stopped.
+One queue in Postgres for refreshes, retries, dead jobs and what runs by the clock.
+
+Jobs run at least once, so each may run twice: it does the same again. A worker that dies gives its
+jobs back, because the others see that its heartbeat stopped.
 """
 
 import asyncio
@@ -18,14 +20,17 @@ import psycopg_pool
 import structlog
 from procrastinate import BaseRetryStrategy, JobContext, RetryDecision, jobs
 
-from cardmint_cloud import ask
-from cardmint_cloud.adapters.postgres import prices, providers, queue
-from cardmint_cloud.price import NoAnswer, Source, price
+from cardmint_cloud.adapters.postgres.prices import job_queue, provider_state, quotes
+from cardmint_cloud.pricing.price import NoAnswer, Source, price
+from cardmint_cloud.reviews import opening
 from cardmint_cloud.settings import ReviewSettings
 
 ATTEMPTS = 6
 FIRST_WAIT_S = 10.0
-"""Retries wait a chance part of this, doubled each time: the last of six comes within about ten minutes."""
+"""Retries wait a chance part of this, doubled each time.
+
+The last of six comes within about ten minutes.
+"""
 
 BATCH = 200
 AGAIN = timedelta(hours=24)
@@ -35,20 +40,33 @@ LONGEST = timedelta(minutes=2)
 
 KEPT_H = 24 * 30
 ANSWERS_FOR = timedelta(days=60)
-_AWAY = (psycopg.Error, psycopg_pool.PoolTimeout, procrastinate.exceptions.ConnectorException, OSError)
+_AWAY = (
+    psycopg.Error,
+    psycopg_pool.PoolTimeout,
+    procrastinate.exceptions.ConnectorException,
+    OSError,
+)
 _log = structlog.get_logger()
 
-for _name in ("procrastinate", "psycopg.pool"):  # They log tracebacks; what failed, and why, is logged and kept here.
+for _name in (
+    "procrastinate",
+    "psycopg.pool",
+):  # They log tracebacks; what failed, and why, is logged and kept here.
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
 class Patiently(BaseRetryStrategy):
-    """Again after a while, as long as the error asks for; without counting when nobody was asked at all."""
+    """Again after a while, as long as the error asks for.
+
+    Without counting when nobody was asked at all.
+    """
 
     def __init__(self, chance: Callable[[], float] = random.random) -> None:
         self._chance = chance
 
-    def get_retry_decision(self, *, exception: BaseException, job: jobs.Job) -> RetryDecision | None:
+    def get_retry_decision(
+        self, *, exception: BaseException, job: jobs.Job
+    ) -> RetryDecision | None:
         """Return when to try again; None to give up."""
         if isinstance(exception, NoAnswer) and exception.withheld:
             # Spread a little: many jobs wait for the same breaker, rate or midnight.
@@ -75,9 +93,16 @@ def build(
     reviews: ReviewSettings | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> procrastinate.App:
-    """Return the queue of the database at `address` with all its tasks; `pool` is what they work with."""
+    """Return the queue of the database at `address` with all its tasks.
+
+    `pool` is what they work with.
+    """
     connector = procrastinate.PsycopgConnector(
-        conninfo=address, kwargs={"application_name": "cardmint jobs"}, min_size=1, max_size=4, timeout=10
+        conninfo=address,
+        kwargs={"application_name": "cardmint jobs"},
+        min_size=1,
+        max_size=4,
+        timeout=10,
     )
     app = procrastinate.App(connector=connector)
     reviews = reviews or ReviewSettings()
@@ -87,24 +112,28 @@ def build(
     async def price_card(*, tenant: str, card_id: str) -> None:
         done = await price(pool, sources, tenant, card_id, clock())
         if done.changed:
-            await ask.ask_about_card(pool, rules, tenant, card_id, clock())
+            await opening.ask_about_card(pool, rules, tenant, card_id, clock())
 
     async def due() -> None:
         async with pool.acquire() as connection:
-            await prices.defer_due(connection, clock(), limit=BATCH, again=AGAIN)
+            await quotes.defer_due(connection, clock(), limit=BATCH, again=AGAIN)
 
     async def age() -> None:
         escalate, expire = timedelta(hours=reviews.escalate_h), timedelta(hours=reviews.expire_h)
-        await ask.age(pool, clock(), escalate=escalate, expire=expire)
+        await opening.age(pool, clock(), escalate=escalate, expire=expire)
 
     async def ask_new() -> None:
-        await ask.ask_about_new(pool, rules, clock())
+        await opening.ask_about_new(pool, rules, clock())
 
     async def tidy() -> None:
-        await providers.forget(pool, clock() - ANSWERS_FOR)
-        await app.job_manager.delete_old_jobs(nb_hours=KEPT_H, include_failed=True, include_cancelled=True)
+        await provider_state.forget(pool, clock() - ANSWERS_FOR)
+        await app.job_manager.delete_old_jobs(
+            nb_hours=KEPT_H, include_failed=True, include_cancelled=True
+        )
 
-    app.task(name="price", queue="prices", pass_context=True, retry=Patiently())(reasoned(price_card))
+    app.task(name="price", queue="prices", pass_context=True, retry=Patiently())(
+        reasoned(price_card)
+    )
     for name, cron, step in (
         ("due", _cron(every_s), due),
         ("ask", "* * * * * */10", ask_new),
@@ -112,7 +141,9 @@ def build(
         ("age", "* * * * *", age),
         ("tidy", "17 3 * * *", tidy),
     ):
-        task = app.task(name=name, queue="clock", queueing_lock=name, pass_context=True)(reasoned(_timeless(step)))
+        task = app.task(name=name, queue="clock", queueing_lock=name, pass_context=True)(
+            reasoned(_timeless(step))
+        )
         app.periodic(cron=cron)(task)
     return app
 
@@ -134,9 +165,11 @@ def _reasoned(pool: Any, clock: Callable[[], datetime], step: Step) -> Step:
             await step(**args)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-            _log.warning("job failed", job=context.job.id, task=context.job.task_name, reason=reason[:300])
+            _log.warning(
+                "job failed", job=context.job.id, task=context.job.task_name, reason=reason[:300]
+            )
             if context.job.id is not None:
-                await queue.note_failure(pool, context.job.id, reason, clock())
+                await job_queue.note_failure(pool, context.job.id, reason, clock())
             raise
 
     return kept
@@ -145,12 +178,13 @@ def _reasoned(pool: Any, clock: Callable[[], datetime], step: Step) -> Step:
 async def _rescue(app: procrastinate.App, pool: Any, clock: Callable[[], datetime]) -> None:
     """Put back what a dead worker had begun, and what a living one never ended.
 
-    A worker that lost the database while it wrote a job's end lives on, and the job would run for ever.
+    A worker that lost the database while it wrote a job's end lives on, and the job would run for
+    ever.
     """
     for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_S):
         _log.warning("job taken from a worker that is gone", job=job.id, task=job.task_name)
         await app.job_manager.retry_job(job)
-    await queue.rescue(pool, before=clock() - LONGEST, now=clock())
+    await job_queue.rescue(pool, before=clock() - LONGEST, now=clock())
 
 
 def _cron(seconds: int) -> str:
@@ -161,7 +195,10 @@ def _cron(seconds: int) -> str:
 
 
 async def run(app: procrastinate.App) -> None:
-    """Work until cancelled. The library's worker ends when it loses the database: then another one is begun."""
+    """Work until cancelled. The library's worker ends when it loses the database.
+
+    Then another one is begun.
+    """
     pause = 0.5
     while True:
         started = asyncio.get_running_loop().time()
@@ -178,11 +215,14 @@ async def run(app: procrastinate.App) -> None:
                     stalled_worker_timeout=STALLED_S,
                 )
             finally:
-                # Also when it was being opened: its connections' tasks would keep the process from ending.
+                # Also when it was being opened: its connections' tasks would keep the process from
+                # ending.
                 await app.close_async()
             reason = "the worker ended"
         except _AWAY as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            reason = (
+                str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            )
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise asyncio.CancelledError  # It was lost while the worker ended for a reason of its own.

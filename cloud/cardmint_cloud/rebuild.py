@@ -6,12 +6,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cardmint_cloud.adapters.postgres import inventory, months, shadow
-from cardmint_cloud.adapters.postgres.shadow import Difference
-from cardmint_cloud.domain.inventory import fold
+from cardmint_cloud.adapters.postgres.ingest import inventory, log_months, shadow
+from cardmint_cloud.adapters.postgres.ingest.shadow import Difference
+from cardmint_cloud.domain.fold import fold
 from cardmint_cloud.domain.items import Event, Impossible, spoken_of
 from cardmint_cloud.errors import Stop
-from cardmint_cloud.partitions import archived
+from cardmint_cloud.log_months import archived
 from cardmint_contracts.errors import ContractError
 from cardmint_contracts.upcasters import decode_data
 
@@ -52,7 +52,8 @@ async def compare(address: str, archive: Path = Path()) -> Comparison:
     Months that were retired are read from their files in `archive`.
 
     Raises:
-        Stop: an event of the log cannot be read, or contradicts those before it; a retired month's file is not there.
+        Stop: an event of the log cannot be read, or contradicts those before it; a retired month's
+            file is not there.
     """
     async with shadow.snapshot(address) as connection:
         events = await _fold(connection, archive, None)
@@ -79,10 +80,12 @@ async def view(address: str, at: datetime, archive: Path = Path()) -> View:
 
 async def _fold(connection: Any, archive: Path, until: datetime | None) -> int:
     count = 0
-    old = archived(archive, await months.retired(connection))
+    old = archived(archive, await log_months.retired(connection))
     async for rows in shadow.pages(connection, old, until):
         events = [_event(row) for row in rows]
-        items, reviews = await inventory.load(connection, *spoken_of((event.tenant, event.data) for event in events))
+        items, reviews = await inventory.load(
+            connection, *spoken_of((event.tenant, event.data) for event in events)
+        )
         try:
             changes = fold(items, reviews, events)
         except Impossible as error:
@@ -98,7 +101,9 @@ def _event(row: Any) -> Event:
     try:
         data = decode_data(row["type"], row["data"].encode())
     except ContractError as error:
-        raise Stop(f"the event at position {row['position']} of the log cannot be read: {error}") from None
+        raise Stop(
+            f"the event at position {row['position']} of the log cannot be read: {error}"
+        ) from None
     origin = row["source"].rsplit("/", 1)[-1]
     return Event(
         tenant=row["tenant"],
@@ -114,13 +119,18 @@ def told(comparison: Comparison) -> Sequence[str]:
     """Return the comparison as lines for a person."""
     lines = [f"{comparison.events} events folded"]
     lines += [
-        f"{name:9s} {rows:9d} live, {comparison.differences[name]} differ" for name, rows in comparison.rows.items()
+        f"{name:9s} {rows:9d} live, {comparison.differences[name]} differ"
+        for name, rows in comparison.rows.items()
     ]
     for one in comparison.first:
         lines.append(
             f"{one.table} {one.key}\n  live    {one.live or 'is not there'}\n  the log {one.again or 'is not there'}"
         )
-    lines.append("the inventory is what the log says" if comparison.equal else "THE INVENTORY IS NOT WHAT THE LOG SAYS")
+    lines.append(
+        "the inventory is what the log says"
+        if comparison.equal
+        else "THE INVENTORY IS NOT WHAT THE LOG SAYS"
+    )
     return lines
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from cardmint_cloud.domain.rules import Rules
+from cardmint_cloud.domain.review_rules import Rules
 from cardmint_cloud.errors import Stop
 from cardmint_contracts import topics
 from cardmint_contracts.errors import BadTopic
@@ -22,7 +22,10 @@ ProviderName = Literal["tcgdex", "pokemontcg", "pricecharting", "tcgcsv"]
 
 
 class BrokerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the MQTT 5 broker is. `ca` is a file of certificates to trust; with it the connection uses TLS."""
+    """Where the MQTT 5 broker is.
+
+    `ca` is a file of certificates to trust; with it the connection uses TLS.
+    """
 
     host: str = "127.0.0.1"
     port: Port = 1883
@@ -38,7 +41,10 @@ class WebSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where prices come from: the providers in the order in which they are asked, and where each is."""
+    """Where prices come from.
+
+    The providers in the order in which they are asked, and where each is.
+    """
 
     order: tuple[ProviderName, ...] = ("tcgdex", "pokemontcg", "tcgcsv")
     tcgdex_url: str = "https://api.tcgdex.net/v2/en"
@@ -55,7 +61,10 @@ class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class ReviewSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When a person is asked to look at a card that a station counted. A figure of 0 turns its rule off."""
+    """When a person is asked to look at a card that a station counted.
+
+    A figure of 0 turns its rule off.
+    """
 
     version: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,30}\Z")] = "1"
     low_confidence: Annotated[float, Meta(ge=0, le=1)] = 0.0
@@ -92,7 +101,10 @@ class S3Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that can be set, with its default. `tenant` is the one that the dashboard shows."""
+    """Everything that can be set, with its default.
+
+    `tenant` is the one that the dashboard shows.
+    """
 
     tenant: str = "demo"
     database: str = "postgresql://cardmint:cardmint@127.0.0.1:5432/cardmint"
@@ -139,7 +151,8 @@ def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
     """Read the settings: the file first, then `CARDMINT_CLOUD_<KEY>` and `CARDMINT_CLOUD_<TABLE>_<KEY>` over it.
 
     Raises:
-        Stop: the file cannot be read, or a key is unknown or has a wrong value; the message has the path of the key.
+        Stop: the file cannot be read, or a key is unknown or has a wrong value; the message has the
+            path of the key.
     """
     values = _from_file(file) if file else {}
     where = str(file) if file else "settings"
@@ -174,7 +187,10 @@ def _override(values: dict[str, Any], variable: str, text: str) -> None:
 
 
 def _readable(error: msgspec.ValidationError) -> str:
-    """Turn msgspec's "Object contains unknown field `x` - at `$.broker`" into "broker.x: unknown"."""
+    """Turn msgspec's "Object contains unknown field `x` - at `$.broker`" into "broker.x.
+
+    Unknown".
+    """
     text, _, path = str(error).partition(" - at `$")
     at = path.rstrip("`").lstrip(".")
     if text.startswith("Object contains unknown field `"):

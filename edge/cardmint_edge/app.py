@@ -15,39 +15,39 @@ from cardmint_contracts.control import DesiredConfig, ReportedConfig
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_edge import __version__
-from cardmint_edge.actions import Tunable, actions_of
-from cardmint_edge.adapters.broker import BrokerLink
+from cardmint_edge.adapters.artifacts import Wares
 from cardmint_edge.adapters.cameras.live import LiveCamera, outlined
+from cardmint_edge.adapters.cameras.selection import OpenCamera, camera_of
 from cardmint_edge.adapters.clock import Clock
 from cardmint_edge.adapters.image_store import ImageStore
-from cardmint_edge.adapters.image_table import ImageTable
 from cardmint_edge.adapters.models import FOLDER
-from cardmint_edge.adapters.outbox import Outbox
+from cardmint_edge.adapters.mqtt import BrokerLink
 from cardmint_edge.adapters.pack import Pack
+from cardmint_edge.adapters.sqlite.images import ImageTable
+from cardmint_edge.adapters.sqlite.outbox import Outbox
+from cardmint_edge.adapters.sqlite.tasks import TaskTable
 from cardmint_edge.adapters.systemd import Systemd
-from cardmint_edge.adapters.task_table import TaskTable
-from cardmint_edge.adapters.wares import Wares
 from cardmint_edge.capture import Camera
-from cardmint_edge.choose import camera_of, name_of
-from cardmint_edge.commands import Listener
 from cardmint_edge.count import Counter
-from cardmint_edge.domain.pace import Pace
+from cardmint_edge.domain.delivery.drain_estimate import Pace
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.evict import Evictor, lacking
 from cardmint_edge.forward import Appended, Forwarder
-from cardmint_edge.numbers import Numbers
+from cardmint_edge.metrics import Numbers
 from cardmint_edge.outbox_commands import OUTBOX
-from cardmint_edge.page.app import make_page
-from cardmint_edge.page.doing import OPERATOR
-from cardmint_edge.page.parts import Parts
-from cardmint_edge.page.serve import PageServer
-from cardmint_edge.page.show import DUPLICATE, STRIP, Box, Price, View
+from cardmint_edge.page.actions import OPERATOR
+from cardmint_edge.page.ports import Parts
+from cardmint_edge.page.routes import make_page
+from cardmint_edge.page.server import PageServer
+from cardmint_edge.page.views import DUPLICATE, STRIP, Box, Price, View
 from cardmint_edge.recogniser import recogniser_of
+from cardmint_edge.remote_actions import Tunable, actions_of
+from cardmint_edge.remote_commands import Listener
+from cardmint_edge.review_tasks import Tasks
 from cardmint_edge.rollout import InUse, Rollout, Working, accepted_here, first_working
 from cardmint_edge.settings import Settings
-from cardmint_edge.station import Running, Station
 from cardmint_edge.status import OutboxStatus, outbox_status
-from cardmint_edge.tasks import Tasks
+from cardmint_edge.supervisor import Running, Station
 from cardmint_edge.upload import Uploader
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ HANGS_S = 90.0
 """No camera takes longer for one photo."""
 
 
-def build(settings: Settings) -> Station:
+def build(settings: Settings, open_camera: OpenCamera = camera_of) -> Station:
     """Open everything that the settings name, and return the station, ready to run.
 
     Raises:
@@ -78,7 +78,7 @@ def build(settings: Settings) -> Station:
     counters = outbox.counters
     last = outbox.scans(1)
     seen = last[0].looks if last else b""
-    camera = camera_of(settings.camera, counters.scanned + counters.parked, seen)
+    camera = open_camera(settings.camera, counters.scanned + counters.parked, seen)
     return Assembly(settings, outbox, camera, in_use, wares).station(page_server)
 
 
@@ -95,7 +95,9 @@ def opener(settings: Settings) -> Callable[[Path | None, Path | None], Working]:
 class Assembly:
     """The station's parts, and what they ask of each other."""
 
-    def __init__(self, settings: Settings, outbox: Outbox, camera: Camera, in_use: InUse, wares: Wares) -> None:
+    def __init__(
+        self, settings: Settings, outbox: Outbox, camera: Camera, in_use: InUse, wares: Wares
+    ) -> None:
         self.settings = settings
         self.outbox = outbox
         self.camera = camera
@@ -110,7 +112,9 @@ class Assembly:
         self.store = ImageStore(settings.station.data / IMAGES)
         self.images = ImageTable(outbox.database)
         self.task_table = TaskTable(outbox.database)
-        self.tunable = Tunable(max_kb_per_s=settings.cloud.max_kb_per_s, reserve_mb=settings.station.reserve_mb)
+        self.tunable = Tunable(
+            max_kb_per_s=settings.cloud.max_kb_per_s, reserve_mb=settings.station.reserve_mb
+        )
         self.tasks = Tasks(
             store=self.task_table,
             append=outbox.append,
@@ -251,11 +255,13 @@ class Assembly:
         waiting = self.task_table.open(TASKS_SHOWN + len(self.skipped))
         shown = sorted(waiting, key=lambda task: task.task in self.skipped)[:TASKS_SHOWN]
         scans = self.outbox.scans(STRIP + 1)
-        before = {task.scan: self.outbox.before(task.scan) for task in shown if DUPLICATE in task.reasons}
+        before = {
+            task.scan: self.outbox.before(task.scan) for task in shown if DUPLICATE in task.reasons
+        }
         return View(
             status=status,
             box=Box(
-                camera=name_of(self.camera, self.settings.camera),
+                camera=self.camera.name,
                 disk_free_bytes=shutil.disk_usage(self.settings.station.data).free,
                 clock_synced=self.clock().clock_synced,
                 pack=self.in_use.version,
@@ -283,7 +289,9 @@ class Assembly:
         last = self.in_use.price(best.id, scan.batch) if best else None
         if last is None:
             return None
-        return Price(money=last.price, source=last.source, days=(self.clock().time - last.as_of).days)
+        return Price(
+            money=last.price, source=last.source, days=(self.clock().time - last.as_of).days
+        )
 
     def _page(self) -> Parts:
         watched = self.camera if isinstance(self.camera, LiveCamera) else None
@@ -301,12 +309,16 @@ class Assembly:
             capture=self.camera.capture,
             live=lambda: outlined(watched.view) if watched is not None else None,
             pause_uploads=self.uploader.pause if self.uploader is not None else _ignore,
-            metrics=lambda: self.numbers.shown(self._status(), self._health(), connected=self.forwarder.connected),
+            metrics=lambda: self.numbers.shown(
+                self._status(), self._health(), connected=self.forwarder.connected
+            ),
             pin=self.settings.station.page_pin,
         )
 
     def _last_scan(self) -> UUID | None:
-        return next((line.scan.scan for line in self.outbox.scans(STRIP) if not line.withdrawn), None)
+        return next(
+            (line.scan.scan for line in self.outbox.scans(STRIP) if not line.withdrawn), None
+        )
 
     def _withdraw(self, scan: UUID, by: str) -> bool:
         return self.outbox.withdraw(scan, by, self.clock())

@@ -8,9 +8,12 @@ from cardmint_edge.domain.recognition import Frame
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shot:
-    """One capture of one card: the frame, and where it came from (a file's name, a camera's counter).
+    """One capture of one card.
 
-    `looks` is what the card looked like to a camera that must know it again while it lies there (`domain.looks`).
+    The frame, and where it came from (a file's name, a camera's counter).
+
+    `looks` is what the card looked like to a camera that must know it again while it lies there
+    (`domain.looks`).
     """
 
     frame: Frame
@@ -20,6 +23,11 @@ class Shot:
 
 class Camera(Protocol):
     """Gives one shot for each card laid under it."""
+
+    @property
+    def name(self) -> str:
+        """What the camera is called."""
+        ...
 
     @property
     def done(self) -> bool:
@@ -36,7 +44,10 @@ class Camera(Protocol):
         ...
 
     def capture(self) -> bool:
-        """Take a shot of what lies there now, from any thread; False when this camera cannot be told to."""
+        """Take a shot of what lies there now, from any thread.
+
+        False when this camera cannot be told to.
+        """
         ...
 
     def confirm(self) -> None:

@@ -22,11 +22,11 @@ from cardmint_contracts.prices import LastPrice
 from cardmint_contracts.wire import convert, decode
 from cardmint_edge.adapters.decode import Unreadable, read_image
 from cardmint_edge.adapters.models import PictureEmbedder, Unusable
-from cardmint_edge.adapters.pack_writing import Facts, Look, write_pack
-from cardmint_edge.domain.embedding import Vectors, prepared, rounded
-from cardmint_edge.domain.hashes import HASH_SIZE, card_hash
-from cardmint_edge.domain.match import reference
+from cardmint_edge.adapters.pack_writer import Facts, Look, write_pack
 from cardmint_edge.domain.recognition import Frame
+from cardmint_edge.domain.vision.embedding import Vectors, prepared, rounded
+from cardmint_edge.domain.vision.hashing import HASH_SIZE, card_hash
+from cardmint_edge.domain.vision.matching import reference
 from cardmint_edge.errors import Stop
 
 WORKERS = 2
@@ -48,12 +48,16 @@ class Built:
     bytes: int
 
 
-def build(cards: Path, images: Path, out: Path, warn: Callable[[str], None], prices: Path | None = None) -> Built:
+def build(
+    cards: Path, images: Path, out: Path, warn: Callable[[str], None], prices: Path | None = None
+) -> Built:
     """Build `out` from `cards` (sets/en.json and cards/en/<set>.json) and `images` (<card id>.jpg).
 
-    `prices` is a file of last known prices, one JSON object a line, as `cardmint-cloud prices export` writes it.
+    `prices` is a file of last known prices, one JSON object a line, as `cardmint-cloud prices
+    export` writes it.
 
-    The pack appears under its name only when it is whole. What cannot be used is passed to `warn`, a line each.
+    The pack appears under its name only when it is whole. What cannot be used is passed to `warn`,
+    a line each.
 
     Raises:
         Stop: the folders are not as they should be, or the pack cannot be written.
@@ -77,7 +81,11 @@ def build(cards: Path, images: Path, out: Path, warn: Callable[[str], None], pri
             skip(f"{path}: skipped, {usable[path.stem].name} is taken")
         else:
             usable[path.stem] = path
-    known_prices = [] if prices is None else [price for price in read_prices(prices, skip) if price.card in known]
+    known_prices = (
+        []
+        if prices is None
+        else [price for price in read_prices(prices, skip) if price.card in known]
+    )
     draft = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -85,12 +93,19 @@ def build(cards: Path, images: Path, out: Path, warn: Callable[[str], None], pri
         looks = _looks(list(usable.values()), skip, embedder)
         built_at = datetime.now(UTC).isoformat(timespec="seconds")
         version, images_kept = write_pack(
-            draft, facts, looks, built_at, known_prices, embedded_by=embedder.version if embedder else ""
+            draft,
+            facts,
+            looks,
+            built_at,
+            known_prices,
+            embedded_by=embedder.version if embedder else "",
         )
         size = draft.stat().st_size
         draft.replace(out)
     except OSError as error:
-        message = f"{out}: the pack cannot be written ({error.strerror}): choose another place with --out"
+        message = (
+            f"{out}: the pack cannot be written ({error.strerror}): choose another place with --out"
+        )
         raise Stop(message) from None
     finally:
         with suppress(OSError):
@@ -124,7 +139,11 @@ def twinned(facts: list[Facts]) -> int:
 def look_of(card_id: str, scan: Frame) -> Look:
     """Make what a pack keeps of a scan."""
     small = cv2.resize(scan, HASH_SIZE, interpolation=cv2.INTER_AREA)
-    return Look(card_id=card_id, bits=card_hash(np.asarray(small, dtype=np.uint8)), reference=reference(scan))
+    return Look(
+        card_id=card_id,
+        bits=card_hash(np.asarray(small, dtype=np.uint8)),
+        reference=reference(scan),
+    )
 
 
 def read_facts(cards: Path, skip: Callable[[str], None]) -> list[Facts]:
@@ -159,7 +178,9 @@ def read_prices(file: Path, skip: Callable[[str], None]) -> Iterator[LastPrice]:
     try:
         lines = file.read_bytes().splitlines()
     except OSError as error:
-        message = f"{file}: {error.strerror}: --prices takes what `cardmint-cloud prices export` wrote"
+        message = (
+            f"{file}: {error.strerror}: --prices takes what `cardmint-cloud prices export` wrote"
+        )
         raise Stop(message) from None
     for number, line in enumerate(lines, 1):
         try:
@@ -192,7 +213,9 @@ def _fact(entry: dict[str, Any], set_id: str, printed_in: dict[str, Any]) -> Fac
 
 
 def art_key(entry: dict[str, Any]) -> str:
-    """Return what printings of one picture have in common beside the artist: the name, and those of the attacks.
+    """Return what printings of one picture have in common beside the artist.
+
+    The name, and those of the attacks.
 
     Of each only the consonants count: catalogues spell one name with different vowels and accents.
     """
@@ -218,7 +241,11 @@ def _json(path: Path) -> list[dict[str, Any]]:
 
 def _scans(images: Path) -> list[Path]:
     try:
-        return sorted(path for path in images.iterdir() if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"})
+        return sorted(
+            path
+            for path in images.iterdir()
+            if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"}
+        )
     except OSError as error:
         message = f"{images}: {error.strerror}: --images takes a folder of <card id>.jpg"
         raise Stop(message) from None
@@ -232,8 +259,11 @@ def _embedder(warn: Callable[[str], None]) -> PictureEmbedder | None:
         return None
 
 
-def _looks(files: list[Path], skip: Callable[[str], None], embedder: PictureEmbedder | None) -> Iterator[Look]:
-    # OpenCV lets go of the interpreter while it works, so threads use both cores; its own would only add to them.
+def _looks(
+    files: list[Path], skip: Callable[[str], None], embedder: PictureEmbedder | None
+) -> Iterator[Look]:
+    # OpenCV lets go of the interpreter while it works, so threads use both cores; its own would
+    # only add to them.
     cv2.setNumThreads(1)
     with ThreadPoolExecutor(WORKERS) as pool:
         for path, look in zip(files, pool.map(_look, files), strict=True):

@@ -11,16 +11,22 @@ from uuid import UUID, uuid4
 
 import structlog
 from msgspec.structs import replace
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_when_event_set,
+    wait_exponential,
+)
 
 from cardmint_contracts.cards import Batch, Decision, Image
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.events import Recogniser as MadeBy
 from cardmint_contracts.wire import decode, encode
 from cardmint_edge.capture import Camera, Shot
-from cardmint_edge.domain.batches import Stamp
-from cardmint_edge.domain.looks import looks, scanned_before
+from cardmint_edge.domain.delivery.batches import Stamp
 from cardmint_edge.domain.recognition import Frame, Recogniser, Recognition
+from cardmint_edge.domain.vision.fingerprint import looks, scanned_before
 from cardmint_edge.errors import Park, Retry, Stop
 
 SHOT_TIMEOUT_S = 0.25
@@ -96,7 +102,10 @@ class Images(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Taken:
-    """A shot that was recognised and not yet counted: the event still lacks its image and the batch."""
+    """A shot that was recognised and not yet counted.
+
+    The event still lacks its image and the batch.
+    """
 
     event: CardScanned
     stamp: Stamp
@@ -128,10 +137,12 @@ class Counter:
         decided: Callable[[Decision], None] | None = None,
         first_wait_s: float = FIRST_WAIT_S,
     ) -> None:
-        """Take the parts; `counted`, the beep, follows the commit; `first_wait_s` is the pause after a fault.
+        """Take the parts; `counted`, the beep, follows the commit.
 
-        `again` names the earlier scan of the card that lies there, when it was asked for.
-        `timed` is given the milliseconds of each step of a counted card, `decided` what became of it.
+        `first_wait_s` is the pause after a fault.
+
+        `again` names the earlier scan of the card that lies there, when it was asked for. `timed`
+        is given the milliseconds of each step of a counted card, `decided` what became of it.
         """
         self._camera = camera
         self._recogniser = recogniser
@@ -145,7 +156,9 @@ class Counter:
         self._first_wait_s = first_wait_s
         self._stopping = threading.Event()
         self._before = facts.last_shot
-        self._recent = deque((_recent(line) for line in reversed(facts.scans(RECENT))), maxlen=RECENT)
+        self._recent = deque(
+            (_recent(line) for line in reversed(facts.scans(RECENT))), maxlen=RECENT
+        )
         self.fault = ""
         self.beat = time.monotonic()
         self.finished = False
@@ -164,7 +177,9 @@ class Counter:
         while not self._stopping.is_set() and not self._camera.done:
             self.beat = time.monotonic()
             try:
-                shot = self._patiently("the camera is away", Retry)(self._camera.next, SHOT_TIMEOUT_S)
+                shot = self._patiently("the camera is away", Retry)(
+                    self._camera.next, SHOT_TIMEOUT_S
+                )
             except Park as error:
                 self._park("", error)
                 continue
@@ -179,7 +194,8 @@ class Counter:
         taken = self._recognise(shot)
         began = time.perf_counter()
         try:
-            # The card lies there uncounted and unbeeped. Holding it until there is room again loses nothing.
+            # The card lies there uncounted and unbeeped. Holding it until there is room again loses
+            # nothing.
             event, line = self._patiently("this card is not counted yet", Stop)(self._store, taken)
         except Park as error:
             self._park(taken.origin, error)
@@ -221,7 +237,10 @@ class Counter:
         return event, self._facts.record(event, taken.stamp, taken.origin, taken.looks)
 
     def _confirm(self) -> None:
-        """Tell the camera that its shot is counted, until it has heard; otherwise the same shot would come again."""
+        """Tell the camera that its shot is counted, until it has heard.
+
+        Otherwise the same shot would come again.
+        """
         with suppress(Retry):  # stopping; the next start knows the shot again
             self._patiently("the camera is away", Retry)(self._camera.confirm)
 
@@ -231,14 +250,18 @@ class Counter:
             recognition = self._recogniser.recognise(shot.frame)
             event = event_of(scan, recognition)
         except Exception:
-            log.exception("recognition failed; a person must look", scan=str(scan), origin=shot.origin)
+            log.exception(
+                "recognition failed; a person must look", scan=str(scan), origin=shot.origin
+            )
             recognition = Recognition(decision=Decision.REVIEW, reasons=(FAILED,), method="none")
             event = event_of(scan, recognition)
         picture = shot.frame if recognition.rectified is None else recognition.rectified
         code = shot.looks or looks(picture)
         printing = event.card or (event.candidates[0].card if event.candidates else None)
         if printing is not None:
-            event = replace(event, possible_duplicate_of=scanned_before(self._recent, printing.id, code))
+            event = replace(
+                event, possible_duplicate_of=scanned_before(self._recent, printing.id, code)
+            )
         return _Taken(
             event=event,
             stamp=stamp,
@@ -252,14 +275,22 @@ class Counter:
     def _whole(self, taken: _Taken) -> CardScanned:
         image, batch, event = self._images.put(taken.picture), self._facts.batch, taken.event
         if taken.other_language and batch.language == ENGLISH:
-            # Left open, the language is nobody's claim; the batch's claim is one that this card contradicts.
+            # Left open, the language is nobody's claim; the batch's claim is one that this card
+            # contradicts.
             event = replace(event, decision=Decision.REVIEW, card=None, reasons=("other-language",))
         return replace(event, batch=batch, image=image, rescan_of=self._again())
 
     def _counted_before(self, event: CardScanned, origin: str) -> bool:
-        """Whether a kill between commit and confirm brought the last shot again; only the first shot can be that."""
+        """Whether a kill between commit and confirm brought the last shot again.
+
+        Only the first shot can be that.
+        """
         before, self._before = self._before, None
-        return before is not None and event.image is not None and before == (origin, event.image.sha256)
+        return (
+            before is not None
+            and event.image is not None
+            and before == (origin, event.image.sha256)
+        )
 
     def _park(self, origin: str, error: Park) -> None:
         log.warning("capture set aside", origin=origin, reason=str(error))
@@ -295,7 +326,10 @@ def _recent(line: Line) -> tuple[UUID, str, bytes]:
 
 
 def event_of(scan: UUID, found: Recognition) -> CardScanned:
-    """Return what was found as an event that every reader takes; raises ContractError or ValueError if it is none."""
+    """Return what was found as an event that every reader takes.
+
+    Raises ContractError or ValueError if it is none.
+    """
     event = CardScanned(
         scan=scan,
         decision=found.decision,

@@ -14,9 +14,9 @@ from cryptography import x509
 from msgspec import Struct
 
 from cardmint_edge.adapters.clock import Clock
-from cardmint_edge.adapters.database import Database
 from cardmint_edge.adapters.models import CardFinder, PictureEmbedder, TextReader, Unusable
 from cardmint_edge.adapters.pack import Pack
+from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.capture import Camera
 from cardmint_edge.errors import EdgeError, Park, Stop
 from cardmint_edge.outbox_commands import OUTBOX
@@ -49,7 +49,9 @@ def examine(settings: Settings, camera: Callable[[], Camera]) -> Iterator[Findin
     yield _pack(settings)
     yield _models()
     if Database.is_taken(settings.station.data / OUTBOX):
-        yield Finding(part="camera", health="well", says="the running agent has it; its page says how it is")
+        yield Finding(
+            part="camera", health="well", says="the running agent has it; its page says how it is"
+        )
     else:
         yield _camera(camera)
     yield from _broker(settings.broker)
@@ -65,26 +67,42 @@ def _data(settings: Settings) -> Finding:
             ((waiting,),) = database.read("SELECT count(*) FROM events")
             verdict = database.read("PRAGMA quick_check(1)")[0][0]
     except Stop as error:
-        return Finding(part="outbox", health="ill", says=str(error), mend="keep a copy before anything else")
+        return Finding(
+            part="outbox", health="ill", says=str(error), mend="keep a copy before anything else"
+        )
     if verdict != "ok":
         return Finding(
-            part="outbox", health="ill", says=str(verdict), mend="keep a copy; `cardmint-edge outbox export`"
+            part="outbox",
+            health="ill",
+            says=str(verdict),
+            mend="keep a copy; `cardmint-edge outbox export`",
         )
     return Finding(part="outbox", health="well", says=f"sound, {waiting} events wait to be sent")
 
 
 def _disk(settings: Settings) -> Finding:
-    folder = next(path for path in (settings.station.data, *settings.station.data.parents) if path.exists())
+    folder = next(
+        path for path in (settings.station.data, *settings.station.data.parents) if path.exists()
+    )
     free = shutil.disk_usage(folder).free
     says = f"{free / 1e9:.1f} GB free"
     if free < LEAST_FREE_BYTES:
-        return Finding(part="disk", health="look", says=says, mend="make room; images are given up to keep counting")
+        return Finding(
+            part="disk",
+            health="look",
+            says=says,
+            mend="make room; images are given up to keep counting",
+        )
     return Finding(part="disk", health="well", says=says)
 
 
 def _clock() -> Finding:
     if Clock()().clock_synced:
-        return Finding(part="clock", health="well", says=f"set by the network; {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
+        return Finding(
+            part="clock",
+            health="well",
+            says=f"set by the network; {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        )
     mend = "let the box reach a time server (systemd-timesyncd or chrony); cards are dated later until then"
     return Finding(part="clock", health="look", says="not set by the network", mend=mend)
 
@@ -94,12 +112,18 @@ def _pack(settings: Settings) -> Finding:
         with closing(Pack(settings.recognition.pack)) as pack:
             return Finding(part="pack", health="well", says=f"version {pack.version}")
     except Stop as error:
-        return Finding(part="pack", health="ill", says=str(error), mend="name a whole pack in recognition.pack")
+        return Finding(
+            part="pack", health="ill", says=str(error), mend="name a whole pack in recognition.pack"
+        )
 
 
 def _models() -> Finding:
     whole, broken = [], []
-    for name, model in (("corners", CardFinder), ("reader", TextReader), ("embedding", PictureEmbedder)):
+    for name, model in (
+        ("corners", CardFinder),
+        ("reader", TextReader),
+        ("embedding", PictureEmbedder),
+    ):
         try:
             whole.append(f"{name} {model().version}")
         except Unusable as error:
@@ -127,16 +151,22 @@ def _broker(broker: Broker) -> Iterator[Finding]:
     try:
         with socket.create_connection((broker.host, broker.port), timeout=TIMEOUT_S) as plain:
             if not broker.tls:
-                yield Finding(part="broker", health="well", says=f"{where} takes connections, without TLS")
+                yield Finding(
+                    part="broker", health="well", says=f"{where} takes connections, without TLS"
+                )
                 return
-            context = ssl.create_default_context(cafile=str(broker.ca_file) if broker.ca_file else None)
+            context = ssl.create_default_context(
+                cafile=str(broker.ca_file) if broker.ca_file else None
+            )
             if broker.cert_file is not None:
                 context.load_cert_chain(broker.cert_file, broker.key_file)
             with context.wrap_socket(plain, server_hostname=broker.host) as end:
                 theirs = x509.load_der_x509_certificate(end.getpeercert(binary_form=True) or b"")
     except ssl.SSLCertVerificationError as error:
         mend = "check broker.ca_file, the broker's name in its certificate, and the clock"
-        yield Finding(part="broker", health="ill", says=f"{where}: {error.verify_message}", mend=mend)
+        yield Finding(
+            part="broker", health="ill", says=f"{where}: {error.verify_message}", mend=mend
+        )
         return
     except (OSError, ValueError) as error:
         mend = "check broker.host and port, the cable, and that the broker runs; counting goes on without it"
@@ -145,7 +175,9 @@ def _broker(broker: Broker) -> Iterator[Finding]:
     yield Finding(part="broker", health="well", says=f"{where} takes connections, with TLS")
     yield _certificate("broker's certificate", theirs)
     if broker.cert_file is not None:
-        yield _certificate("own certificate", x509.load_pem_x509_certificate(broker.cert_file.read_bytes()))
+        yield _certificate(
+            "own certificate", x509.load_pem_x509_certificate(broker.cert_file.read_bytes())
+        )
 
 
 def _certificate(part: str, certificate: x509.Certificate) -> Finding:
@@ -154,7 +186,9 @@ def _certificate(part: str, certificate: x509.Certificate) -> Finding:
     if left < 0:
         return Finding(part=part, health="ill", says=f"{says}: over", mend="issue a new one")
     if left < SOON_DAYS:
-        return Finding(part=part, health="look", says=f"{says}: {left} days", mend="issue a new one in time")
+        return Finding(
+            part=part, health="look", says=f"{says}: {left} days", mend="issue a new one in time"
+        )
     return Finding(part=part, health="well", says=says)
 
 
@@ -169,5 +203,7 @@ def _cloud(settings: Settings) -> Finding:
         mend = "check cloud.url and the network; images wait, counting goes on"
         return Finding(part="cloud", health="look", says=f"{url}: {error}", mend=mend)
     return Finding(
-        part="cloud", health="well", says=f"{url} answers {status} in {(time.perf_counter() - began) * 1000:.0f} ms"
+        part="cloud",
+        health="well",
+        says=f"{url} answers {status} in {(time.perf_counter() - began) * 1000:.0f} ms",
     )

@@ -1,4 +1,7 @@
-"""Giving up images when the disk runs short: whole ones, then thumbnails, each in the ledger first; never a fact."""
+"""Giving up images when the disk runs short.
+
+Whole ones, then thumbnails, each in the ledger first; never a fact.
+"""
 
 import os
 import threading
@@ -10,8 +13,8 @@ from typing import Protocol
 import structlog
 
 from cardmint_contracts.events import EventData, ImageEvicted
-from cardmint_edge.adapters.image_table import Kept, Victim
-from cardmint_edge.domain.batches import Stamp
+from cardmint_edge.adapters.sqlite.images import Kept, Victim
+from cardmint_edge.domain.delivery.batches import Stamp
 from cardmint_edge.errors import EdgeError, Stop
 
 LOOK_S = 1.0
@@ -19,7 +22,10 @@ AT_ONCE = 20
 """How many images are given up in one transaction."""
 
 BALLAST_BYTES = 4 << 20
-"""What is held back for the ledger itself: a disk that others filled to the last byte takes no line of it."""
+"""What is held back for the ledger itself.
+
+A disk that others filled to the last byte takes no line of it.
+"""
 
 log = structlog.get_logger(__name__)
 
@@ -57,10 +63,12 @@ class Files(Protocol):
 
 
 class Evictor:
-    """Keeps room on the disk, in `run`, until `stop`. `lack` says how many bytes are missing; `together` is one write.
+    """Keeps room on the disk, in `run`, until `stop`.
 
-    The ledger's line and its event are one transaction, and the file goes after it: a power cut in between leaves a
-    file too many, which `run` removes when it begins.
+    `lack` says how many bytes are missing; `together` is one write.
+
+    The ledger's line and its event are one transaction, and the file goes after it: a power cut in
+    between leaves a file too many, which `run` removes when it begins.
     """
 
     def __init__(
@@ -166,7 +174,10 @@ class Evictor:
 
 
 def lacking(folder: Path, reserve_bytes: int) -> int:
-    """Return how many bytes the disk of `folder` has too few; a small disk keeps a tenth free, whatever is wanted."""
+    """Return how many bytes the disk of `folder` has too few.
+
+    A small disk keeps a tenth free, whatever is wanted.
+    """
     stat = os.statvfs(folder)
     wanted = min(reserve_bytes, stat.f_blocks * stat.f_frsize // 10)
     return max(0, wanted - stat.f_bavail * stat.f_frsize)

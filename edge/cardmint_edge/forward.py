@@ -1,4 +1,7 @@
-"""Forwarding: from the outbox to the broker, and the receipts back. One thread, one inbox, one place that decides."""
+"""Forwarding: from the outbox to the broker, and the receipts back.
+
+One thread, one inbox, one place that decides.
+"""
 
 import queue
 import random
@@ -14,8 +17,8 @@ import structlog
 from cardmint_contracts.errors import ContractError
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.wire import decode
-from cardmint_edge.domain.batches import PackedBatch, StoredEvent, TooLarge, pack
-from cardmint_edge.domain.forwarding import Forwarding, Limits, Mark
+from cardmint_edge.domain.delivery.batches import PackedBatch, StoredEvent, TooLarge, pack
+from cardmint_edge.domain.delivery.window import Forwarding, Limits, Mark
 from cardmint_edge.errors import EdgeError, Retry
 
 HEALTH_S = 30.0
@@ -33,7 +36,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Connected:
-    """A connection stands. `connection` numbers it; what later names another number is out of date."""
+    """A connection stands. `connection` numbers it.
+
+    What later names another number is out of date.
+    """
 
     connection: int
     limits: Limits
@@ -103,8 +109,8 @@ class Events(Protocol):
 class Link(Protocol):
     """What forwarding needs of the broker.
 
-    Sending says whether the message was taken; it is not when there is no connection. Each that was taken is answered
-    by one `Delivered`.
+    Sending says whether the message was taken; it is not when there is no connection. Each that was
+    taken is answered by one `Delivered`.
     """
 
     def send_birth(self) -> bool:
@@ -149,7 +155,10 @@ class Tasks(Protocol):
 
 
 class Forwarder:
-    """Drives `Forwarding` with what comes in. `turn` does one round; `run` does rounds until `stop`."""
+    """Drives `Forwarding` with what comes in.
+
+    `turn` does one round; `run` does rounds until `stop`.
+    """
 
     def __init__(
         self,
@@ -217,7 +226,10 @@ class Forwarder:
                 self._stopping.wait(self._hold_s)
 
     def turn(self, patience: float | None) -> None:
-        """Wait at most `patience` seconds for news (None: until some comes), take in all there is, then send."""
+        """Wait at most `patience` seconds for news (None.
+
+        Until some comes), take in all there is, then send.
+        """
         self._take_in(self._gather(patience))
         now = self._clock()
         if self._state.tick(now):
@@ -278,7 +290,10 @@ class Forwarder:
     def _deliver(self, reason: int) -> None:
         self._state.delivered()
         if reason != self._last_reason and reason >= REFUSED_FROM:
-            log.error("the broker refuses events; check the station's rights and quota there", reason=reason)
+            log.error(
+                "the broker refuses events; check the station's rights and quota there",
+                reason=reason,
+            )
         self._last_reason = reason
 
     def _receipt(self, receipt: Receipt) -> None:
@@ -287,7 +302,8 @@ class Forwarder:
         mark = self._outbox.forget(receipt.stream, receipt.sequence)
         ours = receipt.stream == mark.stream
         if ours and receipt.refused is not None and receipt.sequence < mark.acknowledged:
-            # Late, or the cloud was restored from a backup and misses what this station has let go of.
+            # Late, or the cloud was restored from a backup and misses what this station has let go
+            # of.
             log.warning(
                 "the cloud refuses events although it had receipted more",
                 receipt=receipt.sequence,
@@ -307,9 +323,13 @@ class Forwarder:
             if limits is None or not events or events[0].sequence != first:
                 return  # the outbox moved on; the next turn knows
             try:
-                batch = pack(events, source=self._source, stream=mark.stream, max_bytes=limits.payload_bytes)
+                batch = pack(
+                    events, source=self._source, stream=mark.stream, max_bytes=limits.payload_bytes
+                )
             except TooLarge as error:
-                message = f"{error}; raise the broker's maximum packet size, nothing leaves until then"
+                message = (
+                    f"{error}; raise the broker's maximum packet size, nothing leaves until then"
+                )
                 raise Retry(message) from None
             if not self._link.send_events(batch):
                 self._state.disconnected()  # the link tells of the next connection
@@ -330,7 +350,10 @@ class Forwarder:
 
 
 def _with(receipts: list[Receipt], payload: bytes) -> list[Receipt]:
-    """Add a receipt; it makes the one before it needless when it covers that one. Each costs an fsync."""
+    """Add a receipt; it makes the one before it needless when it covers that one.
+
+    Each costs an fsync.
+    """
     try:
         receipt = decode(payload, Receipt)
     except ContractError as error:
@@ -338,6 +361,10 @@ def _with(receipts: list[Receipt], payload: bytes) -> list[Receipt]:
         return receipts
     if receipts:
         before = receipts[-1]
-        if before.refused is None and before.stream == receipt.stream and before.sequence <= receipt.sequence:
+        if (
+            before.refused is None
+            and before.stream == receipt.stream
+            and before.sequence <= receipt.sequence
+        ):
             return [*receipts[:-1], receipt]
     return [*receipts, receipt]

@@ -1,4 +1,7 @@
-"""The commands `cardmint-edge outbox`: look at it, carry it by hand, let what was refused go again."""
+"""The commands `cardmint-edge outbox`.
+
+Look at it, carry it by hand, let what was refused go again.
+"""
 
 import os
 from collections.abc import Iterator
@@ -8,16 +11,19 @@ from pathlib import Path
 import click
 import msgspec
 
-from cardmint_edge.adapters.database import Database
-from cardmint_edge.adapters.image_table import ImageTable
-from cardmint_edge.adapters.outbox import Outbox
+from cardmint_edge.adapters.sqlite.database import Database
+from cardmint_edge.adapters.sqlite.images import ImageTable
+from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.errors import Stop
 from cardmint_edge.settings import Settings, load
 from cardmint_edge.status import outbox_status
 
 OUTBOX = "outbox.db"
 _config = click.option(
-    "--config", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The settings, a TOML file."
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The settings, a TOML file.",
 )
 
 
@@ -42,10 +48,18 @@ def look(config: Path, *, as_json: bool) -> None:
 
 @outbox.command("export")
 @_config
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file to write.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The file to write.",
+)
 def export(config: Path, out: Path) -> None:
-    """Write every unsent event into a file to carry; nothing is removed, and the station may be running."""
-    from cardmint_edge.carry import export as write  # noqa: PLC0415 - the broker's client takes long to load
+    """Write every unsent event into a file to carry.
+
+    Nothing is removed, and the station may be running.
+    """
+    from cardmint_edge.outbox_transfer import export as write  # noqa: PLC0415 - the broker's client takes long to load
 
     settings = load(config, os.environ)
     with _looking(settings) as database:
@@ -55,18 +69,23 @@ def export(config: Path, out: Path) -> None:
 
 @outbox.command("import")
 @_config
-@click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait for the cloud's receipt.")
+@click.option(
+    "--timeout", default=60.0, show_default=True, help="Seconds to wait for the cloud's receipt."
+)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def import_(config: Path, file: Path, *, timeout: float) -> None:
     """Send an exported FILE to the broker of the settings, in its station's name, until the cloud has it.
 
-    The station itself may send the same events again later: each counts once. It must not be connected meanwhile.
+    The station itself may send the same events again later: each counts once. It must not be
+    connected meanwhile.
     """
-    from cardmint_edge.carry import read, send  # noqa: PLC0415 - as above
+    from cardmint_edge.outbox_transfer import read, send  # noqa: PLC0415 - as above
 
     settings, carried = load(config, os.environ), read(file)
     if not send(settings, carried, timeout):
-        raise Stop(f"{file}: the cloud did not take all of it in {timeout:.0f} s; nothing is lost, try again")
+        raise Stop(
+            f"{file}: the cloud did not take all of it in {timeout:.0f} s; nothing is lost, try again"
+        )
     click.echo(f"{file}: {len(carried.events)} events of {carried.station} are with the cloud")
 
 

@@ -1,4 +1,7 @@
-"""Wires the recogniser of a pack: with the models that are whole, by the classical method where one is not."""
+"""Wires the recogniser of a pack.
+
+With the models that are whole, by the classical method where one is not.
+"""
 
 import functools
 import time
@@ -11,9 +14,9 @@ import structlog
 from cardmint_edge.adapters.models import FOLDER, CardFinder, PictureEmbedder, TextReader, Unusable
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.domain.gallery import Gallery
-from cardmint_edge.domain.printed import PrintReader
+from cardmint_edge.domain.reading.catalogue_texts import Strings
+from cardmint_edge.domain.reading.print_reader import PrintReader
 from cardmint_edge.domain.recognise import CardRecogniser
-from cardmint_edge.domain.strings import Strings
 
 log = structlog.get_logger()
 
@@ -35,14 +38,19 @@ class Recognisers:
         self._finder = self._loaded("corners", CardFinder, models)
         self._embedder = self._loaded("embedding", PictureEmbedder, models)
         if self._embedder is not None and pack.embedded_by != self._embedder.version:
-            log.warning("the pack's pictures are found by their hashes alone", reason=_OTHERS[bool(pack.embedded_by)])
+            log.warning(
+                "the pack's pictures are found by their hashes alone",
+                reason=_OTHERS[bool(pack.embedded_by)],
+            )
             self._embedder = None
 
     def _loaded(self, name: str, kind: Callable[[Path], Model], folder: Path) -> Model | None:
         try:
             model = kind(folder)
         except Unusable as error:
-            log.warning("going on without a model, by the classical method", model=name, reason=str(error))
+            log.warning(
+                "going on without a model, by the classical method", model=name, reason=str(error)
+            )
             self._models[name] = "unusable"
             return None
         self._models[name] = model.version
@@ -57,7 +65,9 @@ class Recognisers:
         if self._reader is not None:
             printed = PrintReader(
                 self._reader,
-                Strings(one for one in self._prints if one.card_id not in unknown) if unknown else self._all,
+                Strings(one for one in self._prints if one.card_id not in unknown)
+                if unknown
+                else self._all,
             )
         return CardRecogniser(
             gallery,

@@ -15,8 +15,8 @@ from tenacity.wait import wait_base
 from cardmint_contracts.cards import Batch, Card, Decision
 from cardmint_contracts.control import Manifest
 from cardmint_contracts.prices import LastPrice
-from cardmint_edge.adapters.outbox import ScanLine
-from cardmint_edge.adapters.wares import Kept, Ware, Wares
+from cardmint_edge.adapters.artifacts import Kept, Ware, Wares
+from cardmint_edge.adapters.sqlite.outbox import ScanLine
 from cardmint_edge.domain.recognition import Frame, Recogniser, Recognition
 from cardmint_edge.errors import EdgeError, Park, Retry
 
@@ -125,8 +125,9 @@ class Rollout:
     ) -> None:
         """Take the parts.
 
-        `open_` opens a pack and a folder of models, None for those of the settings; `samples` gives pictures that were
-        accepted here, with their printings; `changed` is told what came of a manifest.
+        `open_` opens a pack and a folder of models, None for those of the settings; `samples` gives
+        pictures that were accepted here, with their printings; `changed` is told what came of a
+        manifest.
         """
         self._in_use = in_use
         self._wares = wares
@@ -155,7 +156,9 @@ class Rollout:
             if manifest is not None:
                 try:
                     self.bring(manifest)
-                except EdgeError as error:  # the disk: what came is kept, and the retained manifest comes again
+                except (
+                    EdgeError
+                ) as error:  # the disk: what came is kept, and the retained manifest comes again
                     log.error("not rolled out", ware=manifest.ware, reason=str(error))
 
     def bring(self, manifest: Manifest) -> bool:
@@ -165,7 +168,9 @@ class Rollout:
         if kept is not None and kept.sha256 == manifest.sha256:
             return True
         if manifest.sha256 in shelf.refused:
-            self._changed(f"{manifest.ware} {manifest.version} was refused before: {shelf.refused[manifest.sha256]}")
+            self._changed(
+                f"{manifest.ware} {manifest.version} was refused before: {shelf.refused[manifest.sha256]}"
+            )
             return False
         try:
             self._wares.check_signature(manifest)
@@ -189,7 +194,9 @@ class Rollout:
         self._watching = None
         now = sum(self._asked) / WATCHED
         if now > share + WORSE:
-            self._give_back(ware, before, f"{now:.0%} of the cards are asked about, {share:.0%} were before")
+            self._give_back(
+                ware, before, f"{now:.0%} of the cards are asked about, {share:.0%} were before"
+            )
 
     def _fetched(self, manifest: Manifest) -> Kept | None:
         attempts = Retrying(
@@ -198,7 +205,9 @@ class Rollout:
             stop=stop_when_event_set(self._stopping),
             sleep=self._pause,
             before_sleep=lambda state: log.warning(
-                "a download waits", ware=manifest.ware, reason=str(state.outcome and state.outcome.exception())
+                "a download waits",
+                ware=manifest.ware,
+                reason=str(state.outcome and state.outcome.exception()),
             ),
             reraise=True,
         )
@@ -211,7 +220,9 @@ class Rollout:
         self._stopping.wait(seconds)
 
     def _switch(self, ware: Ware, fetched: Kept) -> None:
-        paths: dict[Ware, Path | None] = {one: self._wares.path(one) for one in ("catalogue", "models")}
+        paths: dict[Ware, Path | None] = {
+            one: self._wares.path(one) for one in ("catalogue", "models")
+        }
         paths[ware] = self._wares.folder / fetched.name
         working = self._open(paths["catalogue"], paths["models"])
         self._try(working)
@@ -230,7 +241,9 @@ class Rollout:
         for frame, card_id in self._samples():
             seen = working.recogniser.recognise(frame)
             if "unusable" in seen.models.values():
-                raise Park("its models cannot be used: they are damaged, or made for another version")
+                raise Park(
+                    "its models cannot be used: they are damaged, or made for another version"
+                )
             if working.catalogue.card(card_id) is None:
                 continue
             known += 1
@@ -257,7 +270,9 @@ class Rollout:
         self._changed(f"{manifest.ware} {manifest.version} is refused: {reason}")
 
 
-def accepted_here(lines: Sequence[ScanLine], bytes_of: Callable[[str], bytes | None]) -> Iterator[tuple[Frame, str]]:
+def accepted_here(
+    lines: Sequence[ScanLine], bytes_of: Callable[[str], bytes | None]
+) -> Iterator[tuple[Frame, str]]:
     """Give the pictures of cards that were accepted here and not taken back, with their printings."""
     from cardmint_edge.adapters.decode import decode_image  # noqa: PLC0415 - 2 MB, for a new pack or model
 

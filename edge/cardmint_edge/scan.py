@@ -71,6 +71,8 @@ def as_json(scanned: Scanned) -> dict[str, Any]:
 def as_line(scanned: Scanned) -> str:
     """Return the outcome as a line for people."""
     seen = scanned.recognition
-    best = f"{seen.candidates[0].card.id} {seen.candidates[0].card.name}" if seen.candidates else "-"
+    best = (
+        f"{seen.candidates[0].card.id} {seen.candidates[0].card.name}" if seen.candidates else "-"
+    )
     why = f"  ({', '.join(seen.reasons)})" if seen.reasons else ""
     return f"{seen.decision.value:7} {seen.confidence:5.1%}  {best}  {scanned.image}{why}"

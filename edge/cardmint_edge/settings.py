@@ -1,4 +1,7 @@
-"""The station's settings: one TOML file and `CARDMINT_EDGE_SECTION_KEY` over it, read once (docs/settings-edge.md)."""
+"""The station's settings.
+
+One TOML file and `CARDMINT_EDGE_SECTION_KEY` over it, read once (docs/settings-edge.md).
+"""
 
 import re
 import tomllib
@@ -64,18 +67,11 @@ class Recognition(_Section, frozen=True):
     signed_by: Annotated[str, Meta(pattern=r"^([A-Za-z0-9+/]{43}=)?\Z")] = ""
 
 
-class Simulator(_Section, frozen=True, tag_field="type", tag="simulator"):
-    """Rendered photos of cards: of the scans in `images`, or of the fictional set."""
-
-    images: Path | None = None
-    count: Annotated[int, Meta(ge=1)] | None = None
-    per_minute: Annotated[float, Meta(gt=0)] | None = None
-    preset: Text = "copy_stand"
-    seed: int = 0
-
-
 class Folder(_Section, frozen=True, tag_field="type", tag="folder"):
-    """Pictures that another program puts into a folder; one counts as whole when it was still for `settle_s`."""
+    """Pictures that another program puts into a folder.
+
+    One counts as whole when it was still for `settle_s`.
+    """
 
     path: Path
     settle_s: Seconds = 0.3
@@ -104,7 +100,7 @@ class Tethered(_Section, frozen=True, tag_field="type", tag="tethered"):
     by_itself: bool = True
 
 
-Camera: TypeAlias = Simulator | Folder | Replay | Video | Tethered
+Camera: TypeAlias = Folder | Replay | Video | Tethered
 
 
 class Settings(_Section, frozen=True):
@@ -140,7 +136,10 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
         except BadTopic as error:
             message = f"{path}: station.{key}: {error}"
             raise Stop(message) from error
-    if settings.station.page_host not in {"127.0.0.1", "localhost", "::1"} and not settings.station.page_pin:
+    if (
+        settings.station.page_host not in {"127.0.0.1", "localhost", "::1"}
+        and not settings.station.page_pin
+    ):
         message = (
             f"{path}: station.page_host: without station.page_pin, 6 to 12 digits, the page asks nobody who they are "
             "and is only served on 127.0.0.1 or ::1"

@@ -6,13 +6,16 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from cardmint_edge.adapters.image_table import ImageCounts
-from cardmint_edge.adapters.outbox import Counters
-from cardmint_edge.domain.forwarding import Mark
+from cardmint_edge.adapters.sqlite.images import ImageCounts
+from cardmint_edge.adapters.sqlite.outbox import Counters
+from cardmint_edge.domain.delivery.window import Mark
 
 
 class OutboxStatus(Struct, frozen=True, kw_only=True):
-    """Where the outbox stands. `acknowledged`, `last` and `queued` are of `stream`; the rest is of the database."""
+    """Where the outbox stands.
+
+    `acknowledged`, `last` and `queued` are of `stream`; the rest is of the database.
+    """
 
     stream: UUID
     acknowledged: int

@@ -5,7 +5,13 @@ import time
 from typing import Protocol
 
 import structlog
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_exponential_jitter
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_when_event_set,
+    wait_exponential_jitter,
+)
 from tenacity.wait import wait_base
 
 from cardmint_edge.errors import EdgeError, Park, Retry
@@ -58,7 +64,9 @@ class Cloud(Protocol):
 class Uploader:
     """Uploads one image after another in `run`, until `stop`."""
 
-    def __init__(self, *, ledger: Ledger, store: Store, cloud: Cloud, wait: wait_base | None = None) -> None:
+    def __init__(
+        self, *, ledger: Ledger, store: Store, cloud: Cloud, wait: wait_base | None = None
+    ) -> None:
         """Take the parts; `wait` is the pause between attempts, exponential with jitter if not given."""
         self._ledger = ledger
         self._store = store
@@ -84,7 +92,10 @@ class Uploader:
         self._due.set()
 
     def run(self) -> None:
-        """Upload what is due, then wait for more. What was set aside is tried again at each start, and once a day."""
+        """Upload what is due, then wait for more.
+
+        What was set aside is tried again at each start, and once a day.
+        """
         parked_until = time.monotonic()
         while not self._stopping.is_set():
             self._due.clear()
@@ -92,7 +103,10 @@ class Uploader:
                 if time.monotonic() >= parked_until:
                     parked_until = time.monotonic() + PARKED_S
                     self._ledger.unpark()
-                while not (self._stopping.is_set() or self.paused) and (sha256 := self._ledger.next()) is not None:
+                while (
+                    not (self._stopping.is_set() or self.paused)
+                    and (sha256 := self._ledger.next()) is not None
+                ):
                     self.upload(sha256)
             except EdgeError as error:
                 log.error("uploading waits", reason=str(error))

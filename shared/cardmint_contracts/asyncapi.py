@@ -1,4 +1,6 @@
-"""The AsyncAPI 3 document of everything that travels by MQTT: `python -m cardmint_contracts.asyncapi`.
+"""The AsyncAPI 3 document of everything that travels by MQTT.
+
+`python -m cardmint_contracts.asyncapi`.
 
 It is made from the structs and the topics, and a test holds `docs/asyncapi.json` to it.
 """
@@ -11,7 +13,13 @@ from typing import Any
 import msgspec
 
 from cardmint_contracts import topics
-from cardmint_contracts.control import Command, CommandReply, DesiredConfig, Manifest, ReportedConfig
+from cardmint_contracts.control import (
+    Command,
+    CommandReply,
+    DesiredConfig,
+    Manifest,
+    ReportedConfig,
+)
 from cardmint_contracts.envelope import BATCH, BATCH_GZIP, Envelope
 from cardmint_contracts.events import TYPES
 from cardmint_contracts.receipts import Receipt
@@ -40,18 +48,45 @@ _CHANNELS: dict[str, tuple[str, str, type, bool, int]] = {
         1,
     ),
     "commands/{command}": ("down", "Something to do once; the message expires.", Command, False, 1),
-    "commands/{command}/reply": ("up", "What became of it, where no response topic is named.", CommandReply, False, 1),
-    "config/desired": ("down", "Settings that the station is to use, versioned.", DesiredConfig, True, 1),
+    "commands/{command}/reply": (
+        "up",
+        "What became of it, where no response topic is named.",
+        CommandReply,
+        False,
+        1,
+    ),
+    "config/desired": (
+        "down",
+        "Settings that the station is to use, versioned.",
+        DesiredConfig,
+        True,
+        1,
+    ),
     "config/reported": ("up", "Settings that the station uses.", ReportedConfig, True, 1),
-    "fleet/catalogue": ("down", "The pack that every station of the tenant is to use.", Manifest, True, 1),
-    "fleet/models": ("down", "The models that every station of the tenant is to use.", Manifest, True, 1),
+    "fleet/catalogue": (
+        "down",
+        "The pack that every station of the tenant is to use.",
+        Manifest,
+        True,
+        1,
+    ),
+    "fleet/models": (
+        "down",
+        "The models that every station of the tenant is to use.",
+        Manifest,
+        True,
+        1,
+    ),
 }
 
 
 def document() -> dict[str, Any]:
     """Return the document as JSON values. Operations are named from the cloud's side."""
     types: dict[str, type] = {**TYPES, **EARLIER}
-    structs: list[Any] = [*{struct: None for _, _, struct, _, _ in _CHANNELS.values()}, *types.values()]
+    structs: list[Any] = [
+        *{struct: None for _, _, struct, _, _ in _CHANNELS.values()},
+        *types.values(),
+    ]
     _, schemas = msgspec.json.schema_components(structs, ref_template=_SCHEMAS + "{name}")
     for schema in schemas.values():
         # Python before 3.13 keeps the indentation.
@@ -94,7 +129,9 @@ def document() -> dict[str, Any]:
         "channels": channels,
         "operations": operations,
         "components": {"schemas": schemas},
-        "x-event-types": {name: {"$ref": _SCHEMAS + struct.__name__} for name, struct in sorted(types.items())},
+        "x-event-types": {
+            name: {"$ref": _SCHEMAS + struct.__name__} for name, struct in sorted(types.items())
+        },
     }
     # Python writes the end of a text as \Z, JSON Schema as $.
     return dict(json.loads(json.dumps(whole).replace("\\\\Z", "$")))

@@ -1,4 +1,7 @@
-"""Cards as they are spoken of on the wire: a printing, what is known of one physical card, and an image of it."""
+"""Cards as they are spoken of on the wire.
+
+A printing, what is known of one physical card, and an image of it.
+"""
 
 from enum import StrEnum
 from typing import Annotated, Self
@@ -40,7 +43,10 @@ class Condition(StrEnum):
 
 
 class Decision(StrEnum):
-    """What the station made of a capture: counted as a card, counted but a person must look, or not a card."""
+    """What the station made of a capture.
+
+    Counted as a card, counted but a person must look, or not a card.
+    """
 
     ACCEPT = "accept"
     REVIEW = "review"

@@ -1,4 +1,7 @@
-"""What the cloud wants of a station beside answers: commands, settings, and the packs and models to use."""
+"""What the cloud wants of a station beside answers.
+
+Commands, settings, and the packs and models to use.
+"""
 
 from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
@@ -11,14 +14,20 @@ Ware: TypeAlias = Literal["catalogue", "models"]
 
 
 class Command(Downward, frozen=True):
-    """Something to do once: `capture`, `rescan`, `reload`, `diagnostics`, `restart`. `scan` is for `rescan`."""
+    """Something to do once: `capture`, `rescan`, `reload`, `diagnostics`, `restart`.
+
+    `scan` is for `rescan`.
+    """
 
     name: Code
     scan: UUID | None = None
 
 
 class CommandReply(Upward, frozen=True):
-    """What became of a command: done or not, in words, and for `diagnostics` what was found, a line a part."""
+    """What became of a command.
+
+    Done or not, in words, and for `diagnostics` what was found, a line a part.
+    """
 
     command: UUID
     done: bool
@@ -36,7 +45,10 @@ class DesiredConfig(Downward, frozen=True):
 
 
 class ReportedConfig(Upward, frozen=True):
-    """What the station uses now: the version that was applied, 0 when none was, and why a newer one was not."""
+    """What the station uses now.
+
+    The version that was applied, 0 when none was, and why a newer one was not.
+    """
 
     version: Annotated[int, Meta(ge=0, le=2**31 - 1)]
     max_kb_per_s: Count

@@ -1,15 +1,25 @@
-"""Amounts of money in digits: how many decimals a currency has, after ISO 4217's list one (SIX, 2026)."""
+"""Amounts of money in digits.
+
+How many decimals a currency has, after ISO 4217's list one (SIX, 2026).
+"""
 
 _DECIMALS = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
     3: "BHD IQD JOD KWD LYD OMR TND",
     4: "CLF UYW",
 }
-_OF = {currency: decimals for decimals, currencies in _DECIMALS.items() for currency in currencies.split()}
+_OF = {
+    currency: decimals
+    for decimals, currencies in _DECIMALS.items()
+    for currency in currencies.split()
+}
 
 
 def digits(minor: int, currency: str) -> str:
-    """Return an amount of minor units in the currency's own: 123456 is `1,234.56` USD and `123,456` JPY."""
+    """Return an amount of minor units in the currency's own.
+
+    123456 is `1,234.56` USD and `123,456` JPY.
+    """
     decimals = _OF.get(currency, 2)
     whole, part = divmod(abs(minor), 10**decimals)
     sign = "-" if minor < 0 else ""

@@ -1,8 +1,8 @@
 """The envelope: CloudEvents 1.0, many to a message, optionally compressed.
 
-`(stream, sequence)` is an event's identity. `stream` is made with the station's outbox; `sequence` counts 1, 2, 3 …
-within it without gaps. CloudEvents limits an integer to 32 bits, so the sequence travels as the specification's
-Sequence extension has it: a string that sorts as it counts.
+`(stream, sequence)` is an event's identity. `stream` is made with the station's outbox; `sequence`
+counts 1, 2, 3 … within it without gaps. CloudEvents limits an integer to 32 bits, so the sequence
+travels as the specification's Sequence extension has it: a string that sorts as it counts.
 """
 
 import gzip
@@ -32,13 +32,16 @@ _DIGITS = re.compile(r"^[0-9]{19}\Z")
 
 _MANY_DIGITS = re.compile(r"^[0-9]+\Z")
 
-Digits = Annotated[str, Meta(min_length=19, max_length=19, extra_json_schema={"pattern": _DIGITS.pattern})]
+Digits = Annotated[
+    str, Meta(min_length=19, max_length=19, extra_json_schema={"pattern": _DIGITS.pattern})
+]
 
 
 class Envelope(Upward, frozen=True):
     """One event. `data` stays raw, so that one bad event does not spoil the batch that carries it.
 
-    The patterns are tried once for a batch (`decode_batch`), not once for each envelope: that took half of reading it.
+    The patterns are tried once for a batch (`decode_batch`), not once for each envelope: that took
+    half of reading it.
     """
 
     id: Annotated[str, Meta(min_length=1, max_length=80)]
@@ -61,7 +64,10 @@ class Envelope(Upward, frozen=True):
 
 
 def digits(number: int) -> str:
-    """Return a sequence number, or milliseconds, as they travel: 19 digits that sort as they count."""
+    """Return a sequence number, or milliseconds, as they travel.
+
+    19 digits that sort as they count.
+    """
     if not 0 <= number <= MAX_SEQUENCE:
         message = f"{number} is not between 0 and 2^63 - 1"
         raise Invalid(message)
@@ -97,7 +103,9 @@ def seal(
 def encode_batch(envelopes: list[Envelope], *, compress: bool = False) -> tuple[bytes, str]:
     """Return a batch's bytes and their content type."""
     plain = encode(envelopes)
-    return (gzip.compress(plain, compresslevel=1, mtime=0), BATCH_GZIP) if compress else (plain, BATCH)
+    return (
+        (gzip.compress(plain, compresslevel=1, mtime=0), BATCH_GZIP) if compress else (plain, BATCH)
+    )
 
 
 def decode_batch(payload: bytes, content_type: str | None) -> list[Envelope]:
@@ -106,7 +114,8 @@ def decode_batch(payload: bytes, content_type: str | None) -> list[Envelope]:
     Raises:
         Oversized: more bytes than allowed, before or after decompression, or too many events.
         Malformed: another content type, damaged compression, or not JSON.
-        UnknownField, Invalid: an envelope of the wrong shape, or envelopes that do not belong together.
+        UnknownField, Invalid: an envelope of the wrong shape, or envelopes that do not belong
+            together.
     """
     if len(payload) > MAX_MESSAGE_BYTES:
         message = f"a message of {len(payload)} bytes; at most {MAX_MESSAGE_BYTES} are taken"
@@ -135,20 +144,28 @@ def _check_order(envelopes: list[Envelope]) -> None:
         raise Invalid(message)
     source, stream = first.source, first.stream.int
     for offset, envelope in enumerate(envelopes):
-        if envelope.sequence != f"{start + offset:019d}" or envelope.stream.int != stream or envelope.source != source:
-            message = (
-                f"event {offset + 1} of the batch does not follow the one before it in source, stream and sequence"
-            )
+        if (
+            envelope.sequence != f"{start + offset:019d}"
+            or envelope.stream.int != stream
+            or envelope.source != source
+        ):
+            message = f"event {offset + 1} of the batch does not follow the one before it in source, stream and sequence"
             raise Invalid(message)
 
 
 def _check_patterns(envelopes: list[Envelope]) -> None:
-    """Check one source, each type once, and all milliseconds at once: each of them is 19 long, as msgspec has seen."""
+    """Check one source, each type once, and all milliseconds at once.
+
+    Each of them is 19 long, as msgspec has seen.
+    """
     first = envelopes[0]
     ticks = "".join([envelope.monotonicms for envelope in envelopes])
     for name, text, pattern in (
         ("source", first.source, _SOURCE),
-        *(("type", text, _TYPE) for text in dict.fromkeys([envelope.type for envelope in envelopes])),
+        *(
+            ("type", text, _TYPE)
+            for text in dict.fromkeys([envelope.type for envelope in envelopes])
+        ),
         ("sequence", first.sequence, _DIGITS),
         ("monotonicms", ticks, _MANY_DIGITS),
     ):

@@ -1,6 +1,9 @@
-"""What happened, in the versions that are written today. Earlier ones, and the way to read them all: `upcasters`.
+"""What happened, in the versions that are written today.
 
-A new field has a default. A new meaning, and a field that goes or changes its type, is a new version.
+Earlier ones, and the way to read them all: `upcasters`.
+
+A new field has a default. A new meaning, and a field that goes or changes its type, is a new
+version.
 """
 
 from enum import StrEnum
@@ -24,8 +27,9 @@ class Recogniser(Upward, frozen=True):
 class CardScanned(Upward, frozen=True):
     """One capture that the station acknowledged. `scan` names the physical card from here on.
 
-    `card` is set exactly when the decision is `accept`; `candidates` are sorted, the likeliest first. `rescan_of` is an
-    earlier scan of the same physical card, when a person was asked to scan it again.
+    `card` is set exactly when the decision is `accept`; `candidates` are sorted, the likeliest
+    first. `rescan_of` is an earlier scan of the same physical card, when a person was asked to scan
+    it again.
     """
 
     scan: UUID
@@ -48,7 +52,10 @@ class CardScanned(Upward, frozen=True):
 
 
 class ReviewAnswered(Upward, frozen=True):
-    """A person's answer to a review task: the printing, or that no card of the catalogue is shown."""
+    """A person's answer to a review task.
+
+    The printing, or that no card of the catalogue is shown.
+    """
 
     task: UUID
     task_version: Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -64,9 +71,12 @@ class ReviewAnswered(Upward, frozen=True):
 
 
 class Question(StrEnum):
-    """What a person is asked: which printing a card is, whether it is the one before it again, or whether it is right.
+    """What a person is asked.
 
-    Only an audit, which chance drew, measures how often counted cards are right; and it is given up when nobody looks.
+    Which printing a card is, whether it is the one before it again, or whether it is right.
+
+    Only an audit, which chance drew, measures how often counted cards are right; and it is given up
+    when nobody looks.
     """
 
     PRINTING = "printing"
@@ -75,10 +85,12 @@ class Question(StrEnum):
 
 
 class ReviewOpened(Upward, frozen=True):
-    """A rule of the cloud asks for a person's look at a counted card; with `hold` it is not counted until then.
+    """A rule of the cloud asks for a person's look at a counted card.
 
-    `card` is what was counted, `recogniser` what decided so: an audit measures the one by the other. `reasons` say why
-    `question` is asked.
+    With `hold` it is not counted until then.
+
+    `card` is what was counted, `recogniser` what decided so: an audit measures the one by the
+    other. `reasons` say why `question` is asked.
     """
 
     task: UUID
@@ -94,7 +106,10 @@ class ReviewOpened(Upward, frozen=True):
 
 
 class ReviewUndone(Upward, frozen=True):
-    """A person takes back the answer that closed a task: it is open again, and the card stands as it did before."""
+    """A person takes back the answer that closed a task.
+
+    It is open again, and the card stands as it did before.
+    """
 
     task: UUID
     task_version: Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -103,7 +118,10 @@ class ReviewUndone(Upward, frozen=True):
 
 
 class RescanRequested(Upward, frozen=True):
-    """A person cannot tell from the picture and asks for the card itself: `place` says where it lies."""
+    """A person cannot tell from the picture and asks for the card itself.
+
+    `place` says where it lies.
+    """
 
     task: UUID
     task_version: Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -113,7 +131,10 @@ class RescanRequested(Upward, frozen=True):
 
 
 class ReviewAged(Upward, frozen=True):
-    """A task waited too long: it is brought to the front, or, when it was only an audit, given up without a verdict."""
+    """A task waited too long.
+
+    It is brought to the front, or, when it was only an audit, given up without a verdict.
+    """
 
     task: UUID
     task_version: Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -122,7 +143,10 @@ class ReviewAged(Upward, frozen=True):
 
 
 class PriceJudged(Upward, frozen=True):
-    """A person's word on a quote that was held back as unlikely: taken, kept out, or that word taken back."""
+    """A person's word on a quote that was held back as unlikely.
+
+    Taken, kept out, or that word taken back.
+    """
 
     card_id: CardId
     verdict: Literal["take", "refuse", "undo"]
@@ -137,8 +161,9 @@ class PriceJudged(Upward, frozen=True):
 class ImageEvicted(Upward, frozen=True):
     """The station gave up an image's bytes to keep counting; the fact that it had them stays.
 
-    `kind` says what went: `full`, the image itself, or later `thumbnail`, the small one that was left of it. `bytes`
-    are the whole image's, either time. Unless it was `uploaded`, nobody has it any more.
+    `kind` says what went: `full`, the image itself, or later `thumbnail`, the small one that was
+    left of it. `bytes` are the whole image's, either time. Unless it was `uploaded`, nobody has it
+    any more.
     """
 
     sha256: Sha256
@@ -149,7 +174,10 @@ class ImageEvicted(Upward, frozen=True):
 
 
 class ScanWithdrawn(Upward, frozen=True):
-    """A person took a scan back at the station: it is no card of the inventory, and nothing is asked about it."""
+    """A person took a scan back at the station.
+
+    It is no card of the inventory, and nothing is asked about it.
+    """
 
     scan: UUID
     by: Line

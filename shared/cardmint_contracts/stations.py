@@ -11,7 +11,8 @@ from cardmint_contracts.wire import Count, Instant, Line, Upward
 class StationState(Upward, frozen=True):
     """Birth (`online`), or death, which the broker publishes as the station's will.
 
-    `epoch` counts the agent's starts: a will with a lower epoch than the last birth's came late and says nothing.
+    `epoch` counts the agent's starts: a will with a lower epoch than the last birth's came late and
+    says nothing.
     """
 
     online: bool

@@ -12,7 +12,8 @@ from cardmint_contracts.wire import Code, Downward, Instant, Line
 class ReviewTask(Downward, frozen=True):
     """A card that a person must look at. A closed task is an empty payload on the same topic.
 
-    `place` is set when the card itself is asked for: where it lies, to be scanned again or looked at.
+    `place` is set when the card itself is asked for: where it lies, to be scanned again or looked
+    at.
     """
 
     task: UUID
@@ -27,7 +28,9 @@ class ReviewTask(Downward, frozen=True):
 
 
 class ReviewOutcome(Downward, frozen=True):
-    """How a task was closed: told to the station so that whoever answered differently there learns of it and can undo.
+    """How a task was closed.
+
+    Told to the station so that whoever answered differently there learns of it and can undo.
 
     `version` is the closed task's: what an undo must name.
     """

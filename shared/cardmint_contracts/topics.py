@@ -33,8 +33,9 @@ _KINDS: tuple[Kind, ...] = ("events", "receipt", "state", "health")
 class StationTopic(NamedTuple):
     """Where a message came from, or goes to.
 
-    `task` is what the topic names: a task for the kinds `tasks` and `outcomes`, a command for `commands` and
-    `commands/reply`, and for no other kind. `station` is empty for what the whole fleet is told.
+    `task` is what the topic names: a task for the kinds `tasks` and `outcomes`, a command for
+    `commands` and `commands/reply`, and for no other kind. `station` is empty for what the whole
+    fleet is told.
     """
 
     tenant: str
@@ -44,7 +45,9 @@ class StationTopic(NamedTuple):
 
 
 def name(text: str) -> str:
-    """Return a tenant's or station's name unchanged: lower-case letters, digits and hyphens, 63 at most.
+    """Return a tenant's or station's name unchanged.
+
+    Lower-case letters, digits and hyphens, 63 at most.
 
     Raises:
         BadTopic: anything else, and `fleet` and `feed`, which have topics of their own.
@@ -55,7 +58,9 @@ def name(text: str) -> str:
     return text
 
 
-def station_topic(tenant: str, station: str, kind: Literal["events", "receipt", "state", "health"]) -> str:
+def station_topic(
+    tenant: str, station: str, kind: Literal["events", "receipt", "state", "health"]
+) -> str:
     """Return the topic of one of a station's four channels."""
     return f"{ROOT}/{name(tenant)}/{name(station)}/{kind}"
 
@@ -123,14 +128,21 @@ def parse(topic: str) -> StationTopic:
                 return StationTopic(name(parts[2]), "", ware)
     elif len(parts) >= 5 and "/".join(parts[:2]) == ROOT:
         tenant, station, kind = name(parts[2]), name(parts[3]), parts[4]
-        if kind == "commands" and len(parts) in {6, 7} and _UUID.match(parts[5]) and parts[6:] in ([], ["reply"]):
+        if (
+            kind == "commands"
+            and len(parts) in {6, 7}
+            and _UUID.match(parts[5])
+            and parts[6:] in ([], ["reply"])
+        ):
             whole: Kind = "commands/reply" if parts[6:] else "commands"
             return StationTopic(tenant, station, whole, UUID(parts[5]))
         for side in _SIDES:
             if side == "/".join(parts[4:]):
                 return StationTopic(tenant, station, side)
         if kind in {"tasks", "outcomes"} and len(parts) == 6 and _UUID.match(parts[5]):
-            return StationTopic(tenant, station, "tasks" if kind == "tasks" else "outcomes", UUID(parts[5]))
+            return StationTopic(
+                tenant, station, "tasks" if kind == "tasks" else "outcomes", UUID(parts[5])
+            )
         for known in _KINDS:
             if kind == known and len(parts) == 5:
                 return StationTopic(tenant, station, known)

@@ -1,7 +1,10 @@
-"""Where data becomes an event: today's versions as they are, earlier ones through upcasters, a version at a time.
+"""Where data becomes an event.
 
-A version that is no longer written stays here as it was: its struct is frozen, and `upcast` makes the next version's
-event of it. Nothing behind `decode_data` ever sees it, and the log keeps what was written.
+Today's versions as they are, earlier ones through upcasters, a version at a time.
+
+A version that is no longer written stays here as it was: its struct is frozen, and `upcast` makes
+the next version's event of it. Nothing behind `decode_data` ever sees it, and the log keeps what
+was written.
 """
 
 from typing import Annotated, Literal
@@ -27,7 +30,9 @@ class Earlier(Upward, frozen=True):
 
 
 class ReviewOpenedV1(Earlier, frozen=True):
-    """What was asked stood between the reasons: a duplicate or an audit when they named one, else the printing.
+    """What was asked stood between the reasons.
+
+    A duplicate or an audit when they named one, else the printing.
 
     Before it had candidates of its own, those of the item were meant.
     """

@@ -1,8 +1,9 @@
 """JSON in and out, with this package's errors.
 
-What stations send is read strictly: an unknown field is an error, and the reader parks the event until it is
-upgraded, so that nothing is dropped in silence. What the cloud sends is read leniently, because a station may be older
-than the cloud and must still understand its receipts (docs/decisions/0002).
+What stations send is read strictly: an unknown field is an error, and the reader parks the event
+until it is upgraded, so that nothing is dropped in silence. What the cloud sends is read leniently,
+because a station may be older than the cloud and must still understand its receipts
+(docs/decisions/0002).
 """
 
 import re
@@ -26,8 +27,9 @@ Code = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}\Z")]
 Line = Annotated[str, Meta(max_length=200, extra_json_schema={"pattern": r"^[^\x00-\x1f\x7f]*\Z"})]
 """One line of text for people, without control characters: Postgres stores no NUL.
 
-`decode` and `convert` see to that. A pattern here would be tried twenty times for each event, and took longer than all
-the rest of reading it; JSON can only bring a control character with a backslash, or as DEL.
+`decode` and `convert` see to that. A pattern here would be tried twenty times for each event, and
+took longer than all the rest of reading it; JSON can only bring a control character with a
+backslash, or as DEL.
 """
 
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -40,7 +42,10 @@ _encoder = msgspec.json.Encoder()
 
 
 class Upward(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
-    """What a station sends: read strictly. It holds no cycles, so the garbage collector need not look."""
+    """What a station sends: read strictly.
+
+    It holds no cycles, so the garbage collector need not look.
+    """
 
 
 class Downward(Struct, frozen=True, kw_only=True, gc=False):
@@ -58,7 +63,8 @@ def decode(payload: bytes, as_type: type[T], *, max_bytes: int = MAX_MESSAGE_BYT
     Raises:
         Oversized: longer than `max_bytes`.
         Malformed: not UTF-8 JSON.
-        UnknownField, Invalid: JSON of the wrong shape, or a text with control characters; the message names the field.
+        UnknownField, Invalid: JSON of the wrong shape, or a text with control characters; the
+            message names the field.
     """
     if len(payload) > max_bytes:
         message = f"{len(payload)} bytes, but at most {max_bytes} are taken"

@@ -1,4 +1,7 @@
-"""`cardmint-cloud` as a person calls it, but in this process: starting Python takes longer than most commands."""
+"""`cardmint-cloud` as a person calls it, but in this process.
+
+Starting Python takes longer than most commands.
+"""
 
 import contextlib
 import io
@@ -27,7 +30,10 @@ def _called(words: tuple[str, ...], environment: dict[str, str]) -> Iterator[Non
 
 
 def command(*words: str, **environment: str) -> CompletedProcess[str]:
-    """Run the command line with what is given over this process's environment; from any thread without a loop."""
+    """Run the command line with what is given over this process's environment.
+
+    From any thread without a loop.
+    """
     out, said = io.StringIO(), io.StringIO()
     code: object = 0
     with (

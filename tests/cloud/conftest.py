@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.adapters.postgres.migrate import engine_for, migrate
 from cardmint_cloud.local.postgres import Postgres
-from cardmint_cloud.partitions import make_ahead
+from cardmint_cloud.log_months import make_ahead
 from tests.cloud.shop import NOW
 
 _numbers = itertools.count(1)
@@ -57,7 +57,8 @@ async def _run(address: str, statement: str) -> None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    # Not below pytest's folder, which every run of pytest makes private to its user again: Postgres runs as another.
+    # Not below pytest's folder, which every run of pytest makes private to its user again: Postgres
+    # runs as another.
     with tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True) as folder:
         server = Postgres(Path(folder)).start()
         try:

@@ -23,7 +23,9 @@ class Proxy:
         self._open.set()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._server: asyncio.Server = self._do(asyncio.start_server(self._accept, "127.0.0.1", port))
+        self._server: asyncio.Server = self._do(
+            asyncio.start_server(self._accept, "127.0.0.1", port)
+        )
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from cardmint_cloud.ingest import Batch, Message, commit, read
+from cardmint_cloud.ingest.commit import Batch, Message, commit, read
 from cardmint_contracts import topics
 from cardmint_contracts.cards import Batch as Settings
 from cardmint_contracts.cards import Candidate, Card, Decision
@@ -20,7 +20,12 @@ OWL = Card(id="fic1-10", name="Dusk Owl", number="010/040", set_id="fic1", set_n
 
 def accepted(card: Card = FOX, *, batch: Settings | None = None, **more: Any) -> CardScanned:
     return CardScanned(
-        scan=uuid4(), decision=Decision.ACCEPT, recogniser=RECOGNISER, card=card, batch=batch or Settings(), **more
+        scan=uuid4(),
+        decision=Decision.ACCEPT,
+        recogniser=RECOGNISER,
+        card=card,
+        batch=batch or Settings(),
+        **more,
     )
 
 
@@ -37,7 +42,11 @@ def doubtful(**more: Any) -> CardScanned:
 
 
 def sealed(
-    *data: EventData, start: int = 1, station: str = "left", stream: UUID = STREAM, time: datetime = NOW
+    *data: EventData,
+    start: int = 1,
+    station: str = "left",
+    stream: UUID = STREAM,
+    time: datetime = NOW,
 ) -> list[Envelope]:
     return [
         seal(
@@ -59,9 +68,15 @@ async def send(
     stream: UUID | None = None, time: datetime | None = None,
 ) -> None:  # fmt: skip
     """Ingest events from a station: in a stream of their own unless one is named."""
-    envelopes = sealed(*data, start=start, station=station, stream=stream or uuid4(), time=time or now)
+    envelopes = sealed(
+        *data, start=start, station=station, stream=stream or uuid4(), time=time or now
+    )
     payload, content_type = encode_batch(envelopes)
-    message = Message(topic=topics.station_topic(tenant, station, "events"), payload=payload, content_type=content_type)
+    message = Message(
+        topic=topics.station_topic(tenant, station, "events"),
+        payload=payload,
+        content_type=content_type,
+    )
     batch = read(message)
     assert isinstance(batch, Batch)
     async with pool.acquire() as connection:

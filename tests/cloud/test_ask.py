@@ -1,4 +1,7 @@
-"""The cloud's own questions on a real Postgres: rules, chance and time; and what people may do with them."""
+"""The cloud's own questions on a real Postgres: rules, chance and time.
+
+And what people may do with them.
+"""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -8,12 +11,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from cardmint_cloud import rebuild
-from cardmint_cloud.adapters.postgres import questions
-from cardmint_cloud.ask import age, ask_about_card, ask_about_new, made_by
+from cardmint_cloud.adapters.postgres.reviews import questions
 from cardmint_cloud.domain.items import review_of
 from cardmint_cloud.errors import Conflict, NotFound
-from cardmint_cloud.price import price
-from cardmint_cloud.reviews import LEASE, answer, ask_again, take_in_hand, undo
+from cardmint_cloud.pricing.price import price
+from cardmint_cloud.reviews.answers import LEASE, answer, ask_again, take_in_hand, undo
+from cardmint_cloud.reviews.opening import age, ask_about_card, ask_about_new, made_by
 from cardmint_contracts.cards import Batch, Card, Finish
 from cardmint_contracts.events import CardScanned, Recogniser
 from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
@@ -26,10 +29,14 @@ pytestmark = pytest.mark.integration
 HOUR = timedelta(hours=1)
 
 
-async def say(pool: Any, task: UUID, card: Card | None, *, version: int = 1, user: str = "ann", **more: Any) -> Any:
+async def say(
+    pool: Any, task: UUID, card: Card | None, *, version: int = 1, user: str = "ann", **more: Any
+) -> Any:
     verdict: Any = "card" if card else "no_card"
     values = {"now": NOW, **more}
-    return await answer(pool, "shop", task, version=version, verdict=verdict, card=card, user=user, **values)
+    return await answer(
+        pool, "shop", task, version=version, verdict=verdict, card=card, user=user, **values
+    )
 
 
 async def review(pool: Any, scan: CardScanned, why: str = "rules") -> Any:
@@ -37,7 +44,10 @@ async def review(pool: Any, scan: CardScanned, why: str = "rules") -> Any:
 
 
 async def counted(pool: Any) -> dict[str, int]:
-    return {row["card_id"]: row["count"] for row in await pool.fetch("SELECT * FROM holdings WHERE count > 0")}
+    return {
+        row["card_id"]: row["count"]
+        for row in await pool.fetch("SELECT * FROM holdings WHERE count > 0")
+    }
 
 
 async def test_rules_ask_about_what_is_new_once(pool: Any) -> None:
@@ -46,17 +56,27 @@ async def test_rules_ask_about_what_is_new_once(pool: Any) -> None:
     wary = rules(low_confidence=0.9)
     assert await ask_about_new(pool, wary, NOW + HOUR) == 1
     row = await review(pool, unsure)
-    assert (row["state"], list(row["reasons"]), row["station"]) == ("open", ["low-confidence"], "left")
+    assert (row["state"], list(row["reasons"]), row["station"]) == (
+        "open",
+        ["low-confidence"],
+        "left",
+    )
     assert await ask_about_new(pool, wary, NOW + 2 * HOUR) == 0
     late = accepted(OWL, confidence=0.5)
-    await send(pool, late, now=NOW + 2 * HOUR - timedelta(seconds=60))  # It commits after the rules had looked.
+    await send(
+        pool, late, now=NOW + 2 * HOUR - timedelta(seconds=60)
+    )  # It commits after the rules had looked.
     assert await ask_about_new(pool, wary, NOW + 3 * HOUR) == 1
-    by = await pool.fetchval("SELECT data::jsonb ->> 'by' FROM events WHERE type = 'cardmint.review.opened.v2' LIMIT 1")
+    by = await pool.fetchval(
+        "SELECT data::jsonb ->> 'by' FROM events WHERE type = 'cardmint.review.opened.v2' LIMIT 1"
+    )
     assert by == "rules/1"
 
 
-async def test_rules_get_through_more_cards_than_a_page(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cardmint_cloud.ask.LIMIT", 3)
+async def test_rules_get_through_more_cards_than_a_page(
+    pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cardmint_cloud.reviews.opening.LIMIT", 3)
     await send(pool, *(accepted(confidence=0.5 if n % 2 else 0.99) for n in range(11)), now=NOW)
     assert await ask_about_new(pool, rules(low_confidence=0.9), NOW + HOUR) == 5
 
@@ -64,7 +84,9 @@ async def test_rules_get_through_more_cards_than_a_page(pool: Any, monkeypatch: 
 async def test_chance_looks_at_what_no_rule_doubts_and_measures_the_precision(pool: Any) -> None:
     made = Recogniser(method="reader", pack="2026-11-22", models={"reader": "3"})
     scans = [accepted(confidence=0.99) for _ in range(4)]
-    scans = [CardScanned(scan=s.scan, decision=s.decision, recogniser=made, card=s.card) for s in scans]
+    scans = [
+        CardScanned(scan=s.scan, decision=s.decision, recogniser=made, card=s.card) for s in scans
+    ]
     await send(pool, *scans, now=NOW)
     assert await ask_about_new(pool, rules(audit=1.0), NOW) == 4
     assert await counted(pool) == {FOX.id: 4}
@@ -111,7 +133,16 @@ async def test_an_answer_to_a_task_of_another_tenant_finds_none(pool: Any) -> No
     scan = doubtful()
     await send(pool, scan, now=NOW)
     with pytest.raises(NotFound):
-        await answer(pool, "other", review_of(scan.scan), version=1, verdict="no_card", card=None, user="ann", now=NOW)
+        await answer(
+            pool,
+            "other",
+            review_of(scan.scan),
+            version=1,
+            verdict="no_card",
+            card=None,
+            user="ann",
+            now=NOW,
+        )
     assert (await review(pool, scan, "review"))["state"] == "open"
 
 
@@ -166,7 +197,11 @@ async def test_a_card_is_asked_for_by_its_place(pool: Any) -> None:
     async with pool.acquire() as connection:
         assert await questions.place(connection, "shop", uuid4()) == ""
     second = CardScanned(
-        scan=uuid4(), decision=accepted().decision, recogniser=scans[1].recogniser, card=OWL, rescan_of=scans[1].scan
+        scan=uuid4(),
+        decision=accepted().decision,
+        recogniser=scans[1].recogniser,
+        card=OWL,
+        rescan_of=scans[1].scan,
     )
     await send(pool, second, now=NOW)
     assert (await review(pool, scans[1], "review"))["answered_by"] == "left"
@@ -219,6 +254,8 @@ async def test_of_two_answers_and_an_undo_at_once_one_order_holds(pool: Any, dat
         undo(pool, "shop", task, version=2, user="cy", now=NOW),
     ]
     results = await asyncio.gather(*tries, return_exceptions=True)
-    assert all(isinstance(result, Conflict) or not isinstance(result, BaseException) for result in results)
+    assert all(
+        isinstance(result, Conflict) or not isinstance(result, BaseException) for result in results
+    )
     assert sum((await counted(pool)).values()) <= 1
     assert (await rebuild.compare(database)).equal

@@ -37,9 +37,9 @@ async def test_a_backup_is_whole_in_a_new_server(pool: Any, database: str, tmp_p
             assert await rebuild.compare(server.address) == before
             assert (await asyncio.to_thread(at, server.address, "rebuild")).returncode == 0
             async with connected(server.address) as there:
-                assert await there.fetchval("SELECT count(*) FROM watermarks") == await pool.fetchval(
-                    "SELECT count(*) - 1 FROM watermarks"
-                )
+                assert await there.fetchval(
+                    "SELECT count(*) FROM watermarks"
+                ) == await pool.fetchval("SELECT count(*) - 1 FROM watermarks")
             twice = await asyncio.to_thread(at, server.address, "restore", str(file))
             assert twice.returncode == 1
             assert len(twice.stderr.splitlines()) == 1

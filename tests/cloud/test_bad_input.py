@@ -1,4 +1,7 @@
-"""Whatever a station sends that it should not: parked with the reason or refused, and its good events count."""
+"""Whatever a station sends that it should not.
+
+Parked with the reason or refused, and its good events count.
+"""
 
 import gzip
 from collections.abc import Callable
@@ -11,9 +14,9 @@ import msgspec
 import pytest
 
 from cardmint_cloud import rebuild
-from cardmint_cloud.adapters.postgres.log import DeadLetter
-from cardmint_cloud.ingest import Batch, Message, commit, read
-from cardmint_cloud.partitions import make_ahead
+from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
+from cardmint_cloud.ingest.commit import Batch, Message, commit, read
+from cardmint_cloud.log_months import make_ahead
 from cardmint_contracts.cards import Money
 from cardmint_contracts.envelope import BATCH, BATCH_GZIP
 from cardmint_contracts.errors import Invalid
@@ -45,7 +48,9 @@ def raw(old: bytes, new: bytes) -> bytes:
 
 def message(who: str) -> Batch | DeadLetter | None:
     payload = encode(sealed(accepted(), station=who, stream=uuid4()))
-    return read(Message(topic=f"cardmint/v1/shop/{who}/events", payload=payload, content_type=BATCH))
+    return read(
+        Message(topic=f"cardmint/v1/shop/{who}/events", payload=payload, content_type=BATCH)
+    )
 
 
 POISON: dict[str, tuple[Callable[[], bytes], str, str]] = {
@@ -68,7 +73,11 @@ POISON: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "a price as float": (lambda: batch(data={"price": 12.5}), BATCH, "unknown-field"),
     "confidence as text": (lambda: batch(data={"confidence": "high"}), BATCH, "invalid"),
     "an unknown type": (lambda: batch({"type": "cardmint.card.melted.v1"}), BATCH, "unknown-type"),
-    "a newer version of a type": (lambda: batch({"type": "cardmint.card.scanned.v2"}), BATCH, "unknown-type"),
+    "a newer version of a type": (
+        lambda: batch({"type": "cardmint.card.scanned.v2"}),
+        BATCH,
+        "unknown-type",
+    ),
 }
 
 
@@ -83,11 +92,17 @@ async def test_it_is_parked_with_its_reason_and_nothing_else_is_affected(
 ) -> None:
     make, content_type, reason = POISON[name]
     good = [message(who) for who in ("right", "top")]
-    bad = read(Message(topic=TOPIC, payload=make(), content_type=content_type, claim=(STREAM, 1, 1)))
-    after = read(Message(topic=TOPIC, payload=encode(sealed(accepted(), start=2)), content_type=BATCH))
+    bad = read(
+        Message(topic=TOPIC, payload=make(), content_type=content_type, claim=(STREAM, 1, 1))
+    )
+    after = read(
+        Message(topic=TOPIC, payload=encode(sealed(accepted(), start=2)), content_type=BATCH)
+    )
     whole = [one for one in (good[0], bad, after, good[1]) if one]
     done = await commit(connection, whole, NOW)
-    rows = await connection.fetch("SELECT reason, station, octet_length(payload) AS size FROM dead_letters")
+    rows = await connection.fetch(
+        "SELECT reason, station, octet_length(payload) AS size FROM dead_letters"
+    )
     assert [(row["reason"], row["station"]) for row in rows] == [(reason, "left")]
     assert rows[0]["size"] <= 1 << 20
     held = await connection.fetchval("SELECT sum(count) FROM holdings")
@@ -104,21 +119,35 @@ async def test_a_station_without_the_time_counts_and_is_dated_by_its_receipt(
     assert isinstance(found, Batch)
     await commit(connection, [found], NOW)
     assert await connection.fetchval("SELECT captured_at FROM items") == NOW
-    assert await connection.fetchval("SELECT occurred_at FROM events") == datetime(1970, 1, 1, 0, 0, 9, tzinfo=UTC)
+    assert await connection.fetchval("SELECT occurred_at FROM events") == datetime(
+        1970, 1, 1, 0, 0, 9, tzinfo=UTC
+    )
     assert (await rebuild.compare(database)).equal
 
 
-async def test_the_end_of_all_sequences_is_a_gap_like_any_other(connection: asyncpg.Connection) -> None:
-    found = read(Message(topic=TOPIC, payload=batch({"sequence": str(2**63 - 1)}), content_type=BATCH))
+async def test_the_end_of_all_sequences_is_a_gap_like_any_other(
+    connection: asyncpg.Connection,
+) -> None:
+    found = read(
+        Message(topic=TOPIC, payload=batch({"sequence": str(2**63 - 1)}), content_type=BATCH)
+    )
     assert isinstance(found, Batch)
     done = await commit(connection, [found], NOW)
     assert [(r.sequence, r.refused) for r in done.receipts.values()] == [(0, 2**63 - 1)]
 
 
-async def test_old_streams_sent_again_change_nothing(connection: asyncpg.Connection, database: str) -> None:
+async def test_old_streams_sent_again_change_nothing(
+    connection: asyncpg.Connection, database: str
+) -> None:
     streams = [uuid4() for _ in range(5)]
     old = [
-        read(Message(topic=TOPIC, payload=encode(sealed(accepted(), accepted(), stream=stream)), content_type=BATCH))
+        read(
+            Message(
+                topic=TOPIC,
+                payload=encode(sealed(accepted(), accepted(), stream=stream)),
+                content_type=BATCH,
+            )
+        )
         for stream in streams
     ]
     whole = [one for one in old if one]
@@ -129,7 +158,9 @@ async def test_old_streams_sent_again_change_nothing(connection: asyncpg.Connect
     assert (await rebuild.compare(database)).equal
 
 
-@pytest.mark.parametrize("amount", [b"12.5", b'"12"', b"-1", b"9223372036854775808", b"1e3", b"NaN"])
+@pytest.mark.parametrize(
+    "amount", [b"12.5", b'"12"', b"-1", b"9223372036854775808", b"1e3", b"NaN"]
+)
 def test_money_is_whole_units_or_nothing(amount: bytes) -> None:
     with pytest.raises((Invalid, ValueError)):
         decode(b'{"minor": ' + amount + b', "currency": "USD"}', Money)

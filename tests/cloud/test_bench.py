@@ -13,12 +13,24 @@ from cardmint_cloud.local.broker import Broker
 pytestmark = pytest.mark.integration
 
 
-INGEST = ("events_per_second", "limit_events_per_second", "ratio", "publish_to_visible_p99_ms", "rss_mb")
+INGEST = (
+    "events_per_second",
+    "limit_events_per_second",
+    "ratio",
+    "publish_to_visible_p99_ms",
+    "rss_mb",
+)
 
 
 def report(*words: str) -> dict[str, Any]:
-    script = Path(sys.executable).with_name("cardmint-cloud")
-    done = subprocess.run([script, "bench", *words, "--json"], capture_output=True, text=True, timeout=200, check=False)
+    script = Path(sys.executable).with_name("cardmint-lab")
+    done = subprocess.run(
+        [script, "cloud", *words, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
 
@@ -27,13 +39,28 @@ def report(*words: str) -> dict[str, Any]:
     ("words", "events", "measured"),
     [
         (("ingest", "--events", "500", "--stations", "3", "--batch", "7"), 500, INGEST),
-        (("drain", "--events", "300", "--stations", "30", "--batch", "1"), 300, ("events_per_second", "rss_mb")),
-        (("storm", "--stations", "60", "--events", "3"), 180, ("connected_s", "receipted_p99_s", "rss_mb")),
+        (
+            ("drain", "--events", "300", "--stations", "30", "--batch", "1"),
+            300,
+            ("events_per_second", "rss_mb"),
+        ),
+        (
+            ("storm", "--stations", "60", "--events", "3"),
+            180,
+            ("connected_s", "receipted_p99_s", "rss_mb"),
+        ),
     ],
 )
-def test_a_benchmark_counts_everything_once(words: tuple[str, ...], events: int, measured: tuple[str, ...]) -> None:
+def test_a_benchmark_counts_everything_once(
+    words: tuple[str, ...], events: int, measured: tuple[str, ...]
+) -> None:
     found = report(*words)
-    assert (found["events"], found["lost"], found["duplicated"], found["parked"]) == (events, 0, 0, 0)
+    assert (found["events"], found["lost"], found["duplicated"], found["parked"]) == (
+        events,
+        0,
+        0,
+        0,
+    )
     assert found["equals_log"] is True
     assert all(found[name] > 0 for name in measured)
     if words[0] == "storm":
@@ -51,7 +78,15 @@ def test_the_log_is_grown_and_asked() -> None:
 def test_servers_that_are_there_are_used(database: str, tmp_path: Path) -> None:
     broker = Broker(tmp_path, kind="iotcore").start()
     try:
-        found = report("ingest", "--events", "60", "--database", database, "--broker", f"127.0.0.1:{broker.port}")
+        found = report(
+            "ingest",
+            "--events",
+            "60",
+            "--database",
+            database,
+            "--broker",
+            f"127.0.0.1:{broker.port}",
+        )
     finally:
         broker.stop()
     assert (found["broker"], found["postgres_cpu_us"], found["lost"]) == ("given", 0, 0)

@@ -1,4 +1,7 @@
-"""The breaker as a state machine: whatever calls come, finish, fail, hang or are lost, and however time passes."""
+"""The breaker as a state machine.
+
+Whatever calls come, finish, fail, hang or are lost, and however time passes.
+"""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -6,7 +9,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from cardmint_cloud.domain.breaker import Breaker, Limits, Pass, State
 
-LIMITS = Limits(window_s=10, least=4, failure_rate=0.5, slow_s=1, slow_rate=0.75, open_s=5, probes=2)
+LIMITS = Limits(
+    window_s=10, least=4, failure_rate=0.5, slow_s=1, slow_rate=0.75, open_s=5, probes=2
+)
 
 
 def test_it_opens_on_failures_and_closes_after_its_probes() -> None:
@@ -143,10 +148,15 @@ class Provider(RuleBasedStateMachine):
         leave = self.out.pop(data.draw(st.integers(0, len(self.out) - 1)))
         before = self.breaker.view(self.now)
         self.breaker.report(leave, self.now, failed=failed, seconds=seconds)
-        if before.state is State.CLOSED and not leave.probe and self.breaker.view(self.now).state is State.CLOSED:
+        if (
+            before.state is State.CLOSED
+            and not leave.probe
+            and self.breaker.view(self.now).state is State.CLOSED
+        ):
             view = self.breaker.view(self.now)
             assert view.calls < LIMITS.least or (
-                view.failed < view.calls * LIMITS.failure_rate and view.slow < view.calls * LIMITS.slow_rate
+                view.failed < view.calls * LIMITS.failure_rate
+                and view.slow < view.calls * LIMITS.slow_rate
             )
         if self.look() is State.OPEN and before.state is State.HALF_OPEN:
             assert leave.probe

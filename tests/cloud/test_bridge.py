@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cardmint_cloud.domain import bridge
+from cardmint_cloud.domain import provider_ids
 from cardmint_contracts.cards import Card
 
 CATALOGUE = Path(os.environ.get("CARDMINT_DATA", "../shared/data")) / "catalogue"
@@ -40,32 +40,48 @@ def card(card_id: str, number: str = "", set_name: str = "", set_id: str = "") -
     ],
 )
 def test_tcgdex_pads_new_sets_and_names_some_otherwise(ours: str, theirs: str) -> None:
-    assert bridge.tcgdex_id(card(ours)) == theirs
+    assert provider_ids.tcgdex_id(card(ours)) == theirs
 
 
 def test_a_set_and_a_number_are_in_the_identifier_when_the_station_did_not_name_them() -> None:
-    assert bridge.set_of(card("swsh9tg-TG01")) == "swsh9tg"
-    assert bridge.number_of(card("swsh9tg-TG01")) == "TG01"
-    assert (bridge.set_of(card("x-1", set_id="base1")), bridge.number_of(card("x-1", "004/102"))) == ("base1", "004")
+    assert provider_ids.set_of(card("swsh9tg-TG01")) == "swsh9tg"
+    assert provider_ids.number_of(card("swsh9tg-TG01")) == "TG01"
+    assert (
+        provider_ids.set_of(card("x-1", set_id="base1")),
+        provider_ids.number_of(card("x-1", "004/102")),
+    ) == (
+        "base1",
+        "004",
+    )
 
 
 def test_numbers_are_the_same_but_for_totals_and_zeros() -> None:
-    assert bridge.same_number("004/102", "4")
-    assert bridge.same_number("TG12/TG30", "tg12")
-    assert not bridge.same_number("14", "4")
-    assert not bridge.same_number("0", "")
+    assert provider_ids.same_number("004/102", "4")
+    assert provider_ids.same_number("TG12/TG30", "tg12")
+    assert not provider_ids.same_number("14", "4")
+    assert not provider_ids.same_number("0", "")
 
 
 def test_names_are_the_same_however_they_are_spelt() -> None:
-    assert bridge.plain("Pokémon GO") == bridge.plain("pokemon go")
-    assert bridge.plain("Scarlet & Violet—151") == bridge.plain("Scarlet and Violet 151")
-    assert bridge.plain("Mew ex") != bridge.plain("Mewtwo ex")
+    assert provider_ids.plain("Pokémon GO") == provider_ids.plain("pokemon go")
+    assert provider_ids.plain("Scarlet & Violet—151") == provider_ids.plain(
+        "Scarlet and Violet 151"
+    )
+    assert provider_ids.plain("Mew ex") != provider_ids.plain("Mewtwo ex")
 
 
 def test_pricecharting_files_sets_under_consoles() -> None:
-    assert bridge.pricecharting_console(card("base1-4", set_name="Base")) == "Pokemon Base Set"
-    assert bridge.pricecharting_console(card("neo1-4", set_name="Neo Genesis")) == "Pokemon Neo Genesis"
-    assert bridge.pricecharting_console(card("svp-4", set_name="SVP Black Star Promos")) == "Pokemon Promo"
+    assert (
+        provider_ids.pricecharting_console(card("base1-4", set_name="Base")) == "Pokemon Base Set"
+    )
+    assert (
+        provider_ids.pricecharting_console(card("neo1-4", set_name="Neo Genesis"))
+        == "Pokemon Neo Genesis"
+    )
+    assert (
+        provider_ids.pricecharting_console(card("svp-4", set_name="SVP Black Star Promos"))
+        == "Pokemon Promo"
+    )
 
 
 @pytest.mark.data
@@ -73,18 +89,22 @@ def test_every_set_of_the_catalogue_is_bridged() -> None:
     sets = json.loads((CATALOGUE / "sets" / "en.json").read_text())
     assert len(sets) == 172
     ids = [one["id"] for one in sets]
-    theirs = {set_id: bridge.tcgdex_set(set_id) for set_id in ids}
+    theirs = {set_id: provider_ids.tcgdex_set(set_id) for set_id in ids}
     assert len(set(theirs.values())) == 172  # No two sets become one.
     assert all(name == name.lower() and "pt" not in name for name in theirs.values())
-    groups = {set_id: bridge.tcgplayer_groups(set_id) for set_id in ids}
-    # The five cards of the futsal collection are among TCGplayer's miscellaneous ones, whose numbers clash.
+    groups = {set_id: provider_ids.tcgplayer_groups(set_id) for set_id in ids}
+    # The five cards of the futsal collection are among TCGplayer's miscellaneous ones, whose
+    # numbers clash.
     assert [set_id for set_id, found in groups.items() if not found] == ["fut20"]
     shared: dict[int, list[str]] = {}
     for set_id, found in groups.items():
         for group in found:
             shared.setdefault(group, []).append(set_id)
     # A trainer kit's two decks are one group; the name tells its cards apart.
-    assert [names for names in shared.values() if len(names) > 1] == [["tk1a", "tk1b"], ["tk2a", "tk2b"]]
+    assert [names for names in shared.values() if len(names) > 1] == [
+        ["tk1a", "tk1b"],
+        ["tk2a", "tk2b"],
+    ]
 
 
 @pytest.mark.data
@@ -92,7 +112,7 @@ def test_every_card_of_the_catalogue_has_one_name_at_each_provider() -> None:
     seen: dict[str, str] = {}
     for file in sorted((CATALOGUE / "cards" / "en").glob("*.json")):
         for one in json.loads(file.read_text()):
-            theirs = bridge.tcgdex_id(card(one["id"], one["number"]))
+            theirs = provider_ids.tcgdex_id(card(one["id"], one["number"]))
             assert theirs not in seen, (theirs, one["id"], seen[theirs])
             seen[theirs] = one["id"]
     assert len(seen) > 20_000

@@ -7,11 +7,11 @@ from typing import Any
 import mqtt5
 import pytest
 
-from cardmint_cloud.adapters.broker import Broker
-from cardmint_cloud.adapters.mqtt import MAX_WAITING_BYTES, RECEIVE_MAXIMUM, Inbound
-from cardmint_cloud.bench.packets import Packets
+from cardmint_cloud.adapters.mqtt.client import Broker
+from cardmint_cloud.adapters.mqtt.connection import MAX_WAITING_BYTES, RECEIVE_MAXIMUM, Inbound
 from cardmint_cloud.errors import Stop
 from cardmint_cloud.settings import BrokerSettings
+from cardmint_lab.cloud.packets import Packets
 
 pytestmark = pytest.mark.integration
 
@@ -25,7 +25,11 @@ def publish(mid: int, payload: bytes = b"x", topic: str = TOPIC) -> bytes:
 class Server:
     """One connection at a time, answered with `code`; what came is in `packets`."""
 
-    def __init__(self, code: mqtt5.ConnAckReasonCode = mqtt5.ConnAckReasonCode.SUCCESS, receive_max: int = 100) -> None:
+    def __init__(
+        self,
+        code: mqtt5.ConnAckReasonCode = mqtt5.ConnAckReasonCode.SUCCESS,
+        receive_max: int = 100,
+    ) -> None:
         self.code = code
         self.receive_max = receive_max
         self.packets: asyncio.Queue[Any] = asyncio.Queue()
@@ -50,7 +54,9 @@ class Server:
             if isinstance(packet, mqtt5.ConnectPacket):
                 assert packet.clean_start
                 assert packet.receive_max == RECEIVE_MAXIMUM
-                writer.write(mqtt5.ConnAckPacket(reason_code=self.code, receive_max=self.receive_max).write())
+                writer.write(
+                    mqtt5.ConnAckPacket(reason_code=self.code, receive_max=self.receive_max).write()
+                )
             self.packets.put_nowait(packet)
         writer.close()
 
@@ -85,7 +91,9 @@ async def heard(server: Server) -> AsyncIterator[Heard]:
     await heard.link.stop()
 
 
-async def test_acknowledgements_go_out_in_the_order_of_the_messages(server: Server, heard: Heard) -> None:
+async def test_acknowledgements_go_out_in_the_order_of_the_messages(
+    server: Server, heard: Heard
+) -> None:
     assert server.writer
     server.writer.write(b"".join(publish(mid) for mid in (7, 3, 5)))
     seven, three, five = await heard.take(3)
@@ -95,7 +103,9 @@ async def test_acknowledgements_go_out_in_the_order_of_the_messages(server: Serv
     assert [(await server.next(mqtt5.PubAckPacket)).packet_id for _ in range(3)] == [7, 3, 5]
 
 
-async def test_what_waits_is_bounded_and_the_rest_comes_when_there_is_room(server: Server, heard: Heard) -> None:
+async def test_what_waits_is_bounded_and_the_rest_comes_when_there_is_room(
+    server: Server, heard: Heard
+) -> None:
     writer = server.writer
     assert writer
     size, count = 500_000, 120
@@ -116,9 +126,13 @@ async def test_what_waits_is_bounded_and_the_rest_comes_when_there_is_room(serve
     await asyncio.wait_for(writing, 10)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # What mqtt5 panics about is said twice.
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # What mqtt5 panics about is said twice.
 @pytest.mark.parametrize("place", ["topic", "properties"])
-async def test_a_message_that_breaks_the_protocol_is_passed_over(server: Server, heard: Heard, place: str) -> None:
+async def test_a_message_that_breaks_the_protocol_is_passed_over(
+    server: Server, heard: Heard, place: str
+) -> None:
     assert server.writer
     broken = bytearray(publish(4))
     broken[broken.index(b"left") if place == "topic" else -2] = 0xFF if place == "topic" else 9
@@ -130,7 +144,9 @@ async def test_a_message_that_breaks_the_protocol_is_passed_over(server: Server,
     assert [(await server.next(mqtt5.PubAckPacket)).packet_id for _ in range(2)] == [4, 5]
 
 
-@pytest.mark.parametrize("nonsense", [b"\x00\x00\x00\x00", b"\xff" * 8, b"\x30\xff\xff\xff\xff\xff"])
+@pytest.mark.parametrize(
+    "nonsense", [b"\x00\x00\x00\x00", b"\xff" * 8, b"\x30\xff\xff\xff\xff\xff"]
+)
 async def test_what_is_no_mqtt_ends_the_connection_and_another_is_made(
     server: Server, heard: Heard, nonsense: bytes
 ) -> None:

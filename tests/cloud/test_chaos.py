@@ -5,7 +5,7 @@ import random
 import pytest
 
 from cardmint_cloud.local.broker import Kind
-from tests.cloud import chaos
+from cardmint_lab import chaos
 
 pytestmark = pytest.mark.integration
 
@@ -13,6 +13,8 @@ pytestmark = pytest.mark.integration
 @pytest.mark.parametrize(("kind", "seconds"), [("mosquitto", 7.0), ("iotcore", 3.0)])
 def test_whatever_fails_everything_is_there_once_and_in_order(kind: Kind, seconds: float) -> None:
     seed = random.SystemRandom().getrandbits(32)
-    outcome = chaos.run(events=2000, stations=10, batch=10, faults_s=seconds, seed=seed, kind=kind, say=print)
+    outcome = chaos.run(
+        events=2000, stations=10, batch=10, faults_s=seconds, seed=seed, kind=kind, say=print
+    )
     assert not outcome.wrong, f"seed {seed}: {outcome.wrong}"
     assert outcome.faults.total() >= 1

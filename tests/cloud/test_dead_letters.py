@@ -9,10 +9,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from cardmint_cloud import rebuild
-from cardmint_cloud.dead_letters import discard, replay, replay_stream
 from cardmint_cloud.domain.items import review_of
 from cardmint_cloud.errors import NotFound, Park
-from cardmint_cloud.ingest import Message, commit, read
+from cardmint_cloud.ingest.commit import Message, commit, read
+from cardmint_cloud.ingest.dead_letters import discard, replay, replay_stream
 from cardmint_contracts.envelope import BATCH, encode_batch, seal
 from cardmint_contracts.events import EventData, ReviewAnswered
 from tests.cloud.command import command
@@ -39,7 +39,11 @@ def payload(*data: EventData, stream: UUID, station: str = "left") -> bytes:
 
 
 async def park(pool: Any, content: bytes, *, content_type: str = BATCH, **more: Any) -> int:
-    found = read(Message(topic="cardmint/v1/shop/left/events", payload=content, content_type=content_type, **more))
+    found = read(
+        Message(
+            topic="cardmint/v1/shop/left/events", payload=content, content_type=content_type, **more
+        )
+    )
     assert found is not None
     async with pool.acquire() as connection:
         done = await commit(connection, [found], NOW)
@@ -56,7 +60,12 @@ async def left(pool: Any) -> int:
 async def test_an_event_that_came_too_early_is_applied_on_replay_once(pool: Any) -> None:
     scan = doubtful()
     answer = ReviewAnswered(
-        task=review_of(scan.scan), task_version=1, scan=scan.scan, verdict="card", by="left", card=FOX
+        task=review_of(scan.scan),
+        task_version=1,
+        scan=scan.scan,
+        verdict="card",
+        by="left",
+        card=FOX,
     )
     letter = await park(pool, payload(answer, stream=uuid4()))
     with pytest.raises(Park, match="no such task"):
@@ -67,7 +76,10 @@ async def test_an_event_that_came_too_early_is_applied_on_replay_once(pool: Any)
     assert (done.applied, await left(pool)) == (1, 0)
     assert await pool.fetchval("SELECT count FROM holdings") == 1
     row = await pool.fetchrow("SELECT * FROM events WHERE type LIKE '%answered%'")
-    assert (row["stream"], row["source"]) == (replay_stream("shop", "/stations/left"), "/stations/left")
+    assert (row["stream"], row["source"]) == (
+        replay_stream("shop", "/stations/left"),
+        "/stations/left",
+    )
     with pytest.raises(NotFound):
         await replay(pool, "shop", letter, NOW)
 
@@ -125,11 +137,16 @@ async def test_the_command_lists_replays_and_discards(pool: Any, database: str) 
 
     assert (await run("list")).stdout == "there are no dead letters\n"
     scan = doubtful()
-    answer = ReviewAnswered(task=review_of(scan.scan), task_version=1, scan=scan.scan, verdict="no_card", by="left")
+    answer = ReviewAnswered(
+        task=review_of(scan.scan), task_version=1, scan=scan.scan, verdict="no_card", by="left"
+    )
     early = await park(pool, payload(answer, stream=uuid4()))
     rubbish = await park(pool, b"\x00", content_type="text/plain")
     listed = [json.loads(line) for line in (await run("list", "--json")).stdout.splitlines()]
-    assert [(one["id"], one["reason"]) for one in listed] == [(early, "unknown-task"), (rubbish, "malformed")]
+    assert [(one["id"], one["reason"]) for one in listed] == [
+        (early, "unknown-task"),
+        (rubbish, "malformed"),
+    ]
     assert "unknown-task" in (await run("list", "--limit", "1")).stdout
     still = await run("replay", str(early))
     assert (still.returncode, len(still.stderr.splitlines())) == (1, 1)

@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cardmint_cloud.adapters.fetch import MAX_BYTES, Ask, Fetched, Fetcher, Unanswered, Unusable, Withheld, decoded
+from cardmint_cloud.adapters.providers.http import (
+    MAX_BYTES,
+    Ask,
+    Fetched,
+    Fetcher,
+    Unanswered,
+    Unusable,
+    Withheld,
+    decoded,
+)
 from cardmint_cloud.errors import NotFound
 
 BASE = "http://127.0.0.1:9/v2/en"
@@ -21,7 +30,9 @@ GOOD = {"price": 402.79}
 class Script:
     """Answers in order, the last one again and again, and what was slept in between."""
 
-    def __init__(self, *answers: httpx.Response | Callable[[httpx.Request], httpx.Response]) -> None:
+    def __init__(
+        self, *answers: httpx.Response | Callable[[httpx.Request], httpx.Response]
+    ) -> None:
         self.answers = list(answers)
         self.slept: list[float] = []
         self.paths: list[str] = []
@@ -38,7 +49,9 @@ class Script:
         self, ask: Ask, *, chance: Callable[[], float] | None = None, attempts: int = 4, **more: Any
     ) -> Fetched:
         async with httpx.AsyncClient(transport=httpx.MockTransport(self)) as client:
-            fetcher = Fetcher(client, BASE, sleep=self.sleep, chance=chance or (lambda: 0.5), attempts=attempts)
+            fetcher = Fetcher(
+                client, BASE, sleep=self.sleep, chance=chance or (lambda: 0.5), attempts=attempts
+            )
             return await fetcher.fetch(ask, **more)
 
 
@@ -74,7 +87,13 @@ async def test_it_gives_up_after_a_few_times() -> None:
     ("headers", "expected"),
     [
         ({"retry-after": "2"}, 2.0),
-        ({"retry-after": "Sun, 22 Nov 2026 12:00:03 GMT", "date": "Sun, 22 Nov 2026 12:00:00 GMT"}, 3.0),
+        (
+            {
+                "retry-after": "Sun, 22 Nov 2026 12:00:03 GMT",
+                "date": "Sun, 22 Nov 2026 12:00:00 GMT",
+            },
+            3.0,
+        ),
         ({"retry-after": "soon"}, 0.25),
         ({}, 0.25),
     ],
@@ -96,14 +115,26 @@ async def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
     ("answer", "reason"),
     [
         (httpx.Response(200, html="<title>Maintenance</title>"), "not-json"),
-        (httpx.Response(200, content=b'{"id": "bas', headers={"content-type": "application/json"}), "not-json"),
-        (httpx.Response(200, content=b"\xff\xfe", headers={"content-type": "application/json"}), "not-json"),
         (
-            httpx.Response(200, content=b" " * (MAX_BYTES + 1), headers={"content-type": "application/json"}),
+            httpx.Response(
+                200, content=b'{"id": "bas', headers={"content-type": "application/json"}
+            ),
+            "not-json",
+        ),
+        (
+            httpx.Response(200, content=b"\xff\xfe", headers={"content-type": "application/json"}),
+            "not-json",
+        ),
+        (
+            httpx.Response(
+                200, content=b" " * (MAX_BYTES + 1), headers={"content-type": "application/json"}
+            ),
             "too-large",
         ),
         (
-            httpx.Response(200, content=b"[" * 100_000, headers={"content-type": "application/json"}),
+            httpx.Response(
+                200, content=b"[" * 100_000, headers={"content-type": "application/json"}
+            ),
             "not-json",
         ),
         (httpx.Response(302, headers={"location": "https://elsewhere.example/"}), "redirected"),
@@ -120,7 +151,9 @@ async def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
         ),
     ],
 )
-async def test_what_is_no_record_is_named_and_not_asked_again(answer: httpx.Response, reason: str) -> None:
+async def test_what_is_no_record_is_named_and_not_asked_again(
+    answer: httpx.Response, reason: str
+) -> None:
     script = Script(answer)
     with pytest.raises(Unusable) as caught:
         await script.fetch(Ask(path="/x"))
@@ -136,7 +169,9 @@ SECRET = "a-key-that-nobody-may-see"
 
 
 def secretive(**more: Any) -> Ask:
-    return Ask(path="/cards", secret_params={"t": SECRET}, secret_headers={"x-api-key": SECRET}, **more)
+    return Ask(
+        path="/cards", secret_params={"t": SECRET}, secret_headers={"x-api-key": SECRET}, **more
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,11 +184,17 @@ def secretive(**more: Any) -> Ask:
         httpx.Response(200, html=f"<p>{SECRET}"),
         httpx.Response(200, content=b"{", headers={"content-type": "application/json"}),
         refused,
-        lambda request: (_ for _ in ()).throw(httpx.ReadError(f"reading {request.url}", request=request)),
-        lambda request: (_ for _ in ()).throw(httpx.DecodingError(f"reading {request.url}", request=request)),
+        lambda request: (_ for _ in ()).throw(
+            httpx.ReadError(f"reading {request.url}", request=request)
+        ),
+        lambda request: (_ for _ in ()).throw(
+            httpx.DecodingError(f"reading {request.url}", request=request)
+        ),
     ],
 )
-async def test_a_key_is_in_no_error_and_no_log(answer: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_key_is_in_no_error_and_no_log(
+    answer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     script = Script(answer)
     with pytest.raises((Unanswered, Unusable)) as caught:
@@ -176,13 +217,19 @@ async def test_after_a_500_the_key_is_left_out_when_it_may_be() -> None:
 
 async def test_an_unchanged_answer_is_not_sent_again() -> None:
     def tagged(request: httpx.Request) -> httpx.Response:
-        known = request.headers.get("if-none-match") == '"a"' or "if-modified-since" in request.headers
-        return httpx.Response(304) if known else httpx.Response(200, json={}, headers={"etag": '"a"'})
+        known = (
+            request.headers.get("if-none-match") == '"a"' or "if-modified-since" in request.headers
+        )
+        return (
+            httpx.Response(304) if known else httpx.Response(200, json={}, headers={"etag": '"a"'})
+        )
 
     first = await Script(tagged).fetch(Ask(path="/x"))
     assert (first.status, first.etag, first.body) == (200, '"a"', b"{}")
     assert (await Script(tagged).fetch(Ask(path="/x"), etag=first.etag)).status == 304
-    assert (await Script(tagged).fetch(Ask(path="/x"), last_modified="Sun, 22 Nov 2026 12:00:00 GMT")).status == 304
+    assert (
+        await Script(tagged).fetch(Ask(path="/x"), last_modified="Sun, 22 Nov 2026 12:00:00 GMT")
+    ).status == 304
 
 
 async def test_every_attempt_waits_for_its_turn_and_what_is_withheld_is_not_tried_again() -> None:

@@ -17,13 +17,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 from PIL import Image
 
-from cardmint_cloud.adapters.image_bucket import Bucket
-from cardmint_cloud.adapters.image_files import Folder
-from cardmint_cloud.adapters.image_intake import MAX_BYTES
+from cardmint_cloud.adapters.images.bucket import Bucket
+from cardmint_cloud.adapters.images.folder import Folder
+from cardmint_cloud.adapters.images.intake import MAX_BYTES
 from cardmint_cloud.images import Kept, Refusal, Store, receive, shown
 from cardmint_cloud.local.processes import Child, free_port, listening
-from cardmint_cloud.serving import image_store
 from cardmint_cloud.settings import S3Settings, Settings
+from cardmint_cloud.web_app import image_store
 
 
 def picture(kind: str = "JPEG") -> bytes:
@@ -36,10 +36,17 @@ def bomb(width: int, height: int) -> bytes:
     """Return a tiny PNG that says it is huge."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
 
 
 async def chunks(content: bytes, size: int = 1000) -> AsyncIterator[bytes]:
@@ -89,15 +96,22 @@ def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Kind:
         access, buckets = request.getfixturevalue("server")
         root = buckets / "cards" / str(uuid4())
         store = Bucket("cards", root.name, access)
-    return Kind(store or Folder(root), lambda: sorted(path.name for path in root.rglob("*") if path.is_file()))
+    return Kind(
+        store or Folder(root),
+        lambda: sorted(path.name for path in root.rglob("*") if path.is_file()),
+    )
 
 
 async def put(store: Store, content: bytes, sha256: str | None = None) -> Kept | Refusal:
     return await receive(store, "shop", sha256 or digest(content), chunks(content))
 
 
-@pytest.mark.parametrize(("form", "media_type"), [("JPEG", "image/jpeg"), ("PNG", "image/png"), ("WEBP", "image/webp")])
-async def test_an_image_is_kept_once_and_read_as_it_came(kind: Kind, form: str, media_type: str) -> None:
+@pytest.mark.parametrize(
+    ("form", "media_type"), [("JPEG", "image/jpeg"), ("PNG", "image/png"), ("WEBP", "image/webp")]
+)
+async def test_an_image_is_kept_once_and_read_as_it_came(
+    kind: Kind, form: str, media_type: str
+) -> None:
     content = picture(form)
     assert await put(kind.store, content) == Kept(fresh=True)
     assert await put(kind.store, content) == Kept(fresh=False)
@@ -163,7 +177,9 @@ async def test_a_sender_that_breaks_off_may_go_on(kind: Kind) -> None:
     with pytest.raises(ConnectionResetError):
         await receive(kind.store, "shop", digest(picture()), broken())
     assert not kind.store.has("shop", digest(picture()))
-    assert await receive(kind.store, "shop", digest(picture()), chunks(picture()[100:]), 100) == Kept(fresh=True)
+    assert await receive(
+        kind.store, "shop", digest(picture()), chunks(picture()[100:]), 100
+    ) == Kept(fresh=True)
     assert kind.names() == [digest(picture())]
 
 
@@ -171,26 +187,36 @@ async def test_a_sender_that_breaks_off_may_go_on(kind: Kind) -> None:
 async def test_a_bucket_that_is_away_or_refuses_us_is_an_error(server: tuple[Secret, Path]) -> None:
     access, root = server
     content = picture()
-    for wrong in (Secret(endpoint=f"http://127.0.0.1:{free_port()}"), replace(access, secret="another")):
+    for wrong in (
+        Secret(endpoint=f"http://127.0.0.1:{free_port()}"),
+        replace(access, secret="another"),
+    ):
         store = Bucket("cards", "refused", wrong)
         with pytest.raises(OSError, match="the bucket of images"):
             await put(store, content)
         with pytest.raises(OSError, match="the bucket of images"):
             store.read("shop", digest(content))
-        with store.intake.open(store) as incoming, pytest.raises(OSError, match="the bucket of images"):
+        with (
+            store.intake.open(store) as incoming,
+            pytest.raises(OSError, match="the bucket of images"),
+        ):
             incoming.keep("shop")
     assert not (root / "cards" / "refused").exists()
 
 
 def test_the_settings_say_where_images_are(tmp_path: Path) -> None:
-    assert isinstance(image_store(Settings(images="s3://cards/shop", s3=S3Settings(endpoint="http://x"))), Bucket)
+    assert isinstance(
+        image_store(Settings(images="s3://cards/shop", s3=S3Settings(endpoint="http://x"))), Bucket
+    )
     folder = image_store(Settings(images=str(tmp_path)))
     assert isinstance(folder, Folder)
     assert folder.root == tmp_path
 
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(content=st.binary(max_size=200) | st.builds(lambda cut: picture()[:cut], st.integers(0, 600)))
+@given(
+    content=st.binary(max_size=200) | st.builds(lambda cut: picture()[:cut], st.integers(0, 600))
+)
 async def test_any_bytes_are_kept_or_refused(tmp_path: Path, content: bytes) -> None:
     folder = Folder(tmp_path)
     answer = await put(folder, content)

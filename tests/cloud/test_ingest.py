@@ -8,10 +8,10 @@ import asyncpg
 import pytest
 
 from cardmint_cloud import rebuild
-from cardmint_cloud.adapters.postgres.log import DeadLetter
+from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
 from cardmint_cloud.domain.items import review_of
-from cardmint_cloud.ingest import Batch, Message, commit, read
-from cardmint_cloud.partitions import make_ahead
+from cardmint_cloud.ingest.commit import Batch, Message, commit, read
+from cardmint_cloud.log_months import make_ahead
 from cardmint_contracts import topics
 from cardmint_contracts.cards import Batch as Settings
 from cardmint_contracts.cards import Finish
@@ -23,10 +23,15 @@ from tests.cloud.shop import FOX, NOW, OWL, STREAM, accepted, doubtful, sealed
 pytestmark = pytest.mark.integration
 
 
-def message(envelopes: list[Envelope], station: str = "left", claim: tuple[UUID, int, int] | None = None) -> Message:
+def message(
+    envelopes: list[Envelope], station: str = "left", claim: tuple[UUID, int, int] | None = None
+) -> Message:
     payload, content_type = encode_batch(envelopes)
     return Message(
-        topic=topics.station_topic("shop", station, "events"), payload=payload, content_type=content_type, claim=claim
+        topic=topics.station_topic("shop", station, "events"),
+        payload=payload,
+        content_type=content_type,
+        claim=claim,
     )
 
 
@@ -43,7 +48,10 @@ async def partitions(connection: asyncpg.Connection) -> None:
 
 
 async def counts(connection: asyncpg.Connection) -> dict[str, int]:
-    return {row["card_id"]: row["count"] for row in await connection.fetch("SELECT card_id, count FROM holdings")}
+    return {
+        row["card_id"]: row["count"]
+        for row in await connection.fetch("SELECT card_id, count FROM holdings")
+    }
 
 
 async def test_a_batch_sent_twice_counts_once(connection: asyncpg.Connection) -> None:
@@ -56,7 +64,9 @@ async def test_a_batch_sent_twice_counts_once(connection: asyncpg.Connection) ->
     assert await connection.fetchval("SELECT count(*) FROM events") == 3
 
 
-async def test_an_overlapping_batch_applies_only_what_is_new(connection: asyncpg.Connection) -> None:
+async def test_an_overlapping_batch_applies_only_what_is_new(
+    connection: asyncpg.Connection,
+) -> None:
     scans = [accepted() for _ in range(5)]
     await commit(connection, [batch(*scans[:3])], NOW)
     done = await commit(connection, [batch(*scans[1:], start=2)], NOW)
@@ -64,7 +74,9 @@ async def test_an_overlapping_batch_applies_only_what_is_new(connection: asyncpg
     assert await counts(connection) == {"fic1-7": 5}
 
 
-async def test_a_gap_is_refused_and_the_receipt_says_from_where(connection: asyncpg.Connection) -> None:
+async def test_a_gap_is_refused_and_the_receipt_says_from_where(
+    connection: asyncpg.Connection,
+) -> None:
     await commit(connection, [batch(accepted())], NOW)
     done = await commit(connection, [batch(accepted(), start=5)], NOW)
     (receipt,) = done.receipts.values()
@@ -80,7 +92,9 @@ async def test_a_restored_outbox_that_sends_old_scans_in_a_new_stream_counts_onc
     assert await counts(connection) == {"fic1-7": 1}
 
 
-async def test_a_poison_event_is_parked_and_its_stream_goes_on(connection: asyncpg.Connection) -> None:
+async def test_a_poison_event_is_parked_and_its_stream_goes_on(
+    connection: asyncpg.Connection,
+) -> None:
     envelopes = sealed(accepted(), accepted(), accepted())
     payload, _ = encode_batch(envelopes)
     bad = payload.replace(b'"confidence":0.0', b'"confidence":7.5', 1)
@@ -95,7 +109,9 @@ async def test_a_poison_event_is_parked_and_its_stream_goes_on(connection: async
 
 
 async def test_an_answer_to_a_task_that_never_was_is_parked(connection: asyncpg.Connection) -> None:
-    answer = ReviewAnswered(task=uuid4(), task_version=1, scan=uuid4(), verdict="no_card", by="left")
+    answer = ReviewAnswered(
+        task=uuid4(), task_version=1, scan=uuid4(), verdict="no_card", by="left"
+    )
     done = await commit(connection, [batch(accepted(), answer, accepted())], NOW)
     assert (done.applied, done.parked) == (2, 1)
     assert await connection.fetchval("SELECT reason FROM dead_letters") == "unknown-task"
@@ -106,7 +122,10 @@ async def test_what_the_database_refuses_is_parked(connection: asyncpg.Connectio
     await connection.execute("ALTER TABLE items ADD CHECK (bin <> 'cursed')")
     done = await commit(
         connection,
-        [batch(accepted(), accepted(batch=Settings(bin="cursed")), accepted()), batch(accepted(), start=4)],
+        [
+            batch(accepted(), accepted(batch=Settings(bin="cursed")), accepted()),
+            batch(accepted(), start=4),
+        ],
         NOW,
     )
     assert (done.applied, done.parked) == (3, 1)
@@ -114,8 +133,15 @@ async def test_what_the_database_refuses_is_parked(connection: asyncpg.Connectio
     assert await counts(connection) == {"fic1-7": 3}
 
 
-async def test_an_unreadable_payload_with_a_claim_does_not_stop_its_stream(connection: asyncpg.Connection) -> None:
-    garbage = Message(topic="cardmint/v1/shop/left/events", payload=b"\xff{", content_type=BATCH, claim=(STREAM, 1, 10))
+async def test_an_unreadable_payload_with_a_claim_does_not_stop_its_stream(
+    connection: asyncpg.Connection,
+) -> None:
+    garbage = Message(
+        topic="cardmint/v1/shop/left/events",
+        payload=b"\xff{",
+        content_type=BATCH,
+        claim=(STREAM, 1, 10),
+    )
     found = read(garbage)
     assert isinstance(found, Batch)
     done = await commit(connection, [found, batch(accepted(), start=11)], NOW)
@@ -123,8 +149,12 @@ async def test_an_unreadable_payload_with_a_claim_does_not_stop_its_stream(conne
     assert [r.sequence for r in done.receipts.values()] == [11]
 
 
-async def test_an_unreadable_payload_without_a_claim_is_parked_once(connection: asyncpg.Connection) -> None:
-    garbage = read(Message(topic="cardmint/v1/shop/left/events", payload=b"\x00", content_type="text/plain"))
+async def test_an_unreadable_payload_without_a_claim_is_parked_once(
+    connection: asyncpg.Connection,
+) -> None:
+    garbage = read(
+        Message(topic="cardmint/v1/shop/left/events", payload=b"\x00", content_type="text/plain")
+    )
     assert isinstance(garbage, DeadLetter)
     await commit(connection, [garbage], NOW)
     await commit(connection, [garbage], NOW)
@@ -172,22 +202,31 @@ async def test_a_scan_taken_back_at_the_station_counts_no_more_and_its_review_cl
     assert await counts(connection) == {"fic1-7": 1}
     back = [ScanWithdrawn(scan=scan.scan, by="station") for scan in (counted, asked)]
     done = await commit(connection, [batch(*back, start=3)], NOW)
-    assert (done.applied, [count for count in (await counts(connection)).values() if count]) == (2, [])
+    assert (done.applied, [count for count in (await counts(connection)).values() if count]) == (
+        2,
+        [],
+    )
     row = await connection.fetchrow("SELECT * FROM reviews")
     assert (row["state"], row["answered_by"]) == ("answered", "station")
     assert await connection.fetchval("SELECT count(*) FROM dead_letters") == 0
 
 
-async def test_two_tenants_with_the_same_stream_are_strangers(connection: asyncpg.Connection) -> None:
+async def test_two_tenants_with_the_same_stream_are_strangers(
+    connection: asyncpg.Connection,
+) -> None:
     await commit(connection, [batch(accepted())], NOW)
     payload, content_type = encode_batch(sealed(accepted()))
-    other = read(Message(topic="cardmint/v1/other/left/events", payload=payload, content_type=content_type))
+    other = read(
+        Message(topic="cardmint/v1/other/left/events", payload=payload, content_type=content_type)
+    )
     assert isinstance(other, Batch)
     assert (await commit(connection, [other], NOW)).applied == 1
     assert await connection.fetchval("SELECT count(*) FROM holdings WHERE tenant = 'other'") == 1
 
 
-async def test_two_writers_of_one_scan_count_it_once(connection: asyncpg.Connection, database: str) -> None:
+async def test_two_writers_of_one_scan_count_it_once(
+    connection: asyncpg.Connection, database: str
+) -> None:
     """A restored outbox sends old scans in a new stream while another worker still has the old stream in hand."""
     scans = [accepted(), doubtful(), accepted(OWL)]
     mine, theirs = batch(*scans), batch(*reversed(scans), stream=uuid4())

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cardmint_cloud.domain.inventory import fold
+from cardmint_cloud.domain.fold import fold
 from cardmint_cloud.domain.items import (
     Changes,
     Event,
@@ -24,7 +24,13 @@ from cardmint_cloud.domain.items import (
     subject,
 )
 from cardmint_contracts.cards import Batch, Card, Decision, Finish
-from cardmint_contracts.events import CardScanned, EventData, ImageEvicted, ReviewAnswered, ScanWithdrawn
+from cardmint_contracts.events import (
+    CardScanned,
+    EventData,
+    ImageEvicted,
+    ReviewAnswered,
+    ScanWithdrawn,
+)
 from tests.cloud.shop import FOX, NOW, OWL, RECOGNISER, doubtful
 
 SCANS = [UUID(int=n) for n in range(1, 7)]
@@ -99,7 +105,9 @@ class Tables:
 
 
 @given(possible_logs(), st.data())
-def test_however_the_log_is_cut_the_inventory_is_the_same(log: list[Event], data: st.DataObject) -> None:
+def test_however_the_log_is_cut_the_inventory_is_the_same(
+    log: list[Event], data: st.DataObject
+) -> None:
     whole, pieces = Tables(), Tables()
     whole.apply(log)
     rest = log
@@ -116,7 +124,9 @@ def test_holdings_are_counts_over_items(log: list[Event]) -> None:
     tables = Tables()
     for one in log:
         tables.apply([one])
-    assert +tables.holdings == Counter(holding for item in tables.items.values() if (holding := item.holding))
+    assert +tables.holdings == Counter(
+        holding for item in tables.items.values() if (holding := item.holding)
+    )
     assert all(count >= 0 for count in tables.holdings.values())
 
 
@@ -136,7 +146,9 @@ def test_the_first_answer_wins(log: list[Event]) -> None:
 
 def test_an_answer_to_another_item_is_impossible() -> None:
     scan = doubtful()
-    answer = ReviewAnswered(task=review_of(scan.scan), task_version=1, scan=SCANS[0], verdict="no_card", by="ann")
+    answer = ReviewAnswered(
+        task=review_of(scan.scan), task_version=1, scan=SCANS[0], verdict="no_card", by="ann"
+    )
     with pytest.raises(Impossible) as caught:
         fold({}, {}, [event(scan), event(answer)])
     assert caught.value.reason == "unknown-task"
@@ -152,7 +164,14 @@ def test_an_event_speaks_of_one_item_or_of_none() -> None:
 def test_a_scan_that_is_taken_back_counts_no_more_and_asks_nothing(decision: Decision) -> None:
     card = FOX if decision is Decision.ACCEPT else None
     scan = CardScanned(scan=SCANS[0], decision=decision, recogniser=RECOGNISER, card=card)
-    late = ReviewAnswered(task=review_of(scan.scan), task_version=1, scan=scan.scan, verdict="card", card=OWL, by="ann")
+    late = ReviewAnswered(
+        task=review_of(scan.scan),
+        task_version=1,
+        scan=scan.scan,
+        verdict="card",
+        card=OWL,
+        by="ann",
+    )
     tables = Tables()
     told: list[EventData] = [scan, ScanWithdrawn(scan=scan.scan, by="station")]
     for one in [*told, late] if card is None else told:
@@ -172,7 +191,9 @@ def test_only_a_scan_that_is_there_is_taken_back() -> None:
     ("answered_as", "moved"),
     [(OWL, {FOX.id: -1, OWL.id: 1}), (FOX, {}), (None, {FOX.id: -1})],
 )
-def test_an_answer_about_a_counted_card_moves_it(answered_as: Card | None, moved: dict[str, int]) -> None:
+def test_an_answer_about_a_counted_card_moves_it(
+    answered_as: Card | None, moved: dict[str, int]
+) -> None:
     scan = doubtful()
     opened = fold({}, {}, [event(scan)])
     key = ("shop", scan.scan)

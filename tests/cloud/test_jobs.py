@@ -1,4 +1,7 @@
-"""The queue on a real Postgres: due cards become jobs once, failures come back, the dead are kept."""
+"""The queue on a real Postgres.
+
+Due cards become jobs once, failures come back, the dead are kept.
+"""
 
 import asyncio
 import sys
@@ -11,11 +14,11 @@ import pytest
 from procrastinate import jobs as library
 
 from cardmint_cloud import jobs
-from cardmint_cloud.adapters.fetch import Unanswered
-from cardmint_cloud.adapters.postgres import prices, queue
+from cardmint_cloud.adapters.postgres.prices import job_queue, quotes
+from cardmint_cloud.adapters.providers.http import Unanswered
 from cardmint_cloud.jobs import AGAIN, ATTEMPTS, Patiently
 from cardmint_cloud.local.processes import Child
-from cardmint_cloud.price import NoAnswer
+from cardmint_cloud.pricing.price import NoAnswer
 from tests.cloud.test_price import Answers, named, quote
 
 pytestmark = pytest.mark.integration
@@ -27,14 +30,18 @@ def now() -> datetime:
 
 async def due(pool: Any, limit: int = 100) -> int:
     async with pool.acquire() as connection:
-        return await prices.defer_due(connection, now(), limit=limit, again=AGAIN)
+        return await quotes.defer_due(connection, now(), limit=limit, again=AGAIN)
 
 
 async def caught_up(app: procrastinate.App) -> None:
     """Work until nothing is left that could run now."""
     async with app.open_async():
         await app.run_worker_async(
-            wait=False, queues=["prices"], install_signal_handlers=False, delete_jobs="successful", concurrency=4
+            wait=False,
+            queues=["prices"],
+            install_signal_handlers=False,
+            delete_jobs="successful",
+            concurrency=4,
         )
 
 
@@ -43,13 +50,17 @@ async def statuses(pool: Any) -> dict[str, int]:
     return {row[0]: row[1] for row in await pool.fetch(sql)}
 
 
-async def test_a_due_card_becomes_one_job_and_is_due_again_a_day_later(pool: Any, database: str) -> None:
+async def test_a_due_card_becomes_one_job_and_is_due_again_a_day_later(
+    pool: Any, database: str
+) -> None:
     await named(pool, "a", "b", at=now())
     await named(pool, "c", at=now() + timedelta(hours=1))
     first, second = await asyncio.gather(due(pool, 1), due(pool, 1))
     assert first + second == 2
     assert await due(pool) == 0
-    row = await pool.fetchrow("SELECT args::text, queueing_lock, lock, priority FROM procrastinate_jobs ORDER BY id")
+    row = await pool.fetchrow(
+        "SELECT args::text, queueing_lock, lock, priority FROM procrastinate_jobs ORDER BY id"
+    )
     assert row["queueing_lock"] == row["lock"] == "price/shop/a"
     assert row["priority"] == 2
     at = await pool.fetchval("SELECT due_at FROM price_checks WHERE card_id = 'a'")
@@ -60,13 +71,17 @@ async def test_a_due_card_becomes_one_job_and_is_due_again_a_day_later(pool: Any
     assert await statuses(pool) == {}
     await pool.execute("UPDATE price_checks SET due_at = $1 WHERE card_id <> 'c'", now())
     assert await due(pool) == 2
-    priorities = await pool.fetch("SELECT priority FROM procrastinate_jobs WHERE queue_name = 'prices' ORDER BY 1")
+    priorities = await pool.fetch(
+        "SELECT priority FROM procrastinate_jobs WHERE queue_name = 'prices' ORDER BY 1"
+    )
     assert [row[0] for row in priorities] == [0, 1]  # Dear cards before cheap ones.
     await pool.execute("UPDATE price_checks SET due_at = $1", now())
     assert await due(pool) == 1  # A card whose job still waits gets no second one.
 
 
-async def test_a_failure_comes_back_until_it_is_given_up_with_its_reason(pool: Any, database: str) -> None:
+async def test_a_failure_comes_back_until_it_is_given_up_with_its_reason(
+    pool: Any, database: str
+) -> None:
     await named(pool, "a", at=now())
     await due(pool)
     source = Answers(a=Unanswered("timeout", "no answer within 5 s"))
@@ -76,19 +91,27 @@ async def test_a_failure_comes_back_until_it_is_given_up_with_its_reason(pool: A
         await pool.execute("UPDATE procrastinate_jobs SET scheduled_at = NULL")
         await caught_up(app)
         assert len(source.asked) == attempt + 1
-    (dead,) = await queue.failed(pool, "shop")
+    (dead,) = await job_queue.failed(pool, "shop")
     assert (dead["task"], dead["attempts"]) == ("price", ATTEMPTS)
     assert dead["reason"] == "NoAnswer: tcgdex: timeout (no answer within 5 s)"
-    assert await queue.failed(pool, "another") == []
-    assert not await queue.requeue(pool, "another", dead["id"], now())
-    assert not await queue.discard(pool, "another", dead["id"])
+    assert await job_queue.failed(pool, "another") == []
+    assert not await job_queue.requeue(pool, "another", dead["id"], now())
+    assert not await job_queue.discard(pool, "another", dead["id"])
 
-    assert await queue.requeue(pool, "shop", dead["id"], now())
-    assert not await queue.requeue(pool, "shop", dead["id"], now())
+    assert await job_queue.requeue(pool, "shop", dead["id"], now())
+    assert not await job_queue.requeue(pool, "shop", dead["id"], now())
     source.answers = {"a": [quote(500)]}
     await caught_up(app)
-    assert (await statuses(pool), await pool.fetchval("SELECT count(*) FROM job_failures")) == ({}, 0)
-    assert await pool.fetchval("SELECT minor FROM current_quotes WHERE finish = 'normal'  AND edition = ''") == 500
+    assert (await statuses(pool), await pool.fetchval("SELECT count(*) FROM job_failures")) == (
+        {},
+        0,
+    )
+    assert (
+        await pool.fetchval(
+            "SELECT minor FROM current_quotes WHERE finish = 'normal'  AND edition = ''"
+        )
+        == 500
+    )
 
 
 async def test_a_dead_job_can_be_discarded(pool: Any, database: str) -> None:
@@ -96,8 +119,8 @@ async def test_a_dead_job_can_be_discarded(pool: Any, database: str) -> None:
     await due(pool)
     await pool.execute("UPDATE procrastinate_jobs SET attempts = 99")
     await caught_up(jobs.build(database, pool, [Answers(a=Unanswered("x", "y"))]))
-    (dead,) = await queue.failed(pool, "shop")
-    assert await queue.discard(pool, "shop", dead["id"])
+    (dead,) = await job_queue.failed(pool, "shop")
+    assert await job_queue.discard(pool, "shop", dead["id"])
     assert await statuses(pool) == {}
 
 
@@ -105,11 +128,13 @@ async def test_the_lag_is_that_of_the_oldest_job_that_could_run(pool: Any) -> No
     await named(pool, "a", "b", at=now())
     await due(pool)
     later = now() + timedelta(minutes=5)
-    lag = await queue.lag(pool, later)
+    lag = await job_queue.lag(pool, later)
     assert lag["prices"][0] == 2
     assert 299 < lag["prices"][1] < 330
-    await pool.execute("UPDATE procrastinate_jobs SET scheduled_at = $1", later + timedelta(hours=1))
-    assert await queue.lag(pool, later) == {}
+    await pool.execute(
+        "UPDATE procrastinate_jobs SET scheduled_at = $1", later + timedelta(hours=1)
+    )
+    assert await job_queue.lag(pool, later) == {}
 
 
 async def test_a_job_that_never_ends_is_begun_again(pool: Any) -> None:
@@ -117,14 +142,20 @@ async def test_a_job_that_never_ends_is_begun_again(pool: Any) -> None:
     await due(pool)
     worker = await pool.fetchval("SELECT worker_id FROM procrastinate_register_worker_v1()")
     await pool.execute("SELECT procrastinate_fetch_job_v2(NULL, $1)", worker)
-    assert await queue.rescue(pool, before=now() - timedelta(minutes=10), now=now()) == 0
-    assert await queue.rescue(pool, before=now() + timedelta(minutes=10), now=now()) == 1
+    assert await job_queue.rescue(pool, before=now() - timedelta(minutes=10), now=now()) == 0
+    assert await job_queue.rescue(pool, before=now() + timedelta(minutes=10), now=now()) == 1
     assert await statuses(pool) == {"todo": 1}
 
 
 def decided(error: Exception, attempts: int, chance: float = 0.5) -> Any:
     job = library.Job(
-        id=1, queue="prices", lock=None, queueing_lock=None, task_name="price", attempts=attempts, priority=0
+        id=1,
+        queue="prices",
+        lock=None,
+        queueing_lock=None,
+        task_name="price",
+        attempts=attempts,
+        priority=0,
     )
     return Patiently(lambda: chance).get_retry_decision(exception=error, job=job)
 
@@ -146,7 +177,9 @@ def test_what_was_withheld_waits_and_does_not_count() -> None:
     assert waits(decided(NoAnswer("x", 60, withheld=True), 99)) == pytest.approx(65.5, abs=2)
 
 
-async def test_the_clock_gives_due_cards_to_the_queue_and_survives_a_lost_database(pool: Any, database: str) -> None:
+async def test_the_clock_gives_due_cards_to_the_queue_and_survives_a_lost_database(
+    pool: Any, database: str
+) -> None:
     await named(pool, "a", at=now())
     source = Answers(a=[quote(500)])
     running = asyncio.create_task(jobs.run(jobs.build(database, pool, [source], every_s=1)))
@@ -186,16 +219,23 @@ asyncio.run(main())
 """
 
 
-async def test_a_killed_workers_job_is_done_by_another(pool: Any, database: str, tmp_path: Path) -> None:
+async def test_a_killed_workers_job_is_done_by_another(
+    pool: Any, database: str, tmp_path: Path
+) -> None:
     await named(pool, "a", at=now())
     child = Child([sys.executable, "-c", HANGS, database], tmp_path / "log")
     try:
         await asyncio.to_thread(child.wait_until, lambda: "asked" in (tmp_path / "log").read_text())
     finally:
         child.kill()
-    assert await pool.fetchval("SELECT status::text FROM procrastinate_jobs WHERE task_name = 'price'") == "doing"
+    assert (
+        await pool.fetchval("SELECT status::text FROM procrastinate_jobs WHERE task_name = 'price'")
+        == "doing"
+    )
     # The dead worker's last sign of life is made old, instead of waiting for it.
-    await pool.execute("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 hour'")
+    await pool.execute(
+        "UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 hour'"
+    )
     source = Answers(a=[quote(500)])
     running = asyncio.create_task(jobs.run(jobs.build(database, pool, [source])))
     try:
@@ -217,7 +257,9 @@ def test_what_runs_by_the_clock_may_be_a_matter_of_minutes() -> None:
 
 
 async def test_tidying_forgets_old_answers_and_jobs(pool: Any, database: str) -> None:
-    await pool.execute("INSERT INTO provider_answers VALUES ('x', 'k', 200, '', '', '', $1)", now() - AGAIN * 100)
+    await pool.execute(
+        "INSERT INTO provider_answers VALUES ('x', 'k', 200, '', '', '', $1)", now() - AGAIN * 100
+    )
     app = jobs.build(database, pool, [])
     async with app.open_async():
         await app.configure_task("tidy").defer_async(timestamp=0)
@@ -225,4 +267,4 @@ async def test_tidying_forgets_old_answers_and_jobs(pool: Any, database: str) ->
             wait=False, queues=["clock"], install_signal_handlers=False, delete_jobs="successful"
         )
     assert await pool.fetchval("SELECT count(*) FROM provider_answers") == 0
-    assert "failed" not in await queue.counts(pool)
+    assert "failed" not in await job_queue.counts(pool)

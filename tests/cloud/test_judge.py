@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from cardmint_cloud.adapters.postgres import held
+from cardmint_cloud.adapters.postgres.prices import held_quotes
 from cardmint_cloud.errors import Conflict, NotFound
-from cardmint_cloud.judge import Verdict, judge
-from cardmint_cloud.price import price
+from cardmint_cloud.pricing.held_quotes import Verdict, judge
+from cardmint_cloud.pricing.price import price
 from tests.cloud.test_price import NOW, Answers, named, quote, shown
 
 pytestmark = pytest.mark.integration
@@ -18,21 +18,33 @@ pytestmark = pytest.mark.integration
 async def doubted(pool: Any) -> int:
     """Have a price jump from 5.00 to 500.00 and return the number under which it is held back."""
     await named(pool, "a")
-    await price(pool, [Answers(a=[quote(500), quote(900, "holo")])], "shop", "a", NOW - timedelta(days=2))
-    await price(pool, [Answers(a=[quote(50_000), quote(900, "holo")])], "shop", "a", NOW - timedelta(days=1))
+    await price(
+        pool, [Answers(a=[quote(500), quote(900, "holo")])], "shop", "a", NOW - timedelta(days=2)
+    )
+    await price(
+        pool, [Answers(a=[quote(50_000), quote(900, "holo")])], "shop", "a", NOW - timedelta(days=1)
+    )
     number: int = await pool.fetchval("SELECT id FROM held_quotes")
     return number
 
 
-async def says(pool: Any, number: int, verdict: Verdict, user: str = "ann", tenant: str = "shop") -> None:
+async def says(
+    pool: Any, number: int, verdict: Verdict, user: str = "ann", tenant: str = "shop"
+) -> None:
     await judge(pool, tenant, number, verdict, user=user, now=NOW)
 
 
 async def test_a_price_that_is_taken_counts_and_the_word_is_an_event(pool: Any) -> None:
     number = await doubted(pool)
     await says(pool, number, "take")
-    assert (await shown(pool), await shown(pool, "holo"), await shown(pool, "")) == (50_000, 900, 900)
-    row = await pool.fetchrow("SELECT source, data::text AS data FROM events WHERE type = 'cardmint.price.judged.v1'")
+    assert (await shown(pool), await shown(pool, "holo"), await shown(pool, "")) == (
+        50_000,
+        900,
+        900,
+    )
+    row = await pool.fetchrow(
+        "SELECT source, data::text AS data FROM events WHERE type = 'cardmint.price.judged.v1'"
+    )
     assert row["source"] == "/users/ann"
     assert '"take"' in row["data"]
     await price(pool, [Answers(a=[quote(50_500)])], "shop", "a", NOW + timedelta(days=1))
@@ -66,7 +78,11 @@ async def test_of_two_words_at_once_one_wins(pool: Any) -> None:
     number = await doubted(pool)
     tries = (says(pool, number, "take", user=user) for user in ("ann", "ben", "cy"))
     results = await asyncio.gather(*tries, return_exceptions=True)
-    assert sorted(type(result).__name__ for result in results) == ["Conflict", "Conflict", "NoneType"]
+    assert sorted(type(result).__name__ for result in results) == [
+        "Conflict",
+        "Conflict",
+        "NoneType",
+    ]
 
 
 async def test_another_tenants_price_is_not_there(pool: Any) -> None:
@@ -76,5 +92,5 @@ async def test_another_tenants_price_is_not_there(pool: Any) -> None:
     with pytest.raises(NotFound):
         await says(pool, 10**6, "take")
     async with pool.acquire() as connection:
-        assert [row["id"] for row in await held.waiting(connection, "shop", NOW)] == [number]
-        assert await held.waiting(connection, "other", NOW) == []
+        assert [row["id"] for row in await held_quotes.waiting(connection, "shop", NOW)] == [number]
+        assert await held_quotes.waiting(connection, "other", NOW) == []

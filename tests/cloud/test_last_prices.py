@@ -34,10 +34,20 @@ async def test_what_is_exported_a_pack_takes(
     monkeypatch.setenv("CARDMINT_CLOUD_TENANT", "shop")
     monkeypatch.setenv("CARDMINT_CLOUD_DATABASE", database)
     file = tmp_path / "prices.jsonl"
-    done = await asyncio.to_thread(CliRunner().invoke, cli, ["prices", "export", str(file)], catch_exceptions=False)
+    done = await asyncio.to_thread(
+        CliRunner().invoke, cli, ["prices", "export", str(file)], catch_exceptions=False
+    )
     assert (done.exit_code, done.output) == (0, f"{file}: 2 prices\n")
-    known = LastPrice(card="emb-1", price=Money(minor=120, currency="EUR"), as_of=NOW, source="tcgdex")
-    first = {"price": Money(minor=900, currency="EUR"), "finish": Finish.HOLO, "edition": Edition.FIRST}
+    known = LastPrice(
+        card="emb-1", price=Money(minor=120, currency="EUR"), as_of=NOW, source="tcgdex"
+    )
+    first = {
+        "price": Money(minor=900, currency="EUR"),
+        "finish": Finish.HOLO,
+        "edition": Edition.FIRST,
+    }
     assert list(read_prices(file, pytest.fail)) == [known, replace(known, **first)]
-    nowhere = await asyncio.to_thread(CliRunner().invoke, cli, ["prices", "export", str(tmp_path / "no" / "file")])
+    nowhere = await asyncio.to_thread(
+        CliRunner().invoke, cli, ["prices", "export", str(tmp_path / "no" / "file")]
+    )
     assert "cannot be written: No such file" in str(nowhere.exception)

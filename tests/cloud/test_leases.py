@@ -1,4 +1,7 @@
-"""Stations are divided among workers; whoever dies, is paused or comes anew, everything counts once."""
+"""Stations are divided among workers.
+
+Whoever dies, is paused or comes anew, everything counts once.
+"""
 
 import asyncio
 import os
@@ -17,18 +20,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cardmint_cloud import partitions, rebuild
-from cardmint_cloud.adapters.mqtt import Inbound
-from cardmint_cloud.adapters.postgres import leases
-from cardmint_cloud.bench import cards
-from cardmint_cloud.bench.senders import Senders, sending
-from cardmint_cloud.domain.shares import SLOTS, owner, share, slot
-from cardmint_cloud.ingest import read
+from cardmint_cloud import log_months, rebuild
+from cardmint_cloud.adapters.mqtt.connection import Inbound
+from cardmint_cloud.adapters.postgres.ingest import leases
+from cardmint_cloud.domain.rendezvous import SLOTS, owner, share, slot
+from cardmint_cloud.ingest.commit import read
+from cardmint_cloud.ingest.worker import Taken, Worker
 from cardmint_cloud.local.broker import Broker
-from cardmint_cloud.local.census import census
 from cardmint_cloud.local.processes import Child
-from cardmint_cloud.worker import Taken, Worker
 from cardmint_contracts.envelope import encode_batch
+from cardmint_lab.census import census
+from cardmint_lab.cloud import scans
+from cardmint_lab.cloud.senders import Senders, sending
 from tests.cloud.shop import accepted, sealed
 
 EVENTS, STATIONS, PER_SECOND = 3000, 12, 400.0
@@ -97,7 +100,11 @@ async def test_a_worker_that_lost_its_stations_without_knowing_cannot_write(pool
 @pytest.mark.integration
 @pytest.mark.parametrize("prepares", [True, False])
 async def test_what_a_paused_worker_locks_is_taken_from_it(database: str, prepares: bool) -> None:
-    paused, worker, link = uuid4(), Worker(pool := await asyncpg.create_pool(database, min_size=1, max_size=3)), Deaf()
+    paused, worker, link = (
+        uuid4(),
+        Worker(pool := await asyncpg.create_pool(database, min_size=1, max_size=3)),
+        Deaf(),
+    )
     settings = {"application_name": leases.session_name(paused)}
     session = await asyncpg.connect(database, command_timeout=60, server_settings=settings)
     try:
@@ -105,7 +112,9 @@ async def test_what_a_paused_worker_locks_is_taken_from_it(database: str, prepar
         await session.execute("BEGIN")
         assert await leases.held(session, paused, {7}) == {7}
         if prepares:
-            await session.prepare("SELECT $1::int")  # Postgres waits for what is to be done with it.
+            await session.prepare(
+                "SELECT $1::int"
+            )  # Postgres waits for what is to be done with it.
         async with asyncio.timeout(20):
             while len(worker._slots) < SLOTS:
                 await worker._beat(link)
@@ -138,8 +147,8 @@ async def test_the_first_event_of_a_new_database_finds_its_month(
         await asyncio.sleep(0.5)
         await make_ahead(connection, now)
 
-    make_ahead = partitions.make_ahead
-    monkeypatch.setattr(partitions, "make_ahead", slowly)
+    make_ahead = log_months.make_ahead
+    monkeypatch.setattr(log_months, "make_ahead", slowly)
     async with asyncpg.create_pool(database, min_size=1, max_size=5) as pool:
         worker, link = Worker(pool), Deaf()
         worker.put(first_event())
@@ -167,7 +176,9 @@ async def test_a_worker_ends_when_a_review_changes_in_the_same_moment(pool: Any)
 async def _held(address: str) -> dict[UUID, int]:
     connection = await asyncpg.connect(address, command_timeout=20)
     try:
-        rows = await connection.fetch("SELECT worker, count(*) AS slots FROM leases GROUP BY worker")
+        rows = await connection.fetch(
+            "SELECT worker, count(*) AS slots FROM leases GROUP BY worker"
+        )
         return {row["worker"]: row["slots"] for row in rows if row["worker"] is not None}
     finally:
         connection.terminate()
@@ -196,7 +207,11 @@ class Crew:
 
     def add(self) -> Child:
         log = self._folder / f"worker-{len(self.children)}.log"
-        child = Child([str(Path(sys.executable).with_name("cardmint-cloud")), "work"], log, env=self._environment)
+        child = Child(
+            [str(Path(sys.executable).with_name("cardmint-cloud")), "work"],
+            log,
+            env=self._environment,
+        )
         self.children.append(child)
         child.wait_until(lambda: "broker connected" in log.read_text())
         return child
@@ -225,7 +240,7 @@ def test_whatever_becomes_of_a_worker_everything_counts_once(
 ) -> None:
     now = datetime.now(UTC)
     work = {
-        cards.name(n): (cards.stream(1, n), cards.parcels(1, n, EVENTS // STATIONS, now, size=5))
+        scans.name(n): (scans.stream(1, n), scans.parcels(1, n, EVENTS // STATIONS, now, size=5))
         for n in range(STATIONS)
     }
     victim = crew.add()
@@ -249,8 +264,12 @@ def test_whatever_becomes_of_a_worker_everything_counts_once(
         else:
             crew.add()
         seconds, held = until(database, lambda held: len(held) == 2)
-        print(f"a worker came; the stations were divided anew after {seconds:.2f} s: {sorted(held.values())}")
+        print(
+            f"a worker came; the stations were divided anew after {seconds:.2f} s: {sorted(held.values())}"
+        )
         sent.result()
     counted = asyncio.run(census(database, "shop"))
-    assert (counted.scans, counted.cards, counted.items, counted.doubled, counted.parked) == (EVENTS,) * 3 + (0, 0)
+    assert (counted.scans, counted.cards, counted.items, counted.doubled, counted.parked) == (
+        EVENTS,
+    ) * 3 + (0, 0)
     assert asyncio.run(rebuild.compare(database)).equal

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cardmint_cloud.adapters.image_files import Folder
+from cardmint_cloud.adapters.images.folder import Folder
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.local.processes import free_port
 from cardmint_cloud.web.app import build
@@ -68,7 +68,9 @@ async def test_a_client_that_falls_too_far_behind_is_closed() -> None:
 
 
 @given(st.lists(st.lists(st.integers(0, 30), max_size=5), max_size=10))
-def test_each_item_is_new_once_in_whatever_order_transactions_commit(looks: list[list[int]]) -> None:
+def test_each_item_is_new_once_in_whatever_order_transactions_commit(
+    looks: list[list[int]],
+) -> None:
     newest = Newest([], NOW)
     fresh: list[UUID] = []
     for look in looks:
@@ -101,7 +103,9 @@ class Stream:
                     kind = line.removeprefix("event: ")
                     self.kinds.append(kind)
                 elif line.startswith("data: ") and kind == "items":
-                    self.items += [item["item"] for item in json.loads(line.removeprefix("data: "))["items"]]
+                    self.items += [
+                        item["item"] for item in json.loads(line.removeprefix("data: "))["items"]
+                    ]
 
 
 @contextlib.asynccontextmanager
@@ -115,7 +119,9 @@ async def listening(site: httpx.AsyncClient, tenant: str = "") -> AsyncIterator[
 
 @pytest.fixture
 async def site(pool: Any, engine: AsyncEngine, tmp_path: Any) -> AsyncIterator[httpx.AsyncClient]:
-    async for client in serve(build(engine=engine, pool=pool, images=Folder(tmp_path), tenant="shop")):
+    async for client in serve(
+        build(engine=engine, pool=pool, images=Folder(tmp_path), tenant="shop")
+    ):
         async with asyncio.timeout(20):
             while not (await client.get("/healthz")).json()["listening"]:  # noqa: ASYNC110  # as another process would
                 await asyncio.sleep(0.02)
@@ -123,7 +129,9 @@ async def site(pool: Any, engine: AsyncEngine, tmp_path: Any) -> AsyncIterator[h
 
 
 @pytest.mark.integration
-async def test_what_is_scanned_is_told_and_only_to_its_tenant(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_what_is_scanned_is_told_and_only_to_its_tenant(
+    pool: Any, site: httpx.AsyncClient
+) -> None:
     now = datetime.now(UTC)
     await send(pool, accepted(), now=now)
     async with listening(site) as shop, listening(site, "other") as other:
@@ -143,7 +151,9 @@ async def test_what_is_scanned_is_told_and_only_to_its_tenant(pool: Any, site: h
 
 
 @pytest.mark.integration
-async def test_a_commit_that_took_long_is_found_by_the_sweep(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_a_commit_that_took_long_is_found_by_the_sweep(
+    pool: Any, site: httpx.AsyncClient
+) -> None:
     async with listening(site) as stream:
         await send(pool, accepted(), now=datetime.now(UTC))
         await stream.until(lambda s: len(s.items) == 1)
@@ -152,9 +162,13 @@ async def test_a_commit_that_took_long_is_found_by_the_sweep(pool: Any, site: ht
 
 
 @pytest.mark.integration
-async def test_what_happened_while_the_listener_was_gone_is_told_afterwards(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_what_happened_while_the_listener_was_gone_is_told_afterwards(
+    pool: Any, site: httpx.AsyncClient
+) -> None:
     async with listening(site) as stream:
-        await pool.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+        await pool.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
+        )
         scan = accepted()
         await send(pool, scan, now=datetime.now(UTC))
         await stream.until(lambda s: s.items)

@@ -26,7 +26,10 @@ DEBIAN = Path("/usr/lib/postgresql/15/bin")
 
 
 def ours(name: str | None, kind: str, parents: Any) -> bool:
-    """Whether autogenerate should look: not at the log's partitions, nor at the tables of the library's queue."""
+    """Whether autogenerate should look.
+
+    Not at the log's partitions, nor at the tables of the library's queue.
+    """
     if kind == "foreign_key_constraint":
         return not (name or "").startswith("job_failures")  # It points at a table of the queue's.
     return not (kind == "table" and (name or "").startswith(("events_", "procrastinate_")))
@@ -39,7 +42,8 @@ def default(_context: Any, _found: Any, column: Any, *_: Any) -> bool | None:
 
 def differences(connection: Connection) -> list[Any]:
     context = MigrationContext.configure(
-        connection, opts={"include_name": ours, "compare_type": True, "compare_server_default": default}
+        connection,
+        opts={"include_name": ours, "compare_type": True, "compare_server_default": default},
     )
     return list(compare_metadata(context, metadata))
 
@@ -70,7 +74,10 @@ async def test_a_log_of_the_first_version_is_read_as_it_was(postgres: Postgres) 
         await migrate(engine)
         async with engine.connect() as connection:
             (event,) = (await connection.execute(text("SELECT * FROM events"))).mappings()
-            assert (event["type"], msgspec.json.decode(event["data"])) == ("t", {"b": 1, "a": [2.50]})
+            assert (event["type"], msgspec.json.decode(event["data"])) == (
+                "t",
+                {"b": 1, "a": [2.50]},
+            )
             (item,) = (await connection.execute(text("SELECT * FROM items"))).mappings()
             assert (item["bin"], "candidates" in item) == ("A3", False)
     finally:

@@ -1,4 +1,7 @@
-"""The pages of prices, worth and reviews, on a real Postgres and a real server: what they show, take and refuse."""
+"""The pages of prices, worth and reviews, on a real Postgres and a real server.
+
+What they show, take and refuse.
+"""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -10,15 +13,15 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cardmint_cloud.adapters.image_files import Folder
-from cardmint_cloud.adapters.postgres import providers
-from cardmint_cloud.adapters.postgres.providers import Standing
-from cardmint_cloud.ask import ask_about_new
+from cardmint_cloud.adapters.images.folder import Folder
+from cardmint_cloud.adapters.postgres.prices import provider_state
+from cardmint_cloud.adapters.postgres.prices.provider_state import Standing
 from cardmint_cloud.domain.breaker import State, View
+from cardmint_cloud.domain.call_budget import Rate
 from cardmint_cloud.domain.items import review_of
-from cardmint_cloud.domain.rates import Rate
-from cardmint_cloud.price import price
-from cardmint_cloud.reviews import answer, take_in_hand
+from cardmint_cloud.pricing.price import price
+from cardmint_cloud.reviews.answers import answer, take_in_hand
+from cardmint_cloud.reviews.opening import ask_about_new
 from cardmint_cloud.web.app import build
 from cardmint_contracts.cards import Batch, Finish
 from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
@@ -34,7 +37,13 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 async def site(pool: Any, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = build(engine=engine, pool=pool, images=Folder(tmp_path / "images"), tenant="shop", clock=lambda: NOW)
+    app = build(
+        engine=engine,
+        pool=pool,
+        images=Folder(tmp_path / "images"),
+        tenant="shop",
+        clock=lambda: NOW,
+    )
     async for client in serve(app):
         yield client
 
@@ -48,19 +57,37 @@ async def text(site: httpx.AsyncClient, path: str) -> str:
 def standing(state: State, error: str = "") -> Standing:
     view = View(state=state, since=0, calls=6, failed=5, slow=0)
     return Standing(
-        provider="tcgdex", worker=uuid4(), view=view, since=NOW - DAY, answered=70, cached=130, last_error=error
+        provider="tcgdex",
+        worker=uuid4(),
+        view=view,
+        since=NOW - DAY,
+        answered=70,
+        cached=130,
+        last_error=error,
     )
 
 
-async def test_the_page_of_prices_shows_breakers_budgets_and_what_is_due(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_the_page_of_prices_shows_breakers_budgets_and_what_is_due(
+    pool: Any, site: httpx.AsyncClient
+) -> None:
     assert "No provider was asked yet" in await text(site, "/prices")
-    await providers.put_standing(pool, standing(State.CLOSED), NOW)
-    await providers.put_standing(pool, standing(State.OPEN, "http-500: HTTP <500>"), NOW)
-    await providers.put_standing(pool, standing(State.OPEN), NOW - DAY)  # A worker that is gone.
-    await providers.take(pool, "tcgdex", Rate(per_s=1, burst=1, per_day=2), NOW, patience_s=0)
+    await provider_state.put_standing(pool, standing(State.CLOSED), NOW)
+    await provider_state.put_standing(pool, standing(State.OPEN, "http-500: HTTP <500>"), NOW)
+    await provider_state.put_standing(
+        pool, standing(State.OPEN), NOW - DAY
+    )  # A worker that is gone.
+    await provider_state.take(pool, "tcgdex", Rate(per_s=1, burst=1, per_day=2), NOW, patience_s=0)
     await named(pool, "a", "b", "c", at=NOW + timedelta(hours=1))
     page = await text(site, "/prices")
-    for words in ("Left alone", "Breaker open", "Breaker closed", "HTTP &lt;500&gt;", "1 of 2", "used up", "in 1 h"):
+    for words in (
+        "Left alone",
+        "Breaker open",
+        "Breaker closed",
+        "HTTP &lt;500&gt;",
+        "1 of 2",
+        "used up",
+        "in 1 h",
+    ):
         assert words in page
     assert page.count("answered, 130 from the cache") == 2
     metrics = await text(site, "/metrics")
@@ -73,7 +100,9 @@ async def test_the_page_of_prices_shows_breakers_budgets_and_what_is_due(pool: A
         assert line in metrics
 
 
-async def test_a_job_that_was_given_up_is_tried_again_or_discarded(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_a_job_that_was_given_up_is_tried_again_or_discarded(
+    pool: Any, site: httpx.AsyncClient
+) -> None:
     jobs = [
         await pool.fetchval(
             "INSERT INTO procrastinate_jobs (queue_name, task_name, args, status, attempts)"
@@ -102,7 +131,13 @@ async def test_what_it_is_worth_and_was(pool: Any, site: httpx.AsyncClient) -> N
     for at, minor in ((NOW - 9 * DAY, 100), (NOW - DAY, 150)):
         await price(pool, [Answers(answers={FOX.id: [quote(minor)]})], "shop", FOX.id, at)
     page = await text(site, "/value")
-    for words in ("$1.50", "&lt;estate&gt;", "polyline", "tcgdex/tcgplayer", "Without a price then"):
+    for words in (
+        "$1.50",
+        "&lt;estate&gt;",
+        "polyline",
+        "tcgdex/tcgplayer",
+        "Without a price then",
+    ):
         assert words in page
     then = f"{NOW - 5 * DAY:%Y-%m-%d}"
     assert "$1.00" in await text(site, f"/value?at={then}&lot=%3Cestate%3E&span=7")
@@ -114,7 +149,9 @@ async def test_what_it_is_worth_and_was(pool: Any, site: httpx.AsyncClient) -> N
     assert (await site.get("/api/v1/shop/value")).json()["lots"].keys() == {"<estate>", ""}
 
 
-async def test_a_price_that_jumped_is_judged_on_the_page(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_a_price_that_jumped_is_judged_on_the_page(
+    pool: Any, site: httpx.AsyncClient
+) -> None:
     await send(pool, accepted(batch=Batch(finish=Finish.NORMAL)), now=NOW)
     for at, minor in ((NOW - 2 * DAY, 500), (NOW - DAY, 50_000)):
         await price(pool, [Answers(answers={FOX.id: [quote(minor)]})], "shop", FOX.id, at)
@@ -144,20 +181,26 @@ async def test_a_possible_duplicate_is_asked_for_as_one(pool: Any, site: httpx.A
     assert page.count("Was this card scanned before?") == 2
     assert "Which card is this?" not in page
     assert page.count("another copy: count it") == 3
-    assert page.index(f'value="{OWL.id}"') < page.rindex(f'value="{FOX.id}"'), "what was counted comes first"
+    assert page.index(f'value="{OWL.id}"') < page.rindex(f'value="{FOX.id}"'), (
+        "what was counted comes first"
+    )
     assert page.count("The same card again: do not count it") == 2
     assert "4 min ago</time>, bin A3, lot &lt;estate&gt;, by left: <b>Counted</b>." in page
     assert f'href="/items/{first.scan}"' in page
     assert page.count("One that looks the same was scanned before.") == 1
     task = review_of(second.scan, "rules")
     done = await site.post(
-        f"/reviews/{task}", data={"version": 1, "card": ""}, headers={**PART, "hx-target": "reviews"}
+        f"/reviews/{task}",
+        data={"version": 1, "card": ""},
+        headers={**PART, "hx-target": "reviews"},
     )
     assert "Answered: not counted." in done.text
     assert await pool.fetchval("SELECT sum(count) FROM holdings") == 2
 
 
-async def test_an_answer_is_taken_back_and_the_card_asked_for(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_an_answer_is_taken_back_and_the_card_asked_for(
+    pool: Any, site: httpx.AsyncClient
+) -> None:
     scan = doubtful(batch=Batch(bin="A3"))
     await send(pool, scan)
     task = review_of(scan.scan)
@@ -171,7 +214,9 @@ async def test_an_answer_is_taken_back_and_the_card_asked_for(pool: Any, site: h
     done = await site.post(f"/reviews/{task}", data={**wrong, "lease": lease}, headers=target)
     assert (done.status_code, f"/reviews/{task}/undo" in done.text) == (200, True)
     assert (await site.post(f"/reviews/{task}/undo", data={"version": 1})).status_code == 409
-    assert (await site.post(f"/reviews/{task}/undo", data={"version": 2}, headers=target)).status_code == 200
+    assert (
+        await site.post(f"/reviews/{task}/undo", data={"version": 2}, headers=target)
+    ).status_code == 200
     asked = await site.post(f"/reviews/{task}/rescan", data={"version": 3}, headers=target)
     assert "bin A3, slot 1" in asked.text
     assert (await site.post(f"/reviews/{task}/rescan", data={"version": 3})).status_code == 409
@@ -189,25 +234,35 @@ async def test_what_somebody_has_in_hand_is_shown(pool: Any, site: httpx.AsyncCl
     assert (await site.post(f"/reviews/{review_of(scan.scan)}/hand")).status_code == 409
 
 
-async def test_many_are_answered_at_once_and_conflicts_told(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_many_are_answered_at_once_and_conflicts_told(
+    pool: Any, site: httpx.AsyncClient
+) -> None:
     scans = [doubtful() for _ in range(4)]
     await send(pool, *scans)
     tasks = [review_of(scan.scan) for scan in scans]
-    await answer(pool, "shop", tasks[3], version=1, verdict="no_card", card=None, user="ann", now=NOW)
+    await answer(
+        pool, "shop", tasks[3], version=1, verdict="no_card", card=None, user="ann", now=NOW
+    )
     chosen = [f"{task}/1" for task in tasks[1:]]
     target = {**PART, "hx-target": "reviews"}
     done = await site.post("/reviews", data={"verdict": "first", "chosen": chosen}, headers=target)
     assert "2 answered. Not taken: 1 (ann answered first" in done.text
-    alone = await site.post("/reviews", data={"verdict": "none", "chosen": f"{tasks[0]}/1"}, headers=target)
+    alone = await site.post(
+        "/reviews", data={"verdict": "none", "chosen": f"{tasks[0]}/1"}, headers=target
+    )
     assert "1 answered." in alone.text
-    bad = await site.post("/reviews", data={"verdict": "first", "chosen": ["x/1", f"{uuid4()}/1"]}, headers=target)
+    bad = await site.post(
+        "/reviews", data={"verdict": "first", "chosen": ["x/1", f"{uuid4()}/1"]}, headers=target
+    )
     assert "0 answered. Not taken: 2" in bad.text
     assert (await site.post("/reviews", data={"verdict": "all"})).status_code == 404
     held = await pool.fetch("SELECT card_id, count FROM holdings WHERE count > 0")
     assert [tuple(row) for row in held] == [(FOX.id, 2)]
 
 
-async def test_the_measured_precision_is_on_the_page_and_in_the_metrics(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_the_measured_precision_is_on_the_page_and_in_the_metrics(
+    pool: Any, site: httpx.AsyncClient
+) -> None:
     scans = [accepted() for _ in range(2)]
     await send(pool, *scans, now=NOW)
     await ask_about_new(pool, rules(audit=1.0), NOW)

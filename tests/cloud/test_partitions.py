@@ -11,10 +11,11 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from cardmint_cloud import partitions, rebuild
+from cardmint_cloud import log_months, rebuild
 from cardmint_cloud.adapters import parquet
-from cardmint_cloud.adapters.postgres import months, shadow
-from cardmint_cloud.adapters.postgres.months import Retired
+from cardmint_cloud.adapters.postgres.ingest import log_months as partition_rows
+from cardmint_cloud.adapters.postgres.ingest import shadow
+from cardmint_cloud.adapters.postgres.ingest.log_months import Retired
 from cardmint_cloud.domain.items import review_of
 from cardmint_cloud.errors import Retry, Stop
 from cardmint_contracts.events import ImageEvicted, ReviewAnswered
@@ -31,7 +32,7 @@ async def log(pool: Any) -> AsyncIterator[asyncpg.Connection]:
     """A log of three months, with an answer that a slow clock put into a month before its question's."""
     async with pool.acquire() as connection:
         for moment in (SEPTEMBER, OCTOBER):
-            await partitions.make_ahead(connection, moment, ahead=0)
+            await log_months.make_ahead(connection, moment, ahead=0)
         await send(
             pool,
             accepted(),
@@ -41,7 +42,12 @@ async def log(pool: Any) -> AsyncIterator[asyncpg.Connection]:
         asked = doubtful()
         await send(pool, asked, accepted(OWL), now=OCTOBER)
         answer = ReviewAnswered(
-            task=review_of(asked.scan), task_version=1, scan=asked.scan, verdict="card", card=OWL, by="left"
+            task=review_of(asked.scan),
+            task_version=1,
+            scan=asked.scan,
+            verdict="card",
+            card=OWL,
+            by="left",
         )
         await send(pool, answer, now=SEPTEMBER + timedelta(minutes=1))
         await send(pool, accepted(), now=NOW)
@@ -57,7 +63,7 @@ async def test_old_months_move_to_files_and_the_fold_does_not_notice(
     log: asyncpg.Connection, database: str, tmp_path: Path
 ) -> None:
     before = await rows(log)
-    done = await partitions.retire(log, tmp_path, NOW, keep_months=1)
+    done = await log_months.retire(log, tmp_path, NOW, keep_months=1)
     assert [(one.month, one.events) for one in done] == [(date(2026, 9, 1), 3)]
     assert [row for row in before if row["received_at"] < OCTOBER - timedelta(days=1)] == list(
         parquet.read(tmp_path / "events-2026-09.parquet")
@@ -67,44 +73,54 @@ async def test_old_months_move_to_files_and_the_fold_does_not_notice(
     assert (await rebuild.view(database, SEPTEMBER, tmp_path)).items == {"counted": 1}
     with pytest.raises(Stop, match=r"events-2026-09\.parquet: is not there; `archive`"):
         await rebuild.compare(database, tmp_path / "elsewhere")
-    later = await partitions.retire(log, tmp_path, datetime(2027, 1, 1, tzinfo=UTC), keep_months=1)
+    later = await log_months.retire(log, tmp_path, datetime(2027, 1, 1, tzinfo=UTC), keep_months=1)
     assert [one.month.month for one in later] == [10, 11]
     assert (await rebuild.compare(database, tmp_path)).equal
-    found = await partitions.found(log)
+    found = await log_months.found(log)
     assert [one.month.month for one in found.retired] == [9, 10, 11]
     assert all(one.month >= date(2026, 12, 1) for one in found.present)
-    assert len(partitions.told(found)) == len(found.retired) + len(found.present)
+    assert len(log_months.told(found)) == len(found.retired) + len(found.present)
 
 
-async def test_what_was_retired_is_still_not_counted_twice(pool: Any, log: asyncpg.Connection, tmp_path: Path) -> None:
+async def test_what_was_retired_is_still_not_counted_twice(
+    pool: Any, log: asyncpg.Connection, tmp_path: Path
+) -> None:
     stream = uuid4()
     scans = [accepted(), accepted()]
     await send(pool, *scans, stream=stream, now=SEPTEMBER)
-    await partitions.retire(log, tmp_path, NOW, keep_months=1)
+    await log_months.retire(log, tmp_path, NOW, keep_months=1)
     held = await log.fetchval("SELECT sum(count) FROM holdings")
     await send(pool, *scans, stream=stream, now=NOW)
     assert await log.fetchval("SELECT sum(count) FROM holdings") == held
 
 
-async def test_a_month_that_changed_meanwhile_stays(log: asyncpg.Connection, tmp_path: Path) -> None:
+async def test_a_month_that_changed_meanwhile_stays(
+    log: asyncpg.Connection, tmp_path: Path
+) -> None:
     before = await rows(log)
     stale = Retired(month=date(2026, 9, 1), file="x", events=2, last_position=1, retired_at=NOW)
-    assert not await months.retire(log, stale)
+    assert not await partition_rows.retire(log, stale)
     assert await rows(log) == before
 
 
-async def test_a_log_in_use_is_left_alone(log: asyncpg.Connection, database: str, tmp_path: Path) -> None:
+async def test_a_log_in_use_is_left_alone(
+    log: asyncpg.Connection, database: str, tmp_path: Path
+) -> None:
     before = await rows(log)
     async with shadow.snapshot(database) as reading:
         await reading.fetch("SELECT 1 FROM events LIMIT 1")
         with pytest.raises(Retry, match="perhaps by a rebuild"):
-            await partitions.retire(log, tmp_path, NOW, keep_months=1)
+            await log_months.retire(log, tmp_path, NOW, keep_months=1)
     assert await rows(log) == before
-    assert [one.month.month for one in await partitions.retire(log, tmp_path, NOW, keep_months=1)] == [9]
+    assert [
+        one.month.month for one in await log_months.retire(log, tmp_path, NOW, keep_months=1)
+    ] == [9]
 
 
-async def test_a_file_that_is_none_is_named(log: asyncpg.Connection, database: str, tmp_path: Path) -> None:
-    await partitions.retire(log, tmp_path, NOW, keep_months=1)
+async def test_a_file_that_is_none_is_named(
+    log: asyncpg.Connection, database: str, tmp_path: Path
+) -> None:
+    await log_months.retire(log, tmp_path, NOW, keep_months=1)
     file = tmp_path / "events-2026-09.parquet"
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(Stop, match="cannot be read as Parquet"):
@@ -112,21 +128,27 @@ async def test_a_file_that_is_none_is_named(log: asyncpg.Connection, database: s
 
 
 async def test_months_are_made_over_the_turn_of_the_year(log: asyncpg.Connection) -> None:
-    await partitions.make_ahead(log, datetime(2027, 11, 30, 23, 59, tzinfo=UTC), ahead=3)
-    made = [one.month for one in (await partitions.found(log)).present if one.month >= date(2027, 11, 1)]
+    await log_months.make_ahead(log, datetime(2027, 11, 30, 23, 59, tzinfo=UTC), ahead=3)
+    made = [
+        one.month for one in (await log_months.found(log)).present if one.month >= date(2027, 11, 1)
+    ]
     assert made == [date(2027, 11, 1), date(2027, 12, 1), date(2028, 1, 1), date(2028, 2, 1)]
 
 
 async def test_the_commands(log: asyncpg.Connection, database: str, tmp_path: Path) -> None:
     def told(*words: str) -> str:
-        done = command(*words, CARDMINT_CLOUD_DATABASE=database, CARDMINT_CLOUD_ARCHIVE=str(tmp_path))
+        done = command(
+            *words, CARDMINT_CLOUD_DATABASE=database, CARDMINT_CLOUD_ARCHIVE=str(tmp_path)
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def commands() -> None:
         told("partitions", "make", "--ahead", "5")
         assert "no month is old enough" in told("partitions", "retire", "--keep-months", "1200")
-        assert "3 events are in events-2026-09.parquet" in told("partitions", "retire", "--keep-months", "1")
+        assert "3 events are in events-2026-09.parquet" in told(
+            "partitions", "retire", "--keep-months", "1"
+        )
         assert "2026-09  3 events in events-2026-09.parquet" in told("partitions", "list")
         assert json.loads(told("partitions", "list", "--json"))["retired"][0]["events"] == 3
         assert "the inventory is what the log says" in told("rebuild")

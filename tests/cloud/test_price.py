@@ -1,4 +1,7 @@
-"""One card's price on a real Postgres: providers in order, answers kept, unlikely ones held back, the last stays."""
+"""One card's price on a real Postgres.
+
+Providers in order, answers kept, unlikely ones held back, the last stays.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -7,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from cardmint_cloud.adapters.fetch import Unanswered, Unusable, Withheld
-from cardmint_cloud.domain.figures import Refused
+from cardmint_cloud.adapters.providers.http import Unanswered, Unusable, Withheld
+from cardmint_cloud.domain.price_parsing import Refused
 from cardmint_cloud.domain.quotes import Quote
 from cardmint_cloud.errors import NotFound
-from cardmint_cloud.price import NoAnswer, Priced, price
+from cardmint_cloud.pricing.price import NoAnswer, Priced, price
 from cardmint_contracts.cards import Card
 
 pytestmark = pytest.mark.integration
@@ -20,8 +23,16 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-def quote(minor: int, finish: str = "normal", *, source: str = "tcgdex/tcgplayer", **more: Any) -> Quote:
-    values: dict[str, Any] = {"edition": "", "basis": "market", "currency": "USD", "as_of": NOW, **more}
+def quote(
+    minor: int, finish: str = "normal", *, source: str = "tcgdex/tcgplayer", **more: Any
+) -> Quote:
+    values: dict[str, Any] = {
+        "edition": "",
+        "basis": "market",
+        "currency": "USD",
+        "as_of": NOW,
+        **more,
+    }
     return Quote(finish=finish, source=source, minor=minor, **values)
 
 
@@ -39,7 +50,9 @@ class Answers:
         self.answers: Mapping[str, Sequence[Quote] | Exception] = {**(answers or {}), **more}
         self.asked: list[tuple[Card, timedelta]] = []
 
-    async def quotes(self, card: Card, now: datetime, fresh_for: timedelta = timedelta(hours=24)) -> tuple[Quote, ...]:
+    async def quotes(
+        self, card: Card, now: datetime, fresh_for: timedelta = timedelta(hours=24)
+    ) -> tuple[Quote, ...]:
         self.asked.append((card, fresh_for))
         answer = self.answers.get(card.id, [])
         if isinstance(answer, Exception):
@@ -51,7 +64,11 @@ async def named(pool: Any, *card_ids: str, at: datetime = NOW) -> None:
     for card_id in card_ids:
         card = (card_id, f"Card {card_id}", "1", "x", "X")
         await pool.execute("INSERT INTO printings VALUES ('shop', $1, $2, $3, $4, $5)", *card)
-        await pool.execute("INSERT INTO price_checks (tenant, card_id, due_at) VALUES ('shop', $1, $2)", card_id, at)
+        await pool.execute(
+            "INSERT INTO price_checks (tenant, card_id, due_at) VALUES ('shop', $1, $2)",
+            card_id,
+            at,
+        )
 
 
 async def price_due(pool: Any, source: Any, now: datetime) -> None:
@@ -66,7 +83,8 @@ async def check(pool: Any, card_id: str = "a") -> Any:
 
 async def shown(pool: Any, finish: str = "normal") -> int | None:
     minor: int | None = await pool.fetchval(
-        "SELECT minor FROM current_quotes WHERE card_id = 'a' AND finish = $1 AND edition = ''", finish
+        "SELECT minor FROM current_quotes WHERE card_id = 'a' AND finish = $1 AND edition = ''",
+        finish,
     )
     return minor
 
@@ -77,10 +95,15 @@ async def test_a_card_is_priced_and_asked_about_again_by_its_value(pool: Any) ->
         await listener.add_listener("cardmint", lambda *args: heard.put_nowait(args[3]))
         await named(pool, "a")
         source = Answers(a=[quote(500), quote(900, "holo")])
-        assert await price(pool, [source], "shop", "a", NOW) == Priced(source="tcgdex", changed=True)
+        assert await price(pool, [source], "shop", "a", NOW) == Priced(
+            source="tcgdex", changed=True
+        )
         row = await check(pool)
         assert (row["due_at"], row["attempts"], row["error"]) == (NOW + timedelta(hours=72), 0, "")
-        rows = [tuple(row) for row in await pool.fetch("SELECT finish, edition, minor, lowest FROM current_quotes")]
+        rows = [
+            tuple(row)
+            for row in await pool.fetch("SELECT finish, edition, minor, lowest FROM current_quotes")
+        ]
         assert ("", "", 500, True) in rows
         assert ("holo", "", 900, False) in rows
         async with asyncio.timeout(20):
@@ -93,16 +116,26 @@ async def test_a_card_is_priced_and_asked_about_again_by_its_value(pool: Any) ->
     await price(pool, [dear], "shop", "a", NOW)
     assert (await check(pool))["due_at"] == NOW + timedelta(hours=6)
     await price(pool, [dear], "shop", "a", NOW + timedelta(hours=6))
-    # An answer must be younger than the refresh is apart, or every refresh would find the answer of the last.
-    assert [fresh for _, fresh in dear.asked] == [timedelta(hours=23, minutes=55), timedelta(hours=5, minutes=55)]
+    # An answer must be younger than the refresh is apart, or every refresh would find the answer of
+    # the last.
+    assert [fresh for _, fresh in dear.asked] == [
+        timedelta(hours=23, minutes=55),
+        timedelta(hours=5, minutes=55),
+    ]
 
 
 async def test_history_grows_only_when_something_changes(pool: Any) -> None:
     await named(pool, "a")
     for day, minor in enumerate([500, 500, 510, 500]):
         await price(pool, [Answers(a=[quote(minor)])], "shop", "a", NOW + day * DAY)
-    assert [row["minor"] for row in await pool.fetch("SELECT minor FROM quotes ORDER BY id")] == [500, 510, 500]
-    fetched = await pool.fetchval("SELECT max(fetched_at) FROM current_quotes WHERE finish = 'normal'")
+    assert [row["minor"] for row in await pool.fetch("SELECT minor FROM quotes ORDER BY id")] == [
+        500,
+        510,
+        500,
+    ]
+    fetched = await pool.fetchval(
+        "SELECT max(fetched_at) FROM current_quotes WHERE finish = 'normal'"
+    )
     assert fetched == NOW + 3 * DAY
 
 
@@ -115,7 +148,10 @@ async def test_providers_are_asked_in_order_until_one_quotes_the_card(pool: Any)
     assert (await price(pool, [down, none, good, never], "shop", "a", NOW)).source == "tcgcsv"
     assert (len(down.asked), len(none.asked), len(good.asked), len(never.asked)) == (1, 1, 1, 0)
     assert (await check(pool))["error"] == ""
-    assert await pool.fetchval("SELECT source FROM current_quotes WHERE finish = 'normal'") == "tcgcsv/tcgplayer"
+    assert (
+        await pool.fetchval("SELECT source FROM current_quotes WHERE finish = 'normal'")
+        == "tcgcsv/tcgplayer"
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,7 +169,9 @@ async def test_when_nobody_answers_the_last_price_stays(
     await named(pool, "a")
     await price(pool, [Answers(a=[quote(500)])], "shop", "a", NOW)
     with pytest.raises(NoAnswer) as caught:
-        await price(pool, [Answers(a=error), Answers("b", a=NotFound("none"))], "shop", "a", NOW + DAY)
+        await price(
+            pool, [Answers(a=error), Answers("b", a=NotFound("none"))], "shop", "a", NOW + DAY
+        )
     assert (caught.value.retry_after_s, caught.value.withheld) == (wait, withheld)
     row = await check(pool)
     assert (row["attempts"], row["error"]) == (1, f"tcgdex: {said}; b: not-found (none)")
@@ -148,7 +186,11 @@ async def test_a_card_that_nobody_prices_is_asked_about_daily(pool: Any, answer:
     await named(pool, "a")
     assert await price(pool, [Answers(a=answer)], "shop", "a", NOW) == Priced()
     row = await check(pool)
-    assert (row["due_at"], row["attempts"], row["error"].split(" ")[:2]) == (NOW + DAY, 0, ["tcgdex:", "not-found"])
+    assert (row["due_at"], row["attempts"], row["error"].split(" ")[:2]) == (
+        NOW + DAY,
+        0,
+        ["tcgdex:", "not-found"],
+    )
     await price(pool, [], "shop", "a", NOW)
     assert (await check(pool))["error"] == "no provider is set up"
 
@@ -161,7 +203,9 @@ async def test_a_card_that_no_station_named_is_not_found(pool: Any) -> None:
 async def test_an_unlikely_quote_is_held_back_and_the_value_stays(pool: Any) -> None:
     await named(pool, "a")
     await price(pool, [Answers(a=[quote(500), quote(900, "holo")])], "shop", "a", NOW)
-    done = await price(pool, [Answers(a=[quote(50_000), quote(910, "holo")])], "shop", "a", NOW + DAY)
+    done = await price(
+        pool, [Answers(a=[quote(50_000), quote(910, "holo")])], "shop", "a", NOW + DAY
+    )
     assert (done.changed, done.held) == (True, 1)
     assert (await shown(pool), await shown(pool, "holo")) == (500, 910)
     held = await pool.fetchrow("SELECT * FROM held_quotes")
@@ -186,7 +230,9 @@ async def test_a_quote_that_was_refused_is_not_asked_about_again(pool: Any) -> N
 
 async def test_graded_prices_are_kept_and_never_shown_as_the_cards(pool: Any) -> None:
     await named(pool, "a")
-    await price(pool, [Answers(a=[quote(500, ""), quote(90_000, "", grade="PSA 10")])], "shop", "a", NOW)
+    await price(
+        pool, [Answers(a=[quote(500, ""), quote(90_000, "", grade="PSA 10")])], "shop", "a", NOW
+    )
     assert await shown(pool, "") == 500
     rows = await pool.fetch("SELECT grade, minor FROM quotes ORDER BY minor")
     assert [tuple(row) for row in rows] == [("", 500), ("PSA 10", 90_000)]

@@ -61,7 +61,9 @@ def test_one_that_is_not_ready_says_why(tmp_path: Path) -> None:
     assert late.code == -15
 
 
-async def test_a_part_that_swallows_a_cancellation_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_part_that_swallows_a_cancellation_is_told_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def stubborn() -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(60)
@@ -86,7 +88,9 @@ def test_a_port_is_given_to_one_caller_alone(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(processes, "_PORTS", (port, port))
     with pytest.raises(Stop, match="no free port"):
         free_port()
-    another = subprocess.run([sys.executable, "-c", DRAW, str(port)], capture_output=True, timeout=60, check=False)
+    another = subprocess.run(
+        [sys.executable, "-c", DRAW, str(port)], capture_output=True, timeout=60, check=False
+    )
     assert b"no free port" in another.stderr
     monkeypatch.setattr(processes, "_PORTS", (port - 50, port + 50))
     assert port not in {free_port() for _ in range(30)}

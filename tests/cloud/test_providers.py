@@ -1,4 +1,7 @@
-"""What is read in the providers' answers: their real shapes and spellings, and what is refused of them."""
+"""What is read in the providers' answers.
+
+Their real shapes and spellings, and what is refused of them.
+"""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -9,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cardmint_cloud.adapters import pokemontcg, pricecharting, tcgcsv, tcgdex
-from cardmint_cloud.domain.figures import MAX_MINOR, Refused, pennies, variant
+from cardmint_cloud.adapters.providers import pokemontcg, pricecharting, tcgcsv, tcgdex
+from cardmint_cloud.domain.price_parsing import MAX_MINOR, Refused, pennies, variant
 from cardmint_cloud.domain.quotes import Quote, described
 from cardmint_cloud.errors import NotFound
 from cardmint_contracts.cards import Card
@@ -49,7 +52,12 @@ def prices(quotes: tuple[Quote, ...]) -> dict[tuple[str, str], int]:
 )
 def test_every_spelling_of_a_variant_is_understood(name: str, finish: str, edition: str) -> None:
     (quote,) = tcgdex.read(tcgplayer(**{name: {"marketPrice": Decimal("402.79")}}), "base1-4", NOW)
-    assert (quote.finish, quote.edition, quote.minor, quote.currency) == (finish, edition, 40279, "USD")
+    assert (quote.finish, quote.edition, quote.minor, quote.currency) == (
+        finish,
+        edition,
+        40279,
+        "USD",
+    )
     assert (quote.source, quote.basis) == ("tcgdex/tcgplayer", "market")
     assert quote.as_of == datetime(2026, 11, 22, 6, tzinfo=UTC)
 
@@ -64,15 +72,27 @@ def test_every_spelling_of_a_variant_is_understood(name: str, finish: str, editi
         ({"highPrice": 9}, "high", 900),
     ],
 )
-def test_the_market_price_is_preferred_and_the_basis_said(figures: dict[str, Any], basis: str, minor: int) -> None:
+def test_the_market_price_is_preferred_and_the_basis_said(
+    figures: dict[str, Any], basis: str, minor: int
+) -> None:
     (quote,) = tcgdex.read(tcgplayer(normal=figures), "base1-4", NOW)
     assert (quote.basis, quote.minor) == (basis, minor)
 
 
 def test_no_price_is_no_quote() -> None:
-    for nothing in ({"id": "base1-4"}, answer(), answer(tcgplayer=None, cardmarket=None), tcgplayer(normal=None)):
+    for nothing in (
+        {"id": "base1-4"},
+        answer(),
+        answer(tcgplayer=None, cardmarket=None),
+        tcgplayer(normal=None),
+    ):
         assert tcgdex.read(nothing, "base1-4", NOW) == ()
-    assert tcgdex.read(tcgplayer(normal={"marketPrice": None}, glitter={"marketPrice": 1}), "base1-4", NOW) == ()
+    assert (
+        tcgdex.read(
+            tcgplayer(normal={"marketPrice": None}, glitter={"marketPrice": 1}), "base1-4", NOW
+        )
+        == ()
+    )
 
 
 def test_two_spellings_of_one_variant_are_one_quote() -> None:
@@ -80,7 +100,13 @@ def test_two_spellings_of_one_variant_are_one_quote() -> None:
     assert prices(tcgdex.read(both, "base1-4", NOW)) == {("holo", ""): 500}
 
 
-CARDMARKET = {"unit": "EUR", "updated": None, "avg": Decimal("402.79"), "trend": None, "trend-holo": Decimal("123.63")}
+CARDMARKET = {
+    "unit": "EUR",
+    "updated": None,
+    "avg": Decimal("402.79"),
+    "trend": None,
+    "trend-holo": Decimal("123.63"),
+}
 
 
 @pytest.mark.parametrize(
@@ -105,7 +131,10 @@ def test_cardmarket_is_asked_only_when_tcgplayer_has_nothing() -> None:
     pricing = tcgplayer(normal={"marketPrice": 1})["pricing"] | {"cardmarket": CARDMARKET}
     assert [q.currency for q in tcgdex.read(answer(**pricing), "base1-4", NOW)] == ["USD"]
     empty = {"unit": "EUR", "avg": None, "trend-holo": 0}
-    assert tcgdex.read({**answer(cardmarket=empty), "variants": {"normal": True}}, "base1-4", NOW) == ()
+    assert (
+        tcgdex.read({**answer(cardmarket=empty), "variants": {"normal": True}}, "base1-4", NOW)
+        == ()
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,13 +170,19 @@ def test_what_cannot_be_right_is_refused_with_a_reason(wrong: Any, reason: str) 
 
 
 def test_a_date_without_an_offset_is_utc_and_never_after_now() -> None:
-    (quote,) = tcgdex.read(tcgplayer(normal={"marketPrice": 1}, updated="2026-11-22"), "base1-4", NOW)
+    (quote,) = tcgdex.read(
+        tcgplayer(normal={"marketPrice": 1}, updated="2026-11-22"), "base1-4", NOW
+    )
     assert quote.as_of == datetime(2026, 11, 22, tzinfo=UTC)
-    (quote,) = tcgdex.read(tcgplayer(normal={"marketPrice": 1}, updated="2026-11-22T20:00:00Z"), "base1-4", NOW)
+    (quote,) = tcgdex.read(
+        tcgplayer(normal={"marketPrice": 1}, updated="2026-11-22T20:00:00Z"), "base1-4", NOW
+    )
     assert quote.as_of == NOW
 
 
-NAMES = st.sampled_from(["normal", "holo", "1st-edition", "unlimited-holofoil", "unit", "updated", "glitter"])
+NAMES = st.sampled_from(
+    ["normal", "holo", "1st-edition", "unlimited-holofoil", "unit", "updated", "glitter"]
+)
 SCALARS = (
     st.none()
     | st.booleans()
@@ -158,7 +193,9 @@ SCALARS = (
     | st.sampled_from(["USD", "EUR", "2026-01-01T00:00:00Z", Decimal("1e300"), Decimal("12.345")])
 )
 FIGURES = st.dictionaries(
-    st.sampled_from(["marketPrice", "midPrice", "lowPrice", "directLowPrice", "highPrice"]), SCALARS, max_size=4
+    st.sampled_from(["marketPrice", "midPrice", "lowPrice", "directLowPrice", "highPrice"]),
+    SCALARS,
+    max_size=4,
 )
 BLOCKS = st.dictionaries(
     NAMES | st.sampled_from(["avg", "trend", "low", "trend-holo"]), SCALARS | FIGURES, max_size=5
@@ -185,7 +222,11 @@ def test_any_answer_is_quotes_in_whole_cents_or_refused_by_name(found: Any) -> N
 @given(st.integers(min_value=1, max_value=MAX_MINOR))
 def test_cents_survive_the_way_through_json(cents: int) -> None:
     figure = f"{cents // 100}.{cents % 100:02d}"
-    text = '{"id":"a-1","pricing":{"tcgplayer":{"unit":"USD","normal":{"marketPrice":' + figure + "}}}}"
+    text = (
+        '{"id":"a-1","pricing":{"tcgplayer":{"unit":"USD","normal":{"marketPrice":'
+        + figure
+        + "}}}}"
+    )
     found = msgspec.json.Decoder(float_hook=Decimal).decode(text)
     (quote,) = tcgdex.read(found, "a-1", NOW)
     assert quote.minor == cents
@@ -232,7 +273,12 @@ def test_pennies_that_cannot_be_right_are_refused(figure: Any, reason: str) -> N
 
 
 def test_pennies_are_minor_units_already() -> None:
-    assert (pennies(29662, "x"), pennies(None, "x"), pennies("2964313", "x"), pennies(Decimal("7.0"), "x")) == (
+    assert (
+        pennies(29662, "x"),
+        pennies(None, "x"),
+        pennies("2964313", "x"),
+        pennies(Decimal("7.0"), "x"),
+    ) == (
         29662,
         0,
         2964313,
@@ -271,13 +317,18 @@ def test_pokemontcg_quotes_tcgplayer_in_dollars_with_nulls_and_texts() -> None:
 
 
 def test_pokemontcg_falls_back_to_cardmarket_in_euros() -> None:
-    block = {"updatedAt": "2026/11/20", "prices": {"trendPrice": None, "averageSellPrice": 4, "reverseHoloTrend": 9}}
+    block = {
+        "updatedAt": "2026/11/20",
+        "prices": {"trendPrice": None, "averageSellPrice": 4, "reverseHoloTrend": 9},
+    }
     quotes = pokemontcg.read(cards(tcgplayer=None, cardmarket=block), "base1-4", NOW)
     assert {q.kind: (q.minor, q.currency, q.basis) for q in quotes} == {
         ("holo", "", ""): (400, "EUR", "average"),
         ("reverse_holo", "", ""): (900, "EUR", "trend"),
     }
-    plain = pokemontcg.read({"data": {"id": "a-1", "cardmarket": {"prices": {"lowPrice": 1}}}}, "a-1", NOW)
+    plain = pokemontcg.read(
+        {"data": {"id": "a-1", "cardmarket": {"prices": {"lowPrice": 1}}}}, "a-1", NOW
+    )
     assert [(q.kind, q.as_of) for q in plain] == [(("", "", ""), NOW)]
 
 
@@ -313,7 +364,12 @@ def test_pokemontcg_without_prices_quotes_nothing() -> None:
 # PriceCharting
 
 CHARIZARD = Card(id="base1-4", name="Charizard", number="4/102", set_id="base1", set_name="Base")
-PRODUCT = {"id": "630417", "product-name": "Charizard #4", "console-name": "Pokemon Base Set", "loose-price": 29662}
+PRODUCT = {
+    "id": "630417",
+    "product-name": "Charizard #4",
+    "console-name": "Pokemon Base Set",
+    "loose-price": 29662,
+}
 
 
 def found(*products: Any) -> dict[str, Any]:
@@ -321,8 +377,19 @@ def found(*products: Any) -> dict[str, Any]:
 
 
 def test_pricecharting_keeps_every_grade_for_itself() -> None:
-    graded = {**PRODUCT, "cib-price": 40000, "graded-price": 252280, "manual-only-price": 2964313, "bgs-10-price": None}
-    graded |= {"condition-17-price": 1, "condition-18-price": 2, "condition-19-price": 3, "new-price": 0}
+    graded = {
+        **PRODUCT,
+        "cib-price": 40000,
+        "graded-price": 252280,
+        "manual-only-price": 2964313,
+        "bgs-10-price": None,
+    }
+    graded |= {
+        "condition-17-price": 1,
+        "condition-18-price": 2,
+        "condition-19-price": 3,
+        "new-price": 0,
+    }
     quotes = pricecharting.read(found(graded), CHARIZARD, NOW)
     assert {q.grade: q.minor for q in quotes} == {
         "": 29662,
@@ -333,7 +400,9 @@ def test_pricecharting_keeps_every_grade_for_itself() -> None:
         "SGC 10": 2,
         "CGC 10 Pristine": 3,
     }
-    assert {(q.currency, q.source, q.finish, q.edition) for q in quotes} == {("USD", "pricecharting", "", "")}
+    assert {(q.currency, q.source, q.finish, q.edition) for q in quotes} == {
+        ("USD", "pricecharting", "", "")
+    }
     assert prices(described(quotes)) == {("", ""): 29662, ("", "unlimited"): 29662}
 
 
@@ -381,7 +450,12 @@ def test_pricecharting_is_refused_with_a_reason(wrong: Any, reason: str) -> None
 
 def product(identifier: Any, name: str, number: str) -> dict[str, Any]:
     extended = [{"name": "Rarity", "value": "Holo Rare"}, {"name": "Number", "value": number}]
-    return {"productId": identifier, "name": f"{name} - {number}", "cleanName": name, "extendedData": extended}
+    return {
+        "productId": identifier,
+        "name": f"{name} - {number}",
+        "cleanName": name,
+        "extendedData": extended,
+    }
 
 
 def results(*rows: Any) -> dict[str, Any]:
@@ -402,7 +476,12 @@ def test_tcgcsv_finds_a_product_by_number_and_name() -> None:
 def test_tcgcsv_has_a_row_for_each_finish() -> None:
     rows = results(
         {"productId": 7, "marketPrice": 1, "subTypeName": "Normal"},
-        {"productId": 42382, "marketPrice": Decimal("402.79"), "lowPrice": 300, "subTypeName": "Holofoil"},
+        {
+            "productId": 42382,
+            "marketPrice": Decimal("402.79"),
+            "lowPrice": 300,
+            "subTypeName": "Holofoil",
+        },
         {"productId": 42382, "marketPrice": None, "midPrice": 9, "subTypeName": "Reverse Holofoil"},
         {"productId": 42382, "marketPrice": None, "subTypeName": "1st Edition Holofoil"},
         {"productId": 42382, "marketPrice": 8, "subTypeName": "Cracked Ice"},
@@ -422,7 +501,9 @@ def test_tcgcsv_has_a_row_for_each_finish() -> None:
         lambda: tcgcsv.find(results({"cleanName": "Charizard", "extendedData": "x"}), CHARIZARD),
         lambda: tcgcsv.read([], 1, NOW),
         lambda: tcgcsv.read(results(None), 1, NOW),
-        lambda: tcgcsv.read(results({"productId": 1, "marketPrice": "$9", "subTypeName": "Normal"}), 1, NOW),
+        lambda: tcgcsv.read(
+            results({"productId": 1, "marketPrice": "$9", "subTypeName": "Normal"}), 1, NOW
+        ),
     ],
 )
 def test_tcgcsv_is_refused_with_a_reason(wrong: Any) -> None:
@@ -431,11 +512,26 @@ def test_tcgcsv_is_refused_with_a_reason(wrong: Any) -> None:
     assert caught.value.reason == "wrong-type"
 
 
-JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner))
-KEYS = ["data", "id", "tcgplayer", "cardmarket", "prices", "normal", "market", "results", "products", "status"]
+JSON = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner)
+)
+KEYS = [
+    "data",
+    "id",
+    "tcgplayer",
+    "cardmarket",
+    "prices",
+    "normal",
+    "market",
+    "results",
+    "products",
+    "status",
+]
 SHAPED = st.recursive(
     JSON | st.sampled_from(["base1-4", "success", "Charizard #4", "Pokemon Base Set"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)
+    ),
     max_leaves=12,
 )
 

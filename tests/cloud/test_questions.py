@@ -1,4 +1,7 @@
-"""What events about questions change in the fold: opened, answered, taken back, asked again at the table, grown old."""
+"""What events about questions change in the fold.
+
+Opened, answered, taken back, asked again at the table, grown old.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cardmint_cloud.domain.items import Impossible, Item, Prior, Review, Status, review_of, spoken_of, subject
+from cardmint_cloud.domain.items import (
+    Impossible,
+    Item,
+    Prior,
+    Review,
+    Status,
+    review_of,
+    spoken_of,
+    subject,
+)
 from cardmint_contracts.cards import Candidate, Card, Decision, Image
 from cardmint_contracts.events import (
     CardScanned,
@@ -70,14 +82,20 @@ def says(
 
 
 def undo(scan: CardScanned, why: str = "review", version: int = 2) -> ReviewUndone:
-    return ReviewUndone(task=review_of(scan.scan, why), task_version=version, scan=scan.scan, by="ann")
+    return ReviewUndone(
+        task=review_of(scan.scan, why), task_version=version, scan=scan.scan, by="ann"
+    )
 
 
 def fetch(scan: CardScanned, version: int = 1, place: str = "bin A3, slot 12") -> RescanRequested:
-    return RescanRequested(task=review_of(scan.scan), task_version=version, scan=scan.scan, by="ann", place=place)
+    return RescanRequested(
+        task=review_of(scan.scan), task_version=version, scan=scan.scan, by="ann", place=place
+    )
 
 
-def again(scan: CardScanned, decision: Decision = Decision.ACCEPT, card: Card = OWL, **more: Any) -> CardScanned:
+def again(
+    scan: CardScanned, decision: Decision = Decision.ACCEPT, card: Card = OWL, **more: Any
+) -> CardScanned:
     return CardScanned(
         scan=UUID(int=scan.scan.int ^ 1),
         decision=decision,
@@ -93,7 +111,12 @@ def test_a_rule_opens_a_question_about_a_counted_card_which_stays_counted() -> N
     said = (Candidate(card=FOX, confidence=0.9),)
     table.say(scan, asked(scan, "audit", recogniser="reader 3", image=IMAGE, candidates=said))
     review = table.review(scan, "audit")
-    assert (review.open, review.version, review.counted, review.recogniser) == (True, 1, FOX, "reader 3")
+    assert (review.open, review.version, review.counted, review.recogniser) == (
+        True,
+        1,
+        FOX,
+        "reader 3",
+    )
     assert (review.candidates, review.image) == (said, IMAGE)
     assert (table.item(scan).status, table.held) == (Status.COUNTED, {FOX.id: 1})
 
@@ -101,7 +124,11 @@ def test_a_rule_opens_a_question_about_a_counted_card_which_stays_counted() -> N
 def test_a_rule_may_hold_a_card_until_somebody_looked() -> None:
     scan, table = accepted(), Table()
     table.say(scan, asked(scan, hold=True))
-    assert (table.item(scan).status, table.item(scan).card_id, table.held) == (Status.REVIEW, FOX.id, {})
+    assert (table.item(scan).status, table.item(scan).card_id, table.held) == (
+        Status.REVIEW,
+        FOX.id,
+        {},
+    )
     table.say(says(scan, FOX, "rules"))
     assert (table.item(scan).status, table.held) == (Status.COUNTED, {FOX.id: 1})
     table.say(undo(scan, "rules"))
@@ -126,7 +153,13 @@ def test_an_undone_answer_brings_back_how_the_card_stood() -> None:
     assert table.held == {OWL.id: 1}
     table.say(undo(scan))
     review, item = table.review(scan), table.item(scan)
-    assert (review.open, review.version, review.verdict, review.card, review.answered_by) == (True, 3, None, None, "")
+    assert (review.open, review.version, review.verdict, review.card, review.answered_by) == (
+        True,
+        3,
+        None,
+        None,
+        "",
+    )
     assert (item.status, item.card_id, item.version, table.held) == (Status.REVIEW, "", 3, {})
     assert table.say(says(scan, FOX)) == 1  # Of a version that is over.
     assert table.say(says(scan, FOX, version=3)) == 0
@@ -153,7 +186,10 @@ def test_a_card_that_was_asked_for_answers_the_question_when_it_is_scanned_again
     table.say(again(scan))
     review = table.review(scan)
     assert (review.open, review.card, review.answered_by, review.place) == (False, OWL, "left", "")
-    assert (table.held, len(table.items)) == ({OWL.id: 1}, 1)  # One physical card, however often it is scanned.
+    assert (table.held, len(table.items)) == (
+        {OWL.id: 1},
+        1,
+    )  # One physical card, however often it is scanned.
     assert table.say(again(scan)) == 1
     table.say(undo(scan, version=3))
     assert table.held == {}
@@ -185,12 +221,19 @@ def test_a_second_scan_without_a_question_counts_nothing_and_of_an_unknown_card_
 def test_questions_grow_old() -> None:
     scan, table = accepted(), Table()
     table.say(scan, asked(scan), asked(scan, "audit"))
-    escalated = ReviewAged(task=review_of(scan.scan, "rules"), task_version=1, scan=scan.scan, outcome="escalated")
+    escalated = ReviewAged(
+        task=review_of(scan.scan, "rules"), task_version=1, scan=scan.scan, outcome="escalated"
+    )
     assert table.say(escalated, escalated) == 1
     assert (table.review(scan, "rules").escalated, table.review(scan, "rules").version) == (True, 2)
-    expired = ReviewAged(task=review_of(scan.scan, "audit"), task_version=1, scan=scan.scan, outcome="expired")
+    expired = ReviewAged(
+        task=review_of(scan.scan, "audit"), task_version=1, scan=scan.scan, outcome="expired"
+    )
     assert table.say(expired) == 0
-    assert (table.review(scan, "audit").open, table.review(scan, "audit").verdict) == (False, "expired")
+    assert (table.review(scan, "audit").open, table.review(scan, "audit").verdict) == (
+        False,
+        "expired",
+    )
     assert table.say(undo(scan, "audit", 2)) == 1
     assert table.held == {FOX.id: 1}
 
@@ -210,7 +253,9 @@ def test_what_an_event_speaks_of_is_read_before_it_is_applied() -> None:
     evicted = ImageEvicted(sha256="0" * 64, bytes=1, kind="full", uploaded=True, reason="disk-full")
     items, reviews = spoken_of([("shop", second), ("shop", undo(scan)), ("shop", evicted)])
     assert {("shop", scan.scan), ("shop", second.scan)} <= set(items)
-    assert {("shop", review_of(scan.scan, why)) for why in ("review", "rules", "audit")} <= set(reviews)
+    assert {("shop", review_of(scan.scan, why)) for why in ("review", "rules", "audit")} <= set(
+        reviews
+    )
 
 
 SCANS = [accepted(), doubtful(), accepted(OWL)]
@@ -218,7 +263,9 @@ versions = st.integers(1, 5)
 whys = st.sampled_from(["review", "rules", "audit"])
 words = st.one_of(
     st.sampled_from(SCANS),
-    st.builds(asked, st.sampled_from(SCANS), st.sampled_from(["rules", "audit"]), hold=st.booleans()),
+    st.builds(
+        asked, st.sampled_from(SCANS), st.sampled_from(["rules", "audit"]), hold=st.booleans()
+    ),
     st.builds(says, st.sampled_from(SCANS), st.sampled_from([None, FOX, OWL]), whys, versions),
     st.builds(undo, st.sampled_from(SCANS), whys, versions),
     st.builds(fetch, st.sampled_from(SCANS), versions),
@@ -246,7 +293,9 @@ def possible(data: Sequence[EventData]) -> list[EventData]:
 
 @settings(max_examples=200)
 @given(st.lists(words, max_size=25), st.data())
-def test_however_the_log_is_cut_questions_and_holdings_are_the_same(data: list[EventData], draw: st.DataObject) -> None:
+def test_however_the_log_is_cut_questions_and_holdings_are_the_same(
+    data: list[EventData], draw: st.DataObject
+) -> None:
     log = possible(data)
     whole, pieces = Table(), Table()
     whole.apply([event(one) for one in log])

@@ -11,13 +11,29 @@ from cardmint_cloud.domain.quotes import FAR, Held, Quote, believed, current, de
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-def quote(minor: int, finish: str = "normal", *, source: str = "tcgdex/tcgplayer", days: int = 0, **more: Any) -> Quote:
-    values: dict[str, Any] = {"edition": "", "basis": "market", "currency": "USD", "as_of": NOW - timedelta(days=days)}
+def quote(
+    minor: int,
+    finish: str = "normal",
+    *,
+    source: str = "tcgdex/tcgplayer",
+    days: int = 0,
+    **more: Any,
+) -> Quote:
+    values: dict[str, Any] = {
+        "edition": "",
+        "basis": "market",
+        "currency": "USD",
+        "as_of": NOW - timedelta(days=days),
+    }
     return Quote(finish=finish, source=source, minor=minor, **{**values, **more})
 
 
 def test_what_is_left_open_takes_the_lowest_and_says_so() -> None:
-    said = (quote(90000, "holo", edition="first"), quote(40000, "holo", edition="unlimited"), quote(200))
+    said = (
+        quote(90000, "holo", edition="first"),
+        quote(40000, "holo", edition="unlimited"),
+        quote(200),
+    )
     lines = {(q.finish, q.edition): (q.minor, q.lowest) for q in described(said)}
     assert lines == {
         ("", ""): (200, True),
@@ -46,11 +62,19 @@ def test_a_price_near_the_last_one_is_believed() -> None:
 def test_a_price_far_from_the_last_one_waits_for_a_person() -> None:
     known = [quote(100, days=3)]
     for minor in (19, 501):
-        assert believed([quote(minor)], known) == ((), (Held(quote=quote(minor), against=known[0]),))
+        assert believed([quote(minor)], known) == (
+            (),
+            (Held(quote=quote(minor), against=known[0]),),
+        )
 
 
 def test_only_the_same_kind_and_currency_is_compared() -> None:
-    known = [quote(100, "holo"), quote(100, grade="9"), quote(100, currency="EUR"), quote(100, edition="first")]
+    known = [
+        quote(100, "holo"),
+        quote(100, grade="9"),
+        quote(100, currency="EUR"),
+        quote(100, edition="first"),
+    ]
     assert believed([quote(10_000)], known) == ((quote(10_000),), ())
 
 
@@ -61,7 +85,9 @@ def test_another_source_of_this_week_has_a_say_too() -> None:
     old = quote(100, source="pokemontcg/tcgplayer", days=8)
     assert believed([quote(1100)], [newest, old])[0] == (quote(1100),)
     before = quote(100, days=2)
-    assert believed([quote(1100)], [newest, before])[0] == (quote(1100),)  # The same source said so before.
+    assert believed([quote(1100)], [newest, before])[0] == (
+        quote(1100),
+    )  # The same source said so before.
 
 
 def test_where_a_quote_is_held_back_the_last_believed_price_stays() -> None:
@@ -90,7 +116,9 @@ QUOTES = st.builds(
 
 
 @given(st.lists(QUOTES, max_size=5), st.lists(QUOTES, max_size=8))
-def test_every_quote_is_believed_or_held_and_nothing_jumps(said: list[Quote], known: list[Quote]) -> None:
+def test_every_quote_is_believed_or_held_and_nothing_jumps(
+    said: list[Quote], known: list[Quote]
+) -> None:
     taken, held = believed(said, known)
     assert sorted(map(repr, said)) == sorted(map(repr, [*taken, *(one.quote for one in held)]))
     for one in taken:

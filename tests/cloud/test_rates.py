@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cardmint_cloud.domain.rates import forecast, refresh_after
+from cardmint_cloud.domain.call_budget import forecast, refresh_after
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("minor", "hours"), [(None, 24), (0, 72), (9_99, 72), (10_00, 24), (99_99, 24), (100_00, 6), (10**9, 6)]
+    ("minor", "hours"),
+    [(None, 24), (0, 72), (9_99, 72), (10_00, 24), (99_99, 24), (100_00, 6), (10**9, 6)],
 )
 def test_dear_cards_are_asked_about_more_often(minor: int | None, hours: int) -> None:
     assert refresh_after(minor) == timedelta(hours=hours)
@@ -27,7 +28,9 @@ def test_the_budget_ends_when_the_first_call_beyond_it_is_due() -> None:
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.lists(st.integers(-5, 12), max_size=40))
-def test_so_many_calls_fit_before_the_end_as_are_left(calls: int, budget: int, hours: list[int]) -> None:
+def test_so_many_calls_fit_before_the_end_as_are_left(
+    calls: int, budget: int, hours: list[int]
+) -> None:
     due = sorted(NOW + timedelta(hours=hour) for hour in hours)
     told = forecast(calls=calls, budget=budget, due=due, now=NOW)
     assert (told.calls, told.budget, told.due) == (calls, budget, len(due))

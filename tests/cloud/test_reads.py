@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cardmint_cloud.adapters.postgres import card_reads, desk_reads, reads
-from cardmint_cloud.adapters.postgres.reads import Totals, Wanted, Worth
+from cardmint_cloud.adapters.postgres.queries import cards as card_queries
+from cardmint_cloud.adapters.postgres.queries import desk, inventory
+from cardmint_cloud.adapters.postgres.queries.inventory import Totals, Wanted, Worth
 from cardmint_cloud.domain.items import review_of
 from cardmint_contracts.cards import Batch, Card, Condition, Edition, Finish
 from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
@@ -18,12 +19,18 @@ pytestmark = pytest.mark.integration
 
 
 def card(number: str, name: str = "Card", set_id: str = "s") -> Card:
-    return Card(id=f"{set_id}-{number.replace('/', '_')}", name=name, number=number, set_id=set_id, set_name=set_id)
+    return Card(
+        id=f"{set_id}-{number.replace('/', '_')}",
+        name=name,
+        number=number,
+        set_id=set_id,
+        set_name=set_id,
+    )
 
 
 async def found(engine: AsyncEngine, **want: Any) -> list[Any]:
     async with engine.connect() as connection:
-        lines, total = await reads.inventory(connection, "shop", Wanted(**want))
+        lines, total = await inventory.inventory(connection, "shop", Wanted(**want))
         assert want.get("page", 1) > 1 or total >= len(lines)
         return list(lines)
 
@@ -37,7 +44,9 @@ async def quote(
     )
 
 
-async def test_a_holding_is_priced_by_its_finish_and_an_open_one_by_the_lowest(pool: Any, engine: AsyncEngine) -> None:
+async def test_a_holding_is_priced_by_its_finish_and_an_open_one_by_the_lowest(
+    pool: Any, engine: AsyncEngine
+) -> None:
     holo = Batch(finish=Finish.HOLO)
     await send(pool, accepted(), accepted(), accepted(batch=holo), accepted(OWL))
     await quote(pool, FOX.id, "holo", 900)
@@ -48,14 +57,16 @@ async def test_a_holding_is_priced_by_its_finish_and_an_open_one_by_the_lowest(p
     assert lines[OWL.id, ""]["value"] is None
 
 
-async def test_totals_never_mix_currencies_and_count_what_has_no_price(pool: Any, engine: AsyncEngine) -> None:
+async def test_totals_never_mix_currencies_and_count_what_has_no_price(
+    pool: Any, engine: AsyncEngine
+) -> None:
     third = card("3")
     await send(pool, accepted(), accepted(), accepted(OWL), accepted(third), tenant="shop")
     await send(pool, accepted(), tenant="other")
     await quote(pool, FOX.id, "", 500)
     await quote(pool, OWL.id, "", 700, "EUR", lowest=True)
     async with engine.connect() as connection:
-        assert await reads.totals(connection, "shop") == Totals(
+        assert await inventory.totals(connection, "shop") == Totals(
             cards=4,
             printings=3,
             unpriced=1,
@@ -64,9 +75,11 @@ async def test_totals_never_mix_currencies_and_count_what_has_no_price(pool: Any
                 Worth(currency="EUR", minor=700, lowest=True),
             ),
         )
-        narrowed = await reads.totals(connection, "shop", Wanted(words="owl"))
+        narrowed = await inventory.totals(connection, "shop", Wanted(words="owl"))
         assert (narrowed.cards, narrowed.unpriced) == (1, 0)
-        assert await reads.totals(connection, "nobody") == Totals(cards=0, printings=0, unpriced=0, worth=())
+        assert await inventory.totals(connection, "nobody") == Totals(
+            cards=0, printings=0, unpriced=0, worth=()
+        )
 
 
 async def test_every_word_must_be_found_somewhere(pool: Any, engine: AsyncEngine) -> None:
@@ -95,7 +108,7 @@ async def test_filters_narrow_and_open_means_left_open(pool: Any, engine: AsyncE
     ):
         assert [line["name"] for line in await found(engine, **want)] == names
     async with engine.connect() as connection:
-        assert [row["set_id"] for row in await reads.sets(connection, "shop")] == ["fic1", "s"]
+        assert [row["set_id"] for row in await inventory.sets(connection, "shop")] == ["fic1", "s"]
 
 
 NUMBERS = ["1/40", "2/40", "10/40", "100/40", "SWSH021", "TG2", "TG10", "promo"]
@@ -105,17 +118,23 @@ async def test_numbers_are_sorted_as_people_count(pool: Any, engine: AsyncEngine
     await send(pool, *(accepted(card(number)) for number in reversed(NUMBERS)))
     expected = ["1/40", "2/40", "10/40", "100/40", "promo", "SWSH021", "TG2", "TG10"]
     assert [line["number"] for line in await found(engine, sort="number")] == expected
-    assert [line["number"] for line in await found(engine, sort="number", descending=True)] == expected[::-1]
+    assert [
+        line["number"] for line in await found(engine, sort="number", descending=True)
+    ] == expected[::-1]
 
 
-async def test_prices_are_sorted_within_their_currency_and_none_comes_last(pool: Any, engine: AsyncEngine) -> None:
+async def test_prices_are_sorted_within_their_currency_and_none_comes_last(
+    pool: Any, engine: AsyncEngine
+) -> None:
     cards = [card(str(n), f"c{n}") for n in range(5)]
     await send(pool, *(accepted(c) for c in cards), accepted(cards[0]), accepted(cards[0]))
     for n, (minor, currency) in enumerate([(300, "USD"), (800, "USD"), (500, "EUR"), (900, "EUR")]):
         await quote(pool, cards[n].id, "", minor, currency)
 
     async def order(sort: Any, *, descending: bool) -> str:
-        return "".join(line["name"][1] for line in await found(engine, sort=sort, descending=descending))
+        return "".join(
+            line["name"][1] for line in await found(engine, sort=sort, descending=descending)
+        )
 
     assert await order("price", descending=False) == "01234"
     assert await order("price", descending=True) == "10324"
@@ -125,23 +144,33 @@ async def test_prices_are_sorted_within_their_currency_and_none_comes_last(pool:
 
 
 @pytest.mark.parametrize("sort", ["name", "number", "count", "price", "value"])
-async def test_pages_together_are_every_line_once(pool: Any, engine: AsyncEngine, sort: Any) -> None:
+async def test_pages_together_are_every_line_once(
+    pool: Any, engine: AsyncEngine, sort: Any
+) -> None:
     conditions = [Batch(condition=condition) for condition in Condition]
     await send(pool, *(accepted(c, batch=b) for c in (FOX, OWL, card("1")) for b in conditions))
-    lines = [line for page in (1, 2, 3, 4, 5) for line in await found(engine, sort=sort, size=4, page=page)]
+    lines = [
+        line
+        for page in (1, 2, 3, 4, 5)
+        for line in await found(engine, sort=sort, size=4, page=page)
+    ]
     assert len({(line["card_id"], line["condition"]) for line in lines}) == len(lines) == 15
 
 
 LINES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(text=LINES)
 @example(text="100%_\\")
 @example(text="a\\")
 @example(text="'; DROP TABLE holdings; --")
 @example(text="a b c d e f g h i j k l m n o p")
-async def test_a_card_is_found_by_its_name_whatever_it_is(pool: Any, engine: AsyncEngine, text: str) -> None:
+async def test_a_card_is_found_by_its_name_whatever_it_is(
+    pool: Any, engine: AsyncEngine, text: str
+) -> None:
     await pool.execute("DELETE FROM printings")
     await pool.execute("DELETE FROM holdings")
     await pool.execute("INSERT INTO printings VALUES ('shop', 'a-1', $1, '', '', '')", text)
@@ -149,7 +178,9 @@ async def test_a_card_is_found_by_its_name_whatever_it_is(pool: Any, engine: Asy
     assert len(await found(engine, words=text)) == 1
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(words=st.text(max_size=40))
 async def test_no_search_is_an_error(engine: AsyncEngine, words: str) -> None:
     assert await found(engine, words=words) == []
@@ -160,33 +191,35 @@ async def test_a_printing_with_its_scans_quotes_and_events(pool: Any, engine: As
     await send(pool, accepted(), doubtful())
     await quote(pool, FOX.id, "", 500)
     async with engine.connect() as connection:
-        assert await card_reads.printing(connection, "shop", FOX.id) == FOX
-        assert await card_reads.printing(connection, "other", FOX.id) is None
-        (line,) = await card_reads.held(connection, "shop", FOX.id)
+        assert await card_queries.printing(connection, "shop", FOX.id) == FOX
+        assert await card_queries.printing(connection, "other", FOX.id) is None
+        (line,) = await card_queries.held(connection, "shop", FOX.id)
         assert (line["count"], line["minor"], line["currency"]) == (2, 500, "USD")
-        scans = await card_reads.scans(connection, "shop", FOX.id)
+        scans = await card_queries.scans(connection, "shop", FOX.id)
         assert [scan["captured_at"] for scan in scans] == [NOW, NOW - timedelta(hours=1)]
-        events = await card_reads.history(connection, "shop", [scan["item"] for scan in scans])
+        events = await card_queries.history(connection, "shop", [scan["item"] for scan in scans])
         assert [event["subject"] for event in events] == [scan["item"] for scan in scans]
-        assert await card_reads.quoted(connection, "shop", FOX.id) == []
-        check = await card_reads.price_check(connection, "shop", FOX.id)
+        assert await card_queries.quoted(connection, "shop", FOX.id) == []
+        check = await card_queries.price_check(connection, "shop", FOX.id)
         assert check is not None
         assert check["due_at"] == NOW
-        assert await card_reads.price_check(connection, "shop", "none") is None
-        assert len(await card_reads.newest(connection, "shop", limit=2)) == 2
+        assert await card_queries.price_check(connection, "shop", "none") is None
+        assert len(await card_queries.newest(connection, "shop", limit=2)) == 2
 
 
-async def test_items_are_walked_through_in_the_order_in_which_they_came(pool: Any, engine: AsyncEngine) -> None:
+async def test_items_are_walked_through_in_the_order_in_which_they_came(
+    pool: Any, engine: AsyncEngine
+) -> None:
     await send(pool, *(accepted() for _ in range(5)))
     await send(pool, *(accepted() for _ in range(3)), now=NOW + timedelta(seconds=1))
     seen: list[Any] = []
     after = None
     async with engine.connect() as connection:
-        while rows := await card_reads.items_after(connection, "shop", after, limit=3):
+        while rows := await card_queries.items_after(connection, "shop", after, limit=3):
             seen += [row["item"] for row in rows]
             after = (rows[-1]["received_at"], rows[-1]["item"])
         assert len(set(seen)) == len(seen) == 8
-        since = await card_reads.received_since(connection, "shop", NOW + timedelta(seconds=1))
+        since = await card_queries.received_since(connection, "shop", NOW + timedelta(seconds=1))
         assert [row["item"] for row in since] == seen[5:]
 
 
@@ -194,12 +227,12 @@ async def test_reviews_letters_and_counts(pool: Any, engine: AsyncEngine) -> Non
     scan = doubtful()
     await send(pool, scan, accepted())
     async with engine.connect() as connection:
-        (opened,) = await desk_reads.asked(connection, "shop", "open")
+        (opened,) = await desk.asked(connection, "shop", "open")
         assert opened["task"] == review_of(scan.scan)
-        assert await desk_reads.asked(connection, "shop", "answered") == []
-        assert await desk_reads.waiting(connection, "shop") == {"reviews": 1, "letters": 0}
-        assert await desk_reads.status_counts(connection, "shop") == {"counted": 1, "review": 1}
-        assert (await card_reads.review_of(connection, "shop", scan.scan)) is not None
-        assert await desk_reads.review(connection, "other", opened["task"]) is None
-        assert await desk_reads.letter(connection, "shop", 1) is None
-        assert await desk_reads.states(connection, "shop") == []
+        assert await desk.asked(connection, "shop", "answered") == []
+        assert await desk.waiting(connection, "shop") == {"reviews": 1, "letters": 0}
+        assert await desk.status_counts(connection, "shop") == {"counted": 1, "review": 1}
+        assert (await card_queries.review_of(connection, "shop", scan.scan)) is not None
+        assert await desk.review(connection, "other", opened["task"]) is None
+        assert await desk.letter(connection, "shop", 1) is None
+        assert await desk.states(connection, "shop") == []

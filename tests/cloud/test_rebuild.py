@@ -1,4 +1,7 @@
-"""The inventory is what the log says, however the log came about; whatever is changed beside the log is found."""
+"""The inventory is what the log says, however the log came about.
+
+Whatever is changed beside the log is found.
+"""
 
 import asyncio
 import itertools
@@ -13,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cardmint_cloud import rebuild
-from cardmint_cloud.dead_letters import replay
 from cardmint_cloud.domain.items import Event, review_of
 from cardmint_cloud.errors import Stop
-from cardmint_cloud.ingest import Batch, Message, commit, read
-from cardmint_cloud.partitions import make_ahead
-from cardmint_cloud.reviews import answer
+from cardmint_cloud.ingest.commit import Batch, Message, commit, read
+from cardmint_cloud.ingest.dead_letters import replay
+from cardmint_cloud.log_months import make_ahead
+from cardmint_cloud.reviews.answers import answer
 from cardmint_contracts.cards import Decision
 from cardmint_contracts.envelope import encode_batch
 from cardmint_contracts.events import CardScanned, EventData, ReviewAnswered
@@ -39,7 +42,9 @@ def batch(tenant: str, station: str, stream: UUID, start: int, data: EventData) 
     return found
 
 
-async def ingest(address: str, log: list[Event], cuts: list[int], stations: list[str]) -> rebuild.Comparison:
+async def ingest(
+    address: str, log: list[Event], cuts: list[int], stations: list[str]
+) -> rebuild.Comparison:
     """Send a log in groups of the sizes `cuts` gives, its events from the stations in turn, then rebuild."""
     example = next(_examples)
     marks: dict[UUID, int] = {}
@@ -67,7 +72,9 @@ async def ingest(address: str, log: list[Event], cuts: list[int], stations: list
 @settings(
     max_examples=25,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],  # Each example has tenants of its own.
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture
+    ],  # Each example has tenants of its own.
 )
 def test_whatever_comes_the_log_says_the_same(
     database: str, log: list[Event], cuts: list[int], names: list[str]
@@ -80,10 +87,24 @@ async def shop(pool: Any) -> CardScanned:
     """Fill a shop in every way that there is, and return the scan that was answered."""
     asked, early = doubtful(), doubtful()
     await send(pool, accepted(), accepted(OWL), asked, doubtful())
-    await send(pool, CardScanned(scan=uuid4(), decision=Decision.REJECT, recogniser=RECOGNISER, confidence=-0.0))
+    await send(
+        pool,
+        CardScanned(scan=uuid4(), decision=Decision.REJECT, recogniser=RECOGNISER, confidence=-0.0),
+    )
     task = review_of(asked.scan)
-    await answer(pool, "shop", task, version=1, verdict="card", card=OWL, user="ann", now=NOW + timedelta(hours=1))
-    late = ReviewAnswered(task=review_of(early.scan), task_version=1, scan=early.scan, verdict="no_card", by="left")
+    await answer(
+        pool,
+        "shop",
+        task,
+        version=1,
+        verdict="card",
+        card=OWL,
+        user="ann",
+        now=NOW + timedelta(hours=1),
+    )
+    late = ReviewAnswered(
+        task=review_of(early.scan), task_version=1, scan=early.scan, verdict="no_card", by="left"
+    )
     await send(pool, late)
     await send(pool, early)
     letter = await pool.fetchval("SELECT id FROM dead_letters")
@@ -104,12 +125,20 @@ async def test_answers_and_replays_are_in_the_log(pool: Any, database: str) -> N
         ("UPDATE items SET bin = 'other' WHERE card_id = 'fic1-7'", "items"),
         ("UPDATE items SET confidence = '-0' WHERE status = 'rejected' AND version = 1", "items"),
         ("DELETE FROM reviews WHERE state = 'open'", "reviews"),
-        ("UPDATE reviews SET closed_at = closed_at + interval '1 microsecond' WHERE answered_by = 'ann'", "reviews"),
+        (
+            "UPDATE reviews SET closed_at = closed_at + interval '1 microsecond' WHERE answered_by = 'ann'",
+            "reviews",
+        ),
         ("UPDATE holdings SET count = count + 1 WHERE card_id = 'fic1-10'", "holdings"),
-        ("INSERT INTO holdings (tenant, card_id, count) VALUES ('shop', 'never-scanned', 1)", "holdings"),
+        (
+            "INSERT INTO holdings (tenant, card_id, count) VALUES ('shop', 'never-scanned', 1)",
+            "holdings",
+        ),
     ],
 )
-async def test_what_was_changed_beside_the_log_is_found(pool: Any, database: str, statement: str, table: str) -> None:
+async def test_what_was_changed_beside_the_log_is_found(
+    pool: Any, database: str, statement: str, table: str
+) -> None:
     await shop(pool)
     await pool.execute(statement)
     comparison = await rebuild.compare(database)
@@ -120,7 +149,9 @@ async def test_what_was_changed_beside_the_log_is_found(pool: Any, database: str
 
 async def test_a_log_that_was_changed_is_found(pool: Any, database: str) -> None:
     await shop(pool)
-    await pool.execute("UPDATE events SET data = jsonb_set(data::jsonb, '{confidence}', '7')::text WHERE position = 1")
+    await pool.execute(
+        "UPDATE events SET data = jsonb_set(data::jsonb, '{confidence}', '7')::text WHERE position = 1"
+    )
     with pytest.raises(Stop, match="position 1 of the log cannot be read"):
         await rebuild.compare(database)
     await pool.execute("DELETE FROM events WHERE type LIKE '%scanned%'")
@@ -152,7 +183,12 @@ async def test_a_past_time_is_seen_as_it_was(pool: Any, database: str) -> None:
     await send(pool, accepted(), doubtful(), now=NOW - timedelta(hours=1))
     await shop(pool)
     before = await rebuild.view(database, NOW - timedelta(minutes=1))
-    assert (before.events, before.items, before.holdings, before.open_reviews) == (2, {"counted": 1, "review": 1}, 1, 1)
+    assert (before.events, before.items, before.holdings, before.open_reviews) == (
+        2,
+        {"counted": 1, "review": 1},
+        1,
+        1,
+    )
     now = await rebuild.view(database, NOW + timedelta(hours=3))
     assert (now.events, sum(now.items.values()), now.holdings, now.open_reviews) == (10, 8, 4, 2)
     assert (await rebuild.view(database, NOW - timedelta(days=1))).events == 0

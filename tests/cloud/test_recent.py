@@ -1,4 +1,7 @@
-"""What a worker holds of a provider's answers: never more than it may, never older than asked for."""
+"""What a worker holds of a provider's answers.
+
+Never more than it may, never older than asked for.
+"""
 
 from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
@@ -6,15 +9,21 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cardmint_cloud.domain.recent import Recent, Said
+from cardmint_cloud.domain.answer_cache import Recent, Said
 
 MOST = 100
 START = datetime(2026, 11, 22, tzinfo=UTC)
-STEPS = st.lists(st.tuples(st.sampled_from("abcdef"), st.one_of(st.none(), st.integers(0, 130)), st.integers(0, 5)))
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from("abcdef"), st.one_of(st.none(), st.integers(0, 130)), st.integers(0, 5)
+    )
+)
 
 
 @given(STEPS)
-def test_it_holds_what_was_asked_for_last_within_its_bounds(steps: list[tuple[str, int | None, int]]) -> None:
+def test_it_holds_what_was_asked_for_last_within_its_bounds(
+    steps: list[tuple[str, int | None, int]],
+) -> None:
     recent = Recent(MOST)
     model: OrderedDict[str, tuple[Said, int]] = OrderedDict()
     for number, (key, size, ago) in enumerate(steps):

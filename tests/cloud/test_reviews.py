@@ -8,7 +8,7 @@ import pytest
 
 from cardmint_cloud.domain.items import review_of
 from cardmint_cloud.errors import Conflict, NotFound
-from cardmint_cloud.reviews import answer, stream_of
+from cardmint_cloud.reviews.answers import answer, stream_of
 from cardmint_contracts.cards import Card
 from cardmint_contracts.errors import BadTopic
 from cardmint_contracts.events import ReviewAnswered
@@ -23,13 +23,20 @@ async def ask(pool: Any) -> Any:
     return review_of(scan.scan), scan.scan
 
 
-async def say(pool: Any, task: Any, card: Card | None, *, user: str = "ann", version: int = 1) -> Any:
+async def say(
+    pool: Any, task: Any, card: Card | None, *, user: str = "ann", version: int = 1
+) -> Any:
     verdict: Any = "card" if card else "no_card"
-    return await answer(pool, "shop", task, version=version, verdict=verdict, card=card, user=user, now=NOW)
+    return await answer(
+        pool, "shop", task, version=version, verdict=verdict, card=card, user=user, now=NOW
+    )
 
 
 async def counted(pool: Any) -> dict[str, int]:
-    return {row["card_id"]: row["count"] for row in await pool.fetch("SELECT * FROM holdings WHERE count > 0")}
+    return {
+        row["card_id"]: row["count"]
+        for row in await pool.fetch("SELECT * FROM holdings WHERE count > 0")
+    }
 
 
 async def test_an_answer_counts_the_card_and_is_an_event_of_the_users_stream(pool: Any) -> None:
@@ -59,7 +66,10 @@ async def test_the_second_is_told_who_was_first_and_with_what(pool: Any) -> None
 
 async def test_an_answer_at_the_station_wins_when_it_was_first(pool: Any) -> None:
     task, scan = await ask(pool)
-    await send(pool, ReviewAnswered(task=task, task_version=1, scan=scan, verdict="card", by="left", card=FOX))
+    await send(
+        pool,
+        ReviewAnswered(task=task, task_version=1, scan=scan, verdict="card", by="left", card=FOX),
+    )
     with pytest.raises(Conflict, match="left answered first"):
         await say(pool, task, OWL)
     assert await counted(pool) == {FOX.id: 1}
@@ -67,7 +77,9 @@ async def test_an_answer_at_the_station_wins_when_it_was_first(pool: Any) -> Non
 
 async def test_of_many_at_once_exactly_one_wins(pool: Any) -> None:
     task, _ = await ask(pool)
-    tries = [say(pool, task, card, user=user) for user in ("ann", "ben", "cy") for card in (FOX, OWL)]
+    tries = [
+        say(pool, task, card, user=user) for user in ("ann", "ben", "cy") for card in (FOX, OWL)
+    ]
     results = await asyncio.gather(*tries, return_exceptions=True)
     assert sorted(type(result).__name__ for result in results) == ["Committed"] + ["Conflict"] * 5
     assert sum((await counted(pool)).values()) == 1

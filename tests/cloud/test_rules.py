@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cardmint_cloud.domain.rules import Counted, Rules, audited, doubts, precision
+from cardmint_cloud.domain.review_rules import Counted, Rules, audited, doubts, precision
 from tests.cloud.test_quotes import quote
 
 OFF = Rules(
@@ -27,7 +27,13 @@ def rules(**more: Any) -> Rules:
 
 
 def card(**more: Any) -> Counted:
-    values: dict[str, Any] = {"confidence": 0.97, "margin": 0.3, "finish": "normal", "edition": "", "duplicate": False}
+    values: dict[str, Any] = {
+        "confidence": 0.97,
+        "margin": 0.3,
+        "finish": "normal",
+        "edition": "",
+        "duplicate": False,
+    }
     return Counted(**{"scan": UUID(int=1), "quotes": (), **values, **more})
 
 
@@ -44,7 +50,12 @@ def card(**more: Any) -> Counted:
             {"finish": "", "quotes": [quote(5), quote(900, "holo")]},
             "high-value",
         ),
-        ({"high_value": 500}, {"quotes": [quote(500)]}, {"quotes": [quote(500, grade="9")]}, "high-value"),
+        (
+            {"high_value": 500},
+            {"quotes": [quote(500)]},
+            {"quotes": [quote(500, grade="9")]},
+            "high-value",
+        ),
         (
             {"spread": 3},
             {"finish": "", "quotes": [quote(100), quote(300, "holo")]},
@@ -101,7 +112,13 @@ def test_one_in_a_hundred_is_one_in_a_hundred() -> None:
 
 @pytest.mark.parametrize(
     ("right", "of", "low", "high"),
-    [(0, 0, 0.0, 1.0), (25, 25, 0.867, 1.0), (0, 10, 0.0, 0.278), (95, 100, 0.888, 0.978), (1, 2, 0.095, 0.905)],
+    [
+        (0, 0, 0.0, 1.0),
+        (25, 25, 0.867, 1.0),
+        (0, 10, 0.0, 0.278),
+        (95, 100, 0.888, 0.978),
+        (1, 2, 0.095, 0.905),
+    ],
 )
 def test_the_interval_is_wilsons(right: int, of: int, low: float, high: float) -> None:
     found = precision("x", right, of)

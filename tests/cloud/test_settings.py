@@ -16,7 +16,9 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "settings-cloud.md"
 def test_the_file_is_read_and_the_environment_overrides_it(tmp_path: Path) -> None:
     file = tmp_path / "cloud.toml"
     file.write_text('tenant = "shop"\n[broker]\nhost = "broker.example"\nport = 8883\n')
-    settings = load(file, {"CARDMINT_CLOUD_BROKER_PORT": "1884", "CARDMINT_CLOUD_WEB_PORT": "9000", "HOME": "/"})
+    settings = load(
+        file, {"CARDMINT_CLOUD_BROKER_PORT": "1884", "CARDMINT_CLOUD_WEB_PORT": "9000", "HOME": "/"}
+    )
     assert (settings.tenant, settings.broker.host) == ("shop", "broker.example")
     assert (settings.broker.port, settings.web.port) == (1884, 9000)
     assert load(None, {}) == Settings()
@@ -50,7 +52,13 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         load(tmp_path / "none.toml", {})
 
 
-@given(st.dictionaries(st.from_regex(r"CARDMINT_CLOUD_[A-Z_]{1,12}", fullmatch=True), st.text(max_size=10), max_size=4))
+@given(
+    st.dictionaries(
+        st.from_regex(r"CARDMINT_CLOUD_[A-Z_]{1,12}", fullmatch=True),
+        st.text(max_size=10),
+        max_size=4,
+    )
+)
 def test_any_environment_is_settings_or_one_line(environment: dict[str, str]) -> None:
     try:
         load(None, environment)
@@ -69,7 +77,9 @@ def _keys(struct: type[msgspec.Struct], prefix: str = "") -> list[str]:
 
 
 def test_every_setting_is_documented_and_every_documented_setting_exists() -> None:
-    rows = [line.split("`")[1] for line in DOCUMENT.read_text().splitlines() if line.startswith("| `")]
+    rows = [
+        line.split("`")[1] for line in DOCUMENT.read_text().splitlines() if line.startswith("| `")
+    ]
     assert rows == _keys(Settings)
 
 
@@ -79,7 +89,9 @@ def test_a_list_in_the_environment_is_separated_by_commas() -> None:
 
 
 def test_keys_come_from_the_environment_and_are_never_shown(tmp_path: Path) -> None:
-    found = keys({"CARDMINT_POKEMONTCG_KEY": " secret-1 ", "CARDMINT_PRICECHARTING_TOKEN": "secret-2"})
+    found = keys(
+        {"CARDMINT_POKEMONTCG_KEY": " secret-1 ", "CARDMINT_PRICECHARTING_TOKEN": "secret-2"}
+    )
     assert (found.pokemontcg, found.pricecharting) == ("secret-1", "secret-2")
     assert "secret" not in repr(found)
     assert keys({}) == Keys()

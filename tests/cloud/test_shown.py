@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardmint_cloud.web.chart import HEIGHT, WIDTH, charts
-from cardmint_cloud.web.shown import age, money, percent, preview, size, words
+from cardmint_cloud.web.filters import age, money, percent, preview, size, words
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -28,19 +28,35 @@ def test_money(minor: int | None, currency: str | None, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "just now"), (59, "59 s ago"), (60, "1 min ago"), (7300, "2 h ago"), (200_000, "2 d ago"), (-3700, "in 1 h")],
+    [
+        (0, "just now"),
+        (59, "59 s ago"),
+        (60, "1 min ago"),
+        (7300, "2 h ago"),
+        (200_000, "2 d ago"),
+        (-3700, "in 1 h"),
+    ],
 )
 def test_age(seconds: int, text: str) -> None:
     assert age(NOW - timedelta(seconds=seconds), NOW) == text
 
 
-@pytest.mark.parametrize(("share", "text"), [(0.57, "57 %"), (0.999, "99 %"), (1.0, "100 %"), (0.0, "0 %")])
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.57, "57 %"), (0.999, "99 %"), (1.0, "100 %"), (0.0, "0 %")]
+)
 def test_percent(share: float, text: str) -> None:
     assert percent(share) == text
 
 
 @pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (23_400_000_000, "23 GB"), (5 * 10**12, "5.0 TB")]
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1500, "1.5 kB"),
+        (23_400_000_000, "23 GB"),
+        (5 * 10**12, "5.0 TB"),
+    ],
 )
 def test_size(count: int, text: str) -> None:
     assert size(count) == text

@@ -1,4 +1,7 @@
-"""A provider asked with care, over real HTTP and a real Postgres: cached, coalesced, paced, cut off and let in."""
+"""A provider asked with care, over real HTTP and a real Postgres.
+
+Cached, coalesced, paced, cut off and let in.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -9,22 +12,22 @@ import asyncpg
 import httpx
 import pytest
 
-from cardmint_cloud.adapters.fetch import Ask, Fetcher, Unanswered, Unusable, Withheld
-from cardmint_cloud.adapters.pokemontcg import PokemonTcg
-from cardmint_cloud.adapters.postgres import providers
-from cardmint_cloud.adapters.pricecharting import PriceCharting
-from cardmint_cloud.adapters.tcgcsv import TcgCsv
-from cardmint_cloud.adapters.tcgdex import Tcgdex
+from cardmint_cloud.adapters.postgres.prices import provider_state
+from cardmint_cloud.adapters.providers.http import Ask, Fetcher, Unanswered, Unusable, Withheld
+from cardmint_cloud.adapters.providers.pokemontcg import PokemonTcg
+from cardmint_cloud.adapters.providers.pricecharting import PriceCharting
+from cardmint_cloud.adapters.providers.tcgcsv import TcgCsv
+from cardmint_cloud.adapters.providers.tcgdex import Tcgdex
 from cardmint_cloud.domain.breaker import Limits, State
-from cardmint_cloud.domain.figures import Refused
+from cardmint_cloud.domain.call_budget import Rate
+from cardmint_cloud.domain.price_parsing import Refused
 from cardmint_cloud.domain.quotes import Quote
-from cardmint_cloud.domain.rates import Rate
 from cardmint_cloud.errors import NotFound
 from cardmint_cloud.local.processes import Child, free_port, listening
-from cardmint_cloud.local.system import script
-from cardmint_cloud.sources import Provider, Source
-from cardmint_cloud.standin.faults import FAULTS, NAMES
+from cardmint_cloud.pricing.provider_client import Provider, Source
 from cardmint_contracts.cards import Card
+from cardmint_lab.stand_ins.faults import FAULTS, NAMES
+from cardmint_lab.system import script
 from tests.cloud.conftest import pooled
 
 pytestmark = pytest.mark.integration
@@ -58,7 +61,7 @@ class Clock:
 @pytest.fixture(scope="module")
 def standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
-    command = script(["cardmint-cloud", "stand-in", "--port", str(port), "--slow-s", "3"])
+    command = script(["cardmint-lab", "stand-ins", "--port", str(port), "--slow-s", "3"])
     child = Child(command, tmp_path_factory.mktemp("stand-in") / "log")
     try:
         child.wait_until(lambda: listening(port))
@@ -89,7 +92,9 @@ FOLDERS = {"tcgdex": "/tcgdex/v2/en", "pokemontcg": "/pokemontcg/v2"}
 
 @pytest.fixture
 def make(pool: Any, client: httpx.AsyncClient, standin: str) -> Callable[..., Source]:
-    def one(name: str = "tcgdex", *, attempts: int = 1, clock: Clock | None = None, **more: Any) -> Source:
+    def one(
+        name: str = "tcgdex", *, attempts: int = 1, clock: Clock | None = None, **more: Any
+    ) -> Source:
         clock = clock or Clock()
         base = standin + FOLDERS.get(name, f"/{name}")
         fetcher = Fetcher(client, base, deadline_s=SLOW_S, attempts=attempts, sleep=clock.sleep)
@@ -105,7 +110,9 @@ async def calls(client: httpx.AsyncClient, standin: str, name: str = "tcgdex") -
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_every_provider_quotes_a_card_of_its_stand_in(make: Callable[..., Source], name: str) -> None:
+async def test_every_provider_quotes_a_card_of_its_stand_in(
+    make: Callable[..., Source], name: str
+) -> None:
     now = datetime.now(UTC)
     quotes = await make(name).quotes(CARD, now)
     assert {quote.source.split("/")[0] for quote in quotes} == {name}
@@ -166,13 +173,17 @@ async def test_an_answer_serves_all_workers_for_a_day_and_is_then_asked_whether_
     one = await first.get(ask)
     clock.pass_s(23 * 3600)
     assert (await second.get(ask)).value == one.value
-    assert ((await second.get(ask)).at, second.cached, await calls(client, standin)) == (one.at, 2, before + 1)
+    assert ((await second.get(ask)).at, second.cached, await calls(client, standin)) == (
+        one.at,
+        2,
+        before + 1,
+    )
     clock.pass_s(2 * 3600)
     again = await second.get(ask)
     assert (again.value, again.at) == (one.value, clock.now)  # 304: nothing was sent again.
     assert await calls(client, standin) == before + 2
-    await providers.forget(pool, clock.now + timedelta(seconds=1))
-    assert (await providers.find(pool, "tcgdex", ask.key)).kept is None
+    await provider_state.forget(pool, clock.now + timedelta(seconds=1))
+    assert (await provider_state.find(pool, "tcgdex", ask.key)).kept is None
 
 
 async def test_what_a_worker_read_lately_costs_neither_a_statement_nor_a_turn(
@@ -204,7 +215,9 @@ async def test_the_same_question_at_once_is_one_call(
     assert await calls(client, standin) == before + 1
 
 
-async def test_who_gives_up_waiting_does_not_take_the_others_answer(make: Callable[..., Source], pool: Any) -> None:
+async def test_who_gives_up_waiting_does_not_take_the_others_answer(
+    make: Callable[..., Source], pool: Any
+) -> None:
     source = make()
     impatient = asyncio.create_task(source.get(Ask(path="/cards/base1-7")))
     patient = asyncio.create_task(source.get(Ask(path="/cards/base1-7")))
@@ -233,7 +246,9 @@ async def test_a_provider_that_fails_is_left_alone_and_let_in_again(
     with pytest.raises(Withheld) as caught:
         await source.get(Ask(path="/cards/base1-9"))
     assert (caught.value.reason, caught.value.retry_after_s) == ("open", 30)
-    row = await pool.fetchrow("SELECT state, last_error FROM provider_states WHERE provider = 'tcgdex'")
+    row = await pool.fetchrow(
+        "SELECT state, last_error FROM provider_states WHERE provider = 'tcgdex'"
+    )
     assert tuple(row) == ("open", "http-500: HTTP 500")
     clock.pass_s(30)
     asked = (source.get(Ask(path=f"/cards/base1-{n}")) for n in range(20, 30))
@@ -244,7 +259,10 @@ async def test_a_provider_that_fails_is_left_alone_and_let_in_again(
     clock.pass_s(30)
     assert (await source.get(Ask(path="/cards/base1-9"))).value
     assert source.breaker.view(clock.monotonic()).state is State.CLOSED
-    assert await pool.fetchval("SELECT state FROM provider_states WHERE provider = 'tcgdex'") == "closed"
+    assert (
+        await pool.fetchval("SELECT state FROM provider_states WHERE provider = 'tcgdex'")
+        == "closed"
+    )
 
 
 async def test_a_card_that_is_not_known_is_no_failure(make: Callable[..., Source]) -> None:
@@ -274,16 +292,22 @@ async def test_the_rate_is_shared_by_all_workers(make: Callable[..., Source]) ->
     for n in range(8):
         with pytest.raises(NotFound):
             await workers[n % 2].get(Ask(path=f"/missing/{n}"))
-    assert clock.now - started == timedelta(seconds=3.5)  # Eight calls, half a second apart, whoever made them.
+    assert clock.now - started == timedelta(
+        seconds=3.5
+    )  # Eight calls, half a second apart, whoever made them.
 
 
-async def test_a_turn_that_would_not_come_soon_is_left_to_the_job(make: Callable[..., Source]) -> None:
+async def test_a_turn_that_would_not_come_soon_is_left_to_the_job(
+    make: Callable[..., Source],
+) -> None:
     clock = Clock()
     source = make(provider=Slow(), clock=clock, sleep=nothing)
     asked = (source.get(Ask(path=f"/missing/{n}")) for n in range(9))
     results = await asyncio.gather(*asked, return_exceptions=True)
     paced = [result for result in results if isinstance(result, Withheld)]
-    assert [result.reason for result in paced] == ["paced"] * 4  # At once, and four more within two seconds.
+    assert [result.reason for result in paced] == [
+        "paced"
+    ] * 4  # At once, and four more within two seconds.
     assert all(0 < result.retry_after_s <= 2.5 for result in paced)
     assert source.breaker.view(clock.monotonic()).failed == 0
 
@@ -302,7 +326,10 @@ async def test_a_days_budget_ends_at_midnight(make: Callable[..., Source], pool:
     with pytest.raises(Withheld) as caught:
         await source.get(Ask(path="/missing/9"))
     midnight = datetime(2026, 11, 23, tzinfo=UTC)
-    assert (caught.value.reason, caught.value.retry_after_s) == ("budget", (midnight - clock.now).total_seconds())
+    assert (caught.value.reason, caught.value.retry_after_s) == (
+        "budget",
+        (midnight - clock.now).total_seconds(),
+    )
     row = await pool.fetchrow("SELECT calls, budget FROM provider_calls WHERE provider = 'slow'")
     assert tuple(row) == (3, 3)
     clock.now = midnight
@@ -335,7 +362,10 @@ async def test_a_key_reaches_no_table(make: Callable[..., Source], pool: Any) ->
 async def test_a_dead_hour_costs_one_probe_in_each_period_however_many_workers_ask(
     make: Callable[..., Source], client: httpx.AsyncClient, standin: str, pool: Any
 ) -> None:
-    """A provider that is dead for an hour; two workers ask every six seconds, one of which is replaced half-way."""
+    """A provider that is dead for an hour.
+
+    Two workers ask every six seconds, one of which is replaced half-way.
+    """
     clock = Clock()
     workers = [make(clock=clock, limits=LIMITS, attempts=3) for _ in range(2)]
     await client.put(f"{standin}/faults/tcgdex/broken")
@@ -344,7 +374,9 @@ async def test_a_dead_hour_costs_one_probe_in_each_period_however_many_workers_a
         if n == 6:  # Both have found out by now.
             before = await calls(client, standin)
         if n == 300:  # A worker takes the right to try, and is lost.
-            await providers.probe(pool, "tcgdex", clock.now, clock.now + timedelta(seconds=LIMITS.open_s))
+            await provider_state.probe(
+                pool, "tcgdex", clock.now, clock.now + timedelta(seconds=LIMITS.open_s)
+            )
             workers[1] = make(clock=clock, limits=LIMITS, attempts=3)
         asked = (worker.get(Ask(path=f"/cards/base1-{n}-{w}")) for w, worker in enumerate(workers))
         results = await asyncio.gather(*asked, return_exceptions=True)
@@ -372,8 +404,8 @@ async def test_a_probe_that_was_not_made_is_anothers(
 ) -> None:
     clock = Clock()
     one, other = (make(clock=clock, limits=LIMITS) for _ in range(2))
-    await providers.shut(pool, "tcgdex", clock.now)
-    await providers.hold(pool, "tcgdex", one.rate, clock.now + timedelta(seconds=9))
+    await provider_state.shut(pool, "tcgdex", clock.now)
+    await provider_state.hold(pool, "tcgdex", one.rate, clock.now + timedelta(seconds=9))
     with pytest.raises(Withheld) as caught:
         await one.get(Ask(path="/cards/base1-1"))
     assert caught.value.reason == "paced"

@@ -1,4 +1,7 @@
-"""Turns leased by workers: never more in sum than the provider allows, whoever holds, loses or forgets them."""
+"""Turns leased by workers.
+
+Never more in sum than the provider allows, whoever holds, loses or forgets them.
+"""
 
 import asyncio
 from bisect import bisect_right
@@ -11,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from cardmint_cloud.adapters.fetch import Withheld
-from cardmint_cloud.domain.rates import Rate
-from cardmint_cloud.domain.turns import MOST, Leased
-from cardmint_cloud.turns import Turns
+from cardmint_cloud.adapters.providers.http import Withheld
+from cardmint_cloud.domain.call_budget import Rate
+from cardmint_cloud.domain.permits import MOST, Leased
+from cardmint_cloud.pricing.rate_limit import Turns
 from tests.cloud.conftest import pooled
 
 TODAY = date(2026, 11, 22)
@@ -57,11 +60,15 @@ RATES = [
 
 
 @pytest.mark.integration
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(rate=st.sampled_from(RATES), steps=STEPS)
 @example(rate=RATES[0], steps=HOARD)
 @example(rate=RATES[3], steps=HOARD)
-def test_all_workers_together_keep_to_what_is_allowed(database: str, rate: Rate, steps: list[Any]) -> None:
+def test_all_workers_together_keep_to_what_is_allowed(
+    database: str, rate: Rate, steps: list[Any]
+) -> None:
     found = asyncio.run(calls(database, rate, steps))
     made = sorted(moment for moment, _ in found)
     for number, first in enumerate(made):
@@ -72,7 +79,10 @@ def test_all_workers_together_keep_to_what_is_allowed(database: str, rate: Rate,
 
 
 async def calls(database: str, rate: Rate, steps: list[Any]) -> list[tuple[datetime, date]]:
-    """Play the steps with workers that share a database and a clock; return when calls were made, for which day."""
+    """Play the steps with workers that share a database and a clock.
+
+    Return when calls were made, for which day.
+    """
     clock = Clock()
     provider = str(uuid4())
     made: list[tuple[datetime, date]] = []
@@ -99,7 +109,9 @@ async def calls(database: str, rate: Rate, steps: list[Any]) -> list[tuple[datet
                 clock.now += (rate.lease if kind == "leases pass" else timedelta(seconds=1)) * value
             else:
                 workers[value] = worker()
-        taken = await pool.fetchval("SELECT coalesce(sum(calls), 0) FROM provider_calls WHERE provider = $1", provider)
+        taken = await pool.fetchval(
+            "SELECT coalesce(sum(calls), 0) FROM provider_calls WHERE provider = $1", provider
+        )
         assert taken >= len(made)
     return made
 
@@ -129,7 +141,10 @@ async def test_the_next_block_is_fetched_while_the_last_is_used(pool: Any) -> No
         await turns.take()
     assert turns._fetching is not None
     await turns._fetching
-    assert await pool.fetchval("SELECT calls FROM provider_calls WHERE provider = 'x'") == 1 + 2 + 4 + 8 + 8
+    assert (
+        await pool.fetchval("SELECT calls FROM provider_calls WHERE provider = 'x'")
+        == 1 + 2 + 4 + 8 + 8
+    )
 
 
 def test_a_worker_holds_more_the_more_it_uses() -> None:

@@ -1,4 +1,7 @@
-"""Uploads that break off: over real sockets, from a station's own client, and wherever they broke off before."""
+"""Uploads that break off.
+
+Over real sockets, from a station's own client, and wherever they broke off before.
+"""
 
 import asyncio
 import hashlib
@@ -15,8 +18,8 @@ from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud import images
-from cardmint_cloud.adapters.image_files import Folder
-from cardmint_cloud.adapters.image_intake import MOST_PARTS, PART_S
+from cardmint_cloud.adapters.images.folder import Folder
+from cardmint_cloud.adapters.images.intake import MOST_PARTS, PART_S
 from cardmint_cloud.images import Kept, Refusal, progress, receive
 from cardmint_cloud.web.app import build
 from cardmint_edge.adapters.cloud_http import CloudHttp
@@ -37,8 +40,13 @@ async def breaking(content: bytes) -> AsyncIterator[bytes]:
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(ends=st.lists(st.integers(0, len(picture())), max_size=6), sha256=st.sampled_from([digest(picture()), "0" * 64]))
-async def test_however_often_it_breaks_off_it_is_kept_whole(tmp_path: Path, ends: list[int], sha256: str) -> None:
+@given(
+    ends=st.lists(st.integers(0, len(picture())), max_size=6),
+    sha256=st.sampled_from([digest(picture()), "0" * 64]),
+)
+async def test_however_often_it_breaks_off_it_is_kept_whole(
+    tmp_path: Path, ends: list[int], sha256: str
+) -> None:
     folder, content = Folder(tmp_path / str(time.monotonic_ns())), picture()
     for end in ends:
         before = progress(folder, "shop", sha256)
@@ -69,7 +77,9 @@ async def test_another_offset_is_told_and_spoils_nothing(tmp_path: Path) -> None
     answer = await receive(folder, "other", digest(content), chunks(content[300:]), 300)
     assert isinstance(answer, Refusal)
     assert (answer.reason, answer.offset) == ("moved", 0)
-    assert await receive(folder, "shop", digest(content), chunks(content[300:]), 300) == Kept(fresh=True)
+    assert await receive(folder, "shop", digest(content), chunks(content[300:]), 300) == Kept(
+        fresh=True
+    )
 
 
 async def test_a_request_that_came_less_far_leaves_the_longer_part(tmp_path: Path) -> None:
@@ -93,12 +103,16 @@ def test_what_broke_off_is_forgotten_after_a_day_or_behind_newer_ones(tmp_path: 
     assert len(list(folder.iterdir())) == MOST_PARTS + 1
     assert intake.offset(f"{MOST_PARTS}") == 0
     intake.sweep(now + PART_S - 10)
-    assert {path.name for path in folder.iterdir()} == {f"{n}.part" for n in range(11)} | {"tmpkilled"}
+    assert {path.name for path in folder.iterdir()} == {f"{n}.part" for n in range(11)} | {
+        "tmpkilled"
+    }
     intake.sweep(now + PART_S + 10)
     assert list(folder.iterdir()) == []
 
 
-async def test_silence_is_taken_for_a_line_that_went_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silence_is_taken_for_a_line_that_went_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(images, "SILENCE_S", 0.05)
     folder, content = Folder(tmp_path), picture()
 
@@ -126,13 +140,21 @@ class Counted(httpx.HTTPTransport):
 
 @pytest.fixture
 async def site(pool: Any, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = build(engine=engine, pool=pool, images=Folder(tmp_path / "images"), tenant="shop", clock=lambda: NOW)
+    app = build(
+        engine=engine,
+        pool=pool,
+        images=Folder(tmp_path / "images"),
+        tenant="shop",
+        clock=lambda: NOW,
+    )
     async for client in serve(app):
         yield client
 
 
 @pytest.mark.integration
-async def test_a_station_goes_on_where_its_upload_broke_off(site: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_a_station_goes_on_where_its_upload_broke_off(
+    site: httpx.AsyncClient, tmp_path: Path
+) -> None:
     content = picture("PNG") + os.urandom(1 << 20)
     sha256 = hashlib.sha256(content).hexdigest()
     path = f"/api/v1/shop/images/{sha256}"

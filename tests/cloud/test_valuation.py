@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.domain.valuation import Line, known_at, worth
-from cardmint_cloud.price import price
-from cardmint_cloud.value import value
+from cardmint_cloud.pricing.price import price
+from cardmint_cloud.pricing.valuation import value
 from cardmint_contracts.cards import Batch, Finish
 from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
 from tests.cloud.test_price import Answers
@@ -19,12 +19,18 @@ from tests.cloud.test_quotes import QUOTES, quote
 DAY = timedelta(days=1)
 
 
-def line(card_id: str = "a", count: int = 1, finish: str = "normal", edition: str = "", lot: str = "") -> Line:
+def line(
+    card_id: str = "a", count: int = 1, finish: str = "normal", edition: str = "", lot: str = ""
+) -> Line:
     return Line(card_id=card_id, finish=finish, edition=edition, lot=lot, count=count)
 
 
 def test_a_price_holds_from_when_it_was_fetched() -> None:
-    history = [(quote(100), NOW - 3 * DAY), (quote(120), NOW - DAY), (quote(900, "holo"), NOW - 2 * DAY)]
+    history = [
+        (quote(100), NOW - 3 * DAY),
+        (quote(120), NOW - DAY),
+        (quote(900, "holo"), NOW - 2 * DAY),
+    ]
     history.sort(key=lambda pair: pair[1])
     assert known_at(history, NOW - 4 * DAY) == ()
     assert [q.minor for q in known_at(history, NOW - 3 * DAY)] == [100]
@@ -37,7 +43,13 @@ def test_prices_of_another_currency_than_the_newest_are_left_out() -> None:
 
 
 def test_currencies_are_summed_apart_and_sources_and_ages_told() -> None:
-    lines = [line(count=3), line("b", 2), line("c", finish=""), line("d", 5), line("a", finish="holo")]
+    lines = [
+        line(count=3),
+        line("b", 2),
+        line("c", finish=""),
+        line("d", 5),
+        line("a", finish="holo"),
+    ]
     quotes = {
         "a": (quote(100, days=2),),
         "b": (quote(70, currency="EUR", source="tcgdex/cardmarket"),),
@@ -48,24 +60,41 @@ def test_currencies_are_summed_apart_and_sources_and_ages_told() -> None:
     dollars, euros = found.sums
     assert (dollars.currency, dollars.cards, dollars.minor, dollars.lowest) == ("USD", 4, 310, True)
     assert (dollars.oldest, dollars.sources) == (NOW - 2 * DAY, {"tcgdex/tcgplayer": 4})
-    assert (euros.currency, euros.minor, euros.lowest, euros.sources) == ("EUR", 140, False, {"tcgdex/cardmarket": 2})
+    assert (euros.currency, euros.minor, euros.lowest, euros.sources) == (
+        "EUR",
+        140,
+        False,
+        {"tcgdex/cardmarket": 2},
+    )
 
 
-LINES = st.lists(st.builds(line, st.sampled_from("abc"), st.integers(1, 5), st.sampled_from(["", "normal", "holo"])))
+LINES = st.lists(
+    st.builds(
+        line, st.sampled_from("abc"), st.integers(1, 5), st.sampled_from(["", "normal", "holo"])
+    )
+)
 
 
 @given(LINES, st.dictionaries(st.sampled_from("abc"), st.lists(QUOTES, max_size=4)))
 def test_every_card_is_priced_or_unpriced(lines: list[Line], quotes: dict[str, Any]) -> None:
     one_currency = {
-        card: [q for q in known if q.currency == known[0].currency] for card, known in quotes.items() if known
+        card: [q for q in known if q.currency == known[0].currency]
+        for card, known in quotes.items()
+        if known
     }
     found = worth(lines, one_currency)
-    assert found.cards == sum(one.count for one in lines) == found.unpriced + sum(one.cards for one in found.sums)
+    assert (
+        found.cards
+        == sum(one.count for one in lines)
+        == found.unpriced + sum(one.cards for one in found.sums)
+    )
     assert all(sum(one.sources.values()) == one.cards for one in found.sums)
 
 
 @pytest.mark.integration
-async def test_a_holding_a_lot_and_the_whole_are_valued_at_any_moment(pool: Any, engine: AsyncEngine) -> None:
+async def test_a_holding_a_lot_and_the_whole_are_valued_at_any_moment(
+    pool: Any, engine: AsyncEngine
+) -> None:
     holo = Batch(finish=Finish.NORMAL, lot="estate")
     await send(pool, accepted(batch=holo), accepted(OWL), doubtful(), now=NOW - 10 * DAY)
     await send(pool, accepted(batch=holo), now=NOW - 2 * DAY)

@@ -1,4 +1,7 @@
-"""Events in versions that are no longer written, on a real Postgres: they count, and the log keeps what came."""
+"""Events in versions that are no longer written, on a real Postgres.
+
+They count, and the log keeps what came.
+"""
 
 import re
 from collections.abc import AsyncIterator
@@ -16,17 +19,26 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cardmint_cloud import migrations, partitions, rebuild
-from cardmint_cloud.adapters.image_files import Folder
-from cardmint_cloud.adapters.postgres import desk_reads, questions
+from cardmint_cloud import log_months, migrations, rebuild
+from cardmint_cloud.adapters.images.folder import Folder
 from cardmint_cloud.adapters.postgres.migrate import engine_for
-from cardmint_cloud.ask import age
-from cardmint_cloud.dead_letters import replay
+from cardmint_cloud.adapters.postgres.queries import desk
+from cardmint_cloud.adapters.postgres.reviews import questions
 from cardmint_cloud.domain.items import review_of
-from cardmint_cloud.ingest import Message, commit, read
+from cardmint_cloud.ingest.commit import Message, commit, read
+from cardmint_cloud.ingest.dead_letters import replay
+from cardmint_cloud.reviews.opening import age
 from cardmint_cloud.web.app import build
 from cardmint_contracts.envelope import encode_batch
-from cardmint_contracts.events import NAMES, TYPES, CardScanned, EventData, ImageEvicted, Question, ReviewOpened
+from cardmint_contracts.events import (
+    NAMES,
+    TYPES,
+    CardScanned,
+    EventData,
+    ImageEvicted,
+    Question,
+    ReviewOpened,
+)
 from cardmint_contracts.upcasters import EARLIER, Earlier, ImageEvictedV1, ReviewOpenedV1
 from cardmint_contracts.wire import encode
 from tests.cloud.shop import FOX, NOW, accepted, sealed
@@ -36,13 +48,22 @@ from tests.cloud.test_web import serve
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
 SEPTEMBER = datetime(2026, 9, 15, 12, tzinfo=UTC)
-WHYS = {"low-confidence": Question.PRINTING, "possible-duplicate": Question.DUPLICATE, "random-audit": Question.AUDIT}
+WHYS = {
+    "low-confidence": Question.PRINTING,
+    "possible-duplicate": Question.DUPLICATE,
+    "random-audit": Question.AUDIT,
+}
 
 
 def in_v1(scan: CardScanned, reason: str, **more: Any) -> ReviewOpenedV1:
     why = "audit" if reason == "random-audit" else "rules"
     return ReviewOpenedV1(
-        task=review_of(scan.scan, why), scan=scan.scan, reasons=(reason,), by="rules/1", card=FOX, **more
+        task=review_of(scan.scan, why),
+        scan=scan.scan,
+        reasons=(reason,),
+        by="rules/1",
+        card=FOX,
+        **more,
     )
 
 
@@ -51,16 +72,22 @@ def in_v2(scan: CardScanned, reason: str) -> ReviewOpened:
     return replace(today, question=WHYS[reason])
 
 
-async def send(pool: Any, *data: EventData | Earlier, stream: UUID, start: int = 1, now: datetime = NOW) -> int:
+async def send(
+    pool: Any, *data: EventData | Earlier, stream: UUID, start: int = 1, now: datetime = NOW
+) -> int:
     """Ingest events as their writer would have written them; return how many were parked."""
     today: list[Any] = [one.upcast() if isinstance(one, Earlier) else one for one in data]
     names = {struct: name for name, struct in EARLIER.items()}
     written = sealed(*today, start=start, stream=stream, time=now)
     for place, one in enumerate(data):
         if isinstance(one, Earlier):
-            written[place] = replace(written[place], type=names[type(one)], data=msgspec.Raw(encode(one)))
+            written[place] = replace(
+                written[place], type=names[type(one)], data=msgspec.Raw(encode(one))
+            )
     payload, content_type = encode_batch(written)
-    batch = read(Message(topic="cardmint/v1/shop/left/events", payload=payload, content_type=content_type))
+    batch = read(
+        Message(topic="cardmint/v1/shop/left/events", payload=payload, content_type=content_type)
+    )
     assert batch is not None
     async with pool.acquire() as connection:
         return (await commit(connection, [batch], now)).parked
@@ -70,17 +97,27 @@ async def test_both_versions_count_alike_and_the_log_keeps_each_as_it_came(
     pool: Any, database: str, tmp_path: Path
 ) -> None:
     async with pool.acquire() as connection:
-        await partitions.make_ahead(connection, SEPTEMBER, ahead=1)
+        await log_months.make_ahead(connection, SEPTEMBER, ahead=1)
     scans = [accepted() for _ in WHYS for _ in "12"]
     asked: list[ReviewOpenedV1 | ReviewOpened] = []
     for n, reason in enumerate(WHYS):
-        asked += [in_v1(scans[2 * n], reason, hold=n == 1), replace(in_v2(scans[2 * n + 1], reason), hold=n == 1)]
+        asked += [
+            in_v1(scans[2 * n], reason, hold=n == 1),
+            replace(in_v2(scans[2 * n + 1], reason), hold=n == 1),
+        ]
     stream = uuid4()
     assert await send(pool, *scans, *asked, stream=stream, now=SEPTEMBER) == 0
     await say(pool, asked[2].task, None)
     await say(pool, asked[3].task, None)
-    assert await send(pool, in_v1(scans[0], "random-audit"), stream=stream, start=len(scans) + len(asked) + 1) == 0
-    rows = await pool.fetch("SELECT type, data FROM events WHERE type LIKE '%review.opened%' ORDER BY position")
+    assert (
+        await send(
+            pool, in_v1(scans[0], "random-audit"), stream=stream, start=len(scans) + len(asked) + 1
+        )
+        == 0
+    )
+    rows = await pool.fetch(
+        "SELECT type, data FROM events WHERE type LIKE '%review.opened%' ORDER BY position"
+    )
     names = ["cardmint.review.opened.v1", "cardmint.review.opened.v2"]
     assert [row["type"] for row in rows] == [*names * 3, names[0]]
     assert [row["data"].encode() for row in rows[:6]] == [encode(one) for one in asked]
@@ -90,7 +127,7 @@ async def test_both_versions_count_alike_and_the_log_keeps_each_as_it_came(
     assert await pool.fetchval("SELECT sum(count) FROM holdings") == 4
     assert (await rebuild.compare(database)).equal
     async with pool.acquire() as connection:
-        retired = await partitions.retire(connection, tmp_path, NOW, keep_months=1)
+        retired = await log_months.retire(connection, tmp_path, NOW, keep_months=1)
     assert [one.events for one in retired] == [12]
     comparison = await rebuild.compare(database, tmp_path)
     assert comparison.equal, "\n".join(rebuild.told(comparison))
@@ -113,20 +150,24 @@ async def test_a_cloud_that_is_older_parks_what_is_newer_and_replays_it_once_upg
     assert (await rebuild.compare(database)).equal
 
 
-async def test_a_station_that_is_not_upgraded_goes_on_and_its_ledger_counts(pool: Any, database: str) -> None:
+async def test_a_station_that_is_not_upgraded_goes_on_and_its_ledger_counts(
+    pool: Any, database: str
+) -> None:
     digests = [f"{n:064x}" for n in range(4)]
     old = [
         ImageEvictedV1(sha256=digests[0], bytes=10, reason="disk-short"),
         ImageEvictedV1(sha256=digests[1], bytes=20, reason="disk-short-before-upload"),
         ImageEvictedV1(sha256=digests[0], bytes=10, reason="disk-short", kind="thumbnail"),
     ]
-    new = ImageEvicted(sha256=digests[2], bytes=30, kind="full", uploaded=False, reason="disk-short")
+    new = ImageEvicted(
+        sha256=digests[2], bytes=30, kind="full", uploaded=False, reason="disk-short"
+    )
     more = replace(new, sha256=digests[3], bytes=40)
     assert await send(pool, accepted(), *old, new, more, stream=uuid4()) == 0
     engine = engine_for(database)
     async with engine.connect() as connection:
-        (found,) = (await desk_reads.evictions(connection, "shop")).values()
-        lost = [await desk_reads.given_up(connection, "shop", "left", digest) for digest in digests]
+        (found,) = (await desk.evictions(connection, "shop")).values()
+        lost = [await desk.given_up(connection, "shop", "left", digest) for digest in digests]
     await engine.dispose()
     latest = [row["image"] for row in found.pop("latest")]
     assert found == {"images": 4, "bytes": 100, "lost": 3, "thumbnails": 1}
@@ -138,8 +179,15 @@ async def test_a_station_that_is_not_upgraded_goes_on_and_its_ledger_counts(pool
 async def test_an_audit_stays_one_when_the_card_was_scanned_again(pool: Any) -> None:
     scan, stream = accepted(), uuid4()
     await send(pool, scan, in_v2(scan, "random-audit"), stream=stream)
-    await pool.execute("UPDATE reviews SET reasons = '{blurred}'")  # As a doubtful second scan leaves it.
-    assert await age(pool, NOW + timedelta(days=8), escalate=timedelta(days=1), expire=timedelta(days=7)) == 1
+    await pool.execute(
+        "UPDATE reviews SET reasons = '{blurred}'"
+    )  # As a doubtful second scan leaves it.
+    assert (
+        await age(
+            pool, NOW + timedelta(days=8), escalate=timedelta(days=1), expire=timedelta(days=7)
+        )
+        == 1
+    )
     assert await pool.fetchval("SELECT verdict FROM reviews") == "expired"
     other = accepted()
     await send(pool, other, in_v2(other, "random-audit"), start=3, stream=stream)
@@ -152,7 +200,13 @@ async def test_an_audit_stays_one_when_the_card_was_scanned_again(pool: Any) -> 
 
 @pytest.fixture
 async def site(pool: Any, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = build(engine=engine, pool=pool, images=Folder(tmp_path / "images"), tenant="shop", clock=lambda: NOW)
+    app = build(
+        engine=engine,
+        pool=pool,
+        images=Folder(tmp_path / "images"),
+        tenant="shop",
+        clock=lambda: NOW,
+    )
     async for client in serve(app):
         yield client
 
@@ -162,7 +216,11 @@ async def test_the_dashboard_asks_what_is_meant(pool: Any, site: httpx.AsyncClie
     asked = [in_v1(scan, reason) for scan, reason in zip(scans, WHYS, strict=True)]
     await send(pool, *scans, *asked, stream=uuid4())
     page = (await site.get("/reviews")).text
-    for heading in ("Which card is this?", "Was this card scanned before?", "Was this card counted rightly?"):
+    for heading in (
+        "Which card is this?",
+        "Was this card scanned before?",
+        "Was this card counted rightly?",
+    ):
         assert page.count(heading) == 1
     assert page.count("The same card again: do not count it") == 1
     history = (await site.get(f"/items/{scans[1].scan}")).text
@@ -174,7 +232,9 @@ async def test_what_an_earlier_cloud_folded_is_todays_after_the_migration(
 ) -> None:
     scans = [accepted() for _ in range(4)]
     said = in_v2(scans[0], "low-confidence").candidates
-    asked = [in_v1(scan, reason, candidates=said) for scan, reason in zip(scans, WHYS, strict=False)]
+    asked = [
+        in_v1(scan, reason, candidates=said) for scan, reason in zip(scans, WHYS, strict=False)
+    ]
     await send(pool, *scans, *asked, in_v1(scans[3], "random-audit"), stream=uuid4())
     async with engine.begin() as connection:
         await connection.run_sync(_moved, "0006")
@@ -182,7 +242,10 @@ async def test_what_an_earlier_cloud_folded_is_todays_after_the_migration(
     await pool.execute("UPDATE reviews SET candidates = '[]' WHERE task = $1", bare)
     async with engine.begin() as connection:
         await connection.run_sync(_moved, "head")
-    found = {row["task"]: row["question"] for row in await pool.fetch("SELECT task, question FROM reviews")}
+    found = {
+        row["task"]: row["question"]
+        for row in await pool.fetch("SELECT task, question FROM reviews")
+    }
     assert [found[one.task] for one in asked] == list(WHYS.values())
     assert found[bare] == Question.AUDIT
     comparison = await rebuild.compare(database)
@@ -199,6 +262,11 @@ def _moved(connection: Connection, revision: str) -> None:
 def test_only_the_contracts_and_the_migrations_name_a_version() -> None:
     named = re.compile(r"cardmint\.[a-z]+\.[a-z]+\.v\d")
     packages = [ROOT / "cloud" / "cardmint_cloud", ROOT / "edge" / "cardmint_edge"]
-    files = [file for package in packages for file in package.rglob("*.py") if "migrations" not in file.parts]
+    files = [
+        file
+        for package in packages
+        for file in package.rglob("*.py")
+        if "migrations" not in file.parts
+    ]
     assert len(files) > 100
     assert [file for file in files if named.search(file.read_text())] == []

@@ -1,4 +1,7 @@
-"""The dashboard on a real Postgres and a real server: what it shows, what it takes, what it refuses."""
+"""The dashboard on a real Postgres and a real server.
+
+What it shows, what it takes, what it refuses.
+"""
 
 import asyncio
 import hashlib
@@ -18,15 +21,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cardmint_cloud.adapters.image_files import Folder
-from cardmint_cloud.adapters.image_intake import MAX_BYTES
+from cardmint_cloud.adapters.images.folder import Folder
+from cardmint_cloud.adapters.images.intake import MAX_BYTES
 from cardmint_cloud.adapters.postgres.migrate import engine_for
-from cardmint_cloud.adapters.postgres.reads import Wanted
+from cardmint_cloud.adapters.postgres.queries.inventory import Wanted
 from cardmint_cloud.domain.items import review_of
-from cardmint_cloud.ingest import Message, commit, read
+from cardmint_cloud.ingest.commit import Message, commit, read
 from cardmint_cloud.local.processes import free_port
 from cardmint_cloud.web.app import build
-from cardmint_cloud.web.pages import address, wanted
+from cardmint_cloud.web.inventory_pages import address, wanted
 from cardmint_contracts.cards import Batch, Card, Condition, Finish, Image
 from cardmint_contracts.events import ImageEvicted
 from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
@@ -39,7 +42,9 @@ PART = {"hx-request": "true"}
 
 
 async def serve(app: Any) -> AsyncIterator[httpx.AsyncClient]:
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1)
+    )
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
     task = asyncio.create_task(server.serve(sockets=[listening]))
@@ -56,7 +61,13 @@ async def serve(app: Any) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def site(pool: Any, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = build(engine=engine, pool=pool, images=Folder(tmp_path / "images"), tenant="shop", clock=lambda: NOW)
+    app = build(
+        engine=engine,
+        pool=pool,
+        images=Folder(tmp_path / "images"),
+        tenant="shop",
+        clock=lambda: NOW,
+    )
     async for client in serve(app):
         yield client
 
@@ -67,10 +78,20 @@ async def upload(site: httpx.AsyncClient, content: bytes) -> Image:
     return Image(sha256=sha256, bytes=len(content), width=63, height=88)
 
 
-async def test_every_page_shows_what_is_there_and_escapes_it(pool: Any, site: httpx.AsyncClient) -> None:
-    sly = Card(id="x-1!?", name="<script>alert(1)</script>", number="1", set_id="<b>", set_name='"><img src=x>')
+async def test_every_page_shows_what_is_there_and_escapes_it(
+    pool: Any, site: httpx.AsyncClient
+) -> None:
+    sly = Card(
+        id="x-1!?",
+        name="<script>alert(1)</script>",
+        number="1",
+        set_id="<b>",
+        set_name='"><img src=x>',
+    )
     image = await upload(site, picture())
-    scan = accepted(sly, image=image, batch=Batch(finish=Finish.HOLO, condition=Condition.NEAR_MINT, bin="<i>"))
+    scan = accepted(
+        sly, image=image, batch=Batch(finish=Finish.HOLO, condition=Condition.NEAR_MINT, bin="<i>")
+    )
     await send(pool, scan, accepted(), doubtful(image=image), time=NOW - timedelta(minutes=3))
     provider = Answers(answers={sly.id: [quote(1234, "holo")], FOX.id: [quote(500)]})
     await price_due(pool, provider, NOW - timedelta(days=0))
@@ -85,7 +106,10 @@ async def test_every_page_shows_what_is_there_and_escapes_it(pool: Any, site: ht
         "/dead-letters": "Nothing is parked",
     }.items():
         page = await site.get(path)
-        assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8"), path
+        assert (page.status_code, page.headers["content-type"]) == (
+            200,
+            "text/html; charset=utf-8",
+        ), path
         assert expected in page.text, path
         for raw in ("<script>alert", "<img src=x", "<i>"):
             assert raw not in page.text, path
@@ -103,14 +127,18 @@ async def test_an_open_finish_is_shown_as_from(pool: Any, site: httpx.AsyncClien
     assert '<span class="from">from </span>$10.00' in page
 
 
-async def test_the_inventory_is_asked_for_in_parts_with_its_address(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_the_inventory_is_asked_for_in_parts_with_its_address(
+    pool: Any, site: httpx.AsyncClient
+) -> None:
     await send(pool, accepted(), accepted(OWL))
     part = await site.get("/?q=fox&sort=name&dir=&set=", headers={**PART, "hx-target": "inventory"})
     assert "<html" not in part.text
     assert "Ember Fox" in part.text
     assert "Dusk Owl" not in part.text
     assert part.headers["hx-push-url"] == "/?q=fox"
-    live = await site.get("/?q=fox", headers={**PART, "hx-target": "inventory", "hx-trigger": "inventory"})
+    live = await site.get(
+        "/?q=fox", headers={**PART, "hx-target": "inventory", "hx-trigger": "inventory"}
+    )
     assert "hx-push-url" not in live.headers
     assert "No card fits" in (await site.get("/?q=zebra")).text
 
@@ -143,14 +171,20 @@ def test_an_address_says_what_is_wanted_and_nothing_else(want: Wanted) -> None:
     assert wanted(dict(parse_qsl(urlsplit(address(want)).query, keep_blank_values=True))) == want
 
 
-@given(st.dictionaries(st.sampled_from(["q", "set", "finish", "condition", "sort", "dir", "page", "size"]), TEXTS))
+@given(
+    st.dictionaries(
+        st.sampled_from(["q", "set", "finish", "condition", "sort", "dir", "page", "size"]), TEXTS
+    )
+)
 def test_any_address_is_a_page(query: dict[str, str]) -> None:
     want = wanted(query)
     assert want.page >= 1
     assert 1 <= want.size <= 500
 
 
-async def test_a_review_is_answered_by_a_click_and_the_second_is_told(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_a_review_is_answered_by_a_click_and_the_second_is_told(
+    pool: Any, site: httpx.AsyncClient
+) -> None:
     scan = doubtful()
     await send(pool, scan)
     url = f"/reviews/{review_of(scan.scan)}"
@@ -170,11 +204,14 @@ async def test_a_review_is_answered_without_scripts(pool: Any, site: httpx.Async
     done = await site.post(f"/reviews/{review_of(first.scan)}", data={"version": "1", "card": ""})
     assert (done.status_code, done.headers["location"]) == (303, "/reviews")
     assert await pool.fetchval("SELECT status FROM items WHERE item = $1", first.scan) == "rejected"
-    other = await site.post(f"/reviews/{review_of(second.scan)}", data={"version": "1", "card": "other-1"})
+    other = await site.post(
+        f"/reviews/{review_of(second.scan)}", data={"version": "1", "card": "other-1"}
+    )
     assert other.status_code == 303
     assert (
         await pool.fetchval(
-            "SELECT name FROM items JOIN printings USING (tenant, card_id) WHERE item = $1", second.scan
+            "SELECT name FROM items JOIN printings USING (tenant, card_id) WHERE item = $1",
+            second.scan,
         )
         == "Moth"
     )
@@ -192,13 +229,21 @@ async def test_a_wrong_answer_is_a_page_that_says_so(pool: Any, site: httpx.Asyn
         assert ("<html" in unknown.text) == (headers is None)
     assert (await site.post(url, data={"version": "x"})).status_code == 400
     assert (await site.post(f"/reviews/{uuid4()}", data={"version": "1"})).status_code == 404
-    for path in ("/cards/none", f"/items/{uuid4()}", "/items/7", "/nowhere", "/dead-letters/1/payload"):
+    for path in (
+        "/cards/none",
+        f"/items/{uuid4()}",
+        "/items/7",
+        "/nowhere",
+        "/dead-letters/1/payload",
+    ):
         page = await site.get(path)
         assert (page.status_code, "Back to the inventory" in page.text) == (404, True), path
 
 
 async def park(pool: Any) -> int:
-    bad = Message(topic="cardmint/v1/shop/left/events", payload=b"<script>\xff{", content_type="text/<b>")
+    bad = Message(
+        topic="cardmint/v1/shop/left/events", payload=b"<script>\xff{", content_type="text/<b>"
+    )
     found = read(bad)
     assert found is not None
     async with pool.acquire() as connection:
@@ -207,17 +252,26 @@ async def park(pool: Any) -> int:
     return number
 
 
-async def test_a_dead_letter_is_shown_replayed_and_discarded(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_a_dead_letter_is_shown_replayed_and_discarded(
+    pool: Any, site: httpx.AsyncClient
+) -> None:
     letter = await park(pool)
     page = (await site.get("/dead-letters")).text
     assert "Malformed" in page
     assert "<script>\ufffd" not in page
     whole = await site.get(f"/dead-letters/{letter}/payload")
-    assert (whole.content, whole.headers["content-type"]) == (b"<script>\xff{", "application/octet-stream")
+    assert (whole.content, whole.headers["content-type"]) == (
+        b"<script>\xff{",
+        "application/octet-stream",
+    )
     assert "attachment" in whole.headers["content-disposition"]
-    again = await site.post(f"/dead-letters/{letter}/replay", headers={**PART, "hx-target": "dead-letters"})
+    again = await site.post(
+        f"/dead-letters/{letter}/replay", headers={**PART, "hx-target": "dead-letters"}
+    )
     assert (again.status_code, "It still cannot be used" in again.text) == (409, True)
-    gone = await site.post(f"/dead-letters/{letter}/discard", headers={**PART, "hx-target": "dead-letters"})
+    gone = await site.post(
+        f"/dead-letters/{letter}/discard", headers={**PART, "hx-target": "dead-letters"}
+    )
     assert (gone.status_code, "Discarded." in gone.text) == (200, True)
     for action in ("replay", "discard"):
         assert (await site.post(f"/dead-letters/{letter}/{action}")).status_code == 404
@@ -225,7 +279,9 @@ async def test_a_dead_letter_is_shown_replayed_and_discarded(pool: Any, site: ht
     assert (await site.post(f"/dead-letters/{letter}/discard")).status_code == 303
 
 
-async def test_a_dead_letter_that_can_be_used_now_is_applied(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_a_dead_letter_that_can_be_used_now_is_applied(
+    pool: Any, site: httpx.AsyncClient
+) -> None:
     good = accepted()
     await send(pool, good)
     for headers, status in ((None, 303), ({**PART, "hx-target": "dead-letters"}, 200)):
@@ -234,7 +290,9 @@ async def test_a_dead_letter_that_can_be_used_now_is_applied(pool: Any, site: ht
             "UPDATE dead_letters SET content_type = 'application/cloudevents+json', payload = $1",
             await replayable(pool),
         )
-        assert (await site.post(f"/dead-letters/{letter}/replay", headers=headers)).status_code == status
+        assert (
+            await site.post(f"/dead-letters/{letter}/replay", headers=headers)
+        ).status_code == status
 
 
 async def replayable(pool: Any) -> bytes:
@@ -255,7 +313,14 @@ async def test_stations_are_shown_with_their_state(pool: Any, site: httpx.AsyncC
     for station, online, said in (("left", True, health), ("right", False, None)):
         await pool.execute(
             "INSERT INTO stations VALUES ('shop', $1, $2, 1, $3, $4, '0.1.0', $5, $6, $5)",
-            *(station, online, uuid4(), stream if online else uuid4(), NOW - timedelta(hours=2), said),
+            *(
+                station,
+                online,
+                uuid4(),
+                stream if online else uuid4(),
+                NOW - timedelta(hours=2),
+                said,
+            ),
         )
     page = await site.get("/stations", headers={**PART, "hx-target": "stations"})
     assert "<html" not in page.text
@@ -267,18 +332,27 @@ async def test_stations_are_shown_with_their_state(pool: Any, site: httpx.AsyncC
 
 async def test_the_ledger_of_images_given_up_is_shown(pool: Any, site: httpx.AsyncClient) -> None:
     await pool.execute(
-        "INSERT INTO stations VALUES ('shop', 'left', true, 1, $1, $1, '0.1.0', $2, NULL, NULL)", uuid4(), NOW
+        "INSERT INTO stations VALUES ('shop', 'left', true, 1, $1, $1, '0.1.0', $2, NULL, NULL)",
+        uuid4(),
+        NOW,
     )
     assert "Images given up</dt><dd>none" in (await site.get("/stations")).text
     image = Image(sha256="ab" * 32, bytes=2_000_000, width=63, height=88)
     gone = Image(sha256="cd" * 32, bytes=500_000, width=63, height=88)
     waits, lost = accepted(image=image), accepted(image=gone)
-    whole = ImageEvicted(sha256=image.sha256, bytes=image.bytes, kind="full", uploaded=True, reason="disk-short")
-    before = ImageEvicted(sha256=gone.sha256, bytes=gone.bytes, kind="full", uploaded=False, reason="disk-short")
+    whole = ImageEvicted(
+        sha256=image.sha256, bytes=image.bytes, kind="full", uploaded=True, reason="disk-short"
+    )
+    before = ImageEvicted(
+        sha256=gone.sha256, bytes=gone.bytes, kind="full", uploaded=False, reason="disk-short"
+    )
     small = replace(whole, kind="thumbnail")
     await send(pool, waits, lost, whole, small, before, time=NOW - timedelta(minutes=5))
     page = (await site.get("/stations")).text
-    assert "Images given up</dt><dd>2<small>2.5 MB · 1 before their upload · 1 small ones too</small>" in page
+    assert (
+        "Images given up</dt><dd>2<small>2.5 MB · 1 before their upload · 1 small ones too</small>"
+        in page
+    )
     assert "Whole, 2.0 MB: Disk short <code>abababababab</code>" in page
     assert "Small one: Disk short <code>abababababab</code>" in page
     assert "Whole, 500 kB, before its upload: Disk short <code>cdcdcdcdcdcd</code>" in page
@@ -307,7 +381,9 @@ async def test_programs_read_the_same_as_json(pool: Any, site: httpx.AsyncClient
     assert (await site.get("/api/v1/No%20Tenant/inventory")).status_code == 400
 
 
-async def test_an_image_is_taken_once_checked_and_handed_out_for_ever(site: httpx.AsyncClient) -> None:
+async def test_an_image_is_taken_once_checked_and_handed_out_for_ever(
+    site: httpx.AsyncClient,
+) -> None:
     content = picture("PNG")
     image = await upload(site, content)
     url = f"/api/v1/shop/images/{image.sha256}"
@@ -322,7 +398,10 @@ async def test_an_image_is_taken_once_checked_and_handed_out_for_ever(site: http
     large = await site.put(f"/api/v1/shop/images/{hashlib.sha256(huge).hexdigest()}", content=huge)
     assert (large.status_code, large.json()["reason"]) == (413, "too-large")
     assert (await site.get(f"/images/shop/{'1' * 64}")).status_code == 404
-    assert (await site.put("/api/v1/shop/images/..%2F..%2Fx", content=b"")).status_code in {400, 404}
+    assert (await site.put("/api/v1/shop/images/..%2F..%2Fx", content=b"")).status_code in {
+        400,
+        404,
+    }
     assert (await site.get("/images/shop/abc")).status_code == 400
 
 
@@ -401,16 +480,24 @@ async def test_a_fault_is_a_page_and_logged(pool: Any, engine: AsyncEngine, tmp_
 
 async def test_the_navigation_knows_which_page_asks(site: httpx.AsyncClient) -> None:
     for page, current in (("/reviews?x", "/reviews"), ("/?q=fox", "/"), ("/cards/a-1", None)):
-        part = (await site.get("/waiting", headers={**PART, "hx-current-url": f"http://localhost:1{page}"})).text
+        part = (
+            await site.get(
+                "/waiting", headers={**PART, "hx-current-url": f"http://localhost:1{page}"}
+            )
+        ).text
         assert part.count("aria-current") == (current is not None)
         assert current is None or f'href="{current}" aria-current="page"' in part
 
 
-async def test_prices_of_two_days_are_a_line_in_each_currency(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_prices_of_two_days_are_a_line_in_each_currency(
+    pool: Any, site: httpx.AsyncClient
+) -> None:
     await send(pool, accepted(), now=NOW - timedelta(days=7))
     for day, minor in enumerate((500, 700)):
         await price_due(
-            pool, Answers(answers={FOX.id: [quote(minor), quote(900, "holo")]}), NOW - timedelta(days=6 - 4 * day)
+            pool,
+            Answers(answers={FOX.id: [quote(minor), quote(900, "holo")]}),
+            NOW - timedelta(days=6 - 4 * day),
         )
     page = (await site.get(f"/cards/{FOX.id}")).text
     assert page.count("<polyline") == 2

@@ -23,11 +23,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from cardmint_cloud.adapters.broker import Broker as Link
+from cardmint_cloud.adapters.mqtt.client import Broker as Link
+from cardmint_cloud.ingest.worker import Worker
 from cardmint_cloud.local.broker import Broker, Kind
 from cardmint_cloud.local.processes import Child, free_port
 from cardmint_cloud.settings import BrokerSettings
-from cardmint_cloud.worker import Worker
 from cardmint_contracts import topics
 from cardmint_contracts.envelope import Envelope, encode_batch
 from cardmint_contracts.events import ReviewAnswered
@@ -82,10 +82,14 @@ class Station:
             ("last", str(envelopes[-1].number)),
         ]
         topic = topics.station_topic("shop", "left", "events")
-        self.client.publish(topic, body if payload is None else payload, qos=1, properties=properties)
+        self.client.publish(
+            topic, body if payload is None else payload, qos=1, properties=properties
+        )
 
     def say(self, kind: Any, payload: bytes) -> None:
-        self.client.publish(topics.station_topic("shop", "left", kind), payload, qos=1, retain=kind == "state")
+        self.client.publish(
+            topics.station_topic("shop", "left", kind), payload, qos=1, retain=kind == "state"
+        )
 
     async def next_receipt(self) -> Receipt:
         return await asyncio.to_thread(self.receipts.get, timeout=20)
@@ -157,7 +161,9 @@ async def ready(station: Station) -> None:
         station.receipts.get()
 
 
-async def test_a_receipt_follows_the_commit(worker: Worker, station: Station, connection: asyncpg.Connection) -> None:
+async def test_a_receipt_follows_the_commit(
+    worker: Worker, station: Station, connection: asyncpg.Connection
+) -> None:
     await ready(station)
     station.send(sealed(accepted(), accepted(), start=2))
     assert (await station.receipt_for(3)).sequence == 3
@@ -171,13 +177,20 @@ async def test_a_gap_is_refused_at_once(worker: Worker, station: Station) -> Non
     assert (receipt.sequence, receipt.refused) == (1, 9)
 
 
-async def test_poison_is_parked_and_receipted(worker: Worker, station: Station, connection: asyncpg.Connection) -> None:
+async def test_poison_is_parked_and_receipted(
+    worker: Worker, station: Station, connection: asyncpg.Connection
+) -> None:
     await ready(station)
     station.send(sealed(accepted(), accepted(), start=2), payload=b"nonsense")
     station.send(sealed(accepted(), start=4))
     assert (await station.receipt_for(4)).sequence == 4
     row = await connection.fetchrow("SELECT reason, payload, first, last FROM dead_letters")
-    assert (row["reason"], row["payload"], row["first"], row["last"]) == ("malformed", b"nonsense", 2, 3)
+    assert (row["reason"], row["payload"], row["first"], row["last"]) == (
+        "malformed",
+        b"nonsense",
+        2,
+        3,
+    )
 
 
 async def test_a_task_goes_down_and_is_cleared_when_answered(
@@ -189,11 +202,18 @@ async def test_a_task_goes_down_and_is_cleared_when_answered(
     identifier, task = await station.next_task()
     assert task is not None
     assert (task.scan, task.reasons, len(task.candidates)) == (scan.scan, ("same-art",), 2)
-    answer = ReviewAnswered(task=identifier, task_version=1, scan=scan.scan, verdict="card", card=FOX, by="left")
+    answer = ReviewAnswered(
+        task=identifier, task_version=1, scan=scan.scan, verdict="card", card=FOX, by="left"
+    )
     station.send(sealed(answer, start=3))
     assert await station.next_task() == (identifier, None)
     outcome = station.outcomes.get(timeout=20)  # It went before the empty payload.
-    assert (outcome.task, outcome.version, outcome.verdict, outcome.by) == (identifier, 2, "card", "left")
+    assert (outcome.task, outcome.version, outcome.verdict, outcome.by) == (
+        identifier,
+        2,
+        "card",
+        "left",
+    )
     assert outcome.card == FOX
     assert await connection.fetchval("SELECT count FROM holdings WHERE card_id = $1", FOX.id) == 2
 
@@ -209,7 +229,9 @@ async def test_a_task_that_the_dashboard_closed_is_cleared(
     await ready(station)
     station.send(sealed(doubtful(), start=2))
     identifier, _ = await station.next_task()
-    await connection.execute("UPDATE reviews SET state = 'answered', version = 2, closed_at = now()")
+    await connection.execute(
+        "UPDATE reviews SET state = 'answered', version = 2, closed_at = now()"
+    )
     await connection.execute("SELECT pg_notify('cardmint', 'shop reviews')")
     assert await station.next_task() == (identifier, None)
 
@@ -253,7 +275,11 @@ async def test_a_late_will_does_not_mark_a_living_station_dead(
     station.say("state", birth(6, online=False))
     station.say("state", b"{}")
     health = StationHealth(
-        time=datetime(2026, 11, 22, tzinfo=UTC), queued=0, oldest_unsent_s=0, disk_free_bytes=1, clock_synced=True
+        time=datetime(2026, 11, 22, tzinfo=UTC),
+        queued=0,
+        oldest_unsent_s=0,
+        disk_free_bytes=1,
+        clock_synced=True,
     )
     station.say("health", encode(health))
 
@@ -285,7 +311,9 @@ async def test_postgres_away_loses_nothing(
 
 def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     script = Path(sys.executable).with_name("cardmint-cloud")
-    return subprocess.run([script, *words], capture_output=True, text=True, env=environment, timeout=60, check=False)
+    return subprocess.run(
+        [script, *words], capture_output=True, text=True, env=environment, timeout=60, check=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -303,7 +331,9 @@ def test_a_wrong_setting_is_one_line(environment: dict[str, str], says: str) -> 
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize(("what", "ready", "code"), [("work", "broker connected", 0), ("serve", "dashboard", -SIGTERM)])
+@pytest.mark.parametrize(
+    ("what", "ready", "code"), [("work", "broker connected", 0), ("serve", "dashboard", -SIGTERM)]
+)
 async def test_what_starts_before_its_database_waits_for_it(
     what: str, ready: str, code: int, database: str, broker: Broker, tmp_path: Path
 ) -> None:
@@ -315,7 +345,9 @@ async def test_what_starts_before_its_database_waits_for_it(
         "CARDMINT_CLOUD_WEB_PORT": str(free_port()),
     }
     log = tmp_path / "log"
-    child = Child([str(Path(sys.executable).with_name("cardmint-cloud")), what], log, env=environment)
+    child = Child(
+        [str(Path(sys.executable).with_name("cardmint-cloud")), what], log, env=environment
+    )
     try:
         await asyncio.to_thread(child.wait_until, lambda: "cannot be reached" in log.read_text())
         with closing(Proxy(address.port or 0, Random(1), port=away)):
@@ -330,7 +362,11 @@ def test_a_database_that_lets_us_not_in_is_one_line(postgres: Any) -> None:
     wrong = postgres.address.replace(":cardmint@", ":wrong@")
     missing = postgres.address + "x"
     empty = postgres.address.removesuffix("/cardmint") + "/postgres"
-    for address, says in ((wrong, "password"), (missing, "no such database"), (empty, "cardmint-cloud migrate")):
+    for address, says in (
+        (wrong, "password"),
+        (missing, "no such database"),
+        (empty, "cardmint-cloud migrate"),
+    ):
         done = command("work", CARDMINT_CLOUD_DATABASE=address)
         assert done.returncode == 1
         assert says in done.stderr

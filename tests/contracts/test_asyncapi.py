@@ -11,7 +11,9 @@ FILE = Path(__file__).parents[2] / "docs" / "asyncapi.json"
 
 
 def test_the_document_is_current() -> None:
-    assert json.loads(FILE.read_text()) == document(), "run: python -m cardmint_contracts.asyncapi > docs/asyncapi.json"
+    assert json.loads(FILE.read_text()) == document(), (
+        "run: python -m cardmint_contracts.asyncapi > docs/asyncapi.json"
+    )
 
 
 def test_every_reference_leads_somewhere_and_every_channel_parses() -> None:

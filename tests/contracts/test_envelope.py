@@ -22,7 +22,13 @@ from cardmint_contracts.envelope import (
     seal,
 )
 from cardmint_contracts.errors import ContractError, Invalid, Malformed, Oversized, UnknownField
-from cardmint_contracts.events import CardScanned, EventData, ImageEvicted, Recogniser, ReviewAnswered
+from cardmint_contracts.events import (
+    CardScanned,
+    EventData,
+    ImageEvicted,
+    Recogniser,
+    ReviewAnswered,
+)
 from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
 
@@ -57,7 +63,9 @@ events = st.one_of(
         scan=st.uuids(),
         decision=st.sampled_from([Decision.REVIEW, Decision.REJECT]),
         recogniser=st.builds(
-            Recogniser, method=st.just("classical"), pack=st.from_regex(r"[ -~]{0,50}", fullmatch=True)
+            Recogniser,
+            method=st.just("classical"),
+            pack=st.from_regex(r"[ -~]{0,50}", fullmatch=True),
         ),
         confidence=st.floats(0, 1),
         margin=st.floats(0, 1),
@@ -87,7 +95,9 @@ events = st.one_of(
     time=st.datetimes(timezones=st.just(UTC)),
     compress=st.booleans(),
 )
-def test_what_goes_in_comes_out(data: list[EventData], start: int, time: datetime, compress: bool) -> None:
+def test_what_goes_in_comes_out(
+    data: list[EventData], start: int, time: datetime, compress: bool
+) -> None:
     sent = [
         seal(
             event,

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from cardmint_contracts import topics
 from cardmint_contracts.cards import Batch, Card, Decision, Money
-from cardmint_contracts.errors import BadTopic, ContractError, Invalid, Malformed, Oversized, UnknownField, UnknownType
+from cardmint_contracts.errors import (
+    BadTopic,
+    ContractError,
+    Invalid,
+    Malformed,
+    Oversized,
+    UnknownField,
+    UnknownType,
+)
 from cardmint_contracts.events import CardScanned, Recogniser, ReviewAnswered
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationState
@@ -25,7 +33,10 @@ CARD = Card(id="base1-4", name="Charizard", number="4")
 
 def scanned(**changes: object) -> bytes:
     whole = CardScanned(
-        scan=UUID(int=1), decision=Decision.ACCEPT, recogniser=Recogniser(method="classical", pack="p"), card=CARD
+        scan=UUID(int=1),
+        decision=Decision.ACCEPT,
+        recogniser=Recogniser(method="classical", pack="p"),
+        card=CARD,
     )
     plain = msgspec.to_builtins(whole)
     return encode({**plain, **changes})
@@ -44,7 +55,10 @@ def scanned(**changes: object) -> bytes:
         (scanned(batch={"bin": "two\nlines"}), Invalid),
         (scanned(batch={"bin": "deleted \x7f"}), Invalid),
         (scanned(candidates=[{"card": {"id": "a", "name": "tab\t"}, "confidence": 1}]), Invalid),
-        (scanned(recogniser={"method": "m", "pack": "p", "models": {"reader": "\x1b[31m"}}), Invalid),
+        (
+            scanned(recogniser={"method": "m", "pack": "p", "models": {"reader": "\x1b[31m"}}),
+            Invalid,
+        ),
         (scanned(reasons=["Not a code"]), Invalid),
         (scanned()[:-1], Malformed),
         (b'{"scan": "\\ud800"}', Malformed),
@@ -60,8 +74,12 @@ def test_bad_data_is_named(payload: bytes, error: type[ContractError]) -> None:
 
 
 def test_a_control_character_is_named_by_its_place() -> None:
-    with pytest.raises(Invalid, match=r"control characters in the text - at `\$\.candidates\[0\]\.card\.name`"):
-        decode_data(SCANNED, scanned(candidates=[{"card": {"id": "a", "name": "\0"}, "confidence": 1}]))
+    with pytest.raises(
+        Invalid, match=r"control characters in the text - at `\$\.candidates\[0\]\.card\.name`"
+    ):
+        decode_data(
+            SCANNED, scanned(candidates=[{"card": {"id": "a", "name": "\0"}, "confidence": 1}])
+        )
     with pytest.raises(msgspec.ValidationError, match="control characters"):
         convert({"bin": "two\nlines"}, Batch)
     assert convert({"bin": "A3"}, Batch) == Batch(bin="A3")
@@ -80,7 +98,9 @@ def test_an_unknown_type_says_what_to_do() -> None:
 
 def test_an_answer_names_a_card_exactly_when_it_is_one() -> None:
     with pytest.raises(ValueError, match="card"):
-        ReviewAnswered(task=uuid4(), task_version=1, scan=uuid4(), verdict="no_card", by="left", card=CARD)
+        ReviewAnswered(
+            task=uuid4(), task_version=1, scan=uuid4(), verdict="no_card", by="left", card=CARD
+        )
 
 
 @given(st.uuids(), st.integers(0, 2**63 - 1), st.none() | st.integers(1, 2**63 - 1))
@@ -103,43 +123,102 @@ def test_tasks_round_trip(task: ReviewTask) -> None:
 
 
 def test_a_station_understands_a_newer_cloud_but_the_cloud_parks_a_newer_station() -> None:
-    receipt = b'{"stream":"00000000-0000-0000-0000-000000000001","sequence":7,"invented_later":true}'
+    receipt = (
+        b'{"stream":"00000000-0000-0000-0000-000000000001","sequence":7,"invented_later":true}'
+    )
     assert decode(receipt, Receipt).sequence == 7
     state = StationState(
-        online=True, epoch=1, bootid=uuid4(), stream=uuid4(), time=datetime(2026, 1, 1, tzinfo=UTC), version="1"
+        online=True,
+        epoch=1,
+        bootid=uuid4(),
+        stream=uuid4(),
+        time=datetime(2026, 1, 1, tzinfo=UTC),
+        version="1",
     )
     with pytest.raises(UnknownField):
         decode(encode(state)[:-1] + b',"invented_later":true}', StationState)
 
 
 def test_money_is_never_mixed() -> None:
-    assert Money(minor=1, currency="USD") + Money(minor=2, currency="USD") == Money(minor=3, currency="USD")
+    assert Money(minor=1, currency="USD") + Money(minor=2, currency="USD") == Money(
+        minor=3, currency="USD"
+    )
     with pytest.raises(ValueError, match="rate"):
         Money(minor=1, currency="USD") + Money(minor=2, currency="EUR")
     with pytest.raises(Invalid):
         decode(b'{"minor": 1.5, "currency": "USD"}', Money)
 
 
-names = st.from_regex(r"[a-z0-9][a-z0-9-]{0,62}", fullmatch=True).filter(lambda n: n not in {"fleet", "feed"})
+names = st.from_regex(r"[a-z0-9][a-z0-9-]{0,62}", fullmatch=True).filter(
+    lambda n: n not in {"fleet", "feed"}
+)
 
 
 @given(names, names, st.uuids())
 def test_topics_parse_as_they_are_built(tenant: str, station: str, task: UUID) -> None:
-    kinds: tuple[Literal["events", "receipt", "state", "health"], ...] = ("events", "receipt", "state", "health")
+    kinds: tuple[Literal["events", "receipt", "state", "health"], ...] = (
+        "events",
+        "receipt",
+        "state",
+        "health",
+    )
     for kind in kinds:
-        assert topics.parse(topics.station_topic(tenant, station, kind)) == (tenant, station, kind, None)
-    assert topics.parse(topics.task_topic(tenant, station, task)) == (tenant, station, "tasks", task)
-    assert topics.parse(topics.command_topic(tenant, station, task)) == (tenant, station, "commands", task)
-    assert topics.parse(topics.reply_topic(tenant, station, task)) == (tenant, station, "commands/reply", task)
-    assert topics.parse(topics.config_topic(tenant, station, "desired")) == (tenant, station, "config/desired", None)
-    assert topics.parse(topics.config_topic(tenant, station, "reported")) == (tenant, station, "config/reported", None)
+        assert topics.parse(topics.station_topic(tenant, station, kind)) == (
+            tenant,
+            station,
+            kind,
+            None,
+        )
+    assert topics.parse(topics.task_topic(tenant, station, task)) == (
+        tenant,
+        station,
+        "tasks",
+        task,
+    )
+    assert topics.parse(topics.command_topic(tenant, station, task)) == (
+        tenant,
+        station,
+        "commands",
+        task,
+    )
+    assert topics.parse(topics.reply_topic(tenant, station, task)) == (
+        tenant,
+        station,
+        "commands/reply",
+        task,
+    )
+    assert topics.parse(topics.config_topic(tenant, station, "desired")) == (
+        tenant,
+        station,
+        "config/desired",
+        None,
+    )
+    assert topics.parse(topics.config_topic(tenant, station, "reported")) == (
+        tenant,
+        station,
+        "config/reported",
+        None,
+    )
     assert topics.parse(topics.fleet_topic(tenant, "models")) == (tenant, "", "fleet/models", None)
-    assert topics.parse(topics.fleet_topic(tenant, "catalogue")) == (tenant, "", "fleet/catalogue", None)
+    assert topics.parse(topics.fleet_topic(tenant, "catalogue")) == (
+        tenant,
+        "",
+        "fleet/catalogue",
+        None,
+    )
     with pytest.raises(BadTopic):
         topics.parse(f"{topics.ROOT}/{tenant}/fleet/others")
     assert topics.station_commands(tenant, station).endswith("/commands/+")
-    assert topics.parse(topics.outcome_topic(tenant, station, task)) == (tenant, station, "outcomes", task)
-    assert topics.station_outcomes(tenant, station) == topics.outcome_topic(tenant, station, task)[:-36] + "+"
+    assert topics.parse(topics.outcome_topic(tenant, station, task)) == (
+        tenant,
+        station,
+        "outcomes",
+        task,
+    )
+    assert (
+        topics.station_outcomes(tenant, station)
+        == topics.outcome_topic(tenant, station, task)[:-36] + "+"
+    )
 
 
 @given(st.text(max_size=80))
@@ -154,7 +233,9 @@ def test_a_channel_that_no_station_has_is_refused(kind: str) -> None:
         topics.parse(f"cardmint/v1/shop/left/{kind}")
 
 
-@pytest.mark.parametrize("text", ["", "A", "a/b", "a+", "#", "fleet", "feed", "-a", "a" * 64, "a\n"])
+@pytest.mark.parametrize(
+    "text", ["", "A", "a/b", "a+", "#", "fleet", "feed", "-a", "a" * 64, "a\n"]
+)
 def test_names_that_would_break_a_topic_are_refused(text: str) -> None:
     with pytest.raises(BadTopic):
         topics.station_topic(text, "left", "events")
@@ -163,6 +244,12 @@ def test_names_that_would_break_a_topic_are_refused(text: str) -> None:
 def test_filters_match_what_is_built() -> None:
     from paho.mqtt.client import topic_matches_sub
 
-    assert topic_matches_sub(topics.every_station("events"), topics.station_topic("shop", "left", "events"))
-    assert topic_matches_sub(topics.station_tasks("shop", "left"), topics.task_topic("shop", "left", UUID(int=1)))
-    assert not topic_matches_sub(topics.every_station("events"), topics.station_topic("shop", "left", "state"))
+    assert topic_matches_sub(
+        topics.every_station("events"), topics.station_topic("shop", "left", "events")
+    )
+    assert topic_matches_sub(
+        topics.station_tasks("shop", "left"), topics.task_topic("shop", "left", UUID(int=1))
+    )
+    assert not topic_matches_sub(
+        topics.every_station("events"), topics.station_topic("shop", "left", "state")
+    )

@@ -1,7 +1,10 @@
-"""Messages as each version wrote them. They stay for ever: what was once sent must be read for ever.
+"""Messages as each version wrote them.
 
-A file is added when a contract grows (`python -m tests.contracts.test_golden` writes those that are missing) and is
-never changed. An event in a version that is no longer written stands beside what it is read as (`.upcast.json`).
+They stay for ever: what was once sent must be read for ever.
+
+A file is added when a contract grows (`python -m tests.contracts.test_golden` writes those that are
+missing) and is never changed. An event in a version that is no longer written stands beside what it
+is read as (`.upcast.json`).
 """
 
 import json
@@ -12,8 +15,24 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from cardmint_contracts.cards import Batch, Candidate, Card, Condition, Decision, Edition, Finish, Image, Money
-from cardmint_contracts.control import Command, CommandReply, DesiredConfig, Manifest, ReportedConfig
+from cardmint_contracts.cards import (
+    Batch,
+    Candidate,
+    Card,
+    Condition,
+    Decision,
+    Edition,
+    Finish,
+    Image,
+    Money,
+)
+from cardmint_contracts.control import (
+    Command,
+    CommandReply,
+    DesiredConfig,
+    Manifest,
+    ReportedConfig,
+)
 from cardmint_contracts.envelope import BATCH, Envelope, decode_batch, encode_batch, seal
 from cardmint_contracts.events import (
     NAMES,
@@ -77,7 +96,12 @@ EVENTS: dict[str, EventData] = {
         recogniser=Recogniser(method="classical", pack="2026-11-22"),
     ),
     "review-answered": ReviewAnswered(
-        task=UUID(int=21), task_version=1, scan=UUID(int=12), verdict="card", card=FOX, by="station:left"
+        task=UUID(int=21),
+        task_version=1,
+        scan=UUID(int=12),
+        verdict="card",
+        card=FOX,
+        by="station:left",
     ),
     "review-opened": ReviewOpened(
         task=UUID(int=22),
@@ -92,7 +116,9 @@ EVENTS: dict[str, EventData] = {
     "review-rescan": RescanRequested(
         task=UUID(int=21), task_version=3, scan=UUID(int=12), by="ann", place="bin A3, slot 12"
     ),
-    "review-aged": ReviewAged(task=UUID(int=21), task_version=4, scan=UUID(int=12), outcome="escalated"),
+    "review-aged": ReviewAged(
+        task=UUID(int=21), task_version=4, scan=UUID(int=12), outcome="escalated"
+    ),
     "price-judged": PriceJudged(
         card_id="fic1-7",
         finish="holo",
@@ -110,7 +136,9 @@ EVENTS: dict[str, EventData] = {
         recogniser=Recogniser(method="classical", pack="2026-11-22"),
         rescan_of=UUID(int=12),
     ),
-    "image-evicted": ImageEvicted(sha256="ab" * 32, bytes=81234, kind="full", uploaded=False, reason="disk-short"),
+    "image-evicted": ImageEvicted(
+        sha256="ab" * 32, bytes=81234, kind="full", uploaded=False, reason="disk-short"
+    ),
     "image-evicted-thumbnail": ImageEvicted(
         sha256="ab" * 32, bytes=81234, kind="thumbnail", uploaded=True, reason="disk-short"
     ),
@@ -118,10 +146,17 @@ EVENTS: dict[str, EventData] = {
 }
 OTHERS: dict[str, msgspec.Struct] = {
     "command": Command(name="rescan", scan=UUID(int=11)),
-    "command-reply": CommandReply(command=UUID(int=5), done=True, says="taken", lines=("disk: 5 GB free",)),
+    "command-reply": CommandReply(
+        command=UUID(int=5), done=True, says="taken", lines=("disk: 5 GB free",)
+    ),
     "config-desired": DesiredConfig(version=4, max_kb_per_s=200, uploads_paused=False),
     "config-reported": ReportedConfig(
-        version=4, max_kb_per_s=200, reserve_mb=500, uploads_paused=False, catalogue="2026-11-22", models="built in"
+        version=4,
+        max_kb_per_s=200,
+        reserve_mb=500,
+        uploads_paused=False,
+        catalogue="2026-11-22",
+        models="built in",
     ),
     "manifest": Manifest(
         ware="catalogue",
@@ -158,7 +193,13 @@ OTHERS: dict[str, msgspec.Struct] = {
         online=True, epoch=3, bootid=UUID(int=3), stream=UUID(int=1), time=NOON, version="0.1.0"
     ),
     "health": StationHealth(
-        time=NOON, queued=2, oldest_unsent_s=0.5, disk_free_bytes=10**9, clock_synced=True, pack="2026-11-22", scanned=7
+        time=NOON,
+        queued=2,
+        oldest_unsent_s=0.5,
+        disk_free_bytes=10**9,
+        clock_synced=True,
+        pack="2026-11-22",
+        scanned=7,
     ),
 }
 
@@ -211,7 +252,12 @@ def test_earlier_versions_are_read_as_todays(name: str) -> None:
 
 def test_every_golden_message_is_read() -> None:
     names = {file.name.removesuffix(".json") for file in GOLDEN.iterdir()}
-    assert names == {*FILES, *(f"{name}.v1" for name in OTHERS), *UPCAST, *(f"{name}.upcast" for name in UPCAST)}
+    assert names == {
+        *FILES,
+        *(f"{name}.v1" for name in OTHERS),
+        *UPCAST,
+        *(f"{name}.upcast" for name in UPCAST),
+    }
     assert {decode_batch(kept(name), BATCH)[0].type for name in UPCAST} == set(EARLIER)
 
 

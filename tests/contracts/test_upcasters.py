@@ -1,4 +1,7 @@
-"""Earlier versions of events: whatever was valid then is read as a valid event of today, and says the same."""
+"""Earlier versions of events.
+
+Whatever was valid then is read as a valid event of today, and says the same.
+"""
 
 from typing import Any
 from uuid import UUID
@@ -9,7 +12,13 @@ from hypothesis import strategies as st
 
 from cardmint_contracts.cards import Candidate, Card, Image
 from cardmint_contracts.events import NAMES, TYPES, ImageEvicted, Question, ReviewOpened
-from cardmint_contracts.upcasters import EARLIER, Earlier, ImageEvictedV1, ReviewOpenedV1, decode_data
+from cardmint_contracts.upcasters import (
+    EARLIER,
+    Earlier,
+    ImageEvictedV1,
+    ReviewOpenedV1,
+    decode_data,
+)
 from cardmint_contracts.wire import encode
 
 lines = st.from_regex(r"[ -~]{0,30}", fullmatch=True)
@@ -17,7 +26,12 @@ digests = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
 codes = st.sampled_from(["random-audit", "possible-duplicate", "high-value"]) | st.from_regex(
     r"[a-z][a-z0-9_-]{0,63}", fullmatch=True
 )
-cards = st.builds(Card, id=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._!?-]{0,9}", fullmatch=True), name=lines, number=lines)
+cards = st.builds(
+    Card,
+    id=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._!?-]{0,9}", fullmatch=True),
+    name=lines,
+    number=lines,
+)
 VALID: dict[type[Earlier], st.SearchStrategy[Any]] = {
     ReviewOpenedV1: st.builds(
         ReviewOpenedV1,
@@ -28,15 +42,26 @@ VALID: dict[type[Earlier], st.SearchStrategy[Any]] = {
         card=cards,
         recogniser=lines,
         hold=st.booleans(),
-        candidates=st.lists(st.builds(Candidate, card=cards, confidence=st.floats(0, 1)), max_size=8).map(tuple),
+        candidates=st.lists(
+            st.builds(Candidate, card=cards, confidence=st.floats(0, 1)), max_size=8
+        ).map(tuple),
         image=st.none()
-        | st.builds(Image, sha256=digests, bytes=st.just(1), width=st.integers(1, 1 << 16), height=st.just(1)),
+        | st.builds(
+            Image,
+            sha256=digests,
+            bytes=st.just(1),
+            width=st.integers(1, 1 << 16),
+            height=st.just(1),
+        ),
     ),
     ImageEvictedV1: st.builds(
         ImageEvictedV1,
         sha256=digests,
         bytes=st.integers(0, 2**63 - 1),
-        reason=codes | st.sampled_from(["disk-short", "disk-short-before-upload", "a-before-upload-before-upload"]),
+        reason=codes
+        | st.sampled_from(
+            ["disk-short", "disk-short-before-upload", "a-before-upload-before-upload"]
+        ),
         kind=st.sampled_from(["full", "thumbnail"]),
     ),
 }
@@ -48,7 +73,9 @@ def test_every_earlier_version_is_tried_and_none_is_written() -> None:
 
 
 @given(st.sampled_from(sorted(EARLIER)), st.data())
-def test_whatever_was_valid_is_valid_today_and_stays_as_it_is(name: str, data: st.DataObject) -> None:
+def test_whatever_was_valid_is_valid_today_and_stays_as_it_is(
+    name: str, data: st.DataObject
+) -> None:
     earlier = data.draw(VALID[EARLIER[name]])
     today = decode_data(name, encode(earlier))
     assert decode_data(NAMES[type(today)], encode(today)) == today
@@ -65,12 +92,19 @@ def test_whatever_was_valid_is_valid_today_and_stays_as_it_is(name: str, data: s
         (("something-later",), Question.PRINTING),
     ],
 )
-def test_a_question_is_named_after_its_reasons(reasons: tuple[str, ...], question: Question) -> None:
+def test_a_question_is_named_after_its_reasons(
+    reasons: tuple[str, ...], question: Question
+) -> None:
     fox, owl = Card(id="fic1-7", name="Ember Fox"), Card(id="fic1-10", name="Dusk Owl")
     said = (Candidate(card=owl, confidence=0.5),)
     for candidates, shown in ((said, said), ((), (Candidate(card=fox, confidence=0.0),))):
         earlier = ReviewOpenedV1(
-            task=UUID(int=1), scan=UUID(int=2), reasons=reasons, by="rules/1", card=fox, candidates=candidates
+            task=UUID(int=1),
+            scan=UUID(int=2),
+            reasons=reasons,
+            by="rules/1",
+            card=fox,
+            candidates=candidates,
         )
         today = decode_data("cardmint.review.opened.v1", encode(earlier))
         assert isinstance(today, ReviewOpened)
@@ -81,7 +115,11 @@ def test_a_question_is_named_after_its_reasons(reasons: tuple[str, ...], questio
     ("said", "uploaded", "reason"),
     [("disk-short", True, "disk-short"), ("disk-short-before-upload", False, "disk-short")],
 )
-def test_whether_the_cloud_had_an_image_stood_in_the_reason(said: str, uploaded: bool, reason: str) -> None:
+def test_whether_the_cloud_had_an_image_stood_in_the_reason(
+    said: str, uploaded: bool, reason: str
+) -> None:
     earlier = ImageEvictedV1(sha256="ab" * 32, bytes=5, reason=said)
     today = decode_data("cardmint.image.evicted.v1", encode(earlier))
-    assert today == ImageEvicted(sha256="ab" * 32, bytes=5, kind="full", uploaded=uploaded, reason=reason)
+    assert today == ImageEvicted(
+        sha256="ab" * 32, bytes=5, kind="full", uploaded=uploaded, reason=reason
+    )

@@ -9,10 +9,10 @@ from uuid import UUID
 from tests.edge.kit import NOW, STAMP
 
 from cardmint_contracts.stations import StationHealth, StationState
-from cardmint_edge.adapters.broker import ANSWER_S, BrokerLink
-from cardmint_edge.adapters.outbox import Outbox
-from cardmint_edge.commands import Told
+from cardmint_edge.adapters.mqtt import ANSWER_S, BrokerLink
+from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.forward import Appended, Forwarder, News
+from cardmint_edge.remote_commands import Told
 from cardmint_edge.settings import Broker, Station
 
 STATION = Station(tenant="shop", name="left", data=Path("data"))
@@ -37,12 +37,24 @@ class Agent:
     def __init__(self, folder: Path, broker: Broker) -> None:
         self.outbox = Outbox.open(folder / "outbox.db")
         epoch = self.outbox.start()
-        self.link = link_to(broker, lambda news: self.forwarder.tell(news), self.outbox.mark.stream, epoch)  # noqa: PLW0108 - made below
+        self.link = link_to(
+            broker,
+            lambda news: self.forwarder.tell(news),  # noqa: PLW0108 - made below
+            self.outbox.mark.stream,
+            epoch,
+        )
         self.forwarder = Forwarder(
-            outbox=self.outbox, link=self.link, tasks=NoTasks(), source="/stations/left", covered=lambda: None
+            outbox=self.outbox,
+            link=self.link,
+            tasks=NoTasks(),
+            source="/stations/left",
+            covered=lambda: None,
         )
         self.outbox.listen(lambda: self.forwarder.tell(Appended()))
-        self._threads = [threading.Thread(target=part, daemon=True) for part in (self.forwarder.run, self.link.run)]
+        self._threads = [
+            threading.Thread(target=part, daemon=True)
+            for part in (self.forwarder.run, self.link.run)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -74,7 +86,9 @@ def link_to(
         state=lambda online: StationState(
             online=online, epoch=epoch, bootid=STAMP.bootid, stream=stream, time=NOW, version="1"
         ),
-        health=lambda: StationHealth(time=NOW, queued=0, oldest_unsent_s=0, disk_free_bytes=1, clock_synced=True),
+        health=lambda: StationHealth(
+            time=NOW, queued=0, oldest_unsent_s=0, disk_free_bytes=1, clock_synced=True
+        ),
         tell=tell,
         hear=hear,
         answer_s=answer_s,

@@ -14,12 +14,17 @@ from cryptography.x509.oid import NameOID
 def make_certificates(folder: Path, *, days: int = 10) -> Path:
     """Write ca.pem, cert.pem and key.pem for 127.0.0.1, valid from yesterday for `days` days, and return the folder."""
     folder.mkdir()
-    authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    authority_key, key = (
+        ec.generate_private_key(ec.SECP256R1()),
+        ec.generate_private_key(ec.SECP256R1()),
+    )
     authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"authority {folder.name}")])
     broker = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "broker")])
     begins = datetime.now(UTC) - timedelta(days=1)
 
-    def made(subject: x509.Name, whose: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType) -> x509.Certificate:
+    def made(
+        subject: x509.Name, whose: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType
+    ) -> x509.Certificate:
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -29,13 +34,19 @@ def make_certificates(folder: Path, *, days: int = 10) -> Path:
             .not_valid_before(begins)
             .not_valid_after(begins + timedelta(days=days))
             .add_extension(extension, critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(whose.public_key()), critical=False)
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(whose.public_key()), critical=False
+            )
             .sign(authority_key, SHA256())
         )
 
     ca = made(authority, authority_key, x509.BasicConstraints(ca=True, path_length=0))
-    certificate = made(broker, key, x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]))
+    certificate = made(
+        broker, key, x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+    )
     (folder / "ca.pem").write_bytes(ca.public_bytes(Encoding.PEM))
     (folder / "cert.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
-    (folder / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
     return folder

@@ -14,7 +14,7 @@ from cardmint_cloud.local.broker import Broker
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.catalogue import build
 from cardmint_edge.domain.recognise import CardRecogniser
-from cardmint_edge.fictional.issue import issue
+from cardmint_lab.fictional.catalogue_files import issue
 
 cv2.setNumThreads(1)
 

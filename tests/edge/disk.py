@@ -1,7 +1,8 @@
 """A disk that forgets: what a process wrote and synced, as strace saw it, and what a power cut may leave of it.
 
-Until it is synced, a write may be lost, torn at its sectors, or reach the disk before an older one; a file's new name
-may be lost with every later change of its folder. This is what POSIX allows, which is more than ext4 does.
+Until it is synced, a write may be lost, torn at its sectors, or reach the disk before an older one;
+a file's new name may be lost with every later change of its folder. This is what POSIX allows,
+which is more than ext4 does.
 """
 
 import random
@@ -26,7 +27,10 @@ _TEXT = re.compile(rb'"((?:\\x[0-9a-f]{2})*)"')
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """One call that returned without an error. `begun` of a sync: how many steps there were when it was called."""
+    """One call that returned without an error.
+
+    `begun` of a sync: how many steps there were when it was called.
+    """
 
     kind: Kind
     path: str = ""
@@ -38,7 +42,18 @@ class Step:
 
 def traced(trace: Path, command: Sequence[str]) -> list[str]:
     """Return `command` so that it runs under strace, which writes `trace`."""
-    options = ["-f", "--seccomp-bpf", "-y", "-xx", "-s", str(1 << 24), "-e", "signal=none", "-e", f"trace={CALLS}"]
+    options = [
+        "-f",
+        "--seccomp-bpf",
+        "-y",
+        "-xx",
+        "-s",
+        str(1 << 24),
+        "-e",
+        "signal=none",
+        "-e",
+        f"trace={CALLS}",
+    ]
     return ["strace", *options, "-o", str(trace), *command]
 
 
@@ -83,7 +98,9 @@ class _Reader:
             case "write":
                 offset = self._position.get(number, 0)
                 self._position[number] = offset + result
-                self.steps.append(Step(kind="write", path=path, data=texts[0][:result], offset=offset))
+                self.steps.append(
+                    Step(kind="write", path=path, data=texts[0][:result], offset=offset)
+                )
             case "sendto":
                 self.steps.append(Step(kind="sent", data=texts[0][:result]))
             case "rename" | "renameat" | "renameat2" if self._within(texts[0].decode()):
@@ -94,9 +111,13 @@ class _Reader:
                 self.steps.append(Step(kind="folder", path=texts[0].decode()))
             case "pwrite64" if self._within(path):
                 offset = int(arguments.rsplit(b",", 1)[1])
-                self.steps.append(Step(kind="write", path=path, data=texts[0][:result], offset=offset))
+                self.steps.append(
+                    Step(kind="write", path=path, data=texts[0][:result], offset=offset)
+                )
             case "ftruncate" if self._within(path):
-                self.steps.append(Step(kind="truncate", path=path, offset=int(arguments.rsplit(b",", 1)[1])))
+                self.steps.append(
+                    Step(kind="truncate", path=path, offset=int(arguments.rsplit(b",", 1)[1]))
+                )
             case "fsync" | "fdatasync" if self._within(path):
                 self.steps.append(Step(kind="sync", path=path, begun=at))
 
@@ -117,7 +138,10 @@ def _plain(escaped: bytes) -> bytes:
 
 @dataclass(kw_only=True, eq=False)
 class _Node:
-    """A file: what is on the disk for certain, and what was written since. A folder: the same for its names."""
+    """A file: what is on the disk for certain, and what was written since.
+
+    A folder: the same for its names.
+    """
 
     folder: bool
     content: bytearray = field(default_factory=bytearray)
@@ -186,7 +210,9 @@ class Disk:
         while node.changes and node.changes[0][0] <= begun:
             _apply(node.names, node.changes.pop(0)[1])
 
-    def _left(self, node: _Node, path: PurePosixPath, how: How, draw: random.Random) -> Iterator[tuple[str, bytes]]:
+    def _left(
+        self, node: _Node, path: PurePosixPath, how: How, draw: random.Random
+    ) -> Iterator[tuple[str, bytes]]:
         if not node.folder:
             yield str(path), _torn(node, how, draw)
             return
@@ -245,5 +271,7 @@ def _sectors(step: Step) -> Iterator[Step]:
     start, end = step.offset, step.offset + len(step.data)
     while start < end:
         stop = min(end, (start // SECTOR + 1) * SECTOR)
-        yield Step(kind="write", data=step.data[start - step.offset : stop - step.offset], offset=start)
+        yield Step(
+            kind="write", data=step.data[start - step.offset : stop - step.offset], offset=start
+        )
         start = stop

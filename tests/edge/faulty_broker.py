@@ -13,10 +13,13 @@ Mood = Literal["pass", "drop", "slow", "garbage", "silent", "unsubscribed"]
 
 
 class FaultyBroker:
-    """A port in front of the broker's. `mood` holds for connections as they are made, `silent` at once for all.
+    """A port in front of the broker's.
 
-    drop: hang up after the first bytes. slow: 20 ms a kilobyte, both ways. garbage: answer with noise. silent: take
-    everything, pass nothing on. unsubscribed: keep the answers to subscriptions back until the mood changes.
+    `mood` holds for connections as they are made, `silent` at once for all.
+
+    drop: hang up after the first bytes. slow: 20 ms a kilobyte, both ways. garbage: answer with
+    noise. silent: take everything, pass nothing on. unsubscribed: keep the answers to subscriptions
+    back until the mood changes.
     """
 
     def __init__(self, broker_port: int) -> None:

@@ -10,10 +10,17 @@ from cardmint_contracts.events import CardScanned
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
-from cardmint_edge.adapters.outbox import Outbox
-from cardmint_edge.domain.batches import PackedBatch
-from cardmint_edge.domain.forwarding import Limits
-from cardmint_edge.forward import Appended, Connected, Delivered, Disconnected, Forwarder, ReceiptCame
+from cardmint_edge.adapters.sqlite.outbox import Outbox
+from cardmint_edge.domain.delivery.batches import PackedBatch
+from cardmint_edge.domain.delivery.window import Limits
+from cardmint_edge.forward import (
+    Appended,
+    Connected,
+    Delivered,
+    Disconnected,
+    Forwarder,
+    ReceiptCame,
+)
 
 LIMITS = Limits(in_flight=100, payload_bytes=100_000)
 

@@ -10,8 +10,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
+from cardmint_lab.simulator import SimulatedCards
+
 _started: list[subprocess.Popen[bytes]] = []
 AGENT = [str(Path(sys.executable).with_name("cardmint-edge"))]
+NO_CAMERA = 'type = "folder"\npath = "shots"'
+"""Camera settings that stand where the camera is simulated or never opened."""
 
 
 class Shelf(BaseHTTPRequestHandler):
@@ -49,21 +53,37 @@ class Shelf(BaseHTTPRequestHandler):
 
 
 def config_of(
-    folder: Path, pack: Path, broker_port: int, camera: str, page_port: int = 0, *, beep: bool = False
+    folder: Path,
+    pack: Path,
+    broker_port: int,
+    camera: str = NO_CAMERA,
+    page_port: int = 0,
+    *,
+    cloud: str = "",
+    beep: bool = False,
 ) -> Path:
     path = folder / "station.toml"
     path.write_text(
         f'[station]\ntenant = "shop"\nname = "left"\ndata = "data"\npage_port = {page_port}\n'
         f"beep = {str(beep).lower()}\n"
-        f'[recognition]\npack = "{pack}"\n[broker]\nport = {broker_port}\n[camera]\n{camera}\n'
+        f'[recognition]\npack = "{pack}"\n[broker]\nport = {broker_port}\n'
+        f'[cloud]\nurl = "{cloud}"\n[camera]\n{camera}\n'
     )
     return path
 
 
-def start(config: Path, log: Path, *options: str) -> subprocess.Popen[bytes]:
+def simulated(config: Path, cards: SimulatedCards) -> list[str]:
+    """The command that runs the station on simulated cards."""
+    lab = str(Path(sys.executable).with_name("cardmint-lab"))
+    return [lab, "station", "run", "--config", str(config), *cards.options()]
+
+
+def start(config: Path, log: Path, cards: SimulatedCards, *options: str) -> subprocess.Popen[bytes]:
     """Start an agent; `end_all` ends it after the test, whatever became of that."""
     with log.open("ab") as out:
-        _started.append(subprocess.Popen([*AGENT, "run", "--config", str(config), *options], stdout=out, stderr=out))
+        _started.append(
+            subprocess.Popen([*simulated(config, cards), *options], stdout=out, stderr=out)
+        )
     return _started[-1]
 
 

@@ -10,14 +10,19 @@ from tests.edge.kit import NOW, STAMP, scan_of
 from cardmint_contracts.envelope import BATCH, BATCH_GZIP, decode_batch
 from cardmint_contracts.events import NAMES, CardScanned
 from cardmint_contracts.wire import encode
-from cardmint_edge.domain.batches import StoredEvent, TooLarge, pack
+from cardmint_edge.domain.delivery.batches import StoredEvent, TooLarge, pack
 
 STREAM = UUID(int=7)
 
 
 def events_of(count: int, first: int = 1) -> list[StoredEvent]:
     return [
-        StoredEvent(sequence=first + i, type=NAMES[CardScanned], stamp=STAMP, data=encode(scan_of(first + i)))
+        StoredEvent(
+            sequence=first + i,
+            type=NAMES[CardScanned],
+            stamp=STAMP,
+            data=encode(scan_of(first + i)),
+        )
         for i in range(count)
     ]
 

@@ -19,7 +19,7 @@ from tests.edge.worker import CloudWorker, until
 from cardmint_cloud.local.broker import Broker as RealBroker
 from cardmint_cloud.local.processes import free_port
 from cardmint_contracts import topics
-from cardmint_edge.adapters.broker import BrokerLink
+from cardmint_edge.adapters.mqtt import BrokerLink
 from cardmint_edge.errors import Stop
 from cardmint_edge.forward import Connected, Disconnected, News, OutcomeCame, ReceiptCame, TaskCame
 from cardmint_edge.settings import Broker
@@ -36,7 +36,9 @@ def agent(tmp_path: Path, broker: RealBroker) -> Iterator[Agent]:
 
 
 @EITHER
-def test_a_broker_killed_mid_stream_loses_nothing(broker: RealBroker, worker: CloudWorker, agent: Agent) -> None:
+def test_a_broker_killed_mid_stream_loses_nothing(
+    broker: RealBroker, worker: CloudWorker, agent: Agent
+) -> None:
     wanted = []
     for number in range(1, 401):
         wanted.append(agent.outbox.record(scan_of(number), STAMP).scan.scan)
@@ -86,11 +88,18 @@ def test_receipts_and_tasks_come_down(broker: RealBroker, worker: CloudWorker) -
         worker._client.publish(topics.station_topic("shop", "left", "receipt"), b"r", 1)
         until(lambda: ReceiptCame(payload=b"r") in list(news.queue))
         link.reconnect()
-        until(lambda: any(isinstance(n, Connected) and n.connection > connected.connection for n in list(news.queue)))
+        until(
+            lambda: any(
+                isinstance(n, Connected) and n.connection > connected.connection
+                for n in list(news.queue)
+            )
+        )
     assert not link.send_health()
 
 
-def test_connected_is_said_when_the_subscriptions_stand(broker: RealBroker, worker: CloudWorker) -> None:
+def test_connected_is_said_when_the_subscriptions_stand(
+    broker: RealBroker, worker: CloudWorker
+) -> None:
     news: queue.Queue[News] = queue.Queue()
     task = UUID(int=5)
     worker.publish_task(task, b"{}")
@@ -140,7 +149,11 @@ def test_subscriptions_that_are_refused_are_said(tmp_path: Path, refused: str, s
     ):
         until(lambda: any(entry["log_level"] == "warning" for entry in logs))
         if refused == REFUSED:
-            until(lambda: len([came for came in list(news.queue) if isinstance(came, Disconnected)]) >= 2)
+            until(
+                lambda: (
+                    len([came for came in list(news.queue) if isinstance(came, Disconnected)]) >= 2
+                )
+            )
         else:
             assert isinstance(news.get(timeout=20), Connected)
     (said,) = [entry for entry in logs if entry["log_level"] == "warning"]
@@ -204,7 +217,9 @@ def test_no_broker_is_said_with_its_address() -> None:
 def test_a_wrong_password_is_said_with_the_user(tmp_path: Path) -> None:
     passwords = tmp_path / "passwords"
     passwords.touch()
-    with started(tmp_path, f"user root\nallow_anonymous false\npassword_file {passwords}\n") as real:
+    with started(
+        tmp_path, f"user root\nallow_anonymous false\npassword_file {passwords}\n"
+    ) as real:
         lines = _say(Broker(port=real.port, username="left", password="wrong"))
     assert (lines[0]["user"], lines[0]["reason"]) == ("left", "Not authorized")
     assert "password" in lines[0]["mend"]

@@ -1,4 +1,7 @@
-"""A broker that drops, stalls, lies or limits: each event arrives once, in order, and the reason is said."""
+"""A broker that drops, stalls, lies or limits.
+
+Each event arrives once, in order, and the reason is said.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -51,7 +54,10 @@ def started(ends: ExitStack, folder: Path, port: int | None = None, extra: str =
 
 
 def record(agent: Agent, count: int, first: int = 1) -> list[UUID]:
-    return [agent.outbox.record(scan_of(number), STAMP).scan.scan for number in range(first, first + count)]
+    return [
+        agent.outbox.record(scan_of(number), STAMP).scan.scan
+        for number in range(first, first + count)
+    ]
 
 
 def drained(agent: Agent) -> Callable[[], bool]:
@@ -59,7 +65,8 @@ def drained(agent: Agent) -> Callable[[], bool]:
 
 
 @pytest.mark.parametrize(
-    ("mood", "says"), [("drop", "no connection"), ("garbage", "no connection"), ("slow", ""), ("silent", "")]
+    ("mood", "says"),
+    [("drop", "no connection"), ("garbage", "no connection"), ("slow", ""), ("silent", "")],
 )
 def test_a_broker_in_a_bad_mood_loses_nothing(
     tmp_path: Path, broker: RealBroker, worker: CloudWorker, mood: Mood, says: str
@@ -77,7 +84,9 @@ def test_a_broker_in_a_bad_mood_loses_nothing(
     assert not says or any(says in entry["event"] for entry in logs)
 
 
-def test_a_connection_that_goes_dead_is_left(tmp_path: Path, broker: RealBroker, worker: CloudWorker) -> None:
+def test_a_connection_that_goes_dead_is_left(
+    tmp_path: Path, broker: RealBroker, worker: CloudWorker
+) -> None:
     with (
         FaultyBroker.before(broker.port) as faulty,
         capture_logs(),
@@ -93,7 +102,9 @@ def test_a_connection_that_goes_dead_is_left(tmp_path: Path, broker: RealBroker,
     assert worker.scans == wanted
 
 
-def test_a_cable_that_is_pulled_again_and_again(tmp_path: Path, broker: RealBroker, worker: CloudWorker) -> None:
+def test_a_cable_that_is_pulled_again_and_again(
+    tmp_path: Path, broker: RealBroker, worker: CloudWorker
+) -> None:
     with (
         FaultyBroker.before(broker.port) as faulty,
         capture_logs(),
@@ -108,8 +119,12 @@ def test_a_cable_that_is_pulled_again_and_again(tmp_path: Path, broker: RealBrok
 
 
 # paho leaves the socket of a handshake that failed to the garbage collector.
-@pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning")
-def test_a_wrong_certificate_is_said_and_the_right_one_is_taken(tmp_path: Path, ends: ExitStack) -> None:
+@pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"
+)
+def test_a_wrong_certificate_is_said_and_the_right_one_is_taken(
+    tmp_path: Path, ends: ExitStack
+) -> None:
     ours, theirs = make_certificates(tmp_path / "ours"), make_certificates(tmp_path / "theirs")
     plain, port = free_port(), free_port()
 
@@ -137,7 +152,9 @@ def test_small_packets_carry_small_batches(tmp_path: Path, ends: ExitStack) -> N
         wanted = record(agent, 60)
         until(drained(agent))
     assert worker.scans == wanted
-    assert max(int(one["last"]) - int(one["first"]) for one in worker.properties) < 30, "batches of a few events each"
+    assert max(int(one["last"]) - int(one["first"]) for one in worker.properties) < 30, (
+        "batches of a few events each"
+    )
 
 
 def test_packets_too_small_for_any_event_are_said(tmp_path: Path, ends: ExitStack) -> None:
@@ -164,7 +181,9 @@ def test_a_broker_that_comes_late(tmp_path: Path, ends: ExitStack) -> None:
     assert worker.scans == wanted
 
 
-def test_a_clock_that_jumps_years_keeps_the_order(tmp_path: Path, broker: RealBroker, worker: CloudWorker) -> None:
+def test_a_clock_that_jumps_years_keeps_the_order(
+    tmp_path: Path, broker: RealBroker, worker: CloudWorker
+) -> None:
     year = timedelta(days=365)
     jumps = [NOW, NOW - year, NOW + year, NOW - year, NOW]
     with capture_logs(), running(tmp_path, Broker(port=broker.port)) as agent:

@@ -1,4 +1,7 @@
-"""The cameras that need no hardware: replay, watched folder, simulator. All fit `capture.Camera`."""
+"""The cameras that need no hardware: replay, watched folder, simulator.
+
+All fit `capture.Camera`.
+"""
 
 import shutil
 from pathlib import Path
@@ -8,10 +11,10 @@ import pytest
 
 from cardmint_edge.adapters.cameras.folder import FolderCamera
 from cardmint_edge.adapters.cameras.replay import ReplayCamera
-from cardmint_edge.adapters.cameras.simulator import SimulatorCamera
 from cardmint_edge.adapters.decode import Unreadable
 from cardmint_edge.capture import Camera
 from cardmint_edge.errors import Park, Retry, Stop
+from cardmint_lab.simulator import SimulatorCamera
 
 
 class Time:
@@ -91,7 +94,9 @@ def watched(folder: Path, time: Time) -> FolderCamera:
     return FolderCamera(folder, settle_s=0.3, clock=time.clock, sleep=time.sleep)
 
 
-def test_a_watched_folder_gives_settled_files_and_moves_the_confirmed(scans: Path, time: Time) -> None:
+def test_a_watched_folder_gives_settled_files_and_moves_the_confirmed(
+    scans: Path, time: Time
+) -> None:
     camera = watched(scans, time)
     assert camera.next(0) is None
     first = camera.next(2)
@@ -116,7 +121,9 @@ def test_a_file_is_not_taken_while_it_grows(scans: Path, time: Time) -> None:
         path.unlink()
     growing = scans / "a.jpg"
     growing.write_bytes(whole[:1000])
-    time.during = [lambda step=step: growing.write_bytes(whole[: 2000 * step]) for step in range(1, 12)]
+    time.during = [
+        lambda step=step: growing.write_bytes(whole[: 2000 * step]) for step in range(1, 12)
+    ]
     time.during.append(lambda: growing.write_bytes(whole))
     shot = watched(scans, time).next(5)
     assert shot is not None
@@ -161,7 +168,9 @@ def test_a_folder_that_goes_away_is_waited_for(scans: Path, time: Time) -> None:
         camera.next(1)
 
 
-def test_a_file_that_vanishes_while_it_is_looked_at(scans: Path, time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_vanishes_while_it_is_looked_at(
+    scans: Path, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
     camera = watched(scans, time)
     real, vanished = Path.stat, list[Path]()
 

@@ -13,8 +13,8 @@ from tests.edge.worker import CloudWorker, until
 
 from cardmint_cloud.local.broker import Broker
 from cardmint_cloud.local.processes import free_port
-from cardmint_edge.adapters.image_table import ImageTable
-from cardmint_edge.adapters.outbox import Outbox
+from cardmint_edge.adapters.sqlite.images import ImageTable
+from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.cli import cli
 from cardmint_edge.settings import Broker as BrokerSettings
 
@@ -27,14 +27,14 @@ def outbox(*words: object) -> Result:
 def test_a_file_brings_the_events_and_the_station_none_twice(
     tmp_path: Path, broker: Broker, worker: CloudWorker
 ) -> None:
-    hall = config_of(tmp_path, tmp_path / "pack", free_port(), 'type = "simulator"')
+    hall = config_of(tmp_path, tmp_path / "pack", free_port())
     with closing(Outbox.open(tmp_path / "data" / "outbox.db")) as written:
         wanted = [written.record(scan_of(number), STAMP).scan.scan for number in range(1, 121)]
     file = tmp_path / "carry.gz"
     assert "120 events" in outbox("export", "--config", hall, "--out", file).stdout
 
     (tmp_path / "office").mkdir()
-    office = config_of(tmp_path / "office", tmp_path / "pack", broker.port, 'type = "simulator"')
+    office = config_of(tmp_path / "office", tmp_path / "pack", broker.port)
     office.write_text(office.read_text().replace('name = "left"', 'name = "office"'))
     said = outbox("import", "--config", office, file)
     assert "120 events of left are with the cloud" in said.stdout
@@ -53,7 +53,7 @@ def test_a_file_brings_the_events_and_the_station_none_twice(
 
 @pytest.mark.integration
 def test_without_a_cloud_it_says_that_nothing_is_lost(tmp_path: Path, broker: Broker) -> None:
-    config = config_of(tmp_path, tmp_path / "pack", broker.port, 'type = "simulator"')
+    config = config_of(tmp_path, tmp_path / "pack", broker.port)
     with closing(Outbox.open(tmp_path / "data" / "outbox.db")) as written:
         written.record(scan_of(1), STAMP)
     file = tmp_path / "carry.gz"
@@ -63,7 +63,7 @@ def test_without_a_cloud_it_says_that_nothing_is_lost(tmp_path: Path, broker: Br
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
-    config = config_of(tmp_path, tmp_path / "pack", 1883, 'type = "simulator"')
+    config = config_of(tmp_path, tmp_path / "pack", 1883)
     file = tmp_path / "carry.gz"
     assert "cannot read" in str(outbox("import", "--config", config, file).exception)
     for content in (b"no gzip", gzip.compress(b"{}"), gzip.compress(b"x" * 500)[:30]):
@@ -71,14 +71,18 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         assert "no whole export" in str(outbox("import", "--config", config, file).exception)
     with closing(Outbox.open(tmp_path / "data" / "outbox.db")) as written:
         written.record(scan_of(1), STAMP)
-    assert "cannot write" in str(outbox("export", "--config", config, "--out", tmp_path / "no" / "x.gz").exception)
+    assert "cannot write" in str(
+        outbox("export", "--config", config, "--out", tmp_path / "no" / "x.gz").exception
+    )
     outbox("export", "--config", config, "--out", file)
-    file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes()).replace(b'"format":1', b'"format":9')))
+    file.write_bytes(
+        gzip.compress(gzip.decompress(file.read_bytes()).replace(b'"format":1', b'"format":9'))
+    )
     assert "newer agent" in str(outbox("import", "--config", config, file).exception)
 
 
 def test_refused_images_go_again(tmp_path: Path) -> None:
-    config = config_of(tmp_path, tmp_path / "pack", 1883, 'type = "simulator"')
+    config = config_of(tmp_path, tmp_path / "pack", 1883)
     assert "there is no outbox" in str(outbox("replay", "--config", config).exception)
     with closing(Outbox.open(tmp_path / "data" / "outbox.db")) as written:
         written.record(scan_of(1, image=image_of(1)), STAMP)

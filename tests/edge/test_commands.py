@@ -11,22 +11,31 @@ from PIL import Image
 
 from cardmint_contracts.cards import Decision
 from cardmint_edge.adapters.pack import Pack
-from cardmint_edge.bench import Measured, measure, table
-from cardmint_edge.calibrate import Sample, fit, outcomes, sample
 from cardmint_edge.cli import cli
 from cardmint_edge.domain.decide import Policy, Sighting
 from cardmint_edge.domain.recognise import Observed
 from cardmint_edge.domain.recognition import Recognition
 from cardmint_edge.errors import Stop
-from cardmint_edge.evaluate import read_index, wilson
+from cardmint_lab.cli import cli as lab_cli
+from cardmint_lab.recognition.bench import Measured, measure, table
+from cardmint_lab.recognition.calibrate import Sample, fit, outcomes, sample
+from cardmint_lab.recognition.evaluate import read_index, wilson
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(cli, [str(argument) for argument in arguments], catch_exceptions=False)
+    return CliRunner().invoke(
+        cli, [str(argument) for argument in arguments], catch_exceptions=False
+    )
+
+
+def lab(*arguments: object) -> Result:
+    return CliRunner().invoke(
+        lab_cli, [str(argument) for argument in arguments], catch_exceptions=False
+    )
 
 
 def test_catalogue_fictional_and_build(tmp_path: Path) -> None:
-    first = run("catalogue", "fictional", "--out", tmp_path / "game")
+    first = lab("fictional", "--out", tmp_path / "game")
     assert (first.exit_code, "112 cards" in first.stdout) == (0, True)
     (tmp_path / "game" / "images" / "emb-1.jpg").write_bytes(b"broken")
     again = run(
@@ -38,18 +47,36 @@ def test_catalogue_fictional_and_build(tmp_path: Path) -> None:
     assert "emb-1.jpg" in again.stderr
 
 
-def test_scan_prints_one_object_a_line_and_goes_on_after_bad_files(fictional: Path, tmp_path: Path) -> None:
+def test_scan_prints_one_object_a_line_and_goes_on_after_bad_files(
+    fictional: Path, tmp_path: Path
+) -> None:
     good = tmp_path / "good card é.jpg"
     shutil.copy(fictional / "images" / "drk-9.jpg", good)
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(good.read_bytes()[:9000])
     black = tmp_path / "black.png"
     Image.new("RGB", (800, 600)).save(black)
-    result = run("scan", "--pack", fictional / "pack.sqlite", "--json", broken, good, tmp_path / "none.jpg", black)
+    result = run(
+        "scan",
+        "--pack",
+        fictional / "pack.sqlite",
+        "--json",
+        broken,
+        good,
+        tmp_path / "none.jpg",
+        black,
+    )
     lines = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [line["image"] for line in lines] == [str(path) for path in (broken, good, tmp_path / "none.jpg", black)]
+    assert [line["image"] for line in lines] == [
+        str(path) for path in (broken, good, tmp_path / "none.jpg", black)
+    ]
     assert [line["decision"] for line in lines] == ["reject", "accept", "reject", "reject"]
-    assert [line["reasons"] for line in lines] == [["unreadable-image"], [], ["unreadable-image"], ["too-dark"]]
+    assert [line["reasons"] for line in lines] == [
+        ["unreadable-image"],
+        [],
+        ["unreadable-image"],
+        ["too-dark"],
+    ]
     found = lines[1]
     assert list(found) == [
         "image", "card_id", "name", "number", "confidence", "margin", "decision", "reasons", "other_language",
@@ -67,7 +94,9 @@ def test_scan_prints_one_object_a_line_and_goes_on_after_bad_files(fictional: Pa
 
 def test_scan_for_people(fictional: Path) -> None:
     images = fictional / "images"
-    result = run("scan", "--pack", fictional / "pack.sqlite", images / "drk-9.jpg", images / "ech-3.jpg")
+    result = run(
+        "scan", "--pack", fictional / "pack.sqlite", images / "drk-9.jpg", images / "ech-3.jpg"
+    )
     assert result.exit_code == 0
     first, second = result.stdout.splitlines()
     assert first.startswith("accept")
@@ -80,7 +109,11 @@ def test_scan_for_people(fictional: Path) -> None:
 @pytest.fixture
 def photos(fictional: Path, tmp_path: Path) -> Path:
     rows = ["file,kind,id,reference_available"]
-    for kind, name, known in (("single", "drk-9", "yes"), ("single", "ech-3", "yes"), ("single", "emb-1", "no")):
+    for kind, name, known in (
+        ("single", "drk-9", "yes"),
+        ("single", "ech-3", "yes"),
+        ("single", "emb-1", "no"),
+    ):
         shutil.copy(fictional / "images" / f"{name}.jpg", tmp_path / f"{name}.jpg")
         rows.append(f"{name}.jpg,{kind},{name},{known}")
     Image.new("RGB", (800, 600), "white").save(tmp_path / "empty.png")
@@ -90,8 +123,8 @@ def photos(fictional: Path, tmp_path: Path) -> Path:
 
 
 def test_evaluate_counts_by_kind(fictional: Path, photos: Path, tmp_path: Path) -> None:
-    given = ("evaluate", "--pack", fictional / "pack.sqlite", "--photos", photos)
-    measured = json.loads(run(*given, "--report", tmp_path / "page.html", "--json").stdout)
+    given = ("recognition", "evaluate", "--pack", fictional / "pack.sqlite", "--photos", photos)
+    measured = json.loads(lab(*given, "--report", tmp_path / "page.html", "--json").stdout)
     rows = {row["kind"]: row for row in measured["kinds"]}
     assert set(rows) == {"single", "single, no reference", "nothing", "all"}
     assert (rows["single"]["n"], rows["single"]["accepted_wrong"]) == (2, 0)
@@ -102,7 +135,7 @@ def test_evaluate_counts_by_kind(fictional: Path, photos: Path, tmp_path: Path) 
     assert "decode" in measured["steps"]
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "Is it as sure as it is right?" in page
-    table = run(*given)
+    table = lab(*given)
     assert len(table.stdout.splitlines()) == 6
 
 
@@ -112,7 +145,9 @@ def test_an_index_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "index.csv").write_text("file,kind\na.jpg,single\n")
     with pytest.raises(Stop, match="column"):
         read_index(tmp_path)
-    (tmp_path / "index.csv").write_text('file,kind,id,reference_available,corners\na.jpg,single,a-1,yes,"[[1, 2]]"\n')
+    (tmp_path / "index.csv").write_text(
+        'file,kind,id,reference_available,corners\na.jpg,single,a-1,yes,"[[1, 2]]"\n'
+    )
     with pytest.raises(Stop, match="corners"):
         read_index(tmp_path)
 
@@ -126,7 +161,16 @@ def test_wilsons_bounds(successes: int, n: int, low: float, high: float) -> None
 
 
 def test_calibrate_prints_outcomes_and_weights(fictional: Path) -> None:
-    result = run("calibrate", "--pack", fictional / "pack.sqlite", "--images", fictional / "images", "--count", 9)
+    result = lab(
+        "recognition",
+        "calibrate",
+        "--pack",
+        fictional / "pack.sqlite",
+        "--images",
+        fictional / "images",
+        "--count",
+        9,
+    )
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert [line["preset"] for line in lines[:3]] == ["copy_stand", "table", "hard"]
     assert sum(line["known"] + line["strangers"] + line["unknown"] for line in lines[:3]) == 9
@@ -141,9 +185,16 @@ def test_calibrate_prints_outcomes_and_weights(fictional: Path) -> None:
 
 
 def test_calibrate_says_when_no_scan_is_wide_enough(fictional: Path) -> None:
-    made = ("--pack", fictional / "pack.sqlite", "--images", fictional / "images", "--least-width", 9999)
+    made = (
+        "--pack",
+        fictional / "pack.sqlite",
+        "--images",
+        fictional / "images",
+        "--least-width",
+        9999,
+    )
     with pytest.raises(Stop, match="9999 pixels wide"):
-        run("calibrate", *made)
+        lab("recognition", "calibrate", *made)
 
 
 def test_the_fit_learns_what_tells_right_from_wrong_and_stays_monotone(pack: Pack) -> None:
@@ -185,7 +236,7 @@ def test_samples_hide_a_strangers_whole_art(fictional: Path, pack: Pack) -> None
 
 def test_bench_measures_the_whole_path(fictional: Path) -> None:
     given = ("--pack", fictional / "pack.sqlite", "--images", fictional / "images", "--frames", 4)
-    measured = json.loads(run("bench", *given, "--json").stdout)
+    measured = json.loads(lab("recognition", "bench", *given, "--json").stdout)
     assert (measured["frame"], measured["large"]["frame"]) == ("1920x1280", "6000x4000")
     for one in (measured, measured["large"]):
         assert 0 < one["p50_ms"] <= one["p95_ms"]
@@ -198,7 +249,7 @@ def test_bench_measures_the_whole_path(fictional: Path) -> None:
 
 
 def test_bench_says_what_it_cannot_use(fictional: Path, tmp_path: Path) -> None:
-    alone = run("bench", "--pack", fictional / "pack.sqlite")
+    alone = lab("recognition", "bench", "--pack", fictional / "pack.sqlite")
     assert (alone.exit_code, "go together" in alone.stderr) == (2, True)
     with pytest.raises(Stop, match="holds no scan"):
         list(measure(fictional / "pack.sqlite", tmp_path, frames=1, cores=1))

@@ -18,15 +18,26 @@ from tests.edge.worker import until
 
 from cardmint_cloud.local.broker import Broker
 from cardmint_contracts import topics
-from cardmint_contracts.control import Command, CommandReply, DesiredConfig, Manifest, ReportedConfig
+from cardmint_contracts.control import (
+    Command,
+    CommandReply,
+    DesiredConfig,
+    Manifest,
+    ReportedConfig,
+)
 from cardmint_contracts.wire import decode, encode
-from cardmint_edge.actions import AFAR, Tunable, actions_of
-from cardmint_edge.commands import Done, Listener, Told
 from cardmint_edge.errors import Retry
+from cardmint_edge.remote_actions import AFAR, Tunable, actions_of
+from cardmint_edge.remote_commands import Done, Listener, Told
 from cardmint_edge.settings import Broker as BrokerSettings
 
 MANIFEST = Manifest(
-    ware="models", version="2", url="http://x/m.zip", bytes=1, sha256="0" * 64, signature="A" * 86 + "=="
+    ware="models",
+    version="2",
+    url="http://x/m.zip",
+    bytes=1,
+    sha256="0" * 64,
+    signature="A" * 86 + "==",
 )
 
 
@@ -69,11 +80,14 @@ class Box:
                 examined=lambda: [DesiredConfig(version=3)],
             ),
             apply=self.tunable.apply,
-            reported=lambda version, says: self.tunable.reported(version, says, catalogue="p", models=""),
+            reported=lambda version, says: self.tunable.reported(
+                version, says, catalogue="p", models=""
+            ),
             manifest=self.manifests.append,
         )
 
     done = False
+    name = "fake"
 
     def next(self, timeout_s: float) -> None: ...
 
@@ -91,7 +105,12 @@ class Box:
         return fresh
 
     def tell(self, name: str, number: int, scan: UUID | None = None, **more: Any) -> CommandReply:
-        told = Told(kind="commands", payload=encode(Command(name=name, scan=scan)), command=UUID(int=number), **more)
+        told = Told(
+            kind="commands",
+            payload=encode(Command(name=name, scan=scan)),
+            command=UUID(int=number),
+            **more,
+        )
         self.listener.do(told)
         return self.line.replies[-1][1]
 
@@ -131,7 +150,9 @@ def test_a_command_that_comes_twice_is_done_once(box: Box) -> None:
     assert box.tell("capture", 1) == box.tell("capture", 1)
     assert (box.taken, len(box.line.replies)) == (1, 2)
     with capture_logs() as logs:
-        box.listener.do(Told(kind="commands", payload=encode(Command(name="capture")), retained=True))
+        box.listener.do(
+            Told(kind="commands", payload=encode(Command(name="capture")), retained=True)
+        )
     assert box.taken == 1
     assert "retained" in logs[0]["event"]
 
@@ -151,7 +172,12 @@ def test_settings_are_applied_by_version_and_reported(box: Box) -> None:
         return box.line.reports[-1]
 
     first = desire(version=2, max_kb_per_s=100, uploads_paused=True)
-    assert (first.version, first.max_kb_per_s, first.reserve_mb, first.uploads_paused) == (2, 100, 500, True)
+    assert (first.version, first.max_kb_per_s, first.reserve_mb, first.uploads_paused) == (
+        2,
+        100,
+        500,
+        True,
+    )
     assert "not newer" in desire(version=1, max_kb_per_s=5).says
     assert desire(version=2, max_kb_per_s=100).says == "", "a retained message comes again"
     assert desire(version=3, reserve_mb=100).reserve_mb == 100
@@ -202,13 +228,23 @@ def test_through_a_real_broker(broker: Broker) -> None:
         command = topics.command_topic("shop", "left", UUID(int=5))
         cloud.publish(command, encode(Command(name="capture")), 1, properties=properties)
         told = heard.get(timeout=20)
-        assert (told.kind, told.command, told.reply_to, told.correlation) == ("commands", UUID(int=5), mine, b"42")
+        assert (told.kind, told.command, told.reply_to, told.correlation) == (
+            "commands",
+            UUID(int=5),
+            mine,
+            b"42",
+        )
         assert link.reply(told, b"done")
         assert link.report(b"{}")
         cloud.publish(topics.fleet_topic("shop", "catalogue"), b"m", 1, retain=True)
         cloud.publish(topics.config_topic("shop", "left", "desired"), b"c", 1, retain=True)
-        assert {heard.get(timeout=20).kind for _ in range(2)} == {"fleet/catalogue", "config/desired"}
-        found = {message.topic: message for message in (answers.get(timeout=20), answers.get(timeout=20))}
+        assert {heard.get(timeout=20).kind for _ in range(2)} == {
+            "fleet/catalogue",
+            "config/desired",
+        }
+        found = {
+            message.topic: message for message in (answers.get(timeout=20), answers.get(timeout=20))
+        }
         assert set(found) == {mine, reported}
         correlation: Any = found[mine].properties
         assert correlation.CorrelationData == b"42"
@@ -220,7 +256,9 @@ def test_through_a_real_broker(broker: Broker) -> None:
 
 
 @contextmanager
-def listening_to(broker: Broker, subjects: list[str], hear: Callable[[MQTTMessage], None]) -> Iterator[Client]:
+def listening_to(
+    broker: Broker, subjects: list[str], hear: Callable[[MQTTMessage], None]
+) -> Iterator[Client]:
     """A client of the cloud's, when its subscriptions stand. It is stopped whatever happens."""
     stands = threading.Event()
     cloud = Client(CallbackAPIVersion.VERSION2, client_id="cloud", protocol=MQTTv5)

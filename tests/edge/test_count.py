@@ -14,10 +14,10 @@ from cardmint_contracts.cards import Batch, Candidate, Card, Decision, Finish
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.upcasters import decode_data
 from cardmint_edge.adapters.image_store import ImageStore
-from cardmint_edge.adapters.outbox import Outbox, ScanLine
+from cardmint_edge.adapters.sqlite.outbox import Outbox, ScanLine
 from cardmint_edge.capture import Shot
 from cardmint_edge.count import Counter, Facts
-from cardmint_edge.domain.batches import Stamp
+from cardmint_edge.domain.delivery.batches import Stamp
 from cardmint_edge.domain.recognition import Frame, Recogniser, Recognition
 from cardmint_edge.errors import EdgeError, Park, Retry, Stop
 
@@ -33,6 +33,10 @@ class FakeCamera:
     def __init__(self, *steps: Shot | EdgeError | None) -> None:
         self.steps = list(steps)
         self.confirmed = 0
+
+    @property
+    def name(self) -> str:
+        return "fake"
 
     @property
     def done(self) -> bool:
@@ -86,7 +90,9 @@ class Bench:
         self.beeps: list[int] = []
         self.again: UUID | None = None
 
-    def counter(self, camera: FakeCamera, recogniser: Recogniser | None = None, facts: Facts | None = None) -> Counter:
+    def counter(
+        self, camera: FakeCamera, recogniser: Recogniser | None = None, facts: Facts | None = None
+    ) -> Counter:
         return Counter(
             camera=camera,
             recogniser=recogniser or Names(),
@@ -119,7 +125,11 @@ def test_each_card_is_a_fact_before_its_beep(bench: Bench) -> None:
         bench.counter(camera).run()
     assert (bench.beeps, camera.confirmed) == ([1, 2], 2)
     first = bench.scans[0]
-    assert (first.decision, first.card, first.recogniser.pack) == (Decision.ACCEPT, CARDS[0], "pack-1")
+    assert (first.decision, first.card, first.recogniser.pack) == (
+        Decision.ACCEPT,
+        CARDS[0],
+        "pack-1",
+    )
     assert (first.batch, len(first.candidates)) == (Batch(bin="A1", finish=Finish.HOLO), 8)
     assert first.image is not None
     assert (first.image.height, bench.images.get(first.image.sha256) is not None) == (7, True)
@@ -146,7 +156,9 @@ def test_a_card_in_another_language_than_the_batch_says_is_asked_about(
 def test_a_recogniser_that_breaks_leaves_the_card_to_a_person(bench: Bench) -> None:
     with capture_logs():
         bench.counter(FakeCamera(shot_of(1), shot_of(2)), Breaks()).run()
-    assert [(scan.decision, scan.reasons) for scan in bench.scans] == [(Decision.REVIEW, ("recognition-failed",))] * 2
+    assert [(scan.decision, scan.reasons) for scan in bench.scans] == [
+        (Decision.REVIEW, ("recognition-failed",))
+    ] * 2
     image = bench.scans[0].image
     assert image is not None
     assert image.height == 14, "without a rectified card the whole frame is kept"
@@ -175,7 +187,9 @@ class Mumbles:
 def test_an_outcome_that_is_none_is_left_to_a_person(bench: Bench, outcome: Recognition) -> None:
     with capture_logs():
         bench.counter(FakeCamera(shot_of(1)), Mumbles(outcome)).run()
-    assert [(scan.decision, scan.reasons) for scan in bench.scans] == [(Decision.REVIEW, ("recognition-failed",))]
+    assert [(scan.decision, scan.reasons) for scan in bench.scans] == [
+        (Decision.REVIEW, ("recognition-failed",))
+    ]
     assert bench.outbox.scans(1)[0].scan == bench.scans[0]
 
 
@@ -184,15 +198,24 @@ def test_a_capture_that_cannot_be_used_is_set_aside_and_counted_as_that(bench: B
     camera = FakeCamera(Park("torn file"), unusable, shot_of(1))
     with capture_logs() as logs:
         bench.counter(camera, Breaks()).run()
-    assert (bench.outbox.counters.parked, bench.outbox.counters.scanned, camera.confirmed) == (2, 1, 2)
-    assert [entry["origin"] for entry in logs if entry["event"] == "capture set aside"] == ["", "two-channels"]
+    assert (bench.outbox.counters.parked, bench.outbox.counters.scanned, camera.confirmed) == (
+        2,
+        1,
+        2,
+    )
+    assert [entry["origin"] for entry in logs if entry["event"] == "capture set aside"] == [
+        "",
+        "two-channels",
+    ]
 
 
 def test_a_camera_that_is_away_comes_back(bench: Bench) -> None:
     counter = bench.counter(FakeCamera(Retry("unplugged"), Retry("unplugged"), shot_of(1)))
     with capture_logs() as logs:
         counter.run()
-    assert [e["reason"] for e in logs if e["event"] == "not counting"] == ["the camera is away: unplugged"]
+    assert [e["reason"] for e in logs if e["event"] == "not counting"] == [
+        "the camera is away: unplugged"
+    ]
     assert (counter.fault, bench.beeps) == ("", [1])
 
 
@@ -253,7 +276,9 @@ def test_a_full_disk_holds_the_card_and_says_why(bench: Bench) -> None:
 
 def test_stopping_while_the_disk_is_full_leaves_the_shot_to_the_next_start(bench: Bench) -> None:
     camera = FakeCamera(shot_of(1), shot_of(2))
-    full = Full(bench.outbox, set(range(100)), lambda attempt: counter.stop() if attempt == 3 else None)
+    full = Full(
+        bench.outbox, set(range(100)), lambda attempt: counter.stop() if attempt == 3 else None
+    )
     counter = bench.counter(camera, facts=full)
     with capture_logs():
         counter.run()
@@ -261,7 +286,9 @@ def test_stopping_while_the_disk_is_full_leaves_the_shot_to_the_next_start(bench
 
 
 def test_a_disk_that_cannot_even_count_what_is_set_aside(bench: Bench) -> None:
-    counter = bench.counter(FakeCamera(Park("torn"), shot_of(1)), facts=Full(bench.outbox, {1}, lambda _: None))
+    counter = bench.counter(
+        FakeCamera(Park("torn"), shot_of(1)), facts=Full(bench.outbox, {1}, lambda _: None)
+    )
     with capture_logs() as logs:
         counter.run()
     reasons = [e["reason"] for e in logs if e["event"] == "not counting"]
@@ -275,7 +302,9 @@ def test_a_shot_that_comes_again_after_a_kill_is_not_counted_again(bench: Bench)
     camera = FakeCamera(shot_of(2), shot_of(3), shot_of(3))
     with capture_logs() as logs:
         bench.counter(camera).run()
-    assert bench.outbox.counters.scanned == 4, "only the first shot after a start can be the one before it"
+    assert bench.outbox.counters.scanned == 4, (
+        "only the first shot after a start can be the one before it"
+    )
     assert camera.confirmed == 3
     assert [e["origin"] for e in logs if "before the restart" in e["event"]] == ["shot-2"]
 
@@ -324,9 +353,16 @@ def test_a_card_that_comes_again_is_flagged_and_counted(bench: Bench) -> None:
     with capture_logs() as logs:
         bench.counter(FakeCamera(patterned(1), patterned(2)), Whole()).run()
         bench.counter(FakeCamera(patterned(3), patterned(1)), Whole()).run()  # after a restart too
-    assert [scan.possible_duplicate_of for scan in bench.scans] == [None, None, None, bench.scans[0].scan]
+    assert [scan.possible_duplicate_of for scan in bench.scans] == [
+        None,
+        None,
+        None,
+        bench.scans[0].scan,
+    ]
     assert bench.outbox.counters.scanned == 4
-    assert [entry["duplicate_of"] for entry in logs if entry["event"] == "card"][-1] == str(bench.scans[0].scan)
+    assert [entry["duplicate_of"] for entry in logs if entry["event"] == "card"][-1] == str(
+        bench.scans[0].scan
+    )
 
 
 class Whole(Names):

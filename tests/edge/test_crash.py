@@ -1,7 +1,7 @@
 """Power cuts: whatever a disk may leave of what the agent wrote, every card it beeped for is there once, and whole.
 
-The real agent runs under strace. The disk is then rebuilt for many moments of its life, and opened by the real outbox.
-CARDMINT_CRASHES says for how many; `make crash` does 15,000.
+The real agent runs under strace. The disk is then rebuilt for many moments of its life, and opened
+by the real outbox. CARDMINT_CRASHES says for how many; `make crash` does 15,000.
 """
 
 import hashlib
@@ -21,14 +21,15 @@ from uuid import UUID
 import pytest
 from tests.edge.disk import Disk, How, Step, steps_of, traced
 from tests.edge.kit import STAMP, quick_folder, scan_of
-from tests.edge.station import AGENT, Shelf, config_of
+from tests.edge.station import Shelf, config_of, simulated
 from tests.edge.worker import CloudWorker
 
 from cardmint_cloud.local.broker import Broker
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.upcasters import decode_data
-from cardmint_edge.adapters.outbox import Outbox
+from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.errors import EdgeError
+from cardmint_lab.simulator import SimulatedCards
 
 pytestmark = pytest.mark.integration
 
@@ -57,9 +58,8 @@ def life(tmp_path_factory: pytest.TempPathFactory, fictional: Path) -> Life:
     worker = CloudWorker(broker.port)
     worker.deaf = True
     with Shelf.served() as url:
-        camera = f'type = "simulator"\ncount = {CARDS}\n[cloud]\nurl = "{url}"'
-        config = config_of(disk, fictional / "pack.sqlite", broker.port, camera, beep=True)
-        run = [*AGENT, "run", "--config", str(config), "--exit-when-done"]
+        config = config_of(disk, fictional / "pack.sqlite", broker.port, cloud=url, beep=True)
+        run = [*simulated(config, SimulatedCards(count=CARDS)), "--exit-when-done"]
         log, trace = folder / "log", folder / "trace"
         lives = f'"$@" & agent=$!; until [ $(grep -c \'"event": "card"\' {log}) -ge 15 ]; do sleep 0.05; done; '
         lives += 'kill -KILL $agent; wait $agent; exec "$@"'
@@ -68,7 +68,11 @@ def life(tmp_path_factory: pytest.TempPathFactory, fictional: Path) -> Life:
         hears.start()
         with log.open("ab") as out:
             ended = subprocess.run(
-                traced(trace, ["sh", "-c", lives, "sh", *run]), check=False, stdout=out, stderr=out, timeout=200
+                traced(trace, ["sh", "-c", lives, "sh", *run]),
+                check=False,
+                stdout=out,
+                stderr=out,
+                timeout=200,
             )
     hears.join(10)
     worker.close()
@@ -77,7 +81,9 @@ def life(tmp_path_factory: pytest.TempPathFactory, fictional: Path) -> Life:
     with closing(Outbox.open(disk / "data" / "outbox.db")) as outbox:
         scans = {line.sequence: line.scan.scan for line in outbox.scans(CARDS + 1)}
     assert len(scans) == CARDS
-    return Life(data=disk / "data", steps=steps_of(trace, disk), scans=scans, taken=frozenset(worker.scans))
+    return Life(
+        data=disk / "data", steps=steps_of(trace, disk), scans=scans, taken=frozenset(worker.scans)
+    )
 
 
 def _hear_later(worker: CloudWorker, log: Path) -> None:
@@ -104,7 +110,9 @@ class Promised:
                     self.logged.add(UUID(json.loads(line)["scan"]))
 
 
-def crashes(life: Life, steps: list[Step], count: int, seed: int) -> Iterator[tuple[Promised, dict[str, bytes]]]:
+def crashes(
+    life: Life, steps: list[Step], count: int, seed: int
+) -> Iterator[tuple[Promised, dict[str, bytes]]]:
     """Crash at `count` moments, the same ones for the same seed, and give what was promised and what is left."""
     draw = random.Random(seed)
     disk, promised = Disk(life.data.parent), Promised(logged=set())
@@ -133,7 +141,11 @@ class Judge:
                     (folder / f"outbox.db{suffix}").write_bytes(files[database + suffix])
             try:
                 with closing(Outbox.open(folder / "outbox.db")) as outbox:
-                    return self._facts(outbox, promised) or self._images(outbox, files) or _goes_on(outbox)
+                    return (
+                        self._facts(outbox, promised)
+                        or self._images(outbox, files)
+                        or _goes_on(outbox)
+                    )
             except EdgeError as error:
                 return f"it does not open: {error}"
 
@@ -141,13 +153,19 @@ class Judge:
         lines = outbox.scans(CARDS + 1)
         found = [line.scan.scan for line in lines]
         mark = outbox.mark
-        waiting = [event.sequence for event in outbox.events(1, 10 * CARDS) if _is_scan(event.type, event.data)]
+        waiting = [
+            event.sequence
+            for event in outbox.events(1, 10 * CARDS)
+            if _is_scan(event.type, event.data)
+        ]
         if lost := promised.logged - set(found):
             return f"{len(lost)} cards of {len(promised.logged)} are lost"
         if outbox.counters.scanned != len(found) or len(found) < promised.beeps:
             return f"{promised.beeps} beeps, {outbox.counters.scanned} counted, {len(found)} there"
         if mark.last < promised.sent:
-            return f"event {promised.sent} was sent, and is forgotten: its number would be used again"
+            return (
+                f"event {promised.sent} was sent, and is forgotten: its number would be used again"
+            )
         for line in lines:
             if self.life.scans[line.sequence] != line.scan.scan:
                 return f"sequence {line.sequence} is of another card than it was"
@@ -158,7 +176,9 @@ class Judge:
         return ""
 
     def _images(self, outbox: Outbox, files: dict[str, bytes]) -> str:
-        there = {Path(path).stem: content for path, content in files.items() if path.endswith(".jpg")}
+        there = {
+            Path(path).stem: content for path, content in files.items() if path.endswith(".jpg")
+        }
         for line in outbox.scans(CARDS + 1):
             if line.scan.image is None:
                 continue
@@ -189,7 +209,9 @@ def test_every_acknowledged_card_survives_a_power_cut(life: Life) -> None:
     judge = Judge(life)
     wrong = [verdict for left in crashes(life, life.steps, CRASHES, 1) if (verdict := judge(*left))]
     assert not wrong, f"{len(wrong)} of {CRASHES} crashes: {sorted(set(wrong))[:5]}"
-    print(f"\n{CRASHES} power cuts over {len(life.steps)} steps of {CARDS} cards: nothing lost, doubled or half there")
+    print(
+        f"\n{CRASHES} power cuts over {len(life.steps)} steps of {CARDS} cards: nothing lost, doubled or half there"
+    )
 
 
 def _unsynced(suffix: str) -> Callable[[Step], bool]:

@@ -17,8 +17,8 @@ from cardmint_edge.domain.decide import (
     decide,
     decide_by_print,
 )
-from cardmint_edge.domain.match import VIEW_SIZE
-from cardmint_edge.domain.notice import glaring
+from cardmint_edge.domain.vision.frame_quality import glaring
+from cardmint_edge.domain.vision.matching import VIEW_SIZE
 
 POLICY = Policy()
 CLEAR = Circumstances()
@@ -31,24 +31,36 @@ def card(name: str) -> Card:
 
 
 def sighting(
-    name: str, likeness: float, inliers: int = 150, twins: tuple[Card, ...] = (), title: float = 0.95
+    name: str,
+    likeness: float,
+    inliers: int = 150,
+    twins: tuple[Card, ...] = (),
+    title: float = 0.95,
 ) -> Sighting:
     return Sighting(card=card(name), likeness=likeness, title=title, inliers=inliers, twins=twins)
 
 
 @given(unit, unit, unit, unit, counts, counts)
-def test_confidence_rises_with_each_evidence(l1: float, l2: float, m1: float, m2: float, i1: int, i2: int) -> None:
+def test_confidence_rises_with_each_evidence(
+    l1: float, l2: float, m1: float, m2: float, i1: int, i2: int
+) -> None:
     low = confidence(min(l1, l2), min(m1, m2), min(i1, i2), POLICY)
     high = confidence(max(l1, l2), max(m1, m2), max(i1, i2), POLICY)
     assert 0 <= low <= high <= POLICY.ceiling < 1
 
 
 @given(st.lists(st.tuples(unit, counts), min_size=1, max_size=8), unit)
-def test_a_better_best_is_never_judged_worse(others: list[tuple[float, int]], better: float) -> None:
+def test_a_better_best_is_never_judged_worse(
+    others: list[tuple[float, int]], better: float
+) -> None:
     ranked = sorted(
-        (sighting(str(n), like, inliers) for n, (like, inliers) in enumerate(others)), key=lambda s: -s.likeness
+        (sighting(str(n), like, inliers) for n, (like, inliers) in enumerate(others)),
+        key=lambda s: -s.likeness,
     )
-    raised = [sighting(ranked[0].card.id, max(better, ranked[0].likeness), ranked[0].inliers), *ranked[1:]]
+    raised = [
+        sighting(ranked[0].card.id, max(better, ranked[0].likeness), ranked[0].inliers),
+        *ranked[1:],
+    ]
     order = [Decision.REJECT, Decision.REVIEW, Decision.ACCEPT]
     before, after = decide(ranked, CLEAR, POLICY), decide(raised, CLEAR, POLICY)
     assert order.index(after.decision) >= order.index(before.decision)
@@ -61,7 +73,8 @@ def test_the_same_art_is_never_accepted_and_all_its_printings_are_candidates(
     drawn: list[tuple[float, int, bool]], pictured: bool
 ) -> None:
     ranked = sorted(
-        (sighting(str(n), like, inliers) for n, (like, inliers, _) in enumerate(drawn)), key=lambda s: -s.likeness
+        (sighting(str(n), like, inliers) for n, (like, inliers, _) in enumerate(drawn)),
+        key=lambda s: -s.likeness,
     )
     twin = ranked[-1].card if pictured and len(ranked) > 1 else card("unpictured")
     ranked[0] = sighting(ranked[0].card.id, ranked[0].likeness, ranked[0].inliers, (twin,))
@@ -94,15 +107,25 @@ def test_each_doubt_is_named() -> None:
     unsure = Policy(weights=(-9, 1, 1, 1, 1))
     assert decide([sighting("a", 0.95)], CLEAR, unsure).reasons == ("low-confidence",)
     seen = Circumstances(several_cards=True, cut_off=True, blurred=True, too_dark=True)
-    assert reasons(sighting("a", 0.95), seen=seen) == ("several-cards", "cut-off", "blurred", "too-dark")
-    assert decide([sighting("a", 0.95)], Circumstances(blurred=True), POLICY).decision is Decision.ACCEPT
+    assert reasons(sighting("a", 0.95), seen=seen) == (
+        "several-cards",
+        "cut-off",
+        "blurred",
+        "too-dark",
+    )
+    assert (
+        decide([sighting("a", 0.95)], Circumstances(blurred=True), POLICY).decision
+        is Decision.ACCEPT
+    )
 
 
 def found(name: str, total: float, *, artist: float = 0.0) -> Found:
     return Found(card=card(name), number=-0.5, name=-0.5, total=total, lead=8.0, artist=artist)
 
 
-def test_of_cards_that_print_leaves_open_the_one_whose_picture_fits_comes_first_and_nothing_is_surer() -> None:
+def test_of_cards_that_print_leaves_open_the_one_whose_picture_fits_comes_first_and_nothing_is_surer() -> (
+    None
+):
     policy = Policy()
     close = [found("a", -1), found("b", -2), found("c", -3), found("d", -20)]
     assert contenders(close, policy) == close[:3]
@@ -115,7 +138,9 @@ def test_of_cards_that_print_leaves_open_the_one_whose_picture_fits_comes_first_
     assert verdict.confidence <= decide_by_print(close, Circumstances(), policy).confidence
 
 
-def test_while_no_number_settles_it_the_printing_whose_picture_it_is_comes_before_its_twins() -> None:
+def test_while_no_number_settles_it_the_printing_whose_picture_it_is_comes_before_its_twins() -> (
+    None
+):
     best = sighting("a", 0.9, twins=(card("b"),))
 
     def first(own: float, twin: float) -> str:
@@ -147,11 +172,20 @@ def test_light_on_the_number_is_glare_and_a_white_card_is_not() -> None:
 def test_what_is_no_card_is_rejected_with_the_reason() -> None:
     def reject(*sightings: Sighting, seen: Circumstances) -> tuple[str, ...]:
         verdict = decide(list(sightings), seen, POLICY)
-        assert (verdict.decision, verdict.candidates, verdict.confidence) == (Decision.REJECT, (), 0.0)
+        assert (verdict.decision, verdict.candidates, verdict.confidence) == (
+            Decision.REJECT,
+            (),
+            0.0,
+        )
         return verdict.reasons
 
     assert reject(seen=CLEAR) == ("no-card-found",)
     assert reject(sighting("a", 0.1), seen=Circumstances(card_shaped=False)) == ("no-card-found",)
-    assert reject(sighting("a", 0.1), seen=Circumstances(card_back=True)) == ("looks-like-card-back",)
+    assert reject(sighting("a", 0.1), seen=Circumstances(card_back=True)) == (
+        "looks-like-card-back",
+    )
     assert reject(seen=Circumstances(too_dark=True)) == ("too-dark",)
-    assert decide([sighting("a", 0.95)], Circumstances(card_back=True), POLICY).decision is Decision.ACCEPT
+    assert (
+        decide([sighting("a", 0.95)], Circumstances(card_back=True), POLICY).decision
+        is Decision.ACCEPT
+    )

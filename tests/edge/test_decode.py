@@ -68,14 +68,18 @@ def reason(data: bytes) -> str:
     return caught.value.reason
 
 
-def test_what_is_no_usable_image_says_why(picture: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_usable_image_says_why(
+    picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert reason(b"") == "unreadable-image"
     assert reason(b"not an image at all") == "unreadable-image"
     assert reason(saved(picture, "JPEG")[:-400]) == "unreadable-image"
     assert reason(saved(picture, "PNG")[:100]) == "unreadable-image"
     assert reason(saved(Image.new("RGB", (20, 400)), "PNG")) == "image-too-small"
     frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue")]
-    assert reason(saved(frames[0], "GIF", save_all=True, append_images=frames[1:])) == "animated-image"
+    assert (
+        reason(saved(frames[0], "GIF", save_all=True, append_images=frames[1:])) == "animated-image"
+    )
     monkeypatch.setattr(decode, "MAX_PIXELS", 4000)
     assert reason(saved(picture, "PNG")) == "image-too-large"
 
@@ -85,7 +89,9 @@ def test_a_hundred_megapixels_are_refused_by_the_header_alone() -> None:
         assert reason(saved(Image.new("1", (side, side)), "PNG")) == "image-too-large"
 
 
-def test_files_that_are_not_there_or_too_big(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_are_not_there_or_too_big(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(Unreadable, match="No such file"):
         read_image(tmp_path / "nothing.jpg")
     with pytest.raises(Unreadable, match="directory"):
@@ -127,7 +133,9 @@ def test_two_hundred_damaged_files_are_frames_or_reasons(
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_orientation_is_applied_as_pillow_does(picture: Image.Image, orientation: int) -> None:
+def test_every_orientation_is_applied_as_pillow_does(
+    picture: Image.Image, orientation: int
+) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = saved(picture, "JPEG", exif=exif, quality=95)
@@ -135,7 +143,9 @@ def test_every_orientation_is_applied_as_pillow_does(picture: Image.Image, orien
     assert np.abs(decode_image(data).astype(int) - np.asarray(wanted)[..., ::-1]).max() < 4
 
 
-def test_a_large_photo_is_halved_as_it_is_decoded_where_that_is_asked(tmp_path: Path, picture: Image.Image) -> None:
+def test_a_large_photo_is_halved_as_it_is_decoded_where_that_is_asked(
+    tmp_path: Path, picture: Image.Image
+) -> None:
     large, small = tmp_path / "large.jpg", tmp_path / "small.jpg"
     picture.resize((4800, 3601)).save(large)
     picture.save(small)

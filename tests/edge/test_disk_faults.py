@@ -1,4 +1,7 @@
-"""A full or a read-only disk: the running agent stops counting, says why, and goes on; no card is lost or doubled."""
+"""A full or a read-only disk: the running agent stops counting, says why, and goes on.
+
+No card is lost or doubled.
+"""
 
 import json
 import shutil
@@ -11,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.edge.station import AGENT, config_of, lines
+from tests.edge.station import config_of, lines, simulated
 from tests.edge.worker import until
 
 from cardmint_cloud.local.processes import free_port
 from cardmint_contracts.events import ImageEvicted
 from cardmint_contracts.upcasters import decode_data
-from cardmint_edge.adapters.image_table import ImageTable
-from cardmint_edge.adapters.outbox import Outbox
+from cardmint_edge.adapters.sqlite.images import ImageTable
+from cardmint_edge.adapters.sqlite.outbox import Outbox
+from cardmint_lab.simulator import SimulatedCards
 
 pytestmark = pytest.mark.integration
 
@@ -29,7 +33,9 @@ class SmallDisk:
     def __init__(self, folder: Path, size: str) -> None:
         folder.mkdir()
         mount = f"mount -t tmpfs -o size={size} tmpfs {folder} && echo mounted && exec sleep 600"
-        self._holder = subprocess.Popen(["unshare", "-rm", "sh", "-c", mount], stdout=subprocess.PIPE)
+        self._holder = subprocess.Popen(
+            ["unshare", "-rm", "sh", "-c", mount], stdout=subprocess.PIPE
+        )
         assert self._holder.stdout is not None
         assert self._holder.stdout.readline() == b"mounted\n"
         self.folder = folder
@@ -37,7 +43,15 @@ class SmallDisk:
 
     def enter(self, *command: str) -> list[str]:
         """Return `command` so that it sees the disk."""
-        return ["nsenter", "-t", str(self._holder.pid), "-U", "-m", "--preserve-credentials", *command]
+        return [
+            "nsenter",
+            "-t",
+            str(self._holder.pid),
+            "-U",
+            "-m",
+            "--preserve-credentials",
+            *command,
+        ]
 
     def remount(self, how: str) -> None:
         subprocess.run(self.enter("mount", "-o", f"remount,{how}", str(self.folder)), check=True)
@@ -61,10 +75,10 @@ class Agent:
 
     def __init__(self, disk: SmallDisk, folder: Path, pack: Path) -> None:
         self.port = free_port()
-        config = config_of(folder, pack, free_port(), 'type = "simulator"\nper_minute = 1200', self.port)
+        config = config_of(folder, pack, free_port(), page_port=self.port)
         self.log = folder / "log"
         with self.log.open("ab") as out:
-            command = disk.enter(*AGENT, "run", "--config", str(config))
+            command = disk.enter(*simulated(config, SimulatedCards(per_minute=1200)))
             self.process = subprocess.Popen(command, stdout=out, stderr=out)
 
     def state(self) -> dict[str, Any]:
@@ -72,7 +86,9 @@ class Agent:
             return dict(json.load(answer))
 
     def faults(self) -> list[str]:
-        entries = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        entries = [
+            json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")
+        ]
         return [entry["reason"] for entry in entries if entry["event"] == "not counting"]
 
     def stop(self) -> None:
@@ -97,7 +113,11 @@ def each_card_is_there_once(disk: SmallDisk, agent: Agent) -> None:
         images = ImageTable(outbox.database)
         kept = {victim.sha256 for victim in images.victims(1000)}
         found = {path.name.partition(".")[0] for path in (copy / "images").rglob("*.jpg")}
-        given_up = [e for e in outbox.events(1, 5000) if isinstance(decode_data(e.type, e.data), ImageEvicted)]
+        given_up = [
+            e
+            for e in outbox.events(1, 5000)
+            if isinstance(decode_data(e.type, e.data), ImageEvicted)
+        ]
         assert outbox.mark.last == len(there) + len(given_up)
         assert found == kept, "the ledger and the folder agree"
     assert [card["scan"] for card in cards] == there
@@ -143,7 +163,16 @@ def test_images_make_room_for_cards(disk: SmallDisk, agent: Agent) -> None:
 def test_a_disk_that_fails_for_a_while(disk: SmallDisk, agent: Agent, fault: str) -> None:
     until(lambda: len(lines(agent.log)) >= 3)
     calls = fault.partition(":")[0]
-    inject = ["strace", "-f", "-p", str(agent.process.pid), "-e", f"trace={calls}", "-e", f"inject={fault}"]
+    inject = [
+        "strace",
+        "-f",
+        "-p",
+        str(agent.process.pid),
+        "-e",
+        f"trace={calls}",
+        "-e",
+        f"inject={fault}",
+    ]
     failing = subprocess.Popen(inject, stderr=subprocess.DEVNULL)
     until(agent.faults)
     counted = len(lines(agent.log))
@@ -156,11 +185,13 @@ def test_a_disk_that_fails_for_a_while(disk: SmallDisk, agent: Agent, fault: str
     each_card_is_there_once(disk, agent)
 
 
-def test_a_start_on_a_read_only_disk_is_one_line(tmp_path: Path, fictional: Path, disk: SmallDisk) -> None:
+def test_a_start_on_a_read_only_disk_is_one_line(
+    tmp_path: Path, fictional: Path, disk: SmallDisk
+) -> None:
     disk.remount("ro")
     agent = Agent(disk, tmp_path, fictional / "pack.sqlite")
     assert agent.process.wait(30) == 1
     said = agent.log.read_text()
-    assert said.startswith("cardmint-edge: ")
+    assert said.startswith("cardmint-lab: ")
     assert said.count("\n") == 1
     assert "Read-only" in said

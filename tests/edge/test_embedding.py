@@ -16,13 +16,13 @@ from cardmint_edge import catalogue
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.models import FOLDER, PictureEmbedder, Unusable
 from cardmint_edge.adapters.pack import Pack
-from cardmint_edge.calibrate import Without
 from cardmint_edge.catalogue import build
-from cardmint_edge.domain.embedding import SIZE, prepared, rounded, similarities
 from cardmint_edge.domain.recognition import Frame
-from cardmint_edge.domain.scene import PRESETS, render
+from cardmint_edge.domain.vision.embedding import SIZE, prepared, rounded, similarities
 from cardmint_edge.errors import Stop
 from cardmint_edge.recogniser import Recognisers, recogniser_of
+from cardmint_lab.recognition.calibrate import Without
+from cardmint_lab.scenes import PRESETS, render
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.6, 1.4), st.floats(-20, 20))
@@ -36,7 +36,13 @@ def test_light_and_tint_change_next_to_nothing(seed: int, gain: float, more: flo
 def test_a_byte_a_number_is_enough(seed: int) -> None:
     vectors = np.random.default_rng(seed).standard_normal((2, SIZE)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    assert abs(float(similarities(vectors[0], rounded(vectors[1])[None])[0]) - float(vectors[0] @ vectors[1])) < 0.02
+    assert (
+        abs(
+            float(similarities(vectors[0], rounded(vectors[1])[None])[0])
+            - float(vectors[0] @ vectors[1])
+        )
+        < 0.02
+    )
 
 
 def test_a_pack_keeps_a_vector_of_each_picture(pack: Pack) -> None:
@@ -91,18 +97,25 @@ def without_vectors(fictional: Path, path: Path, *, version: str) -> Pack:
     return Pack(path)
 
 
-@pytest.mark.parametrize(("version", "why"), [("", "built without"), ("1 0123456789ab", "another model")])
+@pytest.mark.parametrize(
+    ("version", "why"), [("", "built without"), ("1 0123456789ab", "another model")]
+)
 def test_a_pack_of_another_embedding_is_used_without_it(
     fictional: Path, tmp_path: Path, version: str, why: str
 ) -> None:
-    with closing(without_vectors(fictional, tmp_path / "old.sqlite", version=version)) as pack, capture_logs() as logs:
+    with (
+        closing(without_vectors(fictional, tmp_path / "old.sqlite", version=version)) as pack,
+        capture_logs() as logs,
+    ):
         seen = recogniser_of(pack).recognise(rendered(fictional, "emb-1", 1))
     assert seen.method == "corners-reader"
     assert seen.candidates[0].card.id == "emb-1"
     assert [why in str(line["reason"]) for line in logs] == [True]
 
 
-def test_a_pack_with_fewer_vectors_than_pictures_is_damaged(fictional: Path, tmp_path: Path) -> None:
+def test_a_pack_with_fewer_vectors_than_pictures_is_damaged(
+    fictional: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "cut.sqlite"
     shutil.copy(fictional / "pack.sqlite", path)
     with closing(sqlite3.connect(path)) as db, db:

@@ -12,9 +12,9 @@ from cardmint_contracts.cards import Image
 from cardmint_contracts.events import EventData, ImageEvicted
 from cardmint_contracts.upcasters import decode_data
 from cardmint_edge.adapters.image_store import ImageStore
-from cardmint_edge.adapters.image_table import ImageCounts, ImageTable
-from cardmint_edge.adapters.outbox import Outbox
-from cardmint_edge.domain.batches import Stamp
+from cardmint_edge.adapters.sqlite.images import ImageCounts, ImageTable
+from cardmint_edge.adapters.sqlite.outbox import Outbox
+from cardmint_edge.domain.delivery.batches import Stamp
 from cardmint_edge.errors import Stop
 from cardmint_edge.evict import AT_ONCE, Evictor, lacking
 
@@ -59,7 +59,9 @@ class Bench:
         return len(list((self.folder / "images").rglob("*.jpg"))) - len(self.small())
 
     def small(self) -> list[str]:
-        return sorted(path.name.partition(".")[0] for path in (self.folder / "images").rglob("*.small.jpg"))
+        return sorted(
+            path.name.partition(".")[0] for path in (self.folder / "images").rglob("*.small.jpg")
+        )
 
     def evicted(self) -> list[ImageEvicted]:
         found = [decode_data(event.type, event.data) for event in self.outbox.events(1, 1000)]
@@ -80,7 +82,11 @@ def test_what_the_cloud_has_goes_first_and_leaves_a_thumbnail(bench: Bench) -> N
     for sha256 in known:
         bench.table.uploaded(sha256)
     victims = bench.table.victims(4)
-    assert [victim.sha256 for victim in victims] == [*known, bench.images[0].sha256, bench.images[1].sha256]
+    assert [victim.sha256 for victim in victims] == [
+        *known,
+        bench.images[0].sha256,
+        bench.images[1].sha256,
+    ]
     bench.short_until(1)
     assert bench.evictor().make_room() == AT_ONCE
     events = bench.evicted()
@@ -108,7 +114,9 @@ def test_thumbnails_go_last_and_facts_never(bench: Bench) -> None:
     assert len(bench.outbox.scans(10)) == 3
     assert bench.table.victims(10) == []
     bench.outbox.record(scan_of(99, image=bench.images[0]), STAMP)
-    assert [victim.kept for victim in bench.table.victims(10)] == ["full"], "the same picture was stored again"
+    assert [victim.kept for victim in bench.table.victims(10)] == ["full"], (
+        "the same picture was stored again"
+    )
 
 
 def test_without_room_for_the_line_the_ballast_goes_first(bench: Bench) -> None:

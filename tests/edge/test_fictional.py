@@ -2,9 +2,9 @@
 
 import re
 
-from cardmint_edge.fictional.art import paint
-from cardmint_edge.fictional.facts import ELEMENTS, printings
-from cardmint_edge.fictional.press import HEIGHT, WIDTH, press
+from cardmint_lab.fictional.artwork import paint
+from cardmint_lab.fictional.card_layout import HEIGHT, WIDTH, press
+from cardmint_lab.fictional.printings import ELEMENTS, printings
 
 
 def test_printings_are_unique_and_stay_as_they_are() -> None:
@@ -40,4 +40,7 @@ def test_cards_come_off_the_press_in_one_size_and_differ() -> None:
     sheets = {press(card).tobytes() for card in cards}
     assert len(sheets) == len(cards)
     assert press(cards[0]).size == (WIDTH, HEIGHT)
-    assert paint("Ashwing/", "Ember", 60, 40).tobytes() != paint("Ashwing/again", "Ember", 60, 40).tobytes()
+    assert (
+        paint("Ashwing/", "Ember", 60, 40).tobytes()
+        != paint("Ashwing/again", "Ember", 60, 40).tobytes()
+    )

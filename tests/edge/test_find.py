@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.models import CardFinder
-from cardmint_edge.domain.find import Outline, Seen, crossing, find, overlap, sharpened
 from cardmint_edge.domain.recognition import Corners, Frame
-from cardmint_edge.domain.rectify import pyramid
-from cardmint_edge.domain.scene import background, lay
+from cardmint_edge.domain.vision.finder import Outline, Seen, crossing, find, overlap, sharpened
+from cardmint_edge.domain.vision.rectify import pyramid
+from cardmint_lab.scenes import background, lay
 
 
 def quad(x: float, y: float, tall: float, degrees: float) -> Corners:
@@ -50,7 +50,9 @@ def test_a_card_is_found_any_way_up_in_frames_of_any_shape(
     assert matches(find(pyramid(laid(card, true, size=size)), finder), true)
 
 
-def test_a_small_card_is_looked_at_from_nearer_and_two_are_two(finder: CardFinder, card: Frame) -> None:
+def test_a_small_card_is_looked_at_from_nearer_and_two_are_two(
+    finder: CardFinder, card: Frame
+) -> None:
     small = quad(300, 640, 330, 12)
     assert matches(find(pyramid(laid(card, small)), finder), small)
     pair = quad(330, 450, 500, 0), quad(850, 450, 500, 4)
@@ -97,7 +99,10 @@ def test_a_shape_that_four_lines_do_not_fit_has_the_corners_of_its_hull_or_none(
     [cut] = seen([[106, 35], [76, 81], [33, 63], [16, 51], [61, 19], [102, 23]])
     # A pixel of the map is two of the frame.
     assert (
-        overlap(np.asarray(cut.rough / 2, np.float32), np.array([[61, 19], [106, 35], [76, 81], [16, 51]], np.float32))
+        overlap(
+            np.asarray(cut.rough / 2, np.float32),
+            np.array([[61, 19], [106, 35], [76, 81], [16, 51]], np.float32),
+        )
         > 0.95
     )
 
@@ -110,7 +115,12 @@ def test_a_second_look_that_sees_another_thing_is_not_believed() -> None:
     looks = [says(there, nothing), says(nothing, nothing)]
     [found] = find(levels, lambda small: looks.pop(0))
     assert looks == []
-    assert overlap(found.corners, np.array([[469, 281], [675, 281], [675, 563], [469, 563]], np.float32)) > 0.7
+    assert (
+        overlap(
+            found.corners, np.array([[469, 281], [675, 281], [675, 563], [469, 563]], np.float32)
+        )
+        > 0.7
+    )
 
 
 def test_sides_without_an_edge_stay_and_lines_that_never_meet_are_not_corners() -> None:

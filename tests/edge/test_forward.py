@@ -13,9 +13,9 @@ from tests.edge.forwarding import LIMITS, Bench
 from tests.edge.kit import quick_folder
 
 from cardmint_contracts.receipts import Receipt
-from cardmint_edge.adapters.outbox import Outbox
-from cardmint_edge.domain.batches import StoredEvent
-from cardmint_edge.domain.forwarding import QUIET_MAX_S, Forwarding, Limits, Mark
+from cardmint_edge.adapters.sqlite.outbox import Outbox
+from cardmint_edge.domain.delivery.batches import StoredEvent
+from cardmint_edge.domain.delivery.window import QUIET_MAX_S, Forwarding, Limits, Mark
 from cardmint_edge.errors import EdgeError, Retry, Stop
 from cardmint_edge.forward import (
     HEALTH_S,
@@ -59,7 +59,9 @@ class BadWeather(RuleBasedStateMachine):
     @rule(repeat=st.booleans(), index=st.integers(0, 30))
     def a_message_arrives(self, repeat: bool, index: int) -> None:
         batches = self.bench.wire.batches
-        batch = batches[0] if repeat else batches.pop(min(index, len(batches) - 1) if index > 27 else 0)
+        batch = (
+            batches[0] if repeat else batches.pop(min(index, len(batches) - 1) if index > 27 else 0)
+        )
         self.bench.receipts.append(self.bench.cloud.take(batch))
         self.bench.puback()
 
@@ -128,7 +130,9 @@ def test_batches_and_the_window_are_bounded(bench: Bench) -> None:
     with bench.outbox.database.write():
         bench.record(1200)
     bench.connect(Limits(in_flight=7, payload_bytes=100_000))
-    assert bench.wire.batches[-1].last == 250, "birth and health take a place each until they are delivered"
+    assert bench.wire.batches[-1].last == 250, (
+        "birth and health take a place each until they are delivered"
+    )
     for _ in range(8):
         bench.puback()
     bench.turn()
@@ -275,7 +279,9 @@ def test_a_cloud_that_went_back_is_said_and_nothing_is_removed(bench: Bench) -> 
     with capture_logs() as logs:
         bench.receive(Receipt(stream=bench.outbox.mark.stream, sequence=1, refused=4))
         bench.turn()
-    assert [entry["event"] for entry in logs] == ["the cloud refuses events although it had receipted more"]
+    assert [entry["event"] for entry in logs] == [
+        "the cloud refuses events although it had receipted more"
+    ]
     assert bench.queued == 1
 
 
@@ -297,7 +303,10 @@ def test_a_new_stream_is_sent_from_its_beginning(bench: Bench) -> None:
     bench.receive(Receipt(stream=stream, sequence=70))
     bench.turn()
     assert bench.outbox.mark.stream != stream
-    assert [(b.stream == stream, b.first, b.last) for b in bench.wire.batches] == [(True, 1, 2), (False, 1, 2)]
+    assert [(b.stream == stream, b.first, b.last) for b in bench.wire.batches] == [
+        (True, 1, 2),
+        (False, 1, 2),
+    ]
 
 
 def test_tasks_are_handed_on(bench: Bench) -> None:
@@ -310,7 +319,9 @@ def test_tasks_are_handed_on(bench: Bench) -> None:
 class Faulty:
     """An outbox whose faults come one a turn; the last one ends the test."""
 
-    def __init__(self, outbox: Outbox, faults: list[EdgeError | None], done: Callable[[], None]) -> None:
+    def __init__(
+        self, outbox: Outbox, faults: list[EdgeError | None], done: Callable[[], None]
+    ) -> None:
         self._outbox = outbox
         self._faults = faults
         self._done = done
@@ -341,7 +352,13 @@ def test_an_outbox_that_moved_on_meanwhile_is_read_again_in_the_next_turn(bench:
             return [] if self.late else bench.outbox.events(first, count)
 
     late = Late()
-    forwarder = Forwarder(outbox=late, link=bench.wire, tasks=bench.tasks, source="/stations/left", covered=bench.cover)
+    forwarder = Forwarder(
+        outbox=late,
+        link=bench.wire,
+        tasks=bench.tasks,
+        source="/stations/left",
+        covered=bench.cover,
+    )
     bench.record()
     bench.wire.up = True
     forwarder.tell(Connected(connection=1, limits=LIMITS))
@@ -359,7 +376,12 @@ def test_a_fault_is_said_once_and_forwarding_goes_on(bench: Bench) -> None:
         lambda: forwarder.stop(),  # noqa: PLW0108 - it is made below
     )
     forwarder = Forwarder(
-        outbox=faulty, link=bench.wire, tasks=bench.tasks, source="/stations/left", covered=bench.cover, hold_s=0.0
+        outbox=faulty,
+        link=bench.wire,
+        tasks=bench.tasks,
+        source="/stations/left",
+        covered=bench.cover,
+        hold_s=0.0,
     )
     faulty.broken = True
     forwarder.tell(Appended())

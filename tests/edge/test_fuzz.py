@@ -11,9 +11,9 @@ from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.domain.recognise import CardRecogniser
 from cardmint_edge.domain.recognition import Frame
-from cardmint_edge.domain.scene import background, lay
 from cardmint_edge.recogniser import recogniser_of
 from cardmint_edge.scan import as_json, scan
+from cardmint_lab.scenes import background, lay
 
 MUTANTS = 60
 
@@ -39,7 +39,9 @@ def spoiled(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 @pytest.mark.timeout(300)
-def test_a_mutated_file_is_an_outcome(fictional: Path, tmp_path: Path, recogniser: CardRecogniser) -> None:
+def test_a_mutated_file_is_an_outcome(
+    fictional: Path, tmp_path: Path, recogniser: CardRecogniser
+) -> None:
     rng = np.random.default_rng(17)
     card = read_image(fictional / "images" / "drk-9.jpg")
     files = []
@@ -72,11 +74,15 @@ def frames(card: Frame) -> dict[str, Frame]:
         "noise": rng.integers(0, 256, (480, 640, 3), dtype=np.uint8),
         "a line": np.zeros((40, 4000, 3), np.uint8),
         "touching": touching.clip(0, 255).astype(np.uint8),
-        "cut by the frame": lay(ground, card, quad - np.array([260, 0], np.float32)).clip(0, 255).astype(np.uint8),
+        "cut by the frame": lay(ground, card, quad - np.array([260, 0], np.float32))
+        .clip(0, 255)
+        .astype(np.uint8),
     }
 
 
-@pytest.mark.parametrize("kind", ["no light", "only light", "noise", "a line", "touching", "cut by the frame"])
+@pytest.mark.parametrize(
+    "kind", ["no light", "only light", "noise", "a line", "touching", "cut by the frame"]
+)
 def test_a_frame_that_shows_no_single_card_is_never_accepted(
     fictional: Path, recogniser: CardRecogniser, kind: str
 ) -> None:

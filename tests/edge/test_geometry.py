@@ -5,12 +5,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cardmint_edge.domain.detect import looks_like_card, propose
-from cardmint_edge.domain.rectify import card_outline, clockwise, cut, project, pyramid, rectify, sides, to_card, turned
+from cardmint_edge.domain.vision.contours import looks_like_card, propose
+from cardmint_edge.domain.vision.rectify import (
+    card_outline,
+    clockwise,
+    cut,
+    project,
+    pyramid,
+    rectify,
+    sides,
+    to_card,
+    turned,
+)
 
 corner = st.floats(-18, 18)
 quads = st.tuples(*[st.tuples(corner, corner) for _ in range(4)]).map(
-    lambda moves: np.array([[60, 50], [160, 50], [160, 190], [60, 190]], dtype=np.float32) + np.array(moves, np.float32)
+    lambda moves: (
+        np.array([[60, 50], [160, 50], [160, 190], [60, 190]], dtype=np.float32)
+        + np.array(moves, np.float32)
+    )
 )
 
 
@@ -18,11 +31,18 @@ quads = st.tuples(*[st.tuples(corner, corner) for _ in range(4)]).map(
 def test_a_homography_takes_the_corners_to_the_outline_and_back(quad: np.ndarray) -> None:
     homography = to_card(quad, 96, 134)
     assert np.abs(project(quad, homography) - card_outline(96, 134)).max() < 0.01
-    assert np.abs(project(card_outline(96, 134), np.linalg.inv(homography).astype(np.float64)) - quad).max() < 0.05
+    assert (
+        np.abs(
+            project(card_outline(96, 134), np.linalg.inv(homography).astype(np.float64)) - quad
+        ).max()
+        < 0.05
+    )
 
 
 @given(quads, st.permutations(range(4)))
-def test_corners_come_out_clockwise_whatever_their_order(quad: np.ndarray, order: list[int]) -> None:
+def test_corners_come_out_clockwise_whatever_their_order(
+    quad: np.ndarray, order: list[int]
+) -> None:
     ordered = clockwise(quad[order])
     assert {tuple(point) for point in ordered.tolist()} == {tuple(point) for point in quad.tolist()}
     a, b, c = ordered[0], ordered[1], ordered[2]
@@ -59,7 +79,10 @@ def test_a_card_on_a_plain_ground_is_found_at_any_angle(angle: float) -> None:
     box = cv2.boxPoints(((600, 400), (250, 349), angle))
     cv2.fillPoly(frame, [box.astype(np.int32)], (200, 210, 220))
     found = propose(frame)
-    assert min(min(np.abs(turned(quad, n) - clockwise(box)).max() for n in range(4)) for quad in found) < 8
+    assert (
+        min(min(np.abs(turned(quad, n) - clockwise(box)).max() for n in range(4)) for quad in found)
+        < 8
+    )
     assert any(looks_like_card(quad, 1200, 800) for quad in found)
 
 

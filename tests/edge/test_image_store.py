@@ -63,7 +63,11 @@ def test_half_an_image_is_replaced(tmp_path: Path) -> None:
     image = store.put(frame_of(14, 10))
     path = next(tmp_path.rglob("*.jpg"))
     whole = path.read_bytes()
-    for half in (b"", whole[:100], bytes(len(whole))):  # what a power cut leaves before bytes and name are synced
+    for half in (
+        b"",
+        whole[:100],
+        bytes(len(whole)),
+    ):  # what a power cut leaves before bytes and name are synced
         path.write_bytes(half)
         assert ImageStore(tmp_path).put(frame_of(14, 10)) == image
         assert path.read_bytes() == whole

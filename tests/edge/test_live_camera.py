@@ -11,8 +11,8 @@ from cardmint_edge.adapters.cameras.gphoto import TetheredSource
 from cardmint_edge.adapters.cameras.live import LiveCamera
 from cardmint_edge.adapters.cameras.video import VideoSource
 from cardmint_edge.capture import Shot
-from cardmint_edge.domain.looks import looks
 from cardmint_edge.domain.recognition import Frame
+from cardmint_edge.domain.vision.fingerprint import looks
 from cardmint_edge.errors import Retry
 
 SIZE = (960, 640)
@@ -20,7 +20,9 @@ SIZE = (960, 640)
 
 def mat(noise: int = 0) -> Frame:
     """The empty place under the camera; `noise` seeds what the sensor adds."""
-    return np.random.default_rng(noise + 100).integers(54, 66, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
+    return np.random.default_rng(noise + 100).integers(
+        54, 66, (SIZE[1], SIZE[0], 3), dtype=np.uint8
+    )
 
 
 def with_card(card: Frame, *, dx: int = 0, dy: int = 0, turn: float = 0, noise: int = 0) -> Frame:
@@ -49,7 +51,10 @@ def cards(fictional: Path) -> list[Frame]:
 
 
 class Script:
-    """A source that shows the frames it is given, each for a tenth of a second; a fault is raised in its place."""
+    """A source that shows the frames it is given, each for a tenth of a second.
+
+    A fault is raised in its place.
+    """
 
     def __init__(self, *frames: Frame | Retry) -> None:
         self.name = "script"

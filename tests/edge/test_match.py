@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 
 from cardmint_edge.adapters.decode import read_image
-from cardmint_edge.domain.match import THUMB_SIZE, VIEW_SIZE, Features, compare, describe, likeness, reference
-from cardmint_edge.domain.rectify import cut, pyramid
-from cardmint_edge.domain.scene import PRESETS, render
+from cardmint_edge.domain.vision.matching import (
+    THUMB_SIZE,
+    VIEW_SIZE,
+    Features,
+    compare,
+    describe,
+    likeness,
+    reference,
+)
+from cardmint_edge.domain.vision.rectify import cut, pyramid
+from cardmint_lab.scenes import PRESETS, render
 
 OUTLINE = np.array([[0, 0], [630, 0], [630, 880], [0, 880]], np.float32)
 
@@ -20,7 +28,9 @@ def test_a_card_is_itself_and_no_other(fictional: Path) -> None:
     levels = pyramid(scan)
     features = describe(cut(levels, OUTLINE, *VIEW_SIZE))
     itself = compare(levels, OUTLINE, features, reference(scan))
-    other = compare(levels, OUTLINE, features, reference(read_image(fictional / "images" / "tdw-8.jpg")))
+    other = compare(
+        levels, OUTLINE, features, reference(read_image(fictional / "images" / "tdw-8.jpg"))
+    )
     assert itself.likeness > 0.85
     assert itself.inliers > 100
     assert np.abs(itself.corners - OUTLINE).max() < 3
@@ -43,11 +53,15 @@ def test_a_blank_view_and_a_blank_reference_have_nothing_in_common(fictional: Pa
     assert len(describe(blank[:336, :240]).points) == 0
     seen = compare(pyramid(blank), OUTLINE, describe(blank[:336, :240]), reference(scan))
     assert (seen.likeness < 0.05, seen.inliers) == (True, 0)
-    assert compare(pyramid(scan), OUTLINE, describe(scan[:336, :240]), reference(blank)).likeness == 0
+    assert (
+        compare(pyramid(scan), OUTLINE, describe(scan[:336, :240]), reference(blank)).likeness == 0
+    )
 
 
 @pytest.mark.parametrize("spoil", ["far", "few", "folded"])
-def test_features_that_agree_on_nothing_leave_the_corners_where_they_were(fictional: Path, spoil: str) -> None:
+def test_features_that_agree_on_nothing_leave_the_corners_where_they_were(
+    fictional: Path, spoil: str
+) -> None:
     scan = read_image(fictional / "images" / "emb-4.jpg")
     known = reference(scan)
     points = known.features.points.copy()
@@ -60,7 +74,9 @@ def test_features_that_agree_on_nothing_leave_the_corners_where_they_were(fictio
         # Every pair lies near enough, but what they agree on would halve the card.
         points[:, 1] = 168 + (points[:, 1] - 168) * 0.7
         points[:, 0] = 120 + (points[:, 0] - 120) * 0.55
-    features = Features(points=points.astype(np.float32), descriptors=known.features.descriptors[: len(points)])
+    features = Features(
+        points=points.astype(np.float32), descriptors=known.features.descriptors[: len(points)]
+    )
     small = np.array([[0, 0], [63, 0], [63, 88], [0, 88]], np.float32)
     seen = compare(pyramid(scan), small, features, known)
     assert np.array_equal(seen.corners, small) or seen.inliers > 0
@@ -69,14 +85,20 @@ def test_features_that_agree_on_nothing_leave_the_corners_where_they_were(fictio
 def test_likeness_is_symmetrical_enough_and_bounded(fictional: Path) -> None:
     size = (THUMB_SIZE[1], THUMB_SIZE[0], 3)
     rng = np.random.default_rng(5)
-    noise, other = rng.integers(0, 255, size, dtype=np.uint8), rng.integers(0, 255, size, dtype=np.uint8)
+    noise, other = (
+        rng.integers(0, 255, size, dtype=np.uint8),
+        rng.integers(0, 255, size, dtype=np.uint8),
+    )
     assert 0 <= likeness(noise, other) < 0.1
     assert likeness(noise, noise) > 0.97
 
 
 def test_two_threads_do_not_get_each_others_features() -> None:
     rng = np.random.default_rng(1)
-    cards = [cv2.GaussianBlur(rng.integers(0, 256, (336, 240, 3), dtype=np.uint8), (0, 0), 3) for _ in range(4)]
+    cards = [
+        cv2.GaussianBlur(rng.integers(0, 256, (336, 240, 3), dtype=np.uint8), (0, 0), 3)
+        for _ in range(4)
+    ]
     alone = [describe(np.asarray(card, np.uint8)) for card in cards]
     with ThreadPoolExecutor(2) as pool:
         together = list(pool.map(describe, cards * 25))

@@ -1,4 +1,7 @@
-"""What others make of the photos: the rules over a text reader's lines, and the hashes of a rectified card."""
+"""What others make of the photos.
+
+The rules over a text reader's lines, and the hashes of a rectified card.
+"""
 
 from pathlib import Path
 
@@ -7,8 +10,8 @@ import pytest
 
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.pack import Pack
-from cardmint_edge.domain.strings import Print
-from cardmint_edge.opponents import ByHash, ByText, Named
+from cardmint_edge.domain.reading.catalogue_texts import Print
+from cardmint_lab.recognition.baselines import ByHash, ByText, Named
 
 NOTHING = np.zeros((40, 40, 3), np.uint8)
 PRINTS = [
@@ -35,6 +38,8 @@ def test_rules_name_a_card_by_number_and_name(lines: list[str], named: Named) ->
 
 def test_hashes_name_the_likest_picture(fictional: Path, pack: Pack) -> None:
     by_hash = ByHash(pack)
-    assert by_hash.name(read_image(fictional / "images" / "drk-9.jpg")) == Named(card_id="drk-9", accepted=True)
+    assert by_hash.name(read_image(fictional / "images" / "drk-9.jpg")) == Named(
+        card_id="drk-9", accepted=True
+    )
     assert by_hash.name(None) == Named(card_id=None, accepted=False)
     assert not by_hash.name(NOTHING).accepted

@@ -16,10 +16,10 @@ from tests.edge.kit import NOW, STAMP, image_of, quick_folder, scan_of
 from cardmint_contracts.cards import Batch, Condition, Finish
 from cardmint_contracts.events import CardScanned, ImageEvicted
 from cardmint_contracts.upcasters import decode_data
-from cardmint_edge.adapters.database import Database
-from cardmint_edge.adapters.image_table import ImageCounts, ImageTable
-from cardmint_edge.adapters.outbox import HISTORY, PRUNED, Outbox
-from cardmint_edge.adapters.schema import VERSION
+from cardmint_edge.adapters.sqlite.database import Database
+from cardmint_edge.adapters.sqlite.images import ImageCounts, ImageTable
+from cardmint_edge.adapters.sqlite.outbox import HISTORY, PRUNED, Outbox
+from cardmint_edge.adapters.sqlite.schema import VERSION
 from cardmint_edge.errors import Stop
 
 
@@ -98,7 +98,11 @@ class AnyOrder(RuleBasedStateMachine):
         events = self.outbox.events(0, 10_000)
         assert [(e.sequence, _scan(e.type, e.data)) for e in events] == self.waiting
         mark = self.outbox.mark
-        assert (mark.stream, mark.last, mark.acknowledged) == (self.stream, self.last, self.last - len(self.waiting))
+        assert (mark.stream, mark.last, mark.acknowledged) == (
+            self.stream,
+            self.last,
+            self.last - len(self.waiting),
+        )
         assert self.outbox.counters.scanned == self.number
 
     def teardown(self) -> None:
@@ -235,7 +239,9 @@ def test_an_outbox_of_the_first_version_is_upgraded_with_everything_in_it(tmp_pa
     with closing(Outbox.open(path)) as outbox:
         images = ImageTable(outbox.database)
         assert (outbox.mark.acknowledged, outbox.mark.last) == (2, 4)
-        assert [line.scan for line in outbox.scans(9)] == [scan_of(n, image=image_of(n)) for n in (4, 3, 2, 1)]
+        assert [line.scan for line in outbox.scans(9)] == [
+            scan_of(n, image=image_of(n)) for n in (4, 3, 2, 1)
+        ]
         assert images.next() == image_of(2).sha256
         assert images.counts() == ImageCounts(waiting=3, parked=0, lost=0)
         outbox.forget(outbox.mark.stream, 4)
@@ -269,7 +275,9 @@ def _raw(path: Path, *statements: str) -> None:
         (("PRAGMA user_version = 0",), "another program's database"),
     ],
 )
-def test_a_damaged_outbox_says_what_where_and_how(outbox: Outbox, statements: tuple[str, ...], says: str) -> None:
+def test_a_damaged_outbox_says_what_where_and_how(
+    outbox: Outbox, statements: tuple[str, ...], says: str
+) -> None:
     for number in range(1, 4):
         outbox.record(scan_of(number), STAMP)
     outbox.close()

@@ -18,7 +18,7 @@ from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.catalogue import art_key, build, look_of, read_facts, twinned
 from cardmint_edge.errors import Stop
-from cardmint_edge.fictional.facts import printings
+from cardmint_lab.fictional.printings import printings
 
 
 def test_every_printing_and_every_look_is_in_it(pack: Pack) -> None:
@@ -36,7 +36,9 @@ def test_looks_come_back_as_they_were_taken(pack: Pack, fictional: Path) -> None
     from cardmint_edge.adapters.decode import read_image
 
     row = 17
-    taken = look_of(pack.printing(row).id, read_image(fictional / "images" / f"{pack.printing(row).id}.jpg"))
+    taken = look_of(
+        pack.printing(row).id, read_image(fictional / "images" / f"{pack.printing(row).id}.jpg")
+    )
     kept = pack.reference(row)
     assert np.array_equal(pack.hashes[row], taken.bits)
     assert np.array_equal(kept.features.descriptors, taken.reference.features.descriptors)
@@ -68,14 +70,19 @@ def test_the_version_follows_the_content(fictional: Path, tmp_path: Path, pack: 
     fewer = tmp_path / "images"
     fewer.mkdir()
     shutil.copy(fictional / "images" / "emb-1.jpg", fewer)
-    assert build(fictional / "cards", fewer, tmp_path / "fewer.sqlite", pytest.fail).version != pack.version
+    assert (
+        build(fictional / "cards", fewer, tmp_path / "fewer.sqlite", pytest.fail).version
+        != pack.version
+    )
 
 
 def test_last_known_prices_come_along(fictional: Path, tmp_path: Path, pack: Pack) -> None:
     images, file, said = tmp_path / "images", tmp_path / "prices.jsonl", list[str]()
     images.mkdir()
     when = datetime(2026, 11, 20, 12, tzinfo=UTC)
-    any_ = LastPrice(card="emb-1", price=Money(minor=120, currency="EUR"), as_of=when, source="tcgdex")
+    any_ = LastPrice(
+        card="emb-1", price=Money(minor=120, currency="EUR"), as_of=when, source="tcgdex"
+    )
     known = [any_, replace_(any_, finish=Finish.HOLO), replace_(any_, finish=Finish.NORMAL)]
     stranger = replace_(known[0], card="gone-1")
     file.write_bytes(b"\n".join([*map(encode, [*known, stranger]), b'{"card":"emb-2"}', b"none"]))
@@ -106,7 +113,11 @@ def test_what_cannot_be_used_is_skipped_and_said(fictional: Path, tmp_path: Path
     (images / "who-1.jpg").write_bytes((images / "emb-1.jpg").read_bytes())
     (images / "emb-1.png").write_bytes((images / "emb-1.jpg").read_bytes())
     (images / "index.csv").write_text("file\n")
-    entries = [{"id": "bad id!", "name": "X"}, {"id": "odd-1"}, {"id": "odd-2", "name": "Fine", "attacks": None}]
+    entries = [
+        {"id": "bad id!", "name": "X"},
+        {"id": "odd-1"},
+        {"id": "odd-2", "name": "Fine", "attacks": None},
+    ]
     (cards / "cards" / "en" / "odd.json").write_text(json.dumps(entries))
     built = build(cards, images, tmp_path / "deep" / "pack.sqlite", said.append)
     assert (built.images, built.skipped, built.cards) == (1, 5, len(printings()) + 1)
@@ -128,10 +139,24 @@ def test_twins_are_counted_as_the_pack_finds_them(fictional: Path, pack: Pack) -
 
 
 def test_the_art_key_ignores_what_reprints_change() -> None:
-    one = {"name": "Kelp", "artist": "A. B", "attacks": [{"name": "X"}, {"name": "Y"}], "number": "1"}
-    other = {"name": "kelp", "artist": "a. b", "attacks": [{"name": "Y"}, {"name": "X"}], "number": "77"}
+    one = {
+        "name": "Kelp",
+        "artist": "A. B",
+        "attacks": [{"name": "X"}, {"name": "Y"}],
+        "number": "1",
+    }
+    other = {
+        "name": "kelp",
+        "artist": "a. b",
+        "attacks": [{"name": "Y"}, {"name": "X"}],
+        "number": "77",
+    }
     assert art_key(one) == art_key(other) != art_key({**one, "attacks": []})
-    assert art_key({"name": "Lantérn Judge"}) == art_key({"name": "Lantorn Judge"}) != art_key({"name": "Lamp Judge"})
+    assert (
+        art_key({"name": "Lantérn Judge"})
+        == art_key({"name": "Lantorn Judge"})
+        != art_key({"name": "Lamp Judge"})
+    )
 
 
 def test_an_unknown_artist_may_be_any(fictional: Path, tmp_path: Path) -> None:
@@ -144,13 +169,17 @@ def test_an_unknown_artist_may_be_any(fictional: Path, tmp_path: Path) -> None:
     row = next(row for row in range(len(first.hashes)) if first.printing(row).id == "ech-3")
     assert first.twins(row) == ()
     first.close()
-    second = Pack(edited(path, tmp_path / "other.sqlite", "UPDATE cards SET artist = '' WHERE id = 'ech-3'"))
+    second = Pack(
+        edited(path, tmp_path / "other.sqlite", "UPDATE cards SET artist = '' WHERE id = 'ech-3'")
+    )
     assert len(second.twins(row)) == 1
     second.close()
 
 
 @pytest.mark.parametrize("missing", ["sets/en.json", "cards/en", "images", "out"])
-def test_folders_that_are_not_as_they_should_be(fictional: Path, tmp_path: Path, missing: str) -> None:
+def test_folders_that_are_not_as_they_should_be(
+    fictional: Path, tmp_path: Path, missing: str
+) -> None:
     cards, images, out = tmp_path / "cards", fictional / "images", tmp_path / "pack.sqlite"
     shutil.copytree(fictional / "cards", cards)
     if missing == "images":
@@ -204,16 +233,25 @@ def test_what_is_no_pack_is_refused_in_one_line(fictional: Path, tmp_path: Path)
     path.write_bytes(whole.read_bytes()[:4096] + b"\xff" * (whole.stat().st_size - 4096))
     assert "damaged" in refusal(path)
     path.unlink()
-    assert "a pack of schema 9" in refusal(edited(whole, path, "UPDATE meta SET value = '9' WHERE key = 'schema'"))
+    assert "a pack of schema 9" in refusal(
+        edited(whole, path, "UPDATE meta SET value = '9' WHERE key = 'schema'")
+    )
     assert "damaged" in refusal(edited(whole, path, "DELETE FROM meta WHERE key = 'version'"))
     assert "built in" in refusal(edited(whole, path, "DELETE FROM looks WHERE card_id = 'emb-1'"))
-    assert "damaged" in refusal(edited(whole, path, "UPDATE looks SET bits = x'00' WHERE card_id = 'emb-1'"))
+    assert "damaged" in refusal(
+        edited(whole, path, "UPDATE looks SET bits = x'00' WHERE card_id = 'emb-1'")
+    )
     assert "no such table" in refusal(edited(whole, path, "DROP TABLE meta"))
 
 
-def test_damage_that_opening_does_not_see_is_said_when_it_is_met(fictional: Path, tmp_path: Path) -> None:
+def test_damage_that_opening_does_not_see_is_said_when_it_is_met(
+    fictional: Path, tmp_path: Path
+) -> None:
     path = edited(
-        fictional / "pack.sqlite", tmp_path / "pack.sqlite", "DELETE FROM cards", "UPDATE looks SET thumb = x'00'"
+        fictional / "pack.sqlite",
+        tmp_path / "pack.sqlite",
+        "DELETE FROM cards",
+        "UPDATE looks SET thumb = x'00'",
     )
     hollow = Pack(path)
     with pytest.raises(Stop, match="no facts"):

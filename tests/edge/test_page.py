@@ -20,17 +20,17 @@ from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.image_store import ImageStore
-from cardmint_edge.adapters.image_table import ImageTable
-from cardmint_edge.adapters.outbox import Outbox
-from cardmint_edge.adapters.task_table import TaskTable
-from cardmint_edge.domain.pace import Pace
+from cardmint_edge.adapters.sqlite.images import ImageTable
+from cardmint_edge.adapters.sqlite.outbox import Outbox
+from cardmint_edge.adapters.sqlite.tasks import TaskTable
+from cardmint_edge.domain.delivery.drain_estimate import Pace
 from cardmint_edge.errors import Stop
-from cardmint_edge.page.app import make_page
-from cardmint_edge.page.parts import Parts
-from cardmint_edge.page.serve import PageServer
-from cardmint_edge.page.show import STRIP, Box, Price, View, lasting
+from cardmint_edge.page.ports import Parts
+from cardmint_edge.page.routes import make_page
+from cardmint_edge.page.server import PageServer
+from cardmint_edge.page.views import STRIP, Box, Price, View, lasting
+from cardmint_edge.review_tasks import Tasks
 from cardmint_edge.status import outbox_status
-from cardmint_edge.tasks import Tasks
 
 Asking = TestClient[Any]
 BASE = "http://127.0.0.1:8080"
@@ -76,7 +76,13 @@ class Desk:
             uploads_paused=self.paused,
             has_live=self.picture is not None,
             price=self.price,
-            box=Box(camera="desk", disk_free_bytes=5 * 10**9, clock_synced=False, pack="pack-1", version="0.1.0"),
+            box=Box(
+                camera="desk",
+                disk_free_bytes=5 * 10**9,
+                clock_synced=False,
+                pack="pack-1",
+                version="0.1.0",
+            ),
         )
 
     def capture(self) -> bool:
@@ -153,9 +159,12 @@ def test_the_last_card_is_large_and_the_rest_a_strip(desk: Desk, client: Asking)
 
 
 @pytest.mark.parametrize(
-    ("decision", "says"), [(Decision.REVIEW, "a person must look"), (Decision.REJECT, "No card recognised")]
+    ("decision", "says"),
+    [(Decision.REVIEW, "a person must look"), (Decision.REJECT, "No card recognised")],
 )
-def test_a_decision_is_said_in_words(desk: Desk, client: Asking, decision: Decision, says: str) -> None:
+def test_a_decision_is_said_in_words(
+    desk: Desk, client: Asking, decision: Decision, says: str
+) -> None:
     scan = CardScanned(
         scan=UUID(int=1),
         decision=decision,
@@ -168,7 +177,8 @@ def test_a_decision_is_said_in_words(desk: Desk, client: Asking, decision: Decis
     assert "to be looked at" in client.get("/").text or decision is Decision.REJECT
     desk.outbox.record(
         CardScanned(
-            scan=UUID(int=3), **{f: getattr(scan, f) for f in ("decision", "recogniser", "reasons", "candidates")}
+            scan=UUID(int=3),
+            **{f: getattr(scan, f) for f in ("decision", "recogniser", "reasons", "candidates")},
         ),
         STAMP,
     )
@@ -181,7 +191,12 @@ def test_a_decision_is_said_in_words(desk: Desk, client: Asking, decision: Decis
 def test_names_are_text_and_never_markup(desk: Desk, client: Asking) -> None:
     card = Card(id="x-1", name="<script>alert(1)</script>")
     desk.outbox.record(
-        CardScanned(scan=UUID(int=1), decision=Decision.ACCEPT, recogniser=Recogniser(method="m", pack="p"), card=card),
+        CardScanned(
+            scan=UUID(int=1),
+            decision=Decision.ACCEPT,
+            recogniser=Recogniser(method="m", pack="p"),
+            card=card,
+        ),
         STAMP,
     )
     page = client.get("/").text
@@ -223,7 +238,12 @@ def test_the_state_for_programs(desk: Desk, client: Asking) -> None:
     desk.outbox.record(scan_of(2), STAMP)
     desk.outbox.forget(desk.outbox.mark.stream, 1)
     state = client.get("/state").json()
-    assert (state["queued"], state["acknowledged"], state["scanned"], state["connected"]) == (1, 1, 2, True)
+    assert (state["queued"], state["acknowledged"], state["scanned"], state["connected"]) == (
+        1,
+        1,
+        2,
+        True,
+    )
     assert state["last_scan"] == {
         "position": 2,
         "scan": str(UUID(int=2)),
@@ -270,7 +290,9 @@ def test_a_task_is_answered_once(desk: Desk, client: Asking) -> None:
     assert page.count('data-key="1"') == 2
     assert "1 more after these" in page
     path = f"/tasks/{UUID(int=1)}"
-    answer = client.post(path, data={"version": "1", "card": "set1-2"}, headers={"hx-request": "true"})
+    answer = client.post(
+        path, data={"version": "1", "card": "set1-2"}, headers={"hx-request": "true"}
+    )
     assert answer.status_code == 200
     assert f"/tasks/{UUID(int=3)}" in answer.text
     again = client.post(path, data={"version": "1", "card": ""}, headers={"hx-request": "true"})
@@ -308,17 +330,30 @@ def test_every_answer_has_the_headers_and_what_is_wrong_is_said(desk: Desk, clie
         (client.get("/tasks/1/search"), 404, "Not Found"),
         (client.get("/capture"), 405, "Method Not Allowed"),
         (client.get(f"/tasks/{UUID(int=1)}/search"), 400, "a search is for a version of a task"),
-        (client.get("/nothing", headers={"host": "evil.example"}), 403, "this page is not served as 'evil.example'"),
-        (client.post("/batch", data={"finish": "glitter"}), 400, "Invalid enum value 'glitter' - at `$.finish`"),
+        (
+            client.get("/nothing", headers={"host": "evil.example"}),
+            403,
+            "this page is not served as 'evil.example'",
+        ),
+        (
+            client.post("/batch", data={"finish": "glitter"}),
+            400,
+            "Invalid enum value 'glitter' - at `$.finish`",
+        ),
     ):
-        assert (asked.status_code, asked.json()) == (status, {"status_code": status, "detail": says})
+        assert (asked.status_code, asked.json()) == (
+            status,
+            {"status_code": status, "detail": says},
+        )
         assert asked.headers["content-security-policy"].startswith("default-src 'self';")
         assert asked.headers["x-content-type-options"] == "nosniff"
     desk.metrics = fail
     with capture_logs() as logs:
         asked = client.get("/metrics")
     assert (asked.status_code, asked.json()["detail"]) == (500, "Internal Server Error")
-    assert [(entry["path"], entry["reason"]) for entry in logs] == [("/metrics", "Stop: the disk is gone")]
+    assert [(entry["path"], entry["reason"]) for entry in logs] == [
+        ("/metrics", "Stop: the disk is gone")
+    ]
 
 
 @pytest.mark.parametrize("form", [{"version": "one", "card": ""}, {"version": "1"}, {"card": "x"}])
@@ -327,17 +362,30 @@ def test_an_answer_of_the_wrong_shape_is_refused(client: Asking, form: dict[str,
 
 
 def test_a_task_with_an_image_shows_it(desk: Desk, client: Asking) -> None:
-    task = ReviewTask(task=UUID(int=1), version=1, scan=UUID(int=2), opened=STAMP.time, image=image_of(1))
+    task = ReviewTask(
+        task=UUID(int=1), version=1, scan=UUID(int=2), opened=STAMP.time, image=image_of(1)
+    )
     desk.tasks.arrived(task.task, encode(task))
     assert f"/images/{image_of(1).sha256}" in client.get("/").text
 
 
 def test_the_batch_applies_from_now_on(desk: Desk, client: Asking) -> None:
-    form = {"bin": "A1", "lot": "", "condition": "near_mint", "finish": "holo", "edition": "first", "language": "en"}
+    form = {
+        "bin": "A1",
+        "lot": "",
+        "condition": "near_mint",
+        "finish": "holo",
+        "edition": "first",
+        "language": "en",
+    }
     answer = client.post("/batch", data=form)
     assert (answer.status_code, answer.headers["location"]) == (303, "/?saved=true")
     assert desk.outbox.batch == Batch(
-        bin="A1", condition=Condition.NEAR_MINT, finish=Finish.HOLO, edition=Edition.FIRST, language="en"
+        bin="A1",
+        condition=Condition.NEAR_MINT,
+        finish=Finish.HOLO,
+        edition=Edition.FIRST,
+        language="en",
     )
     page = client.get("/?saved=true").text
     assert "In use." in page
@@ -363,8 +411,12 @@ def test_the_batch_applies_from_now_on(desk: Desk, client: Asking) -> None:
         ({"host": "[::1]:8080"}, True),
     ],
 )
-def test_posts_come_from_the_page_itself(client: Asking, headers: dict[str, str], allowed: bool) -> None:
-    assert client.post("/batch", data={"bin": "A1"}, headers=headers).status_code == (303 if allowed else 403)
+def test_posts_come_from_the_page_itself(
+    client: Asking, headers: dict[str, str], allowed: bool
+) -> None:
+    assert client.post("/batch", data={"bin": "A1"}, headers=headers).status_code == (
+        303 if allowed else 403
+    )
 
 
 def test_a_name_that_was_pointed_here_reads_nothing(client: Asking) -> None:
@@ -387,7 +439,9 @@ def test_a_port_that_is_taken_is_named() -> None:
 PART = {"hx-request": "true"}
 
 
-def test_the_card_itself_is_asked_for_by_its_place_and_scanned_next(desk: Desk, client: Asking) -> None:
+def test_the_card_itself_is_asked_for_by_its_place_and_scanned_next(
+    desk: Desk, client: Asking
+) -> None:
     task = replace(task_of(1), place="bin A3, slot 12", escalated=True)
     desk.tasks.arrived(task.task, encode(task))
     page = client.get("/").text
@@ -419,7 +473,9 @@ def test_a_possible_duplicate_is_asked_for_as_one(desk: Desk, client: Asking) ->
     assert "bin A3; it was taken back." in " ".join(client.get("/").text.split())
 
 
-def test_a_possible_duplicate_that_is_not_in_the_history_any_more_is_one_still(desk: Desk, client: Asking) -> None:
+def test_a_possible_duplicate_that_is_not_in_the_history_any_more_is_one_still(
+    desk: Desk, client: Asking
+) -> None:
     task = replace(task_of(1), reasons=("possible-duplicate", "small-margin"))
     desk.tasks.arrived(task.task, encode(task))
     page = client.get("/").text
@@ -432,7 +488,9 @@ def test_an_answer_that_did_not_count_is_told_and_undone_or_left(
     desk: Desk, client: Asking, action: str, events: int
 ) -> None:
     task = task_of(1)
-    outcome = ReviewOutcome(task=task.task, version=2, scan=task.scan, verdict="no_card", by="<ann>", at=task.opened)
+    outcome = ReviewOutcome(
+        task=task.task, version=2, scan=task.scan, verdict="no_card", by="<ann>", at=task.opened
+    )
     desk.tasks.arrived(task.task, encode(task))
     desk.tasks.answer(task.task, 1, task.candidates[0].card.id, "station")
     desk.tasks.ended(encode(outcome))
@@ -474,9 +532,16 @@ def test_a_task_waits_and_another_card_is_found(desk: Desk, client: Asking) -> N
     desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
     client.post(f"/tasks/{task_of(1).task}/skip")
     assert desk.skipped == [task_of(1).task]
-    found = client.get(f"/tasks/{task_of(1).task}/search", params={"version": 1, "q": "another"}).text
+    found = client.get(
+        f"/tasks/{task_of(1).task}/search", params={"version": 1, "q": "another"}
+    ).text
     assert f'value="{ELSEWHERE.id}"' in found
-    assert "No card" in client.get(f"/tasks/{task_of(1).task}/search", params={"version": 1, "q": "nothing"}).text
+    assert (
+        "No card"
+        in client.get(
+            f"/tasks/{task_of(1).task}/search", params={"version": 1, "q": "nothing"}
+        ).text
+    )
     client.post(f"/tasks/{task_of(1).task}", data={"version": "1", "card": ELSEWHERE.id})
     assert desk.table.count() == 0
     assert CATALOGUE[ELSEWHERE.id] == ELSEWHERE
@@ -491,7 +556,10 @@ def test_what_the_camera_sees_the_box_and_its_figures(desk: Desk, client: Asking
     assert "not set by the network" in page
     assert "pack-1" in page
     assert client.get("/metrics").text == "cardmint_scanned 1.0\n"
-    assert "Go on uploading" in client.post("/uploads", data={"paused": "yes"}, headers={"hx-request": "true"}).text
+    assert (
+        "Go on uploading"
+        in client.post("/uploads", data={"paused": "yes"}, headers={"hx-request": "true"}).text
+    )
     client.post("/uploads", data={"paused": "no"})
     assert not desk.paused
 
@@ -527,7 +595,8 @@ def test_without_a_pin_no_other_machine_is_let_in(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "says"), [(None, "a time not known yet"), (0.2, "1 s"), (42, "42 s"), (150, "2 min"), (9000, "2.5 h")]
+    ("seconds", "says"),
+    [(None, "a time not known yet"), (0.2, "1 s"), (42, "42 s"), (150, "2 min"), (9000, "2.5 h")],
 )
 def test_how_long_something_lasts(seconds: float | None, says: str) -> None:
     assert lasting(seconds) == says

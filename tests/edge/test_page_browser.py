@@ -23,8 +23,8 @@ from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.cameras.live import outlined
 from cardmint_edge.adapters.image_store import ImageStore
-from cardmint_edge.adapters.outbox import Outbox
-from cardmint_edge.page.serve import PageServer
+from cardmint_edge.adapters.sqlite.outbox import Outbox
+from cardmint_edge.page.server import PageServer
 
 pytestmark = pytest.mark.integration
 
@@ -65,7 +65,10 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, server: PageServer, complaints: list[str]) -> Iterator[Page]:
     opened = browser.new_page(viewport={"width": 360, "height": 740})
-    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.on(
+        "console",
+        lambda message: complaints.append(message.text) if message.type == "error" else None,
+    )
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.goto(server.url)
     yield opened
@@ -73,7 +76,10 @@ def page(browser: Browser, server: PageServer, complaints: list[str]) -> Iterato
 
 
 def drawn(page: Page, picture: str) -> None:
-    """Wait until a picture is there; asked from outside, since the page's policy forbids to evaluate text in it."""
+    """Wait until a picture is there.
+
+    Asked from outside, since the page's policy forbids to evaluate text in it.
+    """
     deadline = time.monotonic() + 20
     while not page.locator(picture).evaluate("image => image.naturalWidth"):
         assert time.monotonic() < deadline, f"{picture} was not drawn in time"
@@ -94,7 +100,9 @@ def test_keys_answer_the_first_task(desk: Desk, page: Page, complaints: list[str
     page.locator(".task.current").wait_for()
     page.keyboard.press("2")
     page.wait_for_timeout(300)
-    assert desk.outbox.mark.last == 0, "a task that has just come is deaf: the key was meant for the one before"
+    assert desk.outbox.mark.last == 0, (
+        "a task that has just come is deaf: the key was meant for the one before"
+    )
     page.wait_for_timeout(400)
     page.keyboard.press("2")
     page.locator(f'form.current[data-task^="{task_of(2).task}"]').wait_for()
@@ -181,7 +189,9 @@ def test_each_decision_has_its_sound(desk: Desk, page: Page, complaints: list[st
     assert complaints == []
 
 
-def test_the_live_picture_is_shown(desk: Desk, server: PageServer, page: Page, complaints: list[str]) -> None:
+def test_the_live_picture_is_shown(
+    desk: Desk, server: PageServer, page: Page, complaints: list[str]
+) -> None:
     desk.picture = outlined((shot_of(9).frame.repeat(20, axis=0).repeat(20, axis=1), None))
     page.goto(server.url)
     drawn(page, "#camera img")
@@ -190,9 +200,18 @@ def test_the_live_picture_is_shown(desk: Desk, server: PageServer, page: Page, c
 
 @pytest.mark.parametrize(("width", "height"), [(360, 740), (820, 1180), (1366, 768)])
 def test_a_full_page_fits(
-    desk: Desk, server: PageServer, page: Page, fictional: Path, tmp_path: Path, width: int, height: int
+    desk: Desk,
+    server: PageServer,
+    page: Page,
+    fictional: Path,
+    tmp_path: Path,
+    width: int,
+    height: int,
 ) -> None:
-    cards = [cv2.imread(str(fictional / "images" / f"{name}.jpg")) for name in ("emb-1", "tdw-3", "drk-9")]
+    cards = [
+        cv2.imread(str(fictional / "images" / f"{name}.jpg"))
+        for name in ("emb-1", "tdw-3", "drk-9")
+    ]
     desk.picture = outlined((np.asarray(cards[0], dtype=np.uint8), None))
     for number in range(1, 24):
         image = desk.images.put(np.asarray(cards[number % 3], dtype=np.uint8))
@@ -204,7 +223,9 @@ def test_a_full_page_fits(
         if number == 1:
             task = replace(task, scan=scan_of(23).scan, reasons=("possible-duplicate",))
         desk.tasks.arrived(task.task, encode(task))
-    desk.fault = "the camera is away: Nikon DSC D750: the camera is asleep; press its shutter halfway"
+    desk.fault = (
+        "the camera is away: Nikon DSC D750: the camera is asleep; press its shutter halfway"
+    )
     page.set_viewport_size({"width": width, "height": height})
     page.goto(server.url)
     drawn(page, ".card img")

@@ -6,8 +6,8 @@ import pytest
 
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.catalogue import build
-from cardmint_edge.evaluate import judge, read_index, tally
 from cardmint_edge.recogniser import recogniser_of
+from cardmint_lab.recognition.evaluate import judge, read_index, tally
 
 
 @pytest.mark.data

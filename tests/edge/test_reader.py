@@ -16,7 +16,6 @@ from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.models import FOLDER, CardFinder, TextReader, Unusable
 from cardmint_edge.adapters.pack import Pack
-from cardmint_edge.domain.ctc import Reading, explained
 from cardmint_edge.domain.decide import (
     Circumstances,
     Found,
@@ -30,11 +29,12 @@ from cardmint_edge.domain.decide import (
     overrules,
     print_confidence,
 )
-from cardmint_edge.domain.lexicon import ALPHABET, codes, number_forms, plain
-from cardmint_edge.domain.printed import PrintReader, Written
-from cardmint_edge.domain.read import NAMES, NUMBERS, cut_strip, strip_of
-from cardmint_edge.domain.rectify import pyramid
-from cardmint_edge.domain.strings import Print, Strings, Texts
+from cardmint_edge.domain.reading.catalogue_texts import Print, Strings, Texts
+from cardmint_edge.domain.reading.ctc import Reading, explained
+from cardmint_edge.domain.reading.lexicon import ALPHABET, codes, number_forms, plain
+from cardmint_edge.domain.reading.print_reader import PrintReader, Written
+from cardmint_edge.domain.reading.strips import NAMES, NUMBERS, cut_strip, strip_of
+from cardmint_edge.domain.vision.rectify import pyramid
 from cardmint_edge.recogniser import recogniser_of
 
 CLASSES = len(ALPHABET) + 1
@@ -60,7 +60,9 @@ def test_a_reading_of_a_text_is_explained_best_by_it() -> None:
 
 
 def test_a_number_is_found_beside_other_words_but_not_inside_another_number() -> None:
-    whole, part, cut_short = explained([says("Illus. Ken 11/102")], ["11/102", "1/102", "11/10"], number=True)[0]
+    whole, part, cut_short = explained(
+        [says("Illus. Ken 11/102")], ["11/102", "1/102", "11/10"], number=True
+    )[0]
     assert whole > -1.5
     assert max(part, cut_short) < whole - 5
     framed = explained([says("E041/072")], ["041/072"], number=True)[0]
@@ -78,7 +80,8 @@ def test_the_forward_algorithm_sums_over_all_paths() -> None:
     rng = np.random.default_rng(3)
     reading = rng.dirichlet(np.ones(CLASSES), 3).astype(np.float32)
     a = codes("A")[0]
-    # Every path of three steps that ends in "A": blanks, a run of A, blanks; and what else may stand around it.
+    # Every path of three steps that ends in "A": blanks, a run of A, blanks; and what else may
+    # stand around it.
     total = 0.0
     for path in np.ndindex(2, 2, 2):
         runs = "".join("A" if step else "-" for step in path).strip("-")
@@ -100,7 +103,9 @@ def test_the_forward_algorithm_sums_over_all_paths() -> None:
         ("ONE", None, False, ()),
     ],
 )
-def test_how_a_number_may_be_printed(number: str, total: int | None, promo: bool, forms: tuple[str, ...]) -> None:
+def test_how_a_number_may_be_printed(
+    number: str, total: int | None, promo: bool, forms: tuple[str, ...]
+) -> None:
     assert number_forms(number, total, promo=promo) == forms
 
 
@@ -110,11 +115,15 @@ def test_names_are_spelt_in_the_readers_letters() -> None:
 
 
 def prints(*numbers: int, name: str = "Cat", health: str = "60") -> list[Print]:
-    return [Print(card_id=f"a-{n}", name=name, number=str(n), total=102, promo=False, health=health) for n in numbers]
+    return [
+        Print(card_id=f"a-{n}", name=name, number=str(n), total=102, promo=False, health=health)
+        for n in numbers
+    ]
 
 
 @given(
-    st.lists(st.sampled_from(["4/102", "12/102", "TG12", "SV107/SV122"]), min_size=1, unique=True), st.integers(0, 99)
+    st.lists(st.sampled_from(["4/102", "12/102", "TG12", "SV107/SV122"]), min_size=1, unique=True),
+    st.integers(0, 99),
 )
 def test_a_bound_is_never_less_than_the_likelihood(texts: list[str], seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -130,8 +139,12 @@ def test_a_bound_is_never_less_than_the_likelihood(texts: list[str], seed: int) 
 
 
 def test_of_the_whole_catalogue_the_card_that_was_read_comes_first() -> None:
-    strings = Strings([*prints(4, 12, 13), *[replace(one, card_id="b-12", name="Dog") for one in prints(12)]])
-    written = Written(numbers=[says("Illus. E012/102")], names=[says("Cat HP 60")], health=[says("60 HP")])
+    strings = Strings(
+        [*prints(4, 12, 13), *[replace(one, card_id="b-12", name="Dog") for one in prints(12)]]
+    )
+    written = Written(
+        numbers=[says("Illus. E012/102")], names=[says("Cat HP 60")], health=[says("60 HP")]
+    )
     found = PrintReader(lambda strip: says(""), strings).find(written)
     assert [fit.card_id for fit in found[:1]] == ["a-12"]
     assert found[0].total > found[1].total + 5
@@ -153,7 +166,10 @@ def test_of_the_whole_catalogue_the_card_that_was_read_comes_first() -> None:
 def test_the_artist_orders_cards_that_all_other_print_leaves_open(
     printed: str, artists: dict[str, str], first: str
 ) -> None:
-    known = [replace(prints(12)[0], card_id=card_id, artist=artist) for card_id, artist in artists.items()]
+    known = [
+        replace(prints(12)[0], card_id=card_id, artist=artist)
+        for card_id, artist in artists.items()
+    ]
     known += [replace(one, artist="Ann Shore") for one in prints(99) if any(artists.values())]
     reader = PrintReader(lambda strip: says(printed), Strings(known))
     corners = np.array([[0, 0], [714, 0], [714, 1000], [0, 1000]], np.float32)
@@ -184,7 +200,9 @@ def test_strips_hold_what_stands_there(fictional: Path) -> None:
 
 
 @pytest.mark.parametrize("clear", [True, False])
-def test_print_is_looked_for_in_more_places_when_the_first_leave_it_open(fictional: Path, *, clear: bool) -> None:
+def test_print_is_looked_for_in_more_places_when_the_first_leave_it_open(
+    fictional: Path, *, clear: bool
+) -> None:
     scan = read_image(fictional / "images" / "drk-9.jpg")
     height, width = scan.shape[:2]
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
@@ -192,7 +210,10 @@ def test_print_is_looked_for_in_more_places_when_the_first_leave_it_open(fiction
 
     def letters(strip: NDArray[np.float32]) -> Reading:
         asked.append(strip)
-        first, more = ("12/102", "12/102", "Cat", "60 HP"), (*("12/102",) * 4, "Cat", "Cat", "60 HP")
+        first, more = (
+            ("12/102", "12/102", "Cat", "60 HP"),
+            (*("12/102",) * 4, "Cat", "Cat", "60 HP"),
+        )
         texts = first if clear else ("",) * 4 + more
         return says(texts[(len(asked) - 1) % len(texts)])
 
@@ -211,7 +232,9 @@ def test_print_is_looked_for_in_more_places_when_the_first_leave_it_open(fiction
     assert PrintReader(letters, Strings([])).search(pyramid(scan), [corners]) == ([], None)
 
 
-def test_a_model_that_is_not_what_its_manifest_says_is_not_used(tmp_path: Path, pack: Pack, fictional: Path) -> None:
+def test_a_model_that_is_not_what_its_manifest_says_is_not_used(
+    tmp_path: Path, pack: Pack, fictional: Path
+) -> None:
     folder = tmp_path / "models"
     shutil.copytree(FOLDER, folder)
     assert CardFinder(folder).version.startswith("2 ")
@@ -234,7 +257,11 @@ def test_a_model_that_is_not_what_its_manifest_says_is_not_used(tmp_path: Path, 
             TextReader(folder)
     scan = read_image(fictional / "images" / "drk-9.jpg")
     half = recogniser_of(pack, folder).recognise(scan)
-    assert (half.method, half.models["reader"], half.decision) == ("corners-embedding", "unusable", Decision.ACCEPT)
+    assert (half.method, half.models["reader"], half.decision) == (
+        "corners-embedding",
+        "unusable",
+        Decision.ACCEPT,
+    )
     (folder / "embedding.tflite").write_bytes(b"")
     (folder / "corners.json").unlink()
     without = recogniser_of(pack, folder).recognise(scan)
@@ -287,7 +314,9 @@ def found(number: float, lead: float, rival: float) -> list[Found]:
 def test_a_card_that_only_print_tells_is_accepted_without_any_doubt(
     number: float, lead: float, rival: float, likeness: float | None, reasons: tuple[str, ...]
 ) -> None:
-    verdict = decide_by_print(found(number, lead, rival), Circumstances(), POLICY, likeness=likeness)
+    verdict = decide_by_print(
+        found(number, lead, rival), Circumstances(), POLICY, likeness=likeness
+    )
     assert verdict.reasons == reasons
     assert (verdict.decision is Decision.ACCEPT) == (not reasons)
     assert verdict.candidates[0].card == ONE
@@ -299,7 +328,9 @@ def test_a_number_that_was_read_says_more_than_a_picture_of_which_none_was() -> 
     pictured = decide([replace(TWIN, likeness=0.66, inliers=9)], Circumstances(), POLICY, unread)
     assert "low-confidence" in pictured.reasons
 
-    def says_more(number: float, lead: float, rival: float, other: Card = TWO) -> tuple[bool, Verdict]:
+    def says_more(
+        number: float, lead: float, rival: float, other: Card = TWO
+    ) -> tuple[bool, Verdict]:
         first, second = found(number, lead, rival)
         both = [first, replace(second, card=other)]
         printed = decide_by_print(both, Circumstances(), POLICY, pictured=True)
@@ -317,28 +348,51 @@ def test_a_number_that_was_read_says_more_than_a_picture_of_which_none_was() -> 
 def test_of_cards_with_one_number_an_energy_is_likelier_where_the_picture_resembles_one() -> None:
     trainer, energy = found(-0.1, 0.0, -0.2)
     energy = replace(energy, card=Card(id="e-1", name="Lake Energy"))
-    like_energy, like_other = (Sighting(card=card, likeness=0.5, title=0.5, inliers=9) for card in (energy.card, ONE))
-    assert [one.card for one in energies_first([trainer, energy], [like_energy], POLICY)] == [energy.card, ONE]
+    like_energy, like_other = (
+        Sighting(card=card, likeness=0.5, title=0.5, inliers=9) for card in (energy.card, ONE)
+    )
+    assert [one.card for one in energies_first([trainer, energy], [like_energy], POLICY)] == [
+        energy.card,
+        ONE,
+    ]
     faint = replace(like_energy, likeness=0.1)
     for best in ([], [like_other], [faint]):
         assert energies_first([trainer, energy], best, POLICY) == [trainer, energy]
 
 
 @given(st.floats(-30, 1), st.floats(-30, 1), st.floats(-40, 40), st.floats(-40, 40))
-def test_the_confidence_of_print_rises_with_each_evidence(one: float, other: float, lead: float, more: float) -> None:
+def test_the_confidence_of_print_rises_with_each_evidence(
+    one: float, other: float, lead: float, more: float
+) -> None:
     def sure(number: float, lead: float) -> float:
         return print_confidence(found(number, lead, -9.0)[0], 5.0, POLICY)
 
-    assert sure(min(one, other), min(lead, more)) <= sure(max(one, other), max(lead, more)) <= POLICY.ceiling
+    assert (
+        sure(min(one, other), min(lead, more))
+        <= sure(max(one, other), max(lead, more))
+        <= POLICY.ceiling
+    )
 
 
 def test_what_was_noticed_of_the_frame_is_a_doubt_of_print_too() -> None:
     seen = Circumstances(cut_off=True, blurred=True, card_back=True)
-    assert decide_by_print(found(-0.1, 20.0, -20.0), seen, POLICY).reasons == ("cut-off", "card-back", "blurred")
+    assert decide_by_print(found(-0.1, 20.0, -20.0), seen, POLICY).reasons == (
+        "cut-off",
+        "card-back",
+        "blurred",
+    )
 
 
 @pytest.mark.parametrize(
-    ("text", "other"), [("60 HP", False), ("HP60", False), ("60 PS", True), ("KP 60", True), ("60", False), ("", False)]
+    ("text", "other"),
+    [
+        ("60 HP", False),
+        ("HP60", False),
+        ("60 PS", True),
+        ("KP 60", True),
+        ("60", False),
+        ("", False),
+    ],
 )
 def test_another_languages_sign_beside_the_health_points_is_seen(text: str, other: bool) -> None:
     levels = [np.zeros((640, 480, 3), np.uint8)]

@@ -11,18 +11,18 @@ import pytest
 from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.pack import Pack
-from cardmint_edge.calibrate import Without
 from cardmint_edge.domain.decide import Policy
-from cardmint_edge.domain.find import overlap
-from cardmint_edge.domain.match import Reference
-from cardmint_edge.domain.notice import half_turn_likeness
-from cardmint_edge.domain.places import to_read
-from cardmint_edge.domain.printed import Fit, PrintReader
+from cardmint_edge.domain.reading.print_reader import Fit, PrintReader
 from cardmint_edge.domain.recognise import CardRecogniser
 from cardmint_edge.domain.recognition import Corners, Frame
-from cardmint_edge.domain.rectify import pyramid
-from cardmint_edge.domain.scene import PRESETS, Preset, background, lay, render
+from cardmint_edge.domain.vision.finder import overlap
+from cardmint_edge.domain.vision.frame_quality import half_turn_likeness
+from cardmint_edge.domain.vision.matching import Reference
+from cardmint_edge.domain.vision.proposals import to_read
+from cardmint_edge.domain.vision.rectify import pyramid
 from cardmint_edge.recogniser import recogniser_of
+from cardmint_lab.recognition.calibrate import Without
+from cardmint_lab.scenes import PRESETS, Preset, background, lay, render
 
 UNIQUE = "drk-9"
 REPRINTED = "ech-3"
@@ -32,7 +32,9 @@ def scan_of(fictional: Path, name: str) -> Frame:
     return read_image(fictional / "images" / f"{name}.jpg")
 
 
-def laid(*cards: tuple[Frame, tuple[float, float], float, float], size: tuple[int, int] = (1200, 900)) -> Frame:
+def laid(
+    *cards: tuple[Frame, tuple[float, float], float, float], size: tuple[int, int] = (1200, 900)
+) -> Frame:
     """Lay cards on a mat: picture, middle, height and turn in degrees clockwise."""
     rng = np.random.default_rng(4)
     frame = background(*size, rng)
@@ -64,7 +66,9 @@ def test_rendered_photos_are_recognised_and_never_wrongly_accepted(
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270, 37])
-def test_a_card_is_recognised_any_way_up(fictional: Path, recogniser: CardRecogniser, degrees: float) -> None:
+def test_a_card_is_recognised_any_way_up(
+    fictional: Path, recogniser: CardRecogniser, degrees: float
+) -> None:
     frame = laid((scan_of(fictional, UNIQUE), (600, 450), 560, degrees))
     seen = recogniser.recognise(frame)
     assert seen.decision is Decision.ACCEPT
@@ -78,11 +82,15 @@ def test_a_card_is_recognised_any_way_up(fictional: Path, recogniser: CardRecogn
     assert abs((np.degrees(np.arctan2(towards[1], towards[0])) - degrees + 180) % 360 - 180) < 3
 
 
-def test_a_scan_that_fills_the_frame_is_recognised(fictional: Path, recogniser: CardRecogniser) -> None:
+def test_a_scan_that_fills_the_frame_is_recognised(
+    fictional: Path, recogniser: CardRecogniser
+) -> None:
     assert recogniser.recognise(scan_of(fictional, UNIQUE)).decision is Decision.ACCEPT
 
 
-def test_a_reprint_is_for_a_person_with_both_printings_named(fictional: Path, recogniser: CardRecogniser) -> None:
+def test_a_reprint_is_for_a_person_with_both_printings_named(
+    fictional: Path, recogniser: CardRecogniser
+) -> None:
     seen = recogniser.recognise(laid((scan_of(fictional, REPRINTED), (600, 450), 600, 5)))
     assert seen.decision is Decision.REVIEW
     assert "same-art" in seen.reasons
@@ -92,7 +100,9 @@ def test_a_reprint_is_for_a_person_with_both_printings_named(fictional: Path, re
     assert first.card.id != second.card.id
 
 
-def test_a_reprint_without_a_picture_still_keeps_the_other_from_being_accepted(fictional: Path, pack: Pack) -> None:
+def test_a_reprint_without_a_picture_still_keeps_the_other_from_being_accepted(
+    fictional: Path, pack: Pack
+) -> None:
     rows = {pack.printing(row).id: row for row in range(len(pack.hashes))}
     lonely = CardRecogniser(Without(pack, {rows[REPRINTED]}), clock=time.perf_counter)
     seen = lonely.recognise(laid((scan_of(fictional, REPRINTED), (600, 450), 600, 0)))
@@ -107,7 +117,9 @@ def test_a_stranger_is_for_a_person(fictional: Path, pack: Pack) -> None:
     assert (seen.decision, seen.reasons) == (Decision.REVIEW, ("low-similarity",))
 
 
-def test_the_same_card_under_another_name_is_for_a_person(fictional: Path, recogniser: CardRecogniser) -> None:
+def test_the_same_card_under_another_name_is_for_a_person(
+    fictional: Path, recogniser: CardRecogniser
+) -> None:
     card = scan_of(fictional, UNIQUE).copy()
     card[36:88, 40:480] = scan_of(fictional, "emb-31")[36:88, 40:480]
     seen = recogniser.recognise(laid((card, (600, 450), 700, 0)))
@@ -127,7 +139,9 @@ def test_print_is_looked_for_in_contours_last_and_nowhere_twice(fictional: Path)
     assert turned_first.tolist() == [*astray[2:].tolist(), *astray[:2].tolist()]
     assert max(overlap(quad, there) for quad in more) > 0.95
     assert len(list(to_read(levels, [astray], astray, contours=False))) == 4
-    assert all(overlap(quad, there) < 0.95 for quad in [*to_read(levels, [there], None, contours=True)][2:])
+    assert all(
+        overlap(quad, there) < 0.95 for quad in [*to_read(levels, [there], None, contours=True)][2:]
+    )
 
 
 class Reads(PrintReader):
@@ -136,7 +150,9 @@ class Reads(PrintReader):
     def __init__(self, card_id: str, number: float) -> None:
         self._fit = Fit(card_id=card_id, number=number, name=-1.0, health=0.0, lead=8.0)
 
-    def search(self, levels: list[Frame], places: Iterable[Corners]) -> tuple[list[Fit], Corners | None]:
+    def search(
+        self, levels: list[Frame], places: Iterable[Corners]
+    ) -> tuple[list[Fit], Corners | None]:
         return [self._fit], next(iter(places))
 
     def numbers(self, levels: list[Frame], corners: Corners, cards: list[Card]) -> None:
@@ -144,7 +160,8 @@ class Reads(PrintReader):
 
 
 @pytest.mark.parametrize(
-    ("number", "told", "pictured"), [(-0.5, "emb-31", True), (-0.5, "emb-31", False), (-9.0, UNIQUE, True)]
+    ("number", "told", "pictured"),
+    [(-0.5, "emb-31", True), (-0.5, "emb-31", False), (-9.0, UNIQUE, True)],
 )
 def test_a_doubted_picture_gives_way_to_print_only_where_its_number_is_clear(
     fictional: Path, pack: Pack, number: float, told: str, *, pictured: bool
@@ -155,13 +172,17 @@ def test_a_doubted_picture_gives_way_to_print_only_where_its_number_is_clear(
     assert row is not None
     gallery = pack if pictured else Without(pack, {row})
     never_sure = Policy(accept_confidence=1.0)
-    doubting = CardRecogniser(gallery, clock=time.perf_counter, policy=never_sure, printed=Reads("emb-31", number))
+    doubting = CardRecogniser(
+        gallery, clock=time.perf_counter, policy=never_sure, printed=Reads("emb-31", number)
+    )
     seen = doubting.recognise(laid((card, (600, 450), 700, 0)))
     assert (seen.decision, seen.candidates[0].card.id) == (Decision.REVIEW, told)
     assert ("other-picture" in seen.reasons) == (told != UNIQUE)
 
 
-def test_print_that_is_anothers_makes_a_clear_picture_a_persons(fictional: Path, pack: Pack) -> None:
+def test_print_that_is_anothers_makes_a_clear_picture_a_persons(
+    fictional: Path, pack: Pack
+) -> None:
     card, other = scan_of(fictional, UNIQUE).copy(), scan_of(fictional, "emb-31")
     bottom = int(0.92 * len(card))
     card[36:88, 40:480], card[bottom:] = other[36:88, 40:480], other[bottom:]
@@ -178,7 +199,9 @@ def test_two_cards_are_for_a_person(fictional: Path, recogniser: CardRecogniser)
     assert recogniser.recognise(fanned).decision is Decision.REVIEW
 
 
-def test_a_card_that_leaves_the_frame_is_for_a_person(fictional: Path, recogniser: CardRecogniser) -> None:
+def test_a_card_that_leaves_the_frame_is_for_a_person(
+    fictional: Path, recogniser: CardRecogniser
+) -> None:
     whole = laid((scan_of(fictional, UNIQUE), (600, 450), 700, 0))
     seen = recogniser.recognise(np.ascontiguousarray(whole[:735]))
     assert (seen.decision, "cut-off" in seen.reasons) == (Decision.REVIEW, True)
@@ -194,7 +217,9 @@ def test_a_card_that_leaves_the_frame_is_for_a_person(fictional: Path, recognise
         (np.full((32, 32, 3), 90, np.uint8), "no-card-found"),
     ],
 )
-def test_an_empty_frame_counts_nothing(recogniser: CardRecogniser, frame: Frame, reason: str) -> None:
+def test_an_empty_frame_counts_nothing(
+    recogniser: CardRecogniser, frame: Frame, reason: str
+) -> None:
     seen = recogniser.recognise(frame)
     assert (seen.decision, seen.reasons, seen.candidates) == (Decision.REJECT, (reason,), ())
     assert seen.corners is None

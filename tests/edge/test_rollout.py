@@ -1,4 +1,7 @@
-"""Rollout: what is signed and whole and no worse comes into use; everything else is refused, and the old one stays."""
+"""Rollout: what is signed and whole and no worse comes into use.
+
+Everything else is refused, and the old one stays.
+"""
 
 import hashlib
 import io
@@ -23,11 +26,11 @@ from tests.edge.worker import until
 from cardmint_contracts.cards import Decision
 from cardmint_contracts.control import Manifest
 from cardmint_contracts.wire import decode
+from cardmint_edge.adapters.artifacts import Ware, Wares
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.models import FOLDER
-from cardmint_edge.adapters.outbox import Outbox
 from cardmint_edge.adapters.pack import Pack
-from cardmint_edge.adapters.wares import Ware, Wares
+from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.catalogue import build
 from cardmint_edge.cli import cli
 from cardmint_edge.domain.recognition import Frame
@@ -107,7 +110,16 @@ class Bench:
         return file
 
     def manifest(self, content: bytes, ware: Ware = "catalogue", version: str = "2") -> Manifest:
-        words = ["--key", self.folder / "key", "--ware", ware, "--file", self.serve(content), "--version", version]
+        words = [
+            "--key",
+            self.folder / "key",
+            "--ware",
+            ware,
+            "--file",
+            self.serve(content),
+            "--version",
+            version,
+        ]
         done = CliRunner().invoke(cli, ["fleet", "manifest", *map(str, words), "--url", self.url])
         assert done.exit_code == 0, done.exception
         return decode(done.stdout.encode(), Manifest)
@@ -123,7 +135,9 @@ class Bench:
         return (self.folder / "smaller.sqlite").read_bytes()
 
     def card(self, name: str) -> tuple[Frame, str]:
-        return np.asarray(cv2.imread(str(self.fictional / "images" / f"{name}.jpg")), dtype=np.uint8), name
+        return np.asarray(
+            cv2.imread(str(self.fictional / "images" / f"{name}.jpg")), dtype=np.uint8
+        ), name
 
 
 @pytest.fixture
@@ -172,7 +186,9 @@ def test_a_download_goes_on_where_it_ended(bench: Bench) -> None:
         ("no pack", "pack"),
     ],
 )
-def test_what_is_wrong_is_refused_once_and_the_old_one_stays(bench: Bench, wrong: str, says: str) -> None:
+def test_what_is_wrong_is_refused_once_and_the_old_one_stays(
+    bench: Bench, wrong: str, says: str
+) -> None:
     before = bench.in_use.version
     content = b"no pack at all" if wrong == "no pack" else bench.smaller()
     manifest = bench.manifest(content)
@@ -245,7 +261,8 @@ def zipped(folder: Path, *, damage: bool = False, inside: str = "") -> bytes:
             if path.suffix in {".json", ".tflite"}:
                 content = path.read_bytes()
                 file.writestr(
-                    path.name, content[:-9] + b"damaged!!" if damage and path.suffix == ".tflite" else content
+                    path.name,
+                    content[:-9] + b"damaged!!" if damage and path.suffix == ".tflite" else content,
                 )
         if inside:
             file.writestr(inside, b"x")
@@ -289,7 +306,9 @@ def test_it_runs_until_it_is_stopped(bench: Bench) -> None:
     bench.rollout.stop()
     thread.join(20)
     assert not thread.is_alive()
-    assert bench.said == ["catalogue 2 is in use"], "what the network kept from coming is not refused"
+    assert bench.said == ["catalogue 2 is in use"], (
+        "what the network kept from coming is not refused"
+    )
 
 
 def test_samples_are_what_was_accepted_here(tmp_path: Path, fictional: Path) -> None:
@@ -313,7 +332,9 @@ def test_keys_and_files_that_are_none(tmp_path: Path) -> None:
     assert isinstance(again.exception, Stop), "a key is never overwritten"
     words = ["--key", str(key), "--ware", "catalogue", "--version", "1", "--url", "http://x"]
     assert "cannot sign" in str(
-        CliRunner().invoke(cli, ["fleet", "manifest", *words, "--file", str(tmp_path / "none")]).exception
+        CliRunner()
+        .invoke(cli, ["fleet", "manifest", *words, "--file", str(tmp_path / "none")])
+        .exception
     )
     (tmp_path / "wares").touch()
     with pytest.raises(Stop, match="data folder"):

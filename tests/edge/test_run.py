@@ -1,4 +1,7 @@
-"""The agent as a process: drained to the last card, killed at any moment, nothing lost and nothing twice."""
+"""The agent as a process.
+
+Drained to the last card, killed at any moment, nothing lost and nothing twice.
+"""
 
 import hashlib
 import json
@@ -9,6 +12,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,8 +21,9 @@ from tests.edge.worker import CloudWorker, until
 
 from cardmint_cloud.local.broker import Broker
 from cardmint_cloud.local.processes import free_port
-from cardmint_edge.adapters.database import Database
-from cardmint_edge.adapters.outbox import Outbox
+from cardmint_edge.adapters.sqlite.database import Database
+from cardmint_edge.adapters.sqlite.outbox import Outbox
+from cardmint_lab.simulator import SimulatedCards
 
 pytestmark = pytest.mark.integration
 
@@ -37,10 +42,11 @@ def shelf() -> Iterator[str]:
 def test_every_card_arrives_and_the_agent_ends(
     tmp_path: Path, pack: Path, broker: Broker, worker: CloudWorker, shelf: str
 ) -> None:
-    cloud = f'[cloud]\nurl = "{shelf}"'
-    config = config_of(tmp_path, pack, broker.port, f'type = "simulator"\ncount = 12\n{cloud}')
+    config = config_of(tmp_path, pack, broker.port, cloud=shelf)
     log = tmp_path / "log"
-    assert start(config, log, "--exit-when-done").wait(120) == 0, log.read_text()
+    assert start(config, log, SimulatedCards(count=12), "--exit-when-done").wait(120) == 0, (
+        log.read_text()
+    )
     cards = lines(log)
     assert [str(scan) for scan in worker.scans] == [card["scan"] for card in cards]
     assert [card["sequence"] for card in cards] == list(range(1, 13))
@@ -48,17 +54,32 @@ def test_every_card_arrives_and_the_agent_ends(
     assert worker.healths[0].camera == "simulator"
 
     printed = subprocess.run(
-        [*AGENT, "outbox", "look", "--config", str(config), "--json"], check=True, capture_output=True, text=True
+        [*AGENT, "outbox", "look", "--config", str(config), "--json"],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     state = json.loads(printed.stdout)
-    assert (state["queued"], state["acknowledged"], state["scanned"], state["epoch"]) == (0, 12, 12, 1)
+    assert (state["queued"], state["acknowledged"], state["scanned"], state["epoch"]) == (
+        0,
+        12,
+        12,
+        1,
+    )
     assert (state["images_waiting"], state["images_parked"], len(Shelf.stored)) == (0, 0, 12)
     for path, body in Shelf.stored.items():
         assert path == f"/api/v1/shop/images/{hashlib.sha256(body).hexdigest()}"
     printed = subprocess.run(
-        [*AGENT, "outbox", "look", "--config", str(config)], check=True, capture_output=True, text=True
+        [*AGENT, "outbox", "look", "--config", str(config)],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     assert "oldest           none" in printed.stdout
+
+
+def _reached_or_ended(agent: subprocess.Popen[bytes], log: Path, cards: int) -> bool:
+    return len(lines(log)) >= cards or agent.poll() is not None
 
 
 def test_killed_at_any_moment_each_card_counts_once(
@@ -66,21 +87,22 @@ def test_killed_at_any_moment_each_card_counts_once(
 ) -> None:
     kills = int(os.environ.get("CARDMINT_KILLS", "12"))  # `make kills` does 300
     count = 3 * kills
-    config = config_of(tmp_path, pack, broker.port, f'type = "simulator"\ncount = {count}')
+    config, cards = config_of(tmp_path, pack, broker.port), SimulatedCards(count=count)
     log = tmp_path / "log"
     log.touch()
     draw = random.Random(7)
     for _ in range(kills):
-        agent = start(config, log, "--exit-when-done")
+        agent = start(config, log, cards, "--exit-when-done")
         more = draw.randint(0, 3)
         wanted = len(lines(log)) + more
         try:
-            until(lambda agent=agent, wanted=wanted: len(lines(log)) >= wanted or agent.poll() is not None, 300)  # type: ignore[misc]
-            time.sleep(draw.uniform(0, 0.15 if more else 1.5))  # with none more it dies while it starts
+            until(partial(_reached_or_ended, agent, log, wanted), 300)
+            # With none more it dies while it starts.
+            time.sleep(draw.uniform(0, 0.15 if more else 1.5))
         finally:
             agent.kill()
             agent.wait()
-    assert start(config, log, "--exit-when-done").wait(120 + count) == 0, log.read_text()
+    assert start(config, log, cards, "--exit-when-done").wait(120 + count) == 0, log.read_text()
 
     logged = lines(log)
     origins = [entry["origin"] for entry in logged]
@@ -98,9 +120,9 @@ def test_killed_at_any_moment_each_card_counts_once(
 
 def test_a_stop_is_graceful_and_short(tmp_path: Path, pack: Path) -> None:
     port = free_port()
-    config = config_of(tmp_path, pack, free_port(), 'type = "simulator"\nper_minute = 600', port)
+    config = config_of(tmp_path, pack, free_port(), page_port=port)
     log = tmp_path / "log"
-    agent = start(config, log)
+    agent = start(config, log, SimulatedCards(per_minute=600))
     until(lambda: (log.exists() and len(lines(log)) >= 3) or agent.poll() is not None)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/state") as answer:
         state = json.load(answer)
@@ -114,13 +136,20 @@ def test_a_stop_is_graceful_and_short(tmp_path: Path, pack: Path) -> None:
 
 
 def test_what_was_not_sent_is_said(tmp_path: Path, pack: Path) -> None:
-    config = config_of(tmp_path, pack, free_port(), 'type = "simulator"\ncount = 1')
+    config = config_of(tmp_path, pack, free_port())
     log = tmp_path / "log"
-    assert start(config, log, "--exit-when-done", "--drain-timeout", "0.1").wait(60) == 1
-    assert "cardmint-edge: not everything was sent; nothing is lost" in log.read_text()
+    assert (
+        start(
+            config, log, SimulatedCards(count=1), "--exit-when-done", "--drain-timeout", "0.1"
+        ).wait(60)
+        == 1
+    )
+    assert "cardmint-lab: not everything was sent; nothing is lost" in log.read_text()
 
 
-@pytest.mark.parametrize("camera", ['type = "folder"\npath = "none"', 'type = "replay"\npath = "none"'])
+@pytest.mark.parametrize(
+    "camera", ['type = "folder"\npath = "none"', 'type = "replay"\npath = "none"']
+)
 def test_a_wrong_setting_is_one_line(tmp_path: Path, pack: Path, camera: str) -> None:
     config = config_of(tmp_path, pack, 1883, camera)
     command = [*AGENT, "run", "--config", str(config)]

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from cardmint_edge.errors import Stop
-from cardmint_edge.settings import Broker, Folder, Replay, Settings, Simulator, Tethered, Video, load
+from cardmint_edge.settings import Broker, Folder, Replay, Settings, Tethered, Video, load
 
 GOOD = """
 [station]
@@ -19,8 +19,8 @@ data = "data"
 pack = "/packs/cards.sqlite"
 
 [camera]
-type = "simulator"
-count = 40
+type = "folder"
+path = "shots"
 """
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings-edge.md"
 
@@ -35,7 +35,7 @@ def test_paths_count_from_the_file_and_the_rest_has_defaults(tmp_path: Path) -> 
     settings = load(write(tmp_path, GOOD), {})
     assert settings.station.data == tmp_path / "data"
     assert settings.recognition.pack == Path("/packs/cards.sqlite")
-    assert settings.camera == Simulator(count=40)
+    assert settings.camera == Folder(path=tmp_path / "shots")
     assert settings.broker == Broker()
 
 
@@ -47,8 +47,10 @@ def test_paths_count_from_the_file_and_the_rest_has_defaults(tmp_path: Path) -> 
     ],
 )
 def test_other_cameras(tmp_path: Path, camera: str, expected: Folder | Replay) -> None:
-    text = re.sub(r'type = "simulator"\ncount = 40', camera, GOOD)
-    assert load(write(tmp_path, text), {}).camera == msgspec.structs.replace(expected, path=tmp_path / "in")
+    text = re.sub('type = "folder"\npath = "shots"', camera, GOOD)
+    assert load(write(tmp_path, text), {}).camera == msgspec.structs.replace(
+        expected, path=tmp_path / "in"
+    )
 
 
 def test_the_environment_overrides(tmp_path: Path) -> None:
@@ -57,13 +59,13 @@ def test_the_environment_overrides(tmp_path: Path) -> None:
         "CARDMINT_EDGE_BROKER_TLS": "true",
         "CARDMINT_EDGE_BROKER_CA_FILE": "ca.pem",
         "CARDMINT_EDGE_STATION_NAME": "right",
-        "CARDMINT_EDGE_CAMERA_PER_MINUTE": "30.5",
+        "CARDMINT_EDGE_CAMERA_SETTLE_S": "1.5",
         "HOME": "/root",
     }
     settings = load(write(tmp_path, GOOD), environment)
     assert settings.broker == Broker(port=8883, tls=True, ca_file=tmp_path / "ca.pem")
     assert settings.station.name == "right"
-    assert settings.camera == Simulator(count=40, per_minute=30.5)
+    assert settings.camera == Folder(path=tmp_path / "shots", settle_s=1.5)
 
 
 @pytest.mark.parametrize(
@@ -72,16 +74,25 @@ def test_the_environment_overrides(tmp_path: Path) -> None:
         (("name =", "nam ="), "station.nam: no such key"),
         (('"left"', '"Left Hand"'), "station.name: 'Left Hand' is no name"),
         (('"shop"', '"feed"'), "station.tenant: 'feed' is no name"),
-        (("count = 40", "count = 0"), "camera.count: Expected `int` >= 1"),
-        (("count = 40", 'count = "40"'), "camera.count: Expected `int"),
-        (("count = 40", "cards = 40"), "camera.cards: no such key"),
-        (("simulator", "telescope"), "camera.type: Invalid value 'telescope'"),
+        (
+            ('path = "shots"', 'path = "shots"\nsettle_s = -1'),
+            "camera.settle_s: Expected `float` >= 0",
+        ),
+        (('path = "shots"', 'path = "shots"\nsettle_s = "1"'), "camera.settle_s: Expected `float"),
+        (('path = "shots"', 'path = "shots"\ncards = 40'), "camera.cards: no such key"),
+        (("folder", "telescope"), "camera.type: Invalid value 'telescope'"),
         (("[recognition]", "[recognise]"), "recognise: no such key"),
         (('data = "data"', ""), "station: Object missing required field `data`"),
         (('data = "data"', "data = 5"), "station.data: expected a path"),
         (("[station]", "[station"), "is no TOML"),
-        (('data = "data"', 'data = "data"\npage_host = "0.0.0.0"'), "station.page_host: without station.page_pin"),
-        (("[camera]", '[cloud]\nurl = "cloud"\n[camera]'), "cloud.url: Expected `str` matching regex"),
+        (
+            ('data = "data"', 'data = "data"\npage_host = "0.0.0.0"'),
+            "station.page_host: without station.page_pin",
+        ),
+        (
+            ("[camera]", '[cloud]\nurl = "cloud"\n[camera]'),
+            "cloud.url: Expected `str` matching regex",
+        ),
         (("[camera]", "[broker]\nport = 0\n[camera]"), "broker.port: Expected `int` >= 1"),
     ],
 )
@@ -91,7 +102,9 @@ def test_a_mistake_names_its_key(tmp_path: Path, change: tuple[str, str], says: 
     assert "station.toml" in str(caught.value)
 
 
-@pytest.mark.parametrize("variable", ["CARDMINT_EDGE_BROKER", "CARDMINT_EDGE_ORACLE_PORT", "CARDMINT_EDGE_"])
+@pytest.mark.parametrize(
+    "variable", ["CARDMINT_EDGE_BROKER", "CARDMINT_EDGE_ORACLE_PORT", "CARDMINT_EDGE_"]
+)
 def test_a_variable_that_is_no_setting_is_named(tmp_path: Path, variable: str) -> None:
     with pytest.raises(Stop, match=f"{variable}: no such setting"):
         load(write(tmp_path, GOOD), {variable: "1"})
@@ -114,7 +127,7 @@ def documented() -> set[str]:
 def known() -> set[str]:
     keys = {"camera.type"}
     for section in msgspec.structs.fields(Settings):
-        kinds = (Simulator, Folder, Replay, Video, Tethered) if section.name == "camera" else (section.type,)
+        kinds = (Folder, Replay, Video, Tethered) if section.name == "camera" else (section.type,)
         for kind in kinds:
             keys |= {f"{section.name}.{field.name}" for field in msgspec.structs.fields(kind)}
     return keys

@@ -10,9 +10,9 @@ from structlog.testing import capture_logs
 from tests.edge.kit import quick_folder
 
 from cardmint_edge.adapters.clock import Clock
-from cardmint_edge.adapters.database import Database
+from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.errors import Stop
-from cardmint_edge.station import Running, Station
+from cardmint_edge.supervisor import Running, Station
 
 
 class Works:
@@ -92,9 +92,12 @@ def _raise(error: Exception) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "says"), [(Stop("the pack is torn"), "the pack is torn"), (KeyError("x"), "which is a bug: KeyError")]
+    ("error", "says"),
+    [(Stop("the pack is torn"), "the pack is torn"), (KeyError("x"), "which is a bug: KeyError")],
 )
-def test_a_part_that_fails_ends_the_station(database: Database, error: Exception, says: str) -> None:
+def test_a_part_that_fails_ends_the_station(
+    database: Database, error: Exception, says: str
+) -> None:
     counting = Works()
     station = station_of(database, counting, Works(lambda: _raise(error)), lambda: True)
     with capture_logs(), pytest.raises(Stop, match=says):

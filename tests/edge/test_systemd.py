@@ -1,4 +1,7 @@
-"""What systemd is told: ready, alive while all is well, stopping; and nothing where nobody listens."""
+"""What systemd is told: ready, alive while all is well, stopping.
+
+And nothing where nobody listens.
+"""
 
 import os
 import socket
@@ -10,9 +13,9 @@ from structlog.testing import capture_logs
 from tests.edge.kit import quick_folder
 from tests.edge.test_station import Works
 
-from cardmint_edge.adapters.database import Database
+from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.adapters.systemd import Systemd
-from cardmint_edge.station import Running, Station
+from cardmint_edge.supervisor import Running, Station
 
 
 class Listener:
@@ -20,7 +23,11 @@ class Listener:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(str(path))
         self.socket.settimeout(0.2)
-        self.environment = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "600000", "WATCHDOG_PID": str(os.getpid())}
+        self.environment = {
+            "NOTIFY_SOCKET": str(path),
+            "WATCHDOG_USEC": "600000",
+            "WATCHDOG_PID": str(os.getpid()),
+        }
 
     def heard(self) -> list[str]:
         lines: list[str] = []

@@ -13,11 +13,11 @@ from cardmint_contracts.events import ReviewAnswered, ReviewUndone
 from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
-from cardmint_edge.adapters.database import Database
-from cardmint_edge.adapters.outbox import Outbox
-from cardmint_edge.adapters.task_table import TaskTable
+from cardmint_edge.adapters.sqlite.database import Database
+from cardmint_edge.adapters.sqlite.outbox import Outbox
+from cardmint_edge.adapters.sqlite.tasks import TaskTable
 from cardmint_edge.errors import Stop
-from cardmint_edge.tasks import MOST_TOLD, SETTLE_S, Answered, Tasks
+from cardmint_edge.review_tasks import MOST_TOLD, SETTLE_S, Answered, Tasks
 
 ELSEWHERE = Card(id="set7-7", name="Card of another set")
 CATALOGUE = {ELSEWHERE.id: ELSEWHERE}
@@ -175,14 +175,20 @@ def outcome_of(number: int, card: Card | None, *, by: str = "ann", version: int 
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(0, 1), (1, None), (None, 0)])
-def test_who_answered_differently_here_is_told_and_can_undo(desk: Desk, ours: int | None, theirs: int | None) -> None:
+def test_who_answered_differently_here_is_told_and_can_undo(
+    desk: Desk, ours: int | None, theirs: int | None
+) -> None:
     desk.arrive(task_of(1))
     desk.tasks.answer(UUID(int=1), 1, None if ours is None else CARDS[ours].id, "station")
     first = None if theirs is None else CARDS[theirs]
     desk.tasks.ended(outcome_of(1, first))
     desk.tasks.arrived(UUID(int=1), b"")
     (told,) = desk.tasks.overruled
-    assert (told.ours, told.outcome.card, told.outcome.by) == (None if ours is None else CARDS[ours], first, "ann")
+    assert (told.ours, told.outcome.card, told.outcome.by) == (
+        None if ours is None else CARDS[ours],
+        first,
+        "ann",
+    )
     assert desk.tasks.undo(UUID(int=1), "station") is Answered.TAKEN
     assert desk.tasks.overruled == ()
     assert desk.tasks.undo(UUID(int=1), "station") is Answered.GONE
@@ -228,7 +234,9 @@ def test_the_card_that_was_asked_for_is_the_next_shot_and_no_other(desk: Desk) -
         desk.tasks.scan_next(UUID(int=1))
         desk.tasks.arrived(UUID(int=2), b"")
         awaited = [desk.tasks.awaited]
-        desk.tasks.arrived(UUID(int=1), news)  # The question ended or changed: the next shot is another card again.
+        desk.tasks.arrived(
+            UUID(int=1), news
+        )  # The question ended or changed: the next shot is another card again.
         awaited.append(desk.tasks.awaited)
         assert awaited == [UUID(int=1001), None]
 

@@ -7,18 +7,18 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is installed only where models are trained")
 
-from cardmint_edge.domain import embedding as domain  # noqa: E402 - only where torch is
-from cardmint_edge.domain.read import LIKELIEST  # noqa: E402 - only where torch is
-from training.corners import scenes  # noqa: E402 - only where torch is
-from training.corners import train as corners  # noqa: E402
-from training.corners.network import CornersNetwork  # noqa: E402
-from training.embedding import train as embedding  # noqa: E402 - only where torch is
-from training.embedding import views  # noqa: E402 - only where torch is
-from training.embedding.network import SIZE, EmbeddingNetwork, prepared  # noqa: E402 - only where torch is
-from training.files import save  # noqa: E402 - only where torch is
-from training.reader import cuts, shards, train  # noqa: E402 - only where torch is
-from training.reader.network import ReaderNetwork  # noqa: E402
-from training.run import Run  # noqa: E402
+from cardmint_edge.domain.reading.strips import LIKELIEST  # noqa: E402 - only where torch is
+from cardmint_edge.domain.vision import embedding as domain  # noqa: E402 - only where torch is
+from cardmint_lab.training.corners import scenes  # noqa: E402 - only where torch is
+from cardmint_lab.training.corners import train as corners  # noqa: E402
+from cardmint_lab.training.corners.network import CornersNetwork  # noqa: E402
+from cardmint_lab.training.embedding import train as embedding  # noqa: E402 - only where torch is
+from cardmint_lab.training.embedding import views  # noqa: E402 - only where torch is
+from cardmint_lab.training.embedding.network import SIZE, EmbeddingNetwork, prepared  # noqa: E402 - only where torch is
+from cardmint_lab.training.files import save  # noqa: E402 - only where torch is
+from cardmint_lab.training.reader import cuts, shards, train  # noqa: E402 - only where torch is
+from cardmint_lab.training.reader.network import ReaderNetwork  # noqa: E402
+from cardmint_lab.training.run import Run  # noqa: E402
 
 pytestmark = pytest.mark.training
 
@@ -46,7 +46,9 @@ def test_lines_are_cut_out_of_photos_with_what_was_read_put_right() -> None:
     assert [(strip.shape, text) for strip, text in cut] == [((32, 256), "012/198")] * 6
     assert cuts.put_right("G SVI O12/198 x", "012/198") == "G SVI 012/198 x"
     assert cuts.put_right("nothing of it", "012/198") is None
-    assert cuts.Labeller(ReaderNetwork().eval()).places(scan, {LIKELIEST[0]: ("012/198",)}, rng) == {}
+    assert (
+        cuts.Labeller(ReaderNetwork().eval()).places(scan, {LIKELIEST[0]: ("012/198",)}, rng) == {}
+    )
 
 
 def test_a_few_steps_find_cards_better_or_worse_but_go_on(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from tenacity import wait_none
 from tests.edge.kit import STAMP, image_of, quick_folder, scan_of
 
 from cardmint_edge.adapters.cloud_http import CloudHttp
-from cardmint_edge.adapters.image_table import ImageCounts, ImageTable
-from cardmint_edge.adapters.outbox import Outbox
+from cardmint_edge.adapters.sqlite.images import ImageCounts, ImageTable
+from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.errors import Park, Retry
 from cardmint_edge.upload import Uploader
 
@@ -59,7 +59,10 @@ def test_an_image_is_put_under_its_content(status: int) -> None:
     cloud.close()
     asked, request = seen
     assert (asked.method, asked.url) == ("HEAD", request.url)
-    assert (request.method, str(request.url)) == ("PUT", f"http://cloud/api/v1/shop/images/{'ab' * 32}")
+    assert (request.method, str(request.url)) == (
+        "PUT",
+        f"http://cloud/api/v1/shop/images/{'ab' * 32}",
+    )
     assert (request.content, request.headers["content-type"]) == (b"jpeg", "image/jpeg")
 
 
@@ -200,7 +203,9 @@ def test_the_line_is_shared() -> None:
         return httpx.Response(201)
 
     transport = httpx.MockTransport(answer)
-    cloud = CloudHttp(url="http://cloud", tenant="shop", max_kb_per_s=10, transport=transport, sleep=slept.append)
+    cloud = CloudHttp(
+        url="http://cloud", tenant="shop", max_kb_per_s=10, transport=transport, sleep=slept.append
+    )
     cloud.put("ab" * 32, b"x" * 20_480)
     assert bodies == [b"", b"x" * 20_480]
     assert sum(slept) == pytest.approx(2.0)

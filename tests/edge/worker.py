@@ -49,7 +49,9 @@ class CloudWorker:
         self._client.publish(topics.task_topic("shop", "left", task), payload, 1, retain=True)
 
     def _subscribe(self, client: Client, *_: Any) -> None:
-        client.subscribe([(topics.every_station(kind), 1) for kind in ("events", "state", "health")])
+        client.subscribe(
+            [(topics.every_station(kind), 1) for kind in ("events", "state", "health")]
+        )
 
     def _take(self, client: Client, _: Any, message: MQTTMessage) -> None:
         kind = topics.parse(message.topic).kind
@@ -75,4 +77,6 @@ class CloudWorker:
                     self.scans.append(event.scan)
             watermark = self.watermarks[stream] = max(watermark, envelopes[-1].number)
         receipt = Receipt(stream=stream, sequence=watermark, refused=refused)
-        client.publish(topics.station_topic("shop", "left", "receipt"), encode(receipt), 1, retain=True)
+        client.publish(
+            topics.station_topic("shop", "left", "receipt"), encode(receipt), 1, retain=True
+        )

@@ -9,23 +9,27 @@ from pathlib import Path
 
 import pytest
 
-from cardmint_cloud.local.census import Census, census
-from cardmint_cloud.local.system import System
+from cardmint_lab.census import Census, census
+from cardmint_lab.simulator import SimulatedCards
+from cardmint_lab.system import System
 
 
 @pytest.fixture(scope="session")
 def fictional(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the fictional cards' facts, images and pack."""
     folder = tmp_path_factory.mktemp("fictional")
-    System(tmp_path_factory.mktemp("drawing"), pack=folder / "pack.sqlite").edge(
-        "fictional", "catalogue", "fictional", "--out", str(folder)
+    System(tmp_path_factory.mktemp("drawing"), pack=folder / "pack.sqlite").lab(
+        "fictional", "fictional", "--out", str(folder)
     )
     return folder
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that Postgres, which runs as another user when we are root, can reach: pytest's own are private."""
+    """A folder that Postgres, which runs as another user when we are root, can reach.
+
+    Pytest's own are private.
+    """
     with tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
@@ -41,7 +45,10 @@ def system(folder: Path, fictional: Path) -> Iterator[System]:
 
 
 def count(system: System) -> Census:
-    """Count what is in the inventory right now; in a thread, because a browser's test has a loop of its own."""
+    """Count what is in the inventory right now.
+
+    In a thread, because a browser's test has a loop of its own.
+    """
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, census(system.postgres.address, system.tenant)).result()
 
@@ -56,6 +63,6 @@ def wait_for(system: System, enough: Callable[[Census], bool], *, timeout_s: flo
     return now
 
 
-def simulator(cards: int, *, seed: int, per_minute: float = 600) -> str:
-    """A station's camera settings."""
-    return f'type = "simulator"\ncount = {cards}\nseed = {seed}\nper_minute = {per_minute}'
+def simulator(cards: int, *, seed: int, per_minute: float = 600) -> SimulatedCards:
+    """So many simulated cards."""
+    return SimulatedCards(count=cards, seed=seed, per_minute=per_minute)

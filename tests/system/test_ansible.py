@@ -1,4 +1,7 @@
-"""The station's role is really applied to a folder, twice: the second time nothing changes, and the program runs."""
+"""The station's role is really applied to a folder, twice.
+
+The second time nothing changes, and the program runs.
+"""
 
 import getpass
 import json
@@ -30,11 +33,26 @@ def apply(prefix: Path, wheels: Path, pack: Path, **more: str) -> subprocess.Com
     inventory = wheels.parent / "inventory.ini"
     inventory.write_text("[stations]\ntable-1\n")
     command = [
-        *(str(BIN / "ansible-playbook"), "-i", str(inventory), "-c", "local", "--skip-tags", "system"),
+        *(
+            str(BIN / "ansible-playbook"),
+            "-i",
+            str(inventory),
+            "-c",
+            "local",
+            "--skip-tags",
+            "system",
+        ),
         *("-e", json.dumps(variables), str(ROOT / "ansible" / "station.yml")),
     ]
-    environment = {**os.environ, "ANSIBLE_NOCOWS": "1", "ANSIBLE_LOCALHOST_WARNING": "false", "LC_ALL": "C.UTF-8"}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=280)
+    environment = {
+        **os.environ,
+        "ANSIBLE_NOCOWS": "1",
+        "ANSIBLE_LOCALHOST_WARNING": "false",
+        "LC_ALL": "C.UTF-8",
+    }
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment, timeout=280
+    )
 
 
 def said(prefix: Path, program: str, *words: str) -> str:
@@ -45,7 +63,17 @@ def said(prefix: Path, program: str, *words: str) -> str:
 def test_the_role_installs_a_station_and_a_second_run_changes_nothing(tmp_path: Path) -> None:
     wheels, pack, prefix = tmp_path / "wheels", tmp_path / "pack.sqlite", tmp_path / "cardmint"
     pack.write_bytes(b"a stand-in: the role only copies it")
-    build = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(wheels), "./shared", "./edge"]
+    build = [
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(wheels),
+        "./shared",
+        "./edge",
+    ]
     subprocess.run([sys.executable, "-m", *build], check=True, cwd=ROOT, timeout=120)
     first = apply(prefix, wheels, pack)
     assert first.returncode == 0, first.stdout + first.stderr
@@ -53,7 +81,9 @@ def test_the_role_installs_a_station_and_a_second_run_changes_nothing(tmp_path: 
     assert "changed=0" in second.stdout, second.stdout + second.stderr
     assert "version" in said(prefix, "cardmint-edge", "--version")
     installed = said(prefix, "pip", "list")
-    assert not {"sqlalchemy", "asyncpg", "alembic", "cardmint-cloud"} & {x.split()[0] for x in installed.splitlines()}
+    assert not {"sqlalchemy", "asyncpg", "alembic", "cardmint-cloud"} & {
+        x.split()[0] for x in installed.splitlines()
+    }
 
 
 def test_a_wrong_input_is_named(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from cardmint_cloud.local.system import System
+from cardmint_lab.system import System
 from tests.system.conftest import simulator, wait_for
 
 pytestmark = pytest.mark.system
@@ -18,7 +18,12 @@ pytestmark = pytest.mark.system
 def browser() -> Iterator[Browser]:
     program = shutil.which("chromium") or shutil.which("google-chrome")
     assert program is not None, "Chromium is missing: apt install chromium"
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    flags = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+    ]
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=program, args=flags)
         try:
@@ -32,7 +37,9 @@ def page(browser: Browser) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1400, "height": 900})
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on(
+        "console", lambda message: errors.append(message.text) if message.type == "error" else None
+    )
     yield page
     page.context.close()
     assert errors == []
@@ -61,10 +68,17 @@ def open_tasks(system: System) -> int:
     return int(state["open_tasks"])
 
 
-def test_reviews_are_answered_at_the_dashboard_and_at_the_station_and_leave_both(system: System, page: Page) -> None:
-    station, reviews = f"http://127.0.0.1:{system.page_ports['left']}/", f"{system.dashboard}reviews"
+def test_reviews_are_answered_at_the_dashboard_and_at_the_station_and_leave_both(
+    system: System, page: Page
+) -> None:
+    station, reviews = (
+        f"http://127.0.0.1:{system.page_ports['left']}/",
+        f"{system.dashboard}reviews",
+    )
     system.start_station("left", simulator(24, seed=6))
-    wait_for(system, lambda now: now.cards >= 24 and now.reviews > 1)  # reprints of one art, and what rules ask later
+    wait_for(
+        system, lambda now: now.cards >= 24 and now.reviews > 1
+    )  # reprints of one art, and what rules ask later
 
     page.goto(reviews)
     first = page.locator("[data-review]").first
@@ -72,11 +86,16 @@ def test_reviews_are_answered_at_the_dashboard_and_at_the_station_and_leave_both
     task = str(name).removeprefix("review-")
     wait_for(system, lambda _: task in httpx.get(station).text)
     # The list is drawn anew just under the mouse.
-    page.evaluate("addEventListener('pointerdown', () => htmx.trigger('#reviews', 'sse:reviews'), {once: true})")
-    with page.expect_response(lambda answer: answer.url.endswith("/reviews") and answer.request.method == "GET"):
+    page.evaluate(
+        "addEventListener('pointerdown', () => htmx.trigger('#reviews', 'sse:reviews'), {once: true})"
+    )
+    with page.expect_response(
+        lambda answer: answer.url.endswith("/reviews") and answer.request.method == "GET"
+    ):
         first.locator("button").first.click(delay=500)
     expect(page.locator(f"#{name}")).to_have_count(0)
-    # Audits ask about counted cards: the page of reviews knows of more questions than there are items in review.
+    # Audits ask about counted cards: the page of reviews knows of more questions than there are
+    # items in review.
     wait_for(system, lambda _: httpx.get(reviews).text.count("data-review") == open_tasks(system))
     assert task not in httpx.get(station).text
 

@@ -1,4 +1,7 @@
-"""The demo as a newcomer runs it: it counts right, goes on with its folder, and leaves no process behind."""
+"""The demo as a newcomer runs it.
+
+It counts right, goes on with its folder, and leaves no process behind.
+"""
 
 import re
 import signal
@@ -28,8 +31,18 @@ def start(folder: Path) -> Iterator[Start]:
 @contextmanager
 def demo(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
     """Run a demo as a script does in the background: with SIGINT ignored."""
-    program = str(Path(sys.executable).with_name("cardmint-cloud"))
-    command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", program, "demo", "--folder", str(folder), *words]
+    program = str(Path(sys.executable).with_name("cardmint-lab"))
+    command = [
+        "sh",
+        "-c",
+        'trap "" INT; exec "$@"',
+        "sh",
+        program,
+        "demo",
+        "--folder",
+        str(folder),
+        *words,
+    ]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         yield running
@@ -50,7 +63,9 @@ def lines_until(demo: subprocess.Popen[str], wanted: str, *, timeout_s: float = 
                 return
     finally:
         late.cancel()
-    pytest.fail(f"the demo ended, or was ended after {timeout_s:.0f} s, without saying {wanted!r}: {said}")
+    pytest.fail(
+        f"the demo ended, or was ended after {timeout_s:.0f} s, without saying {wanted!r}: {said}"
+    )
 
 
 def left_behind(folder: Path) -> list[str]:
@@ -79,7 +94,9 @@ def test_every_card_is_counted_and_a_second_start_goes_on(start: Start, folder: 
     assert left_behind(folder) == []
 
 
-def test_a_killed_demo_leaves_nothing_behind_and_a_second_one_is_kept_out(start: Start, folder: Path) -> None:
+def test_a_killed_demo_leaves_nothing_behind_and_a_second_one_is_kept_out(
+    start: Start, folder: Path
+) -> None:
     first = start("--cards", "50")
     lines_until(first, "two stations scan")
     second = start("--cards", "1", "--exit")

@@ -15,8 +15,8 @@ from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
 from cardmint_cloud.errors import Stop
-from cardmint_cloud.local.system import System, script
 from cardmint_contracts import topics
+from cardmint_lab.system import System, script
 from tests.edge.worker import until
 from tests.system.conftest import simulator, wait_for
 
@@ -34,7 +34,9 @@ def said(*words: str) -> str:
 def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A key whose public half the stations know that are started."""
     file = tmp_path / "fleet.key"
-    monkeypatch.setenv("CARDMINT_EDGE_RECOGNITION_SIGNED_BY", said("fleet", "key", "--out", str(file)).strip())
+    monkeypatch.setenv(
+        "CARDMINT_EDGE_RECOGNITION_SIGNED_BY", said("fleet", "key", "--out", str(file)).strip()
+    )
     return file
 
 
@@ -68,7 +70,16 @@ def test_a_pack_and_settings_reach_a_station_and_come_back_as_reported(
     shutil.copy(fictional / "pack.sqlite", pack)
     with closing(sqlite3.connect(pack)) as new, new:
         new.execute("UPDATE meta SET value = ? WHERE key = 'version'", (version,))
-    signing = ("--key", str(key), "--ware", "catalogue", "--version", version, "--url", "https://elsewhere.example")
+    signing = (
+        "--key",
+        str(key),
+        "--ware",
+        "catalogue",
+        "--version",
+        version,
+        "--url",
+        "https://elsewhere.example",
+    )
     manifest = tmp_path / "manifest.json"
     manifest.write_text(said("fleet", "manifest", *signing, "--file", str(pack)))
     publishing = ("fleet", "publish", str(manifest), "--url", system.dashboard, "--file")
@@ -82,7 +93,11 @@ def test_a_pack_and_settings_reach_a_station_and_come_back_as_reported(
     system.cloud("fleet", "fleet", "configure", "left", "--max-kb-per-s", "9")
     until(lambda: station_of(system)["reported"]["version"] == 2)
     reported = station_of(system)["reported"]
-    assert (reported["reserve_mb"], reported["max_kb_per_s"], reported["uploads_paused"]) == (77, 9, True)
+    assert (reported["reserve_mb"], reported["max_kb_per_s"], reported["uploads_paused"]) == (
+        77,
+        9,
+        True,
+    )
     page = " ".join(httpx.get(f"{system.dashboard}stations").text.split())
     assert f"Catalogue for all: {version}" in page
     assert "in use" in page
@@ -92,10 +107,15 @@ def test_a_pack_and_settings_reach_a_station_and_come_back_as_reported(
     until(lambda: system.connected("left"))
     signed = json.loads(manifest.read_text())
     topic = topics.fleet_topic(system.tenant, "catalogue")
-    address = json.loads(retained(system.broker.port, topic))["url"]  # the broker forgot it, and was told again
+    address = json.loads(retained(system.broker.port, topic))[
+        "url"
+    ]  # the broker forgot it, and was told again
     rest = httpx.get(address, headers={"range": "bytes=1000-"})
     size = signed["bytes"]
-    assert (rest.status_code, rest.headers["content-range"]) == (206, f"bytes 1000-{size - 1}/{size}")
+    assert (rest.status_code, rest.headers["content-range"]) == (
+        206,
+        f"bytes 1000-{size - 1}/{size}",
+    )
     assert hashlib.sha256(pack.read_bytes()[:1000] + rest.content).hexdigest() == signed["sha256"]
     assert httpx.get(address, headers={"range": f"bytes={size}-"}).status_code == 416
     assert httpx.get(address.replace(signed["sha256"], "0" * 64)).status_code == 404

@@ -1,4 +1,7 @@
-"""Two stations scan while the broker, the worker, Postgres and a station are killed: each card is counted once."""
+"""Two stations scan while the broker, the worker, Postgres and a station are killed.
+
+Each card is counted once.
+"""
 
 import asyncio
 import json
@@ -10,8 +13,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from cardmint_cloud.local.census import Census
-from cardmint_cloud.local.system import System
+from cardmint_lab.census import Census
+from cardmint_lab.system import System
 from tests.system.conftest import count, simulator, wait_for
 
 pytestmark = pytest.mark.system

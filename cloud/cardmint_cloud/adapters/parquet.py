@@ -47,7 +47,10 @@ def _schema(pyarrow: Any) -> Any:
 
 
 class Writer:
-    """Writes one file, `FILE.part` until `finish`; UUIDs are written as text, for other programs to read."""
+    """Writes one file, `FILE.part` until `finish`.
+
+    UUIDs are written as text, for other programs to read.
+    """
 
     def __init__(self, file: Path) -> None:
         pyarrow, parquet = _pyarrow()
@@ -96,6 +99,8 @@ def read(file: Path) -> Iterator[dict[str, Any]]:
                 for row in batch.to_pylist():
                     yield {**row, **{name: row[name] and UUID(row[name]) for name in _UUIDS}}
     except FileNotFoundError:
-        raise Stop(f"{file}: is not there; `archive` in the settings names the folder of retired months") from None
+        raise Stop(
+            f"{file}: is not there; `archive` in the settings names the folder of retired months"
+        ) from None
     except pyarrow.ArrowException as error:
         raise Stop(f"{file}: cannot be read as Parquet: {error}") from None

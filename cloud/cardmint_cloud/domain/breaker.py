@@ -1,9 +1,11 @@
-"""A circuit breaker as a state machine: calls and their outcomes in, with the time; whether to call out.
+"""A circuit breaker as a state machine: calls and their outcomes in, with the time.
 
-Closed, it lets every call through and watches the outcomes of the last `window_s`. When too many failed, or were slow,
-it opens and lets nothing through for `open_s`. Then it is half-open: `probes` calls are let through at a time. When all
-of them succeed it closes; when one fails it opens again. A probe that is never reported counts as failed after
-`open_s`.
+Whether to call out.
+
+Closed, it lets every call through and watches the outcomes of the last `window_s`. When too many
+failed, or were slow, it opens and lets nothing through for `open_s`. Then it is half-open: `probes`
+calls are let through at a time. When all of them succeed it closes; when one fails it opens again.
+A probe that is never reported counts as failed after `open_s`.
 """
 
 from collections import deque
@@ -44,7 +46,10 @@ class Pass:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class View:
-    """What is to be seen of a breaker: the calls in its window, how many of them failed and how many were slow."""
+    """What is to be seen of a breaker.
+
+    The calls in its window, how many of them failed and how many were slow.
+    """
 
     state: State
     since: float
@@ -54,7 +59,10 @@ class View:
 
 
 class Breaker:
-    """One provider's breaker, for one event loop. Times are seconds of any clock that does not go back."""
+    """One provider's breaker, for one event loop.
+
+    Times are seconds of any clock that does not go back.
+    """
 
     def __init__(self, limits: Limits, now: float) -> None:
         self.limits = limits
@@ -71,7 +79,9 @@ class Breaker:
         """Return leave for one call, to be handed back; None when there is none now."""
         self._turn(now)
         probe = self._state is State.HALF_OPEN
-        if self._state is State.OPEN or (probe and len(self._out) + self._succeeded >= self.limits.probes):
+        if self._state is State.OPEN or (
+            probe and len(self._out) + self._succeeded >= self.limits.probes
+        ):
             return None
         self._numbers += 1
         leave = Pass(self._numbers, self._period, probe, now)
@@ -79,7 +89,10 @@ class Breaker:
         return leave
 
     def report(self, leave: Pass, now: float, *, failed: bool, seconds: float) -> None:
-        """Take the outcome of a call. What was let through in an earlier period says nothing any more."""
+        """Take the outcome of a call.
+
+        What was let through in an earlier period says nothing any more.
+        """
         self._turn(now)
         if self._out.pop(leave.number, None) is None or leave.period != self._period:
             return
@@ -94,7 +107,8 @@ class Breaker:
         self._outcomes.append((now, failed, slow))
         view = self.view(now)
         if view.calls >= self.limits.least and (
-            view.failed >= view.calls * self.limits.failure_rate or view.slow >= view.calls * self.limits.slow_rate
+            view.failed >= view.calls * self.limits.failure_rate
+            or view.slow >= view.calls * self.limits.slow_rate
         ):
             self._enter(State.OPEN, now)
 
@@ -112,8 +126,13 @@ class Breaker:
         self._turn(now)
         if self._state is State.OPEN:
             return max(0.0, self._until - now)
-        if self._state is State.HALF_OPEN and len(self._out) + self._succeeded >= self.limits.probes:
-            return max(0.0, min(leave.at for leave in self._out.values()) + self.limits.open_s - now)
+        if (
+            self._state is State.HALF_OPEN
+            and len(self._out) + self._succeeded >= self.limits.probes
+        ):
+            return max(
+                0.0, min(leave.at for leave in self._out.values()) + self.limits.open_s - now
+            )
         return 0.0
 
     def view(self, now: float) -> View:

@@ -25,7 +25,10 @@ from cardmint_contracts.events import (
 
 
 class Status(StrEnum):
-    """Where a physical card stands: counted in the inventory, waiting for a person, or found to be no card."""
+    """Where a physical card stands.
+
+    Counted in the inventory, waiting for a person, or found to be no card.
+    """
 
     COUNTED = "counted"
     REVIEW = "review"
@@ -52,7 +55,10 @@ class Holding(NamedTuple):
 
 
 class Item(Struct, frozen=True, kw_only=True, gc=False):
-    """One physical card. `version` counts the changes to it; `card_id` is empty until a printing is decided."""
+    """One physical card. `version` counts the changes to it.
+
+    `card_id` is empty until a printing is decided.
+    """
 
     tenant: str
     item: UUID
@@ -77,7 +83,9 @@ class Item(Struct, frozen=True, kw_only=True, gc=False):
         """The line of the inventory that counts this item; None while none does."""
         if self.status is not Status.COUNTED or not self.card_id:
             return None
-        return Holding(self.tenant, self.card_id, self.language, self.finish, self.edition, self.condition)
+        return Holding(
+            self.tenant, self.card_id, self.language, self.finish, self.edition, self.condition
+        )
 
 
 class Prior(NamedTuple):
@@ -88,10 +96,13 @@ class Prior(NamedTuple):
 
 
 class Review(Struct, frozen=True, kw_only=True, gc=False):
-    """A question about one item. `version` rises with each change, and stations are told each version.
+    """A question about one item.
 
-    `place` is where the card lies when the card itself was asked for. `counted` is what was counted when a rule opened
-    the question, and `recogniser` what decided so. `prior` is set while an answer stands.
+    `version` rises with each change, and stations are told each version.
+
+    `place` is where the card lies when the card itself was asked for. `counted` is what was counted
+    when a rule opened the question, and `recogniser` what decided so. `prior` is set while an
+    answer stands.
     """
 
     tenant: str
@@ -117,7 +128,9 @@ class Review(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Event(Struct, frozen=True, kw_only=True, gc=False):
-    """One event of the log, its data decoded. `origin` is the station, or the user, that it came from.
+    """One event of the log, its data decoded.
+
+    `origin` is the station, or the user, that it came from.
 
     `clock_synced` is what the station says of the clock that gave it `occurred_at`.
     """
@@ -132,7 +145,9 @@ class Event(Struct, frozen=True, kw_only=True, gc=False):
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(days=1)
-"""An event cannot have happened before the first, nor later than so long after it was received. A station that knows
+"""An event cannot have happened before the first, nor later than so long after it was received.
+
+A station that knows
 that its clock is not set is believed in all but that: its card is dated by its receipt."""
 
 ItemKey = tuple[str, UUID]
@@ -151,12 +166,18 @@ class Changes:
 
 
 def review_of(scan: UUID, why: str = "review") -> UUID:
-    """Return the identifier of the review task that a scan opens: the same in every fold of the log."""
+    """Return the identifier of the review task that a scan opens.
+
+    The same in every fold of the log.
+    """
     return uuid5(scan, why)
 
 
 WHYS = ("review", "rules", "audit")
-"""What may ask about a scan, each once: the station's doubt, the cloud's rules, the random audit."""
+"""What may ask about a scan, each once.
+
+The station's doubt, the cloud's rules, the random audit.
+"""
 
 _About = ReviewOpened | ReviewAnswered | ReviewUndone | RescanRequested | ReviewAged
 

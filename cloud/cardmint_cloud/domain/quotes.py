@@ -1,4 +1,7 @@
-"""What a card is said to be worth: prices of one finish, edition and grade each, and what is held back as unlikely."""
+"""What a card is said to be worth.
+
+Prices of one finish, edition and grade each, and what is held back as unlikely.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -14,10 +17,12 @@ _OPEN = ""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quote:
-    """A price for one finish, edition and grade, in minor units (cents); empty means left open, or not graded.
+    """A price for one finish, edition and grade, in minor units (cents).
 
-    `basis` says which of the provider's figures it is. `lowest` marks a price that is the least of several printings
-    that the description leaves open.
+    Empty means left open, or not graded.
+
+    `basis` says which of the provider's figures it is. `lowest` marks a price that is the least of
+    several printings that the description leaves open.
     """
 
     finish: str
@@ -32,23 +37,32 @@ class Quote:
 
     @property
     def kind(self) -> tuple[str, str, str]:
-        """What is priced: finish, edition, grade. Different kinds are never compared, added or averaged."""
+        """What is priced: finish, edition, grade.
+
+        Different kinds are never compared, added or averaged.
+        """
         return (self.finish, self.edition, self.grade)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Held:
-    """A quote that is too far from another to be believed without a person: `against` is the other."""
+    """A quote that is too far from another to be believed without a person.
+
+    `against` is the other.
+    """
 
     quote: Quote
     against: Quote
 
 
 def described(quotes: Iterable[Quote]) -> tuple[Quote, ...]:
-    """Return a price for each way in which a holding may describe the card: finish and edition named, or left open.
+    """Return a price for each way in which a holding may describe the card.
 
-    What is left open takes the lowest price of what it may be, and says so. An edition that the provider does not name
-    is taken for the unlimited one. Graded prices are of other things and are left out. `quotes` are of one currency.
+    Finish and edition named, or left open.
+
+    What is left open takes the lowest price of what it may be, and says so. An edition that the
+    provider does not name is taken for the unlimited one. Graded prices are of other things and are
+    left out. `quotes` are of one currency.
     """
     known = tuple(quote for quote in quotes if not quote.grade)
     lines = (
@@ -60,13 +74,21 @@ def described(quotes: Iterable[Quote]) -> tuple[Quote, ...]:
 
 
 def _line(quotes: tuple[Quote, ...], finish: str, edition: str) -> Quote | None:
-    fitting = [quote for quote in quotes if finish in {_OPEN, quote.finish} and edition in {_OPEN, quote.edition}]
+    fitting = [
+        quote
+        for quote in quotes
+        if finish in {_OPEN, quote.finish} and edition in {_OPEN, quote.edition}
+    ]
     if not fitting and edition == Edition.UNLIMITED:
-        fitting = [quote for quote in quotes if finish in {_OPEN, quote.finish} and quote.edition == _OPEN]
+        fitting = [
+            quote for quote in quotes if finish in {_OPEN, quote.finish} and quote.edition == _OPEN
+        ]
     if not fitting:
         return None
     least = min(fitting, key=lambda quote: quote.minor)
-    return replace(least, finish=finish, edition=edition, lowest=finish == _OPEN or len(fitting) > 1)
+    return replace(
+        least, finish=finish, edition=edition, lowest=finish == _OPEN or len(fitting) > 1
+    )
 
 
 def believed(
@@ -74,9 +96,9 @@ def believed(
 ) -> tuple[tuple[Quote, ...], tuple[Held, ...]]:
     """Part what a provider says now into what is believed and what waits for a person.
 
-    `known` are the last quotes of every source. A quote is held back when it is beyond `far` times, or below that part
-    of, the newest known one, or one of another source that is dated within the last week, of the same kind and
-    currency.
+    `known` are the last quotes of every source. A quote is held back when it is beyond `far` times,
+    or below that part of, the newest known one, or one of another source that is dated within the
+    last week, of the same kind and currency.
     """
     by_kind: dict[tuple[tuple[str, str, str], str], list[Quote]] = {}
     for quote in known:
@@ -84,8 +106,13 @@ def believed(
     taken: list[Quote] = []
     held: list[Held] = []
     for quote in said:
-        others = sorted(by_kind.get((quote.kind, quote.currency), ()), key=lambda other: other.as_of)
-        doubted = next((other for other in _compared(quote, others) if _apart(quote.minor, other.minor, far)), None)
+        others = sorted(
+            by_kind.get((quote.kind, quote.currency), ()), key=lambda other: other.as_of
+        )
+        doubted = next(
+            (other for other in _compared(quote, others) if _apart(quote.minor, other.minor, far)),
+            None,
+        )
         if doubted is None:
             taken.append(quote)
         else:
@@ -94,8 +121,15 @@ def believed(
 
 
 def _compared(quote: Quote, others: list[Quote]) -> list[Quote]:
-    """Return what a quote is compared with: the newest known one, then recent ones of other sources."""
-    recent = [other for other in others[:-1] if other.source != quote.source and (quote.as_of - other.as_of).days < 7]
+    """Return what a quote is compared with.
+
+    The newest known one, then recent ones of other sources.
+    """
+    recent = [
+        other
+        for other in others[:-1]
+        if other.source != quote.source and (quote.as_of - other.as_of).days < 7
+    ]
     return [*others[-1:], *recent]
 
 
@@ -103,8 +137,12 @@ def _apart(one: int, other: int, far: int) -> bool:
     return one > other * far or one * far < other
 
 
-def current(taken: Iterable[Quote], held: Iterable[Held], known: Iterable[Quote]) -> tuple[Quote, ...]:
-    """Return what a card is worth now, by kind: what is believed, and the last believed price where one is held back.
+def current(
+    taken: Iterable[Quote], held: Iterable[Held], known: Iterable[Quote]
+) -> tuple[Quote, ...]:
+    """Return what a card is worth now, by kind.
+
+    What is believed, and the last believed price where one is held back.
 
     A kind that stays at its last price must be of the others' currency: currencies are never mixed.
     """

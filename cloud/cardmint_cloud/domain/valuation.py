@@ -1,4 +1,7 @@
-"""What a number of cards was worth at a moment: counts and the quotes that were known then; currencies apart."""
+"""What a number of cards was worth at a moment: counts and the quotes that were known then.
+
+Currencies apart.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +24,10 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sum:
-    """What cards come to in one currency. `oldest` is the date of the oldest price in it; `lowest` marks open kinds."""
+    """What cards come to in one currency.
+
+    `oldest` is the date of the oldest price in it; `lowest` marks open kinds.
+    """
 
     currency: str
     cards: int
@@ -41,7 +47,9 @@ class Worth:
 
 
 def known_at(quotes: Iterable[tuple[Quote, datetime]], at: datetime) -> tuple[Quote, ...]:
-    """Return a card's quotes as they were known at a moment, of one currency: that of the newest of them.
+    """Return a card's quotes as they were known at a moment, of one currency.
+
+    That of the newest of them.
 
     `quotes` are the history with the moments at which each was fetched, the oldest first.
     """
@@ -71,7 +79,9 @@ def worth(lines: Sequence[Line], quotes: Mapping[str, Sequence[Quote]]) -> Worth
     return Worth(
         cards=sum(line.count for line in lines),
         unpriced=unpriced,
-        sums=tuple(_sum(currency, found) for currency, found in sorted(priced.items(), reverse=True)),
+        sums=tuple(
+            _sum(currency, found) for currency, found in sorted(priced.items(), reverse=True)
+        ),
     )
 
 

@@ -1,1 +1,4 @@
-"""Servers for one machine: Postgres and a broker as child processes, for the demo, the benchmarks and the tests."""
+"""Servers for one machine.
+
+Postgres and a broker as child processes, for the demo, the benchmarks and the tests.
+"""

@@ -37,12 +37,17 @@ max_payload_size = 1048576
 max_inflight_count = 2000
 dynamic_filters = true
 """
-_SERVE_IOTCORE = "import sys; from iotcore import Broker; Broker(config_path=sys.argv[1]).run_forever()"
+_SERVE_IOTCORE = (
+    "import sys; from iotcore import Broker; Broker(config_path=sys.argv[1]).run_forever()"
+)
 
 
 def mosquitto_path() -> str | None:
     """Return where mosquitto is; Debian puts it where a user's PATH does not look."""
-    return shutil.which("mosquitto", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
+    return shutil.which(
+        "mosquitto",
+        path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]),
+    )
 
 
 class Broker:
@@ -51,7 +56,9 @@ class Broker:
     `extra` are further lines for mosquitto's configuration.
     """
 
-    def __init__(self, folder: Path, *, port: int | None = None, kind: Kind | None = None, extra: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, port: int | None = None, kind: Kind | None = None, extra: str = ""
+    ) -> None:
         self.folder = folder
         self.port = port or free_port()
         self.kind: Kind = kind or ("mosquitto" if mosquitto_path() else "iotcore")
@@ -70,7 +77,9 @@ class Broker:
         if self.kind == "mosquitto":
             program = mosquitto_path()
             if program is None:
-                raise Stop("mosquitto is not installed; on Debian and Ubuntu: apt install mosquitto")
+                raise Stop(
+                    "mosquitto is not installed; on Debian and Ubuntu: apt install mosquitto"
+                )
             config = self.folder / "mosquitto.conf"
             config.write_text(_MOSQUITTO.format(port=self.port) + self._extra)
             command = [program, "-c", str(config)]

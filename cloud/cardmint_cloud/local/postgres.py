@@ -25,9 +25,14 @@ def wheel_binaries() -> Path:
 
 
 class Postgres:
-    """One server over one data folder, which is kept. As root it runs as `nobody`, because Postgres refuses root."""
+    """One server over one data folder, which is kept.
 
-    def __init__(self, folder: Path, *, port: int | None = None, binaries: Path | None = None) -> None:
+    As root it runs as `nobody`, because Postgres refuses root.
+    """
+
+    def __init__(
+        self, folder: Path, *, port: int | None = None, binaries: Path | None = None
+    ) -> None:
         self.folder = folder
         self.port = port or free_port()
         self.binaries = binaries or wheel_binaries()
@@ -59,7 +64,8 @@ class Postgres:
             try:
                 return self._launch(data)
             except Stop as error:
-                # After a kill the old server's processes need a moment to notice, and hold its memory until then.
+                # After a kill the old server's processes need a moment to notice, and hold its
+                # memory until then.
                 if "still in use" not in str(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
@@ -68,7 +74,17 @@ class Postgres:
         log = self.folder / "postgres.log"
         log.unlink(missing_ok=True)
         self._child = Child(
-            [str(self.binaries / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(self.port), "-k", ""],
+            [
+                str(self.binaries / "postgres"),
+                "-D",
+                str(data),
+                "-h",
+                "127.0.0.1",
+                "-p",
+                str(self.port),
+                "-k",
+                "",
+            ],
             log,
             user=self._user,
         )
@@ -81,7 +97,10 @@ class Postgres:
             self._child.stop(how=signal.SIGINT)
 
     def drop(self) -> None:
-        """Stop a server whose data nobody needs any more: without writing them down (an immediate shutdown)."""
+        """Stop a server whose data nobody needs any more.
+
+        Without writing them down (an immediate shutdown).
+        """
         if self._child:
             self._child.stop(how=signal.SIGQUIT)
 
@@ -91,15 +110,39 @@ class Postgres:
             self._child.kill()
 
     def _ready(self) -> bool:
-        command = [str(self.binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-d", "cardmint"]
-        return subprocess.run(command, check=False, timeout=20).returncode == 0  # It waits three seconds itself.
+        command = [
+            str(self.binaries / "pg_isready"),
+            "-q",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-d",
+            "cardmint",
+        ]
+        return (
+            subprocess.run(command, check=False, timeout=20).returncode == 0
+        )  # It waits three seconds itself.
 
     def _make(self, data: Path) -> None:
         password = self.folder / "password"
         password.write_text("cardmint\n")
         command = [
-            *(str(self.binaries / "initdb"), "-D", str(data), "-U", "cardmint", f"--pwfile={password}"),
-            *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"),
+            *(
+                str(self.binaries / "initdb"),
+                "-D",
+                str(data),
+                "-U",
+                "cardmint",
+                f"--pwfile={password}",
+            ),
+            *(
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-sync",
+                "--no-instructions",
+            ),
         ]
         self._run(command)
         create = [str(self.binaries / "postgres"), "--single", "-D", str(data), "postgres"]
@@ -108,11 +151,20 @@ class Postgres:
     def _run(self, command: list[str], stdin: str | None = None) -> None:
         try:
             done = subprocess.run(
-                command, input=stdin, capture_output=True, text=True, check=False, user=self._user, cwd="/", timeout=120
+                command,
+                input=stdin,
+                capture_output=True,
+                text=True,
+                check=False,
+                user=self._user,
+                cwd="/",
+                timeout=120,
             )
         except subprocess.TimeoutExpired:
             shutil.rmtree(self.folder / "data", ignore_errors=True)
-            raise Stop(f"{Path(command[0]).name} did not end within 120 s in {self.folder}") from None
+            raise Stop(
+                f"{Path(command[0]).name} did not end within 120 s in {self.folder}"
+            ) from None
         if done.returncode:
             shutil.rmtree(self.folder / "data", ignore_errors=True)
             raise Stop(

@@ -16,7 +16,10 @@ from pathlib import Path
 from cardmint_cloud.errors import Stop
 
 _PORTS = (20_000, 32_767)
-"""Below those that Linux gives to connections: one of these could take a free port before its server does."""
+"""Below those that Linux gives to connections.
+
+One of these could take a free port before its server does.
+"""
 
 _END_S = 30.0
 """How long a process may take to end that was killed: one that waits for its disk does so first."""
@@ -29,7 +32,8 @@ _given: set[int] = set()
 def free_port() -> int:
     """Return a TCP port of the loopback interface that nobody listens on, and that no other caller was given.
 
-    It stays this process's until that ends: what it starts there may take its time, and start again.
+    It stays this process's until that ends: what it starts there may take its time, and start
+    again.
 
     Raises:
         Stop: of a hundred drawn by chance not one is free.
@@ -69,8 +73,9 @@ _GUARD = 'read -r _; kill -TERM "-$1"; sleep 2; kill -KILL "-$1"'
 class Child:
     """One child process in a process group of its own, its output appended to a file.
 
-    A terminal's Ctrl-C thus reaches only the parent, which ends its children in order. A parent that is killed cannot:
-    then a guard, a shell that waits for its end of a pipe to close, ends the group.
+    A terminal's Ctrl-C thus reaches only the parent, which ends its children in order. A parent
+    that is killed cannot: then a guard, a shell that waits for its end of a pipe to close, ends the
+    group.
     """
 
     def __init__(
@@ -107,7 +112,8 @@ class Child:
     def running(self) -> bool:
         """Whether the process has not ended yet.
 
-        One that has stays a zombie until `kill`, so that nobody else is given its number, which is its group's too.
+        One that has stays a zombie until `kill`, so that nobody else is given its number, which is
+        its group's too.
         """
         if self.process.returncode is not None:
             return False
@@ -123,19 +129,24 @@ class Child:
         """Wait for `ready`.
 
         Raises:
-            Stop: the process ended, or was not ready in time; the message has the end of its output.
+            Stop: the process ended, or was not ready in time; the message has the end of its
+                output.
         """
         deadline = time.monotonic() + timeout_s
         while not ready():
             if not self.running:
                 raise Stop(f"{self.name} ended with code {self.code}: {self.last_words()}")
             if time.monotonic() > deadline:
-                raise Stop(f"{self.name} was not ready after {timeout_s:.0f} s: {self.last_words()}")
+                raise Stop(
+                    f"{self.name} was not ready after {timeout_s:.0f} s: {self.last_words()}"
+                )
             time.sleep(0.02)
 
     def last_words(self) -> str:
         """Return the end of what the process printed, on one line."""
-        lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
+        lines = (
+            self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
+        )
         return " / ".join(lines[-3:]) or "it printed nothing"
 
     def stop(self, *, timeout_s: float = 10, how: signal.Signals = signal.SIGTERM) -> None:

@@ -15,11 +15,14 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from cardmint_cloud.adapters.postgres import card_reads, desk_reads, log, questions, reads, supply
+from cardmint_cloud.adapters.postgres.ingest import event_log
+from cardmint_cloud.adapters.postgres.queries import cards, desk, provider_status
+from cardmint_cloud.adapters.postgres.queries import inventory as inventory_queries
+from cardmint_cloud.adapters.postgres.reviews import questions
 from cardmint_cloud.images import SILENCE_S, Kept, Refusal, progress, receive, shown
+from cardmint_cloud.web.context import Asked, Shop
+from cardmint_cloud.web.inventory_pages import wanted
 from cardmint_cloud.web.metrics import Metrics
-from cardmint_cloud.web.pages import wanted
-from cardmint_cloud.web.shop import Asked, Shop
 
 Tenant = Annotated[str, PathParameter(pattern=r"^[a-z0-9][a-z0-9-]{0,62}\Z")]
 Sha256 = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{64}\Z")]
@@ -33,19 +36,31 @@ async def inventory(tenant: Tenant, request: Asked, shop: NamedDependency[Shop])
     """Return one page of the inventory, narrowed and sorted by the same words as the page `/`, and its totals."""
     want = wanted(request.query_params)
     async with shop.engine.connect() as connection:
-        lines, total = await reads.inventory(connection, tenant, want)
-        sums = await reads.totals(connection, tenant, want)
-    return {"page": want.page, "size": want.size, "total": total, "totals": sums, "lines": _plain(lines)}
+        lines, total = await inventory_queries.inventory(connection, tenant, want)
+        sums = await inventory_queries.totals(connection, tenant, want)
+    return {
+        "page": want.page,
+        "size": want.size,
+        "total": total,
+        "totals": sums,
+        "lines": _plain(lines),
+    }
 
 
 @get("/api/v1/{tenant:str}/items")
 async def items(
-    tenant: Tenant, shop: NamedDependency[Shop], after: FromQuery[str] = "", limit: FromQuery[int] = 100
+    tenant: Tenant,
+    shop: NamedDependency[Shop],
+    after: FromQuery[str] = "",
+    limit: FromQuery[int] = 100,
 ) -> dict[str, Any]:
-    """Return physical cards in the order in which they were taken; `next` is the `after` of the next page."""
+    """Return physical cards in the order in which they were taken.
+
+    `next` is the `after` of the next page.
+    """
     limit = min(MAX_ITEMS, max(1, limit))
     async with shop.engine.connect() as connection:
-        found = await card_reads.items_after(connection, tenant, _cursor(after), limit=limit)
+        found = await cards.items_after(connection, tenant, _cursor(after), limit=limit)
     last = found[-1] if found else None
     return {
         "items": _plain(found),
@@ -58,21 +73,23 @@ async def items(
 async def reviews(tenant: Tenant, shop: NamedDependency[Shop]) -> dict[str, Any]:
     """Return the open reviews, the oldest first."""
     async with shop.engine.connect() as connection:
-        return {"reviews": _plain(await desk_reads.asked(connection, tenant, "open", limit=MAX_ITEMS))}
+        return {"reviews": _plain(await desk.asked(connection, tenant, "open", limit=MAX_ITEMS))}
 
 
 @get("/api/v1/{tenant:str}/stations")
 async def stations(tenant: Tenant, shop: NamedDependency[Shop]) -> dict[str, Any]:
     """Return the stations with their state, last health and watermark."""
     async with shop.engine.connect() as connection:
-        return {"stations": _plain(await desk_reads.states(connection, tenant))}
+        return {"stations": _plain(await desk.states(connection, tenant))}
 
 
 @put(_IMAGE, request_max_body_size=None)
 async def put_image(
     tenant: Tenant, sha256: Sha256, request: Asked, shop: NamedDependency[Shop]
 ) -> Response[dict[str, str]]:
-    """Take an image's bytes: 201 when it is new, 200 when it was there, 413 or 422 with the reason when refused.
+    """Take an image's bytes.
+
+    201 when it is new, 200 when it was there, 413 or 422 with the reason when refused.
 
     What came of one that breaks off stays for a day, for `PATCH` to go on from.
     """
@@ -80,10 +97,19 @@ async def put_image(
 
 
 @head(_IMAGE)
-async def image_offset(tenant: Tenant, sha256: Sha256, shop: NamedDependency[Shop]) -> Response[None]:
-    """Say how much of an image has come: 204 with `Upload-Complete`, and `Upload-Offset` while it is not complete."""
+async def image_offset(
+    tenant: Tenant, sha256: Sha256, shop: NamedDependency[Shop]
+) -> Response[None]:
+    """Say how much of an image has come.
+
+    204 with `Upload-Complete`, and `Upload-Offset` while it is not complete.
+    """
     offset = await asyncio.to_thread(progress, shop.images, tenant, sha256)
-    headers = {"upload-complete": "?1"} if offset is None else {"upload-complete": "?0", "upload-offset": str(offset)}
+    headers = (
+        {"upload-complete": "?1"}
+        if offset is None
+        else {"upload-complete": "?0", "upload-offset": str(offset)}
+    )
     return Response(None, status_code=204, headers={**headers, "cache-control": "no-store"})
 
 
@@ -91,9 +117,12 @@ async def image_offset(tenant: Tenant, sha256: Sha256, shop: NamedDependency[Sho
 async def patch_image(
     tenant: Tenant, sha256: Sha256, request: Asked, shop: NamedDependency[Shop]
 ) -> Response[dict[str, str]]:
-    """Take the rest of an image, from `Upload-Offset` on; 409 with the true offset when it is another one.
+    """Take the rest of an image, from `Upload-Offset` on.
 
-    As in the IETF's draft of resumable uploads for HTTP, but for this: an image is its own upload's address.
+    409 with the true offset when it is another one.
+
+    As in the IETF's draft of resumable uploads for HTTP, but for this: an image is its own upload's
+    address.
     """
     offset = request.headers.get("upload-offset", "")
     if not offset.isdecimal() or len(offset) > 12:
@@ -101,40 +130,59 @@ async def patch_image(
     return await _take(shop, tenant, sha256, request, int(offset))
 
 
-async def _take(shop: Shop, tenant: str, sha256: str, request: Asked, offset: int) -> Response[dict[str, str]]:
+async def _take(
+    shop: Shop, tenant: str, sha256: str, request: Asked, offset: int
+) -> Response[dict[str, str]]:
     try:
         taken = await receive(shop.images, tenant, sha256, request.stream(), offset)
     except TimeoutError:
-        return Response({"reason": "silence", "detail": f"nothing came for {SILENCE_S:.0f} s"}, status_code=408)
+        return Response(
+            {"reason": "silence", "detail": f"nothing came for {SILENCE_S:.0f} s"}, status_code=408
+        )
     match taken:
         case Kept(fresh=fresh):
             if fresh:
                 async with shop.pool.acquire() as connection:
-                    await log.notify(connection, tenant, "images")
+                    await event_log.notify(connection, tenant, "images")
             return Response({"sha256": sha256}, status_code=201 if fresh else 200)
         case Refusal(reason="moved", offset=found):
             said = {"reason": "moved", "detail": taken.detail}
             return Response(said, status_code=409, headers={"upload-offset": str(found)})
         case refusal:
             status = 413 if refusal.reason == "too-large" else 422
-            return Response({"reason": refusal.reason, "detail": refusal.detail}, status_code=status)
+            return Response(
+                {"reason": refusal.reason, "detail": refusal.detail}, status_code=status
+            )
 
 
 @get("/images/{tenant:str}/{sha256:str}", sync_to_thread=True)
 def image(
-    tenant: Tenant, sha256: Sha256, shop: NamedDependency[Shop], size: FromQuery[Literal["full", "thumbnail"]] = "full"
+    tenant: Tenant,
+    sha256: Sha256,
+    shop: NamedDependency[Shop],
+    size: FromQuery[Literal["full", "thumbnail"]] = "full",
 ) -> Response[bytes]:
-    """Return an image or its thumbnail. It is named for its content, so whoever has it may keep it."""
+    """Return an image or its thumbnail.
+
+    It is named for its content, so whoever has it may keep it.
+    """
     found = shown(shop.images, tenant, sha256, small=size == "thumbnail")
     if found is None:
         raise NotFoundException("That image has not come yet, or was given up.")
     content, media_type = found
-    return Response(content, media_type=media_type, headers={"cache-control": "private, max-age=31536000, immutable"})
+    return Response(
+        content,
+        media_type=media_type,
+        headers={"cache-control": "private, max-age=31536000, immutable"},
+    )
 
 
 @get("/events")
 async def events(shop: NamedDependency[Shop], tenant: FromQuery[str] = "") -> ServerSentEvent:
-    """Stream what changes, from `ready` on: `items`, `scan`, `inventory`, `reviews`, `stations` and more."""
+    """Stream what changes, from `ready` on.
+
+    `items`, `scan`, `inventory`, `reviews`, `stations` and more.
+    """
     return ServerSentEvent(_stream(shop, tenant or shop.tenant))
 
 
@@ -147,7 +195,10 @@ async def _stream(shop: Shop, tenant: str) -> AsyncGenerator[ServerSentEventMess
 
 @get("/healthz")
 async def healthz(shop: NamedDependency[Shop]) -> Response[dict[str, Any]]:
-    """Say whether the database answers and changes are heard of: 200, or 503 when the database does not."""
+    """Say whether the database answers and changes are heard of.
+
+    200, or 503 when the database does not.
+    """
     try:
         async with shop.engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
@@ -157,15 +208,17 @@ async def healthz(shop: NamedDependency[Shop]) -> Response[dict[str, Any]]:
 
 
 @get("/metrics")
-async def metrics(shop: NamedDependency[Shop], figures: NamedDependency[Metrics]) -> Response[bytes]:
+async def metrics(
+    shop: NamedDependency[Shop], figures: NamedDependency[Metrics]
+) -> Response[bytes]:
     """Return the process's figures for Prometheus."""
     async with shop.pool.acquire() as raw:
-        supplied = await supply.supply(raw, shop.tenant, shop.clock())
+        supplied = await provider_status.supply(raw, shop.tenant, shop.clock())
         precisions = await questions.precisions(raw, shop.tenant)
     async with shop.engine.connect() as connection:
         content = figures.text(
-            items=await desk_reads.status_counts(connection, shop.tenant),
-            waiting=await desk_reads.waiting(connection, shop.tenant),
+            items=await desk.status_counts(connection, shop.tenant),
+            waiting=await desk.waiting(connection, shop.tenant),
             clients=len(shop.hub.clients),
             listening=shop.hub.listening,
             supply=supplied,

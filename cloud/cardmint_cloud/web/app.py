@@ -16,15 +16,23 @@ from litestar.template import TemplateConfig
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cardmint_cloud.adapters.postgres.away import AWAY
+from cardmint_cloud.adapters.postgres.retry import AWAY
 from cardmint_cloud.images import Store
-from cardmint_cloud.web import api, assets, desk, pages, questions, supply, worth
-from cardmint_cloud.web import wares as fleet_files
+from cardmint_cloud.web import (
+    api,
+    assets,
+    inventory_pages,
+    provider_status,
+    review_pages,
+    station_pages,
+    valuation,
+)
+from cardmint_cloud.web import artifacts as fleet_files
+from cardmint_cloud.web.context import Asked, Shop
+from cardmint_cloud.web.filters import environment
 from cardmint_cloud.web.guards import LOOPBACK, Guard
 from cardmint_cloud.web.live import Hub
 from cardmint_cloud.web.metrics import Measured, Metrics
-from cardmint_cloud.web.shop import Asked, Shop
-from cardmint_cloud.web.shown import environment
 
 _log = structlog.get_logger(__name__)
 
@@ -45,25 +53,37 @@ def build(
 ) -> Litestar:
     """Return the dashboard of one tenant; its caller owns, and closes, the engine and the pool.
 
-    `pool` is an asyncpg pool, of which one connection is held for listening. `hosts` are the names, without a port,
-    that requests may name. There are no accounts yet: serve it on loopback only.
+    `pool` is an asyncpg pool, of which one connection is held for listening. `hosts` are the names,
+    without a port, that requests may name. There are no accounts yet: serve it on loopback only.
     """
     hosts = frozenset(hosts)
     hub = Hub(engine, pool, clock)
-    shop = Shop(tenant=tenant, engine=engine, pool=pool, images=images, wares=wares, hub=hub, clock=clock)
+    shop = Shop(
+        tenant=tenant, engine=engine, pool=pool, images=images, wares=wares, hub=hub, clock=clock
+    )
     metrics = Metrics()
     files = assets.Assets()
 
     @asynccontextmanager
     async def listening(_app: Litestar) -> AsyncIterator[None]:
-        _log.warning("no accounts yet: serve this on loopback only", tenant=tenant, hosts=sorted(hosts))
+        _log.warning(
+            "no accounts yet: serve this on loopback only", tenant=tenant, hosts=sorted(hosts)
+        )
         async with hub.running():
             yield
 
     def failed(request: Asked, error: Exception) -> Response[Any]:
         return _failed(shop, request, error)
 
-    parts: tuple[Any, ...] = (pages, questions, worth, supply, desk, api, fleet_files)
+    parts: tuple[Any, ...] = (
+        inventory_pages,
+        review_pages,
+        valuation,
+        provider_status,
+        station_pages,
+        api,
+        fleet_files,
+    )
     app = Litestar(
         [handler for part in parts for handler in part.HANDLERS] + [assets.handler(files)],
         dependencies={
@@ -72,7 +92,9 @@ def build(
         },
         exception_handlers={HTTPException: failed, Exception: failed},
         lifespan=[listening],
-        template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment(files.address))),
+        template_config=TemplateConfig(
+            instance=JinjaTemplateEngine.from_environment(environment(files.address))
+        ),
         openapi_config=None,
         logging_config=None,
     )
@@ -88,13 +110,25 @@ def _failed(shop: Shop, request: Asked, error: Exception) -> Response[Any]:
         _log.error("a page failed", path=request.url.path, exc_info=error)
         status, detail = 500, "That is a fault in CardMint, and it was logged."
     else:
-        _log.warning("database away", error=str(error).splitlines()[0] if str(error) else type(error).__name__)
-        status, detail = 503, "The database does not answer. Stations keep counting; try again in a moment."
+        _log.warning(
+            "database away",
+            error=str(error).splitlines()[0] if str(error) else type(error).__name__,
+        )
+        status, detail = (
+            503,
+            "The database does not answer. Stations keep counting; try again in a moment.",
+        )
     path = request.url.path
     if path.startswith(("/api/", "/images/")) or path in {"/healthz", "/metrics", "/events"}:
         return Response({"reason": detail}, status_code=status, media_type=MediaType.JSON)
     nothing = {"reviews": 0, "letters": 0}
-    context = {"now": shop.clock(), "tenant": shop.tenant, "waiting": nothing, "status": status, "detail": detail}
+    context = {
+        "now": shop.clock(),
+        "tenant": shop.tenant,
+        "waiting": nothing,
+        "status": status,
+        "detail": detail,
+    }
     page = Template("error.html", context=context)
     page.status_code = status
     return page

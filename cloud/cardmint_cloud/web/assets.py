@@ -8,7 +8,11 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-_MEDIA_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+_MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
 _FILES = {
     "app.css": ("cardmint_cloud.web", "static/app.css"),
     "app.js": ("cardmint_cloud.web", "static/app.js"),
@@ -23,7 +27,8 @@ class Assets:
 
     def __init__(self) -> None:
         self._files = {
-            name: resources.files(package).joinpath(path).read_bytes() for name, (package, path) in _FILES.items()
+            name: resources.files(package).joinpath(path).read_bytes()
+            for name, (package, path) in _FILES.items()
         }
 
     def address(self, name: str) -> str:
@@ -46,7 +51,9 @@ def handler(assets: Assets) -> HTTPRouteHandler:
             raise NotFoundException
         content, media_type = found
         return Response(
-            content, media_type=media_type, headers={"cache-control": "public, max-age=31536000, immutable"}
+            content,
+            media_type=media_type,
+            headers={"cache-control": "public, max-age=31536000, immutable"},
         )
 
     return static

@@ -11,7 +11,10 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 12, 12
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """One kind of price in one currency: `points` for an SVG polyline, `end` where its last price stands."""
+    """One kind of price in one currency.
+
+    `points` for an SVG polyline, `end` where its last price stands.
+    """
 
     finish: str
     edition: str
@@ -24,7 +27,10 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chart:
-    """Lines of one currency on common axes: prices in minor units from `low` to `high`, times from `start` to `end`."""
+    """Lines of one currency on common axes.
+
+    Prices in minor units from `low` to `high`, times from `start` to `end`.
+    """
 
     currency: str
     low: int
@@ -42,7 +48,10 @@ def charts(quotes: Sequence[Any], now: datetime) -> tuple[Chart, ...]:
     by_axes: dict[tuple[bool, str], list[Any]] = {}
     for quote in sorted(quotes, key=lambda quote: quote["fetched_at"]):
         by_axes.setdefault((not quote["grade"], quote["currency"]), []).append(quote)
-    return tuple(_chart(currency, found, now) for (_, currency), found in sorted(by_axes.items(), reverse=True))
+    return tuple(
+        _chart(currency, found, now)
+        for (_, currency), found in sorted(by_axes.items(), reverse=True)
+    )
 
 
 def _chart(currency: str, quotes: Sequence[Any], now: datetime) -> Chart:

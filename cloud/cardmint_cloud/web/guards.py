@@ -1,7 +1,9 @@
-"""What stands before every request: whose host it names, where it comes from, what the browser may do with the answer.
+"""What stands before every request.
 
-Without accounts the service answers on loopback only, so the browser is the way in for others: a page elsewhere that
-posts here, or a name that is made to resolve to 127.0.0.1.
+Whose host it names, where it comes from, what the browser may do with the answer.
+
+Without accounts the service answers on loopback only, so the browser is the way in for others: a
+page elsewhere that posts here, or a name that is made to resolve to 127.0.0.1.
 """
 
 from collections.abc import Iterable
@@ -31,7 +33,10 @@ _HEADERS = {
 
 
 class Guard:
-    """ASGI: refuses foreign hosts and foreign pages, and sets the security headers. `hosts` come without a port."""
+    """ASGI: refuses foreign hosts and foreign pages, and sets the security headers.
+
+    `hosts` come without a port.
+    """
 
     def __init__(self, app: ASGIApp, hosts: Iterable[str] = LOOPBACK) -> None:
         self._app = app
@@ -50,7 +55,9 @@ class Guard:
                 message = {**message, "headers": [*message["headers"], *headers]}
             await send(message)
 
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
         if (refusal := self._refusal(scope["method"], headers)) is not None:
             status, reason = refusal
             start: Any = {

@@ -1,7 +1,9 @@
-"""What changed, told to whoever is looking: one LISTEN connection, a bounded backlog for each client.
+"""What changed, told to whoever is looking.
 
-Postgres says only that something changed. The identifiers of new items are read from the table, and each is told once,
-whatever burst they came in: notifications are folded, identifiers are not.
+One LISTEN connection, a bounded backlog for each client.
+
+Postgres says only that something changed. The identifiers of new items are read from the table, and
+each is told once, whatever burst they came in: notifications are folded, identifiers are not.
 """
 
 import asyncio
@@ -15,9 +17,9 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cardmint_cloud.adapters.postgres import card_reads
-from cardmint_cloud.adapters.postgres.away import AWAY
-from cardmint_cloud.adapters.postgres.log import CHANNEL
+from cardmint_cloud.adapters.postgres.ingest.event_log import CHANNEL
+from cardmint_cloud.adapters.postgres.queries import cards
+from cardmint_cloud.adapters.postgres.retry import AWAY
 
 TICK_S = 0.05
 INVENTORY_S = 0.2
@@ -44,7 +46,10 @@ Message = tuple[str, dict[str, Any]]
 
 
 class Client:
-    """One client's backlog: kinds of events folded, new items in full. It is closed when it falls too far behind."""
+    """One client's backlog: kinds of events folded, new items in full.
+
+    It is closed when it falls too far behind.
+    """
 
     def __init__(self, tenant: str) -> None:
         self.tenant = tenant
@@ -62,7 +67,10 @@ class Client:
         self._woken.set()
 
     async def messages(self, beat_s: float = BEAT_S) -> AsyncIterator[Message]:
-        """Yield what is to be sent: at most 20 times a second, and the inventory's changes five times a second."""
+        """Yield what is to be sent.
+
+        At most 20 times a second, and the inventory's changes five times a second.
+        """
         yield "ready", {"tenant": self.tenant}
         while not self.closed:
             now = asyncio.get_running_loop().time()
@@ -83,7 +91,16 @@ class Client:
         if self._items:
             items, self._items = self._items, []
             newest = items[-1]
-            taken.append(("items", {"items": [{"item": i["item"], "captured_at": i["captured_at"]} for i in items]}))
+            taken.append(
+                (
+                    "items",
+                    {
+                        "items": [
+                            {"item": i["item"], "captured_at": i["captured_at"]} for i in items
+                        ]
+                    },
+                )
+            )
             taken.append(("scan", {"count": len(items), **newest}))
         kinds, self._kinds = self._kinds, {}
         for kind in kinds:
@@ -97,7 +114,10 @@ class Client:
 
 
 class Newest:
-    """Which items were told already. Transactions do not commit in the order of their clocks, so it looks back."""
+    """Which items were told already.
+
+    Transactions do not commit in the order of their clocks, so it looks back.
+    """
 
     def __init__(self, rows: Sequence[Any], mark: datetime) -> None:
         self.mark = mark
@@ -110,7 +130,11 @@ class Newest:
         for row in found:
             self._told[row["item"]] = row["received_at"]
             self.mark = max(self.mark, row["received_at"])
-        for item in [item for item, at in self._told.items() if at < self.mark - REMEMBERED] if found else []:
+        for item in (
+            [item for item, at in self._told.items() if at < self.mark - REMEMBERED]
+            if found
+            else []
+        ):
             del self._told[item]
         return found
 
@@ -147,7 +171,7 @@ class Hub:
         if tenant not in self._newest:
             now = self._clock()
             async with self._engine.connect() as connection:
-                rows = await card_reads.received_since(connection, tenant, now - WIDE)
+                rows = await cards.received_since(connection, tenant, now - WIDE)
             self._newest.setdefault(tenant, Newest(rows, now - WIDE))
 
     @contextlib.asynccontextmanager
@@ -177,7 +201,9 @@ class Hub:
                 await self._listen_once()
                 pause = 0.1
             except _AWAY as error:
-                _log.warning("not listening", error=str(error) or type(error).__name__, again_in_s=pause)
+                _log.warning(
+                    "not listening", error=str(error) or type(error).__name__, again_in_s=pause
+                )
             self.listening = False
             await asyncio.sleep(pause)
             pause = min(5.0, pause * 2)
@@ -186,7 +212,9 @@ class Hub:
         async with self._pool.acquire() as connection:
             ended = asyncio.Event()
 
-            def on_notification(_connection: object, _pid: int, _channel: str, payload: str) -> None:
+            def on_notification(
+                _connection: object, _pid: int, _channel: str, payload: str
+            ) -> None:
                 self.heard(payload)
 
             def on_end(_connection: object) -> None:
@@ -239,9 +267,15 @@ class Hub:
             try:
                 items = await self._new_items(tenant, wide="sweep" in what)
             except _AWAY as error:
-                _log.warning("new items not read", error=str(error) or type(error).__name__, again_in_s=SWEEP_S)
+                _log.warning(
+                    "new items not read",
+                    error=str(error) or type(error).__name__,
+                    again_in_s=SWEEP_S,
+                )
                 self._sweep_at[tenant] = now + SWEEP_S
-        kinds = [kind for name in sorted(what) for kind in EVENTS.get(name, ())] + (["inventory"] if items else [])
+        kinds = [kind for name in sorted(what) for kind in EVENTS.get(name, ())] + (
+            ["inventory"] if items else []
+        )
         for client in clients:
             if kinds or items:
                 client.tell(kinds, items)
@@ -250,7 +284,9 @@ class Hub:
         await self.begin(tenant)
         newest = self._newest[tenant]
         async with self._engine.connect() as connection:
-            rows = await card_reads.received_since(connection, tenant, newest.mark - (WIDE if wide else NARROW))
+            rows = await cards.received_since(
+                connection, tenant, newest.mark - (WIDE if wide else NARROW)
+            )
         return [
             {
                 "item": str(row["item"]),

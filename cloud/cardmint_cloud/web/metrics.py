@@ -1,4 +1,7 @@
-"""What Prometheus is told: requests by route and status, how long they took, what is held, who is watching."""
+"""What Prometheus is told.
+
+Requests by route and status, how long they took, what is held, who is watching.
+"""
 
 import time
 from collections.abc import Sequence
@@ -7,9 +10,9 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from cardmint_cloud.adapters.postgres.supply import Supply
+from cardmint_cloud.adapters.postgres.queries.provider_status import Supply
 from cardmint_cloud.domain.breaker import State
-from cardmint_cloud.domain.rules import Precision
+from cardmint_cloud.domain.review_rules import Precision
 
 QUEUES = ("prices", "clock")
 UNTIMED = frozenset({"/events"})
@@ -22,26 +25,54 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter(
-            "cardmint_http_requests", "Requests answered.", ["method", "route", "status"], registry=self.registry
+            "cardmint_http_requests",
+            "Requests answered.",
+            ["method", "route", "status"],
+            registry=self.registry,
         )
         self._seconds = Histogram(
-            "cardmint_http_request_seconds", "How long an answer took.", ["route"], registry=self.registry
+            "cardmint_http_request_seconds",
+            "How long an answer took.",
+            ["route"],
+            registry=self.registry,
         )
-        self._items = Gauge("cardmint_items", "Physical cards, by status.", ["status"], registry=self.registry)
-        self._waiting = Gauge("cardmint_waiting", "What waits for a person.", ["what"], registry=self.registry)
-        self._clients = Gauge("cardmint_sse_clients", "Clients of the event stream.", registry=self.registry)
+        self._items = Gauge(
+            "cardmint_items", "Physical cards, by status.", ["status"], registry=self.registry
+        )
+        self._waiting = Gauge(
+            "cardmint_waiting", "What waits for a person.", ["what"], registry=self.registry
+        )
+        self._clients = Gauge(
+            "cardmint_sse_clients", "Clients of the event stream.", registry=self.registry
+        )
         one = self._gauge
-        self._breakers = one("cardmint_provider_breakers", "Workers' breakers by state.", ["provider", "state"])
+        self._breakers = one(
+            "cardmint_provider_breakers", "Workers' breakers by state.", ["provider", "state"]
+        )
         self._calls = one("cardmint_provider_calls_today", "Calls in this UTC day.", ["provider"])
-        self._budget = one("cardmint_provider_budget", "Calls allowed in this UTC day.", ["provider"])
-        self._answered = one("cardmint_provider_answers", "Answers by the workers that live.", ["provider", "from"])
+        self._budget = one(
+            "cardmint_provider_budget", "Calls allowed in this UTC day.", ["provider"]
+        )
+        self._answered = one(
+            "cardmint_provider_answers", "Answers by the workers that live.", ["provider", "from"]
+        )
         self._stale = one("cardmint_prices_stale", "Held printings whose price is old.", [])
-        self._lag = one("cardmint_jobs_lag_seconds", "Age of the oldest job that could run.", ["queue"])
-        self._waiting_jobs = one("cardmint_jobs_waiting", "Jobs that could run and do not yet.", ["queue"])
+        self._lag = one(
+            "cardmint_jobs_lag_seconds", "Age of the oldest job that could run.", ["queue"]
+        )
+        self._waiting_jobs = one(
+            "cardmint_jobs_waiting", "Jobs that could run and do not yet.", ["queue"]
+        )
         self._jobs = one("cardmint_jobs", "Jobs by status.", ["status"])
-        self._audited = one("cardmint_audited", "Counted cards looked at by chance.", ["recogniser"])
-        self._precision = one("cardmint_precision", "Share of audited cards that were right.", ["recogniser", "bound"])
-        self._listening = Gauge("cardmint_listening", "Whether changes are heard of.", registry=self.registry)
+        self._audited = one(
+            "cardmint_audited", "Counted cards looked at by chance.", ["recogniser"]
+        )
+        self._precision = one(
+            "cardmint_precision", "Share of audited cards that were right.", ["recogniser", "bound"]
+        )
+        self._listening = Gauge(
+            "cardmint_listening", "Whether changes are heard of.", registry=self.registry
+        )
 
     def _gauge(self, name: str, told: str, labels: list[str]) -> Gauge:
         return Gauge(name, told, labels, registry=self.registry)
@@ -72,7 +103,11 @@ class Metrics:
         self._supplied(supply)
         for one in precisions:
             self._audited.labels(one.recogniser).set(one.audited)
-            for bound, share in (("low", one.low), ("measured", one.right / one.audited), ("high", one.high)):
+            for bound, share in (
+                ("low", one.low),
+                ("measured", one.right / one.audited),
+                ("high", one.high),
+            ):
                 self._precision.labels(one.recogniser, bound).set(share)
         return generate_latest(self.registry)
 
@@ -83,7 +118,9 @@ class Metrics:
                 breakers = sum(worker["state"] == state for worker in provider.workers)
                 self._breakers.labels(provider.name, state.value).set(breakers)
             for origin, name in (("net", "answered"), ("cache", "cached")):
-                self._answered.labels(provider.name, origin).set(sum(worker[name] for worker in provider.workers))
+                self._answered.labels(provider.name, origin).set(
+                    sum(worker[name] for worker in provider.workers)
+                )
             if provider.forecast is not None:
                 self._calls.labels(provider.name).set(provider.forecast.calls)
                 self._budget.labels(provider.name).set(provider.forecast.budget)
@@ -97,7 +134,10 @@ class Metrics:
 
 
 class Measured:
-    """ASGI: counts and times what passes through. Paths are counted by their route, so that ids make no new series."""
+    """ASGI: counts and times what passes through.
+
+    Paths are counted by their route, so that ids make no new series.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app

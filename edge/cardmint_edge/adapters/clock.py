@@ -6,16 +6,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from cardmint_edge.domain.batches import Stamp
+from cardmint_edge.domain.delivery.batches import Stamp
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _TIME_ERROR = 5
 _TIMEX_BYTES = 256
-"""`struct timex` has 208 bytes on 64-bit Linux; its first field, `modes`, is 0 when one only asks."""
+"""`struct timex` has 208 bytes on 64-bit Linux.
+
+Its first field, `modes`, is 0 when one only asks.
+"""
 
 
 class Clock:
-    """Reads all clocks at once. Where the kernel names no boot, each start of the agent counts as one."""
+    """Reads all clocks at once.
+
+    Where the kernel names no boot, each start of the agent counts as one.
+    """
 
     def __init__(self, boot_id: Path = BOOT_ID) -> None:
         self.bootid = UUID(boot_id.read_text().strip()) if boot_id.exists() else uuid4()

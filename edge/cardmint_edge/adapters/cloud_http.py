@@ -10,7 +10,12 @@ from cardmint_edge.errors import Park, Retry
 
 TIMEOUT_S = 30.0
 PIECE_BYTES = 8 << 10
-_AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+_AGAIN = {
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.TOO_EARLY,
+    HTTPStatus.TOO_MANY_REQUESTS,
+}
 
 
 class CloudHttp:
@@ -46,9 +51,14 @@ class CloudHttp:
             offset = _offset(known)
             headers = {"content-type": "image/jpeg", "content-length": str(len(jpeg) - offset)}
             if offset:
-                headers |= {"content-type": "application/partial-upload", "upload-offset": str(offset)}
+                headers |= {
+                    "content-type": "application/partial-upload",
+                    "upload-offset": str(offset),
+                }
             method = "PATCH" if offset else "PUT"
-            response = self._client.request(method, url, content=self._paced(jpeg[offset:]), headers=headers)
+            response = self._client.request(
+                method, url, content=self._paced(jpeg[offset:]), headers=headers
+            )
         except httpx.HTTPError as error:
             message = f"{url}: {type(error).__name__} {error}"
             raise Retry(message) from error

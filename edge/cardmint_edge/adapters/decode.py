@@ -1,8 +1,8 @@
 """Image files to frames, whatever the files hold.
 
-The size in the header is checked before any pixel is decoded. JPEGs go through simplejpeg, which takes a third of
-Pillow's time and can halve large ones as it decodes; Pillow decodes the rest. Both say when a file ends early, which
-OpenCV fills with grey.
+The size in the header is checked before any pixel is decoded. JPEGs go through simplejpeg, which
+takes a third of Pillow's time and can halve large ones as it decodes; Pillow decodes the rest. Both
+say when a file ends early, which OpenCV fills with grey.
 """
 
 import io
@@ -22,7 +22,9 @@ MAX_PIXELS = 60_000_000
 MAX_BYTES = 64 << 20
 MIN_SIDE = 32
 ENOUGH = 1600
-"""A frame whose shorter side has twice as many pixels is decoded at half its size: a card that fills a third of it
+"""A frame whose shorter side has twice as many pixels is decoded at half its size.
+
+A card that fills a third of it
 still shows digits 10 pixels high."""
 
 ORIENTATION = 0x0112
@@ -48,7 +50,9 @@ def read_image(path: Path) -> Frame:
 
 
 def read_reduced(path: Path) -> tuple[Frame, int]:
-    """Read an image file like `read_image`, a large JPEG at half its size; return the frame and the factor, 1 or 2.
+    """Read an image file like `read_image`, a large JPEG at half its size.
+
+    Return the frame and the factor, 1 or 2.
 
     Raises:
         Unreadable: as `read_image`.
@@ -60,7 +64,9 @@ def _read(path: Path, *, reduce: bool) -> tuple[Frame, int]:
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise Unreadable("image-too-large", f"{path}: {size >> 20} MB; at most {MAX_BYTES >> 20} MB are read")
+            raise Unreadable(
+                "image-too-large", f"{path}: {size >> 20} MB; at most {MAX_BYTES >> 20} MB are read"
+            )
         data = path.read_bytes()
     except OSError as error:
         raise Unreadable("unreadable-image", f"{path}: {error.strerror or error}") from None
@@ -84,7 +90,10 @@ def _decode(data: bytes, *, reduce: bool) -> tuple[Frame, int]:
         raise Unreadable("unreadable-image", "the file is empty")
     try:
         # Pillow warns of odd metadata and of sizes that are checked here anyway.
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(io.BytesIO(data), formats=FORMATS) as image,
+        ):
             _check(image)
             if image.format in {"JPEG", "MPO"} and image.mode in {"RGB", "L"}:
                 factor = 2 if reduce and min(image.size) >= 2 * ENOUGH else 1
@@ -93,10 +102,23 @@ def _decode(data: bytes, *, reduce: bool) -> tuple[Frame, int]:
             image.load()
             return _frame(ImageOps.exif_transpose(image)), 1
     except Image.DecompressionBombError:
-        raise Unreadable("image-too-large", f"more than {MAX_PIXELS // 1_000_000} megapixels") from None
+        raise Unreadable(
+            "image-too-large", f"more than {MAX_PIXELS // 1_000_000} megapixels"
+        ) from None
     except UnidentifiedImageError:
-        raise Unreadable("unreadable-image", f"no image of a known kind ({', '.join(FORMATS)})") from None
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error, EOFError) as error:
+        raise Unreadable(
+            "unreadable-image", f"no image of a known kind ({', '.join(FORMATS)})"
+        ) from None
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        struct.error,
+        EOFError,
+    ) as error:
         # What Pillow's decoders raise for damaged data; all of it means the same to a caller.
         raise Unreadable("unreadable-image", f"damaged or cut short: {error}") from None
 
@@ -104,7 +126,8 @@ def _decode(data: bytes, *, reduce: bool) -> tuple[Frame, int]:
 def _jpeg(data: bytes, size: tuple[int, int], factor: int) -> Frame:
     wide, high = (side // factor for side in size)
     return np.asarray(
-        simplejpeg.decode_jpeg(data, "BGR", min_height=high, min_width=wide, min_factor=factor), dtype=np.uint8
+        simplejpeg.decode_jpeg(data, "BGR", min_height=high, min_width=wide, min_factor=factor),
+        dtype=np.uint8,
     )
 
 
@@ -122,9 +145,13 @@ def _turned(frame: Frame, orientation: int) -> Frame:
 def _check(image: Image.Image) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise Unreadable("image-too-large", f"{width} x {height}: more than {MAX_PIXELS // 1_000_000} megapixels")
+        raise Unreadable(
+            "image-too-large", f"{width} x {height}: more than {MAX_PIXELS // 1_000_000} megapixels"
+        )
     if min(width, height) < MIN_SIDE:
-        raise Unreadable("image-too-small", f"{width} x {height}: each side takes at least {MIN_SIDE} pixels")
+        raise Unreadable(
+            "image-too-small", f"{width} x {height}: each side takes at least {MIN_SIDE} pixels"
+        )
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
         raise Unreadable("animated-image", "several pictures in one file; a still is wanted")
 
@@ -138,4 +165,6 @@ def _frame(image: Image.Image) -> Frame:
     if image.mode in {"RGBA", "LA", "PA", "P", "La", "RGBa"}:
         solid = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", solid.size, "white"), solid)
-    return np.asarray(cv2.cvtColor(np.asarray(image.convert("RGB")), cv2.COLOR_RGB2BGR), dtype=np.uint8)
+    return np.asarray(
+        cv2.cvtColor(np.asarray(image.convert("RGB")), cv2.COLOR_RGB2BGR), dtype=np.uint8
+    )

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from cardmint_contracts.cards import Image
-from cardmint_edge.adapters.durable import make_folder, write_beside, write_file
+from cardmint_edge.adapters.durable_files import make_folder, write_beside, write_file
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.errors import Park, Stop
 
@@ -37,7 +37,8 @@ class ImageStore:
 
         Raises:
             Park: OpenCV cannot encode the frame.
-            Stop: the disk is full, read-only or failing; no file is left half written under its name.
+            Stop: the disk is full, read-only or failing; no file is left half written under its
+                name.
         """
         small = _shrink(frame)
         try:
@@ -63,11 +64,17 @@ class ImageStore:
         return _read(self._path(digest)) if _NAME.match(digest) else None
 
     def thumbnail(self, digest: str) -> bytes | None:
-        """Return an image's bytes, or those of the small one that is left of it; None when nothing is."""
+        """Return an image's bytes, or those of the small one that is left of it.
+
+        None when nothing is.
+        """
         return (self.get(digest) or _read(self._small(digest))) if _NAME.match(digest) else None
 
     def shrink(self, digest: str) -> int:
-        """Make the thumbnail of an image beside it, and return its bytes; 0 when there is no room or no image."""
+        """Make the thumbnail of an image beside it, and return its bytes.
+
+        0 when there is no room or no image.
+        """
         content = self.get(digest)
         if content is None:
             return 0

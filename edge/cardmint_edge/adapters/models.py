@@ -13,11 +13,11 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from cardmint_edge.domain.ctc import Reading
-from cardmint_edge.domain.embedding import SIZE
-from cardmint_edge.domain.find import Seen
-from cardmint_edge.domain.lexicon import ALPHABET
+from cardmint_edge.domain.reading.ctc import Reading
+from cardmint_edge.domain.reading.lexicon import ALPHABET
 from cardmint_edge.domain.recognition import Frame
+from cardmint_edge.domain.vision.embedding import SIZE
+from cardmint_edge.domain.vision.finder import Seen
 from cardmint_edge.errors import Park
 
 FOLDER = Path(__file__).parents[1] / "models"
@@ -40,7 +40,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Model:
-    """A model in an interpreter. Not to be shared between threads: it holds its input and output."""
+    """A model in an interpreter.
+
+    Not to be shared between threads: it holds its input and output.
+    """
 
     def __init__(self, folder: Path, name: str) -> None:
         from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 - 9 MB, which a station without models saves
@@ -54,7 +57,10 @@ class _Model:
         except (ValueError, RuntimeError) as error:
             message = f"{file}: LiteRT cannot run it: {error}"
             raise Unusable(message) from None
-        [given], [made] = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        [given], [made] = (
+            self._interpreter.get_input_details(),
+            self._interpreter.get_output_details(),
+        )
         if [*given["shape"]] != self.manifest.input or [*made["shape"]] != self.manifest.output:
             message = f"{file}: takes other shapes than its manifest says"
             raise Unusable(message)
@@ -103,7 +109,9 @@ class CardFinder:
 
     def __call__(self, small: Frame) -> Seen:
         """Look at a frame of SMALL (BGR); see `Seen` for what is said of it."""
-        return self._model.run(np.ascontiguousarray(small.transpose(2, 0, 1), dtype=np.float32) / np.float32(255))
+        return self._model.run(
+            np.ascontiguousarray(small.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
+        )
 
 
 class PictureEmbedder:
@@ -128,7 +136,10 @@ class PictureEmbedder:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep off standard error what LiteRT writes there by itself, past Python: only people's lines belong there."""
+    """Keep off standard error what LiteRT writes there by itself, past Python.
+
+    Only people's lines belong there.
+    """
     sys.stderr.flush()
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -13,10 +13,10 @@ import numpy as np
 
 from cardmint_contracts.cards import Batch, Card, Edition, Finish, Money
 from cardmint_contracts.prices import LastPrice
-from cardmint_edge.domain.embedding import SIZE, Vectors
-from cardmint_edge.domain.hashes import WORDS, Bits
-from cardmint_edge.domain.match import THUMB_SIZE, Features, Reference
-from cardmint_edge.domain.strings import Print
+from cardmint_edge.domain.reading.catalogue_texts import Print
+from cardmint_edge.domain.vision.embedding import SIZE, Vectors
+from cardmint_edge.domain.vision.hashing import WORDS, Bits
+from cardmint_edge.domain.vision.matching import THUMB_SIZE, Features, Reference
 from cardmint_edge.errors import Stop
 
 SCHEMA = 2
@@ -24,7 +24,10 @@ _REBUILD = "build it again with `cardmint-edge catalogue build`"
 
 
 class Pack:
-    """An opened pack: a gallery for the recogniser, and the catalogue for people. Safe to share between threads."""
+    """An opened pack: a gallery for the recogniser, and the catalogue for people.
+
+    Safe to share between threads.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open a pack for reading.
@@ -60,10 +63,14 @@ class Pack:
         self.cards = int(meta["cards"])
         self._ids: list[str] = [row[0] for row in looks]
         self._row_of = {card_id: row for row, card_id in enumerate(self._ids)}
-        self._hashes = np.frombuffer(b"".join(row[1] for row in looks), dtype=np.uint64).reshape(-1, WORDS)
+        self._hashes = np.frombuffer(b"".join(row[1] for row in looks), dtype=np.uint64).reshape(
+            -1, WORDS
+        )
         held = np.frombuffer(b"".join(row[2] for row in looks), dtype=np.int8).reshape(-1, SIZE)
         if len(held) != len(self._ids) * bool(self.embedded_by):
-            message = f"{self._path}: {len(held)} of {len(self._ids)} pictures have a vector: {_REBUILD}"
+            message = (
+                f"{self._path}: {len(held)} of {len(self._ids)} pictures have a vector: {_REBUILD}"
+            )
             raise Stop(message)
         self._vectors: Vectors = held
         if len(self._ids) != int(meta["images"]):
@@ -82,7 +89,10 @@ class Pack:
 
     @property
     def vectors(self) -> Vectors:
-        """The embedding of the pictured printings, rows x SIZE, or nothing; `embedded_by` is the model's version."""
+        """The embedding of the pictured printings, rows x SIZE, or nothing.
+
+        `embedded_by` is the model's version.
+        """
         return self._vectors
 
     def printing(self, row: int) -> Card:
@@ -94,8 +104,13 @@ class Pack:
         return found
 
     def twins(self, row: int) -> tuple[Card, ...]:
-        """Return the other printings that may carry the same art: same name and attacks, and no other artist."""
-        art, artist = self._rows("SELECT art, artist FROM cards WHERE id = :id", {"id": self._ids[row]})[0]
+        """Return the other printings that may carry the same art.
+
+        Same name and attacks, and no other artist.
+        """
+        art, artist = self._rows(
+            "SELECT art, artist FROM cards WHERE id = :id", {"id": self._ids[row]}
+        )[0]
         rows = self._rows(
             "SELECT id, name, number, set_id, set_name FROM cards"
             " WHERE id != :id AND art = :art"
@@ -106,7 +121,9 @@ class Pack:
 
     def card(self, card_id: str) -> Card | None:
         """Return a printing by its id."""
-        rows = self._rows("SELECT id, name, number, set_id, set_name FROM cards WHERE id = :id", {"id": card_id})
+        rows = self._rows(
+            "SELECT id, name, number, set_id, set_name FROM cards WHERE id = :id", {"id": card_id}
+        )
         return _card(rows[0]) if rows else None
 
     def row(self, card_id: str) -> int | None:
@@ -115,7 +132,9 @@ class Pack:
 
     def prints(self) -> list[Print]:
         """Return what is printed on every card, pictured or not."""
-        rows = self._rows("SELECT id, name, number, printed_total, rarity, health, artist FROM cards ORDER BY id")
+        rows = self._rows(
+            "SELECT id, name, number, printed_total, rarity, health, artist FROM cards ORDER BY id"
+        )
         return [
             Print(
                 card_id=id_,
@@ -131,7 +150,9 @@ class Pack:
 
     def search(self, text: str, limit: int = 20) -> list[Card]:
         """Find printings by the beginnings of words of name, number and set, in any order, such as `zwirl 012 dusk`."""
-        words = [word for word in ("".join(c if c.isalnum() else " " for c in text)).split() if word][:12]
+        words = [
+            word for word in ("".join(c if c.isalnum() else " " for c in text)).split() if word
+        ][:12]
         if not words:
             return []
         query = " ".join(f'"{word}"*' for word in words)
@@ -144,7 +165,10 @@ class Pack:
         return [_card(row) for row in rows]
 
     def price(self, card_id: str, batch: Batch) -> LastPrice | None:
-        """Return the last known price of a printing as a batch describes it; None when the pack has none."""
+        """Return the last known price of a printing as a batch describes it.
+
+        None when the pack has none.
+        """
         if not self._priced:
             return None
         rows = self._rows(
@@ -171,7 +195,9 @@ class Pack:
 
     def _reference(self, row: int) -> Reference:
         card_id = self._ids[row]
-        rows = self._rows("SELECT points, descriptors, thumb FROM looks WHERE card_id = :id", {"id": card_id})
+        rows = self._rows(
+            "SELECT points, descriptors, thumb FROM looks WHERE card_id = :id", {"id": card_id}
+        )
         points, descriptors, thumb = rows[0]
         picture = cv2.imdecode(np.frombuffer(thumb, dtype=np.uint8), cv2.IMREAD_COLOR)
         if picture is None or picture.shape[1::-1] != THUMB_SIZE:
@@ -202,7 +228,9 @@ def _open(path: Path) -> sqlite3.Connection:
             header = file.read(100)
         size = path.stat().st_size
     except OSError as error:
-        message = f"{path}: no pack can be read there ({error.strerror}): name another, or {_REBUILD}"
+        message = (
+            f"{path}: no pack can be read there ({error.strerror}): name another, or {_REBUILD}"
+        )
         raise Stop(message) from None
     if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
         message = f"{path}: no pack, not even SQLite: {_REBUILD}"

@@ -1,4 +1,7 @@
-"""What systemd is told, when it started the agent: ready, alive, stopping. Elsewhere nobody listens."""
+"""What systemd is told, when it started the agent: ready, alive, stopping.
+
+Elsewhere nobody listens.
+"""
 
 import os
 import socket
@@ -25,5 +28,8 @@ class Systemd:
         if not self._address:
             return
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as end:
+        with (
+            suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as end,
+        ):
             end.sendto("\n".join(words).encode(), address)

@@ -14,7 +14,10 @@ MOST_COMPARED = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sighting:
-    """A printing and how well the picture shows it. `twins` are other printings with the same art, pictured or not."""
+    """A printing and how well the picture shows it.
+
+    `twins` are other printings with the same art, pictured or not.
+    """
 
     card: Card
     likeness: float
@@ -27,7 +30,8 @@ class Sighting:
 class Numbers:
     """How well the numbers of the best sighting and its twins explain what was read (logs, about 0 at best).
 
-    `other` is the same of the catalogue's best number that none of them carries, `beside` where their own reads best.
+    `other` is the same of the catalogue's best number that none of them carries, `beside` where
+    their own reads best.
     """
 
     own: dict[str, float]
@@ -37,10 +41,12 @@ class Numbers:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """A printing found by what was read alone: how well its number, its name and everything explain it (logs).
+    """A printing found by what was read alone.
 
-    `lead` is by how much its name does better than the best of other names. Artist and picture only order what print
-    leaves open: they are no part of `total`, and make nothing surer.
+    How well its number, its name and everything explain it (logs).
+
+    `lead` is by how much its name does better than the best of other names. Artist and picture only
+    order what print leaves open: they are no part of `total`, and make nothing surer.
     """
 
     card: Card
@@ -75,8 +81,8 @@ class Circumstances:
 class Policy:
     """What it takes to accept.
 
-    `weights` are those of a logistic regression: bias, likeness, margin, saturated inliers, and whether the number was
-    read.
+    `weights` are those of a logistic regression: bias, likeness, margin, saturated inliers, and
+    whether the number was read.
     """
 
     accept_confidence: float = 0.95
@@ -99,7 +105,10 @@ class Policy:
     accept_print: float = 0.94
     """A card that only its print tells is accepted when it is surer than this."""
     print_weights: tuple[float, float, float, float, float] = (-1.5, 0.29, 0.0, 0.39, 0.05)
-    """Logistic regression for print: bias, and by each log's unit number, name, margin and lead, each saturated."""
+    """Logistic regression for print.
+
+    Bias, and by each log's unit number, name, margin and lead, each saturated.
+    """
     enough_read: float = 12.0
     """Margins and leads of more than this (log) say nothing more."""
     apart: float = 6.0
@@ -107,7 +116,10 @@ class Policy:
     apart_from_others: float = 0.5
     """The same for a number whose card's picture was recognised, against numbers that would be another picture's."""
     like_energy: float = 4.0
-    """By so much (log) likelier is an energy where a picture resembles one: next to nothing but a number is printed."""
+    """By so much (log) likelier is an energy where a picture resembles one.
+
+    Next to nothing but a number is printed.
+    """
     own_picture: float = 3.0
     """By so much (log) likelier, while no number settles it, is the printing whose own picture it is than its twins."""
     by_picture: float = 3.0
@@ -139,11 +151,23 @@ def decide(
     Of printings with the same art one is accepted only when its number was read, and no other's.
     """
     best = sightings[0] if sightings else None
-    if best is None or (best.likeness < policy.review_likeness and (seen.card_back or not seen.card_shaped)):
-        reason = "too-dark" if seen.too_dark else "looks-like-card-back" if seen.card_back else "no-card-found"
-        return Verdict(decision=Decision.REJECT, reasons=(reason,), confidence=0.0, margin=0.0, candidates=())
+    if best is None or (
+        best.likeness < policy.review_likeness and (seen.card_back or not seen.card_shaped)
+    ):
+        reason = (
+            "too-dark"
+            if seen.too_dark
+            else "looks-like-card-back"
+            if seen.card_back
+            else "no-card-found"
+        )
+        return Verdict(
+            decision=Decision.REJECT, reasons=(reason,), confidence=0.0, margin=0.0, candidates=()
+        )
     twins = {twin.id: twin for twin in best.twins}
-    rival = max((other.likeness for other in sightings[1:] if other.card.id not in twins), default=0.0)
+    rival = max(
+        (other.likeness for other in sightings[1:] if other.card.id not in twins), default=0.0
+    )
     read = numbers is not None and settled(numbers, policy)
     sure = confidence(best.likeness, best.likeness - rival, best.inliers, policy, read=read)
     candidates = _candidates(best, sightings[1:], twins, sure, policy, numbers=numbers)[:limit]
@@ -153,7 +177,8 @@ def decide(
         reasons=reasons,
         confidence=candidates[0].confidence,
         # A number that was read parts printings of the same art, which their pictures cannot.
-        margin=best.likeness - (rival if read else max((other.likeness for other in sightings[1:]), default=0.0)),
+        margin=best.likeness
+        - (rival if read else max((other.likeness for other in sightings[1:]), default=0.0)),
         candidates=candidates,
     )
 
@@ -169,8 +194,8 @@ def decide_by_print(
 ) -> Verdict:
     """Judge cards that only their print tells, given likeliest first (at least one).
 
-    `likeness` is that of the first one's own picture, where it is known: one that is quite unlike speaks against it,
-    and so does another card's picture that was recognised (`pictured`).
+    `likeness` is that of the first one's own picture, where it is known: one that is quite unlike
+    speaks against it, and so does another card's picture that was recognised (`pictured`).
     """
     best = found[0]
     margin = best.total - max((other.total for other in found[1:]), default=-inf)
@@ -195,7 +220,8 @@ def decide_by_print(
         confidence=shares[0],
         margin=shares[0] - max(shares[1:], default=0.0),
         candidates=tuple(
-            Candidate(card=one.card, confidence=share) for one, share in zip(found[:limit], shares, strict=False)
+            Candidate(card=one.card, confidence=share)
+            for one, share in zip(found[:limit], shares, strict=False)
         ),
     )
 
@@ -203,17 +229,29 @@ def decide_by_print(
 def energies_first(found: list[Found], sightings: list[Sighting], policy: Policy) -> list[Found]:
     """Return cards that were found by print with energies raised, if the best picture resembles one; likeliest first.
 
-    An old energy's name is not in letters that can be read, and of many sets some card has its number.
+    An old energy's name is not in letters that can be read, and of many sets some card has its
+    number.
     """
-    if not sightings or sightings[0].likeness < policy.review_likeness or not _energy(sightings[0].card):
+    if (
+        not sightings
+        or sightings[0].likeness < policy.review_likeness
+        or not _energy(sightings[0].card)
+    ):
         return found
-    raised = [replace(one, total=one.total + policy.like_energy * _energy(one.card)) for one in found]
+    raised = [
+        replace(one, total=one.total + policy.like_energy * _energy(one.card)) for one in found
+    ]
     return sorted(raised, key=lambda one: -one.likely)
 
 
 def contenders(found: list[Found], policy: Policy) -> list[Found]:
-    """Return those of which a picture can change the order: near enough to the likeliest by print."""
-    return [one for one in found[:MOST_COMPARED] if one.likely > found[0].likely - 2 * policy.by_picture]
+    """Return those of which a picture can change the order.
+
+    Near enough to the likeliest by print.
+    """
+    return [
+        one for one in found[:MOST_COMPARED] if one.likely > found[0].likely - 2 * policy.by_picture
+    ]
 
 
 def by_picture(found: list[Found], alike: dict[str, float], policy: Policy) -> list[Found]:
@@ -238,12 +276,17 @@ def _energy(card: Card) -> bool:
 
 
 def overrules(printed: Verdict, pictured: Verdict, found: list[Found], policy: Policy) -> bool:
-    """Return whether print says more than a picture that is in doubt: surer, or by a number that was clearly read.
+    """Return whether print says more than a picture that is in doubt.
 
-    That several sets have this number leaves open which card it is, but not that it is the other one.
+    Surer, or by a number that was clearly read.
+
+    That several sets have this number leaves open which card it is, but not that it is the other
+    one.
     """
     best = found[0]
-    others = max((one.total for one in found[1:] if one.card.number != best.card.number), default=-inf)
+    others = max(
+        (one.total for one in found[1:] if one.card.number != best.card.number), default=-inf
+    )
     read = best.number >= policy.clear_number and best.total - others >= policy.apart / 2
     return read or printed.confidence > pictured.confidence
 
@@ -251,21 +294,39 @@ def overrules(printed: Verdict, pictured: Verdict, found: list[Found], policy: P
 def print_evidence(best: Found, margin: float, policy: Policy) -> tuple[float, float, float, float]:
     """Return what the regression for print weighs: number, name, margin and lead, saturated."""
     most = policy.enough_read
-    return max(best.number, -most), max(best.name, -most), min(margin, most), max(-most, min(best.lead, most))
+    return (
+        max(best.number, -most),
+        max(best.name, -most),
+        min(margin, most),
+        max(-most, min(best.lead, most)),
+    )
 
 
 def print_confidence(best: Found, margin: float, policy: Policy) -> float:
     """Return the calibrated probability that print alone told the card rightly."""
     bias, *weights = policy.print_weights
     evidence = print_evidence(best, margin, policy)
-    return min(policy.ceiling, _share(bias + sum(w * x for w, x in zip(weights, evidence, strict=True))))
+    return min(
+        policy.ceiling, _share(bias + sum(w * x for w, x in zip(weights, evidence, strict=True)))
+    )
 
 
-def confidence(likeness: float, margin: float, inliers: int, policy: Policy, *, read: bool = False) -> float:
-    """Return the calibrated probability that the picture shows this art; rises with each of the four."""
+def confidence(
+    likeness: float, margin: float, inliers: int, policy: Policy, *, read: bool = False
+) -> float:
+    """Return the calibrated probability that the picture shows this art.
+
+    Rises with each of the four.
+    """
     bias, of_likeness, of_margin, of_inliers, of_number = policy.weights
     agreement = min(inliers, policy.enough_inliers) / policy.enough_inliers
-    logit = bias + of_likeness * likeness + of_margin * margin + of_inliers * agreement + of_number * read
+    logit = (
+        bias
+        + of_likeness * likeness
+        + of_margin * margin
+        + of_inliers * agreement
+        + of_number * read
+    )
     return min(policy.ceiling, _share(logit))
 
 
@@ -293,7 +354,13 @@ def _contradicted(numbers: Numbers | None, policy: Policy) -> bool:
 
 
 def _doubts(
-    best: Sighting, rival: float, sure: float, seen: Circumstances, policy: Policy, *, numbers: Numbers | None
+    best: Sighting,
+    rival: float,
+    sure: float,
+    seen: Circumstances,
+    policy: Policy,
+    *,
+    numbers: Numbers | None,
 ) -> tuple[str, ...]:
     read = numbers is not None and settled(numbers, policy)
     alike = best.likeness >= (policy.read_likeness if read else policy.accept_likeness)
@@ -345,11 +412,17 @@ def _candidates(
 
     weights = [exp(by_look(card) + _number(card, numbers, policy)) for card in same_art]
     shares = [sure * weight / sum(weights) for weight in weights]
-    candidates = [Candidate(card=card, confidence=share) for card, share in zip(same_art, shares, strict=True)]
+    candidates = [
+        Candidate(card=card, confidence=share) for card, share in zip(same_art, shares, strict=True)
+    ]
     for other in others:
         if other.card.id not in twins:
-            alone = confidence(other.likeness, other.likeness - best.likeness, other.inliers, policy)
-            candidates.append(Candidate(card=other.card, confidence=min(alone, 1 - sure, max(shares))))
+            alone = confidence(
+                other.likeness, other.likeness - best.likeness, other.inliers, policy
+            )
+            candidates.append(
+                Candidate(card=other.card, confidence=min(alone, 1 - sure, max(shares)))
+            )
     # The sort is stable: the best picture stays first among equals.
     return tuple(sorted(candidates, key=lambda candidate: -candidate.confidence))
 

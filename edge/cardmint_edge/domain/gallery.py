@@ -3,13 +3,16 @@
 from typing import Protocol
 
 from cardmint_contracts.cards import Card
-from cardmint_edge.domain.embedding import Vectors
-from cardmint_edge.domain.hashes import Bits
-from cardmint_edge.domain.match import Reference
+from cardmint_edge.domain.vision.embedding import Vectors
+from cardmint_edge.domain.vision.hashing import Bits
+from cardmint_edge.domain.vision.matching import Reference
 
 
 class Gallery(Protocol):
-    """The pictured printings of a pack, by row: their looks, what there is to compare with, and who they are."""
+    """The pictured printings of a pack, by row.
+
+    Their looks, what there is to compare with, and who they are.
+    """
 
     @property
     def version(self) -> str:

@@ -20,16 +20,23 @@ from cardmint_edge.domain.decide import (
     energies_first,
     overrules,
 )
-from cardmint_edge.domain.embedding import Embedder, prepared, similarities
-from cardmint_edge.domain.find import Finder, overlap
 from cardmint_edge.domain.gallery import Gallery
-from cardmint_edge.domain.hashes import HASH_SIZE, card_hash, distances
-from cardmint_edge.domain.match import VIEW_SIZE, Evidence, Features, compare, describe, same_place
-from cardmint_edge.domain.notice import like_cards, notice
-from cardmint_edge.domain.places import OUTLINES, guessed, to_read
-from cardmint_edge.domain.printed import PrintReader
+from cardmint_edge.domain.reading.print_reader import PrintReader
 from cardmint_edge.domain.recognition import Corners, Frame, Recognition
-from cardmint_edge.domain.rectify import cut, pyramid, sides, turned
+from cardmint_edge.domain.vision.embedding import Embedder, prepared, similarities
+from cardmint_edge.domain.vision.finder import Finder, overlap
+from cardmint_edge.domain.vision.frame_quality import like_cards, notice
+from cardmint_edge.domain.vision.hashing import HASH_SIZE, card_hash, distances
+from cardmint_edge.domain.vision.matching import (
+    VIEW_SIZE,
+    Evidence,
+    Features,
+    compare,
+    describe,
+    same_place,
+)
+from cardmint_edge.domain.vision.proposals import OUTLINES, guessed, to_read
+from cardmint_edge.domain.vision.rectify import cut, pyramid, sides, turned
 
 TRIED = 10
 """Clear outlines are hashed first, then so many other guesses at once, and more only when these brought nothing."""
@@ -43,10 +50,16 @@ RESEMBLING = 4
 """So many of the rows that the embedding finds most alike are looked at closely, where hashes found nothing."""
 
 RIVALS = 2
-"""Of the rows near to a picture that is surely there so many are compared with it: the nearest of them is the rival."""
+"""Of the rows near to a picture that is surely there so many are compared with it.
+
+The nearest of them is the rival.
+"""
 
 SETTLED = 0.75
-"""A picture as like as this lies where it was found: no other one is looked for there with corners of its own."""
+"""A picture as like as this lies where it was found.
+
+No other one is looked for there with corners of its own.
+"""
 
 SAME_PLACE = 0.7
 """Outlines that share more than this of what they cover are of one card."""
@@ -59,7 +72,10 @@ SURE = 0.9
 """A likeness as good as this needs no second look."""
 
 RECTIFIED_HEIGHT = 880
-"""The height of the card alone that is handed on, at most: ten pixels a millimetre; never more than the frame holds."""
+"""The height of the card alone that is handed on, at most: ten pixels a millimetre.
+
+Never more than the frame holds.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +123,14 @@ class _Laps:
 
 
 class CardRecogniser:
-    """Outlines, perceptual hashes and local features; and the print, where there is a reader for it.
+    """Outlines, perceptual hashes and local features.
 
-    Outlines come from `finder`, and from contours when there is none or it finds nothing. `embedder` finds pictures
-    that hashes do not, where the gallery has vectors. `clock` returns seconds and only times the steps; `models` names
-    the models' versions, or says why there are none.
+    And the print, where there is a reader for it.
+
+    Outlines come from `finder`, and from contours when there is none or it finds nothing.
+    `embedder` finds pictures that hashes do not, where the gallery has vectors. `clock` returns
+    seconds and only times the steps; `models` names the models' versions, or says why there are
+    none.
     """
 
     def __init__(
@@ -141,16 +160,28 @@ class CardRecogniser:
         return self.observe(frame)[0]
 
     def observe(self, frame: Frame) -> tuple[Recognition, Observed]:
-        """Return the outcome for one frame, and the evidence that it rests on: what calibration is fitted on."""
+        """Return the outcome for one frame, and the evidence that it rests on.
+
+        What calibration is fitted on.
+        """
         laps = _Laps(self._clock)
         levels = pyramid(frame)
         guesses, clear = guessed(levels, self._finder)
         laps.lap("detect")
         looks = self._examine(levels, guesses, clear, laps)
         quad = looks[0].evidence.corners if looks else None
-        matched = [look.evidence for look in looks if look.evidence.likeness >= self._policy.accept_likeness]
+        matched = [
+            look.evidence
+            for look in looks
+            if look.evidence.likeness >= self._policy.accept_likeness
+        ]
         seen = notice(
-            levels, quad, guesses, [evidence.corners for evidence in matched[1:]], clear=clear, known=bool(matched)
+            levels,
+            quad,
+            guesses,
+            [evidence.corners for evidence in matched[1:]],
+            clear=clear,
+            known=bool(matched),
         )
         sightings = [self._sighting(look) for look in looks]
         laps.lap("decide")
@@ -167,7 +198,9 @@ class CardRecogniser:
             found, where = self._read_print(levels, places, sightings, shaped=shaped)
             if where is not None:
                 found, likeness = self._compared(levels, where, found, sightings)
-                printed = decide_by_print(found, seen, self._policy, likeness=likeness, pictured=not unknown)
+                printed = decide_by_print(
+                    found, seen, self._policy, likeness=likeness, pictured=not unknown
+                )
                 if unknown or overrules(printed, verdict, found, self._policy):
                     verdict, quad = printed, where
             laps.lap("read")
@@ -179,11 +212,19 @@ class CardRecogniser:
         rectified = None if quad is None else _rectified(levels, quad)
         laps.lap("rectify")
         recognition = self._recognition(verdict, quad, rectified, laps.ms, other_language=other)
-        return recognition, Observed(sightings=tuple(sightings), numbers=numbers, found=tuple(found))
+        return recognition, Observed(
+            sightings=tuple(sightings), numbers=numbers, found=tuple(found)
+        )
 
-    def _numbers(self, levels: list[Frame], quad: Corners | None, sightings: list[Sighting]) -> Numbers | None:
+    def _numbers(
+        self, levels: list[Frame], quad: Corners | None, sightings: list[Sighting]
+    ) -> Numbers | None:
         """Read the number where the best candidate lies, unless it is too unlike for its corners to be trusted."""
-        if self._printed is None or quad is None or sightings[0].likeness < self._policy.review_likeness:
+        if (
+            self._printed is None
+            or quad is None
+            or sightings[0].likeness < self._policy.review_likeness
+        ):
             return None
         return self._printed.numbers(levels, quad, [sightings[0].card, *sightings[0].twins])
 
@@ -195,12 +236,22 @@ class CardRecogniser:
         *,
         shaped: bool,
     ) -> tuple[list[Found], Corners | None]:
-        """Look for a card by what is printed on it, its picture being unknown; return where, if one was read at all."""
+        """Look for a card by what is printed on it, its picture being unknown.
+
+        Return where, if one was read at all.
+        """
         printed = self._printed
         assert printed is not None  # noqa: S101 - only called with a reader
         fits, where = printed.search(levels, places)
         found = [
-            Found(card=card, number=fit.number, name=fit.name, total=fit.total, lead=fit.lead, artist=fit.artist)
+            Found(
+                card=card,
+                number=fit.number,
+                name=fit.name,
+                total=fit.total,
+                lead=fit.lead,
+                artist=fit.artist,
+            )
             for fit in fits[:20]
             if (card := self._gallery.card(fit.card_id)) is not None
         ]
@@ -211,9 +262,14 @@ class CardRecogniser:
     def _compared(
         self, levels: list[Frame], where: Corners, found: list[Found], sightings: list[Sighting]
     ) -> tuple[list[Found], float | None]:
-        """Order what print leaves open by pictures too; return how like that of the first is, if it has one."""
+        """Order what print leaves open by pictures too.
+
+        Return how like that of the first is, if it has one.
+        """
         ids = [one.card.id for one in contenders(found, self._policy)]
-        pictured = {card_id: row for card_id in ids if (row := self._gallery.row(card_id)) is not None}
+        pictured = {
+            card_id: row for card_id in ids if (row := self._gallery.row(card_id)) is not None
+        }
         if not pictured:
             return found, None
         features = describe(cut(levels, where, *VIEW_SIZE))
@@ -225,24 +281,39 @@ class CardRecogniser:
         found = by_picture(found, alike, self._policy)
         return found, alike.get(found[0].card.id)
 
-    def _examine(self, levels: list[Frame], guesses: list[Corners], clear: int, laps: _Laps) -> list[_Look]:
-        """Try the best guesses, and more of them only when nothing was found; likeliest first, each row once."""
+    def _examine(
+        self, levels: list[Frame], guesses: list[Corners], clear: int, laps: _Laps
+    ) -> list[_Look]:
+        """Try the best guesses, and more of them only when nothing was found.
+
+        Likeliest first, each row once.
+        """
         looks: dict[int, _Look] = {}
         for hits in self._hits(levels, guesses, clear):
             laps.lap("hash")
             for look in self._look(levels, hits):
-                if look.row not in looks or look.evidence.likeness > looks[look.row].evidence.likeness:
+                if (
+                    look.row not in looks
+                    or look.evidence.likeness > looks[look.row].evidence.likeness
+                ):
                     looks[look.row] = look
             laps.lap("match")
-            if any(look.evidence.likeness >= self._policy.accept_likeness for look in looks.values()):
+            if any(
+                look.evidence.likeness >= self._policy.accept_likeness for look in looks.values()
+            ):
                 break
         ranked = sorted(looks.values(), key=lambda look: -look.evidence.likeness)
         ranked[:1] = [self._again(levels, look) for look in ranked[:1]]
         laps.lap("match")
         return ranked
 
-    def _hits(self, levels: list[Frame], guesses: list[Corners], clear: int) -> Iterator[list[_Hit]]:
-        """Yield what to look at closely, each time further afield: the clear outlines first, then other guesses."""
+    def _hits(
+        self, levels: list[Frame], guesses: list[Corners], clear: int
+    ) -> Iterator[list[_Hit]]:
+        """Yield what to look at closely, each time further afield.
+
+        The clear outlines first, then other guesses.
+        """
         yield self._nearest(levels, guesses[:clear])
         if self._embedder is not None:
             yield self._resembling(levels, like_cards(guesses[:clear])[:OUTLINES], self._embedder)
@@ -251,7 +322,10 @@ class CardRecogniser:
             yield self._nearest(levels, later[start : start + TRIED])
 
     def _again(self, levels: list[Frame], look: _Look) -> _Look:
-        """Look once more from where the first look found the card: better corners, and so a better likeness."""
+        """Look once more from where the first look found the card.
+
+        Better corners, and so a better likeness.
+        """
         if look.evidence.likeness >= SURE and look.evidence.inliers:
             return look
         corners = look.evidence.corners
@@ -272,7 +346,8 @@ class CardRecogniser:
                 upright = turned(quad, quarters)
                 view = cut(levels, upright, *HASH_SIZE)
                 if view.std() < 12:
-                    # Next to no contrast: its hash would be noise, and near to that of the palest card.
+                    # Next to no contrast: its hash would be noise, and near to that of the palest
+                    # card.
                     continue
                 apart = distances(card_hash(view), hashes)
                 for row in np.argpartition(apart, min(NEAREST, len(apart)) - 1)[:NEAREST].tolist():
@@ -281,14 +356,20 @@ class CardRecogniser:
                         best[row] = hit
         return sorted(best.values(), key=lambda hit: hit.distance)[:NEAREST]
 
-    def _resembling(self, levels: list[Frame], guesses: list[Corners], embedder: Embedder) -> list[_Hit]:
+    def _resembling(
+        self, levels: list[Frame], guesses: list[Corners], embedder: Embedder
+    ) -> list[_Hit]:
         """Embed each guess both ways up and return the rows most alike, each once, likeliest first."""
         best: dict[int, _Hit] = {}
         for guess, quad in enumerate(guesses):
             for quarters in (0, 2):
                 upright = turned(quad, quarters)
-                alike = similarities(embedder(prepared(cut(levels, upright, *HASH_SIZE))), self._gallery.vectors)
-                for row in np.argpartition(-alike, min(RESEMBLING, len(alike)) - 1)[:RESEMBLING].tolist():
+                alike = similarities(
+                    embedder(prepared(cut(levels, upright, *HASH_SIZE))), self._gallery.vectors
+                )
+                for row in np.argpartition(-alike, min(RESEMBLING, len(alike)) - 1)[
+                    :RESEMBLING
+                ].tolist():
                     hit = _Hit(-float(alike[row]), row, upright, guess * 4 + quarters)
                     if row not in best or hit.distance < best[row].distance:
                         best[row] = hit
@@ -301,15 +382,29 @@ class CardRecogniser:
         rivals: Counter[int] = Counter()
         looks = []
         for hit in hits:
-            there = next((row for row, corners in settled.items() if overlap(corners, hit.quad) > SAME_PLACE), None)
+            there = next(
+                (
+                    row
+                    for row, corners in settled.items()
+                    if overlap(corners, hit.quad) > SAME_PLACE
+                ),
+                None,
+            )
             if there is not None:
                 rivals[there] += 1
                 if rivals[there] <= RIVALS:
-                    looks.append(_Look(hit.row, same_place(levels, settled[there], self._gallery.reference(hit.row))))
+                    looks.append(
+                        _Look(
+                            hit.row,
+                            same_place(levels, settled[there], self._gallery.reference(hit.row)),
+                        )
+                    )
                 continue
             if hit.guess not in features:
                 features[hit.guess] = describe(cut(levels, hit.quad, *VIEW_SIZE))
-            evidence = compare(levels, hit.quad, features[hit.guess], self._gallery.reference(hit.row))
+            evidence = compare(
+                levels, hit.quad, features[hit.guess], self._gallery.reference(hit.row)
+            )
             looks.append(_Look(hit.row, evidence))
             if evidence.likeness >= SETTLED:
                 settled[hit.row] = evidence.corners
@@ -325,7 +420,10 @@ class CardRecogniser:
         )
 
     def _other_language(self, levels: list[Frame], quad: Corners | None, verdict: Verdict) -> bool:
-        """Look for another language's signs on a card that is accepted: of others a person is asked anyway."""
+        """Look for another language's signs on a card that is accepted.
+
+        Of others a person is asked anyway.
+        """
         if self._printed is None or quad is None or verdict.decision is not Decision.ACCEPT:
             return False
         return self._printed.other_language(levels, quad, verdict.candidates[0].card.id)

@@ -17,10 +17,13 @@ Corners = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recognition:
-    """One frame's outcome. `card` is set exactly when the decision is accept; candidates are sorted, likeliest first.
+    """One frame's outcome. `card` is set exactly when the decision is accept.
 
-    `rectified` is the card alone, upright, when one was found. `other_language` says of an accepted card that a sign
-    was read on it which English cards do not bear. `ms` is the time of each step in milliseconds.
+    Candidates are sorted, likeliest first.
+
+    `rectified` is the card alone, upright, when one was found. `other_language` says of an accepted
+    card that a sign was read on it which English cards do not bear. `ms` is the time of each step
+    in milliseconds.
     """
 
     decision: Decision
@@ -39,7 +42,10 @@ class Recognition:
 
 
 class Recogniser(Protocol):
-    """Names the printing that a frame shows, or says why it does not. Never raises for a bad picture."""
+    """Names the printing that a frame shows, or says why it does not.
+
+    Never raises for a bad picture.
+    """
 
     def recognise(self, frame: Frame) -> Recognition:
         """Return the outcome for one frame."""

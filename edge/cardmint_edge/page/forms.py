@@ -1,4 +1,7 @@
-"""Forms that are posted: read whole, within a limit, then handed to a thread, since what they do waits for the disk."""
+"""Forms that are posted.
+
+Read whole, within a limit, then handed to a thread, since what they do waits for the disk.
+"""
 
 from collections.abc import Callable
 from urllib.parse import parse_qsl
@@ -31,6 +34,10 @@ async def _form(request: Request) -> Form:
         if len(body) > MAX_BYTES:
             raise HTTPException(413, f"a form has at most {MAX_BYTES >> 10} kB")
     try:
-        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"))
+        return dict(
+            parse_qsl(
+                body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"
+            )
+        )
     except ValueError:
         raise HTTPException(400, "the form cannot be read") from None

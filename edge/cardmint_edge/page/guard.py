@@ -1,4 +1,7 @@
-"""Who may ask the page for something: this machine's own browser, and others of the network that know the PIN."""
+"""Who may ask the page for something.
+
+This machine's own browser, and others of the network that know the PIN.
+"""
 
 import hmac
 import ipaddress
@@ -19,7 +22,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cardmint_edge.page.forms import Form, posting
-from cardmint_edge.page.show import Pages, html
+from cardmint_edge.page.views import Pages, html
 
 HEADERS = {
     "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
@@ -51,9 +54,10 @@ class Door:
     def check(self, request: HTTPConnection) -> Response | None:
         """Let a request through, send it to the PIN, or raise HTTPException (403).
 
-        A foreign Host is a name that was pointed at this machine (DNS rebinding): without a PIN only loopback is its
-        own, with one any address or plain name is, and the cookie, which no other site's requests carry, tells. A POST
-        must come from the page: browsers say so in Sec-Fetch-Site, and older ones in Origin.
+        A foreign Host is a name that was pointed at this machine (DNS rebinding): without a PIN
+        only loopback is its own, with one any address or plain name is, and the cookie, which no
+        other site's requests carry, tells. A POST must come from the page: browsers say so in
+        Sec-Fetch-Site, and older ones in Origin.
         """
         host = request.headers.get("host", "")
         name = _name(host)
@@ -61,7 +65,9 @@ class Door:
         if not own and not (self._pin and _is_local(name)):
             raise HTTPException(403, f"this page is not served as {host!r}")
         site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-        from_page = site in {None, "same-origin"} and (origin is None or urlsplit(origin).netloc == host)
+        from_page = site in {None, "same-origin"} and (
+            origin is None or urlsplit(origin).netloc == host
+        )
         if request.scope["method"] not in _SAFE and not from_page:
             raise HTTPException(403, "answers are taken from the station's own page only")
         if own or request.url.path in _OPEN or self._knows(request.cookies.get(_COOKIE, "")):
@@ -79,11 +85,15 @@ class Door:
                 now = self._clock()
                 if len(self._tries) == TRIES and now - self._tries[0] < TRIES_S:
                     return html(pages.pin("Too many tries; wait a minute."), 429)
-                if not self._pin or not hmac.compare_digest(form.get("pin", "").encode(), self._pin.encode()):
+                if not self._pin or not hmac.compare_digest(
+                    form.get("pin", "").encode(), self._pin.encode()
+                ):
                     self._tries.append(now)
                     return html(pages.pin("That is not the PIN."), 401)
                 session = secrets.token_urlsafe(32)
-                self._sessions = {one: until for one, until in self._sessions.items() if until > now}
+                self._sessions = {
+                    one: until for one, until in self._sessions.items() if until > now
+                }
                 self._sessions[session] = now + SESSION_S
             answer = RedirectResponse("/", 303)
             answer.set_cookie(_COOKIE, session, httponly=True, samesite="strict", max_age=SESSION_S)
@@ -96,7 +106,10 @@ class Door:
 
 
 class Guarded:
-    """The page behind its door: every answer has the headers, and what cannot be answered is said as JSON."""
+    """The page behind its door.
+
+    Every answer has the headers, and what cannot be answered is said as JSON.
+    """
 
     def __init__(self, page: ASGIApp, door: Door) -> None:
         self._page = page
@@ -125,7 +138,9 @@ class Guarded:
         except HTTPException as problem:
             await _problem(problem.status_code, problem.detail)(scope, receive, headed)
         except Exception as error:
-            log.exception("the page failed", path=scope["path"], reason=f"{type(error).__name__}: {error}")
+            log.exception(
+                "the page failed", path=scope["path"], reason=f"{type(error).__name__}: {error}"
+            )
             if not begun:
                 await _problem(500, "Internal Server Error")(scope, receive, headed)
 

@@ -11,14 +11,20 @@ from cardmint_cloud.errors import Stop
 from cardmint_cloud.local.postgres import wheel_binaries
 
 _OLD = ("server version mismatch", "unsupported version")
-"""What a program says that is older than the server, or than the backup: another one is tried then."""
+"""What a program says that is older than the server, or than the backup.
+
+Another one is tried then.
+"""
 
 
 def dump(address: str, file: Path) -> None:
-    """Write the whole database at `address`, as one snapshot, to a new `file`; the service goes on meanwhile.
+    """Write the whole database at `address`, as one snapshot, to a new `file`.
+
+    The service goes on meanwhile.
 
     Raises:
-        Stop: the file is there already, the program is missing, or it failed; the message has its last words.
+        Stop: the file is there already, the program is missing, or it failed; the message has its
+            last words.
     """
     if file.exists():
         raise Stop(f"{file} is there already; name another file")
@@ -34,11 +40,14 @@ def load(address: str, file: Path) -> None:
     """Bring what `dump` wrote into the empty database at `address`: all of it, or nothing.
 
     Raises:
-        Stop: the file cannot be read, the program is missing, the database is not empty, or it failed.
+        Stop: the file cannot be read, the program is missing, the database is not empty, or it
+            failed.
     """
     if not file.is_file():
         raise Stop(f"{file} is no file")
-    _run("pg_restore", address, ["--single-transaction", "--exit-on-error", "--no-owner", str(file)])
+    _run(
+        "pg_restore", address, ["--single-transaction", "--exit-on-error", "--no-owner", str(file)]
+    )
 
 
 def _run(program: str, address: str, words: list[str]) -> None:
@@ -48,7 +57,11 @@ def _run(program: str, address: str, words: list[str]) -> None:
     said = [""]
     for path in _programs(program):
         done = subprocess.run(
-            [str(path), f"--dbname={where}", *words], env=environment, capture_output=True, text=True, check=False
+            [str(path), f"--dbname={where}", *words],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode == 0:
             return
@@ -65,5 +78,7 @@ def _programs(program: str) -> list[Path]:
         found.append(wheel_binaries() / program)
     except Stop:
         if not found:
-            raise Stop(f"{program} is not installed; on Debian and Ubuntu: apt install postgresql-client") from None
+            raise Stop(
+                f"{program} is not installed; on Debian and Ubuntu: apt install postgresql-client"
+            ) from None
     return found

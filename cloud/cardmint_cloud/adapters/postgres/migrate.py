@@ -29,13 +29,15 @@ def engine_for(database: str) -> AsyncEngine:
     try:
         url = make_url(database)
     except ArgumentError:
-        raise Stop("database: not an address of the form postgresql://user:password@host:port/name") from None
+        raise Stop(
+            "database: not an address of the form postgresql://user:password@host:port/name"
+        ) from None
     return create_async_engine(
         url.set(drivername="postgresql+asyncpg"),
         pool_size=5,
         max_overflow=5,
-        # A page of an index costs about as much as any other on a solid-state disk; at the default of 4, a set's lines
-        # were found by reading every line.
+        # A page of an index costs about as much as any other on a solid-state disk; at the default
+        # of 4, a set's lines were found by reading every line.
         connect_args={"server_settings": {"random_page_cost": "1.1"}},
     )
 
@@ -69,7 +71,9 @@ async def check_revision(engine: AsyncEngine) -> None:
     """
     try:
         async with engine.connect() as connection:
-            found = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+            found = await connection.run_sync(
+                lambda sync: MigrationContext.configure(sync).get_current_revision()
+            )
     except Exception as error:
         raise explained(engine, error) from error
     head = ScriptDirectory.from_config(_config()).get_current_head()
@@ -85,7 +89,9 @@ def explained(engine: AsyncEngine, error: Exception) -> CloudError:
     where = _where(engine)
     code = getattr(getattr(error, "orig", None) or error, "sqlstate", None) or ""
     if code.startswith(_NOT_US):
-        return Stop(f"database {where}: refuses this user or password; check `database` in the settings")
+        return Stop(
+            f"database {where}: refuses this user or password; check `database` in the settings"
+        )
     if code == _NO_SUCH_DATABASE:
         return Stop(
             f"database {where}: there is no such database; create it with `createdb`, then `cardmint-cloud migrate`"

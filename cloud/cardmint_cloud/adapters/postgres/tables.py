@@ -1,7 +1,9 @@
-"""The tables, for queries to be written against. The migrations make them; a test holds the two together.
+"""The tables, for queries to be written against.
 
-Every table begins with its tenant, but those that divide the work. A text that says "left open" is empty, not NULL, so
-that it can stand in a key.
+The migrations make them; a test holds the two together.
+
+Every table begins with its tenant, but those that divide the work. A text that says "left open" is
+empty, not NULL, so that it can stand in a key.
 """
 
 from sqlalchemy import (
@@ -94,7 +96,12 @@ events = Table(
     Column("stream", Uuid, nullable=False),
     Column("sequence", BigInteger, nullable=False),
     Column("received_at", Moment, nullable=False),
-    Column("position", BigInteger, nullable=False, server_default=text("nextval('event_positions'::regclass)")),
+    Column(
+        "position",
+        BigInteger,
+        nullable=False,
+        server_default=text("nextval('event_positions'::regclass)"),
+    ),
     Column("source", Text, nullable=False),
     Column("type", Text, nullable=False),
     Column("subject", Uuid),
@@ -118,7 +125,10 @@ retired_months = Table(
 )
 
 workers = Table(
-    "workers", metadata, Column("worker", Uuid, primary_key=True), Column("seen_at", Moment, nullable=False)
+    "workers",
+    metadata,
+    Column("worker", Uuid, primary_key=True),
+    Column("seen_at", Moment, nullable=False),
 )
 
 leases = Table(
@@ -295,11 +305,17 @@ held_quotes = Table(
 )
 
 provider_rates = Table(
-    "provider_rates", metadata, Column("provider", Text, primary_key=True), Column("tat", Moment, nullable=False)
+    "provider_rates",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("tat", Moment, nullable=False),
 )
 
 provider_gates = Table(
-    "provider_gates", metadata, Column("provider", Text, primary_key=True), Column("until", Moment, nullable=False)
+    "provider_gates",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("until", Moment, nullable=False),
 )
 
 provider_calls = Table(
@@ -378,10 +394,22 @@ Index("printings_set", printings.c.tenant, printings.c.set_id)
 Index("printings_name", printings.c.tenant, func.lower(printings.c.name))
 Index("items_received", items.c.tenant, items.c.received_at, items.c.item)
 Index("items_card", items.c.tenant, items.c.card_id, items.c.captured_at.desc())
-Index("reviews_open", reviews.c.tenant, reviews.c.opened_at, postgresql_where=text("state = 'open'"))
+Index(
+    "reviews_open", reviews.c.tenant, reviews.c.opened_at, postgresql_where=text("state = 'open'")
+)
 Index("reviews_item", reviews.c.tenant, reviews.c.item)
-Index("reviews_unpublished", reviews.c.tenant, reviews.c.station, postgresql_where=text("published_version < version"))
-Index("reviews_audits", reviews.c.tenant, reviews.c.recogniser, postgresql_where=text("counted IS NOT NULL"))
+Index(
+    "reviews_unpublished",
+    reviews.c.tenant,
+    reviews.c.station,
+    postgresql_where=text("published_version < version"),
+)
+Index(
+    "reviews_audits",
+    reviews.c.tenant,
+    reviews.c.recogniser,
+    postgresql_where=text("counted IS NOT NULL"),
+)
 Index("price_checks_due", price_checks.c.due_at)
 Index(
     "quotes_card",

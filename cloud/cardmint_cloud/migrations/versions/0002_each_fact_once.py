@@ -19,7 +19,8 @@ STATEMENTS = (
         "CREATE TABLE retired_months (month date PRIMARY KEY, file text NOT NULL, events bigint NOT NULL,"
         " last_position bigint NOT NULL, retired_at timestamptz NOT NULL)"
     ),
-    # Rows that are rewritten with every group of events: room on the page keeps the new version beside the old one.
+    # Rows that are rewritten with every group of events: room on the page keeps the new version
+    # beside the old one.
     "ALTER TABLE holdings SET (fillfactor = 50)",
     "ALTER TABLE watermarks SET (fillfactor = 50)",
 )

@@ -93,7 +93,8 @@ def upgrade() -> None:
     for statement in STATEMENTS.split(";\n"):
         if statement.strip():
             op.execute(statement)
-    # The library's schema is one script with functions in it, which only the driver itself runs as a whole.
+    # The library's schema is one script with functions in it, which only the driver itself runs as
+    # a whole.
     driver: Any = op.get_bind().connection.driver_connection
     await_only(driver.execute(SchemaManager.get_schema()))
     op.execute(FAILURES)

@@ -1,4 +1,7 @@
-"""Reviews that can be undone, asked again at the table, escalated and measured; their leases; how far rules got."""
+"""Reviews that can be undone, asked again at the table, escalated and measured; their leases.
+
+How far rules got.
+"""
 
 from alembic import op
 

@@ -1,4 +1,7 @@
-"""Providers that were found dead: whichever worker finds out, and whichever tries again, does so for all."""
+"""Providers that were found dead.
+
+Whichever worker finds out, and whichever tries again, does so for all.
+"""
 
 from alembic import op
 
@@ -7,7 +10,9 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    op.execute("CREATE TABLE provider_gates (provider text PRIMARY KEY, until timestamptz NOT NULL)")
+    op.execute(
+        "CREATE TABLE provider_gates (provider text PRIMARY KEY, until timestamptz NOT NULL)"
+    )
 
 
 def downgrade() -> None:

@@ -7,7 +7,8 @@ down_revision = "0006"
 
 STATEMENTS = (
     "ALTER TABLE reviews ADD COLUMN question text NOT NULL DEFAULT 'printing'",
-    # A second scan of the card may have put its own reasons in the place of the question's, which the log has still.
+    # A second scan of the card may have put its own reasons in the place of the question's, which
+    # the log has still.
     """
     UPDATE reviews r
        SET question = CASE WHEN 'possible-duplicate' = ANY (asked.reasons) THEN 'duplicate'

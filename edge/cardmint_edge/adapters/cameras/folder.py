@@ -1,4 +1,7 @@
-"""A watched folder as a camera: another program puts files there, and this takes them one by one."""
+"""A watched folder as a camera.
+
+Another program puts files there, and this takes them one by one.
+"""
 
 import time
 from collections.abc import Callable
@@ -15,8 +18,9 @@ POLL_S = 0.1
 class FolderCamera:
     """Takes files oldest name first, each once it has stopped growing for `settle_s` seconds.
 
-    A file is moved to `done/` when its count is confirmed, and to `parked/` with the reason beside it when it is no
-    usable image. A shot that was never confirmed is still in the folder, and comes again after a restart.
+    A file is moved to `done/` when its count is confirmed, and to `parked/` with the reason beside
+    it when it is no usable image. A shot that was never confirmed is still in the folder, and comes
+    again after a restart.
     """
 
     def __init__(
@@ -36,12 +40,19 @@ class FolderCamera:
         images_in(folder)
 
     @property
+    def name(self) -> str:
+        """What the camera is called."""
+        return "folder"
+
+    @property
     def done(self) -> bool:
         """Never: another file may always come."""
         return False
 
     def next(self, timeout_s: float) -> Shot | None:
-        """Wait for a file that has stopped growing; until it is confirmed, the same file comes again.
+        """Wait for a file that has stopped growing.
+
+        Until it is confirmed, the same file comes again.
 
         Raises:
             Park: the file cannot be used; it lies in `parked/`.
@@ -101,7 +112,9 @@ class FolderCamera:
             frame = read_image(path)
         except Unreadable as error:
             parked = self._move(path, "parked")
-            parked.with_name(f"{parked.name}.reason.txt").write_text(f"{error.reason}: {error}\n", encoding="utf-8")
+            parked.with_name(f"{parked.name}.reason.txt").write_text(
+                f"{error.reason}: {error}\n", encoding="utf-8"
+            )
             raise
         self._given = path
         return Shot(frame=frame, origin=path.name)
@@ -124,7 +137,8 @@ class FolderCamera:
 
 
 def _is_image(path: Path) -> bool:
-    # Programs that write in place use hidden or .part names until they are done; everything else is an image or parked.
+    # Programs that write in place use hidden or .part names until they are done; everything else is
+    # an image or parked.
     return (
         not path.name.startswith(".")
         and path.suffix.lower() not in {".part", ".tmp", ".csv", ".txt"}

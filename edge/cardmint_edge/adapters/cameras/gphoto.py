@@ -41,7 +41,8 @@ class TetheredSource:
         """Open the camera.
 
         Raises:
-            Retry: there is none, it is of another model, its battery is empty, or another program has it.
+            Retry: there is none, it is of another model, its battery is empty, or another program
+                has it.
         """
         camera = gphoto2.Camera()
         try:
@@ -49,7 +50,9 @@ class TetheredSource:
             found = self._found(camera)
             if self._model.lower() not in found.lower():
                 camera.exit()
-                raise Retry(f"the camera is a {found}, the settings want {self._model!r}; plug that one in")
+                raise Retry(
+                    f"the camera is a {found}, the settings want {self._model!r}; plug that one in"
+                )
             _check_battery(camera, found, self._low_battery)
         except gphoto2.GPhoto2Error as error:
             raise self._said(error) from error
@@ -120,7 +123,9 @@ class TetheredSource:
 
     def _fetched(self, path: gphoto2.CameraFilePath) -> Frame:
         file = self._opened.file_get(path.folder, path.name, gphoto2.GP_FILE_TYPE_NORMAL)
-        with suppress(gphoto2.GPhoto2Error):  # some cameras keep photos in memory, and have nothing to remove
+        with suppress(
+            gphoto2.GPhoto2Error
+        ):  # some cameras keep photos in memory, and have nothing to remove
             self._opened.file_delete(path.folder, path.name)
         return _decoded(file)
 
@@ -128,7 +133,9 @@ class TetheredSource:
         return str(camera.get_abilities().model)
 
     def _said(self, error: gphoto2.GPhoto2Error) -> Retry:
-        words = _WORDS.get(error.code, f"libgphoto2 says {error.string!r}; plug the camera in again")
+        words = _WORDS.get(
+            error.code, f"libgphoto2 says {error.string!r}; plug the camera in again"
+        )
         return Retry(f"{self.name}: {words}")
 
 

@@ -1,4 +1,7 @@
-"""A camera that always looks: it takes a card by itself when a new one lies still, and whenever it is told to."""
+"""A camera that always looks.
+
+It takes a card by itself when a new one lies still, and whenever it is told to.
+"""
 
 import threading
 import time
@@ -10,8 +13,8 @@ import numpy as np
 import structlog
 
 from cardmint_edge.capture import Shot
-from cardmint_edge.domain.lying import Lying
 from cardmint_edge.domain.recognition import Corners, Frame
+from cardmint_edge.domain.vision.new_card_detector import Lying
 from cardmint_edge.errors import Retry
 
 VIEW_EDGE = 640
@@ -20,7 +23,10 @@ log = structlog.get_logger(__name__)
 
 
 class Source(Protocol):
-    """A device. Every method may raise `Retry`, in words for the operator; the device is then opened anew."""
+    """A device. Every method may raise `Retry`, in words for the operator.
+
+    The device is then opened anew.
+    """
 
     @property
     def name(self) -> str:
@@ -32,11 +38,17 @@ class Source(Protocol):
         ...
 
     def look(self, timeout_s: float) -> Frame | None:
-        """Return what the camera sees now; None when it shows nothing before it is asked for a photo."""
+        """Return what the camera sees now.
+
+        None when it shows nothing before it is asked for a photo.
+        """
         ...
 
     def pressed(self, timeout_s: float) -> Frame | None:
-        """Return the photo that somebody took with the camera's own button, if so; wait at most `timeout_s`."""
+        """Return the photo that somebody took with the camera's own button, if so.
+
+        Wait at most `timeout_s`.
+        """
         ...
 
     def shoot(self) -> Frame:
@@ -49,7 +61,10 @@ class Source(Protocol):
 
 
 class LiveCamera:
-    """One of `capture.Camera`. `seen` is what the last counted card looked like, so that a restart knows it again."""
+    """One of `capture.Camera`.
+
+    `seen` is what the last counted card looked like, so that a restart knows it again.
+    """
 
     def __init__(
         self,
@@ -82,7 +97,10 @@ class LiveCamera:
 
     @property
     def view(self) -> tuple[Frame, Corners | None] | None:
-        """What the camera saw last, and the outline of the card in it; None while it shows nothing."""
+        """What the camera saw last, and the outline of the card in it.
+
+        None while it shows nothing.
+        """
         return self._view
 
     def capture(self) -> bool:
@@ -145,7 +163,9 @@ class LiveCamera:
 
     def _shot(self, frame: Frame) -> Shot:
         self._number += 1
-        return Shot(frame=frame, origin=f"{self._source.name} {self._number}", looks=self._lying.code)
+        return Shot(
+            frame=frame, origin=f"{self._source.name} {self._number}", looks=self._lying.code
+        )
 
     def _let_go(self) -> None:
         self._view = None
@@ -156,7 +176,10 @@ class LiveCamera:
 
 
 def outlined(view: tuple[Frame, Corners | None] | None) -> bytes | None:
-    """Return a small JPEG of what a camera sees, the card's outline drawn into it; None when it shows nothing."""
+    """Return a small JPEG of what a camera sees, the card's outline drawn into it.
+
+    None when it shows nothing.
+    """
     if view is None:
         return None
     frame, corners = view

@@ -15,19 +15,31 @@ def images_in(folder: Path) -> list[Path]:
         Stop: the folder cannot be read.
     """
     try:
-        return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file())
+        return sorted(
+            path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file()
+        )
     except OSError as error:
         message = f"{folder}: {error.strerror}: name a folder of images"
         raise Stop(message) from None
 
 
 class ReplayCamera:
-    """Gives each file once, or over and over when looped; `start_at` skips as many shots as were confirmed before."""
+    """Gives each file once, or over and over when looped.
 
-    def __init__(self, files: Sequence[Path] | Path, *, loop: bool = False, start_at: int = 0) -> None:
+    `start_at` skips as many shots as were confirmed before.
+    """
+
+    def __init__(
+        self, files: Sequence[Path] | Path, *, loop: bool = False, start_at: int = 0
+    ) -> None:
         self._files = images_in(files) if isinstance(files, Path) else list(files)
         self._loop = loop
         self._taken = start_at
+
+    @property
+    def name(self) -> str:
+        """What the camera is called."""
+        return "replay"
 
     @property
     def done(self) -> bool:

@@ -1,0 +1,1 @@
+"""Where images are kept: a folder or a bucket, and how one comes in."""

@@ -1,0 +1,45 @@
+"""Images as files, named for their content: whole and on the disk before they have their name."""
+
+import os
+from pathlib import Path
+
+from cardmint_cloud.adapters.images.intake import Intake
+
+
+class Folder:
+    """One folder of images: `TENANT/ab/abcdef…`, and `incoming/` for what is on its way."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.intake = Intake(root / "incoming")
+
+    def path(self, tenant: str, name: str) -> Path:
+        """Return where an image lies, or would. Both names must have been checked."""
+        return self.root / tenant / name[:2] / name
+
+    def has(self, tenant: str, name: str) -> bool:
+        """Whether the image is there."""
+        return self.path(tenant, name).is_file()
+
+    def read(self, tenant: str, name: str) -> bytes | None:
+        """Return an image's bytes; None when it is not there."""
+        try:
+            return self.path(tenant, name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def keep(self, tenant: str, name: str, file: Path) -> None:
+        """Give a file, whose bytes are on the disk, its name.
+
+        The name is on the disk too when this returns.
+        """
+        target = self.path(tenant, name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.chmod(0o644)
+        file.replace(target)
+        for folder in (target.parent, target.parent.parent, self.root):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)

@@ -1,0 +1,137 @@
+"""The MQTT 5 broker, as the cloud uses it: a connection that is made again whenever it is lost.
+
+Messages are handed over with the number of the connection that brought them, because an
+acknowledgement belongs to it.
+"""
+
+import asyncio
+import random
+import ssl
+from collections.abc import Callable, Sequence
+
+import mqtt5
+import structlog
+
+from cardmint_cloud.adapters.mqtt.connection import Address, Connection, Inbound
+from cardmint_cloud.errors import Stop
+
+_CONNECT_S = 10.0
+_NOT_US = (
+    mqtt5.ConnAckReasonCode.BAD_USER_NAME_OR_PASSWORD,
+    mqtt5.ConnAckReasonCode.NOT_AUTHORIZED,
+    mqtt5.ConnAckReasonCode.BANNED,
+    mqtt5.ConnAckReasonCode.BAD_AUTHENTICATION_METHOD,
+)
+_log = structlog.get_logger()
+
+
+class Broker:
+    """One connection to the broker, made again whenever it is lost, with a clean session each time."""
+
+    def __init__(self, address: Address, *, on_message: Callable[[Inbound], None]) -> None:
+        self._address = address
+        self._on_message = on_message
+        self._count = 0
+        self._connection: Connection | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._said = ""
+
+    def start(self) -> None:
+        """Connect, and keep connected."""
+        self._running = asyncio.create_task(self._keep_connected())
+
+    async def stop(self) -> None:
+        """Disconnect. Nothing is unsubscribed.
+
+        What is not acknowledged comes again to whoever is next.
+        """
+        if self._connection:
+            self._connection.leave()
+        if self._running:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+
+    async def refused(self) -> None:
+        """Wait until the broker turns us away for who we are, which trying again does not mend.
+
+        Raises:
+            Stop: always, then.
+        """
+        await self._refused
+
+    def acknowledge(self, messages: Sequence[Inbound]) -> None:
+        """Tell the broker that messages are dealt with, but those whose connection is gone."""
+        if self._connection:
+            self._connection.acknowledge(
+                [m for m in messages if m.connection == self._connection.number]
+            )
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[None]:
+        """Publish with QoS 1. The future is done at the PUBACK and cancelled when the connection goes."""
+        if self._connection:
+            return self._connection.publish(topic, payload, retain=retain)
+        lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        lost.cancel()
+        return lost
+
+    def refresh(self) -> None:
+        """Ask the broker for what stations last said of themselves, once more."""
+        if self._connection:
+            self._connection.subscribe("state")
+
+    async def _keep_connected(self) -> None:
+        pause = 0.2
+        while True:
+            try:
+                if await self._connect():
+                    pause = 0.2
+            except (OSError, TimeoutError) as error:
+                reason = getattr(error, "strerror", None) or "it does not answer"
+                self._say(f"cannot be reached ({reason}); is it running there?")
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, guards nothing
+            pause = min(pause * 2, 5.0)
+
+    async def _connect(self) -> bool:
+        """Hold one connection until it is lost; return whether the broker took us."""
+        where = self._address
+        self._count += 1
+        context = ssl.create_default_context(cafile=where.ca) if where.ca else None
+        connection = Connection(self._count, where, self._on_message)
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(_CONNECT_S):
+            await loop.create_connection(lambda: connection, where.host, where.port, ssl=context)
+            code = await connection.answered
+        if code is None:
+            self._say("hung up")
+            return False
+        if code != mqtt5.ConnAckReasonCode.SUCCESS:
+            connection.leave()
+            trouble = f"refuses us ({code.name.replace('_', ' ').lower()})"
+            self._say(trouble)
+            if code in _NOT_US:
+                self._refuse(trouble)
+            return False
+        self._connection, self._said = connection, ""
+        _log.info("broker connected", host=where.host, port=where.port)
+        try:
+            self._say(f"connection lost ({await connection.lost}); connecting again")
+        finally:
+            self._connection = None
+            connection.leave()
+        return True
+
+    def _refuse(self, trouble: str) -> None:
+        if not self._refused.done():
+            where = f"broker {self._address.host}:{self._address.port}"
+            who = f"as user {self._address.user!r}" if self._address.user else "without a user name"
+            message = f"{where} {trouble} {who}; check `broker.user` and `broker.password` in the settings"
+            self._refused.set_exception(Stop(message))
+
+    def _say(self, what: str) -> None:
+        """Log a trouble once, not at each attempt."""
+        if what != self._said:
+            self._said = what
+            _log.warning(
+                f"broker {self._address.host}:{self._address.port} {what}", user=self._address.user
+            )

@@ -1,0 +1,327 @@
+"""One TCP connection to an MQTT 5 broker.
+
+Its packets read and written by `mqtt5`, what waits in memory bounded.
+
+Messages are acknowledged by hand, after the commit. What waits is bounded twice: the broker sends
+at most `RECEIVE_MAXIMUM` unacknowledged messages, and once `MAX_WAITING_BYTES` of them wait,
+nothing more is read from the socket (docs/decisions/0043).
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol, cast
+from uuid import UUID
+
+import mqtt5
+import structlog
+from msgspec import Struct
+
+from cardmint_contracts import topics
+
+RECEIVE_MAXIMUM = 2000
+MAX_WAITING_BYTES = 16 << 20
+KEEP_ALIVE_S = 10
+_GRANTED = (
+    mqtt5.SubAckReasonCode.GRANTED_QOS_AT_MOST_ONCE,
+    mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE,
+)
+_PUBLISH = 3
+_log = structlog.get_logger()
+
+
+class Address(Protocol):
+    """Where the broker is and who we are to it."""
+
+    @property
+    def host(self) -> str:
+        """Host name or address."""
+        ...
+
+    @property
+    def port(self) -> int:
+        """TCP port."""
+        ...
+
+    @property
+    def user(self) -> str:
+        """User name; empty for none."""
+        ...
+
+    @property
+    def password(self) -> str:
+        """Password of the user."""
+        ...
+
+    @property
+    def ca(self) -> str:
+        """File of certificates to trust; empty for no TLS."""
+        ...
+
+
+class Inbound(Struct, frozen=True, kw_only=True, gc=False):
+    """A message as it came. `connection` counts our connections.
+
+    An acknowledgement belongs to just one.
+    """
+
+    topic: str
+    payload: bytes
+    retained: bool
+    content_type: str | None
+    properties: list[tuple[str, str]]
+    connection: int
+    mid: int | None
+
+    @property
+    def claim(self) -> tuple[UUID, int, int] | None:
+        """What the sender says is inside, if it says so plausibly.
+
+        Stream, first and last sequence.
+        """
+        said = dict(self.properties)
+        try:
+            stream, first, last = UUID(said["stream"]), int(said["first"]), int(said["last"])
+        except (KeyError, ValueError):
+            return None
+        return (stream, first, last) if 1 <= first <= last < 2**63 and last - first < 1000 else None
+
+
+class Connection(asyncio.Protocol):
+    """One TCP connection. `answered` has the broker's answer to CONNECT, None when it hung up.
+
+    `lost` why it ended.
+    """
+
+    def __init__(
+        self, number: int, address: Address, on_message: Callable[[Inbound], None]
+    ) -> None:
+        self.number = number
+        self._address = address
+        self._on_message = on_message
+        loop = asyncio.get_running_loop()
+        self.answered: asyncio.Future[mqtt5.ConnAckReasonCode | None] = loop.create_future()
+        self.lost: asyncio.Future[str] = loop.create_future()
+        self._transport: asyncio.Transport | None = None
+        self._beating: asyncio.Task[None] | None = None
+        self._buffer = bytearray()
+        self._held = 0
+        self._paused = False
+        self._heard = False
+        self._mid = 0
+        self._window = 65_535
+        self._unacknowledged: deque[int] = deque()
+        self._dealt_with: set[int] = set()
+        self._sent: dict[int, asyncio.Future[None]] = {}
+        self._queued: deque[tuple[str, bytes, bool, asyncio.Future[None]]] = deque()
+
+    def leave(self) -> None:
+        """Say goodbye and close."""
+        if self._transport and not self._transport.is_closing():
+            self._transport.write(mqtt5.DisconnectPacket().write())
+            self._transport.close()
+
+    def acknowledge(self, messages: Sequence[Inbound]) -> None:
+        """Send the PUBACKs, in the order in which the messages came, and read on when there is room again.
+
+        The order is the protocol's rule (MQTT 5, 4.6): what was dealt with before an older message
+        waits for that.
+        """
+        self._held -= sum(len(message.payload) for message in messages)
+        self._dealt_with.update(message.mid for message in messages if message.mid is not None)
+        acknowledged = bytearray()
+        while self._unacknowledged and self._unacknowledged[0] in self._dealt_with:
+            mid = self._unacknowledged.popleft()
+            self._dealt_with.remove(mid)
+            acknowledged += mqtt5.PubAckPacket(mid).write()
+        self._write(acknowledged)
+        if self._paused and self._held <= MAX_WAITING_BYTES // 2 and self._transport:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[None]:
+        """Publish, or queue while the broker has as many as it takes."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queued.append((topic, payload, retain, done))
+        self._flush()
+        return done
+
+    def subscribe(self, *kinds: Literal["events", "state", "health", "config/reported"]) -> None:
+        """Subscribe to every station's `kinds`."""
+        filters = [
+            mqtt5.TopicFilter(
+                topics.every_station(kind),
+                max_qos=mqtt5.QoS.AT_LEAST_ONCE,
+                retain_as_published=False,
+            )
+            for kind in kinds
+        ]
+        self._write(mqtt5.SubscribePacket(self._next_mid(), filters).write())
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Introduce ourselves."""
+        self._transport = cast("asyncio.Transport", transport)
+        packet = mqtt5.ConnectPacket(
+            f"cardmint-cloud-{socket.gethostname()}-{os.getpid()}",
+            username=self._address.user or None,
+            password=self._address.password.encode() if self._address.user else None,
+            clean_start=True,
+            keep_alive=KEEP_ALIVE_S,
+            receive_max=RECEIVE_MAXIMUM,
+        )
+        self._write(packet.write())
+        self._beating = asyncio.create_task(self._beat())
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came."""
+        self._heard = True
+        self._buffer += data
+        at = 0
+        with memoryview(self._buffer) as view:
+            while at < len(view):
+                rest = view[at:]
+                try:
+                    packet, size = mqtt5.read(rest)
+                except IndexError:
+                    break
+                except BaseException as error:
+                    # mqtt5 0.8 panics at a text that is not UTF-8, and a panic is no Exception.
+                    if (
+                        not isinstance(error, ValueError)
+                        and type(error).__name__ != "PanicException"
+                    ):
+                        raise
+                    passed = self._pass_over(rest, error)
+                    if passed is None:
+                        break
+                    at += passed
+                    continue
+                finally:
+                    rest.release()
+                at += size
+                self._take(packet)
+        del self._buffer[:at]
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Give up what was under way."""
+        if self._beating:
+            self._beating.cancel()
+        for future in (*self._sent.values(), *(done for *_, done in self._queued)):
+            future.cancel()
+        self._sent.clear()
+        self._queued.clear()
+        self._transport = None
+        if not self.answered.done():
+            self.answered.set_result(None)
+        if not self.lost.done():
+            self.lost.set_result(str(error) if error else "closed by the broker")
+
+    def _take(self, packet: mqtt5.Packet) -> None:
+        match packet:
+            case mqtt5.PublishPacket():
+                self._received(packet)
+            case mqtt5.PubAckPacket():
+                if (done := self._sent.pop(packet.packet_id, None)) and not done.done():
+                    done.set_result(None)
+                self._flush()
+            case mqtt5.ConnAckPacket():
+                self._window = packet.receive_max
+                if packet.reason_code == mqtt5.ConnAckReasonCode.SUCCESS:
+                    self.subscribe("events", "state", "health", "config/reported")
+                if not self.answered.done():
+                    self.answered.set_result(packet.reason_code)
+            case mqtt5.DisconnectPacket():
+                if not self.lost.done():
+                    self.lost.set_result(
+                        packet.reason_str or packet.reason_code.name.replace("_", " ").lower()
+                    )
+                self.leave()
+            case mqtt5.SubAckPacket():
+                if any(code not in _GRANTED for code in packet.reason_codes):
+                    _log.warning(
+                        "the broker refuses a subscription",
+                        codes=[code.name for code in packet.reason_codes],
+                    )
+
+    def _received(self, packet: mqtt5.PublishPacket) -> None:
+        payload = packet.payload
+        self._held += len(payload)
+        if packet.packet_id is not None:
+            self._unacknowledged.append(packet.packet_id)
+        if self._held > MAX_WAITING_BYTES and not self._paused and self._transport:
+            self._paused = True
+            self._transport.pause_reading()
+        self._on_message(
+            Inbound(
+                topic=packet.topic,
+                payload=payload,
+                retained=packet.retain,
+                content_type=packet.content_type,
+                properties=packet.user_properties,
+                connection=self.number,
+                mid=packet.packet_id,
+            )
+        )
+
+    def _pass_over(self, rest: memoryview, error: BaseException) -> int | None:
+        """Acknowledge a PUBLISH that breaks the protocol, so that it does not come again.
+
+        None when it is not whole.
+
+        Anything else that cannot be read ends the connection.
+        """
+        size, at, more = 0, 1, True
+        while more and at < min(5, len(rest)):
+            size |= (rest[at] & 0x7F) << (7 * (at - 1))
+            more, at = rest[at] >= 0x80, at + 1
+        if more or rest[0] >> 4 != _PUBLISH or size < 4:
+            _log.error("the broker sends what is no MQTT", error=str(error))
+            if self._transport:
+                self._transport.abort()
+            return None
+        if len(rest) < at + size:
+            return None
+        _log.error("a message breaks the protocol and is passed over", error=str(error))
+        topic = int.from_bytes(rest[at : at + 2])
+        if rest[0] & 0x06:
+            mid = int.from_bytes(rest[at + 2 + topic : at + 4 + topic])
+            self._unacknowledged.append(mid)
+            self._dealt_with.add(mid)
+        return at + size
+
+    def _flush(self) -> None:
+        while self._queued and len(self._sent) < self._window and self._transport:
+            topic, payload, retain, done = self._queued.popleft()
+            mid = self._next_mid()
+            self._sent[mid] = done
+            packet = mqtt5.PublishPacket(
+                topic, payload, qos=mqtt5.QoS.AT_LEAST_ONCE, retain=retain, packet_id=mid
+            )
+            self._write(packet.write())
+
+    def _next_mid(self) -> int:
+        while True:
+            self._mid = self._mid % 65_535 + 1
+            if self._mid not in self._sent:
+                return self._mid
+
+    def _write(self, data: bytes | bytearray) -> None:
+        if data and self._transport and not self._transport.is_closing():
+            self._transport.write(data)
+
+    async def _beat(self) -> None:
+        """Keep the connection alive.
+
+        End it when nothing came for long, not even the answer to that.
+        """
+        while True:
+            self._write(mqtt5.PingReqPacket().write())
+            self._heard = False
+            await asyncio.sleep(KEEP_ALIVE_S / 2)
+            if not self._heard and not self._paused and self._transport:
+                with contextlib.suppress(asyncio.InvalidStateError):
+                    self.lost.set_result("it does not answer")
+                self._transport.abort()

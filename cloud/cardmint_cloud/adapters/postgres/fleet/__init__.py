@@ -1,0 +1,1 @@
+"""What the fleet is to use, and what its stations report."""

@@ -1,0 +1,68 @@
+"""What the fleet is to use and stations are to be set to, on asyncpg."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from cardmint_cloud.adapters.postgres.ingest.event_log import Connection, notify
+from cardmint_contracts.control import DesiredConfig, Manifest
+from cardmint_contracts.wire import decode, encode
+
+NEWS = "fleet"
+"""What listeners are told when any of it changed."""
+
+_PUBLISH = """
+INSERT INTO fleet_wares AS w (tenant, ware, manifest, published_at) VALUES ($1, $2, $3::jsonb, $4)
+ON CONFLICT (tenant, ware) DO UPDATE SET manifest = excluded.manifest, published_at = excluded.published_at"""
+_CONFIGURE = """
+INSERT INTO desired_configs AS c (tenant, station, desired, desired_at)
+VALUES ($1, $2, $3::jsonb || '{"version": 1}', $4)
+ON CONFLICT (tenant, station) DO UPDATE
+   SET desired = c.desired || $3::jsonb || jsonb_build_object('version', (c.desired->>'version')::int + 1),
+       desired_at = excluded.desired_at
+RETURNING desired::text"""
+
+
+class Wanted(NamedTuple):
+    """What is to lie retained at the broker."""
+
+    wares: list[tuple[str, Manifest]]
+    configs: list[tuple[str, str, DesiredConfig]]
+
+
+async def publish(connection: Connection, tenant: str, manifest: Manifest, now: datetime) -> None:
+    """Have a tenant's stations use what a manifest names."""
+    async with connection.transaction():
+        await connection.execute(_PUBLISH, tenant, manifest.ware, encode(manifest).decode(), now)
+        await notify(connection, tenant, NEWS)
+
+
+async def configure(
+    connection: Connection, tenant: str, station: str, changes: dict[str, Any], now: datetime
+) -> DesiredConfig:
+    """Change settings that are wanted of a station; those that were wanted before stay.
+
+    Return the new version.
+    """
+    async with connection.transaction():
+        ((text,),) = await connection.fetch(
+            _CONFIGURE, tenant, station, encode(changes).decode(), now
+        )
+        await notify(connection, tenant, NEWS)
+    return decode(text.encode(), DesiredConfig)
+
+
+async def wanted(connection: Connection) -> Wanted:
+    """Return everything that stations of all tenants are to be told."""
+    wares = await connection.fetch(
+        "SELECT tenant, manifest::text FROM fleet_wares ORDER BY tenant, ware"
+    )
+    configs = await connection.fetch(
+        "SELECT tenant, station, desired::text FROM desired_configs ORDER BY 1, 2"
+    )
+    return Wanted(
+        wares=[(tenant, decode(text.encode(), Manifest)) for tenant, text in wares],
+        configs=[
+            (tenant, station, decode(text.encode(), DesiredConfig))
+            for tenant, station, text in configs
+        ],
+    )

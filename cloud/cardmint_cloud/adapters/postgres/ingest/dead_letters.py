@@ -1,0 +1,44 @@
+"""Dead letters in Postgres: taken out under a lock, to be replayed or discarded."""
+
+from typing import Any
+from uuid import UUID
+
+from cardmint_cloud.adapters.postgres.ingest.event_log import Connection, DeadLetter
+
+_TAKE = """
+DELETE FROM dead_letters WHERE tenant = $1 AND id = $2
+RETURNING tenant, station, topic, reason, detail, content_type, payload, stream, first, last"""
+_WAITING = """
+SELECT id, station, reason, detail, stream, first, last, times, first_at, last_at, length(payload) AS bytes
+  FROM dead_letters WHERE tenant = $1 ORDER BY id LIMIT $2"""
+_NEWEST = (
+    "SELECT detail FROM dead_letters WHERE tenant = $1 AND stream = $2 ORDER BY id DESC LIMIT 1"
+)
+_OWNER = "SELECT source FROM watermarks WHERE tenant = $1 AND stream = $2"
+
+
+async def take(connection: Connection, tenant: str, letter: int) -> DeadLetter | None:
+    """Remove a dead letter, for good once the transaction commits, and return it.
+
+    None when there is no such one.
+    """
+    rows: list[Any] = await connection.fetch(_TAKE, tenant, letter)
+    return DeadLetter(**dict(rows[0])) if rows else None
+
+
+async def waiting(connection: Connection, tenant: str, limit: int) -> list[dict[str, Any]]:
+    """Return what is known of a tenant's oldest dead letters, without their payloads."""
+    return [dict(row) for row in await connection.fetch(_WAITING, tenant, limit)]
+
+
+async def owner(connection: Connection, tenant: str, stream: UUID) -> str | None:
+    """Return the source that a stream belongs to, if it was ever seen."""
+    rows: list[Any] = await connection.fetch(_OWNER, tenant, stream)
+    return rows[0]["source"] if rows else None
+
+
+async def newest_detail(connection: Connection, tenant: str, stream: UUID) -> str:
+    """Return what was said of the newest dead letter of a stream, which has one."""
+    rows: list[Any] = await connection.fetch(_NEWEST, tenant, stream)
+    detail: str = rows[0]["detail"]
+    return detail

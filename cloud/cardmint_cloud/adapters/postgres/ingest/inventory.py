@@ -1,0 +1,299 @@
+"""What is folded from the log, read under locks and written.
+
+Items, reviews, holdings, printings; set-based SQL.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from struct import Struct
+from typing import Any
+
+import msgspec
+
+from cardmint_cloud.adapters.postgres import copy_encoding
+from cardmint_cloud.adapters.postgres.ingest.event_log import Connection
+from cardmint_cloud.domain.items import (
+    Changes,
+    Holding,
+    Item,
+    ItemKey,
+    Prior,
+    Review,
+    ReviewKey,
+    Status,
+)
+from cardmint_contracts.cards import Candidate, Card, Image
+from cardmint_contracts.events import Question
+
+PrintingKey = tuple[str, str]
+
+_ITEMS = """
+SELECT * FROM items WHERE (tenant, item) IN (SELECT * FROM unnest($1::text[], $2::uuid[]))
+ ORDER BY tenant, item FOR UPDATE"""
+_REVIEWS = """
+SELECT * FROM reviews WHERE (tenant, task) IN (SELECT * FROM unnest($1::text[], $2::uuid[]))
+ ORDER BY tenant, task FOR UPDATE"""
+_NEW_ITEMS = ("tenant", "station", "status", "language", "finish", "edition", "condition", "version", "received_at",
+              "item", "captured_at", "confidence", "margin", "card_id", "bin", "lot", "image")  # fmt: skip
+_CHANGE_ITEMS = """
+UPDATE items i SET status = n.status, card_id = n.card_id, version = n.version
+  FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::int[]) AS n (tenant, item, status, card_id, version)
+ WHERE i.tenant = n.tenant AND i.item = n.item"""
+_NEW_REVIEWS = """
+INSERT INTO reviews (tenant, task, item, station, version, state, candidates, image, opened_at, closed_at, verdict,
+                     card, answered_by, place, escalated, counted, recogniser, question, prior, reasons)
+SELECT t.tenant, t.task, t.item, t.station, t.version, t.state, t.candidates, t.image, t.opened_at, t.closed_at,
+       t.verdict, t.card, t.answered_by, t.place, t.escalated, t.counted, t.recogniser, t.question, t.prior,
+       ARRAY(SELECT jsonb_array_elements_text(t.reasons))
+  FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::int[], $6::text[], $7::jsonb[], $8::jsonb[],
+              $9::timestamptz[], $10::timestamptz[], $11::text[], $12::jsonb[], $13::text[], $14::text[],
+              $15::boolean[], $16::jsonb[], $17::text[], $18::text[], $19::jsonb[], $20::jsonb[])
+    AS t (tenant, task, item, station, version, state, candidates, image, opened_at, closed_at, verdict, card,
+          answered_by, place, escalated, counted, recogniser, question, prior, reasons)"""
+_CHANGE_REVIEWS = """
+UPDATE reviews r
+   SET version = n.version, state = n.state, closed_at = n.closed_at, verdict = n.verdict, card = n.card,
+       answered_by = n.answered_by, place = n.place, escalated = n.escalated, prior = n.prior,
+       candidates = n.candidates, image = n.image, reasons = ARRAY(SELECT jsonb_array_elements_text(n.reasons))
+  FROM unnest($1::text[], $2::uuid[], $3::int[], $4::text[], $5::timestamptz[], $6::text[], $7::jsonb[], $8::text[],
+              $9::text[], $10::boolean[], $11::jsonb[], $12::jsonb[], $13::jsonb[], $14::jsonb[])
+    AS n (tenant, task, version, state, closed_at, verdict, card, answered_by, place, escalated, prior, candidates,
+          image, reasons)
+ WHERE r.tenant = n.tenant AND r.task = n.task"""
+_ADD_HOLDINGS = """
+INSERT INTO holdings AS h (tenant, language, finish, edition, condition, card_id, count)
+SELECT ($1::text[])[n.k], ($2::text[])[n.k], ($3::text[])[n.k], ($4::text[])[n.k], ($5::text[])[n.k], card_id, delta
+  FROM unnest($6::int[], $7::text[], $8::bigint[]) AS n (k, card_id, delta)
+ON CONFLICT (tenant, card_id, language, finish, edition, condition) DO UPDATE SET count = h.count + excluded.count"""
+"""Adds to holdings. What many of them share comes once, and each says by number which of it is its own."""
+
+_PUT_PRINTINGS = """
+WITH named AS (
+    INSERT INTO printings (tenant, card_id, name, number, set_id, set_name)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+    ON CONFLICT DO NOTHING RETURNING tenant, card_id)
+INSERT INTO price_checks (tenant, card_id, due_at) SELECT tenant, card_id, $7 FROM named ON CONFLICT DO NOTHING"""
+
+
+_FIXED = Struct(">i16siqidid").pack
+"""The item, the moment of its capture, confidence and margin."""
+
+
+async def load(
+    connection: Connection, item_keys: Iterable[ItemKey], review_keys: Iterable[ReviewKey]
+) -> tuple[dict[ItemKey, Item], dict[ReviewKey, Review]]:
+    """Read and lock the items and reviews that events speak of."""
+    reviews: dict[ReviewKey, Review] = {}
+    if keys := set(review_keys):
+        found = await connection.fetch(_REVIEWS, *_columns(keys))
+        reviews = {(row["tenant"], row["task"]): review_from_row(row) for row in found}
+    wanted = {*item_keys, *((tenant, review.item) for (tenant, _), review in reviews.items())}
+    found = await connection.fetch(_ITEMS, *_columns(wanted)) if wanted else []
+    return {(row["tenant"], row["item"]): _item(row) for row in found}, reviews
+
+
+async def put(
+    connection: Connection,
+    items: Mapping[ItemKey, Item],
+    reviews: Mapping[ReviewKey, Review],
+    changes: Changes,
+    now: datetime,
+    *,
+    known: Collection[PrintingKey] = (),
+) -> None:
+    """Write what a fold over `items` and `reviews`, which `load` has locked, changed, but for the holdings.
+
+    Printings, which writers share, are taken in the order of their keys, so that two writers cannot
+    deadlock; `known` ones are there, and not written.
+
+    Raises:
+        asyncpg.UniqueViolationError: another transaction has just made one of the items that are
+            new here.
+    """
+    if made := [item for key, item in changes.items.items() if key not in items]:
+        await copy_encoding.copy(connection, "items", _NEW_ITEMS, _pieces(made))
+    if moved := [_item_change(item) for key, item in changes.items.items() if key in items]:
+        await connection.execute(_CHANGE_ITEMS, *_columns(moved))
+    if asked := [
+        _review_row(review) for key, review in changes.reviews.items() if key not in reviews
+    ]:
+        await connection.execute(_NEW_REVIEWS, *_columns(asked))
+    if answered := [
+        _review_change(review) for key, review in changes.reviews.items() if key in reviews
+    ]:
+        await connection.execute(_CHANGE_REVIEWS, *_columns(answered))
+    named = [
+        (*key, card.name, card.number, card.set_id, card.set_name)
+        for key, card in sorted(changes.printings.items(), key=lambda pair: pair[0])
+        if key not in known
+    ]
+    if named:
+        await connection.execute(_PUT_PRINTINGS, *_columns(named), now)
+
+
+async def count(connection: Connection, changes: Changes) -> None:
+    """Add what a fold changed to the holdings.
+
+    Last before the commit, because nearly all writers meet there.
+    """
+    if changes.holdings:
+        await connection.execute(_ADD_HOLDINGS, *_holding_columns(changes.holdings))
+
+
+def _pieces(items: Iterable[Item]) -> Iterator[bytes]:
+    heads: dict[tuple[object, ...], bytes] = {}
+    texts: dict[str, bytes] = {}
+    for i in items:
+        key = (
+            i.tenant,
+            i.station,
+            i.status,
+            i.language,
+            i.finish,
+            i.edition,
+            i.condition,
+            i.version,
+            i.received_at,
+        )
+        head = heads.get(key)
+        if head is None:
+            head = heads[key] = b"".join(
+                (
+                    copy_encoding.start(len(_NEW_ITEMS)),
+                    *(
+                        copy_encoding.text(value)
+                        for value in (i.tenant, i.station, i.status, i.language)
+                    ),
+                    *(copy_encoding.text(value) for value in (i.finish, i.edition, i.condition)),
+                    b"\x00\x00\x00\x04" + i.version.to_bytes(4),
+                    copy_encoding.moment(i.received_at),
+                )
+            )
+        yield head
+        captured = (i.captured_at - copy_encoding.EPOCH) // copy_encoding.MICROSECOND
+        yield _FIXED(16, i.item.int.to_bytes(16), 8, captured, 8, i.confidence, 8, i.margin)
+        for value in (i.card_id, i.bin, i.lot, i.image):
+            yield texts.get(value) or texts.setdefault(value, copy_encoding.text(value))
+
+
+def _holding_columns(holdings: Mapping[Holding, int]) -> list[Any]:
+    counted = sorted(holdings.items())
+    kinds: dict[tuple[str, ...], int] = {}
+    numbers = [
+        kinds.setdefault((h.tenant, h.language, h.finish, h.edition, h.condition), len(kinds) + 1)
+        for h, _ in counted
+    ]
+    return [
+        *_columns(kinds),
+        numbers,
+        [h.card_id for h, _ in counted],
+        [delta for _, delta in counted],
+    ]
+
+
+def _columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _item_change(item: Item) -> tuple[Any, ...]:
+    return (item.tenant, item.item, item.status, item.card_id, item.version)
+
+
+def _review_change(review: Review) -> tuple[Any, ...]:
+    return (
+        *(
+            review.tenant,
+            review.task,
+            review.version,
+            "open" if review.open else "answered",
+            review.closed_at,
+        ),
+        *(review.verdict, _json(review.card) if review.card else None, review.answered_by),
+        *(review.place, review.escalated, _json(review.prior) if review.prior else None),
+        *(
+            _json(review.candidates),
+            _json(review.image) if review.image else None,
+            _json(review.reasons),
+        ),
+    )
+
+
+def _review_row(review: Review) -> tuple[Any, ...]:
+    return (
+        *(review.tenant, review.task, review.item, review.station, review.version),
+        "open" if review.open else "answered",
+        _json(review.candidates),
+        _json(review.image) if review.image else None,
+        *(review.opened_at, review.closed_at, review.verdict),
+        _json(review.card) if review.card else None,
+        *(
+            review.answered_by,
+            review.place,
+            review.escalated,
+            _json(review.counted) if review.counted else None,
+        ),
+        *(
+            review.recogniser,
+            review.question,
+            _json(review.prior) if review.prior else None,
+            _json(review.reasons),
+        ),
+    )
+
+
+def _item(row: Any) -> Item:
+    return Item(status=Status(row["status"]), **{name: row[name] for name in _PLAIN_ITEM})
+
+
+def review_from_row(row: Any) -> Review:
+    """Return a row of `reviews` as the value that it stands for."""
+    return Review(
+        open=row["state"] == "open",
+        reasons=tuple(row["reasons"]),
+        question=Question(row["question"]),
+        candidates=_candidates(row["candidates"]),
+        image=msgspec.json.decode(row["image"], type=Image) if row["image"] else None,
+        card=msgspec.json.decode(row["card"], type=Card) if row["card"] else None,
+        counted=msgspec.json.decode(row["counted"], type=Card) if row["counted"] else None,
+        prior=msgspec.json.decode(row["prior"], type=Prior) if row["prior"] else None,
+        **{name: row[name] for name in _PLAIN_REVIEW},
+    )
+
+
+def _candidates(text: str) -> tuple[Candidate, ...]:
+    return msgspec.json.decode(text, type=tuple[Candidate, ...])
+
+
+_PLAIN_ITEM = (
+    *(
+        "tenant",
+        "item",
+        "station",
+        "captured_at",
+        "received_at",
+        "card_id",
+        "language",
+        "finish",
+        "edition",
+        "condition",
+    ),
+    *("bin", "lot", "confidence", "margin", "image", "version"),
+)
+_PLAIN_REVIEW = (
+    *(
+        "tenant",
+        "task",
+        "item",
+        "station",
+        "version",
+        "opened_at",
+        "closed_at",
+        "verdict",
+        "answered_by",
+    ),
+    *("place", "escalated", "recogniser"),
+)

@@ -1,0 +1,110 @@
+"""Which worker holds which slots of stations, in Postgres, which is also the clock that leases run by.
+
+A worker's identifier is made when its process starts and never again: it is the fencing token.
+Ingest reads it under a lock in the very transaction that writes (`held`), so that a worker that was
+paused cannot write for slots it has lost.
+"""
+
+from collections.abc import Collection
+from typing import Any
+from uuid import UUID
+
+from cardmint_cloud.adapters.postgres.ingest.event_log import Connection, StreamKey
+from cardmint_cloud.domain.rendezvous import SLOTS, slot
+
+DEAD_AFTER_S = 1.2
+SLOT = f"get_byte(decode(md5(tenant || '/' || station), 'hex'), 0) % {SLOTS}"
+"""A station's slot, in SQL."""
+
+_BEAT = """
+INSERT INTO workers (worker, seen_at) VALUES ($1, clock_timestamp())
+ON CONFLICT (worker) DO UPDATE SET seen_at = excluded.seen_at"""
+_BURY = "DELETE FROM workers WHERE seen_at < clock_timestamp() - $1 * interval '1 second'"
+_LIVING = "SELECT worker FROM workers"
+_OPEN = (
+    "INSERT INTO leases (slot) SELECT * FROM generate_series(0, $1::int - 1) ON CONFLICT DO NOTHING"
+)
+_RELEASE = "UPDATE leases SET worker = NULL WHERE worker = $1 AND NOT slot = ANY($2::int[])"
+_CLAIM = """
+UPDATE leases SET worker = $1, since = clock_timestamp()
+ WHERE slot IN (SELECT slot FROM leases l WHERE slot = ANY($2::int[]) AND worker IS DISTINCT FROM $1
+                   AND NOT EXISTS (SELECT FROM workers w WHERE w.worker = l.worker)
+                 ORDER BY slot FOR UPDATE SKIP LOCKED)
+RETURNING slot"""
+_IN_THE_WAY = """
+SELECT DISTINCT worker FROM leases l
+ WHERE slot = ANY($2::int[]) AND worker IS DISTINCT FROM $1
+   AND NOT EXISTS (SELECT FROM workers w WHERE w.worker = l.worker)"""
+_END = """
+SELECT pg_terminate_backend(pid, 500) FROM pg_stat_activity
+ WHERE application_name = ANY($1::text[]) AND xact_start IS NOT NULL
+   AND state_change < clock_timestamp() - $2 * interval '1 second'"""
+_MINE = "SELECT slot FROM leases WHERE worker = $1"
+_HELD = (
+    "SELECT slot FROM leases WHERE worker = $1 AND slot = ANY($2::int[]) ORDER BY slot FOR SHARE"
+)
+_LEAVE = "DELETE FROM workers WHERE worker = $1"
+_MARKS = """
+SELECT tenant, source, stream, sequence FROM watermarks
+ WHERE source LIKE '/stations/%' AND updated_at > now() - interval '15 minutes'"""
+
+
+async def beat(connection: Connection, worker: UUID) -> set[UUID]:
+    """Say that `worker` lives, strike out those that do not, and return the living."""
+    await connection.execute(_BEAT, worker)
+    await connection.execute(_BURY, DEAD_AFTER_S)
+    return {row["worker"] for row in await connection.fetch(_LIVING)}
+
+
+async def settle(
+    connection: Connection, worker: UUID, share: Collection[int]
+) -> tuple[set[int], set[int]]:
+    """Let go of what is not in `share`, take what nobody living holds.
+
+    Return what is held then, and what is new.
+
+    A worker that was paused in the middle of a transaction still locks slots: its sessions are
+    ended. Postgres would do that by itself only between two statements, not between the preparing
+    and the executing of one.
+    """
+    await connection.execute(_OPEN, SLOTS)
+    await connection.execute(_RELEASE, worker, list(share))
+    taken = await _claim(connection, worker, share)
+    mine = {row["slot"] for row in await connection.fetch(_MINE, worker)}
+    if not mine.issuperset(share):
+        silent = [
+            session_name(row["worker"])
+            for row in await connection.fetch(_IN_THE_WAY, worker, list(share))
+        ]
+        if silent and await connection.fetch(_END, silent, DEAD_AFTER_S):
+            taken |= await _claim(connection, worker, share)
+    return mine | taken, taken
+
+
+async def _claim(connection: Connection, worker: UUID, share: Collection[int]) -> set[int]:
+    return {row["slot"] for row in await connection.fetch(_CLAIM, worker, list(share))}
+
+
+def session_name(worker: UUID) -> str:
+    """Return what a worker's sessions call themselves to Postgres, as `application_name`."""
+    return f"cardmint worker {worker}"
+
+
+async def held(connection: Connection, worker: UUID, slots: Collection[int]) -> set[int]:
+    """Return which of `slots` the worker holds, and keep them until the transaction ends."""
+    return {row["slot"] for row in await connection.fetch(_HELD, worker, list(slots))}
+
+
+async def leave(connection: Connection, worker: UUID) -> None:
+    """Say that `worker` ends: the others need not wait for its silence."""
+    await connection.execute(_LEAVE, worker)
+
+
+async def marks(connection: Connection, slots: Collection[int]) -> dict[StreamKey, tuple[str, int]]:
+    """Return the station and watermark of the streams in `slots` that moved of late."""
+    rows: list[Any] = await connection.fetch(_MARKS)
+    found = {
+        (row["tenant"], row["stream"]): (row["source"].removeprefix("/stations/"), row["sequence"])
+        for row in rows
+    }
+    return {key: value for key, value in found.items() if slot(key[0], value[0]) in slots}

@@ -1,0 +1,122 @@
+"""The event log's monthly partitions in Postgres.
+
+Which there are, made ahead, taken away once they are elsewhere.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import asyncpg
+
+from cardmint_cloud.errors import Retry
+
+PAGE = 5000
+_PARTITIONS = """
+SELECT c.relname AS name, pg_total_relation_size(c.oid) AS bytes
+  FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+ WHERE i.inhparent = 'events'::regclass ORDER BY 1"""
+_RETIRED = (
+    "SELECT month, file, events, last_position, retired_at FROM retired_months ORDER BY month"
+)
+_COLUMNS = (
+    "position, tenant, source, stream, sequence, type, subject, received_at, occurred_at, bootid, monotonic_ms,"
+    " clock_synced, data"
+)
+_RETIRE = "INSERT INTO retired_months (month, file, events, last_position, retired_at) VALUES ($1, $2, $3, $4, $5)"
+LOCK_S = 3
+"""How long taking a partition away may wait for, and so hold up, ingest."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Month:
+    """A month of the log in the database: its first day, and how many bytes it takes."""
+
+    month: date
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retired:
+    """A month of the log that is a file now, named within the archive."""
+
+    month: date
+    file: str
+    events: int
+    last_position: int
+    retired_at: datetime
+
+
+def following(month: date) -> date:
+    """Return the first day of the month after."""
+    return date(month.year + month.month // 12, month.month % 12 + 1, 1)
+
+
+def first_of(moment: datetime) -> date:
+    """Return the first day of a moment's month in UTC."""
+    return moment.astimezone(UTC).date().replace(day=1)
+
+
+async def make(connection: Any, month: date) -> None:
+    """Make a month's partition if it is not there."""
+    await connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {_name(month)} PARTITION OF events"
+        f" FOR VALUES FROM ('{month} 00:00+00') TO ('{following(month)} 00:00+00')"
+    )
+
+
+async def present(connection: Any) -> list[Month]:
+    """Return the months that are in the database, the oldest first."""
+    rows = await connection.fetch(_PARTITIONS)
+    return [
+        Month(month=date(int(row["name"][7:11]), int(row["name"][12:14]), 1), bytes=row["bytes"])
+        for row in rows
+    ]
+
+
+async def retired(connection: Any) -> list[Retired]:
+    """Return the months that are files now, the oldest first."""
+    return [Retired(**dict(row)) for row in await connection.fetch(_RETIRED)]
+
+
+async def pages(connection: asyncpg.Connection, month: date) -> AsyncIterator[list[Any]]:
+    """Read a month in the order in which its events were applied, in one snapshot, a page at a time."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        cursor = await connection.cursor(f"SELECT {_COLUMNS} FROM {_name(month)} ORDER BY position")  # noqa: S608
+        while rows := await cursor.fetch(PAGE):
+            yield rows
+
+
+async def retire(connection: asyncpg.Connection, done: Retired) -> bool:
+    """Take a month away, and remember the file that it is now.
+
+    False when the month has changed meanwhile.
+
+    Raises:
+        Retry: somebody holds the log for long, such as a rebuild.
+    """
+    name = _name(done.month)
+    try:
+        async with connection.transaction():
+            await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_S}s'")
+            await connection.execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
+            row = await connection.fetchrow(
+                f"SELECT count(*) AS events, coalesce(max(position), 0) AS last FROM {name}"  # noqa: S608 - a date
+            )
+            if (row["events"], row["last"]) != (done.events, done.last_position):
+                return False
+            await connection.execute(f"ALTER TABLE events DETACH PARTITION {name}")
+            await connection.execute(f"DROP TABLE {name}")
+            await connection.execute(
+                _RETIRE, done.month, done.file, done.events, done.last_position, done.retired_at
+            )
+    except asyncpg.LockNotAvailableError:
+        raise Retry(
+            f"the log was in use for {LOCK_S} s, perhaps by a rebuild; nothing was taken away"
+        ) from None
+    return True
+
+
+def _name(month: date) -> str:
+    return f"events_{month:%Y_%m}"

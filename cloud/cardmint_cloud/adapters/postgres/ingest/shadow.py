@@ -1,0 +1,140 @@
+"""A second inventory beside the live one, folded from the log in one snapshot, and what differs between the two.
+
+The shadow's tables are temporary and bear the live tables' names, so that Postgres finds them
+first: what writes the live inventory writes the shadow, statement by statement.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+PAGE = 1000
+_WRITTEN = ("items", "reviews", "holdings", "printings", "price_checks")
+_LOG = """
+SELECT position, tenant, source, type, occurred_at, received_at, clock_synced, data FROM events
+ WHERE $1::timestamptz IS NULL OR received_at <= $1 ORDER BY position"""
+_STATUSES = "SELECT status AS name, count(*) AS count FROM items GROUP BY status"
+_TOTALS = """
+SELECT (SELECT coalesce(sum(count), 0)::bigint FROM holdings) AS holdings,
+       (SELECT count(*) FROM reviews WHERE state = 'open') AS open_reviews"""
+
+_ITEM = (
+    "station, captured_at, received_at, status, card_id, language, finish, edition, condition, bin, lot, confidence,"
+    " margin, image, version"
+)
+_REVIEW = (
+    "station, item, version, state, reasons, candidates, image, opened_at, closed_at, verdict, card, answered_by,"
+    " place, escalated, counted, recogniser, question, prior"
+)
+_COMPARED = {
+    "items": ("tenant, item", _ITEM, ""),
+    "reviews": ("tenant, task", _REVIEW, ""),
+    "holdings": (
+        "tenant, card_id, language, finish, edition, condition",
+        "count",
+        "WHERE count <> 0",
+    ),
+}
+"""What makes a row the same, what is folded from the log, and which rows say something.
+
+Which version of a review the
+broker has taken is not folded, and a holding of none is no holding."""
+
+# `*<>` compares the bytes as they are stored, not what they mean: "bit for bit".
+_DIFFER = """
+SELECT concat_ws('/', {key}) AS key, to_jsonb(live) ->> 'row' AS live, to_jsonb(again) ->> 'row' AS again
+  FROM (SELECT {key}, ROW({columns}) AS row FROM public.{table} {where}) live
+  FULL JOIN (SELECT {key}, ROW({columns}) AS row FROM pg_temp.{table} {where}) again USING ({key})
+ WHERE live.row IS NULL OR again.row IS NULL OR live.row *<> again.row
+ ORDER BY {key}"""
+_COUNT = "SELECT (SELECT count(*) FROM public.{table} {where}) AS live, (SELECT count(*) FROM ({differ}) d) AS differ"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """One row that is not the same.
+
+    `live` and `again` are its columns as JSON; None where there is no such row.
+    """
+
+    table: str
+    key: str
+    live: str | None
+    again: str | None
+
+
+@contextlib.asynccontextmanager
+async def snapshot(address: str) -> AsyncIterator[asyncpg.Connection]:
+    """Give a connection of its own that sees the database as it is now, with an empty shadow.
+
+    Nothing is kept.
+    """
+    connection = await asyncpg.connect(address)
+    try:
+        transaction = connection.transaction(isolation="repeatable_read")
+        await transaction.start()
+        for table in _WRITTEN:
+            await connection.execute(
+                f"CREATE TEMP TABLE {table} (LIKE public.{table} INCLUDING ALL) ON COMMIT DROP"
+            )
+        yield connection
+        await transaction.rollback()
+    finally:
+        connection.terminate()
+
+
+async def pages(
+    connection: asyncpg.Connection, archived: Iterator[Mapping[str, Any]], until: datetime | None
+) -> AsyncIterator[list[Any]]:
+    """Read the log in the order in which it was applied, up to what was received at `until`, a page at a time.
+
+    `archived` are the events of retired months, in that order.
+    """
+    page: list[Any] = []
+    async for row in _merged(connection, archived, until):
+        page.append(row)
+        if len(page) == PAGE:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+async def _merged(
+    connection: asyncpg.Connection, archived: Iterator[Mapping[str, Any]], until: datetime | None
+) -> AsyncIterator[Mapping[str, Any]]:
+    old = next(archived, None)
+    cursor = await connection.cursor(_LOG, until)
+    while rows := await cursor.fetch(PAGE):
+        for row in rows:
+            while old is not None and old["position"] < row["position"]:
+                if until is None or old["received_at"] <= until:
+                    yield old
+                old = next(archived, None)
+            yield row
+    while old is not None:
+        if until is None or old["received_at"] <= until:
+            yield old
+        old = next(archived, None)
+
+
+async def totals(connection: asyncpg.Connection) -> tuple[dict[str, int], int, int]:
+    """Return the shadow's items by status, its cards held, and its open reviews."""
+    statuses = {row["name"]: row["count"] for row in await connection.fetch(_STATUSES)}
+    row = await connection.fetchrow(_TOTALS)
+    return statuses, row["holdings"], row["open_reviews"]
+
+
+async def compare(
+    connection: asyncpg.Connection, table: str, limit: int
+) -> tuple[int, int, list[Difference]]:
+    """Return how many rows the live `table` has, how many differ from the shadow's, and the first of those."""
+    key, columns, where = _COMPARED[table]
+    differ = _DIFFER.format(key=key, columns=columns, table=table, where=where)
+    row = await connection.fetchrow(_COUNT.format(table=table, where=where, differ=differ))
+    first = await connection.fetch(f"{differ} LIMIT {limit:d}") if row["differ"] else []
+    return row["live"], row["differ"], [Difference(table=table, **dict(one)) for one in first]

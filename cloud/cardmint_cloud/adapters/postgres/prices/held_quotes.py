@@ -1,0 +1,68 @@
+"""Quotes that were held back as unlikely, as people judge them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cardmint_cloud.adapters.postgres.ingest.event_log import Connection
+from cardmint_cloud.domain.quotes import Quote
+
+_QUOTE = "finish, edition, grade, source, basis, minor, currency, as_of"
+_LOAD = f"""
+SELECT id, card_id, state, judged_by, fetched_at, {_QUOTE} FROM held_quotes
+ WHERE tenant = $1 AND id = $2 FOR UPDATE"""  # noqa: S608 - the columns are named above
+_SETTLE = """
+UPDATE held_quotes
+   SET state = $2::text, judged_by = $3, judged_at = CASE WHEN $2::text = 'open' THEN NULL ELSE $4::timestamptz END
+ WHERE id = $1"""
+_BEFORE = f"""
+SELECT {_QUOTE} FROM quotes
+ WHERE (tenant, card_id, finish, edition, grade) = ($1, $2, $3, $4, $5) AND minor <> $6
+ ORDER BY fetched_at DESC, id DESC LIMIT 1"""  # noqa: S608 - the columns are named above
+_WAITING = """
+SELECT h.*, p.name, p.number, p.set_id, p.set_name,
+       (SELECT sum(count) FROM holdings o WHERE o.tenant = h.tenant AND o.card_id = h.card_id) AS cards
+  FROM held_quotes h JOIN printings p ON p.tenant = h.tenant AND p.card_id = h.card_id
+ WHERE h.tenant = $1 AND (h.state = 'open' OR h.judged_at > $2)
+ ORDER BY h.state <> 'open', abs(h.minor - h.against_minor) DESC, h.id LIMIT $3"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldQuote:
+    """A quote that was held back, and what became of it: `open`, `taken` or `refused`."""
+
+    id: int
+    card_id: str
+    state: str
+    judged_by: str
+    fetched_at: datetime
+    quote: Quote
+
+
+async def load(connection: Connection, tenant: str, number: int) -> HeldQuote | None:
+    """Read and lock a held-back quote; None when there is no such one."""
+    rows = await connection.fetch(_LOAD, tenant, number)
+    if not rows:
+        return None
+    values = dict(rows[0])
+    own = {name: values.pop(name) for name in ("id", "card_id", "state", "judged_by", "fetched_at")}
+    return HeldQuote(quote=Quote(**values), **own)
+
+
+async def settle(connection: Connection, number: int, state: str, user: str, now: datetime) -> None:
+    """Note what became of a held-back quote."""
+    await connection.execute(_SETTLE, number, state, user, now)
+
+
+async def before(connection: Connection, tenant: str, found: HeldQuote) -> Quote | None:
+    """Return what was believed before a quote was taken."""
+    quote = found.quote
+    rows = await connection.fetch(_BEFORE, tenant, found.card_id, *quote.kind, quote.minor)
+    return Quote(**dict(rows[0])) if rows else None
+
+
+async def waiting(
+    connection: Any, tenant: str, judged_since: datetime, limit: int = 20
+) -> list[dict[str, Any]]:
+    """Return the quotes that wait for a person, the greatest difference first, then those that were judged lately."""
+    return [dict(row) for row in await connection.fetch(_WAITING, tenant, judged_since, limit)]

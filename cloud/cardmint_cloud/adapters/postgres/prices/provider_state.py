@@ -1,0 +1,230 @@
+"""What all workers share about a provider.
+
+Its rate and the day's calls, its answers, whether it was found dead.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from cardmint_cloud.domain.breaker import View
+from cardmint_cloud.domain.call_budget import Rate
+
+# The theoretical arrival time of the generic cell rate algorithm: one row, one statement, fair to
+# every worker. So many turns are taken as may be used now, or one that must be waited for. A crash
+# may forget the turns of its last moments: they are not worth a wait for the disk.
+_TAKE = """
+WITH locked AS (SELECT greatest(tat, $2::timestamptz) AS tat FROM provider_rates WHERE provider = $1 FOR UPDATE),
+granted AS (
+    SELECT tat, least($6::int, 1 + greatest(0, floor(
+           extract(epoch FROM $2 + $4::interval - tat) / extract(epoch FROM $3::interval))))::int AS turns
+      FROM locked WHERE tat - $2 - $4 <= $5::interval),
+counted AS (
+    INSERT INTO provider_calls AS c (provider, day, calls, budget)
+    SELECT $1, $7::date, turns, $8::int FROM granted WHERE turns <= $8
+    ON CONFLICT (provider, day) DO UPDATE SET calls = greatest(0, c.calls - $9::int) + excluded.calls,
+                                              budget = excluded.budget
+     WHERE greatest(0, c.calls - $9) + excluded.calls <= $8
+    RETURNING calls),
+paced AS (UPDATE provider_rates r SET tat = granted.tat + granted.turns * $3 FROM granted, counted WHERE provider = $1)
+SELECT locked.tat, granted.turns, counted.calls, set_config('synchronous_commit', 'off', true) AS quick
+  FROM locked LEFT JOIN granted ON true LEFT JOIN counted ON true"""
+_BEGIN = "INSERT INTO provider_rates (provider, tat) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+_HOLD = """
+INSERT INTO provider_rates AS r (provider, tat) VALUES ($1, $2)
+ON CONFLICT (provider) DO UPDATE SET tat = greatest(r.tat, excluded.tat)"""
+_FIND = """
+SELECT a.status, a.body, a.etag, a.last_modified, a.checked_at,
+       (SELECT until FROM provider_gates WHERE provider = $1) AS shut_until
+  FROM (VALUES (1)) one LEFT JOIN provider_answers a ON a.provider = $1 AND a.key = $2"""
+_KEEP = """
+INSERT INTO provider_answers (provider, key, status, body, etag, last_modified, checked_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (provider, key) DO UPDATE
+   SET status = excluded.status, body = excluded.body, etag = excluded.etag,
+       last_modified = excluded.last_modified, checked_at = excluded.checked_at"""
+_CONFIRM = "UPDATE provider_answers SET checked_at = $3 WHERE provider = $1 AND key = $2"
+# A row stands for a provider that was found dead; `until` is when one call, of whichever worker,
+# may try it.
+_SHUT = """
+INSERT INTO provider_gates AS g (provider, until) VALUES ($1, $2)
+ON CONFLICT (provider) DO UPDATE SET until = greatest(g.until, excluded.until)"""
+_TRY = "UPDATE provider_gates SET until = $3 WHERE provider = $1 AND until <= $2 RETURNING until"
+_SHUT_UNTIL = "SELECT until FROM provider_gates WHERE provider = $1"
+_NOT_TRIED = "UPDATE provider_gates SET until = $3 WHERE provider = $1 AND until = $2"
+_OPEN = "DELETE FROM provider_gates WHERE provider = $1"
+_FORGET = "DELETE FROM provider_answers WHERE checked_at < $1"
+_PUT_STATE = """
+INSERT INTO provider_states (provider, worker, state, since, calls, failed, slow, answered, cached, last_error,
+                             updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+ON CONFLICT (provider, worker) DO UPDATE
+   SET state = excluded.state, since = excluded.since, calls = excluded.calls, failed = excluded.failed,
+       slow = excluded.slow, answered = excluded.answered, cached = excluded.cached,
+       last_error = excluded.last_error, updated_at = excluded.updated_at"""
+_FORGET_STATES = "DELETE FROM provider_states WHERE updated_at < $1"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """An answer as it was kept: 200 with JSON, or 404 without.
+
+    `checked_at` is when the provider last said so.
+    """
+
+    status: int
+    body: bytes
+    etag: str
+    last_modified: str
+    checked_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """What is kept of an answer, if anything, and until when nobody is to call the provider, if it was found dead."""
+
+    kept: Kept | None
+    shut_until: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turns:
+    """Leave for so many calls: at once, or for one after `wait_s`.
+
+    Or for none before `until`, and why.
+    """
+
+    count: int = 0
+    wait_s: float = 0.0
+    refused: str = ""
+    until: datetime | None = None
+
+
+async def take(
+    pool: Any,
+    provider: str,
+    rate: Rate,
+    now: datetime,
+    *,
+    patience_s: float,
+    most: int = 1,
+    unused: int = 0,
+) -> Turns:
+    """Take turns at a provider, and count them towards the UTC day's budget.
+
+    They are up to `most` that may be used within `rate.lease` from now, or one that is at most
+    `patience_s` ahead. `unused` are turns of this day that no call was made for; the budget has
+    them again, the rate has not.
+    """
+    day = now.astimezone(UTC).date()
+    patience = timedelta(seconds=patience_s)
+    values = (now, rate.step, rate.slack, patience, most, day, rate.per_day, unused)
+    row = await pool.fetchrow(_TAKE, provider, *values)
+    if row is None:
+        await pool.execute(_BEGIN, provider, now)
+        row = await pool.fetchrow(_TAKE, provider, *values)
+    if row["turns"] is None:
+        return Turns(refused="paced", until=max(now, row["tat"] - rate.slack))
+    if row["calls"] is None:
+        if most > 1:
+            return await take(pool, provider, rate, now, patience_s=patience_s, unused=unused)
+        midnight = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
+        return Turns(refused="budget", until=midnight)
+    return Turns(
+        count=row["turns"], wait_s=max(0.0, (row["tat"] - rate.slack - now).total_seconds())
+    )
+
+
+async def hold(pool: Any, provider: str, rate: Rate, until: datetime) -> None:
+    """Let nobody call a provider before `until`: it asked for that."""
+    await pool.execute(_HOLD, provider, until + rate.slack)
+
+
+async def find(pool: Any, provider: str, key: str) -> Found:
+    """Return what all workers know.
+
+    The answer that is kept, and whether the provider was found dead.
+    """
+    row = dict(await pool.fetchrow(_FIND, provider, key))
+    shut_until = row.pop("shut_until")
+    return Found(kept=Kept(**row) if row["status"] is not None else None, shut_until=shut_until)
+
+
+async def shut(pool: Any, provider: str, until: datetime) -> None:
+    """Let no worker call a provider before `until`, and then one."""
+    await pool.execute(_SHUT, provider, until)
+
+
+async def probe(pool: Any, provider: str, now: datetime, until: datetime) -> datetime | None:
+    """Take the right to try a provider that was found dead; nobody else has it before `until`.
+
+    Returns:
+        None when it is this worker's, or the provider was let in meanwhile; else until when
+            another's holds.
+    """
+    if await pool.fetchval(_TRY, provider, now, until) is not None:
+        return None
+    shut_until: datetime | None = await pool.fetchval(_SHUT_UNTIL, provider)
+    return shut_until
+
+
+async def not_tried(pool: Any, provider: str, until: datetime, now: datetime) -> None:
+    """Give the right to try back, which `probe` gave until then."""
+    await pool.execute(_NOT_TRIED, provider, until, now)
+
+
+async def let_in(pool: Any, provider: str) -> None:
+    """Let all workers call a provider again: it answered."""
+    await pool.execute(_OPEN, provider)
+
+
+async def keep(pool: Any, provider: str, key: str, kept: Kept) -> None:
+    """Keep an answer for all workers."""
+    values = (kept.status, kept.body, kept.etag, kept.last_modified, kept.checked_at)
+    await pool.execute(_KEEP, provider, key, *values)
+
+
+async def confirm(pool: Any, provider: str, key: str, now: datetime) -> None:
+    """Note that the provider says that an answer is still the same."""
+    await pool.execute(_CONFIRM, provider, key, now)
+
+
+async def forget(pool: Any, before: datetime) -> None:
+    """Forget answers that were not confirmed since `before`, and what ended workers said."""
+    await pool.execute(_FORGET, before)
+    await pool.execute(_FORGET_STATES, before)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """How one worker's dealings with one provider stand.
+
+    `answered` from the net, `cached` without.
+    """
+
+    provider: str
+    worker: UUID
+    view: View
+    since: datetime
+    answered: int
+    cached: int
+    last_error: str
+
+
+async def put_standing(pool: Any, standing: Standing, now: datetime) -> None:
+    """Show how a worker's breaker stands to whoever looks."""
+    view = standing.view
+    await pool.execute(
+        _PUT_STATE,
+        *(
+            standing.provider,
+            standing.worker,
+            view.state.value,
+            standing.since,
+            view.calls,
+            view.failed,
+            view.slow,
+        ),
+        *(standing.answered, standing.cached, standing.last_error[:300], now),
+    )

@@ -1,0 +1,172 @@
+"""One printing and one physical card, with what is known of them and what happened to them."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping, and_, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cardmint_cloud.adapters.postgres.queries.inventory import rows
+from cardmint_cloud.adapters.postgres.tables import (
+    current_quotes,
+    events,
+    holdings,
+    items,
+    price_checks,
+    printings,
+    quotes,
+    reviews,
+)
+from cardmint_contracts.cards import Card
+from cardmint_contracts.upcasters import decode_data
+
+_NAMED = (printings.c.name, printings.c.number, printings.c.set_id, printings.c.set_name)
+_ITEMS = select(
+    items, *(func.coalesce(column, "").label(column.name) for column in _NAMED)
+).select_from(
+    items.outerjoin(
+        printings,
+        and_(printings.c.tenant == items.c.tenant, printings.c.card_id == items.c.card_id),
+    )
+)
+"""Physical cards, each with how its printing is called; nothing while none is decided."""
+
+
+async def newest(connection: AsyncConnection, tenant: str, *, limit: int = 12) -> list[RowMapping]:
+    """Return what the service took last, the newest first."""
+    statement = _ITEMS.where(items.c.tenant == tenant)
+    return rows(
+        await connection.execute(
+            statement.order_by(
+                items.c.received_at.desc(), items.c.captured_at.desc(), items.c.item
+            ).limit(limit)
+        )
+    )
+
+
+async def items_after(
+    connection: AsyncConnection, tenant: str, after: tuple[datetime, UUID] | None, *, limit: int
+) -> list[RowMapping]:
+    """Return items in the order in which the service took them, from behind `after` on."""
+    statement = _ITEMS.where(items.c.tenant == tenant)
+    if after is not None:
+        moment, item = after
+        statement = statement.where(
+            items.c.received_at >= moment,
+            (items.c.received_at > moment) | (items.c.item > item),
+        )
+    return rows(
+        await connection.execute(statement.order_by(items.c.received_at, items.c.item).limit(limit))
+    )
+
+
+async def received_since(
+    connection: AsyncConnection, tenant: str, since: datetime
+) -> list[RowMapping]:
+    """Return what the service took at or after `since`, in that order."""
+    statement = _ITEMS.where(items.c.tenant == tenant, items.c.received_at >= since)
+    return rows(await connection.execute(statement.order_by(items.c.received_at, items.c.item)))
+
+
+async def printing(connection: AsyncConnection, tenant: str, card_id: str) -> Card | None:
+    """Return a printing as stations have named it; None when none has."""
+    statement = select(printings).where(
+        printings.c.tenant == tenant, printings.c.card_id == card_id
+    )
+    row = (await connection.execute(statement)).mappings().one_or_none()
+    if row is None:
+        return None
+    return Card(
+        id=row["card_id"],
+        name=row["name"],
+        number=row["number"],
+        set_id=row["set_id"],
+        set_name=row["set_name"],
+    )
+
+
+async def held(connection: AsyncConnection, tenant: str, card_id: str) -> list[RowMapping]:
+    """Return the lines of the inventory that count a printing, each with its price."""
+    priced = and_(
+        current_quotes.c.tenant == holdings.c.tenant,
+        current_quotes.c.card_id == holdings.c.card_id,
+        current_quotes.c.finish == holdings.c.finish,
+        current_quotes.c.edition == holdings.c.edition,
+    )
+    quoted = [column for column in current_quotes.c if column.name not in holdings.c]
+    statement = (
+        select(holdings, *quoted)
+        .select_from(holdings.outerjoin(current_quotes, priced))
+        .where(holdings.c.tenant == tenant, holdings.c.card_id == card_id, holdings.c.count > 0)
+        .order_by(holdings.c.finish, holdings.c.edition, holdings.c.condition, holdings.c.language)
+    )
+    return rows(await connection.execute(statement))
+
+
+async def scans(
+    connection: AsyncConnection, tenant: str, card_id: str, *, limit: int = 60
+) -> list[RowMapping]:
+    """Return the physical cards of a printing, the newest first."""
+    statement = select(items).where(items.c.tenant == tenant, items.c.card_id == card_id)
+    return rows(
+        await connection.execute(
+            statement.order_by(items.c.captured_at.desc(), items.c.item).limit(limit)
+        )
+    )
+
+
+async def quoted(
+    connection: AsyncConnection, tenant: str, card_id: str, *, limit: int = 200
+) -> list[RowMapping]:
+    """Return what a provider said of a printing each time that it said something else, the newest first."""
+    statement = select(quotes).where(quotes.c.tenant == tenant, quotes.c.card_id == card_id)
+    return rows(
+        await connection.execute(
+            statement.order_by(quotes.c.fetched_at.desc(), quotes.c.id.desc()).limit(limit)
+        )
+    )
+
+
+async def price_check(connection: AsyncConnection, tenant: str, card_id: str) -> RowMapping | None:
+    """Return when a printing's price is asked for next, and what went wrong the last time."""
+    statement = select(price_checks).where(
+        price_checks.c.tenant == tenant, price_checks.c.card_id == card_id
+    )
+    return (await connection.execute(statement)).mappings().one_or_none()
+
+
+async def item(connection: AsyncConnection, tenant: str, which: UUID) -> RowMapping | None:
+    """Return one physical card; None when there is no such one."""
+    statement = _ITEMS.where(items.c.tenant == tenant, items.c.item == which)
+    return (await connection.execute(statement)).mappings().one_or_none()
+
+
+async def history(
+    connection: AsyncConnection, tenant: str, subjects: list[UUID], *, limit: int = 100
+) -> list[dict[str, Any]]:
+    """Return the events about physical cards in the order in which they were applied, the newest first.
+
+    Their `data` are events as today's versions say them.
+    """
+    columns = (
+        events.c.type,
+        events.c.source,
+        events.c.occurred_at,
+        events.c.received_at,
+        events.c.sequence,
+    )
+    statement = (
+        select(*columns, events.c.subject, events.c.clock_synced, events.c.data)
+        .where(events.c.tenant == tenant, events.c.subject.in_(subjects))
+        .order_by(events.c.position.desc())
+        .limit(limit)
+    )
+    found = rows(await connection.execute(statement))
+    return [{**row, "data": decode_data(row["type"], row["data"].encode())} for row in found]
+
+
+async def review_of(connection: AsyncConnection, tenant: str, which: UUID) -> RowMapping | None:
+    """Return the question about a physical card; None when there was none."""
+    statement = select(reviews).where(reviews.c.tenant == tenant, reviews.c.item == which)
+    return (await connection.execute(statement)).mappings().first()

@@ -1,0 +1,195 @@
+"""The inventory as the pages show it: lines, totals, and what they can be narrowed by."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Numeric,
+    RowMapping,
+    Select,
+    and_,
+    asc,
+    cast,
+    desc,
+    func,
+    select,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cardmint_cloud.adapters.postgres.tables import current_quotes as q
+from cardmint_cloud.adapters.postgres.tables import holdings as h
+from cardmint_cloud.adapters.postgres.tables import printings as p
+
+SortKey = Literal["name", "number", "count", "price", "value"]
+MAX_WORDS = 12
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """Which lines, in which order, and which page of them.
+
+    Pages count from 1; an empty filter takes everything.
+    """
+
+    words: str = ""
+    set_id: str = ""
+    finish: str = ""
+    condition: str = ""
+    sort: SortKey = "name"
+    descending: bool = False
+    page: int = 1
+    size: int = 50
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Worth:
+    """A sum within one currency, in minor units. `lowest` when a part of it is a lowest price."""
+
+    currency: str
+    minor: int
+    lowest: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Totals:
+    """What is held: physical cards, printings, what they are worth by currency, and how many have no price."""
+
+    cards: int
+    printings: int
+    unpriced: int
+    worth: tuple[Worth, ...]
+
+
+def _held() -> FromClause:
+    return h.join(p, and_(p.c.tenant == h.c.tenant, p.c.card_id == h.c.card_id)).outerjoin(
+        q,
+        and_(
+            q.c.tenant == h.c.tenant,
+            q.c.card_id == h.c.card_id,
+            q.c.finish == h.c.finish,
+            q.c.edition == h.c.edition,
+        ),
+    )
+
+
+def like(word: str) -> str:
+    """Return the ILIKE pattern that finds `word` anywhere.
+
+    Its own wildcards stand for themselves.
+    """
+    escaped = word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
+
+
+def _narrowed(statement: Select[Any], tenant: str, wanted: Wanted) -> Select[Any]:
+    statement = statement.select_from(_held()).where(h.c.tenant == tenant, h.c.count > 0)
+    for word in wanted.words.replace("\x00", " ").split()[:MAX_WORDS]:
+        text = func.concat_ws(" ", p.c.name, p.c.number, p.c.set_name, p.c.set_id, p.c.card_id)
+        statement = statement.where(text.ilike(like(word), escape="\\"))
+    if wanted.set_id:
+        statement = statement.where(p.c.set_id == wanted.set_id)
+    if wanted.finish:
+        statement = statement.where(
+            h.c.finish == ("" if wanted.finish == "open" else wanted.finish)
+        )
+    if wanted.condition:
+        statement = statement.where(
+            h.c.condition == ("" if wanted.condition == "open" else wanted.condition)
+        )
+    return statement
+
+
+_PREFIX = func.lower(func.regexp_replace(p.c.number, "[0-9].*$", ""))
+_DIGITS = cast(func.nullif(func.substring(p.c.number, "[0-9]+"), ""), Numeric)
+"""A collector number's letters and figures, so that TG2 comes before TG10, and 9/40 before 10/40."""
+_NUMBER = (func.lower(p.c.set_name), p.c.set_id, _PREFIX, func.coalesce(_DIGITS, -1), p.c.number)
+_VALUE = h.c.count * q.c.minor
+_KEY = (h.c.card_id, h.c.language, h.c.finish, h.c.edition, h.c.condition)
+
+
+def _order(wanted: Wanted) -> tuple[ColumnElement[Any], ...]:
+    """Return the order. Prices of different currencies are not compared.
+
+    One currency follows the other.
+    """
+    direction = desc if wanted.descending else asc
+    name = func.lower(p.c.name)
+    match wanted.sort:
+        case "name":
+            return (direction(name), *_NUMBER, *_KEY)
+        case "number":
+            return (*(direction(part) for part in _NUMBER), *_KEY)
+        case "count":
+            return (direction(h.c.count), name, *_KEY)
+        case "price" | "value":
+            amount = q.c.minor if wanted.sort == "price" else _VALUE
+            return (q.c.currency.desc().nulls_last(), direction(amount), name, *_KEY)
+
+
+async def inventory(
+    connection: AsyncConnection, tenant: str, wanted: Wanted
+) -> tuple[list[RowMapping], int]:
+    """Return one page of the inventory's lines, and how many lines there are in all."""
+    columns = (
+        *(p.c.name, p.c.number, p.c.set_id, p.c.set_name),
+        *(h.c.card_id, h.c.language, h.c.finish, h.c.edition, h.c.condition, h.c.count),
+        *(q.c.minor, q.c.currency, q.c.lowest, q.c.source, q.c.basis, q.c.as_of, q.c.fetched_at),
+        _VALUE.label("value"),
+    )
+    page = (
+        _narrowed(select(*columns), tenant, wanted)
+        .order_by(*_order(wanted))
+        .limit(wanted.size)
+        .offset((wanted.page - 1) * wanted.size)
+    )
+    total = await connection.scalar(_narrowed(select(func.count()), tenant, wanted))
+    return rows(await connection.execute(page)), int(total or 0)
+
+
+async def totals(connection: AsyncConnection, tenant: str, wanted: Wanted | None = None) -> Totals:
+    """Return what the lines that are wanted come to, whatever page of them is shown.
+
+    All lines by default.
+    """
+    statement = _narrowed(
+        select(
+            q.c.currency,
+            func.sum(h.c.count).label("cards"),
+            func.sum(_VALUE).label("minor"),
+            func.bool_or(q.c.lowest).label("lowest"),
+        ),
+        tenant,
+        wanted or Wanted(),
+    ).group_by(q.c.currency)
+    found = rows(await connection.execute(statement.order_by(q.c.currency.desc())))
+    printings = await connection.scalar(
+        _narrowed(select(func.count(h.c.card_id.distinct())), tenant, wanted or Wanted())
+    )
+    return Totals(
+        cards=sum(int(row["cards"]) for row in found),
+        printings=int(printings or 0),
+        unpriced=sum(int(row["cards"]) for row in found if row["currency"] is None),
+        worth=tuple(
+            Worth(currency=row["currency"], minor=int(row["minor"]), lowest=row["lowest"])
+            for row in found
+            if row["currency"] is not None
+        ),
+    )
+
+
+async def sets(connection: AsyncConnection, tenant: str) -> list[RowMapping]:
+    """Return the sets that cards are held of, by name."""
+    statement = (
+        select(p.c.set_id, func.max(p.c.set_name).label("set_name"))
+        .where(p.c.tenant == tenant, p.c.set_id != "")
+        .group_by(p.c.set_id)
+        .order_by(func.lower(func.max(p.c.set_name)), p.c.set_id)
+    )
+    return rows(await connection.execute(statement))
+
+
+def rows(result: Any) -> list[RowMapping]:
+    """Return a result's rows by column."""
+    return list(result.mappings().all())

@@ -1,0 +1,88 @@
+"""How the supply of prices stands.
+
+Breakers, calls against budgets, what is due, how far behind the queue is.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cardmint_cloud.adapters.postgres.prices import job_queue
+from cardmint_cloud.domain.call_budget import Forecast, forecast
+
+_STATES = """
+SELECT provider, worker, state, since, calls, failed, slow, answered, cached, last_error, updated_at
+  FROM provider_states WHERE updated_at > $1 ORDER BY provider, worker"""
+_CALLS = "SELECT provider, calls, budget FROM provider_calls WHERE day = $1"
+_DUE = "SELECT due_at FROM price_checks WHERE due_at < $1 ORDER BY due_at LIMIT $2"
+_AGES = """
+SELECT count(*) AS prices, count(*) FILTER (WHERE fetched_at < $2) AS stale, min(fetched_at) AS oldest
+  FROM current_quotes q WHERE tenant = $1 AND finish = '' AND edition = ''
+   AND EXISTS (SELECT FROM holdings h WHERE h.tenant = q.tenant AND h.card_id = q.card_id AND h.count > 0)"""
+_MOST = 100_000
+LIVING = timedelta(minutes=30)
+STALE = timedelta(days=4)
+"""A price that was not confirmed for so long has missed even the refresh of cheap cards."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provider:
+    """A provider as the workers that dealt with it lately see it, and the day's calls with their forecast."""
+
+    name: str
+    workers: list[dict[str, Any]]
+    forecast: Forecast | None
+
+    @property
+    def state(self) -> str:
+        """The worst of the workers' breakers."""
+        states = {worker["state"] for worker in self.workers}
+        return next((state for state in ("open", "half-open", "closed") if state in states), "idle")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Supply:
+    """Where prices come from.
+
+    `lag` is, for each queue, how many jobs could run and for how long the oldest could.
+    """
+
+    providers: list[Provider]
+    lag: dict[str, tuple[int, float]]
+    jobs: dict[str, int]
+    failed: list[dict[str, Any]]
+    prices: int
+    stale: int
+    oldest: datetime | None
+
+
+async def supply(connection: Any, tenant: str, now: datetime) -> Supply:
+    """Return how the supply of prices stands."""
+    states: dict[str, list[dict[str, Any]]] = {}
+    for row in await connection.fetch(_STATES, now - LIVING):
+        states.setdefault(row["provider"], []).append(dict(row))
+    day = now.astimezone(UTC).date()
+    calls = {row["provider"]: row for row in await connection.fetch(_CALLS, day)}
+    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
+    due = [row["due_at"] for row in await connection.fetch(_DUE, midnight, _MOST)]
+    ages = await connection.fetchrow(_AGES, tenant, now - STALE)
+    return Supply(
+        providers=[
+            Provider(
+                name=name,
+                workers=states.get(name, []),
+                forecast=forecast(
+                    calls=calls[name]["calls"], budget=calls[name]["budget"], due=due, now=now
+                )
+                if name in calls
+                else None,
+            )
+            for name in sorted({*states, *calls})
+        ],
+        lag=await job_queue.lag(connection, now),
+        jobs=await job_queue.counts(connection),
+        failed=await job_queue.failed(connection, tenant),
+        prices=ages["prices"],
+        stale=ages["stale"],
+        oldest=ages["oldest"],
+    )

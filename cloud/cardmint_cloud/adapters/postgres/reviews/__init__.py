@@ -1,0 +1,1 @@
+"""Review tasks: leases, rules' marks and audits."""

@@ -1,0 +1,180 @@
+"""Questions in Postgres.
+
+Who has one in hand, what the rules have not seen, what waits too long, what audits say.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+from cardmint_cloud.adapters.postgres.ingest.event_log import Connection
+from cardmint_cloud.domain.review_rules import Precision, precision
+from cardmint_contracts.cards import Card
+from cardmint_contracts.events import CardScanned
+from cardmint_contracts.upcasters import decode_data
+
+_CLAIM = """
+INSERT INTO review_leases AS l (tenant, task, holder, token, until) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (tenant, task) DO UPDATE SET holder = excluded.holder, token = excluded.token, until = excluded.until
+ WHERE l.until <= $6 OR l.holder = excluded.holder
+RETURNING token"""
+_LEASE = "SELECT holder, token, until FROM review_leases WHERE tenant = $1 AND task = $2 FOR UPDATE"
+_RELEASE = "DELETE FROM review_leases WHERE tenant = $1 AND task = $2"
+_SLOT = """
+SELECT i.bin, i.lot, i.station, (
+       SELECT count(*) FROM items o WHERE o.tenant = i.tenant AND o.station = i.station AND o.bin = i.bin
+          AND o.lot = i.lot AND (o.captured_at, o.item) <= (i.captured_at, i.item)) AS slot
+  FROM items i WHERE i.tenant = $1 AND i.item = $2"""
+_TENANTS = "SELECT DISTINCT tenant FROM watermarks"
+_MARK = "SELECT mark FROM rule_marks WHERE tenant = $1"
+_SET_MARK = """
+INSERT INTO rule_marks (tenant, mark) VALUES ($1, $2) ON CONFLICT (tenant) DO UPDATE SET mark = excluded.mark"""
+_FRESH = """
+SELECT i.item, i.card_id, p.name, p.number, p.set_id, p.set_name, i.confidence, i.margin, i.finish, i.edition,
+       i.received_at, e.type, e.data
+  FROM items i JOIN printings p ON p.tenant = i.tenant AND p.card_id = i.card_id
+  JOIN LATERAL (SELECT type, data FROM events e WHERE e.tenant = i.tenant AND e.subject = i.item
+                   AND e.type LIKE 'cardmint.card.scanned.v%' ORDER BY e.position LIMIT 1) e ON true
+ WHERE i.tenant = $1 AND i.status = 'counted' AND (i.received_at, i.item) > ($2, $6) AND i.received_at <= $3
+   AND ($4::text IS NULL OR i.card_id = $4)
+   AND NOT EXISTS (SELECT FROM reviews r WHERE r.tenant = i.tenant AND r.item = i.item)
+ ORDER BY i.received_at, i.item LIMIT $5"""
+_OLD = """
+SELECT task, item, version, question = 'audit' AS audit FROM reviews
+ WHERE tenant = $1 AND state = 'open'
+   AND CASE WHEN question = 'audit' THEN opened_at <= $3 ELSE opened_at <= $2 AND NOT escalated END
+ ORDER BY opened_at LIMIT $4"""
+_AUDITS = """
+SELECT recogniser, count(*) AS audited, count(*) FILTER (WHERE card ->> 'id' = counted ->> 'id') AS correct
+  FROM reviews
+ WHERE tenant = $1 AND counted IS NOT NULL AND question = 'audit' AND verdict IN ('card', 'no_card')
+ GROUP BY recogniser ORDER BY recogniser"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lease:
+    """Who has a question in hand, and until when."""
+
+    holder: str
+    token: UUID
+    until: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fresh:
+    """A counted card that no question was ever asked about, with its scan."""
+
+    item: UUID
+    card: Card
+    confidence: float
+    margin: float
+    finish: str
+    edition: str
+    received_at: datetime
+    scan: CardScanned
+
+
+async def claim(
+    connection: Connection,
+    tenant: str,
+    task: UUID,
+    *,
+    holder: str,
+    now: datetime,
+    length: timedelta,
+) -> UUID | None:
+    """Take a question in hand, or keep it there; None when another has it."""
+    rows = await connection.fetch(_CLAIM, tenant, task, holder, uuid4(), now + length, now)
+    return rows[0]["token"] if rows else None
+
+
+async def lease(connection: Connection, tenant: str, task: UUID) -> Lease | None:
+    """Return who has, or last had, a question in hand."""
+    rows = await connection.fetch(_LEASE, tenant, task)
+    return Lease(**dict(rows[0])) if rows else None
+
+
+async def release(connection: Connection, tenant: str, task: UUID) -> None:
+    """Let go of a question."""
+    await connection.execute(_RELEASE, tenant, task)
+
+
+async def place(connection: Connection, tenant: str, item: UUID) -> str:
+    """Return where a card lies, as its station put it there.
+
+    "bin A3, slot 12" when bins were named.
+    """
+    rows = await connection.fetch(_SLOT, tenant, item)
+    if not rows:
+        return ""
+    row = rows[0]
+    where = [
+        f"bin {row['bin']}" if row["bin"] else f"stack of {row['station']}",
+        f"lot {row['lot']}",
+    ]
+    return ", ".join([where[0], *([where[1]] if row["lot"] else []), f"slot {row['slot']}"])[:200]
+
+
+async def tenants(connection: Connection) -> list[str]:
+    """Return every tenant that anything was ever received of."""
+    return [row["tenant"] for row in await connection.fetch(_TENANTS)]
+
+
+async def mark(connection: Connection, tenant: str) -> datetime | None:
+    """Return up to when the rules have looked at what was received."""
+    rows = await connection.fetch(_MARK, tenant)
+    return rows[0]["mark"] if rows else None
+
+
+async def set_mark(connection: Connection, tenant: str, moment: datetime) -> None:
+    """Note up to when the rules have looked."""
+    await connection.execute(_SET_MARK, tenant, moment)
+
+
+async def fresh(
+    connection: Connection,
+    tenant: str,
+    after: tuple[datetime, UUID],
+    until: datetime,
+    *,
+    card_id: str | None = None,
+    limit: int,
+) -> list[Fresh]:
+    """Return counted cards, received behind `after` and not later than `until`, that nobody was ever asked about."""
+    rows = await connection.fetch(_FRESH, tenant, after[0], until, card_id, limit, after[1])
+    return [
+        Fresh(
+            item=row["item"],
+            card=Card(
+                id=row["card_id"],
+                name=row["name"],
+                number=row["number"],
+                set_id=row["set_id"],
+                set_name=row["set_name"],
+            ),
+            scan=cast("CardScanned", decode_data(row["type"], row["data"].encode())),
+            **{
+                name: row[name]
+                for name in ("confidence", "margin", "finish", "edition", "received_at")
+            },
+        )
+        for row in rows
+    ]
+
+
+async def old(
+    connection: Connection, tenant: str, *, before: datetime, audits_before: datetime, limit: int
+) -> Sequence[Any]:
+    """Return open questions that wait too long.
+
+    `task`, `item`, `version` and whether it is only an `audit`.
+    """
+    return await connection.fetch(_OLD, tenant, before, audits_before, limit)
+
+
+async def precisions(connection: Connection, tenant: str) -> list[Precision]:
+    """Return what the audits measured, by what decided."""
+    rows = await connection.fetch(_AUDITS, tenant)
+    return [precision(row["recogniser"], row["correct"], row["audited"]) for row in rows]

@@ -1,0 +1,1 @@
+"""Price providers over HTTP: one file for each, and one that fetches."""

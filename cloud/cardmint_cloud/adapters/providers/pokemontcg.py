@@ -1,0 +1,110 @@
+"""PokemonTCG.io v2: one card at a time, with TCGplayer's dollars or Cardmarket's euros.
+
+The catalogue's identifiers are this provider's own. With a key 20,000 calls a day are allowed,
+without one 1,000 and 30 a minute. It is no longer well kept: answers with 500 to every request that
+carries a key were reported, so that the key is left out after one.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from urllib.parse import quote
+
+from cardmint_cloud.adapters.providers.http import Ask, Get
+from cardmint_cloud.domain.call_budget import Rate
+from cardmint_cloud.domain.price_parsing import Refused, as_of, first, mapping, tcgplayer
+from cardmint_cloud.domain.quotes import Quote
+from cardmint_contracts.cards import Card, Finish
+
+_TCGPLAYER = (
+    *(("market", "market"), ("mid", "mid"), ("low", "low")),
+    *(("direct low", "directLow"), ("high", "high")),
+)
+_PLAIN = (
+    *(("trend", "trendPrice"), ("average", "averageSellPrice")),
+    *(("30-day average", "avg30"), ("low", "lowPrice")),
+)
+_REVERSE = (
+    *(("trend", "reverseHoloTrend"), ("average", "reverseHoloSell")),
+    *(("30-day average", "reverseHoloAvg30"), ("low", "reverseHoloLow")),
+)
+
+
+class PokemonTcg:
+    """The provider, with a key or without."""
+
+    name = "pokemontcg"
+
+    def __init__(self, key: str = "") -> None:
+        self._secret = {"x-api-key": key} if key else {}
+        self.rate = (
+            Rate(per_s=2, burst=10, per_day=20_000)
+            if key
+            else Rate(per_s=0.5, burst=5, per_day=1_000)
+        )
+
+    async def quotes(self, card: Card, get: Get, now: datetime) -> tuple[Quote, ...]:
+        """Return what PokemonTCG.io says of a card; () when it quotes none."""
+        path = f"/cards/{quote(card.id, safe='')}"
+        answer = await get(Ask(path=path, secret_headers=self._secret, optional=True))
+        return read(answer.value, card.id, now)
+
+
+def read(answer: object, card_id: str, now: datetime) -> tuple[Quote, ...]:
+    """Read the answer for a card, decoded with its fractions as `Decimal`; () when it quotes none.
+
+    Raises:
+        Refused: the answer is about another card, or has a figure or date that cannot be right.
+    """
+    card = mapping(mapping(answer, "the answer").get("data"), "data")
+    if card.get("id") != card_id:
+        raise Refused(
+            "wrong-card", f"asked for {card_id!r}, answered about {str(card.get('id'))[:80]!r}"
+        )
+    dollars = _tcgplayer(card.get("tcgplayer"), now)
+    return dollars or _cardmarket(card.get("cardmarket"), card.get("rarity"), now)
+
+
+def _tcgplayer(value: object, now: datetime) -> tuple[Quote, ...]:
+    block, prices = _block(value, "tcgplayer")
+    return tuple(
+        _quote("tcgplayer", "USD", kind, priced, as_of(block.get("updatedAt"), now))
+        for kind, priced in tcgplayer(prices, _TCGPLAYER)
+    )
+
+
+def _cardmarket(value: object, rarity: object, now: datetime) -> tuple[Quote, ...]:
+    """Read Cardmarket's columns.
+
+    Which finish the plain one means shows in the rarity, when it names one.
+    """
+    block, prices = _block(value, "cardmarket")
+    found = []
+    plain = Finish.HOLO.value if "Holo" in str(rarity) else ""
+    if (priced := first(prices, _PLAIN)) is not None:
+        found.append(
+            _quote("cardmarket", "EUR", (plain, ""), priced, as_of(block.get("updatedAt"), now))
+        )
+    if (priced := first(prices, _REVERSE)) is not None:
+        kind = (Finish.REVERSE_HOLO.value, "")
+        found.append(_quote("cardmarket", "EUR", kind, priced, as_of(block.get("updatedAt"), now)))
+    return tuple(found)
+
+
+def _block(value: object, market: str) -> tuple[Mapping[object, object], Mapping[object, object]]:
+    block = mapping({} if value is None else value, market)
+    prices = block.get("prices")
+    return block, mapping({} if prices is None else prices, f"{market}.prices")
+
+
+def _quote(
+    market: str, currency: str, kind: tuple[str, str], priced: tuple[str, int], moment: datetime
+) -> Quote:
+    return Quote(
+        finish=kind[0],
+        edition=kind[1],
+        source=f"pokemontcg/{market}",
+        basis=priced[0],
+        minor=priced[1],
+        currency=currency,
+        as_of=moment,
+    )

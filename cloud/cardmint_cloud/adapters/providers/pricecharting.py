@@ -1,0 +1,115 @@
+"""PriceCharting: ungraded and graded prices, in pennies under hyphenated names made for video games.
+
+Its token of 40 characters goes in the address, so addresses are never shown. One request a second
+is allowed, and abuse can revoke access. A card's page is found by its name, number and set, and
+only an exact fit is taken.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+
+from cardmint_cloud.adapters.providers.http import Ask, Get
+from cardmint_cloud.domain import provider_ids
+from cardmint_cloud.domain.call_budget import Rate
+from cardmint_cloud.domain.price_parsing import Refused, listing, mapping, pennies, variant
+from cardmint_cloud.domain.quotes import Quote
+from cardmint_cloud.errors import NotFound
+from cardmint_contracts.cards import Card
+
+_GRADES = {
+    "loose-price": "",
+    "cib-price": "7",
+    "new-price": "8",
+    "graded-price": "9",
+    "box-only-price": "9.5",
+    "manual-only-price": "PSA 10",
+    "bgs-10-price": "BGS 10",
+    "condition-17-price": "CGC 10",
+    "condition-18-price": "SGC 10",
+    "condition-19-price": "CGC 10 Pristine",
+}
+"""What the fields mean for cards.
+
+Seven independent code bases agree, but for the last, which one has.
+"""
+
+_TITLE = re.compile(r"(?P<name>[^\[#]+?)\s*(\[(?P<variant>[^\]]*)\]\s*)?#(?P<number>\S+)\s*\Z")
+
+
+class PriceCharting:
+    """The provider; nothing works without its token."""
+
+    name = "pricecharting"
+    rate = Rate(per_s=1, burst=1, per_day=20_000)
+
+    def __init__(self, token: str) -> None:
+        self._secret = {"t": token}
+
+    async def quotes(self, card: Card, get: Get, now: datetime) -> tuple[Quote, ...]:
+        """Return what PriceCharting says of a card, each grade for itself.
+
+        Raises:
+            NotFound: it lists no product of this name, number and set.
+        """
+        console, number = provider_ids.pricecharting_console(card), provider_ids.number_of(card)
+        query = f"{console} {card.name} #{number}"
+        answer = await get(
+            Ask(path="/api/products", params={"q": query}, secret_params=self._secret)
+        )
+        return read(answer.value, card, min(now, answer.at))
+
+
+def read(answer: object, card: Card, at: datetime) -> tuple[Quote, ...]:
+    """Read the answer, of the moment `at`, to a search for a card.
+
+    Raises:
+        NotFound: none of the products is the card.
+        Refused: an error in place of an answer, or a figure that cannot be right.
+    """
+    body = mapping(answer, "the answer")
+    if body.get("status") != "success":
+        raise Refused("provider-error", str(body.get("error-message"))[:200])
+    found: dict[tuple[str, str, str], Quote] = {}
+    products = [
+        mapping(product, "a product") for product in listing(body.get("products"), "products")
+    ]
+    ours = [(kind, product) for product in products if (kind := _kind(product, card)) is not None]
+    if not ours:
+        raise NotFound(f"none of the {len(products)} products found is this card")
+    for kind, product in ours:
+        for name, grade in _GRADES.items():
+            minor = pennies(product.get(name), name)
+            if minor:
+                found.setdefault((*kind, grade), _quote(kind, grade, minor, at))
+    return tuple(found.values())
+
+
+def _kind(product: Mapping[object, object], card: Card) -> tuple[str, str] | None:
+    """Return the finish and edition of a product that is the card.
+
+    None when it is another, or an unknown variant.
+    """
+    title = _TITLE.match(str(product.get("product-name")))
+    if title is None or provider_ids.plain(str(product.get("console-name"))) != provider_ids.plain(
+        provider_ids.pricecharting_console(card)
+    ):
+        return None
+    if provider_ids.plain(title["name"]) != provider_ids.plain(card.name):
+        return None
+    if not provider_ids.same_number(title["number"], provider_ids.number_of(card)):
+        return None
+    return ("", "") if title["variant"] is None else variant(title["variant"])
+
+
+def _quote(kind: tuple[str, str], grade: str, minor: int, at: datetime) -> Quote:
+    return Quote(
+        finish=kind[0],
+        edition=kind[1],
+        grade=grade,
+        source="pricecharting",
+        basis="graded" if grade else "ungraded",
+        minor=minor,
+        currency="USD",
+        as_of=at,
+    )

@@ -1,0 +1,121 @@
+"""TCGdex v2: one card at a time, with TCGplayer's dollars or Cardmarket's euros.
+
+Keyless, no published rate.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from urllib.parse import quote
+
+from cardmint_cloud.adapters.providers.http import Ask, Get
+from cardmint_cloud.domain import provider_ids
+from cardmint_cloud.domain.call_budget import Rate
+from cardmint_cloud.domain.price_parsing import Refused, as_of, first, mapping, tcgplayer
+from cardmint_cloud.domain.quotes import Quote
+from cardmint_contracts.cards import Card, Finish
+
+_CURRENCIES = {"tcgplayer": "USD", "cardmarket": "EUR"}
+_TCGPLAYER = (
+    *(("market", "marketPrice"), ("mid", "midPrice"), ("low", "lowPrice")),
+    *(("direct low", "directLowPrice"), ("high", "highPrice")),
+)
+_CARDMARKET = (("trend", "trend"), ("average", "avg"), ("30-day average", "avg30"), ("low", "low"))
+
+
+class Tcgdex:
+    """The provider."""
+
+    name = "tcgdex"
+    rate = Rate(per_s=5, burst=10, per_day=50_000)
+
+    async def quotes(self, card: Card, get: Get, now: datetime) -> tuple[Quote, ...]:
+        """Return what TCGdex says of a card; () when it quotes none."""
+        card_id = provider_ids.tcgdex_id(card)
+        answer = await get(Ask(path=f"/cards/{quote(card_id, safe='')}"))
+        return read(answer.value, card_id, now)
+
+
+def read(answer: object, card_id: str, now: datetime) -> tuple[Quote, ...]:
+    """Read the answer for a card, decoded with its fractions as `Decimal`; () when it quotes none.
+
+    TCGplayer's prices (USD) are taken, and Cardmarket's (EUR) only when there are none. Variants
+    with names that are not known are passed over: the provider adds to them.
+
+    Raises:
+        Refused: the answer is about another card, or has a figure, date or currency that cannot be
+            right.
+    """
+    card = mapping(answer, "the answer")
+    if card.get("id") != card_id:
+        raise Refused(
+            "wrong-card", f"asked for {card_id!r}, answered about {str(card.get('id'))[:80]!r}"
+        )
+    pricing = card.get("pricing")
+    if pricing is None:
+        return ()
+    providers = mapping(pricing, "pricing")
+    quotes: tuple[Quote, ...] = ()
+    if (block := providers.get("tcgplayer")) is not None:
+        quotes = _tcgplayer(mapping(block, "tcgplayer"), now)
+    if not quotes and (block := providers.get("cardmarket")) is not None:
+        quotes = _cardmarket(mapping(block, "cardmarket"), card.get("variants"), now)
+    return quotes
+
+
+def _tcgplayer(block: Mapping[object, object], now: datetime) -> tuple[Quote, ...]:
+    return tuple(
+        _quote(block, "tcgplayer", now, kind, priced)
+        for kind, priced in tcgplayer(block, _TCGPLAYER)
+    )
+
+
+def _cardmarket(
+    block: Mapping[object, object], variants: object, now: datetime
+) -> tuple[Quote, ...]:
+    """Read Cardmarket's two columns.
+
+    Which finishes they mean follows from which the card was printed in.
+
+    A card that exists only as a holo has its price in the plain column, and nothing or old figures
+    in the other.
+    """
+    printed = variants if isinstance(variants, Mapping) else {}
+    plain, foil = "", ""
+    if printed.get("normal") is True:
+        plain = Finish.NORMAL.value
+        foil = Finish.REVERSE_HOLO.value if printed.get("reverse") is True else Finish.HOLO.value
+    elif printed.get("holo") is True:
+        plain = Finish.HOLO.value
+        foil = Finish.REVERSE_HOLO.value if printed.get("reverse") is True else ""
+    found = []
+    if (priced := first(block, _CARDMARKET)) is not None:
+        found.append(_quote(block, "cardmarket", now, (plain, ""), priced))
+    foils = tuple((basis, f"{field}-holo") for basis, field in _CARDMARKET)
+    if foil and (priced := first(block, foils)) is not None:
+        found.append(_quote(block, "cardmarket", now, (foil, ""), priced))
+    return tuple(found)
+
+
+def _quote(
+    block: Mapping[object, object],
+    market: str,
+    now: datetime,
+    kind: tuple[str, str],
+    priced: tuple[str, int],
+) -> Quote:
+    currency = _CURRENCIES[market]
+    if block.get("unit") != currency:
+        raise Refused(
+            "currency", f"{market} is in {str(block.get('unit'))[:20]!r}, expected {currency}"
+        )
+    finish, edition = kind
+    basis, minor = priced
+    return Quote(
+        finish=finish,
+        edition=edition,
+        source=f"tcgdex/{market}",
+        basis=basis,
+        minor=minor,
+        currency=currency,
+        as_of=as_of(block.get("updated"), now),
+    )

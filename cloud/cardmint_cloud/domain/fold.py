@@ -1,0 +1,121 @@
+"""The inventory as a fold of the event log: events in, changed items, reviews and holdings out."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from cardmint_cloud.domain import review_questions
+from cardmint_cloud.domain.items import (
+    AHEAD,
+    EARLIEST,
+    Changes,
+    Event,
+    Impossible,
+    Item,
+    ItemKey,
+    Review,
+    ReviewKey,
+    Status,
+    review_of,
+)
+from cardmint_contracts.cards import Decision
+from cardmint_contracts.events import CardScanned
+
+
+def fold(
+    items: Mapping[ItemKey, Item], reviews: Mapping[ReviewKey, Review], events: Iterable[Event]
+) -> Changes:
+    """Apply `events` in order to what `items` and `reviews` held before, and return what changed.
+
+    The mappings must hold every item and review that the events speak of, as far as they exist.
+
+    Raises:
+        Impossible: an event contradicts what is there; nothing of the run may be used then.
+    """
+    changes = Changes()
+    for event in events:
+        plausible = EARLIEST <= event.occurred_at <= event.received_at + AHEAD
+        if not plausible and event.clock_synced:
+            said = event.occurred_at.isoformat()
+            raise Impossible(
+                "impossible-time",
+                f"the station says that its clock is right, and that it is {said}",
+            )
+        match event.data:
+            case CardScanned():
+                again = event.data.rescan_of is not None
+                if not (
+                    again
+                    and review_questions.scanned_again(changes, items, reviews, event, event.data)
+                ):
+                    _scanned(
+                        changes,
+                        items,
+                        event,
+                        event.data,
+                        event.occurred_at if plausible else event.received_at,
+                    )
+            case _:
+                review_questions.apply(changes, items, reviews, event)
+    for key, item in changes.items.items():
+        before = items.get(key)
+        if before is not None and (old := before.holding):
+            changes.holdings[old] -= 1
+        if new := item.holding:
+            changes.holdings[new] += 1
+    for holding in [holding for holding, delta in changes.holdings.items() if delta == 0]:
+        del changes.holdings[holding]
+    return changes
+
+
+_STATUS = {
+    Decision.ACCEPT: Status.COUNTED,
+    Decision.REVIEW: Status.REVIEW,
+    Decision.REJECT: Status.REJECTED,
+}
+
+
+def _scanned(
+    changes: Changes,
+    items: Mapping[ItemKey, Item],
+    event: Event,
+    scan: CardScanned,
+    captured_at: datetime,
+) -> None:
+    key = (event.tenant, scan.scan)
+    if key in items or key in changes.items:
+        return  # The same scan under another sequence: the outbox was restored and counted on.
+    batch = scan.batch
+    changes.items[key] = Item(
+        tenant=event.tenant,
+        item=scan.scan,
+        station=event.origin,
+        captured_at=captured_at,
+        received_at=event.received_at,
+        status=_STATUS[scan.decision],
+        card_id=scan.card.id if scan.card else "",
+        language=batch.language or "",
+        finish=batch.finish or "",
+        edition=batch.edition or "",
+        condition=batch.condition or "",
+        bin=batch.bin,
+        lot=batch.lot,
+        confidence=scan.confidence + 0.0,  # -0.0 to 0.0: one zero, whoever reads the log.
+        margin=scan.margin + 0.0,
+        image=scan.image.sha256 if scan.image else "",
+    )
+    if scan.card:
+        changes.printings[event.tenant, scan.card.id] = scan.card
+    if scan.decision is Decision.REVIEW:
+        task = review_of(scan.scan)
+        changes.reviews[event.tenant, task] = Review(
+            tenant=event.tenant,
+            task=task,
+            item=scan.scan,
+            station=event.origin,
+            version=1,
+            open=True,
+            reasons=scan.reasons,
+            candidates=scan.candidates,
+            image=scan.image,
+            opened_at=event.received_at,
+        )

@@ -1,0 +1,185 @@
+"""Figures, dates and spellings as providers write them, read with suspicion.
+
+No float ever holds money.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+
+from cardmint_contracts.cards import Edition, Finish
+
+MAX_MINOR = 1_000_000_000
+"""The most that one card is believed to cost: ten million in the currency's major unit."""
+
+_PLAIN = re.compile(r"\d{1,15}(\.\d{1,6})?\Z", re.ASCII)
+_FINISHES = {
+    "": "",
+    "normal": Finish.NORMAL,
+    "holofoil": Finish.HOLO,
+    "holo": Finish.HOLO,
+    "reverse": Finish.REVERSE_HOLO,
+    "reverseholofoil": Finish.REVERSE_HOLO,
+    "reverseholo": Finish.REVERSE_HOLO,
+}
+_EDITIONS = {
+    "1stedition": Edition.FIRST,
+    "firstedition": Edition.FIRST,
+    "unlimited": Edition.UNLIMITED,
+}
+
+
+class Refused(ValueError):
+    """An answer that is not to be believed; `reason` is the code to record it under."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def variant(name: str) -> tuple[str, str] | None:
+    """Return the finish and edition that a provider's name of a variant means, however spelt.
+
+    None when unknown.
+
+    An edition without a finish is of the plain cards.
+    """
+    text = "".join(character for character in name.lower() if character.isalnum())
+    for prefix, edition in _EDITIONS.items():
+        if (
+            text.startswith(prefix)
+            and (finish := _FINISHES.get(text.removeprefix(prefix))) is not None
+        ):
+            return str(finish or Finish.NORMAL), str(edition)
+    finish = _FINISHES.get(text) if text else None
+    return None if finish is None else (str(finish), "")
+
+
+def first(
+    figures: Mapping[object, object], names: Iterable[tuple[str, str]]
+) -> tuple[str, int] | None:
+    """Return the first of the named figures that is a price, with what it is.
+
+    Pairs of (what it is, field).
+    """
+    for basis, name in names:
+        if amount := minor(figures.get(name), name):
+            return basis, amount
+    return None
+
+
+def tcgplayer(
+    prices: Mapping[object, object], names: tuple[tuple[str, str], ...]
+) -> Iterator[tuple[tuple[str, str], tuple[str, int]]]:
+    """Yield finish and edition, and the first of the named figures, of each of TCGplayer's variants that is priced.
+
+    Of two spellings of one variant the first counts.
+
+    Raises:
+        Refused: a figure is none that a card can cost.
+    """
+    found = set()
+    for name, figures in prices.items():
+        kind = variant(str(name))
+        if kind is None or figures is None:
+            continue
+        priced = first(mapping(figures, f"tcgplayer.{name}"), names)
+        if priced is not None and kind not in found:
+            found.add(kind)
+            yield kind, priced
+
+
+def minor(figure: object, name: str) -> int:
+    """Return a figure in major units, a number or the digits of one, in minor units.
+
+    0 for none: nothing costs nothing.
+
+    Raises:
+        Refused: it is no number, or none that a card can cost.
+    """
+    return _bounded(_amount(figure, name) * 100, name)
+
+
+def pennies(figure: object, name: str) -> int:
+    """Return a figure that is given in minor units already; 0 for none.
+
+    Raises:
+        Refused: it is no whole number, or none that a card can cost.
+    """
+    amount = _amount(figure, name)
+    if amount != amount.to_integral_value():
+        raise Refused("wrong-type", f"{name} is {str(amount)[:40]}, not whole pennies")
+    return _bounded(amount, name)
+
+
+def _amount(figure: object, name: str) -> Decimal:
+    if figure is None:
+        return Decimal(0)
+    if isinstance(figure, str) and _PLAIN.match(figure):
+        figure = Decimal(figure)
+    if isinstance(figure, bool) or not isinstance(figure, int | Decimal):
+        shown = f" {figure[:40]!r}" if isinstance(figure, str) else ""
+        raise Refused("wrong-type", f"{name} is {type(figure).__name__}{shown}, not a number")
+    amount = Decimal(figure)
+    if not amount.is_finite():
+        raise Refused("not-finite", f"{name} is {amount}")
+    if amount < 0:
+        raise Refused("negative", f"{name} is below zero")
+    if amount > MAX_MINOR:
+        raise _too_large(name)
+    return amount
+
+
+def _bounded(amount: Decimal, name: str) -> int:
+    if amount > MAX_MINOR:
+        raise _too_large(name)
+    return int(amount.to_integral_value(ROUND_HALF_UP))
+
+
+def _too_large(name: str) -> Refused:
+    return Refused("too-large", f"{name} is above {MAX_MINOR // 100:,}")
+
+
+def as_of(text: object, now: datetime) -> datetime:
+    """Return the moment that a provider dates a figure by.
+
+    Now when it does not, and never after it.
+
+    Raises:
+        Refused: it is no date, or one to come.
+    """
+    if text is None:
+        return now
+    try:
+        moment = datetime.fromisoformat(text.replace("/", "-")) if isinstance(text, str) else None
+        moment = moment and (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(
+            UTC
+        )
+    except (ValueError, OverflowError):
+        moment = None
+    if moment is None or moment > now + timedelta(days=1):
+        raise Refused("date", f"updated is {str(text)[:40]!r}")
+    return min(moment, now)
+
+
+def mapping(value: object, what: str) -> Mapping[object, object]:
+    """Return a JSON object.
+
+    Raises:
+        Refused: it is something else.
+    """
+    if not isinstance(value, Mapping):
+        raise Refused("wrong-type", f"{what} is {type(value).__name__}, not an object")
+    return value
+
+
+def listing(value: object, what: str) -> list[object]:
+    """Return a JSON array.
+
+    Raises:
+        Refused: it is something else.
+    """
+    if not isinstance(value, list):
+        raise Refused("wrong-type", f"{what} is {type(value).__name__}, not an array")
+    return value

@@ -1,0 +1,282 @@
+"""What the events about questions change.
+
+Opened, answered, taken back, asked again at the table, grown old.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from cardmint_cloud.domain.items import (
+    WHYS,
+    Changes,
+    Event,
+    Impossible,
+    Item,
+    ItemKey,
+    Prior,
+    Review,
+    ReviewKey,
+    Status,
+    review_of,
+)
+from cardmint_contracts.cards import Card, Decision
+from cardmint_contracts.events import (
+    CardScanned,
+    RescanRequested,
+    ReviewAged,
+    ReviewAnswered,
+    ReviewOpened,
+    ReviewUndone,
+    ScanWithdrawn,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """An event, and what it meets: what was read, under what the fold has changed so far."""
+
+    changes: Changes
+    items: Mapping[ItemKey, Item]
+    reviews: Mapping[ReviewKey, Review]
+    event: Event
+
+    def item(self, item: UUID) -> Item | None:
+        key = (self.event.tenant, item)
+        return self.changes.items.get(key) or self.items.get(key)
+
+    def item_of(self, review: Review) -> Item:
+        key = (self.event.tenant, review.item)
+        return self.changes.items.get(key) or self.items[key]
+
+    def review(self, task: UUID) -> Review | None:
+        key = (self.event.tenant, task)
+        return self.changes.reviews.get(key) or self.reviews.get(key)
+
+    def asked(self, task: UUID, scan: UUID) -> Review:
+        review = self.review(task)
+        if review is None or review.item != scan:
+            message = f"a word on task {task} about scan {scan}, but there is no such task"
+            raise Impossible("unknown-task", message)
+        return review
+
+    def put(self, review: Review) -> None:
+        self.changes.reviews[self.event.tenant, review.task] = review
+
+    def put_item(self, item: Item) -> None:
+        self.changes.items[self.event.tenant, item.item] = item
+
+
+def apply(
+    changes: Changes,
+    items: Mapping[ItemKey, Item],
+    reviews: Mapping[ReviewKey, Review],
+    event: Event,
+) -> None:
+    """Apply an event that is no scan: what is said about a question.
+
+    Other events change nothing here.
+    """
+    stage = _Stage(changes, items, reviews, event)
+    match event.data:
+        case ReviewAnswered():
+            _answered(stage, event.data)
+        case ReviewOpened():
+            _opened(stage, event.data)
+        case ReviewUndone():
+            _undone(stage, event.data)
+        case RescanRequested() | ReviewAged():
+            _changed(stage, event.data)
+        case ScanWithdrawn():
+            _withdrawn(stage, event.data)
+        case _:
+            pass
+
+
+def scanned_again(
+    changes: Changes,
+    items: Mapping[ItemKey, Item],
+    reviews: Mapping[ReviewKey, Review],
+    event: Event,
+    scan: CardScanned,
+) -> bool:
+    """Apply a scan of a card that was scanned before.
+
+    False when that card is not known: then it is a new one.
+
+    It answers the question for which the card was asked for, or brings new candidates to it.
+    Without such a question it says nothing: the card is counted already.
+    """
+    stage = _Stage(changes, items, reviews, event)
+    item = stage.item(scan.rescan_of or scan.scan)
+    if item is None:
+        return False
+    asked = [stage.review(review_of(item.item, why)) for why in WHYS]
+    review = next((one for one in asked if one is not None and one.open and one.place), None)
+    if review is None:
+        stage.changes.superseded += 1
+    elif scan.decision is Decision.ACCEPT:
+        _close(stage, item, review, verdict="card", card=scan.card, by=stage.event.origin)
+    else:
+        stage.put(
+            replace(
+                review,
+                version=review.version + 1,
+                reasons=scan.reasons or review.reasons,
+                candidates=scan.candidates or review.candidates,
+                image=scan.image or review.image,
+                place="",
+            )
+        )
+    return True
+
+
+def _opened(stage: _Stage, asked: ReviewOpened) -> None:
+    """Open a question that a rule asks about a counted card, unless the card changed meanwhile."""
+    item = stage.item(asked.scan)
+    if item is None:
+        message = f"a question about scan {asked.scan}, but there is no such scan"
+        raise Impossible("unknown-scan", message)
+    known = stage.review(asked.task)
+    if known is not None or item.status is not Status.COUNTED or item.card_id != asked.card.id:
+        stage.changes.superseded += 1
+        return
+    stage.put(
+        Review(
+            tenant=stage.event.tenant,
+            task=asked.task,
+            item=item.item,
+            station=item.station,
+            version=1,
+            open=True,
+            reasons=asked.reasons,
+            candidates=asked.candidates,
+            image=asked.image,
+            opened_at=stage.event.received_at,
+            counted=asked.card,
+            recogniser=asked.recogniser,
+            question=asked.question,
+        )
+    )
+    if asked.hold:
+        stage.put_item(replace(item, status=Status.REVIEW, version=item.version + 1))
+
+
+def _answered(stage: _Stage, answer: ReviewAnswered) -> None:
+    """Close a question and have its card stand as the answer says.
+
+    A second answer only counts as superseded.
+    """
+    review = stage.asked(answer.task, answer.scan)
+    if not review.open or answer.task_version != review.version:
+        stage.changes.superseded += 1
+        return
+    item = stage.item_of(review)
+    _close(stage, item, review, verdict=answer.verdict, card=answer.card, by=answer.by)
+
+
+def _close(
+    stage: _Stage, item: Item, review: Review, *, verdict: str, card: Card | None, by: str
+) -> None:
+    stage.put(
+        replace(
+            review,
+            open=False,
+            version=review.version + 1,
+            closed_at=stage.event.received_at,
+            verdict=verdict,
+            card=card,
+            answered_by=by,
+            place="",
+            prior=Prior(item.status, item.card_id),
+        )
+    )
+    stage.put_item(
+        replace(
+            item,
+            status=Status.COUNTED if card else Status.REJECTED,
+            card_id=card.id if card else "",
+            version=item.version + 1,
+        )
+    )
+    if card:
+        stage.changes.printings[stage.event.tenant, card.id] = card
+
+
+def _undone(stage: _Stage, taken_back: ReviewUndone) -> None:
+    """Open a question again and bring back how its card stood.
+
+    Not when another answer changed it since.
+    """
+    review = stage.asked(taken_back.task, taken_back.scan)
+    item = stage.item_of(review)
+    given = (Status.COUNTED, review.card.id) if review.card else (Status.REJECTED, "")
+    if (
+        review.prior is None
+        or taken_back.task_version != review.version
+        or (item.status, item.card_id) != given
+    ):
+        stage.changes.superseded += 1
+        return
+    stage.put(
+        replace(
+            review,
+            open=True,
+            version=review.version + 1,
+            closed_at=None,
+            verdict=None,
+            card=None,
+            answered_by="",
+            prior=None,
+        )
+    )
+    stage.put_item(
+        replace(
+            item, status=review.prior.status, card_id=review.prior.card_id, version=item.version + 1
+        )
+    )
+
+
+def _withdrawn(stage: _Stage, withdrawn: ScanWithdrawn) -> None:
+    """Take a scan back at the station's word.
+
+    Its card is none, and whatever was asked about it is closed.
+    """
+    item = stage.item(withdrawn.scan)
+    if item is None:
+        raise Impossible(
+            "unknown-scan", f"scan {withdrawn.scan} was taken back, but there is no such scan"
+        )
+    stage.put_item(replace(item, status=Status.REJECTED, card_id="", version=item.version + 1))
+    for why in WHYS:
+        review = stage.review(review_of(item.item, why))
+        if review is not None and review.open:
+            stage.put(
+                replace(
+                    review,
+                    open=False,
+                    version=review.version + 1,
+                    closed_at=stage.event.received_at,
+                    verdict="no_card",
+                    answered_by=withdrawn.by,
+                    place="",
+                )
+            )
+
+
+def _changed(stage: _Stage, what: RescanRequested | ReviewAged) -> None:
+    """Ask for the card itself, bring a question to the front, or give it up."""
+    review = stage.asked(what.task, what.scan)
+    if not review.open or what.task_version != review.version:
+        stage.changes.superseded += 1
+        return
+    after = replace(review, version=review.version + 1)
+    if isinstance(what, RescanRequested):
+        after = replace(after, place=what.place)
+    elif what.outcome == "escalated":
+        after = replace(after, escalated=True)
+    else:
+        after = replace(after, open=False, closed_at=stage.event.received_at, verdict="expired")
+    stage.put(after)

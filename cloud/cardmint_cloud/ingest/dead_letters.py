@@ -1,0 +1,100 @@
+"""What was parked, given another try after an upgrade, or given up.
+
+The station's watermark has passed a parked event, so it cannot come in under its own number again.
+It comes in under a number of the station's replay stream; what it says, and when it happened, stays
+as it was.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import msgspec
+
+from cardmint_cloud.adapters.postgres.ingest import dead_letters, event_log
+from cardmint_cloud.adapters.postgres.ingest.event_log import Connection, DeadLetter
+from cardmint_cloud.errors import NotFound, Park
+from cardmint_cloud.ingest.commit import Batch, Committed, Message, commit, read
+from cardmint_contracts.envelope import BATCH, Envelope, digits
+
+
+def replay_stream(tenant: str, source: str) -> UUID:
+    """Return the stream that a station's replayed events are numbered in."""
+    return uuid5(NAMESPACE_URL, f"cardmint:{tenant}:replay:{source}")
+
+
+async def replay(pool: Any, tenant: str, letter: int, now: datetime) -> Committed:
+    """Put a dead letter through ingest again; it is removed in the same transaction.
+
+    Raises:
+        NotFound: there is no such dead letter, or no longer.
+        Park: it still cannot be used, and stays as it was; the message says why.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        found = await dead_letters.take(connection, tenant, letter)
+        if found is None:
+            raise NotFound(
+                f"there is no dead letter {letter}; it may have been replayed or discarded"
+            )
+        batch = await _numbered(connection, await _read(connection, found), now)
+        done = await commit(connection, [batch], now)
+        if done.parked:
+            raise Park(await dead_letters.newest_detail(connection, tenant, batch.stream))
+        await event_log.notify(connection, tenant, "dead-letters")
+        return done
+
+
+async def discard(pool: Any, tenant: str, letter: int) -> None:
+    """Give a dead letter up for good.
+
+    Raises:
+        NotFound: there is no such dead letter, or no longer.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        if await dead_letters.take(connection, tenant, letter) is None:
+            raise NotFound(
+                f"there is no dead letter {letter}; it may have been replayed or discarded"
+            )
+        await event_log.notify(connection, tenant, "dead-letters")
+
+
+async def _read(connection: Connection, letter: DeadLetter) -> Batch:
+    single = letter.content_type == "application/cloudevents+json"
+    found = read(
+        Message(
+            topic=letter.topic,
+            payload=b"[" + letter.payload + b"]" if single else letter.payload,
+            content_type=BATCH if single else letter.content_type,
+        )
+    )
+    if not isinstance(found, Batch):
+        raise Park(found.detail if found else f"topic {letter.topic!r} is no station's")
+    source = await dead_letters.owner(connection, letter.tenant, found.stream)
+    if source not in {None, found.source}:
+        raise Park(f"stream {found.stream} belongs to {source}")
+    return found
+
+
+async def _numbered(connection: Connection, batch: Batch, now: datetime) -> Batch:
+    stream = replay_stream(batch.tenant, batch.source)
+    marks = await event_log.lock_streams(connection, {(batch.tenant, stream): batch.source}, now)
+    first = marks[batch.tenant, stream][1] + 1
+    envelopes = [
+        _moved(envelope, stream, first + offset) for offset, envelope in enumerate(batch.envelopes)
+    ]
+    return Batch(
+        tenant=batch.tenant,
+        origin=batch.origin,
+        stream=stream,
+        first=first,
+        last=first + len(envelopes) - 1,
+        source=batch.source,
+        topic=batch.topic,
+        envelopes=envelopes,
+    )
+
+
+def _moved(envelope: Envelope, stream: UUID, sequence: int) -> Envelope:
+    return msgspec.structs.replace(
+        envelope, id=f"{stream}/{sequence}", stream=stream, sequence=digits(sequence)
+    )

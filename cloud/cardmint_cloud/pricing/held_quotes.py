@@ -1,0 +1,80 @@
+"""A person's word on quotes that were held back: taken, kept out, or that word taken back.
+
+Each an event.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from cardmint_cloud.adapters.postgres.ingest.event_log import notify
+from cardmint_cloud.adapters.postgres.prices import held_quotes, quotes
+from cardmint_cloud.domain.quotes import current, described
+from cardmint_cloud.errors import Conflict, NotFound
+from cardmint_cloud.reviews.answers import say, turn
+from cardmint_contracts.cards import Money
+from cardmint_contracts.events import PriceJudged
+
+Verdict = Literal["take", "refuse", "undo"]
+
+
+async def judge(
+    pool: Any, tenant: str, number: int, verdict: Verdict, *, user: str, now: datetime
+) -> None:
+    """Take a quote that was held back, keep it out, or take that word back.
+
+    Then it is asked about again.
+
+    Raises:
+        NotFound: the tenant has no such quote.
+        Conflict: somebody judged it before, or there is nothing to take back; the message says what
+            is true now.
+        BadTopic: `user` is no name.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        sequence = await turn(connection, tenant, user, now)
+        found = await held_quotes.load(connection, tenant, number)
+        if found is None:
+            raise NotFound(
+                f"there is no held-back price {number}; the provider may have said another since"
+            )
+        if (found.state == "open") == (verdict == "undo"):
+            who = (
+                f"{found.judged_by} has {found.state} this price"
+                if found.judged_by
+                else "this price is asked about"
+            )
+            raise Conflict(f"{who} already")
+        quote = found.quote
+        event = PriceJudged(
+            card_id=found.card_id,
+            verdict=verdict,
+            by=user,
+            source=quote.source,
+            price=Money(minor=quote.minor, currency=quote.currency),
+            finish=quote.finish,
+            edition=quote.edition,
+            grade=quote.grade,
+        )
+        await say(connection, tenant, user, [event], now=now, sequence=sequence)
+        state = {"take": "taken", "refuse": "refused", "undo": "open"}[verdict]
+        by = user if verdict != "undo" else ""
+        if verdict != "undo":
+            await held_quotes.settle(connection, number, state, by, now)
+        if "taken" in {state, found.state}:
+            # Taken back, the price before it is the newest again: history is only ever added to.
+            newest = (
+                quote if verdict == "take" else await held_quotes.before(connection, tenant, found)
+            )
+            known = await quotes.known(connection, tenant, found.card_id, now)
+            others = sorted(
+                (one for one in known if one.kind != quote.kind), key=lambda one: one.as_of
+            )
+            taken = [] if newest is None else [newest]
+            now_worth = current([*others, *taken], (), ())
+            lines = described(one for one in now_worth if one.currency == quote.currency)
+            await quotes.keep(
+                connection, tenant, found.card_id, taken=taken, held=(), lines=lines, now=now
+            )
+        if verdict == "undo":  # Only now: a price that counts settles what is open of its kind.
+            await held_quotes.settle(connection, number, state, by, now)
+        await notify(connection, tenant, "reviews")

@@ -1,0 +1,123 @@
+"""One card's price: providers asked in order until one quotes it.
+
+What cannot be had leaves the last known price.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from cardmint_cloud.adapters.postgres.prices import quotes
+from cardmint_cloud.adapters.providers.http import Unanswered, Unusable, Withheld
+from cardmint_cloud.domain.call_budget import refresh_after
+from cardmint_cloud.domain.price_parsing import Refused
+from cardmint_cloud.domain.quotes import Quote, believed, current, described
+from cardmint_cloud.errors import NotFound, Retry
+from cardmint_contracts.cards import Card
+
+FRESH_FOR = timedelta(hours=24)
+_EARLY = timedelta(minutes=5)
+"""So much younger an answer must be than a card's refresh is far apart, or each refresh would find the last one."""
+
+
+class Source(Protocol):
+    """Where prices come from."""
+
+    name: str
+
+    async def quotes(
+        self, card: Card, now: datetime, fresh_for: timedelta = ...
+    ) -> tuple[Quote, ...]:
+        """Return a card's quotes.
+
+        Raises NotFound, Unanswered, Unusable or Refused when there are none to be had.
+        """
+        ...
+
+
+class NoAnswer(Retry):
+    """No provider could say what a card costs, and one may be able to later."""
+
+    def __init__(self, message: str, retry_after_s: float, *, withheld: bool) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        self.withheld = withheld
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Priced:
+    """What asking did: who quoted the card, whether its history grew, and how many quotes wait for a person."""
+
+    source: str = ""
+    changed: bool = False
+    held: int = 0
+
+
+async def price(
+    pool: Any, sources: Sequence[Source], tenant: str, card_id: str, now: datetime
+) -> Priced:
+    """Ask what a card costs and keep the answer. No transaction spans a request.
+
+    The next time is sooner for dear cards. A card that no provider knows or prices is asked about
+    again in a day.
+
+    Raises:
+        NotFound: no station has named such a card.
+        NoAnswer: not every provider could be asked, and none quoted it; the last known price stays.
+        OSError, asyncpg.PostgresConnectionError, …: the database is away; nothing was changed.
+    """
+    async with pool.acquire() as connection:
+        card = await quotes.card(connection, tenant, card_id)
+        dearest = await quotes.dearest(connection, tenant, card_id)
+    if card is None:
+        raise NotFound(f"no station has named a card {card_id!r}")
+    fresh_for = min(FRESH_FOR, refresh_after(dearest)) - _EARLY
+    problems: list[tuple[str, Exception]] = []
+    for source in sources:
+        try:
+            said = await source.quotes(card, now, fresh_for)
+        except (NotFound, Unanswered, Unusable, Refused) as problem:
+            problems.append((source.name, problem))
+            continue
+        if said:
+            changed, held = await _keep(pool, tenant, card_id, said, now)
+            return Priced(source=source.name, changed=changed, held=held)
+        problems.append((source.name, NotFound("lists no price")))
+    told = (
+        "; ".join(f"{name}: {_told(problem)}" for name, problem in problems)
+        or "no provider is set up"
+    )
+    if failures := [problem for _, problem in problems if not isinstance(problem, NotFound)]:
+        await quotes.missed(pool, tenant, card_id, told)
+        raise NoAnswer(
+            told,
+            max(
+                (error.retry_after_s for error in failures if isinstance(error, Unanswered)),
+                default=0.0,
+            ),
+            withheld=all(isinstance(error, Withheld) for error in failures),
+        )
+    async with pool.acquire() as connection:
+        await quotes.schedule(connection, tenant, card_id, now + refresh_after(None), told[:500])
+    return Priced()
+
+
+async def _keep(
+    pool: Any, tenant: str, card_id: str, said: tuple[Quote, ...], now: datetime
+) -> tuple[bool, int]:
+    async with pool.acquire() as connection, connection.transaction():
+        known = await quotes.known(connection, tenant, card_id, now)
+        taken, held = believed(said, known)
+        lines = described(current(taken, held, known))
+        changed = await quotes.keep(
+            connection, tenant, card_id, taken=taken, held=held, lines=lines, now=now
+        )
+        after = refresh_after(max((line.minor for line in lines), default=None))
+        await quotes.schedule(connection, tenant, card_id, now + after, "")
+    return changed, len(held)
+
+
+def _told(problem: Exception) -> str:
+    reason = getattr(problem, "reason", "not-found")
+    return f"{reason} ({problem})"

@@ -1,0 +1,276 @@
+"""One price provider, asked with care.
+
+Cached, each question asked once, behind a breaker, within its rate.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, Protocol
+from uuid import UUID, uuid4
+
+from cardmint_cloud.adapters.postgres.prices import provider_state
+from cardmint_cloud.adapters.postgres.prices.provider_state import Kept, Standing
+from cardmint_cloud.adapters.providers.http import (
+    Answer,
+    Ask,
+    Fetcher,
+    Get,
+    Unanswered,
+    Unusable,
+    Withheld,
+    decoded,
+)
+from cardmint_cloud.domain.answer_cache import Recent, Said
+from cardmint_cloud.domain.breaker import Breaker, Limits, Pass, State
+from cardmint_cloud.domain.call_budget import Rate
+from cardmint_cloud.domain.quotes import Quote
+from cardmint_cloud.errors import NotFound
+from cardmint_cloud.pricing.rate_limit import Turns
+from cardmint_contracts.cards import Card
+
+FRESH_FOR = timedelta(hours=24)
+RECENT_BYTES = 4 << 20
+"""How much of one provider's answers a worker holds, as they came.
+
+Decoded they are several times as large.
+"""
+
+_SHOWN_S = 5.0
+
+
+class Provider(Protocol):
+    """What a provider is: its name, what it allows, and how a card's quotes are had of it."""
+
+    name: str
+    rate: Rate
+
+    async def quotes(self, card: Card, get: Get, now: datetime) -> tuple[Quote, ...]:
+        """Return a card's quotes, getting what they need with `get`."""
+        ...
+
+
+class Source:
+    """A provider and all that stands before it. One for each provider in each worker process."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        fetcher: Fetcher,
+        pool: Any,
+        *,
+        worker: UUID | None = None,
+        budget: int | None = None,
+        limits: Limits | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        rate = provider.rate
+        self.name = provider.name
+        self.rate = Rate(
+            per_s=rate.per_s, burst=rate.burst, per_day=min(rate.per_day, budget or rate.per_day)
+        )
+        self.breaker = Breaker(limits or Limits(), monotonic())
+        self.answered = 0
+        self.cached = 0
+        self.turns = Turns(pool, self.name, self.rate, clock=clock, monotonic=monotonic)
+        self._provider = provider
+        self._recent = Recent(RECENT_BYTES)
+        self._fetcher = fetcher
+        self._pool = pool
+        self._worker = worker or uuid4()
+        self._clock = clock
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._under_way: dict[str, asyncio.Task[Said]] = {}
+        self._last_error = ""
+        self._shown: tuple[State, float] | None = None
+
+    async def quotes(
+        self, card: Card, now: datetime, fresh_for: timedelta = FRESH_FOR
+    ) -> tuple[Quote, ...]:
+        """Return the provider's quotes for a card, from answers that are not older than `fresh_for`.
+
+        Raises:
+            NotFound: the provider knows no such card.
+            Withheld: it was not asked, because of its breaker, its rate or the day's budget.
+            Unanswered, Unusable, Refused: it gave no answer, or none that can be used.
+        """
+        usual = fresh_for
+
+        async def get(ask: Ask, fresh_for: timedelta | None = None) -> Answer:
+            return await self.get(ask, usual if fresh_for is None else fresh_for)
+
+        return await self._provider.quotes(card, get, now)
+
+    async def get(self, ask: Ask, fresh_for: timedelta = FRESH_FOR) -> Answer:
+        """Return an answer; whoever asks for the same while it is under way gets the same one.
+
+        What this worker read lately costs nothing but a look, what another one did one statement:
+        neither takes a turn, and neither asks the breaker.
+        """
+        if (said := self._recent.get(ask.key, self._clock() - fresh_for)) is not None:
+            self.cached += 1
+            return _answer(said)
+        task = self._under_way.get(ask.key)
+        if task is None:
+            task = asyncio.create_task(self._answer(ask, fresh_for))
+            self._under_way[ask.key] = task
+            task.add_done_callback(partial(self._done, ask.key))
+        return _answer(await asyncio.shield(task))
+
+    def _done(self, key: str, task: asyncio.Task[Said]) -> None:
+        del self._under_way[key]
+        if not task.cancelled():
+            task.exception()  # Whoever asked may be gone: then nobody else looks at it.
+
+    async def _answer(self, ask: Ask, fresh_for: timedelta) -> Said:
+        known = await provider_state.find(self._pool, self.name, ask.key)
+        kept = known.kept
+        if kept is not None and self._clock() - kept.checked_at < fresh_for:
+            self.cached += 1
+            return self._held(ask, kept)
+        leave = self.breaker.admit(self._monotonic())
+        if leave is None:
+            raise self._open(self.breaker.wait_s(self._monotonic()))
+        try:
+            gate = await self._gate() if known.shut_until is not None else None
+            return await self._ask(ask, kept, leave, gate)
+        finally:
+            self.breaker.cancel(leave)
+            await self._show()
+
+    def _open(self, wait: float) -> Withheld:
+        return Withheld(
+            "open", f"{self.name} fails too often; it is left alone for {wait:.0f} s", wait
+        )
+
+    async def _gate(self) -> datetime:
+        """Take the right to try a provider that a worker found dead.
+
+        Return until when it is this worker's.
+
+        Raises:
+            Withheld: another worker tries it, or it is not time yet.
+        """
+        now = self._clock()
+        until = now + timedelta(seconds=self.breaker.limits.open_s)
+        other = await provider_state.probe(self._pool, self.name, now, until)
+        if other is None:
+            return until
+        wait = max(0.0, (other - now).total_seconds())
+        monotonic = self._monotonic()
+        self.breaker.stay_away(monotonic, monotonic + wait)
+        raise self._open(wait)
+
+    async def _ask(self, ask: Ask, kept: Kept | None, leave: Pass, gate: datetime | None) -> Said:
+        """Call out: once when it is a probe, so that a dead provider gets no more.
+
+        `gate` as `_gate`.
+        """
+        started = self._monotonic()
+        waited = 0.0
+
+        async def turn() -> None:
+            nonlocal waited
+            before = self._monotonic()
+            if wait := await self.turns.take():
+                await self._sleep(wait)
+            waited += self._monotonic() - before
+
+        async def report(*, failed: bool = False) -> None:
+            await self._report(leave, gate, started + waited, failed=failed)
+
+        once = leave.probe or gate is not None
+        etag, last_modified = (kept.etag, kept.last_modified) if kept is not None else ("", "")
+        try:
+            fetched = await self._fetcher.fetch(
+                ask, etag=etag, last_modified=last_modified, before=turn, once=once
+            )
+        except Withheld:
+            if gate is not None:
+                await provider_state.not_tried(self._pool, self.name, gate, self._clock())
+            raise
+        except NotFound:
+            await report()
+            return await self._keep(
+                ask, Kept(status=404, body=b"", etag="", last_modified="", checked_at=self._clock())
+            )
+        except (Unanswered, Unusable) as error:
+            self._last_error = f"{error.reason}: {error}"
+            await report(failed=True)
+            if isinstance(error, Unanswered) and error.retry_after_s:
+                await self.turns.hold(self._clock() + timedelta(seconds=error.retry_after_s))
+            raise
+        await report()
+        now = self._clock()
+        if fetched.status == 304 and kept is not None:
+            await provider_state.confirm(self._pool, self.name, ask.key, now)
+            return self._held(ask, replace(kept, checked_at=now))
+        fresh = Kept(
+            status=200,
+            body=fetched.body,
+            etag=fetched.etag,
+            last_modified=fetched.last_modified,
+            checked_at=now,
+        )
+        return await self._keep(ask, fresh)
+
+    async def _report(
+        self, leave: Pass, gate: datetime | None, started: float, *, failed: bool
+    ) -> None:
+        """Tell the breaker how a call went, and all workers when the provider is dead, or lives again."""
+        now = self._monotonic()
+        self.answered += not failed
+        self.breaker.report(leave, now, failed=failed, seconds=now - started)
+        if self.breaker.view(now).state is State.OPEN:
+            until = self._clock() + timedelta(seconds=self.breaker.wait_s(now))
+            await provider_state.shut(self._pool, self.name, until)
+        elif gate is not None and not failed:
+            await provider_state.let_in(self._pool, self.name)
+
+    async def _keep(self, ask: Ask, kept: Kept) -> Said:
+        await provider_state.keep(self._pool, self.name, ask.key, kept)
+        return self._held(ask, kept)
+
+    def _held(self, ask: Ask, kept: Kept) -> Said:
+        found = kept.status != 404
+        said = Said(found=found, value=decoded(kept.body) if found else None, at=kept.checked_at)
+        self._recent.put(ask.key, said, len(kept.body))
+        return said
+
+    async def _show(self) -> None:
+        """Let the dashboard know how the breaker stands.
+
+        At once when that changed, else every few seconds.
+        """
+        now = self._monotonic()
+        view = self.breaker.view(now)
+        if (
+            self._shown is not None
+            and self._shown[0] is view.state
+            and now - self._shown[1] < _SHOWN_S
+        ):
+            return
+        self._shown = (view.state, now)
+        moment = self._clock()
+        standing = Standing(
+            provider=self.name,
+            worker=self._worker,
+            view=view,
+            since=moment - timedelta(seconds=now - view.since),
+            answered=self.answered,
+            cached=self.cached,
+            last_error=self._last_error,
+        )
+        await provider_state.put_standing(self._pool, standing, moment)
+
+
+def _answer(said: Said) -> Answer:
+    if not said.found:
+        raise NotFound("the provider knows no such card")
+    return Answer(value=said.value, at=said.at)

@@ -1,0 +1,112 @@
+"""A worker's turns at a provider.
+
+Leased in blocks from what all workers share, so that few calls wait for Postgres.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any
+
+from cardmint_cloud.adapters.postgres.prices import provider_state
+from cardmint_cloud.adapters.postgres.retry import AWAY
+from cardmint_cloud.adapters.providers.http import Withheld
+from cardmint_cloud.domain.call_budget import Rate
+from cardmint_cloud.domain.permits import Leased
+
+PATIENCE_S = 2.0
+"""How long a call waits for its turn; a longer wait is left to the job that asked."""
+
+
+class Turns:
+    """One provider's rate and budget of the day, as one worker has them."""
+
+    def __init__(
+        self,
+        pool: Any,
+        provider: str,
+        rate: Rate,
+        *,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._pool = pool
+        self._provider = provider
+        self._rate = rate
+        self._clock = clock
+        self._monotonic = monotonic
+        self._leased = Leased()
+        self._lock = asyncio.Lock()
+        self._fetching: asyncio.Task[None] | None = None
+
+    async def take(self) -> float:
+        """Take a turn and return the seconds after which it comes.
+
+        Raises:
+            Withheld: it would not come soon, or the day's budget is used up.
+        """
+        if not self._use():
+            async with self._lock:  # Who waited for another's block takes of it.
+                if not self._use():
+                    return await self._lease()
+        if self._leased.low(self._monotonic(), self._today()) and (
+            self._fetching is None or self._fetching.done()
+        ):
+            self._fetching = asyncio.create_task(self._fetch())
+        return 0.0
+
+    async def hold(self, until: datetime) -> None:
+        """Let no worker call before `until`, but for turns that others hold.
+
+        Those lapse within `rate.lease`.
+        """
+        self._leased.drop()
+        await provider_state.hold(self._pool, self._provider, self._rate, until)
+
+    def _today(self) -> date:
+        return self._clock().astimezone(UTC).date()
+
+    def _use(self) -> bool:
+        return self._leased.take(self._monotonic(), self._today())
+
+    async def _lease(self) -> float:
+        now = self._clock()
+        turns = await self._more(now, patience_s=PATIENCE_S, used=1)
+        if turns.until is None:
+            return turns.wait_s
+        wait = (turns.until - now).total_seconds()
+        why = (
+            "the day's budget is used up"
+            if turns.refused == "budget"
+            else "others are before this call"
+        )
+        raise Withheld(turns.refused, f"{self._provider}: {why}; next in {wait:.0f} s", wait)
+
+    async def _fetch(self) -> None:
+        """Lease the next block while the last one is in use.
+
+        A call that finds none leases its own.
+        """
+        async with self._lock:
+            with contextlib.suppress(*AWAY):
+                await self._more(self._clock(), patience_s=0.0, used=0)
+
+    async def _more(self, now: datetime, *, patience_s: float, used: int) -> provider_state.Turns:
+        day, until = (
+            now.astimezone(UTC).date(),
+            self._monotonic() + self._rate.lease.total_seconds(),
+        )
+        unused, most = self._leased.unused(day), self._leased.want
+        turns = await provider_state.take(
+            self._pool,
+            self._provider,
+            self._rate,
+            now,
+            patience_s=patience_s,
+            most=most,
+            unused=unused,
+        )
+        if turns.count:
+            self._leased.add(turns.count - used, until=until, day=day, returned=unused)
+        return turns

@@ -1,0 +1,64 @@
+"""The worth of a holding, a lot or the whole inventory, at any moment, and how it went up to then."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cardmint_cloud.adapters.postgres.queries import valuation
+from cardmint_cloud.domain.valuation import Worth, known_at, worth
+
+POINTS = 30
+MOST_PRINTINGS = 5000
+"""Beyond so many printings the way up to a moment is not drawn: it would take seconds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Valued:
+    """What was held at `at` and what it was worth.
+
+    `course` are moments before with the sums then, the oldest first.
+
+    `by_lot` is the same for each lot, and for the cards of none under the empty name.
+    """
+
+    at: datetime
+    whole: Worth
+    by_lot: dict[str, Worth]
+    course: tuple[tuple[datetime, Worth], ...]
+
+
+async def value(
+    connection: AsyncConnection,
+    tenant: str,
+    at: datetime,
+    *,
+    lot: str | None = None,
+    card_id: str | None = None,
+    since: timedelta = timedelta(days=30),
+) -> Valued:
+    """Value what had been received by `at` and is counted now, by the prices that were known at `at`."""
+    held = await valuation.lines(connection, tenant, at, lot=lot, card_id=card_id)
+    cards = sorted({line.card_id for line in held})
+    past = await valuation.history(connection, tenant, cards, at)
+    then = {card: known_at(quotes, at) for card, quotes in past.items()}
+    course: list[tuple[datetime, Worth]] = []
+    if held and len(cards) <= MOST_PRINTINGS:
+        for n in range(POINTS + 1):
+            moment = at - since + since / POINTS * n
+            lines = await valuation.lines(connection, tenant, moment, lot=lot, card_id=card_id)
+            course.append(
+                (
+                    moment,
+                    worth(lines, {card: known_at(quotes, moment) for card, quotes in past.items()}),
+                )
+            )
+    return Valued(
+        at=at,
+        whole=worth(held, then),
+        by_lot={
+            name: worth([line for line in held if line.lot == name], then)
+            for name in {one.lot for one in held}
+        },
+        course=tuple(course),
+    )

@@ -1,0 +1,1 @@
+"""Review tasks: opened by rules, answered by people."""

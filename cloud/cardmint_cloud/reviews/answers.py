@@ -1,0 +1,214 @@
+"""What people say about cards on the dashboard, into the log.
+
+Events like any station's, by the same way in.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from cardmint_cloud.adapters.postgres.ingest import event_log, inventory
+from cardmint_cloud.adapters.postgres.reviews import questions
+from cardmint_cloud.domain.items import Review
+from cardmint_cloud.errors import Conflict, NotFound
+from cardmint_cloud.ingest.commit import Batch, Committed, commit
+from cardmint_contracts import topics
+from cardmint_contracts.cards import Card
+from cardmint_contracts.envelope import seal
+from cardmint_contracts.events import EventData, RescanRequested, ReviewAnswered, ReviewUndone
+
+Verdict = Literal["card", "no_card"]
+LEASE = timedelta(minutes=2)
+
+
+def stream_of(tenant: str, user: str) -> UUID:
+    """Return the stream that what a user says is numbered in."""
+    return uuid5(NAMESPACE_URL, f"cardmint:{tenant}:{user}")
+
+
+async def say(
+    connection: Any,
+    tenant: str,
+    user: str,
+    events: Sequence[EventData],
+    *,
+    now: datetime,
+    sequence: int,
+) -> Committed:
+    """Append what a user says behind `sequence`, the last number of their stream, whose row is locked."""
+    stream = stream_of(tenant, user)
+    source = f"/users/{user}"
+    envelopes = tuple(
+        seal(
+            event,
+            source=source,
+            time=now,
+            stream=stream,
+            sequence=sequence + number,
+            bootid=stream,
+            monotonic_ms=0,
+            clock_synced=True,
+        )
+        for number, event in enumerate(events, start=1)
+    )
+    batch = Batch(
+        tenant=tenant,
+        origin=user,
+        stream=stream,
+        first=sequence + 1,
+        last=sequence + len(envelopes),
+        source=source,
+        topic="",
+        envelopes=envelopes,
+    )
+    return await commit(connection, [batch], now)
+
+
+async def turn(connection: Any, tenant: str, user: str, now: datetime) -> int:
+    """Lock a user's stream and return its last number.
+
+    Raises:
+        BadTopic: `user` is no name.
+    """
+    source, stream = f"/users/{topics.name(user)}", stream_of(tenant, user)
+    marks = await event_log.lock_streams(connection, {(tenant, stream): source}, now)
+    return marks[tenant, stream][1]
+
+
+async def answer(
+    pool: Any,
+    tenant: str,
+    task: UUID,
+    *,
+    version: int,
+    verdict: Verdict,
+    card: Card | None,
+    user: str,
+    now: datetime,
+    lease: UUID | None = None,
+) -> Committed:
+    """Answer version `version` of a review task: the first answer that is committed wins.
+
+    `lease` is what taking the question in hand gave; an answer need not have one.
+
+    Raises:
+        NotFound: the tenant has no such task.
+        Conflict: it was answered before, is of another version, or the lease ended; the message
+            says what is true now.
+        BadTopic: `user` is no name.
+        ValueError: `card` is not set exactly when the verdict is "card".
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        sequence = await turn(connection, tenant, user, now)
+        review = await _load(connection, tenant, task)
+        if not review.open or review.version != version:
+            raise Conflict(_told(review))
+        if lease is not None:
+            held = await questions.lease(connection, tenant, task)
+            if held is None or held.token != lease or held.until <= now:
+                raise Conflict(_ended(held, lease, now))
+        event = ReviewAnswered(
+            task=task, task_version=version, scan=review.item, verdict=verdict, by=user, card=card
+        )
+        done = await say(connection, tenant, user, [event], now=now, sequence=sequence)
+        await questions.release(connection, tenant, task)
+        return done
+
+
+async def undo(
+    pool: Any, tenant: str, task: UUID, *, version: int, user: str, now: datetime
+) -> Committed:
+    """Take back the answer that closed version `version` of a task.
+
+    It is open again, the card stands as before.
+
+    Raises:
+        NotFound: the tenant has no such task.
+        Conflict: it is open, of another version, or the card was changed by another answer since.
+        BadTopic: `user` is no name.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        sequence = await turn(connection, tenant, user, now)
+        review = await _load(connection, tenant, task)
+        if review.open or review.version != version:
+            raise Conflict(
+                _told(review) if review.open else f"this is at version {review.version} now"
+            )
+        event = ReviewUndone(task=task, task_version=version, scan=review.item, by=user)
+        done = await say(connection, tenant, user, [event], now=now, sequence=sequence)
+        if done.changes.superseded:
+            raise Conflict(
+                "the card was changed by another answer since, or nobody answered: there is nothing to undo"
+            )
+        return done
+
+
+async def ask_again(
+    pool: Any, tenant: str, task: UUID, *, version: int, user: str, now: datetime
+) -> str:
+    """Ask for the card itself and return where it lies.
+
+    The station is told with the task's next version.
+
+    Raises:
+        NotFound: the tenant has no such task.
+        Conflict: it was answered before, or is of another version.
+        BadTopic: `user` is no name.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        sequence = await turn(connection, tenant, user, now)
+        review = await _load(connection, tenant, task)
+        if not review.open or review.version != version:
+            raise Conflict(_told(review))
+        place = await questions.place(connection, tenant, review.item)
+        event = RescanRequested(
+            task=task, task_version=version, scan=review.item, by=user, place=place
+        )
+        await say(connection, tenant, user, [event], now=now, sequence=sequence)
+        return place
+
+
+async def take_in_hand(pool: Any, tenant: str, task: UUID, *, user: str, now: datetime) -> UUID:
+    """Take a question in hand for two minutes, or for two more, and return the lease.
+
+    Raises:
+        NotFound: the tenant has no such task.
+        Conflict: it was answered, or another has it.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        review = await _load(connection, tenant, task)
+        if not review.open:
+            raise Conflict(_told(review))
+        token = await questions.claim(
+            connection, tenant, task, holder=topics.name(user), now=now, length=LEASE
+        )
+        if token is None:
+            held = await questions.lease(connection, tenant, task)
+            raise Conflict(_ended(held, None, now))
+        return token
+
+
+async def _load(connection: Any, tenant: str, task: UUID) -> Review:
+    _, reviews = await inventory.load(connection, [], [(tenant, task)])
+    if (tenant, task) not in reviews:
+        raise NotFound(f"there is no review task {task}")
+    return reviews[tenant, task]
+
+
+def _ended(held: questions.Lease | None, lease: UUID | None, now: datetime) -> str:
+    """Say why a lease does not count."""
+    if held is not None and held.token != lease and held.until > now:
+        return f"{held.holder} has this question in hand until {held.until:%H:%M:%S} UTC"
+    return "your time with this question is over; take it in hand again"
+
+
+def _told(review: Review) -> str:
+    """Say who answered what."""
+    if review.open:
+        return f"this question has changed; it is at version {review.version} now"
+    when = f" at {review.closed_at:%H:%M:%S} UTC" if review.closed_at else ""
+    if review.verdict == "expired":
+        return f"this question was given up{when}: nobody had looked for too long"
+    said = f"{review.card.name} {review.card.number}".strip() if review.card else "no card"
+    return f"{review.answered_by} answered first{when}: {said}"

@@ -1,0 +1,176 @@
+"""The questions that the cloud asks by itself.
+
+Rules and chance look at counted cards, time at open questions.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from cardmint_cloud.adapters.postgres.prices import quotes
+from cardmint_cloud.adapters.postgres.reviews import questions
+from cardmint_cloud.adapters.postgres.reviews.questions import Fresh
+from cardmint_cloud.domain.items import review_of
+from cardmint_cloud.domain.quotes import Quote
+from cardmint_cloud.domain.review_rules import AUDIT, DUPLICATE, Counted, Rules, audited, doubts
+from cardmint_cloud.reviews.answers import say, turn
+from cardmint_contracts.cards import Candidate
+from cardmint_contracts.events import EventData, Question, Recogniser, ReviewAged, ReviewOpened
+
+USER = "rules"
+"""In whose name the rules speak."""
+
+LIMIT = 500
+_EVER, _FIRST = datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0)
+_LOOK_BACK = timedelta(minutes=2)
+"""Transactions do not commit in the order of their clocks.
+
+What commits late is found by looking back.
+"""
+
+
+async def ask_about_new(pool: Any, rules: Rules, now: datetime) -> int:
+    """Let the rules look at what was received since they last did, of every tenant.
+
+    Return how many were asked.
+
+    Asking twice is asking once: a task's identifier is derived from its scan.
+    """
+    asked = 0
+    async with pool.acquire() as connection:
+        tenants = await questions.tenants(connection)
+    for tenant in tenants:
+        async with pool.acquire() as connection:
+            mark = await questions.mark(connection, tenant)
+        cursor: tuple[datetime, UUID] | None = (mark or _EVER, _FIRST)
+        while cursor is not None:
+            opened, cursor = await _page(pool, rules, tenant, cursor, now)
+            asked += opened
+        async with pool.acquire() as connection:
+            await questions.set_mark(connection, tenant, now - _LOOK_BACK)
+    return asked
+
+
+async def _page(
+    pool: Any, rules: Rules, tenant: str, after: tuple[datetime, UUID], now: datetime
+) -> tuple[int, tuple[datetime, UUID] | None]:
+    """Ask about a page of cards, in one transaction.
+
+    Return how many, and where the next page begins.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        sequence = await turn(connection, tenant, USER, now)
+        found = await questions.fresh(connection, tenant, after, now, limit=LIMIT)
+        opened = await _opened(connection, rules, tenant, found, now, chance=True)
+        if opened:
+            await say(connection, tenant, USER, opened, now=now, sequence=sequence)
+    return len(opened), (found[-1].received_at, found[-1].item) if len(found) == LIMIT else None
+
+
+async def ask_about_card(pool: Any, rules: Rules, tenant: str, card_id: str, now: datetime) -> int:
+    """Let the rules look at the counted cards of one printing, whose price has changed.
+
+    Return how many were asked.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        sequence = await turn(connection, tenant, USER, now)
+        found = await questions.fresh(
+            connection, tenant, (_EVER, _FIRST), now, card_id=card_id, limit=LIMIT
+        )
+        opened = await _opened(connection, rules, tenant, found, now, chance=False)
+        if opened:
+            await say(connection, tenant, USER, opened, now=now, sequence=sequence)
+    return len(opened)
+
+
+async def _opened(
+    connection: Any,
+    rules: Rules,
+    tenant: str,
+    found: Sequence[Fresh],
+    now: datetime,
+    *,
+    chance: bool,
+) -> list[EventData]:
+    """Return the questions to be asked about cards: by a rule, or else by chance."""
+    opened: list[EventData] = []
+    known: dict[str, list[Quote]] = {}
+    for one in found:
+        if one.card.id not in known:
+            known[one.card.id] = await quotes.known(connection, tenant, one.card.id, now)
+        counted = Counted(
+            scan=one.item,
+            confidence=one.confidence,
+            margin=one.margin,
+            finish=one.finish,
+            edition=one.edition,
+            duplicate=one.scan.possible_duplicate_of is not None,
+            quotes=known[one.card.id],
+        )
+        reasons = doubts(rules, counted)
+        why = "rules" if reasons else "audit" if chance and audited(rules, one.item) else ""
+        if why:
+            opened.append(
+                ReviewOpened(
+                    task=review_of(one.item, why),
+                    scan=one.item,
+                    question=_question(reasons),
+                    reasons=reasons or (AUDIT,),
+                    by=f"{USER}/{rules.version}",
+                    card=one.card,
+                    recogniser=made_by(one.scan.recogniser),
+                    hold=bool(rules.held.intersection(reasons)),
+                    candidates=_candidates(one),
+                    image=one.scan.image,
+                )
+            )
+    return opened
+
+
+def _question(reasons: Sequence[str]) -> Question:
+    """Return what is asked when rules found `reasons`, or none: then it is chance that asks."""
+    if DUPLICATE in reasons:
+        return Question.DUPLICATE
+    return Question.PRINTING if reasons else Question.AUDIT
+
+
+def _candidates(one: Fresh) -> tuple[Candidate, ...]:
+    """Return what the scan may show: what was counted first, then what else the station said."""
+    others = [candidate for candidate in one.scan.candidates if candidate.card.id != one.card.id]
+    return (Candidate(card=one.card, confidence=one.confidence), *others[:7])
+
+
+def made_by(recogniser: Recogniser) -> str:
+    """Return what decided, as audits are told apart by.
+
+    The method and its models' versions, not the catalogue's.
+    """
+    models = " ".join(f"{name}={version}" for name, version in sorted(recogniser.models.items()))
+    return f"{recogniser.method} {models}".strip()[:200]
+
+
+async def age(pool: Any, now: datetime, *, escalate: timedelta, expire: timedelta) -> int:
+    """Bring questions that waited for `escalate` to the front, and give audits up after `expire`; return how many."""
+    aged = 0
+    async with pool.acquire() as connection:
+        tenants = await questions.tenants(connection)
+    for tenant in tenants:
+        async with pool.acquire() as connection, connection.transaction():
+            sequence = await turn(connection, tenant, USER, now)
+            found = await questions.old(
+                connection, tenant, before=now - escalate, audits_before=now - expire, limit=LIMIT
+            )
+            events = [
+                ReviewAged(
+                    task=row["task"],
+                    task_version=row["version"],
+                    scan=row["item"],
+                    outcome="expired" if row["audit"] else "escalated",
+                )
+                for row in found
+            ]
+            if events:
+                await say(connection, tenant, USER, events, now=now, sequence=sequence)
+        aged += len(events)
+    return aged

@@ -1,0 +1,62 @@
+"""Packs and models for stations to fetch, whole or from where a download broke off."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.exceptions import ClientException, NotFoundException
+from litestar.response import Stream
+from litestar.status_codes import (
+    HTTP_200_OK,
+    HTTP_206_PARTIAL_CONTENT,
+    HTTP_416_REQUESTED_RANGE_NOT_SATISFIABLE,
+)
+
+from cardmint_cloud.fleet import path
+from cardmint_cloud.web.api import Sha256, Tenant
+from cardmint_cloud.web.context import Asked, Shop
+
+PIECE = 1 << 16
+_FROM = re.compile(r"bytes=(\d{1,15})-\Z")
+
+
+@get("/api/v1/{tenant:str}/wares/{sha256:str}", sync_to_thread=True)
+def ware(tenant: Tenant, sha256: Sha256, request: Asked, shop: NamedDependency[Shop]) -> Stream:
+    """Hand out a file by its SHA-256.
+
+    `Range: bytes=N-` gives the rest from N on, any other range all of it.
+    """
+    file = path(shop.wares, tenant, sha256)
+    try:
+        size = file.stat().st_size
+    except FileNotFoundError:
+        raise NotFoundException("There is no such pack or model here; publish it again.") from None
+    asked = _FROM.match(request.headers.get("range", ""))
+    first = int(asked[1]) if asked else 0
+    if first and first >= size:
+        error = ClientException(
+            f"The file has {size} bytes.", headers={"content-range": f"bytes */{size}"}
+        )
+        error.status_code = HTTP_416_REQUESTED_RANGE_NOT_SATISFIABLE
+        raise error
+    headers = {"accept-ranges": "bytes", "content-length": str(size - first), "etag": f'"{sha256}"'}
+    if asked:
+        headers["content-range"] = f"bytes {first}-{size - 1}/{size}"
+    return Stream(
+        _pieces(file, first),
+        headers=headers,
+        media_type="application/octet-stream",
+        status_code=HTTP_206_PARTIAL_CONTENT if asked else HTTP_200_OK,
+    )
+
+
+def _pieces(file: Path, first: int) -> Iterator[bytes]:
+    with file.open("rb") as opened:
+        opened.seek(first)
+        while piece := opened.read(PIECE):
+            yield piece
+
+
+HANDLERS = (ware,)

@@ -1,0 +1,36 @@
+"""What every page is made from, handed to the handlers as one value."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from litestar import Request
+from litestar.datastructures import State
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cardmint_cloud.images import Store
+from cardmint_cloud.web.live import Hub
+
+Asked = Request[None, None, State]
+"""A request. Until there are accounts nobody is behind it."""
+
+USER = "dashboard"
+"""Who answers on the dashboard until there are accounts."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shop:
+    """One tenant's view of the service.
+
+    `engine` for reading, `pool` (asyncpg) for writing and listening.
+    """
+
+    tenant: str
+    engine: AsyncEngine
+    pool: Any
+    images: Store
+    wares: Path
+    hub: Hub
+    clock: Callable[[], datetime]

@@ -1,0 +1,120 @@
+"""How values read for people: money, moments, ages, codes. Filters of the templates."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
+
+from cardmint_contracts.currencies import digits
+
+_SIGNS = {"USD": "$", "EUR": "€", "GBP": "£"}
+_WORDS = {
+    "near_mint": "Near mint",
+    "lightly_played": "Lightly played",
+    "moderately_played": "Moderately played",
+    "heavily_played": "Heavily played",
+    "damaged": "Damaged",
+    "normal": "Normal",
+    "holo": "Holo",
+    "reverse_holo": "Reverse holo",
+    "unlimited": "Unlimited",
+    "first": "1st edition",
+    "counted": "Counted",
+    "review": "To review",
+    "rejected": "Not counted",
+    "no_card": "Not counted",
+}
+
+
+def money(minor: int | None, currency: str | None) -> str:
+    """Return an amount as it is written: `$1,234.50`; a dash when there is none."""
+    if minor is None or currency is None:
+        return "–"
+    return _SIGNS.get(currency, f"{currency} ") + digits(minor, currency)
+
+
+def words(code: str) -> str:
+    """Return a code of the contract in words.
+
+    Codes are an open set, so an unknown one is only made legible.
+    """
+    return _WORDS.get(code) or code.replace("_", " ").replace("-", " ").capitalize()
+
+
+def age(moment: datetime, now: datetime) -> str:
+    """Return how long ago `moment` was, in the largest unit that says something."""
+    seconds = int((now - moment).total_seconds())
+    if seconds < 0:
+        return "in " + _span(-seconds)
+    return "just now" if seconds < 5 else f"{_span(seconds)} ago"
+
+
+def _span(seconds: int) -> str:
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def percent(share: float) -> str:
+    """Return a share of one in whole percent, rounded down: never 100 % for what is not certain."""
+    return f"{int(round(share * 100, 6))} %" if share < 1 else "100 %"
+
+
+def size(count: int) -> str:
+    """Return bytes in the unit that people use."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 10 else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def preview(payload: bytes, limit: int = 2000) -> str:
+    """Return the beginning of a payload to be looked at.
+
+    Text when it is text, hexadecimal otherwise.
+    """
+    beginning = bytes(payload[:limit])
+    text = beginning.decode("utf-8", errors="replace")
+    if text.count("�") > len(text) // 20 or any(ord(c) < 32 and c not in "\t\r\n" for c in text):
+        return beginning[: limit // 4].hex(" ")
+    return text
+
+
+@pass_context
+def moment(context: Context, at: datetime) -> Markup:
+    """Return a `<time>` that shows the age and carries the moment."""
+    at = at.astimezone(UTC)
+    return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
+        at.isoformat(timespec="seconds"), f"{at:%Y-%m-%d %H:%M:%S}", age(at, context["now"])
+    )
+
+
+def environment(static: Callable[[str], str], **values: Any) -> Environment:
+    """Return the templates' environment.
+
+    Everything is escaped, and an undefined name is an error.
+    """
+    environment = Environment(
+        loader=PackageLoader("cardmint_cloud.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "words": words,
+        "moment": moment,
+        "percent": percent,
+        "bytes": size,
+        "preview": preview,
+        "fromjson": json.loads,
+    }
+    environment.globals |= {"money": money, "static": static, **values}
+    return environment

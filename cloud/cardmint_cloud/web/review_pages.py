@@ -1,0 +1,300 @@
+"""The page of reviews: cards and prices that a person must look at, answered, many at once too, and taken back."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath, URLEncodedBody
+from litestar.response import Redirect, Template
+
+from cardmint_cloud.adapters.postgres.prices import held_quotes
+from cardmint_cloud.adapters.postgres.queries import cards, desk
+from cardmint_cloud.adapters.postgres.reviews import questions as reads
+from cardmint_cloud.errors import Conflict, NotFound
+from cardmint_cloud.pricing.held_quotes import Verdict, judge
+from cardmint_cloud.reviews.answers import answer, ask_again, take_in_hand, undo
+from cardmint_cloud.web.context import USER, Asked, Shop
+from cardmint_cloud.web.inventory_pages import page, part
+from cardmint_contracts.cards import Candidate, Card
+from cardmint_contracts.events import Question
+
+LATELY = timedelta(days=7)
+_WORDS: dict[Verdict, str] = {
+    "take": "The new price counts now.",
+    "refuse": "Kept out.",
+    "undo": "Asked again.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The form of one review.
+
+    `card` is a printing's id; empty means that no card of the catalogue is shown.
+
+    `lease` is what taking the question in hand gave, if anybody did.
+    """
+
+    version: int
+    card: str = ""
+    lease: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """The form of what is done to a review beside answering it."""
+
+    version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Many:
+    """The form of many reviews at once: `chosen` are `TASK/VERSION`, one or several.
+
+    `verdict` is `first` or `none`.
+    """
+
+    verdict: str
+    chosen: list[str] | str = field(default_factory=list)
+
+
+@get("/reviews")
+async def reviews(request: Asked, shop: NamedDependency[Shop]) -> Template:
+    """Show what a person must look at, the escalated and the oldest first, the last answers, and what audits say."""
+    return await _reviews(request, shop)
+
+
+async def _reviews(
+    request: Asked,
+    shop: Shop,
+    *,
+    told: str = "",
+    tone: Literal["done", "conflict"] = "done",
+    leases: dict[UUID, UUID] | None = None,
+) -> Template:
+    now = shop.clock()
+    async with shop.pool.acquire() as raw:
+        doubted = await held_quotes.waiting(raw, shop.tenant, now - LATELY)
+        audits = await reads.precisions(raw, shop.tenant)
+    async with shop.engine.connect() as connection:
+        opened = await desk.asked(connection, shop.tenant, "open")
+        again = [row["item"] for row in opened if row["question"] == Question.DUPLICATE]
+        context = {
+            "open": [_question(row, shop, leases or {}) for row in opened],
+            "before": {
+                scan: {
+                    **row,
+                    "pictured": bool(row["image"]) and shop.images.has(shop.tenant, row["image"]),
+                }
+                for scan, row in (await desk.before(connection, shop.tenant, again)).items()
+            },
+            "answered": [
+                _question(row, shop, {})
+                for row in await desk.asked(connection, shop.tenant, "answered")
+            ],
+            "doubted": doubted,
+            "audits": audits,
+            "user": USER,
+            "told": told,
+            "tone": tone,
+            "oob": part(request) is not None,
+        }
+        template = "_reviews.html" if part(request) == "reviews" else "reviews.html"
+        return await page(connection, shop, template, **context)
+
+
+@post("/reviews/{task:uuid}", status_code=200)
+async def answer_review(
+    task: FromPath[UUID], data: URLEncodedBody[Answer], request: Asked, shop: NamedDependency[Shop]
+) -> Response[Any]:
+    """Answer a review. Who comes second is told who was first, and with what."""
+    try:
+        card = await _chosen(shop, task, data.card)
+        await answer(
+            shop.pool,
+            shop.tenant,
+            task,
+            version=data.version,
+            verdict="card" if card else "no_card",
+            card=card,
+            user=USER,
+            now=shop.clock(),
+            lease=_lease(data.lease),
+        )
+    except (NotFound, Conflict) as problem:
+        return await _refused(request, shop, problem)
+    return await _done(request, shop, f"Answered: {_name(card)}.")
+
+
+@post("/reviews/{task:uuid}/undo", status_code=200)
+async def undo_review(
+    task: FromPath[UUID], data: URLEncodedBody[Version], request: Asked, shop: NamedDependency[Shop]
+) -> Response[Any]:
+    """Take an answer back, whoever gave it."""
+    try:
+        await undo(shop.pool, shop.tenant, task, version=data.version, user=USER, now=shop.clock())
+    except (NotFound, Conflict) as problem:
+        return await _refused(request, shop, problem)
+    return await _done(request, shop, "Taken back: the question is open again.")
+
+
+@post("/reviews/{task:uuid}/rescan", status_code=200)
+async def rescan_review(
+    task: FromPath[UUID], data: URLEncodedBody[Version], request: Asked, shop: NamedDependency[Shop]
+) -> Response[Any]:
+    """Ask the station for the card itself."""
+    try:
+        place = await ask_again(
+            shop.pool, shop.tenant, task, version=data.version, user=USER, now=shop.clock()
+        )
+    except (NotFound, Conflict) as problem:
+        return await _refused(request, shop, problem)
+    return await _done(request, shop, f"The station is asked to scan it again: {place}.")
+
+
+@post("/reviews/{task:uuid}/hand", status_code=200)
+async def take_review(
+    task: FromPath[UUID], request: Asked, shop: NamedDependency[Shop]
+) -> Response[Any]:
+    """Take a question in hand for two minutes, so that others see it."""
+    try:
+        token = await take_in_hand(shop.pool, shop.tenant, task, user=USER, now=shop.clock())
+    except (NotFound, Conflict) as problem:
+        return await _refused(request, shop, problem)
+    return await _done(request, shop, "Yours for two minutes.", leases={task: token})
+
+
+@post("/reviews", status_code=200)
+async def answer_many(
+    data: URLEncodedBody[Many], request: Asked, shop: NamedDependency[Shop]
+) -> Response[Any]:
+    """Give many reviews the same verdict: each its first candidate, or no card.
+
+    Each is an event, and can be undone.
+    """
+    if data.verdict not in {"first", "none"}:
+        raise NotFoundException(
+            "Many at once are answered with their first candidate, or with no card."
+        )
+    taken = 0
+    problems: list[str] = []
+    for chosen in [data.chosen] if isinstance(data.chosen, str) else data.chosen:
+        text, _, version = chosen.partition("/")
+        try:
+            task = UUID(text)
+            card = await _first(shop, task) if data.verdict == "first" else None
+            await answer(
+                shop.pool,
+                shop.tenant,
+                task,
+                version=int(version),
+                verdict="card" if card else "no_card",
+                card=card,
+                user=USER,
+                now=shop.clock(),
+            )
+            taken += 1
+        except (NotFound, Conflict, ValueError) as problem:
+            problems.append(str(problem))
+    told = f"{taken} answered." + (
+        f" Not taken: {len(problems)} ({problems[0]})." if problems else ""
+    )
+    return await _done(request, shop, told, tone="conflict" if problems else "done")
+
+
+@post("/held-prices/{number:int}/{verdict:str}", status_code=200)
+async def judge_price(
+    number: FromPath[int], verdict: FromPath[str], request: Asked, shop: NamedDependency[Shop]
+) -> Response[Any]:
+    """Take a price that was held back, keep it out, or take that word back."""
+    word = next((known for known in _WORDS if known == verdict), None)
+    if word is None:
+        raise NotFoundException("A price is taken or refused, or that is undone.")
+    try:
+        await judge(shop.pool, shop.tenant, number, word, user=USER, now=shop.clock())
+    except (NotFound, Conflict) as problem:
+        return await _refused(request, shop, problem)
+    return await _done(request, shop, _WORDS[word])
+
+
+async def _refused(request: Asked, shop: Shop, problem: Exception) -> Response[Any]:
+    told = await _reviews(request, shop, told=f"Not taken: {problem}.", tone="conflict")
+    told.status_code = 404 if isinstance(problem, NotFound) else 409
+    return told
+
+
+async def _done(
+    request: Asked,
+    shop: Shop,
+    told: str,
+    *,
+    tone: Literal["done", "conflict"] = "done",
+    leases: dict[UUID, UUID] | None = None,
+) -> Response[Any]:
+    if part(request) is None and leases is None:
+        return Redirect("/reviews", status_code=303)
+    page = await _reviews(request, shop, told=told, tone=tone, leases=leases)
+    page.status_code = 200
+    return page
+
+
+async def _chosen(shop: Shop, task: UUID, card_id: str) -> Card | None:
+    """Return the printing that was chosen.
+
+    One of the candidates, or another that a station has named before.
+    """
+    if not card_id:
+        return None
+    async with shop.engine.connect() as connection:
+        review = await desk.review(connection, shop.tenant, task)
+        for candidate in msgspec.convert(review["candidates"] if review else [], list[Candidate]):
+            if candidate.card.id == card_id:
+                return candidate.card
+        known = await cards.printing(connection, shop.tenant, card_id.replace("\x00", ""))
+    if known is None:
+        raise NotFound(f"no station has named a card {card_id[:80]!r} yet")
+    return known
+
+
+async def _first(shop: Shop, task: UUID) -> Card:
+    async with shop.engine.connect() as connection:
+        review = await desk.review(connection, shop.tenant, task)
+    candidates = msgspec.convert(review["candidates"] if review else [], list[Candidate])
+    if not candidates:
+        raise NotFound(f"task {task} has no candidates")
+    return candidates[0].card
+
+
+def _lease(text: str) -> UUID | None:
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        raise Conflict("that is no lease; take the question in hand again") from None
+
+
+def _question(row: Any, shop: Shop, leases: dict[UUID, UUID]) -> dict[str, Any]:
+    image = row["sha256"]
+    in_hand = row["until"] is not None and row["until"] > shop.clock()
+    return {
+        **row,
+        "candidates": msgspec.convert(row["candidates"], list[Candidate]),
+        "card": msgspec.convert(row["card"], Card) if row["card"] else None,
+        "pictured": bool(image) and shop.images.has(shop.tenant, image),
+        "holder": row["holder"] if in_hand else "",
+        "lease": leases.get(row["task"], ""),
+    }
+
+
+def _name(card: Card | None) -> str:
+    return f"{card.name} {card.number}".strip() if card else "not counted"
+
+
+HANDLERS = (
+    *(reviews, answer_review, undo_review, rescan_review),
+    *(take_review, answer_many, judge_price),
+)

@@ -1,0 +1,107 @@
+"""The stations, and the dead letters to be replayed or discarded."""
+
+from typing import Any, Literal
+
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
+from litestar.response import Redirect, Template
+
+from cardmint_cloud.adapters.postgres.queries import desk
+from cardmint_cloud.errors import NotFound, Park
+from cardmint_cloud.ingest.dead_letters import discard, replay
+from cardmint_cloud.web.context import Asked, Shop
+from cardmint_cloud.web.inventory_pages import page, part
+
+
+@get("/stations")
+async def stations(request: Asked, shop: NamedDependency[Shop]) -> Template:
+    """Show the stations: there or not since when, what they have not sent yet, how far they are committed."""
+    async with shop.engine.connect() as connection:
+        found = await desk.states(connection, shop.tenant)
+        template = "_stations.html" if part(request) == "stations" else "stations.html"
+        evicted = await desk.evictions(connection, shop.tenant)
+        wares = await desk.published(connection, shop.tenant)
+        return await page(connection, shop, template, stations=found, evicted=evicted, wares=wares)
+
+
+@get("/dead-letters")
+async def dead_letters(request: Asked, shop: NamedDependency[Shop]) -> Template:
+    """Show what could not be used, and why."""
+    return await _letters(request, shop)
+
+
+async def _letters(
+    request: Asked, shop: Shop, *, told: str = "", tone: Literal["done", "conflict"] = "done"
+) -> Template:
+    async with shop.engine.connect() as connection:
+        found = await desk.letters(connection, shop.tenant)
+        template = "_dead_letters.html" if part(request) == "dead-letters" else "dead_letters.html"
+        return await page(
+            connection,
+            shop,
+            template,
+            letters=found,
+            told=told,
+            tone=tone,
+            oob=part(request) is not None,
+        )
+
+
+@post("/dead-letters/{letter:int}/replay", status_code=200)
+async def replay_letter(
+    letter: FromPath[int], request: Asked, shop: NamedDependency[Shop]
+) -> Response[Any]:
+    """Put a dead letter through ingest again."""
+    try:
+        done = await replay(shop.pool, shop.tenant, letter, shop.clock())
+    except NotFound as missing:
+        return _with_status(await _letters(request, shop, told=f"{missing}.", tone="conflict"), 404)
+    except Park as parked:
+        told = f"It still cannot be used: {parked}"
+        return _with_status(await _letters(request, shop, told=told, tone="conflict"), 409)
+    if part(request) is None:
+        return Redirect("/dead-letters", status_code=303)
+    return _with_status(
+        await _letters(request, shop, told=f"Replayed: {done.applied} events applied."), 200
+    )
+
+
+@post("/dead-letters/{letter:int}/discard", status_code=200)
+async def discard_letter(
+    letter: FromPath[int], request: Asked, shop: NamedDependency[Shop]
+) -> Response[Any]:
+    """Give a dead letter up for good."""
+    try:
+        await discard(shop.pool, shop.tenant, letter)
+    except NotFound as missing:
+        return _with_status(await _letters(request, shop, told=f"{missing}.", tone="conflict"), 404)
+    if part(request) is None:
+        return Redirect("/dead-letters", status_code=303)
+    return _with_status(await _letters(request, shop, told="Discarded."), 200)
+
+
+@get("/dead-letters/{letter:int}/payload")
+async def payload(letter: FromPath[int], shop: NamedDependency[Shop]) -> Response[bytes]:
+    """Hand out a dead letter's payload as it came, to be saved and never to be shown by the browser."""
+    async with shop.engine.connect() as connection:
+        found = await desk.letter(connection, shop.tenant, letter)
+    if found is None:
+        raise NotFoundException(f"There is no dead letter {letter}.")
+    return Response(
+        bytes(found["payload"]),
+        media_type="application/octet-stream",
+        headers={"content-disposition": f'attachment; filename="dead-letter-{letter}"'},
+    )
+
+
+def _with_status(template: Template, status: int) -> Template:
+    template.status_code = status
+    return template
+
+
+HANDLERS = (
+    *(stations, dead_letters),
+    *(replay_letter, discard_letter, payload),
+)

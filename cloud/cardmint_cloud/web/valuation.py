@@ -1,0 +1,88 @@
+"""The page of what everything is worth, or was at any moment."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.response import Template
+
+from cardmint_cloud.adapters.postgres.queries import valuation
+from cardmint_cloud.pricing.valuation import Valued, value
+from cardmint_cloud.web.api import Tenant
+from cardmint_cloud.web.chart import charts
+from cardmint_cloud.web.context import Asked, Shop
+from cardmint_cloud.web.inventory_pages import page
+
+SPANS = {"7": "a week", "30": "30 days", "90": "90 days", "365": "a year"}
+
+
+@get("/value")
+async def worth(request: Asked, shop: NamedDependency[Shop]) -> Template:
+    """Show what was held at a moment and what it was worth by the prices known then, by lot, and the way up to it."""
+    asked = request.query_params
+    at, lot, span = _moment(asked.get("at", ""), shop), asked.get("lot"), asked.get("span", "30")
+    span = span if span in SPANS else "30"
+    async with shop.engine.connect() as connection:
+        found = await value(
+            connection, shop.tenant, at, lot=lot or None, since=timedelta(days=int(span))
+        )
+        return await page(
+            connection,
+            shop,
+            "value.html",
+            found=found,
+            day=f"{at:%Y-%m-%d}",
+            lot=lot or "",
+            lots=await valuation.lots(connection, shop.tenant),
+            span=span,
+            spans=SPANS,
+            charts=charts(_course(found), at),
+        )
+
+
+@get("/api/v1/{tenant:str}/value")
+async def value_json(tenant: Tenant, request: Asked, shop: NamedDependency[Shop]) -> dict[str, Any]:
+    """Return the worth of the whole inventory, of a `lot` or of a `card`, at a moment `at`, for programs."""
+    asked = request.query_params
+    async with shop.engine.connect() as connection:
+        found = await value(
+            connection,
+            tenant,
+            _moment(asked.get("at", ""), shop),
+            lot=asked.get("lot"),
+            card_id=asked.get("card"),
+        )
+    return {"at": found.at, "worth": found.whole, "lots": found.by_lot}
+
+
+def _moment(text: str, shop: Shop) -> datetime:
+    """Read a day, its end, or a moment; now when it is none, or is yet to come."""
+    now = shop.clock()
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return now
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    if len(text) == len("2026-11-22"):
+        at += timedelta(days=1) - timedelta(microseconds=1)
+    return min(at, now)
+
+
+def _course(found: Valued) -> list[dict[str, Any]]:
+    """Return the way up to a moment as the chart takes prices: a line for each currency."""
+    return [
+        {
+            "finish": "",
+            "edition": "",
+            "grade": "",
+            "currency": one.currency,
+            "minor": one.minor,
+            "fetched_at": moment,
+        }
+        for moment, worth in found.course
+        for one in worth.sums
+    ]
+
+
+HANDLERS = (worth, value_json)

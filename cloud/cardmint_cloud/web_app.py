@@ -1,0 +1,65 @@
+"""The dashboard's process, wired by hand.
+
+Apart from the others, which need nothing of it and start sooner.
+"""
+
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from cardmint_cloud.adapters.images.bucket import Bucket
+from cardmint_cloud.adapters.images.folder import Folder
+from cardmint_cloud.adapters.postgres.migrate import engine_for
+from cardmint_cloud.app import database, log_as_json
+from cardmint_cloud.errors import Stop
+from cardmint_cloud.images import Store
+from cardmint_cloud.settings import Settings
+from cardmint_cloud.web.app import build
+
+LOOPBACK = "127.0.0.1"
+_log = structlog.get_logger()
+
+
+def image_store(settings: Settings) -> Store:
+    """Return where images are kept: a bucket for `s3://BUCKET/PREFIX`, else a folder."""
+    if settings.images.startswith("s3://"):
+        bucket, _, prefix = settings.images.removeprefix("s3://").partition("/")
+        return Bucket(bucket, prefix, settings.s3)
+    return Folder(Path(settings.images))
+
+
+async def serve(settings: Settings) -> None:
+    """Run the dashboard until SIGTERM or SIGINT, on loopback only: it has no accounts yet.
+
+    Raises:
+        Stop: the database cannot be used as it is set, or the port is taken.
+    """
+    log_as_json()
+    where = f"http://{LOOPBACK}:{settings.web.port}/"
+    async with database(settings, wait=True) as pool:
+        engine = engine_for(settings.database)
+        app = build(
+            engine=engine,
+            pool=pool,
+            images=image_store(settings),
+            tenant=settings.tenant,
+            wares=Path(settings.wares),
+        )
+        config = uvicorn.Config(
+            app,
+            host=LOOPBACK,
+            port=settings.web.port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,  # Live pages never end by themselves.
+        )
+        _log.info("dashboard", at=where, note="on loopback only: there are no accounts yet")
+        try:
+            await uvicorn.Server(config).serve()
+        except SystemExit:
+            raise Stop(
+                f"the dashboard cannot listen at {where}; is the port taken? see `web.port`"
+            ) from None
+        finally:
+            await engine.dispose()

@@ -1,0 +1,469 @@
+"""The broker: MQTT 5 through paho.
+
+A connection is a new client, so that nothing of an old one is ever sent again.
+"""
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from paho.mqtt.client import (
+    MQTT_ERR_SUCCESS,
+    Client,
+    ConnectFlags,
+    DisconnectFlags,
+    MQTTMessage,
+    MQTTv5,
+)
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from tenacity import Retrying, retry_if_result, stop_when_event_set, wait_random_exponential
+
+from cardmint_contracts import topics
+from cardmint_contracts.errors import BadTopic
+from cardmint_contracts.stations import StationHealth, StationState
+from cardmint_contracts.wire import encode
+from cardmint_edge.domain.delivery.batches import PackedBatch
+from cardmint_edge.domain.delivery.window import Limits
+from cardmint_edge.errors import Stop
+from cardmint_edge.forward import (
+    Connected,
+    Delivered,
+    Disconnected,
+    News,
+    OutcomeCame,
+    ReceiptCame,
+    TaskCame,
+)
+from cardmint_edge.remote_commands import Told
+from cardmint_edge.settings import Broker, Station
+
+KEEPALIVE_S = 15
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_S = 5.0
+FIRST_WAIT_S = 0.25
+LONGEST_WAIT_S = 10.0
+STEADY_S = 10.0
+"""A connection that stood this long was a good one: the next attempt comes soon."""
+
+FAREWELL_S = 1.0
+NEEDED = 3
+"""So many subscriptions, the first, are those without which nothing works.
+
+Receipts, tasks and outcomes.
+"""
+
+MAX_PAYLOAD_BYTES = 512 << 10
+HEADROOM_BYTES = 1024
+"""What topic and properties may take of a packet."""
+
+log = structlog.get_logger(__name__)
+
+
+class BrokerLink:
+    """The station's side of the broker.
+
+    `run` keeps a connection until `stop`; sending is safe from any thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        broker: Broker,
+        station: Station,
+        state: Callable[[bool], StationState],
+        health: Callable[[], StationHealth],
+        tell: Callable[[News], None],
+        hear: Callable[[Told], None] = lambda _: None,
+        answer_s: float = ANSWER_S,
+    ) -> None:
+        """Take the parts: `state` and `health` say how the station is now.
+
+        Receipts and tasks are handed to `tell`; commands, settings and manifests to `hear`. Both
+        hear of a connection when the broker has taken the subscriptions on it, before anything that
+        came by them. The broker has `answer_s` for that.
+
+        Raises:
+            Stop: a certificate's file cannot be read.
+        """
+        self._broker = broker
+        self._station = station
+        self._state = state
+        self._health = health
+        self._tell = tell
+        self._hear = hear
+        self._answer_s = answer_s
+        self._topic = {
+            kind: topics.station_topic(station.tenant, station.name, kind)
+            for kind in ("events", "receipt", "state", "health")
+        }
+        self._tls = _tls(broker)
+        self._client: Client | None = None
+        self._connection = 0
+        self._stood_from: float | None = None
+        self._limits = _limits(None)
+        self._early: list[MQTTMessage] | None = []
+        """What came before the broker answered the subscriptions that it came by, as it may.
+
+        None after that.
+        """
+        self._said = ""
+        self._answered = threading.Event()
+        self._closed = threading.Event()
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Connect again and again, with growing, jittered pauses that a steady connection makes short, until `stop`."""
+        while not self._stopping.is_set():
+            Retrying(
+                retry=retry_if_result(lambda steady: not steady),
+                wait=wait_random_exponential(
+                    multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S, min=FIRST_WAIT_S
+                ),
+                stop=stop_when_event_set(self._stopping),
+                sleep=self._pause,
+                retry_error_callback=lambda _: None,
+            )(self._attempt)
+            self._said = ""
+            self._pause(FIRST_WAIT_S)
+
+    def _attempt(self) -> bool:
+        """Connect once, stay until the connection is over, and say whether it was a steady one."""
+        self._answered.clear()
+        self._closed.clear()
+        self._stood_from = None
+        self._early = []
+        self._one_connection()
+        return self._stood_s > STEADY_S
+
+    @property
+    def _stood_s(self) -> float:
+        return 0.0 if self._stood_from is None else time.monotonic() - self._stood_from
+
+    def _pause(self, seconds: float) -> None:
+        self._stopping.wait(seconds)
+
+    def stop(self) -> None:
+        """Say that the station goes, and make `run` return."""
+        self._stopping.set()
+        client = self._client
+        if client is not None and client.is_connected():
+            info = client.publish(
+                self._topic["state"], encode(self._state(False)), qos=1, retain=True
+            )
+            if info.rc == MQTT_ERR_SUCCESS:
+                info.wait_for_publish(FAREWELL_S)
+            client.disconnect()
+        self._answered.set()
+        self._closed.set()
+
+    def reconnect(self) -> None:
+        """Drop the connection; `run` makes a new one."""
+        self._closed.set()
+
+    def send_birth(self) -> bool:
+        """Publish, retained, that the station is there."""
+        return self._publish("state", encode(self._state(True)), qos=1, retain=True)
+
+    def send_health(self) -> bool:
+        """Publish how the station is."""
+        return self._publish("health", encode(self._health()), qos=0)
+
+    def send_events(self, batch: PackedBatch) -> bool:
+        """Publish a batch. Its user properties name it, for a reader that cannot decode it."""
+        properties = _properties(PacketTypes.PUBLISH)
+        properties.ContentType = batch.content_type
+        properties.UserProperty = [
+            ("stream", str(batch.stream)),
+            ("first", str(batch.first)),
+            ("last", str(batch.last)),
+        ]
+        return self._publish("events", batch.payload, qos=1, properties=properties)
+
+    def reply(self, told: Told, payload: bytes) -> bool:
+        """Answer a command where it asked for the answer."""
+        client = self._client
+        if client is None:
+            return False
+        properties = _properties(PacketTypes.PUBLISH)
+        if told.correlation:
+            properties.CorrelationData = told.correlation
+        return client.publish(told.reply_to, payload, 1, False, properties).rc == MQTT_ERR_SUCCESS
+
+    def report(self, payload: bytes) -> bool:
+        """Publish, retained, which settings the station uses."""
+        client = self._client
+        topic = topics.config_topic(self._station.tenant, self._station.name, "reported")
+        return client is not None and client.publish(topic, payload, 1, True).rc == MQTT_ERR_SUCCESS
+
+    def _publish(
+        self,
+        kind: str,
+        payload: bytes,
+        *,
+        qos: int,
+        retain: bool = False,
+        properties: Properties | None = None,
+    ) -> bool:
+        client = self._client
+        if client is None:
+            return False
+        return (
+            client.publish(self._topic[kind], payload, qos, retain, properties).rc
+            == MQTT_ERR_SUCCESS
+        )
+
+    def _one_connection(self) -> None:
+        """Connect, and return when the connection, or the attempt, is over."""
+        if self._stopping.is_set():
+            return
+        self._connection += 1
+        client = self._new_client()
+        properties = _properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = 0
+        try:
+            client.connect(
+                self._broker.host,
+                self._broker.port,
+                KEEPALIVE_S,
+                clean_start=True,
+                properties=properties,
+            )
+        except OSError as error:
+            self._say(
+                str(error), "check that the broker runs and that nothing between blocks the port"
+            )
+            return
+        client.loop_start()
+        if not self._answered.wait(self._answer_s):
+            if self._stood_from is not None:
+                self._say("it does not answer the subscriptions", "see the broker's own log")
+            else:
+                self._say(
+                    "it takes the connection and says nothing",
+                    "check that an MQTT 5 broker listens there",
+                )
+            self._closed.set()
+        self._closed.wait()
+        self._client = None
+        client.disconnect()
+        client.loop_stop()
+
+    def _new_client(self) -> Client:
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=f"cardmint-{self._station.tenant}-{self._station.name}",
+            protocol=MQTTv5,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        if self._broker.username:
+            client.username_pw_set(self._broker.username, self._broker.password)
+        if self._tls is not None:
+            client.tls_set_context(self._tls)
+        client.on_socket_open = _at_once
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_publish = self._on_publish
+        client.on_message = self._on_message
+        client.on_disconnect = self._on_disconnect
+        client.will_set(self._topic["state"], encode(self._state(False)), qos=1, retain=True)
+        return client
+
+    def _on_connect(
+        self,
+        client: Client,
+        _data: Any,
+        _flags: ConnectFlags,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            self._answered.set()
+            self._say(str(reason), "check the user and the password here and on the broker")
+            return
+        self._stood_from = time.monotonic()
+        self._limits = _limits(properties)
+        client.subscribe([(topic, 1) for topic in self._wanted])
+
+    def _on_subscribe(
+        self,
+        client: Client,
+        _data: Any,
+        _mid: int,
+        reasons: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        if self._closed.is_set():
+            return
+        refused = [
+            topic for topic, reason in zip(self._wanted, reasons, strict=False) if reason.is_failure
+        ]
+        if any(reason.is_failure for reason in reasons[:NEEDED]):
+            self._say(
+                f"it refuses to subscribe {', '.join(refused)}",
+                "let the station subscribe to its own topics",
+            )
+            self._answered.set()
+            self._closed.set()
+            return
+        if refused:
+            log.warning(
+                "the broker refuses subscriptions: no commands, settings or packs come by them",
+                broker=self._where,
+                topics=refused,
+                mend="let the station subscribe to its own topics and its fleet's",
+            )
+        self._client = client
+        limits = self._limits
+        log.info(
+            "connected",
+            broker=self._where,
+            in_flight=limits.in_flight,
+            payload=limits.payload_bytes,
+        )
+        self._tell(Connected(connection=self._connection, limits=limits))
+        self._hear(Told(kind="connected", payload=b"1"))
+        self._answered.set()
+        early, self._early = self._early, None
+        for message in early or []:
+            self._hand_on(message)
+
+    def _on_publish(
+        self,
+        _client: Client,
+        _data: Any,
+        _mid: int,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        self._tell(Delivered(connection=self._connection, reason=reason.value))
+
+    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        if self._early is None:
+            self._hand_on(message)
+        else:
+            self._early.append(message)
+
+    def _on_disconnect(
+        self,
+        _client: Client,
+        _data: Any,
+        _flags: DisconnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if self._closed.is_set() or self._stopping.is_set():
+            pass  # It was this side that ended it, and said why.
+        elif self._stood_from is not None:
+            # Brokers say so with reason 142, or just hang up as mosquitto 2.0 does.
+            short = self._stood_s < STEADY_S
+            twin = f"if this goes on, another station calls itself {self._station.name}: give each its own name"
+            self._say(
+                f"the connection ended ({reason})", twin if short else "see the broker's own log"
+            )
+        elif not self._answered.is_set():
+            self._say(
+                f"it hangs up before it answers ({reason})",
+                "check that an MQTT 5 broker listens there",
+            )
+        self._tell(Disconnected(connection=self._connection))
+        self._answered.set()
+        self._closed.set()
+
+    def _hand_on(self, message: MQTTMessage) -> None:
+        payload = bytes(message.payload)
+        try:
+            parsed = topics.parse(message.topic)
+        except BadTopic as error:
+            log.warning("message ignored", reason=error.reason, detail=str(error))
+            return
+        if parsed.kind == "outcomes":
+            self._tell(OutcomeCame(payload=payload))
+        elif parsed.kind == "tasks" and parsed.task is not None:
+            self._tell(TaskCame(task=parsed.task, payload=payload))
+        elif parsed.kind == "receipt":
+            self._tell(ReceiptCame(payload=payload))
+        elif parsed.kind == "commands" and parsed.task is not None:
+            own = topics.reply_topic(self._station.tenant, self._station.name, parsed.task)
+            reply_to = str(getattr(message.properties, "ResponseTopic", own))
+            correlation = bytes(getattr(message.properties, "CorrelationData", b""))
+            told = Told(
+                kind=parsed.kind,
+                payload=payload,
+                command=parsed.task,
+                reply_to=reply_to,
+                correlation=correlation,
+                retained=message.retain,
+            )
+            self._hear(told)
+        else:
+            self._hear(Told(kind=parsed.kind, payload=payload))
+
+    @property
+    def _wanted(self) -> list[str]:
+        """What to subscribe to: first the `NEEDED`, without which nothing works, then the rest."""
+        tenant, station = self._station.tenant, self._station.name
+        return [
+            self._topic["receipt"],
+            topics.station_tasks(tenant, station),
+            topics.station_outcomes(tenant, station),
+            topics.station_commands(tenant, station),
+            topics.config_topic(tenant, station, "desired"),
+            topics.fleet_topic(tenant, "catalogue"),
+            topics.fleet_topic(tenant, "models"),
+        ]
+
+    @property
+    def _where(self) -> str:
+        return f"{self._broker.host}:{self._broker.port}"
+
+    def _say(self, what: str, mend: str) -> None:
+        if what != self._said:
+            self._said = what
+            log.warning(
+                "no connection to the broker; counting goes on, and it is tried again",
+                broker=self._where,
+                user=self._broker.username or "(none)",
+                reason=what,
+                mend=mend,
+            )
+
+
+def _properties(packet: int) -> Properties:
+    return Properties(packet)  # type: ignore[no-untyped-call]  # paho leaves this one constructor untyped
+
+
+def _limits(properties: Properties | None) -> Limits:
+    packet = getattr(properties, "MaximumPacketSize", MAX_PAYLOAD_BYTES + HEADROOM_BYTES)
+    return Limits(
+        in_flight=getattr(properties, "ReceiveMaximum", 65535),
+        payload_bytes=min(MAX_PAYLOAD_BYTES, packet - HEADROOM_BYTES),
+    )
+
+
+def _at_once(_client: Client, _data: Any, sock: Any) -> None:
+    """Switch Nagle's algorithm off.
+
+    It holds an event for 40 ms just after a receipt was acknowledged.
+    """
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _tls(broker: Broker) -> ssl.SSLContext | None:
+    if not broker.tls:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=str(broker.ca_file) if broker.ca_file else None)
+        if broker.cert_file is not None:
+            context.load_cert_chain(broker.cert_file, broker.key_file)
+    except OSError as error:
+        message = f"broker.ca_file, broker.cert_file or broker.key_file cannot be used: {error}"
+        raise Stop(message) from error
+    return context

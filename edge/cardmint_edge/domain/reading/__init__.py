@@ -1,0 +1,1 @@
+"""What is printed on a card: strips, the reader's output, and the catalogue's texts."""

@@ -1,0 +1,43 @@
+"""The letters that the reader knows, and the ways in which a printing's number may be printed."""
+
+import unicodedata
+
+ALPHABET = " !&'()+-./0123456789:?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+"""What the reader can say, in the order of its outputs from 1 on; output 0 is CTC's blank."""
+
+_CODES = {letter: code for code, letter in enumerate(ALPHABET, start=1)}
+_ALIKE = str.maketrans(
+    {"’": "'", "‘": "'", "–": "-", "—": "-", "_": "-", "[": "(", "]": ")", "#": "", ",": "."}
+)
+
+
+def plain(text: str) -> str:
+    """Return a text in the reader's letters: accents off, signs that it does not know left out."""
+    parted = unicodedata.normalize("NFKD", text.translate(_ALIKE))
+    return " ".join("".join(letter for letter in parted if letter in _CODES).split())
+
+
+def codes(text: str) -> list[int]:
+    """Return the outputs that spell a text made of ALPHABET."""
+    return [_CODES[letter] for letter in text]
+
+
+def number_forms(number: str, total: int | None, *, promo: bool) -> tuple[str, ...]:
+    """Return how a collector number may stand on the card.
+
+    `4/102` and `004/102` with the set's total; `TG12/TG30` where the number carries letters; alone
+    for promos, and for numbers with two letters or more, which say enough without a total.
+    """
+    digits = number.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    letters = number[: len(number) - len(digits)]
+    if not digits.isdigit():
+        return (f"{number}/{total}",) if total and plain(number) == number else ()
+    forms = []
+    if letters:
+        alone = [number] if len(letters) > 1 else []
+        forms = [*alone, *([f"{number}/{letters}{total}", f"{number}/{total}"] if total else [])]
+    elif promo:
+        forms = [number, number.zfill(3)]
+    if total and not letters:
+        forms += [f"{number}/{total}", f"{number.zfill(3)}/{str(total).zfill(3)}"]
+    return tuple(dict.fromkeys(forms))

@@ -1,0 +1,1 @@
+"""Where cards lie in a frame, and which reference pictures they resemble."""

@@ -1,0 +1,72 @@
+"""The commands `cardmint-edge fleet`: sign a pack or models for every station of a tenant."""
+
+import hashlib
+from base64 import b64decode, b64encode
+from pathlib import Path
+
+import click
+
+from cardmint_contracts.control import Manifest, Ware
+from cardmint_contracts.wire import encode
+from cardmint_edge.errors import Stop
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group()
+def fleet() -> None:
+    """Sign packs and models that stations take from afar."""
+
+
+@fleet.command("key")
+@click.option(
+    "--out",
+    type=FILE,
+    required=True,
+    help="Where to write the private key; keep it off the stations.",
+)
+def key(out: Path) -> None:
+    """Make a key, and print its public half for `recognition.signed_by`."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415 - only this group needs it
+        Ed25519PrivateKey,
+    )
+
+    made = Ed25519PrivateKey.generate()
+    try:
+        with out.open("xb") as file:
+            out.chmod(0o600)
+            file.write(b64encode(made.private_bytes_raw()) + b"\n")
+    except OSError as error:
+        raise Stop(f"cannot write {out}: {error.strerror}") from error
+    click.echo(b64encode(made.public_key().public_bytes_raw()).decode())
+
+
+@fleet.command("manifest")
+@click.option("--key", "key_file", type=FILE, required=True, help="The private key.")
+@click.option("--ware", type=click.Choice(["catalogue", "models"]), required=True)
+@click.option(
+    "--file", type=FILE, required=True, help="The pack, or a zip of models with their manifests."
+)
+@click.option("--version", required=True, help="What to call it.")
+@click.option("--url", required=True, help="Where stations fetch the file.")
+def manifest(key_file: Path, ware: Ware, file: Path, version: str, url: str) -> None:
+    """Print the manifest of FILE, to be published retained on the tenant's fleet topic."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415 - as above
+        Ed25519PrivateKey,
+    )
+
+    try:
+        private = Ed25519PrivateKey.from_private_bytes(b64decode(key_file.read_bytes()))
+        with file.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        size = file.stat().st_size
+    except (OSError, ValueError) as error:
+        raise Stop(f"cannot sign {file} with {key_file}: {error}") from error
+    unsigned = Manifest(
+        ware=ware, version=version, url=url, bytes=size, sha256=digest, signature=""
+    )
+    signature = b64encode(private.sign(unsigned.signed().encode())).decode()
+    signed = Manifest(
+        ware=ware, version=version, url=url, bytes=size, sha256=digest, signature=signature
+    )
+    click.echo(encode(signed).decode())

@@ -1,0 +1,51 @@
+"""The page's server: uvicorn in a thread, on a socket that is bound before anything else starts."""
+
+import socket
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from cardmint_edge.errors import Stop
+
+
+class PageServer:
+    """Serves the page on loopback until `stop`."""
+
+    def __init__(self, host: str, port: int) -> None:
+        """Bind the port; 0 takes any free one.
+
+        Raises:
+            Stop: the port is taken.
+        """
+        try:
+            self._socket = socket.create_server(
+                (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+            )
+        except OSError as error:
+            message = f"station.page_port: cannot serve the page on {host}:{port}: {error.strerror}"
+            raise Stop(message) from error
+        self._server: uvicorn.Server | None = None
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}/"
+
+    def show(self, page: ASGIApp) -> None:
+        """Take the page to serve."""
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                page,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=1,
+                lifespan="off",
+            )
+        )
+
+    def run(self) -> None:
+        """Serve until `stop`."""
+        if self._server is not None:
+            self._server.run(sockets=[self._socket])
+
+    def stop(self) -> None:
+        """Make `run` return."""
+        if self._server is not None:
+            self._server.should_exit = True

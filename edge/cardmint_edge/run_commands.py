@@ -1,0 +1,114 @@
+"""The commands `run`, `doctor` and `completion`."""
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+import structlog
+from click.shell_completion import get_completion_class
+
+from cardmint_edge.errors import Stop
+from cardmint_edge.settings import Settings, load
+
+if TYPE_CHECKING:
+    from cardmint_edge.adapters.cameras.selection import OpenCamera
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+def configure_log() -> None:
+    """Write the log to standard output, one JSON object a line."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(default=str),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+
+
+@click.command()
+@click.option(
+    "--config", type=FILE, required=True, help="The settings, a TOML file (docs/settings-edge.md)."
+)
+@click.option(
+    "--exit-when-done", is_flag=True, help="End when the camera is done and everything is sent."
+)
+@click.option(
+    "--drain-timeout",
+    default=60.0,
+    show_default=True,
+    help="Seconds to wait for that after the last card.",
+)
+def run(config: Path, *, exit_when_done: bool, drain_timeout: float) -> None:
+    """Run the station until SIGTERM or SIGINT."""
+    from cardmint_edge.adapters.cameras.selection import camera_of  # noqa: PLC0415 - OpenCV takes long to load
+
+    run_station(
+        load(config, os.environ),
+        camera_of,
+        exit_when_done=exit_when_done,
+        drain_timeout_s=drain_timeout,
+    )
+
+
+def run_station(
+    settings: Settings, open_camera: "OpenCamera", *, exit_when_done: bool, drain_timeout_s: float
+) -> None:
+    """Run a station until SIGTERM or SIGINT.
+
+    Raises:
+        Stop: it cannot be started, or it ended before everything was sent.
+    """
+    from cardmint_edge.app import build  # noqa: PLC0415 - as above
+
+    configure_log()
+    station = build(settings, open_camera)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: station.stop())
+    drained = station.run(exit_when_done=exit_when_done, drain_timeout_s=drain_timeout_s)
+    if exit_when_done and not drained:
+        raise Stop("not everything was sent; nothing is lost, it is sent after the next start")
+
+
+@click.command()
+@click.option("--config", type=FILE, required=True, help="The settings, a TOML file.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a part.")
+def doctor(config: Path, *, as_json: bool) -> None:
+    """Look at camera, disk, clock, broker, certificates, pack, models.
+
+    Exit code 1 when one is ill.
+    """
+    from cardmint_edge.adapters.cameras.selection import camera_of  # noqa: PLC0415 - OpenCV takes long to load
+    from cardmint_edge.doctor import examine  # noqa: PLC0415 - as above
+
+    settings = load(config, os.environ)
+    ill = False
+    for found in examine(settings, lambda: camera_of(settings.camera, 0, b"")):
+        ill = ill or found.health == "ill"
+        if as_json:
+            click.echo(msgspec.json.encode(found).decode())
+            continue
+        click.echo(f"{found.health:5} {found.part:20} {found.says}")
+        if found.mend:
+            click.echo(f"{'':26} -> {found.mend}")
+    sys.exit(1 if ill else 0)
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what makes SHELL complete the commands: `eval "$(cardmint-edge completion bash)"`."""
+    kind = get_completion_class(shell)
+    root = click.get_current_context().find_root().command
+    if kind is not None:
+        click.echo(kind(root, {}, "cardmint-edge", "_CARDMINT_EDGE_COMPLETE").source())

@@ -1,0 +1,279 @@
+"""Stations send while everything fails at random; at the end everything is there once, in order.
+
+`cardmint-lab chaos` is the long form, `tests/cloud/test_chaos.py` the short one.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import click
+from tests.cloud.proxy import Proxy
+
+from cardmint_cloud import rebuild
+from cardmint_cloud.local.broker import Broker, Kind
+from cardmint_cloud.local.postgres import Postgres
+from cardmint_cloud.local.processes import Child
+from cardmint_contracts.envelope import BATCH, decode_batch
+from cardmint_lab.cloud import scans
+from cardmint_lab.cloud.senders import Senders, sending
+from cardmint_lab.cloud.test_bed import Given, stand
+
+TENANT = "chaos"
+PATIENCE_S = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What was sent, what went wrong meanwhile, and what is not as it should be."""
+
+    seed: int
+    events: int
+    seconds: float
+    faults: Counter[str]
+    connects: int
+    sent: int
+    wrong: tuple[str, ...]
+
+
+class Stage:
+    """Every part, and how each of them fails.
+
+    Workers reach broker and Postgres, stations the broker, by proxies.
+    """
+
+    def __init__(self, stack: ExitStack, kind: Kind, draw: random.Random) -> None:
+        self.draw = draw
+        folder = Path(
+            stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True)
+            )
+        )
+        self.postgres = Postgres(folder / "postgres").start()
+        stack.callback(self.postgres.drop)
+        self.broker = Broker(folder / "broker", kind=kind).start()
+        stack.callback(self.broker.stop)
+        self.proxies = {
+            "stations to broker": Proxy(self.broker.port, draw),
+            "workers to broker": Proxy(self.broker.port, draw),
+            "workers to Postgres": Proxy(self.postgres.port, draw),
+        }
+        for proxy in self.proxies.values():
+            stack.callback(proxy.close)
+        through = self.postgres.address.replace(
+            f":{self.postgres.port}/", f":{self.proxies['workers to Postgres'].port}/"
+        )
+        given = Given(
+            database=self.postgres.address,
+            broker=f"127.0.0.1:{self.proxies['workers to broker'].port}",
+        )
+        self._where = stack.enter_context(stand(given))
+        self._where.database = through
+        self.workers: list[Child] = [self._where.work(), self._where.work()]
+
+    def check(self) -> None:
+        """Make sure that whoever was not killed runs: nothing that fails here may end a worker.
+
+        Raises:
+            Stop: a worker ended.
+        """
+        self._where.check()
+
+    def fail(self) -> str:
+        """Let one part fail, mend it, and return what it was."""
+        faults: dict[str, Callable[[], None]] = {
+            "broker killed": self._kill_broker,
+            "worker 1 killed": lambda: self._kill_worker(0),
+            "worker 2 killed": lambda: self._kill_worker(1),
+            "worker 1 paused": lambda: self._pause_worker(0),
+            "worker 2 paused": lambda: self._pause_worker(1),
+            "Postgres stopped at once": self._kill_postgres,
+        }
+        for name, proxy in self.proxies.items():
+            faults[f"{name}: cut"] = proxy.cut
+            faults[f"{name}: held"] = partial(self._hold, proxy)
+            faults[f"{name}: half closed"] = proxy.half_close
+        name = self.draw.choice(sorted(faults))
+        faults[name]()
+        return name
+
+    def _hold(self, proxy: Proxy) -> None:
+        proxy.hold(self.draw.uniform(0.1, 2.5))
+
+    def _kill_broker(self) -> None:
+        self.broker.kill()
+        time.sleep(self.draw.uniform(0, 0.5))
+        self.broker.start()
+
+    def _kill_postgres(self) -> None:
+        self.postgres.kill()
+        time.sleep(self.draw.uniform(0, 0.5))
+        self.postgres.start()
+
+    def _kill_worker(self, number: int) -> None:
+        self._where.workers.remove(self.workers[number])
+        self.workers[number].kill()
+        time.sleep(self.draw.uniform(0, 0.5))
+        self.workers[number] = Child(
+            [str(Path(sys.executable).with_name("cardmint-cloud")), "work"],
+            self._where.folder / f"worker-{number}-again.log",
+            env=self._where.environment,
+        )
+        self._where.workers.append(self.workers[number])
+
+    def _pause_worker(self, number: int) -> None:
+        os.kill(self.workers[number].process.pid, signal.SIGSTOP)
+        time.sleep(self.draw.uniform(0.1, 2.5))
+        os.kill(self.workers[number].process.pid, signal.SIGCONT)
+
+
+def run(
+    *,
+    events: int,
+    stations: int,
+    batch: int,
+    faults_s: float,
+    seed: int,
+    kind: Kind,
+    say: Callable[[str], None],
+) -> Outcome:
+    """Send `events` from `stations` while parts fail for `faults_s` seconds, then wait for the receipts and look."""
+    say(f"seed {seed}")
+    draw = random.Random(seed)
+    work = scans.work(seed, stations, events, datetime.now(UTC), size=batch)
+    with ExitStack() as stack:
+        stage = Stage(stack, kind, draw)
+        port = stage.proxies["stations to broker"].port
+        senders = [
+            Senders("127.0.0.1", port, TENANT, {name: own}, quiet_s=1.0)
+            for name, own in work.items()
+        ]
+        pace = events / stations / faults_s
+        start = time.monotonic()
+        counted: Counter[str] = Counter()
+        with sending(
+            senders, per_second=pace, timeout_s=faults_s + PATIENCE_S, check=stage.check
+        ) as running:
+            while time.monotonic() < start + faults_s:
+                stage.check()
+                fault = stage.fail()
+                counted[fault] += 1
+                say(f"{time.monotonic() - start:6.1f} s  {fault}")
+                threading.Event().wait(draw.uniform(0.0, 1.0))
+            for sent in running:
+                sent.result()
+        seconds = time.monotonic() - start
+        wrong = asyncio.run(_wrong(stage.postgres.address, work))
+        return Outcome(
+            seed=seed,
+            events=events,
+            seconds=seconds,
+            faults=counted,
+            connects=sum(one.connects for one in senders),
+            sent=sum(one.sent for one in senders),
+            wrong=tuple(wrong),
+        )
+
+
+async def _wrong(address: str, work: dict[str, tuple[UUID, list[scans.Parcel]]]) -> list[str]:
+    """Compare the log with what was sent, byte for byte and in order, and the inventory with the log."""
+    wrong: list[str] = []
+    connection = await asyncpg.connect(address, command_timeout=60)
+    try:
+        for name, (stream, parcels) in work.items():
+            sent = [
+                (envelope.number, bytes(envelope.data).decode())
+                for parcel in parcels
+                for envelope in decode_batch(parcel.payload, BATCH)
+            ]
+            rows = await connection.fetch(
+                "SELECT sequence, data FROM events WHERE tenant = $1 AND stream = $2 ORDER BY position",
+                TENANT,
+                stream,
+            )
+            if [tuple(row) for row in rows] != sent:
+                wrong.append(
+                    f"{name}: {len(rows)} events in the log are not the {len(sent)} that were sent, in order"
+                )
+        total = sum(parcels[-1].last for _, parcels in work.values())
+        # What the cloud itself says, such as an audit that it opens, is in the log too, but came
+        # from no station.
+        streams = [stream for stream, _ in work.values()]
+        logged = await connection.fetchval(
+            "SELECT count(*) FROM events WHERE stream = ANY($1)", streams
+        )
+        for table, count in (
+            ("events", logged),
+            ("items", await connection.fetchval("SELECT count(*) FROM items")),
+        ):
+            if count != total:
+                wrong.append(
+                    f"{count} rows in {table} came from stations, and {total} events were sent"
+                )
+        if parked := await connection.fetchval("SELECT count(*) FROM dead_letters"):
+            wrong.append(f"{parked} dead letters")
+    finally:
+        connection.terminate()
+    comparison = await rebuild.compare(address)
+    return wrong if comparison.equal else [*wrong, *rebuild.told(comparison)]
+
+
+@click.command()
+@click.option("--events", type=click.IntRange(10, 1_000_000), default=50_000, show_default=True)
+@click.option("--stations", type=click.IntRange(1, 100), default=10, show_default=True)
+@click.option("--batch", type=click.IntRange(1, 1000), default=20, show_default=True)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(1, 3600),
+    default=120.0,
+    show_default=True,
+    help="How long parts fail.",
+)
+@click.option("--seed", type=int, help="Draw the same faults again; at random otherwise.")
+@click.option(
+    "--broker",
+    "kind",
+    type=click.Choice(["mosquitto", "iotcore"]),
+    default="mosquitto",
+    show_default=True,
+)
+def chaos(
+    *, events: int, stations: int, batch: int, seconds: float, seed: int | None, kind: Kind
+) -> None:
+    """Send events while everything fails at random.
+
+    Exit code 1 when anything is lost, doubled or out of order.
+    """
+    chosen = random.SystemRandom().getrandbits(32) if seed is None else seed
+    outcome = run(
+        events=events,
+        stations=stations,
+        batch=batch,
+        faults_s=seconds,
+        seed=chosen,
+        kind=kind,
+        say=click.echo,
+    )
+    click.echo(
+        f"{outcome.events} events from {stations} stations in {outcome.seconds:.0f} s through"
+        f" {outcome.faults.total()} faults ({outcome.sent} sent, {outcome.connects} connections, {kind}), seed {chosen}"
+    )
+    click.echo(
+        "\n".join(outcome.wrong)
+        or "the log is what was sent, in order, and the inventory is what the log says"
+    )
+    sys.exit(bool(outcome.wrong))

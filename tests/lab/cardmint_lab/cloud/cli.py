@@ -1,0 +1,207 @@
+"""`cardmint-lab cloud`: the benchmarks of the cloud."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from cardmint_contracts.wire import encode
+
+
+@click.group()
+def cloud() -> None:
+    """Measure this machine: real servers, started here unless they are given, beside the limit in the same minute."""
+
+
+_database = click.option(
+    "--database", help="A database that is there already; one is started otherwise."
+)
+_broker = click.option(
+    "--broker", help="A broker that is there already, as HOST:PORT; one is started otherwise."
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+_batch = click.option(
+    "--batch", type=click.IntRange(1, 1000), default=50, show_default=True, help="Events a message."
+)
+
+
+def _servers(command: Callable[..., None]) -> Callable[..., None]:
+    return _database(_broker(_json(command)))
+
+
+def _backlog(command: Callable[..., None]) -> Callable[..., None]:
+    most = click.IntRange(1, 1_000_000)
+    events = click.option(
+        "--events", type=most, default=20_000, show_default=True, help="How many in all."
+    )
+    from_ = click.IntRange(1, 2000)
+    stations = click.option(
+        "--stations", type=from_, default=10, show_default=True, help="From how many stations."
+    )
+    return events(stations(_batch(command)))
+
+
+def _say(as_json: bool) -> Callable[[str], None]:
+    return lambda line: click.echo(line, err=as_json)
+
+
+def _print(report: Any, lines: Sequence[str], *, as_json: bool) -> None:
+    click.echo(encode(asdict(report)).decode() if as_json else "\n".join(lines))
+
+
+def _tell(report: Any, lines: Sequence[str], *, as_json: bool) -> None:
+    """Print a report; exit code 1 when an event was lost or counted twice."""
+    _print(report, lines, as_json=as_json)
+    if not (report.equals_log and report.lost == report.duplicated == report.parked == 0):
+        sys.exit(1)
+
+
+@cloud.command()
+@_backlog
+@_servers
+def ingest(
+    *,
+    events: int,
+    stations: int,
+    batch: int,
+    database: str | None,
+    broker: str | None,
+    as_json: bool,
+) -> None:
+    """Events a second from MQTT to the inventory; exit code 1 when one is lost or counted twice."""
+    from cardmint_lab.cloud import ingest as measured
+    from cardmint_lab.cloud.test_bed import Given
+
+    given = Given(database=database, broker=broker)
+    report = measured.run(
+        events=events, stations=stations, batch=batch, given=given, say=_say(as_json)
+    )
+    _tell(report, measured.told(report), as_json=as_json)
+
+
+@cloud.command()
+@_backlog
+@_servers
+def drain(
+    *,
+    events: int,
+    stations: int,
+    batch: int,
+    database: str | None,
+    broker: str | None,
+    as_json: bool,
+) -> None:
+    """How soon a backlog is in once a worker comes, after a time without one and a broker that was killed."""
+    from cardmint_lab.cloud import drain as measured
+    from cardmint_lab.cloud.test_bed import Given
+
+    given = Given(database=database, broker=broker)
+    report = measured.run(
+        events=events, stations=stations, batch=batch, given=given, say=_say(as_json)
+    )
+    _tell(report, measured.told(report), as_json=as_json)
+
+
+@cloud.command()
+@click.option(
+    "--stations",
+    type=click.IntRange(1, 8000),
+    default=2000,
+    show_default=True,
+    help="How many connect.",
+)
+@click.option(
+    "--events",
+    type=click.IntRange(1, 1000),
+    default=10,
+    show_default=True,
+    help="How many each one has.",
+)
+@_batch
+@_servers
+def storm(
+    *,
+    stations: int,
+    events: int,
+    batch: int,
+    database: str | None,
+    broker: str | None,
+    as_json: bool,
+) -> None:
+    """How soon all stations are connected, and everything is in, when they come back in the same moment."""
+    from cardmint_lab.cloud import storm as measured
+    from cardmint_lab.cloud.test_bed import Given
+
+    given = Given(database=database, broker=broker)
+    report = measured.run(
+        stations=stations, events=events, batch=batch, given=given, say=_say(as_json)
+    )
+    _tell(report, measured.told(report), as_json=as_json)
+
+
+@cloud.command()
+@click.option(
+    "--events",
+    "sizes",
+    type=click.IntRange(100, 100_000_000),
+    multiple=True,
+    default=(100_000, 1_000_000, 5_000_000),
+    show_default=True,
+    help="A size of the log to measure at; may be given several times.",
+)
+@_database
+@_json
+def log(sizes: tuple[int, ...], database: str | None, as_json: bool) -> None:
+    """How long the inventory's questions take as the log grows."""
+    from cardmint_lab.cloud import log as measured
+    from cardmint_lab.cloud.test_bed import Given
+
+    report = measured.run(sizes=sizes, given=Given(database=database), say=_say(as_json))
+    _print(report, measured.told(report), as_json=as_json)
+
+
+@cloud.command()
+@click.option(
+    "--scans",
+    type=click.IntRange(1, 100_000),
+    default=10_000,
+    show_default=True,
+    help="How many scans.",
+)
+@click.option(
+    "--printings",
+    type=click.IntRange(10, 3000),
+    default=2000,
+    show_default=True,
+    help="Of how many.",
+)
+@click.option(
+    "--events", type=click.IntRange(10, 5000), default=300, show_default=True, help="Scans a round."
+)
+@_json
+def prices(*, scans: int, printings: int, events: int, as_json: bool) -> None:
+    """What prices cost providers and us, and that they hold up no scan.
+
+    Exit code 1 when calls are too many.
+    """
+    from cardmint_lab.cloud import prices as measured
+
+    report = measured.run(scans=scans, printings=printings, events=events, say=_say(as_json))
+    _print(report, measured.told(report), as_json=as_json)
+    if not measured.good(report):
+        sys.exit(1)
+
+
+@cloud.command()
+@click.option(
+    "--questions", type=click.IntRange(1, 10_000), default=200, show_default=True, help="How many."
+)
+@_json
+def reviews(*, questions: int, as_json: bool) -> None:
+    """Milliseconds from the commit of a question in the cloud to the station's page."""
+    from cardmint_lab.cloud import reviews as measured
+
+    report = measured.run(questions=questions, say=_say(as_json))
+    _print(report, measured.told(report), as_json=as_json)

@@ -1,0 +1,98 @@
+"""`bench drain`: all was sent while no worker was there, and the broker forgot.
+
+How soon is it in, once one comes?
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cardmint_cloud import rebuild
+from cardmint_lab.census import census
+from cardmint_lab.cloud import scans
+from cardmint_lab.cloud.senders import Senders, sending
+from cardmint_lab.cloud.test_bed import Given, memory, stand
+
+AWAY_S = 2.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What was measured, from the worker's start on.
+
+    `sent_in_vain` counts events that nobody was there to take.
+    """
+
+    events: int
+    stations: int
+    batch: int
+    broker_killed: bool
+    sent_in_vain: int
+    seconds: float
+    events_per_second: float
+    rss_mb: float
+    lost: int
+    duplicated: int
+    parked: int
+    equals_log: bool
+
+
+def run(
+    *, events: int, stations: int, batch: int, given: Given, say: Callable[[str], None]
+) -> Report:
+    """Send without a worker, kill the broker if it is ours, start a worker, wait for every receipt.
+
+    Raises:
+        Stop, Retry: a server did not start or cannot be reached, or receipts stopped coming.
+    """
+    seed = random.SystemRandom().getrandbits(32)
+    tenant = f"bench-{seed:08x}"
+    work = scans.work(seed, stations, events, datetime.now(UTC), size=batch)
+    with stand(given) as where:
+        senders = Senders(where.host, where.port, tenant, work)
+        say(
+            f"{events} events from {stations} stations, {batch} a message, and no worker for {AWAY_S:.0f} s …"
+        )
+        with sending([senders], timeout_s=600, check=where.check) as (sent,):
+            time.sleep(AWAY_S)
+            if where.broker:
+                where.broker.kill()
+                where.broker.start()
+            vain = senders.sent
+            start = time.monotonic()
+            with memory(where.work()) as rss:
+                sent.result()
+            seconds = time.monotonic() - start
+        counted = asyncio.run(census(where.database, tenant))
+        return Report(
+            events=events,
+            stations=stations,
+            batch=batch,
+            broker_killed=where.broker is not None,
+            sent_in_vain=vain,
+            seconds=round(seconds, 2),
+            events_per_second=round(events / seconds, 1),
+            rss_mb=round(max(rss) / 2**20, 1),
+            lost=events - counted.cards,
+            duplicated=counted.doubled,
+            parked=counted.parked,
+            equals_log=asyncio.run(rebuild.compare(where.database)).equal,
+        )
+
+
+def told(report: Report) -> list[str]:
+    """Return a report as lines for a person."""
+    r = report
+    killed = ", and the broker was killed" if r.broker_killed else ""
+    return [
+        f"{r.sent_in_vain} events were sent in vain{killed}",
+        f"{r.seconds} s from the worker's start to the last receipt, {r.events_per_second:.0f} events/s",
+        f"worker at most {r.rss_mb:.0f} MB",
+        f"lost {r.lost}, duplicated {r.duplicated}, parked {r.parked}",
+        "the inventory is what the log says"
+        if r.equals_log
+        else "THE INVENTORY IS NOT WHAT THE LOG SAYS",
+    ]

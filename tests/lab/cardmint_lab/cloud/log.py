@@ -1,0 +1,155 @@
+"""`bench log`: how long the inventory's questions take while the log grows, by the very statements of the pages."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cardmint_cloud import log_months
+from cardmint_cloud.adapters.postgres.migrate import engine_for
+from cardmint_cloud.adapters.postgres.queries import cards, inventory
+from cardmint_cloud.adapters.postgres.queries.inventory import Wanted
+from cardmint_lab.cloud import grown_log
+from cardmint_lab.cloud.test_bed import Given, stand
+
+TIMES = 30
+Question = Callable[[AsyncConnection, str, int], Awaitable[Any]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """The milliseconds of each question at each size of the log, and the last size's against the first's.
+
+    They are the least of `TIMES` askings: a neighbour makes one slower, and nothing makes one
+    faster. `ratio` is that of the inventory with filter and sort.
+    """
+
+    events: tuple[int, ...]
+    lines: tuple[int, ...]
+    milliseconds: dict[str, tuple[float, ...]]
+    ratios: dict[str, float]
+    ratio: float
+
+
+async def _filtered(connection: AsyncConnection, tenant: str, number: int) -> None:
+    want = Wanted(
+        set_id=f"set{number % grown_log.SETS}", condition="near_mint", sort="value", descending=True
+    )
+    await inventory.inventory(connection, tenant, want)
+
+
+async def _whole(connection: AsyncConnection, tenant: str, number: int) -> None:
+    await inventory.inventory(
+        connection, tenant, Wanted(sort=("name", "value", "count")[number % 3])
+    )
+
+
+async def _totals(connection: AsyncConnection, tenant: str, _number: int) -> None:
+    await inventory.totals(connection, tenant)
+
+
+async def _newest(connection: AsyncConnection, tenant: str, _number: int) -> None:
+    await cards.newest(connection, tenant)
+
+
+async def _scans(connection: AsyncConnection, tenant: str, number: int) -> None:
+    await cards.scans(connection, tenant, f"set{number % grown_log.SETS}-{number}")
+
+
+async def _page(connection: AsyncConnection, tenant: str, number: int) -> None:
+    newest = await cards.newest(connection, tenant, limit=1)
+    middle = newest[0]["received_at"] - timedelta(seconds=1 + number % 30)
+    await cards.items_after(connection, tenant, (middle, newest[0]["item"]), limit=100)
+
+
+async def _history(connection: AsyncConnection, tenant: str, _number: int) -> None:
+    newest = await cards.newest(connection, tenant, limit=1)
+    await cards.history(connection, tenant, [newest[0]["item"]])
+
+
+FILTERED = "inventory with filter and sort"
+QUESTIONS: dict[str, Question] = {
+    FILTERED: _filtered,
+    "whole inventory, sorted": _whole,
+    "totals": _totals,
+    "newest cards": _newest,
+    "cards of a printing": _scans,
+    "a page from the middle": _page,
+    "history of a card": _history,
+}
+
+
+def run(*, sizes: Sequence[int], given: Given, say: Callable[[str], None]) -> Report:
+    """Grow a log to each of `sizes` and ask.
+
+    Raises:
+        Stop, Retry: a server did not start or cannot be reached.
+    """
+    with stand(given, pipe=False) as where:
+        return asyncio.run(_run(where.database, sorted(sizes), say))
+
+
+async def _run(database: str, sizes: Sequence[int], say: Callable[[str], None]) -> Report:
+    tenant = f"bench-{random.SystemRandom().getrandbits(32):08x}"
+    start = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    connection = await asyncpg.connect(database)
+    engine = engine_for(database)
+    lines: list[int] = []
+    taken: dict[str, list[float]] = {name: [] for name in QUESTIONS}
+    try:
+        await log_months.make_ahead(connection, start)
+        await grown_log.begin(connection, tenant, start)
+        for have, want in zip([0, *sizes], sizes, strict=False):
+            began = time.monotonic()
+            await grown_log.grow(connection, tenant, start, have, want)
+            say(f"{want} events after {time.monotonic() - began:.0f} s more")
+            lines.append(
+                await connection.fetchval("SELECT count(*) FROM holdings WHERE tenant = $1", tenant)
+            )
+            async with engine.connect() as asking:
+                for name, question in QUESTIONS.items():
+                    taken[name].append(await _least(question, asking, tenant))
+    finally:
+        await connection.close()
+        await engine.dispose()
+    ratios = {name: round(all_[-1] / all_[0], 2) for name, all_ in taken.items()}
+    return Report(
+        events=tuple(sizes),
+        lines=tuple(lines),
+        milliseconds={name: tuple(round(one, 2) for one in all_) for name, all_ in taken.items()},
+        ratios=ratios,
+        ratio=ratios[FILTERED],
+    )
+
+
+async def _least(question: Question, connection: AsyncConnection, tenant: str) -> float:
+    seconds = []
+    for number in range(-3, TIMES):  # The first three only warm up.
+        start = time.perf_counter()
+        await question(connection, tenant, 7 * (number + 3))
+        seconds.append(time.perf_counter() - start)
+    return min(seconds[3:]) * 1000
+
+
+def told(report: Report) -> list[str]:
+    """Return a report as lines for a person."""
+    head = (
+        f"{'least ms at … events':32s}"
+        + "".join(f"{size:>11,}" for size in report.events)
+        + "   ratio"
+    )
+    rows = [
+        f"{name:32s}" + "".join(f"{one:11.2f}" for one in all_) + f"{report.ratios[name]:8.2f}"
+        for name, all_ in report.milliseconds.items()
+    ]
+    return [
+        head,
+        *rows,
+        f"{'lines of the inventory':32s}" + "".join(f"{count:>11,}" for count in report.lines),
+    ]

@@ -1,0 +1,125 @@
+"""What the benchmarks send.
+
+Scans as stations make them, each of about 900 bytes, the same for the same seed.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from cardmint_contracts.cards import (
+    Batch,
+    Candidate,
+    Card,
+    Condition,
+    Decision,
+    Finish,
+    Image,
+    Language,
+)
+from cardmint_contracts.envelope import BATCH, Envelope, encode_batch, seal
+from cardmint_contracts.events import CardScanned, Recogniser
+
+PRINTINGS = 2000
+REVIEWS = 0.02
+"""The share of scans that ask a person."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parcel:
+    """One message, ready to be published: events `first` to `last` of its stream."""
+
+    payload: bytes
+    first: int
+    last: int
+
+
+def name(station: int) -> str:
+    """Return a station's name."""
+    return f"bench-{station:04d}"
+
+
+def stream(seed: int, station: int) -> UUID:
+    """Return a station's stream."""
+    return UUID(int=random.Random(f"{seed}/{station}").getrandbits(128), version=4)
+
+
+def scans(seed: int, station: int, count: int, start: datetime) -> Iterator[Envelope]:
+    """Make a station's scans, half a second apart from `start` on."""
+    draw = random.Random(f"{seed}/{station}/scans")
+    for number in range(1, count + 1):
+        yield seal(
+            _scan(draw),
+            source=f"/stations/{name(station)}",
+            time=start + timedelta(seconds=number / 2),
+            stream=stream(seed, station),
+            sequence=number,
+            bootid=UUID(int=station),
+            monotonic_ms=500 * number,
+            clock_synced=True,
+        )
+
+
+def parcels(seed: int, station: int, count: int, start: datetime, *, size: int) -> list[Parcel]:
+    """Make a station's messages of `size` events each."""
+    made: list[Parcel] = []
+    waiting: list[Envelope] = []
+    for envelope in scans(seed, station, count, start):
+        waiting.append(envelope)
+        if len(waiting) == size or envelope.number == count:
+            payload, content_type = encode_batch(waiting)
+            assert content_type == BATCH
+            made.append(Parcel(payload=payload, first=waiting[0].number, last=waiting[-1].number))
+            waiting = []
+    return made
+
+
+def work(
+    seed: int, stations: int, events: int, start: datetime, *, size: int
+) -> dict[str, tuple[UUID, list[Parcel]]]:
+    """Make the messages of `events` scans, divided among stations; by station, with its stream."""
+    shares = [events // stations + (number < events % stations) for number in range(stations)]
+    return {
+        name(number): (stream(seed, number), parcels(seed, number, share, start, size=size))
+        for number, share in enumerate(shares)
+        if share
+    }
+
+
+def _scan(draw: random.Random) -> CardScanned:
+    review = draw.random() < REVIEWS
+    cards = [_card(draw.randrange(PRINTINGS)) for _ in range(3)]
+    sure = draw.uniform(0.9, 1.0)
+    return CardScanned(
+        scan=UUID(int=draw.getrandbits(128), version=4),
+        decision=Decision.REVIEW if review else Decision.ACCEPT,
+        recogniser=Recogniser(method="classical", pack="bench-2026-11"),
+        card=None if review else cards[0],
+        confidence=sure,
+        margin=sure / 2,
+        reasons=("same-art",) if review else (),
+        candidates=tuple(
+            Candidate(card=card, confidence=sure / 2**i) for i, card in enumerate(cards)
+        ),
+        batch=Batch(
+            bin=f"B{draw.randrange(40)}",
+            lot="bench",
+            condition=Condition.NEAR_MINT,
+            finish=draw.choice([Finish.NORMAL, Finish.HOLO]),
+            language=Language("en"),
+        ),
+        image=Image(sha256=f"{draw.getrandbits(256):064x}", bytes=300_000, width=2000, height=2800),
+    )
+
+
+def _card(number: int) -> Card:
+    place = f"{number % 200 + 1:03d}"
+    return Card(
+        id=f"bench{number // 200}-{place}",
+        name=f"Measured Fox {number}",
+        number=f"{place}/200",
+        set_id=f"bench{number // 200}",
+        set_name=f"Benchmark Set {number // 200}",
+    )

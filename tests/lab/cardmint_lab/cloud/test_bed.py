@@ -1,0 +1,183 @@
+"""What is measured: a broker, a Postgres and workers, started here unless they are given."""
+
+import asyncio
+import resource
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from cardmint_cloud.adapters.postgres.migrate import engine_for, migrate
+from cardmint_cloud.errors import Stop
+from cardmint_cloud.local.broker import Broker
+from cardmint_cloud.local.postgres import Postgres
+from cardmint_cloud.local.processes import Child
+from cardmint_lab.system import script
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Given:
+    """Servers that run already: a database's address, a broker as `HOST:PORT`.
+
+    None is started here.
+    """
+
+    database: str | None = None
+    broker: str | None = None
+
+
+@dataclass(slots=True)
+class Stand:
+    """Where everything is. `broker` and `postgres` are None when they were given."""
+
+    folder: Path
+    database: str
+    host: str
+    port: int
+    broker: Broker | None
+    postgres: Postgres | None
+    workers: list[Child] = field(default_factory=list)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The worker's settings."""
+        return {
+            "CARDMINT_CLOUD_DATABASE": self.database,
+            "CARDMINT_CLOUD_BROKER_HOST": self.host,
+            "CARDMINT_CLOUD_BROKER_PORT": str(self.port),
+            "CARDMINT_CLOUD_PRICES_EVERY_S": "3600",  # Nothing is due at the start, and nobody is asked later.
+        }
+
+    def work(self, **settings: str) -> Child:
+        """Start a worker, with more settings, and wait until it listens to the broker."""
+        log = self.folder / f"worker-{len(self.workers)}.log"
+        worker = Child(
+            script(["cardmint-cloud", "work"]), log, env={**self.environment, **settings}
+        )
+        self.workers.append(worker)
+        worker.wait_until(lambda: "broker connected" in log.read_text())
+        return worker
+
+    def stop(self) -> None:
+        """Stop the workers, the others too when one does not end."""
+        with ExitStack() as stack:
+            for worker in self.workers:
+                stack.callback(worker.stop)
+
+    def check(self) -> None:
+        """Make sure that the workers run.
+
+        Raises:
+            Stop: one ended; the message has the end of its output.
+        """
+        for worker in self.workers:
+            if not worker.running:
+                raise Stop(f"a worker ended with code {worker.code}: {worker.last_words()}")
+
+
+@contextmanager
+def stand(given: Given, *, pipe: bool = True) -> Iterator[Stand]:
+    """Start what is not given, migrate the database, and stop what was started.
+
+    No broker without `pipe`.
+
+    Raises:
+        Stop, Retry: a server did not start or cannot be reached, or `broker` is not of the form
+            HOST:PORT.
+    """
+    with ExitStack() as stack:
+        folder = Path(
+            stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True)
+            )
+        )
+        postgres = broker = None
+        database = given.database
+        if database is None:
+            postgres = Postgres(folder / "postgres").start()
+            stack.callback(postgres.drop)
+            database = postgres.address
+        host, _, port = (given.broker or "").rpartition(":")
+        if not pipe:
+            host, port = "", "0"
+        elif given.broker is None:
+            broker = Broker(folder / "broker").start()
+            stack.callback(broker.stop)
+            host, port = "127.0.0.1", str(broker.port)
+        elif not (host and port.isdecimal()):
+            raise Stop(f"broker {given.broker!r}: not of the form HOST:PORT")
+        asyncio.run(_migrate(database))
+        where = Stand(
+            folder=folder,
+            database=database,
+            host=host,
+            port=int(port),
+            broker=broker,
+            postgres=postgres,
+        )
+        stack.callback(where.stop)
+        yield where
+
+
+async def _migrate(database: str) -> None:
+    engine = engine_for(database)
+    try:
+        await migrate(engine)
+    finally:
+        await engine.dispose()
+
+
+def open_many() -> None:
+    """Let this process, and those it starts, have as many connections as the machine allows."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+@contextmanager
+def memory(child: Child) -> Iterator[list[int]]:
+    """Watch how many bytes of memory a process has, ten times a second."""
+    process = psutil.Process(child.process.pid)
+    seen = [process.memory_info().rss]
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.1):
+            try:
+                seen.append(process.memory_info().rss)
+            except psutil.NoSuchProcess:
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        thread.join(10)
+
+
+@contextmanager
+def cpu(pid: int | None) -> Iterator[list[float]]:
+    """Give, afterwards, the seconds of CPU that a process and the children it still has used meanwhile."""
+    before = _times(pid)
+    used: list[float] = []
+    yield used
+    used += [seconds - before.get(number, 0.0) for number, seconds in _times(pid).items()]
+
+
+def _times(pid: int | None) -> dict[int, float]:
+    if pid is None:
+        return {}
+    parent = psutil.Process(pid)
+    times: dict[int, float] = {}
+    for process in (parent, *parent.children()):
+        try:
+            spent = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        times[process.pid] = spent.user + spent.system
+    return times

@@ -1,0 +1,1 @@
+"""Recognition measured: benches, calibration, evaluation, baselines."""

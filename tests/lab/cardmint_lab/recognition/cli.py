@@ -1,0 +1,152 @@
+"""The commands `cardmint-lab recognition`: recognition measured on labelled and on rendered photos."""
+
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from cardmint_edge.adapters.pack import Pack
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group()
+def recognition() -> None:
+    """Measure recognition: evaluate on labelled photos, calibrate on rendered ones, bench its speed."""
+
+
+@recognition.command("evaluate")
+@click.option("--pack", type=FILE, required=True, help="The pack to recognise by.")
+@click.option(
+    "--photos", type=FOLDER, required=True, help="Folder of labelled photos with an index.csv."
+)
+@click.option(
+    "--baselines",
+    is_flag=True,
+    help="Have RapidOCR with rules, and pHash with dHash, name the photos too.",
+)
+@click.option("--report", type=FILE, help="A page to write, with a thumbnail of each mistake.")
+@click.option("--json", "as_object", is_flag=True, help="One JSON object.")
+def evaluate_photos(
+    pack: Path, photos: Path, report: Path | None, *, baselines: bool, as_object: bool
+) -> None:
+    """Measure recognition on labelled photos, by kind."""
+    from cardmint_edge.adapters.decode import read_image
+    from cardmint_edge.cli import single_core_recogniser
+    from cardmint_lab.recognition.baselines import ByHash, ByText
+    from cardmint_lab.recognition.evaluate import evaluate, read_index, table
+    from cardmint_lab.recognition.rapid_ocr import rapid_ocr
+    from cardmint_lab.recognition.report import write
+
+    opened = open_pack(pack)
+    others = {}
+    if baselines:
+        by_text, by_hash = ByText(rapid_ocr(), opened.prints()), ByHash(opened)
+        others = {
+            "RapidOCR and rules": lambda one: by_text.name(read_image(one.photo.path)),
+            "pHash16 and dHash16": lambda one: by_hash.name(one.scanned.recognition.rectified),
+        }
+    measured = evaluate(read_index(photos), single_core_recogniser(opened), others)
+    if report is not None:
+        write(report, measured)
+    click.echo(json.dumps(measured.as_json()) if as_object else table(measured))
+
+
+@recognition.command()
+@click.option(
+    "--pack",
+    type=FILE,
+    help="The pack to recognise by; the fictional set's, made for the purpose, if none.",
+)
+@click.option(
+    "--images", type=FOLDER, help="Folder of the pack's scans, <card id>.jpg; needed with --pack."
+)
+@click.option("--frames", default=60, show_default=True, help="How many photos of each size.")
+@click.option(
+    "--json",
+    "as_object",
+    is_flag=True,
+    help="One JSON object: of 1920x1280, and of 24 megapixels in `large`.",
+)
+def bench(pack: Path | None, images: Path | None, frames: int, *, as_object: bool) -> None:
+    """Measure the whole path from a camera's frame to the committed event."""
+    from cardmint_edge.catalogue import build
+    from cardmint_lab.fictional.catalogue_files import issue
+    from cardmint_lab.recognition.bench import all_cores, measure, table
+
+    if (pack is None) != (images is None):
+        raise click.UsageError(
+            "--pack and --images go together: the frames are rendered from the pack's own scans"
+        )
+    with tempfile.TemporaryDirectory(prefix="cardmint-bench-") as folder:
+        if pack is None or images is None:
+            images, pack = Path(folder) / "images", Path(folder) / "pack.sqlite"
+            issue(Path(folder))
+            build(Path(folder) / "cards", images, pack, lambda line: click.echo(line, err=True))
+        usual, large = measure(pack, images, frames=frames, cores=all_cores())
+    click.echo(
+        json.dumps(asdict(usual) | {"large": asdict(large)}) if as_object else table([usual, large])
+    )
+
+
+@recognition.command()
+@click.option("--pack", type=FILE, required=True, help="The pack whose scans are rendered.")
+@click.option(
+    "--images", type=FOLDER, required=True, help="Folder of the pack's scans, <card id>.jpg."
+)
+@click.option("--count", default=1500, show_default=True, help="How many photos to render.")
+@click.option("--seed", default=1, show_default=True)
+@click.option(
+    "--least-width",
+    default=0,
+    show_default=True,
+    help="Leave out scans less wide than so many pixels.",
+)
+def calibrate(pack: Path, images: Path, count: int, seed: int, least_width: int) -> None:
+    """Fit the confidence on rendered photos, half of them of strangers, and print what the policy makes of them."""
+    from cardmint_edge.domain.decide import Policy
+    from cardmint_lab.recognition.calibrate import (
+        fit,
+        likeliest_strangers,
+        mistakes,
+        outcomes,
+        sample,
+        unsurest,
+    )
+    from cardmint_lab.recognition.evaluate import wilson
+
+    samples = list(sample(open_pack(pack), images, count, seed, least_width=least_width))
+    for outcome in outcomes(samples):
+        click.echo(json.dumps(asdict(outcome)))
+    wrong = mistakes(samples)
+    low, high = wilson(len(wrong), len(samples))
+    click.echo(
+        json.dumps(
+            {
+                "accepted wrongly": wrong,
+                "of": len(samples),
+                "bounds": [round(low, 5), round(high, 5)],
+            }
+        )
+    )
+    click.echo(json.dumps({"likeliest strangers": likeliest_strangers(samples)}))
+    used = Policy()
+    click.echo(json.dumps({"surest of the wrongly read": unsurest(samples, used)}))
+    fitted = fit(samples, used)
+    for name in ("weights", "print_weights"):
+        found = [round(weight, 2) for weight in getattr(fitted, name)]
+        click.echo(json.dumps({name: found, "in use": getattr(used, name)}))
+
+
+def open_pack(path: Path) -> "Pack":
+    """Open a pack until the command ends."""
+    from cardmint_edge.adapters.pack import Pack
+
+    pack = Pack(path)
+    click.get_current_context().call_on_close(pack.close)
+    return pack

@@ -1,0 +1,39 @@
+"""`cardmint-lab stand-ins`: the stand-in for the price providers on a loopback port."""
+
+from typing import cast
+
+import click
+
+from cardmint_lab.stand_ins.faults import FAULTS, Fault
+
+
+@click.command("stand-ins")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=8090,
+    show_default=True,
+    help="The port on loopback.",
+)
+@click.option(
+    "--fault", type=click.Choice(FAULTS), default=None, help="What goes wrong with every answer."
+)
+@click.option(
+    "--slow-s",
+    type=click.FloatRange(0),
+    default=10.0,
+    show_default=True,
+    help="How slow `slow` is.",
+)
+def stand_ins(port: int, fault: str | None, slow_s: float) -> None:
+    """Serve made-up prices in the providers' shapes, below /tcgdex, /pokemontcg, /pricecharting and /tcgcsv.
+
+    `PUT /faults/PROVIDER/FAULT` (`all`, `none`) makes things go wrong and well again; `GET /calls`
+    counts.
+    """
+    import uvicorn
+
+    from cardmint_lab.stand_ins.app import build
+
+    app = build(fault=cast("Fault | None", fault), slow_s=slow_s)
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="critical")

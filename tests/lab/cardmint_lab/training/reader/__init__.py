@@ -1,0 +1,4 @@
+"""The reader of text strips.
+
+Lines are drawn, a small network learns them by CTC, and is converted to LiteRT.
+"""
