@@ -14,26 +14,31 @@ import asyncpg
 import httpx
 import structlog
 
-from cardmint_cloud import __version__, fleet, jobs, log_months
+from cardmint_cloud import __version__, background_jobs, fleet, log_months
 from cardmint_cloud import settings as configuration
-from cardmint_cloud.adapters.mqtt.client import Broker
-from cardmint_cloud.adapters.postgres.fleet import artifacts as fleet_rows
+from cardmint_cloud.adapters.mqtt.client import MqttClient
+from cardmint_cloud.adapters.postgres.fleet import desired as fleet_rows
 from cardmint_cloud.adapters.postgres.ingest import dead_letters as dead_letter_rows
 from cardmint_cloud.adapters.postgres.ingest import leases
-from cardmint_cloud.adapters.postgres.ingest.log_months import Retired
-from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, explained, migrate
+from cardmint_cloud.adapters.postgres.ingest.log_months import RetiredMonth
+from cardmint_cloud.adapters.postgres.migrate import (
+    check_revision,
+    engine_for,
+    explain_failure,
+    migrate,
+)
 from cardmint_cloud.adapters.postgres.prices import quotes
-from cardmint_cloud.adapters.postgres.retry import AWAY, persist
-from cardmint_cloud.adapters.providers.http import Fetcher
+from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY, retry_until_done
+from cardmint_cloud.adapters.providers.http import ProviderHttp
 from cardmint_cloud.adapters.providers.pokemontcg import PokemonTcg
 from cardmint_cloud.adapters.providers.pricecharting import PriceCharting
 from cardmint_cloud.adapters.providers.tcgcsv import TcgCsv
 from cardmint_cloud.adapters.providers.tcgdex import Tcgdex
-from cardmint_cloud.errors import Stop
+from cardmint_cloud.errors import StopService
 from cardmint_cloud.ingest import dead_letters as dead
 from cardmint_cloud.ingest.worker import Worker
-from cardmint_cloud.pricing.provider_client import Provider, Source
-from cardmint_cloud.settings import Keys, PriceSettings, Settings
+from cardmint_cloud.pricing.provider_client import PriceProvider, ProviderClient
+from cardmint_cloud.settings import CloudSettings, PriceSettings, ProviderKeys
 from cardmint_contracts.control import DesiredConfig, Manifest
 from cardmint_contracts.prices import LastPrice
 
@@ -61,7 +66,7 @@ def log_as_json() -> None:
     )
 
 
-async def migrate_database(settings: Settings) -> str:
+async def migrate_database(settings: CloudSettings) -> str:
     """Bring the database to this version's tables and return their revision."""
     engine = engine_for(settings.database)
     try:
@@ -91,7 +96,7 @@ def run_once(address: str, work: Coroutine[Any, Any, T]) -> T:
         work.close()
 
 
-def dead_letters(settings: Settings, limit: int) -> list[dict[str, Any]]:
+def dead_letters(settings: CloudSettings, limit: int) -> list[dict[str, Any]]:
     """Return what is known of the tenant's oldest dead letters.
 
     Raises:
@@ -100,12 +105,12 @@ def dead_letters(settings: Settings, limit: int) -> list[dict[str, Any]]:
 
     async def found() -> list[dict[str, Any]]:
         async with database(settings) as pool, pool.acquire() as connection:
-            return await dead_letter_rows.waiting(connection, settings.tenant, limit)
+            return await dead_letter_rows.list_oldest(connection, settings.tenant, limit)
 
     return asyncio.run(found())
 
 
-def replay(settings: Settings, letter: int) -> int:
+def replay(settings: CloudSettings, letter: int) -> int:
     """Put a dead letter of the tenant through ingest again and return how many events it brought.
 
     Raises:
@@ -120,7 +125,7 @@ def replay(settings: Settings, letter: int) -> int:
     return asyncio.run(done())
 
 
-def discard(settings: Settings, letter: int) -> None:
+def discard(settings: CloudSettings, letter: int) -> None:
     """Give a dead letter of the tenant up for good.
 
     Raises:
@@ -135,16 +140,16 @@ def discard(settings: Settings, letter: int) -> None:
     asyncio.run(done())
 
 
-def months(settings: Settings) -> log_months.Log:
+def months(settings: CloudSettings) -> log_months.LogMonths:
     """Return where the log's months are.
 
     Raises:
         Retry, Stop: the database cannot be used as it is set.
     """
-    return asyncio.run(_once(settings, log_months.found))
+    return asyncio.run(_once(settings, log_months.list_all))
 
 
-def make_months(settings: Settings, ahead: int) -> None:
+def make_months(settings: CloudSettings, ahead: int) -> None:
     """Make the log's partitions from this month to `ahead` months on.
 
     Raises:
@@ -158,7 +163,7 @@ def make_months(settings: Settings, ahead: int) -> None:
     )
 
 
-def retire_months(settings: Settings, keep_months: int) -> list[Retired]:
+def retire_months(settings: CloudSettings, keep_months: int) -> list[RetiredMonth]:
     """Move the log's older months to files.
 
     Raises:
@@ -168,41 +173,43 @@ def retire_months(settings: Settings, keep_months: int) -> list[Retired]:
     return asyncio.run(
         _once(
             settings,
-            lambda connection: log_months.retire(connection, archive, now, keep_months=keep_months),
+            lambda connection: log_months.retire_before(
+                connection, archive, now, keep_months=keep_months
+            ),
         )
     )
 
 
-def last_prices(settings: Settings) -> list[LastPrice]:
+def last_prices(settings: CloudSettings) -> list[LastPrice]:
     """Return what the tenant's cards are worth now.
 
     Raises:
         Retry, Stop: the database cannot be used as it is set.
     """
     return asyncio.run(
-        _once(settings, lambda connection: quotes.last_known(connection, settings.tenant))
+        _once(settings, lambda connection: quotes.last_prices(connection, settings.tenant))
     )
 
 
-def publish(settings: Settings, manifest: bytes, file: Path, url: str) -> Manifest:
+def publish(settings: CloudSettings, manifest: bytes, file: Path, url: str) -> Manifest:
     """Keep a pack or models, and have the tenant's stations use them.
 
     Raises:
         Retry, Stop: the file is not what the manifest names, or the database cannot be used as it
             is set.
     """
-    signed = fleet.shelve(Path(settings.wares), settings.tenant, manifest, file, url)
+    signed = fleet.store_artifact(Path(settings.wares), settings.tenant, manifest, file, url)
     now = datetime.now(UTC)
     asyncio.run(
         _once(
             settings,
-            lambda connection: fleet_rows.publish(connection, settings.tenant, signed, now),
+            lambda connection: fleet_rows.put_artifact(connection, settings.tenant, signed, now),
         )
     )
     return signed
 
 
-def configure(settings: Settings, station: str, changes: dict[str, Any]) -> DesiredConfig:
+def configure(settings: CloudSettings, station: str, changes: dict[str, Any]) -> DesiredConfig:
     """Want settings of a station of the tenant.
 
     Raises:
@@ -212,17 +219,19 @@ def configure(settings: Settings, station: str, changes: dict[str, Any]) -> Desi
     return asyncio.run(
         _once(
             settings,
-            lambda connection: fleet_rows.configure(connection, tenant, station, changes, now),
+            lambda connection: fleet_rows.configure_station(
+                connection, tenant, station, changes, now
+            ),
         )
     )
 
 
-async def _once(settings: Settings, use: Callable[[Any], Awaitable[T]]) -> T:
+async def _once(settings: CloudSettings, use: Callable[[Any], Awaitable[T]]) -> T:
     async with database(settings, patience_s=None) as pool, pool.acquire() as connection:
         return await use(connection)
 
 
-async def work(settings: Settings) -> None:
+async def work(settings: CloudSettings) -> None:
     """Run ingest, dispatch and pricing until SIGTERM or SIGINT.
 
     Raises:
@@ -239,8 +248,8 @@ async def work(settings: Settings) -> None:
         database(settings, wait=True, application_name=leases.session_name(name)) as pool,
         httpx.AsyncClient(headers=headers) as client,
     ):
-        asked = sources(settings.prices, configuration.keys(), client, pool)
-        queue = jobs.build(
+        asked = sources(settings.prices, configuration.load_keys(), client, pool)
+        queue = background_jobs.build_queue(
             settings.database,
             pool,
             asked,
@@ -248,43 +257,51 @@ async def work(settings: Settings) -> None:
             reviews=settings.reviews,
         )
         worker = Worker(pool, name=name)
-        broker = Broker(settings.broker, on_message=worker.put)
+        broker = MqttClient(settings.broker, on_message=worker.put)
         broker.start()
         try:
-            await until_stopped(worker.run(broker), broker.refused(), jobs.run(queue))
+            await until_stopped(
+                worker.run(broker), broker.refused(), background_jobs.run_worker(queue)
+            )
         finally:
             await broker.stop()
     _log.info("worker stopped")
 
 
 def sources(
-    settings: PriceSettings, keys: Keys, client: httpx.AsyncClient, pool: Any
-) -> list[Source]:
+    settings: PriceSettings, keys: ProviderKeys, client: httpx.AsyncClient, pool: Any
+) -> list[ProviderClient]:
     """Return the price providers in the order in which they are asked.
 
     Raises:
         Stop: one of them needs a key that the environment does not have.
     """
-    known: dict[str, tuple[Callable[[], Provider], str]] = {
+    known: dict[str, tuple[Callable[[], PriceProvider], str]] = {
         "tcgdex": (Tcgdex, settings.tcgdex_url),
         "pokemontcg": (lambda: PokemonTcg(keys.pokemontcg), settings.pokemontcg_url),
         "pricecharting": (lambda: PriceCharting(keys.pricecharting), settings.pricecharting_url),
         "tcgcsv": (TcgCsv, settings.tcgcsv_url),
     }
     if "pricecharting" in settings.order and not keys.pricecharting:
-        raise Stop(
+        raise StopService(
             "prices.order names pricecharting, which needs a token: set CARDMINT_PRICECHARTING_TOKEN"
         )
     worker = uuid4()
     return [
-        Source(provider(), Fetcher(client, url), pool, worker=worker, budget=settings.calls_a_day)
+        ProviderClient(
+            provider(), ProviderHttp(client, url), pool, worker=worker, budget=settings.calls_a_day
+        )
         for provider, url in (known[name] for name in settings.order)
     ]
 
 
 @contextlib.asynccontextmanager
 async def database(
-    settings: Settings, *, patience_s: float | None = COMMAND_S, wait: bool = False, **server: str
+    settings: CloudSettings,
+    *,
+    patience_s: float | None = COMMAND_S,
+    wait: bool = False,
+    **server: str,
 ) -> AsyncIterator[Any]:
     """Give a pool of connections to a database that has this version's tables.
 
@@ -309,11 +326,11 @@ async def database(
                 command_timeout=patience_s,
                 server_settings=server,
             )
-        except AWAY as error:
-            raise explained(engine, error) from error
+        except DATABASE_AWAY as error:
+            raise explain_failure(engine, error) from error
 
     try:
-        pool = await (persist("start", connect) if wait else connect())
+        pool = await (retry_until_done("start", connect) if wait else connect())
         try:
             yield pool
         finally:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import click
 
 from cardmint_cloud import __version__, settings
-from cardmint_cloud.errors import CloudError, Stop
+from cardmint_cloud.errors import CloudError, StopService
 from cardmint_contracts import topics
 from cardmint_contracts.errors import BadTopic
 from cardmint_contracts.wire import encode
@@ -60,9 +60,9 @@ def work(config: Path | None) -> None:
 @_config
 def serve(config: Path | None) -> None:
     """Serve the dashboard, on loopback only: there are no accounts yet."""
-    from cardmint_cloud import web_app
+    from cardmint_cloud import dashboard_app
 
-    asyncio.run(web_app.serve(settings.load(config)))
+    asyncio.run(dashboard_app.serve(settings.load(config)))
 
 
 @cli.command()
@@ -84,13 +84,16 @@ def rebuild(config: Path | None, at: datetime | None, as_json: bool) -> None:
     address, archive = set_.database, Path(set_.archive)
     if at is not None:
         view = app.run_once(
-            address, rebuild.view(address, at if at.tzinfo else at.replace(tzinfo=UTC), archive)
+            address,
+            rebuild.snapshot_at(address, at if at.tzinfo else at.replace(tzinfo=UTC), archive),
         )
-        click.echo(encode(view).decode() if as_json else "\n".join(rebuild.shown(view)))
+        click.echo(encode(view).decode() if as_json else "\n".join(rebuild.snapshot_lines(view)))
         return
-    comparison = app.run_once(address, rebuild.compare(address, archive))
+    comparison = app.run_once(address, rebuild.compare_with_log(address, archive))
     whole = {**asdict(comparison), "equal": comparison.equal}
-    click.echo(encode(whole).decode() if as_json else "\n".join(rebuild.told(comparison)))
+    click.echo(
+        encode(whole).decode() if as_json else "\n".join(rebuild.comparison_lines(comparison))
+    )
     if not comparison.equal:
         sys.exit(1)
 
@@ -100,9 +103,9 @@ def rebuild(config: Path | None, at: datetime | None, as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def backup(config: Path | None, file: Path) -> None:
     """Write the whole database to a new FILE, in pg_dump's custom format, while the service goes on."""
-    from cardmint_cloud.adapters.postgres import dump
+    from cardmint_cloud.adapters.postgres import backup
 
-    dump.dump(settings.load(config).database, file)
+    backup.write_backup(settings.load(config).database, file)
     click.echo(f"{file}: {file.stat().st_size} bytes")
 
 
@@ -111,9 +114,9 @@ def backup(config: Path | None, file: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def restore(config: Path | None, file: Path) -> None:
     """Bring a backup into an empty database: all of it, or nothing. `rebuild` then checks it."""
-    from cardmint_cloud.adapters.postgres import dump
+    from cardmint_cloud.adapters.postgres import backup
 
-    dump.load(settings.load(config).database, file)
+    backup.restore_backup(settings.load(config).database, file)
     click.echo("restored; `cardmint-cloud rebuild` compares the inventory with the log")
 
 
@@ -130,7 +133,7 @@ def list_partitions(config: Path | None, as_json: bool) -> None:
     from cardmint_cloud import app, log_months
 
     log = app.months(settings.load(config))
-    click.echo(encode(asdict(log)).decode() if as_json else "\n".join(log_months.told(log)))
+    click.echo(encode(asdict(log)).decode() if as_json else "\n".join(log_months.month_lines(log)))
 
 
 @partitions.command("make")
@@ -184,7 +187,7 @@ def export_prices(config: Path | None, file: Path) -> None:
     try:
         file.write_bytes(b"".join(encode(price) + b"\n" for price in found))
     except OSError as error:
-        raise Stop(f"{file}: cannot be written: {error.strerror}") from error
+        raise StopService(f"{file}: cannot be written: {error.strerror}") from error
     click.echo(f"{file}: {len(found)} prices")
 
 
@@ -233,7 +236,7 @@ def configure(config: Path | None, station: str, **wanted: int | bool | None) ->
     try:
         topics.name(station)
     except BadTopic as error:
-        raise Stop(str(error)) from None
+        raise StopService(str(error)) from None
     changes = {name: value for name, value in wanted.items() if value is not None}
     desired = app.configure(settings.load(config), station, changes)
     click.echo(

@@ -13,11 +13,11 @@ class CloudError(Exception):
     """Something that a person can read and mend."""
 
 
-class Retry(CloudError):
+class RetryLater(CloudError):
     """May go by itself; try again later."""
 
 
-class Park(CloudError):
+class ParkItem(CloudError):
     """This item cannot be used; set it aside and go on."""
 
 
@@ -29,5 +29,5 @@ class Conflict(CloudError):
     """Somebody else was first."""
 
 
-class Stop(CloudError):
+class StopService(CloudError):
     """The service cannot run like this."""

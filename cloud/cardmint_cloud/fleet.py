@@ -13,16 +13,16 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from cardmint_cloud.adapters.postgres.fleet import artifacts
-from cardmint_cloud.adapters.postgres.retry import persist
-from cardmint_cloud.errors import Stop
+from cardmint_cloud.adapters.postgres.fleet import desired
+from cardmint_cloud.adapters.postgres.retry import retry_until_done
+from cardmint_cloud.errors import StopService
 from cardmint_contracts import topics
 from cardmint_contracts.control import Manifest
 from cardmint_contracts.errors import ContractError
 from cardmint_contracts.wire import decode, encode
 
 
-class Link(Protocol):
+class StationPublisher(Protocol):
     """What telling stations needs of a broker."""
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[None]:
@@ -30,7 +30,7 @@ class Link(Protocol):
         ...
 
 
-class Fleet:
+class FleetPublisher:
     """Tells stations what they are to use.
 
     `changed` wakes it; it tells everything, because retained messages stay.
@@ -54,23 +54,23 @@ class Fleet:
             self._connection = connection
             self.changed()
 
-    async def run(self, link: Link) -> None:
+    async def run(self, link: StationPublisher) -> None:
         """Tell, whenever there is something to tell, until cancelled."""
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await persist("fleet", partial(self._tell, link))
+            await retry_until_done("fleet", partial(self._tell, link))
 
-    async def _tell(self, link: Link) -> None:
+    async def _tell(self, link: StationPublisher) -> None:
         async with self._pool.acquire() as connection:
-            wanted = await artifacts.wanted(connection)
+            wanted = await desired.desired_fleet(connection)
         for tenant, manifest in wanted.wares:
             link.publish(topics.fleet_topic(tenant, manifest.ware), encode(manifest))
-        for tenant, station, desired in wanted.configs:
-            link.publish(topics.config_topic(tenant, station, "desired"), encode(desired))
+        for tenant, station, config in wanted.configs:
+            link.publish(topics.config_topic(tenant, station, "desired"), encode(config))
 
 
-def shelve(folder: Path, tenant: str, manifest: bytes, file: Path, url: str) -> Manifest:
+def store_artifact(folder: Path, tenant: str, manifest: bytes, file: Path, url: str) -> Manifest:
     """Keep a copy of what a manifest names under its SHA-256, and return the manifest with where it lies now.
 
     Raises:
@@ -80,8 +80,10 @@ def shelve(folder: Path, tenant: str, manifest: bytes, file: Path, url: str) -> 
     try:
         signed = decode(manifest, Manifest)
     except ContractError as error:
-        raise Stop(f"no manifest: {error}; `cardmint-edge fleet manifest` makes one") from None
-    target = path(folder, tenant, signed.sha256)
+        raise StopService(
+            f"no manifest: {error}; `cardmint-edge fleet manifest` makes one"
+        ) from None
+    target = artifact_path(folder, tenant, signed.sha256)
     draft = target.with_suffix(f".{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -90,10 +92,12 @@ def shelve(folder: Path, tenant: str, manifest: bytes, file: Path, url: str) -> 
             digest = hashlib.file_digest(copy, "sha256").hexdigest()
             os.fsync(copy.fileno())
         if (digest, draft.stat().st_size) != (signed.sha256, signed.bytes):
-            raise Stop(f"{file} is not what the manifest names; sign this file, or name that one")
+            raise StopService(
+                f"{file} is not what the manifest names; sign this file, or name that one"
+            )
         draft.replace(target)
     except OSError as error:
-        raise Stop(
+        raise StopService(
             f"{error.filename}: {error.strerror}; name a file that can be read, and see `wares`"
         ) from error
     finally:
@@ -101,6 +105,6 @@ def shelve(folder: Path, tenant: str, manifest: bytes, file: Path, url: str) -> 
     return replace(signed, url=f"{url.rstrip('/')}/api/v1/{tenant}/wares/{signed.sha256}")
 
 
-def path(folder: Path, tenant: str, sha256: str) -> Path:
+def artifact_path(folder: Path, tenant: str, sha256: str) -> Path:
     """Return where a ware lies, or would. Both names must have been checked."""
     return folder / tenant / sha256

@@ -12,14 +12,19 @@ from typing import Literal, Protocol
 
 from PIL import Image, ImageOps
 
-from cardmint_cloud.adapters.images.intake import MAX_BYTES, Incoming, Intake, Moved
+from cardmint_cloud.adapters.images.intake import (
+    MAX_BYTES,
+    ImageIntake,
+    IncomingImage,
+    OffsetMismatch,
+)
 
 SILENCE_S = 20.0
 THUMBNAIL = 360
 """The longer side of a thumbnail, in pixels."""
 
 
-class Store(Protocol):
+class ImageStorage(Protocol):
     """Where images are. A name is a SHA-256, or one with a suffix.
 
     Names and tenants must have been checked.
@@ -34,7 +39,7 @@ class Store(Protocol):
         ...
 
     @property
-    def intake(self) -> Intake:
+    def intake(self) -> ImageIntake:
         """Where images are while they are on their way."""
         ...
 
@@ -44,14 +49,14 @@ class Store(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kept:
+class KeptImage:
     """The image is here; `fresh` unless it was before."""
 
     fresh: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Refusal:
+class RefusedImage:
     """The image was not kept: too many bytes, other bytes than its name says, or no image.
 
     `moved` is none of the image's doing: what it was to go on from is not here, or not as it was
@@ -63,7 +68,7 @@ class Refusal:
     offset: int = 0
 
 
-def progress(store: Store, tenant: str, sha256: str) -> int | None:
+def upload_offset(store: ImageStorage, tenant: str, sha256: str) -> int | None:
     """Return how many bytes of an image have come; None when it is here.
 
     Raises:
@@ -72,9 +77,9 @@ def progress(store: Store, tenant: str, sha256: str) -> int | None:
     return None if store.has(tenant, sha256) else store.intake.offset(f"{tenant}-{sha256}")
 
 
-async def receive(
-    store: Store, tenant: str, sha256: str, chunks: AsyncIterator[bytes], offset: int = 0
-) -> Kept | Refusal:
+async def receive_image(
+    store: ImageStorage, tenant: str, sha256: str, chunks: AsyncIterator[bytes], offset: int = 0
+) -> KeptImage | RefusedImage:
     """Keep an image under its SHA-256.
 
     `tenant` and `sha256` must have been checked to be a name and a digest.
@@ -87,16 +92,16 @@ async def receive(
         OSError: the disk or the bucket is full or away; nothing was kept.
     """
     if await asyncio.to_thread(store.has, tenant, sha256):
-        return Kept(fresh=False)
+        return KeptImage(fresh=False)
     try:
         with store.intake.open(store, f"{tenant}-{sha256}", offset) as incoming:
             while (chunk := await _next(chunks)) is not None:
                 if incoming.size + len(chunk) > MAX_BYTES:
-                    return Refusal(reason="too-large", detail=f"more than {MAX_BYTES} bytes")
+                    return RefusedImage(reason="too-large", detail=f"more than {MAX_BYTES} bytes")
                 await asyncio.to_thread(incoming.write, chunk)
             return await asyncio.to_thread(_settle, incoming, tenant, sha256, offset)
-    except Moved as moved:
-        return Refusal(reason="moved", detail=str(moved), offset=moved.offset)
+    except OffsetMismatch as moved:
+        return RefusedImage(reason="moved", detail=str(moved), offset=moved.offset)
 
 
 async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
@@ -108,22 +113,26 @@ async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
         return await anext(chunks, None)
 
 
-def _settle(incoming: Incoming, tenant: str, sha256: str, offset: int) -> Kept | Refusal:
+def _settle(
+    incoming: IncomingImage, tenant: str, sha256: str, offset: int
+) -> KeptImage | RefusedImage:
     if incoming.sha256 != sha256:
         detail = f"the bytes that came have SHA-256 {incoming.sha256}"
-        return Refusal(reason="moved" if offset else "digest-mismatch", detail=detail)
+        return RefusedImage(reason="moved" if offset else "digest-mismatch", detail=detail)
     match incoming.fault():
         case "too-many-pixels":
-            return Refusal(
+            return RefusedImage(
                 reason="too-many-pixels", detail="more pixels than any camera here takes"
             )
         case "not-an-image":
-            return Refusal(reason="not-an-image", detail="neither a JPEG nor a PNG nor a WebP")
+            return RefusedImage(reason="not-an-image", detail="neither a JPEG nor a PNG nor a WebP")
     incoming.keep(tenant)
-    return Kept(fresh=True)
+    return KeptImage(fresh=True)
 
 
-def shown(store: Store, tenant: str, sha256: str, *, small: bool) -> tuple[bytes, str] | None:
+def load_image(
+    store: ImageStorage, tenant: str, sha256: str, *, small: bool
+) -> tuple[bytes, str] | None:
     """Return an image, or its thumbnail, with its media type; None when it is not there.
 
     A thumbnail is made when it is asked for the first time, and kept beside its image. An image

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from cardmint_cloud.adapters.postgres.ingest import inventory, log_months, shadow
-from cardmint_cloud.adapters.postgres.ingest.shadow import Difference
+from cardmint_cloud.adapters.postgres.ingest.shadow import RowDifference
 from cardmint_cloud.domain.fold import fold
-from cardmint_cloud.domain.items import Event, Impossible, spoken_of
-from cardmint_cloud.errors import Stop
-from cardmint_cloud.log_months import archived
+from cardmint_cloud.domain.items import ImpossibleEvent, LoggedEvent, touched_keys
+from cardmint_cloud.errors import StopService
+from cardmint_cloud.log_months import read_archive
 from cardmint_contracts.errors import ContractError
 from cardmint_contracts.upcasters import decode_data
 
@@ -21,13 +21,13 @@ SHOWN = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
+class LogComparison:
     """How many rows each live table has, how many are not what the log says, and the first of those."""
 
     events: int
     rows: dict[str, int]
     differences: dict[str, int]
-    first: tuple[Difference, ...]
+    first: tuple[RowDifference, ...]
 
     @property
     def equal(self) -> bool:
@@ -36,7 +36,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class View:
+class InventorySnapshot:
     """The inventory of everything that had been received at a time, in numbers."""
 
     at: datetime
@@ -46,7 +46,7 @@ class View:
     open_reviews: int
 
 
-async def compare(address: str, archive: Path = Path()) -> Comparison:
+async def compare_with_log(address: str, archive: Path = Path()) -> LogComparison:
     """Fold the whole log and compare with the live tables, in one snapshot, while the service goes on.
 
     Months that were retired are read from their files in `archive`.
@@ -59,14 +59,16 @@ async def compare(address: str, archive: Path = Path()) -> Comparison:
         events = await _fold(connection, archive, None)
         rows: dict[str, int] = {}
         differences: dict[str, int] = {}
-        first: list[Difference] = []
+        first: list[RowDifference] = []
         for table in TABLES:
-            rows[table], differences[table], some = await shadow.compare(connection, table, SHOWN)
+            rows[table], differences[table], some = await shadow.compare_table(
+                connection, table, SHOWN
+            )
             first += some
-        return Comparison(events=events, rows=rows, differences=differences, first=tuple(first))
+        return LogComparison(events=events, rows=rows, differences=differences, first=tuple(first))
 
 
-async def view(address: str, at: datetime, archive: Path = Path()) -> View:
+async def snapshot_at(address: str, at: datetime, archive: Path = Path()) -> InventorySnapshot:
     """Fold the log up to what had been received at `at`.
 
     Raises:
@@ -74,38 +76,42 @@ async def view(address: str, at: datetime, archive: Path = Path()) -> View:
     """
     async with shadow.snapshot(address) as connection:
         events = await _fold(connection, archive, at)
-        items, holdings, open_reviews = await shadow.totals(connection)
-        return View(at=at, events=events, items=items, holdings=holdings, open_reviews=open_reviews)
+        items, holdings, open_reviews = await shadow.snapshot_totals(connection)
+        return InventorySnapshot(
+            at=at, events=events, items=items, holdings=holdings, open_reviews=open_reviews
+        )
 
 
 async def _fold(connection: Any, archive: Path, until: datetime | None) -> int:
     count = 0
-    old = archived(archive, await log_months.retired(connection))
-    async for rows in shadow.pages(connection, old, until):
+    old = read_archive(archive, await log_months.list_retired(connection))
+    async for rows in shadow.read_log(connection, old, until):
         events = [_event(row) for row in rows]
-        items, reviews = await inventory.load(
-            connection, *spoken_of((event.tenant, event.data) for event in events)
+        items, reviews = await inventory.load_touched(
+            connection, *touched_keys((event.tenant, event.data) for event in events)
         )
         try:
             changes = fold(items, reviews, events)
-        except Impossible as error:
+        except ImpossibleEvent as error:
             span = f"{rows[0]['position']} to {rows[-1]['position']}"
-            raise Stop(f"the log contradicts itself between positions {span}: {error}") from None
-        await inventory.put(connection, items, reviews, changes, rows[-1]["received_at"])
-        await inventory.count(connection, changes)
+            raise StopService(
+                f"the log contradicts itself between positions {span}: {error}"
+            ) from None
+        await inventory.put_changes(connection, items, reviews, changes, rows[-1]["received_at"])
+        await inventory.add_holdings(connection, changes)
         count += len(rows)
     return count
 
 
-def _event(row: Any) -> Event:
+def _event(row: Any) -> LoggedEvent:
     try:
         data = decode_data(row["type"], row["data"].encode())
     except ContractError as error:
-        raise Stop(
+        raise StopService(
             f"the event at position {row['position']} of the log cannot be read: {error}"
         ) from None
     origin = row["source"].rsplit("/", 1)[-1]
-    return Event(
+    return LoggedEvent(
         tenant=row["tenant"],
         origin=origin,
         occurred_at=row["occurred_at"],
@@ -115,7 +121,7 @@ def _event(row: Any) -> Event:
     )
 
 
-def told(comparison: Comparison) -> Sequence[str]:
+def comparison_lines(comparison: LogComparison) -> Sequence[str]:
     """Return the comparison as lines for a person."""
     lines = [f"{comparison.events} events folded"]
     lines += [
@@ -134,7 +140,7 @@ def told(comparison: Comparison) -> Sequence[str]:
     return lines
 
 
-def shown(view: View) -> Sequence[str]:
+def snapshot_lines(view: InventorySnapshot) -> Sequence[str]:
     """Return the view as lines for a person."""
     items = ", ".join(f"{count} {status}" for status, count in sorted(view.items.items())) or "none"
     return [

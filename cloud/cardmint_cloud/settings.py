@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from cardmint_cloud.domain.review_rules import Rules
-from cardmint_cloud.errors import Stop
+from cardmint_cloud.domain.review_rules import ReviewRules
+from cardmint_cloud.errors import StopService
 from cardmint_contracts import topics
 from cardmint_contracts.errors import BadTopic
 
@@ -77,9 +77,9 @@ class ReviewSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     escalate_h: Annotated[float, Meta(gt=0)] = 24.0
     expire_h: Annotated[float, Meta(gt=0)] = 168.0
 
-    def rules(self) -> Rules:
+    def rules(self) -> ReviewRules:
         """Return the rules as they are applied."""
-        return Rules(
+        return ReviewRules(
             version=self.version,
             low_confidence=self.low_confidence,
             small_margin=self.small_margin,
@@ -100,7 +100,7 @@ class S3Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     secret: str = ""
 
 
-class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CloudSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be set, with its default.
 
     `tenant` is the one that the dashboard shows.
@@ -126,14 +126,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Keys:
+class ProviderKeys:
     """Providers' keys: from the environment only, and never to be seen."""
 
     pokemontcg: str = field(default="", repr=False)
     pricecharting: str = field(default="", repr=False)
 
 
-def keys(environment: Mapping[str, str] = os.environ) -> Keys:
+def load_keys(environment: Mapping[str, str] = os.environ) -> ProviderKeys:
     """Read the keys: `CARDMINT_POKEMONTCG_KEY` and `CARDMINT_PRICECHARTING_TOKEN`.
 
     Raises:
@@ -143,11 +143,13 @@ def keys(environment: Mapping[str, str] = os.environ) -> Keys:
     found = {name: environment.get(f"CARDMINT_{name}", "").strip() for name in names}
     for name, key in found.items():
         if not key.isascii() or not key.isprintable() or " " in key:
-            raise Stop(f"CARDMINT_{name}: has a character that no key has; copy it again")
-    return Keys(pokemontcg=found["POKEMONTCG_KEY"], pricecharting=found["PRICECHARTING_TOKEN"])
+            raise StopService(f"CARDMINT_{name}: has a character that no key has; copy it again")
+    return ProviderKeys(
+        pokemontcg=found["POKEMONTCG_KEY"], pricecharting=found["PRICECHARTING_TOKEN"]
+    )
 
 
-def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
+def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> CloudSettings:
     """Read the settings: the file first, then `CARDMINT_CLOUD_<KEY>` and `CARDMINT_CLOUD_<TABLE>_<KEY>` over it.
 
     Raises:
@@ -160,18 +162,18 @@ def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
         if variable.startswith(PREFIX):
             _override(values, variable, text)
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        return msgspec.convert(values, CloudSettings, strict=False)
     except msgspec.ValidationError as error:
-        raise Stop(f"{where}: {_readable(error)}") from None
+        raise StopService(f"{where}: {_readable(error)}") from None
 
 
 def _from_file(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text())
     except OSError as error:
-        raise Stop(f"{file}: cannot be read: {error.strerror}") from None
+        raise StopService(f"{file}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Stop(f"{file}: not TOML: {error}") from None
+        raise StopService(f"{file}: not TOML: {error}") from None
 
 
 def _override(values: dict[str, Any], variable: str, text: str) -> None:

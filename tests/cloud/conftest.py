@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.adapters.postgres.migrate import engine_for, migrate
-from cardmint_cloud.local.postgres import Postgres
+from cardmint_cloud.local.postgres import LocalPostgres
 from cardmint_cloud.log_months import make_ahead
 from tests.cloud.shop import NOW
 
@@ -56,11 +56,11 @@ async def _run(address: str, statement: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
+def postgres() -> Iterator[LocalPostgres]:
     # Not below pytest's folder, which every run of pytest makes private to its user again: Postgres
     # runs as another.
     with tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True) as folder:
-        server = Postgres(Path(folder)).start()
+        server = LocalPostgres(Path(folder)).start()
         try:
             asyncio.run(_migrate(server.address))
             yield server
@@ -69,7 +69,7 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-async def database(postgres: Postgres) -> AsyncIterator[str]:
+async def database(postgres: LocalPostgres) -> AsyncIterator[str]:
     name = f"test_{next(_numbers)}"
     server = postgres.address.removesuffix("/cardmint")
     await _run(f"{server}/postgres", f"CREATE DATABASE {name} TEMPLATE cardmint")

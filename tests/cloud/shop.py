@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from cardmint_cloud.ingest.commit import Batch, Message, commit, read
+from cardmint_cloud.ingest.commit import EventBatch, MqttMessage, commit, read
 from cardmint_contracts import topics
 from cardmint_contracts.cards import Batch as Settings
 from cardmint_contracts.cards import Candidate, Card, Decision
@@ -72,12 +72,12 @@ async def send(
         *data, start=start, station=station, stream=stream or uuid4(), time=time or now
     )
     payload, content_type = encode_batch(envelopes)
-    message = Message(
+    message = MqttMessage(
         topic=topics.station_topic(tenant, station, "events"),
         payload=payload,
         content_type=content_type,
     )
     batch = read(message)
-    assert isinstance(batch, Batch)
+    assert isinstance(batch, EventBatch)
     async with pool.acquire() as connection:
         await commit(connection, [batch], now)

@@ -12,11 +12,22 @@ import pytest
 
 from cardmint_cloud import rebuild
 from cardmint_cloud.adapters.postgres.reviews import questions
-from cardmint_cloud.domain.items import review_of
+from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.errors import Conflict, NotFound
-from cardmint_cloud.pricing.price import price
-from cardmint_cloud.reviews.answers import LEASE, answer, ask_again, take_in_hand, undo
-from cardmint_cloud.reviews.opening import age, ask_about_card, ask_about_new, made_by
+from cardmint_cloud.pricing.price import price_card
+from cardmint_cloud.reviews.answers import (
+    LEASE_LENGTH,
+    lease_question,
+    request_rescan,
+    submit_answer,
+    undo_answer,
+)
+from cardmint_cloud.reviews.opening import (
+    age_reviews,
+    open_for_new_cards,
+    open_for_printing,
+    recogniser_label,
+)
 from cardmint_contracts.cards import Batch, Card, Finish
 from cardmint_contracts.events import CardScanned, Recogniser
 from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
@@ -34,13 +45,15 @@ async def say(
 ) -> Any:
     verdict: Any = "card" if card else "no_card"
     values = {"now": NOW, **more}
-    return await answer(
+    return await submit_answer(
         pool, "shop", task, version=version, verdict=verdict, card=card, user=user, **values
     )
 
 
 async def review(pool: Any, scan: CardScanned, why: str = "rules") -> Any:
-    return await pool.fetchrow("SELECT * FROM reviews WHERE task = $1", review_of(scan.scan, why))
+    return await pool.fetchrow(
+        "SELECT * FROM reviews WHERE task = $1", review_task_id(scan.scan, why)
+    )
 
 
 async def counted(pool: Any) -> dict[str, int]:
@@ -54,19 +67,19 @@ async def test_rules_ask_about_what_is_new_once(pool: Any) -> None:
     sure, unsure = accepted(confidence=0.99), accepted(OWL, confidence=0.8)
     await send(pool, sure, unsure, doubtful(), now=NOW)
     wary = rules(low_confidence=0.9)
-    assert await ask_about_new(pool, wary, NOW + HOUR) == 1
+    assert await open_for_new_cards(pool, wary, NOW + HOUR) == 1
     row = await review(pool, unsure)
     assert (row["state"], list(row["reasons"]), row["station"]) == (
         "open",
         ["low-confidence"],
         "left",
     )
-    assert await ask_about_new(pool, wary, NOW + 2 * HOUR) == 0
+    assert await open_for_new_cards(pool, wary, NOW + 2 * HOUR) == 0
     late = accepted(OWL, confidence=0.5)
     await send(
         pool, late, now=NOW + 2 * HOUR - timedelta(seconds=60)
     )  # It commits after the rules had looked.
-    assert await ask_about_new(pool, wary, NOW + 3 * HOUR) == 1
+    assert await open_for_new_cards(pool, wary, NOW + 3 * HOUR) == 1
     by = await pool.fetchval(
         "SELECT data::jsonb ->> 'by' FROM events WHERE type = 'cardmint.review.opened.v2' LIMIT 1"
     )
@@ -78,7 +91,7 @@ async def test_rules_get_through_more_cards_than_a_page(
 ) -> None:
     monkeypatch.setattr("cardmint_cloud.reviews.opening.LIMIT", 3)
     await send(pool, *(accepted(confidence=0.5 if n % 2 else 0.99) for n in range(11)), now=NOW)
-    assert await ask_about_new(pool, rules(low_confidence=0.9), NOW + HOUR) == 5
+    assert await open_for_new_cards(pool, rules(low_confidence=0.9), NOW + HOUR) == 5
 
 
 async def test_chance_looks_at_what_no_rule_doubts_and_measures_the_precision(pool: Any) -> None:
@@ -88,55 +101,55 @@ async def test_chance_looks_at_what_no_rule_doubts_and_measures_the_precision(po
         CardScanned(scan=s.scan, decision=s.decision, recogniser=made, card=s.card) for s in scans
     ]
     await send(pool, *scans, now=NOW)
-    assert await ask_about_new(pool, rules(audit=1.0), NOW) == 4
+    assert await open_for_new_cards(pool, rules(audit=1.0), NOW) == 4
     assert await counted(pool) == {FOX.id: 4}
     answers = [FOX, OWL, None]
     for scan, card in zip(scans, answers, strict=False):
-        await say(pool, review_of(scan.scan, "audit"), card)
+        await say(pool, review_task_id(scan.scan, "audit"), card)
     async with pool.acquire() as connection:
-        (found,) = await questions.precisions(connection, "shop")
+        (found,) = await questions.audit_precisions(connection, "shop")
     assert (found.recogniser, found.audited, found.right) == ("reader reader=3", 3, 1)
     assert await counted(pool) == {FOX.id: 2, OWL.id: 1}
-    assert made_by(Recogniser(method="classical", pack="x")) == "classical"
+    assert recogniser_label(Recogniser(method="classical", pack="x")) == "classical"
 
 
 async def test_a_price_that_comes_later_asks_about_its_cards(pool: Any) -> None:
     cheap, dear = accepted(OWL), accepted(batch=Batch(finish=Finish.NORMAL))
     await send(pool, cheap, dear, now=NOW)
     for card, minor in ((FOX, 90_000), (OWL, 10)):
-        await price(pool, [Answers(answers={card.id: [quote(minor)]})], "shop", card.id, NOW)
+        await price_card(pool, [Answers(answers={card.id: [quote(minor)]})], "shop", card.id, NOW)
     held = rules(high_value=50_000, held=frozenset({"high-value"}), audit=1.0)
-    assert await ask_about_card(pool, held, "shop", FOX.id, NOW) == 1
-    assert await ask_about_card(pool, held, "shop", FOX.id, NOW) == 0
-    assert await ask_about_card(pool, held, "shop", OWL.id, NOW) == 0
+    assert await open_for_printing(pool, held, "shop", FOX.id, NOW) == 1
+    assert await open_for_printing(pool, held, "shop", FOX.id, NOW) == 0
+    assert await open_for_printing(pool, held, "shop", OWL.id, NOW) == 0
     assert await counted(pool) == {OWL.id: 1}  # Not counted until somebody looked.
-    await say(pool, review_of(dear.scan, "rules"), FOX)
+    await say(pool, review_task_id(dear.scan, "rules"), FOX)
     assert await counted(pool) == {FOX.id: 1, OWL.id: 1}
 
 
 async def test_old_questions_come_to_the_front_and_old_audits_are_given_up(pool: Any) -> None:
     scan, audit = doubtful(), accepted()
     await send(pool, scan, audit, now=NOW)
-    await ask_about_new(pool, rules(audit=1.0), NOW)
+    await open_for_new_cards(pool, rules(audit=1.0), NOW)
     day, week = timedelta(days=1), timedelta(days=7)
-    assert await age(pool, NOW + HOUR, escalate=day, expire=week) == 0
-    assert await age(pool, NOW + 2 * day, escalate=day, expire=week) == 1
-    assert await age(pool, NOW + 2 * day, escalate=day, expire=week) == 0
+    assert await age_reviews(pool, NOW + HOUR, escalate=day, expire=week) == 0
+    assert await age_reviews(pool, NOW + 2 * day, escalate=day, expire=week) == 1
+    assert await age_reviews(pool, NOW + 2 * day, escalate=day, expire=week) == 0
     assert (await review(pool, scan, "review"))["escalated"]
-    assert await age(pool, NOW + 8 * day, escalate=day, expire=week) == 1
+    assert await age_reviews(pool, NOW + 8 * day, escalate=day, expire=week) == 1
     assert (await review(pool, audit, "audit"))["verdict"] == "expired"
     with pytest.raises(Conflict, match="given up"):
-        await say(pool, review_of(audit.scan, "audit"), FOX)
+        await say(pool, review_task_id(audit.scan, "audit"), FOX)
 
 
 async def test_an_answer_to_a_task_of_another_tenant_finds_none(pool: Any) -> None:
     scan = doubtful()
     await send(pool, scan, now=NOW)
     with pytest.raises(NotFound):
-        await answer(
+        await submit_answer(
             pool,
             "other",
-            review_of(scan.scan),
+            review_task_id(scan.scan),
             version=1,
             verdict="no_card",
             card=None,
@@ -149,32 +162,34 @@ async def test_an_answer_to_a_task_of_another_tenant_finds_none(pool: Any) -> No
 async def test_an_answer_can_be_taken_back(pool: Any, database: str) -> None:
     scan = doubtful()
     await send(pool, scan, now=NOW)
-    task = review_of(scan.scan)
+    task = review_task_id(scan.scan)
     with pytest.raises(Conflict, match="version 1"):
-        await undo(pool, "shop", task, version=1, user="ben", now=NOW)
+        await undo_answer(pool, "shop", task, version=1, user="ben", now=NOW)
     await say(pool, task, OWL)
     with pytest.raises(Conflict, match="version 2"):
-        await undo(pool, "shop", task, version=1, user="ben", now=NOW)
-    await undo(pool, "shop", task, version=2, user="ben", now=NOW)
+        await undo_answer(pool, "shop", task, version=1, user="ben", now=NOW)
+    await undo_answer(pool, "shop", task, version=2, user="ben", now=NOW)
     assert await counted(pool) == {}
     assert (await review(pool, scan, "review"))["state"] == "open"
     await say(pool, task, FOX, version=3)
     assert await counted(pool) == {FOX.id: 1}
     with pytest.raises(NotFound):
-        await undo(pool, "shop", uuid4(), version=2, user="ben", now=NOW)
+        await undo_answer(pool, "shop", uuid4(), version=2, user="ben", now=NOW)
     with pytest.raises(NotFound):  # Of another tenant.
-        await undo(pool, "other", task, version=4, user="ben", now=NOW)
-    assert (await rebuild.compare(database)).equal
+        await undo_answer(pool, "other", task, version=4, user="ben", now=NOW)
+    assert (await rebuild.compare_with_log(database)).equal
 
 
 async def test_what_another_answer_changed_since_is_not_undone(pool: Any) -> None:
     scan = accepted(confidence=0.5)
     await send(pool, scan, now=NOW)
-    await ask_about_new(pool, rules(low_confidence=0.9), NOW)
-    await say(pool, review_of(scan.scan, "rules"), OWL)
+    await open_for_new_cards(pool, rules(low_confidence=0.9), NOW)
+    await say(pool, review_task_id(scan.scan, "rules"), OWL)
     await pool.execute("UPDATE items SET card_id = 'x'")
     with pytest.raises(Conflict, match="nothing to undo"):
-        await undo(pool, "shop", review_of(scan.scan, "rules"), version=2, user="ann", now=NOW)
+        await undo_answer(
+            pool, "shop", review_task_id(scan.scan, "rules"), version=2, user="ann", now=NOW
+        )
 
 
 async def test_a_card_is_asked_for_by_its_place(pool: Any) -> None:
@@ -184,18 +199,18 @@ async def test_a_card_is_asked_for_by_its_place(pool: Any) -> None:
         await send(pool, scan, now=NOW + n * HOUR)
     loose = doubtful()
     await send(pool, loose, now=NOW)
-    task = review_of(scans[1].scan)
-    place = await ask_again(pool, "shop", task, version=1, user="ann", now=NOW)
+    task = review_task_id(scans[1].scan)
+    place = await request_rescan(pool, "shop", task, version=1, user="ann", now=NOW)
     assert place == "bin A3, lot estate, slot 2"
     row = await review(pool, scans[1], "review")
     assert (row["place"], row["version"], row["state"]) == (place, 2, "open")
-    assert await ask_again(pool, "shop", review_of(loose.scan), version=1, user="ann", now=NOW) == (
-        "stack of left, slot 1"
-    )
+    assert await request_rescan(
+        pool, "shop", review_task_id(loose.scan), version=1, user="ann", now=NOW
+    ) == ("stack of left, slot 1")
     with pytest.raises(Conflict, match="version 2"):
-        await ask_again(pool, "shop", task, version=1, user="ann", now=NOW)
+        await request_rescan(pool, "shop", task, version=1, user="ann", now=NOW)
     async with pool.acquire() as connection:
-        assert await questions.place(connection, "shop", uuid4()) == ""
+        assert await questions.card_place(connection, "shop", uuid4()) == ""
     second = CardScanned(
         scan=uuid4(),
         decision=accepted().decision,
@@ -211,10 +226,10 @@ async def test_a_card_is_asked_for_by_its_place(pool: Any) -> None:
 async def test_a_question_in_hand_is_nobody_elses(pool: Any) -> None:
     scan = doubtful()
     await send(pool, scan, now=NOW)
-    task = review_of(scan.scan)
+    task = review_task_id(scan.scan)
 
     async def take(user: str, at: datetime = NOW) -> UUID:
-        return await take_in_hand(pool, "shop", task, user=user, now=at)
+        return await lease_question(pool, "shop", task, user=user, now=at)
 
     first = await take("ann")
     with pytest.raises(Conflict, match=r"ann has this question in hand until 12:02:00 UTC"):
@@ -222,7 +237,7 @@ async def test_a_question_in_hand_is_nobody_elses(pool: Any) -> None:
     second = await take("ann", NOW + timedelta(minutes=1))  # She keeps it a little longer.
     with pytest.raises(Conflict, match="ann has this question"):
         await say(pool, task, FOX, lease=first, now=NOW + timedelta(minutes=1))
-    later = NOW + timedelta(minutes=1) + LEASE
+    later = NOW + timedelta(minutes=1) + LEASE_LENGTH
     with pytest.raises(Conflict, match="your time with this question is over"):
         await say(pool, task, FOX, lease=second, now=later)
     third = await take("ben", later)
@@ -232,7 +247,7 @@ async def test_a_question_in_hand_is_nobody_elses(pool: Any) -> None:
     with pytest.raises(Conflict, match="ben answered first"):
         await take("ann", later)
     with pytest.raises(NotFound):
-        await take_in_hand(pool, "other", task, user="ann", now=NOW)
+        await lease_question(pool, "other", task, user="ann", now=NOW)
     with pytest.raises(Conflict, match="ben answered first"):
         await say(pool, task, FOX, lease=uuid4(), now=later)
 
@@ -241,21 +256,21 @@ async def test_a_lease_that_nobody_gave_is_refused(pool: Any) -> None:
     scan = doubtful()
     await send(pool, scan, now=NOW)
     with pytest.raises(Conflict, match="take it in hand"):
-        await say(pool, review_of(scan.scan), FOX, lease=uuid4())
+        await say(pool, review_task_id(scan.scan), FOX, lease=uuid4())
 
 
 async def test_of_two_answers_and_an_undo_at_once_one_order_holds(pool: Any, database: str) -> None:
     scan = doubtful()
     await send(pool, scan, now=NOW)
-    task = review_of(scan.scan)
+    task = review_task_id(scan.scan)
     tries = [
         say(pool, task, FOX, user="ann"),
         say(pool, task, OWL, user="ben"),
-        undo(pool, "shop", task, version=2, user="cy", now=NOW),
+        undo_answer(pool, "shop", task, version=2, user="cy", now=NOW),
     ]
     results = await asyncio.gather(*tries, return_exceptions=True)
     assert all(
         isinstance(result, Conflict) or not isinstance(result, BaseException) for result in results
     )
     assert sum((await counted(pool)).values()) <= 1
-    assert (await rebuild.compare(database)).equal
+    assert (await rebuild.compare_with_log(database)).equal

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cardmint_cloud import rebuild
-from cardmint_cloud.local.postgres import Postgres
+from cardmint_cloud.local.postgres import LocalPostgres
 from tests.cloud.command import command
 from tests.cloud.conftest import connected
 from tests.cloud.shop import accepted, send
@@ -24,17 +24,17 @@ def at(database: str, *words: str) -> CompletedProcess[str]:
 
 async def test_a_backup_is_whole_in_a_new_server(pool: Any, database: str, tmp_path: Path) -> None:
     await shop(pool)
-    before = await rebuild.compare(database)
+    before = await rebuild.compare_with_log(database)
     file = tmp_path / "shop.dump"
     done = await asyncio.to_thread(at, database, "backup", str(file))
     assert done.returncode == 0, done.stderr
     await send(pool, accepted())  # Of after the backup.
     with tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True) as folder:
-        server = await asyncio.to_thread(Postgres(Path(folder)).start)
+        server = await asyncio.to_thread(LocalPostgres(Path(folder)).start)
         try:
             done = await asyncio.to_thread(at, server.address, "restore", str(file))
             assert done.returncode == 0, done.stderr
-            assert await rebuild.compare(server.address) == before
+            assert await rebuild.compare_with_log(server.address) == before
             assert (await asyncio.to_thread(at, server.address, "rebuild")).returncode == 0
             async with connected(server.address) as there:
                 assert await there.fetchval(
@@ -43,7 +43,7 @@ async def test_a_backup_is_whole_in_a_new_server(pool: Any, database: str, tmp_p
             twice = await asyncio.to_thread(at, server.address, "restore", str(file))
             assert twice.returncode == 1
             assert len(twice.stderr.splitlines()) == 1
-            assert await rebuild.compare(server.address) == before
+            assert await rebuild.compare_with_log(server.address) == before
         finally:
             await asyncio.to_thread(server.drop)
 

@@ -15,7 +15,7 @@ import pytest
 
 from cardmint_cloud import rebuild
 from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
-from cardmint_cloud.ingest.commit import Batch, Message, commit, read
+from cardmint_cloud.ingest.commit import EventBatch, MqttMessage, commit, read
 from cardmint_cloud.log_months import make_ahead
 from cardmint_contracts.cards import Money
 from cardmint_contracts.envelope import BATCH, BATCH_GZIP
@@ -46,10 +46,10 @@ def raw(old: bytes, new: bytes) -> bytes:
     return whole.replace(old, new, 1)
 
 
-def message(who: str) -> Batch | DeadLetter | None:
+def message(who: str) -> EventBatch | DeadLetter | None:
     payload = encode(sealed(accepted(), station=who, stream=uuid4()))
     return read(
-        Message(topic=f"cardmint/v1/shop/{who}/events", payload=payload, content_type=BATCH)
+        MqttMessage(topic=f"cardmint/v1/shop/{who}/events", payload=payload, content_type=BATCH)
     )
 
 
@@ -93,10 +93,10 @@ async def test_it_is_parked_with_its_reason_and_nothing_else_is_affected(
     make, content_type, reason = POISON[name]
     good = [message(who) for who in ("right", "top")]
     bad = read(
-        Message(topic=TOPIC, payload=make(), content_type=content_type, claim=(STREAM, 1, 1))
+        MqttMessage(topic=TOPIC, payload=make(), content_type=content_type, claim=(STREAM, 1, 1))
     )
     after = read(
-        Message(topic=TOPIC, payload=encode(sealed(accepted(), start=2)), content_type=BATCH)
+        MqttMessage(topic=TOPIC, payload=encode(sealed(accepted(), start=2)), content_type=BATCH)
     )
     whole = [one for one in (good[0], bad, after, good[1]) if one]
     done = await commit(connection, whole, NOW)
@@ -108,30 +108,30 @@ async def test_it_is_parked_with_its_reason_and_nothing_else_is_affected(
     held = await connection.fetchval("SELECT sum(count) FROM holdings")
     # A forged name is not believed in its sequence either: its own stream waits for the real event.
     assert (held, done.applied) == ((2, 2) if reason == "wrong-source" else (3, 3))
-    assert (await rebuild.compare(database)).equal
+    assert (await rebuild.compare_with_log(database)).equal
 
 
 async def test_a_station_without_the_time_counts_and_is_dated_by_its_receipt(
     connection: asyncpg.Connection, database: str
 ) -> None:
     payload = batch({"time": "1970-01-01T00:00:09Z", "clocksynced": False})
-    found = read(Message(topic=TOPIC, payload=payload, content_type=BATCH))
-    assert isinstance(found, Batch)
+    found = read(MqttMessage(topic=TOPIC, payload=payload, content_type=BATCH))
+    assert isinstance(found, EventBatch)
     await commit(connection, [found], NOW)
     assert await connection.fetchval("SELECT captured_at FROM items") == NOW
     assert await connection.fetchval("SELECT occurred_at FROM events") == datetime(
         1970, 1, 1, 0, 0, 9, tzinfo=UTC
     )
-    assert (await rebuild.compare(database)).equal
+    assert (await rebuild.compare_with_log(database)).equal
 
 
 async def test_the_end_of_all_sequences_is_a_gap_like_any_other(
     connection: asyncpg.Connection,
 ) -> None:
     found = read(
-        Message(topic=TOPIC, payload=batch({"sequence": str(2**63 - 1)}), content_type=BATCH)
+        MqttMessage(topic=TOPIC, payload=batch({"sequence": str(2**63 - 1)}), content_type=BATCH)
     )
-    assert isinstance(found, Batch)
+    assert isinstance(found, EventBatch)
     done = await commit(connection, [found], NOW)
     assert [(r.sequence, r.refused) for r in done.receipts.values()] == [(0, 2**63 - 1)]
 
@@ -142,7 +142,7 @@ async def test_old_streams_sent_again_change_nothing(
     streams = [uuid4() for _ in range(5)]
     old = [
         read(
-            Message(
+            MqttMessage(
                 topic=TOPIC,
                 payload=encode(sealed(accepted(), accepted(), stream=stream)),
                 content_type=BATCH,
@@ -155,7 +155,7 @@ async def test_old_streams_sent_again_change_nothing(
     again = await commit(connection, [*reversed(whole), *whole], NOW)
     assert (again.applied, again.repeated, again.parked) == (0, 20, 0)
     assert await connection.fetchval("SELECT sum(count) FROM holdings") == 10
-    assert (await rebuild.compare(database)).equal
+    assert (await rebuild.compare_with_log(database)).equal
 
 
 @pytest.mark.parametrize(

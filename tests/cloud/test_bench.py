@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cardmint_cloud.local.broker import Broker
+from cardmint_cloud.local.broker import LocalBroker
 
 pytestmark = pytest.mark.integration
 
@@ -76,7 +76,7 @@ def test_the_log_is_grown_and_asked() -> None:
 
 
 def test_servers_that_are_there_are_used(database: str, tmp_path: Path) -> None:
-    broker = Broker(tmp_path, kind="iotcore").start()
+    broker = LocalBroker(tmp_path, kind="iotcore").start()
     try:
         found = report(
             "ingest",

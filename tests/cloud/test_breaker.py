@@ -7,20 +7,20 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from cardmint_cloud.domain.breaker import Breaker, Limits, Pass, State
+from cardmint_cloud.domain.breaker import BreakerLimits, BreakerPass, BreakerState, CircuitBreaker
 
-LIMITS = Limits(
+LIMITS = BreakerLimits(
     window_s=10, least=4, failure_rate=0.5, slow_s=1, slow_rate=0.75, open_s=5, probes=2
 )
 
 
 def test_it_opens_on_failures_and_closes_after_its_probes() -> None:
-    breaker = Breaker(LIMITS, 0)
+    breaker = CircuitBreaker(LIMITS, 0)
     for n in range(4):
         leave = breaker.admit(n)
         assert leave
         breaker.report(leave, n, failed=n % 2 == 0, seconds=0)
-    assert breaker.view(3).state is State.OPEN
+    assert breaker.view(3).state is BreakerState.OPEN
     assert breaker.admit(7.9) is None
     assert breaker.wait_s(4) == 4
     one, two, three = breaker.admit(8), breaker.admit(8), breaker.admit(8)
@@ -31,25 +31,25 @@ def test_it_opens_on_failures_and_closes_after_its_probes() -> None:
     breaker.report(one, 9, failed=False, seconds=0.1)
     assert breaker.admit(9) is None
     breaker.report(two, 9, failed=False, seconds=0.1)
-    assert breaker.view(9).state is State.CLOSED
+    assert breaker.view(9).state is BreakerState.CLOSED
     assert breaker.wait_s(9) == 0
 
 
 def test_it_opens_on_slow_calls_and_stays_open_while_probes_are_slow() -> None:
-    breaker = Breaker(LIMITS, 0)
+    breaker = CircuitBreaker(LIMITS, 0)
     for _ in range(4):
         leave = breaker.admit(0)
         assert leave
         breaker.report(leave, 2, failed=False, seconds=2)
-    assert breaker.view(2).state is State.OPEN
+    assert breaker.view(2).state is BreakerState.OPEN
     probe = breaker.admit(7)
     assert probe
     breaker.report(probe, 9, failed=False, seconds=2)
-    assert (breaker.view(9).state, breaker.view(9).since) == (State.OPEN, 9)
+    assert (breaker.view(9).state, breaker.view(9).since) == (BreakerState.OPEN, 9)
 
 
 def test_old_outcomes_leave_the_window() -> None:
-    breaker = Breaker(LIMITS, 0)
+    breaker = CircuitBreaker(LIMITS, 0)
     for n in range(3):
         leave = breaker.admit(n)
         assert leave
@@ -63,13 +63,13 @@ def test_old_outcomes_leave_the_window() -> None:
 def test_a_probe_that_never_comes_back_counts_as_failed() -> None:
     breaker = opened(0)
     assert breaker.admit(5)
-    assert breaker.view(9.9).state is State.HALF_OPEN
-    assert breaker.view(10).state is State.OPEN
+    assert breaker.view(9.9).state is BreakerState.HALF_OPEN
+    assert breaker.view(10).state is BreakerState.OPEN
     assert breaker.admit(15)
 
 
 def test_a_call_of_an_earlier_period_says_nothing() -> None:
-    breaker = Breaker(LIMITS, 0)
+    breaker = CircuitBreaker(LIMITS, 0)
     late = breaker.admit(0)
     assert late
     for _ in range(4):
@@ -77,11 +77,11 @@ def test_a_call_of_an_earlier_period_says_nothing() -> None:
         assert leave
         breaker.report(leave, 0, failed=True, seconds=0)
     breaker.report(late, 6, failed=False, seconds=0)
-    assert breaker.view(6).state is State.HALF_OPEN
+    assert breaker.view(6).state is BreakerState.HALF_OPEN
 
 
-def opened(now: float) -> Breaker:
-    breaker = Breaker(LIMITS, now)
+def opened(now: float) -> CircuitBreaker:
+    breaker = CircuitBreaker(LIMITS, now)
     for _ in range(LIMITS.least):
         leave = breaker.admit(now)
         assert leave
@@ -95,27 +95,27 @@ class Provider(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.breaker = Breaker(LIMITS, 0.0)
-        self.out: list[Pass] = []
+        self.breaker = CircuitBreaker(LIMITS, 0.0)
+        self.out: list[BreakerPass] = []
         self.outcomes: list[tuple[float, bool, bool]] = []
         self.until: float | None = None
         self.probes = 0
-        self.state = State.CLOSED
+        self.state = BreakerState.CLOSED
 
-    def look(self) -> State:
+    def look(self) -> BreakerState:
         """Follow the breaker's state, and hold it to the ways in which it may change."""
         view = self.breaker.view(self.now)
         if view.state is not self.state:
             assert (self.state, view.state) in {
-                (State.CLOSED, State.OPEN),
-                (State.OPEN, State.HALF_OPEN),
-                (State.HALF_OPEN, State.OPEN),
-                (State.HALF_OPEN, State.CLOSED),
+                (BreakerState.CLOSED, BreakerState.OPEN),
+                (BreakerState.OPEN, BreakerState.HALF_OPEN),
+                (BreakerState.HALF_OPEN, BreakerState.OPEN),
+                (BreakerState.HALF_OPEN, BreakerState.CLOSED),
             }
             self.outcomes.clear()
             self.probes = 0
             self.state = view.state
-            if view.state is State.OPEN:
+            if view.state is BreakerState.OPEN:
                 self.until = view.since + LIMITS.open_s
         return self.state
 
@@ -130,14 +130,14 @@ class Provider(RuleBasedStateMachine):
         state = self.look()
         leave = self.breaker.admit(self.now)
         assert (leave is None) == (self.breaker.wait_s(self.now) > 0) or leave is not None
-        if state is State.OPEN:
+        if state is BreakerState.OPEN:
             assert leave is None
             assert self.until is not None
             assert self.now < self.until
-        if state is State.CLOSED:
+        if state is BreakerState.CLOSED:
             assert leave is not None
         if leave is not None:
-            assert leave.probe == (state is State.HALF_OPEN)
+            assert leave.probe == (state is BreakerState.HALF_OPEN)
             self.probes += leave.probe
             self.out.append(leave)
 
@@ -149,16 +149,16 @@ class Provider(RuleBasedStateMachine):
         before = self.breaker.view(self.now)
         self.breaker.report(leave, self.now, failed=failed, seconds=seconds)
         if (
-            before.state is State.CLOSED
+            before.state is BreakerState.CLOSED
             and not leave.probe
-            and self.breaker.view(self.now).state is State.CLOSED
+            and self.breaker.view(self.now).state is BreakerState.CLOSED
         ):
             view = self.breaker.view(self.now)
             assert view.calls < LIMITS.least or (
                 view.failed < view.calls * LIMITS.failure_rate
                 and view.slow < view.calls * LIMITS.slow_rate
             )
-        if self.look() is State.OPEN and before.state is State.HALF_OPEN:
+        if self.look() is BreakerState.OPEN and before.state is BreakerState.HALF_OPEN:
             assert leave.probe
             assert failed or seconds > LIMITS.slow_s
         self.breaker.report(leave, self.now, failed=not failed, seconds=0)  # Twice says nothing.
@@ -169,14 +169,14 @@ class Provider(RuleBasedStateMachine):
     def call_is_not_made_after_all(self, data: st.DataObject) -> None:
         leave = self.out.pop(data.draw(st.integers(0, len(self.out) - 1)))
         self.look()
-        self.probes -= leave.probe and self.state is State.HALF_OPEN
+        self.probes -= leave.probe and self.state is BreakerState.HALF_OPEN
         self.breaker.cancel(leave)
 
     @rule(seconds=st.sampled_from([0.0, 1.0, 5.0]))
     def others_find_it_dead(self, seconds: float) -> None:
         self.look()
         self.breaker.stay_away(self.now, self.now + seconds)
-        self.state = State.OPEN
+        self.state = BreakerState.OPEN
         self.until = self.now + seconds
         self.outcomes.clear()
         self.probes = 0
@@ -184,12 +184,12 @@ class Provider(RuleBasedStateMachine):
 
     @invariant()
     def no_more_probes_than_allowed(self) -> None:
-        if self.look() is State.HALF_OPEN:
+        if self.look() is BreakerState.HALF_OPEN:
             assert self.probes <= LIMITS.probes
 
     @invariant()
     def it_does_not_stay_open_for_longer(self) -> None:
-        if self.look() is State.OPEN:
+        if self.look() is BreakerState.OPEN:
             assert self.until is not None
             assert self.now < self.until
 

@@ -63,11 +63,11 @@ def test_numbers_are_the_same_but_for_totals_and_zeros() -> None:
 
 
 def test_names_are_the_same_however_they_are_spelt() -> None:
-    assert provider_ids.plain("Pokémon GO") == provider_ids.plain("pokemon go")
-    assert provider_ids.plain("Scarlet & Violet—151") == provider_ids.plain(
+    assert provider_ids.normalised_name("Pokémon GO") == provider_ids.normalised_name("pokemon go")
+    assert provider_ids.normalised_name("Scarlet & Violet—151") == provider_ids.normalised_name(
         "Scarlet and Violet 151"
     )
-    assert provider_ids.plain("Mew ex") != provider_ids.plain("Mewtwo ex")
+    assert provider_ids.normalised_name("Mew ex") != provider_ids.normalised_name("Mewtwo ex")
 
 
 def test_pricecharting_files_sets_under_consoles() -> None:

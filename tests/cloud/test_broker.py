@@ -7,11 +7,15 @@ from typing import Any
 import mqtt5
 import pytest
 
-from cardmint_cloud.adapters.mqtt.client import Broker
-from cardmint_cloud.adapters.mqtt.connection import MAX_WAITING_BYTES, RECEIVE_MAXIMUM, Inbound
-from cardmint_cloud.errors import Stop
+from cardmint_cloud.adapters.mqtt.client import MqttClient
+from cardmint_cloud.adapters.mqtt.connection import (
+    MAX_WAITING_BYTES,
+    RECEIVE_MAXIMUM,
+    InboundMessage,
+)
+from cardmint_cloud.errors import StopService
 from cardmint_cloud.settings import BrokerSettings
-from cardmint_lab.cloud.packets import Packets
+from cardmint_lab.cloud.packets import PacketReader
 
 pytestmark = pytest.mark.integration
 
@@ -49,7 +53,7 @@ class Server:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.writer = writer
-        packets = Packets(reader)
+        packets = PacketReader(reader)
         while packet := await packets.next():
             if isinstance(packet, mqtt5.ConnectPacket):
                 assert packet.clean_start
@@ -75,11 +79,11 @@ async def server() -> AsyncIterator[Server]:
 
 class Heard:
     def __init__(self, port: int) -> None:
-        self.messages: asyncio.Queue[Inbound] = asyncio.Queue()
-        self.link = Broker(BrokerSettings(port=port), on_message=self.messages.put_nowait)
+        self.messages: asyncio.Queue[InboundMessage] = asyncio.Queue()
+        self.link = MqttClient(BrokerSettings(port=port), on_message=self.messages.put_nowait)
         self.link.start()
 
-    async def take(self, count: int) -> list[Inbound]:
+    async def take(self, count: int) -> list[InboundMessage]:
         return [await asyncio.wait_for(self.messages.get(), 10) for _ in range(count)]
 
 
@@ -191,7 +195,7 @@ async def test_no_more_is_published_at_once_than_the_broker_takes() -> None:
 async def test_a_broker_that_turns_us_away_for_who_we_are_is_an_error() -> None:
     server = await Server(code=mqtt5.ConnAckReasonCode.NOT_AUTHORIZED).start()
     heard = Heard(server.port)
-    with pytest.raises(Stop, match=r"refuses us \(not authorized\) without a user name"):
+    with pytest.raises(StopService, match=r"refuses us \(not authorized\) without a user name"):
         await asyncio.wait_for(heard.link.refused(), 10)
     await heard.link.stop()
     await server.stop()

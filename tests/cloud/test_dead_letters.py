@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from cardmint_cloud import rebuild
-from cardmint_cloud.domain.items import review_of
-from cardmint_cloud.errors import NotFound, Park
-from cardmint_cloud.ingest.commit import Message, commit, read
+from cardmint_cloud.domain.items import review_task_id
+from cardmint_cloud.errors import NotFound, ParkItem
+from cardmint_cloud.ingest.commit import MqttMessage, commit, read
 from cardmint_cloud.ingest.dead_letters import discard, replay, replay_stream
 from cardmint_contracts.envelope import BATCH, encode_batch, seal
 from cardmint_contracts.events import EventData, ReviewAnswered
@@ -40,7 +40,7 @@ def payload(*data: EventData, stream: UUID, station: str = "left") -> bytes:
 
 async def park(pool: Any, content: bytes, *, content_type: str = BATCH, **more: Any) -> int:
     found = read(
-        Message(
+        MqttMessage(
             topic="cardmint/v1/shop/left/events", payload=content, content_type=content_type, **more
         )
     )
@@ -60,7 +60,7 @@ async def left(pool: Any) -> int:
 async def test_an_event_that_came_too_early_is_applied_on_replay_once(pool: Any) -> None:
     scan = doubtful()
     answer = ReviewAnswered(
-        task=review_of(scan.scan),
+        task=review_task_id(scan.scan),
         task_version=1,
         scan=scan.scan,
         verdict="card",
@@ -68,7 +68,7 @@ async def test_an_event_that_came_too_early_is_applied_on_replay_once(pool: Any)
         card=FOX,
     )
     letter = await park(pool, payload(answer, stream=uuid4()))
-    with pytest.raises(Park, match="no such task"):
+    with pytest.raises(ParkItem, match="no such task"):
         await replay(pool, "shop", letter, NOW)
     assert await left(pool) == 1
     await send(pool, scan)
@@ -88,7 +88,7 @@ async def test_a_whole_message_is_replayed_when_it_can_be_read(pool: Any) -> Non
     stream = uuid4()
     good = payload(accepted(), accepted(), stream=stream)
     letter = await park(pool, good, content_type="text/plain", claim=(stream, 1, 2))
-    with pytest.raises(Park, match="content type"):
+    with pytest.raises(ParkItem, match="content type"):
         await replay(pool, "shop", letter, NOW)
     await pool.execute(
         "UPDATE dead_letters SET content_type = $1", BATCH
@@ -101,7 +101,7 @@ async def test_what_is_still_wrong_stays_with_its_reason(pool: Any) -> None:
     bad = payload(accepted(), stream=uuid4()).replace(b'"confidence":0.0', b'"confidence":7.5')
     letter = await park(pool, bad)
     before = await pool.fetchrow("SELECT * FROM dead_letters")
-    with pytest.raises(Park, match="<= 1"):
+    with pytest.raises(ParkItem, match="<= 1"):
         await replay(pool, "shop", letter, NOW)
     assert await pool.fetchrow("SELECT * FROM dead_letters") == before
 
@@ -110,13 +110,13 @@ async def test_a_replay_does_not_let_a_station_write_as_another(pool: Any) -> No
     stream = uuid4()
     await send(pool, accepted(), station="right", stream=stream)
     letter = await park(pool, payload(accepted(), stream=stream))
-    with pytest.raises(Park, match="belongs to /stations/right"):
+    with pytest.raises(ParkItem, match="belongs to /stations/right"):
         await replay(pool, "shop", letter, NOW)
     forged = await park(pool, payload(accepted(), stream=uuid4(), station="right"))
-    with pytest.raises(Park, match="say they are from"):
+    with pytest.raises(ParkItem, match="say they are from"):
         await replay(pool, "shop", forged, NOW)
     await pool.execute("UPDATE dead_letters SET topic = 'elsewhere'")
-    with pytest.raises(Park, match="no station's"):
+    with pytest.raises(ParkItem, match="no station's"):
         await replay(pool, "shop", forged, NOW)
 
 
@@ -138,7 +138,7 @@ async def test_the_command_lists_replays_and_discards(pool: Any, database: str) 
     assert (await run("list")).stdout == "there are no dead letters\n"
     scan = doubtful()
     answer = ReviewAnswered(
-        task=review_of(scan.scan), task_version=1, scan=scan.scan, verdict="no_card", by="left"
+        task=review_task_id(scan.scan), task_version=1, scan=scan.scan, verdict="no_card", by="left"
     )
     early = await park(pool, payload(answer, stream=uuid4()))
     rubbish = await park(pool, b"\x00", content_type="text/plain")
@@ -156,4 +156,4 @@ async def test_the_command_lists_replays_and_discards(pool: Any, database: str) 
     gone = await run("discard", str(rubbish))
     assert (gone.returncode, await left(pool)) == (1, 0)
     assert "there is no dead letter" in gone.stderr
-    assert (await rebuild.compare(database)).equal
+    assert (await rebuild.compare_with_log(database)).equal

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from cardmint_cloud.adapters.providers.http import (
     MAX_BYTES,
-    Ask,
-    Fetched,
-    Fetcher,
-    Unanswered,
-    Unusable,
-    Withheld,
-    decoded,
+    CallWithheld,
+    HttpAnswer,
+    ProviderHttp,
+    ProviderRequest,
+    ProviderUnavailable,
+    UnusableAnswer,
+    decode_json,
 )
 from cardmint_cloud.errors import NotFound
 
@@ -46,10 +46,15 @@ class Script:
         self.slept.append(seconds)
 
     async def fetch(
-        self, ask: Ask, *, chance: Callable[[], float] | None = None, attempts: int = 4, **more: Any
-    ) -> Fetched:
+        self,
+        ask: ProviderRequest,
+        *,
+        chance: Callable[[], float] | None = None,
+        attempts: int = 4,
+        **more: Any,
+    ) -> HttpAnswer:
         async with httpx.AsyncClient(transport=httpx.MockTransport(self)) as client:
-            fetcher = Fetcher(
+            fetcher = ProviderHttp(
                 client, BASE, sleep=self.sleep, chance=chance or (lambda: 0.5), attempts=attempts
             )
             return await fetcher.fetch(ask, **more)
@@ -65,21 +70,21 @@ def refused(request: httpx.Request) -> httpx.Response:
 
 async def test_a_good_answer_is_its_json_with_exact_fractions() -> None:
     script = Script(ok())
-    fetched = await script.fetch(Ask(path="/cards/base1-4"))
+    fetched = await script.fetch(ProviderRequest(path="/cards/base1-4"))
     assert (fetched.status, script.paths, script.slept) == (200, ["/v2/en/cards/base1-4"], [])
-    assert decoded(fetched.body) == {"price": Decimal("402.79")}
+    assert decode_json(fetched.body) == {"price": Decimal("402.79")}
 
 
 async def test_a_busy_provider_is_asked_again_a_little_later_each_time() -> None:
     script = Script(refused, httpx.Response(503), httpx.Response(500, html="<h1>oops"), ok())
-    assert (await script.fetch(Ask(path="/x"))).status == 200
+    assert (await script.fetch(ProviderRequest(path="/x"))).status == 200
     assert script.slept == [0.25, 0.5, 1.0]
 
 
 async def test_it_gives_up_after_a_few_times() -> None:
     script = Script(httpx.Response(503))
-    with pytest.raises(Unanswered) as caught:
-        await script.fetch(Ask(path="/x"))
+    with pytest.raises(ProviderUnavailable) as caught:
+        await script.fetch(ProviderRequest(path="/x"))
     assert (caught.value.reason, len(script.paths)) == ("http-503", 4)
 
 
@@ -100,14 +105,14 @@ async def test_it_gives_up_after_a_few_times() -> None:
 )
 async def test_retry_after_is_honoured(headers: dict[str, str], expected: float) -> None:
     script = Script(httpx.Response(429, headers=headers), ok())
-    await script.fetch(Ask(path="/x"))
+    await script.fetch(ProviderRequest(path="/x"))
     assert script.slept == [expected]
 
 
 async def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
     script = Script(httpx.Response(429, headers={"retry-after": "3600"}))
-    with pytest.raises(Unanswered) as caught:
-        await script.fetch(Ask(path="/x"))
+    with pytest.raises(ProviderUnavailable) as caught:
+        await script.fetch(ProviderRequest(path="/x"))
     assert (caught.value.reason, script.slept, len(script.paths)) == ("rate-limited", [], 1)
 
 
@@ -155,21 +160,21 @@ async def test_what_is_no_record_is_named_and_not_asked_again(
     answer: httpx.Response, reason: str
 ) -> None:
     script = Script(answer)
-    with pytest.raises(Unusable) as caught:
-        await script.fetch(Ask(path="/x"))
+    with pytest.raises(UnusableAnswer) as caught:
+        await script.fetch(ProviderRequest(path="/x"))
     assert (caught.value.reason, len(script.paths)) == (reason, 1)
 
 
 async def test_an_unknown_card_is_not_found() -> None:
     with pytest.raises(NotFound):
-        await Script(httpx.Response(404)).fetch(Ask(path="/x"))
+        await Script(httpx.Response(404)).fetch(ProviderRequest(path="/x"))
 
 
 SECRET = "a-key-that-nobody-may-see"
 
 
-def secretive(**more: Any) -> Ask:
-    return Ask(
+def secretive(**more: Any) -> ProviderRequest:
+    return ProviderRequest(
         path="/cards", secret_params={"t": SECRET}, secret_headers={"x-api-key": SECRET}, **more
     )
 
@@ -197,7 +202,7 @@ async def test_a_key_is_in_no_error_and_no_log(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     script = Script(answer)
-    with pytest.raises((Unanswered, Unusable)) as caught:
+    with pytest.raises((ProviderUnavailable, UnusableAnswer)) as caught:
         await script.fetch(secretive())
     assert SECRET in script.paths[0]  # It was sent.
     shown = [str(caught.value), repr(caught.value), repr(secretive()), secretive().key, caplog.text]
@@ -211,7 +216,7 @@ async def test_after_a_500_the_key_is_left_out_when_it_may_be() -> None:
     script = Script(keyless)
     assert (await script.fetch(secretive(optional=True))).status == 200
     assert [SECRET in path for path in script.paths] == [True, False]
-    with pytest.raises(Unanswered):
+    with pytest.raises(ProviderUnavailable):
         await Script(keyless).fetch(secretive())
 
 
@@ -224,11 +229,13 @@ async def test_an_unchanged_answer_is_not_sent_again() -> None:
             httpx.Response(304) if known else httpx.Response(200, json={}, headers={"etag": '"a"'})
         )
 
-    first = await Script(tagged).fetch(Ask(path="/x"))
+    first = await Script(tagged).fetch(ProviderRequest(path="/x"))
     assert (first.status, first.etag, first.body) == (200, '"a"', b"{}")
-    assert (await Script(tagged).fetch(Ask(path="/x"), etag=first.etag)).status == 304
+    assert (await Script(tagged).fetch(ProviderRequest(path="/x"), etag=first.etag)).status == 304
     assert (
-        await Script(tagged).fetch(Ask(path="/x"), last_modified="Sun, 22 Nov 2026 12:00:00 GMT")
+        await Script(tagged).fetch(
+            ProviderRequest(path="/x"), last_modified="Sun, 22 Nov 2026 12:00:00 GMT"
+        )
     ).status == 304
 
 
@@ -238,10 +245,10 @@ async def test_every_attempt_waits_for_its_turn_and_what_is_withheld_is_not_trie
     async def turn() -> None:
         turns.append(len(turns))
         if len(turns) == 3:
-            raise Withheld("paced", "later", 60)
+            raise CallWithheld("paced", "later", 60)
 
-    with pytest.raises(Withheld):
-        await Script(httpx.Response(503)).fetch(Ask(path="/x"), before=turn)
+    with pytest.raises(CallWithheld):
+        await Script(httpx.Response(503)).fetch(ProviderRequest(path="/x"), before=turn)
     assert turns == [0, 1, 2]
 
 
@@ -251,13 +258,13 @@ async def test_the_deadline_holds_over_all_attempts() -> None:
         raise AssertionError
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(hangs)) as client:
-        with pytest.raises(Unanswered) as caught:
-            await Fetcher(client, BASE, deadline_s=0.05).fetch(Ask(path="/x"))
+        with pytest.raises(ProviderUnavailable) as caught:
+            await ProviderHttp(client, BASE, deadline_s=0.05).fetch(ProviderRequest(path="/x"))
     assert caught.value.reason == "timeout"
 
 
 @given(st.floats(min_value=0, max_value=1), st.integers(min_value=1, max_value=6))
 def test_waits_are_spread_over_a_span_that_doubles(chance: float, failures: int) -> None:
     script = Script(*[httpx.Response(503)] * failures, ok())
-    asyncio.run(script.fetch(Ask(path="/x"), chance=lambda: chance, attempts=8))
+    asyncio.run(script.fetch(ProviderRequest(path="/x"), chance=lambda: chance, attempts=8))
     assert script.slept == [pytest.approx(0.25 * 2**n * chance) for n in range(1, failures + 1)]

@@ -17,13 +17,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 from PIL import Image
 
-from cardmint_cloud.adapters.images.bucket import Bucket
-from cardmint_cloud.adapters.images.folder import Folder
+from cardmint_cloud.adapters.images.bucket import BucketStorage
+from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.images.intake import MAX_BYTES
-from cardmint_cloud.images import Kept, Refusal, Store, receive, shown
-from cardmint_cloud.local.processes import Child, free_port, listening
-from cardmint_cloud.settings import S3Settings, Settings
-from cardmint_cloud.web_app import image_store
+from cardmint_cloud.dashboard_app import image_store
+from cardmint_cloud.images import ImageStorage, KeptImage, RefusedImage, load_image, receive_image
+from cardmint_cloud.local.processes import ChildProcess, accepts_connections, free_port
+from cardmint_cloud.settings import CloudSettings, S3Settings
 
 
 def picture(kind: str = "JPEG") -> bytes:
@@ -76,8 +76,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Secret, P
     (root / "cards").mkdir()
     rclone = str(Path(sys.executable).with_name("rclone"))
     words = ["--addr", f"127.0.0.1:{port}", "--auth-key", f"{access.key},{access.secret}"]
-    child = Child([rclone, "serve", "s3", str(root), *words], log)
-    child.wait_until(lambda: listening(port))
+    child = ChildProcess([rclone, "serve", "s3", str(root), *words], log)
+    child.wait_until(lambda: accepts_connections(port))
     yield access, root
     child.stop()
 
@@ -85,7 +85,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Secret, P
 class Kind(NamedTuple):
     """A store, and what lies in it."""
 
-    store: Store
+    store: ImageStorage
     names: Callable[[], list[str]]
 
 
@@ -95,15 +95,17 @@ def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Kind:
     if request.param == "bucket":
         access, buckets = request.getfixturevalue("server")
         root = buckets / "cards" / str(uuid4())
-        store = Bucket("cards", root.name, access)
+        store = BucketStorage("cards", root.name, access)
     return Kind(
-        store or Folder(root),
+        store or FolderStorage(root),
         lambda: sorted(path.name for path in root.rglob("*") if path.is_file()),
     )
 
 
-async def put(store: Store, content: bytes, sha256: str | None = None) -> Kept | Refusal:
-    return await receive(store, "shop", sha256 or digest(content), chunks(content))
+async def put(
+    store: ImageStorage, content: bytes, sha256: str | None = None
+) -> KeptImage | RefusedImage:
+    return await receive_image(store, "shop", sha256 or digest(content), chunks(content))
 
 
 @pytest.mark.parametrize(
@@ -113,12 +115,12 @@ async def test_an_image_is_kept_once_and_read_as_it_came(
     kind: Kind, form: str, media_type: str
 ) -> None:
     content = picture(form)
-    assert await put(kind.store, content) == Kept(fresh=True)
-    assert await put(kind.store, content) == Kept(fresh=False)
-    assert shown(kind.store, "shop", digest(content), small=False) == (content, media_type)
+    assert await put(kind.store, content) == KeptImage(fresh=True)
+    assert await put(kind.store, content) == KeptImage(fresh=False)
+    assert load_image(kind.store, "shop", digest(content), small=False) == (content, media_type)
     assert kind.names() == [digest(content)]
     assert not kind.store.has("other", digest(content))
-    assert shown(kind.store, "other", digest(content), small=True) is None
+    assert load_image(kind.store, "other", digest(content), small=True) is None
 
 
 async def test_a_thumbnail_is_made_once_and_is_small(kind: Kind) -> None:
@@ -128,13 +130,13 @@ async def test_a_thumbnail_is_made_once_and_is_small(kind: Kind) -> None:
     Image.effect_noise((800, 600), 80).save(buffer, "JPEG", exif=exif)
     content = buffer.getvalue()
     await put(kind.store, content)
-    first = shown(kind.store, "shop", digest(content), small=True)
+    first = load_image(kind.store, "shop", digest(content), small=True)
     assert first is not None
     assert (first[1], len(first[0]) < len(content) / 2) == ("image/webp", True)
     with Image.open(io.BytesIO(first[0])) as small:
         assert small.size == (270, 360)
     assert kind.names() == [digest(content), f"{digest(content)}.thumbnail"]
-    assert shown(kind.store, "shop", digest(content), small=True) == first
+    assert load_image(kind.store, "shop", digest(content), small=True) == first
 
 
 async def test_what_cannot_be_drawn_small_is_shown_as_it_is(kind: Kind) -> None:
@@ -143,7 +145,7 @@ async def test_what_cannot_be_drawn_small_is_shown_as_it_is(kind: Kind) -> None:
     with kind.store.intake.open(kind.store) as incoming:
         incoming.write(broken)
         incoming.keep("shop")
-    assert shown(kind.store, "shop", digest(broken), small=True) == (broken, "image/png")
+    assert load_image(kind.store, "shop", digest(broken), small=True) == (broken, "image/png")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +166,7 @@ async def test_what_is_refused_leaves_nothing_behind(
     kind: Kind, content: bytes, sha256: str | None, reason: str
 ) -> None:
     answer = await put(kind.store, content, sha256)
-    assert isinstance(answer, Refusal)
+    assert isinstance(answer, RefusedImage)
     assert answer.reason == reason
     assert kind.names() == []
 
@@ -175,11 +177,11 @@ async def test_a_sender_that_breaks_off_may_go_on(kind: Kind) -> None:
         raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
-        await receive(kind.store, "shop", digest(picture()), broken())
+        await receive_image(kind.store, "shop", digest(picture()), broken())
     assert not kind.store.has("shop", digest(picture()))
-    assert await receive(
+    assert await receive_image(
         kind.store, "shop", digest(picture()), chunks(picture()[100:]), 100
-    ) == Kept(fresh=True)
+    ) == KeptImage(fresh=True)
     assert kind.names() == [digest(picture())]
 
 
@@ -191,7 +193,7 @@ async def test_a_bucket_that_is_away_or_refuses_us_is_an_error(server: tuple[Sec
         Secret(endpoint=f"http://127.0.0.1:{free_port()}"),
         replace(access, secret="another"),
     ):
-        store = Bucket("cards", "refused", wrong)
+        store = BucketStorage("cards", "refused", wrong)
         with pytest.raises(OSError, match="the bucket of images"):
             await put(store, content)
         with pytest.raises(OSError, match="the bucket of images"):
@@ -206,10 +208,11 @@ async def test_a_bucket_that_is_away_or_refuses_us_is_an_error(server: tuple[Sec
 
 def test_the_settings_say_where_images_are(tmp_path: Path) -> None:
     assert isinstance(
-        image_store(Settings(images="s3://cards/shop", s3=S3Settings(endpoint="http://x"))), Bucket
+        image_store(CloudSettings(images="s3://cards/shop", s3=S3Settings(endpoint="http://x"))),
+        BucketStorage,
     )
-    folder = image_store(Settings(images=str(tmp_path)))
-    assert isinstance(folder, Folder)
+    folder = image_store(CloudSettings(images=str(tmp_path)))
+    assert isinstance(folder, FolderStorage)
     assert folder.root == tmp_path
 
 
@@ -218,6 +221,6 @@ def test_the_settings_say_where_images_are(tmp_path: Path) -> None:
     content=st.binary(max_size=200) | st.builds(lambda cut: picture()[:cut], st.integers(0, 600))
 )
 async def test_any_bytes_are_kept_or_refused(tmp_path: Path, content: bytes) -> None:
-    folder = Folder(tmp_path)
+    folder = FolderStorage(tmp_path)
     answer = await put(folder, content)
-    assert isinstance(answer, Kept) == folder.has("shop", digest(content))
+    assert isinstance(answer, KeptImage) == folder.has("shop", digest(content))

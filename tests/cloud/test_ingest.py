@@ -9,8 +9,8 @@ import pytest
 
 from cardmint_cloud import rebuild
 from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
-from cardmint_cloud.domain.items import review_of
-from cardmint_cloud.ingest.commit import Batch, Message, commit, read
+from cardmint_cloud.domain.items import review_task_id
+from cardmint_cloud.ingest.commit import EventBatch, MqttMessage, commit, read
 from cardmint_cloud.log_months import make_ahead
 from cardmint_contracts import topics
 from cardmint_contracts.cards import Batch as Settings
@@ -25,9 +25,9 @@ pytestmark = pytest.mark.integration
 
 def message(
     envelopes: list[Envelope], station: str = "left", claim: tuple[UUID, int, int] | None = None
-) -> Message:
+) -> MqttMessage:
     payload, content_type = encode_batch(envelopes)
-    return Message(
+    return MqttMessage(
         topic=topics.station_topic("shop", station, "events"),
         payload=payload,
         content_type=content_type,
@@ -35,10 +35,10 @@ def message(
     )
 
 
-def batch(*data: EventData, **more: Any) -> Batch:
+def batch(*data: EventData, **more: Any) -> EventBatch:
     station = more.get("station", "left")
     found = read(message(sealed(*data, **more), station))
-    assert isinstance(found, Batch)
+    assert isinstance(found, EventBatch)
     return found
 
 
@@ -98,8 +98,8 @@ async def test_a_poison_event_is_parked_and_its_stream_goes_on(
     envelopes = sealed(accepted(), accepted(), accepted())
     payload, _ = encode_batch(envelopes)
     bad = payload.replace(b'"confidence":0.0', b'"confidence":7.5', 1)
-    found = read(Message(topic="cardmint/v1/shop/left/events", payload=bad, content_type=BATCH))
-    assert isinstance(found, Batch)
+    found = read(MqttMessage(topic="cardmint/v1/shop/left/events", payload=bad, content_type=BATCH))
+    assert isinstance(found, EventBatch)
     done = await commit(connection, [found], NOW)
     assert (done.applied, done.parked) == (2, 1)
     assert [r.sequence for r in done.receipts.values()] == [3]
@@ -136,14 +136,14 @@ async def test_what_the_database_refuses_is_parked(connection: asyncpg.Connectio
 async def test_an_unreadable_payload_with_a_claim_does_not_stop_its_stream(
     connection: asyncpg.Connection,
 ) -> None:
-    garbage = Message(
+    garbage = MqttMessage(
         topic="cardmint/v1/shop/left/events",
         payload=b"\xff{",
         content_type=BATCH,
         claim=(STREAM, 1, 10),
     )
     found = read(garbage)
-    assert isinstance(found, Batch)
+    assert isinstance(found, EventBatch)
     done = await commit(connection, [found, batch(accepted(), start=11)], NOW)
     assert (done.applied, done.parked) == (1, 1)
     assert [r.sequence for r in done.receipts.values()] == [11]
@@ -153,7 +153,9 @@ async def test_an_unreadable_payload_without_a_claim_is_parked_once(
     connection: asyncpg.Connection,
 ) -> None:
     garbage = read(
-        Message(topic="cardmint/v1/shop/left/events", payload=b"\x00", content_type="text/plain")
+        MqttMessage(
+            topic="cardmint/v1/shop/left/events", payload=b"\x00", content_type="text/plain"
+        )
     )
     assert isinstance(garbage, DeadLetter)
     await commit(connection, [garbage], NOW)
@@ -172,14 +174,14 @@ async def test_a_station_cannot_write_as_another(connection: asyncpg.Connection)
 
 
 def test_other_topics_are_nobodys_business() -> None:
-    assert read(Message(topic="cardmint/v2/x", payload=b"", content_type=None)) is None
+    assert read(MqttMessage(topic="cardmint/v2/x", payload=b"", content_type=None)) is None
 
 
 async def test_a_review_is_opened_answered_once_and_counted(connection: asyncpg.Connection) -> None:
     scan = doubtful()
     await commit(connection, [batch(scan, accepted(batch=Settings(finish=Finish.HOLO)))], NOW)
     assert await counts(connection) == {"fic1-7": 1}
-    task = review_of(scan.scan)
+    task = review_task_id(scan.scan)
     first, second = (
         ReviewAnswered(task=task, task_version=1, scan=scan.scan, verdict="card", card=card, by=by)
         for card, by in ((OWL, "left"), (FOX, "ann"))
@@ -217,9 +219,11 @@ async def test_two_tenants_with_the_same_stream_are_strangers(
     await commit(connection, [batch(accepted())], NOW)
     payload, content_type = encode_batch(sealed(accepted()))
     other = read(
-        Message(topic="cardmint/v1/other/left/events", payload=payload, content_type=content_type)
+        MqttMessage(
+            topic="cardmint/v1/other/left/events", payload=payload, content_type=content_type
+        )
     )
-    assert isinstance(other, Batch)
+    assert isinstance(other, EventBatch)
     assert (await commit(connection, [other], NOW)).applied == 1
     assert await connection.fetchval("SELECT count(*) FROM holdings WHERE tenant = 'other'") == 1
 
@@ -239,4 +243,4 @@ async def test_two_writers_of_one_scan_count_it_once(
         done = await waiting
     assert (done.applied, done.parked, done.changes.items) == (3, 0, {})
     assert await counts(connection) == {"fic1-7": 1, "fic1-10": 1}
-    assert (await rebuild.compare(database)).equal
+    assert (await rebuild.compare_with_log(database)).equal

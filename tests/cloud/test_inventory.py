@@ -11,17 +11,17 @@ from msgspec.structs import replace
 
 from cardmint_cloud.domain.fold import fold
 from cardmint_cloud.domain.items import (
-    Changes,
-    Event,
     Holding,
-    Impossible,
+    ImpossibleEvent,
+    InventoryChanges,
     Item,
     ItemKey,
+    ItemStatus,
+    LoggedEvent,
     Review,
     ReviewKey,
-    Status,
-    review_of,
-    subject,
+    review_task_id,
+    subject_of,
 )
 from cardmint_contracts.cards import Batch, Card, Decision, Finish
 from cardmint_contracts.events import (
@@ -52,7 +52,7 @@ scanned = st.builds(
 )
 answered = st.builds(
     lambda scan, card, version: ReviewAnswered(
-        task=review_of(scan),
+        task=review_task_id(scan),
         task_version=version,
         scan=scan,
         verdict="card" if card else "no_card",
@@ -65,14 +65,14 @@ answered = st.builds(
 )
 
 
-def event(data: EventData, tenant: str = "shop") -> Event:
-    return Event(tenant=tenant, origin="left", occurred_at=NOW, received_at=NOW, data=data)
+def event(data: EventData, tenant: str = "shop") -> LoggedEvent:
+    return LoggedEvent(tenant=tenant, origin="left", occurred_at=NOW, received_at=NOW, data=data)
 
 
 @st.composite
-def possible_logs(draw: st.DrawFn) -> list[Event]:
+def possible_logs(draw: st.DrawFn) -> list[LoggedEvent]:
     """Logs in which an answer only comes after the scan whose review it answers."""
-    log: list[Event] = []
+    log: list[LoggedEvent] = []
     reviewed: set[tuple[str, UUID]] = set()
     seen: set[tuple[str, UUID]] = set()
     for data in draw(st.lists(st.one_of(scanned, answered, st.just(EVICTED)), max_size=30)):
@@ -96,7 +96,7 @@ class Tables:
         self.reviews: dict[ReviewKey, Review] = {}
         self.holdings: Counter[Holding] = Counter()
 
-    def apply(self, events: Sequence[Event]) -> Changes:
+    def apply(self, events: Sequence[LoggedEvent]) -> InventoryChanges:
         changes = fold(self.items, self.reviews, events)
         self.items |= changes.items
         self.reviews |= changes.reviews
@@ -106,7 +106,7 @@ class Tables:
 
 @given(possible_logs(), st.data())
 def test_however_the_log_is_cut_the_inventory_is_the_same(
-    log: list[Event], data: st.DataObject
+    log: list[LoggedEvent], data: st.DataObject
 ) -> None:
     whole, pieces = Tables(), Tables()
     whole.apply(log)
@@ -120,7 +120,7 @@ def test_however_the_log_is_cut_the_inventory_is_the_same(
 
 
 @given(possible_logs())
-def test_holdings_are_counts_over_items(log: list[Event]) -> None:
+def test_holdings_are_counts_over_items(log: list[LoggedEvent]) -> None:
     tables = Tables()
     for one in log:
         tables.apply([one])
@@ -131,7 +131,7 @@ def test_holdings_are_counts_over_items(log: list[Event]) -> None:
 
 
 @given(possible_logs())
-def test_the_first_answer_wins(log: list[Event]) -> None:
+def test_the_first_answer_wins(log: list[LoggedEvent]) -> None:
     tables = Tables()
     first: dict[tuple[str, UUID], ReviewAnswered] = {}
     for one in log:
@@ -140,24 +140,24 @@ def test_the_first_answer_wins(log: list[Event]) -> None:
             first.setdefault((one.tenant, one.data.scan), one.data)
     for key, answer in first.items():
         item = tables.items[key]
-        assert item.status is (Status.COUNTED if answer.card else Status.REJECTED)
+        assert item.status is (ItemStatus.COUNTED if answer.card else ItemStatus.REJECTED)
         assert item.card_id == (answer.card.id if answer.card else "")
 
 
 def test_an_answer_to_another_item_is_impossible() -> None:
     scan = doubtful()
     answer = ReviewAnswered(
-        task=review_of(scan.scan), task_version=1, scan=SCANS[0], verdict="no_card", by="ann"
+        task=review_task_id(scan.scan), task_version=1, scan=SCANS[0], verdict="no_card", by="ann"
     )
-    with pytest.raises(Impossible) as caught:
+    with pytest.raises(ImpossibleEvent) as caught:
         fold({}, {}, [event(scan), event(answer)])
     assert caught.value.reason == "unknown-task"
 
 
 def test_an_event_speaks_of_one_item_or_of_none() -> None:
     scan = doubtful()
-    assert subject(scan) == scan.scan
-    assert subject(EVICTED) is None
+    assert subject_of(scan) == scan.scan
+    assert subject_of(EVICTED) is None
 
 
 @pytest.mark.parametrize("decision", [Decision.ACCEPT, Decision.REVIEW])
@@ -165,7 +165,7 @@ def test_a_scan_that_is_taken_back_counts_no_more_and_asks_nothing(decision: Dec
     card = FOX if decision is Decision.ACCEPT else None
     scan = CardScanned(scan=SCANS[0], decision=decision, recogniser=RECOGNISER, card=card)
     late = ReviewAnswered(
-        task=review_of(scan.scan),
+        task=review_task_id(scan.scan),
         task_version=1,
         scan=scan.scan,
         verdict="card",
@@ -177,12 +177,12 @@ def test_a_scan_that_is_taken_back_counts_no_more_and_asks_nothing(decision: Dec
     for one in [*told, late] if card is None else told:
         tables.apply([event(one)])
     item = tables.items["shop", scan.scan]
-    assert (item.status, item.card_id, +tables.holdings) == (Status.REJECTED, "", Counter())
+    assert (item.status, item.card_id, +tables.holdings) == (ItemStatus.REJECTED, "", Counter())
     assert [review.open for review in tables.reviews.values()] == ([False] if card is None else [])
 
 
 def test_only_a_scan_that_is_there_is_taken_back() -> None:
-    with pytest.raises(Impossible) as caught:
+    with pytest.raises(ImpossibleEvent) as caught:
         fold({}, {}, [event(ScanWithdrawn(scan=SCANS[0], by="station"))])
     assert caught.value.reason == "unknown-scan"
 
@@ -197,9 +197,9 @@ def test_an_answer_about_a_counted_card_moves_it(
     scan = doubtful()
     opened = fold({}, {}, [event(scan)])
     key = ("shop", scan.scan)
-    counted = {key: replace(opened.items[key], status=Status.COUNTED, card_id=FOX.id)}
+    counted = {key: replace(opened.items[key], status=ItemStatus.COUNTED, card_id=FOX.id)}
     answer = ReviewAnswered(
-        task=review_of(scan.scan),
+        task=review_task_id(scan.scan),
         task_version=1,
         scan=scan.scan,
         verdict="card" if answered_as else "no_card",

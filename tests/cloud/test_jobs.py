@@ -13,12 +13,12 @@ import procrastinate
 import pytest
 from procrastinate import jobs as library
 
-from cardmint_cloud import jobs
+from cardmint_cloud import background_jobs
 from cardmint_cloud.adapters.postgres.prices import job_queue, quotes
-from cardmint_cloud.adapters.providers.http import Unanswered
-from cardmint_cloud.jobs import AGAIN, ATTEMPTS, Patiently
-from cardmint_cloud.local.processes import Child
-from cardmint_cloud.pricing.price import NoAnswer
+from cardmint_cloud.adapters.providers.http import ProviderUnavailable
+from cardmint_cloud.background_jobs import ATTEMPTS, CHECK_AGAIN, JobRetryStrategy
+from cardmint_cloud.local.processes import ChildProcess
+from cardmint_cloud.pricing.price import PriceUnavailable
 from tests.cloud.test_price import Answers, named, quote
 
 pytestmark = pytest.mark.integration
@@ -30,7 +30,7 @@ def now() -> datetime:
 
 async def due(pool: Any, limit: int = 100) -> int:
     async with pool.acquire() as connection:
-        return await quotes.defer_due(connection, now(), limit=limit, again=AGAIN)
+        return await quotes.enqueue_due(connection, now(), limit=limit, again=CHECK_AGAIN)
 
 
 async def caught_up(app: procrastinate.App) -> None:
@@ -66,7 +66,7 @@ async def test_a_due_card_becomes_one_job_and_is_due_again_a_day_later(
     at = await pool.fetchval("SELECT due_at FROM price_checks WHERE card_id = 'a'")
     assert timedelta(hours=23) < at - now() < timedelta(hours=25)
     source = Answers(a=[quote(500)], b=[quote(2000)])
-    await caught_up(jobs.build(database, pool, [source]))
+    await caught_up(background_jobs.build_queue(database, pool, [source]))
     assert sorted(card.id for card, _ in source.asked) == ["a", "b"]
     assert await statuses(pool) == {}
     await pool.execute("UPDATE price_checks SET due_at = $1 WHERE card_id <> 'c'", now())
@@ -84,22 +84,22 @@ async def test_a_failure_comes_back_until_it_is_given_up_with_its_reason(
 ) -> None:
     await named(pool, "a", at=now())
     await due(pool)
-    source = Answers(a=Unanswered("timeout", "no answer within 5 s"))
-    app = jobs.build(database, pool, [source])
+    source = Answers(a=ProviderUnavailable("timeout", "no answer within 5 s"))
+    app = background_jobs.build_queue(database, pool, [source])
     for attempt in range(ATTEMPTS):
         assert await statuses(pool) == {"todo": 1}
         await pool.execute("UPDATE procrastinate_jobs SET scheduled_at = NULL")
         await caught_up(app)
         assert len(source.asked) == attempt + 1
-    (dead,) = await job_queue.failed(pool, "shop")
+    (dead,) = await job_queue.failed_jobs(pool, "shop")
     assert (dead["task"], dead["attempts"]) == ("price", ATTEMPTS)
     assert dead["reason"] == "NoAnswer: tcgdex: timeout (no answer within 5 s)"
-    assert await job_queue.failed(pool, "another") == []
-    assert not await job_queue.requeue(pool, "another", dead["id"], now())
-    assert not await job_queue.discard(pool, "another", dead["id"])
+    assert await job_queue.failed_jobs(pool, "another") == []
+    assert not await job_queue.requeue_job(pool, "another", dead["id"], now())
+    assert not await job_queue.discard_job(pool, "another", dead["id"])
 
-    assert await job_queue.requeue(pool, "shop", dead["id"], now())
-    assert not await job_queue.requeue(pool, "shop", dead["id"], now())
+    assert await job_queue.requeue_job(pool, "shop", dead["id"], now())
+    assert not await job_queue.requeue_job(pool, "shop", dead["id"], now())
     source.answers = {"a": [quote(500)]}
     await caught_up(app)
     assert (await statuses(pool), await pool.fetchval("SELECT count(*) FROM job_failures")) == (
@@ -118,9 +118,11 @@ async def test_a_dead_job_can_be_discarded(pool: Any, database: str) -> None:
     await named(pool, "a", at=now())
     await due(pool)
     await pool.execute("UPDATE procrastinate_jobs SET attempts = 99")
-    await caught_up(jobs.build(database, pool, [Answers(a=Unanswered("x", "y"))]))
-    (dead,) = await job_queue.failed(pool, "shop")
-    assert await job_queue.discard(pool, "shop", dead["id"])
+    await caught_up(
+        background_jobs.build_queue(database, pool, [Answers(a=ProviderUnavailable("x", "y"))])
+    )
+    (dead,) = await job_queue.failed_jobs(pool, "shop")
+    assert await job_queue.discard_job(pool, "shop", dead["id"])
     assert await statuses(pool) == {}
 
 
@@ -128,13 +130,13 @@ async def test_the_lag_is_that_of_the_oldest_job_that_could_run(pool: Any) -> No
     await named(pool, "a", "b", at=now())
     await due(pool)
     later = now() + timedelta(minutes=5)
-    lag = await job_queue.lag(pool, later)
+    lag = await job_queue.queue_lag(pool, later)
     assert lag["prices"][0] == 2
     assert 299 < lag["prices"][1] < 330
     await pool.execute(
         "UPDATE procrastinate_jobs SET scheduled_at = $1", later + timedelta(hours=1)
     )
-    assert await job_queue.lag(pool, later) == {}
+    assert await job_queue.queue_lag(pool, later) == {}
 
 
 async def test_a_job_that_never_ends_is_begun_again(pool: Any) -> None:
@@ -142,8 +144,8 @@ async def test_a_job_that_never_ends_is_begun_again(pool: Any) -> None:
     await due(pool)
     worker = await pool.fetchval("SELECT worker_id FROM procrastinate_register_worker_v1()")
     await pool.execute("SELECT procrastinate_fetch_job_v2(NULL, $1)", worker)
-    assert await job_queue.rescue(pool, before=now() - timedelta(minutes=10), now=now()) == 0
-    assert await job_queue.rescue(pool, before=now() + timedelta(minutes=10), now=now()) == 1
+    assert await job_queue.rescue_jobs(pool, before=now() - timedelta(minutes=10), now=now()) == 0
+    assert await job_queue.rescue_jobs(pool, before=now() + timedelta(minutes=10), now=now()) == 1
     assert await statuses(pool) == {"todo": 1}
 
 
@@ -157,7 +159,7 @@ def decided(error: Exception, attempts: int, chance: float = 0.5) -> Any:
         attempts=attempts,
         priority=0,
     )
-    return Patiently(lambda: chance).get_retry_decision(exception=error, job=job)
+    return JobRetryStrategy(lambda: chance).get_retry_decision(exception=error, job=job)
 
 
 def waits(decision: Any) -> float:
@@ -165,16 +167,20 @@ def waits(decision: Any) -> float:
 
 
 def test_retries_wait_longer_each_time_and_end() -> None:
-    error = NoAnswer("x", 0, withheld=False)
+    error = PriceUnavailable("x", 0, withheld=False)
     for attempt in range(ATTEMPTS - 1):
         assert waits(decided(error, attempt)) == pytest.approx(5 * 2**attempt, abs=2)
     assert decided(error, ATTEMPTS - 1) is None
-    assert waits(decided(NoAnswer("x", 500, withheld=False), 0)) == pytest.approx(500, abs=2)
+    assert waits(decided(PriceUnavailable("x", 500, withheld=False), 0)) == pytest.approx(
+        500, abs=2
+    )
     assert waits(decided(KeyError("bug"), 0, 1.0)) == pytest.approx(10, abs=2)
 
 
 def test_what_was_withheld_waits_and_does_not_count() -> None:
-    assert waits(decided(NoAnswer("x", 60, withheld=True), 99)) == pytest.approx(65.5, abs=2)
+    assert waits(decided(PriceUnavailable("x", 60, withheld=True), 99)) == pytest.approx(
+        65.5, abs=2
+    )
 
 
 async def test_the_clock_gives_due_cards_to_the_queue_and_survives_a_lost_database(
@@ -182,7 +188,9 @@ async def test_the_clock_gives_due_cards_to_the_queue_and_survives_a_lost_databa
 ) -> None:
     await named(pool, "a", at=now())
     source = Answers(a=[quote(500)])
-    running = asyncio.create_task(jobs.run(jobs.build(database, pool, [source], every_s=1)))
+    running = asyncio.create_task(
+        background_jobs.run_worker(background_jobs.build_queue(database, pool, [source], every_s=1))
+    )
     try:
         async with asyncio.timeout(30):
             while not source.asked or await statuses(pool):  # noqa: ASYNC110 - the library has no event for this
@@ -223,7 +231,7 @@ async def test_a_killed_workers_job_is_done_by_another(
     pool: Any, database: str, tmp_path: Path
 ) -> None:
     await named(pool, "a", at=now())
-    child = Child([sys.executable, "-c", HANGS, database], tmp_path / "log")
+    child = ChildProcess([sys.executable, "-c", HANGS, database], tmp_path / "log")
     try:
         await asyncio.to_thread(child.wait_until, lambda: "asked" in (tmp_path / "log").read_text())
     finally:
@@ -237,7 +245,9 @@ async def test_a_killed_workers_job_is_done_by_another(
         "UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 hour'"
     )
     source = Answers(a=[quote(500)])
-    running = asyncio.create_task(jobs.run(jobs.build(database, pool, [source])))
+    running = asyncio.create_task(
+        background_jobs.run_worker(background_jobs.build_queue(database, pool, [source]))
+    )
     try:
         async with asyncio.timeout(40):
             while not source.asked:  # noqa: ASYNC110
@@ -248,7 +258,12 @@ async def test_a_killed_workers_job_is_done_by_another(
 
 
 def test_what_runs_by_the_clock_may_be_a_matter_of_minutes() -> None:
-    assert (jobs._cron(5), jobs._cron(59), jobs._cron(60), jobs._cron(3600)) == (
+    assert (
+        background_jobs._cron(5),
+        background_jobs._cron(59),
+        background_jobs._cron(60),
+        background_jobs._cron(3600),
+    ) == (
         "* * * * * */5",
         "* * * * * */59",
         "*/1 * * * *",
@@ -258,13 +273,14 @@ def test_what_runs_by_the_clock_may_be_a_matter_of_minutes() -> None:
 
 async def test_tidying_forgets_old_answers_and_jobs(pool: Any, database: str) -> None:
     await pool.execute(
-        "INSERT INTO provider_answers VALUES ('x', 'k', 200, '', '', '', $1)", now() - AGAIN * 100
+        "INSERT INTO provider_answers VALUES ('x', 'k', 200, '', '', '', $1)",
+        now() - CHECK_AGAIN * 100,
     )
-    app = jobs.build(database, pool, [])
+    app = background_jobs.build_queue(database, pool, [])
     async with app.open_async():
         await app.configure_task("tidy").defer_async(timestamp=0)
         await app.run_worker_async(
             wait=False, queues=["clock"], install_signal_handlers=False, delete_jobs="successful"
         )
     assert await pool.fetchval("SELECT count(*) FROM provider_answers") == 0
-    assert "failed" not in await job_queue.counts(pool)
+    assert "failed" not in await job_queue.job_counts(pool)

@@ -8,8 +8,8 @@ import pytest
 
 from cardmint_cloud.adapters.postgres.prices import held_quotes
 from cardmint_cloud.errors import Conflict, NotFound
-from cardmint_cloud.pricing.held_quotes import Verdict, judge
-from cardmint_cloud.pricing.price import price
+from cardmint_cloud.pricing.held_quotes import QuoteVerdict, judge_quote
+from cardmint_cloud.pricing.price import price_card
 from tests.cloud.test_price import NOW, Answers, named, quote, shown
 
 pytestmark = pytest.mark.integration
@@ -18,10 +18,10 @@ pytestmark = pytest.mark.integration
 async def doubted(pool: Any) -> int:
     """Have a price jump from 5.00 to 500.00 and return the number under which it is held back."""
     await named(pool, "a")
-    await price(
+    await price_card(
         pool, [Answers(a=[quote(500), quote(900, "holo")])], "shop", "a", NOW - timedelta(days=2)
     )
-    await price(
+    await price_card(
         pool, [Answers(a=[quote(50_000), quote(900, "holo")])], "shop", "a", NOW - timedelta(days=1)
     )
     number: int = await pool.fetchval("SELECT id FROM held_quotes")
@@ -29,9 +29,9 @@ async def doubted(pool: Any) -> int:
 
 
 async def says(
-    pool: Any, number: int, verdict: Verdict, user: str = "ann", tenant: str = "shop"
+    pool: Any, number: int, verdict: QuoteVerdict, user: str = "ann", tenant: str = "shop"
 ) -> None:
-    await judge(pool, tenant, number, verdict, user=user, now=NOW)
+    await judge_quote(pool, tenant, number, verdict, user=user, now=NOW)
 
 
 async def test_a_price_that_is_taken_counts_and_the_word_is_an_event(pool: Any) -> None:
@@ -47,7 +47,7 @@ async def test_a_price_that_is_taken_counts_and_the_word_is_an_event(pool: Any) 
     )
     assert row["source"] == "/users/ann"
     assert '"take"' in row["data"]
-    await price(pool, [Answers(a=[quote(50_500)])], "shop", "a", NOW + timedelta(days=1))
+    await price_card(pool, [Answers(a=[quote(50_500)])], "shop", "a", NOW + timedelta(days=1))
     assert await shown(pool) == 50_500  # It is what the next one is compared with.
 
 
@@ -92,5 +92,7 @@ async def test_another_tenants_price_is_not_there(pool: Any) -> None:
     with pytest.raises(NotFound):
         await says(pool, 10**6, "take")
     async with pool.acquire() as connection:
-        assert [row["id"] for row in await held_quotes.waiting(connection, "shop", NOW)] == [number]
-        assert await held_quotes.waiting(connection, "other", NOW) == []
+        assert [row["id"] for row in await held_quotes.list_waiting(connection, "shop", NOW)] == [
+            number
+        ]
+        assert await held_quotes.list_waiting(connection, "other", NOW) == []

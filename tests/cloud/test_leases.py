@@ -21,17 +21,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardmint_cloud import log_months, rebuild
-from cardmint_cloud.adapters.mqtt.connection import Inbound
+from cardmint_cloud.adapters.mqtt.connection import InboundMessage
 from cardmint_cloud.adapters.postgres.ingest import leases
-from cardmint_cloud.domain.rendezvous import SLOTS, owner, share, slot
+from cardmint_cloud.domain.rendezvous import SLOTS, owner_of, share_of, slot_of
 from cardmint_cloud.ingest.commit import read
-from cardmint_cloud.ingest.worker import Taken, Worker
-from cardmint_cloud.local.broker import Broker
-from cardmint_cloud.local.processes import Child
+from cardmint_cloud.ingest.worker import PendingMessage, Worker
+from cardmint_cloud.local.broker import LocalBroker
+from cardmint_cloud.local.processes import ChildProcess
 from cardmint_contracts.envelope import encode_batch
-from cardmint_lab.census import census
+from cardmint_lab.census import take_census
 from cardmint_lab.cloud import scans
-from cardmint_lab.cloud.senders import Senders, sending
+from cardmint_lab.cloud.senders import StationSenders, sending
 from tests.cloud.shop import accepted, sealed
 
 EVENTS, STATIONS, PER_SECOND = 3000, 12, 400.0
@@ -40,7 +40,7 @@ everyone = st.sets(st.uuids(version=4), min_size=1, max_size=6)
 
 @given(everyone)
 def test_every_slot_has_one_owner(workers: set[UUID]) -> None:
-    shares = [share(worker, workers) for worker in workers]
+    shares = [share_of(worker, workers) for worker in workers]
     assert sum(len(one) for one in shares) == SLOTS
     assert frozenset().union(*shares) == frozenset(range(SLOTS))
 
@@ -48,7 +48,7 @@ def test_every_slot_has_one_owner(workers: set[UUID]) -> None:
 @given(everyone, st.uuids(version=4))
 def test_a_new_worker_takes_slots_only_for_itself(workers: set[UUID], new: UUID) -> None:
     for number in range(SLOTS):
-        assert owner(number, workers | {new}) in {owner(number, workers), new}
+        assert owner_of(number, workers | {new}) in {owner_of(number, workers), new}
 
 
 @pytest.mark.integration
@@ -58,7 +58,7 @@ async def test_postgres_computes_the_same_slot(pool: Any) -> None:
         f"SELECT {leases.SLOT} AS slot FROM unnest($1::text[], $2::text[]) AS t (tenant, station)",
         *([list(column) for column in zip(*names, strict=True)]),
     )
-    assert [row["slot"] for row in found] == [slot(*name) for name in names]
+    assert [row["slot"] for row in found] == [slot_of(*name) for name in names]
     assert {row["slot"] for row in found} == set(range(SLOTS))
 
 
@@ -69,7 +69,7 @@ class Deaf:
         self.published: list[str] = []
         self.heard = asyncio.Event()
 
-    def acknowledge(self, messages: Sequence[Inbound]) -> None:
+    def acknowledge(self, messages: Sequence[InboundMessage]) -> None:
         self.heard.set()
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[None]:
@@ -87,7 +87,9 @@ async def test_a_worker_that_lost_its_stations_without_knowing_cannot_write(pool
     assert worker._slots == set(range(SLOTS))
     await pool.execute("UPDATE leases SET worker = $1", uuid4())  # What happens while it is paused.
     message = first_event()
-    taken = Taken(message=message, address=worker._address(message.topic), batch=read(message))
+    taken = PendingMessage(
+        message=message, address=worker._address(message.topic), batch=read(message)
+    )
     await worker._take([taken], link)
     assert await pool.fetchval("SELECT count(*) FROM events") == 0
     assert link.published == []
@@ -108,9 +110,9 @@ async def test_what_a_paused_worker_locks_is_taken_from_it(database: str, prepar
     settings = {"application_name": leases.session_name(paused)}
     session = await asyncpg.connect(database, command_timeout=60, server_settings=settings)
     try:
-        await leases.settle(session, paused, range(SLOTS))
+        await leases.settle_leases(session, paused, range(SLOTS))
         await session.execute("BEGIN")
-        assert await leases.held(session, paused, {7}) == {7}
+        assert await leases.lock_held_slots(session, paused, {7}) == {7}
         if prepares:
             await session.prepare(
                 "SELECT $1::int"
@@ -126,9 +128,9 @@ async def test_what_a_paused_worker_locks_is_taken_from_it(database: str, prepar
         pool.terminate()
 
 
-def first_event() -> Inbound:
+def first_event() -> InboundMessage:
     payload, content_type = encode_batch(sealed(accepted(), time=datetime.now(UTC)))
-    return Inbound(
+    return InboundMessage(
         topic="cardmint/v1/shop/left/events",
         payload=payload,
         retained=False,
@@ -196,18 +198,18 @@ def until(address: str, so: Callable[[dict[UUID, int]], bool]) -> tuple[float, d
 class Crew:
     """Workers as child processes."""
 
-    def __init__(self, folder: Path, database: str, broker: Broker) -> None:
+    def __init__(self, folder: Path, database: str, broker: LocalBroker) -> None:
         self._folder = folder
         self._environment = {
             "CARDMINT_CLOUD_DATABASE": database,
             "CARDMINT_CLOUD_BROKER_PORT": str(broker.port),
             "CARDMINT_CLOUD_PRICES_EVERY_S": "3600",
         }
-        self.children: list[Child] = []
+        self.children: list[ChildProcess] = []
 
-    def add(self) -> Child:
+    def add(self) -> ChildProcess:
         log = self._folder / f"worker-{len(self.children)}.log"
-        child = Child(
+        child = ChildProcess(
             [str(Path(sys.executable).with_name("cardmint-cloud")), "work"],
             log,
             env=self._environment,
@@ -218,14 +220,14 @@ class Crew:
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    server = Broker(tmp_path / "broker").start()
+def broker(tmp_path: Path) -> Iterator[LocalBroker]:
+    server = LocalBroker(tmp_path / "broker").start()
     yield server
     server.stop()
 
 
 @pytest.fixture
-def crew(tmp_path: Path, database: str, broker: Broker) -> Iterator[Crew]:
+def crew(tmp_path: Path, database: str, broker: LocalBroker) -> Iterator[Crew]:
     crew = Crew(tmp_path, database, broker)
     yield crew
     with ExitStack() as stack:
@@ -236,17 +238,20 @@ def crew(tmp_path: Path, database: str, broker: Broker) -> Iterator[Crew]:
 @pytest.mark.integration
 @pytest.mark.parametrize("fault", ["killed", "paused", "stopped"])
 def test_whatever_becomes_of_a_worker_everything_counts_once(
-    fault: str, crew: Crew, database: str, broker: Broker
+    fault: str, crew: Crew, database: str, broker: LocalBroker
 ) -> None:
     now = datetime.now(UTC)
     work = {
-        scans.name(n): (scans.stream(1, n), scans.parcels(1, n, EVENTS // STATIONS, now, size=5))
+        scans.station_name(n): (
+            scans.station_stream(1, n),
+            scans.make_messages(1, n, EVENTS // STATIONS, now, size=5),
+        )
         for n in range(STATIONS)
     }
     victim = crew.add()
     crew.add()
     until(database, lambda held: len(held) == 2)
-    senders = Senders("127.0.0.1", broker.port, "shop", work)
+    senders = StationSenders("127.0.0.1", broker.port, "shop", work)
     with sending([senders], per_second=PER_SECOND, timeout_s=100) as (sent,):
         time.sleep(1.5)
         match fault:
@@ -268,8 +273,8 @@ def test_whatever_becomes_of_a_worker_everything_counts_once(
             f"a worker came; the stations were divided anew after {seconds:.2f} s: {sorted(held.values())}"
         )
         sent.result()
-    counted = asyncio.run(census(database, "shop"))
+    counted = asyncio.run(take_census(database, "shop"))
     assert (counted.scans, counted.cards, counted.items, counted.doubled, counted.parked) == (
         EVENTS,
     ) * 3 + (0, 0)
-    assert asyncio.run(rebuild.compare(database)).equal
+    assert asyncio.run(rebuild.compare_with_log(database)).equal

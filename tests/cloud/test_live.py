@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cardmint_cloud.adapters.images.folder import Folder
+from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.local.processes import free_port
-from cardmint_cloud.web.app import build
-from cardmint_cloud.web.live import MAX_BACKLOG, Client, Hub, Newest
+from cardmint_cloud.web.live import MAX_BACKLOG, LiveClient, LiveHub, NewItems
+from cardmint_cloud.web.routes import build_dashboard
 from tests.cloud.shop import NOW, accepted, doubtful, send
 from tests.cloud.test_web import serve
 
@@ -27,7 +27,7 @@ def told(item: str) -> dict[str, Any]:
     return {"item": item, "captured_at": NOW.isoformat(), "name": "Fox", "status": "counted"}
 
 
-async def take(client: Client, count: int) -> list[Any]:
+async def take(client: LiveClient, count: int) -> list[Any]:
     messages = client.messages()
     found = [await anext(messages) for _ in range(count)]
     await messages.aclose()  # type: ignore[attr-defined]
@@ -35,7 +35,7 @@ async def take(client: Client, count: int) -> list[Any]:
 
 
 async def test_a_burst_is_folded_but_every_item_is_told() -> None:
-    client = Client("shop")
+    client = LiveClient("shop")
     for n in range(100):
         client.tell(["inventory", "reviews"], [told(str(n))])
     ready, items, scan, inventory, reviews = await take(client, 5)
@@ -45,7 +45,7 @@ async def test_a_burst_is_folded_but_every_item_is_told() -> None:
 
 
 async def test_the_inventory_is_told_of_less_often_but_never_forgotten() -> None:
-    client = Client("shop")
+    client = LiveClient("shop")
     messages = client.messages()
     assert (await anext(messages))[0] == "ready"
     client.tell(["inventory"], [])
@@ -56,13 +56,13 @@ async def test_the_inventory_is_told_of_less_often_but_never_forgotten() -> None
 
 
 async def test_silence_is_broken_by_a_beat() -> None:
-    client = Client("shop")
+    client = LiveClient("shop")
     messages = client.messages(beat_s=0.01)
     assert [(await anext(messages))[0] for _ in range(3)] == ["ready", "beat", "beat"]
 
 
 async def test_a_client_that_falls_too_far_behind_is_closed() -> None:
-    client = Client("shop")
+    client = LiveClient("shop")
     client.tell([], [told("x")] * (MAX_BACKLOG + 1))
     assert [kind async for kind, _ in client.messages()] == ["ready"]
 
@@ -71,7 +71,7 @@ async def test_a_client_that_falls_too_far_behind_is_closed() -> None:
 def test_each_item_is_new_once_in_whatever_order_transactions_commit(
     looks: list[list[int]],
 ) -> None:
-    newest = Newest([], NOW)
+    newest = NewItems([], NOW)
     fresh: list[UUID] = []
     for look in looks:
         rows = [{"item": UUID(int=n), "received_at": NOW + timedelta(seconds=n)} for n in set(look)]
@@ -81,7 +81,7 @@ def test_each_item_is_new_once_in_whatever_order_transactions_commit(
 
 def test_what_is_long_past_is_forgotten() -> None:
     old, new = ({"item": uuid4(), "received_at": NOW + timedelta(seconds=s)} for s in (0, 90))
-    newest = Newest([old], NOW)
+    newest = NewItems([old], NOW)
     assert newest.fresh([new]) == [new]
     assert newest.fresh([old]) == [old]
 
@@ -120,7 +120,7 @@ async def listening(site: httpx.AsyncClient, tenant: str = "") -> AsyncIterator[
 @pytest.fixture
 async def site(pool: Any, engine: AsyncEngine, tmp_path: Any) -> AsyncIterator[httpx.AsyncClient]:
     async for client in serve(
-        build(engine=engine, pool=pool, images=Folder(tmp_path), tenant="shop")
+        build_dashboard(engine=engine, pool=pool, images=FolderStorage(tmp_path), tenant="shop")
     ):
         async with asyncio.timeout(20):
             while not (await client.get("/healthz")).json()["listening"]:  # noqa: ASYNC110  # as another process would
@@ -178,7 +178,7 @@ async def test_what_happened_while_the_listener_was_gone_is_told_afterwards(
 @pytest.mark.integration
 async def test_items_that_cannot_be_read_now_are_told_later(pool: Any, engine: AsyncEngine) -> None:
     away = engine_for(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
-    hub = Hub(engine, pool, lambda: NOW)
+    hub = LiveHub(engine, pool, lambda: NOW)
     with hub.client("shop") as client:
         async with hub.running(), asyncio.timeout(20):
             await hub.begin("shop")

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, text
 from cardmint_cloud import migrations
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, migrate
 from cardmint_cloud.adapters.postgres.tables import metadata
-from cardmint_cloud.local.postgres import Postgres
+from cardmint_cloud.local.postgres import LocalPostgres
 from tests.cloud.conftest import connected
 
 pytestmark = pytest.mark.integration
@@ -63,7 +63,7 @@ async def test_the_tables_are_what_the_migrations_make(database: str) -> None:
     assert await compared(database) == []
 
 
-async def test_a_log_of_the_first_version_is_read_as_it_was(postgres: Postgres) -> None:
+async def test_a_log_of_the_first_version_is_read_as_it_was(postgres: LocalPostgres) -> None:
     server = postgres.address.removesuffix("/cardmint")
     await _admin(f"{server}/postgres", "CREATE DATABASE aged")
     engine = engine_for(f"{server}/aged")
@@ -121,7 +121,7 @@ def test_the_migrations_run_on_debians_postgres() -> None:
     if not DEBIAN.exists() and not os.environ.get("CI"):
         pytest.skip("Debian's Postgres 15 is not installed; CI has it")
     with tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True) as folder:
-        server = Postgres(Path(folder), binaries=DEBIAN).start()
+        server = LocalPostgres(Path(folder), binaries=DEBIAN).start()
         try:
             assert asyncio.run(compared(server.address)) == []
         finally:

@@ -13,16 +13,16 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cardmint_cloud.adapters.images.folder import Folder
+from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.postgres.prices import provider_state
-from cardmint_cloud.adapters.postgres.prices.provider_state import Standing
-from cardmint_cloud.domain.breaker import State, View
-from cardmint_cloud.domain.call_budget import Rate
-from cardmint_cloud.domain.items import review_of
-from cardmint_cloud.pricing.price import price
-from cardmint_cloud.reviews.answers import answer, take_in_hand
-from cardmint_cloud.reviews.opening import ask_about_new
-from cardmint_cloud.web.app import build
+from cardmint_cloud.adapters.postgres.prices.provider_state import BreakerReport
+from cardmint_cloud.domain.breaker import BreakerState, BreakerView
+from cardmint_cloud.domain.call_budget import RateLimit
+from cardmint_cloud.domain.items import review_task_id
+from cardmint_cloud.pricing.price import price_card
+from cardmint_cloud.reviews.answers import lease_question, submit_answer
+from cardmint_cloud.reviews.opening import open_for_new_cards
+from cardmint_cloud.web.routes import build_dashboard
 from cardmint_contracts.cards import Batch, Finish
 from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
 from tests.cloud.test_price import Answers, named
@@ -37,10 +37,10 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 async def site(pool: Any, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = build(
+    app = build_dashboard(
         engine=engine,
         pool=pool,
-        images=Folder(tmp_path / "images"),
+        images=FolderStorage(tmp_path / "images"),
         tenant="shop",
         clock=lambda: NOW,
     )
@@ -54,9 +54,9 @@ async def text(site: httpx.AsyncClient, path: str) -> str:
     return response.text
 
 
-def standing(state: State, error: str = "") -> Standing:
-    view = View(state=state, since=0, calls=6, failed=5, slow=0)
-    return Standing(
+def standing(state: BreakerState, error: str = "") -> BreakerReport:
+    view = BreakerView(state=state, since=0, calls=6, failed=5, slow=0)
+    return BreakerReport(
         provider="tcgdex",
         worker=uuid4(),
         view=view,
@@ -71,12 +71,16 @@ async def test_the_page_of_prices_shows_breakers_budgets_and_what_is_due(
     pool: Any, site: httpx.AsyncClient
 ) -> None:
     assert "No provider was asked yet" in await text(site, "/prices")
-    await provider_state.put_standing(pool, standing(State.CLOSED), NOW)
-    await provider_state.put_standing(pool, standing(State.OPEN, "http-500: HTTP <500>"), NOW)
-    await provider_state.put_standing(
-        pool, standing(State.OPEN), NOW - DAY
+    await provider_state.put_breaker_report(pool, standing(BreakerState.CLOSED), NOW)
+    await provider_state.put_breaker_report(
+        pool, standing(BreakerState.OPEN, "http-500: HTTP <500>"), NOW
+    )
+    await provider_state.put_breaker_report(
+        pool, standing(BreakerState.OPEN), NOW - DAY
     )  # A worker that is gone.
-    await provider_state.take(pool, "tcgdex", Rate(per_s=1, burst=1, per_day=2), NOW, patience_s=0)
+    await provider_state.take_permits(
+        pool, "tcgdex", RateLimit(per_s=1, burst=1, per_day=2), NOW, patience_s=0
+    )
     await named(pool, "a", "b", "c", at=NOW + timedelta(hours=1))
     page = await text(site, "/prices")
     for words in (
@@ -129,7 +133,7 @@ async def test_what_it_is_worth_and_was(pool: Any, site: httpx.AsyncClient) -> N
     batch = Batch(finish=Finish.NORMAL, lot="<estate>")
     await send(pool, accepted(batch=batch), accepted(OWL), now=NOW - 10 * DAY)
     for at, minor in ((NOW - 9 * DAY, 100), (NOW - DAY, 150)):
-        await price(pool, [Answers(answers={FOX.id: [quote(minor)]})], "shop", FOX.id, at)
+        await price_card(pool, [Answers(answers={FOX.id: [quote(minor)]})], "shop", FOX.id, at)
     page = await text(site, "/value")
     for words in (
         "$1.50",
@@ -154,7 +158,7 @@ async def test_a_price_that_jumped_is_judged_on_the_page(
 ) -> None:
     await send(pool, accepted(batch=Batch(finish=Finish.NORMAL)), now=NOW)
     for at, minor in ((NOW - 2 * DAY, 500), (NOW - DAY, 50_000)):
-        await price(pool, [Answers(answers={FOX.id: [quote(minor)]})], "shop", FOX.id, at)
+        await price_card(pool, [Answers(answers={FOX.id: [quote(minor)]})], "shop", FOX.id, at)
     page = await text(site, "/reviews")
     assert "Prices that jumped" in page
     assert "$500.00" in page
@@ -176,7 +180,7 @@ async def test_a_possible_duplicate_is_asked_for_as_one(pool: Any, site: httpx.A
     second = accepted(possible_duplicate_of=first.scan)
     lost = accepted(OWL, possible_duplicate_of=uuid4(), candidates=doubtful().candidates)
     await send(pool, first, second, lost, now=NOW - timedelta(minutes=4))
-    assert await ask_about_new(pool, rules(duplicates=True), NOW) == 2
+    assert await open_for_new_cards(pool, rules(duplicates=True), NOW) == 2
     page = " ".join((await text(site, "/reviews")).split())
     assert page.count("Was this card scanned before?") == 2
     assert "Which card is this?" not in page
@@ -188,7 +192,7 @@ async def test_a_possible_duplicate_is_asked_for_as_one(pool: Any, site: httpx.A
     assert "4 min ago</time>, bin A3, lot &lt;estate&gt;, by left: <b>Counted</b>." in page
     assert f'href="/items/{first.scan}"' in page
     assert page.count("One that looks the same was scanned before.") == 1
-    task = review_of(second.scan, "rules")
+    task = review_task_id(second.scan, "rules")
     done = await site.post(
         f"/reviews/{task}",
         data={"version": 1, "card": ""},
@@ -203,7 +207,7 @@ async def test_an_answer_is_taken_back_and_the_card_asked_for(
 ) -> None:
     scan = doubtful(batch=Batch(bin="A3"))
     await send(pool, scan)
-    task = review_of(scan.scan)
+    task = review_task_id(scan.scan)
     target = {**PART, "hx-target": "reviews"}
     taken = await site.post(f"/reviews/{task}/hand", headers=target)
     lease = taken.text.split('name="lease" value="')[1].split('"')[0]
@@ -229,9 +233,9 @@ async def test_an_answer_is_taken_back_and_the_card_asked_for(
 async def test_what_somebody_has_in_hand_is_shown(pool: Any, site: httpx.AsyncClient) -> None:
     scan = doubtful()
     await send(pool, scan)
-    await take_in_hand(pool, "shop", review_of(scan.scan), user="ann", now=NOW)
+    await lease_question(pool, "shop", review_task_id(scan.scan), user="ann", now=NOW)
     assert "ann has this in hand until 12:02:00 UTC" in await text(site, "/reviews")
-    assert (await site.post(f"/reviews/{review_of(scan.scan)}/hand")).status_code == 409
+    assert (await site.post(f"/reviews/{review_task_id(scan.scan)}/hand")).status_code == 409
 
 
 async def test_many_are_answered_at_once_and_conflicts_told(
@@ -239,8 +243,8 @@ async def test_many_are_answered_at_once_and_conflicts_told(
 ) -> None:
     scans = [doubtful() for _ in range(4)]
     await send(pool, *scans)
-    tasks = [review_of(scan.scan) for scan in scans]
-    await answer(
+    tasks = [review_task_id(scan.scan) for scan in scans]
+    await submit_answer(
         pool, "shop", tasks[3], version=1, verdict="no_card", card=None, user="ann", now=NOW
     )
     chosen = [f"{task}/1" for task in tasks[1:]]
@@ -265,10 +269,12 @@ async def test_the_measured_precision_is_on_the_page_and_in_the_metrics(
 ) -> None:
     scans = [accepted() for _ in range(2)]
     await send(pool, *scans, now=NOW)
-    await ask_about_new(pool, rules(audit=1.0), NOW)
+    await open_for_new_cards(pool, rules(audit=1.0), NOW)
     for scan, card in zip(scans, (FOX, OWL), strict=True):
-        task = review_of(scan.scan, "audit")
-        await answer(pool, "shop", task, version=1, verdict="card", card=card, user="ann", now=NOW)
+        task = review_task_id(scan.scan, "audit")
+        await submit_answer(
+            pool, "shop", task, version=1, verdict="card", card=card, user="ann", now=NOW
+        )
     page = await text(site, "/reviews")
     assert "How often counted cards are right" in page
     assert "9 % – 90 %" in page
@@ -279,7 +285,7 @@ async def test_the_measured_precision_is_on_the_page_and_in_the_metrics(
 
 async def test_an_old_price_says_so(pool: Any, site: httpx.AsyncClient) -> None:
     await send(pool, accepted(batch=Batch(finish=Finish.NORMAL)), now=NOW - 20 * DAY)
-    await price(pool, [Answers(answers={FOX.id: [quote(500, as_of=datetime(2026, 11, 1, tzinfo=UTC))]})], "shop",
+    await price_card(pool, [Answers(answers={FOX.id: [quote(500, as_of=datetime(2026, 11, 1, tzinfo=UTC))]})], "shop",
                 FOX.id, NOW - 9 * DAY)  # fmt: skip
     page = await text(site, f"/cards/{FOX.id}")
     assert '<span class="tag warn">old</span>' in page

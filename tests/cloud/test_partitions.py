@@ -15,9 +15,9 @@ from cardmint_cloud import log_months, rebuild
 from cardmint_cloud.adapters import parquet
 from cardmint_cloud.adapters.postgres.ingest import log_months as partition_rows
 from cardmint_cloud.adapters.postgres.ingest import shadow
-from cardmint_cloud.adapters.postgres.ingest.log_months import Retired
-from cardmint_cloud.domain.items import review_of
-from cardmint_cloud.errors import Retry, Stop
+from cardmint_cloud.adapters.postgres.ingest.log_months import RetiredMonth
+from cardmint_cloud.domain.items import review_task_id
+from cardmint_cloud.errors import RetryLater, StopService
 from cardmint_contracts.events import ImageEvicted, ReviewAnswered
 from tests.cloud.command import command
 from tests.cloud.shop import NOW, OWL, accepted, doubtful, send
@@ -42,7 +42,7 @@ async def log(pool: Any) -> AsyncIterator[asyncpg.Connection]:
         asked = doubtful()
         await send(pool, asked, accepted(OWL), now=OCTOBER)
         answer = ReviewAnswered(
-            task=review_of(asked.scan),
+            task=review_task_id(asked.scan),
             task_version=1,
             scan=asked.scan,
             verdict="card",
@@ -63,23 +63,25 @@ async def test_old_months_move_to_files_and_the_fold_does_not_notice(
     log: asyncpg.Connection, database: str, tmp_path: Path
 ) -> None:
     before = await rows(log)
-    done = await log_months.retire(log, tmp_path, NOW, keep_months=1)
+    done = await log_months.retire_before(log, tmp_path, NOW, keep_months=1)
     assert [(one.month, one.events) for one in done] == [(date(2026, 9, 1), 3)]
     assert [row for row in before if row["received_at"] < OCTOBER - timedelta(days=1)] == list(
-        parquet.read(tmp_path / "events-2026-09.parquet")
+        parquet.read_file(tmp_path / "events-2026-09.parquet")
     )
-    assert (await rebuild.compare(database, tmp_path)).equal
-    assert (await rebuild.compare(database, tmp_path)).events == len(before)
-    assert (await rebuild.view(database, SEPTEMBER, tmp_path)).items == {"counted": 1}
-    with pytest.raises(Stop, match=r"events-2026-09\.parquet: is not there; `archive`"):
-        await rebuild.compare(database, tmp_path / "elsewhere")
-    later = await log_months.retire(log, tmp_path, datetime(2027, 1, 1, tzinfo=UTC), keep_months=1)
+    assert (await rebuild.compare_with_log(database, tmp_path)).equal
+    assert (await rebuild.compare_with_log(database, tmp_path)).events == len(before)
+    assert (await rebuild.snapshot_at(database, SEPTEMBER, tmp_path)).items == {"counted": 1}
+    with pytest.raises(StopService, match=r"events-2026-09\.parquet: is not there; `archive`"):
+        await rebuild.compare_with_log(database, tmp_path / "elsewhere")
+    later = await log_months.retire_before(
+        log, tmp_path, datetime(2027, 1, 1, tzinfo=UTC), keep_months=1
+    )
     assert [one.month.month for one in later] == [10, 11]
-    assert (await rebuild.compare(database, tmp_path)).equal
-    found = await log_months.found(log)
+    assert (await rebuild.compare_with_log(database, tmp_path)).equal
+    found = await log_months.list_all(log)
     assert [one.month.month for one in found.retired] == [9, 10, 11]
     assert all(one.month >= date(2026, 12, 1) for one in found.present)
-    assert len(log_months.told(found)) == len(found.retired) + len(found.present)
+    assert len(log_months.month_lines(found)) == len(found.retired) + len(found.present)
 
 
 async def test_what_was_retired_is_still_not_counted_twice(
@@ -88,7 +90,7 @@ async def test_what_was_retired_is_still_not_counted_twice(
     stream = uuid4()
     scans = [accepted(), accepted()]
     await send(pool, *scans, stream=stream, now=SEPTEMBER)
-    await log_months.retire(log, tmp_path, NOW, keep_months=1)
+    await log_months.retire_before(log, tmp_path, NOW, keep_months=1)
     held = await log.fetchval("SELECT sum(count) FROM holdings")
     await send(pool, *scans, stream=stream, now=NOW)
     assert await log.fetchval("SELECT sum(count) FROM holdings") == held
@@ -98,8 +100,10 @@ async def test_a_month_that_changed_meanwhile_stays(
     log: asyncpg.Connection, tmp_path: Path
 ) -> None:
     before = await rows(log)
-    stale = Retired(month=date(2026, 9, 1), file="x", events=2, last_position=1, retired_at=NOW)
-    assert not await partition_rows.retire(log, stale)
+    stale = RetiredMonth(
+        month=date(2026, 9, 1), file="x", events=2, last_position=1, retired_at=NOW
+    )
+    assert not await partition_rows.drop_month(log, stale)
     assert await rows(log) == before
 
 
@@ -109,28 +113,30 @@ async def test_a_log_in_use_is_left_alone(
     before = await rows(log)
     async with shadow.snapshot(database) as reading:
         await reading.fetch("SELECT 1 FROM events LIMIT 1")
-        with pytest.raises(Retry, match="perhaps by a rebuild"):
-            await log_months.retire(log, tmp_path, NOW, keep_months=1)
+        with pytest.raises(RetryLater, match="perhaps by a rebuild"):
+            await log_months.retire_before(log, tmp_path, NOW, keep_months=1)
     assert await rows(log) == before
     assert [
-        one.month.month for one in await log_months.retire(log, tmp_path, NOW, keep_months=1)
+        one.month.month for one in await log_months.retire_before(log, tmp_path, NOW, keep_months=1)
     ] == [9]
 
 
 async def test_a_file_that_is_none_is_named(
     log: asyncpg.Connection, database: str, tmp_path: Path
 ) -> None:
-    await log_months.retire(log, tmp_path, NOW, keep_months=1)
+    await log_months.retire_before(log, tmp_path, NOW, keep_months=1)
     file = tmp_path / "events-2026-09.parquet"
     file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(Stop, match="cannot be read as Parquet"):
-        await rebuild.compare(database, tmp_path)
+    with pytest.raises(StopService, match="cannot be read as Parquet"):
+        await rebuild.compare_with_log(database, tmp_path)
 
 
 async def test_months_are_made_over_the_turn_of_the_year(log: asyncpg.Connection) -> None:
     await log_months.make_ahead(log, datetime(2027, 11, 30, 23, 59, tzinfo=UTC), ahead=3)
     made = [
-        one.month for one in (await log_months.found(log)).present if one.month >= date(2027, 11, 1)
+        one.month
+        for one in (await log_months.list_all(log)).present
+        if one.month >= date(2027, 11, 1)
     ]
     assert made == [date(2027, 11, 1), date(2027, 12, 1), date(2028, 1, 1), date(2028, 2, 1)]
 

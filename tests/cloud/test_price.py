@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from cardmint_cloud.adapters.providers.http import Unanswered, Unusable, Withheld
-from cardmint_cloud.domain.price_parsing import Refused
+from cardmint_cloud.adapters.providers.http import CallWithheld, ProviderUnavailable, UnusableAnswer
+from cardmint_cloud.domain.price_parsing import ImplausibleAnswer
 from cardmint_cloud.domain.quotes import Quote
 from cardmint_cloud.errors import NotFound
-from cardmint_cloud.pricing.price import NoAnswer, Priced, price
+from cardmint_cloud.pricing.price import PriceUnavailable, PricingResult, price_card
 from cardmint_contracts.cards import Card
 
 pytestmark = pytest.mark.integration
@@ -74,7 +74,7 @@ async def named(pool: Any, *card_ids: str, at: datetime = NOW) -> None:
 async def price_due(pool: Any, source: Any, now: datetime) -> None:
     """Price every card that is due, as the queue would."""
     for row in await pool.fetch("SELECT tenant, card_id FROM price_checks WHERE due_at <= $1", now):
-        await price(pool, [source], row["tenant"], row["card_id"], now)
+        await price_card(pool, [source], row["tenant"], row["card_id"], now)
 
 
 async def check(pool: Any, card_id: str = "a") -> Any:
@@ -95,7 +95,7 @@ async def test_a_card_is_priced_and_asked_about_again_by_its_value(pool: Any) ->
         await listener.add_listener("cardmint", lambda *args: heard.put_nowait(args[3]))
         await named(pool, "a")
         source = Answers(a=[quote(500), quote(900, "holo")])
-        assert await price(pool, [source], "shop", "a", NOW) == Priced(
+        assert await price_card(pool, [source], "shop", "a", NOW) == PricingResult(
             source="tcgdex", changed=True
         )
         row = await check(pool)
@@ -110,12 +110,12 @@ async def test_a_card_is_priced_and_asked_about_again_by_its_value(pool: Any) ->
             assert await heard.get() == "shop prices"
         assert heard.empty()
         await listener.reset()
-    await price(pool, [Answers(a=[quote(2000)])], "shop", "a", NOW)
+    await price_card(pool, [Answers(a=[quote(2000)])], "shop", "a", NOW)
     assert (await check(pool))["due_at"] == NOW + timedelta(hours=24)
     dear = Answers(a=[quote(10_000)])
-    await price(pool, [dear], "shop", "a", NOW)
+    await price_card(pool, [dear], "shop", "a", NOW)
     assert (await check(pool))["due_at"] == NOW + timedelta(hours=6)
-    await price(pool, [dear], "shop", "a", NOW + timedelta(hours=6))
+    await price_card(pool, [dear], "shop", "a", NOW + timedelta(hours=6))
     # An answer must be younger than the refresh is apart, or every refresh would find the answer of
     # the last.
     assert [fresh for _, fresh in dear.asked] == [
@@ -127,7 +127,7 @@ async def test_a_card_is_priced_and_asked_about_again_by_its_value(pool: Any) ->
 async def test_history_grows_only_when_something_changes(pool: Any) -> None:
     await named(pool, "a")
     for day, minor in enumerate([500, 500, 510, 500]):
-        await price(pool, [Answers(a=[quote(minor)])], "shop", "a", NOW + day * DAY)
+        await price_card(pool, [Answers(a=[quote(minor)])], "shop", "a", NOW + day * DAY)
     assert [row["minor"] for row in await pool.fetch("SELECT minor FROM quotes ORDER BY id")] == [
         500,
         510,
@@ -141,11 +141,11 @@ async def test_history_grows_only_when_something_changes(pool: Any) -> None:
 
 async def test_providers_are_asked_in_order_until_one_quotes_the_card(pool: Any) -> None:
     await named(pool, "a")
-    down = Answers("tcgdex", a=Unanswered("timeout", "no answer within 5 s"))
+    down = Answers("tcgdex", a=ProviderUnavailable("timeout", "no answer within 5 s"))
     none = Answers("pokemontcg")
     good = Answers("tcgcsv", a=[quote(500, source="tcgcsv/tcgplayer")])
     never = Answers("pricecharting", a=[quote(1)])
-    assert (await price(pool, [down, none, good, never], "shop", "a", NOW)).source == "tcgcsv"
+    assert (await price_card(pool, [down, none, good, never], "shop", "a", NOW)).source == "tcgcsv"
     assert (len(down.asked), len(none.asked), len(good.asked), len(never.asked)) == (1, 1, 1, 0)
     assert (await check(pool))["error"] == ""
     assert (
@@ -157,26 +157,26 @@ async def test_providers_are_asked_in_order_until_one_quotes_the_card(pool: Any)
 @pytest.mark.parametrize(
     ("error", "said", "wait", "withheld"),
     [
-        (Unanswered("rate-limited", "HTTP 429", 30), "rate-limited (HTTP 429)", 30, False),
-        (Unusable("not-json", "9 bytes"), "not-json (9 bytes)", 0, False),
-        (Refused("negative", "marketPrice\x00"), "negative (marketPrice�)", 0, False),
-        (Withheld("open", "left alone", 55), "open (left alone)", 55, True),
+        (ProviderUnavailable("rate-limited", "HTTP 429", 30), "rate-limited (HTTP 429)", 30, False),
+        (UnusableAnswer("not-json", "9 bytes"), "not-json (9 bytes)", 0, False),
+        (ImplausibleAnswer("negative", "marketPrice\x00"), "negative (marketPrice�)", 0, False),
+        (CallWithheld("open", "left alone", 55), "open (left alone)", 55, True),
     ],
 )
 async def test_when_nobody_answers_the_last_price_stays(
     pool: Any, error: Exception, said: str, wait: float, withheld: bool
 ) -> None:
     await named(pool, "a")
-    await price(pool, [Answers(a=[quote(500)])], "shop", "a", NOW)
-    with pytest.raises(NoAnswer) as caught:
-        await price(
+    await price_card(pool, [Answers(a=[quote(500)])], "shop", "a", NOW)
+    with pytest.raises(PriceUnavailable) as caught:
+        await price_card(
             pool, [Answers(a=error), Answers("b", a=NotFound("none"))], "shop", "a", NOW + DAY
         )
     assert (caught.value.retry_after_s, caught.value.withheld) == (wait, withheld)
     row = await check(pool)
     assert (row["attempts"], row["error"]) == (1, f"tcgdex: {said}; b: not-found (none)")
     assert await shown(pool) == 500
-    await price(pool, [Answers(a=[quote(510)])], "shop", "a", NOW + DAY)
+    await price_card(pool, [Answers(a=[quote(510)])], "shop", "a", NOW + DAY)
     row = await check(pool)
     assert (row["attempts"], row["error"]) == (0, "")
 
@@ -184,53 +184,53 @@ async def test_when_nobody_answers_the_last_price_stays(
 @pytest.mark.parametrize("answer", [NotFound("no such card"), []])
 async def test_a_card_that_nobody_prices_is_asked_about_daily(pool: Any, answer: Any) -> None:
     await named(pool, "a")
-    assert await price(pool, [Answers(a=answer)], "shop", "a", NOW) == Priced()
+    assert await price_card(pool, [Answers(a=answer)], "shop", "a", NOW) == PricingResult()
     row = await check(pool)
     assert (row["due_at"], row["attempts"], row["error"].split(" ")[:2]) == (
         NOW + DAY,
         0,
         ["tcgdex:", "not-found"],
     )
-    await price(pool, [], "shop", "a", NOW)
+    await price_card(pool, [], "shop", "a", NOW)
     assert (await check(pool))["error"] == "no provider is set up"
 
 
 async def test_a_card_that_no_station_named_is_not_found(pool: Any) -> None:
     with pytest.raises(NotFound):
-        await price(pool, [Answers()], "shop", "a", NOW)
+        await price_card(pool, [Answers()], "shop", "a", NOW)
 
 
 async def test_an_unlikely_quote_is_held_back_and_the_value_stays(pool: Any) -> None:
     await named(pool, "a")
-    await price(pool, [Answers(a=[quote(500), quote(900, "holo")])], "shop", "a", NOW)
-    done = await price(
+    await price_card(pool, [Answers(a=[quote(500), quote(900, "holo")])], "shop", "a", NOW)
+    done = await price_card(
         pool, [Answers(a=[quote(50_000), quote(910, "holo")])], "shop", "a", NOW + DAY
     )
     assert (done.changed, done.held) == (True, 1)
     assert (await shown(pool), await shown(pool, "holo")) == (500, 910)
     held = await pool.fetchrow("SELECT * FROM held_quotes")
     assert (held["minor"], held["against_minor"], held["state"]) == (50_000, 500, "open")
-    await price(pool, [Answers(a=[quote(50_100)])], "shop", "a", NOW + 2 * DAY)
+    await price_card(pool, [Answers(a=[quote(50_100)])], "shop", "a", NOW + 2 * DAY)
     assert [row["minor"] for row in await pool.fetch("SELECT minor FROM held_quotes")] == [50_100]
-    await price(pool, [Answers(a=[quote(505)])], "shop", "a", NOW + 3 * DAY)
+    await price_card(pool, [Answers(a=[quote(505)])], "shop", "a", NOW + 3 * DAY)
     assert await pool.fetchval("SELECT count(*) FROM held_quotes") == 0
 
 
 async def test_a_quote_that_was_refused_is_not_asked_about_again(pool: Any) -> None:
     await named(pool, "a")
-    await price(pool, [Answers(a=[quote(500)])], "shop", "a", NOW)
-    await price(pool, [Answers(a=[quote(50_000)])], "shop", "a", NOW + DAY)
+    await price_card(pool, [Answers(a=[quote(500)])], "shop", "a", NOW)
+    await price_card(pool, [Answers(a=[quote(50_000)])], "shop", "a", NOW + DAY)
     await pool.execute("UPDATE held_quotes SET state = 'refused'")
-    await price(pool, [Answers(a=[quote(50_000)])], "shop", "a", NOW + 2 * DAY)
+    await price_card(pool, [Answers(a=[quote(50_000)])], "shop", "a", NOW + 2 * DAY)
     assert await pool.fetchval("SELECT count(*) FROM held_quotes WHERE state = 'open'") == 0
-    await price(pool, [Answers(a=[quote(60_000)])], "shop", "a", NOW + 3 * DAY)
+    await price_card(pool, [Answers(a=[quote(60_000)])], "shop", "a", NOW + 3 * DAY)
     assert await pool.fetchval("SELECT minor FROM held_quotes WHERE state = 'open'") == 60_000
     assert await shown(pool) == 500
 
 
 async def test_graded_prices_are_kept_and_never_shown_as_the_cards(pool: Any) -> None:
     await named(pool, "a")
-    await price(
+    await price_card(
         pool, [Answers(a=[quote(500, ""), quote(90_000, "", grade="PSA 10")])], "shop", "a", NOW
     )
     assert await shown(pool, "") == 500

@@ -12,21 +12,21 @@ import psutil
 import pytest
 
 from cardmint_cloud import app
-from cardmint_cloud.errors import Stop
+from cardmint_cloud.errors import StopService
 from cardmint_cloud.local import processes
-from cardmint_cloud.local.processes import Child, free_port
+from cardmint_cloud.local.processes import ChildProcess, free_port
 
 LEAVES_ONE_BEHIND = 'sleep 100 & echo $!; exit "$1"'
 
 
-def started(child: Child) -> int:
+def started(child: ChildProcess) -> int:
     assert child.wait(20)
     return int(child.log.read_text())
 
 
 @pytest.mark.parametrize("code", [0, 3])
 def test_what_an_ended_process_left_behind_is_ended_too(tmp_path: Path, code: int) -> None:
-    child = Child(["sh", "-c", LEAVES_ONE_BEHIND, "leader", str(code)], tmp_path / "log")
+    child = ChildProcess(["sh", "-c", LEAVES_ONE_BEHIND, "leader", str(code)], tmp_path / "log")
     left = psutil.Process(started(child))
     assert not child.running
     assert child.code == code
@@ -37,7 +37,7 @@ def test_what_an_ended_process_left_behind_is_ended_too(tmp_path: Path, code: in
 
 
 def test_its_number_is_its_own_until_it_is_killed_and_is_never_used_again(tmp_path: Path) -> None:
-    child = Child(["true"], tmp_path / "log")
+    child = ChildProcess(["true"], tmp_path / "log")
     assert child.wait(20)
     assert os.getpgid(child.process.pid) == child.process.pid
     child.kill()
@@ -51,11 +51,11 @@ def test_its_number_is_its_own_until_it_is_killed_and_is_never_used_again(tmp_pa
 
 
 def test_one_that_is_not_ready_says_why(tmp_path: Path) -> None:
-    child = Child(["sh", "-c", "echo no disk; exit 7"], tmp_path / "log")
-    with pytest.raises(Stop, match="sh ended with code 7: no disk"):
+    child = ChildProcess(["sh", "-c", "echo no disk; exit 7"], tmp_path / "log")
+    with pytest.raises(StopService, match="sh ended with code 7: no disk"):
         child.wait_until(lambda: False)
-    late = Child(["sleep", "100"], tmp_path / "late")
-    with pytest.raises(Stop, match="sleep was not ready after 0 s: it printed nothing"):
+    late = ChildProcess(["sleep", "100"], tmp_path / "late")
+    with pytest.raises(StopService, match="sleep was not ready after 0 s: it printed nothing"):
         late.wait_until(lambda: False, timeout_s=0.1)
     late.stop()
     assert late.code == -15
@@ -70,12 +70,12 @@ async def test_a_part_that_swallows_a_cancellation_is_told_again(
         await asyncio.sleep(60)
 
     async def failing() -> None:
-        raise Stop("the broker refuses us")
+        raise StopService("the broker refuses us")
 
     monkeypatch.setattr(app, "PATIENCE_S", 0.1)
     before = asyncio.all_tasks()
     async with asyncio.timeout(20):
-        with pytest.raises(Stop, match="refuses us"):
+        with pytest.raises(StopService, match="refuses us"):
             await app.until_stopped(stubborn(), failing())
     assert asyncio.all_tasks() == before
 
@@ -86,7 +86,7 @@ DRAW = "import sys; from cardmint_cloud.local import processes as p; p._PORTS = 
 def test_a_port_is_given_to_one_caller_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
     monkeypatch.setattr(processes, "_PORTS", (port, port))
-    with pytest.raises(Stop, match="no free port"):
+    with pytest.raises(StopService, match="no free port"):
         free_port()
     another = subprocess.run(
         [sys.executable, "-c", DRAW, str(port)], capture_output=True, timeout=60, check=False

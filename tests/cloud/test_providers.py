@@ -13,8 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardmint_cloud.adapters.providers import pokemontcg, pricecharting, tcgcsv, tcgdex
-from cardmint_cloud.domain.price_parsing import MAX_MINOR, Refused, pennies, variant
-from cardmint_cloud.domain.quotes import Quote, described
+from cardmint_cloud.domain.price_parsing import (
+    MAX_MINOR,
+    ImplausibleAnswer,
+    parse_pennies,
+    parse_variant,
+)
+from cardmint_cloud.domain.quotes import Quote, describe_prices
 from cardmint_cloud.errors import NotFound
 from cardmint_contracts.cards import Card
 
@@ -51,7 +56,9 @@ def prices(quotes: tuple[Quote, ...]) -> dict[tuple[str, str], int]:
     ],
 )
 def test_every_spelling_of_a_variant_is_understood(name: str, finish: str, edition: str) -> None:
-    (quote,) = tcgdex.read(tcgplayer(**{name: {"marketPrice": Decimal("402.79")}}), "base1-4", NOW)
+    (quote,) = tcgdex.read_quotes(
+        tcgplayer(**{name: {"marketPrice": Decimal("402.79")}}), "base1-4", NOW
+    )
     assert (quote.finish, quote.edition, quote.minor, quote.currency) == (
         finish,
         edition,
@@ -75,7 +82,7 @@ def test_every_spelling_of_a_variant_is_understood(name: str, finish: str, editi
 def test_the_market_price_is_preferred_and_the_basis_said(
     figures: dict[str, Any], basis: str, minor: int
 ) -> None:
-    (quote,) = tcgdex.read(tcgplayer(normal=figures), "base1-4", NOW)
+    (quote,) = tcgdex.read_quotes(tcgplayer(normal=figures), "base1-4", NOW)
     assert (quote.basis, quote.minor) == (basis, minor)
 
 
@@ -86,9 +93,9 @@ def test_no_price_is_no_quote() -> None:
         answer(tcgplayer=None, cardmarket=None),
         tcgplayer(normal=None),
     ):
-        assert tcgdex.read(nothing, "base1-4", NOW) == ()
+        assert tcgdex.read_quotes(nothing, "base1-4", NOW) == ()
     assert (
-        tcgdex.read(
+        tcgdex.read_quotes(
             tcgplayer(normal={"marketPrice": None}, glitter={"marketPrice": 1}), "base1-4", NOW
         )
         == ()
@@ -97,7 +104,7 @@ def test_no_price_is_no_quote() -> None:
 
 def test_two_spellings_of_one_variant_are_one_quote() -> None:
     both = tcgplayer(holofoil={"marketPrice": 5}, holo={"marketPrice": 6})
-    assert prices(tcgdex.read(both, "base1-4", NOW)) == {("holo", ""): 500}
+    assert prices(tcgdex.read_quotes(both, "base1-4", NOW)) == {("holo", ""): 500}
 
 
 CARDMARKET = {
@@ -122,17 +129,21 @@ CARDMARKET = {
 def test_cardmarkets_columns_mean_what_the_card_was_printed_in(
     variants: Any, expected: dict[tuple[str, str], int]
 ) -> None:
-    quotes = tcgdex.read({**answer(cardmarket=CARDMARKET), "variants": variants}, "base1-4", NOW)
+    quotes = tcgdex.read_quotes(
+        {**answer(cardmarket=CARDMARKET), "variants": variants}, "base1-4", NOW
+    )
     assert prices(quotes) == expected
     assert {(quote.currency, quote.as_of) for quote in quotes} == {("EUR", NOW)}
 
 
 def test_cardmarket_is_asked_only_when_tcgplayer_has_nothing() -> None:
     pricing = tcgplayer(normal={"marketPrice": 1})["pricing"] | {"cardmarket": CARDMARKET}
-    assert [q.currency for q in tcgdex.read(answer(**pricing), "base1-4", NOW)] == ["USD"]
+    assert [q.currency for q in tcgdex.read_quotes(answer(**pricing), "base1-4", NOW)] == ["USD"]
     empty = {"unit": "EUR", "avg": None, "trend-holo": 0}
     assert (
-        tcgdex.read({**answer(cardmarket=empty), "variants": {"normal": True}}, "base1-4", NOW)
+        tcgdex.read_quotes(
+            {**answer(cardmarket=empty), "variants": {"normal": True}}, "base1-4", NOW
+        )
         == ()
     )
 
@@ -164,17 +175,17 @@ def test_cardmarket_is_asked_only_when_tcgplayer_has_nothing() -> None:
     ],
 )
 def test_what_cannot_be_right_is_refused_with_a_reason(wrong: Any, reason: str) -> None:
-    with pytest.raises(Refused) as caught:
-        tcgdex.read(wrong, "base1-4", NOW)
+    with pytest.raises(ImplausibleAnswer) as caught:
+        tcgdex.read_quotes(wrong, "base1-4", NOW)
     assert caught.value.reason == reason
 
 
 def test_a_date_without_an_offset_is_utc_and_never_after_now() -> None:
-    (quote,) = tcgdex.read(
+    (quote,) = tcgdex.read_quotes(
         tcgplayer(normal={"marketPrice": 1}, updated="2026-11-22"), "base1-4", NOW
     )
     assert quote.as_of == datetime(2026, 11, 22, tzinfo=UTC)
-    (quote,) = tcgdex.read(
+    (quote,) = tcgdex.read_quotes(
         tcgplayer(normal={"marketPrice": 1}, updated="2026-11-22T20:00:00Z"), "base1-4", NOW
     )
     assert quote.as_of == NOW
@@ -210,10 +221,10 @@ ANSWERS = SCALARS | st.fixed_dictionaries(
 @given(ANSWERS)
 def test_any_answer_is_quotes_in_whole_cents_or_refused_by_name(found: Any) -> None:
     try:
-        quotes = tcgdex.read(found, "base1-4", NOW)
-    except Refused:
+        quotes = tcgdex.read_quotes(found, "base1-4", NOW)
+    except ImplausibleAnswer:
         return
-    for quote in (*quotes, *described(quotes)):
+    for quote in (*quotes, *describe_prices(quotes)):
         assert type(quote.minor) is int
         assert 0 < quote.minor <= MAX_MINOR
         assert quote.as_of <= NOW
@@ -228,13 +239,13 @@ def test_cents_survive_the_way_through_json(cents: int) -> None:
         + "}}}}"
     )
     found = msgspec.json.Decoder(float_hook=Decimal).decode(text)
-    (quote,) = tcgdex.read(found, "a-1", NOW)
+    (quote,) = tcgdex.read_quotes(found, "a-1", NOW)
     assert quote.minor == cents
 
 
 @pytest.mark.parametrize("name", ["glitter", "", "1stEditionGlitter", "cosmos holo", "wPromo"])
 def test_a_variant_that_is_not_known_is_none_of_ours(name: str) -> None:
-    assert variant(name) is None
+    assert parse_variant(name) is None
 
 
 @pytest.mark.parametrize(
@@ -249,7 +260,7 @@ def test_a_variant_that_is_not_known_is_none_of_ours(name: str) -> None:
     ],
 )
 def test_spellings_of_other_providers_are_understood(name: str, kind: tuple[str, str]) -> None:
-    assert variant(name) == kind
+    assert parse_variant(name) == kind
 
 
 @pytest.mark.parametrize(
@@ -267,17 +278,17 @@ def test_spellings_of_other_providers_are_understood(name: str, kind: tuple[str,
     ],
 )
 def test_pennies_that_cannot_be_right_are_refused(figure: Any, reason: str) -> None:
-    with pytest.raises(Refused) as caught:
-        pennies(figure, "loose-price")
+    with pytest.raises(ImplausibleAnswer) as caught:
+        parse_pennies(figure, "loose-price")
     assert caught.value.reason == reason
 
 
 def test_pennies_are_minor_units_already() -> None:
     assert (
-        pennies(29662, "x"),
-        pennies(None, "x"),
-        pennies("2964313", "x"),
-        pennies(Decimal("7.0"), "x"),
+        parse_pennies(29662, "x"),
+        parse_pennies(None, "x"),
+        parse_pennies("2964313", "x"),
+        parse_pennies(Decimal("7.0"), "x"),
     ) == (
         29662,
         0,
@@ -305,7 +316,7 @@ def test_pokemontcg_quotes_tcgplayer_in_dollars_with_nulls_and_texts() -> None:
         wPromo={"market": 3},
         **{"1stEditionHolofoil": {"market": 2500}},
     )
-    quotes = pokemontcg.read(answer, "base1-4", NOW)
+    quotes = pokemontcg.read_quotes(answer, "base1-4", NOW)
     assert {q.kind: (q.minor, q.basis) for q in quotes} == {
         ("holo", "", ""): (40279, "market"),
         ("reverse_holo", "", ""): (1230, "mid"),
@@ -321,12 +332,12 @@ def test_pokemontcg_falls_back_to_cardmarket_in_euros() -> None:
         "updatedAt": "2026/11/20",
         "prices": {"trendPrice": None, "averageSellPrice": 4, "reverseHoloTrend": 9},
     }
-    quotes = pokemontcg.read(cards(tcgplayer=None, cardmarket=block), "base1-4", NOW)
+    quotes = pokemontcg.read_quotes(cards(tcgplayer=None, cardmarket=block), "base1-4", NOW)
     assert {q.kind: (q.minor, q.currency, q.basis) for q in quotes} == {
         ("holo", "", ""): (400, "EUR", "average"),
         ("reverse_holo", "", ""): (900, "EUR", "trend"),
     }
-    plain = pokemontcg.read(
+    plain = pokemontcg.read_quotes(
         {"data": {"id": "a-1", "cardmarket": {"prices": {"lowPrice": 1}}}}, "a-1", NOW
     )
     assert [(q.kind, q.as_of) for q in plain] == [(("", "", ""), NOW)]
@@ -350,15 +361,15 @@ def test_pokemontcg_falls_back_to_cardmarket_in_euros() -> None:
     ],
 )
 def test_pokemontcg_is_refused_with_a_reason(wrong: Any, reason: str) -> None:
-    with pytest.raises(Refused) as caught:
-        pokemontcg.read(wrong, "base1-4", NOW)
+    with pytest.raises(ImplausibleAnswer) as caught:
+        pokemontcg.read_quotes(wrong, "base1-4", NOW)
     assert caught.value.reason == reason
 
 
 def test_pokemontcg_without_prices_quotes_nothing() -> None:
-    assert pokemontcg.read(cards(), "base1-4", NOW) == ()
-    assert pokemontcg.read(dollars(normal={"market": None}), "base1-4", NOW) == ()
-    assert pokemontcg.read(cards(tcgplayer={"prices": None}), "base1-4", NOW) == ()
+    assert pokemontcg.read_quotes(cards(), "base1-4", NOW) == ()
+    assert pokemontcg.read_quotes(dollars(normal={"market": None}), "base1-4", NOW) == ()
+    assert pokemontcg.read_quotes(cards(tcgplayer={"prices": None}), "base1-4", NOW) == ()
 
 
 # PriceCharting
@@ -390,7 +401,7 @@ def test_pricecharting_keeps_every_grade_for_itself() -> None:
         "condition-19-price": 3,
         "new-price": 0,
     }
-    quotes = pricecharting.read(found(graded), CHARIZARD, NOW)
+    quotes = pricecharting.read_quotes(found(graded), CHARIZARD, NOW)
     assert {q.grade: q.minor for q in quotes} == {
         "": 29662,
         "7": 40000,
@@ -403,7 +414,7 @@ def test_pricecharting_keeps_every_grade_for_itself() -> None:
     assert {(q.currency, q.source, q.finish, q.edition) for q in quotes} == {
         ("USD", "pricecharting", "", "")
     }
-    assert prices(described(quotes)) == {("", ""): 29662, ("", "unlimited"): 29662}
+    assert prices(describe_prices(quotes)) == {("", ""): 29662, ("", "unlimited"): 29662}
 
 
 def test_pricecharting_takes_only_the_card_that_was_meant() -> None:
@@ -417,12 +428,12 @@ def test_pricecharting_takes_only_the_card_that_was_meant() -> None:
         PRODUCT,
         {**PRODUCT, "loose-price": 6},
     ]
-    quotes = pricecharting.read(found(*others), CHARIZARD, NOW)
+    quotes = pricecharting.read_quotes(found(*others), CHARIZARD, NOW)
     assert prices(quotes) == {("normal", "first"): 500000, ("", ""): 29662}
     with pytest.raises(NotFound, match="none of the 2"):
-        pricecharting.read(found(*others[2:4]), CHARIZARD, NOW)
+        pricecharting.read_quotes(found(*others[2:4]), CHARIZARD, NOW)
     with pytest.raises(NotFound):
-        pricecharting.read(found(), CHARIZARD, NOW)
+        pricecharting.read_quotes(found(), CHARIZARD, NOW)
 
 
 @pytest.mark.parametrize(
@@ -440,8 +451,8 @@ def test_pricecharting_takes_only_the_card_that_was_meant() -> None:
     ],
 )
 def test_pricecharting_is_refused_with_a_reason(wrong: Any, reason: str) -> None:
-    with pytest.raises(Refused) as caught:
-        pricecharting.read(wrong, CHARIZARD, NOW)
+    with pytest.raises(ImplausibleAnswer) as caught:
+        pricecharting.read_quotes(wrong, CHARIZARD, NOW)
     assert caught.value.reason == reason
 
 
@@ -469,8 +480,8 @@ def test_tcgcsv_finds_a_product_by_number_and_name() -> None:
         product(3, "Charmander", "004/102"),
         product(42382, "Charizard", "004/102"),
     )
-    assert tcgcsv.find(products, CHARIZARD) == 42382
-    assert tcgcsv.find(results(), CHARIZARD) is None
+    assert tcgcsv.find_product(products, CHARIZARD) == 42382
+    assert tcgcsv.find_product(results(), CHARIZARD) is None
 
 
 def test_tcgcsv_has_a_row_for_each_finish() -> None:
@@ -486,7 +497,7 @@ def test_tcgcsv_has_a_row_for_each_finish() -> None:
         {"productId": 42382, "marketPrice": None, "subTypeName": "1st Edition Holofoil"},
         {"productId": 42382, "marketPrice": 8, "subTypeName": "Cracked Ice"},
     )
-    quotes = tcgcsv.read(rows, 42382, NOW)
+    quotes = tcgcsv.read_quotes(rows, 42382, NOW)
     assert prices(quotes) == {("holo", ""): 40279, ("reverse_holo", ""): 900}
     assert {(q.source, q.as_of) for q in quotes} == {("tcgcsv/tcgplayer", NOW)}
 
@@ -494,20 +505,22 @@ def test_tcgcsv_has_a_row_for_each_finish() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda: tcgcsv.find([], CHARIZARD),
-        lambda: tcgcsv.find({"results": {}}, CHARIZARD),
-        lambda: tcgcsv.find(results(7), CHARIZARD),
-        lambda: tcgcsv.find(results(product("42382", "Charizard", "4/102")), CHARIZARD),
-        lambda: tcgcsv.find(results({"cleanName": "Charizard", "extendedData": "x"}), CHARIZARD),
-        lambda: tcgcsv.read([], 1, NOW),
-        lambda: tcgcsv.read(results(None), 1, NOW),
-        lambda: tcgcsv.read(
+        lambda: tcgcsv.find_product([], CHARIZARD),
+        lambda: tcgcsv.find_product({"results": {}}, CHARIZARD),
+        lambda: tcgcsv.find_product(results(7), CHARIZARD),
+        lambda: tcgcsv.find_product(results(product("42382", "Charizard", "4/102")), CHARIZARD),
+        lambda: tcgcsv.find_product(
+            results({"cleanName": "Charizard", "extendedData": "x"}), CHARIZARD
+        ),
+        lambda: tcgcsv.read_quotes([], 1, NOW),
+        lambda: tcgcsv.read_quotes(results(None), 1, NOW),
+        lambda: tcgcsv.read_quotes(
             results({"productId": 1, "marketPrice": "$9", "subTypeName": "Normal"}), 1, NOW
         ),
     ],
 )
 def test_tcgcsv_is_refused_with_a_reason(wrong: Any) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ImplausibleAnswer) as caught:
         wrong()
     assert caught.value.reason == "wrong-type"
 
@@ -539,13 +552,13 @@ SHAPED = st.recursive(
 @given(SHAPED)
 def test_no_answer_of_any_shape_breaks_a_reader(found: Any) -> None:
     for read in (
-        lambda: pokemontcg.read(found, "base1-4", NOW),
-        lambda: pricecharting.read(found, CHARIZARD, NOW),
-        lambda: tcgcsv.read(found, 42382, NOW),
-        lambda: tcgcsv.find(found, CHARIZARD) or (),
+        lambda: pokemontcg.read_quotes(found, "base1-4", NOW),
+        lambda: pricecharting.read_quotes(found, CHARIZARD, NOW),
+        lambda: tcgcsv.read_quotes(found, 42382, NOW),
+        lambda: tcgcsv.find_product(found, CHARIZARD) or (),
     ):
         try:
             quotes = read()
-        except (Refused, NotFound):
+        except (ImplausibleAnswer, NotFound):
             continue
         assert quotes is not None

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cardmint_cloud.domain.items import (
-    Impossible,
+    ImpossibleEvent,
     Item,
-    Prior,
+    ItemStatus,
+    PriorState,
     Review,
-    Status,
-    review_of,
-    spoken_of,
-    subject,
+    review_task_id,
+    subject_of,
+    touched_keys,
 )
 from cardmint_contracts.cards import Candidate, Card, Decision, Image
 from cardmint_contracts.events import (
@@ -49,7 +49,7 @@ class Table(Tables):
         return self.items["shop", scan.scan]
 
     def review(self, scan: CardScanned, why: str = "review") -> Review:
-        return self.reviews["shop", review_of(scan.scan, why)]
+        return self.reviews["shop", review_task_id(scan.scan, why)]
 
     @property
     def held(self) -> dict[str, int]:
@@ -58,7 +58,7 @@ class Table(Tables):
 
 def asked(scan: CardScanned, why: str = "rules", card: Card = FOX, **more: Any) -> ReviewOpened:
     return ReviewOpened(
-        task=review_of(scan.scan, why),
+        task=review_task_id(scan.scan, why),
         scan=scan.scan,
         question=Question.AUDIT if why == "audit" else Question.PRINTING,
         reasons=("random-audit" if why == "audit" else "high-value",),
@@ -72,7 +72,7 @@ def says(
     scan: CardScanned, card: Card | None, why: str = "review", version: int = 1, by: str = "ann"
 ) -> ReviewAnswered:
     return ReviewAnswered(
-        task=review_of(scan.scan, why),
+        task=review_task_id(scan.scan, why),
         task_version=version,
         scan=scan.scan,
         verdict="card" if card else "no_card",
@@ -83,13 +83,13 @@ def says(
 
 def undo(scan: CardScanned, why: str = "review", version: int = 2) -> ReviewUndone:
     return ReviewUndone(
-        task=review_of(scan.scan, why), task_version=version, scan=scan.scan, by="ann"
+        task=review_task_id(scan.scan, why), task_version=version, scan=scan.scan, by="ann"
     )
 
 
 def fetch(scan: CardScanned, version: int = 1, place: str = "bin A3, slot 12") -> RescanRequested:
     return RescanRequested(
-        task=review_of(scan.scan), task_version=version, scan=scan.scan, by="ann", place=place
+        task=review_task_id(scan.scan), task_version=version, scan=scan.scan, by="ann", place=place
     )
 
 
@@ -118,21 +118,21 @@ def test_a_rule_opens_a_question_about_a_counted_card_which_stays_counted() -> N
         "reader 3",
     )
     assert (review.candidates, review.image) == (said, IMAGE)
-    assert (table.item(scan).status, table.held) == (Status.COUNTED, {FOX.id: 1})
+    assert (table.item(scan).status, table.held) == (ItemStatus.COUNTED, {FOX.id: 1})
 
 
 def test_a_rule_may_hold_a_card_until_somebody_looked() -> None:
     scan, table = accepted(), Table()
     table.say(scan, asked(scan, hold=True))
     assert (table.item(scan).status, table.item(scan).card_id, table.held) == (
-        Status.REVIEW,
+        ItemStatus.REVIEW,
         FOX.id,
         {},
     )
     table.say(says(scan, FOX, "rules"))
-    assert (table.item(scan).status, table.held) == (Status.COUNTED, {FOX.id: 1})
+    assert (table.item(scan).status, table.held) == (ItemStatus.COUNTED, {FOX.id: 1})
     table.say(undo(scan, "rules"))
-    assert (table.item(scan).status, table.held) == (Status.REVIEW, {})
+    assert (table.item(scan).status, table.held) == (ItemStatus.REVIEW, {})
 
 
 def test_a_question_comes_too_late_when_it_is_known_or_the_card_changed() -> None:
@@ -141,7 +141,7 @@ def test_a_question_comes_too_late_when_it_is_known_or_the_card_changed() -> Non
     assert table.say(asked(scan, "audit", card=OWL)) == 1
     doubted = doubtful()
     assert table.say(doubted, asked(doubted)) == 1
-    with pytest.raises(Impossible) as caught:
+    with pytest.raises(ImpossibleEvent) as caught:
         table.say(asked(accepted()))
     assert caught.value.reason == "unknown-scan"
 
@@ -149,7 +149,7 @@ def test_a_question_comes_too_late_when_it_is_known_or_the_card_changed() -> Non
 def test_an_undone_answer_brings_back_how_the_card_stood() -> None:
     scan, table = doubtful(), Table()
     table.say(scan, says(scan, OWL))
-    assert table.review(scan).prior == Prior(Status.REVIEW, "")
+    assert table.review(scan).prior == PriorState(ItemStatus.REVIEW, "")
     assert table.held == {OWL.id: 1}
     table.say(undo(scan))
     review, item = table.review(scan), table.item(scan)
@@ -160,7 +160,7 @@ def test_an_undone_answer_brings_back_how_the_card_stood() -> None:
         None,
         "",
     )
-    assert (item.status, item.card_id, item.version, table.held) == (Status.REVIEW, "", 3, {})
+    assert (item.status, item.card_id, item.version, table.held) == (ItemStatus.REVIEW, "", 3, {})
     assert table.say(says(scan, FOX)) == 1  # Of a version that is over.
     assert table.say(says(scan, FOX, version=3)) == 0
     assert table.held == {FOX.id: 1}
@@ -222,12 +222,12 @@ def test_questions_grow_old() -> None:
     scan, table = accepted(), Table()
     table.say(scan, asked(scan), asked(scan, "audit"))
     escalated = ReviewAged(
-        task=review_of(scan.scan, "rules"), task_version=1, scan=scan.scan, outcome="escalated"
+        task=review_task_id(scan.scan, "rules"), task_version=1, scan=scan.scan, outcome="escalated"
     )
     assert table.say(escalated, escalated) == 1
     assert (table.review(scan, "rules").escalated, table.review(scan, "rules").version) == (True, 2)
     expired = ReviewAged(
-        task=review_of(scan.scan, "audit"), task_version=1, scan=scan.scan, outcome="expired"
+        task=review_task_id(scan.scan, "audit"), task_version=1, scan=scan.scan, outcome="expired"
     )
     assert table.say(expired) == 0
     assert (table.review(scan, "audit").open, table.review(scan, "audit").verdict) == (
@@ -241,7 +241,7 @@ def test_questions_grow_old() -> None:
 def test_a_word_on_a_task_that_is_not_there_is_impossible() -> None:
     scan = accepted()
     for word in (undo(scan), fetch(scan), says(scan, FOX)):
-        with pytest.raises(Impossible) as caught:
+        with pytest.raises(ImpossibleEvent) as caught:
             Table().say(scan, word)
         assert caught.value.reason == "unknown-task"
 
@@ -249,13 +249,13 @@ def test_a_word_on_a_task_that_is_not_there_is_impossible() -> None:
 def test_what_an_event_speaks_of_is_read_before_it_is_applied() -> None:
     scan = doubtful()
     second = again(scan)
-    assert (subject(second), subject(fetch(scan))) == (scan.scan, scan.scan)
+    assert (subject_of(second), subject_of(fetch(scan))) == (scan.scan, scan.scan)
     evicted = ImageEvicted(sha256="0" * 64, bytes=1, kind="full", uploaded=True, reason="disk-full")
-    items, reviews = spoken_of([("shop", second), ("shop", undo(scan)), ("shop", evicted)])
+    items, reviews = touched_keys([("shop", second), ("shop", undo(scan)), ("shop", evicted)])
     assert {("shop", scan.scan), ("shop", second.scan)} <= set(items)
-    assert {("shop", review_of(scan.scan, why)) for why in ("review", "rules", "audit")} <= set(
-        reviews
-    )
+    assert {
+        ("shop", review_task_id(scan.scan, why)) for why in ("review", "rules", "audit")
+    } <= set(reviews)
 
 
 SCANS = [accepted(), doubtful(), accepted(OWL)]
@@ -272,7 +272,10 @@ words = st.one_of(
     st.builds(again, st.sampled_from(SCANS), st.sampled_from(Decision)),
     st.builds(
         lambda scan, why, version, outcome: ReviewAged(
-            task=review_of(scan.scan, why), task_version=version, scan=scan.scan, outcome=outcome
+            task=review_task_id(scan.scan, why),
+            task_version=version,
+            scan=scan.scan,
+            outcome=outcome,
         ),
         *(st.sampled_from(SCANS), whys, versions, st.sampled_from(["escalated", "expired"])),
     ),
@@ -285,7 +288,7 @@ def possible(data: Sequence[EventData]) -> list[EventData]:
     for one in data:
         try:
             table.say(one)
-        except Impossible:
+        except ImpossibleEvent:
             continue
         kept.append(one)
     return kept

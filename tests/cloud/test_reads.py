@@ -10,8 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.adapters.postgres.queries import cards as card_queries
 from cardmint_cloud.adapters.postgres.queries import desk, inventory
-from cardmint_cloud.adapters.postgres.queries.inventory import Totals, Wanted, Worth
-from cardmint_cloud.domain.items import review_of
+from cardmint_cloud.adapters.postgres.queries.inventory import (
+    CurrencyTotal,
+    InventoryFilter,
+    InventoryTotals,
+)
+from cardmint_cloud.domain.items import review_task_id
 from cardmint_contracts.cards import Batch, Card, Condition, Edition, Finish
 from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
 
@@ -30,7 +34,7 @@ def card(number: str, name: str = "Card", set_id: str = "s") -> Card:
 
 async def found(engine: AsyncEngine, **want: Any) -> list[Any]:
     async with engine.connect() as connection:
-        lines, total = await inventory.inventory(connection, "shop", Wanted(**want))
+        lines, total = await inventory.inventory_page(connection, "shop", InventoryFilter(**want))
         assert want.get("page", 1) > 1 or total >= len(lines)
         return list(lines)
 
@@ -66,18 +70,20 @@ async def test_totals_never_mix_currencies_and_count_what_has_no_price(
     await quote(pool, FOX.id, "", 500)
     await quote(pool, OWL.id, "", 700, "EUR", lowest=True)
     async with engine.connect() as connection:
-        assert await inventory.totals(connection, "shop") == Totals(
+        assert await inventory.inventory_totals(connection, "shop") == InventoryTotals(
             cards=4,
             printings=3,
             unpriced=1,
             worth=(
-                Worth(currency="USD", minor=1000, lowest=False),
-                Worth(currency="EUR", minor=700, lowest=True),
+                CurrencyTotal(currency="USD", minor=1000, lowest=False),
+                CurrencyTotal(currency="EUR", minor=700, lowest=True),
             ),
         )
-        narrowed = await inventory.totals(connection, "shop", Wanted(words="owl"))
+        narrowed = await inventory.inventory_totals(
+            connection, "shop", InventoryFilter(words="owl")
+        )
         assert (narrowed.cards, narrowed.unpriced) == (1, 0)
-        assert await inventory.totals(connection, "nobody") == Totals(
+        assert await inventory.inventory_totals(connection, "nobody") == InventoryTotals(
             cards=0, printings=0, unpriced=0, worth=()
         )
 
@@ -108,7 +114,10 @@ async def test_filters_narrow_and_open_means_left_open(pool: Any, engine: AsyncE
     ):
         assert [line["name"] for line in await found(engine, **want)] == names
     async with engine.connect() as connection:
-        assert [row["set_id"] for row in await inventory.sets(connection, "shop")] == ["fic1", "s"]
+        assert [row["set_id"] for row in await inventory.held_sets(connection, "shop")] == [
+            "fic1",
+            "s",
+        ]
 
 
 NUMBERS = ["1/40", "2/40", "10/40", "100/40", "SWSH021", "TG2", "TG10", "promo"]
@@ -191,20 +200,22 @@ async def test_a_printing_with_its_scans_quotes_and_events(pool: Any, engine: As
     await send(pool, accepted(), doubtful())
     await quote(pool, FOX.id, "", 500)
     async with engine.connect() as connection:
-        assert await card_queries.printing(connection, "shop", FOX.id) == FOX
-        assert await card_queries.printing(connection, "other", FOX.id) is None
-        (line,) = await card_queries.held(connection, "shop", FOX.id)
+        assert await card_queries.find_printing(connection, "shop", FOX.id) == FOX
+        assert await card_queries.find_printing(connection, "other", FOX.id) is None
+        (line,) = await card_queries.holdings_of(connection, "shop", FOX.id)
         assert (line["count"], line["minor"], line["currency"]) == (2, 500, "USD")
-        scans = await card_queries.scans(connection, "shop", FOX.id)
+        scans = await card_queries.items_of_printing(connection, "shop", FOX.id)
         assert [scan["captured_at"] for scan in scans] == [NOW, NOW - timedelta(hours=1)]
-        events = await card_queries.history(connection, "shop", [scan["item"] for scan in scans])
+        events = await card_queries.item_history(
+            connection, "shop", [scan["item"] for scan in scans]
+        )
         assert [event["subject"] for event in events] == [scan["item"] for scan in scans]
-        assert await card_queries.quoted(connection, "shop", FOX.id) == []
-        check = await card_queries.price_check(connection, "shop", FOX.id)
+        assert await card_queries.quote_history(connection, "shop", FOX.id) == []
+        check = await card_queries.find_price_check(connection, "shop", FOX.id)
         assert check is not None
         assert check["due_at"] == NOW
-        assert await card_queries.price_check(connection, "shop", "none") is None
-        assert len(await card_queries.newest(connection, "shop", limit=2)) == 2
+        assert await card_queries.find_price_check(connection, "shop", "none") is None
+        assert len(await card_queries.newest_items(connection, "shop", limit=2)) == 2
 
 
 async def test_items_are_walked_through_in_the_order_in_which_they_came(
@@ -227,12 +238,12 @@ async def test_reviews_letters_and_counts(pool: Any, engine: AsyncEngine) -> Non
     scan = doubtful()
     await send(pool, scan, accepted())
     async with engine.connect() as connection:
-        (opened,) = await desk.asked(connection, "shop", "open")
-        assert opened["task"] == review_of(scan.scan)
-        assert await desk.asked(connection, "shop", "answered") == []
-        assert await desk.waiting(connection, "shop") == {"reviews": 1, "letters": 0}
-        assert await desk.status_counts(connection, "shop") == {"counted": 1, "review": 1}
-        assert (await card_queries.review_of(connection, "shop", scan.scan)) is not None
-        assert await desk.review(connection, "other", opened["task"]) is None
-        assert await desk.letter(connection, "shop", 1) is None
-        assert await desk.states(connection, "shop") == []
+        (opened,) = await desk.list_reviews(connection, "shop", "open")
+        assert opened["task"] == review_task_id(scan.scan)
+        assert await desk.list_reviews(connection, "shop", "answered") == []
+        assert await desk.count_waiting(connection, "shop") == {"reviews": 1, "letters": 0}
+        assert await desk.count_by_status(connection, "shop") == {"counted": 1, "review": 1}
+        assert (await card_queries.review_of_item(connection, "shop", scan.scan)) is not None
+        assert await desk.find_review(connection, "other", opened["task"]) is None
+        assert await desk.find_dead_letter(connection, "shop", 1) is None
+        assert await desk.list_stations(connection, "shop") == []

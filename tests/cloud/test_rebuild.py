@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cardmint_cloud import rebuild
-from cardmint_cloud.domain.items import Event, review_of
-from cardmint_cloud.errors import Stop
-from cardmint_cloud.ingest.commit import Batch, Message, commit, read
+from cardmint_cloud.domain.items import LoggedEvent, review_task_id
+from cardmint_cloud.errors import StopService
+from cardmint_cloud.ingest.commit import EventBatch, MqttMessage, commit, read
 from cardmint_cloud.ingest.dead_letters import replay
 from cardmint_cloud.log_months import make_ahead
-from cardmint_cloud.reviews.answers import answer
+from cardmint_cloud.reviews.answers import submit_answer
 from cardmint_contracts.cards import Decision
 from cardmint_contracts.envelope import encode_batch
 from cardmint_contracts.events import CardScanned, EventData, ReviewAnswered
@@ -34,17 +34,17 @@ pytestmark = pytest.mark.integration
 _examples = itertools.count()
 
 
-def batch(tenant: str, station: str, stream: UUID, start: int, data: EventData) -> Batch:
+def batch(tenant: str, station: str, stream: UUID, start: int, data: EventData) -> EventBatch:
     payload, content_type = encode_batch(sealed(data, start=start, station=station, stream=stream))
     topic = f"cardmint/v1/{tenant}/{station}/events"
-    found = read(Message(topic=topic, payload=payload, content_type=content_type))
-    assert isinstance(found, Batch)
+    found = read(MqttMessage(topic=topic, payload=payload, content_type=content_type))
+    assert isinstance(found, EventBatch)
     return found
 
 
 async def ingest(
-    address: str, log: list[Event], cuts: list[int], stations: list[str]
-) -> rebuild.Comparison:
+    address: str, log: list[LoggedEvent], cuts: list[int], stations: list[str]
+) -> rebuild.LogComparison:
     """Send a log in groups of the sizes `cuts` gives, its events from the stations in turn, then rebuild."""
     example = next(_examples)
     marks: dict[UUID, int] = {}
@@ -61,7 +61,7 @@ async def ingest(
                 break
             await commit(connection, batches[:size], NOW + timedelta(seconds=turn))
             batches = batches[size:]
-        return await rebuild.compare(address)
+        return await rebuild.compare_with_log(address)
 
 
 @given(
@@ -77,10 +77,10 @@ async def ingest(
     ],  # Each example has tenants of its own.
 )
 def test_whatever_comes_the_log_says_the_same(
-    database: str, log: list[Event], cuts: list[int], names: list[str]
+    database: str, log: list[LoggedEvent], cuts: list[int], names: list[str]
 ) -> None:
     comparison = asyncio.run(ingest(database, log, cuts, names))
-    assert comparison.equal, "\n".join(rebuild.told(comparison))
+    assert comparison.equal, "\n".join(rebuild.comparison_lines(comparison))
 
 
 async def shop(pool: Any) -> CardScanned:
@@ -91,8 +91,8 @@ async def shop(pool: Any) -> CardScanned:
         pool,
         CardScanned(scan=uuid4(), decision=Decision.REJECT, recogniser=RECOGNISER, confidence=-0.0),
     )
-    task = review_of(asked.scan)
-    await answer(
+    task = review_task_id(asked.scan)
+    await submit_answer(
         pool,
         "shop",
         task,
@@ -103,7 +103,11 @@ async def shop(pool: Any) -> CardScanned:
         now=NOW + timedelta(hours=1),
     )
     late = ReviewAnswered(
-        task=review_of(early.scan), task_version=1, scan=early.scan, verdict="no_card", by="left"
+        task=review_task_id(early.scan),
+        task_version=1,
+        scan=early.scan,
+        verdict="no_card",
+        by="left",
     )
     await send(pool, late)
     await send(pool, early)
@@ -114,8 +118,8 @@ async def shop(pool: Any) -> CardScanned:
 
 async def test_answers_and_replays_are_in_the_log(pool: Any, database: str) -> None:
     await shop(pool)
-    comparison = await rebuild.compare(database)
-    assert comparison.equal, "\n".join(rebuild.told(comparison))
+    comparison = await rebuild.compare_with_log(database)
+    assert comparison.equal, "\n".join(rebuild.comparison_lines(comparison))
     assert (comparison.events, comparison.rows) == (8, {"items": 6, "reviews": 3, "holdings": 2})
 
 
@@ -141,7 +145,7 @@ async def test_what_was_changed_beside_the_log_is_found(
 ) -> None:
     await shop(pool)
     await pool.execute(statement)
-    comparison = await rebuild.compare(database)
+    comparison = await rebuild.compare_with_log(database)
     assert not comparison.equal
     assert {name for name, count in comparison.differences.items() if count} == {table}
     assert [one.table for one in comparison.first] == [table]
@@ -152,11 +156,11 @@ async def test_a_log_that_was_changed_is_found(pool: Any, database: str) -> None
     await pool.execute(
         "UPDATE events SET data = jsonb_set(data::jsonb, '{confidence}', '7')::text WHERE position = 1"
     )
-    with pytest.raises(Stop, match="position 1 of the log cannot be read"):
-        await rebuild.compare(database)
+    with pytest.raises(StopService, match="position 1 of the log cannot be read"):
+        await rebuild.compare_with_log(database)
     await pool.execute("DELETE FROM events WHERE type LIKE '%scanned%'")
-    with pytest.raises(Stop, match="contradicts itself"):
-        await rebuild.compare(database)
+    with pytest.raises(StopService, match="contradicts itself"):
+        await rebuild.compare_with_log(database)
 
 
 async def test_the_service_goes_on_meanwhile(pool: Any, database: str) -> None:
@@ -169,8 +173,8 @@ async def test_the_service_goes_on_meanwhile(pool: Any, database: str) -> None:
     seen = []
     try:
         for _ in range(5):
-            comparison = await rebuild.compare(database)
-            assert comparison.equal, "\n".join(rebuild.told(comparison))
+            comparison = await rebuild.compare_with_log(database)
+            assert comparison.equal, "\n".join(rebuild.comparison_lines(comparison))
             seen.append(comparison.events)
     finally:
         going.cancel()
@@ -182,16 +186,16 @@ async def test_the_service_goes_on_meanwhile(pool: Any, database: str) -> None:
 async def test_a_past_time_is_seen_as_it_was(pool: Any, database: str) -> None:
     await send(pool, accepted(), doubtful(), now=NOW - timedelta(hours=1))
     await shop(pool)
-    before = await rebuild.view(database, NOW - timedelta(minutes=1))
+    before = await rebuild.snapshot_at(database, NOW - timedelta(minutes=1))
     assert (before.events, before.items, before.holdings, before.open_reviews) == (
         2,
         {"counted": 1, "review": 1},
         1,
         1,
     )
-    now = await rebuild.view(database, NOW + timedelta(hours=3))
+    now = await rebuild.snapshot_at(database, NOW + timedelta(hours=3))
     assert (now.events, sum(now.items.values()), now.holdings, now.open_reviews) == (10, 8, 4, 2)
-    assert (await rebuild.view(database, NOW - timedelta(days=1))).events == 0
+    assert (await rebuild.snapshot_at(database, NOW - timedelta(days=1))).events == 0
 
 
 async def test_the_command_says_what_differs_by_its_exit_code(pool: Any, database: str) -> None:

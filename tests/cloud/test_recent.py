@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cardmint_cloud.domain.answer_cache import Recent, Said
+from cardmint_cloud.domain.answer_cache import AnswerCache, CachedAnswer
 
 MOST = 100
 START = datetime(2026, 11, 22, tzinfo=UTC)
@@ -24,8 +24,8 @@ STEPS = st.lists(
 def test_it_holds_what_was_asked_for_last_within_its_bounds(
     steps: list[tuple[str, int | None, int]],
 ) -> None:
-    recent = Recent(MOST)
-    model: OrderedDict[str, tuple[Said, int]] = OrderedDict()
+    recent = AnswerCache(MOST)
+    model: OrderedDict[str, tuple[CachedAnswer, int]] = OrderedDict()
     for number, (key, size, ago) in enumerate(steps):
         now = START + timedelta(minutes=number)
         if size is None:
@@ -36,7 +36,7 @@ def test_it_holds_what_was_asked_for_last_within_its_bounds(
                 model.move_to_end(key)
             assert recent.get(key, since) is expected
             continue
-        said = Said(found=True, value=number, at=now)
+        said = CachedAnswer(found=True, value=number, at=now)
         recent.put(key, said, size)
         model.pop(key, None)
         if size <= MOST:

@@ -6,9 +6,9 @@ from uuid import uuid4
 
 import pytest
 
-from cardmint_cloud.domain.items import review_of
+from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.errors import Conflict, NotFound
-from cardmint_cloud.reviews.answers import answer, stream_of
+from cardmint_cloud.reviews.answers import submit_answer, user_stream
 from cardmint_contracts.cards import Card
 from cardmint_contracts.errors import BadTopic
 from cardmint_contracts.events import ReviewAnswered
@@ -20,14 +20,14 @@ pytestmark = pytest.mark.integration
 async def ask(pool: Any) -> Any:
     scan = doubtful()
     await send(pool, scan)
-    return review_of(scan.scan), scan.scan
+    return review_task_id(scan.scan), scan.scan
 
 
 async def say(
     pool: Any, task: Any, card: Card | None, *, user: str = "ann", version: int = 1
 ) -> Any:
     verdict: Any = "card" if card else "no_card"
-    return await answer(
+    return await submit_answer(
         pool, "shop", task, version=version, verdict=verdict, card=card, user=user, now=NOW
     )
 
@@ -45,7 +45,7 @@ async def test_an_answer_counts_the_card_and_is_an_event_of_the_users_stream(poo
     assert done.applied == 1
     assert await counted(pool) == {OWL.id: 1}
     row = await pool.fetchrow("SELECT * FROM events WHERE source = '/users/ann'")
-    assert (row["stream"], row["sequence"], row["subject"]) == (stream_of("shop", "ann"), 1, scan)
+    assert (row["stream"], row["sequence"], row["subject"]) == (user_stream("shop", "ann"), 1, scan)
     task, _ = await ask(pool)
     await say(pool, task, None)
     assert await pool.fetchval("SELECT sequence FROM watermarks WHERE source = '/users/ann'") == 2
@@ -94,5 +94,7 @@ async def test_another_version_or_task_is_refused_and_nothing_is_written(pool: A
     with pytest.raises(BadTopic):
         await say(pool, task, FOX, user="Ann Smith")
     with pytest.raises(ValueError, match="verdict"):
-        await answer(pool, "shop", task, version=1, verdict="card", card=None, user="ann", now=NOW)
+        await submit_answer(
+            pool, "shop", task, version=1, verdict="card", card=None, user="ann", now=NOW
+        )
     assert await pool.fetchval("SELECT count(*) FROM events WHERE source LIKE '/users/%'") == 0

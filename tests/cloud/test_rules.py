@@ -7,10 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cardmint_cloud.domain.review_rules import Counted, Rules, audited, doubts, precision
+from cardmint_cloud.domain.review_rules import (
+    CountedCard,
+    ReviewRules,
+    drawn_for_audit,
+    measure_precision,
+    review_reasons,
+)
 from tests.cloud.test_quotes import quote
 
-OFF = Rules(
+OFF = ReviewRules(
     version="1",
     low_confidence=0,
     small_margin=0,
@@ -22,11 +28,11 @@ OFF = Rules(
 )
 
 
-def rules(**more: Any) -> Rules:
-    return Rules(**{**{name: getattr(OFF, name) for name in Rules.__slots__}, **more})
+def rules(**more: Any) -> ReviewRules:
+    return ReviewRules(**{**{name: getattr(OFF, name) for name in ReviewRules.__slots__}, **more})
 
 
-def card(**more: Any) -> Counted:
+def card(**more: Any) -> CountedCard:
     values: dict[str, Any] = {
         "confidence": 0.97,
         "margin": 0.3,
@@ -34,7 +40,7 @@ def card(**more: Any) -> Counted:
         "edition": "",
         "duplicate": False,
     }
-    return Counted(**{"scan": UUID(int=1), "quotes": (), **values, **more})
+    return CountedCard(**{"scan": UUID(int=1), "quotes": (), **values, **more})
 
 
 @pytest.mark.parametrize(
@@ -91,22 +97,24 @@ def card(**more: Any) -> Counted:
 def test_each_rule_asks_for_its_reason(
     rule: dict[str, Any], asked: dict[str, Any], not_asked: dict[str, Any], reason: str
 ) -> None:
-    assert doubts(rules(**rule), card(**asked)) == (reason,)
-    assert doubts(rules(**rule), card(**not_asked)) == ()
-    assert doubts(OFF, card(**asked)) == ()
+    assert review_reasons(rules(**rule), card(**asked)) == (reason,)
+    assert review_reasons(rules(**rule), card(**not_asked)) == ()
+    assert review_reasons(OFF, card(**asked)) == ()
 
 
 @given(st.lists(st.uuids(), min_size=1, max_size=50))
 def test_chance_is_in_the_scans_identifier(scans: list[UUID]) -> None:
     for scan in scans:
-        assert not audited(OFF, scan)
-        assert audited(rules(audit=1.0), scan)
-        assert audited(rules(audit=0.3), scan) == audited(rules(audit=0.3), scan)
-        assert not audited(rules(audit=0.1), scan) or audited(rules(audit=0.3), scan)
+        assert not drawn_for_audit(OFF, scan)
+        assert drawn_for_audit(rules(audit=1.0), scan)
+        assert drawn_for_audit(rules(audit=0.3), scan) == drawn_for_audit(rules(audit=0.3), scan)
+        assert not drawn_for_audit(rules(audit=0.1), scan) or drawn_for_audit(
+            rules(audit=0.3), scan
+        )
 
 
 def test_one_in_a_hundred_is_one_in_a_hundred() -> None:
-    drawn = sum(audited(rules(audit=0.01), UUID(int=n << 64 | n)) for n in range(50_000))
+    drawn = sum(drawn_for_audit(rules(audit=0.01), UUID(int=n << 64 | n)) for n in range(50_000))
     assert 400 < drawn < 600
 
 
@@ -121,7 +129,7 @@ def test_one_in_a_hundred_is_one_in_a_hundred() -> None:
     ],
 )
 def test_the_interval_is_wilsons(right: int, of: int, low: float, high: float) -> None:
-    found = precision("x", right, of)
+    found = measure_precision("x", right, of)
     assert (found.audited, found.right) == (of, right)
     assert found.low == pytest.approx(low, abs=0.001)
     assert found.high == pytest.approx(high, abs=0.001)
@@ -129,7 +137,7 @@ def test_the_interval_is_wilsons(right: int, of: int, low: float, high: float) -
 
 @given(st.integers(0, 1000), st.integers(1, 1000))
 def test_the_interval_holds_the_share(right: int, of: int) -> None:
-    found = precision("x", min(right, of), of)
+    found = measure_precision("x", min(right, of), of)
     share = min(right, of) / of
     assert 0 <= found.low <= share + 1e-9
     assert share - 1e-9 <= found.high <= 1

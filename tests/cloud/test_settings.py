@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cardmint_cloud.errors import Stop
-from cardmint_cloud.settings import Keys, PriceSettings, Settings, keys, load
+from cardmint_cloud.errors import StopService
+from cardmint_cloud.settings import CloudSettings, PriceSettings, ProviderKeys, load, load_keys
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings-cloud.md"
 
@@ -21,7 +21,7 @@ def test_the_file_is_read_and_the_environment_overrides_it(tmp_path: Path) -> No
     )
     assert (settings.tenant, settings.broker.host) == ("shop", "broker.example")
     assert (settings.broker.port, settings.web.port) == (1884, 9000)
-    assert load(None, {}) == Settings()
+    assert load(None, {}) == CloudSettings()
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ def test_the_file_is_read_and_the_environment_overrides_it(tmp_path: Path) -> No
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, says: str) -> None:
     file = tmp_path / "cloud.toml"
     file.write_bytes(text.encode("latin-1"))
-    with pytest.raises(Stop, match=says) as caught:
+    with pytest.raises(StopService, match=says) as caught:
         load(file, {})
     assert str(caught.value).startswith(str(file))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Stop, match="cannot be read"):
+    with pytest.raises(StopService, match="cannot be read"):
         load(tmp_path / "none.toml", {})
 
 
@@ -62,7 +62,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_any_environment_is_settings_or_one_line(environment: dict[str, str]) -> None:
     try:
         load(None, environment)
-    except Stop as error:
+    except StopService as error:
         assert str(error).startswith("settings")  # noqa: PT017 - either outcome is right, a traceback is not
 
 
@@ -80,7 +80,7 @@ def test_every_setting_is_documented_and_every_documented_setting_exists() -> No
     rows = [
         line.split("`")[1] for line in DOCUMENT.read_text().splitlines() if line.startswith("| `")
     ]
-    assert rows == _keys(Settings)
+    assert rows == _keys(CloudSettings)
 
 
 def test_a_list_in_the_environment_is_separated_by_commas() -> None:
@@ -89,16 +89,16 @@ def test_a_list_in_the_environment_is_separated_by_commas() -> None:
 
 
 def test_keys_come_from_the_environment_and_are_never_shown(tmp_path: Path) -> None:
-    found = keys(
+    found = load_keys(
         {"CARDMINT_POKEMONTCG_KEY": " secret-1 ", "CARDMINT_PRICECHARTING_TOKEN": "secret-2"}
     )
     assert (found.pokemontcg, found.pricecharting) == ("secret-1", "secret-2")
     assert "secret" not in repr(found)
-    assert keys({}) == Keys()
-    with pytest.raises(Stop, match="CARDMINT_POKEMONTCG_KEY") as caught:
-        keys({"CARDMINT_POKEMONTCG_KEY": "secret\nx"})
+    assert load_keys({}) == ProviderKeys()
+    with pytest.raises(StopService, match="CARDMINT_POKEMONTCG_KEY") as caught:
+        load_keys({"CARDMINT_POKEMONTCG_KEY": "secret\nx"})
     assert "secret" not in str(caught.value)
     file = tmp_path / "cloud.toml"
     file.write_text('[prices]\npokemontcg_key = "x"')
-    with pytest.raises(Stop, match="no such setting"):
+    with pytest.raises(StopService, match="no such setting"):
         load(file, {})

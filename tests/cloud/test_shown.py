@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardmint_cloud.web.chart import HEIGHT, WIDTH, charts
-from cardmint_cloud.web.filters import age, money, percent, preview, size, words
+from cardmint_cloud.web.filters import (
+    age_text,
+    byte_size,
+    code_in_words,
+    money,
+    payload_preview,
+    percent,
+)
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -38,7 +45,7 @@ def test_money(minor: int | None, currency: str | None, text: str) -> None:
     ],
 )
 def test_age(seconds: int, text: str) -> None:
-    assert age(NOW - timedelta(seconds=seconds), NOW) == text
+    assert age_text(NOW - timedelta(seconds=seconds), NOW) == text
 
 
 @pytest.mark.parametrize(
@@ -59,17 +66,20 @@ def test_percent(share: float, text: str) -> None:
     ],
 )
 def test_size(count: int, text: str) -> None:
-    assert size(count) == text
+    assert byte_size(count) == text
 
 
 def test_words_make_an_unknown_code_legible() -> None:
-    assert (words("near_mint"), words("same-art_again")) == ("Near mint", "Same art again")
+    assert (code_in_words("near_mint"), code_in_words("same-art_again")) == (
+        "Near mint",
+        "Same art again",
+    )
 
 
 def test_a_payload_is_previewed_as_text_or_in_hexadecimal() -> None:
-    assert preview('{"a": "é"}\n'.encode()) == '{"a": "é"}\n'
-    assert preview(b"\x00\x01") == "00 01"
-    assert preview("é".encode() * 2000).startswith("éé")
+    assert payload_preview('{"a": "é"}\n'.encode()) == '{"a": "é"}\n'
+    assert payload_preview(b"\x00\x01") == "00 01"
+    assert payload_preview("é".encode() * 2000).startswith("éé")
 
 
 QUOTES = st.lists(

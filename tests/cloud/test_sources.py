@@ -13,21 +13,27 @@ import httpx
 import pytest
 
 from cardmint_cloud.adapters.postgres.prices import provider_state
-from cardmint_cloud.adapters.providers.http import Ask, Fetcher, Unanswered, Unusable, Withheld
+from cardmint_cloud.adapters.providers.http import (
+    CallWithheld,
+    ProviderHttp,
+    ProviderRequest,
+    ProviderUnavailable,
+    UnusableAnswer,
+)
 from cardmint_cloud.adapters.providers.pokemontcg import PokemonTcg
 from cardmint_cloud.adapters.providers.pricecharting import PriceCharting
 from cardmint_cloud.adapters.providers.tcgcsv import TcgCsv
 from cardmint_cloud.adapters.providers.tcgdex import Tcgdex
-from cardmint_cloud.domain.breaker import Limits, State
-from cardmint_cloud.domain.call_budget import Rate
-from cardmint_cloud.domain.price_parsing import Refused
+from cardmint_cloud.domain.breaker import BreakerLimits, BreakerState
+from cardmint_cloud.domain.call_budget import RateLimit
+from cardmint_cloud.domain.price_parsing import ImplausibleAnswer
 from cardmint_cloud.domain.quotes import Quote
 from cardmint_cloud.errors import NotFound
-from cardmint_cloud.local.processes import Child, free_port, listening
-from cardmint_cloud.pricing.provider_client import Provider, Source
+from cardmint_cloud.local.processes import ChildProcess, accepts_connections, free_port
+from cardmint_cloud.pricing.provider_client import PriceProvider, ProviderClient
 from cardmint_contracts.cards import Card
-from cardmint_lab.stand_ins.faults import FAULTS, NAMES
-from cardmint_lab.system import script
+from cardmint_lab.stand_ins.faults import FAULTS, PROVIDER_NAMES
+from cardmint_lab.system import installed_script
 from tests.cloud.conftest import pooled
 
 pytestmark = pytest.mark.integration
@@ -61,10 +67,10 @@ class Clock:
 @pytest.fixture(scope="module")
 def standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
-    command = script(["cardmint-lab", "stand-ins", "--port", str(port), "--slow-s", "3"])
-    child = Child(command, tmp_path_factory.mktemp("stand-in") / "log")
+    command = installed_script(["cardmint-lab", "stand-ins", "--port", str(port), "--slow-s", "3"])
+    child = ChildProcess(command, tmp_path_factory.mktemp("stand-in") / "log")
     try:
-        child.wait_until(lambda: listening(port))
+        child.wait_until(lambda: accepts_connections(port))
         yield f"http://127.0.0.1:{port}"
     finally:
         child.stop()
@@ -77,8 +83,8 @@ async def client(standin: str) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def made(name: str) -> Provider:
-    known: dict[str, Callable[[], Provider]] = {
+def made(name: str) -> PriceProvider:
+    known: dict[str, Callable[[], PriceProvider]] = {
         "tcgdex": Tcgdex,
         "pokemontcg": lambda: PokemonTcg("k" * 36),
         "pricecharting": lambda: PriceCharting(TOKEN),
@@ -91,16 +97,20 @@ FOLDERS = {"tcgdex": "/tcgdex/v2/en", "pokemontcg": "/pokemontcg/v2"}
 
 
 @pytest.fixture
-def make(pool: Any, client: httpx.AsyncClient, standin: str) -> Callable[..., Source]:
+def make(pool: Any, client: httpx.AsyncClient, standin: str) -> Callable[..., ProviderClient]:
     def one(
         name: str = "tcgdex", *, attempts: int = 1, clock: Clock | None = None, **more: Any
-    ) -> Source:
+    ) -> ProviderClient:
         clock = clock or Clock()
         base = standin + FOLDERS.get(name, f"/{name}")
-        fetcher = Fetcher(client, base, deadline_s=SLOW_S, attempts=attempts, sleep=clock.sleep)
+        fetcher = ProviderHttp(
+            client, base, deadline_s=SLOW_S, attempts=attempts, sleep=clock.sleep
+        )
         times = {"clock": clock, "monotonic": clock.monotonic, "sleep": clock.sleep}
         where = more.pop("pool", pool)
-        return Source(more.pop("provider", None) or made(name), fetcher, where, **{**times, **more})
+        return ProviderClient(
+            more.pop("provider", None) or made(name), fetcher, where, **{**times, **more}
+        )
 
     return one
 
@@ -109,9 +119,9 @@ async def calls(client: httpx.AsyncClient, standin: str, name: str = "tcgdex") -
     return int((await client.get(f"{standin}/calls")).json()[name])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PROVIDER_NAMES)
 async def test_every_provider_quotes_a_card_of_its_stand_in(
-    make: Callable[..., Source], name: str
+    make: Callable[..., ProviderClient], name: str
 ) -> None:
     now = datetime.now(UTC)
     quotes = await make(name).quotes(CARD, now)
@@ -124,20 +134,24 @@ async def test_every_provider_quotes_a_card_of_its_stand_in(
 
 
 ENDS: dict[str, type[Exception] | tuple[type[Exception], ...]] = {
-    "slow": Unanswered,
-    "rate-limited": Unanswered,
-    "broken": Unanswered,
-    "reset": Unanswered,
-    "truncated": Unusable,
-    "garbage": Unusable,
-    "wrong-types": Refused,
-    "wrong-card": (Refused, NotFound),
+    "slow": ProviderUnavailable,
+    "rate-limited": ProviderUnavailable,
+    "broken": ProviderUnavailable,
+    "reset": ProviderUnavailable,
+    "truncated": UnusableAnswer,
+    "garbage": UnusableAnswer,
+    "wrong-types": ImplausibleAnswer,
+    "wrong-card": (ImplausibleAnswer, NotFound),
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PROVIDER_NAMES)
 async def test_every_fault_of_every_provider_has_a_name_or_is_harmless(
-    make: Callable[..., Source], client: httpx.AsyncClient, standin: str, pool: Any, name: str
+    make: Callable[..., ProviderClient],
+    client: httpx.AsyncClient,
+    standin: str,
+    pool: Any,
+    name: str,
 ) -> None:
     for fault in FAULTS:
         await pool.execute("TRUNCATE provider_answers, provider_rates")
@@ -154,7 +168,7 @@ async def test_every_fault_of_every_provider_has_a_name_or_is_harmless(
 
 
 async def test_an_unknown_card_is_not_found_and_that_is_kept(
-    make: Callable[..., Source], client: httpx.AsyncClient, standin: str
+    make: Callable[..., ProviderClient], client: httpx.AsyncClient, standin: str
 ) -> None:
     before = await calls(client, standin)
     for _ in range(3):
@@ -164,11 +178,11 @@ async def test_an_unknown_card_is_not_found_and_that_is_kept(
 
 
 async def test_an_answer_serves_all_workers_for_a_day_and_is_then_asked_whether_it_changed(
-    make: Callable[..., Source], client: httpx.AsyncClient, standin: str, pool: Any
+    make: Callable[..., ProviderClient], client: httpx.AsyncClient, standin: str, pool: Any
 ) -> None:
     clock = Clock()
     first, second = make(clock=clock), make(clock=clock)
-    ask = Ask(path="/cards/base1-7")
+    ask = ProviderRequest(path="/cards/base1-7")
     before = await calls(client, standin)
     one = await first.get(ask)
     clock.pass_s(23 * 3600)
@@ -182,129 +196,131 @@ async def test_an_answer_serves_all_workers_for_a_day_and_is_then_asked_whether_
     again = await second.get(ask)
     assert (again.value, again.at) == (one.value, clock.now)  # 304: nothing was sent again.
     assert await calls(client, standin) == before + 2
-    await provider_state.forget(pool, clock.now + timedelta(seconds=1))
-    assert (await provider_state.find(pool, "tcgdex", ask.key)).kept is None
+    await provider_state.forget_before(pool, clock.now + timedelta(seconds=1))
+    assert (await provider_state.find_answer(pool, "tcgdex", ask.key)).kept is None
 
 
 async def test_what_a_worker_read_lately_costs_neither_a_statement_nor_a_turn(
-    make: Callable[..., Source], database: str
+    make: Callable[..., ProviderClient], database: str
 ) -> None:
     clock = Clock()
     async with pooled(database, most=1) as pool:
         source = make(clock=clock, pool=pool)
-        first = await source.get(Ask(path="/cards/base1-7"))
+        first = await source.get(ProviderRequest(path="/cards/base1-7"))
         with pytest.raises(NotFound):
-            await source.get(Ask(path="/cards/missing-7"))
+            await source.get(ProviderRequest(path="/cards/missing-7"))
     # Whatever asks the database from here on fails.
     clock.pass_s(23 * 3600)
-    assert (await source.get(Ask(path="/cards/base1-7"))).value is first.value
+    assert (await source.get(ProviderRequest(path="/cards/base1-7"))).value is first.value
     with pytest.raises(NotFound):
-        await source.get(Ask(path="/cards/missing-7"))
+        await source.get(ProviderRequest(path="/cards/missing-7"))
     with pytest.raises(asyncpg.InterfaceError):
-        await source.get(Ask(path="/cards/base1-7"), timedelta(hours=22))
+        await source.get(ProviderRequest(path="/cards/base1-7"), timedelta(hours=22))
     assert source.cached == 2
 
 
 async def test_the_same_question_at_once_is_one_call(
-    make: Callable[..., Source], client: httpx.AsyncClient, standin: str
+    make: Callable[..., ProviderClient], client: httpx.AsyncClient, standin: str
 ) -> None:
     source = make()
     before = await calls(client, standin)
-    answers = await asyncio.gather(*(source.get(Ask(path="/cards/base1-7")) for _ in range(30)))
+    answers = await asyncio.gather(
+        *(source.get(ProviderRequest(path="/cards/base1-7")) for _ in range(30))
+    )
     assert len({id(answer.value) for answer in answers}) == 1
     assert await calls(client, standin) == before + 1
 
 
 async def test_who_gives_up_waiting_does_not_take_the_others_answer(
-    make: Callable[..., Source], pool: Any
+    make: Callable[..., ProviderClient], pool: Any
 ) -> None:
     source = make()
-    impatient = asyncio.create_task(source.get(Ask(path="/cards/base1-7")))
-    patient = asyncio.create_task(source.get(Ask(path="/cards/base1-7")))
+    impatient = asyncio.create_task(source.get(ProviderRequest(path="/cards/base1-7")))
+    patient = asyncio.create_task(source.get(ProviderRequest(path="/cards/base1-7")))
     await asyncio.sleep(0)
     impatient.cancel()
     assert (await patient).value
-    failing = asyncio.create_task(source.get(Ask(path="/cards/missing-9")))
+    failing = asyncio.create_task(source.get(ProviderRequest(path="/cards/missing-9")))
     await asyncio.sleep(0)
     failing.cancel()
     await asyncio.wait(source._under_way.values(), timeout=20)
 
 
-LIMITS = Limits(window_s=60, least=3, failure_rate=0.5, slow_s=100, open_s=30, probes=1)
+LIMITS = BreakerLimits(window_s=60, least=3, failure_rate=0.5, slow_s=100, open_s=30, probes=1)
 
 
 async def test_a_provider_that_fails_is_left_alone_and_let_in_again(
-    make: Callable[..., Source], client: httpx.AsyncClient, standin: str, pool: Any
+    make: Callable[..., ProviderClient], client: httpx.AsyncClient, standin: str, pool: Any
 ) -> None:
     clock = Clock()
     source = make(clock=clock, limits=LIMITS)
     await client.put(f"{standin}/faults/tcgdex/broken")
     for n in range(3):
-        with pytest.raises(Unanswered):
-            await source.get(Ask(path=f"/cards/base1-{n}"))
+        with pytest.raises(ProviderUnavailable):
+            await source.get(ProviderRequest(path=f"/cards/base1-{n}"))
     before = await calls(client, standin)
-    with pytest.raises(Withheld) as caught:
-        await source.get(Ask(path="/cards/base1-9"))
+    with pytest.raises(CallWithheld) as caught:
+        await source.get(ProviderRequest(path="/cards/base1-9"))
     assert (caught.value.reason, caught.value.retry_after_s) == ("open", 30)
     row = await pool.fetchrow(
         "SELECT state, last_error FROM provider_states WHERE provider = 'tcgdex'"
     )
     assert tuple(row) == ("open", "http-500: HTTP 500")
     clock.pass_s(30)
-    asked = (source.get(Ask(path=f"/cards/base1-{n}")) for n in range(20, 30))
+    asked = (source.get(ProviderRequest(path=f"/cards/base1-{n}")) for n in range(20, 30))
     results = await asyncio.gather(*asked, return_exceptions=True)
     assert sorted(type(result).__name__ for result in results) == ["Unanswered"] + ["Withheld"] * 9
     assert await calls(client, standin) == before + 1  # One probe, however many ask.
     await client.put(f"{standin}/faults/tcgdex/none")
     clock.pass_s(30)
-    assert (await source.get(Ask(path="/cards/base1-9"))).value
-    assert source.breaker.view(clock.monotonic()).state is State.CLOSED
+    assert (await source.get(ProviderRequest(path="/cards/base1-9"))).value
+    assert source.breaker.view(clock.monotonic()).state is BreakerState.CLOSED
     assert (
         await pool.fetchval("SELECT state FROM provider_states WHERE provider = 'tcgdex'")
         == "closed"
     )
 
 
-async def test_a_card_that_is_not_known_is_no_failure(make: Callable[..., Source]) -> None:
+async def test_a_card_that_is_not_known_is_no_failure(make: Callable[..., ProviderClient]) -> None:
     clock = Clock()
     source = make(clock=clock, limits=LIMITS)
     for n in range(5):
         with pytest.raises(NotFound):
-            await source.get(Ask(path=f"/cards/missing-{n}"))
+            await source.get(ProviderRequest(path=f"/cards/missing-{n}"))
     view = source.breaker.view(clock.monotonic())
-    assert (view.state, view.calls, view.failed) == (State.CLOSED, 5, 0)
+    assert (view.state, view.calls, view.failed) == (BreakerState.CLOSED, 5, 0)
 
 
 class Slow:
     """A provider that may be asked twice a second, and ten times a day."""
 
     name = "slow"
-    rate = Rate(per_s=2, burst=1, per_day=10)
+    rate = RateLimit(per_s=2, burst=1, per_day=10)
 
     async def quotes(self, card: Card, get: Any, now: datetime) -> tuple[Quote, ...]:
         raise NotImplementedError
 
 
-async def test_the_rate_is_shared_by_all_workers(make: Callable[..., Source]) -> None:
+async def test_the_rate_is_shared_by_all_workers(make: Callable[..., ProviderClient]) -> None:
     clock = Clock()
     workers = [make(provider=Slow(), clock=clock) for _ in range(2)]
     started = clock.now
     for n in range(8):
         with pytest.raises(NotFound):
-            await workers[n % 2].get(Ask(path=f"/missing/{n}"))
+            await workers[n % 2].get(ProviderRequest(path=f"/missing/{n}"))
     assert clock.now - started == timedelta(
         seconds=3.5
     )  # Eight calls, half a second apart, whoever made them.
 
 
 async def test_a_turn_that_would_not_come_soon_is_left_to_the_job(
-    make: Callable[..., Source],
+    make: Callable[..., ProviderClient],
 ) -> None:
     clock = Clock()
     source = make(provider=Slow(), clock=clock, sleep=nothing)
-    asked = (source.get(Ask(path=f"/missing/{n}")) for n in range(9))
+    asked = (source.get(ProviderRequest(path=f"/missing/{n}")) for n in range(9))
     results = await asyncio.gather(*asked, return_exceptions=True)
-    paced = [result for result in results if isinstance(result, Withheld)]
+    paced = [result for result in results if isinstance(result, CallWithheld)]
     assert [result.reason for result in paced] == [
         "paced"
     ] * 4  # At once, and four more within two seconds.
@@ -316,15 +332,17 @@ async def nothing(_: float) -> None:
     return
 
 
-async def test_a_days_budget_ends_at_midnight(make: Callable[..., Source], pool: Any) -> None:
+async def test_a_days_budget_ends_at_midnight(
+    make: Callable[..., ProviderClient], pool: Any
+) -> None:
     clock = Clock()
     source = make(provider=Slow(), clock=clock, budget=3)
     for n in range(3):
         with pytest.raises(NotFound):
-            await source.get(Ask(path=f"/missing/{n}"))
+            await source.get(ProviderRequest(path=f"/missing/{n}"))
         clock.pass_s(60)
-    with pytest.raises(Withheld) as caught:
-        await source.get(Ask(path="/missing/9"))
+    with pytest.raises(CallWithheld) as caught:
+        await source.get(ProviderRequest(path="/missing/9"))
     midnight = datetime(2026, 11, 23, tzinfo=UTC)
     assert (caught.value.reason, caught.value.retry_after_s) == (
         "budget",
@@ -334,23 +352,23 @@ async def test_a_days_budget_ends_at_midnight(make: Callable[..., Source], pool:
     assert tuple(row) == (3, 3)
     clock.now = midnight
     with pytest.raises(NotFound):
-        await source.get(Ask(path="/missing/9"))
+        await source.get(ProviderRequest(path="/missing/9"))
 
 
 async def test_what_a_provider_asks_for_holds_for_all_workers(
-    make: Callable[..., Source], client: httpx.AsyncClient, standin: str
+    make: Callable[..., ProviderClient], client: httpx.AsyncClient, standin: str
 ) -> None:
     clock = Clock()
     one, other = make(clock=clock), make(clock=clock)
     await client.put(f"{standin}/faults/tcgdex/rate-limited")
-    with pytest.raises(Unanswered):
-        await one.get(Ask(path="/cards/base1-1"))
+    with pytest.raises(ProviderUnavailable):
+        await one.get(ProviderRequest(path="/cards/base1-1"))
     await client.put(f"{standin}/faults/tcgdex/none")
-    await other.get(Ask(path="/cards/base1-2"))
+    await other.get(ProviderRequest(path="/cards/base1-2"))
     assert clock.slept == [pytest.approx(1.0)]
 
 
-async def test_a_key_reaches_no_table(make: Callable[..., Source], pool: Any) -> None:
+async def test_a_key_reaches_no_table(make: Callable[..., ProviderClient], pool: Any) -> None:
     await make("pricecharting").quotes(CARD, datetime.now(UTC))
     await make("pokemontcg").quotes(CARD, datetime.now(UTC))
     for table in ("provider_answers", "provider_states", "provider_calls", "provider_rates"):
@@ -360,7 +378,7 @@ async def test_a_key_reaches_no_table(make: Callable[..., Source], pool: Any) ->
 
 
 async def test_a_dead_hour_costs_one_probe_in_each_period_however_many_workers_ask(
-    make: Callable[..., Source], client: httpx.AsyncClient, standin: str, pool: Any
+    make: Callable[..., ProviderClient], client: httpx.AsyncClient, standin: str, pool: Any
 ) -> None:
     """A provider that is dead for an hour.
 
@@ -374,13 +392,16 @@ async def test_a_dead_hour_costs_one_probe_in_each_period_however_many_workers_a
         if n == 6:  # Both have found out by now.
             before = await calls(client, standin)
         if n == 300:  # A worker takes the right to try, and is lost.
-            await provider_state.probe(
+            await provider_state.claim_probe(
                 pool, "tcgdex", clock.now, clock.now + timedelta(seconds=LIMITS.open_s)
             )
             workers[1] = make(clock=clock, limits=LIMITS, attempts=3)
-        asked = (worker.get(Ask(path=f"/cards/base1-{n}-{w}")) for w, worker in enumerate(workers))
+        asked = (
+            worker.get(ProviderRequest(path=f"/cards/base1-{n}-{w}"))
+            for w, worker in enumerate(workers)
+        )
         results = await asyncio.gather(*asked, return_exceptions=True)
-        assert all(isinstance(result, Unanswered) for result in results)
+        assert all(isinstance(result, ProviderUnavailable) for result in results)
         clock.pass_s(6)
     probes = await calls(client, standin) - before
     assert 1800 / LIMITS.open_s <= probes <= 3600 / LIMITS.open_s
@@ -389,8 +410,8 @@ async def test_a_dead_hour_costs_one_probe_in_each_period_however_many_workers_a
     for worker in workers:
         while recovered <= LIMITS.open_s:
             try:
-                await worker.get(Ask(path="/cards/base1-700"), timedelta())
-            except Withheld:
+                await worker.get(ProviderRequest(path="/cards/base1-700"), timedelta())
+            except CallWithheld:
                 clock.pass_s(1)
                 recovered += 1
             else:
@@ -400,17 +421,17 @@ async def test_a_dead_hour_costs_one_probe_in_each_period_however_many_workers_a
 
 
 async def test_a_probe_that_was_not_made_is_anothers(
-    make: Callable[..., Source], client: httpx.AsyncClient, standin: str, pool: Any
+    make: Callable[..., ProviderClient], client: httpx.AsyncClient, standin: str, pool: Any
 ) -> None:
     clock = Clock()
     one, other = (make(clock=clock, limits=LIMITS) for _ in range(2))
-    await provider_state.shut(pool, "tcgdex", clock.now)
-    await provider_state.hold(pool, "tcgdex", one.rate, clock.now + timedelta(seconds=9))
-    with pytest.raises(Withheld) as caught:
-        await one.get(Ask(path="/cards/base1-1"))
+    await provider_state.close_gate(pool, "tcgdex", clock.now)
+    await provider_state.pause_provider(pool, "tcgdex", one.rate, clock.now + timedelta(seconds=9))
+    with pytest.raises(CallWithheld) as caught:
+        await one.get(ProviderRequest(path="/cards/base1-1"))
     assert caught.value.reason == "paced"
     clock.pass_s(9)
-    assert (await other.get(Ask(path="/cards/base1-1"))).value
+    assert (await other.get(ProviderRequest(path="/cards/base1-1"))).value
 
 
 def test_the_stand_ins_faults_are_named_when_wrong(standin: str) -> None:

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from cardmint_cloud.adapters.providers.http import Withheld
-from cardmint_cloud.domain.call_budget import Rate
-from cardmint_cloud.domain.permits import MOST, Leased
-from cardmint_cloud.pricing.rate_limit import Turns
+from cardmint_cloud.adapters.providers.http import CallWithheld
+from cardmint_cloud.domain.call_budget import RateLimit
+from cardmint_cloud.domain.permits import MAX_BLOCK, LeasedPermits
+from cardmint_cloud.pricing.rate_limit import PermitPool
 from tests.cloud.conftest import pooled
 
 TODAY = date(2026, 11, 22)
@@ -52,10 +52,10 @@ HOARD = [
 """A worker that is known to use many turns takes a block, and uses it when the others may have a burst of their own."""
 
 RATES = [
-    Rate(per_s=5, burst=10, per_day=50),
-    Rate(per_s=2, burst=4, per_day=7),
-    Rate(per_s=1, burst=1, per_day=1000),
-    Rate(per_s=100, burst=60, per_day=200),
+    RateLimit(per_s=5, burst=10, per_day=50),
+    RateLimit(per_s=2, burst=4, per_day=7),
+    RateLimit(per_s=1, burst=1, per_day=1000),
+    RateLimit(per_s=100, burst=60, per_day=200),
 ]
 
 
@@ -67,7 +67,7 @@ RATES = [
 @example(rate=RATES[0], steps=HOARD)
 @example(rate=RATES[3], steps=HOARD)
 def test_all_workers_together_keep_to_what_is_allowed(
-    database: str, rate: Rate, steps: list[Any]
+    database: str, rate: RateLimit, steps: list[Any]
 ) -> None:
     found = asyncio.run(calls(database, rate, steps))
     made = sorted(moment for moment, _ in found)
@@ -78,7 +78,7 @@ def test_all_workers_together_keep_to_what_is_allowed(
     assert all(count <= rate.per_day for count in Counter(day for _, day in found).values())
 
 
-async def calls(database: str, rate: Rate, steps: list[Any]) -> list[tuple[datetime, date]]:
+async def calls(database: str, rate: RateLimit, steps: list[Any]) -> list[tuple[datetime, date]]:
     """Play the steps with workers that share a database and a clock.
 
     Return when calls were made, for which day.
@@ -88,14 +88,14 @@ async def calls(database: str, rate: Rate, steps: list[Any]) -> list[tuple[datet
     made: list[tuple[datetime, date]] = []
     async with pooled(database, most=4) as pool:
 
-        def worker() -> Turns:
-            return Turns(pool, provider, rate, clock=clock, monotonic=clock.monotonic)
+        def worker() -> PermitPool:
+            return PermitPool(pool, provider, rate, clock=clock, monotonic=clock.monotonic)
 
-        async def call(turns: Turns) -> None:
+        async def call(turns: PermitPool) -> None:
             day = clock.now.date()
             try:
                 wait = await turns.take()
-            except Withheld:
+            except CallWithheld:
                 return
             made.append((clock.now + timedelta(seconds=wait), day))
 
@@ -119,8 +119,8 @@ async def calls(database: str, rate: Rate, steps: list[Any]) -> list[tuple[datet
 @pytest.mark.integration
 async def test_a_block_serves_many_calls_and_what_lapsed_goes_back_to_the_budget(pool: Any) -> None:
     clock = Clock()
-    rate = Rate(per_s=100, burst=101, per_day=1000)
-    turns = Turns(pool, "x", rate, clock=clock, monotonic=clock.monotonic)
+    rate = RateLimit(per_s=100, burst=101, per_day=1000)
+    turns = PermitPool(pool, "x", rate, clock=clock, monotonic=clock.monotonic)
     for _ in range(1 + 2 + 4 + 1):
         assert await turns.take() == 0
     counted = "SELECT calls FROM provider_calls WHERE provider = 'x'"
@@ -135,8 +135,8 @@ async def test_a_block_serves_many_calls_and_what_lapsed_goes_back_to_the_budget
 @pytest.mark.integration
 async def test_the_next_block_is_fetched_while_the_last_is_used(pool: Any) -> None:
     clock = Clock()
-    rate = Rate(per_s=1000, burst=1001, per_day=5000)
-    turns = Turns(pool, "x", rate, clock=clock, monotonic=clock.monotonic)
+    rate = RateLimit(per_s=1000, burst=1001, per_day=5000)
+    turns = PermitPool(pool, "x", rate, clock=clock, monotonic=clock.monotonic)
     for _ in range(1 + 2 + 4 + 5):
         await turns.take()
     assert turns._fetching is not None
@@ -148,16 +148,20 @@ async def test_the_next_block_is_fetched_while_the_last_is_used(pool: Any) -> No
 
 
 def test_a_worker_holds_more_the_more_it_uses() -> None:
-    leased = Leased()
+    leased = LeasedPermits()
     for _ in range(10):
         leased.add(leased.want, until=5, day=TODAY, returned=0)
         while leased.take(0, TODAY):
             pass
-    assert leased.want == MOST
-    leased.add(MOST, until=5, day=TODAY, returned=0)
+    assert leased.want == MAX_BLOCK
+    leased.add(MAX_BLOCK, until=5, day=TODAY, returned=0)
     assert not leased.take(5, TODAY)
-    assert (leased.want, leased.unused(TODAY), leased.unused(date(2026, 11, 23))) == (1, MOST, 0)
-    leased.add(1, until=9, day=TODAY, returned=MOST)
+    assert (leased.want, leased.unused(TODAY), leased.unused(date(2026, 11, 23))) == (
+        1,
+        MAX_BLOCK,
+        0,
+    )
+    leased.add(1, until=9, day=TODAY, returned=MAX_BLOCK)
     assert leased.unused(TODAY) == 0
     assert not leased.take(6, date(2026, 11, 23))  # Counted towards a day that is over.
     leased.add(4, until=9, day=TODAY, returned=0)

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud import images
-from cardmint_cloud.adapters.images.folder import Folder
+from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.images.intake import MOST_PARTS, PART_S
-from cardmint_cloud.images import Kept, Refusal, progress, receive
-from cardmint_cloud.web.app import build
+from cardmint_cloud.images import KeptImage, RefusedImage, receive_image, upload_offset
+from cardmint_cloud.web.routes import build_dashboard
 from cardmint_edge.adapters.cloud_http import CloudHttp
 from cardmint_edge.errors import Park, Retry
 from tests.cloud.shop import NOW
@@ -47,47 +47,49 @@ async def breaking(content: bytes) -> AsyncIterator[bytes]:
 async def test_however_often_it_breaks_off_it_is_kept_whole(
     tmp_path: Path, ends: list[int], sha256: str
 ) -> None:
-    folder, content = Folder(tmp_path / str(time.monotonic_ns())), picture()
+    folder, content = FolderStorage(tmp_path / str(time.monotonic_ns())), picture()
     for end in ends:
-        before = progress(folder, "shop", sha256)
+        before = upload_offset(folder, "shop", sha256)
         assert before is not None
         with pytest.raises(Broken):
-            await receive(folder, "shop", sha256, breaking(content[before:end]), before)
-        assert progress(folder, "shop", sha256) == max(before, end)
-    offset = progress(folder, "shop", sha256)
+            await receive_image(folder, "shop", sha256, breaking(content[before:end]), before)
+        assert upload_offset(folder, "shop", sha256) == max(before, end)
+    offset = upload_offset(folder, "shop", sha256)
     assert offset is not None
-    answer = await receive(folder, "shop", sha256, chunks(content[offset:]), offset)
+    answer = await receive_image(folder, "shop", sha256, chunks(content[offset:]), offset)
     assert list((folder.root / "incoming").iterdir()) == []
     if sha256 != digest(content):
-        assert isinstance(answer, Refusal)
+        assert isinstance(answer, RefusedImage)
         assert answer.reason == ("moved" if offset else "digest-mismatch")
         return
-    assert answer == Kept(fresh=True)
-    assert (folder.read("shop", sha256), progress(folder, "shop", sha256)) == (content, None)
+    assert answer == KeptImage(fresh=True)
+    assert (folder.read("shop", sha256), upload_offset(folder, "shop", sha256)) == (content, None)
 
 
 async def test_another_offset_is_told_and_spoils_nothing(tmp_path: Path) -> None:
-    folder, content = Folder(tmp_path), picture()
+    folder, content = FolderStorage(tmp_path), picture()
     with pytest.raises(Broken):
-        await receive(folder, "shop", digest(content), breaking(content[:300]))
+        await receive_image(folder, "shop", digest(content), breaking(content[:300]))
     for wrong in (299, 301):
-        answer = await receive(folder, "shop", digest(content), chunks(content[wrong:]), wrong)
-        assert isinstance(answer, Refusal)
+        answer = await receive_image(
+            folder, "shop", digest(content), chunks(content[wrong:]), wrong
+        )
+        assert isinstance(answer, RefusedImage)
         assert (answer.reason, answer.offset) == ("moved", 300)
-    answer = await receive(folder, "other", digest(content), chunks(content[300:]), 300)
-    assert isinstance(answer, Refusal)
+    answer = await receive_image(folder, "other", digest(content), chunks(content[300:]), 300)
+    assert isinstance(answer, RefusedImage)
     assert (answer.reason, answer.offset) == ("moved", 0)
-    assert await receive(folder, "shop", digest(content), chunks(content[300:]), 300) == Kept(
-        fresh=True
-    )
+    assert await receive_image(
+        folder, "shop", digest(content), chunks(content[300:]), 300
+    ) == KeptImage(fresh=True)
 
 
 async def test_a_request_that_came_less_far_leaves_the_longer_part(tmp_path: Path) -> None:
-    folder, content = Folder(tmp_path), picture()
+    folder, content = FolderStorage(tmp_path), picture()
     for end in (500, 200):
         with pytest.raises(Broken):
-            await receive(folder, "shop", digest(content), breaking(content[:end]))
-    assert progress(folder, "shop", digest(content)) == 500
+            await receive_image(folder, "shop", digest(content), breaking(content[:end]))
+    assert upload_offset(folder, "shop", digest(content)) == 500
 
 
 def test_what_broke_off_is_forgotten_after_a_day_or_behind_newer_ones(tmp_path: Path) -> None:
@@ -98,7 +100,7 @@ def test_what_broke_off_is_forgotten_after_a_day_or_behind_newer_ones(tmp_path: 
         (folder / f"{number}.part").write_bytes(b"x")
         os.utime(folder / f"{number}.part", (now - number, now - number))
     (folder / "tmpkilled").write_bytes(b"x")
-    intake = Folder(tmp_path).intake
+    intake = FolderStorage(tmp_path).intake
     intake.sweep(now)
     assert len(list(folder.iterdir())) == MOST_PARTS + 1
     assert intake.offset(f"{MOST_PARTS}") == 0
@@ -114,7 +116,7 @@ async def test_silence_is_taken_for_a_line_that_went_dead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(images, "SILENCE_S", 0.05)
-    folder, content = Folder(tmp_path), picture()
+    folder, content = FolderStorage(tmp_path), picture()
 
     async def silent() -> AsyncIterator[bytes]:
         yield content[:100]
@@ -122,8 +124,8 @@ async def test_silence_is_taken_for_a_line_that_went_dead(
         yield content[100:]
 
     with pytest.raises(TimeoutError):
-        await receive(folder, "shop", digest(content), silent())
-    assert progress(folder, "shop", digest(content)) == 100
+        await receive_image(folder, "shop", digest(content), silent())
+    assert upload_offset(folder, "shop", digest(content)) == 100
 
 
 class Counted(httpx.HTTPTransport):
@@ -140,10 +142,10 @@ class Counted(httpx.HTTPTransport):
 
 @pytest.fixture
 async def site(pool: Any, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = build(
+    app = build_dashboard(
         engine=engine,
         pool=pool,
-        images=Folder(tmp_path / "images"),
+        images=FolderStorage(tmp_path / "images"),
         tenant="shop",
         clock=lambda: NOW,
     )

@@ -20,15 +20,15 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud import log_months, migrations, rebuild
-from cardmint_cloud.adapters.images.folder import Folder
+from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.adapters.postgres.queries import desk
 from cardmint_cloud.adapters.postgres.reviews import questions
-from cardmint_cloud.domain.items import review_of
-from cardmint_cloud.ingest.commit import Message, commit, read
+from cardmint_cloud.domain.items import review_task_id
+from cardmint_cloud.ingest.commit import MqttMessage, commit, read
 from cardmint_cloud.ingest.dead_letters import replay
-from cardmint_cloud.reviews.opening import age
-from cardmint_cloud.web.app import build
+from cardmint_cloud.reviews.opening import age_reviews
+from cardmint_cloud.web.routes import build_dashboard
 from cardmint_contracts.envelope import encode_batch
 from cardmint_contracts.events import (
     NAMES,
@@ -58,7 +58,7 @@ WHYS = {
 def in_v1(scan: CardScanned, reason: str, **more: Any) -> ReviewOpenedV1:
     why = "audit" if reason == "random-audit" else "rules"
     return ReviewOpenedV1(
-        task=review_of(scan.scan, why),
+        task=review_task_id(scan.scan, why),
         scan=scan.scan,
         reasons=(reason,),
         by="rules/1",
@@ -86,7 +86,9 @@ async def send(
             )
     payload, content_type = encode_batch(written)
     batch = read(
-        Message(topic="cardmint/v1/shop/left/events", payload=payload, content_type=content_type)
+        MqttMessage(
+            topic="cardmint/v1/shop/left/events", payload=payload, content_type=content_type
+        )
     )
     assert batch is not None
     async with pool.acquire() as connection:
@@ -125,13 +127,13 @@ async def test_both_versions_count_alike_and_the_log_keeps_each_as_it_came(
     for one, reason in zip(asked, [reason for reason in WHYS for _ in "12"], strict=True):
         assert (found[one.task]["question"], found[one.task]["reasons"]) == (WHYS[reason], [reason])
     assert await pool.fetchval("SELECT sum(count) FROM holdings") == 4
-    assert (await rebuild.compare(database)).equal
+    assert (await rebuild.compare_with_log(database)).equal
     async with pool.acquire() as connection:
-        retired = await log_months.retire(connection, tmp_path, NOW, keep_months=1)
+        retired = await log_months.retire_before(connection, tmp_path, NOW, keep_months=1)
     assert [one.events for one in retired] == [12]
-    comparison = await rebuild.compare(database, tmp_path)
-    assert comparison.equal, "\n".join(rebuild.told(comparison))
-    assert (await rebuild.view(database, SEPTEMBER, tmp_path)).open_reviews == 6
+    comparison = await rebuild.compare_with_log(database, tmp_path)
+    assert comparison.equal, "\n".join(rebuild.comparison_lines(comparison))
+    assert (await rebuild.snapshot_at(database, SEPTEMBER, tmp_path)).open_reviews == 6
 
 
 async def test_a_cloud_that_is_older_parks_what_is_newer_and_replays_it_once_upgraded(
@@ -147,7 +149,7 @@ async def test_a_cloud_that_is_older_parks_what_is_newer_and_replays_it_once_upg
     await replay(pool, "shop", letter["id"], NOW)
     assert await pool.fetchval("SELECT question FROM reviews") == "duplicate"
     assert await pool.fetchval("SELECT count(*) FROM dead_letters") == 0
-    assert (await rebuild.compare(database)).equal
+    assert (await rebuild.compare_with_log(database)).equal
 
 
 async def test_a_station_that_is_not_upgraded_goes_on_and_its_ledger_counts(
@@ -166,14 +168,14 @@ async def test_a_station_that_is_not_upgraded_goes_on_and_its_ledger_counts(
     assert await send(pool, accepted(), *old, new, more, stream=uuid4()) == 0
     engine = engine_for(database)
     async with engine.connect() as connection:
-        (found,) = (await desk.evictions(connection, "shop")).values()
-        lost = [await desk.given_up(connection, "shop", "left", digest) for digest in digests]
+        (found,) = (await desk.list_evictions(connection, "shop")).values()
+        lost = [await desk.was_given_up(connection, "shop", "left", digest) for digest in digests]
     await engine.dispose()
     latest = [row["image"] for row in found.pop("latest")]
     assert found == {"images": 4, "bytes": 100, "lost": 3, "thumbnails": 1}
     assert latest == [more, new, *(one.upcast() for one in reversed(old))]
     assert lost == [False, True, True, True]
-    assert (await rebuild.compare(database)).equal
+    assert (await rebuild.compare_with_log(database)).equal
 
 
 async def test_an_audit_stays_one_when_the_card_was_scanned_again(pool: Any) -> None:
@@ -183,7 +185,7 @@ async def test_an_audit_stays_one_when_the_card_was_scanned_again(pool: Any) -> 
         "UPDATE reviews SET reasons = '{blurred}'"
     )  # As a doubtful second scan leaves it.
     assert (
-        await age(
+        await age_reviews(
             pool, NOW + timedelta(days=8), escalate=timedelta(days=1), expire=timedelta(days=7)
         )
         == 1
@@ -192,18 +194,18 @@ async def test_an_audit_stays_one_when_the_card_was_scanned_again(pool: Any) -> 
     other = accepted()
     await send(pool, other, in_v2(other, "random-audit"), start=3, stream=stream)
     await pool.execute("UPDATE reviews SET reasons = '{blurred}'")
-    await say(pool, review_of(other.scan, "audit"), FOX)
+    await say(pool, review_task_id(other.scan, "audit"), FOX)
     async with pool.acquire() as connection:
-        (found,) = await questions.precisions(connection, "shop")
+        (found,) = await questions.audit_precisions(connection, "shop")
     assert (found.audited, found.right) == (1, 1)
 
 
 @pytest.fixture
 async def site(pool: Any, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = build(
+    app = build_dashboard(
         engine=engine,
         pool=pool,
-        images=Folder(tmp_path / "images"),
+        images=FolderStorage(tmp_path / "images"),
         tenant="shop",
         clock=lambda: NOW,
     )
@@ -238,7 +240,7 @@ async def test_what_an_earlier_cloud_folded_is_todays_after_the_migration(
     await send(pool, *scans, *asked, in_v1(scans[3], "random-audit"), stream=uuid4())
     async with engine.begin() as connection:
         await connection.run_sync(_moved, "0006")
-    bare = review_of(scans[3].scan, "audit")
+    bare = review_task_id(scans[3].scan, "audit")
     await pool.execute("UPDATE reviews SET candidates = '[]' WHERE task = $1", bare)
     async with engine.begin() as connection:
         await connection.run_sync(_moved, "head")
@@ -248,8 +250,8 @@ async def test_what_an_earlier_cloud_folded_is_todays_after_the_migration(
     }
     assert [found[one.task] for one in asked] == list(WHYS.values())
     assert found[bare] == Question.AUDIT
-    comparison = await rebuild.compare(database)
-    assert comparison.equal, "\n".join(rebuild.told(comparison))
+    comparison = await rebuild.compare_with_log(database)
+    assert comparison.equal, "\n".join(rebuild.comparison_lines(comparison))
 
 
 def _moved(connection: Connection, revision: str) -> None:

@@ -21,15 +21,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cardmint_cloud.adapters.images.folder import Folder
+from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.images.intake import MAX_BYTES
 from cardmint_cloud.adapters.postgres.migrate import engine_for
-from cardmint_cloud.adapters.postgres.queries.inventory import Wanted
-from cardmint_cloud.domain.items import review_of
-from cardmint_cloud.ingest.commit import Message, commit, read
+from cardmint_cloud.adapters.postgres.queries.inventory import InventoryFilter
+from cardmint_cloud.domain.items import review_task_id
+from cardmint_cloud.ingest.commit import MqttMessage, commit, read
 from cardmint_cloud.local.processes import free_port
-from cardmint_cloud.web.app import build
-from cardmint_cloud.web.inventory_pages import address, wanted
+from cardmint_cloud.web.inventory_pages import inventory_address, parse_filter
+from cardmint_cloud.web.routes import build_dashboard
 from cardmint_contracts.cards import Batch, Card, Condition, Finish, Image
 from cardmint_contracts.events import ImageEvicted
 from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
@@ -61,10 +61,10 @@ async def serve(app: Any) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def site(pool: Any, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = build(
+    app = build_dashboard(
         engine=engine,
         pool=pool,
-        images=Folder(tmp_path / "images"),
+        images=FolderStorage(tmp_path / "images"),
         tenant="shop",
         clock=lambda: NOW,
     )
@@ -156,7 +156,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 @given(
     want=st.builds(
-        Wanted,
+        InventoryFilter,
         words=TEXTS,
         set_id=TEXTS,
         finish=st.sampled_from(["", "open", *Finish]),
@@ -167,8 +167,13 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
         size=st.integers(1, 500),
     )
 )
-def test_an_address_says_what_is_wanted_and_nothing_else(want: Wanted) -> None:
-    assert wanted(dict(parse_qsl(urlsplit(address(want)).query, keep_blank_values=True))) == want
+def test_an_address_says_what_is_wanted_and_nothing_else(want: InventoryFilter) -> None:
+    assert (
+        parse_filter(
+            dict(parse_qsl(urlsplit(inventory_address(want)).query, keep_blank_values=True))
+        )
+        == want
+    )
 
 
 @given(
@@ -177,7 +182,7 @@ def test_an_address_says_what_is_wanted_and_nothing_else(want: Wanted) -> None:
     )
 )
 def test_any_address_is_a_page(query: dict[str, str]) -> None:
-    want = wanted(query)
+    want = parse_filter(query)
     assert want.page >= 1
     assert 1 <= want.size <= 500
 
@@ -187,7 +192,7 @@ async def test_a_review_is_answered_by_a_click_and_the_second_is_told(
 ) -> None:
     scan = doubtful()
     await send(pool, scan)
-    url = f"/reviews/{review_of(scan.scan)}"
+    url = f"/reviews/{review_task_id(scan.scan)}"
     htmx = {**PART, "hx-target": "reviews"}
     done = await site.post(url, data={"version": "1", "card": OWL.id}, headers=htmx)
     assert (done.status_code, "<html" in done.text) == (200, False)
@@ -201,11 +206,13 @@ async def test_a_review_is_answered_by_a_click_and_the_second_is_told(
 async def test_a_review_is_answered_without_scripts(pool: Any, site: httpx.AsyncClient) -> None:
     first, second = doubtful(), doubtful()
     await send(pool, first, second, accepted(Card(id="other-1", name="Moth")))
-    done = await site.post(f"/reviews/{review_of(first.scan)}", data={"version": "1", "card": ""})
+    done = await site.post(
+        f"/reviews/{review_task_id(first.scan)}", data={"version": "1", "card": ""}
+    )
     assert (done.status_code, done.headers["location"]) == (303, "/reviews")
     assert await pool.fetchval("SELECT status FROM items WHERE item = $1", first.scan) == "rejected"
     other = await site.post(
-        f"/reviews/{review_of(second.scan)}", data={"version": "1", "card": "other-1"}
+        f"/reviews/{review_task_id(second.scan)}", data={"version": "1", "card": "other-1"}
     )
     assert other.status_code == 303
     assert (
@@ -222,7 +229,7 @@ async def test_a_review_is_answered_without_scripts(pool: Any, site: httpx.Async
 async def test_a_wrong_answer_is_a_page_that_says_so(pool: Any, site: httpx.AsyncClient) -> None:
     scan = doubtful()
     await send(pool, scan)
-    url = f"/reviews/{review_of(scan.scan)}"
+    url = f"/reviews/{review_task_id(scan.scan)}"
     for headers in (None, {**PART, "hx-target": "reviews"}):
         unknown = await site.post(url, data={"version": "1", "card": "no-1\x00"}, headers=headers)
         assert (unknown.status_code, "no station has named" in unknown.text) == (404, True)
@@ -241,7 +248,7 @@ async def test_a_wrong_answer_is_a_page_that_says_so(pool: Any, site: httpx.Asyn
 
 
 async def park(pool: Any) -> int:
-    bad = Message(
+    bad = MqttMessage(
         topic="cardmint/v1/shop/left/events", payload=b"<script>\xff{", content_type="text/<b>"
     )
     found = read(bad)
@@ -457,7 +464,9 @@ async def test_health_and_metrics(pool: Any, site: httpx.AsyncClient) -> None:
 
 async def test_without_a_database_every_page_says_so(pool: Any, tmp_path: Path) -> None:
     away = engine_for(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
-    async for site in serve(build(engine=away, pool=pool, images=Folder(tmp_path), tenant="shop")):
+    async for site in serve(
+        build_dashboard(engine=away, pool=pool, images=FolderStorage(tmp_path), tenant="shop")
+    ):
         assert (await site.get("/healthz")).status_code == 503
         assert (await site.get("/api/v1/shop/inventory")).status_code == 503
         page = await site.get("/")
@@ -469,7 +478,9 @@ async def test_a_fault_is_a_page_and_logged(pool: Any, engine: AsyncEngine, tmp_
     def broken() -> Any:
         raise ZeroDivisionError
 
-    app = build(engine=engine, pool=pool, images=Folder(tmp_path), tenant="shop", clock=lambda: NOW)
+    app = build_dashboard(
+        engine=engine, pool=pool, images=FolderStorage(tmp_path), tenant="shop", clock=lambda: NOW
+    )
     from litestar import get
 
     app.register(get("/broken", sync_to_thread=False)(broken))

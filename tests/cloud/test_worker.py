@@ -23,10 +23,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from cardmint_cloud.adapters.mqtt.client import Broker as Link
+from cardmint_cloud.adapters.mqtt.client import MqttClient
 from cardmint_cloud.ingest.worker import Worker
-from cardmint_cloud.local.broker import Broker, Kind
-from cardmint_cloud.local.processes import Child, free_port
+from cardmint_cloud.local.broker import BrokerKind, LocalBroker
+from cardmint_cloud.local.processes import ChildProcess, free_port
 from cardmint_cloud.settings import BrokerSettings
 from cardmint_contracts import topics
 from cardmint_contracts.envelope import Envelope, encode_batch
@@ -35,8 +35,8 @@ from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.wire import decode, encode
+from cardmint_lab.faulty_proxy import FaultyProxy
 from tests.cloud.conftest import connected, pooled
-from tests.cloud.proxy import Proxy
 from tests.cloud.shop import FOX, STREAM, accepted, doubtful, sealed
 
 pytestmark = pytest.mark.integration
@@ -124,18 +124,18 @@ async def until(check: Callable[[], Any], timeout_s: float = 20) -> None:
 
 
 @pytest.fixture(params=["mosquitto", "iotcore"])
-def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
-    kind: Kind = request.param
-    server = Broker(tmp_path, kind=kind).start()
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LocalBroker]:
+    kind: BrokerKind = request.param
+    server = LocalBroker(tmp_path, kind=kind).start()
     yield server
     server.stop()
 
 
 @pytest.fixture
-async def worker(broker: Broker, database: str) -> AsyncIterator[Worker]:
+async def worker(broker: LocalBroker, database: str) -> AsyncIterator[Worker]:
     async with pooled(database, most=5) as pool:
         worker = Worker(pool)
-        link = Link(BrokerSettings(port=broker.port), on_message=worker.put)
+        link = MqttClient(BrokerSettings(port=broker.port), on_message=worker.put)
         link.start()
         running = asyncio.create_task(worker.run(link))
         yield worker
@@ -145,7 +145,7 @@ async def worker(broker: Broker, database: str) -> AsyncIterator[Worker]:
 
 
 @pytest.fixture
-def station(broker: Broker) -> Iterator[Station]:
+def station(broker: LocalBroker) -> Iterator[Station]:
     station = Station(broker.port)
     yield station
     station.client.disconnect()
@@ -237,7 +237,7 @@ async def test_a_task_that_the_dashboard_closed_is_cleared(
 
 
 async def test_a_broker_that_forgot_everything_is_told_again(
-    worker: Worker, station: Station, broker: Broker, connection: asyncpg.Connection
+    worker: Worker, station: Station, broker: LocalBroker, connection: asyncpg.Connection
 ) -> None:
     await ready(station)
     station.say("state", birth(1))
@@ -335,7 +335,7 @@ def test_a_wrong_setting_is_one_line(environment: dict[str, str], says: str) -> 
     ("what", "ready", "code"), [("work", "broker connected", 0), ("serve", "dashboard", -SIGTERM)]
 )
 async def test_what_starts_before_its_database_waits_for_it(
-    what: str, ready: str, code: int, database: str, broker: Broker, tmp_path: Path
+    what: str, ready: str, code: int, database: str, broker: LocalBroker, tmp_path: Path
 ) -> None:
     address, away = urlsplit(database), free_port()
     away_yet = address._replace(netloc=address.netloc.replace(f":{address.port}", f":{away}"))
@@ -345,12 +345,12 @@ async def test_what_starts_before_its_database_waits_for_it(
         "CARDMINT_CLOUD_WEB_PORT": str(free_port()),
     }
     log = tmp_path / "log"
-    child = Child(
+    child = ChildProcess(
         [str(Path(sys.executable).with_name("cardmint-cloud")), what], log, env=environment
     )
     try:
         await asyncio.to_thread(child.wait_until, lambda: "cannot be reached" in log.read_text())
-        with closing(Proxy(address.port or 0, Random(1), port=away)):
+        with closing(FaultyProxy(address.port or 0, Random(1), port=away)):
             await asyncio.to_thread(child.wait_until, lambda: ready in log.read_text())
             await asyncio.to_thread(child.stop)
         assert child.code == code, log.read_text()

@@ -10,7 +10,7 @@ import pytest
 from tests.edge.station import end_all
 from tests.edge.worker import CloudWorker
 
-from cardmint_cloud.local.broker import Broker
+from cardmint_cloud.local.broker import LocalBroker
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.catalogue import build
 from cardmint_edge.domain.recognise import CardRecogniser
@@ -47,16 +47,16 @@ def _no_agent_outlives_its_test() -> Iterator[None]:
 
 
 @pytest.fixture
-def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LocalBroker]:
     """A running broker: mosquitto, or the kind that a test asks for by indirect parametrisation."""
-    real = Broker(tmp_path / "broker", kind=getattr(request, "param", "mosquitto"))
+    real = LocalBroker(tmp_path / "broker", kind=getattr(request, "param", "mosquitto"))
     real.start()
     yield real
     real.kill()
 
 
 @pytest.fixture
-def worker(broker: Broker) -> Iterator[CloudWorker]:
+def worker(broker: LocalBroker) -> Iterator[CloudWorker]:
     cloud = CloudWorker(broker.port)
     yield cloud
     cloud.close()

@@ -16,7 +16,7 @@ from tests.edge.faulty_broker import FaultyBroker
 from tests.edge.kit import STAMP, scan_of
 from tests.edge.worker import CloudWorker, until
 
-from cardmint_cloud.local.broker import Broker as RealBroker
+from cardmint_cloud.local.broker import LocalBroker
 from cardmint_cloud.local.processes import free_port
 from cardmint_contracts import topics
 from cardmint_edge.adapters.mqtt import BrokerLink
@@ -29,7 +29,7 @@ EITHER = pytest.mark.parametrize("broker", ["mosquitto", "iotcore"], indirect=Tr
 
 
 @pytest.fixture
-def agent(tmp_path: Path, broker: RealBroker) -> Iterator[Agent]:
+def agent(tmp_path: Path, broker: LocalBroker) -> Iterator[Agent]:
     running = Agent(tmp_path, Broker(port=broker.port))
     yield running
     running.stop()
@@ -37,7 +37,7 @@ def agent(tmp_path: Path, broker: RealBroker) -> Iterator[Agent]:
 
 @EITHER
 def test_a_broker_killed_mid_stream_loses_nothing(
-    broker: RealBroker, worker: CloudWorker, agent: Agent
+    broker: LocalBroker, worker: CloudWorker, agent: Agent
 ) -> None:
     wanted = []
     for number in range(1, 401):
@@ -65,7 +65,7 @@ def test_a_worker_that_was_away_gets_it_all(worker: CloudWorker, agent: Agent) -
 
 
 @EITHER
-def test_birth_and_death_are_told(tmp_path: Path, broker: RealBroker, worker: CloudWorker) -> None:
+def test_birth_and_death_are_told(tmp_path: Path, broker: LocalBroker, worker: CloudWorker) -> None:
     running = Agent(tmp_path, Broker(port=broker.port))
     try:
         until(lambda: worker.states and worker.healths)
@@ -76,7 +76,7 @@ def test_birth_and_death_are_told(tmp_path: Path, broker: RealBroker, worker: Cl
 
 
 @EITHER
-def test_receipts_and_tasks_come_down(broker: RealBroker, worker: CloudWorker) -> None:
+def test_receipts_and_tasks_come_down(broker: LocalBroker, worker: CloudWorker) -> None:
     news: queue.Queue[News] = queue.Queue()
     with linked(link_to(Broker(port=broker.port), news.put)) as link:
         connected = news.get(timeout=20)
@@ -98,7 +98,7 @@ def test_receipts_and_tasks_come_down(broker: RealBroker, worker: CloudWorker) -
 
 
 def test_connected_is_said_when_the_subscriptions_stand(
-    broker: RealBroker, worker: CloudWorker
+    broker: LocalBroker, worker: CloudWorker
 ) -> None:
     news: queue.Queue[News] = queue.Queue()
     task = UUID(int=5)
@@ -118,7 +118,7 @@ def test_connected_is_said_when_the_subscriptions_stand(
     assert OutcomeCame(payload=b"o") in came
 
 
-def test_subscriptions_that_are_not_answered_are_said(broker: RealBroker) -> None:
+def test_subscriptions_that_are_not_answered_are_said(broker: LocalBroker) -> None:
     news: queue.Queue[News] = queue.Queue()
     with FaultyBroker.before(broker.port) as faulty, capture_logs() as logs:
         faulty.mood = "unsubscribed"
@@ -164,7 +164,7 @@ def test_subscriptions_that_are_refused_are_said(tmp_path: Path, refused: str, s
 
 
 @contextmanager
-def dealing_out_rights(folder: Path, refused: str) -> Iterator[RealBroker]:
+def dealing_out_rights(folder: Path, refused: str) -> Iterator[LocalBroker]:
     """mosquitto with its own plugin for rights, which refuses one subscription."""
     (plugin,) = Path("/usr/lib").glob("*/mosquitto_dynamic_security.so")
     rights = folder / "rights.json"
@@ -192,9 +192,9 @@ def dealing_out_rights(folder: Path, refused: str) -> Iterator[RealBroker]:
 
 
 @contextmanager
-def started(folder: Path, extra: str = "") -> Iterator[RealBroker]:
+def started(folder: Path, extra: str = "") -> Iterator[LocalBroker]:
     """mosquitto, ended whatever happens."""
-    real = RealBroker(folder, kind="mosquitto", extra=extra)
+    real = LocalBroker(folder, kind="mosquitto", extra=extra)
     try:
         yield real.start()
     finally:

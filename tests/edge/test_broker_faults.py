@@ -18,7 +18,7 @@ from tests.edge.faulty_broker import FaultyBroker, Mood
 from tests.edge.kit import NOW, STAMP, scan_of
 from tests.edge.worker import CloudWorker, until
 
-from cardmint_cloud.local.broker import Broker as RealBroker
+from cardmint_cloud.local.broker import LocalBroker
 from cardmint_cloud.local.processes import free_port
 from cardmint_edge.settings import Broker
 
@@ -47,8 +47,8 @@ def listening(ends: ExitStack, port: int) -> CloudWorker:
     return worker
 
 
-def started(ends: ExitStack, folder: Path, port: int | None = None, extra: str = "") -> RealBroker:
-    real = RealBroker(folder, port=port, kind="mosquitto", extra=extra)
+def started(ends: ExitStack, folder: Path, port: int | None = None, extra: str = "") -> LocalBroker:
+    real = LocalBroker(folder, port=port, kind="mosquitto", extra=extra)
     ends.callback(real.kill)
     return real.start()
 
@@ -69,7 +69,7 @@ def drained(agent: Agent) -> Callable[[], bool]:
     [("drop", "no connection"), ("garbage", "no connection"), ("slow", ""), ("silent", "")],
 )
 def test_a_broker_in_a_bad_mood_loses_nothing(
-    tmp_path: Path, broker: RealBroker, worker: CloudWorker, mood: Mood, says: str
+    tmp_path: Path, broker: LocalBroker, worker: CloudWorker, mood: Mood, says: str
 ) -> None:
     with FaultyBroker.before(broker.port) as faulty, capture_logs() as logs:
         faulty.mood = mood
@@ -85,7 +85,7 @@ def test_a_broker_in_a_bad_mood_loses_nothing(
 
 
 def test_a_connection_that_goes_dead_is_left(
-    tmp_path: Path, broker: RealBroker, worker: CloudWorker
+    tmp_path: Path, broker: LocalBroker, worker: CloudWorker
 ) -> None:
     with (
         FaultyBroker.before(broker.port) as faulty,
@@ -103,7 +103,7 @@ def test_a_connection_that_goes_dead_is_left(
 
 
 def test_a_cable_that_is_pulled_again_and_again(
-    tmp_path: Path, broker: RealBroker, worker: CloudWorker
+    tmp_path: Path, broker: LocalBroker, worker: CloudWorker
 ) -> None:
     with (
         FaultyBroker.before(broker.port) as faulty,
@@ -128,7 +128,7 @@ def test_a_wrong_certificate_is_said_and_the_right_one_is_taken(
     ours, theirs = make_certificates(tmp_path / "ours"), make_certificates(tmp_path / "theirs")
     plain, port = free_port(), free_port()
 
-    def secured(by: Path) -> RealBroker:
+    def secured(by: Path) -> LocalBroker:
         lines = f"user root\nlistener {plain} 127.0.0.1\nlistener {port} 127.0.0.1\n"
         lines += f"certfile {by / 'cert.pem'}\nkeyfile {by / 'key.pem'}\n"
         return started(ends, tmp_path / by.name / "broker", extra=lines)
@@ -182,7 +182,7 @@ def test_a_broker_that_comes_late(tmp_path: Path, ends: ExitStack) -> None:
 
 
 def test_a_clock_that_jumps_years_keeps_the_order(
-    tmp_path: Path, broker: RealBroker, worker: CloudWorker
+    tmp_path: Path, broker: LocalBroker, worker: CloudWorker
 ) -> None:
     year = timedelta(days=365)
     jumps = [NOW, NOW - year, NOW + year, NOW - year, NOW]

@@ -11,7 +11,7 @@ from tests.edge.kit import STAMP, image_of, scan_of
 from tests.edge.station import config_of
 from tests.edge.worker import CloudWorker, until
 
-from cardmint_cloud.local.broker import Broker
+from cardmint_cloud.local.broker import LocalBroker
 from cardmint_cloud.local.processes import free_port
 from cardmint_edge.adapters.sqlite.images import ImageTable
 from cardmint_edge.adapters.sqlite.outbox import Outbox
@@ -25,7 +25,7 @@ def outbox(*words: object) -> Result:
 
 @pytest.mark.integration
 def test_a_file_brings_the_events_and_the_station_none_twice(
-    tmp_path: Path, broker: Broker, worker: CloudWorker
+    tmp_path: Path, broker: LocalBroker, worker: CloudWorker
 ) -> None:
     hall = config_of(tmp_path, tmp_path / "pack", free_port())
     with closing(Outbox.open(tmp_path / "data" / "outbox.db")) as written:
@@ -52,7 +52,7 @@ def test_a_file_brings_the_events_and_the_station_none_twice(
 
 
 @pytest.mark.integration
-def test_without_a_cloud_it_says_that_nothing_is_lost(tmp_path: Path, broker: Broker) -> None:
+def test_without_a_cloud_it_says_that_nothing_is_lost(tmp_path: Path, broker: LocalBroker) -> None:
     config = config_of(tmp_path, tmp_path / "pack", broker.port)
     with closing(Outbox.open(tmp_path / "data" / "outbox.db")) as written:
         written.record(scan_of(1), STAMP)

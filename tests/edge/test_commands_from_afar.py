@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from tests.edge.agent import link_to, linked
 from tests.edge.worker import until
 
-from cardmint_cloud.local.broker import Broker
+from cardmint_cloud.local.broker import LocalBroker
 from cardmint_contracts import topics
 from cardmint_contracts.control import (
     Command,
@@ -213,7 +213,7 @@ def test_it_runs_until_it_is_stopped_whatever_fails(box: Box) -> None:
 
 
 @pytest.mark.integration
-def test_through_a_real_broker(broker: Broker) -> None:
+def test_through_a_real_broker(broker: LocalBroker) -> None:
     heard: queue.Queue[Told] = queue.Queue()
     answers: queue.Queue[MQTTMessage] = queue.Queue()
     mine, reported = "answers/here", topics.config_topic("shop", "left", "reported")
@@ -257,7 +257,7 @@ def test_through_a_real_broker(broker: Broker) -> None:
 
 @contextmanager
 def listening_to(
-    broker: Broker, subjects: list[str], hear: Callable[[MQTTMessage], None]
+    broker: LocalBroker, subjects: list[str], hear: Callable[[MQTTMessage], None]
 ) -> Iterator[Client]:
     """A client of the cloud's, when its subscriptions stand. It is stopped whatever happens."""
     stands = threading.Event()

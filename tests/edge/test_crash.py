@@ -24,7 +24,7 @@ from tests.edge.kit import STAMP, quick_folder, scan_of
 from tests.edge.station import Shelf, config_of, simulated
 from tests.edge.worker import CloudWorker
 
-from cardmint_cloud.local.broker import Broker
+from cardmint_cloud.local.broker import LocalBroker
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.upcasters import decode_data
 from cardmint_edge.adapters.sqlite.outbox import Outbox
@@ -54,7 +54,7 @@ def life(tmp_path_factory: pytest.TempPathFactory, fictional: Path) -> Life:
     """Two lives of one agent, the first killed, with a cloud that hears nothing for a while."""
     folder = tmp_path_factory.mktemp("life")
     (disk := folder / "disk").mkdir()
-    broker = Broker(folder / "broker", kind="mosquitto").start()
+    broker = LocalBroker(folder / "broker", kind="mosquitto").start()
     worker = CloudWorker(broker.port)
     worker.deaf = True
     with Shelf.served() as url:

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from tests.edge.certificates import make_certificates
 from tests.edge.station import config_of
 
-from cardmint_cloud.local.broker import Broker
+from cardmint_cloud.local.broker import LocalBroker
 from cardmint_cloud.local.processes import free_port
 from cardmint_edge import doctor
 from cardmint_edge.adapters.models import PictureEmbedder
@@ -28,7 +28,7 @@ def examined(config: Path) -> tuple[int, dict[str, dict[str, str]]]:
 
 
 @pytest.mark.integration
-def test_a_healthy_station(tmp_path: Path, fictional: Path, broker: Broker) -> None:
+def test_a_healthy_station(tmp_path: Path, fictional: Path, broker: LocalBroker) -> None:
     config = config_of(
         tmp_path,
         fictional / "pack.sqlite",
@@ -97,7 +97,7 @@ def test_certificates_and_their_dates(
 ) -> None:
     ours, port = make_certificates(tmp_path / "ours", days=days), free_port()
     lines = f"user root\nlistener {port} 127.0.0.1\ncertfile {ours / 'cert.pem'}\nkeyfile {ours / 'key.pem'}\n"
-    secured = Broker(tmp_path / "broker", kind="mosquitto", extra=lines).start()
+    secured = LocalBroker(tmp_path / "broker", kind="mosquitto", extra=lines).start()
     own = f'tls = true\nca_file = "{ours / "ca.pem"}"\ncert_file = "{ours / "cert.pem"}"\nkey_file = "{ours / "key.pem"}"'
     config = config_of(
         tmp_path,

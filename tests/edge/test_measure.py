@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cardmint_cloud.local.broker import Broker
+from cardmint_cloud.local.broker import LocalBroker
 from cardmint_cloud.local.processes import free_port
 from cardmint_lab.cli import cli
 
@@ -59,7 +59,7 @@ def test_from_the_shot_to_the_beep(tmp_path: Path, fictional: Path) -> None:
     assert 0 < figures["sync_p50_ms"] <= figures["sync_p95_ms"]
 
 
-def test_a_backlog_leaves_while_cards_come(fictional: Path, broker: Broker) -> None:
+def test_a_backlog_leaves_while_cards_come(fictional: Path, broker: LocalBroker) -> None:
     figures = measured(
         "drain", "--pack", fictional / "pack.sqlite", "--port", broker.port, "--backlog", 400
     )
@@ -67,7 +67,7 @@ def test_a_backlog_leaves_while_cards_come(fictional: Path, broker: Broker) -> N
     assert figures["memory_mb_most"] >= figures["memory_mb_before"] > 0
 
 
-def test_a_long_run_in_short(fictional: Path, broker: Broker) -> None:
+def test_a_long_run_in_short(fictional: Path, broker: LocalBroker) -> None:
     figures = measured(
         "soak", "--pack", fictional / "pack.sqlite", "--port", broker.port, "--cards", 20
     )

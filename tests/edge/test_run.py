@@ -19,7 +19,7 @@ import pytest
 from tests.edge.station import AGENT, Shelf, config_of, lines, start
 from tests.edge.worker import CloudWorker, until
 
-from cardmint_cloud.local.broker import Broker
+from cardmint_cloud.local.broker import LocalBroker
 from cardmint_cloud.local.processes import free_port
 from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.adapters.sqlite.outbox import Outbox
@@ -40,7 +40,7 @@ def shelf() -> Iterator[str]:
 
 
 def test_every_card_arrives_and_the_agent_ends(
-    tmp_path: Path, pack: Path, broker: Broker, worker: CloudWorker, shelf: str
+    tmp_path: Path, pack: Path, broker: LocalBroker, worker: CloudWorker, shelf: str
 ) -> None:
     config = config_of(tmp_path, pack, broker.port, cloud=shelf)
     log = tmp_path / "log"
@@ -83,7 +83,7 @@ def _reached_or_ended(agent: subprocess.Popen[bytes], log: Path, cards: int) -> 
 
 
 def test_killed_at_any_moment_each_card_counts_once(
-    tmp_path: Path, pack: Path, broker: Broker, worker: CloudWorker
+    tmp_path: Path, pack: Path, broker: LocalBroker, worker: CloudWorker
 ) -> None:
     kills = int(os.environ.get("CARDMINT_KILLS", "12"))  # `make kills` does 300
     count = 3 * kills

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cardmint_lab.census import Census, census
+from cardmint_lab.census import Census, take_census
 from cardmint_lab.simulator import SimulatedCards
 from cardmint_lab.system import System
 
@@ -50,7 +50,9 @@ def count(system: System) -> Census:
     In a thread, because a browser's test has a loop of its own.
     """
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, census(system.postgres.address, system.tenant)).result()
+        return thread.submit(
+            asyncio.run, take_census(system.postgres.address, system.tenant)
+        ).result()
 
 
 def wait_for(system: System, enough: Callable[[Census], bool], *, timeout_s: float = 120) -> Census:

@@ -14,9 +14,9 @@ import pytest
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
-from cardmint_cloud.errors import Stop
+from cardmint_cloud.errors import StopService
 from cardmint_contracts import topics
-from cardmint_lab.system import System, script
+from cardmint_lab.system import System, installed_script
 from tests.edge.worker import until
 from tests.system.conftest import simulator, wait_for
 
@@ -26,7 +26,7 @@ CARDS = 4
 
 
 def said(*words: str) -> str:
-    command = script(["cardmint-edge", *words])
+    command = installed_script(["cardmint-edge", *words])
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
@@ -83,7 +83,7 @@ def test_a_pack_and_settings_reach_a_station_and_come_back_as_reported(
     manifest = tmp_path / "manifest.json"
     manifest.write_text(said("fleet", "manifest", *signing, "--file", str(pack)))
     publishing = ("fleet", "publish", str(manifest), "--url", system.dashboard, "--file")
-    with pytest.raises(Stop, match="is not what the manifest names"):
+    with pytest.raises(StopService, match="is not what the manifest names"):
         system.cloud("fleet", *publishing, str(fictional / "pack.sqlite"))
     system.cloud("fleet", *publishing, str(pack))
     until(lambda: (station_of(system)["reported"] or {}).get("catalogue") == version)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from cardmint_cloud.errors import Stop
+from cardmint_cloud.errors import StopService
 
 BATCH = 5000
 _UUIDS = ("stream", "subject", "bootid")
@@ -18,7 +18,9 @@ def _pyarrow() -> tuple[Any, Any]:
         import pyarrow as pa  # noqa: PLC0415
         import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError:
-        raise Stop("pyarrow is not installed: pip install 'cardmint-cloud[archive]'") from None
+        raise StopService(
+            "pyarrow is not installed: pip install 'cardmint-cloud[archive]'"
+        ) from None
     return pa, pq
 
 
@@ -46,7 +48,7 @@ def _schema(pyarrow: Any) -> Any:
     )
 
 
-class Writer:
+class MonthWriter:
     """Writes one file, `FILE.part` until `finish`.
 
     UUIDs are written as text, for other programs to read.
@@ -84,7 +86,7 @@ class Writer:
         self._part.unlink(missing_ok=True)
 
 
-def read(file: Path) -> Iterator[dict[str, Any]]:
+def read_file(file: Path) -> Iterator[dict[str, Any]]:
     """Read a file's rows in the order in which they were written, some thousands in memory at a time.
 
     Raises:
@@ -94,13 +96,13 @@ def read(file: Path) -> Iterator[dict[str, Any]]:
     try:
         with parquet.ParquetFile(file) as opened:
             if opened.schema_arrow != _schema(pyarrow):
-                raise Stop(f"{file}: has other columns than a month of the log")
+                raise StopService(f"{file}: has other columns than a month of the log")
             for batch in opened.iter_batches(batch_size=BATCH):
                 for row in batch.to_pylist():
                     yield {**row, **{name: row[name] and UUID(row[name]) for name in _UUIDS}}
     except FileNotFoundError:
-        raise Stop(
+        raise StopService(
             f"{file}: is not there; `archive` in the settings names the folder of retired months"
         ) from None
     except pyarrow.ArrowException as error:
-        raise Stop(f"{file}: cannot be read as Parquet: {error}") from None
+        raise StopService(f"{file}: cannot be read as Parquet: {error}") from None

@@ -6,7 +6,7 @@ from datetime import datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Said:
+class CachedAnswer:
     """An answer: `value` is its content, None when the provider knows no such thing."""
 
     found: bool
@@ -14,15 +14,15 @@ class Said:
     at: datetime
 
 
-class Recent:
+class AnswerCache:
     """Answers by key. What was not asked for longest goes first when the bodies would be more than `most` bytes."""
 
     def __init__(self, most: int) -> None:
         self.size = 0
         self._most = most
-        self._said: OrderedDict[str, tuple[Said, int]] = OrderedDict()
+        self._said: OrderedDict[str, tuple[CachedAnswer, int]] = OrderedDict()
 
-    def get(self, key: str, since: datetime) -> Said | None:
+    def get(self, key: str, since: datetime) -> CachedAnswer | None:
         """Return what was said later than `since`; None when nothing was, or it is not held."""
         held = self._said.get(key)
         if held is None or held[0].at <= since:
@@ -30,7 +30,7 @@ class Recent:
         self._said.move_to_end(key)
         return held[0]
 
-    def put(self, key: str, said: Said, size: int) -> None:
+    def put(self, key: str, said: CachedAnswer, size: int) -> None:
         """Hold an answer whose body has `size` bytes, in place of an earlier one."""
         _, before = self._said.pop(key, (None, 0))
         self.size -= before

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class State(StrEnum):
+class BreakerState(StrEnum):
     """Where a breaker stands."""
 
     CLOSED = "closed"
@@ -22,7 +22,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
+class BreakerLimits:
     """When a breaker opens. The rates are shares of the calls in the window, judged from `least` calls on."""
 
     window_s: float = 60.0
@@ -35,7 +35,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class BreakerPass:
     """Leave for one call. It is handed back with the outcome; only the first time counts."""
 
     number: int
@@ -45,50 +45,50 @@ class Pass:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class View:
+class BreakerView:
     """What is to be seen of a breaker.
 
     The calls in its window, how many of them failed and how many were slow.
     """
 
-    state: State
+    state: BreakerState
     since: float
     calls: int
     failed: int
     slow: int
 
 
-class Breaker:
+class CircuitBreaker:
     """One provider's breaker, for one event loop.
 
     Times are seconds of any clock that does not go back.
     """
 
-    def __init__(self, limits: Limits, now: float) -> None:
+    def __init__(self, limits: BreakerLimits, now: float) -> None:
         self.limits = limits
-        self._state = State.CLOSED
+        self._state = BreakerState.CLOSED
         self._since = now
         self._until = now
         self._period = 0
         self._numbers = 0
         self._outcomes: deque[tuple[float, bool, bool]] = deque()
-        self._out: dict[int, Pass] = {}
+        self._out: dict[int, BreakerPass] = {}
         self._succeeded = 0
 
-    def admit(self, now: float) -> Pass | None:
+    def admit(self, now: float) -> BreakerPass | None:
         """Return leave for one call, to be handed back; None when there is none now."""
         self._turn(now)
-        probe = self._state is State.HALF_OPEN
-        if self._state is State.OPEN or (
+        probe = self._state is BreakerState.HALF_OPEN
+        if self._state is BreakerState.OPEN or (
             probe and len(self._out) + self._succeeded >= self.limits.probes
         ):
             return None
         self._numbers += 1
-        leave = Pass(self._numbers, self._period, probe, now)
+        leave = BreakerPass(self._numbers, self._period, probe, now)
         self._out[leave.number] = leave
         return leave
 
-    def report(self, leave: Pass, now: float, *, failed: bool, seconds: float) -> None:
+    def report(self, leave: BreakerPass, now: float, *, failed: bool, seconds: float) -> None:
         """Take the outcome of a call.
 
         What was let through in an earlier period says nothing any more.
@@ -100,9 +100,9 @@ class Breaker:
         if leave.probe:
             self._succeeded += 1
             if failed or slow:
-                self._enter(State.OPEN, now)
+                self._enter(BreakerState.OPEN, now)
             elif self._succeeded >= self.limits.probes:
-                self._enter(State.CLOSED, now)
+                self._enter(BreakerState.CLOSED, now)
             return
         self._outcomes.append((now, failed, slow))
         view = self.view(now)
@@ -110,24 +110,24 @@ class Breaker:
             view.failed >= view.calls * self.limits.failure_rate
             or view.slow >= view.calls * self.limits.slow_rate
         ):
-            self._enter(State.OPEN, now)
+            self._enter(BreakerState.OPEN, now)
 
-    def cancel(self, leave: Pass) -> None:
+    def cancel(self, leave: BreakerPass) -> None:
         """Take back leave for a call that was not made."""
         self._out.pop(leave.number, None)
 
     def stay_away(self, now: float, until: float) -> None:
         """Open until then: others found the provider dead, or one of them tries it just now."""
-        self._enter(State.OPEN, now)
+        self._enter(BreakerState.OPEN, now)
         self._until = until
 
     def wait_s(self, now: float) -> float:
         """Return the seconds until a call may be let through; 0 when one may be now."""
         self._turn(now)
-        if self._state is State.OPEN:
+        if self._state is BreakerState.OPEN:
             return max(0.0, self._until - now)
         if (
-            self._state is State.HALF_OPEN
+            self._state is BreakerState.HALF_OPEN
             and len(self._out) + self._succeeded >= self.limits.probes
         ):
             return max(
@@ -135,10 +135,10 @@ class Breaker:
             )
         return 0.0
 
-    def view(self, now: float) -> View:
+    def view(self, now: float) -> BreakerView:
         """Return how the breaker stands."""
         self._turn(now)
-        return View(
+        return BreakerView(
             state=self._state,
             since=self._since,
             calls=len(self._outcomes),
@@ -150,15 +150,15 @@ class Breaker:
         """Do what the passing of time alone does."""
         while self._outcomes and self._outcomes[0][0] <= now - self.limits.window_s:
             self._outcomes.popleft()
-        if self._state is State.OPEN and now >= self._until:
-            self._enter(State.HALF_OPEN, now)
+        if self._state is BreakerState.OPEN and now >= self._until:
+            self._enter(BreakerState.HALF_OPEN, now)
         lost = [leave for leave in self._out.values() if now >= leave.at + self.limits.open_s]
         for leave in lost:
             del self._out[leave.number]
-        if self._state is State.HALF_OPEN and any(leave.probe for leave in lost):
-            self._enter(State.OPEN, now)
+        if self._state is BreakerState.HALF_OPEN and any(leave.probe for leave in lost):
+            self._enter(BreakerState.OPEN, now)
 
-    def _enter(self, state: State, now: float) -> None:
+    def _enter(self, state: BreakerState, now: float) -> None:
         self._state, self._since, self._until = state, now, now + self.limits.open_s
         self._period += 1
         self._succeeded = 0

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Rate:
+class RateLimit:
     """What a provider allows.
 
     Calls a second over time, how many at once after a pause, and how many in a UTC day.
@@ -41,7 +41,7 @@ class Rate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Forecast:
+class BudgetForecast:
     """A day's budget: `ends_at` is when the calls that are due will have used it up.
 
     None when they will not today.
@@ -66,7 +66,9 @@ def refresh_after(minor: int | None) -> timedelta:
     return timedelta(hours=24) if minor >= 10_00 else timedelta(hours=72)
 
 
-def forecast(*, calls: int, budget: int, due: Sequence[datetime], now: datetime) -> Forecast:
+def forecast_budget(
+    *, calls: int, budget: int, due: Sequence[datetime], now: datetime
+) -> BudgetForecast:
     """Return when the budget of `now`'s UTC day will be used up, when each of the `due` cards costs a call.
 
     `due` are the moments at which cards are due before the day ends, in order; those that are past
@@ -74,4 +76,4 @@ def forecast(*, calls: int, budget: int, due: Sequence[datetime], now: datetime)
     """
     left = max(0, budget - calls)
     ends_at = max(now, due[left]) if len(due) > left else None
-    return Forecast(calls=calls, budget=budget, due=len(due), ends_at=ends_at)
+    return BudgetForecast(calls=calls, budget=budget, due=len(due), ends_at=ends_at)

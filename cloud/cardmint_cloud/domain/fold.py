@@ -5,25 +5,27 @@ from datetime import datetime
 
 from cardmint_cloud.domain import review_questions
 from cardmint_cloud.domain.items import (
-    AHEAD,
     EARLIEST,
-    Changes,
-    Event,
-    Impossible,
+    MAX_AHEAD,
+    ImpossibleEvent,
+    InventoryChanges,
     Item,
     ItemKey,
+    ItemStatus,
+    LoggedEvent,
     Review,
     ReviewKey,
-    Status,
-    review_of,
+    review_task_id,
 )
 from cardmint_contracts.cards import Decision
 from cardmint_contracts.events import CardScanned
 
 
 def fold(
-    items: Mapping[ItemKey, Item], reviews: Mapping[ReviewKey, Review], events: Iterable[Event]
-) -> Changes:
+    items: Mapping[ItemKey, Item],
+    reviews: Mapping[ReviewKey, Review],
+    events: Iterable[LoggedEvent],
+) -> InventoryChanges:
     """Apply `events` in order to what `items` and `reviews` held before, and return what changed.
 
     The mappings must hold every item and review that the events speak of, as far as they exist.
@@ -31,12 +33,12 @@ def fold(
     Raises:
         Impossible: an event contradicts what is there; nothing of the run may be used then.
     """
-    changes = Changes()
+    changes = InventoryChanges()
     for event in events:
-        plausible = EARLIEST <= event.occurred_at <= event.received_at + AHEAD
+        plausible = EARLIEST <= event.occurred_at <= event.received_at + MAX_AHEAD
         if not plausible and event.clock_synced:
             said = event.occurred_at.isoformat()
-            raise Impossible(
+            raise ImpossibleEvent(
                 "impossible-time",
                 f"the station says that its clock is right, and that it is {said}",
             )
@@ -45,9 +47,9 @@ def fold(
                 again = event.data.rescan_of is not None
                 if not (
                     again
-                    and review_questions.scanned_again(changes, items, reviews, event, event.data)
+                    and review_questions.apply_rescan(changes, items, reviews, event, event.data)
                 ):
-                    _scanned(
+                    _add_item(
                         changes,
                         items,
                         event,
@@ -55,7 +57,7 @@ def fold(
                         event.occurred_at if plausible else event.received_at,
                     )
             case _:
-                review_questions.apply(changes, items, reviews, event)
+                review_questions.apply_event(changes, items, reviews, event)
     for key, item in changes.items.items():
         before = items.get(key)
         if before is not None and (old := before.holding):
@@ -68,16 +70,16 @@ def fold(
 
 
 _STATUS = {
-    Decision.ACCEPT: Status.COUNTED,
-    Decision.REVIEW: Status.REVIEW,
-    Decision.REJECT: Status.REJECTED,
+    Decision.ACCEPT: ItemStatus.COUNTED,
+    Decision.REVIEW: ItemStatus.REVIEW,
+    Decision.REJECT: ItemStatus.REJECTED,
 }
 
 
-def _scanned(
-    changes: Changes,
+def _add_item(
+    changes: InventoryChanges,
     items: Mapping[ItemKey, Item],
-    event: Event,
+    event: LoggedEvent,
     scan: CardScanned,
     captured_at: datetime,
 ) -> None:
@@ -106,7 +108,7 @@ def _scanned(
     if scan.card:
         changes.printings[event.tenant, scan.card.id] = scan.card
     if scan.decision is Decision.REVIEW:
-        task = review_of(scan.scan)
+        task = review_task_id(scan.scan)
         changes.reviews[event.tenant, task] = Review(
             tenant=event.tenant,
             task=task,

@@ -24,7 +24,7 @@ from cardmint_contracts.events import (
 )
 
 
-class Status(StrEnum):
+class ItemStatus(StrEnum):
     """Where a physical card stands.
 
     Counted in the inventory, waiting for a person, or found to be no card.
@@ -35,7 +35,7 @@ class Status(StrEnum):
     REJECTED = "rejected"
 
 
-class Impossible(ValueError):
+class ImpossibleEvent(ValueError):
     """An event that reads well but cannot have happened; `reason` is the code to park it under."""
 
     def __init__(self, reason: str, message: str) -> None:
@@ -65,7 +65,7 @@ class Item(Struct, frozen=True, kw_only=True, gc=False):
     station: str
     captured_at: datetime
     received_at: datetime
-    status: Status
+    status: ItemStatus
     card_id: str
     language: str
     finish: str
@@ -81,17 +81,17 @@ class Item(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def holding(self) -> Holding | None:
         """The line of the inventory that counts this item; None while none does."""
-        if self.status is not Status.COUNTED or not self.card_id:
+        if self.status is not ItemStatus.COUNTED or not self.card_id:
             return None
         return Holding(
             self.tenant, self.card_id, self.language, self.finish, self.edition, self.condition
         )
 
 
-class Prior(NamedTuple):
+class PriorState(NamedTuple):
     """How an item stood before an answer changed it: what an undo brings back."""
 
-    status: Status
+    status: ItemStatus
     card_id: str
 
 
@@ -124,10 +124,10 @@ class Review(Struct, frozen=True, kw_only=True, gc=False):
     counted: Card | None = None
     recogniser: str = ""
     question: Question = Question.PRINTING
-    prior: Prior | None = None
+    prior: PriorState | None = None
 
 
-class Event(Struct, frozen=True, kw_only=True, gc=False):
+class LoggedEvent(Struct, frozen=True, kw_only=True, gc=False):
     """One event of the log, its data decoded.
 
     `origin` is the station, or the user, that it came from.
@@ -144,7 +144,7 @@ class Event(Struct, frozen=True, kw_only=True, gc=False):
 
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-AHEAD = timedelta(days=1)
+MAX_AHEAD = timedelta(days=1)
 """An event cannot have happened before the first, nor later than so long after it was received.
 
 A station that knows
@@ -155,7 +155,7 @@ ReviewKey = tuple[str, UUID]
 
 
 @dataclass(slots=True)
-class Changes:
+class InventoryChanges:
     """What a run of events changed. `superseded` counts answers that came after another had won."""
 
     items: dict[ItemKey, Item] = field(default_factory=dict)
@@ -165,7 +165,7 @@ class Changes:
     superseded: int = 0
 
 
-def review_of(scan: UUID, why: str = "review") -> UUID:
+def review_task_id(scan: UUID, why: str = "review") -> UUID:
     """Return the identifier of the review task that a scan opens.
 
     The same in every fold of the log.
@@ -173,7 +173,7 @@ def review_of(scan: UUID, why: str = "review") -> UUID:
     return uuid5(scan, why)
 
 
-WHYS = ("review", "rules", "audit")
+REVIEW_ORIGINS = ("review", "rules", "audit")
 """What may ask about a scan, each once.
 
 The station's doubt, the cloud's rules, the random audit.
@@ -182,14 +182,14 @@ The station's doubt, the cloud's rules, the random audit.
 _About = ReviewOpened | ReviewAnswered | ReviewUndone | RescanRequested | ReviewAged
 
 
-def subject(data: EventData) -> UUID | None:
+def subject_of(data: EventData) -> UUID | None:
     """Return the item that an event speaks of, if any."""
     if isinstance(data, CardScanned):
         return data.rescan_of or data.scan
     return data.scan if isinstance(data, _About | ScanWithdrawn) else None
 
 
-def spoken_of(events: Iterable[tuple[str, EventData]]) -> tuple[list[ItemKey], list[ReviewKey]]:
+def touched_keys(events: Iterable[tuple[str, EventData]]) -> tuple[list[ItemKey], list[ReviewKey]]:
     """Return the items and reviews that events, each with its tenant, speak of."""
     items: list[ItemKey] = []
     reviews: list[ReviewKey] = []
@@ -198,10 +198,10 @@ def spoken_of(events: Iterable[tuple[str, EventData]]) -> tuple[list[ItemKey], l
             items.append((tenant, data.scan))
             if data.rescan_of is not None:
                 items.append((tenant, data.rescan_of))
-                reviews += [(tenant, review_of(data.rescan_of, why)) for why in WHYS]
+                reviews += [(tenant, review_task_id(data.rescan_of, why)) for why in REVIEW_ORIGINS]
         elif isinstance(data, ScanWithdrawn):
             items.append((tenant, data.scan))
-            reviews += [(tenant, review_of(data.scan, why)) for why in WHYS]
+            reviews += [(tenant, review_task_id(data.scan, why)) for why in REVIEW_ORIGINS]
         elif isinstance(data, _About):
             items.append((tenant, data.scan))
             reviews.append((tenant, data.task))

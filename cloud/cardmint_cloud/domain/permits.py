@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import date
 
-MOST = 32
+MAX_BLOCK = 32
 """How many turns a block has at most.
 
 A worker that is killed takes so many of the day's budget with it.
@@ -15,14 +15,14 @@ A worker that is killed takes so many of the day's budget with it.
 
 
 @dataclass(slots=True)
-class _Block:
+class _PermitBlock:
     left: int
     until: float
     day: date
     refill_at: int
 
 
-class Leased:
+class LeasedPermits:
     """The turns that one worker holds at one provider.
 
     Times are seconds of any clock that does not go back.
@@ -34,7 +34,7 @@ class Leased:
 
     def __init__(self) -> None:
         self.want = 1
-        self._blocks: deque[_Block] = deque()
+        self._blocks: deque[_PermitBlock] = deque()
         self._unused: tuple[date, int] = (date.min, 0)
 
     def add(self, count: int, *, until: float, day: date, returned: int) -> None:
@@ -46,7 +46,7 @@ class Leased:
         """
         self._unused = (self._unused[0], max(0, self._unused[1] - returned))
         if count:
-            self._blocks.append(_Block(count, until, day, count // 2))
+            self._blocks.append(_PermitBlock(count, until, day, count // 2))
         else:
             self._used_up()
 
@@ -85,8 +85,8 @@ class Leased:
             self._give_up(self._blocks.popleft())
             self.want = 1
 
-    def _give_up(self, block: _Block) -> None:
+    def _give_up(self, block: _PermitBlock) -> None:
         self._unused = (block.day, block.left + self.unused(block.day))
 
     def _used_up(self) -> None:
-        self.want = min(2 * self.want, MOST)
+        self.want = min(2 * self.want, MAX_BLOCK)

@@ -30,7 +30,7 @@ _EDITIONS = {
 }
 
 
-class Refused(ValueError):
+class ImplausibleAnswer(ValueError):
     """An answer that is not to be believed; `reason` is the code to record it under."""
 
     def __init__(self, reason: str, message: str) -> None:
@@ -38,7 +38,7 @@ class Refused(ValueError):
         self.reason = reason
 
 
-def variant(name: str) -> tuple[str, str] | None:
+def parse_variant(name: str) -> tuple[str, str] | None:
     """Return the finish and edition that a provider's name of a variant means, however spelt.
 
     None when unknown.
@@ -56,7 +56,7 @@ def variant(name: str) -> tuple[str, str] | None:
     return None if finish is None else (str(finish), "")
 
 
-def first(
+def first_price(
     figures: Mapping[object, object], names: Iterable[tuple[str, str]]
 ) -> tuple[str, int] | None:
     """Return the first of the named figures that is a price, with what it is.
@@ -64,12 +64,12 @@ def first(
     Pairs of (what it is, field).
     """
     for basis, name in names:
-        if amount := minor(figures.get(name), name):
+        if amount := parse_minor(figures.get(name), name):
             return basis, amount
     return None
 
 
-def tcgplayer(
+def tcgplayer_prices(
     prices: Mapping[object, object], names: tuple[tuple[str, str], ...]
 ) -> Iterator[tuple[tuple[str, str], tuple[str, int]]]:
     """Yield finish and edition, and the first of the named figures, of each of TCGplayer's variants that is priced.
@@ -81,16 +81,16 @@ def tcgplayer(
     """
     found = set()
     for name, figures in prices.items():
-        kind = variant(str(name))
+        kind = parse_variant(str(name))
         if kind is None or figures is None:
             continue
-        priced = first(mapping(figures, f"tcgplayer.{name}"), names)
+        priced = first_price(as_mapping(figures, f"tcgplayer.{name}"), names)
         if priced is not None and kind not in found:
             found.add(kind)
             yield kind, priced
 
 
-def minor(figure: object, name: str) -> int:
+def parse_minor(figure: object, name: str) -> int:
     """Return a figure in major units, a number or the digits of one, in minor units.
 
     0 for none: nothing costs nothing.
@@ -101,7 +101,7 @@ def minor(figure: object, name: str) -> int:
     return _bounded(_amount(figure, name) * 100, name)
 
 
-def pennies(figure: object, name: str) -> int:
+def parse_pennies(figure: object, name: str) -> int:
     """Return a figure that is given in minor units already; 0 for none.
 
     Raises:
@@ -109,7 +109,7 @@ def pennies(figure: object, name: str) -> int:
     """
     amount = _amount(figure, name)
     if amount != amount.to_integral_value():
-        raise Refused("wrong-type", f"{name} is {str(amount)[:40]}, not whole pennies")
+        raise ImplausibleAnswer("wrong-type", f"{name} is {str(amount)[:40]}, not whole pennies")
     return _bounded(amount, name)
 
 
@@ -120,12 +120,14 @@ def _amount(figure: object, name: str) -> Decimal:
         figure = Decimal(figure)
     if isinstance(figure, bool) or not isinstance(figure, int | Decimal):
         shown = f" {figure[:40]!r}" if isinstance(figure, str) else ""
-        raise Refused("wrong-type", f"{name} is {type(figure).__name__}{shown}, not a number")
+        raise ImplausibleAnswer(
+            "wrong-type", f"{name} is {type(figure).__name__}{shown}, not a number"
+        )
     amount = Decimal(figure)
     if not amount.is_finite():
-        raise Refused("not-finite", f"{name} is {amount}")
+        raise ImplausibleAnswer("not-finite", f"{name} is {amount}")
     if amount < 0:
-        raise Refused("negative", f"{name} is below zero")
+        raise ImplausibleAnswer("negative", f"{name} is below zero")
     if amount > MAX_MINOR:
         raise _too_large(name)
     return amount
@@ -137,11 +139,11 @@ def _bounded(amount: Decimal, name: str) -> int:
     return int(amount.to_integral_value(ROUND_HALF_UP))
 
 
-def _too_large(name: str) -> Refused:
-    return Refused("too-large", f"{name} is above {MAX_MINOR // 100:,}")
+def _too_large(name: str) -> ImplausibleAnswer:
+    return ImplausibleAnswer("too-large", f"{name} is above {MAX_MINOR // 100:,}")
 
 
-def as_of(text: object, now: datetime) -> datetime:
+def parse_date(text: object, now: datetime) -> datetime:
     """Return the moment that a provider dates a figure by.
 
     Now when it does not, and never after it.
@@ -159,27 +161,27 @@ def as_of(text: object, now: datetime) -> datetime:
     except (ValueError, OverflowError):
         moment = None
     if moment is None or moment > now + timedelta(days=1):
-        raise Refused("date", f"updated is {str(text)[:40]!r}")
+        raise ImplausibleAnswer("date", f"updated is {str(text)[:40]!r}")
     return min(moment, now)
 
 
-def mapping(value: object, what: str) -> Mapping[object, object]:
+def as_mapping(value: object, what: str) -> Mapping[object, object]:
     """Return a JSON object.
 
     Raises:
         Refused: it is something else.
     """
     if not isinstance(value, Mapping):
-        raise Refused("wrong-type", f"{what} is {type(value).__name__}, not an object")
+        raise ImplausibleAnswer("wrong-type", f"{what} is {type(value).__name__}, not an object")
     return value
 
 
-def listing(value: object, what: str) -> list[object]:
+def as_list(value: object, what: str) -> list[object]:
     """Return a JSON array.
 
     Raises:
         Refused: it is something else.
     """
     if not isinstance(value, list):
-        raise Refused("wrong-type", f"{what} is {type(value).__name__}, not an array")
+        raise ImplausibleAnswer("wrong-type", f"{what} is {type(value).__name__}, not an array")
     return value

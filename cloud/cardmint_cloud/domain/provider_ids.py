@@ -124,7 +124,7 @@ def pricecharting_console(card: Card) -> str:
     return "Pokemon Promo" if "Promos" in card.set_name else f"Pokemon {card.set_name}"
 
 
-def plain(text: str) -> str:
+def normalised_name(text: str) -> str:
     """Return a name with nothing but its letters and figures, so that spellings of one name are equal."""
     folded = text.casefold().replace("é", "e").replace("&", "and")
     return "".join(character for character in folded if character.isalnum())

@@ -45,7 +45,7 @@ class Quote:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Held:
+class HeldQuote:
     """A quote that is too far from another to be believed without a person.
 
     `against` is the other.
@@ -55,7 +55,7 @@ class Held:
     against: Quote
 
 
-def described(quotes: Iterable[Quote]) -> tuple[Quote, ...]:
+def describe_prices(quotes: Iterable[Quote]) -> tuple[Quote, ...]:
     """Return a price for each way in which a holding may describe the card.
 
     Finish and edition named, or left open.
@@ -66,14 +66,14 @@ def described(quotes: Iterable[Quote]) -> tuple[Quote, ...]:
     """
     known = tuple(quote for quote in quotes if not quote.grade)
     lines = (
-        _line(known, finish, edition)
+        _description_price(known, finish, edition)
         for finish in (_OPEN, *(finish.value for finish in Finish))
         for edition in (_OPEN, *(edition.value for edition in Edition))
     )
     return tuple(line for line in lines if line is not None)
 
 
-def _line(quotes: tuple[Quote, ...], finish: str, edition: str) -> Quote | None:
+def _description_price(quotes: tuple[Quote, ...], finish: str, edition: str) -> Quote | None:
     fitting = [
         quote
         for quote in quotes
@@ -91,9 +91,9 @@ def _line(quotes: tuple[Quote, ...], finish: str, edition: str) -> Quote | None:
     )
 
 
-def believed(
+def split_believable(
     said: Iterable[Quote], known: Iterable[Quote], *, far: int = FAR
-) -> tuple[tuple[Quote, ...], tuple[Held, ...]]:
+) -> tuple[tuple[Quote, ...], tuple[HeldQuote, ...]]:
     """Part what a provider says now into what is believed and what waits for a person.
 
     `known` are the last quotes of every source. A quote is held back when it is beyond `far` times,
@@ -104,23 +104,27 @@ def believed(
     for quote in known:
         by_kind.setdefault((quote.kind, quote.currency), []).append(quote)
     taken: list[Quote] = []
-    held: list[Held] = []
+    held: list[HeldQuote] = []
     for quote in said:
         others = sorted(
             by_kind.get((quote.kind, quote.currency), ()), key=lambda other: other.as_of
         )
         doubted = next(
-            (other for other in _compared(quote, others) if _apart(quote.minor, other.minor, far)),
+            (
+                other
+                for other in _comparable_quotes(quote, others)
+                if _far_apart(quote.minor, other.minor, far)
+            ),
             None,
         )
         if doubted is None:
             taken.append(quote)
         else:
-            held.append(Held(quote=quote, against=doubted))
+            held.append(HeldQuote(quote=quote, against=doubted))
     return tuple(taken), tuple(held)
 
 
-def _compared(quote: Quote, others: list[Quote]) -> list[Quote]:
+def _comparable_quotes(quote: Quote, others: list[Quote]) -> list[Quote]:
     """Return what a quote is compared with.
 
     The newest known one, then recent ones of other sources.
@@ -133,12 +137,12 @@ def _compared(quote: Quote, others: list[Quote]) -> list[Quote]:
     return [*others[-1:], *recent]
 
 
-def _apart(one: int, other: int, far: int) -> bool:
+def _far_apart(one: int, other: int, far: int) -> bool:
     return one > other * far or one * far < other
 
 
-def current(
-    taken: Iterable[Quote], held: Iterable[Held], known: Iterable[Quote]
+def merge_current(
+    taken: Iterable[Quote], held: Iterable[HeldQuote], known: Iterable[Quote]
 ) -> tuple[Quote, ...]:
     """Return what a card is worth now, by kind.
 

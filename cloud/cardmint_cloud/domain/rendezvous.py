@@ -7,12 +7,12 @@ from uuid import UUID
 SLOTS = 64
 
 
-def slot(tenant: str, station: str) -> int:
+def slot_of(tenant: str, station: str) -> int:
     """Return the slot of a station. Postgres computes the same (`leases.SLOT`)."""
     return hashlib.md5(f"{tenant}/{station}".encode(), usedforsecurity=False).digest()[0] % SLOTS
 
 
-def owner(number: int, workers: Collection[UUID]) -> UUID:
+def owner_of(number: int, workers: Collection[UUID]) -> UUID:
     """Return the worker that should serve a slot.
 
     The highest hash wins, so that few slots move when workers change.
@@ -23,6 +23,6 @@ def owner(number: int, workers: Collection[UUID]) -> UUID:
     )
 
 
-def share(worker: UUID, workers: Collection[UUID]) -> frozenset[int]:
+def share_of(worker: UUID, workers: Collection[UUID]) -> frozenset[int]:
     """Return the slots that `worker` should serve among `workers`."""
-    return frozenset(number for number in range(SLOTS) if owner(number, workers) == worker)
+    return frozenset(number for number in range(SLOTS) if owner_of(number, workers) == worker)

@@ -10,17 +10,17 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from cardmint_cloud.domain.items import (
-    WHYS,
-    Changes,
-    Event,
-    Impossible,
+    REVIEW_ORIGINS,
+    ImpossibleEvent,
+    InventoryChanges,
     Item,
     ItemKey,
-    Prior,
+    ItemStatus,
+    LoggedEvent,
+    PriorState,
     Review,
     ReviewKey,
-    Status,
-    review_of,
+    review_task_id,
 )
 from cardmint_contracts.cards import Card, Decision
 from cardmint_contracts.events import (
@@ -35,13 +35,13 @@ from cardmint_contracts.events import (
 
 
 @dataclass(frozen=True, slots=True)
-class _Stage:
+class _FoldContext:
     """An event, and what it meets: what was read, under what the fold has changed so far."""
 
-    changes: Changes
+    changes: InventoryChanges
     items: Mapping[ItemKey, Item]
     reviews: Mapping[ReviewKey, Review]
-    event: Event
+    event: LoggedEvent
 
     def item(self, item: UUID) -> Item | None:
         key = (self.event.tenant, item)
@@ -59,7 +59,7 @@ class _Stage:
         review = self.review(task)
         if review is None or review.item != scan:
             message = f"a word on task {task} about scan {scan}, but there is no such task"
-            raise Impossible("unknown-task", message)
+            raise ImpossibleEvent("unknown-task", message)
         return review
 
     def put(self, review: Review) -> None:
@@ -69,37 +69,37 @@ class _Stage:
         self.changes.items[self.event.tenant, item.item] = item
 
 
-def apply(
-    changes: Changes,
+def apply_event(
+    changes: InventoryChanges,
     items: Mapping[ItemKey, Item],
     reviews: Mapping[ReviewKey, Review],
-    event: Event,
+    event: LoggedEvent,
 ) -> None:
     """Apply an event that is no scan: what is said about a question.
 
     Other events change nothing here.
     """
-    stage = _Stage(changes, items, reviews, event)
+    stage = _FoldContext(changes, items, reviews, event)
     match event.data:
         case ReviewAnswered():
-            _answered(stage, event.data)
+            _answer_question(stage, event.data)
         case ReviewOpened():
-            _opened(stage, event.data)
+            _open_question(stage, event.data)
         case ReviewUndone():
-            _undone(stage, event.data)
+            _undo_answer(stage, event.data)
         case RescanRequested() | ReviewAged():
-            _changed(stage, event.data)
+            _change_open_question(stage, event.data)
         case ScanWithdrawn():
-            _withdrawn(stage, event.data)
+            _withdraw_scan(stage, event.data)
         case _:
             pass
 
 
-def scanned_again(
-    changes: Changes,
+def apply_rescan(
+    changes: InventoryChanges,
     items: Mapping[ItemKey, Item],
     reviews: Mapping[ReviewKey, Review],
-    event: Event,
+    event: LoggedEvent,
     scan: CardScanned,
 ) -> bool:
     """Apply a scan of a card that was scanned before.
@@ -109,11 +109,11 @@ def scanned_again(
     It answers the question for which the card was asked for, or brings new candidates to it.
     Without such a question it says nothing: the card is counted already.
     """
-    stage = _Stage(changes, items, reviews, event)
+    stage = _FoldContext(changes, items, reviews, event)
     item = stage.item(scan.rescan_of or scan.scan)
     if item is None:
         return False
-    asked = [stage.review(review_of(item.item, why)) for why in WHYS]
+    asked = [stage.review(review_task_id(item.item, why)) for why in REVIEW_ORIGINS]
     review = next((one for one in asked if one is not None and one.open and one.place), None)
     if review is None:
         stage.changes.superseded += 1
@@ -133,14 +133,14 @@ def scanned_again(
     return True
 
 
-def _opened(stage: _Stage, asked: ReviewOpened) -> None:
+def _open_question(stage: _FoldContext, asked: ReviewOpened) -> None:
     """Open a question that a rule asks about a counted card, unless the card changed meanwhile."""
     item = stage.item(asked.scan)
     if item is None:
         message = f"a question about scan {asked.scan}, but there is no such scan"
-        raise Impossible("unknown-scan", message)
+        raise ImpossibleEvent("unknown-scan", message)
     known = stage.review(asked.task)
-    if known is not None or item.status is not Status.COUNTED or item.card_id != asked.card.id:
+    if known is not None or item.status is not ItemStatus.COUNTED or item.card_id != asked.card.id:
         stage.changes.superseded += 1
         return
     stage.put(
@@ -161,10 +161,10 @@ def _opened(stage: _Stage, asked: ReviewOpened) -> None:
         )
     )
     if asked.hold:
-        stage.put_item(replace(item, status=Status.REVIEW, version=item.version + 1))
+        stage.put_item(replace(item, status=ItemStatus.REVIEW, version=item.version + 1))
 
 
-def _answered(stage: _Stage, answer: ReviewAnswered) -> None:
+def _answer_question(stage: _FoldContext, answer: ReviewAnswered) -> None:
     """Close a question and have its card stand as the answer says.
 
     A second answer only counts as superseded.
@@ -178,7 +178,7 @@ def _answered(stage: _Stage, answer: ReviewAnswered) -> None:
 
 
 def _close(
-    stage: _Stage, item: Item, review: Review, *, verdict: str, card: Card | None, by: str
+    stage: _FoldContext, item: Item, review: Review, *, verdict: str, card: Card | None, by: str
 ) -> None:
     stage.put(
         replace(
@@ -190,13 +190,13 @@ def _close(
             card=card,
             answered_by=by,
             place="",
-            prior=Prior(item.status, item.card_id),
+            prior=PriorState(item.status, item.card_id),
         )
     )
     stage.put_item(
         replace(
             item,
-            status=Status.COUNTED if card else Status.REJECTED,
+            status=ItemStatus.COUNTED if card else ItemStatus.REJECTED,
             card_id=card.id if card else "",
             version=item.version + 1,
         )
@@ -205,14 +205,14 @@ def _close(
         stage.changes.printings[stage.event.tenant, card.id] = card
 
 
-def _undone(stage: _Stage, taken_back: ReviewUndone) -> None:
+def _undo_answer(stage: _FoldContext, taken_back: ReviewUndone) -> None:
     """Open a question again and bring back how its card stood.
 
     Not when another answer changed it since.
     """
     review = stage.asked(taken_back.task, taken_back.scan)
     item = stage.item_of(review)
-    given = (Status.COUNTED, review.card.id) if review.card else (Status.REJECTED, "")
+    given = (ItemStatus.COUNTED, review.card.id) if review.card else (ItemStatus.REJECTED, "")
     if (
         review.prior is None
         or taken_back.task_version != review.version
@@ -239,19 +239,19 @@ def _undone(stage: _Stage, taken_back: ReviewUndone) -> None:
     )
 
 
-def _withdrawn(stage: _Stage, withdrawn: ScanWithdrawn) -> None:
+def _withdraw_scan(stage: _FoldContext, withdrawn: ScanWithdrawn) -> None:
     """Take a scan back at the station's word.
 
     Its card is none, and whatever was asked about it is closed.
     """
     item = stage.item(withdrawn.scan)
     if item is None:
-        raise Impossible(
+        raise ImpossibleEvent(
             "unknown-scan", f"scan {withdrawn.scan} was taken back, but there is no such scan"
         )
-    stage.put_item(replace(item, status=Status.REJECTED, card_id="", version=item.version + 1))
-    for why in WHYS:
-        review = stage.review(review_of(item.item, why))
+    stage.put_item(replace(item, status=ItemStatus.REJECTED, card_id="", version=item.version + 1))
+    for why in REVIEW_ORIGINS:
+        review = stage.review(review_task_id(item.item, why))
         if review is not None and review.open:
             stage.put(
                 replace(
@@ -266,7 +266,7 @@ def _withdrawn(stage: _Stage, withdrawn: ScanWithdrawn) -> None:
             )
 
 
-def _changed(stage: _Stage, what: RescanRequested | ReviewAged) -> None:
+def _change_open_question(stage: _FoldContext, what: RescanRequested | ReviewAged) -> None:
     """Ask for the card itself, bring a question to the front, or give it up."""
     review = stage.asked(what.task, what.scan)
     if not review.open or what.task_version != review.version:

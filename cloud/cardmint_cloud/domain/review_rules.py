@@ -13,7 +13,7 @@ DUPLICATE = "possible-duplicate"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Rules:
+class ReviewRules:
     """The rules as a shop sets them.
 
     A rule whose figure is 0 is off; amounts are minor units of any currency.
@@ -32,7 +32,7 @@ class Rules:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Counted:
+class CountedCard:
     """What is known of a counted card.
 
     `quotes` are what is believed of its printing; empty kinds are left open.
@@ -47,7 +47,7 @@ class Counted:
     quotes: Sequence[Quote]
 
 
-def doubts(rules: Rules, card: Counted) -> tuple[str, ...]:
+def review_reasons(rules: ReviewRules, card: CountedCard) -> tuple[str, ...]:
     """Return why a person should look at a counted card; () when there is no reason.
 
     A finish or edition that was left open is asked for when the kinds that the card may be of
@@ -57,18 +57,18 @@ def doubts(rules: Rules, card: Counted) -> tuple[str, ...]:
         "low-confidence": card.confidence < rules.low_confidence,
         "small-margin": card.margin < rules.small_margin,
         DUPLICATE: rules.duplicates and card.duplicate,
-        "high-value": bool(rules.high_value) and _least(card) >= rules.high_value,
+        "high-value": bool(rules.high_value) and _least_price(card) >= rules.high_value,
         "finish-needed": not card.finish
-        and _differ([(q.finish, q) for q in card.quotes], rules.spread),
+        and _spread_reached([(q.finish, q) for q in card.quotes], rules.spread),
         "edition-needed": not card.edition
-        and _differ(
+        and _spread_reached(
             [(q.edition or "unlimited", q) for q in card.quotes if _fits(q, card)], rules.spread
         ),
     }
     return tuple(reason for reason, holds in found.items() if holds)
 
 
-def audited(rules: Rules, scan: UUID) -> bool:
+def drawn_for_audit(rules: ReviewRules, scan: UUID) -> bool:
     """Whether a card is among those that are looked at by chance.
 
     A part of all, decided by the scan's identifier.
@@ -77,11 +77,11 @@ def audited(rules: Rules, scan: UUID) -> bool:
     return draw < rules.audit
 
 
-def _fits(quote: Quote, card: Counted) -> bool:
+def _fits(quote: Quote, card: CountedCard) -> bool:
     return card.finish in {"", quote.finish}
 
 
-def _least(card: Counted) -> int:
+def _least_price(card: CountedCard) -> int:
     """Return the least that a card may be worth: what it is certainly."""
     prices = [
         q.minor
@@ -91,7 +91,7 @@ def _least(card: Counted) -> int:
     return min(prices, default=0)
 
 
-def _differ(kinds: Sequence[tuple[str, Quote]], spread: float) -> bool:
+def _spread_reached(kinds: Sequence[tuple[str, Quote]], spread: float) -> bool:
     """Whether the cheapest quotes of kinds differ by `spread` times and more."""
     least: dict[str, int] = {}
     for kind, quote in kinds:
@@ -101,7 +101,7 @@ def _differ(kinds: Sequence[tuple[str, Quote]], spread: float) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Precision:
+class AuditPrecision:
     """How many of the audited cards had been counted rightly, by what decided so, with Wilson's bounds (95 %)."""
 
     recogniser: str
@@ -111,16 +111,16 @@ class Precision:
     high: float
 
 
-def precision(recogniser: str, right: int, audited: int) -> Precision:
+def measure_precision(recogniser: str, right: int, audited: int) -> AuditPrecision:
     """Return the measured share of right ones with its interval, after Wilson (1927)."""
     if not audited:
-        return Precision(recogniser=recogniser, audited=0, right=0, low=0.0, high=1.0)
+        return AuditPrecision(recogniser=recogniser, audited=0, right=0, low=0.0, high=1.0)
     z = 1.959964
     share = right / audited
     middle = share + z * z / (2 * audited)
     spread = z * sqrt(share * (1 - share) / audited + z * z / (4 * audited * audited))
     scale = 1 + z * z / audited
-    return Precision(
+    return AuditPrecision(
         recogniser=recogniser,
         audited=audited,
         right=right,

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from cardmint_cloud.domain.quotes import Quote, described
+from cardmint_cloud.domain.quotes import Quote, describe_prices
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Line:
+class ValuedLine:
     """So many cards of one printing that are described alike; empty means left open."""
 
     card_id: str
@@ -23,7 +23,7 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sum:
+class CurrencySum:
     """What cards come to in one currency.
 
     `oldest` is the date of the oldest price in it; `lowest` marks open kinds.
@@ -38,15 +38,15 @@ class Sum:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Worth:
+class Valuation:
     """What cards were worth: a sum for each currency, and how many had no price then."""
 
     cards: int
     unpriced: int
-    sums: tuple[Sum, ...]
+    sums: tuple[CurrencySum, ...]
 
 
-def known_at(quotes: Iterable[tuple[Quote, datetime]], at: datetime) -> tuple[Quote, ...]:
+def quotes_known_at(quotes: Iterable[tuple[Quote, datetime]], at: datetime) -> tuple[Quote, ...]:
     """Return a card's quotes as they were known at a moment, of one currency.
 
     That of the newest of them.
@@ -62,13 +62,13 @@ def known_at(quotes: Iterable[tuple[Quote, datetime]], at: datetime) -> tuple[Qu
     return tuple(quote for quote in newest.values() if quote.currency == currency)
 
 
-def worth(lines: Sequence[Line], quotes: Mapping[str, Sequence[Quote]]) -> Worth:
+def value_lines(lines: Sequence[ValuedLine], quotes: Mapping[str, Sequence[Quote]]) -> Valuation:
     """Return what `lines` are worth by what is known of each card."""
     prices = {
-        card_id: {(quote.finish, quote.edition): quote for quote in described(known)}
+        card_id: {(quote.finish, quote.edition): quote for quote in describe_prices(known)}
         for card_id, known in quotes.items()
     }
-    priced: dict[str, list[tuple[Line, Quote]]] = {}
+    priced: dict[str, list[tuple[ValuedLine, Quote]]] = {}
     unpriced = 0
     for line in lines:
         quote = prices.get(line.card_id, {}).get((line.finish, line.edition))
@@ -76,7 +76,7 @@ def worth(lines: Sequence[Line], quotes: Mapping[str, Sequence[Quote]]) -> Worth
             unpriced += line.count
         else:
             priced.setdefault(quote.currency, []).append((line, quote))
-    return Worth(
+    return Valuation(
         cards=sum(line.count for line in lines),
         unpriced=unpriced,
         sums=tuple(
@@ -85,11 +85,11 @@ def worth(lines: Sequence[Line], quotes: Mapping[str, Sequence[Quote]]) -> Worth
     )
 
 
-def _sum(currency: str, found: Sequence[tuple[Line, Quote]]) -> Sum:
+def _sum(currency: str, found: Sequence[tuple[ValuedLine, Quote]]) -> CurrencySum:
     sources: Counter[str] = Counter()
     for line, quote in found:
         sources[quote.source] += line.count
-    return Sum(
+    return CurrencySum(
         currency=currency,
         cards=sum(line.count for line, _ in found),
         minor=sum(line.count * quote.minor for line, quote in found),

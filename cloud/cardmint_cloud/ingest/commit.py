@@ -13,10 +13,14 @@ from uuid import UUID
 import asyncpg
 
 from cardmint_cloud.adapters.postgres.ingest import event_log, inventory
-from cardmint_cloud.adapters.postgres.ingest.event_log import Connection, DeadLetter, StreamKey
+from cardmint_cloud.adapters.postgres.ingest.event_log import (
+    DeadLetter,
+    PostgresConnection,
+    StreamKey,
+)
 from cardmint_cloud.adapters.postgres.ingest.inventory import PrintingKey
 from cardmint_cloud.domain.fold import fold
-from cardmint_cloud.domain.items import Changes, Event, Impossible, spoken_of
+from cardmint_cloud.domain.items import ImpossibleEvent, InventoryChanges, LoggedEvent, touched_keys
 from cardmint_contracts import topics
 from cardmint_contracts.envelope import Envelope, decode_batch
 from cardmint_contracts.errors import BadTopic, ContractError
@@ -28,12 +32,12 @@ from cardmint_contracts.wire import encode
 MAX_PARKED_BYTES = 1 << 20
 _RACES = 5
 _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-_POISON = (Impossible, *_REFUSED, LookupError, TypeError, ValueError, ArithmeticError)
+_POISON = (ImpossibleEvent, *_REFUSED, LookupError, TypeError, ValueError, ArithmeticError)
 """What an event, rather than the database's absence, is to blame for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Message:
+class MqttMessage:
     """One MQTT message. `claim` is what its sender says is inside.
 
     Stream, first and last sequence.
@@ -45,7 +49,7 @@ class Message:
     claim: tuple[UUID, int, int] | None = None
 
 
-class Received(Protocol):
+class ReadableMessage(Protocol):
     """What a message is read from."""
 
     @property
@@ -70,7 +74,7 @@ class Received(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Batch:
+class EventBatch:
     """Events of one stream that follow one another, as they came in one message.
 
     `data` has what each envelope carries, or why that cannot be read; without it, `commit` reads
@@ -95,17 +99,17 @@ class Batch:
 
 
 @dataclass(slots=True)
-class Committed:
+class CommitResult:
     """What a transaction did. `receipts` go out by tenant and station, now that it is committed."""
 
     receipts: dict[tuple[str, str, UUID], Receipt] = field(default_factory=dict)
-    changes: Changes = field(default_factory=Changes)
+    changes: InventoryChanges = field(default_factory=InventoryChanges)
     applied: int = 0
     repeated: int = 0
     parked: int = 0
 
 
-def read(message: Received) -> Batch | DeadLetter | None:
+def read(message: ReadableMessage) -> EventBatch | DeadLetter | None:
     """Read a message as a batch; a dead letter when it cannot be.
 
     None when it is on no station's topic.
@@ -125,7 +129,7 @@ def read(message: Received) -> Batch | DeadLetter | None:
         if message.claim is None:
             return letter
         stream, first, last = message.claim
-        return Batch(
+        return EventBatch(
             tenant=tenant,
             origin=station,
             stream=stream,
@@ -139,7 +143,7 @@ def read(message: Received) -> Batch | DeadLetter | None:
     if head.source != source:
         detail = f"the events say they are from {head.source}, but came on the topic of station {station!r}"
         return _letter(tenant, station, message, "wrong-source", detail)
-    return Batch(
+    return EventBatch(
         tenant=tenant,
         origin=station,
         stream=head.stream,
@@ -160,11 +164,11 @@ def _data(envelope: Envelope) -> EventData | ContractError:
 
 
 async def commit(
-    connection: Connection,
-    batches: Sequence[Batch | DeadLetter],
+    connection: PostgresConnection,
+    batches: Sequence[EventBatch | DeadLetter],
     now: datetime,
     known: Collection[PrintingKey] = (),
-) -> Committed:
+) -> CommitResult:
     """Apply `batches` in one transaction and return what may be said once it is committed.
 
     What Postgres, or the fold, refuses is found by halving the group and parked; the rest goes on.
@@ -190,11 +194,11 @@ async def commit(
 
 
 async def _unraced(
-    connection: Connection,
-    batches: Sequence[Batch | DeadLetter],
+    connection: PostgresConnection,
+    batches: Sequence[EventBatch | DeadLetter],
     now: datetime,
     known: Collection[PrintingKey],
-) -> Committed:
+) -> CommitResult:
     """Apply as if every scan were new, as nearly all are.
 
     When one is not, or another makes it just now, look first.
@@ -208,16 +212,16 @@ async def _unraced(
 
 
 async def _apply(
-    connection: Connection,
-    batches: Sequence[Batch | DeadLetter],
+    connection: PostgresConnection,
+    batches: Sequence[EventBatch | DeadLetter],
     now: datetime,
     known: Collection[PrintingKey],
     *,
     look: bool,
-) -> Committed:
-    done = Committed()
+) -> CommitResult:
+    done = CommitResult()
     letters = [batch for batch in batches if isinstance(batch, DeadLetter)]
-    sound = [batch for batch in batches if isinstance(batch, Batch)]
+    sound = [batch for batch in batches if isinstance(batch, EventBatch)]
     streams = (
         await event_log.lock_streams(connection, {b.key: b.source for b in sound}, now)
         if sound
@@ -247,15 +251,17 @@ async def _apply(
                 stream=batch.stream, sequence=marks[batch.key]
             )
     if events:
-        items, reviews = await inventory.load(
+        items, reviews = await inventory.load_touched(
             connection,
-            *spoken_of((tenant, data) for tenant, _, data in events if _looked_up(data, look=look)),
+            *touched_keys(
+                (tenant, data) for tenant, _, data in events if _looked_up(data, look=look)
+            ),
         )
         done.changes = fold(
             items,
             reviews,
             (
-                Event(
+                LoggedEvent(
                     tenant=tenant,
                     origin=origin,
                     occurred_at=e.time,
@@ -266,21 +272,21 @@ async def _apply(
                 for origin, (tenant, e, data) in zip(origins, events, strict=True)
             ),
         )
-        await event_log.append(connection, events, now)
-        await inventory.put(connection, items, reviews, done.changes, now, known=known)
+        await event_log.append_events(connection, events, now)
+        await inventory.put_changes(connection, items, reviews, done.changes, now, known=known)
     for letter in letters:
-        await event_log.park(connection, letter, now)
+        await event_log.park_letter(connection, letter, now)
     moved = {key: sequence for key, sequence in marks.items() if sequence > before[key]}
     if moved:
-        await event_log.advance(connection, moved, now)
+        await event_log.advance_watermarks(connection, moved, now)
     await event_log.notify_all(connection, _changed(done.changes, letters, events))
-    await inventory.count(connection, done.changes)
+    await inventory.add_holdings(connection, done.changes)
     done.applied, done.parked = len(events), len(letters)
     return done
 
 
 def _changed(
-    changes: Changes, letters: Sequence[DeadLetter], events: Sequence[object]
+    changes: InventoryChanges, letters: Sequence[DeadLetter], events: Sequence[object]
 ) -> set[tuple[str, str]]:
     told = {(tenant, "items") for tenant, _ in changes.items} if events else set()
     return (
@@ -290,12 +296,12 @@ def _changed(
     )
 
 
-def _address(batch: Batch) -> tuple[str, str]:
+def _address(batch: EventBatch) -> tuple[str, str]:
     return batch.tenant, batch.origin
 
 
 def _fresh(
-    batch: Batch, mark: int
+    batch: EventBatch, mark: int
 ) -> tuple[list[tuple[str, Envelope, EventData]], list[DeadLetter]]:
     if batch.letter is not None:
         return [], [batch.letter] if batch.last > mark else []
@@ -320,7 +326,7 @@ def _looked_up(data: EventData, *, look: bool) -> bool:
     return look or not isinstance(data, CardScanned) or data.rescan_of is not None
 
 
-def _split(batch: Batch | DeadLetter, error: Exception) -> list[Batch | DeadLetter]:
+def _split(batch: EventBatch | DeadLetter, error: Exception) -> list[EventBatch | DeadLetter]:
     """Return a refused batch as its events, one each.
 
     A single event as a dead letter in its place.
@@ -339,13 +345,13 @@ def _split(batch: Batch | DeadLetter, error: Exception) -> list[Batch | DeadLett
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, Impossible):
+    if isinstance(error, ImpossibleEvent):
         return error.reason
     return "refused-by-database" if isinstance(error, _REFUSED) else "fold-failed"
 
 
-def _only(batch: Batch, envelope: Envelope, letter: DeadLetter | None) -> Batch:
-    return Batch(
+def _only(batch: EventBatch, envelope: Envelope, letter: DeadLetter | None) -> EventBatch:
+    return EventBatch(
         tenant=batch.tenant,
         origin=batch.origin,
         stream=batch.stream,
@@ -358,8 +364,8 @@ def _only(batch: Batch, envelope: Envelope, letter: DeadLetter | None) -> Batch:
     )
 
 
-def _merge(parts: Sequence[Committed]) -> Committed:
-    merged = Committed()
+def _merge(parts: Sequence[CommitResult]) -> CommitResult:
+    merged = CommitResult()
     for part in parts:
         merged.receipts |= part.receipts
         merged.changes.items |= part.changes.items
@@ -373,12 +379,16 @@ def _merge(parts: Sequence[Committed]) -> Committed:
     return merged
 
 
-def unreadable(tenant: str, station: str, message: Received, error: ContractError) -> DeadLetter:
+def unreadable(
+    tenant: str, station: str, message: ReadableMessage, error: ContractError
+) -> DeadLetter:
     """Return the dead letter for a message that does not keep to its contract."""
     return _letter(tenant, station, message, error.reason, str(error))
 
 
-def _letter(tenant: str, station: str, message: Received, reason: str, detail: str) -> DeadLetter:
+def _letter(
+    tenant: str, station: str, message: ReadableMessage, reason: str, detail: str
+) -> DeadLetter:
     stream, first, last = message.claim or (None, None, None)
     return DeadLetter(
         tenant=tenant,
@@ -394,7 +404,7 @@ def _letter(tenant: str, station: str, message: Received, reason: str, detail: s
     )
 
 
-def _single(batch: Batch, envelope: Envelope, reason: str, detail: str) -> DeadLetter:
+def _single(batch: EventBatch, envelope: Envelope, reason: str, detail: str) -> DeadLetter:
     return DeadLetter(
         tenant=batch.tenant,
         station=batch.origin,
@@ -409,7 +419,7 @@ def _single(batch: Batch, envelope: Envelope, reason: str, detail: str) -> DeadL
     )
 
 
-def _stolen(batch: Batch, owner: str) -> DeadLetter:
+def _stolen(batch: EventBatch, owner: str) -> DeadLetter:
     return DeadLetter(
         tenant=batch.tenant,
         station=batch.origin,

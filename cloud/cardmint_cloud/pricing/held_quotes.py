@@ -8,17 +8,17 @@ from typing import Any, Literal
 
 from cardmint_cloud.adapters.postgres.ingest.event_log import notify
 from cardmint_cloud.adapters.postgres.prices import held_quotes, quotes
-from cardmint_cloud.domain.quotes import current, described
+from cardmint_cloud.domain.quotes import describe_prices, merge_current
 from cardmint_cloud.errors import Conflict, NotFound
-from cardmint_cloud.reviews.answers import say, turn
+from cardmint_cloud.reviews.answers import append_user_events, lock_user_stream
 from cardmint_contracts.cards import Money
 from cardmint_contracts.events import PriceJudged
 
-Verdict = Literal["take", "refuse", "undo"]
+QuoteVerdict = Literal["take", "refuse", "undo"]
 
 
-async def judge(
-    pool: Any, tenant: str, number: int, verdict: Verdict, *, user: str, now: datetime
+async def judge_quote(
+    pool: Any, tenant: str, number: int, verdict: QuoteVerdict, *, user: str, now: datetime
 ) -> None:
     """Take a quote that was held back, keep it out, or take that word back.
 
@@ -31,8 +31,8 @@ async def judge(
         BadTopic: `user` is no name.
     """
     async with pool.acquire() as connection, connection.transaction():
-        sequence = await turn(connection, tenant, user, now)
-        found = await held_quotes.load(connection, tenant, number)
+        sequence = await lock_user_stream(connection, tenant, user, now)
+        found = await held_quotes.load_held(connection, tenant, number)
         if found is None:
             raise NotFound(
                 f"there is no held-back price {number}; the provider may have said another since"
@@ -55,26 +55,28 @@ async def judge(
             edition=quote.edition,
             grade=quote.grade,
         )
-        await say(connection, tenant, user, [event], now=now, sequence=sequence)
+        await append_user_events(connection, tenant, user, [event], now=now, sequence=sequence)
         state = {"take": "taken", "refuse": "refused", "undo": "open"}[verdict]
         by = user if verdict != "undo" else ""
         if verdict != "undo":
-            await held_quotes.settle(connection, number, state, by, now)
+            await held_quotes.settle_held(connection, number, state, by, now)
         if "taken" in {state, found.state}:
             # Taken back, the price before it is the newest again: history is only ever added to.
             newest = (
-                quote if verdict == "take" else await held_quotes.before(connection, tenant, found)
+                quote
+                if verdict == "take"
+                else await held_quotes.quote_before(connection, tenant, found)
             )
-            known = await quotes.known(connection, tenant, found.card_id, now)
+            known = await quotes.known_quotes(connection, tenant, found.card_id, now)
             others = sorted(
                 (one for one in known if one.kind != quote.kind), key=lambda one: one.as_of
             )
             taken = [] if newest is None else [newest]
-            now_worth = current([*others, *taken], (), ())
-            lines = described(one for one in now_worth if one.currency == quote.currency)
-            await quotes.keep(
+            now_worth = merge_current([*others, *taken], (), ())
+            lines = describe_prices(one for one in now_worth if one.currency == quote.currency)
+            await quotes.keep_quotes(
                 connection, tenant, found.card_id, taken=taken, held=(), lines=lines, now=now
             )
         if verdict == "undo":  # Only now: a price that counts settles what is open of its kind.
-            await held_quotes.settle(connection, number, state, by, now)
+            await held_quotes.settle_held(connection, number, state, by, now)
         await notify(connection, tenant, "reviews")

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from cardmint_cloud.adapters.postgres.prices import quotes
-from cardmint_cloud.adapters.providers.http import Unanswered, Unusable, Withheld
+from cardmint_cloud.adapters.providers.http import CallWithheld, ProviderUnavailable, UnusableAnswer
 from cardmint_cloud.domain.call_budget import refresh_after
-from cardmint_cloud.domain.price_parsing import Refused
-from cardmint_cloud.domain.quotes import Quote, believed, current, described
-from cardmint_cloud.errors import NotFound, Retry
+from cardmint_cloud.domain.price_parsing import ImplausibleAnswer
+from cardmint_cloud.domain.quotes import Quote, describe_prices, merge_current, split_believable
+from cardmint_cloud.errors import NotFound, RetryLater
 from cardmint_contracts.cards import Card
 
 FRESH_FOR = timedelta(hours=24)
@@ -21,7 +21,7 @@ _EARLY = timedelta(minutes=5)
 """So much younger an answer must be than a card's refresh is far apart, or each refresh would find the last one."""
 
 
-class Source(Protocol):
+class QuoteSource(Protocol):
     """Where prices come from."""
 
     name: str
@@ -36,7 +36,7 @@ class Source(Protocol):
         ...
 
 
-class NoAnswer(Retry):
+class PriceUnavailable(RetryLater):
     """No provider could say what a card costs, and one may be able to later."""
 
     def __init__(self, message: str, retry_after_s: float, *, withheld: bool) -> None:
@@ -46,7 +46,7 @@ class NoAnswer(Retry):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Priced:
+class PricingResult:
     """What asking did: who quoted the card, whether its history grew, and how many quotes wait for a person."""
 
     source: str = ""
@@ -54,9 +54,9 @@ class Priced:
     held: int = 0
 
 
-async def price(
-    pool: Any, sources: Sequence[Source], tenant: str, card_id: str, now: datetime
-) -> Priced:
+async def price_card(
+    pool: Any, sources: Sequence[QuoteSource], tenant: str, card_id: str, now: datetime
+) -> PricingResult:
     """Ask what a card costs and keep the answer. No transaction spans a request.
 
     The next time is sooner for dear cards. A card that no provider knows or prices is asked about
@@ -68,8 +68,8 @@ async def price(
         OSError, asyncpg.PostgresConnectionError, …: the database is away; nothing was changed.
     """
     async with pool.acquire() as connection:
-        card = await quotes.card(connection, tenant, card_id)
-        dearest = await quotes.dearest(connection, tenant, card_id)
+        card = await quotes.find_printing(connection, tenant, card_id)
+        dearest = await quotes.dearest_price(connection, tenant, card_id)
     if card is None:
         raise NotFound(f"no station has named a card {card_id!r}")
     fresh_for = min(FRESH_FOR, refresh_after(dearest)) - _EARLY
@@ -77,47 +77,53 @@ async def price(
     for source in sources:
         try:
             said = await source.quotes(card, now, fresh_for)
-        except (NotFound, Unanswered, Unusable, Refused) as problem:
+        except (NotFound, ProviderUnavailable, UnusableAnswer, ImplausibleAnswer) as problem:
             problems.append((source.name, problem))
             continue
         if said:
             changed, held = await _keep(pool, tenant, card_id, said, now)
-            return Priced(source=source.name, changed=changed, held=held)
+            return PricingResult(source=source.name, changed=changed, held=held)
         problems.append((source.name, NotFound("lists no price")))
     told = (
-        "; ".join(f"{name}: {_told(problem)}" for name, problem in problems)
+        "; ".join(f"{name}: {_problem_text(problem)}" for name, problem in problems)
         or "no provider is set up"
     )
     if failures := [problem for _, problem in problems if not isinstance(problem, NotFound)]:
-        await quotes.missed(pool, tenant, card_id, told)
-        raise NoAnswer(
+        await quotes.note_missed(pool, tenant, card_id, told)
+        raise PriceUnavailable(
             told,
             max(
-                (error.retry_after_s for error in failures if isinstance(error, Unanswered)),
+                (
+                    error.retry_after_s
+                    for error in failures
+                    if isinstance(error, ProviderUnavailable)
+                ),
                 default=0.0,
             ),
-            withheld=all(isinstance(error, Withheld) for error in failures),
+            withheld=all(isinstance(error, CallWithheld) for error in failures),
         )
     async with pool.acquire() as connection:
-        await quotes.schedule(connection, tenant, card_id, now + refresh_after(None), told[:500])
-    return Priced()
+        await quotes.schedule_check(
+            connection, tenant, card_id, now + refresh_after(None), told[:500]
+        )
+    return PricingResult()
 
 
 async def _keep(
     pool: Any, tenant: str, card_id: str, said: tuple[Quote, ...], now: datetime
 ) -> tuple[bool, int]:
     async with pool.acquire() as connection, connection.transaction():
-        known = await quotes.known(connection, tenant, card_id, now)
-        taken, held = believed(said, known)
-        lines = described(current(taken, held, known))
-        changed = await quotes.keep(
+        known = await quotes.known_quotes(connection, tenant, card_id, now)
+        taken, held = split_believable(said, known)
+        lines = describe_prices(merge_current(taken, held, known))
+        changed = await quotes.keep_quotes(
             connection, tenant, card_id, taken=taken, held=held, lines=lines, now=now
         )
         after = refresh_after(max((line.minor for line in lines), default=None))
-        await quotes.schedule(connection, tenant, card_id, now + after, "")
+        await quotes.schedule_check(connection, tenant, card_id, now + after, "")
     return changed, len(held)
 
 
-def _told(problem: Exception) -> str:
+def _problem_text(problem: Exception) -> str:
     reason = getattr(problem, "reason", "not-found")
     return f"{reason} ({problem})"

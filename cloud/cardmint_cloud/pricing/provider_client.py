@@ -13,23 +13,23 @@ from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 from cardmint_cloud.adapters.postgres.prices import provider_state
-from cardmint_cloud.adapters.postgres.prices.provider_state import Kept, Standing
+from cardmint_cloud.adapters.postgres.prices.provider_state import BreakerReport, StoredAnswer
 from cardmint_cloud.adapters.providers.http import (
-    Answer,
-    Ask,
-    Fetcher,
-    Get,
-    Unanswered,
-    Unusable,
-    Withheld,
-    decoded,
+    AnswerLoader,
+    CallWithheld,
+    ProviderAnswer,
+    ProviderHttp,
+    ProviderRequest,
+    ProviderUnavailable,
+    UnusableAnswer,
+    decode_json,
 )
-from cardmint_cloud.domain.answer_cache import Recent, Said
-from cardmint_cloud.domain.breaker import Breaker, Limits, Pass, State
-from cardmint_cloud.domain.call_budget import Rate
+from cardmint_cloud.domain.answer_cache import AnswerCache, CachedAnswer
+from cardmint_cloud.domain.breaker import BreakerLimits, BreakerPass, BreakerState, CircuitBreaker
+from cardmint_cloud.domain.call_budget import RateLimit
 from cardmint_cloud.domain.quotes import Quote
 from cardmint_cloud.errors import NotFound
-from cardmint_cloud.pricing.rate_limit import Turns
+from cardmint_cloud.pricing.rate_limit import PermitPool
 from cardmint_contracts.cards import Card
 
 FRESH_FOR = timedelta(hours=24)
@@ -42,53 +42,53 @@ Decoded they are several times as large.
 _SHOWN_S = 5.0
 
 
-class Provider(Protocol):
+class PriceProvider(Protocol):
     """What a provider is: its name, what it allows, and how a card's quotes are had of it."""
 
     name: str
-    rate: Rate
+    rate: RateLimit
 
-    async def quotes(self, card: Card, get: Get, now: datetime) -> tuple[Quote, ...]:
+    async def quotes(self, card: Card, get: AnswerLoader, now: datetime) -> tuple[Quote, ...]:
         """Return a card's quotes, getting what they need with `get`."""
         ...
 
 
-class Source:
+class ProviderClient:
     """A provider and all that stands before it. One for each provider in each worker process."""
 
     def __init__(
         self,
-        provider: Provider,
-        fetcher: Fetcher,
+        provider: PriceProvider,
+        fetcher: ProviderHttp,
         pool: Any,
         *,
         worker: UUID | None = None,
         budget: int | None = None,
-        limits: Limits | None = None,
+        limits: BreakerLimits | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         rate = provider.rate
         self.name = provider.name
-        self.rate = Rate(
+        self.rate = RateLimit(
             per_s=rate.per_s, burst=rate.burst, per_day=min(rate.per_day, budget or rate.per_day)
         )
-        self.breaker = Breaker(limits or Limits(), monotonic())
+        self.breaker = CircuitBreaker(limits or BreakerLimits(), monotonic())
         self.answered = 0
         self.cached = 0
-        self.turns = Turns(pool, self.name, self.rate, clock=clock, monotonic=monotonic)
+        self.turns = PermitPool(pool, self.name, self.rate, clock=clock, monotonic=monotonic)
         self._provider = provider
-        self._recent = Recent(RECENT_BYTES)
+        self._recent = AnswerCache(RECENT_BYTES)
         self._fetcher = fetcher
         self._pool = pool
         self._worker = worker or uuid4()
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
-        self._under_way: dict[str, asyncio.Task[Said]] = {}
+        self._under_way: dict[str, asyncio.Task[CachedAnswer]] = {}
         self._last_error = ""
-        self._shown: tuple[State, float] | None = None
+        self._shown: tuple[BreakerState, float] | None = None
 
     async def quotes(
         self, card: Card, now: datetime, fresh_for: timedelta = FRESH_FOR
@@ -102,12 +102,12 @@ class Source:
         """
         usual = fresh_for
 
-        async def get(ask: Ask, fresh_for: timedelta | None = None) -> Answer:
+        async def get(ask: ProviderRequest, fresh_for: timedelta | None = None) -> ProviderAnswer:
             return await self.get(ask, usual if fresh_for is None else fresh_for)
 
         return await self._provider.quotes(card, get, now)
 
-    async def get(self, ask: Ask, fresh_for: timedelta = FRESH_FOR) -> Answer:
+    async def get(self, ask: ProviderRequest, fresh_for: timedelta = FRESH_FOR) -> ProviderAnswer:
         """Return an answer; whoever asks for the same while it is under way gets the same one.
 
         What this worker read lately costs nothing but a look, what another one did one statement:
@@ -123,13 +123,13 @@ class Source:
             task.add_done_callback(partial(self._done, ask.key))
         return _answer(await asyncio.shield(task))
 
-    def _done(self, key: str, task: asyncio.Task[Said]) -> None:
+    def _done(self, key: str, task: asyncio.Task[CachedAnswer]) -> None:
         del self._under_way[key]
         if not task.cancelled():
             task.exception()  # Whoever asked may be gone: then nobody else looks at it.
 
-    async def _answer(self, ask: Ask, fresh_for: timedelta) -> Said:
-        known = await provider_state.find(self._pool, self.name, ask.key)
+    async def _answer(self, ask: ProviderRequest, fresh_for: timedelta) -> CachedAnswer:
+        known = await provider_state.find_answer(self._pool, self.name, ask.key)
         kept = known.kept
         if kept is not None and self._clock() - kept.checked_at < fresh_for:
             self.cached += 1
@@ -144,8 +144,8 @@ class Source:
             self.breaker.cancel(leave)
             await self._show()
 
-    def _open(self, wait: float) -> Withheld:
-        return Withheld(
+    def _open(self, wait: float) -> CallWithheld:
+        return CallWithheld(
             "open", f"{self.name} fails too often; it is left alone for {wait:.0f} s", wait
         )
 
@@ -159,7 +159,7 @@ class Source:
         """
         now = self._clock()
         until = now + timedelta(seconds=self.breaker.limits.open_s)
-        other = await provider_state.probe(self._pool, self.name, now, until)
+        other = await provider_state.claim_probe(self._pool, self.name, now, until)
         if other is None:
             return until
         wait = max(0.0, (other - now).total_seconds())
@@ -167,7 +167,13 @@ class Source:
         self.breaker.stay_away(monotonic, monotonic + wait)
         raise self._open(wait)
 
-    async def _ask(self, ask: Ask, kept: Kept | None, leave: Pass, gate: datetime | None) -> Said:
+    async def _ask(
+        self,
+        ask: ProviderRequest,
+        kept: StoredAnswer | None,
+        leave: BreakerPass,
+        gate: datetime | None,
+    ) -> CachedAnswer:
         """Call out: once when it is a probe, so that a dead provider gets no more.
 
         `gate` as `_gate`.
@@ -191,27 +197,30 @@ class Source:
             fetched = await self._fetcher.fetch(
                 ask, etag=etag, last_modified=last_modified, before=turn, once=once
             )
-        except Withheld:
+        except CallWithheld:
             if gate is not None:
-                await provider_state.not_tried(self._pool, self.name, gate, self._clock())
+                await provider_state.release_probe(self._pool, self.name, gate, self._clock())
             raise
         except NotFound:
             await report()
             return await self._keep(
-                ask, Kept(status=404, body=b"", etag="", last_modified="", checked_at=self._clock())
+                ask,
+                StoredAnswer(
+                    status=404, body=b"", etag="", last_modified="", checked_at=self._clock()
+                ),
             )
-        except (Unanswered, Unusable) as error:
+        except (ProviderUnavailable, UnusableAnswer) as error:
             self._last_error = f"{error.reason}: {error}"
             await report(failed=True)
-            if isinstance(error, Unanswered) and error.retry_after_s:
+            if isinstance(error, ProviderUnavailable) and error.retry_after_s:
                 await self.turns.hold(self._clock() + timedelta(seconds=error.retry_after_s))
             raise
         await report()
         now = self._clock()
         if fetched.status == 304 and kept is not None:
-            await provider_state.confirm(self._pool, self.name, ask.key, now)
+            await provider_state.confirm_answer(self._pool, self.name, ask.key, now)
             return self._held(ask, replace(kept, checked_at=now))
-        fresh = Kept(
+        fresh = StoredAnswer(
             status=200,
             body=fetched.body,
             etag=fetched.etag,
@@ -221,25 +230,27 @@ class Source:
         return await self._keep(ask, fresh)
 
     async def _report(
-        self, leave: Pass, gate: datetime | None, started: float, *, failed: bool
+        self, leave: BreakerPass, gate: datetime | None, started: float, *, failed: bool
     ) -> None:
         """Tell the breaker how a call went, and all workers when the provider is dead, or lives again."""
         now = self._monotonic()
         self.answered += not failed
         self.breaker.report(leave, now, failed=failed, seconds=now - started)
-        if self.breaker.view(now).state is State.OPEN:
+        if self.breaker.view(now).state is BreakerState.OPEN:
             until = self._clock() + timedelta(seconds=self.breaker.wait_s(now))
-            await provider_state.shut(self._pool, self.name, until)
+            await provider_state.close_gate(self._pool, self.name, until)
         elif gate is not None and not failed:
-            await provider_state.let_in(self._pool, self.name)
+            await provider_state.open_gate(self._pool, self.name)
 
-    async def _keep(self, ask: Ask, kept: Kept) -> Said:
-        await provider_state.keep(self._pool, self.name, ask.key, kept)
+    async def _keep(self, ask: ProviderRequest, kept: StoredAnswer) -> CachedAnswer:
+        await provider_state.keep_answer(self._pool, self.name, ask.key, kept)
         return self._held(ask, kept)
 
-    def _held(self, ask: Ask, kept: Kept) -> Said:
+    def _held(self, ask: ProviderRequest, kept: StoredAnswer) -> CachedAnswer:
         found = kept.status != 404
-        said = Said(found=found, value=decoded(kept.body) if found else None, at=kept.checked_at)
+        said = CachedAnswer(
+            found=found, value=decode_json(kept.body) if found else None, at=kept.checked_at
+        )
         self._recent.put(ask.key, said, len(kept.body))
         return said
 
@@ -258,7 +269,7 @@ class Source:
             return
         self._shown = (view.state, now)
         moment = self._clock()
-        standing = Standing(
+        standing = BreakerReport(
             provider=self.name,
             worker=self._worker,
             view=view,
@@ -267,10 +278,10 @@ class Source:
             cached=self.cached,
             last_error=self._last_error,
         )
-        await provider_state.put_standing(self._pool, standing, moment)
+        await provider_state.put_breaker_report(self._pool, standing, moment)
 
 
-def _answer(said: Said) -> Answer:
+def _answer(said: CachedAnswer) -> ProviderAnswer:
     if not said.found:
         raise NotFound("the provider knows no such card")
-    return Answer(value=said.value, at=said.at)
+    return ProviderAnswer(value=said.value, at=said.at)

@@ -10,23 +10,23 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from cardmint_cloud.adapters.postgres.prices import provider_state
-from cardmint_cloud.adapters.postgres.retry import AWAY
-from cardmint_cloud.adapters.providers.http import Withheld
-from cardmint_cloud.domain.call_budget import Rate
-from cardmint_cloud.domain.permits import Leased
+from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
+from cardmint_cloud.adapters.providers.http import CallWithheld
+from cardmint_cloud.domain.call_budget import RateLimit
+from cardmint_cloud.domain.permits import LeasedPermits
 
 PATIENCE_S = 2.0
 """How long a call waits for its turn; a longer wait is left to the job that asked."""
 
 
-class Turns:
+class PermitPool:
     """One provider's rate and budget of the day, as one worker has them."""
 
     def __init__(
         self,
         pool: Any,
         provider: str,
-        rate: Rate,
+        rate: RateLimit,
         *,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
@@ -36,7 +36,7 @@ class Turns:
         self._rate = rate
         self._clock = clock
         self._monotonic = monotonic
-        self._leased = Leased()
+        self._leased = LeasedPermits()
         self._lock = asyncio.Lock()
         self._fetching: asyncio.Task[None] | None = None
 
@@ -62,7 +62,7 @@ class Turns:
         Those lapse within `rate.lease`.
         """
         self._leased.drop()
-        await provider_state.hold(self._pool, self._provider, self._rate, until)
+        await provider_state.pause_provider(self._pool, self._provider, self._rate, until)
 
     def _today(self) -> date:
         return self._clock().astimezone(UTC).date()
@@ -81,7 +81,7 @@ class Turns:
             if turns.refused == "budget"
             else "others are before this call"
         )
-        raise Withheld(turns.refused, f"{self._provider}: {why}; next in {wait:.0f} s", wait)
+        raise CallWithheld(turns.refused, f"{self._provider}: {why}; next in {wait:.0f} s", wait)
 
     async def _fetch(self) -> None:
         """Lease the next block while the last one is in use.
@@ -89,16 +89,18 @@ class Turns:
         A call that finds none leases its own.
         """
         async with self._lock:
-            with contextlib.suppress(*AWAY):
+            with contextlib.suppress(*DATABASE_AWAY):
                 await self._more(self._clock(), patience_s=0.0, used=0)
 
-    async def _more(self, now: datetime, *, patience_s: float, used: int) -> provider_state.Turns:
+    async def _more(
+        self, now: datetime, *, patience_s: float, used: int
+    ) -> provider_state.PermitGrant:
         day, until = (
             now.astimezone(UTC).date(),
             self._monotonic() + self._rate.lease.total_seconds(),
         )
         unused, most = self._leased.unused(day), self._leased.want
-        turns = await provider_state.take(
+        turns = await provider_state.take_permits(
             self._pool,
             self._provider,
             self._rate,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cardmint_cloud.adapters.postgres.queries import valuation
-from cardmint_cloud.domain.valuation import Worth, known_at, worth
+from cardmint_cloud.domain.valuation import Valuation, quotes_known_at, value_lines
 
 POINTS = 30
 MOST_PRINTINGS = 5000
@@ -14,7 +14,7 @@ MOST_PRINTINGS = 5000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Valued:
+class ValuationHistory:
     """What was held at `at` and what it was worth.
 
     `course` are moments before with the sums then, the oldest first.
@@ -23,12 +23,12 @@ class Valued:
     """
 
     at: datetime
-    whole: Worth
-    by_lot: dict[str, Worth]
-    course: tuple[tuple[datetime, Worth], ...]
+    whole: Valuation
+    by_lot: dict[str, Valuation]
+    course: tuple[tuple[datetime, Valuation], ...]
 
 
-async def value(
+async def value_inventory(
     connection: AsyncConnection,
     tenant: str,
     at: datetime,
@@ -36,28 +36,33 @@ async def value(
     lot: str | None = None,
     card_id: str | None = None,
     since: timedelta = timedelta(days=30),
-) -> Valued:
+) -> ValuationHistory:
     """Value what had been received by `at` and is counted now, by the prices that were known at `at`."""
-    held = await valuation.lines(connection, tenant, at, lot=lot, card_id=card_id)
+    held = await valuation.counted_lines(connection, tenant, at, lot=lot, card_id=card_id)
     cards = sorted({line.card_id for line in held})
-    past = await valuation.history(connection, tenant, cards, at)
-    then = {card: known_at(quotes, at) for card, quotes in past.items()}
-    course: list[tuple[datetime, Worth]] = []
+    past = await valuation.quote_histories(connection, tenant, cards, at)
+    then = {card: quotes_known_at(quotes, at) for card, quotes in past.items()}
+    course: list[tuple[datetime, Valuation]] = []
     if held and len(cards) <= MOST_PRINTINGS:
         for n in range(POINTS + 1):
             moment = at - since + since / POINTS * n
-            lines = await valuation.lines(connection, tenant, moment, lot=lot, card_id=card_id)
+            lines = await valuation.counted_lines(
+                connection, tenant, moment, lot=lot, card_id=card_id
+            )
             course.append(
                 (
                     moment,
-                    worth(lines, {card: known_at(quotes, moment) for card, quotes in past.items()}),
+                    value_lines(
+                        lines,
+                        {card: quotes_known_at(quotes, moment) for card, quotes in past.items()},
+                    ),
                 )
             )
-    return Valued(
+    return ValuationHistory(
         at=at,
-        whole=worth(held, then),
+        whole=value_lines(held, then),
         by_lot={
-            name: worth([line for line in held if line.lot == name], then)
+            name: value_lines([line for line in held if line.lot == name], then)
             for name in {one.lot for one in held}
         },
         course=tuple(course),

@@ -12,22 +12,22 @@ from cardmint_cloud.adapters.postgres.ingest import event_log, inventory
 from cardmint_cloud.adapters.postgres.reviews import questions
 from cardmint_cloud.domain.items import Review
 from cardmint_cloud.errors import Conflict, NotFound
-from cardmint_cloud.ingest.commit import Batch, Committed, commit
+from cardmint_cloud.ingest.commit import CommitResult, EventBatch, commit
 from cardmint_contracts import topics
 from cardmint_contracts.cards import Card
 from cardmint_contracts.envelope import seal
 from cardmint_contracts.events import EventData, RescanRequested, ReviewAnswered, ReviewUndone
 
-Verdict = Literal["card", "no_card"]
-LEASE = timedelta(minutes=2)
+CardVerdict = Literal["card", "no_card"]
+LEASE_LENGTH = timedelta(minutes=2)
 
 
-def stream_of(tenant: str, user: str) -> UUID:
+def user_stream(tenant: str, user: str) -> UUID:
     """Return the stream that what a user says is numbered in."""
     return uuid5(NAMESPACE_URL, f"cardmint:{tenant}:{user}")
 
 
-async def say(
+async def append_user_events(
     connection: Any,
     tenant: str,
     user: str,
@@ -35,9 +35,9 @@ async def say(
     *,
     now: datetime,
     sequence: int,
-) -> Committed:
+) -> CommitResult:
     """Append what a user says behind `sequence`, the last number of their stream, whose row is locked."""
-    stream = stream_of(tenant, user)
+    stream = user_stream(tenant, user)
     source = f"/users/{user}"
     envelopes = tuple(
         seal(
@@ -52,7 +52,7 @@ async def say(
         )
         for number, event in enumerate(events, start=1)
     )
-    batch = Batch(
+    batch = EventBatch(
         tenant=tenant,
         origin=user,
         stream=stream,
@@ -65,29 +65,29 @@ async def say(
     return await commit(connection, [batch], now)
 
 
-async def turn(connection: Any, tenant: str, user: str, now: datetime) -> int:
+async def lock_user_stream(connection: Any, tenant: str, user: str, now: datetime) -> int:
     """Lock a user's stream and return its last number.
 
     Raises:
         BadTopic: `user` is no name.
     """
-    source, stream = f"/users/{topics.name(user)}", stream_of(tenant, user)
+    source, stream = f"/users/{topics.name(user)}", user_stream(tenant, user)
     marks = await event_log.lock_streams(connection, {(tenant, stream): source}, now)
     return marks[tenant, stream][1]
 
 
-async def answer(
+async def submit_answer(
     pool: Any,
     tenant: str,
     task: UUID,
     *,
     version: int,
-    verdict: Verdict,
+    verdict: CardVerdict,
     card: Card | None,
     user: str,
     now: datetime,
     lease: UUID | None = None,
-) -> Committed:
+) -> CommitResult:
     """Answer version `version` of a review task: the first answer that is committed wins.
 
     `lease` is what taking the question in hand gave; an answer need not have one.
@@ -100,25 +100,27 @@ async def answer(
         ValueError: `card` is not set exactly when the verdict is "card".
     """
     async with pool.acquire() as connection, connection.transaction():
-        sequence = await turn(connection, tenant, user, now)
-        review = await _load(connection, tenant, task)
+        sequence = await lock_user_stream(connection, tenant, user, now)
+        review = await _load_review(connection, tenant, task)
         if not review.open or review.version != version:
-            raise Conflict(_told(review))
+            raise Conflict(_answer_conflict(review))
         if lease is not None:
-            held = await questions.lease(connection, tenant, task)
+            held = await questions.find_lease(connection, tenant, task)
             if held is None or held.token != lease or held.until <= now:
-                raise Conflict(_ended(held, lease, now))
+                raise Conflict(_lease_conflict(held, lease, now))
         event = ReviewAnswered(
             task=task, task_version=version, scan=review.item, verdict=verdict, by=user, card=card
         )
-        done = await say(connection, tenant, user, [event], now=now, sequence=sequence)
-        await questions.release(connection, tenant, task)
+        done = await append_user_events(
+            connection, tenant, user, [event], now=now, sequence=sequence
+        )
+        await questions.release_lease(connection, tenant, task)
         return done
 
 
-async def undo(
+async def undo_answer(
     pool: Any, tenant: str, task: UUID, *, version: int, user: str, now: datetime
-) -> Committed:
+) -> CommitResult:
     """Take back the answer that closed version `version` of a task.
 
     It is open again, the card stands as before.
@@ -129,14 +131,18 @@ async def undo(
         BadTopic: `user` is no name.
     """
     async with pool.acquire() as connection, connection.transaction():
-        sequence = await turn(connection, tenant, user, now)
-        review = await _load(connection, tenant, task)
+        sequence = await lock_user_stream(connection, tenant, user, now)
+        review = await _load_review(connection, tenant, task)
         if review.open or review.version != version:
             raise Conflict(
-                _told(review) if review.open else f"this is at version {review.version} now"
+                _answer_conflict(review)
+                if review.open
+                else f"this is at version {review.version} now"
             )
         event = ReviewUndone(task=task, task_version=version, scan=review.item, by=user)
-        done = await say(connection, tenant, user, [event], now=now, sequence=sequence)
+        done = await append_user_events(
+            connection, tenant, user, [event], now=now, sequence=sequence
+        )
         if done.changes.superseded:
             raise Conflict(
                 "the card was changed by another answer since, or nobody answered: there is nothing to undo"
@@ -144,7 +150,7 @@ async def undo(
         return done
 
 
-async def ask_again(
+async def request_rescan(
     pool: Any, tenant: str, task: UUID, *, version: int, user: str, now: datetime
 ) -> str:
     """Ask for the card itself and return where it lies.
@@ -157,19 +163,19 @@ async def ask_again(
         BadTopic: `user` is no name.
     """
     async with pool.acquire() as connection, connection.transaction():
-        sequence = await turn(connection, tenant, user, now)
-        review = await _load(connection, tenant, task)
+        sequence = await lock_user_stream(connection, tenant, user, now)
+        review = await _load_review(connection, tenant, task)
         if not review.open or review.version != version:
-            raise Conflict(_told(review))
-        place = await questions.place(connection, tenant, review.item)
+            raise Conflict(_answer_conflict(review))
+        place = await questions.card_place(connection, tenant, review.item)
         event = RescanRequested(
             task=task, task_version=version, scan=review.item, by=user, place=place
         )
-        await say(connection, tenant, user, [event], now=now, sequence=sequence)
+        await append_user_events(connection, tenant, user, [event], now=now, sequence=sequence)
         return place
 
 
-async def take_in_hand(pool: Any, tenant: str, task: UUID, *, user: str, now: datetime) -> UUID:
+async def lease_question(pool: Any, tenant: str, task: UUID, *, user: str, now: datetime) -> UUID:
     """Take a question in hand for two minutes, or for two more, and return the lease.
 
     Raises:
@@ -177,33 +183,33 @@ async def take_in_hand(pool: Any, tenant: str, task: UUID, *, user: str, now: da
         Conflict: it was answered, or another has it.
     """
     async with pool.acquire() as connection, connection.transaction():
-        review = await _load(connection, tenant, task)
+        review = await _load_review(connection, tenant, task)
         if not review.open:
-            raise Conflict(_told(review))
-        token = await questions.claim(
-            connection, tenant, task, holder=topics.name(user), now=now, length=LEASE
+            raise Conflict(_answer_conflict(review))
+        token = await questions.claim_lease(
+            connection, tenant, task, holder=topics.name(user), now=now, length=LEASE_LENGTH
         )
         if token is None:
-            held = await questions.lease(connection, tenant, task)
-            raise Conflict(_ended(held, None, now))
+            held = await questions.find_lease(connection, tenant, task)
+            raise Conflict(_lease_conflict(held, None, now))
         return token
 
 
-async def _load(connection: Any, tenant: str, task: UUID) -> Review:
-    _, reviews = await inventory.load(connection, [], [(tenant, task)])
+async def _load_review(connection: Any, tenant: str, task: UUID) -> Review:
+    _, reviews = await inventory.load_touched(connection, [], [(tenant, task)])
     if (tenant, task) not in reviews:
         raise NotFound(f"there is no review task {task}")
     return reviews[tenant, task]
 
 
-def _ended(held: questions.Lease | None, lease: UUID | None, now: datetime) -> str:
+def _lease_conflict(held: questions.QuestionLease | None, lease: UUID | None, now: datetime) -> str:
     """Say why a lease does not count."""
     if held is not None and held.token != lease and held.until > now:
         return f"{held.holder} has this question in hand until {held.until:%H:%M:%S} UTC"
     return "your time with this question is over; take it in hand again"
 
 
-def _told(review: Review) -> str:
+def _answer_conflict(review: Review) -> str:
     """Say who answered what."""
     if review.open:
         return f"this question has changed; it is at version {review.version} now"

@@ -10,11 +10,18 @@ from uuid import UUID
 
 from cardmint_cloud.adapters.postgres.prices import quotes
 from cardmint_cloud.adapters.postgres.reviews import questions
-from cardmint_cloud.adapters.postgres.reviews.questions import Fresh
-from cardmint_cloud.domain.items import review_of
+from cardmint_cloud.adapters.postgres.reviews.questions import UnreviewedCard
+from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.domain.quotes import Quote
-from cardmint_cloud.domain.review_rules import AUDIT, DUPLICATE, Counted, Rules, audited, doubts
-from cardmint_cloud.reviews.answers import say, turn
+from cardmint_cloud.domain.review_rules import (
+    AUDIT,
+    DUPLICATE,
+    CountedCard,
+    ReviewRules,
+    drawn_for_audit,
+    review_reasons,
+)
+from cardmint_cloud.reviews.answers import append_user_events, lock_user_stream
 from cardmint_contracts.cards import Candidate
 from cardmint_contracts.events import EventData, Question, Recogniser, ReviewAged, ReviewOpened
 
@@ -30,7 +37,7 @@ What commits late is found by looking back.
 """
 
 
-async def ask_about_new(pool: Any, rules: Rules, now: datetime) -> int:
+async def open_for_new_cards(pool: Any, rules: ReviewRules, now: datetime) -> int:
     """Let the rules look at what was received since they last did, of every tenant.
 
     Return how many were asked.
@@ -39,56 +46,58 @@ async def ask_about_new(pool: Any, rules: Rules, now: datetime) -> int:
     """
     asked = 0
     async with pool.acquire() as connection:
-        tenants = await questions.tenants(connection)
+        tenants = await questions.list_tenants(connection)
     for tenant in tenants:
         async with pool.acquire() as connection:
-            mark = await questions.mark(connection, tenant)
+            mark = await questions.rules_mark(connection, tenant)
         cursor: tuple[datetime, UUID] | None = (mark or _EVER, _FIRST)
         while cursor is not None:
             opened, cursor = await _page(pool, rules, tenant, cursor, now)
             asked += opened
         async with pool.acquire() as connection:
-            await questions.set_mark(connection, tenant, now - _LOOK_BACK)
+            await questions.set_rules_mark(connection, tenant, now - _LOOK_BACK)
     return asked
 
 
 async def _page(
-    pool: Any, rules: Rules, tenant: str, after: tuple[datetime, UUID], now: datetime
+    pool: Any, rules: ReviewRules, tenant: str, after: tuple[datetime, UUID], now: datetime
 ) -> tuple[int, tuple[datetime, UUID] | None]:
     """Ask about a page of cards, in one transaction.
 
     Return how many, and where the next page begins.
     """
     async with pool.acquire() as connection, connection.transaction():
-        sequence = await turn(connection, tenant, USER, now)
-        found = await questions.fresh(connection, tenant, after, now, limit=LIMIT)
-        opened = await _opened(connection, rules, tenant, found, now, chance=True)
+        sequence = await lock_user_stream(connection, tenant, USER, now)
+        found = await questions.unreviewed_cards(connection, tenant, after, now, limit=LIMIT)
+        opened = await _questions_for(connection, rules, tenant, found, now, chance=True)
         if opened:
-            await say(connection, tenant, USER, opened, now=now, sequence=sequence)
+            await append_user_events(connection, tenant, USER, opened, now=now, sequence=sequence)
     return len(opened), (found[-1].received_at, found[-1].item) if len(found) == LIMIT else None
 
 
-async def ask_about_card(pool: Any, rules: Rules, tenant: str, card_id: str, now: datetime) -> int:
+async def open_for_printing(
+    pool: Any, rules: ReviewRules, tenant: str, card_id: str, now: datetime
+) -> int:
     """Let the rules look at the counted cards of one printing, whose price has changed.
 
     Return how many were asked.
     """
     async with pool.acquire() as connection, connection.transaction():
-        sequence = await turn(connection, tenant, USER, now)
-        found = await questions.fresh(
+        sequence = await lock_user_stream(connection, tenant, USER, now)
+        found = await questions.unreviewed_cards(
             connection, tenant, (_EVER, _FIRST), now, card_id=card_id, limit=LIMIT
         )
-        opened = await _opened(connection, rules, tenant, found, now, chance=False)
+        opened = await _questions_for(connection, rules, tenant, found, now, chance=False)
         if opened:
-            await say(connection, tenant, USER, opened, now=now, sequence=sequence)
+            await append_user_events(connection, tenant, USER, opened, now=now, sequence=sequence)
     return len(opened)
 
 
-async def _opened(
+async def _questions_for(
     connection: Any,
-    rules: Rules,
+    rules: ReviewRules,
     tenant: str,
-    found: Sequence[Fresh],
+    found: Sequence[UnreviewedCard],
     now: datetime,
     *,
     chance: bool,
@@ -98,8 +107,8 @@ async def _opened(
     known: dict[str, list[Quote]] = {}
     for one in found:
         if one.card.id not in known:
-            known[one.card.id] = await quotes.known(connection, tenant, one.card.id, now)
-        counted = Counted(
+            known[one.card.id] = await quotes.known_quotes(connection, tenant, one.card.id, now)
+        counted = CountedCard(
             scan=one.item,
             confidence=one.confidence,
             margin=one.margin,
@@ -108,18 +117,18 @@ async def _opened(
             duplicate=one.scan.possible_duplicate_of is not None,
             quotes=known[one.card.id],
         )
-        reasons = doubts(rules, counted)
-        why = "rules" if reasons else "audit" if chance and audited(rules, one.item) else ""
+        reasons = review_reasons(rules, counted)
+        why = "rules" if reasons else "audit" if chance and drawn_for_audit(rules, one.item) else ""
         if why:
             opened.append(
                 ReviewOpened(
-                    task=review_of(one.item, why),
+                    task=review_task_id(one.item, why),
                     scan=one.item,
                     question=_question(reasons),
                     reasons=reasons or (AUDIT,),
                     by=f"{USER}/{rules.version}",
                     card=one.card,
-                    recogniser=made_by(one.scan.recogniser),
+                    recogniser=recogniser_label(one.scan.recogniser),
                     hold=bool(rules.held.intersection(reasons)),
                     candidates=_candidates(one),
                     image=one.scan.image,
@@ -135,13 +144,13 @@ def _question(reasons: Sequence[str]) -> Question:
     return Question.PRINTING if reasons else Question.AUDIT
 
 
-def _candidates(one: Fresh) -> tuple[Candidate, ...]:
+def _candidates(one: UnreviewedCard) -> tuple[Candidate, ...]:
     """Return what the scan may show: what was counted first, then what else the station said."""
     others = [candidate for candidate in one.scan.candidates if candidate.card.id != one.card.id]
     return (Candidate(card=one.card, confidence=one.confidence), *others[:7])
 
 
-def made_by(recogniser: Recogniser) -> str:
+def recogniser_label(recogniser: Recogniser) -> str:
     """Return what decided, as audits are told apart by.
 
     The method and its models' versions, not the catalogue's.
@@ -150,15 +159,15 @@ def made_by(recogniser: Recogniser) -> str:
     return f"{recogniser.method} {models}".strip()[:200]
 
 
-async def age(pool: Any, now: datetime, *, escalate: timedelta, expire: timedelta) -> int:
+async def age_reviews(pool: Any, now: datetime, *, escalate: timedelta, expire: timedelta) -> int:
     """Bring questions that waited for `escalate` to the front, and give audits up after `expire`; return how many."""
     aged = 0
     async with pool.acquire() as connection:
-        tenants = await questions.tenants(connection)
+        tenants = await questions.list_tenants(connection)
     for tenant in tenants:
         async with pool.acquire() as connection, connection.transaction():
-            sequence = await turn(connection, tenant, USER, now)
-            found = await questions.old(
+            sequence = await lock_user_stream(connection, tenant, USER, now)
+            found = await questions.overdue_reviews(
                 connection, tenant, before=now - escalate, audits_before=now - expire, limit=LIMIT
             )
             events = [
@@ -171,6 +180,8 @@ async def age(pool: Any, now: datetime, *, escalate: timedelta, expire: timedelt
                 for row in found
             ]
             if events:
-                await say(connection, tenant, USER, events, now=now, sequence=sequence)
+                await append_user_events(
+                    connection, tenant, USER, events, now=now, sequence=sequence
+                )
         aged += len(events)
     return aged

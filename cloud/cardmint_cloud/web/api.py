@@ -19,9 +19,16 @@ from cardmint_cloud.adapters.postgres.ingest import event_log
 from cardmint_cloud.adapters.postgres.queries import cards, desk, provider_status
 from cardmint_cloud.adapters.postgres.queries import inventory as inventory_queries
 from cardmint_cloud.adapters.postgres.reviews import questions
-from cardmint_cloud.images import SILENCE_S, Kept, Refusal, progress, receive, shown
-from cardmint_cloud.web.context import Asked, Shop
-from cardmint_cloud.web.inventory_pages import wanted
+from cardmint_cloud.images import (
+    SILENCE_S,
+    KeptImage,
+    RefusedImage,
+    load_image,
+    receive_image,
+    upload_offset,
+)
+from cardmint_cloud.web.context import PageContext, PageRequest
+from cardmint_cloud.web.inventory_pages import parse_filter
 from cardmint_cloud.web.metrics import Metrics
 
 Tenant = Annotated[str, PathParameter(pattern=r"^[a-z0-9][a-z0-9-]{0,62}\Z")]
@@ -32,12 +39,14 @@ _IMAGE = "/api/v1/{tenant:str}/images/{sha256:str}"
 
 
 @get("/api/v1/{tenant:str}/inventory")
-async def inventory(tenant: Tenant, request: Asked, shop: NamedDependency[Shop]) -> dict[str, Any]:
+async def inventory(
+    tenant: Tenant, request: PageRequest, shop: NamedDependency[PageContext]
+) -> dict[str, Any]:
     """Return one page of the inventory, narrowed and sorted by the same words as the page `/`, and its totals."""
-    want = wanted(request.query_params)
+    want = parse_filter(request.query_params)
     async with shop.engine.connect() as connection:
-        lines, total = await inventory_queries.inventory(connection, tenant, want)
-        sums = await inventory_queries.totals(connection, tenant, want)
+        lines, total = await inventory_queries.inventory_page(connection, tenant, want)
+        sums = await inventory_queries.inventory_totals(connection, tenant, want)
     return {
         "page": want.page,
         "size": want.size,
@@ -50,7 +59,7 @@ async def inventory(tenant: Tenant, request: Asked, shop: NamedDependency[Shop])
 @get("/api/v1/{tenant:str}/items")
 async def items(
     tenant: Tenant,
-    shop: NamedDependency[Shop],
+    shop: NamedDependency[PageContext],
     after: FromQuery[str] = "",
     limit: FromQuery[int] = 100,
 ) -> dict[str, Any]:
@@ -70,22 +79,24 @@ async def items(
 
 
 @get("/api/v1/{tenant:str}/reviews")
-async def reviews(tenant: Tenant, shop: NamedDependency[Shop]) -> dict[str, Any]:
+async def reviews(tenant: Tenant, shop: NamedDependency[PageContext]) -> dict[str, Any]:
     """Return the open reviews, the oldest first."""
     async with shop.engine.connect() as connection:
-        return {"reviews": _plain(await desk.asked(connection, tenant, "open", limit=MAX_ITEMS))}
+        return {
+            "reviews": _plain(await desk.list_reviews(connection, tenant, "open", limit=MAX_ITEMS))
+        }
 
 
 @get("/api/v1/{tenant:str}/stations")
-async def stations(tenant: Tenant, shop: NamedDependency[Shop]) -> dict[str, Any]:
+async def stations(tenant: Tenant, shop: NamedDependency[PageContext]) -> dict[str, Any]:
     """Return the stations with their state, last health and watermark."""
     async with shop.engine.connect() as connection:
-        return {"stations": _plain(await desk.states(connection, tenant))}
+        return {"stations": _plain(await desk.list_stations(connection, tenant))}
 
 
 @put(_IMAGE, request_max_body_size=None)
 async def put_image(
-    tenant: Tenant, sha256: Sha256, request: Asked, shop: NamedDependency[Shop]
+    tenant: Tenant, sha256: Sha256, request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Response[dict[str, str]]:
     """Take an image's bytes.
 
@@ -98,13 +109,13 @@ async def put_image(
 
 @head(_IMAGE)
 async def image_offset(
-    tenant: Tenant, sha256: Sha256, shop: NamedDependency[Shop]
+    tenant: Tenant, sha256: Sha256, shop: NamedDependency[PageContext]
 ) -> Response[None]:
     """Say how much of an image has come.
 
     204 with `Upload-Complete`, and `Upload-Offset` while it is not complete.
     """
-    offset = await asyncio.to_thread(progress, shop.images, tenant, sha256)
+    offset = await asyncio.to_thread(upload_offset, shop.images, tenant, sha256)
     headers = (
         {"upload-complete": "?1"}
         if offset is None
@@ -115,7 +126,7 @@ async def image_offset(
 
 @patch(_IMAGE, request_max_body_size=None)
 async def patch_image(
-    tenant: Tenant, sha256: Sha256, request: Asked, shop: NamedDependency[Shop]
+    tenant: Tenant, sha256: Sha256, request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Response[dict[str, str]]:
     """Take the rest of an image, from `Upload-Offset` on.
 
@@ -131,21 +142,21 @@ async def patch_image(
 
 
 async def _take(
-    shop: Shop, tenant: str, sha256: str, request: Asked, offset: int
+    shop: PageContext, tenant: str, sha256: str, request: PageRequest, offset: int
 ) -> Response[dict[str, str]]:
     try:
-        taken = await receive(shop.images, tenant, sha256, request.stream(), offset)
+        taken = await receive_image(shop.images, tenant, sha256, request.stream(), offset)
     except TimeoutError:
         return Response(
             {"reason": "silence", "detail": f"nothing came for {SILENCE_S:.0f} s"}, status_code=408
         )
     match taken:
-        case Kept(fresh=fresh):
+        case KeptImage(fresh=fresh):
             if fresh:
                 async with shop.pool.acquire() as connection:
                     await event_log.notify(connection, tenant, "images")
             return Response({"sha256": sha256}, status_code=201 if fresh else 200)
-        case Refusal(reason="moved", offset=found):
+        case RefusedImage(reason="moved", offset=found):
             said = {"reason": "moved", "detail": taken.detail}
             return Response(said, status_code=409, headers={"upload-offset": str(found)})
         case refusal:
@@ -159,14 +170,14 @@ async def _take(
 def image(
     tenant: Tenant,
     sha256: Sha256,
-    shop: NamedDependency[Shop],
+    shop: NamedDependency[PageContext],
     size: FromQuery[Literal["full", "thumbnail"]] = "full",
 ) -> Response[bytes]:
     """Return an image or its thumbnail.
 
     It is named for its content, so whoever has it may keep it.
     """
-    found = shown(shop.images, tenant, sha256, small=size == "thumbnail")
+    found = load_image(shop.images, tenant, sha256, small=size == "thumbnail")
     if found is None:
         raise NotFoundException("That image has not come yet, or was given up.")
     content, media_type = found
@@ -178,7 +189,9 @@ def image(
 
 
 @get("/events")
-async def events(shop: NamedDependency[Shop], tenant: FromQuery[str] = "") -> ServerSentEvent:
+async def events(
+    shop: NamedDependency[PageContext], tenant: FromQuery[str] = ""
+) -> ServerSentEvent:
     """Stream what changes, from `ready` on.
 
     `items`, `scan`, `inventory`, `reviews`, `stations` and more.
@@ -186,7 +199,7 @@ async def events(shop: NamedDependency[Shop], tenant: FromQuery[str] = "") -> Se
     return ServerSentEvent(_stream(shop, tenant or shop.tenant))
 
 
-async def _stream(shop: Shop, tenant: str) -> AsyncGenerator[ServerSentEventMessage, None]:
+async def _stream(shop: PageContext, tenant: str) -> AsyncGenerator[ServerSentEventMessage, None]:
     with shop.hub.client(tenant) as client:
         await shop.hub.begin(tenant)
         async for kind, data in client.messages():
@@ -194,7 +207,7 @@ async def _stream(shop: Shop, tenant: str) -> AsyncGenerator[ServerSentEventMess
 
 
 @get("/healthz")
-async def healthz(shop: NamedDependency[Shop]) -> Response[dict[str, Any]]:
+async def healthz(shop: NamedDependency[PageContext]) -> Response[dict[str, Any]]:
     """Say whether the database answers and changes are heard of.
 
     200, or 503 when the database does not.
@@ -209,16 +222,16 @@ async def healthz(shop: NamedDependency[Shop]) -> Response[dict[str, Any]]:
 
 @get("/metrics")
 async def metrics(
-    shop: NamedDependency[Shop], figures: NamedDependency[Metrics]
+    shop: NamedDependency[PageContext], figures: NamedDependency[Metrics]
 ) -> Response[bytes]:
     """Return the process's figures for Prometheus."""
     async with shop.pool.acquire() as raw:
-        supplied = await provider_status.supply(raw, shop.tenant, shop.clock())
-        precisions = await questions.precisions(raw, shop.tenant)
+        supplied = await provider_status.read_price_supply(raw, shop.tenant, shop.clock())
+        precisions = await questions.audit_precisions(raw, shop.tenant)
     async with shop.engine.connect() as connection:
         content = figures.text(
-            items=await desk.status_counts(connection, shop.tenant),
-            waiting=await desk.waiting(connection, shop.tenant),
+            items=await desk.count_by_status(connection, shop.tenant),
+            waiting=await desk.count_waiting(connection, shop.tenant),
             clients=len(shop.hub.clients),
             listening=shop.hub.listening,
             supply=supplied,

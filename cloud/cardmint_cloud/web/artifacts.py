@@ -14,21 +14,23 @@ from litestar.status_codes import (
     HTTP_416_REQUESTED_RANGE_NOT_SATISFIABLE,
 )
 
-from cardmint_cloud.fleet import path
+from cardmint_cloud.fleet import artifact_path
 from cardmint_cloud.web.api import Sha256, Tenant
-from cardmint_cloud.web.context import Asked, Shop
+from cardmint_cloud.web.context import PageContext, PageRequest
 
 PIECE = 1 << 16
 _FROM = re.compile(r"bytes=(\d{1,15})-\Z")
 
 
 @get("/api/v1/{tenant:str}/wares/{sha256:str}", sync_to_thread=True)
-def ware(tenant: Tenant, sha256: Sha256, request: Asked, shop: NamedDependency[Shop]) -> Stream:
+def get_artifact(
+    tenant: Tenant, sha256: Sha256, request: PageRequest, shop: NamedDependency[PageContext]
+) -> Stream:
     """Hand out a file by its SHA-256.
 
     `Range: bytes=N-` gives the rest from N on, any other range all of it.
     """
-    file = path(shop.wares, tenant, sha256)
+    file = artifact_path(shop.wares, tenant, sha256)
     try:
         size = file.stat().st_size
     except FileNotFoundError:
@@ -59,4 +61,4 @@ def _pieces(file: Path, first: int) -> Iterator[bytes]:
             yield piece
 
 
-HANDLERS = (ware,)
+HANDLERS = (get_artifact,)

@@ -10,7 +10,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 12, 12
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Line:
+class ChartLine:
     """One kind of price in one currency.
 
     `points` for an SVG polyline, `end` where its last price stands.
@@ -37,7 +37,7 @@ class Chart:
     high: int
     start: datetime
     end: datetime
-    lines: tuple[Line, ...]
+    lines: tuple[ChartLine, ...]
 
 
 def charts(quotes: Sequence[Any], now: datetime) -> tuple[Chart, ...]:
@@ -80,7 +80,7 @@ def _chart(currency: str, quotes: Sequence[Any], now: datetime) -> Chart:
             points.append((at, y(quote["minor"])))
         points.append((x(end), points[-1][1]))
         lines.append(
-            Line(
+            ChartLine(
                 finish=finish,
                 edition=edition,
                 grade=grade,

@@ -10,10 +10,10 @@ from litestar import Request
 from litestar.datastructures import State
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cardmint_cloud.images import Store
-from cardmint_cloud.web.live import Hub
+from cardmint_cloud.images import ImageStorage
+from cardmint_cloud.web.live import LiveHub
 
-Asked = Request[None, None, State]
+PageRequest = Request[None, None, State]
 """A request. Until there are accounts nobody is behind it."""
 
 USER = "dashboard"
@@ -21,7 +21,7 @@ USER = "dashboard"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Shop:
+class PageContext:
     """One tenant's view of the service.
 
     `engine` for reading, `pool` (asyncpg) for writing and listening.
@@ -30,7 +30,7 @@ class Shop:
     tenant: str
     engine: AsyncEngine
     pool: Any
-    images: Store
+    images: ImageStorage
     wares: Path
-    hub: Hub
+    hub: LiveHub
     clock: Callable[[], datetime]

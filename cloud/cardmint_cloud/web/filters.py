@@ -37,7 +37,7 @@ def money(minor: int | None, currency: str | None) -> str:
     return _SIGNS.get(currency, f"{currency} ") + digits(minor, currency)
 
 
-def words(code: str) -> str:
+def code_in_words(code: str) -> str:
     """Return a code of the contract in words.
 
     Codes are an open set, so an unknown one is only made legible.
@@ -45,7 +45,7 @@ def words(code: str) -> str:
     return _WORDS.get(code) or code.replace("_", " ").replace("-", " ").capitalize()
 
 
-def age(moment: datetime, now: datetime) -> str:
+def age_text(moment: datetime, now: datetime) -> str:
     """Return how long ago `moment` was, in the largest unit that says something."""
     seconds = int((now - moment).total_seconds())
     if seconds < 0:
@@ -65,7 +65,7 @@ def percent(share: float) -> str:
     return f"{int(round(share * 100, 6))} %" if share < 1 else "100 %"
 
 
-def size(count: int) -> str:
+def byte_size(count: int) -> str:
     """Return bytes in the unit that people use."""
     amount = float(count)
     for unit in ("B", "kB", "MB", "GB"):
@@ -75,7 +75,7 @@ def size(count: int) -> str:
     return f"{amount:.1f} TB"
 
 
-def preview(payload: bytes, limit: int = 2000) -> str:
+def payload_preview(payload: bytes, limit: int = 2000) -> str:
     """Return the beginning of a payload to be looked at.
 
     Text when it is text, hexadecimal otherwise.
@@ -88,15 +88,15 @@ def preview(payload: bytes, limit: int = 2000) -> str:
 
 
 @pass_context
-def moment(context: Context, at: datetime) -> Markup:
+def time_element(context: Context, at: datetime) -> Markup:
     """Return a `<time>` that shows the age and carries the moment."""
     at = at.astimezone(UTC)
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
-        at.isoformat(timespec="seconds"), f"{at:%Y-%m-%d %H:%M:%S}", age(at, context["now"])
+        at.isoformat(timespec="seconds"), f"{at:%Y-%m-%d %H:%M:%S}", age_text(at, context["now"])
     )
 
 
-def environment(static: Callable[[str], str], **values: Any) -> Environment:
+def template_environment(static: Callable[[str], str], **values: Any) -> Environment:
     """Return the templates' environment.
 
     Everything is escaped, and an undefined name is an error.
@@ -109,11 +109,11 @@ def environment(static: Callable[[str], str], **values: Any) -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "words": words,
-        "moment": moment,
+        "words": code_in_words,
+        "moment": time_element,
         "percent": percent,
-        "bytes": size,
-        "preview": preview,
+        "bytes": byte_size,
+        "preview": payload_preview,
         "fromjson": json.loads,
     }
     environment.globals |= {"money": money, "static": static, **values}

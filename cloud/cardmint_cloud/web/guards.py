@@ -32,7 +32,7 @@ _HEADERS = {
 """Set on every answer that does not say otherwise itself."""
 
 
-class Guard:
+class RequestGuard:
     """ASGI: refuses foreign hosts and foreign pages, and sets the security headers.
 
     `hosts` come without a port.

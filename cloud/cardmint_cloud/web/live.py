@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.adapters.postgres.ingest.event_log import CHANNEL
 from cardmint_cloud.adapters.postgres.queries import cards
-from cardmint_cloud.adapters.postgres.retry import AWAY
+from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
 
 TICK_S = 0.05
 INVENTORY_S = 0.2
@@ -40,12 +40,12 @@ EVENTS = {
 """What is told to clients when Postgres says that something changed."""
 
 _log = structlog.get_logger(__name__)
-_AWAY = (*AWAY, SQLAlchemyError)
+_AWAY = (*DATABASE_AWAY, SQLAlchemyError)
 
-Message = tuple[str, dict[str, Any]]
+LiveMessage = tuple[str, dict[str, Any]]
 
 
-class Client:
+class LiveClient:
     """One client's backlog: kinds of events folded, new items in full.
 
     It is closed when it falls too far behind.
@@ -66,7 +66,7 @@ class Client:
         self.closed = self.closed or len(self._items) > MAX_BACKLOG
         self._woken.set()
 
-    async def messages(self, beat_s: float = BEAT_S) -> AsyncIterator[Message]:
+    async def messages(self, beat_s: float = BEAT_S) -> AsyncIterator[LiveMessage]:
         """Yield what is to be sent.
 
         At most 20 times a second, and the inventory's changes five times a second.
@@ -86,8 +86,8 @@ class Client:
                 yield "beat", {}
             await asyncio.sleep(TICK_S)
 
-    def _take(self, now: float) -> list[Message]:
-        taken: list[Message] = []
+    def _take(self, now: float) -> list[LiveMessage]:
+        taken: list[LiveMessage] = []
         if self._items:
             items, self._items = self._items, []
             newest = items[-1]
@@ -113,7 +113,7 @@ class Client:
         return taken
 
 
-class Newest:
+class NewItems:
     """Which items were told already.
 
     Transactions do not commit in the order of their clocks, so it looks back.
@@ -139,24 +139,24 @@ class Newest:
         return found
 
 
-class Hub:
+class LiveHub:
     """The process's one listener. `run` for as long as the process serves."""
 
     def __init__(self, engine: AsyncEngine, pool: Any, clock: Callable[[], datetime]) -> None:
-        self.clients: set[Client] = set()
+        self.clients: set[LiveClient] = set()
         self.listening = False
         self._engine = engine
         self._pool = pool
         self._clock = clock
         self._changed: dict[str, set[str]] = {}
         self._woken = asyncio.Event()
-        self._newest: dict[str, Newest] = {}
+        self._newest: dict[str, NewItems] = {}
         self._sweep_at: dict[str, float] = {}
 
     @contextlib.contextmanager
-    def client(self, tenant: str) -> Iterator[Client]:
+    def client(self, tenant: str) -> Iterator[LiveClient]:
         """Add a client for as long as the context lasts."""
-        client = Client(tenant)
+        client = LiveClient(tenant)
         self.clients.add(client)
         try:
             yield client
@@ -172,7 +172,7 @@ class Hub:
             now = self._clock()
             async with self._engine.connect() as connection:
                 rows = await cards.received_since(connection, tenant, now - WIDE)
-            self._newest.setdefault(tenant, Newest(rows, now - WIDE))
+            self._newest.setdefault(tenant, NewItems(rows, now - WIDE))
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -10,9 +10,9 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from cardmint_cloud.adapters.postgres.queries.provider_status import Supply
-from cardmint_cloud.domain.breaker import State
-from cardmint_cloud.domain.review_rules import Precision
+from cardmint_cloud.adapters.postgres.queries.provider_status import PriceSupply
+from cardmint_cloud.domain.breaker import BreakerState
+from cardmint_cloud.domain.review_rules import AuditPrecision
 
 QUEUES = ("prices", "clock")
 UNTIMED = frozenset({"/events"})
@@ -90,8 +90,8 @@ class Metrics:
         waiting: dict[str, int],
         clients: int,
         listening: bool,
-        supply: Supply,
-        precisions: Sequence[Precision],
+        supply: PriceSupply,
+        precisions: Sequence[AuditPrecision],
     ) -> bytes:
         """Return everything in Prometheus's text format."""
         for status in ("counted", "review", "rejected"):
@@ -111,10 +111,10 @@ class Metrics:
                 self._precision.labels(one.recogniser, bound).set(share)
         return generate_latest(self.registry)
 
-    def _supplied(self, supply: Supply) -> None:
+    def _supplied(self, supply: PriceSupply) -> None:
         self._breakers.clear()
         for provider in supply.providers:
-            for state in State:
+            for state in BreakerState:
                 breakers = sum(worker["state"] == state for worker in provider.workers)
                 self._breakers.labels(provider.name, state.value).set(breakers)
             for origin, name in (("net", "answered"), ("cache", "cached")):
@@ -133,7 +133,7 @@ class Metrics:
             self._jobs.labels(status).set(supply.jobs.get(status, 0))
 
 
-class Measured:
+class MeasuredApp:
     """ASGI: counts and times what passes through.
 
     Paths are counted by their route, so that ids make no new series.

@@ -16,15 +16,20 @@ from cardmint_cloud.adapters.postgres.prices import held_quotes
 from cardmint_cloud.adapters.postgres.queries import cards, desk
 from cardmint_cloud.adapters.postgres.reviews import questions as reads
 from cardmint_cloud.errors import Conflict, NotFound
-from cardmint_cloud.pricing.held_quotes import Verdict, judge
-from cardmint_cloud.reviews.answers import answer, ask_again, take_in_hand, undo
-from cardmint_cloud.web.context import USER, Asked, Shop
-from cardmint_cloud.web.inventory_pages import page, part
+from cardmint_cloud.pricing.held_quotes import QuoteVerdict, judge_quote
+from cardmint_cloud.reviews.answers import (
+    lease_question,
+    request_rescan,
+    submit_answer,
+    undo_answer,
+)
+from cardmint_cloud.web.context import USER, PageContext, PageRequest
+from cardmint_cloud.web.inventory_pages import htmx_target, render_page
 from cardmint_contracts.cards import Candidate, Card
 from cardmint_contracts.events import Question
 
 LATELY = timedelta(days=7)
-_WORDS: dict[Verdict, str] = {
+_WORDS: dict[QuoteVerdict, str] = {
     "take": "The new price counts now.",
     "refuse": "Kept out.",
     "undo": "Asked again.",
@@ -32,7 +37,7 @@ _WORDS: dict[Verdict, str] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class AnswerForm:
     """The form of one review.
 
     `card` is a printing's id; empty means that no card of the catalogue is shown.
@@ -46,14 +51,14 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Version:
+class VersionForm:
     """The form of what is done to a review beside answering it."""
 
     version: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Many:
+class BulkAnswerForm:
     """The form of many reviews at once: `chosen` are `TASK/VERSION`, one or several.
 
     `verdict` is `first` or `none`.
@@ -64,14 +69,14 @@ class Many:
 
 
 @get("/reviews")
-async def reviews(request: Asked, shop: NamedDependency[Shop]) -> Template:
+async def reviews(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
     """Show what a person must look at, the escalated and the oldest first, the last answers, and what audits say."""
     return await _reviews(request, shop)
 
 
 async def _reviews(
-    request: Asked,
-    shop: Shop,
+    request: PageRequest,
+    shop: PageContext,
     *,
     told: str = "",
     tone: Literal["done", "conflict"] = "done",
@@ -79,10 +84,10 @@ async def _reviews(
 ) -> Template:
     now = shop.clock()
     async with shop.pool.acquire() as raw:
-        doubted = await held_quotes.waiting(raw, shop.tenant, now - LATELY)
-        audits = await reads.precisions(raw, shop.tenant)
+        doubted = await held_quotes.list_waiting(raw, shop.tenant, now - LATELY)
+        audits = await reads.audit_precisions(raw, shop.tenant)
     async with shop.engine.connect() as connection:
-        opened = await desk.asked(connection, shop.tenant, "open")
+        opened = await desk.list_reviews(connection, shop.tenant, "open")
         again = [row["item"] for row in opened if row["question"] == Question.DUPLICATE]
         context = {
             "open": [_question(row, shop, leases or {}) for row in opened],
@@ -91,31 +96,34 @@ async def _reviews(
                     **row,
                     "pictured": bool(row["image"]) and shop.images.has(shop.tenant, row["image"]),
                 }
-                for scan, row in (await desk.before(connection, shop.tenant, again)).items()
+                for scan, row in (await desk.earlier_scans(connection, shop.tenant, again)).items()
             },
             "answered": [
                 _question(row, shop, {})
-                for row in await desk.asked(connection, shop.tenant, "answered")
+                for row in await desk.list_reviews(connection, shop.tenant, "answered")
             ],
             "doubted": doubted,
             "audits": audits,
             "user": USER,
             "told": told,
             "tone": tone,
-            "oob": part(request) is not None,
+            "oob": htmx_target(request) is not None,
         }
-        template = "_reviews.html" if part(request) == "reviews" else "reviews.html"
-        return await page(connection, shop, template, **context)
+        template = "_reviews.html" if htmx_target(request) == "reviews" else "reviews.html"
+        return await render_page(connection, shop, template, **context)
 
 
 @post("/reviews/{task:uuid}", status_code=200)
 async def answer_review(
-    task: FromPath[UUID], data: URLEncodedBody[Answer], request: Asked, shop: NamedDependency[Shop]
+    task: FromPath[UUID],
+    data: URLEncodedBody[AnswerForm],
+    request: PageRequest,
+    shop: NamedDependency[PageContext],
 ) -> Response[Any]:
     """Answer a review. Who comes second is told who was first, and with what."""
     try:
         card = await _chosen(shop, task, data.card)
-        await answer(
+        await submit_answer(
             shop.pool,
             shop.tenant,
             task,
@@ -133,11 +141,16 @@ async def answer_review(
 
 @post("/reviews/{task:uuid}/undo", status_code=200)
 async def undo_review(
-    task: FromPath[UUID], data: URLEncodedBody[Version], request: Asked, shop: NamedDependency[Shop]
+    task: FromPath[UUID],
+    data: URLEncodedBody[VersionForm],
+    request: PageRequest,
+    shop: NamedDependency[PageContext],
 ) -> Response[Any]:
     """Take an answer back, whoever gave it."""
     try:
-        await undo(shop.pool, shop.tenant, task, version=data.version, user=USER, now=shop.clock())
+        await undo_answer(
+            shop.pool, shop.tenant, task, version=data.version, user=USER, now=shop.clock()
+        )
     except (NotFound, Conflict) as problem:
         return await _refused(request, shop, problem)
     return await _done(request, shop, "Taken back: the question is open again.")
@@ -145,11 +158,14 @@ async def undo_review(
 
 @post("/reviews/{task:uuid}/rescan", status_code=200)
 async def rescan_review(
-    task: FromPath[UUID], data: URLEncodedBody[Version], request: Asked, shop: NamedDependency[Shop]
+    task: FromPath[UUID],
+    data: URLEncodedBody[VersionForm],
+    request: PageRequest,
+    shop: NamedDependency[PageContext],
 ) -> Response[Any]:
     """Ask the station for the card itself."""
     try:
-        place = await ask_again(
+        place = await request_rescan(
             shop.pool, shop.tenant, task, version=data.version, user=USER, now=shop.clock()
         )
     except (NotFound, Conflict) as problem:
@@ -159,11 +175,11 @@ async def rescan_review(
 
 @post("/reviews/{task:uuid}/hand", status_code=200)
 async def take_review(
-    task: FromPath[UUID], request: Asked, shop: NamedDependency[Shop]
+    task: FromPath[UUID], request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Response[Any]:
     """Take a question in hand for two minutes, so that others see it."""
     try:
-        token = await take_in_hand(shop.pool, shop.tenant, task, user=USER, now=shop.clock())
+        token = await lease_question(shop.pool, shop.tenant, task, user=USER, now=shop.clock())
     except (NotFound, Conflict) as problem:
         return await _refused(request, shop, problem)
     return await _done(request, shop, "Yours for two minutes.", leases={task: token})
@@ -171,7 +187,7 @@ async def take_review(
 
 @post("/reviews", status_code=200)
 async def answer_many(
-    data: URLEncodedBody[Many], request: Asked, shop: NamedDependency[Shop]
+    data: URLEncodedBody[BulkAnswerForm], request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Response[Any]:
     """Give many reviews the same verdict: each its first candidate, or no card.
 
@@ -188,7 +204,7 @@ async def answer_many(
         try:
             task = UUID(text)
             card = await _first(shop, task) if data.verdict == "first" else None
-            await answer(
+            await submit_answer(
                 shop.pool,
                 shop.tenant,
                 task,
@@ -209,41 +225,44 @@ async def answer_many(
 
 @post("/held-prices/{number:int}/{verdict:str}", status_code=200)
 async def judge_price(
-    number: FromPath[int], verdict: FromPath[str], request: Asked, shop: NamedDependency[Shop]
+    number: FromPath[int],
+    verdict: FromPath[str],
+    request: PageRequest,
+    shop: NamedDependency[PageContext],
 ) -> Response[Any]:
     """Take a price that was held back, keep it out, or take that word back."""
     word = next((known for known in _WORDS if known == verdict), None)
     if word is None:
         raise NotFoundException("A price is taken or refused, or that is undone.")
     try:
-        await judge(shop.pool, shop.tenant, number, word, user=USER, now=shop.clock())
+        await judge_quote(shop.pool, shop.tenant, number, word, user=USER, now=shop.clock())
     except (NotFound, Conflict) as problem:
         return await _refused(request, shop, problem)
     return await _done(request, shop, _WORDS[word])
 
 
-async def _refused(request: Asked, shop: Shop, problem: Exception) -> Response[Any]:
+async def _refused(request: PageRequest, shop: PageContext, problem: Exception) -> Response[Any]:
     told = await _reviews(request, shop, told=f"Not taken: {problem}.", tone="conflict")
     told.status_code = 404 if isinstance(problem, NotFound) else 409
     return told
 
 
 async def _done(
-    request: Asked,
-    shop: Shop,
+    request: PageRequest,
+    shop: PageContext,
     told: str,
     *,
     tone: Literal["done", "conflict"] = "done",
     leases: dict[UUID, UUID] | None = None,
 ) -> Response[Any]:
-    if part(request) is None and leases is None:
+    if htmx_target(request) is None and leases is None:
         return Redirect("/reviews", status_code=303)
     page = await _reviews(request, shop, told=told, tone=tone, leases=leases)
     page.status_code = 200
     return page
 
 
-async def _chosen(shop: Shop, task: UUID, card_id: str) -> Card | None:
+async def _chosen(shop: PageContext, task: UUID, card_id: str) -> Card | None:
     """Return the printing that was chosen.
 
     One of the candidates, or another that a station has named before.
@@ -251,19 +270,19 @@ async def _chosen(shop: Shop, task: UUID, card_id: str) -> Card | None:
     if not card_id:
         return None
     async with shop.engine.connect() as connection:
-        review = await desk.review(connection, shop.tenant, task)
+        review = await desk.find_review(connection, shop.tenant, task)
         for candidate in msgspec.convert(review["candidates"] if review else [], list[Candidate]):
             if candidate.card.id == card_id:
                 return candidate.card
-        known = await cards.printing(connection, shop.tenant, card_id.replace("\x00", ""))
+        known = await cards.find_printing(connection, shop.tenant, card_id.replace("\x00", ""))
     if known is None:
         raise NotFound(f"no station has named a card {card_id[:80]!r} yet")
     return known
 
 
-async def _first(shop: Shop, task: UUID) -> Card:
+async def _first(shop: PageContext, task: UUID) -> Card:
     async with shop.engine.connect() as connection:
-        review = await desk.review(connection, shop.tenant, task)
+        review = await desk.find_review(connection, shop.tenant, task)
     candidates = msgspec.convert(review["candidates"] if review else [], list[Candidate])
     if not candidates:
         raise NotFound(f"task {task} has no candidates")
@@ -277,7 +296,7 @@ def _lease(text: str) -> UUID | None:
         raise Conflict("that is no lease; take the question in hand again") from None
 
 
-def _question(row: Any, shop: Shop, leases: dict[UUID, UUID]) -> dict[str, Any]:
+def _question(row: Any, shop: PageContext, leases: dict[UUID, UUID]) -> dict[str, Any]:
     image = row["sha256"]
     in_hand = row["until"] is not None and row["until"] > shop.clock()
     return {

@@ -9,59 +9,67 @@ from litestar.params import FromPath
 from litestar.response import Redirect, Template
 
 from cardmint_cloud.adapters.postgres.queries import desk
-from cardmint_cloud.errors import NotFound, Park
+from cardmint_cloud.errors import NotFound, ParkItem
 from cardmint_cloud.ingest.dead_letters import discard, replay
-from cardmint_cloud.web.context import Asked, Shop
-from cardmint_cloud.web.inventory_pages import page, part
+from cardmint_cloud.web.context import PageContext, PageRequest
+from cardmint_cloud.web.inventory_pages import htmx_target, render_page
 
 
 @get("/stations")
-async def stations(request: Asked, shop: NamedDependency[Shop]) -> Template:
+async def stations(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
     """Show the stations: there or not since when, what they have not sent yet, how far they are committed."""
     async with shop.engine.connect() as connection:
-        found = await desk.states(connection, shop.tenant)
-        template = "_stations.html" if part(request) == "stations" else "stations.html"
-        evicted = await desk.evictions(connection, shop.tenant)
-        wares = await desk.published(connection, shop.tenant)
-        return await page(connection, shop, template, stations=found, evicted=evicted, wares=wares)
+        found = await desk.list_stations(connection, shop.tenant)
+        template = "_stations.html" if htmx_target(request) == "stations" else "stations.html"
+        evicted = await desk.list_evictions(connection, shop.tenant)
+        wares = await desk.list_artifacts(connection, shop.tenant)
+        return await render_page(
+            connection, shop, template, stations=found, evicted=evicted, wares=wares
+        )
 
 
 @get("/dead-letters")
-async def dead_letters(request: Asked, shop: NamedDependency[Shop]) -> Template:
+async def dead_letters(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
     """Show what could not be used, and why."""
     return await _letters(request, shop)
 
 
 async def _letters(
-    request: Asked, shop: Shop, *, told: str = "", tone: Literal["done", "conflict"] = "done"
+    request: PageRequest,
+    shop: PageContext,
+    *,
+    told: str = "",
+    tone: Literal["done", "conflict"] = "done",
 ) -> Template:
     async with shop.engine.connect() as connection:
-        found = await desk.letters(connection, shop.tenant)
-        template = "_dead_letters.html" if part(request) == "dead-letters" else "dead_letters.html"
-        return await page(
+        found = await desk.list_dead_letters(connection, shop.tenant)
+        template = (
+            "_dead_letters.html" if htmx_target(request) == "dead-letters" else "dead_letters.html"
+        )
+        return await render_page(
             connection,
             shop,
             template,
             letters=found,
             told=told,
             tone=tone,
-            oob=part(request) is not None,
+            oob=htmx_target(request) is not None,
         )
 
 
 @post("/dead-letters/{letter:int}/replay", status_code=200)
 async def replay_letter(
-    letter: FromPath[int], request: Asked, shop: NamedDependency[Shop]
+    letter: FromPath[int], request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Response[Any]:
     """Put a dead letter through ingest again."""
     try:
         done = await replay(shop.pool, shop.tenant, letter, shop.clock())
     except NotFound as missing:
         return _with_status(await _letters(request, shop, told=f"{missing}.", tone="conflict"), 404)
-    except Park as parked:
+    except ParkItem as parked:
         told = f"It still cannot be used: {parked}"
         return _with_status(await _letters(request, shop, told=told, tone="conflict"), 409)
-    if part(request) is None:
+    if htmx_target(request) is None:
         return Redirect("/dead-letters", status_code=303)
     return _with_status(
         await _letters(request, shop, told=f"Replayed: {done.applied} events applied."), 200
@@ -70,23 +78,23 @@ async def replay_letter(
 
 @post("/dead-letters/{letter:int}/discard", status_code=200)
 async def discard_letter(
-    letter: FromPath[int], request: Asked, shop: NamedDependency[Shop]
+    letter: FromPath[int], request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Response[Any]:
     """Give a dead letter up for good."""
     try:
         await discard(shop.pool, shop.tenant, letter)
     except NotFound as missing:
         return _with_status(await _letters(request, shop, told=f"{missing}.", tone="conflict"), 404)
-    if part(request) is None:
+    if htmx_target(request) is None:
         return Redirect("/dead-letters", status_code=303)
     return _with_status(await _letters(request, shop, told="Discarded."), 200)
 
 
 @get("/dead-letters/{letter:int}/payload")
-async def payload(letter: FromPath[int], shop: NamedDependency[Shop]) -> Response[bytes]:
+async def payload(letter: FromPath[int], shop: NamedDependency[PageContext]) -> Response[bytes]:
     """Hand out a dead letter's payload as it came, to be saved and never to be shown by the browser."""
     async with shop.engine.connect() as connection:
-        found = await desk.letter(connection, shop.tenant, letter)
+        found = await desk.find_dead_letter(connection, shop.tenant, letter)
     if found is None:
         raise NotFoundException(f"There is no dead letter {letter}.")
     return Response(

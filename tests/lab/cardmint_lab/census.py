@@ -56,7 +56,7 @@ class Census:
         return self.held == self.counted == self.priced
 
 
-async def census(address: str, tenant: str) -> Census:
+async def take_census(address: str, tenant: str) -> Census:
     """Count a tenant's cards in the database at `address`.
 
     Raises:

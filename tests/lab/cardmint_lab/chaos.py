@@ -22,23 +22,23 @@ from uuid import UUID
 
 import asyncpg
 import click
-from tests.cloud.proxy import Proxy
 
 from cardmint_cloud import rebuild
-from cardmint_cloud.local.broker import Broker, Kind
-from cardmint_cloud.local.postgres import Postgres
-from cardmint_cloud.local.processes import Child
+from cardmint_cloud.local.broker import BrokerKind, LocalBroker
+from cardmint_cloud.local.postgres import LocalPostgres
+from cardmint_cloud.local.processes import ChildProcess
 from cardmint_contracts.envelope import BATCH, decode_batch
 from cardmint_lab.cloud import scans
-from cardmint_lab.cloud.senders import Senders, sending
-from cardmint_lab.cloud.test_bed import Given, stand
+from cardmint_lab.cloud.senders import StationSenders, sending
+from cardmint_lab.cloud.test_bed import GivenServers, running_servers
+from cardmint_lab.faulty_proxy import FaultyProxy
 
 TENANT = "chaos"
 PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class ChaosOutcome:
     """What was sent, what went wrong meanwhile, and what is not as it should be."""
 
     seed: int
@@ -50,40 +50,40 @@ class Outcome:
     wrong: tuple[str, ...]
 
 
-class Stage:
+class ChaosSystem:
     """Every part, and how each of them fails.
 
     Workers reach broker and Postgres, stations the broker, by proxies.
     """
 
-    def __init__(self, stack: ExitStack, kind: Kind, draw: random.Random) -> None:
+    def __init__(self, stack: ExitStack, kind: BrokerKind, draw: random.Random) -> None:
         self.draw = draw
         folder = Path(
             stack.enter_context(
                 tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True)
             )
         )
-        self.postgres = Postgres(folder / "postgres").start()
+        self.postgres = LocalPostgres(folder / "postgres").start()
         stack.callback(self.postgres.drop)
-        self.broker = Broker(folder / "broker", kind=kind).start()
+        self.broker = LocalBroker(folder / "broker", kind=kind).start()
         stack.callback(self.broker.stop)
         self.proxies = {
-            "stations to broker": Proxy(self.broker.port, draw),
-            "workers to broker": Proxy(self.broker.port, draw),
-            "workers to Postgres": Proxy(self.postgres.port, draw),
+            "stations to broker": FaultyProxy(self.broker.port, draw),
+            "workers to broker": FaultyProxy(self.broker.port, draw),
+            "workers to Postgres": FaultyProxy(self.postgres.port, draw),
         }
         for proxy in self.proxies.values():
             stack.callback(proxy.close)
         through = self.postgres.address.replace(
             f":{self.postgres.port}/", f":{self.proxies['workers to Postgres'].port}/"
         )
-        given = Given(
+        given = GivenServers(
             database=self.postgres.address,
             broker=f"127.0.0.1:{self.proxies['workers to broker'].port}",
         )
-        self._where = stack.enter_context(stand(given))
+        self._where = stack.enter_context(running_servers(given))
         self._where.database = through
-        self.workers: list[Child] = [self._where.work(), self._where.work()]
+        self.workers: list[ChildProcess] = [self._where.work(), self._where.work()]
 
     def check(self) -> None:
         """Make sure that whoever was not killed runs: nothing that fails here may end a worker.
@@ -111,7 +111,7 @@ class Stage:
         faults[name]()
         return name
 
-    def _hold(self, proxy: Proxy) -> None:
+    def _hold(self, proxy: FaultyProxy) -> None:
         proxy.hold(self.draw.uniform(0.1, 2.5))
 
     def _kill_broker(self) -> None:
@@ -128,7 +128,7 @@ class Stage:
         self._where.workers.remove(self.workers[number])
         self.workers[number].kill()
         time.sleep(self.draw.uniform(0, 0.5))
-        self.workers[number] = Child(
+        self.workers[number] = ChildProcess(
             [str(Path(sys.executable).with_name("cardmint-cloud")), "work"],
             self._where.folder / f"worker-{number}-again.log",
             env=self._where.environment,
@@ -148,18 +148,18 @@ def run(
     batch: int,
     faults_s: float,
     seed: int,
-    kind: Kind,
+    kind: BrokerKind,
     say: Callable[[str], None],
-) -> Outcome:
+) -> ChaosOutcome:
     """Send `events` from `stations` while parts fail for `faults_s` seconds, then wait for the receipts and look."""
     say(f"seed {seed}")
     draw = random.Random(seed)
-    work = scans.work(seed, stations, events, datetime.now(UTC), size=batch)
+    work = scans.divide_work(seed, stations, events, datetime.now(UTC), size=batch)
     with ExitStack() as stack:
-        stage = Stage(stack, kind, draw)
+        stage = ChaosSystem(stack, kind, draw)
         port = stage.proxies["stations to broker"].port
         senders = [
-            Senders("127.0.0.1", port, TENANT, {name: own}, quiet_s=1.0)
+            StationSenders("127.0.0.1", port, TENANT, {name: own}, quiet_s=1.0)
             for name, own in work.items()
         ]
         pace = events / stations / faults_s
@@ -178,7 +178,7 @@ def run(
                 sent.result()
         seconds = time.monotonic() - start
         wrong = asyncio.run(_wrong(stage.postgres.address, work))
-        return Outcome(
+        return ChaosOutcome(
             seed=seed,
             events=events,
             seconds=seconds,
@@ -189,7 +189,7 @@ def run(
         )
 
 
-async def _wrong(address: str, work: dict[str, tuple[UUID, list[scans.Parcel]]]) -> list[str]:
+async def _wrong(address: str, work: dict[str, tuple[UUID, list[scans.EventMessage]]]) -> list[str]:
     """Compare the log with what was sent, byte for byte and in order, and the inventory with the log."""
     wrong: list[str] = []
     connection = await asyncpg.connect(address, command_timeout=60)
@@ -228,8 +228,8 @@ async def _wrong(address: str, work: dict[str, tuple[UUID, list[scans.Parcel]]])
             wrong.append(f"{parked} dead letters")
     finally:
         connection.terminate()
-    comparison = await rebuild.compare(address)
-    return wrong if comparison.equal else [*wrong, *rebuild.told(comparison)]
+    comparison = await rebuild.compare_with_log(address)
+    return wrong if comparison.equal else [*wrong, *rebuild.comparison_lines(comparison)]
 
 
 @click.command()
@@ -252,7 +252,7 @@ async def _wrong(address: str, work: dict[str, tuple[UUID, list[scans.Parcel]]])
     show_default=True,
 )
 def chaos(
-    *, events: int, stations: int, batch: int, seconds: float, seed: int | None, kind: Kind
+    *, events: int, stations: int, batch: int, seconds: float, seed: int | None, kind: BrokerKind
 ) -> None:
     """Send events while everything fails at random.
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cardmint_cloud.errors import Stop
-from cardmint_lab.census import Census, Watcher, census, quantile
+from cardmint_cloud.errors import StopService
+from cardmint_lab.census import Census, Watcher, quantile, take_census
 from cardmint_lab.simulator import SimulatedCards
 from cardmint_lab.system import STATIONS, System
 
@@ -178,7 +178,7 @@ def _latencies(watcher: Watcher, outage: tuple[datetime, datetime] | None) -> li
 
 
 def _count(system: System) -> Census:
-    return asyncio.run(census(system.postgres.address, system.tenant))
+    return asyncio.run(take_census(system.postgres.address, system.tenant))
 
 
 @contextmanager
@@ -189,7 +189,7 @@ def _alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise Stop(
+            raise StopService(
                 f"another demo runs in {folder}; stop it, or name another folder: make demo DEMO_DIR=…"
             ) from None
         yield

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import httpx
 
-from cardmint_cloud.errors import Stop
-from cardmint_cloud.local.broker import Broker, Kind
-from cardmint_cloud.local.postgres import Postgres
-from cardmint_cloud.local.processes import Child, free_port, listening
+from cardmint_cloud.errors import StopService
+from cardmint_cloud.local.broker import BrokerKind, LocalBroker
+from cardmint_cloud.local.postgres import LocalPostgres
+from cardmint_cloud.local.processes import ChildProcess, accepts_connections, free_port
 from cardmint_lab.simulator import SimulatedCards
 
 STATIONS = ("left", "right")
@@ -54,17 +54,17 @@ class System:
     """Every part of CardMint in one folder, which is kept."""
 
     def __init__(
-        self, folder: Path, *, pack: Path, tenant: str = "demo", broker: Kind | None = None
+        self, folder: Path, *, pack: Path, tenant: str = "demo", broker: BrokerKind | None = None
     ) -> None:
         self.folder = folder.resolve()
         self.pack = pack.resolve()
         self.tenant = tenant
-        self.postgres = Postgres(self.folder / "postgres")
-        self.broker = Broker(self.folder / "broker", kind=broker)
+        self.postgres = LocalPostgres(self.folder / "postgres")
+        self.broker = LocalBroker(self.folder / "broker", kind=broker)
         self.web_port, self.price_port = free_port(), free_port()
         self.page_ports = {name: free_port() for name in STATIONS}
         self._cameras: dict[str, str | SimulatedCards] = {}
-        self._children: dict[str, Child] = {}
+        self._children: dict[str, ChildProcess] = {}
 
     @property
     def dashboard(self) -> str:
@@ -109,10 +109,10 @@ class System:
                 command, port = ["cardmint-cloud", "serve"], self.web_port
             case _:
                 command, port = self._station(name), self.page_ports[name]
-        child = Child(script(command), self.log(name), env=self._environment())
+        child = ChildProcess(installed_script(command), self.log(name), env=self._environment())
         self._children[name] = child
         if port is not None:
-            child.wait_until(lambda: listening(port))
+            child.wait_until(lambda: accepts_connections(port))
 
     def kill(self, name: str) -> None:
         """End one part at once, as a power cut would."""
@@ -132,7 +132,7 @@ class System:
         """
         for name, child in self._children.items():
             if not child.running:
-                raise Stop(
+                raise StopService(
                     f"{name} ended with code {child.code}: {child.last_words()} ({self.log(name)})"
                 )
 
@@ -157,14 +157,14 @@ class System:
         """Return how many cards a station has ever acknowledged, as its outbox counts them."""
         if not (self.folder / name).exists():
             return 0
-        command = script(
+        command = installed_script(
             ["cardmint-edge", "outbox", "look", "--config", str(self._config(name)), "--json"]
         )
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=_COMMAND_S
         )
         if done.returncode:
-            raise Stop(f"the outbox of {name} cannot be read: {done.stderr.strip()}")
+            raise StopService(f"the outbox of {name} cannot be read: {done.stderr.strip()}")
         return int(json.loads(done.stdout)["scanned"])
 
     def edge(self, name: str, *words: str) -> None:
@@ -192,17 +192,17 @@ class System:
         self._run(name, ["cardmint-cloud", *words])
 
     def _run(self, name: str, command: Sequence[str]) -> None:
-        child = Child(script(command), self.log(name), env=self._environment())
+        child = ChildProcess(installed_script(command), self.log(name), env=self._environment())
         try:
             in_time = child.wait(_COMMAND_S)
         finally:
             child.kill()
         if not in_time:
-            raise Stop(
+            raise StopService(
                 f"{' '.join(command)} did not end within {_COMMAND_S:.0f} s: {child.last_words()}"
             )
         if child.code:
-            raise Stop(f"{' '.join(command)} failed: {child.last_words()}")
+            raise StopService(f"{' '.join(command)} failed: {child.last_words()}")
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -240,11 +240,11 @@ class System:
         return file
 
 
-def script(command: Sequence[str]) -> list[str]:
+def installed_script(command: Sequence[str]) -> list[str]:
     """Return a command of ours as it is installed beside this interpreter."""
     script = Path(sys.executable).parent / command[0]
     if not os.access(script, os.X_OK):
-        raise Stop(
+        raise StopService(
             f"{script} is not there; cardmint-edge, cardmint-cloud and cardmint-lab must be in one environment"
         )
     return [str(script), *command[1:]]

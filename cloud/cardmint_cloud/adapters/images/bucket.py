@@ -9,12 +9,12 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from cardmint_cloud.adapters.images.intake import Intake
+from cardmint_cloud.adapters.images.intake import ImageIntake
 
 MAX_KNOWN = 100_000
 
 
-class Access(Protocol):
+class BucketAccess(Protocol):
     """How the bucket is reached, and who we are to it."""
 
     @property
@@ -38,16 +38,16 @@ class Access(Protocol):
         ...
 
 
-class Bucket:
+class BucketStorage:
     """One bucket of images: `PREFIX/TENANT/ab/abcdef…`.
 
     What was seen there once is not asked for again.
     """
 
-    def __init__(self, bucket: str, prefix: str, access: Access) -> None:
+    def __init__(self, bucket: str, prefix: str, access: BucketAccess) -> None:
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._known: set[str] = set()
-        self.intake = Intake(Path(tempfile.gettempdir()) / "cardmint-incoming")
+        self.intake = ImageIntake(Path(tempfile.gettempdir()) / "cardmint-incoming")
         self._store = S3Store(
             bucket,
             endpoint=access.endpoint or None,

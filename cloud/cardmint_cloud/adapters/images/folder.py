@@ -3,15 +3,15 @@
 import os
 from pathlib import Path
 
-from cardmint_cloud.adapters.images.intake import Intake
+from cardmint_cloud.adapters.images.intake import ImageIntake
 
 
-class Folder:
+class FolderStorage:
     """One folder of images: `TENANT/ab/abcdef…`, and `incoming/` for what is on its way."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.intake = Intake(root / "incoming")
+        self.intake = ImageIntake(root / "incoming")
 
     def path(self, tenant: str, name: str) -> Path:
         """Return where an image lies, or would. Both names must have been checked."""

@@ -25,7 +25,7 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 _PART = ".part"
 
 
-class Keeps(Protocol):
+class ImageSink(Protocol):
     """Where a whole image goes."""
 
     def keep(self, tenant: str, name: str, file: Path) -> None:
@@ -33,7 +33,7 @@ class Keeps(Protocol):
         ...
 
 
-class Moved(Exception):
+class OffsetMismatch(Exception):
     """The part of an image is not as long as the sender says; `offset` is how long it is."""
 
     def __init__(self, offset: int) -> None:
@@ -41,10 +41,10 @@ class Moved(Exception):
         self.offset = offset
 
 
-class Incoming:
+class IncomingImage:
     """An image on its way."""
 
-    def __init__(self, store: Keeps, file: IO[bytes], path: Path) -> None:
+    def __init__(self, store: ImageSink, file: IO[bytes], path: Path) -> None:
         self._store = store
         self._file = file
         self._path = path
@@ -92,7 +92,7 @@ class Incoming:
         self._store.keep(tenant, name or self.sha256, self._path)
 
 
-class Intake:
+class ImageIntake:
     """A folder for images on their way. A part is one request's alone while it is written to."""
 
     def __init__(self, folder: Path) -> None:
@@ -106,7 +106,7 @@ class Intake:
             return 0
 
     @contextmanager
-    def open(self, store: Keeps, part: str = "", offset: int = 0) -> Iterator[Incoming]:
+    def open(self, store: ImageSink, part: str = "", offset: int = 0) -> Iterator[IncomingImage]:
         """Open a file for an image; whatever was not kept is removed.
 
         With the name of a `part`, what has come stays when an error ends this, and `offset` bytes
@@ -124,7 +124,7 @@ class Intake:
             if offset:
                 self._take(part, path, offset)
             with path.open("r+b") as file:
-                yield Incoming(store, file, path)
+                yield IncomingImage(store, file, path)
         except BaseException:
             if part:
                 with suppress(OSError):
@@ -151,9 +151,9 @@ class Intake:
         try:
             self._part(part).replace(path)
         except FileNotFoundError:
-            raise Moved(0) from None
+            raise OffsetMismatch(0) from None
         if (size := path.stat().st_size) != offset:
-            raise Moved(size)
+            raise OffsetMismatch(size)
 
     def _leave(self, part: str, path: Path) -> None:
         if path.stat().st_size > self.offset(part):

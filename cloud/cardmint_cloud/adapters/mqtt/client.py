@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 import mqtt5
 import structlog
 
-from cardmint_cloud.adapters.mqtt.connection import Address, Connection, Inbound
-from cardmint_cloud.errors import Stop
+from cardmint_cloud.adapters.mqtt.connection import BrokerAddress, InboundMessage, MqttConnection
+from cardmint_cloud.errors import StopService
 
 _CONNECT_S = 10.0
 _NOT_US = (
@@ -25,14 +25,16 @@ _NOT_US = (
 _log = structlog.get_logger()
 
 
-class Broker:
+class MqttClient:
     """One connection to the broker, made again whenever it is lost, with a clean session each time."""
 
-    def __init__(self, address: Address, *, on_message: Callable[[Inbound], None]) -> None:
+    def __init__(
+        self, address: BrokerAddress, *, on_message: Callable[[InboundMessage], None]
+    ) -> None:
         self._address = address
         self._on_message = on_message
         self._count = 0
-        self._connection: Connection | None = None
+        self._connection: MqttConnection | None = None
         self._running: asyncio.Task[None] | None = None
         self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._said = ""
@@ -60,7 +62,7 @@ class Broker:
         """
         await self._refused
 
-    def acknowledge(self, messages: Sequence[Inbound]) -> None:
+    def acknowledge(self, messages: Sequence[InboundMessage]) -> None:
         """Tell the broker that messages are dealt with, but those whose connection is gone."""
         if self._connection:
             self._connection.acknowledge(
@@ -97,7 +99,7 @@ class Broker:
         where = self._address
         self._count += 1
         context = ssl.create_default_context(cafile=where.ca) if where.ca else None
-        connection = Connection(self._count, where, self._on_message)
+        connection = MqttConnection(self._count, where, self._on_message)
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(_CONNECT_S):
             await loop.create_connection(lambda: connection, where.host, where.port, ssl=context)
@@ -126,7 +128,7 @@ class Broker:
             where = f"broker {self._address.host}:{self._address.port}"
             who = f"as user {self._address.user!r}" if self._address.user else "without a user name"
             message = f"{where} {trouble} {who}; check `broker.user` and `broker.password` in the settings"
-            self._refused.set_exception(Stop(message))
+            self._refused.set_exception(StopService(message))
 
     def _say(self, what: str) -> None:
         """Log a trouble once, not at each attempt."""

@@ -33,7 +33,7 @@ _PUBLISH = 3
 _log = structlog.get_logger()
 
 
-class Address(Protocol):
+class BrokerAddress(Protocol):
     """Where the broker is and who we are to it."""
 
     @property
@@ -62,7 +62,7 @@ class Address(Protocol):
         ...
 
 
-class Inbound(Struct, frozen=True, kw_only=True, gc=False):
+class InboundMessage(Struct, frozen=True, kw_only=True, gc=False):
     """A message as it came. `connection` counts our connections.
 
     An acknowledgement belongs to just one.
@@ -90,14 +90,14 @@ class Inbound(Struct, frozen=True, kw_only=True, gc=False):
         return (stream, first, last) if 1 <= first <= last < 2**63 and last - first < 1000 else None
 
 
-class Connection(asyncio.Protocol):
+class MqttConnection(asyncio.Protocol):
     """One TCP connection. `answered` has the broker's answer to CONNECT, None when it hung up.
 
     `lost` why it ended.
     """
 
     def __init__(
-        self, number: int, address: Address, on_message: Callable[[Inbound], None]
+        self, number: int, address: BrokerAddress, on_message: Callable[[InboundMessage], None]
     ) -> None:
         self.number = number
         self._address = address
@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(mqtt5.DisconnectPacket().write())
             self._transport.close()
 
-    def acknowledge(self, messages: Sequence[Inbound]) -> None:
+    def acknowledge(self, messages: Sequence[InboundMessage]) -> None:
         """Send the PUBACKs, in the order in which the messages came, and read on when there is room again.
 
         The order is the protocol's rule (MQTT 5, 4.6): what was dealt with before an older message
@@ -255,7 +255,7 @@ class Connection(asyncio.Protocol):
             self._paused = True
             self._transport.pause_reading()
         self._on_message(
-            Inbound(
+            InboundMessage(
                 topic=packet.topic,
                 payload=payload,
                 retained=packet.retain,

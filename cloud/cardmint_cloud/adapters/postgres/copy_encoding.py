@@ -38,7 +38,7 @@ def start(columns: int) -> bytes:
     return columns.to_bytes(2)
 
 
-class Copies(Protocol):
+class CopyTarget(Protocol):
     """What is used of an asyncpg connection."""
 
     async def copy_to_table(
@@ -54,7 +54,7 @@ class Copies(Protocol):
 
 
 async def copy(
-    connection: Copies, table: str, columns: Iterable[str], pieces: Iterable[Any]
+    connection: CopyTarget, table: str, columns: Iterable[str], pieces: Iterable[Any]
 ) -> None:
     """Append rows to a table; `pieces`, joined, are the rows."""
     content = b"".join((_HEADER, *pieces, _TRAILER))

@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from cardmint_cloud.errors import CloudError, Retry, Stop
+from cardmint_cloud.errors import CloudError, RetryLater, StopService
 
 _MIGRATIONS = Path(__file__).parents[2] / "migrations"
 _LOCK = 0x63617264  # One migration at a time, whoever starts first.
@@ -29,7 +29,7 @@ def engine_for(database: str) -> AsyncEngine:
     try:
         url = make_url(database)
     except ArgumentError:
-        raise Stop(
+        raise StopService(
             "database: not an address of the form postgresql://user:password@host:port/name"
         ) from None
     return create_async_engine(
@@ -55,11 +55,11 @@ async def migrate(engine: AsyncEngine) -> str:
             await connection.commit()
             return revision
     except CommandError as error:
-        raise Stop(
+        raise StopService(
             f"database {_where(engine)}: made by another version of CardMint ({error}); upgrade the service"
         ) from None
     except Exception as error:
-        raise explained(engine, error) from error
+        raise explain_failure(engine, error) from error
 
 
 async def check_revision(engine: AsyncEngine) -> None:
@@ -75,29 +75,29 @@ async def check_revision(engine: AsyncEngine) -> None:
                 lambda sync: MigrationContext.configure(sync).get_current_revision()
             )
     except Exception as error:
-        raise explained(engine, error) from error
+        raise explain_failure(engine, error) from error
     head = ScriptDirectory.from_config(_config()).get_current_head()
     if found != head:
-        raise Stop(
+        raise StopService(
             f"database {_where(engine)}: has the tables of revision {found or 'none'}, this service needs {head};"
             " run `cardmint-cloud migrate`"
         )
 
 
-def explained(engine: AsyncEngine, error: Exception) -> CloudError:
+def explain_failure(engine: AsyncEngine, error: Exception) -> CloudError:
     """Return what a failed connection means, in one line with what to do."""
     where = _where(engine)
     code = getattr(getattr(error, "orig", None) or error, "sqlstate", None) or ""
     if code.startswith(_NOT_US):
-        return Stop(
+        return StopService(
             f"database {where}: refuses this user or password; check `database` in the settings"
         )
     if code == _NO_SUCH_DATABASE:
-        return Stop(
+        return StopService(
             f"database {where}: there is no such database; create it with `createdb`, then `cardmint-cloud migrate`"
         )
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return Retry(f"database {where}: cannot be reached ({reason}); is Postgres running there?")
+    return RetryLater(f"database {where}: cannot be reached ({reason}); is Postgres running there?")
 
 
 def _where(engine: AsyncEngine) -> str:

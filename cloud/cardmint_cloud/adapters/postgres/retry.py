@@ -8,10 +8,10 @@ from typing import TypeVar
 import asyncpg
 import structlog
 
-from cardmint_cloud.errors import Retry
+from cardmint_cloud.errors import RetryLater
 
 T = TypeVar("T")
-AWAY = (
+DATABASE_AWAY = (
     OSError,
     TimeoutError,
     asyncpg.PostgresError,
@@ -26,7 +26,7 @@ asyncpg reports a connection that is lost in the middle of a rollback as an inte
 _log = structlog.get_logger()
 
 
-async def persist(what: str, step: Callable[[], Awaitable[T]]) -> T:
+async def retry_until_done(what: str, step: Callable[[], Awaitable[T]]) -> T:
     """Do `step` until it succeeds, with growing pauses, up to 5 s, while the database is away.
 
     Return its result.
@@ -35,7 +35,7 @@ async def persist(what: str, step: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await step()
-        except (*AWAY, Retry) as error:
+        except (*DATABASE_AWAY, RetryLater) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             _log.warning(
                 f"{what}: the database does not do it; trying again",

@@ -22,7 +22,7 @@ import httpx
 import msgspec
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
-from cardmint_cloud.errors import CloudError, NotFound, Retry
+from cardmint_cloud.errors import CloudError, NotFound, RetryLater
 
 MAX_BYTES = 8 << 20
 """The largest answer that is read: a large set's products in bulk are 2 MiB."""
@@ -40,7 +40,7 @@ for _name in (
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 
-class Unusable(CloudError):
+class UnusableAnswer(CloudError):
     """The provider answered, but with nothing that can be read.
 
     Asking again at once would not help.
@@ -51,7 +51,7 @@ class Unusable(CloudError):
         self.reason = reason
 
 
-class Unanswered(Retry):
+class ProviderUnavailable(RetryLater):
     """The provider is busy or away; `retry_after_s` is what it asked for."""
 
     def __init__(self, reason: str, message: str, retry_after_s: float = 0.0) -> None:
@@ -60,7 +60,7 @@ class Unanswered(Retry):
         self.retry_after_s = retry_after_s
 
 
-class Withheld(Unanswered):
+class CallWithheld(ProviderUnavailable):
     """The provider was not asked at all.
 
     Its breaker is open, or its rate or the day's budget is used up.
@@ -68,7 +68,7 @@ class Withheld(Unanswered):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ask:
+class ProviderRequest:
     """A request. `secret_…` carry a key; `optional` says that the request is good without them."""
 
     path: str
@@ -84,20 +84,22 @@ class Ask:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class ProviderAnswer:
     """What a provider said, decoded with its fractions as `Decimal`, and when it last did."""
 
     value: object
     at: datetime
 
 
-class Get(Protocol):
+class AnswerLoader(Protocol):
     """How a provider gets its answers.
 
     From the cache while they are fresh, else with all due care from the net.
     """
 
-    async def __call__(self, ask: Ask, fresh_for: timedelta | None = None) -> Answer:
+    async def __call__(
+        self, ask: ProviderRequest, fresh_for: timedelta | None = None
+    ) -> ProviderAnswer:
         """Return an answer not older than `fresh_for`, or as is usual.
 
         Raises NotFound, Unanswered or Unusable.
@@ -106,7 +108,7 @@ class Get(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Fetched:
+class HttpAnswer:
     """An answer over HTTP: `body` is JSON, or empty when the status says that nothing changed since the validators."""
 
     status: int
@@ -116,11 +118,11 @@ class Fetched:
     seconds: float = 0.0
 
 
-async def at_once() -> None:
+async def without_waiting() -> None:
     """Let every attempt go."""
 
 
-class Fetcher:
+class ProviderHttp:
     """One provider's HTTP. `sleep` and `chance` (0 to 1) are what its retries wait with."""
 
     def __init__(
@@ -142,13 +144,13 @@ class Fetcher:
 
     async def fetch(
         self,
-        ask: Ask,
+        ask: ProviderRequest,
         *,
         etag: str = "",
         last_modified: str = "",
-        before: Callable[[], Awaitable[None]] = at_once,
+        before: Callable[[], Awaitable[None]] = without_waiting,
         once: bool = False,
-    ) -> Fetched:
+    ) -> HttpAnswer:
         """Return the answer (200, or 304 for an unchanged one).
 
         `before` is awaited before each attempt.
@@ -165,7 +167,7 @@ class Fetcher:
             ask, {name: value for name, value in validators.items() if value}, before
         )
         retried = AsyncRetrying(
-            retry=retry_if_exception(lambda error: type(error) is Unanswered),
+            retry=retry_if_exception(lambda error: type(error) is ProviderUnavailable),
             stop=stop_after_attempt(1 if once else self._attempts),
             wait=self._wait,
             sleep=self._sleep,
@@ -173,21 +175,23 @@ class Fetcher:
         )
         try:
             async with asyncio.timeout(self._deadline_s):
-                fetched: Fetched = await retried(self._exchange, attempt)
+                fetched: HttpAnswer = await retried(self._exchange, attempt)
                 return fetched
         except TimeoutError:
-            raise Unanswered("timeout", f"no answer within {self._deadline_s:g} s") from None
+            raise ProviderUnavailable(
+                "timeout", f"no answer within {self._deadline_s:g} s"
+            ) from None
 
     def _wait(self, state: RetryCallState) -> float:
         """Wait for a chance part of a span that doubles each time (full jitter), and at least as long as asked to."""
         error = state.outcome.exception() if state.outcome else None
-        asked = error.retry_after_s if isinstance(error, Unanswered) else 0.0
+        asked = error.retry_after_s if isinstance(error, ProviderUnavailable) else 0.0
         if asked > self._deadline_s and error is not None:
             raise error
         span: float = _FIRST_WAIT_S * 2**state.attempt_number
         return max(asked, span * self._chance())
 
-    async def _exchange(self, attempt: "_Attempt") -> Fetched:
+    async def _exchange(self, attempt: "_Attempt") -> HttpAnswer:
         await attempt.before()
         started = time.monotonic()
         ask = attempt.ask
@@ -208,20 +212,20 @@ class Fetcher:
             finally:
                 await response.aclose()
         except httpx.TransportError as error:
-            raise Unanswered(
+            raise ProviderUnavailable(
                 "connection", f"{type(error).__name__} from {_host(self._base_url)}"
             ) from None
         except httpx.HTTPError as error:
-            raise Unusable(
+            raise UnusableAnswer(
                 "not-http", f"{type(error).__name__} from {_host(self._base_url)}"
             ) from None
-        except Unanswered as error:
+        except ProviderUnavailable as error:
             # One provider answers 500 to every request that carries its own key.
             attempt.keyless = attempt.keyless or (ask.optional and error.reason == "http-500")
             raise
         if response.status_code != 304:
-            decoded(body)
-        return Fetched(
+            decode_json(body)
+        return HttpAnswer(
             status=response.status_code,
             body=body,
             etag=response.headers.get("etag", "")[:500],
@@ -236,29 +240,29 @@ class Fetcher:
             raise NotFound("the provider knows no such card")
         if status == 429 or status >= 500:
             reason = "rate-limited" if status == 429 else f"http-{status}"
-            raise Unanswered(reason, f"HTTP {status}", _retry_after(response))
+            raise ProviderUnavailable(reason, f"HTTP {status}", _retry_after(response))
         if status == 304:
             return
         if response.is_redirect:
-            raise Unusable(
+            raise UnusableAnswer(
                 "redirected", f"sent on to {_host(response.headers.get('location', ''))}"
             )
         if status != 200:
-            raise Unusable(f"http-{status}", f"HTTP {status}")
+            raise UnusableAnswer(f"http-{status}", f"HTTP {status}")
         media = response.headers.get("content-type", "").split(";")[0].strip().lower()
         if media != "application/json":
-            raise Unusable("not-json", f"content type {media[:60]!r}")
+            raise UnusableAnswer("not-json", f"content type {media[:60]!r}")
 
 
 @dataclass(slots=True)
 class _Attempt:
-    ask: Ask
+    ask: ProviderRequest
     validators: dict[str, str]
     before: Callable[[], Awaitable[None]]
     keyless: bool = False
 
 
-def decoded(body: bytes) -> object:
+def decode_json(body: bytes) -> object:
     """Return JSON with its fractions as `Decimal`, straight from their digits.
 
     Raises:
@@ -267,7 +271,7 @@ def decoded(body: bytes) -> object:
     try:
         value: object = _exactly.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError, RecursionError):
-        raise Unusable("not-json", f"{len(body)} bytes that are not JSON") from None
+        raise UnusableAnswer("not-json", f"{len(body)} bytes that are not JSON") from None
     return value
 
 
@@ -276,7 +280,7 @@ async def _body(response: httpx.Response) -> bytes:
     async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > MAX_BYTES:
-            raise Unusable("too-large", f"more than {MAX_BYTES} bytes")
+            raise UnusableAnswer("too-large", f"more than {MAX_BYTES} bytes")
     return bytes(body)
 
 

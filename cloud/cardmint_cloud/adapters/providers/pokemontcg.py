@@ -9,9 +9,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import quote
 
-from cardmint_cloud.adapters.providers.http import Ask, Get
-from cardmint_cloud.domain.call_budget import Rate
-from cardmint_cloud.domain.price_parsing import Refused, as_of, first, mapping, tcgplayer
+from cardmint_cloud.adapters.providers.http import AnswerLoader, ProviderRequest
+from cardmint_cloud.domain.call_budget import RateLimit
+from cardmint_cloud.domain.price_parsing import (
+    ImplausibleAnswer,
+    as_mapping,
+    first_price,
+    parse_date,
+    tcgplayer_prices,
+)
 from cardmint_cloud.domain.quotes import Quote
 from cardmint_contracts.cards import Card, Finish
 
@@ -37,27 +43,27 @@ class PokemonTcg:
     def __init__(self, key: str = "") -> None:
         self._secret = {"x-api-key": key} if key else {}
         self.rate = (
-            Rate(per_s=2, burst=10, per_day=20_000)
+            RateLimit(per_s=2, burst=10, per_day=20_000)
             if key
-            else Rate(per_s=0.5, burst=5, per_day=1_000)
+            else RateLimit(per_s=0.5, burst=5, per_day=1_000)
         )
 
-    async def quotes(self, card: Card, get: Get, now: datetime) -> tuple[Quote, ...]:
+    async def quotes(self, card: Card, get: AnswerLoader, now: datetime) -> tuple[Quote, ...]:
         """Return what PokemonTCG.io says of a card; () when it quotes none."""
         path = f"/cards/{quote(card.id, safe='')}"
-        answer = await get(Ask(path=path, secret_headers=self._secret, optional=True))
-        return read(answer.value, card.id, now)
+        answer = await get(ProviderRequest(path=path, secret_headers=self._secret, optional=True))
+        return read_quotes(answer.value, card.id, now)
 
 
-def read(answer: object, card_id: str, now: datetime) -> tuple[Quote, ...]:
+def read_quotes(answer: object, card_id: str, now: datetime) -> tuple[Quote, ...]:
     """Read the answer for a card, decoded with its fractions as `Decimal`; () when it quotes none.
 
     Raises:
         Refused: the answer is about another card, or has a figure or date that cannot be right.
     """
-    card = mapping(mapping(answer, "the answer").get("data"), "data")
+    card = as_mapping(as_mapping(answer, "the answer").get("data"), "data")
     if card.get("id") != card_id:
-        raise Refused(
+        raise ImplausibleAnswer(
             "wrong-card", f"asked for {card_id!r}, answered about {str(card.get('id'))[:80]!r}"
         )
     dollars = _tcgplayer(card.get("tcgplayer"), now)
@@ -67,8 +73,8 @@ def read(answer: object, card_id: str, now: datetime) -> tuple[Quote, ...]:
 def _tcgplayer(value: object, now: datetime) -> tuple[Quote, ...]:
     block, prices = _block(value, "tcgplayer")
     return tuple(
-        _quote("tcgplayer", "USD", kind, priced, as_of(block.get("updatedAt"), now))
-        for kind, priced in tcgplayer(prices, _TCGPLAYER)
+        _quote("tcgplayer", "USD", kind, priced, parse_date(block.get("updatedAt"), now))
+        for kind, priced in tcgplayer_prices(prices, _TCGPLAYER)
     )
 
 
@@ -80,20 +86,24 @@ def _cardmarket(value: object, rarity: object, now: datetime) -> tuple[Quote, ..
     block, prices = _block(value, "cardmarket")
     found = []
     plain = Finish.HOLO.value if "Holo" in str(rarity) else ""
-    if (priced := first(prices, _PLAIN)) is not None:
+    if (priced := first_price(prices, _PLAIN)) is not None:
         found.append(
-            _quote("cardmarket", "EUR", (plain, ""), priced, as_of(block.get("updatedAt"), now))
+            _quote(
+                "cardmarket", "EUR", (plain, ""), priced, parse_date(block.get("updatedAt"), now)
+            )
         )
-    if (priced := first(prices, _REVERSE)) is not None:
+    if (priced := first_price(prices, _REVERSE)) is not None:
         kind = (Finish.REVERSE_HOLO.value, "")
-        found.append(_quote("cardmarket", "EUR", kind, priced, as_of(block.get("updatedAt"), now)))
+        found.append(
+            _quote("cardmarket", "EUR", kind, priced, parse_date(block.get("updatedAt"), now))
+        )
     return tuple(found)
 
 
 def _block(value: object, market: str) -> tuple[Mapping[object, object], Mapping[object, object]]:
-    block = mapping({} if value is None else value, market)
+    block = as_mapping({} if value is None else value, market)
     prices = block.get("prices")
-    return block, mapping({} if prices is None else prices, f"{market}.prices")
+    return block, as_mapping({} if prices is None else prices, f"{market}.prices")
 
 
 def _quote(

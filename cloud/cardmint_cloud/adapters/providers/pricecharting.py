@@ -9,10 +9,16 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
-from cardmint_cloud.adapters.providers.http import Ask, Get
+from cardmint_cloud.adapters.providers.http import AnswerLoader, ProviderRequest
 from cardmint_cloud.domain import provider_ids
-from cardmint_cloud.domain.call_budget import Rate
-from cardmint_cloud.domain.price_parsing import Refused, listing, mapping, pennies, variant
+from cardmint_cloud.domain.call_budget import RateLimit
+from cardmint_cloud.domain.price_parsing import (
+    ImplausibleAnswer,
+    as_list,
+    as_mapping,
+    parse_pennies,
+    parse_variant,
+)
 from cardmint_cloud.domain.quotes import Quote
 from cardmint_cloud.errors import NotFound
 from cardmint_contracts.cards import Card
@@ -41,12 +47,12 @@ class PriceCharting:
     """The provider; nothing works without its token."""
 
     name = "pricecharting"
-    rate = Rate(per_s=1, burst=1, per_day=20_000)
+    rate = RateLimit(per_s=1, burst=1, per_day=20_000)
 
     def __init__(self, token: str) -> None:
         self._secret = {"t": token}
 
-    async def quotes(self, card: Card, get: Get, now: datetime) -> tuple[Quote, ...]:
+    async def quotes(self, card: Card, get: AnswerLoader, now: datetime) -> tuple[Quote, ...]:
         """Return what PriceCharting says of a card, each grade for itself.
 
         Raises:
@@ -55,31 +61,31 @@ class PriceCharting:
         console, number = provider_ids.pricecharting_console(card), provider_ids.number_of(card)
         query = f"{console} {card.name} #{number}"
         answer = await get(
-            Ask(path="/api/products", params={"q": query}, secret_params=self._secret)
+            ProviderRequest(path="/api/products", params={"q": query}, secret_params=self._secret)
         )
-        return read(answer.value, card, min(now, answer.at))
+        return read_quotes(answer.value, card, min(now, answer.at))
 
 
-def read(answer: object, card: Card, at: datetime) -> tuple[Quote, ...]:
+def read_quotes(answer: object, card: Card, at: datetime) -> tuple[Quote, ...]:
     """Read the answer, of the moment `at`, to a search for a card.
 
     Raises:
         NotFound: none of the products is the card.
         Refused: an error in place of an answer, or a figure that cannot be right.
     """
-    body = mapping(answer, "the answer")
+    body = as_mapping(answer, "the answer")
     if body.get("status") != "success":
-        raise Refused("provider-error", str(body.get("error-message"))[:200])
+        raise ImplausibleAnswer("provider-error", str(body.get("error-message"))[:200])
     found: dict[tuple[str, str, str], Quote] = {}
     products = [
-        mapping(product, "a product") for product in listing(body.get("products"), "products")
+        as_mapping(product, "a product") for product in as_list(body.get("products"), "products")
     ]
     ours = [(kind, product) for product in products if (kind := _kind(product, card)) is not None]
     if not ours:
         raise NotFound(f"none of the {len(products)} products found is this card")
     for kind, product in ours:
         for name, grade in _GRADES.items():
-            minor = pennies(product.get(name), name)
+            minor = parse_pennies(product.get(name), name)
             if minor:
                 found.setdefault((*kind, grade), _quote(kind, grade, minor, at))
     return tuple(found.values())
@@ -91,15 +97,15 @@ def _kind(product: Mapping[object, object], card: Card) -> tuple[str, str] | Non
     None when it is another, or an unknown variant.
     """
     title = _TITLE.match(str(product.get("product-name")))
-    if title is None or provider_ids.plain(str(product.get("console-name"))) != provider_ids.plain(
-        provider_ids.pricecharting_console(card)
-    ):
+    if title is None or provider_ids.normalised_name(
+        str(product.get("console-name"))
+    ) != provider_ids.normalised_name(provider_ids.pricecharting_console(card)):
         return None
-    if provider_ids.plain(title["name"]) != provider_ids.plain(card.name):
+    if provider_ids.normalised_name(title["name"]) != provider_ids.normalised_name(card.name):
         return None
     if not provider_ids.same_number(title["number"], provider_ids.number_of(card)):
         return None
-    return ("", "") if title["variant"] is None else variant(title["variant"])
+    return ("", "") if title["variant"] is None else parse_variant(title["variant"])
 
 
 def _quote(kind: tuple[str, str], grade: str, minor: int, at: datetime) -> Quote:

@@ -7,10 +7,16 @@ one for all finishes of a card; each finish is a row of its own among the prices
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from cardmint_cloud.adapters.providers.http import Ask, Get
+from cardmint_cloud.adapters.providers.http import AnswerLoader, ProviderRequest
 from cardmint_cloud.domain import provider_ids
-from cardmint_cloud.domain.call_budget import Rate
-from cardmint_cloud.domain.price_parsing import Refused, first, listing, mapping, variant
+from cardmint_cloud.domain.call_budget import RateLimit
+from cardmint_cloud.domain.price_parsing import (
+    ImplausibleAnswer,
+    as_list,
+    as_mapping,
+    first_price,
+    parse_variant,
+)
 from cardmint_cloud.domain.quotes import Quote
 from cardmint_cloud.errors import NotFound
 from cardmint_contracts.cards import Card
@@ -26,9 +32,9 @@ class TcgCsv:
     """The provider."""
 
     name = "tcgcsv"
-    rate = Rate(per_s=2, burst=4, per_day=1_000)
+    rate = RateLimit(per_s=2, burst=4, per_day=1_000)
 
-    async def quotes(self, card: Card, get: Get, now: datetime) -> tuple[Quote, ...]:
+    async def quotes(self, card: Card, get: AnswerLoader, now: datetime) -> tuple[Quote, ...]:
         """Return what TCGplayer says of a card; () when it lists no price.
 
         Raises:
@@ -36,59 +42,63 @@ class TcgCsv:
         """
         set_id = provider_ids.set_of(card)
         for group in provider_ids.tcgplayer_groups(set_id):
-            products = await get(Ask(path=f"/tcgplayer/3/{group}/products"), PRODUCTS_FOR)
-            product = find(products.value, card)
+            products = await get(
+                ProviderRequest(path=f"/tcgplayer/3/{group}/products"), PRODUCTS_FOR
+            )
+            product = find_product(products.value, card)
             if product is not None:
-                prices = await get(Ask(path=f"/tcgplayer/3/{group}/prices"))
-                return read(prices.value, product, min(now, prices.at))
+                prices = await get(ProviderRequest(path=f"/tcgplayer/3/{group}/prices"))
+                return read_quotes(prices.value, product, min(now, prices.at))
         raise NotFound(
             f"no product of TCGplayer's is known for set {set_id!r} and this number and name"
         )
 
 
-def find(answer: object, card: Card) -> int | None:
+def find_product(answer: object, card: Card) -> int | None:
     """Return the product of a group that is the card, by its number and name; None when none is.
 
     Raises:
         Refused: a list of products that cannot be one.
     """
-    number, name = provider_ids.number_of(card), provider_ids.plain(card.name)
-    for row in listing(mapping(answer, "the answer").get("results"), "results"):
-        product = mapping(row, "a product")
-        called = provider_ids.plain(str(product.get("cleanName") or product.get("name")))
+    number, name = provider_ids.number_of(card), provider_ids.normalised_name(card.name)
+    for row in as_list(as_mapping(answer, "the answer").get("results"), "results"):
+        product = as_mapping(row, "a product")
+        called = provider_ids.normalised_name(str(product.get("cleanName") or product.get("name")))
         if called.startswith(name) and any(
             provider_ids.same_number(text, number) for text in _numbers(product)
         ):
             identifier = product.get("productId")
             if isinstance(identifier, int) and not isinstance(identifier, bool):
                 return identifier
-            raise Refused("wrong-type", f"productId is {type(identifier).__name__}, not a number")
+            raise ImplausibleAnswer(
+                "wrong-type", f"productId is {type(identifier).__name__}, not a number"
+            )
     return None
 
 
 def _numbers(product: Mapping[object, object]) -> list[str]:
     rows = [
-        mapping(row, "extendedData")
-        for row in listing(product.get("extendedData") or [], "extendedData")
+        as_mapping(row, "extendedData")
+        for row in as_list(product.get("extendedData") or [], "extendedData")
     ]
     return [str(row.get("value")) for row in rows if row.get("name") == "Number"]
 
 
-def read(answer: object, product: int, at: datetime) -> tuple[Quote, ...]:
+def read_quotes(answer: object, product: int, at: datetime) -> tuple[Quote, ...]:
     """Read a product's rows among a group's prices of the moment `at`.
 
     Raises:
         Refused: a list of prices that cannot be one, or a figure that cannot be right.
     """
     found: dict[tuple[str, str], Quote] = {}
-    for row in listing(mapping(answer, "the answer").get("results"), "results"):
-        figures = mapping(row, "a price")
+    for row in as_list(as_mapping(answer, "the answer").get("results"), "results"):
+        figures = as_mapping(row, "a price")
         kind = (
-            variant(str(figures.get("subTypeName")))
+            parse_variant(str(figures.get("subTypeName")))
             if figures.get("productId") == product
             else None
         )
-        if kind is None or kind in found or (priced := first(figures, _FIGURES)) is None:
+        if kind is None or kind in found or (priced := first_price(figures, _FIGURES)) is None:
             continue
         found[kind] = Quote(
             finish=kind[0],

@@ -7,10 +7,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import quote
 
-from cardmint_cloud.adapters.providers.http import Ask, Get
+from cardmint_cloud.adapters.providers.http import AnswerLoader, ProviderRequest
 from cardmint_cloud.domain import provider_ids
-from cardmint_cloud.domain.call_budget import Rate
-from cardmint_cloud.domain.price_parsing import Refused, as_of, first, mapping, tcgplayer
+from cardmint_cloud.domain.call_budget import RateLimit
+from cardmint_cloud.domain.price_parsing import (
+    ImplausibleAnswer,
+    as_mapping,
+    first_price,
+    parse_date,
+    tcgplayer_prices,
+)
 from cardmint_cloud.domain.quotes import Quote
 from cardmint_contracts.cards import Card, Finish
 
@@ -26,16 +32,16 @@ class Tcgdex:
     """The provider."""
 
     name = "tcgdex"
-    rate = Rate(per_s=5, burst=10, per_day=50_000)
+    rate = RateLimit(per_s=5, burst=10, per_day=50_000)
 
-    async def quotes(self, card: Card, get: Get, now: datetime) -> tuple[Quote, ...]:
+    async def quotes(self, card: Card, get: AnswerLoader, now: datetime) -> tuple[Quote, ...]:
         """Return what TCGdex says of a card; () when it quotes none."""
         card_id = provider_ids.tcgdex_id(card)
-        answer = await get(Ask(path=f"/cards/{quote(card_id, safe='')}"))
-        return read(answer.value, card_id, now)
+        answer = await get(ProviderRequest(path=f"/cards/{quote(card_id, safe='')}"))
+        return read_quotes(answer.value, card_id, now)
 
 
-def read(answer: object, card_id: str, now: datetime) -> tuple[Quote, ...]:
+def read_quotes(answer: object, card_id: str, now: datetime) -> tuple[Quote, ...]:
     """Read the answer for a card, decoded with its fractions as `Decimal`; () when it quotes none.
 
     TCGplayer's prices (USD) are taken, and Cardmarket's (EUR) only when there are none. Variants
@@ -45,27 +51,27 @@ def read(answer: object, card_id: str, now: datetime) -> tuple[Quote, ...]:
         Refused: the answer is about another card, or has a figure, date or currency that cannot be
             right.
     """
-    card = mapping(answer, "the answer")
+    card = as_mapping(answer, "the answer")
     if card.get("id") != card_id:
-        raise Refused(
+        raise ImplausibleAnswer(
             "wrong-card", f"asked for {card_id!r}, answered about {str(card.get('id'))[:80]!r}"
         )
     pricing = card.get("pricing")
     if pricing is None:
         return ()
-    providers = mapping(pricing, "pricing")
+    providers = as_mapping(pricing, "pricing")
     quotes: tuple[Quote, ...] = ()
     if (block := providers.get("tcgplayer")) is not None:
-        quotes = _tcgplayer(mapping(block, "tcgplayer"), now)
+        quotes = _tcgplayer(as_mapping(block, "tcgplayer"), now)
     if not quotes and (block := providers.get("cardmarket")) is not None:
-        quotes = _cardmarket(mapping(block, "cardmarket"), card.get("variants"), now)
+        quotes = _cardmarket(as_mapping(block, "cardmarket"), card.get("variants"), now)
     return quotes
 
 
 def _tcgplayer(block: Mapping[object, object], now: datetime) -> tuple[Quote, ...]:
     return tuple(
         _quote(block, "tcgplayer", now, kind, priced)
-        for kind, priced in tcgplayer(block, _TCGPLAYER)
+        for kind, priced in tcgplayer_prices(block, _TCGPLAYER)
     )
 
 
@@ -88,10 +94,10 @@ def _cardmarket(
         plain = Finish.HOLO.value
         foil = Finish.REVERSE_HOLO.value if printed.get("reverse") is True else ""
     found = []
-    if (priced := first(block, _CARDMARKET)) is not None:
+    if (priced := first_price(block, _CARDMARKET)) is not None:
         found.append(_quote(block, "cardmarket", now, (plain, ""), priced))
     foils = tuple((basis, f"{field}-holo") for basis, field in _CARDMARKET)
-    if foil and (priced := first(block, foils)) is not None:
+    if foil and (priced := first_price(block, foils)) is not None:
         found.append(_quote(block, "cardmarket", now, (foil, ""), priced))
     return tuple(found)
 
@@ -105,7 +111,7 @@ def _quote(
 ) -> Quote:
     currency = _CURRENCIES[market]
     if block.get("unit") != currency:
-        raise Refused(
+        raise ImplausibleAnswer(
             "currency", f"{market} is in {str(block.get('unit'))[:20]!r}, expected {currency}"
         )
     finish, edition = kind
@@ -117,5 +123,5 @@ def _quote(
         basis=basis,
         minor=minor,
         currency=currency,
-        as_of=as_of(block.get("updated"), now),
+        as_of=parse_date(block.get("updated"), now),
     )

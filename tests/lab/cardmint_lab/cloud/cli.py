@@ -72,13 +72,13 @@ def ingest(
 ) -> None:
     """Events a second from MQTT to the inventory; exit code 1 when one is lost or counted twice."""
     from cardmint_lab.cloud import ingest as measured
-    from cardmint_lab.cloud.test_bed import Given
+    from cardmint_lab.cloud.test_bed import GivenServers
 
-    given = Given(database=database, broker=broker)
+    given = GivenServers(database=database, broker=broker)
     report = measured.run(
         events=events, stations=stations, batch=batch, given=given, say=_say(as_json)
     )
-    _tell(report, measured.told(report), as_json=as_json)
+    _tell(report, measured.report_lines(report), as_json=as_json)
 
 
 @cloud.command()
@@ -95,13 +95,13 @@ def drain(
 ) -> None:
     """How soon a backlog is in once a worker comes, after a time without one and a broker that was killed."""
     from cardmint_lab.cloud import drain as measured
-    from cardmint_lab.cloud.test_bed import Given
+    from cardmint_lab.cloud.test_bed import GivenServers
 
-    given = Given(database=database, broker=broker)
+    given = GivenServers(database=database, broker=broker)
     report = measured.run(
         events=events, stations=stations, batch=batch, given=given, say=_say(as_json)
     )
-    _tell(report, measured.told(report), as_json=as_json)
+    _tell(report, measured.report_lines(report), as_json=as_json)
 
 
 @cloud.command()
@@ -132,13 +132,13 @@ def storm(
 ) -> None:
     """How soon all stations are connected, and everything is in, when they come back in the same moment."""
     from cardmint_lab.cloud import storm as measured
-    from cardmint_lab.cloud.test_bed import Given
+    from cardmint_lab.cloud.test_bed import GivenServers
 
-    given = Given(database=database, broker=broker)
+    given = GivenServers(database=database, broker=broker)
     report = measured.run(
         stations=stations, events=events, batch=batch, given=given, say=_say(as_json)
     )
-    _tell(report, measured.told(report), as_json=as_json)
+    _tell(report, measured.report_lines(report), as_json=as_json)
 
 
 @cloud.command()
@@ -156,10 +156,10 @@ def storm(
 def log(sizes: tuple[int, ...], database: str | None, as_json: bool) -> None:
     """How long the inventory's questions take as the log grows."""
     from cardmint_lab.cloud import log as measured
-    from cardmint_lab.cloud.test_bed import Given
+    from cardmint_lab.cloud.test_bed import GivenServers
 
-    report = measured.run(sizes=sizes, given=Given(database=database), say=_say(as_json))
-    _print(report, measured.told(report), as_json=as_json)
+    report = measured.run(sizes=sizes, given=GivenServers(database=database), say=_say(as_json))
+    _print(report, measured.report_lines(report), as_json=as_json)
 
 
 @cloud.command()
@@ -189,8 +189,8 @@ def prices(*, scans: int, printings: int, events: int, as_json: bool) -> None:
     from cardmint_lab.cloud import prices as measured
 
     report = measured.run(scans=scans, printings=printings, events=events, say=_say(as_json))
-    _print(report, measured.told(report), as_json=as_json)
-    if not measured.good(report):
+    _print(report, measured.report_lines(report), as_json=as_json)
+    if not measured.meets_targets(report):
         sys.exit(1)
 
 
@@ -204,4 +204,4 @@ def reviews(*, questions: int, as_json: bool) -> None:
     from cardmint_lab.cloud import reviews as measured
 
     report = measured.run(questions=questions, say=_say(as_json))
-    _print(report, measured.told(report), as_json=as_json)
+    _print(report, measured.report_lines(report), as_json=as_json)

@@ -16,7 +16,7 @@ import asyncpg
 
 from cardmint_cloud.adapters.postgres.ingest import inventory
 from cardmint_cloud.domain.fold import fold
-from cardmint_cloud.domain.items import Changes, Event, Item, subject
+from cardmint_cloud.domain.items import InventoryChanges, Item, LoggedEvent, subject_of
 from cardmint_contracts.envelope import Envelope
 from cardmint_contracts.events import EventData
 from cardmint_contracts.upcasters import decode_data
@@ -46,11 +46,11 @@ SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::timestamptz[], $5::
     $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::float8[], $15::float8[],
     $16::text[], $17::int[])"""
 
-_Group = tuple[list[Any], list[Any], Changes]
+_Group = tuple[list[Any], list[Any], InventoryChanges]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limit:
+class DatabaseLimit:
     """Events a second that one connection commits.
 
     Everything that ingest writes, and the log's rows alone.
@@ -60,13 +60,15 @@ class Limit:
     log: float
 
 
-async def limit(address: str, tenant: str, envelopes: Sequence[Envelope], now: datetime) -> Limit:
+async def measure_limit(
+    address: str, tenant: str, envelopes: Sequence[Envelope], now: datetime
+) -> DatabaseLimit:
     """Measure by committing new events' rows, `ROWS` at a time; only the statements are timed."""
     events = [
         (tenant, envelope, decode_data(envelope.type, envelope.data)) for envelope in envelopes
     ]
     groups = [_group(events[at : at + ROWS], now) for at in range(0, len(events), ROWS)]
-    return Limit(
+    return DatabaseLimit(
         everything=len(events) / await _seconds(address, groups, now),
         log=len(events) / await _seconds(address, groups, now, log_only=True),
     )
@@ -85,8 +87,8 @@ async def _seconds(
                 await connection.execute(_EVENTS, *events, now)
                 if not log_only:
                     await connection.execute(_ITEMS, *items)
-                    await inventory.put(connection, {}, {}, rest, now, known=known)
-                    await inventory.count(connection, rest)
+                    await inventory.put_changes(connection, {}, {}, rest, now, known=known)
+                    await inventory.add_holdings(connection, rest)
                     known.update(rest.printings)
         return time.monotonic() - start
     finally:
@@ -103,7 +105,7 @@ def _group(events: Sequence[tuple[str, Envelope, EventData]], now: datetime) -> 
                 e.stream,
                 e.number,
                 e.type,
-                subject(data),
+                subject_of(data),
                 e.time,
                 e.bootid,
                 int(e.monotonicms),
@@ -116,7 +118,7 @@ def _group(events: Sequence[tuple[str, Envelope, EventData]], now: datetime) -> 
         {},
         {},
         (
-            Event(
+            LoggedEvent(
                 tenant=t,
                 origin=e.source.rsplit("/", 1)[-1],
                 occurred_at=e.time,

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cardmint_cloud import rebuild
-from cardmint_lab.census import census
+from cardmint_lab.census import take_census
 from cardmint_lab.cloud import scans
-from cardmint_lab.cloud.senders import Senders, sending
-from cardmint_lab.cloud.test_bed import Given, memory, stand
+from cardmint_lab.cloud.senders import StationSenders, sending
+from cardmint_lab.cloud.test_bed import GivenServers, running_servers, watch_memory
 
 AWAY_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
+class DrainReport:
     """What was measured, from the worker's start on.
 
     `sent_in_vain` counts events that nobody was there to take.
@@ -41,8 +41,8 @@ class Report:
 
 
 def run(
-    *, events: int, stations: int, batch: int, given: Given, say: Callable[[str], None]
-) -> Report:
+    *, events: int, stations: int, batch: int, given: GivenServers, say: Callable[[str], None]
+) -> DrainReport:
     """Send without a worker, kill the broker if it is ours, start a worker, wait for every receipt.
 
     Raises:
@@ -50,9 +50,9 @@ def run(
     """
     seed = random.SystemRandom().getrandbits(32)
     tenant = f"bench-{seed:08x}"
-    work = scans.work(seed, stations, events, datetime.now(UTC), size=batch)
-    with stand(given) as where:
-        senders = Senders(where.host, where.port, tenant, work)
+    work = scans.divide_work(seed, stations, events, datetime.now(UTC), size=batch)
+    with running_servers(given) as where:
+        senders = StationSenders(where.host, where.port, tenant, work)
         say(
             f"{events} events from {stations} stations, {batch} a message, and no worker for {AWAY_S:.0f} s …"
         )
@@ -63,11 +63,11 @@ def run(
                 where.broker.start()
             vain = senders.sent
             start = time.monotonic()
-            with memory(where.work()) as rss:
+            with watch_memory(where.work()) as rss:
                 sent.result()
             seconds = time.monotonic() - start
-        counted = asyncio.run(census(where.database, tenant))
-        return Report(
+        counted = asyncio.run(take_census(where.database, tenant))
+        return DrainReport(
             events=events,
             stations=stations,
             batch=batch,
@@ -79,11 +79,11 @@ def run(
             lost=events - counted.cards,
             duplicated=counted.doubled,
             parked=counted.parked,
-            equals_log=asyncio.run(rebuild.compare(where.database)).equal,
+            equals_log=asyncio.run(rebuild.compare_with_log(where.database)).equal,
         )
 
 
-def told(report: Report) -> list[str]:
+def report_lines(report: DrainReport) -> list[str]:
     """Return a report as lines for a person."""
     r = report
     killed = ", and the broker was killed" if r.broker_killed else ""

@@ -70,13 +70,13 @@ ON CONFLICT (tenant, card_id, language, finish, edition, condition) DO UPDATE SE
 """
 
 
-async def begin(connection: asyncpg.Connection, tenant: str, now: datetime) -> None:
+async def make_printings(connection: asyncpg.Connection, tenant: str, now: datetime) -> None:
     """Make the printings and what they cost."""
     await connection.execute(_NAMES, tenant)
     await connection.execute(_PRICES, tenant, now)
 
 
-async def grow(
+async def grow_log(
     connection: asyncpg.Connection, tenant: str, start: datetime, have: int, want: int
 ) -> None:
     """Add scans until there are `want`, a millisecond apart from `start` on, and let Postgres look at the tables."""

@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cardmint_cloud import rebuild
-from cardmint_cloud.local.processes import Child
-from cardmint_lab.census import census, quantile
+from cardmint_cloud.local.processes import ChildProcess
+from cardmint_lab.census import quantile, take_census
 from cardmint_lab.cloud import scans
-from cardmint_lab.cloud.database_limit import limit
-from cardmint_lab.cloud.senders import Senders
-from cardmint_lab.cloud.test_bed import Given, Stand, cpu, memory, stand
+from cardmint_lab.cloud.database_limit import measure_limit
+from cardmint_lab.cloud.senders import StationSenders
+from cardmint_lab.cloud.test_bed import (
+    GivenServers,
+    RunningServers,
+    measure_cpu,
+    running_servers,
+    watch_memory,
+)
 
 PACED_PER_S = 500.0
 PACED_S = 8.0
@@ -21,7 +27,7 @@ LIMIT_EVENTS = 20_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
+class IngestReport:
     """What was measured. The milliseconds are from publish to receipt, which is later than visible, at a steady pace.
 
     `busy_…` are the same flat out, where they are mostly the time in the queue. CPU is in
@@ -52,26 +58,26 @@ class Report:
 
 
 def run(
-    *, events: int, stations: int, batch: int, given: Given, say: Callable[[str], None]
-) -> Report:
+    *, events: int, stations: int, batch: int, given: GivenServers, say: Callable[[str], None]
+) -> IngestReport:
     """Start what is not given, measure, and stop what was started.
 
     Raises:
         Stop, Retry: a server did not start or cannot be reached, or receipts stopped coming.
     """
-    with stand(given) as where:
+    with running_servers(given) as where:
         return _measure(where, where.work(), events=events, stations=stations, batch=batch, say=say)
 
 
 def _measure(
-    where: Stand,
-    worker: Child,
+    where: RunningServers,
+    worker: ChildProcess,
     *,
     events: int,
     stations: int,
     batch: int,
     say: Callable[[str], None],
-) -> Report:
+) -> IngestReport:
     seed = random.SystemRandom().getrandbits(32)
     tenant = f"bench-{seed:08x}"
     now = datetime.now(UTC)
@@ -80,33 +86,37 @@ def _measure(
         e
         for _, e in zip(
             range(min(events, LIMIT_EVENTS)),
-            scans.scans(seed, stations + 1, events, now),
+            scans.make_scans(seed, stations + 1, events, now),
             strict=False,
         )
     ]
     say(
         f"{events} events of {len(bytes(sample[0].data))} B from {stations} stations, {batch} a message …"
     )
-    work = scans.work(seed, stations, events, now, size=batch)
+    work = scans.divide_work(seed, stations, events, now, size=batch)
     slow = {
-        scans.name(stations): (
-            scans.stream(seed, stations),
-            scans.parcels(seed, stations, paced, now, size=batch),
+        scans.station_name(stations): (
+            scans.station_stream(seed, stations),
+            scans.make_messages(seed, stations, paced, now, size=batch),
         )
     }
-    limits = [asyncio.run(limit(where.database, tenant, sample, now))]
-    senders = Senders(where.host, where.port, tenant, work)
+    limits = [asyncio.run(measure_limit(where.database, tenant, sample, now))]
+    senders = StationSenders(where.host, where.port, tenant, work)
     server = where.postgres.pid if where.postgres else None
-    with memory(worker) as rss, cpu(worker.process.pid) as worker_cpu, cpu(server) as postgres_cpu:
+    with (
+        watch_memory(worker) as rss,
+        measure_cpu(worker.process.pid) as worker_cpu,
+        measure_cpu(server) as postgres_cpu,
+    ):
         seconds = senders.run(check=where.check)
     senders.close()
-    limits.append(asyncio.run(limit(where.database, tenant, sample, now)))
-    steady = Senders(where.host, where.port, tenant, slow)
+    limits.append(asyncio.run(measure_limit(where.database, tenant, sample, now)))
+    steady = StationSenders(where.host, where.port, tenant, slow)
     steady.run(per_second=PACED_PER_S, check=where.check)
     steady.close()
-    counted = asyncio.run(census(where.database, tenant))
+    counted = asyncio.run(take_census(where.database, tenant))
     most = sum(one.everything for one in limits) / len(limits)
-    return Report(
+    return IngestReport(
         events=events,
         stations=stations,
         batch=batch,
@@ -127,11 +137,11 @@ def _measure(
         lost=events + paced - counted.cards,
         duplicated=counted.doubled,
         parked=counted.parked,
-        equals_log=asyncio.run(rebuild.compare(where.database)).equal,
+        equals_log=asyncio.run(rebuild.compare_with_log(where.database)).equal,
     )
 
 
-def told(report: Report) -> list[str]:
+def report_lines(report: IngestReport) -> list[str]:
     """Return a report as lines for a person."""
     r = report
     steady = (r.publish_to_visible_p50_ms, r.publish_to_visible_p99_ms)

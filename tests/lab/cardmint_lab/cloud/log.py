@@ -14,16 +14,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cardmint_cloud import log_months
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.adapters.postgres.queries import cards, inventory
-from cardmint_cloud.adapters.postgres.queries.inventory import Wanted
+from cardmint_cloud.adapters.postgres.queries.inventory import InventoryFilter
 from cardmint_lab.cloud import grown_log
-from cardmint_lab.cloud.test_bed import Given, stand
+from cardmint_lab.cloud.test_bed import GivenServers, running_servers
 
 TIMES = 30
 Question = Callable[[AsyncConnection, str, int], Awaitable[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
+class LogQueriesReport:
     """The milliseconds of each question at each size of the log, and the last size's against the first's.
 
     They are the least of `TIMES` askings: a neighbour makes one slower, and nothing makes one
@@ -38,39 +38,39 @@ class Report:
 
 
 async def _filtered(connection: AsyncConnection, tenant: str, number: int) -> None:
-    want = Wanted(
+    want = InventoryFilter(
         set_id=f"set{number % grown_log.SETS}", condition="near_mint", sort="value", descending=True
     )
-    await inventory.inventory(connection, tenant, want)
+    await inventory.inventory_page(connection, tenant, want)
 
 
 async def _whole(connection: AsyncConnection, tenant: str, number: int) -> None:
-    await inventory.inventory(
-        connection, tenant, Wanted(sort=("name", "value", "count")[number % 3])
+    await inventory.inventory_page(
+        connection, tenant, InventoryFilter(sort=("name", "value", "count")[number % 3])
     )
 
 
 async def _totals(connection: AsyncConnection, tenant: str, _number: int) -> None:
-    await inventory.totals(connection, tenant)
+    await inventory.inventory_totals(connection, tenant)
 
 
 async def _newest(connection: AsyncConnection, tenant: str, _number: int) -> None:
-    await cards.newest(connection, tenant)
+    await cards.newest_items(connection, tenant)
 
 
 async def _scans(connection: AsyncConnection, tenant: str, number: int) -> None:
-    await cards.scans(connection, tenant, f"set{number % grown_log.SETS}-{number}")
+    await cards.items_of_printing(connection, tenant, f"set{number % grown_log.SETS}-{number}")
 
 
 async def _page(connection: AsyncConnection, tenant: str, number: int) -> None:
-    newest = await cards.newest(connection, tenant, limit=1)
+    newest = await cards.newest_items(connection, tenant, limit=1)
     middle = newest[0]["received_at"] - timedelta(seconds=1 + number % 30)
     await cards.items_after(connection, tenant, (middle, newest[0]["item"]), limit=100)
 
 
 async def _history(connection: AsyncConnection, tenant: str, _number: int) -> None:
-    newest = await cards.newest(connection, tenant, limit=1)
-    await cards.history(connection, tenant, [newest[0]["item"]])
+    newest = await cards.newest_items(connection, tenant, limit=1)
+    await cards.item_history(connection, tenant, [newest[0]["item"]])
 
 
 FILTERED = "inventory with filter and sort"
@@ -85,17 +85,19 @@ QUESTIONS: dict[str, Question] = {
 }
 
 
-def run(*, sizes: Sequence[int], given: Given, say: Callable[[str], None]) -> Report:
+def run(
+    *, sizes: Sequence[int], given: GivenServers, say: Callable[[str], None]
+) -> LogQueriesReport:
     """Grow a log to each of `sizes` and ask.
 
     Raises:
         Stop, Retry: a server did not start or cannot be reached.
     """
-    with stand(given, pipe=False) as where:
+    with running_servers(given, pipe=False) as where:
         return asyncio.run(_run(where.database, sorted(sizes), say))
 
 
-async def _run(database: str, sizes: Sequence[int], say: Callable[[str], None]) -> Report:
+async def _run(database: str, sizes: Sequence[int], say: Callable[[str], None]) -> LogQueriesReport:
     tenant = f"bench-{random.SystemRandom().getrandbits(32):08x}"
     start = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     connection = await asyncpg.connect(database)
@@ -104,10 +106,10 @@ async def _run(database: str, sizes: Sequence[int], say: Callable[[str], None]) 
     taken: dict[str, list[float]] = {name: [] for name in QUESTIONS}
     try:
         await log_months.make_ahead(connection, start)
-        await grown_log.begin(connection, tenant, start)
+        await grown_log.make_printings(connection, tenant, start)
         for have, want in zip([0, *sizes], sizes, strict=False):
             began = time.monotonic()
-            await grown_log.grow(connection, tenant, start, have, want)
+            await grown_log.grow_log(connection, tenant, start, have, want)
             say(f"{want} events after {time.monotonic() - began:.0f} s more")
             lines.append(
                 await connection.fetchval("SELECT count(*) FROM holdings WHERE tenant = $1", tenant)
@@ -119,7 +121,7 @@ async def _run(database: str, sizes: Sequence[int], say: Callable[[str], None]) 
         await connection.close()
         await engine.dispose()
     ratios = {name: round(all_[-1] / all_[0], 2) for name, all_ in taken.items()}
-    return Report(
+    return LogQueriesReport(
         events=tuple(sizes),
         lines=tuple(lines),
         milliseconds={name: tuple(round(one, 2) for one in all_) for name, all_ in taken.items()},
@@ -137,7 +139,7 @@ async def _least(question: Question, connection: AsyncConnection, tenant: str) -
     return min(seconds[3:]) * 1000
 
 
-def told(report: Report) -> list[str]:
+def report_lines(report: LogQueriesReport) -> list[str]:
     """Return a report as lines for a person."""
     head = (
         f"{'least ms at … events':32s}"

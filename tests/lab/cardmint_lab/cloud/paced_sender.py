@@ -9,7 +9,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from cardmint_cloud.errors import Stop
+from cardmint_cloud.errors import StopService
 from cardmint_contracts import topics
 from cardmint_contracts.envelope import Envelope, encode_batch
 from cardmint_contracts.receipts import Receipt
@@ -52,7 +52,7 @@ def seconds_to_receipt(
     client.loop_start()
     try:
         if not ready.wait(20):
-            raise Stop(f"the broker at 127.0.0.1:{port} does not answer")
+            raise StopService(f"the broker at 127.0.0.1:{port} does not answer")
         began = time.monotonic()
         for place, event in enumerate(events):
             time.sleep(max(0.0, began + place / per_second - time.monotonic()))
@@ -69,7 +69,7 @@ def seconds_to_receipt(
                 properties=properties,
             )
         if not done.wait(PATIENCE_S):
-            raise Stop(
+            raise StopService(
                 f"{len(sent)} of {len(events)} events were not receipted within {PATIENCE_S:.0f} s"
             )
     finally:

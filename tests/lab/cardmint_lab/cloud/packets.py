@@ -10,7 +10,7 @@ import mqtt5
 _CHUNK = 1 << 16
 
 
-class Packets:
+class PacketReader:
     """What comes from `reader`. Who gives up waiting loses nothing."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:

@@ -12,22 +12,29 @@ from uuid import UUID
 import asyncpg
 import httpx
 
-from cardmint_cloud.adapters.providers.http import Fetcher
+from cardmint_cloud.adapters.providers.http import ProviderHttp
 from cardmint_cloud.adapters.providers.tcgcsv import TcgCsv
 from cardmint_cloud.adapters.providers.tcgdex import Tcgdex
-from cardmint_cloud.ingest.commit import Batch, commit
-from cardmint_cloud.local.processes import Child, free_port, listening
+from cardmint_cloud.ingest.commit import EventBatch, commit
+from cardmint_cloud.local.processes import ChildProcess, accepts_connections, free_port
 from cardmint_cloud.log_months import make_ahead
-from cardmint_cloud.pricing.price import price
-from cardmint_cloud.pricing.provider_client import Source
+from cardmint_cloud.pricing.price import price_card
+from cardmint_cloud.pricing.provider_client import ProviderClient
 from cardmint_contracts.cards import Card, Decision
 from cardmint_contracts.envelope import Envelope, seal
 from cardmint_contracts.events import CardScanned, Recogniser
 from cardmint_lab.census import quantile
 from cardmint_lab.cloud.paced_sender import seconds_to_receipt
-from cardmint_lab.cloud.provider_overhead import FAST, LIMITS, WORKERS, counted, dead_hour, overhead
-from cardmint_lab.cloud.test_bed import Given, stand
-from cardmint_lab.system import script
+from cardmint_lab.cloud.provider_overhead import (
+    FAST,
+    LIMITS,
+    WORKERS,
+    counting_calls,
+    measure_dead_hour,
+    measure_overhead,
+)
+from cardmint_lab.cloud.test_bed import GivenServers, running_servers
+from cardmint_lab.system import installed_script
 
 SETS = ("base1", "base2", "base3", "base4", "gym1", "gym2", "neo1", "neo2", "ecard1", "ecard3")
 """Sets that every provider knows; the stand-in for TCGCSV has cards 1 to 300 in each."""
@@ -37,7 +44,7 @@ PER_SECOND = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
+class PricesReport:
     """What was measured. Milliseconds are from publish to receipt.
 
     The ratio is that of the medians of the rounds.
@@ -69,20 +76,20 @@ class Report:
     recovered_after_s: float
 
 
-def run(*, scans: int, printings: int, events: int, say: Callable[[str], None]) -> Report:
+def run(*, scans: int, printings: int, events: int, say: Callable[[str], None]) -> PricesReport:
     """Start everything on free ports of loopback, measure, and stop everything.
 
     Raises:
         Stop: a server did not start, or receipts stopped coming.
     """
-    with stand(Given()) as where, ExitStack() as stack:
+    with running_servers(GivenServers()) as where, ExitStack() as stack:
         port = free_port()
-        stand_in = Child(
-            script(["cardmint-lab", "stand-ins", "--port", str(port), "--slow-s", "30"]),
+        stand_in = ChildProcess(
+            installed_script(["cardmint-lab", "stand-ins", "--port", str(port), "--slow-s", "30"]),
             where.folder / "stand-in.log",
         )
         stack.callback(stand_in.stop)
-        stand_in.wait_until(lambda: listening(port))
+        stand_in.wait_until(lambda: accepts_connections(port))
         base = f"http://127.0.0.1:{port}"
         say(
             f"{ROUNDS} rounds of {events} scans with every provider answering, and hanging, in turn …"
@@ -99,7 +106,7 @@ def run(*, scans: int, printings: int, events: int, say: Callable[[str], None]) 
         httpx.put(f"{base}/faults/all/none").raise_for_status()
         say(f"calls for {scans} scans of {printings} printings …")
         return asyncio.run(
-            _rest(
+            _measure_calls(
                 where.database,
                 base,
                 scans,
@@ -172,7 +179,7 @@ def _made(seed: int, count: int, printings: int = 2000) -> list[Envelope]:
     ]
 
 
-async def _rest(
+async def _measure_calls(
     address: str,
     base: str,
     scans: int,
@@ -181,7 +188,7 @@ async def _rest(
     healthy: Sequence[list[float]],
     hanging: Sequence[list[float]],
     calls_hanging: int,
-) -> Report:
+) -> PricesReport:
     async with (
         httpx.AsyncClient() as client,
         asyncpg.create_pool(address, min_size=4, max_size=20) as pool,
@@ -194,9 +201,9 @@ async def _rest(
         )
         hit, passage, miss, statement = [
             (_ms(seconds, 0.5), _ms(seconds, 0.99))
-            for seconds in await overhead(pool, client, base, min(3000, scans))
+            for seconds in await measure_overhead(pool, client, base, min(3000, scans))
         ]
-        dead_calls, periods, recovered = await dead_hour(pool, client, base)
+        dead_calls, periods, recovered = await measure_dead_hour(pool, client, base)
     p50 = [
         quantile([quantile(found, 0.5) for found in rounds], 0.5) * 1000
         for rounds in (healthy, hanging)
@@ -205,7 +212,7 @@ async def _rest(
         quantile([second for found in rounds for second in found], 0.99) * 1000
         for rounds in (healthy, hanging)
     ]
-    return Report(
+    return PricesReport(
         healthy_p50_ms=round(p50[0], 2),
         hanging_p50_ms=round(p50[1], 2),
         healthy_p99_ms=round(p99[0], 1),
@@ -244,7 +251,7 @@ async def _calls(
     provider = Tcgdex() if name == "tcgdex" else TcgCsv()
     provider.rate = FAST  # Calls are counted here; how fast they may come is another matter.
     folder = {"tcgdex": "/tcgdex/v2/en", "tcgcsv": "/tcgcsv"}[name]
-    sources = [Source(provider, Fetcher(client, base + folder, deadline_s=60), pool)]
+    sources = [ProviderClient(provider, ProviderHttp(client, base + folder, deadline_s=60), pool)]
     now = datetime.now(UTC)
     async with pool.acquire() as connection:
         await make_ahead(connection, now)
@@ -254,7 +261,7 @@ async def _calls(
         events = _made(99, scans, printings)
         for first in range(0, len(events), 500):
             part = events[first : first + 500]
-            batch = Batch(
+            batch = EventBatch(
                 tenant=name,
                 origin="bench",
                 stream=part[0].stream,
@@ -273,14 +280,14 @@ async def _calls(
 
     async def one(card_id: str) -> None:
         async with slots:
-            await price(pool, sources, name, card_id, now)
+            await price_card(pool, sources, name, card_id, now)
 
-    async with counted(client, base, name) as found:
+    async with counting_calls(client, base, name) as found:
         await asyncio.gather(*(one(row["card_id"]) for row in cards))
         # Every printing once more within the day, and by another worker: nothing is asked again.
-        again = [Source(provider, Fetcher(client, base + folder), pool)]
+        again = [ProviderClient(provider, ProviderHttp(client, base + folder), pool)]
         for row in cards[:50]:
-            await price(pool, again, name, row["card_id"], now)
+            await price_card(pool, again, name, row["card_id"], now)
     async with pool.acquire() as connection:
         await connection.execute(
             "UPDATE price_checks SET due_at = $2 WHERE tenant = $1", name, now + timedelta(days=9)
@@ -291,7 +298,7 @@ async def _calls(
     return found(), int(priced), int(sets)
 
 
-def told(report: Report) -> list[str]:
+def report_lines(report: PricesReport) -> list[str]:
     """Return a report as lines for a person, with the targets."""
     r = report
     scans = (
@@ -318,7 +325,7 @@ def told(report: Report) -> list[str]:
     return [scans, calls, passages, dead]
 
 
-def good(report: Report) -> bool:
+def meets_targets(report: PricesReport) -> bool:
     """Whether what does not depend on the machine is as it should be.
 
     The calls, and what was priced by them.

@@ -13,19 +13,25 @@ from typing import Any
 
 import httpx
 
-from cardmint_cloud.adapters.providers.http import Ask, Fetched, Fetcher, Unanswered, Withheld
+from cardmint_cloud.adapters.providers.http import (
+    CallWithheld,
+    HttpAnswer,
+    ProviderHttp,
+    ProviderRequest,
+    ProviderUnavailable,
+)
 from cardmint_cloud.adapters.providers.tcgdex import Tcgdex
-from cardmint_cloud.domain.breaker import Limits
-from cardmint_cloud.domain.call_budget import Rate
-from cardmint_cloud.pricing.provider_client import Source
+from cardmint_cloud.domain.breaker import BreakerLimits
+from cardmint_cloud.domain.call_budget import RateLimit
+from cardmint_cloud.pricing.provider_client import ProviderClient
 
 WORKERS = 2
-LIMITS = Limits(window_s=60, least=5, open_s=60)
-FAST = Rate(per_s=10_000, burst=1_000, per_day=1_000_000)
+LIMITS = BreakerLimits(window_s=60, least=5, open_s=60)
+FAST = RateLimit(per_s=10_000, burst=1_000, per_day=1_000_000)
 
 
 @asynccontextmanager
-async def counted(
+async def counting_calls(
     client: httpx.AsyncClient, base: str, name: str
 ) -> AsyncIterator[Callable[[], int]]:
     """Count the calls that a provider's stand-in gets meanwhile."""
@@ -35,18 +41,18 @@ async def counted(
     after.append((await client.get(f"{base}/calls")).json()[name])
 
 
-class _Timed(Fetcher):
+class _Timed(ProviderHttp):
     """A fetcher that adds up how long the provider took."""
 
     provider_s = 0.0
 
-    async def fetch(self, ask: Ask, **more: Any) -> Fetched:
+    async def fetch(self, ask: ProviderRequest, **more: Any) -> HttpAnswer:
         fetched = await super().fetch(ask, **more)
         self.provider_s += fetched.seconds
         return fetched
 
 
-async def overhead(
+async def measure_overhead(
     pool: Any, client: httpx.AsyncClient, base: str, times: int
 ) -> tuple[list[float], ...]:
     """Return what passages cost, in seconds.
@@ -58,8 +64,8 @@ async def overhead(
     provider = Tcgdex()
     provider.rate = FAST
     fetcher = _Timed(client, f"{base}/tcgdex/v2/en")
-    source = Source(provider, fetcher, pool)
-    ask = Ask(path="/cards/base1-4")
+    source = ProviderClient(provider, fetcher, pool)
+    ask = ProviderRequest(path="/cards/base1-4")
     await source.get(ask)
     lists: tuple[list[float], ...] = ([], [], [], [])
     for _ in range(times):
@@ -78,12 +84,14 @@ async def overhead(
             lists[kind].append(last - first)
     for number in range(times // 10):
         before, start = fetcher.provider_s, time.perf_counter()
-        await source.get(Ask(path=f"/cards/base1-{number}", params={"again": "1"}))
+        await source.get(ProviderRequest(path=f"/cards/base1-{number}", params={"again": "1"}))
         lists[2].append(time.perf_counter() - start - (fetcher.provider_s - before))
     return lists
 
 
-async def dead_hour(pool: Any, client: httpx.AsyncClient, base: str) -> tuple[int, int, float]:
+async def measure_dead_hour(
+    pool: Any, client: httpx.AsyncClient, base: str
+) -> tuple[int, int, float]:
     """Let two workers ask a provider that is dead for an hour, a card each every 10 s, on a clock of their own.
 
     Returns:
@@ -99,10 +107,10 @@ async def dead_hour(pool: Any, client: httpx.AsyncClient, base: str) -> tuple[in
     def monotonic() -> float:
         return moment.timestamp()
 
-    def worker() -> Source:
-        return Source(
+    def worker() -> ProviderClient:
+        return ProviderClient(
             Tcgdex(),
-            Fetcher(client, f"{base}/tcgdex/v2/en", attempts=1, sleep=sleep),
+            ProviderHttp(client, f"{base}/tcgdex/v2/en", attempts=1, sleep=sleep),
             pool,
             limits=LIMITS,
             clock=lambda: moment,
@@ -114,20 +122,20 @@ async def dead_hour(pool: Any, client: httpx.AsyncClient, base: str) -> tuple[in
     await client.put(f"{base}/faults/tcgdex/broken")
     ends = moment + timedelta(hours=1)
     number = 0
-    async with counted(client, base, "tcgdex") as found:
+    async with counting_calls(client, base, "tcgdex") as found:
         while moment < ends:
             number += 1
             for source in workers:
-                with contextlib.suppress(Unanswered):
-                    await source.get(Ask(path=f"/cards/dead-{number}"))
+                with contextlib.suppress(ProviderUnavailable):
+                    await source.get(ProviderRequest(path=f"/cards/dead-{number}"))
             await sleep(10)
     await client.put(f"{base}/faults/tcgdex/none")
     back = moment
     for source in workers:
         while moment < back + timedelta(hours=1):
             try:
-                await source.get(Ask(path=f"/cards/dead-{number}"), timedelta())
-            except Withheld:
+                await source.get(ProviderRequest(path=f"/cards/dead-{number}"), timedelta())
+            except CallWithheld:
                 await sleep(1)
             else:
                 break

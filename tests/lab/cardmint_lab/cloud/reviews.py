@@ -16,10 +16,10 @@ from uuid import UUID
 import asyncpg
 import httpx
 
-from cardmint_cloud.domain.items import review_of
-from cardmint_cloud.errors import Stop
-from cardmint_cloud.ingest.commit import Batch, commit
-from cardmint_cloud.reviews.answers import answer
+from cardmint_cloud.domain.items import review_task_id
+from cardmint_cloud.errors import StopService
+from cardmint_cloud.ingest.commit import EventBatch, commit
+from cardmint_cloud.reviews.answers import submit_answer
 from cardmint_contracts.cards import Candidate, Card, Decision
 from cardmint_contracts.envelope import seal
 from cardmint_contracts.events import CardScanned, Recogniser
@@ -35,7 +35,7 @@ _DIGEST = re.compile(r"/live\?have=([0-9a-f]+)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
+class ReviewsReport:
     """Milliseconds from the commit of a question to the moment in which the station's page has it."""
 
     questions: int
@@ -45,7 +45,7 @@ class Report:
     broker: str
 
 
-def run(*, questions: int, say: Callable[[str], None]) -> Report:
+def run(*, questions: int, say: Callable[[str], None]) -> ReviewsReport:
     """Start the whole system on free ports of loopback, ask questions one after another, and stop everything.
 
     Raises:
@@ -69,11 +69,11 @@ def run(*, questions: int, say: Callable[[str], None]) -> Report:
         deadline = time.monotonic() + PATIENCE_S
         while not system.connected(station):
             if time.monotonic() > deadline:
-                raise Stop(f"the station did not connect; see {system.log(station)}")
+                raise StopService(f"the station did not connect; see {system.log(station)}")
             time.sleep(0.1)
         say(f"asking {questions} questions …")
         seconds = asyncio.run(_ask(system, station, questions))
-    return Report(
+    return ReviewsReport(
         questions=questions,
         p50_ms=round(quantile(seconds, 0.5) * 1000, 1),
         p99_ms=round(quantile(seconds, 0.99) * 1000, 1),
@@ -95,7 +95,7 @@ async def _ask(system: System, station: str, questions: int) -> list[float]:
     ):
         for number in range(1, questions + 1):
             scan = UUID(int=random.SystemRandom().getrandbits(128), version=4)
-            task = review_of(scan)
+            task = review_task_id(scan)
             shown = asyncio.create_task(_shown(page, str(task)))
             await asyncio.sleep(
                 random.SystemRandom().uniform(0, 0.5)
@@ -104,7 +104,7 @@ async def _ask(system: System, station: str, questions: int) -> list[float]:
             committed = time.monotonic()
             seconds.append(await shown - committed)
             now = datetime.now(UTC)
-            await answer(
+            await submit_answer(
                 pool,
                 system.tenant,
                 task,
@@ -128,7 +128,9 @@ async def _shown(page: httpx.AsyncClient, task: str) -> float:
         if match := _DIGEST.search(found.text):
             digest = match[1]
             await asyncio.sleep(PAGE_ASKS_S)
-    raise Stop(f"question {task} did not come to the station's page within {PATIENCE_S:.0f} s")
+    raise StopService(
+        f"question {task} did not come to the station's page within {PATIENCE_S:.0f} s"
+    )
 
 
 async def _commit(pool: Any, tenant: str, station: str, scan: UUID, number: int) -> None:
@@ -153,7 +155,7 @@ async def _commit(pool: Any, tenant: str, station: str, scan: UUID, number: int)
         monotonic_ms=number,
         clock_synced=True,
     )
-    batch = Batch(
+    batch = EventBatch(
         tenant=tenant,
         origin=station,
         stream=envelope.stream,
@@ -167,7 +169,7 @@ async def _commit(pool: Any, tenant: str, station: str, scan: UUID, number: int)
         await commit(connection, [batch], now)
 
 
-def told(report: Report) -> list[str]:
+def report_lines(report: ReviewsReport) -> list[str]:
     """Return a report as lines for a person, with the target."""
     r = report
     times = f"p50 {r.p50_ms} ms, p99 {r.p99_ms} ms (target 250), most {r.most_ms} ms"

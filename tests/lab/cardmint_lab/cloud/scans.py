@@ -28,7 +28,7 @@ REVIEWS = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Parcel:
+class EventMessage:
     """One message, ready to be published: events `first` to `last` of its stream."""
 
     payload: bytes
@@ -36,25 +36,25 @@ class Parcel:
     last: int
 
 
-def name(station: int) -> str:
+def station_name(station: int) -> str:
     """Return a station's name."""
     return f"bench-{station:04d}"
 
 
-def stream(seed: int, station: int) -> UUID:
+def station_stream(seed: int, station: int) -> UUID:
     """Return a station's stream."""
     return UUID(int=random.Random(f"{seed}/{station}").getrandbits(128), version=4)
 
 
-def scans(seed: int, station: int, count: int, start: datetime) -> Iterator[Envelope]:
+def make_scans(seed: int, station: int, count: int, start: datetime) -> Iterator[Envelope]:
     """Make a station's scans, half a second apart from `start` on."""
     draw = random.Random(f"{seed}/{station}/scans")
     for number in range(1, count + 1):
         yield seal(
             _scan(draw),
-            source=f"/stations/{name(station)}",
+            source=f"/stations/{station_name(station)}",
             time=start + timedelta(seconds=number / 2),
-            stream=stream(seed, station),
+            stream=station_stream(seed, station),
             sequence=number,
             bootid=UUID(int=station),
             monotonic_ms=500 * number,
@@ -62,27 +62,34 @@ def scans(seed: int, station: int, count: int, start: datetime) -> Iterator[Enve
         )
 
 
-def parcels(seed: int, station: int, count: int, start: datetime, *, size: int) -> list[Parcel]:
+def make_messages(
+    seed: int, station: int, count: int, start: datetime, *, size: int
+) -> list[EventMessage]:
     """Make a station's messages of `size` events each."""
-    made: list[Parcel] = []
+    made: list[EventMessage] = []
     waiting: list[Envelope] = []
-    for envelope in scans(seed, station, count, start):
+    for envelope in make_scans(seed, station, count, start):
         waiting.append(envelope)
         if len(waiting) == size or envelope.number == count:
             payload, content_type = encode_batch(waiting)
             assert content_type == BATCH
-            made.append(Parcel(payload=payload, first=waiting[0].number, last=waiting[-1].number))
+            made.append(
+                EventMessage(payload=payload, first=waiting[0].number, last=waiting[-1].number)
+            )
             waiting = []
     return made
 
 
-def work(
+def divide_work(
     seed: int, stations: int, events: int, start: datetime, *, size: int
-) -> dict[str, tuple[UUID, list[Parcel]]]:
+) -> dict[str, tuple[UUID, list[EventMessage]]]:
     """Make the messages of `events` scans, divided among stations; by station, with its stream."""
     shares = [events // stations + (number < events % stations) for number in range(stations)]
     return {
-        name(number): (stream(seed, number), parcels(seed, number, share, start, size=size))
+        station_name(number): (
+            station_stream(seed, number),
+            make_messages(seed, number, share, start, size=size),
+        )
         for number, share in enumerate(shares)
         if share
     }

@@ -18,12 +18,12 @@ from uuid import UUID
 
 import mqtt5
 
-from cardmint_cloud.errors import Stop
+from cardmint_cloud.errors import StopService
 from cardmint_contracts import topics
 from cardmint_contracts.envelope import BATCH
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.wire import decode
-from cardmint_lab.cloud.scans import Parcel
+from cardmint_lab.cloud.scans import EventMessage
 
 WINDOW = 1000
 QUIET_S = 5.0
@@ -33,8 +33,8 @@ _CHUNK = 1 << 18
 
 
 @dataclass(slots=True)
-class _Stream:
-    parcels: Sequence[Parcel]
+class _SendState:
+    parcels: Sequence[EventMessage]
     packets: list[tuple[bytearray, int]]
     acknowledged: int = 0
     next: int = 0
@@ -52,7 +52,7 @@ class _Stream:
         self.progress_at = now
 
 
-class Senders:
+class StationSenders:
     """Sends every station's parcels until receipts cover them.
 
     `seconds` has, for each parcel, publish to receipt.
@@ -63,7 +63,7 @@ class Senders:
         host: str,
         port: int,
         tenant: str,
-        work: Mapping[str, tuple[UUID, Sequence[Parcel]]],
+        work: Mapping[str, tuple[UUID, Sequence[EventMessage]]],
         *,
         quiet_s: float = QUIET_S,
     ) -> None:
@@ -120,7 +120,9 @@ class Senders:
         while self.left:
             now = time.monotonic()
             if now - start > timeout_s:
-                raise Stop(f"{self.left} stations still wait for receipts after {timeout_s:.0f} s")
+                raise StopService(
+                    f"{self.left} stations still wait for receipts after {timeout_s:.0f} s"
+                )
             if now - checked > 1:
                 check()
                 checked = now
@@ -146,7 +148,7 @@ class Senders:
                 break
             except OSError:
                 if time.monotonic() > until:
-                    raise Stop(
+                    raise StopService(
                         f"the broker at {self._where[0]}:{self._where[1]} does not answer"
                     ) from None
                 time.sleep(_RETRY_S)
@@ -188,7 +190,7 @@ class Senders:
         while moving and self._under_way < self._window:
             moving = [stream for stream in moving if self._send_one(stream, now, allowed)]
 
-    def _send_one(self, stream: _Stream, now: float, allowed: float | None) -> bool:
+    def _send_one(self, stream: _SendState, now: float, allowed: float | None) -> bool:
         """Publish a stream's next parcel, if there may be one.
 
         Only what was never sent has to keep the pace.
@@ -272,7 +274,7 @@ class Senders:
 
 @contextlib.contextmanager
 def sending(
-    senders: Sequence[Senders],
+    senders: Sequence[StationSenders],
     *,
     timeout_s: float,
     per_second: float | None = None,
@@ -286,7 +288,7 @@ def sending(
 
     def go_on() -> None:
         if ended.is_set():
-            raise Stop("nobody waits any more for what is still sent")
+            raise StopService("nobody waits any more for what is still sent")
         check()
 
     try:
@@ -303,7 +305,7 @@ def sending(
             one.close()
 
 
-def _stream(topic: str, stream: UUID, parcels: Sequence[Parcel]) -> _Stream:
+def _stream(topic: str, stream: UUID, parcels: Sequence[EventMessage]) -> _SendState:
     packets = []
     for parcel in parcels:
         claim = {"stream": stream, "first": parcel.first, "last": parcel.last}
@@ -317,10 +319,10 @@ def _stream(topic: str, stream: UUID, parcels: Sequence[Parcel]) -> _Stream:
         )
         written = bytearray(packet.write())
         packets.append((written, written.index(topic.encode()) + len(topic)))
-    return _Stream(parcels=parcels, packets=packets)
+    return _SendState(parcels=parcels, packets=packets)
 
 
-def _covered(stream: _Stream) -> int:
+def _covered(stream: _SendState) -> int:
     """Return how many of a stream's parcels are receipted; all but the last are of one size."""
     size = stream.parcels[0].last
     return -(-stream.acknowledged // size) if stream.done else stream.acknowledged // size

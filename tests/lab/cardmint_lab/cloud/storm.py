@@ -11,24 +11,29 @@ from uuid import UUID
 import mqtt5
 
 from cardmint_cloud import rebuild
-from cardmint_cloud.errors import Stop
+from cardmint_cloud.errors import StopService
 from cardmint_contracts import topics
 from cardmint_contracts.envelope import BATCH
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationState
 from cardmint_contracts.wire import decode, encode
-from cardmint_lab.census import census, quantile
+from cardmint_lab.census import quantile, take_census
 from cardmint_lab.cloud import scans
-from cardmint_lab.cloud.packets import Packets
-from cardmint_lab.cloud.scans import Parcel
-from cardmint_lab.cloud.test_bed import Given, memory, open_many, stand
+from cardmint_lab.cloud.packets import PacketReader
+from cardmint_lab.cloud.scans import EventMessage
+from cardmint_lab.cloud.test_bed import (
+    GivenServers,
+    raise_connection_limit,
+    running_servers,
+    watch_memory,
+)
 
 PATIENCE_S = 120.0
 _QUIET_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
+class StormReport:
     """What was measured, from the moment when all began to connect, in seconds.
 
     Quantiles are over stations.
@@ -49,26 +54,26 @@ class Report:
 
 
 def run(
-    *, stations: int, events: int, batch: int, given: Given, say: Callable[[str], None]
-) -> Report:
+    *, stations: int, events: int, batch: int, given: GivenServers, say: Callable[[str], None]
+) -> StormReport:
     """Connect `stations` stations with `events` events each, all at once.
 
     Raises:
         Stop, Retry: a server did not start or cannot be reached, or not every station was receipted
             in time.
     """
-    open_many()
+    raise_connection_limit()
     seed = random.SystemRandom().getrandbits(32)
     tenant = f"bench-{seed:08x}"
-    work = scans.work(seed, stations, stations * events, datetime.now(UTC), size=batch)
-    with stand(given) as where:
+    work = scans.divide_work(seed, stations, stations * events, datetime.now(UTC), size=batch)
+    with running_servers(given) as where:
         worker = where.work()
         say(f"{stations} stations with {events} events each connect at once …")
-        with memory(worker) as rss:
+        with watch_memory(worker) as rss:
             connected, receipted = asyncio.run(_storm(where.host, where.port, tenant, work))
         where.check()
-        counted = asyncio.run(census(where.database, tenant))
-        return Report(
+        counted = asyncio.run(take_census(where.database, tenant))
+        return StormReport(
             stations=stations,
             events=stations * events,
             connected_s=round(max(connected), 2),
@@ -80,12 +85,12 @@ def run(
             lost=stations * events - counted.cards,
             duplicated=counted.doubled,
             parked=counted.parked,
-            equals_log=asyncio.run(rebuild.compare(where.database)).equal,
+            equals_log=asyncio.run(rebuild.compare_with_log(where.database)).equal,
         )
 
 
 async def _storm(
-    host: str, port: int, tenant: str, work: dict[str, tuple[UUID, list[Parcel]]]
+    host: str, port: int, tenant: str, work: dict[str, tuple[UUID, list[EventMessage]]]
 ) -> tuple[list[float], list[float]]:
     start = time.monotonic()
     both = [
@@ -96,14 +101,14 @@ async def _storm(
         async with asyncio.timeout(PATIENCE_S):
             times = await asyncio.gather(*both)
     except TimeoutError:
-        raise Stop(f"not every station was receipted within {PATIENCE_S:.0f} s") from None
+        raise StopService(f"not every station was receipted within {PATIENCE_S:.0f} s") from None
     return [connected - start for connected, _ in times], [
         receipted - start for _, receipted in times
     ]
 
 
 async def _station(
-    where: tuple[str, int], tenant: str, name: str, *, stream: UUID, parcels: Sequence[Parcel]
+    where: tuple[str, int], tenant: str, name: str, *, stream: UUID, parcels: Sequence[EventMessage]
 ) -> tuple[float, float]:
     """Be one station until everything is receipted.
 
@@ -116,7 +121,7 @@ async def _station(
             reader, writer = await asyncio.open_connection(*where)
             try:
                 writer.write(_hello(tenant, name, stream))
-                packets = Packets(reader)
+                packets = PacketReader(reader)
                 answer = await packets.next()
                 if (
                     not isinstance(answer, mqtt5.ConnAckPacket)
@@ -154,11 +159,11 @@ def _hello(tenant: str, name: str, stream: UUID) -> bytes:
 
 
 async def _deliver(
-    packets: Packets,
+    packets: PacketReader,
     writer: asyncio.StreamWriter,
     topic: str,
     stream: UUID,
-    parcels: Sequence[Parcel],
+    parcels: Sequence[EventMessage],
 ) -> bool:
     """Send, and again after a quiet while or a refusal, until receipts cover everything.
 
@@ -186,7 +191,7 @@ async def _deliver(
 
 
 def _send(
-    writer: asyncio.StreamWriter, topic: str, stream: UUID, parcels: Sequence[Parcel]
+    writer: asyncio.StreamWriter, topic: str, stream: UUID, parcels: Sequence[EventMessage]
 ) -> None:
     for mid, parcel in enumerate(parcels, 10):
         claim = {"stream": stream, "first": parcel.first, "last": parcel.last}
@@ -201,7 +206,7 @@ def _send(
         writer.write(packet.write())
 
 
-def told(report: Report) -> list[str]:
+def report_lines(report: StormReport) -> list[str]:
     """Return a report as lines for a person."""
     r = report
     return [

@@ -12,15 +12,15 @@ from pathlib import Path
 import psutil
 
 from cardmint_cloud.adapters.postgres.migrate import engine_for, migrate
-from cardmint_cloud.errors import Stop
-from cardmint_cloud.local.broker import Broker
-from cardmint_cloud.local.postgres import Postgres
-from cardmint_cloud.local.processes import Child
-from cardmint_lab.system import script
+from cardmint_cloud.errors import StopService
+from cardmint_cloud.local.broker import LocalBroker
+from cardmint_cloud.local.postgres import LocalPostgres
+from cardmint_cloud.local.processes import ChildProcess
+from cardmint_lab.system import installed_script
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Given:
+class GivenServers:
     """Servers that run already: a database's address, a broker as `HOST:PORT`.
 
     None is started here.
@@ -31,16 +31,16 @@ class Given:
 
 
 @dataclass(slots=True)
-class Stand:
+class RunningServers:
     """Where everything is. `broker` and `postgres` are None when they were given."""
 
     folder: Path
     database: str
     host: str
     port: int
-    broker: Broker | None
-    postgres: Postgres | None
-    workers: list[Child] = field(default_factory=list)
+    broker: LocalBroker | None
+    postgres: LocalPostgres | None
+    workers: list[ChildProcess] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -52,11 +52,11 @@ class Stand:
             "CARDMINT_CLOUD_PRICES_EVERY_S": "3600",  # Nothing is due at the start, and nobody is asked later.
         }
 
-    def work(self, **settings: str) -> Child:
+    def work(self, **settings: str) -> ChildProcess:
         """Start a worker, with more settings, and wait until it listens to the broker."""
         log = self.folder / f"worker-{len(self.workers)}.log"
-        worker = Child(
-            script(["cardmint-cloud", "work"]), log, env={**self.environment, **settings}
+        worker = ChildProcess(
+            installed_script(["cardmint-cloud", "work"]), log, env={**self.environment, **settings}
         )
         self.workers.append(worker)
         worker.wait_until(lambda: "broker connected" in log.read_text())
@@ -76,11 +76,11 @@ class Stand:
         """
         for worker in self.workers:
             if not worker.running:
-                raise Stop(f"a worker ended with code {worker.code}: {worker.last_words()}")
+                raise StopService(f"a worker ended with code {worker.code}: {worker.last_words()}")
 
 
 @contextmanager
-def stand(given: Given, *, pipe: bool = True) -> Iterator[Stand]:
+def running_servers(given: GivenServers, *, pipe: bool = True) -> Iterator[RunningServers]:
     """Start what is not given, migrate the database, and stop what was started.
 
     No broker without `pipe`.
@@ -98,20 +98,20 @@ def stand(given: Given, *, pipe: bool = True) -> Iterator[Stand]:
         postgres = broker = None
         database = given.database
         if database is None:
-            postgres = Postgres(folder / "postgres").start()
+            postgres = LocalPostgres(folder / "postgres").start()
             stack.callback(postgres.drop)
             database = postgres.address
         host, _, port = (given.broker or "").rpartition(":")
         if not pipe:
             host, port = "", "0"
         elif given.broker is None:
-            broker = Broker(folder / "broker").start()
+            broker = LocalBroker(folder / "broker").start()
             stack.callback(broker.stop)
             host, port = "127.0.0.1", str(broker.port)
         elif not (host and port.isdecimal()):
-            raise Stop(f"broker {given.broker!r}: not of the form HOST:PORT")
+            raise StopService(f"broker {given.broker!r}: not of the form HOST:PORT")
         asyncio.run(_migrate(database))
-        where = Stand(
+        where = RunningServers(
             folder=folder,
             database=database,
             host=host,
@@ -131,14 +131,14 @@ async def _migrate(database: str) -> None:
         await engine.dispose()
 
 
-def open_many() -> None:
+def raise_connection_limit() -> None:
     """Let this process, and those it starts, have as many connections as the machine allows."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextmanager
-def memory(child: Child) -> Iterator[list[int]]:
+def watch_memory(child: ChildProcess) -> Iterator[list[int]]:
     """Watch how many bytes of memory a process has, ten times a second."""
     process = psutil.Process(child.process.pid)
     seen = [process.memory_info().rss]
@@ -161,7 +161,7 @@ def memory(child: Child) -> Iterator[list[int]]:
 
 
 @contextmanager
-def cpu(pid: int | None) -> Iterator[list[float]]:
+def measure_cpu(pid: int | None) -> Iterator[list[float]]:
     """Give, afterwards, the seconds of CPU that a process and the children it still has used meanwhile."""
     before = _times(pid)
     used: list[float] = []

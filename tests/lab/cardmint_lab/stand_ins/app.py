@@ -5,27 +5,29 @@ from litestar.exceptions import ValidationException
 from litestar.params import FromPath
 
 from cardmint_lab.stand_ins import pokemontcg, pricecharting, tcgcsv, tcgdex
-from cardmint_lab.stand_ins.faults import FAULTS, NAMES, Desk, Fault, Name
+from cardmint_lab.stand_ins.faults import FAULTS, PROVIDER_NAMES, Fault, FaultControl, ProviderName
 
 
 def build(*, fault: Fault | None = None, slow_s: float = 10.0) -> Litestar:
     """Return the stand-in. `fault` befalls every answer until `PUT /faults/PROVIDER/FAULT` says otherwise."""
-    desk = Desk(fault, slow_s=slow_s)
+    desk = FaultControl(fault, slow_s=slow_s)
 
     @put("/faults/{name:str}/{wanted:str}")
-    async def set_fault(name: FromPath[str], wanted: FromPath[str]) -> dict[Name, Fault | None]:
-        if name not in {"all", *NAMES} or wanted not in {"none", *FAULTS}:
+    async def set_fault(
+        name: FromPath[str], wanted: FromPath[str]
+    ) -> dict[ProviderName, Fault | None]:
+        if name not in {"all", *PROVIDER_NAMES} or wanted not in {"none", *FAULTS}:
             raise ValidationException(
-                f"/faults/PROVIDER/FAULT: all, {', '.join(NAMES)}; none, {', '.join(FAULTS)}"
+                f"/faults/PROVIDER/FAULT: all, {', '.join(PROVIDER_NAMES)}; none, {', '.join(FAULTS)}"
             )
-        for one in NAMES:
+        for one in PROVIDER_NAMES:
             if name in {"all", one}:
                 desk.faults[one] = next((fault for fault in FAULTS if fault == wanted), None)
         return desk.faults
 
     @get("/calls")
     async def calls() -> dict[str, int]:
-        return {name: desk.calls[name] for name in NAMES}
+        return {name: desk.calls[name] for name in PROVIDER_NAMES}
 
     parts = (tcgdex, pokemontcg, pricecharting, tcgcsv)
     routes = [handler for part in parts for handler in part.handlers(desk)]

@@ -13,8 +13,8 @@ import msgspec
 from litestar import Request, Response
 from litestar.response import Stream
 
-Name = Literal["tcgdex", "pokemontcg", "pricecharting", "tcgcsv"]
-NAMES: tuple[Name, ...] = get_args(Name)
+ProviderName = Literal["tcgdex", "pokemontcg", "pricecharting", "tcgcsv"]
+PROVIDER_NAMES: tuple[ProviderName, ...] = get_args(ProviderName)
 Fault = Literal[
     "slow",
     "rate-limited",
@@ -28,19 +28,21 @@ Fault = Literal[
     "stale",
 ]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
-Asked = Request[Any, Any, Any]
-Record = Callable[[Fault | None], object]
+StandInRequest = Request[Any, Any, Any]
+MakeRecord = Callable[[Fault | None], object]
 
 
-class Desk:
+class FaultControl:
     """Whose answers go wrong, and how, and how often each was asked."""
 
     def __init__(self, fault: Fault | None = None, *, slow_s: float = 10.0) -> None:
-        self.faults: dict[Name, Fault | None] = dict.fromkeys(NAMES, fault)
+        self.faults: dict[ProviderName, Fault | None] = dict.fromkeys(PROVIDER_NAMES, fault)
         self.calls: Counter[str] = Counter()
         self._slow_s = slow_s
 
-    async def answer(self, name: Name, request: Asked, record: Record) -> Response[Any]:
+    async def answer(
+        self, name: ProviderName, request: StandInRequest, record: MakeRecord
+    ) -> Response[Any]:
         """Answer with what `record` makes, or as the provider's fault has it.
 
         `?fault=` befalls one answer.
@@ -69,7 +71,7 @@ class Desk:
         return _json(body, headers={"etag": tag})
 
 
-def _failure(fault: Fault | None, request: Asked) -> Response[Any] | None:
+def _failure(fault: Fault | None, request: StandInRequest) -> Response[Any] | None:
     if fault == "rate-limited":
         return Response(b"", status_code=429, headers={"retry-after": "1"})
     if fault == "broken" or (fault == "key-refused" and "x-api-key" in request.headers):
@@ -88,7 +90,7 @@ def _json(body: bytes, status: int = 200, headers: dict[str, str] | None = None)
     return Response(body, status_code=status, media_type="application/json", headers=headers)
 
 
-def cents(name: str) -> int:
+def made_up_price(name: str) -> int:
     """Return a made-up price: the same for the same name.
 
     Most cards are cheap and a few are dear, as in a real box.

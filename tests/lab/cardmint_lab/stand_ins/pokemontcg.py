@@ -10,14 +10,14 @@ from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from cardmint_lab.stand_ins.faults import Asked, Desk, Fault, cents
+from cardmint_lab.stand_ins.faults import Fault, FaultControl, StandInRequest, made_up_price
 
 
-def handlers(desk: Desk) -> list[HTTPRouteHandler]:
+def handlers(desk: FaultControl) -> list[HTTPRouteHandler]:
     """Return the routes: the base URL ends in /pokemontcg/v2."""
 
     @get("/pokemontcg/v2/cards/{card_id:str}")
-    async def pokemontcg_card(card_id: FromPath[str], request: Asked) -> Response[Any]:
+    async def pokemontcg_card(card_id: FromPath[str], request: StandInRequest) -> Response[Any]:
         return await desk.answer("pokemontcg", request, lambda fault: record(card_id, fault))
 
     return [pokemontcg_card]
@@ -27,7 +27,7 @@ def record(card_id: str, fault: Fault | None = None) -> dict[str, Any] | None:
     """Return the record of a card: the same for the same id, whenever it is asked for that day."""
     if card_id.startswith("missing"):
         return None
-    price = cents(card_id)
+    price = made_up_price(card_id)
     set_id, _, number = card_id.rpartition("-")
     updated = "2024/01/01" if fault == "stale" else f"{datetime.now(UTC):%Y/%m/%d}"
     plain = {

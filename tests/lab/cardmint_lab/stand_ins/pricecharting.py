@@ -8,16 +8,16 @@ from typing import Any
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
-from cardmint_lab.stand_ins.faults import Asked, Desk, Fault, cents
+from cardmint_lab.stand_ins.faults import Fault, FaultControl, StandInRequest, made_up_price
 
 _MOST = 20
 
 
-def handlers(desk: Desk) -> list[HTTPRouteHandler]:
+def handlers(desk: FaultControl) -> list[HTTPRouteHandler]:
     """Return the routes: the base URL ends in /pricecharting."""
 
     @get("/pricecharting/api/products")
-    async def pricecharting_products(request: Asked) -> Response[Any]:
+    async def pricecharting_products(request: StandInRequest) -> Response[Any]:
         token, query = request.query_params.get("t", ""), request.query_params.get("q", "")
         return await desk.answer(
             "pricecharting", request, lambda fault: record(token, query, fault)
@@ -42,7 +42,7 @@ def record(token: str, query: str, fault: Fault | None = None) -> dict[str, Any]
         console, name = " ".join(parts[:cut]), " ".join(parts[cut:])
         for variant in ("", " [1st Edition]"):
             title = f"{name}{variant} #{'999' if fault == 'wrong-card' else number}"
-            products.append(_product(console, title, cents(query + variant), fault))
+            products.append(_product(console, title, made_up_price(query + variant), fault))
     return {"status": "success", "products": products[-_MOST:]}
 
 

@@ -9,20 +9,20 @@ from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from cardmint_lab.stand_ins.faults import Asked, Desk, Fault, cents
+from cardmint_lab.stand_ins.faults import Fault, FaultControl, StandInRequest, made_up_price
 
 CARDS = 300
 
 
-def handlers(desk: Desk) -> list[HTTPRouteHandler]:
+def handlers(desk: FaultControl) -> list[HTTPRouteHandler]:
     """Return the routes: the base URL ends in /tcgcsv."""
 
     @get("/tcgcsv/tcgplayer/3/{group:int}/products")
-    async def tcgcsv_products(group: FromPath[int], request: Asked) -> Response[Any]:
+    async def tcgcsv_products(group: FromPath[int], request: StandInRequest) -> Response[Any]:
         return await desk.answer("tcgcsv", request, lambda fault: products(group, fault))
 
     @get("/tcgcsv/tcgplayer/3/{group:int}/prices")
-    async def tcgcsv_prices(group: FromPath[int], request: Asked) -> Response[Any]:
+    async def tcgcsv_prices(group: FromPath[int], request: StandInRequest) -> Response[Any]:
         return await desk.answer("tcgcsv", request, lambda fault: prices(group, fault))
 
     return [tcgcsv_products, tcgcsv_prices]
@@ -55,7 +55,7 @@ def prices(group: int, fault: Fault | None = None) -> dict[str, Any]:
     """Return a group's prices: a row for each finish, some figures null."""
     rows: list[dict[str, Any]] = []
     for number in range(1, CARDS + 1):
-        price = cents(f"{group}/{number}")
+        price = made_up_price(f"{group}/{number}")
         for name, times in (("Normal", 1), ("Reverse Holofoil", 2)):
             rows.append(
                 {

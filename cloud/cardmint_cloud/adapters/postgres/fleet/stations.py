@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from cardmint_cloud.adapters.postgres.ingest.event_log import Connection
+from cardmint_cloud.adapters.postgres.ingest.event_log import PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest.inventory import review_from_row
 from cardmint_cloud.adapters.postgres.ingest.leases import SLOT
 from cardmint_cloud.domain.items import Review
@@ -42,7 +42,7 @@ REMEMBERED = timedelta(days=7)
 
 
 async def put_state(
-    connection: Connection, tenant: str, station: str, state: StationState, now: datetime
+    connection: PostgresConnection, tenant: str, station: str, state: StationState, now: datetime
 ) -> bool:
     """Keep a birth or death; False when it says nothing new, or came late."""
     rows = await connection.fetch(
@@ -62,14 +62,18 @@ async def put_state(
 
 
 async def put_health(
-    connection: Connection, tenant: str, station: str, health: StationHealth, now: datetime
+    connection: PostgresConnection, tenant: str, station: str, health: StationHealth, now: datetime
 ) -> bool:
     """Keep how a station is; False when it has never said that it is there."""
     return bool(await connection.fetch(_PUT_HEALTH, tenant, station, encode(health).decode(), now))
 
 
 async def put_reported(
-    connection: Connection, tenant: str, station: str, reported: ReportedConfig, now: datetime
+    connection: PostgresConnection,
+    tenant: str,
+    station: str,
+    reported: ReportedConfig,
+    now: datetime,
 ) -> bool:
     """Keep what a station says that it uses; False when it has never said that it is there."""
     return bool(
@@ -77,13 +81,15 @@ async def put_reported(
     )
 
 
-async def untold(connection: Connection, slots: Collection[int], limit: int) -> list[Review]:
+async def unpublished_reviews(
+    connection: PostgresConnection, slots: Collection[int], limit: int
+) -> list[Review]:
     """Return reviews of the stations in `slots` whose latest version has not reached the broker."""
     return [review_from_row(row) for row in await connection.fetch(_UNTOLD, list(slots), limit)]
 
 
-async def tasks_of(
-    connection: Connection, tenant: str, station: str, now: datetime
+async def reviews_of_station(
+    connection: PostgresConnection, tenant: str, station: str, now: datetime
 ) -> list[Review]:
     """Return a station's open reviews, and those closed of late, for it to be told again."""
     return [
@@ -92,7 +98,9 @@ async def tasks_of(
     ]
 
 
-async def mark_told(connection: Connection, told: Sequence[tuple[str, UUID, int]]) -> None:
+async def mark_published(
+    connection: PostgresConnection, told: Sequence[tuple[str, UUID, int]]
+) -> None:
     """Remember which version of each review the broker has taken."""
     if told:
         tenants, tasks, versions = (list(column) for column in zip(*told, strict=True))

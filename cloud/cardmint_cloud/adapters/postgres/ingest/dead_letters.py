@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from cardmint_cloud.adapters.postgres.ingest.event_log import Connection, DeadLetter
+from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter, PostgresConnection
 
 _TAKE = """
 DELETE FROM dead_letters WHERE tenant = $1 AND id = $2
@@ -17,7 +17,9 @@ _NEWEST = (
 _OWNER = "SELECT source FROM watermarks WHERE tenant = $1 AND stream = $2"
 
 
-async def take(connection: Connection, tenant: str, letter: int) -> DeadLetter | None:
+async def take_letter(
+    connection: PostgresConnection, tenant: str, letter: int
+) -> DeadLetter | None:
     """Remove a dead letter, for good once the transaction commits, and return it.
 
     None when there is no such one.
@@ -26,18 +28,20 @@ async def take(connection: Connection, tenant: str, letter: int) -> DeadLetter |
     return DeadLetter(**dict(rows[0])) if rows else None
 
 
-async def waiting(connection: Connection, tenant: str, limit: int) -> list[dict[str, Any]]:
+async def list_oldest(
+    connection: PostgresConnection, tenant: str, limit: int
+) -> list[dict[str, Any]]:
     """Return what is known of a tenant's oldest dead letters, without their payloads."""
     return [dict(row) for row in await connection.fetch(_WAITING, tenant, limit)]
 
 
-async def owner(connection: Connection, tenant: str, stream: UUID) -> str | None:
+async def stream_owner(connection: PostgresConnection, tenant: str, stream: UUID) -> str | None:
     """Return the source that a stream belongs to, if it was ever seen."""
     rows: list[Any] = await connection.fetch(_OWNER, tenant, stream)
     return rows[0]["source"] if rows else None
 
 
-async def newest_detail(connection: Connection, tenant: str, stream: UUID) -> str:
+async def newest_detail(connection: PostgresConnection, tenant: str, stream: UUID) -> str:
     """Return what was said of the newest dead letter of a stream, which has one."""
     rows: list[Any] = await connection.fetch(_NEWEST, tenant, stream)
     detail: str = rows[0]["detail"]

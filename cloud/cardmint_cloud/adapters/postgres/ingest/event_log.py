@@ -12,12 +12,12 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from cardmint_cloud.adapters.postgres import copy_encoding
-from cardmint_cloud.domain.items import subject
+from cardmint_cloud.domain.items import subject_of
 from cardmint_contracts.envelope import Envelope
 from cardmint_contracts.events import EventData
 
 
-class Connection(Protocol):
+class PostgresConnection(Protocol):
     """What is used of an asyncpg connection, whether it comes from a pool or not."""
 
     async def fetch(self, query: str, *args: object) -> list[Any]:
@@ -93,7 +93,7 @@ class DeadLetter:
 
 
 async def lock_streams(
-    connection: Connection, sources: dict[StreamKey, str], now: datetime
+    connection: PostgresConnection, sources: dict[StreamKey, str], now: datetime
 ) -> dict[StreamKey, tuple[str, int]]:
     """Lock each stream's watermark row, made if need be, and return its source and sequence."""
     tenants, streams = _columns(sources)
@@ -104,14 +104,18 @@ async def lock_streams(
     return {(row["tenant"], row["stream"]): (row["source"], row["sequence"]) for row in found}
 
 
-async def advance(connection: Connection, sequences: dict[StreamKey, int], now: datetime) -> None:
+async def advance_watermarks(
+    connection: PostgresConnection, sequences: dict[StreamKey, int], now: datetime
+) -> None:
     """Move the watermarks, whose rows are locked."""
     tenants, streams = _columns(sequences)
     await connection.execute(_ADVANCE, tenants, streams, list(sequences.values()), now)
 
 
-async def append(
-    connection: Connection, events: Sequence[tuple[str, Envelope, EventData]], received_at: datetime
+async def append_events(
+    connection: PostgresConnection,
+    events: Sequence[tuple[str, Envelope, EventData]],
+    received_at: datetime,
 ) -> None:
     """Append events, each with its tenant, to the log."""
     if events:
@@ -138,7 +142,7 @@ def _pieces(
                 )
             )
         yield head
-        yield copy_encoding.uuid(subject(data))
+        yield copy_encoding.uuid(subject_of(data))
         microseconds = (e.time - copy_encoding.EPOCH) // copy_encoding.MICROSECOND
         boot, ticks, content = e.bootid.int.to_bytes(16), int(e.monotonicms), bytes(e.data)
         yield _FIXED(
@@ -147,7 +151,7 @@ def _pieces(
         yield content
 
 
-async def park(connection: Connection, letter: DeadLetter, now: datetime) -> None:
+async def park_letter(connection: PostgresConnection, letter: DeadLetter, now: datetime) -> None:
     """Set something unusable aside; the same bytes again only count up."""
     await connection.execute(
         _PARK,
@@ -165,12 +169,12 @@ async def park(connection: Connection, letter: DeadLetter, now: datetime) -> Non
     )
 
 
-async def notify(connection: Connection, tenant: str, what: str) -> None:
+async def notify(connection: PostgresConnection, tenant: str, what: str) -> None:
     """Tell listeners, when the transaction commits, that `what` changed for a tenant."""
     await notify_all(connection, [(tenant, what)])
 
 
-async def notify_all(connection: Connection, changed: Iterable[tuple[str, str]]) -> None:
+async def notify_all(connection: PostgresConnection, changed: Iterable[tuple[str, str]]) -> None:
     """Tell listeners, when the transaction commits, what changed for which tenant."""
     if said := [f"{tenant} {what}" for tenant, what in changed]:
         await connection.execute(

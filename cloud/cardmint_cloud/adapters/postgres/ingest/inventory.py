@@ -11,16 +11,16 @@ from typing import Any
 import msgspec
 
 from cardmint_cloud.adapters.postgres import copy_encoding
-from cardmint_cloud.adapters.postgres.ingest.event_log import Connection
+from cardmint_cloud.adapters.postgres.ingest.event_log import PostgresConnection
 from cardmint_cloud.domain.items import (
-    Changes,
     Holding,
+    InventoryChanges,
     Item,
     ItemKey,
-    Prior,
+    ItemStatus,
+    PriorState,
     Review,
     ReviewKey,
-    Status,
 )
 from cardmint_contracts.cards import Candidate, Card, Image
 from cardmint_contracts.events import Question
@@ -79,8 +79,8 @@ _FIXED = Struct(">i16siqidid").pack
 """The item, the moment of its capture, confidence and margin."""
 
 
-async def load(
-    connection: Connection, item_keys: Iterable[ItemKey], review_keys: Iterable[ReviewKey]
+async def load_touched(
+    connection: PostgresConnection, item_keys: Iterable[ItemKey], review_keys: Iterable[ReviewKey]
 ) -> tuple[dict[ItemKey, Item], dict[ReviewKey, Review]]:
     """Read and lock the items and reviews that events speak of."""
     reviews: dict[ReviewKey, Review] = {}
@@ -92,11 +92,11 @@ async def load(
     return {(row["tenant"], row["item"]): _item(row) for row in found}, reviews
 
 
-async def put(
-    connection: Connection,
+async def put_changes(
+    connection: PostgresConnection,
     items: Mapping[ItemKey, Item],
     reviews: Mapping[ReviewKey, Review],
-    changes: Changes,
+    changes: InventoryChanges,
     now: datetime,
     *,
     known: Collection[PrintingKey] = (),
@@ -131,7 +131,7 @@ async def put(
         await connection.execute(_PUT_PRINTINGS, *_columns(named), now)
 
 
-async def count(connection: Connection, changes: Changes) -> None:
+async def add_holdings(connection: PostgresConnection, changes: InventoryChanges) -> None:
     """Add what a fold changed to the holdings.
 
     Last before the commit, because nearly all writers meet there.
@@ -246,7 +246,7 @@ def _review_row(review: Review) -> tuple[Any, ...]:
 
 
 def _item(row: Any) -> Item:
-    return Item(status=Status(row["status"]), **{name: row[name] for name in _PLAIN_ITEM})
+    return Item(status=ItemStatus(row["status"]), **{name: row[name] for name in _PLAIN_ITEM})
 
 
 def review_from_row(row: Any) -> Review:
@@ -259,7 +259,7 @@ def review_from_row(row: Any) -> Review:
         image=msgspec.json.decode(row["image"], type=Image) if row["image"] else None,
         card=msgspec.json.decode(row["card"], type=Card) if row["card"] else None,
         counted=msgspec.json.decode(row["counted"], type=Card) if row["counted"] else None,
-        prior=msgspec.json.decode(row["prior"], type=Prior) if row["prior"] else None,
+        prior=msgspec.json.decode(row["prior"], type=PriorState) if row["prior"] else None,
         **{name: row[name] for name in _PLAIN_REVIEW},
     )
 

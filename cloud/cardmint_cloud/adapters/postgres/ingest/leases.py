@@ -9,8 +9,8 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from cardmint_cloud.adapters.postgres.ingest.event_log import Connection, StreamKey
-from cardmint_cloud.domain.rendezvous import SLOTS, slot
+from cardmint_cloud.adapters.postgres.ingest.event_log import PostgresConnection, StreamKey
+from cardmint_cloud.domain.rendezvous import SLOTS, slot_of
 
 DEAD_AFTER_S = 1.2
 SLOT = f"get_byte(decode(md5(tenant || '/' || station), 'hex'), 0) % {SLOTS}"
@@ -49,15 +49,15 @@ SELECT tenant, source, stream, sequence FROM watermarks
  WHERE source LIKE '/stations/%' AND updated_at > now() - interval '15 minutes'"""
 
 
-async def beat(connection: Connection, worker: UUID) -> set[UUID]:
+async def record_heartbeat(connection: PostgresConnection, worker: UUID) -> set[UUID]:
     """Say that `worker` lives, strike out those that do not, and return the living."""
     await connection.execute(_BEAT, worker)
     await connection.execute(_BURY, DEAD_AFTER_S)
     return {row["worker"] for row in await connection.fetch(_LIVING)}
 
 
-async def settle(
-    connection: Connection, worker: UUID, share: Collection[int]
+async def settle_leases(
+    connection: PostgresConnection, worker: UUID, share: Collection[int]
 ) -> tuple[set[int], set[int]]:
     """Let go of what is not in `share`, take what nobody living holds.
 
@@ -81,7 +81,7 @@ async def settle(
     return mine | taken, taken
 
 
-async def _claim(connection: Connection, worker: UUID, share: Collection[int]) -> set[int]:
+async def _claim(connection: PostgresConnection, worker: UUID, share: Collection[int]) -> set[int]:
     return {row["slot"] for row in await connection.fetch(_CLAIM, worker, list(share))}
 
 
@@ -90,21 +90,25 @@ def session_name(worker: UUID) -> str:
     return f"cardmint worker {worker}"
 
 
-async def held(connection: Connection, worker: UUID, slots: Collection[int]) -> set[int]:
+async def lock_held_slots(
+    connection: PostgresConnection, worker: UUID, slots: Collection[int]
+) -> set[int]:
     """Return which of `slots` the worker holds, and keep them until the transaction ends."""
     return {row["slot"] for row in await connection.fetch(_HELD, worker, list(slots))}
 
 
-async def leave(connection: Connection, worker: UUID) -> None:
+async def remove_worker(connection: PostgresConnection, worker: UUID) -> None:
     """Say that `worker` ends: the others need not wait for its silence."""
     await connection.execute(_LEAVE, worker)
 
 
-async def marks(connection: Connection, slots: Collection[int]) -> dict[StreamKey, tuple[str, int]]:
+async def recent_watermarks(
+    connection: PostgresConnection, slots: Collection[int]
+) -> dict[StreamKey, tuple[str, int]]:
     """Return the station and watermark of the streams in `slots` that moved of late."""
     rows: list[Any] = await connection.fetch(_MARKS)
     found = {
         (row["tenant"], row["stream"]): (row["source"].removeprefix("/stations/"), row["sequence"])
         for row in rows
     }
-    return {key: value for key, value in found.items() if slot(key[0], value[0]) in slots}
+    return {key: value for key, value in found.items() if slot_of(key[0], value[0]) in slots}

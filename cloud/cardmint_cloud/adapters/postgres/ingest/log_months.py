@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 
-from cardmint_cloud.errors import Retry
+from cardmint_cloud.errors import RetryLater
 
 PAGE = 5000
 _PARTITIONS = """
@@ -30,7 +30,7 @@ LOCK_S = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Month:
+class LogMonth:
     """A month of the log in the database: its first day, and how many bytes it takes."""
 
     month: date
@@ -38,7 +38,7 @@ class Month:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Retired:
+class RetiredMonth:
     """A month of the log that is a file now, named within the archive."""
 
     month: date
@@ -48,39 +48,39 @@ class Retired:
     retired_at: datetime
 
 
-def following(month: date) -> date:
+def next_month(month: date) -> date:
     """Return the first day of the month after."""
     return date(month.year + month.month // 12, month.month % 12 + 1, 1)
 
 
-def first_of(moment: datetime) -> date:
+def month_of(moment: datetime) -> date:
     """Return the first day of a moment's month in UTC."""
     return moment.astimezone(UTC).date().replace(day=1)
 
 
-async def make(connection: Any, month: date) -> None:
+async def make_month(connection: Any, month: date) -> None:
     """Make a month's partition if it is not there."""
     await connection.execute(
         f"CREATE TABLE IF NOT EXISTS {_name(month)} PARTITION OF events"
-        f" FOR VALUES FROM ('{month} 00:00+00') TO ('{following(month)} 00:00+00')"
+        f" FOR VALUES FROM ('{month} 00:00+00') TO ('{next_month(month)} 00:00+00')"
     )
 
 
-async def present(connection: Any) -> list[Month]:
+async def list_months(connection: Any) -> list[LogMonth]:
     """Return the months that are in the database, the oldest first."""
     rows = await connection.fetch(_PARTITIONS)
     return [
-        Month(month=date(int(row["name"][7:11]), int(row["name"][12:14]), 1), bytes=row["bytes"])
+        LogMonth(month=date(int(row["name"][7:11]), int(row["name"][12:14]), 1), bytes=row["bytes"])
         for row in rows
     ]
 
 
-async def retired(connection: Any) -> list[Retired]:
+async def list_retired(connection: Any) -> list[RetiredMonth]:
     """Return the months that are files now, the oldest first."""
-    return [Retired(**dict(row)) for row in await connection.fetch(_RETIRED)]
+    return [RetiredMonth(**dict(row)) for row in await connection.fetch(_RETIRED)]
 
 
-async def pages(connection: asyncpg.Connection, month: date) -> AsyncIterator[list[Any]]:
+async def read_month(connection: asyncpg.Connection, month: date) -> AsyncIterator[list[Any]]:
     """Read a month in the order in which its events were applied, in one snapshot, a page at a time."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         cursor = await connection.cursor(f"SELECT {_COLUMNS} FROM {_name(month)} ORDER BY position")  # noqa: S608
@@ -88,7 +88,7 @@ async def pages(connection: asyncpg.Connection, month: date) -> AsyncIterator[li
             yield rows
 
 
-async def retire(connection: asyncpg.Connection, done: Retired) -> bool:
+async def drop_month(connection: asyncpg.Connection, done: RetiredMonth) -> bool:
     """Take a month away, and remember the file that it is now.
 
     False when the month has changed meanwhile.
@@ -112,7 +112,7 @@ async def retire(connection: asyncpg.Connection, done: Retired) -> bool:
                 _RETIRE, done.month, done.file, done.events, done.last_position, done.retired_at
             )
     except asyncpg.LockNotAvailableError:
-        raise Retry(
+        raise RetryLater(
             f"the log was in use for {LOCK_S} s, perhaps by a rebuild; nothing was taken away"
         ) from None
     return True

@@ -55,7 +55,7 @@ _COUNT = "SELECT (SELECT count(*) FROM public.{table} {where}) AS live, (SELECT 
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Difference:
+class RowDifference:
     """One row that is not the same.
 
     `live` and `again` are its columns as JSON; None where there is no such row.
@@ -87,7 +87,7 @@ async def snapshot(address: str) -> AsyncIterator[asyncpg.Connection]:
         connection.terminate()
 
 
-async def pages(
+async def read_log(
     connection: asyncpg.Connection, archived: Iterator[Mapping[str, Any]], until: datetime | None
 ) -> AsyncIterator[list[Any]]:
     """Read the log in the order in which it was applied, up to what was received at `until`, a page at a time.
@@ -122,19 +122,19 @@ async def _merged(
         old = next(archived, None)
 
 
-async def totals(connection: asyncpg.Connection) -> tuple[dict[str, int], int, int]:
+async def snapshot_totals(connection: asyncpg.Connection) -> tuple[dict[str, int], int, int]:
     """Return the shadow's items by status, its cards held, and its open reviews."""
     statuses = {row["name"]: row["count"] for row in await connection.fetch(_STATUSES)}
     row = await connection.fetchrow(_TOTALS)
     return statuses, row["holdings"], row["open_reviews"]
 
 
-async def compare(
+async def compare_table(
     connection: asyncpg.Connection, table: str, limit: int
-) -> tuple[int, int, list[Difference]]:
+) -> tuple[int, int, list[RowDifference]]:
     """Return how many rows the live `table` has, how many differ from the shadow's, and the first of those."""
     key, columns, where = _COMPARED[table]
     differ = _DIFFER.format(key=key, columns=columns, table=table, where=where)
     row = await connection.fetchrow(_COUNT.format(table=table, where=where, differ=differ))
     first = await connection.fetch(f"{differ} LIMIT {limit:d}") if row["differ"] else []
-    return row["live"], row["differ"], [Difference(table=table, **dict(one)) for one in first]
+    return row["live"], row["differ"], [RowDifference(table=table, **dict(one)) for one in first]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cardmint_cloud.adapters.postgres.ingest.event_log import Connection
+from cardmint_cloud.adapters.postgres.ingest.event_log import PostgresConnection
 from cardmint_cloud.domain.quotes import Quote
 
 _QUOTE = "finish, edition, grade, source, basis, minor, currency, as_of"
@@ -28,7 +28,7 @@ SELECT h.*, p.name, p.number, p.set_id, p.set_name,
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class HeldQuote:
+class HeldQuoteRecord:
     """A quote that was held back, and what became of it: `open`, `taken` or `refused`."""
 
     id: int
@@ -39,29 +39,35 @@ class HeldQuote:
     quote: Quote
 
 
-async def load(connection: Connection, tenant: str, number: int) -> HeldQuote | None:
+async def load_held(
+    connection: PostgresConnection, tenant: str, number: int
+) -> HeldQuoteRecord | None:
     """Read and lock a held-back quote; None when there is no such one."""
     rows = await connection.fetch(_LOAD, tenant, number)
     if not rows:
         return None
     values = dict(rows[0])
     own = {name: values.pop(name) for name in ("id", "card_id", "state", "judged_by", "fetched_at")}
-    return HeldQuote(quote=Quote(**values), **own)
+    return HeldQuoteRecord(quote=Quote(**values), **own)
 
 
-async def settle(connection: Connection, number: int, state: str, user: str, now: datetime) -> None:
+async def settle_held(
+    connection: PostgresConnection, number: int, state: str, user: str, now: datetime
+) -> None:
     """Note what became of a held-back quote."""
     await connection.execute(_SETTLE, number, state, user, now)
 
 
-async def before(connection: Connection, tenant: str, found: HeldQuote) -> Quote | None:
+async def quote_before(
+    connection: PostgresConnection, tenant: str, found: HeldQuoteRecord
+) -> Quote | None:
     """Return what was believed before a quote was taken."""
     quote = found.quote
     rows = await connection.fetch(_BEFORE, tenant, found.card_id, *quote.kind, quote.minor)
     return Quote(**dict(rows[0])) if rows else None
 
 
-async def waiting(
+async def list_waiting(
     connection: Any, tenant: str, judged_since: datetime, limit: int = 20
 ) -> list[dict[str, Any]]:
     """Return the quotes that wait for a person, the greatest difference first, then those that were judged lately."""

@@ -38,12 +38,12 @@ async def note_failure(pool: Any, job: int, reason: str, now: datetime) -> None:
     await pool.execute(_NOTE, job, reason.replace("\x00", "�")[:1000], now)
 
 
-async def failed(connection: Any, tenant: str, limit: int = 50) -> list[dict[str, Any]]:
+async def failed_jobs(connection: Any, tenant: str, limit: int = 50) -> list[dict[str, Any]]:
     """Return the jobs that were given up, of a tenant and of nobody, the newest first."""
     return [dict(row) for row in await connection.fetch(_FAILED, tenant, limit)]
 
 
-async def lag(connection: Any, now: datetime) -> dict[str, tuple[int, float]]:
+async def queue_lag(connection: Any, now: datetime) -> dict[str, tuple[int, float]]:
     """Return how many jobs of each queue could run and do not yet, and for how many seconds the oldest of them."""
     rows = await connection.fetch(_LAG, now)
     return {
@@ -52,17 +52,17 @@ async def lag(connection: Any, now: datetime) -> dict[str, tuple[int, float]]:
     }
 
 
-async def counts(connection: Any) -> dict[str, int]:
+async def job_counts(connection: Any) -> dict[str, int]:
     """Return how many jobs there are by status."""
     return {row["status"]: row["jobs"] for row in await connection.fetch(_COUNTS)}
 
 
-async def requeue(connection: Any, tenant: str, job: int, now: datetime) -> bool:
+async def requeue_job(connection: Any, tenant: str, job: int, now: datetime) -> bool:
     """Put a job that was given up back into the queue; False when there is no such one."""
     return bool(await connection.fetch(_REQUEUE, job, tenant, now))
 
 
-async def rescue(pool: Any, *, before: datetime, now: datetime) -> int:
+async def rescue_jobs(pool: Any, *, before: datetime, now: datetime) -> int:
     """Put jobs back into the queue that were begun before `before` and never ended.
 
     Return how many.
@@ -70,6 +70,6 @@ async def rescue(pool: Any, *, before: datetime, now: datetime) -> int:
     return len(await pool.fetch(_RESCUE, before, now))
 
 
-async def discard(connection: Any, tenant: str, job: int) -> bool:
+async def discard_job(connection: Any, tenant: str, job: int) -> bool:
     """Give a job up for good; False when there is no such one."""
     return bool(await connection.fetch(_DISCARD, job, tenant))

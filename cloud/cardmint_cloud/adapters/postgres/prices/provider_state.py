@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from cardmint_cloud.domain.breaker import View
-from cardmint_cloud.domain.call_budget import Rate
+from cardmint_cloud.domain.breaker import BreakerView
+from cardmint_cloud.domain.call_budget import RateLimit
 
 # The theoretical arrival time of the generic cell rate algorithm: one row, one statement, fair to
 # every worker. So many turns are taken as may be used now, or one that must be waited for. A crash
@@ -67,7 +67,7 @@ _FORGET_STATES = "DELETE FROM provider_states WHERE updated_at < $1"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kept:
+class StoredAnswer:
     """An answer as it was kept: 200 with JSON, or 404 without.
 
     `checked_at` is when the provider last said so.
@@ -81,15 +81,15 @@ class Kept:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class SharedAnswer:
     """What is kept of an answer, if anything, and until when nobody is to call the provider, if it was found dead."""
 
-    kept: Kept | None
+    kept: StoredAnswer | None
     shut_until: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Turns:
+class PermitGrant:
     """Leave for so many calls: at once, or for one after `wait_s`.
 
     Or for none before `until`, and why.
@@ -101,16 +101,16 @@ class Turns:
     until: datetime | None = None
 
 
-async def take(
+async def take_permits(
     pool: Any,
     provider: str,
-    rate: Rate,
+    rate: RateLimit,
     now: datetime,
     *,
     patience_s: float,
     most: int = 1,
     unused: int = 0,
-) -> Turns:
+) -> PermitGrant:
     """Take turns at a provider, and count them towards the UTC day's budget.
 
     They are up to `most` that may be used within `rate.lease` from now, or one that is at most
@@ -125,38 +125,42 @@ async def take(
         await pool.execute(_BEGIN, provider, now)
         row = await pool.fetchrow(_TAKE, provider, *values)
     if row["turns"] is None:
-        return Turns(refused="paced", until=max(now, row["tat"] - rate.slack))
+        return PermitGrant(refused="paced", until=max(now, row["tat"] - rate.slack))
     if row["calls"] is None:
         if most > 1:
-            return await take(pool, provider, rate, now, patience_s=patience_s, unused=unused)
+            return await take_permits(
+                pool, provider, rate, now, patience_s=patience_s, unused=unused
+            )
         midnight = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
-        return Turns(refused="budget", until=midnight)
-    return Turns(
+        return PermitGrant(refused="budget", until=midnight)
+    return PermitGrant(
         count=row["turns"], wait_s=max(0.0, (row["tat"] - rate.slack - now).total_seconds())
     )
 
 
-async def hold(pool: Any, provider: str, rate: Rate, until: datetime) -> None:
+async def pause_provider(pool: Any, provider: str, rate: RateLimit, until: datetime) -> None:
     """Let nobody call a provider before `until`: it asked for that."""
     await pool.execute(_HOLD, provider, until + rate.slack)
 
 
-async def find(pool: Any, provider: str, key: str) -> Found:
+async def find_answer(pool: Any, provider: str, key: str) -> SharedAnswer:
     """Return what all workers know.
 
     The answer that is kept, and whether the provider was found dead.
     """
     row = dict(await pool.fetchrow(_FIND, provider, key))
     shut_until = row.pop("shut_until")
-    return Found(kept=Kept(**row) if row["status"] is not None else None, shut_until=shut_until)
+    return SharedAnswer(
+        kept=StoredAnswer(**row) if row["status"] is not None else None, shut_until=shut_until
+    )
 
 
-async def shut(pool: Any, provider: str, until: datetime) -> None:
+async def close_gate(pool: Any, provider: str, until: datetime) -> None:
     """Let no worker call a provider before `until`, and then one."""
     await pool.execute(_SHUT, provider, until)
 
 
-async def probe(pool: Any, provider: str, now: datetime, until: datetime) -> datetime | None:
+async def claim_probe(pool: Any, provider: str, now: datetime, until: datetime) -> datetime | None:
     """Take the right to try a provider that was found dead; nobody else has it before `until`.
 
     Returns:
@@ -169,35 +173,35 @@ async def probe(pool: Any, provider: str, now: datetime, until: datetime) -> dat
     return shut_until
 
 
-async def not_tried(pool: Any, provider: str, until: datetime, now: datetime) -> None:
+async def release_probe(pool: Any, provider: str, until: datetime, now: datetime) -> None:
     """Give the right to try back, which `probe` gave until then."""
     await pool.execute(_NOT_TRIED, provider, until, now)
 
 
-async def let_in(pool: Any, provider: str) -> None:
+async def open_gate(pool: Any, provider: str) -> None:
     """Let all workers call a provider again: it answered."""
     await pool.execute(_OPEN, provider)
 
 
-async def keep(pool: Any, provider: str, key: str, kept: Kept) -> None:
+async def keep_answer(pool: Any, provider: str, key: str, kept: StoredAnswer) -> None:
     """Keep an answer for all workers."""
     values = (kept.status, kept.body, kept.etag, kept.last_modified, kept.checked_at)
     await pool.execute(_KEEP, provider, key, *values)
 
 
-async def confirm(pool: Any, provider: str, key: str, now: datetime) -> None:
+async def confirm_answer(pool: Any, provider: str, key: str, now: datetime) -> None:
     """Note that the provider says that an answer is still the same."""
     await pool.execute(_CONFIRM, provider, key, now)
 
 
-async def forget(pool: Any, before: datetime) -> None:
+async def forget_before(pool: Any, before: datetime) -> None:
     """Forget answers that were not confirmed since `before`, and what ended workers said."""
     await pool.execute(_FORGET, before)
     await pool.execute(_FORGET_STATES, before)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class BreakerReport:
     """How one worker's dealings with one provider stand.
 
     `answered` from the net, `cached` without.
@@ -205,14 +209,14 @@ class Standing:
 
     provider: str
     worker: UUID
-    view: View
+    view: BreakerView
     since: datetime
     answered: int
     cached: int
     last_error: str
 
 
-async def put_standing(pool: Any, standing: Standing, now: datetime) -> None:
+async def put_breaker_report(pool: Any, standing: BreakerReport, now: datetime) -> None:
     """Show how a worker's breaker stands to whoever looks."""
     view = standing.view
     await pool.execute(

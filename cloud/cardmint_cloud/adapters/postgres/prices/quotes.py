@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from cardmint_cloud.adapters.postgres.ingest.event_log import Connection, notify
-from cardmint_cloud.domain.quotes import Held, Quote
+from cardmint_cloud.adapters.postgres.ingest.event_log import PostgresConnection, notify
+from cardmint_cloud.domain.quotes import HeldQuote, Quote
 from cardmint_contracts.cards import Card, Edition, Finish, Money
 from cardmint_contracts.prices import LastPrice
 
@@ -81,13 +81,15 @@ _MISSED = (
 )
 
 
-async def defer_due(connection: Connection, now: datetime, *, limit: int, again: timedelta) -> int:
+async def enqueue_due(
+    connection: PostgresConnection, now: datetime, *, limit: int, again: timedelta
+) -> int:
     """Give the cards that are due to the queue, and have them due again after `again`, whatever becomes of that."""
     rows = await connection.fetch(_DEFER, now, limit, again)
     return rows[0]["jobs"] or 0
 
 
-async def card(connection: Any, tenant: str, card_id: str) -> Card | None:
+async def find_printing(connection: Any, tenant: str, card_id: str) -> Card | None:
     """Return a printing as stations have named it; None when none has."""
     row = await connection.fetchrow(_CARD, tenant, card_id)
     if row is None:
@@ -101,12 +103,14 @@ async def card(connection: Any, tenant: str, card_id: str) -> Card | None:
     )
 
 
-async def known(connection: Connection, tenant: str, card_id: str, at: datetime) -> list[Quote]:
+async def known_quotes(
+    connection: PostgresConnection, tenant: str, card_id: str, at: datetime
+) -> list[Quote]:
     """Return the last believed quote of each kind and source, as of a moment."""
     return [Quote(**dict(row)) for row in await connection.fetch(_KNOWN, tenant, card_id, at)]
 
 
-async def dearest(connection: Any, tenant: str, card_id: str) -> int | None:
+async def dearest_price(connection: Any, tenant: str, card_id: str) -> int | None:
     """Return what the dearest kind of a card costs now, in minor units.
 
     None when no price is known.
@@ -115,13 +119,13 @@ async def dearest(connection: Any, tenant: str, card_id: str) -> int | None:
     return minor
 
 
-async def keep(
-    connection: Connection,
+async def keep_quotes(
+    connection: PostgresConnection,
     tenant: str,
     card_id: str,
     *,
     taken: Sequence[Quote],
-    held: Sequence[Held],
+    held: Sequence[HeldQuote],
     lines: Sequence[Quote],
     now: datetime,
 ) -> bool:
@@ -140,19 +144,19 @@ async def keep(
     return bool(changed)
 
 
-async def schedule(
-    connection: Connection, tenant: str, card_id: str, due_at: datetime, error: str
+async def schedule_check(
+    connection: PostgresConnection, tenant: str, card_id: str, due_at: datetime, error: str
 ) -> None:
     """Say when a card is asked about next, and why it has no price, if so."""
     await connection.execute(_SCHEDULE, tenant, card_id, due_at, 0, error)
 
 
-async def missed(pool: Any, tenant: str, card_id: str, error: str) -> None:
+async def note_missed(pool: Any, tenant: str, card_id: str, error: str) -> None:
     """Note that no provider answered; the last known price stays, and the queue tries again."""
     await pool.execute(_MISSED, tenant, card_id, error.replace("\x00", "�")[:500])
 
 
-def _held(one: Held, now: datetime) -> tuple[Any, ...]:
+def _held(one: HeldQuote, now: datetime) -> tuple[Any, ...]:
     quote, against = one.quote, one.against
     return (
         *(
@@ -183,7 +187,7 @@ def _columns(quotes: Sequence[Quote]) -> list[list[Any]]:
     return [[getattr(quote, field) for quote in quotes] for field in fields]
 
 
-async def last_known(connection: Connection, tenant: str) -> list[LastPrice]:
+async def last_prices(connection: PostgresConnection, tenant: str) -> list[LastPrice]:
     """Return what each card is worth now, as it may be described, for packs to carry."""
     return [
         LastPrice(

@@ -33,7 +33,9 @@ _ITEMS = select(
 """Physical cards, each with how its printing is called; nothing while none is decided."""
 
 
-async def newest(connection: AsyncConnection, tenant: str, *, limit: int = 12) -> list[RowMapping]:
+async def newest_items(
+    connection: AsyncConnection, tenant: str, *, limit: int = 12
+) -> list[RowMapping]:
     """Return what the service took last, the newest first."""
     statement = _ITEMS.where(items.c.tenant == tenant)
     return rows(
@@ -69,7 +71,7 @@ async def received_since(
     return rows(await connection.execute(statement.order_by(items.c.received_at, items.c.item)))
 
 
-async def printing(connection: AsyncConnection, tenant: str, card_id: str) -> Card | None:
+async def find_printing(connection: AsyncConnection, tenant: str, card_id: str) -> Card | None:
     """Return a printing as stations have named it; None when none has."""
     statement = select(printings).where(
         printings.c.tenant == tenant, printings.c.card_id == card_id
@@ -86,7 +88,7 @@ async def printing(connection: AsyncConnection, tenant: str, card_id: str) -> Ca
     )
 
 
-async def held(connection: AsyncConnection, tenant: str, card_id: str) -> list[RowMapping]:
+async def holdings_of(connection: AsyncConnection, tenant: str, card_id: str) -> list[RowMapping]:
     """Return the lines of the inventory that count a printing, each with its price."""
     priced = and_(
         current_quotes.c.tenant == holdings.c.tenant,
@@ -104,7 +106,7 @@ async def held(connection: AsyncConnection, tenant: str, card_id: str) -> list[R
     return rows(await connection.execute(statement))
 
 
-async def scans(
+async def items_of_printing(
     connection: AsyncConnection, tenant: str, card_id: str, *, limit: int = 60
 ) -> list[RowMapping]:
     """Return the physical cards of a printing, the newest first."""
@@ -116,7 +118,7 @@ async def scans(
     )
 
 
-async def quoted(
+async def quote_history(
     connection: AsyncConnection, tenant: str, card_id: str, *, limit: int = 200
 ) -> list[RowMapping]:
     """Return what a provider said of a printing each time that it said something else, the newest first."""
@@ -128,7 +130,9 @@ async def quoted(
     )
 
 
-async def price_check(connection: AsyncConnection, tenant: str, card_id: str) -> RowMapping | None:
+async def find_price_check(
+    connection: AsyncConnection, tenant: str, card_id: str
+) -> RowMapping | None:
     """Return when a printing's price is asked for next, and what went wrong the last time."""
     statement = select(price_checks).where(
         price_checks.c.tenant == tenant, price_checks.c.card_id == card_id
@@ -136,13 +140,13 @@ async def price_check(connection: AsyncConnection, tenant: str, card_id: str) ->
     return (await connection.execute(statement)).mappings().one_or_none()
 
 
-async def item(connection: AsyncConnection, tenant: str, which: UUID) -> RowMapping | None:
+async def find_item(connection: AsyncConnection, tenant: str, which: UUID) -> RowMapping | None:
     """Return one physical card; None when there is no such one."""
     statement = _ITEMS.where(items.c.tenant == tenant, items.c.item == which)
     return (await connection.execute(statement)).mappings().one_or_none()
 
 
-async def history(
+async def item_history(
     connection: AsyncConnection, tenant: str, subjects: list[UUID], *, limit: int = 100
 ) -> list[dict[str, Any]]:
     """Return the events about physical cards in the order in which they were applied, the newest first.
@@ -166,7 +170,9 @@ async def history(
     return [{**row, "data": decode_data(row["type"], row["data"].encode())} for row in found]
 
 
-async def review_of(connection: AsyncConnection, tenant: str, which: UUID) -> RowMapping | None:
+async def review_of_item(
+    connection: AsyncConnection, tenant: str, which: UUID
+) -> RowMapping | None:
     """Return the question about a physical card; None when there was none."""
     statement = select(reviews).where(reviews.c.tenant == tenant, reviews.c.item == which)
     return (await connection.execute(statement)).mappings().first()

@@ -30,7 +30,7 @@ _FIRST = {
 }
 
 
-async def asked(
+async def list_reviews(
     connection: AsyncConnection, tenant: str, state: Literal["open", "answered"], *, limit: int = 20
 ) -> list[RowMapping]:
     """Return review tasks: open ones as they came, the escalated first.
@@ -65,7 +65,7 @@ async def asked(
     return rows(await connection.execute(statement.limit(limit)))
 
 
-async def before(
+async def earlier_scans(
     connection: AsyncConnection, tenant: str, scans: Sequence[UUID]
 ) -> dict[UUID, RowMapping]:
     """Return, by scan, the earlier one whose card it perhaps shows again, as far as the station named it."""
@@ -84,13 +84,13 @@ async def before(
     return {scan: found[earlier] for scan, earlier in named.items() if earlier in found}
 
 
-async def review(connection: AsyncConnection, tenant: str, task: UUID) -> RowMapping | None:
+async def find_review(connection: AsyncConnection, tenant: str, task: UUID) -> RowMapping | None:
     """Return one review task; None when there is no such one."""
     statement = select(reviews).where(reviews.c.tenant == tenant, reviews.c.task == task)
     return (await connection.execute(statement)).mappings().one_or_none()
 
 
-async def waiting(connection: AsyncConnection, tenant: str) -> dict[str, int]:
+async def count_waiting(connection: AsyncConnection, tenant: str) -> dict[str, int]:
     """Count what waits: `reviews` open, prices to be judged among them, and `letters` parked."""
     opened = (
         select(func.count())
@@ -114,7 +114,7 @@ async def waiting(connection: AsyncConnection, tenant: str) -> dict[str, int]:
     return {"reviews": row.reviews, "letters": row.letters}
 
 
-async def states(connection: AsyncConnection, tenant: str) -> list[RowMapping]:
+async def list_stations(connection: AsyncConnection, tenant: str) -> list[RowMapping]:
     """Return the stations with their last health and how far their stream is committed."""
     marked = and_(
         watermarks.c.tenant == stations.c.tenant, watermarks.c.stream == stations.c.stream
@@ -138,7 +138,7 @@ async def states(connection: AsyncConnection, tenant: str) -> list[RowMapping]:
     return rows(await connection.execute(statement))
 
 
-async def published(connection: AsyncConnection, tenant: str) -> list[RowMapping]:
+async def list_artifacts(connection: AsyncConnection, tenant: str) -> list[RowMapping]:
     """Return the packs and models that the tenant's stations are to use."""
     statement = (
         select(fleet_wares).where(fleet_wares.c.tenant == tenant).order_by(fleet_wares.c.ware)
@@ -146,7 +146,7 @@ async def published(connection: AsyncConnection, tenant: str) -> list[RowMapping
     return rows(await connection.execute(statement))
 
 
-async def evictions(
+async def list_evictions(
     connection: AsyncConnection, tenant: str, *, latest: int = 10
 ) -> dict[str, dict[str, Any]]:
     """Return, by station, what its eviction ledger says.
@@ -189,7 +189,7 @@ async def evictions(
     return found
 
 
-async def given_up(connection: AsyncConnection, tenant: str, station: str, sha256: str) -> bool:
+async def was_given_up(connection: AsyncConnection, tenant: str, station: str, sha256: str) -> bool:
     """Whether a station says that it gave up an image that the cloud does not have."""
     statement = select(events.c.type, events.c.data).where(
         events.c.tenant == tenant,
@@ -201,7 +201,9 @@ async def given_up(connection: AsyncConnection, tenant: str, station: str, sha25
     return any(isinstance(one, ImageEvicted) and not one.uploaded for one in said)
 
 
-async def letters(connection: AsyncConnection, tenant: str, *, limit: int = 50) -> list[RowMapping]:
+async def list_dead_letters(
+    connection: AsyncConnection, tenant: str, *, limit: int = 50
+) -> list[RowMapping]:
     """Return dead letters, the newest first, with the beginning of each payload and its size."""
     columns = [column for column in dead_letters.c if column.name != "payload"]
     preview = (
@@ -216,7 +218,9 @@ async def letters(connection: AsyncConnection, tenant: str, *, limit: int = 50) 
     )
 
 
-async def letter(connection: AsyncConnection, tenant: str, which: int) -> RowMapping | None:
+async def find_dead_letter(
+    connection: AsyncConnection, tenant: str, which: int
+) -> RowMapping | None:
     """Return one dead letter whole; None when there is no such one."""
     statement = select(dead_letters).where(
         dead_letters.c.tenant == tenant, dead_letters.c.id == which
@@ -224,7 +228,7 @@ async def letter(connection: AsyncConnection, tenant: str, which: int) -> RowMap
     return (await connection.execute(statement)).mappings().one_or_none()
 
 
-async def status_counts(connection: AsyncConnection, tenant: str) -> dict[str, int]:
+async def count_by_status(connection: AsyncConnection, tenant: str) -> dict[str, int]:
     """Count physical cards by status."""
     statement = (
         select(items.c.status, func.count())

@@ -27,7 +27,7 @@ MAX_WORDS = 12
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
+class InventoryFilter:
     """Which lines, in which order, and which page of them.
 
     Pages count from 1; an empty filter takes everything.
@@ -44,7 +44,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Worth:
+class CurrencyTotal:
     """A sum within one currency, in minor units. `lowest` when a part of it is a lowest price."""
 
     currency: str
@@ -53,13 +53,13 @@ class Worth:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Totals:
+class InventoryTotals:
     """What is held: physical cards, printings, what they are worth by currency, and how many have no price."""
 
     cards: int
     printings: int
     unpriced: int
-    worth: tuple[Worth, ...]
+    worth: tuple[CurrencyTotal, ...]
 
 
 def _held() -> FromClause:
@@ -74,7 +74,7 @@ def _held() -> FromClause:
     )
 
 
-def like(word: str) -> str:
+def like_pattern(word: str) -> str:
     """Return the ILIKE pattern that finds `word` anywhere.
 
     Its own wildcards stand for themselves.
@@ -83,11 +83,11 @@ def like(word: str) -> str:
     return f"%{escaped}%"
 
 
-def _narrowed(statement: Select[Any], tenant: str, wanted: Wanted) -> Select[Any]:
+def _narrowed(statement: Select[Any], tenant: str, wanted: InventoryFilter) -> Select[Any]:
     statement = statement.select_from(_held()).where(h.c.tenant == tenant, h.c.count > 0)
     for word in wanted.words.replace("\x00", " ").split()[:MAX_WORDS]:
         text = func.concat_ws(" ", p.c.name, p.c.number, p.c.set_name, p.c.set_id, p.c.card_id)
-        statement = statement.where(text.ilike(like(word), escape="\\"))
+        statement = statement.where(text.ilike(like_pattern(word), escape="\\"))
     if wanted.set_id:
         statement = statement.where(p.c.set_id == wanted.set_id)
     if wanted.finish:
@@ -109,7 +109,7 @@ _VALUE = h.c.count * q.c.minor
 _KEY = (h.c.card_id, h.c.language, h.c.finish, h.c.edition, h.c.condition)
 
 
-def _order(wanted: Wanted) -> tuple[ColumnElement[Any], ...]:
+def _order(wanted: InventoryFilter) -> tuple[ColumnElement[Any], ...]:
     """Return the order. Prices of different currencies are not compared.
 
     One currency follows the other.
@@ -128,8 +128,8 @@ def _order(wanted: Wanted) -> tuple[ColumnElement[Any], ...]:
             return (q.c.currency.desc().nulls_last(), direction(amount), name, *_KEY)
 
 
-async def inventory(
-    connection: AsyncConnection, tenant: str, wanted: Wanted
+async def inventory_page(
+    connection: AsyncConnection, tenant: str, wanted: InventoryFilter
 ) -> tuple[list[RowMapping], int]:
     """Return one page of the inventory's lines, and how many lines there are in all."""
     columns = (
@@ -148,7 +148,9 @@ async def inventory(
     return rows(await connection.execute(page)), int(total or 0)
 
 
-async def totals(connection: AsyncConnection, tenant: str, wanted: Wanted | None = None) -> Totals:
+async def inventory_totals(
+    connection: AsyncConnection, tenant: str, wanted: InventoryFilter | None = None
+) -> InventoryTotals:
     """Return what the lines that are wanted come to, whatever page of them is shown.
 
     All lines by default.
@@ -161,25 +163,25 @@ async def totals(connection: AsyncConnection, tenant: str, wanted: Wanted | None
             func.bool_or(q.c.lowest).label("lowest"),
         ),
         tenant,
-        wanted or Wanted(),
+        wanted or InventoryFilter(),
     ).group_by(q.c.currency)
     found = rows(await connection.execute(statement.order_by(q.c.currency.desc())))
     printings = await connection.scalar(
-        _narrowed(select(func.count(h.c.card_id.distinct())), tenant, wanted or Wanted())
+        _narrowed(select(func.count(h.c.card_id.distinct())), tenant, wanted or InventoryFilter())
     )
-    return Totals(
+    return InventoryTotals(
         cards=sum(int(row["cards"]) for row in found),
         printings=int(printings or 0),
         unpriced=sum(int(row["cards"]) for row in found if row["currency"] is None),
         worth=tuple(
-            Worth(currency=row["currency"], minor=int(row["minor"]), lowest=row["lowest"])
+            CurrencyTotal(currency=row["currency"], minor=int(row["minor"]), lowest=row["lowest"])
             for row in found
             if row["currency"] is not None
         ),
     )
 
 
-async def sets(connection: AsyncConnection, tenant: str) -> list[RowMapping]:
+async def held_sets(connection: AsyncConnection, tenant: str) -> list[RowMapping]:
     """Return the sets that cards are held of, by name."""
     statement = (
         select(p.c.set_id, func.max(p.c.set_name).label("set_name"))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cardmint_cloud.adapters.postgres.prices import job_queue
-from cardmint_cloud.domain.call_budget import Forecast, forecast
+from cardmint_cloud.domain.call_budget import BudgetForecast, forecast_budget
 
 _STATES = """
 SELECT provider, worker, state, since, calls, failed, slow, answered, cached, last_error, updated_at
@@ -26,12 +26,12 @@ STALE = timedelta(days=4)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Provider:
+class ProviderStatus:
     """A provider as the workers that dealt with it lately see it, and the day's calls with their forecast."""
 
     name: str
     workers: list[dict[str, Any]]
-    forecast: Forecast | None
+    forecast: BudgetForecast | None
 
     @property
     def state(self) -> str:
@@ -41,13 +41,13 @@ class Provider:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Supply:
+class PriceSupply:
     """Where prices come from.
 
     `lag` is, for each queue, how many jobs could run and for how long the oldest could.
     """
 
-    providers: list[Provider]
+    providers: list[ProviderStatus]
     lag: dict[str, tuple[int, float]]
     jobs: dict[str, int]
     failed: list[dict[str, Any]]
@@ -56,7 +56,7 @@ class Supply:
     oldest: datetime | None
 
 
-async def supply(connection: Any, tenant: str, now: datetime) -> Supply:
+async def read_price_supply(connection: Any, tenant: str, now: datetime) -> PriceSupply:
     """Return how the supply of prices stands."""
     states: dict[str, list[dict[str, Any]]] = {}
     for row in await connection.fetch(_STATES, now - LIVING):
@@ -66,12 +66,12 @@ async def supply(connection: Any, tenant: str, now: datetime) -> Supply:
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
     due = [row["due_at"] for row in await connection.fetch(_DUE, midnight, _MOST)]
     ages = await connection.fetchrow(_AGES, tenant, now - STALE)
-    return Supply(
+    return PriceSupply(
         providers=[
-            Provider(
+            ProviderStatus(
                 name=name,
                 workers=states.get(name, []),
-                forecast=forecast(
+                forecast=forecast_budget(
                     calls=calls[name]["calls"], budget=calls[name]["budget"], due=due, now=now
                 )
                 if name in calls
@@ -79,9 +79,9 @@ async def supply(connection: Any, tenant: str, now: datetime) -> Supply:
             )
             for name in sorted({*states, *calls})
         ],
-        lag=await job_queue.lag(connection, now),
-        jobs=await job_queue.counts(connection),
-        failed=await job_queue.failed(connection, tenant),
+        lag=await job_queue.queue_lag(connection, now),
+        jobs=await job_queue.job_counts(connection),
+        failed=await job_queue.failed_jobs(connection, tenant),
         prices=ages["prices"],
         stale=ages["stale"],
         oldest=ages["oldest"],

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cardmint_cloud.adapters.postgres.tables import items, quotes
 from cardmint_cloud.domain.quotes import Quote
-from cardmint_cloud.domain.valuation import Line
+from cardmint_cloud.domain.valuation import ValuedLine
 
 _KIND = (
     quotes.c.finish,
@@ -21,14 +21,14 @@ _KIND = (
 )
 
 
-async def lines(
+async def counted_lines(
     connection: AsyncConnection,
     tenant: str,
     at: datetime,
     *,
     lot: str | None = None,
     card_id: str | None = None,
-) -> list[Line]:
+) -> list[ValuedLine]:
     """Return the cards that the service had by a moment and that are counted now, as they are described now."""
     kind = (items.c.card_id, items.c.finish, items.c.edition, items.c.lot)
     statement = select(*kind, func.count().label("count")).where(
@@ -39,10 +39,10 @@ async def lines(
     if card_id is not None:
         statement = statement.where(items.c.card_id == card_id)
     found = await connection.execute(statement.group_by(*kind).order_by(*kind))
-    return [Line(**row) for row in found.mappings()]
+    return [ValuedLine(**row) for row in found.mappings()]
 
 
-async def lots(connection: AsyncConnection, tenant: str) -> list[str]:
+async def list_lots(connection: AsyncConnection, tenant: str) -> list[str]:
     """Return the lots that cards were ever counted in."""
     statement = select(items.c.lot).where(
         items.c.tenant == tenant, items.c.status == "counted", items.c.lot != ""
@@ -50,7 +50,7 @@ async def lots(connection: AsyncConnection, tenant: str) -> list[str]:
     return list(await connection.scalars(statement.distinct().order_by(items.c.lot)))
 
 
-async def history(
+async def quote_histories(
     connection: AsyncConnection, tenant: str, card_ids: Sequence[str], until: datetime
 ) -> dict[str, list[tuple[Quote, datetime]]]:
     """Return each card's believed quotes, ungraded, with the moments at which they were fetched, the oldest first."""

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-from cardmint_cloud.adapters.postgres.ingest.event_log import Connection
-from cardmint_cloud.domain.review_rules import Precision, precision
+from cardmint_cloud.adapters.postgres.ingest.event_log import PostgresConnection
+from cardmint_cloud.domain.review_rules import AuditPrecision, measure_precision
 from cardmint_contracts.cards import Card
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.upcasters import decode_data
@@ -54,7 +54,7 @@ SELECT recogniser, count(*) AS audited, count(*) FILTER (WHERE card ->> 'id' = c
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Lease:
+class QuestionLease:
     """Who has a question in hand, and until when."""
 
     holder: str
@@ -63,7 +63,7 @@ class Lease:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Fresh:
+class UnreviewedCard:
     """A counted card that no question was ever asked about, with its scan."""
 
     item: UUID
@@ -76,8 +76,8 @@ class Fresh:
     scan: CardScanned
 
 
-async def claim(
-    connection: Connection,
+async def claim_lease(
+    connection: PostgresConnection,
     tenant: str,
     task: UUID,
     *,
@@ -90,18 +90,20 @@ async def claim(
     return rows[0]["token"] if rows else None
 
 
-async def lease(connection: Connection, tenant: str, task: UUID) -> Lease | None:
+async def find_lease(
+    connection: PostgresConnection, tenant: str, task: UUID
+) -> QuestionLease | None:
     """Return who has, or last had, a question in hand."""
     rows = await connection.fetch(_LEASE, tenant, task)
-    return Lease(**dict(rows[0])) if rows else None
+    return QuestionLease(**dict(rows[0])) if rows else None
 
 
-async def release(connection: Connection, tenant: str, task: UUID) -> None:
+async def release_lease(connection: PostgresConnection, tenant: str, task: UUID) -> None:
     """Let go of a question."""
     await connection.execute(_RELEASE, tenant, task)
 
 
-async def place(connection: Connection, tenant: str, item: UUID) -> str:
+async def card_place(connection: PostgresConnection, tenant: str, item: UUID) -> str:
     """Return where a card lies, as its station put it there.
 
     "bin A3, slot 12" when bins were named.
@@ -117,35 +119,35 @@ async def place(connection: Connection, tenant: str, item: UUID) -> str:
     return ", ".join([where[0], *([where[1]] if row["lot"] else []), f"slot {row['slot']}"])[:200]
 
 
-async def tenants(connection: Connection) -> list[str]:
+async def list_tenants(connection: PostgresConnection) -> list[str]:
     """Return every tenant that anything was ever received of."""
     return [row["tenant"] for row in await connection.fetch(_TENANTS)]
 
 
-async def mark(connection: Connection, tenant: str) -> datetime | None:
+async def rules_mark(connection: PostgresConnection, tenant: str) -> datetime | None:
     """Return up to when the rules have looked at what was received."""
     rows = await connection.fetch(_MARK, tenant)
     return rows[0]["mark"] if rows else None
 
 
-async def set_mark(connection: Connection, tenant: str, moment: datetime) -> None:
+async def set_rules_mark(connection: PostgresConnection, tenant: str, moment: datetime) -> None:
     """Note up to when the rules have looked."""
     await connection.execute(_SET_MARK, tenant, moment)
 
 
-async def fresh(
-    connection: Connection,
+async def unreviewed_cards(
+    connection: PostgresConnection,
     tenant: str,
     after: tuple[datetime, UUID],
     until: datetime,
     *,
     card_id: str | None = None,
     limit: int,
-) -> list[Fresh]:
+) -> list[UnreviewedCard]:
     """Return counted cards, received behind `after` and not later than `until`, that nobody was ever asked about."""
     rows = await connection.fetch(_FRESH, tenant, after[0], until, card_id, limit, after[1])
     return [
-        Fresh(
+        UnreviewedCard(
             item=row["item"],
             card=Card(
                 id=row["card_id"],
@@ -164,8 +166,13 @@ async def fresh(
     ]
 
 
-async def old(
-    connection: Connection, tenant: str, *, before: datetime, audits_before: datetime, limit: int
+async def overdue_reviews(
+    connection: PostgresConnection,
+    tenant: str,
+    *,
+    before: datetime,
+    audits_before: datetime,
+    limit: int,
 ) -> Sequence[Any]:
     """Return open questions that wait too long.
 
@@ -174,7 +181,7 @@ async def old(
     return await connection.fetch(_OLD, tenant, before, audits_before, limit)
 
 
-async def precisions(connection: Connection, tenant: str) -> list[Precision]:
+async def audit_precisions(connection: PostgresConnection, tenant: str) -> list[AuditPrecision]:
     """Return what the audits measured, by what decided."""
     rows = await connection.fetch(_AUDITS, tenant)
-    return [precision(row["recogniser"], row["correct"], row["audited"]) for row in rows]
+    return [measure_precision(row["recogniser"], row["correct"], row["audited"]) for row in rows]

@@ -16,23 +16,23 @@ from litestar.template import TemplateConfig
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cardmint_cloud.adapters.postgres.retry import AWAY
-from cardmint_cloud.images import Store
+from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
+from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.web import (
     api,
     assets,
     inventory_pages,
-    provider_status,
+    price_pages,
     review_pages,
     station_pages,
-    valuation,
+    value_pages,
 )
 from cardmint_cloud.web import artifacts as fleet_files
-from cardmint_cloud.web.context import Asked, Shop
-from cardmint_cloud.web.filters import environment
-from cardmint_cloud.web.guards import LOOPBACK, Guard
-from cardmint_cloud.web.live import Hub
-from cardmint_cloud.web.metrics import Measured, Metrics
+from cardmint_cloud.web.context import PageContext, PageRequest
+from cardmint_cloud.web.filters import template_environment
+from cardmint_cloud.web.guards import LOOPBACK, RequestGuard
+from cardmint_cloud.web.live import LiveHub
+from cardmint_cloud.web.metrics import MeasuredApp, Metrics
 
 _log = structlog.get_logger(__name__)
 
@@ -41,11 +41,11 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def build(
+def build_dashboard(
     *,
     engine: AsyncEngine,
     pool: Any,
-    images: Store,
+    images: ImageStorage,
     tenant: str,
     wares: Path = Path("wares"),
     hosts: Iterable[str] = LOOPBACK,
@@ -57,8 +57,8 @@ def build(
     without a port, that requests may name. There are no accounts yet: serve it on loopback only.
     """
     hosts = frozenset(hosts)
-    hub = Hub(engine, pool, clock)
-    shop = Shop(
+    hub = LiveHub(engine, pool, clock)
+    shop = PageContext(
         tenant=tenant, engine=engine, pool=pool, images=images, wares=wares, hub=hub, clock=clock
     )
     metrics = Metrics()
@@ -72,14 +72,14 @@ def build(
         async with hub.running():
             yield
 
-    def failed(request: Asked, error: Exception) -> Response[Any]:
+    def failed(request: PageRequest, error: Exception) -> Response[Any]:
         return _failed(shop, request, error)
 
     parts: tuple[Any, ...] = (
         inventory_pages,
         review_pages,
-        valuation,
-        provider_status,
+        value_pages,
+        price_pages,
         station_pages,
         api,
         fleet_files,
@@ -93,20 +93,20 @@ def build(
         exception_handlers={HTTPException: failed, Exception: failed},
         lifespan=[listening],
         template_config=TemplateConfig(
-            instance=JinjaTemplateEngine.from_environment(environment(files.address))
+            instance=JinjaTemplateEngine.from_environment(template_environment(files.address))
         ),
         openapi_config=None,
         logging_config=None,
     )
-    app.asgi_handler = Guard(Measured(app.asgi_handler, metrics), hosts)
+    app.asgi_handler = RequestGuard(MeasuredApp(app.asgi_handler, metrics), hosts)
     return app
 
 
-def _failed(shop: Shop, request: Asked, error: Exception) -> Response[Any]:
+def _failed(shop: PageContext, request: PageRequest, error: Exception) -> Response[Any]:
     """Say what went wrong: to programs as JSON, to people as a page."""
     if isinstance(error, HTTPException):
         status, detail = error.status_code, error.detail
-    elif not isinstance(error, (*AWAY, SQLAlchemyError)):
+    elif not isinstance(error, (*DATABASE_AWAY, SQLAlchemyError)):
         _log.error("a page failed", path=request.url.path, exc_info=error)
         status, detail = 500, "That is a fault in CardMint, and it was logged."
     else:

@@ -8,28 +8,28 @@ from pathlib import Path
 import structlog
 import uvicorn
 
-from cardmint_cloud.adapters.images.bucket import Bucket
-from cardmint_cloud.adapters.images.folder import Folder
+from cardmint_cloud.adapters.images.bucket import BucketStorage
+from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.app import database, log_as_json
-from cardmint_cloud.errors import Stop
-from cardmint_cloud.images import Store
-from cardmint_cloud.settings import Settings
-from cardmint_cloud.web.app import build
+from cardmint_cloud.errors import StopService
+from cardmint_cloud.images import ImageStorage
+from cardmint_cloud.settings import CloudSettings
+from cardmint_cloud.web.routes import build_dashboard
 
 LOOPBACK = "127.0.0.1"
 _log = structlog.get_logger()
 
 
-def image_store(settings: Settings) -> Store:
+def image_store(settings: CloudSettings) -> ImageStorage:
     """Return where images are kept: a bucket for `s3://BUCKET/PREFIX`, else a folder."""
     if settings.images.startswith("s3://"):
         bucket, _, prefix = settings.images.removeprefix("s3://").partition("/")
-        return Bucket(bucket, prefix, settings.s3)
-    return Folder(Path(settings.images))
+        return BucketStorage(bucket, prefix, settings.s3)
+    return FolderStorage(Path(settings.images))
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: CloudSettings) -> None:
     """Run the dashboard until SIGTERM or SIGINT, on loopback only: it has no accounts yet.
 
     Raises:
@@ -39,7 +39,7 @@ async def serve(settings: Settings) -> None:
     where = f"http://{LOOPBACK}:{settings.web.port}/"
     async with database(settings, wait=True) as pool:
         engine = engine_for(settings.database)
-        app = build(
+        app = build_dashboard(
             engine=engine,
             pool=pool,
             images=image_store(settings),
@@ -58,7 +58,7 @@ async def serve(settings: Settings) -> None:
         try:
             await uvicorn.Server(config).serve()
         except SystemExit:
-            raise Stop(
+            raise StopService(
                 f"the dashboard cannot listen at {where}; is the port taken? see `web.port`"
             ) from None
         finally:

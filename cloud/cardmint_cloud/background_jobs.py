@@ -21,7 +21,7 @@ import structlog
 from procrastinate import BaseRetryStrategy, JobContext, RetryDecision, jobs
 
 from cardmint_cloud.adapters.postgres.prices import job_queue, provider_state, quotes
-from cardmint_cloud.pricing.price import NoAnswer, Source, price
+from cardmint_cloud.pricing.price import PriceUnavailable, QuoteSource, price_card
 from cardmint_cloud.reviews import opening
 from cardmint_cloud.settings import ReviewSettings
 
@@ -33,7 +33,7 @@ The last of six comes within about ten minutes.
 """
 
 BATCH = 200
-AGAIN = timedelta(hours=24)
+CHECK_AGAIN = timedelta(hours=24)
 HEARTBEAT_S, STALLED_S = 5.0, 15.0
 LONGEST = timedelta(minutes=2)
 """No job takes so long: a card is asked about at most at every provider, each for seconds."""
@@ -55,7 +55,7 @@ for _name in (
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
-class Patiently(BaseRetryStrategy):
+class JobRetryStrategy(BaseRetryStrategy):
     """Again after a while, as long as the error asks for.
 
     Without counting when nobody was asked at all.
@@ -68,26 +68,26 @@ class Patiently(BaseRetryStrategy):
         self, *, exception: BaseException, job: jobs.Job
     ) -> RetryDecision | None:
         """Return when to try again; None to give up."""
-        if isinstance(exception, NoAnswer) and exception.withheld:
+        if isinstance(exception, PriceUnavailable) and exception.withheld:
             # Spread a little: many jobs wait for the same breaker, rate or midnight.
-            return _after(exception.retry_after_s + 1 + 9 * self._chance())
+            return _retry_after(exception.retry_after_s + 1 + 9 * self._chance())
         if job.attempts + 1 >= ATTEMPTS:
             return None
-        asked = exception.retry_after_s if isinstance(exception, NoAnswer) else 0.0
-        return _after(max(asked, FIRST_WAIT_S * 2**job.attempts * self._chance()))
+        asked = exception.retry_after_s if isinstance(exception, PriceUnavailable) else 0.0
+        return _retry_after(max(asked, FIRST_WAIT_S * 2**job.attempts * self._chance()))
 
 
-def _after(seconds: float) -> RetryDecision:
+def _retry_after(seconds: float) -> RetryDecision:
     return RetryDecision(retry_in={"seconds": round(seconds)})
 
 
 Step = Callable[..., Awaitable[None]]
 
 
-def build(
+def build_queue(
     address: str,
     pool: Any,
-    sources: Sequence[Source],
+    sources: Sequence[QuoteSource],
     *,
     every_s: int = 5,
     reviews: ReviewSettings | None = None,
@@ -107,32 +107,32 @@ def build(
     app = procrastinate.App(connector=connector)
     reviews = reviews or ReviewSettings()
     rules = reviews.rules()
-    reasoned = functools.partial(_reasoned, pool, clock)
+    reasoned = functools.partial(_keep_reason, pool, clock)
 
-    async def price_card(*, tenant: str, card_id: str) -> None:
-        done = await price(pool, sources, tenant, card_id, clock())
+    async def price_due_card(*, tenant: str, card_id: str) -> None:
+        done = await price_card(pool, sources, tenant, card_id, clock())
         if done.changed:
-            await opening.ask_about_card(pool, rules, tenant, card_id, clock())
+            await opening.open_for_printing(pool, rules, tenant, card_id, clock())
 
     async def due() -> None:
         async with pool.acquire() as connection:
-            await quotes.defer_due(connection, clock(), limit=BATCH, again=AGAIN)
+            await quotes.enqueue_due(connection, clock(), limit=BATCH, again=CHECK_AGAIN)
 
     async def age() -> None:
         escalate, expire = timedelta(hours=reviews.escalate_h), timedelta(hours=reviews.expire_h)
-        await opening.age(pool, clock(), escalate=escalate, expire=expire)
+        await opening.age_reviews(pool, clock(), escalate=escalate, expire=expire)
 
     async def ask_new() -> None:
-        await opening.ask_about_new(pool, rules, clock())
+        await opening.open_for_new_cards(pool, rules, clock())
 
     async def tidy() -> None:
-        await provider_state.forget(pool, clock() - ANSWERS_FOR)
+        await provider_state.forget_before(pool, clock() - ANSWERS_FOR)
         await app.job_manager.delete_old_jobs(
             nb_hours=KEPT_H, include_failed=True, include_cancelled=True
         )
 
-    app.task(name="price", queue="prices", pass_context=True, retry=Patiently())(
-        reasoned(price_card)
+    app.task(name="price", queue="prices", pass_context=True, retry=JobRetryStrategy())(
+        reasoned(price_due_card)
     )
     for name, cron, step in (
         ("due", _cron(every_s), due),
@@ -142,13 +142,13 @@ def build(
         ("tidy", "17 3 * * *", tidy),
     ):
         task = app.task(name=name, queue="clock", queueing_lock=name, pass_context=True)(
-            reasoned(_timeless(step))
+            reasoned(_without_timestamp(step))
         )
         app.periodic(cron=cron)(task)
     return app
 
 
-def _timeless(step: Step) -> Step:
+def _without_timestamp(step: Step) -> Step:
     """Return a step that takes, and leaves, the moment for which the library begins it."""
 
     async def run(*, timestamp: int) -> None:  # noqa: ARG001 - the library hands it over
@@ -157,7 +157,7 @@ def _timeless(step: Step) -> Step:
     return run
 
 
-def _reasoned(pool: Any, clock: Callable[[], datetime], step: Step) -> Step:
+def _keep_reason(pool: Any, clock: Callable[[], datetime], step: Step) -> Step:
     """Return a step that keeps why it failed, until it succeeds or is discarded."""
 
     async def kept(context: JobContext, **args: Any) -> None:
@@ -184,7 +184,7 @@ async def _rescue(app: procrastinate.App, pool: Any, clock: Callable[[], datetim
     for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_S):
         _log.warning("job taken from a worker that is gone", job=job.id, task=job.task_name)
         await app.job_manager.retry_job(job)
-    await job_queue.rescue(pool, before=clock() - LONGEST, now=clock())
+    await job_queue.rescue_jobs(pool, before=clock() - LONGEST, now=clock())
 
 
 def _cron(seconds: int) -> str:
@@ -194,7 +194,7 @@ def _cron(seconds: int) -> str:
     return f"*/{seconds // 60} * * * *" if seconds < 3600 else "0 * * * *"
 
 
-async def run(app: procrastinate.App) -> None:
+async def run_worker(app: procrastinate.App) -> None:
     """Work until cancelled. The library's worker ends when it loses the database.
 
     Then another one is begun.

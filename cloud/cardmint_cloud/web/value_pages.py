@@ -8,33 +8,33 @@ from litestar.di import NamedDependency
 from litestar.response import Template
 
 from cardmint_cloud.adapters.postgres.queries import valuation
-from cardmint_cloud.pricing.valuation import Valued, value
+from cardmint_cloud.pricing.valuation import ValuationHistory, value_inventory
 from cardmint_cloud.web.api import Tenant
 from cardmint_cloud.web.chart import charts
-from cardmint_cloud.web.context import Asked, Shop
-from cardmint_cloud.web.inventory_pages import page
+from cardmint_cloud.web.context import PageContext, PageRequest
+from cardmint_cloud.web.inventory_pages import render_page
 
 SPANS = {"7": "a week", "30": "30 days", "90": "90 days", "365": "a year"}
 
 
 @get("/value")
-async def worth(request: Asked, shop: NamedDependency[Shop]) -> Template:
+async def worth(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
     """Show what was held at a moment and what it was worth by the prices known then, by lot, and the way up to it."""
     asked = request.query_params
     at, lot, span = _moment(asked.get("at", ""), shop), asked.get("lot"), asked.get("span", "30")
     span = span if span in SPANS else "30"
     async with shop.engine.connect() as connection:
-        found = await value(
+        found = await value_inventory(
             connection, shop.tenant, at, lot=lot or None, since=timedelta(days=int(span))
         )
-        return await page(
+        return await render_page(
             connection,
             shop,
             "value.html",
             found=found,
             day=f"{at:%Y-%m-%d}",
             lot=lot or "",
-            lots=await valuation.lots(connection, shop.tenant),
+            lots=await valuation.list_lots(connection, shop.tenant),
             span=span,
             spans=SPANS,
             charts=charts(_course(found), at),
@@ -42,11 +42,13 @@ async def worth(request: Asked, shop: NamedDependency[Shop]) -> Template:
 
 
 @get("/api/v1/{tenant:str}/value")
-async def value_json(tenant: Tenant, request: Asked, shop: NamedDependency[Shop]) -> dict[str, Any]:
+async def value_json(
+    tenant: Tenant, request: PageRequest, shop: NamedDependency[PageContext]
+) -> dict[str, Any]:
     """Return the worth of the whole inventory, of a `lot` or of a `card`, at a moment `at`, for programs."""
     asked = request.query_params
     async with shop.engine.connect() as connection:
-        found = await value(
+        found = await value_inventory(
             connection,
             tenant,
             _moment(asked.get("at", ""), shop),
@@ -56,7 +58,7 @@ async def value_json(tenant: Tenant, request: Asked, shop: NamedDependency[Shop]
     return {"at": found.at, "worth": found.whole, "lots": found.by_lot}
 
 
-def _moment(text: str, shop: Shop) -> datetime:
+def _moment(text: str, shop: PageContext) -> datetime:
     """Read a day, its end, or a moment; now when it is none, or is yet to come."""
     now = shop.clock()
     try:
@@ -69,7 +71,7 @@ def _moment(text: str, shop: Shop) -> datetime:
     return min(at, now)
 
 
-def _course(found: Valued) -> list[dict[str, Any]]:
+def _course(found: ValuationHistory) -> list[dict[str, Any]]:
     """Return the way up to a moment as the chart takes prices: a line for each currency."""
     return [
         {

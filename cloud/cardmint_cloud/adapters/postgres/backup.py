@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from cardmint_cloud.errors import Stop
+from cardmint_cloud.errors import StopService
 from cardmint_cloud.local.postgres import wheel_binaries
 
 _OLD = ("server version mismatch", "unsupported version")
@@ -17,7 +17,7 @@ Another one is tried then.
 """
 
 
-def dump(address: str, file: Path) -> None:
+def write_backup(address: str, file: Path) -> None:
     """Write the whole database at `address`, as one snapshot, to a new `file`.
 
     The service goes on meanwhile.
@@ -27,7 +27,7 @@ def dump(address: str, file: Path) -> None:
             last words.
     """
     if file.exists():
-        raise Stop(f"{file} is there already; name another file")
+        raise StopService(f"{file} is there already; name another file")
     part = file.with_name(f"{file.name}.part")
     try:
         _run("pg_dump", address, ["--format=custom", "--no-owner", f"--file={part}"])
@@ -36,7 +36,7 @@ def dump(address: str, file: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def load(address: str, file: Path) -> None:
+def restore_backup(address: str, file: Path) -> None:
     """Bring what `dump` wrote into the empty database at `address`: all of it, or nothing.
 
     Raises:
@@ -44,7 +44,7 @@ def load(address: str, file: Path) -> None:
             failed.
     """
     if not file.is_file():
-        raise Stop(f"{file} is no file")
+        raise StopService(f"{file} is no file")
     _run(
         "pg_restore", address, ["--single-transaction", "--exit-on-error", "--no-owner", str(file)]
     )
@@ -68,7 +68,7 @@ def _run(program: str, address: str, words: list[str]) -> None:
         said = done.stderr.strip().splitlines() or said
         if not any(phrase in done.stderr for phrase in _OLD):
             break
-    raise Stop(f"{program} failed for database {where}: {said[0]}")
+    raise StopService(f"{program} failed for database {where}: {said[0]}")
 
 
 def _programs(program: str) -> list[Path]:
@@ -76,9 +76,9 @@ def _programs(program: str) -> list[Path]:
     found = [Path(path)] if (path := shutil.which(program)) else []
     try:
         found.append(wheel_binaries() / program)
-    except Stop:
+    except StopService:
         if not found:
-            raise Stop(
+            raise StopService(
                 f"{program} is not installed; on Debian and Ubuntu: apt install postgresql-client"
             ) from None
     return found

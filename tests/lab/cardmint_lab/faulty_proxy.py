@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 
-class Proxy:
+class FaultyProxy:
     """Forwards a port, any free one or `port`, to another from a thread of its own.
 
     What is broken at random is drawn from `draw`.

@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from cardmint_cloud.adapters.postgres.ingest.event_log import Connection, notify
+from cardmint_cloud.adapters.postgres.ingest.event_log import PostgresConnection, notify
 from cardmint_contracts.control import DesiredConfig, Manifest
 from cardmint_contracts.wire import decode, encode
 
-NEWS = "fleet"
+FLEET_CHANGED = "fleet"
 """What listeners are told when any of it changed."""
 
 _PUBLISH = """
@@ -22,22 +22,28 @@ ON CONFLICT (tenant, station) DO UPDATE
 RETURNING desired::text"""
 
 
-class Wanted(NamedTuple):
+class DesiredFleet(NamedTuple):
     """What is to lie retained at the broker."""
 
     wares: list[tuple[str, Manifest]]
     configs: list[tuple[str, str, DesiredConfig]]
 
 
-async def publish(connection: Connection, tenant: str, manifest: Manifest, now: datetime) -> None:
+async def put_artifact(
+    connection: PostgresConnection, tenant: str, manifest: Manifest, now: datetime
+) -> None:
     """Have a tenant's stations use what a manifest names."""
     async with connection.transaction():
         await connection.execute(_PUBLISH, tenant, manifest.ware, encode(manifest).decode(), now)
-        await notify(connection, tenant, NEWS)
+        await notify(connection, tenant, FLEET_CHANGED)
 
 
-async def configure(
-    connection: Connection, tenant: str, station: str, changes: dict[str, Any], now: datetime
+async def configure_station(
+    connection: PostgresConnection,
+    tenant: str,
+    station: str,
+    changes: dict[str, Any],
+    now: datetime,
 ) -> DesiredConfig:
     """Change settings that are wanted of a station; those that were wanted before stay.
 
@@ -47,11 +53,11 @@ async def configure(
         ((text,),) = await connection.fetch(
             _CONFIGURE, tenant, station, encode(changes).decode(), now
         )
-        await notify(connection, tenant, NEWS)
+        await notify(connection, tenant, FLEET_CHANGED)
     return decode(text.encode(), DesiredConfig)
 
 
-async def wanted(connection: Connection) -> Wanted:
+async def desired_fleet(connection: PostgresConnection) -> DesiredFleet:
     """Return everything that stations of all tenants are to be told."""
     wares = await connection.fetch(
         "SELECT tenant, manifest::text FROM fleet_wares ORDER BY tenant, ware"
@@ -59,7 +65,7 @@ async def wanted(connection: Connection) -> Wanted:
     configs = await connection.fetch(
         "SELECT tenant, station, desired::text FROM desired_configs ORDER BY 1, 2"
     )
-    return Wanted(
+    return DesiredFleet(
         wares=[(tenant, decode(text.encode(), Manifest)) for tenant, text in wares],
         configs=[
             (tenant, station, decode(text.encode(), DesiredConfig))

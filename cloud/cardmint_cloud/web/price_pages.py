@@ -9,26 +9,30 @@ from litestar.params import FromPath
 from litestar.response import Redirect, Template
 
 from cardmint_cloud.adapters.postgres.prices import job_queue
-from cardmint_cloud.adapters.postgres.queries.provider_status import STALE, supply
-from cardmint_cloud.web.context import Asked, Shop
-from cardmint_cloud.web.inventory_pages import page, part
+from cardmint_cloud.adapters.postgres.queries.provider_status import STALE, read_price_supply
+from cardmint_cloud.web.context import PageContext, PageRequest
+from cardmint_cloud.web.inventory_pages import htmx_target, render_page
 
 
 @get("/prices")
-async def prices(request: Asked, shop: NamedDependency[Shop]) -> Template:
+async def prices(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
     """Show the providers with their breakers and budgets, how far behind the queue is, and the jobs given up."""
     return await _prices(request, shop)
 
 
 async def _prices(
-    request: Asked, shop: Shop, *, told: str = "", tone: Literal["done", "conflict"] = "done"
+    request: PageRequest,
+    shop: PageContext,
+    *,
+    told: str = "",
+    tone: Literal["done", "conflict"] = "done",
 ) -> Template:
     async with shop.pool.acquire() as connection:
-        found = await supply(connection, shop.tenant, shop.clock())
+        found = await read_price_supply(connection, shop.tenant, shop.clock())
     async with shop.engine.connect() as connection:
-        template = "_prices.html" if part(request) == "prices" else "prices.html"
-        oob = part(request) is not None
-        return await page(
+        template = "_prices.html" if htmx_target(request) == "prices" else "prices.html"
+        oob = htmx_target(request) is not None
+        return await render_page(
             connection,
             shop,
             template,
@@ -42,23 +46,26 @@ async def _prices(
 
 @post("/jobs/{job:int}/{action:str}", status_code=200)
 async def settle_job(
-    job: FromPath[int], action: FromPath[str], request: Asked, shop: NamedDependency[Shop]
+    job: FromPath[int],
+    action: FromPath[str],
+    request: PageRequest,
+    shop: NamedDependency[PageContext],
 ) -> Response[Any]:
     """Put a job that was given up back into the queue, or discard it."""
     if action not in {"requeue", "discard"}:
         raise NotFoundException("A job can be requeued or discarded.")
     async with shop.pool.acquire() as connection:
         if action == "requeue":
-            done = await job_queue.requeue(connection, shop.tenant, job, shop.clock())
+            done = await job_queue.requeue_job(connection, shop.tenant, job, shop.clock())
         else:
-            done = await job_queue.discard(connection, shop.tenant, job)
+            done = await job_queue.discard_job(connection, shop.tenant, job)
     if not done:
         told = await _prices(
             request, shop, told=f"There is no job {job} that was given up.", tone="conflict"
         )
         told.status_code = 404
         return told
-    if part(request) is None:
+    if htmx_target(request) is None:
         return Redirect("/prices", status_code=303)
     page = await _prices(
         request, shop, told="Put back into the queue." if action == "requeue" else "Discarded."
