@@ -17,6 +17,7 @@ import structlog
 from cardmint_cloud import __version__, background_jobs, fleet, log_months
 from cardmint_cloud import settings as configuration
 from cardmint_cloud.adapters.mqtt.client import MqttClient
+from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
 from cardmint_cloud.adapters.postgres.fleet import desired as fleet_rows
 from cardmint_cloud.adapters.postgres.ingest import dead_letters as dead_letter_rows
 from cardmint_cloud.adapters.postgres.ingest import leases
@@ -226,7 +227,7 @@ def configure(settings: CloudSettings, station: str, changes: dict[str, Any]) ->
     )
 
 
-async def _once(settings: CloudSettings, use: Callable[[Any], Awaitable[T]]) -> T:
+async def _once(settings: CloudSettings, use: Callable[[PostgresConnection], Awaitable[T]]) -> T:
     async with database(settings, patience_s=None) as pool, pool.acquire() as connection:
         return await use(connection)
 
@@ -269,7 +270,7 @@ async def work(settings: CloudSettings) -> None:
 
 
 def sources(
-    settings: PriceSettings, keys: ProviderKeys, client: httpx.AsyncClient, pool: Any
+    settings: PriceSettings, keys: ProviderKeys, client: httpx.AsyncClient, pool: Pool
 ) -> list[ProviderClient]:
     """Return the price providers in the order in which they are asked.
 
@@ -302,7 +303,7 @@ async def database(
     patience_s: float | None = COMMAND_S,
     wait: bool = False,
     **server: str,
-) -> AsyncIterator[Any]:
+) -> AsyncIterator[Pool]:
     """Give a pool of connections to a database that has this version's tables.
 
     `server` is set for each of them.
@@ -316,7 +317,7 @@ async def database(
     """
     engine = engine_for(settings.database)
 
-    async def connect() -> Any:
+    async def connect() -> Pool:
         await check_revision(engine)
         try:
             return await asyncpg.create_pool(

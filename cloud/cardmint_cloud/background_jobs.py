@@ -20,6 +20,7 @@ import psycopg_pool
 import structlog
 from procrastinate import BaseRetryStrategy, JobContext, RetryDecision, jobs
 
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.prices import job_queue, provider_state, quotes
 from cardmint_cloud.pricing.price import PriceUnavailable, QuoteSource, price_card
 from cardmint_cloud.reviews import opening
@@ -86,7 +87,7 @@ Step = Callable[..., Awaitable[None]]
 
 def build_queue(
     address: str,
-    pool: Any,
+    pool: Pool,
     sources: Sequence[QuoteSource],
     *,
     every_s: int = 5,
@@ -157,7 +158,7 @@ def _without_timestamp(step: Step) -> Step:
     return run
 
 
-def _keep_reason(pool: Any, clock: Callable[[], datetime], step: Step) -> Step:
+def _keep_reason(pool: Pool, clock: Callable[[], datetime], step: Step) -> Step:
     """Return a step that keeps why it failed, until it succeeds or is discarded."""
 
     async def kept(context: JobContext, **args: Any) -> None:
@@ -175,7 +176,7 @@ def _keep_reason(pool: Any, clock: Callable[[], datetime], step: Step) -> Step:
     return kept
 
 
-async def _rescue(app: procrastinate.App, pool: Any, clock: Callable[[], datetime]) -> None:
+async def _rescue(app: procrastinate.App, pool: Pool, clock: Callable[[], datetime]) -> None:
     """Put back what a dead worker had begun, and what a living one never ended.
 
     A worker that lost the database while it wrote a job's end lives on, and the job would run for

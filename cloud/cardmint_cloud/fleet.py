@@ -9,10 +9,11 @@ import os
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec.structs import replace
 
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.fleet import desired
 from cardmint_cloud.adapters.postgres.retry import retry_until_done
 from cardmint_cloud.errors import StopService
@@ -36,7 +37,7 @@ class FleetPublisher:
     `changed` wakes it; it tells everything, because retained messages stay.
     """
 
-    def __init__(self, pool: Any) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._changed = asyncio.Event()
         self._connection = 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cardmint_cloud.adapters import parquet
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest import log_months
 from cardmint_cloud.adapters.postgres.ingest.log_months import LogMonth, RetiredMonth
 from cardmint_cloud.errors import StopService
@@ -24,7 +25,7 @@ class LogMonths:
     retired: tuple[RetiredMonth, ...]
 
 
-async def list_all(connection: Any) -> LogMonths:
+async def list_all(connection: PostgresConnection) -> LogMonths:
     """Return where the log's months are."""
     return LogMonths(
         present=tuple(await log_months.list_months(connection)),
@@ -32,7 +33,9 @@ async def list_all(connection: Any) -> LogMonths:
     )
 
 
-async def make_ahead(connection: Any, now: datetime, *, ahead: int = MONTHS_AHEAD) -> None:
+async def make_ahead(
+    connection: PostgresConnection, now: datetime, *, ahead: int = MONTHS_AHEAD
+) -> None:
     """Make the partitions from this month to `ahead` months on."""
     month = log_months.month_of(now)
     for _ in range(ahead + 1):
@@ -41,7 +44,7 @@ async def make_ahead(connection: Any, now: datetime, *, ahead: int = MONTHS_AHEA
 
 
 async def retire_before(
-    connection: Any, archive: Path, now: datetime, *, keep_months: int
+    connection: PostgresConnection, archive: Path, now: datetime, *, keep_months: int
 ) -> list[RetiredMonth]:
     """Write the months before the last `keep_months` whole ones to files in `archive`, check them, take them away.
 
@@ -61,7 +64,9 @@ async def retire_before(
     return [await _retire(connection, archive, month, now) for month in old]
 
 
-async def _retire(connection: Any, archive: Path, month: date, now: datetime) -> RetiredMonth:
+async def _retire(
+    connection: PostgresConnection, archive: Path, month: date, now: datetime
+) -> RetiredMonth:
     file = archive / f"events-{month:%Y-%m}.parquet"
     writer = parquet.MonthWriter(file)
     events = last = 0

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest import inventory, log_months, shadow
 from cardmint_cloud.adapters.postgres.ingest.shadow import RowDifference
 from cardmint_cloud.domain.fold import fold
@@ -82,7 +83,7 @@ async def snapshot_at(address: str, at: datetime, archive: Path = Path()) -> Inv
         )
 
 
-async def _fold(connection: Any, archive: Path, until: datetime | None) -> int:
+async def _fold(connection: PostgresConnection, archive: Path, until: datetime | None) -> int:
     count = 0
     old = read_archive(archive, await log_months.list_retired(connection))
     async for rows in shadow.read_log(connection, old, until):

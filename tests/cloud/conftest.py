@@ -7,12 +7,12 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
 from cardmint_cloud.adapters.postgres.migrate import engine_for, migrate
 from cardmint_cloud.local.postgres import LocalPostgres
 from cardmint_cloud.log_months import make_ahead
@@ -28,7 +28,7 @@ async def _migrate(address: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def connected(address: str) -> AsyncIterator[asyncpg.Connection]:
+async def connected(address: str) -> AsyncIterator[PostgresConnection]:
     """Give a connection that waits for nothing longer than a minute, and is cut when the test is over."""
     connection = await asyncpg.connect(address, command_timeout=60)
     try:
@@ -38,7 +38,7 @@ async def connected(address: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 @contextlib.asynccontextmanager
-async def pooled(address: str, *, most: int) -> AsyncIterator[Any]:
+async def pooled(address: str, *, most: int) -> AsyncIterator[Pool]:
     """Give a pool whose connections wait for nothing longer than a minute, and that a failed test may still hold."""
     pool = await asyncpg.create_pool(address, min_size=1, max_size=most, command_timeout=60)
     try:
@@ -78,14 +78,14 @@ async def database(postgres: LocalPostgres) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
+async def connection(database: str) -> AsyncIterator[PostgresConnection]:
     async with connected(database) as connection:
         await connection.execute("SET TIME ZONE 'UTC'")
         yield connection
 
 
 @pytest.fixture
-async def pool(database: str) -> AsyncIterator[Any]:
+async def pool(database: str) -> AsyncIterator[Pool]:
     async with pooled(database, most=6) as pool:
         async with pool.acquire() as connection:
             await make_ahead(connection, NOW)

@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from cardmint_cloud.ingest.commit import EventBatch, MqttMessage, commit, read
+from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.ingest.commit import commit
+from cardmint_cloud.ingest.read import EventBatch, MqttMessage, read_message
 from cardmint_contracts import topics
 from cardmint_contracts.cards import Batch as Settings
 from cardmint_contracts.cards import Candidate, Card, Decision
@@ -64,7 +66,7 @@ def sealed(
 
 
 async def send(
-    pool: Any, *data: EventData, tenant: str = "shop", station: str = "left", now: datetime = NOW, start: int = 1,
+    pool: Pool, *data: EventData, tenant: str = "shop", station: str = "left", now: datetime = NOW, start: int = 1,
     stream: UUID | None = None, time: datetime | None = None,
 ) -> None:  # fmt: skip
     """Ingest events from a station: in a stream of their own unless one is named."""
@@ -77,7 +79,7 @@ async def send(
         payload=payload,
         content_type=content_type,
     )
-    batch = read(message)
+    batch = read_message(message)
     assert isinstance(batch, EventBatch)
     async with pool.acquire() as connection:
         await commit(connection, [batch], now)

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from cardmint_cloud import rebuild
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.reviews import questions
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.errors import Conflict, NotFound
@@ -41,7 +42,7 @@ HOUR = timedelta(hours=1)
 
 
 async def say(
-    pool: Any, task: UUID, card: Card | None, *, version: int = 1, user: str = "ann", **more: Any
+    pool: Pool, task: UUID, card: Card | None, *, version: int = 1, user: str = "ann", **more: Any
 ) -> Any:
     verdict: Any = "card" if card else "no_card"
     values = {"now": NOW, **more}
@@ -50,20 +51,20 @@ async def say(
     )
 
 
-async def review(pool: Any, scan: CardScanned, why: str = "rules") -> Any:
+async def review(pool: Pool, scan: CardScanned, why: str = "rules") -> Any:
     return await pool.fetchrow(
         "SELECT * FROM reviews WHERE task = $1", review_task_id(scan.scan, why)
     )
 
 
-async def counted(pool: Any) -> dict[str, int]:
+async def counted(pool: Pool) -> dict[str, int]:
     return {
         row["card_id"]: row["count"]
         for row in await pool.fetch("SELECT * FROM holdings WHERE count > 0")
     }
 
 
-async def test_rules_ask_about_what_is_new_once(pool: Any) -> None:
+async def test_rules_ask_about_what_is_new_once(pool: Pool) -> None:
     sure, unsure = accepted(confidence=0.99), accepted(OWL, confidence=0.8)
     await send(pool, sure, unsure, doubtful(), now=NOW)
     wary = rules(low_confidence=0.9)
@@ -87,14 +88,14 @@ async def test_rules_ask_about_what_is_new_once(pool: Any) -> None:
 
 
 async def test_rules_get_through_more_cards_than_a_page(
-    pool: Any, monkeypatch: pytest.MonkeyPatch
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cardmint_cloud.reviews.opening.LIMIT", 3)
     await send(pool, *(accepted(confidence=0.5 if n % 2 else 0.99) for n in range(11)), now=NOW)
     assert await open_for_new_cards(pool, rules(low_confidence=0.9), NOW + HOUR) == 5
 
 
-async def test_chance_looks_at_what_no_rule_doubts_and_measures_the_precision(pool: Any) -> None:
+async def test_chance_looks_at_what_no_rule_doubts_and_measures_the_precision(pool: Pool) -> None:
     made = Recogniser(method="reader", pack="2026-11-22", models={"reader": "3"})
     scans = [accepted(confidence=0.99) for _ in range(4)]
     scans = [
@@ -113,7 +114,7 @@ async def test_chance_looks_at_what_no_rule_doubts_and_measures_the_precision(po
     assert recogniser_label(Recogniser(method="classical", pack="x")) == "classical"
 
 
-async def test_a_price_that_comes_later_asks_about_its_cards(pool: Any) -> None:
+async def test_a_price_that_comes_later_asks_about_its_cards(pool: Pool) -> None:
     cheap, dear = accepted(OWL), accepted(batch=Batch(finish=Finish.NORMAL))
     await send(pool, cheap, dear, now=NOW)
     for card, minor in ((FOX, 90_000), (OWL, 10)):
@@ -127,7 +128,7 @@ async def test_a_price_that_comes_later_asks_about_its_cards(pool: Any) -> None:
     assert await counted(pool) == {FOX.id: 1, OWL.id: 1}
 
 
-async def test_old_questions_come_to_the_front_and_old_audits_are_given_up(pool: Any) -> None:
+async def test_old_questions_come_to_the_front_and_old_audits_are_given_up(pool: Pool) -> None:
     scan, audit = doubtful(), accepted()
     await send(pool, scan, audit, now=NOW)
     await open_for_new_cards(pool, rules(audit=1.0), NOW)
@@ -142,7 +143,7 @@ async def test_old_questions_come_to_the_front_and_old_audits_are_given_up(pool:
         await say(pool, review_task_id(audit.scan, "audit"), FOX)
 
 
-async def test_an_answer_to_a_task_of_another_tenant_finds_none(pool: Any) -> None:
+async def test_an_answer_to_a_task_of_another_tenant_finds_none(pool: Pool) -> None:
     scan = doubtful()
     await send(pool, scan, now=NOW)
     with pytest.raises(NotFound):
@@ -159,7 +160,7 @@ async def test_an_answer_to_a_task_of_another_tenant_finds_none(pool: Any) -> No
     assert (await review(pool, scan, "review"))["state"] == "open"
 
 
-async def test_an_answer_can_be_taken_back(pool: Any, database: str) -> None:
+async def test_an_answer_can_be_taken_back(pool: Pool, database: str) -> None:
     scan = doubtful()
     await send(pool, scan, now=NOW)
     task = review_task_id(scan.scan)
@@ -180,7 +181,7 @@ async def test_an_answer_can_be_taken_back(pool: Any, database: str) -> None:
     assert (await rebuild.compare_with_log(database)).equal
 
 
-async def test_what_another_answer_changed_since_is_not_undone(pool: Any) -> None:
+async def test_what_another_answer_changed_since_is_not_undone(pool: Pool) -> None:
     scan = accepted(confidence=0.5)
     await send(pool, scan, now=NOW)
     await open_for_new_cards(pool, rules(low_confidence=0.9), NOW)
@@ -192,7 +193,7 @@ async def test_what_another_answer_changed_since_is_not_undone(pool: Any) -> Non
         )
 
 
-async def test_a_card_is_asked_for_by_its_place(pool: Any) -> None:
+async def test_a_card_is_asked_for_by_its_place(pool: Pool) -> None:
     batch = Batch(bin="A3", lot="estate")
     scans = [doubtful(batch=batch) for _ in range(3)]
     for n, scan in enumerate(scans):
@@ -223,7 +224,7 @@ async def test_a_card_is_asked_for_by_its_place(pool: Any) -> None:
     assert await counted(pool) == {OWL.id: 1}
 
 
-async def test_a_question_in_hand_is_nobody_elses(pool: Any) -> None:
+async def test_a_question_in_hand_is_nobody_elses(pool: Pool) -> None:
     scan = doubtful()
     await send(pool, scan, now=NOW)
     task = review_task_id(scan.scan)
@@ -252,14 +253,16 @@ async def test_a_question_in_hand_is_nobody_elses(pool: Any) -> None:
         await say(pool, task, FOX, lease=uuid4(), now=later)
 
 
-async def test_a_lease_that_nobody_gave_is_refused(pool: Any) -> None:
+async def test_a_lease_that_nobody_gave_is_refused(pool: Pool) -> None:
     scan = doubtful()
     await send(pool, scan, now=NOW)
     with pytest.raises(Conflict, match="take it in hand"):
         await say(pool, review_task_id(scan.scan), FOX, lease=uuid4())
 
 
-async def test_of_two_answers_and_an_undo_at_once_one_order_holds(pool: Any, database: str) -> None:
+async def test_of_two_answers_and_an_undo_at_once_one_order_holds(
+    pool: Pool, database: str
+) -> None:
     scan = doubtful()
     await send(pool, scan, now=NOW)
     task = review_task_id(scan.scan)

@@ -4,11 +4,11 @@ import asyncio
 import tempfile
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import Any
 
 import pytest
 
 from cardmint_cloud import rebuild
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.local.postgres import LocalPostgres
 from tests.cloud.command import command
 from tests.cloud.conftest import connected
@@ -22,7 +22,7 @@ def at(database: str, *words: str) -> CompletedProcess[str]:
     return command(*words, CARDMINT_CLOUD_DATABASE=database)
 
 
-async def test_a_backup_is_whole_in_a_new_server(pool: Any, database: str, tmp_path: Path) -> None:
+async def test_a_backup_is_whole_in_a_new_server(pool: Pool, database: str, tmp_path: Path) -> None:
     await shop(pool)
     before = await rebuild.compare_with_log(database)
     file = tmp_path / "shop.dump"

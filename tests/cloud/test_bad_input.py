@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import msgspec
 import pytest
 
 from cardmint_cloud import rebuild
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
-from cardmint_cloud.ingest.commit import EventBatch, MqttMessage, commit, read
+from cardmint_cloud.ingest.commit import commit
+from cardmint_cloud.ingest.read import EventBatch, MqttMessage, read_message
 from cardmint_cloud.log_months import make_ahead
 from cardmint_contracts.cards import Money
 from cardmint_contracts.envelope import BATCH, BATCH_GZIP
@@ -48,7 +49,7 @@ def raw(old: bytes, new: bytes) -> bytes:
 
 def message(who: str) -> EventBatch | DeadLetter | None:
     payload = encode(sealed(accepted(), station=who, stream=uuid4()))
-    return read(
+    return read_message(
         MqttMessage(topic=f"cardmint/v1/shop/{who}/events", payload=payload, content_type=BATCH)
     )
 
@@ -82,20 +83,20 @@ POISON: dict[str, tuple[Callable[[], bytes], str, str]] = {
 
 
 @pytest.fixture(autouse=True)
-async def partitions(connection: asyncpg.Connection) -> None:
+async def partitions(connection: PostgresConnection) -> None:
     await make_ahead(connection, NOW)
 
 
 @pytest.mark.parametrize("name", POISON)
 async def test_it_is_parked_with_its_reason_and_nothing_else_is_affected(
-    name: str, connection: asyncpg.Connection, database: str
+    name: str, connection: PostgresConnection, database: str
 ) -> None:
     make, content_type, reason = POISON[name]
     good = [message(who) for who in ("right", "top")]
-    bad = read(
+    bad = read_message(
         MqttMessage(topic=TOPIC, payload=make(), content_type=content_type, claim=(STREAM, 1, 1))
     )
-    after = read(
+    after = read_message(
         MqttMessage(topic=TOPIC, payload=encode(sealed(accepted(), start=2)), content_type=BATCH)
     )
     whole = [one for one in (good[0], bad, after, good[1]) if one]
@@ -112,10 +113,10 @@ async def test_it_is_parked_with_its_reason_and_nothing_else_is_affected(
 
 
 async def test_a_station_without_the_time_counts_and_is_dated_by_its_receipt(
-    connection: asyncpg.Connection, database: str
+    connection: PostgresConnection, database: str
 ) -> None:
     payload = batch({"time": "1970-01-01T00:00:09Z", "clocksynced": False})
-    found = read(MqttMessage(topic=TOPIC, payload=payload, content_type=BATCH))
+    found = read_message(MqttMessage(topic=TOPIC, payload=payload, content_type=BATCH))
     assert isinstance(found, EventBatch)
     await commit(connection, [found], NOW)
     assert await connection.fetchval("SELECT captured_at FROM items") == NOW
@@ -126,9 +127,9 @@ async def test_a_station_without_the_time_counts_and_is_dated_by_its_receipt(
 
 
 async def test_the_end_of_all_sequences_is_a_gap_like_any_other(
-    connection: asyncpg.Connection,
+    connection: PostgresConnection,
 ) -> None:
-    found = read(
+    found = read_message(
         MqttMessage(topic=TOPIC, payload=batch({"sequence": str(2**63 - 1)}), content_type=BATCH)
     )
     assert isinstance(found, EventBatch)
@@ -137,11 +138,11 @@ async def test_the_end_of_all_sequences_is_a_gap_like_any_other(
 
 
 async def test_old_streams_sent_again_change_nothing(
-    connection: asyncpg.Connection, database: str
+    connection: PostgresConnection, database: str
 ) -> None:
     streams = [uuid4() for _ in range(5)]
     old = [
-        read(
+        read_message(
             MqttMessage(
                 topic=TOPIC,
                 payload=encode(sealed(accepted(), accepted(), stream=stream)),
@@ -168,7 +169,7 @@ def test_money_is_whole_units_or_nothing(amount: bytes) -> None:
 
 @pytest.mark.parametrize("broker", ["mosquitto"], indirect=True)
 async def test_a_stream_full_of_poison_goes_on_through_a_real_broker(
-    worker: object, station: Station, connection: asyncpg.Connection
+    worker: object, station: Station, connection: PostgresConnection
 ) -> None:
     await ready(station)
     sequence = 1

@@ -9,10 +9,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from cardmint_cloud import rebuild
+from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.errors import NotFound, ParkItem
-from cardmint_cloud.ingest.commit import MqttMessage, commit, read
+from cardmint_cloud.ingest.commit import commit
 from cardmint_cloud.ingest.dead_letters import discard, replay, replay_stream
+from cardmint_cloud.ingest.read import MqttMessage, read_message
 from cardmint_contracts.envelope import BATCH, encode_batch, seal
 from cardmint_contracts.events import EventData, ReviewAnswered
 from tests.cloud.command import command
@@ -38,8 +40,8 @@ def payload(*data: EventData, stream: UUID, station: str = "left") -> bytes:
     return encode_batch(envelopes)[0]
 
 
-async def park(pool: Any, content: bytes, *, content_type: str = BATCH, **more: Any) -> int:
-    found = read(
+async def park(pool: Pool, content: bytes, *, content_type: str = BATCH, **more: Any) -> int:
+    found = read_message(
         MqttMessage(
             topic="cardmint/v1/shop/left/events", payload=content, content_type=content_type, **more
         )
@@ -52,12 +54,12 @@ async def park(pool: Any, content: bytes, *, content_type: str = BATCH, **more: 
     return number
 
 
-async def left(pool: Any) -> int:
+async def left(pool: Pool) -> int:
     count: int = await pool.fetchval("SELECT count(*) FROM dead_letters")
     return count
 
 
-async def test_an_event_that_came_too_early_is_applied_on_replay_once(pool: Any) -> None:
+async def test_an_event_that_came_too_early_is_applied_on_replay_once(pool: Pool) -> None:
     scan = doubtful()
     answer = ReviewAnswered(
         task=review_task_id(scan.scan),
@@ -75,7 +77,7 @@ async def test_an_event_that_came_too_early_is_applied_on_replay_once(pool: Any)
     done = await replay(pool, "shop", letter, NOW)
     assert (done.applied, await left(pool)) == (1, 0)
     assert await pool.fetchval("SELECT count FROM holdings") == 1
-    row = await pool.fetchrow("SELECT * FROM events WHERE type LIKE '%answered%'")
+    row = await fetch_one(pool, "SELECT * FROM events WHERE type LIKE '%answered%'")
     assert (row["stream"], row["source"]) == (
         replay_stream("shop", "/stations/left"),
         "/stations/left",
@@ -84,7 +86,7 @@ async def test_an_event_that_came_too_early_is_applied_on_replay_once(pool: Any)
         await replay(pool, "shop", letter, NOW)
 
 
-async def test_a_whole_message_is_replayed_when_it_can_be_read(pool: Any) -> None:
+async def test_a_whole_message_is_replayed_when_it_can_be_read(pool: Pool) -> None:
     stream = uuid4()
     good = payload(accepted(), accepted(), stream=stream)
     letter = await park(pool, good, content_type="text/plain", claim=(stream, 1, 2))
@@ -97,16 +99,16 @@ async def test_a_whole_message_is_replayed_when_it_can_be_read(pool: Any) -> Non
     assert await pool.fetchval("SELECT count FROM holdings") == 2
 
 
-async def test_what_is_still_wrong_stays_with_its_reason(pool: Any) -> None:
+async def test_what_is_still_wrong_stays_with_its_reason(pool: Pool) -> None:
     bad = payload(accepted(), stream=uuid4()).replace(b'"confidence":0.0', b'"confidence":7.5')
     letter = await park(pool, bad)
-    before = await pool.fetchrow("SELECT * FROM dead_letters")
+    before = await fetch_one(pool, "SELECT * FROM dead_letters")
     with pytest.raises(ParkItem, match="<= 1"):
         await replay(pool, "shop", letter, NOW)
-    assert await pool.fetchrow("SELECT * FROM dead_letters") == before
+    assert await fetch_one(pool, "SELECT * FROM dead_letters") == before
 
 
-async def test_a_replay_does_not_let_a_station_write_as_another(pool: Any) -> None:
+async def test_a_replay_does_not_let_a_station_write_as_another(pool: Pool) -> None:
     stream = uuid4()
     await send(pool, accepted(), station="right", stream=stream)
     letter = await park(pool, payload(accepted(), stream=stream))
@@ -120,7 +122,7 @@ async def test_a_replay_does_not_let_a_station_write_as_another(pool: Any) -> No
         await replay(pool, "shop", forged, NOW)
 
 
-async def test_a_discarded_letter_is_gone_and_only_its_tenant_may(pool: Any) -> None:
+async def test_a_discarded_letter_is_gone_and_only_its_tenant_may(pool: Pool) -> None:
     letter = await park(pool, b"\x00", content_type="text/plain")
     with pytest.raises(NotFound):
         await discard(pool, "other", letter)
@@ -130,7 +132,7 @@ async def test_a_discarded_letter_is_gone_and_only_its_tenant_may(pool: Any) -> 
         await discard(pool, "shop", letter)
 
 
-async def test_the_command_lists_replays_and_discards(pool: Any, database: str) -> None:
+async def test_the_command_lists_replays_and_discards(pool: Pool, database: str) -> None:
     async def run(*words: str) -> CompletedProcess[str]:
         known = {"CARDMINT_CLOUD_DATABASE": database, "CARDMINT_CLOUD_TENANT": "shop"}
         return await asyncio.to_thread(command, "dead-letters", *words, **known)

@@ -4,13 +4,14 @@ import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
 
 from cardmint_cloud import rebuild
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection, fetch_one
 from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
 from cardmint_cloud.domain.items import review_task_id
-from cardmint_cloud.ingest.commit import EventBatch, MqttMessage, commit, read
+from cardmint_cloud.ingest.commit import commit
+from cardmint_cloud.ingest.read import EventBatch, MqttMessage, read_message
 from cardmint_cloud.log_months import make_ahead
 from cardmint_contracts import topics
 from cardmint_contracts.cards import Batch as Settings
@@ -37,24 +38,24 @@ def message(
 
 def batch(*data: EventData, **more: Any) -> EventBatch:
     station = more.get("station", "left")
-    found = read(message(sealed(*data, **more), station))
+    found = read_message(message(sealed(*data, **more), station))
     assert isinstance(found, EventBatch)
     return found
 
 
 @pytest.fixture(autouse=True)
-async def partitions(connection: asyncpg.Connection) -> None:
+async def partitions(connection: PostgresConnection) -> None:
     await make_ahead(connection, NOW)
 
 
-async def counts(connection: asyncpg.Connection) -> dict[str, int]:
+async def counts(connection: PostgresConnection) -> dict[str, int]:
     return {
         row["card_id"]: row["count"]
         for row in await connection.fetch("SELECT card_id, count FROM holdings")
     }
 
 
-async def test_a_batch_sent_twice_counts_once(connection: asyncpg.Connection) -> None:
+async def test_a_batch_sent_twice_counts_once(connection: PostgresConnection) -> None:
     one = batch(accepted(), accepted(), accepted(OWL))
     first = await commit(connection, [one], NOW)
     again = await commit(connection, [one, one], NOW)
@@ -65,7 +66,7 @@ async def test_a_batch_sent_twice_counts_once(connection: asyncpg.Connection) ->
 
 
 async def test_an_overlapping_batch_applies_only_what_is_new(
-    connection: asyncpg.Connection,
+    connection: PostgresConnection,
 ) -> None:
     scans = [accepted() for _ in range(5)]
     await commit(connection, [batch(*scans[:3])], NOW)
@@ -75,7 +76,7 @@ async def test_an_overlapping_batch_applies_only_what_is_new(
 
 
 async def test_a_gap_is_refused_and_the_receipt_says_from_where(
-    connection: asyncpg.Connection,
+    connection: PostgresConnection,
 ) -> None:
     await commit(connection, [batch(accepted())], NOW)
     done = await commit(connection, [batch(accepted(), start=5)], NOW)
@@ -84,7 +85,7 @@ async def test_a_gap_is_refused_and_the_receipt_says_from_where(
 
 
 async def test_a_restored_outbox_that_sends_old_scans_in_a_new_stream_counts_once(
-    connection: asyncpg.Connection,
+    connection: PostgresConnection,
 ) -> None:
     scan = accepted()
     await commit(connection, [batch(scan)], NOW)
@@ -93,22 +94,24 @@ async def test_a_restored_outbox_that_sends_old_scans_in_a_new_stream_counts_onc
 
 
 async def test_a_poison_event_is_parked_and_its_stream_goes_on(
-    connection: asyncpg.Connection,
+    connection: PostgresConnection,
 ) -> None:
     envelopes = sealed(accepted(), accepted(), accepted())
     payload, _ = encode_batch(envelopes)
     bad = payload.replace(b'"confidence":0.0', b'"confidence":7.5', 1)
-    found = read(MqttMessage(topic="cardmint/v1/shop/left/events", payload=bad, content_type=BATCH))
+    found = read_message(
+        MqttMessage(topic="cardmint/v1/shop/left/events", payload=bad, content_type=BATCH)
+    )
     assert isinstance(found, EventBatch)
     done = await commit(connection, [found], NOW)
     assert (done.applied, done.parked) == (2, 1)
     assert [r.sequence for r in done.receipts.values()] == [3]
-    row = await connection.fetchrow("SELECT * FROM dead_letters")
+    row = await fetch_one(connection, "SELECT * FROM dead_letters")
     assert (row["reason"], row["first"], row["last"]) == ("invalid", 1, 1)
     assert b"7.5" in row["payload"]
 
 
-async def test_an_answer_to_a_task_that_never_was_is_parked(connection: asyncpg.Connection) -> None:
+async def test_an_answer_to_a_task_that_never_was_is_parked(connection: PostgresConnection) -> None:
     answer = ReviewAnswered(
         task=uuid4(), task_version=1, scan=uuid4(), verdict="no_card", by="left"
     )
@@ -118,7 +121,7 @@ async def test_an_answer_to_a_task_that_never_was_is_parked(connection: asyncpg.
     assert await connection.fetchval("SELECT sequence FROM watermarks") == 3
 
 
-async def test_what_the_database_refuses_is_parked(connection: asyncpg.Connection) -> None:
+async def test_what_the_database_refuses_is_parked(connection: PostgresConnection) -> None:
     await connection.execute("ALTER TABLE items ADD CHECK (bin <> 'cursed')")
     done = await commit(
         connection,
@@ -134,7 +137,7 @@ async def test_what_the_database_refuses_is_parked(connection: asyncpg.Connectio
 
 
 async def test_an_unreadable_payload_with_a_claim_does_not_stop_its_stream(
-    connection: asyncpg.Connection,
+    connection: PostgresConnection,
 ) -> None:
     garbage = MqttMessage(
         topic="cardmint/v1/shop/left/events",
@@ -142,7 +145,7 @@ async def test_an_unreadable_payload_with_a_claim_does_not_stop_its_stream(
         content_type=BATCH,
         claim=(STREAM, 1, 10),
     )
-    found = read(garbage)
+    found = read_message(garbage)
     assert isinstance(found, EventBatch)
     done = await commit(connection, [found, batch(accepted(), start=11)], NOW)
     assert (done.applied, done.parked) == (1, 1)
@@ -150,9 +153,9 @@ async def test_an_unreadable_payload_with_a_claim_does_not_stop_its_stream(
 
 
 async def test_an_unreadable_payload_without_a_claim_is_parked_once(
-    connection: asyncpg.Connection,
+    connection: PostgresConnection,
 ) -> None:
-    garbage = read(
+    garbage = read_message(
         MqttMessage(
             topic="cardmint/v1/shop/left/events", payload=b"\x00", content_type="text/plain"
         )
@@ -163,8 +166,8 @@ async def test_an_unreadable_payload_without_a_claim_is_parked_once(
     assert await connection.fetchval("SELECT times FROM dead_letters") == 2
 
 
-async def test_a_station_cannot_write_as_another(connection: asyncpg.Connection) -> None:
-    forged = read(message(sealed(accepted(), station="right"), station="left"))
+async def test_a_station_cannot_write_as_another(connection: PostgresConnection) -> None:
+    forged = read_message(message(sealed(accepted(), station="right"), station="left"))
     assert isinstance(forged, DeadLetter)
     assert forged.reason == "wrong-source"
     await commit(connection, [batch(accepted())], NOW)
@@ -174,10 +177,10 @@ async def test_a_station_cannot_write_as_another(connection: asyncpg.Connection)
 
 
 def test_other_topics_are_nobodys_business() -> None:
-    assert read(MqttMessage(topic="cardmint/v2/x", payload=b"", content_type=None)) is None
+    assert read_message(MqttMessage(topic="cardmint/v2/x", payload=b"", content_type=None)) is None
 
 
-async def test_a_review_is_opened_answered_once_and_counted(connection: asyncpg.Connection) -> None:
+async def test_a_review_is_opened_answered_once_and_counted(connection: PostgresConnection) -> None:
     scan = doubtful()
     await commit(connection, [batch(scan, accepted(batch=Settings(finish=Finish.HOLO)))], NOW)
     assert await counts(connection) == {"fic1-7": 1}
@@ -189,7 +192,7 @@ async def test_a_review_is_opened_answered_once_and_counted(connection: asyncpg.
     done = await commit(connection, [batch(first, second, start=3)], NOW)
     assert done.changes.superseded == 1
     assert await counts(connection) == {"fic1-7": 1, "fic1-10": 1}
-    row = await connection.fetchrow("SELECT * FROM reviews")
+    row = await fetch_one(connection, "SELECT * FROM reviews")
     assert (row["state"], row["version"], row["answered_by"]) == ("answered", 2, "left")
     late = await commit(connection, [batch(second, start=5)], NOW)
     assert late.changes.superseded == 1
@@ -197,7 +200,7 @@ async def test_a_review_is_opened_answered_once_and_counted(connection: asyncpg.
 
 
 async def test_a_scan_taken_back_at_the_station_counts_no_more_and_its_review_closes(
-    connection: asyncpg.Connection,
+    connection: PostgresConnection,
 ) -> None:
     counted, asked = accepted(), doubtful()
     await commit(connection, [batch(counted, asked)], NOW)
@@ -208,17 +211,17 @@ async def test_a_scan_taken_back_at_the_station_counts_no_more_and_its_review_cl
         2,
         [],
     )
-    row = await connection.fetchrow("SELECT * FROM reviews")
+    row = await fetch_one(connection, "SELECT * FROM reviews")
     assert (row["state"], row["answered_by"]) == ("answered", "station")
     assert await connection.fetchval("SELECT count(*) FROM dead_letters") == 0
 
 
 async def test_two_tenants_with_the_same_stream_are_strangers(
-    connection: asyncpg.Connection,
+    connection: PostgresConnection,
 ) -> None:
     await commit(connection, [batch(accepted())], NOW)
     payload, content_type = encode_batch(sealed(accepted()))
-    other = read(
+    other = read_message(
         MqttMessage(
             topic="cardmint/v1/other/left/events", payload=payload, content_type=content_type
         )
@@ -229,7 +232,7 @@ async def test_two_tenants_with_the_same_stream_are_strangers(
 
 
 async def test_two_writers_of_one_scan_count_it_once(
-    connection: asyncpg.Connection, database: str
+    connection: PostgresConnection, database: str
 ) -> None:
     """A restored outbox sends old scans in a new stream while another worker still has the old stream in hand."""
     scans = [accepted(), doubtful(), accepted(OWL)]

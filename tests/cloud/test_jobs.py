@@ -14,6 +14,7 @@ import pytest
 from procrastinate import jobs as library
 
 from cardmint_cloud import background_jobs
+from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one
 from cardmint_cloud.adapters.postgres.prices import job_queue, quotes
 from cardmint_cloud.adapters.providers.http import ProviderUnavailable
 from cardmint_cloud.background_jobs import ATTEMPTS, CHECK_AGAIN, JobRetryStrategy
@@ -28,7 +29,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def due(pool: Any, limit: int = 100) -> int:
+async def due(pool: Pool, limit: int = 100) -> int:
     async with pool.acquire() as connection:
         return await quotes.enqueue_due(connection, now(), limit=limit, again=CHECK_AGAIN)
 
@@ -45,21 +46,21 @@ async def caught_up(app: procrastinate.App) -> None:
         )
 
 
-async def statuses(pool: Any) -> dict[str, int]:
+async def statuses(pool: Pool) -> dict[str, int]:
     sql = "SELECT status::text, count(*) FROM procrastinate_jobs WHERE queue_name = 'prices' GROUP BY status"
     return {row[0]: row[1] for row in await pool.fetch(sql)}
 
 
 async def test_a_due_card_becomes_one_job_and_is_due_again_a_day_later(
-    pool: Any, database: str
+    pool: Pool, database: str
 ) -> None:
     await named(pool, "a", "b", at=now())
     await named(pool, "c", at=now() + timedelta(hours=1))
     first, second = await asyncio.gather(due(pool, 1), due(pool, 1))
     assert first + second == 2
     assert await due(pool) == 0
-    row = await pool.fetchrow(
-        "SELECT args::text, queueing_lock, lock, priority FROM procrastinate_jobs ORDER BY id"
+    row = await fetch_one(
+        pool, "SELECT args::text, queueing_lock, lock, priority FROM procrastinate_jobs ORDER BY id"
     )
     assert row["queueing_lock"] == row["lock"] == "price/shop/a"
     assert row["priority"] == 2
@@ -80,7 +81,7 @@ async def test_a_due_card_becomes_one_job_and_is_due_again_a_day_later(
 
 
 async def test_a_failure_comes_back_until_it_is_given_up_with_its_reason(
-    pool: Any, database: str
+    pool: Pool, database: str
 ) -> None:
     await named(pool, "a", at=now())
     await due(pool)
@@ -93,7 +94,7 @@ async def test_a_failure_comes_back_until_it_is_given_up_with_its_reason(
         assert len(source.asked) == attempt + 1
     (dead,) = await job_queue.failed_jobs(pool, "shop")
     assert (dead["task"], dead["attempts"]) == ("price", ATTEMPTS)
-    assert dead["reason"] == "NoAnswer: tcgdex: timeout (no answer within 5 s)"
+    assert dead["reason"] == "PriceUnavailable: tcgdex: timeout (no answer within 5 s)"
     assert await job_queue.failed_jobs(pool, "another") == []
     assert not await job_queue.requeue_job(pool, "another", dead["id"], now())
     assert not await job_queue.discard_job(pool, "another", dead["id"])
@@ -114,7 +115,7 @@ async def test_a_failure_comes_back_until_it_is_given_up_with_its_reason(
     )
 
 
-async def test_a_dead_job_can_be_discarded(pool: Any, database: str) -> None:
+async def test_a_dead_job_can_be_discarded(pool: Pool, database: str) -> None:
     await named(pool, "a", at=now())
     await due(pool)
     await pool.execute("UPDATE procrastinate_jobs SET attempts = 99")
@@ -126,7 +127,7 @@ async def test_a_dead_job_can_be_discarded(pool: Any, database: str) -> None:
     assert await statuses(pool) == {}
 
 
-async def test_the_lag_is_that_of_the_oldest_job_that_could_run(pool: Any) -> None:
+async def test_the_lag_is_that_of_the_oldest_job_that_could_run(pool: Pool) -> None:
     await named(pool, "a", "b", at=now())
     await due(pool)
     later = now() + timedelta(minutes=5)
@@ -139,7 +140,7 @@ async def test_the_lag_is_that_of_the_oldest_job_that_could_run(pool: Any) -> No
     assert await job_queue.queue_lag(pool, later) == {}
 
 
-async def test_a_job_that_never_ends_is_begun_again(pool: Any) -> None:
+async def test_a_job_that_never_ends_is_begun_again(pool: Pool) -> None:
     await named(pool, "a", at=now())
     await due(pool)
     worker = await pool.fetchval("SELECT worker_id FROM procrastinate_register_worker_v1()")
@@ -184,7 +185,7 @@ def test_what_was_withheld_waits_and_does_not_count() -> None:
 
 
 async def test_the_clock_gives_due_cards_to_the_queue_and_survives_a_lost_database(
-    pool: Any, database: str
+    pool: Pool, database: str
 ) -> None:
     await named(pool, "a", at=now())
     source = Answers(a=[quote(500)])
@@ -211,7 +212,7 @@ async def test_the_clock_gives_due_cards_to_the_queue_and_survives_a_lost_databa
 HANGS = """
 import asyncio, sys
 import asyncpg
-from cardmint_cloud import jobs
+from cardmint_cloud.background_jobs import build_queue, run_worker
 
 class Hangs:
     name = "hangs"
@@ -221,14 +222,14 @@ class Hangs:
 
 async def main():
     async with asyncpg.create_pool(sys.argv[1], min_size=1, max_size=2) as pool:
-        await jobs.run(jobs.build(sys.argv[1], pool, [Hangs()], every_s=1))
+        await run_worker(build_queue(sys.argv[1], pool, [Hangs()], every_s=1))
 
 asyncio.run(main())
 """
 
 
 async def test_a_killed_workers_job_is_done_by_another(
-    pool: Any, database: str, tmp_path: Path
+    pool: Pool, database: str, tmp_path: Path
 ) -> None:
     await named(pool, "a", at=now())
     child = ChildProcess([sys.executable, "-c", HANGS, database], tmp_path / "log")
@@ -271,7 +272,7 @@ def test_what_runs_by_the_clock_may_be_a_matter_of_minutes() -> None:
     )
 
 
-async def test_tidying_forgets_old_answers_and_jobs(pool: Any, database: str) -> None:
+async def test_tidying_forgets_old_answers_and_jobs(pool: Pool, database: str) -> None:
     await pool.execute(
         "INSERT INTO provider_answers VALUES ('x', 'k', 200, '', '', '', $1)",
         now() - CHECK_AGAIN * 100,

@@ -2,10 +2,10 @@
 
 import asyncio
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
+from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one
 from cardmint_cloud.adapters.postgres.prices import held_quotes
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.pricing.held_quotes import QuoteVerdict, judge_quote
@@ -15,7 +15,7 @@ from tests.cloud.test_price import NOW, Answers, named, quote, shown
 pytestmark = pytest.mark.integration
 
 
-async def doubted(pool: Any) -> int:
+async def doubted(pool: Pool) -> int:
     """Have a price jump from 5.00 to 500.00 and return the number under which it is held back."""
     await named(pool, "a")
     await price_card(
@@ -29,12 +29,12 @@ async def doubted(pool: Any) -> int:
 
 
 async def says(
-    pool: Any, number: int, verdict: QuoteVerdict, user: str = "ann", tenant: str = "shop"
+    pool: Pool, number: int, verdict: QuoteVerdict, user: str = "ann", tenant: str = "shop"
 ) -> None:
     await judge_quote(pool, tenant, number, verdict, user=user, now=NOW)
 
 
-async def test_a_price_that_is_taken_counts_and_the_word_is_an_event(pool: Any) -> None:
+async def test_a_price_that_is_taken_counts_and_the_word_is_an_event(pool: Pool) -> None:
     number = await doubted(pool)
     await says(pool, number, "take")
     assert (await shown(pool), await shown(pool, "holo"), await shown(pool, "")) == (
@@ -42,8 +42,9 @@ async def test_a_price_that_is_taken_counts_and_the_word_is_an_event(pool: Any) 
         900,
         900,
     )
-    row = await pool.fetchrow(
-        "SELECT source, data::text AS data FROM events WHERE type = 'cardmint.price.judged.v1'"
+    row = await fetch_one(
+        pool,
+        "SELECT source, data::text AS data FROM events WHERE type = 'cardmint.price.judged.v1'",
     )
     assert row["source"] == "/users/ann"
     assert '"take"' in row["data"]
@@ -51,7 +52,7 @@ async def test_a_price_that_is_taken_counts_and_the_word_is_an_event(pool: Any) 
     assert await shown(pool) == 50_500  # It is what the next one is compared with.
 
 
-async def test_a_price_that_is_kept_out_changes_nothing(pool: Any) -> None:
+async def test_a_price_that_is_kept_out_changes_nothing(pool: Pool) -> None:
     number = await doubted(pool)
     await says(pool, number, "refuse")
     assert await shown(pool) == 500
@@ -64,7 +65,7 @@ async def test_a_price_that_is_kept_out_changes_nothing(pool: Any) -> None:
     assert await shown(pool) == 50_000
 
 
-async def test_a_word_taken_back_brings_the_price_before_it_back(pool: Any) -> None:
+async def test_a_word_taken_back_brings_the_price_before_it_back(pool: Pool) -> None:
     number = await doubted(pool)
     await says(pool, number, "take")
     await says(pool, number, "undo")
@@ -74,7 +75,7 @@ async def test_a_word_taken_back_brings_the_price_before_it_back(pool: Any) -> N
     assert await pool.fetchval("SELECT state FROM held_quotes WHERE id = $1", number) == "open"
 
 
-async def test_of_two_words_at_once_one_wins(pool: Any) -> None:
+async def test_of_two_words_at_once_one_wins(pool: Pool) -> None:
     number = await doubted(pool)
     tries = (says(pool, number, "take", user=user) for user in ("ann", "ben", "cy"))
     results = await asyncio.gather(*tries, return_exceptions=True)
@@ -85,7 +86,7 @@ async def test_of_two_words_at_once_one_wins(pool: Any) -> None:
     ]
 
 
-async def test_another_tenants_price_is_not_there(pool: Any) -> None:
+async def test_another_tenants_price_is_not_there(pool: Pool) -> None:
     number = await doubted(pool)
     with pytest.raises(NotFound):
         await says(pool, number, "take", tenant="other")

@@ -4,11 +4,11 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 
-import asyncpg
 import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
 
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.cli import cli
 from cardmint_contracts.cards import Edition, Finish, Money
 from cardmint_contracts.prices import LastPrice
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.integration
 
 
 async def test_what_is_exported_a_pack_takes(
-    connection: asyncpg.Connection, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    connection: PostgresConnection, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetched = NOW - timedelta(days=1)
     await connection.executemany(

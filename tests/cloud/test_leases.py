@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -22,9 +21,10 @@ from hypothesis import strategies as st
 
 from cardmint_cloud import log_months, rebuild
 from cardmint_cloud.adapters.mqtt.connection import InboundMessage
+from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest import leases
 from cardmint_cloud.domain.rendezvous import SLOTS, owner_of, share_of, slot_of
-from cardmint_cloud.ingest.commit import read
+from cardmint_cloud.ingest.read import read_message
 from cardmint_cloud.ingest.worker import PendingMessage, Worker
 from cardmint_cloud.local.broker import LocalBroker
 from cardmint_cloud.local.processes import ChildProcess
@@ -52,7 +52,7 @@ def test_a_new_worker_takes_slots_only_for_itself(workers: set[UUID], new: UUID)
 
 
 @pytest.mark.integration
-async def test_postgres_computes_the_same_slot(pool: Any) -> None:
+async def test_postgres_computes_the_same_slot(pool: Pool) -> None:
     names = [("shop", f"station-{number}") for number in range(2000)]
     found = await pool.fetch(
         f"SELECT {leases.SLOT} AS slot FROM unnest($1::text[], $2::text[]) AS t (tenant, station)",
@@ -81,21 +81,21 @@ class Deaf:
 
 
 @pytest.mark.integration
-async def test_a_worker_that_lost_its_stations_without_knowing_cannot_write(pool: Any) -> None:
+async def test_a_worker_that_lost_its_stations_without_knowing_cannot_write(pool: Pool) -> None:
     worker, link = Worker(pool), Deaf()
-    await worker._beat(link)
-    assert worker._slots == set(range(SLOTS))
+    await worker.leases.renew(link)
+    assert worker.leases.slots == set(range(SLOTS))
     await pool.execute("UPDATE leases SET worker = $1", uuid4())  # What happens while it is paused.
     message = first_event()
-    taken = PendingMessage(
-        message=message, address=worker._address(message.topic), batch=read(message)
+    pending = PendingMessage(
+        message=message, route=worker.route(message.topic), batch=read_message(message)
     )
-    await worker._take([taken], link)
+    await worker.commit_group([pending], link)
     assert await pool.fetchval("SELECT count(*) FROM events") == 0
     assert link.published == []
     await pool.execute("DELETE FROM workers")
-    await worker._beat(link)
-    await worker._take([taken], link)
+    await worker.leases.renew(link)
+    await worker.commit_group([pending], link)
     assert await pool.fetchval("SELECT count(*) FROM events") == 1
 
 
@@ -118,8 +118,8 @@ async def test_what_a_paused_worker_locks_is_taken_from_it(database: str, prepar
                 "SELECT $1::int"
             )  # Postgres waits for what is to be done with it.
         async with asyncio.timeout(20):
-            while len(worker._slots) < SLOTS:
-                await worker._beat(link)
+            while len(worker.leases.slots) < SLOTS:
+                await worker.leases.renew(link)
                 await asyncio.sleep(0.1)
         with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
             await session.fetch("SELECT 1")
@@ -145,7 +145,7 @@ def first_event() -> InboundMessage:
 async def test_the_first_event_of_a_new_database_finds_its_month(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def slowly(connection: Any, now: datetime) -> None:
+    async def slowly(connection: PostgresConnection, now: datetime) -> None:
         await asyncio.sleep(0.5)
         await make_ahead(connection, now)
 
@@ -164,12 +164,12 @@ async def test_the_first_event_of_a_new_database_finds_its_month(
 
 
 @pytest.mark.integration
-async def test_a_worker_ends_when_a_review_changes_in_the_same_moment(pool: Any) -> None:
+async def test_a_worker_ends_when_a_review_changes_in_the_same_moment(pool: Pool) -> None:
     worker = Worker(pool)
     running = asyncio.create_task(worker.run(Deaf()))
     async with asyncio.timeout(20):
         await asyncio.sleep(1)  # All is quiet: it waits for reviews.
-        worker._reviews_changed.set()
+        worker.dispatcher.wake()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     assert running.cancelled()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.adapters.images.folder import FolderStorage
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.local.processes import free_port
 from cardmint_cloud.web.live import MAX_BACKLOG, LiveClient, LiveHub, NewItems
@@ -118,7 +119,7 @@ async def listening(site: httpx.AsyncClient, tenant: str = "") -> AsyncIterator[
 
 
 @pytest.fixture
-async def site(pool: Any, engine: AsyncEngine, tmp_path: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def site(pool: Pool, engine: AsyncEngine, tmp_path: Any) -> AsyncIterator[httpx.AsyncClient]:
     async for client in serve(
         build_dashboard(engine=engine, pool=pool, images=FolderStorage(tmp_path), tenant="shop")
     ):
@@ -130,7 +131,7 @@ async def site(pool: Any, engine: AsyncEngine, tmp_path: Any) -> AsyncIterator[h
 
 @pytest.mark.integration
 async def test_what_is_scanned_is_told_and_only_to_its_tenant(
-    pool: Any, site: httpx.AsyncClient
+    pool: Pool, site: httpx.AsyncClient
 ) -> None:
     now = datetime.now(UTC)
     await send(pool, accepted(), now=now)
@@ -152,7 +153,7 @@ async def test_what_is_scanned_is_told_and_only_to_its_tenant(
 
 @pytest.mark.integration
 async def test_a_commit_that_took_long_is_found_by_the_sweep(
-    pool: Any, site: httpx.AsyncClient
+    pool: Pool, site: httpx.AsyncClient
 ) -> None:
     async with listening(site) as stream:
         await send(pool, accepted(), now=datetime.now(UTC))
@@ -163,7 +164,7 @@ async def test_a_commit_that_took_long_is_found_by_the_sweep(
 
 @pytest.mark.integration
 async def test_what_happened_while_the_listener_was_gone_is_told_afterwards(
-    pool: Any, site: httpx.AsyncClient
+    pool: Pool, site: httpx.AsyncClient
 ) -> None:
     async with listening(site) as stream:
         await pool.execute(
@@ -176,7 +177,9 @@ async def test_what_happened_while_the_listener_was_gone_is_told_afterwards(
 
 
 @pytest.mark.integration
-async def test_items_that_cannot_be_read_now_are_told_later(pool: Any, engine: AsyncEngine) -> None:
+async def test_items_that_cannot_be_read_now_are_told_later(
+    pool: Pool, engine: AsyncEngine
+) -> None:
     away = engine_for(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
     hub = LiveHub(engine, pool, lambda: NOW)
     with hub.client("shop") as client:

@@ -6,7 +6,6 @@ What they show, take and refuse.
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -14,6 +13,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.adapters.images.folder import FolderStorage
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.prices import provider_state
 from cardmint_cloud.adapters.postgres.prices.provider_state import BreakerReport
 from cardmint_cloud.domain.breaker import BreakerState, BreakerView
@@ -36,7 +36,7 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-async def site(pool: Any, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def site(pool: Pool, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     app = build_dashboard(
         engine=engine,
         pool=pool,
@@ -68,7 +68,7 @@ def standing(state: BreakerState, error: str = "") -> BreakerReport:
 
 
 async def test_the_page_of_prices_shows_breakers_budgets_and_what_is_due(
-    pool: Any, site: httpx.AsyncClient
+    pool: Pool, site: httpx.AsyncClient
 ) -> None:
     assert "No provider was asked yet" in await text(site, "/prices")
     await provider_state.put_breaker_report(pool, standing(BreakerState.CLOSED), NOW)
@@ -105,7 +105,7 @@ async def test_the_page_of_prices_shows_breakers_budgets_and_what_is_due(
 
 
 async def test_a_job_that_was_given_up_is_tried_again_or_discarded(
-    pool: Any, site: httpx.AsyncClient
+    pool: Pool, site: httpx.AsyncClient
 ) -> None:
     jobs = [
         await pool.fetchval(
@@ -128,7 +128,7 @@ async def test_a_job_that_was_given_up_is_tried_again_or_discarded(
     assert [tuple(row) for row in left] == [(jobs[0], "todo"), (jobs[2], "failed")]
 
 
-async def test_what_it_is_worth_and_was(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_what_it_is_worth_and_was(pool: Pool, site: httpx.AsyncClient) -> None:
     assert "Nothing was counted yet" in await text(site, "/value")
     batch = Batch(finish=Finish.NORMAL, lot="<estate>")
     await send(pool, accepted(batch=batch), accepted(OWL), now=NOW - 10 * DAY)
@@ -154,7 +154,7 @@ async def test_what_it_is_worth_and_was(pool: Any, site: httpx.AsyncClient) -> N
 
 
 async def test_a_price_that_jumped_is_judged_on_the_page(
-    pool: Any, site: httpx.AsyncClient
+    pool: Pool, site: httpx.AsyncClient
 ) -> None:
     await send(pool, accepted(batch=Batch(finish=Finish.NORMAL)), now=NOW)
     for at, minor in ((NOW - 2 * DAY, 500), (NOW - DAY, 50_000)):
@@ -175,7 +175,9 @@ async def test_a_price_that_jumped_is_judged_on_the_page(
     assert (await site.post("/held-prices/999/take")).status_code == 404
 
 
-async def test_a_possible_duplicate_is_asked_for_as_one(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_a_possible_duplicate_is_asked_for_as_one(
+    pool: Pool, site: httpx.AsyncClient
+) -> None:
     first = accepted(batch=Batch(bin="A3", lot="<estate>"))
     second = accepted(possible_duplicate_of=first.scan)
     lost = accepted(OWL, possible_duplicate_of=uuid4(), candidates=doubtful().candidates)
@@ -203,7 +205,7 @@ async def test_a_possible_duplicate_is_asked_for_as_one(pool: Any, site: httpx.A
 
 
 async def test_an_answer_is_taken_back_and_the_card_asked_for(
-    pool: Any, site: httpx.AsyncClient
+    pool: Pool, site: httpx.AsyncClient
 ) -> None:
     scan = doubtful(batch=Batch(bin="A3"))
     await send(pool, scan)
@@ -230,7 +232,7 @@ async def test_an_answer_is_taken_back_and_the_card_asked_for(
         assert words in history
 
 
-async def test_what_somebody_has_in_hand_is_shown(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_what_somebody_has_in_hand_is_shown(pool: Pool, site: httpx.AsyncClient) -> None:
     scan = doubtful()
     await send(pool, scan)
     await lease_question(pool, "shop", review_task_id(scan.scan), user="ann", now=NOW)
@@ -239,7 +241,7 @@ async def test_what_somebody_has_in_hand_is_shown(pool: Any, site: httpx.AsyncCl
 
 
 async def test_many_are_answered_at_once_and_conflicts_told(
-    pool: Any, site: httpx.AsyncClient
+    pool: Pool, site: httpx.AsyncClient
 ) -> None:
     scans = [doubtful() for _ in range(4)]
     await send(pool, *scans)
@@ -265,7 +267,7 @@ async def test_many_are_answered_at_once_and_conflicts_told(
 
 
 async def test_the_measured_precision_is_on_the_page_and_in_the_metrics(
-    pool: Any, site: httpx.AsyncClient
+    pool: Pool, site: httpx.AsyncClient
 ) -> None:
     scans = [accepted() for _ in range(2)]
     await send(pool, *scans, now=NOW)
@@ -283,7 +285,7 @@ async def test_the_measured_precision_is_on_the_page_and_in_the_metrics(
     assert 'cardmint_precision{bound="measured",recogniser="classical"} 0.5' in metrics
 
 
-async def test_an_old_price_says_so(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_an_old_price_says_so(pool: Pool, site: httpx.AsyncClient) -> None:
     await send(pool, accepted(batch=Batch(finish=Finish.NORMAL)), now=NOW - 20 * DAY)
     await price_card(pool, [Answers(answers={FOX.id: [quote(500, as_of=datetime(2026, 11, 1, tzinfo=UTC))]})], "shop",
                 FOX.id, NOW - 9 * DAY)  # fmt: skip

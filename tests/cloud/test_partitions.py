@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import pytest
 
 from cardmint_cloud import log_months, rebuild
 from cardmint_cloud.adapters import parquet
+from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest import log_months as partition_rows
 from cardmint_cloud.adapters.postgres.ingest import shadow
 from cardmint_cloud.adapters.postgres.ingest.log_months import RetiredMonth
@@ -28,7 +28,7 @@ SEPTEMBER, OCTOBER = datetime(2026, 9, 30, 23, tzinfo=UTC), datetime(2026, 10, 5
 
 
 @pytest.fixture
-async def log(pool: Any) -> AsyncIterator[asyncpg.Connection]:
+async def log(pool: Pool) -> AsyncIterator[PostgresConnection]:
     """A log of three months, with an answer that a slow clock put into a month before its question's."""
     async with pool.acquire() as connection:
         for moment in (SEPTEMBER, OCTOBER):
@@ -54,13 +54,13 @@ async def log(pool: Any) -> AsyncIterator[asyncpg.Connection]:
         yield connection
 
 
-async def rows(connection: asyncpg.Connection) -> list[dict[str, Any]]:
+async def rows(connection: PostgresConnection) -> list[dict[str, Any]]:
     found = await connection.fetch("SELECT * FROM events ORDER BY position")
     return [dict(row) for row in found]
 
 
 async def test_old_months_move_to_files_and_the_fold_does_not_notice(
-    log: asyncpg.Connection, database: str, tmp_path: Path
+    log: PostgresConnection, database: str, tmp_path: Path
 ) -> None:
     before = await rows(log)
     done = await log_months.retire_before(log, tmp_path, NOW, keep_months=1)
@@ -85,7 +85,7 @@ async def test_old_months_move_to_files_and_the_fold_does_not_notice(
 
 
 async def test_what_was_retired_is_still_not_counted_twice(
-    pool: Any, log: asyncpg.Connection, tmp_path: Path
+    pool: Pool, log: PostgresConnection, tmp_path: Path
 ) -> None:
     stream = uuid4()
     scans = [accepted(), accepted()]
@@ -97,7 +97,7 @@ async def test_what_was_retired_is_still_not_counted_twice(
 
 
 async def test_a_month_that_changed_meanwhile_stays(
-    log: asyncpg.Connection, tmp_path: Path
+    log: PostgresConnection, tmp_path: Path
 ) -> None:
     before = await rows(log)
     stale = RetiredMonth(
@@ -108,7 +108,7 @@ async def test_a_month_that_changed_meanwhile_stays(
 
 
 async def test_a_log_in_use_is_left_alone(
-    log: asyncpg.Connection, database: str, tmp_path: Path
+    log: PostgresConnection, database: str, tmp_path: Path
 ) -> None:
     before = await rows(log)
     async with shadow.snapshot(database) as reading:
@@ -122,7 +122,7 @@ async def test_a_log_in_use_is_left_alone(
 
 
 async def test_a_file_that_is_none_is_named(
-    log: asyncpg.Connection, database: str, tmp_path: Path
+    log: PostgresConnection, database: str, tmp_path: Path
 ) -> None:
     await log_months.retire_before(log, tmp_path, NOW, keep_months=1)
     file = tmp_path / "events-2026-09.parquet"
@@ -131,7 +131,7 @@ async def test_a_file_that_is_none_is_named(
         await rebuild.compare_with_log(database, tmp_path)
 
 
-async def test_months_are_made_over_the_turn_of_the_year(log: asyncpg.Connection) -> None:
+async def test_months_are_made_over_the_turn_of_the_year(log: PostgresConnection) -> None:
     await log_months.make_ahead(log, datetime(2027, 11, 30, 23, 59, tzinfo=UTC), ahead=3)
     made = [
         one.month
@@ -141,7 +141,7 @@ async def test_months_are_made_over_the_turn_of_the_year(log: asyncpg.Connection
     assert made == [date(2027, 11, 1), date(2027, 12, 1), date(2028, 1, 1), date(2028, 2, 1)]
 
 
-async def test_the_commands(log: asyncpg.Connection, database: str, tmp_path: Path) -> None:
+async def test_the_commands(log: PostgresConnection, database: str, tmp_path: Path) -> None:
     def told(*words: str) -> str:
         done = command(
             *words, CARDMINT_CLOUD_DATABASE=database, CARDMINT_CLOUD_ARCHIVE=str(tmp_path)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one
 from cardmint_cloud.adapters.providers.http import CallWithheld, ProviderUnavailable, UnusableAnswer
 from cardmint_cloud.domain.price_parsing import ImplausibleAnswer
 from cardmint_cloud.domain.quotes import Quote
@@ -60,7 +61,7 @@ class Answers:
         return tuple(answer)
 
 
-async def named(pool: Any, *card_ids: str, at: datetime = NOW) -> None:
+async def named(pool: Pool, *card_ids: str, at: datetime = NOW) -> None:
     for card_id in card_ids:
         card = (card_id, f"Card {card_id}", "1", "x", "X")
         await pool.execute("INSERT INTO printings VALUES ('shop', $1, $2, $3, $4, $5)", *card)
@@ -71,17 +72,17 @@ async def named(pool: Any, *card_ids: str, at: datetime = NOW) -> None:
         )
 
 
-async def price_due(pool: Any, source: Any, now: datetime) -> None:
+async def price_due(pool: Pool, source: Any, now: datetime) -> None:
     """Price every card that is due, as the queue would."""
     for row in await pool.fetch("SELECT tenant, card_id FROM price_checks WHERE due_at <= $1", now):
         await price_card(pool, [source], row["tenant"], row["card_id"], now)
 
 
-async def check(pool: Any, card_id: str = "a") -> Any:
-    return await pool.fetchrow("SELECT * FROM price_checks WHERE card_id = $1", card_id)
+async def check(pool: Pool, card_id: str = "a") -> Any:
+    return await fetch_one(pool, "SELECT * FROM price_checks WHERE card_id = $1", card_id)
 
 
-async def shown(pool: Any, finish: str = "normal") -> int | None:
+async def shown(pool: Pool, finish: str = "normal") -> int | None:
     minor: int | None = await pool.fetchval(
         "SELECT minor FROM current_quotes WHERE card_id = 'a' AND finish = $1 AND edition = ''",
         finish,
@@ -89,7 +90,7 @@ async def shown(pool: Any, finish: str = "normal") -> int | None:
     return minor
 
 
-async def test_a_card_is_priced_and_asked_about_again_by_its_value(pool: Any) -> None:
+async def test_a_card_is_priced_and_asked_about_again_by_its_value(pool: Pool) -> None:
     heard: asyncio.Queue[str] = asyncio.Queue()
     async with pool.acquire() as listener:
         await listener.add_listener("cardmint", lambda *args: heard.put_nowait(args[3]))
@@ -124,7 +125,7 @@ async def test_a_card_is_priced_and_asked_about_again_by_its_value(pool: Any) ->
     ]
 
 
-async def test_history_grows_only_when_something_changes(pool: Any) -> None:
+async def test_history_grows_only_when_something_changes(pool: Pool) -> None:
     await named(pool, "a")
     for day, minor in enumerate([500, 500, 510, 500]):
         await price_card(pool, [Answers(a=[quote(minor)])], "shop", "a", NOW + day * DAY)
@@ -139,7 +140,7 @@ async def test_history_grows_only_when_something_changes(pool: Any) -> None:
     assert fetched == NOW + 3 * DAY
 
 
-async def test_providers_are_asked_in_order_until_one_quotes_the_card(pool: Any) -> None:
+async def test_providers_are_asked_in_order_until_one_quotes_the_card(pool: Pool) -> None:
     await named(pool, "a")
     down = Answers("tcgdex", a=ProviderUnavailable("timeout", "no answer within 5 s"))
     none = Answers("pokemontcg")
@@ -164,7 +165,7 @@ async def test_providers_are_asked_in_order_until_one_quotes_the_card(pool: Any)
     ],
 )
 async def test_when_nobody_answers_the_last_price_stays(
-    pool: Any, error: Exception, said: str, wait: float, withheld: bool
+    pool: Pool, error: Exception, said: str, wait: float, withheld: bool
 ) -> None:
     await named(pool, "a")
     await price_card(pool, [Answers(a=[quote(500)])], "shop", "a", NOW)
@@ -182,7 +183,7 @@ async def test_when_nobody_answers_the_last_price_stays(
 
 
 @pytest.mark.parametrize("answer", [NotFound("no such card"), []])
-async def test_a_card_that_nobody_prices_is_asked_about_daily(pool: Any, answer: Any) -> None:
+async def test_a_card_that_nobody_prices_is_asked_about_daily(pool: Pool, answer: Any) -> None:
     await named(pool, "a")
     assert await price_card(pool, [Answers(a=answer)], "shop", "a", NOW) == PricingResult()
     row = await check(pool)
@@ -195,12 +196,12 @@ async def test_a_card_that_nobody_prices_is_asked_about_daily(pool: Any, answer:
     assert (await check(pool))["error"] == "no provider is set up"
 
 
-async def test_a_card_that_no_station_named_is_not_found(pool: Any) -> None:
+async def test_a_card_that_no_station_named_is_not_found(pool: Pool) -> None:
     with pytest.raises(NotFound):
         await price_card(pool, [Answers()], "shop", "a", NOW)
 
 
-async def test_an_unlikely_quote_is_held_back_and_the_value_stays(pool: Any) -> None:
+async def test_an_unlikely_quote_is_held_back_and_the_value_stays(pool: Pool) -> None:
     await named(pool, "a")
     await price_card(pool, [Answers(a=[quote(500), quote(900, "holo")])], "shop", "a", NOW)
     done = await price_card(
@@ -208,7 +209,7 @@ async def test_an_unlikely_quote_is_held_back_and_the_value_stays(pool: Any) -> 
     )
     assert (done.changed, done.held) == (True, 1)
     assert (await shown(pool), await shown(pool, "holo")) == (500, 910)
-    held = await pool.fetchrow("SELECT * FROM held_quotes")
+    held = await fetch_one(pool, "SELECT * FROM held_quotes")
     assert (held["minor"], held["against_minor"], held["state"]) == (50_000, 500, "open")
     await price_card(pool, [Answers(a=[quote(50_100)])], "shop", "a", NOW + 2 * DAY)
     assert [row["minor"] for row in await pool.fetch("SELECT minor FROM held_quotes")] == [50_100]
@@ -216,7 +217,7 @@ async def test_an_unlikely_quote_is_held_back_and_the_value_stays(pool: Any) -> 
     assert await pool.fetchval("SELECT count(*) FROM held_quotes") == 0
 
 
-async def test_a_quote_that_was_refused_is_not_asked_about_again(pool: Any) -> None:
+async def test_a_quote_that_was_refused_is_not_asked_about_again(pool: Pool) -> None:
     await named(pool, "a")
     await price_card(pool, [Answers(a=[quote(500)])], "shop", "a", NOW)
     await price_card(pool, [Answers(a=[quote(50_000)])], "shop", "a", NOW + DAY)
@@ -228,7 +229,7 @@ async def test_a_quote_that_was_refused_is_not_asked_about_again(pool: Any) -> N
     assert await shown(pool) == 500
 
 
-async def test_graded_prices_are_kept_and_never_shown_as_the_cards(pool: Any) -> None:
+async def test_graded_prices_are_kept_and_never_shown_as_the_cards(pool: Pool) -> None:
     await named(pool, "a")
     await price_card(
         pool, [Answers(a=[quote(500, ""), quote(90_000, "", grade="PSA 10")])], "shop", "a", NOW

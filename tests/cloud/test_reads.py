@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.queries import cards as card_queries
 from cardmint_cloud.adapters.postgres.queries import desk, inventory
 from cardmint_cloud.adapters.postgres.queries.inventory import (
@@ -40,7 +41,13 @@ async def found(engine: AsyncEngine, **want: Any) -> list[Any]:
 
 
 async def quote(
-    pool: Any, card_id: str, finish: str, minor: int, currency: str = "USD", *, lowest: bool = False
+    pool: Pool,
+    card_id: str,
+    finish: str,
+    minor: int,
+    currency: str = "USD",
+    *,
+    lowest: bool = False,
 ) -> None:
     await pool.execute(
         "INSERT INTO current_quotes VALUES ('shop', $1, $2, '', 'tcgdex', 'market', $3, $4, $5, $5, $6)",
@@ -49,7 +56,7 @@ async def quote(
 
 
 async def test_a_holding_is_priced_by_its_finish_and_an_open_one_by_the_lowest(
-    pool: Any, engine: AsyncEngine
+    pool: Pool, engine: AsyncEngine
 ) -> None:
     holo = Batch(finish=Finish.HOLO)
     await send(pool, accepted(), accepted(), accepted(batch=holo), accepted(OWL))
@@ -62,7 +69,7 @@ async def test_a_holding_is_priced_by_its_finish_and_an_open_one_by_the_lowest(
 
 
 async def test_totals_never_mix_currencies_and_count_what_has_no_price(
-    pool: Any, engine: AsyncEngine
+    pool: Pool, engine: AsyncEngine
 ) -> None:
     third = card("3")
     await send(pool, accepted(), accepted(), accepted(OWL), accepted(third), tenant="shop")
@@ -88,7 +95,7 @@ async def test_totals_never_mix_currencies_and_count_what_has_no_price(
         )
 
 
-async def test_every_word_must_be_found_somewhere(pool: Any, engine: AsyncEngine) -> None:
+async def test_every_word_must_be_found_somewhere(pool: Pool, engine: AsyncEngine) -> None:
     await send(pool, accepted(), accepted(OWL))
     for words, names in {
         "fox": ["Ember Fox"],
@@ -102,7 +109,7 @@ async def test_every_word_must_be_found_somewhere(pool: Any, engine: AsyncEngine
         assert [line["name"] for line in await found(engine, words=words)] == names
 
 
-async def test_filters_narrow_and_open_means_left_open(pool: Any, engine: AsyncEngine) -> None:
+async def test_filters_narrow_and_open_means_left_open(pool: Pool, engine: AsyncEngine) -> None:
     worn = Batch(finish=Finish.HOLO, condition=Condition.DAMAGED, edition=Edition.FIRST)
     await send(pool, accepted(), accepted(card("1", "Moth"), batch=worn))
     for want, names in (
@@ -123,7 +130,7 @@ async def test_filters_narrow_and_open_means_left_open(pool: Any, engine: AsyncE
 NUMBERS = ["1/40", "2/40", "10/40", "100/40", "SWSH021", "TG2", "TG10", "promo"]
 
 
-async def test_numbers_are_sorted_as_people_count(pool: Any, engine: AsyncEngine) -> None:
+async def test_numbers_are_sorted_as_people_count(pool: Pool, engine: AsyncEngine) -> None:
     await send(pool, *(accepted(card(number)) for number in reversed(NUMBERS)))
     expected = ["1/40", "2/40", "10/40", "100/40", "promo", "SWSH021", "TG2", "TG10"]
     assert [line["number"] for line in await found(engine, sort="number")] == expected
@@ -133,7 +140,7 @@ async def test_numbers_are_sorted_as_people_count(pool: Any, engine: AsyncEngine
 
 
 async def test_prices_are_sorted_within_their_currency_and_none_comes_last(
-    pool: Any, engine: AsyncEngine
+    pool: Pool, engine: AsyncEngine
 ) -> None:
     cards = [card(str(n), f"c{n}") for n in range(5)]
     await send(pool, *(accepted(c) for c in cards), accepted(cards[0]), accepted(cards[0]))
@@ -154,7 +161,7 @@ async def test_prices_are_sorted_within_their_currency_and_none_comes_last(
 
 @pytest.mark.parametrize("sort", ["name", "number", "count", "price", "value"])
 async def test_pages_together_are_every_line_once(
-    pool: Any, engine: AsyncEngine, sort: Any
+    pool: Pool, engine: AsyncEngine, sort: Any
 ) -> None:
     conditions = [Batch(condition=condition) for condition in Condition]
     await send(pool, *(accepted(c, batch=b) for c in (FOX, OWL, card("1")) for b in conditions))
@@ -178,7 +185,7 @@ LINES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30)
 @example(text="'; DROP TABLE holdings; --")
 @example(text="a b c d e f g h i j k l m n o p")
 async def test_a_card_is_found_by_its_name_whatever_it_is(
-    pool: Any, engine: AsyncEngine, text: str
+    pool: Pool, engine: AsyncEngine, text: str
 ) -> None:
     await pool.execute("DELETE FROM printings")
     await pool.execute("DELETE FROM holdings")
@@ -195,7 +202,7 @@ async def test_no_search_is_an_error(engine: AsyncEngine, words: str) -> None:
     assert await found(engine, words=words) == []
 
 
-async def test_a_printing_with_its_scans_quotes_and_events(pool: Any, engine: AsyncEngine) -> None:
+async def test_a_printing_with_its_scans_quotes_and_events(pool: Pool, engine: AsyncEngine) -> None:
     await send(pool, accepted(), time=NOW - timedelta(hours=1))
     await send(pool, accepted(), doubtful())
     await quote(pool, FOX.id, "", 500)
@@ -219,7 +226,7 @@ async def test_a_printing_with_its_scans_quotes_and_events(pool: Any, engine: As
 
 
 async def test_items_are_walked_through_in_the_order_in_which_they_came(
-    pool: Any, engine: AsyncEngine
+    pool: Pool, engine: AsyncEngine
 ) -> None:
     await send(pool, *(accepted() for _ in range(5)))
     await send(pool, *(accepted() for _ in range(3)), now=NOW + timedelta(seconds=1))
@@ -234,7 +241,7 @@ async def test_items_are_walked_through_in_the_order_in_which_they_came(
         assert [row["item"] for row in since] == seen[5:]
 
 
-async def test_reviews_letters_and_counts(pool: Any, engine: AsyncEngine) -> None:
+async def test_reviews_letters_and_counts(pool: Pool, engine: AsyncEngine) -> None:
     scan = doubtful()
     await send(pool, scan, accepted())
     async with engine.connect() as connection:

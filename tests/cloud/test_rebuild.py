@@ -8,7 +8,6 @@ import itertools
 import json
 from datetime import timedelta
 from subprocess import CompletedProcess
-from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 import pytest
@@ -16,10 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cardmint_cloud import rebuild
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.domain.items import LoggedEvent, review_task_id
 from cardmint_cloud.errors import StopService
-from cardmint_cloud.ingest.commit import EventBatch, MqttMessage, commit, read
+from cardmint_cloud.ingest.commit import commit
 from cardmint_cloud.ingest.dead_letters import replay
+from cardmint_cloud.ingest.read import EventBatch, MqttMessage, read_message
 from cardmint_cloud.log_months import make_ahead
 from cardmint_cloud.reviews.answers import submit_answer
 from cardmint_contracts.cards import Decision
@@ -37,7 +38,7 @@ _examples = itertools.count()
 def batch(tenant: str, station: str, stream: UUID, start: int, data: EventData) -> EventBatch:
     payload, content_type = encode_batch(sealed(data, start=start, station=station, stream=stream))
     topic = f"cardmint/v1/{tenant}/{station}/events"
-    found = read(MqttMessage(topic=topic, payload=payload, content_type=content_type))
+    found = read_message(MqttMessage(topic=topic, payload=payload, content_type=content_type))
     assert isinstance(found, EventBatch)
     return found
 
@@ -83,7 +84,7 @@ def test_whatever_comes_the_log_says_the_same(
     assert comparison.equal, "\n".join(rebuild.comparison_lines(comparison))
 
 
-async def shop(pool: Any) -> CardScanned:
+async def shop(pool: Pool) -> CardScanned:
     """Fill a shop in every way that there is, and return the scan that was answered."""
     asked, early = doubtful(), doubtful()
     await send(pool, accepted(), accepted(OWL), asked, doubtful())
@@ -116,7 +117,7 @@ async def shop(pool: Any) -> CardScanned:
     return asked
 
 
-async def test_answers_and_replays_are_in_the_log(pool: Any, database: str) -> None:
+async def test_answers_and_replays_are_in_the_log(pool: Pool, database: str) -> None:
     await shop(pool)
     comparison = await rebuild.compare_with_log(database)
     assert comparison.equal, "\n".join(rebuild.comparison_lines(comparison))
@@ -141,7 +142,7 @@ async def test_answers_and_replays_are_in_the_log(pool: Any, database: str) -> N
     ],
 )
 async def test_what_was_changed_beside_the_log_is_found(
-    pool: Any, database: str, statement: str, table: str
+    pool: Pool, database: str, statement: str, table: str
 ) -> None:
     await shop(pool)
     await pool.execute(statement)
@@ -151,7 +152,7 @@ async def test_what_was_changed_beside_the_log_is_found(
     assert [one.table for one in comparison.first] == [table]
 
 
-async def test_a_log_that_was_changed_is_found(pool: Any, database: str) -> None:
+async def test_a_log_that_was_changed_is_found(pool: Pool, database: str) -> None:
     await shop(pool)
     await pool.execute(
         "UPDATE events SET data = jsonb_set(data::jsonb, '{confidence}', '7')::text WHERE position = 1"
@@ -163,7 +164,7 @@ async def test_a_log_that_was_changed_is_found(pool: Any, database: str) -> None
         await rebuild.compare_with_log(database)
 
 
-async def test_the_service_goes_on_meanwhile(pool: Any, database: str) -> None:
+async def test_the_service_goes_on_meanwhile(pool: Pool, database: str) -> None:
     async def go_on() -> None:
         stream = uuid4()
         for number in range(1, 1_000_000):
@@ -183,7 +184,7 @@ async def test_the_service_goes_on_meanwhile(pool: Any, database: str) -> None:
     assert seen[0] < seen[-1]
 
 
-async def test_a_past_time_is_seen_as_it_was(pool: Any, database: str) -> None:
+async def test_a_past_time_is_seen_as_it_was(pool: Pool, database: str) -> None:
     await send(pool, accepted(), doubtful(), now=NOW - timedelta(hours=1))
     await shop(pool)
     before = await rebuild.snapshot_at(database, NOW - timedelta(minutes=1))
@@ -198,7 +199,7 @@ async def test_a_past_time_is_seen_as_it_was(pool: Any, database: str) -> None:
     assert (await rebuild.snapshot_at(database, NOW - timedelta(days=1))).events == 0
 
 
-async def test_the_command_says_what_differs_by_its_exit_code(pool: Any, database: str) -> None:
+async def test_the_command_says_what_differs_by_its_exit_code(pool: Pool, database: str) -> None:
     async def run(*words: str) -> CompletedProcess[str]:
         return await asyncio.to_thread(command, "rebuild", *words, CARDMINT_CLOUD_DATABASE=database)
 

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.reviews.answers import submit_answer, user_stream
@@ -17,14 +18,14 @@ from tests.cloud.shop import FOX, NOW, OWL, doubtful, send
 pytestmark = pytest.mark.integration
 
 
-async def ask(pool: Any) -> Any:
+async def ask(pool: Pool) -> Any:
     scan = doubtful()
     await send(pool, scan)
     return review_task_id(scan.scan), scan.scan
 
 
 async def say(
-    pool: Any, task: Any, card: Card | None, *, user: str = "ann", version: int = 1
+    pool: Pool, task: Any, card: Card | None, *, user: str = "ann", version: int = 1
 ) -> Any:
     verdict: Any = "card" if card else "no_card"
     return await submit_answer(
@@ -32,19 +33,19 @@ async def say(
     )
 
 
-async def counted(pool: Any) -> dict[str, int]:
+async def counted(pool: Pool) -> dict[str, int]:
     return {
         row["card_id"]: row["count"]
         for row in await pool.fetch("SELECT * FROM holdings WHERE count > 0")
     }
 
 
-async def test_an_answer_counts_the_card_and_is_an_event_of_the_users_stream(pool: Any) -> None:
+async def test_an_answer_counts_the_card_and_is_an_event_of_the_users_stream(pool: Pool) -> None:
     task, scan = await ask(pool)
     done = await say(pool, task, OWL)
     assert done.applied == 1
     assert await counted(pool) == {OWL.id: 1}
-    row = await pool.fetchrow("SELECT * FROM events WHERE source = '/users/ann'")
+    row = await fetch_one(pool, "SELECT * FROM events WHERE source = '/users/ann'")
     assert (row["stream"], row["sequence"], row["subject"]) == (user_stream("shop", "ann"), 1, scan)
     task, _ = await ask(pool)
     await say(pool, task, None)
@@ -52,7 +53,7 @@ async def test_an_answer_counts_the_card_and_is_an_event_of_the_users_stream(poo
     assert await pool.fetchval("SELECT status FROM items WHERE item <> $1", scan) == "rejected"
 
 
-async def test_the_second_is_told_who_was_first_and_with_what(pool: Any) -> None:
+async def test_the_second_is_told_who_was_first_and_with_what(pool: Pool) -> None:
     task, _ = await ask(pool)
     await say(pool, task, OWL)
     with pytest.raises(Conflict, match=r"ann answered first at 12:00:00 UTC: Dusk Owl 010/040"):
@@ -64,7 +65,7 @@ async def test_the_second_is_told_who_was_first_and_with_what(pool: Any) -> None
         await say(pool, task, FOX, version=2)
 
 
-async def test_an_answer_at_the_station_wins_when_it_was_first(pool: Any) -> None:
+async def test_an_answer_at_the_station_wins_when_it_was_first(pool: Pool) -> None:
     task, scan = await ask(pool)
     await send(
         pool,
@@ -75,17 +76,19 @@ async def test_an_answer_at_the_station_wins_when_it_was_first(pool: Any) -> Non
     assert await counted(pool) == {FOX.id: 1}
 
 
-async def test_of_many_at_once_exactly_one_wins(pool: Any) -> None:
+async def test_of_many_at_once_exactly_one_wins(pool: Pool) -> None:
     task, _ = await ask(pool)
     tries = [
         say(pool, task, card, user=user) for user in ("ann", "ben", "cy") for card in (FOX, OWL)
     ]
     results = await asyncio.gather(*tries, return_exceptions=True)
-    assert sorted(type(result).__name__ for result in results) == ["Committed"] + ["Conflict"] * 5
+    assert (
+        sorted(type(result).__name__ for result in results) == ["CommitResult"] + ["Conflict"] * 5
+    )
     assert sum((await counted(pool)).values()) == 1
 
 
-async def test_another_version_or_task_is_refused_and_nothing_is_written(pool: Any) -> None:
+async def test_another_version_or_task_is_refused_and_nothing_is_written(pool: Pool) -> None:
     task, _ = await ask(pool)
     with pytest.raises(Conflict, match="version 1"):
         await say(pool, task, FOX, version=2)

@@ -12,6 +12,7 @@ import asyncpg
 import httpx
 import pytest
 
+from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one
 from cardmint_cloud.adapters.postgres.prices import provider_state
 from cardmint_cloud.adapters.providers.http import (
     CallWithheld,
@@ -97,7 +98,7 @@ FOLDERS = {"tcgdex": "/tcgdex/v2/en", "pokemontcg": "/pokemontcg/v2"}
 
 
 @pytest.fixture
-def make(pool: Any, client: httpx.AsyncClient, standin: str) -> Callable[..., ProviderClient]:
+def make(pool: Pool, client: httpx.AsyncClient, standin: str) -> Callable[..., ProviderClient]:
     def one(
         name: str = "tcgdex", *, attempts: int = 1, clock: Clock | None = None, **more: Any
     ) -> ProviderClient:
@@ -150,7 +151,7 @@ async def test_every_fault_of_every_provider_has_a_name_or_is_harmless(
     make: Callable[..., ProviderClient],
     client: httpx.AsyncClient,
     standin: str,
-    pool: Any,
+    pool: Pool,
     name: str,
 ) -> None:
     for fault in FAULTS:
@@ -178,7 +179,7 @@ async def test_an_unknown_card_is_not_found_and_that_is_kept(
 
 
 async def test_an_answer_serves_all_workers_for_a_day_and_is_then_asked_whether_it_changed(
-    make: Callable[..., ProviderClient], client: httpx.AsyncClient, standin: str, pool: Any
+    make: Callable[..., ProviderClient], client: httpx.AsyncClient, standin: str, pool: Pool
 ) -> None:
     clock = Clock()
     first, second = make(clock=clock), make(clock=clock)
@@ -232,7 +233,7 @@ async def test_the_same_question_at_once_is_one_call(
 
 
 async def test_who_gives_up_waiting_does_not_take_the_others_answer(
-    make: Callable[..., ProviderClient], pool: Any
+    make: Callable[..., ProviderClient], pool: Pool
 ) -> None:
     source = make()
     impatient = asyncio.create_task(source.get(ProviderRequest(path="/cards/base1-7")))
@@ -250,7 +251,7 @@ LIMITS = BreakerLimits(window_s=60, least=3, failure_rate=0.5, slow_s=100, open_
 
 
 async def test_a_provider_that_fails_is_left_alone_and_let_in_again(
-    make: Callable[..., ProviderClient], client: httpx.AsyncClient, standin: str, pool: Any
+    make: Callable[..., ProviderClient], client: httpx.AsyncClient, standin: str, pool: Pool
 ) -> None:
     clock = Clock()
     source = make(clock=clock, limits=LIMITS)
@@ -262,14 +263,16 @@ async def test_a_provider_that_fails_is_left_alone_and_let_in_again(
     with pytest.raises(CallWithheld) as caught:
         await source.get(ProviderRequest(path="/cards/base1-9"))
     assert (caught.value.reason, caught.value.retry_after_s) == ("open", 30)
-    row = await pool.fetchrow(
-        "SELECT state, last_error FROM provider_states WHERE provider = 'tcgdex'"
+    row = await fetch_one(
+        pool, "SELECT state, last_error FROM provider_states WHERE provider = 'tcgdex'"
     )
     assert tuple(row) == ("open", "http-500: HTTP 500")
     clock.pass_s(30)
     asked = (source.get(ProviderRequest(path=f"/cards/base1-{n}")) for n in range(20, 30))
     results = await asyncio.gather(*asked, return_exceptions=True)
-    assert sorted(type(result).__name__ for result in results) == ["Unanswered"] + ["Withheld"] * 9
+    assert sorted(type(result).__name__ for result in results) == ["CallWithheld"] * 9 + [
+        "ProviderUnavailable"
+    ]
     assert await calls(client, standin) == before + 1  # One probe, however many ask.
     await client.put(f"{standin}/faults/tcgdex/none")
     clock.pass_s(30)
@@ -333,7 +336,7 @@ async def nothing(_: float) -> None:
 
 
 async def test_a_days_budget_ends_at_midnight(
-    make: Callable[..., ProviderClient], pool: Any
+    make: Callable[..., ProviderClient], pool: Pool
 ) -> None:
     clock = Clock()
     source = make(provider=Slow(), clock=clock, budget=3)
@@ -348,7 +351,7 @@ async def test_a_days_budget_ends_at_midnight(
         "budget",
         (midnight - clock.now).total_seconds(),
     )
-    row = await pool.fetchrow("SELECT calls, budget FROM provider_calls WHERE provider = 'slow'")
+    row = await fetch_one(pool, "SELECT calls, budget FROM provider_calls WHERE provider = 'slow'")
     assert tuple(row) == (3, 3)
     clock.now = midnight
     with pytest.raises(NotFound):
@@ -368,7 +371,7 @@ async def test_what_a_provider_asks_for_holds_for_all_workers(
     assert clock.slept == [pytest.approx(1.0)]
 
 
-async def test_a_key_reaches_no_table(make: Callable[..., ProviderClient], pool: Any) -> None:
+async def test_a_key_reaches_no_table(make: Callable[..., ProviderClient], pool: Pool) -> None:
     await make("pricecharting").quotes(CARD, datetime.now(UTC))
     await make("pokemontcg").quotes(CARD, datetime.now(UTC))
     for table in ("provider_answers", "provider_states", "provider_calls", "provider_rates"):
@@ -378,7 +381,7 @@ async def test_a_key_reaches_no_table(make: Callable[..., ProviderClient], pool:
 
 
 async def test_a_dead_hour_costs_one_probe_in_each_period_however_many_workers_ask(
-    make: Callable[..., ProviderClient], client: httpx.AsyncClient, standin: str, pool: Any
+    make: Callable[..., ProviderClient], client: httpx.AsyncClient, standin: str, pool: Pool
 ) -> None:
     """A provider that is dead for an hour.
 
@@ -421,7 +424,7 @@ async def test_a_dead_hour_costs_one_probe_in_each_period_however_many_workers_a
 
 
 async def test_a_probe_that_was_not_made_is_anothers(
-    make: Callable[..., ProviderClient], client: httpx.AsyncClient, standin: str, pool: Any
+    make: Callable[..., ProviderClient], client: httpx.AsyncClient, standin: str, pool: Pool
 ) -> None:
     clock = Clock()
     one, other = (make(clock=clock, limits=LIMITS) for _ in range(2))

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.providers.http import CallWithheld
 from cardmint_cloud.domain.call_budget import RateLimit
 from cardmint_cloud.domain.permits import MAX_BLOCK, LeasedPermits
@@ -117,7 +118,9 @@ async def calls(database: str, rate: RateLimit, steps: list[Any]) -> list[tuple[
 
 
 @pytest.mark.integration
-async def test_a_block_serves_many_calls_and_what_lapsed_goes_back_to_the_budget(pool: Any) -> None:
+async def test_a_block_serves_many_calls_and_what_lapsed_goes_back_to_the_budget(
+    pool: Pool,
+) -> None:
     clock = Clock()
     rate = RateLimit(per_s=100, burst=101, per_day=1000)
     turns = PermitPool(pool, "x", rate, clock=clock, monotonic=clock.monotonic)
@@ -133,7 +136,7 @@ async def test_a_block_serves_many_calls_and_what_lapsed_goes_back_to_the_budget
 
 
 @pytest.mark.integration
-async def test_the_next_block_is_fetched_while_the_last_is_used(pool: Any) -> None:
+async def test_the_next_block_is_fetched_while_the_last_is_used(pool: Pool) -> None:
     clock = Clock()
     rate = RateLimit(per_s=1000, burst=1001, per_day=5000)
     turns = PermitPool(pool, "x", rate, clock=clock, monotonic=clock.monotonic)

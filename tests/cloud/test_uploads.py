@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -20,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cardmint_cloud import images
 from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.images.intake import MOST_PARTS, PART_S
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.images import KeptImage, RefusedImage, receive_image, upload_offset
 from cardmint_cloud.web.routes import build_dashboard
 from cardmint_edge.adapters.cloud_http import CloudHttp
@@ -141,7 +141,7 @@ class Counted(httpx.HTTPTransport):
 
 
 @pytest.fixture
-async def site(pool: Any, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def site(pool: Pool, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     app = build_dashboard(
         engine=engine,
         pool=pool,

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.domain.valuation import ValuedLine, quotes_known_at, value_lines
 from cardmint_cloud.pricing.price import price_card
 from cardmint_cloud.pricing.valuation import value_inventory
@@ -93,7 +94,7 @@ def test_every_card_is_priced_or_unpriced(lines: list[ValuedLine], quotes: dict[
 
 @pytest.mark.integration
 async def test_a_holding_a_lot_and_the_whole_are_valued_at_any_moment(
-    pool: Any, engine: AsyncEngine
+    pool: Pool, engine: AsyncEngine
 ) -> None:
     holo = Batch(finish=Finish.NORMAL, lot="estate")
     await send(pool, accepted(batch=holo), accepted(OWL), doubtful(), now=NOW - 10 * DAY)

@@ -21,12 +21,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud import log_months, migrations, rebuild
 from cardmint_cloud.adapters.images.folder import FolderStorage
+from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.adapters.postgres.queries import desk
 from cardmint_cloud.adapters.postgres.reviews import questions
 from cardmint_cloud.domain.items import review_task_id
-from cardmint_cloud.ingest.commit import MqttMessage, commit, read
+from cardmint_cloud.ingest.commit import commit
 from cardmint_cloud.ingest.dead_letters import replay
+from cardmint_cloud.ingest.read import MqttMessage, read_message
 from cardmint_cloud.reviews.opening import age_reviews
 from cardmint_cloud.web.routes import build_dashboard
 from cardmint_contracts.envelope import encode_batch
@@ -73,7 +75,7 @@ def in_v2(scan: CardScanned, reason: str) -> ReviewOpened:
 
 
 async def send(
-    pool: Any, *data: EventData | Earlier, stream: UUID, start: int = 1, now: datetime = NOW
+    pool: Pool, *data: EventData | Earlier, stream: UUID, start: int = 1, now: datetime = NOW
 ) -> int:
     """Ingest events as their writer would have written them; return how many were parked."""
     today: list[Any] = [one.upcast() if isinstance(one, Earlier) else one for one in data]
@@ -85,7 +87,7 @@ async def send(
                 written[place], type=names[type(one)], data=msgspec.Raw(encode(one))
             )
     payload, content_type = encode_batch(written)
-    batch = read(
+    batch = read_message(
         MqttMessage(
             topic="cardmint/v1/shop/left/events", payload=payload, content_type=content_type
         )
@@ -96,7 +98,7 @@ async def send(
 
 
 async def test_both_versions_count_alike_and_the_log_keeps_each_as_it_came(
-    pool: Any, database: str, tmp_path: Path
+    pool: Pool, database: str, tmp_path: Path
 ) -> None:
     async with pool.acquire() as connection:
         await log_months.make_ahead(connection, SEPTEMBER, ahead=1)
@@ -137,13 +139,13 @@ async def test_both_versions_count_alike_and_the_log_keeps_each_as_it_came(
 
 
 async def test_a_cloud_that_is_older_parks_what_is_newer_and_replays_it_once_upgraded(
-    pool: Any, database: str, monkeypatch: pytest.MonkeyPatch
+    pool: Pool, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scan = accepted()
     with monkeypatch.context() as older:
         older.delitem(TYPES, NAMES[ReviewOpened])
         assert await send(pool, scan, in_v2(scan, "possible-duplicate"), stream=uuid4()) == 1
-        letter = await pool.fetchrow("SELECT id, reason FROM dead_letters")
+        letter = await fetch_one(pool, "SELECT id, reason FROM dead_letters")
         assert letter["reason"] == "unknown-type"
         assert await pool.fetchval("SELECT count(*) FROM reviews") == 0
     await replay(pool, "shop", letter["id"], NOW)
@@ -153,7 +155,7 @@ async def test_a_cloud_that_is_older_parks_what_is_newer_and_replays_it_once_upg
 
 
 async def test_a_station_that_is_not_upgraded_goes_on_and_its_ledger_counts(
-    pool: Any, database: str
+    pool: Pool, database: str
 ) -> None:
     digests = [f"{n:064x}" for n in range(4)]
     old = [
@@ -178,7 +180,7 @@ async def test_a_station_that_is_not_upgraded_goes_on_and_its_ledger_counts(
     assert (await rebuild.compare_with_log(database)).equal
 
 
-async def test_an_audit_stays_one_when_the_card_was_scanned_again(pool: Any) -> None:
+async def test_an_audit_stays_one_when_the_card_was_scanned_again(pool: Pool) -> None:
     scan, stream = accepted(), uuid4()
     await send(pool, scan, in_v2(scan, "random-audit"), stream=stream)
     await pool.execute(
@@ -201,7 +203,7 @@ async def test_an_audit_stays_one_when_the_card_was_scanned_again(pool: Any) -> 
 
 
 @pytest.fixture
-async def site(pool: Any, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def site(pool: Pool, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     app = build_dashboard(
         engine=engine,
         pool=pool,
@@ -213,7 +215,7 @@ async def site(pool: Any, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[
         yield client
 
 
-async def test_the_dashboard_asks_what_is_meant(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_the_dashboard_asks_what_is_meant(pool: Pool, site: httpx.AsyncClient) -> None:
     scans = [accepted() for _ in WHYS]
     asked = [in_v1(scan, reason) for scan, reason in zip(scans, WHYS, strict=True)]
     await send(pool, *scans, *asked, stream=uuid4())
@@ -230,7 +232,7 @@ async def test_the_dashboard_asks_what_is_meant(pool: Any, site: httpx.AsyncClie
 
 
 async def test_what_an_earlier_cloud_folded_is_todays_after_the_migration(
-    pool: Any, database: str, engine: AsyncEngine
+    pool: Pool, database: str, engine: AsyncEngine
 ) -> None:
     scans = [accepted() for _ in range(4)]
     said = in_v2(scans[0], "low-confidence").candidates

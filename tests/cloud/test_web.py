@@ -23,10 +23,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.images.intake import MAX_BYTES
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.adapters.postgres.queries.inventory import InventoryFilter
 from cardmint_cloud.domain.items import review_task_id
-from cardmint_cloud.ingest.commit import MqttMessage, commit, read
+from cardmint_cloud.ingest.commit import commit
+from cardmint_cloud.ingest.read import MqttMessage, read_message
 from cardmint_cloud.local.processes import free_port
 from cardmint_cloud.web.inventory_pages import inventory_address, parse_filter
 from cardmint_cloud.web.routes import build_dashboard
@@ -60,7 +62,7 @@ async def serve(app: Any) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def site(pool: Any, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def site(pool: Pool, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     app = build_dashboard(
         engine=engine,
         pool=pool,
@@ -79,7 +81,7 @@ async def upload(site: httpx.AsyncClient, content: bytes) -> Image:
 
 
 async def test_every_page_shows_what_is_there_and_escapes_it(
-    pool: Any, site: httpx.AsyncClient
+    pool: Pool, site: httpx.AsyncClient
 ) -> None:
     sly = Card(
         id="x-1!?",
@@ -119,7 +121,7 @@ async def test_every_page_shows_what_is_there_and_escapes_it(
             assert inline not in page.text, path
 
 
-async def test_an_open_finish_is_shown_as_from(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_an_open_finish_is_shown_as_from(pool: Pool, site: httpx.AsyncClient) -> None:
     await send(pool, accepted(), accepted())
     await price_due(pool, Answers(answers={FOX.id: [quote(500), quote(900, "holo")]}), NOW)
     page = (await site.get("/")).text
@@ -128,7 +130,7 @@ async def test_an_open_finish_is_shown_as_from(pool: Any, site: httpx.AsyncClien
 
 
 async def test_the_inventory_is_asked_for_in_parts_with_its_address(
-    pool: Any, site: httpx.AsyncClient
+    pool: Pool, site: httpx.AsyncClient
 ) -> None:
     await send(pool, accepted(), accepted(OWL))
     part = await site.get("/?q=fox&sort=name&dir=&set=", headers={**PART, "hx-target": "inventory"})
@@ -143,7 +145,7 @@ async def test_the_inventory_is_asked_for_in_parts_with_its_address(
     assert "No card fits" in (await site.get("/?q=zebra")).text
 
 
-async def test_a_page_beyond_the_last_is_the_last(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_a_page_beyond_the_last_is_the_last(pool: Pool, site: httpx.AsyncClient) -> None:
     await send(pool, accepted(), accepted(OWL))
     page = (await site.get("/?size=1&page=99")).text
     assert "2–2 of 2 lines" in page
@@ -188,7 +190,7 @@ def test_any_address_is_a_page(query: dict[str, str]) -> None:
 
 
 async def test_a_review_is_answered_by_a_click_and_the_second_is_told(
-    pool: Any, site: httpx.AsyncClient
+    pool: Pool, site: httpx.AsyncClient
 ) -> None:
     scan = doubtful()
     await send(pool, scan)
@@ -203,7 +205,7 @@ async def test_a_review_is_answered_by_a_click_and_the_second_is_told(
     assert await pool.fetchval("SELECT card_id FROM holdings WHERE count > 0") == OWL.id
 
 
-async def test_a_review_is_answered_without_scripts(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_a_review_is_answered_without_scripts(pool: Pool, site: httpx.AsyncClient) -> None:
     first, second = doubtful(), doubtful()
     await send(pool, first, second, accepted(Card(id="other-1", name="Moth")))
     done = await site.post(
@@ -226,7 +228,7 @@ async def test_a_review_is_answered_without_scripts(pool: Any, site: httpx.Async
     assert "Answered: Moth, by dashboard" in item
 
 
-async def test_a_wrong_answer_is_a_page_that_says_so(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_a_wrong_answer_is_a_page_that_says_so(pool: Pool, site: httpx.AsyncClient) -> None:
     scan = doubtful()
     await send(pool, scan)
     url = f"/reviews/{review_task_id(scan.scan)}"
@@ -247,11 +249,11 @@ async def test_a_wrong_answer_is_a_page_that_says_so(pool: Any, site: httpx.Asyn
         assert (page.status_code, "Back to the inventory" in page.text) == (404, True), path
 
 
-async def park(pool: Any) -> int:
+async def park(pool: Pool) -> int:
     bad = MqttMessage(
         topic="cardmint/v1/shop/left/events", payload=b"<script>\xff{", content_type="text/<b>"
     )
-    found = read(bad)
+    found = read_message(bad)
     assert found is not None
     async with pool.acquire() as connection:
         await commit(connection, [found], NOW)
@@ -260,7 +262,7 @@ async def park(pool: Any) -> int:
 
 
 async def test_a_dead_letter_is_shown_replayed_and_discarded(
-    pool: Any, site: httpx.AsyncClient
+    pool: Pool, site: httpx.AsyncClient
 ) -> None:
     letter = await park(pool)
     page = (await site.get("/dead-letters")).text
@@ -287,7 +289,7 @@ async def test_a_dead_letter_is_shown_replayed_and_discarded(
 
 
 async def test_a_dead_letter_that_can_be_used_now_is_applied(
-    pool: Any, site: httpx.AsyncClient
+    pool: Pool, site: httpx.AsyncClient
 ) -> None:
     good = accepted()
     await send(pool, good)
@@ -302,7 +304,7 @@ async def test_a_dead_letter_that_can_be_used_now_is_applied(
         ).status_code == status
 
 
-async def replayable(pool: Any) -> bytes:
+async def replayable(pool: Pool) -> bytes:
     from cardmint_contracts.envelope import seal
     from cardmint_contracts.wire import encode
 
@@ -313,7 +315,7 @@ async def replayable(pool: Any) -> bytes:
     return encode(envelope)
 
 
-async def test_stations_are_shown_with_their_state(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_stations_are_shown_with_their_state(pool: Pool, site: httpx.AsyncClient) -> None:
     stream = uuid4()
     await send(pool, accepted(), accepted(), stream=stream)
     health = '{"queued": 12, "oldest_unsent_s": 4.2, "disk_free_bytes": 1500, "clock_synced": true, "scanned": 3}'
@@ -337,7 +339,7 @@ async def test_stations_are_shown_with_their_state(pool: Any, site: httpx.AsyncC
     assert [(s["station"], s["sequence"]) for s in found] == [("left", 2), ("right", None)]
 
 
-async def test_the_ledger_of_images_given_up_is_shown(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_the_ledger_of_images_given_up_is_shown(pool: Pool, site: httpx.AsyncClient) -> None:
     await pool.execute(
         "INSERT INTO stations VALUES ('shop', 'left', true, 1, $1, $1, '0.1.0', $2, NULL, NULL)",
         uuid4(),
@@ -367,7 +369,7 @@ async def test_the_ledger_of_images_given_up_is_shown(pool: Any, site: httpx.Asy
     assert "given up by the station" in (await site.get(f"/items/{lost.scan}")).text
 
 
-async def test_programs_read_the_same_as_json(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_programs_read_the_same_as_json(pool: Pool, site: httpx.AsyncClient) -> None:
     await send(pool, accepted(), accepted(), accepted(OWL), doubtful())
     await price_due(pool, Answers(answers={FOX.id: [quote(500)]}), NOW)
     found = (await site.get("/api/v1/shop/inventory?q=fox")).json()
@@ -447,7 +449,7 @@ async def test_the_files_are_kept_by_browsers_and_named_by_content(site: httpx.A
     assert (await site.get("/static/none.js")).status_code == 404
 
 
-async def test_health_and_metrics(pool: Any, site: httpx.AsyncClient) -> None:
+async def test_health_and_metrics(pool: Pool, site: httpx.AsyncClient) -> None:
     await send(pool, accepted(), doubtful())
     assert (await site.get("/healthz")).json()["database"] is True
     await site.get(f"/items/{uuid4()}")
@@ -462,7 +464,7 @@ async def test_health_and_metrics(pool: Any, site: httpx.AsyncClient) -> None:
         assert line in text
 
 
-async def test_without_a_database_every_page_says_so(pool: Any, tmp_path: Path) -> None:
+async def test_without_a_database_every_page_says_so(pool: Pool, tmp_path: Path) -> None:
     away = engine_for(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
     async for site in serve(
         build_dashboard(engine=away, pool=pool, images=FolderStorage(tmp_path), tenant="shop")
@@ -474,7 +476,9 @@ async def test_without_a_database_every_page_says_so(pool: Any, tmp_path: Path) 
     await away.dispose()
 
 
-async def test_a_fault_is_a_page_and_logged(pool: Any, engine: AsyncEngine, tmp_path: Path) -> None:
+async def test_a_fault_is_a_page_and_logged(
+    pool: Pool, engine: AsyncEngine, tmp_path: Path
+) -> None:
     def broken() -> Any:
         raise ZeroDivisionError
 
@@ -501,7 +505,7 @@ async def test_the_navigation_knows_which_page_asks(site: httpx.AsyncClient) -> 
 
 
 async def test_prices_of_two_days_are_a_line_in_each_currency(
-    pool: Any, site: httpx.AsyncClient
+    pool: Pool, site: httpx.AsyncClient
 ) -> None:
     await send(pool, accepted(), now=NOW - timedelta(days=7))
     for day, minor in enumerate((500, 700)):

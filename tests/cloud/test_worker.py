@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-import asyncpg
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
@@ -24,6 +23,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from cardmint_cloud.adapters.mqtt.client import MqttClient
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection, fetch_one
 from cardmint_cloud.ingest.worker import Worker
 from cardmint_cloud.local.broker import BrokerKind, LocalBroker
 from cardmint_cloud.local.processes import ChildProcess, free_port
@@ -162,7 +162,7 @@ async def ready(station: Station) -> None:
 
 
 async def test_a_receipt_follows_the_commit(
-    worker: Worker, station: Station, connection: asyncpg.Connection
+    worker: Worker, station: Station, connection: PostgresConnection
 ) -> None:
     await ready(station)
     station.send(sealed(accepted(), accepted(), start=2))
@@ -178,13 +178,13 @@ async def test_a_gap_is_refused_at_once(worker: Worker, station: Station) -> Non
 
 
 async def test_poison_is_parked_and_receipted(
-    worker: Worker, station: Station, connection: asyncpg.Connection
+    worker: Worker, station: Station, connection: PostgresConnection
 ) -> None:
     await ready(station)
     station.send(sealed(accepted(), accepted(), start=2), payload=b"nonsense")
     station.send(sealed(accepted(), start=4))
     assert (await station.receipt_for(4)).sequence == 4
-    row = await connection.fetchrow("SELECT reason, payload, first, last FROM dead_letters")
+    row = await fetch_one(connection, "SELECT reason, payload, first, last FROM dead_letters")
     assert (row["reason"], row["payload"], row["first"], row["last"]) == (
         "malformed",
         b"nonsense",
@@ -194,7 +194,7 @@ async def test_poison_is_parked_and_receipted(
 
 
 async def test_a_task_goes_down_and_is_cleared_when_answered(
-    worker: Worker, station: Station, connection: asyncpg.Connection
+    worker: Worker, station: Station, connection: PostgresConnection
 ) -> None:
     await ready(station)
     scan = doubtful()
@@ -224,7 +224,7 @@ async def test_a_task_goes_down_and_is_cleared_when_answered(
 
 
 async def test_a_task_that_the_dashboard_closed_is_cleared(
-    worker: Worker, station: Station, connection: asyncpg.Connection
+    worker: Worker, station: Station, connection: PostgresConnection
 ) -> None:
     await ready(station)
     station.send(sealed(doubtful(), start=2))
@@ -237,7 +237,7 @@ async def test_a_task_that_the_dashboard_closed_is_cleared(
 
 
 async def test_a_broker_that_forgot_everything_is_told_again(
-    worker: Worker, station: Station, broker: LocalBroker, connection: asyncpg.Connection
+    worker: Worker, station: Station, broker: LocalBroker, connection: PostgresConnection
 ) -> None:
     await ready(station)
     station.say("state", birth(1))
@@ -259,7 +259,7 @@ def _wait_connected(client: mqtt.Client) -> None:
 
 
 async def test_a_late_will_does_not_mark_a_living_station_dead(
-    worker: Worker, station: Station, connection: asyncpg.Connection
+    worker: Worker, station: Station, connection: PostgresConnection
 ) -> None:
     await ready(station)
 
@@ -294,7 +294,7 @@ async def test_a_late_will_does_not_mark_a_living_station_dead(
 
 
 async def test_postgres_away_loses_nothing(
-    worker: Worker, station: Station, postgres: Any, connection: asyncpg.Connection, database: str
+    worker: Worker, station: Station, postgres: Any, connection: PostgresConnection, database: str
 ) -> None:
     await ready(station)
     await connection.close()

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from cardmint_cloud.adapters.postgres.columns import ARCHIVED_EVENTS
 from cardmint_cloud.errors import StopService
 
 BATCH = 5000
-_UUIDS = ("stream", "subject", "bootid")
+_UUIDS = [column.name for column in ARCHIVED_EVENTS if column.type == "uuid"]
 
 
 def _pyarrow() -> tuple[Any, Any]:
@@ -25,25 +26,17 @@ def _pyarrow() -> tuple[Any, Any]:
 
 
 def _schema(pyarrow: Any) -> Any:
-    moment = pyarrow.timestamp("us", tz="UTC")
+    types = {
+        "text": pyarrow.string(),
+        "uuid": pyarrow.string(),
+        "bigint": pyarrow.int64(),
+        "boolean": pyarrow.bool_(),
+        "timestamptz": pyarrow.timestamp("us", tz="UTC"),
+    }
     return pyarrow.schema(
         [
-            pyarrow.field(name, kind, nullable=name == "subject")
-            for name, kind in (
-                ("position", pyarrow.int64()),
-                ("tenant", pyarrow.string()),
-                ("source", pyarrow.string()),
-                ("stream", pyarrow.string()),
-                ("sequence", pyarrow.int64()),
-                ("type", pyarrow.string()),
-                ("subject", pyarrow.string()),
-                ("received_at", moment),
-                ("occurred_at", moment),
-                ("bootid", pyarrow.string()),
-                ("monotonic_ms", pyarrow.int64()),
-                ("clock_synced", pyarrow.bool_()),
-                ("data", pyarrow.string()),
-            )
+            pyarrow.field(column.name, types[column.type], nullable=column.nullable)
+            for column in ARCHIVED_EVENTS
         ]
     )
 

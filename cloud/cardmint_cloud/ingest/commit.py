@@ -1,106 +1,40 @@
-"""Batches from stations into the log and the inventory.
-
-Locked, deduplicated, folded, committed, then receipted.
-"""
+"""Commit of event batches: lock streams, drop repeats, fold, write, and report receipts to send."""
 
 import contextlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 from uuid import UUID
 
 import asyncpg
 
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest import event_log, inventory
-from cardmint_cloud.adapters.postgres.ingest.event_log import (
-    DeadLetter,
-    PostgresConnection,
-    StreamKey,
-)
+from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
 from cardmint_cloud.adapters.postgres.ingest.inventory import PrintingKey
 from cardmint_cloud.domain.fold import fold
-from cardmint_cloud.domain.items import ImpossibleEvent, InventoryChanges, LoggedEvent, touched_keys
-from cardmint_contracts import topics
-from cardmint_contracts.envelope import Envelope, decode_batch
-from cardmint_contracts.errors import BadTopic, ContractError
+from cardmint_cloud.domain.items import (
+    ImpossibleEvent,
+    InventoryChanges,
+    LoggedEvent,
+    touched_keys,
+)
+from cardmint_cloud.ingest.read import MAX_PARKED_BYTES, EventBatch, decode_or_error
+from cardmint_contracts.envelope import Envelope
+from cardmint_contracts.errors import ContractError
 from cardmint_contracts.events import CardScanned, EventData
 from cardmint_contracts.receipts import Receipt
-from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
 
-MAX_PARKED_BYTES = 1 << 20
-_RACES = 5
+_OPTIMISTIC_ATTEMPTS = 5
 _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 _POISON = (ImpossibleEvent, *_REFUSED, LookupError, TypeError, ValueError, ArithmeticError)
-"""What an event, rather than the database's absence, is to blame for."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MqttMessage:
-    """One MQTT message. `claim` is what its sender says is inside.
-
-    Stream, first and last sequence.
-    """
-
-    topic: str
-    payload: bytes
-    content_type: str | None
-    claim: tuple[UUID, int, int] | None = None
-
-
-class ReadableMessage(Protocol):
-    """What a message is read from."""
-
-    @property
-    def topic(self) -> str:
-        """The topic that it came on."""
-        ...
-
-    @property
-    def payload(self) -> bytes:
-        """Its bytes."""
-        ...
-
-    @property
-    def content_type(self) -> str | None:
-        """What it says that the bytes are."""
-        ...
-
-    @property
-    def claim(self) -> tuple[UUID, int, int] | None:
-        """What its sender says is inside: stream, first and last sequence."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EventBatch:
-    """Events of one stream that follow one another, as they came in one message.
-
-    `data` has what each envelope carries, or why that cannot be read; without it, `commit` reads
-    it.
-    """
-
-    tenant: str
-    origin: str
-    stream: UUID
-    first: int
-    last: int
-    source: str
-    topic: str
-    envelopes: Sequence[Envelope] = ()
-    data: Sequence[EventData | ContractError] = ()
-    letter: DeadLetter | None = None
-
-    @property
-    def key(self) -> StreamKey:
-        """The stream, within its tenant."""
-        return (self.tenant, self.stream)
+"""Errors that an event causes, as opposed to a database that is away."""
 
 
 @dataclass(slots=True)
 class CommitResult:
-    """What a transaction did. `receipts` go out by tenant and station, now that it is committed."""
+    """The outcome of a transaction. `receipts` (by tenant, station, stream) may be sent now."""
 
     receipts: dict[tuple[str, str, UUID], Receipt] = field(default_factory=dict)
     changes: InventoryChanges = field(default_factory=InventoryChanges)
@@ -109,106 +43,50 @@ class CommitResult:
     parked: int = 0
 
 
-def read(message: ReadableMessage) -> EventBatch | DeadLetter | None:
-    """Read a message as a batch; a dead letter when it cannot be.
-
-    None when it is on no station's topic.
-
-    A payload that cannot be read, but that claims a stream and its sequences, is a batch of one
-    dead letter: parked in place of the events, so that it does not stop what comes behind it.
-    """
-    try:
-        tenant, station, _, _ = topics.parse(message.topic)
-    except BadTopic:
-        return None
-    source = f"/stations/{station}"
-    try:
-        envelopes = decode_batch(message.payload, message.content_type)
-    except ContractError as error:
-        letter = unreadable(tenant, station, message, error)
-        if message.claim is None:
-            return letter
-        stream, first, last = message.claim
-        return EventBatch(
-            tenant=tenant,
-            origin=station,
-            stream=stream,
-            first=first,
-            last=last,
-            source=source,
-            topic=message.topic,
-            letter=letter,
-        )
-    head = envelopes[0]
-    if head.source != source:
-        detail = f"the events say they are from {head.source}, but came on the topic of station {station!r}"
-        return _letter(tenant, station, message, "wrong-source", detail)
-    return EventBatch(
-        tenant=tenant,
-        origin=station,
-        stream=head.stream,
-        first=head.number,
-        last=envelopes[-1].number,
-        source=source,
-        topic=message.topic,
-        envelopes=envelopes,
-        data=[_data(envelope) for envelope in envelopes],
-    )
-
-
-def _data(envelope: Envelope) -> EventData | ContractError:
-    try:
-        return decode_data(envelope.type, envelope.data)
-    except ContractError as error:
-        return error
-
-
 async def commit(
     connection: PostgresConnection,
     batches: Sequence[EventBatch | DeadLetter],
     now: datetime,
     known: Collection[PrintingKey] = (),
 ) -> CommitResult:
-    """Apply `batches` in one transaction and return what may be said once it is committed.
+    """Apply `batches` in one transaction and return its result.
 
-    What Postgres, or the fold, refuses is found by halving the group and parked; the rest goes on.
-    Events at or below their stream's watermark are passed over; a batch that leaves a gap is
-    refused in its receipt. `known` printings need not be written.
+    Events at or below their stream's watermark are skipped. A batch that leaves a gap is refused in
+    its receipt. Events that Postgres or the fold refuses are found by halving the group and become
+    dead letters; the rest is applied. `known` printings are in the database already and not
+    written.
 
     Raises:
         OSError, asyncpg.PostgresConnectionError, …: the database is away; nothing was committed.
     """
     try:
-        return await _unraced(connection, batches, now, known)
+        return await _commit_optimistically(connection, batches, now, known)
     except _POISON as error:
         if len(batches) > 1:
             middle = len(batches) // 2
             halves = [
-                await commit(connection, part, now, known)
-                for part in (batches[:middle], batches[middle:])
+                await commit(connection, half, now, known)
+                for half in (batches[:middle], batches[middle:])
             ]
             return _merge(halves)
         return _merge(
-            [await commit(connection, [single], now, known) for single in _split(batches[0], error)]
+            [await commit(connection, [part], now, known) for part in _split(batches[0], error)]
         )
 
 
-async def _unraced(
+async def _commit_optimistically(
     connection: PostgresConnection,
     batches: Sequence[EventBatch | DeadLetter],
     now: datetime,
     known: Collection[PrintingKey],
 ) -> CommitResult:
-    """Apply as if every scan were new, as nearly all are.
-
-    When one is not, or another makes it just now, look first.
-    """
-    for attempt in range(_RACES):
+    """Treat every scan as new, as nearly all are; read existing items after the first conflict."""
+    for attempt in range(_OPTIMISTIC_ATTEMPTS):
         with contextlib.suppress(asyncpg.UniqueViolationError):
             async with connection.transaction():
-                return await _apply(connection, batches, now, known, look=attempt > 0)
+                return await _apply(connection, batches, now, known, read_scanned=attempt > 0)
     async with connection.transaction():
-        return await _apply(connection, batches, now, known, look=True)
+        return await _apply(connection, batches, now, known, read_scanned=True)
 
 
 async def _apply(
@@ -217,140 +95,125 @@ async def _apply(
     now: datetime,
     known: Collection[PrintingKey],
     *,
-    look: bool,
+    read_scanned: bool,
 ) -> CommitResult:
-    done = CommitResult()
+    result = CommitResult()
     letters = [batch for batch in batches if isinstance(batch, DeadLetter)]
-    sound = [batch for batch in batches if isinstance(batch, EventBatch)]
+    readable = [batch for batch in batches if isinstance(batch, EventBatch)]
     streams = (
-        await event_log.lock_streams(connection, {b.key: b.source for b in sound}, now)
-        if sound
+        await event_log.lock_streams(connection, {b.key: b.source for b in readable}, now)
+        if readable
         else {}
     )
-    marks = {key: sequence for key, (_, sequence) in streams.items()}
-    before = dict(marks)
+    watermarks = {key: sequence for key, (_, sequence) in streams.items()}
+    before = dict(watermarks)
     events: list[tuple[str, Envelope, EventData]] = []
     origins: list[str] = []
-    for batch in sound:
+    for batch in readable:
         owner, _ = streams[batch.key]
-        mark = marks[batch.key]
+        watermark = watermarks[batch.key]
+        address = (batch.tenant, batch.origin, batch.stream)
         if owner != batch.source:
-            letters.append(_stolen(batch, owner))
-        elif batch.first > mark + 1:
-            done.receipts[*_address(batch), batch.stream] = Receipt(
-                stream=batch.stream, sequence=mark, refused=batch.first
+            letters.append(_foreign_stream_letter(batch, owner))
+        elif batch.first > watermark + 1:
+            result.receipts[address] = Receipt(
+                stream=batch.stream, sequence=watermark, refused=batch.first
             )
         else:
-            fresh, bad = _fresh(batch, mark)
-            events += fresh
-            origins += [batch.origin] * len(fresh)
-            letters += bad
-            done.repeated += max(0, min(mark, batch.last) - batch.first + 1)
-            marks[batch.key] = max(mark, batch.last)
-            done.receipts[*_address(batch), batch.stream] = Receipt(
-                stream=batch.stream, sequence=marks[batch.key]
-            )
+            new_events, new_letters = _after_watermark(batch, watermark)
+            events += new_events
+            origins += [batch.origin] * len(new_events)
+            letters += new_letters
+            result.repeated += max(0, min(watermark, batch.last) - batch.first + 1)
+            watermarks[batch.key] = max(watermark, batch.last)
+            result.receipts[address] = Receipt(stream=batch.stream, sequence=watermarks[batch.key])
     if events:
         items, reviews = await inventory.load_touched(
             connection,
             *touched_keys(
-                (tenant, data) for tenant, _, data in events if _looked_up(data, look=look)
+                (tenant, data)
+                for tenant, _, data in events
+                if read_scanned or not _makes_new_item(data)
             ),
         )
-        done.changes = fold(
+        result.changes = fold(
             items,
             reviews,
             (
                 LoggedEvent(
                     tenant=tenant,
                     origin=origin,
-                    occurred_at=e.time,
+                    occurred_at=envelope.time,
                     received_at=now,
                     data=data,
-                    clock_synced=e.clocksynced,
+                    clock_synced=envelope.clocksynced,
                 )
-                for origin, (tenant, e, data) in zip(origins, events, strict=True)
+                for origin, (tenant, envelope, data) in zip(origins, events, strict=True)
             ),
         )
         await event_log.append_events(connection, events, now)
-        await inventory.put_changes(connection, items, reviews, done.changes, now, known=known)
+        await inventory.put_changes(connection, items, reviews, result.changes, now, known=known)
     for letter in letters:
         await event_log.park_letter(connection, letter, now)
-    moved = {key: sequence for key, sequence in marks.items() if sequence > before[key]}
-    if moved:
-        await event_log.advance_watermarks(connection, moved, now)
-    await event_log.notify_all(connection, _changed(done.changes, letters, events))
-    await inventory.add_holdings(connection, done.changes)
-    done.applied, done.parked = len(events), len(letters)
-    return done
+    advanced = {key: sequence for key, sequence in watermarks.items() if sequence > before[key]}
+    if advanced:
+        await event_log.advance_watermarks(connection, advanced, now)
+    await event_log.notify_all(connection, _notifications(result.changes, letters, events))
+    await inventory.add_holdings(connection, result.changes)
+    result.applied, result.parked = len(events), len(letters)
+    return result
 
 
-def _changed(
+def _notifications(
     changes: InventoryChanges, letters: Sequence[DeadLetter], events: Sequence[object]
 ) -> set[tuple[str, str]]:
-    told = {(tenant, "items") for tenant, _ in changes.items} if events else set()
-    return (
-        told
-        | {(tenant, "reviews") for tenant, _ in changes.reviews}
-        | {(x.tenant, "dead-letters") for x in letters}
-    )
+    items = {(tenant, "items") for tenant, _ in changes.items} if events else set()
+    reviews = {(tenant, "reviews") for tenant, _ in changes.reviews}
+    return items | reviews | {(letter.tenant, "dead-letters") for letter in letters}
 
 
-def _address(batch: EventBatch) -> tuple[str, str]:
-    return batch.tenant, batch.origin
-
-
-def _fresh(
-    batch: EventBatch, mark: int
+def _after_watermark(
+    batch: EventBatch, watermark: int
 ) -> tuple[list[tuple[str, Envelope, EventData]], list[DeadLetter]]:
+    """Return a batch's events above the watermark, and dead letters for those without data."""
     if batch.letter is not None:
-        return [], [batch.letter] if batch.last > mark else []
-    good: list[tuple[str, Envelope, EventData]] = []
-    bad: list[DeadLetter] = []
-    done = max(0, mark + 1 - batch.first)
-    envelopes = batch.envelopes[done:]
-    decoded = batch.data[done:] if batch.data else [_data(envelope) for envelope in envelopes]
+        return [], [batch.letter] if batch.last > watermark else []
+    events: list[tuple[str, Envelope, EventData]] = []
+    letters: list[DeadLetter] = []
+    skipped = max(0, watermark + 1 - batch.first)
+    envelopes = batch.envelopes[skipped:]
+    decoded = batch.data[skipped:] if batch.data else [decode_or_error(e) for e in envelopes]
     for envelope, data in zip(envelopes, decoded, strict=True):
         if isinstance(data, ContractError):
-            bad.append(_single(batch, envelope, data.reason, str(data)))
+            letters.append(_event_letter(batch, envelope, data.reason, str(data)))
         else:
-            good.append((batch.tenant, envelope, data))
-    return good, bad
+            events.append((batch.tenant, envelope, data))
+    return events, letters
 
 
-def _looked_up(data: EventData, *, look: bool) -> bool:
-    """Whether what an event speaks of is read first.
-
-    A first scan's card is taken for new until it proves not to be.
-    """
-    return look or not isinstance(data, CardScanned) or data.rescan_of is not None
+def _makes_new_item(data: EventData) -> bool:
+    """Whether an event is a first scan, whose item is taken for new until a conflict disproves it."""
+    return isinstance(data, CardScanned) and data.rescan_of is None
 
 
 def _split(batch: EventBatch | DeadLetter, error: Exception) -> list[EventBatch | DeadLetter]:
-    """Return a refused batch as its events, one each.
-
-    A single event as a dead letter in its place.
-    """
+    """Return a refused batch as batches of one event; a single event as its dead letter."""
     if isinstance(batch, DeadLetter) or batch.letter is not None:
         raise error
     if len(batch.envelopes) == 1:
-        return [
-            _only(
-                batch,
-                batch.envelopes[0],
-                _single(batch, batch.envelopes[0], _reason(error), str(error)),
-            )
-        ]
-    return [_only(batch, envelope, None) for envelope in batch.envelopes]
+        (envelope,) = batch.envelopes
+        letter = _event_letter(batch, envelope, _reason_code(error), str(error))
+        return [_batch_of_one(batch, envelope, letter)]
+    return [_batch_of_one(batch, envelope, None) for envelope in batch.envelopes]
 
 
-def _reason(error: Exception) -> str:
+def _reason_code(error: Exception) -> str:
     if isinstance(error, ImpossibleEvent):
         return error.reason
     return "refused-by-database" if isinstance(error, _REFUSED) else "fold-failed"
 
 
-def _only(batch: EventBatch, envelope: Envelope, letter: DeadLetter | None) -> EventBatch:
+def _batch_of_one(batch: EventBatch, envelope: Envelope, letter: DeadLetter | None) -> EventBatch:
     return EventBatch(
         tenant=batch.tenant,
         origin=batch.origin,
@@ -379,32 +242,7 @@ def _merge(parts: Sequence[CommitResult]) -> CommitResult:
     return merged
 
 
-def unreadable(
-    tenant: str, station: str, message: ReadableMessage, error: ContractError
-) -> DeadLetter:
-    """Return the dead letter for a message that does not keep to its contract."""
-    return _letter(tenant, station, message, error.reason, str(error))
-
-
-def _letter(
-    tenant: str, station: str, message: ReadableMessage, reason: str, detail: str
-) -> DeadLetter:
-    stream, first, last = message.claim or (None, None, None)
-    return DeadLetter(
-        tenant=tenant,
-        station=station,
-        topic=message.topic,
-        reason=reason,
-        detail=detail,
-        content_type=message.content_type or "",
-        payload=message.payload[:MAX_PARKED_BYTES],
-        stream=stream,
-        first=first,
-        last=last,
-    )
-
-
-def _single(batch: EventBatch, envelope: Envelope, reason: str, detail: str) -> DeadLetter:
+def _event_letter(batch: EventBatch, envelope: Envelope, reason: str, detail: str) -> DeadLetter:
     return DeadLetter(
         tenant=batch.tenant,
         station=batch.origin,
@@ -419,7 +257,7 @@ def _single(batch: EventBatch, envelope: Envelope, reason: str, detail: str) -> 
     )
 
 
-def _stolen(batch: EventBatch, owner: str) -> DeadLetter:
+def _foreign_stream_letter(batch: EventBatch, owner: str) -> DeadLetter:
     return DeadLetter(
         tenant=batch.tenant,
         station=batch.origin,

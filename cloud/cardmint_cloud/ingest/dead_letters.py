@@ -6,15 +6,16 @@ as it was.
 """
 
 from datetime import datetime
-from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import msgspec
 
+from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest import dead_letters, event_log
-from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter, PostgresConnection
+from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
 from cardmint_cloud.errors import NotFound, ParkItem
-from cardmint_cloud.ingest.commit import CommitResult, EventBatch, MqttMessage, commit, read
+from cardmint_cloud.ingest.commit import CommitResult, commit
+from cardmint_cloud.ingest.read import EventBatch, MqttMessage, read_message
 from cardmint_contracts.envelope import BATCH, Envelope, digits
 
 
@@ -23,7 +24,7 @@ def replay_stream(tenant: str, source: str) -> UUID:
     return uuid5(NAMESPACE_URL, f"cardmint:{tenant}:replay:{source}")
 
 
-async def replay(pool: Any, tenant: str, letter: int, now: datetime) -> CommitResult:
+async def replay(pool: Pool, tenant: str, letter: int, now: datetime) -> CommitResult:
     """Put a dead letter through ingest again; it is removed in the same transaction.
 
     Raises:
@@ -44,7 +45,7 @@ async def replay(pool: Any, tenant: str, letter: int, now: datetime) -> CommitRe
         return done
 
 
-async def discard(pool: Any, tenant: str, letter: int) -> None:
+async def discard(pool: Pool, tenant: str, letter: int) -> None:
     """Give a dead letter up for good.
 
     Raises:
@@ -60,7 +61,7 @@ async def discard(pool: Any, tenant: str, letter: int) -> None:
 
 async def _read(connection: PostgresConnection, letter: DeadLetter) -> EventBatch:
     single = letter.content_type == "application/cloudevents+json"
-    found = read(
+    found = read_message(
         MqttMessage(
             topic=letter.topic,
             payload=b"[" + letter.payload + b"]" if single else letter.payload,

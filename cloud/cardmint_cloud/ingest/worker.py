@@ -1,62 +1,57 @@
-"""The worker: takes what stations publish, commits it, sends receipts, tells stations of their tasks."""
+"""The worker: takes what stations publish, commits it and sends receipts."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple, Protocol
 from uuid import UUID, uuid4
 
-import asyncpg
 import structlog
 from msgspec import Struct
 
 from cardmint_cloud import log_months
 from cardmint_cloud.adapters.mqtt.connection import InboundMessage
+from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
 from cardmint_cloud.adapters.postgres.fleet import stations
 from cardmint_cloud.adapters.postgres.fleet.desired import FLEET_CHANGED
-from cardmint_cloud.adapters.postgres.ingest import event_log, leases
+from cardmint_cloud.adapters.postgres.ingest import event_log
+from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
 from cardmint_cloud.adapters.postgres.ingest.inventory import PrintingKey
-from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY, retry_until_done
-from cardmint_cloud.domain.items import Review
-from cardmint_cloud.domain.rendezvous import share_of, slot_of
+from cardmint_cloud.adapters.postgres.retry import retry_until_done
+from cardmint_cloud.domain.rendezvous import slot_of
 from cardmint_cloud.fleet import FleetPublisher
-from cardmint_cloud.ingest.commit import CommitResult, EventBatch, commit, read, unreadable
+from cardmint_cloud.ingest.commit import CommitResult, commit
+from cardmint_cloud.ingest.leases import LeaseBroker, SlotLeases
+from cardmint_cloud.ingest.read import EventBatch, read_message, unreadable_letter
+from cardmint_cloud.reviews.dispatch import ReviewDispatcher
 from cardmint_contracts import topics
 from cardmint_contracts.control import ReportedConfig
 from cardmint_contracts.errors import BadTopic, ContractError
-from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationHealth, StationState
-from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.wire import decode, encode
 
 LANES = 3
-"""Transactions at once, each for stations of its own.
+"""Transactions at a time, each for stations of its own.
 
-One's work in Python is done while Postgres does the other's.
+The Python work of one runs while Postgres works on another.
 """
 
 MAX_GROUP_EVENTS = 2000
 MAX_GROUP_BYTES = 4 << 20
-"""What goes into one transaction at most, but for the last message."""
+"""Most events and bytes of one transaction; the last message may exceed them."""
 
 MAX_KNOWN = 200_000
-_A_BREATH = 100
-"""How many events are read before others may run."""
+"""Topics, and printings, that a worker remembers before it begins anew."""
 
-SWEEP_S = 5.0
-BEAT_S = 0.4
-"""How often a worker says that it lives.
-
-`leases.DEAD_AFTER_S` is how long the others wait for that.
-"""
+_EVENTS_BETWEEN_YIELDS = 100
+"""Events that are read before other tasks may run."""
 
 _log = structlog.get_logger()
 
 
 class TopicRoute(NamedTuple):
-    """What a topic says: whose it is, of what kind, and which slot of stations it falls to."""
+    """A parsed topic: its tenant, station and kind, and the slot that the station belongs to."""
 
     tenant: str
     station: str
@@ -68,42 +63,33 @@ class PendingMessage(Struct, kw_only=True, gc=False):
     """A message that waits for its transaction, and the batch that was read from it."""
 
     message: InboundMessage
-    address: TopicRoute | None
-    batch: EventBatch | event_log.DeadLetter | None = None
+    route: TopicRoute | None
+    batch: EventBatch | DeadLetter | None = None
 
     @property
     def slot(self) -> int:
-        """The slot of its station; none has -1."""
-        return self.address.slot if self.address else -1
+        """Slot of the station; -1 when the topic is not a station's."""
+        return self.route.slot if self.route else -1
 
 
-class IngestBroker(Protocol):
-    """What the worker needs of a broker."""
+class IngestBroker(LeaseBroker, Protocol):
+    """The part of a broker connection that the worker needs."""
 
     def acknowledge(self, messages: Sequence[InboundMessage]) -> None:
-        """Tell the broker that messages are dealt with."""
-        ...
-
-    def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[None]:
-        """Publish; the future is cancelled when the connection goes before the broker has it."""
-        ...
-
-    def refresh(self) -> None:
-        """Ask for what stations last said of themselves, once more."""
+        """Acknowledge messages that were committed."""
         ...
 
 
 class Worker:
     """Ingest and dispatch over one broker and one database.
 
-    `put` takes messages; `run` works until cancelled.
-
-    `name` is in the name of the pool's sessions (`leases.session_name`).
+    `put` takes messages; `run` works until cancelled. The names of the pool's sessions carry `name`
+    (`leases.session_name`).
     """
 
     def __init__(
         self,
-        pool: asyncpg.Pool,
+        pool: Pool,
         *,
         name: UUID | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -111,164 +97,133 @@ class Worker:
         self._pool = pool
         self._clock = clock
         self._lanes: list[asyncio.Queue[PendingMessage]] = [asyncio.Queue() for _ in range(LANES)]
-        self._addresses: dict[str, TopicRoute | None] = {}
+        self._routes: dict[str, TopicRoute | None] = {}
         self._known: set[PrintingKey] = set()
-        self._reviews_changed = asyncio.Event()
-        self._births: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self._fleet = FleetPublisher(pool)
-        self._id = name or uuid4()
-        self._slots: set[int] = set()
+        self.dispatcher = ReviewDispatcher(pool, slots=lambda: self.leases.slots, clock=clock)
+        self.leases = SlotLeases(pool, name or uuid4(), on_taken=self.dispatcher.wake)
 
     def put(self, message: InboundMessage) -> None:
-        """Take a message. What waits is bounded by the broker's connection."""
-        address = self._address(message.topic)
-        self._lanes[address.slot % LANES if address else 0].put_nowait(
-            PendingMessage(message=message, address=address)
-        )
+        """Queue a message. The broker connection limits how many wait."""
+        route = self.route(message.topic)
+        lane = self._lanes[route.slot % LANES if route else 0]
+        lane.put_nowait(PendingMessage(message=message, route=route))
 
-    def _address(self, topic: str) -> TopicRoute | None:
-        """Return what a topic says; None when it is no station's."""
-        if topic not in self._addresses:
-            if len(self._addresses) >= MAX_KNOWN:
-                self._addresses.clear()
+    def route(self, topic: str) -> TopicRoute | None:
+        """Return a topic's route; None when it is not a station's."""
+        if topic not in self._routes:
+            if len(self._routes) >= MAX_KNOWN:
+                self._routes.clear()
             try:
                 tenant, station, kind, _ = topics.parse(topic)
             except BadTopic:
-                self._addresses[topic] = None
+                self._routes[topic] = None
             else:
-                self._addresses[topic] = TopicRoute(tenant, station, kind, slot_of(tenant, station))
-        return self._addresses[topic]
+                self._routes[topic] = TopicRoute(tenant, station, kind, slot_of(tenant, station))
+        return self._routes[topic]
 
-    async def run(self, link: IngestBroker) -> None:
-        """Work until cancelled, for the stations that fall to this worker."""
+    async def run(self, broker: IngestBroker) -> None:
+        """Work until cancelled, for the stations whose slots this worker holds."""
         try:
-            # First of all: an event of a month without a partition would be refused by the
-            # database, and parked.
-            await retry_until_done("partitions", self._make_ahead)
-            await retry_until_done("lease", partial(self._beat, link))
-            await self._work(link)
+            # First of all: the database would refuse an event of a month without a partition, and
+            # it would become a dead letter.
+            await retry_until_done("partitions", self._make_months)
+            await retry_until_done("lease", partial(self.leases.renew, broker))
+            await self._run_tasks(broker)
         finally:
-            with contextlib.suppress(*DATABASE_AWAY):
-                async with asyncio.timeout(1), self._pool.acquire() as connection:
-                    await leases.remove_worker(connection, self._id)
+            await self.leases.give_up()
 
-    async def _work(self, link: IngestBroker) -> None:
+    async def _run_tasks(self, broker: IngestBroker) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._hold(link))
+            group.create_task(self.leases.keep(broker))
             for lane in self._lanes:
-                group.create_task(self._ingest(lane, link))
-            group.create_task(self._dispatch(link))
-            group.create_task(self._greet(link))
+                group.create_task(self._ingest(lane, broker))
+            group.create_task(self.dispatcher.publish_new(broker))
+            group.create_task(self.dispatcher.publish_to_started(broker))
             group.create_task(self._listen())
-            group.create_task(self._fleet.run(link))
-            group.create_task(self._make_partitions())
+            group.create_task(self._fleet.run(broker))
+            group.create_task(self._make_months_hourly())
 
-    async def _ingest(self, lane: asyncio.Queue[PendingMessage], link: IngestBroker) -> None:
+    async def _ingest(self, lane: asyncio.Queue[PendingMessage], broker: IngestBroker) -> None:
         while True:
             group = [await lane.get()]
-            events, size = _weigh(group[0])
-            breath = _A_BREATH
+            events, size = _read_and_weigh(group[0])
+            next_yield = _EVENTS_BETWEEN_YIELDS
             while events < MAX_GROUP_EVENTS and size < MAX_GROUP_BYTES:
-                if events > breath:
+                if events > next_yield:
                     await asyncio.sleep(0)
-                    breath = events + _A_BREATH
+                    next_yield = events + _EVENTS_BETWEEN_YIELDS
                 if lane.empty():
                     break
                 group.append(lane.get_nowait())
-                more, bytes_ = _weigh(group[-1])
-                events, size = events + more, size + bytes_
-            await retry_until_done("ingest", partial(self._take, group, link))
-            link.acknowledge([taken.message for taken in group])
+                more_events, more_bytes = _read_and_weigh(group[-1])
+                events, size = events + more_events, size + more_bytes
+            await retry_until_done("ingest", partial(self.commit_group, group, broker))
+            broker.acknowledge([pending.message for pending in group])
 
-    async def _take(self, group: Sequence[PendingMessage], link: IngestBroker) -> None:
-        """Commit what is of our stations.
+    async def commit_group(self, group: Sequence[PendingMessage], broker: IngestBroker) -> None:
+        """Commit the messages of our stations and send the receipts.
 
-        The rest is another worker's, or will be sent again when it is ours.
+        The other messages are another worker's, or are sent again once their station is ours.
         """
         now = self._clock()
-        ours = [taken for taken in group if taken.address and taken.address.slot in self._slots]
+        ours = [pending for pending in group if pending.slot in self.leases.slots]
         if not ours:
             return
         async with self._pool.acquire() as connection:
             async with connection.transaction():
-                held = await leases.lock_held_slots(
-                    connection, self._id, {taken.slot for taken in ours}
-                )
-                read_ = [
-                    await self._read(connection, taken, now) for taken in ours if taken.slot in held
+                held = await self.leases.lock(connection, {pending.slot for pending in ours})
+                contents = [
+                    await self._content(connection, pending, now)
+                    for pending in ours
+                    if pending.slot in held
                 ]
-                batches = [batch for batch in read_ if batch]
-                done = (
+                batches = [content for content in contents if content]
+                result = (
                     await commit(connection, batches, now, self._known)
                     if batches
                     else CommitResult()
                 )
-            self._answer(done, link)
+            self._send_receipts(result, broker)
 
-    async def _read(
-        self, connection: event_log.PostgresConnection, taken: PendingMessage, now: datetime
-    ) -> EventBatch | event_log.DeadLetter | None:
-        if taken.address is not None and taken.address.kind != "events":
-            return (
-                await self._note(connection, taken.message, taken.address, now)
-                if taken.message.payload
-                else None
-            )
-        return taken.batch
+    async def _content(
+        self, connection: PostgresConnection, pending: PendingMessage, now: datetime
+    ) -> EventBatch | DeadLetter | None:
+        """Return a message's events; write a station report at once and return None."""
+        if pending.route is not None and pending.route.kind != "events":
+            if not pending.message.payload:
+                return None
+            return await self._write_report(connection, pending.message, pending.route, now)
+        return pending.batch
 
-    async def _hold(self, link: IngestBroker) -> None:
-        """Keep our share of the stations, take over from workers that went silent, give to new ones."""
-        while True:
-            await asyncio.sleep(BEAT_S)
-            await retry_until_done("lease", partial(self._beat, link))
-
-    async def _beat(self, link: IngestBroker) -> None:
-        async with self._pool.acquire() as connection:
-            living = await leases.record_heartbeat(connection, self._id)
-            slots, taken = await leases.settle_leases(
-                connection, self._id, share_of(self._id, living | {self._id})
-            )
-            if taken:
-                # What the stations sent meanwhile was nobody's: tell them at once from where to
-                # send again.
-                for (tenant, stream), (station, mark) in (
-                    await leases.recent_watermarks(connection, taken)
-                ).items():
-                    receipt = Receipt(stream=stream, sequence=mark, refused=mark + 1)
-                    link.publish(topics.station_topic(tenant, station, "receipt"), encode(receipt))
-                _log.info(
-                    "took stations over", slots=len(taken), held=len(slots), workers=len(living)
-                )
-        self._slots = slots
-        if taken:
-            link.refresh()
-            self._reviews_changed.set()
-
-    def _answer(self, done: CommitResult, link: IngestBroker) -> None:
-        for (tenant, station, _), receipt in done.receipts.items():
-            link.publish(topics.station_topic(tenant, station, "receipt"), encode(receipt))
+    def _send_receipts(self, result: CommitResult, broker: IngestBroker) -> None:
+        for (tenant, station, _), receipt in result.receipts.items():
+            broker.publish(topics.station_topic(tenant, station, "receipt"), encode(receipt))
         if len(self._known) > MAX_KNOWN:
             self._known.clear()
-        self._known.update(done.changes.printings)
-        if done.changes.reviews:
-            self._reviews_changed.set()
-        if done.parked:
-            _log.warning("parked", count=done.parked, see="the dashboard's dead letters")
-        _log.debug("committed", applied=done.applied, repeated=done.repeated, parked=done.parked)
+        self._known.update(result.changes.printings)
+        if result.changes.reviews:
+            self.dispatcher.wake()
+        if result.parked:
+            _log.warning("parked", count=result.parked, see="the dashboard's dead letters")
+        _log.debug(
+            "committed", applied=result.applied, repeated=result.repeated, parked=result.parked
+        )
 
-    async def _note(
+    async def _write_report(
         self,
-        connection: event_log.PostgresConnection,
+        connection: PostgresConnection,
         message: InboundMessage,
-        address: TopicRoute,
+        route: TopicRoute,
         now: datetime,
-    ) -> event_log.DeadLetter | None:
-        """Keep a birth, a death or a station's health; a dead letter when it cannot be read."""
-        tenant, station = address.tenant, address.station
+    ) -> DeadLetter | None:
+        """Write a station's birth, death, settings or health; return a dead letter if unreadable."""
+        tenant, station = route.tenant, route.station
         try:
-            if address.kind == "state":
+            if route.kind == "state":
                 state = decode(message.payload, StationState)
-                if await stations.put_state(connection, tenant, station, state, now):
+                changed = await stations.put_state(connection, tenant, station, state, now)
+                if changed:
                     _log.info(
                         "station",
                         tenant=tenant,
@@ -276,141 +231,56 @@ class Worker:
                         online=state.online,
                         epoch=state.epoch,
                     )
-                    await event_log.notify(connection, tenant, "stations")
                 if state.online:
-                    self._births.put_nowait((tenant, station))
+                    self.dispatcher.station_started(tenant, station)
                     self._fleet.connected(message.connection)
-            elif address.kind == "config/reported":
+            elif route.kind == "config/reported":
                 reported = decode(message.payload, ReportedConfig)
-                if await stations.put_reported(connection, tenant, station, reported, now):
-                    await event_log.notify(connection, tenant, "stations")
-            elif await stations.put_health(
-                connection, tenant, station, decode(message.payload, StationHealth), now
-            ):
+                changed = await stations.put_reported(connection, tenant, station, reported, now)
+            else:
+                health = decode(message.payload, StationHealth)
+                changed = await stations.put_health(connection, tenant, station, health, now)
+            if changed:
                 await event_log.notify(connection, tenant, "stations")
         except ContractError as error:
-            return unreadable(tenant, station, message, error)
+            return unreadable_letter(tenant, station, message, error)
         return None
 
-    async def _dispatch(self, link: IngestBroker) -> None:
-        """Publish each new version of a review, and remember that the broker has it."""
-        while True:
-            # Not asyncio.wait_for: before Python 3.12 it could swallow a cancellation, and the
-            # worker never ended.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SWEEP_S):
-                    await self._reviews_changed.wait()
-            self._reviews_changed.clear()
-            await retry_until_done("dispatch", partial(self._tell_untold, link))
-
-    async def _tell_untold(self, link: IngestBroker) -> None:
-        async with self._pool.acquire() as connection:
-            while reviews := await stations.unpublished_reviews(connection, self._slots, 200):
-                told = await _tell(link, reviews)
-                await stations.mark_published(connection, told)
-                if len(told) < len(reviews):
-                    return
-
-    async def _greet(self, link: IngestBroker) -> None:
-        """Tell a station that has just come up of its tasks again.
-
-        A broker may have lost what lay retained.
-        """
-        while True:
-            tenant, station = await self._births.get()
-            await retry_until_done("greet", partial(self._tell_all, link, tenant, station))
-
-    async def _tell_all(self, link: IngestBroker, tenant: str, station: str) -> None:
-        async with self._pool.acquire() as connection:
-            reviews = await stations.reviews_of_station(connection, tenant, station, self._clock())
-            await stations.mark_published(connection, await _tell(link, reviews))
-
     async def _listen(self) -> None:
-        """Wake the dispatch when another process changes a review."""
+        """Wake dispatch and fleet publishing when another process changes a review or the fleet."""
 
-        def heard(_connection: object, _pid: int, _channel: str, payload: object) -> None:
+        def on_notification(_connection: object, _pid: int, _channel: str, payload: object) -> None:
             if str(payload).endswith(" reviews"):
-                self._reviews_changed.set()
+                self.dispatcher.wake()
             elif str(payload).endswith(f" {FLEET_CHANGED}"):
                 self._fleet.changed()
 
-        async def listen() -> None:
+        async def listen_until_lost() -> None:
             async with self._pool.acquire() as connection:
                 lost = asyncio.Event()
                 connection.add_termination_listener(lambda _connection: lost.set())
-                await connection.add_listener(event_log.CHANNEL, heard)
+                await connection.add_listener(event_log.CHANNEL, on_notification)
                 try:
                     await lost.wait()
                 finally:
-                    await connection.remove_listener(event_log.CHANNEL, heard)
+                    await connection.remove_listener(event_log.CHANNEL, on_notification)
 
         while True:
-            await retry_until_done("listen", listen)
+            await retry_until_done("listen", listen_until_lost)
 
-    async def _make_partitions(self) -> None:
+    async def _make_months_hourly(self) -> None:
         while True:
             await asyncio.sleep(timedelta(hours=1).total_seconds())
-            await retry_until_done("partitions", self._make_ahead)
+            await retry_until_done("partitions", self._make_months)
 
-    async def _make_ahead(self) -> None:
+    async def _make_months(self) -> None:
         async with self._pool.acquire() as connection:
             await log_months.make_ahead(connection, self._clock())
 
 
-def _weigh(taken: PendingMessage) -> tuple[int, int]:
-    """Read a message; return how many events are in it and how many bytes it has."""
-    if taken.address and taken.address.kind == "events":
-        taken.batch = read(taken.message)
-    count = len(taken.batch.envelopes) if isinstance(taken.batch, EventBatch) else 1
-    return count, len(taken.message.payload)
-
-
-async def _tell(link: IngestBroker, reviews: Sequence[Review]) -> list[tuple[str, UUID, int]]:
-    """Publish the reviews' tasks, an empty payload for a closed one, and return those that the broker has taken.
-
-    How a task ended goes before the empty payload, so that the station still knows what was
-    answered there.
-    """
-    for review in reviews:
-        if (outcome := _outcome(review)) is not None:
-            topic = topics.outcome_topic(review.tenant, review.station, review.task)
-            link.publish(topic, encode(outcome), retain=False)
-    sent = [
-        (r, link.publish(topics.task_topic(r.tenant, r.station, r.task), _task(r))) for r in reviews
-    ]
-    await asyncio.gather(*(done for _, done in sent), return_exceptions=True)
-    return [
-        (r.tenant, r.task, r.version) for r, done in sent if done.done() and not done.cancelled()
-    ]
-
-
-def _outcome(review: Review) -> ReviewOutcome | None:
-    if review.open or review.verdict is None or review.closed_at is None:
-        return None
-    return ReviewOutcome(
-        task=review.task,
-        version=review.version,
-        scan=review.item,
-        verdict=review.verdict,
-        by=review.answered_by,
-        at=review.closed_at,
-        card=review.card,
-    )
-
-
-def _task(review: Review) -> bytes:
-    if not review.open:
-        return b""
-    return encode(
-        ReviewTask(
-            task=review.task,
-            version=review.version,
-            scan=review.item,
-            opened=review.opened_at,
-            reasons=review.reasons,
-            candidates=review.candidates,
-            image=review.image,
-            place=review.place,
-            escalated=review.escalated,
-        )
-    )
+def _read_and_weigh(pending: PendingMessage) -> tuple[int, int]:
+    """Read a message's events; return their count and the payload's size in bytes."""
+    if pending.route and pending.route.kind == "events":
+        pending.batch = read_message(pending.message)
+    count = len(pending.batch.envelopes) if isinstance(pending.batch, EventBatch) else 1
+    return count, len(pending.message.payload)

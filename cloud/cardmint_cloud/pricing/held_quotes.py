@@ -4,8 +4,9 @@ Each an event.
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.ingest.event_log import notify
 from cardmint_cloud.adapters.postgres.prices import held_quotes, quotes
 from cardmint_cloud.domain.quotes import describe_prices, merge_current
@@ -18,7 +19,7 @@ QuoteVerdict = Literal["take", "refuse", "undo"]
 
 
 async def judge_quote(
-    pool: Any, tenant: str, number: int, verdict: QuoteVerdict, *, user: str, now: datetime
+    pool: Pool, tenant: str, number: int, verdict: QuoteVerdict, *, user: str, now: datetime
 ) -> None:
     """Take a quote that was held back, keep it out, or take that word back.
 

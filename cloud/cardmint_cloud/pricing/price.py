@@ -6,8 +6,9 @@ What cannot be had leaves the last known price.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.prices import quotes
 from cardmint_cloud.adapters.providers.http import CallWithheld, ProviderUnavailable, UnusableAnswer
 from cardmint_cloud.domain.call_budget import refresh_after
@@ -55,7 +56,7 @@ class PricingResult:
 
 
 async def price_card(
-    pool: Any, sources: Sequence[QuoteSource], tenant: str, card_id: str, now: datetime
+    pool: Pool, sources: Sequence[QuoteSource], tenant: str, card_id: str, now: datetime
 ) -> PricingResult:
     """Ask what a card costs and keep the answer. No transaction spans a request.
 
@@ -110,7 +111,7 @@ async def price_card(
 
 
 async def _keep(
-    pool: Any, tenant: str, card_id: str, said: tuple[Quote, ...], now: datetime
+    pool: Pool, tenant: str, card_id: str, said: tuple[Quote, ...], now: datetime
 ) -> tuple[bool, int]:
     async with pool.acquire() as connection, connection.transaction():
         known = await quotes.known_quotes(connection, tenant, card_id, now)

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID, uuid4
 
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.prices import provider_state
 from cardmint_cloud.adapters.postgres.prices.provider_state import BreakerReport, StoredAnswer
 from cardmint_cloud.adapters.providers.http import (
@@ -60,7 +61,7 @@ class ProviderClient:
         self,
         provider: PriceProvider,
         fetcher: ProviderHttp,
-        pool: Any,
+        pool: Pool,
         *,
         worker: UUID | None = None,
         budget: int | None = None,

@@ -7,8 +7,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import Any
 
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.prices import provider_state
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
 from cardmint_cloud.adapters.providers.http import CallWithheld
@@ -24,7 +24,7 @@ class PermitPool:
 
     def __init__(
         self,
-        pool: Any,
+        pool: Pool,
         provider: str,
         rate: RateLimit,
         *,

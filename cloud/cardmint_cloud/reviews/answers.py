@@ -5,14 +5,16 @@ Events like any station's, by the same way in.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest import event_log, inventory
 from cardmint_cloud.adapters.postgres.reviews import questions
 from cardmint_cloud.domain.items import Review
 from cardmint_cloud.errors import Conflict, NotFound
-from cardmint_cloud.ingest.commit import CommitResult, EventBatch, commit
+from cardmint_cloud.ingest.commit import CommitResult, commit
+from cardmint_cloud.ingest.read import EventBatch
 from cardmint_contracts import topics
 from cardmint_contracts.cards import Card
 from cardmint_contracts.envelope import seal
@@ -28,7 +30,7 @@ def user_stream(tenant: str, user: str) -> UUID:
 
 
 async def append_user_events(
-    connection: Any,
+    connection: PostgresConnection,
     tenant: str,
     user: str,
     events: Sequence[EventData],
@@ -65,7 +67,9 @@ async def append_user_events(
     return await commit(connection, [batch], now)
 
 
-async def lock_user_stream(connection: Any, tenant: str, user: str, now: datetime) -> int:
+async def lock_user_stream(
+    connection: PostgresConnection, tenant: str, user: str, now: datetime
+) -> int:
     """Lock a user's stream and return its last number.
 
     Raises:
@@ -77,7 +81,7 @@ async def lock_user_stream(connection: Any, tenant: str, user: str, now: datetim
 
 
 async def submit_answer(
-    pool: Any,
+    pool: Pool,
     tenant: str,
     task: UUID,
     *,
@@ -119,7 +123,7 @@ async def submit_answer(
 
 
 async def undo_answer(
-    pool: Any, tenant: str, task: UUID, *, version: int, user: str, now: datetime
+    pool: Pool, tenant: str, task: UUID, *, version: int, user: str, now: datetime
 ) -> CommitResult:
     """Take back the answer that closed version `version` of a task.
 
@@ -151,7 +155,7 @@ async def undo_answer(
 
 
 async def request_rescan(
-    pool: Any, tenant: str, task: UUID, *, version: int, user: str, now: datetime
+    pool: Pool, tenant: str, task: UUID, *, version: int, user: str, now: datetime
 ) -> str:
     """Ask for the card itself and return where it lies.
 
@@ -175,7 +179,7 @@ async def request_rescan(
         return place
 
 
-async def lease_question(pool: Any, tenant: str, task: UUID, *, user: str, now: datetime) -> UUID:
+async def lease_question(pool: Pool, tenant: str, task: UUID, *, user: str, now: datetime) -> UUID:
     """Take a question in hand for two minutes, or for two more, and return the lease.
 
     Raises:
@@ -195,7 +199,7 @@ async def lease_question(pool: Any, tenant: str, task: UUID, *, user: str, now: 
         return token
 
 
-async def _load_review(connection: Any, tenant: str, task: UUID) -> Review:
+async def _load_review(connection: PostgresConnection, tenant: str, task: UUID) -> Review:
     _, reviews = await inventory.load_touched(connection, [], [(tenant, task)])
     if (tenant, task) not in reviews:
         raise NotFound(f"there is no review task {task}")

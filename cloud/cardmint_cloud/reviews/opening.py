@@ -5,9 +5,9 @@ Rules and chance look at counted cards, time at open questions.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
+from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
 from cardmint_cloud.adapters.postgres.prices import quotes
 from cardmint_cloud.adapters.postgres.reviews import questions
 from cardmint_cloud.adapters.postgres.reviews.questions import UnreviewedCard
@@ -37,7 +37,7 @@ What commits late is found by looking back.
 """
 
 
-async def open_for_new_cards(pool: Any, rules: ReviewRules, now: datetime) -> int:
+async def open_for_new_cards(pool: Pool, rules: ReviewRules, now: datetime) -> int:
     """Let the rules look at what was received since they last did, of every tenant.
 
     Return how many were asked.
@@ -60,7 +60,7 @@ async def open_for_new_cards(pool: Any, rules: ReviewRules, now: datetime) -> in
 
 
 async def _page(
-    pool: Any, rules: ReviewRules, tenant: str, after: tuple[datetime, UUID], now: datetime
+    pool: Pool, rules: ReviewRules, tenant: str, after: tuple[datetime, UUID], now: datetime
 ) -> tuple[int, tuple[datetime, UUID] | None]:
     """Ask about a page of cards, in one transaction.
 
@@ -76,7 +76,7 @@ async def _page(
 
 
 async def open_for_printing(
-    pool: Any, rules: ReviewRules, tenant: str, card_id: str, now: datetime
+    pool: Pool, rules: ReviewRules, tenant: str, card_id: str, now: datetime
 ) -> int:
     """Let the rules look at the counted cards of one printing, whose price has changed.
 
@@ -94,7 +94,7 @@ async def open_for_printing(
 
 
 async def _questions_for(
-    connection: Any,
+    connection: PostgresConnection,
     rules: ReviewRules,
     tenant: str,
     found: Sequence[UnreviewedCard],
@@ -159,7 +159,7 @@ def recogniser_label(recogniser: Recogniser) -> str:
     return f"{recogniser.method} {models}".strip()[:200]
 
 
-async def age_reviews(pool: Any, now: datetime, *, escalate: timedelta, expire: timedelta) -> int:
+async def age_reviews(pool: Pool, now: datetime, *, escalate: timedelta, expire: timedelta) -> int:
     """Bring questions that waited for `escalate` to the front, and give audits up after `expire`; return how many."""
     aged = 0
     async with pool.acquire() as connection:

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from litestar import Request
 from litestar.datastructures import State
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.web.live import LiveHub
 
@@ -29,7 +29,7 @@ class PageContext:
 
     tenant: str
     engine: AsyncEngine
-    pool: Any
+    pool: Pool
     images: ImageStorage
     wares: Path
     hub: LiveHub

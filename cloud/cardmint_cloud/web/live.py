@@ -17,6 +17,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.ingest.event_log import CHANNEL
 from cardmint_cloud.adapters.postgres.queries import cards
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
@@ -142,7 +143,7 @@ class NewItems:
 class LiveHub:
     """The process's one listener. `run` for as long as the process serves."""
 
-    def __init__(self, engine: AsyncEngine, pool: Any, clock: Callable[[], datetime]) -> None:
+    def __init__(self, engine: AsyncEngine, pool: Pool, clock: Callable[[], datetime]) -> None:
         self.clients: set[LiveClient] = set()
         self.listening = False
         self._engine = engine
@@ -213,9 +214,9 @@ class LiveHub:
             ended = asyncio.Event()
 
             def on_notification(
-                _connection: object, _pid: int, _channel: str, payload: str
+                _connection: object, _pid: int, _channel: str, payload: object
             ) -> None:
-                self.heard(payload)
+                self.heard(str(payload))
 
             def on_end(_connection: object) -> None:
                 ended.set()

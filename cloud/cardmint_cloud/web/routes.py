@@ -16,6 +16,7 @@ from litestar.template import TemplateConfig
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
 from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.web import (
@@ -44,7 +45,7 @@ def _now() -> datetime:
 def build_dashboard(
     *,
     engine: AsyncEngine,
-    pool: Any,
+    pool: Pool,
     images: ImageStorage,
     tenant: str,
     wares: Path = Path("wares"),

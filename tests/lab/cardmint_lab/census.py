@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 import asyncpg
 import httpx
 
+from cardmint_cloud.adapters.postgres.connection import fetch_one
+
 _CENSUS = """
 SELECT (SELECT count(*) FROM events WHERE tenant = $1 AND type LIKE 'cardmint.card.scanned.v%') AS scans,
        (SELECT count(DISTINCT subject) FROM events WHERE tenant = $1 AND type LIKE 'cardmint.card.scanned.v%') AS cards,
@@ -64,7 +66,7 @@ async def take_census(address: str, tenant: str) -> Census:
     """
     connection = await asyncpg.connect(address, timeout=_CENSUS_S, command_timeout=_CENSUS_S)
     try:
-        row = await connection.fetchrow(_CENSUS, tenant)
+        row = await fetch_one(connection, _CENSUS, tenant)
         return Census(**{key: int(value) for key, value in row.items()})
     finally:
         connection.terminate()

@@ -14,9 +14,10 @@ from typing import Any
 
 import asyncpg
 
-from cardmint_cloud.adapters.postgres.ingest import inventory
+from cardmint_cloud.adapters.postgres.columns import EVENTS, ITEMS
+from cardmint_cloud.adapters.postgres.ingest import event_log, inventory
 from cardmint_cloud.domain.fold import fold
-from cardmint_cloud.domain.items import InventoryChanges, Item, LoggedEvent, subject_of
+from cardmint_cloud.domain.items import InventoryChanges, LoggedEvent
 from cardmint_contracts.envelope import Envelope
 from cardmint_contracts.events import EventData
 from cardmint_contracts.upcasters import decode_data
@@ -34,17 +35,8 @@ _MAKE = (
     )
     + f"ALTER TABLE {_SCHEMA}.holdings SET (fillfactor = 50)"
 )
-_EVENTS = """
-INSERT INTO events (tenant, source, stream, sequence, type, subject, occurred_at, bootid, monotonic_ms, clock_synced,
-                    data, received_at)
-SELECT *, $12::timestamptz FROM unnest($1::text[], $2::text[], $3::uuid[], $4::bigint[], $5::text[], $6::uuid[],
-    $7::timestamptz[], $8::uuid[], $9::bigint[], $10::boolean[], $11::text[])"""
-_ITEMS = """
-INSERT INTO items (tenant, item, station, captured_at, received_at, status, card_id, language, finish, edition,
-                   condition, bin, lot, confidence, margin, image, version)
-SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[],
-    $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::float8[], $15::float8[],
-    $16::text[], $17::int[])"""
+_INSERT_EVENTS = EVENTS.insert_from_arrays(scalar="received_at")
+_INSERT_ITEMS = ITEMS.insert_from_arrays()
 
 _Group = tuple[list[Any], list[Any], InventoryChanges]
 
@@ -84,9 +76,9 @@ async def _seconds(
         start = time.monotonic()
         for events, items, rest in groups:
             async with connection.transaction():
-                await connection.execute(_EVENTS, *events, now)
+                await connection.execute(_INSERT_EVENTS, *events, now)
                 if not log_only:
-                    await connection.execute(_ITEMS, *items)
+                    await connection.execute(_INSERT_ITEMS, *items)
                     await inventory.put_changes(connection, {}, {}, rest, now, known=known)
                     await inventory.add_holdings(connection, rest)
                     known.update(rest.printings)
@@ -97,58 +89,22 @@ async def _seconds(
 
 
 def _group(events: Sequence[tuple[str, Envelope, EventData]], now: datetime) -> _Group:
-    logged = [
-        (
-            *(
-                t,
-                e.source,
-                e.stream,
-                e.number,
-                e.type,
-                subject_of(data),
-                e.time,
-                e.bootid,
-                int(e.monotonicms),
-            ),
-            *(e.clocksynced, str(e.data, "utf-8")),
-        )
-        for t, e, data in events
-    ]
+    """Return the arrays of the events' rows, those of their items, and the other changes."""
     changes = fold(
         {},
         {},
         (
             LoggedEvent(
-                tenant=t,
-                origin=e.source.rsplit("/", 1)[-1],
-                occurred_at=e.time,
+                tenant=tenant,
+                origin=envelope.source.rsplit("/", 1)[-1],
+                occurred_at=envelope.time,
                 received_at=now,
                 data=data,
             )
-            for t, e, data in events
+            for tenant, envelope, data in events
         ),
     )
-    items = [_item(item) for item in changes.items.values()]
+    rows = [event_log.row(tenant, envelope, data, now) for tenant, envelope, data in events]
+    items = ITEMS.arrays(changes.items.values())
     changes.items.clear()
-    return _columns(logged), _columns(items), changes
-
-
-def _item(i: Item) -> tuple[Any, ...]:
-    return (
-        *(
-            i.tenant,
-            i.item,
-            i.station,
-            i.captured_at,
-            i.received_at,
-            i.status,
-            i.card_id,
-            i.language,
-            i.finish,
-        ),
-        *(i.edition, i.condition, i.bin, i.lot, i.confidence, i.margin, i.image, i.version),
-    )
-
-
-def _columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+    return EVENTS.arrays(rows, scalar="received_at"), items, changes

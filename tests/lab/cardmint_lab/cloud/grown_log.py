@@ -9,8 +9,7 @@ hundredth part makes a third of the scans.
 from datetime import datetime
 from uuid import UUID
 
-import asyncpg
-
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_contracts.cards import Candidate, Card, Decision
 from cardmint_contracts.events import NAMES, CardScanned, Recogniser
 from cardmint_contracts.wire import encode
@@ -70,14 +69,14 @@ ON CONFLICT (tenant, card_id, language, finish, edition, condition) DO UPDATE SE
 """
 
 
-async def make_printings(connection: asyncpg.Connection, tenant: str, now: datetime) -> None:
+async def make_printings(connection: PostgresConnection, tenant: str, now: datetime) -> None:
     """Make the printings and what they cost."""
     await connection.execute(_NAMES, tenant)
     await connection.execute(_PRICES, tenant, now)
 
 
 async def grow_log(
-    connection: asyncpg.Connection, tenant: str, start: datetime, have: int, want: int
+    connection: PostgresConnection, tenant: str, start: datetime, have: int, want: int
 ) -> None:
     """Add scans until there are `want`, a millisecond apart from `start` on, and let Postgres look at the tables."""
     for first in range(have + 1, want + 1, _STEP):

@@ -6,16 +6,17 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 import httpx
 
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.providers.http import ProviderHttp
 from cardmint_cloud.adapters.providers.tcgcsv import TcgCsv
 from cardmint_cloud.adapters.providers.tcgdex import Tcgdex
-from cardmint_cloud.ingest.commit import EventBatch, commit
+from cardmint_cloud.ingest.commit import commit
+from cardmint_cloud.ingest.read import EventBatch
 from cardmint_cloud.local.processes import ChildProcess, accepts_connections, free_port
 from cardmint_cloud.log_months import make_ahead
 from cardmint_cloud.pricing.price import price_card
@@ -245,7 +246,7 @@ def _ms(seconds: list[float], share: float) -> float:
 
 
 async def _calls(
-    pool: Any, client: httpx.AsyncClient, base: str, name: str, *, scans: int, printings: int
+    pool: Pool, client: httpx.AsyncClient, base: str, name: str, *, scans: int, printings: int
 ) -> tuple[int, int, int]:
     """Scan for a tenant of its own, price what is due as the queue would, and return the calls and what was priced."""
     provider = Tcgdex() if name == "tcgdex" else TcgCsv()

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.providers.http import (
     CallWithheld,
     HttpAnswer,
@@ -53,7 +54,7 @@ class _Timed(ProviderHttp):
 
 
 async def measure_overhead(
-    pool: Any, client: httpx.AsyncClient, base: str, times: int
+    pool: Pool, client: httpx.AsyncClient, base: str, times: int
 ) -> tuple[list[float], ...]:
     """Return what passages cost, in seconds.
 
@@ -90,7 +91,7 @@ async def measure_overhead(
 
 
 async def measure_dead_hour(
-    pool: Any, client: httpx.AsyncClient, base: str
+    pool: Pool, client: httpx.AsyncClient, base: str
 ) -> tuple[int, int, float]:
     """Let two workers ask a provider that is dead for an hour, a card each every 10 s, on a clock of their own.
 

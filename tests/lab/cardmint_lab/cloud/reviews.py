@@ -10,15 +10,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 import httpx
 
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.errors import StopService
-from cardmint_cloud.ingest.commit import EventBatch, commit
+from cardmint_cloud.ingest.commit import commit
+from cardmint_cloud.ingest.read import EventBatch
 from cardmint_cloud.reviews.answers import submit_answer
 from cardmint_contracts.cards import Candidate, Card, Decision
 from cardmint_contracts.envelope import seal
@@ -133,7 +134,7 @@ async def _shown(page: httpx.AsyncClient, task: str) -> float:
     )
 
 
-async def _commit(pool: Any, tenant: str, station: str, scan: UUID, number: int) -> None:
+async def _commit(pool: Pool, tenant: str, station: str, scan: UUID, number: int) -> None:
     now = datetime.now(UTC)
     card = Card(
         id="fic1-7", name="Ember Fox", number="007/040", set_id="fic1", set_name="First Light"

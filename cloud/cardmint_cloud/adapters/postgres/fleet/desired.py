@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from cardmint_cloud.adapters.postgres.ingest.event_log import PostgresConnection, notify
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection
+from cardmint_cloud.adapters.postgres.ingest.event_log import notify
 from cardmint_contracts.control import DesiredConfig, Manifest
 from cardmint_contracts.wire import decode, encode
 

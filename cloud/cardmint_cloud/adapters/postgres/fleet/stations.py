@@ -1,13 +1,8 @@
 """What stations say of themselves, and which tasks they have been told of, written and read on asyncpg."""
 
-from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
-from uuid import UUID
+from datetime import datetime
 
-from cardmint_cloud.adapters.postgres.ingest.event_log import PostgresConnection
-from cardmint_cloud.adapters.postgres.ingest.inventory import review_from_row
-from cardmint_cloud.adapters.postgres.ingest.leases import SLOT
-from cardmint_cloud.domain.items import Review
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_contracts.control import ReportedConfig
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.wire import encode
@@ -24,21 +19,6 @@ ON CONFLICT (tenant, station) DO UPDATE
 RETURNING station"""
 _PUT_HEALTH = "UPDATE stations SET health = $3::jsonb, health_at = $4 WHERE tenant = $1 AND station = $2 RETURNING station"
 _PUT_REPORTED = "UPDATE stations SET reported = $3::jsonb, reported_at = $4 WHERE tenant = $1 AND station = $2 RETURNING station"
-_UNTOLD = (
-    f"SELECT * FROM reviews WHERE published_version < version AND {SLOT} = ANY($1::int[])"  # noqa: S608 - a constant
-    " ORDER BY opened_at LIMIT $2"
-)
-_OF_STATION = """
-SELECT * FROM reviews WHERE tenant = $1 AND station = $2 AND (state = 'open' OR closed_at > $3) ORDER BY opened_at"""
-# Not worth a wait for the disk, during which the next question would wait too: what is forgotten is
-# told once more.
-_TOLD = """
-WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
-UPDATE reviews r SET published_version = n.version FROM quick, unnest($1::text[], $2::uuid[], $3::int[])
-    AS n (tenant, task, version) WHERE r.tenant = n.tenant AND r.task = n.task AND r.published_version < n.version"""
-
-REMEMBERED = timedelta(days=7)
-"""How long a station that was away is told, when it comes back, that a task was closed."""
 
 
 async def put_state(
@@ -79,29 +59,3 @@ async def put_reported(
     return bool(
         await connection.fetch(_PUT_REPORTED, tenant, station, encode(reported).decode(), now)
     )
-
-
-async def unpublished_reviews(
-    connection: PostgresConnection, slots: Collection[int], limit: int
-) -> list[Review]:
-    """Return reviews of the stations in `slots` whose latest version has not reached the broker."""
-    return [review_from_row(row) for row in await connection.fetch(_UNTOLD, list(slots), limit)]
-
-
-async def reviews_of_station(
-    connection: PostgresConnection, tenant: str, station: str, now: datetime
-) -> list[Review]:
-    """Return a station's open reviews, and those closed of late, for it to be told again."""
-    return [
-        review_from_row(row)
-        for row in await connection.fetch(_OF_STATION, tenant, station, now - REMEMBERED)
-    ]
-
-
-async def mark_published(
-    connection: PostgresConnection, told: Sequence[tuple[str, UUID, int]]
-) -> None:
-    """Remember which version of each review the broker has taken."""
-    if told:
-        tenants, tasks, versions = (list(column) for column in zip(*told, strict=True))
-        await connection.execute(_TOLD, tenants, tasks, versions)

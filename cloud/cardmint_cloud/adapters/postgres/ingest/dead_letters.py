@@ -3,7 +3,8 @@
 from typing import Any
 from uuid import UUID
 
-from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter, PostgresConnection
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection
+from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
 
 _TAKE = """
 DELETE FROM dead_letters WHERE tenant = $1 AND id = $2

@@ -3,46 +3,18 @@
 Set-based SQL.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from struct import Struct
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from cardmint_cloud.adapters.postgres import copy_encoding
+from cardmint_cloud.adapters.postgres.columns import EVENTS, EventRow
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.domain.items import subject_of
 from cardmint_contracts.envelope import Envelope
 from cardmint_contracts.events import EventData
-
-
-class PostgresConnection(Protocol):
-    """What is used of an asyncpg connection, whether it comes from a pool or not."""
-
-    async def fetch(self, query: str, *args: object) -> list[Any]:
-        """Run a query and return its rows."""
-        ...
-
-    async def execute(self, query: str, *args: object) -> str:
-        """Run a statement."""
-        ...
-
-    async def copy_to_table(
-        self,
-        table_name: str,
-        *,
-        source: memoryview,
-        columns: list[str],
-        format: str,  # noqa: A002 - asyncpg's name
-    ) -> str:
-        """Run COPY FROM STDIN."""
-        ...
-
-    def transaction(self) -> AbstractAsyncContextManager[object]:
-        """Open a transaction, or a savepoint inside one."""
-        ...
-
 
 CHANNEL = "cardmint"
 """The NOTIFY channel; the payload is `<tenant> <what changed>`."""
@@ -60,17 +32,11 @@ _ADVANCE = """
 UPDATE watermarks w SET sequence = n.sequence, updated_at = $4
   FROM unnest($1::text[], $2::uuid[], $3::bigint[]) AS n (tenant, stream, sequence)
  WHERE w.tenant = n.tenant AND w.stream = n.stream"""
-_EVENTS = ("tenant", "source", "stream", "type", "received_at", "subject", "sequence", "occurred_at", "bootid",
-           "monotonic_ms", "clock_synced", "data")  # fmt: skip
 _PARK = """
 INSERT INTO dead_letters AS d (tenant, station, topic, stream, first, last, reason, detail, content_type, payload,
                                sha256, first_at, last_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, encode(sha256($10), 'hex'), $11, $11)
 ON CONFLICT (tenant, station, sha256) DO UPDATE SET times = d.times + 1, last_at = excluded.last_at"""
-
-
-_FIXED = Struct(">iqiqi16siqi?i").pack
-"""Sequence, moment, boot, ticks, whether the clock was right, and how long the data is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,36 +85,26 @@ async def append_events(
 ) -> None:
     """Append events, each with its tenant, to the log."""
     if events:
-        await copy_encoding.copy(connection, "events", _EVENTS, _pieces(events, received_at))
+        rows = (row(tenant, envelope, data, received_at) for tenant, envelope, data in events)
+        await copy_encoding.copy_rows(connection, "events", EVENTS.copy_names, EVENTS.encode(rows))
 
 
-def _pieces(
-    events: Sequence[tuple[str, Envelope, EventData]], received_at: datetime
-) -> Iterator[Any]:
-    received = copy_encoding.moment(received_at)
-    heads: dict[tuple[str, str, int, str], bytes] = {}
-    for tenant, e, data in events:
-        key = (tenant, e.source, e.stream.int, e.type)
-        head = heads.get(key)
-        if head is None:
-            head = heads[key] = b"".join(
-                (
-                    *(
-                        copy_encoding.start(len(_EVENTS)),
-                        copy_encoding.text(tenant),
-                        copy_encoding.text(e.source),
-                    ),
-                    *(copy_encoding.uuid(e.stream), copy_encoding.text(e.type), received),
-                )
-            )
-        yield head
-        yield copy_encoding.uuid(subject_of(data))
-        microseconds = (e.time - copy_encoding.EPOCH) // copy_encoding.MICROSECOND
-        boot, ticks, content = e.bootid.int.to_bytes(16), int(e.monotonicms), bytes(e.data)
-        yield _FIXED(
-            8, e.number, 8, microseconds, 16, boot, 8, ticks, 1, e.clocksynced, len(content)
-        )
-        yield content
+def row(tenant: str, envelope: Envelope, data: EventData, received_at: datetime) -> EventRow:
+    """Return an event as a row of `events`."""
+    return EventRow(
+        tenant=tenant,
+        source=envelope.source,
+        stream=envelope.stream,
+        sequence=envelope.number,
+        type=envelope.type,
+        subject=subject_of(data),
+        received_at=received_at,
+        occurred_at=envelope.time,
+        bootid=envelope.bootid,
+        monotonic_ms=int(envelope.monotonicms),
+        clock_synced=envelope.clocksynced,
+        data=bytes(envelope.data),
+    )
 
 
 async def park_letter(connection: PostgresConnection, letter: DeadLetter, now: datetime) -> None:

@@ -3,15 +3,15 @@
 Items, reviews, holdings, printings; set-based SQL.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from struct import Struct
 from typing import Any
 
 import msgspec
 
 from cardmint_cloud.adapters.postgres import copy_encoding
-from cardmint_cloud.adapters.postgres.ingest.event_log import PostgresConnection
+from cardmint_cloud.adapters.postgres.columns import ITEMS
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.domain.items import (
     Holding,
     InventoryChanges,
@@ -33,8 +33,6 @@ SELECT * FROM items WHERE (tenant, item) IN (SELECT * FROM unnest($1::text[], $2
 _REVIEWS = """
 SELECT * FROM reviews WHERE (tenant, task) IN (SELECT * FROM unnest($1::text[], $2::uuid[]))
  ORDER BY tenant, task FOR UPDATE"""
-_NEW_ITEMS = ("tenant", "station", "status", "language", "finish", "edition", "condition", "version", "received_at",
-              "item", "captured_at", "confidence", "margin", "card_id", "bin", "lot", "image")  # fmt: skip
 _CHANGE_ITEMS = """
 UPDATE items i SET status = n.status, card_id = n.card_id, version = n.version
   FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::int[]) AS n (tenant, item, status, card_id, version)
@@ -75,10 +73,6 @@ WITH named AS (
 INSERT INTO price_checks (tenant, card_id, due_at) SELECT tenant, card_id, $7 FROM named ON CONFLICT DO NOTHING"""
 
 
-_FIXED = Struct(">i16siqidid").pack
-"""The item, the moment of its capture, confidence and margin."""
-
-
 async def load_touched(
     connection: PostgresConnection, item_keys: Iterable[ItemKey], review_keys: Iterable[ReviewKey]
 ) -> tuple[dict[ItemKey, Item], dict[ReviewKey, Review]]:
@@ -111,7 +105,7 @@ async def put_changes(
             new here.
     """
     if made := [item for key, item in changes.items.items() if key not in items]:
-        await copy_encoding.copy(connection, "items", _NEW_ITEMS, _pieces(made))
+        await copy_encoding.copy_rows(connection, "items", ITEMS.copy_names, ITEMS.encode(made))
     if moved := [_item_change(item) for key, item in changes.items.items() if key in items]:
         await connection.execute(_CHANGE_ITEMS, *_columns(moved))
     if asked := [
@@ -138,42 +132,6 @@ async def add_holdings(connection: PostgresConnection, changes: InventoryChanges
     """
     if changes.holdings:
         await connection.execute(_ADD_HOLDINGS, *_holding_columns(changes.holdings))
-
-
-def _pieces(items: Iterable[Item]) -> Iterator[bytes]:
-    heads: dict[tuple[object, ...], bytes] = {}
-    texts: dict[str, bytes] = {}
-    for i in items:
-        key = (
-            i.tenant,
-            i.station,
-            i.status,
-            i.language,
-            i.finish,
-            i.edition,
-            i.condition,
-            i.version,
-            i.received_at,
-        )
-        head = heads.get(key)
-        if head is None:
-            head = heads[key] = b"".join(
-                (
-                    copy_encoding.start(len(_NEW_ITEMS)),
-                    *(
-                        copy_encoding.text(value)
-                        for value in (i.tenant, i.station, i.status, i.language)
-                    ),
-                    *(copy_encoding.text(value) for value in (i.finish, i.edition, i.condition)),
-                    b"\x00\x00\x00\x04" + i.version.to_bytes(4),
-                    copy_encoding.moment(i.received_at),
-                )
-            )
-        yield head
-        captured = (i.captured_at - copy_encoding.EPOCH) // copy_encoding.MICROSECOND
-        yield _FIXED(16, i.item.int.to_bytes(16), 8, captured, 8, i.confidence, 8, i.margin)
-        for value in (i.card_id, i.bin, i.lot, i.image):
-            yield texts.get(value) or texts.setdefault(value, copy_encoding.text(value))
 
 
 def _holding_columns(holdings: Mapping[Holding, int]) -> list[Any]:
@@ -246,7 +204,9 @@ def _review_row(review: Review) -> tuple[Any, ...]:
 
 
 def _item(row: Any) -> Item:
-    return Item(status=ItemStatus(row["status"]), **{name: row[name] for name in _PLAIN_ITEM})
+    return Item(
+        **{**{name: row[name] for name in ITEMS.names}, "status": ItemStatus(row["status"])}
+    )
 
 
 def review_from_row(row: Any) -> Review:
@@ -268,21 +228,6 @@ def _candidates(text: str) -> tuple[Candidate, ...]:
     return msgspec.json.decode(text, type=tuple[Candidate, ...])
 
 
-_PLAIN_ITEM = (
-    *(
-        "tenant",
-        "item",
-        "station",
-        "captured_at",
-        "received_at",
-        "card_id",
-        "language",
-        "finish",
-        "edition",
-        "condition",
-    ),
-    *("bin", "lot", "confidence", "margin", "image", "version"),
-)
 _PLAIN_REVIEW = (
     *(
         "tenant",

@@ -9,7 +9,8 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from cardmint_cloud.adapters.postgres.ingest.event_log import PostgresConnection, StreamKey
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection
+from cardmint_cloud.adapters.postgres.ingest.event_log import StreamKey
 from cardmint_cloud.domain.rendezvous import SLOTS, slot_of
 
 DEAD_AFTER_S = 1.2

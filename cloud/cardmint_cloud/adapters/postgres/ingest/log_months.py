@@ -10,6 +10,8 @@ from typing import Any
 
 import asyncpg
 
+from cardmint_cloud.adapters.postgres.columns import ARCHIVED_EVENTS
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection, fetch_one
 from cardmint_cloud.errors import RetryLater
 
 PAGE = 5000
@@ -20,10 +22,7 @@ SELECT c.relname AS name, pg_total_relation_size(c.oid) AS bytes
 _RETIRED = (
     "SELECT month, file, events, last_position, retired_at FROM retired_months ORDER BY month"
 )
-_COLUMNS = (
-    "position, tenant, source, stream, sequence, type, subject, received_at, occurred_at, bootid, monotonic_ms,"
-    " clock_synced, data"
-)
+_COLUMNS = ", ".join(column.name for column in ARCHIVED_EVENTS)
 _RETIRE = "INSERT INTO retired_months (month, file, events, last_position, retired_at) VALUES ($1, $2, $3, $4, $5)"
 LOCK_S = 3
 """How long taking a partition away may wait for, and so hold up, ingest."""
@@ -58,7 +57,7 @@ def month_of(moment: datetime) -> date:
     return moment.astimezone(UTC).date().replace(day=1)
 
 
-async def make_month(connection: Any, month: date) -> None:
+async def make_month(connection: PostgresConnection, month: date) -> None:
     """Make a month's partition if it is not there."""
     await connection.execute(
         f"CREATE TABLE IF NOT EXISTS {_name(month)} PARTITION OF events"
@@ -66,7 +65,7 @@ async def make_month(connection: Any, month: date) -> None:
     )
 
 
-async def list_months(connection: Any) -> list[LogMonth]:
+async def list_months(connection: PostgresConnection) -> list[LogMonth]:
     """Return the months that are in the database, the oldest first."""
     rows = await connection.fetch(_PARTITIONS)
     return [
@@ -75,12 +74,12 @@ async def list_months(connection: Any) -> list[LogMonth]:
     ]
 
 
-async def list_retired(connection: Any) -> list[RetiredMonth]:
+async def list_retired(connection: PostgresConnection) -> list[RetiredMonth]:
     """Return the months that are files now, the oldest first."""
     return [RetiredMonth(**dict(row)) for row in await connection.fetch(_RETIRED)]
 
 
-async def read_month(connection: asyncpg.Connection, month: date) -> AsyncIterator[list[Any]]:
+async def read_month(connection: PostgresConnection, month: date) -> AsyncIterator[list[Any]]:
     """Read a month in the order in which its events were applied, in one snapshot, a page at a time."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         cursor = await connection.cursor(f"SELECT {_COLUMNS} FROM {_name(month)} ORDER BY position")  # noqa: S608
@@ -88,7 +87,7 @@ async def read_month(connection: asyncpg.Connection, month: date) -> AsyncIterat
             yield rows
 
 
-async def drop_month(connection: asyncpg.Connection, done: RetiredMonth) -> bool:
+async def drop_month(connection: PostgresConnection, done: RetiredMonth) -> bool:
     """Take a month away, and remember the file that it is now.
 
     False when the month has changed meanwhile.
@@ -101,8 +100,9 @@ async def drop_month(connection: asyncpg.Connection, done: RetiredMonth) -> bool
         async with connection.transaction():
             await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_S}s'")
             await connection.execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
-            row = await connection.fetchrow(
-                f"SELECT count(*) AS events, coalesce(max(position), 0) AS last FROM {name}"  # noqa: S608 - a date
+            row = await fetch_one(
+                connection,
+                f"SELECT count(*) AS events, coalesce(max(position), 0) AS last FROM {name}",  # noqa: S608 - a date
             )
             if (row["events"], row["last"]) != (done.events, done.last_position):
                 return False

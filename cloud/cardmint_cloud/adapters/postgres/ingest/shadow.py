@@ -12,6 +12,9 @@ from typing import Any
 
 import asyncpg
 
+from cardmint_cloud.adapters.postgres.columns import ITEMS
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection, fetch_one
+
 PAGE = 1000
 _WRITTEN = ("items", "reviews", "holdings", "printings", "price_checks")
 _LOG = """
@@ -22,16 +25,12 @@ _TOTALS = """
 SELECT (SELECT coalesce(sum(count), 0)::bigint FROM holdings) AS holdings,
        (SELECT count(*) FROM reviews WHERE state = 'open') AS open_reviews"""
 
-_ITEM = (
-    "station, captured_at, received_at, status, card_id, language, finish, edition, condition, bin, lot, confidence,"
-    " margin, image, version"
-)
 _REVIEW = (
     "station, item, version, state, reasons, candidates, image, opened_at, closed_at, verdict, card, answered_by,"
     " place, escalated, counted, recogniser, question, prior"
 )
 _COMPARED = {
-    "items": ("tenant, item", _ITEM, ""),
+    "items": (", ".join(ITEMS.keys), ", ".join(ITEMS.values), ""),
     "reviews": ("tenant, task", _REVIEW, ""),
     "holdings": (
         "tenant, card_id, language, finish, edition, condition",
@@ -68,7 +67,7 @@ class RowDifference:
 
 
 @contextlib.asynccontextmanager
-async def snapshot(address: str) -> AsyncIterator[asyncpg.Connection]:
+async def snapshot(address: str) -> AsyncIterator[PostgresConnection]:
     """Give a connection of its own that sees the database as it is now, with an empty shadow.
 
     Nothing is kept.
@@ -88,7 +87,7 @@ async def snapshot(address: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def read_log(
-    connection: asyncpg.Connection, archived: Iterator[Mapping[str, Any]], until: datetime | None
+    connection: PostgresConnection, archived: Iterator[Mapping[str, Any]], until: datetime | None
 ) -> AsyncIterator[list[Any]]:
     """Read the log in the order in which it was applied, up to what was received at `until`, a page at a time.
 
@@ -105,8 +104,8 @@ async def read_log(
 
 
 async def _merged(
-    connection: asyncpg.Connection, archived: Iterator[Mapping[str, Any]], until: datetime | None
-) -> AsyncIterator[Mapping[str, Any]]:
+    connection: PostgresConnection, archived: Iterator[Mapping[str, Any]], until: datetime | None
+) -> AsyncIterator[Any]:
     old = next(archived, None)
     cursor = await connection.cursor(_LOG, until)
     while rows := await cursor.fetch(PAGE):
@@ -122,19 +121,19 @@ async def _merged(
         old = next(archived, None)
 
 
-async def snapshot_totals(connection: asyncpg.Connection) -> tuple[dict[str, int], int, int]:
+async def snapshot_totals(connection: PostgresConnection) -> tuple[dict[str, int], int, int]:
     """Return the shadow's items by status, its cards held, and its open reviews."""
     statuses = {row["name"]: row["count"] for row in await connection.fetch(_STATUSES)}
-    row = await connection.fetchrow(_TOTALS)
+    row = await fetch_one(connection, _TOTALS)
     return statuses, row["holdings"], row["open_reviews"]
 
 
 async def compare_table(
-    connection: asyncpg.Connection, table: str, limit: int
+    connection: PostgresConnection, table: str, limit: int
 ) -> tuple[int, int, list[RowDifference]]:
     """Return how many rows the live `table` has, how many differ from the shadow's, and the first of those."""
     key, columns, where = _COMPARED[table]
     differ = _DIFFER.format(key=key, columns=columns, table=table, where=where)
-    row = await connection.fetchrow(_COUNT.format(table=table, where=where, differ=differ))
+    row = await fetch_one(connection, _COUNT.format(table=table, where=where, differ=differ))
     first = await connection.fetch(f"{differ} LIMIT {limit:d}") if row["differ"] else []
     return row["live"], row["differ"], [RowDifference(table=table, **dict(one)) for one in first]

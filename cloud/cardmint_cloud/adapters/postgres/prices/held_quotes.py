@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cardmint_cloud.adapters.postgres.ingest.event_log import PostgresConnection
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.domain.quotes import Quote
 
 _QUOTE = "finish, edition, grade, source, basis, minor, currency, as_of"
@@ -68,7 +68,7 @@ async def quote_before(
 
 
 async def list_waiting(
-    connection: Any, tenant: str, judged_since: datetime, limit: int = 20
+    connection: PostgresConnection, tenant: str, judged_since: datetime, limit: int = 20
 ) -> list[dict[str, Any]]:
     """Return the quotes that wait for a person, the greatest difference first, then those that were judged lately."""
     return [dict(row) for row in await connection.fetch(_WAITING, tenant, judged_since, limit)]

@@ -6,6 +6,8 @@ How far behind it is, what failed for good, put back or given up.
 from datetime import datetime
 from typing import Any
 
+from cardmint_cloud.adapters.postgres.connection import Executor, Pool
+
 _NOTE = """
 INSERT INTO job_failures (job, reason, failed_at) VALUES ($1, $2, $3)
 ON CONFLICT (job) DO UPDATE SET reason = excluded.reason, failed_at = excluded.failed_at"""
@@ -33,17 +35,17 @@ DELETE FROM procrastinate_jobs WHERE id = $1 AND status = 'failed' AND coalesce(
 RETURNING id"""
 
 
-async def note_failure(pool: Any, job: int, reason: str, now: datetime) -> None:
+async def note_failure(pool: Pool, job: int, reason: str, now: datetime) -> None:
     """Keep why a job failed the last time."""
     await pool.execute(_NOTE, job, reason.replace("\x00", "�")[:1000], now)
 
 
-async def failed_jobs(connection: Any, tenant: str, limit: int = 50) -> list[dict[str, Any]]:
+async def failed_jobs(connection: Executor, tenant: str, limit: int = 50) -> list[dict[str, Any]]:
     """Return the jobs that were given up, of a tenant and of nobody, the newest first."""
     return [dict(row) for row in await connection.fetch(_FAILED, tenant, limit)]
 
 
-async def queue_lag(connection: Any, now: datetime) -> dict[str, tuple[int, float]]:
+async def queue_lag(connection: Executor, now: datetime) -> dict[str, tuple[int, float]]:
     """Return how many jobs of each queue could run and do not yet, and for how many seconds the oldest of them."""
     rows = await connection.fetch(_LAG, now)
     return {
@@ -52,17 +54,17 @@ async def queue_lag(connection: Any, now: datetime) -> dict[str, tuple[int, floa
     }
 
 
-async def job_counts(connection: Any) -> dict[str, int]:
+async def job_counts(connection: Executor) -> dict[str, int]:
     """Return how many jobs there are by status."""
     return {row["status"]: row["jobs"] for row in await connection.fetch(_COUNTS)}
 
 
-async def requeue_job(connection: Any, tenant: str, job: int, now: datetime) -> bool:
+async def requeue_job(connection: Executor, tenant: str, job: int, now: datetime) -> bool:
     """Put a job that was given up back into the queue; False when there is no such one."""
     return bool(await connection.fetch(_REQUEUE, job, tenant, now))
 
 
-async def rescue_jobs(pool: Any, *, before: datetime, now: datetime) -> int:
+async def rescue_jobs(pool: Pool, *, before: datetime, now: datetime) -> int:
     """Put jobs back into the queue that were begun before `before` and never ended.
 
     Return how many.
@@ -70,6 +72,6 @@ async def rescue_jobs(pool: Any, *, before: datetime, now: datetime) -> int:
     return len(await pool.fetch(_RESCUE, before, now))
 
 
-async def discard_job(connection: Any, tenant: str, job: int) -> bool:
+async def discard_job(connection: Executor, tenant: str, job: int) -> bool:
     """Give a job up for good; False when there is no such one."""
     return bool(await connection.fetch(_DISCARD, job, tenant))

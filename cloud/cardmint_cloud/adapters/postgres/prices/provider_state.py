@@ -5,9 +5,9 @@ Its rate and the day's calls, its answers, whether it was found dead.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
+from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one
 from cardmint_cloud.domain.breaker import BreakerView
 from cardmint_cloud.domain.call_budget import RateLimit
 
@@ -102,7 +102,7 @@ class PermitGrant:
 
 
 async def take_permits(
-    pool: Any,
+    pool: Pool,
     provider: str,
     rate: RateLimit,
     now: datetime,
@@ -123,7 +123,7 @@ async def take_permits(
     row = await pool.fetchrow(_TAKE, provider, *values)
     if row is None:
         await pool.execute(_BEGIN, provider, now)
-        row = await pool.fetchrow(_TAKE, provider, *values)
+        row = await fetch_one(pool, _TAKE, provider, *values)
     if row["turns"] is None:
         return PermitGrant(refused="paced", until=max(now, row["tat"] - rate.slack))
     if row["calls"] is None:
@@ -138,29 +138,29 @@ async def take_permits(
     )
 
 
-async def pause_provider(pool: Any, provider: str, rate: RateLimit, until: datetime) -> None:
+async def pause_provider(pool: Pool, provider: str, rate: RateLimit, until: datetime) -> None:
     """Let nobody call a provider before `until`: it asked for that."""
     await pool.execute(_HOLD, provider, until + rate.slack)
 
 
-async def find_answer(pool: Any, provider: str, key: str) -> SharedAnswer:
+async def find_answer(pool: Pool, provider: str, key: str) -> SharedAnswer:
     """Return what all workers know.
 
     The answer that is kept, and whether the provider was found dead.
     """
-    row = dict(await pool.fetchrow(_FIND, provider, key))
+    row = dict(await fetch_one(pool, _FIND, provider, key))
     shut_until = row.pop("shut_until")
     return SharedAnswer(
         kept=StoredAnswer(**row) if row["status"] is not None else None, shut_until=shut_until
     )
 
 
-async def close_gate(pool: Any, provider: str, until: datetime) -> None:
+async def close_gate(pool: Pool, provider: str, until: datetime) -> None:
     """Let no worker call a provider before `until`, and then one."""
     await pool.execute(_SHUT, provider, until)
 
 
-async def claim_probe(pool: Any, provider: str, now: datetime, until: datetime) -> datetime | None:
+async def claim_probe(pool: Pool, provider: str, now: datetime, until: datetime) -> datetime | None:
     """Take the right to try a provider that was found dead; nobody else has it before `until`.
 
     Returns:
@@ -173,28 +173,28 @@ async def claim_probe(pool: Any, provider: str, now: datetime, until: datetime) 
     return shut_until
 
 
-async def release_probe(pool: Any, provider: str, until: datetime, now: datetime) -> None:
+async def release_probe(pool: Pool, provider: str, until: datetime, now: datetime) -> None:
     """Give the right to try back, which `probe` gave until then."""
     await pool.execute(_NOT_TRIED, provider, until, now)
 
 
-async def open_gate(pool: Any, provider: str) -> None:
+async def open_gate(pool: Pool, provider: str) -> None:
     """Let all workers call a provider again: it answered."""
     await pool.execute(_OPEN, provider)
 
 
-async def keep_answer(pool: Any, provider: str, key: str, kept: StoredAnswer) -> None:
+async def keep_answer(pool: Pool, provider: str, key: str, kept: StoredAnswer) -> None:
     """Keep an answer for all workers."""
     values = (kept.status, kept.body, kept.etag, kept.last_modified, kept.checked_at)
     await pool.execute(_KEEP, provider, key, *values)
 
 
-async def confirm_answer(pool: Any, provider: str, key: str, now: datetime) -> None:
+async def confirm_answer(pool: Pool, provider: str, key: str, now: datetime) -> None:
     """Note that the provider says that an answer is still the same."""
     await pool.execute(_CONFIRM, provider, key, now)
 
 
-async def forget_before(pool: Any, before: datetime) -> None:
+async def forget_before(pool: Pool, before: datetime) -> None:
     """Forget answers that were not confirmed since `before`, and what ended workers said."""
     await pool.execute(_FORGET, before)
     await pool.execute(_FORGET_STATES, before)
@@ -216,7 +216,7 @@ class BreakerReport:
     last_error: str
 
 
-async def put_breaker_report(pool: Any, standing: BreakerReport, now: datetime) -> None:
+async def put_breaker_report(pool: Pool, standing: BreakerReport, now: datetime) -> None:
     """Show how a worker's breaker stands to whoever looks."""
     view = standing.view
     await pool.execute(

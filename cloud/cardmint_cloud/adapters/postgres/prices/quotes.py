@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from cardmint_cloud.adapters.postgres.ingest.event_log import PostgresConnection, notify
+from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
+from cardmint_cloud.adapters.postgres.ingest.event_log import notify
 from cardmint_cloud.domain.quotes import HeldQuote, Quote
 from cardmint_contracts.cards import Card, Edition, Finish, Money
 from cardmint_contracts.prices import LastPrice
@@ -89,7 +90,7 @@ async def enqueue_due(
     return rows[0]["jobs"] or 0
 
 
-async def find_printing(connection: Any, tenant: str, card_id: str) -> Card | None:
+async def find_printing(connection: PostgresConnection, tenant: str, card_id: str) -> Card | None:
     """Return a printing as stations have named it; None when none has."""
     row = await connection.fetchrow(_CARD, tenant, card_id)
     if row is None:
@@ -110,7 +111,7 @@ async def known_quotes(
     return [Quote(**dict(row)) for row in await connection.fetch(_KNOWN, tenant, card_id, at)]
 
 
-async def dearest_price(connection: Any, tenant: str, card_id: str) -> int | None:
+async def dearest_price(connection: PostgresConnection, tenant: str, card_id: str) -> int | None:
     """Return what the dearest kind of a card costs now, in minor units.
 
     None when no price is known.
@@ -151,7 +152,7 @@ async def schedule_check(
     await connection.execute(_SCHEDULE, tenant, card_id, due_at, 0, error)
 
 
-async def note_missed(pool: Any, tenant: str, card_id: str, error: str) -> None:
+async def note_missed(pool: Pool, tenant: str, card_id: str, error: str) -> None:
     """Note that no provider answered; the last known price stays, and the queue tries again."""
     await pool.execute(_MISSED, tenant, card_id, error.replace("\x00", "�")[:500])
 

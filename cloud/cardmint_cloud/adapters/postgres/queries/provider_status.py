@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection, fetch_one
 from cardmint_cloud.adapters.postgres.prices import job_queue
 from cardmint_cloud.domain.call_budget import BudgetForecast, forecast_budget
 
@@ -56,7 +57,9 @@ class PriceSupply:
     oldest: datetime | None
 
 
-async def read_price_supply(connection: Any, tenant: str, now: datetime) -> PriceSupply:
+async def read_price_supply(
+    connection: PostgresConnection, tenant: str, now: datetime
+) -> PriceSupply:
     """Return how the supply of prices stands."""
     states: dict[str, list[dict[str, Any]]] = {}
     for row in await connection.fetch(_STATES, now - LIVING):
@@ -65,7 +68,7 @@ async def read_price_supply(connection: Any, tenant: str, now: datetime) -> Pric
     calls = {row["provider"]: row for row in await connection.fetch(_CALLS, day)}
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
     due = [row["due_at"] for row in await connection.fetch(_DUE, midnight, _MOST)]
-    ages = await connection.fetchrow(_AGES, tenant, now - STALE)
+    ages = await fetch_one(connection, _AGES, tenant, now - STALE)
     return PriceSupply(
         providers=[
             ProviderStatus(

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-from cardmint_cloud.adapters.postgres.ingest.event_log import PostgresConnection
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.domain.review_rules import AuditPrecision, measure_precision
 from cardmint_contracts.cards import Card
 from cardmint_contracts.events import CardScanned

@@ -1,0 +1,82 @@
+"""One worker's slots of stations: renewed by a heartbeat, taken from workers that went silent."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
+from cardmint_cloud.adapters.postgres.ingest import leases
+from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY, retry_until_done
+from cardmint_cloud.domain.rendezvous import share_of
+from cardmint_cloud.fleet import StationPublisher
+from cardmint_contracts import topics
+from cardmint_contracts.receipts import Receipt
+from cardmint_contracts.wire import encode
+
+HEARTBEAT_S = 0.4
+"""Seconds between heartbeats. Others wait `leases.DEAD_AFTER_S` before they take our slots."""
+
+_log = structlog.get_logger()
+
+
+class LeaseBroker(StationPublisher, Protocol):
+    """The part of a broker connection that leases need."""
+
+    def refresh(self) -> None:
+        """Ask for the stations' retained states again."""
+        ...
+
+
+class SlotLeases:
+    """The slots that one worker holds. `on_taken` is called after slots of others became ours."""
+
+    def __init__(self, pool: Pool, worker: UUID, *, on_taken: Callable[[], None]) -> None:
+        self.slots: set[int] = set()
+        self._pool = pool
+        self._worker = worker
+        self._on_taken = on_taken
+
+    async def keep(self, broker: LeaseBroker) -> None:
+        """Send heartbeats, and keep our share of the slots, until cancelled."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            await retry_until_done("lease", partial(self.renew, broker))
+
+    async def renew(self, broker: LeaseBroker) -> None:
+        """Send one heartbeat and settle which slots are ours.
+
+        Nobody took what the stations of taken slots sent meanwhile. Their receipts say at once from
+        which sequence to send again.
+        """
+        async with self._pool.acquire() as connection:
+            living = await leases.record_heartbeat(connection, self._worker)
+            share = share_of(self._worker, living | {self._worker})
+            slots, taken = await leases.settle_leases(connection, self._worker, share)
+            if taken:
+                watermarks = await leases.recent_watermarks(connection, taken)
+                for (tenant, stream), (station, sequence) in watermarks.items():
+                    receipt = Receipt(stream=stream, sequence=sequence, refused=sequence + 1)
+                    topic = topics.station_topic(tenant, station, "receipt")
+                    broker.publish(topic, encode(receipt))
+                _log.info(
+                    "took stations over", slots=len(taken), held=len(slots), workers=len(living)
+                )
+        self.slots = slots
+        if taken:
+            broker.refresh()
+            self._on_taken()
+
+    async def lock(self, connection: PostgresConnection, slots: Collection[int]) -> set[int]:
+        """Return which of `slots` are ours, and lock those until the transaction ends."""
+        return await leases.lock_held_slots(connection, self._worker, slots)
+
+    async def give_up(self) -> None:
+        """Let others take our slots at once; a database that is away is not waited for."""
+        with contextlib.suppress(*DATABASE_AWAY):
+            async with asyncio.timeout(1), self._pool.acquire() as connection:
+                await leases.remove_worker(connection, self._worker)

@@ -1,0 +1,132 @@
+"""Review tasks on their way to stations: each new version is published and remembered as sent."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+
+from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.retry import retry_until_done
+from cardmint_cloud.adapters.postgres.reviews import publishing
+from cardmint_cloud.domain.items import Review
+from cardmint_cloud.fleet import StationPublisher
+from cardmint_contracts import topics
+from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
+from cardmint_contracts.wire import encode
+
+SWEEP_S = 5.0
+"""Seconds after which unpublished reviews are looked for, even if nothing woke the dispatcher."""
+
+PAGE = 200
+"""Reviews that are published at a time."""
+
+
+class ReviewDispatcher:
+    """Publishes the review tasks of the stations in `slots()`, which changes over time."""
+
+    def __init__(
+        self, pool: Pool, *, slots: Callable[[], Collection[int]], clock: Callable[[], datetime]
+    ) -> None:
+        self._pool = pool
+        self._slots = slots
+        self._clock = clock
+        self._woken = asyncio.Event()
+        self._started_stations: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+
+    def wake(self) -> None:
+        """Look for unpublished reviews soon."""
+        self._woken.set()
+
+    def station_started(self, tenant: str, station: str) -> None:
+        """Publish a station's tasks again soon: a broker may have lost the retained ones."""
+        self._started_stations.put_nowait((tenant, station))
+
+    async def publish_new(self, publisher: StationPublisher) -> None:
+        """Publish each new version of a review, until cancelled."""
+        while True:
+            # Not asyncio.wait_for: before Python 3.12 it could swallow a cancellation, and the
+            # worker never ended.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SWEEP_S):
+                    await self._woken.wait()
+            self._woken.clear()
+            await retry_until_done("dispatch", partial(self._publish_unpublished, publisher))
+
+    async def publish_to_started(self, publisher: StationPublisher) -> None:
+        """Publish the tasks of each station that has just started, until cancelled."""
+        while True:
+            tenant, station = await self._started_stations.get()
+            await retry_until_done(
+                "dispatch", partial(self._publish_all, publisher, tenant, station)
+            )
+
+    async def _publish_unpublished(self, publisher: StationPublisher) -> None:
+        async with self._pool.acquire() as connection:
+            while reviews := await publishing.unpublished_reviews(connection, self._slots(), PAGE):
+                published = await _publish(publisher, reviews)
+                await publishing.mark_published(connection, published)
+                if len(published) < len(reviews):
+                    return
+
+    async def _publish_all(self, publisher: StationPublisher, tenant: str, station: str) -> None:
+        async with self._pool.acquire() as connection:
+            reviews = await publishing.reviews_of_station(
+                connection, tenant, station, self._clock()
+            )
+            await publishing.mark_published(connection, await _publish(publisher, reviews))
+
+
+async def _publish(
+    publisher: StationPublisher, reviews: Sequence[Review]
+) -> list[tuple[str, UUID, int]]:
+    """Publish tasks, empty payloads for closed ones, and return those that the broker has taken.
+
+    A closed task's outcome goes before the empty payload, so that the station still knows what was
+    answered there.
+    """
+    for review in reviews:
+        if (outcome := _outcome(review)) is not None:
+            topic = topics.outcome_topic(review.tenant, review.station, review.task)
+            publisher.publish(topic, encode(outcome), retain=False)
+    sent = [
+        (r, publisher.publish(topics.task_topic(r.tenant, r.station, r.task), _task_payload(r)))
+        for r in reviews
+    ]
+    await asyncio.gather(*(taken for _, taken in sent), return_exceptions=True)
+    return [
+        (r.tenant, r.task, r.version) for r, taken in sent if taken.done() and not taken.cancelled()
+    ]
+
+
+def _outcome(review: Review) -> ReviewOutcome | None:
+    if review.open or review.verdict is None or review.closed_at is None:
+        return None
+    return ReviewOutcome(
+        task=review.task,
+        version=review.version,
+        scan=review.item,
+        verdict=review.verdict,
+        by=review.answered_by,
+        at=review.closed_at,
+        card=review.card,
+    )
+
+
+def _task_payload(review: Review) -> bytes:
+    if not review.open:
+        return b""
+    return encode(
+        ReviewTask(
+            task=review.task,
+            version=review.version,
+            scan=review.item,
+            opened=review.opened_at,
+            reasons=review.reasons,
+            candidates=review.candidates,
+            image=review.image,
+            place=review.place,
+            escalated=review.escalated,
+        )
+    )
