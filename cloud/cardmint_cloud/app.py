@@ -191,7 +191,7 @@ def publish(settings: Settings, manifest: bytes, file: Path, url: str) -> Manife
         Retry, Stop: the file is not what the manifest names, or the database cannot be used as it
             is set.
     """
-    signed = fleet.shelve(Path(settings.wares), settings.tenant, manifest, file, url)
+    signed = fleet.shelve(Path(settings.artifacts), settings.tenant, manifest, file, url)
     now = datetime.now(UTC)
     asyncio.run(
         _once(

@@ -1,11 +1,11 @@
 """What can go wrong in the service, split by what the caller does about it.
 
-CloudError              one line for a person: what, where, how to mend it ├── Retry
-may go by itself: Postgres or the broker away, a provider busy ├── Park                this one item
-cannot be used: it is set aside with the reason, work goes on ├── NotFound            there is no
-such thing, or no longer ├── Conflict            somebody else was first: the caller is told what is
-true now └── Stop                the service cannot run like this: a wrong setting, a database of
-another version
+CloudError              one line for a person: what, where, how to mend it
+├── Retry               may go by itself: Postgres or the broker away, a provider busy
+├── Park                this one item cannot be used: it is set aside with the reason, work goes on
+├── NotFound            there is no such thing, or no longer
+├── Conflict            somebody else was first: the caller is told what is true now
+└── Stop                the service cannot run: a wrong setting, a database of another version
 """
 
 

@@ -17,9 +17,10 @@ from cardmint_cloud.adapters.postgres.fleet import artifacts
 from cardmint_cloud.adapters.postgres.retry import persist
 from cardmint_cloud.errors import Stop
 from cardmint_contracts import topics
-from cardmint_contracts.control import Manifest
+from cardmint_contracts.control import Manifest, decode_manifest, encode_manifest
 from cardmint_contracts.errors import ContractError
-from cardmint_contracts.wire import decode, encode
+from cardmint_contracts.http import artifact_path
+from cardmint_contracts.wire import encode
 
 
 class Link(Protocol):
@@ -64,8 +65,8 @@ class Fleet:
     async def _tell(self, link: Link) -> None:
         async with self._pool.acquire() as connection:
             wanted = await artifacts.wanted(connection)
-        for tenant, manifest in wanted.wares:
-            link.publish(topics.fleet_topic(tenant, manifest.ware), encode(manifest))
+        for tenant, manifest in wanted.artifacts:
+            link.publish(topics.fleet_topic(tenant, manifest.artifact), encode_manifest(manifest))
         for tenant, station, desired in wanted.configs:
             link.publish(topics.config_topic(tenant, station, "desired"), encode(desired))
 
@@ -78,7 +79,7 @@ def shelve(folder: Path, tenant: str, manifest: bytes, file: Path, url: str) -> 
             written.
     """
     try:
-        signed = decode(manifest, Manifest)
+        signed = decode_manifest(manifest)
     except ContractError as error:
         raise Stop(f"no manifest: {error}; `cardmint-edge fleet manifest` makes one") from None
     target = path(folder, tenant, signed.sha256)
@@ -94,13 +95,13 @@ def shelve(folder: Path, tenant: str, manifest: bytes, file: Path, url: str) -> 
         draft.replace(target)
     except OSError as error:
         raise Stop(
-            f"{error.filename}: {error.strerror}; name a file that can be read, and see `wares`"
+            f"{error.filename}: {error.strerror}; name a file that can be read, and see `artifacts`"
         ) from error
     finally:
         draft.unlink(missing_ok=True)
-    return replace(signed, url=f"{url.rstrip('/')}/api/v1/{tenant}/wares/{signed.sha256}")
+    return replace(signed, url=url.rstrip("/") + artifact_path(tenant, signed.sha256))
 
 
 def path(folder: Path, tenant: str, sha256: str) -> Path:
-    """Return where a ware lies, or would. Both names must have been checked."""
+    """Return where an artifact lies, or would. Both names must have been checked."""
     return folder / tenant / sha256

@@ -17,7 +17,7 @@ from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.pricing.price import price
 from cardmint_cloud.reviews.answers import LEASE, answer, ask_again, take_in_hand, undo
 from cardmint_cloud.reviews.opening import age, ask_about_card, ask_about_new, made_by
-from cardmint_contracts.cards import Batch, Card, Finish
+from cardmint_contracts.cards import Card, Finish, ScanDefaults
 from cardmint_contracts.events import CardScanned, Recogniser
 from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
 from tests.cloud.test_price import Answers
@@ -101,7 +101,7 @@ async def test_chance_looks_at_what_no_rule_doubts_and_measures_the_precision(po
 
 
 async def test_a_price_that_comes_later_asks_about_its_cards(pool: Any) -> None:
-    cheap, dear = accepted(OWL), accepted(batch=Batch(finish=Finish.NORMAL))
+    cheap, dear = accepted(OWL), accepted(defaults=ScanDefaults(finish=Finish.NORMAL))
     await send(pool, cheap, dear, now=NOW)
     for card, minor in ((FOX, 90_000), (OWL, 10)):
         await price(pool, [Answers(answers={card.id: [quote(minor)]})], "shop", card.id, NOW)
@@ -178,8 +178,8 @@ async def test_what_another_answer_changed_since_is_not_undone(pool: Any) -> Non
 
 
 async def test_a_card_is_asked_for_by_its_place(pool: Any) -> None:
-    batch = Batch(bin="A3", lot="estate")
-    scans = [doubtful(batch=batch) for _ in range(3)]
+    batch = ScanDefaults(bin="A3", lot="estate")
+    scans = [doubtful(defaults=batch) for _ in range(3)]
     for n, scan in enumerate(scans):
         await send(pool, scan, now=NOW + n * HOUR)
     loose = doubtful()

@@ -2,7 +2,7 @@
 
 import asyncio
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -13,8 +13,8 @@ from cardmint_cloud.domain.items import review_of
 from cardmint_cloud.ingest.commit import Batch, Message, commit, read
 from cardmint_cloud.log_months import make_ahead
 from cardmint_contracts import topics
-from cardmint_contracts.cards import Batch as Settings
-from cardmint_contracts.cards import Finish
+from cardmint_contracts.cards import Finish, ScanDefaults
+from cardmint_contracts.claims import Claim
 from cardmint_contracts.envelope import BATCH, Envelope, encode_batch
 from cardmint_contracts.events import EventData, ReviewAnswered, ScanWithdrawn
 from tests.cloud.conftest import connected
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.integration
 
 
 def message(
-    envelopes: list[Envelope], station: str = "left", claim: tuple[UUID, int, int] | None = None
+    envelopes: list[Envelope], station: str = "left", claim: Claim | None = None
 ) -> Message:
     payload, content_type = encode_batch(envelopes)
     return Message(
@@ -123,7 +123,7 @@ async def test_what_the_database_refuses_is_parked(connection: asyncpg.Connectio
     done = await commit(
         connection,
         [
-            batch(accepted(), accepted(batch=Settings(bin="cursed")), accepted()),
+            batch(accepted(), accepted(defaults=ScanDefaults(bin="cursed")), accepted()),
             batch(accepted(), start=4),
         ],
         NOW,
@@ -140,7 +140,7 @@ async def test_an_unreadable_payload_with_a_claim_does_not_stop_its_stream(
         topic="cardmint/v1/shop/left/events",
         payload=b"\xff{",
         content_type=BATCH,
-        claim=(STREAM, 1, 10),
+        claim=Claim(STREAM, 1, 10),
     )
     found = read(garbage)
     assert isinstance(found, Batch)
@@ -177,7 +177,9 @@ def test_other_topics_are_nobodys_business() -> None:
 
 async def test_a_review_is_opened_answered_once_and_counted(connection: asyncpg.Connection) -> None:
     scan = doubtful()
-    await commit(connection, [batch(scan, accepted(batch=Settings(finish=Finish.HOLO)))], NOW)
+    await commit(
+        connection, [batch(scan, accepted(defaults=ScanDefaults(finish=Finish.HOLO)))], NOW
+    )
     assert await counts(connection) == {"fic1-7": 1}
     task = review_of(scan.scan)
     first, second = (

@@ -18,9 +18,11 @@ from cardmint_cloud.adapters.postgres.ingest.inventory import PrintingKey
 from cardmint_cloud.domain.fold import fold
 from cardmint_cloud.domain.items import Changes, Event, Impossible, spoken_of
 from cardmint_contracts import topics
+from cardmint_contracts.claims import Claim
 from cardmint_contracts.envelope import Envelope, decode_batch
 from cardmint_contracts.errors import BadTopic, ContractError
 from cardmint_contracts.events import CardScanned, EventData
+from cardmint_contracts.notifications import Subject
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
@@ -42,7 +44,7 @@ class Message:
     topic: str
     payload: bytes
     content_type: str | None
-    claim: tuple[UUID, int, int] | None = None
+    claim: Claim | None = None
 
 
 class Received(Protocol):
@@ -64,7 +66,7 @@ class Received(Protocol):
         ...
 
     @property
-    def claim(self) -> tuple[UUID, int, int] | None:
+    def claim(self) -> Claim | None:
         """What its sender says is inside: stream, first and last sequence."""
         ...
 
@@ -282,11 +284,11 @@ async def _apply(
 def _changed(
     changes: Changes, letters: Sequence[DeadLetter], events: Sequence[object]
 ) -> set[tuple[str, str]]:
-    told = {(tenant, "items") for tenant, _ in changes.items} if events else set()
+    told = {(tenant, Subject.ITEMS) for tenant, _ in changes.items} if events else set()
     return (
         told
-        | {(tenant, "reviews") for tenant, _ in changes.reviews}
-        | {(x.tenant, "dead-letters") for x in letters}
+        | {(tenant, Subject.REVIEWS) for tenant, _ in changes.reviews}
+        | {(x.tenant, Subject.DEAD_LETTERS) for x in letters}
     )
 
 

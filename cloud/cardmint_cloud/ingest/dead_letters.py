@@ -16,6 +16,7 @@ from cardmint_cloud.adapters.postgres.ingest.event_log import Connection, DeadLe
 from cardmint_cloud.errors import NotFound, Park
 from cardmint_cloud.ingest.commit import Batch, Committed, Message, commit, read
 from cardmint_contracts.envelope import BATCH, Envelope, digits
+from cardmint_contracts.notifications import Subject
 
 
 def replay_stream(tenant: str, source: str) -> UUID:
@@ -40,7 +41,7 @@ async def replay(pool: Any, tenant: str, letter: int, now: datetime) -> Committe
         done = await commit(connection, [batch], now)
         if done.parked:
             raise Park(await dead_letters.newest_detail(connection, tenant, batch.stream))
-        await event_log.notify(connection, tenant, "dead-letters")
+        await event_log.notify(connection, tenant, Subject.DEAD_LETTERS)
         return done
 
 
@@ -55,7 +56,7 @@ async def discard(pool: Any, tenant: str, letter: int) -> None:
             raise NotFound(
                 f"there is no dead letter {letter}; it may have been replayed or discarded"
             )
-        await event_log.notify(connection, tenant, "dead-letters")
+        await event_log.notify(connection, tenant, Subject.DEAD_LETTERS)
 
 
 async def _read(connection: Connection, letter: DeadLetter) -> Batch:

@@ -15,7 +15,6 @@ from msgspec import Struct
 from cardmint_cloud import log_months
 from cardmint_cloud.adapters.mqtt.connection import Inbound
 from cardmint_cloud.adapters.postgres.fleet import stations
-from cardmint_cloud.adapters.postgres.fleet.artifacts import NEWS
 from cardmint_cloud.adapters.postgres.ingest import event_log, leases
 from cardmint_cloud.adapters.postgres.ingest.inventory import PrintingKey
 from cardmint_cloud.adapters.postgres.retry import AWAY, persist
@@ -26,6 +25,7 @@ from cardmint_cloud.ingest.commit import Batch, Committed, commit, read, unreada
 from cardmint_contracts import topics
 from cardmint_contracts.control import ReportedConfig
 from cardmint_contracts.errors import BadTopic, ContractError
+from cardmint_contracts.notifications import CHANNEL, Subject
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
@@ -268,18 +268,18 @@ class Worker:
                         online=state.online,
                         epoch=state.epoch,
                     )
-                    await event_log.notify(connection, tenant, "stations")
+                    await event_log.notify(connection, tenant, Subject.STATIONS)
                 if state.online:
                     self._births.put_nowait((tenant, station))
                     self._fleet.connected(message.connection)
             elif address.kind == "config/reported":
                 reported = decode(message.payload, ReportedConfig)
                 if await stations.put_reported(connection, tenant, station, reported, now):
-                    await event_log.notify(connection, tenant, "stations")
+                    await event_log.notify(connection, tenant, Subject.STATIONS)
             elif await stations.put_health(
                 connection, tenant, station, decode(message.payload, StationHealth), now
             ):
-                await event_log.notify(connection, tenant, "stations")
+                await event_log.notify(connection, tenant, Subject.STATIONS)
         except ContractError as error:
             return unreadable(tenant, station, message, error)
         return None
@@ -321,20 +321,20 @@ class Worker:
         """Wake the dispatch when another process changes a review."""
 
         def heard(_connection: object, _pid: int, _channel: str, payload: object) -> None:
-            if str(payload).endswith(" reviews"):
+            if str(payload).endswith(f" {Subject.REVIEWS}"):
                 self._reviews_changed.set()
-            elif str(payload).endswith(f" {NEWS}"):
+            elif str(payload).endswith(f" {Subject.FLEET}"):
                 self._fleet.changed()
 
         async def listen() -> None:
             async with self._pool.acquire() as connection:
                 lost = asyncio.Event()
                 connection.add_termination_listener(lambda _connection: lost.set())
-                await connection.add_listener(event_log.CHANNEL, heard)
+                await connection.add_listener(CHANNEL, heard)
                 try:
                     await lost.wait()
                 finally:
-                    await connection.remove_listener(event_log.CHANNEL, heard)
+                    await connection.remove_listener(CHANNEL, heard)
 
         while True:
             await persist("listen", listen)

@@ -13,6 +13,7 @@ from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.reviews.answers import say, turn
 from cardmint_contracts.cards import Money
 from cardmint_contracts.events import PriceJudged
+from cardmint_contracts.notifications import Subject
 
 Verdict = Literal["take", "refuse", "undo"]
 
@@ -77,4 +78,4 @@ async def judge(
             )
         if verdict == "undo":  # Only now: a price that counts settles what is open of its kind.
             await held_quotes.settle(connection, number, state, by, now)
-        await notify(connection, tenant, "reviews")
+        await notify(connection, tenant, Subject.REVIEWS)

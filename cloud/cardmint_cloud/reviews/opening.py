@@ -13,10 +13,11 @@ from cardmint_cloud.adapters.postgres.reviews import questions
 from cardmint_cloud.adapters.postgres.reviews.questions import Fresh
 from cardmint_cloud.domain.items import review_of
 from cardmint_cloud.domain.quotes import Quote
-from cardmint_cloud.domain.review_rules import AUDIT, DUPLICATE, Counted, Rules, audited, doubts
+from cardmint_cloud.domain.review_rules import Counted, Rules, audited, doubts
 from cardmint_cloud.reviews.answers import say, turn
 from cardmint_contracts.cards import Candidate
 from cardmint_contracts.events import EventData, Question, Recogniser, ReviewAged, ReviewOpened
+from cardmint_contracts.reasons import Reason
 
 USER = "rules"
 """In whose name the rules speak."""
@@ -116,7 +117,7 @@ async def _opened(
                     task=review_of(one.item, why),
                     scan=one.item,
                     question=_question(reasons),
-                    reasons=reasons or (AUDIT,),
+                    reasons=reasons or (Reason.RANDOM_AUDIT,),
                     by=f"{USER}/{rules.version}",
                     card=one.card,
                     recogniser=made_by(one.scan.recogniser),
@@ -130,7 +131,7 @@ async def _opened(
 
 def _question(reasons: Sequence[str]) -> Question:
     """Return what is asked when rules found `reasons`, or none: then it is chance that asks."""
-    if DUPLICATE in reasons:
+    if Reason.POSSIBLE_DUPLICATE in reasons:
         return Question.DUPLICATE
     return Question.PRINTING if reasons else Question.AUDIT
 

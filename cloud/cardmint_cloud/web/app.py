@@ -47,7 +47,7 @@ def build(
     pool: Any,
     images: Store,
     tenant: str,
-    wares: Path = Path("wares"),
+    artifacts: Path = Path("artifacts"),
     hosts: Iterable[str] = LOOPBACK,
     clock: Callable[[], datetime] = _now,
 ) -> Litestar:
@@ -59,7 +59,13 @@ def build(
     hosts = frozenset(hosts)
     hub = Hub(engine, pool, clock)
     shop = Shop(
-        tenant=tenant, engine=engine, pool=pool, images=images, wares=wares, hub=hub, clock=clock
+        tenant=tenant,
+        engine=engine,
+        pool=pool,
+        images=images,
+        artifacts=artifacts,
+        hub=hub,
+        clock=clock,
     )
     metrics = Metrics()
     files = assets.Assets()

@@ -15,20 +15,21 @@ from litestar.status_codes import (
 )
 
 from cardmint_cloud.fleet import path
-from cardmint_cloud.web.api import Sha256, Tenant
+from cardmint_cloud.web.api import Sha256, Tenant, route
 from cardmint_cloud.web.context import Asked, Shop
+from cardmint_contracts.http import ARTIFACT_PATH, ARTIFACT_PATH_0_1
 
 PIECE = 1 << 16
 _FROM = re.compile(r"bytes=(\d{1,15})-\Z")
 
 
-@get("/api/v1/{tenant:str}/wares/{sha256:str}", sync_to_thread=True)
-def ware(tenant: Tenant, sha256: Sha256, request: Asked, shop: NamedDependency[Shop]) -> Stream:
+@get([route(ARTIFACT_PATH), route(ARTIFACT_PATH_0_1)], sync_to_thread=True)
+def artifact(tenant: Tenant, sha256: Sha256, request: Asked, shop: NamedDependency[Shop]) -> Stream:
     """Hand out a file by its SHA-256.
 
     `Range: bytes=N-` gives the rest from N on, any other range all of it.
     """
-    file = path(shop.wares, tenant, sha256)
+    file = path(shop.artifacts, tenant, sha256)
     try:
         size = file.stat().st_size
     except FileNotFoundError:
@@ -59,4 +60,4 @@ def _pieces(file: Path, first: int) -> Iterator[bytes]:
             yield piece
 
 
-HANDLERS = (ware,)
+HANDLERS = (artifact,)

@@ -31,6 +31,6 @@ class Shop:
     engine: AsyncEngine
     pool: Any
     images: Store
-    wares: Path
+    artifacts: Path
     hub: Hub
     clock: Callable[[], datetime]

@@ -22,8 +22,10 @@ async def stations(request: Asked, shop: NamedDependency[Shop]) -> Template:
         found = await desk.states(connection, shop.tenant)
         template = "_stations.html" if part(request) == "stations" else "stations.html"
         evicted = await desk.evictions(connection, shop.tenant)
-        wares = await desk.published(connection, shop.tenant)
-        return await page(connection, shop, template, stations=found, evicted=evicted, wares=wares)
+        artifacts = await desk.published(connection, shop.tenant)
+        return await page(
+            connection, shop, template, stations=found, evicted=evicted, artifacts=artifacts
+        )
 
 
 @get("/dead-letters")

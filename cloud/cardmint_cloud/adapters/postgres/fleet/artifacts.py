@@ -4,15 +4,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from cardmint_cloud.adapters.postgres.ingest.event_log import Connection, notify
-from cardmint_contracts.control import DesiredConfig, Manifest
+from cardmint_contracts.control import DesiredConfig, Manifest, decode_manifest
+from cardmint_contracts.notifications import Subject
 from cardmint_contracts.wire import decode, encode
 
-NEWS = "fleet"
-"""What listeners are told when any of it changed."""
-
 _PUBLISH = """
-INSERT INTO fleet_wares AS w (tenant, ware, manifest, published_at) VALUES ($1, $2, $3::jsonb, $4)
-ON CONFLICT (tenant, ware) DO UPDATE SET manifest = excluded.manifest, published_at = excluded.published_at"""
+INSERT INTO fleet_artifacts AS a (tenant, artifact, manifest, published_at) VALUES ($1, $2, $3::jsonb, $4)
+ON CONFLICT (tenant, artifact) DO UPDATE SET manifest = excluded.manifest, published_at = excluded.published_at"""
 _CONFIGURE = """
 INSERT INTO desired_configs AS c (tenant, station, desired, desired_at)
 VALUES ($1, $2, $3::jsonb || '{"version": 1}', $4)
@@ -25,15 +23,17 @@ RETURNING desired::text"""
 class Wanted(NamedTuple):
     """What is to lie retained at the broker."""
 
-    wares: list[tuple[str, Manifest]]
+    artifacts: list[tuple[str, Manifest]]
     configs: list[tuple[str, str, DesiredConfig]]
 
 
 async def publish(connection: Connection, tenant: str, manifest: Manifest, now: datetime) -> None:
     """Have a tenant's stations use what a manifest names."""
     async with connection.transaction():
-        await connection.execute(_PUBLISH, tenant, manifest.ware, encode(manifest).decode(), now)
-        await notify(connection, tenant, NEWS)
+        await connection.execute(
+            _PUBLISH, tenant, manifest.artifact, encode(manifest).decode(), now
+        )
+        await notify(connection, tenant, Subject.FLEET)
 
 
 async def configure(
@@ -47,20 +47,20 @@ async def configure(
         ((text,),) = await connection.fetch(
             _CONFIGURE, tenant, station, encode(changes).decode(), now
         )
-        await notify(connection, tenant, NEWS)
+        await notify(connection, tenant, Subject.FLEET)
     return decode(text.encode(), DesiredConfig)
 
 
 async def wanted(connection: Connection) -> Wanted:
     """Return everything that stations of all tenants are to be told."""
-    wares = await connection.fetch(
-        "SELECT tenant, manifest::text FROM fleet_wares ORDER BY tenant, ware"
+    artifacts = await connection.fetch(
+        "SELECT tenant, manifest::text FROM fleet_artifacts ORDER BY tenant, artifact"
     )
     configs = await connection.fetch(
         "SELECT tenant, station, desired::text FROM desired_configs ORDER BY 1, 2"
     )
     return Wanted(
-        wares=[(tenant, decode(text.encode(), Manifest)) for tenant, text in wares],
+        artifacts=[(tenant, decode_manifest(text.encode())) for tenant, text in artifacts],
         configs=[
             (tenant, station, decode(text.encode(), DesiredConfig))
             for tenant, station, text in configs

@@ -15,6 +15,7 @@ from cardmint_cloud.adapters.postgres import copy_encoding
 from cardmint_cloud.domain.items import subject
 from cardmint_contracts.envelope import Envelope
 from cardmint_contracts.events import EventData
+from cardmint_contracts.notifications import CHANNEL, payload
 
 
 class Connection(Protocol):
@@ -43,9 +44,6 @@ class Connection(Protocol):
         """Open a transaction, or a savepoint inside one."""
         ...
 
-
-CHANNEL = "cardmint"
-"""The NOTIFY channel; the payload is `<tenant> <what changed>`."""
 
 StreamKey = tuple[str, UUID]
 
@@ -172,7 +170,7 @@ async def notify(connection: Connection, tenant: str, what: str) -> None:
 
 async def notify_all(connection: Connection, changed: Iterable[tuple[str, str]]) -> None:
     """Tell listeners, when the transaction commits, what changed for which tenant."""
-    if said := [f"{tenant} {what}" for tenant, what in changed]:
+    if said := [payload(tenant, what) for tenant, what in changed]:
         await connection.execute(
             "SELECT pg_notify($1, said) FROM unnest($2::text[]) AS s (said)", CHANNEL, said
         )
