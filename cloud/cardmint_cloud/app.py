@@ -199,7 +199,7 @@ def publish(settings: CloudSettings, manifest: bytes, file: Path, url: str) -> M
         Retry, Stop: the file is not what the manifest names, or the database cannot be used as it
             is set.
     """
-    signed = fleet.store_artifact(Path(settings.wares), settings.tenant, manifest, file, url)
+    signed = fleet.store_artifact(Path(settings.artifacts), settings.tenant, manifest, file, url)
     now = datetime.now(UTC)
     asyncio.run(
         _once(

@@ -212,7 +212,7 @@ def publish(config: Path | None, manifest: BinaryIO, file: Path, url: str) -> No
     from cardmint_cloud import app
 
     done = app.publish(settings.load(config), manifest.read(), file, url)
-    click.echo(f"{done.ware} {done.version} is published; stations fetch {done.url}")
+    click.echo(f"{done.artifact} {done.version} is published; stations fetch {done.url}")
 
 
 @fleet.command("configure")

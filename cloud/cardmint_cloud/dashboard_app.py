@@ -44,7 +44,7 @@ async def serve(settings: CloudSettings) -> None:
             pool=pool,
             images=image_store(settings),
             tenant=settings.tenant,
-            wares=Path(settings.wares),
+            artifacts=Path(settings.artifacts),
         )
         config = uvicorn.Config(
             app,

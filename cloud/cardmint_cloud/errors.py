@@ -1,28 +1,28 @@
-"""What can go wrong in the service, split by what the caller does about it.
+"""Errors of the service, one class for each thing that a caller can do about them.
 
-CloudError              one line for a person: what, where, how to mend it ├── Retry
-may go by itself: Postgres or the broker away, a provider busy ├── Park                this one item
-cannot be used: it is set aside with the reason, work goes on ├── NotFound            there is no
-such thing, or no longer ├── Conflict            somebody else was first: the caller is told what is
-true now └── Stop                the service cannot run like this: a wrong setting, a database of
-another version
+CloudError              one line for a person: what, where, how to mend it
+├── RetryLater          passes by itself: Postgres or the broker is away, a provider is busy
+├── ParkItem            this one item cannot be used: store it with the reason and go on
+├── NotFound            the thing does not exist, or no longer
+├── Conflict            somebody else was first: the message says what is true now
+└── StopService         the service cannot run: a wrong setting, a database of another version
 """
 
 
 class CloudError(Exception):
-    """Something that a person can read and mend."""
+    """An error with a message that a person can read and act on."""
 
 
 class RetryLater(CloudError):
-    """May go by itself; try again later."""
+    """The same call may succeed later."""
 
 
 class ParkItem(CloudError):
-    """This item cannot be used; set it aside and go on."""
+    """This item cannot be used; store it with the reason and go on."""
 
 
 class NotFound(CloudError):
-    """There is no such thing, or no longer."""
+    """The thing does not exist, or no longer."""
 
 
 class Conflict(CloudError):

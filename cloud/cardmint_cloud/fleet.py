@@ -18,9 +18,10 @@ from cardmint_cloud.adapters.postgres.fleet import desired
 from cardmint_cloud.adapters.postgres.retry import retry_until_done
 from cardmint_cloud.errors import StopService
 from cardmint_contracts import topics
-from cardmint_contracts.control import Manifest
+from cardmint_contracts.control import Manifest, decode_manifest, encode_manifest
 from cardmint_contracts.errors import ContractError
-from cardmint_contracts.wire import decode, encode
+from cardmint_contracts.http import artifact_path
+from cardmint_contracts.wire import encode
 
 
 class StationPublisher(Protocol):
@@ -65,8 +66,8 @@ class FleetPublisher:
     async def _tell(self, link: StationPublisher) -> None:
         async with self._pool.acquire() as connection:
             wanted = await desired.desired_fleet(connection)
-        for tenant, manifest in wanted.wares:
-            link.publish(topics.fleet_topic(tenant, manifest.ware), encode(manifest))
+        for tenant, manifest in wanted.artifacts:
+            link.publish(topics.fleet_topic(tenant, manifest.artifact), encode_manifest(manifest))
         for tenant, station, config in wanted.configs:
             link.publish(topics.config_topic(tenant, station, "desired"), encode(config))
 
@@ -79,12 +80,12 @@ def store_artifact(folder: Path, tenant: str, manifest: bytes, file: Path, url: 
             written.
     """
     try:
-        signed = decode(manifest, Manifest)
+        signed = decode_manifest(manifest)
     except ContractError as error:
         raise StopService(
             f"no manifest: {error}; `cardmint-edge fleet manifest` makes one"
         ) from None
-    target = artifact_path(folder, tenant, signed.sha256)
+    target = artifact_file(folder, tenant, signed.sha256)
     draft = target.with_suffix(f".{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -99,13 +100,13 @@ def store_artifact(folder: Path, tenant: str, manifest: bytes, file: Path, url: 
         draft.replace(target)
     except OSError as error:
         raise StopService(
-            f"{error.filename}: {error.strerror}; name a file that can be read, and see `wares`"
+            f"{error.filename}: {error.strerror}; name a file that can be read, and see `artifacts`"
         ) from error
     finally:
         draft.unlink(missing_ok=True)
-    return replace(signed, url=f"{url.rstrip('/')}/api/v1/{tenant}/wares/{signed.sha256}")
+    return replace(signed, url=url.rstrip("/") + artifact_path(tenant, signed.sha256))
 
 
-def artifact_path(folder: Path, tenant: str, sha256: str) -> Path:
-    """Return where a ware lies, or would. Both names must have been checked."""
+def artifact_file(folder: Path, tenant: str, sha256: str) -> Path:
+    """Return the file of an artifact. Tenant and SHA-256 must have been checked."""
     return folder / tenant / sha256

@@ -110,7 +110,7 @@ class CloudSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     database: str = "postgresql://cardmint:cardmint@127.0.0.1:5432/cardmint"
     images: str = "images"
     archive: str = "archive"
-    wares: str = "wares"
+    artifacts: str = "artifacts"
     broker: BrokerSettings = BrokerSettings()
     web: WebSettings = WebSettings()
     prices: PriceSettings = PriceSettings()

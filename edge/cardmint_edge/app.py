@@ -13,9 +13,10 @@ from uuid import UUID
 
 from cardmint_contracts.control import DesiredConfig, ReportedConfig
 from cardmint_contracts.events import CardScanned
+from cardmint_contracts.reasons import Reason
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_edge import __version__
-from cardmint_edge.adapters.artifacts import Wares
+from cardmint_edge.adapters.artifacts import ArtifactStore, artifact_folder
 from cardmint_edge.adapters.cameras.live import LiveCamera, outlined
 from cardmint_edge.adapters.cameras.selection import OpenCamera, camera_of
 from cardmint_edge.adapters.clock import Clock
@@ -39,7 +40,7 @@ from cardmint_edge.page.actions import OPERATOR
 from cardmint_edge.page.ports import Parts
 from cardmint_edge.page.routes import make_page
 from cardmint_edge.page.server import PageServer
-from cardmint_edge.page.views import DUPLICATE, STRIP, Box, Price, View
+from cardmint_edge.page.views import STRIP, Box, Price, View
 from cardmint_edge.recogniser import recogniser_of
 from cardmint_edge.remote_actions import Tunable, actions_of
 from cardmint_edge.remote_commands import Listener
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
 
 IMAGES = "images"
 BALLAST = "ballast"
-WARES = "wares"
 TASKS_SHOWN = 3
 SAMPLES = 20
 RESTART_S = 0.5
@@ -72,14 +72,15 @@ def build(settings: Settings, open_camera: OpenCamera = camera_of) -> Station:
         Stop: something that the station cannot do without is missing or broken.
     """
     page_server = PageServer(settings.station.page_host, settings.station.page_port)
-    wares = Wares(settings.station.data / WARES, key=settings.recognition.signed_by)
-    in_use = InUse(first_working(wares, opener(settings)))
+    folder = artifact_folder(settings.station.data)
+    artifacts = ArtifactStore(folder, key=settings.recognition.signed_by)
+    in_use = InUse(first_working(artifacts, opener(settings)))
     outbox = Outbox.open(settings.station.data / OUTBOX)
     counters = outbox.counters
     last = outbox.scans(1)
-    seen = last[0].looks if last else b""
+    seen = last[0].fingerprint if last else b""
     camera = open_camera(settings.camera, counters.scanned + counters.parked, seen)
-    return Assembly(settings, outbox, camera, in_use, wares).station(page_server)
+    return Assembly(settings, outbox, camera, in_use, artifacts).station(page_server)
 
 
 def opener(settings: Settings) -> Callable[[Path | None, Path | None], Working]:
@@ -96,13 +97,18 @@ class Assembly:
     """The station's parts, and what they ask of each other."""
 
     def __init__(
-        self, settings: Settings, outbox: Outbox, camera: Camera, in_use: InUse, wares: Wares
+        self,
+        settings: Settings,
+        outbox: Outbox,
+        camera: Camera,
+        in_use: InUse,
+        artifacts: ArtifactStore,
     ) -> None:
         self.settings = settings
         self.outbox = outbox
         self.camera = camera
         self.in_use = in_use
-        self.wares = wares
+        self.artifacts = artifacts
         self.clock = Clock()
         self.systemd = Systemd(os.environ)
         self.numbers = Numbers()
@@ -125,7 +131,7 @@ class Assembly:
         self.cloud, self.uploader = self._uploading()
         self.rollout = Rollout(
             in_use=in_use,
-            wares=wares,
+            artifacts=artifacts,
             open_=opener(settings),
             samples=self._samples,
             changed=lambda says: self.listener.report(says),  # noqa: PLW0108 - made below
@@ -256,7 +262,9 @@ class Assembly:
         shown = sorted(waiting, key=lambda task: task.task in self.skipped)[:TASKS_SHOWN]
         scans = self.outbox.scans(STRIP + 1)
         before = {
-            task.scan: self.outbox.before(task.scan) for task in shown if DUPLICATE in task.reasons
+            task.scan: self.outbox.before(task.scan)
+            for task in shown
+            if Reason.POSSIBLE_DUPLICATE in task.reasons
         }
         return View(
             status=status,
@@ -286,7 +294,7 @@ class Assembly:
 
     def _price(self, scan: CardScanned) -> Price | None:
         best = scan.card or (scan.candidates[0].card if scan.candidates else None)
-        last = self.in_use.price(best.id, scan.batch) if best else None
+        last = self.in_use.price(best.id, scan.defaults) if best else None
         if last is None:
             return None
         return Price(
@@ -302,8 +310,8 @@ class Assembly:
             images=self.store,
             answers=self.tasks,
             search=self.in_use.search,
-            batch=lambda: self.outbox.batch,
-            set_batch=self.outbox.set_batch,
+            defaults=lambda: self.outbox.defaults,
+            set_defaults=self.outbox.set_defaults,
             withdraw=lambda scan: self._withdraw(scan, OPERATOR),
             skip=self.skipped.add,
             capture=self.camera.capture,
@@ -327,7 +335,9 @@ class Assembly:
         return list(accepted_here(self.outbox.scans(4 * SAMPLES), self.store.get))[:SAMPLES]
 
     def _reload(self) -> str:
-        opened = opener(self.settings)(self.wares.path("catalogue"), self.wares.path("models"))
+        opened = opener(self.settings)(
+            self.artifacts.path("catalogue"), self.artifacts.path("models")
+        )
         self.in_use.use(opened)
         return f"pack {self.in_use.version} is in use"
 
@@ -343,7 +353,7 @@ class Assembly:
             self.uploader.pause(self.tunable.uploads_paused)
 
     def _reported(self, version: int, says: str) -> ReportedConfig:
-        models = self.wares.version("models")
+        models = self.artifacts.version("models")
         return self.tunable.reported(version, says, catalogue=self.in_use.version, models=models)
 
     def _drained(self) -> bool:

@@ -12,13 +12,12 @@ class Shot:
 
     The frame, and where it came from (a file's name, a camera's counter).
 
-    `looks` is what the card looked like to a camera that must know it again while it lies there
-    (`domain.looks`).
+    `fingerprint` lets a camera know the card again while it lies there (`vision.fingerprint`).
     """
 
     frame: Frame
     origin: str
-    looks: bytes = b""
+    fingerprint: bytes = b""
 
 
 class Camera(Protocol):

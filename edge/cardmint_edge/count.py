@@ -19,14 +19,15 @@ from tenacity import (
     wait_exponential,
 )
 
-from cardmint_contracts.cards import Batch, Decision, Image
+from cardmint_contracts.cards import Decision, Image, ScanDefaults
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.events import Recogniser as MadeBy
+from cardmint_contracts.reasons import Reason
 from cardmint_contracts.wire import decode, encode
 from cardmint_edge.capture import Camera, Shot
 from cardmint_edge.domain.delivery.batches import Stamp
 from cardmint_edge.domain.recognition import Frame, Recogniser, Recognition
-from cardmint_edge.domain.vision.fingerprint import looks, scanned_before
+from cardmint_edge.domain.vision.fingerprint import fingerprint, scanned_before
 from cardmint_edge.errors import Park, Retry, Stop
 
 SHOT_TIMEOUT_S = 0.25
@@ -34,7 +35,6 @@ FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 10.0
 ENGLISH = "en"
 
-FAILED = "recognition-failed"
 MAX_CANDIDATES = 8
 RECENT = 100
 """Among so many scans a card that comes again is flagged as a possible duplicate."""
@@ -56,7 +56,7 @@ class Line(Protocol):
         ...
 
     @property
-    def looks(self) -> bytes:
+    def fingerprint(self) -> bytes:
         """What the card looked like."""
         ...
 
@@ -70,7 +70,7 @@ class Facts(Protocol):
     """What counting needs of the outbox; every method may raise `Stop`."""
 
     @property
-    def batch(self) -> Batch:
+    def defaults(self) -> ScanDefaults:
         """What the operator says of every card until they say otherwise."""
         ...
 
@@ -79,7 +79,7 @@ class Facts(Protocol):
         """Where the last recorded shot came from, and its image's SHA-256."""
         ...
 
-    def record(self, scan: CardScanned, stamp: Stamp, origin: str, looks: bytes) -> Line:
+    def record(self, scan: CardScanned, stamp: Stamp, origin: str, fingerprint: bytes) -> Line:
         """Count one scan durably; the same scan twice counts once."""
         ...
 
@@ -104,14 +104,14 @@ class Images(Protocol):
 class _Taken:
     """A shot that was recognised and not yet counted.
 
-    The event still lacks its image and the batch.
+    The event still lacks its image and the defaults.
     """
 
     event: CardScanned
     stamp: Stamp
     origin: str
     picture: Frame
-    looks: bytes
+    fingerprint: bytes
     other_language: bool
     ms: dict[str, float]
 
@@ -234,7 +234,7 @@ class Counter:
         event = self._whole(taken)
         if self._counted_before(event, taken.origin):
             return event, None
-        return event, self._facts.record(event, taken.stamp, taken.origin, taken.looks)
+        return event, self._facts.record(event, taken.stamp, taken.origin, taken.fingerprint)
 
     def _confirm(self) -> None:
         """Tell the camera that its shot is counted, until it has heard.
@@ -253,10 +253,12 @@ class Counter:
             log.exception(
                 "recognition failed; a person must look", scan=str(scan), origin=shot.origin
             )
-            recognition = Recognition(decision=Decision.REVIEW, reasons=(FAILED,), method="none")
+            recognition = Recognition(
+                decision=Decision.REVIEW, reasons=(Reason.RECOGNITION_FAILED,), method="none"
+            )
             event = event_of(scan, recognition)
         picture = shot.frame if recognition.rectified is None else recognition.rectified
-        code = shot.looks or looks(picture)
+        code = shot.fingerprint or fingerprint(picture)
         printing = event.card or (event.candidates[0].card if event.candidates else None)
         if printing is not None:
             event = replace(
@@ -267,18 +269,20 @@ class Counter:
             stamp=stamp,
             origin=shot.origin,
             picture=picture,
-            looks=code,
+            fingerprint=code,
             other_language=recognition.other_language,
             ms=recognition.ms,
         )
 
     def _whole(self, taken: _Taken) -> CardScanned:
-        image, batch, event = self._images.put(taken.picture), self._facts.batch, taken.event
-        if taken.other_language and batch.language == ENGLISH:
-            # Left open, the language is nobody's claim; the batch's claim is one that this card
+        image, defaults, event = self._images.put(taken.picture), self._facts.defaults, taken.event
+        if taken.other_language and defaults.language == ENGLISH:
+            # Left open, the language is nobody's claim; the defaults's claim is one that this card
             # contradicts.
-            event = replace(event, decision=Decision.REVIEW, card=None, reasons=("other-language",))
-        return replace(event, batch=batch, image=image, rescan_of=self._again())
+            event = replace(
+                event, decision=Decision.REVIEW, card=None, reasons=(Reason.OTHER_LANGUAGE,)
+            )
+        return replace(event, defaults=defaults, image=image, rescan_of=self._again())
 
     def _counted_before(self, event: CardScanned, origin: str) -> bool:
         """Whether a kill between commit and confirm brought the last shot again.
@@ -322,7 +326,7 @@ class Counter:
 
 def _recent(line: Line) -> tuple[UUID, str, bytes]:
     printing = line.scan.card or (line.scan.candidates[0].card if line.scan.candidates else None)
-    return line.scan.scan, printing.id if printing else "", line.looks
+    return line.scan.scan, printing.id if printing else "", line.fingerprint
 
 
 def event_of(scan: UUID, found: Recognition) -> CardScanned:
@@ -333,10 +337,13 @@ def event_of(scan: UUID, found: Recognition) -> CardScanned:
     event = CardScanned(
         scan=scan,
         decision=found.decision,
-        recogniser=MadeBy(method=found.method, pack=found.pack, models=found.models),
+        recogniser=MadeBy(
+            method=found.method, pack=found.pack, models=found.models, rules=found.rules_version
+        ),
         card=found.card,
         confidence=found.confidence,
         margin=found.margin,
+        likeness_gap=found.likeness_gap,
         reasons=found.reasons,
         candidates=found.candidates[:MAX_CANDIDATES],
     )

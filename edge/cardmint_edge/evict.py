@@ -13,6 +13,7 @@ from typing import Protocol
 import structlog
 
 from cardmint_contracts.events import EventData, ImageEvicted
+from cardmint_contracts.reasons import Reason
 from cardmint_edge.adapters.sqlite.images import Kept, Victim
 from cardmint_edge.domain.delivery.batches import Stamp
 from cardmint_edge.errors import EdgeError, Stop
@@ -149,7 +150,7 @@ class Evictor:
                         bytes=victim.bytes,
                         kind="thumbnail" if victim.kept == "thumbnail" else "full",
                         uploaded=victim.uploaded,
-                        reason="disk-short",
+                        reason=Reason.DISK_SHORT,
                     ),
                     self._stamp(),
                 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cardmint_contracts.control import Manifest, Ware
+from cardmint_contracts.control import Artifact, Manifest
 from cardmint_contracts.wire import encode
 from cardmint_edge.errors import Stop
 
@@ -43,13 +43,13 @@ def key(out: Path) -> None:
 
 @fleet.command("manifest")
 @click.option("--key", "key_file", type=FILE, required=True, help="The private key.")
-@click.option("--ware", type=click.Choice(["catalogue", "models"]), required=True)
+@click.option("--artifact", type=click.Choice(["catalogue", "models"]), required=True)
 @click.option(
     "--file", type=FILE, required=True, help="The pack, or a zip of models with their manifests."
 )
 @click.option("--version", required=True, help="What to call it.")
 @click.option("--url", required=True, help="Where stations fetch the file.")
-def manifest(key_file: Path, ware: Ware, file: Path, version: str, url: str) -> None:
+def manifest(key_file: Path, artifact: Artifact, file: Path, version: str, url: str) -> None:
     """Print the manifest of FILE, to be published retained on the tenant's fleet topic."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415 - as above
         Ed25519PrivateKey,
@@ -63,10 +63,10 @@ def manifest(key_file: Path, ware: Ware, file: Path, version: str, url: str) -> 
     except (OSError, ValueError) as error:
         raise Stop(f"cannot sign {file} with {key_file}: {error}") from error
     unsigned = Manifest(
-        ware=ware, version=version, url=url, bytes=size, sha256=digest, signature=""
+        artifact=artifact, version=version, url=url, bytes=size, sha256=digest, signature=""
     )
     signature = b64encode(private.sign(unsigned.signed().encode())).decode()
     signed = Manifest(
-        ware=ware, version=version, url=url, bytes=size, sha256=digest, signature=signature
+        artifact=artifact, version=version, url=url, bytes=size, sha256=digest, signature=signature
     )
     click.echo(encode(signed).decode())

@@ -16,6 +16,7 @@ from cardmint_contracts.control import (
     DesiredConfig,
     Manifest,
     ReportedConfig,
+    decode_manifest,
 )
 from cardmint_contracts.errors import ContractError
 from cardmint_contracts.wire import decode, encode
@@ -124,7 +125,7 @@ class Listener:
             elif told.kind == "config/desired":
                 self._config(decode(told.payload, DesiredConfig))
             elif told.kind.startswith("fleet/"):
-                self._manifest(decode(told.payload, Manifest))
+                self._manifest(decode_manifest(told.payload))
         except ContractError as error:
             log.warning("message ignored", kind=told.kind, reason=error.reason, detail=str(error))
             if told.kind == "commands":

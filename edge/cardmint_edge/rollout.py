@@ -12,10 +12,10 @@ import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_when_event_set, wait_exponential_jitter
 from tenacity.wait import wait_base
 
-from cardmint_contracts.cards import Batch, Card, Decision
-from cardmint_contracts.control import Manifest
+from cardmint_contracts.cards import Card, Decision, ScanDefaults
+from cardmint_contracts.control import Artifact, Manifest
 from cardmint_contracts.prices import LastPrice
-from cardmint_edge.adapters.artifacts import Kept, Ware, Wares
+from cardmint_edge.adapters.artifacts import ArtifactStore, Kept
 from cardmint_edge.adapters.sqlite.outbox import ScanLine
 from cardmint_edge.domain.recognition import Frame, Recogniser, Recognition
 from cardmint_edge.errors import EdgeError, Park, Retry
@@ -48,8 +48,8 @@ class Catalogue(Protocol):
         """Find printings by words of name, number and set."""
         ...
 
-    def price(self, card_id: str, batch: Batch) -> LastPrice | None:
-        """Return the last known price of a printing as a batch describes it."""
+    def price(self, card_id: str, defaults: ScanDefaults) -> LastPrice | None:
+        """Return the last known price of a printing as a defaults describes it."""
         ...
 
 
@@ -80,9 +80,9 @@ class InUse:
         """Find printings by words of name, number and set."""
         return self._working.catalogue.search(text)
 
-    def price(self, card_id: str, batch: Batch) -> LastPrice | None:
-        """Return the last known price of a printing as a batch describes it."""
-        return self._working.catalogue.price(card_id, batch)
+    def price(self, card_id: str, defaults: ScanDefaults) -> LastPrice | None:
+        """Return the last known price of a printing as a defaults describes it."""
+        return self._working.catalogue.price(card_id, defaults)
 
     def recognise(self, frame: Frame) -> Recognition:
         """Recognise by what is in use now."""
@@ -94,19 +94,21 @@ class InUse:
         return before
 
 
-def first_working(wares: Wares, open_: Callable[[Path | None, Path | None], Working]) -> Working:
+def first_working(
+    artifacts: ArtifactStore, open_: Callable[[Path | None, Path | None], Working]
+) -> Working:
     """Open what was in use; what came from afar and cannot be opened any more gives way to what the settings name.
 
     Raises:
         Stop: what the settings name cannot be opened.
     """
-    pack, models = wares.path("catalogue"), wares.path("models")
+    pack, models = artifacts.path("catalogue"), artifacts.path("models")
     if pack is not None or models is not None:
         try:
             return open_(pack, models)
         except EdgeError as error:
             log.error("what came from afar cannot be used any more", reason=str(error))
-            wares.shelf.active.clear()
+            artifacts.shelf.active.clear()
     return open_(None, None)
 
 
@@ -117,7 +119,7 @@ class Rollout:
         self,
         *,
         in_use: InUse,
-        wares: Wares,
+        artifacts: ArtifactStore,
         open_: Callable[[Path | None, Path | None], Working],
         samples: Callable[[], Sequence[tuple[Frame, str]]],
         changed: Callable[[str], None],
@@ -130,7 +132,7 @@ class Rollout:
         manifest.
         """
         self._in_use = in_use
-        self._wares = wares
+        self._artifacts = artifacts
         self._open = open_
         self._samples = samples
         self._changed = changed
@@ -138,7 +140,7 @@ class Rollout:
         self._inbox: queue.SimpleQueue[Manifest | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._asked: deque[bool] = deque(maxlen=WATCHED)
-        self._watching: tuple[Ware, Working, float] | None = None
+        self._watching: tuple[Artifact, Working, float] | None = None
 
     def take(self, manifest: Manifest) -> None:
         """Hand in a manifest, from any thread."""
@@ -159,29 +161,29 @@ class Rollout:
                 except (
                     EdgeError
                 ) as error:  # the disk: what came is kept, and the retained manifest comes again
-                    log.error("not rolled out", ware=manifest.ware, reason=str(error))
+                    log.error("not rolled out", artifact=manifest.artifact, reason=str(error))
 
     def bring(self, manifest: Manifest) -> bool:
         """Bring what a manifest names into use; say whether it is."""
-        shelf = self._wares.shelf
-        kept = shelf.active.get(manifest.ware)
+        shelf = self._artifacts.shelf
+        kept = shelf.active.get(manifest.artifact)
         if kept is not None and kept.sha256 == manifest.sha256:
             return True
         if manifest.sha256 in shelf.refused:
             self._changed(
-                f"{manifest.ware} {manifest.version} was refused before: {shelf.refused[manifest.sha256]}"
+                f"{manifest.artifact} {manifest.version} was refused before: {shelf.refused[manifest.sha256]}"
             )
             return False
         try:
-            self._wares.check_signature(manifest)
+            self._artifacts.check_signature(manifest)
             fetched = self._fetched(manifest)
             if fetched is None:
                 return False
-            self._switch(manifest.ware, fetched)
+            self._switch(manifest.artifact, fetched)
         except EdgeError as error:
             self._refuse(manifest, str(error))
             return False
-        self._changed(f"{manifest.ware} {manifest.version} is in use")
+        self._changed(f"{manifest.artifact} {manifest.version} is in use")
         return True
 
     def counted(self, decision: Decision) -> None:
@@ -190,12 +192,12 @@ class Rollout:
         watched = self._watching
         if watched is None or len(self._asked) < WATCHED:
             return
-        ware, before, share = watched
+        artifact, before, share = watched
         self._watching = None
         now = sum(self._asked) / WATCHED
         if now > share + WORSE:
             self._give_back(
-                ware, before, f"{now:.0%} of the cards are asked about, {share:.0%} were before"
+                artifact, before, f"{now:.0%} of the cards are asked about, {share:.0%} were before"
             )
 
     def _fetched(self, manifest: Manifest) -> Kept | None:
@@ -206,34 +208,34 @@ class Rollout:
             sleep=self._pause,
             before_sleep=lambda state: log.warning(
                 "a download waits",
-                ware=manifest.ware,
+                artifact=manifest.artifact,
                 reason=str(state.outcome and state.outcome.exception()),
             ),
             reraise=True,
         )
         try:
-            return attempts(self._wares.fetch, manifest, self._stopping.is_set)
+            return attempts(self._artifacts.fetch, manifest, self._stopping.is_set)
         except Retry:
             return None  # stopping; the retained manifest comes again after the next start
 
     def _pause(self, seconds: float) -> None:
         self._stopping.wait(seconds)
 
-    def _switch(self, ware: Ware, fetched: Kept) -> None:
-        paths: dict[Ware, Path | None] = {
-            one: self._wares.path(one) for one in ("catalogue", "models")
+    def _switch(self, artifact: Artifact, fetched: Kept) -> None:
+        paths: dict[Artifact, Path | None] = {
+            one: self._artifacts.path(one) for one in ("catalogue", "models")
         }
-        paths[ware] = self._wares.folder / fetched.name
+        paths[artifact] = self._artifacts.folder / fetched.name
         working = self._open(paths["catalogue"], paths["models"])
         self._try(working)
-        shelf = self._wares.shelf
-        shelf.before[ware] = shelf.active.get(ware, Kept())
-        shelf.active[ware] = fetched
-        self._wares.save()
+        shelf = self._artifacts.shelf
+        shelf.before[artifact] = shelf.active.get(artifact, Kept())
+        shelf.active[artifact] = fetched
+        self._artifacts.save()
         share = sum(self._asked) / len(self._asked) if self._asked else 1.0
         self._asked.clear()
-        self._watching = (ware, self._in_use.use(working), share)
-        log.info("switched", ware=ware, version=fetched.version)
+        self._watching = (artifact, self._in_use.use(working), share)
+        log.info("switched", artifact=artifact, version=fetched.version)
 
     def _try(self, working: Working) -> None:
         """Try it on cards that were accepted here; raises Park when it fails on them."""
@@ -253,21 +255,21 @@ class Rollout:
         if known and named < NAMED * known:
             raise Park(f"it names {named} of {known} cards that were accepted here")
 
-    def _give_back(self, ware: Ware, before: Working, reason: str) -> None:
-        shelf = self._wares.shelf
-        worse = shelf.active.get(ware, Kept())
+    def _give_back(self, artifact: Artifact, before: Working, reason: str) -> None:
+        shelf = self._artifacts.shelf
+        worse = shelf.active.get(artifact, Kept())
         shelf.refused[worse.sha256] = reason
-        shelf.active[ware] = shelf.before.pop(ware, Kept())
+        shelf.active[artifact] = shelf.before.pop(artifact, Kept())
         self._in_use.use(before)
-        self._wares.save()
-        log.error("given back", ware=ware, version=worse.version, reason=reason)
-        self._changed(f"{ware} {worse.version} was given back: {reason}")
+        self._artifacts.save()
+        log.error("given back", artifact=artifact, version=worse.version, reason=reason)
+        self._changed(f"{artifact} {worse.version} was given back: {reason}")
 
     def _refuse(self, manifest: Manifest, reason: str) -> None:
-        log.error("refused", ware=manifest.ware, version=manifest.version, reason=reason)
-        self._wares.shelf.refused[manifest.sha256] = reason
-        self._wares.save()
-        self._changed(f"{manifest.ware} {manifest.version} is refused: {reason}")
+        log.error("refused", artifact=manifest.artifact, version=manifest.version, reason=reason)
+        self._artifacts.shelf.refused[manifest.sha256] = reason
+        self._artifacts.save()
+        self._changed(f"{manifest.artifact} {manifest.version} is refused: {reason}")
 
 
 def accepted_here(

@@ -54,6 +54,7 @@ def as_json(scanned: Scanned) -> dict[str, Any]:
         "number": best.number if best else None,
         "confidence": round(seen.confidence, 4),
         "margin": round(seen.margin, 4),
+        "likeness_gap": None if seen.likeness_gap is None else round(seen.likeness_gap, 4),
         "decision": seen.decision.value,
         "reasons": list(seen.reasons),
         "other_language": seen.other_language,

@@ -70,8 +70,8 @@ class Candidate(Upward, frozen=True):
     confidence: Probability
 
 
-class Batch(Upward, frozen=True):
-    """What the operator says of every card until they say otherwise."""
+class ScanDefaults(Upward, frozen=True):
+    """What the operator sets for every card scanned from now on."""
 
     bin: Line = ""
     lot: Line = ""

@@ -3,14 +3,17 @@
 Commands, settings, and the packs and models to use.
 """
 
+import builtins
 from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
+import msgspec
 from msgspec import Meta
 
-from cardmint_contracts.wire import Code, Count, Downward, Line, Sha256, Upward
+from cardmint_contracts.wire import Code, Count, Downward, Line, Sha256, Upward, decode, encode
 
-Ware: TypeAlias = Literal["catalogue", "models"]
+Artifact: TypeAlias = Literal["catalogue", "models"]
+"""What is rolled out to stations: a catalogue pack, or a zip of models."""
 
 
 class Command(Downward, frozen=True):
@@ -65,7 +68,7 @@ class Manifest(Downward, frozen=True):
     `signature` is Ed25519 over `signed()`, in base64, by the key that the station's settings name.
     """
 
-    ware: Ware
+    artifact: Artifact
     version: Line
     url: Annotated[str, Meta(pattern=r"^https?://[^\s]+\Z", max_length=2000)]
     bytes: Annotated[int, Meta(ge=1, le=1 << 36)]
@@ -74,4 +77,42 @@ class Manifest(Downward, frozen=True):
 
     def signed(self) -> str:
         """Return what the signature covers, as UTF-8: everything but where the file lies."""
-        return f"cardmint {self.ware}\n{self.version}\n{self.bytes}\n{self.sha256}\n"
+        return f"cardmint {self.artifact}\n{self.version}\n{self.bytes}\n{self.sha256}\n"
+
+
+def encode_manifest(manifest: Manifest) -> builtins.bytes:
+    """Return a manifest as JSON, for stations of version 0.1.0 too: they call the artifact `ware`."""
+    return encode({**msgspec.to_builtins(manifest), "ware": manifest.artifact})
+
+
+def decode_manifest(payload: builtins.bytes) -> Manifest:
+    """Read a manifest, in whichever version it was written.
+
+    Raises:
+        Oversized, Malformed, UnknownField, Invalid: as `wire.decode`.
+    """
+    named = decode(payload, _ArtifactName)
+    if named.artifact is None and named.ware is not None:
+        return decode(payload, ManifestV1).upcast()
+    return decode(payload, Manifest)
+
+
+class _ArtifactName(Downward, frozen=True):
+    artifact: Artifact | None = None
+    ware: Artifact | None = None
+
+
+class ManifestV1(Downward, frozen=True):
+    """A manifest as version 0.1.0 wrote it."""
+
+    ware: Artifact
+    version: Line
+    url: Annotated[str, Meta(pattern=r"^https?://[^\s]+\Z", max_length=2000)]
+    bytes: Annotated[int, Meta(ge=1, le=1 << 36)]
+    sha256: Sha256
+    signature: Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{86}==\Z")]
+
+    def upcast(self) -> Manifest:
+        """Return the same manifest in today's words."""
+        values = msgspec.structs.asdict(self)
+        return Manifest(artifact=values.pop("ware"), **values)

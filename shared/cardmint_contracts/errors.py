@@ -1,11 +1,12 @@
 """What can be wrong with something that came over the wire.
 
-    ContractError ├── Oversized           larger than the contract allows, before or after
-    decompression ├── Malformed           not JSON, not text, not the announced content type, or
-    damaged compression ├── Invalid             JSON of the wrong shape: a field is missing, of the
-    wrong type or out of range │   └── UnknownField    a field that this version does not know ├──
-    UnknownType         an event of a type that this version does not know └── BadTopic            a
-    topic outside the scheme, or a name that may not stand in one
+    ContractError
+    ├── Oversized           larger than the contract allows, before or after decompression
+    ├── Malformed           not JSON, not text, another content type, or damaged compression
+    ├── Invalid             JSON of the wrong shape: a field missing, mistyped or out of range
+    │   └── UnknownField    a field that this version does not know
+    ├── UnknownType         an event of a type that this version does not know
+    └── BadTopic            a topic outside the scheme, or a name that may not stand in one
 
 The reader parks what raised any of these; `reason` is the code that it parks it under.
 """

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from msgspec import Meta, field
 
-from cardmint_contracts.cards import Batch, Candidate, Card, CardId, Decision, Image, Money
+from cardmint_contracts.cards import Candidate, Card, CardId, Decision, Image, Money, ScanDefaults
 from cardmint_contracts.wire import Code, Count, Line, Probability, Sha256, Upward
 
 
@@ -22,14 +22,18 @@ class Recogniser(Upward, frozen=True):
     method: Code
     pack: Line
     models: dict[Code, Line] = field(default_factory=dict)
+    rules: Line = ""
+    """Version of the rules and thresholds that decided (`rules_version`)."""
 
 
 class CardScanned(Upward, frozen=True):
     """One capture that the station acknowledged. `scan` names the physical card from here on.
 
     `card` is set exactly when the decision is `accept`; `candidates` are sorted, the likeliest
-    first. `rescan_of` is an earlier scan of the same physical card, when a person was asked to scan
-    it again.
+    first. `margin` is the confidence of the first candidate minus that of the second (0 to 1).
+    `likeness_gap` is the likeness of the best picture minus that of the best picture of other art
+    (-1 to 1); None where no picture decided. `defaults` is what the operator had set. `rescan_of`
+    is an earlier scan of the same physical card, when a person was asked to scan it again.
     """
 
     scan: UUID
@@ -38,9 +42,10 @@ class CardScanned(Upward, frozen=True):
     card: Card | None = None
     confidence: Probability = 0.0
     margin: Probability = 0.0
+    likeness_gap: Annotated[float, Meta(ge=-1.0, le=1.0)] | None = None
     reasons: Annotated[tuple[Code, ...], Meta(max_length=16)] = ()
     candidates: Annotated[tuple[Candidate, ...], Meta(max_length=8)] = ()
-    batch: Batch = Batch()
+    defaults: ScanDefaults = ScanDefaults()
     image: Image | None = None
     possible_duplicate_of: UUID | None = None
     rescan_of: UUID | None = None
@@ -196,7 +201,7 @@ EventData: TypeAlias = (
 )
 
 TYPES: dict[str, type[EventData]] = {
-    "cardmint.card.scanned.v1": CardScanned,
+    "cardmint.card.scanned.v2": CardScanned,
     "cardmint.review.opened.v2": ReviewOpened,
     "cardmint.review.answered.v1": ReviewAnswered,
     "cardmint.review.undone.v1": ReviewUndone,

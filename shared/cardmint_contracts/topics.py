@@ -4,10 +4,10 @@ import re
 from typing import Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
+from cardmint_contracts.control import Artifact
 from cardmint_contracts.errors import BadTopic
 
 ROOT = "cardmint/v1"
-Ware: TypeAlias = Literal["catalogue", "models"]
 Kind: TypeAlias = Literal[
     "events",
     "receipt",
@@ -25,7 +25,7 @@ Kind: TypeAlias = Literal[
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
-_WARES: tuple[Kind, ...] = ("fleet/catalogue", "fleet/models")
+_ARTIFACTS: tuple[Kind, ...] = ("fleet/catalogue", "fleet/models")
 _SIDES: tuple[Kind, ...] = ("config/desired", "config/reported")
 _KINDS: tuple[Kind, ...] = ("events", "receipt", "state", "health")
 
@@ -105,9 +105,9 @@ def config_topic(tenant: str, station: str, side: Literal["desired", "reported"]
     return f"{ROOT}/{name(tenant)}/{name(station)}/config/{side}"
 
 
-def fleet_topic(tenant: str, ware: Ware) -> str:
+def fleet_topic(tenant: str, artifact: Artifact) -> str:
     """Return the topic on which the manifest of what every station is to use lies retained."""
-    return f"{ROOT}/{name(tenant)}/fleet/{ware}"
+    return f"{ROOT}/{name(tenant)}/fleet/{artifact}"
 
 
 def every_station(kind: Literal["events", "state", "health", "config/reported"]) -> str:
@@ -123,9 +123,9 @@ def parse(topic: str) -> StationTopic:
     """
     parts = topic.split("/")
     if len(parts) == 5 and "/".join(parts[:2]) == ROOT and parts[3] == "fleet":
-        for ware in _WARES:
-            if ware == f"fleet/{parts[4]}":
-                return StationTopic(name(parts[2]), "", ware)
+        for artifact_kind in _ARTIFACTS:
+            if artifact_kind == f"fleet/{parts[4]}":
+                return StationTopic(name(parts[2]), "", artifact_kind)
     elif len(parts) >= 5 and "/".join(parts[:2]) == ROOT:
         tenant, station, kind = name(parts[2]), name(parts[3]), parts[4]
         if (

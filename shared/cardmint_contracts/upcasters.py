@@ -12,10 +12,18 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from cardmint_contracts.cards import Candidate, Card, Image
+from cardmint_contracts.cards import Candidate, Card, Decision, Image, ScanDefaults
 from cardmint_contracts.errors import UnknownType
-from cardmint_contracts.events import TYPES, EventData, ImageEvicted, Question, ReviewOpened
-from cardmint_contracts.wire import Code, Count, Line, Sha256, Upward, decode
+from cardmint_contracts.events import (
+    TYPES,
+    CardScanned,
+    EventData,
+    ImageEvicted,
+    Question,
+    Recogniser,
+    ReviewOpened,
+)
+from cardmint_contracts.wire import Code, Count, Line, Probability, Sha256, Upward, decode
 
 MAX_EVENT_BYTES = 64 << 10
 """The largest data of one event: 64 KiB."""
@@ -27,6 +35,51 @@ class Earlier(Upward, frozen=True):
     def upcast(self) -> "EventData | Earlier":
         """Return the same event in the next version."""
         raise NotImplementedError
+
+
+class CardScannedV1(Earlier, frozen=True):
+    """A scan whose `margin` was a likeness gap where a picture decided, else one of confidences.
+
+    `batch` is what the operator had set.
+    """
+
+    scan: UUID
+    decision: Decision
+    recogniser: Recogniser
+    card: Card | None = None
+    confidence: Probability = 0.0
+    margin: Probability = 0.0
+    reasons: Annotated[tuple[Code, ...], Meta(max_length=16)] = ()
+    candidates: Annotated[tuple[Candidate, ...], Meta(max_length=8)] = ()
+    batch: ScanDefaults = ScanDefaults()
+    image: Image | None = None
+    possible_duplicate_of: UUID | None = None
+    rescan_of: UUID | None = None
+
+    def __post_init__(self) -> None:
+        if (self.card is not None) != (self.decision is Decision.ACCEPT):
+            message = "`card` is set exactly when the decision is accept"
+            raise ValueError(message)
+
+    def upcast(self) -> CardScanned:
+        """Take the margin from the candidates' confidences, the only ones that are sure to be."""
+        first, second = [*(one.confidence for one in self.candidates), 0.0, 0.0][:2]
+        if not self.candidates:
+            first = self.confidence
+        return CardScanned(
+            scan=self.scan,
+            decision=self.decision,
+            recogniser=self.recogniser,
+            card=self.card,
+            confidence=self.confidence,
+            margin=max(0.0, first - second),
+            reasons=self.reasons,
+            candidates=self.candidates,
+            defaults=self.batch,
+            image=self.image,
+            possible_duplicate_of=self.possible_duplicate_of,
+            rescan_of=self.rescan_of,
+        )
 
 
 class ReviewOpenedV1(Earlier, frozen=True):
@@ -89,6 +142,7 @@ class ImageEvictedV1(Earlier, frozen=True):
 
 
 EARLIER: dict[str, type[Earlier]] = {
+    "cardmint.card.scanned.v1": CardScannedV1,
     "cardmint.review.opened.v1": ReviewOpenedV1,
     "cardmint.image.evicted.v1": ImageEvictedV1,
 }

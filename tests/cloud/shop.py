@@ -8,8 +8,7 @@ from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.ingest.commit import commit
 from cardmint_cloud.ingest.read import EventBatch, MqttMessage, read_message
 from cardmint_contracts import topics
-from cardmint_contracts.cards import Batch as Settings
-from cardmint_contracts.cards import Candidate, Card, Decision
+from cardmint_contracts.cards import Candidate, Card, Decision, ScanDefaults
 from cardmint_contracts.envelope import Envelope, encode_batch, seal
 from cardmint_contracts.events import CardScanned, EventData, Recogniser
 
@@ -20,13 +19,13 @@ FOX = Card(id="fic1-7", name="Ember Fox", number="007/040", set_id="fic1", set_n
 OWL = Card(id="fic1-10", name="Dusk Owl", number="010/040", set_id="fic1", set_name="First Light")
 
 
-def accepted(card: Card = FOX, *, batch: Settings | None = None, **more: Any) -> CardScanned:
+def accepted(card: Card = FOX, *, defaults: ScanDefaults | None = None, **more: Any) -> CardScanned:
     return CardScanned(
         scan=uuid4(),
         decision=Decision.ACCEPT,
         recogniser=RECOGNISER,
         card=card,
-        batch=batch or Settings(),
+        defaults=defaults or ScanDefaults(),
         **more,
     )
 

@@ -29,7 +29,7 @@ from cardmint_cloud.reviews.opening import (
     open_for_printing,
     recogniser_label,
 )
-from cardmint_contracts.cards import Batch, Card, Finish
+from cardmint_contracts.cards import Card, Finish, ScanDefaults
 from cardmint_contracts.events import CardScanned, Recogniser
 from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
 from tests.cloud.test_price import Answers
@@ -115,7 +115,7 @@ async def test_chance_looks_at_what_no_rule_doubts_and_measures_the_precision(po
 
 
 async def test_a_price_that_comes_later_asks_about_its_cards(pool: Pool) -> None:
-    cheap, dear = accepted(OWL), accepted(batch=Batch(finish=Finish.NORMAL))
+    cheap, dear = accepted(OWL), accepted(defaults=ScanDefaults(finish=Finish.NORMAL))
     await send(pool, cheap, dear, now=NOW)
     for card, minor in ((FOX, 90_000), (OWL, 10)):
         await price_card(pool, [Answers(answers={card.id: [quote(minor)]})], "shop", card.id, NOW)
@@ -194,8 +194,8 @@ async def test_what_another_answer_changed_since_is_not_undone(pool: Pool) -> No
 
 
 async def test_a_card_is_asked_for_by_its_place(pool: Pool) -> None:
-    batch = Batch(bin="A3", lot="estate")
-    scans = [doubtful(batch=batch) for _ in range(3)]
+    batch = ScanDefaults(bin="A3", lot="estate")
+    scans = [doubtful(defaults=batch) for _ in range(3)]
     for n, scan in enumerate(scans):
         await send(pool, scan, now=NOW + n * HOUR)
     loose = doubtful()

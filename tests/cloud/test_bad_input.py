@@ -19,6 +19,7 @@ from cardmint_cloud.ingest.commit import commit
 from cardmint_cloud.ingest.read import EventBatch, MqttMessage, read_message
 from cardmint_cloud.log_months import make_ahead
 from cardmint_contracts.cards import Money
+from cardmint_contracts.claims import Claim
 from cardmint_contracts.envelope import BATCH, BATCH_GZIP
 from cardmint_contracts.errors import Invalid
 from cardmint_contracts.wire import decode, encode
@@ -67,7 +68,7 @@ POISON: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "the year 1970": (lambda: batch({"time": "1970-01-01T00:00:00Z"}), BATCH, "impossible-time"),
     "the year 2100": (lambda: batch({"time": "2100-01-01T00:00:00Z"}), BATCH, "impossible-time"),
     "a time without offset": (lambda: batch({"time": "2026-11-22T12:00:00"}), BATCH, "invalid"),
-    "NUL": (lambda: batch(data={"batch": {"bin": "A\x003"}}), BATCH, "invalid"),
+    "NUL": (lambda: batch(data={"defaults": {"bin": "A\x003"}}), BATCH, "invalid"),
     "a raw NUL": (lambda: raw(b'"lot":""', b'"lot":"\x00"'), BATCH, "malformed"),
     "a lone surrogate": (lambda: raw(b'"lot":""', b'"lot":"\\ud800"'), BATCH, "malformed"),
     "a raw surrogate": (lambda: raw(b'"lot":""', b'"lot":"\xed\xa0\x80"'), BATCH, "malformed"),
@@ -75,7 +76,7 @@ POISON: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "confidence as text": (lambda: batch(data={"confidence": "high"}), BATCH, "invalid"),
     "an unknown type": (lambda: batch({"type": "cardmint.card.melted.v1"}), BATCH, "unknown-type"),
     "a newer version of a type": (
-        lambda: batch({"type": "cardmint.card.scanned.v2"}),
+        lambda: batch({"type": "cardmint.card.scanned.v9"}),
         BATCH,
         "unknown-type",
     ),
@@ -94,7 +95,9 @@ async def test_it_is_parked_with_its_reason_and_nothing_else_is_affected(
     make, content_type, reason = POISON[name]
     good = [message(who) for who in ("right", "top")]
     bad = read_message(
-        MqttMessage(topic=TOPIC, payload=make(), content_type=content_type, claim=(STREAM, 1, 1))
+        MqttMessage(
+            topic=TOPIC, payload=make(), content_type=content_type, claim=Claim(STREAM, 1, 1)
+        )
     )
     after = read_message(
         MqttMessage(topic=TOPIC, payload=encode(sealed(accepted(), start=2)), content_type=BATCH)

@@ -2,7 +2,7 @@
 
 import asyncio
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
@@ -14,8 +14,8 @@ from cardmint_cloud.ingest.commit import commit
 from cardmint_cloud.ingest.read import EventBatch, MqttMessage, read_message
 from cardmint_cloud.log_months import make_ahead
 from cardmint_contracts import topics
-from cardmint_contracts.cards import Batch as Settings
-from cardmint_contracts.cards import Finish
+from cardmint_contracts.cards import Finish, ScanDefaults
+from cardmint_contracts.claims import Claim
 from cardmint_contracts.envelope import BATCH, Envelope, encode_batch
 from cardmint_contracts.events import EventData, ReviewAnswered, ScanWithdrawn
 from tests.cloud.conftest import connected
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.integration
 
 
 def message(
-    envelopes: list[Envelope], station: str = "left", claim: tuple[UUID, int, int] | None = None
+    envelopes: list[Envelope], station: str = "left", claim: Claim | None = None
 ) -> MqttMessage:
     payload, content_type = encode_batch(envelopes)
     return MqttMessage(
@@ -126,7 +126,7 @@ async def test_what_the_database_refuses_is_parked(connection: PostgresConnectio
     done = await commit(
         connection,
         [
-            batch(accepted(), accepted(batch=Settings(bin="cursed")), accepted()),
+            batch(accepted(), accepted(defaults=ScanDefaults(bin="cursed")), accepted()),
             batch(accepted(), start=4),
         ],
         NOW,
@@ -143,7 +143,7 @@ async def test_an_unreadable_payload_with_a_claim_does_not_stop_its_stream(
         topic="cardmint/v1/shop/left/events",
         payload=b"\xff{",
         content_type=BATCH,
-        claim=(STREAM, 1, 10),
+        claim=Claim(STREAM, 1, 10),
     )
     found = read_message(garbage)
     assert isinstance(found, EventBatch)
@@ -182,7 +182,9 @@ def test_other_topics_are_nobodys_business() -> None:
 
 async def test_a_review_is_opened_answered_once_and_counted(connection: PostgresConnection) -> None:
     scan = doubtful()
-    await commit(connection, [batch(scan, accepted(batch=Settings(finish=Finish.HOLO)))], NOW)
+    await commit(
+        connection, [batch(scan, accepted(defaults=ScanDefaults(finish=Finish.HOLO)))], NOW
+    )
     assert await counts(connection) == {"fic1-7": 1}
     task = review_task_id(scan.scan)
     first, second = (

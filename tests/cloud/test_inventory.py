@@ -23,7 +23,7 @@ from cardmint_cloud.domain.items import (
     review_task_id,
     subject_of,
 )
-from cardmint_contracts.cards import Batch, Card, Decision, Finish
+from cardmint_contracts.cards import Card, Decision, Finish, ScanDefaults
 from cardmint_contracts.events import (
     CardScanned,
     EventData,
@@ -43,7 +43,7 @@ scanned = st.builds(
         decision=decision,
         recogniser=RECOGNISER,
         card=card if decision is Decision.ACCEPT else None,
-        batch=Batch(finish=finish),
+        defaults=ScanDefaults(finish=finish),
     ),
     st.sampled_from(SCANS),
     st.sampled_from([FOX, OWL]),

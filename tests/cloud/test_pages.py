@@ -23,7 +23,7 @@ from cardmint_cloud.pricing.price import price_card
 from cardmint_cloud.reviews.answers import lease_question, submit_answer
 from cardmint_cloud.reviews.opening import open_for_new_cards
 from cardmint_cloud.web.routes import build_dashboard
-from cardmint_contracts.cards import Batch, Finish
+from cardmint_contracts.cards import Finish, ScanDefaults
 from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
 from tests.cloud.test_price import Answers, named
 from tests.cloud.test_quotes import quote
@@ -130,8 +130,8 @@ async def test_a_job_that_was_given_up_is_tried_again_or_discarded(
 
 async def test_what_it_is_worth_and_was(pool: Pool, site: httpx.AsyncClient) -> None:
     assert "Nothing was counted yet" in await text(site, "/value")
-    batch = Batch(finish=Finish.NORMAL, lot="<estate>")
-    await send(pool, accepted(batch=batch), accepted(OWL), now=NOW - 10 * DAY)
+    batch = ScanDefaults(finish=Finish.NORMAL, lot="<estate>")
+    await send(pool, accepted(defaults=batch), accepted(OWL), now=NOW - 10 * DAY)
     for at, minor in ((NOW - 9 * DAY, 100), (NOW - DAY, 150)):
         await price_card(pool, [Answers(answers={FOX.id: [quote(minor)]})], "shop", FOX.id, at)
     page = await text(site, "/value")
@@ -156,7 +156,7 @@ async def test_what_it_is_worth_and_was(pool: Pool, site: httpx.AsyncClient) -> 
 async def test_a_price_that_jumped_is_judged_on_the_page(
     pool: Pool, site: httpx.AsyncClient
 ) -> None:
-    await send(pool, accepted(batch=Batch(finish=Finish.NORMAL)), now=NOW)
+    await send(pool, accepted(defaults=ScanDefaults(finish=Finish.NORMAL)), now=NOW)
     for at, minor in ((NOW - 2 * DAY, 500), (NOW - DAY, 50_000)):
         await price_card(pool, [Answers(answers={FOX.id: [quote(minor)]})], "shop", FOX.id, at)
     page = await text(site, "/reviews")
@@ -178,7 +178,7 @@ async def test_a_price_that_jumped_is_judged_on_the_page(
 async def test_a_possible_duplicate_is_asked_for_as_one(
     pool: Pool, site: httpx.AsyncClient
 ) -> None:
-    first = accepted(batch=Batch(bin="A3", lot="<estate>"))
+    first = accepted(defaults=ScanDefaults(bin="A3", lot="<estate>"))
     second = accepted(possible_duplicate_of=first.scan)
     lost = accepted(OWL, possible_duplicate_of=uuid4(), candidates=doubtful().candidates)
     await send(pool, first, second, lost, now=NOW - timedelta(minutes=4))
@@ -207,7 +207,7 @@ async def test_a_possible_duplicate_is_asked_for_as_one(
 async def test_an_answer_is_taken_back_and_the_card_asked_for(
     pool: Pool, site: httpx.AsyncClient
 ) -> None:
-    scan = doubtful(batch=Batch(bin="A3"))
+    scan = doubtful(defaults=ScanDefaults(bin="A3"))
     await send(pool, scan)
     task = review_task_id(scan.scan)
     target = {**PART, "hx-target": "reviews"}
@@ -286,7 +286,7 @@ async def test_the_measured_precision_is_on_the_page_and_in_the_metrics(
 
 
 async def test_an_old_price_says_so(pool: Pool, site: httpx.AsyncClient) -> None:
-    await send(pool, accepted(batch=Batch(finish=Finish.NORMAL)), now=NOW - 20 * DAY)
+    await send(pool, accepted(defaults=ScanDefaults(finish=Finish.NORMAL)), now=NOW - 20 * DAY)
     await price_card(pool, [Answers(answers={FOX.id: [quote(500, as_of=datetime(2026, 11, 1, tzinfo=UTC))]})], "shop",
                 FOX.id, NOW - 9 * DAY)  # fmt: skip
     page = await text(site, f"/cards/{FOX.id}")

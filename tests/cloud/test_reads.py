@@ -17,7 +17,7 @@ from cardmint_cloud.adapters.postgres.queries.inventory import (
     InventoryTotals,
 )
 from cardmint_cloud.domain.items import review_task_id
-from cardmint_contracts.cards import Batch, Card, Condition, Edition, Finish
+from cardmint_contracts.cards import Card, Condition, Edition, Finish, ScanDefaults
 from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
 
 pytestmark = pytest.mark.integration
@@ -58,8 +58,8 @@ async def quote(
 async def test_a_holding_is_priced_by_its_finish_and_an_open_one_by_the_lowest(
     pool: Pool, engine: AsyncEngine
 ) -> None:
-    holo = Batch(finish=Finish.HOLO)
-    await send(pool, accepted(), accepted(), accepted(batch=holo), accepted(OWL))
+    holo = ScanDefaults(finish=Finish.HOLO)
+    await send(pool, accepted(), accepted(), accepted(defaults=holo), accepted(OWL))
     await quote(pool, FOX.id, "holo", 900)
     await quote(pool, FOX.id, "", 500, lowest=True)
     lines = {(line["card_id"], line["finish"]): line for line in await found(engine)}
@@ -110,8 +110,8 @@ async def test_every_word_must_be_found_somewhere(pool: Pool, engine: AsyncEngin
 
 
 async def test_filters_narrow_and_open_means_left_open(pool: Pool, engine: AsyncEngine) -> None:
-    worn = Batch(finish=Finish.HOLO, condition=Condition.DAMAGED, edition=Edition.FIRST)
-    await send(pool, accepted(), accepted(card("1", "Moth"), batch=worn))
+    worn = ScanDefaults(finish=Finish.HOLO, condition=Condition.DAMAGED, edition=Edition.FIRST)
+    await send(pool, accepted(), accepted(card("1", "Moth"), defaults=worn))
     for want, names in (
         ({"set_id": "fic1"}, ["Ember Fox"]),
         ({"finish": "holo"}, ["Moth"]),
@@ -163,8 +163,8 @@ async def test_prices_are_sorted_within_their_currency_and_none_comes_last(
 async def test_pages_together_are_every_line_once(
     pool: Pool, engine: AsyncEngine, sort: Any
 ) -> None:
-    conditions = [Batch(condition=condition) for condition in Condition]
-    await send(pool, *(accepted(c, batch=b) for c in (FOX, OWL, card("1")) for b in conditions))
+    conditions = [ScanDefaults(condition=condition) for condition in Condition]
+    await send(pool, *(accepted(c, defaults=b) for c in (FOX, OWL, card("1")) for b in conditions))
     lines = [
         line
         for page in (1, 2, 3, 4, 5)

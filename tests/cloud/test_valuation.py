@@ -12,7 +12,7 @@ from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.domain.valuation import ValuedLine, quotes_known_at, value_lines
 from cardmint_cloud.pricing.price import price_card
 from cardmint_cloud.pricing.valuation import value_inventory
-from cardmint_contracts.cards import Batch, Finish
+from cardmint_contracts.cards import Finish, ScanDefaults
 from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
 from tests.cloud.test_price import Answers
 from tests.cloud.test_quotes import QUOTES, quote
@@ -96,9 +96,9 @@ def test_every_card_is_priced_or_unpriced(lines: list[ValuedLine], quotes: dict[
 async def test_a_holding_a_lot_and_the_whole_are_valued_at_any_moment(
     pool: Pool, engine: AsyncEngine
 ) -> None:
-    holo = Batch(finish=Finish.NORMAL, lot="estate")
-    await send(pool, accepted(batch=holo), accepted(OWL), doubtful(), now=NOW - 10 * DAY)
-    await send(pool, accepted(batch=holo), now=NOW - 2 * DAY)
+    holo = ScanDefaults(finish=Finish.NORMAL, lot="estate")
+    await send(pool, accepted(defaults=holo), accepted(OWL), doubtful(), now=NOW - 10 * DAY)
+    await send(pool, accepted(defaults=holo), now=NOW - 2 * DAY)
     for at, minor in ((NOW - 9 * DAY, 100), (NOW - DAY, 150)):
         await price_card(pool, [Answers(answers={FOX.id: [quote(minor)]})], "shop", FOX.id, at)
     async with engine.connect() as connection:

@@ -31,6 +31,7 @@ from cardmint_cloud.ingest.dead_letters import replay
 from cardmint_cloud.ingest.read import MqttMessage, read_message
 from cardmint_cloud.reviews.opening import age_reviews
 from cardmint_cloud.web.routes import build_dashboard
+from cardmint_contracts.cards import Candidate, Decision, ScanDefaults
 from cardmint_contracts.envelope import encode_batch
 from cardmint_contracts.events import (
     NAMES,
@@ -39,9 +40,16 @@ from cardmint_contracts.events import (
     EventData,
     ImageEvicted,
     Question,
+    Recogniser,
     ReviewOpened,
 )
-from cardmint_contracts.upcasters import EARLIER, Earlier, ImageEvictedV1, ReviewOpenedV1
+from cardmint_contracts.upcasters import (
+    EARLIER,
+    CardScannedV1,
+    Earlier,
+    ImageEvictedV1,
+    ReviewOpenedV1,
+)
 from cardmint_contracts.wire import encode
 from tests.cloud.shop import FOX, NOW, accepted, sealed
 from tests.cloud.test_ask import say
@@ -256,6 +264,34 @@ async def test_what_an_earlier_cloud_folded_is_todays_after_the_migration(
     assert comparison.equal, "\n".join(rebuild.comparison_lines(comparison))
 
 
+async def test_items_of_the_first_version_take_the_margin_that_the_log_gives(
+    pool: Pool, database: str, engine: AsyncEngine
+) -> None:
+    fox = Candidate(card=FOX, confidence=0.75)
+    first = CardScannedV1(
+        scan=uuid4(),
+        decision=Decision.REVIEW,
+        recogniser=Recogniser(method="classical", pack="1"),
+        confidence=0.75,
+        margin=0.5,
+        candidates=(fox, replace(fox, confidence=0.125)),
+        batch=ScanDefaults(bin="A3"),
+    )
+    alone = replace(first, scan=uuid4(), candidates=(fox,))
+    nothing = replace(first, scan=uuid4(), decision=Decision.REJECT, candidates=(), confidence=0)
+    earlier = [first.scan, alone.scan, nothing.scan]
+    assert await send(pool, first, alone, nothing, accepted(), stream=uuid4()) == 0
+    async with engine.begin() as connection:
+        await connection.run_sync(_moved, "0008")
+    await pool.execute("UPDATE items SET margin = 0.5 WHERE item = ANY($1)", earlier)
+    async with engine.begin() as connection:
+        await connection.run_sync(_moved, "head")
+    found = {row["item"]: row["margin"] for row in await pool.fetch("SELECT * FROM items")}
+    assert [found[scan] for scan in earlier] == [0.625, 0.75, 0.0]
+    comparison = await rebuild.compare_with_log(database)
+    assert comparison.equal, "\n".join(rebuild.comparison_lines(comparison))
+
+
 def _moved(connection: Connection, revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__path__[0])))
@@ -270,7 +306,7 @@ def test_only_the_contracts_and_the_migrations_name_a_version() -> None:
         file
         for package in packages
         for file in package.rglob("*.py")
-        if "migrations" not in file.parts
+        if "migrations" not in file.parts and file.name != "schema.py"
     ]
     assert len(files) > 100
     assert [file for file in files if named.search(file.read_text())] == []

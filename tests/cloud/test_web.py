@@ -32,7 +32,7 @@ from cardmint_cloud.ingest.read import MqttMessage, read_message
 from cardmint_cloud.local.processes import free_port
 from cardmint_cloud.web.inventory_pages import inventory_address, parse_filter
 from cardmint_cloud.web.routes import build_dashboard
-from cardmint_contracts.cards import Batch, Card, Condition, Finish, Image
+from cardmint_contracts.cards import Card, Condition, Finish, Image, ScanDefaults
 from cardmint_contracts.events import ImageEvicted
 from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
 from tests.cloud.test_images import picture
@@ -92,7 +92,9 @@ async def test_every_page_shows_what_is_there_and_escapes_it(
     )
     image = await upload(site, picture())
     scan = accepted(
-        sly, image=image, batch=Batch(finish=Finish.HOLO, condition=Condition.NEAR_MINT, bin="<i>")
+        sly,
+        image=image,
+        defaults=ScanDefaults(finish=Finish.HOLO, condition=Condition.NEAR_MINT, bin="<i>"),
     )
     await send(pool, scan, accepted(), doubtful(image=image), time=NOW - timedelta(minutes=3))
     provider = Answers(answers={sly.id: [quote(1234, "holo")], FOX.id: [quote(500)]})

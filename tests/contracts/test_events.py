@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardmint_contracts import topics
-from cardmint_contracts.cards import Batch, Card, Decision, Money
+from cardmint_contracts.cards import Card, Decision, Money, ScanDefaults
 from cardmint_contracts.errors import (
     BadTopic,
     ContractError,
@@ -27,7 +27,7 @@ from cardmint_contracts.tasks import ReviewTask
 from cardmint_contracts.upcasters import MAX_EVENT_BYTES, decode_data
 from cardmint_contracts.wire import convert, decode, encode
 
-SCANNED = "cardmint.card.scanned.v1"
+SCANNED = "cardmint.card.scanned.v2"
 CARD = Card(id="base1-4", name="Charizard", number="4")
 
 
@@ -52,8 +52,8 @@ def scanned(**changes: object) -> bytes:
         (scanned(decision="review"), Invalid),
         (scanned(card={"id": "../../etc", "name": "x"}), Invalid),
         (scanned(card={"id": "a", "name": "nul \x00"}), Invalid),
-        (scanned(batch={"bin": "two\nlines"}), Invalid),
-        (scanned(batch={"bin": "deleted \x7f"}), Invalid),
+        (scanned(defaults={"bin": "two\nlines"}), Invalid),
+        (scanned(defaults={"bin": "deleted \x7f"}), Invalid),
         (scanned(candidates=[{"card": {"id": "a", "name": "tab\t"}, "confidence": 1}]), Invalid),
         (
             scanned(recogniser={"method": "m", "pack": "p", "models": {"reader": "\x1b[31m"}}),
@@ -81,14 +81,14 @@ def test_a_control_character_is_named_by_its_place() -> None:
             SCANNED, scanned(candidates=[{"card": {"id": "a", "name": "\0"}, "confidence": 1}])
         )
     with pytest.raises(msgspec.ValidationError, match="control characters"):
-        convert({"bin": "two\nlines"}, Batch)
-    assert convert({"bin": "A3"}, Batch) == Batch(bin="A3")
+        convert({"bin": "two\nlines"}, ScanDefaults)
+    assert convert({"bin": "A3"}, ScanDefaults) == ScanDefaults(bin="A3")
 
 
 def test_quotes_and_backslashes_are_text_like_any_other() -> None:
-    event = decode_data(SCANNED, scanned(batch={"bin": 'the "\\n" bin'}))
+    event = decode_data(SCANNED, scanned(defaults={"bin": 'the "\\n" bin'}))
     assert isinstance(event, CardScanned)
-    assert event.batch.bin == 'the "\\n" bin'
+    assert event.defaults.bin == 'the "\\n" bin'
 
 
 def test_an_unknown_type_says_what_to_do() -> None:

@@ -16,7 +16,6 @@ import msgspec
 import pytest
 
 from cardmint_contracts.cards import (
-    Batch,
     Candidate,
     Card,
     Condition,
@@ -25,6 +24,7 @@ from cardmint_contracts.cards import (
     Finish,
     Image,
     Money,
+    ScanDefaults,
 )
 from cardmint_contracts.control import (
     Command,
@@ -32,6 +32,8 @@ from cardmint_contracts.control import (
     DesiredConfig,
     Manifest,
     ReportedConfig,
+    decode_manifest,
+    encode_manifest,
 )
 from cardmint_contracts.envelope import BATCH, Envelope, decode_batch, encode_batch, seal
 from cardmint_contracts.events import (
@@ -66,10 +68,13 @@ EVENTS: dict[str, EventData] = {
         decision=Decision.ACCEPT,
         card=FOX,
         confidence=0.97,
-        margin=0.4,
+        margin=0.97,
+        likeness_gap=0.4,
         candidates=(Candidate(card=FOX, confidence=0.97),),
-        recogniser=Recogniser(method="classical", pack="2026-11-22", models={"reader": "3"}),
-        batch=Batch(
+        recogniser=Recogniser(
+            method="classical", pack="2026-11-22", models={"reader": "3"}, rules="1"
+        ),
+        defaults=ScanDefaults(
             bin="A3",
             lot="estate",
             condition=Condition.NEAR_MINT,
@@ -159,7 +164,7 @@ OTHERS: dict[str, msgspec.Struct] = {
         models="built in",
     ),
     "manifest": Manifest(
-        ware="catalogue",
+        artifact="catalogue",
         version="2026-11-22",
         url="https://cards.example.com/packs/1.sqlite",
         bytes=41_000_000,
@@ -227,6 +232,9 @@ def grown_from(now: object, then: object) -> bool:
     return now == then
 
 
+VERSIONS = {"manifest": 2}
+"""Which version of a message is written today, where it is not the first."""
+
 FILES = {f"{name}.{NAMES[type(data)].rpartition('.')[2]}": data for name, data in EVENTS.items()}
 UPCAST = sorted(file.name.removesuffix(".upcast.json") for file in GOLDEN.glob("*.upcast.json"))
 
@@ -254,14 +262,24 @@ def test_every_golden_message_is_read() -> None:
     names = {file.name.removesuffix(".json") for file in GOLDEN.iterdir()}
     assert names == {
         *FILES,
-        *(f"{name}.v1" for name in OTHERS),
+        *(f"{name}.v{n}" for name in OTHERS for n in range(1, VERSIONS.get(name, 1) + 1)),
         *UPCAST,
         *(f"{name}.upcast" for name in UPCAST),
     }
     assert {decode_batch(kept(name), BATCH)[0].type for name in UPCAST} == set(EARLIER)
 
 
-@pytest.mark.parametrize("name", sorted(OTHERS))
+def test_a_manifest_of_the_first_version_is_read_and_todays_is_read_by_the_first() -> None:
+    manifest = OTHERS["manifest"]
+    assert isinstance(manifest, Manifest)
+    assert decode_manifest(kept("manifest.v1")) == decode_manifest(kept("manifest.v2")) == manifest
+    assert grown_from(
+        json.loads(kept("manifest.v2")), json.loads(kept("manifest.v1")) | {"artifact": "catalogue"}
+    )
+    assert encode_manifest(manifest) == kept("manifest.v2")
+
+
+@pytest.mark.parametrize("name", sorted(OTHERS.keys() - VERSIONS.keys()))
 def test_other_messages(name: str) -> None:
     golden = kept(f"{name}.v1")
     assert decode(golden, type(OTHERS[name])) == OTHERS[name]
@@ -274,7 +292,12 @@ def read_as(event: EventData) -> bytes:
 
 if __name__ == "__main__":
     written = {name: encode_batch([envelope(data)])[0] for name, data in FILES.items()}
-    written |= {f"{name}.v1": encode(value) for name, value in OTHERS.items()}
+    written |= {
+        f"{name}.v{VERSIONS.get(name, 1)}": encode_manifest(value)
+        if isinstance(value, Manifest)
+        else encode(value)
+        for name, value in OTHERS.items()
+    }
     for name, payload in written.items():
         file = GOLDEN / f"{name}.json"
         if not file.exists():

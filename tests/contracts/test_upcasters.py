@@ -10,10 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cardmint_contracts.cards import Candidate, Card, Image
-from cardmint_contracts.events import NAMES, TYPES, ImageEvicted, Question, ReviewOpened
+from cardmint_contracts.cards import Candidate, Card, Decision, Image, ScanDefaults
+from cardmint_contracts.events import (
+    NAMES,
+    TYPES,
+    CardScanned,
+    ImageEvicted,
+    Question,
+    Recogniser,
+    ReviewOpened,
+)
 from cardmint_contracts.upcasters import (
     EARLIER,
+    CardScannedV1,
     Earlier,
     ImageEvictedV1,
     ReviewOpenedV1,
@@ -32,7 +41,20 @@ cards = st.builds(
     name=lines,
     number=lines,
 )
+candidates = st.lists(st.builds(Candidate, card=cards, confidence=st.floats(0, 1)), max_size=8)
 VALID: dict[type[Earlier], st.SearchStrategy[Any]] = {
+    CardScannedV1: st.builds(
+        CardScannedV1,
+        scan=st.uuids(),
+        decision=st.sampled_from([Decision.REVIEW, Decision.REJECT]),
+        recogniser=st.builds(Recogniser, method=st.just("classical"), pack=lines),
+        confidence=st.floats(0, 1),
+        margin=st.floats(0, 1),
+        reasons=st.lists(codes, max_size=16).map(tuple),
+        candidates=candidates.map(tuple),
+        batch=st.builds(ScanDefaults, bin=lines, lot=lines),
+        rescan_of=st.none() | st.uuids(),
+    ),
     ReviewOpenedV1: st.builds(
         ReviewOpenedV1,
         task=st.uuids(),
@@ -79,7 +101,7 @@ def test_whatever_was_valid_is_valid_today_and_stays_as_it_is(
     earlier = data.draw(VALID[EARLIER[name]])
     today = decode_data(name, encode(earlier))
     assert decode_data(NAMES[type(today)], encode(today)) == today
-    for field in set(earlier.__struct_fields__) - {"candidates", "reason"}:
+    for field in set(earlier.__struct_fields__) - {"candidates", "reason", "margin", "batch"}:
         assert getattr(today, field) == getattr(earlier, field)
 
 
@@ -123,3 +145,35 @@ def test_whether_the_cloud_had_an_image_stood_in_the_reason(
     assert today == ImageEvicted(
         sha256="ab" * 32, bytes=5, kind="full", uploaded=uploaded, reason=reason
     )
+
+
+@pytest.mark.parametrize(
+    ("confidences", "margin"),
+    [((), 0.75), ((0.75,), 0.75), ((0.75, 0.5), 0.25), ((0.25, 0.5), 0.0)],
+)
+def test_a_first_margin_is_read_from_the_confidences(
+    confidences: tuple[float, ...], margin: float
+) -> None:
+    fox = Card(id="fic1-7", name="Ember Fox")
+    earlier = CardScannedV1(
+        scan=UUID(int=1),
+        decision=Decision.ACCEPT,
+        card=fox,
+        recogniser=Recogniser(method="classical", pack="1"),
+        confidence=0.75,
+        margin=0.9,
+        candidates=tuple(Candidate(card=fox, confidence=one) for one in confidences),
+        batch=ScanDefaults(bin="A3"),
+    )
+    today = decode_data("cardmint.card.scanned.v1", encode(earlier))
+    assert isinstance(today, CardScanned)
+    assert (today.margin, today.likeness_gap, today.defaults.bin) == (margin, None, "A3")
+
+
+def test_a_first_scan_without_its_card_was_never_valid() -> None:
+    with pytest.raises(ValueError, match="set exactly when"):
+        CardScannedV1(
+            scan=UUID(int=1),
+            decision=Decision.ACCEPT,
+            recogniser=Recogniser(method="classical", pack="1"),
+        )

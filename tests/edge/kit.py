@@ -31,7 +31,7 @@ def scan_of(number: int, *, image: Image | None = None) -> CardScanned:
         recogniser=Recogniser(method="classical", pack="p"),
         card=card,
         confidence=0.99,
-        margin=0.5,
+        margin=0.99,
         candidates=(Candidate(card=card, confidence=0.99),),
         image=image,
     )

@@ -32,7 +32,7 @@ from cardmint_edge.remote_commands import Done, Listener, Told
 from cardmint_edge.settings import Broker as BrokerSettings
 
 MANIFEST = Manifest(
-    ware="models",
+    artifact="models",
     version="2",
     url="http://x/m.zip",
     bytes=1,

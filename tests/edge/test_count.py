@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 from tests.edge.kit import CARDS, STAMP, quick_folder
 
-from cardmint_contracts.cards import Batch, Candidate, Card, Decision, Finish
+from cardmint_contracts.cards import Candidate, Card, Decision, Finish, ScanDefaults
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.upcasters import decode_data
 from cardmint_edge.adapters.image_store import ImageStore
@@ -119,7 +119,7 @@ def bench() -> Iterator[Bench]:
 
 
 def test_each_card_is_a_fact_before_its_beep(bench: Bench) -> None:
-    bench.outbox.set_batch(Batch(bin="A1", finish=Finish.HOLO))
+    bench.outbox.set_defaults(ScanDefaults(bin="A1", finish=Finish.HOLO))
     camera = FakeCamera(shot_of(1), None, shot_of(2))
     with capture_logs() as logs:
         bench.counter(camera).run()
@@ -130,7 +130,10 @@ def test_each_card_is_a_fact_before_its_beep(bench: Bench) -> None:
         CARDS[0],
         "pack-1",
     )
-    assert (first.batch, len(first.candidates)) == (Batch(bin="A1", finish=Finish.HOLO), 8)
+    assert (first.defaults, len(first.candidates)) == (
+        ScanDefaults(bin="A1", finish=Finish.HOLO),
+        8,
+    )
     assert first.image is not None
     assert (first.image.height, bench.images.get(first.image.sha256) is not None) == (7, True)
     lines = [entry for entry in logs if entry["event"] == "card"]
@@ -145,7 +148,7 @@ def test_each_card_is_a_fact_before_its_beep(bench: Bench) -> None:
 def test_a_card_in_another_language_than_the_batch_says_is_asked_about(
     bench: Bench, language: str | None, asked: bool
 ) -> None:
-    bench.outbox.set_batch(Batch(language=language))
+    bench.outbox.set_defaults(ScanDefaults(language=language))
     with capture_logs():
         bench.counter(FakeCamera(shot_of(1)), NamesAnotherLanguage()).run()
     [scan] = bench.scans
@@ -234,16 +237,16 @@ class Full:
         self.attempt = 0
 
     @property
-    def batch(self) -> Batch:
-        return self._outbox.batch
+    def defaults(self) -> ScanDefaults:
+        return self._outbox.defaults
 
     @property
     def last_shot(self) -> tuple[str, str] | None:
         return self._outbox.last_shot
 
-    def record(self, scan: CardScanned, stamp: Stamp, origin: str, looks: bytes) -> ScanLine:
+    def record(self, scan: CardScanned, stamp: Stamp, origin: str, fingerprint: bytes) -> ScanLine:
         self._try()
-        return self._outbox.record(scan, stamp, origin, looks)
+        return self._outbox.record(scan, stamp, origin, fingerprint)
 
     def scans(self, count: int) -> list[ScanLine]:
         return self._outbox.scans(count)

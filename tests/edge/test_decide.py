@@ -91,7 +91,7 @@ def test_a_clear_match_is_accepted_with_its_margin() -> None:
     verdict = decide([sighting("a", 0.95), sighting("b", 0.25, 0)], CLEAR, POLICY)
     assert (verdict.decision, verdict.reasons) == (Decision.ACCEPT, ())
     assert verdict.candidates[0].card.id == "a"
-    assert round(verdict.margin, 9) == 0.7
+    assert (round(verdict.margin, 4), round(verdict.likeness_gap or 0, 9)) == (0.995, 0.7)
     assert verdict.confidence > POLICY.accept_confidence
 
 

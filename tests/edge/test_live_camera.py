@@ -12,7 +12,7 @@ from cardmint_edge.adapters.cameras.live import LiveCamera
 from cardmint_edge.adapters.cameras.video import VideoSource
 from cardmint_edge.capture import Shot
 from cardmint_edge.domain.recognition import Frame
-from cardmint_edge.domain.vision.fingerprint import looks
+from cardmint_edge.domain.vision.fingerprint import fingerprint
 from cardmint_edge.errors import Retry
 
 SIZE = (960, 640)
@@ -143,7 +143,7 @@ def test_a_restart_does_not_take_the_lying_card_again(cards: list[Frame]) -> Non
     assert shot is not None
     assert first.next(3) is shot, "until it is confirmed the same shot comes"
     after = Script(*still(lambda n: with_card(cards[2], noise=50 + n)))
-    assert taken(live(after, seen=shot.looks), after) == 0
+    assert taken(live(after, seen=shot.fingerprint), after) == 0
 
 
 def test_told_to_it_takes_what_lies_there_once(cards: list[Frame]) -> None:
@@ -175,7 +175,7 @@ def test_unplugged_and_plugged_again(cards: list[Frame]) -> None:
 
 
 def test_looks_of_what_is_no_picture() -> None:
-    assert looks(np.zeros((4, 4, 2), dtype=np.uint8)) == b""
+    assert fingerprint(np.zeros((4, 4, 2), dtype=np.uint8)) == b""
 
 
 def test_a_video_device(tmp_path: Path, cards: list[Frame]) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests.edge.kit import NOW, STAMP, image_of, quick_folder, scan_of
 
-from cardmint_contracts.cards import Batch, Condition, Finish
+from cardmint_contracts.cards import Condition, Finish, ScanDefaults
 from cardmint_contracts.events import CardScanned, ImageEvicted
 from cardmint_contracts.upcasters import decode_data
 from cardmint_edge.adapters.sqlite.database import Database
@@ -157,13 +157,13 @@ def test_the_history_is_bounded_and_the_newest_come_first(outbox: Outbox) -> Non
 
 
 def test_the_batch_and_the_counters_outlive_the_agent(outbox: Outbox) -> None:
-    assert outbox.batch == Batch()
-    batch = Batch(bin="A1", condition=Condition.NEAR_MINT, finish=Finish.HOLO)
-    outbox.set_batch(batch)
+    assert outbox.defaults == ScanDefaults()
+    batch = ScanDefaults(bin="A1", condition=Condition.NEAR_MINT, finish=Finish.HOLO)
+    outbox.set_defaults(batch)
     outbox.park()
     outbox.close()
     again = Outbox.open(outbox.database.path)
-    assert again.batch == batch
+    assert again.defaults == batch
     assert (again.counters.parked, again.counters.scanned, again.start()) == (1, 0, 1)
     again.close()
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace as replace_
 
-from cardmint_contracts.cards import Batch, Edition, Finish, Money
+from cardmint_contracts.cards import Edition, Finish, Money, ScanDefaults
 from cardmint_contracts.prices import LastPrice
 from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.pack import Pack
@@ -89,17 +89,20 @@ def test_last_known_prices_come_along(fictional: Path, tmp_path: Path, pack: Pac
     built = build(fictional / "cards", images, tmp_path / "pack.sqlite", said.append, file)
     assert (built.prices, len(said)) == (3, 2)
     with closing(Pack(tmp_path / "pack.sqlite")) as priced:
-        assert priced.price("emb-1", Batch()) == known[0]
-        assert priced.price("emb-1", Batch(finish=Finish.HOLO, edition=Edition.FIRST)) == known[1]
-        assert priced.price("emb-1", Batch(finish=Finish.REVERSE_HOLO)) == known[0]
-        assert priced.price("emb-2", Batch()) is None
+        assert priced.price("emb-1", ScanDefaults()) == known[0]
+        assert (
+            priced.price("emb-1", ScanDefaults(finish=Finish.HOLO, edition=Edition.FIRST))
+            == known[1]
+        )
+        assert priced.price("emb-1", ScanDefaults(finish=Finish.REVERSE_HOLO)) == known[0]
+        assert priced.price("emb-2", ScanDefaults()) is None
     bare = build(fictional / "cards", images, tmp_path / "bare.sqlite", pytest.fail)
     assert bare.version != built.version, "a station takes new prices as a new pack"
     old = sqlite3.connect(tmp_path / "bare.sqlite")
     old.execute("DROP TABLE prices")
     old.close()
     with closing(Pack(tmp_path / "bare.sqlite")) as older:
-        assert older.price("emb-1", Batch()) is None
+        assert older.price("emb-1", ScanDefaults()) is None
     with pytest.raises(Stop, match="--prices takes"):
         build(fictional / "cards", images, tmp_path / "pack.sqlite", said.append, tmp_path / "none")
 

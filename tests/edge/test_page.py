@@ -14,7 +14,7 @@ from tests.edge.kit import STAMP, image_of, quick_folder, scan_of
 from tests.edge.test_count import shot_of
 from tests.edge.test_tasks import CATALOGUE, ELSEWHERE, task_of
 
-from cardmint_contracts.cards import Batch, Card, Condition, Decision, Edition, Finish, Money
+from cardmint_contracts.cards import Card, Condition, Decision, Edition, Finish, Money, ScanDefaults
 from cardmint_contracts.events import CardScanned, Recogniser, ScanWithdrawn
 from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.upcasters import decode_data
@@ -100,8 +100,8 @@ class Desk:
                 commits=self.outbox.database.commits,
                 images=self.images,
                 answers=self.tasks,
-                batch=lambda: self.outbox.batch,
-                set_batch=self.outbox.set_batch,
+                defaults=lambda: self.outbox.defaults,
+                set_defaults=self.outbox.set_defaults,
                 search=lambda text: [ELSEWHERE] if text and text in ELSEWHERE.name else [],
                 withdraw=lambda scan: self.outbox.withdraw(scan, "station", STAMP),
                 skip=self.skipped.append,
@@ -317,8 +317,8 @@ def test_a_form_has_a_size_and_can_be_read(desk: Desk, client: Asking) -> None:
         (b"&".join(b"n%d=1" % number for number in range(200)), 400),
         (b"bin=A+%31&bin=A%202&", 303),
     ):
-        assert client.post("/batch", content=body, headers=form).status_code == status
-    assert desk.outbox.batch == Batch(bin="A 2")
+        assert client.post("/defaults", content=body, headers=form).status_code == status
+    assert desk.outbox.defaults == ScanDefaults(bin="A 2")
 
 
 def test_every_answer_has_the_headers_and_what_is_wrong_is_said(desk: Desk, client: Asking) -> None:
@@ -336,7 +336,7 @@ def test_every_answer_has_the_headers_and_what_is_wrong_is_said(desk: Desk, clie
             "this page is not served as 'evil.example'",
         ),
         (
-            client.post("/batch", data={"finish": "glitter"}),
+            client.post("/defaults", data={"finish": "glitter"}),
             400,
             "Invalid enum value 'glitter' - at `$.finish`",
         ),
@@ -378,9 +378,9 @@ def test_the_batch_applies_from_now_on(desk: Desk, client: Asking) -> None:
         "edition": "first",
         "language": "en",
     }
-    answer = client.post("/batch", data=form)
+    answer = client.post("/defaults", data=form)
     assert (answer.status_code, answer.headers["location"]) == (303, "/?saved=true")
-    assert desk.outbox.batch == Batch(
+    assert desk.outbox.defaults == ScanDefaults(
         bin="A1",
         condition=Condition.NEAR_MINT,
         finish=Finish.HOLO,
@@ -390,8 +390,8 @@ def test_the_batch_applies_from_now_on(desk: Desk, client: Asking) -> None:
     page = client.get("/?saved=true").text
     assert "In use." in page
     assert '<option value="near_mint" selected>near mint</option>' in page
-    assert client.post("/batch", data={"finish": "glitter"}).status_code == 400
-    assert desk.outbox.batch.bin == "A1"
+    assert client.post("/defaults", data={"finish": "glitter"}).status_code == 400
+    assert desk.outbox.defaults.bin == "A1"
 
 
 @pytest.mark.parametrize(
@@ -414,7 +414,7 @@ def test_the_batch_applies_from_now_on(desk: Desk, client: Asking) -> None:
 def test_posts_come_from_the_page_itself(
     client: Asking, headers: dict[str, str], allowed: bool
 ) -> None:
-    assert client.post("/batch", data={"bin": "A1"}, headers=headers).status_code == (
+    assert client.post("/defaults", data={"bin": "A1"}, headers=headers).status_code == (
         303 if allowed else 403
     )
 
@@ -455,7 +455,7 @@ def test_the_card_itself_is_asked_for_by_its_place_and_scanned_next(
 
 
 def test_a_possible_duplicate_is_asked_for_as_one(desk: Desk, client: Asking) -> None:
-    first = replace(scan_of(1, image=image_of(1)), batch=Batch(bin="A3"))
+    first = replace(scan_of(1, image=image_of(1)), defaults=ScanDefaults(bin="A3"))
     second = replace(scan_of(2), possible_duplicate_of=first.scan)
     for scan in (first, second):
         desk.outbox.record(scan, STAMP)

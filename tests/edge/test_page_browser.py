@@ -246,7 +246,7 @@ def test_keys_in_a_field_are_text(desk: Desk, page: Page) -> None:
     page.get_by_label("Bin").press_sequentially("12")
     page.get_by_role("button", name="Use these").click()
     page.get_by_text("In use.").wait_for()
-    assert (desk.outbox.batch.bin, desk.outbox.mark.last) == ("12", 0)
+    assert (desk.outbox.defaults.bin, desk.outbox.mark.last) == ("12", 0)
 
 
 def test_it_fits_a_telephone(desk: Desk, page: Page) -> None:

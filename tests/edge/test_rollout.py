@@ -24,9 +24,9 @@ from tests.edge.kit import STAMP, scan_of
 from tests.edge.worker import until
 
 from cardmint_contracts.cards import Decision
-from cardmint_contracts.control import Manifest
+from cardmint_contracts.control import Artifact, Manifest
 from cardmint_contracts.wire import decode
-from cardmint_edge.adapters.artifacts import Ware, Wares
+from cardmint_edge.adapters.artifacts import ArtifactStore, artifact_folder
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.models import FOLDER
 from cardmint_edge.adapters.pack import Pack
@@ -82,7 +82,7 @@ class Bench:
         self.folder, self.fictional, self.url = folder, fictional, url
         self._stack = stack
         made = CliRunner().invoke(cli, ["fleet", "key", "--out", str(folder / "key")])
-        self.wares = Wares(folder / "wares", key=made.stdout.strip())
+        self.artifacts = ArtifactStore(folder / "artifacts", key=made.stdout.strip())
         self.in_use = InUse(self.open(None, None))
         self.said: list[str] = []
         self.samples: list[tuple[Frame, str]] = []
@@ -91,7 +91,7 @@ class Bench:
     def make(self) -> Rollout:
         return Rollout(
             in_use=self.in_use,
-            wares=self.wares,
+            artifacts=self.artifacts,
             open_=self.open,
             samples=lambda: self.samples,
             changed=self.said.append,
@@ -109,12 +109,14 @@ class Bench:
         file.write_bytes(content)
         return file
 
-    def manifest(self, content: bytes, ware: Ware = "catalogue", version: str = "2") -> Manifest:
+    def manifest(
+        self, content: bytes, artifact: Artifact = "catalogue", version: str = "2"
+    ) -> Manifest:
         words = [
             "--key",
             self.folder / "key",
-            "--ware",
-            ware,
+            "--artifact",
+            artifact,
             "--file",
             self.serve(content),
             "--version",
@@ -155,7 +157,7 @@ def test_a_pack_comes_into_use_and_stays_over_a_restart(bench: Bench) -> None:
     assert bench.said == ["catalogue 2 is in use"]
     assert bench.rollout.bring(manifest), "the retained manifest comes at each connection"
     assert len(Files.asked) == 1
-    again = Wares(bench.folder / "wares", key="")
+    again = ArtifactStore(bench.folder / "artifacts", key="")
     assert first_working(again, bench.open).catalogue.version == bench.in_use.version
     assert bench.in_use.card("emb-1") is not None
     assert bench.in_use.search("emb") is not None
@@ -196,7 +198,7 @@ def test_what_is_wrong_is_refused_once_and_the_old_one_stays(
         manifest = bench.manifest(content, version="3")
         manifest = Manifest(**{**json.loads(json.dumps(_fields(manifest))), "version": "4"})
     elif wrong == "key":
-        bench.wares._key = ""
+        bench.artifacts._key = ""
     elif wrong == "content":
         Files.content = b"x" * len(content)
     elif wrong == "longer":
@@ -241,7 +243,7 @@ def test_more_questions_than_before_give_it_back(bench: Bench) -> None:
     assert bench.in_use.version == before
     assert "given back: 50% of the cards are asked about, 0% were before" in bench.said[-1]
     assert not bench.rollout.bring(manifest)
-    assert bench.wares.path("catalogue") is None
+    assert bench.artifacts.path("catalogue") is None
 
 
 def test_as_many_questions_as_before_keep_it(bench: Bench) -> None:
@@ -271,11 +273,11 @@ def zipped(folder: Path, *, damage: bool = False, inside: str = "") -> bytes:
 
 def test_models_come_into_use(bench: Bench) -> None:
     bench.samples = [bench.card("emb-1")]
-    assert bench.rollout.bring(bench.manifest(zipped(FOLDER), ware="models"))
-    path = bench.wares.path("models")
+    assert bench.rollout.bring(bench.manifest(zipped(FOLDER), artifact="models"))
+    path = bench.artifacts.path("models")
     assert path is not None
     assert (path / "reader.json").exists()
-    assert bench.wares.version("models") == "2"
+    assert bench.artifacts.version("models") == "2"
 
 
 @pytest.mark.parametrize(
@@ -290,7 +292,7 @@ def test_models_come_into_use(bench: Bench) -> None:
 def test_models_that_are_none(bench: Bench, content: object, says: str) -> None:
     assert callable(content)
     bench.samples = [bench.card("emb-1")]
-    assert not bench.rollout.bring(bench.manifest(content(), ware="models"))
+    assert not bench.rollout.bring(bench.manifest(content(), artifact="models"))
     assert says in bench.said[-1]
     assert not (bench.folder / "evil.json").exists()
 
@@ -330,15 +332,29 @@ def test_keys_and_files_that_are_none(tmp_path: Path) -> None:
     assert key.stat().st_mode & 0o077 == 0
     again = CliRunner().invoke(cli, ["fleet", "key", "--out", str(key)])
     assert isinstance(again.exception, Stop), "a key is never overwritten"
-    words = ["--key", str(key), "--ware", "catalogue", "--version", "1", "--url", "http://x"]
+    words = ["--key", str(key), "--artifact", "catalogue", "--version", "1", "--url", "http://x"]
     assert "cannot sign" in str(
         CliRunner()
         .invoke(cli, ["fleet", "manifest", *words, "--file", str(tmp_path / "none")])
         .exception
     )
-    (tmp_path / "wares").touch()
+    (tmp_path / "artifacts").touch()
     with pytest.raises(Stop, match="data folder"):
-        Wares(tmp_path / "wares", key="")
+        ArtifactStore(tmp_path / "artifacts", key="")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "shelf.json").write_text("{")
-    assert Wares(tmp_path / "other", key="").path("models") is None
+    assert ArtifactStore(tmp_path / "other", key="").path("models") is None
+
+
+def test_the_artifacts_of_the_first_version_are_kept(tmp_path: Path) -> None:
+    assert artifact_folder(tmp_path) == tmp_path / "artifacts"
+    (tmp_path / "wares").mkdir()
+    (tmp_path / "wares" / "shelf.json").write_bytes(b"{}")
+    assert (artifact_folder(tmp_path) / "shelf.json").exists()
+    (tmp_path / "wares").mkdir()
+    assert (artifact_folder(tmp_path) / "shelf.json").exists(), "a folder that is there stays"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "wares").mkdir()
+    (tmp_path / "other" / "artifacts").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(Stop, match="cannot rename"):
+        artifact_folder(tmp_path / "other")

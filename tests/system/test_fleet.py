@@ -73,7 +73,7 @@ def test_a_pack_and_settings_reach_a_station_and_come_back_as_reported(
     signing = (
         "--key",
         str(key),
-        "--ware",
+        "--artifact",
         "catalogue",
         "--version",
         version,

@@ -86,7 +86,7 @@ def _add_item(
     key = (event.tenant, scan.scan)
     if key in items or key in changes.items:
         return  # The same scan under another sequence: the outbox was restored and counted on.
-    batch = scan.batch
+    defaults = scan.defaults
     changes.items[key] = Item(
         tenant=event.tenant,
         item=scan.scan,
@@ -95,12 +95,12 @@ def _add_item(
         received_at=event.received_at,
         status=_STATUS[scan.decision],
         card_id=scan.card.id if scan.card else "",
-        language=batch.language or "",
-        finish=batch.finish or "",
-        edition=batch.edition or "",
-        condition=batch.condition or "",
-        bin=batch.bin,
-        lot=batch.lot,
+        language=defaults.language or "",
+        finish=defaults.finish or "",
+        edition=defaults.edition or "",
+        condition=defaults.condition or "",
+        bin=defaults.bin,
+        lot=defaults.lot,
         confidence=scan.confidence + 0.0,  # -0.0 to 0.0: one zero, whoever reads the log.
         margin=scan.margin + 0.0,
         image=scan.image.sha256 if scan.image else "",

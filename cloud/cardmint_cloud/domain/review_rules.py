@@ -7,9 +7,7 @@ from math import sqrt
 from uuid import UUID
 
 from cardmint_cloud.domain.quotes import Quote
-
-AUDIT = "random-audit"
-DUPLICATE = "possible-duplicate"
+from cardmint_contracts.reasons import Reason
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,13 +52,13 @@ def review_reasons(rules: ReviewRules, card: CountedCard) -> tuple[str, ...]:
     differ by `spread` times.
     """
     found = {
-        "low-confidence": card.confidence < rules.low_confidence,
-        "small-margin": card.margin < rules.small_margin,
-        DUPLICATE: rules.duplicates and card.duplicate,
-        "high-value": bool(rules.high_value) and _least_price(card) >= rules.high_value,
-        "finish-needed": not card.finish
+        Reason.LOW_CONFIDENCE: card.confidence < rules.low_confidence,
+        Reason.SMALL_MARGIN: card.margin < rules.small_margin,
+        Reason.POSSIBLE_DUPLICATE: rules.duplicates and card.duplicate,
+        Reason.HIGH_VALUE: bool(rules.high_value) and _least_price(card) >= rules.high_value,
+        Reason.FINISH_NEEDED: not card.finish
         and _spread_reached([(q.finish, q) for q in card.quotes], rules.spread),
-        "edition-needed": not card.edition
+        Reason.EDITION_NEEDED: not card.edition
         and _spread_reached(
             [(q.edition or "unlimited", q) for q in card.quotes if _fits(q, card)], rules.spread
         ),

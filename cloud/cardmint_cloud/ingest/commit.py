@@ -23,6 +23,7 @@ from cardmint_cloud.ingest.read import MAX_PARKED_BYTES, EventBatch, decode_or_e
 from cardmint_contracts.envelope import Envelope
 from cardmint_contracts.errors import ContractError
 from cardmint_contracts.events import CardScanned, EventData
+from cardmint_contracts.notifications import Subject
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.wire import encode
 
@@ -167,9 +168,9 @@ async def _apply(
 def _notifications(
     changes: InventoryChanges, letters: Sequence[DeadLetter], events: Sequence[object]
 ) -> set[tuple[str, str]]:
-    items = {(tenant, "items") for tenant, _ in changes.items} if events else set()
-    reviews = {(tenant, "reviews") for tenant, _ in changes.reviews}
-    return items | reviews | {(letter.tenant, "dead-letters") for letter in letters}
+    items = {(tenant, Subject.ITEMS) for tenant, _ in changes.items} if events else set()
+    reviews = {(tenant, Subject.REVIEWS) for tenant, _ in changes.reviews}
+    return items | reviews | {(letter.tenant, Subject.DEAD_LETTERS) for letter in letters}
 
 
 def _after_watermark(

@@ -17,6 +17,7 @@ from cardmint_cloud.errors import NotFound, ParkItem
 from cardmint_cloud.ingest.commit import CommitResult, commit
 from cardmint_cloud.ingest.read import EventBatch, MqttMessage, read_message
 from cardmint_contracts.envelope import BATCH, Envelope, digits
+from cardmint_contracts.notifications import Subject
 
 
 def replay_stream(tenant: str, source: str) -> UUID:
@@ -41,7 +42,7 @@ async def replay(pool: Pool, tenant: str, letter: int, now: datetime) -> CommitR
         done = await commit(connection, [batch], now)
         if done.parked:
             raise ParkItem(await dead_letters.newest_detail(connection, tenant, batch.stream))
-        await event_log.notify(connection, tenant, "dead-letters")
+        await event_log.notify(connection, tenant, Subject.DEAD_LETTERS)
         return done
 
 
@@ -56,7 +57,7 @@ async def discard(pool: Pool, tenant: str, letter: int) -> None:
             raise NotFound(
                 f"there is no dead letter {letter}; it may have been replayed or discarded"
             )
-        await event_log.notify(connection, tenant, "dead-letters")
+        await event_log.notify(connection, tenant, Subject.DEAD_LETTERS)
 
 
 async def _read(connection: PostgresConnection, letter: DeadLetter) -> EventBatch:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter, StreamKey
 from cardmint_contracts import topics
+from cardmint_contracts.claims import Claim
 from cardmint_contracts.envelope import Envelope, decode_batch
 from cardmint_contracts.errors import BadTopic, ContractError
 from cardmint_contracts.events import EventData
@@ -18,12 +19,12 @@ MAX_PARKED_BYTES = 1 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MqttMessage:
-    """One MQTT message. `claim` is the stream, first and last sequence that its sender announced."""
+    """One MQTT message. `claim` is what its sender announced about its events."""
 
     topic: str
     payload: bytes
     content_type: str | None
-    claim: tuple[UUID, int, int] | None = None
+    claim: Claim | None = None
 
 
 class ReadableMessage(Protocol):
@@ -45,8 +46,8 @@ class ReadableMessage(Protocol):
         ...
 
     @property
-    def claim(self) -> tuple[UUID, int, int] | None:
-        """Stream, first and last sequence that the sender announced."""
+    def claim(self) -> Claim | None:
+        """Stream and sequences that the sender announced; None for none."""
         ...
 
 

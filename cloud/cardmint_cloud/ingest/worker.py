@@ -14,7 +14,6 @@ from cardmint_cloud import log_months
 from cardmint_cloud.adapters.mqtt.connection import InboundMessage
 from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
 from cardmint_cloud.adapters.postgres.fleet import stations
-from cardmint_cloud.adapters.postgres.fleet.desired import FLEET_CHANGED
 from cardmint_cloud.adapters.postgres.ingest import event_log
 from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
 from cardmint_cloud.adapters.postgres.ingest.inventory import PrintingKey
@@ -28,6 +27,7 @@ from cardmint_cloud.reviews.dispatch import ReviewDispatcher
 from cardmint_contracts import topics
 from cardmint_contracts.control import ReportedConfig
 from cardmint_contracts.errors import BadTopic, ContractError
+from cardmint_contracts.notifications import CHANNEL, Subject
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.wire import decode, encode
 
@@ -241,7 +241,7 @@ class Worker:
                 health = decode(message.payload, StationHealth)
                 changed = await stations.put_health(connection, tenant, station, health, now)
             if changed:
-                await event_log.notify(connection, tenant, "stations")
+                await event_log.notify(connection, tenant, Subject.STATIONS)
         except ContractError as error:
             return unreadable_letter(tenant, station, message, error)
         return None
@@ -250,20 +250,20 @@ class Worker:
         """Wake dispatch and fleet publishing when another process changes a review or the fleet."""
 
         def on_notification(_connection: object, _pid: int, _channel: str, payload: object) -> None:
-            if str(payload).endswith(" reviews"):
+            if str(payload).endswith(f" {Subject.REVIEWS}"):
                 self.dispatcher.wake()
-            elif str(payload).endswith(f" {FLEET_CHANGED}"):
+            elif str(payload).endswith(f" {Subject.FLEET}"):
                 self._fleet.changed()
 
         async def listen_until_lost() -> None:
             async with self._pool.acquire() as connection:
                 lost = asyncio.Event()
                 connection.add_termination_listener(lambda _connection: lost.set())
-                await connection.add_listener(event_log.CHANNEL, on_notification)
+                await connection.add_listener(CHANNEL, on_notification)
                 try:
                     await lost.wait()
                 finally:
-                    await connection.remove_listener(event_log.CHANNEL, on_notification)
+                    await connection.remove_listener(CHANNEL, on_notification)
 
         while True:
             await retry_until_done("listen", listen_until_lost)

@@ -14,6 +14,7 @@ from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.reviews.answers import append_user_events, lock_user_stream
 from cardmint_contracts.cards import Money
 from cardmint_contracts.events import PriceJudged
+from cardmint_contracts.notifications import Subject
 
 QuoteVerdict = Literal["take", "refuse", "undo"]
 
@@ -80,4 +81,4 @@ async def judge_quote(
             )
         if verdict == "undo":  # Only now: a price that counts settles what is open of its kind.
             await held_quotes.settle_held(connection, number, state, by, now)
-        await notify(connection, tenant, "reviews")
+        await notify(connection, tenant, Subject.REVIEWS)

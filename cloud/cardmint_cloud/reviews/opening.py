@@ -14,8 +14,6 @@ from cardmint_cloud.adapters.postgres.reviews.questions import UnreviewedCard
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.domain.quotes import Quote
 from cardmint_cloud.domain.review_rules import (
-    AUDIT,
-    DUPLICATE,
     CountedCard,
     ReviewRules,
     drawn_for_audit,
@@ -24,6 +22,7 @@ from cardmint_cloud.domain.review_rules import (
 from cardmint_cloud.reviews.answers import append_user_events, lock_user_stream
 from cardmint_contracts.cards import Candidate
 from cardmint_contracts.events import EventData, Question, Recogniser, ReviewAged, ReviewOpened
+from cardmint_contracts.reasons import Reason
 
 USER = "rules"
 """In whose name the rules speak."""
@@ -125,7 +124,7 @@ async def _questions_for(
                     task=review_task_id(one.item, why),
                     scan=one.item,
                     question=_question(reasons),
-                    reasons=reasons or (AUDIT,),
+                    reasons=reasons or (Reason.RANDOM_AUDIT,),
                     by=f"{USER}/{rules.version}",
                     card=one.card,
                     recogniser=recogniser_label(one.scan.recogniser),
@@ -139,7 +138,7 @@ async def _questions_for(
 
 def _question(reasons: Sequence[str]) -> Question:
     """Return what is asked when rules found `reasons`, or none: then it is chance that asks."""
-    if DUPLICATE in reasons:
+    if Reason.POSSIBLE_DUPLICATE in reasons:
         return Question.DUPLICATE
     return Question.PRINTING if reasons else Question.AUDIT
 

@@ -30,12 +30,21 @@ from cardmint_cloud.images import (
 from cardmint_cloud.web.context import PageContext, PageRequest
 from cardmint_cloud.web.inventory_pages import parse_filter
 from cardmint_cloud.web.metrics import Metrics
+from cardmint_contracts.http import IMAGE_PATH, UPLOAD_COMPLETE, UPLOAD_OFFSET
+from cardmint_contracts.notifications import Subject
 
 Tenant = Annotated[str, PathParameter(pattern=r"^[a-z0-9][a-z0-9-]{0,62}\Z")]
 Sha256 = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{64}\Z")]
 
 MAX_ITEMS = 500
-_IMAGE = "/api/v1/{tenant:str}/images/{sha256:str}"
+
+
+def route(path: str) -> str:
+    """Return a path of the contract as a route of Litestar's, whose parameters are typed."""
+    return path.replace("}", ":str}")
+
+
+_IMAGE = route(IMAGE_PATH)
 
 
 @get("/api/v1/{tenant:str}/inventory")
@@ -117,9 +126,9 @@ async def image_offset(
     """
     offset = await asyncio.to_thread(upload_offset, shop.images, tenant, sha256)
     headers = (
-        {"upload-complete": "?1"}
+        {UPLOAD_COMPLETE: "?1"}
         if offset is None
-        else {"upload-complete": "?0", "upload-offset": str(offset)}
+        else {UPLOAD_COMPLETE: "?0", UPLOAD_OFFSET: str(offset)}
     )
     return Response(None, status_code=204, headers={**headers, "cache-control": "no-store"})
 
@@ -135,7 +144,7 @@ async def patch_image(
     As in the IETF's draft of resumable uploads for HTTP, but for this: an image is its own upload's
     address.
     """
-    offset = request.headers.get("upload-offset", "")
+    offset = request.headers.get(UPLOAD_OFFSET, "")
     if not offset.isdecimal() or len(offset) > 12:
         raise ValidationException("Upload-Offset: the count of bytes that came before is expected")
     return await _take(shop, tenant, sha256, request, int(offset))
@@ -154,11 +163,11 @@ async def _take(
         case KeptImage(fresh=fresh):
             if fresh:
                 async with shop.pool.acquire() as connection:
-                    await event_log.notify(connection, tenant, "images")
+                    await event_log.notify(connection, tenant, Subject.IMAGES)
             return Response({"sha256": sha256}, status_code=201 if fresh else 200)
         case RefusedImage(reason="moved", offset=found):
             said = {"reason": "moved", "detail": taken.detail}
-            return Response(said, status_code=409, headers={"upload-offset": str(found)})
+            return Response(said, status_code=409, headers={UPLOAD_OFFSET: str(found)})
         case refusal:
             status = 413 if refusal.reason == "too-large" else 422
             return Response(

@@ -14,15 +14,16 @@ from litestar.status_codes import (
     HTTP_416_REQUESTED_RANGE_NOT_SATISFIABLE,
 )
 
-from cardmint_cloud.fleet import artifact_path
-from cardmint_cloud.web.api import Sha256, Tenant
+from cardmint_cloud.fleet import artifact_file
+from cardmint_cloud.web.api import Sha256, Tenant, route
 from cardmint_cloud.web.context import PageContext, PageRequest
+from cardmint_contracts.http import ARTIFACT_PATH, ARTIFACT_PATH_0_1
 
 PIECE = 1 << 16
 _FROM = re.compile(r"bytes=(\d{1,15})-\Z")
 
 
-@get("/api/v1/{tenant:str}/wares/{sha256:str}", sync_to_thread=True)
+@get([route(ARTIFACT_PATH), route(ARTIFACT_PATH_0_1)], sync_to_thread=True)
 def get_artifact(
     tenant: Tenant, sha256: Sha256, request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Stream:
@@ -30,7 +31,7 @@ def get_artifact(
 
     `Range: bytes=N-` gives the rest from N on, any other range all of it.
     """
-    file = artifact_path(shop.wares, tenant, sha256)
+    file = artifact_file(shop.artifacts, tenant, sha256)
     try:
         size = file.stat().st_size
     except FileNotFoundError:

@@ -31,6 +31,6 @@ class PageContext:
     engine: AsyncEngine
     pool: Pool
     images: ImageStorage
-    wares: Path
+    artifacts: Path
     hub: LiveHub
     clock: Callable[[], datetime]

@@ -18,9 +18,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.adapters.postgres.connection import Pool
-from cardmint_cloud.adapters.postgres.ingest.event_log import CHANNEL
 from cardmint_cloud.adapters.postgres.queries import cards
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
+from cardmint_contracts.notifications import CHANNEL, Subject
+from cardmint_contracts.notifications import payload as notification_payload
 
 TICK_S = 0.05
 INVENTORY_S = 0.2
@@ -29,14 +30,14 @@ BEAT_S = 15.0
 MAX_BACKLOG = 10_000
 NARROW, WIDE, REMEMBERED = timedelta(seconds=2), timedelta(seconds=30), timedelta(seconds=60)
 
-EVENTS = {
-    "items": ("inventory",),
-    "prices": ("inventory",),
-    "reviews": ("reviews", "inventory"),
-    "images": ("images",),
-    "stations": ("stations",),
-    "health": ("stations",),
-    "dead-letters": ("dead-letters",),
+EVENTS: dict[str, tuple[str, ...]] = {
+    Subject.ITEMS: ("inventory",),
+    Subject.PRICES: ("inventory",),
+    Subject.REVIEWS: ("reviews", "inventory"),
+    Subject.IMAGES: ("images",),
+    Subject.STATIONS: ("stations",),
+    Subject.HEALTH: ("stations",),
+    Subject.DEAD_LETTERS: ("dead-letters",),
 }
 """What is told to clients when Postgres says that something changed."""
 
@@ -226,7 +227,7 @@ class LiveHub:
             self.listening = True
             for tenant in {client.tenant for client in self.clients}:
                 for what in EVENTS:
-                    self.heard(f"{tenant} {what}")
+                    self.heard(notification_payload(tenant, what))
             try:
                 while not ended.is_set():
                     with contextlib.suppress(TimeoutError):

@@ -48,7 +48,7 @@ def build_dashboard(
     pool: Pool,
     images: ImageStorage,
     tenant: str,
-    wares: Path = Path("wares"),
+    artifacts: Path = Path("artifacts"),
     hosts: Iterable[str] = LOOPBACK,
     clock: Callable[[], datetime] = _now,
 ) -> Litestar:
@@ -60,7 +60,13 @@ def build_dashboard(
     hosts = frozenset(hosts)
     hub = LiveHub(engine, pool, clock)
     shop = PageContext(
-        tenant=tenant, engine=engine, pool=pool, images=images, wares=wares, hub=hub, clock=clock
+        tenant=tenant,
+        engine=engine,
+        pool=pool,
+        images=images,
+        artifacts=artifacts,
+        hub=hub,
+        clock=clock,
     )
     metrics = Metrics()
     files = assets.Assets()

@@ -22,9 +22,9 @@ async def stations(request: PageRequest, shop: NamedDependency[PageContext]) -> 
         found = await desk.list_stations(connection, shop.tenant)
         template = "_stations.html" if htmx_target(request) == "stations" else "stations.html"
         evicted = await desk.list_evictions(connection, shop.tenant)
-        wares = await desk.list_artifacts(connection, shop.tenant)
+        artifacts = await desk.list_artifacts(connection, shop.tenant)
         return await render_page(
-            connection, shop, template, stations=found, evicted=evicted, wares=wares
+            connection, shop, template, stations=found, evicted=evicted, artifacts=artifacts
         )
 
 

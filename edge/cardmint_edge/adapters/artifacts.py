@@ -8,11 +8,11 @@ import zipfile
 from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from cardmint_contracts.control import Manifest
+from cardmint_contracts.control import Artifact, Manifest
 from cardmint_edge.adapters.durable_files import make_folder, sync_folder, write_file
 from cardmint_edge.errors import Park, Retry, Stop
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 TIMEOUT_S = 30.0
 MODEL_ENDINGS = (".json", ".tflite")
 MAX_MODELS_BYTES = 512 << 20
-
-Ware = Literal["catalogue", "models"]
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,14 +36,32 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shelf(msgspec.Struct, kw_only=True):
-    """What is in use of each ware, what was before it, and what was refused, with the reason."""
+    """What is in use of each artifact, what was before it, and what was refused, with the reason."""
 
     active: dict[str, Kept] = msgspec.field(default_factory=dict)
     before: dict[str, Kept] = msgspec.field(default_factory=dict)
     refused: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-class Wares:
+def artifact_folder(data: Path) -> Path:
+    """Return the folder of packs and models in a station's data folder.
+
+    Version 0.1.0 called it `wares`: that one is renamed.
+
+    Raises:
+        Stop: it cannot be renamed.
+    """
+    folder, earlier = data / "artifacts", data / "wares"
+    try:
+        if earlier.is_dir() and not folder.exists():
+            earlier.rename(folder)
+            sync_folder(data)
+    except OSError as error:
+        raise Stop(f"cannot rename {earlier} to {folder}: {error.strerror}") from error
+    return folder
+
+
+class ArtifactStore:
     """A folder of packs and models, and the file that says which are in use."""
 
     def __init__(
@@ -78,14 +94,14 @@ class Wares:
                 Shelf()
             )  # the built-in ones are used, and the retained manifests come again
 
-    def path(self, ware: Ware) -> Path | None:
-        """Return what is in use of a ware; None for what the settings name."""
-        kept = self.shelf.active.get(ware, Kept())
+    def path(self, artifact: Artifact) -> Path | None:
+        """Return what is in use of an artifact; None for what the settings name."""
+        kept = self.shelf.active.get(artifact, Kept())
         return self.folder / kept.name if kept.name and (self.folder / kept.name).exists() else None
 
-    def version(self, ware: Ware) -> str:
-        """Return the version of what is in use of a ware; empty for what the settings name."""
-        return self.shelf.active.get(ware, Kept()).version
+    def version(self, artifact: Artifact) -> str:
+        """Return the version of what is in use of an artifact; empty for what the settings name."""
+        return self.shelf.active.get(artifact, Kept()).version
 
     def save(self) -> None:
         """Write down what is in use.
@@ -124,8 +140,8 @@ class Wares:
             Retry: the network or the disk failed; what came is kept.
             Park: it is not what the manifest says.
         """
-        ending = "sqlite" if manifest.ware == "catalogue" else "zip"
-        whole = self.folder / f"{manifest.ware}-{manifest.sha256[:16]}.{ending}"
+        ending = "sqlite" if manifest.artifact == "catalogue" else "zip"
+        whole = self.folder / f"{manifest.artifact}-{manifest.sha256[:16]}.{ending}"
         part = whole.with_name(whole.name + ".part")
         if not whole.exists():
             try:
@@ -135,7 +151,7 @@ class Wares:
                 sync_folder(self.folder)
             except OSError as error:
                 raise Retry(f"{part}: {error.strerror}") from error
-        name = whole.name if manifest.ware == "catalogue" else self._unpack(whole)
+        name = whole.name if manifest.artifact == "catalogue" else self._unpack(whole)
         return Kept(sha256=manifest.sha256, version=manifest.version, name=name)
 
     def _download(self, manifest: Manifest, part: Path, stopping: Callable[[], bool]) -> None:

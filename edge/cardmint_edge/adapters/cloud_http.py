@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 import httpx
 
+from cardmint_contracts.http import UPLOAD_COMPLETE, UPLOAD_OFFSET, image_path
 from cardmint_edge.errors import Park, Retry
 
 TIMEOUT_S = 30.0
@@ -33,7 +34,8 @@ class CloudHttp:
         """Take the address; `max_kb_per_s` leaves the rest of the line to others, 0 takes what there is."""
         self.max_kb_per_s = max_kb_per_s
         self._sleep = sleep
-        self._base = f"{url.rstrip('/')}/api/v1/{tenant}/images/"
+        self._url = url.rstrip("/")
+        self._tenant = tenant
         self._client = httpx.Client(timeout=TIMEOUT_S, transport=transport)
 
     def put(self, sha256: str, jpeg: bytes) -> None:
@@ -43,17 +45,17 @@ class CloudHttp:
             Park: the cloud does not want it (4xx).
             Retry: the cloud is away, busy, or has lost what was to be gone on from.
         """
-        url = self._base + sha256
+        url = self._url + image_path(self._tenant, sha256)
         try:
             known = self._client.head(url)
-            if known.headers.get("upload-complete") == "?1":
+            if known.headers.get(UPLOAD_COMPLETE) == "?1":
                 return
             offset = _offset(known)
             headers = {"content-type": "image/jpeg", "content-length": str(len(jpeg) - offset)}
             if offset:
                 headers |= {
                     "content-type": "application/partial-upload",
-                    "upload-offset": str(offset),
+                    UPLOAD_OFFSET: str(offset),
                 }
             method = "PATCH" if offset else "PUT"
             response = self._client.request(
@@ -85,5 +87,5 @@ class CloudHttp:
 
 def _offset(answer: httpx.Response) -> int:
     """Return how much of an image the cloud says that it has; 0 when it does not say."""
-    text = answer.headers.get("upload-offset", "")
+    text = answer.headers.get(UPLOAD_OFFSET, "")
     return int(text) if answer.is_success and text.isdecimal() and len(text) < 12 else 0

@@ -26,6 +26,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from tenacity import Retrying, retry_if_result, stop_when_event_set, wait_random_exponential
 
 from cardmint_contracts import topics
+from cardmint_contracts.claims import Claim
 from cardmint_contracts.errors import BadTopic
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.wire import encode
@@ -179,11 +180,7 @@ class BrokerLink:
         """Publish a batch. Its user properties name it, for a reader that cannot decode it."""
         properties = _properties(PacketTypes.PUBLISH)
         properties.ContentType = batch.content_type
-        properties.UserProperty = [
-            ("stream", str(batch.stream)),
-            ("first", str(batch.first)),
-            ("last", str(batch.last)),
-        ]
+        properties.UserProperty = Claim(batch.stream, batch.first, batch.last).properties()
         return self._publish("events", batch.payload, qos=1, properties=properties)
 
     def reply(self, told: Told, payload: bytes) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from cardmint_contracts.cards import Batch, Card, Edition, Finish, Money
+from cardmint_contracts.cards import Card, Edition, Finish, Money, ScanDefaults
 from cardmint_contracts.prices import LastPrice
 from cardmint_edge.domain.reading.catalogue_texts import Print
 from cardmint_edge.domain.vision.embedding import SIZE, Vectors
@@ -164,8 +164,8 @@ class Pack:
         )
         return [_card(row) for row in rows]
 
-    def price(self, card_id: str, batch: Batch) -> LastPrice | None:
-        """Return the last known price of a printing as a batch describes it.
+    def price(self, card_id: str, defaults: ScanDefaults) -> LastPrice | None:
+        """Return the last known price of a printing as a defaults describes it.
 
         None when the pack has none.
         """
@@ -175,7 +175,7 @@ class Pack:
             "SELECT finish, edition, minor, currency, as_of, source FROM prices"
             " WHERE card_id = :id AND finish IN (:finish, '') AND edition IN (:edition, '')"
             " ORDER BY finish = '', edition = '' LIMIT 1",
-            {"id": card_id, "finish": batch.finish or "", "edition": batch.edition or ""},
+            {"id": card_id, "finish": defaults.finish or "", "edition": defaults.edition or ""},
         )
         if not rows:
             return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from math import exp, inf
 
 from cardmint_contracts.cards import Candidate, Card, Decision
+from cardmint_contracts.reasons import Reason
 
 MOST_COMPARED = 4
 """So many printings that were found by print are compared with their own pictures, at most."""
@@ -135,8 +136,15 @@ class Verdict:
     decision: Decision
     reasons: tuple[str, ...]
     confidence: float
-    margin: float
     candidates: tuple[Candidate, ...]
+    likeness_gap: float | None = None
+
+    @property
+    def margin(self) -> float:
+        """Confidence of the first candidate minus that of the likeliest other; 0 without any."""
+        if not self.candidates:
+            return 0.0
+        return self.confidence - max((one.confidence for one in self.candidates[1:]), default=0.0)
 
 
 def decide(
@@ -155,15 +163,13 @@ def decide(
         best.likeness < policy.review_likeness and (seen.card_back or not seen.card_shaped)
     ):
         reason = (
-            "too-dark"
+            Reason.TOO_DARK
             if seen.too_dark
-            else "looks-like-card-back"
+            else Reason.LOOKS_LIKE_CARD_BACK
             if seen.card_back
-            else "no-card-found"
+            else Reason.NO_CARD_FOUND
         )
-        return Verdict(
-            decision=Decision.REJECT, reasons=(reason,), confidence=0.0, margin=0.0, candidates=()
-        )
+        return Verdict(decision=Decision.REJECT, reasons=(reason,), confidence=0.0, candidates=())
     twins = {twin.id: twin for twin in best.twins}
     rival = max(
         (other.likeness for other in sightings[1:] if other.card.id not in twins), default=0.0
@@ -176,10 +182,8 @@ def decide(
         decision=Decision.REVIEW if reasons else Decision.ACCEPT,
         reasons=reasons,
         confidence=candidates[0].confidence,
-        # A number that was read parts printings of the same art, which their pictures cannot.
-        margin=best.likeness
-        - (rival if read else max((other.likeness for other in sightings[1:]), default=0.0)),
         candidates=candidates,
+        likeness_gap=best.likeness - rival,
     )
 
 
@@ -203,22 +207,22 @@ def decide_by_print(
     weights = [exp(max(-60.0, other.total - best.total)) for other in found]
     shares = [sure, *(min(sure, (1 - sure) * weight) for weight in weights[1:])]
     doubts = {
-        "several-cards": seen.several_cards,
-        "cut-off": seen.cut_off,
-        "card-back": seen.card_back,
-        "other-picture": pictured or (likeness is not None and likeness < policy.review_likeness),
-        "number-unreadable": best.number < policy.clear_number,
-        "other-title": best.lead < 0,
-        "small-margin": margin < policy.apart / 2,
-        "low-confidence": sure < policy.accept_print,
+        Reason.SEVERAL_CARDS: seen.several_cards,
+        Reason.CUT_OFF: seen.cut_off,
+        Reason.CARD_BACK: seen.card_back,
+        Reason.OTHER_PICTURE: pictured
+        or (likeness is not None and likeness < policy.review_likeness),
+        Reason.NUMBER_UNREADABLE: best.number < policy.clear_number,
+        Reason.OTHER_TITLE: best.lead < 0,
+        Reason.SMALL_MARGIN: margin < policy.apart / 2,
+        Reason.LOW_CONFIDENCE: sure < policy.accept_print,
     }
-    reasons = tuple(reason for reason, holds in doubts.items() if holds)
-    reasons = (*reasons, *_explained(reasons, seen))
+    found_doubts = tuple(reason for reason, holds in doubts.items() if holds)
+    reasons = (*found_doubts, *_explained(found_doubts, seen))
     return Verdict(
         decision=Decision.REVIEW if reasons else Decision.ACCEPT,
         reasons=reasons,
         confidence=shares[0],
-        margin=shares[0] - max(shares[1:], default=0.0),
         candidates=tuple(
             Candidate(card=one.card, confidence=share)
             for one, share in zip(found[:limit], shares, strict=False)
@@ -366,16 +370,16 @@ def _doubts(
     alike = best.likeness >= (policy.read_likeness if read else policy.accept_likeness)
     unsettled = bool(best.twins) and not read
     doubts = {
-        "several-cards": seen.several_cards,
-        "cut-off": seen.cut_off,
-        "low-similarity": not alike,
+        Reason.SEVERAL_CARDS: seen.several_cards,
+        Reason.CUT_OFF: seen.cut_off,
+        Reason.LOW_SIMILARITY: not alike,
         # Whom a poor likeness resembles, and who else does, says nothing.
-        "other-title": alike and best.title < policy.accept_title,
-        "same-art": alike and unsettled,
-        "number-unreadable": alike and unsettled and numbers is not None,
-        "other-number": alike and _contradicted(numbers, policy),
-        "small-margin": alike and best.likeness - rival < policy.accept_margin,
-        "low-confidence": alike and sure < policy.accept_confidence,
+        Reason.OTHER_TITLE: alike and best.title < policy.accept_title,
+        Reason.SAME_ART: alike and unsettled,
+        Reason.NUMBER_UNREADABLE: alike and unsettled and numbers is not None,
+        Reason.OTHER_NUMBER: alike and _contradicted(numbers, policy),
+        Reason.SMALL_MARGIN: alike and best.likeness - rival < policy.accept_margin,
+        Reason.LOW_CONFIDENCE: alike and sure < policy.accept_confidence,
     }
     reasons = tuple(reason for reason, holds in doubts.items() if holds)
     return (*reasons, *_explained(reasons, seen))
@@ -384,9 +388,9 @@ def _doubts(
 def _explained(reasons: tuple[str, ...], seen: Circumstances) -> tuple[str, ...]:
     """Return what of the frame explains a doubt; a picture that leaves none is clear enough."""
     causes = {
-        "glare": seen.glare and "number-unreadable" in reasons,
-        "blurred": seen.blurred and bool(reasons),
-        "too-dark": seen.too_dark and bool(reasons),
+        Reason.GLARE: seen.glare and Reason.NUMBER_UNREADABLE in reasons,
+        Reason.BLURRED: seen.blurred and bool(reasons),
+        Reason.TOO_DARK: seen.too_dark and bool(reasons),
     }
     return tuple(cause for cause, holds in causes.items() if holds)
 

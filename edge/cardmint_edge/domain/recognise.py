@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cardmint_contracts.cards import Decision
+from cardmint_contracts.reasons import Reason
 from cardmint_edge.domain.decide import (
     Found,
     Numbers,
@@ -64,8 +65,8 @@ No other one is looked for there with corners of its own.
 SAME_PLACE = 0.7
 """Outlines that share more than this of what they cover are of one card."""
 
-UNPICTURED = frozenset({"low-similarity", "no-card-found", "looks-like-card-back"})
-DOUBTED = frozenset({"other-number", "other-title", "number-unreadable"})
+UNPICTURED = frozenset({Reason.LOW_SIMILARITY, Reason.NO_CARD_FOUND, Reason.LOOKS_LIKE_CARD_BACK})
+DOUBTED = frozenset({Reason.OTHER_NUMBER, Reason.OTHER_TITLE, Reason.NUMBER_UNREADABLE})
 """Print is looked for where no picture is known, and where what is read speaks against one that is in doubt too."""
 
 SURE = 0.9
@@ -191,7 +192,9 @@ class CardRecogniser:
         found: list[Found] = []
         laps.lap("decide")
         unknown = not UNPICTURED.isdisjoint(verdict.reasons)
-        doubted = "low-confidence" in verdict.reasons and not DOUBTED.isdisjoint(verdict.reasons)
+        doubted = Reason.LOW_CONFIDENCE in verdict.reasons and not DOUBTED.isdisjoint(
+            verdict.reasons
+        )
         if self._printed is not None and (unknown or doubted):
             shaped = verdict.decision is not Decision.REJECT
             places = to_read(levels, guesses, quad, contours=bool(clear))
@@ -443,6 +446,7 @@ class CardRecogniser:
             card=verdict.candidates[0].card if verdict.decision is Decision.ACCEPT else None,
             confidence=verdict.confidence,
             margin=verdict.margin,
+            likeness_gap=verdict.likeness_gap,
             candidates=verdict.candidates,
             corners=quad,
             rectified=rectified,

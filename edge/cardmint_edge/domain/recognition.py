@@ -21,7 +21,9 @@ class Recognition:
 
     Candidates are sorted, likeliest first.
 
-    `rectified` is the card alone, upright, when one was found. `other_language` says of an accepted
+    `margin` is the confidence of the first candidate minus that of the second. `likeness_gap` is the
+    likeness of the best picture minus that of the best picture of other art; None where no picture
+    decided. `rectified` is the card alone, upright, when one was found. `other_language` says of an accepted
     card that a sign was read on it which English cards do not bear. `ms` is the time of each step
     in milliseconds.
     """
@@ -31,12 +33,14 @@ class Recognition:
     card: Card | None = None
     confidence: float = 0.0
     margin: float = 0.0
+    likeness_gap: float | None = None
     candidates: tuple[Candidate, ...] = ()
     corners: Corners | None = None
     rectified: Frame | None = None
     other_language: bool = False
     method: str = "classical"
     pack: str = ""
+    rules_version: str = ""
     models: dict[str, str] = field(default_factory=dict)
     ms: dict[str, float] = field(default_factory=dict)
 

@@ -1,6 +1,6 @@
 """What the operator does on the page.
 
-Answer, skip, take back, capture, set the batch, pause the uploads.
+Answer, skip, take back, capture, set the defaults, pause the uploads.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from cardmint_contracts.cards import Batch
+from cardmint_contracts.cards import ScanDefaults
 from cardmint_contracts.wire import convert
 from cardmint_edge.page.forms import Form, posting
 from cardmint_edge.page.ports import Parts
@@ -80,7 +80,7 @@ def answering(parts: Parts, pages: Pages) -> list[Route]:
 
 
 def scanning(parts: Parts, pages: Pages) -> list[Route]:
-    """Return the routes of scans, the batch and the uploads."""
+    """Return the routes of scans, the defaults and the uploads."""
     shown = _shown(parts, pages)
 
     def withdraw(request: Request, _: Form) -> Response:
@@ -104,9 +104,11 @@ def scanning(parts: Parts, pages: Pages) -> list[Route]:
         parts.pause_uploads(form.get("paused") == "yes")
         return shown(request)
 
-    def batch(_: Request, form: Form) -> Response:
+    def defaults(_: Request, form: Form) -> Response:
         try:
-            parts.set_batch(convert({key: value for key, value in form.items() if value}, Batch))
+            parts.set_defaults(
+                convert({key: value for key, value in form.items() if value}, ScanDefaults)
+            )
         except msgspec.ValidationError as error:
             raise HTTPException(400, str(error)) from error
         return RedirectResponse("/?saved=true", 303)
@@ -116,5 +118,5 @@ def scanning(parts: Parts, pages: Pages) -> list[Route]:
         posting("/scans/{scan:uuid}/again", again),
         posting("/capture", capture),
         posting("/uploads", uploads),
-        posting("/batch", batch),
+        posting("/defaults", defaults),
     ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from cardmint_contracts.cards import Batch, Card, CardId
+from cardmint_contracts.cards import Card, CardId, ScanDefaults
 from cardmint_edge.page.views import View
 from cardmint_edge.review_tasks import Answered
 
@@ -52,8 +52,8 @@ class Parts:
     images: Images
     answers: Answers
     search: Callable[[str], Sequence[Card]]
-    batch: Callable[[], Batch]
-    set_batch: Callable[[Batch], None]
+    defaults: Callable[[], ScanDefaults]
+    set_defaults: Callable[[ScanDefaults], None]
     withdraw: Callable[[UUID], bool]
     skip: Callable[[UUID], None]
     capture: Callable[[], bool]

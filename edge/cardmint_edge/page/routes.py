@@ -84,7 +84,9 @@ def make_page(parts: Parts) -> guard.Guarded:
 def _reading(parts: Parts, pages: Pages) -> list[Route]:
     def show(request: Request) -> Response:
         return html(
-            pages.page(parts.view(""), parts.batch(), request.query_params.get("saved") == "true")
+            pages.page(
+                parts.view(""), parts.defaults(), request.query_params.get("saved") == "true"
+            )
         )
 
     def live(request: Request) -> Response:

@@ -8,8 +8,9 @@ from uuid import UUID
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from cardmint_contracts.cards import Batch, Card, Condition, Decision, Edition, Finish, Money
+from cardmint_contracts.cards import Card, Condition, Decision, Edition, Finish, Money, ScanDefaults
 from cardmint_contracts.currencies import digits
+from cardmint_contracts.reasons import Reason
 from cardmint_contracts.tasks import ReviewTask
 from cardmint_edge.adapters.sqlite.outbox import ScanLine
 from cardmint_edge.review_tasks import Overruled
@@ -18,7 +19,6 @@ from cardmint_edge.status import OutboxStatus
 STRIP = 20
 _DIGEST = "{digest}"
 CANDIDATES = 3
-DUPLICATE = "possible-duplicate"
 LANGUAGES = ("en", "de", "fr", "it", "es", "pt", "nl", "ja", "ko", "zh-hans", "zh-hant")
 
 DECISIONS = {
@@ -90,7 +90,7 @@ class Pages:
             conditions=list(Condition),
             languages=LANGUAGES,
             limit=CANDIDATES,
-            duplicate=DUPLICATE,
+            duplicate=Reason.POSSIBLE_DUPLICATE,
         )
         environment.filters["lasting"] = lasting
         environment.filters["money"] = lambda money: (
@@ -108,10 +108,10 @@ class Pages:
         digest = blake2b(html.encode(), digest_size=8).hexdigest()
         return html.replace(_DIGEST, digest, 1), digest
 
-    def page(self, view: View, batch: Batch, saved: bool) -> str:
+    def page(self, view: View, defaults: ScanDefaults, saved: bool) -> str:
         """Return the whole page."""
         return self._page.render(
-            live=self.live(view)[0], batch=batch, saved=saved, has_live=view.has_live
+            live=self.live(view)[0], defaults=defaults, saved=saved, has_live=view.has_live
         )
 
     def found(self, task: UUID, version: int, query: str, cards: Sequence[Card]) -> str:

@@ -209,7 +209,7 @@ class System:
             "CARDMINT_CLOUD_TENANT": self.tenant,
             "CARDMINT_CLOUD_DATABASE": self.postgres.address,
             "CARDMINT_CLOUD_IMAGES": str(self.folder / "images"),
-            "CARDMINT_CLOUD_WARES": str(self.folder / "wares"),
+            "CARDMINT_CLOUD_ARTIFACTS": str(self.folder / "artifacts"),
             "CARDMINT_CLOUD_BROKER_PORT": str(self.broker.port),
             "CARDMINT_CLOUD_WEB_PORT": str(self.web_port),
             "CARDMINT_CLOUD_PRICES_ORDER": "tcgdex",

@@ -14,13 +14,13 @@ import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol, cast
-from uuid import UUID
 
 import mqtt5
 import structlog
 from msgspec import Struct
 
 from cardmint_contracts import topics
+from cardmint_contracts.claims import Claim
 
 RECEIVE_MAXIMUM = 2000
 MAX_WAITING_BYTES = 16 << 20
@@ -77,17 +77,9 @@ class InboundMessage(Struct, frozen=True, kw_only=True, gc=False):
     mid: int | None
 
     @property
-    def claim(self) -> tuple[UUID, int, int] | None:
-        """What the sender says is inside, if it says so plausibly.
-
-        Stream, first and last sequence.
-        """
-        said = dict(self.properties)
-        try:
-            stream, first, last = UUID(said["stream"]), int(said["first"]), int(said["last"])
-        except (KeyError, ValueError):
-            return None
-        return (stream, first, last) if 1 <= first <= last < 2**63 and last - first < 1000 else None
+    def claim(self) -> Claim | None:
+        """What the sender claims to be inside; None for no claim, or one of too many events."""
+        return Claim.read(self.properties)
 
 
 class MqttConnection(asyncio.Protocol):

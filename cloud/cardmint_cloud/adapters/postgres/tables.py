@@ -58,14 +58,14 @@ stations = Table(
     PrimaryKeyConstraint("tenant", "station"),
 )
 
-fleet_wares = Table(
-    "fleet_wares",
+fleet_artifacts = Table(
+    "fleet_artifacts",
     metadata,
     _tenant(),
-    Column("ware", Text, nullable=False),
+    Column("artifact", Text, nullable=False),
     Column("manifest", JSONB, nullable=False),
     Column("published_at", Moment, nullable=False),
-    PrimaryKeyConstraint("tenant", "ware"),
+    PrimaryKeyConstraint("tenant", "artifact"),
 )
 
 desired_configs = Table(

@@ -164,7 +164,7 @@ class LiveCamera:
     def _shot(self, frame: Frame) -> Shot:
         self._number += 1
         return Shot(
-            frame=frame, origin=f"{self._source.name} {self._number}", looks=self._lying.code
+            frame=frame, origin=f"{self._source.name} {self._number}", fingerprint=self._lying.code
         )
 
     def _let_go(self) -> None:

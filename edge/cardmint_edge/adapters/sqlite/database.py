@@ -183,7 +183,7 @@ class Database:
             for statement in SCHEMA.split(";"):
                 tx.execute(statement)
             tx.execute(
-                "INSERT INTO station (only_row, stream, batch) VALUES (1, ?, x'7B7D')",
+                "INSERT INTO station (only_row, stream, defaults) VALUES (1, ?, x'7B7D')",
                 (str(uuid4()),),
             )
             tx.execute(f"PRAGMA user_version = {VERSION}")

@@ -15,8 +15,9 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from cardmint_contracts.cards import Batch
+from cardmint_contracts.cards import ScanDefaults
 from cardmint_contracts.events import NAMES, CardScanned, EventData, ScanWithdrawn
+from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import decode, encode
 from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.domain.delivery.batches import Stamp, StoredEvent
@@ -43,7 +44,7 @@ class ScanLine:
     sequence: int
     time: datetime
     scan: CardScanned
-    looks: bytes = b""
+    fingerprint: bytes = b""
     withdrawn: bool = False
 
 
@@ -108,7 +109,7 @@ class Outbox:
         return sequence
 
     def record(
-        self, scan: CardScanned, stamp: Stamp, origin: str = "", looks: bytes = b""
+        self, scan: CardScanned, stamp: Stamp, origin: str = "", fingerprint: bytes = b""
     ) -> ScanLine:
         """Count one scan: event, history, image reference and counter, or none of them.
 
@@ -122,7 +123,8 @@ class Outbox:
             sequence = _append(tx, scan, stamp)
             position = _one(tx, "UPDATE station SET scanned = scanned + 1 RETURNING scanned")
             tx.execute(
-                "INSERT INTO scans (position, scan, sequence, origin, time, data, looks) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO scans (position, scan, sequence, origin, time, data, fingerprint, type) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     position,
                     str(scan.scan),
@@ -130,7 +132,8 @@ class Outbox:
                     origin,
                     stamp.time.isoformat(),
                     encode(scan),
-                    looks,
+                    fingerprint,
+                    NAMES[CardScanned],
                 ),
             )
             if position % PRUNED == 0:
@@ -143,7 +146,11 @@ class Outbox:
                 )
         self._appended()
         return ScanLine(
-            position=position, sequence=sequence, time=stamp.time, scan=scan, looks=looks
+            position=position,
+            sequence=sequence,
+            time=stamp.time,
+            scan=scan,
+            fingerprint=fingerprint,
         )
 
     def withdraw(self, scan: UUID, by: str, stamp: Stamp) -> bool:
@@ -239,21 +246,23 @@ class Outbox:
 
         None when there is none.
         """
-        rows = self.database.read("SELECT origin, data FROM scans ORDER BY position DESC LIMIT 1")
+        rows = self.database.read(
+            "SELECT origin, type, data FROM scans ORDER BY position DESC LIMIT 1"
+        )
         if not rows:
             return None
-        image = decode(rows[0][1], CardScanned).image
+        image = _scan(rows[0][1], rows[0][2]).image
         return rows[0][0], image.sha256 if image else ""
 
     @property
-    def batch(self) -> Batch:
+    def defaults(self) -> ScanDefaults:
         """What the operator says of every card until they say otherwise."""
-        return decode(self.database.read("SELECT batch FROM station")[0][0], Batch)
+        return decode(self.database.read("SELECT defaults FROM station")[0][0], ScanDefaults)
 
-    def set_batch(self, batch: Batch) -> None:
-        """Use `batch` for every later scan."""
+    def set_defaults(self, defaults: ScanDefaults) -> None:
+        """Use `defaults` for every later scan."""
         with self.database.write() as tx:
-            _one(tx, "UPDATE station SET batch = ? RETURNING 1", encode(batch))
+            _one(tx, "UPDATE station SET defaults = ? RETURNING 1", encode(defaults))
 
     def _begin_new_stream(self, receipted: int) -> Mark:
         stream = uuid4()
@@ -286,19 +295,27 @@ class Outbox:
         return Mark(stream=stream, acknowledged=0, last=count)
 
 
-_SCAN_COLUMNS = "SELECT position, sequence, time, data, looks, withdrawn FROM scans "
+_SCAN_COLUMNS = "SELECT position, sequence, time, type, data, fingerprint, withdrawn FROM scans "
 
 
-def _line(row: tuple[int, int, str, bytes, bytes, int]) -> ScanLine:
-    position, sequence, time, data, looks, withdrawn = row
+def _line(row: tuple[int, int, str, str, bytes, bytes, int]) -> ScanLine:
+    position, sequence, time, type_name, data, fingerprint, withdrawn = row
     return ScanLine(
         position=position,
         sequence=sequence,
         time=datetime.fromisoformat(time),
-        scan=decode(data, CardScanned),
-        looks=looks,
+        scan=_scan(type_name, data),
+        fingerprint=fingerprint,
         withdrawn=bool(withdrawn),
     )
+
+
+def _scan(type_name: str, data: bytes) -> CardScanned:
+    """Return a scan of the history, which an earlier version of the agent may have written."""
+    event = decode_data(type_name, data)
+    if not isinstance(event, CardScanned):
+        raise Stop(f"the outbox is not sound: a {type_name} stands among the scans; keep a copy")
+    return event
 
 
 def _append(tx: Connection, data: EventData, stamp: Stamp) -> int:

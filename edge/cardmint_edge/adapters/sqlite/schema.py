@@ -1,6 +1,6 @@
 """The tables of the station's database, and how those of an older version become these."""
 
-VERSION = 2
+VERSION = 3
 """The schema's version, kept in `PRAGMA user_version`."""
 
 _IMAGES = """
@@ -25,7 +25,7 @@ CREATE TABLE station (
   epoch INTEGER NOT NULL DEFAULT 0,
   scanned INTEGER NOT NULL DEFAULT 0,
   parked INTEGER NOT NULL DEFAULT 0,
-  batch BLOB NOT NULL
+  defaults BLOB NOT NULL
 ) STRICT;
 CREATE TABLE events (
   sequence INTEGER PRIMARY KEY,
@@ -43,8 +43,9 @@ CREATE TABLE scans (
   origin TEXT NOT NULL,
   time TEXT NOT NULL,
   data BLOB NOT NULL,
-  looks BLOB NOT NULL DEFAULT x'',
-  withdrawn INTEGER NOT NULL DEFAULT 0
+  fingerprint BLOB NOT NULL DEFAULT x'',
+  withdrawn INTEGER NOT NULL DEFAULT 0,
+  type TEXT NOT NULL DEFAULT 'cardmint.card.scanned.v1'
 ) STRICT;
 CREATE TABLE tasks (
   task TEXT PRIMARY KEY,
@@ -71,6 +72,13 @@ ALTER TABLE events DROP COLUMN image;
 ALTER TABLE scans ADD COLUMN looks BLOB NOT NULL DEFAULT x'';
 ALTER TABLE scans ADD COLUMN withdrawn INTEGER NOT NULL DEFAULT 0;
 """,
-    )
+    ),
+    2: (
+        """
+ALTER TABLE station RENAME COLUMN batch TO defaults;
+ALTER TABLE scans RENAME COLUMN looks TO fingerprint;
+ALTER TABLE scans ADD COLUMN type TEXT NOT NULL DEFAULT 'cardmint.card.scanned.v1';
+""",
+    ),
 }
 """What makes the schema of a version that of the next."""

@@ -34,7 +34,7 @@ Printed cards deviate by 25 and more.
 """
 
 
-def looks(view: Frame) -> bytes:
+def fingerprint(view: Frame) -> bytes:
     """Return what an upright card (height x width x 3, BGR) looks like.
 
     Nothing when it is no such frame.

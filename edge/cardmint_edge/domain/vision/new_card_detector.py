@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cardmint_edge.domain.recognition import Corners, Frame
 from cardmint_edge.domain.vision.contours import looks_like_card, propose
-from cardmint_edge.domain.vision.fingerprint import ALIKE, difference, is_plain, looks
+from cardmint_edge.domain.vision.fingerprint import ALIKE, difference, fingerprint, is_plain
 from cardmint_edge.domain.vision.rectify import cut, pyramid
 
 STILL_S = 0.25
@@ -64,7 +64,7 @@ class Lying:
             if looks_like_card(quad, width, height):
                 view = cut(levels, quad, *_VIEW)
                 if not is_plain(view):
-                    self.outline, self._code = quad, looks(view)
+                    self.outline, self._code = quad, fingerprint(view)
                     return True
         return False
 

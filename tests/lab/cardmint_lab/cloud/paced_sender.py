@@ -11,6 +11,7 @@ from paho.mqtt.properties import Properties
 
 from cardmint_cloud.errors import StopService
 from cardmint_contracts import topics
+from cardmint_contracts.claims import Claim
 from cardmint_contracts.envelope import Envelope, encode_batch
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.wire import decode
@@ -59,8 +60,8 @@ def seconds_to_receipt(
             payload, content_type = encode_batch([event])
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.ContentType = content_type
-            claim = {"stream": event.stream, "first": event.number, "last": event.number}
-            properties.UserProperty = [(key, str(value)) for key, value in claim.items()]
+            claim = Claim(event.stream, event.number, event.number)
+            properties.UserProperty = claim.properties()
             sent[event.number] = time.monotonic()
             client.publish(
                 topics.station_topic(tenant, station, "events"),

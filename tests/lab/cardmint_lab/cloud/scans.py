@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from cardmint_contracts.cards import (
-    Batch,
     Candidate,
     Card,
     Condition,
@@ -18,6 +17,7 @@ from cardmint_contracts.cards import (
     Finish,
     Image,
     Language,
+    ScanDefaults,
 )
 from cardmint_contracts.envelope import BATCH, Envelope, encode_batch, seal
 from cardmint_contracts.events import CardScanned, Recogniser
@@ -110,7 +110,7 @@ def _scan(draw: random.Random) -> CardScanned:
         candidates=tuple(
             Candidate(card=card, confidence=sure / 2**i) for i, card in enumerate(cards)
         ),
-        batch=Batch(
+        defaults=ScanDefaults(
             bin=f"B{draw.randrange(40)}",
             lot="bench",
             condition=Condition.NEAR_MINT,

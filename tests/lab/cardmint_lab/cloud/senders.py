@@ -20,6 +20,7 @@ import mqtt5
 
 from cardmint_cloud.errors import StopService
 from cardmint_contracts import topics
+from cardmint_contracts.claims import Claim
 from cardmint_contracts.envelope import BATCH
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.wire import decode
@@ -308,14 +309,14 @@ def sending(
 def _stream(topic: str, stream: UUID, parcels: Sequence[EventMessage]) -> _SendState:
     packets = []
     for parcel in parcels:
-        claim = {"stream": stream, "first": parcel.first, "last": parcel.last}
+        claim = Claim(stream, parcel.first, parcel.last)
         packet = mqtt5.PublishPacket(
             topic,
             parcel.payload,
             qos=mqtt5.QoS.AT_LEAST_ONCE,
             packet_id=1,
             content_type=BATCH,
-            user_properties=[(key, str(value)) for key, value in claim.items()],
+            user_properties=claim.properties(),
         )
         written = bytearray(packet.write())
         packets.append((written, written.index(topic.encode()) + len(topic)))

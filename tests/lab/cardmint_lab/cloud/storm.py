@@ -13,6 +13,7 @@ import mqtt5
 from cardmint_cloud import rebuild
 from cardmint_cloud.errors import StopService
 from cardmint_contracts import topics
+from cardmint_contracts.claims import Claim
 from cardmint_contracts.envelope import BATCH
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationState
@@ -194,14 +195,14 @@ def _send(
     writer: asyncio.StreamWriter, topic: str, stream: UUID, parcels: Sequence[EventMessage]
 ) -> None:
     for mid, parcel in enumerate(parcels, 10):
-        claim = {"stream": stream, "first": parcel.first, "last": parcel.last}
+        claim = Claim(stream, parcel.first, parcel.last)
         packet = mqtt5.PublishPacket(
             topic,
             parcel.payload,
             qos=mqtt5.QoS.AT_LEAST_ONCE,
             packet_id=mid,
             content_type=BATCH,
-            user_properties=[(key, str(value)) for key, value in claim.items()],
+            user_properties=claim.properties(),
         )
         writer.write(packet.write())
 

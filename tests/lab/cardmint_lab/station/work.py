@@ -16,11 +16,10 @@ import cv2
 import numpy as np
 from msgspec import Struct
 
-from cardmint_edge.adapters.artifacts import Kept, Wares
+from cardmint_edge.adapters.artifacts import ArtifactStore, Kept, artifact_folder
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.adapters.sqlite.outbox import Outbox
-from cardmint_edge.app import WARES
 from cardmint_edge.capture import Shot
 from cardmint_edge.count import Counter
 from cardmint_edge.errors import Stop
@@ -222,10 +221,10 @@ def _imported(environment: Mapping[str, str]) -> Memory:
 
 def _without_models(data: Path) -> None:
     """Have the station in `data` use a folder of models that has none."""
-    wares = Wares(data / WARES, key="")
-    wares.shelf.active["models"] = Kept(sha256="0" * 64, version="none", name="none")
-    (wares.folder / "none").mkdir()
-    wares.save()
+    artifacts = ArtifactStore(artifact_folder(data), key="")
+    artifacts.shelf.active["models"] = Kept(sha256="0" * 64, version="none", name="none")
+    (artifacts.folder / "none").mkdir()
+    artifacts.save()
 
 
 def _count(agent: Agent, cards: int) -> None:

@@ -5,15 +5,14 @@ from typing import Any, NamedTuple
 
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest.event_log import notify
-from cardmint_contracts.control import DesiredConfig, Manifest
+from cardmint_contracts.control import DesiredConfig, Manifest, decode_manifest
+from cardmint_contracts.notifications import Subject
 from cardmint_contracts.wire import decode, encode
 
-FLEET_CHANGED = "fleet"
-"""What listeners are told when any of it changed."""
-
 _PUBLISH = """
-INSERT INTO fleet_wares AS w (tenant, ware, manifest, published_at) VALUES ($1, $2, $3::jsonb, $4)
-ON CONFLICT (tenant, ware) DO UPDATE SET manifest = excluded.manifest, published_at = excluded.published_at"""
+INSERT INTO fleet_artifacts AS a (tenant, artifact, manifest, published_at)
+VALUES ($1, $2, $3::jsonb, $4)
+ON CONFLICT (tenant, artifact) DO UPDATE SET manifest = excluded.manifest, published_at = excluded.published_at"""
 _CONFIGURE = """
 INSERT INTO desired_configs AS c (tenant, station, desired, desired_at)
 VALUES ($1, $2, $3::jsonb || '{"version": 1}', $4)
@@ -26,7 +25,7 @@ RETURNING desired::text"""
 class DesiredFleet(NamedTuple):
     """What is to lie retained at the broker."""
 
-    wares: list[tuple[str, Manifest]]
+    artifacts: list[tuple[str, Manifest]]
     configs: list[tuple[str, str, DesiredConfig]]
 
 
@@ -35,8 +34,10 @@ async def put_artifact(
 ) -> None:
     """Have a tenant's stations use what a manifest names."""
     async with connection.transaction():
-        await connection.execute(_PUBLISH, tenant, manifest.ware, encode(manifest).decode(), now)
-        await notify(connection, tenant, FLEET_CHANGED)
+        await connection.execute(
+            _PUBLISH, tenant, manifest.artifact, encode(manifest).decode(), now
+        )
+        await notify(connection, tenant, Subject.FLEET)
 
 
 async def configure_station(
@@ -54,20 +55,20 @@ async def configure_station(
         ((text,),) = await connection.fetch(
             _CONFIGURE, tenant, station, encode(changes).decode(), now
         )
-        await notify(connection, tenant, FLEET_CHANGED)
+        await notify(connection, tenant, Subject.FLEET)
     return decode(text.encode(), DesiredConfig)
 
 
 async def desired_fleet(connection: PostgresConnection) -> DesiredFleet:
     """Return everything that stations of all tenants are to be told."""
-    wares = await connection.fetch(
-        "SELECT tenant, manifest::text FROM fleet_wares ORDER BY tenant, ware"
+    artifacts = await connection.fetch(
+        "SELECT tenant, manifest::text FROM fleet_artifacts ORDER BY tenant, artifact"
     )
     configs = await connection.fetch(
         "SELECT tenant, station, desired::text FROM desired_configs ORDER BY 1, 2"
     )
     return DesiredFleet(
-        wares=[(tenant, decode(text.encode(), Manifest)) for tenant, text in wares],
+        artifacts=[(tenant, decode_manifest(text.encode())) for tenant, text in artifacts],
         configs=[
             (tenant, station, decode(text.encode(), DesiredConfig))
             for tenant, station, text in configs

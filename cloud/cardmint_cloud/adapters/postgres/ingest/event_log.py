@@ -15,9 +15,7 @@ from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.domain.items import subject_of
 from cardmint_contracts.envelope import Envelope
 from cardmint_contracts.events import EventData
-
-CHANNEL = "cardmint"
-"""The NOTIFY channel; the payload is `<tenant> <what changed>`."""
+from cardmint_contracts.notifications import CHANNEL, payload
 
 StreamKey = tuple[str, UUID]
 
@@ -132,7 +130,7 @@ async def notify(connection: PostgresConnection, tenant: str, what: str) -> None
 
 async def notify_all(connection: PostgresConnection, changed: Iterable[tuple[str, str]]) -> None:
     """Tell listeners, when the transaction commits, what changed for which tenant."""
-    if said := [f"{tenant} {what}" for tenant, what in changed]:
+    if said := [payload(tenant, what) for tenant, what in changed]:
         await connection.execute(
             "SELECT pg_notify($1, said) FROM unnest($2::text[]) AS s (said)", CHANNEL, said
         )

@@ -8,6 +8,7 @@ from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest.event_log import notify
 from cardmint_cloud.domain.quotes import HeldQuote, Quote
 from cardmint_contracts.cards import Card, Edition, Finish, Money
+from cardmint_contracts.notifications import Subject
 from cardmint_contracts.prices import LastPrice
 
 # What is due is handed to the queue, and comes due again a day later, in one statement: all or
@@ -139,9 +140,9 @@ async def keep_quotes(
     await connection.execute(_SETTLED, tenant, card_id, *_columns(taken)[:4])
     asked = [await connection.fetch(_HOLD, tenant, card_id, *_held(one, now)) for one in held]
     if changed:
-        await notify(connection, tenant, "prices")
+        await notify(connection, tenant, Subject.PRICES)
     if any(asked):
-        await notify(connection, tenant, "reviews")
+        await notify(connection, tenant, Subject.REVIEWS)
     return bool(changed)
 
 

@@ -13,7 +13,7 @@ from cardmint_cloud.adapters.postgres.tables import (
     dead_letters,
     desired_configs,
     events,
-    fleet_wares,
+    fleet_artifacts,
     held_quotes,
     items,
     review_leases,
@@ -141,7 +141,9 @@ async def list_stations(connection: AsyncConnection, tenant: str) -> list[RowMap
 async def list_artifacts(connection: AsyncConnection, tenant: str) -> list[RowMapping]:
     """Return the packs and models that the tenant's stations are to use."""
     statement = (
-        select(fleet_wares).where(fleet_wares.c.tenant == tenant).order_by(fleet_wares.c.ware)
+        select(fleet_artifacts)
+        .where(fleet_artifacts.c.tenant == tenant)
+        .order_by(fleet_artifacts.c.artifact)
     )
     return rows(await connection.execute(statement))
 

@@ -1,0 +1,26 @@
+"""Paths and headers of the cloud's HTTP side that stations use."""
+
+IMAGE_PATH = "/api/v1/{tenant}/images/{sha256}"
+"""An image by the SHA-256 of its content: HEAD, PUT, PATCH."""
+
+ARTIFACT_PATH = "/api/v1/{tenant}/artifacts/{sha256}"
+"""A pack, or a zip of models, by its SHA-256: GET, whole or from an offset."""
+
+ARTIFACT_PATH_0_1 = "/api/v1/{tenant}/wares/{sha256}"
+"""The same up to version 0.1.0: manifests that were published then name it."""
+
+UPLOAD_OFFSET = "upload-offset"
+"""How many bytes of an upload the cloud has (draft-ietf-httpbis-resumable-upload)."""
+
+UPLOAD_COMPLETE = "upload-complete"
+"""Whether an upload is complete: `?1` or `?0`, from the same draft."""
+
+
+def image_path(tenant: str, sha256: str) -> str:
+    """Return the path of an image."""
+    return IMAGE_PATH.format(tenant=tenant, sha256=sha256)
+
+
+def artifact_path(tenant: str, sha256: str) -> str:
+    """Return the path of a pack or of models."""
+    return ARTIFACT_PATH.format(tenant=tenant, sha256=sha256)
