@@ -1,3 +1,3 @@
-"""CardMint's service: receives every count exactly once, prices it, keeps the inventory, asks for reviews."""
+"""CardMint's service: counts events exactly once, prices cards, keeps the inventory, asks people."""
 
 __version__ = "0.1.0"

@@ -1,9 +1,7 @@
-"""Durable work in the background.
+"""Background jobs: one durable queue in Postgres for pricing, retries and scheduled work.
 
-One queue in Postgres for refreshes, retries, dead jobs and what runs by the clock.
-
-Jobs run at least once, so each may run twice: it does the same again. A worker that dies gives its
-jobs back, because the others see that its heartbeat stopped.
+Jobs run at least once, so running a job twice must do no harm. When a worker dies, its heartbeat
+stops and the others put its jobs back into the queue.
 """
 
 import asyncio
@@ -20,24 +18,25 @@ import psycopg_pool
 import structlog
 from procrastinate import BaseRetryStrategy, JobContext, RetryDecision, jobs
 
+from cardmint_cloud.adapters.postgres import job_queue
 from cardmint_cloud.adapters.postgres.connection import Pool
-from cardmint_cloud.adapters.postgres.prices import job_queue, provider_state, quotes
+from cardmint_cloud.adapters.postgres.prices import provider_state
 from cardmint_cloud.pricing.price import PriceUnavailable, QuoteSource, price_card
 from cardmint_cloud.reviews import opening
 from cardmint_cloud.settings import ReviewSettings
 
 ATTEMPTS = 6
 FIRST_WAIT_S = 10.0
-"""Retries wait a chance part of this, doubled each time.
+"""Upper bound of the first random pause before a retry; it doubles each time.
 
-The last of six comes within about ten minutes.
+The last of six attempts comes within about ten minutes.
 """
 
 BATCH = 200
 CHECK_AGAIN = timedelta(hours=24)
 HEARTBEAT_S, STALLED_S = 5.0, 15.0
 LONGEST = timedelta(minutes=2)
-"""No job takes so long: a card is asked about at most at every provider, each for seconds."""
+"""Longest time that a job can take: it asks each provider at most once, for seconds."""
 
 KEPT_H = 24 * 30
 ANSWERS_FOR = timedelta(days=60)
@@ -57,9 +56,9 @@ for _name in (
 
 
 class JobRetryStrategy(BaseRetryStrategy):
-    """Again after a while, as long as the error asks for.
+    """Retries after a growing random pause, or as long as the error asks for.
 
-    Without counting when nobody was asked at all.
+    An attempt in which no provider was called does not count.
     """
 
     def __init__(self, chance: Callable[[], float] = random.random) -> None:
@@ -94,10 +93,7 @@ def build_queue(
     reviews: ReviewSettings | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> procrastinate.App:
-    """Return the queue of the database at `address` with all its tasks.
-
-    `pool` is what they work with.
-    """
+    """Return the queue of the database at `address` with all its tasks, which use `pool`."""
     connector = procrastinate.PsycopgConnector(
         conninfo=address,
         kwargs={"application_name": "cardmint jobs"},
@@ -117,7 +113,7 @@ def build_queue(
 
     async def due() -> None:
         async with pool.acquire() as connection:
-            await quotes.enqueue_due(connection, clock(), limit=BATCH, again=CHECK_AGAIN)
+            await job_queue.enqueue_due(connection, clock(), limit=BATCH, again=CHECK_AGAIN)
 
     async def age() -> None:
         escalate, expire = timedelta(hours=reviews.escalate_h), timedelta(hours=reviews.expire_h)
@@ -150,7 +146,7 @@ def build_queue(
 
 
 def _without_timestamp(step: Step) -> Step:
-    """Return a step that takes, and leaves, the moment for which the library begins it."""
+    """Return a step that ignores the scheduled moment, which the library passes."""
 
     async def run(*, timestamp: int) -> None:  # noqa: ARG001 - the library hands it over
         await step()
@@ -159,7 +155,7 @@ def _without_timestamp(step: Step) -> Step:
 
 
 def _keep_reason(pool: Pool, clock: Callable[[], datetime], step: Step) -> Step:
-    """Return a step that keeps why it failed, until it succeeds or is discarded."""
+    """Return a step that stores the reason of its failure until it succeeds or is discarded."""
 
     async def kept(context: JobContext, **args: Any) -> None:
         try:
@@ -177,10 +173,10 @@ def _keep_reason(pool: Pool, clock: Callable[[], datetime], step: Step) -> Step:
 
 
 async def _rescue(app: procrastinate.App, pool: Pool, clock: Callable[[], datetime]) -> None:
-    """Put back what a dead worker had begun, and what a living one never ended.
+    """Requeue the jobs of dead workers, and jobs that a living worker never ended.
 
-    A worker that lost the database while it wrote a job's end lives on, and the job would run for
-    ever.
+    A worker that lost the database while it wrote a job's end lives on, and the job would stay
+    running for ever.
     """
     for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_S):
         _log.warning("job taken from a worker that is gone", job=job.id, task=job.task_name)
@@ -189,16 +185,16 @@ async def _rescue(app: procrastinate.App, pool: Pool, clock: Callable[[], dateti
 
 
 def _cron(seconds: int) -> str:
-    """Return when something runs that is to run every so many seconds, up to an hour."""
+    """Return the cron expression for every so many seconds, up to an hour."""
     if seconds < 60:
         return f"* * * * * */{seconds}"
     return f"*/{seconds // 60} * * * *" if seconds < 3600 else "0 * * * *"
 
 
 async def run_worker(app: procrastinate.App) -> None:
-    """Work until cancelled. The library's worker ends when it loses the database.
+    """Run jobs until cancelled.
 
-    Then another one is begun.
+    The library's worker ends when it loses the database; a new one is started then.
     """
     pause = 0.5
     while True:
@@ -226,7 +222,8 @@ async def run_worker(app: procrastinate.App) -> None:
             )
         task = asyncio.current_task()
         if task is not None and task.cancelling():
-            raise asyncio.CancelledError  # It was lost while the worker ended for a reason of its own.
+            # It was lost while the worker ended for a reason of its own.
+            raise asyncio.CancelledError
         if asyncio.get_running_loop().time() - started > 60:
             pause = 0.5
         _log.warning("jobs: the database does not answer; trying again", reason=reason, in_s=pause)

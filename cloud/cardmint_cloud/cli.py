@@ -41,9 +41,9 @@ _config = click.option(
 @_config
 def migrate(config: Path | None) -> None:
     """Bring the database to this version's tables."""
-    from cardmint_cloud import app
+    from cardmint_cloud import commands
 
-    revision = asyncio.run(app.migrate_database(settings.load(config)))
+    revision = asyncio.run(commands.migrate_database(settings.load(config)))
     click.echo(f"the database has the tables of revision {revision}")
 
 
@@ -74,22 +74,22 @@ def serve(config: Path | None) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def rebuild(config: Path | None, at: datetime | None, as_json: bool) -> None:
-    """Fold the log once more and compare with the inventory, bit for bit.
+    """Fold the log again and compare it with the inventory, bit for bit.
 
     Exit code 1 when they differ.
     """
-    from cardmint_cloud import app, rebuild
+    from cardmint_cloud import commands, rebuild
 
     set_ = settings.load(config)
     address, archive = set_.database, Path(set_.archive)
     if at is not None:
-        view = app.run_once(
+        view = commands.run_checked(
             address,
             rebuild.snapshot_at(address, at if at.tzinfo else at.replace(tzinfo=UTC), archive),
         )
         click.echo(encode(view).decode() if as_json else "\n".join(rebuild.snapshot_lines(view)))
         return
-    comparison = app.run_once(address, rebuild.compare_with_log(address, archive))
+    comparison = commands.run_checked(address, rebuild.compare_with_log(address, archive))
     whole = {**asdict(comparison), "equal": comparison.equal}
     click.echo(
         encode(whole).decode() if as_json else "\n".join(rebuild.comparison_lines(comparison))
@@ -102,7 +102,7 @@ def rebuild(config: Path | None, at: datetime | None, as_json: bool) -> None:
 @_config
 @click.argument("file", type=click.Path(path_type=Path))
 def backup(config: Path | None, file: Path) -> None:
-    """Write the whole database to a new FILE, in pg_dump's custom format, while the service goes on."""
+    """Write the whole database to a new FILE (pg_dump's custom format) while the service runs."""
     from cardmint_cloud.adapters.postgres import backup
 
     backup.write_backup(settings.load(config).database, file)
@@ -113,7 +113,7 @@ def backup(config: Path | None, file: Path) -> None:
 @_config
 @click.argument("file", type=click.Path(path_type=Path))
 def restore(config: Path | None, file: Path) -> None:
-    """Bring a backup into an empty database: all of it, or nothing. `rebuild` then checks it."""
+    """Restore a backup into an empty database, whole or not at all. `rebuild` then checks it."""
     from cardmint_cloud.adapters.postgres import backup
 
     backup.restore_backup(settings.load(config).database, file)
@@ -122,17 +122,17 @@ def restore(config: Path | None, file: Path) -> None:
 
 @cli.group()
 def partitions() -> None:
-    """The event log's months: made ahead by the workers, retired by policy to Parquet files."""
+    """The event log's months: workers make them ahead, old ones are moved to Parquet files."""
 
 
 @partitions.command("list")
 @_config
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def list_partitions(config: Path | None, as_json: bool) -> None:
-    """Show where each month of the log is."""
-    from cardmint_cloud import app, log_months
+    """List the months of the log and where each is."""
+    from cardmint_cloud import commands, log_months
 
-    log = app.months(settings.load(config))
+    log = commands.list_months(settings.load(config))
     click.echo(encode(asdict(log)).decode() if as_json else "\n".join(log_months.month_lines(log)))
 
 
@@ -146,10 +146,10 @@ def list_partitions(config: Path | None, as_json: bool) -> None:
     help="How many months from now.",
 )
 def make_partitions(config: Path | None, ahead: int) -> None:
-    """Make the months from this one on; the workers do it every hour."""
-    from cardmint_cloud import app
+    """Make the months from this one on; workers do this every hour."""
+    from cardmint_cloud import commands
 
-    app.make_months(settings.load(config), ahead)
+    commands.make_months(settings.load(config), ahead)
 
 
 @partitions.command("retire")
@@ -161,10 +161,10 @@ def make_partitions(config: Path | None, ahead: int) -> None:
     help="How many whole months stay beside this one.",
 )
 def retire_partitions(config: Path | None, keep_months: int) -> None:
-    """Move older months to files in the archive, each checked before it leaves the database."""
-    from cardmint_cloud import app
+    """Move older months to files in the archive; each is checked before it leaves the database."""
+    from cardmint_cloud import commands
 
-    done = app.retire_months(settings.load(config), keep_months)
+    done = commands.retire_months(settings.load(config), keep_months)
     for one in done:
         click.echo(f"{one.month:%Y-%m}  {one.events} events are in {one.file} now")
     if not done:
@@ -173,17 +173,17 @@ def retire_partitions(config: Path | None, keep_months: int) -> None:
 
 @cli.group()
 def prices() -> None:
-    """What cards are worth, as it was last heard."""
+    """Last known prices."""
 
 
 @prices.command("export")
 @_config
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def export_prices(config: Path | None, file: Path) -> None:
-    """Write the last known prices to FILE, one JSON object a line, for `cardmint-edge catalogue build --prices`."""
-    from cardmint_cloud import app
+    """Write the last known prices to FILE as JSON lines, for `cardmint-edge catalogue build`."""
+    from cardmint_cloud import commands
 
-    found = app.last_prices(settings.load(config))
+    found = commands.last_prices(settings.load(config))
     try:
         file.write_bytes(b"".join(encode(price) + b"\n" for price in found))
     except OSError as error:
@@ -193,7 +193,7 @@ def export_prices(config: Path | None, file: Path) -> None:
 
 @cli.group()
 def fleet() -> None:
-    """What stations are to use: packs, models, settings."""
+    """Packs, models and settings that stations should use."""
 
 
 @fleet.command("publish")
@@ -208,10 +208,10 @@ def fleet() -> None:
     help="Where stations reach this service, such as https://cards.example.com.",
 )
 def publish(config: Path | None, manifest: BinaryIO, file: Path, url: str) -> None:
-    """Have every station of the tenant use FILE, which MANIFEST (- for standard input) signs."""
-    from cardmint_cloud import app
+    """Make every station of the tenant use FILE, which MANIFEST (- for standard input) signs."""
+    from cardmint_cloud import commands
 
-    done = app.publish(settings.load(config), manifest.read(), file, url)
+    done = commands.publish_artifact(settings.load(config), manifest.read(), file, url)
     click.echo(f"{done.artifact} {done.version} is published; stations fetch {done.url}")
 
 
@@ -230,15 +230,15 @@ def publish(config: Path | None, manifest: BinaryIO, file: Path, url: str) -> No
     "--pause-uploads/--resume-uploads", "uploads_paused", default=None, help="Whether images wait."
 )
 def configure(config: Path | None, station: str, **wanted: int | bool | None) -> None:
-    """Want other settings of STATION; what is not named stays as it was wanted before."""
-    from cardmint_cloud import app
+    """Change the desired settings of STATION; the others stay as they are."""
+    from cardmint_cloud import commands
 
     try:
         topics.name(station)
     except BadTopic as error:
         raise StopService(str(error)) from None
     changes = {name: value for name, value in wanted.items() if value is not None}
-    desired = app.configure(settings.load(config), station, changes)
+    desired = commands.configure_station(settings.load(config), station, changes)
     click.echo(
         f"version {desired.version} is wanted of {station}; the dashboard shows when it is in use"
     )
@@ -246,7 +246,7 @@ def configure(config: Path | None, station: str, **wanted: int | bool | None) ->
 
 @cli.group("dead-letters")
 def dead_letters() -> None:
-    """What could not be used and was set aside: list, replay, discard."""
+    """Messages and events that could not be used: list, replay, discard."""
 
 
 @dead_letters.command("list")
@@ -260,14 +260,14 @@ def dead_letters() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def list_dead_letters(config: Path | None, limit: int, as_json: bool) -> None:
-    """Show the tenant's dead letters, the oldest first."""
-    from cardmint_cloud import app
+    """List the tenant's dead letters, the oldest first."""
+    from cardmint_cloud import commands
 
-    found = app.dead_letters(settings.load(config), limit)
+    found = commands.list_dead_letters(settings.load(config), limit)
     for one in found:
-        text = "{id}  {last_at:%Y-%m-%d %H:%M:%S}  {station}  {reason}  {bytes} B  {times}x  {detail}".format(
-            **one
-        )
+        text = (
+            "{id}  {last_at:%Y-%m-%d %H:%M:%S}  {station}  {reason}  {bytes} B  {times}x  {detail}"
+        ).format(**one)
         click.echo(encode(one).decode() if as_json else " ".join(text.splitlines()))
     if not found and not as_json:
         click.echo("there are no dead letters")
@@ -277,25 +277,25 @@ def list_dead_letters(config: Path | None, limit: int, as_json: bool) -> None:
 @_config
 @click.argument("letter", type=click.IntRange(1))
 def replay_dead_letter(config: Path | None, letter: int) -> None:
-    """Put a dead letter through ingest again; it stays when it still cannot be used."""
-    from cardmint_cloud import app
+    """Put a dead letter through ingest again; it stays if it still cannot be used."""
+    from cardmint_cloud import commands
 
-    click.echo(f"applied {app.replay(settings.load(config), letter)} events")
+    click.echo(f"applied {commands.replay_letter(settings.load(config), letter)} events")
 
 
 @dead_letters.command("discard")
 @_config
 @click.argument("letter", type=click.IntRange(1))
 def discard_dead_letter(config: Path | None, letter: int) -> None:
-    """Give a dead letter up for good."""
-    from cardmint_cloud import app
+    """Delete a dead letter for good."""
+    from cardmint_cloud import commands
 
-    app.discard(settings.load(config), letter)
+    commands.discard_letter(settings.load(config), letter)
     click.echo(f"dead letter {letter} is gone")
 
 
 def main() -> None:
-    """Run the command line; an error that a person can mend is one line on standard error and exit code 1."""
+    """Run the command line. A CloudError is printed as one line; the exit code is then 1."""
     try:
         cli()
     except CloudError as error:

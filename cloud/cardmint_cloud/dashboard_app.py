@@ -1,6 +1,6 @@
-"""The dashboard's process, wired by hand.
+"""The dashboard process, wired by hand.
 
-Apart from the others, which need nothing of it and start sooner.
+It is apart from `app`, whose processes need none of its libraries and start sooner.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ _log = structlog.get_logger()
 
 
 def image_store(settings: CloudSettings) -> ImageStorage:
-    """Return where images are kept: a bucket for `s3://BUCKET/PREFIX`, else a folder."""
+    """Return the image storage: a bucket for `s3://BUCKET/PREFIX`, else a folder."""
     if settings.images.startswith("s3://"):
         bucket, _, prefix = settings.images.removeprefix("s3://").partition("/")
         return BucketStorage(bucket, prefix, settings.s3)
@@ -30,10 +30,10 @@ def image_store(settings: CloudSettings) -> ImageStorage:
 
 
 async def serve(settings: CloudSettings) -> None:
-    """Run the dashboard until SIGTERM or SIGINT, on loopback only: it has no accounts yet.
+    """Serve the dashboard until SIGTERM or SIGINT, on loopback only: it has no accounts yet.
 
     Raises:
-        Stop: the database cannot be used as it is set, or the port is taken.
+        StopService: the database cannot be used as it is set, or the port is taken.
     """
     log_as_json()
     where = f"http://{LOOPBACK}:{settings.web.port}/"

@@ -1,7 +1,4 @@
-"""Packs, models and settings for stations.
-
-Kept here, and told whenever they change or a broker may have forgotten.
-"""
+"""Packs, models and settings for stations: stored here, published when they change."""
 
 import asyncio
 import hashlib
@@ -25,17 +22,17 @@ from cardmint_contracts.wire import encode
 
 
 class StationPublisher(Protocol):
-    """What telling stations needs of a broker."""
+    """The part of a broker connection that publishing to stations needs."""
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[None]:
-        """Publish; the future is cancelled when the connection goes before the broker has it."""
+        """Publish; the future is cancelled if the connection is lost before the broker has it."""
         ...
 
 
 class FleetPublisher:
-    """Tells stations what they are to use.
+    """Publishes the desired artifacts and settings of all stations as retained messages.
 
-    `changed` wakes it; it tells everything, because retained messages stay.
+    Each run publishes everything: the messages stay at the broker.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -44,20 +41,17 @@ class FleetPublisher:
         self._connection = 0
 
     def changed(self) -> None:
-        """Tell stations soon."""
+        """Publish soon."""
         self._changed.set()
 
     def connected(self, connection: int) -> None:
-        """Tell stations soon if this is another connection than before.
-
-        The broker may have lost what lay retained.
-        """
+        """Publish soon if the connection is new: the broker may have lost retained messages."""
         if connection != self._connection:
             self._connection = connection
             self.changed()
 
     async def run(self, link: StationPublisher) -> None:
-        """Tell, whenever there is something to tell, until cancelled."""
+        """Publish whenever something changed, until cancelled."""
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -73,11 +67,11 @@ class FleetPublisher:
 
 
 def store_artifact(folder: Path, tenant: str, manifest: bytes, file: Path, url: str) -> Manifest:
-    """Keep a copy of what a manifest names under its SHA-256, and return the manifest with where it lies now.
+    """Copy a manifest's file under its SHA-256; return the manifest with the URL to fetch it.
 
     Raises:
-        Stop: the manifest is none, the file is another than it names, or the folder cannot be
-            written.
+        StopService: the manifest is invalid, the file is another than it names, or the folder
+            cannot be written.
     """
     try:
         signed = decode_manifest(manifest)

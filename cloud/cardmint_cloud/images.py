@@ -1,7 +1,4 @@
-"""An image's bytes from a station.
-
-Taken as they come, checked against their name, kept for good, shown small.
-"""
+"""Images from stations: received in parts, checked against their SHA-256, stored, shown small."""
 
 import asyncio
 import io
@@ -21,46 +18,45 @@ from cardmint_cloud.adapters.images.intake import (
 
 SILENCE_S = 20.0
 THUMBNAIL = 360
-"""The longer side of a thumbnail, in pixels."""
+"""Longer side of a thumbnail in pixels."""
 
 
 class ImageStorage(Protocol):
-    """Where images are. A name is a SHA-256, or one with a suffix.
+    """A place for images. A name is a SHA-256, or one with a suffix.
 
-    Names and tenants must have been checked.
+    The caller must have checked names and tenants.
     """
 
     def has(self, tenant: str, name: str) -> bool:
-        """Whether an image is there."""
+        """Whether an image is stored."""
         ...
 
     def read(self, tenant: str, name: str) -> bytes | None:
-        """Return an image's bytes; None when it is not there."""
+        """Return an image's bytes; None when it is not stored."""
         ...
 
     @property
     def intake(self) -> ImageIntake:
-        """Where images are while they are on their way."""
+        """Storage for images that are being uploaded."""
         ...
 
     def keep(self, tenant: str, name: str, file: Path) -> None:
-        """Keep a file's bytes under a name, whole or not at all; the file may be gone then."""
+        """Store a file's bytes under a name, whole or not at all; the file may be moved."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeptImage:
-    """The image is here; `fresh` unless it was before."""
+    """The image is stored; `fresh` unless it was stored before."""
 
     fresh: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RefusedImage:
-    """The image was not kept: too many bytes, other bytes than its name says, or no image.
+    """The image was not stored: too many bytes, wrong digest, or not an image.
 
-    `moved` is none of the image's doing: what it was to go on from is not here, or not as it was
-    sent.
+    `moved` is not the image's fault: the part to continue is missing or different.
     """
 
     reason: Literal["too-large", "digest-mismatch", "not-an-image", "too-many-pixels", "moved"]
@@ -69,7 +65,7 @@ class RefusedImage:
 
 
 def upload_offset(store: ImageStorage, tenant: str, sha256: str) -> int | None:
-    """Return how many bytes of an image have come; None when it is here.
+    """Return how many bytes of an image have come; None when it is stored.
 
     Raises:
         OSError: the bucket is away.
@@ -80,16 +76,14 @@ def upload_offset(store: ImageStorage, tenant: str, sha256: str) -> int | None:
 async def receive_image(
     store: ImageStorage, tenant: str, sha256: str, chunks: AsyncIterator[bytes], offset: int = 0
 ) -> KeptImage | RefusedImage:
-    """Keep an image under its SHA-256.
+    """Store an image under its SHA-256.
 
-    `tenant` and `sha256` must have been checked to be a name and a digest.
-
-    `chunks` go on from `offset` bytes that came before. When they break off, what has come is kept
-    for a day.
+    `tenant` and `sha256` must have been checked. `chunks` continue after `offset` bytes that came
+    before. When they break off, the bytes so far are kept for a day.
 
     Raises:
         TimeoutError: no chunk came for `SILENCE_S`.
-        OSError: the disk or the bucket is full or away; nothing was kept.
+        OSError: the disk or the bucket is full or away; nothing was stored.
     """
     if await asyncio.to_thread(store.has, tenant, sha256):
         return KeptImage(fresh=False)
@@ -105,9 +99,9 @@ async def receive_image(
 
 
 async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
-    """Return the next chunk, None at the end.
+    """Return the next chunk; None at the end.
 
-    A line that went dead does not say so: silence is taken for it.
+    A dead connection is only noticed by its silence.
     """
     async with asyncio.timeout(SILENCE_S):
         return await anext(chunks, None)
@@ -133,10 +127,10 @@ def _settle(
 def load_image(
     store: ImageStorage, tenant: str, sha256: str, *, small: bool
 ) -> tuple[bytes, str] | None:
-    """Return an image, or its thumbnail, with its media type; None when it is not there.
+    """Return an image or its thumbnail with its media type; None when it is not stored.
 
-    A thumbnail is made when it is asked for the first time, and kept beside its image. An image
-    that passed the check but cannot be drawn is returned as it is.
+    The first request for a thumbnail makes and stores it. An image that cannot be drawn is returned
+    as it is.
 
     Raises:
         OSError: the disk or the bucket is away.

@@ -1,4 +1,4 @@
-"""The months of the event log: made ahead, and retired to files once they are old enough."""
+"""The months of the event log: made ahead of time, and retired to files when old enough."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ MONTHS_AHEAD = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogMonths:
-    """Where the log's months are: in the database, or in files."""
+    """The months of the log in the database, and those in files."""
 
     present: tuple[LogMonth, ...]
     retired: tuple[RetiredMonth, ...]
 
 
 async def list_all(connection: PostgresConnection) -> LogMonths:
-    """Return where the log's months are."""
+    """Return the months of the log."""
     return LogMonths(
         present=tuple(await log_months.list_months(connection)),
         retired=tuple(await log_months.list_retired(connection)),
@@ -36,7 +36,7 @@ async def list_all(connection: PostgresConnection) -> LogMonths:
 async def make_ahead(
     connection: PostgresConnection, now: datetime, *, ahead: int = MONTHS_AHEAD
 ) -> None:
-    """Make the partitions from this month to `ahead` months on."""
+    """Make the partitions from this month to `ahead` months from now."""
     month = log_months.month_of(now)
     for _ in range(ahead + 1):
         await log_months.make_month(connection, month)
@@ -46,14 +46,14 @@ async def make_ahead(
 async def retire_before(
     connection: PostgresConnection, archive: Path, now: datetime, *, keep_months: int
 ) -> list[RetiredMonth]:
-    """Write the months before the last `keep_months` whole ones to files in `archive`, check them, take them away.
+    """Move all but the last `keep_months` whole months to files in `archive`.
 
-    A month is gone from the database only once its file is on the disk and was read back equal, row
-    by row.
+    A month leaves the database only after its file is on the disk and was read back equal, row by
+    row.
 
     Raises:
-        Retry: the log is in use for long.
-        Stop: a file is not what was written, or pyarrow is not there.
+        RetryLater: the log is in use for long.
+        StopService: a file is not what was written, or pyarrow is not installed.
     """
     oldest_kept = log_months.month_of(now)
     for _ in range(keep_months):
@@ -83,7 +83,8 @@ async def _retire(
         for row in page:
             if next(written, None) != dict(row):
                 raise StopService(
-                    f"{file}: the event at position {row['position']} was not written as it is; nothing is lost"
+                    f"{file}: the event at position {row['position']} was not written as it is;"
+                    " nothing is lost"
                 )
     if next(written, None) is not None:
         raise StopService(f"{file}: has more events than the month; nothing is lost")
@@ -92,7 +93,8 @@ async def _retire(
     )
     if not await log_months.drop_month(connection, entry):
         raise StopService(
-            f"{file}: events came into {month:%Y-%m} meanwhile; nothing was taken away, run it again"
+            f"{file}: events came into {month:%Y-%m} meanwhile; nothing was taken away, run it"
+            " again"
         )
     return entry
 
@@ -100,10 +102,10 @@ async def _retire(
 def read_archive(
     archive: Path, retired: tuple[RetiredMonth, ...] | list[RetiredMonth]
 ) -> Iterator[Mapping[str, Any]]:
-    """Read every retired month's events in the order in which they were applied.
+    """Yield the events of all retired months in the order in which they were applied.
 
     Raises:
-        Stop: a file is not there, or cannot be read.
+        StopService: a file is missing or cannot be read.
     """
     return merge(
         *(parquet.read_file(archive / one.file) for one in retired), key=itemgetter("position")

@@ -1,4 +1,4 @@
-"""The inventory once more, from the log: compared with the live one, or as it stood at a time."""
+"""The inventory folded again from the log: compared with the live one, or as of a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from cardmint_contracts.upcasters import decode_data
 
 TABLES = ("items", "reviews", "holdings")
 SHOWN = 10
-"""How many differences of a table are told one by one."""
+"""Differences of a table that are listed one by one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogComparison:
-    """How many rows each live table has, how many are not what the log says, and the first of those."""
+    """Rows of each live table, how many of them differ from the log, and the first of those."""
 
     events: int
     rows: dict[str, int]
@@ -32,13 +32,13 @@ class LogComparison:
 
     @property
     def equal(self) -> bool:
-        """Whether the live inventory is what the log says, bit for bit."""
+        """Whether the live inventory equals the fold of the log, bit for bit."""
         return not any(self.differences.values())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InventorySnapshot:
-    """The inventory of everything that had been received at a time, in numbers."""
+    """Figures of the inventory as of everything received by a time."""
 
     at: datetime
     events: int
@@ -48,13 +48,13 @@ class InventorySnapshot:
 
 
 async def compare_with_log(address: str, archive: Path = Path()) -> LogComparison:
-    """Fold the whole log and compare with the live tables, in one snapshot, while the service goes on.
+    """Fold the whole log and compare it with the live tables, in one snapshot.
 
-    Months that were retired are read from their files in `archive`.
+    The service may run meanwhile. Retired months are read from their files in `archive`.
 
     Raises:
-        Stop: an event of the log cannot be read, or contradicts those before it; a retired month's
-            file is not there.
+        StopService: an event cannot be read or contradicts earlier ones, or a month's file is
+            missing.
     """
     async with shadow.snapshot(address) as connection:
         events = await _fold(connection, archive, None)
@@ -73,7 +73,7 @@ async def snapshot_at(address: str, at: datetime, archive: Path = Path()) -> Inv
     """Fold the log up to what had been received at `at`.
 
     Raises:
-        Stop: as `compare`.
+        StopService: as `compare_with_log`.
     """
     async with shadow.snapshot(address) as connection:
         events = await _fold(connection, archive, at)
@@ -123,7 +123,7 @@ def _event(row: Any) -> LoggedEvent:
 
 
 def comparison_lines(comparison: LogComparison) -> Sequence[str]:
-    """Return the comparison as lines for a person."""
+    """Return a comparison as lines for a person."""
     lines = [f"{comparison.events} events folded"]
     lines += [
         f"{name:9s} {rows:9d} live, {comparison.differences[name]} differ"
@@ -131,7 +131,8 @@ def comparison_lines(comparison: LogComparison) -> Sequence[str]:
     ]
     for one in comparison.first:
         lines.append(
-            f"{one.table} {one.key}\n  live    {one.live or 'is not there'}\n  the log {one.again or 'is not there'}"
+            f"{one.table} {one.key}\n  live    {one.live or 'is not there'}\n  the log"
+            f" {one.again or 'is not there'}"
         )
     lines.append(
         "the inventory is what the log says"
@@ -142,7 +143,7 @@ def comparison_lines(comparison: LogComparison) -> Sequence[str]:
 
 
 def snapshot_lines(view: InventorySnapshot) -> Sequence[str]:
-    """Return the view as lines for a person."""
+    """Return a snapshot as lines for a person."""
     items = ", ".join(f"{count} {status}" for status, count in sorted(view.items.items())) or "none"
     return [
         f"as of {view.at.isoformat()}, after {view.events} events",

@@ -1,4 +1,4 @@
-"""The service's settings: one frozen value, read once from a TOML file and the environment."""
+"""Settings of the service: one frozen value from a TOML file and the environment."""
 
 import os
 import tomllib
@@ -22,10 +22,7 @@ ProviderName = Literal["tcgdex", "pokemontcg", "pricecharting", "tcgcsv"]
 
 
 class BrokerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the MQTT 5 broker is.
-
-    `ca` is a file of certificates to trust; with it the connection uses TLS.
-    """
+    """The MQTT 5 broker. `ca` is a file of certificates to trust; with it, TLS is used."""
 
     host: str = "127.0.0.1"
     port: Port = 1883
@@ -35,16 +32,13 @@ class BrokerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class WebSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the dashboard listens. Only on loopback, until there are accounts."""
+    """The dashboard's port, on loopback only until there are accounts."""
 
     port: Port = 8080
 
 
 class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where prices come from.
-
-    The providers in the order in which they are asked, and where each is.
-    """
+    """The price providers in the order in which they are asked, and their addresses."""
 
     order: tuple[ProviderName, ...] = ("tcgdex", "pokemontcg", "tcgcsv")
     tcgdex_url: str = "https://api.tcgdex.net/v2/en"
@@ -61,10 +55,7 @@ class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class ReviewSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When a person is asked to look at a card that a station counted.
-
-    A figure of 0 turns its rule off.
-    """
+    """The rules by which a person is asked about a counted card. 0 turns a rule off."""
 
     version: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,30}\Z")] = "1"
     low_confidence: Annotated[float, Meta(ge=0, le=1)] = 0.0
@@ -78,7 +69,7 @@ class ReviewSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     expire_h: Annotated[float, Meta(gt=0)] = 168.0
 
     def rules(self) -> ReviewRules:
-        """Return the rules as they are applied."""
+        """Return the rules as the domain uses them."""
         return ReviewRules(
             version=self.version,
             low_confidence=self.low_confidence,
@@ -92,7 +83,7 @@ class ReviewSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class S3Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a bucket for images is reached. Without `endpoint` it is Amazon's own."""
+    """Access to a bucket for images. An empty `endpoint` means Amazon's own."""
 
     endpoint: str = ""
     region: str = "us-east-1"
@@ -101,10 +92,7 @@ class S3Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class CloudSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that can be set, with its default.
-
-    `tenant` is the one that the dashboard shows.
-    """
+    """All settings with their defaults. The dashboard shows `tenant`."""
 
     tenant: str = "demo"
     database: str = "postgresql://cardmint:cardmint@127.0.0.1:5432/cardmint"
@@ -127,17 +115,17 @@ class CloudSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProviderKeys:
-    """Providers' keys: from the environment only, and never to be seen."""
+    """Keys of price providers, from the environment only; never shown or logged."""
 
     pokemontcg: str = field(default="", repr=False)
     pricecharting: str = field(default="", repr=False)
 
 
 def load_keys(environment: Mapping[str, str] = os.environ) -> ProviderKeys:
-    """Read the keys: `CARDMINT_POKEMONTCG_KEY` and `CARDMINT_PRICECHARTING_TOKEN`.
+    """Read `CARDMINT_POKEMONTCG_KEY` and `CARDMINT_PRICECHARTING_TOKEN`.
 
     Raises:
-        Stop: one has a character that no key has; its value is not told.
+        StopService: a key has a character that no key has; the message does not show its value.
     """
     names = ("POKEMONTCG_KEY", "PRICECHARTING_TOKEN")
     found = {name: environment.get(f"CARDMINT_{name}", "").strip() for name in names}
@@ -150,11 +138,13 @@ def load_keys(environment: Mapping[str, str] = os.environ) -> ProviderKeys:
 
 
 def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> CloudSettings:
-    """Read the settings: the file first, then `CARDMINT_CLOUD_<KEY>` and `CARDMINT_CLOUD_<TABLE>_<KEY>` over it.
+    """Read the settings from a file, overridden by the environment.
+
+    Variables are `CARDMINT_CLOUD_<KEY>` and `CARDMINT_CLOUD_<TABLE>_<KEY>`.
 
     Raises:
-        Stop: the file cannot be read, or a key is unknown or has a wrong value; the message has the
-            path of the key.
+        StopService: the file cannot be read, or a key is unknown or has a wrong value; the message
+            has the path of the key.
     """
     values = _from_file(file) if file else {}
     where = str(file) if file else "settings"
@@ -189,10 +179,7 @@ def _override(values: dict[str, Any], variable: str, text: str) -> None:
 
 
 def _readable(error: msgspec.ValidationError) -> str:
-    """Turn msgspec's "Object contains unknown field `x` - at `$.broker`" into "broker.x.
-
-    Unknown".
-    """
+    """Return msgspec's message as `path.of.key: what is wrong`."""
     text, _, path = str(error).partition(" - at `$")
     at = path.rstrip("`").lstrip(".")
     if text.startswith("Object contains unknown field `"):

@@ -14,8 +14,8 @@ import pytest
 from procrastinate import jobs as library
 
 from cardmint_cloud import background_jobs
+from cardmint_cloud.adapters.postgres import job_queue
 from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one
-from cardmint_cloud.adapters.postgres.prices import job_queue, quotes
 from cardmint_cloud.adapters.providers.http import ProviderUnavailable
 from cardmint_cloud.background_jobs import ATTEMPTS, CHECK_AGAIN, JobRetryStrategy
 from cardmint_cloud.local.processes import ChildProcess
@@ -31,7 +31,7 @@ def now() -> datetime:
 
 async def due(pool: Pool, limit: int = 100) -> int:
     async with pool.acquire() as connection:
-        return await quotes.enqueue_due(connection, now(), limit=limit, again=CHECK_AGAIN)
+        return await job_queue.enqueue_due(connection, now(), limit=limit, again=CHECK_AGAIN)
 
 
 async def caught_up(app: procrastinate.App) -> None:

@@ -23,8 +23,10 @@ async def test_what_is_exported_a_pack_takes(
 ) -> None:
     fetched = NOW - timedelta(days=1)
     await connection.executemany(
-        "INSERT INTO current_quotes (tenant, card_id, finish, edition, source, basis, minor, currency, as_of,"
-        " fetched_at, lowest) VALUES ($1, 'emb-1', $2, $3, 'tcgdex', 'market', $4, 'EUR', $5, $6, false)",
+        "INSERT INTO current_quotes (tenant, card_id, finish, edition, source, basis, minor,"
+        " currency, as_of,"
+        " fetched_at, lowest) VALUES ($1, 'emb-1', $2, $3, 'tcgdex', 'market', $4, 'EUR', $5, $6,"
+        " false)",
         [
             ("shop", "", "", 120, NOW, fetched),
             ("shop", "holo", "first", 900, NOW, fetched),

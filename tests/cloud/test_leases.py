@@ -270,7 +270,8 @@ def test_whatever_becomes_of_a_worker_everything_counts_once(
             crew.add()
         seconds, held = until(database, lambda held: len(held) == 2)
         print(
-            f"a worker came; the stations were divided anew after {seconds:.2f} s: {sorted(held.values())}"
+            f"a worker came; the stations were divided anew after {seconds:.2f} s:"
+            f" {sorted(held.values())}"
         )
         sent.result()
     counted = asyncio.run(take_census(database, "shop"))

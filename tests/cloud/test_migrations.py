@@ -97,21 +97,26 @@ def _first_version(connection: Connection) -> None:
     command.upgrade(config, "0001")
     connection.execute(
         text(
-            "CREATE TABLE events_2026_11 PARTITION OF events FOR VALUES FROM ('2026-11-01 00:00+00')"
+            "CREATE TABLE events_2026_11 PARTITION OF events FOR VALUES FROM ('2026-11-01"
+            " 00:00+00')"
             " TO ('2026-12-01 00:00+00')"
         )
     )
     connection.execute(
         text(
-            "INSERT INTO events (tenant, stream, sequence, received_at, source, type, occurred_at, bootid,"
-            " monotonic_ms, clock_synced, data) VALUES ('shop', gen_random_uuid(), 1, '2026-11-22', '/stations/left',"
+            "INSERT INTO events (tenant, stream, sequence, received_at, source, type,"
+            " occurred_at, bootid,"
+            " monotonic_ms, clock_synced, data) VALUES ('shop', gen_random_uuid(), 1,"
+            " '2026-11-22', '/stations/left',"
             """ 't', '2026-11-22', gen_random_uuid(), 1, true, '{"b": 1, "a": [2.50]}')"""
         )
     )
     connection.execute(
         text(
-            "INSERT INTO items (tenant, item, station, captured_at, received_at, status, bin, confidence, margin,"
-            " reasons, candidates, version) VALUES ('shop', gen_random_uuid(), 'left', now(), now(), 'counted',"
+            "INSERT INTO items (tenant, item, station, captured_at, received_at, status, bin,"
+            " confidence, margin,"
+            " reasons, candidates, version) VALUES ('shop', gen_random_uuid(), 'left', now(),"
+            " now(), 'counted',"
             " 'A3', 1, 1, '{}', '[]', 1)"
         )
     )

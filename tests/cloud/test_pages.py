@@ -110,7 +110,8 @@ async def test_a_job_that_was_given_up_is_tried_again_or_discarded(
     jobs = [
         await pool.fetchval(
             "INSERT INTO procrastinate_jobs (queue_name, task_name, args, status, attempts)"
-            " VALUES ('prices', 'price', jsonb_build_object('tenant', $1::text, 'card_id', 'fic1-7'), 'failed', 6)"
+            " VALUES ('prices', 'price', jsonb_build_object('tenant', $1::text, 'card_id',"
+            " 'fic1-7'), 'failed', 6)"
             " RETURNING id",
             tenant,
         )

@@ -72,7 +72,7 @@ async def test_a_part_that_swallows_a_cancellation_is_told_again(
     async def failing() -> None:
         raise StopService("the broker refuses us")
 
-    monkeypatch.setattr(app, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(app, "CANCEL_WAIT_S", 0.1)
     before = asyncio.all_tasks()
     async with asyncio.timeout(20):
         with pytest.raises(StopService, match="refuses us"):

@@ -10,12 +10,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.queries import cards as card_queries
-from cardmint_cloud.adapters.postgres.queries import desk, inventory
+from cardmint_cloud.adapters.postgres.queries import inventory
+from cardmint_cloud.adapters.postgres.queries.dead_letters import find_dead_letter
 from cardmint_cloud.adapters.postgres.queries.inventory import (
     CurrencyTotal,
     InventoryFilter,
     InventoryTotals,
+    count_by_status,
 )
+from cardmint_cloud.adapters.postgres.queries.reviews import (
+    count_waiting,
+    find_review,
+    list_reviews,
+)
+from cardmint_cloud.adapters.postgres.queries.stations import list_stations
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_contracts.cards import Card, Condition, Edition, Finish, ScanDefaults
 from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
@@ -50,7 +58,8 @@ async def quote(
     lowest: bool = False,
 ) -> None:
     await pool.execute(
-        "INSERT INTO current_quotes VALUES ('shop', $1, $2, '', 'tcgdex', 'market', $3, $4, $5, $5, $6)",
+        "INSERT INTO current_quotes VALUES ('shop', $1, $2, '', 'tcgdex', 'market', $3, $4, $5,"
+        " $5, $6)",
         *(card_id, finish, minor, currency, NOW, lowest),
     )
 
@@ -245,12 +254,12 @@ async def test_reviews_letters_and_counts(pool: Pool, engine: AsyncEngine) -> No
     scan = doubtful()
     await send(pool, scan, accepted())
     async with engine.connect() as connection:
-        (opened,) = await desk.list_reviews(connection, "shop", "open")
+        (opened,) = await list_reviews(connection, "shop", "open")
         assert opened["task"] == review_task_id(scan.scan)
-        assert await desk.list_reviews(connection, "shop", "answered") == []
-        assert await desk.count_waiting(connection, "shop") == {"reviews": 1, "letters": 0}
-        assert await desk.count_by_status(connection, "shop") == {"counted": 1, "review": 1}
+        assert await list_reviews(connection, "shop", "answered") == []
+        assert await count_waiting(connection, "shop") == {"reviews": 1, "letters": 0}
+        assert await count_by_status(connection, "shop") == {"counted": 1, "review": 1}
         assert (await card_queries.review_of_item(connection, "shop", scan.scan)) is not None
-        assert await desk.find_review(connection, "other", opened["task"]) is None
-        assert await desk.find_dead_letter(connection, "shop", 1) is None
-        assert await desk.list_stations(connection, "shop") == []
+        assert await find_review(connection, "other", opened["task"]) is None
+        assert await find_dead_letter(connection, "shop", 1) is None
+        assert await list_stations(connection, "shop") == []

@@ -131,7 +131,10 @@ async def test_answers_and_replays_are_in_the_log(pool: Pool, database: str) -> 
         ("UPDATE items SET confidence = '-0' WHERE status = 'rejected' AND version = 1", "items"),
         ("DELETE FROM reviews WHERE state = 'open'", "reviews"),
         (
-            "UPDATE reviews SET closed_at = closed_at + interval '1 microsecond' WHERE answered_by = 'ann'",
+            (
+                "UPDATE reviews SET closed_at = closed_at + interval '1 microsecond' WHERE"
+                " answered_by = 'ann'"
+            ),
             "reviews",
         ),
         ("UPDATE holdings SET count = count + 1 WHERE card_id = 'fic1-10'", "holdings"),
@@ -155,7 +158,8 @@ async def test_what_was_changed_beside_the_log_is_found(
 async def test_a_log_that_was_changed_is_found(pool: Pool, database: str) -> None:
     await shop(pool)
     await pool.execute(
-        "UPDATE events SET data = jsonb_set(data::jsonb, '{confidence}', '7')::text WHERE position = 1"
+        "UPDATE events SET data = jsonb_set(data::jsonb, '{confidence}', '7')::text WHERE"
+        " position = 1"
     )
     with pytest.raises(StopService, match="position 1 of the log cannot be read"):
         await rebuild.compare_with_log(database)

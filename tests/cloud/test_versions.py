@@ -23,7 +23,7 @@ from cardmint_cloud import log_months, migrations, rebuild
 from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one
 from cardmint_cloud.adapters.postgres.migrate import engine_for
-from cardmint_cloud.adapters.postgres.queries import desk
+from cardmint_cloud.adapters.postgres.queries.stations import list_evictions, was_given_up
 from cardmint_cloud.adapters.postgres.reviews import questions
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.ingest.commit import commit
@@ -178,8 +178,8 @@ async def test_a_station_that_is_not_upgraded_goes_on_and_its_ledger_counts(
     assert await send(pool, accepted(), *old, new, more, stream=uuid4()) == 0
     engine = engine_for(database)
     async with engine.connect() as connection:
-        (found,) = (await desk.list_evictions(connection, "shop")).values()
-        lost = [await desk.was_given_up(connection, "shop", "left", digest) for digest in digests]
+        (found,) = (await list_evictions(connection, "shop")).values()
+        lost = [await was_given_up(connection, "shop", "left", digest) for digest in digests]
     await engine.dispose()
     latest = [row["image"] for row in found.pop("latest")]
     assert found == {"images": 4, "bytes": 100, "lost": 3, "thumbnails": 1}

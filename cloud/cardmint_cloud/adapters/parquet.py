@@ -1,4 +1,7 @@
-"""Months of the event log as Parquet files, by pyarrow, which only `cardmint-cloud[archive]` brings."""
+"""Months of the event log as Parquet files.
+
+Only `cardmint-cloud[archive]` installs pyarrow.
+"""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -42,10 +45,7 @@ def _schema(pyarrow: Any) -> Any:
 
 
 class MonthWriter:
-    """Writes one file, `FILE.part` until `finish`.
-
-    UUIDs are written as text, for other programs to read.
-    """
+    """Writes one file, named `FILE.part` until `finish`. UUIDs are text, for other programs."""
 
     def __init__(self, file: Path) -> None:
         pyarrow, parquet = _pyarrow()
@@ -62,7 +62,7 @@ class MonthWriter:
         self._writer.write_table(self._pyarrow.Table.from_pylist(plain, schema=self._schema))
 
     def finish(self) -> None:
-        """Give the file its name, once its bytes are on the disk."""
+        """Rename the file to its final name once its bytes are on the disk."""
         self._writer.close()
         with self._part.open("rb") as written:
             os.fsync(written.fileno())
@@ -74,16 +74,16 @@ class MonthWriter:
             os.close(folder)
 
     def abandon(self) -> None:
-        """Remove what was written."""
+        """Delete the unfinished file."""
         self._writer.close()
         self._part.unlink(missing_ok=True)
 
 
 def read_file(file: Path) -> Iterator[dict[str, Any]]:
-    """Read a file's rows in the order in which they were written, some thousands in memory at a time.
+    """Yield a file's rows in the order in which they were written, a batch in memory at a time.
 
     Raises:
-        Stop: the file is not there, or is no such file.
+        StopService: the file is missing, or is not a month of the log.
     """
     pyarrow, parquet = _pyarrow()
     try:

@@ -1,4 +1,4 @@
-"""The answers that a worker read last, bounded in size, each with the moment at which the provider last said so."""
+"""The provider answers that a worker read last, bounded in bytes."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -7,7 +7,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CachedAnswer:
-    """An answer: `value` is its content, None when the provider knows no such thing."""
+    """An answer and when the provider last confirmed it.
+
+    `value` is its content; None when the provider has no such card (`found` is False).
+    """
 
     found: bool
     value: object
@@ -15,7 +18,7 @@ class CachedAnswer:
 
 
 class AnswerCache:
-    """Answers by key. What was not asked for longest goes first when the bodies would be more than `most` bytes."""
+    """Answers by key, at most `most` bytes of them; the least recently used goes first."""
 
     def __init__(self, most: int) -> None:
         self.size = 0
@@ -23,7 +26,7 @@ class AnswerCache:
         self._said: OrderedDict[str, tuple[CachedAnswer, int]] = OrderedDict()
 
     def get(self, key: str, since: datetime) -> CachedAnswer | None:
-        """Return what was said later than `since`; None when nothing was, or it is not held."""
+        """Return an answer confirmed after `since`; None when there is none."""
         held = self._said.get(key)
         if held is None or held[0].at <= since:
             return None
@@ -31,7 +34,10 @@ class AnswerCache:
         return held[0]
 
     def put(self, key: str, said: CachedAnswer, size: int) -> None:
-        """Hold an answer whose body has `size` bytes, in place of an earlier one."""
+        """Store an answer whose body has `size` bytes, in place of an earlier one.
+
+        An answer larger than the whole cache is not stored.
+        """
         _, before = self._said.pop(key, (None, 0))
         self.size -= before
         if size > self._most:

@@ -1,11 +1,9 @@
-"""A circuit breaker as a state machine: calls and their outcomes in, with the time.
+"""A circuit breaker as a state machine: calls and their outcomes in, permission to call out.
 
-Whether to call out.
-
-Closed, it lets every call through and watches the outcomes of the last `window_s`. When too many
-failed, or were slow, it opens and lets nothing through for `open_s`. Then it is half-open: `probes`
-calls are let through at a time. When all of them succeed it closes; when one fails it opens again.
-A probe that is never reported counts as failed after `open_s`.
+Closed, it lets every call through and counts the outcomes of the last `window_s` seconds. When too
+many failed or were slow, it opens and lets nothing through for `open_s` seconds. Then it is
+half-open: `probes` calls are let through at a time. When all of them succeed it closes; when one
+fails it opens again. A probe that is never reported counts as failed after `open_s`.
 """
 
 from collections import deque
@@ -14,7 +12,7 @@ from enum import StrEnum
 
 
 class BreakerState(StrEnum):
-    """Where a breaker stands."""
+    """State of a breaker."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -23,7 +21,7 @@ class BreakerState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BreakerLimits:
-    """When a breaker opens. The rates are shares of the calls in the window, judged from `least` calls on."""
+    """When a breaker opens. Rates are shares of the window, judged from `least` calls on."""
 
     window_s: float = 60.0
     least: int = 5
@@ -36,7 +34,7 @@ class BreakerLimits:
 
 @dataclass(frozen=True, slots=True)
 class BreakerPass:
-    """Leave for one call. It is handed back with the outcome; only the first time counts."""
+    """Permission for one call. It is handed back with the outcome; only the first time counts."""
 
     number: int
     period: int
@@ -46,10 +44,7 @@ class BreakerPass:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BreakerView:
-    """What is to be seen of a breaker.
-
-    The calls in its window, how many of them failed and how many were slow.
-    """
+    """A breaker's state, and the calls in its window: all, failed and slow ones."""
 
     state: BreakerState
     since: float
@@ -76,7 +71,7 @@ class CircuitBreaker:
         self._succeeded = 0
 
     def admit(self, now: float) -> BreakerPass | None:
-        """Return leave for one call, to be handed back; None when there is none now."""
+        """Return permission for one call, to be handed back; None when there is none now."""
         self._turn(now)
         probe = self._state is BreakerState.HALF_OPEN
         if self._state is BreakerState.OPEN or (
@@ -89,10 +84,7 @@ class CircuitBreaker:
         return leave
 
     def report(self, leave: BreakerPass, now: float, *, failed: bool, seconds: float) -> None:
-        """Take the outcome of a call.
-
-        What was let through in an earlier period says nothing any more.
-        """
+        """Record the outcome of a call; passes of an earlier period are ignored."""
         self._turn(now)
         if self._out.pop(leave.number, None) is None or leave.period != self._period:
             return
@@ -113,11 +105,11 @@ class CircuitBreaker:
             self._enter(BreakerState.OPEN, now)
 
     def cancel(self, leave: BreakerPass) -> None:
-        """Take back leave for a call that was not made."""
+        """Take back a pass whose call was not made."""
         self._out.pop(leave.number, None)
 
     def stay_away(self, now: float, until: float) -> None:
-        """Open until then: others found the provider dead, or one of them tries it just now."""
+        """Open until `until`: other workers found the provider dead, or one is probing it."""
         self._enter(BreakerState.OPEN, now)
         self._until = until
 
@@ -136,7 +128,7 @@ class CircuitBreaker:
         return 0.0
 
     def view(self, now: float) -> BreakerView:
-        """Return how the breaker stands."""
+        """Return the state and the counts of the window."""
         self._turn(now)
         return BreakerView(
             state=self._state,
@@ -147,7 +139,7 @@ class CircuitBreaker:
         )
 
     def _turn(self, now: float) -> None:
-        """Do what the passing of time alone does."""
+        """Apply the state changes that are due by time alone."""
         while self._outcomes and self._outcomes[0][0] <= now - self.limits.window_s:
             self._outcomes.popleft()
         if self._state is BreakerState.OPEN and now >= self._until:

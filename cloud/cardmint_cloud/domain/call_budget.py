@@ -1,4 +1,4 @@
-"""How often a provider may be asked, and when a day's budget will be used up."""
+"""A provider's rate limit and daily budget, and when the budget will be used up."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 class RateLimit:
     """What a provider allows.
 
-    Calls a second over time, how many at once after a pause, and how many in a UTC day.
+    `per_s` calls a second on average, `burst` calls at once after a pause, `per_day` calls in a UTC
+    day.
     """
 
     per_s: float
@@ -18,34 +19,30 @@ class RateLimit:
 
     @property
     def step(self) -> timedelta:
-        """How far calls are apart over time."""
+        """Average time between calls."""
         return timedelta(seconds=1 / self.per_s)
 
     @property
     def lease(self) -> timedelta:
-        """How long a worker may hold a turn before the call.
+        """Time for which a worker may hold a permit before its call.
 
-        Half of what a burst is ahead of its time, at most 1 s.
+        Half of the time that a burst is ahead of the average rate, at most 1 s.
         """
         return min(self.step * (self.burst - 1) / 2, timedelta(seconds=1))
 
     @property
     def slack(self) -> timedelta:
-        """How far calls may be ahead of their time. What turns may be held for is taken off it.
+        """Time by which calls may be ahead of the average rate, less `lease`.
 
-        So that however late turns are used, no span of time has more calls than `burst` and those
-        that it earns: a turn is for at most `slack` before its time, and is used at most `lease`
-        after that.
+        A permit is for at most `slack` before its time and is used at most `lease` later. So no
+        span of time has more calls than `burst` plus those that the rate allows in it.
         """
         return self.step * (self.burst - 1) - self.lease
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BudgetForecast:
-    """A day's budget: `ends_at` is when the calls that are due will have used it up.
-
-    None when they will not today.
-    """
+    """A day's budget. `ends_at` is when the due calls will have used it up; None for not today."""
 
     calls: int
     budget: int
@@ -54,10 +51,10 @@ class BudgetForecast:
 
 
 def refresh_after(minor: int | None) -> timedelta:
-    """Return how long a price is left alone, by what the dearest kind of the card costs (minor units).
+    """Return how long a price is kept, by the card's dearest kind in minor units.
 
-    A card from 100.00 on is asked about every 6 hours, from 10.00 on daily, a cheap one every 3
-    days; one without a price daily.
+    A card from 100.00 on is refreshed every 6 hours, from 10.00 on daily, a cheaper one every 3
+    days, and one without a price daily.
     """
     if minor is None:
         return timedelta(hours=24)
@@ -69,7 +66,7 @@ def refresh_after(minor: int | None) -> timedelta:
 def forecast_budget(
     *, calls: int, budget: int, due: Sequence[datetime], now: datetime
 ) -> BudgetForecast:
-    """Return when the budget of `now`'s UTC day will be used up, when each of the `due` cards costs a call.
+    """Return when the budget of `now`'s UTC day is used up, at one call for each due card.
 
     `due` are the moments at which cards are due before the day ends, in order; those that are past
     are due now.

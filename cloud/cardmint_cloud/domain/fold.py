@@ -26,12 +26,12 @@ def fold(
     reviews: Mapping[ReviewKey, Review],
     events: Iterable[LoggedEvent],
 ) -> InventoryChanges:
-    """Apply `events` in order to what `items` and `reviews` held before, and return what changed.
+    """Apply `events` in order to `items` and `reviews`, and return what changed.
 
-    The mappings must hold every item and review that the events speak of, as far as they exist.
+    The mappings must hold every existing item and review that the events touch.
 
     Raises:
-        Impossible: an event contradicts what is there; nothing of the run may be used then.
+        ImpossibleEvent: an event contradicts the state; the changes of the run must not be used.
     """
     changes = InventoryChanges()
     for event in events:

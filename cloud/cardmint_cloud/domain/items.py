@@ -1,4 +1,4 @@
-"""Physical cards and the questions about them, as values; and what an event speaks of."""
+"""Physical cards and the questions about them as values, and which of them an event touches."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -25,10 +25,7 @@ from cardmint_contracts.events import (
 
 
 class ItemStatus(StrEnum):
-    """Where a physical card stands.
-
-    Counted in the inventory, waiting for a person, or found to be no card.
-    """
+    """Status of a physical card: counted, waiting for a person, or not a card."""
 
     COUNTED = "counted"
     REVIEW = "review"
@@ -36,7 +33,7 @@ class ItemStatus(StrEnum):
 
 
 class ImpossibleEvent(ValueError):
-    """An event that reads well but cannot have happened; `reason` is the code to park it under."""
+    """A readable event that contradicts the state. `reason` is the dead letter's code."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -44,7 +41,10 @@ class ImpossibleEvent(ValueError):
 
 
 class Holding(NamedTuple):
-    """What makes two physical cards the same line of the inventory. Empty means left open."""
+    """The values that two items share when one line of the inventory counts both.
+
+    Empty means left open.
+    """
 
     tenant: str
     card_id: str
@@ -55,10 +55,7 @@ class Holding(NamedTuple):
 
 
 class Item(Struct, frozen=True, kw_only=True, gc=False):
-    """One physical card. `version` counts the changes to it.
-
-    `card_id` is empty until a printing is decided.
-    """
+    """One physical card. `version` counts its changes; `card_id` is empty without a printing."""
 
     tenant: str
     item: UUID
@@ -89,20 +86,18 @@ class Item(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class PriorState(NamedTuple):
-    """How an item stood before an answer changed it: what an undo brings back."""
+    """An item's state before an answer changed it; undo restores it."""
 
     status: ItemStatus
     card_id: str
 
 
 class Review(Struct, frozen=True, kw_only=True, gc=False):
-    """A question about one item.
+    """A question about one item. `version` rises with each change, and stations get each version.
 
-    `version` rises with each change, and stations are told each version.
-
-    `place` is where the card lies when the card itself was asked for. `counted` is what was counted
-    when a rule opened the question, and `recogniser` what decided so. `prior` is set while an
-    answer stands.
+    `place` says where the card lies, once a person asked for the card itself. `counted` is the
+    printing that was counted when a rule opened the question, and `recogniser` what decided it.
+    `prior` is set while an answer stands.
     """
 
     tenant: str
@@ -128,11 +123,9 @@ class Review(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class LoggedEvent(Struct, frozen=True, kw_only=True, gc=False):
-    """One event of the log, its data decoded.
+    """One event of the log, decoded. `origin` is the station or user that sent it.
 
-    `origin` is the station, or the user, that it came from.
-
-    `clock_synced` is what the station says of the clock that gave it `occurred_at`.
+    `clock_synced` is whether the station's clock was synchronised when it set `occurred_at`.
     """
 
     tenant: str
@@ -145,10 +138,11 @@ class LoggedEvent(Struct, frozen=True, kw_only=True, gc=False):
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 MAX_AHEAD = timedelta(days=1)
-"""An event cannot have happened before the first, nor later than so long after it was received.
+"""Bounds of an event's time: not before `EARLIEST`, at most so long after its receipt.
 
-A station that knows
-that its clock is not set is believed in all but that: its card is dated by its receipt."""
+Only a synchronised clock is held to them. A card of a station whose clock is not synchronised is
+dated by its receipt instead.
+"""
 
 ItemKey = tuple[str, UUID]
 ReviewKey = tuple[str, UUID]
@@ -156,7 +150,7 @@ ReviewKey = tuple[str, UUID]
 
 @dataclass(slots=True)
 class InventoryChanges:
-    """What a run of events changed. `superseded` counts answers that came after another had won."""
+    """The changes of a run of events. `superseded` counts answers that came after another."""
 
     items: dict[ItemKey, Item] = field(default_factory=dict)
     reviews: dict[ReviewKey, Review] = field(default_factory=dict)
@@ -166,15 +160,12 @@ class InventoryChanges:
 
 
 def review_task_id(scan: UUID, why: str = "review") -> UUID:
-    """Return the identifier of the review task that a scan opens.
-
-    The same in every fold of the log.
-    """
+    """Return the identifier of a scan's review task, the same in every fold of the log."""
     return uuid5(scan, why)
 
 
 REVIEW_ORIGINS = ("review", "rules", "audit")
-"""What may ask about a scan, each once.
+"""The origins of a question about a scan, each at most once.
 
 The station's doubt, the cloud's rules, the random audit.
 """
@@ -183,14 +174,14 @@ _About = ReviewOpened | ReviewAnswered | ReviewUndone | RescanRequested | Review
 
 
 def subject_of(data: EventData) -> UUID | None:
-    """Return the item that an event speaks of, if any."""
+    """Return the item that an event is about, if any."""
     if isinstance(data, CardScanned):
         return data.rescan_of or data.scan
     return data.scan if isinstance(data, _About | ScanWithdrawn) else None
 
 
 def touched_keys(events: Iterable[tuple[str, EventData]]) -> tuple[list[ItemKey], list[ReviewKey]]:
-    """Return the items and reviews that events, each with its tenant, speak of."""
+    """Return the keys of the items and reviews that events, each with its tenant, touch."""
     items: list[ItemKey] = []
     reviews: list[ReviewKey] = []
     for tenant, data in events:

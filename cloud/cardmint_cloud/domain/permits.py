@@ -1,17 +1,11 @@
-"""Turns at a provider that a worker holds.
-
-Leased in blocks, used one by one, worth nothing after a while.
-"""
+"""The permits for provider calls that one worker holds, leased in blocks."""
 
 from collections import deque
 from dataclasses import dataclass
 from datetime import date
 
 MAX_BLOCK = 32
-"""How many turns a block has at most.
-
-A worker that is killed takes so many of the day's budget with it.
-"""
+"""Most permits in a block. A worker that is killed takes so many out of the day's budget."""
 
 
 @dataclass(slots=True)
@@ -23,13 +17,13 @@ class _PermitBlock:
 
 
 class LeasedPermits:
-    """The turns that one worker holds at one provider.
+    """The permits that one worker holds at one provider.
 
     Times are seconds of any clock that does not go back.
 
-    A block is as large as use shows that it may be: it doubles when one was used up in time, and
-    begins at one again when turns lapsed. Turns that lapsed are given back to their day's budget
-    with the next block, not to the rate.
+    A block doubles when the last one was used up in time, and starts at one permit again after
+    permits lapsed. Lapsed permits return to their day's budget with the next block, not to the
+    rate.
     """
 
     def __init__(self) -> None:
@@ -38,11 +32,10 @@ class LeasedPermits:
         self._unused: tuple[date, int] = (date.min, 0)
 
     def add(self, count: int, *, until: float, day: date, returned: int) -> None:
-        """Take a block in: `count` more turns of a UTC day, to be used before `until`.
+        """Add a block of `count` permits of a UTC day, to be used before `until`.
 
-        None when it is used up already.
-
-        `returned` of the unused turns are back in the budget since then.
+        A count of 0 means that the block is used up already. `returned` lapsed permits are back in
+        the budget.
         """
         self._unused = (self._unused[0], max(0, self._unused[1] - returned))
         if count:
@@ -51,7 +44,7 @@ class LeasedPermits:
             self._used_up()
 
     def take(self, now: float, day: date) -> bool:
-        """Use a turn; False when there is none."""
+        """Use one permit; False when there is none."""
         self._lapse(now, day)
         if not self._blocks:
             return False
@@ -63,7 +56,7 @@ class LeasedPermits:
         return True
 
     def low(self, now: float, day: date) -> bool:
-        """Whether the last block is half used, so that the next one may be fetched meanwhile."""
+        """Whether the last block is half used, so that the next one should be fetched."""
         self._lapse(now, day)
         return (
             self.want > 1
@@ -72,12 +65,12 @@ class LeasedPermits:
         )
 
     def drop(self) -> None:
-        """Use none of the turns: the provider asked for a pause."""
+        """Let all permits lapse: the provider asked for a pause."""
         while self._blocks:
             self._give_up(self._blocks.popleft())
 
     def unused(self, day: date) -> int:
-        """Return how many turns of a day lapsed without a call and are not back in its budget."""
+        """Return how many of a day's permits lapsed and are not back in its budget."""
         return self._unused[1] if self._unused[0] == day else 0
 
     def _lapse(self, now: float, day: date) -> None:

@@ -1,7 +1,4 @@
-"""Figures, dates and spellings as providers write them, read with suspicion.
-
-No float ever holds money.
-"""
+"""Figures, dates and variant names as providers write them, checked. No float holds money."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from cardmint_contracts.cards import Edition, Finish
 
 MAX_MINOR = 1_000_000_000
-"""The most that one card is believed to cost: ten million in the currency's major unit."""
+"""Highest price of one card that is accepted: ten million in the major unit."""
 
 _PLAIN = re.compile(r"\d{1,15}(\.\d{1,6})?\Z", re.ASCII)
 _FINISHES = {
@@ -31,7 +28,7 @@ _EDITIONS = {
 
 
 class ImplausibleAnswer(ValueError):
-    """An answer that is not to be believed; `reason` is the code to record it under."""
+    """An answer that cannot be right. `reason` is the code under which it is recorded."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -39,11 +36,9 @@ class ImplausibleAnswer(ValueError):
 
 
 def parse_variant(name: str) -> tuple[str, str] | None:
-    """Return the finish and edition that a provider's name of a variant means, however spelt.
+    """Return the finish and edition of a provider's variant name, in any spelling; None if unknown.
 
-    None when unknown.
-
-    An edition without a finish is of the plain cards.
+    An edition without a finish means the normal finish.
     """
     text = "".join(character for character in name.lower() if character.isalnum())
     for prefix, edition in _EDITIONS.items():
@@ -59,9 +54,9 @@ def parse_variant(name: str) -> tuple[str, str] | None:
 def first_price(
     figures: Mapping[object, object], names: Iterable[tuple[str, str]]
 ) -> tuple[str, int] | None:
-    """Return the first of the named figures that is a price, with what it is.
+    """Return the first of the named figures that is a price, as (basis, minor units).
 
-    Pairs of (what it is, field).
+    `names` are pairs of basis and field.
     """
     for basis, name in names:
         if amount := parse_minor(figures.get(name), name):
@@ -72,12 +67,12 @@ def first_price(
 def tcgplayer_prices(
     prices: Mapping[object, object], names: tuple[tuple[str, str], ...]
 ) -> Iterator[tuple[tuple[str, str], tuple[str, int]]]:
-    """Yield finish and edition, and the first of the named figures, of each of TCGplayer's variants that is priced.
+    """Yield (finish, edition) and the first price of each of TCGplayer's priced variants.
 
-    Of two spellings of one variant the first counts.
+    When two names mean one variant, the first counts.
 
     Raises:
-        Refused: a figure is none that a card can cost.
+        ImplausibleAnswer: a figure cannot be a price.
     """
     found = set()
     for name, figures in prices.items():
@@ -91,21 +86,19 @@ def tcgplayer_prices(
 
 
 def parse_minor(figure: object, name: str) -> int:
-    """Return a figure in major units, a number or the digits of one, in minor units.
-
-    0 for none: nothing costs nothing.
+    """Return a figure in major units as minor units; 0 for none.
 
     Raises:
-        Refused: it is no number, or none that a card can cost.
+        ImplausibleAnswer: it is not a number, or not a possible price.
     """
     return _bounded(_amount(figure, name) * 100, name)
 
 
 def parse_pennies(figure: object, name: str) -> int:
-    """Return a figure that is given in minor units already; 0 for none.
+    """Return a figure that is in minor units already; 0 for none.
 
     Raises:
-        Refused: it is no whole number, or none that a card can cost.
+        ImplausibleAnswer: it is not a whole number, or not a possible price.
     """
     amount = _amount(figure, name)
     if amount != amount.to_integral_value():
@@ -144,12 +137,10 @@ def _too_large(name: str) -> ImplausibleAnswer:
 
 
 def parse_date(text: object, now: datetime) -> datetime:
-    """Return the moment that a provider dates a figure by.
-
-    Now when it does not, and never after it.
+    """Return the date of a figure, at most `now`; `now` when the provider gives none.
 
     Raises:
-        Refused: it is no date, or one to come.
+        ImplausibleAnswer: it is not a date, or lies in the future.
     """
     if text is None:
         return now
@@ -169,7 +160,7 @@ def as_mapping(value: object, what: str) -> Mapping[object, object]:
     """Return a JSON object.
 
     Raises:
-        Refused: it is something else.
+        ImplausibleAnswer: it is something else.
     """
     if not isinstance(value, Mapping):
         raise ImplausibleAnswer("wrong-type", f"{what} is {type(value).__name__}, not an object")
@@ -180,7 +171,7 @@ def as_list(value: object, what: str) -> list[object]:
     """Return a JSON array.
 
     Raises:
-        Refused: it is something else.
+        ImplausibleAnswer: it is something else.
     """
     if not isinstance(value, list):
         raise ImplausibleAnswer("wrong-type", f"{what} is {type(value).__name__}, not an array")

@@ -1,7 +1,4 @@
-"""What a card is said to be worth.
-
-Prices of one finish, edition and grade each, and what is held back as unlikely.
-"""
+"""Quotes: prices of one finish, edition and grade each, and those that are held back."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +7,7 @@ from datetime import datetime
 from cardmint_contracts.cards import Edition, Finish
 
 FAR = 5
-"""A quote beyond so many times what was known, or below that part of it, waits for a person."""
+"""A quote over so many times the known price, or below that fraction of it, is held back."""
 
 _OPEN = ""
 
@@ -19,10 +16,8 @@ _OPEN = ""
 class Quote:
     """A price for one finish, edition and grade, in minor units (cents).
 
-    Empty means left open, or not graded.
-
-    `basis` says which of the provider's figures it is. `lowest` marks a price that is the least of
-    several printings that the description leaves open.
+    Empty finish and edition mean left open; an empty grade means not graded. `basis` names the
+    provider's figure. `lowest` marks the least of several prices that the description leaves open.
     """
 
     finish: str
@@ -37,32 +32,24 @@ class Quote:
 
     @property
     def kind(self) -> tuple[str, str, str]:
-        """What is priced: finish, edition, grade.
-
-        Different kinds are never compared, added or averaged.
-        """
+        """Finish, edition and grade. Quotes of different kinds are never compared or added."""
         return (self.finish, self.edition, self.grade)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldQuote:
-    """A quote that is too far from another to be believed without a person.
-
-    `against` is the other.
-    """
+    """A quote that is too far from another, `against`, to count without a person."""
 
     quote: Quote
     against: Quote
 
 
 def describe_prices(quotes: Iterable[Quote]) -> tuple[Quote, ...]:
-    """Return a price for each way in which a holding may describe the card.
+    """Return a price for each description of a holding: finish and edition named or left open.
 
-    Finish and edition named, or left open.
-
-    What is left open takes the lowest price of what it may be, and says so. An edition that the
-    provider does not name is taken for the unlimited one. Graded prices are of other things and are
-    left out. `quotes` are of one currency.
+    A description that leaves something open gets the lowest price that fits and is marked `lowest`.
+    A quote without an edition counts as unlimited. Graded quotes are left out. All `quotes` must be
+    in one currency.
     """
     known = tuple(quote for quote in quotes if not quote.grade)
     lines = (
@@ -94,11 +81,11 @@ def _description_price(quotes: tuple[Quote, ...], finish: str, edition: str) -> 
 def split_believable(
     said: Iterable[Quote], known: Iterable[Quote], *, far: int = FAR
 ) -> tuple[tuple[Quote, ...], tuple[HeldQuote, ...]]:
-    """Part what a provider says now into what is believed and what waits for a person.
+    """Split a provider's quotes into those that count and those that are held back.
 
-    `known` are the last quotes of every source. A quote is held back when it is beyond `far` times,
-    or below that part of, the newest known one, or one of another source that is dated within the
-    last week, of the same kind and currency.
+    `known` are the last quotes of every source. A quote is held back when it is more than `far`
+    times, or less than that fraction of, the newest known quote of its kind and currency, or one of
+    another source dated within the last week.
     """
     by_kind: dict[tuple[tuple[str, str, str], str], list[Quote]] = {}
     for quote in known:
@@ -125,10 +112,7 @@ def split_believable(
 
 
 def _comparable_quotes(quote: Quote, others: list[Quote]) -> list[Quote]:
-    """Return what a quote is compared with.
-
-    The newest known one, then recent ones of other sources.
-    """
+    """Return the quotes to compare with: the newest, and recent ones of other sources."""
     recent = [
         other
         for other in others[:-1]
@@ -144,11 +128,10 @@ def _far_apart(one: int, other: int, far: int) -> bool:
 def merge_current(
     taken: Iterable[Quote], held: Iterable[HeldQuote], known: Iterable[Quote]
 ) -> tuple[Quote, ...]:
-    """Return what a card is worth now, by kind.
+    """Return a card's current quotes by kind.
 
-    What is believed, and the last believed price where one is held back.
-
-    A kind that stays at its last price must be of the others' currency: currencies are never mixed.
+    They are the `taken` quotes, and the last known one where a quote is held back, if it has the
+    same currency: currencies are never mixed.
     """
     now = {quote.kind: quote for quote in taken}
     currencies = {quote.currency for quote in now.values()} or {one.quote.currency for one in held}

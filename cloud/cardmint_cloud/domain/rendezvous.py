@@ -1,4 +1,4 @@
-"""Which worker serves which stations: slots of stations, each with the worker that all agree on."""
+"""Division of stations among workers: all workers agree on the owner of each slot."""
 
 import hashlib
 from collections.abc import Collection
@@ -8,14 +8,14 @@ SLOTS = 64
 
 
 def slot_of(tenant: str, station: str) -> int:
-    """Return the slot of a station. Postgres computes the same (`leases.SLOT`)."""
+    """Return a station's slot. Postgres computes the same (`leases.SLOT`)."""
     return hashlib.md5(f"{tenant}/{station}".encode(), usedforsecurity=False).digest()[0] % SLOTS
 
 
 def owner_of(number: int, workers: Collection[UUID]) -> UUID:
-    """Return the worker that should serve a slot.
+    """Return the worker that should hold a slot: the one with the highest hash.
 
-    The highest hash wins, so that few slots move when workers change.
+    Few slots move when workers come or go (rendezvous hashing).
     """
     return max(
         workers,
@@ -24,5 +24,5 @@ def owner_of(number: int, workers: Collection[UUID]) -> UUID:
 
 
 def share_of(worker: UUID, workers: Collection[UUID]) -> frozenset[int]:
-    """Return the slots that `worker` should serve among `workers`."""
+    """Return the slots that `worker` should hold among `workers`."""
     return frozenset(number for number in range(SLOTS) if owner_of(number, workers) == worker)

@@ -1,7 +1,4 @@
-"""What the events about questions change.
-
-Opened, answered, taken back, asked again at the table, grown old.
-"""
+"""The changes that events about questions make: opened, answered, undone, rescanned, aged."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,7 +33,7 @@ from cardmint_contracts.events import (
 
 @dataclass(frozen=True, slots=True)
 class _FoldContext:
-    """An event, and what it meets: what was read, under what the fold has changed so far."""
+    """An event, the rows that were read for it, and the changes of the fold so far."""
 
     changes: InventoryChanges
     items: Mapping[ItemKey, Item]
@@ -75,10 +72,7 @@ def apply_event(
     reviews: Mapping[ReviewKey, Review],
     event: LoggedEvent,
 ) -> None:
-    """Apply an event that is no scan: what is said about a question.
-
-    Other events change nothing here.
-    """
+    """Apply an event about a question; other events change nothing."""
     stage = _FoldContext(changes, items, reviews, event)
     match event.data:
         case ReviewAnswered():
@@ -102,12 +96,10 @@ def apply_rescan(
     event: LoggedEvent,
     scan: CardScanned,
 ) -> bool:
-    """Apply a scan of a card that was scanned before.
+    """Apply a scan of a known card; False when its first scan is unknown, so that it is new.
 
-    False when that card is not known: then it is a new one.
-
-    It answers the question for which the card was asked for, or brings new candidates to it.
-    Without such a question it says nothing: the card is counted already.
+    The scan answers the question for which the card was asked for, or brings new candidates to it.
+    Without such a question nothing changes, because the card is counted already.
     """
     stage = _FoldContext(changes, items, reviews, event)
     item = stage.item(scan.rescan_of or scan.scan)
@@ -134,7 +126,7 @@ def apply_rescan(
 
 
 def _open_question(stage: _FoldContext, asked: ReviewOpened) -> None:
-    """Open a question that a rule asks about a counted card, unless the card changed meanwhile."""
+    """Open a rule's question about a counted card, unless the card changed meanwhile."""
     item = stage.item(asked.scan)
     if item is None:
         message = f"a question about scan {asked.scan}, but there is no such scan"
@@ -165,9 +157,9 @@ def _open_question(stage: _FoldContext, asked: ReviewOpened) -> None:
 
 
 def _answer_question(stage: _FoldContext, answer: ReviewAnswered) -> None:
-    """Close a question and have its card stand as the answer says.
+    """Close a question and set its card as the answer says.
 
-    A second answer only counts as superseded.
+    An answer to a closed question only counts as superseded.
     """
     review = stage.asked(answer.task, answer.scan)
     if not review.open or answer.task_version != review.version:
@@ -206,10 +198,7 @@ def _close(
 
 
 def _undo_answer(stage: _FoldContext, taken_back: ReviewUndone) -> None:
-    """Open a question again and bring back how its card stood.
-
-    Not when another answer changed it since.
-    """
+    """Reopen a question and restore its card, unless another answer changed the card since."""
     review = stage.asked(taken_back.task, taken_back.scan)
     item = stage.item_of(review)
     given = (ItemStatus.COUNTED, review.card.id) if review.card else (ItemStatus.REJECTED, "")
@@ -240,10 +229,7 @@ def _undo_answer(stage: _FoldContext, taken_back: ReviewUndone) -> None:
 
 
 def _withdraw_scan(stage: _FoldContext, withdrawn: ScanWithdrawn) -> None:
-    """Take a scan back at the station's word.
-
-    Its card is none, and whatever was asked about it is closed.
-    """
+    """Reject the item of a scan that its station withdrew, and close its open questions."""
     item = stage.item(withdrawn.scan)
     if item is None:
         raise ImpossibleEvent(
@@ -267,7 +253,7 @@ def _withdraw_scan(stage: _FoldContext, withdrawn: ScanWithdrawn) -> None:
 
 
 def _change_open_question(stage: _FoldContext, what: RescanRequested | ReviewAged) -> None:
-    """Ask for the card itself, bring a question to the front, or give it up."""
+    """Apply a rescan request, an escalation or an expiry to an open question."""
     review = stage.asked(what.task, what.scan)
     if not review.open or what.task_version != review.version:
         stage.changes.superseded += 1

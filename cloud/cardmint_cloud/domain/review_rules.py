@@ -1,4 +1,4 @@
-"""When the cloud asks for a person's look at a card that a station counted, and why."""
+"""The rules by which the cloud asks a person about a counted card."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,11 +12,9 @@ from cardmint_contracts.reasons import Reason
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReviewRules:
-    """The rules as a shop sets them.
+    """A shop's rules. A figure of 0 turns its rule off; amounts are minor units of any currency.
 
-    A rule whose figure is 0 is off; amounts are minor units of any currency.
-
-    `held` are the reasons for which a card is not counted until somebody looked.
+    Cards with a reason in `held` are not counted until a person has answered.
     """
 
     version: str
@@ -31,9 +29,9 @@ class ReviewRules:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CountedCard:
-    """What is known of a counted card.
+    """A counted card with the current `quotes` of its printing.
 
-    `quotes` are what is believed of its printing; empty kinds are left open.
+    An empty finish or edition is left open.
     """
 
     scan: UUID
@@ -46,10 +44,10 @@ class CountedCard:
 
 
 def review_reasons(rules: ReviewRules, card: CountedCard) -> tuple[str, ...]:
-    """Return why a person should look at a counted card; () when there is no reason.
+    """Return the reason codes for which a person should check a card; () for none.
 
-    A finish or edition that was left open is asked for when the kinds that the card may be of
-    differ by `spread` times.
+    An open finish or edition is asked for when the prices of the possible kinds differ by `spread`
+    times.
     """
     found = {
         Reason.LOW_CONFIDENCE: card.confidence < rules.low_confidence,
@@ -67,10 +65,7 @@ def review_reasons(rules: ReviewRules, card: CountedCard) -> tuple[str, ...]:
 
 
 def drawn_for_audit(rules: ReviewRules, scan: UUID) -> bool:
-    """Whether a card is among those that are looked at by chance.
-
-    A part of all, decided by the scan's identifier.
-    """
+    """Whether a card is in the random audit. The scan's identifier decides, so that folds agree."""
     draw = int.from_bytes(hashlib.sha256(b"audit" + scan.bytes).digest()[:8]) / 2**64
     return draw < rules.audit
 
@@ -80,7 +75,7 @@ def _fits(quote: Quote, card: CountedCard) -> bool:
 
 
 def _least_price(card: CountedCard) -> int:
-    """Return the least that a card may be worth: what it is certainly."""
+    """Return the lowest price that the card may have."""
     prices = [
         q.minor
         for q in card.quotes
@@ -90,7 +85,7 @@ def _least_price(card: CountedCard) -> int:
 
 
 def _spread_reached(kinds: Sequence[tuple[str, Quote]], spread: float) -> bool:
-    """Whether the cheapest quotes of kinds differ by `spread` times and more."""
+    """Whether the cheapest quotes of the kinds differ by at least `spread` times."""
     least: dict[str, int] = {}
     for kind, quote in kinds:
         if not quote.grade:
@@ -100,7 +95,10 @@ def _spread_reached(kinds: Sequence[tuple[str, Quote]], spread: float) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditPrecision:
-    """How many of the audited cards had been counted rightly, by what decided so, with Wilson's bounds (95 %)."""
+    """How many audited cards were counted rightly, with Wilson's 95 % bounds.
+
+    One for each recogniser.
+    """
 
     recogniser: str
     audited: int
@@ -110,7 +108,7 @@ class AuditPrecision:
 
 
 def measure_precision(recogniser: str, right: int, audited: int) -> AuditPrecision:
-    """Return the measured share of right ones with its interval, after Wilson (1927)."""
+    """Return the measured share of right cards with its interval (Wilson, 1927)."""
     if not audited:
         return AuditPrecision(recogniser=recogniser, audited=0, right=0, low=0.0, high=1.0)
     z = 1.959964

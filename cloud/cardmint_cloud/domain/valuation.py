@@ -1,7 +1,4 @@
-"""What a number of cards was worth at a moment: counts and the quotes that were known then.
-
-Currencies apart.
-"""
+"""The value of cards at a moment: counts and the quotes known then, each currency apart."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +10,7 @@ from cardmint_cloud.domain.quotes import Quote, describe_prices
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ValuedLine:
-    """So many cards of one printing that are described alike; empty means left open."""
+    """A number of cards of one printing with one description; empty means left open."""
 
     card_id: str
     finish: str
@@ -24,9 +21,9 @@ class ValuedLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CurrencySum:
-    """What cards come to in one currency.
+    """The value of cards in one currency.
 
-    `oldest` is the date of the oldest price in it; `lowest` marks open kinds.
+    `oldest` is the date of its oldest price; `lowest` marks a sum with lowest prices in it.
     """
 
     currency: str
@@ -39,7 +36,7 @@ class CurrencySum:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Valuation:
-    """What cards were worth: a sum for each currency, and how many had no price then."""
+    """The value of cards: a sum for each currency, and the number of cards without a price."""
 
     cards: int
     unpriced: int
@@ -47,11 +44,9 @@ class Valuation:
 
 
 def quotes_known_at(quotes: Iterable[tuple[Quote, datetime]], at: datetime) -> tuple[Quote, ...]:
-    """Return a card's quotes as they were known at a moment, of one currency.
+    """Return the quotes of a card that were known at a moment, of the newest one's currency.
 
-    That of the newest of them.
-
-    `quotes` are the history with the moments at which each was fetched, the oldest first.
+    `quotes` are the history, the oldest first, each with the moment at which it was fetched.
     """
     newest: dict[tuple[str, str, str], Quote] = {}
     currency = ""
@@ -63,7 +58,7 @@ def quotes_known_at(quotes: Iterable[tuple[Quote, datetime]], at: datetime) -> t
 
 
 def value_lines(lines: Sequence[ValuedLine], quotes: Mapping[str, Sequence[Quote]]) -> Valuation:
-    """Return what `lines` are worth by what is known of each card."""
+    """Return the value of `lines` by the known quotes of each card."""
     prices = {
         card_id: {(quote.finish, quote.edition): quote for quote in describe_prices(known)}
         for card_id, known in quotes.items()

@@ -1,1 +1,1 @@
-"""From MQTT messages to the event log and the inventory, and receipts back."""
+"""From MQTT messages to the event log and the inventory, and receipts back to stations."""

@@ -193,7 +193,7 @@ def _after_watermark(
 
 
 def _makes_new_item(data: EventData) -> bool:
-    """Whether an event is a first scan, whose item is taken for new until a conflict disproves it."""
+    """Whether an event is a first scan. Its item counts as new until a conflict shows otherwise."""
     return isinstance(data, CardScanned) and data.rescan_of is None
 
 

@@ -1,8 +1,7 @@
-"""What was parked, given another try after an upgrade, or given up.
+"""Dead letters, replayed after an upgrade or discarded.
 
-The station's watermark has passed a parked event, so it cannot come in under its own number again.
-It comes in under a number of the station's replay stream; what it says, and when it happened, stays
-as it was.
+The station's watermark has passed a parked event, so it cannot be applied under its own sequence.
+It gets a sequence of the station's replay stream; its content and its time stay the same.
 """
 
 from datetime import datetime
@@ -21,16 +20,16 @@ from cardmint_contracts.notifications import Subject
 
 
 def replay_stream(tenant: str, source: str) -> UUID:
-    """Return the stream that a station's replayed events are numbered in."""
+    """Return the stream in which a station's replayed events are numbered."""
     return uuid5(NAMESPACE_URL, f"cardmint:{tenant}:replay:{source}")
 
 
 async def replay(pool: Pool, tenant: str, letter: int, now: datetime) -> CommitResult:
-    """Put a dead letter through ingest again; it is removed in the same transaction.
+    """Put a dead letter through ingest again and delete it, in one transaction.
 
     Raises:
         NotFound: there is no such dead letter, or no longer.
-        Park: it still cannot be used, and stays as it was; the message says why.
+        ParkItem: it still cannot be used and stays; the message says why.
     """
     async with pool.acquire() as connection, connection.transaction():
         found = await dead_letters.take_letter(connection, tenant, letter)
@@ -47,7 +46,7 @@ async def replay(pool: Pool, tenant: str, letter: int, now: datetime) -> CommitR
 
 
 async def discard(pool: Pool, tenant: str, letter: int) -> None:
-    """Give a dead letter up for good.
+    """Delete a dead letter.
 
     Raises:
         NotFound: there is no such dead letter, or no longer.

@@ -217,7 +217,7 @@ class Worker:
         route: TopicRoute,
         now: datetime,
     ) -> DeadLetter | None:
-        """Write a station's birth, death, settings or health; return a dead letter if unreadable."""
+        """Write a station's state, settings or health; return a dead letter if unreadable."""
         tenant, station = route.tenant, route.station
         try:
             if route.kind == "state":

@@ -1,4 +1,4 @@
-"""An MQTT 5 broker on loopback: mosquitto when the machine has it, else iotcore from its wheel."""
+"""An MQTT 5 broker on loopback: mosquitto if installed, else iotcore from its wheel."""
 
 import os
 import shutil
@@ -43,7 +43,7 @@ _SERVE_IOTCORE = (
 
 
 def mosquitto_path() -> str | None:
-    """Return where mosquitto is; Debian puts it where a user's PATH does not look."""
+    """Return mosquitto's path; Debian installs it outside a user's PATH."""
     return shutil.which(
         "mosquitto",
         path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]),
@@ -51,10 +51,7 @@ def mosquitto_path() -> str | None:
 
 
 class LocalBroker:
-    """One broker with nothing on disk: the system needs no more of it than a pipe.
-
-    `extra` are further lines for mosquitto's configuration.
-    """
+    """One broker without storage. `extra` are more lines for mosquitto's configuration."""
 
     def __init__(
         self,
@@ -71,10 +68,10 @@ class LocalBroker:
         self._child: ChildProcess | None = None
 
     def start(self) -> "LocalBroker":
-        """Start the broker and wait until it takes connections.
+        """Start the broker and wait until it accepts connections.
 
         Raises:
-            Stop: the port is taken, or the program is missing or does not come up.
+            StopService: the port is taken, or the program is missing or does not start.
         """
         if accepts_connections(self.port):
             raise StopService(
@@ -106,6 +103,6 @@ class LocalBroker:
             self._child.stop()
 
     def kill(self) -> None:
-        """End the broker at once, as a power cut would."""
+        """Kill the broker at once, as a power cut would."""
         if self._child:
             self._child.kill()

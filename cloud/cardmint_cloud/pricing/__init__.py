@@ -1,1 +1,1 @@
-"""Prices: providers asked behind breakers and permits, quotes kept and held back."""
+"""Prices: providers asked behind breakers and permits, quotes stored or held back."""

@@ -1,7 +1,4 @@
-"""A person's word on quotes that were held back: taken, kept out, or that word taken back.
-
-Each an event.
-"""
+"""A person's verdict on held quotes: take, refuse, or undo. Each verdict is an event."""
 
 from datetime import datetime
 from typing import Literal
@@ -22,15 +19,12 @@ QuoteVerdict = Literal["take", "refuse", "undo"]
 async def judge_quote(
     pool: Pool, tenant: str, number: int, verdict: QuoteVerdict, *, user: str, now: datetime
 ) -> None:
-    """Take a quote that was held back, keep it out, or take that word back.
-
-    Then it is asked about again.
+    """Take a held quote, refuse it, or undo that verdict so that it is open again.
 
     Raises:
         NotFound: the tenant has no such quote.
-        Conflict: somebody judged it before, or there is nothing to take back; the message says what
-            is true now.
-        BadTopic: `user` is no name.
+        Conflict: somebody judged it before, or there is nothing to undo.
+        BadTopic: `user` is not a valid name.
     """
     async with pool.acquire() as connection, connection.transaction():
         sequence = await lock_user_stream(connection, tenant, user, now)

@@ -1,6 +1,6 @@
-"""One card's price: providers asked in order until one quotes it.
+"""Pricing of one card: providers are asked in order until one quotes it.
 
-What cannot be had leaves the last known price.
+When none does, the last known price stays.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,14 @@ from cardmint_contracts.cards import Card
 
 FRESH_FOR = timedelta(hours=24)
 _EARLY = timedelta(minutes=5)
-"""So much younger an answer must be than a card's refresh is far apart, or each refresh would find the last one."""
+"""Time by which an answer must be younger than the refresh interval.
+
+Otherwise each refresh would find the answer of the last one.
+"""
 
 
 class QuoteSource(Protocol):
-    """Where prices come from."""
+    """A source of quotes."""
 
     name: str
 
@@ -32,13 +35,13 @@ class QuoteSource(Protocol):
     ) -> tuple[Quote, ...]:
         """Return a card's quotes.
 
-        Raises NotFound, Unanswered, Unusable or Refused when there are none to be had.
+        Raises NotFound, ProviderUnavailable, UnusableAnswer or ImplausibleAnswer when it has none.
         """
         ...
 
 
 class PriceUnavailable(RetryLater):
-    """No provider could say what a card costs, and one may be able to later."""
+    """No provider quoted a card, and at least one may later."""
 
     def __init__(self, message: str, retry_after_s: float, *, withheld: bool) -> None:
         super().__init__(message)
@@ -48,7 +51,7 @@ class PriceUnavailable(RetryLater):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PricingResult:
-    """What asking did: who quoted the card, whether its history grew, and how many quotes wait for a person."""
+    """Which provider quoted the card, whether its history grew, and how many quotes are held."""
 
     source: str = ""
     changed: bool = False
@@ -58,14 +61,15 @@ class PricingResult:
 async def price_card(
     pool: Pool, sources: Sequence[QuoteSource], tenant: str, card_id: str, now: datetime
 ) -> PricingResult:
-    """Ask what a card costs and keep the answer. No transaction spans a request.
+    """Ask the providers for a card's price and store the answer.
 
-    The next time is sooner for dear cards. A card that no provider knows or prices is asked about
-    again in a day.
+    No transaction spans a request. Dear cards are asked about more often. A card that no provider
+    knows or prices is asked about again in a day.
 
     Raises:
         NotFound: no station has named such a card.
-        NoAnswer: not every provider could be asked, and none quoted it; the last known price stays.
+        PriceUnavailable: no provider quoted it, and not every one could be asked; the last price
+            stays.
         OSError, asyncpg.PostgresConnectionError, …: the database is away; nothing was changed.
     """
     async with pool.acquire() as connection:

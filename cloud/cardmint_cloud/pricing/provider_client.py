@@ -1,6 +1,6 @@
-"""One price provider, asked with care.
+"""One price provider behind a cache, a circuit breaker and a rate limit.
 
-Cached, each question asked once, behind a breaker, within its rate.
+A question that is under way is not asked twice.
 """
 
 import asyncio
@@ -35,27 +35,27 @@ from cardmint_contracts.cards import Card
 
 FRESH_FOR = timedelta(hours=24)
 RECENT_BYTES = 4 << 20
-"""How much of one provider's answers a worker holds, as they came.
+"""Bytes of one provider's answers that a worker caches, as they came.
 
-Decoded they are several times as large.
+Decoded they take several times as much.
 """
 
 _SHOWN_S = 5.0
 
 
 class PriceProvider(Protocol):
-    """What a provider is: its name, what it allows, and how a card's quotes are had of it."""
+    """A provider: its name, its rate limit, and how it gets a card's quotes."""
 
     name: str
     rate: RateLimit
 
     async def quotes(self, card: Card, get: AnswerLoader, now: datetime) -> tuple[Quote, ...]:
-        """Return a card's quotes, getting what they need with `get`."""
+        """Return a card's quotes from the answers that `get` loads."""
         ...
 
 
 class ProviderClient:
-    """A provider and all that stands before it. One for each provider in each worker process."""
+    """A provider with cache, breaker and permits; one for each provider and worker process."""
 
     def __init__(
         self,
@@ -94,12 +94,12 @@ class ProviderClient:
     async def quotes(
         self, card: Card, now: datetime, fresh_for: timedelta = FRESH_FOR
     ) -> tuple[Quote, ...]:
-        """Return the provider's quotes for a card, from answers that are not older than `fresh_for`.
+        """Return a card's quotes from answers that are not older than `fresh_for`.
 
         Raises:
-            NotFound: the provider knows no such card.
-            Withheld: it was not asked, because of its breaker, its rate or the day's budget.
-            Unanswered, Unusable, Refused: it gave no answer, or none that can be used.
+            NotFound: the provider has no such card.
+            CallWithheld: breaker, rate limit or daily budget did not allow a call.
+            ProviderUnavailable, UnusableAnswer, ImplausibleAnswer: there was no usable answer.
         """
         usual = fresh_for
 
@@ -109,10 +109,10 @@ class ProviderClient:
         return await self._provider.quotes(card, get, now)
 
     async def get(self, ask: ProviderRequest, fresh_for: timedelta = FRESH_FOR) -> ProviderAnswer:
-        """Return an answer; whoever asks for the same while it is under way gets the same one.
+        """Return an answer; concurrent calls for the same answer share one request.
 
-        What this worker read lately costs nothing but a look, what another one did one statement:
-        neither takes a turn, and neither asks the breaker.
+        An answer that this worker read lately costs no statement, one that another worker fetched
+        costs one statement. Neither takes a permit nor asks the breaker.
         """
         if (said := self._recent.get(ask.key, self._clock() - fresh_for)) is not None:
             self.cached += 1
@@ -151,12 +151,10 @@ class ProviderClient:
         )
 
     async def _gate(self) -> datetime:
-        """Take the right to try a provider that a worker found dead.
-
-        Return until when it is this worker's.
+        """Claim the right to probe a provider that a worker found dead; return until when it holds.
 
         Raises:
-            Withheld: another worker tries it, or it is not time yet.
+            CallWithheld: another worker probes it, or it is not time yet.
         """
         now = self._clock()
         until = now + timedelta(seconds=self.breaker.limits.open_s)
@@ -175,10 +173,7 @@ class ProviderClient:
         leave: BreakerPass,
         gate: datetime | None,
     ) -> CachedAnswer:
-        """Call out: once when it is a probe, so that a dead provider gets no more.
-
-        `gate` as `_gate`.
-        """
+        """Call the provider; only once when it is a probe. `gate` is the result of `_gate`."""
         started = self._monotonic()
         waited = 0.0
 
@@ -233,7 +228,7 @@ class ProviderClient:
     async def _report(
         self, leave: BreakerPass, gate: datetime | None, started: float, *, failed: bool
     ) -> None:
-        """Tell the breaker how a call went, and all workers when the provider is dead, or lives again."""
+        """Report a call to the breaker, and to all workers when the provider died or recovered."""
         now = self._monotonic()
         self.answered += not failed
         self.breaker.report(leave, now, failed=failed, seconds=now - started)
@@ -256,10 +251,7 @@ class ProviderClient:
         return said
 
     async def _show(self) -> None:
-        """Let the dashboard know how the breaker stands.
-
-        At once when that changed, else every few seconds.
-        """
+        """Write the breaker's report: at once when its state changed, else every few seconds."""
         now = self._monotonic()
         view = self.breaker.view(now)
         if (

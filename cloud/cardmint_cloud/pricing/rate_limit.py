@@ -1,6 +1,6 @@
-"""A worker's turns at a provider.
+"""A worker's permits for one provider, leased in blocks from those that all workers share.
 
-Leased in blocks from what all workers share, so that few calls wait for Postgres.
+Thus few calls wait for Postgres.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from cardmint_cloud.domain.call_budget import RateLimit
 from cardmint_cloud.domain.permits import LeasedPermits
 
 PATIENCE_S = 2.0
-"""How long a call waits for its turn; a longer wait is left to the job that asked."""
+"""Seconds that a call waits for its permit. A job whose call would wait longer is retried later."""
 
 
 class PermitPool:
-    """One provider's rate and budget of the day, as one worker has them."""
+    """One provider's rate limit and daily budget, as one worker uses them."""
 
     def __init__(
         self,
@@ -41,10 +41,10 @@ class PermitPool:
         self._fetching: asyncio.Task[None] | None = None
 
     async def take(self) -> float:
-        """Take a turn and return the seconds after which it comes.
+        """Take a permit and return the seconds after which the call may start.
 
         Raises:
-            Withheld: it would not come soon, or the day's budget is used up.
+            CallWithheld: that is too long, or the day's budget is used up.
         """
         if not self._use():
             async with self._lock:  # Who waited for another's block takes of it.
@@ -57,9 +57,9 @@ class PermitPool:
         return 0.0
 
     async def hold(self, until: datetime) -> None:
-        """Let no worker call before `until`, but for turns that others hold.
+        """Let no worker call before `until`.
 
-        Those lapse within `rate.lease`.
+        Permits that other workers hold stay valid until they lapse, within `rate.lease`.
         """
         self._leased.drop()
         await provider_state.pause_provider(self._pool, self._provider, self._rate, until)

@@ -1,4 +1,4 @@
-"""The worth of a holding, a lot or the whole inventory, at any moment, and how it went up to then."""
+"""The value of the inventory, a lot or a printing at any moment, and its course up to then."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,16 +10,15 @@ from cardmint_cloud.domain.valuation import Valuation, quotes_known_at, value_li
 
 POINTS = 30
 MOST_PRINTINGS = 5000
-"""Beyond so many printings the way up to a moment is not drawn: it would take seconds."""
+"""Most printings for which the course is computed; beyond, it would take seconds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ValuationHistory:
-    """What was held at `at` and what it was worth.
+    """The value of the cards held at `at`, in all and by lot.
 
-    `course` are moments before with the sums then, the oldest first.
-
-    `by_lot` is the same for each lot, and for the cards of none under the empty name.
+    `course` has earlier moments with the values then, the oldest first. Cards without a lot are in
+    `by_lot` under the empty name.
     """
 
     at: datetime
@@ -37,7 +36,7 @@ async def value_inventory(
     card_id: str | None = None,
     since: timedelta = timedelta(days=30),
 ) -> ValuationHistory:
-    """Value what had been received by `at` and is counted now, by the prices that were known at `at`."""
+    """Value the cards received by `at` and counted now, by the prices known at `at`."""
     held = await valuation.counted_lines(connection, tenant, at, lot=lot, card_id=card_id)
     cards = sorted({line.card_id for line in held})
     past = await valuation.quote_histories(connection, tenant, cards, at)

@@ -1,1 +1,1 @@
-"""Review tasks: opened by rules, answered by people."""
+"""Review tasks: opened by rules, sent to stations, answered by people."""

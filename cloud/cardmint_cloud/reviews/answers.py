@@ -1,7 +1,4 @@
-"""What people say about cards on the dashboard, into the log.
-
-Events like any station's, by the same way in.
-"""
+"""Answers that people give on the dashboard, committed as events like those of stations."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -25,7 +22,7 @@ LEASE_LENGTH = timedelta(minutes=2)
 
 
 def user_stream(tenant: str, user: str) -> UUID:
-    """Return the stream that what a user says is numbered in."""
+    """Return the stream in which a user's events are numbered."""
     return uuid5(NAMESPACE_URL, f"cardmint:{tenant}:{user}")
 
 
@@ -38,7 +35,7 @@ async def append_user_events(
     now: datetime,
     sequence: int,
 ) -> CommitResult:
-    """Append what a user says behind `sequence`, the last number of their stream, whose row is locked."""
+    """Append a user's events after `sequence`, the last number of their locked stream."""
     stream = user_stream(tenant, user)
     source = f"/users/{user}"
     envelopes = tuple(
@@ -70,10 +67,10 @@ async def append_user_events(
 async def lock_user_stream(
     connection: PostgresConnection, tenant: str, user: str, now: datetime
 ) -> int:
-    """Lock a user's stream and return its last number.
+    """Lock a user's stream and return its last sequence.
 
     Raises:
-        BadTopic: `user` is no name.
+        BadTopic: `user` is not a valid name.
     """
     source, stream = f"/users/{topics.name(user)}", user_stream(tenant, user)
     marks = await event_log.lock_streams(connection, {(tenant, stream): source}, now)
@@ -92,16 +89,16 @@ async def submit_answer(
     now: datetime,
     lease: UUID | None = None,
 ) -> CommitResult:
-    """Answer version `version` of a review task: the first answer that is committed wins.
+    """Answer version `version` of a review task; the first committed answer wins.
 
-    `lease` is what taking the question in hand gave; an answer need not have one.
+    `lease` is the token of a question's lease; an answer does not need one.
 
     Raises:
         NotFound: the tenant has no such task.
-        Conflict: it was answered before, is of another version, or the lease ended; the message
-            says what is true now.
-        BadTopic: `user` is no name.
-        ValueError: `card` is not set exactly when the verdict is "card".
+        Conflict: it was answered before, has another version, or the lease ended; the message says
+            what is true now.
+        BadTopic: `user` is not a valid name.
+        ValueError: `card` is set without the verdict "card", or the other way round.
     """
     async with pool.acquire() as connection, connection.transaction():
         sequence = await lock_user_stream(connection, tenant, user, now)
@@ -125,14 +122,12 @@ async def submit_answer(
 async def undo_answer(
     pool: Pool, tenant: str, task: UUID, *, version: int, user: str, now: datetime
 ) -> CommitResult:
-    """Take back the answer that closed version `version` of a task.
-
-    It is open again, the card stands as before.
+    """Undo the answer that closed a task: it is open again and the card is as before.
 
     Raises:
         NotFound: the tenant has no such task.
-        Conflict: it is open, of another version, or the card was changed by another answer since.
-        BadTopic: `user` is no name.
+        Conflict: it is open, has another version, or another answer changed the card since.
+        BadTopic: `user` is not a valid name.
     """
     async with pool.acquire() as connection, connection.transaction():
         sequence = await lock_user_stream(connection, tenant, user, now)
@@ -149,7 +144,8 @@ async def undo_answer(
         )
         if done.changes.superseded:
             raise Conflict(
-                "the card was changed by another answer since, or nobody answered: there is nothing to undo"
+                "the card was changed by another answer since, or nobody answered: there is"
+                " nothing to undo"
             )
         return done
 
@@ -157,14 +153,12 @@ async def undo_answer(
 async def request_rescan(
     pool: Pool, tenant: str, task: UUID, *, version: int, user: str, now: datetime
 ) -> str:
-    """Ask for the card itself and return where it lies.
-
-    The station is told with the task's next version.
+    """Ask the station for the card itself, with the task's next version; return where it lies.
 
     Raises:
         NotFound: the tenant has no such task.
-        Conflict: it was answered before, or is of another version.
-        BadTopic: `user` is no name.
+        Conflict: it was answered before, or has another version.
+        BadTopic: `user` is not a valid name.
     """
     async with pool.acquire() as connection, connection.transaction():
         sequence = await lock_user_stream(connection, tenant, user, now)
@@ -180,11 +174,11 @@ async def request_rescan(
 
 
 async def lease_question(pool: Pool, tenant: str, task: UUID, *, user: str, now: datetime) -> UUID:
-    """Take a question in hand for two minutes, or for two more, and return the lease.
+    """Lease a question for two minutes, or renew the lease, and return its token.
 
     Raises:
         NotFound: the tenant has no such task.
-        Conflict: it was answered, or another has it.
+        Conflict: it was answered, or another person has the lease.
     """
     async with pool.acquire() as connection, connection.transaction():
         review = await _load_review(connection, tenant, task)
@@ -207,14 +201,14 @@ async def _load_review(connection: PostgresConnection, tenant: str, task: UUID) 
 
 
 def _lease_conflict(held: questions.QuestionLease | None, lease: UUID | None, now: datetime) -> str:
-    """Say why a lease does not count."""
+    """Return why a lease does not count."""
     if held is not None and held.token != lease and held.until > now:
         return f"{held.holder} has this question in hand until {held.until:%H:%M:%S} UTC"
     return "your time with this question is over; take it in hand again"
 
 
 def _answer_conflict(review: Review) -> str:
-    """Say who answered what."""
+    """Return who answered first, and what."""
     if review.open:
         return f"this question has changed; it is at version {review.version} now"
     when = f" at {review.closed_at:%H:%M:%S} UTC" if review.closed_at else ""

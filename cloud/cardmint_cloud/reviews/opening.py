@@ -1,7 +1,4 @@
-"""The questions that the cloud asks by itself.
-
-Rules and chance look at counted cards, time at open questions.
-"""
+"""Questions that the cloud opens about counted cards, by rule or by chance, and their ageing."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -25,23 +22,22 @@ from cardmint_contracts.events import EventData, Question, Recogniser, ReviewAge
 from cardmint_contracts.reasons import Reason
 
 USER = "rules"
-"""In whose name the rules speak."""
+"""User name under which the rules open questions."""
 
 LIMIT = 500
 _EVER, _FIRST = datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0)
 _LOOK_BACK = timedelta(minutes=2)
-"""Transactions do not commit in the order of their clocks.
+"""Time by which a scan for new cards starts before the last one ended.
 
-What commits late is found by looking back.
+Transactions do not commit in the order of their clocks; a late one is found then.
 """
 
 
 async def open_for_new_cards(pool: Pool, rules: ReviewRules, now: datetime) -> int:
-    """Let the rules look at what was received since they last did, of every tenant.
+    """Apply the rules to the cards received since the last run, of every tenant.
 
-    Return how many were asked.
-
-    Asking twice is asking once: a task's identifier is derived from its scan.
+    Return how many questions were opened. A question that is opened twice stays one, because its
+    identifier derives from its scan.
     """
     asked = 0
     async with pool.acquire() as connection:
@@ -61,9 +57,9 @@ async def open_for_new_cards(pool: Pool, rules: ReviewRules, now: datetime) -> i
 async def _page(
     pool: Pool, rules: ReviewRules, tenant: str, after: tuple[datetime, UUID], now: datetime
 ) -> tuple[int, tuple[datetime, UUID] | None]:
-    """Ask about a page of cards, in one transaction.
+    """Open questions about one page of cards, in one transaction.
 
-    Return how many, and where the next page begins.
+    Return their number, and where the next page begins.
     """
     async with pool.acquire() as connection, connection.transaction():
         sequence = await lock_user_stream(connection, tenant, USER, now)
@@ -77,9 +73,9 @@ async def _page(
 async def open_for_printing(
     pool: Pool, rules: ReviewRules, tenant: str, card_id: str, now: datetime
 ) -> int:
-    """Let the rules look at the counted cards of one printing, whose price has changed.
+    """Apply the rules to the counted cards of a printing whose price has changed.
 
-    Return how many were asked.
+    Return how many questions were opened.
     """
     async with pool.acquire() as connection, connection.transaction():
         sequence = await lock_user_stream(connection, tenant, USER, now)
@@ -101,7 +97,7 @@ async def _questions_for(
     *,
     chance: bool,
 ) -> list[EventData]:
-    """Return the questions to be asked about cards: by a rule, or else by chance."""
+    """Return the questions about cards: by a rule, or else by chance."""
     opened: list[EventData] = []
     known: dict[str, list[Quote]] = {}
     for one in found:
@@ -137,29 +133,29 @@ async def _questions_for(
 
 
 def _question(reasons: Sequence[str]) -> Question:
-    """Return what is asked when rules found `reasons`, or none: then it is chance that asks."""
+    """Return the question that rules with these `reasons` ask; no reasons mean an audit."""
     if Reason.POSSIBLE_DUPLICATE in reasons:
         return Question.DUPLICATE
     return Question.PRINTING if reasons else Question.AUDIT
 
 
 def _candidates(one: UnreviewedCard) -> tuple[Candidate, ...]:
-    """Return what the scan may show: what was counted first, then what else the station said."""
+    """Return the counted printing, then the other candidates of the scan."""
     others = [candidate for candidate in one.scan.candidates if candidate.card.id != one.card.id]
     return (Candidate(card=one.card, confidence=one.confidence), *others[:7])
 
 
 def recogniser_label(recogniser: Recogniser) -> str:
-    """Return what decided, as audits are told apart by.
+    """Return the method and the versions of its models, by which audits are grouped.
 
-    The method and its models' versions, not the catalogue's.
+    The catalogue's version is left out.
     """
     models = " ".join(f"{name}={version}" for name, version in sorted(recogniser.models.items()))
     return f"{recogniser.method} {models}".strip()[:200]
 
 
 async def age_reviews(pool: Pool, now: datetime, *, escalate: timedelta, expire: timedelta) -> int:
-    """Bring questions that waited for `escalate` to the front, and give audits up after `expire`; return how many."""
+    """Escalate questions open for `escalate`, expire audits open for `expire`; return how many."""
     aged = 0
     async with pool.acquire() as connection:
         tenants = await questions.list_tenants(connection)

@@ -1,4 +1,4 @@
-"""What programs read and write: JSON, images, the event stream, health and metrics."""
+"""The interface for programs: JSON, images, the event stream, health and metrics."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -16,8 +16,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from cardmint_cloud.adapters.postgres.ingest import event_log
-from cardmint_cloud.adapters.postgres.queries import cards, desk, provider_status
+from cardmint_cloud.adapters.postgres.queries import cards, provider_status
 from cardmint_cloud.adapters.postgres.queries import inventory as inventory_queries
+from cardmint_cloud.adapters.postgres.queries.inventory import count_by_status
+from cardmint_cloud.adapters.postgres.queries.reviews import count_waiting, list_reviews
+from cardmint_cloud.adapters.postgres.queries.stations import list_stations
 from cardmint_cloud.adapters.postgres.reviews import questions
 from cardmint_cloud.images import (
     SILENCE_S,
@@ -51,7 +54,7 @@ _IMAGE = route(IMAGE_PATH)
 async def inventory(
     tenant: Tenant, request: PageRequest, shop: NamedDependency[PageContext]
 ) -> dict[str, Any]:
-    """Return one page of the inventory, narrowed and sorted by the same words as the page `/`, and its totals."""
+    """Return one page of the inventory and its totals, with the same filters as the page `/`."""
     want = parse_filter(request.query_params)
     async with shop.engine.connect() as connection:
         lines, total = await inventory_queries.inventory_page(connection, tenant, want)
@@ -72,7 +75,7 @@ async def items(
     after: FromQuery[str] = "",
     limit: FromQuery[int] = 100,
 ) -> dict[str, Any]:
-    """Return physical cards in the order in which they were taken.
+    """Return physical cards in the order of their receipt.
 
     `next` is the `after` of the next page.
     """
@@ -89,29 +92,25 @@ async def items(
 
 @get("/api/v1/{tenant:str}/reviews")
 async def reviews(tenant: Tenant, shop: NamedDependency[PageContext]) -> dict[str, Any]:
-    """Return the open reviews, the oldest first."""
+    """Return the open reviews, escalated and oldest first."""
     async with shop.engine.connect() as connection:
-        return {
-            "reviews": _plain(await desk.list_reviews(connection, tenant, "open", limit=MAX_ITEMS))
-        }
+        return {"reviews": _plain(await list_reviews(connection, tenant, "open", limit=MAX_ITEMS))}
 
 
 @get("/api/v1/{tenant:str}/stations")
 async def stations(tenant: Tenant, shop: NamedDependency[PageContext]) -> dict[str, Any]:
     """Return the stations with their state, last health and watermark."""
     async with shop.engine.connect() as connection:
-        return {"stations": _plain(await desk.list_stations(connection, tenant))}
+        return {"stations": _plain(await list_stations(connection, tenant))}
 
 
 @put(_IMAGE, request_max_body_size=None)
 async def put_image(
     tenant: Tenant, sha256: Sha256, request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Response[dict[str, str]]:
-    """Take an image's bytes.
+    """Store an image: 201 when it is new, 200 when it was there, 413 or 422 when refused.
 
-    201 when it is new, 200 when it was there, 413 or 422 with the reason when refused.
-
-    What came of one that breaks off stays for a day, for `PATCH` to go on from.
+    The bytes of an upload that breaks off stay for a day, and `PATCH` continues it.
     """
     return await _take(shop, tenant, sha256, request, 0)
 
@@ -120,10 +119,7 @@ async def put_image(
 async def image_offset(
     tenant: Tenant, sha256: Sha256, shop: NamedDependency[PageContext]
 ) -> Response[None]:
-    """Say how much of an image has come.
-
-    204 with `Upload-Complete`, and `Upload-Offset` while it is not complete.
-    """
+    """Report an upload's progress: 204 with `Upload-Complete`, and `Upload-Offset` until then."""
     offset = await asyncio.to_thread(upload_offset, shop.images, tenant, sha256)
     headers = (
         {UPLOAD_COMPLETE: "?1"}
@@ -137,12 +133,10 @@ async def image_offset(
 async def patch_image(
     tenant: Tenant, sha256: Sha256, request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Response[dict[str, str]]:
-    """Take the rest of an image, from `Upload-Offset` on.
+    """Continue an upload from `Upload-Offset`; 409 with the right offset if it differs.
 
-    409 with the true offset when it is another one.
-
-    As in the IETF's draft of resumable uploads for HTTP, but for this: an image is its own upload's
-    address.
+    This follows the IETF's draft of resumable uploads for HTTP, except that the image's own address
+    is that of its upload.
     """
     offset = request.headers.get(UPLOAD_OFFSET, "")
     if not offset.isdecimal() or len(offset) > 12:
@@ -182,10 +176,7 @@ def image(
     shop: NamedDependency[PageContext],
     size: FromQuery[Literal["full", "thumbnail"]] = "full",
 ) -> Response[bytes]:
-    """Return an image or its thumbnail.
-
-    It is named for its content, so whoever has it may keep it.
-    """
+    """Return an image or its thumbnail. Its name is its content, so it may be cached for ever."""
     found = load_image(shop.images, tenant, sha256, small=size == "thumbnail")
     if found is None:
         raise NotFoundException("That image has not come yet, or was given up.")
@@ -201,9 +192,9 @@ def image(
 async def events(
     shop: NamedDependency[PageContext], tenant: FromQuery[str] = ""
 ) -> ServerSentEvent:
-    """Stream what changes, from `ready` on.
+    """Stream changes as server-sent events, beginning with `ready`.
 
-    `items`, `scan`, `inventory`, `reviews`, `stations` and more.
+    Kinds: `items`, `scan`, `inventory`, `reviews`, `stations` and more.
     """
     return ServerSentEvent(_stream(shop, tenant or shop.tenant))
 
@@ -217,10 +208,7 @@ async def _stream(shop: PageContext, tenant: str) -> AsyncGenerator[ServerSentEv
 
 @get("/healthz")
 async def healthz(shop: NamedDependency[PageContext]) -> Response[dict[str, Any]]:
-    """Say whether the database answers and changes are heard of.
-
-    200, or 503 when the database does not.
-    """
+    """Report whether the database answers and changes are listened to; 503 without the database."""
     try:
         async with shop.engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
@@ -233,14 +221,14 @@ async def healthz(shop: NamedDependency[PageContext]) -> Response[dict[str, Any]
 async def metrics(
     shop: NamedDependency[PageContext], figures: NamedDependency[Metrics]
 ) -> Response[bytes]:
-    """Return the process's figures for Prometheus."""
+    """Return the process's metrics for Prometheus."""
     async with shop.pool.acquire() as raw:
         supplied = await provider_status.read_price_supply(raw, shop.tenant, shop.clock())
         precisions = await questions.audit_precisions(raw, shop.tenant)
     async with shop.engine.connect() as connection:
         content = figures.text(
-            items=await desk.count_by_status(connection, shop.tenant),
-            waiting=await desk.count_waiting(connection, shop.tenant),
+            items=await count_by_status(connection, shop.tenant),
+            waiting=await count_waiting(connection, shop.tenant),
             clients=len(shop.hub.clients),
             listening=shop.hub.listening,
             supply=supplied,

@@ -1,4 +1,4 @@
-"""Packs and models for stations to fetch, whole or from where a download broke off."""
+"""Downloads of packs and models for stations, whole or from an offset."""
 
 import re
 from collections.abc import Iterator

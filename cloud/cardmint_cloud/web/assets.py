@@ -1,4 +1,4 @@
-"""The dashboard's own files and htmx's, read once and named with their digest, so that browsers may keep them."""
+"""The dashboard's own files and htmx's, with a digest in their address, so that they are cached."""
 
 import hashlib
 from importlib import resources
@@ -36,7 +36,7 @@ class Assets:
         return f"/static/{name}?v={hashlib.sha256(self._files[name]).hexdigest()[:12]}"
 
     def content(self, name: str) -> tuple[bytes, str] | None:
-        """Return a file's bytes and media type; None when there is no such file."""
+        """Return a file's bytes and media type; None when it does not exist."""
         found = self._files.get(name)
         return (found, _MEDIA_TYPES[name[name.rindex(".") :]]) if found is not None else None
 

@@ -1,4 +1,4 @@
-"""A printing's price history as the points of a small drawing."""
+"""Price histories as the points of a small chart."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 12, 12
 class ChartLine:
     """One kind of price in one currency.
 
-    `points` for an SVG polyline, `end` where its last price stands.
+    `points` are those of an SVG polyline, `end` is the position of its last price.
     """
 
     finish: str
@@ -41,9 +41,9 @@ class Chart:
 
 
 def charts(quotes: Sequence[Any], now: datetime) -> tuple[Chart, ...]:
-    """Return a chart for each currency, graded prices apart: they are of another size.
+    """Return a chart for each currency, and separate charts for graded prices.
 
-    A price holds from when it was fetched until the next, the last until now.
+    A price lasts from its fetching until the next one, the last price until now.
     """
     by_axes: dict[tuple[bool, str], list[Any]] = {}
     for quote in sorted(quotes, key=lambda quote: quote["fetched_at"]):

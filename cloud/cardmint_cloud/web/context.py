@@ -1,4 +1,4 @@
-"""What every page is made from, handed to the handlers as one value."""
+"""The objects that page handlers need, passed to them as one value."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.web.live import LiveHub
 
 PageRequest = Request[None, None, State]
-"""A request. Until there are accounts nobody is behind it."""
+"""A request. Until there are accounts it has no user."""
 
 USER = "dashboard"
-"""Who answers on the dashboard until there are accounts."""
+"""User name of every answer on the dashboard until there are accounts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageContext:
-    """One tenant's view of the service.
+    """One tenant's access to the service.
 
-    `engine` for reading, `pool` (asyncpg) for writing and listening.
+    `engine` reads; `pool` (asyncpg) writes and listens.
     """
 
     tenant: str

@@ -1,4 +1,4 @@
-"""How values read for people: money, moments, ages, codes. Filters of the templates."""
+"""Template filters: money, moments, ages, sizes and codes as people read them."""
 
 import json
 from collections.abc import Callable
@@ -31,22 +31,19 @@ _WORDS = {
 
 
 def money(minor: int | None, currency: str | None) -> str:
-    """Return an amount as it is written: `$1,234.50`; a dash when there is none."""
+    """Return an amount such as `$1,234.50`; a dash for none."""
     if minor is None or currency is None:
         return "–"
     return _SIGNS.get(currency, f"{currency} ") + digits(minor, currency)
 
 
 def code_in_words(code: str) -> str:
-    """Return a code of the contract in words.
-
-    Codes are an open set, so an unknown one is only made legible.
-    """
+    """Return a contract's code in words; an unknown one with spaces and a capital letter."""
     return _WORDS.get(code) or code.replace("_", " ").replace("-", " ").capitalize()
 
 
 def age_text(moment: datetime, now: datetime) -> str:
-    """Return how long ago `moment` was, in the largest unit that says something."""
+    """Return how long ago `moment` was, in its largest unit."""
     seconds = int((now - moment).total_seconds())
     if seconds < 0:
         return "in " + _span(-seconds)
@@ -61,12 +58,12 @@ def _span(seconds: int) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share of one in whole percent, rounded down: never 100 % for what is not certain."""
+    """Return a share in whole percent, rounded down: 100 % only for 1."""
     return f"{int(round(share * 100, 6))} %" if share < 1 else "100 %"
 
 
 def byte_size(count: int) -> str:
-    """Return bytes in the unit that people use."""
+    """Return a number of bytes in the usual unit."""
     amount = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 1000:
@@ -76,10 +73,7 @@ def byte_size(count: int) -> str:
 
 
 def payload_preview(payload: bytes, limit: int = 2000) -> str:
-    """Return the beginning of a payload to be looked at.
-
-    Text when it is text, hexadecimal otherwise.
-    """
+    """Return the beginning of a payload: text if it is text, else hexadecimal."""
     beginning = bytes(payload[:limit])
     text = beginning.decode("utf-8", errors="replace")
     if text.count("�") > len(text) // 20 or any(ord(c) < 32 and c not in "\t\r\n" for c in text):
@@ -89,7 +83,7 @@ def payload_preview(payload: bytes, limit: int = 2000) -> str:
 
 @pass_context
 def time_element(context: Context, at: datetime) -> Markup:
-    """Return a `<time>` that shows the age and carries the moment."""
+    """Return a `<time>` element that shows the age and has the moment as its title."""
     at = at.astimezone(UTC)
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
         at.isoformat(timespec="seconds"), f"{at:%Y-%m-%d %H:%M:%S}", age_text(at, context["now"])
@@ -99,7 +93,7 @@ def time_element(context: Context, at: datetime) -> Markup:
 def template_environment(static: Callable[[str], str], **values: Any) -> Environment:
     """Return the templates' environment.
 
-    Everything is escaped, and an undefined name is an error.
+    It escapes everything, and an undefined name is an error.
     """
     environment = Environment(
         loader=PackageLoader("cardmint_cloud.web"),

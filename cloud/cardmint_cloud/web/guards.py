@@ -1,9 +1,7 @@
-"""What stands before every request.
+"""Checks of every request's host and origin, and the security headers of every answer.
 
-Whose host it names, where it comes from, what the browser may do with the answer.
-
-Without accounts the service answers on loopback only, so the browser is the way in for others: a
-page elsewhere that posts here, or a name that is made to resolve to 127.0.0.1.
+Without accounts the service listens on loopback only, so attacks come through the browser: a
+foreign page that posts here, or a host name that resolves to 127.0.0.1.
 """
 
 from collections.abc import Iterable
@@ -16,7 +14,8 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 _POLICY = (
-    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; object-src 'none';"
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+    " object-src 'none';"
     " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 _HEADERS = {
@@ -29,13 +28,13 @@ _HEADERS = {
     b"permissions-policy": b"camera=(), geolocation=(), microphone=()",
     b"cache-control": b"no-store",
 }
-"""Set on every answer that does not say otherwise itself."""
+"""Headers of every answer that does not set them itself."""
 
 
 class RequestGuard:
-    """ASGI: refuses foreign hosts and foreign pages, and sets the security headers.
+    """ASGI: refuses foreign hosts and origins, and sets the security headers.
 
-    `hosts` come without a port.
+    `hosts` are names without a port.
     """
 
     def __init__(self, app: ASGIApp, hosts: Iterable[str] = LOOPBACK) -> None:

@@ -1,4 +1,4 @@
-"""The pages that show: the inventory, a printing, a physical card."""
+"""The pages of the inventory, of one printing and of one item."""
 
 from dataclasses import replace
 from typing import Any, get_args
@@ -10,69 +10,27 @@ from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 from litestar.response import Template
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cardmint_cloud.adapters.postgres.queries import cards, desk
+from cardmint_cloud.adapters.postgres.queries import cards
 from cardmint_cloud.adapters.postgres.queries import inventory as inventory_queries
 from cardmint_cloud.adapters.postgres.queries.inventory import InventoryFilter, SortKey
 from cardmint_cloud.adapters.postgres.queries.provider_status import STALE
+from cardmint_cloud.adapters.postgres.queries.stations import was_given_up
 from cardmint_cloud.web.chart import charts
 from cardmint_cloud.web.context import PageContext, PageRequest
-from cardmint_cloud.web.filters import code_in_words
-from cardmint_contracts.cards import Card, Condition, Decision, Finish
+from cardmint_cloud.web.event_texts import describe_events
+from cardmint_cloud.web.rendering import htmx_target, render_page
+from cardmint_contracts.cards import Condition, Finish
 from cardmint_contracts.events import (
     CardScanned,
-    Question,
-    RescanRequested,
-    ReviewAged,
-    ReviewAnswered,
-    ReviewOpened,
-    ReviewUndone,
-    ScanWithdrawn,
 )
 
 MAX_PAGE = 100_000
 MAX_SIZE = 500
-_QUESTION_TEXTS = {
-    Question.PRINTING: "Asked which card it is",
-    Question.DUPLICATE: "Asked whether it is the same card again",
-    Question.AUDIT: "Asked whether it was counted rightly",
-}
-_ItemEvent = (
-    CardScanned
-    | ReviewOpened
-    | ReviewAnswered
-    | ReviewUndone
-    | RescanRequested
-    | ReviewAged
-    | ScanWithdrawn
-)
-
-
-async def render_page(
-    connection: AsyncConnection, shop: PageContext, template: str, **context: Any
-) -> Template:
-    """Return a page with what all pages need.
-
-    The moment, the tenant, and what waits for a person.
-    """
-    waiting = await desk.count_waiting(connection, shop.tenant)
-    return Template(
-        template,
-        context={"now": shop.clock(), "tenant": shop.tenant, "waiting": waiting, **context},
-    )
-
-
-def htmx_target(request: PageRequest) -> str | None:
-    """Return the id of the part that htmx asks for anew; None for a whole page."""
-    return request.headers.get("hx-target") if "hx-request" in request.headers else None
 
 
 def parse_filter(query: Any) -> InventoryFilter:
-    """Read what the address asks for.
-
-    Anything else than is known is passed over, so that every address is a page.
-    """
+    """Return the filter of a query; unknown values are ignored, so every address is a page."""
     sort = query.get("sort", "")
     return InventoryFilter(
         words=query.get("q", "")[:200],
@@ -97,10 +55,7 @@ def _number(text: str, otherwise: int, most: int) -> int:
 
 
 def inventory_address(want: InventoryFilter, **changes: Any) -> str:
-    """Return the inventory's address for what is wanted, with changes.
-
-    What is as usual is left out.
-    """
+    """Return the inventory's address for a filter with changes, without default values."""
     want = replace(want, **changes)
     usual = InventoryFilter()
     values = {
@@ -119,7 +74,7 @@ def inventory_address(want: InventoryFilter, **changes: Any) -> str:
 
 @get("/")
 async def inventory(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
-    """Show the inventory: live, narrowed, sorted and paged as the address says."""
+    """Show the inventory with the filter, order and page of the address."""
     want = parse_filter(request.query_params)
     async with shop.engine.connect() as connection:
         lines, total = await inventory_queries.inventory_page(connection, shop.tenant, want)
@@ -156,7 +111,7 @@ async def inventory(request: PageRequest, shop: NamedDependency[PageContext]) ->
 
 @get("/newest")
 async def newest(shop: NamedDependency[PageContext]) -> Template:
-    """Show the newest scans, as a part of the inventory's page."""
+    """Show the newest scans, a part of the inventory's page."""
     async with shop.engine.connect() as connection:
         return await render_page(
             connection,
@@ -169,7 +124,7 @@ async def newest(shop: NamedDependency[PageContext]) -> Template:
 
 @get("/waiting")
 async def waiting(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
-    """Show how much waits for a person, as a part of every page: of the one that asks."""
+    """Show the navigation with the number of waiting reviews and dead letters."""
     path = urlsplit(request.headers.get("hx-current-url", "/none")).path
     here = "inventory" if path == "/" else path.strip("/")
     async with shop.engine.connect() as connection:
@@ -178,7 +133,7 @@ async def waiting(request: PageRequest, shop: NamedDependency[PageContext]) -> T
 
 @get("/cards/{card_id:str}")
 async def card(card_id: FromPath[str], shop: NamedDependency[PageContext]) -> Template:
-    """Show one printing: what is held of it, what it is worth and was worth, its scans and what happened to them."""
+    """Show one printing: holdings, prices, scans and events."""
     async with shop.engine.connect() as connection:
         found = await cards.find_printing(connection, shop.tenant, card_id.replace("\x00", ""))
         if found is None:
@@ -210,7 +165,7 @@ async def card(card_id: FromPath[str], shop: NamedDependency[PageContext]) -> Te
 
 @get("/items/{item:uuid}")
 async def item(item: FromPath[UUID], shop: NamedDependency[PageContext]) -> Template:
-    """Show one physical card: its image, the decision and why, and what happened to it."""
+    """Show one item: image, decision, reasons and events."""
     async with shop.engine.connect() as connection:
         found = await cards.find_item(connection, shop.tenant, item)
         if found is None:
@@ -228,56 +183,18 @@ async def item(item: FromPath[UUID], shop: NamedDependency[PageContext]) -> Temp
             has_image=pictured,
             lost=bool(image)
             and not pictured
-            and await desk.was_given_up(connection, shop.tenant, station, image),
+            and await was_given_up(connection, shop.tenant, station, image),
             events=describe_events(events),
         )
 
 
 def _station_decision(events: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return why the station decided as it did, which only the log says."""
+    """Return the reasons and candidates of the station's last scan, which only the log has."""
     scans = [event["data"] for event in events if isinstance(event["data"], CardScanned)]
     return {
         "reasons": scans[-1].reasons if scans else (),
         "candidates": scans[-1].candidates if scans else (),
     }
-
-
-def describe_events(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return events in words: what happened, who or what did it, when."""
-    return [{**event, "said": _event_text(event["data"])} for event in events]
-
-
-def _event_text(data: _ItemEvent) -> str:  # noqa: PLR0911 - one for each kind of event
-    match data:
-        case CardScanned():
-            again = "Scanned again: " if data.rescan_of else ""
-            found = {
-                Decision.ACCEPT: f"Recognised as {_card_title(data.card)}",
-                Decision.REVIEW: "Not certain: a person was asked",
-                Decision.REJECT: "Found to be no card",
-            }
-            return again + found[data.decision]
-        case ReviewOpened():
-            why = (
-                ""
-                if data.question is Question.AUDIT
-                else ": " + ", ".join(code_in_words(one).lower() for one in data.reasons)
-            )
-            return _QUESTION_TEXTS[data.question] + why
-        case ReviewUndone():
-            return f"Answer taken back, by {data.by}"
-        case RescanRequested():
-            return f"Asked for the card itself: {data.place}, by {data.by}"
-        case ReviewAged():
-            return "Waited too long" if data.outcome == "escalated" else "Given up: nobody looked"
-        case ScanWithdrawn():
-            return f"Taken back, by {data.by}"
-        case ReviewAnswered():
-            return f"Answered: {_card_title(data.card) or 'no card'}, by {data.by}"
-
-
-def _card_title(card: Card | None) -> str:
-    return f"{card.name} {card.number}".strip() if card else ""
 
 
 HANDLERS = (inventory, newest, waiting, card, item)

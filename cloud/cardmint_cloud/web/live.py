@@ -1,9 +1,7 @@
-"""What changed, told to whoever is looking.
+"""Live updates: one LISTEN connection for the process, a bounded backlog for each client.
 
-One LISTEN connection, a bounded backlog for each client.
-
-Postgres says only that something changed. The identifiers of new items are read from the table, and
-each is told once, whatever burst they came in: notifications are folded, identifiers are not.
+A notification only says that something changed. New items are read from the table, and each client
+gets each item once. Other changes are merged.
 """
 
 import asyncio
@@ -39,7 +37,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     Subject.HEALTH: ("stations",),
     Subject.DEAD_LETTERS: ("dead-letters",),
 }
-"""What is told to clients when Postgres says that something changed."""
+"""Kinds of events that clients get for each subject of a notification."""
 
 _log = structlog.get_logger(__name__)
 _AWAY = (*DATABASE_AWAY, SQLAlchemyError)
@@ -48,7 +46,7 @@ LiveMessage = tuple[str, dict[str, Any]]
 
 
 class LiveClient:
-    """One client's backlog: kinds of events folded, new items in full.
+    """One client's backlog: other events merged, new items in full.
 
     It is closed when it falls too far behind.
     """
@@ -69,10 +67,7 @@ class LiveClient:
         self._woken.set()
 
     async def messages(self, beat_s: float = BEAT_S) -> AsyncIterator[LiveMessage]:
-        """Yield what is to be sent.
-
-        At most 20 times a second, and the inventory's changes five times a second.
-        """
+        """Yield messages: at most 20 times a second, and `inventory` five times a second."""
         yield "ready", {"tenant": self.tenant}
         while not self.closed:
             now = asyncio.get_running_loop().time()
@@ -116,9 +111,9 @@ class LiveClient:
 
 
 class NewItems:
-    """Which items were told already.
+    """The items that clients have been sent.
 
-    Transactions do not commit in the order of their clocks, so it looks back.
+    Transactions do not commit in the order of their clocks, so late ones are looked for too.
     """
 
     def __init__(self, rows: Sequence[Any], mark: datetime) -> None:
@@ -127,7 +122,7 @@ class NewItems:
         self.fresh(rows)
 
     def fresh(self, rows: Sequence[Any]) -> list[Any]:
-        """Return the rows that were not told yet, and remember them."""
+        """Return the rows that were not sent yet, and remember them."""
         found = [row for row in rows if row["item"] not in self._told]
         for row in found:
             self._told[row["item"]] = row["received_at"]
@@ -142,7 +137,7 @@ class NewItems:
 
 
 class LiveHub:
-    """The process's one listener. `run` for as long as the process serves."""
+    """The one listener of the process. `running` lasts as long as the process serves."""
 
     def __init__(self, engine: AsyncEngine, pool: Pool, clock: Callable[[], datetime]) -> None:
         self.clients: set[LiveClient] = set()
@@ -169,7 +164,7 @@ class LiveHub:
                 self._sweep_at.pop(tenant, None)
 
     async def begin(self, tenant: str) -> None:
-        """Look up what is there already, so that only what comes from now on is told as new."""
+        """Remember the items that exist already, so that only later ones count as new."""
         if tenant not in self._newest:
             now = self._clock()
             async with self._engine.connect() as connection:
@@ -178,7 +173,7 @@ class LiveHub:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Listen and tell until the context ends."""
+        """Listen and send updates until the context ends."""
         tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._pump())]
         try:
             yield
@@ -191,7 +186,7 @@ class LiveHub:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def heard(self, payload: str) -> None:
-        """Take a notification: `TENANT WHAT`."""
+        """Record a notification, `TENANT SUBJECT`."""
         tenant, _, what = payload.partition(" ")
         self._changed.setdefault(tenant, set()).add(what)
         self._woken.set()

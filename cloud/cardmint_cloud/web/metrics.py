@@ -1,7 +1,4 @@
-"""What Prometheus is told.
-
-Requests by route and status, how long they took, what is held, who is watching.
-"""
+"""Metrics for Prometheus: requests, items, waiting work, providers, jobs and audits."""
 
 import time
 from collections.abc import Sequence
@@ -16,11 +13,11 @@ from cardmint_cloud.domain.review_rules import AuditPrecision
 
 QUEUES = ("prices", "clock")
 UNTIMED = frozenset({"/events"})
-"""Routes that last as long as somebody looks."""
+"""Routes that last as long as their client."""
 
 
 class Metrics:
-    """One process's figures, in a registry of its own."""
+    """One process's metrics, in a registry of its own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -93,7 +90,7 @@ class Metrics:
         supply: PriceSupply,
         precisions: Sequence[AuditPrecision],
     ) -> bytes:
-        """Return everything in Prometheus's text format."""
+        """Return all metrics in Prometheus's text format."""
         for status in ("counted", "review", "rejected"):
             self._items.labels(status).set(items.get(status, 0))
         for what, count in waiting.items():
@@ -134,9 +131,9 @@ class Metrics:
 
 
 class MeasuredApp:
-    """ASGI: counts and times what passes through.
+    """ASGI: counts and times requests.
 
-    Paths are counted by their route, so that ids make no new series.
+    They are counted by route, so that identifiers in paths make no new series.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:

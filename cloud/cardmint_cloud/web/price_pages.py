@@ -1,4 +1,4 @@
-"""The page of where prices come from: providers, budgets, the queue and its dead jobs."""
+"""The page of the price supply: providers, budgets, the job queue and its failed jobs."""
 
 from typing import Any, Literal
 
@@ -8,15 +8,15 @@ from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 from litestar.response import Redirect, Template
 
-from cardmint_cloud.adapters.postgres.prices import job_queue
+from cardmint_cloud.adapters.postgres import job_queue
 from cardmint_cloud.adapters.postgres.queries.provider_status import STALE, read_price_supply
 from cardmint_cloud.web.context import PageContext, PageRequest
-from cardmint_cloud.web.inventory_pages import htmx_target, render_page
+from cardmint_cloud.web.rendering import htmx_target, render_page
 
 
 @get("/prices")
 async def prices(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
-    """Show the providers with their breakers and budgets, how far behind the queue is, and the jobs given up."""
+    """Show the providers with breakers and budgets, the queue's lag, and the failed jobs."""
     return await _prices(request, shop)
 
 
@@ -51,7 +51,7 @@ async def settle_job(
     request: PageRequest,
     shop: NamedDependency[PageContext],
 ) -> Response[Any]:
-    """Put a job that was given up back into the queue, or discard it."""
+    """Put a failed job back into the queue, or delete it."""
     if action not in {"requeue", "discard"}:
         raise NotFoundException("A job can be requeued or discarded.")
     async with shop.pool.acquire() as connection:

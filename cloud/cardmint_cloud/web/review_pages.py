@@ -1,4 +1,4 @@
-"""The page of reviews: cards and prices that a person must look at, answered, many at once too, and taken back."""
+"""The page of reviews and held quotes: answered one by one or together, and undone."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,7 +13,12 @@ from litestar.params import FromPath, URLEncodedBody
 from litestar.response import Redirect, Template
 
 from cardmint_cloud.adapters.postgres.prices import held_quotes
-from cardmint_cloud.adapters.postgres.queries import cards, desk
+from cardmint_cloud.adapters.postgres.queries import cards
+from cardmint_cloud.adapters.postgres.queries.reviews import (
+    earlier_scans,
+    find_review,
+    list_reviews,
+)
 from cardmint_cloud.adapters.postgres.reviews import questions as reads
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.pricing.held_quotes import QuoteVerdict, judge_quote
@@ -24,7 +29,7 @@ from cardmint_cloud.reviews.answers import (
     undo_answer,
 )
 from cardmint_cloud.web.context import USER, PageContext, PageRequest
-from cardmint_cloud.web.inventory_pages import htmx_target, render_page
+from cardmint_cloud.web.rendering import htmx_target, render_page
 from cardmint_contracts.cards import Candidate, Card
 from cardmint_contracts.events import Question
 
@@ -38,11 +43,10 @@ _WORDS: dict[QuoteVerdict, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerForm:
-    """The form of one review.
+    """The form of one answer.
 
-    `card` is a printing's id; empty means that no card of the catalogue is shown.
-
-    `lease` is what taking the question in hand gave, if anybody did.
+    `card` is a printing's id; empty means no card of the catalogue. `lease` is the token of the
+    question's lease, if there is one.
     """
 
     version: int
@@ -52,14 +56,14 @@ class AnswerForm:
 
 @dataclass(frozen=True, kw_only=True)
 class VersionForm:
-    """The form of what is done to a review beside answering it."""
+    """The form of other actions on a review."""
 
     version: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class BulkAnswerForm:
-    """The form of many reviews at once: `chosen` are `TASK/VERSION`, one or several.
+    """The form of many answers: `chosen` are one or more `TASK/VERSION`.
 
     `verdict` is `first` or `none`.
     """
@@ -70,7 +74,7 @@ class BulkAnswerForm:
 
 @get("/reviews")
 async def reviews(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
-    """Show what a person must look at, the escalated and the oldest first, the last answers, and what audits say."""
+    """Show open reviews, escalated and oldest first, the last answers and the audits' precision."""
     return await _reviews(request, shop)
 
 
@@ -87,7 +91,7 @@ async def _reviews(
         doubted = await held_quotes.list_waiting(raw, shop.tenant, now - LATELY)
         audits = await reads.audit_precisions(raw, shop.tenant)
     async with shop.engine.connect() as connection:
-        opened = await desk.list_reviews(connection, shop.tenant, "open")
+        opened = await list_reviews(connection, shop.tenant, "open")
         again = [row["item"] for row in opened if row["question"] == Question.DUPLICATE]
         context = {
             "open": [_question(row, shop, leases or {}) for row in opened],
@@ -96,11 +100,11 @@ async def _reviews(
                     **row,
                     "pictured": bool(row["image"]) and shop.images.has(shop.tenant, row["image"]),
                 }
-                for scan, row in (await desk.earlier_scans(connection, shop.tenant, again)).items()
+                for scan, row in (await earlier_scans(connection, shop.tenant, again)).items()
             },
             "answered": [
                 _question(row, shop, {})
-                for row in await desk.list_reviews(connection, shop.tenant, "answered")
+                for row in await list_reviews(connection, shop.tenant, "answered")
             ],
             "doubted": doubted,
             "audits": audits,
@@ -120,7 +124,7 @@ async def answer_review(
     request: PageRequest,
     shop: NamedDependency[PageContext],
 ) -> Response[Any]:
-    """Answer a review. Who comes second is told who was first, and with what."""
+    """Answer a review. When another answer was first, the page says whose and which."""
     try:
         card = await _chosen(shop, task, data.card)
         await submit_answer(
@@ -146,7 +150,7 @@ async def undo_review(
     request: PageRequest,
     shop: NamedDependency[PageContext],
 ) -> Response[Any]:
-    """Take an answer back, whoever gave it."""
+    """Undo an answer, whoever gave it."""
     try:
         await undo_answer(
             shop.pool, shop.tenant, task, version=data.version, user=USER, now=shop.clock()
@@ -177,7 +181,7 @@ async def rescan_review(
 async def take_review(
     task: FromPath[UUID], request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Response[Any]:
-    """Take a question in hand for two minutes, so that others see it."""
+    """Lease a question for two minutes, which other people see."""
     try:
         token = await lease_question(shop.pool, shop.tenant, task, user=USER, now=shop.clock())
     except (NotFound, Conflict) as problem:
@@ -189,9 +193,9 @@ async def take_review(
 async def answer_many(
     data: URLEncodedBody[BulkAnswerForm], request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Response[Any]:
-    """Give many reviews the same verdict: each its first candidate, or no card.
+    """Answer many reviews alike: each with its first candidate, or with no card.
 
-    Each is an event, and can be undone.
+    Each answer is an event and can be undone.
     """
     if data.verdict not in {"first", "none"}:
         raise NotFoundException(
@@ -230,7 +234,7 @@ async def judge_price(
     request: PageRequest,
     shop: NamedDependency[PageContext],
 ) -> Response[Any]:
-    """Take a price that was held back, keep it out, or take that word back."""
+    """Take or refuse a held quote, or undo that."""
     word = next((known for known in _WORDS if known == verdict), None)
     if word is None:
         raise NotFoundException("A price is taken or refused, or that is undone.")
@@ -263,14 +267,11 @@ async def _done(
 
 
 async def _chosen(shop: PageContext, task: UUID, card_id: str) -> Card | None:
-    """Return the printing that was chosen.
-
-    One of the candidates, or another that a station has named before.
-    """
+    """Return the chosen printing: a candidate, or another that a station has named before."""
     if not card_id:
         return None
     async with shop.engine.connect() as connection:
-        review = await desk.find_review(connection, shop.tenant, task)
+        review = await find_review(connection, shop.tenant, task)
         for candidate in msgspec.convert(review["candidates"] if review else [], list[Candidate]):
             if candidate.card.id == card_id:
                 return candidate.card
@@ -282,7 +283,7 @@ async def _chosen(shop: PageContext, task: UUID, card_id: str) -> Card | None:
 
 async def _first(shop: PageContext, task: UUID) -> Card:
     async with shop.engine.connect() as connection:
-        review = await desk.find_review(connection, shop.tenant, task)
+        review = await find_review(connection, shop.tenant, task)
     candidates = msgspec.convert(review["candidates"] if review else [], list[Candidate])
     if not candidates:
         raise NotFound(f"task {task} has no candidates")

@@ -1,4 +1,4 @@
-"""The dashboard, wired by hand."""
+"""The dashboard as one ASGI application, wired by hand."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -22,6 +22,7 @@ from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.web import (
     api,
     assets,
+    dead_letter_pages,
     inventory_pages,
     price_pages,
     review_pages,
@@ -52,10 +53,10 @@ def build_dashboard(
     hosts: Iterable[str] = LOOPBACK,
     clock: Callable[[], datetime] = _now,
 ) -> Litestar:
-    """Return the dashboard of one tenant; its caller owns, and closes, the engine and the pool.
+    """Return the dashboard of one tenant; the caller owns and closes engine and pool.
 
-    `pool` is an asyncpg pool, of which one connection is held for listening. `hosts` are the names,
-    without a port, that requests may name. There are no accounts yet: serve it on loopback only.
+    One connection of `pool` listens for changes. Requests must name one of `hosts`, without a port.
+    There are no accounts yet: serve it on loopback only.
     """
     hosts = frozenset(hosts)
     hub = LiveHub(engine, pool, clock)
@@ -88,6 +89,7 @@ def build_dashboard(
         value_pages,
         price_pages,
         station_pages,
+        dead_letter_pages,
         api,
         fleet_files,
     )
@@ -110,7 +112,7 @@ def build_dashboard(
 
 
 def _failed(shop: PageContext, request: PageRequest, error: Exception) -> Response[Any]:
-    """Say what went wrong: to programs as JSON, to people as a page."""
+    """Return an error as JSON to programs and as a page to people."""
     if isinstance(error, HTTPException):
         status, detail = error.status_code, error.detail
     elif not isinstance(error, (*DATABASE_AWAY, SQLAlchemyError)):

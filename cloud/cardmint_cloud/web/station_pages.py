@@ -1,115 +1,29 @@
-"""The stations, and the dead letters to be replayed or discarded."""
+"""The page of the stations."""
 
-from typing import Any, Literal
-
-from litestar import Response, get, post
+from litestar import get
 from litestar.di import NamedDependency
-from litestar.exceptions import NotFoundException
-from litestar.params import FromPath
-from litestar.response import Redirect, Template
+from litestar.response import Template
 
-from cardmint_cloud.adapters.postgres.queries import desk
-from cardmint_cloud.errors import NotFound, ParkItem
-from cardmint_cloud.ingest.dead_letters import discard, replay
+from cardmint_cloud.adapters.postgres.queries.stations import (
+    list_artifacts,
+    list_evictions,
+    list_stations,
+)
 from cardmint_cloud.web.context import PageContext, PageRequest
-from cardmint_cloud.web.inventory_pages import htmx_target, render_page
+from cardmint_cloud.web.rendering import htmx_target, render_page
 
 
 @get("/stations")
 async def stations(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
-    """Show the stations: there or not since when, what they have not sent yet, how far they are committed."""
+    """Show the stations: online state, unsent events, watermark, health and evicted images."""
     async with shop.engine.connect() as connection:
-        found = await desk.list_stations(connection, shop.tenant)
+        found = await list_stations(connection, shop.tenant)
         template = "_stations.html" if htmx_target(request) == "stations" else "stations.html"
-        evicted = await desk.list_evictions(connection, shop.tenant)
-        artifacts = await desk.list_artifacts(connection, shop.tenant)
+        evicted = await list_evictions(connection, shop.tenant)
+        artifacts = await list_artifacts(connection, shop.tenant)
         return await render_page(
             connection, shop, template, stations=found, evicted=evicted, artifacts=artifacts
         )
 
 
-@get("/dead-letters")
-async def dead_letters(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
-    """Show what could not be used, and why."""
-    return await _letters(request, shop)
-
-
-async def _letters(
-    request: PageRequest,
-    shop: PageContext,
-    *,
-    told: str = "",
-    tone: Literal["done", "conflict"] = "done",
-) -> Template:
-    async with shop.engine.connect() as connection:
-        found = await desk.list_dead_letters(connection, shop.tenant)
-        template = (
-            "_dead_letters.html" if htmx_target(request) == "dead-letters" else "dead_letters.html"
-        )
-        return await render_page(
-            connection,
-            shop,
-            template,
-            letters=found,
-            told=told,
-            tone=tone,
-            oob=htmx_target(request) is not None,
-        )
-
-
-@post("/dead-letters/{letter:int}/replay", status_code=200)
-async def replay_letter(
-    letter: FromPath[int], request: PageRequest, shop: NamedDependency[PageContext]
-) -> Response[Any]:
-    """Put a dead letter through ingest again."""
-    try:
-        done = await replay(shop.pool, shop.tenant, letter, shop.clock())
-    except NotFound as missing:
-        return _with_status(await _letters(request, shop, told=f"{missing}.", tone="conflict"), 404)
-    except ParkItem as parked:
-        told = f"It still cannot be used: {parked}"
-        return _with_status(await _letters(request, shop, told=told, tone="conflict"), 409)
-    if htmx_target(request) is None:
-        return Redirect("/dead-letters", status_code=303)
-    return _with_status(
-        await _letters(request, shop, told=f"Replayed: {done.applied} events applied."), 200
-    )
-
-
-@post("/dead-letters/{letter:int}/discard", status_code=200)
-async def discard_letter(
-    letter: FromPath[int], request: PageRequest, shop: NamedDependency[PageContext]
-) -> Response[Any]:
-    """Give a dead letter up for good."""
-    try:
-        await discard(shop.pool, shop.tenant, letter)
-    except NotFound as missing:
-        return _with_status(await _letters(request, shop, told=f"{missing}.", tone="conflict"), 404)
-    if htmx_target(request) is None:
-        return Redirect("/dead-letters", status_code=303)
-    return _with_status(await _letters(request, shop, told="Discarded."), 200)
-
-
-@get("/dead-letters/{letter:int}/payload")
-async def payload(letter: FromPath[int], shop: NamedDependency[PageContext]) -> Response[bytes]:
-    """Hand out a dead letter's payload as it came, to be saved and never to be shown by the browser."""
-    async with shop.engine.connect() as connection:
-        found = await desk.find_dead_letter(connection, shop.tenant, letter)
-    if found is None:
-        raise NotFoundException(f"There is no dead letter {letter}.")
-    return Response(
-        bytes(found["payload"]),
-        media_type="application/octet-stream",
-        headers={"content-disposition": f'attachment; filename="dead-letter-{letter}"'},
-    )
-
-
-def _with_status(template: Template, status: int) -> Template:
-    template.status_code = status
-    return template
-
-
-HANDLERS = (
-    *(stations, dead_letters),
-    *(replay_letter, discard_letter, payload),
-)
+HANDLERS = (stations,)

@@ -1,4 +1,4 @@
-"""The page of what everything is worth, or was at any moment."""
+"""The page of the inventory's value, now or at any moment."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,14 +12,14 @@ from cardmint_cloud.pricing.valuation import ValuationHistory, value_inventory
 from cardmint_cloud.web.api import Tenant
 from cardmint_cloud.web.chart import charts
 from cardmint_cloud.web.context import PageContext, PageRequest
-from cardmint_cloud.web.inventory_pages import render_page
+from cardmint_cloud.web.rendering import render_page
 
 SPANS = {"7": "a week", "30": "30 days", "90": "90 days", "365": "a year"}
 
 
 @get("/value")
 async def worth(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
-    """Show what was held at a moment and what it was worth by the prices known then, by lot, and the way up to it."""
+    """Show the value of the cards held at a moment by the prices known then, and its course."""
     asked = request.query_params
     at, lot, span = _moment(asked.get("at", ""), shop), asked.get("lot"), asked.get("span", "30")
     span = span if span in SPANS else "30"
@@ -45,7 +45,7 @@ async def worth(request: PageRequest, shop: NamedDependency[PageContext]) -> Tem
 async def value_json(
     tenant: Tenant, request: PageRequest, shop: NamedDependency[PageContext]
 ) -> dict[str, Any]:
-    """Return the worth of the whole inventory, of a `lot` or of a `card`, at a moment `at`, for programs."""
+    """Return the value of the inventory, a `lot` or a `card` at a moment `at`, as JSON."""
     asked = request.query_params
     async with shop.engine.connect() as connection:
         found = await value_inventory(
@@ -59,7 +59,7 @@ async def value_json(
 
 
 def _moment(text: str, shop: PageContext) -> datetime:
-    """Read a day, its end, or a moment; now when it is none, or is yet to come."""
+    """Read a day (its end) or a moment; now when it is neither, or in the future."""
     now = shop.clock()
     try:
         at = datetime.fromisoformat(text)
@@ -72,7 +72,7 @@ def _moment(text: str, shop: PageContext) -> datetime:
 
 
 def _course(found: ValuationHistory) -> list[dict[str, Any]]:
-    """Return the way up to a moment as the chart takes prices: a line for each currency."""
+    """Return the course as `charts` takes prices: a line for each currency."""
     return [
         {
             "finish": "",

@@ -1,4 +1,4 @@
-"""Counting what became of the scans, straight from the tables, and how soon each became visible."""
+"""Counts of a tenant's scans, read from the tables, and the time until each became visible."""
 
 import json
 import threading
@@ -12,15 +12,18 @@ import httpx
 from cardmint_cloud.adapters.postgres.connection import fetch_one
 
 _CENSUS = """
-SELECT (SELECT count(*) FROM events WHERE tenant = $1 AND type LIKE 'cardmint.card.scanned.v%') AS scans,
-       (SELECT count(DISTINCT subject) FROM events WHERE tenant = $1 AND type LIKE 'cardmint.card.scanned.v%') AS cards,
+SELECT (SELECT count(*) FROM events WHERE tenant = $1 AND type LIKE 'cardmint.card.scanned.v%')
+       AS scans,
+       (SELECT count(DISTINCT subject) FROM events WHERE tenant = $1
+              AND type LIKE 'cardmint.card.scanned.v%') AS cards,
        (SELECT count(*) FROM items WHERE tenant = $1) AS items,
        (SELECT count(*) FROM items WHERE tenant = $1 AND status = 'counted') AS counted,
        (SELECT count(*) FROM items WHERE tenant = $1 AND status = 'review') AS reviews,
        (SELECT count(*) FROM items WHERE tenant = $1 AND status = 'rejected') AS rejected,
        (SELECT coalesce(sum(count), 0) FROM holdings WHERE tenant = $1) AS held,
        (SELECT count(*) FROM items i WHERE tenant = $1 AND status = 'counted' AND EXISTS (
-            SELECT FROM current_quotes q WHERE q.tenant = i.tenant AND q.card_id = i.card_id)) AS priced,
+            SELECT FROM current_quotes q WHERE q.tenant = i.tenant AND q.card_id = i.card_id))
+                   AS priced,
        (SELECT count(*) FROM dead_letters WHERE tenant = $1) AS parked,
        (SELECT count(*) FROM stations WHERE tenant = $1 AND online) AS online"""
 
@@ -30,7 +33,7 @@ _CENSUS_S = 60.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Census:
-    """How many scans the log holds, how many cards they are of, and what became of them."""
+    """Numbers of scans, of the cards that they show, and of what became of those."""
 
     scans: int
     cards: int
@@ -45,7 +48,7 @@ class Census:
 
     @property
     def doubled(self) -> int:
-        """Cards that are counted more than once, in whichever way."""
+        """Number of cards that are counted more than once in any table."""
         return (
             (self.scans - self.cards)
             + max(0, self.items - self.cards)
@@ -73,7 +76,7 @@ async def take_census(address: str, tenant: str) -> Census:
 
 
 class Watcher(threading.Thread):
-    """Follows the dashboard's live updates, as a browser does, and notes when each item came into sight."""
+    """Follows the dashboard's live updates as a browser does, and records when each item came."""
 
     def __init__(self, url: str) -> None:
         super().__init__(daemon=True)
@@ -83,7 +86,7 @@ class Watcher(threading.Thread):
         self.captured: dict[str, datetime] = {}
 
     def run(self) -> None:
-        """Listen, and listen again when the connection is lost, until `end`."""
+        """Listen, and reconnect when the connection is lost, until `end`."""
         while not self._ended.is_set():
             try:
                 with httpx.stream("GET", self._url, timeout=httpx.Timeout(5, read=30)) as answer:

@@ -1,4 +1,4 @@
-"""Stations send while everything fails at random; at the end everything is there once, in order.
+"""Stations send while everything fails at random; in the end each event is there once, in order.
 
 `cardmint-lab chaos` is the long form, `tests/cloud/test_chaos.py` the short one.
 """
@@ -39,7 +39,7 @@ PATIENCE_S = 120.0
 
 @dataclass(frozen=True, kw_only=True)
 class ChaosOutcome:
-    """What was sent, what went wrong meanwhile, and what is not as it should be."""
+    """What was sent, what failed meanwhile, and what is wrong in the end."""
 
     seed: int
     events: int
@@ -53,7 +53,7 @@ class ChaosOutcome:
 class ChaosSystem:
     """Every part, and how each of them fails.
 
-    Workers reach broker and Postgres, stations the broker, by proxies.
+    Workers reach broker and Postgres through proxies, and stations the broker.
     """
 
     def __init__(self, stack: ExitStack, kind: BrokerKind, draw: random.Random) -> None:
@@ -86,15 +86,15 @@ class ChaosSystem:
         self.workers: list[ChildProcess] = [self._where.work(), self._where.work()]
 
     def check(self) -> None:
-        """Make sure that whoever was not killed runs: nothing that fails here may end a worker.
+        """Check that no worker ended by itself.
 
         Raises:
-            Stop: a worker ended.
+            StopService: a worker ended.
         """
         self._where.check()
 
     def fail(self) -> str:
-        """Let one part fail, mend it, and return what it was."""
+        """Let one random part fail and recover; return its name."""
         faults: dict[str, Callable[[], None]] = {
             "broker killed": self._kill_broker,
             "worker 1 killed": lambda: self._kill_worker(0),
@@ -151,7 +151,7 @@ def run(
     kind: BrokerKind,
     say: Callable[[str], None],
 ) -> ChaosOutcome:
-    """Send `events` from `stations` while parts fail for `faults_s` seconds, then wait for the receipts and look."""
+    """Send `events` while parts fail for `faults_s` seconds, wait for the receipts, and compare."""
     say(f"seed {seed}")
     draw = random.Random(seed)
     work = scans.divide_work(seed, stations, events, datetime.now(UTC), size=batch)
@@ -190,7 +190,7 @@ def run(
 
 
 async def _wrong(address: str, work: dict[str, tuple[UUID, list[scans.EventMessage]]]) -> list[str]:
-    """Compare the log with what was sent, byte for byte and in order, and the inventory with the log."""
+    """Compare the log with what was sent, byte by byte in order, and the inventory with the log."""
     wrong: list[str] = []
     connection = await asyncpg.connect(address, command_timeout=60)
     try:
@@ -201,13 +201,15 @@ async def _wrong(address: str, work: dict[str, tuple[UUID, list[scans.EventMessa
                 for envelope in decode_batch(parcel.payload, BATCH)
             ]
             rows = await connection.fetch(
-                "SELECT sequence, data FROM events WHERE tenant = $1 AND stream = $2 ORDER BY position",
+                "SELECT sequence, data FROM events WHERE tenant = $1 AND stream = $2 ORDER BY"
+                " position",
                 TENANT,
                 stream,
             )
             if [tuple(row) for row in rows] != sent:
                 wrong.append(
-                    f"{name}: {len(rows)} events in the log are not the {len(sent)} that were sent, in order"
+                    f"{name}: {len(rows)} events in the log are not the {len(sent)} that were"
+                    " sent, in order"
                 )
         total = sum(parcels[-1].last for _, parcels in work.values())
         # What the cloud itself says, such as an audit that it opens, is in the log too, but came
@@ -270,7 +272,8 @@ def chaos(
     )
     click.echo(
         f"{outcome.events} events from {stations} stations in {outcome.seconds:.0f} s through"
-        f" {outcome.faults.total()} faults ({outcome.sent} sent, {outcome.connects} connections, {kind}), seed {chosen}"
+        f" {outcome.faults.total()} faults ({outcome.sent} sent, {outcome.connects} connections,"
+        f" {kind}), seed {chosen}"
     )
     click.echo(
         "\n".join(outcome.wrong)

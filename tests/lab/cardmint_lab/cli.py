@@ -68,7 +68,7 @@ for command in (stand_ins, chaos):
 
 
 def main() -> None:
-    """Run the command line; an error that a person can mend is one line on standard error and exit code 1."""
+    """Run the command line. An error for people is printed as one line; the exit code is then 1."""
     try:
         cli()
     except (CloudError, EdgeError) as error:

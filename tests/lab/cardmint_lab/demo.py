@@ -1,4 +1,4 @@
-"""`make demo`: the whole system on one machine, a broker outage in the middle, and what became of every card."""
+"""`make demo`: the whole system on one machine, with a broker outage and a final count."""
 
 import asyncio
 import fcntl
@@ -16,7 +16,7 @@ from cardmint_lab.system import STATIONS, System
 
 OUTAGE_S = 4.0
 PATIENCE_S = 75.0
-"""How long the last card may take to be counted and priced before the demo calls it lost."""
+"""Seconds that the last card may take to be counted and priced before it counts as lost."""
 
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -26,12 +26,11 @@ Say = Callable[[str], None]
 def run(folder: Path, cards: int, *, leave: bool, say: Say) -> bool:
     """Scan `cards` cards at two stations; True when each is counted once and priced.
 
-    The folder is kept: the next run goes on with it. With `leave` it ends when the cards are done,
-    else it stays until Ctrl-C.
+    The folder is kept, and the next run continues with it. With `leave` it ends when the cards are
+    done, else on Ctrl-C.
 
     Raises:
-        Stop: something could not be started, or ended by itself; the message says where its output
-            is.
+        StopService: a part could not be started, or ended by itself; the message names its log.
     """
     # SIGINT too: to what a shell starts in the background it comes ignored.
     for number in _ENDS:
@@ -51,7 +50,8 @@ def run(folder: Path, cards: int, *, leave: bool, say: Say) -> bool:
                     f"{name} http://127.0.0.1:{port}/" for name, port in system.page_ports.items()
                 )
                 say(
-                    f"\nDashboard {system.dashboard}   stations: {pages}\nCtrl-C ends everything; {folder} is kept."
+                    f"\nDashboard {system.dashboard}   stations: {pages}\nCtrl-C ends everything;"
+                    f" {folder} is kept."
                 )
                 while True:
                     system.check()
@@ -98,9 +98,9 @@ def _scan(system: System, cards: int, say: Say) -> bool:
 def _follow(
     system: System, before: Census, expected: int, cards: int, say: Say
 ) -> tuple[datetime, datetime] | None:
-    """Show progress until all is counted and priced, or patience ends.
+    """Show progress until all cards are counted and priced, or `PATIENCE_S` passed without any.
 
-    Pull the broker's plug on the way.
+    The broker is killed on the way.
     """
     outage: tuple[datetime, datetime] | None = None
     patience = time.monotonic() + PATIENCE_S
@@ -111,7 +111,8 @@ def _follow(
             seen, patience = now, time.monotonic() + PATIENCE_S
             say(
                 f"  {now.cards - expected + cards:4d}/{cards} in the inventory,"
-                f" {now.priced - before.priced} priced, {now.reviews - before.reviews} for a person to look at"
+                f" {now.priced - before.priced} priced, {now.reviews - before.reviews} for a"
+                " person to look at"
             )
         if outage is None and now.cards >= expected - cards * 3 // 5:
             outage = _pull_the_plug(system, say)
@@ -135,7 +136,8 @@ def _pull_the_plug(system: System, say: Say) -> tuple[datetime, datetime]:
         system.check()
         time.sleep(0.1)
     say(
-        "  -- the broker is back and the stations are connected; what was scanned meanwhile follows --"
+        "  -- the broker is back and the stations are connected; what was scanned meanwhile"
+        " follows --"
     )
     return start, datetime.now(UTC)
 
@@ -183,13 +185,14 @@ def _count(system: System) -> Census:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep a second demo out of the folder; the lock goes with the process, however it ends."""
+    """Lock the folder against a second demo; the lock ends with the process."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise StopService(
-                f"another demo runs in {folder}; stop it, or name another folder: make demo DEMO_DIR=…"
+                f"another demo runs in {folder}; stop it, or name another folder: make demo"
+                " DEMO_DIR=…"
             ) from None
         yield

@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that breaks what goes through it: cuts, holds back, closes one half."""
+"""A TCP proxy on loopback with faults: it cuts, holds back, or half-closes connections."""
 
 import asyncio
 import contextlib
@@ -9,9 +9,9 @@ from typing import Any
 
 
 class FaultyProxy:
-    """Forwards a port, any free one or `port`, to another from a thread of its own.
+    """Forwards a port, any free one or `port`, to another, in a thread of its own.
 
-    What is broken at random is drawn from `draw`.
+    Random faults are drawn from `draw`.
     """
 
     def __init__(self, target: int, draw: random.Random, *, port: int = 0) -> None:

@@ -1,8 +1,7 @@
 """The whole system on one machine as child processes.
 
-Postgres, broker, cloud, price server, stations.
-
-The demo and the system tests start it, kill parts of it, and start them again.
+Postgres, broker, cloud, price server and stations. The demo and the system tests start it, kill
+parts of it, and start them again.
 """
 
 import json
@@ -45,7 +44,7 @@ url = "http://127.0.0.1:{web_port}"
 
 
 _COMMAND_S = 120.0
-"""How long a command may take that runs to its end."""
+"""Seconds that a command which ends by itself may take."""
 
 _NO_CAMERA = 'type = "folder"\npath = "shots"'
 
@@ -68,7 +67,7 @@ class System:
 
     @property
     def dashboard(self) -> str:
-        """Where the dashboard is."""
+        """Address of the dashboard."""
         return f"http://127.0.0.1:{self.web_port}/"
 
     def log(self, name: str) -> Path:
@@ -76,7 +75,7 @@ class System:
         return self.folder / "logs" / f"{name}.log"
 
     def start_cloud(self) -> None:
-        """Start Postgres, the broker, the price server, the worker and the dashboard, and wait until they are there."""
+        """Start Postgres, broker, price server, worker and dashboard, and wait for them."""
         self.postgres.start()
         self.broker.start()
         self._run("migrate", ["cardmint-cloud", "migrate"])
@@ -84,7 +83,7 @@ class System:
             self.start(name)
 
     def start_station(self, name: str, camera: str | SimulatedCards) -> None:
-        """Start a station with these camera settings (TOML), or on simulated cards, and wait for its page."""
+        """Start a station with camera settings (TOML) or simulated cards, and wait for its page."""
         self._cameras[name] = camera
         self.start(name)
 
@@ -115,7 +114,7 @@ class System:
             child.wait_until(lambda: accepts_connections(port))
 
     def kill(self, name: str) -> None:
-        """End one part at once, as a power cut would."""
+        """Kill one part at once, as a power cut would."""
         match name:
             case "broker":
                 self.broker.kill()
@@ -125,10 +124,10 @@ class System:
                 self._children[name].kill()
 
     def check(self) -> None:
-        """Make sure that every part that was started still runs.
+        """Check that every started part still runs.
 
         Raises:
-            Stop: one ended; the message has its name and the end of its output.
+            StopService: one ended; the message has its name and its last output.
         """
         for name, child in self._children.items():
             if not child.running:
@@ -137,7 +136,7 @@ class System:
                 )
 
     def stop(self) -> None:
-        """Stop every part, those first that depend on others, and the others too when one does not end."""
+        """Stop every part, dependent ones first, even if one does not end."""
         with ExitStack() as stack:
             stack.callback(self.postgres.stop)
             stack.callback(self.broker.stop)
@@ -146,7 +145,7 @@ class System:
                     stack.callback(self._children.pop(name).stop)
 
     def connected(self, name: str) -> bool:
-        """Whether a station says, on its page, that it is connected to the broker."""
+        """Whether a station's page says that it is connected to the broker."""
         try:
             state = httpx.get(f"http://127.0.0.1:{self.page_ports[name]}/state", timeout=2).json()
         except (httpx.HTTPError, ValueError):
@@ -168,26 +167,26 @@ class System:
         return int(json.loads(done.stdout)["scanned"])
 
     def edge(self, name: str, *words: str) -> None:
-        """Run a `cardmint-edge` command to its end.
+        """Run a `cardmint-edge` command.
 
         Raises:
-            Stop: it failed; the message has the end of its output.
+            StopService: it failed; the message has its last output.
         """
         self._run(name, ["cardmint-edge", *words])
 
     def lab(self, name: str, *words: str) -> None:
-        """Run a `cardmint-lab` command to its end.
+        """Run a `cardmint-lab` command.
 
         Raises:
-            Stop: it failed; the message has the end of its output.
+            StopService: it failed; the message has its last output.
         """
         self._run(name, ["cardmint-lab", *words])
 
     def cloud(self, name: str, *words: str) -> None:
-        """Run a `cardmint-cloud` command to its end.
+        """Run a `cardmint-cloud` command.
 
         Raises:
-            Stop: it failed; the message has the end of its output.
+            StopService: it failed; the message has its last output.
         """
         self._run(name, ["cardmint-cloud", *words])
 
@@ -241,10 +240,11 @@ class System:
 
 
 def installed_script(command: Sequence[str]) -> list[str]:
-    """Return a command of ours as it is installed beside this interpreter."""
+    """Return a command of ours, installed beside this interpreter."""
     script = Path(sys.executable).parent / command[0]
     if not os.access(script, os.X_OK):
         raise StopService(
-            f"{script} is not there; cardmint-edge, cardmint-cloud and cardmint-lab must be in one environment"
+            f"{script} is not there; cardmint-edge, cardmint-cloud and cardmint-lab must be in"
+            " one environment"
         )
     return [str(script), *command[1:]]

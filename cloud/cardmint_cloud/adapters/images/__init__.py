@@ -1,1 +1,1 @@
-"""Where images are kept: a folder or a bucket, and how one comes in."""
+"""Storage of images in a folder or a bucket, and the intake of uploads."""

@@ -1,4 +1,4 @@
-"""Images in a bucket of S3, or of what speaks as it does: the only file that knows obstore."""
+"""Images in a bucket of S3 or a compatible service. Only this module uses obstore."""
 
 import tempfile
 from datetime import timedelta
@@ -15,7 +15,7 @@ MAX_KNOWN = 100_000
 
 
 class BucketAccess(Protocol):
-    """How the bucket is reached, and who we are to it."""
+    """Address of a bucket's service, and the key to it."""
 
     @property
     def endpoint(self) -> str:
@@ -39,10 +39,7 @@ class BucketAccess(Protocol):
 
 
 class BucketStorage:
-    """One bucket of images: `PREFIX/TENANT/ab/abcdef…`.
-
-    What was seen there once is not asked for again.
-    """
+    """One bucket of images: `PREFIX/TENANT/ab/abcdef…`. Names seen once are remembered."""
 
     def __init__(self, bucket: str, prefix: str, access: BucketAccess) -> None:
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
@@ -67,7 +64,7 @@ class BucketStorage:
         return f"{self._prefix}{tenant}/{name[:2]}/{name}"
 
     def has(self, tenant: str, name: str) -> bool:
-        """Whether the image is there.
+        """Whether the image is stored.
 
         Raises:
             OSError: the bucket cannot be reached.
@@ -85,7 +82,7 @@ class BucketStorage:
         return True
 
     def read(self, tenant: str, name: str) -> bytes | None:
-        """Return an image's bytes; None when it is not there.
+        """Return an image's bytes; None when it is not stored.
 
         Raises:
             OSError: the bucket cannot be reached.
@@ -98,7 +95,7 @@ class BucketStorage:
             raise OSError(f"the bucket of images: {error}") from error
 
     def keep(self, tenant: str, name: str, file: Path) -> None:
-        """Put a file's bytes into the bucket, whole or not at all.
+        """Store a file's bytes, whole or not at all.
 
         Raises:
             OSError: the bucket cannot be reached.

@@ -1,7 +1,6 @@
-"""An image on its way: in a temporary file, counted and digested as it comes, looked at, and then kept whole.
+"""The intake of one image: a temporary file, digested as it comes, checked, then stored.
 
-What came of one whose sender broke off stays for a day, so that the next request goes on where this
-one ended.
+The part of an upload that broke off stays for a day, so that the next request can continue it.
 """
 
 import hashlib
@@ -19,22 +18,22 @@ MAX_BYTES = 8 << 20
 MAX_PIXELS = 64_000_000
 MOST_PARTS = 64
 PART_S = 86_400.0
-"""So many images that broke off are kept, the newest, and so long."""
+"""Age in seconds up to which parts are kept, and only the newest `MOST_PARTS` of them."""
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 _PART = ".part"
 
 
 class ImageSink(Protocol):
-    """Where a whole image goes."""
+    """A place to store a finished image."""
 
     def keep(self, tenant: str, name: str, file: Path) -> None:
-        """Keep a file's bytes under a name, whole or not at all; the file may be gone then."""
+        """Store a file's bytes under a name, whole or not at all; the file may be moved."""
         ...
 
 
 class OffsetMismatch(Exception):
-    """The part of an image is not as long as the sender says; `offset` is how long it is."""
+    """The part has another length than the sender says; `offset` is its length."""
 
     def __init__(self, offset: int) -> None:
         super().__init__(f"{offset} bytes have come")
@@ -42,7 +41,7 @@ class OffsetMismatch(Exception):
 
 
 class IncomingImage:
-    """An image on its way."""
+    """An image that is being uploaded."""
 
     def __init__(self, store: ImageSink, file: IO[bytes], path: Path) -> None:
         self._store = store
@@ -56,20 +55,17 @@ class IncomingImage:
 
     @property
     def sha256(self) -> str:
-        """The digest of what has come so far."""
+        """SHA-256 of the bytes so far."""
         return self._digest.hexdigest()
 
     def write(self, chunk: bytes) -> None:
-        """Take the next bytes."""
+        """Append the next bytes."""
         self._digest.update(chunk)
         self.size += len(chunk)
         self._file.write(chunk)
 
     def fault(self) -> str | None:
-        """Return what is wrong with it as an image: `not-an-image` or `too-many-pixels`.
-
-        None when it is one.
-        """
+        """Return `not-an-image` or `too-many-pixels`; None for a valid image."""
         self._file.flush()
         try:
             with Image.open(self._path, formats=FORMATS) as image:
@@ -83,23 +79,20 @@ class IncomingImage:
         return None
 
     def keep(self, tenant: str, name: str | None = None) -> None:
-        """Give it its name, once its bytes are on the disk.
-
-        That of its content, unless it has another.
-        """
+        """Flush the file to the disk and store it under `name`, by default its SHA-256."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._store.keep(tenant, name or self.sha256, self._path)
 
 
 class ImageIntake:
-    """A folder for images on their way. A part is one request's alone while it is written to."""
+    """A folder for uploads. While a request writes a part, the part is that request's alone."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def offset(self, part: str) -> int:
-        """Return how many bytes have come of an image that broke off; 0 when none are kept."""
+        """Return how many bytes of an interrupted upload are kept; 0 for none."""
         try:
             return self._part(part).stat().st_size
         except FileNotFoundError:
@@ -107,13 +100,13 @@ class ImageIntake:
 
     @contextmanager
     def open(self, store: ImageSink, part: str = "", offset: int = 0) -> Iterator[IncomingImage]:
-        """Open a file for an image; whatever was not kept is removed.
+        """Open a file for an upload; it is deleted unless it is stored.
 
-        With the name of a `part`, what has come stays when an error ends this, and `offset` bytes
-        of it are there.
+        With the name of a `part`, the bytes stay when an error ends the upload, and the first
+        `offset` bytes come from an earlier one.
 
         Raises:
-            Moved: there is no part of so many bytes.
+            OffsetMismatch: the part does not have `offset` bytes.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         self.sweep(time.time())
@@ -134,10 +127,7 @@ class ImageIntake:
             path.unlink(missing_ok=True)
 
     def sweep(self, now: float) -> None:
-        """Remove what broke off too long ago, or before the newest `MOST_PARTS`.
-
-        `now` is in Unix seconds.
-        """
+        """Delete old files, and all but the newest `MOST_PARTS` parts. `now` is in Unix seconds."""
         found = []
         for path in self._folder.iterdir():
             with suppress(FileNotFoundError):  # Another request keeps it, or leaves it, just now.

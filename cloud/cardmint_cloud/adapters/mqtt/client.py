@@ -1,7 +1,6 @@
-"""The MQTT 5 broker, as the cloud uses it: a connection that is made again whenever it is lost.
+"""The cloud's MQTT 5 client: it reconnects whenever its connection is lost.
 
-Messages are handed over with the number of the connection that brought them, because an
-acknowledgement belongs to it.
+Each message carries the number of its connection, because only that one can acknowledge it.
 """
 
 import asyncio
@@ -26,7 +25,7 @@ _log = structlog.get_logger()
 
 
 class MqttClient:
-    """One connection to the broker, made again whenever it is lost, with a clean session each time."""
+    """One connection to the broker at a time, each with a clean session."""
 
     def __init__(
         self, address: BrokerAddress, *, on_message: Callable[[InboundMessage], None]
@@ -40,13 +39,13 @@ class MqttClient:
         self._said = ""
 
     def start(self) -> None:
-        """Connect, and keep connected."""
+        """Connect, and reconnect after each loss."""
         self._running = asyncio.create_task(self._keep_connected())
 
     async def stop(self) -> None:
-        """Disconnect. Nothing is unsubscribed.
+        """Disconnect without unsubscribing.
 
-        What is not acknowledged comes again to whoever is next.
+        The broker sends unacknowledged messages again, to whichever worker connects next.
         """
         if self._connection:
             self._connection.leave()
@@ -55,22 +54,25 @@ class MqttClient:
             await asyncio.gather(self._running, return_exceptions=True)
 
     async def refused(self) -> None:
-        """Wait until the broker turns us away for who we are, which trying again does not mend.
+        """Wait until the broker refuses our user, which a retry cannot mend.
 
         Raises:
-            Stop: always, then.
+            StopService: always, then.
         """
         await self._refused
 
     def acknowledge(self, messages: Sequence[InboundMessage]) -> None:
-        """Tell the broker that messages are dealt with, but those whose connection is gone."""
+        """Acknowledge the messages of the current connection; skip those of earlier ones."""
         if self._connection:
             self._connection.acknowledge(
                 [m for m in messages if m.connection == self._connection.number]
             )
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[None]:
-        """Publish with QoS 1. The future is done at the PUBACK and cancelled when the connection goes."""
+        """Publish with QoS 1.
+
+        The future is done at the PUBACK, and cancelled when the connection is lost first.
+        """
         if self._connection:
             return self._connection.publish(topic, payload, retain=retain)
         lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -78,7 +80,7 @@ class MqttClient:
         return lost
 
     def refresh(self) -> None:
-        """Ask the broker for what stations last said of themselves, once more."""
+        """Subscribe to the stations' states again, so that the broker sends the retained ones."""
         if self._connection:
             self._connection.subscribe("state")
 
@@ -95,7 +97,7 @@ class MqttClient:
             pause = min(pause * 2, 5.0)
 
     async def _connect(self) -> bool:
-        """Hold one connection until it is lost; return whether the broker took us."""
+        """Keep one connection until it is lost; return whether the broker accepted it."""
         where = self._address
         self._count += 1
         context = ssl.create_default_context(cafile=where.ca) if where.ca else None
@@ -127,11 +129,11 @@ class MqttClient:
         if not self._refused.done():
             where = f"broker {self._address.host}:{self._address.port}"
             who = f"as user {self._address.user!r}" if self._address.user else "without a user name"
-            message = f"{where} {trouble} {who}; check `broker.user` and `broker.password` in the settings"
-            self._refused.set_exception(StopService(message))
+            advice = "check `broker.user` and `broker.password` in the settings"
+            self._refused.set_exception(StopService(f"{where} {trouble} {who}; {advice}"))
 
     def _say(self, what: str) -> None:
-        """Log a trouble once, not at each attempt."""
+        """Log a problem once, not at each attempt."""
         if what != self._said:
             self._said = what
             _log.warning(

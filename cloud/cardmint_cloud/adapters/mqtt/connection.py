@@ -1,10 +1,8 @@
-"""One TCP connection to an MQTT 5 broker.
+"""One TCP connection to an MQTT 5 broker; the package `mqtt5` encodes and decodes packets.
 
-Its packets read and written by `mqtt5`, what waits in memory bounded.
-
-Messages are acknowledged by hand, after the commit. What waits is bounded twice: the broker sends
-at most `RECEIVE_MAXIMUM` unacknowledged messages, and once `MAX_WAITING_BYTES` of them wait,
-nothing more is read from the socket (docs/decisions/0043).
+Messages are acknowledged explicitly, after the commit. Two limits bound the messages in memory: the
+broker sends at most `RECEIVE_MAXIMUM` unacknowledged ones, and the socket is not read while
+`MAX_WAITING_BYTES` of them wait (docs/decisions/0043).
 """
 
 import asyncio
@@ -34,7 +32,7 @@ _log = structlog.get_logger()
 
 
 class BrokerAddress(Protocol):
-    """Where the broker is and who we are to it."""
+    """The address of a broker, and our user there."""
 
     @property
     def host(self) -> str:
@@ -63,10 +61,7 @@ class BrokerAddress(Protocol):
 
 
 class InboundMessage(Struct, frozen=True, kw_only=True, gc=False):
-    """A message as it came. `connection` counts our connections.
-
-    An acknowledgement belongs to just one.
-    """
+    """A received message. `connection` is the number of its connection."""
 
     topic: str
     payload: bytes
@@ -83,9 +78,10 @@ class InboundMessage(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class MqttConnection(asyncio.Protocol):
-    """One TCP connection. `answered` has the broker's answer to CONNECT, None when it hung up.
+    """One TCP connection.
 
-    `lost` why it ended.
+    `answered` is the broker's answer to CONNECT, None when it hung up. `lost` is the reason why the
+    connection ended.
     """
 
     def __init__(
@@ -111,16 +107,16 @@ class MqttConnection(asyncio.Protocol):
         self._queued: deque[tuple[str, bytes, bool, asyncio.Future[None]]] = deque()
 
     def leave(self) -> None:
-        """Say goodbye and close."""
+        """Send DISCONNECT and close."""
         if self._transport and not self._transport.is_closing():
             self._transport.write(mqtt5.DisconnectPacket().write())
             self._transport.close()
 
     def acknowledge(self, messages: Sequence[InboundMessage]) -> None:
-        """Send the PUBACKs, in the order in which the messages came, and read on when there is room again.
+        """Send PUBACKs in the order of the messages, and resume reading when there is room.
 
-        The order is the protocol's rule (MQTT 5, 4.6): what was dealt with before an older message
-        waits for that.
+        MQTT 5 (4.6) requires that order: a message that was processed before an older one waits for
+        it.
         """
         self._held -= sum(len(message.payload) for message in messages)
         self._dealt_with.update(message.mid for message in messages if message.mid is not None)
@@ -135,7 +131,7 @@ class MqttConnection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[None]:
-        """Publish, or queue while the broker has as many as it takes."""
+        """Publish, or queue while the broker's receive maximum is reached."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queued.append((topic, payload, retain, done))
         self._flush()
@@ -154,7 +150,7 @@ class MqttConnection(asyncio.Protocol):
         self._write(mqtt5.SubscribePacket(self._next_mid(), filters).write())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Introduce ourselves."""
+        """Send CONNECT."""
         self._transport = cast("asyncio.Transport", transport)
         packet = mqtt5.ConnectPacket(
             f"cardmint-cloud-{socket.gethostname()}-{os.getpid()}",
@@ -168,7 +164,7 @@ class MqttConnection(asyncio.Protocol):
         self._beating = asyncio.create_task(self._beat())
 
     def data_received(self, data: bytes) -> None:
-        """Take what came."""
+        """Read all whole packets."""
         self._heard = True
         self._buffer += data
         at = 0
@@ -198,7 +194,7 @@ class MqttConnection(asyncio.Protocol):
         del self._buffer[:at]
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Give up what was under way."""
+        """Cancel what was published without a PUBACK."""
         if self._beating:
             self._beating.cancel()
         for future in (*self._sent.values(), *(done for *_, done in self._queued)):
@@ -259,11 +255,10 @@ class MqttConnection(asyncio.Protocol):
         )
 
     def _pass_over(self, rest: memoryview, error: BaseException) -> int | None:
-        """Acknowledge a PUBLISH that breaks the protocol, so that it does not come again.
+        """Acknowledge a PUBLISH that breaks the protocol and return its size; None if incomplete.
 
-        None when it is not whole.
-
-        Anything else that cannot be read ends the connection.
+        Without the acknowledgement it would come again. Any other unreadable packet ends the
+        connection.
         """
         size, at, more = 0, 1, True
         while more and at < min(5, len(rest)):
@@ -305,10 +300,7 @@ class MqttConnection(asyncio.Protocol):
             self._transport.write(data)
 
     async def _beat(self) -> None:
-        """Keep the connection alive.
-
-        End it when nothing came for long, not even the answer to that.
-        """
+        """Send PINGREQ regularly; abort the connection when not even its answer comes."""
         while True:
             self._write(mqtt5.PingReqPacket().write())
             self._heard = False

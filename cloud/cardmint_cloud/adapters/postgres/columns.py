@@ -69,7 +69,7 @@ class TableColumns:
         return chain.from_iterable(zip(head_of_row, *encoded, strict=True))
 
     def insert_from_arrays(self, *, scalar: str = "") -> str:
-        """Return an INSERT that takes an array for each column, and one value for `scalar`, as last."""
+        """Return an INSERT of one array a column; one value for `scalar` comes last."""
         arrays = [column for column in self.columns if column.name != scalar]
         names = ", ".join([column.name for column in arrays] + ([scalar] if scalar else []))
         unnested = ", ".join(f"${n}::{column.type}[]" for n, column in enumerate(arrays, 1))

@@ -1,4 +1,4 @@
-"""Bringing the database to this version's tables, and saying in one line what is wrong when that cannot be."""
+"""Migration of the database, and one-line explanations of why it cannot be used."""
 
 from pathlib import Path
 
@@ -17,14 +17,14 @@ from cardmint_cloud.errors import CloudError, RetryLater, StopService
 _MIGRATIONS = Path(__file__).parents[2] / "migrations"
 _LOCK = 0x63617264  # One migration at a time, whoever starts first.
 _NOT_US, _NO_SUCH_DATABASE = "28", "3D000"
-"""Postgres's codes of errors: a class of them, and one."""
+"""SQLSTATE class of refused logins, and SQLSTATE of a missing database."""
 
 
 def engine_for(database: str) -> AsyncEngine:
     """Return an engine for a `postgresql://` address. It connects on first use.
 
     Raises:
-        Stop: the address cannot be read.
+        StopService: the address cannot be read.
     """
     try:
         url = make_url(database)
@@ -43,11 +43,11 @@ def engine_for(database: str) -> AsyncEngine:
 
 
 async def migrate(engine: AsyncEngine) -> str:
-    """Apply the migrations that the database lacks and return the revision that it has then.
+    """Apply the missing migrations and return the database's revision.
 
     Raises:
-        Retry: the database cannot be reached.
-        Stop: it refuses the name or password, or is of a version that this service does not know.
+        RetryLater: the database cannot be reached.
+        StopService: it refuses the user, or a newer version made it.
     """
     try:
         async with engine.connect() as connection:
@@ -56,18 +56,19 @@ async def migrate(engine: AsyncEngine) -> str:
             return revision
     except CommandError as error:
         raise StopService(
-            f"database {_where(engine)}: made by another version of CardMint ({error}); upgrade the service"
+            f"database {_where(engine)}: made by another version of CardMint ({error}); upgrade"
+            " the service"
         ) from None
     except Exception as error:
         raise explain_failure(engine, error) from error
 
 
 async def check_revision(engine: AsyncEngine) -> None:
-    """Make sure that the database has this version's tables.
+    """Check that the database has this version's tables.
 
     Raises:
-        Retry: the database cannot be reached.
-        Stop: it has other tables.
+        RetryLater: the database cannot be reached.
+        StopService: it has other tables.
     """
     try:
         async with engine.connect() as connection:
@@ -79,13 +80,14 @@ async def check_revision(engine: AsyncEngine) -> None:
     head = ScriptDirectory.from_config(_config()).get_current_head()
     if found != head:
         raise StopService(
-            f"database {_where(engine)}: has the tables of revision {found or 'none'}, this service needs {head};"
+            f"database {_where(engine)}: has the tables of revision {found or 'none'}, this"
+            f" service needs {head};"
             " run `cardmint-cloud migrate`"
         )
 
 
 def explain_failure(engine: AsyncEngine, error: Exception) -> CloudError:
-    """Return what a failed connection means, in one line with what to do."""
+    """Return a failed connection as an error of one line that says what to do."""
     where = _where(engine)
     code = getattr(getattr(error, "orig", None) or error, "sqlstate", None) or ""
     if code.startswith(_NOT_US):
@@ -94,7 +96,8 @@ def explain_failure(engine: AsyncEngine, error: Exception) -> CloudError:
         )
     if code == _NO_SUCH_DATABASE:
         return StopService(
-            f"database {where}: there is no such database; create it with `createdb`, then `cardmint-cloud migrate`"
+            f"database {where}: there is no such database; create it with `createdb`, then"
+            " `cardmint-cloud migrate`"
         )
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return RetryLater(f"database {where}: cannot be reached ({reason}); is Postgres running there?")

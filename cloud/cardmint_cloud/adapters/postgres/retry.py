@@ -1,4 +1,4 @@
-"""Work that outlives a database that is away."""
+"""Retries while the database is away."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ DATABASE_AWAY = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
-"""What a statement raises when the database, and not the statement, is to blame.
+"""Errors of a statement that mean that the database is away.
 
 asyncpg reports a connection that is lost in the middle of a rollback as an internal error.
 """
@@ -27,9 +27,9 @@ _log = structlog.get_logger()
 
 
 async def retry_until_done(what: str, step: Callable[[], Awaitable[T]]) -> T:
-    """Do `step` until it succeeds, with growing pauses, up to 5 s, while the database is away.
+    """Run `step` until it succeeds, with growing pauses of up to 5 s, and return its result.
 
-    Return its result.
+    `what` names the step in the log.
     """
     pause = 0.1
     while True:

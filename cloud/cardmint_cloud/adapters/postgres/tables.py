@@ -1,9 +1,8 @@
-"""The tables, for queries to be written against.
+"""The tables as SQLAlchemy objects, for queries.
 
-The migrations make them; a test holds the two together.
-
-Every table begins with its tenant, but those that divide the work. A text that says "left open" is
-empty, not NULL, so that it can stand in a key.
+The migrations create the tables; a test compares both. Every table begins with its tenant, except
+those that divide work among workers. Text that is left open is empty, not NULL, so that it can be
+part of a key.
 """
 
 from sqlalchemy import (

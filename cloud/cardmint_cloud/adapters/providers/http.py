@@ -1,9 +1,6 @@
-"""JSON from a provider over HTTP.
+"""JSON from a provider over HTTP: one answer within a deadline, or a named error.
 
-One answer within a deadline, or a named reason why there is none.
-
-A provider's key goes into the request and nowhere else: not into what is logged, raised, cached or
-shown.
+A provider's key goes into the request only. It is never logged, raised, cached or shown.
 """
 
 import asyncio
@@ -25,7 +22,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from cardmint_cloud.errors import CloudError, NotFound, RetryLater
 
 MAX_BYTES = 8 << 20
-"""The largest answer that is read: a large set's products in bulk are 2 MiB."""
+"""Largest answer that is read. The products of a large set are 2 MiB."""
 
 DEADLINE_S = 5.0
 ATTEMPTS = 4
@@ -41,10 +38,7 @@ for _name in (
 
 
 class UnusableAnswer(CloudError):
-    """The provider answered, but with nothing that can be read.
-
-    Asking again at once would not help.
-    """
+    """The provider's answer cannot be read; asking again at once would not help."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -52,7 +46,7 @@ class UnusableAnswer(CloudError):
 
 
 class ProviderUnavailable(RetryLater):
-    """The provider is busy or away; `retry_after_s` is what it asked for."""
+    """The provider is busy or away; `retry_after_s` is the pause that it asked for."""
 
     def __init__(self, reason: str, message: str, retry_after_s: float = 0.0) -> None:
         super().__init__(message)
@@ -61,15 +55,12 @@ class ProviderUnavailable(RetryLater):
 
 
 class CallWithheld(ProviderUnavailable):
-    """The provider was not asked at all.
-
-    Its breaker is open, or its rate or the day's budget is used up.
-    """
+    """The provider was not called: breaker, rate limit or daily budget did not allow it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProviderRequest:
-    """A request. `secret_…` carry a key; `optional` says that the request is good without them."""
+    """A request. `secret_…` carry a key; with `optional` it also works without them."""
 
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
@@ -79,37 +70,34 @@ class ProviderRequest:
 
     @property
     def key(self) -> str:
-        """What the request asks for, without any key."""
+        """The request without any key, as the cache's key."""
         return f"{self.path}?{urlencode(sorted(self.params.items()))}" if self.params else self.path
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProviderAnswer:
-    """What a provider said, decoded with its fractions as `Decimal`, and when it last did."""
+    """A provider's answer, with fractions as `Decimal`, and when it was last confirmed."""
 
     value: object
     at: datetime
 
 
 class AnswerLoader(Protocol):
-    """How a provider gets its answers.
-
-    From the cache while they are fresh, else with all due care from the net.
-    """
+    """Loads an answer from the cache while it is fresh, else from the provider."""
 
     async def __call__(
         self, ask: ProviderRequest, fresh_for: timedelta | None = None
     ) -> ProviderAnswer:
-        """Return an answer not older than `fresh_for`, or as is usual.
+        """Return an answer not older than `fresh_for`; None means the usual age.
 
-        Raises NotFound, Unanswered or Unusable.
+        Raises NotFound, ProviderUnavailable or UnusableAnswer.
         """
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HttpAnswer:
-    """An answer over HTTP: `body` is JSON, or empty when the status says that nothing changed since the validators."""
+    """An HTTP answer: `body` is JSON, or empty for an unchanged one (304)."""
 
     status: int
     body: bytes = b""
@@ -119,11 +107,11 @@ class HttpAnswer:
 
 
 async def without_waiting() -> None:
-    """Let every attempt go."""
+    """Allow every attempt at once."""
 
 
 class ProviderHttp:
-    """One provider's HTTP. `sleep` and `chance` (0 to 1) are what its retries wait with."""
+    """HTTP calls to one provider. Retries wait with `sleep` and draw pauses with `chance`."""
 
     def __init__(
         self,
@@ -151,16 +139,14 @@ class ProviderHttp:
         before: Callable[[], Awaitable[None]] = without_waiting,
         once: bool = False,
     ) -> HttpAnswer:
-        """Return the answer (200, or 304 for an unchanged one).
+        """Return the answer: 200, or 304 when it is unchanged.
 
-        `before` is awaited before each attempt.
-
-        With `once` there is one attempt.
+        `before` is awaited before each attempt. With `once` there is one attempt.
 
         Raises:
-            NotFound: the provider knows no such thing.
-            Unanswered: no answer within the deadline, or none to be had now.
-            Unusable: an answer that is no JSON.
+            NotFound: the provider has no such thing.
+            ProviderUnavailable: no answer within the deadline, or none for now.
+            UnusableAnswer: the answer is not JSON.
         """
         validators = {"if-none-match": etag, "if-modified-since": last_modified}
         attempt = _Attempt(
@@ -183,7 +169,7 @@ class ProviderHttp:
             ) from None
 
     def _wait(self, state: RetryCallState) -> float:
-        """Wait for a chance part of a span that doubles each time (full jitter), and at least as long as asked to."""
+        """Return a random part of a span that doubles (full jitter), at least the asked pause."""
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after_s if isinstance(error, ProviderUnavailable) else 0.0
         if asked > self._deadline_s and error is not None:
@@ -263,10 +249,10 @@ class _Attempt:
 
 
 def decode_json(body: bytes) -> object:
-    """Return JSON with its fractions as `Decimal`, straight from their digits.
+    """Return JSON with its fractions as `Decimal`, from their digits.
 
     Raises:
-        Unusable: it is none.
+        UnusableAnswer: it is not JSON.
     """
     try:
         value: object = _exactly.decode(body)
@@ -285,7 +271,7 @@ async def _body(response: httpx.Response) -> bytes:
 
 
 def _host(url: str) -> str:
-    """Return what may be shown of an address: its host."""
+    """Return the host of an address, the only part that may be shown."""
     try:
         return urlsplit(url).hostname or "nowhere"
     except ValueError:
@@ -293,10 +279,7 @@ def _host(url: str) -> str:
 
 
 def _retry_after(response: httpx.Response) -> float:
-    """Return the seconds that Retry-After asks for, in either of its two forms.
-
-    0 when it does not.
-    """
+    """Return the seconds that Retry-After asks for, in either of its forms; 0 without it."""
     text = response.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])

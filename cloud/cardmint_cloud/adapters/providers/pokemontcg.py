@@ -1,8 +1,8 @@
-"""PokemonTCG.io v2: one card at a time, with TCGplayer's dollars or Cardmarket's euros.
+"""PokemonTCG.io v2: one card a call, with TCGplayer's dollars or Cardmarket's euros.
 
 The catalogue's identifiers are this provider's own. With a key 20,000 calls a day are allowed,
-without one 1,000 and 30 a minute. It is no longer well kept: answers with 500 to every request that
-carries a key were reported, so that the key is left out after one.
+without one 1,000 a day and 30 a minute. Users reported that every request with a key got a 500, so
+the key is left out after one.
 """
 
 from collections.abc import Mapping
@@ -49,17 +49,17 @@ class PokemonTcg:
         )
 
     async def quotes(self, card: Card, get: AnswerLoader, now: datetime) -> tuple[Quote, ...]:
-        """Return what PokemonTCG.io says of a card; () when it quotes none."""
+        """Return the quotes of a card; () when there are none."""
         path = f"/cards/{quote(card.id, safe='')}"
         answer = await get(ProviderRequest(path=path, secret_headers=self._secret, optional=True))
         return read_quotes(answer.value, card.id, now)
 
 
 def read_quotes(answer: object, card_id: str, now: datetime) -> tuple[Quote, ...]:
-    """Read the answer for a card, decoded with its fractions as `Decimal`; () when it quotes none.
+    """Read the quotes of a card from a decoded answer; () when there are none.
 
     Raises:
-        Refused: the answer is about another card, or has a figure or date that cannot be right.
+        ImplausibleAnswer: the answer is about another card, or a figure or date cannot be right.
     """
     card = as_mapping(as_mapping(answer, "the answer").get("data"), "data")
     if card.get("id") != card_id:
@@ -79,10 +79,7 @@ def _tcgplayer(value: object, now: datetime) -> tuple[Quote, ...]:
 
 
 def _cardmarket(value: object, rarity: object, now: datetime) -> tuple[Quote, ...]:
-    """Read Cardmarket's columns.
-
-    Which finish the plain one means shows in the rarity, when it names one.
-    """
+    """Read Cardmarket's figures. The rarity says which finish the plain column means."""
     block, prices = _block(value, "cardmarket")
     found = []
     plain = Finish.HOLO.value if "Holo" in str(rarity) else ""

@@ -1,8 +1,8 @@
-"""PriceCharting: ungraded and graded prices, in pennies under hyphenated names made for video games.
+"""PriceCharting: ungraded and graded prices in pennies, in fields named after video games.
 
-Its token of 40 characters goes in the address, so addresses are never shown. One request a second
-is allowed, and abuse can revoke access. A card's page is found by its name, number and set, and
-only an exact fit is taken.
+The token is part of the address, so addresses are never shown. One request a second is allowed, and
+abuse can end the access. A card is searched by name, number and set, and only an exact match
+counts.
 """
 
 import re
@@ -35,16 +35,13 @@ _GRADES = {
     "condition-18-price": "SGC 10",
     "condition-19-price": "CGC 10 Pristine",
 }
-"""What the fields mean for cards.
-
-Seven independent code bases agree, but for the last, which one has.
-"""
+"""Meaning of the fields for cards. Seven independent code bases agree; the last field has one."""
 
 _TITLE = re.compile(r"(?P<name>[^\[#]+?)\s*(\[(?P<variant>[^\]]*)\]\s*)?#(?P<number>\S+)\s*\Z")
 
 
 class PriceCharting:
-    """The provider; nothing works without its token."""
+    """The provider. It needs its token."""
 
     name = "pricecharting"
     rate = RateLimit(per_s=1, burst=1, per_day=20_000)
@@ -53,10 +50,10 @@ class PriceCharting:
         self._secret = {"t": token}
 
     async def quotes(self, card: Card, get: AnswerLoader, now: datetime) -> tuple[Quote, ...]:
-        """Return what PriceCharting says of a card, each grade for itself.
+        """Return the quotes of a card, one for each grade.
 
         Raises:
-            NotFound: it lists no product of this name, number and set.
+            NotFound: there is no product with this name, number and set.
         """
         console, number = provider_ids.pricecharting_console(card), provider_ids.number_of(card)
         query = f"{console} {card.name} #{number}"
@@ -67,11 +64,11 @@ class PriceCharting:
 
 
 def read_quotes(answer: object, card: Card, at: datetime) -> tuple[Quote, ...]:
-    """Read the answer, of the moment `at`, to a search for a card.
+    """Read the quotes of a card from the answer to a search at the moment `at`.
 
     Raises:
         NotFound: none of the products is the card.
-        Refused: an error in place of an answer, or a figure that cannot be right.
+        ImplausibleAnswer: the answer is an error, or a figure cannot be right.
     """
     body = as_mapping(answer, "the answer")
     if body.get("status") != "success":
@@ -92,10 +89,7 @@ def read_quotes(answer: object, card: Card, at: datetime) -> tuple[Quote, ...]:
 
 
 def _kind(product: Mapping[object, object], card: Card) -> tuple[str, str] | None:
-    """Return the finish and edition of a product that is the card.
-
-    None when it is another, or an unknown variant.
-    """
+    """Return a product's finish and edition; None for another card or an unknown variant."""
     title = _TITLE.match(str(product.get("product-name")))
     if title is None or provider_ids.normalised_name(
         str(product.get("console-name"))

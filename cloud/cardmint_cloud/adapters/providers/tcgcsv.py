@@ -1,7 +1,7 @@
 """TCGCSV: TCGplayer's dollars for a whole set at a time, once a day, without a key.
 
-Two calls price every card of a set: its products, which hardly change, and its prices. Products are
-one for all finishes of a card; each finish is a row of its own among the prices.
+Two calls price every card of a set: its products, which rarely change, and its prices. One product
+stands for all finishes of a card; each finish has a row of prices.
 """
 
 from collections.abc import Mapping
@@ -35,10 +35,10 @@ class TcgCsv:
     rate = RateLimit(per_s=2, burst=4, per_day=1_000)
 
     async def quotes(self, card: Card, get: AnswerLoader, now: datetime) -> tuple[Quote, ...]:
-        """Return what TCGplayer says of a card; () when it lists no price.
+        """Return TCGplayer's quotes of a card; () when it lists no price.
 
         Raises:
-            NotFound: no group is known to hold the card's set, or none of its products is the card.
+            NotFound: no known group holds the card's set, or none of its products is the card.
         """
         set_id = provider_ids.set_of(card)
         for group in provider_ids.tcgplayer_groups(set_id):
@@ -55,10 +55,10 @@ class TcgCsv:
 
 
 def find_product(answer: object, card: Card) -> int | None:
-    """Return the product of a group that is the card, by its number and name; None when none is.
+    """Return a group's product with the card's number and name; None when there is none.
 
     Raises:
-        Refused: a list of products that cannot be one.
+        ImplausibleAnswer: the answer is not a list of products.
     """
     number, name = provider_ids.number_of(card), provider_ids.normalised_name(card.name)
     for row in as_list(as_mapping(answer, "the answer").get("results"), "results"):
@@ -85,10 +85,10 @@ def _numbers(product: Mapping[object, object]) -> list[str]:
 
 
 def read_quotes(answer: object, product: int, at: datetime) -> tuple[Quote, ...]:
-    """Read a product's rows among a group's prices of the moment `at`.
+    """Read a product's rows from a group's prices at the moment `at`.
 
     Raises:
-        Refused: a list of prices that cannot be one, or a figure that cannot be right.
+        ImplausibleAnswer: the answer is not a list of prices, or a figure cannot be right.
     """
     found: dict[tuple[str, str], Quote] = {}
     for row in as_list(as_mapping(answer, "the answer").get("results"), "results"):

@@ -1,7 +1,4 @@
-"""TCGdex v2: one card at a time, with TCGplayer's dollars or Cardmarket's euros.
-
-Keyless, no published rate.
-"""
+"""TCGdex v2: one card a call, with TCGplayer's dollars or Cardmarket's euros; without a key."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -35,20 +32,20 @@ class Tcgdex:
     rate = RateLimit(per_s=5, burst=10, per_day=50_000)
 
     async def quotes(self, card: Card, get: AnswerLoader, now: datetime) -> tuple[Quote, ...]:
-        """Return what TCGdex says of a card; () when it quotes none."""
+        """Return the quotes of a card; () when there are none."""
         card_id = provider_ids.tcgdex_id(card)
         answer = await get(ProviderRequest(path=f"/cards/{quote(card_id, safe='')}"))
         return read_quotes(answer.value, card_id, now)
 
 
 def read_quotes(answer: object, card_id: str, now: datetime) -> tuple[Quote, ...]:
-    """Read the answer for a card, decoded with its fractions as `Decimal`; () when it quotes none.
+    """Read the quotes of a card from a decoded answer; () when there are none.
 
-    TCGplayer's prices (USD) are taken, and Cardmarket's (EUR) only when there are none. Variants
-    with names that are not known are passed over: the provider adds to them.
+    Cardmarket's prices (EUR) count only without TCGplayer's (USD). Variants with unknown names are
+    skipped, because the provider adds new ones.
 
     Raises:
-        Refused: the answer is about another card, or has a figure, date or currency that cannot be
+        ImplausibleAnswer: the answer is about another card, or a figure, date or currency cannot be
             right.
     """
     card = as_mapping(answer, "the answer")
@@ -78,12 +75,10 @@ def _tcgplayer(block: Mapping[object, object], now: datetime) -> tuple[Quote, ..
 def _cardmarket(
     block: Mapping[object, object], variants: object, now: datetime
 ) -> tuple[Quote, ...]:
-    """Read Cardmarket's two columns.
+    """Read Cardmarket's two columns; the card's printed variants say which finishes they mean.
 
-    Which finishes they mean follows from which the card was printed in.
-
-    A card that exists only as a holo has its price in the plain column, and nothing or old figures
-    in the other.
+    A card that exists only as a holo has its price in the plain column, and old figures or none in
+    the other.
     """
     printed = variants if isinstance(variants, Mapping) else {}
     plain, foil = "", ""

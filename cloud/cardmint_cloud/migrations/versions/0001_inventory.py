@@ -30,7 +30,8 @@ CREATE TABLE watermarks (
     PRIMARY KEY (tenant, stream)
 );
 
--- Who ingests for which stations: a worker that is silent is struck out, and its slots are taken by the others.
+-- Who ingests for which stations: a worker that is silent is struck out,
+       and its slots are taken by the others.
 CREATE TABLE workers (
     worker uuid PRIMARY KEY,
     seen_at timestamptz NOT NULL
@@ -181,7 +182,7 @@ CREATE TABLE quotes (
 );
 CREATE INDEX quotes_card ON quotes (tenant, card_id, finish, edition, fetched_at);
 
--- What a card is worth now in each way that it may be described; `lowest` when the description leaves several open.
+-- The current price of each description of a card; `lowest` when the description is open.
 CREATE TABLE current_quotes (
     tenant text NOT NULL,
     card_id text NOT NULL,

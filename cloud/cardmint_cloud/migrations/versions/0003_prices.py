@@ -1,10 +1,11 @@
-"""Providers' rates, answers and breakers, graded and held-back quotes, and the library's tables for durable jobs."""
+"""Provider rates, answers and breakers, graded and held quotes, and the job queue's tables."""
 
 from typing import Any
 
 from alembic import op
-from procrastinate.schema import SchemaManager
 from sqlalchemy.util import await_only
+
+from cardmint_cloud.adapters.postgres.job_queue import library_schema
 
 revision = "0003"
 down_revision = "0002"
@@ -54,7 +55,7 @@ ALTER TABLE quotes ADD COLUMN grade text NOT NULL DEFAULT '';
 DROP INDEX quotes_card;
 CREATE INDEX quotes_card ON quotes (tenant, card_id, finish, edition, grade, fetched_at);
 
--- Quotes that are too far from what was known: a person takes or refuses them; until then the value stays.
+-- Quotes that are far from the known ones, for a person to take or refuse.
 CREATE TABLE held_quotes (
     id bigserial PRIMARY KEY,
     tenant text NOT NULL,
@@ -75,7 +76,8 @@ CREATE TABLE held_quotes (
     judged_by text NOT NULL DEFAULT '',
     judged_at timestamptz
 );
-CREATE UNIQUE INDEX held_quotes_open ON held_quotes (tenant, card_id, finish, edition, grade, source)
+CREATE UNIQUE INDEX held_quotes_open ON held_quotes (tenant, card_id, finish, edition, grade,
+       source)
  WHERE state = 'open';
 CREATE INDEX held_quotes_card ON held_quotes (tenant, card_id);
 """
@@ -93,10 +95,9 @@ def upgrade() -> None:
     for statement in STATEMENTS.split(";\n"):
         if statement.strip():
             op.execute(statement)
-    # The library's schema is one script with functions in it, which only the driver itself runs as
-    # a whole.
+    # The schema is one script with functions in it, which only the driver itself runs as a whole.
     driver: Any = op.get_bind().connection.driver_connection
-    await_only(driver.execute(SchemaManager.get_schema()))
+    await_only(driver.execute(library_schema()))
     op.execute(FAILURES)
 
 

@@ -1,7 +1,4 @@
-"""Reviews that can be undone, asked again at the table, escalated and measured; their leases.
-
-How far rules got.
-"""
+"""Reviews with undo, rescan, escalation, audits and leases, and the rules' progress."""
 
 from alembic import op
 

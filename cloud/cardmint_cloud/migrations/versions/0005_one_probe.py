@@ -1,7 +1,4 @@
-"""Providers that were found dead.
-
-Whichever worker finds out, and whichever tries again, does so for all.
-"""
+"""Gates of dead providers, so that one worker probes for all."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""What the fleet is to use, what each station is to be set to, and what it says that it uses."""
+"""Desired artifacts and settings of the fleet, and the settings that stations report."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""What a review asks, beside the reasons for it, as the fold of the log finds it."""
+"""The question of a review, apart from its reasons."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""The ledger's index holds its events in every version that there is, and that there will be."""
+"""The eviction ledger's index covers every version of its events."""
 
 from alembic import op
 
@@ -9,12 +9,14 @@ down_revision = "0007"
 def upgrade() -> None:
     op.execute("DROP INDEX events_evicted")
     op.execute(
-        "CREATE INDEX events_evicted ON events (tenant, source) WHERE type LIKE 'cardmint.image.evicted.v%'"
+        "CREATE INDEX events_evicted ON events (tenant, source) WHERE type LIKE"
+        " 'cardmint.image.evicted.v%'"
     )
 
 
 def downgrade() -> None:
     op.execute("DROP INDEX events_evicted")
     op.execute(
-        "CREATE INDEX events_evicted ON events (tenant, source) WHERE type = 'cardmint.image.evicted.v1'"
+        "CREATE INDEX events_evicted ON events (tenant, source) WHERE type ="
+        " 'cardmint.image.evicted.v1'"
     )

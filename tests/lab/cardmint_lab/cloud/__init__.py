@@ -1,1 +1,1 @@
-"""Benchmarks: real servers and the real worker, beside the limit that the same machine has in the same minute."""
+"""Benchmarks of the cloud: real servers and workers, beside the machine's limit."""

@@ -12,7 +12,7 @@ from cardmint_contracts.wire import encode
 
 @click.group()
 def cloud() -> None:
-    """Measure this machine: real servers, started here unless they are given, beside the limit in the same minute."""
+    """Measure this machine with real servers, which are started here unless they are given."""
 
 
 _database = click.option(
@@ -52,7 +52,7 @@ def _print(report: Any, lines: Sequence[str], *, as_json: bool) -> None:
 
 
 def _tell(report: Any, lines: Sequence[str], *, as_json: bool) -> None:
-    """Print a report; exit code 1 when an event was lost or counted twice."""
+    """Print a report; exit with 1 when an event was lost or counted twice."""
     _print(report, lines, as_json=as_json)
     if not (report.equals_log and report.lost == report.duplicated == report.parked == 0):
         sys.exit(1)
@@ -70,7 +70,7 @@ def ingest(
     broker: str | None,
     as_json: bool,
 ) -> None:
-    """Events a second from MQTT to the inventory; exit code 1 when one is lost or counted twice."""
+    """Measure events a second from MQTT to the inventory; exit with 1 if any is lost or doubled."""
     from cardmint_lab.cloud import ingest as measured
     from cardmint_lab.cloud.test_bed import GivenServers
 
@@ -93,7 +93,7 @@ def drain(
     broker: str | None,
     as_json: bool,
 ) -> None:
-    """How soon a backlog is in once a worker comes, after a time without one and a broker that was killed."""
+    """Measure how soon a backlog is committed after a time without a worker and a broker crash."""
     from cardmint_lab.cloud import drain as measured
     from cardmint_lab.cloud.test_bed import GivenServers
 
@@ -130,7 +130,7 @@ def storm(
     broker: str | None,
     as_json: bool,
 ) -> None:
-    """How soon all stations are connected, and everything is in, when they come back in the same moment."""
+    """Measure how soon all stations are connected and committed when all connect at once."""
     from cardmint_lab.cloud import storm as measured
     from cardmint_lab.cloud.test_bed import GivenServers
 
@@ -154,7 +154,7 @@ def storm(
 @_database
 @_json
 def log(sizes: tuple[int, ...], database: str | None, as_json: bool) -> None:
-    """How long the inventory's questions take as the log grows."""
+    """Measure the queries of the inventory's pages while the log grows."""
     from cardmint_lab.cloud import log as measured
     from cardmint_lab.cloud.test_bed import GivenServers
 
@@ -182,9 +182,9 @@ def log(sizes: tuple[int, ...], database: str | None, as_json: bool) -> None:
 )
 @_json
 def prices(*, scans: int, printings: int, events: int, as_json: bool) -> None:
-    """What prices cost providers and us, and that they hold up no scan.
+    """Measure what prices cost providers and us, and that they delay no scan.
 
-    Exit code 1 when calls are too many.
+    Exit code 1 when there are too many calls.
     """
     from cardmint_lab.cloud import prices as measured
 
@@ -200,7 +200,7 @@ def prices(*, scans: int, printings: int, events: int, as_json: bool) -> None:
 )
 @_json
 def reviews(*, questions: int, as_json: bool) -> None:
-    """Milliseconds from the commit of a question in the cloud to the station's page."""
+    """Measure milliseconds from the commit of a question to the station's page."""
     from cardmint_lab.cloud import reviews as measured
 
     report = measured.run(questions=questions, say=_say(as_json))

@@ -1,9 +1,7 @@
-"""What Postgres can do at most.
+"""The limit of Postgres: the rows that ingest writes, by INSERT … SELECT unnest, from memory.
 
-The rows that ingest writes, by INSERT … SELECT unnest, with everything in memory.
-
-The tables are copies in a schema of their own, indexes and all, which the statements find first;
-they are dropped then.
+The tables are copies with indexes in a schema of their own, which the statements find first and
+which is dropped afterwards.
 """
 
 import time
@@ -28,7 +26,8 @@ _TABLES = ("items", "holdings", "printings", "price_checks", "reviews")
 _MAKE = (
     f"CREATE SCHEMA {_SCHEMA};"
     f"SET search_path = {_SCHEMA}, public;"
-    f"CREATE TABLE {_SCHEMA}.events (LIKE public.events INCLUDING ALL) PARTITION BY RANGE (received_at);"
+    f"CREATE TABLE {_SCHEMA}.events (LIKE public.events INCLUDING ALL) PARTITION BY RANGE"
+    " (received_at);"
     f"CREATE TABLE {_SCHEMA}.events_all PARTITION OF {_SCHEMA}.events DEFAULT;"
     + "".join(
         f"CREATE TABLE {_SCHEMA}.{table} (LIKE public.{table} INCLUDING ALL);" for table in _TABLES
@@ -43,10 +42,7 @@ _Group = tuple[list[Any], list[Any], InventoryChanges]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatabaseLimit:
-    """Events a second that one connection commits.
-
-    Everything that ingest writes, and the log's rows alone.
-    """
+    """Events a second that one connection commits: all rows of ingest, and the log's alone."""
 
     everything: float
     log: float
@@ -55,7 +51,7 @@ class DatabaseLimit:
 async def measure_limit(
     address: str, tenant: str, envelopes: Sequence[Envelope], now: datetime
 ) -> DatabaseLimit:
-    """Measure by committing new events' rows, `ROWS` at a time; only the statements are timed."""
+    """Measure by committing rows of new events, `ROWS` at a time; only statements are timed."""
     events = [
         (tenant, envelope, decode_data(envelope.type, envelope.data)) for envelope in envelopes
     ]

@@ -1,6 +1,6 @@
-"""`bench drain`: all was sent while no worker was there, and the broker forgot.
+"""`cloud drain`: a backlog that was sent without a worker, to a broker that then crashed.
 
-How soon is it in, once one comes?
+It measures the time from a worker's start to the last receipt.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ AWAY_S = 2.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DrainReport:
-    """What was measured, from the worker's start on.
+    """Results, counted from the worker's start.
 
-    `sent_in_vain` counts events that nobody was there to take.
+    `sent_in_vain` counts events that were sent while no worker ran.
     """
 
     events: int
@@ -43,10 +43,11 @@ class DrainReport:
 def run(
     *, events: int, stations: int, batch: int, given: GivenServers, say: Callable[[str], None]
 ) -> DrainReport:
-    """Send without a worker, kill the broker if it is ours, start a worker, wait for every receipt.
+    """Send without a worker, kill our broker, start a worker, wait for every receipt.
 
     Raises:
-        Stop, Retry: a server did not start or cannot be reached, or receipts stopped coming.
+        StopService, RetryLater: a server did not start or cannot be reached, or receipts stopped
+            coming.
     """
     seed = random.SystemRandom().getrandbits(32)
     tenant = f"bench-{seed:08x}"
@@ -54,7 +55,8 @@ def run(
     with running_servers(given) as where:
         senders = StationSenders(where.host, where.port, tenant, work)
         say(
-            f"{events} events from {stations} stations, {batch} a message, and no worker for {AWAY_S:.0f} s …"
+            f"{events} events from {stations} stations, {batch} a message, and no worker for"
+            f" {AWAY_S:.0f} s …"
         )
         with sending([senders], timeout_s=600, check=where.check) as (sent,):
             time.sleep(AWAY_S)
@@ -89,7 +91,10 @@ def report_lines(report: DrainReport) -> list[str]:
     killed = ", and the broker was killed" if r.broker_killed else ""
     return [
         f"{r.sent_in_vain} events were sent in vain{killed}",
-        f"{r.seconds} s from the worker's start to the last receipt, {r.events_per_second:.0f} events/s",
+        (
+            f"{r.seconds} s from the worker's start to the last receipt, {r.events_per_second:.0f}"
+            " events/s"
+        ),
         f"worker at most {r.rss_mb:.0f} MB",
         f"lost {r.lost}, duplicated {r.duplicated}, parked {r.parked}",
         "the inventory is what the log says"

@@ -1,4 +1,4 @@
-"""`bench ingest`: stations' messages through a real broker and the real worker into a real Postgres."""
+"""`cloud ingest`: stations' messages through a real broker and worker into a real Postgres."""
 
 import asyncio
 import random
@@ -23,15 +23,16 @@ from cardmint_lab.cloud.test_bed import (
 PACED_PER_S = 500.0
 PACED_S = 8.0
 LIMIT_EVENTS = 20_000
-"""The limit is measured with at most so many events before the run, and again after it."""
+"""Most events with which the limit is measured, before the run and again after it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IngestReport:
-    """What was measured. The milliseconds are from publish to receipt, which is later than visible, at a steady pace.
+    """Results.
 
-    `busy_…` are the same flat out, where they are mostly the time in the queue. CPU is in
-    microseconds an event; that of a Postgres that was given is not known, and 0.
+    The milliseconds are from publish to receipt, which is later than visible, at a steady pace;
+    `busy_…` are those of the run at full speed, mostly time in the queue. CPU is in microseconds an
+    event; that of a given Postgres is unknown, and 0.
     """
 
     events: int
@@ -60,10 +61,11 @@ class IngestReport:
 def run(
     *, events: int, stations: int, batch: int, given: GivenServers, say: Callable[[str], None]
 ) -> IngestReport:
-    """Start what is not given, measure, and stop what was started.
+    """Start the servers that are not given, measure, and stop what was started.
 
     Raises:
-        Stop, Retry: a server did not start or cannot be reached, or receipts stopped coming.
+        StopService, RetryLater: a server did not start or cannot be reached, or receipts stopped
+            coming.
     """
     with running_servers(given) as where:
         return _measure(where, where.work(), events=events, stations=stations, batch=batch, say=say)
@@ -91,7 +93,8 @@ def _measure(
         )
     ]
     say(
-        f"{events} events of {len(bytes(sample[0].data))} B from {stations} stations, {batch} a message …"
+        f"{events} events of {len(bytes(sample[0].data))} B from {stations} stations, {batch} a"
+        " message …"
     )
     work = scans.divide_work(seed, stations, events, now, size=batch)
     slow = {
@@ -147,12 +150,22 @@ def report_lines(report: IngestReport) -> list[str]:
     steady = (r.publish_to_visible_p50_ms, r.publish_to_visible_p99_ms)
     return [
         f"{r.events_per_second:.0f} events/s, MQTT to committed and folded",
-        f"{r.limit_events_per_second:.0f} events/s, the same rows by INSERT … SELECT unnest, one connection",
-        f"{r.log_only_events_per_second:.0f} events/s, the log's rows alone, which nobody could count from",
+        (
+            f"{r.limit_events_per_second:.0f} events/s, the same rows by INSERT … SELECT unnest,"
+            " one"
+            " connection"
+        ),
+        (
+            f"{r.log_only_events_per_second:.0f} events/s, the log's rows alone, which nobody could"
+            " count from"
+        ),
         f"ratio {r.ratio:.2f}",
         f"at {PACED_PER_S:.0f} events/s publish to receipt p50 {steady[0]} ms, p99 {steady[1]} ms",
         f"flat out publish to receipt p50 {r.busy_p50_ms:.0f} ms, p99 {r.busy_p99_ms:.0f} ms",
-        f"worker at most {r.rss_mb:.0f} MB; CPU an event: worker {r.worker_cpu_us} µs, Postgres {r.postgres_cpu_us} µs",
+        (
+            f"worker at most {r.rss_mb:.0f} MB; CPU an event: worker {r.worker_cpu_us} µs, Postgres"
+            f" {r.postgres_cpu_us} µs"
+        ),
         f"lost {r.lost}, duplicated {r.duplicated}, parked {r.parked}, sent again {r.sent_again}",
         "the inventory is what the log says"
         if r.equals_log

@@ -1,4 +1,4 @@
-"""`bench log`: how long the inventory's questions take while the log grows, by the very statements of the pages."""
+"""`cloud log`: times of the pages' own queries while the log grows."""
 
 import asyncio
 import random
@@ -24,10 +24,10 @@ Question = Callable[[AsyncConnection, str, int], Awaitable[Any]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogQueriesReport:
-    """The milliseconds of each question at each size of the log, and the last size's against the first's.
+    """Milliseconds of each query at each size of the log, and the last size's ratio to the first's.
 
-    They are the least of `TIMES` askings: a neighbour makes one slower, and nothing makes one
-    faster. `ratio` is that of the inventory with filter and sort.
+    Each time is the least of `TIMES` runs, because other load can only make a run slower. `ratio`
+    is that of the inventory with filter and sort.
     """
 
     events: tuple[int, ...]
@@ -88,10 +88,10 @@ QUESTIONS: dict[str, Question] = {
 def run(
     *, sizes: Sequence[int], given: GivenServers, say: Callable[[str], None]
 ) -> LogQueriesReport:
-    """Grow a log to each of `sizes` and ask.
+    """Grow a log to each of `sizes` and time the queries.
 
     Raises:
-        Stop, Retry: a server did not start or cannot be reached.
+        StopService, RetryLater: a server did not start or cannot be reached.
     """
     with running_servers(given, pipe=False) as where:
         return asyncio.run(_run(where.database, sorted(sizes), say))

@@ -1,4 +1,4 @@
-"""One station that sends one event a message at a steady pace, and how soon each was receipted."""
+"""One station that sends one event a message at a steady pace, with the times to receipt."""
 
 import threading
 import time
@@ -22,10 +22,10 @@ PATIENCE_S = 60.0
 def seconds_to_receipt(
     port: int, tenant: str, events: Sequence[Envelope], *, per_second: float
 ) -> list[float]:
-    """Send a station's events to the broker on loopback and return, for each, the seconds from publish to receipt.
+    """Send events at a pace; return the seconds from publish to receipt of each.
 
     Raises:
-        Stop: receipts stopped coming.
+        StopService: receipts stopped coming.
     """
     station = events[0].source.rsplit("/", 1)[-1]
     sent: dict[int, float] = {}

@@ -1,7 +1,4 @@
-"""MQTT 5 packets from a stream, whole and one after another.
-
-For stations that are played, and brokers.
-"""
+"""MQTT 5 packets from a stream, for simulated stations and brokers."""
 
 import asyncio
 
@@ -11,7 +8,7 @@ _CHUNK = 1 << 16
 
 
 class PacketReader:
-    """What comes from `reader`. Who gives up waiting loses nothing."""
+    """Packets from `reader`. A cancelled wait loses no bytes."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader
@@ -22,7 +19,7 @@ class PacketReader:
 
         Raises:
             OSError: the connection broke.
-            ValueError: that is no MQTT.
+            ValueError: the bytes are not MQTT.
         """
         while True:
             try:

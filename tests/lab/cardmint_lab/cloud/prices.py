@@ -1,4 +1,4 @@
-"""`bench prices`: what asking for prices costs the providers and us, and that it never holds up a scan."""
+"""`cloud prices`: the cost of pricing for providers and us, and proof that it delays no scan."""
 
 import asyncio
 import random
@@ -46,9 +46,9 @@ PER_SECOND = 60.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PricesReport:
-    """What was measured. Milliseconds are from publish to receipt.
+    """Results. Milliseconds are from publish to receipt.
 
-    The ratio is that of the medians of the rounds.
+    The ratio is that of the rounds' medians.
     """
 
     healthy_p50_ms: float
@@ -81,7 +81,7 @@ def run(*, scans: int, printings: int, events: int, say: Callable[[str], None]) 
     """Start everything on free ports of loopback, measure, and stop everything.
 
     Raises:
-        Stop: a server did not start, or receipts stopped coming.
+        StopService: a server did not start, or receipts stopped coming.
     """
     with running_servers(GivenServers()) as where, ExitStack() as stack:
         port = free_port()
@@ -93,7 +93,8 @@ def run(*, scans: int, printings: int, events: int, say: Callable[[str], None]) 
         stand_in.wait_until(lambda: accepts_connections(port))
         base = f"http://127.0.0.1:{port}"
         say(
-            f"{ROUNDS} rounds of {events} scans with every provider answering, and hanging, in turn …"
+            f"{ROUNDS} rounds of {events} scans with every provider answering, and hanging, in"
+            " turn …"
         )
         worker = where.work(
             CARDMINT_CLOUD_PRICES_ORDER="tcgdex,pokemontcg,tcgcsv",
@@ -120,7 +121,7 @@ def run(*, scans: int, printings: int, events: int, say: Callable[[str], None]) 
 
 
 def _scans(base: str, port: int, events: int) -> tuple[list[list[float]], list[list[float]], int]:
-    """Return the seconds to receipt of each round, and how many calls were made while the providers hung."""
+    """Return the seconds to receipt of each round, and the number of calls to hanging providers."""
     healthy: list[list[float]] = []
     hanging: list[list[float]] = []
     calls = 0
@@ -149,7 +150,7 @@ def _card(number: int) -> Card:
 
 
 def _made(seed: int, count: int, printings: int = 2000) -> list[Envelope]:
-    """Make a station's accepted scans, each of a printing by chance."""
+    """Return a station's accepted scans of random printings."""
     draw = random.Random(seed)
     now = datetime.now(UTC)
     stream = UUID(int=random.SystemRandom().getrandbits(128), version=4)
@@ -248,7 +249,7 @@ def _ms(seconds: list[float], share: float) -> float:
 async def _calls(
     pool: Pool, client: httpx.AsyncClient, base: str, name: str, *, scans: int, printings: int
 ) -> tuple[int, int, int]:
-    """Scan for a tenant of its own, price what is due as the queue would, and return the calls and what was priced."""
+    """Scan for a new tenant and price its cards; return calls, priced cards and sets."""
     provider = Tcgdex() if name == "tcgdex" else TcgCsv()
     provider.rate = FAST  # Calls are counted here; how fast they may come is another matter.
     folder = {"tcgdex": "/tcgdex/v2/en", "tcgcsv": "/tcgcsv"}[name]
@@ -303,34 +304,39 @@ def report_lines(report: PricesReport) -> list[str]:
     """Return a report as lines for a person, with the targets."""
     r = report
     scans = (
-        f"scan to inventory p50: {r.healthy_p50_ms} ms with healthy, {r.hanging_p50_ms} ms with hanging providers;"
-        f" ratio {r.hanging_to_healthy} (target 0.95 to 1.05); p99 {r.healthy_p99_ms} and {r.hanging_p99_ms} ms;"
+        f"scan to inventory p50: {r.healthy_p50_ms} ms with healthy, {r.hanging_p50_ms} ms with"
+        " hanging providers;"
+        f" ratio {r.hanging_to_healthy} (target 0.95 to 1.05); p99 {r.healthy_p99_ms} and"
+        f" {r.hanging_p99_ms} ms;"
         f" {r.calls_hanging} calls hung meanwhile"
     )
     calls = (
-        f"{r.scans} scans of {r.printings} printings: {r.single_calls} single calls (target {r.printings}),"
-        f" {r.priced_single} priced; {r.bulk_calls} calls in bulk for {r.bulk_sets} sets (target 60),"
+        f"{r.scans} scans of {r.printings} printings: {r.single_calls} single calls (target"
+        f" {r.printings}),"
+        f" {r.priced_single} priced; {r.bulk_calls} calls in bulk for {r.bulk_sets} sets (target"
+        " 60),"
         f" {r.priced_bulk} priced"
     )
     passages = (
-        f"p50 and p99 of a cache hit: {r.hit_p50_ms} and {r.hit_p99_ms} ms; of breaker, turn and cache hit:"
-        f" {r.overhead_p50_ms} and {r.overhead_p99_ms} ms (target 1); of a miss without the provider's own time:"
+        f"p50 and p99 of a cache hit: {r.hit_p50_ms} and {r.hit_p99_ms} ms; of breaker, turn and"
+        " cache hit:"
+        f" {r.overhead_p50_ms} and {r.overhead_p99_ms} ms (target 1); of a miss without the"
+        " provider's own time:"
         f" {r.miss_p50_ms} and {r.miss_p99_ms} ms; of an empty statement: {r.statement_p50_ms} and"
         f" {r.statement_p99_ms} ms"
     )
     dead = (
-        f"a provider dead for an hour, {WORKERS} workers: {r.dead_hour_calls} calls in {r.dead_hour_periods} half-open"
-        f" periods, up to {WORKERS * LIMITS.least} that opened the breakers among them; both had answers again"
+        f"a provider dead for an hour, {WORKERS} workers: {r.dead_hour_calls} calls in"
+        f" {r.dead_hour_periods} half-open"
+        f" periods, up to {WORKERS * LIMITS.least} that opened the breakers among them; both had"
+        " answers again"
         f" {r.recovered_after_s:.0f} s after its return (target {LIMITS.open_s:.0f})"
     )
     return [scans, calls, passages, dead]
 
 
 def meets_targets(report: PricesReport) -> bool:
-    """Whether what does not depend on the machine is as it should be.
-
-    The calls, and what was priced by them.
-    """
+    """Whether the results that do not depend on the machine are right: calls and priced cards."""
     return (
         report.single_calls <= report.printings
         and report.bulk_calls <= 2 * report.bulk_sets

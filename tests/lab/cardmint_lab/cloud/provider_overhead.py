@@ -1,7 +1,4 @@
-"""What asking with care costs.
-
-Passages through cache, breaker and rate, and a provider that is dead for an hour.
-"""
+"""The overhead of cache, breaker and permits, and the calls to a provider dead for an hour."""
 
 import contextlib
 import time
@@ -43,7 +40,7 @@ async def counting_calls(
 
 
 class _Timed(ProviderHttp):
-    """A fetcher that adds up how long the provider took."""
+    """HTTP calls that add up the provider's own time."""
 
     provider_s = 0.0
 
@@ -56,11 +53,10 @@ class _Timed(ProviderHttp):
 async def measure_overhead(
     pool: Pool, client: httpx.AsyncClient, base: str, times: int
 ) -> tuple[list[float], ...]:
-    """Return what passages cost, in seconds.
+    """Return seconds of: a cache hit; breaker, permit and hit; a miss; an empty statement.
 
-    They are: a hit; the breaker, a turn and a hit together; a miss without what the provider took
-    (two looks, the breaker, a turn, HTTP on our side, and the answer kept for all workers); and for
-    reference an empty statement.
+    A miss is counted without the provider's own time: two lookups, the breaker, a permit, HTTP on
+    our side, and the stored answer.
     """
     provider = Tcgdex()
     provider.rate = FAST
@@ -93,7 +89,7 @@ async def measure_overhead(
 async def measure_dead_hour(
     pool: Pool, client: httpx.AsyncClient, base: str
 ) -> tuple[int, int, float]:
-    """Let two workers ask a provider that is dead for an hour, a card each every 10 s, on a clock of their own.
+    """Let two workers ask a dead provider for an hour of simulated time, a card each every 10 s.
 
     Returns:
         The calls it got, the half-open periods in the hour, and how long after its return both had

@@ -1,4 +1,4 @@
-"""`bench reviews`: from the commit of a question in the cloud to the station's page."""
+"""`cloud reviews`: from the commit of a question to the station's page."""
 
 import asyncio
 import random
@@ -29,7 +29,7 @@ from cardmint_lab.simulator import SimulatedCards
 from cardmint_lab.system import STATIONS, System
 
 PAGE_ASKS_S = 0.05
-"""How soon the station's page asks again for its live part, which waits for news (`…/page/templates/live.html`)."""
+"""Seconds between two polls of the station's page (`…/page/templates/live.html`)."""
 
 PATIENCE_S = 20.0
 _DIGEST = re.compile(r"/live\?have=([0-9a-f]+)")
@@ -37,7 +37,7 @@ _DIGEST = re.compile(r"/live\?have=([0-9a-f]+)")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReviewsReport:
-    """Milliseconds from the commit of a question to the moment in which the station's page has it."""
+    """Milliseconds from the commit of a question to its appearance on the station's page."""
 
     questions: int
     p50_ms: float
@@ -47,10 +47,10 @@ class ReviewsReport:
 
 
 def run(*, questions: int, say: Callable[[str], None]) -> ReviewsReport:
-    """Start the whole system on free ports of loopback, ask questions one after another, and stop everything.
+    """Start the whole system on loopback, ask questions one by one, and stop everything.
 
     Raises:
-        Stop: a part did not start, or a question did not come to the page.
+        StopService: a part did not start, or a question did not appear on the page.
     """
     with ExitStack() as stack:
         folder = Path(
@@ -84,10 +84,7 @@ def run(*, questions: int, say: Callable[[str], None]) -> ReviewsReport:
 
 
 async def _ask(system: System, station: str, questions: int) -> list[float]:
-    """Ask one question after another.
-
-    Each is answered before the next, so that it is the only one on the page.
-    """
+    """Ask questions one by one. Each is answered before the next, so that the page has one."""
     base = f"http://127.0.0.1:{system.page_ports[station]}"
     seconds: list[float] = []
     async with (
@@ -119,7 +116,7 @@ async def _ask(system: System, station: str, questions: int) -> list[float]:
 
 
 async def _shown(page: httpx.AsyncClient, task: str) -> float:
-    """Look at the station's page as a browser does until it has a task, and return the moment."""
+    """Poll the station's page as a browser does until it has a task; return the moment."""
     digest = ""
     ends = time.monotonic() + PATIENCE_S
     while time.monotonic() < ends:

@@ -1,7 +1,4 @@
-"""What the benchmarks send.
-
-Scans as stations make them, each of about 900 bytes, the same for the same seed.
-"""
+"""The scans that benchmarks send: about 900 bytes each, the same for the same seed."""
 
 import random
 from collections.abc import Iterator
@@ -24,12 +21,12 @@ from cardmint_contracts.events import CardScanned, Recogniser
 
 PRINTINGS = 2000
 REVIEWS = 0.02
-"""The share of scans that ask a person."""
+"""Share of scans that need a person."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EventMessage:
-    """One message, ready to be published: events `first` to `last` of its stream."""
+    """One message, ready to publish: events `first` to `last` of its stream."""
 
     payload: bytes
     first: int
@@ -47,7 +44,7 @@ def station_stream(seed: int, station: int) -> UUID:
 
 
 def make_scans(seed: int, station: int, count: int, start: datetime) -> Iterator[Envelope]:
-    """Make a station's scans, half a second apart from `start` on."""
+    """Yield a station's scans, half a second apart from `start`."""
     draw = random.Random(f"{seed}/{station}/scans")
     for number in range(1, count + 1):
         yield seal(
@@ -65,7 +62,7 @@ def make_scans(seed: int, station: int, count: int, start: datetime) -> Iterator
 def make_messages(
     seed: int, station: int, count: int, start: datetime, *, size: int
 ) -> list[EventMessage]:
-    """Make a station's messages of `size` events each."""
+    """Return a station's messages of `size` events each."""
     made: list[EventMessage] = []
     waiting: list[Envelope] = []
     for envelope in make_scans(seed, station, count, start):
@@ -83,7 +80,7 @@ def make_messages(
 def divide_work(
     seed: int, stations: int, events: int, start: datetime, *, size: int
 ) -> dict[str, tuple[UUID, list[EventMessage]]]:
-    """Make the messages of `events` scans, divided among stations; by station, with its stream."""
+    """Return the messages of `events` scans, divided among stations, by station with its stream."""
     shares = [events // stations + (number < events % stations) for number in range(stations)]
     return {
         station_name(number): (

@@ -1,9 +1,7 @@
-"""Stations that only send.
+"""Stations that only send: they keep each event until a receipt covers it, and send it again.
 
-Each forgets an event when a receipt covers it, as the real ones do, and sends again else.
-
-They share one connection, because broker and worker see topics, not connections. Every packet is
-made before the clock starts, so that what sends costs next to nothing beside what is measured.
+They share one connection, because broker and worker see topics, not connections. All packets are
+encoded before the clock starts, so that sending costs little.
 """
 
 import contextlib
@@ -48,15 +46,15 @@ class _SendState:
         return self.acknowledged >= self.parcels[-1].last
 
     def rewind(self, now: float) -> None:
-        """Send again what no receipt covers."""
+        """Send again from the last receipt."""
         self.next = _covered(self)
         self.progress_at = now
 
 
 class StationSenders:
-    """Sends every station's parcels until receipts cover them.
+    """Sends every station's messages until receipts cover them.
 
-    `seconds` has, for each parcel, publish to receipt.
+    `seconds` has each message's time from publish to receipt.
     """
 
     def __init__(
@@ -91,7 +89,7 @@ class StationSenders:
 
     @property
     def left(self) -> int:
-        """How many stations still wait for receipts."""
+        """Number of stations that still wait for receipts."""
         return sum(not stream.done for stream in self._of.values())
 
     def close(self) -> None:
@@ -108,12 +106,12 @@ class StationSenders:
         timeout_s: float = 120,
         check: Callable[[], None] = lambda: None,
     ) -> float:
-        """Send everything, flat out or at `per_second` events, and return the seconds until all was receipted.
+        """Send everything, at full speed or `per_second`; return the seconds until all receipts.
 
-        `check` is called now and then, and may raise what ends the run.
+        `check` is called about once a second and may raise an error, which ends the run.
 
         Raises:
-            Stop: no receipt came for a long time.
+            StopService: no receipt came for a long time.
         """
         start = checked = time.monotonic()
         for stream in self._of.values():
@@ -136,10 +134,7 @@ class StationSenders:
         return time.monotonic() - start
 
     def _connect(self, until: float) -> None:
-        """Connect, again and again, and go back to what is receipted.
-
-        The broker forgets us each time.
-        """
+        """Reconnect until it works, and continue from the receipts: the broker forgot us."""
         while True:
             if self._socket:
                 self._socket.close()
@@ -178,7 +173,7 @@ class StationSenders:
             self._hear(0.2)
 
     def _send(self, now: float, allowed: float | None) -> None:
-        """Publish what the windows allow, the stations in turn."""
+        """Publish what the windows allow, station by station."""
         if now - self._heard_at > 2 * self._quiet_s:
             raise ConnectionResetError
         if now - self._pinged_at > self._quiet_s / 2:
@@ -192,10 +187,7 @@ class StationSenders:
             moving = [stream for stream in moving if self._send_one(stream, now, allowed)]
 
     def _send_one(self, stream: _SendState, now: float, allowed: float | None) -> bool:
-        """Publish a stream's next parcel, if there may be one.
-
-        Only what was never sent has to keep the pace.
-        """
+        """Publish a stream's next message if allowed; only first sends keep the pace."""
         if stream.next >= len(stream.parcels) or self._under_way >= self._window:
             return False
         parcel = stream.parcels[stream.next]
@@ -216,7 +208,7 @@ class StationSenders:
         return True
 
     def _hear(self, wait_s: float) -> None:
-        """Send what waits, take what came; wait for the first of either."""
+        """Send what waits and read what came, whichever is possible first."""
         connected = self._socket
         if connected is None:
             raise OSError
@@ -281,10 +273,7 @@ def sending(
     per_second: float | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[list[Future[float]]]:
-    """Run each of `senders` in a thread of its own meanwhile.
-
-    When the block ends they stop, and are disconnected.
-    """
+    """Run each of `senders` in its own thread; stop and disconnect them when the block ends."""
     ended = threading.Event()
 
     def go_on() -> None:
@@ -324,6 +313,6 @@ def _stream(topic: str, stream: UUID, parcels: Sequence[EventMessage]) -> _SendS
 
 
 def _covered(stream: _SendState) -> int:
-    """Return how many of a stream's parcels are receipted; all but the last are of one size."""
+    """Return how many of a stream's messages are receipted; all but the last have one size."""
     size = stream.parcels[0].last
     return -(-stream.acknowledged // size) if stream.done else stream.acknowledged // size

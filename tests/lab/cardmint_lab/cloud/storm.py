@@ -1,4 +1,4 @@
-"""`bench storm`: every station connects in the same moment, says that it is there, and sends what it has."""
+"""`cloud storm`: all stations connect in the same moment, publish their birth and send."""
 
 import asyncio
 import random
@@ -35,10 +35,7 @@ _QUIET_S = 5.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StormReport:
-    """What was measured, from the moment when all began to connect, in seconds.
-
-    Quantiles are over stations.
-    """
+    """Results in seconds from the moment when all began to connect. Quantiles are over stations."""
 
     stations: int
     events: int
@@ -60,8 +57,8 @@ def run(
     """Connect `stations` stations with `events` events each, all at once.
 
     Raises:
-        Stop, Retry: a server did not start or cannot be reached, or not every station was receipted
-            in time.
+        StopService, RetryLater: a server did not start or cannot be reached, or a station was not
+            receipted in time.
     """
     raise_connection_limit()
     seed = random.SystemRandom().getrandbits(32)
@@ -111,10 +108,7 @@ async def _storm(
 async def _station(
     where: tuple[str, int], tenant: str, name: str, *, stream: UUID, parcels: Sequence[EventMessage]
 ) -> tuple[float, float]:
-    """Be one station until everything is receipted.
-
-    Return when it was connected, and when receipted.
-    """
+    """Simulate one station until everything is receipted; return when it connected and finished."""
     pause = 0.05
     connected = 0.0
     while True:
@@ -166,9 +160,9 @@ async def _deliver(
     stream: UUID,
     parcels: Sequence[EventMessage],
 ) -> bool:
-    """Send, and again after a quiet while or a refusal, until receipts cover everything.
+    """Send, and send again after a pause or a refusal, until receipts cover everything.
 
-    False when it hangs up.
+    Return False when the broker hangs up.
     """
     covered = 0
     _send(writer, topic, stream, parcels)
@@ -212,7 +206,10 @@ def report_lines(report: StormReport) -> list[str]:
     r = report
     return [
         f"{r.stations} stations connected after {r.connected_s} s",
-        f"receipted after {r.receipted_p50_s} s (p50), {r.receipted_p99_s} s (p99), the last after {r.receipted_s} s",
+        (
+            f"receipted after {r.receipted_p50_s} s (p50), {r.receipted_p99_s} s (p99), the last"
+            f" after {r.receipted_s} s"
+        ),
         f"{r.online} stations are shown online; worker at most {r.rss_mb:.0f} MB",
         f"lost {r.lost}, duplicated {r.duplicated}, parked {r.parked}",
         "the inventory is what the log says"

@@ -1,4 +1,4 @@
-"""What is measured: a broker, a Postgres and workers, started here unless they are given."""
+"""The servers of a benchmark: broker, Postgres and workers, started unless they are given."""
 
 import asyncio
 import resource
@@ -21,10 +21,7 @@ from cardmint_lab.system import installed_script
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GivenServers:
-    """Servers that run already: a database's address, a broker as `HOST:PORT`.
-
-    None is started here.
-    """
+    """Servers that run already: a database's address, a broker as `HOST:PORT`."""
 
     database: str | None = None
     broker: str | None = None
@@ -32,7 +29,7 @@ class GivenServers:
 
 @dataclass(slots=True)
 class RunningServers:
-    """Where everything is. `broker` and `postgres` are None when they were given."""
+    """Addresses of all servers. `broker` and `postgres` are None when they were given."""
 
     folder: Path
     database: str
@@ -49,11 +46,12 @@ class RunningServers:
             "CARDMINT_CLOUD_DATABASE": self.database,
             "CARDMINT_CLOUD_BROKER_HOST": self.host,
             "CARDMINT_CLOUD_BROKER_PORT": str(self.port),
-            "CARDMINT_CLOUD_PRICES_EVERY_S": "3600",  # Nothing is due at the start, and nobody is asked later.
+            # No card is due at the start, and no price is asked for later.
+            "CARDMINT_CLOUD_PRICES_EVERY_S": "3600",
         }
 
     def work(self, **settings: str) -> ChildProcess:
-        """Start a worker, with more settings, and wait until it listens to the broker."""
+        """Start a worker with more settings and wait until it is connected to the broker."""
         log = self.folder / f"worker-{len(self.workers)}.log"
         worker = ChildProcess(
             installed_script(["cardmint-cloud", "work"]), log, env={**self.environment, **settings}
@@ -63,16 +61,16 @@ class RunningServers:
         return worker
 
     def stop(self) -> None:
-        """Stop the workers, the others too when one does not end."""
+        """Stop all workers, even if one does not end."""
         with ExitStack() as stack:
             for worker in self.workers:
                 stack.callback(worker.stop)
 
     def check(self) -> None:
-        """Make sure that the workers run.
+        """Check that the workers run.
 
         Raises:
-            Stop: one ended; the message has the end of its output.
+            StopService: one ended; the message has its last output.
         """
         for worker in self.workers:
             if not worker.running:
@@ -81,12 +79,12 @@ class RunningServers:
 
 @contextmanager
 def running_servers(given: GivenServers, *, pipe: bool = True) -> Iterator[RunningServers]:
-    """Start what is not given, migrate the database, and stop what was started.
+    """Start the servers that are not given, migrate the database, and stop what was started.
 
-    No broker without `pipe`.
+    Without `pipe` there is no broker.
 
     Raises:
-        Stop, Retry: a server did not start or cannot be reached, or `broker` is not of the form
+        StopService, RetryLater: a server did not start or cannot be reached, or `broker` is not
             HOST:PORT.
     """
     with ExitStack() as stack:
@@ -132,14 +130,14 @@ async def _migrate(database: str) -> None:
 
 
 def raise_connection_limit() -> None:
-    """Let this process, and those it starts, have as many connections as the machine allows."""
+    """Raise the limit of open files of this process and its children to the maximum."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextmanager
 def watch_memory(child: ChildProcess) -> Iterator[list[int]]:
-    """Watch how many bytes of memory a process has, ten times a second."""
+    """Record the bytes of memory of a process, ten times a second."""
     process = psutil.Process(child.process.pid)
     seen = [process.memory_info().rss]
     ended = threading.Event()
@@ -162,7 +160,7 @@ def watch_memory(child: ChildProcess) -> Iterator[list[int]]:
 
 @contextmanager
 def measure_cpu(pid: int | None) -> Iterator[list[float]]:
-    """Give, afterwards, the seconds of CPU that a process and the children it still has used meanwhile."""
+    """Give, afterwards, the CPU seconds that a process and its children used meanwhile."""
     before = _times(pid)
     used: list[float] = []
     yield used

@@ -1,4 +1,1 @@
-"""Stand-ins for outside services.
-
-They speak the real shapes on loopback, for the demo and the tests.
-"""
+"""Stand-ins for outside services on loopback, with the real shapes, for demo and tests."""

@@ -1,4 +1,4 @@
-"""The stand-in server: every provider's API below a folder of its own, and a desk to make things go wrong at."""
+"""The stand-in server: every provider's API under its own path, and control of faults."""
 
 from litestar import Litestar, get, put
 from litestar.exceptions import ValidationException
@@ -9,7 +9,7 @@ from cardmint_lab.stand_ins.faults import FAULTS, PROVIDER_NAMES, Fault, FaultCo
 
 
 def build(*, fault: Fault | None = None, slow_s: float = 10.0) -> Litestar:
-    """Return the stand-in. `fault` befalls every answer until `PUT /faults/PROVIDER/FAULT` says otherwise."""
+    """Return the stand-in. Answers have `fault` until `PUT /faults/PROVIDER/FAULT` changes it."""
     desk = FaultControl(fault, slow_s=slow_s)
 
     @put("/faults/{name:str}/{wanted:str}")
@@ -18,7 +18,8 @@ def build(*, fault: Fault | None = None, slow_s: float = 10.0) -> Litestar:
     ) -> dict[ProviderName, Fault | None]:
         if name not in {"all", *PROVIDER_NAMES} or wanted not in {"none", *FAULTS}:
             raise ValidationException(
-                f"/faults/PROVIDER/FAULT: all, {', '.join(PROVIDER_NAMES)}; none, {', '.join(FAULTS)}"
+                f"/faults/PROVIDER/FAULT: all, {', '.join(PROVIDER_NAMES)}; none,"
+                f" {', '.join(FAULTS)}"
             )
         for one in PROVIDER_NAMES:
             if name in {"all", one}:

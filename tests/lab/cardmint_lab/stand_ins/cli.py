@@ -26,10 +26,9 @@ from cardmint_lab.stand_ins.faults import FAULTS, Fault
     help="How slow `slow` is.",
 )
 def stand_ins(port: int, fault: str | None, slow_s: float) -> None:
-    """Serve made-up prices in the providers' shapes, below /tcgdex, /pokemontcg, /pricecharting and /tcgcsv.
+    """Serve made-up prices under /tcgdex, /pokemontcg, /pricecharting and /tcgcsv.
 
-    `PUT /faults/PROVIDER/FAULT` (`all`, `none`) makes things go wrong and well again; `GET /calls`
-    counts.
+    `PUT /faults/PROVIDER/FAULT` sets a fault (`all`, `none`); `GET /calls` counts the calls.
     """
     import uvicorn
 

@@ -1,7 +1,4 @@
-"""What goes wrong on demand, and how often each provider was asked.
-
-The same for every API that is stood in for.
-"""
+"""Faults on demand and a count of calls, for every stand-in."""
 
 import asyncio
 import hashlib
@@ -33,7 +30,7 @@ MakeRecord = Callable[[Fault | None], object]
 
 
 class FaultControl:
-    """Whose answers go wrong, and how, and how often each was asked."""
+    """The fault of each provider, and how often each was called."""
 
     def __init__(self, fault: Fault | None = None, *, slow_s: float = 10.0) -> None:
         self.faults: dict[ProviderName, Fault | None] = dict.fromkeys(PROVIDER_NAMES, fault)
@@ -43,12 +40,10 @@ class FaultControl:
     async def answer(
         self, name: ProviderName, request: StandInRequest, record: MakeRecord
     ) -> Response[Any]:
-        """Answer with what `record` makes, or as the provider's fault has it.
+        """Answer with the value that `record` returns, or with the provider's fault.
 
-        `?fault=` befalls one answer.
-
-        An answer has an entity tag, and one that the asker has already is not sent again. None is
-        not found.
+        The query `?fault=` sets the fault of one answer. An answer has an entity tag, and an
+        unchanged one is not sent again. None is not found.
         """
         self.calls[name] += 1
         asked = request.query_params.get("fault")
@@ -91,7 +86,7 @@ def _json(body: bytes, status: int = 200, headers: dict[str, str] | None = None)
 
 
 def made_up_price(name: str) -> int:
-    """Return a made-up price: the same for the same name.
+    """Return a price that is always the same for the same name.
 
     Most cards are cheap and a few are dear, as in a real box.
     """

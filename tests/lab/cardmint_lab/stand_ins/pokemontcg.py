@@ -1,7 +1,4 @@
-"""PokemonTCG.io's shapes.
-
-The envelope, texts for numbers where it has them, fields that are null.
-"""
+"""PokemonTCG.io's shapes: its envelope, numbers as texts, fields that are null."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +21,7 @@ def handlers(desk: FaultControl) -> list[HTTPRouteHandler]:
 
 
 def record(card_id: str, fault: Fault | None = None) -> dict[str, Any] | None:
-    """Return the record of a card: the same for the same id, whenever it is asked for that day."""
+    """Return a card's record: the same for the same id during a day."""
     if card_id.startswith("missing"):
         return None
     price = made_up_price(card_id)

@@ -1,7 +1,4 @@
-"""PriceCharting's shapes.
-
-Hyphenated names, whole pennies, products found by words, a token in the address.
-"""
+"""PriceCharting's shapes: hyphenated names, whole pennies, search by words, a token in the URL."""
 
 from typing import Any
 
@@ -27,11 +24,10 @@ def handlers(desk: FaultControl) -> list[HTTPRouteHandler]:
 
 
 def record(token: str, query: str, fault: Fault | None = None) -> dict[str, Any]:
-    """Return the products that a search finds.
+    """Return the products that a search finds, each plain and as its first edition.
 
-    It is a guess where the set ends and the name begins, so all are given.
-
-    Each comes plain and as its first edition.
+    Where the set's name ends and the card's begins is unknown, so there is a product for each
+    split.
     """
     if len(token) != 40:
         return {"status": "error", "error-message": "Access token is missing or wrong"}

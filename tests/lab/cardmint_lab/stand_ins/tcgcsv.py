@@ -1,7 +1,4 @@
-"""TCGCSV's shapes: a group's products and prices, each in one answer.
-
-Every group has cards 1 to 300, "Card N".
-"""
+"""TCGCSV's shapes: a group's products and prices. Every group has cards 1 to 300, "Card N"."""
 
 from typing import Any
 
@@ -29,7 +26,7 @@ def handlers(desk: FaultControl) -> list[HTTPRouteHandler]:
 
 
 def products(group: int, fault: Fault | None = None) -> dict[str, Any]:
-    """Return a group's products: one for all finishes of a card, and a box that is no card."""
+    """Return a group's products: one for all finishes of a card, and a box that is not a card."""
     rows = [
         {
             "productId": group * 1000 + number,

@@ -1,6 +1,6 @@
-"""TCGdex's shapes, with prices derived from the card's identifier.
+"""TCGdex's shapes, with prices that derive from the card's identifier.
 
-Identifiers from `missing` on are unknown.
+Identifiers that begin with `missing` are unknown.
 """
 
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ def handlers(desk: FaultControl) -> list[HTTPRouteHandler]:
 
 
 def record(card_id: str, fault: Fault | None = None) -> dict[str, Any] | None:
-    """Return the record of a card: the same for the same id, whenever it is asked for that day."""
+    """Return a card's record: the same for the same id during a day."""
     if card_id.startswith("missing"):
         return None
     price = made_up_price(card_id)

@@ -1,1 +1,1 @@
-"""What the fleet is to use, and what its stations report."""
+"""Desired artifacts and settings of the fleet, and the reports of its stations."""

@@ -1,4 +1,4 @@
-"""What the fleet is to use and stations are to be set to, on asyncpg."""
+"""The artifacts and settings that stations should use."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -12,18 +12,20 @@ from cardmint_contracts.wire import decode, encode
 _PUBLISH = """
 INSERT INTO fleet_artifacts AS a (tenant, artifact, manifest, published_at)
 VALUES ($1, $2, $3::jsonb, $4)
-ON CONFLICT (tenant, artifact) DO UPDATE SET manifest = excluded.manifest, published_at = excluded.published_at"""
+ON CONFLICT (tenant, artifact) DO UPDATE SET manifest = excluded.manifest,
+       published_at = excluded.published_at"""
 _CONFIGURE = """
 INSERT INTO desired_configs AS c (tenant, station, desired, desired_at)
 VALUES ($1, $2, $3::jsonb || '{"version": 1}', $4)
 ON CONFLICT (tenant, station) DO UPDATE
-   SET desired = c.desired || $3::jsonb || jsonb_build_object('version', (c.desired->>'version')::int + 1),
+   SET desired = c.desired || $3::jsonb || jsonb_build_object('version',
+          (c.desired->>'version')::int + 1),
        desired_at = excluded.desired_at
 RETURNING desired::text"""
 
 
 class DesiredFleet(NamedTuple):
-    """What is to lie retained at the broker."""
+    """Everything that must be retained at the broker."""
 
     artifacts: list[tuple[str, Manifest]]
     configs: list[tuple[str, str, DesiredConfig]]
@@ -32,7 +34,7 @@ class DesiredFleet(NamedTuple):
 async def put_artifact(
     connection: PostgresConnection, tenant: str, manifest: Manifest, now: datetime
 ) -> None:
-    """Have a tenant's stations use what a manifest names."""
+    """Make the tenant's stations use the artifact of a manifest."""
     async with connection.transaction():
         await connection.execute(
             _PUBLISH, tenant, manifest.artifact, encode(manifest).decode(), now
@@ -47,10 +49,7 @@ async def configure_station(
     changes: dict[str, Any],
     now: datetime,
 ) -> DesiredConfig:
-    """Change settings that are wanted of a station; those that were wanted before stay.
-
-    Return the new version.
-    """
+    """Change desired settings of a station, keep the others, and return their new version."""
     async with connection.transaction():
         ((text,),) = await connection.fetch(
             _CONFIGURE, tenant, station, encode(changes).decode(), now
@@ -60,7 +59,7 @@ async def configure_station(
 
 
 async def desired_fleet(connection: PostgresConnection) -> DesiredFleet:
-    """Return everything that stations of all tenants are to be told."""
+    """Return the desired artifacts and settings of all tenants."""
     artifacts = await connection.fetch(
         "SELECT tenant, manifest::text FROM fleet_artifacts ORDER BY tenant, artifact"
     )

@@ -1,4 +1,4 @@
-"""What stations say of themselves, and which tasks they have been told of, written and read on asyncpg."""
+"""The reports of stations: state, health and settings in use."""
 
 from datetime import datetime
 
@@ -12,19 +12,24 @@ _PUT_STATE = """
 INSERT INTO stations AS s (tenant, station, online, epoch, bootid, stream, version, since)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (tenant, station) DO UPDATE
-   SET online = excluded.online, epoch = excluded.epoch, bootid = excluded.bootid, stream = excluded.stream,
-       version = excluded.version, since = excluded.since
+   SET online = excluded.online, epoch = excluded.epoch, bootid = excluded.bootid,
+          stream = excluded.stream, version = excluded.version, since = excluded.since
  WHERE excluded.epoch >= s.epoch
-   AND (s.online, s.epoch, s.stream) IS DISTINCT FROM (excluded.online, excluded.epoch, excluded.stream)
+   AND (s.online, s.epoch, s.stream) IS DISTINCT FROM (excluded.online, excluded.epoch,
+          excluded.stream)
 RETURNING station"""
-_PUT_HEALTH = "UPDATE stations SET health = $3::jsonb, health_at = $4 WHERE tenant = $1 AND station = $2 RETURNING station"
-_PUT_REPORTED = "UPDATE stations SET reported = $3::jsonb, reported_at = $4 WHERE tenant = $1 AND station = $2 RETURNING station"
+_PUT_HEALTH = """
+UPDATE stations SET health = $3::jsonb, health_at = $4
+ WHERE tenant = $1 AND station = $2 RETURNING station"""
+_PUT_REPORTED = """
+UPDATE stations SET reported = $3::jsonb, reported_at = $4
+ WHERE tenant = $1 AND station = $2 RETURNING station"""
 
 
 async def put_state(
     connection: PostgresConnection, tenant: str, station: str, state: StationState, now: datetime
 ) -> bool:
-    """Keep a birth or death; False when it says nothing new, or came late."""
+    """Store a birth or death; False when it changes nothing or came late."""
     rows = await connection.fetch(
         _PUT_STATE,
         *(
@@ -44,7 +49,7 @@ async def put_state(
 async def put_health(
     connection: PostgresConnection, tenant: str, station: str, health: StationHealth, now: datetime
 ) -> bool:
-    """Keep how a station is; False when it has never said that it is there."""
+    """Store a station's health; False when its birth is unknown."""
     return bool(await connection.fetch(_PUT_HEALTH, tenant, station, encode(health).decode(), now))
 
 
@@ -55,7 +60,7 @@ async def put_reported(
     reported: ReportedConfig,
     now: datetime,
 ) -> bool:
-    """Keep what a station says that it uses; False when it has never said that it is there."""
+    """Store the settings that a station uses; False when its birth is unknown."""
     return bool(
         await connection.fetch(_PUT_REPORTED, tenant, station, encode(reported).decode(), now)
     )

@@ -1,1 +1,1 @@
-"""What ingest reads and writes: the event log, the inventory, leases and dead letters."""
+"""Tables of ingest: the event log, the inventory, leases and dead letters."""

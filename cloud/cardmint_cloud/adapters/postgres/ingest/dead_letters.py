@@ -1,4 +1,4 @@
-"""Dead letters in Postgres: taken out under a lock, to be replayed or discarded."""
+"""Dead letters, read under a lock to be replayed or discarded."""
 
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,8 @@ _TAKE = """
 DELETE FROM dead_letters WHERE tenant = $1 AND id = $2
 RETURNING tenant, station, topic, reason, detail, content_type, payload, stream, first, last"""
 _WAITING = """
-SELECT id, station, reason, detail, stream, first, last, times, first_at, last_at, length(payload) AS bytes
+SELECT id, station, reason, detail, stream, first, last, times, first_at, last_at,
+       length(payload) AS bytes
   FROM dead_letters WHERE tenant = $1 ORDER BY id LIMIT $2"""
 _NEWEST = (
     "SELECT detail FROM dead_letters WHERE tenant = $1 AND stream = $2 ORDER BY id DESC LIMIT 1"
@@ -21,9 +22,9 @@ _OWNER = "SELECT source FROM watermarks WHERE tenant = $1 AND stream = $2"
 async def take_letter(
     connection: PostgresConnection, tenant: str, letter: int
 ) -> DeadLetter | None:
-    """Remove a dead letter, for good once the transaction commits, and return it.
+    """Delete a dead letter and return it; None when it does not exist.
 
-    None when there is no such one.
+    It is gone once the transaction commits.
     """
     rows: list[Any] = await connection.fetch(_TAKE, tenant, letter)
     return DeadLetter(**dict(rows[0])) if rows else None
@@ -32,18 +33,18 @@ async def take_letter(
 async def list_oldest(
     connection: PostgresConnection, tenant: str, limit: int
 ) -> list[dict[str, Any]]:
-    """Return what is known of a tenant's oldest dead letters, without their payloads."""
+    """Return a tenant's oldest dead letters without their payloads."""
     return [dict(row) for row in await connection.fetch(_WAITING, tenant, limit)]
 
 
 async def stream_owner(connection: PostgresConnection, tenant: str, stream: UUID) -> str | None:
-    """Return the source that a stream belongs to, if it was ever seen."""
+    """Return the source that a stream belongs to; None for a new stream."""
     rows: list[Any] = await connection.fetch(_OWNER, tenant, stream)
     return rows[0]["source"] if rows else None
 
 
 async def newest_detail(connection: PostgresConnection, tenant: str, stream: UUID) -> str:
-    """Return what was said of the newest dead letter of a stream, which has one."""
+    """Return the detail of the newest dead letter of a stream, which must have one."""
     rows: list[Any] = await connection.fetch(_NEWEST, tenant, stream)
     detail: str = rows[0]["detail"]
     return detail

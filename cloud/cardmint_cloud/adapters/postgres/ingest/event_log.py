@@ -1,7 +1,4 @@
-"""The event log, written: streams locked and advanced, events appended, what is unusable parked.
-
-Set-based SQL.
-"""
+"""Writes to the event log: lock and advance streams, append events, park dead letters."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,15 +28,16 @@ UPDATE watermarks w SET sequence = n.sequence, updated_at = $4
   FROM unnest($1::text[], $2::uuid[], $3::bigint[]) AS n (tenant, stream, sequence)
  WHERE w.tenant = n.tenant AND w.stream = n.stream"""
 _PARK = """
-INSERT INTO dead_letters AS d (tenant, station, topic, stream, first, last, reason, detail, content_type, payload,
-                               sha256, first_at, last_at)
+INSERT INTO dead_letters AS d (tenant, station, topic, stream, first, last, reason, detail,
+       content_type, payload, sha256, first_at, last_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, encode(sha256($10), 'hex'), $11, $11)
-ON CONFLICT (tenant, station, sha256) DO UPDATE SET times = d.times + 1, last_at = excluded.last_at"""
+ON CONFLICT (tenant, station, sha256) DO UPDATE SET times = d.times + 1,
+       last_at = excluded.last_at"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeadLetter:
-    """What could not be used, whole, with the reason.
+    """A message or event that cannot be used, with the reason.
 
     `stream`, `first` and `last` are set when they are known.
     """
@@ -59,7 +57,7 @@ class DeadLetter:
 async def lock_streams(
     connection: PostgresConnection, sources: dict[StreamKey, str], now: datetime
 ) -> dict[StreamKey, tuple[str, int]]:
-    """Lock each stream's watermark row, made if need be, and return its source and sequence."""
+    """Lock each stream's watermark, create it if needed, and return its source and sequence."""
     tenants, streams = _columns(sources)
     found = await connection.fetch(_LOCK, tenants, streams)
     if len(found) < len(sources):
@@ -71,7 +69,7 @@ async def lock_streams(
 async def advance_watermarks(
     connection: PostgresConnection, sequences: dict[StreamKey, int], now: datetime
 ) -> None:
-    """Move the watermarks, whose rows are locked."""
+    """Set the watermarks, whose rows are locked."""
     tenants, streams = _columns(sequences)
     await connection.execute(_ADVANCE, tenants, streams, list(sequences.values()), now)
 
@@ -106,7 +104,7 @@ def row(tenant: str, envelope: Envelope, data: EventData, received_at: datetime)
 
 
 async def park_letter(connection: PostgresConnection, letter: DeadLetter, now: datetime) -> None:
-    """Set something unusable aside; the same bytes again only count up."""
+    """Store a dead letter; the same bytes again only increase its count."""
     await connection.execute(
         _PARK,
         letter.tenant,
@@ -124,12 +122,12 @@ async def park_letter(connection: PostgresConnection, letter: DeadLetter, now: d
 
 
 async def notify(connection: PostgresConnection, tenant: str, what: str) -> None:
-    """Tell listeners, when the transaction commits, that `what` changed for a tenant."""
+    """Notify listeners, when the transaction commits, that `what` changed for a tenant."""
     await notify_all(connection, [(tenant, what)])
 
 
 async def notify_all(connection: PostgresConnection, changed: Iterable[tuple[str, str]]) -> None:
-    """Tell listeners, when the transaction commits, what changed for which tenant."""
+    """Notify listeners, when the transaction commits, of changes by tenant."""
     if said := [payload(tenant, what) for tenant, what in changed]:
         await connection.execute(
             "SELECT pg_notify($1, said) FROM unnest($2::text[]) AS s (said)", CHANNEL, said

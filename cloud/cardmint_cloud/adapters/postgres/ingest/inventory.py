@@ -1,7 +1,4 @@
-"""What is folded from the log, read under locks and written.
-
-Items, reviews, holdings, printings; set-based SQL.
-"""
+"""The tables that are folded from the log: items, reviews, holdings and printings."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -35,48 +32,58 @@ SELECT * FROM reviews WHERE (tenant, task) IN (SELECT * FROM unnest($1::text[], 
  ORDER BY tenant, task FOR UPDATE"""
 _CHANGE_ITEMS = """
 UPDATE items i SET status = n.status, card_id = n.card_id, version = n.version
-  FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::int[]) AS n (tenant, item, status, card_id, version)
+  FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::int[]) AS n (tenant, item,
+         status, card_id, version)
  WHERE i.tenant = n.tenant AND i.item = n.item"""
 _NEW_REVIEWS = """
-INSERT INTO reviews (tenant, task, item, station, version, state, candidates, image, opened_at, closed_at, verdict,
-                     card, answered_by, place, escalated, counted, recogniser, question, prior, reasons)
-SELECT t.tenant, t.task, t.item, t.station, t.version, t.state, t.candidates, t.image, t.opened_at, t.closed_at,
-       t.verdict, t.card, t.answered_by, t.place, t.escalated, t.counted, t.recogniser, t.question, t.prior,
+INSERT INTO reviews (tenant, task, item, station, version, state, candidates, image, opened_at,
+       closed_at, verdict, card, answered_by, place, escalated, counted, recogniser, question,
+       prior, reasons)
+SELECT t.tenant, t.task, t.item, t.station, t.version, t.state, t.candidates, t.image, t.opened_at,
+       t.closed_at, t.verdict, t.card, t.answered_by, t.place, t.escalated, t.counted,
+       t.recogniser, t.question, t.prior,
        ARRAY(SELECT jsonb_array_elements_text(t.reasons))
-  FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::int[], $6::text[], $7::jsonb[], $8::jsonb[],
-              $9::timestamptz[], $10::timestamptz[], $11::text[], $12::jsonb[], $13::text[], $14::text[],
-              $15::boolean[], $16::jsonb[], $17::text[], $18::text[], $19::jsonb[], $20::jsonb[])
-    AS t (tenant, task, item, station, version, state, candidates, image, opened_at, closed_at, verdict, card,
-          answered_by, place, escalated, counted, recogniser, question, prior, reasons)"""
+  FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::int[], $6::text[], $7::jsonb[],
+         $8::jsonb[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::jsonb[],
+         $13::text[], $14::text[], $15::boolean[], $16::jsonb[], $17::text[], $18::text[],
+         $19::jsonb[], $20::jsonb[])
+    AS t (tenant, task, item, station, version, state, candidates, image, opened_at, closed_at,
+           verdict, card, answered_by, place, escalated, counted, recogniser, question, prior,
+           reasons)"""
 _CHANGE_REVIEWS = """
 UPDATE reviews r
-   SET version = n.version, state = n.state, closed_at = n.closed_at, verdict = n.verdict, card = n.card,
-       answered_by = n.answered_by, place = n.place, escalated = n.escalated, prior = n.prior,
-       candidates = n.candidates, image = n.image, reasons = ARRAY(SELECT jsonb_array_elements_text(n.reasons))
-  FROM unnest($1::text[], $2::uuid[], $3::int[], $4::text[], $5::timestamptz[], $6::text[], $7::jsonb[], $8::text[],
-              $9::text[], $10::boolean[], $11::jsonb[], $12::jsonb[], $13::jsonb[], $14::jsonb[])
-    AS n (tenant, task, version, state, closed_at, verdict, card, answered_by, place, escalated, prior, candidates,
-          image, reasons)
+   SET version = n.version, state = n.state, closed_at = n.closed_at, verdict = n.verdict,
+          card = n.card, answered_by = n.answered_by, place = n.place, escalated = n.escalated,
+          prior = n.prior, candidates = n.candidates, image = n.image,
+          reasons = ARRAY(SELECT jsonb_array_elements_text(n.reasons))
+  FROM unnest($1::text[], $2::uuid[], $3::int[], $4::text[], $5::timestamptz[], $6::text[],
+         $7::jsonb[], $8::text[], $9::text[], $10::boolean[], $11::jsonb[], $12::jsonb[],
+         $13::jsonb[], $14::jsonb[])
+    AS n (tenant, task, version, state, closed_at, verdict, card, answered_by, place, escalated,
+           prior, candidates, image, reasons)
  WHERE r.tenant = n.tenant AND r.task = n.task"""
 _ADD_HOLDINGS = """
 INSERT INTO holdings AS h (tenant, language, finish, edition, condition, card_id, count)
-SELECT ($1::text[])[n.k], ($2::text[])[n.k], ($3::text[])[n.k], ($4::text[])[n.k], ($5::text[])[n.k], card_id, delta
+SELECT ($1::text[])[n.k], ($2::text[])[n.k], ($3::text[])[n.k], ($4::text[])[n.k],
+       ($5::text[])[n.k], card_id, delta
   FROM unnest($6::int[], $7::text[], $8::bigint[]) AS n (k, card_id, delta)
-ON CONFLICT (tenant, card_id, language, finish, edition, condition) DO UPDATE SET count = h.count + excluded.count"""
-"""Adds to holdings. What many of them share comes once, and each says by number which of it is its own."""
+ON CONFLICT (tenant, card_id, language, finish, edition, condition) DO UPDATE
+       SET count = h.count + excluded.count"""
+"""Adds to holdings. Values that many rows share come once; each row refers to them by number."""
 
 _PUT_PRINTINGS = """
 WITH named AS (
     INSERT INTO printings (tenant, card_id, name, number, set_id, set_name)
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
     ON CONFLICT DO NOTHING RETURNING tenant, card_id)
-INSERT INTO price_checks (tenant, card_id, due_at) SELECT tenant, card_id, $7 FROM named ON CONFLICT DO NOTHING"""
+INSERT INTO price_checks (tenant, card_id, due_at) SELECT tenant, card_id, $7 FROM named
+       ON CONFLICT DO NOTHING"""
 
 
 async def load_touched(
     connection: PostgresConnection, item_keys: Iterable[ItemKey], review_keys: Iterable[ReviewKey]
 ) -> tuple[dict[ItemKey, Item], dict[ReviewKey, Review]]:
-    """Read and lock the items and reviews that events speak of."""
+    """Read and lock the items and reviews with the given keys, as far as they exist."""
     reviews: dict[ReviewKey, Review] = {}
     if keys := set(review_keys):
         found = await connection.fetch(_REVIEWS, *_columns(keys))
@@ -95,14 +102,13 @@ async def put_changes(
     *,
     known: Collection[PrintingKey] = (),
 ) -> None:
-    """Write what a fold over `items` and `reviews`, which `load` has locked, changed, but for the holdings.
+    """Write the changes of a fold over `items` and `reviews`, except for the holdings.
 
-    Printings, which writers share, are taken in the order of their keys, so that two writers cannot
-    deadlock; `known` ones are there, and not written.
+    `load_touched` must have locked them. Printings are written in the order of their keys, so that
+    two writers cannot deadlock; `known` ones exist already and are not written.
 
     Raises:
-        asyncpg.UniqueViolationError: another transaction has just made one of the items that are
-            new here.
+        asyncpg.UniqueViolationError: another transaction has just created one of the new items.
     """
     if made := [item for key, item in changes.items.items() if key not in items]:
         await copy_encoding.copy_rows(connection, "items", ITEMS.copy_names, ITEMS.encode(made))
@@ -126,9 +132,9 @@ async def put_changes(
 
 
 async def add_holdings(connection: PostgresConnection, changes: InventoryChanges) -> None:
-    """Add what a fold changed to the holdings.
+    """Add the changes of a fold to the holdings.
 
-    Last before the commit, because nearly all writers meet there.
+    It comes last before the commit, because nearly all writers wait for each other there.
     """
     if changes.holdings:
         await connection.execute(_ADD_HOLDINGS, *_holding_columns(changes.holdings))
@@ -210,7 +216,7 @@ def _item(row: Any) -> Item:
 
 
 def review_from_row(row: Any) -> Review:
-    """Return a row of `reviews` as the value that it stands for."""
+    """Return a row of `reviews` as a value."""
     return Review(
         open=row["state"] == "open",
         reasons=tuple(row["reasons"]),

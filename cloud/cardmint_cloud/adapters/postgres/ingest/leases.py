@@ -1,8 +1,8 @@
-"""Which worker holds which slots of stations, in Postgres, which is also the clock that leases run by.
+"""Leases of station slots. Postgres is also their clock.
 
-A worker's identifier is made when its process starts and never again: it is the fencing token.
-Ingest reads it under a lock in the very transaction that writes (`held`), so that a worker that was
-paused cannot write for slots it has lost.
+A worker's identifier is made when its process starts and is its fencing token. Ingest locks the
+lease in the transaction that writes (`lock_held_slots`), so that a paused worker cannot write for
+slots that it has lost.
 """
 
 from collections.abc import Collection
@@ -15,7 +15,7 @@ from cardmint_cloud.domain.rendezvous import SLOTS, slot_of
 
 DEAD_AFTER_S = 1.2
 SLOT = f"get_byte(decode(md5(tenant || '/' || station), 'hex'), 0) % {SLOTS}"
-"""A station's slot, in SQL."""
+"""SQL expression for a station's slot."""
 
 _BEAT = """
 INSERT INTO workers (worker, seen_at) VALUES ($1, clock_timestamp())
@@ -51,7 +51,7 @@ SELECT tenant, source, stream, sequence FROM watermarks
 
 
 async def record_heartbeat(connection: PostgresConnection, worker: UUID) -> set[UUID]:
-    """Say that `worker` lives, strike out those that do not, and return the living."""
+    """Record a worker's heartbeat, delete dead workers, and return the living ones."""
     await connection.execute(_BEAT, worker)
     await connection.execute(_BURY, DEAD_AFTER_S)
     return {row["worker"] for row in await connection.fetch(_LIVING)}
@@ -60,13 +60,11 @@ async def record_heartbeat(connection: PostgresConnection, worker: UUID) -> set[
 async def settle_leases(
     connection: PostgresConnection, worker: UUID, share: Collection[int]
 ) -> tuple[set[int], set[int]]:
-    """Let go of what is not in `share`, take what nobody living holds.
+    """Release slots outside `share`, take those in it that no living worker holds.
 
-    Return what is held then, and what is new.
-
-    A worker that was paused in the middle of a transaction still locks slots: its sessions are
-    ended. Postgres would do that by itself only between two statements, not between the preparing
-    and the executing of one.
+    Return the slots held now, and the new ones. A worker that was paused in a transaction still
+    locks slots, so its sessions are terminated. Postgres would do that itself only between two
+    statements, not between preparing and executing one.
     """
     await connection.execute(_OPEN, SLOTS)
     await connection.execute(_RELEASE, worker, list(share))
@@ -87,26 +85,26 @@ async def _claim(connection: PostgresConnection, worker: UUID, share: Collection
 
 
 def session_name(worker: UUID) -> str:
-    """Return what a worker's sessions call themselves to Postgres, as `application_name`."""
+    """Return the `application_name` of a worker's database sessions."""
     return f"cardmint worker {worker}"
 
 
 async def lock_held_slots(
     connection: PostgresConnection, worker: UUID, slots: Collection[int]
 ) -> set[int]:
-    """Return which of `slots` the worker holds, and keep them until the transaction ends."""
+    """Return which of `slots` the worker holds, and lock those until the transaction ends."""
     return {row["slot"] for row in await connection.fetch(_HELD, worker, list(slots))}
 
 
 async def remove_worker(connection: PostgresConnection, worker: UUID) -> None:
-    """Say that `worker` ends: the others need not wait for its silence."""
+    """Delete a worker that ends, so that the others need not wait for its silence."""
     await connection.execute(_LEAVE, worker)
 
 
 async def recent_watermarks(
     connection: PostgresConnection, slots: Collection[int]
 ) -> dict[StreamKey, tuple[str, int]]:
-    """Return the station and watermark of the streams in `slots` that moved of late."""
+    """Return station and watermark of the streams in `slots` that moved recently."""
     rows: list[Any] = await connection.fetch(_MARKS)
     found = {
         (row["tenant"], row["stream"]): (row["source"].removeprefix("/stations/"), row["sequence"])

@@ -1,7 +1,4 @@
-"""The event log's monthly partitions in Postgres.
-
-Which there are, made ahead, taken away once they are elsewhere.
-"""
+"""The event log's monthly partitions: listed, created ahead, read and dropped."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -23,14 +20,16 @@ _RETIRED = (
     "SELECT month, file, events, last_position, retired_at FROM retired_months ORDER BY month"
 )
 _COLUMNS = ", ".join(column.name for column in ARCHIVED_EVENTS)
-_RETIRE = "INSERT INTO retired_months (month, file, events, last_position, retired_at) VALUES ($1, $2, $3, $4, $5)"
+_RETIRE = """
+INSERT INTO retired_months (month, file, events, last_position, retired_at)
+VALUES ($1, $2, $3, $4, $5)"""
 LOCK_S = 3
-"""How long taking a partition away may wait for, and so hold up, ingest."""
+"""Seconds that dropping a partition may wait for a lock, and so hold up ingest."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogMonth:
-    """A month of the log in the database: its first day, and how many bytes it takes."""
+    """A month in the database: its first day and its size in bytes."""
 
     month: date
     bytes: int
@@ -38,7 +37,7 @@ class LogMonth:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetiredMonth:
-    """A month of the log that is a file now, named within the archive."""
+    """A month that is a file now, named relative to the archive."""
 
     month: date
     file: str
@@ -58,7 +57,7 @@ def month_of(moment: datetime) -> date:
 
 
 async def make_month(connection: PostgresConnection, month: date) -> None:
-    """Make a month's partition if it is not there."""
+    """Create a month's partition if it does not exist."""
     await connection.execute(
         f"CREATE TABLE IF NOT EXISTS {_name(month)} PARTITION OF events"
         f" FOR VALUES FROM ('{month} 00:00+00') TO ('{next_month(month)} 00:00+00')"
@@ -66,7 +65,7 @@ async def make_month(connection: PostgresConnection, month: date) -> None:
 
 
 async def list_months(connection: PostgresConnection) -> list[LogMonth]:
-    """Return the months that are in the database, the oldest first."""
+    """Return the months in the database, the oldest first."""
     rows = await connection.fetch(_PARTITIONS)
     return [
         LogMonth(month=date(int(row["name"][7:11]), int(row["name"][12:14]), 1), bytes=row["bytes"])
@@ -75,12 +74,12 @@ async def list_months(connection: PostgresConnection) -> list[LogMonth]:
 
 
 async def list_retired(connection: PostgresConnection) -> list[RetiredMonth]:
-    """Return the months that are files now, the oldest first."""
+    """Return the months that are files, the oldest first."""
     return [RetiredMonth(**dict(row)) for row in await connection.fetch(_RETIRED)]
 
 
 async def read_month(connection: PostgresConnection, month: date) -> AsyncIterator[list[Any]]:
-    """Read a month in the order in which its events were applied, in one snapshot, a page at a time."""
+    """Yield a month's events page by page, in the order of their application, in one snapshot."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         cursor = await connection.cursor(f"SELECT {_COLUMNS} FROM {_name(month)} ORDER BY position")  # noqa: S608
         while rows := await cursor.fetch(PAGE):
@@ -88,12 +87,10 @@ async def read_month(connection: PostgresConnection, month: date) -> AsyncIterat
 
 
 async def drop_month(connection: PostgresConnection, done: RetiredMonth) -> bool:
-    """Take a month away, and remember the file that it is now.
-
-    False when the month has changed meanwhile.
+    """Drop a month and record the file that replaces it; False when the month has changed.
 
     Raises:
-        Retry: somebody holds the log for long, such as a rebuild.
+        RetryLater: another session holds a lock on the log for long, such as a rebuild.
     """
     name = _name(done.month)
     try:

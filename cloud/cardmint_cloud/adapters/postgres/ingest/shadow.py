@@ -1,7 +1,7 @@
-"""A second inventory beside the live one, folded from the log in one snapshot, and what differs between the two.
+"""A second inventory, folded from the log in one snapshot, and its differences to the live one.
 
-The shadow's tables are temporary and bear the live tables' names, so that Postgres finds them
-first: what writes the live inventory writes the shadow, statement by statement.
+Its tables are temporary and have the live tables' names, so that Postgres finds them first. So the
+same statements write both inventories.
 """
 
 import contextlib
@@ -26,7 +26,8 @@ SELECT (SELECT coalesce(sum(count), 0)::bigint FROM holdings) AS holdings,
        (SELECT count(*) FROM reviews WHERE state = 'open') AS open_reviews"""
 
 _REVIEW = (
-    "station, item, version, state, reasons, candidates, image, opened_at, closed_at, verdict, card, answered_by,"
+    "station, item, version, state, reasons, candidates, image, opened_at, closed_at, verdict,"
+    " card, answered_by,"
     " place, escalated, counted, recogniser, question, prior"
 )
 _COMPARED = {
@@ -38,27 +39,27 @@ _COMPARED = {
         "WHERE count <> 0",
     ),
 }
-"""What makes a row the same, what is folded from the log, and which rows say something.
+"""By table: its key, the folded columns, and which rows count.
 
-Which version of a review the
-broker has taken is not folded, and a holding of none is no holding."""
+The published version of a review is not folded, and a holding of 0 cards is no holding.
+"""
 
 # `*<>` compares the bytes as they are stored, not what they mean: "bit for bit".
 _DIFFER = """
-SELECT concat_ws('/', {key}) AS key, to_jsonb(live) ->> 'row' AS live, to_jsonb(again) ->> 'row' AS again
+SELECT concat_ws('/', {key}) AS key, to_jsonb(live) ->> 'row' AS live, to_jsonb(again) ->> 'row'
+       AS again
   FROM (SELECT {key}, ROW({columns}) AS row FROM public.{table} {where}) live
   FULL JOIN (SELECT {key}, ROW({columns}) AS row FROM pg_temp.{table} {where}) again USING ({key})
  WHERE live.row IS NULL OR again.row IS NULL OR live.row *<> again.row
  ORDER BY {key}"""
-_COUNT = "SELECT (SELECT count(*) FROM public.{table} {where}) AS live, (SELECT count(*) FROM ({differ}) d) AS differ"
+_COUNT = """
+SELECT (SELECT count(*) FROM public.{table} {where}) AS live,
+       (SELECT count(*) FROM ({differ}) d) AS differ"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowDifference:
-    """One row that is not the same.
-
-    `live` and `again` are its columns as JSON; None where there is no such row.
-    """
+    """One row that differs. `live` and `again` are its columns as JSON; None for no row."""
 
     table: str
     key: str
@@ -68,9 +69,9 @@ class RowDifference:
 
 @contextlib.asynccontextmanager
 async def snapshot(address: str) -> AsyncIterator[PostgresConnection]:
-    """Give a connection of its own that sees the database as it is now, with an empty shadow.
+    """Give a separate connection with one snapshot of the database and an empty shadow.
 
-    Nothing is kept.
+    Everything that is written on it is rolled back.
     """
     connection = await asyncpg.connect(address)
     try:
@@ -89,7 +90,7 @@ async def snapshot(address: str) -> AsyncIterator[PostgresConnection]:
 async def read_log(
     connection: PostgresConnection, archived: Iterator[Mapping[str, Any]], until: datetime | None
 ) -> AsyncIterator[list[Any]]:
-    """Read the log in the order in which it was applied, up to what was received at `until`, a page at a time.
+    """Yield the log page by page in the order of its application, up to a time of receipt.
 
     `archived` are the events of retired months, in that order.
     """
@@ -122,7 +123,7 @@ async def _merged(
 
 
 async def snapshot_totals(connection: PostgresConnection) -> tuple[dict[str, int], int, int]:
-    """Return the shadow's items by status, its cards held, and its open reviews."""
+    """Return the shadow's items by status, its number of held cards, and its open reviews."""
     statuses = {row["name"]: row["count"] for row in await connection.fetch(_STATUSES)}
     row = await fetch_one(connection, _TOTALS)
     return statuses, row["holdings"], row["open_reviews"]
@@ -131,7 +132,7 @@ async def snapshot_totals(connection: PostgresConnection) -> tuple[dict[str, int
 async def compare_table(
     connection: PostgresConnection, table: str, limit: int
 ) -> tuple[int, int, list[RowDifference]]:
-    """Return how many rows the live `table` has, how many differ from the shadow's, and the first of those."""
+    """Return the live table's row count, its number of differences, and the first of them."""
     key, columns, where = _COMPARED[table]
     differ = _DIFFER.format(key=key, columns=columns, table=table, where=where)
     row = await fetch_one(connection, _COUNT.format(table=table, where=where, differ=differ))

@@ -1,1 +1,1 @@
-"""Quotes, the state of providers that all workers share, and the job queue."""
+"""Tables of pricing: quotes, held quotes, and the state of providers that workers share."""

@@ -1,4 +1,4 @@
-"""Quotes that were held back as unlikely, as people judge them."""
+"""Held quotes and people's verdicts on them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,8 @@ SELECT id, card_id, state, judged_by, fetched_at, {_QUOTE} FROM held_quotes
  WHERE tenant = $1 AND id = $2 FOR UPDATE"""  # noqa: S608 - the columns are named above
 _SETTLE = """
 UPDATE held_quotes
-   SET state = $2::text, judged_by = $3, judged_at = CASE WHEN $2::text = 'open' THEN NULL ELSE $4::timestamptz END
+   SET state = $2::text, judged_by = $3,
+          judged_at = CASE WHEN $2::text = 'open' THEN NULL ELSE $4::timestamptz END
  WHERE id = $1"""
 _BEFORE = f"""
 SELECT {_QUOTE} FROM quotes
@@ -21,7 +22,8 @@ SELECT {_QUOTE} FROM quotes
  ORDER BY fetched_at DESC, id DESC LIMIT 1"""  # noqa: S608 - the columns are named above
 _WAITING = """
 SELECT h.*, p.name, p.number, p.set_id, p.set_name,
-       (SELECT sum(count) FROM holdings o WHERE o.tenant = h.tenant AND o.card_id = h.card_id) AS cards
+       (SELECT sum(count) FROM holdings o WHERE o.tenant = h.tenant AND o.card_id = h.card_id)
+              AS cards
   FROM held_quotes h JOIN printings p ON p.tenant = h.tenant AND p.card_id = h.card_id
  WHERE h.tenant = $1 AND (h.state = 'open' OR h.judged_at > $2)
  ORDER BY h.state <> 'open', abs(h.minor - h.against_minor) DESC, h.id LIMIT $3"""
@@ -29,7 +31,7 @@ SELECT h.*, p.name, p.number, p.set_id, p.set_name,
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldQuoteRecord:
-    """A quote that was held back, and what became of it: `open`, `taken` or `refused`."""
+    """A held quote and its state: `open`, `taken` or `refused`."""
 
     id: int
     card_id: str
@@ -42,7 +44,7 @@ class HeldQuoteRecord:
 async def load_held(
     connection: PostgresConnection, tenant: str, number: int
 ) -> HeldQuoteRecord | None:
-    """Read and lock a held-back quote; None when there is no such one."""
+    """Read and lock a held quote; None when it does not exist."""
     rows = await connection.fetch(_LOAD, tenant, number)
     if not rows:
         return None
@@ -54,14 +56,14 @@ async def load_held(
 async def settle_held(
     connection: PostgresConnection, number: int, state: str, user: str, now: datetime
 ) -> None:
-    """Note what became of a held-back quote."""
+    """Set the state of a held quote."""
     await connection.execute(_SETTLE, number, state, user, now)
 
 
 async def quote_before(
     connection: PostgresConnection, tenant: str, found: HeldQuoteRecord
 ) -> Quote | None:
-    """Return what was believed before a quote was taken."""
+    """Return the quote that counted before a held one was taken; None for none."""
     quote = found.quote
     rows = await connection.fetch(_BEFORE, tenant, found.card_id, *quote.kind, quote.minor)
     return Quote(**dict(rows[0])) if rows else None
@@ -70,5 +72,5 @@ async def quote_before(
 async def list_waiting(
     connection: PostgresConnection, tenant: str, judged_since: datetime, limit: int = 20
 ) -> list[dict[str, Any]]:
-    """Return the quotes that wait for a person, the greatest difference first, then those that were judged lately."""
+    """Return the open held quotes, the largest difference first, then recently judged ones."""
     return [dict(row) for row in await connection.fetch(_WAITING, tenant, judged_since, limit)]

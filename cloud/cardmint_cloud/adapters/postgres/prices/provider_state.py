@@ -1,7 +1,4 @@
-"""What all workers share about a provider.
-
-Its rate and the day's calls, its answers, whether it was found dead.
-"""
+"""The state of a provider that all workers share: permits, answers, and its gate."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,20 +12,24 @@ from cardmint_cloud.domain.call_budget import RateLimit
 # every worker. So many turns are taken as may be used now, or one that must be waited for. A crash
 # may forget the turns of its last moments: they are not worth a wait for the disk.
 _TAKE = """
-WITH locked AS (SELECT greatest(tat, $2::timestamptz) AS tat FROM provider_rates WHERE provider = $1 FOR UPDATE),
+WITH locked AS (SELECT greatest(tat, $2::timestamptz) AS tat FROM provider_rates
+       WHERE provider = $1 FOR UPDATE),
 granted AS (
     SELECT tat, least($6::int, 1 + greatest(0, floor(
-           extract(epoch FROM $2 + $4::interval - tat) / extract(epoch FROM $3::interval))))::int AS turns
+           extract(epoch FROM $2 + $4::interval - tat) / extract(epoch FROM $3::interval))))::int
+                  AS turns
       FROM locked WHERE tat - $2 - $4 <= $5::interval),
 counted AS (
     INSERT INTO provider_calls AS c (provider, day, calls, budget)
     SELECT $1, $7::date, turns, $8::int FROM granted WHERE turns <= $8
-    ON CONFLICT (provider, day) DO UPDATE SET calls = greatest(0, c.calls - $9::int) + excluded.calls,
-                                              budget = excluded.budget
+    ON CONFLICT (provider, day) DO UPDATE SET calls = greatest(0,
+           c.calls - $9::int) + excluded.calls, budget = excluded.budget
      WHERE greatest(0, c.calls - $9) + excluded.calls <= $8
     RETURNING calls),
-paced AS (UPDATE provider_rates r SET tat = granted.tat + granted.turns * $3 FROM granted, counted WHERE provider = $1)
-SELECT locked.tat, granted.turns, counted.calls, set_config('synchronous_commit', 'off', true) AS quick
+paced AS (UPDATE provider_rates r SET tat = granted.tat + granted.turns * $3 FROM granted,
+       counted WHERE provider = $1)
+SELECT locked.tat, granted.turns, counted.calls, set_config('synchronous_commit', 'off', true)
+       AS quick
   FROM locked LEFT JOIN granted ON true LEFT JOIN counted ON true"""
 _BEGIN = "INSERT INTO provider_rates (provider, tat) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 _HOLD = """
@@ -43,7 +44,7 @@ INSERT INTO provider_answers (provider, key, status, body, etag, last_modified, 
 VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (provider, key) DO UPDATE
    SET status = excluded.status, body = excluded.body, etag = excluded.etag,
-       last_modified = excluded.last_modified, checked_at = excluded.checked_at"""
+          last_modified = excluded.last_modified, checked_at = excluded.checked_at"""
 _CONFIRM = "UPDATE provider_answers SET checked_at = $3 WHERE provider = $1 AND key = $2"
 # A row stands for a provider that was found dead; `until` is when one call, of whichever worker,
 # may try it.
@@ -56,21 +57,22 @@ _NOT_TRIED = "UPDATE provider_gates SET until = $3 WHERE provider = $1 AND until
 _OPEN = "DELETE FROM provider_gates WHERE provider = $1"
 _FORGET = "DELETE FROM provider_answers WHERE checked_at < $1"
 _PUT_STATE = """
-INSERT INTO provider_states (provider, worker, state, since, calls, failed, slow, answered, cached, last_error,
-                             updated_at)
+INSERT INTO provider_states (provider, worker, state, since, calls, failed, slow, answered, cached,
+       last_error, updated_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (provider, worker) DO UPDATE
-   SET state = excluded.state, since = excluded.since, calls = excluded.calls, failed = excluded.failed,
-       slow = excluded.slow, answered = excluded.answered, cached = excluded.cached,
-       last_error = excluded.last_error, updated_at = excluded.updated_at"""
+   SET state = excluded.state, since = excluded.since, calls = excluded.calls,
+          failed = excluded.failed, slow = excluded.slow, answered = excluded.answered,
+          cached = excluded.cached, last_error = excluded.last_error,
+          updated_at = excluded.updated_at"""
 _FORGET_STATES = "DELETE FROM provider_states WHERE updated_at < $1"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredAnswer:
-    """An answer as it was kept: 200 with JSON, or 404 without.
+    """A stored answer: 200 with JSON, or 404 without.
 
-    `checked_at` is when the provider last said so.
+    `checked_at` is when the provider last confirmed it.
     """
 
     status: int
@@ -82,7 +84,7 @@ class StoredAnswer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SharedAnswer:
-    """What is kept of an answer, if anything, and until when nobody is to call the provider, if it was found dead."""
+    """A stored answer, if any, and until when no worker may call, if the provider is dead."""
 
     kept: StoredAnswer | None
     shut_until: datetime | None
@@ -90,9 +92,9 @@ class SharedAnswer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PermitGrant:
-    """Leave for so many calls: at once, or for one after `wait_s`.
+    """Permits: `count` of them at once, or one after `wait_s`, or none before `until`.
 
-    Or for none before `until`, and why.
+    `refused` says why there are none.
     """
 
     count: int = 0
@@ -111,11 +113,10 @@ async def take_permits(
     most: int = 1,
     unused: int = 0,
 ) -> PermitGrant:
-    """Take turns at a provider, and count them towards the UTC day's budget.
+    """Take permits for calls, and count them in the UTC day's budget.
 
-    They are up to `most` that may be used within `rate.lease` from now, or one that is at most
-    `patience_s` ahead. `unused` are turns of this day that no call was made for; the budget has
-    them again, the rate has not.
+    Up to `most` permits are valid within `rate.lease` from now, or one that is at most `patience_s`
+    ahead. `unused` permits of this day had no call; they return to the budget, not to the rate.
     """
     day = now.astimezone(UTC).date()
     patience = timedelta(seconds=patience_s)
@@ -139,15 +140,12 @@ async def take_permits(
 
 
 async def pause_provider(pool: Pool, provider: str, rate: RateLimit, until: datetime) -> None:
-    """Let nobody call a provider before `until`: it asked for that."""
+    """Let no worker call a provider before `until`, as it asked for."""
     await pool.execute(_HOLD, provider, until + rate.slack)
 
 
 async def find_answer(pool: Pool, provider: str, key: str) -> SharedAnswer:
-    """Return what all workers know.
-
-    The answer that is kept, and whether the provider was found dead.
-    """
+    """Return the stored answer, and whether the provider was found dead."""
     row = dict(await fetch_one(pool, _FIND, provider, key))
     shut_until = row.pop("shut_until")
     return SharedAnswer(
@@ -156,12 +154,12 @@ async def find_answer(pool: Pool, provider: str, key: str) -> SharedAnswer:
 
 
 async def close_gate(pool: Pool, provider: str, until: datetime) -> None:
-    """Let no worker call a provider before `until`, and then one."""
+    """Let no worker call a provider before `until`, and then only one."""
     await pool.execute(_SHUT, provider, until)
 
 
 async def claim_probe(pool: Pool, provider: str, now: datetime, until: datetime) -> datetime | None:
-    """Take the right to try a provider that was found dead; nobody else has it before `until`.
+    """Claim the right to probe a dead provider; no other worker has it before `until`.
 
     Returns:
         None when it is this worker's, or the provider was let in meanwhile; else until when
@@ -174,7 +172,7 @@ async def claim_probe(pool: Pool, provider: str, now: datetime, until: datetime)
 
 
 async def release_probe(pool: Pool, provider: str, until: datetime, now: datetime) -> None:
-    """Give the right to try back, which `probe` gave until then."""
+    """Give back the right that `claim_probe` gave until `until`."""
     await pool.execute(_NOT_TRIED, provider, until, now)
 
 
@@ -184,27 +182,27 @@ async def open_gate(pool: Pool, provider: str) -> None:
 
 
 async def keep_answer(pool: Pool, provider: str, key: str, kept: StoredAnswer) -> None:
-    """Keep an answer for all workers."""
+    """Store an answer for all workers."""
     values = (kept.status, kept.body, kept.etag, kept.last_modified, kept.checked_at)
     await pool.execute(_KEEP, provider, key, *values)
 
 
 async def confirm_answer(pool: Pool, provider: str, key: str, now: datetime) -> None:
-    """Note that the provider says that an answer is still the same."""
+    """Record that the provider confirmed an answer."""
     await pool.execute(_CONFIRM, provider, key, now)
 
 
 async def forget_before(pool: Pool, before: datetime) -> None:
-    """Forget answers that were not confirmed since `before`, and what ended workers said."""
+    """Delete answers and breaker reports that are older than `before`."""
     await pool.execute(_FORGET, before)
     await pool.execute(_FORGET_STATES, before)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BreakerReport:
-    """How one worker's dealings with one provider stand.
+    """One worker's dealings with one provider.
 
-    `answered` from the net, `cached` without.
+    `answered` counts answers from the network, `cached` those from the cache.
     """
 
     provider: str
@@ -217,7 +215,7 @@ class BreakerReport:
 
 
 async def put_breaker_report(pool: Pool, standing: BreakerReport, now: datetime) -> None:
-    """Show how a worker's breaker stands to whoever looks."""
+    """Store a worker's breaker report for the dashboard."""
     view = standing.view
     await pool.execute(
         _PUT_STATE,

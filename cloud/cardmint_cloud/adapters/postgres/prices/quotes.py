@@ -1,7 +1,7 @@
-"""Prices in Postgres: which cards are due to be asked about, what was answered, and what waits for a person."""
+"""Quotes in Postgres: history, current prices, held quotes and price checks."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
@@ -11,63 +11,55 @@ from cardmint_contracts.cards import Card, Edition, Finish, Money
 from cardmint_contracts.notifications import Subject
 from cardmint_contracts.prices import LastPrice
 
-# What is due is handed to the queue, and comes due again a day later, in one statement: all or
-# nothing. Cards without a price come first, then dear ones.
-_DEFER = """
-WITH due AS (
-    SELECT p.tenant, p.card_id, (SELECT max(minor) FROM current_quotes q
-                                  WHERE q.tenant = p.tenant AND q.card_id = p.card_id) AS dearest
-      FROM price_checks p
-     WHERE p.due_at <= $1 AND NOT EXISTS (
-           SELECT FROM procrastinate_jobs j
-            WHERE j.status = 'todo' AND j.queueing_lock = 'price/' || p.tenant || '/' || p.card_id)
-     ORDER BY p.due_at, p.tenant, p.card_id LIMIT $2 FOR UPDATE OF p SKIP LOCKED),
-moved AS (
-    UPDATE price_checks p SET due_at = $1::timestamptz + $3::interval FROM due
-     WHERE p.tenant = due.tenant AND p.card_id = due.card_id
-    RETURNING p.tenant, p.card_id, CASE WHEN due.dearest IS NULL THEN 2 WHEN due.dearest >= 1000 THEN 1 ELSE 0 END AS
-              priority)
-SELECT cardinality(procrastinate_defer_jobs_v1(array_agg(ROW(
-           'prices', 'price', priority, 'price/' || tenant || '/' || card_id, 'price/' || tenant || '/' || card_id,
-           jsonb_build_object('tenant', tenant, 'card_id', card_id), NULL)::procrastinate_job_to_defer_v1))) AS jobs
-  FROM moved"""
-_CARD = "SELECT card_id, name, number, set_id, set_name FROM printings WHERE tenant = $1 AND card_id = $2"
+_CARD = """
+SELECT card_id, name, number, set_id, set_name FROM printings
+ WHERE tenant = $1 AND card_id = $2"""
 _KNOWN = """
-SELECT DISTINCT ON (finish, edition, grade, source) finish, edition, grade, source, basis, minor, currency, as_of
+SELECT DISTINCT ON (finish, edition, grade, source) finish, edition, grade, source, basis, minor,
+       currency, as_of
   FROM quotes WHERE tenant = $1 AND card_id = $2 AND fetched_at <= $3
  ORDER BY finish, edition, grade, source, fetched_at DESC, id DESC"""
 _DEAREST = "SELECT max(minor) FROM current_quotes WHERE tenant = $1 AND card_id = $2"
 _HISTORY = """
-INSERT INTO quotes (tenant, card_id, finish, edition, grade, source, basis, minor, currency, as_of, fetched_at)
-SELECT $1, $2, n.finish, n.edition, n.grade, n.source, n.basis, n.minor, n.currency, n.as_of, $12::timestamptz
-  FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::text[], $10::timestamptz[],
-              $11::boolean[]) AS n (finish, edition, grade, source, basis, minor, currency, as_of, lowest)
+INSERT INTO quotes (tenant, card_id, finish, edition, grade, source, basis, minor, currency, as_of,
+       fetched_at)
+SELECT $1, $2, n.finish, n.edition, n.grade, n.source, n.basis, n.minor, n.currency, n.as_of,
+       $12::timestamptz
+  FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::text[],
+         $10::timestamptz[], $11::boolean[]) AS n (finish, edition, grade, source, basis, minor,
+         currency, as_of, lowest)
   LEFT JOIN LATERAL (
        SELECT * FROM quotes q
-        WHERE q.tenant = $1 AND q.card_id = $2 AND q.finish = n.finish AND q.edition = n.edition AND q.grade = n.grade
+        WHERE q.tenant = $1 AND q.card_id = $2 AND q.finish = n.finish AND q.edition = n.edition
+               AND q.grade = n.grade
         ORDER BY q.fetched_at DESC, q.id DESC LIMIT 1) AS last ON true
  WHERE (last.minor, last.currency, last.source, last.basis) IS DISTINCT FROM
        (n.minor, n.currency, n.source, n.basis)
 RETURNING id"""
 _CURRENT = """
-INSERT INTO current_quotes (tenant, card_id, finish, edition, source, basis, minor, currency, as_of, lowest, fetched_at)
-SELECT $1, $2, n.finish, n.edition, n.source, n.basis, n.minor, n.currency, n.as_of, n.lowest, $12::timestamptz
-  FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::text[], $10::timestamptz[],
-              $11::boolean[]) AS n (finish, edition, grade, source, basis, minor, currency, as_of, lowest)
+INSERT INTO current_quotes (tenant, card_id, finish, edition, source, basis, minor, currency,
+       as_of, lowest, fetched_at)
+SELECT $1, $2, n.finish, n.edition, n.source, n.basis, n.minor, n.currency, n.as_of, n.lowest,
+       $12::timestamptz
+  FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::text[],
+         $10::timestamptz[], $11::boolean[]) AS n (finish, edition, grade, source, basis, minor,
+         currency, as_of, lowest)
 ON CONFLICT (tenant, card_id, finish, edition) DO UPDATE
-   SET source = excluded.source, basis = excluded.basis, minor = excluded.minor, currency = excluded.currency,
-       as_of = excluded.as_of, fetched_at = excluded.fetched_at, lowest = excluded.lowest"""
+   SET source = excluded.source, basis = excluded.basis, minor = excluded.minor,
+          currency = excluded.currency, as_of = excluded.as_of, fetched_at = excluded.fetched_at,
+          lowest = excluded.lowest"""
 # A price that a person refused is not asked about again until it is another.
 _HOLD = """
-INSERT INTO held_quotes AS h (tenant, card_id, finish, edition, grade, source, basis, minor, currency, as_of,
-                              fetched_at, against_minor, against_source, against_as_of)
+INSERT INTO held_quotes AS h (tenant, card_id, finish, edition, grade, source, basis, minor,
+       currency, as_of, fetched_at, against_minor, against_source, against_as_of)
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
  WHERE NOT EXISTS (SELECT FROM held_quotes r
-                    WHERE (r.tenant, r.card_id, r.finish, r.edition, r.grade, r.source, r.minor, r.currency, r.state)
+                    WHERE (r.tenant, r.card_id, r.finish, r.edition, r.grade, r.source, r.minor,
+                           r.currency, r.state)
                         = ($1, $2, $3, $4, $5, $6, $8, $9, 'refused'))
 ON CONFLICT (tenant, card_id, finish, edition, grade, source) WHERE state = 'open' DO UPDATE
-   SET basis = excluded.basis, minor = excluded.minor, currency = excluded.currency, as_of = excluded.as_of,
-       fetched_at = excluded.fetched_at
+   SET basis = excluded.basis, minor = excluded.minor, currency = excluded.currency,
+          as_of = excluded.as_of, fetched_at = excluded.fetched_at
 RETURNING id"""
 _SETTLED = """
 DELETE FROM held_quotes
@@ -81,14 +73,6 @@ SELECT card_id, finish, edition, minor, currency, as_of, source FROM current_quo
 _MISSED = (
     "UPDATE price_checks SET attempts = attempts + 1, error = $3 WHERE tenant = $1 AND card_id = $2"
 )
-
-
-async def enqueue_due(
-    connection: PostgresConnection, now: datetime, *, limit: int, again: timedelta
-) -> int:
-    """Give the cards that are due to the queue, and have them due again after `again`, whatever becomes of that."""
-    rows = await connection.fetch(_DEFER, now, limit, again)
-    return rows[0]["jobs"] or 0
 
 
 async def find_printing(connection: PostgresConnection, tenant: str, card_id: str) -> Card | None:
@@ -113,10 +97,7 @@ async def known_quotes(
 
 
 async def dearest_price(connection: PostgresConnection, tenant: str, card_id: str) -> int | None:
-    """Return what the dearest kind of a card costs now, in minor units.
-
-    None when no price is known.
-    """
+    """Return the current price of a card's dearest kind in minor units; None for none."""
     minor: int | None = await connection.fetchval(_DEAREST, tenant, card_id)
     return minor
 
@@ -131,9 +112,10 @@ async def keep_quotes(
     lines: Sequence[Quote],
     now: datetime,
 ) -> bool:
-    """Append what differs from the last time to the history, replace the current prices, hold back what is unlikely.
+    """Append changed quotes to the history, replace the current prices, store held quotes.
 
-    What is believed now settles what was held back of the same kind and source before.
+    A taken quote removes the open held quotes of its kind and source. Return whether the history
+    grew.
     """
     changed = await connection.fetch(_HISTORY, tenant, card_id, *_columns(taken), now)
     await connection.execute(_CURRENT, tenant, card_id, *_columns(lines), now)
@@ -149,12 +131,12 @@ async def keep_quotes(
 async def schedule_check(
     connection: PostgresConnection, tenant: str, card_id: str, due_at: datetime, error: str
 ) -> None:
-    """Say when a card is asked about next, and why it has no price, if so."""
+    """Set when a card is asked about next, and the reason why it has no price, if so."""
     await connection.execute(_SCHEDULE, tenant, card_id, due_at, 0, error)
 
 
 async def note_missed(pool: Pool, tenant: str, card_id: str, error: str) -> None:
-    """Note that no provider answered; the last known price stays, and the queue tries again."""
+    """Record that no provider answered; the last price stays and the queue tries again."""
     await pool.execute(_MISSED, tenant, card_id, error.replace("\x00", "�")[:500])
 
 
@@ -190,7 +172,7 @@ def _columns(quotes: Sequence[Quote]) -> list[list[Any]]:
 
 
 async def last_prices(connection: PostgresConnection, tenant: str) -> list[LastPrice]:
-    """Return what each card is worth now, as it may be described, for packs to carry."""
+    """Return the current price of each description of each card, for packs."""
     return [
         LastPrice(
             card=row["card_id"],

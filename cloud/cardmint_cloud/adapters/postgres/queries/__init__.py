@@ -1,1 +1,1 @@
-"""What the pages and the API read."""
+"""Queries of the pages and the API."""

@@ -1,4 +1,4 @@
-"""One printing and one physical card, with what is known of them and what happened to them."""
+"""Queries about one printing and one physical card, with their history."""
 
 from datetime import datetime
 from typing import Any
@@ -30,13 +30,13 @@ _ITEMS = select(
         and_(printings.c.tenant == items.c.tenant, printings.c.card_id == items.c.card_id),
     )
 )
-"""Physical cards, each with how its printing is called; nothing while none is decided."""
+"""Items with the names of their printings; empty names without a printing."""
 
 
 async def newest_items(
     connection: AsyncConnection, tenant: str, *, limit: int = 12
 ) -> list[RowMapping]:
-    """Return what the service took last, the newest first."""
+    """Return the items that were received last, the newest first."""
     statement = _ITEMS.where(items.c.tenant == tenant)
     return rows(
         await connection.execute(
@@ -50,7 +50,7 @@ async def newest_items(
 async def items_after(
     connection: AsyncConnection, tenant: str, after: tuple[datetime, UUID] | None, *, limit: int
 ) -> list[RowMapping]:
-    """Return items in the order in which the service took them, from behind `after` on."""
+    """Return items in the order of their receipt, those after the cursor `after`."""
     statement = _ITEMS.where(items.c.tenant == tenant)
     if after is not None:
         moment, item = after
@@ -66,7 +66,7 @@ async def items_after(
 async def received_since(
     connection: AsyncConnection, tenant: str, since: datetime
 ) -> list[RowMapping]:
-    """Return what the service took at or after `since`, in that order."""
+    """Return the items received at or after `since`, in order."""
     statement = _ITEMS.where(items.c.tenant == tenant, items.c.received_at >= since)
     return rows(await connection.execute(statement.order_by(items.c.received_at, items.c.item)))
 
@@ -89,7 +89,7 @@ async def find_printing(connection: AsyncConnection, tenant: str, card_id: str) 
 
 
 async def holdings_of(connection: AsyncConnection, tenant: str, card_id: str) -> list[RowMapping]:
-    """Return the lines of the inventory that count a printing, each with its price."""
+    """Return the holdings of a printing, each with its price."""
     priced = and_(
         current_quotes.c.tenant == holdings.c.tenant,
         current_quotes.c.card_id == holdings.c.card_id,
@@ -109,7 +109,7 @@ async def holdings_of(connection: AsyncConnection, tenant: str, card_id: str) ->
 async def items_of_printing(
     connection: AsyncConnection, tenant: str, card_id: str, *, limit: int = 60
 ) -> list[RowMapping]:
-    """Return the physical cards of a printing, the newest first."""
+    """Return the items of a printing, the newest first."""
     statement = select(items).where(items.c.tenant == tenant, items.c.card_id == card_id)
     return rows(
         await connection.execute(
@@ -121,7 +121,7 @@ async def items_of_printing(
 async def quote_history(
     connection: AsyncConnection, tenant: str, card_id: str, *, limit: int = 200
 ) -> list[RowMapping]:
-    """Return what a provider said of a printing each time that it said something else, the newest first."""
+    """Return the changed quotes of a printing, the newest first."""
     statement = select(quotes).where(quotes.c.tenant == tenant, quotes.c.card_id == card_id)
     return rows(
         await connection.execute(
@@ -133,7 +133,7 @@ async def quote_history(
 async def find_price_check(
     connection: AsyncConnection, tenant: str, card_id: str
 ) -> RowMapping | None:
-    """Return when a printing's price is asked for next, and what went wrong the last time."""
+    """Return when a printing is priced next, and the last problem; None when unknown."""
     statement = select(price_checks).where(
         price_checks.c.tenant == tenant, price_checks.c.card_id == card_id
     )
@@ -141,7 +141,7 @@ async def find_price_check(
 
 
 async def find_item(connection: AsyncConnection, tenant: str, which: UUID) -> RowMapping | None:
-    """Return one physical card; None when there is no such one."""
+    """Return one item; None when it does not exist."""
     statement = _ITEMS.where(items.c.tenant == tenant, items.c.item == which)
     return (await connection.execute(statement)).mappings().one_or_none()
 
@@ -149,10 +149,7 @@ async def find_item(connection: AsyncConnection, tenant: str, which: UUID) -> Ro
 async def item_history(
     connection: AsyncConnection, tenant: str, subjects: list[UUID], *, limit: int = 100
 ) -> list[dict[str, Any]]:
-    """Return the events about physical cards in the order in which they were applied, the newest first.
-
-    Their `data` are events as today's versions say them.
-    """
+    """Return the events about items, the last applied first, decoded as of today's versions."""
     columns = (
         events.c.type,
         events.c.source,
@@ -173,6 +170,6 @@ async def item_history(
 async def review_of_item(
     connection: AsyncConnection, tenant: str, which: UUID
 ) -> RowMapping | None:
-    """Return the question about a physical card; None when there was none."""
+    """Return the review of an item; None when there was none."""
     statement = select(reviews).where(reviews.c.tenant == tenant, reviews.c.item == which)
     return (await connection.execute(statement)).mappings().first()

@@ -1,4 +1,4 @@
-"""The inventory as the pages show it: lines, totals, and what they can be narrowed by."""
+"""The inventory as pages show it: lines, totals and filters."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,6 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cardmint_cloud.adapters.postgres.tables import current_quotes as q
 from cardmint_cloud.adapters.postgres.tables import holdings as h
+from cardmint_cloud.adapters.postgres.tables import (
+    items,
+)
 from cardmint_cloud.adapters.postgres.tables import printings as p
 
 SortKey = Literal["name", "number", "count", "price", "value"]
@@ -28,9 +31,9 @@ MAX_WORDS = 12
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InventoryFilter:
-    """Which lines, in which order, and which page of them.
+    """Which lines of the inventory, in which order, and which page of them.
 
-    Pages count from 1; an empty filter takes everything.
+    Pages count from 1; an empty filter matches everything.
     """
 
     words: str = ""
@@ -45,7 +48,7 @@ class InventoryFilter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CurrencyTotal:
-    """A sum within one currency, in minor units. `lowest` when a part of it is a lowest price."""
+    """A sum in one currency, in minor units. `lowest` when a part of it is a lowest price."""
 
     currency: str
     minor: int
@@ -54,7 +57,7 @@ class CurrencyTotal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InventoryTotals:
-    """What is held: physical cards, printings, what they are worth by currency, and how many have no price."""
+    """Totals: items, printings, value by currency, and the number of items without a price."""
 
     cards: int
     printings: int
@@ -75,10 +78,7 @@ def _held() -> FromClause:
 
 
 def like_pattern(word: str) -> str:
-    """Return the ILIKE pattern that finds `word` anywhere.
-
-    Its own wildcards stand for themselves.
-    """
+    """Return the ILIKE pattern that finds `word` anywhere, with its wildcards escaped."""
     escaped = word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
 
@@ -103,17 +103,14 @@ def _narrowed(statement: Select[Any], tenant: str, wanted: InventoryFilter) -> S
 
 _PREFIX = func.lower(func.regexp_replace(p.c.number, "[0-9].*$", ""))
 _DIGITS = cast(func.nullif(func.substring(p.c.number, "[0-9]+"), ""), Numeric)
-"""A collector number's letters and figures, so that TG2 comes before TG10, and 9/40 before 10/40."""
+"""A collector number's letters and digits apart: TG2 sorts before TG10, and 9/40 before 10/40."""
 _NUMBER = (func.lower(p.c.set_name), p.c.set_id, _PREFIX, func.coalesce(_DIGITS, -1), p.c.number)
 _VALUE = h.c.count * q.c.minor
 _KEY = (h.c.card_id, h.c.language, h.c.finish, h.c.edition, h.c.condition)
 
 
 def _order(wanted: InventoryFilter) -> tuple[ColumnElement[Any], ...]:
-    """Return the order. Prices of different currencies are not compared.
-
-    One currency follows the other.
-    """
+    """Return the order. Prices of different currencies are not compared, but grouped."""
     direction = desc if wanted.descending else asc
     name = func.lower(p.c.name)
     match wanted.sort:
@@ -131,7 +128,7 @@ def _order(wanted: InventoryFilter) -> tuple[ColumnElement[Any], ...]:
 async def inventory_page(
     connection: AsyncConnection, tenant: str, wanted: InventoryFilter
 ) -> tuple[list[RowMapping], int]:
-    """Return one page of the inventory's lines, and how many lines there are in all."""
+    """Return one page of the inventory's lines, and the number of all lines."""
     columns = (
         *(p.c.name, p.c.number, p.c.set_id, p.c.set_name),
         *(h.c.card_id, h.c.language, h.c.finish, h.c.edition, h.c.condition, h.c.count),
@@ -151,10 +148,7 @@ async def inventory_page(
 async def inventory_totals(
     connection: AsyncConnection, tenant: str, wanted: InventoryFilter | None = None
 ) -> InventoryTotals:
-    """Return what the lines that are wanted come to, whatever page of them is shown.
-
-    All lines by default.
-    """
+    """Return the totals of all lines that match the filter, on every page."""
     statement = _narrowed(
         select(
             q.c.currency,
@@ -182,7 +176,7 @@ async def inventory_totals(
 
 
 async def held_sets(connection: AsyncConnection, tenant: str) -> list[RowMapping]:
-    """Return the sets that cards are held of, by name."""
+    """Return the sets with at least one printing, by name."""
     statement = (
         select(p.c.set_id, func.max(p.c.set_name).label("set_name"))
         .where(p.c.tenant == tenant, p.c.set_id != "")
@@ -195,3 +189,13 @@ async def held_sets(connection: AsyncConnection, tenant: str) -> list[RowMapping
 def rows(result: Any) -> list[RowMapping]:
     """Return a result's rows by column."""
     return list(result.mappings().all())
+
+
+async def count_by_status(connection: AsyncConnection, tenant: str) -> dict[str, int]:
+    """Return the number of items by status."""
+    statement = (
+        select(items.c.status, func.count())
+        .where(items.c.tenant == tenant)
+        .group_by(items.c.status)
+    )
+    return {row[0]: row[1] for row in await connection.execute(statement)}

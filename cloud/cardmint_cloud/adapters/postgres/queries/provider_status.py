@@ -1,14 +1,11 @@
-"""How the supply of prices stands.
-
-Breakers, calls against budgets, what is due, how far behind the queue is.
-"""
+"""The supply of prices: breakers, calls and budgets, due cards, and the queue's lag."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from cardmint_cloud.adapters.postgres import job_queue
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection, fetch_one
-from cardmint_cloud.adapters.postgres.prices import job_queue
 from cardmint_cloud.domain.call_budget import BudgetForecast, forecast_budget
 
 _STATES = """
@@ -17,18 +14,20 @@ SELECT provider, worker, state, since, calls, failed, slow, answered, cached, la
 _CALLS = "SELECT provider, calls, budget FROM provider_calls WHERE day = $1"
 _DUE = "SELECT due_at FROM price_checks WHERE due_at < $1 ORDER BY due_at LIMIT $2"
 _AGES = """
-SELECT count(*) AS prices, count(*) FILTER (WHERE fetched_at < $2) AS stale, min(fetched_at) AS oldest
+SELECT count(*) AS prices, count(*) FILTER (WHERE fetched_at < $2) AS stale, min(fetched_at)
+       AS oldest
   FROM current_quotes q WHERE tenant = $1 AND finish = '' AND edition = ''
-   AND EXISTS (SELECT FROM holdings h WHERE h.tenant = q.tenant AND h.card_id = q.card_id AND h.count > 0)"""
+   AND EXISTS (SELECT FROM holdings h WHERE h.tenant = q.tenant AND h.card_id = q.card_id
+          AND h.count > 0)"""
 _MOST = 100_000
 LIVING = timedelta(minutes=30)
 STALE = timedelta(days=4)
-"""A price that was not confirmed for so long has missed even the refresh of cheap cards."""
+"""Age of a price that has missed even the refresh of cheap cards."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProviderStatus:
-    """A provider as the workers that dealt with it lately see it, and the day's calls with their forecast."""
+    """A provider with the recent reports of its workers, and the forecast of its budget."""
 
     name: str
     workers: list[dict[str, Any]]
@@ -36,16 +35,16 @@ class ProviderStatus:
 
     @property
     def state(self) -> str:
-        """The worst of the workers' breakers."""
+        """The worst state of the workers' breakers."""
         states = {worker["state"] for worker in self.workers}
         return next((state for state in ("open", "half-open", "closed") if state in states), "idle")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PriceSupply:
-    """Where prices come from.
+    """The supply of prices.
 
-    `lag` is, for each queue, how many jobs could run and for how long the oldest could.
+    `lag` has, by queue, the number of jobs ready to run and the age of the oldest in seconds.
     """
 
     providers: list[ProviderStatus]
@@ -60,7 +59,7 @@ class PriceSupply:
 async def read_price_supply(
     connection: PostgresConnection, tenant: str, now: datetime
 ) -> PriceSupply:
-    """Return how the supply of prices stands."""
+    """Return the supply of prices."""
     states: dict[str, list[dict[str, Any]]] = {}
     for row in await connection.fetch(_STATES, now - LIVING):
         states.setdefault(row["provider"], []).append(dict(row))

@@ -1,4 +1,4 @@
-"""What was held at a moment, and the history of its prices."""
+"""Counted cards at a moment, and the history of their quotes."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -29,7 +29,7 @@ async def counted_lines(
     lot: str | None = None,
     card_id: str | None = None,
 ) -> list[ValuedLine]:
-    """Return the cards that the service had by a moment and that are counted now, as they are described now."""
+    """Return the cards received by a moment and counted now, with today's descriptions."""
     kind = (items.c.card_id, items.c.finish, items.c.edition, items.c.lot)
     statement = select(*kind, func.count().label("count")).where(
         items.c.tenant == tenant, items.c.status == "counted", items.c.received_at <= at
@@ -43,7 +43,7 @@ async def counted_lines(
 
 
 async def list_lots(connection: AsyncConnection, tenant: str) -> list[str]:
-    """Return the lots that cards were ever counted in."""
+    """Return the lots that counted cards belong to."""
     statement = select(items.c.lot).where(
         items.c.tenant == tenant, items.c.status == "counted", items.c.lot != ""
     )
@@ -53,7 +53,7 @@ async def list_lots(connection: AsyncConnection, tenant: str) -> list[str]:
 async def quote_histories(
     connection: AsyncConnection, tenant: str, card_ids: Sequence[str], until: datetime
 ) -> dict[str, list[tuple[Quote, datetime]]]:
-    """Return each card's believed quotes, ungraded, with the moments at which they were fetched, the oldest first."""
+    """Return each card's ungraded quotes with the moments of their fetching, the oldest first."""
     statement = (
         select(quotes.c.card_id, quotes.c.fetched_at, quotes.c.as_of, *_KIND)
         .where(

@@ -1,1 +1,1 @@
-"""Review tasks: leases, rules' marks and audits."""
+"""Tables of reviews: leases, the rules' progress, audits, and what stations must get."""

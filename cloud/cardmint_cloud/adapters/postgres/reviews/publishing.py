@@ -14,13 +14,16 @@ _UNPUBLISHED = (
     " ORDER BY opened_at LIMIT $2"
 )
 _OF_STATION = """
-SELECT * FROM reviews WHERE tenant = $1 AND station = $2 AND (state = 'open' OR closed_at > $3) ORDER BY opened_at"""
+SELECT * FROM reviews WHERE tenant = $1 AND station = $2 AND (state = 'open'
+       OR closed_at > $3) ORDER BY opened_at"""
 # Without a wait for the disk, which would hold up the next question. A version that is forgotten in
 # a crash is published once more.
 _MARK = """
 WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
-UPDATE reviews r SET published_version = n.version FROM quick, unnest($1::text[], $2::uuid[], $3::int[])
-    AS n (tenant, task, version) WHERE r.tenant = n.tenant AND r.task = n.task AND r.published_version < n.version"""
+UPDATE reviews r SET published_version = n.version FROM quick, unnest($1::text[], $2::uuid[],
+       $3::int[])
+    AS n (tenant, task, version) WHERE r.tenant = n.tenant AND r.task = n.task
+           AND r.published_version < n.version"""
 
 REMEMBERED = timedelta(days=7)
 """Age up to which a closed task is published again to a station that was offline."""

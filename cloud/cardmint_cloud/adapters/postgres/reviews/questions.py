@@ -1,7 +1,4 @@
-"""Questions in Postgres.
-
-Who has one in hand, what the rules have not seen, what waits too long, what audits say.
-"""
+"""Questions in Postgres: leases, cards without a question, overdue questions, audits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,27 +14,31 @@ from cardmint_contracts.upcasters import decode_data
 
 _CLAIM = """
 INSERT INTO review_leases AS l (tenant, task, holder, token, until) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (tenant, task) DO UPDATE SET holder = excluded.holder, token = excluded.token, until = excluded.until
+ON CONFLICT (tenant, task) DO UPDATE SET holder = excluded.holder, token = excluded.token,
+       until = excluded.until
  WHERE l.until <= $6 OR l.holder = excluded.holder
 RETURNING token"""
 _LEASE = "SELECT holder, token, until FROM review_leases WHERE tenant = $1 AND task = $2 FOR UPDATE"
 _RELEASE = "DELETE FROM review_leases WHERE tenant = $1 AND task = $2"
 _SLOT = """
 SELECT i.bin, i.lot, i.station, (
-       SELECT count(*) FROM items o WHERE o.tenant = i.tenant AND o.station = i.station AND o.bin = i.bin
+       SELECT count(*) FROM items o WHERE o.tenant = i.tenant AND o.station = i.station
+              AND o.bin = i.bin
           AND o.lot = i.lot AND (o.captured_at, o.item) <= (i.captured_at, i.item)) AS slot
   FROM items i WHERE i.tenant = $1 AND i.item = $2"""
 _TENANTS = "SELECT DISTINCT tenant FROM watermarks"
 _MARK = "SELECT mark FROM rule_marks WHERE tenant = $1"
 _SET_MARK = """
-INSERT INTO rule_marks (tenant, mark) VALUES ($1, $2) ON CONFLICT (tenant) DO UPDATE SET mark = excluded.mark"""
+INSERT INTO rule_marks (tenant, mark) VALUES ($1, $2) ON CONFLICT (tenant) DO UPDATE
+       SET mark = excluded.mark"""
 _FRESH = """
-SELECT i.item, i.card_id, p.name, p.number, p.set_id, p.set_name, i.confidence, i.margin, i.finish, i.edition,
-       i.received_at, e.type, e.data
+SELECT i.item, i.card_id, p.name, p.number, p.set_id, p.set_name, i.confidence, i.margin, i.finish,
+       i.edition, i.received_at, e.type, e.data
   FROM items i JOIN printings p ON p.tenant = i.tenant AND p.card_id = i.card_id
   JOIN LATERAL (SELECT type, data FROM events e WHERE e.tenant = i.tenant AND e.subject = i.item
                    AND e.type LIKE 'cardmint.card.scanned.v%' ORDER BY e.position LIMIT 1) e ON true
- WHERE i.tenant = $1 AND i.status = 'counted' AND (i.received_at, i.item) > ($2, $6) AND i.received_at <= $3
+ WHERE i.tenant = $1 AND i.status = 'counted' AND (i.received_at, i.item) > ($2, $6)
+        AND i.received_at <= $3
    AND ($4::text IS NULL OR i.card_id = $4)
    AND NOT EXISTS (SELECT FROM reviews r WHERE r.tenant = i.tenant AND r.item = i.item)
  ORDER BY i.received_at, i.item LIMIT $5"""
@@ -47,7 +48,8 @@ SELECT task, item, version, question = 'audit' AS audit FROM reviews
    AND CASE WHEN question = 'audit' THEN opened_at <= $3 ELSE opened_at <= $2 AND NOT escalated END
  ORDER BY opened_at LIMIT $4"""
 _AUDITS = """
-SELECT recogniser, count(*) AS audited, count(*) FILTER (WHERE card ->> 'id' = counted ->> 'id') AS correct
+SELECT recogniser, count(*) AS audited, count(*) FILTER (WHERE card ->> 'id' = counted ->> 'id')
+       AS correct
   FROM reviews
  WHERE tenant = $1 AND counted IS NOT NULL AND question = 'audit' AND verdict IN ('card', 'no_card')
  GROUP BY recogniser ORDER BY recogniser"""
@@ -55,7 +57,7 @@ SELECT recogniser, count(*) AS audited, count(*) FILTER (WHERE card ->> 'id' = c
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuestionLease:
-    """Who has a question in hand, and until when."""
+    """The holder of a question's lease, and until when."""
 
     holder: str
     token: UUID
@@ -64,7 +66,7 @@ class QuestionLease:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnreviewedCard:
-    """A counted card that no question was ever asked about, with its scan."""
+    """A counted card without any review, with its scan."""
 
     item: UUID
     card: Card
@@ -85,7 +87,7 @@ async def claim_lease(
     now: datetime,
     length: timedelta,
 ) -> UUID | None:
-    """Take a question in hand, or keep it there; None when another has it."""
+    """Lease a question or renew the lease; None when another person has it."""
     rows = await connection.fetch(_CLAIM, tenant, task, holder, uuid4(), now + length, now)
     return rows[0]["token"] if rows else None
 
@@ -93,21 +95,18 @@ async def claim_lease(
 async def find_lease(
     connection: PostgresConnection, tenant: str, task: UUID
 ) -> QuestionLease | None:
-    """Return who has, or last had, a question in hand."""
+    """Return a question's last lease; None when it never had one."""
     rows = await connection.fetch(_LEASE, tenant, task)
     return QuestionLease(**dict(rows[0])) if rows else None
 
 
 async def release_lease(connection: PostgresConnection, tenant: str, task: UUID) -> None:
-    """Let go of a question."""
+    """Delete a question's lease."""
     await connection.execute(_RELEASE, tenant, task)
 
 
 async def card_place(connection: PostgresConnection, tenant: str, item: UUID) -> str:
-    """Return where a card lies, as its station put it there.
-
-    "bin A3, slot 12" when bins were named.
-    """
+    """Return where a card lies, such as "bin A3, slot 12"; without a bin, the station's stack."""
     rows = await connection.fetch(_SLOT, tenant, item)
     if not rows:
         return ""
@@ -120,18 +119,18 @@ async def card_place(connection: PostgresConnection, tenant: str, item: UUID) ->
 
 
 async def list_tenants(connection: PostgresConnection) -> list[str]:
-    """Return every tenant that anything was ever received of."""
+    """Return every tenant with a stream."""
     return [row["tenant"] for row in await connection.fetch(_TENANTS)]
 
 
 async def rules_mark(connection: PostgresConnection, tenant: str) -> datetime | None:
-    """Return up to when the rules have looked at what was received."""
+    """Return up to which time of receipt the rules have been applied; None for never."""
     rows = await connection.fetch(_MARK, tenant)
     return rows[0]["mark"] if rows else None
 
 
 async def set_rules_mark(connection: PostgresConnection, tenant: str, moment: datetime) -> None:
-    """Note up to when the rules have looked."""
+    """Set up to which time of receipt the rules have been applied."""
     await connection.execute(_SET_MARK, tenant, moment)
 
 
@@ -144,7 +143,7 @@ async def unreviewed_cards(
     card_id: str | None = None,
     limit: int,
 ) -> list[UnreviewedCard]:
-    """Return counted cards, received behind `after` and not later than `until`, that nobody was ever asked about."""
+    """Return counted cards without any review, received after the cursor and by `until`."""
     rows = await connection.fetch(_FRESH, tenant, after[0], until, card_id, limit, after[1])
     return [
         UnreviewedCard(
@@ -174,14 +173,11 @@ async def overdue_reviews(
     audits_before: datetime,
     limit: int,
 ) -> Sequence[Any]:
-    """Return open questions that wait too long.
-
-    `task`, `item`, `version` and whether it is only an `audit`.
-    """
+    """Return open reviews that wait too long: `task`, `item`, `version`, and whether an `audit`."""
     return await connection.fetch(_OLD, tenant, before, audits_before, limit)
 
 
 async def audit_precisions(connection: PostgresConnection, tenant: str) -> list[AuditPrecision]:
-    """Return what the audits measured, by what decided."""
+    """Return the measured precision of each recogniser."""
     rows = await connection.fetch(_AUDITS, tenant)
     return [measure_precision(row["recogniser"], row["correct"], row["audited"]) for row in rows]

@@ -1,0 +1,197 @@
+"""The commands of `cardmint-cloud` that do one thing and end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cardmint_cloud import fleet, log_months
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection
+from cardmint_cloud.adapters.postgres.fleet import desired
+from cardmint_cloud.adapters.postgres.ingest import dead_letters as dead_letter_rows
+from cardmint_cloud.adapters.postgres.ingest.log_months import RetiredMonth
+from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, migrate
+from cardmint_cloud.adapters.postgres.prices import quotes
+from cardmint_cloud.app import database
+from cardmint_cloud.ingest import dead_letters
+from cardmint_cloud.settings import CloudSettings
+from cardmint_contracts.control import DesiredConfig, Manifest
+from cardmint_contracts.prices import LastPrice
+
+T = TypeVar("T")
+
+
+async def migrate_database(settings: CloudSettings) -> str:
+    """Bring the database to this version's tables and return their revision."""
+    engine = engine_for(settings.database)
+    try:
+        return await migrate(engine)
+    finally:
+        await engine.dispose()
+
+
+def run_checked(address: str, work: Coroutine[Any, Any, T]) -> T:
+    """Check the revision of the database at `address`, then run `work`, which connects by itself.
+
+    Raises:
+        RetryLater: the database is away.
+        StopService: the settings of the database do not work.
+    """
+
+    async def check_and_work() -> T:
+        engine = engine_for(address)
+        try:
+            await check_revision(engine)
+        finally:
+            await engine.dispose()
+        return await work
+
+    try:
+        return asyncio.run(check_and_work())
+    finally:
+        work.close()
+
+
+def list_dead_letters(settings: CloudSettings, limit: int) -> list[dict[str, Any]]:
+    """Return the tenant's oldest dead letters without their payloads.
+
+    Raises:
+        RetryLater: the database is away.
+        StopService: the settings of the database do not work.
+    """
+
+    async def run() -> list[dict[str, Any]]:
+        async with database(settings) as pool, pool.acquire() as connection:
+            return await dead_letter_rows.list_oldest(connection, settings.tenant, limit)
+
+    return asyncio.run(run())
+
+
+def replay_letter(settings: CloudSettings, letter: int) -> int:
+    """Put a dead letter of the tenant through ingest again; return how many events it applied.
+
+    Raises:
+        NotFound: the tenant has no such dead letter.
+        ParkItem: it still cannot be used.
+        RetryLater: the database is away.
+        StopService: the settings of the database do not work.
+    """
+
+    async def run() -> int:
+        async with database(settings) as pool:
+            result = await dead_letters.replay(pool, settings.tenant, letter, datetime.now(UTC))
+            return result.applied
+
+    return asyncio.run(run())
+
+
+def discard_letter(settings: CloudSettings, letter: int) -> None:
+    """Delete a dead letter of the tenant.
+
+    Raises:
+        NotFound: the tenant has no such dead letter.
+        RetryLater: the database is away.
+        StopService: the settings of the database do not work.
+    """
+
+    async def run() -> None:
+        async with database(settings) as pool:
+            await dead_letters.discard(pool, settings.tenant, letter)
+
+    asyncio.run(run())
+
+
+def list_months(settings: CloudSettings) -> log_months.LogMonths:
+    """Return the months of the event log, in the database and in files.
+
+    Raises:
+        RetryLater: the database is away.
+        StopService: the settings of the database do not work.
+    """
+    return _run_with_connection(settings, log_months.list_all)
+
+
+def make_months(settings: CloudSettings, ahead: int) -> None:
+    """Make the log's partitions from this month to `ahead` months from now.
+
+    Raises:
+        RetryLater: the database is away.
+        StopService: the settings of the database do not work.
+    """
+    now = datetime.now(UTC)
+    _run_with_connection(
+        settings, lambda connection: log_months.make_ahead(connection, now, ahead=ahead)
+    )
+
+
+def retire_months(settings: CloudSettings, keep_months: int) -> list[RetiredMonth]:
+    """Move the log's older months to files.
+
+    Raises:
+        RetryLater: the database is away, or the log is in use for long.
+        StopService: the settings of the database do not work, or a file is not what was written.
+    """
+    archive, now = Path(settings.archive), datetime.now(UTC)
+    return _run_with_connection(
+        settings,
+        lambda connection: log_months.retire_before(
+            connection, archive, now, keep_months=keep_months
+        ),
+    )
+
+
+def last_prices(settings: CloudSettings) -> list[LastPrice]:
+    """Return the current price of each of the tenant's cards.
+
+    Raises:
+        RetryLater: the database is away.
+        StopService: the settings of the database do not work.
+    """
+    return _run_with_connection(
+        settings, lambda connection: quotes.last_prices(connection, settings.tenant)
+    )
+
+
+def publish_artifact(settings: CloudSettings, manifest: bytes, file: Path, url: str) -> Manifest:
+    """Store a pack or models and publish the manifest to the tenant's stations.
+
+    Raises:
+        RetryLater: the database is away.
+        StopService: the file is not what the manifest names, or the settings do not work.
+    """
+    signed = fleet.store_artifact(Path(settings.artifacts), settings.tenant, manifest, file, url)
+    now = datetime.now(UTC)
+    _run_with_connection(
+        settings,
+        lambda connection: desired.put_artifact(connection, settings.tenant, signed, now),
+    )
+    return signed
+
+
+def configure_station(
+    settings: CloudSettings, station: str, changes: dict[str, Any]
+) -> DesiredConfig:
+    """Change the desired settings of a station of the tenant; return their new version.
+
+    Raises:
+        RetryLater: the database is away.
+        StopService: the settings of the database do not work.
+    """
+    now = datetime.now(UTC)
+    return _run_with_connection(
+        settings,
+        lambda connection: desired.configure_station(
+            connection, settings.tenant, station, changes, now
+        ),
+    )
+
+
+def _run_with_connection(
+    settings: CloudSettings, use: Callable[[PostgresConnection], Awaitable[T]]
+) -> T:
+    async def run() -> T:
+        async with database(settings, command_s=None) as pool, pool.acquire() as connection:
+            return await use(connection)
+
+    return asyncio.run(run())

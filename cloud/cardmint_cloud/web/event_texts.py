@@ -1,0 +1,71 @@
+"""Events of an item in words, for people."""
+
+from typing import Any
+
+from cardmint_cloud.web.filters import code_in_words
+from cardmint_contracts.cards import Card, Decision
+from cardmint_contracts.events import (
+    CardScanned,
+    Question,
+    RescanRequested,
+    ReviewAged,
+    ReviewAnswered,
+    ReviewOpened,
+    ReviewUndone,
+    ScanWithdrawn,
+)
+
+_QUESTION_TEXTS = {
+    Question.PRINTING: "Asked which card it is",
+    Question.DUPLICATE: "Asked whether it is the same card again",
+    Question.AUDIT: "Asked whether it was counted rightly",
+}
+
+
+_ItemEvent = (
+    CardScanned
+    | ReviewOpened
+    | ReviewAnswered
+    | ReviewUndone
+    | RescanRequested
+    | ReviewAged
+    | ScanWithdrawn
+)
+
+
+def describe_events(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return events with a sentence for each as `text`."""
+    return [{**event, "said": _event_text(event["data"])} for event in events]
+
+
+def _event_text(data: _ItemEvent) -> str:  # noqa: PLR0911 - one for each kind of event
+    match data:
+        case CardScanned():
+            again = "Scanned again: " if data.rescan_of else ""
+            found = {
+                Decision.ACCEPT: f"Recognised as {_card_title(data.card)}",
+                Decision.REVIEW: "Not certain: a person was asked",
+                Decision.REJECT: "Found to be no card",
+            }
+            return again + found[data.decision]
+        case ReviewOpened():
+            why = (
+                ""
+                if data.question is Question.AUDIT
+                else ": " + ", ".join(code_in_words(one).lower() for one in data.reasons)
+            )
+            return _QUESTION_TEXTS[data.question] + why
+        case ReviewUndone():
+            return f"Answer taken back, by {data.by}"
+        case RescanRequested():
+            return f"Asked for the card itself: {data.place}, by {data.by}"
+        case ReviewAged():
+            return "Waited too long" if data.outcome == "escalated" else "Given up: nobody looked"
+        case ScanWithdrawn():
+            return f"Taken back, by {data.by}"
+        case ReviewAnswered():
+            return f"Answered: {_card_title(data.card) or 'no card'}, by {data.by}"
+
+
+def _card_title(card: Card | None) -> str:
+    return f"{card.name} {card.number}".strip() if card else ""
