@@ -19,7 +19,7 @@ from cardmint_edge import __version__
 from cardmint_edge.adapters.artifacts import ArtifactStore, artifact_folder
 from cardmint_edge.adapters.cameras.live import LiveCamera, outlined
 from cardmint_edge.adapters.cameras.selection import OpenCamera, camera_of
-from cardmint_edge.adapters.clock import Clock
+from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.models import FOLDER
 from cardmint_edge.adapters.mqtt import BrokerLink
@@ -29,26 +29,32 @@ from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.adapters.sqlite.tasks import TaskTable
 from cardmint_edge.adapters.systemd import Systemd
 from cardmint_edge.capture import Camera
-from cardmint_edge.count import Counter
-from cardmint_edge.domain.delivery.drain_estimate import Pace
+from cardmint_edge.count import CardCounter
+from cardmint_edge.domain.delivery.drain_estimate import DrainEstimator
 from cardmint_edge.domain.recognition import Frame
-from cardmint_edge.evict import Evictor, lacking
-from cardmint_edge.forward import Appended, Forwarder
-from cardmint_edge.metrics import Numbers
+from cardmint_edge.evict import Evictor, missing_bytes
+from cardmint_edge.forward import EventAppended, Forwarder
+from cardmint_edge.metrics import StationMetrics
 from cardmint_edge.outbox_commands import OUTBOX
 from cardmint_edge.page.actions import OPERATOR
-from cardmint_edge.page.ports import Parts
+from cardmint_edge.page.ports import PagePorts
 from cardmint_edge.page.routes import make_page
 from cardmint_edge.page.server import PageServer
-from cardmint_edge.page.views import STRIP, Box, Price, View
+from cardmint_edge.page.views import STRIP, MachineSummary, PriceSummary, StationView
 from cardmint_edge.recogniser import recogniser_of
-from cardmint_edge.remote_actions import Tunable, actions_of
-from cardmint_edge.remote_commands import Listener
-from cardmint_edge.review_tasks import Tasks
-from cardmint_edge.rollout import InUse, Rollout, Working, accepted_here, first_working
-from cardmint_edge.settings import Settings
+from cardmint_edge.remote_actions import RemoteSettings, actions_of
+from cardmint_edge.remote_commands import RemoteControl
+from cardmint_edge.review_tasks import ReviewTasks
+from cardmint_edge.rollout import (
+    ActiveRecognition,
+    RecognitionBundle,
+    Rollout,
+    accepted_here,
+    open_installed,
+)
+from cardmint_edge.settings import EdgeSettings
 from cardmint_edge.status import OutboxStatus, outbox_status
-from cardmint_edge.supervisor import Running, Station
+from cardmint_edge.supervisor import ComponentThread, StationSupervisor
 from cardmint_edge.upload import Uploader
 
 if TYPE_CHECKING:
@@ -65,7 +71,7 @@ HANGS_S = 90.0
 """No camera takes longer for one photo."""
 
 
-def build(settings: Settings, open_camera: OpenCamera = camera_of) -> Station:
+def build(settings: EdgeSettings, open_camera: OpenCamera = camera_of) -> StationSupervisor:
     """Open everything that the settings name, and return the station, ready to run.
 
     Raises:
@@ -74,7 +80,7 @@ def build(settings: Settings, open_camera: OpenCamera = camera_of) -> Station:
     page_server = PageServer(settings.station.page_host, settings.station.page_port)
     folder = artifact_folder(settings.station.data)
     artifacts = ArtifactStore(folder, key=settings.recognition.signed_by)
-    in_use = InUse(first_working(artifacts, opener(settings)))
+    in_use = ActiveRecognition(open_installed(artifacts, opener(settings)))
     outbox = Outbox.open(settings.station.data / OUTBOX)
     counters = outbox.counters
     last = outbox.scans(1)
@@ -83,12 +89,12 @@ def build(settings: Settings, open_camera: OpenCamera = camera_of) -> Station:
     return Assembly(settings, outbox, camera, in_use, artifacts).station(page_server)
 
 
-def opener(settings: Settings) -> Callable[[Path | None, Path | None], Working]:
+def opener(settings: EdgeSettings) -> Callable[[Path | None, Path | None], RecognitionBundle]:
     """Return what opens a pack and a folder of models, or those of the settings."""
 
-    def opened(pack: Path | None, models: Path | None) -> Working:
+    def opened(pack: Path | None, models: Path | None) -> RecognitionBundle:
         found = Pack(pack or settings.recognition.pack)
-        return Working(catalogue=found, recogniser=recogniser_of(found, models or FOLDER))
+        return RecognitionBundle(catalogue=found, recogniser=recogniser_of(found, models or FOLDER))
 
     return opened
 
@@ -98,10 +104,10 @@ class Assembly:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: EdgeSettings,
         outbox: Outbox,
         camera: Camera,
-        in_use: InUse,
+        in_use: ActiveRecognition,
         artifacts: ArtifactStore,
     ) -> None:
         self.settings = settings
@@ -109,19 +115,19 @@ class Assembly:
         self.camera = camera
         self.in_use = in_use
         self.artifacts = artifacts
-        self.clock = Clock()
+        self.clock = StationClock()
         self.systemd = Systemd(os.environ)
-        self.numbers = Numbers()
-        self.pace = Pace()
+        self.numbers = StationMetrics()
+        self.pace = DrainEstimator()
         self.skipped: set[UUID] = set()
         self.epoch = outbox.start()
         self.store = ImageStore(settings.station.data / IMAGES)
         self.images = ImageTable(outbox.database)
         self.task_table = TaskTable(outbox.database)
-        self.tunable = Tunable(
+        self.tunable = RemoteSettings(
             max_kb_per_s=settings.cloud.max_kb_per_s, reserve_mb=settings.station.reserve_mb
         )
-        self.tasks = Tasks(
+        self.tasks = ReviewTasks(
             store=self.task_table,
             append=outbox.append,
             together=outbox.database.write,
@@ -136,7 +142,7 @@ class Assembly:
             samples=self._samples,
             changed=lambda says: self.listener.report(says),  # noqa: PLW0108 - made below
         )
-        self.counter = Counter(
+        self.counter = CardCounter(
             camera=camera,
             recogniser=in_use,
             facts=outbox,
@@ -162,17 +168,17 @@ class Assembly:
             source=f"/stations/{settings.station.name}",
             covered=self.uploader.wake if self.uploader else _nothing,
         )
-        outbox.listen(lambda: self.forwarder.tell(Appended()))
+        outbox.listen(lambda: self.forwarder.tell(EventAppended()))
         self.evictor = Evictor(
             ledger=self.images,
             files=self.store,
             append=outbox.append,
             together=outbox.database.write,
             stamp=self.clock,
-            lack=lambda: lacking(settings.station.data, self.tunable.reserve_mb << 20),
+            lack=lambda: missing_bytes(settings.station.data, self.tunable.reserve_mb << 20),
             ballast=settings.station.data / BALLAST,
         )
-        self.listener = Listener(
+        self.listener = RemoteControl(
             link=self.link,
             actions=actions_of(
                 camera=camera,
@@ -187,23 +193,23 @@ class Assembly:
             manifest=self.rollout.take,
         )
 
-    def station(self, page_server: PageServer) -> Station:
+    def station(self, page_server: PageServer) -> StationSupervisor:
         """Return the station, its page on `page_server`."""
         page_server.show(make_page(self._page()))
         parts = [
-            Running(name="count", part=self.counter, may_end=True),
-            Running(name="page", part=page_server),
-            Running(name="evict", part=self.evictor),
-            Running(name="rollout", part=self.rollout),
+            ComponentThread(name="count", part=self.counter, may_end=True),
+            ComponentThread(name="page", part=page_server),
+            ComponentThread(name="evict", part=self.evictor),
+            ComponentThread(name="rollout", part=self.rollout),
         ]
         if self.uploader is not None:
-            parts.append(Running(name="upload", part=self.uploader))
+            parts.append(ComponentThread(name="upload", part=self.uploader))
         parts += [
-            Running(name="listen", part=self.listener),
-            Running(name="link", part=self.link),
-            Running(name="forward", part=self.forwarder),
+            ComponentThread(name="listen", part=self.listener),
+            ComponentThread(name="link", part=self.link),
+            ComponentThread(name="forward", part=self.forwarder),
         ]
-        self._station = Station(
+        self._station = StationSupervisor(
             parts=parts,
             database=self.outbox.database,
             drained=self._drained,
@@ -252,11 +258,11 @@ class Assembly:
             disk_free_bytes=shutil.disk_usage(self.settings.station.data).free,
             clock_synced=stamp.clock_synced,
             pack=self.in_use.version,
-            camera=type(self.settings.camera).__name__.lower(),
+            camera=str(self.settings.camera.__struct_config__.tag),
             scanned=status.scanned,
         )
 
-    def _view(self, notice: str) -> View:
+    def _view(self, notice: str) -> StationView:
         status = self._status()
         waiting = self.task_table.open(TASKS_SHOWN + len(self.skipped))
         shown = sorted(waiting, key=lambda task: task.task in self.skipped)[:TASKS_SHOWN]
@@ -266,9 +272,9 @@ class Assembly:
             for task in shown
             if Reason.POSSIBLE_DUPLICATE in task.reasons
         }
-        return View(
+        return StationView(
             status=status,
-            box=Box(
+            box=MachineSummary(
                 camera=self.camera.name,
                 disk_free_bytes=shutil.disk_usage(self.settings.station.data).free,
                 clock_synced=self.clock().clock_synced,
@@ -292,18 +298,18 @@ class Assembly:
             notice=notice,
         )
 
-    def _price(self, scan: CardScanned) -> Price | None:
+    def _price(self, scan: CardScanned) -> PriceSummary | None:
         best = scan.card or (scan.candidates[0].card if scan.candidates else None)
         last = self.in_use.price(best.id, scan.defaults) if best else None
         if last is None:
             return None
-        return Price(
+        return PriceSummary(
             money=last.price, source=last.source, days=(self.clock().time - last.as_of).days
         )
 
-    def _page(self) -> Parts:
+    def _page(self) -> PagePorts:
         watched = self.camera if isinstance(self.camera, LiveCamera) else None
-        return Parts(
+        return PagePorts(
             station=self.settings.station.name,
             view=self._view,
             commits=self.outbox.database.commits,

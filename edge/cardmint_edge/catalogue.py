@@ -21,8 +21,8 @@ from cardmint_contracts.errors import ContractError
 from cardmint_contracts.prices import LastPrice
 from cardmint_contracts.wire import convert, decode
 from cardmint_edge.adapters.decode import Unreadable, read_image
-from cardmint_edge.adapters.models import PictureEmbedder, Unusable
-from cardmint_edge.adapters.pack_writer import Facts, Look, write_pack
+from cardmint_edge.adapters.models import ModelUnusable, PictureEmbedder
+from cardmint_edge.adapters.pack_writer import PackReference, PrintingFacts, write_pack
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.vision.embedding import Vectors, prepared, rounded
 from cardmint_edge.domain.vision.hashing import HASH_SIZE, card_hash
@@ -34,7 +34,7 @@ _LAYOUT = "--cards takes a folder with sets/en.json and cards/en/<set>.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Built:
+class PackSummary:
     """What a build came to."""
 
     version: str
@@ -50,7 +50,7 @@ class Built:
 
 def build(
     cards: Path, images: Path, out: Path, warn: Callable[[str], None], prices: Path | None = None
-) -> Built:
+) -> PackSummary:
     """Build `out` from `cards` (sets/en.json and cards/en/<set>.json) and `images` (<card id>.jpg).
 
     `prices` is a file of last known prices, one JSON object a line, as `cardmint-cloud prices
@@ -111,7 +111,7 @@ def build(
         with suppress(OSError):
             draft.unlink()
     seconds = time.perf_counter() - started
-    return Built(
+    return PackSummary(
         version=version,
         cards=len(facts),
         twinned=twinned(facts),
@@ -123,7 +123,7 @@ def build(
     )
 
 
-def twinned(facts: list[Facts]) -> int:
+def twinned(facts: list[PrintingFacts]) -> int:
     """Return how many printings have a twin: same art key, and no two different artists."""
     artists: dict[str, Counter[str]] = {}
     for fact in facts:
@@ -136,24 +136,24 @@ def twinned(facts: list[Facts]) -> int:
     return count
 
 
-def look_of(card_id: str, scan: Frame) -> Look:
+def look_of(card_id: str, scan: Frame) -> PackReference:
     """Make what a pack keeps of a scan."""
     small = cv2.resize(scan, HASH_SIZE, interpolation=cv2.INTER_AREA)
-    return Look(
+    return PackReference(
         card_id=card_id,
         bits=card_hash(np.asarray(small, dtype=np.uint8)),
         reference=reference(scan),
     )
 
 
-def read_facts(cards: Path, skip: Callable[[str], None]) -> list[Facts]:
+def read_facts(cards: Path, skip: Callable[[str], None]) -> list[PrintingFacts]:
     """Read the catalogue's facts; a card that cannot be used is passed to `skip`, a line each.
 
     Raises:
         Stop: `cards` is not laid out as a catalogue, or holds no card.
     """
     sets = {entry.get("id"): entry for entry in _json(cards / "sets" / "en.json")}
-    facts: dict[str, Facts] = {}
+    facts: dict[str, PrintingFacts] = {}
     for path in sorted((cards / "cards" / "en").glob("*.json")):
         printed_in = sets.get(path.stem, {})
         for entry in _json(path):
@@ -189,7 +189,7 @@ def read_prices(file: Path, skip: Callable[[str], None]) -> Iterator[LastPrice]:
             skip(f"{file}, line {number}: skipped, no price: {error}")
 
 
-def _fact(entry: dict[str, Any], set_id: str, printed_in: dict[str, Any]) -> Facts:
+def _fact(entry: dict[str, Any], set_id: str, printed_in: dict[str, Any]) -> PrintingFacts:
     card = convert(
         {
             "id": entry.get("id"),
@@ -201,7 +201,7 @@ def _fact(entry: dict[str, Any], set_id: str, printed_in: dict[str, Any]) -> Fac
         Card,
     )
     total = printed_in.get("printedTotal")
-    return Facts(
+    return PrintingFacts(
         card=card,
         printed_total=total if isinstance(total, int) else None,
         rarity=str(entry.get("rarity", "")),
@@ -254,30 +254,30 @@ def _scans(images: Path) -> list[Path]:
 def _embedder(warn: Callable[[str], None]) -> PictureEmbedder | None:
     try:
         return PictureEmbedder()
-    except Unusable as error:
+    except ModelUnusable as error:
         warn(f"the pack has no vectors: {error}")
         return None
 
 
 def _looks(
     files: list[Path], skip: Callable[[str], None], embedder: PictureEmbedder | None
-) -> Iterator[Look]:
+) -> Iterator[PackReference]:
     # OpenCV lets go of the interpreter while it works, so threads use both cores; its own would
     # only add to them.
     cv2.setNumThreads(1)
     with ThreadPoolExecutor(WORKERS) as pool:
         for path, look in zip(files, pool.map(_look, files), strict=True):
-            if isinstance(look, Look):
+            if isinstance(look, PackReference):
                 yield look if embedder is None else replace(look, vector=_vector(look, embedder))
             else:
                 skip(f"{path}: skipped, {look}")
 
 
-def _vector(look: Look, embedder: PictureEmbedder) -> Vectors:
+def _vector(look: PackReference, embedder: PictureEmbedder) -> Vectors:
     return rounded(embedder(prepared(look.reference.thumb)))
 
 
-def _look(path: Path) -> Look | str:
+def _look(path: Path) -> PackReference | str:
     try:
         return look_of(path.stem, read_image(path))
     except Unreadable as error:

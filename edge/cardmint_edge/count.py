@@ -25,7 +25,7 @@ from cardmint_contracts.events import Recogniser as MadeBy
 from cardmint_contracts.reasons import Reason
 from cardmint_contracts.wire import decode, encode
 from cardmint_edge.capture import Camera, Shot
-from cardmint_edge.domain.delivery.batches import Stamp
+from cardmint_edge.domain.delivery.batches import Timestamp
 from cardmint_edge.domain.recognition import Frame, Recogniser, Recognition
 from cardmint_edge.domain.vision.fingerprint import fingerprint, scanned_before
 from cardmint_edge.errors import Park, Retry, Stop
@@ -42,7 +42,7 @@ RECENT = 100
 log = structlog.get_logger(__name__)
 
 
-class Line(Protocol):
+class RecordedScan(Protocol):
     """What the outbox says of a recorded scan."""
 
     @property
@@ -66,7 +66,7 @@ class Line(Protocol):
         ...
 
 
-class Facts(Protocol):
+class ScanOutbox(Protocol):
     """What counting needs of the outbox; every method may raise `Stop`."""
 
     @property
@@ -79,11 +79,13 @@ class Facts(Protocol):
         """Where the last recorded shot came from, and its image's SHA-256."""
         ...
 
-    def record(self, scan: CardScanned, stamp: Stamp, origin: str, fingerprint: bytes) -> Line:
+    def record(
+        self, scan: CardScanned, stamp: Timestamp, origin: str, fingerprint: bytes
+    ) -> RecordedScan:
         """Count one scan durably; the same scan twice counts once."""
         ...
 
-    def scans(self, count: int) -> Sequence[Line]:
+    def scans(self, count: int) -> Sequence[RecordedScan]:
         """Return the last scans, the newest first."""
         ...
 
@@ -92,7 +94,7 @@ class Facts(Protocol):
         ...
 
 
-class Images(Protocol):
+class ImageWriter(Protocol):
     """Where images are kept."""
 
     def put(self, frame: Frame) -> Image:
@@ -101,14 +103,14 @@ class Images(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Taken:
+class _RecognisedShot:
     """A shot that was recognised and not yet counted.
 
     The event still lacks its image and the defaults.
     """
 
     event: CardScanned
-    stamp: Stamp
+    stamp: Timestamp
     origin: str
     picture: Frame
     fingerprint: bytes
@@ -120,7 +122,7 @@ def _no_card() -> None:
     return None
 
 
-class Counter:
+class CardCounter:
     """Takes shots from the camera and counts them, until the camera is done or `stop`."""
 
     def __init__(
@@ -128,9 +130,9 @@ class Counter:
         *,
         camera: Camera,
         recogniser: Recogniser,
-        facts: Facts,
-        images: Images,
-        stamp: Callable[[], Stamp],
+        facts: ScanOutbox,
+        images: ImageWriter,
+        stamp: Callable[[], Timestamp],
         counted: Callable[[], None],
         again: Callable[[], UUID | None] = _no_card,
         timed: Callable[[dict[str, float]], None] | None = None,
@@ -229,7 +231,7 @@ class Counter:
             ms={step: round(value, 2) for step, value in ms.items()},
         )
 
-    def _store(self, taken: _Taken) -> tuple[CardScanned, Line | None]:
+    def _store(self, taken: _RecognisedShot) -> tuple[CardScanned, RecordedScan | None]:
         """Store a card durably; without a line when it was counted before a restart."""
         event = self._whole(taken)
         if self._counted_before(event, taken.origin):
@@ -244,7 +246,7 @@ class Counter:
         with suppress(Retry):  # stopping; the next start knows the shot again
             self._patiently("the camera is away", Retry)(self._camera.confirm)
 
-    def _recognise(self, shot: Shot) -> _Taken:
+    def _recognise(self, shot: Shot) -> _RecognisedShot:
         scan, stamp = uuid4(), self._stamp()
         try:
             recognition = self._recogniser.recognise(shot.frame)
@@ -264,7 +266,7 @@ class Counter:
             event = replace(
                 event, possible_duplicate_of=scanned_before(self._recent, printing.id, code)
             )
-        return _Taken(
+        return _RecognisedShot(
             event=event,
             stamp=stamp,
             origin=shot.origin,
@@ -274,7 +276,7 @@ class Counter:
             ms=recognition.ms,
         )
 
-    def _whole(self, taken: _Taken) -> CardScanned:
+    def _whole(self, taken: _RecognisedShot) -> CardScanned:
         image, defaults, event = self._images.put(taken.picture), self._facts.defaults, taken.event
         if taken.other_language and defaults.language == ENGLISH:
             # Left open, the language is nobody's claim; the defaults's claim is one that this card
@@ -324,7 +326,7 @@ class Counter:
         self._stopping.wait(seconds)
 
 
-def _recent(line: Line) -> tuple[UUID, str, bytes]:
+def _recent(line: RecordedScan) -> tuple[UUID, str, bytes]:
     printing = line.scan.card or (line.scan.candidates[0].card if line.scan.candidates else None)
     return line.scan.scan, printing.id if printing else "", line.fingerprint
 

@@ -13,14 +13,14 @@ import httpx
 from cryptography import x509
 from msgspec import Struct
 
-from cardmint_edge.adapters.clock import Clock
-from cardmint_edge.adapters.models import CardFinder, PictureEmbedder, TextReader, Unusable
+from cardmint_edge.adapters.clock import StationClock
+from cardmint_edge.adapters.models import CardFinder, ModelUnusable, PictureEmbedder, TextReader
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.capture import Camera
 from cardmint_edge.errors import EdgeError, Park, Stop
 from cardmint_edge.outbox_commands import OUTBOX
-from cardmint_edge.settings import Broker, Settings
+from cardmint_edge.settings import BrokerSettings, EdgeSettings
 
 TIMEOUT_S = 5.0
 SOON_DAYS = 30
@@ -29,7 +29,7 @@ LEAST_FREE_BYTES = 1 << 30
 Health = Literal["well", "look", "ill"]
 
 
-class Finding(Struct, frozen=True, kw_only=True):
+class CheckResult(Struct, frozen=True, kw_only=True):
     """What was found of one part. `ill` keeps the station from working, `look` will some day."""
 
     part: str
@@ -38,10 +38,10 @@ class Finding(Struct, frozen=True, kw_only=True):
     mend: str = ""
 
 
-Check = Callable[[Settings], Finding]
+Check = Callable[[EdgeSettings], CheckResult]
 
 
-def examine(settings: Settings, camera: Callable[[], Camera]) -> Iterator[Finding]:
+def examine(settings: EdgeSettings, camera: Callable[[], Camera]) -> Iterator[CheckResult]:
     """Look at each part. `camera` makes it; it is left alone while an agent runs."""
     yield _data(settings)
     yield _disk(settings)
@@ -49,7 +49,7 @@ def examine(settings: Settings, camera: Callable[[], Camera]) -> Iterator[Findin
     yield _pack(settings)
     yield _models()
     if Database.is_taken(settings.station.data / OUTBOX):
-        yield Finding(
+        yield CheckResult(
             part="camera", health="well", says="the running agent has it; its page says how it is"
         )
     else:
@@ -58,66 +58,68 @@ def examine(settings: Settings, camera: Callable[[], Camera]) -> Iterator[Findin
     yield _cloud(settings)
 
 
-def _data(settings: Settings) -> Finding:
+def _data(settings: EdgeSettings) -> CheckResult:
     path = settings.station.data / OUTBOX
     if not path.exists():
-        return Finding(part="outbox", health="well", says="none yet; the first start makes it")
+        return CheckResult(part="outbox", health="well", says="none yet; the first start makes it")
     try:
         with closing(Database.look(path)) as database:
             ((waiting,),) = database.read("SELECT count(*) FROM events")
             verdict = database.read("PRAGMA quick_check(1)")[0][0]
     except Stop as error:
-        return Finding(
+        return CheckResult(
             part="outbox", health="ill", says=str(error), mend="keep a copy before anything else"
         )
     if verdict != "ok":
-        return Finding(
+        return CheckResult(
             part="outbox",
             health="ill",
             says=str(verdict),
             mend="keep a copy; `cardmint-edge outbox export`",
         )
-    return Finding(part="outbox", health="well", says=f"sound, {waiting} events wait to be sent")
+    return CheckResult(
+        part="outbox", health="well", says=f"sound, {waiting} events wait to be sent"
+    )
 
 
-def _disk(settings: Settings) -> Finding:
+def _disk(settings: EdgeSettings) -> CheckResult:
     folder = next(
         path for path in (settings.station.data, *settings.station.data.parents) if path.exists()
     )
     free = shutil.disk_usage(folder).free
     says = f"{free / 1e9:.1f} GB free"
     if free < LEAST_FREE_BYTES:
-        return Finding(
+        return CheckResult(
             part="disk",
             health="look",
             says=says,
             mend="make room; images are given up to keep counting",
         )
-    return Finding(part="disk", health="well", says=says)
+    return CheckResult(part="disk", health="well", says=says)
 
 
-def _clock() -> Finding:
-    if Clock()().clock_synced:
-        return Finding(
+def _clock() -> CheckResult:
+    if StationClock()().clock_synced:
+        return CheckResult(
             part="clock",
             health="well",
             says=f"set by the network; {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         )
     mend = "let the box reach a time server (systemd-timesyncd or chrony); cards are dated later until then"
-    return Finding(part="clock", health="look", says="not set by the network", mend=mend)
+    return CheckResult(part="clock", health="look", says="not set by the network", mend=mend)
 
 
-def _pack(settings: Settings) -> Finding:
+def _pack(settings: EdgeSettings) -> CheckResult:
     try:
         with closing(Pack(settings.recognition.pack)) as pack:
-            return Finding(part="pack", health="well", says=f"version {pack.version}")
+            return CheckResult(part="pack", health="well", says=f"version {pack.version}")
     except Stop as error:
-        return Finding(
+        return CheckResult(
             part="pack", health="ill", says=str(error), mend="name a whole pack in recognition.pack"
         )
 
 
-def _models() -> Finding:
+def _models() -> CheckResult:
     whole, broken = [], []
     for name, model in (
         ("corners", CardFinder),
@@ -126,15 +128,15 @@ def _models() -> Finding:
     ):
         try:
             whole.append(f"{name} {model().version}")
-        except Unusable as error:
+        except ModelUnusable as error:
             broken.append(str(error))
     if broken:
         mend = "install the agent again; until then the classical method does their work, and asks more often"
-        return Finding(part="models", health="look", says="; ".join(broken), mend=mend)
-    return Finding(part="models", health="well", says=", ".join(whole))
+        return CheckResult(part="models", health="look", says="; ".join(broken), mend=mend)
+    return CheckResult(part="models", health="well", says=", ".join(whole))
 
 
-def _camera(make: Callable[[], Camera]) -> Finding:
+def _camera(make: Callable[[], Camera]) -> CheckResult:
     try:
         with closing(make()) as camera:
             camera.next(1.0)
@@ -142,16 +144,16 @@ def _camera(make: Callable[[], Camera]) -> Finding:
         pass
     except EdgeError as error:
         says, _, mend = str(error).partition("; ")
-        return Finding(part="camera", health="ill", says=says, mend=mend)
-    return Finding(part="camera", health="well", says="it answers")
+        return CheckResult(part="camera", health="ill", says=says, mend=mend)
+    return CheckResult(part="camera", health="well", says="it answers")
 
 
-def _broker(broker: Broker) -> Iterator[Finding]:
+def _broker(broker: BrokerSettings) -> Iterator[CheckResult]:
     where = f"{broker.host}:{broker.port}"
     try:
         with socket.create_connection((broker.host, broker.port), timeout=TIMEOUT_S) as plain:
             if not broker.tls:
-                yield Finding(
+                yield CheckResult(
                     part="broker", health="well", says=f"{where} takes connections, without TLS"
                 )
                 return
@@ -164,15 +166,15 @@ def _broker(broker: Broker) -> Iterator[Finding]:
                 theirs = x509.load_der_x509_certificate(end.getpeercert(binary_form=True) or b"")
     except ssl.SSLCertVerificationError as error:
         mend = "check broker.ca_file, the broker's name in its certificate, and the clock"
-        yield Finding(
+        yield CheckResult(
             part="broker", health="ill", says=f"{where}: {error.verify_message}", mend=mend
         )
         return
     except (OSError, ValueError) as error:
         mend = "check broker.host and port, the cable, and that the broker runs; counting goes on without it"
-        yield Finding(part="broker", health="look", says=f"{where}: {error}", mend=mend)
+        yield CheckResult(part="broker", health="look", says=f"{where}: {error}", mend=mend)
         return
-    yield Finding(part="broker", health="well", says=f"{where} takes connections, with TLS")
+    yield CheckResult(part="broker", health="well", says=f"{where} takes connections, with TLS")
     yield _certificate("broker's certificate", theirs)
     if broker.cert_file is not None:
         yield _certificate(
@@ -180,29 +182,29 @@ def _broker(broker: Broker) -> Iterator[Finding]:
         )
 
 
-def _certificate(part: str, certificate: x509.Certificate) -> Finding:
+def _certificate(part: str, certificate: x509.Certificate) -> CheckResult:
     left = (certificate.not_valid_after_utc - datetime.now(UTC)).days
     says = f"valid until {certificate.not_valid_after_utc:%Y-%m-%d}"
     if left < 0:
-        return Finding(part=part, health="ill", says=f"{says}: over", mend="issue a new one")
+        return CheckResult(part=part, health="ill", says=f"{says}: over", mend="issue a new one")
     if left < SOON_DAYS:
-        return Finding(
+        return CheckResult(
             part=part, health="look", says=f"{says}: {left} days", mend="issue a new one in time"
         )
-    return Finding(part=part, health="well", says=says)
+    return CheckResult(part=part, health="well", says=says)
 
 
-def _cloud(settings: Settings) -> Finding:
+def _cloud(settings: EdgeSettings) -> CheckResult:
     url = settings.cloud.url
     if not url:
-        return Finding(part="cloud", health="well", says="no cloud.url: images stay here")
+        return CheckResult(part="cloud", health="well", says="no cloud.url: images stay here")
     began = time.perf_counter()
     try:
         status = httpx.get(url, timeout=TIMEOUT_S, follow_redirects=True).status_code
     except httpx.HTTPError as error:
         mend = "check cloud.url and the network; images wait, counting goes on"
-        return Finding(part="cloud", health="look", says=f"{url}: {error}", mend=mend)
-    return Finding(
+        return CheckResult(part="cloud", health="look", says=f"{url}: {error}", mend=mend)
+    return CheckResult(
         part="cloud",
         health="well",
         says=f"{url} answers {status} in {(time.perf_counter() - began) * 1000:.0f} ms",

@@ -14,8 +14,8 @@ import structlog
 
 from cardmint_contracts.events import EventData, ImageEvicted
 from cardmint_contracts.reasons import Reason
-from cardmint_edge.adapters.sqlite.images import Kept, Victim
-from cardmint_edge.domain.delivery.batches import Stamp
+from cardmint_edge.adapters.sqlite.images import LocalCopy, Victim
+from cardmint_edge.domain.delivery.batches import Timestamp
 from cardmint_edge.errors import EdgeError, Stop
 
 LOOK_S = 1.0
@@ -31,23 +31,23 @@ A disk that others filled to the last byte takes no line of it.
 log = structlog.get_logger(__name__)
 
 
-class Ledger(Protocol):
+class EvictableImages(Protocol):
     """Knows what the station has of each image."""
 
     def victims(self, count: int) -> list[Victim]:
         """Return what to give up first."""
         ...
 
-    def give_up(self, sha256: str, left: Kept) -> None:
+    def give_up(self, sha256: str, left: LocalCopy) -> None:
         """Learn that only `left` remains of an image."""
         ...
 
-    def kept(self) -> dict[str, Kept]:
+    def kept(self) -> dict[str, LocalCopy]:
         """Return what remains of every image that is not whole."""
         ...
 
 
-class Files(Protocol):
+class ImageFiles(Protocol):
     """Has the images' bytes."""
 
     def shrink(self, digest: str) -> int:
@@ -58,7 +58,7 @@ class Files(Protocol):
         """Remove a file; raises Stop."""
         ...
 
-    def tidy(self, kept: dict[str, Kept]) -> int:
+    def tidy(self, kept: dict[str, LocalCopy]) -> int:
         """Remove what the ledger says is gone."""
         ...
 
@@ -75,11 +75,11 @@ class Evictor:
     def __init__(
         self,
         *,
-        ledger: Ledger,
-        files: Files,
-        append: Callable[[EventData, Stamp], int],
+        ledger: EvictableImages,
+        files: ImageFiles,
+        append: Callable[[EventData, Timestamp], int],
         together: Callable[[], AbstractContextManager[object]],
-        stamp: Callable[[], Stamp],
+        stamp: Callable[[], Timestamp],
         lack: Callable[[], int],
         ballast: Path,
         ballast_bytes: int = BALLAST_BYTES,
@@ -137,7 +137,7 @@ class Evictor:
         return gone
 
     def _give_up(self, victims: list[Victim]) -> None:
-        left: dict[str, Kept] = {}
+        left: dict[str, LocalCopy] = {}
         for victim in victims:
             small = victim.kept == "full" and self._files.shrink(victim.sha256) > 0
             left[victim.sha256] = "thumbnail" if small else "none"
@@ -174,7 +174,7 @@ class Evictor:
             self._ballast.unlink(missing_ok=True)
 
 
-def lacking(folder: Path, reserve_bytes: int) -> int:
+def missing_bytes(folder: Path, reserve_bytes: int) -> int:
     """Return how many bytes the disk of `folder` has too few.
 
     A small disk keeps a tenth free, whatever is wanted.

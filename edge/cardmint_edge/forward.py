@@ -17,8 +17,8 @@ import structlog
 from cardmint_contracts.errors import ContractError
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.wire import decode
-from cardmint_edge.domain.delivery.batches import PackedBatch, StoredEvent, TooLarge, pack
-from cardmint_edge.domain.delivery.window import Forwarding, Limits, Mark
+from cardmint_edge.domain.delivery.batches import EventTooLarge, PackedBatch, StoredEvent, pack
+from cardmint_edge.domain.delivery.window import BrokerLimits, SendWindow, StreamPosition
 from cardmint_edge.errors import EdgeError, Retry
 
 HEALTH_S = 30.0
@@ -35,25 +35,25 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Connected:
+class LinkConnected:
     """A connection stands. `connection` numbers it.
 
     What later names another number is out of date.
     """
 
     connection: int
-    limits: Limits
+    limits: BrokerLimits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Disconnected:
+class LinkDisconnected:
     """The connection is gone."""
 
     connection: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Delivered:
+class MessageDelivered:
     """The broker acknowledged a message, with MQTT's reason code."""
 
     connection: int
@@ -61,14 +61,14 @@ class Delivered:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReceiptCame:
+class ReceiptReceived:
     """A message on the receipt topic."""
 
     payload: bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TaskCame:
+class TaskReceived:
     """A message on a task's topic; an empty payload closes the task."""
 
     task: UUID
@@ -76,24 +76,32 @@ class TaskCame:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OutcomeCame:
+class OutcomeReceived:
     """A message that says how a task ended."""
 
     payload: bytes
 
 
-class Appended:
+class EventAppended:
     """The outbox has a new event."""
 
 
-News = Connected | Disconnected | Delivered | ReceiptCame | TaskCame | OutcomeCame | Appended
+ForwarderMessage = (
+    LinkConnected
+    | LinkDisconnected
+    | MessageDelivered
+    | ReceiptReceived
+    | TaskReceived
+    | OutcomeReceived
+    | EventAppended
+)
 
 
-class Events(Protocol):
+class UnsentEvents(Protocol):
     """What forwarding needs of the outbox."""
 
     @property
-    def mark(self) -> Mark:
+    def mark(self) -> StreamPosition:
         """Where the outbox stands."""
         ...
 
@@ -101,16 +109,16 @@ class Events(Protocol):
         """Return at most `count` events from sequence `first` on."""
         ...
 
-    def forget(self, stream: UUID, sequence: int) -> Mark:
+    def forget(self, stream: UUID, sequence: int) -> StreamPosition:
         """Remove what a receipt covers, and return where the outbox stands then."""
         ...
 
 
-class Link(Protocol):
+class EventLink(Protocol):
     """What forwarding needs of the broker.
 
     Sending says whether the message was taken; it is not when there is no connection. Each that was
-    taken is answered by one `Delivered`.
+    taken is answered by one `MessageDelivered`.
     """
 
     def send_birth(self) -> bool:
@@ -130,7 +138,7 @@ class Link(Protocol):
         ...
 
 
-class Tasks(Protocol):
+class TaskReceiver(Protocol):
     """Where tasks that come down go."""
 
     def arrived(self, task: UUID, payload: bytes) -> None:
@@ -155,7 +163,7 @@ class Tasks(Protocol):
 
 
 class Forwarder:
-    """Drives `Forwarding` with what comes in.
+    """Drives `SendWindow` with what comes in.
 
     `turn` does one round; `run` does rounds until `stop`.
     """
@@ -163,9 +171,9 @@ class Forwarder:
     def __init__(
         self,
         *,
-        outbox: Events,
-        link: Link,
-        tasks: Tasks,
+        outbox: UnsentEvents,
+        link: EventLink,
+        tasks: TaskReceiver,
         source: str,
         covered: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
@@ -180,21 +188,21 @@ class Forwarder:
         self._covered = covered
         self._clock = clock
         self._hold_s = hold_s
-        self._state = Forwarding(outbox.mark, draw=draw)
-        self._inbox: queue.SimpleQueue[News] = queue.SimpleQueue()
+        self._state = SendWindow(outbox.mark, draw=draw)
+        self._inbox: queue.SimpleQueue[ForwarderMessage] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._connection = 0
         self._health_due: float | None = None
         self._last_reason = 0
 
-    def tell(self, news: News) -> None:
+    def tell(self, news: ForwarderMessage) -> None:
         """Hand in news, from any thread."""
         self._inbox.put(news)
 
     def stop(self) -> None:
         """Make `run` return."""
         self._stopping.set()
-        self._inbox.put(Appended())
+        self._inbox.put(EventAppended())
 
     @property
     def state(self) -> str:
@@ -247,8 +255,8 @@ class Forwarder:
         waits = [LONGEST_WAIT_S, self._state.wait(now)]
         return min(wait for wait in waits if wait is not None)
 
-    def _gather(self, patience: float | None) -> list[News]:
-        gathered: list[News] = []
+    def _gather(self, patience: float | None) -> list[ForwarderMessage]:
+        gathered: list[ForwarderMessage] = []
         try:
             gathered.append(self._inbox.get(timeout=patience))
             while True:
@@ -256,29 +264,29 @@ class Forwarder:
         except queue.Empty:
             return gathered
 
-    def _take_in(self, gathered: list[News]) -> None:
+    def _take_in(self, gathered: list[ForwarderMessage]) -> None:
         receipts: list[Receipt] = []
         for news in gathered:
             match news:
-                case Connected():
+                case LinkConnected():
                     self._connect(news)
-                case Disconnected() if news.connection == self._connection:
+                case LinkDisconnected() if news.connection == self._connection:
                     self._state.disconnected()
                     self._tasks.disconnected()
-                case Delivered() if news.connection == self._connection:
+                case MessageDelivered() if news.connection == self._connection:
                     self._deliver(news.reason)
-                case ReceiptCame():
+                case ReceiptReceived():
                     receipts = _with(receipts, news.payload)
-                case TaskCame():
+                case TaskReceived():
                     self._tasks.arrived(news.task, news.payload)
-                case OutcomeCame():
+                case OutcomeReceived():
                     self._tasks.ended(news.payload)
                 case _:  # an event was appended, or the news is of an older connection
                     pass
         for receipt in receipts:
             self._receipt(receipt)
 
-    def _connect(self, news: Connected) -> None:
+    def _connect(self, news: LinkConnected) -> None:
         self._connection = news.connection
         self._last_reason = 0
         now = self._clock()
@@ -326,7 +334,7 @@ class Forwarder:
                 batch = pack(
                     events, source=self._source, stream=mark.stream, max_bytes=limits.payload_bytes
                 )
-            except TooLarge as error:
+            except EventTooLarge as error:
                 message = (
                     f"{error}; raise the broker's maximum packet size, nothing leaves until then"
                 )

@@ -21,7 +21,7 @@ _WORDS = {
 }
 
 
-class Numbers:
+class StationMetrics:
     """Counts the milliseconds of cards; everything else is asked for when it is shown."""
 
     def __init__(self) -> None:

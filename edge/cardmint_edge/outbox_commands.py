@@ -15,7 +15,7 @@ from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.adapters.sqlite.images import ImageTable
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.errors import Stop
-from cardmint_edge.settings import Settings, load
+from cardmint_edge.settings import EdgeSettings, load
 from cardmint_edge.status import outbox_status
 
 OUTBOX = "outbox.db"
@@ -101,6 +101,6 @@ def replay(config: Path) -> None:
 
 
 @contextmanager
-def _looking(settings: Settings) -> Iterator[Database]:
+def _looking(settings: EdgeSettings) -> Iterator[Database]:
     with closing(Database.look(settings.station.data / OUTBOX)) as database:
         yield database

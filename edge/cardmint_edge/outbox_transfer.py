@@ -17,21 +17,21 @@ import msgspec
 
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_edge import __version__
-from cardmint_edge.adapters.clock import Clock
+from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.durable_files import write_file
 from cardmint_edge.adapters.mqtt import BrokerLink
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.domain.delivery.batches import StoredEvent
-from cardmint_edge.domain.delivery.window import Mark
+from cardmint_edge.domain.delivery.window import StreamPosition
 from cardmint_edge.errors import Stop
 from cardmint_edge.forward import Forwarder
-from cardmint_edge.settings import Settings
+from cardmint_edge.settings import EdgeSettings
 
 FORMAT = 1
 LOOK_S = 0.1
 
 
-class Carried(msgspec.Struct, frozen=True, kw_only=True):
+class OutboxExport(msgspec.Struct, frozen=True, kw_only=True):
     """A file's content: what of `stream` had no receipt when it was written."""
 
     format: int
@@ -42,7 +42,7 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True):
     events: list[StoredEvent]
 
 
-def export(settings: Settings, outbox: Outbox, out: Path) -> int:
+def export(settings: EdgeSettings, outbox: Outbox, out: Path) -> int:
     """Write every unsent event into a file, and return how many there are.
 
     Nothing is removed from the outbox.
@@ -52,7 +52,7 @@ def export(settings: Settings, outbox: Outbox, out: Path) -> int:
     """
     mark = outbox.mark
     events = outbox.events(mark.acknowledged + 1, mark.last - mark.acknowledged)
-    carried = Carried(
+    carried = OutboxExport(
         format=FORMAT,
         tenant=settings.station.tenant,
         station=settings.station.name,
@@ -67,7 +67,7 @@ def export(settings: Settings, outbox: Outbox, out: Path) -> int:
     return len(events)
 
 
-def read(path: Path) -> Carried:
+def read(path: Path) -> OutboxExport:
     """Read an exported file.
 
     Raises:
@@ -78,7 +78,7 @@ def read(path: Path) -> Carried:
     except OSError as error:
         raise Stop(f"cannot read {path}: {error.strerror}") from error
     try:
-        carried = msgspec.json.decode(gzip.decompress(packed), type=Carried)
+        carried = msgspec.json.decode(gzip.decompress(packed), type=OutboxExport)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise Stop(f"{path} is no whole export of an outbox: {error}; export it again") from error
     if carried.format != FORMAT:
@@ -88,10 +88,10 @@ def read(path: Path) -> Carried:
     return carried
 
 
-class _Pile:
+class _ExportedEvents:
     """An export, as what forwarding needs of an outbox."""
 
-    def __init__(self, carried: Carried) -> None:
+    def __init__(self, carried: OutboxExport) -> None:
         self._carried = carried
         self._acknowledged = carried.acknowledged
         self.done = threading.Event()
@@ -99,15 +99,17 @@ class _Pile:
             self.done.set()
 
     @property
-    def mark(self) -> Mark:
+    def mark(self) -> StreamPosition:
         last = self._carried.acknowledged + len(self._carried.events)
-        return Mark(stream=self._carried.stream, acknowledged=self._acknowledged, last=last)
+        return StreamPosition(
+            stream=self._carried.stream, acknowledged=self._acknowledged, last=last
+        )
 
     def events(self, first: int, count: int) -> list[StoredEvent]:
         start = first - self._carried.acknowledged - 1
         return self._carried.events[start : start + count]
 
-    def forget(self, stream: UUID, sequence: int) -> Mark:
+    def forget(self, stream: UUID, sequence: int) -> StreamPosition:
         if stream == self._carried.stream:
             self._acknowledged = min(self.mark.last, max(self._acknowledged, sequence))
             if self._acknowledged == self.mark.last:
@@ -128,7 +130,7 @@ class _NoTasks:
     def tick(self, now: float) -> None: ...
 
 
-def send(settings: Settings, carried: Carried, timeout_s: float) -> bool:
+def send(settings: EdgeSettings, carried: OutboxExport, timeout_s: float) -> bool:
     """Send a file's events in the name of their station.
 
     Say whether the cloud's receipt covered all in time.
@@ -136,7 +138,7 @@ def send(settings: Settings, carried: Carried, timeout_s: float) -> bool:
     Raises:
         Stop: a certificate cannot be read.
     """
-    pile, clock = _Pile(carried), Clock()
+    pile, clock = _ExportedEvents(carried), StationClock()
     station = msgspec.structs.replace(settings.station, tenant=carried.tenant, name=carried.station)
 
     def state(online: bool) -> StationState:

@@ -11,7 +11,13 @@ from typing import TypeVar
 
 import structlog
 
-from cardmint_edge.adapters.models import FOLDER, CardFinder, PictureEmbedder, TextReader, Unusable
+from cardmint_edge.adapters.models import (
+    FOLDER,
+    CardFinder,
+    ModelUnusable,
+    PictureEmbedder,
+    TextReader,
+)
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.domain.gallery import Gallery
 from cardmint_edge.domain.reading.catalogue_texts import Strings
@@ -47,7 +53,7 @@ class Recognisers:
     def _loaded(self, name: str, kind: Callable[[Path], Model], folder: Path) -> Model | None:
         try:
             model = kind(folder)
-        except Unusable as error:
+        except ModelUnusable as error:
             log.warning(
                 "going on without a model, by the classical method", model=name, reason=str(error)
             )

@@ -7,13 +7,13 @@ import msgspec
 
 from cardmint_contracts.control import Command, DesiredConfig, ReportedConfig
 from cardmint_edge.capture import Camera
-from cardmint_edge.remote_commands import Done
+from cardmint_edge.remote_commands import CommandResult
 
 AFAR = "cloud"
 """Who took a scan back, when it was no person here."""
 
 
-class Tunable:
+class RemoteSettings:
     """Settings that may be changed while the station runs. They begin as its file says."""
 
     def __init__(self, *, max_kb_per_s: int, reserve_mb: int) -> None:
@@ -51,43 +51,45 @@ def actions_of(
     reload: Callable[[], str],
     restart: Callable[[], bool],
     examined: Callable[[], list[msgspec.Struct]],
-) -> Mapping[str, Callable[[Command], Done]]:
+) -> Mapping[str, Callable[[Command], CommandResult]]:
     """Return the commands that a station knows.
 
     `last` names the last scan, `withdraw` takes one back, once, `reload` opens pack and models anew
     and says which, `restart` says whether somebody will start the agent again.
     """
 
-    def capture(_: Command) -> Done:
+    def capture(_: Command) -> CommandResult:
         if camera.capture():
-            return Done(done=True, says="a photo is taken of what lies there")
-        return Done(done=False, says="this camera takes cards as they come")
+            return CommandResult(done=True, says="a photo is taken of what lies there")
+        return CommandResult(done=False, says="this camera takes cards as they come")
 
-    def rescan(command: Command) -> Done:
+    def rescan(command: Command) -> CommandResult:
         scan = command.scan or last()
         if scan is None:
-            return Done(done=False, says="nothing was scanned yet")
+            return CommandResult(done=False, says="nothing was scanned yet")
         if not camera.capture():
-            return Done(done=False, says="this camera takes cards as they come")
+            return CommandResult(done=False, says="this camera takes cards as they come")
         if not withdraw(scan, AFAR):
-            return Done(done=True, says=f"a photo is taken; scan {scan} was taken back before")
-        return Done(done=True, says=f"scan {scan} is taken back, and a photo is taken")
+            return CommandResult(
+                done=True, says=f"a photo is taken; scan {scan} was taken back before"
+            )
+        return CommandResult(done=True, says=f"scan {scan} is taken back, and a photo is taken")
 
-    def again(_: Command) -> Done:
-        return Done(done=True, says=reload())
+    def again(_: Command) -> CommandResult:
+        return CommandResult(done=True, says=reload())
 
-    def begin_anew(_: Command) -> Done:
+    def begin_anew(_: Command) -> CommandResult:
         if restart():
-            return Done(done=True, says="the agent ends now, and systemd starts it again")
-        return Done(
+            return CommandResult(done=True, says="the agent ends now, and systemd starts it again")
+        return CommandResult(
             done=False, says="nobody would start this agent again: it does not run under systemd"
         )
 
-    def diagnose(_: Command) -> Done:
+    def diagnose(_: Command) -> CommandResult:
         fields: dict[str, object] = {}
         for struct in examined():
             fields |= msgspec.to_builtins(struct)
-        return Done(
+        return CommandResult(
             done=True,
             says="as follows",
             lines=tuple(f"{name}: {value}" for name, value in fields.items()),

@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Told:
+class ControlMessage:
     """A message that is no receipt and no task. The last four are of commands."""
 
     kind: str
@@ -43,7 +43,7 @@ class Told:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Done:
+class CommandResult:
     """What became of a command."""
 
     done: bool
@@ -51,10 +51,10 @@ class Done:
     lines: tuple[str, ...] = ()
 
 
-class Link(Protocol):
+class ReplyLink(Protocol):
     """Takes answers; says whether there is a connection to take them."""
 
-    def reply(self, told: Told, payload: bytes) -> bool:
+    def reply(self, told: ControlMessage, payload: bytes) -> bool:
         """Answer a command."""
         ...
 
@@ -63,14 +63,14 @@ class Link(Protocol):
         ...
 
 
-class Listener:
+class RemoteControl:
     """Does what it is told, one thing after another, in `run`, until `stop`."""
 
     def __init__(
         self,
         *,
-        link: Link,
-        actions: Mapping[str, Callable[[Command], Done]],
+        link: ReplyLink,
+        actions: Mapping[str, Callable[[Command], CommandResult]],
         apply: Callable[[DesiredConfig], None],
         reported: Callable[[int, str], ReportedConfig],
         manifest: Callable[[Manifest], None],
@@ -85,12 +85,12 @@ class Listener:
         self._apply = apply
         self._reported = reported
         self._manifest = manifest
-        self._inbox: queue.SimpleQueue[Told | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[ControlMessage | None] = queue.SimpleQueue()
         self._answered: deque[tuple[UUID, CommandReply]] = deque(maxlen=REMEMBERED)
         self._version = 0
         self._stopping = threading.Event()
 
-    def hear(self, told: Told) -> None:
+    def hear(self, told: ControlMessage) -> None:
         """Hand in a message, from any thread."""
         self._inbox.put(told)
 
@@ -109,7 +109,7 @@ class Listener:
                 except EdgeError as error:
                     log.error("could not be done", kind=told.kind, reason=str(error))
 
-    def do(self, told: Told) -> None:
+    def do(self, told: ControlMessage) -> None:
         """Do one thing.
 
         Raises:
@@ -138,7 +138,7 @@ class Listener:
         """Publish which settings are in use."""
         self._link.report(encode(self._reported(self._version, says[:LINE])))
 
-    def _command(self, told: Told) -> None:
+    def _command(self, told: ControlMessage) -> None:
         if told.retained:
             log.warning(
                 "a retained command is ignored: it would be done at each connection",
@@ -154,12 +154,12 @@ class Listener:
     def _act(self, identity: UUID, command: Command) -> CommandReply:
         action = self._actions.get(command.name)
         if action is None:
-            done = Done(done=False, says=f"this station knows no command {command.name!r}")
+            done = CommandResult(done=False, says=f"this station knows no command {command.name!r}")
         else:
             try:
                 done = action(command)
             except EdgeError as error:
-                done = Done(done=False, says=str(error))
+                done = CommandResult(done=False, says=str(error))
         log.info(
             "command", command=str(identity), name=command.name, done=done.done, says=done.says
         )

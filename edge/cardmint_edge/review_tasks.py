@@ -14,7 +14,7 @@ from cardmint_contracts.errors import ContractError
 from cardmint_contracts.events import EventData, ReviewAnswered, ReviewUndone
 from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.wire import decode
-from cardmint_edge.domain.delivery.batches import Stamp
+from cardmint_edge.domain.delivery.batches import Timestamp
 
 SETTLE_S = 5.0
 """How long the broker must have been silent about tasks before those it did not send count as closed."""
@@ -25,7 +25,7 @@ MOST_TOLD = 5
 log = structlog.get_logger(__name__)
 
 
-class Store(Protocol):
+class TaskStore(Protocol):
     """Where tasks are kept. Each change is durable when it returns."""
 
     def version(self, task: UUID) -> int:
@@ -58,7 +58,7 @@ class Store(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Overruled:
+class OverruledAnswer:
     """Somebody else was first with another answer: what they said, and what was said here.
 
     None is no card.
@@ -68,7 +68,7 @@ class Overruled:
     ours: Card | None
 
 
-class Answered(StrEnum):
+class AnswerResult(StrEnum):
     """What became of an answer."""
 
     TAKEN = "taken"
@@ -77,16 +77,16 @@ class Answered(StrEnum):
     UNKNOWN_CARD = "unknown-card"
 
 
-class Tasks:
+class ReviewTasks:
     """Keeps the tasks that come down. `together` makes what is done within it one transaction."""
 
     def __init__(
         self,
         *,
-        store: Store,
-        append: Callable[[EventData, Stamp], int],
+        store: TaskStore,
+        append: Callable[[EventData, Timestamp], int],
         together: Callable[[], AbstractContextManager[object]],
-        stamp: Callable[[], Stamp],
+        stamp: Callable[[], Timestamp],
         printing: Callable[[CardId], Card | None],
     ) -> None:
         """Take the parts; `printing` finds a card of the catalogue that was no candidate."""
@@ -98,11 +98,11 @@ class Tasks:
         self._seen: set[UUID] | None = None
         self._settles = 0.0
         self._now = 0.0
-        self._overruled: dict[UUID, Overruled] = {}
+        self._overruled: dict[UUID, OverruledAnswer] = {}
         self._awaited: ReviewTask | None = None
 
     @property
-    def overruled(self) -> Sequence[Overruled]:
+    def overruled(self) -> Sequence[OverruledAnswer]:
         """The answers given here that did not count, until they are undone or seen."""
         return tuple(self._overruled.values())
 
@@ -159,11 +159,11 @@ class Tasks:
             return
         _, ours = answered
         if (ours.id if ours else None) != (outcome.card.id if outcome.card else None):
-            self._overruled[outcome.task] = Overruled(outcome=outcome, ours=ours)
+            self._overruled[outcome.task] = OverruledAnswer(outcome=outcome, ours=ours)
             while len(self._overruled) > MOST_TOLD:
                 del self._overruled[next(iter(self._overruled))]
 
-    def undo(self, task: UUID, by: str) -> Answered:
+    def undo(self, task: UUID, by: str) -> AnswerResult:
         """Take back the answer that overruled ours.
 
         The question comes again when the cloud has heard of it.
@@ -171,22 +171,22 @@ class Tasks:
         with self._together():
             told = self._overruled.get(task)
             if told is None:
-                return Answered.GONE
+                return AnswerResult.GONE
             outcome = told.outcome
             event = ReviewUndone(task=task, task_version=outcome.version, scan=outcome.scan, by=by)
             sequence = self._append(event, self._stamp())
         del self._overruled[task]
         log.info("undone", task=str(task), by=by, sequence=sequence)
-        return Answered.TAKEN
+        return AnswerResult.TAKEN
 
     def seen(self, task: UUID) -> None:
         """Say no more of an answer that did not count."""
         self._overruled.pop(task, None)
 
-    def scan_next(self, task: UUID) -> Answered:
+    def scan_next(self, task: UUID) -> AnswerResult:
         """Have the next shot be another scan of the card that a task is about."""
         self._awaited = self._store.find(task)
-        return Answered.GONE if self._awaited is None else Answered.TAKEN
+        return AnswerResult.GONE if self._awaited is None else AnswerResult.TAKEN
 
     def scanned(self) -> None:
         """Learn that a shot was counted: what follows is another card again."""
@@ -214,7 +214,7 @@ class Tasks:
         """Learn that what the broker sent so far may not be all."""
         self._seen = None
 
-    def answer(self, task: UUID, version: int, card: CardId | None, by: str) -> Answered:
+    def answer(self, task: UUID, version: int, card: CardId | None, by: str) -> AnswerResult:
         """Take a person's answer.
 
         A candidate, another card of the catalogue, or None for no card. Durable then.
@@ -222,14 +222,14 @@ class Tasks:
         with self._together():
             found = self._store.find(task)
             if found is None:
-                return Answered.GONE
+                return AnswerResult.GONE
             if found.version != version:
-                return Answered.CHANGED
+                return AnswerResult.CHANGED
             chosen = next((c.card for c in found.candidates if c.card.id == card), None)
             if card is not None and chosen is None:
                 chosen = self._printing(card)
             if card is not None and chosen is None:
-                return Answered.UNKNOWN_CARD
+                return AnswerResult.UNKNOWN_CARD
             self._store.answer(task, chosen)
             answer = ReviewAnswered(
                 task=task,
@@ -241,4 +241,4 @@ class Tasks:
             )
             sequence = self._append(answer, self._stamp())
         log.info("answered", task=str(task), card=card, by=by, sequence=sequence)
-        return Answered.TAKEN
+        return AnswerResult.TAKEN

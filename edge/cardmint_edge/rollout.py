@@ -15,8 +15,8 @@ from tenacity.wait import wait_base
 from cardmint_contracts.cards import Card, Decision, ScanDefaults
 from cardmint_contracts.control import Artifact, Manifest
 from cardmint_contracts.prices import LastPrice
-from cardmint_edge.adapters.artifacts import ArtifactStore, Kept
-from cardmint_edge.adapters.sqlite.outbox import ScanLine
+from cardmint_edge.adapters.artifacts import ArtifactStore, InstalledArtifact
+from cardmint_edge.adapters.sqlite.outbox import ScanRecord
 from cardmint_edge.domain.recognition import Frame, Recogniser, Recognition
 from cardmint_edge.errors import EdgeError, Park, Retry
 
@@ -32,7 +32,7 @@ NAMED = 0.6
 log = structlog.get_logger(__name__)
 
 
-class Catalogue(Protocol):
+class CataloguePack(Protocol):
     """What the station needs of a pack beside recognition."""
 
     @property
@@ -54,17 +54,17 @@ class Catalogue(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Working:
+class RecognitionBundle:
     """A pack and what recognises by it."""
 
-    catalogue: Catalogue
+    catalogue: CataloguePack
     recogniser: Recogniser
 
 
-class InUse:
+class ActiveRecognition:
     """The pack and recogniser in use; another takes their place between two cards."""
 
-    def __init__(self, working: Working) -> None:
+    def __init__(self, working: RecognitionBundle) -> None:
         self._working = working
 
     @property
@@ -88,15 +88,15 @@ class InUse:
         """Recognise by what is in use now."""
         return self._working.recogniser.recognise(frame)
 
-    def use(self, working: Working) -> Working:
+    def use(self, working: RecognitionBundle) -> RecognitionBundle:
         """Use another from the next card on, and return the one before."""
         before, self._working = self._working, working
         return before
 
 
-def first_working(
-    artifacts: ArtifactStore, open_: Callable[[Path | None, Path | None], Working]
-) -> Working:
+def open_installed(
+    artifacts: ArtifactStore, open_: Callable[[Path | None, Path | None], RecognitionBundle]
+) -> RecognitionBundle:
     """Open what was in use; what came from afar and cannot be opened any more gives way to what the settings name.
 
     Raises:
@@ -118,9 +118,9 @@ class Rollout:
     def __init__(
         self,
         *,
-        in_use: InUse,
+        in_use: ActiveRecognition,
         artifacts: ArtifactStore,
-        open_: Callable[[Path | None, Path | None], Working],
+        open_: Callable[[Path | None, Path | None], RecognitionBundle],
         samples: Callable[[], Sequence[tuple[Frame, str]]],
         changed: Callable[[str], None],
         wait: wait_base | None = None,
@@ -140,7 +140,7 @@ class Rollout:
         self._inbox: queue.SimpleQueue[Manifest | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._asked: deque[bool] = deque(maxlen=WATCHED)
-        self._watching: tuple[Artifact, Working, float] | None = None
+        self._watching: tuple[Artifact, RecognitionBundle, float] | None = None
 
     def take(self, manifest: Manifest) -> None:
         """Hand in a manifest, from any thread."""
@@ -200,7 +200,7 @@ class Rollout:
                 artifact, before, f"{now:.0%} of the cards are asked about, {share:.0%} were before"
             )
 
-    def _fetched(self, manifest: Manifest) -> Kept | None:
+    def _fetched(self, manifest: Manifest) -> InstalledArtifact | None:
         attempts = Retrying(
             retry=retry_if_exception_type(Retry),
             wait=self._wait,
@@ -221,7 +221,7 @@ class Rollout:
     def _pause(self, seconds: float) -> None:
         self._stopping.wait(seconds)
 
-    def _switch(self, artifact: Artifact, fetched: Kept) -> None:
+    def _switch(self, artifact: Artifact, fetched: InstalledArtifact) -> None:
         paths: dict[Artifact, Path | None] = {
             one: self._artifacts.path(one) for one in ("catalogue", "models")
         }
@@ -229,7 +229,7 @@ class Rollout:
         working = self._open(paths["catalogue"], paths["models"])
         self._try(working)
         shelf = self._artifacts.shelf
-        shelf.before[artifact] = shelf.active.get(artifact, Kept())
+        shelf.before[artifact] = shelf.active.get(artifact, InstalledArtifact())
         shelf.active[artifact] = fetched
         self._artifacts.save()
         share = sum(self._asked) / len(self._asked) if self._asked else 1.0
@@ -237,7 +237,7 @@ class Rollout:
         self._watching = (artifact, self._in_use.use(working), share)
         log.info("switched", artifact=artifact, version=fetched.version)
 
-    def _try(self, working: Working) -> None:
+    def _try(self, working: RecognitionBundle) -> None:
         """Try it on cards that were accepted here; raises Park when it fails on them."""
         named = known = 0
         for frame, card_id in self._samples():
@@ -255,11 +255,11 @@ class Rollout:
         if known and named < NAMED * known:
             raise Park(f"it names {named} of {known} cards that were accepted here")
 
-    def _give_back(self, artifact: Artifact, before: Working, reason: str) -> None:
+    def _give_back(self, artifact: Artifact, before: RecognitionBundle, reason: str) -> None:
         shelf = self._artifacts.shelf
-        worse = shelf.active.get(artifact, Kept())
+        worse = shelf.active.get(artifact, InstalledArtifact())
         shelf.refused[worse.sha256] = reason
-        shelf.active[artifact] = shelf.before.pop(artifact, Kept())
+        shelf.active[artifact] = shelf.before.pop(artifact, InstalledArtifact())
         self._in_use.use(before)
         self._artifacts.save()
         log.error("given back", artifact=artifact, version=worse.version, reason=reason)
@@ -273,7 +273,7 @@ class Rollout:
 
 
 def accepted_here(
-    lines: Sequence[ScanLine], bytes_of: Callable[[str], bytes | None]
+    lines: Sequence[ScanRecord], bytes_of: Callable[[str], bytes | None]
 ) -> Iterator[tuple[Frame, str]]:
     """Give the pictures of cards that were accepted here and not taken back, with their printings."""
     from cardmint_edge.adapters.decode import decode_image  # noqa: PLC0415 - 2 MB, for a new pack or model

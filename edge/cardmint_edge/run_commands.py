@@ -13,7 +13,7 @@ import structlog
 from click.shell_completion import get_completion_class
 
 from cardmint_edge.errors import Stop
-from cardmint_edge.settings import Settings, load
+from cardmint_edge.settings import EdgeSettings, load
 
 if TYPE_CHECKING:
     from cardmint_edge.adapters.cameras.selection import OpenCamera
@@ -62,7 +62,11 @@ def run(config: Path, *, exit_when_done: bool, drain_timeout: float) -> None:
 
 
 def run_station(
-    settings: Settings, open_camera: "OpenCamera", *, exit_when_done: bool, drain_timeout_s: float
+    settings: EdgeSettings,
+    open_camera: "OpenCamera",
+    *,
+    exit_when_done: bool,
+    drain_timeout_s: float,
 ) -> None:
     """Run a station until SIGTERM or SIGINT.
 

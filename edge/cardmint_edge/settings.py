@@ -27,7 +27,7 @@ class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pass
 
 
-class Station(_Section, frozen=True):
+class StationSettings(_Section, frozen=True):
     """Who the station is, where it keeps its data, where its page is."""
 
     tenant: Text
@@ -40,7 +40,7 @@ class Station(_Section, frozen=True):
     reserve_mb: Annotated[int, Meta(ge=1, le=1_000_000)] = 500
 
 
-class Broker(_Section, frozen=True):
+class BrokerSettings(_Section, frozen=True):
     """The MQTT 5 broker."""
 
     host: Text = "127.0.0.1"
@@ -53,21 +53,21 @@ class Broker(_Section, frozen=True):
     key_file: Path | None = None
 
 
-class Cloud(_Section, frozen=True):
+class ImageUploadSettings(_Section, frozen=True):
     """Where images go; nowhere when `url` is empty."""
 
     url: Annotated[str, Meta(pattern=r"^(https?://[^\s/]+(/[^\s?#]*)?)?\Z")] = ""
     max_kb_per_s: Annotated[int, Meta(ge=0)] = 0
 
 
-class Recognition(_Section, frozen=True):
+class RecognitionSettings(_Section, frozen=True):
     """What cards are recognised with, and who may send better."""
 
     pack: Path
     signed_by: Annotated[str, Meta(pattern=r"^([A-Za-z0-9+/]{43}=)?\Z")] = ""
 
 
-class Folder(_Section, frozen=True, tag_field="type", tag="folder"):
+class FolderCameraSettings(_Section, frozen=True, tag_field="type", tag="folder"):
     """Pictures that another program puts into a folder.
 
     One counts as whole when it was still for `settle_s`.
@@ -77,14 +77,14 @@ class Folder(_Section, frozen=True, tag_field="type", tag="folder"):
     settle_s: Seconds = 0.3
 
 
-class Replay(_Section, frozen=True, tag_field="type", tag="replay"):
+class ReplayCameraSettings(_Section, frozen=True, tag_field="type", tag="replay"):
     """The pictures of a folder in the order of their names, once, or again and again."""
 
     path: Path
     loop: bool = False
 
 
-class Video(_Section, frozen=True, tag_field="type", tag="video"):
+class VideoCameraSettings(_Section, frozen=True, tag_field="type", tag="video"):
     """A webcam or the Raspberry Pi's camera: a V4L2 device, by number or path."""
 
     device: int | Text = 0
@@ -93,27 +93,29 @@ class Video(_Section, frozen=True, tag_field="type", tag="video"):
     by_itself: bool = True
 
 
-class Tethered(_Section, frozen=True, tag_field="type", tag="tethered"):
+class TetheredCameraSettings(_Section, frozen=True, tag_field="type", tag="tethered"):
     """A camera on USB through libgphoto2; `model` is a part of its name when there are several."""
 
     model: str = ""
     by_itself: bool = True
 
 
-Camera: TypeAlias = Folder | Replay | Video | Tethered
+CameraSettings: TypeAlias = (
+    FolderCameraSettings | ReplayCameraSettings | VideoCameraSettings | TetheredCameraSettings
+)
 
 
-class Settings(_Section, frozen=True):
+class EdgeSettings(_Section, frozen=True):
     """Everything that an operator may set. Times are seconds."""
 
-    station: Station
-    recognition: Recognition
-    camera: Camera
-    broker: Broker = Broker()
-    cloud: Cloud = Cloud()
+    station: StationSettings
+    recognition: RecognitionSettings
+    camera: CameraSettings
+    broker: BrokerSettings = BrokerSettings()
+    cloud: ImageUploadSettings = ImageUploadSettings()
 
 
-def load(path: Path, environment: Mapping[str, str]) -> Settings:
+def load(path: Path, environment: Mapping[str, str]) -> EdgeSettings:
     """Read the settings. A relative path in them counts from the file's folder.
 
     Raises:
@@ -155,7 +157,7 @@ def _overlay(found: dict[str, Any], environment: Mapping[str, str]) -> bool:
             continue
         section, _, key = variable.removeprefix(ENVIRONMENT).lower().partition("_")
         table = found.setdefault(section, {})
-        if section not in Settings.__struct_fields__ or not key or not isinstance(table, dict):
+        if section not in EdgeSettings.__struct_fields__ or not key or not isinstance(table, dict):
             message = f"{variable}: no such setting; it is {ENVIRONMENT}SECTION_KEY, as {ENVIRONMENT}BROKER_PORT"
             raise Stop(message)
         table[key] = value
@@ -163,14 +165,14 @@ def _overlay(found: dict[str, Any], environment: Mapping[str, str]) -> bool:
     return overlaid
 
 
-def _convert(found: dict[str, Any], folder: Path, origin: str, *, strict: bool) -> Settings:
+def _convert(found: dict[str, Any], folder: Path, origin: str, *, strict: bool) -> EdgeSettings:
     def path_from(kind: type, value: object) -> object:
         if kind is Path and isinstance(value, str) and value:
             return folder / value
         raise ValueError("expected a path")
 
     try:
-        return msgspec.convert(found, Settings, strict=strict, dec_hook=path_from)
+        return msgspec.convert(found, EdgeSettings, strict=strict, dec_hook=path_from)
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at ")
         unknown = re.search(r"unknown field `(.*)`", what)

@@ -7,8 +7,8 @@ from uuid import UUID
 from msgspec import Struct
 
 from cardmint_edge.adapters.sqlite.images import ImageCounts
-from cardmint_edge.adapters.sqlite.outbox import Counters
-from cardmint_edge.domain.delivery.window import Mark
+from cardmint_edge.adapters.sqlite.outbox import OutboxCounters
+from cardmint_edge.domain.delivery.window import StreamPosition
 
 
 class OutboxStatus(Struct, frozen=True, kw_only=True):
@@ -32,10 +32,10 @@ class OutboxStatus(Struct, frozen=True, kw_only=True):
 
 class _Outbox(Protocol):
     @property
-    def mark(self) -> Mark: ...
+    def mark(self) -> StreamPosition: ...
 
     @property
-    def counters(self) -> Counters: ...
+    def counters(self) -> OutboxCounters: ...
 
     def oldest(self) -> datetime | None: ...
 

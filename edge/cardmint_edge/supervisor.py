@@ -20,7 +20,7 @@ LOOK_S = 0.1
 log = structlog.get_logger(__name__)
 
 
-class Part(Protocol):
+class Component(Protocol):
     """Something that runs in a thread of its own until it is told to stop."""
 
     def run(self) -> None:
@@ -33,21 +33,21 @@ class Part(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Running:
+class ComponentThread:
     """A part, its name in the log, and whether the station is over when it ends by itself."""
 
     name: str
-    part: Part
+    part: Component
     may_end: bool = False
 
 
-class Station:
+class StationSupervisor:
     """Runs parts side by side. They are stopped in the order in which they are given."""
 
     def __init__(
         self,
         *,
-        parts: list[Running],
+        parts: list[ComponentThread],
         database: Database,
         drained: Callable[[], bool],
         close: Callable[[], None],
@@ -121,7 +121,7 @@ class Station:
             self._threads[running.name].is_alive() for running in self._parts if running.may_end
         )
 
-    def _thread(self, running: Running) -> threading.Thread:
+    def _thread(self, running: ComponentThread) -> threading.Thread:
         def work() -> None:
             try:
                 running.part.run()

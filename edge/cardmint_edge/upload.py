@@ -25,7 +25,7 @@ LOOK_S = 5.0
 log = structlog.get_logger(__name__)
 
 
-class Ledger(Protocol):
+class UploadQueue(Protocol):
     """Knows which images the cloud still needs."""
 
     def next(self) -> str | None:
@@ -45,7 +45,7 @@ class Ledger(Protocol):
         ...
 
 
-class Store(Protocol):
+class ImageBytes(Protocol):
     """Has the images' bytes."""
 
     def get(self, digest: str) -> bytes | None:
@@ -53,7 +53,7 @@ class Store(Protocol):
         ...
 
 
-class Cloud(Protocol):
+class ImageEndpoint(Protocol):
     """Takes images; raises Park when it does not want one, Retry when it is away."""
 
     def put(self, sha256: str, jpeg: bytes) -> None:
@@ -65,7 +65,12 @@ class Uploader:
     """Uploads one image after another in `run`, until `stop`."""
 
     def __init__(
-        self, *, ledger: Ledger, store: Store, cloud: Cloud, wait: wait_base | None = None
+        self,
+        *,
+        ledger: UploadQueue,
+        store: ImageBytes,
+        cloud: ImageEndpoint,
+        wait: wait_base | None = None,
     ) -> None:
         """Take the parts; `wait` is the pause between attempts, exponential with jitter if not given."""
         self._ledger = ledger

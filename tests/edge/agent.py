@@ -11,11 +11,11 @@ from tests.edge.kit import NOW, STAMP
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_edge.adapters.mqtt import ANSWER_S, BrokerLink
 from cardmint_edge.adapters.sqlite.outbox import Outbox
-from cardmint_edge.forward import Appended, Forwarder, News
-from cardmint_edge.remote_commands import Told
-from cardmint_edge.settings import Broker, Station
+from cardmint_edge.forward import EventAppended, Forwarder, ForwarderMessage
+from cardmint_edge.remote_commands import ControlMessage
+from cardmint_edge.settings import BrokerSettings, StationSettings
 
-STATION = Station(tenant="shop", name="left", data=Path("data"))
+STATION = StationSettings(tenant="shop", name="left", data=Path("data"))
 
 
 class NoTasks:
@@ -31,10 +31,10 @@ class NoTasks:
     def tick(self, now: float) -> None: ...
 
 
-class Agent:
+class ForwardingAgent:
     """Outbox, forwarder and link, as the station wires them."""
 
-    def __init__(self, folder: Path, broker: Broker) -> None:
+    def __init__(self, folder: Path, broker: BrokerSettings) -> None:
         self.outbox = Outbox.open(folder / "outbox.db")
         epoch = self.outbox.start()
         self.link = link_to(
@@ -50,7 +50,7 @@ class Agent:
             source="/stations/left",
             covered=lambda: None,
         )
-        self.outbox.listen(lambda: self.forwarder.tell(Appended()))
+        self.outbox.listen(lambda: self.forwarder.tell(EventAppended()))
         self._threads = [
             threading.Thread(target=part, daemon=True)
             for part in (self.forwarder.run, self.link.run)
@@ -73,11 +73,11 @@ class Agent:
 
 
 def link_to(
-    broker: Broker,
-    tell: Callable[[News], None],
+    broker: BrokerSettings,
+    tell: Callable[[ForwarderMessage], None],
     stream: UUID = STAMP.bootid,
     epoch: int = 1,
-    hear: Callable[[Told], None] = lambda _: None,
+    hear: Callable[[ControlMessage], None] = lambda _: None,
     answer_s: float = ANSWER_S,
 ) -> BrokerLink:
     return BrokerLink(

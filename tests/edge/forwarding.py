@@ -12,17 +12,17 @@ from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.domain.delivery.batches import PackedBatch
-from cardmint_edge.domain.delivery.window import Limits
+from cardmint_edge.domain.delivery.window import BrokerLimits
 from cardmint_edge.forward import (
-    Appended,
-    Connected,
-    Delivered,
-    Disconnected,
+    EventAppended,
     Forwarder,
-    ReceiptCame,
+    LinkConnected,
+    LinkDisconnected,
+    MessageDelivered,
+    ReceiptReceived,
 )
 
-LIMITS = Limits(in_flight=100, payload_bytes=100_000)
+LIMITS = BrokerLimits(in_flight=100, payload_bytes=100_000)
 
 
 class Wire:
@@ -72,7 +72,7 @@ class HeardTasks:
         pass
 
 
-class Cloud:
+class IngestStub:
     """Ingest in small: a watermark for each stream, a receipt for each batch, a refusal for a gap."""
 
     def __init__(self) -> None:
@@ -94,13 +94,13 @@ class Cloud:
         return Receipt(stream=batch.stream, sequence=self.watermarks[batch.stream])
 
 
-class Bench:
+class ForwarderBench:
     """A forwarder on a real outbox, with a clock, a wire and a cloud that the test drives."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "outbox.db"
         self.now = 0.0
-        self.cloud = Cloud()
+        self.cloud = IngestStub()
         self.receipts: list[Receipt] = []
         self.scans: list[UUID] = []
         self.connections = 0
@@ -120,7 +120,7 @@ class Bench:
             clock=lambda: self.now,
             draw=lambda: 0.5,
         )
-        self.outbox.listen(lambda: self.forwarder.tell(Appended()))
+        self.outbox.listen(lambda: self.forwarder.tell(EventAppended()))
 
     def cover(self) -> None:
         self.covered += 1
@@ -135,20 +135,20 @@ class Bench:
         self.now += seconds
         self.forwarder.turn(0)
 
-    def connect(self, limits: Limits = LIMITS) -> None:
+    def connect(self, limits: BrokerLimits = LIMITS) -> None:
         self.connections += 1
         self.wire.up = True
-        self.forwarder.tell(Connected(connection=self.connections, limits=limits))
+        self.forwarder.tell(LinkConnected(connection=self.connections, limits=limits))
         self.turn()
 
     def disconnect(self) -> None:
         self.wire.up = False
         self.wire.batches.clear()
-        self.forwarder.tell(Disconnected(connection=self.connections))
+        self.forwarder.tell(LinkDisconnected(connection=self.connections))
         self.turn()
 
     def puback(self) -> None:
-        self.forwarder.tell(Delivered(connection=self.connections, reason=0))
+        self.forwarder.tell(MessageDelivered(connection=self.connections, reason=0))
 
     def arrive(self) -> None:
         """Everything under way arrives, in order, and its receipts as well."""
@@ -160,7 +160,7 @@ class Bench:
         self.turn()
 
     def receive(self, receipt: Receipt) -> None:
-        self.forwarder.tell(ReceiptCame(payload=encode(receipt)))
+        self.forwarder.tell(ReceiptReceived(payload=encode(receipt)))
 
     @property
     def queued(self) -> int:

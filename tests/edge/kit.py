@@ -12,10 +12,10 @@ from uuid import UUID
 
 from cardmint_contracts.cards import Candidate, Card, Decision, Image
 from cardmint_contracts.events import CardScanned, Recogniser
-from cardmint_edge.domain.delivery.batches import Stamp
+from cardmint_edge.domain.delivery.batches import Timestamp
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-STAMP = Stamp(time=NOW, bootid=UUID(int=3), monotonic_ms=1234, clock_synced=True)
+STAMP = Timestamp(time=NOW, bootid=UUID(int=3), monotonic_ms=1234, clock_synced=True)
 CARDS = tuple(
     Card(id=f"set1-{i}", name=f"Card {i}", number=f"{i}/60", set_id="set1", set_name="First Set")
     for i in range(1, 5)

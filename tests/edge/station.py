@@ -18,7 +18,7 @@ NO_CAMERA = 'type = "folder"\npath = "shots"'
 """Camera settings that stand where the camera is simulated or never opened."""
 
 
-class Shelf(BaseHTTPRequestHandler):
+class ImageEndpointStub(BaseHTTPRequestHandler):
     """The cloud's image endpoint in small; the first request of all is answered 503."""
 
     stored: ClassVar[dict[str, bytes]] = {}

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
-from tests.edge.agent import Agent, link_to, linked
+from tests.edge.agent import ForwardingAgent, link_to, linked
 from tests.edge.faulty_broker import FaultyBroker
 from tests.edge.kit import STAMP, scan_of
 from tests.edge.worker import CloudWorker, until
@@ -21,23 +21,30 @@ from cardmint_cloud.local.processes import free_port
 from cardmint_contracts import topics
 from cardmint_edge.adapters.mqtt import BrokerLink
 from cardmint_edge.errors import Stop
-from cardmint_edge.forward import Connected, Disconnected, News, OutcomeCame, ReceiptCame, TaskCame
-from cardmint_edge.settings import Broker
+from cardmint_edge.forward import (
+    ForwarderMessage,
+    LinkConnected,
+    LinkDisconnected,
+    OutcomeReceived,
+    ReceiptReceived,
+    TaskReceived,
+)
+from cardmint_edge.settings import BrokerSettings
 
 pytestmark = pytest.mark.integration
 EITHER = pytest.mark.parametrize("broker", ["mosquitto", "iotcore"], indirect=True)
 
 
 @pytest.fixture
-def agent(tmp_path: Path, broker: RealBroker) -> Iterator[Agent]:
-    running = Agent(tmp_path, Broker(port=broker.port))
+def agent(tmp_path: Path, broker: RealBroker) -> Iterator[ForwardingAgent]:
+    running = ForwardingAgent(tmp_path, BrokerSettings(port=broker.port))
     yield running
     running.stop()
 
 
 @EITHER
 def test_a_broker_killed_mid_stream_loses_nothing(
-    broker: RealBroker, worker: CloudWorker, agent: Agent
+    broker: RealBroker, worker: CloudWorker, agent: ForwardingAgent
 ) -> None:
     wanted = []
     for number in range(1, 401):
@@ -54,7 +61,7 @@ def test_a_broker_killed_mid_stream_loses_nothing(
 
 
 @EITHER
-def test_a_worker_that_was_away_gets_it_all(worker: CloudWorker, agent: Agent) -> None:
+def test_a_worker_that_was_away_gets_it_all(worker: CloudWorker, agent: ForwardingAgent) -> None:
     worker.deaf = True
     wanted = [agent.outbox.record(scan_of(number), STAMP).scan.scan for number in range(1, 120)]
     time.sleep(0.5)
@@ -66,7 +73,7 @@ def test_a_worker_that_was_away_gets_it_all(worker: CloudWorker, agent: Agent) -
 
 @EITHER
 def test_birth_and_death_are_told(tmp_path: Path, broker: RealBroker, worker: CloudWorker) -> None:
-    running = Agent(tmp_path, Broker(port=broker.port))
+    running = ForwardingAgent(tmp_path, BrokerSettings(port=broker.port))
     try:
         until(lambda: worker.states and worker.healths)
     finally:
@@ -77,20 +84,20 @@ def test_birth_and_death_are_told(tmp_path: Path, broker: RealBroker, worker: Cl
 
 @EITHER
 def test_receipts_and_tasks_come_down(broker: RealBroker, worker: CloudWorker) -> None:
-    news: queue.Queue[News] = queue.Queue()
-    with linked(link_to(Broker(port=broker.port), news.put)) as link:
+    news: queue.Queue[ForwarderMessage] = queue.Queue()
+    with linked(link_to(BrokerSettings(port=broker.port), news.put)) as link:
         connected = news.get(timeout=20)
-        assert isinstance(connected, Connected)
+        assert isinstance(connected, LinkConnected)
         worker.publish_task(UUID(int=5), b"{}")
-        assert news.get(timeout=20) == TaskCame(task=UUID(int=5), payload=b"{}")
+        assert news.get(timeout=20) == TaskReceived(task=UUID(int=5), payload=b"{}")
         worker._client.publish(topics.outcome_topic("shop", "left", UUID(int=5)), b"o", 1)
-        until(lambda: OutcomeCame(payload=b"o") in list(news.queue))
+        until(lambda: OutcomeReceived(payload=b"o") in list(news.queue))
         worker._client.publish(topics.station_topic("shop", "left", "receipt"), b"r", 1)
-        until(lambda: ReceiptCame(payload=b"r") in list(news.queue))
+        until(lambda: ReceiptReceived(payload=b"r") in list(news.queue))
         link.reconnect()
         until(
             lambda: any(
-                isinstance(n, Connected) and n.connection > connected.connection
+                isinstance(n, LinkConnected) and n.connection > connected.connection
                 for n in list(news.queue)
             )
         )
@@ -100,12 +107,12 @@ def test_receipts_and_tasks_come_down(broker: RealBroker, worker: CloudWorker) -
 def test_connected_is_said_when_the_subscriptions_stand(
     broker: RealBroker, worker: CloudWorker
 ) -> None:
-    news: queue.Queue[News] = queue.Queue()
+    news: queue.Queue[ForwarderMessage] = queue.Queue()
     task = UUID(int=5)
     worker.publish_task(task, b"{}")
     with FaultyBroker.before(broker.port) as faulty:
         faulty.mood = "unsubscribed"
-        with linked(link_to(Broker(port=faulty.port), news.put)) as link:
+        with linked(link_to(BrokerSettings(port=faulty.port), news.put)) as link:
             until(lambda: faulty.kept)
             assert not link.send_birth(), "nobody hears of the station before it can hear"
             worker._client.publish(topics.outcome_topic("shop", "left", task), b"o", 1)
@@ -113,19 +120,19 @@ def test_connected_is_said_when_the_subscriptions_stand(
                 news.get(timeout=0.3)
             faulty.let_go()
             came = [news.get(timeout=20) for _ in range(3)]
-    assert isinstance(came[0], Connected)
-    assert TaskCame(task=task, payload=b"{}") in came
-    assert OutcomeCame(payload=b"o") in came
+    assert isinstance(came[0], LinkConnected)
+    assert TaskReceived(task=task, payload=b"{}") in came
+    assert OutcomeReceived(payload=b"o") in came
 
 
 def test_subscriptions_that_are_not_answered_are_said(broker: RealBroker) -> None:
-    news: queue.Queue[News] = queue.Queue()
+    news: queue.Queue[ForwarderMessage] = queue.Queue()
     with FaultyBroker.before(broker.port) as faulty, capture_logs() as logs:
         faulty.mood = "unsubscribed"
-        with linked(link_to(Broker(port=faulty.port), news.put, answer_s=0.3)):
+        with linked(link_to(BrokerSettings(port=faulty.port), news.put, answer_s=0.3)):
             until(lambda: faulty.taken >= 2)
             faulty.mood = "pass"
-            until(lambda: any(isinstance(came, Connected) for came in list(news.queue)))
+            until(lambda: any(isinstance(came, LinkConnected) for came in list(news.queue)))
     (said,) = [entry for entry in logs if entry["log_level"] == "warning"]
     assert said["reason"] == "it does not answer the subscriptions"
 
@@ -141,26 +148,27 @@ REFUSED = topics.station_topic("shop", "left", "receipt")
     ],
 )
 def test_subscriptions_that_are_refused_are_said(tmp_path: Path, refused: str, says: str) -> None:
-    news: queue.Queue[News] = queue.Queue()
+    news: queue.Queue[ForwarderMessage] = queue.Queue()
     with (
         dealing_out_rights(tmp_path, refused) as real,
         capture_logs() as logs,
-        linked(link_to(Broker(port=real.port), news.put)),
+        linked(link_to(BrokerSettings(port=real.port), news.put)),
     ):
         until(lambda: any(entry["log_level"] == "warning" for entry in logs))
         if refused == REFUSED:
             until(
                 lambda: (
-                    len([came for came in list(news.queue) if isinstance(came, Disconnected)]) >= 2
+                    len([came for came in list(news.queue) if isinstance(came, LinkDisconnected)])
+                    >= 2
                 )
             )
         else:
-            assert isinstance(news.get(timeout=20), Connected)
+            assert isinstance(news.get(timeout=20), LinkConnected)
     (said,) = [entry for entry in logs if entry["log_level"] == "warning"]
     assert says in said.get("reason", said["event"])
     assert refused in str(said), "by its name"
     assert "let the station subscribe" in said["mend"]
-    assert not any(isinstance(came, Connected) for came in list(news.queue))
+    assert not any(isinstance(came, LinkConnected) for came in list(news.queue))
 
 
 @contextmanager
@@ -201,7 +209,7 @@ def started(folder: Path, extra: str = "") -> Iterator[RealBroker]:
         real.kill()
 
 
-def _say(broker: Broker, count: int = 1) -> list[dict[str, Any]]:
+def _say(broker: BrokerSettings, count: int = 1) -> list[dict[str, Any]]:
     with capture_logs() as logs, linked(link_to(broker, lambda _: None)):
         until(lambda: sum(1 for entry in logs if entry["log_level"] == "warning") >= count)
     return [dict(entry) for entry in logs if entry["log_level"] == "warning"]
@@ -209,7 +217,7 @@ def _say(broker: Broker, count: int = 1) -> list[dict[str, Any]]:
 
 def test_no_broker_is_said_with_its_address() -> None:
     port = free_port()
-    (line,) = _say(Broker(port=port))
+    (line,) = _say(BrokerSettings(port=port))
     assert line["broker"] == f"127.0.0.1:{port}"
     assert "refused" in line["reason"]
 
@@ -220,14 +228,14 @@ def test_a_wrong_password_is_said_with_the_user(tmp_path: Path) -> None:
     with started(
         tmp_path, f"user root\nallow_anonymous false\npassword_file {passwords}\n"
     ) as real:
-        lines = _say(Broker(port=real.port, username="left", password="wrong"))
+        lines = _say(BrokerSettings(port=real.port, username="left", password="wrong"))
     assert (lines[0]["user"], lines[0]["reason"]) == ("left", "Not authorized")
     assert "password" in lines[0]["mend"]
 
 
 def test_a_station_with_the_same_name_is_said(tmp_path: Path) -> None:
     def link() -> BrokerLink:
-        return link_to(Broker(port=real.port), lambda _: None)
+        return link_to(BrokerSettings(port=real.port), lambda _: None)
 
     with started(tmp_path) as real, capture_logs() as logs, linked(link()):
         until(lambda: any(entry["event"] == "connected" for entry in logs))
@@ -236,21 +244,21 @@ def test_a_station_with_the_same_name_is_said(tmp_path: Path) -> None:
 
 
 def test_the_brokers_limits_are_kept(tmp_path: Path) -> None:
-    news: queue.Queue[News] = queue.Queue()
+    news: queue.Queue[ForwarderMessage] = queue.Queue()
     with (
         started(tmp_path, "max_packet_size 5000\nmax_inflight_messages 3\n") as real,
-        linked(link_to(Broker(port=real.port), news.put)),
+        linked(link_to(BrokerSettings(port=real.port), news.put)),
     ):
         connected = news.get(timeout=20)
-    assert isinstance(connected, Connected)
+    assert isinstance(connected, LinkConnected)
     assert (connected.limits.in_flight, connected.limits.payload_bytes) == (3, 5000 - 1024)
 
 
 def test_certificates_that_cannot_be_read(tmp_path: Path) -> None:
     for broken in (
-        Broker(tls=True, ca_file=tmp_path / "none.pem"),
-        Broker(tls=True, cert_file=tmp_path / "none.pem"),
+        BrokerSettings(tls=True, ca_file=tmp_path / "none.pem"),
+        BrokerSettings(tls=True, cert_file=tmp_path / "none.pem"),
     ):
         with pytest.raises(Stop, match="ca_file"):
             link_to(broken, lambda _: None)
-    link_to(Broker(tls=True), lambda _: None)
+    link_to(BrokerSettings(tls=True), lambda _: None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.edge.agent import Agent
+from tests.edge.agent import ForwardingAgent
 from tests.edge.kit import STAMP, image_of, scan_of
 from tests.edge.station import config_of
 from tests.edge.worker import CloudWorker, until
@@ -16,7 +16,7 @@ from cardmint_cloud.local.processes import free_port
 from cardmint_edge.adapters.sqlite.images import ImageTable
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.cli import cli
-from cardmint_edge.settings import Broker as BrokerSettings
+from cardmint_edge.settings import BrokerSettings
 
 
 def outbox(*words: object) -> Result:
@@ -42,7 +42,7 @@ def test_a_file_brings_the_events_and_the_station_none_twice(
     again = outbox("export", "--config", hall, "--out", tmp_path / "again.gz").stdout
     assert "120 events" in again, "only a receipt removes what the station holds"
 
-    agent = Agent(tmp_path / "data", BrokerSettings(port=broker.port))
+    agent = ForwardingAgent(tmp_path / "data", BrokerSettings(port=broker.port))
     until(lambda: agent.queued == 0)
     assert agent.outbox.record(scan_of(500), STAMP).sequence == 121
     until(lambda: agent.queued == 0)

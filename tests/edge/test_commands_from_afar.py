@@ -27,9 +27,9 @@ from cardmint_contracts.control import (
 )
 from cardmint_contracts.wire import decode, encode
 from cardmint_edge.errors import Retry
-from cardmint_edge.remote_actions import AFAR, Tunable, actions_of
-from cardmint_edge.remote_commands import Done, Listener, Told
-from cardmint_edge.settings import Broker as BrokerSettings
+from cardmint_edge.remote_actions import AFAR, RemoteSettings, actions_of
+from cardmint_edge.remote_commands import CommandResult, ControlMessage, RemoteControl
+from cardmint_edge.settings import BrokerSettings
 
 MANIFEST = Manifest(
     artifact="models",
@@ -41,14 +41,14 @@ MANIFEST = Manifest(
 )
 
 
-class Line:
+class ReplyRecorder:
     """A link that keeps what is answered."""
 
     def __init__(self) -> None:
-        self.replies: list[tuple[Told, CommandReply]] = []
+        self.replies: list[tuple[ControlMessage, CommandReply]] = []
         self.reports: list[ReportedConfig] = []
 
-    def reply(self, told: Told, payload: bytes) -> bool:
+    def reply(self, told: ControlMessage, payload: bytes) -> bool:
         self.replies.append((told, decode(payload, CommandReply)))
         return True
 
@@ -57,7 +57,7 @@ class Line:
         return True
 
 
-class Box:
+class StationStub:
     """What a station's actions reach."""
 
     def __init__(self) -> None:
@@ -66,10 +66,10 @@ class Box:
         self.withdrawn: list[tuple[UUID, str]] = []
         self.scan: UUID | None = UUID(int=7)
         self.systemd = True
-        self.tunable = Tunable(max_kb_per_s=0, reserve_mb=500)
-        self.line = Line()
+        self.tunable = RemoteSettings(max_kb_per_s=0, reserve_mb=500)
+        self.line = ReplyRecorder()
         self.manifests: list[Manifest] = []
-        self.listener = Listener(
+        self.listener = RemoteControl(
             link=self.line,
             actions=actions_of(
                 camera=self,
@@ -105,7 +105,7 @@ class Box:
         return fresh
 
     def tell(self, name: str, number: int, scan: UUID | None = None, **more: Any) -> CommandReply:
-        told = Told(
+        told = ControlMessage(
             kind="commands",
             payload=encode(Command(name=name, scan=scan)),
             command=UUID(int=number),
@@ -116,11 +116,11 @@ class Box:
 
 
 @pytest.fixture
-def box() -> Box:
-    return Box()
+def box() -> StationStub:
+    return StationStub()
 
 
-def test_each_command_is_done_and_answered(box: Box) -> None:
+def test_each_command_is_done_and_answered(box: StationStub) -> None:
     assert box.tell("capture", 1).done
     assert box.tell("rescan", 2).done
     assert box.tell("rescan", 3).says.endswith("was taken back before")
@@ -132,7 +132,7 @@ def test_each_command_is_done_and_answered(box: Box) -> None:
     assert "version: 3" in box.tell("diagnostics", 7).lines
 
 
-def test_what_cannot_be_done_is_said(box: Box) -> None:
+def test_what_cannot_be_done_is_said(box: StationStub) -> None:
     box.can = box.systemd = False
     assert not box.tell("capture", 1).done
     assert not box.tell("rescan", 2).done
@@ -142,23 +142,23 @@ def test_what_cannot_be_done_is_said(box: Box) -> None:
     assert "knows no command" in box.tell("dance", 5).says
     assert box.withdrawn == []
     with capture_logs():
-        box.listener.do(Told(kind="commands", payload=b"{", command=UUID(int=6)))
+        box.listener.do(ControlMessage(kind="commands", payload=b"{", command=UUID(int=6)))
     assert "not JSON" in box.line.replies[-1][1].says
 
 
-def test_a_command_that_comes_twice_is_done_once(box: Box) -> None:
+def test_a_command_that_comes_twice_is_done_once(box: StationStub) -> None:
     assert box.tell("capture", 1) == box.tell("capture", 1)
     assert (box.taken, len(box.line.replies)) == (1, 2)
     with capture_logs() as logs:
         box.listener.do(
-            Told(kind="commands", payload=encode(Command(name="capture")), retained=True)
+            ControlMessage(kind="commands", payload=encode(Command(name="capture")), retained=True)
         )
     assert box.taken == 1
     assert "retained" in logs[0]["event"]
 
 
-def test_an_action_that_fails_is_answered(box: Box) -> None:
-    def fail(_: Command) -> Done:
+def test_an_action_that_fails_is_answered(box: StationStub) -> None:
+    def fail(_: Command) -> CommandResult:
         raise Retry("the camera is asleep")
 
     box.listener._actions = {"capture": fail}
@@ -166,9 +166,11 @@ def test_an_action_that_fails_is_answered(box: Box) -> None:
     assert (reply.done, reply.says) == (False, "the camera is asleep")
 
 
-def test_settings_are_applied_by_version_and_reported(box: Box) -> None:
+def test_settings_are_applied_by_version_and_reported(box: StationStub) -> None:
     def desire(**fields: Any) -> ReportedConfig:
-        box.listener.do(Told(kind="config/desired", payload=encode(DesiredConfig(**fields))))
+        box.listener.do(
+            ControlMessage(kind="config/desired", payload=encode(DesiredConfig(**fields)))
+        )
         return box.line.reports[-1]
 
     first = desire(version=2, max_kb_per_s=100, uploads_paused=True)
@@ -182,20 +184,20 @@ def test_settings_are_applied_by_version_and_reported(box: Box) -> None:
     assert desire(version=2, max_kb_per_s=100).says == "", "a retained message comes again"
     assert desire(version=3, reserve_mb=100).reserve_mb == 100
     assert box.tunable.max_kb_per_s == 100, "what is not said stays"
-    box.listener.do(Told(kind="connected", payload=b"1"))
+    box.listener.do(ControlMessage(kind="connected", payload=b"1"))
     assert box.line.reports[-1].version == 3
     with capture_logs() as logs:
-        box.listener.do(Told(kind="config/desired", payload=b'{"version": 0}'))
+        box.listener.do(ControlMessage(kind="config/desired", payload=b'{"version": 0}'))
     assert logs[0]["reason"] == "invalid"
 
 
-def test_manifests_go_to_the_rollout_and_cleared_topics_nowhere(box: Box) -> None:
-    box.listener.do(Told(kind="fleet/models", payload=encode(MANIFEST)))
-    box.listener.do(Told(kind="fleet/models", payload=b""))
+def test_manifests_go_to_the_rollout_and_cleared_topics_nowhere(box: StationStub) -> None:
+    box.listener.do(ControlMessage(kind="fleet/models", payload=encode(MANIFEST)))
+    box.listener.do(ControlMessage(kind="fleet/models", payload=b""))
     assert box.manifests == [MANIFEST]
 
 
-def test_it_runs_until_it_is_stopped_whatever_fails(box: Box) -> None:
+def test_it_runs_until_it_is_stopped_whatever_fails(box: StationStub) -> None:
     def fail(_: Manifest) -> None:
         raise Retry("disk")
 
@@ -203,9 +205,9 @@ def test_it_runs_until_it_is_stopped_whatever_fails(box: Box) -> None:
     thread = threading.Thread(target=box.listener.run, daemon=True)
     with capture_logs() as logs:
         thread.start()
-        box.listener.hear(Told(kind="fleet/models", payload=encode(MANIFEST)))
+        box.listener.hear(ControlMessage(kind="fleet/models", payload=encode(MANIFEST)))
         until(lambda: logs)
-        box.listener.hear(Told(kind="connected", payload=b"1"))
+        box.listener.hear(ControlMessage(kind="connected", payload=b"1"))
         until(lambda: box.line.reports)
         box.listener.stop()
         thread.join(10)
@@ -214,7 +216,7 @@ def test_it_runs_until_it_is_stopped_whatever_fails(box: Box) -> None:
 
 @pytest.mark.integration
 def test_through_a_real_broker(broker: Broker) -> None:
-    heard: queue.Queue[Told] = queue.Queue()
+    heard: queue.Queue[ControlMessage] = queue.Queue()
     answers: queue.Queue[MQTTMessage] = queue.Queue()
     mine, reported = "answers/here", topics.config_topic("shop", "left", "reported")
     with (

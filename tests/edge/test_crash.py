@@ -21,7 +21,7 @@ from uuid import UUID
 import pytest
 from tests.edge.disk import Disk, How, Step, steps_of, traced
 from tests.edge.kit import STAMP, quick_folder, scan_of
-from tests.edge.station import Shelf, config_of, simulated
+from tests.edge.station import ImageEndpointStub, config_of, simulated
 from tests.edge.worker import CloudWorker
 
 from cardmint_cloud.local.broker import Broker
@@ -57,7 +57,7 @@ def life(tmp_path_factory: pytest.TempPathFactory, fictional: Path) -> Life:
     broker = Broker(folder / "broker", kind="mosquitto").start()
     worker = CloudWorker(broker.port)
     worker.deaf = True
-    with Shelf.served() as url:
+    with ImageEndpointStub.served() as url:
         config = config_of(disk, fictional / "pack.sqlite", broker.port, cloud=url, beep=True)
         run = [*simulated(config, SimulatedCards(count=CARDS)), "--exit-when-done"]
         log, trace = folder / "log", folder / "trace"

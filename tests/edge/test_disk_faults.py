@@ -70,7 +70,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
     small.close()
 
 
-class Agent:
+class DiskFaultAgent:
     """The agent on the small disk, without a broker."""
 
     def __init__(self, disk: SmallDisk, folder: Path, pack: Path) -> None:
@@ -97,14 +97,14 @@ class Agent:
 
 
 @pytest.fixture
-def agent(disk: SmallDisk, tmp_path: Path, fictional: Path) -> Iterator[Agent]:
-    running = Agent(disk, tmp_path, fictional / "pack.sqlite")
+def agent(disk: SmallDisk, tmp_path: Path, fictional: Path) -> Iterator[DiskFaultAgent]:
+    running = DiskFaultAgent(disk, tmp_path, fictional / "pack.sqlite")
     yield running
     running.process.kill()
     running.process.wait()
 
 
-def each_card_is_there_once(disk: SmallDisk, agent: Agent) -> None:
+def each_card_is_there_once(disk: SmallDisk, agent: DiskFaultAgent) -> None:
     cards = lines(agent.log)
     copy = disk.folder.with_name("copy")  # SQLite would look for the disk's path out here
     shutil.copytree(disk.seen, copy, ignore=shutil.ignore_patterns("*-shm"))
@@ -125,7 +125,7 @@ def each_card_is_there_once(disk: SmallDisk, agent: Agent) -> None:
     assert origins == [str(number) for number in range(len(cards))]
 
 
-def test_a_full_disk_and_room_again(disk: SmallDisk, agent: Agent) -> None:
+def test_a_full_disk_and_room_again(disk: SmallDisk, agent: DiskFaultAgent) -> None:
     until(lambda: len(lines(agent.log)) >= 5)
 
     def fill() -> bool:
@@ -144,7 +144,7 @@ def test_a_full_disk_and_room_again(disk: SmallDisk, agent: Agent) -> None:
     each_card_is_there_once(disk, agent)
 
 
-def test_images_make_room_for_cards(disk: SmallDisk, agent: Agent) -> None:
+def test_images_make_room_for_cards(disk: SmallDisk, agent: DiskFaultAgent) -> None:
     (disk.seen / "other").write_bytes(bytes(9 << 20))
     room = disk.seen / "images"
     until(lambda: list(room.rglob("*.small.jpg")))
@@ -160,7 +160,7 @@ def test_images_make_room_for_cards(disk: SmallDisk, agent: Agent) -> None:
     ["pwrite64:error=EROFS", "fdatasync:error=EIO", "fsync:error=EIO"],
     ids=["read-only", "the database is not synced", "the image is not synced"],
 )
-def test_a_disk_that_fails_for_a_while(disk: SmallDisk, agent: Agent, fault: str) -> None:
+def test_a_disk_that_fails_for_a_while(disk: SmallDisk, agent: DiskFaultAgent, fault: str) -> None:
     until(lambda: len(lines(agent.log)) >= 3)
     calls = fault.partition(":")[0]
     inject = [
@@ -189,7 +189,7 @@ def test_a_start_on_a_read_only_disk_is_one_line(
     tmp_path: Path, fictional: Path, disk: SmallDisk
 ) -> None:
     disk.remount("ro")
-    agent = Agent(disk, tmp_path, fictional / "pack.sqlite")
+    agent = DiskFaultAgent(disk, tmp_path, fictional / "pack.sqlite")
     assert agent.process.wait(30) == 1
     said = agent.log.read_text()
     assert said.startswith("cardmint-lab: ")

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from cardmint_edge import catalogue
 from cardmint_edge.adapters.decode import read_image
-from cardmint_edge.adapters.models import FOLDER, PictureEmbedder, Unusable
+from cardmint_edge.adapters.models import FOLDER, ModelUnusable, PictureEmbedder
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.catalogue import build
 from cardmint_edge.domain.recognition import Frame
@@ -144,5 +144,5 @@ def test_a_model_of_other_vectors_is_not_used(tmp_path: Path) -> None:
     of_corners = json.loads((folder / "corners.json").read_bytes())
     (folder / "embedding.json").write_text(json.dumps(manifest | {key: of_corners[key] for key in
         ("file", "sha256", "input", "output")}))  # fmt: skip
-    with pytest.raises(Unusable, match="other vectors"):
+    with pytest.raises(ModelUnusable, match="other vectors"):
         PictureEmbedder(folder)

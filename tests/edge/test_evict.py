@@ -14,12 +14,12 @@ from cardmint_contracts.upcasters import decode_data
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.sqlite.images import ImageCounts, ImageTable
 from cardmint_edge.adapters.sqlite.outbox import Outbox
-from cardmint_edge.domain.delivery.batches import Stamp
+from cardmint_edge.domain.delivery.batches import Timestamp
 from cardmint_edge.errors import Stop
-from cardmint_edge.evict import AT_ONCE, Evictor, lacking
+from cardmint_edge.evict import AT_ONCE, Evictor, missing_bytes
 
 
-class Bench:
+class EvictionBench:
     """A real outbox and real files on a disk whose shortage the test decides."""
 
     def __init__(self, folder: Path) -> None:
@@ -30,7 +30,7 @@ class Bench:
         self.images: list[Image] = []
         self.lack: Callable[[], int] = lambda: 0
 
-    def evictor(self, append: Callable[[EventData, Stamp], int] | None = None) -> Evictor:
+    def evictor(self, append: Callable[[EventData, Timestamp], int] | None = None) -> Evictor:
         return Evictor(
             ledger=self.table,
             files=self.store,
@@ -69,14 +69,14 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
+def bench() -> Iterator[EvictionBench]:
     with quick_folder() as folder, capture_logs():
-        opened = Bench(folder)
+        opened = EvictionBench(folder)
         yield opened
         opened.outbox.close()
 
 
-def test_what_the_cloud_has_goes_first_and_leaves_a_thumbnail(bench: Bench) -> None:
+def test_what_the_cloud_has_goes_first_and_leaves_a_thumbnail(bench: EvictionBench) -> None:
     bench.scan(AT_ONCE + 5)
     known = [bench.images[number].sha256 for number in (3, 7)]
     for sha256 in known:
@@ -104,7 +104,7 @@ def test_what_the_cloud_has_goes_first_and_leaves_a_thumbnail(bench: Bench) -> N
     assert bench.outbox.counters.scanned == len(bench.outbox.scans(1000)) == AT_ONCE + 5
 
 
-def test_thumbnails_go_last_and_facts_never(bench: Bench) -> None:
+def test_thumbnails_go_last_and_facts_never(bench: EvictionBench) -> None:
     bench.scan(3)
     bench.lack = lambda: 1
     assert bench.evictor().make_room() == 6
@@ -119,13 +119,13 @@ def test_thumbnails_go_last_and_facts_never(bench: Bench) -> None:
     )
 
 
-def test_without_room_for_the_line_the_ballast_goes_first(bench: Bench) -> None:
+def test_without_room_for_the_line_the_ballast_goes_first(bench: EvictionBench) -> None:
     bench.scan(2)
     evictor = bench.evictor()
     evictor.make_room()
     assert (bench.folder / "ballast").stat().st_size == 1000
 
-    def append(data: EventData, stamp: Stamp) -> int:
+    def append(data: EventData, stamp: Timestamp) -> int:
         if (bench.folder / "ballast").exists():
             raise Stop("disk is full")
         return bench.outbox.append(data, stamp)
@@ -137,7 +137,7 @@ def test_without_room_for_the_line_the_ballast_goes_first(bench: Bench) -> None:
     assert (bench.folder / "ballast").exists(), "room came, and is held back again"
 
 
-def test_a_line_that_cannot_be_written_keeps_the_file(bench: Bench) -> None:
+def test_a_line_that_cannot_be_written_keeps_the_file(bench: EvictionBench) -> None:
     bench.scan(2)
 
     def fail(*_: object) -> int:
@@ -150,7 +150,7 @@ def test_a_line_that_cannot_be_written_keeps_the_file(bench: Bench) -> None:
     assert bench.table.counts().lost == 0
 
 
-def test_a_start_removes_what_a_power_cut_left(bench: Bench) -> None:
+def test_a_start_removes_what_a_power_cut_left(bench: EvictionBench) -> None:
     bench.scan(3)
     first, second = bench.images[0].sha256, bench.images[1].sha256
     bench.store.shrink(first)
@@ -168,7 +168,7 @@ def test_a_start_removes_what_a_power_cut_left(bench: Bench) -> None:
 
 
 def test_how_much_lacks(tmp_path: Path) -> None:
-    assert lacking(tmp_path, 1) == 0
+    assert missing_bytes(tmp_path, 1) == 0
     stat = __import__("os").statvfs(tmp_path)
     tenth, free = stat.f_blocks * stat.f_frsize // 10, stat.f_bavail * stat.f_frsize
-    assert abs(lacking(tmp_path, 1 << 60) - max(0, tenth - free)) < 1 << 30
+    assert abs(missing_bytes(tmp_path, 1 << 60) - max(0, tenth - free)) < 1 << 30

@@ -23,25 +23,25 @@ from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.sqlite.images import ImageTable
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.adapters.sqlite.tasks import TaskTable
-from cardmint_edge.domain.delivery.drain_estimate import Pace
+from cardmint_edge.domain.delivery.drain_estimate import DrainEstimator
 from cardmint_edge.errors import Stop
-from cardmint_edge.page.ports import Parts
+from cardmint_edge.page.ports import PagePorts
 from cardmint_edge.page.routes import make_page
 from cardmint_edge.page.server import PageServer
-from cardmint_edge.page.views import STRIP, Box, Price, View, lasting
-from cardmint_edge.review_tasks import Tasks
+from cardmint_edge.page.views import STRIP, MachineSummary, PriceSummary, StationView, lasting
+from cardmint_edge.review_tasks import ReviewTasks
 from cardmint_edge.status import outbox_status
 
 Asking = TestClient[Any]
 BASE = "http://127.0.0.1:8080"
 
 
-class Desk:
+class PageBench:
     def __init__(self, outbox: Outbox, images: ImageStore) -> None:
         self.outbox = outbox
         self.images = images
         self.table = TaskTable(outbox.database)
-        self.tasks = Tasks(
+        self.tasks = ReviewTasks(
             store=self.table,
             append=outbox.append,
             together=outbox.database.write,
@@ -55,13 +55,13 @@ class Desk:
         self.captured = 0
         self.can_capture = True
         self.picture: bytes | None = None
-        self.price: Price | None = None
+        self.price: PriceSummary | None = None
         self.paused = False
         self.metrics: Callable[[], bytes] = lambda: b"cardmint_scanned 1.0\n"
 
-    def view(self, notice: str) -> View:
+    def view(self, notice: str) -> StationView:
         tasks = self.table.open(2)
-        return View(
+        return StationView(
             status=outbox_status(self.outbox, ImageTable(self.outbox.database)),
             link="connected; the cloud receives",
             connected=self.connected,
@@ -76,7 +76,7 @@ class Desk:
             uploads_paused=self.paused,
             has_live=self.picture is not None,
             price=self.price,
-            box=Box(
+            box=MachineSummary(
                 camera="desk",
                 disk_free_bytes=5 * 10**9,
                 clock_synced=False,
@@ -94,7 +94,7 @@ class Desk:
 
     def page(self) -> Any:
         return make_page(
-            Parts(
+            PagePorts(
                 station="left",
                 view=self.view,
                 commits=self.outbox.database.commits,
@@ -115,28 +115,30 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
+def desk() -> Iterator[PageBench]:
     with quick_folder() as folder:
         outbox = Outbox.open(folder / "outbox.db")
-        yield Desk(outbox, ImageStore(folder / "images"))
+        yield PageBench(outbox, ImageStore(folder / "images"))
         outbox.close()
 
 
 @pytest.fixture
-def client(desk: Desk) -> Iterator[Asking]:
+def client(desk: PageBench) -> Iterator[Asking]:
     with TestClient(desk.page(), base_url=BASE) as opened:
         opened.follow_redirects = False
         yield opened
 
 
 @pytest.mark.parametrize(("days", "says"), [(0, "today"), (1, "yesterday"), (12, "12 days ago")])
-def test_the_last_card_has_its_last_price(desk: Desk, client: Asking, days: int, says: str) -> None:
+def test_the_last_card_has_its_last_price(
+    desk: PageBench, client: Asking, days: int, says: str
+) -> None:
     desk.outbox.record(scan_of(1), STAMP)
     assert "about" not in client.get("/").text
-    desk.price = Price(money=Money(minor=123456, currency="EUR"), source="tcgdex", days=days)
+    desk.price = PriceSummary(money=Money(minor=123456, currency="EUR"), source="tcgdex", days=days)
     page = " ".join(client.get("/").text.split())
     assert f"about 1,234.56 EUR <small>tcgdex, {says}</small>" in page
-    desk.price = Price(money=Money(minor=123456, currency="JPY"), source="tcgdex", days=days)
+    desk.price = PriceSummary(money=Money(minor=123456, currency="JPY"), source="tcgdex", days=days)
     assert "about 123,456 JPY <small>" in client.get("/").text
 
 
@@ -146,7 +148,7 @@ def test_an_empty_station_says_what_to_do(client: Asking) -> None:
     assert "Nothing to answer" in page
 
 
-def test_the_last_card_is_large_and_the_rest_a_strip(desk: Desk, client: Asking) -> None:
+def test_the_last_card_is_large_and_the_rest_a_strip(desk: PageBench, client: Asking) -> None:
     for number in range(1, 25):
         desk.outbox.record(scan_of(number, image=image_of(number)), STAMP)
     page = client.get("/").text
@@ -163,7 +165,7 @@ def test_the_last_card_is_large_and_the_rest_a_strip(desk: Desk, client: Asking)
     [(Decision.REVIEW, "a person must look"), (Decision.REJECT, "No card recognised")],
 )
 def test_a_decision_is_said_in_words(
-    desk: Desk, client: Asking, decision: Decision, says: str
+    desk: PageBench, client: Asking, decision: Decision, says: str
 ) -> None:
     scan = CardScanned(
         scan=UUID(int=1),
@@ -188,7 +190,7 @@ def test_a_decision_is_said_in_words(
     assert ("perhaps" in page) == (decision is Decision.REVIEW)
 
 
-def test_names_are_text_and_never_markup(desk: Desk, client: Asking) -> None:
+def test_names_are_text_and_never_markup(desk: PageBench, client: Asking) -> None:
     card = Card(id="x-1", name="<script>alert(1)</script>")
     desk.outbox.record(
         CardScanned(
@@ -204,7 +206,7 @@ def test_names_are_text_and_never_markup(desk: Desk, client: Asking) -> None:
     assert "&lt;script&gt;alert" in page
 
 
-def test_a_fault_is_on_top(desk: Desk, client: Asking) -> None:
+def test_a_fault_is_on_top(desk: PageBench, client: Asking) -> None:
     desk.fault = "the disk is full"
     desk.connected = False
     page = client.get("/").text
@@ -212,7 +214,7 @@ def test_a_fault_is_on_top(desk: Desk, client: Asking) -> None:
     assert "link warn" in page
 
 
-def test_the_live_part_comes_only_when_it_changed(desk: Desk, client: Asking) -> None:
+def test_the_live_part_comes_only_when_it_changed(desk: PageBench, client: Asking) -> None:
     first = client.get("/live")
     digest = first.text.split("have=")[1].split('"')[0]
     assert client.get("/live", params={"have": digest}).status_code == 204
@@ -224,7 +226,7 @@ def test_the_live_part_comes_only_when_it_changed(desk: Desk, client: Asking) ->
     assert "Card 2" in changed.text
 
 
-def test_a_commit_ends_the_wait_for_one(desk: Desk) -> None:
+def test_a_commit_ends_the_wait_for_one(desk: PageBench) -> None:
     before = desk.outbox.database.commits(0, 0.0)
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(desk.outbox.database.commits, before, 60.0)
@@ -232,7 +234,7 @@ def test_a_commit_ends_the_wait_for_one(desk: Desk) -> None:
         assert waiting.result(90) > before
 
 
-def test_the_state_for_programs(desk: Desk, client: Asking) -> None:
+def test_the_state_for_programs(desk: PageBench, client: Asking) -> None:
     assert client.get("/state").json()["last_scan"] is None
     desk.outbox.record(scan_of(1), STAMP)
     desk.outbox.record(scan_of(2), STAMP)
@@ -252,7 +254,7 @@ def test_the_state_for_programs(desk: Desk, client: Asking) -> None:
     }
 
 
-def test_images_come_by_their_content(desk: Desk, client: Asking) -> None:
+def test_images_come_by_their_content(desk: PageBench, client: Asking) -> None:
     image = desk.images.put(shot_of(1).frame)
     answer = client.get(f"/images/{image.sha256}")
     assert (answer.headers["content-type"], len(answer.content)) == ("image/jpeg", image.bytes)
@@ -282,7 +284,7 @@ def test_nothing_comes_from_elsewhere_and_nothing_is_inline(client: Asking) -> N
         assert " onclick" not in text
 
 
-def test_a_task_is_answered_once(desk: Desk, client: Asking) -> None:
+def test_a_task_is_answered_once(desk: PageBench, client: Asking) -> None:
     for number in (1, 2, 3):
         task = task_of(number)
         desk.tasks.arrived(task.task, encode(task))
@@ -300,7 +302,7 @@ def test_a_task_is_answered_once(desk: Desk, client: Asking) -> None:
     assert desk.outbox.mark.last == 1
 
 
-def test_it_works_without_scripts(desk: Desk, client: Asking) -> None:
+def test_it_works_without_scripts(desk: PageBench, client: Asking) -> None:
     task = task_of(1)
     desk.tasks.arrived(task.task, encode(task))
     answer = client.post(f"/tasks/{task.task}", data={"version": "1", "card": ""})
@@ -308,7 +310,7 @@ def test_it_works_without_scripts(desk: Desk, client: Asking) -> None:
     assert desk.table.count() == 0
 
 
-def test_a_form_has_a_size_and_can_be_read(desk: Desk, client: Asking) -> None:
+def test_a_form_has_a_size_and_can_be_read(desk: PageBench, client: Asking) -> None:
     form = {"content-type": "application/x-www-form-urlencoded"}
     for body, status in (
         (b"bin=" + b"A" * 70_000, 413),
@@ -321,7 +323,9 @@ def test_a_form_has_a_size_and_can_be_read(desk: Desk, client: Asking) -> None:
     assert desk.outbox.defaults == ScanDefaults(bin="A 2")
 
 
-def test_every_answer_has_the_headers_and_what_is_wrong_is_said(desk: Desk, client: Asking) -> None:
+def test_every_answer_has_the_headers_and_what_is_wrong_is_said(
+    desk: PageBench, client: Asking
+) -> None:
     def fail() -> bytes:
         raise Stop("the disk is gone")
 
@@ -361,7 +365,7 @@ def test_an_answer_of_the_wrong_shape_is_refused(client: Asking, form: dict[str,
     assert client.post(f"/tasks/{UUID(int=1)}", data=form).status_code == 400
 
 
-def test_a_task_with_an_image_shows_it(desk: Desk, client: Asking) -> None:
+def test_a_task_with_an_image_shows_it(desk: PageBench, client: Asking) -> None:
     task = ReviewTask(
         task=UUID(int=1), version=1, scan=UUID(int=2), opened=STAMP.time, image=image_of(1)
     )
@@ -369,7 +373,7 @@ def test_a_task_with_an_image_shows_it(desk: Desk, client: Asking) -> None:
     assert f"/images/{image_of(1).sha256}" in client.get("/").text
 
 
-def test_the_batch_applies_from_now_on(desk: Desk, client: Asking) -> None:
+def test_the_batch_applies_from_now_on(desk: PageBench, client: Asking) -> None:
     form = {
         "bin": "A1",
         "lot": "",
@@ -440,7 +444,7 @@ PART = {"hx-request": "true"}
 
 
 def test_the_card_itself_is_asked_for_by_its_place_and_scanned_next(
-    desk: Desk, client: Asking
+    desk: PageBench, client: Asking
 ) -> None:
     task = replace(task_of(1), place="bin A3, slot 12", escalated=True)
     desk.tasks.arrived(task.task, encode(task))
@@ -454,7 +458,7 @@ def test_the_card_itself_is_asked_for_by_its_place_and_scanned_next(
     assert client.post(f"/tasks/{task.task}/forget").status_code == 404
 
 
-def test_a_possible_duplicate_is_asked_for_as_one(desk: Desk, client: Asking) -> None:
+def test_a_possible_duplicate_is_asked_for_as_one(desk: PageBench, client: Asking) -> None:
     first = replace(scan_of(1, image=image_of(1)), defaults=ScanDefaults(bin="A3"))
     second = replace(scan_of(2), possible_duplicate_of=first.scan)
     for scan in (first, second):
@@ -474,7 +478,7 @@ def test_a_possible_duplicate_is_asked_for_as_one(desk: Desk, client: Asking) ->
 
 
 def test_a_possible_duplicate_that_is_not_in_the_history_any_more_is_one_still(
-    desk: Desk, client: Asking
+    desk: PageBench, client: Asking
 ) -> None:
     task = replace(task_of(1), reasons=("possible-duplicate", "small-margin"))
     desk.tasks.arrived(task.task, encode(task))
@@ -485,7 +489,7 @@ def test_a_possible_duplicate_that_is_not_in_the_history_any_more_is_one_still(
 
 @pytest.mark.parametrize(("action", "events"), [("seen", 1), ("undo", 2)])
 def test_an_answer_that_did_not_count_is_told_and_undone_or_left(
-    desk: Desk, client: Asking, action: str, events: int
+    desk: PageBench, client: Asking, action: str, events: int
 ) -> None:
     task = task_of(1)
     outcome = ReviewOutcome(
@@ -503,7 +507,7 @@ def test_an_answer_that_did_not_count_is_told_and_undone_or_left(
     assert "Somebody else answered that one first" in gone
 
 
-def test_a_scan_is_taken_back_once(desk: Desk, client: Asking) -> None:
+def test_a_scan_is_taken_back_once(desk: PageBench, client: Asking) -> None:
     line = desk.outbox.record(scan_of(1), STAMP)
     url = f"/scans/{line.scan.scan}/withdraw"
     live = {"hx-request": "true"}
@@ -515,7 +519,7 @@ def test_a_scan_is_taken_back_once(desk: Desk, client: Asking) -> None:
     assert client.post(url).headers["location"] == "/"
 
 
-def test_a_card_is_scanned_again_in_place_of_its_scan(desk: Desk, client: Asking) -> None:
+def test_a_card_is_scanned_again_in_place_of_its_scan(desk: PageBench, client: Asking) -> None:
     line = desk.outbox.record(scan_of(1), STAMP)
     desk.can_capture = False
     says = client.post(f"/scans/{line.scan.scan}/again", headers={"hx-request": "true"}).text
@@ -528,7 +532,7 @@ def test_a_card_is_scanned_again_in_place_of_its_scan(desk: Desk, client: Asking
     assert desk.captured == 2
 
 
-def test_a_task_waits_and_another_card_is_found(desk: Desk, client: Asking) -> None:
+def test_a_task_waits_and_another_card_is_found(desk: PageBench, client: Asking) -> None:
     desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
     client.post(f"/tasks/{task_of(1).task}/skip")
     assert desk.skipped == [task_of(1).task]
@@ -547,7 +551,7 @@ def test_a_task_waits_and_another_card_is_found(desk: Desk, client: Asking) -> N
     assert CATALOGUE[ELSEWHERE.id] == ELSEWHERE
 
 
-def test_what_the_camera_sees_the_box_and_its_figures(desk: Desk, client: Asking) -> None:
+def test_what_the_camera_sees_the_box_and_its_figures(desk: PageBench, client: Asking) -> None:
     assert client.get("/camera.jpg").status_code == 404
     desk.picture = b"jpeg"
     assert client.get("/camera.jpg").content == b"jpeg"
@@ -564,7 +568,7 @@ def test_what_the_camera_sees_the_box_and_its_figures(desk: Desk, client: Asking
     assert not desk.paused
 
 
-def test_other_machines_need_the_pin(desk: Desk) -> None:
+def test_other_machines_need_the_pin(desk: PageBench) -> None:
     desk.pin = "123456"
     with TestClient(desk.page(), base_url="http://192.168.7.9:8080") as other:
         other.follow_redirects = False
@@ -588,7 +592,7 @@ def test_other_machines_need_the_pin(desk: Desk) -> None:
         assert "Last card" in own.get("/").text, "the station's own browser needs none"
 
 
-def test_without_a_pin_no_other_machine_is_let_in(desk: Desk) -> None:
+def test_without_a_pin_no_other_machine_is_let_in(desk: PageBench) -> None:
     with TestClient(desk.page(), base_url="http://192.168.7.9:8080") as other:
         assert other.get("/").status_code == 403
         assert other.post("/enter", data={"pin": ""}).status_code == 403
@@ -603,10 +607,10 @@ def test_how_long_something_lasts(seconds: float | None, says: str) -> None:
 
 
 def test_how_long_a_queue_will_take() -> None:
-    pace = Pace()
+    pace = DrainEstimator()
     assert pace.look(0, 0) == 0
     assert pace.look(1, 1000) is None
-    pace = Pace()
+    pace = DrainEstimator()
     assert pace.look(0, 1000) is None
     assert pace.look(1, 900) is None, "a second is too short to tell"
     assert pace.look(10, 500) == pytest.approx(10)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 from tests.edge.kit import CARDS, STAMP, quick_folder, scan_of
 from tests.edge.test_count import shot_of
-from tests.edge.test_page import Desk
+from tests.edge.test_page import PageBench
 from tests.edge.test_tasks import ELSEWHERE, task_of
 from tests.edge.worker import until
 
@@ -30,15 +30,15 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
+def desk() -> Iterator[PageBench]:
     with quick_folder() as folder:
         outbox = Outbox.open(folder / "outbox.db")
-        yield Desk(outbox, ImageStore(folder / "images"))
+        yield PageBench(outbox, ImageStore(folder / "images"))
         outbox.close()
 
 
 @pytest.fixture
-def server(desk: Desk) -> Iterator[PageServer]:
+def server(desk: PageBench) -> Iterator[PageServer]:
     serving = PageServer("127.0.0.1", 0)
     serving.show(desk.page())
     thread = threading.Thread(target=serving.run, daemon=True)
@@ -86,7 +86,7 @@ def drawn(page: Page, picture: str) -> None:
         time.sleep(0.05)
 
 
-def test_a_card_appears_by_itself(desk: Desk, page: Page, complaints: list[str]) -> None:
+def test_a_card_appears_by_itself(desk: PageBench, page: Page, complaints: list[str]) -> None:
     page.get_by_text("None yet").wait_for()
     desk.outbox.record(scan_of(1, image=desk.images.put(shot_of(1).frame)), STAMP)
     page.get_by_text("Card 2", exact=True).wait_for()
@@ -94,7 +94,7 @@ def test_a_card_appears_by_itself(desk: Desk, page: Page, complaints: list[str])
     assert complaints == []
 
 
-def test_keys_answer_the_first_task(desk: Desk, page: Page, complaints: list[str]) -> None:
+def test_keys_answer_the_first_task(desk: PageBench, page: Page, complaints: list[str]) -> None:
     for number in (1, 2):
         desk.tasks.arrived(task_of(number).task, encode(task_of(number)))
     page.locator(".task.current").wait_for()
@@ -116,7 +116,7 @@ def test_keys_answer_the_first_task(desk: Desk, page: Page, complaints: list[str
     assert complaints == []
 
 
-def test_undo_and_search_by_touch(desk: Desk, page: Page, complaints: list[str]) -> None:
+def test_undo_and_search_by_touch(desk: PageBench, page: Page, complaints: list[str]) -> None:
     desk.outbox.record(scan_of(1), STAMP)
     desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
     page.get_by_role("button", name="Undo").first.click()
@@ -138,7 +138,7 @@ def test_undo_and_search_by_touch(desk: Desk, page: Page, complaints: list[str])
     assert complaints == []
 
 
-def test_what_is_being_pressed_stays(desk: Desk, page: Page) -> None:
+def test_what_is_being_pressed_stays(desk: PageBench, page: Page) -> None:
     desk.outbox.record(scan_of(1), STAMP)
     page.get_by_role("button", name="Undo").hover()
     page.mouse.down()
@@ -149,7 +149,7 @@ def test_what_is_being_pressed_stays(desk: Desk, page: Page) -> None:
     assert [line.withdrawn for line in desk.outbox.scans(2)] == [False, True]
 
 
-def test_a_late_answer_takes_nothing_along(desk: Desk, page: Page) -> None:
+def test_a_late_answer_takes_nothing_along(desk: PageBench, page: Page) -> None:
     desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
     field = page.get_by_label("Another card")
     field.fill("typed")
@@ -167,7 +167,7 @@ def test_a_late_answer_takes_nothing_along(desk: Desk, page: Page) -> None:
     assert field.input_value() == "typed"
 
 
-def test_keys_take_a_photo_take_back_and_put_off(desk: Desk, page: Page) -> None:
+def test_keys_take_a_photo_take_back_and_put_off(desk: PageBench, page: Page) -> None:
     desk.outbox.record(scan_of(1), STAMP)
     desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
     page.locator(".task.current").wait_for()
@@ -182,7 +182,7 @@ def test_keys_take_a_photo_take_back_and_put_off(desk: Desk, page: Page) -> None
     assert desk.outbox.scans(1)[0].withdrawn
 
 
-def test_each_decision_has_its_sound(desk: Desk, page: Page, complaints: list[str]) -> None:
+def test_each_decision_has_its_sound(desk: PageBench, page: Page, complaints: list[str]) -> None:
     page.get_by_role("button", name="Sound").click()
     desk.outbox.record(scan_of(1), STAMP)
     page.locator("body[data-sounded=accept]").wait_for()
@@ -190,7 +190,7 @@ def test_each_decision_has_its_sound(desk: Desk, page: Page, complaints: list[st
 
 
 def test_the_live_picture_is_shown(
-    desk: Desk, server: PageServer, page: Page, complaints: list[str]
+    desk: PageBench, server: PageServer, page: Page, complaints: list[str]
 ) -> None:
     desk.picture = outlined((shot_of(9).frame.repeat(20, axis=0).repeat(20, axis=1), None))
     page.goto(server.url)
@@ -200,7 +200,7 @@ def test_the_live_picture_is_shown(
 
 @pytest.mark.parametrize(("width", "height"), [(360, 740), (820, 1180), (1366, 768)])
 def test_a_full_page_fits(
-    desk: Desk,
+    desk: PageBench,
     server: PageServer,
     page: Page,
     fictional: Path,
@@ -239,7 +239,7 @@ def test_a_full_page_fits(
     assert small == 0, "a finger hits every button"
 
 
-def test_keys_in_a_field_are_text(desk: Desk, page: Page) -> None:
+def test_keys_in_a_field_are_text(desk: PageBench, page: Page) -> None:
     desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
     page.locator(".task.current").wait_for()
     page.wait_for_timeout(700)
@@ -249,7 +249,7 @@ def test_keys_in_a_field_are_text(desk: Desk, page: Page) -> None:
     assert (desk.outbox.defaults.bin, desk.outbox.mark.last) == ("12", 0)
 
 
-def test_it_fits_a_telephone(desk: Desk, page: Page) -> None:
+def test_it_fits_a_telephone(desk: PageBench, page: Page) -> None:
     desk.outbox.record(scan_of(1, image=desk.images.put(shot_of(1).frame)), STAMP)
     desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
     page.locator(".task.current").wait_for()

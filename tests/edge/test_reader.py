@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.adapters.decode import read_image
-from cardmint_edge.adapters.models import FOLDER, CardFinder, TextReader, Unusable
+from cardmint_edge.adapters.models import FOLDER, CardFinder, ModelUnusable, TextReader
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.domain.decide import (
     Circumstances,
@@ -240,10 +240,10 @@ def test_a_model_that_is_not_what_its_manifest_says_is_not_used(
     assert CardFinder(folder).version.startswith("2 ")
     model = folder / "reader.tflite"
     model.write_bytes(model.read_bytes()[:-1] + b"?")
-    with pytest.raises(Unusable, match="checksum"):
+    with pytest.raises(ModelUnusable, match="checksum"):
         TextReader(folder)
     model.unlink()
-    with pytest.raises(Unusable, match="missing"):
+    with pytest.raises(ModelUnusable, match="missing"):
         TextReader(folder)
     manifest = json.loads((FOLDER / "reader.json").read_text(encoding="utf-8"))
     for changed, match in (
@@ -253,7 +253,7 @@ def test_a_model_that_is_not_what_its_manifest_says_is_not_used(
     ):
         shutil.copy(FOLDER / "reader.tflite", model)
         (folder / "reader.json").write_text(json.dumps(manifest | changed), encoding="utf-8")
-        with pytest.raises(Unusable, match=match):
+        with pytest.raises(ModelUnusable, match=match):
             TextReader(folder)
     scan = read_image(fictional / "images" / "drk-9.jpg")
     half = recogniser_of(pack, folder).recognise(scan)

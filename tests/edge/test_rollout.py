@@ -36,10 +36,17 @@ from cardmint_edge.cli import cli
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.errors import Stop
 from cardmint_edge.recogniser import recogniser_of
-from cardmint_edge.rollout import WATCHED, InUse, Rollout, Working, accepted_here, first_working
+from cardmint_edge.rollout import (
+    WATCHED,
+    ActiveRecognition,
+    RecognitionBundle,
+    Rollout,
+    accepted_here,
+    open_installed,
+)
 
 
-class Files(BaseHTTPRequestHandler):
+class FileServer(BaseHTTPRequestHandler):
     """Serves one file with ranges; it may cut the first answer short, or give something else."""
 
     content = b""
@@ -50,15 +57,15 @@ class Files(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         asked = self.headers.get("range")
         self.asked.append(asked)
-        if Files.status:
-            self.send_error(Files.status)
+        if FileServer.status:
+            self.send_error(FileServer.status)
             return
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
-        body = Files.content[start:]
+        body = FileServer.content[start:]
         self.send_response(206 if asked else 200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
-        cut, Files.cut = Files.cut, 0
+        cut, FileServer.cut = FileServer.cut, 0
         self.wfile.write(body[:cut] if cut else body)
 
     def log_message(self, *_: object) -> None: ...
@@ -66,9 +73,9 @@ class Files(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    Files.content, Files.cut, Files.status = b"", 0, 0
-    Files.asked.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Files)
+    FileServer.content, FileServer.cut, FileServer.status = b"", 0, 0
+    FileServer.asked.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), FileServer)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/file"
@@ -77,13 +84,13 @@ def url() -> Iterator[str]:
     thread.join(20)
 
 
-class Bench:
+class RolloutBench:
     def __init__(self, folder: Path, fictional: Path, url: str, stack: ExitStack) -> None:
         self.folder, self.fictional, self.url = folder, fictional, url
         self._stack = stack
         made = CliRunner().invoke(cli, ["fleet", "key", "--out", str(folder / "key")])
         self.artifacts = ArtifactStore(folder / "artifacts", key=made.stdout.strip())
-        self.in_use = InUse(self.open(None, None))
+        self.in_use = ActiveRecognition(self.open(None, None))
         self.said: list[str] = []
         self.samples: list[tuple[Frame, str]] = []
         self.rollout = self.make()
@@ -98,13 +105,15 @@ class Bench:
             wait=wait_none(),
         )
 
-    def open(self, pack: Path | None, models: Path | None) -> Working:
+    def open(self, pack: Path | None, models: Path | None) -> RecognitionBundle:
         opened = Pack(pack or self.fictional / "pack.sqlite")
         self._stack.callback(opened.close)
-        return Working(catalogue=opened, recogniser=recogniser_of(opened, models or FOLDER))
+        return RecognitionBundle(
+            catalogue=opened, recogniser=recogniser_of(opened, models or FOLDER)
+        )
 
     def serve(self, content: bytes) -> Path:
-        Files.content = content
+        FileServer.content = content
         file = self.folder / f"served-{hashlib.sha256(content).hexdigest()[:8]}"
         file.write_bytes(content)
         return file
@@ -143,12 +152,12 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, fictional: Path, url: str) -> Iterator[Bench]:
+def bench(tmp_path: Path, fictional: Path, url: str) -> Iterator[RolloutBench]:
     with ExitStack() as stack, capture_logs():
-        yield Bench(tmp_path, fictional, url, stack)
+        yield RolloutBench(tmp_path, fictional, url, stack)
 
 
-def test_a_pack_comes_into_use_and_stays_over_a_restart(bench: Bench) -> None:
+def test_a_pack_comes_into_use_and_stays_over_a_restart(bench: RolloutBench) -> None:
     before = bench.in_use.version
     manifest = bench.manifest(bench.smaller())
     bench.samples = [bench.card("emb-1"), bench.card("drk-9")]
@@ -156,25 +165,25 @@ def test_a_pack_comes_into_use_and_stays_over_a_restart(bench: Bench) -> None:
     assert bench.in_use.version != before
     assert bench.said == ["catalogue 2 is in use"]
     assert bench.rollout.bring(manifest), "the retained manifest comes at each connection"
-    assert len(Files.asked) == 1
+    assert len(FileServer.asked) == 1
     again = ArtifactStore(bench.folder / "artifacts", key="")
-    assert first_working(again, bench.open).catalogue.version == bench.in_use.version
+    assert open_installed(again, bench.open).catalogue.version == bench.in_use.version
     assert bench.in_use.card("emb-1") is not None
     assert bench.in_use.search("emb") is not None
     path = again.path("catalogue")
     assert path is not None
     path.write_bytes(b"damaged since")
-    assert first_working(again, bench.open).catalogue.version == before
+    assert open_installed(again, bench.open).catalogue.version == before
 
 
-def test_a_download_goes_on_where_it_ended(bench: Bench) -> None:
+def test_a_download_goes_on_where_it_ended(bench: RolloutBench) -> None:
     content = bench.smaller()
     manifest = bench.manifest(content)
-    Files.cut = len(content) // 2
+    FileServer.cut = len(content) // 2
     assert bench.rollout.bring(manifest)
-    assert Files.asked[0] is None
-    assert Files.asked[1] is not None
-    assert int(Files.asked[1].removeprefix("bytes=").removesuffix("-")) > 0
+    assert FileServer.asked[0] is None
+    assert FileServer.asked[1] is not None
+    assert int(FileServer.asked[1].removeprefix("bytes=").removesuffix("-")) > 0
 
 
 @pytest.mark.parametrize(
@@ -189,7 +198,7 @@ def test_a_download_goes_on_where_it_ended(bench: Bench) -> None:
     ],
 )
 def test_what_is_wrong_is_refused_once_and_the_old_one_stays(
-    bench: Bench, wrong: str, says: str
+    bench: RolloutBench, wrong: str, says: str
 ) -> None:
     before = bench.in_use.version
     content = b"no pack at all" if wrong == "no pack" else bench.smaller()
@@ -200,25 +209,25 @@ def test_what_is_wrong_is_refused_once_and_the_old_one_stays(
     elif wrong == "key":
         bench.artifacts._key = ""
     elif wrong == "content":
-        Files.content = b"x" * len(content)
+        FileServer.content = b"x" * len(content)
     elif wrong == "longer":
-        Files.content = content + b"x"
+        FileServer.content = content + b"x"
     elif wrong == "status":
-        Files.status = 404
+        FileServer.status = 404
     assert not bench.rollout.bring(manifest)
     assert says in bench.said[-1]
     assert bench.in_use.version == before
-    asked = len(Files.asked)
+    asked = len(FileServer.asked)
     assert not bench.rollout.bring(manifest)
     assert "refused before" in bench.said[-1]
-    assert len(Files.asked) == asked
+    assert len(FileServer.asked) == asked
 
 
 def _fields(manifest: Manifest) -> dict[str, object]:
     return {field: getattr(manifest, field) for field in manifest.__struct_fields__}
 
 
-def test_a_pack_that_does_not_know_what_was_accepted_here_is_refused(bench: Bench) -> None:
+def test_a_pack_that_does_not_know_what_was_accepted_here_is_refused(bench: RolloutBench) -> None:
     before = bench.in_use.version
     manifest = bench.manifest(bench.smaller(without="drk-9"))
     plain = np.full((880, 630, 3), 90, dtype=np.uint8)
@@ -232,7 +241,7 @@ def test_a_pack_that_does_not_know_what_was_accepted_here_is_refused(bench: Benc
     assert bench.in_use.version == before
 
 
-def test_more_questions_than_before_give_it_back(bench: Bench) -> None:
+def test_more_questions_than_before_give_it_back(bench: RolloutBench) -> None:
     before = bench.in_use.version
     for _ in range(50):
         bench.rollout.counted(Decision.ACCEPT)
@@ -246,7 +255,7 @@ def test_more_questions_than_before_give_it_back(bench: Bench) -> None:
     assert bench.artifacts.path("catalogue") is None
 
 
-def test_as_many_questions_as_before_keep_it(bench: Bench) -> None:
+def test_as_many_questions_as_before_keep_it(bench: RolloutBench) -> None:
     for number in range(50):
         bench.rollout.counted(Decision.REVIEW if number % 2 else Decision.ACCEPT)
     assert bench.rollout.bring(bench.manifest(bench.smaller()))
@@ -271,7 +280,7 @@ def zipped(folder: Path, *, damage: bool = False, inside: str = "") -> bytes:
     return packed.getvalue()
 
 
-def test_models_come_into_use(bench: Bench) -> None:
+def test_models_come_into_use(bench: RolloutBench) -> None:
     bench.samples = [bench.card("emb-1")]
     assert bench.rollout.bring(bench.manifest(zipped(FOLDER), artifact="models"))
     path = bench.artifacts.path("models")
@@ -289,7 +298,7 @@ def test_models_come_into_use(bench: Bench) -> None:
         (lambda: b"no zip", "no zip of models"),
     ],
 )
-def test_models_that_are_none(bench: Bench, content: object, says: str) -> None:
+def test_models_that_are_none(bench: RolloutBench, content: object, says: str) -> None:
     assert callable(content)
     bench.samples = [bench.card("emb-1")]
     assert not bench.rollout.bring(bench.manifest(content(), artifact="models"))
@@ -297,14 +306,14 @@ def test_models_that_are_none(bench: Bench, content: object, says: str) -> None:
     assert not (bench.folder / "evil.json").exists()
 
 
-def test_it_runs_until_it_is_stopped(bench: Bench) -> None:
+def test_it_runs_until_it_is_stopped(bench: RolloutBench) -> None:
     thread = threading.Thread(target=bench.rollout.run, daemon=True)
     thread.start()
     bench.rollout.take(bench.manifest(bench.smaller()))
     until(lambda: bench.said)
-    Files.status = 503
+    FileServer.status = 503
     bench.rollout.take(bench.manifest(bench.smaller(without="emb-2"), version="3"))
-    until(lambda: len(Files.asked) > 3)
+    until(lambda: len(FileServer.asked) > 3)
     bench.rollout.stop()
     thread.join(20)
     assert not thread.is_alive()

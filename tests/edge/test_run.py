@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.edge.station import AGENT, Shelf, config_of, lines, start
+from tests.edge.station import AGENT, ImageEndpointStub, config_of, lines, start
 from tests.edge.worker import CloudWorker, until
 
 from cardmint_cloud.local.broker import Broker
@@ -35,7 +35,7 @@ def pack(fictional: Path) -> Path:
 
 @pytest.fixture
 def shelf() -> Iterator[str]:
-    with Shelf.served() as url:
+    with ImageEndpointStub.served() as url:
         yield url
 
 
@@ -66,8 +66,12 @@ def test_every_card_arrives_and_the_agent_ends(
         12,
         1,
     )
-    assert (state["images_waiting"], state["images_parked"], len(Shelf.stored)) == (0, 0, 12)
-    for path, body in Shelf.stored.items():
+    assert (state["images_waiting"], state["images_parked"], len(ImageEndpointStub.stored)) == (
+        0,
+        0,
+        12,
+    )
+    for path, body in ImageEndpointStub.stored.items():
         assert path == f"/api/v1/shop/images/{hashlib.sha256(body).hexdigest()}"
     printed = subprocess.run(
         [*AGENT, "outbox", "look", "--config", str(config)],

@@ -7,7 +7,15 @@ import msgspec
 import pytest
 
 from cardmint_edge.errors import Stop
-from cardmint_edge.settings import Broker, Folder, Replay, Settings, Tethered, Video, load
+from cardmint_edge.settings import (
+    BrokerSettings,
+    EdgeSettings,
+    FolderCameraSettings,
+    ReplayCameraSettings,
+    TetheredCameraSettings,
+    VideoCameraSettings,
+    load,
+)
 
 GOOD = """
 [station]
@@ -35,18 +43,23 @@ def test_paths_count_from_the_file_and_the_rest_has_defaults(tmp_path: Path) -> 
     settings = load(write(tmp_path, GOOD), {})
     assert settings.station.data == tmp_path / "data"
     assert settings.recognition.pack == Path("/packs/cards.sqlite")
-    assert settings.camera == Folder(path=tmp_path / "shots")
-    assert settings.broker == Broker()
+    assert settings.camera == FolderCameraSettings(path=tmp_path / "shots")
+    assert settings.broker == BrokerSettings()
 
 
 @pytest.mark.parametrize(
     ("camera", "expected"),
     [
-        ('type = "folder"\npath = "in"', Folder(path=Path("in"))),
-        ('type = "replay"\npath = "in"\nloop = true', Replay(path=Path("in"), loop=True)),
+        ('type = "folder"\npath = "in"', FolderCameraSettings(path=Path("in"))),
+        (
+            'type = "replay"\npath = "in"\nloop = true',
+            ReplayCameraSettings(path=Path("in"), loop=True),
+        ),
     ],
 )
-def test_other_cameras(tmp_path: Path, camera: str, expected: Folder | Replay) -> None:
+def test_other_cameras(
+    tmp_path: Path, camera: str, expected: FolderCameraSettings | ReplayCameraSettings
+) -> None:
     text = re.sub('type = "folder"\npath = "shots"', camera, GOOD)
     assert load(write(tmp_path, text), {}).camera == msgspec.structs.replace(
         expected, path=tmp_path / "in"
@@ -63,9 +76,9 @@ def test_the_environment_overrides(tmp_path: Path) -> None:
         "HOME": "/root",
     }
     settings = load(write(tmp_path, GOOD), environment)
-    assert settings.broker == Broker(port=8883, tls=True, ca_file=tmp_path / "ca.pem")
+    assert settings.broker == BrokerSettings(port=8883, tls=True, ca_file=tmp_path / "ca.pem")
     assert settings.station.name == "right"
-    assert settings.camera == Folder(path=tmp_path / "shots", settle_s=1.5)
+    assert settings.camera == FolderCameraSettings(path=tmp_path / "shots", settle_s=1.5)
 
 
 @pytest.mark.parametrize(
@@ -126,8 +139,17 @@ def documented() -> set[str]:
 
 def known() -> set[str]:
     keys = {"camera.type"}
-    for section in msgspec.structs.fields(Settings):
-        kinds = (Folder, Replay, Video, Tethered) if section.name == "camera" else (section.type,)
+    for section in msgspec.structs.fields(EdgeSettings):
+        kinds = (
+            (
+                FolderCameraSettings,
+                ReplayCameraSettings,
+                VideoCameraSettings,
+                TetheredCameraSettings,
+            )
+            if section.name == "camera"
+            else (section.type,)
+        )
         for kind in kinds:
             keys |= {f"{section.name}.{field.name}" for field in msgspec.structs.fields(kind)}
     return keys

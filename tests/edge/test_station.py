@@ -9,10 +9,10 @@ import pytest
 from structlog.testing import capture_logs
 from tests.edge.kit import quick_folder
 
-from cardmint_edge.adapters.clock import Clock
+from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.errors import Stop
-from cardmint_edge.supervisor import Running, Station
+from cardmint_edge.supervisor import ComponentThread, StationSupervisor
 
 
 class Works:
@@ -42,9 +42,12 @@ def database() -> Iterator[Database]:
 
 def station_of(
     database: Database, count: Works, other: Works, drained: Callable[[], bool], stop_s: float = 10
-) -> Station:
-    return Station(
-        parts=[Running(name="count", part=count, may_end=True), Running(name="other", part=other)],
+) -> StationSupervisor:
+    return StationSupervisor(
+        parts=[
+            ComponentThread(name="count", part=count, may_end=True),
+            ComponentThread(name="other", part=other),
+        ],
         database=database,
         drained=drained,
         close=lambda: None,
@@ -107,9 +110,9 @@ def test_a_part_that_fails_ends_the_station(
 
 def test_the_clock_knows_its_boot(tmp_path: Path) -> None:
     (tmp_path / "boot_id").write_text(f"{UUID(int=5)}\n")
-    clock = Clock(tmp_path / "boot_id")
+    clock = StationClock(tmp_path / "boot_id")
     first, second = clock(), clock()
     assert first.bootid == UUID(int=5)
     assert first.monotonic_ms <= second.monotonic_ms
     assert first.time.tzinfo is not None
-    assert Clock(tmp_path / "none").bootid != Clock(tmp_path / "none").bootid
+    assert StationClock(tmp_path / "none").bootid != StationClock(tmp_path / "none").bootid

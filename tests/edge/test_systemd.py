@@ -15,10 +15,10 @@ from tests.edge.test_station import Works
 
 from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.adapters.systemd import Systemd
-from cardmint_edge.supervisor import Running, Station
+from cardmint_edge.supervisor import ComponentThread, StationSupervisor
 
 
-class Listener:
+class NotifySocket:
     def __init__(self, path: Path) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(str(path))
@@ -39,16 +39,16 @@ class Listener:
 
 
 @pytest.fixture
-def listener(tmp_path: Path) -> Iterator[Listener]:
-    opened = Listener(tmp_path / "notify")
+def listener(tmp_path: Path) -> Iterator[NotifySocket]:
+    opened = NotifySocket(tmp_path / "notify")
     yield opened
     opened.socket.close()
 
 
 def run(environment: dict[str, str], hangs: str, seconds: float) -> list[dict[str, object]]:
     with quick_folder() as folder, capture_logs() as logs:
-        station = Station(
-            parts=[Running(name="count", part=Works())],
+        station = StationSupervisor(
+            parts=[ComponentThread(name="count", part=Works())],
             database=Database.open(folder / "outbox.db"),
             drained=lambda: True,
             close=lambda: None,
@@ -62,7 +62,7 @@ def run(environment: dict[str, str], hangs: str, seconds: float) -> list[dict[st
     return [dict(entry) for entry in logs]
 
 
-def test_a_station_that_is_well_says_so(listener: Listener) -> None:
+def test_a_station_that_is_well_says_so(listener: NotifySocket) -> None:
     run(listener.environment, "", 0.8)
     heard = listener.heard()
     assert heard[0] == "READY=1"
@@ -70,7 +70,7 @@ def test_a_station_that_is_well_says_so(listener: Listener) -> None:
     assert heard[-2] == "STOPPING=1"
 
 
-def test_a_station_that_hangs_is_left_to_the_watchdog(listener: Listener) -> None:
+def test_a_station_that_hangs_is_left_to_the_watchdog(listener: NotifySocket) -> None:
     logs = run(listener.environment, "the camera hangs", 0.8)
     assert "WATCHDOG=1" not in listener.heard()
     assert any(entry.get("reason") == "the camera hangs" for entry in logs)

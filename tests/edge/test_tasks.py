@@ -17,7 +17,7 @@ from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.adapters.sqlite.tasks import TaskTable
 from cardmint_edge.errors import Stop
-from cardmint_edge.review_tasks import MOST_TOLD, SETTLE_S, Answered, Tasks
+from cardmint_edge.review_tasks import MOST_TOLD, SETTLE_S, AnswerResult, ReviewTasks
 
 ELSEWHERE = Card(id="set7-7", name="Card of another set")
 CATALOGUE = {ELSEWHERE.id: ELSEWHERE}
@@ -34,11 +34,11 @@ def task_of(number: int, version: int = 1) -> ReviewTask:
     )
 
 
-class Desk:
+class TaskBench:
     def __init__(self, database: Database) -> None:
         self.outbox = Outbox(database)
         self.table = TaskTable(database)
-        self.tasks = Tasks(
+        self.tasks = ReviewTasks(
             store=self.table,
             append=self.outbox.append,
             together=database.write,
@@ -55,14 +55,14 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
+def desk() -> Iterator[TaskBench]:
     with quick_folder() as folder:
         database = Database.open(folder / "outbox.db")
-        yield Desk(database)
+        yield TaskBench(database)
         database.close()
 
 
-def test_the_longest_waiting_comes_first(desk: Desk) -> None:
+def test_the_longest_waiting_comes_first(desk: TaskBench) -> None:
     for number in (3, 1, 2):
         desk.arrive(task_of(number))
     assert desk.shown == [(1, 1), (2, 1), (3, 1)]
@@ -70,20 +70,20 @@ def test_the_longest_waiting_comes_first(desk: Desk) -> None:
     assert desk.table.find(UUID(int=2)) == task_of(2)
 
 
-def test_only_a_newer_version_is_taken(desk: Desk) -> None:
+def test_only_a_newer_version_is_taken(desk: TaskBench) -> None:
     for version in (2, 1, 2, 3, 1):
         desk.arrive(task_of(1, version))
     assert desk.shown == [(1, 3)]
 
 
-def test_an_empty_payload_closes(desk: Desk) -> None:
+def test_an_empty_payload_closes(desk: TaskBench) -> None:
     desk.arrive(task_of(1))
     desk.tasks.arrived(UUID(int=1), b"")
     desk.tasks.arrived(UUID(int=2), b"")
     assert desk.shown == []
 
 
-def test_what_is_no_task_is_said_and_ignored(desk: Desk) -> None:
+def test_what_is_no_task_is_said_and_ignored(desk: TaskBench) -> None:
     with capture_logs() as logs:
         desk.tasks.arrived(UUID(int=1), b"{")
         desk.tasks.arrived(UUID(int=1), b"{}")
@@ -92,7 +92,7 @@ def test_what_is_no_task_is_said_and_ignored(desk: Desk) -> None:
     assert desk.shown == []
 
 
-def test_what_was_closed_while_away_is_closed_here(desk: Desk) -> None:
+def test_what_was_closed_while_away_is_closed_here(desk: TaskBench) -> None:
     for number in (1, 2, 3):
         desk.arrive(task_of(number))
     desk.tasks.connected(100.0)
@@ -107,7 +107,7 @@ def test_what_was_closed_while_away_is_closed_here(desk: Desk) -> None:
     assert desk.shown == [(2, 1), (3, 1)]
 
 
-def test_a_connection_that_breaks_closes_nothing(desk: Desk) -> None:
+def test_a_connection_that_breaks_closes_nothing(desk: TaskBench) -> None:
     desk.arrive(task_of(1))
     desk.tasks.connected(100.0)
     desk.tasks.disconnected()
@@ -116,10 +116,13 @@ def test_a_connection_that_breaks_closes_nothing(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("choice", [0, 1, 2, None])
-def test_an_answer_is_one_event(desk: Desk, choice: int | None) -> None:
+def test_an_answer_is_one_event(desk: TaskBench, choice: int | None) -> None:
     desk.arrive(task_of(1))
     card = None if choice is None else CARDS[choice]
-    assert desk.tasks.answer(UUID(int=1), 1, card.id if card else None, "station") is Answered.TAKEN
+    assert (
+        desk.tasks.answer(UUID(int=1), 1, card.id if card else None, "station")
+        is AnswerResult.TAKEN
+    )
     assert desk.shown == []
     (event,) = desk.outbox.events(1, 10)
     assert decode_data(event.type, event.data) == ReviewAnswered(
@@ -132,26 +135,26 @@ def test_an_answer_is_one_event(desk: Desk, choice: int | None) -> None:
     )
 
 
-def test_an_answer_is_taken_once_and_survives_what_the_broker_repeats(desk: Desk) -> None:
+def test_an_answer_is_taken_once_and_survives_what_the_broker_repeats(desk: TaskBench) -> None:
     desk.arrive(task_of(1))
     desk.tasks.answer(UUID(int=1), 1, None, "station")
     desk.arrive(task_of(1))
     assert desk.shown == []
-    assert desk.tasks.answer(UUID(int=1), 1, None, "station") is Answered.GONE
+    assert desk.tasks.answer(UUID(int=1), 1, None, "station") is AnswerResult.GONE
     desk.arrive(task_of(1, 2))
     assert desk.shown == [(1, 2)]
     assert desk.outbox.mark.last == 1
 
 
-def test_an_answer_to_something_else_changes_nothing(desk: Desk) -> None:
+def test_an_answer_to_something_else_changes_nothing(desk: TaskBench) -> None:
     desk.arrive(task_of(1, 2))
-    assert desk.tasks.answer(UUID(int=9), 1, None, "station") is Answered.GONE
-    assert desk.tasks.answer(UUID(int=1), 1, None, "station") is Answered.CHANGED
-    assert desk.tasks.answer(UUID(int=1), 2, "set9-9", "station") is Answered.UNKNOWN_CARD
+    assert desk.tasks.answer(UUID(int=9), 1, None, "station") is AnswerResult.GONE
+    assert desk.tasks.answer(UUID(int=1), 1, None, "station") is AnswerResult.CHANGED
+    assert desk.tasks.answer(UUID(int=1), 2, "set9-9", "station") is AnswerResult.UNKNOWN_CARD
     assert (desk.shown, desk.outbox.mark.last) == ([(1, 2)], 0)
 
 
-def test_an_answer_that_cannot_be_stored_leaves_the_task_open(desk: Desk) -> None:
+def test_an_answer_that_cannot_be_stored_leaves_the_task_open(desk: TaskBench) -> None:
     desk.arrive(task_of(1))
     with desk.outbox.database.write() as tx:
         tx.execute("INSERT INTO events VALUES (1, 't', 't', 'b', 0, 0, x'00')")
@@ -176,7 +179,7 @@ def outcome_of(number: int, card: Card | None, *, by: str = "ann", version: int 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(0, 1), (1, None), (None, 0)])
 def test_who_answered_differently_here_is_told_and_can_undo(
-    desk: Desk, ours: int | None, theirs: int | None
+    desk: TaskBench, ours: int | None, theirs: int | None
 ) -> None:
     desk.arrive(task_of(1))
     desk.tasks.answer(UUID(int=1), 1, None if ours is None else CARDS[ours].id, "station")
@@ -189,15 +192,15 @@ def test_who_answered_differently_here_is_told_and_can_undo(
         first,
         "ann",
     )
-    assert desk.tasks.undo(UUID(int=1), "station") is Answered.TAKEN
+    assert desk.tasks.undo(UUID(int=1), "station") is AnswerResult.TAKEN
     assert desk.tasks.overruled == ()
-    assert desk.tasks.undo(UUID(int=1), "station") is Answered.GONE
+    assert desk.tasks.undo(UUID(int=1), "station") is AnswerResult.GONE
     event = desk.outbox.events(2, 1)[0]
     undone = ReviewUndone(task=UUID(int=1), task_version=2, scan=UUID(int=1001), by="station")
     assert decode_data(event.type, event.data) == undone
 
 
-def test_who_answered_the_same_or_not_at_all_is_told_nothing(desk: Desk) -> None:
+def test_who_answered_the_same_or_not_at_all_is_told_nothing(desk: TaskBench) -> None:
     desk.arrive(task_of(1))
     desk.arrive(task_of(2))
     desk.tasks.answer(UUID(int=1), 1, CARDS[0].id, "station")
@@ -210,7 +213,7 @@ def test_who_answered_the_same_or_not_at_all_is_told_nothing(desk: Desk) -> None
     assert desk.tasks.overruled == ()
 
 
-def test_only_the_newest_are_told_until_they_are_seen(desk: Desk) -> None:
+def test_only_the_newest_are_told_until_they_are_seen(desk: TaskBench) -> None:
     for number in range(1, MOST_TOLD + 3):
         desk.arrive(task_of(number))
         desk.tasks.answer(UUID(int=number), 1, None, "station")
@@ -221,10 +224,10 @@ def test_only_the_newest_are_told_until_they_are_seen(desk: Desk) -> None:
     assert len(desk.tasks.overruled) == MOST_TOLD - 1
 
 
-def test_the_card_that_was_asked_for_is_the_next_shot_and_no_other(desk: Desk) -> None:
-    assert desk.tasks.scan_next(UUID(int=1)) is Answered.GONE
+def test_the_card_that_was_asked_for_is_the_next_shot_and_no_other(desk: TaskBench) -> None:
+    assert desk.tasks.scan_next(UUID(int=1)) is AnswerResult.GONE
     desk.arrive(task_of(1))
-    assert desk.tasks.scan_next(UUID(int=1)) is Answered.TAKEN
+    assert desk.tasks.scan_next(UUID(int=1)) is AnswerResult.TAKEN
     awaited = [desk.tasks.awaited]
     desk.tasks.scanned()
     awaited.append(desk.tasks.awaited)
@@ -241,9 +244,9 @@ def test_the_card_that_was_asked_for_is_the_next_shot_and_no_other(desk: Desk) -
         assert awaited == [UUID(int=1001), None]
 
 
-def test_a_card_that_was_no_candidate_is_found_in_the_catalogue(desk: Desk) -> None:
+def test_a_card_that_was_no_candidate_is_found_in_the_catalogue(desk: TaskBench) -> None:
     desk.arrive(task_of(1))
-    assert desk.tasks.answer(UUID(int=1), 1, ELSEWHERE.id, "station") is Answered.TAKEN
+    assert desk.tasks.answer(UUID(int=1), 1, ELSEWHERE.id, "station") is AnswerResult.TAKEN
     (event,) = desk.outbox.events(1, 9)
     answer = decode_data(event.type, event.data)
     assert isinstance(answer, ReviewAnswered)

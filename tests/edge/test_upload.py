@@ -93,7 +93,7 @@ def test_no_cloud_is_tried_again() -> None:
         http(answer).put("ab" * 32, b"jpeg")
 
 
-class Shelf:
+class UploadEndpoint:
     """A ledger, a store and a cloud whose answers are given in advance."""
 
     def __init__(self, answers: list[Exception | None], due: tuple[str, ...] = ("a",)) -> None:
@@ -131,19 +131,19 @@ class Shelf:
             raise answer
 
 
-def uploader_of(shelf: Shelf) -> Uploader:
+def uploader_of(shelf: UploadEndpoint) -> Uploader:
     return Uploader(ledger=shelf, store=shelf, cloud=shelf, wait=wait_none())
 
 
 def test_it_is_tried_until_it_is_there_and_the_reason_is_said_once() -> None:
-    shelf = Shelf([Retry("away"), Retry("away"), Retry("busy"), None])
+    shelf = UploadEndpoint([Retry("away"), Retry("away"), Retry("busy"), None])
     with capture_logs() as logs:
         uploader_of(shelf).upload("a")
     assert (shelf.done, [entry["reason"] for entry in logs]) == (["a"], ["away", "busy"])
 
 
 def test_what_is_refused_or_gone_is_set_aside() -> None:
-    shelf = Shelf([Park("too large")], due=("a", "b"))
+    shelf = UploadEndpoint([Park("too large")], due=("a", "b"))
     shelf.missing = "b"
     uploader = uploader_of(shelf)
     for sha256 in ("a", "b"):
@@ -152,7 +152,7 @@ def test_what_is_refused_or_gone_is_set_aside() -> None:
 
 
 def test_it_runs_until_it_is_stopped() -> None:
-    shelf = Shelf([None, None, None], due=("a", "b"))
+    shelf = UploadEndpoint([None, None, None], due=("a", "b"))
     uploader = uploader_of(shelf)
     thread = threading.Thread(target=uploader.run, daemon=True)
     thread.start()
@@ -167,7 +167,7 @@ def test_it_runs_until_it_is_stopped() -> None:
 
 
 def test_what_was_set_aside_is_tried_again_at_the_next_start() -> None:
-    shelf = Shelf([Park("refused"), None])
+    shelf = UploadEndpoint([Park("refused"), None])
     uploader_of(shelf).upload("a")
     assert (shelf.due, shelf.parked) == ([], [("a", "refused")])
     again = uploader_of(shelf)
@@ -180,7 +180,7 @@ def test_what_was_set_aside_is_tried_again_at_the_next_start() -> None:
 
 
 def test_paused_it_waits_and_goes_on() -> None:
-    shelf = Shelf([None], due=("a",))
+    shelf = UploadEndpoint([None], due=("a",))
     uploader = uploader_of(shelf)
     uploader.pause(True)
     thread = threading.Thread(target=uploader.run, daemon=True)
@@ -212,7 +212,7 @@ def test_the_line_is_shared() -> None:
 
 
 def test_stopping_leaves_the_image_for_the_next_start() -> None:
-    shelf = Shelf([Retry("away")] * 3)
+    shelf = UploadEndpoint([Retry("away")] * 3)
     uploader = uploader_of(shelf)
     uploader.stop()
     uploader.upload("a")
@@ -220,7 +220,7 @@ def test_stopping_leaves_the_image_for_the_next_start() -> None:
 
 
 def test_a_ledger_that_fails_is_said_and_tried_again() -> None:
-    shelf = Shelf([])
+    shelf = UploadEndpoint([])
     uploader = uploader_of(shelf)
 
     def fail() -> str | None:

@@ -24,7 +24,7 @@ MODEL_ENDINGS = (".json", ".tflite")
 MAX_MODELS_BYTES = 512 << 20
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
+class InstalledArtifact(msgspec.Struct, frozen=True, kw_only=True):
     """One that is, or was, in use: its checksum, version, and the name of its file or folder.
 
     Empty: the built-in.
@@ -35,11 +35,11 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
 
 
-class Shelf(msgspec.Struct, kw_only=True):
+class ArtifactIndex(msgspec.Struct, kw_only=True):
     """What is in use of each artifact, what was before it, and what was refused, with the reason."""
 
-    active: dict[str, Kept] = msgspec.field(default_factory=dict)
-    before: dict[str, Kept] = msgspec.field(default_factory=dict)
+    active: dict[str, InstalledArtifact] = msgspec.field(default_factory=dict)
+    before: dict[str, InstalledArtifact] = msgspec.field(default_factory=dict)
     refused: dict[str, str] = msgspec.field(default_factory=dict)
 
 
@@ -81,9 +81,9 @@ class ArtifactStore:
         try:
             make_folder(folder)
             self.shelf = (
-                msgspec.json.decode(self._file.read_bytes(), type=Shelf)
+                msgspec.json.decode(self._file.read_bytes(), type=ArtifactIndex)
                 if self._file.exists()
-                else Shelf()
+                else ArtifactIndex()
             )
         except OSError as error:
             raise Stop(
@@ -91,17 +91,17 @@ class ArtifactStore:
             ) from error
         except msgspec.DecodeError:
             self.shelf = (
-                Shelf()
+                ArtifactIndex()
             )  # the built-in ones are used, and the retained manifests come again
 
     def path(self, artifact: Artifact) -> Path | None:
         """Return what is in use of an artifact; None for what the settings name."""
-        kept = self.shelf.active.get(artifact, Kept())
+        kept = self.shelf.active.get(artifact, InstalledArtifact())
         return self.folder / kept.name if kept.name and (self.folder / kept.name).exists() else None
 
     def version(self, artifact: Artifact) -> str:
         """Return the version of what is in use of an artifact; empty for what the settings name."""
-        return self.shelf.active.get(artifact, Kept()).version
+        return self.shelf.active.get(artifact, InstalledArtifact()).version
 
     def save(self) -> None:
         """Write down what is in use.
@@ -133,7 +133,7 @@ class ArtifactStore:
         except (InvalidSignature, ValueError) as error:
             raise Park("its signature is not of the key in recognition.signed_by") from error
 
-    def fetch(self, manifest: Manifest, stopping: Callable[[], bool]) -> Kept:
+    def fetch(self, manifest: Manifest, stopping: Callable[[], bool]) -> InstalledArtifact:
         """Download what a manifest names, from where an earlier try ended, check it, and unpack models.
 
         Raises:
@@ -152,7 +152,7 @@ class ArtifactStore:
             except OSError as error:
                 raise Retry(f"{part}: {error.strerror}") from error
         name = whole.name if manifest.artifact == "catalogue" else self._unpack(whole)
-        return Kept(sha256=manifest.sha256, version=manifest.version, name=name)
+        return InstalledArtifact(sha256=manifest.sha256, version=manifest.version, name=name)
 
     def _download(self, manifest: Manifest, part: Path, stopping: Callable[[], bool]) -> None:
         import httpx  # noqa: PLC0415 - 2 MB, for a download of once a month

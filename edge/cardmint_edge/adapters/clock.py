@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from cardmint_edge.domain.delivery.batches import Stamp
+from cardmint_edge.domain.delivery.batches import Timestamp
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _TIME_ERROR = 5
@@ -17,7 +17,7 @@ Its first field, `modes`, is 0 when one only asks.
 """
 
 
-class Clock:
+class StationClock:
     """Reads all clocks at once.
 
     Where the kernel names no boot, each start of the agent counts as one.
@@ -27,9 +27,9 @@ class Clock:
         self.bootid = UUID(boot_id.read_text().strip()) if boot_id.exists() else uuid4()
         self._adjtimex = getattr(ctypes.CDLL(None), "adjtimex", None)
 
-    def __call__(self) -> Stamp:
+    def __call__(self) -> Timestamp:
         """Return the time by every clock."""
-        return Stamp(
+        return Timestamp(
             time=datetime.now(UTC),
             bootid=self.bootid,
             monotonic_ms=time.monotonic_ns() // 1_000_000,

@@ -23,11 +23,11 @@ from cardmint_edge.errors import Park
 FOLDER = Path(__file__).parents[1] / "models"
 
 
-class Unusable(Park):
+class ModelUnusable(Park):
     """A model that is missing or is not what its manifest says; the station goes on without it."""
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+class ModelManifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a model is. Fields that only people read are left to them."""
 
     name: str
@@ -56,14 +56,14 @@ class _Model:
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             message = f"{file}: LiteRT cannot run it: {error}"
-            raise Unusable(message) from None
+            raise ModelUnusable(message) from None
         [given], [made] = (
             self._interpreter.get_input_details(),
             self._interpreter.get_output_details(),
         )
         if [*given["shape"]] != self.manifest.input or [*made["shape"]] != self.manifest.output:
             message = f"{file}: takes other shapes than its manifest says"
-            raise Unusable(message)
+            raise ModelUnusable(message)
         self._given, self._made = given["index"], made["index"]
         self.version = f"{self.manifest.version} {self.manifest.sha256[:12]}"
 
@@ -80,12 +80,12 @@ class TextReader:
         """Load the model that `reader.json` names.
 
         Raises:
-            Unusable: it is missing, damaged, or made for another alphabet than this program's.
+            ModelUnusable: it is missing, damaged, or made for another alphabet than this program's.
         """
         self._model = _Model(folder, "reader")
         if self._model.manifest.alphabet != ALPHABET:
             message = f"{folder / 'reader.json'}: reads another alphabet than this program"
-            raise Unusable(message)
+            raise ModelUnusable(message)
         self.version = self._model.version
 
     def __call__(self, strip: NDArray[np.float32]) -> Reading:
@@ -102,7 +102,7 @@ class CardFinder:
         """Load the model that `corners.json` names.
 
         Raises:
-            Unusable: it is missing or damaged.
+            ModelUnusable: it is missing or damaged.
         """
         self._model = _Model(folder, "corners")
         self.version = self._model.version
@@ -121,12 +121,12 @@ class PictureEmbedder:
         """Load the model that `embedding.json` names.
 
         Raises:
-            Unusable: it is missing, damaged, or makes vectors of another length.
+            ModelUnusable: it is missing, damaged, or makes vectors of another length.
         """
         self._model = _Model(folder, "embedding")
         if self._model.manifest.output != [1, SIZE]:
             message = f"{folder / 'embedding.json'}: makes other vectors than this program compares"
-            raise Unusable(message)
+            raise ModelUnusable(message)
         self.version = self._model.version
 
     def __call__(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -152,17 +152,17 @@ def _quiet() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _load(path: Path) -> tuple[Manifest, bytes]:
+def _load(path: Path) -> tuple[ModelManifest, bytes]:
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode(path.read_bytes(), type=ModelManifest)
         model = (path.parent / manifest.file).read_bytes()
     except OSError as error:
         message = f"{error.filename}: {error.strerror}: the model is missing"
-        raise Unusable(message) from None
+        raise ModelUnusable(message) from None
     except msgspec.DecodeError as error:
         message = f"{path}: no manifest: {error}"
-        raise Unusable(message) from None
+        raise ModelUnusable(message) from None
     if sha256(model).hexdigest() != manifest.sha256:
         message = f"{path.parent / manifest.file}: not the file that its manifest names: the checksum differs"
-        raise Unusable(message)
+        raise ModelUnusable(message)
     return manifest, model

@@ -31,19 +31,19 @@ from cardmint_contracts.errors import BadTopic
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.wire import encode
 from cardmint_edge.domain.delivery.batches import PackedBatch
-from cardmint_edge.domain.delivery.window import Limits
+from cardmint_edge.domain.delivery.window import BrokerLimits
 from cardmint_edge.errors import Stop
 from cardmint_edge.forward import (
-    Connected,
-    Delivered,
-    Disconnected,
-    News,
-    OutcomeCame,
-    ReceiptCame,
-    TaskCame,
+    ForwarderMessage,
+    LinkConnected,
+    LinkDisconnected,
+    MessageDelivered,
+    OutcomeReceived,
+    ReceiptReceived,
+    TaskReceived,
 )
-from cardmint_edge.remote_commands import Told
-from cardmint_edge.settings import Broker, Station
+from cardmint_edge.remote_commands import ControlMessage
+from cardmint_edge.settings import BrokerSettings, StationSettings
 
 KEEPALIVE_S = 15
 CONNECT_TIMEOUT_S = 5.0
@@ -76,12 +76,12 @@ class BrokerLink:
     def __init__(
         self,
         *,
-        broker: Broker,
-        station: Station,
+        broker: BrokerSettings,
+        station: StationSettings,
         state: Callable[[bool], StationState],
         health: Callable[[], StationHealth],
-        tell: Callable[[News], None],
-        hear: Callable[[Told], None] = lambda _: None,
+        tell: Callable[[ForwarderMessage], None],
+        hear: Callable[[ControlMessage], None] = lambda _: None,
         answer_s: float = ANSWER_S,
     ) -> None:
         """Take the parts: `state` and `health` say how the station is now.
@@ -183,7 +183,7 @@ class BrokerLink:
         properties.UserProperty = Claim(batch.stream, batch.first, batch.last).properties()
         return self._publish("events", batch.payload, qos=1, properties=properties)
 
-    def reply(self, told: Told, payload: bytes) -> bool:
+    def reply(self, told: ControlMessage, payload: bytes) -> bool:
         """Answer a command where it asked for the answer."""
         client = self._client
         if client is None:
@@ -325,8 +325,8 @@ class BrokerLink:
             in_flight=limits.in_flight,
             payload=limits.payload_bytes,
         )
-        self._tell(Connected(connection=self._connection, limits=limits))
-        self._hear(Told(kind="connected", payload=b"1"))
+        self._tell(LinkConnected(connection=self._connection, limits=limits))
+        self._hear(ControlMessage(kind="connected", payload=b"1"))
         self._answered.set()
         early, self._early = self._early, None
         for message in early or []:
@@ -340,7 +340,7 @@ class BrokerLink:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        self._tell(Delivered(connection=self._connection, reason=reason.value))
+        self._tell(MessageDelivered(connection=self._connection, reason=reason.value))
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         if self._early is None:
@@ -370,7 +370,7 @@ class BrokerLink:
                 f"it hangs up before it answers ({reason})",
                 "check that an MQTT 5 broker listens there",
             )
-        self._tell(Disconnected(connection=self._connection))
+        self._tell(LinkDisconnected(connection=self._connection))
         self._answered.set()
         self._closed.set()
 
@@ -382,16 +382,16 @@ class BrokerLink:
             log.warning("message ignored", reason=error.reason, detail=str(error))
             return
         if parsed.kind == "outcomes":
-            self._tell(OutcomeCame(payload=payload))
+            self._tell(OutcomeReceived(payload=payload))
         elif parsed.kind == "tasks" and parsed.task is not None:
-            self._tell(TaskCame(task=parsed.task, payload=payload))
+            self._tell(TaskReceived(task=parsed.task, payload=payload))
         elif parsed.kind == "receipt":
-            self._tell(ReceiptCame(payload=payload))
+            self._tell(ReceiptReceived(payload=payload))
         elif parsed.kind == "commands" and parsed.task is not None:
             own = topics.reply_topic(self._station.tenant, self._station.name, parsed.task)
             reply_to = str(getattr(message.properties, "ResponseTopic", own))
             correlation = bytes(getattr(message.properties, "CorrelationData", b""))
-            told = Told(
+            told = ControlMessage(
                 kind=parsed.kind,
                 payload=payload,
                 command=parsed.task,
@@ -401,7 +401,7 @@ class BrokerLink:
             )
             self._hear(told)
         else:
-            self._hear(Told(kind=parsed.kind, payload=payload))
+            self._hear(ControlMessage(kind=parsed.kind, payload=payload))
 
     @property
     def _wanted(self) -> list[str]:
@@ -437,9 +437,9 @@ def _properties(packet: int) -> Properties:
     return Properties(packet)  # type: ignore[no-untyped-call]  # paho leaves this one constructor untyped
 
 
-def _limits(properties: Properties | None) -> Limits:
+def _limits(properties: Properties | None) -> BrokerLimits:
     packet = getattr(properties, "MaximumPacketSize", MAX_PAYLOAD_BYTES + HEADROOM_BYTES)
-    return Limits(
+    return BrokerLimits(
         in_flight=getattr(properties, "ReceiveMaximum", 65535),
         payload_bytes=min(MAX_PAYLOAD_BYTES, packet - HEADROOM_BYTES),
     )
@@ -453,7 +453,7 @@ def _at_once(_client: Client, _data: Any, sock: Any) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _tls(broker: Broker) -> ssl.SSLContext | None:
+def _tls(broker: BrokerSettings) -> ssl.SSLContext | None:
     if not broker.tls:
         return None
     try:

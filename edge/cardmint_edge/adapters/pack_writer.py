@@ -19,7 +19,7 @@ from cardmint_edge.domain.vision.matching import Reference
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Facts:
+class PrintingFacts:
     """A printing as the pack keeps it.
 
     Printings of the same `art` may carry the same picture unless artists differ.
@@ -35,7 +35,7 @@ class Facts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
+class PackReference:
     """A printing's picture as the pack keeps it."""
 
     card_id: str
@@ -46,8 +46,8 @@ class Look:
 
 def write_pack(
     path: Path,
-    facts: Iterable[Facts],
-    looks: Iterable[Look],
+    facts: Iterable[PrintingFacts],
+    looks: Iterable[PackReference],
     built_at: str,
     prices: Iterable[LastPrice] = (),
     *,
@@ -114,14 +114,16 @@ def write_pack(
     return version, images
 
 
-def _look_rows(looks: Iterable[Look], digest: Callable[[bytes], None]) -> Iterator[dict[str, Any]]:
+def _look_rows(
+    looks: Iterable[PackReference], digest: Callable[[bytes], None]
+) -> Iterator[dict[str, Any]]:
     for look in looks:
         row = _look_row(look)
         digest(look.card_id.encode() + row["bits"] + row["thumb"])
         yield row
 
 
-def _fact_row(fact: Facts) -> dict[str, Any]:
+def _fact_row(fact: PrintingFacts) -> dict[str, Any]:
     card = fact.card
     return {
         "id": card.id, "name": card.name, "number": card.number, "set_id": card.set_id, "set_name": card.set_name,
@@ -142,7 +144,7 @@ def _price_row(price: LastPrice) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _look_row(look: Look) -> dict[str, Any]:
+def _look_row(look: PackReference) -> dict[str, Any]:
     _, thumb = cv2.imencode(".jpg", look.reference.thumb, [cv2.IMWRITE_JPEG_QUALITY, 92])
     features = look.reference.features
     return {

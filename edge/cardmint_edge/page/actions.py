@@ -15,22 +15,22 @@ from starlette.routing import Route
 from cardmint_contracts.cards import ScanDefaults
 from cardmint_contracts.wire import convert
 from cardmint_edge.page.forms import Form, posting
-from cardmint_edge.page.ports import Parts
-from cardmint_edge.page.views import Pages, html
-from cardmint_edge.review_tasks import Answered
+from cardmint_edge.page.ports import PagePorts
+from cardmint_edge.page.views import PageRenderer, html
+from cardmint_edge.review_tasks import AnswerResult
 
 OPERATOR = "station"
 """Who answered: whoever stands at the station."""
 
 _NOTICES = {
-    Answered.TAKEN: "",
-    Answered.GONE: "Somebody else answered that one first.",
-    Answered.CHANGED: "That question changed meanwhile; please look again.",
-    Answered.UNKNOWN_CARD: "That card is not in this station's catalogue.",
+    AnswerResult.TAKEN: "",
+    AnswerResult.GONE: "Somebody else answered that one first.",
+    AnswerResult.CHANGED: "That question changed meanwhile; please look again.",
+    AnswerResult.UNKNOWN_CARD: "That card is not in this station's catalogue.",
 }
 
 
-def _shown(parts: Parts, pages: Pages) -> Callable[..., Response]:
+def _shown(parts: PagePorts, pages: PageRenderer) -> Callable[..., Response]:
     def shown(request: Request, notice: str = "") -> Response:
         if "hx-request" not in request.headers:
             return RedirectResponse("/", 303)
@@ -44,7 +44,7 @@ def _task(request: Request) -> UUID:
     return task
 
 
-def answering(parts: Parts, pages: Pages) -> list[Route]:
+def answering(parts: PagePorts, pages: PageRenderer) -> list[Route]:
     """Return the routes of the review tasks."""
     shown = _shown(parts, pages)
 
@@ -79,7 +79,7 @@ def answering(parts: Parts, pages: Pages) -> list[Route]:
     ]
 
 
-def scanning(parts: Parts, pages: Pages) -> list[Route]:
+def scanning(parts: PagePorts, pages: PageRenderer) -> list[Route]:
     """Return the routes of scans, the defaults and the uploads."""
     shown = _shown(parts, pages)
 

@@ -22,7 +22,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cardmint_edge.page.forms import Form, posting
-from cardmint_edge.page.views import Pages, html
+from cardmint_edge.page.views import PageRenderer, html
 
 HEADERS = {
     "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
@@ -41,7 +41,7 @@ _OPEN = {"/pin", "/enter", "/static/page.css", "/static/icon.svg"}
 log = structlog.get_logger(__name__)
 
 
-class Door:
+class AccessControl:
     """Lets requests in. Without a PIN only this machine's own are."""
 
     def __init__(self, pin: str = "", clock: Callable[[], float] = time.monotonic) -> None:
@@ -74,7 +74,7 @@ class Door:
             return None
         return RedirectResponse("/pin", 303)
 
-    def routes(self, pages: Pages) -> list[Route]:
+    def routes(self, pages: PageRenderer) -> list[Route]:
         """Return the page that asks for the PIN."""
 
         def ask(_: Request) -> Response:
@@ -105,13 +105,13 @@ class Door:
         return self._sessions.get(session, 0.0) > self._clock()
 
 
-class Guarded:
+class GuardedPage:
     """The page behind its door.
 
     Every answer has the headers, and what cannot be answered is said as JSON.
     """
 
-    def __init__(self, page: ASGIApp, door: Door) -> None:
+    def __init__(self, page: ASGIApp, door: AccessControl) -> None:
         self._page = page
         self._door = door
 

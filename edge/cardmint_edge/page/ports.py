@@ -6,11 +6,11 @@ from typing import Protocol
 from uuid import UUID
 
 from cardmint_contracts.cards import Card, CardId, ScanDefaults
-from cardmint_edge.page.views import View
-from cardmint_edge.review_tasks import Answered
+from cardmint_edge.page.views import StationView
+from cardmint_edge.review_tasks import AnswerResult
 
 
-class Images(Protocol):
+class ThumbnailSource(Protocol):
     """Has the images' bytes."""
 
     def thumbnail(self, digest: str) -> bytes | None:
@@ -18,10 +18,10 @@ class Images(Protocol):
         ...
 
 
-class Answers(Protocol):
+class ReviewAnswers(Protocol):
     """Takes answers to tasks, and what else is done with them."""
 
-    def undo(self, task: UUID, by: str) -> Answered:
+    def undo(self, task: UUID, by: str) -> AnswerResult:
         """Take back the answer that overruled ours."""
         ...
 
@@ -29,17 +29,17 @@ class Answers(Protocol):
         """Say no more of an answer that did not count."""
         ...
 
-    def scan_next(self, task: UUID) -> Answered:
+    def scan_next(self, task: UUID) -> AnswerResult:
         """Have the next shot be another scan of a task's card."""
         ...
 
-    def answer(self, task: UUID, version: int, card: CardId | None, by: str) -> Answered:
+    def answer(self, task: UUID, version: int, card: CardId | None, by: str) -> AnswerResult:
         """Take a person's answer."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Parts:
+class PagePorts:
     """`view` takes a notice for the operator; `commits` waits as the database's does.
 
     `live` is the camera's picture as JPEG, None without one. `withdraw` says whether the scan was
@@ -47,10 +47,10 @@ class Parts:
     """
 
     station: str
-    view: Callable[[str], View]
+    view: Callable[[str], StationView]
     commits: Callable[[int, float], int]
-    images: Images
-    answers: Answers
+    images: ThumbnailSource
+    answers: ReviewAnswers
     search: Callable[[str], Sequence[Card]]
     defaults: Callable[[], ScanDefaults]
     set_defaults: Callable[[ScanDefaults], None]

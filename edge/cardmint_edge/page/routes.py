@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from cardmint_edge.adapters.sqlite.outbox import ScanLine
+from cardmint_edge.adapters.sqlite.outbox import ScanRecord
 from cardmint_edge.page import guard
 from cardmint_edge.page.actions import answering, scanning
-from cardmint_edge.page.ports import Parts
-from cardmint_edge.page.views import Pages, View, html
+from cardmint_edge.page.ports import PagePorts
+from cardmint_edge.page.views import PageRenderer, StationView, html
 
 PATIENCE_S = 0.5
 """How long the page waits for something to show before it asks again.
@@ -42,7 +42,7 @@ class LastScan(msgspec.Struct, frozen=True, kw_only=True):
     card: str | None
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
+class PageState(msgspec.Struct, frozen=True, kw_only=True):
     """`GET /state`: the station for other programs on this machine."""
 
     stream: UUID
@@ -67,10 +67,10 @@ def static(request: Request) -> Response:
     return Response(files(package).joinpath(path).read_bytes(), media_type=media_type)
 
 
-def make_page(parts: Parts) -> guard.Guarded:
+def make_page(parts: PagePorts) -> guard.GuardedPage:
     """Return the page as an ASGI application."""
-    pages = Pages(parts.station)
-    door = guard.Door(parts.pin)
+    pages = PageRenderer(parts.station)
+    door = guard.AccessControl(parts.pin)
     routes = [
         *_reading(parts, pages),
         *answering(parts, pages),
@@ -78,10 +78,10 @@ def make_page(parts: Parts) -> guard.Guarded:
         Route("/static/{name}", static),
         *door.routes(pages),
     ]
-    return guard.Guarded(Router(routes, redirect_slashes=False), door)
+    return guard.GuardedPage(Router(routes, redirect_slashes=False), door)
 
 
-def _reading(parts: Parts, pages: Pages) -> list[Route]:
+def _reading(parts: PagePorts, pages: PageRenderer) -> list[Route]:
     def show(request: Request) -> Response:
         return html(
             pages.page(
@@ -131,7 +131,7 @@ def _reading(parts: Parts, pages: Pages) -> list[Route]:
     ]
 
 
-def _news(parts: Parts, pages: Pages, have: str) -> Response:
+def _news(parts: PagePorts, pages: PageRenderer, have: str) -> Response:
     """Return the live part as soon as it is not what the page has.
 
     Nothing when it stays so for `PATIENCE_S`.
@@ -149,8 +149,8 @@ def _news(parts: Parts, pages: Pages, have: str) -> Response:
         parts.commits(commits, patience)
 
 
-def _state(view: View) -> State:
-    return State(
+def _state(view: StationView) -> PageState:
+    return PageState(
         stream=view.status.stream,
         queued=view.status.queued,
         acknowledged=view.status.acknowledged,
@@ -165,7 +165,7 @@ def _state(view: View) -> State:
     )
 
 
-def _last(line: ScanLine) -> LastScan:
+def _last(line: ScanRecord) -> LastScan:
     card = line.scan.card
     return LastScan(
         position=line.position,

@@ -12,8 +12,8 @@ from cardmint_contracts.cards import Card, Condition, Decision, Edition, Finish,
 from cardmint_contracts.currencies import digits
 from cardmint_contracts.reasons import Reason
 from cardmint_contracts.tasks import ReviewTask
-from cardmint_edge.adapters.sqlite.outbox import ScanLine
-from cardmint_edge.review_tasks import Overruled
+from cardmint_edge.adapters.sqlite.outbox import ScanRecord
+from cardmint_edge.review_tasks import OverruledAnswer
 from cardmint_edge.status import OutboxStatus
 
 STRIP = 20
@@ -29,7 +29,7 @@ DECISIONS = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class View:
+class StationView:
     """Everything that the live part shows. `link` and `fault` are words; an empty fault is none.
 
     `uploads` says whether images are to go anywhere at all; `before` has, by the scan that a task
@@ -40,23 +40,23 @@ class View:
     link: str
     connected: bool
     fault: str
-    scans: Sequence[ScanLine]
+    scans: Sequence[ScanRecord]
     tasks: Sequence[ReviewTask]
     open_tasks: int
-    box: "Box"
-    before: Mapping[UUID, ScanLine] = field(default_factory=dict)
-    overruled: Sequence[Overruled] = ()
+    box: "MachineSummary"
+    before: Mapping[UUID, ScanRecord] = field(default_factory=dict)
+    overruled: Sequence[OverruledAnswer] = ()
     awaited: UUID | None = None
     uploads: bool = True
     uploads_paused: bool = False
     drain_s: float | None = 0.0
     has_live: bool = False
     notice: str = ""
-    price: "Price | None" = None
+    price: "PriceSummary | None" = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Price:
+class PriceSummary:
     """What the last card was last worth, and how many days ago."""
 
     money: Money
@@ -65,7 +65,7 @@ class Price:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Box:
+class MachineSummary:
     """The machine and what runs on it, in words."""
 
     camera: str
@@ -75,7 +75,7 @@ class Box:
     version: str
 
 
-class Pages:
+class PageRenderer:
     """Renders the templates. `station` is the name to show."""
 
     def __init__(self, station: str) -> None:
@@ -102,13 +102,13 @@ class Pages:
         self._found = environment.get_template("found.html")
         self._pin = environment.get_template("pin.html")
 
-    def live(self, view: View) -> tuple[str, str]:
+    def live(self, view: StationView) -> tuple[str, str]:
         """Return the live part, and a digest that changes when it does."""
         html = self._live.render(view=view, digest=_DIGEST)
         digest = blake2b(html.encode(), digest_size=8).hexdigest()
         return html.replace(_DIGEST, digest, 1), digest
 
-    def page(self, view: View, defaults: ScanDefaults, saved: bool) -> str:
+    def page(self, view: StationView, defaults: ScanDefaults, saved: bool) -> str:
         """Return the whole page."""
         return self._page.render(
             live=self.live(view)[0], defaults=defaults, saved=saved, has_live=view.has_live

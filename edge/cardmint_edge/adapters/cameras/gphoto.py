@@ -27,7 +27,7 @@ LOW_BATTERY = 5
 """Percent. Below it the operator is told before the camera fails."""
 
 
-class TetheredSource:
+class TetheredDevice:
     """One camera on USB: of `model` (a part of its name, as the camera says it), or the only one when that is empty."""
 
     def __init__(self, *, model: str = "", low_battery: int = LOW_BATTERY) -> None:

@@ -22,7 +22,7 @@ VIEW_EDGE = 640
 log = structlog.get_logger(__name__)
 
 
-class Source(Protocol):
+class CameraDevice(Protocol):
     """A device. Every method may raise `Retry`, in words for the operator.
 
     The device is then opened anew.
@@ -68,7 +68,7 @@ class LiveCamera:
 
     def __init__(
         self,
-        source: Source,
+        source: CameraDevice,
         *,
         seen: bytes = b"",
         by_itself: bool = True,

@@ -10,7 +10,7 @@ from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.errors import Retry
 
 
-class VideoSource:
+class VideoDevice:
     """A V4L2 device by its number or path (`/dev/video0`, or a name under `/dev/v4l/by-id/`), or a video's address."""
 
     def __init__(

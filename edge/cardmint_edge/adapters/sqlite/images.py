@@ -8,7 +8,7 @@ from typing import Literal
 
 from cardmint_edge.adapters.sqlite.database import Database
 
-Kept = Literal["full", "thumbnail", "none"]
+LocalCopy = Literal["full", "thumbnail", "none"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +26,7 @@ class Victim:
 
     sha256: str
     bytes: int
-    kept: Kept
+    kept: LocalCopy
     uploaded: bool
 
 
@@ -83,12 +83,12 @@ class ImageTable:
             for sha256, size, kept, uploaded in rows
         ]
 
-    def give_up(self, sha256: str, left: Kept) -> None:
+    def give_up(self, sha256: str, left: LocalCopy) -> None:
         """Learn that only `left` remains of an image."""
         with self._database.write() as tx:
             tx.execute("UPDATE images SET kept = ? WHERE sha256 = ?", (left, sha256))
 
-    def kept(self) -> dict[str, Kept]:
+    def kept(self) -> dict[str, LocalCopy]:
         """Return what remains of every image that is not whole."""
         return dict(self._database.read("SELECT sha256, kept FROM images WHERE kept != 'full'"))
 

@@ -20,8 +20,8 @@ from cardmint_contracts.events import NAMES, CardScanned, EventData, ScanWithdra
 from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import decode, encode
 from cardmint_edge.adapters.sqlite.database import Database
-from cardmint_edge.domain.delivery.batches import Stamp, StoredEvent
-from cardmint_edge.domain.delivery.window import Mark
+from cardmint_edge.domain.delivery.batches import StoredEvent, Timestamp
+from cardmint_edge.domain.delivery.window import StreamPosition
 from cardmint_edge.errors import Stop
 
 HISTORY = 1000
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ScanLine:
+class ScanRecord:
     """One line of the local history.
 
     `position` counts the station's scans; `sequence` is the event's at the time.
@@ -49,7 +49,7 @@ class ScanLine:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Counters:
+class OutboxCounters:
     """What was ever counted in this outbox: scans, captures set aside, starts of the agent."""
 
     scanned: int
@@ -86,22 +86,22 @@ class Outbox:
             return _one(tx, "UPDATE station SET epoch = epoch + 1 RETURNING epoch")
 
     @property
-    def mark(self) -> Mark:
+    def mark(self) -> StreamPosition:
         """Where the outbox stands."""
         ((stream, acknowledged, last),) = self.database.read(
             "SELECT stream, acknowledged, last FROM station"
         )
-        return Mark(stream=UUID(stream), acknowledged=acknowledged, last=last)
+        return StreamPosition(stream=UUID(stream), acknowledged=acknowledged, last=last)
 
     @property
-    def counters(self) -> Counters:
+    def counters(self) -> OutboxCounters:
         """What was ever counted here."""
         ((scanned, parked, epoch),) = self.database.read(
             "SELECT scanned, parked, epoch FROM station"
         )
-        return Counters(scanned=scanned, parked=parked, epoch=epoch)
+        return OutboxCounters(scanned=scanned, parked=parked, epoch=epoch)
 
-    def append(self, data: EventData, stamp: Stamp) -> int:
+    def append(self, data: EventData, stamp: Timestamp) -> int:
         """Store one event and return its sequence."""
         with self.database.write() as tx:
             sequence = _append(tx, data, stamp)
@@ -109,8 +109,8 @@ class Outbox:
         return sequence
 
     def record(
-        self, scan: CardScanned, stamp: Stamp, origin: str = "", fingerprint: bytes = b""
-    ) -> ScanLine:
+        self, scan: CardScanned, stamp: Timestamp, origin: str = "", fingerprint: bytes = b""
+    ) -> ScanRecord:
         """Count one scan: event, history, image reference and counter, or none of them.
 
         A scan that was recorded before is not counted again: its line is returned.
@@ -145,7 +145,7 @@ class Outbox:
                     (image.sha256, image.bytes, sequence),
                 )
         self._appended()
-        return ScanLine(
+        return ScanRecord(
             position=position,
             sequence=sequence,
             time=stamp.time,
@@ -153,7 +153,7 @@ class Outbox:
             fingerprint=fingerprint,
         )
 
-    def withdraw(self, scan: UUID, by: str, stamp: Stamp) -> bool:
+    def withdraw(self, scan: UUID, by: str, stamp: Timestamp) -> bool:
         """Take a scan back, once; False when it is not in the history, or was taken back before."""
         with self.database.write() as tx:
             found = tx.execute(
@@ -182,7 +182,7 @@ class Outbox:
             StoredEvent(
                 sequence=sequence,
                 type=kind,
-                stamp=Stamp(
+                stamp=Timestamp(
                     time=datetime.fromisoformat(time),
                     bootid=UUID(bootid),
                     monotonic_ms=monotonic_ms,
@@ -193,7 +193,7 @@ class Outbox:
             for sequence, kind, time, bootid, monotonic_ms, clock_synced, data in rows
         ]
 
-    def forget(self, stream: UUID, sequence: int) -> Mark:
+    def forget(self, stream: UUID, sequence: int) -> StreamPosition:
         """Remove what a receipt covers, and return where the outbox stands then.
 
         A receipt of another stream changes nothing. One beyond what was ever appended is of another
@@ -221,14 +221,14 @@ class Outbox:
         rows = self.database.read("SELECT time FROM events ORDER BY sequence LIMIT 1")
         return datetime.fromisoformat(rows[0][0]) if rows else None
 
-    def scans(self, count: int) -> list[ScanLine]:
+    def scans(self, count: int) -> list[ScanRecord]:
         """Return the last scans, the newest first."""
         return [
             _line(row)
             for row in self.database.read(_SCAN_COLUMNS + "ORDER BY position DESC LIMIT ?", count)
         ]
 
-    def before(self, scan: UUID) -> ScanLine | None:
+    def before(self, scan: UUID) -> ScanRecord | None:
         """Return the scan whose card `scan` perhaps shows again.
 
         None when there is none, or none in the history.
@@ -236,7 +236,7 @@ class Outbox:
         again = self._find(str(scan))
         return self._find(str(again.scan.possible_duplicate_of)) if again else None
 
-    def _find(self, scan: str) -> ScanLine | None:
+    def _find(self, scan: str) -> ScanRecord | None:
         rows = self.database.read(_SCAN_COLUMNS + "WHERE scan = ?", scan)
         return _line(rows[0]) if rows else None
 
@@ -264,7 +264,7 @@ class Outbox:
         with self.database.write() as tx:
             _one(tx, "UPDATE station SET defaults = ? RETURNING 1", encode(defaults))
 
-    def _begin_new_stream(self, receipted: int) -> Mark:
+    def _begin_new_stream(self, receipted: int) -> StreamPosition:
         stream = uuid4()
         with self.database.write() as tx:
             mark = self.mark
@@ -292,15 +292,15 @@ class Outbox:
             new_stream=str(stream),
             unsent=count,
         )
-        return Mark(stream=stream, acknowledged=0, last=count)
+        return StreamPosition(stream=stream, acknowledged=0, last=count)
 
 
 _SCAN_COLUMNS = "SELECT position, sequence, time, type, data, fingerprint, withdrawn FROM scans "
 
 
-def _line(row: tuple[int, int, str, str, bytes, bytes, int]) -> ScanLine:
+def _line(row: tuple[int, int, str, str, bytes, bytes, int]) -> ScanRecord:
     position, sequence, time, type_name, data, fingerprint, withdrawn = row
-    return ScanLine(
+    return ScanRecord(
         position=position,
         sequence=sequence,
         time=datetime.fromisoformat(time),
@@ -318,7 +318,7 @@ def _scan(type_name: str, data: bytes) -> CardScanned:
     return event
 
 
-def _append(tx: Connection, data: EventData, stamp: Stamp) -> int:
+def _append(tx: Connection, data: EventData, stamp: Timestamp) -> int:
     sequence = _one(tx, "UPDATE station SET last = last + 1 RETURNING last")
     tx.execute(
         "INSERT INTO events (sequence, type, time, bootid, monotonic_ms, clock_synced, data) "

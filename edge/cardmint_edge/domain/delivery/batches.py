@@ -14,7 +14,7 @@ GZIP_FROM_BYTES = 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stamp:
+class Timestamp:
     """When something happened, by every clock that the station has.
 
     `monotonic_ms` counts from the boot `bootid`.
@@ -35,7 +35,7 @@ class StoredEvent:
 
     sequence: int
     type: str
-    stamp: Stamp
+    stamp: Timestamp
     data: bytes
 
 
@@ -50,7 +50,7 @@ class PackedBatch:
     content_type: str
 
 
-class TooLarge(ValueError):
+class EventTooLarge(ValueError):
     """A single event is larger than one message may be."""
 
 
@@ -60,7 +60,7 @@ def pack(
     """Pack as many of `events` (in order, at least one) as fit `max_bytes`, compressed when that pays.
 
     Raises:
-        TooLarge: not even the first one fits.
+        EventTooLarge: not even the first one fits.
     """
     envelopes = [_envelope(event, source, stream) for event in events]
     while True:
@@ -77,7 +77,7 @@ def pack(
             )
         if len(envelopes) == 1:
             message = f"event {events[0].sequence} takes {len(payload)} bytes; a message may have {max_bytes}"
-            raise TooLarge(message)
+            raise EventTooLarge(message)
         envelopes = envelopes[: len(envelopes) // 2]
 
 

@@ -6,7 +6,7 @@ LOOKED_BACK_S = 60.0
 LEAST_S = 2.0
 
 
-class Pace:
+class DrainEstimator:
     """Is told how many events wait, now and then; times are seconds of any one clock."""
 
     def __init__(self) -> None:

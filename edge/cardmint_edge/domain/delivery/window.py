@@ -26,7 +26,7 @@ JITTER = 0.25
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Mark:
+class StreamPosition:
     """Where the outbox stands.
 
     Of `stream`, everything up to `acknowledged` is receipted, up to `last` appended.
@@ -38,7 +38,7 @@ class Mark:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
+class BrokerLimits:
     """What the broker allows, from its CONNACK.
 
     Unacknowledged QoS 1 messages, and bytes of one message's payload.
@@ -48,17 +48,19 @@ class Limits:
     payload_bytes: int
 
 
-class Forwarding:
+class SendWindow:
     """The state of forwarding.
 
     `draw` gives a number in 0..1 for the jitter; times are seconds of any one clock.
     """
 
-    def __init__(self, mark: Mark, *, draw: Callable[[], float], window: int = WINDOW) -> None:
+    def __init__(
+        self, mark: StreamPosition, *, draw: Callable[[], float], window: int = WINDOW
+    ) -> None:
         self._mark = mark
         self._draw = draw
         self._window = window
-        self._limits: Limits | None = None
+        self._limits: BrokerLimits | None = None
         self._cursor = mark.acknowledged
         self._in_flight = 0
         self._acknowledges = True
@@ -67,12 +69,12 @@ class Forwarding:
         self._refused_at: int | None = None
 
     @property
-    def mark(self) -> Mark:
+    def mark(self) -> StreamPosition:
         """Where the outbox stood when it was last told."""
         return self._mark
 
     @property
-    def limits(self) -> Limits | None:
+    def limits(self) -> BrokerLimits | None:
         """What the broker allows; None while there is no connection."""
         return self._limits
 
@@ -86,7 +88,7 @@ class Forwarding:
         """Whether the broker acknowledged nothing for a whole quiet period, although it owed it."""
         return not self._acknowledges
 
-    def connected(self, limits: Limits) -> None:
+    def connected(self, limits: BrokerLimits) -> None:
         """Begin again from the last receipt: what the old connection carried may be gone."""
         self._limits = limits
         self._in_flight = 0
@@ -98,7 +100,7 @@ class Forwarding:
         self._limits = None
         self._deadline = None
 
-    def appended(self, mark: Mark) -> None:
+    def appended(self, mark: StreamPosition) -> None:
         """Learn where the outbox stands now."""
         if mark.stream != self._mark.stream:
             self._cursor = 0
@@ -136,7 +138,7 @@ class Forwarding:
         self._in_flight = max(0, self._in_flight - 1)
         self._acknowledges = True
 
-    def receipted(self, now: float, mark: Mark, *, refused: int | None) -> None:
+    def receipted(self, now: float, mark: StreamPosition, *, refused: int | None) -> None:
         """Learn where the outbox stands after a receipt, and whether the cloud refused a batch that began at `refused`.
 
         A refusal counts once for each receipted sequence: everything that was under way behind the

@@ -23,7 +23,7 @@ from msgspec.structs import replace as with_fields
 
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.wire import decode, encode
-from cardmint_edge.adapters.clock import Clock
+from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.decode import read_image, read_reduced
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.pack import Pack
@@ -148,7 +148,7 @@ def _cards_per_minute(
 
     Returns the cards a minute, and the resident megabytes of a process with pack and models.
     """
-    outbox, clock = Outbox.open(folder / "outbox.sqlite"), Clock()
+    outbox, clock = Outbox.open(folder / "outbox.sqlite"), StationClock()
     with ProcessPoolExecutor(
         cores, get_context("spawn"), _Worker.start, (pack, folder / "images")
     ) as pool:

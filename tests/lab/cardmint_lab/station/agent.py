@@ -43,7 +43,7 @@ port = {port}
 """
 
 
-class Agent:
+class StationProcess:
     """`cardmint-edge run` in a folder of its own; its log is read as it grows."""
 
     def __init__(
@@ -90,7 +90,7 @@ class Agent:
 
     @classmethod
     @contextmanager
-    def running(cls, folder: Path, **wanted: Any) -> Iterator["Agent"]:
+    def running(cls, folder: Path, **wanted: Any) -> Iterator["StationProcess"]:
         """Run the agent within."""
         agent = cls(folder, **wanted)
         try:

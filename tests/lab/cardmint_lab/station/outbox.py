@@ -16,7 +16,7 @@ from cardmint_contracts.cards import Candidate, Card, Decision, Image
 from cardmint_contracts.events import CardScanned, Recogniser
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.sqlite.outbox import Outbox
-from cardmint_edge.domain.delivery.batches import Stamp
+from cardmint_edge.domain.delivery.batches import Timestamp
 
 ROUND = 50
 """Cards, and syncs, in turn: a disk is never as fast for long as it was before."""
@@ -95,9 +95,9 @@ def scans_of(first: int, count: int, image: Image | None = None) -> Iterator[Car
         )
 
 
-def stamp_of() -> Stamp:
+def stamp_of() -> Timestamp:
     """Return a stamp of now."""
-    return Stamp(
+    return Timestamp(
         time=datetime.now(UTC),
         bootid=UUID(int=1),
         monotonic_ms=time.monotonic_ns() // 1_000_000,

@@ -16,16 +16,16 @@ import cv2
 import numpy as np
 from msgspec import Struct
 
-from cardmint_edge.adapters.artifacts import ArtifactStore, Kept, artifact_folder
+from cardmint_edge.adapters.artifacts import ArtifactStore, InstalledArtifact, artifact_folder
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.capture import Shot
-from cardmint_edge.count import Counter
+from cardmint_edge.count import CardCounter
 from cardmint_edge.errors import Stop
 from cardmint_edge.recogniser import recogniser_of
 from cardmint_lab.simulator import SimulatedCards, SimulatorCamera
-from cardmint_lab.station.agent import Agent, Memory, SmallCloud, memory_mb, wait_for
+from cardmint_lab.station.agent import Memory, SmallCloud, StationProcess, memory_mb, wait_for
 from cardmint_lab.station.outbox import scans_of, stamp_of, sync
 
 BACKLOG_CHUNK = 500
@@ -143,7 +143,7 @@ def measure_beep(folder: Path, pack: Path, cards: int) -> BeepFigures:
             (Path(temporary) / "beside").open("wb", buffering=0) as beside,
         ):
             camera = _Stack(_photos(cards), beside.fileno())
-            Counter(
+            CardCounter(
                 camera=camera,
                 recogniser=recogniser_of(opened),
                 facts=outbox,
@@ -183,11 +183,15 @@ def measure_start(pack: Path) -> StartFigures:
         imported = _imported(environment)
         camera = _replayed(folder, _photos(STARTED))
         _without_models(folder / "data")
-        with Agent.running(folder, pack=pack, camera=camera, environment=environment) as agent:
+        with StationProcess.running(
+            folder, pack=pack, camera=camera, environment=environment
+        ) as agent:
             _count(agent, STARTED)
             classical = agent.memory_mb()
         shutil.rmtree(folder / "data")
-        with Agent.running(folder, pack=pack, camera=camera, environment=environment) as agent:
+        with StationProcess.running(
+            folder, pack=pack, camera=camera, environment=environment
+        ) as agent:
             ready = agent.until("ready")
             first = agent.until("card")
             _count(agent, SAMPLES)
@@ -222,12 +226,14 @@ def _imported(environment: Mapping[str, str]) -> Memory:
 def _without_models(data: Path) -> None:
     """Have the station in `data` use a folder of models that has none."""
     artifacts = ArtifactStore(artifact_folder(data), key="")
-    artifacts.shelf.active["models"] = Kept(sha256="0" * 64, version="none", name="none")
+    artifacts.shelf.active["models"] = InstalledArtifact(
+        sha256="0" * 64, version="none", name="none"
+    )
     (artifacts.folder / "none").mkdir()
     artifacts.save()
 
 
-def _count(agent: Agent, cards: int) -> None:
+def _count(agent: StationProcess, cards: int) -> None:
     counted = _Cards(agent)
     wait_for(lambda: counted.look() >= cards, 120, f"{cards} cards")
 
@@ -242,7 +248,9 @@ def measure_drain(pack: Path, host: str, port: int, backlog: int) -> DrainFigure
                 with outbox.database.write():
                     for scan in scans_of(first, min(BACKLOG_CHUNK, backlog - first)):
                         outbox.record(scan, stamp_of())
-        with Agent.running(folder, pack=pack, camera=camera, host=host, port=port) as agent:
+        with StationProcess.running(
+            folder, pack=pack, camera=camera, host=host, port=port
+        ) as agent:
             before, meanwhile = _Cards(agent), _Cards(agent)
             wait_for(lambda: before.look() >= min(SAMPLES, backlog // 50), 120, "the first cards")
             most = calm = agent.memory_mb().resident
@@ -283,7 +291,9 @@ def measure_soak(pack: Path, host: str, port: int, cards: int) -> SoakFigures:
                 frame=cv2.resize(shot.frame, size, interpolation=cv2.INTER_AREA).astype("uint8"),
             )
         camera = _replayed(Path(name), shots)
-        with Agent.running(Path(name), pack=pack, camera=camera, host=host, port=port) as agent:
+        with StationProcess.running(
+            Path(name), pack=pack, camera=camera, host=host, port=port
+        ) as agent:
             counted = _Cards(agent)
             began = time.monotonic()
             wait_for(lambda: counted.look() >= cards // 10, 36000, "the first tenth")
@@ -329,7 +339,7 @@ def _now() -> tuple[float, float]:
 class _Cards:
     """The cards that the agent counted since the last `look`; each look adds to `ms`."""
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: StationProcess) -> None:
         self._agent = agent
         self.ms: list[float] = []
 
