@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.edge.kit import NOW, STAMP, scan_of
+from tests.edge.kit.scans import NOW, STAMP, scan_of
 
 from cardmint_contracts.envelope import BATCH, BATCH_GZIP, decode_batch
 from cardmint_contracts.events import NAMES, CardScanned

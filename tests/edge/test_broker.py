@@ -11,10 +11,11 @@ from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
-from tests.edge.agent import ForwardingAgent, link_to, linked
-from tests.edge.faulty_broker import FaultyBroker
-from tests.edge.kit import STAMP, scan_of
-from tests.edge.worker import CloudWorker, until
+from tests.edge.kit.agent import ForwardingAgent, link_to, linked
+from tests.edge.kit.faulty_broker import FaultyBroker
+from tests.edge.kit.scans import STAMP, scan_of
+from tests.edge.kit.waiting import until
+from tests.edge.kit.worker import CloudWorker
 
 from cardmint_cloud.local.broker import Broker as RealBroker
 from cardmint_cloud.local.processes import free_port

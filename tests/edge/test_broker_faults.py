@@ -12,11 +12,12 @@ from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
-from tests.edge.agent import ForwardingAgent
-from tests.edge.certificates import make_certificates
-from tests.edge.faulty_broker import FaultyBroker, Mood
-from tests.edge.kit import NOW, STAMP, scan_of
-from tests.edge.worker import CloudWorker, until
+from tests.edge.kit.agent import ForwardingAgent
+from tests.edge.kit.certificates import make_certificates
+from tests.edge.kit.faulty_broker import FaultyBroker, Mood
+from tests.edge.kit.scans import NOW, STAMP, scan_of
+from tests.edge.kit.waiting import until
+from tests.edge.kit.worker import CloudWorker
 
 from cardmint_cloud.local.broker import Broker as RealBroker
 from cardmint_cloud.local.processes import free_port

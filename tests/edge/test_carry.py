@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.edge.agent import ForwardingAgent
-from tests.edge.kit import STAMP, image_of, scan_of
-from tests.edge.station import config_of
-from tests.edge.worker import CloudWorker, until
+from tests.edge.kit.agent import ForwardingAgent
+from tests.edge.kit.scans import STAMP, image_of, scan_of
+from tests.edge.kit.station import config_of
+from tests.edge.kit.waiting import until
+from tests.edge.kit.worker import CloudWorker
 
 from cardmint_cloud.local.broker import Broker
 from cardmint_cloud.local.processes import free_port

@@ -13,8 +13,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from structlog.testing import capture_logs
-from tests.edge.agent import link_to, linked
-from tests.edge.worker import until
+from tests.edge.kit.agent import link_to, linked
+from tests.edge.kit.waiting import until
 
 from cardmint_cloud.local.broker import Broker
 from cardmint_contracts import topics

@@ -8,7 +8,8 @@ from uuid import UUID
 import numpy as np
 import pytest
 from structlog.testing import capture_logs
-from tests.edge.kit import CARDS, STAMP, quick_folder
+from tests.edge.kit.folders import quick_folder
+from tests.edge.kit.scans import CARDS, STAMP
 
 from cardmint_contracts.cards import Candidate, Card, Decision, Finish, ScanDefaults
 from cardmint_contracts.events import CardScanned

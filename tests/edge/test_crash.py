@@ -19,10 +19,11 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from tests.edge.disk import Disk, How, Step, steps_of, traced
-from tests.edge.kit import STAMP, quick_folder, scan_of
-from tests.edge.station import ImageEndpointStub, config_of, simulated
-from tests.edge.worker import CloudWorker
+from tests.edge.kit.disk import Disk, How, Step, steps_of, traced
+from tests.edge.kit.folders import quick_folder
+from tests.edge.kit.scans import STAMP, scan_of
+from tests.edge.kit.station import ImageEndpointStub, config_of, simulated
+from tests.edge.kit.worker import CloudWorker
 
 from cardmint_cloud.local.broker import Broker
 from cardmint_contracts.events import CardScanned

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.edge.station import config_of, lines, simulated
-from tests.edge.worker import until
+from tests.edge.kit.station import config_of, lines, simulated
+from tests.edge.kit.waiting import until
 
 from cardmint_cloud.local.processes import free_port
 from cardmint_contracts.events import ImageEvicted

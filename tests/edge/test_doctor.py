@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.edge.certificates import make_certificates
-from tests.edge.station import config_of
+from tests.edge.kit.certificates import make_certificates
+from tests.edge.kit.station import config_of
 
 from cardmint_cloud.local.broker import Broker
 from cardmint_cloud.local.processes import free_port

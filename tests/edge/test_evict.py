@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from structlog.testing import capture_logs
-from tests.edge.kit import STAMP, quick_folder, scan_of
+from tests.edge.kit.folders import quick_folder
+from tests.edge.kit.scans import STAMP, scan_of
 
 from cardmint_contracts.cards import Image
 from cardmint_contracts.events import EventData, ImageEvicted

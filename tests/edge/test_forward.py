@@ -9,8 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from structlog.testing import capture_logs
-from tests.edge.forwarding import LIMITS, ForwarderBench
-from tests.edge.kit import quick_folder
+from tests.edge.kit.folders import quick_folder
+from tests.edge.kit.forwarding import LIMITS, ForwarderBench
 
 from cardmint_contracts.receipts import Receipt
 from cardmint_edge.adapters.sqlite.outbox import Outbox

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tests.edge.kit import NOW, STAMP, image_of, quick_folder, scan_of
+from tests.edge.kit.folders import quick_folder
+from tests.edge.kit.scans import NOW, STAMP, image_of, scan_of
 
 from cardmint_contracts.cards import Condition, Finish, ScanDefaults
 from cardmint_contracts.events import CardScanned, ImageEvicted

@@ -10,7 +10,8 @@ import pytest
 from litestar.testing import TestClient
 from msgspec.structs import replace
 from structlog.testing import capture_logs
-from tests.edge.kit import STAMP, image_of, quick_folder, scan_of
+from tests.edge.kit.folders import quick_folder
+from tests.edge.kit.scans import STAMP, image_of, scan_of
 from tests.edge.test_count import shot_of
 from tests.edge.test_tasks import CATALOGUE, ELSEWHERE, task_of
 

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 from playwright.sync_api import Browser, Page, Route, sync_playwright
-from tests.edge.kit import CARDS, STAMP, quick_folder, scan_of
+from tests.edge.kit.folders import quick_folder
+from tests.edge.kit.scans import CARDS, STAMP, scan_of
+from tests.edge.kit.waiting import until
 from tests.edge.test_count import shot_of
 from tests.edge.test_page import PageBench
 from tests.edge.test_tasks import ELSEWHERE, task_of
-from tests.edge.worker import until
 
 from cardmint_contracts.events import ReviewAnswered
 from cardmint_contracts.upcasters import decode_data

@@ -20,8 +20,8 @@ import pytest
 from click.testing import CliRunner
 from structlog.testing import capture_logs
 from tenacity import wait_none
-from tests.edge.kit import STAMP, scan_of
-from tests.edge.worker import until
+from tests.edge.kit.scans import STAMP, scan_of
+from tests.edge.kit.waiting import until
 
 from cardmint_contracts.cards import Decision
 from cardmint_contracts.control import Artifact, Manifest

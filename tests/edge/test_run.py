@@ -16,8 +16,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.edge.station import AGENT, ImageEndpointStub, config_of, lines, start
-from tests.edge.worker import CloudWorker, until
+from tests.edge.kit.station import AGENT, ImageEndpointStub, config_of, lines, start
+from tests.edge.kit.waiting import until
+from tests.edge.kit.worker import CloudWorker
 
 from cardmint_cloud.local.broker import Broker
 from cardmint_cloud.local.processes import free_port

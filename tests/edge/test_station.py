@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
-from tests.edge.kit import quick_folder
+from tests.edge.kit.folders import quick_folder
 
 from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.sqlite.database import Database

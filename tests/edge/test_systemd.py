@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-from tests.edge.kit import quick_folder
+from tests.edge.kit.folders import quick_folder
 from tests.edge.test_station import Works
 
 from cardmint_edge.adapters.sqlite.database import Database

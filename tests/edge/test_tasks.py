@@ -6,7 +6,8 @@ from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
-from tests.edge.kit import CARDS, NOW, STAMP, quick_folder
+from tests.edge.kit.folders import quick_folder
+from tests.edge.kit.scans import CARDS, NOW, STAMP
 
 from cardmint_contracts.cards import Candidate, Card
 from cardmint_contracts.events import ReviewAnswered, ReviewUndone

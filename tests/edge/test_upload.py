@@ -7,7 +7,8 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 from tenacity import wait_none
-from tests.edge.kit import STAMP, image_of, quick_folder, scan_of
+from tests.edge.kit.folders import quick_folder
+from tests.edge.kit.scans import STAMP, image_of, scan_of
 
 from cardmint_edge.adapters.cloud_http import CloudHttp
 from cardmint_edge.adapters.sqlite.images import ImageCounts, ImageTable

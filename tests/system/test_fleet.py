@@ -17,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from cardmint_cloud.errors import Stop
 from cardmint_contracts import topics
 from cardmint_lab.system import System, script
-from tests.edge.worker import until
+from tests.edge.kit.waiting import until
 from tests.system.conftest import simulator, wait_for
 
 pytestmark = pytest.mark.system

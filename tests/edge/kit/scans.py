@@ -1,13 +1,6 @@
-"""What the station's tests share.
+"""Scans, images and a timestamp to test with."""
 
-A stamp, scans to count, and a folder whose fsync costs nothing.
-"""
-
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from uuid import UUID
 
 from cardmint_contracts.cards import Candidate, Card, Decision, Image
@@ -39,11 +32,3 @@ def scan_of(number: int, *, image: Image | None = None) -> CardScanned:
 
 def image_of(number: int) -> Image:
     return Image(sha256=f"{number:064x}", bytes=100 + number, width=10, height=14)
-
-
-@contextmanager
-def quick_folder() -> Iterator[Path]:
-    """A folder in memory where there is one: Hypothesis commits thousands of times."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        yield Path(folder)

@@ -1,7 +1,5 @@
 """A small cloud at the other end of a real broker."""
 
-import time
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -15,13 +13,6 @@ from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import decode, encode
-
-
-def until(condition: Callable[[], object], seconds: float = 40) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.01)
 
 
 class CloudWorker:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from uuid import UUID
 
-from tests.edge.kit import STAMP, scan_of
+from tests.edge.kit.scans import STAMP, scan_of
 
 from cardmint_contracts.envelope import decode_batch
 from cardmint_contracts.events import CardScanned

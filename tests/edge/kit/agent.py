@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
-from tests.edge.kit import NOW, STAMP
+from tests.edge.kit.scans import NOW, STAMP
 
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_edge.adapters.mqtt import ANSWER_S, BrokerLink
