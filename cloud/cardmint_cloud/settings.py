@@ -7,40 +7,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from cardmint_cloud.domain.review_rules import Rules
 from cardmint_cloud.errors import Stop
 from cardmint_contracts import topics
 from cardmint_contracts.errors import BadTopic
+from cardmint_contracts.settings import (
+    BrokerSettings,
+    Port,
+    Section,
+    SettingsError,
+    read_settings,
+)
 
 PREFIX = "CARDMINT_CLOUD_"
-_LISTS = {("prices", "order"), ("reviews", "hold")}
-Port = Annotated[int, Meta(ge=1, le=65535)]
 ProviderName = Literal["tcgdex", "pokemontcg", "pricecharting", "tcgcsv"]
 
 
-class BrokerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the MQTT 5 broker is.
-
-    `ca` is a file of certificates to trust; with it the connection uses TLS.
-    """
-
-    host: str = "127.0.0.1"
-    port: Port = 1883
-    user: str = ""
-    password: str = ""
-    ca: str = ""
-
-
-class WebSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class WebSettings(Section, frozen=True):
     """Where the dashboard listens. Only on loopback, until there are accounts."""
 
     port: Port = 8080
 
 
-class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PriceSettings(Section, frozen=True):
     """Where prices come from.
 
     The providers in the order in which they are asked, and where each is.
@@ -60,7 +51,7 @@ class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError(message)
 
 
-class ReviewSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReviewSettings(Section, frozen=True):
     """When a person is asked to look at a card that a station counted.
 
     A figure of 0 turns its rule off.
@@ -91,7 +82,7 @@ class ReviewSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         )
 
 
-class S3Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class S3Settings(Section, frozen=True):
     """How a bucket for images is reached. Without `endpoint` it is Amazon's own."""
 
     endpoint: str = ""
@@ -100,7 +91,7 @@ class S3Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     secret: str = ""
 
 
-class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Settings(Section, frozen=True):
     """Everything that can be set, with its default.
 
     `tenant` is the one that the dashboard shows.
@@ -150,19 +141,18 @@ def keys(environment: Mapping[str, str] = os.environ) -> Keys:
 def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings: the file first, then `CARDMINT_CLOUD_<KEY>` and `CARDMINT_CLOUD_<TABLE>_<KEY>` over it.
 
+    A relative path of `broker` counts from the file's folder.
+
     Raises:
-        Stop: the file cannot be read, or a key is unknown or has a wrong value; the message has the
-            path of the key.
+        Stop: the file cannot be read, a key is unknown, or a value is wrong. The message names the
+            key.
     """
     values = _from_file(file) if file else {}
-    where = str(file) if file else "settings"
-    for variable, text in environment.items():
-        if variable.startswith(PREFIX):
-            _override(values, variable, text)
+    folder = file.absolute().parent if file else Path.cwd()
     try:
-        return msgspec.convert(values, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        raise Stop(f"{where}: {_readable(error)}") from None
+        return read_settings(Settings, values, environment, prefix=PREFIX, folder=folder)
+    except SettingsError as error:
+        raise Stop(f"{file or 'settings'}: {error}; see docs/settings-cloud.md") from None
 
 
 def _from_file(file: Path) -> dict[str, Any]:
@@ -172,28 +162,3 @@ def _from_file(file: Path) -> dict[str, Any]:
         raise Stop(f"{file}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Stop(f"{file}: not TOML: {error}") from None
-
-
-def _override(values: dict[str, Any], variable: str, text: str) -> None:
-    key = variable.removeprefix(PREFIX).lower()
-    for table in ("broker", "web", "prices", "reviews", "s3"):
-        if key.startswith(f"{table}_"):
-            inner = values.setdefault(table, {})
-            if isinstance(inner, dict):
-                name = key.removeprefix(f"{table}_")
-                inner[name] = text.replace(",", " ").split() if (table, name) in _LISTS else text
-            return
-    values[key] = text
-
-
-def _readable(error: msgspec.ValidationError) -> str:
-    """Turn msgspec's "Object contains unknown field `x` - at `$.broker`" into "broker.x.
-
-    Unknown".
-    """
-    text, _, path = str(error).partition(" - at `$")
-    at = path.rstrip("`").lstrip(".")
-    if text.startswith("Object contains unknown field `"):
-        key = text.split("`")[1]
-        return f"{at}.{key}".lstrip(".") + ": there is no such setting; see docs/settings-cloud.md"
-    return f"{at}: {text}" if at else text

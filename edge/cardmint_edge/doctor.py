@@ -13,6 +13,7 @@ import httpx
 from cryptography import x509
 from msgspec import Struct
 
+from cardmint_contracts.settings import BrokerSettings
 from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.models import CardFinder, ModelUnusable, PictureEmbedder, TextReader
 from cardmint_edge.adapters.pack import Pack
@@ -20,7 +21,7 @@ from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.capture import Camera
 from cardmint_edge.errors import EdgeError, Park, Stop
 from cardmint_edge.outbox_commands import OUTBOX
-from cardmint_edge.settings import BrokerSettings, EdgeSettings
+from cardmint_edge.settings import EdgeSettings
 
 TIMEOUT_S = 5.0
 SOON_DAYS = 30

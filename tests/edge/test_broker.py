@@ -20,6 +20,7 @@ from tests.edge.kit.worker import CloudWorker
 from cardmint_cloud.local.broker import Broker as RealBroker
 from cardmint_cloud.local.processes import free_port
 from cardmint_contracts import topics
+from cardmint_contracts.settings import BrokerSettings
 from cardmint_edge.adapters.mqtt import BrokerLink
 from cardmint_edge.errors import Stop
 from cardmint_edge.forward import (
@@ -30,7 +31,6 @@ from cardmint_edge.forward import (
     ReceiptReceived,
     TaskReceived,
 )
-from cardmint_edge.settings import BrokerSettings
 
 pytestmark = pytest.mark.integration
 EITHER = pytest.mark.parametrize("broker", ["mosquitto", "iotcore"], indirect=True)

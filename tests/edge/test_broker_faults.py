@@ -21,7 +21,7 @@ from tests.edge.kit.worker import CloudWorker
 
 from cardmint_cloud.local.broker import Broker as RealBroker
 from cardmint_cloud.local.processes import free_port
-from cardmint_edge.settings import BrokerSettings
+from cardmint_contracts.settings import BrokerSettings
 
 pytestmark = pytest.mark.integration
 

@@ -14,10 +14,10 @@ from tests.edge.kit.worker import CloudWorker
 
 from cardmint_cloud.local.broker import Broker
 from cardmint_cloud.local.processes import free_port
+from cardmint_contracts.settings import BrokerSettings
 from cardmint_edge.adapters.sqlite.images import ImageTable
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.cli import cli
-from cardmint_edge.settings import BrokerSettings
 
 
 def outbox(*words: object) -> Result:

@@ -25,11 +25,11 @@ from cardmint_contracts.control import (
     Manifest,
     ReportedConfig,
 )
+from cardmint_contracts.settings import BrokerSettings
 from cardmint_contracts.wire import decode, encode
 from cardmint_edge.errors import Retry
 from cardmint_edge.remote_actions import AFAR, RemoteSettings, actions_of
 from cardmint_edge.remote_commands import CommandResult, ControlMessage, RemoteControl
-from cardmint_edge.settings import BrokerSettings
 
 MANIFEST = Manifest(
     artifact="models",

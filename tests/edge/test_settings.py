@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from cardmint_contracts.settings import BrokerSettings
 from cardmint_edge.errors import Stop
 from cardmint_edge.settings import (
-    BrokerSettings,
     EdgeSettings,
     FolderCameraSettings,
     ReplayCameraSettings,
@@ -84,7 +84,7 @@ def test_the_environment_overrides(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (("name =", "nam ="), "station.nam: no such key"),
+        (("name =", "nam ="), "station.nam: there is no such setting"),
         (('"left"', '"Left Hand"'), "station.name: 'Left Hand' is no name"),
         (('"shop"', '"feed"'), "station.tenant: 'feed' is no name"),
         (
@@ -92,21 +92,28 @@ def test_the_environment_overrides(tmp_path: Path) -> None:
             "camera.settle_s: Expected `float` >= 0",
         ),
         (('path = "shots"', 'path = "shots"\nsettle_s = "1"'), "camera.settle_s: Expected `float"),
-        (('path = "shots"', 'path = "shots"\ncards = 40'), "camera.cards: no such key"),
+        (
+            ('path = "shots"', 'path = "shots"\ncards = 40'),
+            "camera.cards: there is no such setting",
+        ),
         (("folder", "telescope"), "camera.type: Invalid value 'telescope'"),
-        (("[recognition]", "[recognise]"), "recognise: no such key"),
+        (("[recognition]", "[recognise]"), "recognise: there is no such setting"),
         (('data = "data"', ""), "station: Object missing required field `data`"),
         (('data = "data"', "data = 5"), "station.data: expected a path"),
-        (("[station]", "[station"), "is no TOML"),
+        (("[station]", "[station"), "is not TOML"),
         (
             ('data = "data"', 'data = "data"\npage_host = "0.0.0.0"'),
-            "station.page_host: without station.page_pin",
+            "station.page_host: other machines reach the page only with a PIN",
         ),
         (
             ("[camera]", '[cloud]\nurl = "cloud"\n[camera]'),
             "cloud.url: Expected `str` matching regex",
         ),
         (("[camera]", "[broker]\nport = 0\n[camera]"), "broker.port: Expected `int` >= 1"),
+        (
+            ("[camera]", '[broker]\nca_file = "ca.pem"\n[camera]'),
+            "broker: certificates are set, but tls is false",
+        ),
     ],
 )
 def test_a_mistake_names_its_key(tmp_path: Path, change: tuple[str, str], says: str) -> None:
@@ -119,7 +126,7 @@ def test_a_mistake_names_its_key(tmp_path: Path, change: tuple[str, str], says: 
     "variable", ["CARDMINT_EDGE_BROKER", "CARDMINT_EDGE_ORACLE_PORT", "CARDMINT_EDGE_"]
 )
 def test_a_variable_that_is_no_setting_is_named(tmp_path: Path, variable: str) -> None:
-    with pytest.raises(Stop, match=f"{variable}: no such setting"):
+    with pytest.raises(Stop, match=f"{variable}: there is no such setting"):
         load(write(tmp_path, GOOD), {variable: "1"})
 
 

@@ -28,6 +28,7 @@ from tenacity import Retrying, retry_if_result, stop_when_event_set, wait_random
 from cardmint_contracts import topics
 from cardmint_contracts.claims import Claim
 from cardmint_contracts.errors import BadTopic
+from cardmint_contracts.settings import BrokerSettings
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.wire import encode
 from cardmint_edge.domain.delivery.batches import PackedBatch
@@ -43,7 +44,7 @@ from cardmint_edge.forward import (
     TaskReceived,
 )
 from cardmint_edge.remote_commands import ControlMessage
-from cardmint_edge.settings import BrokerSettings, StationSettings
+from cardmint_edge.settings import StationSettings
 
 KEEPALIVE_S = 15
 CONNECT_TIMEOUT_S = 5.0

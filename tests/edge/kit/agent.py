@@ -8,12 +8,13 @@ from uuid import UUID
 
 from tests.edge.kit.scans import NOW, STAMP
 
+from cardmint_contracts.settings import BrokerSettings
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_edge.adapters.mqtt import ANSWER_S, BrokerLink
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.forward import EventAppended, Forwarder, ForwarderMessage
 from cardmint_edge.remote_commands import ControlMessage
-from cardmint_edge.settings import BrokerSettings, StationSettings
+from cardmint_edge.settings import StationSettings
 
 STATION = StationSettings(tenant="shop", name="left", data=Path("data"))
 

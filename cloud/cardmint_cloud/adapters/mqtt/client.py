@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 import mqtt5
 import structlog
 
-from cardmint_cloud.adapters.mqtt.connection import Address, Connection, Inbound
+from cardmint_cloud.adapters.mqtt.connection import Connection, Inbound
 from cardmint_cloud.errors import Stop
+from cardmint_contracts.settings import BrokerSettings
 
 _CONNECT_S = 10.0
 _NOT_US = (
@@ -28,8 +29,14 @@ _log = structlog.get_logger()
 class Broker:
     """One connection to the broker, made again whenever it is lost, with a clean session each time."""
 
-    def __init__(self, address: Address, *, on_message: Callable[[Inbound], None]) -> None:
-        self._address = address
+    def __init__(self, settings: BrokerSettings, *, on_message: Callable[[Inbound], None]) -> None:
+        """Take the settings and the receiver of messages.
+
+        Raises:
+            Stop: a certificate's file cannot be used.
+        """
+        self._settings = settings
+        self._tls = _tls_context(settings)
         self._on_message = on_message
         self._count = 0
         self._connection: Connection | None = None
@@ -86,6 +93,11 @@ class Broker:
             try:
                 if await self._connect():
                     pause = 0.2
+            except ssl.SSLCertVerificationError as error:
+                self._say(
+                    f"has a certificate that is not trusted ({error.verify_message});"
+                    " check `broker.ca_file` and `broker.host`"
+                )
             except (OSError, TimeoutError) as error:
                 reason = getattr(error, "strerror", None) or "it does not answer"
                 self._say(f"cannot be reached ({reason}); is it running there?")
@@ -94,13 +106,12 @@ class Broker:
 
     async def _connect(self) -> bool:
         """Hold one connection until it is lost; return whether the broker took us."""
-        where = self._address
+        where = self._settings
         self._count += 1
-        context = ssl.create_default_context(cafile=where.ca) if where.ca else None
         connection = Connection(self._count, where, self._on_message)
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(_CONNECT_S):
-            await loop.create_connection(lambda: connection, where.host, where.port, ssl=context)
+            await loop.create_connection(lambda: connection, where.host, where.port, ssl=self._tls)
             code = await connection.answered
         if code is None:
             self._say("hung up")
@@ -123,9 +134,15 @@ class Broker:
 
     def _refuse(self, trouble: str) -> None:
         if not self._refused.done():
-            where = f"broker {self._address.host}:{self._address.port}"
-            who = f"as user {self._address.user!r}" if self._address.user else "without a user name"
-            message = f"{where} {trouble} {who}; check `broker.user` and `broker.password` in the settings"
+            where, user = (
+                f"broker {self._settings.host}:{self._settings.port}",
+                self._settings.username,
+            )
+            who = f"as user {user!r}" if user else "without a user name"
+            message = (
+                f"{where} {trouble} {who};"
+                " check `broker.username` and `broker.password` in the settings"
+            )
             self._refused.set_exception(Stop(message))
 
     def _say(self, what: str) -> None:
@@ -133,5 +150,19 @@ class Broker:
         if what != self._said:
             self._said = what
             _log.warning(
-                f"broker {self._address.host}:{self._address.port} {what}", user=self._address.user
+                f"broker {self._settings.host}:{self._settings.port} {what}",
+                user=self._settings.username,
             )
+
+
+def _tls_context(broker: BrokerSettings) -> ssl.SSLContext | None:
+    if not broker.tls:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=broker.ca_file)
+        if broker.cert_file is not None:
+            context.load_cert_chain(broker.cert_file, broker.key_file)
+    except OSError as error:
+        message = f"`broker.ca_file`, `cert_file` or `key_file` cannot be used: {error}"
+        raise Stop(message) from error
+    return context

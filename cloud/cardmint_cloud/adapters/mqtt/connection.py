@@ -13,7 +13,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, cast
+from typing import Literal, cast
 
 import mqtt5
 import structlog
@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from cardmint_contracts import topics
 from cardmint_contracts.claims import Claim
+from cardmint_contracts.settings import BrokerSettings
 
 RECEIVE_MAXIMUM = 2000
 MAX_WAITING_BYTES = 16 << 20
@@ -31,35 +32,6 @@ _GRANTED = (
 )
 _PUBLISH = 3
 _log = structlog.get_logger()
-
-
-class Address(Protocol):
-    """Where the broker is and who we are to it."""
-
-    @property
-    def host(self) -> str:
-        """Host name or address."""
-        ...
-
-    @property
-    def port(self) -> int:
-        """TCP port."""
-        ...
-
-    @property
-    def user(self) -> str:
-        """User name; empty for none."""
-        ...
-
-    @property
-    def password(self) -> str:
-        """Password of the user."""
-        ...
-
-    @property
-    def ca(self) -> str:
-        """File of certificates to trust; empty for no TLS."""
-        ...
 
 
 class Inbound(Struct, frozen=True, kw_only=True, gc=False):
@@ -89,10 +61,10 @@ class Connection(asyncio.Protocol):
     """
 
     def __init__(
-        self, number: int, address: Address, on_message: Callable[[Inbound], None]
+        self, number: int, broker: BrokerSettings, on_message: Callable[[Inbound], None]
     ) -> None:
         self.number = number
-        self._address = address
+        self._broker = broker
         self._on_message = on_message
         loop = asyncio.get_running_loop()
         self.answered: asyncio.Future[mqtt5.ConnAckReasonCode | None] = loop.create_future()
@@ -158,8 +130,8 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         packet = mqtt5.ConnectPacket(
             f"cardmint-cloud-{socket.gethostname()}-{os.getpid()}",
-            username=self._address.user or None,
-            password=self._address.password.encode() if self._address.user else None,
+            username=self._broker.username or None,
+            password=self._broker.password.encode() if self._broker.username else None,
             clean_start=True,
             keep_alive=KEEP_ALIVE_S,
             receive_max=RECEIVE_MAXIMUM,
