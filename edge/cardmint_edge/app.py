@@ -31,9 +31,10 @@ from cardmint_edge.adapters.systemd import Systemd
 from cardmint_edge.capture import Camera
 from cardmint_edge.count import CardCounter
 from cardmint_edge.domain.delivery.drain_estimate import DrainEstimator
+from cardmint_edge.domain.delivery.messages import EventAppended
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.evict import Evictor, missing_bytes
-from cardmint_edge.forward import EventAppended, Forwarder
+from cardmint_edge.forward import Forwarder
 from cardmint_edge.metrics import StationMetrics
 from cardmint_edge.outbox_commands import OUTBOX
 from cardmint_edge.page.actions import OPERATOR
@@ -83,7 +84,7 @@ def build(settings: EdgeSettings, open_camera: OpenCamera = camera_of) -> Statio
     in_use = ActiveRecognition(open_installed(artifacts, opener(settings)))
     outbox = Outbox.open(settings.station.data / OUTBOX)
     counters = outbox.counters
-    last = outbox.scans(1)
+    last = outbox.recent_scans(1)
     seen = last[0].fingerprint if last else b""
     camera = open_camera(settings.camera, counters.scanned + counters.parked, seen)
     return Assembly(settings, outbox, camera, in_use, artifacts).station(page_server)
@@ -117,10 +118,10 @@ class Assembly:
         self.artifacts = artifacts
         self.clock = StationClock()
         self.systemd = Systemd(os.environ)
-        self.numbers = StationMetrics()
-        self.pace = DrainEstimator()
+        self.metrics = StationMetrics()
+        self.drain = DrainEstimator()
         self.skipped: set[UUID] = set()
-        self.epoch = outbox.start()
+        self.epoch = outbox.count_start()
         self.store = ImageStore(settings.station.data / IMAGES)
         self.images = ImageTable(outbox.database)
         self.task_table = TaskTable(outbox.database)
@@ -130,9 +131,9 @@ class Assembly:
         self.tasks = ReviewTasks(
             store=self.task_table,
             append=outbox.append,
-            together=outbox.database.write,
-            stamp=self.clock,
-            printing=in_use.card,
+            transaction=outbox.database.write,
+            read_clock=self.clock,
+            find_card=in_use.card,
         )
         self.cloud, self.uploader = self._uploading()
         self.rollout = Rollout(
@@ -140,57 +141,59 @@ class Assembly:
             artifacts=artifacts,
             open_=opener(settings),
             samples=self._samples,
-            changed=lambda says: self.listener.report(says),  # noqa: PLW0108 - made below
+            changed=lambda says: self.remote_control.report(says),  # noqa: PLW0108 - made below
         )
         self.counter = CardCounter(
             camera=camera,
             recogniser=in_use,
-            facts=outbox,
+            outbox=outbox,
             images=self.store,
-            stamp=self.clock,
-            counted=self._counted,
-            again=lambda: self.tasks.awaited,
-            timed=self.numbers.card,
-            decided=self.rollout.counted,
+            read_clock=self.clock,
+            on_counted=self._on_counted,
+            scan_to_repeat=lambda: self.tasks.scan_to_repeat,
+            on_timings=self.metrics.observe_card,
+            on_decision=self.rollout.card_counted,
         )
         self.link = BrokerLink(
             broker=settings.broker,
             station=settings.station,
             state=self._state,
             health=self._health,
-            tell=lambda news: self.forwarder.tell(news),  # noqa: PLW0108 - link and forwarder know each other
-            hear=lambda told: self.listener.hear(told),  # noqa: PLW0108 - and so do link and listener
+            to_forwarder=lambda message: self.forwarder.post(message),  # noqa: PLW0108 - made below
+            to_control=lambda message: self.remote_control.post(message),  # noqa: PLW0108 - made below
         )
         self.forwarder = Forwarder(
             outbox=outbox,
             link=self.link,
             tasks=self.tasks,
             source=f"/stations/{settings.station.name}",
-            covered=self.uploader.wake if self.uploader else _nothing,
+            on_receipt=self.uploader.wake if self.uploader else _nothing,
         )
-        outbox.listen(lambda: self.forwarder.tell(EventAppended()))
+        outbox.call_on_append(lambda: self.forwarder.post(EventAppended()))
         self.evictor = Evictor(
-            ledger=self.images,
+            images=self.images,
             files=self.store,
             append=outbox.append,
-            together=outbox.database.write,
-            stamp=self.clock,
-            lack=lambda: missing_bytes(settings.station.data, self.tunable.reserve_mb << 20),
+            transaction=outbox.database.write,
+            read_clock=self.clock,
+            missing_bytes=lambda: missing_bytes(
+                settings.station.data, self.tunable.reserve_mb << 20
+            ),
             ballast=settings.station.data / BALLAST,
         )
-        self.listener = RemoteControl(
+        self.remote_control = RemoteControl(
             link=self.link,
             actions=actions_of(
                 camera=camera,
-                last=self._last_scan,
+                last_scan=self._last_scan,
                 withdraw=self._withdraw,
                 reload=self._reload,
                 restart=self._restart,
-                examined=lambda: [self._status(), self._health()],
+                diagnostics=lambda: [self._status(), self._health()],
             ),
             apply=self._apply,
             reported=self._reported,
-            manifest=self.rollout.take,
+            on_manifest=self.rollout.take,
         )
 
     def station(self, page_server: PageServer) -> StationSupervisor:
@@ -205,7 +208,7 @@ class Assembly:
         if self.uploader is not None:
             parts.append(ComponentThread(name="upload", part=self.uploader))
         parts += [
-            ComponentThread(name="listen", part=self.listener),
+            ComponentThread(name="listen", part=self.remote_control),
             ComponentThread(name="link", part=self.link),
             ComponentThread(name="forward", part=self.forwarder),
         ]
@@ -227,10 +230,10 @@ class Assembly:
 
         limit = self.settings.cloud.max_kb_per_s
         cloud = CloudHttp(url=url, tenant=self.settings.station.tenant, max_kb_per_s=limit)
-        return cloud, Uploader(ledger=self.images, store=self.store, cloud=cloud)
+        return cloud, Uploader(images=self.images, store=self.store, cloud=cloud)
 
-    def _counted(self) -> None:
-        self.tasks.scanned()
+    def _on_counted(self) -> None:
+        self.tasks.card_counted()
         if self.settings.station.beep:
             _beep()
 
@@ -242,7 +245,7 @@ class Assembly:
             online=online,
             epoch=self.epoch,
             bootid=self.clock.bootid,
-            stream=self.outbox.mark.stream,
+            stream=self.outbox.stream_state.stream,
             time=datetime.now(UTC),
             version=__version__,
         )
@@ -264,11 +267,11 @@ class Assembly:
 
     def _view(self, notice: str) -> StationView:
         status = self._status()
-        waiting = self.task_table.open(TASKS_SHOWN + len(self.skipped))
+        waiting = self.task_table.oldest_open(TASKS_SHOWN + len(self.skipped))
         shown = sorted(waiting, key=lambda task: task.task in self.skipped)[:TASKS_SHOWN]
-        scans = self.outbox.scans(STRIP + 1)
+        scans = self.outbox.recent_scans(STRIP + 1)
         before = {
-            task.scan: self.outbox.before(task.scan)
+            task.scan: self.outbox.possible_original(task.scan)
             for task in shown
             if Reason.POSSIBLE_DUPLICATE in task.reasons
         }
@@ -281,17 +284,17 @@ class Assembly:
                 pack=self.in_use.version,
                 version=__version__,
             ),
-            drain_s=self.pace.look(time.monotonic(), status.queued),
-            link=self.forwarder.state,
+            drain_s=self.drain.estimate(time.monotonic(), status.queued),
+            link=self.forwarder.status_text,
             connected=self.forwarder.connected,
             fault=self.counter.fault,
             scans=scans,
             price=self._price(scans[0].scan) if scans else None,
             tasks=shown,
             before={scan: line for scan, line in before.items() if line is not None},
-            open_tasks=self.task_table.count(),
+            open_tasks=self.task_table.count_open(),
             overruled=self.tasks.overruled,
-            awaited=self.tasks.awaited,
+            awaited=self.tasks.scan_to_repeat,
             uploads=self.uploader is not None,
             uploads_paused=self.uploader is not None and self.uploader.paused,
             has_live=isinstance(self.camera, LiveCamera),
@@ -323,7 +326,7 @@ class Assembly:
             capture=self.camera.capture,
             live=lambda: outlined(watched.view) if watched is not None else None,
             pause_uploads=self.uploader.pause if self.uploader is not None else _ignore,
-            metrics=lambda: self.numbers.shown(
+            metrics=lambda: self.metrics.render(
                 self._status(), self._health(), connected=self.forwarder.connected
             ),
             pin=self.settings.station.page_pin,
@@ -331,14 +334,14 @@ class Assembly:
 
     def _last_scan(self) -> UUID | None:
         return next(
-            (line.scan.scan for line in self.outbox.scans(STRIP) if not line.withdrawn), None
+            (line.scan.scan for line in self.outbox.recent_scans(STRIP) if not line.withdrawn), None
         )
 
     def _withdraw(self, scan: UUID, by: str) -> bool:
         return self.outbox.withdraw(scan, by, self.clock())
 
     def _samples(self) -> list[tuple[Frame, str]]:
-        return list(accepted_here(self.outbox.scans(4 * SAMPLES), self.store.get))[:SAMPLES]
+        return list(accepted_here(self.outbox.recent_scans(4 * SAMPLES), self.store.get))[:SAMPLES]
 
     def _reload(self) -> str:
         opened = opener(self.settings)(
@@ -367,7 +370,7 @@ class Assembly:
         return status.queued == 0 and (self.uploader is None or status.images_waiting == 0)
 
     def _well(self) -> str:
-        if self.counter.finished or time.monotonic() - self.counter.beat < HANGS_S:
+        if self.counter.finished or time.monotonic() - self.counter.last_activity < HANGS_S:
             return ""
         return f"counting has not moved for {HANGS_S:.0f} s: the camera or the recogniser hangs"
 

@@ -16,8 +16,8 @@ from cardmint_contracts.cards import Card, Decision, ScanDefaults
 from cardmint_contracts.control import Artifact, Manifest
 from cardmint_contracts.prices import LastPrice
 from cardmint_edge.adapters.artifacts import ArtifactStore, InstalledArtifact
-from cardmint_edge.adapters.sqlite.outbox import ScanRecord
 from cardmint_edge.domain.recognition import Frame, Recogniser, Recognition
+from cardmint_edge.domain.scan_record import ScanRecord
 from cardmint_edge.errors import EdgeError, Park, Retry
 
 WATCHED = 100
@@ -186,7 +186,7 @@ class Rollout:
         self._changed(f"{manifest.artifact} {manifest.version} is in use")
         return True
 
-    def counted(self, decision: Decision) -> None:
+    def card_counted(self, decision: Decision) -> None:
         """Learn what became of a card: too many questions after a switch, and it is given back."""
         self._asked.append(decision is not Decision.ACCEPT)
         watched = self._watching

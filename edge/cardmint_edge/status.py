@@ -1,4 +1,4 @@
-"""How the station is: for the page, for the health message, for `cardmint-edge outbox`."""
+"""The outbox's figures: for the page, the health message and `cardmint-edge outbox`."""
 
 from datetime import datetime
 from typing import Protocol
@@ -8,13 +8,13 @@ from msgspec import Struct
 
 from cardmint_edge.adapters.sqlite.images import ImageCounts
 from cardmint_edge.adapters.sqlite.outbox import OutboxCounters
-from cardmint_edge.domain.delivery.window import StreamPosition
+from cardmint_edge.domain.delivery.window import StreamState
 
 
 class OutboxStatus(Struct, frozen=True, kw_only=True):
-    """Where the outbox stands.
+    """The outbox's figures.
 
-    `acknowledged`, `last` and `queued` are of `stream`; the rest is of the database.
+    `acknowledged`, `last` and `queued` are of `stream`; the others are of the whole database.
     """
 
     stream: UUID
@@ -32,12 +32,12 @@ class OutboxStatus(Struct, frozen=True, kw_only=True):
 
 class _Outbox(Protocol):
     @property
-    def mark(self) -> StreamPosition: ...
+    def stream_state(self) -> StreamState: ...
 
     @property
     def counters(self) -> OutboxCounters: ...
 
-    def oldest(self) -> datetime | None: ...
+    def oldest_unsent(self) -> datetime | None: ...
 
 
 class _Images(Protocol):
@@ -45,14 +45,14 @@ class _Images(Protocol):
 
 
 def outbox_status(outbox: _Outbox, images: _Images) -> OutboxStatus:
-    """Read how the outbox is."""
-    mark, counters, counts = outbox.mark, outbox.counters, images.counts()
+    """Read the outbox's figures."""
+    state, counters, counts = outbox.stream_state, outbox.counters, images.counts()
     return OutboxStatus(
-        stream=mark.stream,
-        acknowledged=mark.acknowledged,
-        last=mark.last,
-        queued=mark.last - mark.acknowledged,
-        oldest=outbox.oldest(),
+        stream=state.stream,
+        acknowledged=state.acknowledged,
+        last=state.last,
+        queued=state.last - state.acknowledged,
+        oldest=outbox.oldest_unsent(),
         scanned=counters.scanned,
         parked=counters.parked,
         epoch=counters.epoch,

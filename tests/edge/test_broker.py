@@ -22,8 +22,7 @@ from cardmint_cloud.local.processes import free_port
 from cardmint_contracts import topics
 from cardmint_contracts.settings import BrokerSettings
 from cardmint_edge.adapters.mqtt import BrokerLink
-from cardmint_edge.errors import Stop
-from cardmint_edge.forward import (
+from cardmint_edge.domain.delivery.messages import (
     ForwarderMessage,
     LinkConnected,
     LinkDisconnected,
@@ -31,6 +30,7 @@ from cardmint_edge.forward import (
     ReceiptReceived,
     TaskReceived,
 )
+from cardmint_edge.errors import Stop
 
 pytestmark = pytest.mark.integration
 EITHER = pytest.mark.parametrize("broker", ["mosquitto", "iotcore"], indirect=True)
@@ -56,7 +56,9 @@ def test_a_broker_killed_mid_stream_loses_nothing(
             broker.start()
     until(lambda: agent.queued == 0)
     assert worker.scans == wanted
-    assert {entry["stream"] for entry in worker.properties} == {str(agent.outbox.mark.stream)}
+    assert {entry["stream"] for entry in worker.properties} == {
+        str(agent.outbox.stream_state.stream)
+    }
     assert worker.properties[0]["first"] == "1"
     assert int(worker.properties[-1]["last"]) == 400
 
@@ -130,7 +132,7 @@ def test_subscriptions_that_are_not_answered_are_said(broker: RealBroker) -> Non
     news: queue.Queue[ForwarderMessage] = queue.Queue()
     with FaultyBroker.before(broker.port) as faulty, capture_logs() as logs:
         faulty.mood = "unsubscribed"
-        with linked(link_to(BrokerSettings(port=faulty.port), news.put, answer_s=0.3)):
+        with linked(link_to(BrokerSettings(port=faulty.port), news.put, answer_timeout_s=0.3)):
             until(lambda: faulty.taken >= 2)
             faulty.mood = "pass"
             until(lambda: any(isinstance(came, LinkConnected) for came in list(news.queue)))
@@ -168,7 +170,7 @@ def test_subscriptions_that_are_refused_are_said(tmp_path: Path, refused: str, s
     (said,) = [entry for entry in logs if entry["log_level"] == "warning"]
     assert says in said.get("reason", said["event"])
     assert refused in str(said), "by its name"
-    assert "let the station subscribe" in said["mend"]
+    assert "let the station subscribe" in said["remedy"]
     assert not any(isinstance(came, LinkConnected) for came in list(news.queue))
 
 
@@ -231,7 +233,7 @@ def test_a_wrong_password_is_said_with_the_user(tmp_path: Path) -> None:
     ) as real:
         lines = _say(BrokerSettings(port=real.port, username="left", password="wrong"))
     assert (lines[0]["user"], lines[0]["reason"]) == ("left", "Not authorized")
-    assert "password" in lines[0]["mend"]
+    assert "password" in lines[0]["remedy"]
 
 
 def test_a_station_with_the_same_name_is_said(tmp_path: Path) -> None:
@@ -241,7 +243,7 @@ def test_a_station_with_the_same_name_is_said(tmp_path: Path) -> None:
     with started(tmp_path) as real, capture_logs() as logs, linked(link()):
         until(lambda: any(entry["event"] == "connected" for entry in logs))
         with linked(link()):
-            until(lambda: any("its own name" in str(entry.get("mend")) for entry in logs))
+            until(lambda: any("its own name" in str(entry.get("remedy")) for entry in logs))
 
 
 def test_the_brokers_limits_are_kept(tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ def test_a_clock_that_jumps_years_keeps_the_order(
         for number in range(1, 61):
             stamp = replace(STAMP, time=jumps[number % len(jumps)], monotonic_ms=number)
             wanted.append(agent.outbox.record(scan_of(number), stamp).scan.scan)
-        assert agent.outbox.oldest() is not None
+        assert agent.outbox.oldest_unsent() is not None
         until(drained(agent))
-        assert [line.scan.scan for line in agent.outbox.scans(100)] == wanted[::-1]
+        assert [line.scan.scan for line in agent.outbox.recent_scans(100)] == wanted[::-1]
     assert worker.scans == wanted

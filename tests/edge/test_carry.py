@@ -69,7 +69,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     assert "cannot read" in str(outbox("import", "--config", config, file).exception)
     for content in (b"no gzip", gzip.compress(b"{}"), gzip.compress(b"x" * 500)[:30]):
         file.write_bytes(content)
-        assert "no whole export" in str(outbox("import", "--config", config, file).exception)
+        assert "not a complete export" in str(outbox("import", "--config", config, file).exception)
     with closing(Outbox.open(tmp_path / "data" / "outbox.db")) as written:
         written.record(scan_of(1), STAMP)
     assert "cannot write" in str(

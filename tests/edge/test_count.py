@@ -15,11 +15,12 @@ from cardmint_contracts.cards import Candidate, Card, Decision, Finish, ScanDefa
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.upcasters import decode_data
 from cardmint_edge.adapters.image_store import ImageStore
-from cardmint_edge.adapters.sqlite.outbox import Outbox, ScanRecord
+from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.capture import Shot
 from cardmint_edge.count import CardCounter, ScanOutbox
 from cardmint_edge.domain.delivery.batches import Timestamp
 from cardmint_edge.domain.recognition import Frame, Recogniser, Recognition
+from cardmint_edge.domain.scan_record import ScanRecord
 from cardmint_edge.errors import EdgeError, Park, Retry, Stop
 
 
@@ -89,22 +90,22 @@ class CountingBench:
         self.outbox = Outbox.open(folder / "outbox.db")
         self.images = ImageStore(folder / "images")
         self.beeps: list[int] = []
-        self.again: UUID | None = None
+        self.scan_to_repeat: UUID | None = None
 
     def counter(
         self,
         camera: FakeCamera,
         recogniser: Recogniser | None = None,
-        facts: ScanOutbox | None = None,
+        outbox: ScanOutbox | None = None,
     ) -> CardCounter:
         return CardCounter(
             camera=camera,
             recogniser=recogniser or Names(),
-            facts=facts or self.outbox,
+            outbox=outbox or self.outbox,
             images=self.images,
-            stamp=lambda: STAMP,
-            counted=lambda: self.beeps.append(self.outbox.counters.scanned),
-            again=lambda: self.again,
+            read_clock=lambda: STAMP,
+            on_counted=lambda: self.beeps.append(self.outbox.counters.scanned),
+            scan_to_repeat=lambda: self.scan_to_repeat,
             first_wait_s=0.0,
         )
 
@@ -199,7 +200,7 @@ def test_an_outcome_that_is_none_is_left_to_a_person(
     assert [(scan.decision, scan.reasons) for scan in bench.scans] == [
         (Decision.REVIEW, ("recognition-failed",))
     ]
-    assert bench.outbox.scans(1)[0].scan == bench.scans[0]
+    assert bench.outbox.recent_scans(1)[0].scan == bench.scans[0]
 
 
 def test_a_capture_that_cannot_be_used_is_set_aside_and_counted_as_that(
@@ -258,8 +259,8 @@ class Full:
         self._try()
         return self._outbox.record(scan, stamp, origin, fingerprint)
 
-    def scans(self, count: int) -> list[ScanRecord]:
-        return self._outbox.scans(count)
+    def recent_scans(self, count: int) -> list[ScanRecord]:
+        return self._outbox.recent_scans(count)
 
     def park(self) -> None:
         self._try()
@@ -276,7 +277,7 @@ def test_a_full_disk_holds_the_card_and_says_why(bench: CountingBench) -> None:
     faults: list[str] = []
     camera = FakeCamera(*(shot_of(n) for n in range(4)))
     full = Full(bench.outbox, {3, 4, 5}, lambda _: faults.append(counter.fault))
-    counter = bench.counter(camera, facts=full)
+    counter = bench.counter(camera, outbox=full)
     with capture_logs() as logs:
         counter.run()
     assert full.attempt == 4 + 3
@@ -294,7 +295,7 @@ def test_stopping_while_the_disk_is_full_leaves_the_shot_to_the_next_start(
     full = Full(
         bench.outbox, set(range(100)), lambda attempt: counter.stop() if attempt == 3 else None
     )
-    counter = bench.counter(camera, facts=full)
+    counter = bench.counter(camera, outbox=full)
     with capture_logs():
         counter.run()
     assert (full.attempt, bench.scans, bench.beeps, camera.confirmed) == (3, [], [], 0)
@@ -302,7 +303,7 @@ def test_stopping_while_the_disk_is_full_leaves_the_shot_to_the_next_start(
 
 def test_a_disk_that_cannot_even_count_what_is_set_aside(bench: CountingBench) -> None:
     counter = bench.counter(
-        FakeCamera(Park("torn"), shot_of(1)), facts=Full(bench.outbox, {1}, lambda _: None)
+        FakeCamera(Park("torn"), shot_of(1)), outbox=Full(bench.outbox, {1}, lambda _: None)
     )
     with capture_logs() as logs:
         counter.run()
@@ -332,7 +333,7 @@ def test_the_same_place_with_another_picture_is_another_card(bench: CountingBenc
 
 
 def test_a_card_that_was_asked_for_names_its_earlier_scan(bench: CountingBench) -> None:
-    bench.again = UUID(int=77)
+    bench.scan_to_repeat = UUID(int=77)
     bench.counter(FakeCamera(shot_of(1))).run()
     assert [scan.rescan_of for scan in bench.scans] == [UUID(int=77)]
 

@@ -80,7 +80,7 @@ def life(tmp_path_factory: pytest.TempPathFactory, fictional: Path) -> Life:
     broker.kill()
     assert ended.returncode == 0, log.read_text()
     with closing(Outbox.open(disk / "data" / "outbox.db")) as outbox:
-        scans = {line.sequence: line.scan.scan for line in outbox.scans(CARDS + 1)}
+        scans = {line.sequence: line.scan.scan for line in outbox.recent_scans(CARDS + 1)}
     assert len(scans) == CARDS
     return Life(
         data=disk / "data", steps=steps_of(trace, disk), scans=scans, taken=frozenset(worker.scans)
@@ -151,9 +151,9 @@ class Judge:
                 return f"it does not open: {error}"
 
     def _facts(self, outbox: Outbox, promised: Promised) -> str:
-        lines = outbox.scans(CARDS + 1)
+        lines = outbox.recent_scans(CARDS + 1)
         found = [line.scan.scan for line in lines]
-        mark = outbox.mark
+        mark = outbox.stream_state
         waiting = [
             event.sequence
             for event in outbox.events(1, 10 * CARDS)
@@ -180,7 +180,7 @@ class Judge:
         there = {
             Path(path).stem: content for path, content in files.items() if path.endswith(".jpg")
         }
-        for line in outbox.scans(CARDS + 1):
+        for line in outbox.recent_scans(CARDS + 1):
             if line.scan.image is None:
                 continue
             digest = line.scan.image.sha256
@@ -201,7 +201,7 @@ def _is_scan(kind: str, data: bytes) -> bool:
 
 
 def _goes_on(outbox: Outbox) -> str:
-    before = outbox.mark.last
+    before = outbox.stream_state.last
     after = outbox.record(scan_of(1 << 60), STAMP).sequence
     return "" if after == before + 1 else f"the next event is {after}, after {before}"
 

@@ -109,7 +109,7 @@ def each_card_is_there_once(disk: SmallDisk, agent: DiskFaultAgent) -> None:
     copy = disk.folder.with_name("copy")  # SQLite would look for the disk's path out here
     shutil.copytree(disk.seen, copy, ignore=shutil.ignore_patterns("*-shm"))
     with closing(Outbox.open(copy / "outbox.db")) as outbox:
-        there = [str(line.scan.scan) for line in outbox.scans(1000)][::-1]
+        there = [str(line.scan.scan) for line in outbox.recent_scans(1000)][::-1]
         images = ImageTable(outbox.database)
         kept = {victim.sha256 for victim in images.victims(1000)}
         found = {path.name.partition(".")[0] for path in (copy / "images").rglob("*.jpg")}
@@ -118,7 +118,7 @@ def each_card_is_there_once(disk: SmallDisk, agent: DiskFaultAgent) -> None:
             for e in outbox.events(1, 5000)
             if isinstance(decode_data(e.type, e.data), ImageEvicted)
         ]
-        assert outbox.mark.last == len(there) + len(given_up)
+        assert outbox.stream_state.last == len(there) + len(given_up)
         assert found == kept, "the ledger and the folder agree"
     assert [card["scan"] for card in cards] == there
     origins = [card["origin"].split("-")[0] for card in cards]

@@ -33,12 +33,12 @@ class EvictionBench:
 
     def evictor(self, append: Callable[[EventData, Timestamp], int] | None = None) -> Evictor:
         return Evictor(
-            ledger=self.table,
+            images=self.table,
             files=self.store,
             append=append or self.outbox.append,
-            together=self.outbox.database.write,
-            stamp=lambda: STAMP,
-            lack=lambda: self.lack(),  # noqa: PLW0108 - the test changes it
+            transaction=self.outbox.database.write,
+            read_clock=lambda: STAMP,
+            missing_bytes=lambda: self.lack(),  # noqa: PLW0108 - the test changes it
             ballast=self.folder / "ballast",
             ballast_bytes=1000,
         )
@@ -81,7 +81,7 @@ def test_what_the_cloud_has_goes_first_and_leaves_a_thumbnail(bench: EvictionBen
     bench.scan(AT_ONCE + 5)
     known = [bench.images[number].sha256 for number in (3, 7)]
     for sha256 in known:
-        bench.table.uploaded(sha256)
+        bench.table.record_upload(sha256)
     victims = bench.table.victims(4)
     assert [victim.sha256 for victim in victims] == [
         *known,
@@ -102,7 +102,7 @@ def test_what_the_cloud_has_goes_first_and_leaves_a_thumbnail(bench: EvictionBen
     assert thumbnail is not None
     assert len(thumbnail) < bench.images[3].bytes
     assert bench.table.counts() == ImageCounts(waiting=5, parked=0, lost=AT_ONCE - 2)
-    assert bench.outbox.counters.scanned == len(bench.outbox.scans(1000)) == AT_ONCE + 5
+    assert bench.outbox.counters.scanned == len(bench.outbox.recent_scans(1000)) == AT_ONCE + 5
 
 
 def test_thumbnails_go_last_and_facts_never(bench: EvictionBench) -> None:
@@ -112,10 +112,10 @@ def test_thumbnails_go_last_and_facts_never(bench: EvictionBench) -> None:
     assert [event.kind for event in bench.evicted()] == ["full"] * 3 + ["thumbnail"] * 3
     assert (bench.files(), bench.small()) == (0, [])
     assert bench.store.thumbnail(bench.images[0].sha256) is None
-    assert len(bench.outbox.scans(10)) == 3
+    assert len(bench.outbox.recent_scans(10)) == 3
     assert bench.table.victims(10) == []
     bench.outbox.record(scan_of(99, image=bench.images[0]), STAMP)
-    assert [victim.kept for victim in bench.table.victims(10)] == ["full"], (
+    assert [victim.local_copy for victim in bench.table.victims(10)] == ["full"], (
         "the same picture was stored again"
     )
 
@@ -154,9 +154,9 @@ def test_a_line_that_cannot_be_written_keeps_the_file(bench: EvictionBench) -> N
 def test_a_start_removes_what_a_power_cut_left(bench: EvictionBench) -> None:
     bench.scan(3)
     first, second = bench.images[0].sha256, bench.images[1].sha256
-    bench.store.shrink(first)
-    bench.table.give_up(first, "thumbnail")
-    bench.store.shrink(second)  # a thumbnail without its line
+    bench.store.make_thumbnail(first)
+    bench.table.record_eviction(first, "thumbnail")
+    bench.store.make_thumbnail(second)  # a thumbnail without its line
     half = bench.folder / "images" / first[:2] / f"{first}.jpg.part"
     half.write_bytes(b"half")
     evictor = bench.evictor()

@@ -15,17 +15,8 @@ from tests.edge.kit.forwarding import LIMITS, ForwarderBench
 from cardmint_contracts.receipts import Receipt
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.domain.delivery.batches import StoredEvent
-from cardmint_edge.domain.delivery.window import (
-    QUIET_MAX_S,
-    BrokerLimits,
-    SendWindow,
-    StreamPosition,
-)
-from cardmint_edge.errors import EdgeError, Retry, Stop
-from cardmint_edge.forward import (
-    HEALTH_S,
+from cardmint_edge.domain.delivery.messages import (
     EventAppended,
-    Forwarder,
     LinkConnected,
     LinkDisconnected,
     MessageDelivered,
@@ -33,6 +24,14 @@ from cardmint_edge.forward import (
     ReceiptReceived,
     TaskReceived,
 )
+from cardmint_edge.domain.delivery.window import (
+    QUIET_MAX_S,
+    BrokerLimits,
+    SendWindow,
+    StreamState,
+)
+from cardmint_edge.errors import EdgeError, Retry, Stop
+from cardmint_edge.forward import HEALTH_S, Forwarder
 
 
 class BadWeather(RuleBasedStateMachine):
@@ -196,36 +195,36 @@ def test_a_broker_that_acknowledges_nothing_is_left(bench: ForwarderBench) -> No
 def test_news_of_an_old_connection_is_ignored(bench: ForwarderBench) -> None:
     bench.connect()
     bench.connect()
-    bench.forwarder.tell(LinkDisconnected(connection=1))
-    bench.forwarder.tell(MessageDelivered(connection=1, reason=0))
+    bench.forwarder.post(LinkDisconnected(connection=1))
+    bench.forwarder.post(MessageDelivered(connection=1, reason=0))
     bench.turn()
     assert bench.forwarder.connected
     bench.disconnect()
-    assert "no connection" in bench.forwarder.state
+    assert "no connection" in bench.forwarder.status_text
     assert bench.tasks.heard == ["connected", "connected", "disconnected"]
 
 
 def test_the_operator_reads_where_it_stands(bench: ForwarderBench) -> None:
-    assert "no connection" in bench.forwarder.state
+    assert "no connection" in bench.forwarder.status_text
     bench.connect()
-    assert bench.forwarder.state == "connected"
+    assert bench.forwarder.status_text == "connected"
     bench.record()
     bench.turn()
-    bench.forwarder.tell(MessageDelivered(connection=1, reason=16))
+    bench.forwarder.post(MessageDelivered(connection=1, reason=16))
     bench.turn()
-    assert "not listening" in bench.forwarder.state
+    assert "not listening" in bench.forwarder.status_text
     bench.puback()
     bench.turn(3)
-    assert "does not answer" in bench.forwarder.state
+    assert "does not answer" in bench.forwarder.status_text
     bench.arrive()
-    assert bench.forwarder.state == "connected"
+    assert bench.forwarder.status_text == "connected"
 
 
 def test_a_broker_that_refuses_is_named_once(bench: ForwarderBench) -> None:
     bench.connect()
     with capture_logs() as logs:
         for _ in range(3):
-            bench.forwarder.tell(MessageDelivered(connection=1, reason=135))
+            bench.forwarder.post(MessageDelivered(connection=1, reason=135))
         bench.turn()
     assert [entry["reason"] for entry in logs] == [135]
 
@@ -242,7 +241,7 @@ def test_health_every_half_minute(bench: ForwarderBench) -> None:
 def test_a_link_that_breaks_while_sending(bench: ForwarderBench) -> None:
     bench.record()
     bench.wire.up = False
-    bench.forwarder.tell(LinkConnected(connection=1, limits=LIMITS))
+    bench.forwarder.post(LinkConnected(connection=1, limits=LIMITS))
     bench.turn()
     assert not bench.forwarder.connected
     bench.connect()
@@ -258,7 +257,7 @@ def test_a_link_that_breaks_while_sending(bench: ForwarderBench) -> None:
 
 def test_an_event_too_large_for_the_broker_is_said(bench: ForwarderBench) -> None:
     bench.record()
-    bench.forwarder.tell(
+    bench.forwarder.post(
         LinkConnected(connection=1, limits=BrokerLimits(in_flight=9, payload_bytes=100))
     )
     bench.wire.up = True
@@ -271,8 +270,8 @@ def test_an_event_too_large_for_the_broker_is_said(bench: ForwarderBench) -> Non
 
 def test_a_receipt_that_is_none(bench: ForwarderBench) -> None:
     with capture_logs() as logs:
-        bench.forwarder.tell(ReceiptReceived(payload=b"{}"))
-        bench.forwarder.tell(ReceiptReceived(payload=b"\xff"))
+        bench.forwarder.post(ReceiptReceived(payload=b"{}"))
+        bench.forwarder.post(ReceiptReceived(payload=b"\xff"))
         bench.turn()
     assert [entry["reason"] for entry in logs] == ["invalid", "malformed"]
 
@@ -284,10 +283,10 @@ def test_a_cloud_that_went_back_is_said_and_nothing_is_removed(bench: ForwarderB
     bench.arrive()
     bench.record()
     with capture_logs() as logs:
-        bench.receive(Receipt(stream=bench.outbox.mark.stream, sequence=1, refused=4))
+        bench.receive(Receipt(stream=bench.outbox.stream_state.stream, sequence=1, refused=4))
         bench.turn()
     assert [entry["event"] for entry in logs] == [
-        "the cloud refuses events although it had receipted more"
+        "the cloud refuses events although an earlier receipt covered more"
     ]
     assert bench.queued == 1
 
@@ -296,7 +295,7 @@ def test_receipts_that_come_together_cost_one_write(bench: ForwarderBench) -> No
     bench.connect()
     bench.record(3)
     bench.turn()
-    stream = bench.outbox.mark.stream
+    stream = bench.outbox.stream_state.stream
     for sequence in (1, 2, 3):
         bench.receive(Receipt(stream=stream, sequence=sequence))
     bench.turn()
@@ -306,10 +305,10 @@ def test_receipts_that_come_together_cost_one_write(bench: ForwarderBench) -> No
 def test_a_new_stream_is_sent_from_its_beginning(bench: ForwarderBench) -> None:
     bench.record(2)
     bench.connect()
-    stream = bench.outbox.mark.stream
+    stream = bench.outbox.stream_state.stream
     bench.receive(Receipt(stream=stream, sequence=70))
     bench.turn()
-    assert bench.outbox.mark.stream != stream
+    assert bench.outbox.stream_state.stream != stream
     assert [(b.stream == stream, b.first, b.last) for b in bench.wire.batches] == [
         (True, 1, 2),
         (False, 1, 2),
@@ -317,8 +316,8 @@ def test_a_new_stream_is_sent_from_its_beginning(bench: ForwarderBench) -> None:
 
 
 def test_tasks_are_handed_on(bench: ForwarderBench) -> None:
-    bench.forwarder.tell(TaskReceived(task=UUID(int=1), payload=b"x"))
-    bench.forwarder.tell(OutcomeReceived(payload=b"y"))
+    bench.forwarder.post(TaskReceived(task=UUID(int=1), payload=b"x"))
+    bench.forwarder.post(OutcomeReceived(payload=b"y"))
     bench.turn()
     assert bench.tasks.heard == [(UUID(int=1), b"x"), ("ended", b"y")]
 
@@ -333,18 +332,18 @@ class Faulty:
         self._faults = faults
         self._done = done
         self.events = outbox.events
-        self.forget = outbox.forget
+        self.apply_receipt = outbox.apply_receipt
         self.broken = False
 
     @property
-    def mark(self) -> StreamPosition:
+    def stream_state(self) -> StreamState:
         if self.broken:
             fault = self._faults.pop(0)
             if not self._faults:
                 self._done()
             if fault is not None:
                 raise fault
-        return self._outbox.mark
+        return self._outbox.stream_state
 
 
 def test_an_outbox_that_moved_on_meanwhile_is_read_again_in_the_next_turn(
@@ -366,15 +365,15 @@ def test_an_outbox_that_moved_on_meanwhile_is_read_again_in_the_next_turn(
         link=bench.wire,
         tasks=bench.tasks,
         source="/stations/left",
-        covered=bench.cover,
+        on_receipt=bench.cover,
     )
     bench.record()
     bench.wire.up = True
-    forwarder.tell(LinkConnected(connection=1, limits=LIMITS))
-    forwarder.turn(0)
+    forwarder.post(LinkConnected(connection=1, limits=LIMITS))
+    forwarder.step(0)
     assert bench.wire.batches == []
     late.late = False
-    forwarder.turn(0)
+    forwarder.step(0)
     assert len(bench.wire.batches) == 1
 
 
@@ -389,22 +388,22 @@ def test_a_fault_is_said_once_and_forwarding_goes_on(bench: ForwarderBench) -> N
         link=bench.wire,
         tasks=bench.tasks,
         source="/stations/left",
-        covered=bench.cover,
-        hold_s=0.0,
+        on_receipt=bench.cover,
+        retry_s=0.0,
     )
     faulty.broken = True
-    forwarder.tell(EventAppended())
+    forwarder.post(EventAppended())
     with capture_logs() as logs:
         forwarder.run()
     assert [entry["reason"] for entry in logs] == ["full", "other", "full"]
 
 
 def test_waiting_is_as_long_as_the_next_tick(bench: ForwarderBench) -> None:
-    state = SendWindow(StreamPosition(stream=UUID(int=1), acknowledged=0, last=1), draw=lambda: 0.0)
-    assert state.wait(0) is None
+    state = SendWindow(StreamState(stream=UUID(int=1), acknowledged=0, last=1), draw=lambda: 0.0)
+    assert state.seconds_to_tick(0) is None
     state.connected(LIMITS)
-    assert state.next() == (1, 1)
+    assert state.next_range() == (1, 1)
     state.sent(10.0, 1)
-    assert (state.wait(10.5), state.wait(20.0)) == (1.5, 0.0)
+    assert (state.seconds_to_tick(10.5), state.seconds_to_tick(20.0)) == (1.5, 0.0)
     state.disconnected()
-    assert (state.wait(20.0), state.next()) == (None, None)
+    assert (state.seconds_to_tick(20.0), state.next_range()) == (None, None)

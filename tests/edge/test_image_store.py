@@ -74,5 +74,5 @@ def test_half_an_image_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_frame_that_cannot_be_encoded(tmp_path: Path) -> None:
-    with pytest.raises(Park, match="is no picture"):
+    with pytest.raises(Park, match="is not a picture"):
         ImageStore(tmp_path).put(np.zeros((10, 10, 2), dtype=np.uint8))

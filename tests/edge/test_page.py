@@ -45,9 +45,9 @@ class PageBench:
         self.tasks = ReviewTasks(
             store=self.table,
             append=outbox.append,
-            together=outbox.database.write,
-            stamp=lambda: STAMP,
-            printing=CATALOGUE.get,
+            transaction=outbox.database.write,
+            read_clock=lambda: STAMP,
+            find_card=CATALOGUE.get,
         )
         self.fault = ""
         self.connected = True
@@ -61,18 +61,22 @@ class PageBench:
         self.metrics: Callable[[], bytes] = lambda: b"cardmint_scanned 1.0\n"
 
     def view(self, notice: str) -> StationView:
-        tasks = self.table.open(2)
+        tasks = self.table.oldest_open(2)
         return StationView(
             status=outbox_status(self.outbox, ImageTable(self.outbox.database)),
             link="connected; the cloud receives",
             connected=self.connected,
             fault=self.fault,
-            scans=self.outbox.scans(STRIP + 1),
+            scans=self.outbox.recent_scans(STRIP + 1),
             tasks=tasks,
-            before={task.scan: line for task in tasks if (line := self.outbox.before(task.scan))},
-            open_tasks=self.table.count(),
+            before={
+                task.scan: line
+                for task in tasks
+                if (line := self.outbox.possible_original(task.scan))
+            },
+            open_tasks=self.table.count_open(),
             overruled=self.tasks.overruled,
-            awaited=self.tasks.awaited,
+            awaited=self.tasks.scan_to_repeat,
             notice=notice,
             uploads_paused=self.paused,
             has_live=self.picture is not None,
@@ -239,7 +243,7 @@ def test_the_state_for_programs(desk: PageBench, client: Asking) -> None:
     assert client.get("/state").json()["last_scan"] is None
     desk.outbox.record(scan_of(1), STAMP)
     desk.outbox.record(scan_of(2), STAMP)
-    desk.outbox.forget(desk.outbox.mark.stream, 1)
+    desk.outbox.apply_receipt(desk.outbox.stream_state.stream, 1)
     state = client.get("/state").json()
     assert (state["queued"], state["acknowledged"], state["scanned"], state["connected"]) == (
         1,
@@ -288,7 +292,7 @@ def test_nothing_comes_from_elsewhere_and_nothing_is_inline(client: Asking) -> N
 def test_a_task_is_answered_once(desk: PageBench, client: Asking) -> None:
     for number in (1, 2, 3):
         task = task_of(number)
-        desk.tasks.arrived(task.task, encode(task))
+        desk.tasks.receive_task(task.task, encode(task))
     page = client.get("/").text
     assert page.count('data-key="1"') == 2
     assert "1 more after these" in page
@@ -300,15 +304,15 @@ def test_a_task_is_answered_once(desk: PageBench, client: Asking) -> None:
     assert f"/tasks/{UUID(int=3)}" in answer.text
     again = client.post(path, data={"version": "1", "card": ""}, headers={"hx-request": "true"})
     assert "Somebody else answered that one first" in again.text
-    assert desk.outbox.mark.last == 1
+    assert desk.outbox.stream_state.last == 1
 
 
 def test_it_works_without_scripts(desk: PageBench, client: Asking) -> None:
     task = task_of(1)
-    desk.tasks.arrived(task.task, encode(task))
+    desk.tasks.receive_task(task.task, encode(task))
     answer = client.post(f"/tasks/{task.task}", data={"version": "1", "card": ""})
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
-    assert desk.table.count() == 0
+    assert desk.table.count_open() == 0
 
 
 def test_a_form_has_a_size_and_can_be_read(desk: PageBench, client: Asking) -> None:
@@ -370,7 +374,7 @@ def test_a_task_with_an_image_shows_it(desk: PageBench, client: Asking) -> None:
     task = ReviewTask(
         task=UUID(int=1), version=1, scan=UUID(int=2), opened=STAMP.time, image=image_of(1)
     )
-    desk.tasks.arrived(task.task, encode(task))
+    desk.tasks.receive_task(task.task, encode(task))
     assert f"/images/{image_of(1).sha256}" in client.get("/").text
 
 
@@ -448,14 +452,14 @@ def test_the_card_itself_is_asked_for_by_its_place_and_scanned_next(
     desk: PageBench, client: Asking
 ) -> None:
     task = replace(task_of(1), place="bin A3, slot 12", escalated=True)
-    desk.tasks.arrived(task.task, encode(task))
+    desk.tasks.receive_task(task.task, encode(task))
     page = client.get("/").text
     assert "bin A3, slot 12" in page
     assert "waits too long" in page
     assert "The next shot is the card" not in page
     shown = client.post(f"/tasks/{task.task}/scan", headers=PART).text
     assert "The next shot is the card that was asked for" in shown
-    assert desk.tasks.awaited == task.scan
+    assert desk.tasks.scan_to_repeat == task.scan
     assert client.post(f"/tasks/{task.task}/forget").status_code == 404
 
 
@@ -465,7 +469,7 @@ def test_a_possible_duplicate_is_asked_for_as_one(desk: PageBench, client: Askin
     for scan in (first, second):
         desk.outbox.record(scan, STAMP)
     task = replace(task_of(1), scan=second.scan, reasons=("possible-duplicate",))
-    desk.tasks.arrived(task.task, encode(task))
+    desk.tasks.receive_task(task.task, encode(task))
     page = " ".join(client.get("/").text.split())
     assert "Was this card scanned before?" in page
     assert "Which card is it?" not in page
@@ -482,13 +486,13 @@ def test_a_possible_duplicate_that_is_not_in_the_history_any_more_is_one_still(
     desk: PageBench, client: Asking
 ) -> None:
     task = replace(task_of(1), reasons=("possible-duplicate", "small-margin"))
-    desk.tasks.arrived(task.task, encode(task))
+    desk.tasks.receive_task(task.task, encode(task))
     page = client.get("/").text
     assert "One that looks the same was scanned before." in page
     assert "small margin" in page
 
 
-@pytest.mark.parametrize(("action", "events"), [("seen", 1), ("undo", 2)])
+@pytest.mark.parametrize(("action", "events"), [("dismiss", 1), ("undo", 2)])
 def test_an_answer_that_did_not_count_is_told_and_undone_or_left(
     desk: PageBench, client: Asking, action: str, events: int
 ) -> None:
@@ -496,14 +500,14 @@ def test_an_answer_that_did_not_count_is_told_and_undone_or_left(
     outcome = ReviewOutcome(
         task=task.task, version=2, scan=task.scan, verdict="no_card", by="<ann>", at=task.opened
     )
-    desk.tasks.arrived(task.task, encode(task))
+    desk.tasks.receive_task(task.task, encode(task))
     desk.tasks.answer(task.task, 1, task.candidates[0].card.id, "station")
-    desk.tasks.ended(encode(outcome))
+    desk.tasks.receive_outcome(encode(outcome))
     assert "&lt;ann&gt; was first with <b>no card</b>" in client.get("/").text
     told = client.post(f"/tasks/{task.task}/{action}", follow_redirects=False)
     assert told.status_code == 303
     assert "was first with" not in client.get("/").text
-    assert desk.outbox.mark.last == events
+    assert desk.outbox.stream_state.last == events
     gone = client.post(f"/tasks/{task.task}/undo", headers=PART).text
     assert "Somebody else answered that one first" in gone
 
@@ -516,7 +520,7 @@ def test_a_scan_is_taken_back_once(desk: PageBench, client: Asking) -> None:
     (_, event) = desk.outbox.events(1, 9)
     assert decode_data(event.type, event.data) == ScanWithdrawn(scan=line.scan.scan, by="station")
     assert "taken back before" in client.post(url, headers=live).text
-    assert desk.outbox.mark.last == 2
+    assert desk.outbox.stream_state.last == 2
     assert client.post(url).headers["location"] == "/"
 
 
@@ -525,16 +529,16 @@ def test_a_card_is_scanned_again_in_place_of_its_scan(desk: PageBench, client: A
     desk.can_capture = False
     says = client.post(f"/scans/{line.scan.scan}/again", headers={"hx-request": "true"}).text
     assert "as they come" in says
-    assert not desk.outbox.scans(1)[0].withdrawn
+    assert not desk.outbox.recent_scans(1)[0].withdrawn
     desk.can_capture = True
     client.post(f"/scans/{line.scan.scan}/again")
-    assert (desk.captured, desk.outbox.scans(1)[0].withdrawn) == (1, True)
+    assert (desk.captured, desk.outbox.recent_scans(1)[0].withdrawn) == (1, True)
     client.post("/capture")
     assert desk.captured == 2
 
 
 def test_a_task_waits_and_another_card_is_found(desk: PageBench, client: Asking) -> None:
-    desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
+    desk.tasks.receive_task(task_of(1).task, encode(task_of(1)))
     client.post(f"/tasks/{task_of(1).task}/skip")
     assert desk.skipped == [task_of(1).task]
     found = client.get(
@@ -548,7 +552,7 @@ def test_a_task_waits_and_another_card_is_found(desk: PageBench, client: Asking)
         ).text
     )
     client.post(f"/tasks/{task_of(1).task}", data={"version": "1", "card": ELSEWHERE.id})
-    assert desk.table.count() == 0
+    assert desk.table.count_open() == 0
     assert CATALOGUE[ELSEWHERE.id] == ELSEWHERE
 
 
@@ -609,10 +613,10 @@ def test_how_long_something_lasts(seconds: float | None, says: str) -> None:
 
 def test_how_long_a_queue_will_take() -> None:
     pace = DrainEstimator()
-    assert pace.look(0, 0) == 0
-    assert pace.look(1, 1000) is None
+    assert pace.estimate(0, 0) == 0
+    assert pace.estimate(1, 1000) is None
     pace = DrainEstimator()
-    assert pace.look(0, 1000) is None
-    assert pace.look(1, 900) is None, "a second is too short to tell"
-    assert pace.look(10, 500) == pytest.approx(10)
-    assert pace.look(65, 500) is None, "for a minute nothing moved"
+    assert pace.estimate(0, 1000) is None
+    assert pace.estimate(1, 900) is None, "a second is too short to tell"
+    assert pace.estimate(10, 500) == pytest.approx(10)
+    assert pace.estimate(65, 500) is None, "for a minute nothing moved"

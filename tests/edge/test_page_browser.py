@@ -97,11 +97,11 @@ def test_a_card_appears_by_itself(desk: PageBench, page: Page, complaints: list[
 
 def test_keys_answer_the_first_task(desk: PageBench, page: Page, complaints: list[str]) -> None:
     for number in (1, 2):
-        desk.tasks.arrived(task_of(number).task, encode(task_of(number)))
+        desk.tasks.receive_task(task_of(number).task, encode(task_of(number)))
     page.locator(".task.current").wait_for()
     page.keyboard.press("2")
     page.wait_for_timeout(300)
-    assert desk.outbox.mark.last == 0, (
+    assert desk.outbox.stream_state.last == 0, (
         "a task that has just come is deaf: the key was meant for the one before"
     )
     page.wait_for_timeout(400)
@@ -119,7 +119,7 @@ def test_keys_answer_the_first_task(desk: PageBench, page: Page, complaints: lis
 
 def test_undo_and_search_by_touch(desk: PageBench, page: Page, complaints: list[str]) -> None:
     desk.outbox.record(scan_of(1), STAMP)
-    desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
+    desk.tasks.receive_task(task_of(1).task, encode(task_of(1)))
     page.get_by_role("button", name="Undo").first.click()
     page.get_by_text("Taken back", exact=True).wait_for()
     field = page.get_by_label("Another card")
@@ -129,7 +129,7 @@ def test_undo_and_search_by_touch(desk: PageBench, page: Page, complaints: list[
     page.keyboard.press("Enter")
     page.wait_for_timeout(700)
     assert field.input_value() == ELSEWHERE.name, "what is typed outlives the page's own updates"
-    assert desk.table.count() == 1, "Enter answers nothing"
+    assert desk.table.count_open() == 1, "Enter answers nothing"
     desk.outbox.record(scan_of(2), STAMP)
     page.locator(".card .name", has_text="Card 3").wait_for()
     found.click()
@@ -147,11 +147,11 @@ def test_what_is_being_pressed_stays(desk: PageBench, page: Page) -> None:
         desk.outbox.record(scan_of(2), STAMP)
     page.mouse.up()
     page.get_by_text("taken back", exact=True).wait_for()
-    assert [line.withdrawn for line in desk.outbox.scans(2)] == [False, True]
+    assert [line.withdrawn for line in desk.outbox.recent_scans(2)] == [False, True]
 
 
 def test_a_late_answer_takes_nothing_along(desk: PageBench, page: Page) -> None:
-    desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
+    desk.tasks.receive_task(task_of(1).task, encode(task_of(1)))
     field = page.get_by_label("Another card")
     field.fill("typed")
     asked: list[Route] = []
@@ -170,7 +170,7 @@ def test_a_late_answer_takes_nothing_along(desk: PageBench, page: Page) -> None:
 
 def test_keys_take_a_photo_take_back_and_put_off(desk: PageBench, page: Page) -> None:
     desk.outbox.record(scan_of(1), STAMP)
-    desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
+    desk.tasks.receive_task(task_of(1).task, encode(task_of(1)))
     page.locator(".task.current").wait_for()
     page.wait_for_timeout(700)
     page.keyboard.press(" ")
@@ -180,7 +180,7 @@ def test_keys_take_a_photo_take_back_and_put_off(desk: PageBench, page: Page) ->
     page.wait_for_timeout(700)
     page.keyboard.press("s")
     until(lambda: desk.skipped == [task_of(1).task])
-    assert desk.outbox.scans(1)[0].withdrawn
+    assert desk.outbox.recent_scans(1)[0].withdrawn
 
 
 def test_each_decision_has_its_sound(desk: PageBench, page: Page, complaints: list[str]) -> None:
@@ -223,7 +223,7 @@ def test_a_full_page_fits(
         task = replace(task_of(number), image=image)
         if number == 1:
             task = replace(task, scan=scan_of(23).scan, reasons=("possible-duplicate",))
-        desk.tasks.arrived(task.task, encode(task))
+        desk.tasks.receive_task(task.task, encode(task))
     desk.fault = (
         "the camera is away: Nikon DSC D750: the camera is asleep; press its shutter halfway"
     )
@@ -241,18 +241,18 @@ def test_a_full_page_fits(
 
 
 def test_keys_in_a_field_are_text(desk: PageBench, page: Page) -> None:
-    desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
+    desk.tasks.receive_task(task_of(1).task, encode(task_of(1)))
     page.locator(".task.current").wait_for()
     page.wait_for_timeout(700)
     page.get_by_label("Bin").press_sequentially("12")
     page.get_by_role("button", name="Use these").click()
     page.get_by_text("In use.").wait_for()
-    assert (desk.outbox.defaults.bin, desk.outbox.mark.last) == ("12", 0)
+    assert (desk.outbox.defaults.bin, desk.outbox.stream_state.last) == ("12", 0)
 
 
 def test_it_fits_a_telephone(desk: PageBench, page: Page) -> None:
     desk.outbox.record(scan_of(1, image=desk.images.put(shot_of(1).frame)), STAMP)
-    desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
+    desk.tasks.receive_task(task_of(1).task, encode(task_of(1)))
     page.locator(".task.current").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 

@@ -244,11 +244,11 @@ def test_a_pack_that_does_not_know_what_was_accepted_here_is_refused(bench: Roll
 def test_more_questions_than_before_give_it_back(bench: RolloutBench) -> None:
     before = bench.in_use.version
     for _ in range(50):
-        bench.rollout.counted(Decision.ACCEPT)
+        bench.rollout.card_counted(Decision.ACCEPT)
     manifest = bench.manifest(bench.smaller())
     assert bench.rollout.bring(manifest)
     for number in range(WATCHED):
-        bench.rollout.counted(Decision.REVIEW if number % 2 else Decision.ACCEPT)
+        bench.rollout.card_counted(Decision.REVIEW if number % 2 else Decision.ACCEPT)
     assert bench.in_use.version == before
     assert "given back: 50% of the cards are asked about, 0% were before" in bench.said[-1]
     assert not bench.rollout.bring(manifest)
@@ -257,11 +257,11 @@ def test_more_questions_than_before_give_it_back(bench: RolloutBench) -> None:
 
 def test_as_many_questions_as_before_keep_it(bench: RolloutBench) -> None:
     for number in range(50):
-        bench.rollout.counted(Decision.REVIEW if number % 2 else Decision.ACCEPT)
+        bench.rollout.card_counted(Decision.REVIEW if number % 2 else Decision.ACCEPT)
     assert bench.rollout.bring(bench.manifest(bench.smaller()))
     after = bench.in_use.version
     for number in range(2 * WATCHED):
-        bench.rollout.counted(Decision.REVIEW if number % 2 else Decision.ACCEPT)
+        bench.rollout.card_counted(Decision.REVIEW if number % 2 else Decision.ACCEPT)
     assert bench.in_use.version == after
 
 
@@ -329,9 +329,9 @@ def test_samples_are_what_was_accepted_here(tmp_path: Path, fictional: Path) -> 
     for number in (1, 2, 3):
         outbox.record(scan_of(number, image=image if number != 2 else None), STAMP)
     outbox.withdraw(scan_of(3).scan, "station", STAMP)
-    (sample,) = accepted_here(outbox.scans(9), store.get)
+    (sample,) = accepted_here(outbox.recent_scans(9), store.get)
     assert sample[1] == "set1-2"
-    assert list(accepted_here(outbox.scans(9), lambda _: None)) == []
+    assert list(accepted_here(outbox.recent_scans(9), lambda _: None)) == []
     outbox.close()
 
 

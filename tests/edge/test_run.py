@@ -136,7 +136,7 @@ def test_a_stop_is_graceful_and_short(tmp_path: Path, pack: Path) -> None:
     agent.send_signal(signal.SIGTERM)
     assert agent.wait(8) == 0, log.read_text()
     outbox = Outbox.open(tmp_path / "data" / "outbox.db")
-    assert outbox.mark.last == len(lines(log))
+    assert outbox.stream_state.last == len(lines(log))
     outbox.close()
 
 

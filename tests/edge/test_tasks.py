@@ -18,7 +18,7 @@ from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.adapters.sqlite.tasks import TaskTable
 from cardmint_edge.errors import Stop
-from cardmint_edge.review_tasks import MOST_TOLD, SETTLE_S, AnswerResult, ReviewTasks
+from cardmint_edge.review_tasks import MAX_OVERRULED, SETTLE_S, AnswerResult, ReviewTasks
 
 ELSEWHERE = Card(id="set7-7", name="Card of another set")
 CATALOGUE = {ELSEWHERE.id: ELSEWHERE}
@@ -42,17 +42,17 @@ class TaskBench:
         self.tasks = ReviewTasks(
             store=self.table,
             append=self.outbox.append,
-            together=database.write,
-            stamp=lambda: STAMP,
-            printing=CATALOGUE.get,
+            transaction=database.write,
+            read_clock=lambda: STAMP,
+            find_card=CATALOGUE.get,
         )
 
     def arrive(self, task: ReviewTask) -> None:
-        self.tasks.arrived(task.task, encode(task))
+        self.tasks.receive_task(task.task, encode(task))
 
     @property
     def shown(self) -> list[tuple[int, int]]:
-        return [(task.task.int, task.version) for task in self.table.open(10)]
+        return [(task.task.int, task.version) for task in self.table.oldest_open(10)]
 
 
 @pytest.fixture
@@ -67,8 +67,8 @@ def test_the_longest_waiting_comes_first(desk: TaskBench) -> None:
     for number in (3, 1, 2):
         desk.arrive(task_of(number))
     assert desk.shown == [(1, 1), (2, 1), (3, 1)]
-    assert desk.table.count() == 3
-    assert desk.table.find(UUID(int=2)) == task_of(2)
+    assert desk.table.count_open() == 3
+    assert desk.table.find_open(UUID(int=2)) == task_of(2)
 
 
 def test_only_a_newer_version_is_taken(desk: TaskBench) -> None:
@@ -79,16 +79,16 @@ def test_only_a_newer_version_is_taken(desk: TaskBench) -> None:
 
 def test_an_empty_payload_closes(desk: TaskBench) -> None:
     desk.arrive(task_of(1))
-    desk.tasks.arrived(UUID(int=1), b"")
-    desk.tasks.arrived(UUID(int=2), b"")
+    desk.tasks.receive_task(UUID(int=1), b"")
+    desk.tasks.receive_task(UUID(int=2), b"")
     assert desk.shown == []
 
 
 def test_what_is_no_task_is_said_and_ignored(desk: TaskBench) -> None:
     with capture_logs() as logs:
-        desk.tasks.arrived(UUID(int=1), b"{")
-        desk.tasks.arrived(UUID(int=1), b"{}")
-        desk.tasks.arrived(UUID(int=1), encode(task_of(2)))
+        desk.tasks.receive_task(UUID(int=1), b"{")
+        desk.tasks.receive_task(UUID(int=1), b"{}")
+        desk.tasks.receive_task(UUID(int=1), encode(task_of(2)))
     assert [entry["reason"] for entry in logs] == ["malformed", "invalid", "another-task"]
     assert desk.shown == []
 
@@ -144,7 +144,7 @@ def test_an_answer_is_taken_once_and_survives_what_the_broker_repeats(desk: Task
     assert desk.tasks.answer(UUID(int=1), 1, None, "station") is AnswerResult.GONE
     desk.arrive(task_of(1, 2))
     assert desk.shown == [(1, 2)]
-    assert desk.outbox.mark.last == 1
+    assert desk.outbox.stream_state.last == 1
 
 
 def test_an_answer_to_something_else_changes_nothing(desk: TaskBench) -> None:
@@ -152,7 +152,7 @@ def test_an_answer_to_something_else_changes_nothing(desk: TaskBench) -> None:
     assert desk.tasks.answer(UUID(int=9), 1, None, "station") is AnswerResult.GONE
     assert desk.tasks.answer(UUID(int=1), 1, None, "station") is AnswerResult.CHANGED
     assert desk.tasks.answer(UUID(int=1), 2, "set9-9", "station") is AnswerResult.UNKNOWN_CARD
-    assert (desk.shown, desk.outbox.mark.last) == ([(1, 2)], 0)
+    assert (desk.shown, desk.outbox.stream_state.last) == ([(1, 2)], 0)
 
 
 def test_an_answer_that_cannot_be_stored_leaves_the_task_open(desk: TaskBench) -> None:
@@ -185,10 +185,10 @@ def test_who_answered_differently_here_is_told_and_can_undo(
     desk.arrive(task_of(1))
     desk.tasks.answer(UUID(int=1), 1, None if ours is None else CARDS[ours].id, "station")
     first = None if theirs is None else CARDS[theirs]
-    desk.tasks.ended(outcome_of(1, first))
-    desk.tasks.arrived(UUID(int=1), b"")
+    desk.tasks.receive_outcome(outcome_of(1, first))
+    desk.tasks.receive_task(UUID(int=1), b"")
     (told,) = desk.tasks.overruled
-    assert (told.ours, told.outcome.card, told.outcome.by) == (
+    assert (told.our_card, told.outcome.card, told.outcome.by) == (
         None if ours is None else CARDS[ours],
         first,
         "ann",
@@ -205,43 +205,45 @@ def test_who_answered_the_same_or_not_at_all_is_told_nothing(desk: TaskBench) ->
     desk.arrive(task_of(1))
     desk.arrive(task_of(2))
     desk.tasks.answer(UUID(int=1), 1, CARDS[0].id, "station")
-    desk.tasks.ended(outcome_of(1, CARDS[0], by="station"))
-    desk.tasks.ended(outcome_of(2, CARDS[0]))
-    desk.tasks.ended(outcome_of(3, CARDS[0]))
+    desk.tasks.receive_outcome(outcome_of(1, CARDS[0], by="station"))
+    desk.tasks.receive_outcome(outcome_of(2, CARDS[0]))
+    desk.tasks.receive_outcome(outcome_of(3, CARDS[0]))
     with capture_logs() as logs:
-        desk.tasks.ended(b"{")
+        desk.tasks.receive_outcome(b"{")
     assert [entry["reason"] for entry in logs] == ["malformed"]
     assert desk.tasks.overruled == ()
 
 
 def test_only_the_newest_are_told_until_they_are_seen(desk: TaskBench) -> None:
-    for number in range(1, MOST_TOLD + 3):
+    for number in range(1, MAX_OVERRULED + 3):
         desk.arrive(task_of(number))
         desk.tasks.answer(UUID(int=number), 1, None, "station")
-        desk.tasks.ended(outcome_of(number, CARDS[0]))
-    assert [told.outcome.task.int for told in desk.tasks.overruled] == list(range(3, MOST_TOLD + 3))
-    desk.tasks.seen(UUID(int=3))
-    desk.tasks.seen(UUID(int=3))
-    assert len(desk.tasks.overruled) == MOST_TOLD - 1
+        desk.tasks.receive_outcome(outcome_of(number, CARDS[0]))
+    assert [told.outcome.task.int for told in desk.tasks.overruled] == list(
+        range(3, MAX_OVERRULED + 3)
+    )
+    desk.tasks.dismiss(UUID(int=3))
+    desk.tasks.dismiss(UUID(int=3))
+    assert len(desk.tasks.overruled) == MAX_OVERRULED - 1
 
 
 def test_the_card_that_was_asked_for_is_the_next_shot_and_no_other(desk: TaskBench) -> None:
     assert desk.tasks.scan_next(UUID(int=1)) is AnswerResult.GONE
     desk.arrive(task_of(1))
     assert desk.tasks.scan_next(UUID(int=1)) is AnswerResult.TAKEN
-    awaited = [desk.tasks.awaited]
-    desk.tasks.scanned()
-    awaited.append(desk.tasks.awaited)
+    awaited = [desk.tasks.scan_to_repeat]
+    desk.tasks.card_counted()
+    awaited.append(desk.tasks.scan_to_repeat)
     assert awaited == [UUID(int=1001), None]
     for news in (encode(task_of(1, 2)), b""):
         desk.arrive(task_of(1))
         desk.tasks.scan_next(UUID(int=1))
-        desk.tasks.arrived(UUID(int=2), b"")
-        awaited = [desk.tasks.awaited]
-        desk.tasks.arrived(
+        desk.tasks.receive_task(UUID(int=2), b"")
+        awaited = [desk.tasks.scan_to_repeat]
+        desk.tasks.receive_task(
             UUID(int=1), news
         )  # The question ended or changed: the next shot is another card again.
-        awaited.append(desk.tasks.awaited)
+        awaited.append(desk.tasks.scan_to_repeat)
         assert awaited == [UUID(int=1001), None]
 
 

@@ -63,8 +63,8 @@ def answering(parts: PagePorts, pages: PageRenderer) -> list[Route]:
     def undo(request: Request, _: Form) -> Response:
         return shown(request, _NOTICES[parts.answers.undo(_task(request), OPERATOR)])
 
-    def seen(request: Request, _: Form) -> Response:
-        parts.answers.seen(_task(request))
+    def dismiss(request: Request, _: Form) -> Response:
+        parts.answers.dismiss(_task(request))
         return shown(request)
 
     def scan(request: Request, _: Form) -> Response:
@@ -74,7 +74,7 @@ def answering(parts: PagePorts, pages: PageRenderer) -> list[Route]:
         posting("/tasks/{task:uuid}", answer),
         posting("/tasks/{task:uuid}/skip", skip),
         posting("/tasks/{task:uuid}/undo", undo),
-        posting("/tasks/{task:uuid}/seen", seen),
+        posting("/tasks/{task:uuid}/dismiss", dismiss),
         posting("/tasks/{task:uuid}/scan", scan),
     ]
 

@@ -25,8 +25,8 @@ class ReviewAnswers(Protocol):
         """Take back the answer that overruled ours."""
         ...
 
-    def seen(self, task: UUID) -> None:
-        """Say no more of an answer that did not count."""
+    def dismiss(self, task: UUID) -> None:
+        """Show an overruled answer no more."""
         ...
 
     def scan_next(self, task: UUID) -> AnswerResult:

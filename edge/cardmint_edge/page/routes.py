@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from cardmint_edge.adapters.sqlite.outbox import ScanRecord
+from cardmint_edge.domain.scan_record import ScanRecord
 from cardmint_edge.page import guard
 from cardmint_edge.page.actions import answering, scanning
 from cardmint_edge.page.ports import PagePorts

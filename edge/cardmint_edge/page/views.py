@@ -12,7 +12,7 @@ from cardmint_contracts.cards import Card, Condition, Decision, Edition, Finish,
 from cardmint_contracts.currencies import digits
 from cardmint_contracts.reasons import Reason
 from cardmint_contracts.tasks import ReviewTask
-from cardmint_edge.adapters.sqlite.outbox import ScanRecord
+from cardmint_edge.domain.scan_record import ScanRecord
 from cardmint_edge.review_tasks import OverruledAnswer
 from cardmint_edge.status import OutboxStatus
 

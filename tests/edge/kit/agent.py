@@ -10,19 +10,19 @@ from tests.edge.kit.scans import NOW, STAMP
 
 from cardmint_contracts.settings import BrokerSettings
 from cardmint_contracts.stations import StationHealth, StationState
-from cardmint_edge.adapters.mqtt import ANSWER_S, BrokerLink
+from cardmint_edge.adapters.mqtt import ANSWER_TIMEOUT_S, BrokerLink
 from cardmint_edge.adapters.sqlite.outbox import Outbox
-from cardmint_edge.forward import EventAppended, Forwarder, ForwarderMessage
-from cardmint_edge.remote_commands import ControlMessage
+from cardmint_edge.domain.delivery.messages import ControlMessage, EventAppended, ForwarderMessage
+from cardmint_edge.forward import Forwarder
 from cardmint_edge.settings import StationSettings
 
 STATION = StationSettings(tenant="shop", name="left", data=Path("data"))
 
 
 class NoTasks:
-    def arrived(self, task: UUID, payload: bytes) -> None: ...
+    def receive_task(self, task: UUID, payload: bytes) -> None: ...
 
-    def ended(self, payload: bytes) -> None:
+    def receive_outcome(self, payload: bytes) -> None:
         return
 
     def connected(self, now: float) -> None: ...
@@ -37,11 +37,11 @@ class ForwardingAgent:
 
     def __init__(self, folder: Path, broker: BrokerSettings) -> None:
         self.outbox = Outbox.open(folder / "outbox.db")
-        epoch = self.outbox.start()
+        epoch = self.outbox.count_start()
         self.link = link_to(
             broker,
-            lambda news: self.forwarder.tell(news),  # noqa: PLW0108 - made below
-            self.outbox.mark.stream,
+            lambda message: self.forwarder.post(message),  # noqa: PLW0108 - made below
+            self.outbox.stream_state.stream,
             epoch,
         )
         self.forwarder = Forwarder(
@@ -49,9 +49,9 @@ class ForwardingAgent:
             link=self.link,
             tasks=NoTasks(),
             source="/stations/left",
-            covered=lambda: None,
+            on_receipt=lambda: None,
         )
-        self.outbox.listen(lambda: self.forwarder.tell(EventAppended()))
+        self.outbox.call_on_append(lambda: self.forwarder.post(EventAppended()))
         self._threads = [
             threading.Thread(target=part, daemon=True)
             for part in (self.forwarder.run, self.link.run)
@@ -69,17 +69,17 @@ class ForwardingAgent:
 
     @property
     def queued(self) -> int:
-        mark = self.outbox.mark
+        mark = self.outbox.stream_state
         return mark.last - mark.acknowledged
 
 
 def link_to(
     broker: BrokerSettings,
-    tell: Callable[[ForwarderMessage], None],
+    to_forwarder: Callable[[ForwarderMessage], None],
     stream: UUID = STAMP.bootid,
     epoch: int = 1,
-    hear: Callable[[ControlMessage], None] = lambda _: None,
-    answer_s: float = ANSWER_S,
+    to_control: Callable[[ControlMessage], None] = lambda _: None,
+    answer_timeout_s: float = ANSWER_TIMEOUT_S,
 ) -> BrokerLink:
     return BrokerLink(
         broker=broker,
@@ -90,9 +90,9 @@ def link_to(
         health=lambda: StationHealth(
             time=NOW, queued=0, oldest_unsent_s=0, disk_free_bytes=1, clock_synced=True
         ),
-        tell=tell,
-        hear=hear,
-        answer_s=answer_s,
+        to_forwarder=to_forwarder,
+        to_control=to_control,
+        answer_timeout_s=answer_timeout_s,
     )
 
 

@@ -12,15 +12,15 @@ from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.domain.delivery.batches import PackedBatch
-from cardmint_edge.domain.delivery.window import BrokerLimits
-from cardmint_edge.forward import (
+from cardmint_edge.domain.delivery.messages import (
     EventAppended,
-    Forwarder,
     LinkConnected,
     LinkDisconnected,
     MessageDelivered,
     ReceiptReceived,
 )
+from cardmint_edge.domain.delivery.window import BrokerLimits
+from cardmint_edge.forward import Forwarder
 
 LIMITS = BrokerLimits(in_flight=100, payload_bytes=100_000)
 
@@ -56,10 +56,10 @@ class HeardTasks:
     def __init__(self) -> None:
         self.heard: list[object] = []
 
-    def arrived(self, task: UUID, payload: bytes) -> None:
+    def receive_task(self, task: UUID, payload: bytes) -> None:
         self.heard.append((task, payload))
 
-    def ended(self, payload: bytes) -> None:
+    def receive_outcome(self, payload: bytes) -> None:
         self.heard.append(("ended", payload))
 
     def connected(self, now: float) -> None:
@@ -116,11 +116,11 @@ class ForwarderBench:
             link=self.wire,
             tasks=self.tasks,
             source="/stations/left",
-            covered=self.cover,
+            on_receipt=self.cover,
             clock=lambda: self.now,
             draw=lambda: 0.5,
         )
-        self.outbox.listen(lambda: self.forwarder.tell(EventAppended()))
+        self.outbox.call_on_append(lambda: self.forwarder.post(EventAppended()))
 
     def cover(self) -> None:
         self.covered += 1
@@ -133,22 +133,22 @@ class ForwarderBench:
 
     def turn(self, seconds: float = 0.0) -> None:
         self.now += seconds
-        self.forwarder.turn(0)
+        self.forwarder.step(0)
 
     def connect(self, limits: BrokerLimits = LIMITS) -> None:
         self.connections += 1
         self.wire.up = True
-        self.forwarder.tell(LinkConnected(connection=self.connections, limits=limits))
+        self.forwarder.post(LinkConnected(connection=self.connections, limits=limits))
         self.turn()
 
     def disconnect(self) -> None:
         self.wire.up = False
         self.wire.batches.clear()
-        self.forwarder.tell(LinkDisconnected(connection=self.connections))
+        self.forwarder.post(LinkDisconnected(connection=self.connections))
         self.turn()
 
     def puback(self) -> None:
-        self.forwarder.tell(MessageDelivered(connection=self.connections, reason=0))
+        self.forwarder.post(MessageDelivered(connection=self.connections, reason=0))
 
     def arrive(self) -> None:
         """Everything under way arrives, in order, and its receipts as well."""
@@ -160,9 +160,9 @@ class ForwarderBench:
         self.turn()
 
     def receive(self, receipt: Receipt) -> None:
-        self.forwarder.tell(ReceiptReceived(payload=encode(receipt)))
+        self.forwarder.post(ReceiptReceived(payload=encode(receipt)))
 
     @property
     def queued(self) -> int:
-        mark = self.outbox.mark
+        mark = self.outbox.stream_state
         return mark.last - mark.acknowledged

@@ -28,11 +28,11 @@ from cardmint_edge.adapters.decode import read_image, read_reduced
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.adapters.sqlite.outbox import Outbox
-from cardmint_edge.count import event_of
 from cardmint_edge.domain.recognition import Recogniser
 from cardmint_edge.errors import Stop
 from cardmint_edge.recogniser import recogniser_of
 from cardmint_edge.scan import scan
+from cardmint_edge.scan_event import event_of
 from cardmint_lab.scenes import PRESETS, render
 
 USED = ("copy_stand", "table")

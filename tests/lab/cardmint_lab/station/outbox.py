@@ -61,7 +61,7 @@ def measure_outbox(folder: Path, cards: int) -> OutboxFigures:
                     outbox.record(scan, stamp_of())
                 facts += time.perf_counter() - began
             began = time.perf_counter()
-            outbox.forget(outbox.mark.stream, outbox.mark.last)
+            outbox.apply_receipt(outbox.stream_state.stream, outbox.stream_state.last)
             receipt = time.perf_counter() - began
         beyond, image = _bytes(Path(temporary), cards)
     return OutboxFigures(
@@ -127,7 +127,7 @@ def _bytes(folder: Path, cards: int) -> tuple[int, int]:
             images += -(-image.bytes // PAGE) * PAGE
             for scan in scans_of(number, 1, image):
                 outbox.record(scan, stamp_of())
-            outbox.forget(outbox.mark.stream, outbox.mark.last)
+            outbox.apply_receipt(outbox.stream_state.stream, outbox.stream_state.last)
     return (_written() - before - images) // cards, images // cards
 
 

@@ -146,11 +146,11 @@ def measure_beep(folder: Path, pack: Path, cards: int) -> BeepFigures:
             CardCounter(
                 camera=camera,
                 recogniser=recogniser_of(opened),
-                facts=outbox,
+                outbox=outbox,
                 images=ImageStore(Path(temporary) / "images"),
-                stamp=stamp_of,
-                counted=lambda: beeps.append(_now()),
-                timed=steps.append,
+                read_clock=stamp_of,
+                on_counted=lambda: beeps.append(_now()),
+                on_timings=steps.append,
             ).run()
     spans = np.subtract(beeps, camera.given) * 1000
     times, computed = spans[:, 0].tolist(), spans[:, 1].tolist()
