@@ -27,7 +27,7 @@ from cardmint_contracts.wire import decode, encode
 from cardmint_edge.capture import Camera, Shot
 from cardmint_edge.domain.delivery.batches import Stamp
 from cardmint_edge.domain.recognition import Frame, Recogniser, Recognition
-from cardmint_edge.domain.vision.fingerprint import fingerprint, scanned_before
+from cardmint_edge.domain.vision.fingerprint import find_duplicate, fingerprint
 from cardmint_edge.errors import Park, Retry, Stop
 
 SHOT_TIMEOUT_S = 0.25
@@ -262,7 +262,7 @@ class Counter:
         printing = event.card or (event.candidates[0].card if event.candidates else None)
         if printing is not None:
             event = replace(
-                event, possible_duplicate_of=scanned_before(self._recent, printing.id, code)
+                event, possible_duplicate_of=find_duplicate(self._recent, printing.id, code)
             )
         return _Taken(
             event=event,
