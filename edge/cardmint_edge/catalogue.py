@@ -24,9 +24,9 @@ from cardmint_edge.adapters.decode import Unreadable, read_image
 from cardmint_edge.adapters.models import ModelUnusable, PictureEmbedder
 from cardmint_edge.adapters.pack_writer import PackReference, PrintingFacts, write_pack
 from cardmint_edge.domain.recognition import Frame
-from cardmint_edge.domain.vision.embedding import Vectors, prepared, rounded
+from cardmint_edge.domain.vision.embedding import Vectors, normalised, quantised
 from cardmint_edge.domain.vision.hashing import HASH_SIZE, card_hash
-from cardmint_edge.domain.vision.matching import reference
+from cardmint_edge.domain.vision.matching import make_reference
 from cardmint_edge.errors import Stop
 
 WORKERS = 2
@@ -142,7 +142,7 @@ def look_of(card_id: str, scan: Frame) -> PackReference:
     return PackReference(
         card_id=card_id,
         bits=card_hash(np.asarray(small, dtype=np.uint8)),
-        reference=reference(scan),
+        reference=make_reference(scan),
     )
 
 
@@ -274,7 +274,7 @@ def _looks(
 
 
 def _vector(look: PackReference, embedder: PictureEmbedder) -> Vectors:
-    return rounded(embedder(prepared(look.reference.thumb)))
+    return quantised(embedder(normalised(look.reference.thumb)))
 
 
 def _look(path: Path) -> PackReference | str:

@@ -20,7 +20,7 @@ from cardmint_edge.adapters.models import (
 )
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.domain.gallery import Gallery
-from cardmint_edge.domain.reading.catalogue_texts import Strings
+from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts
 from cardmint_edge.domain.reading.print_reader import PrintReader
 from cardmint_edge.domain.recognise import CardRecogniser
 
@@ -67,11 +67,11 @@ class Recognisers:
 
         Every result says which method it was.
         """
-        printed = None
+        print_reader = None
         if self._reader is not None:
-            printed = PrintReader(
+            print_reader = PrintReader(
                 self._reader,
-                Strings(one for one in self._prints if one.card_id not in unknown)
+                CatalogueTexts(one for one in self._prints if one.card_id not in unknown)
                 if unknown
                 else self._all,
             )
@@ -79,14 +79,14 @@ class Recognisers:
             gallery,
             clock=time.perf_counter,
             finder=self._finder,
-            printed=printed,
+            print_reader=print_reader,
             embedder=self._embedder,
             models=self._models,
         )
 
     @functools.cached_property
-    def _all(self) -> Strings:
-        return Strings(self._prints)
+    def _all(self) -> CatalogueTexts:
+        return CatalogueTexts(self._prints)
 
 
 def recogniser_of(pack: Pack, models: Path = FOLDER) -> CardRecogniser:

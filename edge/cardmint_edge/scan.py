@@ -11,6 +11,7 @@ import numpy as np
 from cardmint_contracts.cards import Decision
 from cardmint_edge.adapters.decode import Unreadable, read_reduced
 from cardmint_edge.domain.recognition import Recogniser, Recognition
+from cardmint_edge.domain.vision.quad import Quad
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,8 +39,8 @@ def scan(images: Iterable[Path], recogniser: Recogniser) -> Iterator[Scanned]:
         decoded = round((time.perf_counter() - started) * 1000, 2)
         outcome = recogniser.recognise(frame)
         outcome.ms["decode"] = decoded
-        if outcome.corners is not None and factor > 1:
-            outcome = replace(outcome, corners=outcome.corners * np.float32(factor))
+        if outcome.quad is not None and factor > 1:
+            outcome = replace(outcome, quad=outcome.quad.scaled(np.float32(factor)))
         yield Scanned(image=image, recognition=outcome)
 
 
@@ -60,13 +61,17 @@ def as_json(scanned: Scanned) -> dict[str, Any]:
         "other_language": seen.other_language,
         "method": seen.method,
         "models": seen.models,
-        "corners": None if seen.corners is None else seen.corners.round(1).astype(float).tolist(),
+        "corners": _rounded(seen.quad),
         "candidates": [
             {"card_id": candidate.card.id, "confidence": round(candidate.confidence, 4)}
             for candidate in seen.candidates
         ],
         "ms": seen.ms,
     }
+
+
+def _rounded(quad: Quad | None) -> list[list[float]] | None:
+    return None if quad is None else quad.corners.round(1).astype(float).tolist()
 
 
 def as_line(scanned: Scanned) -> str:

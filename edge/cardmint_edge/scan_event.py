@@ -13,7 +13,7 @@ from cardmint_contracts.reasons import Reason
 from cardmint_contracts.wire import decode, encode
 from cardmint_edge.domain.recognition import Recognition
 from cardmint_edge.domain.scan_record import ScanRecord
-from cardmint_edge.domain.vision.fingerprint import scanned_before
+from cardmint_edge.domain.vision.fingerprint import find_duplicate
 
 MAX_CANDIDATES = 8
 RECENT_SCANS = 100
@@ -79,7 +79,7 @@ class RecentScans:
         card = _likeliest_card(event)
         if card is None:
             return event
-        duplicate = scanned_before(self._scans, card.id, fingerprint)
+        duplicate = find_duplicate(self._scans, card.id, fingerprint)
         return replace(event, possible_duplicate_of=duplicate)
 
 

@@ -17,7 +17,7 @@ from cardmint_edge.domain.reading.ctc import Reading
 from cardmint_edge.domain.reading.lexicon import ALPHABET
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.vision.embedding import SIZE
-from cardmint_edge.domain.vision.finder import Seen
+from cardmint_edge.domain.vision.finder import FinderMap
 from cardmint_edge.errors import Park
 
 FOLDER = Path(__file__).parents[1] / "models"
@@ -107,8 +107,8 @@ class CardFinder:
         self._model = _Model(folder, "corners")
         self.version = self._model.version
 
-    def __call__(self, small: Frame) -> Seen:
-        """Look at a frame of SMALL (BGR); see `Seen` for what is said of it."""
+    def __call__(self, small: Frame) -> FinderMap:
+        """Map a frame of INPUT_SIZE (BGR)."""
         return self._model.run(
             np.ascontiguousarray(small.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
         )
@@ -130,7 +130,7 @@ class PictureEmbedder:
         self.version = self._model.version
 
     def __call__(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Embed a prepared picture (3 x 134 x 96): a vector of length 1."""
+        """Embed a normalised card (3 x 134 x 96) as a unit vector."""
         return self._model.run(picture)
 
 

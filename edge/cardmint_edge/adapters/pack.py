@@ -13,7 +13,7 @@ import numpy as np
 
 from cardmint_contracts.cards import Card, Edition, Finish, Money, ScanDefaults
 from cardmint_contracts.prices import LastPrice
-from cardmint_edge.domain.reading.catalogue_texts import Print
+from cardmint_edge.domain.reading.catalogue_texts import PrintedFacts
 from cardmint_edge.domain.vision.embedding import SIZE, Vectors
 from cardmint_edge.domain.vision.hashing import WORDS, Bits
 from cardmint_edge.domain.vision.matching import THUMB_SIZE, Features, Reference
@@ -130,13 +130,13 @@ class Pack:
         """Return the row of a printing's picture; None when it has none."""
         return self._row_of.get(card_id)
 
-    def prints(self) -> list[Print]:
+    def prints(self) -> list[PrintedFacts]:
         """Return what is printed on every card, pictured or not."""
         rows = self._rows(
             "SELECT id, name, number, printed_total, rarity, health, artist FROM cards ORDER BY id"
         )
         return [
-            Print(
+            PrintedFacts(
                 card_id=id_,
                 name=name,
                 number=number,

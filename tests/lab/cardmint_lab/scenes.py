@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cardmint_edge.domain.recognition import Corners, Frame
-from cardmint_edge.domain.vision.rectify import CARD_RATIO
+from cardmint_edge.domain.recognition import Frame
+from cardmint_edge.domain.vision.quad import CARD_RATIO, Corners, Quad
 
 Random = np.random.Generator
 
@@ -65,10 +65,10 @@ PRESETS: dict[str, Preset] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scene:
-    """A rendered frame, and where its card lies (clockwise from the card's own top left)."""
+    """A rendered frame, and where its card lies."""
 
     frame: Frame
-    corners: Corners
+    quad: Quad
 
 
 def render(card: Frame, preset: Preset, rng: Random) -> Scene:
@@ -89,7 +89,7 @@ def render(card: Frame, preset: Preset, rng: Random) -> Scene:
     grain *= np.float32(rng.uniform(*preset.noise))
     frame += cv2.resize(grain, (width, height), interpolation=cv2.INTER_LINEAR)
     np.clip(frame, 0, 255, out=frame)
-    return Scene(frame=frame.astype(np.uint8), corners=corners)
+    return Scene(frame=frame.astype(np.uint8), quad=Quad(corners))
 
 
 def lay(ground: NDArray[np.float32], card: Frame, corners: Corners) -> NDArray[np.float32]:

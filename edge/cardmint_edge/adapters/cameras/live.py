@@ -13,8 +13,9 @@ import numpy as np
 import structlog
 
 from cardmint_edge.capture import Shot
-from cardmint_edge.domain.recognition import Corners, Frame
-from cardmint_edge.domain.vision.new_card_detector import Lying
+from cardmint_edge.domain.recognition import Frame
+from cardmint_edge.domain.vision.new_card_detector import NewCardDetector
+from cardmint_edge.domain.vision.quad import Quad
 from cardmint_edge.errors import Retry
 
 VIEW_EDGE = 640
@@ -76,14 +77,14 @@ class LiveCamera:
     ) -> None:
         """Take the device; `by_itself` says whether a card that lies still is taken without being told."""
         self._source = source
-        self._lying = Lying(seen)
+        self._detector = NewCardDetector(seen)
         self._by_itself = by_itself
         self._clock = clock
         self._open = False
         self._asked = threading.Event()
         self._number = 0
         self._given: Shot | None = None
-        self._view: tuple[Frame, Corners | None] | None = None
+        self._view: tuple[Frame, Quad | None] | None = None
 
     @property
     def done(self) -> bool:
@@ -96,7 +97,7 @@ class LiveCamera:
         return self._source.name
 
     @property
-    def view(self) -> tuple[Frame, Corners | None] | None:
+    def view(self) -> tuple[Frame, Quad | None] | None:
         """What the camera saw last, and the outline of the card in it.
 
         None while it shows nothing.
@@ -130,7 +131,7 @@ class LiveCamera:
     def confirm(self) -> None:
         """Learn that the last shot is counted: the card may lie on, and is not taken again."""
         self._given = None
-        self._lying.taken()
+        self._detector.confirm()
 
     def close(self) -> None:
         """Let the camera go."""
@@ -150,43 +151,45 @@ class LiveCamera:
                 if photo is not None:
                     return self._told(photo)
             else:
-                new = self._lying.look(self._clock(), seen)
-                self._view = (seen, self._lying.outline)
+                new = self._detector.watch(self._clock(), seen)
+                self._view = (seen, self._detector.outline)
                 if new and self._by_itself:
                     return self._shot(self._source.shoot())
             if self._clock() >= until:
                 return None
 
     def _told(self, frame: Frame) -> Shot:
-        self._lying.find(frame)
+        self._detector.find(frame)
         return self._shot(frame)
 
     def _shot(self, frame: Frame) -> Shot:
         self._number += 1
         return Shot(
-            frame=frame, origin=f"{self._source.name} {self._number}", fingerprint=self._lying.code
+            frame=frame,
+            origin=f"{self._source.name} {self._number}",
+            fingerprint=self._detector.fingerprint,
         )
 
     def _let_go(self) -> None:
         self._view = None
-        self._lying.again()
+        self._detector.reset()
         if self._open:
             self._open = False
             self._source.close()
 
 
-def outlined(view: tuple[Frame, Corners | None] | None) -> bytes | None:
+def outlined(view: tuple[Frame, Quad | None] | None) -> bytes | None:
     """Return a small JPEG of what a camera sees, the card's outline drawn into it.
 
     None when it shows nothing.
     """
     if view is None:
         return None
-    frame, corners = view
+    frame, quad = view
     scale = min(1.0, VIEW_EDGE / max(frame.shape[:2]))
     small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    if corners is not None:
-        points = np.rint(corners * scale).astype(np.int32).reshape(-1, 1, 2)
+    if quad is not None:
+        points = np.rint(quad.corners * scale).astype(np.int32).reshape(-1, 1, 2)
         cv2.polylines(small, [points], isClosed=True, color=(60, 200, 60), thickness=2)
     _, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 70])
     return jpeg.tobytes()

@@ -109,14 +109,14 @@ def bench(pack: Path | None, images: Path | None, frames: int, *, as_object: boo
 )
 def calibrate(pack: Path, images: Path, count: int, seed: int, least_width: int) -> None:
     """Fit the confidence on rendered photos, half of them of strangers, and print what the policy makes of them."""
-    from cardmint_edge.domain.decide import Policy
+    from cardmint_edge.domain.config import PolicyConfig
     from cardmint_lab.recognition.calibrate import (
         fit,
         likeliest_strangers,
         mistakes,
+        most_confident_mistakes,
         outcomes,
         sample,
-        unsurest,
     )
     from cardmint_lab.recognition.evaluate import wilson
 
@@ -135,10 +135,12 @@ def calibrate(pack: Path, images: Path, count: int, seed: int, least_width: int)
         )
     )
     click.echo(json.dumps({"likeliest strangers": likeliest_strangers(samples)}))
-    used = Policy()
-    click.echo(json.dumps({"surest of the wrongly read": unsurest(samples, used)}))
+    used = PolicyConfig()
+    click.echo(
+        json.dumps({"most confident mistakes of print": most_confident_mistakes(samples, used)})
+    )
     fitted = fit(samples, used)
-    for name in ("weights", "print_weights"):
+    for name in ("picture_weights", "print_weights"):
         found = [round(weight, 2) for weight in getattr(fitted, name)]
         click.echo(json.dumps({name: found, "in use": getattr(used, name)}))
 

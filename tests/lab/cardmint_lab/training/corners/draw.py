@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardmint_edge.domain.recognition import Frame
-from cardmint_edge.domain.vision.rectify import CARD_RATIO
+from cardmint_edge.domain.vision.quad import CARD_RATIO
 from cardmint_lab.scenes import background, lay
 
 Random = np.random.Generator

@@ -18,7 +18,8 @@ import numpy as np
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.vision.hashing import HASH_SIZE
-from cardmint_edge.domain.vision.rectify import cut, pyramid, sides
+from cardmint_edge.domain.vision.quad import Quad
+from cardmint_edge.domain.vision.view import View
 from cardmint_lab.scenes import PRESETS, Random, held_out, render
 from cardmint_lab.training.files import save
 
@@ -66,9 +67,9 @@ def view(scan: Frame, rng: Random) -> Frame:
         blur=(soft / 2, softer / 2),
     )
     scene = render(scan, half, rng)
-    off = abs(rng.normal(0, 0.012)) * sides(scene.corners)[1]
-    corners = np.asarray(scene.corners + rng.normal(0, off, (4, 2)), np.float32)
-    return cut(pyramid(scene.frame), corners, *HASH_SIZE)
+    off = abs(rng.normal(0, 0.012)) * scene.quad.height
+    corners = np.asarray(scene.quad.corners + rng.normal(0, off, (4, 2)), np.float32)
+    return View(scene.frame).cut(Quad(corners), *HASH_SIZE)
 
 
 def write(scans: list[Frame], path: Path, count: int, seed: int) -> None:

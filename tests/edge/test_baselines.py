@@ -10,14 +10,14 @@ import pytest
 
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.pack import Pack
-from cardmint_edge.domain.reading.catalogue_texts import Print
+from cardmint_edge.domain.reading.catalogue_texts import PrintedFacts
 from cardmint_lab.recognition.baselines import ByHash, ByText, Named
 
 NOTHING = np.zeros((40, 40, 3), np.uint8)
 PRINTS = [
-    Print(card_id="a-4", name="Old Cat", number="4", total=102, promo=False),
-    Print(card_id="b-4", name="Young Dog", number="4", total=102, promo=False),
-    Print(card_id="p-7", name="Old Cat", number="SWSH007", total=None, promo=True),
+    PrintedFacts(card_id="a-4", name="Old Cat", number="4", total=102, promo=False),
+    PrintedFacts(card_id="b-4", name="Young Dog", number="4", total=102, promo=False),
+    PrintedFacts(card_id="p-7", name="Old Cat", number="SWSH007", total=None, promo=True),
 ]
 
 
