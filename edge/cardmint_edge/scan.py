@@ -1,4 +1,4 @@
-"""Scan image files: one outcome for each, whatever is in it."""
+"""Recognition of image files from the command line."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -15,22 +15,22 @@ from cardmint_edge.domain.vision.quad import Quad
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Scanned:
-    """One image's outcome. `error` is set when it could not be read."""
+class ScannedImage:
+    """The outcome of one image. `error` is set when the image could not be read."""
 
     image: Path
     recognition: Recognition
     error: str = ""
 
 
-def scan(images: Iterable[Path], recogniser: Recogniser) -> Iterator[Scanned]:
-    """Recognise each image; one that cannot be read is a reject with its reason, and the others go on."""
+def scan(images: Iterable[Path], recogniser: Recogniser) -> Iterator[ScannedImage]:
+    """Recognise each image. One that cannot be read is a reject with its reason."""
     for image in images:
         started = time.perf_counter()
         try:
             frame, factor = read_reduced(image)
         except Unreadable as error:
-            yield Scanned(
+            yield ScannedImage(
                 image=image,
                 recognition=Recognition(decision=Decision.REJECT, reasons=(error.reason,)),
                 error=str(error),
@@ -41,10 +41,10 @@ def scan(images: Iterable[Path], recogniser: Recogniser) -> Iterator[Scanned]:
         outcome.ms["decode"] = decoded
         if outcome.quad is not None and factor > 1:
             outcome = replace(outcome, quad=outcome.quad.scaled(np.float32(factor)))
-        yield Scanned(image=image, recognition=outcome)
+        yield ScannedImage(image=image, recognition=outcome)
 
 
-def as_json(scanned: Scanned) -> dict[str, Any]:
+def as_json(scanned: ScannedImage) -> dict[str, Any]:
     """Return the outcome as the command line prints it, one object a line."""
     seen = scanned.recognition
     best = seen.candidates[0].card if seen.candidates else None
@@ -74,7 +74,7 @@ def _rounded(quad: Quad | None) -> list[list[float]] | None:
     return None if quad is None else quad.corners.round(1).astype(float).tolist()
 
 
-def as_line(scanned: Scanned) -> str:
+def as_line(scanned: ScannedImage) -> str:
     """Return the outcome as a line for people."""
     seen = scanned.recognition
     best = (

@@ -93,9 +93,9 @@ def test_receipts_and_tasks_come_down(broker: RealBroker, worker: CloudWorker) -
         assert isinstance(connected, LinkConnected)
         worker.publish_task(UUID(int=5), b"{}")
         assert news.get(timeout=20) == TaskReceived(task=UUID(int=5), payload=b"{}")
-        worker._client.publish(topics.outcome_topic("shop", "left", UUID(int=5)), b"o", 1)
+        worker.publish(topics.outcome_topic("shop", "left", UUID(int=5)), b"o")
         until(lambda: OutcomeReceived(payload=b"o") in list(news.queue))
-        worker._client.publish(topics.station_topic("shop", "left", "receipt"), b"r", 1)
+        worker.publish(topics.station_topic("shop", "left", "receipt"), b"r")
         until(lambda: ReceiptReceived(payload=b"r") in list(news.queue))
         link.reconnect()
         until(
@@ -118,7 +118,7 @@ def test_connected_is_said_when_the_subscriptions_stand(
         with linked(link_to(BrokerSettings(port=faulty.port), news.put)) as link:
             until(lambda: faulty.kept)
             assert not link.send_birth(), "nobody hears of the station before it can hear"
-            worker._client.publish(topics.outcome_topic("shop", "left", task), b"o", 1)
+            worker.publish(topics.outcome_topic("shop", "left", task), b"o")
             with pytest.raises(queue.Empty):
                 news.get(timeout=0.3)
             faulty.let_go()

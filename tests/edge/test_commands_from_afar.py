@@ -61,7 +61,7 @@ class ReplyRecorder:
 class StationStub:
     """What a station's actions reach."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_manifest: Callable[[Manifest], None] | None = None) -> None:
         self.taken = 0
         self.can = True
         self.withdrawn: list[tuple[UUID, str]] = []
@@ -84,7 +84,7 @@ class StationStub:
             reported=lambda version, says: self.settings.reported(
                 version, says, catalogue="p", models=""
             ),
-            on_manifest=self.manifests.append,
+            on_manifest=on_manifest or self.manifests.append,
         )
 
     done = False
@@ -208,11 +208,11 @@ def test_manifests_go_to_the_rollout_and_cleared_topics_nowhere(station: Station
     assert station.manifests == [MANIFEST]
 
 
-def test_it_runs_until_it_is_stopped_whatever_fails(station: StationStub) -> None:
+def test_it_runs_until_it_is_stopped_whatever_fails() -> None:
     def fail(_: Manifest) -> None:
         raise Retry("disk")
 
-    station.remote_control._on_manifest = fail
+    station = StationStub(on_manifest=fail)
     thread = threading.Thread(target=station.remote_control.run, daemon=True)
     with capture_logs() as logs:
         thread.start()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 from tests.edge.kit.folders import quick_folder
-from tests.edge.kit.scans import CARDS, STAMP
+from tests.edge.kit.scans import CARDS, STAMP, shot_of
 
 from cardmint_contracts.cards import Candidate, Card, Decision, Finish, ScanDefaults
 from cardmint_contracts.events import CardScanned
@@ -22,11 +22,6 @@ from cardmint_edge.domain.delivery.batches import Timestamp
 from cardmint_edge.domain.recognition import Frame, Recogniser, Recognition
 from cardmint_edge.domain.scan_record import ScanRecord
 from cardmint_edge.errors import EdgeError, Park, Retry, Stop
-
-
-def shot_of(number: int) -> Shot:
-    frame = np.full((14, 10, 3), number, dtype=np.uint8)
-    return Shot(frame=frame, origin=f"shot-{number}")
 
 
 class FakeCamera:

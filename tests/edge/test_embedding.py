@@ -144,5 +144,5 @@ def test_a_model_of_other_vectors_is_not_used(tmp_path: Path) -> None:
     of_corners = json.loads((folder / "corners.json").read_bytes())
     (folder / "embedding.json").write_text(json.dumps(manifest | {key: of_corners[key] for key in
         ("file", "sha256", "input", "output")}))  # fmt: skip
-    with pytest.raises(ModelUnusable, match="other vectors"):
+    with pytest.raises(ModelUnusable, match="vectors are not of"):
         PictureEmbedder(folder)

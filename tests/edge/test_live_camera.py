@@ -67,7 +67,7 @@ class ScriptedDevice:
     def open(self) -> None:
         self.opened += 1
 
-    def look(self, timeout_s: float) -> Frame | None:
+    def preview(self, timeout_s: float) -> Frame | None:
         self.now += 0.1
         step = self.frames.pop(0) if self.frames else self.last
         if isinstance(step, Retry):
@@ -75,10 +75,10 @@ class ScriptedDevice:
         self.last = step
         return step
 
-    def pressed(self, timeout_s: float) -> Frame | None:
+    def button_photo(self, timeout_s: float) -> Frame | None:
         return None
 
-    def shoot(self) -> Frame:
+    def take_photo(self) -> Frame:
         return self.last
 
     def close(self) -> None: ...
@@ -99,7 +99,7 @@ def taken(camera: LiveCamera, script: ScriptedDevice) -> int:
 
 
 def live(script: ScriptedDevice, seen: bytes = b"", **more: bool) -> LiveCamera:
-    return LiveCamera(script, seen=seen, clock=lambda: script.now, **more)
+    return LiveCamera(script, last_fingerprint=seen, clock=lambda: script.now, **more)
 
 
 def test_a_lying_card_is_one_sighting(cards: list[Frame]) -> None:
@@ -163,11 +163,11 @@ def test_unplugged_and_plugged_again(cards: list[Frame]) -> None:
     assert camera.next(0.1) is None
     with pytest.raises(Retry, match="unplugged"):
         camera.next(0.3)
-    gone = camera.view
+    gone = camera.preview
     assert gone is None
     assert taken(camera, script) == 1
     assert script.opened == 2
-    back = camera.view
+    back = camera.preview
     assert back is not None
     assert back[1] is not None
     camera.close()
@@ -202,8 +202,8 @@ def test_a_video_device(tmp_path: Path, cards: list[Frame]) -> None:
         VideoDevice(str(tmp_path / "none.avi")).open()
     source = VideoDevice(film)
     source.open()
-    assert source.shoot().shape == (640, 960, 3)
-    assert source.pressed(0) is None
+    assert source.take_photo().shape == (640, 960, 3)
+    assert source.button_photo(0) is None
     source.close()
 
 
@@ -248,7 +248,7 @@ def test_a_tethered_camera_says_what_is_wrong_and_comes_back(
     stand: CameraStand, cards: list[Frame], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     stand.lay(cards[0])
-    with pytest.raises(Retry, match=r"is a Nikon DSC D750, the settings want 'Canon'"):
+    with pytest.raises(Retry, match=r"is a Nikon DSC D750, the settings name 'Canon'"):
         LiveCamera(TetheredDevice(model="Canon")).next(0)
     with pytest.raises(Retry, match="battery is at 50%; charge it"):
         LiveCamera(TetheredDevice(low_battery=60)).next(0)

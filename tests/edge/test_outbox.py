@@ -195,7 +195,7 @@ def test_a_restored_backup_sends_what_it_holds_under_a_new_stream(outbox: Outbox
 def test_one_agent_at_a_time(outbox: Outbox) -> None:
     with pytest.raises(Stop, match="another running agent"):
         Outbox.open(outbox.database.path)
-    looking = Outbox(Database.look(outbox.database.path))
+    looking = Outbox(Database.open_read_only(outbox.database.path))
     assert looking.stream_state == outbox.stream_state
     with pytest.raises(Stop, match="readonly"):
         looking.count_start()
@@ -206,12 +206,12 @@ def test_one_agent_at_a_time(outbox: Outbox) -> None:
 
 def test_looking_at_nothing_says_so(tmp_path: Path) -> None:
     with pytest.raises(Stop, match="there is no outbox"):
-        Database.look(tmp_path / "outbox.db")
+        Database.open_read_only(tmp_path / "outbox.db")
     (tmp_path / "other.db").write_bytes(b"not a database, whatever it is called" * 100)
-    with pytest.raises(Stop, match="no sound outbox"):
-        Database.look(tmp_path / "other.db")
+    with pytest.raises(Stop, match="is damaged"):
+        Database.open_read_only(tmp_path / "other.db")
     with pytest.raises(Stop, match="cannot open"):
-        Database.look(tmp_path)
+        Database.open_read_only(tmp_path)
 
 
 def test_a_full_disk_keeps_nothing_half_written(outbox: Outbox) -> None:
@@ -273,7 +273,7 @@ def _raw(path: Path, *statements: str) -> None:
     [
         ((f"PRAGMA user_version = {VERSION + 1}",), "newer agent"),
         (("DELETE FROM events WHERE sequence = 2",), "2 events are stored where 3"),
-        (("UPDATE events SET sequence = 9 WHERE sequence = 3",), "no sound outbox"),
+        (("UPDATE events SET sequence = 9 WHERE sequence = 3",), "is damaged"),
         (("DELETE FROM events",), "0 events are stored"),
         (("PRAGMA user_version = 0",), "another program's database"),
     ],
@@ -292,7 +292,7 @@ def test_a_damaged_outbox_says_what_where_and_how(
 
 def test_bytes_that_are_no_database(tmp_path: Path) -> None:
     (tmp_path / "outbox.db").write_bytes(b"garbage" * 1000)
-    with pytest.raises(Stop, match="no sound outbox"):
+    with pytest.raises(Stop, match="is damaged"):
         Outbox.open(tmp_path / "outbox.db")
 
 
@@ -305,7 +305,7 @@ def test_a_page_torn_by_the_disk(outbox: Outbox) -> None:
     content = bytearray(path.read_bytes())
     content[8192 : 8192 + 12288] = b"\xff" * 12288
     path.write_bytes(content)
-    with pytest.raises(Stop, match="no sound outbox"):
+    with pytest.raises(Stop, match="is damaged"):
         Outbox.open(path)
 
 
@@ -335,6 +335,6 @@ def test_rows_that_went_missing_while_it_runs_stop_it(outbox: Outbox) -> None:
 def test_a_row_in_the_way_is_no_fact_lost(outbox: Outbox) -> None:
     with outbox.database.write() as tx:
         tx.execute("INSERT INTO events VALUES (1, 't', 't', 'b', 0, 0, x'00')")
-    with pytest.raises(Stop, match="no sound outbox"):
+    with pytest.raises(Stop, match="is damaged"):
         outbox.record(scan_of(1), STAMP)
     assert outbox.counters.scanned == 0

@@ -1,6 +1,6 @@
 """The page: shows what is, takes answers from itself and from nobody else."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from typing import Any
@@ -11,9 +11,9 @@ from litestar.testing import TestClient
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 from tests.edge.kit.folders import quick_folder
-from tests.edge.kit.scans import STAMP, image_of, scan_of
-from tests.edge.test_count import shot_of
-from tests.edge.test_tasks import CATALOGUE, ELSEWHERE, task_of
+from tests.edge.kit.page import PageBench
+from tests.edge.kit.scans import STAMP, image_of, scan_of, shot_of
+from tests.edge.kit.tasks import CATALOGUE, ELSEWHERE, task_of
 
 from cardmint_contracts.cards import Card, Condition, Decision, Edition, Finish, Money, ScanDefaults
 from cardmint_contracts.events import CardScanned, Recogniser, ScanWithdrawn
@@ -21,102 +21,18 @@ from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.image_store import ImageStore
-from cardmint_edge.adapters.sqlite.images import ImageTable
 from cardmint_edge.adapters.sqlite.outbox import Outbox
-from cardmint_edge.adapters.sqlite.tasks import TaskTable
 from cardmint_edge.domain.delivery.drain_estimate import DrainEstimator
 from cardmint_edge.errors import Stop
-from cardmint_edge.page.ports import PagePorts
-from cardmint_edge.page.routes import make_page
 from cardmint_edge.page.server import PageServer
-from cardmint_edge.page.views import STRIP, MachineSummary, PriceSummary, StationView, lasting
-from cardmint_edge.review_tasks import ReviewTasks
-from cardmint_edge.status import outbox_status
+from cardmint_edge.page.views import (
+    RECENT_SCANS,
+    PriceSummary,
+    duration_text,
+)
 
 Asking = TestClient[Any]
 BASE = "http://127.0.0.1:8080"
-
-
-class PageBench:
-    def __init__(self, outbox: Outbox, images: ImageStore) -> None:
-        self.outbox = outbox
-        self.images = images
-        self.table = TaskTable(outbox.database)
-        self.tasks = ReviewTasks(
-            store=self.table,
-            append=outbox.append,
-            transaction=outbox.database.write,
-            read_clock=lambda: STAMP,
-            find_card=CATALOGUE.get,
-        )
-        self.fault = ""
-        self.connected = True
-        self.pin = ""
-        self.skipped: list[UUID] = []
-        self.captured = 0
-        self.can_capture = True
-        self.picture: bytes | None = None
-        self.price: PriceSummary | None = None
-        self.paused = False
-        self.metrics: Callable[[], bytes] = lambda: b"cardmint_scanned 1.0\n"
-
-    def view(self, notice: str) -> StationView:
-        tasks = self.table.oldest_open(2)
-        return StationView(
-            status=outbox_status(self.outbox, ImageTable(self.outbox.database)),
-            link="connected; the cloud receives",
-            connected=self.connected,
-            fault=self.fault,
-            scans=self.outbox.recent_scans(STRIP + 1),
-            tasks=tasks,
-            before={
-                task.scan: line
-                for task in tasks
-                if (line := self.outbox.possible_original(task.scan))
-            },
-            open_tasks=self.table.count_open(),
-            overruled=self.tasks.overruled,
-            awaited=self.tasks.scan_to_repeat,
-            notice=notice,
-            uploads_paused=self.paused,
-            has_live=self.picture is not None,
-            price=self.price,
-            box=MachineSummary(
-                camera="desk",
-                disk_free_bytes=5 * 10**9,
-                clock_synced=False,
-                pack="pack-1",
-                version="0.1.0",
-            ),
-        )
-
-    def capture(self) -> bool:
-        self.captured += self.can_capture
-        return self.can_capture
-
-    def pause(self, paused: bool) -> None:
-        self.paused = paused
-
-    def page(self) -> Any:
-        return make_page(
-            PagePorts(
-                station="left",
-                view=self.view,
-                commits=self.outbox.database.commits,
-                images=self.images,
-                answers=self.tasks,
-                defaults=lambda: self.outbox.defaults,
-                set_defaults=self.outbox.set_defaults,
-                search=lambda text: [ELSEWHERE] if text and text in ELSEWHERE.name else [],
-                withdraw=lambda scan: self.outbox.withdraw(scan, "station", STAMP),
-                skip=self.skipped.append,
-                capture=self.capture,
-                live=lambda: self.picture,
-                pause_uploads=self.pause,
-                metrics=lambda: self.metrics(),  # noqa: PLW0108 - a test puts another in its place
-                pin=self.pin,
-            )
-        )
 
 
 @pytest.fixture
@@ -149,7 +65,7 @@ def test_the_last_card_has_its_last_price(
 
 def test_an_empty_station_says_what_to_do(client: Asking) -> None:
     page = client.get("/").text
-    assert "Lay a card under the camera" in page
+    assert "Lay one under the camera" in page
     assert "Nothing to answer" in page
 
 
@@ -159,7 +75,7 @@ def test_the_last_card_is_large_and_the_rest_a_strip(desk: PageBench, client: As
     page = client.get("/").text
     assert '<p class="decision">Counted</p>' in page
     assert "99.0 %" in page
-    assert page.count("<li class=") == STRIP
+    assert page.count("<li class=") == RECENT_SCANS
     assert f"/images/{image_of(24).sha256}" in page
     assert f"/images/{image_of(4).sha256}" in page
     assert f"/images/{image_of(3).sha256}" not in page
@@ -181,7 +97,7 @@ def test_a_decision_is_said_in_words(
     )
     desk.outbox.record(scan, STAMP)
     desk.outbox.record(scan_of(2), STAMP)
-    assert "to be looked at" in client.get("/").text or decision is Decision.REJECT
+    assert "needs an answer" in client.get("/").text or decision is Decision.REJECT
     desk.outbox.record(
         CardScanned(
             scan=UUID(int=3),
@@ -232,9 +148,9 @@ def test_the_live_part_comes_only_when_it_changed(desk: PageBench, client: Askin
 
 
 def test_a_commit_ends_the_wait_for_one(desk: PageBench) -> None:
-    before = desk.outbox.database.commits(0, 0.0)
+    before = desk.outbox.database.wait_for_commits(0, 0.0)
     with ThreadPoolExecutor() as pool:
-        waiting = pool.submit(desk.outbox.database.commits, before, 60.0)
+        waiting = pool.submit(desk.outbox.database.wait_for_commits, before, 60.0)
         desk.outbox.record(scan_of(1), STAMP)
         assert waiting.result(90) > before
 
@@ -303,7 +219,7 @@ def test_a_task_is_answered_once(desk: PageBench, client: Asking) -> None:
     assert answer.status_code == 200
     assert f"/tasks/{UUID(int=3)}" in answer.text
     again = client.post(path, data={"version": "1", "card": ""}, headers={"hx-request": "true"})
-    assert "Somebody else answered that one first" in again.text
+    assert "Somebody else answered this question first" in again.text
     assert desk.outbox.stream_state.last == 1
 
 
@@ -338,11 +254,11 @@ def test_every_answer_has_the_headers_and_what_is_wrong_is_said(
         (client.get("/nothing"), 404, "Not Found"),
         (client.get("/tasks/1/search"), 404, "Not Found"),
         (client.get("/capture"), 405, "Method Not Allowed"),
-        (client.get(f"/tasks/{UUID(int=1)}/search"), 400, "a search is for a version of a task"),
+        (client.get(f"/tasks/{UUID(int=1)}/search"), 400, "a search needs the version of a task"),
         (
             client.get("/nothing", headers={"host": "evil.example"}),
             403,
-            "this page is not served as 'evil.example'",
+            "this page is not served under the name 'evil.example'",
         ),
         (
             client.post("/defaults", data={"finish": "glitter"}),
@@ -439,10 +355,10 @@ def test_a_port_that_is_taken_is_named() -> None:
         PageServer("127.0.0.1", int(first.url.rstrip("/").rsplit(":", 1)[1]))
     first.stop()
     first.run()
-    first._socket.close()
+    first.close()
     six = PageServer("::1", 0)
     assert six.url.startswith("http://[::1]:")
-    six._socket.close()
+    six.close()
 
 
 PART = {"hx-request": "true"}
@@ -455,10 +371,10 @@ def test_the_card_itself_is_asked_for_by_its_place_and_scanned_next(
     desk.tasks.receive_task(task.task, encode(task))
     page = client.get("/").text
     assert "bin A3, slot 12" in page
-    assert "waits too long" in page
+    assert "waiting too long" in page
     assert "The next shot is the card" not in page
     shown = client.post(f"/tasks/{task.task}/scan", headers=PART).text
-    assert "The next shot is the card that was asked for" in shown
+    assert "The next card counts as another scan" in shown
     assert desk.tasks.scan_to_repeat == task.scan
     assert client.post(f"/tasks/{task.task}/forget").status_code == 404
 
@@ -488,7 +404,7 @@ def test_a_possible_duplicate_that_is_not_in_the_history_any_more_is_one_still(
     task = replace(task_of(1), reasons=("possible-duplicate", "small-margin"))
     desk.tasks.receive_task(task.task, encode(task))
     page = client.get("/").text
-    assert "One that looks the same was scanned before." in page
+    assert "A card that looks the same was scanned before." in page
     assert "small margin" in page
 
 
@@ -503,13 +419,13 @@ def test_an_answer_that_did_not_count_is_told_and_undone_or_left(
     desk.tasks.receive_task(task.task, encode(task))
     desk.tasks.answer(task.task, 1, task.candidates[0].card.id, "station")
     desk.tasks.receive_outcome(encode(outcome))
-    assert "&lt;ann&gt; was first with <b>no card</b>" in client.get("/").text
+    assert "&lt;ann&gt; answered first: <b>no card</b>" in client.get("/").text
     told = client.post(f"/tasks/{task.task}/{action}", follow_redirects=False)
     assert told.status_code == 303
-    assert "was first with" not in client.get("/").text
+    assert "answered first" not in client.get("/").text
     assert desk.outbox.stream_state.last == events
     gone = client.post(f"/tasks/{task.task}/undo", headers=PART).text
-    assert "Somebody else answered that one first" in gone
+    assert "Somebody else answered this question first" in gone
 
 
 def test_a_scan_is_taken_back_once(desk: PageBench, client: Asking) -> None:
@@ -528,7 +444,7 @@ def test_a_card_is_scanned_again_in_place_of_its_scan(desk: PageBench, client: A
     line = desk.outbox.record(scan_of(1), STAMP)
     desk.can_capture = False
     says = client.post(f"/scans/{line.scan.scan}/again", headers={"hx-request": "true"}).text
-    assert "as they come" in says
+    assert "no photo on command" in says
     assert not desk.outbox.recent_scans(1)[0].withdrawn
     desk.can_capture = True
     client.post(f"/scans/{line.scan.scan}/again")
@@ -566,7 +482,7 @@ def test_what_the_camera_sees_the_box_and_its_figures(desk: PageBench, client: A
     assert "pack-1" in page
     assert client.get("/metrics").text == "cardmint_scanned 1.0\n"
     assert (
-        "Go on uploading"
+        "Continue uploading"
         in client.post("/uploads", data={"paused": "yes"}, headers={"hx-request": "true"}).text
     )
     client.post("/uploads", data={"paused": "no"})
@@ -605,10 +521,10 @@ def test_without_a_pin_no_other_machine_is_let_in(desk: PageBench) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "says"),
-    [(None, "a time not known yet"), (0.2, "1 s"), (42, "42 s"), (150, "2 min"), (9000, "2.5 h")],
+    [(None, "an unknown time"), (0.2, "1 s"), (42, "42 s"), (150, "2 min"), (9000, "2.5 h")],
 )
 def test_how_long_something_lasts(seconds: float | None, says: str) -> None:
-    assert lasting(seconds) == says
+    assert duration_text(seconds) == says
 
 
 def test_how_long_a_queue_will_take() -> None:

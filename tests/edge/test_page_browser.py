@@ -13,16 +13,15 @@ import pytest
 from msgspec.structs import replace
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 from tests.edge.kit.folders import quick_folder
-from tests.edge.kit.scans import CARDS, STAMP, scan_of
+from tests.edge.kit.page import PageBench
+from tests.edge.kit.scans import CARDS, STAMP, scan_of, shot_of
+from tests.edge.kit.tasks import ELSEWHERE, task_of
 from tests.edge.kit.waiting import until
-from tests.edge.test_count import shot_of
-from tests.edge.test_page import PageBench
-from tests.edge.test_tasks import ELSEWHERE, task_of
 
 from cardmint_contracts.events import ReviewAnswered
 from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
-from cardmint_edge.adapters.cameras.live import outlined
+from cardmint_edge.adapters.cameras.live import preview_jpeg
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.page.server import PageServer
@@ -160,7 +159,7 @@ def test_a_late_answer_takes_nothing_along(desk: PageBench, page: Page) -> None:
     while not asked:
         page.wait_for_timeout(20)
     page.get_by_role("button", name="Pause uploading images").click()
-    page.get_by_role("button", name="Go on uploading images").wait_for()
+    page.get_by_role("button", name="Continue uploading images").wait_for()
     with page.expect_response(asked[0].request.url):
         asked[0].continue_()
     with page.expect_response("**/live?*"):
@@ -193,7 +192,7 @@ def test_each_decision_has_its_sound(desk: PageBench, page: Page, complaints: li
 def test_the_live_picture_is_shown(
     desk: PageBench, server: PageServer, page: Page, complaints: list[str]
 ) -> None:
-    desk.picture = outlined((shot_of(9).frame.repeat(20, axis=0).repeat(20, axis=1), None))
+    desk.picture = preview_jpeg((shot_of(9).frame.repeat(20, axis=0).repeat(20, axis=1), None))
     page.goto(server.url)
     drawn(page, "#camera img")
     assert complaints == []
@@ -213,7 +212,7 @@ def test_a_full_page_fits(
         cv2.imread(str(fictional / "images" / f"{name}.jpg"))
         for name in ("emb-1", "tdw-3", "drk-9")
     ]
-    desk.picture = outlined((np.asarray(cards[0], dtype=np.uint8), None))
+    desk.picture = preview_jpeg((np.asarray(cards[0], dtype=np.uint8), None))
     for number in range(1, 24):
         image = desk.images.put(np.asarray(cards[number % 3], dtype=np.uint8))
         scan = scan_of(number, image=image)

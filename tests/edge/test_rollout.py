@@ -37,7 +37,7 @@ from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.errors import Stop
 from cardmint_edge.recogniser import recogniser_of
 from cardmint_edge.rollout import (
-    WATCHED,
+    WATCHED_CARDS,
     ActiveRecognition,
     RecognitionBundle,
     Rollout,
@@ -90,27 +90,25 @@ class RolloutBench:
         self._stack = stack
         made = CliRunner().invoke(cli, ["fleet", "key", "--out", str(folder / "key")])
         self.artifacts = ArtifactStore(folder / "artifacts", key=made.stdout.strip())
-        self.in_use = ActiveRecognition(self.open(None, None))
+        self.active = ActiveRecognition(self.open(None, None))
         self.said: list[str] = []
         self.samples: list[tuple[Frame, str]] = []
         self.rollout = self.make()
 
     def make(self) -> Rollout:
         return Rollout(
-            in_use=self.in_use,
+            active=self.active,
             artifacts=self.artifacts,
             open_=self.open,
             samples=lambda: self.samples,
-            changed=self.said.append,
+            on_change=self.said.append,
             wait=wait_none(),
         )
 
     def open(self, pack: Path | None, models: Path | None) -> RecognitionBundle:
         opened = Pack(pack or self.fictional / "pack.sqlite")
         self._stack.callback(opened.close)
-        return RecognitionBundle(
-            catalogue=opened, recogniser=recogniser_of(opened, models or FOLDER)
-        )
+        return RecognitionBundle(pack=opened, recogniser=recogniser_of(opened, models or FOLDER))
 
     def serve(self, content: bytes) -> Path:
         FileServer.content = content
@@ -158,29 +156,29 @@ def bench(tmp_path: Path, fictional: Path, url: str) -> Iterator[RolloutBench]:
 
 
 def test_a_pack_comes_into_use_and_stays_over_a_restart(bench: RolloutBench) -> None:
-    before = bench.in_use.version
+    before = bench.active.version
     manifest = bench.manifest(bench.smaller())
     bench.samples = [bench.card("emb-1"), bench.card("drk-9")]
-    assert bench.rollout.bring(manifest)
-    assert bench.in_use.version != before
+    assert bench.rollout.roll_out(manifest)
+    assert bench.active.version != before
     assert bench.said == ["catalogue 2 is in use"]
-    assert bench.rollout.bring(manifest), "the retained manifest comes at each connection"
+    assert bench.rollout.roll_out(manifest), "the retained manifest comes at each connection"
     assert len(FileServer.asked) == 1
     again = ArtifactStore(bench.folder / "artifacts", key="")
-    assert open_installed(again, bench.open).catalogue.version == bench.in_use.version
-    assert bench.in_use.card("emb-1") is not None
-    assert bench.in_use.search("emb") is not None
+    assert open_installed(again, bench.open).pack.version == bench.active.version
+    assert bench.active.card("emb-1") is not None
+    assert bench.active.search("emb") is not None
     path = again.path("catalogue")
     assert path is not None
     path.write_bytes(b"damaged since")
-    assert open_installed(again, bench.open).catalogue.version == before
+    assert open_installed(again, bench.open).pack.version == before
 
 
 def test_a_download_goes_on_where_it_ended(bench: RolloutBench) -> None:
     content = bench.smaller()
     manifest = bench.manifest(content)
     FileServer.cut = len(content) // 2
-    assert bench.rollout.bring(manifest)
+    assert bench.rollout.roll_out(manifest)
     assert FileServer.asked[0] is None
     assert FileServer.asked[1] is not None
     assert int(FileServer.asked[1].removeprefix("bytes=").removesuffix("-")) > 0
@@ -189,9 +187,9 @@ def test_a_download_goes_on_where_it_ended(bench: RolloutBench) -> None:
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ("signature", "not of the key"),
+        ("signature", "did not sign it"),
         ("key", "names no key"),
-        ("content", "is not what its manifest says"),
+        ("content", "does not match its manifest"),
         ("longer", "more than"),
         ("status", "answered 404"),
         ("no pack", "pack"),
@@ -200,25 +198,26 @@ def test_a_download_goes_on_where_it_ended(bench: RolloutBench) -> None:
 def test_what_is_wrong_is_refused_once_and_the_old_one_stays(
     bench: RolloutBench, wrong: str, says: str
 ) -> None:
-    before = bench.in_use.version
+    before = bench.active.version
     content = b"no pack at all" if wrong == "no pack" else bench.smaller()
     manifest = bench.manifest(content)
     if wrong == "signature":
         manifest = bench.manifest(content, version="3")
         manifest = Manifest(**{**json.loads(json.dumps(_fields(manifest))), "version": "4"})
     elif wrong == "key":
-        bench.artifacts._key = ""
+        bench.artifacts = ArtifactStore(bench.folder / "artifacts", key="")
+        bench.rollout = bench.make()
     elif wrong == "content":
         FileServer.content = b"x" * len(content)
     elif wrong == "longer":
         FileServer.content = content + b"x"
     elif wrong == "status":
         FileServer.status = 404
-    assert not bench.rollout.bring(manifest)
+    assert not bench.rollout.roll_out(manifest)
     assert says in bench.said[-1]
-    assert bench.in_use.version == before
+    assert bench.active.version == before
     asked = len(FileServer.asked)
-    assert not bench.rollout.bring(manifest)
+    assert not bench.rollout.roll_out(manifest)
     assert "refused before" in bench.said[-1]
     assert len(FileServer.asked) == asked
 
@@ -228,41 +227,41 @@ def _fields(manifest: Manifest) -> dict[str, object]:
 
 
 def test_a_pack_that_does_not_know_what_was_accepted_here_is_refused(bench: RolloutBench) -> None:
-    before = bench.in_use.version
+    before = bench.active.version
     manifest = bench.manifest(bench.smaller(without="drk-9"))
     plain = np.full((880, 630, 3), 90, dtype=np.uint8)
     bench.samples = [(plain, "drk-9"), (plain, "emb-1")]
-    assert not bench.rollout.bring(manifest)
+    assert not bench.rollout.roll_out(manifest)
     assert "0 of 2 cards" in bench.said[-1]
     bench.samples = [(bench.card("emb-2")[0], "emb-1")]
     other = bench.manifest(bench.smaller(), version="3")
-    assert not bench.rollout.bring(other)
-    assert "for emb-2" in bench.said[-1]
-    assert bench.in_use.version == before
+    assert not bench.rollout.roll_out(other)
+    assert "accepts emb-2" in bench.said[-1]
+    assert bench.active.version == before
 
 
 def test_more_questions_than_before_give_it_back(bench: RolloutBench) -> None:
-    before = bench.in_use.version
+    before = bench.active.version
     for _ in range(50):
         bench.rollout.card_counted(Decision.ACCEPT)
     manifest = bench.manifest(bench.smaller())
-    assert bench.rollout.bring(manifest)
-    for number in range(WATCHED):
+    assert bench.rollout.roll_out(manifest)
+    for number in range(WATCHED_CARDS):
         bench.rollout.card_counted(Decision.REVIEW if number % 2 else Decision.ACCEPT)
-    assert bench.in_use.version == before
-    assert "given back: 50% of the cards are asked about, 0% were before" in bench.said[-1]
-    assert not bench.rollout.bring(manifest)
+    assert bench.active.version == before
+    assert "rolled back: 50% of the cards are asked about, 0% were before" in bench.said[-1]
+    assert not bench.rollout.roll_out(manifest)
     assert bench.artifacts.path("catalogue") is None
 
 
 def test_as_many_questions_as_before_keep_it(bench: RolloutBench) -> None:
     for number in range(50):
         bench.rollout.card_counted(Decision.REVIEW if number % 2 else Decision.ACCEPT)
-    assert bench.rollout.bring(bench.manifest(bench.smaller()))
-    after = bench.in_use.version
-    for number in range(2 * WATCHED):
+    assert bench.rollout.roll_out(bench.manifest(bench.smaller()))
+    after = bench.active.version
+    for number in range(2 * WATCHED_CARDS):
         bench.rollout.card_counted(Decision.REVIEW if number % 2 else Decision.ACCEPT)
-    assert bench.in_use.version == after
+    assert bench.active.version == after
 
 
 def zipped(folder: Path, *, damage: bool = False, inside: str = "") -> bytes:
@@ -282,7 +281,7 @@ def zipped(folder: Path, *, damage: bool = False, inside: str = "") -> bytes:
 
 def test_models_come_into_use(bench: RolloutBench) -> None:
     bench.samples = [bench.card("emb-1")]
-    assert bench.rollout.bring(bench.manifest(zipped(FOLDER), artifact="models"))
+    assert bench.rollout.roll_out(bench.manifest(zipped(FOLDER), artifact="models"))
     path = bench.artifacts.path("models")
     assert path is not None
     assert (path / "reader.json").exists()
@@ -295,13 +294,13 @@ def test_models_come_into_use(bench: RolloutBench) -> None:
         (lambda: zipped(FOLDER, damage=True), "cannot be used"),
         (lambda: zipped(FOLDER, inside="../evil.json"), "only models"),
         (lambda: zipped(FOLDER, inside="run.sh"), "only models"),
-        (lambda: b"no zip", "no zip of models"),
+        (lambda: b"no zip", "not a zip of models"),
     ],
 )
 def test_models_that_are_none(bench: RolloutBench, content: object, says: str) -> None:
     assert callable(content)
     bench.samples = [bench.card("emb-1")]
-    assert not bench.rollout.bring(bench.manifest(content(), artifact="models"))
+    assert not bench.rollout.roll_out(bench.manifest(content(), artifact="models"))
     assert says in bench.said[-1]
     assert not (bench.folder / "evil.json").exists()
 
@@ -309,10 +308,10 @@ def test_models_that_are_none(bench: RolloutBench, content: object, says: str) -
 def test_it_runs_until_it_is_stopped(bench: RolloutBench) -> None:
     thread = threading.Thread(target=bench.rollout.run, daemon=True)
     thread.start()
-    bench.rollout.take(bench.manifest(bench.smaller()))
+    bench.rollout.post(bench.manifest(bench.smaller()))
     until(lambda: bench.said)
     FileServer.status = 503
-    bench.rollout.take(bench.manifest(bench.smaller(without="emb-2"), version="3"))
+    bench.rollout.post(bench.manifest(bench.smaller(without="emb-2"), version="3"))
     until(lambda: len(FileServer.asked) > 3)
     bench.rollout.stop()
     thread.join(20)

@@ -115,7 +115,7 @@ def test_killed_at_any_moment_each_card_counts_once(
     arrived = [str(scan) for scan in worker.scans]
     assert len(set(arrived)) == len(arrived) == count
     assert {entry["scan"] for entry in logged} <= set(arrived)
-    outbox = Outbox(Database.look(tmp_path / "data" / "outbox.db"))
+    outbox = Outbox(Database.open_read_only(tmp_path / "data" / "outbox.db"))
     assert outbox.counters.scanned == count
     assert outbox.counters.epoch <= kills + 1
     assert list(worker.watermarks.values()) == [count]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
+from tests.edge.kit.components import StoppableComponent
 from tests.edge.kit.folders import quick_folder
-from tests.edge.test_station import Works
 
 from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.adapters.systemd import Systemd
@@ -48,11 +48,11 @@ def listener(tmp_path: Path) -> Iterator[NotifySocket]:
 def run(environment: dict[str, str], hangs: str, seconds: float) -> list[dict[str, object]]:
     with quick_folder() as folder, capture_logs() as logs:
         station = StationSupervisor(
-            parts=[ComponentThread(name="count", part=Works())],
+            threads=[ComponentThread(name="count", component=StoppableComponent())],
             database=Database.open(folder / "outbox.db"),
             drained=lambda: True,
             close=lambda: None,
-            well=lambda: hangs,
+            find_hang=lambda: hangs,
             systemd=Systemd(environment),
         )
         import threading
@@ -80,8 +80,8 @@ def test_an_abstract_socket_and_none() -> None:
     name = f"cardmint-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
         end.bind("\0" + name)
-        Systemd({"NOTIFY_SOCKET": "@" + name}).say("READY=1")
+        Systemd({"NOTIFY_SOCKET": "@" + name}).notify("READY=1")
         assert end.recv(100) == b"READY=1"
-    Systemd({"NOTIFY_SOCKET": "@" + name}).say("READY=1")
+    Systemd({"NOTIFY_SOCKET": "@" + name}).notify("READY=1")
     assert Systemd({}).watchdog_s == 0
     assert Systemd({"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}).watchdog_s == 0

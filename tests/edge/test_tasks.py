@@ -1,15 +1,15 @@
 """Review tasks: versions only rise, what the broker no longer has is closed, an answer is one fact."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
 from tests.edge.kit.folders import quick_folder
 from tests.edge.kit.scans import CARDS, NOW, STAMP
+from tests.edge.kit.tasks import CATALOGUE, ELSEWHERE, task_of
 
-from cardmint_contracts.cards import Candidate, Card
+from cardmint_contracts.cards import Card
 from cardmint_contracts.events import ReviewAnswered, ReviewUndone
 from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.upcasters import decode_data
@@ -19,20 +19,6 @@ from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.adapters.sqlite.tasks import TaskTable
 from cardmint_edge.errors import Stop
 from cardmint_edge.review_tasks import MAX_OVERRULED, SETTLE_S, AnswerResult, ReviewTasks
-
-ELSEWHERE = Card(id="set7-7", name="Card of another set")
-CATALOGUE = {ELSEWHERE.id: ELSEWHERE}
-
-
-def task_of(number: int, version: int = 1) -> ReviewTask:
-    return ReviewTask(
-        task=UUID(int=number),
-        version=version,
-        scan=UUID(int=1000 + number),
-        opened=NOW + timedelta(seconds=number),
-        reasons=("small-margin",),
-        candidates=tuple(Candidate(card=card, confidence=0.3) for card in CARDS[:3]),
-    )
 
 
 class TaskBench:

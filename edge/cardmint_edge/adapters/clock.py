@@ -1,4 +1,4 @@
-"""The station's clocks: wall time, time since boot, and whether anybody has set the former."""
+"""The station's clocks: wall time, time since boot, and whether the network set the wall time."""
 
 import ctypes
 import time
@@ -11,16 +11,13 @@ from cardmint_edge.domain.delivery.batches import Timestamp
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _TIME_ERROR = 5
 _TIMEX_BYTES = 256
-"""`struct timex` has 208 bytes on 64-bit Linux.
-
-Its first field, `modes`, is 0 when one only asks.
-"""
+"""Room for `struct timex`, 208 bytes on 64-bit Linux. All zero, it changes no setting."""
 
 
 class StationClock:
     """Reads all clocks at once.
 
-    Where the kernel names no boot, each start of the agent counts as one.
+    Where the kernel has no boot identifier, each start of the agent counts as a boot.
     """
 
     def __init__(self, boot_id: Path = BOOT_ID) -> None:

@@ -1,4 +1,4 @@
-"""What the page shows and changes: declared here, wired in `app`."""
+"""The calls by which the page reads and changes the station. `app` wires them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from cardmint_edge.review_tasks import AnswerResult
 
 
 class ThumbnailSource(Protocol):
-    """Has the images' bytes."""
+    """The images' bytes."""
 
     def thumbnail(self, digest: str) -> bytes | None:
-        """Return an image's bytes, or those of what is left of it; None when nothing is."""
+        """Return an image's bytes, or its thumbnail's; None if the station has neither."""
         ...
 
 
 class ReviewAnswers(Protocol):
-    """Takes answers to tasks, and what else is done with them."""
+    """The review tasks, as the page needs them."""
 
     def undo(self, task: UUID, by: str) -> AnswerResult:
         """Take back the answer that overruled ours."""
@@ -30,25 +30,26 @@ class ReviewAnswers(Protocol):
         ...
 
     def scan_next(self, task: UUID) -> AnswerResult:
-        """Have the next shot be another scan of a task's card."""
+        """Count the next shot as another scan of the card that a task is about."""
         ...
 
     def answer(self, task: UUID, version: int, card: CardId | None, by: str) -> AnswerResult:
-        """Take a person's answer."""
+        """Take the operator's answer."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PagePorts:
-    """`view` takes a notice for the operator; `commits` waits as the database's does.
+    """The calls of the page.
 
-    `live` is the camera's picture as JPEG, None without one. `withdraw` says whether the scan was
-    there; `capture` whether the camera can be told to take a photo.
+    `view` takes a notice for the operator and returns what to show. `wait_for_commits` is the
+    database's. `preview` returns the camera's picture as JPEG, or None. `withdraw` returns False
+    if the scan was taken back before, `capture` False if the camera takes no photo on command.
     """
 
     station: str
     view: Callable[[str], StationView]
-    commits: Callable[[int, float], int]
+    wait_for_commits: Callable[[int, float], int]
     images: ThumbnailSource
     answers: ReviewAnswers
     search: Callable[[str], Sequence[Card]]
@@ -57,7 +58,7 @@ class PagePorts:
     withdraw: Callable[[UUID], bool]
     skip: Callable[[UUID], None]
     capture: Callable[[], bool]
-    live: Callable[[], bytes | None]
+    preview: Callable[[], bytes | None]
     pause_uploads: Callable[[bool], None]
     metrics: Callable[[], bytes]
     pin: str = ""

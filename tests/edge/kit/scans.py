@@ -3,8 +3,11 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
+import numpy as np
+
 from cardmint_contracts.cards import Candidate, Card, Decision, Image
 from cardmint_contracts.events import CardScanned, Recogniser
+from cardmint_edge.capture import Shot
 from cardmint_edge.domain.delivery.batches import Timestamp
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -32,3 +35,8 @@ def scan_of(number: int, *, image: Image | None = None) -> CardScanned:
 
 def image_of(number: int) -> Image:
     return Image(sha256=f"{number:064x}", bytes=100 + number, width=10, height=14)
+
+
+def shot_of(number: int) -> Shot:
+    frame = np.full((14, 10, 3), number, dtype=np.uint8)
+    return Shot(frame=frame, origin=f"shot-{number}")

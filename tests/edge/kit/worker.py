@@ -36,6 +36,9 @@ class CloudWorker:
         self._client.disconnect()
         self._client.loop_stop()
 
+    def publish(self, topic: str, payload: bytes) -> None:
+        self._client.publish(topic, payload, 1)
+
     def publish_task(self, task: UUID, payload: bytes) -> None:
         self._client.publish(topics.task_topic("shop", "left", task), payload, 1, retain=True)
 

@@ -17,7 +17,7 @@ from cardmint_edge.domain.reading.lexicon import plain
 from cardmint_edge.domain.recognition import Recogniser
 from cardmint_edge.domain.vision.quad import Quad
 from cardmint_edge.errors import Stop
-from cardmint_edge.scan import Scanned, scan
+from cardmint_edge.scan import ScannedImage, scan
 from cardmint_lab.recognition.baselines import Named
 
 
@@ -43,7 +43,7 @@ class Judged:
     """A photo and what was made of it."""
 
     photo: Photo
-    scanned: Scanned
+    scanned: ScannedImage
 
     @property
     def exact(self) -> bool:

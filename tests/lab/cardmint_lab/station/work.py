@@ -226,7 +226,7 @@ def _imported(environment: Mapping[str, str]) -> Memory:
 def _without_models(data: Path) -> None:
     """Have the station in `data` use a folder of models that has none."""
     artifacts = ArtifactStore(artifact_folder(data), key="")
-    artifacts.shelf.active["models"] = InstalledArtifact(
+    artifacts.index.active["models"] = InstalledArtifact(
         sha256="0" * 64, version="none", name="none"
     )
     (artifacts.folder / "none").mkdir()
