@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cardmint_lab.system import System
-from tests.system.conftest import simulator, wait_for
+from tests.system.kit import simulator, wait_for
 
 pytestmark = pytest.mark.system
 

@@ -18,7 +18,7 @@ from cardmint_cloud.errors import Stop
 from cardmint_contracts import topics
 from cardmint_lab.system import System, script
 from tests.edge.kit.waiting import until
-from tests.system.conftest import simulator, wait_for
+from tests.system.kit import simulator, wait_for
 
 pytestmark = pytest.mark.system
 

@@ -15,7 +15,7 @@ import pytest
 
 from cardmint_lab.census import Census
 from cardmint_lab.system import System
-from tests.system.conftest import count, simulator, wait_for
+from tests.system.kit import count, simulator, wait_for
 
 pytestmark = pytest.mark.system
 
