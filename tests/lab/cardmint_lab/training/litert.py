@@ -103,5 +103,5 @@ def by_command_line(
     state = torch.load(args.checkpoint, weights_only=True)
     network.load_state_dict(state["kept"])
     model = convert(network, sample)
-    made = f"edge/training/{name}: {state['seen']} {seen} seen in {state['spent'] / 60:.0f} minutes"
+    made = f"cardmint_lab.training.{name}: {state['seen']} {seen} seen in {state['spent'] / 60:.0f} minutes"
     write(args.out, name, version, model, {"made": made, **score(Converted(model), args.held_out)})
