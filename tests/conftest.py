@@ -6,6 +6,8 @@ from collections.abc import Generator
 
 import pytest
 
+from tests import running
+
 TEARDOWN_S = 120
 STDERR = pytest.StashKey[int]()
 
@@ -39,6 +41,7 @@ class Failures:
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[STDERR] = os.dup(2)  # Before each test's own output is caught.
+    running.report(config)
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Failures(reporter))
