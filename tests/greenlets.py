@@ -31,7 +31,7 @@ class GuardedGreenlet(greenlet.greenlet):  # type: ignore[misc]  # greenlet carr
             test = os.environ.get("PYTEST_CURRENT_TEST", "a test").rpartition(" (")[0] or "the collection of tests"
             refused.append(
                 f"{test} runs greenlets (SQLAlchemy's AsyncEngine or Playwright), which must not be measured: "
-                "mark it, or its whole file, with pytest.mark.greenlets"
+                "mark it, or its whole file, with pytest.mark.greenlets, and measure with -m 'not greenlets'"
             )
             raise GreenletRefusedError(refused[-1])
         super().__init__(*arguments, **more)
