@@ -6,10 +6,13 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).parents[1]
 HANG = """
 import signal
-import threading
 
 
 def test_that_is_quick():
