@@ -6,10 +6,13 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import greenlets, running
 
 greenlets.install()
+settings.register_profile("any-speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-speed")  # A busy machine is no fault of the code.
 
 STATION_TESTS = Path(__file__).parent / "edge"
 TEARDOWN_S = 120
