@@ -81,7 +81,7 @@ class Manifest(Downward, frozen=True):
 
 
 def encode_manifest(manifest: Manifest) -> builtins.bytes:
-    """Return a manifest as JSON, for stations of version 0.1.0 too: they call the artifact `ware`."""
+    """Return a manifest as JSON; stations of version 0.1.0 find the artifact under `ware`."""
     return encode({**msgspec.to_builtins(manifest), "ware": manifest.artifact})
 
 

@@ -109,7 +109,7 @@ def encode_batch(envelopes: list[Envelope], *, compress: bool = False) -> tuple[
 
 
 def decode_batch(payload: bytes, content_type: str | None) -> list[Envelope]:
-    """Read a batch: 1 to 1,000 envelopes of one source and one stream, their sequence rising by one.
+    """Read a batch: 1 to 1,000 envelopes of one source and stream, without a gap in sequence.
 
     Raises:
         Oversized: more bytes than allowed, before or after decompression, or too many events.
@@ -149,7 +149,10 @@ def _check_order(envelopes: list[Envelope]) -> None:
             or envelope.stream.int != stream
             or envelope.source != source
         ):
-            message = f"event {offset + 1} of the batch does not follow the one before it in source, stream and sequence"
+            message = (
+                f"event {offset + 1} of the batch does not follow the one before it"
+                " in source, stream and sequence"
+            )
             raise Invalid(message)
 
 

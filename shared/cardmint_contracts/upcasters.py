@@ -101,7 +101,10 @@ class ReviewOpenedV1(Earlier, frozen=True):
     image: Image | None = None
 
     def upcast(self) -> ReviewOpened:
-        """Name the question; a rule's goes before chance's, and with no candidate the counted card is one."""
+        """Derive the question from the reasons; without candidates the counted card is the one.
+
+        A rule's question goes before that of chance.
+        """
         question = Question.PRINTING
         if "possible-duplicate" in self.reasons:
             question = Question.DUPLICATE

@@ -194,6 +194,7 @@ async def test_a_past_time_is_seen_as_it_was(pool: Any, database: str) -> None:
     assert (await rebuild.view(database, NOW - timedelta(days=1))).events == 0
 
 
+@pytest.mark.greenlets
 async def test_the_command_says_what_differs_by_its_exit_code(pool: Any, database: str) -> None:
     async def run(*words: str) -> CompletedProcess[str]:
         return await asyncio.to_thread(command, "rebuild", *words, CARDMINT_CLOUD_DATABASE=database)

@@ -457,6 +457,7 @@ async def test_health_and_metrics(pool: Any, site: httpx.AsyncClient) -> None:
         assert line in text
 
 
+@pytest.mark.greenlets
 async def test_without_a_database_every_page_says_so(pool: Any, tmp_path: Path) -> None:
     away = engine_for(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
     async for site in serve(build(engine=away, pool=pool, images=Folder(tmp_path), tenant="shop")):

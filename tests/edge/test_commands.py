@@ -39,9 +39,15 @@ def test_catalogue_fictional_and_build(tmp_path: Path) -> None:
     assert (first.exit_code, "112 cards" in first.stdout) == (0, True)
     (tmp_path / "game" / "images" / "emb-1.jpg").write_bytes(b"broken")
     again = run(
-        "catalogue", "build", "--cards", tmp_path / "game" / "cards", "--images", tmp_path / "game" / "images",
-        "--out", tmp_path / "pack.sqlite",
-    )  # fmt: skip
+        "catalogue",
+        "build",
+        "--cards",
+        tmp_path / "game" / "cards",
+        "--images",
+        tmp_path / "game" / "images",
+        "--out",
+        tmp_path / "pack.sqlite",
+    )
     assert again.exit_code == 0
     assert "112 cards (29 with twins), 111 images, 0 prices, 1 skipped" in again.stdout
     assert "emb-1.jpg" in again.stderr

@@ -92,7 +92,7 @@ def test_a_better_best_is_never_judged_worse(
     assert after.confidence >= before.confidence
 
 
-@given(st.lists(st.tuples(unit, counts, st.booleans()), min_size=1, max_size=8), st.booleans())
+@given(st.lists(st.tuples(unit, counts, st.booleans()), min_size=1, max_size=7), st.booleans())
 def test_the_same_art_is_never_accepted_and_all_its_printings_are_candidates(
     drawn: list[tuple[float, int, bool]], pictured: bool
 ) -> None:

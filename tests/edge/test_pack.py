@@ -166,7 +166,8 @@ def test_an_unknown_artist_may_be_any(fictional: Path, tmp_path: Path) -> None:
     path = edited(
         fictional / "pack.sqlite", tmp_path / "pack.sqlite",
         "UPDATE cards SET artist = 'one' WHERE id = 'ech-3'",
-        "UPDATE cards SET artist = 'two' WHERE art = (SELECT art FROM cards WHERE id = 'ech-3') AND id != 'ech-3'",
+        "UPDATE cards SET artist = 'two' WHERE id != 'ech-3'"
+        " AND art = (SELECT art FROM cards WHERE id = 'ech-3')",
     )  # fmt: skip
     first = Pack(path)
     row = next(row for row in range(len(first.hashes)) if first.printing(row).id == "ech-3")

@@ -26,7 +26,7 @@ from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.page.server import PageServer
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.greenlets]
 
 
 @pytest.fixture

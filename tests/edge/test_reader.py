@@ -1,4 +1,4 @@
-"""The reader: what may be printed, how likely a reading says it, where strips are cut, and what a model must be."""
+"""The reader: forms of print, scores of texts, strips, and what a model must be."""
 
 import json
 import shutil

@@ -278,9 +278,20 @@ def test_a_pack_without_pictures_knows_nobody(fictional: Path) -> None:
 def test_the_same_seed_renders_the_same_scene_and_the_card_lies_inside(fictional: Path) -> None:
     scan = scan_of(fictional, "emb-2")
     shiny = Preset(
-        width=640, height=480, card_height=(0.3, 0.4), tilt=0.05, turn_degrees=180, upside_down=1, blur=(0.5, 1),
-        noise=(1, 2), light=(1, 1), glare=1, foil=1, tint=0.1, shift=1,
-    )  # fmt: skip
+        width=640,
+        height=480,
+        card_height=(0.3, 0.4),
+        tilt=0.05,
+        turn_degrees=180,
+        upside_down=1,
+        blur=(0.5, 1),
+        noise=(1, 2),
+        light=(1, 1),
+        glare=1,
+        foil=1,
+        tint=0.1,
+        shift=1,
+    )
     for seed in range(8):
         one, other = (render(scan, shiny, np.random.default_rng(seed)) for _ in range(2))
         assert np.array_equal(one.frame, other.frame)

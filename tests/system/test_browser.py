@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from cardmint_lab.system import System
 from tests.system.kit import simulator, wait_for
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.greenlets]
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ class ContourConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinderConfig:
-    """Cards from the finder's map (`vision.finder`), and where to look for them (`vision.proposals`).
+    """Cards from the finder's map (`vision.finder`), and proposals (`vision.proposals`).
 
     Source: docs/decisions/0012, measured on drawn scenes, unless a field says otherwise.
     """
@@ -50,7 +50,7 @@ class FinderConfig:
     fine_side: int = 1000
     """Longer side of the frame on which sides are refined, in pixels."""
     outer_edge: float = 0.6
-    """Strength of an outer edge, as a share of the strongest, from which it counts as the card's."""
+    """Strength of an outer edge, relative to the strongest, from which it is the card's own."""
     coarse: float = 0.05
     """How far from a side its edge is looked for at first, as a share of the card's height."""
     fine: float = 0.02
@@ -80,9 +80,9 @@ class QualityConfig:
     white: int = 250
     """Grey level from which on no detail is left."""
     glare: float = 0.25
-    """Share of a number's place that is white, beyond the card's own share, that counts as glare."""
+    """White share of a number's place, beyond the card's own white share, that is glare."""
     back: float = 0.5
-    """Correlation with its own half turn above which a card is a back; one front in 1,000 has it."""
+    """Correlation with its half turn above which a card is a back; one front in 1,000 has it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,7 +135,10 @@ class UnreadCosts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReaderConfig:
-    """Reading and scoring of print (`reading.print_reader`). Source: docs/decisions/0011 to 0015."""
+    """Reading and scoring of print (`reading.print_reader`).
+
+    Source: docs/decisions/0011 to 0015.
+    """
 
     min_height: float = 420
     """Least height of a card that is read, in pixels: its digits are 7 pixels high."""
@@ -191,7 +194,7 @@ class PolicyConfig:
     review_likeness: float = 0.3
     """Likeness (0 to 1) below which a picture is unlike."""
     picture_weights: tuple[float, float, float, float, float] = (-7.5, 5.7, 7.7, 2.9, 1.3)
-    """Bias; weights of likeness, likeness gap, saturated inliers, and whether the number was read."""
+    """Bias; weights of likeness, likeness gap, saturated inliers, and a number that was read."""
     print_weights: tuple[float, float, float, float, float] = (-1.5, 0.29, 0.0, 0.39, 0.05)
     """Bias; weights (per log) of number, name, lead over other cards and lead over other names."""
     inliers: int = 60

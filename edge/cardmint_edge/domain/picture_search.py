@@ -46,7 +46,7 @@ class ComparedRow:
 
 
 class PictureSearch:
-    """Finds references by hashes, and by the embedding where hashes find none, and compares them."""
+    """Finds references by hashes, else by the embedding, and compares them closely."""
 
     def __init__(
         self, gallery: Gallery, embedder: Embedder | None, config: RecognitionConfig

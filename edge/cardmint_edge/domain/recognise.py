@@ -149,7 +149,7 @@ class CardRecogniser:
         return Evidence(pictures=pictures, quality=quality), quad
 
     def _with_numbers(self, view: View, quad: Quad | None, evidence: Evidence) -> Evidence:
-        """Add the scores of numbers, unless the best picture is too unlike for its quad to count."""
+        """Add the scores of numbers; a picture that is too unlike has no reliable quad."""
         if self._print_reader is None or quad is None:
             return evidence
         best = evidence.pictures[0]

@@ -17,11 +17,11 @@ Frame = NDArray[np.uint8]
 class Recognition:
     """The outcome for one frame. `card` is set exactly when the decision is accept.
 
-    `candidates` are sorted, likeliest first. `margin` is the confidence of the first candidate minus
-    that of the second; `likeness_gap` is the likeness of the best picture minus that of the best one
-    of other art, None where no picture decided. `quad` is where the card lies, in pixels of the
-    frame, and `rectified` the card alone, upright. `other_language` says that an accepted card bears
-    a sign that English cards do not. `ms` holds the milliseconds of each step.
+    `candidates` are sorted, likeliest first. `margin` is the confidence of the first candidate
+    minus that of the second; `likeness_gap` is the likeness of the best picture minus that of the
+    best one of other art, None where no picture decided. `quad` is where the card lies, in pixels
+    of the frame, and `rectified` the card alone, upright. `other_language` says that an accepted
+    card bears a sign that English cards do not. `ms` holds the milliseconds of each step.
     """
 
     decision: Decision

@@ -40,7 +40,7 @@ class PrintedFacts:
 
 
 class TextIndex:
-    """Distinct texts as codes, each cut in two, since many share a half: the number, or the total."""
+    """Distinct texts as codes, each cut in two: many share a half, the number or the total."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self.texts = sorted(set(texts) - {""})

@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from cardmint_edge.domain.reading.lexicon import ALPHABET, codes
 
 Reading = NDArray[np.float32]
-"""A strip's probabilities, steps x (1 + letters of ALPHABET); rows add up to 1, column 0 is the blank."""
+"""A strip's probabilities, steps x (1 + letters of ALPHABET).
+
+Rows add up to 1, column 0 is the blank.
+"""
 
 SKIPPED_LETTER = {True: 0.95, False: 0.5}
 """Factor for each step whose letter is not part of the text, by whether the text is a number.
@@ -32,8 +35,8 @@ def text_scores(readings: list[Reading], texts: list[str], *, number: bool) -> N
     """Return the score of each text in each strip (strips x texts).
 
     A score is the log-likelihood that the text stands in the strip, relative to the likeliest path;
-    about 0 at best. Letters, but no digits, may touch a `number`; a name must stand apart from other
-    letters.
+    about 0 at best. Letters, but no digits, may touch a `number`; a name must stand apart from
+    other letters.
     """
     if not texts or not readings:
         return np.zeros((len(readings), len(texts)))
@@ -68,7 +71,7 @@ def text_scores(readings: list[Reading], texts: list[str], *, number: bool) -> N
 
 
 def _emitted(p: NDArray[np.float32], *, number: bool) -> NDArray[np.float32]:
-    """Append four columns to the probabilities: anything, a space, what may touch the text, never."""
+    """Append four columns: anything, a space, what may touch the text, and never."""
     passed = np.float32(SKIPPED_LETTER[number])
     anything = np.maximum(p[..., 0], passed * p[..., 1:].max(axis=-1))
     touching = np.maximum(p[..., 0], p[..., _SPACE])

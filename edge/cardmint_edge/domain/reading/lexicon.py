@@ -12,7 +12,7 @@ _ALIKE = str.maketrans(
 
 
 def plain(text: str) -> str:
-    """Return a text in the reader's letters: without accents and characters that it does not know."""
+    """Return a text in the reader's letters, without accents and unknown characters."""
     parted = unicodedata.normalize("NFKD", text.translate(_ALIKE))
     return " ".join("".join(letter for letter in parted if letter in _CODES).split())
 

@@ -1,4 +1,4 @@
-"""Reading what is printed on a card: which printing of an art it is, or which card without a picture."""
+"""Print on a card: it settles the printing of an art, or names a card without a picture."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

@@ -62,7 +62,7 @@ def whole_frame(frame: Frame, config: ContourConfig) -> list[Quad]:
 
 
 def has_card_shape(quad: Quad, width: int, height: int) -> bool:
-    """Return whether a quad has nearly a card's proportions and does not follow the frame's edge."""
+    """Return whether a quad has nearly a card's proportions and is not the frame's own edge."""
     corners = quad.corners
     inside = (
         (corners.min() > 2)

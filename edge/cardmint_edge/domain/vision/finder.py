@@ -126,7 +126,7 @@ def _map_part(
 def _quads(
     said: FinderMap, size: NDArray[np.float32], config: FinderConfig
 ) -> list[tuple[NDArray[np.float32], float, NDArray[np.float64]]]:
-    """Return each card's corners in pixels of `size`, its presence, and the direction to its top."""
+    """Return each card's corners (pixels of `size`), presence, and direction to its top."""
     inside = 1 / (1 + np.exp(-said[0]))
     core = ((said[0] > 0) & (said[1] < 0)).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(core, connectivity=4)

@@ -25,11 +25,11 @@ Nine in ten new photos of one card are that close, and so may be another copy.
 """
 
 PLAIN = 8.0
-"""Deviation of a view, in grey levels, below which it shows an empty place; cards have 25 or more."""
+"""Deviation of a view, in grey levels, below which a place is empty; cards have 25 or more."""
 
 
 def fingerprint(view: Frame) -> bytes:
-    """Return the fingerprint of an upright card (height x width x 3, BGR); empty for no such frame."""
+    """Return the fingerprint of an upright card (height x width x 3, BGR); else empty."""
     if view.ndim != 3 or view.shape[2] != 3 or not view.size:
         return b""
     fields = _fields_of(view)

@@ -1,4 +1,4 @@
-"""The quality of a frame around its best candidate: reasons to ask a person, or to count nothing."""
+"""Quality of a frame around its best candidate: reasons to ask a person or to count nothing."""
 
 import cv2
 import numpy as np

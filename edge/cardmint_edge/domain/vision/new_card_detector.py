@@ -1,4 +1,4 @@
-"""When a card that lies still under a camera is a new one: one shot a card, however long it lies."""
+"""Detects a new card that lies still under a camera: one shot a card, however long it lies."""
 
 import cv2
 import numpy as np

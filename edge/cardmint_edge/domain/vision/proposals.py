@@ -26,7 +26,7 @@ class Proposals:
 
 
 def propose(view: View, network: FinderNetwork | None, config: FinderConfig) -> Proposals:
-    """Return the finder's outlines, then those of the network alone; contours where it is unsure."""
+    """Return the finder's outlines, refined and rough, and contours where it is unsure."""
     outlines = [] if network is None else find_cards(view, network, config)
     quads = [*(outline.quad for outline in outlines), *(outline.rough for outline in outlines)]
     if outlines and outlines[0].presence > config.certain and card_shaped(quads[:1]):

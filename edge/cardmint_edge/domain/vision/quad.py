@@ -1,4 +1,4 @@
-"""Quadrilaterals: the four corners of a card in a frame, and the homography that makes it upright."""
+"""Quads: the four corners of a card in a frame, and the homography that makes it upright."""
 
 from dataclasses import dataclass
 from math import hypot
@@ -49,7 +49,7 @@ class Quad:
 
     @classmethod
     def upright(cls, width: int, height: int) -> Self:
-        """Return an upright card of `width` x `height` pixels, in the coordinates of `homography`."""
+        """Return an upright card of `width` x `height` pixels, as `homography` maps to it."""
         corners = [[0, 0], [width, 0], [width, height], [0, height]]
         return cls(np.array(corners, dtype=np.float32) - np.float32(0.5))
 

@@ -88,7 +88,10 @@ def _rendered(
     ]
     known.close()
     if not ids:
-        message = f"{images}: holds no scan <card id>.jpg of a card of {pack}: name the folder that the pack was built of"
+        message = (
+            f"{images}: holds no scan <card id>.jpg of a card of {pack}:"
+            " name the folder that the pack was built of"
+        )
         raise Stop(message)
     rng = np.random.default_rng(SEED)
     photos = []
@@ -196,7 +199,10 @@ def table(measured: list[Measured]) -> str:
     for one in measured:
         steps = ", ".join(f"{step} {ms}" for step, ms in one.steps.items())
         alone = f"{one.frame}: p50 {one.p50_ms} ms, p95 {one.p95_ms} ms a card on one core"
-        together = f"{one.cards_per_minute:.0f} cards a minute on {one.cores}, {one.exact} of {one.frames} exact"
+        together = (
+            f"{one.cards_per_minute:.0f} cards a minute on {one.cores},"
+            f" {one.exact} of {one.frames} exact"
+        )
         lines += [
             f"{alone}; {together}; {one.rss_mb:.0f} MB, {one.catalogue_cards} cards",
             f"  ms p50: {steps}",

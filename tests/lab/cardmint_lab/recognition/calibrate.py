@@ -108,7 +108,10 @@ def sample(
         if held_out(card_id) and _width(images / f"{card_id}.jpg") >= least_width
     ]
     if not apart:
-        message = f"{images}: no scan of a card that training leaves out is {least_width} pixels wide or more"
+        message = (
+            f"{images}: no scan of a held-out card is {least_width} pixels wide or more;"
+            " lower --least-width"
+        )
         raise Stop(message)
     for number in range(count):
         preset = list(PRESETS)[number % len(PRESETS)]
@@ -224,7 +227,8 @@ Weights = tuple[float, float, float, float, float]
 def _fitted(rows: list[tuple[float, float, float, float, float]], ridge: float = 0.1) -> Weights:
     """Fit bias and four weights by Newton's method with a ridge; each row ends with its label.
 
-    A negative weight would let more evidence count less: it is set to 0 and the others fitted again.
+    A negative weight would let more evidence count less: it is set to 0, and the others are
+    fitted again.
     """
     x = np.array([[1.0, *row[:4]] for row in rows]).reshape(-1, 5)
     y = np.array([row[4] for row in rows])

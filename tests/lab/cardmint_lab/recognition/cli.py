@@ -1,4 +1,4 @@
-"""The commands `cardmint-lab recognition`: recognition measured on labelled and on rendered photos."""
+"""The commands `cardmint-lab recognition`: measured on labelled and on rendered photos."""
 
 import json
 import tempfile
@@ -17,7 +17,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.group()
 def recognition() -> None:
-    """Measure recognition: evaluate on labelled photos, calibrate on rendered ones, bench its speed."""
+    """Measure recognition: evaluate on labelled photos, calibrate on rendered ones, bench."""
 
 
 @recognition.command("evaluate")
@@ -108,7 +108,7 @@ def bench(pack: Path | None, images: Path | None, frames: int, *, as_object: boo
     help="Leave out scans less wide than so many pixels.",
 )
 def calibrate(pack: Path, images: Path, count: int, seed: int, least_width: int) -> None:
-    """Fit the confidence on rendered photos, half of them of strangers, and print what the policy makes of them."""
+    """Fit the confidence on rendered photos, half of them of strangers; print the outcomes."""
     from cardmint_edge.domain.config import PolicyConfig
     from cardmint_lab.recognition.calibrate import (
         fit,

@@ -76,7 +76,10 @@ Baseline = Callable[[Judged], Named]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One kind's figures. The bounds are Wilson's, for 95 %, of the share accepted wrong among all of the kind."""
+    """Figures of one kind of photo.
+
+    The bounds are Wilson's, for 95 %, of the share of photos that were accepted wrongly.
+    """
 
     kind: str
     n: int
@@ -114,7 +117,10 @@ def read_index(folder: Path) -> list[Photo]:
         message = f"{path}: {error.strerror}: --photos takes a folder of photos with an index.csv"
         raise Stop(message) from None
     except KeyError as error:
-        message = f"{path}: the column {error} is missing: it takes file, kind, id and reference_available"
+        message = (
+            f"{path}: the column {error} is missing:"
+            " it takes file, kind, id and reference_available"
+        )
         raise Stop(message) from None
     except ValueError as error:
         message = f"{path}: a photo's corners are not four points as JSON, [[x, y], ...]: {error}"
@@ -270,25 +276,27 @@ def _quad(text: str) -> Quad | None:
 def table(measured: Evaluation) -> str:
     """Return the figures as a table for people."""
     heading = (
-        f"{'kind':26} {'n':>4} {'exact':>6} {'name':>5} {'accepted':>9} {'wrong':>6} {'95 % bounds':>17}"
-        f" {'rejected':>9} {'p50 ms':>6} {'p95 ms':>7}"
+        f"{'kind':26} {'n':>4} {'exact':>6} {'name':>5} {'accepted':>9} {'wrong':>6}"
+        f" {'95 % bounds':>17} {'rejected':>9} {'p50 ms':>6} {'p95 ms':>7}"
     )
     lines = [heading]
     for row in measured.rows:
         bounds = f"{row.wrong_low:.1%} to {row.wrong_high:.1%}"
         lines.append(
-            f"{row.kind:26} {row.n:4} {row.exact:6} {row.named:5} {row.accepted:9} {row.accepted_wrong:6} {bounds:>17}"
-            f" {row.rejected:9} {row.p50_ms:6.0f} {row.p95_ms:7.0f}"
+            f"{row.kind:26} {row.n:4} {row.exact:6} {row.named:5} {row.accepted:9}"
+            f" {row.accepted_wrong:6} {bounds:>17} {row.rejected:9}"
+            f" {row.p50_ms:6.0f} {row.p95_ms:7.0f}"
         )
     lines += [
-        f"{other.method:26} {other.n:4} {other.exact:6} {'':5} {other.accepted:9} {other.accepted_wrong:6}"
-        f" {'(wrong: of all)':>17}"
+        f"{other.method:26} {other.n:4} {other.exact:6} {'':5} {other.accepted:9}"
+        f" {other.accepted_wrong:6} {'(wrong: of all)':>17}"
         for other in measured.baselines
     ]
     if (corners := measured.corners) is not None:
         lines.append(
-            f"corners: IoU above 0.9 on {corners.above} of {corners.n}, median {corners.iou_p50:.3f};"
-            f" worst corner p50 {corners.error_p50:.2%}, p95 {corners.error_p95:.2%} of the card's height"
+            f"corners: IoU above 0.9 on {corners.above} of {corners.n},"
+            f" median {corners.iou_p50:.3f}; worst corner p50 {corners.error_p50:.2%},"
+            f" p95 {corners.error_p95:.2%} of the card's height"
         )
     steps = ", ".join(f"{step} {p50:.1f}/{p95:.1f}" for step, (p50, p95) in measured.steps.items())
     return "\n".join([*lines, f"ms p50/p95: {steps}"])

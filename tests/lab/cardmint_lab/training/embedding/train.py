@@ -31,7 +31,7 @@ KEYS = ("views", "scans", "rows")
 
 
 def augmented(views: Tensor, generator: torch.Generator) -> Tensor:
-    """Prepare views, with noise, and with a part of some covered by a bright patch, as glare and fingers do."""
+    """Normalise views, add noise, and cover a part of some by a bright patch like glare."""
     x = normalised(views)
     n, _, height, width = x.shape
     noise = (
@@ -71,9 +71,9 @@ def vectors(network: nn.Module, pictures: NDArray[np.uint8]) -> NDArray[np.float
 
 
 def score(network: nn.Module, path: Path) -> dict[str, float]:
-    """Return how often the held-out photos' own scan is the first of all held-out ones, or among the first few.
+    """Return how often a held-out photo's own scan comes first, or among the first few.
 
-    The same is said of the hash that the classical method has.
+    The same shares are returned for the hash of the classical method.
     """
     views, scans, rows = load([path], KEYS)
     _, first = np.unique(rows, return_index=True)

@@ -38,7 +38,7 @@ HELD_OUT = "held-out"
 
 
 def read_scans(data: Path, most: int, *, apart: bool) -> list[Frame]:
-    """Read `most` of the scans that no training sees (`apart`), or of all others, at the size of LARGE."""
+    """Read at most `most` held-out scans (`apart`), or of all others, at the size of LARGE."""
     with (data / "references" / "index.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if held_out(row["id"]) == apart]
     scans = (read_image(data / "references" / row["file"]) for row in rows[:most])
@@ -54,7 +54,7 @@ def small(scan: Frame) -> Frame:
 
 
 def view(scan: Frame, rng: Random) -> Frame:
-    """Photograph a scan and rectify it by corners that are found a little wrongly (134 x 96 x 3, BGR)."""
+    """Photograph a scan and rectify it by slightly wrong corners (134 x 96 x 3, BGR)."""
     preset = PRESETS[str(rng.choice(list(SHARES), p=list(SHARES.values())))]
     factor = min(preset.width, preset.height) / SIDE / 2
     low, high = preset.card_height
@@ -73,7 +73,7 @@ def view(scan: Frame, rng: Random) -> Frame:
 
 
 def write(scans: list[Frame], path: Path, count: int, seed: int) -> None:
-    """Make `count` views into one file, each with its scan's place in the list, and the scans as a pack has them."""
+    """Write `count` views, each with its scan's index, and the scans as a pack has them."""
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(np.resize(rng.permutation(len(scans)), count))
     views = np.stack([view(scans[int(row)], rng) for row in chosen])

@@ -2,9 +2,10 @@
 
 The reader sees cards' own letters as cameras show them.
 
-What else stands in a strip is not known, only the card's facts are: a place of a clean scan is kept when the reader so
-far finds one of them in it, roughly; its text is then what was read, the part that was found put right. Photos of the
-scan are then rendered, and the same place is cut from each.
+Of a strip's text only the card's facts are known. A place of a clean scan is kept when the current
+reader roughly finds one of them in it; its text is then the reading, with that part corrected.
+Photos of the scan are then rendered, and the same place is cut from each.
+
 `python -m cardmint_lab.training.reader.cuts --data CARDMINT_DATA --checkpoint FILE --out DIR`
 """
 
@@ -75,7 +76,7 @@ class Labeller:
     def places(
         self, scan: Frame, wanted: dict[StripPlace, tuple[str, ...]], rng: Random
     ) -> dict[StripPlace, str]:
-        """Return the places in which one of the wanted texts stands, with the whole text of the strip."""
+        """Return the places with one of the wanted texts, and the whole text of each strip."""
         card = View(scan).at(outline(scan, rng, 0.001))
         strips = np.stack([card.strip(place) for place in wanted])
         with torch.no_grad():

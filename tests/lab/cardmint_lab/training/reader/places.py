@@ -2,8 +2,9 @@
 
 Which few strips show them on the most scans.
 
-Only scans that may be trained on are looked at. The reader so far reads a grid of places on each; the place that shows
-the text on the most scans is taken first, then the one that shows it on the most of the others, and so on.
+Only scans that may be trained on are used. The current reader reads a grid of places on each; the
+place that shows the text on the most scans is taken first, then the best for the others, and so on.
+
 `python -m cardmint_lab.training.reader.places --data CARDMINT_DATA --checkpoint FILE`
 """
 
