@@ -87,7 +87,7 @@ def drawn(page: Page, picture: str) -> None:
 
 
 def test_a_card_appears_by_itself(desk: PageBench, page: Page, complaints: list[str]) -> None:
-    page.get_by_text("None yet").wait_for()
+    page.get_by_text("No card yet").wait_for()
     desk.outbox.record(scan_of(1, image=desk.images.put(shot_of(1).frame)), STAMP)
     page.get_by_text("Card 2", exact=True).wait_for()
     drawn(page, ".card img")

@@ -52,7 +52,7 @@ def test_every_card_arrives_and_the_agent_ends(
     assert [str(scan) for scan in worker.scans] == [card["scan"] for card in cards]
     assert [card["sequence"] for card in cards] == list(range(1, 13))
     assert not worker.states[-1].online
-    assert worker.healths[0].camera == "simulator"
+    assert worker.healths[0].camera == "folder"
 
     printed = subprocess.run(
         [*AGENT, "outbox", "look", "--config", str(config), "--json"],
