@@ -139,9 +139,10 @@ def keys(environment: Mapping[str, str] = os.environ) -> Keys:
 
 
 def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings: the file first, then `CARDMINT_CLOUD_<KEY>` and `CARDMINT_CLOUD_<TABLE>_<KEY>` over it.
+    """Read the settings: the file first, then the environment over it.
 
-    A relative path of `broker` counts from the file's folder.
+    The variables are `CARDMINT_CLOUD_<KEY>` and `CARDMINT_CLOUD_<TABLE>_<KEY>`. A relative path of
+    `broker` counts from the file's folder.
 
     Raises:
         Stop: the file cannot be read, a key is unknown, or a value is wrong. The message names the

@@ -215,7 +215,7 @@ class CardCounter:
         return event, record
 
     def _confirm(self) -> None:
-        """Confirm the shot to the camera, until it takes it: otherwise the same shot comes again."""
+        """Confirm the shot until the camera takes it, so that the shot does not come again."""
         with suppress(Retry):  # stopping; the next start knows the shot
             self._retrying("the camera is away", Retry)(self._camera.confirm)
 

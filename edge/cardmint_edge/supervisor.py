@@ -34,7 +34,7 @@ class Component(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComponentThread:
-    """A component and its name in the log. `may_end` marks those that end when their work is done."""
+    """A component and its name in the log. `may_end` marks one that may end by itself."""
 
     name: str
     component: Component

@@ -72,7 +72,7 @@ class Uploader:
         cloud: ImageEndpoint,
         wait: wait_base | None = None,
     ) -> None:
-        """Take the parts. `wait` is the pause between attempts, by default exponential with jitter."""
+        """Take the parts. `wait` is the pause between attempts: exponential, with jitter."""
         self._images = images
         self._store = store
         self._cloud = cloud
@@ -97,7 +97,7 @@ class Uploader:
         self._wake.set()
 
     def run(self) -> None:
-        """Upload images until `stop`. Parked images are tried again at each start, and once a day."""
+        """Upload images until `stop`. Parked ones are tried again at each start, and once a day."""
         parked_until = time.monotonic()
         while not self._stopping.is_set():
             self._wake.clear()

@@ -1,4 +1,4 @@
-"""The cloud's connection to the broker: against a scripted server, and with TLS against mosquitto."""
+"""The cloud's connection to the broker: with a scripted server, and with mosquitto and TLS."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

@@ -1,4 +1,4 @@
-"""Settings: file and environment, unknown keys and wrong values named by their path, all of them documented."""
+"""Settings from file and environment: each is documented, and each mistake names its key."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Packing: as many events as fit, in order, and readable at the other end."""
+"""Packing: a batch takes as many events as fit, in order, and a reader decodes them."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""The link against real brokers, with a small cloud at the other end: kills lose nothing."""
+"""The link against real brokers, with a small cloud at the other end. A kill loses nothing."""
 
 import json
 import queue
@@ -176,7 +176,7 @@ def test_subscriptions_that_are_refused_are_said(tmp_path: Path, refused: str, s
 
 @contextmanager
 def dealing_out_rights(folder: Path, refused: str) -> Iterator[RealBroker]:
-    """mosquitto with its own plugin for rights, which refuses one subscription."""
+    """Run mosquitto with its plugin for rights, which refuses one subscription."""
     (plugin,) = Path("/usr/lib").glob("*/mosquitto_dynamic_security.so")
     rights = folder / "rights.json"
     acls = [
@@ -204,7 +204,7 @@ def dealing_out_rights(folder: Path, refused: str) -> Iterator[RealBroker]:
 
 @contextmanager
 def started(folder: Path, extra: str = "") -> Iterator[RealBroker]:
-    """mosquitto, ended whatever happens."""
+    """Run mosquitto, and kill it at the end."""
     real = RealBroker(folder, kind="mosquitto", extra=extra)
     try:
         yield real.start()

@@ -1,6 +1,6 @@
 """A broker that drops, stalls, lies or limits.
 
-Each event arrives once, in order, and the reason is said.
+Each event arrives once and in order, and the log has the reason.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def running(folder: Path, broker: BrokerSettings) -> Iterator[ForwardingAgent]:
 
 @pytest.fixture
 def ends() -> Iterator[ExitStack]:
-    """Ends what a test starts, whatever becomes of it."""
+    """Ends what a test started, even if the test fails."""
     with ExitStack() as stack:
         yield stack
 

@@ -1,4 +1,4 @@
-"""Carried by hand: what one machine could not send another sends in its name, and nothing counts twice."""
+"""Transfer by file: another machine sends the exported events, and each counts once."""
 
 import gzip
 from contextlib import closing

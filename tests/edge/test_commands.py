@@ -85,9 +85,8 @@ def test_scan_prints_one_object_a_line_and_goes_on_after_bad_files(
     ]
     found = lines[1]
     assert list(found) == [
-        "image", "card_id", "name", "number", "confidence", "margin", "likeness_gap", "decision", "reasons", "other_language",
-        "method", "models",
-        "corners", "candidates", "ms",
+        "image", "card_id", "name", "number", "confidence", "margin", "likeness_gap", "decision",
+        "reasons", "other_language", "method", "models", "corners", "candidates", "ms",
     ]  # fmt: skip
     assert (found["card_id"], found["number"]) == ("drk-9", "9")
     assert np.shape(found["corners"]) == (4, 2)

@@ -1,4 +1,4 @@
-"""Commands and settings from afar: each is done once and answered, through a real broker too."""
+"""Commands and settings from the cloud: each is done once and answered, also by a real broker."""
 
 import queue
 import threading
@@ -43,7 +43,7 @@ MANIFEST = Manifest(
 
 
 class ReplyRecorder:
-    """A link that keeps what is answered."""
+    """A link that records the replies."""
 
     def __init__(self) -> None:
         self.replies: list[tuple[ControlMessage, CommandReply]] = []
@@ -59,7 +59,7 @@ class ReplyRecorder:
 
 
 class StationStub:
-    """What a station's actions reach."""
+    """A station, as far as the actions need it."""
 
     def __init__(self, on_manifest: Callable[[Manifest], None] | None = None) -> None:
         self.taken = 0
@@ -274,7 +274,7 @@ def test_through_a_real_broker(broker: Broker) -> None:
 def listening_to(
     broker: Broker, subjects: list[str], hear: Callable[[MQTTMessage], None]
 ) -> Iterator[Client]:
-    """A client of the cloud's, when its subscriptions stand. It is stopped whatever happens."""
+    """Yield a client of the cloud, once its subscriptions are taken; disconnect it at the end."""
     stands = threading.Event()
     cloud = Client(CallbackAPIVersion.VERSION2, client_id="cloud", protocol=MQTTv5)
     cloud.on_message = lambda _client, _data, message: hear(message)

@@ -1,4 +1,4 @@
-"""Counting: whatever the camera, the recogniser or the disk does, no card is lost, doubled or beeped too early."""
+"""Counting: no card is lost, doubled or beeped too early, whatever fails."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ from cardmint_edge.errors import EdgeError, Park, Retry, Stop
 
 
 class FakeCamera:
-    """Gives what it was given: shots, faults, or nothing; done when it has no more."""
+    """Gives prepared shots, errors or nothing. It is done after the last one."""
 
     def __init__(self, *steps: Shot | EdgeError | None) -> None:
         self.steps = list(steps)
@@ -55,7 +55,7 @@ class FakeCamera:
 
 
 class Names:
-    """A recogniser that accepts the first card, with everything a recognition may carry."""
+    """A recogniser that accepts the first card, with every field of a recognition."""
 
     def recognise(self, frame: Frame) -> Recognition:
         return Recognition(
@@ -168,7 +168,7 @@ def test_a_recogniser_that_breaks_leaves_the_card_to_a_person(bench: CountingBen
 
 
 class Mumbles:
-    """A recogniser whose outcome no reader of the event would take."""
+    """A recogniser whose outcome makes no valid event."""
 
     def __init__(self, outcome: Recognition) -> None:
         self._outcome = outcome
@@ -232,7 +232,7 @@ def test_a_camera_that_cannot_be_used_ends_it(bench: CountingBench) -> None:
 
 
 class Full:
-    """The outbox on a disk that is full for some attempts; `meanwhile` sees each of them."""
+    """An outbox whose disk is full at some attempts; `meanwhile` is called at each."""
 
     def __init__(self, outbox: Outbox, full: set[int], meanwhile: Callable[[int], None]) -> None:
         self._outbox = outbox
@@ -334,7 +334,7 @@ def test_a_card_that_was_asked_for_names_its_earlier_scan(bench: CountingBench) 
 
 
 class Forgetful(FakeCamera):
-    """A camera that cannot be told for some attempts that its shot is counted, and would bring it again."""
+    """A camera that fails to confirm at some attempts; it would give the shot again."""
 
     deaf = 2
 
@@ -377,7 +377,7 @@ def test_a_card_that_comes_again_is_flagged_and_counted(bench: CountingBench) ->
 
 
 class Whole(Names):
-    """Names every card alike, and keeps the frame as it is."""
+    """A recogniser that names every card alike and returns no cut-out."""
 
     def recognise(self, frame: Frame) -> Recognition:
         return dataclasses.replace(super().recognise(frame), rectified=frame)

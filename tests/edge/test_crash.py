@@ -1,7 +1,7 @@
-"""Power cuts: whatever a disk may leave of what the agent wrote, every card it beeped for is there once, and whole.
+"""Power cuts: every card that beeped is stored once and complete, whatever the disk lost.
 
 The real agent runs under strace. The disk is then rebuilt for many moments of its life, and opened
-by the real outbox. CARDMINT_CRASHES says for how many; `make crash` does 15,000.
+by the real outbox. CARDMINT_CRASHES is the number of moments; `make crash` does 15,000.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ _SENT = re.compile(rb"\x00\x04last\x00[\x01-\x13](\d+)")
 
 @dataclass(frozen=True, kw_only=True)
 class Life:
-    """What was recorded: the data folder, every step, and which scan has which sequence."""
+    """A recorded life of the agent: data folder, steps, and the scans' sequences."""
 
     data: Path
     steps: list[Step]
@@ -52,7 +52,7 @@ class Life:
 
 @pytest.fixture(scope="module")
 def life(tmp_path_factory: pytest.TempPathFactory, fictional: Path) -> Life:
-    """Two lives of one agent, the first killed, with a cloud that hears nothing for a while."""
+    """Two lives of one agent. The first is killed, and the cloud is away for a while."""
     folder = tmp_path_factory.mktemp("life")
     (disk := folder / "disk").mkdir()
     broker = Broker(folder / "broker", kind="mosquitto").start()
@@ -62,7 +62,8 @@ def life(tmp_path_factory: pytest.TempPathFactory, fictional: Path) -> Life:
         config = config_of(disk, fictional / "pack.sqlite", broker.port, cloud=url, beep=True)
         run = [*simulated(config, SimulatedCards(count=CARDS)), "--exit-when-done"]
         log, trace = folder / "log", folder / "trace"
-        lives = f'"$@" & agent=$!; until [ $(grep -c \'"event": "card"\' {log}) -ge 15 ]; do sleep 0.05; done; '
+        lives = f'"$@" & agent=$!; until [ $(grep -c \'"event": "card"\' {log}) -ge 15 ]; '
+        lives += "do sleep 0.05; done; "
         lives += 'kill -KILL $agent; wait $agent; exec "$@"'
         hears = threading.Thread(target=_hear_later, args=(worker, log), daemon=True)
         log.touch()
@@ -95,7 +96,7 @@ def _hear_later(worker: CloudWorker, log: Path) -> None:
 
 @dataclass(kw_only=True)
 class Promised:
-    """What the agent has promised to the world so far."""
+    """What the agent has promised so far."""
 
     logged: set[UUID]
     beeps: int = 0
@@ -114,7 +115,10 @@ class Promised:
 def crashes(
     life: Life, steps: list[Step], count: int, seed: int
 ) -> Iterator[tuple[Promised, dict[str, bytes]]]:
-    """Crash at `count` moments, the same ones for the same seed, and give what was promised and what is left."""
+    """Crash at `count` moments, and yield what was promised and what is left.
+
+    The same seed gives the same moments.
+    """
     draw = random.Random(seed)
     disk, promised = Disk(life.data.parent), Promised(logged=set())
     moments = [at for at, step in enumerate(steps) if step.kind not in {"said", "sent"}]
@@ -127,14 +131,14 @@ def crashes(
 
 
 class Judge:
-    """Opens what a crash left, with the real outbox."""
+    """Opens the files after a crash with the real outbox."""
 
     def __init__(self, life: Life) -> None:
         self.life = life
         self._whole: dict[bytes, str] = {}
 
     def __call__(self, promised: Promised, files: dict[str, bytes]) -> str:
-        """Return what is wrong with what is left; nothing when all is well."""
+        """Return what is wrong with the files; empty when nothing is."""
         database = str(self.life.data / "outbox.db")
         with quick_folder() as folder:
             for suffix in ("", "-wal", "-journal"):
@@ -211,7 +215,8 @@ def test_every_acknowledged_card_survives_a_power_cut(life: Life) -> None:
     wrong = [verdict for left in crashes(life, life.steps, CRASHES, 1) if (verdict := judge(*left))]
     assert not wrong, f"{len(wrong)} of {CRASHES} crashes: {sorted(set(wrong))[:5]}"
     print(
-        f"\n{CRASHES} power cuts over {len(life.steps)} steps of {CARDS} cards: nothing lost, doubled or half there"
+        f"\n{CRASHES} power cuts over {len(life.steps)} steps of {CARDS} cards:"
+        " nothing lost, doubled or incomplete"
     )
 
 

@@ -1,4 +1,4 @@
-"""A full or a read-only disk: the running agent stops counting, says why, and goes on.
+"""A full or read-only disk: the agent stops counting, shows why, and goes on afterwards.
 
 No card is lost or doubled.
 """
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.integration
 
 
 class SmallDisk:
-    """A file system of its own, in a mount namespace that only the processes started by `run` share."""
+    """A small file system in its own mount namespace, which the processes of `enter` see."""
 
     def __init__(self, folder: Path, size: str) -> None:
         folder.mkdir()

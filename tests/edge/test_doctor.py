@@ -1,4 +1,4 @@
-"""The doctor finds each illness, and says what to do about it."""
+"""The doctor finds each problem, and names its remedy."""
 
 import json
 from contextlib import closing
@@ -96,9 +96,11 @@ def test_certificates_and_their_dates(
     tmp_path: Path, fictional: Path, days: int, health: str
 ) -> None:
     ours, port = make_certificates(tmp_path / "ours", days=days), free_port()
-    lines = f"user root\nlistener {port} 127.0.0.1\ncertfile {ours / 'cert.pem'}\nkeyfile {ours / 'key.pem'}\n"
+    lines = f"user root\nlistener {port} 127.0.0.1\n"
+    lines += f"certfile {ours / 'cert.pem'}\nkeyfile {ours / 'key.pem'}\n"
     secured = Broker(tmp_path / "broker", kind="mosquitto", extra=lines).start()
-    own = f'tls = true\nca_file = "{ours / "ca.pem"}"\ncert_file = "{ours / "cert.pem"}"\nkey_file = "{ours / "key.pem"}"'
+    own = f'tls = true\nca_file = "{ours / "ca.pem"}"\n'
+    own += f'cert_file = "{ours / "cert.pem"}"\nkey_file = "{ours / "key.pem"}"'
     config = config_of(
         tmp_path,
         fictional / "pack.sqlite",

@@ -1,4 +1,4 @@
-"""Images go when the disk runs short, in order, each in the ledger before its file; facts stay."""
+"""Images are evicted when the disk is nearly full, in order, each recorded before its file goes."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ from cardmint_edge.evict import AT_ONCE, Evictor, missing_bytes
 
 
 class EvictionBench:
-    """A real outbox and real files on a disk whose shortage the test decides."""
+    """A real outbox and real files, on a disk whose free space the test sets."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -52,7 +52,7 @@ class EvictionBench:
             self.outbox.record(scan_of(number + 1, image=image), STAMP)
 
     def short_until(self, gone: int) -> None:
-        """The disk is short until so many files are gone."""
+        """Make the disk short of space until `gone` files are gone."""
         before = self.files()
         self.lack = lambda: max(0, gone - (before - self.files()))
 

@@ -1,4 +1,4 @@
-"""Forwarding: whatever is lost, repeated, late or restarted, each event arrives once, in order."""
+"""Forwarding: each event arrives once and in order, whatever is lost, repeated or restarted."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -35,7 +35,7 @@ from cardmint_edge.forward import HEALTH_S, Forwarder
 
 
 class BadWeather(RuleBasedStateMachine):
-    """Loses, repeats, delays and reorders; restarts everything; then lets the sun shine."""
+    """Loses, repeats, delays and reorders messages, and restarts parts; then all works again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -323,7 +323,7 @@ def test_tasks_are_handed_on(bench: ForwarderBench) -> None:
 
 
 class Faulty:
-    """An outbox whose faults come one a turn; the last one ends the test."""
+    """An outbox that raises one prepared error a step. The last one ends the test."""
 
     def __init__(
         self, outbox: Outbox, faults: list[EdgeError | None], done: Callable[[], None]

@@ -1,4 +1,4 @@
-"""The image store: whole files under the name of their content, or none."""
+"""The image store: a complete file under the name of its content, or no file."""
 
 import hashlib
 import io

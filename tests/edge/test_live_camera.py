@@ -1,4 +1,4 @@
-"""Cameras that look: a lying card is one sighting, and whatever goes wrong is said in words and passes."""
+"""Live cameras: each card gives one shot, and each error has a message and passes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ SIZE = (960, 640)
 
 
 def mat(noise: int = 0) -> Frame:
-    """The empty place under the camera; `noise` seeds what the sensor adds."""
+    """The empty place under the camera. `noise` seeds the sensor's noise."""
     return np.random.default_rng(noise + 100).integers(
         54, 66, (SIZE[1], SIZE[0], 3), dtype=np.uint8
     )
@@ -51,9 +51,9 @@ def cards(fictional: Path) -> list[Frame]:
 
 
 class ScriptedDevice:
-    """A source that shows the frames it is given, each for a tenth of a second.
+    """A device that shows the given frames, each for a tenth of a second.
 
-    A fault is raised in its place.
+    An error in the script is raised in its place.
     """
 
     def __init__(self, *frames: Frame | Retry) -> None:
@@ -89,7 +89,7 @@ def still(frame: Callable[[int], Frame], count: int = 8, first: int = 0) -> list
 
 
 def taken(camera: LiveCamera, script: ScriptedDevice) -> int:
-    """Let the script play to its end, confirm what is taken, and count it."""
+    """Play the script to its end, confirm each shot, and return the number of shots."""
     count = 0
     while script.frames:
         if camera.next(0.3) is not None:
@@ -208,7 +208,7 @@ def test_a_video_device(tmp_path: Path, cards: list[Frame]) -> None:
 
 
 class CameraStand:
-    """libgphoto2's virtual camera: it photographs the file that lies in its folder."""
+    """libgphoto2's virtual camera: it photographs the file in its folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "DCIM" / "100CARDS"

@@ -1,4 +1,4 @@
-"""The outbox: no gap, no reuse, nothing gone before a receipt covers it, whatever comes in between."""
+"""The outbox: no gap, no reused sequence, and no event goes before its receipt."""
 
 import shutil
 import sqlite3
@@ -25,7 +25,7 @@ from cardmint_edge.errors import Stop
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """Append, forget, reopen and rotate, beside a list that does the same."""
+    """Append, apply receipts, reopen and rotate in any order, beside a list as the model."""
 
     def __init__(self) -> None:
         super().__init__()

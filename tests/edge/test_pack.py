@@ -27,7 +27,7 @@ def test_every_printing_and_every_look_is_in_it(pack: Pack) -> None:
         kept = pack.card(card.id)
         assert kept is not None
         assert (kept.name, kept.number, kept.set_id, kept.set_name) == (
-            card.name, card.number, card.edition.id, card.edition.name,
+            card.name, card.number, card.card_set.id, card.card_set.name,
         )  # fmt: skip
     assert pack.card("none-1") is None
 

@@ -1,4 +1,4 @@
-"""The page: shows what is, takes answers from itself and from nobody else."""
+"""The page: it shows the station's state, and takes answers only from itself."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""The page in a real browser: keys answer, it updates itself, and its policy is never broken."""
+"""The page in a real browser: keys answer, it updates itself, and its policy holds."""
 
 import os
 import shutil
@@ -76,9 +76,9 @@ def page(browser: Browser, server: PageServer, complaints: list[str]) -> Iterato
 
 
 def drawn(page: Page, picture: str) -> None:
-    """Wait until a picture is there.
+    """Wait until a picture is drawn.
 
-    Asked from outside, since the page's policy forbids to evaluate text in it.
+    The test polls from outside: the page's policy forbids to evaluate code in it.
     """
     deadline = time.monotonic() + 20
     while not page.locator(picture).evaluate("image => image.naturalWidth"):

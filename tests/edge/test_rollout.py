@@ -1,6 +1,6 @@
-"""Rollout: what is signed and whole and no worse comes into use.
+"""Rollout: a signed, complete artifact that is no worse comes into use.
 
-Everything else is refused, and the old one stays.
+Everything else is refused, and the earlier one stays.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ from cardmint_edge.rollout import (
 
 
 class FileServer(BaseHTTPRequestHandler):
-    """Serves one file with ranges; it may cut the first answer short, or give something else."""
+    """Serves one file with ranges. It may cut the first answer short, or send something else."""
 
     content = b""
     cut = 0
@@ -134,7 +134,7 @@ class RolloutBench:
         return decode(done.stdout.encode(), Manifest)
 
     def smaller(self, without: str = "") -> bytes:
-        """Another pack: of some pictures only, without one card's."""
+        """Return another pack, with some pictures only and without one card."""
         images = self.folder / "images"
         images.mkdir(exist_ok=True)
         for name in ("emb-1", "emb-2", "tdw-3", "drk-9"):

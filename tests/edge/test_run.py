@@ -1,7 +1,4 @@
-"""The agent as a process.
-
-Drained to the last card, killed at any moment, nothing lost and nothing twice.
-"""
+"""The agent as a process: it sends everything, and a kill loses and doubles nothing."""
 
 import hashlib
 import json

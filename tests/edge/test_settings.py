@@ -1,4 +1,4 @@
-"""Settings: each is documented, each mistake names its key."""
+"""Settings: each is documented, and each mistake names its key."""
 
 import re
 from pathlib import Path

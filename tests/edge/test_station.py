@@ -1,4 +1,4 @@
-"""The station's threads: one that fails ends all, a stop is short, draining is bounded."""
+"""The supervisor: a component that fails ends the station, and a stop takes seconds."""
 
 import threading
 from collections.abc import Callable, Iterator

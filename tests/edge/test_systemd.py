@@ -1,7 +1,4 @@
-"""What systemd is told: ready, alive while all is well, stopping.
-
-And nothing where nobody listens.
-"""
+"""Notifications to systemd: ready, alive while all is well, stopping. Without systemd: none."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""Review tasks: versions only rise, what the broker no longer has is closed, an answer is one fact."""
+"""Review tasks: versions only rise, tasks that the broker lacks are closed, answers count once."""
 
 from collections.abc import Iterator
 from uuid import UUID

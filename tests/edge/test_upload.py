@@ -1,4 +1,4 @@
-"""Images go up after their facts: there already is done, refused is parked, away is tried again."""
+"""Upload: images follow their events; a refusal parks, an error is tried again."""
 
 import threading
 from collections.abc import Callable, Iterator

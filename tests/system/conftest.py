@@ -1,4 +1,4 @@
-"""The whole system as child processes, and the fictional cards, drawn once a test run."""
+"""The whole system as child processes, and the fictional cards, drawn once a run."""
 
 import tempfile
 from collections.abc import Iterator
@@ -21,9 +21,9 @@ def fictional(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that Postgres, which runs as another user when we are root, can reach.
+    """Yield a folder that Postgres can reach, which runs as another user when we are root.
 
-    Pytest's own are private.
+    Pytest makes its own folders private.
     """
     with tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)

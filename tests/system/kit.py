@@ -11,7 +11,10 @@ from cardmint_lab.system import System
 
 
 def count(system: System) -> Census:
-    """Count the cards in the inventory now, in a thread: a browser's test has its own event loop."""
+    """Count the cards in the inventory now.
+
+    This runs in a thread, because a browser's test has its own event loop.
+    """
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, census(system.postgres.address, system.tenant)).result()
 

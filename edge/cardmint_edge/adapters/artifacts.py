@@ -33,7 +33,7 @@ class InstalledArtifact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArtifactIndex(msgspec.Struct, kw_only=True):
-    """For each artifact: the one in use, the one before it, and the refused ones with their reasons."""
+    """Of each artifact the one in use, the one before it, and the refused ones with reasons."""
 
     active: dict[str, InstalledArtifact] = msgspec.field(default_factory=dict)
     before: dict[str, InstalledArtifact] = msgspec.field(default_factory=dict)

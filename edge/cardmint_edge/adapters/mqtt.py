@@ -176,7 +176,7 @@ class BrokerLink:
         return self._publish("health", encode(self._health()), qos=0)
 
     def send_events(self, batch: PackedBatch) -> bool:
-        """Publish a batch. Its user properties name its events, in case a reader cannot decode it."""
+        """Publish a batch. Its user properties name its events."""
         properties = _properties(PacketTypes.PUBLISH)
         properties.ContentType = batch.content_type
         properties.UserProperty = Claim(batch.stream, batch.first, batch.last).properties()
@@ -365,7 +365,7 @@ class BrokerLink:
         if self._closed.is_set() or self._stopping.is_set():
             pass  # this side ended the connection, and logged why
         elif self._connected_at is not None:
-            # For a second client of the same name brokers send reason 142; mosquitto 2.0 just hangs up.
+            # For a second client of the same name a broker sends reason 142, or just hangs up.
             short = self._connected_s < STEADY_CONNECTION_S
             same_name = (
                 "if this goes on, another station has the same name,"
@@ -457,7 +457,7 @@ def _limits_of(properties: Properties | None) -> BrokerLimits:
 
 
 def _disable_nagle(_client: Client, _data: Any, sock: Any) -> None:
-    """Switch Nagle's algorithm off: it delays an event by 40 ms after a receipt's acknowledgement."""
+    """Switch Nagle's algorithm off: it delays an event by 40 ms after a receipt."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 

@@ -75,8 +75,10 @@ class Pack:
             -1, SIZE
         )
         if len(vectors) != len(self._ids) * bool(self.embedded_by):
-            message = f"{self._path}: {len(vectors)} of {len(self._ids)} pictures have a vector: {_REBUILD}"
-            raise Stop(message)
+            raise Stop(
+                f"{self._path}: {len(vectors)} of {len(self._ids)} pictures have a vector:"
+                f" {_REBUILD}"
+            )
         self._vectors: Vectors = vectors
         if len(self._ids) != int(meta["images"]):
             raise Stop(
@@ -106,8 +108,10 @@ class Pack:
         """Return the printing of a row of `hashes`."""
         found = self.card(self._ids[row])
         if found is None:
-            message = f"{self._path}: {self._ids[row]} has a picture, but is not among the printings: {_REBUILD}"
-            raise Stop(message)
+            raise Stop(
+                f"{self._path}: {self._ids[row]} has a picture, but is not among the printings:"
+                f" {_REBUILD}"
+            )
         return found
 
     def twins(self, row: int) -> tuple[Card, ...]:

@@ -90,7 +90,8 @@ def station_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
         if not ports.capture():
             return respond(
                 request,
-                "This camera takes no photo on command: take the scan back, and lay the card again.",
+                "This camera takes no photo on command:"
+                " take the scan back, and lay the card again.",
             )
         ports.withdraw(request.path_params["scan"])
         return respond(request)

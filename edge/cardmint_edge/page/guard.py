@@ -22,9 +22,12 @@ from cardmint_edge.page.forms import Form, form_route
 from cardmint_edge.page.views import PageRenderer, html
 
 HEADERS = {
-    "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "content-security-policy": (
+        "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    ),
     "x-content-type-options": "nosniff",
-    "referrer-policy": "same-origin",  # with no-referrer browsers send `Origin: null` even to the page
+    # With no-referrer browsers send `Origin: null` even to the page itself.
+    "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }

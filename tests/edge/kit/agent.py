@@ -1,4 +1,4 @@
-"""Outbox, forwarder and link as the station wires them, without camera and page."""
+"""Outbox, forwarder and link, wired as in the station, without camera and page."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ class NoTasks:
 
 
 class ForwardingAgent:
-    """Outbox, forwarder and link, as the station wires them."""
+    """Outbox, forwarder and link in their threads."""
 
     def __init__(self, folder: Path, broker: BrokerSettings) -> None:
         self.outbox = Outbox.open(folder / "outbox.db")
@@ -98,7 +98,7 @@ def link_to(
 
 @contextmanager
 def linked(link: BrokerLink) -> Iterator[BrokerLink]:
-    """The link while it runs. It is stopped whatever happens, and must end soon."""
+    """Run the link, and stop it at the end. It must stop within 20 s."""
     thread = threading.Thread(target=link.run, daemon=True)
     thread.start()
     try:

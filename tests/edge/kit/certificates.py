@@ -1,4 +1,4 @@
-"""Certificates for a broker on loopback, each signed by an authority of its own."""
+"""Certificates for a broker on loopback, each signed by its own authority."""
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -12,7 +12,10 @@ from cryptography.x509.oid import NameOID
 
 
 def make_certificates(folder: Path, *, days: int = 10) -> Path:
-    """Write ca.pem, cert.pem and key.pem for 127.0.0.1, valid from yesterday for `days` days, and return the folder."""
+    """Write ca.pem, cert.pem and key.pem for 127.0.0.1, and return the folder.
+
+    They are valid from yesterday, for `days` days.
+    """
     folder.mkdir()
     authority_key, key = (
         ec.generate_private_key(ec.SECP256R1()),

@@ -1,8 +1,8 @@
-"""A disk that forgets: what a process wrote and synced, as strace saw it, and what a power cut may leave of it.
+"""A simulated disk: the writes and syncs of a process, and what a power cut may leave of them.
 
-Until it is synced, a write may be lost, torn at its sectors, or reach the disk before an older one;
-a file's new name may be lost with every later change of its folder. This is what POSIX allows,
-which is more than ext4 does.
+strace records the process. Until it is synced, a write may be lost, torn at its sectors, or reach
+the disk before an older one; a file's new name may be lost with every later change of its folder.
+This is what POSIX allows, which is more than ext4 does.
 """
 
 import random
@@ -14,7 +14,10 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 SECTOR = 512
-CALLS = "openat,write,pwrite64,ftruncate,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,mkdir,sendto"
+CALLS = (
+    "openat,write,pwrite64,ftruncate,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,"
+    "mkdir,sendto"
+)
 Kind = Literal["make", "folder", "write", "truncate", "sync", "rename", "remove", "said", "sent"]
 How = Literal["kept", "lost", "torn"]
 
@@ -29,7 +32,7 @@ _TEXT = re.compile(rb'"((?:\\x[0-9a-f]{2})*)"')
 class Step:
     """One call that returned without an error.
 
-    `begun` of a sync: how many steps there were when it was called.
+    `begun` of a sync is the number of steps when it was called.
     """
 
     kind: Kind
@@ -58,7 +61,7 @@ def traced(trace: Path, command: Sequence[str]) -> list[str]:
 
 
 def steps_of(trace: Path, folder: Path) -> list[Step]:
-    """Return what was done within `folder`, what was said on standard output or error, and what was sent."""
+    """Return the steps within `folder`, and what was written to standard output and sent."""
     subprocess.run(["strace", "--version"], check=True, capture_output=True)
     reader = _Reader(str(folder))
     for line in trace.read_bytes().splitlines():
@@ -138,10 +141,7 @@ def _plain(escaped: bytes) -> bytes:
 
 @dataclass(kw_only=True, eq=False)
 class _Node:
-    """A file: what is on the disk for certain, and what was written since.
-
-    A folder: the same for its names.
-    """
+    """A file: its durable content, and the writes since. A folder: the same for its names."""
 
     folder: bool
     content: bytearray = field(default_factory=bytearray)
@@ -152,16 +152,16 @@ class _Node:
 
 
 class Disk:
-    """Takes steps one after another; `crash` says at any time what a power cut leaves."""
+    """Takes steps one after another. `crash` returns what a power cut leaves at that moment."""
 
     def __init__(self, root: Path) -> None:
-        """`root` is there, and for certain; everything within is made by steps."""
+        """Take the root, which is durable. Steps make everything within."""
         self._root = PurePosixPath(root)
         self._top = _Node(folder=True)
         self._at = 0
 
     def take(self, step: Step) -> bool:
-        """Do one step; say whether a power cut could leave something else after it than before it."""
+        """Do one step, and return whether a power cut could leave something else after it."""
         self._at += 1
         path = PurePosixPath(step.path)
         match step.kind:

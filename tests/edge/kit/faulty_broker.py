@@ -1,4 +1,4 @@
-"""What stands between a station and its broker, and misbehaves when told to."""
+"""A proxy between a station and its broker that misbehaves on demand."""
 
 import random
 import socket
@@ -15,10 +15,10 @@ Mood = Literal["pass", "drop", "slow", "garbage", "silent", "unsubscribed"]
 class FaultyBroker:
     """A port in front of the broker's.
 
-    `mood` holds for connections as they are made, `silent` at once for all.
+    `mood` applies to new connections, `silent` at once to all.
 
     drop: hang up after the first bytes. slow: 20 ms a kilobyte, both ways. garbage: answer with
-    noise. silent: take everything, pass nothing on. unsubscribed: keep the answers to subscriptions
+    noise. silent: take everything, pass nothing on. unsubscribed: hold the answers to subscriptions
     back until the mood changes.
     """
 
@@ -43,7 +43,7 @@ class FaultyBroker:
             faulty.hang_up()
 
     def hang_up(self) -> None:
-        """End every connection as a cable that is pulled does."""
+        """End every connection, as a pulled cable does."""
         for end in self._open:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -51,7 +51,7 @@ class FaultyBroker:
         self._open.clear()
 
     def let_go(self) -> None:
-        """Pass on the answers to subscriptions that were kept back."""
+        """Pass on the answers to subscriptions that were held back."""
         for target, chunk in self.kept:
             target.sendall(chunk)
 

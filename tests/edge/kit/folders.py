@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def quick_folder() -> Iterator[Path]:
-    """A folder in memory where there is one: Hypothesis commits thousands of times."""
+    """Yield a folder in memory if there is one, because Hypothesis commits thousands of times."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         yield Path(folder)

@@ -1,4 +1,4 @@
-"""A forwarder on a real outbox, with a clock, a wire and a cloud that the test drives."""
+"""A forwarder on a real outbox, with a clock, a link and a cloud that the test drives."""
 
 from pathlib import Path
 from uuid import UUID
@@ -26,7 +26,7 @@ LIMITS = BrokerLimits(in_flight=100, payload_bytes=100_000)
 
 
 class Wire:
-    """A link that keeps what it is given until the test delivers or loses it."""
+    """A link that holds messages until the test delivers or loses them."""
 
     def __init__(self) -> None:
         self.up = False
@@ -73,7 +73,7 @@ class HeardTasks:
 
 
 class IngestStub:
-    """Ingest in small: a watermark for each stream, a receipt for each batch, a refusal for a gap."""
+    """A small ingest: a watermark a stream, a receipt a batch, a refusal for a gap."""
 
     def __init__(self) -> None:
         self.watermarks: dict[UUID, int] = {}
@@ -95,7 +95,7 @@ class IngestStub:
 
 
 class ForwarderBench:
-    """A forwarder on a real outbox, with a clock, a wire and a cloud that the test drives."""
+    """A forwarder on a real outbox, with a clock, a link and a cloud that the test drives."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "outbox.db"
@@ -151,7 +151,7 @@ class ForwarderBench:
         self.forwarder.post(MessageDelivered(connection=self.connections, reason=0))
 
     def arrive(self) -> None:
-        """Everything under way arrives, in order, and its receipts as well."""
+        """Deliver everything in flight, in order, and then its receipts."""
         while self.wire.batches:
             self.receipts.append(self.cloud.take(self.wire.batches.pop(0)))
             self.puback()

@@ -19,7 +19,7 @@ CARDS = tuple(
 
 
 def scan_of(number: int, *, image: Image | None = None) -> CardScanned:
-    """An accepted scan that can be told from every other."""
+    """Return an accepted scan, different for each number."""
     card = CARDS[number % len(CARDS)]
     return CardScanned(
         scan=UUID(int=number),

@@ -1,4 +1,4 @@
-"""The agent as a process: its settings, its log, and the cloud's shelf of images."""
+"""The agent as a process: its settings, its log, and an image endpoint."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ NO_CAMERA = 'type = "folder"\npath = "shots"'
 
 
 class ImageEndpointStub(BaseHTTPRequestHandler):
-    """The cloud's image endpoint in small; the first request of all is answered 503."""
+    """A small image endpoint of the cloud. It answers 503 to the first request."""
 
     stored: ClassVar[dict[str, bytes]] = {}
     busy: ClassVar[list[int]] = [503]
@@ -38,7 +38,7 @@ class ImageEndpointStub(BaseHTTPRequestHandler):
     @classmethod
     @contextmanager
     def served(cls) -> Iterator[str]:
-        """Serve an empty shelf, and give its address."""
+        """Serve an empty endpoint, and yield its address."""
         cls.stored.clear()
         cls.busy[:] = [503]
         server = ThreadingHTTPServer(("127.0.0.1", 0), cls)
@@ -73,13 +73,13 @@ def config_of(
 
 
 def simulated(config: Path, cards: SimulatedCards) -> list[str]:
-    """The command that runs the station on simulated cards."""
+    """Return the command that runs the station on simulated cards."""
     lab = str(Path(sys.executable).with_name("cardmint-lab"))
     return [lab, "station", "run", "--config", str(config), *cards.options()]
 
 
 def start(config: Path, log: Path, cards: SimulatedCards, *options: str) -> subprocess.Popen[bytes]:
-    """Start an agent; `end_all` ends it after the test, whatever became of that."""
+    """Start an agent. `end_all` ends it after the test."""
     with log.open("ab") as out:
         _started.append(
             subprocess.Popen([*simulated(config, cards), *options], stdout=out, stderr=out)
@@ -96,7 +96,7 @@ def end_all() -> None:
 
 
 def lines(log: Path) -> list[dict[str, Any]]:
-    """The log's card lines; a kill may have torn the last line of a life."""
+    """Return the log's card lines. A kill may have cut the last line of a life."""
     found = []
     for line in log.read_text().splitlines():
         try:

@@ -16,7 +16,7 @@ from cardmint_contracts.wire import decode, encode
 
 
 class CloudWorker:
-    """Ingest in small, over a real broker: commits to memory, then publishes the receipt."""
+    """A small ingest over a real broker: it commits to memory, then publishes the receipt."""
 
     def __init__(self, port: int) -> None:
         self.watermarks: dict[UUID, int] = {}

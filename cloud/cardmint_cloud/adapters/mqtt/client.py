@@ -27,7 +27,7 @@ _log = structlog.get_logger()
 
 
 class Broker:
-    """One connection to the broker, made again whenever it is lost, with a clean session each time."""
+    """A connection to the broker, made again whenever it is lost, each with a clean session."""
 
     def __init__(self, settings: BrokerSettings, *, on_message: Callable[[Inbound], None]) -> None:
         """Take the settings and the receiver of messages.
@@ -75,7 +75,10 @@ class Broker:
             )
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[None]:
-        """Publish with QoS 1. The future is done at the PUBACK and cancelled when the connection goes."""
+        """Publish with QoS 1.
+
+        The future is done at the PUBACK, and cancelled when the connection ends.
+        """
         if self._connection:
             return self._connection.publish(topic, payload, retain=retain)
         lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -89,10 +89,9 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def acknowledge(self, messages: Sequence[Inbound]) -> None:
-        """Send the PUBACKs, in the order in which the messages came, and read on when there is room again.
+        """Send the PUBACKs in the order of the messages, and read on when there is room again.
 
-        The order is the protocol's rule (MQTT 5, 4.6): what was dealt with before an older message
-        waits for that.
+        The order is the protocol's rule (MQTT 5, 4.6): a PUBACK waits for those of older messages.
         """
         self._held -= sum(len(message.payload) for message in messages)
         self._dealt_with.update(message.mid for message in messages if message.mid is not None)

@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 class CameraDevice(Protocol):
     """A camera device.
 
-    Every method may raise `Retry`, with a message for the operator. The device is then opened again.
+    Every method may raise `Retry` with a message for the operator; then the device is opened again.
     """
 
     @property
@@ -69,8 +69,8 @@ class LiveCamera:
     ) -> None:
         """Take the device.
 
-        Without `by_itself` it takes photos on command only. `last_fingerprint` is the fingerprint of
-        the last counted card, which may still lie there after a restart.
+        Without `by_itself` it takes photos on command only. `last_fingerprint` is of the last
+        counted card, which may still lie there after a restart.
         """
         self._device = device
         self._detector = NewCardDetector(last_fingerprint)

@@ -11,7 +11,7 @@ from cardmint_edge.errors import Retry
 
 
 class VideoDevice:
-    """A V4L2 device, by its number, its path or a name under `/dev/v4l/by-id/`; or a video's URL."""
+    """A V4L2 device by number, path or name under `/dev/v4l/by-id/`; or a video's URL."""
 
     def __init__(
         self,

@@ -114,8 +114,9 @@ class Outbox:
                 tx, "UPDATE station SET scanned = scanned + 1 RETURNING scanned"
             )
             tx.execute(
-                "INSERT INTO scans (position, scan, sequence, origin, time, data, fingerprint, type) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO scans"
+                " (position, scan, sequence, origin, time, data, fingerprint, type)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     position,
                     str(scan.scan),
@@ -277,8 +278,8 @@ class Outbox:
                 count,
             )
         log.error(
-            "a receipt covers more events than this outbox ever had, so the outbox was restored from"
-            " a backup or copied; a new stream begins, and nothing is removed",
+            "a receipt covers more events than this outbox ever had: it was restored from a backup"
+            " or copied; a new stream begins, and nothing is removed",
             receipted=receipted,
             last=state.last,
             old_stream=str(state.stream),

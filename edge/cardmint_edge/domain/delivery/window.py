@@ -25,7 +25,7 @@ A lower Receive Maximum of the broker takes precedence.
 QUIET_S = 2.0
 QUIET_MAX_S = 30.0
 JITTER = 0.25
-"""Share by which a quiet period is lengthened at random, so that a fleet does not resend in step."""
+"""Share by which a quiet period is lengthened at random: a fleet must not resend in step."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
