@@ -1,10 +1,8 @@
-"""Where data becomes an event.
+"""Decoding of event data: today's versions directly, earlier ones through upcasters.
 
-Today's versions as they are, earlier ones through upcasters, a version at a time.
-
-A version that is no longer written stays here as it was: its struct is frozen, and `upcast` makes
-the next version's event of it. Nothing behind `decode_data` ever sees it, and the log keeps what
-was written.
+The struct of a version that is no longer written stays here unchanged, and its `upcast` returns the
+same event in the next version. Callers of `decode_data` see today's versions only; the log keeps
+what was written.
 """
 
 from typing import Annotated, Literal
