@@ -262,15 +262,19 @@ def _references(
     # only compete with them.
     cv2.setNumThreads(1)
     with ThreadPoolExecutor(WORKERS) as pool:
-        for path, made in zip(files, pool.map(_reference, files), strict=True):
-            if isinstance(made, PackReference):
-                yield made if embedder is None else replace(made, vector=_vector(made, embedder))
+        for path, result in zip(files, pool.map(_reference, files), strict=True):
+            if isinstance(result, PackReference):
+                yield (
+                    result
+                    if embedder is None
+                    else replace(result, vector=_vector(result, embedder))
+                )
             else:
-                skip(f"{path}: skipped, {made}")
+                skip(f"{path}: skipped, {result}")
 
 
-def _vector(made: PackReference, embedder: PictureEmbedder) -> Vectors:
-    return quantised(embedder(normalised(made.reference.thumb)))
+def _vector(reference: PackReference, embedder: PictureEmbedder) -> Vectors:
+    return quantised(embedder(normalised(reference.reference.thumb)))
 
 
 def _reference(path: Path) -> PackReference | str:

@@ -46,27 +46,29 @@ def scan(images: Iterable[Path], recogniser: Recogniser) -> Iterator[ScannedImag
 
 def as_json(scanned: ScannedImage) -> dict[str, Any]:
     """Return the outcome as the command line prints it, one object a line."""
-    seen = scanned.recognition
-    best = seen.candidates[0].card if seen.candidates else None
+    recognition = scanned.recognition
+    best = recognition.candidates[0].card if recognition.candidates else None
     return {
         "image": str(scanned.image),
         "card_id": best.id if best else None,
         "name": best.name if best else None,
         "number": best.number if best else None,
-        "confidence": round(seen.confidence, 4),
-        "margin": round(seen.margin, 4),
-        "likeness_gap": None if seen.likeness_gap is None else round(seen.likeness_gap, 4),
-        "decision": seen.decision.value,
-        "reasons": list(seen.reasons),
-        "other_language": seen.other_language,
-        "method": seen.method,
-        "models": seen.models,
-        "corners": _rounded(seen.quad),
+        "confidence": round(recognition.confidence, 4),
+        "margin": round(recognition.margin, 4),
+        "likeness_gap": None
+        if recognition.likeness_gap is None
+        else round(recognition.likeness_gap, 4),
+        "decision": recognition.decision.value,
+        "reasons": list(recognition.reasons),
+        "other_language": recognition.other_language,
+        "method": recognition.method,
+        "models": recognition.models,
+        "corners": _rounded(recognition.quad),
         "candidates": [
             {"card_id": candidate.card.id, "confidence": round(candidate.confidence, 4)}
-            for candidate in seen.candidates
+            for candidate in recognition.candidates
         ],
-        "ms": seen.ms,
+        "ms": recognition.ms,
     }
 
 
@@ -76,9 +78,11 @@ def _rounded(quad: Quad | None) -> list[list[float]] | None:
 
 def as_line(scanned: ScannedImage) -> str:
     """Return the outcome as a line for people."""
-    seen = scanned.recognition
+    recognition = scanned.recognition
     best = (
-        f"{seen.candidates[0].card.id} {seen.candidates[0].card.name}" if seen.candidates else "-"
+        f"{recognition.candidates[0].card.id} {recognition.candidates[0].card.name}"
+        if recognition.candidates
+        else "-"
     )
-    why = f"  ({', '.join(seen.reasons)})" if seen.reasons else ""
-    return f"{seen.decision.value:7} {seen.confidence:5.1%}  {best}  {scanned.image}{why}"
+    why = f"  ({', '.join(recognition.reasons)})" if recognition.reasons else ""
+    return f"{recognition.decision.value:7} {recognition.confidence:5.1%}  {best}  {scanned.image}{why}"

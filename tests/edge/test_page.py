@@ -36,7 +36,7 @@ BASE = "http://127.0.0.1:8080"
 
 
 @pytest.fixture
-def desk() -> Iterator[PageBench]:
+def bench() -> Iterator[PageBench]:
     with quick_folder() as folder:
         outbox = Outbox.open(folder / "outbox.db")
         yield PageBench(outbox, ImageStore(folder / "images"))
@@ -44,22 +44,26 @@ def desk() -> Iterator[PageBench]:
 
 
 @pytest.fixture
-def client(desk: PageBench) -> Iterator[Asking]:
-    with TestClient(desk.page(), base_url=BASE) as opened:
+def client(bench: PageBench) -> Iterator[Asking]:
+    with TestClient(bench.page(), base_url=BASE) as opened:
         opened.follow_redirects = False
         yield opened
 
 
 @pytest.mark.parametrize(("days", "says"), [(0, "today"), (1, "yesterday"), (12, "12 days ago")])
 def test_the_last_card_has_its_last_price(
-    desk: PageBench, client: Asking, days: int, says: str
+    bench: PageBench, client: Asking, days: int, says: str
 ) -> None:
-    desk.outbox.record(scan_of(1), STAMP)
+    bench.outbox.record(scan_of(1), STAMP)
     assert "about" not in client.get("/").text
-    desk.price = PriceSummary(money=Money(minor=123456, currency="EUR"), source="tcgdex", days=days)
+    bench.price = PriceSummary(
+        money=Money(minor=123456, currency="EUR"), source="tcgdex", days=days
+    )
     page = " ".join(client.get("/").text.split())
     assert f"about 1,234.56 EUR <small>tcgdex, {says}</small>" in page
-    desk.price = PriceSummary(money=Money(minor=123456, currency="JPY"), source="tcgdex", days=days)
+    bench.price = PriceSummary(
+        money=Money(minor=123456, currency="JPY"), source="tcgdex", days=days
+    )
     assert "about 123,456 JPY <small>" in client.get("/").text
 
 
@@ -69,9 +73,9 @@ def test_an_empty_station_says_what_to_do(client: Asking) -> None:
     assert "Nothing to answer" in page
 
 
-def test_the_last_card_is_large_and_the_rest_a_strip(desk: PageBench, client: Asking) -> None:
+def test_the_last_card_is_large_and_the_rest_a_strip(bench: PageBench, client: Asking) -> None:
     for number in range(1, 25):
-        desk.outbox.record(scan_of(number, image=image_of(number)), STAMP)
+        bench.outbox.record(scan_of(number, image=image_of(number)), STAMP)
     page = client.get("/").text
     assert '<p class="decision">Counted</p>' in page
     assert "99.0 %" in page
@@ -86,7 +90,7 @@ def test_the_last_card_is_large_and_the_rest_a_strip(desk: PageBench, client: As
     [(Decision.REVIEW, "a person must look"), (Decision.REJECT, "No card recognised")],
 )
 def test_a_decision_is_said_in_words(
-    desk: PageBench, client: Asking, decision: Decision, says: str
+    bench: PageBench, client: Asking, decision: Decision, says: str
 ) -> None:
     scan = CardScanned(
         scan=UUID(int=1),
@@ -95,10 +99,10 @@ def test_a_decision_is_said_in_words(
         reasons=("small-margin",),
         candidates=scan_of(1).candidates if decision is Decision.REVIEW else (),
     )
-    desk.outbox.record(scan, STAMP)
-    desk.outbox.record(scan_of(2), STAMP)
+    bench.outbox.record(scan, STAMP)
+    bench.outbox.record(scan_of(2), STAMP)
     assert "needs an answer" in client.get("/").text or decision is Decision.REJECT
-    desk.outbox.record(
+    bench.outbox.record(
         CardScanned(
             scan=UUID(int=3),
             **{f: getattr(scan, f) for f in ("decision", "recogniser", "reasons", "candidates")},
@@ -111,9 +115,9 @@ def test_a_decision_is_said_in_words(
     assert ("perhaps" in page) == (decision is Decision.REVIEW)
 
 
-def test_names_are_text_and_never_markup(desk: PageBench, client: Asking) -> None:
+def test_names_are_text_and_never_markup(bench: PageBench, client: Asking) -> None:
     card = Card(id="x-1", name="<script>alert(1)</script>")
-    desk.outbox.record(
+    bench.outbox.record(
         CardScanned(
             scan=UUID(int=1),
             decision=Decision.ACCEPT,
@@ -127,39 +131,39 @@ def test_names_are_text_and_never_markup(desk: PageBench, client: Asking) -> Non
     assert "&lt;script&gt;alert" in page
 
 
-def test_a_fault_is_on_top(desk: PageBench, client: Asking) -> None:
-    desk.fault = "the disk is full"
-    desk.connected = False
+def test_a_fault_is_on_top(bench: PageBench, client: Asking) -> None:
+    bench.fault = "the disk is full"
+    bench.connected = False
     page = client.get("/").text
     assert "Not counting: the disk is full" in page
     assert "link warn" in page
 
 
-def test_the_live_part_comes_only_when_it_changed(desk: PageBench, client: Asking) -> None:
+def test_the_live_part_comes_only_when_it_changed(bench: PageBench, client: Asking) -> None:
     first = client.get("/live")
     digest = first.text.split("have=")[1].split('"')[0]
     assert client.get("/live", params={"have": digest}).status_code == 204
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(client.get, "/live", params={"have": digest})
-        desk.outbox.record(scan_of(1), STAMP)
+        bench.outbox.record(scan_of(1), STAMP)
         changed = waiting.result(60)
     assert changed.status_code == 200
     assert "Card 2" in changed.text
 
 
-def test_a_commit_ends_the_wait_for_one(desk: PageBench) -> None:
-    before = desk.outbox.database.wait_for_commits(0, 0.0)
+def test_a_commit_ends_the_wait_for_one(bench: PageBench) -> None:
+    before = bench.outbox.database.wait_for_commits(0, 0.0)
     with ThreadPoolExecutor() as pool:
-        waiting = pool.submit(desk.outbox.database.wait_for_commits, before, 60.0)
-        desk.outbox.record(scan_of(1), STAMP)
+        waiting = pool.submit(bench.outbox.database.wait_for_commits, before, 60.0)
+        bench.outbox.record(scan_of(1), STAMP)
         assert waiting.result(90) > before
 
 
-def test_the_state_for_programs(desk: PageBench, client: Asking) -> None:
+def test_the_state_for_programs(bench: PageBench, client: Asking) -> None:
     assert client.get("/state").json()["last_scan"] is None
-    desk.outbox.record(scan_of(1), STAMP)
-    desk.outbox.record(scan_of(2), STAMP)
-    desk.outbox.apply_receipt(desk.outbox.stream_state.stream, 1)
+    bench.outbox.record(scan_of(1), STAMP)
+    bench.outbox.record(scan_of(2), STAMP)
+    bench.outbox.apply_receipt(bench.outbox.stream_state.stream, 1)
     state = client.get("/state").json()
     assert (state["queued"], state["acknowledged"], state["scanned"], state["connected"]) == (
         1,
@@ -175,8 +179,8 @@ def test_the_state_for_programs(desk: PageBench, client: Asking) -> None:
     }
 
 
-def test_images_come_by_their_content(desk: PageBench, client: Asking) -> None:
-    image = desk.images.put(shot_of(1).frame)
+def test_images_come_by_their_content(bench: PageBench, client: Asking) -> None:
+    image = bench.images.put(shot_of(1).frame)
     answer = client.get(f"/images/{image.sha256}")
     assert (answer.headers["content-type"], len(answer.content)) == ("image/jpeg", image.bytes)
     assert client.get(f"/images/{'0' * 64}").status_code == 404
@@ -205,10 +209,10 @@ def test_nothing_comes_from_elsewhere_and_nothing_is_inline(client: Asking) -> N
         assert " onclick" not in text
 
 
-def test_a_task_is_answered_once(desk: PageBench, client: Asking) -> None:
+def test_a_task_is_answered_once(bench: PageBench, client: Asking) -> None:
     for number in (1, 2, 3):
         task = task_of(number)
-        desk.tasks.receive_task(task.task, encode(task))
+        bench.tasks.receive_task(task.task, encode(task))
     page = client.get("/").text
     assert page.count('data-key="1"') == 2
     assert "1 more after these" in page
@@ -220,18 +224,18 @@ def test_a_task_is_answered_once(desk: PageBench, client: Asking) -> None:
     assert f"/tasks/{UUID(int=3)}" in answer.text
     again = client.post(path, data={"version": "1", "card": ""}, headers={"hx-request": "true"})
     assert "Somebody else answered this question first" in again.text
-    assert desk.outbox.stream_state.last == 1
+    assert bench.outbox.stream_state.last == 1
 
 
-def test_it_works_without_scripts(desk: PageBench, client: Asking) -> None:
+def test_it_works_without_scripts(bench: PageBench, client: Asking) -> None:
     task = task_of(1)
-    desk.tasks.receive_task(task.task, encode(task))
+    bench.tasks.receive_task(task.task, encode(task))
     answer = client.post(f"/tasks/{task.task}", data={"version": "1", "card": ""})
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
-    assert desk.table.count_open() == 0
+    assert bench.table.count_open() == 0
 
 
-def test_a_form_has_a_size_and_can_be_read(desk: PageBench, client: Asking) -> None:
+def test_a_form_has_a_size_and_can_be_read(bench: PageBench, client: Asking) -> None:
     form = {"content-type": "application/x-www-form-urlencoded"}
     for body, status in (
         (b"bin=" + b"A" * 70_000, 413),
@@ -241,11 +245,11 @@ def test_a_form_has_a_size_and_can_be_read(desk: PageBench, client: Asking) -> N
         (b"bin=A+%31&bin=A%202&", 303),
     ):
         assert client.post("/defaults", content=body, headers=form).status_code == status
-    assert desk.outbox.defaults == ScanDefaults(bin="A 2")
+    assert bench.outbox.defaults == ScanDefaults(bin="A 2")
 
 
 def test_every_answer_has_the_headers_and_what_is_wrong_is_said(
-    desk: PageBench, client: Asking
+    bench: PageBench, client: Asking
 ) -> None:
     def fail() -> bytes:
         raise Stop("the disk is gone")
@@ -272,7 +276,7 @@ def test_every_answer_has_the_headers_and_what_is_wrong_is_said(
         )
         assert asked.headers["content-security-policy"].startswith("default-src 'self';")
         assert asked.headers["x-content-type-options"] == "nosniff"
-    desk.metrics = fail
+    bench.metrics = fail
     with capture_logs() as logs:
         asked = client.get("/metrics")
     assert (asked.status_code, asked.json()["detail"]) == (500, "Internal Server Error")
@@ -286,15 +290,15 @@ def test_an_answer_of_the_wrong_shape_is_refused(client: Asking, form: dict[str,
     assert client.post(f"/tasks/{UUID(int=1)}", data=form).status_code == 400
 
 
-def test_a_task_with_an_image_shows_it(desk: PageBench, client: Asking) -> None:
+def test_a_task_with_an_image_shows_it(bench: PageBench, client: Asking) -> None:
     task = ReviewTask(
         task=UUID(int=1), version=1, scan=UUID(int=2), opened=STAMP.time, image=image_of(1)
     )
-    desk.tasks.receive_task(task.task, encode(task))
+    bench.tasks.receive_task(task.task, encode(task))
     assert f"/images/{image_of(1).sha256}" in client.get("/").text
 
 
-def test_the_batch_applies_from_now_on(desk: PageBench, client: Asking) -> None:
+def test_the_batch_applies_from_now_on(bench: PageBench, client: Asking) -> None:
     form = {
         "bin": "A1",
         "lot": "",
@@ -305,7 +309,7 @@ def test_the_batch_applies_from_now_on(desk: PageBench, client: Asking) -> None:
     }
     answer = client.post("/defaults", data=form)
     assert (answer.status_code, answer.headers["location"]) == (303, "/?saved=true")
-    assert desk.outbox.defaults == ScanDefaults(
+    assert bench.outbox.defaults == ScanDefaults(
         bin="A1",
         condition=Condition.NEAR_MINT,
         finish=Finish.HOLO,
@@ -316,7 +320,7 @@ def test_the_batch_applies_from_now_on(desk: PageBench, client: Asking) -> None:
     assert "In use." in page
     assert '<option value="near_mint" selected>near mint</option>' in page
     assert client.post("/defaults", data={"finish": "glitter"}).status_code == 400
-    assert desk.outbox.defaults.bin == "A1"
+    assert bench.outbox.defaults.bin == "A1"
 
 
 @pytest.mark.parametrize(
@@ -365,27 +369,27 @@ PART = {"hx-request": "true"}
 
 
 def test_the_card_itself_is_asked_for_by_its_place_and_scanned_next(
-    desk: PageBench, client: Asking
+    bench: PageBench, client: Asking
 ) -> None:
     task = replace(task_of(1), place="bin A3, slot 12", escalated=True)
-    desk.tasks.receive_task(task.task, encode(task))
+    bench.tasks.receive_task(task.task, encode(task))
     page = client.get("/").text
     assert "bin A3, slot 12" in page
     assert "waiting too long" in page
     assert "The next shot is the card" not in page
     shown = client.post(f"/tasks/{task.task}/scan", headers=PART).text
     assert "The next card counts as another scan" in shown
-    assert desk.tasks.scan_to_repeat == task.scan
+    assert bench.tasks.scan_to_repeat == task.scan
     assert client.post(f"/tasks/{task.task}/forget").status_code == 404
 
 
-def test_a_possible_duplicate_is_asked_for_as_one(desk: PageBench, client: Asking) -> None:
+def test_a_possible_duplicate_is_asked_for_as_one(bench: PageBench, client: Asking) -> None:
     first = replace(scan_of(1, image=image_of(1)), defaults=ScanDefaults(bin="A3"))
     second = replace(scan_of(2), possible_duplicate_of=first.scan)
     for scan in (first, second):
-        desk.outbox.record(scan, STAMP)
+        bench.outbox.record(scan, STAMP)
     task = replace(task_of(1), scan=second.scan, reasons=("possible-duplicate",))
-    desk.tasks.receive_task(task.task, encode(task))
+    bench.tasks.receive_task(task.task, encode(task))
     page = " ".join(client.get("/").text.split())
     assert "Was this card scanned before?" in page
     assert "Which card is it?" not in page
@@ -394,15 +398,15 @@ def test_a_possible_duplicate_is_asked_for_as_one(desk: PageBench, client: Askin
     assert "another copy: count it" in page
     assert "The same card again: do not count it" in page
     assert "None of these" not in page
-    desk.outbox.withdraw(first.scan, "station", STAMP)
+    bench.outbox.withdraw(first.scan, "station", STAMP)
     assert "bin A3; it was taken back." in " ".join(client.get("/").text.split())
 
 
 def test_a_possible_duplicate_that_is_not_in_the_history_any_more_is_one_still(
-    desk: PageBench, client: Asking
+    bench: PageBench, client: Asking
 ) -> None:
     task = replace(task_of(1), reasons=("possible-duplicate", "small-margin"))
-    desk.tasks.receive_task(task.task, encode(task))
+    bench.tasks.receive_task(task.task, encode(task))
     page = client.get("/").text
     assert "A card that looks the same was scanned before." in page
     assert "small margin" in page
@@ -410,53 +414,53 @@ def test_a_possible_duplicate_that_is_not_in_the_history_any_more_is_one_still(
 
 @pytest.mark.parametrize(("action", "events"), [("dismiss", 1), ("undo", 2)])
 def test_an_answer_that_did_not_count_is_told_and_undone_or_left(
-    desk: PageBench, client: Asking, action: str, events: int
+    bench: PageBench, client: Asking, action: str, events: int
 ) -> None:
     task = task_of(1)
     outcome = ReviewOutcome(
         task=task.task, version=2, scan=task.scan, verdict="no_card", by="<ann>", at=task.opened
     )
-    desk.tasks.receive_task(task.task, encode(task))
-    desk.tasks.answer(task.task, 1, task.candidates[0].card.id, "station")
-    desk.tasks.receive_outcome(encode(outcome))
+    bench.tasks.receive_task(task.task, encode(task))
+    bench.tasks.answer(task.task, 1, task.candidates[0].card.id, "station")
+    bench.tasks.receive_outcome(encode(outcome))
     assert "&lt;ann&gt; answered first: <b>no card</b>" in client.get("/").text
     told = client.post(f"/tasks/{task.task}/{action}", follow_redirects=False)
     assert told.status_code == 303
     assert "answered first" not in client.get("/").text
-    assert desk.outbox.stream_state.last == events
+    assert bench.outbox.stream_state.last == events
     gone = client.post(f"/tasks/{task.task}/undo", headers=PART).text
     assert "Somebody else answered this question first" in gone
 
 
-def test_a_scan_is_taken_back_once(desk: PageBench, client: Asking) -> None:
-    line = desk.outbox.record(scan_of(1), STAMP)
+def test_a_scan_is_taken_back_once(bench: PageBench, client: Asking) -> None:
+    line = bench.outbox.record(scan_of(1), STAMP)
     url = f"/scans/{line.scan.scan}/withdraw"
     live = {"hx-request": "true"}
     assert "Taken back" in client.post(url, headers=live).text
-    (_, event) = desk.outbox.events(1, 9)
+    (_, event) = bench.outbox.events(1, 9)
     assert decode_data(event.type, event.data) == ScanWithdrawn(scan=line.scan.scan, by="station")
     assert "taken back before" in client.post(url, headers=live).text
-    assert desk.outbox.stream_state.last == 2
+    assert bench.outbox.stream_state.last == 2
     assert client.post(url).headers["location"] == "/"
 
 
-def test_a_card_is_scanned_again_in_place_of_its_scan(desk: PageBench, client: Asking) -> None:
-    line = desk.outbox.record(scan_of(1), STAMP)
-    desk.can_capture = False
+def test_a_card_is_scanned_again_in_place_of_its_scan(bench: PageBench, client: Asking) -> None:
+    line = bench.outbox.record(scan_of(1), STAMP)
+    bench.can_capture = False
     says = client.post(f"/scans/{line.scan.scan}/again", headers={"hx-request": "true"}).text
     assert "no photo on command" in says
-    assert not desk.outbox.recent_scans(1)[0].withdrawn
-    desk.can_capture = True
+    assert not bench.outbox.recent_scans(1)[0].withdrawn
+    bench.can_capture = True
     client.post(f"/scans/{line.scan.scan}/again")
-    assert (desk.captured, desk.outbox.recent_scans(1)[0].withdrawn) == (1, True)
+    assert (bench.captured, bench.outbox.recent_scans(1)[0].withdrawn) == (1, True)
     client.post("/capture")
-    assert desk.captured == 2
+    assert bench.captured == 2
 
 
-def test_a_task_waits_and_another_card_is_found(desk: PageBench, client: Asking) -> None:
-    desk.tasks.receive_task(task_of(1).task, encode(task_of(1)))
+def test_a_task_waits_and_another_card_is_found(bench: PageBench, client: Asking) -> None:
+    bench.tasks.receive_task(task_of(1).task, encode(task_of(1)))
     client.post(f"/tasks/{task_of(1).task}/skip")
-    assert desk.skipped == [task_of(1).task]
+    assert bench.skipped == [task_of(1).task]
     found = client.get(
         f"/tasks/{task_of(1).task}/search", params={"version": 1, "q": "another"}
     ).text
@@ -468,13 +472,13 @@ def test_a_task_waits_and_another_card_is_found(desk: PageBench, client: Asking)
         ).text
     )
     client.post(f"/tasks/{task_of(1).task}", data={"version": "1", "card": ELSEWHERE.id})
-    assert desk.table.count_open() == 0
+    assert bench.table.count_open() == 0
     assert CATALOGUE[ELSEWHERE.id] == ELSEWHERE
 
 
-def test_what_the_camera_sees_the_box_and_its_figures(desk: PageBench, client: Asking) -> None:
+def test_what_the_camera_sees_the_box_and_its_figures(bench: PageBench, client: Asking) -> None:
     assert client.get("/camera.jpg").status_code == 404
-    desk.picture = b"jpeg"
+    bench.picture = b"jpeg"
     assert client.get("/camera.jpg").content == b"jpeg"
     page = client.get("/").text
     assert "5.0 GB free" in page
@@ -486,12 +490,12 @@ def test_what_the_camera_sees_the_box_and_its_figures(desk: PageBench, client: A
         in client.post("/uploads", data={"paused": "yes"}, headers={"hx-request": "true"}).text
     )
     client.post("/uploads", data={"paused": "no"})
-    assert not desk.paused
+    assert not bench.paused
 
 
-def test_other_machines_need_the_pin(desk: PageBench) -> None:
-    desk.pin = "123456"
-    with TestClient(desk.page(), base_url="http://192.168.7.9:8080") as other:
+def test_other_machines_need_the_pin(bench: PageBench) -> None:
+    bench.pin = "123456"
+    with TestClient(bench.page(), base_url="http://192.168.7.9:8080") as other:
         other.follow_redirects = False
         assert other.get("/").headers["location"] == "/pin"
         assert other.post("/capture").headers["location"] == "/pin"
@@ -509,12 +513,12 @@ def test_other_machines_need_the_pin(desk: PageBench) -> None:
         for _ in range(5):
             other.post("/enter", data={"pin": "0"})
         assert other.post("/enter", data={"pin": "123456"}).status_code == 429
-    with TestClient(desk.page(), base_url=BASE) as own:
+    with TestClient(bench.page(), base_url=BASE) as own:
         assert "Last card" in own.get("/").text, "the station's own browser needs none"
 
 
-def test_without_a_pin_no_other_machine_is_let_in(desk: PageBench) -> None:
-    with TestClient(desk.page(), base_url="http://192.168.7.9:8080") as other:
+def test_without_a_pin_no_other_machine_is_let_in(bench: PageBench) -> None:
+    with TestClient(bench.page(), base_url="http://192.168.7.9:8080") as other:
         assert other.get("/").status_code == 403
         assert other.post("/enter", data={"pin": ""}).status_code == 403
 

@@ -32,15 +32,15 @@ def pack(fictional: Path) -> Path:
 
 
 @pytest.fixture
-def shelf() -> Iterator[str]:
+def image_endpoint() -> Iterator[str]:
     with ImageEndpointStub.served() as url:
         yield url
 
 
 def test_every_card_arrives_and_the_agent_ends(
-    tmp_path: Path, pack: Path, broker: Broker, worker: CloudWorker, shelf: str
+    tmp_path: Path, pack: Path, broker: Broker, worker: CloudWorker, image_endpoint: str
 ) -> None:
-    config = config_of(tmp_path, pack, broker.port, cloud=shelf)
+    config = config_of(tmp_path, pack, broker.port, cloud=image_endpoint)
     log = tmp_path / "log"
     assert start(config, log, SimulatedCards(count=12), "--exit-when-done").wait(120) == 0, (
         log.read_text()

@@ -6,15 +6,15 @@ from pathlib import Path
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents. Its name is on the disk when this returns, even if it existed.
+    """Make a folder and its parents. Their names are durable when this returns.
 
     Raises:
         OSError: the folder cannot be made.
     """
     missing = [above for above in (folder, *folder.parents) if not above.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for made in {folder, *missing}:
-        sync_folder(made.parent)
+    for path in {folder, *missing}:
+        sync_folder(path.parent)
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -58,7 +58,7 @@ def write_beside(path: Path, content: bytes, executor: Executor) -> None:
             named.result()
     except OSError:
         if not unchanged:
-            # After a failed sync the kernel takes the pages for written.
+            # After a failed sync the kernel counts the pages as written.
             path.unlink(missing_ok=True)
             temporary.unlink(missing_ok=True)
         raise

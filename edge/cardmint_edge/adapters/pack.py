@@ -106,13 +106,13 @@ class Pack:
 
     def printing(self, row: int) -> Card:
         """Return the printing of a row of `hashes`."""
-        found = self.card(self._ids[row])
-        if found is None:
+        card = self.card(self._ids[row])
+        if card is None:
             raise Stop(
                 f"{self._path}: {self._ids[row]} has a picture, but is not among the printings:"
                 f" {_REBUILD}"
             )
-        return found
+        return card
 
     def twins(self, row: int) -> tuple[Card, ...]:
         """Return the twins of a row's printing: same name and attacks, and no other artist."""
@@ -125,7 +125,7 @@ class Pack:
             " AND (artist = :artist COLLATE NOCASE OR artist = '' OR :artist = '') ORDER BY id",
             {"id": self._ids[row], "art": art, "artist": artist},
         )
-        return tuple(_card(found) for found in rows)
+        return tuple(_card(values) for values in rows)
 
     def card(self, card_id: str) -> Card | None:
         """Return a printing by its identifier; None for an unknown one."""

@@ -52,8 +52,8 @@ class VideoDevice:
         Raises:
             Retry: no picture came: the camera was unplugged, or is asleep.
         """
-        found, picture = self._capture.read() if self._capture is not None else (False, None)
-        if not found or picture is None:
+        read, picture = self._capture.read() if self._capture is not None else (False, None)
+        if not read or picture is None:
             raise Retry(f"{self.name}: no picture comes any more; was it unplugged?")
         self._last = np.asarray(picture, dtype=np.uint8)
         return self._last

@@ -195,13 +195,13 @@ class Database:
             tx.execute(f"PRAGMA user_version = {VERSION}")
 
     def _check_version(self) -> None:
-        found = self.read("PRAGMA user_version")[0][0]
-        if found > VERSION:
+        version = self.read("PRAGMA user_version")[0][0]
+        if version > VERSION:
             raise Stop(
-                f"{self.path} has schema version {found}, this agent knows {VERSION};"
+                f"{self.path} has schema version {version}, this agent knows {VERSION};"
                 " install the newer agent again"
             )
-        if found == 0 and self.read("SELECT count(*) FROM sqlite_master")[0][0]:
+        if version == 0 and self.read("SELECT count(*) FROM sqlite_master")[0][0]:
             raise _damaged(self.path, "it is another program's database")
 
     @contextmanager

@@ -151,14 +151,14 @@ class Outbox:
         False: it is not in the history, or was taken back before.
         """
         with self.database.write() as tx:
-            found = tx.execute(
+            withdrawn = tx.execute(
                 "UPDATE scans SET withdrawn = 1 WHERE scan = ? AND withdrawn = 0", (str(scan),)
             ).rowcount
-            if found:
+            if withdrawn:
                 _append(tx, ScanWithdrawn(scan=scan, by=by), stamp)
-        if found:
+        if withdrawn:
             self._on_append()
-        return bool(found)
+        return bool(withdrawn)
 
     def park(self) -> None:
         """Count one capture that was set aside, so that a restarted camera begins after it."""
@@ -337,10 +337,10 @@ def _single_value(tx: Connection, sql: str, *parameters: object) -> int:
     return value
 
 
-def _expect(found: int, expected: int, what: str) -> None:
-    if found != expected:
+def _expect(actual: int, expected: int, what: str) -> None:
+    if actual != expected:
         raise Stop(
-            f"the outbox is damaged: {found} instead of {expected} {what}; keep a copy of it"
+            f"the outbox is damaged: {actual} instead of {expected} {what}; keep a copy of it"
         )
 
 
