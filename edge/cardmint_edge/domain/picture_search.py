@@ -13,7 +13,7 @@ from cardmint_edge.domain.vision.embedding import Embedder, normalised, similari
 from cardmint_edge.domain.vision.hashing import HASH_SIZE, card_hash, distances
 from cardmint_edge.domain.vision.matching import (
     VIEW_SIZE,
-    Comparison,
+    PictureComparison,
     Features,
     compare,
     compare_in_place,
@@ -42,7 +42,7 @@ class ComparedRow:
     """A reference (a row of the gallery), and how well the card shows it."""
 
     row: int
-    comparison: Comparison
+    comparison: PictureComparison
 
 
 class PictureSearch:

@@ -1,4 +1,4 @@
-"""Comparison of a card with a reference: features, a homography, and correlation in windows.
+"""PictureComparison of a card with a reference: features, a homography, and correlation in windows.
 
 ORB features (Rublee et al. 2011) of the card are matched to those stored of the reference, RANSAC
 fits the homography between the two, and the card, brought onto the reference by it, is correlated
@@ -63,7 +63,7 @@ class Reference:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
+class PictureComparison:
     """How well a card shows a reference.
 
     `likeness` (0 to 1) is the correlation of card and art, `title` (0 to 1) that of the strip with
@@ -109,7 +109,7 @@ def make_reference(scan: Frame) -> Reference:
 
 def compare(
     card: CardView, features: Features, reference: Reference, config: MatcherConfig
-) -> Comparison:
+) -> PictureComparison:
     """Compare a card, and its features, with a reference.
 
     The card's quad may be off by a tenth of the card: the features correct it.
@@ -127,14 +127,14 @@ def compare(
     return _correlated(card.view.at(quad), reference, inliers)
 
 
-def compare_in_place(card: CardView, reference: Reference) -> Comparison:
+def compare_in_place(card: CardView, reference: Reference) -> PictureComparison:
     """Compare a card with a reference without correcting its quad."""
     return _correlated(card, reference, 0)
 
 
-def _correlated(card: CardView, reference: Reference, inliers: int) -> Comparison:
+def _correlated(card: CardView, reference: Reference, inliers: int) -> PictureComparison:
     seen = card.cut(*THUMB_SIZE)
-    return Comparison(
+    return PictureComparison(
         likeness=likeness(seen, reference.thumb),
         title=title_likeness(seen, reference.thumb),
         inliers=inliers,
