@@ -13,8 +13,8 @@ from cardmint_edge.domain.vision.embedding import Embedder, normalised, similari
 from cardmint_edge.domain.vision.hashing import HASH_SIZE, card_hash, distances
 from cardmint_edge.domain.vision.matching import (
     VIEW_SIZE,
-    PictureComparison,
     Features,
+    PictureComparison,
     compare,
     compare_in_place,
     describe,
