@@ -10,6 +10,7 @@ DEMO_DIR ?= .demo
 CHAOS_EVENTS ?= 50000
 CHAOS_SECONDS ?= 120
 CHAOS_SEED ?=
+RUNS ?= 20
 CARDMINT_DATA ?= ../shared/data
 TRAIN_MINUTES ?= 60
 TRAIN_DIR ?= build/training
@@ -65,6 +66,10 @@ check: install  ## The fast checks: lint, types, imports, unit tests
 .PHONY: test
 test: install  ## Everything that CI runs
 	bash .ci/test
+
+.PHONY: test-repeat
+test-repeat: install  ## Run the tests that use greenlets RUNS=20 times on a busy machine, and count the runs that ended
+	$(BIN)/python -m tests.repeat --runs $(RUNS) tests/cloud/test_web.py tests/cloud/test_live.py tests/cloud/test_reads.py tests/edge/test_page_browser.py -m greenlets
 
 .PHONY: crash
 crash: install  ## Rebuild the station's disk for 15,000 power cuts and open each: CARDMINT_CRASHES=15000

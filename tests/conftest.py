@@ -2,10 +2,19 @@
 
 import faulthandler
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+from tests import greenlets, running
+
+greenlets.install()
+settings.register_profile("any-speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-speed")  # A busy machine is no fault of the code.
+
+STATION_TESTS = Path(__file__).parent / "edge"
 TEARDOWN_S = 120
 STDERR = pytest.StashKey[int]()
 
@@ -13,6 +22,31 @@ STDERR = pytest.StashKey[int]()
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     marks = ("system", "integration")
     items.sort(key=lambda item: [item.get_closest_marker(mark) is None for mark in marks])
+    for item in items:
+        if "engine" in getattr(item, "fixturenames", ()):
+            item.add_marker("greenlets")  # SQLAlchemy's.
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Measure the child processes of the station's tests only: the cloud's run greenlets, a station has none."""
+    measured = os.environ.get("COVERAGE_PROCESS_CONFIG")
+    if measured and STATION_TESTS not in item.path.parents:
+        del os.environ["COVERAGE_PROCESS_CONFIG"]
+    try:
+        return (yield)
+    finally:
+        if measured:
+            os.environ["COVERAGE_PROCESS_CONFIG"] = measured
+
+
+@pytest.fixture(autouse=True)
+def no_greenlet_was_refused() -> Iterator[None]:
+    """Fail a measured test that wanted a greenlet and went on without."""
+    greenlets.refused.clear()
+    yield
+    if greenlets.refused:
+        pytest.fail(greenlets.refused[0], pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -44,6 +78,7 @@ class Failures:
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[STDERR] = os.dup(2)  # Before each test's own output is caught.
+    running.report(config)
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Failures(reporter))

@@ -1,3 +1,3 @@
-"""CardMint's service: counts events exactly once, prices cards, keeps the inventory, asks people."""
+"""CardMint's service: counts events exactly once, prices cards, asks people, shows all of it."""
 
 __version__ = "0.1.0"

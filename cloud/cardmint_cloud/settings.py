@@ -7,37 +7,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from cardmint_cloud.domain.review_rules import ReviewRules
 from cardmint_cloud.errors import StopService
 from cardmint_contracts import topics
 from cardmint_contracts.errors import BadTopic
+from cardmint_contracts.settings import (
+    BrokerSettings,
+    Port,
+    Section,
+    SettingsError,
+    read_settings,
+)
 
 PREFIX = "CARDMINT_CLOUD_"
-_LISTS = {("prices", "order"), ("reviews", "hold")}
-Port = Annotated[int, Meta(ge=1, le=65535)]
 ProviderName = Literal["tcgdex", "pokemontcg", "pricecharting", "tcgcsv"]
 
 
-class BrokerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The MQTT 5 broker. `ca` is a file of certificates to trust; with it, TLS is used."""
-
-    host: str = "127.0.0.1"
-    port: Port = 1883
-    user: str = ""
-    password: str = ""
-    ca: str = ""
-
-
-class WebSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class WebSettings(Section, frozen=True):
     """The dashboard's port, on loopback only until there are accounts."""
 
     port: Port = 8080
 
 
-class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PriceSettings(Section, frozen=True):
     """The price providers in the order in which they are asked, and their addresses."""
 
     order: tuple[ProviderName, ...] = ("tcgdex", "pokemontcg", "tcgcsv")
@@ -54,7 +48,7 @@ class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError(message)
 
 
-class ReviewSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReviewSettings(Section, frozen=True):
     """The rules by which a person is asked about a counted card. 0 turns a rule off."""
 
     version: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,30}\Z")] = "1"
@@ -82,7 +76,7 @@ class ReviewSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         )
 
 
-class S3Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class S3Settings(Section, frozen=True):
     """Access to a bucket for images. An empty `endpoint` means Amazon's own."""
 
     endpoint: str = ""
@@ -91,7 +85,7 @@ class S3Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     secret: str = ""
 
 
-class CloudSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CloudSettings(Section, frozen=True):
     """All settings with their defaults. The dashboard shows `tenant`."""
 
     tenant: str = "demo"
@@ -140,21 +134,19 @@ def load_keys(environment: Mapping[str, str] = os.environ) -> ProviderKeys:
 def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> CloudSettings:
     """Read the settings from a file, overridden by the environment.
 
-    Variables are `CARDMINT_CLOUD_<KEY>` and `CARDMINT_CLOUD_<TABLE>_<KEY>`.
+    Variables are `CARDMINT_CLOUD_<KEY>` and `CARDMINT_CLOUD_<TABLE>_<KEY>`. A relative path of
+    `broker` counts from the file's folder.
 
     Raises:
         StopService: the file cannot be read, or a key is unknown or has a wrong value; the message
             has the path of the key.
     """
     values = _from_file(file) if file else {}
-    where = str(file) if file else "settings"
-    for variable, text in environment.items():
-        if variable.startswith(PREFIX):
-            _override(values, variable, text)
+    folder = file.absolute().parent if file else Path.cwd()
     try:
-        return msgspec.convert(values, CloudSettings, strict=False)
-    except msgspec.ValidationError as error:
-        raise StopService(f"{where}: {_readable(error)}") from None
+        return read_settings(CloudSettings, values, environment, prefix=PREFIX, folder=folder)
+    except SettingsError as error:
+        raise StopService(f"{file or 'settings'}: {error}; see docs/settings-cloud.md") from None
 
 
 def _from_file(file: Path) -> dict[str, Any]:
@@ -164,25 +156,3 @@ def _from_file(file: Path) -> dict[str, Any]:
         raise StopService(f"{file}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StopService(f"{file}: not TOML: {error}") from None
-
-
-def _override(values: dict[str, Any], variable: str, text: str) -> None:
-    key = variable.removeprefix(PREFIX).lower()
-    for table in ("broker", "web", "prices", "reviews", "s3"):
-        if key.startswith(f"{table}_"):
-            inner = values.setdefault(table, {})
-            if isinstance(inner, dict):
-                name = key.removeprefix(f"{table}_")
-                inner[name] = text.replace(",", " ").split() if (table, name) in _LISTS else text
-            return
-    values[key] = text
-
-
-def _readable(error: msgspec.ValidationError) -> str:
-    """Return msgspec's message as `path.of.key: what is wrong`."""
-    text, _, path = str(error).partition(" - at `$")
-    at = path.rstrip("`").lstrip(".")
-    if text.startswith("Object contains unknown field `"):
-        key = text.split("`")[1]
-        return f"{at}.{key}".lstrip(".") + ": there is no such setting; see docs/settings-cloud.md"
-    return f"{at}: {text}" if at else text

@@ -1,3 +1,3 @@
-"""CardMint's station: captures cards, identifies them on the device, counts them durably, forwards the counts."""
+"""CardMint's station: captures cards, recognises them, counts them, and forwards the events."""
 
 __version__ = "0.1.0"

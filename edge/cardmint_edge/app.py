@@ -1,54 +1,54 @@
 """Wires the station, once, by hand."""
 
 import os
-import shutil
 import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from cardmint_contracts.control import DesiredConfig, ReportedConfig
-from cardmint_contracts.events import CardScanned
-from cardmint_contracts.reasons import Reason
-from cardmint_contracts.stations import StationHealth, StationState
-from cardmint_edge import __version__
 from cardmint_edge.adapters.artifacts import ArtifactStore, artifact_folder
-from cardmint_edge.adapters.cameras.live import LiveCamera, outlined
+from cardmint_edge.adapters.cameras.live import LiveCamera, preview_jpeg
 from cardmint_edge.adapters.cameras.selection import OpenCamera, camera_of
-from cardmint_edge.adapters.clock import Clock
+from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.models import FOLDER
 from cardmint_edge.adapters.mqtt import BrokerLink
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.adapters.sqlite.images import ImageTable
-from cardmint_edge.adapters.sqlite.outbox import Outbox
+from cardmint_edge.adapters.sqlite.outbox import OUTBOX_FILE, Outbox
 from cardmint_edge.adapters.sqlite.tasks import TaskTable
 from cardmint_edge.adapters.systemd import Systemd
 from cardmint_edge.capture import Camera
-from cardmint_edge.count import Counter
-from cardmint_edge.domain.delivery.drain_estimate import Pace
+from cardmint_edge.count import CardCounter
+from cardmint_edge.domain.delivery.messages import EventAppended
 from cardmint_edge.domain.recognition import Frame
-from cardmint_edge.evict import Evictor, lacking
-from cardmint_edge.forward import Appended, Forwarder
-from cardmint_edge.metrics import Numbers
-from cardmint_edge.outbox_commands import OUTBOX
+from cardmint_edge.evict import Evictor, missing_bytes
+from cardmint_edge.forward import Forwarder
+from cardmint_edge.metrics import StationMetrics
 from cardmint_edge.page.actions import OPERATOR
-from cardmint_edge.page.ports import Parts
+from cardmint_edge.page.ports import PagePorts
 from cardmint_edge.page.routes import make_page
 from cardmint_edge.page.server import PageServer
-from cardmint_edge.page.views import STRIP, Box, Price, View
+from cardmint_edge.page.views import RECENT_SCANS
 from cardmint_edge.recogniser import recogniser_of
-from cardmint_edge.remote_actions import Tunable, actions_of
-from cardmint_edge.remote_commands import Listener
-from cardmint_edge.review_tasks import Tasks
-from cardmint_edge.rollout import InUse, Rollout, Working, accepted_here, first_working
-from cardmint_edge.settings import Settings
-from cardmint_edge.status import OutboxStatus, outbox_status
-from cardmint_edge.supervisor import Running, Station
+from cardmint_edge.remote_actions import RemoteSettings, actions_of
+from cardmint_edge.remote_commands import RemoteControl
+from cardmint_edge.review_tasks import ReviewTasks
+from cardmint_edge.rollout import (
+    ActiveRecognition,
+    RecognitionBundle,
+    Rollout,
+    accepted_here,
+    open_installed,
+)
+from cardmint_edge.settings import EdgeSettings
+from cardmint_edge.station_view import StationViewReader
+from cardmint_edge.status import StationStatus
+from cardmint_edge.supervisor import ComponentThread, StationSupervisor
 from cardmint_edge.upload import Uploader
 
 if TYPE_CHECKING:
@@ -56,314 +56,269 @@ if TYPE_CHECKING:
 
 IMAGES = "images"
 BALLAST = "ballast"
-TASKS_SHOWN = 3
 SAMPLES = 20
-RESTART_S = 0.5
-"""The answer to the command leaves first."""
+RESTART_DELAY_S = 0.5
+"""Time for the answer to the command to leave."""
 
-HANGS_S = 90.0
+HANGS_AFTER_S = 90.0
 """No camera takes longer for one photo."""
 
 
-def build(settings: Settings, open_camera: OpenCamera = camera_of) -> Station:
+def build(settings: EdgeSettings, open_camera: OpenCamera = camera_of) -> StationSupervisor:
     """Open everything that the settings name, and return the station, ready to run.
 
     Raises:
-        Stop: something that the station cannot do without is missing or broken.
+        Stop: something that the station needs is missing or damaged.
     """
     page_server = PageServer(settings.station.page_host, settings.station.page_port)
     folder = artifact_folder(settings.station.data)
     artifacts = ArtifactStore(folder, key=settings.recognition.signed_by)
-    in_use = InUse(first_working(artifacts, opener(settings)))
-    outbox = Outbox.open(settings.station.data / OUTBOX)
+    active = ActiveRecognition(open_installed(artifacts, bundle_opener(settings)))
+    outbox = Outbox.open(settings.station.data / OUTBOX_FILE)
     counters = outbox.counters
-    last = outbox.scans(1)
-    seen = last[0].fingerprint if last else b""
-    camera = open_camera(settings.camera, counters.scanned + counters.parked, seen)
-    return Assembly(settings, outbox, camera, in_use, artifacts).station(page_server)
+    last = outbox.recent_scans(1)
+    last_fingerprint = last[0].fingerprint if last else b""
+    camera = open_camera(settings.camera, counters.scanned + counters.parked, last_fingerprint)
+    return Assembly(settings, outbox, camera, active, artifacts).supervisor(page_server)
 
 
-def opener(settings: Settings) -> Callable[[Path | None, Path | None], Working]:
-    """Return what opens a pack and a folder of models, or those of the settings."""
+def bundle_opener(
+    settings: EdgeSettings,
+) -> Callable[[Path | None, Path | None], RecognitionBundle]:
+    """Return a function that opens a pack and a folder of models; None is for the settings'."""
 
-    def opened(pack: Path | None, models: Path | None) -> Working:
-        found = Pack(pack or settings.recognition.pack)
-        return Working(catalogue=found, recogniser=recogniser_of(found, models or FOLDER))
+    def open_bundle(pack_file: Path | None, models: Path | None) -> RecognitionBundle:
+        pack = Pack(pack_file or settings.recognition.pack)
+        return RecognitionBundle(pack=pack, recogniser=recogniser_of(pack, models or FOLDER))
 
-    return opened
+    return open_bundle
 
 
 class Assembly:
-    """The station's parts, and what they ask of each other."""
+    """The parts of a station, and the calls between them."""
 
     def __init__(
         self,
-        settings: Settings,
+        settings: EdgeSettings,
         outbox: Outbox,
         camera: Camera,
-        in_use: InUse,
+        active: ActiveRecognition,
         artifacts: ArtifactStore,
     ) -> None:
         self.settings = settings
         self.outbox = outbox
         self.camera = camera
-        self.in_use = in_use
+        self.active = active
         self.artifacts = artifacts
-        self.clock = Clock()
+        self.clock = StationClock()
         self.systemd = Systemd(os.environ)
-        self.numbers = Numbers()
-        self.pace = Pace()
-        self.skipped: set[UUID] = set()
-        self.epoch = outbox.start()
+        self.metrics = StationMetrics()
         self.store = ImageStore(settings.station.data / IMAGES)
         self.images = ImageTable(outbox.database)
         self.task_table = TaskTable(outbox.database)
-        self.tunable = Tunable(
+        self.status = StationStatus(
+            settings=settings,
+            outbox=outbox,
+            images=self.images,
+            clock=self.clock,
+            epoch=outbox.count_start(),
+            pack_version=lambda: active.version,
+        )
+        self.remote_settings = RemoteSettings(
             max_kb_per_s=settings.cloud.max_kb_per_s, reserve_mb=settings.station.reserve_mb
         )
-        self.tasks = Tasks(
+        self.tasks = ReviewTasks(
             store=self.task_table,
             append=outbox.append,
-            together=outbox.database.write,
-            stamp=self.clock,
-            printing=in_use.card,
+            transaction=outbox.database.write,
+            read_clock=self.clock,
+            find_card=active.card,
         )
-        self.cloud, self.uploader = self._uploading()
+        self.cloud, self.uploader = self._make_uploader()
         self.rollout = Rollout(
-            in_use=in_use,
+            active=active,
             artifacts=artifacts,
-            open_=opener(settings),
+            open_=bundle_opener(settings),
             samples=self._samples,
-            changed=lambda says: self.listener.report(says),  # noqa: PLW0108 - made below
+            on_change=lambda text: self.remote_control.report(text),  # noqa: PLW0108 - made below
         )
-        self.counter = Counter(
+        self.counter = CardCounter(
             camera=camera,
-            recogniser=in_use,
-            facts=outbox,
+            recogniser=active,
+            outbox=outbox,
             images=self.store,
-            stamp=self.clock,
-            counted=self._counted,
-            again=lambda: self.tasks.awaited,
-            timed=self.numbers.card,
-            decided=self.rollout.counted,
+            read_clock=self.clock,
+            on_counted=self._on_counted,
+            scan_to_repeat=lambda: self.tasks.scan_to_repeat,
+            on_timings=self.metrics.observe_card,
+            on_decision=self.rollout.card_counted,
         )
         self.link = BrokerLink(
             broker=settings.broker,
             station=settings.station,
-            state=self._state,
-            health=self._health,
-            tell=lambda news: self.forwarder.tell(news),  # noqa: PLW0108 - link and forwarder know each other
-            hear=lambda told: self.listener.hear(told),  # noqa: PLW0108 - and so do link and listener
+            state=self.status.state,
+            health=self.status.health,
+            to_forwarder=lambda message: self.forwarder.post(message),  # noqa: PLW0108 - made below
+            to_control=lambda message: self.remote_control.post(message),  # noqa: PLW0108 - made below
         )
         self.forwarder = Forwarder(
             outbox=outbox,
             link=self.link,
             tasks=self.tasks,
             source=f"/stations/{settings.station.name}",
-            covered=self.uploader.wake if self.uploader else _nothing,
+            on_receipt=self.uploader.wake if self.uploader else _do_nothing,
         )
-        outbox.listen(lambda: self.forwarder.tell(Appended()))
+        outbox.call_on_append(lambda: self.forwarder.post(EventAppended()))
         self.evictor = Evictor(
-            ledger=self.images,
+            images=self.images,
             files=self.store,
             append=outbox.append,
-            together=outbox.database.write,
-            stamp=self.clock,
-            lack=lambda: lacking(settings.station.data, self.tunable.reserve_mb << 20),
+            transaction=outbox.database.write,
+            read_clock=self.clock,
+            missing_bytes=lambda: missing_bytes(
+                settings.station.data, self.remote_settings.reserve_mb << 20
+            ),
             ballast=settings.station.data / BALLAST,
         )
-        self.listener = Listener(
+        self.remote_control = RemoteControl(
             link=self.link,
             actions=actions_of(
                 camera=camera,
-                last=self._last_scan,
+                last_scan=self._last_scan,
                 withdraw=self._withdraw,
                 reload=self._reload,
                 restart=self._restart,
-                examined=lambda: [self._status(), self._health()],
+                diagnostics=lambda: [self.status.outbox(), self.status.health()],
             ),
             apply=self._apply,
             reported=self._reported,
-            manifest=self.rollout.take,
+            on_manifest=self.rollout.post,
+        )
+        self.view = StationViewReader(
+            status=self.status,
+            outbox=outbox,
+            task_table=self.task_table,
+            tasks=self.tasks,
+            camera=camera,
+            counter=self.counter,
+            forwarder=self.forwarder,
+            uploader=self.uploader,
+            active=active,
+            clock=self.clock,
         )
 
-    def station(self, page_server: PageServer) -> Station:
-        """Return the station, its page on `page_server`."""
+    def supervisor(self, page_server: PageServer) -> StationSupervisor:
+        """Return the station's supervisor, its page on `page_server`."""
         page_server.show(make_page(self._page()))
-        parts = [
-            Running(name="count", part=self.counter, may_end=True),
-            Running(name="page", part=page_server),
-            Running(name="evict", part=self.evictor),
-            Running(name="rollout", part=self.rollout),
+        threads = [
+            ComponentThread(name="count", component=self.counter, may_end=True),
+            ComponentThread(name="page", component=page_server),
+            ComponentThread(name="evict", component=self.evictor),
+            ComponentThread(name="rollout", component=self.rollout),
         ]
         if self.uploader is not None:
-            parts.append(Running(name="upload", part=self.uploader))
-        parts += [
-            Running(name="listen", part=self.listener),
-            Running(name="link", part=self.link),
-            Running(name="forward", part=self.forwarder),
+            threads.append(ComponentThread(name="upload", component=self.uploader))
+        threads += [
+            ComponentThread(name="control", component=self.remote_control),
+            ComponentThread(name="link", component=self.link),
+            ComponentThread(name="forward", component=self.forwarder),
         ]
-        self._station = Station(
-            parts=parts,
+        self._supervisor = StationSupervisor(
+            threads=threads,
             database=self.outbox.database,
             drained=self._drained,
             close=self._close,
-            well=self._well,
+            find_hang=self._find_hang,
             systemd=self.systemd,
         )
-        return self._station
+        return self._supervisor
 
-    def _uploading(self) -> "tuple[CloudHttp | None, Uploader | None]":
+    def _make_uploader(self) -> "tuple[CloudHttp | None, Uploader | None]":
         url = self.settings.cloud.url
         if not url:
             return None, None
-        from cardmint_edge.adapters.cloud_http import CloudHttp  # noqa: PLC0415 - 2 MB, where no image is uploaded
+        from cardmint_edge.adapters.cloud_http import CloudHttp  # noqa: PLC0415 - 2 MB
 
         limit = self.settings.cloud.max_kb_per_s
         cloud = CloudHttp(url=url, tenant=self.settings.station.tenant, max_kb_per_s=limit)
-        return cloud, Uploader(ledger=self.images, store=self.store, cloud=cloud)
+        return cloud, Uploader(images=self.images, store=self.store, cloud=cloud)
 
-    def _counted(self) -> None:
-        self.tasks.scanned()
+    def _on_counted(self) -> None:
+        self.tasks.card_counted()
         if self.settings.station.beep:
             _beep()
 
-    def _status(self) -> OutboxStatus:
-        return outbox_status(self.outbox, self.images)
-
-    def _state(self, online: bool) -> StationState:
-        return StationState(
-            online=online,
-            epoch=self.epoch,
-            bootid=self.clock.bootid,
-            stream=self.outbox.mark.stream,
-            time=datetime.now(UTC),
-            version=__version__,
-        )
-
-    def _health(self) -> StationHealth:
-        status = self._status()
-        stamp = self.clock()
-        age = (stamp.time - status.oldest).total_seconds() if status.oldest else 0.0
-        return StationHealth(
-            time=stamp.time,
-            queued=status.queued,
-            oldest_unsent_s=max(0.0, age),
-            disk_free_bytes=shutil.disk_usage(self.settings.station.data).free,
-            clock_synced=stamp.clock_synced,
-            pack=self.in_use.version,
-            camera=type(self.settings.camera).__name__.lower(),
-            scanned=status.scanned,
-        )
-
-    def _view(self, notice: str) -> View:
-        status = self._status()
-        waiting = self.task_table.open(TASKS_SHOWN + len(self.skipped))
-        shown = sorted(waiting, key=lambda task: task.task in self.skipped)[:TASKS_SHOWN]
-        scans = self.outbox.scans(STRIP + 1)
-        before = {
-            task.scan: self.outbox.before(task.scan)
-            for task in shown
-            if Reason.POSSIBLE_DUPLICATE in task.reasons
-        }
-        return View(
-            status=status,
-            box=Box(
-                camera=self.camera.name,
-                disk_free_bytes=shutil.disk_usage(self.settings.station.data).free,
-                clock_synced=self.clock().clock_synced,
-                pack=self.in_use.version,
-                version=__version__,
-            ),
-            drain_s=self.pace.look(time.monotonic(), status.queued),
-            link=self.forwarder.state,
-            connected=self.forwarder.connected,
-            fault=self.counter.fault,
-            scans=scans,
-            price=self._price(scans[0].scan) if scans else None,
-            tasks=shown,
-            before={scan: line for scan, line in before.items() if line is not None},
-            open_tasks=self.task_table.count(),
-            overruled=self.tasks.overruled,
-            awaited=self.tasks.awaited,
-            uploads=self.uploader is not None,
-            uploads_paused=self.uploader is not None and self.uploader.paused,
-            has_live=isinstance(self.camera, LiveCamera),
-            notice=notice,
-        )
-
-    def _price(self, scan: CardScanned) -> Price | None:
-        best = scan.card or (scan.candidates[0].card if scan.candidates else None)
-        last = self.in_use.price(best.id, scan.defaults) if best else None
-        if last is None:
-            return None
-        return Price(
-            money=last.price, source=last.source, days=(self.clock().time - last.as_of).days
-        )
-
-    def _page(self) -> Parts:
-        watched = self.camera if isinstance(self.camera, LiveCamera) else None
-        return Parts(
+    def _page(self) -> PagePorts:
+        live_camera = self.camera if isinstance(self.camera, LiveCamera) else None
+        return PagePorts(
             station=self.settings.station.name,
-            view=self._view,
-            commits=self.outbox.database.commits,
+            view=self.view.read,
+            wait_for_commits=self.outbox.database.wait_for_commits,
             images=self.store,
             answers=self.tasks,
-            search=self.in_use.search,
+            search=self.active.search,
             defaults=lambda: self.outbox.defaults,
             set_defaults=self.outbox.set_defaults,
             withdraw=lambda scan: self._withdraw(scan, OPERATOR),
-            skip=self.skipped.add,
+            skip=self.view.skip,
             capture=self.camera.capture,
-            live=lambda: outlined(watched.view) if watched is not None else None,
+            preview=lambda: preview_jpeg(live_camera.preview) if live_camera else None,
             pause_uploads=self.uploader.pause if self.uploader is not None else _ignore,
-            metrics=lambda: self.numbers.shown(
-                self._status(), self._health(), connected=self.forwarder.connected
+            metrics=lambda: self.metrics.render(
+                self.status.outbox(), self.status.health(), connected=self.forwarder.connected
             ),
             pin=self.settings.station.page_pin,
         )
 
     def _last_scan(self) -> UUID | None:
         return next(
-            (line.scan.scan for line in self.outbox.scans(STRIP) if not line.withdrawn), None
+            (
+                record.scan.scan
+                for record in self.outbox.recent_scans(RECENT_SCANS)
+                if not record.withdrawn
+            ),
+            None,
         )
 
     def _withdraw(self, scan: UUID, by: str) -> bool:
         return self.outbox.withdraw(scan, by, self.clock())
 
     def _samples(self) -> list[tuple[Frame, str]]:
-        return list(accepted_here(self.outbox.scans(4 * SAMPLES), self.store.get))[:SAMPLES]
+        return list(accepted_here(self.outbox.recent_scans(4 * SAMPLES), self.store.get))[:SAMPLES]
 
     def _reload(self) -> str:
-        opened = opener(self.settings)(
-            self.artifacts.path("catalogue"), self.artifacts.path("models")
-        )
-        self.in_use.use(opened)
-        return f"pack {self.in_use.version} is in use"
+        pack, models = self.artifacts.path("catalogue"), self.artifacts.path("models")
+        self.active.use(bundle_opener(self.settings)(pack, models))
+        return f"pack {self.active.version} is in use"
 
     def _restart(self) -> bool:
         if self.systemd.present:
-            threading.Timer(RESTART_S, self._station.stop).start()
+            threading.Timer(RESTART_DELAY_S, self._supervisor.stop).start()
         return self.systemd.present
 
     def _apply(self, desired: DesiredConfig) -> None:
-        self.tunable.apply(desired)
+        self.remote_settings.apply(desired)
         if self.cloud is not None and self.uploader is not None:
-            self.cloud.max_kb_per_s = self.tunable.max_kb_per_s
-            self.uploader.pause(self.tunable.uploads_paused)
+            self.cloud.max_kb_per_s = self.remote_settings.max_kb_per_s
+            self.uploader.pause(self.remote_settings.uploads_paused)
 
-    def _reported(self, version: int, says: str) -> ReportedConfig:
-        models = self.artifacts.version("models")
-        return self.tunable.reported(version, says, catalogue=self.in_use.version, models=models)
+    def _reported(self, version: int, text: str) -> ReportedConfig:
+        return self.remote_settings.reported(
+            version,
+            text,
+            catalogue=self.active.version,
+            models=self.artifacts.version("models"),
+        )
 
     def _drained(self) -> bool:
-        status = self._status()
+        status = self.status.outbox()
         return status.queued == 0 and (self.uploader is None or status.images_waiting == 0)
 
-    def _well(self) -> str:
-        if self.counter.finished or time.monotonic() - self.counter.beat < HANGS_S:
+    def _find_hang(self) -> str:
+        idle_s = time.monotonic() - self.counter.last_activity
+        if self.counter.finished or idle_s < HANGS_AFTER_S:
             return ""
-        return f"counting has not moved for {HANGS_S:.0f} s: the camera or the recogniser hangs"
+        return f"counting has not moved for {HANGS_AFTER_S:.0f} s: the camera or recogniser hangs"
 
     def _close(self) -> None:
         self.camera.close()
@@ -380,4 +335,5 @@ def _ignore(_: bool) -> None:
     pass
 
 
-_nothing: Callable[[], None] = lambda: None  # noqa: E731 - a name for "nobody is told"
+def _do_nothing() -> None:
+    pass

@@ -1,4 +1,4 @@
-"""Where frames come from."""
+"""Captures: the camera, and the shots that it gives."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,11 +8,10 @@ from cardmint_edge.domain.recognition import Frame
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shot:
-    """One capture of one card.
+    """One capture of one card: the frame and its origin, a file's name or a camera's counter.
 
-    The frame, and where it came from (a file's name, a camera's counter).
-
-    `fingerprint` lets a camera know the card again while it lies there (`vision.fingerprint`).
+    By its `fingerprint` (`vision.fingerprint`) a camera knows a card that still lies there. It is
+    empty where the camera took none.
     """
 
     frame: Frame
@@ -21,23 +20,23 @@ class Shot:
 
 
 class Camera(Protocol):
-    """Gives one shot for each card laid under it."""
+    """Gives one shot for each card that is laid under it."""
 
     @property
     def name(self) -> str:
-        """What the camera is called."""
+        """The camera's name."""
         ...
 
     @property
     def done(self) -> bool:
-        """Whether no more shots will ever come."""
+        """Whether there will be no more shots."""
         ...
 
     def next(self, timeout_s: float) -> Shot | None:
         """Wait at most `timeout_s` seconds for a new card; None when none came.
 
         Raises:
-            Park: this capture cannot be used, and the camera has moved past it.
+            Park: this capture cannot be used, and the camera goes on with the next one.
             Retry: the camera is away.
         """
         ...
@@ -45,14 +44,14 @@ class Camera(Protocol):
     def capture(self) -> bool:
         """Take a shot of what lies there now, from any thread.
 
-        False when this camera cannot be told to.
+        False: this camera cannot take one on command.
         """
         ...
 
     def confirm(self) -> None:
-        """Learn that the last shot is durably counted, so that a restart does not bring it again."""
+        """Mark the last shot as durably counted, so that it does not come again after a restart."""
         ...
 
     def close(self) -> None:
-        """Let the camera go."""
+        """Release the camera."""
         ...

@@ -1,4 +1,4 @@
-"""Build a pack from a catalogue's JSON and a folder of scans."""
+"""Builds a pack from a catalogue's JSON and a folder of scans."""
 
 import os
 import time
@@ -21,12 +21,12 @@ from cardmint_contracts.errors import ContractError
 from cardmint_contracts.prices import LastPrice
 from cardmint_contracts.wire import convert, decode
 from cardmint_edge.adapters.decode import Unreadable, read_image
-from cardmint_edge.adapters.models import PictureEmbedder, Unusable
-from cardmint_edge.adapters.pack_writer import Facts, Look, write_pack
+from cardmint_edge.adapters.models import ModelUnusable, PictureEmbedder
+from cardmint_edge.adapters.pack_writer import PackReference, PrintingFacts, write_pack
 from cardmint_edge.domain.recognition import Frame
-from cardmint_edge.domain.vision.embedding import Vectors, prepared, rounded
+from cardmint_edge.domain.vision.embedding import Vectors, normalised, quantised
 from cardmint_edge.domain.vision.hashing import HASH_SIZE, card_hash
-from cardmint_edge.domain.vision.matching import reference
+from cardmint_edge.domain.vision.matching import make_reference
 from cardmint_edge.errors import Stop
 
 WORKERS = 2
@@ -34,13 +34,13 @@ _LAYOUT = "--cards takes a folder with sets/en.json and cards/en/<set>.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Built:
-    """What a build came to."""
+class PackSummary:
+    """The figures of a pack that was built."""
 
     version: str
     cards: int
     twinned: int
-    """Cards that share their art with another printing by the facts, and so are never accepted by picture alone."""
+    """Cards that have a twin. They are never accepted by picture alone."""
     images: int
     prices: int
     skipped: int
@@ -50,17 +50,15 @@ class Built:
 
 def build(
     cards: Path, images: Path, out: Path, warn: Callable[[str], None], prices: Path | None = None
-) -> Built:
+) -> PackSummary:
     """Build `out` from `cards` (sets/en.json and cards/en/<set>.json) and `images` (<card id>.jpg).
 
-    `prices` is a file of last known prices, one JSON object a line, as `cardmint-cloud prices
-    export` writes it.
-
-    The pack appears under its name only when it is whole. What cannot be used is passed to `warn`,
-    a line each.
+    `prices` is a file of last known prices, one JSON object a line: the output of `cardmint-cloud
+    prices export`. `warn` takes a line for each entry that is skipped. The pack gets its name only
+    when it is complete.
 
     Raises:
-        Stop: the folders are not as they should be, or the pack cannot be written.
+        Stop: the folders have another layout, or the pack cannot be written.
     """
     started = time.perf_counter()
     skipped = 0
@@ -70,8 +68,8 @@ def build(
         skipped += 1
         warn(line)
 
-    facts = read_facts(cards, skip)
-    known = {fact.card.id for fact in facts}
+    printings = read_facts(cards, skip)
+    known = {printing.card.id for printing in printings}
     files = _scans(images)
     usable: dict[str, Path] = {}
     for path in files:
@@ -90,12 +88,12 @@ def build(
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         embedder = _embedder(warn)
-        looks = _looks(list(usable.values()), skip, embedder)
+        references = _references(list(usable.values()), skip, embedder)
         built_at = datetime.now(UTC).isoformat(timespec="seconds")
-        version, images_kept = write_pack(
+        version, image_count = write_pack(
             draft,
-            facts,
-            looks,
+            printings,
+            references,
             built_at,
             known_prices,
             embedded_by=embedder.version if embedder else "",
@@ -111,11 +109,11 @@ def build(
         with suppress(OSError):
             draft.unlink()
     seconds = time.perf_counter() - started
-    return Built(
+    return PackSummary(
         version=version,
-        cards=len(facts),
-        twinned=twinned(facts),
-        images=images_kept,
+        cards=len(printings),
+        twinned=count_twinned(printings),
+        images=image_count,
         prices=len(known_prices),
         skipped=skipped,
         seconds=round(seconds, 1),
@@ -123,37 +121,38 @@ def build(
     )
 
 
-def twinned(facts: list[Facts]) -> int:
-    """Return how many printings have a twin: same art key, and no two different artists."""
+def count_twinned(printings: list[PrintingFacts]) -> int:
+    """Return the number of printings with a twin: same art key, and no two different artists."""
     artists: dict[str, Counter[str]] = {}
-    for fact in facts:
-        artists.setdefault(fact.art, Counter())[fact.artist.casefold()] += 1
+    for printing in printings:
+        artists.setdefault(printing.art, Counter())[printing.artist.casefold()] += 1
     count = 0
-    for fact in facts:
-        same = artists[fact.art]
-        others = same.total() if fact.artist == "" else same[fact.artist.casefold()] + same[""]
+    for printing in printings:
+        same = artists[printing.art]
+        artist = printing.artist.casefold()
+        others = same[artist] + same[""] if artist else same.total()
         count += others > 1
     return count
 
 
-def look_of(card_id: str, scan: Frame) -> Look:
-    """Make what a pack keeps of a scan."""
+def reference_of(card_id: str, scan: Frame) -> PackReference:
+    """Make the reference of a printing's scan."""
     small = cv2.resize(scan, HASH_SIZE, interpolation=cv2.INTER_AREA)
-    return Look(
+    return PackReference(
         card_id=card_id,
         bits=card_hash(np.asarray(small, dtype=np.uint8)),
-        reference=reference(scan),
+        reference=make_reference(scan),
     )
 
 
-def read_facts(cards: Path, skip: Callable[[str], None]) -> list[Facts]:
-    """Read the catalogue's facts; a card that cannot be used is passed to `skip`, a line each.
+def read_facts(cards: Path, skip: Callable[[str], None]) -> list[PrintingFacts]:
+    """Read the catalogue's printings. `skip` takes a line for each card that cannot be used.
 
     Raises:
-        Stop: `cards` is not laid out as a catalogue, or holds no card.
+        Stop: `cards` has another layout, or no card.
     """
     sets = {entry.get("id"): entry for entry in _json(cards / "sets" / "en.json")}
-    facts: dict[str, Facts] = {}
+    facts: dict[str, PrintingFacts] = {}
     for path in sorted((cards / "cards" / "en").glob("*.json")):
         printed_in = sets.get(path.stem, {})
         for entry in _json(path):
@@ -164,13 +163,13 @@ def read_facts(cards: Path, skip: Callable[[str], None]) -> list[Facts]:
                 continue
             facts[fact.card.id] = fact
     if not facts:
-        message = f"{cards}: holds no cards: {_LAYOUT}"
+        message = f"{cards}: no cards: {_LAYOUT}"
         raise Stop(message)
     return list(facts.values())
 
 
 def read_prices(file: Path, skip: Callable[[str], None]) -> Iterator[LastPrice]:
-    """Read last known prices; a line that is none is passed to `skip`.
+    """Read last known prices. `skip` takes a message for each line that is not a price.
 
     Raises:
         Stop: the file cannot be read.
@@ -178,18 +177,17 @@ def read_prices(file: Path, skip: Callable[[str], None]) -> Iterator[LastPrice]:
     try:
         lines = file.read_bytes().splitlines()
     except OSError as error:
-        message = (
-            f"{file}: {error.strerror}: --prices takes what `cardmint-cloud prices export` wrote"
-        )
-        raise Stop(message) from None
+        raise Stop(
+            f"{file}: {error.strerror}: --prices takes the output of `cardmint-cloud prices export`"
+        ) from None
     for number, line in enumerate(lines, 1):
         try:
             yield decode(line, LastPrice)
         except ContractError as error:
-            skip(f"{file}, line {number}: skipped, no price: {error}")
+            skip(f"{file}, line {number}: skipped, not a price: {error}")
 
 
-def _fact(entry: dict[str, Any], set_id: str, printed_in: dict[str, Any]) -> Facts:
+def _fact(entry: dict[str, Any], set_id: str, printed_in: dict[str, Any]) -> PrintingFacts:
     card = convert(
         {
             "id": entry.get("id"),
@@ -201,7 +199,7 @@ def _fact(entry: dict[str, Any], set_id: str, printed_in: dict[str, Any]) -> Fac
         Card,
     )
     total = printed_in.get("printedTotal")
-    return Facts(
+    return PrintingFacts(
         card=card,
         printed_total=total if isinstance(total, int) else None,
         rarity=str(entry.get("rarity", "")),
@@ -213,11 +211,9 @@ def _fact(entry: dict[str, Any], set_id: str, printed_in: dict[str, Any]) -> Fac
 
 
 def art_key(entry: dict[str, Any]) -> str:
-    """Return what printings of one picture have in common beside the artist.
+    """Return the key that printings with the same art share: their name and their attacks' names.
 
-    The name, and those of the attacks.
-
-    Of each only the consonants count: catalogues spell one name with different vowels and accents.
+    Of each name only the consonants count, because catalogues differ in vowels and accents.
     """
     attacks = sorted(_consonants(attack.get("name")) for attack in entry.get("attacks") or [])
     return "|".join([_consonants(entry.get("name")), *attacks])
@@ -254,31 +250,35 @@ def _scans(images: Path) -> list[Path]:
 def _embedder(warn: Callable[[str], None]) -> PictureEmbedder | None:
     try:
         return PictureEmbedder()
-    except Unusable as error:
+    except ModelUnusable as error:
         warn(f"the pack has no vectors: {error}")
         return None
 
 
-def _looks(
+def _references(
     files: list[Path], skip: Callable[[str], None], embedder: PictureEmbedder | None
-) -> Iterator[Look]:
-    # OpenCV lets go of the interpreter while it works, so threads use both cores; its own would
-    # only add to them.
+) -> Iterator[PackReference]:
+    # OpenCV releases the interpreter's lock, so these threads use all cores; its own threads would
+    # only compete with them.
     cv2.setNumThreads(1)
     with ThreadPoolExecutor(WORKERS) as pool:
-        for path, look in zip(files, pool.map(_look, files), strict=True):
-            if isinstance(look, Look):
-                yield look if embedder is None else replace(look, vector=_vector(look, embedder))
+        for path, result in zip(files, pool.map(_reference, files), strict=True):
+            if isinstance(result, PackReference):
+                yield (
+                    result
+                    if embedder is None
+                    else replace(result, vector=_vector(result, embedder))
+                )
             else:
-                skip(f"{path}: skipped, {look}")
+                skip(f"{path}: skipped, {result}")
 
 
-def _vector(look: Look, embedder: PictureEmbedder) -> Vectors:
-    return rounded(embedder(prepared(look.reference.thumb)))
+def _vector(reference: PackReference, embedder: PictureEmbedder) -> Vectors:
+    return quantised(embedder(normalised(reference.reference.thumb)))
 
 
-def _look(path: Path) -> Look | str:
+def _reference(path: Path) -> PackReference | str:
     try:
-        return look_of(path.stem, read_image(path))
+        return reference_of(path.stem, read_image(path))
     except Unreadable as error:
         return str(error)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.group()
 @click.version_option(__version__)
 def cli() -> None:
-    """CardMint's station: scan cards, count them durably, forward the counts."""
+    """CardMint's station: scan cards, count them durably, send them to the cloud."""
 
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -61,7 +61,7 @@ def catalogue_build(cards: Path, images: Path, out: Path, prices: Path | None) -
 @click.option("--json", "as_objects", is_flag=True, help="One JSON object a line.")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 def scan_images(pack: Path, images: tuple[Path, ...], *, as_objects: bool) -> None:
-    """Recognise the card in each of IMAGES; exit code 1 when one could not be read."""
+    """Recognise the card in each of IMAGES. The exit code is 1 when one could not be read."""
     from cardmint_edge.scan import as_json, as_line, scan
 
     recogniser = single_core_recogniser(_open(pack))
@@ -77,7 +77,7 @@ def scan_images(pack: Path, images: tuple[Path, ...], *, as_objects: bool) -> No
 
 
 def single_core_recogniser(pack: "Pack") -> "Recogniser":
-    """Return a recogniser whose times are those of one core: a station shares its few."""
+    """Return a recogniser that uses one core, as a station does."""
     import cv2
 
     from cardmint_edge.recogniser import recogniser_of
@@ -87,7 +87,7 @@ def single_core_recogniser(pack: "Pack") -> "Recogniser":
 
 
 def _open(path: Path) -> "Pack":
-    """Open a pack until the command ends."""
+    """Open a pack, and close it when the command ends."""
     from cardmint_edge.adapters.pack import Pack
 
     pack = Pack(path)
@@ -101,7 +101,7 @@ for command in (outbox, doctor, completion, fleet):
 
 
 def main() -> None:
-    """Run the command line; an error that a person can mend is one line on standard error and exit code 1."""
+    """Run the command line. An `EdgeError` is one line on standard error, and exit code 1."""
     try:
         cli()
     except EdgeError as error:

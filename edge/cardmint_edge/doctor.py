@@ -1,4 +1,4 @@
-"""The doctor: looks at everything the station needs, and says of each what is wrong and what to do."""
+"""The doctor: checks each thing that the station needs, and names the remedy of a problem."""
 
 import shutil
 import socket
@@ -11,46 +11,50 @@ from typing import Literal
 
 import httpx
 from cryptography import x509
-from msgspec import Struct
+from msgspec import Struct, field
 
-from cardmint_edge.adapters.clock import Clock
-from cardmint_edge.adapters.models import CardFinder, PictureEmbedder, TextReader, Unusable
+from cardmint_contracts.settings import BrokerSettings
+from cardmint_edge.adapters.clock import StationClock
+from cardmint_edge.adapters.models import CardFinder, ModelUnusable, PictureEmbedder, TextReader
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.adapters.sqlite.database import Database
+from cardmint_edge.adapters.sqlite.outbox import OUTBOX_FILE
 from cardmint_edge.capture import Camera
 from cardmint_edge.errors import EdgeError, Park, Stop
-from cardmint_edge.outbox_commands import OUTBOX
-from cardmint_edge.settings import Broker, Settings
+from cardmint_edge.settings import EdgeSettings
 
 TIMEOUT_S = 5.0
-SOON_DAYS = 30
-LEAST_FREE_BYTES = 1 << 30
+EXPIRES_SOON_DAYS = 30
+MIN_FREE_BYTES = 1 << 30
 
 Health = Literal["well", "look", "ill"]
 
 
-class Finding(Struct, frozen=True, kw_only=True):
-    """What was found of one part. `ill` keeps the station from working, `look` will some day."""
+class CheckResult(Struct, frozen=True, kw_only=True):
+    """The result of one check.
+
+    Health `ill`: the station cannot work. `look`: it works, and needs attention.
+    """
 
     part: str
     health: Health
-    says: str
-    mend: str = ""
+    message: str = field(name="says")
+    remedy: str = field(name="mend", default="")
 
 
-Check = Callable[[Settings], Finding]
+Check = Callable[[EdgeSettings], CheckResult]
 
 
-def examine(settings: Settings, camera: Callable[[], Camera]) -> Iterator[Finding]:
-    """Look at each part. `camera` makes it; it is left alone while an agent runs."""
+def examine(settings: EdgeSettings, camera: Callable[[], Camera]) -> Iterator[CheckResult]:
+    """Check each part. `camera` opens the camera, unless an agent runs that uses it."""
     yield _data(settings)
     yield _disk(settings)
     yield _clock()
     yield _pack(settings)
     yield _models()
-    if Database.is_taken(settings.station.data / OUTBOX):
-        yield Finding(
-            part="camera", health="well", says="the running agent has it; its page says how it is"
+    if Database.is_taken(settings.station.data / OUTBOX_FILE):
+        yield CheckResult(
+            part="camera", health="well", message="the running agent uses it; see its page"
         )
     else:
         yield _camera(camera)
@@ -58,101 +62,114 @@ def examine(settings: Settings, camera: Callable[[], Camera]) -> Iterator[Findin
     yield _cloud(settings)
 
 
-def _data(settings: Settings) -> Finding:
-    path = settings.station.data / OUTBOX
+def _data(settings: EdgeSettings) -> CheckResult:
+    path = settings.station.data / OUTBOX_FILE
     if not path.exists():
-        return Finding(part="outbox", health="well", says="none yet; the first start makes it")
+        return CheckResult(
+            part="outbox", health="well", message="no outbox yet; the first start makes it"
+        )
     try:
-        with closing(Database.look(path)) as database:
+        with closing(Database.open_read_only(path)) as database:
             ((waiting,),) = database.read("SELECT count(*) FROM events")
             verdict = database.read("PRAGMA quick_check(1)")[0][0]
     except Stop as error:
-        return Finding(
-            part="outbox", health="ill", says=str(error), mend="keep a copy before anything else"
+        return CheckResult(
+            part="outbox", health="ill", message=str(error), remedy="make a copy of it first"
         )
     if verdict != "ok":
-        return Finding(
+        return CheckResult(
             part="outbox",
             health="ill",
-            says=str(verdict),
-            mend="keep a copy; `cardmint-edge outbox export`",
+            message=str(verdict),
+            remedy="make a copy of it; `cardmint-edge outbox export`",
         )
-    return Finding(part="outbox", health="well", says=f"sound, {waiting} events wait to be sent")
+    return CheckResult(
+        part="outbox", health="well", message=f"sound, {waiting} events wait to be sent"
+    )
 
 
-def _disk(settings: Settings) -> Finding:
+def _disk(settings: EdgeSettings) -> CheckResult:
     folder = next(
         path for path in (settings.station.data, *settings.station.data.parents) if path.exists()
     )
     free = shutil.disk_usage(folder).free
-    says = f"{free / 1e9:.1f} GB free"
-    if free < LEAST_FREE_BYTES:
-        return Finding(
+    message = f"{free / 1e9:.1f} GB free"
+    if free < MIN_FREE_BYTES:
+        return CheckResult(
             part="disk",
             health="look",
-            says=says,
-            mend="make room; images are given up to keep counting",
+            message=message,
+            remedy="make room; images are deleted to keep counting",
         )
-    return Finding(part="disk", health="well", says=says)
+    return CheckResult(part="disk", health="well", message=message)
 
 
-def _clock() -> Finding:
-    if Clock()().clock_synced:
-        return Finding(
+def _clock() -> CheckResult:
+    if StationClock()().clock_synced:
+        return CheckResult(
             part="clock",
             health="well",
-            says=f"set by the network; {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+            message=f"set by the network; {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         )
-    mend = "let the box reach a time server (systemd-timesyncd or chrony); cards are dated later until then"
-    return Finding(part="clock", health="look", says="not set by the network", mend=mend)
+    remedy = (
+        "let the machine reach a time server (systemd-timesyncd or chrony);"
+        " until then the dates of cards may be wrong"
+    )
+    return CheckResult(part="clock", health="look", message="not set by the network", remedy=remedy)
 
 
-def _pack(settings: Settings) -> Finding:
+def _pack(settings: EdgeSettings) -> CheckResult:
     try:
         with closing(Pack(settings.recognition.pack)) as pack:
-            return Finding(part="pack", health="well", says=f"version {pack.version}")
+            return CheckResult(part="pack", health="well", message=f"version {pack.version}")
     except Stop as error:
-        return Finding(
-            part="pack", health="ill", says=str(error), mend="name a whole pack in recognition.pack"
+        return CheckResult(
+            part="pack",
+            health="ill",
+            message=str(error),
+            remedy="name an undamaged pack in recognition.pack",
         )
 
 
-def _models() -> Finding:
-    whole, broken = [], []
+def _models() -> CheckResult:
+    usable, unusable = [], []
     for name, model in (
         ("corners", CardFinder),
         ("reader", TextReader),
         ("embedding", PictureEmbedder),
     ):
         try:
-            whole.append(f"{name} {model().version}")
-        except Unusable as error:
-            broken.append(str(error))
-    if broken:
-        mend = "install the agent again; until then the classical method does their work, and asks more often"
-        return Finding(part="models", health="look", says="; ".join(broken), mend=mend)
-    return Finding(part="models", health="well", says=", ".join(whole))
+            usable.append(f"{name} {model().version}")
+        except ModelUnusable as error:
+            unusable.append(str(error))
+    if unusable:
+        remedy = (
+            "install the agent again; until then the classical method takes their place,"
+            " and asks about more cards"
+        )
+        return CheckResult(part="models", health="look", message="; ".join(unusable), remedy=remedy)
+    return CheckResult(part="models", health="well", message=", ".join(usable))
 
 
-def _camera(make: Callable[[], Camera]) -> Finding:
+def _camera(make: Callable[[], Camera]) -> CheckResult:
     try:
         with closing(make()) as camera:
             camera.next(1.0)
     except Park:
         pass
     except EdgeError as error:
-        says, _, mend = str(error).partition("; ")
-        return Finding(part="camera", health="ill", says=says, mend=mend)
-    return Finding(part="camera", health="well", says="it answers")
+        message, _, remedy = str(error).partition("; ")
+        return CheckResult(part="camera", health="ill", message=message, remedy=remedy)
+    return CheckResult(part="camera", health="well", message="it answers")
 
 
-def _broker(broker: Broker) -> Iterator[Finding]:
+def _broker(broker: BrokerSettings) -> Iterator[CheckResult]:
     where = f"{broker.host}:{broker.port}"
     try:
-        with socket.create_connection((broker.host, broker.port), timeout=TIMEOUT_S) as plain:
+        with socket.create_connection((broker.host, broker.port), timeout=TIMEOUT_S) as tcp_socket:
             if not broker.tls:
-                yield Finding(
-                    part="broker", health="well", says=f"{where} takes connections, without TLS"
+                yield CheckResult(
+                    part="broker", health="well", message=f"{where} takes connections, without TLS"
                 )
                 return
             context = ssl.create_default_context(
@@ -160,50 +177,62 @@ def _broker(broker: Broker) -> Iterator[Finding]:
             )
             if broker.cert_file is not None:
                 context.load_cert_chain(broker.cert_file, broker.key_file)
-            with context.wrap_socket(plain, server_hostname=broker.host) as end:
-                theirs = x509.load_der_x509_certificate(end.getpeercert(binary_form=True) or b"")
+            with context.wrap_socket(tcp_socket, server_hostname=broker.host) as tls_socket:
+                certificate = x509.load_der_x509_certificate(
+                    tls_socket.getpeercert(binary_form=True) or b""
+                )
     except ssl.SSLCertVerificationError as error:
-        mend = "check broker.ca_file, the broker's name in its certificate, and the clock"
-        yield Finding(
-            part="broker", health="ill", says=f"{where}: {error.verify_message}", mend=mend
+        remedy = "check broker.ca_file, the broker's name in its certificate, and the clock"
+        yield CheckResult(
+            part="broker", health="ill", message=f"{where}: {error.verify_message}", remedy=remedy
         )
         return
     except (OSError, ValueError) as error:
-        mend = "check broker.host and port, the cable, and that the broker runs; counting goes on without it"
-        yield Finding(part="broker", health="look", says=f"{where}: {error}", mend=mend)
+        remedy = (
+            "check broker.host and port, the cable, and that the broker runs;"
+            " counting goes on without it"
+        )
+        yield CheckResult(part="broker", health="look", message=f"{where}: {error}", remedy=remedy)
         return
-    yield Finding(part="broker", health="well", says=f"{where} takes connections, with TLS")
-    yield _certificate("broker's certificate", theirs)
+    yield CheckResult(part="broker", health="well", message=f"{where} takes connections, with TLS")
+    yield _certificate("broker's certificate", certificate)
     if broker.cert_file is not None:
         yield _certificate(
             "own certificate", x509.load_pem_x509_certificate(broker.cert_file.read_bytes())
         )
 
 
-def _certificate(part: str, certificate: x509.Certificate) -> Finding:
+def _certificate(part: str, certificate: x509.Certificate) -> CheckResult:
     left = (certificate.not_valid_after_utc - datetime.now(UTC)).days
-    says = f"valid until {certificate.not_valid_after_utc:%Y-%m-%d}"
+    message = f"valid until {certificate.not_valid_after_utc:%Y-%m-%d}"
     if left < 0:
-        return Finding(part=part, health="ill", says=f"{says}: over", mend="issue a new one")
-    if left < SOON_DAYS:
-        return Finding(
-            part=part, health="look", says=f"{says}: {left} days", mend="issue a new one in time"
+        return CheckResult(
+            part=part, health="ill", message=f"{message}: over", remedy="issue a new one"
         )
-    return Finding(part=part, health="well", says=says)
+    if left < EXPIRES_SOON_DAYS:
+        return CheckResult(
+            part=part,
+            health="look",
+            message=f"{message}: {left} days",
+            remedy="issue a new one in time",
+        )
+    return CheckResult(part=part, health="well", message=message)
 
 
-def _cloud(settings: Settings) -> Finding:
+def _cloud(settings: EdgeSettings) -> CheckResult:
     url = settings.cloud.url
     if not url:
-        return Finding(part="cloud", health="well", says="no cloud.url: images stay here")
+        return CheckResult(
+            part="cloud", health="well", message="cloud.url is not set: images stay here"
+        )
     began = time.perf_counter()
     try:
         status = httpx.get(url, timeout=TIMEOUT_S, follow_redirects=True).status_code
     except httpx.HTTPError as error:
-        mend = "check cloud.url and the network; images wait, counting goes on"
-        return Finding(part="cloud", health="look", says=f"{url}: {error}", mend=mend)
-    return Finding(
+        remedy = "check cloud.url and the network; images wait, counting goes on"
+        return CheckResult(part="cloud", health="look", message=f"{url}: {error}", remedy=remedy)
+    return CheckResult(
         part="cloud",
         health="well",
-        says=f"{url} answers {status} in {(time.perf_counter() - began) * 1000:.0f} ms",
+        message=f"{url} answers {status} in {(time.perf_counter() - began) * 1000:.0f} ms",
     )

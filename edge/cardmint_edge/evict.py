@@ -1,6 +1,7 @@
-"""Giving up images when the disk runs short.
+"""Eviction: images are deleted when the disk is nearly full.
 
-Whole ones, then thumbnails, each in the ledger first; never a fact.
+Full images go first, then thumbnails. The database records each deletion before the file goes.
+Events and scans are never deleted.
 """
 
 import os
@@ -14,82 +15,83 @@ import structlog
 
 from cardmint_contracts.events import EventData, ImageEvicted
 from cardmint_contracts.reasons import Reason
-from cardmint_edge.adapters.sqlite.images import Kept, Victim
-from cardmint_edge.domain.delivery.batches import Stamp
+from cardmint_edge.adapters.sqlite.images import LocalCopy, Victim
+from cardmint_edge.domain.delivery.batches import Timestamp
 from cardmint_edge.errors import EdgeError, Stop
 
-LOOK_S = 1.0
+CHECK_EVERY_S = 1.0
 AT_ONCE = 20
-"""How many images are given up in one transaction."""
+"""Images that are evicted in one transaction."""
 
 BALLAST_BYTES = 4 << 20
-"""What is held back for the ledger itself.
-
-A disk that others filled to the last byte takes no line of it.
-"""
+"""Size of a file that is deleted so that a full disk takes the record of an eviction."""
 
 log = structlog.get_logger(__name__)
 
 
-class Ledger(Protocol):
-    """Knows what the station has of each image."""
+class EvictableImages(Protocol):
+    """The database's record of each image, as eviction needs it."""
 
     def victims(self, count: int) -> list[Victim]:
-        """Return what to give up first."""
+        """Return the `count` images to evict first."""
         ...
 
-    def give_up(self, sha256: str, left: Kept) -> None:
-        """Learn that only `left` remains of an image."""
+    def record_eviction(self, sha256: str, left: LocalCopy) -> None:
+        """Record what is left of an image."""
         ...
 
-    def kept(self) -> dict[str, Kept]:
-        """Return what remains of every image that is not whole."""
+    def evicted(self) -> dict[str, LocalCopy]:
+        """Return what is left of every image that is no longer full."""
         ...
 
 
-class Files(Protocol):
-    """Has the images' bytes."""
+class ImageFiles(Protocol):
+    """The images' files, as eviction needs them."""
 
-    def shrink(self, digest: str) -> int:
-        """Make a thumbnail, and return its bytes; 0 when that cannot be."""
+    def make_thumbnail(self, digest: str) -> int:
+        """Write an image's thumbnail, and return its size in bytes; 0 if that is impossible."""
         ...
 
     def remove(self, digest: str, *, thumbnail: bool) -> None:
-        """Remove a file; raises Stop."""
+        """Remove an image's file, or its thumbnail. Raises Stop."""
         ...
 
-    def tidy(self, kept: dict[str, Kept]) -> int:
-        """Remove what the ledger says is gone."""
+    def remove_evicted(self, evicted: dict[str, LocalCopy]) -> int:
+        """Remove the files of evicted images that are still there, and return their number."""
         ...
 
 
 class Evictor:
     """Keeps room on the disk, in `run`, until `stop`.
 
-    `lack` says how many bytes are missing; `together` is one write.
-
-    The ledger's line and its event are one transaction, and the file goes after it: a power cut in
-    between leaves a file too many, which `run` removes when it begins.
+    The record of an eviction and its event are one transaction, and the file is removed after it. A
+    power cut in between leaves a file too many, which the next `run` removes.
     """
 
     def __init__(
         self,
         *,
-        ledger: Ledger,
-        files: Files,
-        append: Callable[[EventData, Stamp], int],
-        together: Callable[[], AbstractContextManager[object]],
-        stamp: Callable[[], Stamp],
-        lack: Callable[[], int],
+        images: EvictableImages,
+        files: ImageFiles,
+        append: Callable[[EventData, Timestamp], int],
+        transaction: Callable[[], AbstractContextManager[object]],
+        read_clock: Callable[[], Timestamp],
+        missing_bytes: Callable[[], int],
         ballast: Path,
         ballast_bytes: int = BALLAST_BYTES,
     ) -> None:
-        self._ledger = ledger
+        """Take the parts.
+
+        `append` appends an event to the outbox. `transaction` makes the writes within it one
+        transaction. `missing_bytes` returns the bytes that the disk lacks. `ballast` is a file of
+        `ballast_bytes` to delete when the disk is full.
+        """
+        self._images = images
         self._files = files
         self._append = append
-        self._together = together
-        self._stamp = stamp
-        self._lack = lack
+        self._transaction = transaction
+        self._read_clock = read_clock
+        self._missing_bytes = missing_bytes
         self._ballast = ballast
         self._ballast_bytes = ballast_bytes
         self._stopping = threading.Event()
@@ -99,72 +101,74 @@ class Evictor:
         self._stopping.set()
 
     def run(self) -> None:
-        """Tidy up, then keep room."""
-        said = ""
+        """Remove the files of earlier evictions, then keep room."""
+        last_error = ""
         with suppress(EdgeError, OSError):
-            self._files.tidy(self._ledger.kept())
+            self._files.remove_evicted(self._images.evicted())
         while not self._stopping.is_set():
             try:
                 self.make_room()
-                said = ""
+                last_error = ""
             except EdgeError as error:
-                if str(error) != said:
-                    said = str(error)
-                    log.error("no room can be made", reason=said)
-            self._stopping.wait(LOOK_S)
+                if str(error) != last_error:
+                    last_error = str(error)
+                    log.error("no room can be made", reason=last_error)
+            self._stopping.wait(CHECK_EVERY_S)
 
     def make_room(self) -> int:
-        """Give up images until nothing lacks, or none is left; return how many.
+        """Evict images until there is enough room or no image is left, and return their number.
 
         Raises:
-            Stop: the disk takes no line of the ledger, even without the ballast.
+            Stop: the disk takes no record of an eviction, even without the ballast.
         """
-        gone = 0
-        while not self._stopping.is_set() and self._lack() > 0:
-            victims = self._ledger.victims(AT_ONCE)
+        count = 0
+        while not self._stopping.is_set() and self._missing_bytes() > 0:
+            victims = self._images.victims(AT_ONCE)
             if not victims:
                 break
             try:
-                self._give_up(victims)
+                self._evict(victims)
             except Stop:
                 if not self._ballast.exists():
                     raise
                 self._ballast.unlink()
-                self._give_up(victims)
-            gone += len(victims)
-        if not self._lack():
-            self._hold_back()
-        return gone
+                self._evict(victims)
+            count += len(victims)
+        if not self._missing_bytes():
+            self._write_ballast()
+        return count
 
-    def _give_up(self, victims: list[Victim]) -> None:
-        left: dict[str, Kept] = {}
+    def _evict(self, victims: list[Victim]) -> None:
+        left: dict[str, LocalCopy] = {}
         for victim in victims:
-            small = victim.kept == "full" and self._files.shrink(victim.sha256) > 0
-            left[victim.sha256] = "thumbnail" if small else "none"
-        with self._together():
+            thumbnail = (
+                victim.local_copy == "full" and self._files.make_thumbnail(victim.sha256) > 0
+            )
+            left[victim.sha256] = "thumbnail" if thumbnail else "none"
+        with self._transaction():
             for victim in victims:
-                self._ledger.give_up(victim.sha256, left[victim.sha256])
+                self._images.record_eviction(victim.sha256, left[victim.sha256])
                 self._append(
                     ImageEvicted(
                         sha256=victim.sha256,
                         bytes=victim.bytes,
-                        kind="thumbnail" if victim.kept == "thumbnail" else "full",
+                        kind="thumbnail" if victim.local_copy == "thumbnail" else "full",
                         uploaded=victim.uploaded,
                         reason=Reason.DISK_SHORT,
                     ),
-                    self._stamp(),
+                    self._read_clock(),
                 )
         for victim in victims:
-            self._files.remove(victim.sha256, thumbnail=victim.kept == "thumbnail")
+            self._files.remove(victim.sha256, thumbnail=victim.local_copy == "thumbnail")
             log.warning(
-                "image given up",
+                "image evicted",
                 sha256=victim.sha256,
-                was=victim.kept,
+                was=victim.local_copy,
                 left=left[victim.sha256],
                 uploaded=victim.uploaded,
             )
 
-    def _hold_back(self) -> None:
+    def _write_ballast(self) -> None:
         if self._ballast.exists():
             return
         try:
@@ -174,11 +178,11 @@ class Evictor:
             self._ballast.unlink(missing_ok=True)
 
 
-def lacking(folder: Path, reserve_bytes: int) -> int:
-    """Return how many bytes the disk of `folder` has too few.
+def missing_bytes(folder: Path, reserve_bytes: int) -> int:
+    """Return the bytes that the disk of `folder` lacks to have `reserve_bytes` free.
 
-    A small disk keeps a tenth free, whatever is wanted.
+    The reserve is at most a tenth of the disk.
     """
     stat = os.statvfs(folder)
-    wanted = min(reserve_bytes, stat.f_blocks * stat.f_frsize // 10)
-    return max(0, wanted - stat.f_bavail * stat.f_frsize)
+    reserve = min(reserve_bytes, stat.f_blocks * stat.f_frsize // 10)
+    return max(0, reserve - stat.f_bavail * stat.f_frsize)

@@ -15,7 +15,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.group()
 def fleet() -> None:
-    """Sign packs and models that stations take from afar."""
+    """Sign packs and models for the stations of a tenant."""
 
 
 @fleet.command("key")
@@ -27,18 +27,18 @@ def fleet() -> None:
 )
 def key(out: Path) -> None:
     """Make a key, and print its public half for `recognition.signed_by`."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415 - only this group needs it
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415 - 6 MB
         Ed25519PrivateKey,
     )
 
-    made = Ed25519PrivateKey.generate()
+    private = Ed25519PrivateKey.generate()
     try:
         with out.open("xb") as file:
             out.chmod(0o600)
-            file.write(b64encode(made.private_bytes_raw()) + b"\n")
+            file.write(b64encode(private.private_bytes_raw()) + b"\n")
     except OSError as error:
         raise Stop(f"cannot write {out}: {error.strerror}") from error
-    click.echo(b64encode(made.public_key().public_bytes_raw()).decode())
+    click.echo(b64encode(private.public_key().public_bytes_raw()).decode())
 
 
 @fleet.command("manifest")
@@ -47,10 +47,10 @@ def key(out: Path) -> None:
 @click.option(
     "--file", type=FILE, required=True, help="The pack, or a zip of models with their manifests."
 )
-@click.option("--version", required=True, help="What to call it.")
-@click.option("--url", required=True, help="Where stations fetch the file.")
+@click.option("--version", required=True, help="The version's name.")
+@click.option("--url", required=True, help="The address from which stations fetch it.")
 def manifest(key_file: Path, artifact: Artifact, file: Path, version: str, url: str) -> None:
-    """Print the manifest of FILE, to be published retained on the tenant's fleet topic."""
+    """Print the signed manifest of FILE, to publish retained on the tenant's fleet topic."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415 - as above
         Ed25519PrivateKey,
     )

@@ -1,6 +1,6 @@
-"""Forwarding: from the outbox to the broker, and the receipts back.
+"""Forwarding: events from the outbox to the broker, and receipts back.
 
-One thread, one inbox, one place that decides.
+One thread takes all messages from one inbox and makes all decisions.
 """
 
 import queue
@@ -8,7 +8,6 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
@@ -17,16 +16,26 @@ import structlog
 from cardmint_contracts.errors import ContractError
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.wire import decode
-from cardmint_edge.domain.delivery.batches import PackedBatch, StoredEvent, TooLarge, pack
-from cardmint_edge.domain.delivery.window import Forwarding, Limits, Mark
+from cardmint_edge.domain.delivery.batches import EventTooLarge, PackedBatch, StoredEvent, pack
+from cardmint_edge.domain.delivery.messages import (
+    EventAppended,
+    ForwarderMessage,
+    LinkConnected,
+    LinkDisconnected,
+    MessageDelivered,
+    OutcomeReceived,
+    ReceiptReceived,
+    TaskReceived,
+)
+from cardmint_edge.domain.delivery.window import SendWindow, StreamState
 from cardmint_edge.errors import EdgeError, Retry
 
 HEALTH_S = 30.0
-HOLD_S = 1.0
-"""The pause after an error that may go by itself, such as a disk that is full for the moment."""
+RETRY_S = 1.0
+"""Pause after an error that may pass, such as a full disk."""
 
-LONGEST_WAIT_S = 1.0
-"""How late health, and tasks that are due, may be."""
+MAX_WAIT_S = 1.0
+"""Delay of the health message, and of tasks that are due, at most."""
 
 NO_SUBSCRIBERS = 16
 REFUSED_FROM = 128
@@ -34,87 +43,32 @@ REFUSED_FROM = 128
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Connected:
-    """A connection stands. `connection` numbers it.
-
-    What later names another number is out of date.
-    """
-
-    connection: int
-    limits: Limits
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Disconnected:
-    """The connection is gone."""
-
-    connection: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Delivered:
-    """The broker acknowledged a message, with MQTT's reason code."""
-
-    connection: int
-    reason: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReceiptCame:
-    """A message on the receipt topic."""
-
-    payload: bytes
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskCame:
-    """A message on a task's topic; an empty payload closes the task."""
-
-    task: UUID
-    payload: bytes
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OutcomeCame:
-    """A message that says how a task ended."""
-
-    payload: bytes
-
-
-class Appended:
-    """The outbox has a new event."""
-
-
-News = Connected | Disconnected | Delivered | ReceiptCame | TaskCame | OutcomeCame | Appended
-
-
-class Events(Protocol):
-    """What forwarding needs of the outbox."""
+class UnsentEvents(Protocol):
+    """Events that no receipt covers yet: the outbox, as forwarding needs it."""
 
     @property
-    def mark(self) -> Mark:
-        """Where the outbox stands."""
+    def stream_state(self) -> StreamState:
+        """How far the stream got."""
         ...
 
     def events(self, first: int, count: int) -> list[StoredEvent]:
         """Return at most `count` events from sequence `first` on."""
         ...
 
-    def forget(self, stream: UUID, sequence: int) -> Mark:
-        """Remove what a receipt covers, and return where the outbox stands then."""
+    def apply_receipt(self, stream: UUID, sequence: int) -> StreamState:
+        """Remove the events that a receipt covers, and return the stream's new state."""
         ...
 
 
-class Link(Protocol):
-    """What forwarding needs of the broker.
+class EventLink(Protocol):
+    """The broker, as forwarding needs it.
 
-    Sending says whether the message was taken; it is not when there is no connection. Each that was
-    taken is answered by one `Delivered`.
+    Each send returns whether the message was taken; without a connection it is not. Each message
+    that was taken is followed by one `MessageDelivered`.
     """
 
     def send_birth(self) -> bool:
-        """Publish that the station is there."""
+        """Publish that the station is online."""
         ...
 
     def send_events(self, batch: PackedBatch) -> bool:
@@ -122,7 +76,7 @@ class Link(Protocol):
         ...
 
     def send_health(self) -> bool:
-        """Publish how the station is."""
+        """Publish the station's health."""
         ...
 
     def reconnect(self) -> None:
@@ -130,165 +84,168 @@ class Link(Protocol):
         ...
 
 
-class Tasks(Protocol):
-    """Where tasks that come down go."""
+class TaskReceiver(Protocol):
+    """The receiver of review tasks from the cloud."""
 
-    def arrived(self, task: UUID, payload: bytes) -> None:
+    def receive_task(self, task: UUID, payload: bytes) -> None:
         """Take a message on the topic of `task`."""
         ...
 
-    def ended(self, payload: bytes) -> None:
-        """Take a message that says how a task ended."""
+    def receive_outcome(self, payload: bytes) -> None:
+        """Take a message about how a task ended."""
         ...
 
     def connected(self, now: float) -> None:
-        """Learn that the broker will now send every task that is open."""
+        """Expect every open task: the broker sends them all after a new connection."""
         ...
 
     def disconnected(self) -> None:
-        """Learn that what the broker sent so far may not be all."""
+        """Stop expecting tasks: those received so far may not be all."""
         ...
 
     def tick(self, now: float) -> None:
-        """Do what is due."""
+        """Close the tasks that are due to be closed."""
         ...
 
 
 class Forwarder:
-    """Drives `Forwarding` with what comes in.
-
-    `turn` does one round; `run` does rounds until `stop`.
-    """
+    """Moves events through a `SendWindow`. `step` does one round; `run` repeats it until `stop`."""
 
     def __init__(
         self,
         *,
-        outbox: Events,
-        link: Link,
-        tasks: Tasks,
+        outbox: UnsentEvents,
+        link: EventLink,
+        tasks: TaskReceiver,
         source: str,
-        covered: Callable[[], None],
+        on_receipt: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
-        hold_s: float = HOLD_S,
+        retry_s: float = RETRY_S,
     ) -> None:
-        """Take the parts; `covered` is called after a receipt let events go, `hold_s` is the pause after a fault."""
+        """Take the parts.
+
+        `on_receipt` is called after a receipt removed events. `retry_s` is the pause after an
+        error.
+        """
         self._outbox = outbox
         self._link = link
         self._tasks = tasks
         self._source = source
-        self._covered = covered
+        self._on_receipt = on_receipt
         self._clock = clock
-        self._hold_s = hold_s
-        self._state = Forwarding(outbox.mark, draw=draw)
-        self._inbox: queue.SimpleQueue[News] = queue.SimpleQueue()
+        self._retry_s = retry_s
+        self._window = SendWindow(outbox.stream_state, draw=draw)
+        self._inbox: queue.SimpleQueue[ForwarderMessage] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._connection = 0
         self._health_due: float | None = None
         self._last_reason = 0
 
-    def tell(self, news: News) -> None:
-        """Hand in news, from any thread."""
-        self._inbox.put(news)
+    def post(self, message: ForwarderMessage) -> None:
+        """Put a message into the inbox, from any thread."""
+        self._inbox.put(message)
 
     def stop(self) -> None:
         """Make `run` return."""
         self._stopping.set()
-        self._inbox.put(Appended())
+        self._inbox.put(EventAppended())
 
     @property
-    def state(self) -> str:
-        """Where forwarding stands, in words for the operator."""
-        if self._state.limits is None:
+    def status_text(self) -> str:
+        """The state of forwarding, as a sentence for the operator."""
+        if self._window.limits is None:
             return "no connection to the broker; counting goes on"
         if self._last_reason == NO_SUBSCRIBERS:
             return "connected to the broker; the cloud is not listening"
-        if self._state.silent:
+        if self._window.silent:
             return "connected to the broker; the cloud does not answer"
         return "connected"
 
     @property
     def connected(self) -> bool:
-        """Whether a connection to the broker stands."""
-        return self._state.limits is not None
+        """Whether there is a connection to the broker."""
+        return self._window.limits is not None
 
     def run(self) -> None:
-        """Forward until `stop`. A fault that may go by itself is said once, and tried again."""
-        said = ""
+        """Forward until `stop`. An error that may pass is logged once and tried again."""
+        last_error = ""
         while not self._stopping.is_set():
             try:
-                self.turn(self._patience())
-                said = ""
+                self.step(self._seconds_to_wait())
+                last_error = ""
             except EdgeError as error:
-                if str(error) != said:
-                    said = str(error)
-                    log.error("forwarding waits", reason=said)
-                self._stopping.wait(self._hold_s)
+                if str(error) != last_error:
+                    last_error = str(error)
+                    log.error("forwarding waits", reason=last_error)
+                self._stopping.wait(self._retry_s)
 
-    def turn(self, patience: float | None) -> None:
-        """Wait at most `patience` seconds for news (None.
+    def step(self, timeout_s: float | None) -> None:
+        """Wait for a message, handle all that came, and send what is due.
 
-        Until some comes), take in all there is, then send.
+        Waits at most `timeout_s` seconds; None waits without a limit.
         """
-        self._take_in(self._gather(patience))
+        self._handle(self._take_messages(timeout_s))
         now = self._clock()
-        if self._state.tick(now):
-            log.info("no receipt came; sending again", acknowledged=self._state.mark.acknowledged)
-            if self._state.stalled:
+        if self._window.tick(now):
+            log.info(
+                "no receipt came; sending again",
+                acknowledged=self._window.stream_state.acknowledged,
+            )
+            if self._window.stalled:
                 log.warning("the broker acknowledges nothing; connecting again")
                 self._link.reconnect()
         self._tasks.tick(now)
-        self._state.appended(self._outbox.mark)
+        self._window.appended(self._outbox.stream_state)
         self._send_health(now)
         self._send_events()
 
-    def _patience(self) -> float:
-        now = self._clock()
-        waits = [LONGEST_WAIT_S, self._state.wait(now)]
-        return min(wait for wait in waits if wait is not None)
+    def _seconds_to_wait(self) -> float:
+        wait = self._window.seconds_to_tick(self._clock())
+        return MAX_WAIT_S if wait is None else min(MAX_WAIT_S, wait)
 
-    def _gather(self, patience: float | None) -> list[News]:
-        gathered: list[News] = []
+    def _take_messages(self, timeout_s: float | None) -> list[ForwarderMessage]:
+        messages: list[ForwarderMessage] = []
         try:
-            gathered.append(self._inbox.get(timeout=patience))
+            messages.append(self._inbox.get(timeout=timeout_s))
             while True:
-                gathered.append(self._inbox.get_nowait())
+                messages.append(self._inbox.get_nowait())
         except queue.Empty:
-            return gathered
+            return messages
 
-    def _take_in(self, gathered: list[News]) -> None:
+    def _handle(self, messages: list[ForwarderMessage]) -> None:
         receipts: list[Receipt] = []
-        for news in gathered:
-            match news:
-                case Connected():
-                    self._connect(news)
-                case Disconnected() if news.connection == self._connection:
-                    self._state.disconnected()
+        for message in messages:
+            match message:
+                case LinkConnected():
+                    self._connect(message)
+                case LinkDisconnected() if message.connection == self._connection:
+                    self._window.disconnected()
                     self._tasks.disconnected()
-                case Delivered() if news.connection == self._connection:
-                    self._deliver(news.reason)
-                case ReceiptCame():
-                    receipts = _with(receipts, news.payload)
-                case TaskCame():
-                    self._tasks.arrived(news.task, news.payload)
-                case OutcomeCame():
-                    self._tasks.ended(news.payload)
-                case _:  # an event was appended, or the news is of an older connection
+                case MessageDelivered() if message.connection == self._connection:
+                    self._record_delivery(message.reason)
+                case ReceiptReceived():
+                    receipts = _add_receipt(receipts, message.payload)
+                case TaskReceived():
+                    self._tasks.receive_task(message.task, message.payload)
+                case OutcomeReceived():
+                    self._tasks.receive_outcome(message.payload)
+                case _:  # an event was appended, or the message is of an older connection
                     pass
         for receipt in receipts:
-            self._receipt(receipt)
+            self._apply(receipt)
 
-    def _connect(self, news: Connected) -> None:
-        self._connection = news.connection
+    def _connect(self, message: LinkConnected) -> None:
+        self._connection = message.connection
         self._last_reason = 0
         now = self._clock()
-        self._state.connected(news.limits)
+        self._window.connected(message.limits)
         self._tasks.connected(now)
         self._health_due = now
-        self._published(taken=self._link.send_birth())
+        self._record_publication(taken=self._link.send_birth())
 
-    def _deliver(self, reason: int) -> None:
-        self._state.delivered()
+    def _record_delivery(self, reason: int) -> None:
+        self._window.delivered()
         if reason != self._last_reason and reason >= REFUSED_FROM:
             log.error(
                 "the broker refuses events; check the station's rights and quota there",
@@ -296,64 +253,60 @@ class Forwarder:
             )
         self._last_reason = reason
 
-    def _receipt(self, receipt: Receipt) -> None:
-        before = self._state.mark
+    def _apply(self, receipt: Receipt) -> None:
+        before = self._window.stream_state
         now = self._clock()
-        mark = self._outbox.forget(receipt.stream, receipt.sequence)
-        ours = receipt.stream == mark.stream
-        if ours and receipt.refused is not None and receipt.sequence < mark.acknowledged:
-            # Late, or the cloud was restored from a backup and misses what this station has let go
-            # of.
+        state = self._outbox.apply_receipt(receipt.stream, receipt.sequence)
+        ours = receipt.stream == state.stream
+        if ours and receipt.refused is not None and receipt.sequence < state.acknowledged:
+            # The receipt is late, or the cloud was restored from a backup and lacks events that
+            # this station has already deleted.
             log.warning(
-                "the cloud refuses events although it had receipted more",
+                "the cloud refuses events although an earlier receipt covered more",
                 receipt=receipt.sequence,
-                acknowledged=mark.acknowledged,
+                acknowledged=state.acknowledged,
             )
-        refused = receipt.refused if ours and receipt.sequence == mark.acknowledged else None
-        self._state.receipted(now, mark, refused=refused)
-        if mark.acknowledged > before.acknowledged:
-            self._covered()
+        refused = receipt.refused if ours and receipt.sequence == state.acknowledged else None
+        self._window.receipted(now, state, refused=refused)
+        if state.acknowledged > before.acknowledged:
+            self._on_receipt()
 
     def _send_events(self) -> None:
-        while (wanted := self._state.next()) is not None:
-            first, count = wanted
-            limits = self._state.limits
-            mark = self._state.mark
+        while (next_range := self._window.next_range()) is not None:
+            first, count = next_range
+            limits = self._window.limits
+            stream = self._window.stream_state.stream
             events = self._outbox.events(first, count)
             if limits is None or not events or events[0].sequence != first:
-                return  # the outbox moved on; the next turn knows
+                return  # the outbox changed meanwhile; the next step sees it
             try:
                 batch = pack(
-                    events, source=self._source, stream=mark.stream, max_bytes=limits.payload_bytes
+                    events, source=self._source, stream=stream, max_bytes=limits.payload_bytes
                 )
-            except TooLarge as error:
-                message = (
-                    f"{error}; raise the broker's maximum packet size, nothing leaves until then"
-                )
-                raise Retry(message) from None
+            except EventTooLarge as error:
+                raise Retry(
+                    f"{error}; raise the broker's maximum packet size, nothing is sent until then"
+                ) from None
             if not self._link.send_events(batch):
-                self._state.disconnected()  # the link tells of the next connection
+                self._window.disconnected()  # the link reports the next connection
                 return
-            self._state.sent(self._clock(), batch.last)
+            self._window.sent(self._clock(), batch.last)
 
     def _send_health(self, now: float) -> None:
-        if self._state.limits is None or self._health_due is None or now < self._health_due:
+        if self._window.limits is None or self._health_due is None or now < self._health_due:
             return
         self._health_due = now + HEALTH_S
-        self._published(taken=self._link.send_health())
+        self._record_publication(taken=self._link.send_health())
 
-    def _published(self, *, taken: bool) -> None:
+    def _record_publication(self, *, taken: bool) -> None:
         if taken:
-            self._state.published()
+            self._window.published()
         else:
-            self._state.disconnected()
+            self._window.disconnected()
 
 
-def _with(receipts: list[Receipt], payload: bytes) -> list[Receipt]:
-    """Add a receipt; it makes the one before it needless when it covers that one.
-
-    Each costs an fsync.
-    """
+def _add_receipt(receipts: list[Receipt], payload: bytes) -> list[Receipt]:
+    """Add a receipt, in place of the last one if it covers that: applying each costs an fsync."""
     try:
         receipt = decode(payload, Receipt)
     except ContractError as error:

@@ -1,4 +1,4 @@
-"""Figures for Prometheus: what the station counted, and how it is."""
+"""The station's metrics for Prometheus."""
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 
@@ -6,23 +6,23 @@ from cardmint_contracts.stations import StationHealth
 from cardmint_edge.status import OutboxStatus
 
 BUCKETS_MS = (10, 25, 50, 75, 100, 150, 250, 500, 1000, 2500)
-_WORDS = {
+_GAUGES = {
     "scanned": "Cards counted since the outbox was made",
     "set_aside": "Captures that could not be used",
     "starts": "Starts of the agent",
     "events_waiting": "Events that no receipt covers",
-    "oldest_unsent_seconds": "Age of the oldest of them",
+    "oldest_unsent_seconds": "Age of the oldest event that no receipt covers",
     "images_waiting": "Images that wait for their upload",
     "images_parked": "Images that the cloud did not take",
-    "images_lost": "Images given up before the cloud had them",
-    "disk_free_bytes": "Free bytes on the data's disk",
+    "images_lost": "Images evicted before the cloud had them",
+    "disk_free_bytes": "Free bytes on the disk of the data folder",
     "clock_synced": "Whether the network set the clock",
-    "connected": "Whether a connection to the broker stands",
+    "connected": "Whether there is a connection to the broker",
 }
 
 
-class Numbers:
-    """Counts the milliseconds of cards; everything else is asked for when it is shown."""
+class StationMetrics:
+    """Collects the milliseconds of each card. All other values are passed in when they are read."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -33,17 +33,17 @@ class Numbers:
             registry=self._registry,
         )
         self._gauges = {
-            name: Gauge(f"cardmint_{name}", words, registry=self._registry)
-            for name, words in _WORDS.items()
+            name: Gauge(f"cardmint_{name}", text, registry=self._registry)
+            for name, text in _GAUGES.items()
         }
 
-    def card(self, ms: dict[str, float]) -> None:
-        """Learn how long a card took, step by step."""
+    def observe_card(self, ms: dict[str, float]) -> None:
+        """Record the milliseconds of each step of one card."""
         self._card.observe(sum(ms.values()))
 
-    def shown(self, status: OutboxStatus, health: StationHealth, *, connected: bool) -> bytes:
-        """Return every figure in Prometheus' text format."""
-        found: dict[str, float] = {
+    def render(self, status: OutboxStatus, health: StationHealth, *, connected: bool) -> bytes:
+        """Return every metric in Prometheus' text format."""
+        values: dict[str, float] = {
             "scanned": status.scanned,
             "set_aside": status.parked,
             "starts": status.epoch,
@@ -56,6 +56,6 @@ class Numbers:
             "clock_synced": health.clock_synced,
             "connected": connected,
         }
-        for name, value in found.items():
+        for name, value in values.items():
             self._gauges[name].set(value)
         return generate_latest(self._registry)

@@ -1,7 +1,4 @@
-"""The commands `cardmint-edge outbox`.
-
-Look at it, carry it by hand, let what was refused go again.
-"""
+"""The commands `cardmint-edge outbox`: figures, export, import, and a second try for images."""
 
 import os
 from collections.abc import Iterator
@@ -13,12 +10,11 @@ import msgspec
 
 from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.adapters.sqlite.images import ImageTable
-from cardmint_edge.adapters.sqlite.outbox import Outbox
+from cardmint_edge.adapters.sqlite.outbox import OUTBOX_FILE, Outbox
 from cardmint_edge.errors import Stop
-from cardmint_edge.settings import Settings, load
+from cardmint_edge.settings import EdgeSettings, load
 from cardmint_edge.status import outbox_status
 
-OUTBOX = "outbox.db"
 _config = click.option(
     "--config",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -29,15 +25,15 @@ _config = click.option(
 
 @click.group()
 def outbox() -> None:
-    """Look at what waits to be sent, and carry it by hand."""
+    """Show what waits to be sent, and transfer it by file."""
 
 
 @outbox.command("look")
 @_config
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def look(config: Path, *, as_json: bool) -> None:
-    """Print where the outbox stands; the station may be running."""
-    with _looking(load(config, os.environ)) as database:
+    """Print the outbox's figures. The station may be running."""
+    with _read_only(load(config, os.environ)) as database:
         fields = msgspec.to_builtins(outbox_status(Outbox(database), ImageTable(database)))
     if as_json:
         click.echo(msgspec.json.encode(fields).decode())
@@ -55,14 +51,16 @@ def look(config: Path, *, as_json: bool) -> None:
     help="The file to write.",
 )
 def export(config: Path, out: Path) -> None:
-    """Write every unsent event into a file to carry.
+    """Write every unsent event into a file, to send it from another machine.
 
-    Nothing is removed, and the station may be running.
+    The outbox stays as it is, and the station may be running.
     """
-    from cardmint_edge.outbox_transfer import export as write  # noqa: PLC0415 - the broker's client takes long to load
+    from cardmint_edge.outbox_transfer import (  # noqa: PLC0415 - loads the broker's client
+        export as write,
+    )
 
     settings = load(config, os.environ)
-    with _looking(settings) as database:
+    with _read_only(settings) as database:
         count = write(settings, Outbox(database), out)
     click.echo(f"{out}: {count} events")
 
@@ -74,26 +72,27 @@ def export(config: Path, out: Path) -> None:
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def import_(config: Path, file: Path, *, timeout: float) -> None:
-    """Send an exported FILE to the broker of the settings, in its station's name, until the cloud has it.
+    """Send an exported FILE in its station's name, until the cloud has all of it.
 
-    The station itself may send the same events again later: each counts once. It must not be
-    connected meanwhile.
+    It goes to the broker of the settings. The station must not be connected meanwhile. It may send
+    the same events again later: each counts once.
     """
     from cardmint_edge.outbox_transfer import read, send  # noqa: PLC0415 - as above
 
-    settings, carried = load(config, os.environ), read(file)
-    if not send(settings, carried, timeout):
+    settings, exported = load(config, os.environ), read(file)
+    if not send(settings, exported, timeout):
         raise Stop(
-            f"{file}: the cloud did not take all of it in {timeout:.0f} s; nothing is lost, try again"
+            f"{file}: the cloud did not take all of it within {timeout:.0f} s;"
+            " nothing is lost, try again"
         )
-    click.echo(f"{file}: {len(carried.events)} events of {carried.station} are with the cloud")
+    click.echo(f"{file}: {len(exported.events)} events of {exported.station} are with the cloud")
 
 
 @outbox.command("replay")
 @_config
 def replay(config: Path) -> None:
-    """Let the images that the cloud refused be sent again; the station must be stopped."""
-    path = load(config, os.environ).station.data / OUTBOX
+    """Let the images that the cloud refused be sent again. The station must be stopped."""
+    path = load(config, os.environ).station.data / OUTBOX_FILE
     if not path.exists():
         raise Stop(f"there is no outbox at {path}")
     with closing(Database.open(path)) as database:
@@ -101,6 +100,6 @@ def replay(config: Path) -> None:
 
 
 @contextmanager
-def _looking(settings: Settings) -> Iterator[Database]:
-    with closing(Database.look(settings.station.data / OUTBOX)) as database:
+def _read_only(settings: EdgeSettings) -> Iterator[Database]:
+    with closing(Database.open_read_only(settings.station.data / OUTBOX_FILE)) as database:
         yield database

@@ -1,7 +1,7 @@
-"""Hand carrying: a station's unsent events to a file, and from it, on a machine with a network, to the cloud.
+"""Transfer by file: a station's unsent events are exported, and sent from a machine with a network.
 
-Events keep their stream and sequence, so whatever arrives twice, by hand and later by the station
-itself, counts once.
+Events keep their stream and sequence. An event that arrives twice, from the file and from the
+station itself, counts once.
 """
 
 import gzip
@@ -17,22 +17,21 @@ import msgspec
 
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_edge import __version__
-from cardmint_edge.adapters.clock import Clock
+from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.durable_files import write_file
 from cardmint_edge.adapters.mqtt import BrokerLink
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.domain.delivery.batches import StoredEvent
-from cardmint_edge.domain.delivery.window import Mark
+from cardmint_edge.domain.delivery.window import StreamState
 from cardmint_edge.errors import Stop
 from cardmint_edge.forward import Forwarder
-from cardmint_edge.settings import Settings
+from cardmint_edge.settings import EdgeSettings
 
 FORMAT = 1
-LOOK_S = 0.1
 
 
-class Carried(msgspec.Struct, frozen=True, kw_only=True):
-    """A file's content: what of `stream` had no receipt when it was written."""
+class OutboxExport(msgspec.Struct, frozen=True, kw_only=True):
+    """An export file: the events of `stream` that had no receipt when it was written."""
 
     format: int
     tenant: str
@@ -42,84 +41,84 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True):
     events: list[StoredEvent]
 
 
-def export(settings: Settings, outbox: Outbox, out: Path) -> int:
-    """Write every unsent event into a file, and return how many there are.
+def export(settings: EdgeSettings, outbox: Outbox, out: Path) -> int:
+    """Write every unsent event into a file, and return their number.
 
-    Nothing is removed from the outbox.
+    The outbox stays as it is.
 
     Raises:
         Stop: the file cannot be written.
     """
-    mark = outbox.mark
-    events = outbox.events(mark.acknowledged + 1, mark.last - mark.acknowledged)
-    carried = Carried(
+    state = outbox.stream_state
+    events = outbox.events(state.acknowledged + 1, state.last - state.acknowledged)
+    exported = OutboxExport(
         format=FORMAT,
         tenant=settings.station.tenant,
         station=settings.station.name,
-        stream=mark.stream,
-        acknowledged=mark.acknowledged,
+        stream=state.stream,
+        acknowledged=state.acknowledged,
         events=events,
     )
     try:
-        write_file(out.absolute(), gzip.compress(msgspec.json.encode(carried), mtime=0))
+        write_file(out.absolute(), gzip.compress(msgspec.json.encode(exported), mtime=0))
     except OSError as error:
         raise Stop(f"cannot write {out}: {error.strerror}") from error
     return len(events)
 
 
-def read(path: Path) -> Carried:
+def read(path: Path) -> OutboxExport:
     """Read an exported file.
 
     Raises:
-        Stop: it is missing, damaged, or of a newer version.
+        Stop: the file is missing, damaged, or of a newer version.
     """
     try:
         packed = path.read_bytes()
     except OSError as error:
         raise Stop(f"cannot read {path}: {error.strerror}") from error
     try:
-        carried = msgspec.json.decode(gzip.decompress(packed), type=Carried)
+        exported = msgspec.json.decode(gzip.decompress(packed), type=OutboxExport)
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise Stop(f"{path} is no whole export of an outbox: {error}; export it again") from error
-    if carried.format != FORMAT:
+        raise Stop(f"{path} is not a complete export: {error}; export it again") from error
+    if exported.format != FORMAT:
         raise Stop(
-            f"{path} has format {carried.format}, this agent knows {FORMAT}; install the newer agent"
+            f"{path} has format {exported.format}, this agent knows {FORMAT}; install a newer agent"
         )
-    return carried
+    return exported
 
 
-class _Pile:
-    """An export, as what forwarding needs of an outbox."""
+class _ExportedEvents:
+    """The events of an export, as forwarding needs them."""
 
-    def __init__(self, carried: Carried) -> None:
-        self._carried = carried
-        self._acknowledged = carried.acknowledged
+    def __init__(self, exported: OutboxExport) -> None:
+        self._exported = exported
+        self._acknowledged = exported.acknowledged
         self.done = threading.Event()
-        if not carried.events:
+        if not exported.events:
             self.done.set()
 
     @property
-    def mark(self) -> Mark:
-        last = self._carried.acknowledged + len(self._carried.events)
-        return Mark(stream=self._carried.stream, acknowledged=self._acknowledged, last=last)
+    def stream_state(self) -> StreamState:
+        last = self._exported.acknowledged + len(self._exported.events)
+        return StreamState(stream=self._exported.stream, acknowledged=self._acknowledged, last=last)
 
     def events(self, first: int, count: int) -> list[StoredEvent]:
-        start = first - self._carried.acknowledged - 1
-        return self._carried.events[start : start + count]
+        start = first - self._exported.acknowledged - 1
+        return self._exported.events[start : start + count]
 
-    def forget(self, stream: UUID, sequence: int) -> Mark:
-        if stream == self._carried.stream:
-            self._acknowledged = min(self.mark.last, max(self._acknowledged, sequence))
-            if self._acknowledged == self.mark.last:
+    def apply_receipt(self, stream: UUID, sequence: int) -> StreamState:
+        if stream == self._exported.stream:
+            self._acknowledged = min(self.stream_state.last, max(self._acknowledged, sequence))
+            if self._acknowledged == self.stream_state.last:
                 self.done.set()
-        return self.mark
+        return self.stream_state
 
 
 class _NoTasks:
-    def arrived(self, task: UUID, payload: bytes) -> None: ...
+    def receive_task(self, task: UUID, payload: bytes) -> None: ...
 
-    def ended(self, payload: bytes) -> None:
-        """Leave it: the station that asked is told."""
+    def receive_outcome(self, payload: bytes) -> None:
+        """Ignore it: the station itself gets it too."""
 
     def connected(self, now: float) -> None: ...
 
@@ -128,35 +127,36 @@ class _NoTasks:
     def tick(self, now: float) -> None: ...
 
 
-def send(settings: Settings, carried: Carried, timeout_s: float) -> bool:
+def send(settings: EdgeSettings, exported: OutboxExport, timeout_s: float) -> bool:
     """Send a file's events in the name of their station.
 
-    Say whether the cloud's receipt covered all in time.
+    Return whether the cloud's receipt covered all of them within `timeout_s`.
 
     Raises:
         Stop: a certificate cannot be read.
     """
-    pile, clock = _Pile(carried), Clock()
-    station = msgspec.structs.replace(settings.station, tenant=carried.tenant, name=carried.station)
+    pending, clock = _ExportedEvents(exported), StationClock()
+    station = msgspec.structs.replace(
+        settings.station, tenant=exported.tenant, name=exported.station
+    )
 
     def state(online: bool) -> StationState:
-        # Of no epoch that the station itself may have had, so that nobody takes this machine for
-        # it.
+        # The lowest epoch: the cloud takes the station's own births and deaths for newer.
         stamp = clock()
         return StationState(
             online=online,
             epoch=1,
             bootid=stamp.bootid,
-            stream=carried.stream,
+            stream=exported.stream,
             time=stamp.time,
             version=__version__,
         )
 
     def health() -> StationHealth:
-        stamp, mark = clock(), pile.mark
+        stamp, stream_state = clock(), pending.stream_state
         return StationHealth(
             time=stamp.time,
-            queued=mark.last - mark.acknowledged,
+            queued=stream_state.last - stream_state.acknowledged,
             oldest_unsent_s=0,
             disk_free_bytes=0,
             clock_synced=stamp.clock_synced,
@@ -167,26 +167,26 @@ def send(settings: Settings, carried: Carried, timeout_s: float) -> bool:
         station=station,
         state=state,
         health=health,
-        tell=lambda news: forwarder.tell(news),  # noqa: PLW0108 - link and forwarder know each other
+        to_forwarder=lambda message: forwarder.post(message),  # noqa: PLW0108 - made below
     )
     forwarder = Forwarder(
-        outbox=pile,
+        outbox=pending,
         link=link,
         tasks=_NoTasks(),
-        source=f"/stations/{carried.station}",
-        covered=lambda: None,
+        source=f"/stations/{exported.station}",
+        on_receipt=lambda: None,
         draw=random.random,
     )
     with _running(link), _running(forwarder):
-        return pile.done.wait(timeout_s)
+        return pending.done.wait(timeout_s)
 
 
 @contextmanager
-def _running(part: BrokerLink | Forwarder) -> Iterator[None]:
-    thread = threading.Thread(target=part.run, daemon=True)
+def _running(component: BrokerLink | Forwarder) -> Iterator[None]:
+    thread = threading.Thread(target=component.run, daemon=True)
     thread.start()
     try:
         yield
     finally:
-        part.stop()
+        component.stop()
         thread.join(5)

@@ -1,4 +1,4 @@
-"""What a station does when it is told to from afar."""
+"""The commands that the cloud may give a station, and the settings that it may change."""
 
 from collections.abc import Callable, Mapping
 from uuid import UUID
@@ -7,14 +7,14 @@ import msgspec
 
 from cardmint_contracts.control import Command, DesiredConfig, ReportedConfig
 from cardmint_edge.capture import Camera
-from cardmint_edge.remote_commands import Done
+from cardmint_edge.remote_commands import CommandResult
 
-AFAR = "cloud"
-"""Who took a scan back, when it was no person here."""
+BY_CLOUD = "cloud"
+"""Who took a scan back, where no person at the station did."""
 
 
-class Tunable:
-    """Settings that may be changed while the station runs. They begin as its file says."""
+class RemoteSettings:
+    """Settings that may change while the station runs. They begin as its settings file has them."""
 
     def __init__(self, *, max_kb_per_s: int, reserve_mb: int) -> None:
         self.max_kb_per_s = max_kb_per_s
@@ -22,7 +22,7 @@ class Tunable:
         self.uploads_paused = False
 
     def apply(self, desired: DesiredConfig) -> None:
-        """Use what is wanted; what is not said stays."""
+        """Use the desired settings. A setting that is None stays as it is."""
         if desired.max_kb_per_s is not None:
             self.max_kb_per_s = desired.max_kb_per_s
         if desired.reserve_mb is not None:
@@ -30,8 +30,8 @@ class Tunable:
         if desired.uploads_paused is not None:
             self.uploads_paused = desired.uploads_paused
 
-    def reported(self, version: int, says: str, *, catalogue: str, models: str) -> ReportedConfig:
-        """Return what is in use, as it is reported."""
+    def reported(self, version: int, text: str, *, catalogue: str, models: str) -> ReportedConfig:
+        """Return the settings in use as a report to the cloud."""
         return ReportedConfig(
             version=version,
             max_kb_per_s=self.max_kb_per_s,
@@ -39,64 +39,70 @@ class Tunable:
             uploads_paused=self.uploads_paused,
             catalogue=catalogue,
             models=models,
-            says=says,
+            says=text,
         )
 
 
 def actions_of(
     *,
     camera: Camera,
-    last: Callable[[], UUID | None],
+    last_scan: Callable[[], UUID | None],
     withdraw: Callable[[UUID, str], bool],
     reload: Callable[[], str],
     restart: Callable[[], bool],
-    examined: Callable[[], list[msgspec.Struct]],
-) -> Mapping[str, Callable[[Command], Done]]:
-    """Return the commands that a station knows.
+    diagnostics: Callable[[], list[msgspec.Struct]],
+) -> Mapping[str, Callable[[Command], CommandResult]]:
+    """Return the commands that a station knows, by name.
 
-    `last` names the last scan, `withdraw` takes one back, once, `reload` opens pack and models anew
-    and says which, `restart` says whether somebody will start the agent again.
+    `withdraw` takes a scan back, and returns False if it was taken back before. `reload` opens pack
+    and models again and returns what is in use. `restart` returns False if nobody would start the
+    agent again.
     """
 
-    def capture(_: Command) -> Done:
+    def capture(_: Command) -> CommandResult:
         if camera.capture():
-            return Done(done=True, says="a photo is taken of what lies there")
-        return Done(done=False, says="this camera takes cards as they come")
+            return CommandResult(done=True, message="the camera takes a photo now")
+        return CommandResult(done=False, message="this camera cannot take a photo on command")
 
-    def rescan(command: Command) -> Done:
-        scan = command.scan or last()
+    def rescan(command: Command) -> CommandResult:
+        scan = command.scan or last_scan()
         if scan is None:
-            return Done(done=False, says="nothing was scanned yet")
+            return CommandResult(done=False, message="nothing was scanned yet")
         if not camera.capture():
-            return Done(done=False, says="this camera takes cards as they come")
-        if not withdraw(scan, AFAR):
-            return Done(done=True, says=f"a photo is taken; scan {scan} was taken back before")
-        return Done(done=True, says=f"scan {scan} is taken back, and a photo is taken")
+            return CommandResult(done=False, message="this camera cannot take a photo on command")
+        if not withdraw(scan, BY_CLOUD):
+            return CommandResult(
+                done=True, message=f"a photo is taken; scan {scan} was taken back before"
+            )
+        return CommandResult(done=True, message=f"scan {scan} is taken back, and a photo is taken")
 
-    def again(_: Command) -> Done:
-        return Done(done=True, says=reload())
+    def reload_pack(_: Command) -> CommandResult:
+        return CommandResult(done=True, message=reload())
 
-    def begin_anew(_: Command) -> Done:
+    def restart_agent(_: Command) -> CommandResult:
         if restart():
-            return Done(done=True, says="the agent ends now, and systemd starts it again")
-        return Done(
-            done=False, says="nobody would start this agent again: it does not run under systemd"
+            return CommandResult(
+                done=True, message="the agent ends now, and systemd starts it again"
+            )
+        return CommandResult(
+            done=False,
+            message="this agent does not run under systemd, so nobody would start it again",
         )
 
-    def diagnose(_: Command) -> Done:
+    def report_diagnostics(_: Command) -> CommandResult:
         fields: dict[str, object] = {}
-        for struct in examined():
+        for struct in diagnostics():
             fields |= msgspec.to_builtins(struct)
-        return Done(
+        return CommandResult(
             done=True,
-            says="as follows",
+            message="as follows",
             lines=tuple(f"{name}: {value}" for name, value in fields.items()),
         )
 
     return {
         "capture": capture,
         "rescan": rescan,
-        "reload": again,
-        "restart": begin_anew,
-        "diagnostics": diagnose,
+        "reload": reload_pack,
+        "restart": restart_agent,
+        "diagnostics": report_diagnostics,
     }

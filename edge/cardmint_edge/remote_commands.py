@@ -1,4 +1,7 @@
-"""Commands and settings from afar: done once, answered, and the settings in use reported back."""
+"""Commands and settings from the cloud: each command is done once and answered.
+
+The settings in use are reported back.
+"""
 
 import queue
 import threading
@@ -20,79 +23,69 @@ from cardmint_contracts.control import (
 )
 from cardmint_contracts.errors import ContractError
 from cardmint_contracts.wire import decode, encode
+from cardmint_edge.domain.delivery.messages import ControlMessage
 from cardmint_edge.errors import EdgeError
 
-REMEMBERED = 100
-NO_COMMAND = UUID(int=0)
-LINE = 200
-"""The contract's length of a line."""
+REMEMBERED_COMMANDS = 100
+MAX_LINES = 64
+MAX_LINE = 200
+"""Characters of a line in the contract."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Told:
-    """A message that is no receipt and no task. The last four are of commands."""
-
-    kind: str
-    payload: bytes
-    command: UUID = NO_COMMAND
-    reply_to: str = ""
-    correlation: bytes = b""
-    retained: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Done:
-    """What became of a command."""
+class CommandResult:
+    """Whether a command was done, and what to answer."""
 
     done: bool
-    says: str
+    message: str
     lines: tuple[str, ...] = ()
 
 
-class Link(Protocol):
-    """Takes answers; says whether there is a connection to take them."""
+class ReplyLink(Protocol):
+    """The broker, as remote control needs it. Each send returns whether the message was taken."""
 
-    def reply(self, told: Told, payload: bytes) -> bool:
+    def reply(self, message: ControlMessage, payload: bytes) -> bool:
         """Answer a command."""
         ...
 
     def report(self, payload: bytes) -> bool:
-        """Publish which settings are in use."""
+        """Publish the settings in use."""
         ...
 
 
-class Listener:
-    """Does what it is told, one thing after another, in `run`, until `stop`."""
+class RemoteControl:
+    """Handles one message after another in `run`, until `stop`."""
 
     def __init__(
         self,
         *,
-        link: Link,
-        actions: Mapping[str, Callable[[Command], Done]],
+        link: ReplyLink,
+        actions: Mapping[str, Callable[[Command], CommandResult]],
         apply: Callable[[DesiredConfig], None],
         reported: Callable[[int, str], ReportedConfig],
-        manifest: Callable[[Manifest], None],
+        on_manifest: Callable[[Manifest], None],
     ) -> None:
         """Take the parts.
 
-        `actions` by their names; `apply` uses settings; `reported` takes the version that is
-        applied and what to say; `manifest` is handed each manifest of a pack or of models.
+        `actions` has the known commands by name. `apply` uses new settings. `reported` returns the
+        settings in use for the applied version and a message. `on_manifest` takes each manifest of
+        a pack or of models.
         """
         self._link = link
         self._actions = actions
         self._apply = apply
         self._reported = reported
-        self._manifest = manifest
-        self._inbox: queue.SimpleQueue[Told | None] = queue.SimpleQueue()
-        self._answered: deque[tuple[UUID, CommandReply]] = deque(maxlen=REMEMBERED)
+        self._on_manifest = on_manifest
+        self._inbox: queue.SimpleQueue[ControlMessage | None] = queue.SimpleQueue()
+        self._replies: deque[tuple[UUID, CommandReply]] = deque(maxlen=REMEMBERED_COMMANDS)
         self._version = 0
         self._stopping = threading.Event()
 
-    def hear(self, told: Told) -> None:
-        """Hand in a message, from any thread."""
-        self._inbox.put(told)
+    def post(self, message: ControlMessage) -> None:
+        """Put a message into the inbox, from any thread."""
+        self._inbox.put(message)
 
     def stop(self) -> None:
         """Make `run` return."""
@@ -100,73 +93,85 @@ class Listener:
         self._inbox.put(None)
 
     def run(self) -> None:
-        """Do what comes."""
+        """Handle messages until `stop`."""
         while not self._stopping.is_set():
-            told = self._inbox.get()
-            if told is not None:
+            message = self._inbox.get()
+            if message is not None:
                 try:
-                    self.do(told)
+                    self.handle(message)
                 except EdgeError as error:
-                    log.error("could not be done", kind=told.kind, reason=str(error))
+                    log.error("a message failed", kind=message.kind, reason=str(error))
 
-    def do(self, told: Told) -> None:
-        """Do one thing.
+    def handle(self, message: ControlMessage) -> None:
+        """Handle one message.
 
         Raises:
             Retry, Park, Stop: a part of the station failed.
         """
-        if not told.payload:
+        if not message.payload:
             return
         try:
-            if told.kind == "connected":
+            if message.kind == "connected":
                 self.report()
-            elif told.kind == "commands":
-                self._command(told)
-            elif told.kind == "config/desired":
-                self._config(decode(told.payload, DesiredConfig))
-            elif told.kind.startswith("fleet/"):
-                self._manifest(decode_manifest(told.payload))
+            elif message.kind == "commands":
+                self._run_command(message)
+            elif message.kind == "config/desired":
+                self._use(decode(message.payload, DesiredConfig))
+            elif message.kind.startswith("fleet/"):
+                self._on_manifest(decode_manifest(message.payload))
         except ContractError as error:
-            log.warning("message ignored", kind=told.kind, reason=error.reason, detail=str(error))
-            if told.kind == "commands":
-                self._link.reply(
-                    told,
-                    encode(CommandReply(command=told.command, done=False, says=str(error)[:LINE])),
-                )
-
-    def report(self, says: str = "") -> None:
-        """Publish which settings are in use."""
-        self._link.report(encode(self._reported(self._version, says[:LINE])))
-
-    def _command(self, told: Told) -> None:
-        if told.retained:
             log.warning(
-                "a retained command is ignored: it would be done at each connection",
-                command=str(told.command),
+                "message ignored", kind=message.kind, reason=error.reason, detail=str(error)
+            )
+            if message.kind == "commands":
+                reply = CommandReply(
+                    command=message.command, done=False, says=str(error)[:MAX_LINE]
+                )
+                self._link.reply(message, encode(reply))
+
+    def report(self, text: str = "") -> None:
+        """Publish the settings in use."""
+        self._link.report(encode(self._reported(self._version, text[:MAX_LINE])))
+
+    def _run_command(self, message: ControlMessage) -> None:
+        if message.retained:
+            log.warning(
+                "a retained command is ignored: it would be done again at each connection",
+                command=str(message.command),
             )
             return
-        reply = next((reply for command, reply in self._answered if command == told.command), None)
+        reply = next(
+            (reply for command, reply in self._replies if command == message.command), None
+        )
         if reply is None:
-            reply = self._act(told.command, decode(told.payload, Command))
-            self._answered.append((told.command, reply))
-        self._link.reply(told, encode(reply))
+            reply = self._reply_to(message.command, decode(message.payload, Command))
+            self._replies.append((message.command, reply))
+        self._link.reply(message, encode(reply))
 
-    def _act(self, identity: UUID, command: Command) -> CommandReply:
+    def _reply_to(self, identity: UUID, command: Command) -> CommandReply:
         action = self._actions.get(command.name)
         if action is None:
-            done = Done(done=False, says=f"this station knows no command {command.name!r}")
+            result = CommandResult(
+                done=False, message=f"this station knows no command {command.name!r}"
+            )
         else:
             try:
-                done = action(command)
+                result = action(command)
             except EdgeError as error:
-                done = Done(done=False, says=str(error))
+                result = CommandResult(done=False, message=str(error))
         log.info(
-            "command", command=str(identity), name=command.name, done=done.done, says=done.says
+            "command",
+            command=str(identity),
+            name=command.name,
+            done=result.done,
+            message=result.message,
         )
-        lines = tuple(line[:LINE] for line in done.lines[:64])
-        return CommandReply(command=identity, done=done.done, says=done.says[:LINE], lines=lines)
+        lines = tuple(line[:MAX_LINE] for line in result.lines[:MAX_LINES])
+        return CommandReply(
+            command=identity, done=result.done, says=result.message[:MAX_LINE], lines=lines
+        )
 
-    def _config(self, desired: DesiredConfig) -> None:
+    def _use(self, desired: DesiredConfig) -> None:
         if desired.version <= self._version:
             older = desired.version < self._version
             self.report(
@@ -175,5 +180,5 @@ class Listener:
             return
         self._apply(desired)
         self._version = desired.version
-        log.info("settings from afar", version=desired.version)
+        log.info("settings from the cloud are in use", version=desired.version)
         self.report()

@@ -1,4 +1,4 @@
-"""Review tasks: what the cloud asks of a person at the station, and the answers."""
+"""Review tasks: the cloud's questions to the operator, and the operator's answers."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -14,61 +14,61 @@ from cardmint_contracts.errors import ContractError
 from cardmint_contracts.events import EventData, ReviewAnswered, ReviewUndone
 from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.wire import decode
-from cardmint_edge.domain.delivery.batches import Stamp
+from cardmint_edge.domain.delivery.batches import Timestamp
 
 SETTLE_S = 5.0
-"""How long the broker must have been silent about tasks before those it did not send count as closed."""
+"""Seconds after the broker's last task until stored tasks that it did not send count as closed."""
 
-MOST_TOLD = 5
-"""So many answers that did not count are told at most, the newest."""
+MAX_OVERRULED = 5
+"""Overruled answers that are shown at most: the newest."""
 
 log = structlog.get_logger(__name__)
 
 
-class Store(Protocol):
-    """Where tasks are kept. Each change is durable when it returns."""
+class TaskStore(Protocol):
+    """Storage of tasks. Each change is durable when the call returns."""
 
     def version(self, task: UUID) -> int:
-        """Return the version that is stored; 0 when the task is not known."""
+        """Return the stored version; 0 for an unknown task."""
         ...
 
     def put(self, task: ReviewTask) -> None:
-        """Store a task as open, in place of any other version of it."""
+        """Store a task as open. It replaces any other version."""
         ...
 
     def remove(self, task: UUID) -> None:
-        """Forget a task that was closed."""
+        """Delete a task that was closed."""
         ...
 
-    def known(self) -> set[UUID]:
-        """Return every task that is stored, open or answered."""
+    def all_tasks(self) -> set[UUID]:
+        """Return every stored task, open or answered."""
         ...
 
     def answer(self, task: UUID, card: Card | None) -> None:
-        """Mark a task answered with a card, or with none."""
+        """Mark a task as answered with a card, or with no card."""
         ...
 
     def answered(self, task: UUID) -> tuple[ReviewTask, Card | None] | None:
-        """Return a task that was answered here, and with which card."""
+        """Return a task that was answered here, and the card of the answer."""
         ...
 
-    def find(self, task: UUID) -> ReviewTask | None:
-        """Return a task that is open."""
+    def find_open(self, task: UUID) -> ReviewTask | None:
+        """Return an open task; None for any other."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Overruled:
-    """Somebody else was first with another answer: what they said, and what was said here.
+class OverruledAnswer:
+    """An answer given here that did not count, because another answer came first.
 
-    None is no card.
+    `outcome` is the answer that counts. `our_card` is the card of ours; None for "no card".
     """
 
     outcome: ReviewOutcome
-    ours: Card | None
+    our_card: Card | None
 
 
-class Answered(StrEnum):
+class AnswerResult(StrEnum):
     """What became of an answer."""
 
     TAKEN = "taken"
@@ -77,58 +77,55 @@ class Answered(StrEnum):
     UNKNOWN_CARD = "unknown-card"
 
 
-class Tasks:
-    """Keeps the tasks that come down. `together` makes what is done within it one transaction."""
+class ReviewTasks:
+    """Stores the tasks that the cloud sends, and takes the answers."""
 
     def __init__(
         self,
         *,
-        store: Store,
-        append: Callable[[EventData, Stamp], int],
-        together: Callable[[], AbstractContextManager[object]],
-        stamp: Callable[[], Stamp],
-        printing: Callable[[CardId], Card | None],
+        store: TaskStore,
+        append: Callable[[EventData, Timestamp], int],
+        transaction: Callable[[], AbstractContextManager[object]],
+        read_clock: Callable[[], Timestamp],
+        find_card: Callable[[CardId], Card | None],
     ) -> None:
-        """Take the parts; `printing` finds a card of the catalogue that was no candidate."""
+        """Take the parts.
+
+        `append` appends an event to the outbox. `transaction` makes the writes within it one
+        transaction. `find_card` finds a card of the catalogue that is no candidate.
+        """
         self._store = store
         self._append = append
-        self._together = together
-        self._stamp = stamp
-        self._printing = printing
-        self._seen: set[UUID] | None = None
-        self._settles = 0.0
+        self._transaction = transaction
+        self._read_clock = read_clock
+        self._find_card = find_card
+        self._received: set[UUID] | None = None
+        """Tasks that the broker sent since the connection; None once they are settled."""
+        self._settled_at = 0.0
         self._now = 0.0
-        self._overruled: dict[UUID, Overruled] = {}
-        self._awaited: ReviewTask | None = None
+        self._overruled: dict[UUID, OverruledAnswer] = {}
+        self._task_to_rescan: ReviewTask | None = None
 
     @property
-    def overruled(self) -> Sequence[Overruled]:
-        """The answers given here that did not count, until they are undone or seen."""
+    def overruled(self) -> Sequence[OverruledAnswer]:
+        """The overruled answers, until they are undone or dismissed."""
         return tuple(self._overruled.values())
 
     @property
-    def awaited(self) -> UUID | None:
-        """The scan whose card the operator will lay under the camera next, as asked.
+    def scan_to_repeat(self) -> UUID | None:
+        """The scan whose card the operator scans again next; None when the next card is another."""
+        return self._task_to_rescan.scan if self._task_to_rescan is not None else None
 
-        None when none is.
-        """
-        return self._awaited.scan if self._awaited is not None else None
-
-    def arrived(self, task: UUID, payload: bytes) -> None:
-        """Take a message on the topic of `task`.
-
-        A version of it, or, when empty, that it is closed.
-        """
-        self._settles = self._now + SETTLE_S
-        if self._awaited is not None and self._awaited.task == task:
-            self._awaited = (
-                None  # The question changed or ended: the next shot is another card again.
-            )
+    def receive_task(self, task: UUID, payload: bytes) -> None:
+        """Take a message on the topic of `task`: a version of it. An empty payload closes it."""
+        self._settled_at = self._now + SETTLE_S
+        if self._task_to_rescan is not None and self._task_to_rescan.task == task:
+            self._task_to_rescan = None  # the question changed or ended
         if not payload:
             self._store.remove(task)
             return
-        if self._seen is not None:
-            self._seen.add(task)
+        if self._received is not None:
+            self._received.add(task)
         try:
             body = decode(payload, ReviewTask)
         except ContractError as error:
@@ -139,15 +136,15 @@ class Tasks:
                 "task ignored",
                 task=str(task),
                 reason="another-task",
-                detail=f"the body is of {body.task}",
+                detail=f"the message is about {body.task}",
             )
         elif body.version > self._store.version(task):
             self._store.put(body)
 
-    def ended(self, payload: bytes) -> None:
-        """Take a message that says how a task ended.
+    def receive_outcome(self, payload: bytes) -> None:
+        """Take a message about how a task ended.
 
-        The operator is told when it is not how they answered it.
+        An outcome other than the answer given here becomes an overruled answer.
         """
         try:
             outcome = decode(payload, ReviewOutcome)
@@ -157,88 +154,85 @@ class Tasks:
         answered = self._store.answered(outcome.task)
         if answered is None:
             return
-        _, ours = answered
-        if (ours.id if ours else None) != (outcome.card.id if outcome.card else None):
-            self._overruled[outcome.task] = Overruled(outcome=outcome, ours=ours)
-            while len(self._overruled) > MOST_TOLD:
+        _, our_card = answered
+        if (our_card.id if our_card else None) != (outcome.card.id if outcome.card else None):
+            self._overruled[outcome.task] = OverruledAnswer(outcome=outcome, our_card=our_card)
+            while len(self._overruled) > MAX_OVERRULED:
                 del self._overruled[next(iter(self._overruled))]
 
-    def undo(self, task: UUID, by: str) -> Answered:
+    def undo(self, task: UUID, by: str) -> AnswerResult:
         """Take back the answer that overruled ours.
 
-        The question comes again when the cloud has heard of it.
+        The cloud then sends the task again.
         """
-        with self._together():
-            told = self._overruled.get(task)
-            if told is None:
-                return Answered.GONE
-            outcome = told.outcome
+        with self._transaction():
+            overruled = self._overruled.get(task)
+            if overruled is None:
+                return AnswerResult.GONE
+            outcome = overruled.outcome
             event = ReviewUndone(task=task, task_version=outcome.version, scan=outcome.scan, by=by)
-            sequence = self._append(event, self._stamp())
+            sequence = self._append(event, self._read_clock())
         del self._overruled[task]
         log.info("undone", task=str(task), by=by, sequence=sequence)
-        return Answered.TAKEN
+        return AnswerResult.TAKEN
 
-    def seen(self, task: UUID) -> None:
-        """Say no more of an answer that did not count."""
+    def dismiss(self, task: UUID) -> None:
+        """Show an overruled answer no more."""
         self._overruled.pop(task, None)
 
-    def scan_next(self, task: UUID) -> Answered:
-        """Have the next shot be another scan of the card that a task is about."""
-        self._awaited = self._store.find(task)
-        return Answered.GONE if self._awaited is None else Answered.TAKEN
+    def scan_next(self, task: UUID) -> AnswerResult:
+        """Count the next shot as another scan of the card that a task is about."""
+        self._task_to_rescan = self._store.find_open(task)
+        return AnswerResult.GONE if self._task_to_rescan is None else AnswerResult.TAKEN
 
-    def scanned(self) -> None:
-        """Learn that a shot was counted: what follows is another card again."""
-        self._awaited = None
+    def card_counted(self) -> None:
+        """Record that a shot was counted. The next shot is another card."""
+        self._task_to_rescan = None
 
     def connected(self, now: float) -> None:
-        """Learn that the broker will now send every task that is open."""
-        self._seen = set()
+        """Expect every open task: the broker sends them all after a new connection."""
+        self._received = set()
         self._now = now
-        self._settles = now + SETTLE_S
+        self._settled_at = now + SETTLE_S
 
     def tick(self, now: float) -> None:
-        """Close the tasks that the broker no longer has.
-
-        They were closed while the station was away.
-        """
+        """Delete stored tasks that the broker did not send: they were closed meanwhile."""
         self._now = now
-        if self._seen is None or now < self._settles:
+        if self._received is None or now < self._settled_at:
             return
-        for task in self._store.known() - self._seen:
+        for task in self._store.all_tasks() - self._received:
             self._store.remove(task)
-        self._seen = None
+        self._received = None
 
     def disconnected(self) -> None:
-        """Learn that what the broker sent so far may not be all."""
-        self._seen = None
+        """Stop expecting tasks: those received so far may not be all."""
+        self._received = None
 
-    def answer(self, task: UUID, version: int, card: CardId | None, by: str) -> Answered:
-        """Take a person's answer.
+    def answer(self, task: UUID, version: int, card: CardId | None, by: str) -> AnswerResult:
+        """Take the operator's answer: a card of the catalogue, or None for "no card".
 
-        A candidate, another card of the catalogue, or None for no card. Durable then.
+        An answer that is `TAKEN` is durable.
         """
-        with self._together():
-            found = self._store.find(task)
-            if found is None:
-                return Answered.GONE
-            if found.version != version:
-                return Answered.CHANGED
-            chosen = next((c.card for c in found.candidates if c.card.id == card), None)
+        with self._transaction():
+            open_task = self._store.find_open(task)
+            if open_task is None:
+                return AnswerResult.GONE
+            if open_task.version != version:
+                return AnswerResult.CHANGED
+            chosen = next((c.card for c in open_task.candidates if c.card.id == card), None)
             if card is not None and chosen is None:
-                chosen = self._printing(card)
+                chosen = self._find_card(card)
             if card is not None and chosen is None:
-                return Answered.UNKNOWN_CARD
+                return AnswerResult.UNKNOWN_CARD
             self._store.answer(task, chosen)
             answer = ReviewAnswered(
                 task=task,
                 task_version=version,
-                scan=found.scan,
+                scan=open_task.scan,
                 verdict="no_card" if chosen is None else "card",
                 by=by,
                 card=chosen,
             )
-            sequence = self._append(answer, self._stamp())
+            sequence = self._append(answer, self._read_clock())
         log.info("answered", task=str(task), card=card, by=by, sequence=sequence)
-        return Answered.TAKEN
+        return AnswerResult.TAKEN

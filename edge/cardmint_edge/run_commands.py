@@ -13,7 +13,7 @@ import structlog
 from click.shell_completion import get_completion_class
 
 from cardmint_edge.errors import Stop
-from cardmint_edge.settings import Settings, load
+from cardmint_edge.settings import EdgeSettings, load
 
 if TYPE_CHECKING:
     from cardmint_edge.adapters.cameras.selection import OpenCamera
@@ -47,11 +47,11 @@ def configure_log() -> None:
     "--drain-timeout",
     default=60.0,
     show_default=True,
-    help="Seconds to wait for that after the last card.",
+    help="Seconds to wait for that, after the last card.",
 )
 def run(config: Path, *, exit_when_done: bool, drain_timeout: float) -> None:
     """Run the station until SIGTERM or SIGINT."""
-    from cardmint_edge.adapters.cameras.selection import camera_of  # noqa: PLC0415 - OpenCV takes long to load
+    from cardmint_edge.adapters.cameras.selection import camera_of  # noqa: PLC0415 - loads OpenCV
 
     run_station(
         load(config, os.environ),
@@ -62,52 +62,58 @@ def run(config: Path, *, exit_when_done: bool, drain_timeout: float) -> None:
 
 
 def run_station(
-    settings: Settings, open_camera: "OpenCamera", *, exit_when_done: bool, drain_timeout_s: float
+    settings: EdgeSettings,
+    open_camera: "OpenCamera",
+    *,
+    exit_when_done: bool,
+    drain_timeout_s: float,
 ) -> None:
     """Run a station until SIGTERM or SIGINT.
 
     Raises:
-        Stop: it cannot be started, or it ended before everything was sent.
+        Stop: the station cannot start, or it ended before everything was sent.
     """
     from cardmint_edge.app import build  # noqa: PLC0415 - as above
 
     configure_log()
-    station = build(settings, open_camera)
+    supervisor = build(settings, open_camera)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: station.stop())
-    drained = station.run(exit_when_done=exit_when_done, drain_timeout_s=drain_timeout_s)
+        signal.signal(number, lambda *_: supervisor.stop())
+    drained = supervisor.run(exit_when_done=exit_when_done, drain_timeout_s=drain_timeout_s)
     if exit_when_done and not drained:
-        raise Stop("not everything was sent; nothing is lost, it is sent after the next start")
+        raise Stop(
+            "not everything was sent; nothing is lost, the rest is sent after the next start"
+        )
 
 
 @click.command()
 @click.option("--config", type=FILE, required=True, help="The settings, a TOML file.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a part.")
 def doctor(config: Path, *, as_json: bool) -> None:
-    """Look at camera, disk, clock, broker, certificates, pack, models.
+    """Check camera, disk, clock, broker, certificates, pack and models.
 
-    Exit code 1 when one is ill.
+    The exit code is 1 when one of them is ill.
     """
-    from cardmint_edge.adapters.cameras.selection import camera_of  # noqa: PLC0415 - OpenCV takes long to load
+    from cardmint_edge.adapters.cameras.selection import camera_of  # noqa: PLC0415 - loads OpenCV
     from cardmint_edge.doctor import examine  # noqa: PLC0415 - as above
 
     settings = load(config, os.environ)
     ill = False
-    for found in examine(settings, lambda: camera_of(settings.camera, 0, b"")):
-        ill = ill or found.health == "ill"
+    for result in examine(settings, lambda: camera_of(settings.camera, 0, b"")):
+        ill = ill or result.health == "ill"
         if as_json:
-            click.echo(msgspec.json.encode(found).decode())
+            click.echo(msgspec.json.encode(result).decode())
             continue
-        click.echo(f"{found.health:5} {found.part:20} {found.says}")
-        if found.mend:
-            click.echo(f"{'':26} -> {found.mend}")
+        click.echo(f"{result.health:5} {result.part:20} {result.message}")
+        if result.remedy:
+            click.echo(f"{'':26} -> {result.remedy}")
     sys.exit(1 if ill else 0)
 
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print what makes SHELL complete the commands: `eval "$(cardmint-edge completion bash)"`."""
+    """Print the completion script of SHELL: `eval "$(cardmint-edge completion bash)"`."""
     kind = get_completion_class(shell)
     root = click.get_current_context().find_root().command
     if kind is not None:

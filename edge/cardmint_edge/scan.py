@@ -1,4 +1,4 @@
-"""Scan image files: one outcome for each, whatever is in it."""
+"""Recognition of image files from the command line."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -11,25 +11,26 @@ import numpy as np
 from cardmint_contracts.cards import Decision
 from cardmint_edge.adapters.decode import Unreadable, read_reduced
 from cardmint_edge.domain.recognition import Recogniser, Recognition
+from cardmint_edge.domain.vision.quad import Quad
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Scanned:
-    """One image's outcome. `error` is set when it could not be read."""
+class ScannedImage:
+    """The outcome of one image. `error` is set when the image could not be read."""
 
     image: Path
     recognition: Recognition
     error: str = ""
 
 
-def scan(images: Iterable[Path], recogniser: Recogniser) -> Iterator[Scanned]:
-    """Recognise each image; one that cannot be read is a reject with its reason, and the others go on."""
+def scan(images: Iterable[Path], recogniser: Recogniser) -> Iterator[ScannedImage]:
+    """Recognise each image. One that cannot be read is a reject with its reason."""
     for image in images:
         started = time.perf_counter()
         try:
             frame, factor = read_reduced(image)
         except Unreadable as error:
-            yield Scanned(
+            yield ScannedImage(
                 image=image,
                 recognition=Recognition(decision=Decision.REJECT, reasons=(error.reason,)),
                 error=str(error),
@@ -38,42 +39,50 @@ def scan(images: Iterable[Path], recogniser: Recogniser) -> Iterator[Scanned]:
         decoded = round((time.perf_counter() - started) * 1000, 2)
         outcome = recogniser.recognise(frame)
         outcome.ms["decode"] = decoded
-        if outcome.corners is not None and factor > 1:
-            outcome = replace(outcome, corners=outcome.corners * np.float32(factor))
-        yield Scanned(image=image, recognition=outcome)
+        if outcome.quad is not None and factor > 1:
+            outcome = replace(outcome, quad=outcome.quad.scaled(np.float32(factor)))
+        yield ScannedImage(image=image, recognition=outcome)
 
 
-def as_json(scanned: Scanned) -> dict[str, Any]:
+def as_json(scanned: ScannedImage) -> dict[str, Any]:
     """Return the outcome as the command line prints it, one object a line."""
-    seen = scanned.recognition
-    best = seen.candidates[0].card if seen.candidates else None
+    recognition = scanned.recognition
+    best = recognition.candidates[0].card if recognition.candidates else None
     return {
         "image": str(scanned.image),
         "card_id": best.id if best else None,
         "name": best.name if best else None,
         "number": best.number if best else None,
-        "confidence": round(seen.confidence, 4),
-        "margin": round(seen.margin, 4),
-        "likeness_gap": None if seen.likeness_gap is None else round(seen.likeness_gap, 4),
-        "decision": seen.decision.value,
-        "reasons": list(seen.reasons),
-        "other_language": seen.other_language,
-        "method": seen.method,
-        "models": seen.models,
-        "corners": None if seen.corners is None else seen.corners.round(1).astype(float).tolist(),
+        "confidence": round(recognition.confidence, 4),
+        "margin": round(recognition.margin, 4),
+        "likeness_gap": None
+        if recognition.likeness_gap is None
+        else round(recognition.likeness_gap, 4),
+        "decision": recognition.decision.value,
+        "reasons": list(recognition.reasons),
+        "other_language": recognition.other_language,
+        "method": recognition.method,
+        "models": recognition.models,
+        "corners": _rounded(recognition.quad),
         "candidates": [
             {"card_id": candidate.card.id, "confidence": round(candidate.confidence, 4)}
-            for candidate in seen.candidates
+            for candidate in recognition.candidates
         ],
-        "ms": seen.ms,
+        "ms": recognition.ms,
     }
 
 
-def as_line(scanned: Scanned) -> str:
+def _rounded(quad: Quad | None) -> list[list[float]] | None:
+    return None if quad is None else quad.corners.round(1).astype(float).tolist()
+
+
+def as_line(scanned: ScannedImage) -> str:
     """Return the outcome as a line for people."""
-    seen = scanned.recognition
+    recognition = scanned.recognition
     best = (
-        f"{seen.candidates[0].card.id} {seen.candidates[0].card.name}" if seen.candidates else "-"
+        f"{recognition.candidates[0].card.id} {recognition.candidates[0].card.name}"
+        if recognition.candidates
+        else "-"
     )
-    why = f"  ({', '.join(seen.reasons)})" if seen.reasons else ""
-    return f"{seen.decision.value:7} {seen.confidence:5.1%}  {best}  {scanned.image}{why}"
+    why = f"  ({', '.join(recognition.reasons)})" if recognition.reasons else ""
+    return f"{recognition.decision.value:7} {recognition.confidence:5.1%}  {best}  {scanned.image}{why}"

@@ -1,20 +1,26 @@
-"""How the station is: for the page, for the health message, for `cardmint-edge outbox`."""
+"""The station's status: for the page, for the cloud and for `cardmint-edge outbox`."""
 
-from datetime import datetime
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
 
 from msgspec import Struct
 
+from cardmint_contracts.stations import StationHealth, StationState
+from cardmint_edge import __version__
+from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.sqlite.images import ImageCounts
-from cardmint_edge.adapters.sqlite.outbox import Counters
-from cardmint_edge.domain.delivery.window import Mark
+from cardmint_edge.adapters.sqlite.outbox import OutboxCounters
+from cardmint_edge.domain.delivery.window import StreamState
+from cardmint_edge.settings import EdgeSettings
 
 
 class OutboxStatus(Struct, frozen=True, kw_only=True):
-    """Where the outbox stands.
+    """The outbox's figures.
 
-    `acknowledged`, `last` and `queued` are of `stream`; the rest is of the database.
+    `acknowledged`, `last` and `queued` are of `stream`; the others are of the whole database.
     """
 
     stream: UUID
@@ -30,29 +36,41 @@ class OutboxStatus(Struct, frozen=True, kw_only=True):
     images_lost: int
 
 
-class _Outbox(Protocol):
-    @property
-    def mark(self) -> Mark: ...
+class OutboxReader(Protocol):
+    """The outbox, as its figures need it."""
 
     @property
-    def counters(self) -> Counters: ...
+    def stream_state(self) -> StreamState:
+        """How far the stream got."""
+        ...
 
-    def oldest(self) -> datetime | None: ...
+    @property
+    def counters(self) -> OutboxCounters:
+        """The counts since the outbox was made."""
+        ...
+
+    def oldest_unsent(self) -> datetime | None:
+        """Return the time of the oldest event without a receipt; None when there is none."""
+        ...
 
 
-class _Images(Protocol):
-    def counts(self) -> ImageCounts: ...
+class ImageCounter(Protocol):
+    """The record of images, as the figures need it."""
+
+    def counts(self) -> ImageCounts:
+        """Count the images that are not uploaded."""
+        ...
 
 
-def outbox_status(outbox: _Outbox, images: _Images) -> OutboxStatus:
-    """Read how the outbox is."""
-    mark, counters, counts = outbox.mark, outbox.counters, images.counts()
+def outbox_status(outbox: OutboxReader, images: ImageCounter) -> OutboxStatus:
+    """Read the outbox's figures."""
+    state, counters, counts = outbox.stream_state, outbox.counters, images.counts()
     return OutboxStatus(
-        stream=mark.stream,
-        acknowledged=mark.acknowledged,
-        last=mark.last,
-        queued=mark.last - mark.acknowledged,
-        oldest=outbox.oldest(),
+        stream=state.stream,
+        acknowledged=state.acknowledged,
+        last=state.last,
+        queued=state.last - state.acknowledged,
+        oldest=outbox.oldest_unsent(),
         scanned=counters.scanned,
         parked=counters.parked,
         epoch=counters.epoch,
@@ -60,3 +78,58 @@ def outbox_status(outbox: _Outbox, images: _Images) -> OutboxStatus:
         images_parked=counts.parked,
         images_lost=counts.lost,
     )
+
+
+class StationStatus:
+    """Reads the status of a running station."""
+
+    def __init__(
+        self,
+        *,
+        settings: EdgeSettings,
+        outbox: OutboxReader,
+        images: ImageCounter,
+        clock: StationClock,
+        epoch: int,
+        pack_version: Callable[[], str],
+    ) -> None:
+        self._settings = settings
+        self._outbox = outbox
+        self._images = images
+        self._clock = clock
+        self._epoch = epoch
+        self._pack_version = pack_version
+
+    def outbox(self) -> OutboxStatus:
+        """Return the outbox's figures."""
+        return outbox_status(self._outbox, self._images)
+
+    def disk_free_bytes(self) -> int:
+        """Return the free bytes on the disk of the data folder."""
+        return shutil.disk_usage(self._settings.station.data).free
+
+    def state(self, online: bool) -> StationState:
+        """Return the station's birth (`online`) or death."""
+        return StationState(
+            online=online,
+            epoch=self._epoch,
+            bootid=self._clock.bootid,
+            stream=self._outbox.stream_state.stream,
+            time=datetime.now(UTC),
+            version=__version__,
+        )
+
+    def health(self) -> StationHealth:
+        """Return the station's health."""
+        status, stamp = self.outbox(), self._clock()
+        age = (stamp.time - status.oldest).total_seconds() if status.oldest else 0.0
+        return StationHealth(
+            time=stamp.time,
+            queued=status.queued,
+            oldest_unsent_s=max(0.0, age),
+            disk_free_bytes=self.disk_free_bytes(),
+            clock_synced=stamp.clock_synced,
+            pack=self._pack_version(),
+            camera=str(self._settings.camera.__struct_config__.tag),
+            scanned=status.scanned,
+        )

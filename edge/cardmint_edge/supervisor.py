@@ -1,4 +1,4 @@
-"""The station at work: its threads, how they begin, how they end, and what they say of themselves."""
+"""The supervisor of the station's threads: it starts, watches and stops them."""
 
 import threading
 import time
@@ -13,84 +13,84 @@ from cardmint_edge.adapters.systemd import Systemd
 from cardmint_edge.errors import EdgeError, Stop
 
 STOP_S = 4.5
-"""How long a graceful stop may take in all; systemd and people expect a few seconds."""
+"""Seconds that a graceful stop may take in all."""
 
-LOOK_S = 0.1
+CHECK_EVERY_S = 0.1
 
 log = structlog.get_logger(__name__)
 
 
-class Part(Protocol):
-    """Something that runs in a thread of its own until it is told to stop."""
+class Component(Protocol):
+    """A part of the station that runs in a thread of its own."""
 
     def run(self) -> None:
         """Work until `stop`."""
         ...
 
     def stop(self) -> None:
-        """Make `run` return soon; from any thread."""
+        """Make `run` return soon, from any thread."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Running:
-    """A part, its name in the log, and whether the station is over when it ends by itself."""
+class ComponentThread:
+    """A component and its name in the log. `may_end` marks one that may end by itself."""
 
     name: str
-    part: Part
+    component: Component
     may_end: bool = False
 
 
-class Station:
-    """Runs parts side by side. They are stopped in the order in which they are given."""
+class StationSupervisor:
+    """Runs the components side by side, and stops them in the order in which they are given."""
 
     def __init__(
         self,
         *,
-        parts: list[Running],
+        threads: list[ComponentThread],
         database: Database,
         drained: Callable[[], bool],
         close: Callable[[], None],
         stop_s: float = STOP_S,
-        well: Callable[[], str] = lambda: "",
+        find_hang: Callable[[], str] = lambda: "",
         systemd: Systemd | None = None,
     ) -> None:
-        """Take the parts.
+        """Take the components.
 
-        `drained` says whether nothing waits to be sent, `close` lets the rest go after a stop, and
-        `well` what hangs, in words, when something does: then the watchdog is told no more that the
-        station lives.
+        `drained` returns whether everything is sent. `close` releases the rest after a stop.
+        `find_hang` returns a description of what hangs, or an empty text; while something hangs,
+        systemd's watchdog gets no sign of life.
         """
         self._stop_s = stop_s
-        self._well = well
+        self._find_hang = find_hang
         self._systemd = systemd or Systemd({})
-        self._alive_until = 0.0
-        self._parts = parts
+        self._next_sign_of_life = 0.0
+        self._components = threads
         self._database = database
         self._drained = drained
         self._close = close
-        self._threads = {running.name: self._thread(running) for running in parts}
-        self._over = threading.Event()
+        self._threads = {thread.name: self._thread(thread) for thread in threads}
+        self._ending = threading.Event()
         self._failure: BaseException | None = None
 
     def stop(self) -> None:
         """Make `run` return; safe in a signal handler."""
-        self._over.set()
+        self._ending.set()
 
     def run(self, *, exit_when_done: bool, drain_timeout_s: float) -> bool:
-        """Run until `stop`, or, if asked, until the camera is done and everything is sent.
+        """Run until `stop`; with `exit_when_done` until the camera is done and everything is sent.
 
-        Say whether all was sent.
+        Returns whether everything was sent.
 
         Raises:
-            Stop: a part failed for good.
+            Stop: a component failed for good.
         """
         for thread in self._threads.values():
             thread.start()
-        self._systemd.say("READY=1", "STATUS=counting")
+        self._systemd.notify("READY=1", "STATUS=counting")
         deadline: float | None = None
-        while not self._over.wait(LOOK_S):
-            self._stay_alive()
+        while not self._ending.wait(CHECK_EVERY_S):
+            self._send_sign_of_life()
             if not exit_when_done or self._counting():
                 continue
             deadline = deadline or time.monotonic() + drain_timeout_s
@@ -101,49 +101,49 @@ class Station:
         if isinstance(self._failure, EdgeError):
             raise Stop(str(self._failure)) from self._failure
         if self._failure is not None:
-            message = f"the station failed, which is a bug: {self._failure!r}; see the log above"
+            message = f"the station failed; this is a bug: {self._failure!r}; see the log above"
             raise Stop(message) from self._failure
         return drained
 
-    def _stay_alive(self) -> None:
+    def _send_sign_of_life(self) -> None:
         now = time.monotonic()
-        if not self._systemd.watchdog_s or now < self._alive_until:
+        if not self._systemd.watchdog_s or now < self._next_sign_of_life:
             return
-        self._alive_until = now + self._systemd.watchdog_s / 3
-        hangs = self._well()
-        if hangs:
-            log.error("the watchdog is not told that the station lives", reason=hangs)
+        self._next_sign_of_life = now + self._systemd.watchdog_s / 3
+        hang = self._find_hang()
+        if hang:
+            log.error("systemd's watchdog gets no sign of life", reason=hang)
         else:
-            self._systemd.say("WATCHDOG=1")
+            self._systemd.notify("WATCHDOG=1")
 
     def _counting(self) -> bool:
         return any(
-            self._threads[running.name].is_alive() for running in self._parts if running.may_end
+            self._threads[thread.name].is_alive() for thread in self._components if thread.may_end
         )
 
-    def _thread(self, running: Running) -> threading.Thread:
+    def _thread(self, component_thread: ComponentThread) -> threading.Thread:
         def work() -> None:
             try:
-                running.part.run()
+                component_thread.component.run()
             except BaseException as error:
                 if not isinstance(error, EdgeError):
-                    log.exception("failed", part=running.name)
+                    log.exception("failed", component=component_thread.name)
                 self._failure = error
-                self._over.set()
+                self._ending.set()
             else:
-                log.info("ended", part=running.name)
+                log.info("ended", component=component_thread.name)
 
-        return threading.Thread(target=work, name=running.name, daemon=True)
+        return threading.Thread(target=work, name=component_thread.name, daemon=True)
 
     def _shut_down(self) -> None:
-        self._systemd.say("STOPPING=1", "STATUS=stopping")
+        self._systemd.notify("STOPPING=1", "STATUS=stopping")
         deadline = time.monotonic() + self._stop_s
-        for running in self._parts:
-            running.part.stop()
+        for component_thread in self._components:
+            component_thread.component.stop()
         for name, thread in self._threads.items():
             thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
-                log.warning("did not stop in time; the process ends without it", part=name)
+                log.warning("did not stop in time; the process ends without it", component=name)
         self._close()
         if not any(thread.is_alive() for thread in self._threads.values()):
             self._database.close()

@@ -1,4 +1,4 @@
-"""Uploading: images go to the cloud after the facts that refer to them."""
+"""Upload: images go to the cloud, each after the event that refers to it."""
 
 import threading
 import time
@@ -18,22 +18,22 @@ from cardmint_edge.errors import EdgeError, Park, Retry
 
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
-PARKED_S = 86_400.0
-LOOK_S = 5.0
-"""How often to look for images that are due, when nobody says so."""
+RETRY_PARKED_S = 86_400.0
+CHECK_EVERY_S = 5.0
+"""Seconds between checks for images to upload, where `wake` is not called."""
 
 log = structlog.get_logger(__name__)
 
 
-class Ledger(Protocol):
-    """Knows which images the cloud still needs."""
+class UploadQueue(Protocol):
+    """The images that the cloud still needs."""
 
-    def next(self) -> str | None:
-        """Return an image that is due."""
+    def next_to_upload(self) -> str | None:
+        """Return the next image to upload; None when none waits."""
         ...
 
-    def uploaded(self, sha256: str) -> None:
-        """Learn that the cloud has an image."""
+    def record_upload(self, sha256: str) -> None:
+        """Record that the cloud has an image."""
         ...
 
     def park(self, sha256: str, reason: str) -> None:
@@ -41,23 +41,23 @@ class Ledger(Protocol):
         ...
 
     def unpark(self) -> int:
-        """Let every image that was set aside be due once more."""
+        """Let every parked image be uploaded once more."""
         ...
 
 
-class Store(Protocol):
-    """Has the images' bytes."""
+class ImageBytes(Protocol):
+    """The images' bytes."""
 
     def get(self, digest: str) -> bytes | None:
-        """Return an image's bytes; None when the station has no such image."""
+        """Return an image's bytes; None if the station does not have it."""
         ...
 
 
-class Cloud(Protocol):
-    """Takes images; raises Park when it does not want one, Retry when it is away."""
+class ImageEndpoint(Protocol):
+    """The cloud, as uploading needs it."""
 
     def put(self, sha256: str, jpeg: bytes) -> None:
-        """Upload one image."""
+        """Upload one image. Raises Park if the cloud refuses it, Retry if the cloud is away."""
         ...
 
 
@@ -65,65 +65,67 @@ class Uploader:
     """Uploads one image after another in `run`, until `stop`."""
 
     def __init__(
-        self, *, ledger: Ledger, store: Store, cloud: Cloud, wait: wait_base | None = None
+        self,
+        *,
+        images: UploadQueue,
+        store: ImageBytes,
+        cloud: ImageEndpoint,
+        wait: wait_base | None = None,
     ) -> None:
-        """Take the parts; `wait` is the pause between attempts, exponential with jitter if not given."""
-        self._ledger = ledger
+        """Take the parts. `wait` is the pause between attempts: exponential, with jitter."""
+        self._images = images
         self._store = store
         self._cloud = cloud
         self._wait = wait or wait_exponential_jitter(initial=FIRST_WAIT_S, max=LONGEST_WAIT_S)
         self._stopping = threading.Event()
-        self._due = threading.Event()
-        self._said = ""
+        self._wake = threading.Event()
+        self._last_error = ""
         self.paused = False
 
     def wake(self) -> None:
-        """Look for images that are due, from any thread."""
-        self._due.set()
+        """Check for images to upload now, from any thread."""
+        self._wake.set()
 
     def pause(self, paused: bool) -> None:
-        """Hold uploading after the image at hand, or go on with it."""
+        """Pause after the current image, or go on."""
         self.paused = paused
-        self._due.set()
+        self._wake.set()
 
     def stop(self) -> None:
         """Make `run` return."""
         self._stopping.set()
-        self._due.set()
+        self._wake.set()
 
     def run(self) -> None:
-        """Upload what is due, then wait for more.
-
-        What was set aside is tried again at each start, and once a day.
-        """
+        """Upload images until `stop`. Parked ones are tried again at each start, and once a day."""
         parked_until = time.monotonic()
         while not self._stopping.is_set():
-            self._due.clear()
+            self._wake.clear()
             try:
                 if time.monotonic() >= parked_until:
-                    parked_until = time.monotonic() + PARKED_S
-                    self._ledger.unpark()
+                    parked_until = time.monotonic() + RETRY_PARKED_S
+                    self._images.unpark()
                 while (
                     not (self._stopping.is_set() or self.paused)
-                    and (sha256 := self._ledger.next()) is not None
+                    and (sha256 := self._images.next_to_upload()) is not None
                 ):
                     self.upload(sha256)
             except EdgeError as error:
                 log.error("uploading waits", reason=str(error))
-            self._due.wait(LOOK_S)
+            self._wake.wait(CHECK_EVERY_S)
 
     def upload(self, sha256: str) -> None:
-        """Upload one image; try until it is there, it is refused, or `stop`."""
+        """Upload one image. Try again until it is uploaded or refused, or until `stop`."""
         jpeg = self._store.get(sha256)
         if jpeg is None:
-            self._park(sha256, "the station no longer has its bytes")
+            self._park(sha256, "the station no longer has this image")
             return
         attempts = Retrying(
             retry=retry_if_exception_type(Retry),
             wait=self._wait,
             stop=stop_when_event_set(self._stopping),
             sleep=self._pause,
-            before_sleep=self._say,
+            before_sleep=self._log_attempt,
             reraise=True,
         )
         try:
@@ -131,20 +133,20 @@ class Uploader:
         except Park as error:
             self._park(sha256, str(error))
         except Retry:
-            return  # stopping; it is tried again after the next start
+            return  # stopping; the next start tries again
         else:
-            self._said = ""
-            self._ledger.uploaded(sha256)
+            self._last_error = ""
+            self._images.record_upload(sha256)
 
     def _park(self, sha256: str, reason: str) -> None:
         log.warning("image set aside", sha256=sha256, reason=reason)
-        self._ledger.park(sha256, reason)
+        self._images.park(sha256, reason)
 
     def _pause(self, seconds: float) -> None:
         self._stopping.wait(seconds)
 
-    def _say(self, attempt: RetryCallState) -> None:
+    def _log_attempt(self, attempt: RetryCallState) -> None:
         reason = str(attempt.outcome.exception()) if attempt.outcome else ""
-        if reason != self._said:
-            self._said = reason
-            log.warning("images wait; they are tried again", reason=reason)
+        if reason != self._last_error:
+            self._last_error = reason
+            log.warning("images wait; the upload is tried again", reason=reason)

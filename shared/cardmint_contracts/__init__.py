@@ -1,6 +1,6 @@
-"""What CardMint's edge and cloud say to each other.
+"""The contracts between CardMint's stations and its cloud.
 
-Everything that crosses the wire is a frozen msgspec struct in here: cards, events, tasks, receipts,
-the station's state, the envelope that carries events and the topics that carry envelopes. The
-package does no input or output.
+All that crosses the wire is defined here: messages as frozen msgspec structs, topics, user
+properties, reason codes, HTTP paths and headers, notification channels. The package does no input
+or output.
 """

@@ -1,6 +1,4 @@
-"""The AsyncAPI 3 document of everything that travels by MQTT.
-
-`python -m cardmint_contracts.asyncapi`.
+"""The AsyncAPI 3 document of all MQTT messages: `python -m cardmint_contracts.asyncapi`.
 
 It is made from the structs and the topics, and a test holds `docs/asyncapi.json` to it.
 """
@@ -12,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from cardmint_contracts import topics
+from cardmint_contracts import notifications, topics
+from cardmint_contracts.claims import FIRST, LAST, STREAM
 from cardmint_contracts.control import (
     Command,
     CommandReply,
@@ -20,14 +19,24 @@ from cardmint_contracts.control import (
     Manifest,
     ReportedConfig,
 )
-from cardmint_contracts.envelope import BATCH, BATCH_GZIP, Envelope
+from cardmint_contracts.envelope import BATCH, BATCH_GZIP, MAX_EVENTS, Envelope
 from cardmint_contracts.events import TYPES
+from cardmint_contracts.reasons import Reason
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.upcasters import EARLIER
 
 _SCHEMAS = "#/components/schemas/"
+_CLAIM_HEADERS = {
+    "type": "object",
+    "description": "User properties: which sequences of which stream the message holds.",
+    "properties": {
+        STREAM: {"type": "string", "format": "uuid"},
+        FIRST: {"type": "string", "pattern": "^[0-9]+$"},
+        LAST: {"type": "string", "pattern": "^[0-9]+$"},
+    },
+}
 _CHANNELS: dict[str, tuple[str, str, type, bool, int]] = {
     "events": ("up", "Batches of events, in the order of their sequence.", Envelope, False, 1),
     "receipt": ("down", "What Postgres has committed of a stream.", Receipt, True, 1),
@@ -91,50 +100,73 @@ def document() -> dict[str, Any]:
     for schema in schemas.values():
         # Python before 3.13 keeps the indentation.
         schema["description"] = inspect.cleandoc(schema["description"])
-    channels: dict[str, Any] = {}
-    operations: dict[str, Any] = {}
-    for kind, (direction, description, struct, retained, qos) in _CHANNELS.items():
-        steps = kind.split("/")
-        channel = "-".join(step for step in steps if not step.startswith("{"))
-        payload: dict[str, Any] = {"$ref": _SCHEMAS + struct.__name__}
-        content_types = ["application/json"]
-        if struct is Envelope:
-            payload = {"type": "array", "minItems": 1, "maxItems": 1000, "items": payload}
-            content_types = [BATCH, BATCH_GZIP]
-        whose = ["tenant"] if steps[0] == "fleet" else ["tenant", "station"]
-        names = [*whose, *(step.strip("{}") for step in steps if step.startswith("{"))]
-        channels[channel] = {
-            "address": "/".join([topics.ROOT, *(f"{{{one}}}" for one in whose), kind]),
-            "description": description,
-            "parameters": {name: {} for name in names},
-            "messages": {channel: {"contentType": content_types[0], "payload": payload}},
-        }
-        if len(content_types) > 1:
-            channels[channel]["messages"][f"{channel}-compressed"] = {
-                "contentType": content_types[1],
-                "payload": payload,
-            }
-        operations[channel] = {
-            "action": "receive" if direction == "up" else "send",
-            "channel": {"$ref": f"#/channels/{channel}"},
-            "bindings": {"mqtt": {"qos": qos, "retain": retained}},
-        }
     whole = {
         "asyncapi": "3.0.0",
         "info": {
             "title": "CardMint",
             "version": "1",
-            "description": "MQTT 5. Event data by type, earlier versions too: see `x-event-types`.",
+            "description": (
+                "MQTT 5. Event data by type, earlier versions too: see `x-event-types`."
+                " Reason codes: see `x-reason-codes`. What the cloud's processes tell each other"
+                " through Postgres: see `x-notifications`."
+            ),
         },
-        "channels": channels,
-        "operations": operations,
+        "channels": {_name(kind): _channel(kind) for kind in _CHANNELS},
+        "operations": {_name(kind): _operation(kind) for kind in _CHANNELS},
         "components": {"schemas": schemas},
         "x-event-types": {
             name: {"$ref": _SCHEMAS + struct.__name__} for name, struct in sorted(types.items())
         },
+        "x-reason-codes": {reason.value: reason.description for reason in Reason},
+        "x-notifications": {
+            "channel": notifications.CHANNEL,
+            "payload": notifications.payload("{tenant}", "{subject}"),
+            "subjects": [subject.value for subject in notifications.Subject],
+        },
     }
     # Python writes the end of a text as \Z, JSON Schema as $.
     return dict(json.loads(json.dumps(whole).replace("\\\\Z", "$")))
+
+
+def _name(kind: str) -> str:
+    return "-".join(step for step in kind.split("/") if not step.startswith("{"))
+
+
+def _channel(kind: str) -> dict[str, Any]:
+    _, description, struct, _, _ = _CHANNELS[kind]
+    steps = kind.split("/")
+    owner = ["tenant"] if steps[0] == "fleet" else ["tenant", "station"]
+    parameters = [*owner, *(step.strip("{}") for step in steps if step.startswith("{"))]
+    return {
+        "address": "/".join([topics.ROOT, *(f"{{{name}}}" for name in owner), kind]),
+        "description": description,
+        "parameters": {name: {} for name in parameters},
+        "messages": _messages(kind, struct),
+    }
+
+
+def _messages(kind: str, struct: type) -> dict[str, Any]:
+    name, payload = _name(kind), {"$ref": _SCHEMAS + struct.__name__}
+    if struct is not Envelope:
+        return {name: {"contentType": "application/json", "payload": payload}}
+    batch = {"type": "array", "minItems": 1, "maxItems": MAX_EVENTS, "items": payload}
+    return {
+        name: {"contentType": BATCH, "headers": _CLAIM_HEADERS, "payload": batch},
+        f"{name}-compressed": {
+            "contentType": BATCH_GZIP,
+            "headers": _CLAIM_HEADERS,
+            "payload": batch,
+        },
+    }
+
+
+def _operation(kind: str) -> dict[str, Any]:
+    direction, _, _, retained, qos = _CHANNELS[kind]
+    return {
+        "action": "receive" if direction == "up" else "send",
+        "channel": {"$ref": f"#/channels/{_name(kind)}"},
+        "bindings": {"mqtt": {"qos": qos, "retain": retained}},
+    }
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""Cards as they are spoken of on the wire.
-
-A printing, what is known of one physical card, and an image of it.
-"""
+"""Cards on the wire: printings, candidates, scan defaults, images and money."""
 
 from enum import StrEnum
 from typing import Annotated, Self
@@ -18,7 +15,7 @@ Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
 
 
 class Finish(StrEnum):
-    """How the surface was printed. Never read from a picture: set for the batch, or left open."""
+    """Finish of the surface. No picture decides it: it is a scan default, or left open."""
 
     NORMAL = "normal"
     HOLO = "holo"
@@ -26,14 +23,14 @@ class Finish(StrEnum):
 
 
 class Edition(StrEnum):
-    """Which print run. Never read from a picture: set for the batch, or left open."""
+    """Print run. No picture decides it: it is a scan default, or left open."""
 
     UNLIMITED = "unlimited"
     FIRST = "first"
 
 
 class Condition(StrEnum):
-    """How worn the card is, on the trade's five steps."""
+    """Wear of the card, on the trade's five steps."""
 
     NEAR_MINT = "near_mint"
     LIGHTLY_PLAYED = "lightly_played"
@@ -43,10 +40,7 @@ class Condition(StrEnum):
 
 
 class Decision(StrEnum):
-    """What the station made of a capture.
-
-    Counted as a card, counted but a person must look, or not a card.
-    """
+    """Decision on a shot: counted, for a person to decide first, or no card."""
 
     ACCEPT = "accept"
     REVIEW = "review"
@@ -54,7 +48,7 @@ class Decision(StrEnum):
 
 
 class Card(Upward, frozen=True):
-    """A printing as the catalogue names it; enough to show it without the catalogue."""
+    """A printing, with enough of the catalogue to show it without the catalogue."""
 
     id: CardId
     name: Line
@@ -64,7 +58,7 @@ class Card(Upward, frozen=True):
 
 
 class Candidate(Upward, frozen=True):
-    """A printing that a capture may show, and how sure the recogniser is of it."""
+    """A printing that a shot may show, with the recogniser's confidence (0 to 1)."""
 
     card: Card
     confidence: Probability
@@ -82,7 +76,7 @@ class ScanDefaults(Upward, frozen=True):
 
 
 class Image(Upward, frozen=True):
-    """An image by its content; the bytes travel by HTTPS."""
+    """An image, named by the SHA-256 of its content; the bytes travel by HTTPS."""
 
     sha256: Sha256
     bytes: Annotated[int, Meta(ge=1, le=1 << 26)]
@@ -92,7 +86,7 @@ class Image(Upward, frozen=True):
 
 
 class Money(Upward, frozen=True):
-    """An amount in the currency's minor units after ISO 4217: cents, but whole yen."""
+    """An amount in the currency's minor units after ISO 4217: cents, or whole yen."""
 
     minor: Count
     currency: Currency

@@ -1,7 +1,4 @@
-"""What the cloud wants of a station beside answers.
-
-Commands, settings, and the packs and models to use.
-"""
+"""Commands, settings and artifact manifests that the cloud sends to stations."""
 
 import builtins
 from typing import Annotated, Literal, TypeAlias
@@ -17,9 +14,9 @@ Artifact: TypeAlias = Literal["catalogue", "models"]
 
 
 class Command(Downward, frozen=True):
-    """Something to do once: `capture`, `rescan`, `reload`, `diagnostics`, `restart`.
+    """A command, done once: `capture`, `rescan`, `reload`, `diagnostics` or `restart`.
 
-    `scan` is for `rescan`.
+    `scan` names the scan to repeat for `rescan`.
     """
 
     name: Code
@@ -27,9 +24,9 @@ class Command(Downward, frozen=True):
 
 
 class CommandReply(Upward, frozen=True):
-    """What became of a command.
+    """The outcome of a command: whether it was done, and a message for people.
 
-    Done or not, in words, and for `diagnostics` what was found, a line a part.
+    `lines` holds the findings of `diagnostics`, one a part.
     """
 
     command: UUID
@@ -39,7 +36,7 @@ class CommandReply(Upward, frozen=True):
 
 
 class DesiredConfig(Downward, frozen=True):
-    """Settings that may be changed from afar; what is None stays as the station's own file says."""
+    """Settings wanted of a station; None leaves the value of the station's own file."""
 
     version: Annotated[int, Meta(ge=1, le=2**31 - 1)]
     max_kb_per_s: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
@@ -48,9 +45,10 @@ class DesiredConfig(Downward, frozen=True):
 
 
 class ReportedConfig(Upward, frozen=True):
-    """What the station uses now.
+    """Settings and artifacts that a station uses.
 
-    The version that was applied, 0 when none was, and why a newer one was not.
+    `version` is that of the desired settings in use, 0 without any; `says` tells why a newer one is
+    not in use.
     """
 
     version: Annotated[int, Meta(ge=0, le=2**31 - 1)]
@@ -63,9 +61,9 @@ class ReportedConfig(Upward, frozen=True):
 
 
 class Manifest(Downward, frozen=True):
-    """A pack, or a zip of models, that the fleet is to use.
+    """The manifest of a pack, or of a zip of models, that all stations are to use.
 
-    `signature` is Ed25519 over `signed()`, in base64, by the key that the station's settings name.
+    `signature` is Ed25519 over `signed()`, in base64, by the key in the station's settings.
     """
 
     artifact: Artifact
@@ -76,12 +74,12 @@ class Manifest(Downward, frozen=True):
     signature: Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{86}==\Z")]
 
     def signed(self) -> str:
-        """Return what the signature covers, as UTF-8: everything but where the file lies."""
+        """Return the text that the signature covers: everything but the file's address."""
         return f"cardmint {self.artifact}\n{self.version}\n{self.bytes}\n{self.sha256}\n"
 
 
 def encode_manifest(manifest: Manifest) -> builtins.bytes:
-    """Return a manifest as JSON, for stations of version 0.1.0 too: they call the artifact `ware`."""
+    """Return a manifest as JSON; stations of version 0.1.0 find the artifact under `ware`."""
     return encode({**msgspec.to_builtins(manifest), "ware": manifest.artifact})
 
 
@@ -113,6 +111,6 @@ class ManifestV1(Downward, frozen=True):
     signature: Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{86}==\Z")]
 
     def upcast(self) -> Manifest:
-        """Return the same manifest in today's words."""
+        """Return the same manifest in the current version."""
         values = msgspec.structs.asdict(self)
         return Manifest(artifact=values.pop("ware"), **values)

@@ -21,7 +21,7 @@ BATCH = "application/cloudevents-batch+json"
 BATCH_GZIP = "application/cloudevents-batch+json+gzip"
 MAX_EVENTS = 1000
 MAX_BATCH_BYTES = 8 << 20
-"""The most that a message may decompress to: 8 MiB."""
+"""Greatest size of a decompressed message: 8 MiB."""
 
 SEQUENCE_DIGITS = 19
 MAX_SEQUENCE = 2**63 - 1
@@ -38,10 +38,10 @@ Digits = Annotated[
 
 
 class Envelope(Upward, frozen=True):
-    """One event. `data` stays raw, so that one bad event does not spoil the batch that carries it.
+    """One event. `data` stays raw, so that one bad event does not spoil its batch.
 
-    The patterns are tried once for a batch (`decode_batch`), not once for each envelope: that took
-    half of reading it.
+    Patterns are checked once for a whole batch (`decode_batch`): checking each envelope took half
+    of the time of reading it.
     """
 
     id: Annotated[str, Meta(min_length=1, max_length=80)]
@@ -64,10 +64,7 @@ class Envelope(Upward, frozen=True):
 
 
 def digits(number: int) -> str:
-    """Return a sequence number, or milliseconds, as they travel.
-
-    19 digits that sort as they count.
-    """
+    """Return a sequence number, or milliseconds, as 19 digits: sorted as text they are in order."""
     if not 0 <= number <= MAX_SEQUENCE:
         message = f"{number} is not between 0 and 2^63 - 1"
         raise Invalid(message)
@@ -85,7 +82,7 @@ def seal(
     monotonic_ms: int,
     clock_synced: bool,
 ) -> Envelope:
-    """Put an event into its envelope. `monotonic_ms` counts from the boot that `bootid` names."""
+    """Return an event in its envelope. `monotonic_ms` counts from the boot named by `bootid`."""
     return Envelope(
         id=f"{stream}/{sequence}",
         source=source,
@@ -109,7 +106,7 @@ def encode_batch(envelopes: list[Envelope], *, compress: bool = False) -> tuple[
 
 
 def decode_batch(payload: bytes, content_type: str | None) -> list[Envelope]:
-    """Read a batch: 1 to 1,000 envelopes of one source and one stream, their sequence rising by one.
+    """Read a batch: 1 to 1,000 envelopes of one source and stream, without a gap in sequence.
 
     Raises:
         Oversized: more bytes than allowed, before or after decompression, or too many events.
@@ -149,14 +146,17 @@ def _check_order(envelopes: list[Envelope]) -> None:
             or envelope.stream.int != stream
             or envelope.source != source
         ):
-            message = f"event {offset + 1} of the batch does not follow the one before it in source, stream and sequence"
+            message = (
+                f"event {offset + 1} of the batch does not follow the one before it"
+                " in source, stream and sequence"
+            )
             raise Invalid(message)
 
 
 def _check_patterns(envelopes: list[Envelope]) -> None:
-    """Check one source, each type once, and all milliseconds at once.
+    """Check the source, each type once, and all milliseconds at once.
 
-    Each of them is 19 long, as msgspec has seen.
+    msgspec has already checked that each has 19 characters.
     """
     first = envelopes[0]
     ticks = "".join([envelope.monotonicms for envelope in envelopes])

@@ -1,9 +1,6 @@
-"""What happened, in the versions that are written today.
+"""Events, in the versions that are written today; `upcasters` reads the earlier ones.
 
-Earlier ones, and the way to read them all: `upcasters`.
-
-A new field has a default. A new meaning, and a field that goes or changes its type, is a new
-version.
+A new field has a default. A new meaning, a field that goes, or another type is a new version.
 """
 
 from enum import StrEnum
@@ -17,7 +14,7 @@ from cardmint_contracts.wire import Code, Count, Line, Probability, Sha256, Upwa
 
 
 class Recogniser(Upward, frozen=True):
-    """What made the decision, so that it can be judged, and repeated, later."""
+    """What decided: method, pack, models and rules, so that it can be judged and repeated later."""
 
     method: Code
     pack: Line
@@ -27,7 +24,7 @@ class Recogniser(Upward, frozen=True):
 
 
 class CardScanned(Upward, frozen=True):
-    """One capture that the station acknowledged. `scan` names the physical card from here on.
+    """A shot that the station acknowledged. `scan` names the physical card from here on.
 
     `card` is set exactly when the decision is `accept`; `candidates` are sorted, the likeliest
     first. `margin` is the confidence of the first candidate minus that of the second (0 to 1).
@@ -57,10 +54,7 @@ class CardScanned(Upward, frozen=True):
 
 
 class ReviewAnswered(Upward, frozen=True):
-    """A person's answer to a review task.
-
-    The printing, or that no card of the catalogue is shown.
-    """
+    """A person's answer to a review task: the printing, or that it is no card of the catalogue."""
 
     task: UUID
     task_version: Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -76,12 +70,10 @@ class ReviewAnswered(Upward, frozen=True):
 
 
 class Question(StrEnum):
-    """What a person is asked.
+    """A question to a person: which printing it is, whether it is the same card again, or an audit.
 
-    Which printing a card is, whether it is the one before it again, or whether it is right.
-
-    Only an audit, which chance drew, measures how often counted cards are right; and it is given up
-    when nobody looks.
+    Chance draws audits; only they measure how often counted cards are right. They expire when
+    nobody answers.
     """
 
     PRINTING = "printing"
@@ -90,12 +82,12 @@ class Question(StrEnum):
 
 
 class ReviewOpened(Upward, frozen=True):
-    """A rule of the cloud asks for a person's look at a counted card.
+    """A rule of the cloud opened a review of a counted card.
 
-    With `hold` it is not counted until then.
+    With `hold` the card does not count until the review is answered.
 
-    `card` is what was counted, `recogniser` what decided so: an audit measures the one by the
-    other. `reasons` say why `question` is asked.
+    `card` is the printing that was counted, `recogniser` what decided it: audits measure by it.
+    `reasons` say why the question is asked.
     """
 
     task: UUID
@@ -111,10 +103,7 @@ class ReviewOpened(Upward, frozen=True):
 
 
 class ReviewUndone(Upward, frozen=True):
-    """A person takes back the answer that closed a task.
-
-    It is open again, and the card stands as it did before.
-    """
+    """A person took back the answer that closed a task: the task is open, the card as before."""
 
     task: UUID
     task_version: Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -123,9 +112,9 @@ class ReviewUndone(Upward, frozen=True):
 
 
 class RescanRequested(Upward, frozen=True):
-    """A person cannot tell from the picture and asks for the card itself.
+    """A person cannot decide from the picture and wants the card scanned again.
 
-    `place` says where it lies.
+    `place` says where the card lies.
     """
 
     task: UUID
@@ -136,10 +125,7 @@ class RescanRequested(Upward, frozen=True):
 
 
 class ReviewAged(Upward, frozen=True):
-    """A task waited too long.
-
-    It is brought to the front, or, when it was only an audit, given up without a verdict.
-    """
+    """A task waited too long: it was moved to the front, or, as an audit, expired."""
 
     task: UUID
     task_version: Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -148,10 +134,7 @@ class ReviewAged(Upward, frozen=True):
 
 
 class PriceJudged(Upward, frozen=True):
-    """A person's word on a quote that was held back as unlikely.
-
-    Taken, kept out, or that word taken back.
-    """
+    """A person's verdict on a held quote: taken, refused, or that verdict undone."""
 
     card_id: CardId
     verdict: Literal["take", "refuse", "undo"]
@@ -164,11 +147,10 @@ class PriceJudged(Upward, frozen=True):
 
 
 class ImageEvicted(Upward, frozen=True):
-    """The station gave up an image's bytes to keep counting; the fact that it had them stays.
+    """The station deleted an image to keep counting.
 
-    `kind` says what went: `full`, the image itself, or later `thumbnail`, the small one that was
-    left of it. `bytes` are the whole image's, either time. Unless it was `uploaded`, nobody has it
-    any more.
+    `kind` is `full` for the image itself and `thumbnail` for the small one that was left of it;
+    `bytes` is the size of the whole image, either time. Unless it was `uploaded`, it is lost.
     """
 
     sha256: Sha256
@@ -179,10 +161,7 @@ class ImageEvicted(Upward, frozen=True):
 
 
 class ScanWithdrawn(Upward, frozen=True):
-    """A person took a scan back at the station.
-
-    It is no card of the inventory, and nothing is asked about it.
-    """
+    """A person withdrew a scan at the station: it leaves the inventory, and its reviews close."""
 
     scan: UUID
     by: Line

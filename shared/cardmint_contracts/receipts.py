@@ -1,6 +1,6 @@
-"""The receipt: what Postgres has committed.
+"""The receipt: how far the cloud has committed a stream.
 
-A station forgets an event only when a receipt covers it.
+A station deletes an event only when a receipt covers it.
 """
 
 from typing import Annotated
@@ -12,10 +12,10 @@ from cardmint_contracts.wire import Count, Downward
 
 
 class Receipt(Downward, frozen=True):
-    """`sequence` is the highest up to which everything of `stream` is committed; 0 when nothing is.
+    """All events of `stream` up to `sequence` are committed; 0 means none.
 
-    `refused` is set when a batch left a gap: it began at that sequence, and the station sends again
-    from `sequence + 1`.
+    `refused` is the first sequence of a batch that left a gap: the station sends again from
+    `sequence + 1`.
     """
 
     stream: UUID

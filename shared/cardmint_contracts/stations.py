@@ -1,4 +1,4 @@
-"""What a station says of itself: whether it is there, and how it is."""
+"""State and health of a station, as it reports them."""
 
 from typing import Annotated
 from uuid import UUID
@@ -9,10 +9,10 @@ from cardmint_contracts.wire import Count, Instant, Line, Upward
 
 
 class StationState(Upward, frozen=True):
-    """Birth (`online`), or death, which the broker publishes as the station's will.
+    """Birth (`online`) of a station, or its death, which the broker publishes as its will.
 
-    `epoch` counts the agent's starts: a will with a lower epoch than the last birth's came late and
-    says nothing.
+    `epoch` counts the agent's starts: a will with a lower epoch than the last birth came late and
+    is ignored.
     """
 
     online: bool
@@ -24,7 +24,7 @@ class StationState(Upward, frozen=True):
 
 
 class StationHealth(Upward, frozen=True):
-    """How the station is, every 30 seconds."""
+    """Health of a station, sent every 30 seconds."""
 
     time: Instant
     queued: Count

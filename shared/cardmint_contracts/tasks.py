@@ -1,4 +1,4 @@
-"""Review tasks, as they lie retained on the broker while they are open, and how they ended."""
+"""Review tasks, retained on the broker while they are open, and their outcomes."""
 
 from typing import Annotated
 from uuid import UUID
@@ -10,10 +10,9 @@ from cardmint_contracts.wire import Code, Downward, Instant, Line
 
 
 class ReviewTask(Downward, frozen=True):
-    """A card that a person must look at. A closed task is an empty payload on the same topic.
+    """A question to a person about a card. A closed task is an empty payload on the same topic.
 
-    `place` is set when the card itself is asked for: where it lies, to be scanned again or looked
-    at.
+    `place` is set when the card itself is wanted, to be scanned again: it says where it lies.
     """
 
     task: UUID
@@ -28,11 +27,10 @@ class ReviewTask(Downward, frozen=True):
 
 
 class ReviewOutcome(Downward, frozen=True):
-    """How a task was closed.
+    """The outcome of a closed task.
 
-    Told to the station so that whoever answered differently there learns of it and can undo.
-
-    `version` is the closed task's: what an undo must name.
+    Whoever answered differently at the station sees it there and can undo it. `version` is the
+    closed task's, which an undo must name.
     """
 
     task: UUID

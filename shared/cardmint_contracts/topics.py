@@ -53,7 +53,10 @@ def name(text: str) -> str:
         BadTopic: anything else, and `fleet` and `feed`, which have topics of their own.
     """
     if not _NAME.match(text) or text in {"fleet", "feed"}:
-        message = f"{text!r} is no name for a tenant or station: use lower-case letters, digits and hyphens, 63 at most"
+        message = (
+            f"{text!r} is no name for a tenant or station:"
+            " use lower-case letters, digits and hyphens, 63 at most"
+        )
         raise BadTopic(message)
     return text
 

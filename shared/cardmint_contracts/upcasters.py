@@ -1,10 +1,8 @@
-"""Where data becomes an event.
+"""Decoding of event data: today's versions directly, earlier ones through upcasters.
 
-Today's versions as they are, earlier ones through upcasters, a version at a time.
-
-A version that is no longer written stays here as it was: its struct is frozen, and `upcast` makes
-the next version's event of it. Nothing behind `decode_data` ever sees it, and the log keeps what
-was written.
+The struct of a version that is no longer written stays here unchanged, and its `upcast` returns the
+same event in the next version. Callers of `decode_data` see today's versions only; the log keeps
+what was written.
 """
 
 from typing import Annotated, Literal
@@ -101,7 +99,10 @@ class ReviewOpenedV1(Earlier, frozen=True):
     image: Image | None = None
 
     def upcast(self) -> ReviewOpened:
-        """Name the question; a rule's goes before chance's, and with no candidate the counted card is one."""
+        """Derive the question from the reasons; without candidates the counted card is the one.
+
+        A rule's question goes before that of chance.
+        """
         question = Question.PRINTING
         if "possible-duplicate" in self.reasons:
             question = Question.DUPLICATE

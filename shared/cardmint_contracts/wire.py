@@ -1,9 +1,8 @@
-"""JSON in and out, with this package's errors.
+"""JSON encoding and decoding, with this package's errors.
 
-What stations send is read strictly: an unknown field is an error, and the reader parks the event
-until it is upgraded, so that nothing is dropped in silence. What the cloud sends is read leniently,
-because a station may be older than the cloud and must still understand its receipts
-(docs/decisions/0002).
+Messages of stations are read strictly: an unknown field is an error, and the reader parks the event
+until it is upgraded, so that nothing is dropped silently. Messages of the cloud are read leniently:
+a station may be older than the cloud and must still understand its receipts (docs/decisions/0002).
 """
 
 import re
@@ -16,10 +15,10 @@ from msgspec import Meta, Struct
 from cardmint_contracts.errors import Invalid, Malformed, Oversized, UnknownField
 
 MAX_MESSAGE_BYTES = 1 << 20
-"""The largest message, compressed or not, that any reader takes: 1 MiB."""
+"""Greatest size of a message, compressed or not: 1 MiB."""
 
 Instant = Annotated[datetime, Meta(tz=True)]
-"""A moment with its offset from UTC."""
+"""A moment, with its offset from UTC."""
 
 Code = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}\Z")]
 """A machine-readable word, such as a reason: an open set, because contracts grow."""
@@ -27,9 +26,8 @@ Code = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}\Z")]
 Line = Annotated[str, Meta(max_length=200, extra_json_schema={"pattern": r"^[^\x00-\x1f\x7f]*\Z"})]
 """One line of text for people, without control characters: Postgres stores no NUL.
 
-`decode` and `convert` see to that. A pattern here would be tried twenty times for each event, and
-took longer than all the rest of reading it; JSON can only bring a control character with a
-backslash, or as DEL.
+`decode` and `convert` check that. A pattern here would be checked twenty times an event, and took
+longer than the rest of reading it. In JSON a control character needs a backslash, or is DEL.
 """
 
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -42,14 +40,11 @@ _encoder = msgspec.json.Encoder()
 
 
 class Upward(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
-    """What a station sends: read strictly.
-
-    It holds no cycles, so the garbage collector need not look.
-    """
+    """Base of messages that stations send, read strictly; without cycles, so gc is off."""
 
 
 class Downward(Struct, frozen=True, kw_only=True, gc=False):
-    """What the cloud sends: unknown fields are passed over."""
+    """Base of messages that the cloud sends; unknown fields are ignored."""
 
 
 def encode(value: object) -> bytes:

@@ -3,6 +3,9 @@
 import asyncio
 import contextlib
 import itertools
+import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -13,7 +16,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
-from cardmint_cloud.adapters.postgres.migrate import engine_for, migrate
+from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.local.postgres import LocalPostgres
 from cardmint_cloud.log_months import make_ahead
 from tests.cloud.shop import NOW
@@ -21,10 +24,19 @@ from tests.cloud.shop import NOW
 _numbers = itertools.count(1)
 
 
-async def _migrate(address: str) -> None:
-    engine = engine_for(address)
-    await migrate(engine)
-    await engine.dispose()
+def _migrate(address: str) -> None:
+    """Make the tables in a process of its own: a measured one must not run SQLAlchemy's greenlets."""
+    program = Path(sys.executable).with_name("cardmint-cloud")
+    environment = {**os.environ, "CARDMINT_CLOUD_DATABASE": address}
+    done = subprocess.run(
+        [program, "migrate"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @contextlib.asynccontextmanager
@@ -62,7 +74,7 @@ def postgres() -> Iterator[LocalPostgres]:
     with tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True) as folder:
         server = LocalPostgres(Path(folder)).start()
         try:
-            asyncio.run(_migrate(server.address))
+            _migrate(server.address)
             yield server
         finally:
             server.drop()

@@ -22,6 +22,7 @@ def at(database: str, *words: str) -> CompletedProcess[str]:
     return command(*words, CARDMINT_CLOUD_DATABASE=database)
 
 
+@pytest.mark.greenlets
 async def test_a_backup_is_whole_in_a_new_server(pool: Pool, database: str, tmp_path: Path) -> None:
     await shop(pool)
     before = await rebuild.compare_with_log(database)

@@ -1,11 +1,14 @@
-"""The cloud's connection to the broker against a server that says just what the test wants."""
+"""The cloud's connection to the broker: with a scripted server, and with mosquitto and TLS."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import mqtt5
+import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from cardmint_cloud.adapters.mqtt.client import MqttClient
 from cardmint_cloud.adapters.mqtt.connection import (
@@ -14,8 +17,11 @@ from cardmint_cloud.adapters.mqtt.connection import (
     InboundMessage,
 )
 from cardmint_cloud.errors import StopService
-from cardmint_cloud.settings import BrokerSettings
+from cardmint_cloud.local.broker import LocalBroker
+from cardmint_cloud.local.processes import free_port
+from cardmint_contracts.settings import BrokerSettings
 from cardmint_lab.cloud.packets import PacketReader
+from tests.edge.kit.certificates import make_certificates
 
 pytestmark = pytest.mark.integration
 
@@ -209,3 +215,86 @@ async def test_a_broker_that_is_busy_is_asked_again() -> None:
     await server.next(mqtt5.SubscribePacket)
     await heard.link.stop()
     await server.stop()
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Path:
+    return make_certificates(tmp_path / "ours")
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path, certificates: Path) -> Iterator[int]:
+    """The port of a broker that speaks TLS and asks for a certificate."""
+    port = free_port()
+    lines = f"user root\nlistener {port} 127.0.0.1\nrequire_certificate true\n"
+    lines += f"cafile {certificates / 'ca.pem'}\n"
+    lines += f"certfile {certificates / 'cert.pem'}\nkeyfile {certificates / 'key.pem'}\n"
+    broker = LocalBroker(tmp_path / "broker", kind="mosquitto", extra=lines)
+    broker.start()
+    yield port
+    broker.kill()
+
+
+async def test_messages_come_encrypted_to_a_client_with_a_certificate(
+    certificates: Path, encrypted: int
+) -> None:
+    settings = BrokerSettings(
+        port=encrypted,
+        tls=True,
+        ca_file=certificates / "ca.pem",
+        cert_file=certificates / "cert.pem",
+        key_file=certificates / "key.pem",
+    )
+    messages: asyncio.Queue[InboundMessage] = asyncio.Queue()
+    link = MqttClient(settings, on_message=messages.put_nowait)
+    link.start()
+    try:
+        async with asyncio.timeout(20):
+            while (sent := link.publish(TOPIC, b"x")).cancelled():  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.05)
+            await sent
+            assert (await messages.get()).payload == b"x"
+    finally:
+        await link.stop()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"cert_file": None, "key_file": None}, "hung up"),
+        ({"ca_file": None}, "certificate that is not trusted"),
+        ({"tls": False, "ca_file": None, "cert_file": None, "key_file": None}, "hung up"),
+    ],
+)
+async def test_a_connection_without_the_right_certificates_is_refused(
+    certificates: Path, encrypted: int, change: dict[str, Any], says: str
+) -> None:
+    settings = msgspec.structs.replace(
+        BrokerSettings(
+            port=encrypted,
+            tls=True,
+            ca_file=certificates / "ca.pem",
+            cert_file=certificates / "cert.pem",
+            key_file=certificates / "key.pem",
+        ),
+        **change,
+    )
+    with capture_logs() as logs:
+        link = MqttClient(settings, on_message=lambda _: None)
+        link.start()
+        try:
+            async with asyncio.timeout(20):
+                while not any(says in entry["event"] for entry in logs):  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.05)
+        finally:
+            await link.stop()
+    assert not any(entry["event"] == "broker connected" for entry in logs)
+
+
+async def test_a_certificate_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    for broken in (
+        BrokerSettings(tls=True, ca_file=tmp_path / "none.pem"),
+        BrokerSettings(tls=True, cert_file=tmp_path / "none.pem"),
+    ):
+        with pytest.raises(StopService, match="ca_file"):
+            MqttClient(broken, on_message=lambda _: None)

@@ -7,7 +7,7 @@ import pytest
 from cardmint_cloud.local.broker import BrokerKind
 from cardmint_lab import chaos
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.greenlets]
 
 
 @pytest.mark.parametrize(("kind", "seconds"), [("mosquitto", 7.0), ("iotcore", 3.0)])

@@ -132,6 +132,7 @@ async def test_a_discarded_letter_is_gone_and_only_its_tenant_may(pool: Pool) ->
         await discard(pool, "shop", letter)
 
 
+@pytest.mark.greenlets
 async def test_the_command_lists_replays_and_discards(pool: Pool, database: str) -> None:
     async def run(*words: str) -> CompletedProcess[str]:
         known = {"CARDMINT_CLOUD_DATABASE": database, "CARDMINT_CLOUD_TENANT": "shop"}

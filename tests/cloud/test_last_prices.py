@@ -18,6 +18,7 @@ from tests.cloud.shop import NOW
 pytestmark = pytest.mark.integration
 
 
+@pytest.mark.greenlets
 async def test_what_is_exported_a_pack_takes(
     connection: PostgresConnection, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,7 @@ from cardmint_cloud.adapters.postgres.tables import metadata
 from cardmint_cloud.local.postgres import LocalPostgres
 from tests.cloud.conftest import connected
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.greenlets]
 
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
 

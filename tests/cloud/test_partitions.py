@@ -141,6 +141,7 @@ async def test_months_are_made_over_the_turn_of_the_year(log: PostgresConnection
     assert made == [date(2027, 11, 1), date(2027, 12, 1), date(2028, 1, 1), date(2028, 2, 1)]
 
 
+@pytest.mark.greenlets
 async def test_the_commands(log: PostgresConnection, database: str, tmp_path: Path) -> None:
     def told(*words: str) -> str:
         done = command(

@@ -203,6 +203,7 @@ async def test_a_past_time_is_seen_as_it_was(pool: Pool, database: str) -> None:
     assert (await rebuild.snapshot_at(database, NOW - timedelta(days=1))).events == 0
 
 
+@pytest.mark.greenlets
 async def test_the_command_says_what_differs_by_its_exit_code(pool: Pool, database: str) -> None:
     async def run(*words: str) -> CompletedProcess[str]:
         return await asyncio.to_thread(command, "rebuild", *words, CARDMINT_CLOUD_DATABASE=database)

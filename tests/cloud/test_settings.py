@@ -1,4 +1,4 @@
-"""Settings: file and environment, unknown keys and wrong values named by their path, all of them documented."""
+"""Settings from file and environment: each is documented, and each mistake names its key."""
 
 from pathlib import Path
 
@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardmint_cloud.errors import StopService
-from cardmint_cloud.settings import CloudSettings, PriceSettings, ProviderKeys, load, load_keys
+from cardmint_cloud.settings import (
+    CloudSettings,
+    PriceSettings,
+    ProviderKeys,
+    ReviewSettings,
+    load,
+    load_keys,
+)
+from cardmint_contracts.settings import BrokerSettings
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings-cloud.md"
 
@@ -30,6 +38,9 @@ def test_the_file_is_read_and_the_environment_overrides_it(tmp_path: Path) -> No
         ("colour = 1", "colour: there is no such setting"),
         ("[broker]\ncolour = 1", "broker.colour: there is no such setting"),
         ("[broker]\nport = 99999", "broker.port"),
+        ('[broker]\nport = "1883"', "broker.port"),
+        ('[broker]\nca_file = "ca.pem"', "broker: certificates are set, but tls is false"),
+        ('[broker]\ntls = true\nkey_file = "k.pem"', "broker: key_file is set without cert_file"),
         ("[prices]\nevery_s = -1", "prices.every_s"),
         ('[prices]\norder = ["nobody"]', "prices.order"),
         ('[prices]\norder = ["tcgdex", "tcgdex"]', "named twice"),
@@ -63,7 +74,7 @@ def test_any_environment_is_settings_or_one_line(environment: dict[str, str]) ->
     try:
         load(None, environment)
     except StopService as error:
-        assert str(error).startswith("settings")  # noqa: PT017 - either outcome is right, a traceback is not
+        assert str(error).startswith("settings: ")  # noqa: PT017 - either outcome is right, a traceback is not
 
 
 def _keys(struct: type[msgspec.Struct], prefix: str = "") -> list[str]:
@@ -86,6 +97,34 @@ def test_every_setting_is_documented_and_every_documented_setting_exists() -> No
 def test_a_list_in_the_environment_is_separated_by_commas() -> None:
     settings = load(None, {"CARDMINT_CLOUD_PRICES_ORDER": "tcgcsv, tcgdex"})
     assert settings.prices == PriceSettings(order=("tcgcsv", "tcgdex"))
+
+
+def test_numbers_truth_values_and_paths_in_the_environment(tmp_path: Path) -> None:
+    file = tmp_path / "cloud.toml"
+    file.write_text("")
+    environment = {
+        "CARDMINT_CLOUD_BROKER_TLS": "true",
+        "CARDMINT_CLOUD_BROKER_CA_FILE": "ca.pem",
+        "CARDMINT_CLOUD_REVIEWS_AUDIT": "0.5",
+        "CARDMINT_CLOUD_REVIEWS_DUPLICATES": "false",
+    }
+    settings = load(file, environment)
+    assert settings.broker == BrokerSettings(tls=True, ca_file=tmp_path / "ca.pem")
+    assert settings.reviews == ReviewSettings(audit=0.5, duplicates=False)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "says"),
+    [
+        ("CARDMINT_CLOUD_COLOUR", "1", "CARDMINT_CLOUD_COLOUR: there is no such setting"),
+        ("CARDMINT_CLOUD_BROKER_COLOUR", "1", "broker.colour: there is no such setting"),
+        ("CARDMINT_CLOUD_BROKER_PORT", "many", "broker.port: Expected `int`"),
+        ("CARDMINT_CLOUD_PRICES_ORDER", "nobody", "prices.order"),
+    ],
+)
+def test_a_wrong_variable_is_named(variable: str, text: str, says: str) -> None:
+    with pytest.raises(StopService, match=says):
+        load(None, {variable: text})
 
 
 def test_keys_come_from_the_environment_and_are_never_shown(tmp_path: Path) -> None:

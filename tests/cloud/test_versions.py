@@ -162,6 +162,7 @@ async def test_a_cloud_that_is_older_parks_what_is_newer_and_replays_it_once_upg
     assert (await rebuild.compare_with_log(database)).equal
 
 
+@pytest.mark.greenlets
 async def test_a_station_that_is_not_upgraded_goes_on_and_its_ledger_counts(
     pool: Pool, database: str
 ) -> None:

@@ -466,6 +466,7 @@ async def test_health_and_metrics(pool: Pool, site: httpx.AsyncClient) -> None:
         assert line in text
 
 
+@pytest.mark.greenlets
 async def test_without_a_database_every_page_says_so(pool: Pool, tmp_path: Path) -> None:
     away = engine_for(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
     async for site in serve(

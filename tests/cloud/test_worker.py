@@ -27,11 +27,11 @@ from cardmint_cloud.adapters.postgres.connection import PostgresConnection, fetc
 from cardmint_cloud.ingest.worker import Worker
 from cardmint_cloud.local.broker import BrokerKind, LocalBroker
 from cardmint_cloud.local.processes import ChildProcess, free_port
-from cardmint_cloud.settings import BrokerSettings
 from cardmint_contracts import topics
 from cardmint_contracts.envelope import Envelope, encode_batch
 from cardmint_contracts.events import ReviewAnswered
 from cardmint_contracts.receipts import Receipt
+from cardmint_contracts.settings import BrokerSettings
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.wire import decode, encode
@@ -384,7 +384,7 @@ def test_a_broker_that_refuses_us_is_one_line(postgres: Any, tmp_path: Path) -> 
     try:
         done = command(
             "work", CARDMINT_CLOUD_DATABASE=postgres.address, CARDMINT_CLOUD_BROKER_PORT=str(port),
-            CARDMINT_CLOUD_BROKER_USER="shop", CARDMINT_CLOUD_BROKER_PASSWORD="hunter2",
+            CARDMINT_CLOUD_BROKER_USERNAME="shop", CARDMINT_CLOUD_BROKER_PASSWORD="hunter2",
         )  # fmt: skip
     finally:
         closed.kill()

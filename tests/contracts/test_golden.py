@@ -223,7 +223,7 @@ def envelope(data: EventData) -> Envelope:
 
 
 def grown_from(now: object, then: object) -> bool:
-    """Whether a message says all that it said when it was kept, and beside it only new fields' defaults."""
+    """Return whether a message has all its old values, and beside them only defaults."""
     if isinstance(now, dict) and isinstance(then, dict):
         added = [now[key] for key in now.keys() - then.keys()]
         return all(grown_from(now.get(key), then[key]) for key in then) and not any(added)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import cv2
 import pytest
-from tests.edge.station import end_all
-from tests.edge.worker import CloudWorker
+from tests.edge.kit.station import end_all
+from tests.edge.kit.worker import CloudWorker
 
 from cardmint_cloud.local.broker import LocalBroker
 from cardmint_edge.adapters.pack import Pack

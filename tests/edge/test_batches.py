@@ -1,16 +1,16 @@
-"""Packing: as many events as fit, in order, and readable at the other end."""
+"""Packing: a batch takes as many events as fit, in order, and a reader decodes them."""
 
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.edge.kit import NOW, STAMP, scan_of
+from tests.edge.kit.scans import NOW, STAMP, scan_of
 
 from cardmint_contracts.envelope import BATCH, BATCH_GZIP, decode_batch
 from cardmint_contracts.events import NAMES, CardScanned
 from cardmint_contracts.wire import encode
-from cardmint_edge.domain.delivery.batches import StoredEvent, TooLarge, pack
+from cardmint_edge.domain.delivery.batches import EventTooLarge, StoredEvent, pack
 
 STREAM = UUID(int=7)
 
@@ -49,5 +49,5 @@ def test_compression_is_used_when_it_pays() -> None:
 
 
 def test_an_event_that_does_not_fit_is_named() -> None:
-    with pytest.raises(TooLarge, match="event 3 takes"):
+    with pytest.raises(EventTooLarge, match="event 3 takes"):
         pack(events_of(2, 3), source="/stations/left", stream=STREAM, max_bytes=100)

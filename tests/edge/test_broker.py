@@ -1,4 +1,4 @@
-"""The link against real brokers, with a small cloud at the other end: kills lose nothing."""
+"""The link against real brokers, with a small cloud at the other end. A kill loses nothing."""
 
 import json
 import queue
@@ -11,33 +11,41 @@ from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
-from tests.edge.agent import Agent, link_to, linked
-from tests.edge.faulty_broker import FaultyBroker
-from tests.edge.kit import STAMP, scan_of
-from tests.edge.worker import CloudWorker, until
+from tests.edge.kit.agent import ForwardingAgent, link_to, linked
+from tests.edge.kit.faulty_broker import FaultyBroker
+from tests.edge.kit.scans import STAMP, scan_of
+from tests.edge.kit.waiting import until
+from tests.edge.kit.worker import CloudWorker
 
 from cardmint_cloud.local.broker import LocalBroker
 from cardmint_cloud.local.processes import free_port
 from cardmint_contracts import topics
+from cardmint_contracts.settings import BrokerSettings
 from cardmint_edge.adapters.mqtt import BrokerLink
+from cardmint_edge.domain.delivery.messages import (
+    ForwarderMessage,
+    LinkConnected,
+    LinkDisconnected,
+    OutcomeReceived,
+    ReceiptReceived,
+    TaskReceived,
+)
 from cardmint_edge.errors import Stop
-from cardmint_edge.forward import Connected, Disconnected, News, OutcomeCame, ReceiptCame, TaskCame
-from cardmint_edge.settings import Broker
 
 pytestmark = pytest.mark.integration
 EITHER = pytest.mark.parametrize("broker", ["mosquitto", "iotcore"], indirect=True)
 
 
 @pytest.fixture
-def agent(tmp_path: Path, broker: LocalBroker) -> Iterator[Agent]:
-    running = Agent(tmp_path, Broker(port=broker.port))
+def agent(tmp_path: Path, broker: LocalBroker) -> Iterator[ForwardingAgent]:
+    running = ForwardingAgent(tmp_path, BrokerSettings(port=broker.port))
     yield running
     running.stop()
 
 
 @EITHER
 def test_a_broker_killed_mid_stream_loses_nothing(
-    broker: LocalBroker, worker: CloudWorker, agent: Agent
+    broker: LocalBroker, worker: CloudWorker, agent: ForwardingAgent
 ) -> None:
     wanted = []
     for number in range(1, 401):
@@ -48,13 +56,15 @@ def test_a_broker_killed_mid_stream_loses_nothing(
             broker.start()
     until(lambda: agent.queued == 0)
     assert worker.scans == wanted
-    assert {entry["stream"] for entry in worker.properties} == {str(agent.outbox.mark.stream)}
+    assert {entry["stream"] for entry in worker.properties} == {
+        str(agent.outbox.stream_state.stream)
+    }
     assert worker.properties[0]["first"] == "1"
     assert int(worker.properties[-1]["last"]) == 400
 
 
 @EITHER
-def test_a_worker_that_was_away_gets_it_all(worker: CloudWorker, agent: Agent) -> None:
+def test_a_worker_that_was_away_gets_it_all(worker: CloudWorker, agent: ForwardingAgent) -> None:
     worker.deaf = True
     wanted = [agent.outbox.record(scan_of(number), STAMP).scan.scan for number in range(1, 120)]
     time.sleep(0.5)
@@ -66,7 +76,7 @@ def test_a_worker_that_was_away_gets_it_all(worker: CloudWorker, agent: Agent) -
 
 @EITHER
 def test_birth_and_death_are_told(tmp_path: Path, broker: LocalBroker, worker: CloudWorker) -> None:
-    running = Agent(tmp_path, Broker(port=broker.port))
+    running = ForwardingAgent(tmp_path, BrokerSettings(port=broker.port))
     try:
         until(lambda: worker.states and worker.healths)
     finally:
@@ -77,20 +87,20 @@ def test_birth_and_death_are_told(tmp_path: Path, broker: LocalBroker, worker: C
 
 @EITHER
 def test_receipts_and_tasks_come_down(broker: LocalBroker, worker: CloudWorker) -> None:
-    news: queue.Queue[News] = queue.Queue()
-    with linked(link_to(Broker(port=broker.port), news.put)) as link:
+    news: queue.Queue[ForwarderMessage] = queue.Queue()
+    with linked(link_to(BrokerSettings(port=broker.port), news.put)) as link:
         connected = news.get(timeout=20)
-        assert isinstance(connected, Connected)
+        assert isinstance(connected, LinkConnected)
         worker.publish_task(UUID(int=5), b"{}")
-        assert news.get(timeout=20) == TaskCame(task=UUID(int=5), payload=b"{}")
-        worker._client.publish(topics.outcome_topic("shop", "left", UUID(int=5)), b"o", 1)
-        until(lambda: OutcomeCame(payload=b"o") in list(news.queue))
-        worker._client.publish(topics.station_topic("shop", "left", "receipt"), b"r", 1)
-        until(lambda: ReceiptCame(payload=b"r") in list(news.queue))
+        assert news.get(timeout=20) == TaskReceived(task=UUID(int=5), payload=b"{}")
+        worker.publish(topics.outcome_topic("shop", "left", UUID(int=5)), b"o")
+        until(lambda: OutcomeReceived(payload=b"o") in list(news.queue))
+        worker.publish(topics.station_topic("shop", "left", "receipt"), b"r")
+        until(lambda: ReceiptReceived(payload=b"r") in list(news.queue))
         link.reconnect()
         until(
             lambda: any(
-                isinstance(n, Connected) and n.connection > connected.connection
+                isinstance(n, LinkConnected) and n.connection > connected.connection
                 for n in list(news.queue)
             )
         )
@@ -100,32 +110,32 @@ def test_receipts_and_tasks_come_down(broker: LocalBroker, worker: CloudWorker) 
 def test_connected_is_said_when_the_subscriptions_stand(
     broker: LocalBroker, worker: CloudWorker
 ) -> None:
-    news: queue.Queue[News] = queue.Queue()
+    news: queue.Queue[ForwarderMessage] = queue.Queue()
     task = UUID(int=5)
     worker.publish_task(task, b"{}")
     with FaultyBroker.before(broker.port) as faulty:
         faulty.mood = "unsubscribed"
-        with linked(link_to(Broker(port=faulty.port), news.put)) as link:
+        with linked(link_to(BrokerSettings(port=faulty.port), news.put)) as link:
             until(lambda: faulty.kept)
             assert not link.send_birth(), "nobody hears of the station before it can hear"
-            worker._client.publish(topics.outcome_topic("shop", "left", task), b"o", 1)
+            worker.publish(topics.outcome_topic("shop", "left", task), b"o")
             with pytest.raises(queue.Empty):
                 news.get(timeout=0.3)
             faulty.let_go()
             came = [news.get(timeout=20) for _ in range(3)]
-    assert isinstance(came[0], Connected)
-    assert TaskCame(task=task, payload=b"{}") in came
-    assert OutcomeCame(payload=b"o") in came
+    assert isinstance(came[0], LinkConnected)
+    assert TaskReceived(task=task, payload=b"{}") in came
+    assert OutcomeReceived(payload=b"o") in came
 
 
 def test_subscriptions_that_are_not_answered_are_said(broker: LocalBroker) -> None:
-    news: queue.Queue[News] = queue.Queue()
+    news: queue.Queue[ForwarderMessage] = queue.Queue()
     with FaultyBroker.before(broker.port) as faulty, capture_logs() as logs:
         faulty.mood = "unsubscribed"
-        with linked(link_to(Broker(port=faulty.port), news.put, answer_s=0.3)):
+        with linked(link_to(BrokerSettings(port=faulty.port), news.put, answer_timeout_s=0.3)):
             until(lambda: faulty.taken >= 2)
             faulty.mood = "pass"
-            until(lambda: any(isinstance(came, Connected) for came in list(news.queue)))
+            until(lambda: any(isinstance(came, LinkConnected) for came in list(news.queue)))
     (said,) = [entry for entry in logs if entry["log_level"] == "warning"]
     assert said["reason"] == "it does not answer the subscriptions"
 
@@ -141,31 +151,32 @@ REFUSED = topics.station_topic("shop", "left", "receipt")
     ],
 )
 def test_subscriptions_that_are_refused_are_said(tmp_path: Path, refused: str, says: str) -> None:
-    news: queue.Queue[News] = queue.Queue()
+    news: queue.Queue[ForwarderMessage] = queue.Queue()
     with (
         dealing_out_rights(tmp_path, refused) as real,
         capture_logs() as logs,
-        linked(link_to(Broker(port=real.port), news.put)),
+        linked(link_to(BrokerSettings(port=real.port), news.put)),
     ):
         until(lambda: any(entry["log_level"] == "warning" for entry in logs))
         if refused == REFUSED:
             until(
                 lambda: (
-                    len([came for came in list(news.queue) if isinstance(came, Disconnected)]) >= 2
+                    len([came for came in list(news.queue) if isinstance(came, LinkDisconnected)])
+                    >= 2
                 )
             )
         else:
-            assert isinstance(news.get(timeout=20), Connected)
+            assert isinstance(news.get(timeout=20), LinkConnected)
     (said,) = [entry for entry in logs if entry["log_level"] == "warning"]
     assert says in said.get("reason", said["event"])
     assert refused in str(said), "by its name"
-    assert "let the station subscribe" in said["mend"]
-    assert not any(isinstance(came, Connected) for came in list(news.queue))
+    assert "let the station subscribe" in said["remedy"]
+    assert not any(isinstance(came, LinkConnected) for came in list(news.queue))
 
 
 @contextmanager
 def dealing_out_rights(folder: Path, refused: str) -> Iterator[LocalBroker]:
-    """mosquitto with its own plugin for rights, which refuses one subscription."""
+    """Run mosquitto with its plugin for rights, which refuses one subscription."""
     (plugin,) = Path("/usr/lib").glob("*/mosquitto_dynamic_security.so")
     rights = folder / "rights.json"
     acls = [
@@ -193,7 +204,7 @@ def dealing_out_rights(folder: Path, refused: str) -> Iterator[LocalBroker]:
 
 @contextmanager
 def started(folder: Path, extra: str = "") -> Iterator[LocalBroker]:
-    """mosquitto, ended whatever happens."""
+    """Run mosquitto, and kill it at the end."""
     real = LocalBroker(folder, kind="mosquitto", extra=extra)
     try:
         yield real.start()
@@ -201,7 +212,7 @@ def started(folder: Path, extra: str = "") -> Iterator[LocalBroker]:
         real.kill()
 
 
-def _say(broker: Broker, count: int = 1) -> list[dict[str, Any]]:
+def _say(broker: BrokerSettings, count: int = 1) -> list[dict[str, Any]]:
     with capture_logs() as logs, linked(link_to(broker, lambda _: None)):
         until(lambda: sum(1 for entry in logs if entry["log_level"] == "warning") >= count)
     return [dict(entry) for entry in logs if entry["log_level"] == "warning"]
@@ -209,7 +220,7 @@ def _say(broker: Broker, count: int = 1) -> list[dict[str, Any]]:
 
 def test_no_broker_is_said_with_its_address() -> None:
     port = free_port()
-    (line,) = _say(Broker(port=port))
+    (line,) = _say(BrokerSettings(port=port))
     assert line["broker"] == f"127.0.0.1:{port}"
     assert "refused" in line["reason"]
 
@@ -220,37 +231,37 @@ def test_a_wrong_password_is_said_with_the_user(tmp_path: Path) -> None:
     with started(
         tmp_path, f"user root\nallow_anonymous false\npassword_file {passwords}\n"
     ) as real:
-        lines = _say(Broker(port=real.port, username="left", password="wrong"))
+        lines = _say(BrokerSettings(port=real.port, username="left", password="wrong"))
     assert (lines[0]["user"], lines[0]["reason"]) == ("left", "Not authorized")
-    assert "password" in lines[0]["mend"]
+    assert "password" in lines[0]["remedy"]
 
 
 def test_a_station_with_the_same_name_is_said(tmp_path: Path) -> None:
     def link() -> BrokerLink:
-        return link_to(Broker(port=real.port), lambda _: None)
+        return link_to(BrokerSettings(port=real.port), lambda _: None)
 
     with started(tmp_path) as real, capture_logs() as logs, linked(link()):
         until(lambda: any(entry["event"] == "connected" for entry in logs))
         with linked(link()):
-            until(lambda: any("its own name" in str(entry.get("mend")) for entry in logs))
+            until(lambda: any("its own name" in str(entry.get("remedy")) for entry in logs))
 
 
 def test_the_brokers_limits_are_kept(tmp_path: Path) -> None:
-    news: queue.Queue[News] = queue.Queue()
+    news: queue.Queue[ForwarderMessage] = queue.Queue()
     with (
         started(tmp_path, "max_packet_size 5000\nmax_inflight_messages 3\n") as real,
-        linked(link_to(Broker(port=real.port), news.put)),
+        linked(link_to(BrokerSettings(port=real.port), news.put)),
     ):
         connected = news.get(timeout=20)
-    assert isinstance(connected, Connected)
+    assert isinstance(connected, LinkConnected)
     assert (connected.limits.in_flight, connected.limits.payload_bytes) == (3, 5000 - 1024)
 
 
 def test_certificates_that_cannot_be_read(tmp_path: Path) -> None:
     for broken in (
-        Broker(tls=True, ca_file=tmp_path / "none.pem"),
-        Broker(tls=True, cert_file=tmp_path / "none.pem"),
+        BrokerSettings(tls=True, ca_file=tmp_path / "none.pem"),
+        BrokerSettings(tls=True, cert_file=tmp_path / "none.pem"),
     ):
         with pytest.raises(Stop, match="ca_file"):
             link_to(broken, lambda _: None)
-    link_to(Broker(tls=True), lambda _: None)
+    link_to(BrokerSettings(tls=True), lambda _: None)

@@ -1,6 +1,6 @@
 """A broker that drops, stalls, lies or limits.
 
-Each event arrives once, in order, and the reason is said.
+Each event arrives once and in order, and the log has the reason.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,22 +12,23 @@ from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
-from tests.edge.agent import Agent
-from tests.edge.certificates import make_certificates
-from tests.edge.faulty_broker import FaultyBroker, Mood
-from tests.edge.kit import NOW, STAMP, scan_of
-from tests.edge.worker import CloudWorker, until
+from tests.edge.kit.agent import ForwardingAgent
+from tests.edge.kit.certificates import make_certificates
+from tests.edge.kit.faulty_broker import FaultyBroker, Mood
+from tests.edge.kit.scans import NOW, STAMP, scan_of
+from tests.edge.kit.waiting import until
+from tests.edge.kit.worker import CloudWorker
 
 from cardmint_cloud.local.broker import LocalBroker
 from cardmint_cloud.local.processes import free_port
-from cardmint_edge.settings import Broker
+from cardmint_contracts.settings import BrokerSettings
 
 pytestmark = pytest.mark.integration
 
 
 @contextmanager
-def running(folder: Path, broker: Broker) -> Iterator[Agent]:
-    agent = Agent(folder, broker)
+def running(folder: Path, broker: BrokerSettings) -> Iterator[ForwardingAgent]:
+    agent = ForwardingAgent(folder, broker)
     try:
         yield agent
     finally:
@@ -36,7 +37,7 @@ def running(folder: Path, broker: Broker) -> Iterator[Agent]:
 
 @pytest.fixture
 def ends() -> Iterator[ExitStack]:
-    """Ends what a test starts, whatever becomes of it."""
+    """Ends what a test started, even if the test fails."""
     with ExitStack() as stack:
         yield stack
 
@@ -53,14 +54,14 @@ def started(ends: ExitStack, folder: Path, port: int | None = None, extra: str =
     return real.start()
 
 
-def record(agent: Agent, count: int, first: int = 1) -> list[UUID]:
+def record(agent: ForwardingAgent, count: int, first: int = 1) -> list[UUID]:
     return [
         agent.outbox.record(scan_of(number), STAMP).scan.scan
         for number in range(first, first + count)
     ]
 
 
-def drained(agent: Agent) -> Callable[[], bool]:
+def drained(agent: ForwardingAgent) -> Callable[[], bool]:
     return lambda: agent.queued == 0
 
 
@@ -73,7 +74,7 @@ def test_a_broker_in_a_bad_mood_loses_nothing(
 ) -> None:
     with FaultyBroker.before(broker.port) as faulty, capture_logs() as logs:
         faulty.mood = mood
-        with running(tmp_path, Broker(port=faulty.port)) as agent:
+        with running(tmp_path, BrokerSettings(port=faulty.port)) as agent:
             wanted = record(agent, 60)
             until(lambda: faulty.taken >= 2 or drained(agent)())
             if mood != "slow":
@@ -90,7 +91,7 @@ def test_a_connection_that_goes_dead_is_left(
     with (
         FaultyBroker.before(broker.port) as faulty,
         capture_logs(),
-        running(tmp_path, Broker(port=faulty.port)) as agent,
+        running(tmp_path, BrokerSettings(port=faulty.port)) as agent,
     ):
         wanted = record(agent, 10)
         until(drained(agent))
@@ -108,7 +109,7 @@ def test_a_cable_that_is_pulled_again_and_again(
     with (
         FaultyBroker.before(broker.port) as faulty,
         capture_logs(),
-        running(tmp_path, Broker(port=faulty.port)) as agent,
+        running(tmp_path, BrokerSettings(port=faulty.port)) as agent,
     ):
         wanted = []
         for round_ in range(5):
@@ -134,7 +135,7 @@ def test_a_wrong_certificate_is_said_and_the_right_one_is_taken(
         return started(ends, tmp_path / by.name / "broker", extra=lines)
 
     wrong = secured(theirs)
-    settings = Broker(port=port, tls=True, ca_file=ours / "ca.pem")
+    settings = BrokerSettings(port=port, tls=True, ca_file=ours / "ca.pem")
     with capture_logs() as logs, running(tmp_path, settings) as agent:
         wanted = record(agent, 5)
         until(lambda: any("certificate" in str(entry.get("reason")).lower() for entry in logs))
@@ -148,7 +149,7 @@ def test_a_wrong_certificate_is_said_and_the_right_one_is_taken(
 def test_small_packets_carry_small_batches(tmp_path: Path, ends: ExitStack) -> None:
     real = started(ends, tmp_path / "broker", extra="max_packet_size 2500\n")
     worker = listening(ends, real.port)
-    with capture_logs(), running(tmp_path, Broker(port=real.port)) as agent:
+    with capture_logs(), running(tmp_path, BrokerSettings(port=real.port)) as agent:
         wanted = record(agent, 60)
         until(drained(agent))
     assert worker.scans == wanted
@@ -160,7 +161,7 @@ def test_small_packets_carry_small_batches(tmp_path: Path, ends: ExitStack) -> N
 def test_packets_too_small_for_any_event_are_said(tmp_path: Path, ends: ExitStack) -> None:
     port = free_port()
     real = started(ends, tmp_path / "small", port, "max_packet_size 1100\n")
-    with capture_logs() as logs, running(tmp_path, Broker(port=port)) as agent:
+    with capture_logs() as logs, running(tmp_path, BrokerSettings(port=port)) as agent:
         wanted = record(agent, 3)
         until(lambda: any("maximum packet size" in str(entry.get("reason")) for entry in logs))
         real.kill()
@@ -172,7 +173,7 @@ def test_packets_too_small_for_any_event_are_said(tmp_path: Path, ends: ExitStac
 
 def test_a_broker_that_comes_late(tmp_path: Path, ends: ExitStack) -> None:
     port = free_port()
-    with capture_logs() as logs, running(tmp_path, Broker(port=port)) as agent:
+    with capture_logs() as logs, running(tmp_path, BrokerSettings(port=port)) as agent:
         wanted = record(agent, 20)
         until(lambda: any("refused" in str(entry.get("reason")) for entry in logs))
         started(ends, tmp_path / "broker", port)
@@ -186,12 +187,12 @@ def test_a_clock_that_jumps_years_keeps_the_order(
 ) -> None:
     year = timedelta(days=365)
     jumps = [NOW, NOW - year, NOW + year, NOW - year, NOW]
-    with capture_logs(), running(tmp_path, Broker(port=broker.port)) as agent:
+    with capture_logs(), running(tmp_path, BrokerSettings(port=broker.port)) as agent:
         wanted = []
         for number in range(1, 61):
             stamp = replace(STAMP, time=jumps[number % len(jumps)], monotonic_ms=number)
             wanted.append(agent.outbox.record(scan_of(number), stamp).scan.scan)
-        assert agent.outbox.oldest() is not None
+        assert agent.outbox.oldest_unsent() is not None
         until(drained(agent))
-        assert [line.scan.scan for line in agent.outbox.scans(100)] == wanted[::-1]
+        assert [line.scan.scan for line in agent.outbox.recent_scans(100)] == wanted[::-1]
     assert worker.scans == wanted

@@ -1,6 +1,6 @@
 """The cameras that need no hardware: replay, watched folder, simulator.
 
-All fit `capture.Camera`.
+Each is a `capture.Camera`.
 """
 
 import shutil
@@ -18,7 +18,7 @@ from cardmint_lab.simulator import SimulatorCamera
 
 
 class Time:
-    """A clock that sleeping moves on, and that may do something while it sleeps."""
+    """A clock that `sleep` moves forward. It may call a function meanwhile."""
 
     def __init__(self) -> None:
         self.now = 100.0

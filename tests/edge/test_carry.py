@@ -1,4 +1,4 @@
-"""Carried by hand: what one machine could not send another sends in its name, and nothing counts twice."""
+"""Transfer by file: another machine sends the exported events, and each counts once."""
 
 import gzip
 from contextlib import closing
@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.edge.agent import Agent
-from tests.edge.kit import STAMP, image_of, scan_of
-from tests.edge.station import config_of
-from tests.edge.worker import CloudWorker, until
+from tests.edge.kit.agent import ForwardingAgent
+from tests.edge.kit.scans import STAMP, image_of, scan_of
+from tests.edge.kit.station import config_of
+from tests.edge.kit.waiting import until
+from tests.edge.kit.worker import CloudWorker
 
 from cardmint_cloud.local.broker import LocalBroker
 from cardmint_cloud.local.processes import free_port
+from cardmint_contracts.settings import BrokerSettings
 from cardmint_edge.adapters.sqlite.images import ImageTable
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.cli import cli
-from cardmint_edge.settings import Broker as BrokerSettings
 
 
 def outbox(*words: object) -> Result:
@@ -42,7 +43,7 @@ def test_a_file_brings_the_events_and_the_station_none_twice(
     again = outbox("export", "--config", hall, "--out", tmp_path / "again.gz").stdout
     assert "120 events" in again, "only a receipt removes what the station holds"
 
-    agent = Agent(tmp_path / "data", BrokerSettings(port=broker.port))
+    agent = ForwardingAgent(tmp_path / "data", BrokerSettings(port=broker.port))
     until(lambda: agent.queued == 0)
     assert agent.outbox.record(scan_of(500), STAMP).sequence == 121
     until(lambda: agent.queued == 0)
@@ -68,7 +69,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     assert "cannot read" in str(outbox("import", "--config", config, file).exception)
     for content in (b"no gzip", gzip.compress(b"{}"), gzip.compress(b"x" * 500)[:30]):
         file.write_bytes(content)
-        assert "no whole export" in str(outbox("import", "--config", config, file).exception)
+        assert "not a complete export" in str(outbox("import", "--config", config, file).exception)
     with closing(Outbox.open(tmp_path / "data" / "outbox.db")) as written:
         written.record(scan_of(1), STAMP)
     assert "cannot write" in str(

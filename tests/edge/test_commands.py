@@ -12,8 +12,8 @@ from PIL import Image
 from cardmint_contracts.cards import Decision
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.cli import cli
-from cardmint_edge.domain.decide import Policy, Sighting
-from cardmint_edge.domain.recognise import Observed
+from cardmint_edge.domain.config import PolicyConfig
+from cardmint_edge.domain.evidence import Evidence, FrameQuality, PictureMatch
 from cardmint_edge.domain.recognition import Recognition
 from cardmint_edge.errors import Stop
 from cardmint_lab.cli import cli as lab_cli
@@ -39,9 +39,15 @@ def test_catalogue_fictional_and_build(tmp_path: Path) -> None:
     assert (first.exit_code, "112 cards" in first.stdout) == (0, True)
     (tmp_path / "game" / "images" / "emb-1.jpg").write_bytes(b"broken")
     again = run(
-        "catalogue", "build", "--cards", tmp_path / "game" / "cards", "--images", tmp_path / "game" / "images",
-        "--out", tmp_path / "pack.sqlite",
-    )  # fmt: skip
+        "catalogue",
+        "build",
+        "--cards",
+        tmp_path / "game" / "cards",
+        "--images",
+        tmp_path / "game" / "images",
+        "--out",
+        tmp_path / "pack.sqlite",
+    )
     assert again.exit_code == 0
     assert "112 cards (29 with twins), 111 images, 0 prices, 1 skipped" in again.stdout
     assert "emb-1.jpg" in again.stderr
@@ -79,9 +85,8 @@ def test_scan_prints_one_object_a_line_and_goes_on_after_bad_files(
     ]
     found = lines[1]
     assert list(found) == [
-        "image", "card_id", "name", "number", "confidence", "margin", "likeness_gap", "decision", "reasons", "other_language",
-        "method", "models",
-        "corners", "candidates", "ms",
+        "image", "card_id", "name", "number", "confidence", "margin", "likeness_gap", "decision",
+        "reasons", "other_language", "method", "models", "corners", "candidates", "ms",
     ]  # fmt: skip
     assert (found["card_id"], found["number"]) == ("drk-9", "9")
     assert np.shape(found["corners"]) == (4, 2)
@@ -131,7 +136,7 @@ def test_evaluate_counts_by_kind(fictional: Path, photos: Path, tmp_path: Path) 
     assert rows["nothing"]["rejected"] == 1
     assert rows["all"]["n"] == 4
     assert measured["corners"] is None
-    assert measured["opponents"] == []
+    assert measured["baselines"] == []
     assert "decode" in measured["steps"]
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "Is it as sure as it is right?" in page
@@ -180,8 +185,8 @@ def test_calibrate_prints_outcomes_and_weights(fictional: Path) -> None:
     )
     assert lines[3] == {"accepted wrongly": [], "of": 9, "bounds": [0.0, 0.29915]}
     assert len(lines[4]["likeliest strangers"]) <= 5
-    assert all(0 <= sure <= 1 for sure, _, _ in lines[5]["surest of the wrongly read"])
-    assert (len(lines[6]["weights"]), len(lines[7]["print_weights"])) == (5, 5)
+    assert all(0 <= sure <= 1 for sure, _, _ in lines[5]["most confident mistakes of print"])
+    assert (len(lines[6]["picture_weights"]), len(lines[7]["print_weights"])) == (5, 5)
 
 
 def test_calibrate_says_when_no_scan_is_wide_enough(fictional: Path) -> None:
@@ -201,11 +206,11 @@ def test_the_fit_learns_what_tells_right_from_wrong_and_stays_monotone(pack: Pac
     rng = np.random.default_rng(2)
 
     def one(stranger: bool, likeness: float, inliers: int) -> Sample:
-        best = Sighting(card=pack.printing(0), likeness=likeness, title=0.9, inliers=inliers)
-        rival = Sighting(card=pack.printing(1), likeness=likeness / 2, title=0.5, inliers=0)
+        best = PictureMatch(card=pack.printing(0), likeness=likeness, title=0.9, inliers=inliers)
+        rival = PictureMatch(card=pack.printing(1), likeness=likeness / 2, title=0.5, inliers=0)
         return made_of(stranger, (best, rival))
 
-    def made_of(stranger: bool, sightings: tuple[Sighting, ...]) -> Sample:
+    def made_of(stranger: bool, pictures: tuple[PictureMatch, ...]) -> Sample:
         card_id = pack.printing(0).id
         return Sample(
             preset="table",
@@ -213,24 +218,24 @@ def test_the_fit_learns_what_tells_right_from_wrong_and_stays_monotone(pack: Pac
             unknown=False,
             card_id=card_id,
             right=frozenset({card_id}),
-            seen=Observed(sightings=sightings, numbers=None),
+            evidence=Evidence(pictures=pictures, quality=FrameQuality()),
             outcome=Recognition(decision=Decision.REVIEW),
         )
 
     known = [one(stranger=False, likeness=rng.uniform(0.6, 1), inliers=5) for _ in range(200)]
     # More inliers on strangers than on the right card: a weight of that sign must not be learned.
     strangers = [one(stranger=True, likeness=rng.uniform(0, 0.6), inliers=50) for _ in range(200)]
-    nothing = made_of(stranger=False, sightings=())
-    policy = fit([*known, *strangers, nothing], Policy())
-    assert min(policy.weights[1:]) == policy.weights[3] == 0
-    assert policy.weights[1] > 1
+    nothing = made_of(stranger=False, pictures=())
+    policy = fit([*known, *strangers, nothing], PolicyConfig())
+    assert min(policy.picture_weights[1:]) == policy.picture_weights[3] == 0
+    assert policy.picture_weights[1] > 1
     table = next(row for row in outcomes([*known, *strangers, nothing]) if row.preset == "table")
     assert (table.known, table.strangers, table.strangers_accepted) == (201, 200, 0)
 
 
 def test_samples_hide_a_strangers_whole_art(fictional: Path, pack: Pack) -> None:
     for one in sample(pack, fictional / "images", 6, seed=4):
-        found = {sighting.card.id for sighting in one.seen.sightings}
+        found = {picture.card.id for picture in one.evidence.pictures}
         assert not (one.stranger and found & one.right)
 
 

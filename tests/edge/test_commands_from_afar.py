@@ -1,4 +1,4 @@
-"""Commands and settings from afar: each is done once and answered, through a real broker too."""
+"""Commands and settings from the cloud: each is done once and answered, also by a real broker."""
 
 import queue
 import threading
@@ -13,8 +13,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from structlog.testing import capture_logs
-from tests.edge.agent import link_to, linked
-from tests.edge.worker import until
+from tests.edge.kit.agent import link_to, linked
+from tests.edge.kit.waiting import until
 
 from cardmint_cloud.local.broker import LocalBroker
 from cardmint_contracts import topics
@@ -25,11 +25,12 @@ from cardmint_contracts.control import (
     Manifest,
     ReportedConfig,
 )
+from cardmint_contracts.settings import BrokerSettings
 from cardmint_contracts.wire import decode, encode
+from cardmint_edge.domain.delivery.messages import ControlMessage
 from cardmint_edge.errors import Retry
-from cardmint_edge.remote_actions import AFAR, Tunable, actions_of
-from cardmint_edge.remote_commands import Done, Listener, Told
-from cardmint_edge.settings import Broker as BrokerSettings
+from cardmint_edge.remote_actions import BY_CLOUD, RemoteSettings, actions_of
+from cardmint_edge.remote_commands import CommandResult, RemoteControl
 
 MANIFEST = Manifest(
     artifact="models",
@@ -41,14 +42,14 @@ MANIFEST = Manifest(
 )
 
 
-class Line:
-    """A link that keeps what is answered."""
+class ReplyRecorder:
+    """A link that records the replies."""
 
     def __init__(self) -> None:
-        self.replies: list[tuple[Told, CommandReply]] = []
+        self.replies: list[tuple[ControlMessage, CommandReply]] = []
         self.reports: list[ReportedConfig] = []
 
-    def reply(self, told: Told, payload: bytes) -> bool:
+    def reply(self, told: ControlMessage, payload: bytes) -> bool:
         self.replies.append((told, decode(payload, CommandReply)))
         return True
 
@@ -57,33 +58,33 @@ class Line:
         return True
 
 
-class Box:
-    """What a station's actions reach."""
+class StationStub:
+    """A station, as far as the actions need it."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_manifest: Callable[[Manifest], None] | None = None) -> None:
         self.taken = 0
         self.can = True
         self.withdrawn: list[tuple[UUID, str]] = []
         self.scan: UUID | None = UUID(int=7)
         self.systemd = True
-        self.tunable = Tunable(max_kb_per_s=0, reserve_mb=500)
-        self.line = Line()
+        self.settings = RemoteSettings(max_kb_per_s=0, reserve_mb=500)
+        self.link = ReplyRecorder()
         self.manifests: list[Manifest] = []
-        self.listener = Listener(
-            link=self.line,
+        self.remote_control = RemoteControl(
+            link=self.link,
             actions=actions_of(
                 camera=self,
-                last=lambda: self.scan,
+                last_scan=lambda: self.scan,
                 withdraw=self.withdraw,
                 reload=lambda: "pack 1 is in use",
                 restart=lambda: self.systemd,
-                examined=lambda: [DesiredConfig(version=3)],
+                diagnostics=lambda: [DesiredConfig(version=3)],
             ),
-            apply=self.tunable.apply,
-            reported=lambda version, says: self.tunable.reported(
+            apply=self.settings.apply,
+            reported=lambda version, says: self.settings.reported(
                 version, says, catalogue="p", models=""
             ),
-            manifest=self.manifests.append,
+            on_manifest=on_manifest or self.manifests.append,
         )
 
     done = False
@@ -104,72 +105,82 @@ class Box:
         self.withdrawn.append((scan, by))
         return fresh
 
-    def tell(self, name: str, number: int, scan: UUID | None = None, **more: Any) -> CommandReply:
-        told = Told(
+    def command(
+        self, name: str, number: int, scan: UUID | None = None, **more: Any
+    ) -> CommandReply:
+        message = ControlMessage(
             kind="commands",
             payload=encode(Command(name=name, scan=scan)),
             command=UUID(int=number),
             **more,
         )
-        self.listener.do(told)
-        return self.line.replies[-1][1]
+        self.remote_control.handle(message)
+        return self.link.replies[-1][1]
 
 
 @pytest.fixture
-def box() -> Box:
-    return Box()
+def station() -> StationStub:
+    return StationStub()
 
 
-def test_each_command_is_done_and_answered(box: Box) -> None:
-    assert box.tell("capture", 1).done
-    assert box.tell("rescan", 2).done
-    assert box.tell("rescan", 3).says.endswith("was taken back before")
-    assert box.tell("rescan", 4, UUID(int=9)).done
-    assert box.withdrawn == [(UUID(int=7), AFAR), (UUID(int=7), AFAR), (UUID(int=9), AFAR)]
-    assert box.taken == 4
-    assert box.tell("reload", 5).says == "pack 1 is in use"
-    assert box.tell("restart", 6).done
-    assert "version: 3" in box.tell("diagnostics", 7).lines
+def test_each_command_is_done_and_answered(station: StationStub) -> None:
+    assert station.command("capture", 1).done
+    assert station.command("rescan", 2).done
+    assert station.command("rescan", 3).says.endswith("was taken back before")
+    assert station.command("rescan", 4, UUID(int=9)).done
+    assert station.withdrawn == [
+        (UUID(int=7), BY_CLOUD),
+        (UUID(int=7), BY_CLOUD),
+        (UUID(int=9), BY_CLOUD),
+    ]
+    assert station.taken == 4
+    assert station.command("reload", 5).says == "pack 1 is in use"
+    assert station.command("restart", 6).done
+    assert "version: 3" in station.command("diagnostics", 7).lines
 
 
-def test_what_cannot_be_done_is_said(box: Box) -> None:
-    box.can = box.systemd = False
-    assert not box.tell("capture", 1).done
-    assert not box.tell("rescan", 2).done
-    box.scan = None
-    assert box.tell("rescan", 3).says == "nothing was scanned yet"
-    assert "systemd" in box.tell("restart", 4).says
-    assert "knows no command" in box.tell("dance", 5).says
-    assert box.withdrawn == []
+def test_what_cannot_be_done_is_said(station: StationStub) -> None:
+    station.can = station.systemd = False
+    assert not station.command("capture", 1).done
+    assert not station.command("rescan", 2).done
+    station.scan = None
+    assert station.command("rescan", 3).says == "nothing was scanned yet"
+    assert "systemd" in station.command("restart", 4).says
+    assert "knows no command" in station.command("dance", 5).says
+    assert station.withdrawn == []
     with capture_logs():
-        box.listener.do(Told(kind="commands", payload=b"{", command=UUID(int=6)))
-    assert "not JSON" in box.line.replies[-1][1].says
-
-
-def test_a_command_that_comes_twice_is_done_once(box: Box) -> None:
-    assert box.tell("capture", 1) == box.tell("capture", 1)
-    assert (box.taken, len(box.line.replies)) == (1, 2)
-    with capture_logs() as logs:
-        box.listener.do(
-            Told(kind="commands", payload=encode(Command(name="capture")), retained=True)
+        station.remote_control.handle(
+            ControlMessage(kind="commands", payload=b"{", command=UUID(int=6))
         )
-    assert box.taken == 1
+    assert "not JSON" in station.link.replies[-1][1].says
+
+
+def test_a_command_that_comes_twice_is_done_once(station: StationStub) -> None:
+    assert station.command("capture", 1) == station.command("capture", 1)
+    assert (station.taken, len(station.link.replies)) == (1, 2)
+    with capture_logs() as logs:
+        station.remote_control.handle(
+            ControlMessage(kind="commands", payload=encode(Command(name="capture")), retained=True)
+        )
+    assert station.taken == 1
     assert "retained" in logs[0]["event"]
 
 
-def test_an_action_that_fails_is_answered(box: Box) -> None:
-    def fail(_: Command) -> Done:
+def test_an_action_that_fails_is_answered(station: StationStub) -> None:
+    def fail(_: Command) -> CommandResult:
         raise Retry("the camera is asleep")
 
-    box.listener._actions = {"capture": fail}
-    reply = box.tell("capture", 1)
+    station.remote_control._actions = {"capture": fail}
+    reply = station.command("capture", 1)
     assert (reply.done, reply.says) == (False, "the camera is asleep")
 
 
-def test_settings_are_applied_by_version_and_reported(box: Box) -> None:
+def test_settings_are_applied_by_version_and_reported(station: StationStub) -> None:
     def desire(**fields: Any) -> ReportedConfig:
-        box.listener.do(Told(kind="config/desired", payload=encode(DesiredConfig(**fields))))
-        return box.line.reports[-1]
+        station.remote_control.handle(
+            ControlMessage(kind="config/desired", payload=encode(DesiredConfig(**fields)))
+        )
+        return station.link.reports[-1]
 
     first = desire(version=2, max_kb_per_s=100, uploads_paused=True)
     assert (first.version, first.max_kb_per_s, first.reserve_mb, first.uploads_paused) == (
@@ -181,44 +192,48 @@ def test_settings_are_applied_by_version_and_reported(box: Box) -> None:
     assert "not newer" in desire(version=1, max_kb_per_s=5).says
     assert desire(version=2, max_kb_per_s=100).says == "", "a retained message comes again"
     assert desire(version=3, reserve_mb=100).reserve_mb == 100
-    assert box.tunable.max_kb_per_s == 100, "what is not said stays"
-    box.listener.do(Told(kind="connected", payload=b"1"))
-    assert box.line.reports[-1].version == 3
+    assert station.settings.max_kb_per_s == 100, "what is not said stays"
+    station.remote_control.handle(ControlMessage(kind="connected", payload=b"1"))
+    assert station.link.reports[-1].version == 3
     with capture_logs() as logs:
-        box.listener.do(Told(kind="config/desired", payload=b'{"version": 0}'))
+        station.remote_control.handle(
+            ControlMessage(kind="config/desired", payload=b'{"version": 0}')
+        )
     assert logs[0]["reason"] == "invalid"
 
 
-def test_manifests_go_to_the_rollout_and_cleared_topics_nowhere(box: Box) -> None:
-    box.listener.do(Told(kind="fleet/models", payload=encode(MANIFEST)))
-    box.listener.do(Told(kind="fleet/models", payload=b""))
-    assert box.manifests == [MANIFEST]
+def test_manifests_go_to_the_rollout_and_cleared_topics_nowhere(station: StationStub) -> None:
+    station.remote_control.handle(ControlMessage(kind="fleet/models", payload=encode(MANIFEST)))
+    station.remote_control.handle(ControlMessage(kind="fleet/models", payload=b""))
+    assert station.manifests == [MANIFEST]
 
 
-def test_it_runs_until_it_is_stopped_whatever_fails(box: Box) -> None:
+def test_it_runs_until_it_is_stopped_whatever_fails() -> None:
     def fail(_: Manifest) -> None:
         raise Retry("disk")
 
-    box.listener._manifest = fail
-    thread = threading.Thread(target=box.listener.run, daemon=True)
+    station = StationStub(on_manifest=fail)
+    thread = threading.Thread(target=station.remote_control.run, daemon=True)
     with capture_logs() as logs:
         thread.start()
-        box.listener.hear(Told(kind="fleet/models", payload=encode(MANIFEST)))
+        station.remote_control.post(ControlMessage(kind="fleet/models", payload=encode(MANIFEST)))
         until(lambda: logs)
-        box.listener.hear(Told(kind="connected", payload=b"1"))
-        until(lambda: box.line.reports)
-        box.listener.stop()
+        station.remote_control.post(ControlMessage(kind="connected", payload=b"1"))
+        until(lambda: station.link.reports)
+        station.remote_control.stop()
         thread.join(10)
     assert not thread.is_alive()
 
 
 @pytest.mark.integration
 def test_through_a_real_broker(broker: LocalBroker) -> None:
-    heard: queue.Queue[Told] = queue.Queue()
+    heard: queue.Queue[ControlMessage] = queue.Queue()
     answers: queue.Queue[MQTTMessage] = queue.Queue()
     mine, reported = "answers/here", topics.config_topic("shop", "left", "reported")
     with (
-        linked(link_to(BrokerSettings(port=broker.port), lambda _: None, hear=heard.put)) as link,
+        linked(
+            link_to(BrokerSettings(port=broker.port), lambda _: None, to_control=heard.put)
+        ) as link,
         listening_to(broker, [mine, reported], answers.put) as cloud,
     ):
         assert heard.get(timeout=20).kind == "connected"
@@ -259,7 +274,7 @@ def test_through_a_real_broker(broker: LocalBroker) -> None:
 def listening_to(
     broker: LocalBroker, subjects: list[str], hear: Callable[[MQTTMessage], None]
 ) -> Iterator[Client]:
-    """A client of the cloud's, when its subscriptions stand. It is stopped whatever happens."""
+    """Yield a client of the cloud, once its subscriptions are taken; disconnect it at the end."""
     stands = threading.Event()
     cloud = Client(CallbackAPIVersion.VERSION2, client_id="cloud", protocol=MQTTv5)
     cloud.on_message = lambda _client, _data, message: hear(message)

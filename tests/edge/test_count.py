@@ -1,4 +1,4 @@
-"""Counting: whatever the camera, the recogniser or the disk does, no card is lost, doubled or beeped too early."""
+"""Counting: no card is lost, doubled or beeped too early, whatever fails."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -8,27 +8,24 @@ from uuid import UUID
 import numpy as np
 import pytest
 from structlog.testing import capture_logs
-from tests.edge.kit import CARDS, STAMP, quick_folder
+from tests.edge.kit.folders import quick_folder
+from tests.edge.kit.scans import CARDS, STAMP, shot_of
 
 from cardmint_contracts.cards import Candidate, Card, Decision, Finish, ScanDefaults
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.upcasters import decode_data
 from cardmint_edge.adapters.image_store import ImageStore
-from cardmint_edge.adapters.sqlite.outbox import Outbox, ScanLine
+from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.capture import Shot
-from cardmint_edge.count import Counter, Facts
-from cardmint_edge.domain.delivery.batches import Stamp
+from cardmint_edge.count import CardCounter, ScanOutbox
+from cardmint_edge.domain.delivery.batches import Timestamp
 from cardmint_edge.domain.recognition import Frame, Recogniser, Recognition
+from cardmint_edge.domain.scan_record import ScanRecord
 from cardmint_edge.errors import EdgeError, Park, Retry, Stop
 
 
-def shot_of(number: int) -> Shot:
-    frame = np.full((14, 10, 3), number, dtype=np.uint8)
-    return Shot(frame=frame, origin=f"shot-{number}")
-
-
 class FakeCamera:
-    """Gives what it was given: shots, faults, or nothing; done when it has no more."""
+    """Gives prepared shots, errors or nothing. It is done after the last one."""
 
     def __init__(self, *steps: Shot | EdgeError | None) -> None:
         self.steps = list(steps)
@@ -58,7 +55,7 @@ class FakeCamera:
 
 
 class Names:
-    """A recogniser that accepts the first card, with everything a recognition may carry."""
+    """A recogniser that accepts the first card, with every field of a recognition."""
 
     def recognise(self, frame: Frame) -> Recognition:
         return Recognition(
@@ -83,24 +80,27 @@ class Breaks:
         raise ZeroDivisionError
 
 
-class Bench:
+class CountingBench:
     def __init__(self, folder: Path) -> None:
         self.outbox = Outbox.open(folder / "outbox.db")
         self.images = ImageStore(folder / "images")
         self.beeps: list[int] = []
-        self.again: UUID | None = None
+        self.scan_to_repeat: UUID | None = None
 
     def counter(
-        self, camera: FakeCamera, recogniser: Recogniser | None = None, facts: Facts | None = None
-    ) -> Counter:
-        return Counter(
+        self,
+        camera: FakeCamera,
+        recogniser: Recogniser | None = None,
+        outbox: ScanOutbox | None = None,
+    ) -> CardCounter:
+        return CardCounter(
             camera=camera,
             recogniser=recogniser or Names(),
-            facts=facts or self.outbox,
+            outbox=outbox or self.outbox,
             images=self.images,
-            stamp=lambda: STAMP,
-            counted=lambda: self.beeps.append(self.outbox.counters.scanned),
-            again=lambda: self.again,
+            read_clock=lambda: STAMP,
+            on_counted=lambda: self.beeps.append(self.outbox.counters.scanned),
+            scan_to_repeat=lambda: self.scan_to_repeat,
             first_wait_s=0.0,
         )
 
@@ -111,14 +111,14 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
+def bench() -> Iterator[CountingBench]:
     with quick_folder() as folder:
-        opened = Bench(folder)
+        opened = CountingBench(folder)
         yield opened
         opened.outbox.close()
 
 
-def test_each_card_is_a_fact_before_its_beep(bench: Bench) -> None:
+def test_each_card_is_a_fact_before_its_beep(bench: CountingBench) -> None:
     bench.outbox.set_defaults(ScanDefaults(bin="A1", finish=Finish.HOLO))
     camera = FakeCamera(shot_of(1), None, shot_of(2))
     with capture_logs() as logs:
@@ -146,7 +146,7 @@ def test_each_card_is_a_fact_before_its_beep(bench: Bench) -> None:
 
 @pytest.mark.parametrize(("language", "asked"), [("en", True), ("pt", False), (None, False)])
 def test_a_card_in_another_language_than_the_batch_says_is_asked_about(
-    bench: Bench, language: str | None, asked: bool
+    bench: CountingBench, language: str | None, asked: bool
 ) -> None:
     bench.outbox.set_defaults(ScanDefaults(language=language))
     with capture_logs():
@@ -156,7 +156,7 @@ def test_a_card_in_another_language_than_the_batch_says_is_asked_about(
     assert (scan.decision is Decision.REVIEW, scan.card is None) == (asked, asked)
 
 
-def test_a_recogniser_that_breaks_leaves_the_card_to_a_person(bench: Bench) -> None:
+def test_a_recogniser_that_breaks_leaves_the_card_to_a_person(bench: CountingBench) -> None:
     with capture_logs():
         bench.counter(FakeCamera(shot_of(1), shot_of(2)), Breaks()).run()
     assert [(scan.decision, scan.reasons) for scan in bench.scans] == [
@@ -168,7 +168,7 @@ def test_a_recogniser_that_breaks_leaves_the_card_to_a_person(bench: Bench) -> N
 
 
 class Mumbles:
-    """A recogniser whose outcome no reader of the event would take."""
+    """A recogniser whose outcome makes no valid event."""
 
     def __init__(self, outcome: Recognition) -> None:
         self._outcome = outcome
@@ -187,16 +187,20 @@ class Mumbles:
         Recognition(decision=Decision.REVIEW, confidence=1.5),
     ],
 )
-def test_an_outcome_that_is_none_is_left_to_a_person(bench: Bench, outcome: Recognition) -> None:
+def test_an_outcome_that_is_none_is_left_to_a_person(
+    bench: CountingBench, outcome: Recognition
+) -> None:
     with capture_logs():
         bench.counter(FakeCamera(shot_of(1)), Mumbles(outcome)).run()
     assert [(scan.decision, scan.reasons) for scan in bench.scans] == [
         (Decision.REVIEW, ("recognition-failed",))
     ]
-    assert bench.outbox.scans(1)[0].scan == bench.scans[0]
+    assert bench.outbox.recent_scans(1)[0].scan == bench.scans[0]
 
 
-def test_a_capture_that_cannot_be_used_is_set_aside_and_counted_as_that(bench: Bench) -> None:
+def test_a_capture_that_cannot_be_used_is_set_aside_and_counted_as_that(
+    bench: CountingBench,
+) -> None:
     unusable = Shot(frame=np.zeros((4, 4, 2), dtype=np.uint8), origin="two-channels")
     camera = FakeCamera(Park("torn file"), unusable, shot_of(1))
     with capture_logs() as logs:
@@ -212,7 +216,7 @@ def test_a_capture_that_cannot_be_used_is_set_aside_and_counted_as_that(bench: B
     ]
 
 
-def test_a_camera_that_is_away_comes_back(bench: Bench) -> None:
+def test_a_camera_that_is_away_comes_back(bench: CountingBench) -> None:
     counter = bench.counter(FakeCamera(Retry("unplugged"), Retry("unplugged"), shot_of(1)))
     with capture_logs() as logs:
         counter.run()
@@ -222,13 +226,13 @@ def test_a_camera_that_is_away_comes_back(bench: Bench) -> None:
     assert (counter.fault, bench.beeps) == ("", [1])
 
 
-def test_a_camera_that_cannot_be_used_ends_it(bench: Bench) -> None:
+def test_a_camera_that_cannot_be_used_ends_it(bench: CountingBench) -> None:
     with pytest.raises(Stop, match="no such camera"):
         bench.counter(FakeCamera(Stop("no such camera"))).run()
 
 
 class Full:
-    """The outbox on a disk that is full for some attempts; `meanwhile` sees each of them."""
+    """An outbox whose disk is full at some attempts; `meanwhile` is called at each."""
 
     def __init__(self, outbox: Outbox, full: set[int], meanwhile: Callable[[int], None]) -> None:
         self._outbox = outbox
@@ -244,12 +248,14 @@ class Full:
     def last_shot(self) -> tuple[str, str] | None:
         return self._outbox.last_shot
 
-    def record(self, scan: CardScanned, stamp: Stamp, origin: str, fingerprint: bytes) -> ScanLine:
+    def record(
+        self, scan: CardScanned, stamp: Timestamp, origin: str, fingerprint: bytes
+    ) -> ScanRecord:
         self._try()
         return self._outbox.record(scan, stamp, origin, fingerprint)
 
-    def scans(self, count: int) -> list[ScanLine]:
-        return self._outbox.scans(count)
+    def recent_scans(self, count: int) -> list[ScanRecord]:
+        return self._outbox.recent_scans(count)
 
     def park(self) -> None:
         self._try()
@@ -262,11 +268,11 @@ class Full:
             raise Stop("disk is full")
 
 
-def test_a_full_disk_holds_the_card_and_says_why(bench: Bench) -> None:
+def test_a_full_disk_holds_the_card_and_says_why(bench: CountingBench) -> None:
     faults: list[str] = []
     camera = FakeCamera(*(shot_of(n) for n in range(4)))
     full = Full(bench.outbox, {3, 4, 5}, lambda _: faults.append(counter.fault))
-    counter = bench.counter(camera, facts=full)
+    counter = bench.counter(camera, outbox=full)
     with capture_logs() as logs:
         counter.run()
     assert full.attempt == 4 + 3
@@ -277,20 +283,22 @@ def test_a_full_disk_holds_the_card_and_says_why(bench: Bench) -> None:
     assert counter.fault == ""
 
 
-def test_stopping_while_the_disk_is_full_leaves_the_shot_to_the_next_start(bench: Bench) -> None:
+def test_stopping_while_the_disk_is_full_leaves_the_shot_to_the_next_start(
+    bench: CountingBench,
+) -> None:
     camera = FakeCamera(shot_of(1), shot_of(2))
     full = Full(
         bench.outbox, set(range(100)), lambda attempt: counter.stop() if attempt == 3 else None
     )
-    counter = bench.counter(camera, facts=full)
+    counter = bench.counter(camera, outbox=full)
     with capture_logs():
         counter.run()
     assert (full.attempt, bench.scans, bench.beeps, camera.confirmed) == (3, [], [], 0)
 
 
-def test_a_disk_that_cannot_even_count_what_is_set_aside(bench: Bench) -> None:
+def test_a_disk_that_cannot_even_count_what_is_set_aside(bench: CountingBench) -> None:
     counter = bench.counter(
-        FakeCamera(Park("torn"), shot_of(1)), facts=Full(bench.outbox, {1}, lambda _: None)
+        FakeCamera(Park("torn"), shot_of(1)), outbox=Full(bench.outbox, {1}, lambda _: None)
     )
     with capture_logs() as logs:
         counter.run()
@@ -300,7 +308,7 @@ def test_a_disk_that_cannot_even_count_what_is_set_aside(bench: Bench) -> None:
     assert bench.outbox.counters.scanned == 1
 
 
-def test_a_shot_that_comes_again_after_a_kill_is_not_counted_again(bench: Bench) -> None:
+def test_a_shot_that_comes_again_after_a_kill_is_not_counted_again(bench: CountingBench) -> None:
     bench.counter(FakeCamera(shot_of(1), shot_of(2))).run()
     camera = FakeCamera(shot_of(2), shot_of(3), shot_of(3))
     with capture_logs() as logs:
@@ -312,21 +320,21 @@ def test_a_shot_that_comes_again_after_a_kill_is_not_counted_again(bench: Bench)
     assert [e["origin"] for e in logs if "before the restart" in e["event"]] == ["shot-2"]
 
 
-def test_the_same_place_with_another_picture_is_another_card(bench: Bench) -> None:
+def test_the_same_place_with_another_picture_is_another_card(bench: CountingBench) -> None:
     bench.counter(FakeCamera(shot_of(1))).run()
     other = Shot(frame=shot_of(9).frame, origin="shot-1")
     bench.counter(FakeCamera(other)).run()
     assert bench.outbox.counters.scanned == 2
 
 
-def test_a_card_that_was_asked_for_names_its_earlier_scan(bench: Bench) -> None:
-    bench.again = UUID(int=77)
+def test_a_card_that_was_asked_for_names_its_earlier_scan(bench: CountingBench) -> None:
+    bench.scan_to_repeat = UUID(int=77)
     bench.counter(FakeCamera(shot_of(1))).run()
     assert [scan.rescan_of for scan in bench.scans] == [UUID(int=77)]
 
 
 class Forgetful(FakeCamera):
-    """A camera that cannot be told for some attempts that its shot is counted, and would bring it again."""
+    """A camera that fails to confirm at some attempts; it would give the shot again."""
 
     deaf = 2
 
@@ -337,7 +345,7 @@ class Forgetful(FakeCamera):
         super().confirm()
 
 
-def test_a_camera_that_does_not_hear_is_told_again(bench: Bench) -> None:
+def test_a_camera_that_does_not_hear_is_told_again(bench: CountingBench) -> None:
     camera = Forgetful(shot_of(1), shot_of(2))
     with capture_logs() as logs:
         bench.counter(camera).run()
@@ -352,7 +360,7 @@ def patterned(seed: int) -> Shot:
     return Shot(frame=cells.repeat(20, axis=0).repeat(20, axis=1), origin=f"pattern-{seed}")
 
 
-def test_a_card_that_comes_again_is_flagged_and_counted(bench: Bench) -> None:
+def test_a_card_that_comes_again_is_flagged_and_counted(bench: CountingBench) -> None:
     with capture_logs() as logs:
         bench.counter(FakeCamera(patterned(1), patterned(2)), Whole()).run()
         bench.counter(FakeCamera(patterned(3), patterned(1)), Whole()).run()  # after a restart too
@@ -369,7 +377,7 @@ def test_a_card_that_comes_again_is_flagged_and_counted(bench: Bench) -> None:
 
 
 class Whole(Names):
-    """Names every card alike, and keeps the frame as it is."""
+    """A recogniser that names every card alike and returns no cut-out."""
 
     def recognise(self, frame: Frame) -> Recognition:
         return dataclasses.replace(super().recognise(frame), rectified=frame)

@@ -1,7 +1,7 @@
-"""Power cuts: whatever a disk may leave of what the agent wrote, every card it beeped for is there once, and whole.
+"""Power cuts: every card that beeped is stored once and complete, whatever the disk lost.
 
 The real agent runs under strace. The disk is then rebuilt for many moments of its life, and opened
-by the real outbox. CARDMINT_CRASHES says for how many; `make crash` does 15,000.
+by the real outbox. CARDMINT_CRASHES is the number of moments; `make crash` does 15,000.
 """
 
 import hashlib
@@ -19,10 +19,11 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from tests.edge.disk import Disk, How, Step, steps_of, traced
-from tests.edge.kit import STAMP, quick_folder, scan_of
-from tests.edge.station import Shelf, config_of, simulated
-from tests.edge.worker import CloudWorker
+from tests.edge.kit.disk import Disk, How, Step, steps_of, traced
+from tests.edge.kit.folders import quick_folder
+from tests.edge.kit.scans import STAMP, scan_of
+from tests.edge.kit.station import ImageEndpointStub, config_of, simulated
+from tests.edge.kit.worker import CloudWorker
 
 from cardmint_cloud.local.broker import LocalBroker
 from cardmint_contracts.events import CardScanned
@@ -41,7 +42,7 @@ _SENT = re.compile(rb"\x00\x04last\x00[\x01-\x13](\d+)")
 
 @dataclass(frozen=True, kw_only=True)
 class Life:
-    """What was recorded: the data folder, every step, and which scan has which sequence."""
+    """A recorded life of the agent: data folder, steps, and the scans' sequences."""
 
     data: Path
     steps: list[Step]
@@ -51,17 +52,18 @@ class Life:
 
 @pytest.fixture(scope="module")
 def life(tmp_path_factory: pytest.TempPathFactory, fictional: Path) -> Life:
-    """Two lives of one agent, the first killed, with a cloud that hears nothing for a while."""
+    """Two lives of one agent. The first is killed, and the cloud is away for a while."""
     folder = tmp_path_factory.mktemp("life")
     (disk := folder / "disk").mkdir()
     broker = LocalBroker(folder / "broker", kind="mosquitto").start()
     worker = CloudWorker(broker.port)
     worker.deaf = True
-    with Shelf.served() as url:
+    with ImageEndpointStub.served() as url:
         config = config_of(disk, fictional / "pack.sqlite", broker.port, cloud=url, beep=True)
         run = [*simulated(config, SimulatedCards(count=CARDS)), "--exit-when-done"]
         log, trace = folder / "log", folder / "trace"
-        lives = f'"$@" & agent=$!; until [ $(grep -c \'"event": "card"\' {log}) -ge 15 ]; do sleep 0.05; done; '
+        lives = f'"$@" & agent=$!; until [ $(grep -c \'"event": "card"\' {log}) -ge 15 ]; '
+        lives += "do sleep 0.05; done; "
         lives += 'kill -KILL $agent; wait $agent; exec "$@"'
         hears = threading.Thread(target=_hear_later, args=(worker, log), daemon=True)
         log.touch()
@@ -79,7 +81,7 @@ def life(tmp_path_factory: pytest.TempPathFactory, fictional: Path) -> Life:
     broker.kill()
     assert ended.returncode == 0, log.read_text()
     with closing(Outbox.open(disk / "data" / "outbox.db")) as outbox:
-        scans = {line.sequence: line.scan.scan for line in outbox.scans(CARDS + 1)}
+        scans = {line.sequence: line.scan.scan for line in outbox.recent_scans(CARDS + 1)}
     assert len(scans) == CARDS
     return Life(
         data=disk / "data", steps=steps_of(trace, disk), scans=scans, taken=frozenset(worker.scans)
@@ -94,7 +96,7 @@ def _hear_later(worker: CloudWorker, log: Path) -> None:
 
 @dataclass(kw_only=True)
 class Promised:
-    """What the agent has promised to the world so far."""
+    """What the agent has promised so far."""
 
     logged: set[UUID]
     beeps: int = 0
@@ -113,7 +115,10 @@ class Promised:
 def crashes(
     life: Life, steps: list[Step], count: int, seed: int
 ) -> Iterator[tuple[Promised, dict[str, bytes]]]:
-    """Crash at `count` moments, the same ones for the same seed, and give what was promised and what is left."""
+    """Crash at `count` moments, and yield what was promised and what is left.
+
+    The same seed gives the same moments.
+    """
     draw = random.Random(seed)
     disk, promised = Disk(life.data.parent), Promised(logged=set())
     moments = [at for at, step in enumerate(steps) if step.kind not in {"said", "sent"}]
@@ -126,14 +131,14 @@ def crashes(
 
 
 class Judge:
-    """Opens what a crash left, with the real outbox."""
+    """Opens the files after a crash with the real outbox."""
 
     def __init__(self, life: Life) -> None:
         self.life = life
         self._whole: dict[bytes, str] = {}
 
     def __call__(self, promised: Promised, files: dict[str, bytes]) -> str:
-        """Return what is wrong with what is left; nothing when all is well."""
+        """Return what is wrong with the files; empty when nothing is."""
         database = str(self.life.data / "outbox.db")
         with quick_folder() as folder:
             for suffix in ("", "-wal", "-journal"):
@@ -150,9 +155,9 @@ class Judge:
                 return f"it does not open: {error}"
 
     def _facts(self, outbox: Outbox, promised: Promised) -> str:
-        lines = outbox.scans(CARDS + 1)
+        lines = outbox.recent_scans(CARDS + 1)
         found = [line.scan.scan for line in lines]
-        mark = outbox.mark
+        mark = outbox.stream_state
         waiting = [
             event.sequence
             for event in outbox.events(1, 10 * CARDS)
@@ -179,7 +184,7 @@ class Judge:
         there = {
             Path(path).stem: content for path, content in files.items() if path.endswith(".jpg")
         }
-        for line in outbox.scans(CARDS + 1):
+        for line in outbox.recent_scans(CARDS + 1):
             if line.scan.image is None:
                 continue
             digest = line.scan.image.sha256
@@ -200,7 +205,7 @@ def _is_scan(kind: str, data: bytes) -> bool:
 
 
 def _goes_on(outbox: Outbox) -> str:
-    before = outbox.mark.last
+    before = outbox.stream_state.last
     after = outbox.record(scan_of(1 << 60), STAMP).sequence
     return "" if after == before + 1 else f"the next event is {after}, after {before}"
 
@@ -210,7 +215,8 @@ def test_every_acknowledged_card_survives_a_power_cut(life: Life) -> None:
     wrong = [verdict for left in crashes(life, life.steps, CRASHES, 1) if (verdict := judge(*left))]
     assert not wrong, f"{len(wrong)} of {CRASHES} crashes: {sorted(set(wrong))[:5]}"
     print(
-        f"\n{CRASHES} power cuts over {len(life.steps)} steps of {CARDS} cards: nothing lost, doubled or half there"
+        f"\n{CRASHES} power cuts over {len(life.steps)} steps of {CARDS} cards:"
+        " nothing lost, doubled or incomplete"
     )
 
 

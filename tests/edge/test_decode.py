@@ -1,4 +1,4 @@
-"""Files of every kind and damage: a frame, or one reason; never anything else."""
+"""Files of every format and damage give a frame, or one reason."""
 
 import io
 import random

@@ -1,4 +1,4 @@
-"""A full or a read-only disk: the running agent stops counting, says why, and goes on.
+"""A full or read-only disk: the agent stops counting, shows why, and goes on afterwards.
 
 No card is lost or doubled.
 """
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.edge.station import config_of, lines, simulated
-from tests.edge.worker import until
+from tests.edge.kit.station import config_of, lines, simulated
+from tests.edge.kit.waiting import until
 
 from cardmint_cloud.local.processes import free_port
 from cardmint_contracts.events import ImageEvicted
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.integration
 
 
 class SmallDisk:
-    """A file system of its own, in a mount namespace that only the processes started by `run` share."""
+    """A small file system in its own mount namespace, which the processes of `enter` see."""
 
     def __init__(self, folder: Path, size: str) -> None:
         folder.mkdir()
@@ -70,7 +70,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
     small.close()
 
 
-class Agent:
+class DiskFaultAgent:
     """The agent on the small disk, without a broker."""
 
     def __init__(self, disk: SmallDisk, folder: Path, pack: Path) -> None:
@@ -97,19 +97,19 @@ class Agent:
 
 
 @pytest.fixture
-def agent(disk: SmallDisk, tmp_path: Path, fictional: Path) -> Iterator[Agent]:
-    running = Agent(disk, tmp_path, fictional / "pack.sqlite")
+def agent(disk: SmallDisk, tmp_path: Path, fictional: Path) -> Iterator[DiskFaultAgent]:
+    running = DiskFaultAgent(disk, tmp_path, fictional / "pack.sqlite")
     yield running
     running.process.kill()
     running.process.wait()
 
 
-def each_card_is_there_once(disk: SmallDisk, agent: Agent) -> None:
+def each_card_is_there_once(disk: SmallDisk, agent: DiskFaultAgent) -> None:
     cards = lines(agent.log)
     copy = disk.folder.with_name("copy")  # SQLite would look for the disk's path out here
     shutil.copytree(disk.seen, copy, ignore=shutil.ignore_patterns("*-shm"))
     with closing(Outbox.open(copy / "outbox.db")) as outbox:
-        there = [str(line.scan.scan) for line in outbox.scans(1000)][::-1]
+        there = [str(line.scan.scan) for line in outbox.recent_scans(1000)][::-1]
         images = ImageTable(outbox.database)
         kept = {victim.sha256 for victim in images.victims(1000)}
         found = {path.name.partition(".")[0] for path in (copy / "images").rglob("*.jpg")}
@@ -118,14 +118,14 @@ def each_card_is_there_once(disk: SmallDisk, agent: Agent) -> None:
             for e in outbox.events(1, 5000)
             if isinstance(decode_data(e.type, e.data), ImageEvicted)
         ]
-        assert outbox.mark.last == len(there) + len(given_up)
+        assert outbox.stream_state.last == len(there) + len(given_up)
         assert found == kept, "the ledger and the folder agree"
     assert [card["scan"] for card in cards] == there
     origins = [card["origin"].split("-")[0] for card in cards]
     assert origins == [str(number) for number in range(len(cards))]
 
 
-def test_a_full_disk_and_room_again(disk: SmallDisk, agent: Agent) -> None:
+def test_a_full_disk_and_room_again(disk: SmallDisk, agent: DiskFaultAgent) -> None:
     until(lambda: len(lines(agent.log)) >= 5)
 
     def fill() -> bool:
@@ -144,7 +144,7 @@ def test_a_full_disk_and_room_again(disk: SmallDisk, agent: Agent) -> None:
     each_card_is_there_once(disk, agent)
 
 
-def test_images_make_room_for_cards(disk: SmallDisk, agent: Agent) -> None:
+def test_images_make_room_for_cards(disk: SmallDisk, agent: DiskFaultAgent) -> None:
     (disk.seen / "other").write_bytes(bytes(9 << 20))
     room = disk.seen / "images"
     until(lambda: list(room.rglob("*.small.jpg")))
@@ -160,7 +160,7 @@ def test_images_make_room_for_cards(disk: SmallDisk, agent: Agent) -> None:
     ["pwrite64:error=EROFS", "fdatasync:error=EIO", "fsync:error=EIO"],
     ids=["read-only", "the database is not synced", "the image is not synced"],
 )
-def test_a_disk_that_fails_for_a_while(disk: SmallDisk, agent: Agent, fault: str) -> None:
+def test_a_disk_that_fails_for_a_while(disk: SmallDisk, agent: DiskFaultAgent, fault: str) -> None:
     until(lambda: len(lines(agent.log)) >= 3)
     calls = fault.partition(":")[0]
     inject = [
@@ -189,7 +189,7 @@ def test_a_start_on_a_read_only_disk_is_one_line(
     tmp_path: Path, fictional: Path, disk: SmallDisk
 ) -> None:
     disk.remount("ro")
-    agent = Agent(disk, tmp_path, fictional / "pack.sqlite")
+    agent = DiskFaultAgent(disk, tmp_path, fictional / "pack.sqlite")
     assert agent.process.wait(30) == 1
     said = agent.log.read_text()
     assert said.startswith("cardmint-lab: ")

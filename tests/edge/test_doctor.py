@@ -1,4 +1,4 @@
-"""The doctor finds each illness, and says what to do about it."""
+"""The doctor finds each problem, and names its remedy."""
 
 import json
 from contextlib import closing
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.edge.certificates import make_certificates
-from tests.edge.station import config_of
+from tests.edge.kit.certificates import make_certificates
+from tests.edge.kit.station import config_of
 
 from cardmint_cloud.local.broker import LocalBroker
 from cardmint_cloud.local.processes import free_port
@@ -96,9 +96,11 @@ def test_certificates_and_their_dates(
     tmp_path: Path, fictional: Path, days: int, health: str
 ) -> None:
     ours, port = make_certificates(tmp_path / "ours", days=days), free_port()
-    lines = f"user root\nlistener {port} 127.0.0.1\ncertfile {ours / 'cert.pem'}\nkeyfile {ours / 'key.pem'}\n"
+    lines = f"user root\nlistener {port} 127.0.0.1\n"
+    lines += f"certfile {ours / 'cert.pem'}\nkeyfile {ours / 'key.pem'}\n"
     secured = LocalBroker(tmp_path / "broker", kind="mosquitto", extra=lines).start()
-    own = f'tls = true\nca_file = "{ours / "ca.pem"}"\ncert_file = "{ours / "cert.pem"}"\nkey_file = "{ours / "key.pem"}"'
+    own = f'tls = true\nca_file = "{ours / "ca.pem"}"\n'
+    own += f'cert_file = "{ours / "cert.pem"}"\nkey_file = "{ours / "key.pem"}"'
     config = config_of(
         tmp_path,
         fictional / "pack.sqlite",

@@ -14,14 +14,14 @@ from structlog.testing import capture_logs
 
 from cardmint_edge import catalogue
 from cardmint_edge.adapters.decode import read_image
-from cardmint_edge.adapters.models import FOLDER, PictureEmbedder, Unusable
+from cardmint_edge.adapters.models import FOLDER, ModelUnusable, PictureEmbedder
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.catalogue import build
 from cardmint_edge.domain.recognition import Frame
-from cardmint_edge.domain.vision.embedding import SIZE, prepared, rounded, similarities
+from cardmint_edge.domain.vision.embedding import SIZE, normalised, quantised, similarities
 from cardmint_edge.errors import Stop
 from cardmint_edge.recogniser import Recognisers, recogniser_of
-from cardmint_lab.recognition.calibrate import Without
+from cardmint_lab.recognition.calibrate import ReducedGallery
 from cardmint_lab.scenes import PRESETS, render
 
 
@@ -29,7 +29,7 @@ from cardmint_lab.scenes import PRESETS, render
 def test_light_and_tint_change_next_to_nothing(seed: int, gain: float, more: float) -> None:
     picture = np.random.default_rng(seed).integers(70, 150, (134, 96, 3)).astype(np.uint8)
     other = (picture * np.float32(gain) + np.float32(more)).clip(0, 255).round().astype(np.uint8)
-    assert np.abs(prepared(picture) - prepared(other)).mean() < 0.25
+    assert np.abs(normalised(picture) - normalised(other)).mean() < 0.25
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -38,7 +38,7 @@ def test_a_byte_a_number_is_enough(seed: int) -> None:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     assert (
         abs(
-            float(similarities(vectors[0], rounded(vectors[1])[None])[0])
+            float(similarities(vectors[0], quantised(vectors[1])[None])[0])
             - float(vectors[0] @ vectors[1])
         )
         < 0.02
@@ -50,11 +50,11 @@ def test_a_pack_keeps_a_vector_of_each_picture(pack: Pack) -> None:
     assert pack.vectors.shape == (len(pack.hashes), SIZE)
     assert pack.embedded_by == embedder.version
     for row in (0, 17):
-        alike = similarities(embedder(prepared(pack.reference(row).thumb)), pack.vectors)
+        alike = similarities(embedder(normalised(pack.reference(row).thumb)), pack.vectors)
         assert int(alike.argmax()) == row
 
 
-class Spoiled(Without):
+class Spoiled(ReducedGallery):
     """A gallery whose hashes are noise, as glare makes them."""
 
     def __init__(self, pack: Pack) -> None:
@@ -144,5 +144,5 @@ def test_a_model_of_other_vectors_is_not_used(tmp_path: Path) -> None:
     of_corners = json.loads((folder / "corners.json").read_bytes())
     (folder / "embedding.json").write_text(json.dumps(manifest | {key: of_corners[key] for key in
         ("file", "sha256", "input", "output")}))  # fmt: skip
-    with pytest.raises(Unusable, match="other vectors"):
+    with pytest.raises(ModelUnusable, match="vectors are not of"):
         PictureEmbedder(folder)

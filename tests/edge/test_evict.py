@@ -1,4 +1,4 @@
-"""Images go when the disk runs short, in order, each in the ledger before its file; facts stay."""
+"""Images are evicted when the disk is nearly full, in order, each recorded before its file goes."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from structlog.testing import capture_logs
-from tests.edge.kit import STAMP, quick_folder, scan_of
+from tests.edge.kit.folders import quick_folder
+from tests.edge.kit.scans import STAMP, scan_of
 
 from cardmint_contracts.cards import Image
 from cardmint_contracts.events import EventData, ImageEvicted
@@ -14,13 +15,13 @@ from cardmint_contracts.upcasters import decode_data
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.sqlite.images import ImageCounts, ImageTable
 from cardmint_edge.adapters.sqlite.outbox import Outbox
-from cardmint_edge.domain.delivery.batches import Stamp
+from cardmint_edge.domain.delivery.batches import Timestamp
 from cardmint_edge.errors import Stop
-from cardmint_edge.evict import AT_ONCE, Evictor, lacking
+from cardmint_edge.evict import AT_ONCE, Evictor, missing_bytes
 
 
-class Bench:
-    """A real outbox and real files on a disk whose shortage the test decides."""
+class EvictionBench:
+    """A real outbox and real files, on a disk whose free space the test sets."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -30,14 +31,14 @@ class Bench:
         self.images: list[Image] = []
         self.lack: Callable[[], int] = lambda: 0
 
-    def evictor(self, append: Callable[[EventData, Stamp], int] | None = None) -> Evictor:
+    def evictor(self, append: Callable[[EventData, Timestamp], int] | None = None) -> Evictor:
         return Evictor(
-            ledger=self.table,
+            images=self.table,
             files=self.store,
             append=append or self.outbox.append,
-            together=self.outbox.database.write,
-            stamp=lambda: STAMP,
-            lack=lambda: self.lack(),  # noqa: PLW0108 - the test changes it
+            transaction=self.outbox.database.write,
+            read_clock=lambda: STAMP,
+            missing_bytes=lambda: self.lack(),  # noqa: PLW0108 - the test changes it
             ballast=self.folder / "ballast",
             ballast_bytes=1000,
         )
@@ -51,7 +52,7 @@ class Bench:
             self.outbox.record(scan_of(number + 1, image=image), STAMP)
 
     def short_until(self, gone: int) -> None:
-        """The disk is short until so many files are gone."""
+        """Make the disk short of space until `gone` files are gone."""
         before = self.files()
         self.lack = lambda: max(0, gone - (before - self.files()))
 
@@ -69,18 +70,18 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
+def bench() -> Iterator[EvictionBench]:
     with quick_folder() as folder, capture_logs():
-        opened = Bench(folder)
+        opened = EvictionBench(folder)
         yield opened
         opened.outbox.close()
 
 
-def test_what_the_cloud_has_goes_first_and_leaves_a_thumbnail(bench: Bench) -> None:
+def test_what_the_cloud_has_goes_first_and_leaves_a_thumbnail(bench: EvictionBench) -> None:
     bench.scan(AT_ONCE + 5)
     known = [bench.images[number].sha256 for number in (3, 7)]
     for sha256 in known:
-        bench.table.uploaded(sha256)
+        bench.table.record_upload(sha256)
     victims = bench.table.victims(4)
     assert [victim.sha256 for victim in victims] == [
         *known,
@@ -101,31 +102,31 @@ def test_what_the_cloud_has_goes_first_and_leaves_a_thumbnail(bench: Bench) -> N
     assert thumbnail is not None
     assert len(thumbnail) < bench.images[3].bytes
     assert bench.table.counts() == ImageCounts(waiting=5, parked=0, lost=AT_ONCE - 2)
-    assert bench.outbox.counters.scanned == len(bench.outbox.scans(1000)) == AT_ONCE + 5
+    assert bench.outbox.counters.scanned == len(bench.outbox.recent_scans(1000)) == AT_ONCE + 5
 
 
-def test_thumbnails_go_last_and_facts_never(bench: Bench) -> None:
+def test_thumbnails_go_last_and_facts_never(bench: EvictionBench) -> None:
     bench.scan(3)
     bench.lack = lambda: 1
     assert bench.evictor().make_room() == 6
     assert [event.kind for event in bench.evicted()] == ["full"] * 3 + ["thumbnail"] * 3
     assert (bench.files(), bench.small()) == (0, [])
     assert bench.store.thumbnail(bench.images[0].sha256) is None
-    assert len(bench.outbox.scans(10)) == 3
+    assert len(bench.outbox.recent_scans(10)) == 3
     assert bench.table.victims(10) == []
     bench.outbox.record(scan_of(99, image=bench.images[0]), STAMP)
-    assert [victim.kept for victim in bench.table.victims(10)] == ["full"], (
+    assert [victim.local_copy for victim in bench.table.victims(10)] == ["full"], (
         "the same picture was stored again"
     )
 
 
-def test_without_room_for_the_line_the_ballast_goes_first(bench: Bench) -> None:
+def test_without_room_for_the_line_the_ballast_goes_first(bench: EvictionBench) -> None:
     bench.scan(2)
     evictor = bench.evictor()
     evictor.make_room()
     assert (bench.folder / "ballast").stat().st_size == 1000
 
-    def append(data: EventData, stamp: Stamp) -> int:
+    def append(data: EventData, stamp: Timestamp) -> int:
         if (bench.folder / "ballast").exists():
             raise Stop("disk is full")
         return bench.outbox.append(data, stamp)
@@ -137,7 +138,7 @@ def test_without_room_for_the_line_the_ballast_goes_first(bench: Bench) -> None:
     assert (bench.folder / "ballast").exists(), "room came, and is held back again"
 
 
-def test_a_line_that_cannot_be_written_keeps_the_file(bench: Bench) -> None:
+def test_a_line_that_cannot_be_written_keeps_the_file(bench: EvictionBench) -> None:
     bench.scan(2)
 
     def fail(*_: object) -> int:
@@ -150,12 +151,12 @@ def test_a_line_that_cannot_be_written_keeps_the_file(bench: Bench) -> None:
     assert bench.table.counts().lost == 0
 
 
-def test_a_start_removes_what_a_power_cut_left(bench: Bench) -> None:
+def test_a_start_removes_what_a_power_cut_left(bench: EvictionBench) -> None:
     bench.scan(3)
     first, second = bench.images[0].sha256, bench.images[1].sha256
-    bench.store.shrink(first)
-    bench.table.give_up(first, "thumbnail")
-    bench.store.shrink(second)  # a thumbnail without its line
+    bench.store.make_thumbnail(first)
+    bench.table.record_eviction(first, "thumbnail")
+    bench.store.make_thumbnail(second)  # a thumbnail without its line
     half = bench.folder / "images" / first[:2] / f"{first}.jpg.part"
     half.write_bytes(b"half")
     evictor = bench.evictor()
@@ -168,7 +169,7 @@ def test_a_start_removes_what_a_power_cut_left(bench: Bench) -> None:
 
 
 def test_how_much_lacks(tmp_path: Path) -> None:
-    assert lacking(tmp_path, 1) == 0
+    assert missing_bytes(tmp_path, 1) == 0
     stat = __import__("os").statvfs(tmp_path)
     tenth, free = stat.f_blocks * stat.f_frsize // 10, stat.f_bavail * stat.f_frsize
-    assert abs(lacking(tmp_path, 1 << 60) - max(0, tenth - free)) < 1 << 30
+    assert abs(missing_bytes(tmp_path, 1 << 60) - max(0, tenth - free)) < 1 << 30

@@ -1,4 +1,4 @@
-"""The fictional game: always the same, with reprints, promos without a total, and pictures that differ."""
+"""The fictional game: always the same, with reprints, promos and distinct pictures."""
 
 import re
 
@@ -32,7 +32,7 @@ def test_reprints_show_one_picture_under_two_numbers() -> None:
     for ids in reprinted:
         cards = [pictures[card_id] for card_id in ids]
         assert len({(card.name, card.artist, card.attacks) for card in cards}) == 1
-        assert len({(card.edition.id, card.number) for card in cards}) == len(cards)
+        assert len({(card.card_set.id, card.number) for card in cards}) == len(cards)
 
 
 def test_cards_come_off_the_press_in_one_size_and_differ() -> None:

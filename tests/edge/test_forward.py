@@ -1,4 +1,4 @@
-"""Forwarding: whatever is lost, repeated, late or restarted, each event arrives once, in order."""
+"""Forwarding: each event arrives once and in order, whatever is lost, repeated or restarted."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,34 +9,38 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from structlog.testing import capture_logs
-from tests.edge.forwarding import LIMITS, Bench
-from tests.edge.kit import quick_folder
+from tests.edge.kit.folders import quick_folder
+from tests.edge.kit.forwarding import LIMITS, ForwarderBench
 
 from cardmint_contracts.receipts import Receipt
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.domain.delivery.batches import StoredEvent
-from cardmint_edge.domain.delivery.window import QUIET_MAX_S, Forwarding, Limits, Mark
-from cardmint_edge.errors import EdgeError, Retry, Stop
-from cardmint_edge.forward import (
-    HEALTH_S,
-    Appended,
-    Connected,
-    Delivered,
-    Disconnected,
-    Forwarder,
-    OutcomeCame,
-    ReceiptCame,
-    TaskCame,
+from cardmint_edge.domain.delivery.messages import (
+    EventAppended,
+    LinkConnected,
+    LinkDisconnected,
+    MessageDelivered,
+    OutcomeReceived,
+    ReceiptReceived,
+    TaskReceived,
 )
+from cardmint_edge.domain.delivery.window import (
+    QUIET_MAX_S,
+    BrokerLimits,
+    SendWindow,
+    StreamState,
+)
+from cardmint_edge.errors import EdgeError, Retry, Stop
+from cardmint_edge.forward import HEALTH_S, Forwarder
 
 
 class BadWeather(RuleBasedStateMachine):
-    """Loses, repeats, delays and reorders; restarts everything; then lets the sun shine."""
+    """Loses, repeats, delays and reorders messages, and restarts parts; then all works again."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stack = ExitStack()
-        self.bench = Bench(self.stack.enter_context(quick_folder()))
+        self.bench = ForwarderBench(self.stack.enter_context(quick_folder()))
 
     @rule(count=st.integers(1, 120))
     def cards_come(self, count: int) -> None:
@@ -112,24 +116,24 @@ TestBadWeather = BadWeather.TestCase
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
+def bench() -> Iterator[ForwarderBench]:
     with quick_folder() as folder:
-        bench = Bench(folder)
+        bench = ForwarderBench(folder)
         yield bench
         bench.outbox.close()
 
 
-def test_an_event_leaves_in_the_turn_it_came(bench: Bench) -> None:
+def test_an_event_leaves_in_the_turn_it_came(bench: ForwarderBench) -> None:
     bench.connect()
     bench.record()
     bench.turn()
     assert [(b.first, b.last) for b in bench.wire.batches] == [(1, 1)]
 
 
-def test_batches_and_the_window_are_bounded(bench: Bench) -> None:
+def test_batches_and_the_window_are_bounded(bench: ForwarderBench) -> None:
     with bench.outbox.database.write():
         bench.record(1200)
-    bench.connect(Limits(in_flight=7, payload_bytes=100_000))
+    bench.connect(BrokerLimits(in_flight=7, payload_bytes=100_000))
     assert bench.wire.batches[-1].last == 250, (
         "birth and health take a place each until they are delivered"
     )
@@ -143,7 +147,7 @@ def test_batches_and_the_window_are_bounded(bench: Bench) -> None:
     assert bench.wire.batches[-1].last == 1000, "a thousand ahead of the receipt, no more"
 
 
-def test_a_refusal_rewinds_once(bench: Bench) -> None:
+def test_a_refusal_rewinds_once(bench: ForwarderBench) -> None:
     bench.connect()
     with bench.outbox.database.write():
         bench.record(150)
@@ -158,7 +162,7 @@ def test_a_refusal_rewinds_once(bench: Bench) -> None:
     assert bench.covered
 
 
-def test_silence_sends_again_and_ever_more_slowly(bench: Bench) -> None:
+def test_silence_sends_again_and_ever_more_slowly(bench: ForwarderBench) -> None:
     bench.connect()
     bench.record()
     bench.turn()
@@ -179,8 +183,8 @@ def test_silence_sends_again_and_ever_more_slowly(bench: Bench) -> None:
     assert bench.wire.batches, "progress makes it patient no longer"
 
 
-def test_a_broker_that_acknowledges_nothing_is_left(bench: Bench) -> None:
-    bench.connect(Limits(in_flight=3, payload_bytes=100_000))
+def test_a_broker_that_acknowledges_nothing_is_left(bench: ForwarderBench) -> None:
+    bench.connect(BrokerLimits(in_flight=3, payload_bytes=100_000))
     bench.record()
     bench.turn()
     assert len(bench.wire.batches) == 1
@@ -188,44 +192,44 @@ def test_a_broker_that_acknowledges_nothing_is_left(bench: Bench) -> None:
     assert bench.wire.reconnects == 1
 
 
-def test_news_of_an_old_connection_is_ignored(bench: Bench) -> None:
+def test_news_of_an_old_connection_is_ignored(bench: ForwarderBench) -> None:
     bench.connect()
     bench.connect()
-    bench.forwarder.tell(Disconnected(connection=1))
-    bench.forwarder.tell(Delivered(connection=1, reason=0))
+    bench.forwarder.post(LinkDisconnected(connection=1))
+    bench.forwarder.post(MessageDelivered(connection=1, reason=0))
     bench.turn()
     assert bench.forwarder.connected
     bench.disconnect()
-    assert "no connection" in bench.forwarder.state
+    assert "no connection" in bench.forwarder.status_text
     assert bench.tasks.heard == ["connected", "connected", "disconnected"]
 
 
-def test_the_operator_reads_where_it_stands(bench: Bench) -> None:
-    assert "no connection" in bench.forwarder.state
+def test_the_operator_reads_where_it_stands(bench: ForwarderBench) -> None:
+    assert "no connection" in bench.forwarder.status_text
     bench.connect()
-    assert bench.forwarder.state == "connected"
+    assert bench.forwarder.status_text == "connected"
     bench.record()
     bench.turn()
-    bench.forwarder.tell(Delivered(connection=1, reason=16))
+    bench.forwarder.post(MessageDelivered(connection=1, reason=16))
     bench.turn()
-    assert "not listening" in bench.forwarder.state
+    assert "not listening" in bench.forwarder.status_text
     bench.puback()
     bench.turn(3)
-    assert "does not answer" in bench.forwarder.state
+    assert "does not answer" in bench.forwarder.status_text
     bench.arrive()
-    assert bench.forwarder.state == "connected"
+    assert bench.forwarder.status_text == "connected"
 
 
-def test_a_broker_that_refuses_is_named_once(bench: Bench) -> None:
+def test_a_broker_that_refuses_is_named_once(bench: ForwarderBench) -> None:
     bench.connect()
     with capture_logs() as logs:
         for _ in range(3):
-            bench.forwarder.tell(Delivered(connection=1, reason=135))
+            bench.forwarder.post(MessageDelivered(connection=1, reason=135))
         bench.turn()
     assert [entry["reason"] for entry in logs] == [135]
 
 
-def test_health_every_half_minute(bench: Bench) -> None:
+def test_health_every_half_minute(bench: ForwarderBench) -> None:
     bench.turn(100)
     assert bench.wire.healths == 0
     bench.connect()
@@ -234,10 +238,10 @@ def test_health_every_half_minute(bench: Bench) -> None:
     assert (bench.wire.births, bench.wire.healths) == (1, 1 + 60 / HEALTH_S)
 
 
-def test_a_link_that_breaks_while_sending(bench: Bench) -> None:
+def test_a_link_that_breaks_while_sending(bench: ForwarderBench) -> None:
     bench.record()
     bench.wire.up = False
-    bench.forwarder.tell(Connected(connection=1, limits=LIMITS))
+    bench.forwarder.post(LinkConnected(connection=1, limits=LIMITS))
     bench.turn()
     assert not bench.forwarder.connected
     bench.connect()
@@ -251,9 +255,11 @@ def test_a_link_that_breaks_while_sending(bench: Bench) -> None:
     assert not bench.forwarder.connected
 
 
-def test_an_event_too_large_for_the_broker_is_said(bench: Bench) -> None:
+def test_an_event_too_large_for_the_broker_is_said(bench: ForwarderBench) -> None:
     bench.record()
-    bench.forwarder.tell(Connected(connection=1, limits=Limits(in_flight=9, payload_bytes=100)))
+    bench.forwarder.post(
+        LinkConnected(connection=1, limits=BrokerLimits(in_flight=9, payload_bytes=100))
+    )
     bench.wire.up = True
     with pytest.raises(Retry, match="raise the broker's maximum packet size"):
         bench.turn()
@@ -262,62 +268,62 @@ def test_an_event_too_large_for_the_broker_is_said(bench: Bench) -> None:
     assert bench.queued == 0
 
 
-def test_a_receipt_that_is_none(bench: Bench) -> None:
+def test_a_receipt_that_is_none(bench: ForwarderBench) -> None:
     with capture_logs() as logs:
-        bench.forwarder.tell(ReceiptCame(payload=b"{}"))
-        bench.forwarder.tell(ReceiptCame(payload=b"\xff"))
+        bench.forwarder.post(ReceiptReceived(payload=b"{}"))
+        bench.forwarder.post(ReceiptReceived(payload=b"\xff"))
         bench.turn()
     assert [entry["reason"] for entry in logs] == ["invalid", "malformed"]
 
 
-def test_a_cloud_that_went_back_is_said_and_nothing_is_removed(bench: Bench) -> None:
+def test_a_cloud_that_went_back_is_said_and_nothing_is_removed(bench: ForwarderBench) -> None:
     bench.connect()
     bench.record(3)
     bench.turn()
     bench.arrive()
     bench.record()
     with capture_logs() as logs:
-        bench.receive(Receipt(stream=bench.outbox.mark.stream, sequence=1, refused=4))
+        bench.receive(Receipt(stream=bench.outbox.stream_state.stream, sequence=1, refused=4))
         bench.turn()
     assert [entry["event"] for entry in logs] == [
-        "the cloud refuses events although it had receipted more"
+        "the cloud refuses events although an earlier receipt covered more"
     ]
     assert bench.queued == 1
 
 
-def test_receipts_that_come_together_cost_one_write(bench: Bench) -> None:
+def test_receipts_that_come_together_cost_one_write(bench: ForwarderBench) -> None:
     bench.connect()
     bench.record(3)
     bench.turn()
-    stream = bench.outbox.mark.stream
+    stream = bench.outbox.stream_state.stream
     for sequence in (1, 2, 3):
         bench.receive(Receipt(stream=stream, sequence=sequence))
     bench.turn()
     assert (bench.covered, bench.queued) == (1, 0)
 
 
-def test_a_new_stream_is_sent_from_its_beginning(bench: Bench) -> None:
+def test_a_new_stream_is_sent_from_its_beginning(bench: ForwarderBench) -> None:
     bench.record(2)
     bench.connect()
-    stream = bench.outbox.mark.stream
+    stream = bench.outbox.stream_state.stream
     bench.receive(Receipt(stream=stream, sequence=70))
     bench.turn()
-    assert bench.outbox.mark.stream != stream
+    assert bench.outbox.stream_state.stream != stream
     assert [(b.stream == stream, b.first, b.last) for b in bench.wire.batches] == [
         (True, 1, 2),
         (False, 1, 2),
     ]
 
 
-def test_tasks_are_handed_on(bench: Bench) -> None:
-    bench.forwarder.tell(TaskCame(task=UUID(int=1), payload=b"x"))
-    bench.forwarder.tell(OutcomeCame(payload=b"y"))
+def test_tasks_are_handed_on(bench: ForwarderBench) -> None:
+    bench.forwarder.post(TaskReceived(task=UUID(int=1), payload=b"x"))
+    bench.forwarder.post(OutcomeReceived(payload=b"y"))
     bench.turn()
     assert bench.tasks.heard == [(UUID(int=1), b"x"), ("ended", b"y")]
 
 
 class Faulty:
-    """An outbox whose faults come one a turn; the last one ends the test."""
+    """An outbox that raises one prepared error a step. The last one ends the test."""
 
     def __init__(
         self, outbox: Outbox, faults: list[EdgeError | None], done: Callable[[], None]
@@ -326,21 +332,23 @@ class Faulty:
         self._faults = faults
         self._done = done
         self.events = outbox.events
-        self.forget = outbox.forget
+        self.apply_receipt = outbox.apply_receipt
         self.broken = False
 
     @property
-    def mark(self) -> Mark:
+    def stream_state(self) -> StreamState:
         if self.broken:
             fault = self._faults.pop(0)
             if not self._faults:
                 self._done()
             if fault is not None:
                 raise fault
-        return self._outbox.mark
+        return self._outbox.stream_state
 
 
-def test_an_outbox_that_moved_on_meanwhile_is_read_again_in_the_next_turn(bench: Bench) -> None:
+def test_an_outbox_that_moved_on_meanwhile_is_read_again_in_the_next_turn(
+    bench: ForwarderBench,
+) -> None:
     class Late(Faulty):
         late = True
 
@@ -357,19 +365,19 @@ def test_an_outbox_that_moved_on_meanwhile_is_read_again_in_the_next_turn(bench:
         link=bench.wire,
         tasks=bench.tasks,
         source="/stations/left",
-        covered=bench.cover,
+        on_receipt=bench.cover,
     )
     bench.record()
     bench.wire.up = True
-    forwarder.tell(Connected(connection=1, limits=LIMITS))
-    forwarder.turn(0)
+    forwarder.post(LinkConnected(connection=1, limits=LIMITS))
+    forwarder.step(0)
     assert bench.wire.batches == []
     late.late = False
-    forwarder.turn(0)
+    forwarder.step(0)
     assert len(bench.wire.batches) == 1
 
 
-def test_a_fault_is_said_once_and_forwarding_goes_on(bench: Bench) -> None:
+def test_a_fault_is_said_once_and_forwarding_goes_on(bench: ForwarderBench) -> None:
     faulty = Faulty(
         bench.outbox,
         [Stop("full"), Stop("full"), Retry("other"), None, Stop("full")],
@@ -380,22 +388,22 @@ def test_a_fault_is_said_once_and_forwarding_goes_on(bench: Bench) -> None:
         link=bench.wire,
         tasks=bench.tasks,
         source="/stations/left",
-        covered=bench.cover,
-        hold_s=0.0,
+        on_receipt=bench.cover,
+        retry_s=0.0,
     )
     faulty.broken = True
-    forwarder.tell(Appended())
+    forwarder.post(EventAppended())
     with capture_logs() as logs:
         forwarder.run()
     assert [entry["reason"] for entry in logs] == ["full", "other", "full"]
 
 
-def test_waiting_is_as_long_as_the_next_tick(bench: Bench) -> None:
-    state = Forwarding(Mark(stream=UUID(int=1), acknowledged=0, last=1), draw=lambda: 0.0)
-    assert state.wait(0) is None
+def test_waiting_is_as_long_as_the_next_tick(bench: ForwarderBench) -> None:
+    state = SendWindow(StreamState(stream=UUID(int=1), acknowledged=0, last=1), draw=lambda: 0.0)
+    assert state.seconds_to_tick(0) is None
     state.connected(LIMITS)
-    assert state.next() == (1, 1)
+    assert state.next_range() == (1, 1)
     state.sent(10.0, 1)
-    assert (state.wait(10.5), state.wait(20.0)) == (1.5, 0.0)
+    assert (state.seconds_to_tick(10.5), state.seconds_to_tick(20.0)) == (1.5, 0.0)
     state.disconnected()
-    assert (state.wait(20.0), state.next()) == (None, None)
+    assert (state.seconds_to_tick(20.0), state.next_range()) == (None, None)

@@ -1,4 +1,4 @@
-"""Whatever is in a file: an outcome with a reason, never an exception, never a hang."""
+"""Any bytes in a file give an outcome with a reason, never an exception or a hang."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def recogniser(pack: Pack) -> CardRecogniser:
 
 
 def spoiled(data: bytes, rng: np.random.Generator) -> bytes:
-    """Flip, cut out, repeat or cut off some of a file's bytes."""
+    """Flip, remove, repeat or cut off some of a file's bytes."""
     changed = bytearray(data)
     kind = int(rng.integers(4))
     for _ in range(int(rng.integers(1, 20))):

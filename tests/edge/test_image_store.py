@@ -1,4 +1,4 @@
-"""The image store: whole files under the name of their content, or none."""
+"""The image store: a complete file under the name of its content, or no file."""
 
 import hashlib
 import io
@@ -74,5 +74,5 @@ def test_half_an_image_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_frame_that_cannot_be_encoded(tmp_path: Path) -> None:
-    with pytest.raises(Park, match="is no picture"):
+    with pytest.raises(Park, match="is not a picture"):
         ImageStore(tmp_path).put(np.zeros((10, 10, 2), dtype=np.uint8))

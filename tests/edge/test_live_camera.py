@@ -1,4 +1,4 @@
-"""Cameras that look: a lying card is one sighting, and whatever goes wrong is said in words and passes."""
+"""Live cameras: each card gives one shot, and each error has a message and passes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from cardmint_edge.adapters.cameras.gphoto import TetheredSource
+from cardmint_edge.adapters.cameras.gphoto import TetheredDevice
 from cardmint_edge.adapters.cameras.live import LiveCamera
-from cardmint_edge.adapters.cameras.video import VideoSource
+from cardmint_edge.adapters.cameras.video import VideoDevice
 from cardmint_edge.capture import Shot
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.vision.fingerprint import fingerprint
@@ -19,7 +19,7 @@ SIZE = (960, 640)
 
 
 def mat(noise: int = 0) -> Frame:
-    """The empty place under the camera; `noise` seeds what the sensor adds."""
+    """The empty place under the camera. `noise` seeds the sensor's noise."""
     return np.random.default_rng(noise + 100).integers(
         54, 66, (SIZE[1], SIZE[0], 3), dtype=np.uint8
     )
@@ -50,10 +50,10 @@ def cards(fictional: Path) -> list[Frame]:
     return [np.asarray(card, dtype=np.uint8) for card in read]
 
 
-class Script:
-    """A source that shows the frames it is given, each for a tenth of a second.
+class ScriptedDevice:
+    """A device that shows the given frames, each for a tenth of a second.
 
-    A fault is raised in its place.
+    An error in the script is raised in its place.
     """
 
     def __init__(self, *frames: Frame | Retry) -> None:
@@ -67,7 +67,7 @@ class Script:
     def open(self) -> None:
         self.opened += 1
 
-    def look(self, timeout_s: float) -> Frame | None:
+    def preview(self, timeout_s: float) -> Frame | None:
         self.now += 0.1
         step = self.frames.pop(0) if self.frames else self.last
         if isinstance(step, Retry):
@@ -75,10 +75,10 @@ class Script:
         self.last = step
         return step
 
-    def pressed(self, timeout_s: float) -> Frame | None:
+    def button_photo(self, timeout_s: float) -> Frame | None:
         return None
 
-    def shoot(self) -> Frame:
+    def take_photo(self) -> Frame:
         return self.last
 
     def close(self) -> None: ...
@@ -88,8 +88,8 @@ def still(frame: Callable[[int], Frame], count: int = 8, first: int = 0) -> list
     return [frame(first + number) for number in range(count)]
 
 
-def taken(camera: LiveCamera, script: Script) -> int:
-    """Let the script play to its end, confirm what is taken, and count it."""
+def taken(camera: LiveCamera, script: ScriptedDevice) -> int:
+    """Play the script to its end, confirm each shot, and return the number of shots."""
     count = 0
     while script.frames:
         if camera.next(0.3) is not None:
@@ -98,13 +98,13 @@ def taken(camera: LiveCamera, script: Script) -> int:
     return count
 
 
-def live(script: Script, seen: bytes = b"", **more: bool) -> LiveCamera:
-    return LiveCamera(script, seen=seen, clock=lambda: script.now, **more)
+def live(script: ScriptedDevice, seen: bytes = b"", **more: bool) -> LiveCamera:
+    return LiveCamera(script, last_fingerprint=seen, clock=lambda: script.now, **more)
 
 
 def test_a_lying_card_is_one_sighting(cards: list[Frame]) -> None:
     card = cards[0]
-    script = Script(
+    script = ScriptedDevice(
         *still(mat),
         *still(lambda n: with_card(card, noise=n), 20),
         *still(lambda n: with_hand(with_card(card, noise=n)), 3),
@@ -119,55 +119,55 @@ def test_each_new_card_is_taken(cards: list[Frame]) -> None:
         for card in cards
         for frame in still(lambda n, card=card: with_card(card, dx=n // 8, noise=n), 10)  # type: ignore[misc]
     ]
-    script = Script(*still(mat), *frames)
+    script = ScriptedDevice(*still(mat), *frames)
     assert taken(live(script), script) == len(cards)
 
 
 def test_a_card_that_was_taken_away_and_comes_again_is_a_new_sighting(cards: list[Frame]) -> None:
     lies = still(lambda n: with_card(cards[1], noise=n))
-    script = Script(*lies, *still(mat), *lies)
+    script = ScriptedDevice(*lies, *still(mat), *lies)
     assert taken(live(script), script) == 2
 
 
 def test_nothing_is_taken_while_it_moves_or_where_no_card_is(cards: list[Frame]) -> None:
     moving = [with_card(cards[0], dx=15 * number, noise=number) for number in range(-10, 10)]
-    script = Script(*still(mat, 12), *moving, *still(mat, 12))
+    script = ScriptedDevice(*still(mat, 12), *moving, *still(mat, 12))
     assert taken(live(script), script) == 0
 
 
 def test_a_restart_does_not_take_the_lying_card_again(cards: list[Frame]) -> None:
     lies = still(lambda n: with_card(cards[2], noise=n))
-    script = Script(*lies)
+    script = ScriptedDevice(*lies)
     first = live(script)
     shot = first.next(3)
     assert shot is not None
     assert first.next(3) is shot, "until it is confirmed the same shot comes"
-    after = Script(*still(lambda n: with_card(cards[2], noise=50 + n)))
+    after = ScriptedDevice(*still(lambda n: with_card(cards[2], noise=50 + n)))
     assert taken(live(after, seen=shot.fingerprint), after) == 0
 
 
 def test_told_to_it_takes_what_lies_there_once(cards: list[Frame]) -> None:
-    script = Script(*still(lambda n: with_card(cards[3], noise=n), 30))
+    script = ScriptedDevice(*still(lambda n: with_card(cards[3], noise=n), 30))
     camera = live(script)
     assert camera.next(0.1) is None
     assert camera.capture()
     assert taken(camera, script) == 1
-    by_key = Script(*still(lambda n: with_card(cards[3], noise=n), 30))
+    by_key = ScriptedDevice(*still(lambda n: with_card(cards[3], noise=n), 30))
     assert taken(live(by_key, by_itself=False), by_key) == 0
 
 
 def test_unplugged_and_plugged_again(cards: list[Frame]) -> None:
     lies = still(lambda n: with_card(cards[0], noise=n))
-    script = Script(*lies[:2], Retry("unplugged"), *lies)
+    script = ScriptedDevice(*lies[:2], Retry("unplugged"), *lies)
     camera = live(script)
     assert camera.next(0.1) is None
     with pytest.raises(Retry, match="unplugged"):
         camera.next(0.3)
-    gone = camera.view
+    gone = camera.preview
     assert gone is None
     assert taken(camera, script) == 1
     assert script.opened == 2
-    back = camera.view
+    back = camera.preview
     assert back is not None
     assert back[1] is not None
     camera.close()
@@ -185,7 +185,7 @@ def test_a_video_device(tmp_path: Path, cards: list[Frame]) -> None:
         writer.write(frame)
     writer.release()
     now = iter(range(10_000))
-    camera = LiveCamera(VideoSource(film), clock=lambda: next(now) / 10)
+    camera = LiveCamera(VideoDevice(film), clock=lambda: next(now) / 10)
     shots: list[Shot] = []
 
     def play() -> None:
@@ -199,16 +199,16 @@ def test_a_video_device(tmp_path: Path, cards: list[Frame]) -> None:
         play()
     assert [shot.frame.shape for shot in shots] == [(640, 960, 3)]
     with pytest.raises(Retry, match="no such camera"):
-        VideoSource(str(tmp_path / "none.avi")).open()
-    source = VideoSource(film)
+        VideoDevice(str(tmp_path / "none.avi")).open()
+    source = VideoDevice(film)
     source.open()
-    assert source.shoot().shape == (640, 960, 3)
-    assert source.pressed(0) is None
+    assert source.take_photo().shape == (640, 960, 3)
+    assert source.button_photo(0) is None
     source.close()
 
 
-class Stand:
-    """libgphoto2's virtual camera: it photographs the file that lies in its folder."""
+class CameraStand:
+    """libgphoto2's virtual camera: it photographs the file in its folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "DCIM" / "100CARDS"
@@ -222,17 +222,17 @@ class Stand:
 
 
 @pytest.fixture
-def stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
+def stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CameraStand:
     import gphoto2
 
     monkeypatch.setenv("IOLIBS", str(Path(gphoto2.__file__).parent / "libgphoto2" / "vusb"))
     monkeypatch.setenv("VCAMERADIR", str(tmp_path / "camera"))
-    return Stand(tmp_path / "camera")
+    return CameraStand(tmp_path / "camera")
 
 
-def test_a_tethered_camera_takes_photos_when_told(stand: Stand, cards: list[Frame]) -> None:
+def test_a_tethered_camera_takes_photos_when_told(stand: CameraStand, cards: list[Frame]) -> None:
     stand.lay(cards[0])
-    camera = LiveCamera(TetheredSource(model="nikon"))
+    camera = LiveCamera(TetheredDevice(model="nikon"))
     assert camera.next(0.1) is None, "it shows no preview, so it cannot see a card lie"
     for number in (1, 2):
         camera.capture()
@@ -245,14 +245,14 @@ def test_a_tethered_camera_takes_photos_when_told(stand: Stand, cards: list[Fram
 
 
 def test_a_tethered_camera_says_what_is_wrong_and_comes_back(
-    stand: Stand, cards: list[Frame], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    stand: CameraStand, cards: list[Frame], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     stand.lay(cards[0])
-    with pytest.raises(Retry, match=r"is a Nikon DSC D750, the settings want 'Canon'"):
-        LiveCamera(TetheredSource(model="Canon")).next(0)
+    with pytest.raises(Retry, match=r"is a Nikon DSC D750, the settings name 'Canon'"):
+        LiveCamera(TetheredDevice(model="Canon")).next(0)
     with pytest.raises(Retry, match="battery is at 50%; charge it"):
-        LiveCamera(TetheredSource(low_battery=60)).next(0)
-    camera = LiveCamera(TetheredSource())
+        LiveCamera(TetheredDevice(low_battery=60)).next(0)
+    camera = LiveCamera(TetheredDevice())
     camera.capture()
     assert camera.next(1) is not None
     camera.confirm()
@@ -267,4 +267,4 @@ def test_a_tethered_camera_says_what_is_wrong_and_comes_back(
     (tmp_path / "nothing").mkdir()
     monkeypatch.setenv("IOLIBS", str(tmp_path / "nothing"))
     with pytest.raises(Retry, match=r"tethered camera: .*plug"):
-        LiveCamera(TetheredSource()).next(0)
+        LiveCamera(TetheredDevice()).next(0)

@@ -1,4 +1,4 @@
-"""A close look: features, alignment and correlation."""
+"""Comparison of a card with a reference: features, alignment and correlation."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cardmint_edge.adapters.decode import read_image
+from cardmint_edge.domain.config import MatcherConfig
 from cardmint_edge.domain.vision.matching import (
     THUMB_SIZE,
     VIEW_SIZE,
@@ -15,35 +16,37 @@ from cardmint_edge.domain.vision.matching import (
     compare,
     describe,
     likeness,
-    reference,
+    make_reference,
 )
-from cardmint_edge.domain.vision.rectify import cut, pyramid
+from cardmint_edge.domain.vision.quad import Quad
+from cardmint_edge.domain.vision.view import View
 from cardmint_lab.scenes import PRESETS, render
 
-OUTLINE = np.array([[0, 0], [630, 0], [630, 880], [0, 880]], np.float32)
+OUTLINE = Quad.of_frame(630, 880)
+CONFIG = MatcherConfig()
 
 
 def test_a_card_is_itself_and_no_other(fictional: Path) -> None:
     scan = read_image(fictional / "images" / "emb-1.jpg")
-    levels = pyramid(scan)
-    features = describe(cut(levels, OUTLINE, *VIEW_SIZE))
-    itself = compare(levels, OUTLINE, features, reference(scan))
+    card = View(scan).at(OUTLINE)
+    features = describe(card.cut(*VIEW_SIZE))
+    itself = compare(card, features, make_reference(scan), CONFIG)
     other = compare(
-        levels, OUTLINE, features, reference(read_image(fictional / "images" / "tdw-8.jpg"))
+        card, features, make_reference(read_image(fictional / "images" / "tdw-8.jpg")), CONFIG
     )
     assert itself.likeness > 0.85
     assert itself.inliers > 100
-    assert np.abs(itself.corners - OUTLINE).max() < 3
+    assert np.abs(itself.quad.corners - OUTLINE.corners).max() < 3
     assert other.likeness < 0.6
 
 
 def test_corners_that_are_off_are_moved_to_where_the_card_is(fictional: Path) -> None:
     scan = read_image(fictional / "images" / "emb-4.jpg")
     scene = render(scan, PRESETS["copy_stand"], np.random.default_rng(3))
-    levels = pyramid(scene.frame)
-    off = scene.corners + np.array([[30, 25], [-25, 30], [-20, -30], [28, -20]], np.float32)
-    seen = compare(levels, off, describe(cut(levels, off, *VIEW_SIZE)), reference(scan))
-    assert np.abs(seen.corners - scene.corners).max() < 8
+    moves = np.array([[30, 25], [-25, 30], [-20, -30], [28, -20]], np.float32)
+    card = View(scene.frame).at(Quad.of(scene.quad.corners + moves))
+    seen = compare(card, describe(card.cut(*VIEW_SIZE)), make_reference(scan), CONFIG)
+    assert np.abs(seen.quad.corners - scene.quad.corners).max() < 8
     assert seen.likeness > 0.8
 
 
@@ -51,10 +54,15 @@ def test_a_blank_view_and_a_blank_reference_have_nothing_in_common(fictional: Pa
     blank = np.full((880, 630, 3), 128, np.uint8)
     scan = read_image(fictional / "images" / "emb-4.jpg")
     assert len(describe(blank[:336, :240]).points) == 0
-    seen = compare(pyramid(blank), OUTLINE, describe(blank[:336, :240]), reference(scan))
+    seen = compare(
+        View(blank).at(OUTLINE), describe(blank[:336, :240]), make_reference(scan), CONFIG
+    )
     assert (seen.likeness < 0.05, seen.inliers) == (True, 0)
     assert (
-        compare(pyramid(scan), OUTLINE, describe(scan[:336, :240]), reference(blank)).likeness == 0
+        compare(
+            View(scan).at(OUTLINE), describe(scan[:336, :240]), make_reference(blank), CONFIG
+        ).likeness
+        == 0
     )
 
 
@@ -63,7 +71,7 @@ def test_features_that_agree_on_nothing_leave_the_corners_where_they_were(
     fictional: Path, spoil: str
 ) -> None:
     scan = read_image(fictional / "images" / "emb-4.jpg")
-    known = reference(scan)
+    known = make_reference(scan)
     points = known.features.points.copy()
     if spoil == "far":
         points = 240 - points
@@ -77,9 +85,9 @@ def test_features_that_agree_on_nothing_leave_the_corners_where_they_were(
     features = Features(
         points=points.astype(np.float32), descriptors=known.features.descriptors[: len(points)]
     )
-    small = np.array([[0, 0], [63, 0], [63, 88], [0, 88]], np.float32)
-    seen = compare(pyramid(scan), small, features, known)
-    assert np.array_equal(seen.corners, small) or seen.inliers > 0
+    small = Quad.of_frame(63, 88)
+    seen = compare(View(scan).at(small), features, known, CONFIG)
+    assert seen.quad is small or seen.inliers > 0
 
 
 def test_likeness_is_symmetrical_enough_and_bounded(fictional: Path) -> None:

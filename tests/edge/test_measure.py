@@ -1,4 +1,4 @@
-"""The figures are of real runs: what was asked for was done, and nothing was lost on the way."""
+"""The measuring commands: each does what it was asked for, and loses nothing."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The outbox: no gap, no reuse, nothing gone before a receipt covers it, whatever comes in between."""
+"""The outbox: no gap, no reused sequence, and no event goes before its receipt."""
 
 import shutil
 import sqlite3
@@ -11,27 +11,28 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tests.edge.kit import NOW, STAMP, image_of, quick_folder, scan_of
+from tests.edge.kit.folders import quick_folder
+from tests.edge.kit.scans import NOW, STAMP, image_of, scan_of
 
 from cardmint_contracts.cards import Condition, Finish, ScanDefaults
 from cardmint_contracts.events import CardScanned, ImageEvicted
 from cardmint_contracts.upcasters import decode_data
 from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.adapters.sqlite.images import ImageCounts, ImageTable
-from cardmint_edge.adapters.sqlite.outbox import HISTORY, PRUNED, Outbox
+from cardmint_edge.adapters.sqlite.outbox import HISTORY, PRUNE_EVERY, Outbox
 from cardmint_edge.adapters.sqlite.schema import VERSION
 from cardmint_edge.errors import Stop
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """Append, forget, reopen and rotate, beside a list that does the same."""
+    """Append, apply receipts, reopen and rotate in any order, beside a list as the model."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stack = ExitStack()
         self.path = self.stack.enter_context(quick_folder()) / "outbox.db"
         self.outbox = Outbox.open(self.path)
-        self.stream = self.outbox.mark.stream
+        self.stream = self.outbox.stream_state.stream
         self.number = 0
         self.last = 0
         self.waiting: list[tuple[int, UUID]] = []
@@ -42,7 +43,7 @@ class AnyOrder(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.epoch += 1
-        assert self.outbox.start() == self.epoch
+        assert self.outbox.count_start() == self.epoch
 
     @rule()
     def record(self) -> None:
@@ -63,22 +64,22 @@ class AnyOrder(RuleBasedStateMachine):
     def forget(self, share: float) -> None:
         acknowledged = self.last - len(self.waiting)
         sequence = acknowledged + round(share * len(self.waiting))
-        mark = self.outbox.forget(self.stream, sequence)
+        mark = self.outbox.apply_receipt(self.stream, sequence)
         self.waiting = [(s, scan) for s, scan in self.waiting if s > sequence]
         assert (mark.stream, mark.acknowledged, mark.last) == (self.stream, sequence, self.last)
 
     @rule(sequence=st.integers(0, 20))
     def forget_late(self, sequence: int) -> None:
         if sequence <= self.last - len(self.waiting):
-            assert self.outbox.forget(self.stream, sequence).last == self.last
+            assert self.outbox.apply_receipt(self.stream, sequence).last == self.last
 
     @rule(sequence=st.integers(0, 2**63 - 1))
     def forget_of_another_stream(self, sequence: int) -> None:
-        self.outbox.forget(uuid4(), sequence)
+        self.outbox.apply_receipt(uuid4(), sequence)
 
     @rule(beyond=st.integers(1, 1000))
     def rotate(self, beyond: int) -> None:
-        mark = self.outbox.forget(self.stream, self.last + beyond)
+        mark = self.outbox.apply_receipt(self.stream, self.last + beyond)
         assert mark.stream not in self.streams
         self.streams.add(mark.stream)
         self.stream = mark.stream
@@ -97,7 +98,7 @@ class AnyOrder(RuleBasedStateMachine):
     def nothing_is_missing(self) -> None:
         events = self.outbox.events(0, 10_000)
         assert [(e.sequence, _scan(e.type, e.data)) for e in events] == self.waiting
-        mark = self.outbox.mark
+        mark = self.outbox.stream_state
         assert (mark.stream, mark.last, mark.acknowledged) == (
             self.stream,
             self.last,
@@ -133,14 +134,14 @@ def test_an_event_comes_out_as_it_went_in(outbox: Outbox) -> None:
     (event,) = outbox.events(1, 10)
     assert (event.sequence, event.stamp) == (1, STAMP)
     assert decode_data(event.type, event.data) == evicted
-    assert outbox.oldest() == NOW
-    outbox.forget(outbox.mark.stream, 1)
-    assert outbox.oldest() is None
+    assert outbox.oldest_unsent() == NOW
+    outbox.apply_receipt(outbox.stream_state.stream, 1)
+    assert outbox.oldest_unsent() is None
 
 
 def test_listeners_hear_of_events_after_the_commit(outbox: Outbox) -> None:
     heard: list[int] = []
-    outbox.listen(lambda: heard.append(len(outbox.events(1, 10))))
+    outbox.call_on_append(lambda: heard.append(len(outbox.events(1, 10))))
     outbox.record(scan_of(1), STAMP)
     outbox.record(scan_of(1), STAMP)
     outbox.append(scan_of(2), STAMP)
@@ -149,11 +150,13 @@ def test_listeners_hear_of_events_after_the_commit(outbox: Outbox) -> None:
 
 def test_the_history_is_bounded_and_the_newest_come_first(outbox: Outbox) -> None:
     with outbox.database.write():  # one transaction, or the test would wait for a thousand fsyncs
-        for number in range(1, HISTORY + PRUNED + 6):
+        for number in range(1, HISTORY + PRUNE_EVERY + 6):
             outbox.record(scan_of(number), STAMP)
-    lines = outbox.scans(2 * HISTORY)
-    assert [line.position for line in lines] == list(range(HISTORY + PRUNED + 5, PRUNED, -1))
-    assert len(outbox.events(1, 10_000)) == HISTORY + PRUNED + 5
+    lines = outbox.recent_scans(2 * HISTORY)
+    assert [line.position for line in lines] == list(
+        range(HISTORY + PRUNE_EVERY + 5, PRUNE_EVERY, -1)
+    )
+    assert len(outbox.events(1, 10_000)) == HISTORY + PRUNE_EVERY + 5
 
 
 def test_the_batch_and_the_counters_outlive_the_agent(outbox: Outbox) -> None:
@@ -164,16 +167,16 @@ def test_the_batch_and_the_counters_outlive_the_agent(outbox: Outbox) -> None:
     outbox.close()
     again = Outbox.open(outbox.database.path)
     assert again.defaults == batch
-    assert (again.counters.parked, again.counters.scanned, again.start()) == (1, 0, 1)
+    assert (again.counters.parked, again.counters.scanned, again.count_start()) == (1, 0, 1)
     again.close()
 
 
 def test_a_restored_backup_sends_what_it_holds_under_a_new_stream(outbox: Outbox) -> None:
     path = outbox.database.path
-    stream = outbox.mark.stream
+    stream = outbox.stream_state.stream
     for number in range(1, 4):
         outbox.record(scan_of(number), STAMP)
-    outbox.forget(stream, 1)
+    outbox.apply_receipt(stream, 1)
     outbox.close()
     shutil.copy(path, path.with_suffix(".backup"))
     outbox = Outbox.open(path)
@@ -182,7 +185,7 @@ def test_a_restored_backup_sends_what_it_holds_under_a_new_stream(outbox: Outbox
     outbox.close()
     shutil.copy(path.with_suffix(".backup"), path)
     outbox = Outbox.open(path)
-    mark = outbox.forget(stream, 8)
+    mark = outbox.apply_receipt(stream, 8)
     assert mark.stream != stream
     assert (mark.acknowledged, mark.last) == (0, 2)
     assert [_scan(e.type, e.data) for e in outbox.events(1, 10)] == [UUID(int=2), UUID(int=3)]
@@ -192,10 +195,10 @@ def test_a_restored_backup_sends_what_it_holds_under_a_new_stream(outbox: Outbox
 def test_one_agent_at_a_time(outbox: Outbox) -> None:
     with pytest.raises(Stop, match="another running agent"):
         Outbox.open(outbox.database.path)
-    looking = Outbox(Database.look(outbox.database.path))
-    assert looking.mark == outbox.mark
+    looking = Outbox(Database.open_read_only(outbox.database.path))
+    assert looking.stream_state == outbox.stream_state
     with pytest.raises(Stop, match="readonly"):
-        looking.start()
+        looking.count_start()
     looking.close()
     outbox.close()
     Outbox.open(outbox.database.path).close()
@@ -203,12 +206,12 @@ def test_one_agent_at_a_time(outbox: Outbox) -> None:
 
 def test_looking_at_nothing_says_so(tmp_path: Path) -> None:
     with pytest.raises(Stop, match="there is no outbox"):
-        Database.look(tmp_path / "outbox.db")
+        Database.open_read_only(tmp_path / "outbox.db")
     (tmp_path / "other.db").write_bytes(b"not a database, whatever it is called" * 100)
-    with pytest.raises(Stop, match="no sound outbox"):
-        Database.look(tmp_path / "other.db")
+    with pytest.raises(Stop, match="is damaged"):
+        Database.open_read_only(tmp_path / "other.db")
     with pytest.raises(Stop, match="cannot open"):
-        Database.look(tmp_path)
+        Database.open_read_only(tmp_path)
 
 
 def test_a_full_disk_keeps_nothing_half_written(outbox: Outbox) -> None:
@@ -224,12 +227,12 @@ def test_a_full_disk_keeps_nothing_half_written(outbox: Outbox) -> None:
         fill()
     stored = outbox.counters.scanned
     assert 1 <= stored < 999
-    assert len(outbox.events(1, 1000)) == len(outbox.scans(1000)) == stored
+    assert len(outbox.events(1, 1000)) == len(outbox.recent_scans(1000)) == stored
     outbox.database.read("PRAGMA max_page_count = 100000")
     assert outbox.record(scan_of(stored + 1), STAMP).sequence == stored + 1
     outbox.close()
     with closing(Outbox.open(outbox.database.path)) as again:
-        assert again.mark.last == stored + 1
+        assert again.stream_state.last == stored + 1
 
 
 def test_an_outbox_of_the_first_version_is_upgraded_with_everything_in_it(tmp_path: Path) -> None:
@@ -238,15 +241,15 @@ def test_an_outbox_of_the_first_version_is_upgraded_with_everything_in_it(tmp_pa
         old.executescript((Path(__file__).parent / "outboxes" / "1.sql").read_text())
     with closing(Outbox.open(path)) as outbox:
         images = ImageTable(outbox.database)
-        assert (outbox.mark.acknowledged, outbox.mark.last) == (2, 4)
-        assert [line.scan for line in outbox.scans(9)] == [
+        assert (outbox.stream_state.acknowledged, outbox.stream_state.last) == (2, 4)
+        assert [line.scan for line in outbox.recent_scans(9)] == [
             scan_of(n, image=image_of(n)) for n in (4, 3, 2, 1)
         ]
-        assert images.next() == image_of(2).sha256
+        assert images.next_to_upload() == image_of(2).sha256
         assert images.counts() == ImageCounts(waiting=3, parked=0, lost=0)
-        outbox.forget(outbox.mark.stream, 4)
-        images.uploaded(image_of(2).sha256)
-        assert images.next() == image_of(3).sha256
+        outbox.apply_receipt(outbox.stream_state.stream, 4)
+        images.record_upload(image_of(2).sha256)
+        assert images.next_to_upload() == image_of(3).sha256
         new = tmp_path / "new" / "outbox.db"
         with closing(Outbox.open(new)) as made:
             assert _shapes(outbox) == _shapes(made)
@@ -270,7 +273,7 @@ def _raw(path: Path, *statements: str) -> None:
     [
         ((f"PRAGMA user_version = {VERSION + 1}",), "newer agent"),
         (("DELETE FROM events WHERE sequence = 2",), "2 events are stored where 3"),
-        (("UPDATE events SET sequence = 9 WHERE sequence = 3",), "no sound outbox"),
+        (("UPDATE events SET sequence = 9 WHERE sequence = 3",), "is damaged"),
         (("DELETE FROM events",), "0 events are stored"),
         (("PRAGMA user_version = 0",), "another program's database"),
     ],
@@ -289,7 +292,7 @@ def test_a_damaged_outbox_says_what_where_and_how(
 
 def test_bytes_that_are_no_database(tmp_path: Path) -> None:
     (tmp_path / "outbox.db").write_bytes(b"garbage" * 1000)
-    with pytest.raises(Stop, match="no sound outbox"):
+    with pytest.raises(Stop, match="is damaged"):
         Outbox.open(tmp_path / "outbox.db")
 
 
@@ -302,7 +305,7 @@ def test_a_page_torn_by_the_disk(outbox: Outbox) -> None:
     content = bytearray(path.read_bytes())
     content[8192 : 8192 + 12288] = b"\xff" * 12288
     path.write_bytes(content)
-    with pytest.raises(Stop, match="no sound outbox"):
+    with pytest.raises(Stop, match="is damaged"):
         Outbox.open(path)
 
 
@@ -320,18 +323,18 @@ def test_rows_that_went_missing_while_it_runs_stop_it(outbox: Outbox) -> None:
     outbox.record(scan_of(2), STAMP)
     with outbox.database.write() as tx:
         tx.execute("DELETE FROM events WHERE sequence = 1")
-    with pytest.raises(Stop, match="not sound"):
-        outbox.forget(outbox.mark.stream, 2)
-    assert outbox.mark.acknowledged == 0
+    with pytest.raises(Stop, match="damaged"):
+        outbox.apply_receipt(outbox.stream_state.stream, 2)
+    assert outbox.stream_state.acknowledged == 0
     with outbox.database.write() as tx:
         tx.execute("DELETE FROM station")
-    with pytest.raises(Stop, match="not sound"):
+    with pytest.raises(Stop, match="damaged"):
         outbox.record(scan_of(3), STAMP)
 
 
 def test_a_row_in_the_way_is_no_fact_lost(outbox: Outbox) -> None:
     with outbox.database.write() as tx:
         tx.execute("INSERT INTO events VALUES (1, 't', 't', 'b', 0, 0, x'00')")
-    with pytest.raises(Stop, match="no sound outbox"):
+    with pytest.raises(Stop, match="is damaged"):
         outbox.record(scan_of(1), STAMP)
     assert outbox.counters.scanned == 0

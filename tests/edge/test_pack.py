@@ -16,7 +16,7 @@ from cardmint_contracts.cards import Edition, Finish, Money, ScanDefaults
 from cardmint_contracts.prices import LastPrice
 from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.pack import Pack
-from cardmint_edge.catalogue import art_key, build, look_of, read_facts, twinned
+from cardmint_edge.catalogue import art_key, build, count_twinned, read_facts, reference_of
 from cardmint_edge.errors import Stop
 from cardmint_lab.fictional.printings import printings
 
@@ -27,7 +27,7 @@ def test_every_printing_and_every_look_is_in_it(pack: Pack) -> None:
         kept = pack.card(card.id)
         assert kept is not None
         assert (kept.name, kept.number, kept.set_id, kept.set_name) == (
-            card.name, card.number, card.edition.id, card.edition.name,
+            card.name, card.number, card.card_set.id, card.card_set.name,
         )  # fmt: skip
     assert pack.card("none-1") is None
 
@@ -36,7 +36,7 @@ def test_looks_come_back_as_they_were_taken(pack: Pack, fictional: Path) -> None
     from cardmint_edge.adapters.decode import read_image
 
     row = 17
-    taken = look_of(
+    taken = reference_of(
         pack.printing(row).id, read_image(fictional / "images" / f"{pack.printing(row).id}.jpg")
     )
     kept = pack.reference(row)
@@ -136,9 +136,9 @@ def test_what_cannot_be_used_is_skipped_and_said(fictional: Path, tmp_path: Path
 
 def test_twins_are_counted_as_the_pack_finds_them(fictional: Path, pack: Pack) -> None:
     facts = read_facts(fictional / "cards", pytest.fail)
-    assert twinned(facts) == sum(bool(pack.twins(row)) for row in range(len(pack.hashes)))
+    assert count_twinned(facts) == sum(bool(pack.twins(row)) for row in range(len(pack.hashes)))
     unsigned = [replace(fact, artist="") if fact.card.id == "ech-3" else fact for fact in facts]
-    assert twinned(unsigned) == twinned(facts)
+    assert count_twinned(unsigned) == count_twinned(facts)
 
 
 def test_the_art_key_ignores_what_reprints_change() -> None:
@@ -166,7 +166,8 @@ def test_an_unknown_artist_may_be_any(fictional: Path, tmp_path: Path) -> None:
     path = edited(
         fictional / "pack.sqlite", tmp_path / "pack.sqlite",
         "UPDATE cards SET artist = 'one' WHERE id = 'ech-3'",
-        "UPDATE cards SET artist = 'two' WHERE art = (SELECT art FROM cards WHERE id = 'ech-3') AND id != 'ech-3'",
+        "UPDATE cards SET artist = 'two' WHERE id != 'ech-3'"
+        " AND art = (SELECT art FROM cards WHERE id = 'ech-3')",
     )  # fmt: skip
     first = Pack(path)
     row = next(row for row in range(len(first.hashes)) if first.printing(row).id == "ech-3")
@@ -257,7 +258,7 @@ def test_damage_that_opening_does_not_see_is_said_when_it_is_met(
         "UPDATE looks SET thumb = x'00'",
     )
     hollow = Pack(path)
-    with pytest.raises(Stop, match="no facts"):
+    with pytest.raises(Stop, match="not among the printings"):
         hollow.printing(0)
     with pytest.raises(Stop, match="is damaged"):
         hollow.reference(0)

@@ -1,6 +1,6 @@
-"""The page: shows what is, takes answers from itself and from nobody else."""
+"""The page: it shows the station's state, and takes answers only from itself."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from typing import Any
@@ -10,9 +10,10 @@ import pytest
 from litestar.testing import TestClient
 from msgspec.structs import replace
 from structlog.testing import capture_logs
-from tests.edge.kit import STAMP, image_of, quick_folder, scan_of
-from tests.edge.test_count import shot_of
-from tests.edge.test_tasks import CATALOGUE, ELSEWHERE, task_of
+from tests.edge.kit.folders import quick_folder
+from tests.edge.kit.page import PageBench
+from tests.edge.kit.scans import STAMP, image_of, scan_of, shot_of
+from tests.edge.kit.tasks import CATALOGUE, ELSEWHERE, task_of
 
 from cardmint_contracts.cards import Card, Condition, Decision, Edition, Finish, Money, ScanDefaults
 from cardmint_contracts.events import CardScanned, Recogniser, ScanWithdrawn
@@ -20,139 +21,65 @@ from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.image_store import ImageStore
-from cardmint_edge.adapters.sqlite.images import ImageTable
 from cardmint_edge.adapters.sqlite.outbox import Outbox
-from cardmint_edge.adapters.sqlite.tasks import TaskTable
-from cardmint_edge.domain.delivery.drain_estimate import Pace
+from cardmint_edge.domain.delivery.drain_estimate import DrainEstimator
 from cardmint_edge.errors import Stop
-from cardmint_edge.page.ports import Parts
-from cardmint_edge.page.routes import make_page
 from cardmint_edge.page.server import PageServer
-from cardmint_edge.page.views import STRIP, Box, Price, View, lasting
-from cardmint_edge.review_tasks import Tasks
-from cardmint_edge.status import outbox_status
+from cardmint_edge.page.views import (
+    RECENT_SCANS,
+    PriceSummary,
+    duration_text,
+)
 
 Asking = TestClient[Any]
 BASE = "http://127.0.0.1:8080"
 
 
-class Desk:
-    def __init__(self, outbox: Outbox, images: ImageStore) -> None:
-        self.outbox = outbox
-        self.images = images
-        self.table = TaskTable(outbox.database)
-        self.tasks = Tasks(
-            store=self.table,
-            append=outbox.append,
-            together=outbox.database.write,
-            stamp=lambda: STAMP,
-            printing=CATALOGUE.get,
-        )
-        self.fault = ""
-        self.connected = True
-        self.pin = ""
-        self.skipped: list[UUID] = []
-        self.captured = 0
-        self.can_capture = True
-        self.picture: bytes | None = None
-        self.price: Price | None = None
-        self.paused = False
-        self.metrics: Callable[[], bytes] = lambda: b"cardmint_scanned 1.0\n"
-
-    def view(self, notice: str) -> View:
-        tasks = self.table.open(2)
-        return View(
-            status=outbox_status(self.outbox, ImageTable(self.outbox.database)),
-            link="connected; the cloud receives",
-            connected=self.connected,
-            fault=self.fault,
-            scans=self.outbox.scans(STRIP + 1),
-            tasks=tasks,
-            before={task.scan: line for task in tasks if (line := self.outbox.before(task.scan))},
-            open_tasks=self.table.count(),
-            overruled=self.tasks.overruled,
-            awaited=self.tasks.awaited,
-            notice=notice,
-            uploads_paused=self.paused,
-            has_live=self.picture is not None,
-            price=self.price,
-            box=Box(
-                camera="desk",
-                disk_free_bytes=5 * 10**9,
-                clock_synced=False,
-                pack="pack-1",
-                version="0.1.0",
-            ),
-        )
-
-    def capture(self) -> bool:
-        self.captured += self.can_capture
-        return self.can_capture
-
-    def pause(self, paused: bool) -> None:
-        self.paused = paused
-
-    def page(self) -> Any:
-        return make_page(
-            Parts(
-                station="left",
-                view=self.view,
-                commits=self.outbox.database.commits,
-                images=self.images,
-                answers=self.tasks,
-                defaults=lambda: self.outbox.defaults,
-                set_defaults=self.outbox.set_defaults,
-                search=lambda text: [ELSEWHERE] if text and text in ELSEWHERE.name else [],
-                withdraw=lambda scan: self.outbox.withdraw(scan, "station", STAMP),
-                skip=self.skipped.append,
-                capture=self.capture,
-                live=lambda: self.picture,
-                pause_uploads=self.pause,
-                metrics=lambda: self.metrics(),  # noqa: PLW0108 - a test puts another in its place
-                pin=self.pin,
-            )
-        )
-
-
 @pytest.fixture
-def desk() -> Iterator[Desk]:
+def bench() -> Iterator[PageBench]:
     with quick_folder() as folder:
         outbox = Outbox.open(folder / "outbox.db")
-        yield Desk(outbox, ImageStore(folder / "images"))
+        yield PageBench(outbox, ImageStore(folder / "images"))
         outbox.close()
 
 
 @pytest.fixture
-def client(desk: Desk) -> Iterator[Asking]:
-    with TestClient(desk.page(), base_url=BASE) as opened:
+def client(bench: PageBench) -> Iterator[Asking]:
+    with TestClient(bench.page(), base_url=BASE) as opened:
         opened.follow_redirects = False
         yield opened
 
 
 @pytest.mark.parametrize(("days", "says"), [(0, "today"), (1, "yesterday"), (12, "12 days ago")])
-def test_the_last_card_has_its_last_price(desk: Desk, client: Asking, days: int, says: str) -> None:
-    desk.outbox.record(scan_of(1), STAMP)
+def test_the_last_card_has_its_last_price(
+    bench: PageBench, client: Asking, days: int, says: str
+) -> None:
+    bench.outbox.record(scan_of(1), STAMP)
     assert "about" not in client.get("/").text
-    desk.price = Price(money=Money(minor=123456, currency="EUR"), source="tcgdex", days=days)
+    bench.price = PriceSummary(
+        money=Money(minor=123456, currency="EUR"), source="tcgdex", days=days
+    )
     page = " ".join(client.get("/").text.split())
     assert f"about 1,234.56 EUR <small>tcgdex, {says}</small>" in page
-    desk.price = Price(money=Money(minor=123456, currency="JPY"), source="tcgdex", days=days)
+    bench.price = PriceSummary(
+        money=Money(minor=123456, currency="JPY"), source="tcgdex", days=days
+    )
     assert "about 123,456 JPY <small>" in client.get("/").text
 
 
 def test_an_empty_station_says_what_to_do(client: Asking) -> None:
     page = client.get("/").text
-    assert "Lay a card under the camera" in page
+    assert "Lay one under the camera" in page
     assert "Nothing to answer" in page
 
 
-def test_the_last_card_is_large_and_the_rest_a_strip(desk: Desk, client: Asking) -> None:
+def test_the_last_card_is_large_and_the_rest_a_strip(bench: PageBench, client: Asking) -> None:
     for number in range(1, 25):
-        desk.outbox.record(scan_of(number, image=image_of(number)), STAMP)
+        bench.outbox.record(scan_of(number, image=image_of(number)), STAMP)
     page = client.get("/").text
     assert '<p class="decision">Counted</p>' in page
     assert "99.0 %" in page
-    assert page.count("<li class=") == STRIP
+    assert page.count("<li class=") == RECENT_SCANS
     assert f"/images/{image_of(24).sha256}" in page
     assert f"/images/{image_of(4).sha256}" in page
     assert f"/images/{image_of(3).sha256}" not in page
@@ -163,7 +90,7 @@ def test_the_last_card_is_large_and_the_rest_a_strip(desk: Desk, client: Asking)
     [(Decision.REVIEW, "a person must look"), (Decision.REJECT, "No card recognised")],
 )
 def test_a_decision_is_said_in_words(
-    desk: Desk, client: Asking, decision: Decision, says: str
+    bench: PageBench, client: Asking, decision: Decision, says: str
 ) -> None:
     scan = CardScanned(
         scan=UUID(int=1),
@@ -172,10 +99,10 @@ def test_a_decision_is_said_in_words(
         reasons=("small-margin",),
         candidates=scan_of(1).candidates if decision is Decision.REVIEW else (),
     )
-    desk.outbox.record(scan, STAMP)
-    desk.outbox.record(scan_of(2), STAMP)
-    assert "to be looked at" in client.get("/").text or decision is Decision.REJECT
-    desk.outbox.record(
+    bench.outbox.record(scan, STAMP)
+    bench.outbox.record(scan_of(2), STAMP)
+    assert "needs an answer" in client.get("/").text or decision is Decision.REJECT
+    bench.outbox.record(
         CardScanned(
             scan=UUID(int=3),
             **{f: getattr(scan, f) for f in ("decision", "recogniser", "reasons", "candidates")},
@@ -188,9 +115,9 @@ def test_a_decision_is_said_in_words(
     assert ("perhaps" in page) == (decision is Decision.REVIEW)
 
 
-def test_names_are_text_and_never_markup(desk: Desk, client: Asking) -> None:
+def test_names_are_text_and_never_markup(bench: PageBench, client: Asking) -> None:
     card = Card(id="x-1", name="<script>alert(1)</script>")
-    desk.outbox.record(
+    bench.outbox.record(
         CardScanned(
             scan=UUID(int=1),
             decision=Decision.ACCEPT,
@@ -204,39 +131,39 @@ def test_names_are_text_and_never_markup(desk: Desk, client: Asking) -> None:
     assert "&lt;script&gt;alert" in page
 
 
-def test_a_fault_is_on_top(desk: Desk, client: Asking) -> None:
-    desk.fault = "the disk is full"
-    desk.connected = False
+def test_a_fault_is_on_top(bench: PageBench, client: Asking) -> None:
+    bench.fault = "the disk is full"
+    bench.connected = False
     page = client.get("/").text
     assert "Not counting: the disk is full" in page
     assert "link warn" in page
 
 
-def test_the_live_part_comes_only_when_it_changed(desk: Desk, client: Asking) -> None:
+def test_the_live_part_comes_only_when_it_changed(bench: PageBench, client: Asking) -> None:
     first = client.get("/live")
     digest = first.text.split("have=")[1].split('"')[0]
     assert client.get("/live", params={"have": digest}).status_code == 204
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(client.get, "/live", params={"have": digest})
-        desk.outbox.record(scan_of(1), STAMP)
+        bench.outbox.record(scan_of(1), STAMP)
         changed = waiting.result(60)
     assert changed.status_code == 200
     assert "Card 2" in changed.text
 
 
-def test_a_commit_ends_the_wait_for_one(desk: Desk) -> None:
-    before = desk.outbox.database.commits(0, 0.0)
+def test_a_commit_ends_the_wait_for_one(bench: PageBench) -> None:
+    before = bench.outbox.database.wait_for_commits(0, 0.0)
     with ThreadPoolExecutor() as pool:
-        waiting = pool.submit(desk.outbox.database.commits, before, 60.0)
-        desk.outbox.record(scan_of(1), STAMP)
+        waiting = pool.submit(bench.outbox.database.wait_for_commits, before, 60.0)
+        bench.outbox.record(scan_of(1), STAMP)
         assert waiting.result(90) > before
 
 
-def test_the_state_for_programs(desk: Desk, client: Asking) -> None:
+def test_the_state_for_programs(bench: PageBench, client: Asking) -> None:
     assert client.get("/state").json()["last_scan"] is None
-    desk.outbox.record(scan_of(1), STAMP)
-    desk.outbox.record(scan_of(2), STAMP)
-    desk.outbox.forget(desk.outbox.mark.stream, 1)
+    bench.outbox.record(scan_of(1), STAMP)
+    bench.outbox.record(scan_of(2), STAMP)
+    bench.outbox.apply_receipt(bench.outbox.stream_state.stream, 1)
     state = client.get("/state").json()
     assert (state["queued"], state["acknowledged"], state["scanned"], state["connected"]) == (
         1,
@@ -252,8 +179,8 @@ def test_the_state_for_programs(desk: Desk, client: Asking) -> None:
     }
 
 
-def test_images_come_by_their_content(desk: Desk, client: Asking) -> None:
-    image = desk.images.put(shot_of(1).frame)
+def test_images_come_by_their_content(bench: PageBench, client: Asking) -> None:
+    image = bench.images.put(shot_of(1).frame)
     answer = client.get(f"/images/{image.sha256}")
     assert (answer.headers["content-type"], len(answer.content)) == ("image/jpeg", image.bytes)
     assert client.get(f"/images/{'0' * 64}").status_code == 404
@@ -282,10 +209,10 @@ def test_nothing_comes_from_elsewhere_and_nothing_is_inline(client: Asking) -> N
         assert " onclick" not in text
 
 
-def test_a_task_is_answered_once(desk: Desk, client: Asking) -> None:
+def test_a_task_is_answered_once(bench: PageBench, client: Asking) -> None:
     for number in (1, 2, 3):
         task = task_of(number)
-        desk.tasks.arrived(task.task, encode(task))
+        bench.tasks.receive_task(task.task, encode(task))
     page = client.get("/").text
     assert page.count('data-key="1"') == 2
     assert "1 more after these" in page
@@ -296,19 +223,19 @@ def test_a_task_is_answered_once(desk: Desk, client: Asking) -> None:
     assert answer.status_code == 200
     assert f"/tasks/{UUID(int=3)}" in answer.text
     again = client.post(path, data={"version": "1", "card": ""}, headers={"hx-request": "true"})
-    assert "Somebody else answered that one first" in again.text
-    assert desk.outbox.mark.last == 1
+    assert "Somebody else answered this question first" in again.text
+    assert bench.outbox.stream_state.last == 1
 
 
-def test_it_works_without_scripts(desk: Desk, client: Asking) -> None:
+def test_it_works_without_scripts(bench: PageBench, client: Asking) -> None:
     task = task_of(1)
-    desk.tasks.arrived(task.task, encode(task))
+    bench.tasks.receive_task(task.task, encode(task))
     answer = client.post(f"/tasks/{task.task}", data={"version": "1", "card": ""})
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
-    assert desk.table.count() == 0
+    assert bench.table.count_open() == 0
 
 
-def test_a_form_has_a_size_and_can_be_read(desk: Desk, client: Asking) -> None:
+def test_a_form_has_a_size_and_can_be_read(bench: PageBench, client: Asking) -> None:
     form = {"content-type": "application/x-www-form-urlencoded"}
     for body, status in (
         (b"bin=" + b"A" * 70_000, 413),
@@ -318,10 +245,12 @@ def test_a_form_has_a_size_and_can_be_read(desk: Desk, client: Asking) -> None:
         (b"bin=A+%31&bin=A%202&", 303),
     ):
         assert client.post("/defaults", content=body, headers=form).status_code == status
-    assert desk.outbox.defaults == ScanDefaults(bin="A 2")
+    assert bench.outbox.defaults == ScanDefaults(bin="A 2")
 
 
-def test_every_answer_has_the_headers_and_what_is_wrong_is_said(desk: Desk, client: Asking) -> None:
+def test_every_answer_has_the_headers_and_what_is_wrong_is_said(
+    bench: PageBench, client: Asking
+) -> None:
     def fail() -> bytes:
         raise Stop("the disk is gone")
 
@@ -329,11 +258,11 @@ def test_every_answer_has_the_headers_and_what_is_wrong_is_said(desk: Desk, clie
         (client.get("/nothing"), 404, "Not Found"),
         (client.get("/tasks/1/search"), 404, "Not Found"),
         (client.get("/capture"), 405, "Method Not Allowed"),
-        (client.get(f"/tasks/{UUID(int=1)}/search"), 400, "a search is for a version of a task"),
+        (client.get(f"/tasks/{UUID(int=1)}/search"), 400, "a search needs the version of a task"),
         (
             client.get("/nothing", headers={"host": "evil.example"}),
             403,
-            "this page is not served as 'evil.example'",
+            "this page is not served under the name 'evil.example'",
         ),
         (
             client.post("/defaults", data={"finish": "glitter"}),
@@ -347,7 +276,7 @@ def test_every_answer_has_the_headers_and_what_is_wrong_is_said(desk: Desk, clie
         )
         assert asked.headers["content-security-policy"].startswith("default-src 'self';")
         assert asked.headers["x-content-type-options"] == "nosniff"
-    desk.metrics = fail
+    bench.metrics = fail
     with capture_logs() as logs:
         asked = client.get("/metrics")
     assert (asked.status_code, asked.json()["detail"]) == (500, "Internal Server Error")
@@ -361,15 +290,15 @@ def test_an_answer_of_the_wrong_shape_is_refused(client: Asking, form: dict[str,
     assert client.post(f"/tasks/{UUID(int=1)}", data=form).status_code == 400
 
 
-def test_a_task_with_an_image_shows_it(desk: Desk, client: Asking) -> None:
+def test_a_task_with_an_image_shows_it(bench: PageBench, client: Asking) -> None:
     task = ReviewTask(
         task=UUID(int=1), version=1, scan=UUID(int=2), opened=STAMP.time, image=image_of(1)
     )
-    desk.tasks.arrived(task.task, encode(task))
+    bench.tasks.receive_task(task.task, encode(task))
     assert f"/images/{image_of(1).sha256}" in client.get("/").text
 
 
-def test_the_batch_applies_from_now_on(desk: Desk, client: Asking) -> None:
+def test_the_batch_applies_from_now_on(bench: PageBench, client: Asking) -> None:
     form = {
         "bin": "A1",
         "lot": "",
@@ -380,7 +309,7 @@ def test_the_batch_applies_from_now_on(desk: Desk, client: Asking) -> None:
     }
     answer = client.post("/defaults", data=form)
     assert (answer.status_code, answer.headers["location"]) == (303, "/?saved=true")
-    assert desk.outbox.defaults == ScanDefaults(
+    assert bench.outbox.defaults == ScanDefaults(
         bin="A1",
         condition=Condition.NEAR_MINT,
         finish=Finish.HOLO,
@@ -391,7 +320,7 @@ def test_the_batch_applies_from_now_on(desk: Desk, client: Asking) -> None:
     assert "In use." in page
     assert '<option value="near_mint" selected>near mint</option>' in page
     assert client.post("/defaults", data={"finish": "glitter"}).status_code == 400
-    assert desk.outbox.defaults.bin == "A1"
+    assert bench.outbox.defaults.bin == "A1"
 
 
 @pytest.mark.parametrize(
@@ -430,37 +359,37 @@ def test_a_port_that_is_taken_is_named() -> None:
         PageServer("127.0.0.1", int(first.url.rstrip("/").rsplit(":", 1)[1]))
     first.stop()
     first.run()
-    first._socket.close()
+    first.close()
     six = PageServer("::1", 0)
     assert six.url.startswith("http://[::1]:")
-    six._socket.close()
+    six.close()
 
 
 PART = {"hx-request": "true"}
 
 
 def test_the_card_itself_is_asked_for_by_its_place_and_scanned_next(
-    desk: Desk, client: Asking
+    bench: PageBench, client: Asking
 ) -> None:
     task = replace(task_of(1), place="bin A3, slot 12", escalated=True)
-    desk.tasks.arrived(task.task, encode(task))
+    bench.tasks.receive_task(task.task, encode(task))
     page = client.get("/").text
     assert "bin A3, slot 12" in page
-    assert "waits too long" in page
+    assert "waiting too long" in page
     assert "The next shot is the card" not in page
     shown = client.post(f"/tasks/{task.task}/scan", headers=PART).text
-    assert "The next shot is the card that was asked for" in shown
-    assert desk.tasks.awaited == task.scan
+    assert "The next card counts as another scan" in shown
+    assert bench.tasks.scan_to_repeat == task.scan
     assert client.post(f"/tasks/{task.task}/forget").status_code == 404
 
 
-def test_a_possible_duplicate_is_asked_for_as_one(desk: Desk, client: Asking) -> None:
+def test_a_possible_duplicate_is_asked_for_as_one(bench: PageBench, client: Asking) -> None:
     first = replace(scan_of(1, image=image_of(1)), defaults=ScanDefaults(bin="A3"))
     second = replace(scan_of(2), possible_duplicate_of=first.scan)
     for scan in (first, second):
-        desk.outbox.record(scan, STAMP)
+        bench.outbox.record(scan, STAMP)
     task = replace(task_of(1), scan=second.scan, reasons=("possible-duplicate",))
-    desk.tasks.arrived(task.task, encode(task))
+    bench.tasks.receive_task(task.task, encode(task))
     page = " ".join(client.get("/").text.split())
     assert "Was this card scanned before?" in page
     assert "Which card is it?" not in page
@@ -469,69 +398,69 @@ def test_a_possible_duplicate_is_asked_for_as_one(desk: Desk, client: Asking) ->
     assert "another copy: count it" in page
     assert "The same card again: do not count it" in page
     assert "None of these" not in page
-    desk.outbox.withdraw(first.scan, "station", STAMP)
+    bench.outbox.withdraw(first.scan, "station", STAMP)
     assert "bin A3; it was taken back." in " ".join(client.get("/").text.split())
 
 
 def test_a_possible_duplicate_that_is_not_in_the_history_any_more_is_one_still(
-    desk: Desk, client: Asking
+    bench: PageBench, client: Asking
 ) -> None:
     task = replace(task_of(1), reasons=("possible-duplicate", "small-margin"))
-    desk.tasks.arrived(task.task, encode(task))
+    bench.tasks.receive_task(task.task, encode(task))
     page = client.get("/").text
-    assert "One that looks the same was scanned before." in page
+    assert "A card that looks the same was scanned before." in page
     assert "small margin" in page
 
 
-@pytest.mark.parametrize(("action", "events"), [("seen", 1), ("undo", 2)])
+@pytest.mark.parametrize(("action", "events"), [("dismiss", 1), ("undo", 2)])
 def test_an_answer_that_did_not_count_is_told_and_undone_or_left(
-    desk: Desk, client: Asking, action: str, events: int
+    bench: PageBench, client: Asking, action: str, events: int
 ) -> None:
     task = task_of(1)
     outcome = ReviewOutcome(
         task=task.task, version=2, scan=task.scan, verdict="no_card", by="<ann>", at=task.opened
     )
-    desk.tasks.arrived(task.task, encode(task))
-    desk.tasks.answer(task.task, 1, task.candidates[0].card.id, "station")
-    desk.tasks.ended(encode(outcome))
-    assert "&lt;ann&gt; was first with <b>no card</b>" in client.get("/").text
+    bench.tasks.receive_task(task.task, encode(task))
+    bench.tasks.answer(task.task, 1, task.candidates[0].card.id, "station")
+    bench.tasks.receive_outcome(encode(outcome))
+    assert "&lt;ann&gt; answered first: <b>no card</b>" in client.get("/").text
     told = client.post(f"/tasks/{task.task}/{action}", follow_redirects=False)
     assert told.status_code == 303
-    assert "was first with" not in client.get("/").text
-    assert desk.outbox.mark.last == events
+    assert "answered first" not in client.get("/").text
+    assert bench.outbox.stream_state.last == events
     gone = client.post(f"/tasks/{task.task}/undo", headers=PART).text
-    assert "Somebody else answered that one first" in gone
+    assert "Somebody else answered this question first" in gone
 
 
-def test_a_scan_is_taken_back_once(desk: Desk, client: Asking) -> None:
-    line = desk.outbox.record(scan_of(1), STAMP)
+def test_a_scan_is_taken_back_once(bench: PageBench, client: Asking) -> None:
+    line = bench.outbox.record(scan_of(1), STAMP)
     url = f"/scans/{line.scan.scan}/withdraw"
     live = {"hx-request": "true"}
     assert "Taken back" in client.post(url, headers=live).text
-    (_, event) = desk.outbox.events(1, 9)
+    (_, event) = bench.outbox.events(1, 9)
     assert decode_data(event.type, event.data) == ScanWithdrawn(scan=line.scan.scan, by="station")
     assert "taken back before" in client.post(url, headers=live).text
-    assert desk.outbox.mark.last == 2
+    assert bench.outbox.stream_state.last == 2
     assert client.post(url).headers["location"] == "/"
 
 
-def test_a_card_is_scanned_again_in_place_of_its_scan(desk: Desk, client: Asking) -> None:
-    line = desk.outbox.record(scan_of(1), STAMP)
-    desk.can_capture = False
+def test_a_card_is_scanned_again_in_place_of_its_scan(bench: PageBench, client: Asking) -> None:
+    line = bench.outbox.record(scan_of(1), STAMP)
+    bench.can_capture = False
     says = client.post(f"/scans/{line.scan.scan}/again", headers={"hx-request": "true"}).text
-    assert "as they come" in says
-    assert not desk.outbox.scans(1)[0].withdrawn
-    desk.can_capture = True
+    assert "no photo on command" in says
+    assert not bench.outbox.recent_scans(1)[0].withdrawn
+    bench.can_capture = True
     client.post(f"/scans/{line.scan.scan}/again")
-    assert (desk.captured, desk.outbox.scans(1)[0].withdrawn) == (1, True)
+    assert (bench.captured, bench.outbox.recent_scans(1)[0].withdrawn) == (1, True)
     client.post("/capture")
-    assert desk.captured == 2
+    assert bench.captured == 2
 
 
-def test_a_task_waits_and_another_card_is_found(desk: Desk, client: Asking) -> None:
-    desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
+def test_a_task_waits_and_another_card_is_found(bench: PageBench, client: Asking) -> None:
+    bench.tasks.receive_task(task_of(1).task, encode(task_of(1)))
     client.post(f"/tasks/{task_of(1).task}/skip")
-    assert desk.skipped == [task_of(1).task]
+    assert bench.skipped == [task_of(1).task]
     found = client.get(
         f"/tasks/{task_of(1).task}/search", params={"version": 1, "q": "another"}
     ).text
@@ -543,13 +472,13 @@ def test_a_task_waits_and_another_card_is_found(desk: Desk, client: Asking) -> N
         ).text
     )
     client.post(f"/tasks/{task_of(1).task}", data={"version": "1", "card": ELSEWHERE.id})
-    assert desk.table.count() == 0
+    assert bench.table.count_open() == 0
     assert CATALOGUE[ELSEWHERE.id] == ELSEWHERE
 
 
-def test_what_the_camera_sees_the_box_and_its_figures(desk: Desk, client: Asking) -> None:
+def test_what_the_camera_sees_the_box_and_its_figures(bench: PageBench, client: Asking) -> None:
     assert client.get("/camera.jpg").status_code == 404
-    desk.picture = b"jpeg"
+    bench.picture = b"jpeg"
     assert client.get("/camera.jpg").content == b"jpeg"
     page = client.get("/").text
     assert "5.0 GB free" in page
@@ -557,16 +486,16 @@ def test_what_the_camera_sees_the_box_and_its_figures(desk: Desk, client: Asking
     assert "pack-1" in page
     assert client.get("/metrics").text == "cardmint_scanned 1.0\n"
     assert (
-        "Go on uploading"
+        "Continue uploading"
         in client.post("/uploads", data={"paused": "yes"}, headers={"hx-request": "true"}).text
     )
     client.post("/uploads", data={"paused": "no"})
-    assert not desk.paused
+    assert not bench.paused
 
 
-def test_other_machines_need_the_pin(desk: Desk) -> None:
-    desk.pin = "123456"
-    with TestClient(desk.page(), base_url="http://192.168.7.9:8080") as other:
+def test_other_machines_need_the_pin(bench: PageBench) -> None:
+    bench.pin = "123456"
+    with TestClient(bench.page(), base_url="http://192.168.7.9:8080") as other:
         other.follow_redirects = False
         assert other.get("/").headers["location"] == "/pin"
         assert other.post("/capture").headers["location"] == "/pin"
@@ -584,30 +513,30 @@ def test_other_machines_need_the_pin(desk: Desk) -> None:
         for _ in range(5):
             other.post("/enter", data={"pin": "0"})
         assert other.post("/enter", data={"pin": "123456"}).status_code == 429
-    with TestClient(desk.page(), base_url=BASE) as own:
+    with TestClient(bench.page(), base_url=BASE) as own:
         assert "Last card" in own.get("/").text, "the station's own browser needs none"
 
 
-def test_without_a_pin_no_other_machine_is_let_in(desk: Desk) -> None:
-    with TestClient(desk.page(), base_url="http://192.168.7.9:8080") as other:
+def test_without_a_pin_no_other_machine_is_let_in(bench: PageBench) -> None:
+    with TestClient(bench.page(), base_url="http://192.168.7.9:8080") as other:
         assert other.get("/").status_code == 403
         assert other.post("/enter", data={"pin": ""}).status_code == 403
 
 
 @pytest.mark.parametrize(
     ("seconds", "says"),
-    [(None, "a time not known yet"), (0.2, "1 s"), (42, "42 s"), (150, "2 min"), (9000, "2.5 h")],
+    [(None, "an unknown time"), (0.2, "1 s"), (42, "42 s"), (150, "2 min"), (9000, "2.5 h")],
 )
 def test_how_long_something_lasts(seconds: float | None, says: str) -> None:
-    assert lasting(seconds) == says
+    assert duration_text(seconds) == says
 
 
 def test_how_long_a_queue_will_take() -> None:
-    pace = Pace()
-    assert pace.look(0, 0) == 0
-    assert pace.look(1, 1000) is None
-    pace = Pace()
-    assert pace.look(0, 1000) is None
-    assert pace.look(1, 900) is None, "a second is too short to tell"
-    assert pace.look(10, 500) == pytest.approx(10)
-    assert pace.look(65, 500) is None, "for a minute nothing moved"
+    pace = DrainEstimator()
+    assert pace.estimate(0, 0) == 0
+    assert pace.estimate(1, 1000) is None
+    pace = DrainEstimator()
+    assert pace.estimate(0, 1000) is None
+    assert pace.estimate(1, 900) is None, "a second is too short to tell"
+    assert pace.estimate(10, 500) == pytest.approx(10)
+    assert pace.estimate(65, 500) is None, "for a minute nothing moved"

@@ -1,4 +1,4 @@
-"""The page in a real browser: keys answer, it updates itself, and its policy is never broken."""
+"""The page in a real browser: keys answer, it updates itself, and its policy holds."""
 
 import os
 import shutil
@@ -12,35 +12,35 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 from playwright.sync_api import Browser, Page, Route, sync_playwright
-from tests.edge.kit import CARDS, STAMP, quick_folder, scan_of
-from tests.edge.test_count import shot_of
-from tests.edge.test_page import Desk
-from tests.edge.test_tasks import ELSEWHERE, task_of
-from tests.edge.worker import until
+from tests.edge.kit.folders import quick_folder
+from tests.edge.kit.page import PageBench
+from tests.edge.kit.scans import CARDS, STAMP, scan_of, shot_of
+from tests.edge.kit.tasks import ELSEWHERE, task_of
+from tests.edge.kit.waiting import until
 
 from cardmint_contracts.events import ReviewAnswered
 from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
-from cardmint_edge.adapters.cameras.live import outlined
+from cardmint_edge.adapters.cameras.live import preview_jpeg
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.page.server import PageServer
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.greenlets]
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
+def bench() -> Iterator[PageBench]:
     with quick_folder() as folder:
         outbox = Outbox.open(folder / "outbox.db")
-        yield Desk(outbox, ImageStore(folder / "images"))
+        yield PageBench(outbox, ImageStore(folder / "images"))
         outbox.close()
 
 
 @pytest.fixture
-def server(desk: Desk) -> Iterator[PageServer]:
+def server(bench: PageBench) -> Iterator[PageServer]:
     serving = PageServer("127.0.0.1", 0)
-    serving.show(desk.page())
+    serving.show(bench.page())
     thread = threading.Thread(target=serving.run, daemon=True)
     thread.start()
     yield serving
@@ -76,9 +76,9 @@ def page(browser: Browser, server: PageServer, complaints: list[str]) -> Iterato
 
 
 def drawn(page: Page, picture: str) -> None:
-    """Wait until a picture is there.
+    """Wait until a picture is drawn.
 
-    Asked from outside, since the page's policy forbids to evaluate text in it.
+    The test polls from outside: the page's policy forbids to evaluate code in it.
     """
     deadline = time.monotonic() + 20
     while not page.locator(picture).evaluate("image => image.naturalWidth"):
@@ -86,27 +86,27 @@ def drawn(page: Page, picture: str) -> None:
         time.sleep(0.05)
 
 
-def test_a_card_appears_by_itself(desk: Desk, page: Page, complaints: list[str]) -> None:
-    page.get_by_text("None yet").wait_for()
-    desk.outbox.record(scan_of(1, image=desk.images.put(shot_of(1).frame)), STAMP)
+def test_a_card_appears_by_itself(bench: PageBench, page: Page, complaints: list[str]) -> None:
+    page.get_by_text("No card yet").wait_for()
+    bench.outbox.record(scan_of(1, image=bench.images.put(shot_of(1).frame)), STAMP)
     page.get_by_text("Card 2", exact=True).wait_for()
     drawn(page, ".card img")
     assert complaints == []
 
 
-def test_keys_answer_the_first_task(desk: Desk, page: Page, complaints: list[str]) -> None:
+def test_keys_answer_the_first_task(bench: PageBench, page: Page, complaints: list[str]) -> None:
     for number in (1, 2):
-        desk.tasks.arrived(task_of(number).task, encode(task_of(number)))
+        bench.tasks.receive_task(task_of(number).task, encode(task_of(number)))
     page.locator(".task.current").wait_for()
     page.keyboard.press("2")
     page.wait_for_timeout(300)
-    assert desk.outbox.mark.last == 0, (
+    assert bench.outbox.stream_state.last == 0, (
         "a task that has just come is deaf: the key was meant for the one before"
     )
     page.wait_for_timeout(400)
     page.keyboard.press("2")
     page.locator(f'form.current[data-task^="{task_of(2).task}"]').wait_for()
-    (event,) = desk.outbox.events(1, 10)
+    (event,) = bench.outbox.events(1, 10)
     answer = decode_data(event.type, event.data)
     assert isinstance(answer, ReviewAnswered)
     assert (answer.task, answer.card) == (task_of(1).task, CARDS[1])
@@ -116,9 +116,9 @@ def test_keys_answer_the_first_task(desk: Desk, page: Page, complaints: list[str
     assert complaints == []
 
 
-def test_undo_and_search_by_touch(desk: Desk, page: Page, complaints: list[str]) -> None:
-    desk.outbox.record(scan_of(1), STAMP)
-    desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
+def test_undo_and_search_by_touch(bench: PageBench, page: Page, complaints: list[str]) -> None:
+    bench.outbox.record(scan_of(1), STAMP)
+    bench.tasks.receive_task(task_of(1).task, encode(task_of(1)))
     page.get_by_role("button", name="Undo").first.click()
     page.get_by_text("Taken back", exact=True).wait_for()
     field = page.get_by_label("Another card")
@@ -128,29 +128,29 @@ def test_undo_and_search_by_touch(desk: Desk, page: Page, complaints: list[str])
     page.keyboard.press("Enter")
     page.wait_for_timeout(700)
     assert field.input_value() == ELSEWHERE.name, "what is typed outlives the page's own updates"
-    assert desk.table.count() == 1, "Enter answers nothing"
-    desk.outbox.record(scan_of(2), STAMP)
+    assert bench.table.count_open() == 1, "Enter answers nothing"
+    bench.outbox.record(scan_of(2), STAMP)
     page.locator(".card .name", has_text="Card 3").wait_for()
     found.click()
     page.get_by_text("Nothing to answer").wait_for()
-    answers = [decode_data(event.type, event.data) for event in desk.outbox.events(1, 9)]
+    answers = [decode_data(event.type, event.data) for event in bench.outbox.events(1, 9)]
     assert [answer.card for answer in answers if isinstance(answer, ReviewAnswered)] == [ELSEWHERE]
     assert complaints == []
 
 
-def test_what_is_being_pressed_stays(desk: Desk, page: Page) -> None:
-    desk.outbox.record(scan_of(1), STAMP)
+def test_what_is_being_pressed_stays(bench: PageBench, page: Page) -> None:
+    bench.outbox.record(scan_of(1), STAMP)
     page.get_by_role("button", name="Undo").hover()
     page.mouse.down()
     with page.expect_response(lambda answer: "/live" in answer.url and answer.status == 200):
-        desk.outbox.record(scan_of(2), STAMP)
+        bench.outbox.record(scan_of(2), STAMP)
     page.mouse.up()
     page.get_by_text("taken back", exact=True).wait_for()
-    assert [line.withdrawn for line in desk.outbox.scans(2)] == [False, True]
+    assert [line.withdrawn for line in bench.outbox.recent_scans(2)] == [False, True]
 
 
-def test_a_late_answer_takes_nothing_along(desk: Desk, page: Page) -> None:
-    desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
+def test_a_late_answer_takes_nothing_along(bench: PageBench, page: Page) -> None:
+    bench.tasks.receive_task(task_of(1).task, encode(task_of(1)))
     field = page.get_by_label("Another card")
     field.fill("typed")
     asked: list[Route] = []
@@ -159,7 +159,7 @@ def test_a_late_answer_takes_nothing_along(desk: Desk, page: Page) -> None:
     while not asked:
         page.wait_for_timeout(20)
     page.get_by_role("button", name="Pause uploading images").click()
-    page.get_by_role("button", name="Go on uploading images").wait_for()
+    page.get_by_role("button", name="Continue uploading images").wait_for()
     with page.expect_response(asked[0].request.url):
         asked[0].continue_()
     with page.expect_response("**/live?*"):
@@ -167,32 +167,32 @@ def test_a_late_answer_takes_nothing_along(desk: Desk, page: Page) -> None:
     assert field.input_value() == "typed"
 
 
-def test_keys_take_a_photo_take_back_and_put_off(desk: Desk, page: Page) -> None:
-    desk.outbox.record(scan_of(1), STAMP)
-    desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
+def test_keys_take_a_photo_take_back_and_put_off(bench: PageBench, page: Page) -> None:
+    bench.outbox.record(scan_of(1), STAMP)
+    bench.tasks.receive_task(task_of(1).task, encode(task_of(1)))
     page.locator(".task.current").wait_for()
     page.wait_for_timeout(700)
     page.keyboard.press(" ")
-    until(lambda: desk.captured == 1)
+    until(lambda: bench.captured == 1)
     page.keyboard.press("u")
     page.get_by_text("Taken back", exact=True).wait_for()
     page.wait_for_timeout(700)
     page.keyboard.press("s")
-    until(lambda: desk.skipped == [task_of(1).task])
-    assert desk.outbox.scans(1)[0].withdrawn
+    until(lambda: bench.skipped == [task_of(1).task])
+    assert bench.outbox.recent_scans(1)[0].withdrawn
 
 
-def test_each_decision_has_its_sound(desk: Desk, page: Page, complaints: list[str]) -> None:
+def test_each_decision_has_its_sound(bench: PageBench, page: Page, complaints: list[str]) -> None:
     page.get_by_role("button", name="Sound").click()
-    desk.outbox.record(scan_of(1), STAMP)
+    bench.outbox.record(scan_of(1), STAMP)
     page.locator("body[data-sounded=accept]").wait_for()
     assert complaints == []
 
 
 def test_the_live_picture_is_shown(
-    desk: Desk, server: PageServer, page: Page, complaints: list[str]
+    bench: PageBench, server: PageServer, page: Page, complaints: list[str]
 ) -> None:
-    desk.picture = outlined((shot_of(9).frame.repeat(20, axis=0).repeat(20, axis=1), None))
+    bench.picture = preview_jpeg((shot_of(9).frame.repeat(20, axis=0).repeat(20, axis=1), None))
     page.goto(server.url)
     drawn(page, "#camera img")
     assert complaints == []
@@ -200,7 +200,7 @@ def test_the_live_picture_is_shown(
 
 @pytest.mark.parametrize(("width", "height"), [(360, 740), (820, 1180), (1366, 768)])
 def test_a_full_page_fits(
-    desk: Desk,
+    bench: PageBench,
     server: PageServer,
     page: Page,
     fictional: Path,
@@ -212,18 +212,18 @@ def test_a_full_page_fits(
         cv2.imread(str(fictional / "images" / f"{name}.jpg"))
         for name in ("emb-1", "tdw-3", "drk-9")
     ]
-    desk.picture = outlined((np.asarray(cards[0], dtype=np.uint8), None))
+    bench.picture = preview_jpeg((np.asarray(cards[0], dtype=np.uint8), None))
     for number in range(1, 24):
-        image = desk.images.put(np.asarray(cards[number % 3], dtype=np.uint8))
+        image = bench.images.put(np.asarray(cards[number % 3], dtype=np.uint8))
         scan = scan_of(number, image=image)
         again = scan_of(21).scan if number == 23 else None
-        desk.outbox.record(replace(scan, possible_duplicate_of=again), STAMP)
+        bench.outbox.record(replace(scan, possible_duplicate_of=again), STAMP)
     for number in (1, 2, 3):
         task = replace(task_of(number), image=image)
         if number == 1:
             task = replace(task, scan=scan_of(23).scan, reasons=("possible-duplicate",))
-        desk.tasks.arrived(task.task, encode(task))
-    desk.fault = (
+        bench.tasks.receive_task(task.task, encode(task))
+    bench.fault = (
         "the camera is away: Nikon DSC D750: the camera is asleep; press its shutter halfway"
     )
     page.set_viewport_size({"width": width, "height": height})
@@ -239,19 +239,19 @@ def test_a_full_page_fits(
     assert small == 0, "a finger hits every button"
 
 
-def test_keys_in_a_field_are_text(desk: Desk, page: Page) -> None:
-    desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
+def test_keys_in_a_field_are_text(bench: PageBench, page: Page) -> None:
+    bench.tasks.receive_task(task_of(1).task, encode(task_of(1)))
     page.locator(".task.current").wait_for()
     page.wait_for_timeout(700)
     page.get_by_label("Bin").press_sequentially("12")
     page.get_by_role("button", name="Use these").click()
     page.get_by_text("In use.").wait_for()
-    assert (desk.outbox.defaults.bin, desk.outbox.mark.last) == ("12", 0)
+    assert (bench.outbox.defaults.bin, bench.outbox.stream_state.last) == ("12", 0)
 
 
-def test_it_fits_a_telephone(desk: Desk, page: Page) -> None:
-    desk.outbox.record(scan_of(1, image=desk.images.put(shot_of(1).frame)), STAMP)
-    desk.tasks.arrived(task_of(1).task, encode(task_of(1)))
+def test_it_fits_a_telephone(bench: PageBench, page: Page) -> None:
+    bench.outbox.record(scan_of(1, image=bench.images.put(shot_of(1).frame)), STAMP)
+    bench.tasks.receive_task(task_of(1).task, encode(task_of(1)))
     page.locator(".task.current").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 

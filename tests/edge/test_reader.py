@@ -1,4 +1,4 @@
-"""The reader: what may be printed, how likely a reading says it, where strips are cut, and what a model must be."""
+"""The reader: forms of print, scores of texts, strips, and what a model must be."""
 
 import json
 import shutil
@@ -14,27 +14,33 @@ from numpy.typing import NDArray
 
 from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.adapters.decode import read_image
-from cardmint_edge.adapters.models import FOLDER, CardFinder, TextReader, Unusable
+from cardmint_edge.adapters.models import FOLDER, CardFinder, ModelUnusable, TextReader
 from cardmint_edge.adapters.pack import Pack
+from cardmint_edge.domain.config import PolicyConfig
 from cardmint_edge.domain.decide import (
-    Circumstances,
-    Found,
-    Numbers,
-    Policy,
-    Sighting,
     Verdict,
-    decide,
-    decide_by_print,
-    energies_first,
-    overrules,
+    judge,
+    judge_pictures,
+    judge_prints,
     print_confidence,
+    print_overrules,
+    raise_energies,
 )
-from cardmint_edge.domain.reading.catalogue_texts import Print, Strings, Texts
-from cardmint_edge.domain.reading.ctc import Reading, explained
+from cardmint_edge.domain.evidence import (
+    Evidence,
+    FrameQuality,
+    NumberScores,
+    PictureMatch,
+    PrintEvidence,
+    PrintMatch,
+)
+from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, PrintedFacts, TextIndex
+from cardmint_edge.domain.reading.ctc import Reading, text_scores
 from cardmint_edge.domain.reading.lexicon import ALPHABET, codes, number_forms, plain
-from cardmint_edge.domain.reading.print_reader import PrintReader, Written
-from cardmint_edge.domain.reading.strips import NAMES, NUMBERS, cut_strip, strip_of
-from cardmint_edge.domain.vision.rectify import pyramid
+from cardmint_edge.domain.reading.print_reader import CardReadings, PrintReader
+from cardmint_edge.domain.reading.strips import NAMES, NUMBERS, normalised_strip
+from cardmint_edge.domain.vision.quad import Quad
+from cardmint_edge.domain.vision.view import CardView, View
 from cardmint_edge.recogniser import recogniser_of
 
 CLASSES = len(ALPHABET) + 1
@@ -54,23 +60,23 @@ def test_a_reading_of_a_text_is_explained_best_by_it() -> None:
     for text in ("11/102", "041/072", "TG12/TG30", "SWSH182"):
         forms = [text, *(text.replace(one, other) for one, other in pairwise("0123456789"))]
         forms = list(dict.fromkeys(forms))
-        scores = explained([says(text)], forms, number=True)[0]
+        scores = text_scores([says(text)], forms, number=True)[0]
         assert scores[0] == pytest.approx(0, abs=0.5)
         assert (scores[1:] < scores[0] - 3).all()
 
 
 def test_a_number_is_found_beside_other_words_but_not_inside_another_number() -> None:
-    whole, part, cut_short = explained(
+    whole, part, cut_short = text_scores(
         [says("Illus. Ken 11/102")], ["11/102", "1/102", "11/10"], number=True
     )[0]
     assert whole > -1.5
     assert max(part, cut_short) < whole - 5
-    framed = explained([says("E041/072")], ["041/072"], number=True)[0]
+    framed = text_scores([says("E041/072")], ["041/072"], number=True)[0]
     assert framed[0] > -1
 
 
 def test_the_longer_name_explains_more() -> None:
-    dark, plain_name, other = explained(
+    dark, plain_name, other = text_scores(
         [says("BASIC Dark Kadabra")], ["Dark Kadabra", "Kadabra", "Dark Alakazam"], number=False
     )[0]
     assert dark > plain_name > other
@@ -87,9 +93,9 @@ def test_the_forward_algorithm_sums_over_all_paths() -> None:
         runs = "".join("A" if step else "-" for step in path).strip("-")
         if runs and "-" not in runs:
             total += float(np.prod([reading[i, a if step else 0] for i, step in enumerate(path)]))
-    score = explained([reading], ["A"], number=False)[0, 0] + np.log(reading.max(axis=1)).sum()
+    score = text_scores([reading], ["A"], number=False)[0, 0] + np.log(reading.max(axis=1)).sum()
     assert np.exp(score) >= total * 0.999
-    assert explained([reading], [], number=True).shape == (1, 0)
+    assert text_scores([reading], [], number=True).shape == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -114,9 +120,18 @@ def test_names_are_spelt_in_the_readers_letters() -> None:
     assert all(0 < code < CLASSES for code in codes(plain("Farfetch’d")))
 
 
-def prints(*numbers: int, name: str = "Cat", health: str = "60") -> list[Print]:
+def whole(frame: np.ndarray) -> CardView:
+    """The card that fills a frame."""
+    height, width = frame.shape[:2]
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    return View(frame).at(Quad.of(corners))
+
+
+def prints(*numbers: int, name: str = "Cat", health: str = "60") -> list[PrintedFacts]:
     return [
-        Print(card_id=f"a-{n}", name=name, number=str(n), total=102, promo=False, health=health)
+        PrintedFacts(
+            card_id=f"a-{n}", name=name, number=str(n), total=102, promo=False, health=health
+        )
         for n in numbers
     ]
 
@@ -128,9 +143,9 @@ def prints(*numbers: int, name: str = "Cat", health: str = "60") -> list[Print]:
 def test_a_bound_is_never_less_than_the_likelihood(texts: list[str], seed: int) -> None:
     rng = np.random.default_rng(seed)
     reading = rng.dirichlet(np.full(CLASSES, 0.05), 24).astype(np.float32)
-    known = Texts(texts)
+    known = TextIndex(texts)
     alone = np.log(np.maximum(reading, 1e-7))
-    for text, bound in zip(known.texts, known.bounds([reading]).tolist(), strict=True):
+    for text, bound in zip(known.texts, known.upper_bounds([reading]).tolist(), strict=True):
         path = -np.inf
         spelt = codes(text)
         for start in range(len(reading) - len(spelt) + 1):
@@ -139,18 +154,18 @@ def test_a_bound_is_never_less_than_the_likelihood(texts: list[str], seed: int) 
 
 
 def test_of_the_whole_catalogue_the_card_that_was_read_comes_first() -> None:
-    strings = Strings(
+    strings = CatalogueTexts(
         [*prints(4, 12, 13), *[replace(one, card_id="b-12", name="Dog") for one in prints(12)]]
     )
-    written = Written(
+    written = CardReadings(
         numbers=[says("Illus. E012/102")], names=[says("Cat HP 60")], health=[says("60 HP")]
     )
-    found = PrintReader(lambda strip: says(""), strings).find(written)
+    found = PrintReader(lambda strip: says(""), strings).score(written)
     assert [fit.card_id for fit in found[:1]] == ["a-12"]
     assert found[0].total > found[1].total + 5
-    assert found[0].lead > 0 > next(fit.lead for fit in found if fit.card_id == "b-12")
-    assert strings.forms("c-1") == ()
-    assert Texts([]).row("Cat") == -1
+    assert found[0].name_lead > 0 > next(fit.name_lead for fit in found if fit.card_id == "b-12")
+    assert strings.number_forms("c-1") == ()
+    assert TextIndex([]).row("Cat") == -1
 
 
 @pytest.mark.parametrize(
@@ -171,16 +186,15 @@ def test_the_artist_orders_cards_that_all_other_print_leaves_open(
         for card_id, artist in artists.items()
     ]
     known += [replace(one, artist="Ann Shore") for one in prints(99) if any(artists.values())]
-    reader = PrintReader(lambda strip: says(printed), Strings(known))
-    corners = np.array([[0, 0], [714, 0], [714, 1000], [0, 1000]], np.float32)
-    found, _ = reader.search(pyramid(np.zeros((1000, 714, 3), np.uint8)), [corners])
+    reader = PrintReader(lambda strip: says(printed), CatalogueTexts(known))
+    found, _ = reader.search([whole(np.zeros((1000, 714, 3), np.uint8))])
     assert found[0].card_id == first
     assert found[0].total == pytest.approx(found[1].total)
     assert found[0].artist >= found[1].artist
 
 
 def test_a_name_of_one_letter_is_not_looked_for() -> None:
-    strings = Strings([*prints(1, name="N"), *prints(2, name="No")])
+    strings = CatalogueTexts([*prints(1, name="N"), *prints(2, name="No")])
     assert strings.names.texts == ["No"]
     assert strings.name_rows.tolist() == [-1, 0]
 
@@ -188,15 +202,14 @@ def test_a_name_of_one_letter_is_not_looked_for() -> None:
 def test_strips_hold_what_stands_there(fictional: Path) -> None:
     scan = read_image(fictional / "images" / "drk-9.jpg")
     height, width = scan.shape[:2]
-    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     marked = np.full_like(scan, 200)
     place = NUMBERS[0]
     top, left = int(place.middle * height), int(place.left * width)
     marked[top - 3 : top + 3, left : left + int(place.width * width)] = 0
-    strip = strip_of(pyramid(marked), corners, place)
+    strip = whole(marked).strip(place)
     assert strip.shape == (32, 256)
     assert strip[14:18].mean() < 80 < 150 < strip[:6].mean()
-    assert abs(cut_strip(pyramid(scan), corners, NAMES[0]).mean()) < 1e-3
+    assert abs(normalised_strip(whole(scan), NAMES[0]).mean()) < 1e-3
 
 
 @pytest.mark.parametrize("clear", [True, False])
@@ -204,8 +217,7 @@ def test_print_is_looked_for_in_more_places_when_the_first_leave_it_open(
     fictional: Path, *, clear: bool
 ) -> None:
     scan = read_image(fictional / "images" / "drk-9.jpg")
-    height, width = scan.shape[:2]
-    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    card = whole(scan)
     asked = []
 
     def letters(strip: NDArray[np.float32]) -> Reading:
@@ -217,19 +229,19 @@ def test_print_is_looked_for_in_more_places_when_the_first_leave_it_open(
         texts = first if clear else ("",) * 4 + more
         return says(texts[(len(asked) - 1) % len(texts)])
 
-    reader = PrintReader(letters, Strings(prints(4, 12)))
-    found, where = reader.search(pyramid(scan), [corners])
+    reader = PrintReader(letters, CatalogueTexts(prints(4, 12)))
+    found, where = reader.search([card])
     assert [fit.card_id for fit in found[:1]] == ["a-12"]
-    assert found[0].lead == np.inf
-    assert where is corners
+    assert found[0].name_lead == np.inf
+    assert where is card
     assert len(asked) == (4 if clear else 11)
     asked.clear()
-    numbers = reader.numbers(pyramid(scan), corners, [Card(id="a-12", name="Cat", number="12")])
+    numbers = reader.numbers(card, [Card(id="a-12", name="Cat", number="12")])
     assert numbers is not None
     assert numbers.own["a-12"] > -1
     assert len(asked) == (2 if clear else 6)
-    assert reader.numbers(pyramid(scan), corners, [Card(id="c-1", name="Cat", number="1")]) is None
-    assert PrintReader(letters, Strings([])).search(pyramid(scan), [corners]) == ([], None)
+    assert reader.numbers(card, [Card(id="c-1", name="Cat", number="1")]) is None
+    assert PrintReader(letters, CatalogueTexts([])).search([card]) == ([], None)
 
 
 def test_a_model_that_is_not_what_its_manifest_says_is_not_used(
@@ -240,10 +252,10 @@ def test_a_model_that_is_not_what_its_manifest_says_is_not_used(
     assert CardFinder(folder).version.startswith("2 ")
     model = folder / "reader.tflite"
     model.write_bytes(model.read_bytes()[:-1] + b"?")
-    with pytest.raises(Unusable, match="checksum"):
+    with pytest.raises(ModelUnusable, match="checksum"):
         TextReader(folder)
     model.unlink()
-    with pytest.raises(Unusable, match="missing"):
+    with pytest.raises(ModelUnusable, match="missing"):
         TextReader(folder)
     manifest = json.loads((FOLDER / "reader.json").read_text(encoding="utf-8"))
     for changed, match in (
@@ -253,7 +265,7 @@ def test_a_model_that_is_not_what_its_manifest_says_is_not_used(
     ):
         shutil.copy(FOLDER / "reader.tflite", model)
         (folder / "reader.json").write_text(json.dumps(manifest | changed), encoding="utf-8")
-        with pytest.raises(Unusable, match=match):
+        with pytest.raises(ModelUnusable, match=match):
             TextReader(folder)
     scan = read_image(fictional / "images" / "drk-9.jpg")
     half = recogniser_of(pack, folder).recognise(scan)
@@ -273,30 +285,48 @@ def test_a_model_that_is_not_what_its_manifest_says_is_not_used(
 
 
 ONE, TWO = (Card(id=f"t-{n}", name="Cat", number=str(n)) for n in (1, 2))
-TWIN = Sighting(card=ONE, likeness=0.95, title=0.95, inliers=100, twins=(TWO,))
-POLICY = Policy()
+TWIN = PictureMatch(card=ONE, likeness=0.95, title=0.95, inliers=100, twins=(TWO,))
+POLICY = PolicyConfig()
+CLEAR = FrameQuality()
+
+
+def judged(picture: PictureMatch, numbers: NumberScores | None = None) -> Verdict:
+    return judge_pictures(Evidence(pictures=(picture,), quality=CLEAR, numbers=numbers), POLICY)
+
+
+def judged_by_print(
+    matches: list[PrintMatch],
+    quality: FrameQuality = CLEAR,
+    *,
+    likeness: float | None = None,
+    other_picture: bool = False,
+) -> Verdict:
+    prints = PrintEvidence(matches=tuple(matches), likeness=likeness)
+    return judge_prints(prints, quality, POLICY, other_picture=other_picture)
 
 
 def test_a_number_that_was_read_settles_which_printing_it_is() -> None:
-    def judged(one: float, two: float, other: float) -> tuple[Decision, tuple[str, ...], str]:
-        numbers = Numbers(own={ONE.id: one, TWO.id: two}, beside=other, other=other)
-        verdict = decide([TWIN], Circumstances(), POLICY, numbers)
+    def numbered(one: float, two: float, other: float) -> tuple[Decision, tuple[str, ...], str]:
+        numbers = NumberScores(
+            own={ONE.id: one, TWO.id: two}, rival_in_strip=other, best_other=other
+        )
+        verdict = judged(TWIN, numbers)
         return verdict.decision, verdict.reasons, verdict.candidates[0].card.id
 
-    assert judged(-15.0, -0.1, -20.0) == (Decision.ACCEPT, (), TWO.id)
-    assert judged(-0.1, -15.0, -20.0) == (Decision.ACCEPT, (), ONE.id)
+    assert numbered(-15.0, -0.1, -20.0) == (Decision.ACCEPT, (), TWO.id)
+    assert numbered(-0.1, -15.0, -20.0) == (Decision.ACCEPT, (), ONE.id)
     asked = (Decision.REVIEW, ("same-art", "number-unreadable"))
-    assert judged(-0.1, -1.5, -20.0)[:2] == asked
-    assert judged(-9.0, -25.0, -20.0)[:2] == asked
-    assert judged(-0.1, -15.0, -0.2)[:2] == asked
-    assert judged(-np.inf, -np.inf, -np.inf)[:2] == asked
-    assert "other-number" in judged(-25.0, -15.0, -0.2)[1]
+    assert numbered(-0.1, -1.5, -20.0)[:2] == asked
+    assert numbered(-9.0, -25.0, -20.0)[:2] == asked
+    assert numbered(-0.1, -15.0, -0.2)[:2] == asked
+    assert numbered(-np.inf, -np.inf, -np.inf)[:2] == asked
+    assert "other-number" in numbered(-25.0, -15.0, -0.2)[1]
 
 
-def found(number: float, lead: float, rival: float) -> list[Found]:
+def found(number: float, lead: float, rival: float) -> list[PrintMatch]:
     return [
-        Found(card=ONE, number=number, name=-0.2, total=number - 0.2, lead=lead),
-        Found(card=TWO, number=rival, name=-0.2, total=rival - 0.2, lead=lead),
+        PrintMatch(card=ONE, number=number, name=-0.2, total=number - 0.2, name_lead=lead),
+        PrintMatch(card=TWO, number=rival, name=-0.2, total=rival - 0.2, name_lead=lead),
     ]
 
 
@@ -314,18 +344,16 @@ def found(number: float, lead: float, rival: float) -> list[Found]:
 def test_a_card_that_only_print_tells_is_accepted_without_any_doubt(
     number: float, lead: float, rival: float, likeness: float | None, reasons: tuple[str, ...]
 ) -> None:
-    verdict = decide_by_print(
-        found(number, lead, rival), Circumstances(), POLICY, likeness=likeness
-    )
+    verdict = judged_by_print(found(number, lead, rival), likeness=likeness)
     assert verdict.reasons == reasons
     assert (verdict.decision is Decision.ACCEPT) == (not reasons)
     assert verdict.candidates[0].card == ONE
-    assert 0 <= verdict.confidence <= POLICY.ceiling
+    assert 0 <= verdict.confidence <= POLICY.max_confidence
 
 
 def test_a_number_that_was_read_says_more_than_a_picture_of_which_none_was() -> None:
-    unread = Numbers(own={ONE.id: -20.0, TWO.id: -20.0}, beside=-0.1, other=-0.1)
-    pictured = decide([replace(TWIN, likeness=0.66, inliers=9)], Circumstances(), POLICY, unread)
+    unread = NumberScores(own={ONE.id: -20.0, TWO.id: -20.0}, rival_in_strip=-0.1, best_other=-0.1)
+    pictured = judged(replace(TWIN, likeness=0.66, inliers=9), unread)
     assert "low-confidence" in pictured.reasons
 
     def says_more(
@@ -333,8 +361,8 @@ def test_a_number_that_was_read_says_more_than_a_picture_of_which_none_was() -> 
     ) -> tuple[bool, Verdict]:
         first, second = found(number, lead, rival)
         both = [first, replace(second, card=other)]
-        printed = decide_by_print(both, Circumstances(), POLICY, pictured=True)
-        return overrules(printed, pictured, both, POLICY), printed
+        printed = judged_by_print(both, other_picture=True)
+        return print_overrules(printed, pictured, both, POLICY), printed
 
     more, read = says_more(-0.1, 20.0, -20.0)
     assert (more, read.decision, read.reasons) == (True, Decision.REVIEW, ("other-picture",))
@@ -349,15 +377,15 @@ def test_of_cards_with_one_number_an_energy_is_likelier_where_the_picture_resemb
     trainer, energy = found(-0.1, 0.0, -0.2)
     energy = replace(energy, card=Card(id="e-1", name="Lake Energy"))
     like_energy, like_other = (
-        Sighting(card=card, likeness=0.5, title=0.5, inliers=9) for card in (energy.card, ONE)
+        PictureMatch(card=card, likeness=0.5, title=0.5, inliers=9) for card in (energy.card, ONE)
     )
-    assert [one.card for one in energies_first([trainer, energy], [like_energy], POLICY)] == [
+    assert [one.card for one in raise_energies([trainer, energy], [like_energy], POLICY)] == [
         energy.card,
         ONE,
     ]
     faint = replace(like_energy, likeness=0.1)
     for best in ([], [like_other], [faint]):
-        assert energies_first([trainer, energy], best, POLICY) == [trainer, energy]
+        assert raise_energies([trainer, energy], best, POLICY) == [trainer, energy]
 
 
 @given(st.floats(-30, 1), st.floats(-30, 1), st.floats(-40, 40), st.floats(-40, 40))
@@ -370,13 +398,13 @@ def test_the_confidence_of_print_rises_with_each_evidence(
     assert (
         sure(min(one, other), min(lead, more))
         <= sure(max(one, other), max(lead, more))
-        <= POLICY.ceiling
+        <= POLICY.max_confidence
     )
 
 
 def test_what_was_noticed_of_the_frame_is_a_doubt_of_print_too() -> None:
-    seen = Circumstances(cut_off=True, blurred=True, card_back=True)
-    assert decide_by_print(found(-0.1, 20.0, -20.0), seen, POLICY).reasons == (
+    seen = FrameQuality(cut_off=True, blurred=True, card_back=True)
+    assert judged_by_print(found(-0.1, 20.0, -20.0), seen).reasons == (
         "cut-off",
         "card-back",
         "blurred",
@@ -395,11 +423,17 @@ def test_what_was_noticed_of_the_frame_is_a_doubt_of_print_too() -> None:
     ],
 )
 def test_another_languages_sign_beside_the_health_points_is_seen(text: str, other: bool) -> None:
-    levels = [np.zeros((640, 480, 3), np.uint8)]
-    corners = np.array([[0, 0], [450, 0], [450, 630], [0, 630]], np.float32)
-    reader = PrintReader(lambda strip: says(text), Strings(prints(4)))
-    assert reader.other_language(levels, corners, "a-4") is other
-    assert not reader.other_language(levels, np.asarray(corners / 2, np.float32), "a-4")
-    assert not PrintReader(lambda strip: says(text), Strings(prints(4, health=""))).other_language(
-        levels, corners, "a-4"
-    )
+    view = View(np.zeros((640, 480, 3), np.uint8))
+    quad = Quad.of_frame(450, 630)
+    card = view.at(quad)
+    reader = PrintReader(lambda strip: says(text), CatalogueTexts(prints(4)))
+    assert reader.has_foreign_sign(card, "a-4") is other
+    assert not reader.has_foreign_sign(view.at(quad.scaled(np.float32(0.5))), "a-4")
+    without = PrintReader(lambda strip: says(text), CatalogueTexts(prints(4, health="")))
+    assert not without.has_foreign_sign(card, "a-4")
+
+
+def test_print_that_was_not_legible_decides_nothing() -> None:
+    prints = PrintEvidence(matches=tuple(found(-0.1, 20.0, -20.0)), legible=False)
+    evidence = Evidence(pictures=(), quality=CLEAR, prints=prints)
+    assert judge(evidence, POLICY).decision is Decision.REJECT

@@ -11,17 +11,22 @@ import pytest
 from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.pack import Pack
-from cardmint_edge.domain.decide import Policy
-from cardmint_edge.domain.reading.print_reader import Fit, PrintReader
+from cardmint_edge.domain.config import (
+    FinderConfig,
+    PolicyConfig,
+    RecognitionConfig,
+    UnreadCosts,
+)
+from cardmint_edge.domain.reading.print_reader import PrintReader, PrintScore
 from cardmint_edge.domain.recognise import CardRecogniser
-from cardmint_edge.domain.recognition import Corners, Frame
-from cardmint_edge.domain.vision.finder import overlap
+from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.vision.frame_quality import half_turn_likeness
 from cardmint_edge.domain.vision.matching import Reference
-from cardmint_edge.domain.vision.proposals import to_read
-from cardmint_edge.domain.vision.rectify import pyramid
+from cardmint_edge.domain.vision.proposals import Proposals, reading_places
+from cardmint_edge.domain.vision.quad import Quad
+from cardmint_edge.domain.vision.view import CardView, View
 from cardmint_edge.recogniser import recogniser_of
-from cardmint_lab.recognition.calibrate import Without
+from cardmint_lab.recognition.calibrate import ReducedGallery
 from cardmint_lab.scenes import PRESETS, Preset, background, lay, render
 
 UNIQUE = "drk-9"
@@ -60,8 +65,8 @@ def test_rendered_photos_are_recognised_and_never_wrongly_accepted(
             assert seen.card == seen.candidates[0].card
             assert seen.card is not None
             assert seen.card.id == name
-            assert seen.corners is not None
-            assert np.abs(seen.corners - scene.corners).max() < 15
+            assert seen.quad is not None
+            assert np.abs(seen.quad.corners - scene.quad.corners).max() < 15
     assert right >= len(names) - 1
 
 
@@ -77,8 +82,8 @@ def test_a_card_is_recognised_any_way_up(
     assert seen.rectified is not None
     assert abs(seen.rectified.shape[0] - 560) < 12
     assert set(seen.ms) == {"detect", "hash", "match", "read", "decide", "rectify"}
-    assert seen.corners is not None
-    towards = seen.corners[1] - seen.corners[0]
+    assert seen.quad is not None
+    towards = seen.quad.corners[1] - seen.quad.corners[0]
     assert abs((np.degrees(np.arctan2(towards[1], towards[0])) - degrees + 180) % 360 - 180) < 3
 
 
@@ -104,7 +109,7 @@ def test_a_reprint_without_a_picture_still_keeps_the_other_from_being_accepted(
     fictional: Path, pack: Pack
 ) -> None:
     rows = {pack.printing(row).id: row for row in range(len(pack.hashes))}
-    lonely = CardRecogniser(Without(pack, {rows[REPRINTED]}), clock=time.perf_counter)
+    lonely = CardRecogniser(ReducedGallery(pack, {rows[REPRINTED]}), clock=time.perf_counter)
     seen = lonely.recognise(laid((scan_of(fictional, REPRINTED), (600, 450), 600, 0)))
     assert (seen.decision, "same-art" in seen.reasons) == (Decision.REVIEW, True)
     assert REPRINTED in {candidate.card.id for candidate in seen.candidates}
@@ -112,7 +117,7 @@ def test_a_reprint_without_a_picture_still_keeps_the_other_from_being_accepted(
 
 def test_a_stranger_is_for_a_person(fictional: Path, pack: Pack) -> None:
     rows = {pack.printing(row).id: row for row in range(len(pack.hashes))}
-    without = CardRecogniser(Without(pack, {rows[UNIQUE]}), clock=time.perf_counter)
+    without = CardRecogniser(ReducedGallery(pack, {rows[UNIQUE]}), clock=time.perf_counter)
     seen = without.recognise(laid((scan_of(fictional, UNIQUE), (600, 450), 600, 0)))
     assert (seen.decision, seen.reasons) == (Decision.REVIEW, ("low-similarity",))
 
@@ -127,35 +132,42 @@ def test_the_same_card_under_another_name_is_for_a_person(
     assert seen.candidates[0].card.id == UNIQUE
 
 
-def test_print_is_looked_for_in_contours_last_and_nowhere_twice(fictional: Path) -> None:
-    levels = pyramid(laid((scan_of(fictional, UNIQUE), (600, 450), 700, 0)))
+def test_print_is_read_in_contours_last_and_nowhere_twice(fictional: Path) -> None:
+    view = View(laid((scan_of(fictional, UNIQUE), (600, 450), 700, 0)))
     wide = 700 * 63 / 88
-    there = np.array([[0, 0], [wide, 0], [wide, 700], [0, 700]], np.float32) + np.array(
-        [600 - wide / 2, 100], np.float32
-    )
-    astray = np.asarray(there + 60, np.float32)
-    first, turned_first, *more = to_read(levels, [astray], None, contours=True)
+    corners = np.array([[0, 0], [wide, 0], [wide, 700], [0, 700]])
+    there = Quad.of(corners + np.array([600 - wide / 2, 100]))
+    astray = Quad.of(there.corners + 60)
+
+    def places(*quads: Quad, clear: int, first: Quad | None = None) -> list[Quad]:
+        proposals = Proposals([*quads], clear)
+        return [card.quad for card in reading_places(view, proposals, first, FinderConfig())]
+
+    first, turned_first, *more = places(astray, clear=1)
     assert first is astray
-    assert turned_first.tolist() == [*astray[2:].tolist(), *astray[:2].tolist()]
-    assert max(overlap(quad, there) for quad in more) > 0.95
-    assert len(list(to_read(levels, [astray], astray, contours=False))) == 4
-    assert all(
-        overlap(quad, there) < 0.95 for quad in [*to_read(levels, [there], None, contours=True)][2:]
-    )
+    assert np.array_equal(turned_first.corners, astray.turned(2).corners)
+    assert max(quad.overlap(there) for quad in more) > 0.95
+    assert len(places(astray, clear=0, first=astray)) == 4
+    assert all(quad.overlap(there) < 0.95 for quad in places(there, clear=1)[2:])
 
 
 class Reads(PrintReader):
     """A reader that reads one card's print wherever it looks, its number so well (log)."""
 
     def __init__(self, card_id: str, number: float) -> None:
-        self._fit = Fit(card_id=card_id, number=number, name=-1.0, health=0.0, lead=8.0)
+        self._score = PrintScore(
+            card_id=card_id,
+            number=number,
+            name=-1.0,
+            health=0.0,
+            name_lead=8.0,
+            unread=UnreadCosts(),
+        )
 
-    def search(
-        self, levels: list[Frame], places: Iterable[Corners]
-    ) -> tuple[list[Fit], Corners | None]:
-        return [self._fit], next(iter(places))
+    def search(self, places: Iterable[CardView]) -> tuple[list[PrintScore], CardView | None]:
+        return [self._score], next(iter(places))
 
-    def numbers(self, levels: list[Frame], corners: Corners, cards: list[Card]) -> None:
+    def numbers(self, card: CardView, printings: list[Card]) -> None:
         return None
 
 
@@ -170,10 +182,10 @@ def test_a_doubted_picture_gives_way_to_print_only_where_its_number_is_clear(
     card[36:88, 40:480] = scan_of(fictional, "emb-31")[36:88, 40:480]
     row = pack.row("emb-31")
     assert row is not None
-    gallery = pack if pictured else Without(pack, {row})
-    never_sure = Policy(accept_confidence=1.0)
+    gallery = pack if pictured else ReducedGallery(pack, {row})
+    never_sure = RecognitionConfig(policy=PolicyConfig(accept_confidence=1.0))
     doubting = CardRecogniser(
-        gallery, clock=time.perf_counter, policy=never_sure, printed=Reads("emb-31", number)
+        gallery, clock=time.perf_counter, config=never_sure, print_reader=Reads("emb-31", number)
     )
     seen = doubting.recognise(laid((card, (600, 450), 700, 0)))
     assert (seen.decision, seen.candidates[0].card.id) == (Decision.REVIEW, told)
@@ -222,7 +234,7 @@ def test_an_empty_frame_counts_nothing(
 ) -> None:
     seen = recogniser.recognise(frame)
     assert (seen.decision, seen.reasons, seen.candidates) == (Decision.REJECT, (reason,), ())
-    assert seen.corners is None
+    assert seen.quad is None
     assert seen.rectified is None
 
 
@@ -266,14 +278,25 @@ def test_a_pack_without_pictures_knows_nobody(fictional: Path) -> None:
 def test_the_same_seed_renders_the_same_scene_and_the_card_lies_inside(fictional: Path) -> None:
     scan = scan_of(fictional, "emb-2")
     shiny = Preset(
-        width=640, height=480, card_height=(0.3, 0.4), tilt=0.05, turn_degrees=180, upside_down=1, blur=(0.5, 1),
-        noise=(1, 2), light=(1, 1), glare=1, foil=1, tint=0.1, shift=1,
-    )  # fmt: skip
+        width=640,
+        height=480,
+        card_height=(0.3, 0.4),
+        tilt=0.05,
+        turn_degrees=180,
+        upside_down=1,
+        blur=(0.5, 1),
+        noise=(1, 2),
+        light=(1, 1),
+        glare=1,
+        foil=1,
+        tint=0.1,
+        shift=1,
+    )
     for seed in range(8):
         one, other = (render(scan, shiny, np.random.default_rng(seed)) for _ in range(2))
         assert np.array_equal(one.frame, other.frame)
-        assert one.corners.min() >= 0
-        assert (one.corners.max(axis=0) <= (640, 480)).all()
+        assert one.quad.corners.min() >= 0
+        assert (one.quad.corners.max(axis=0) <= (640, 480)).all()
         assert one.frame.shape == (480, 640, 3)
     plain = render(scan, PRESETS["copy_stand"], np.random.default_rng(1))
     assert plain.frame.shape == (1280, 1920, 3)

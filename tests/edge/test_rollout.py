@@ -1,6 +1,6 @@
-"""Rollout: what is signed and whole and no worse comes into use.
+"""Rollout: a signed, complete artifact that is no worse comes into use.
 
-Everything else is refused, and the old one stays.
+Everything else is refused, and the earlier one stays.
 """
 
 import hashlib
@@ -20,8 +20,8 @@ import pytest
 from click.testing import CliRunner
 from structlog.testing import capture_logs
 from tenacity import wait_none
-from tests.edge.kit import STAMP, scan_of
-from tests.edge.worker import until
+from tests.edge.kit.scans import STAMP, scan_of
+from tests.edge.kit.waiting import until
 
 from cardmint_contracts.cards import Decision
 from cardmint_contracts.control import Artifact, Manifest
@@ -36,11 +36,18 @@ from cardmint_edge.cli import cli
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.errors import Stop
 from cardmint_edge.recogniser import recogniser_of
-from cardmint_edge.rollout import WATCHED, InUse, Rollout, Working, accepted_here, first_working
+from cardmint_edge.rollout import (
+    WATCHED_CARDS,
+    ActiveRecognition,
+    RecognitionBundle,
+    Rollout,
+    accepted_here,
+    open_installed,
+)
 
 
-class Files(BaseHTTPRequestHandler):
-    """Serves one file with ranges; it may cut the first answer short, or give something else."""
+class FileServer(BaseHTTPRequestHandler):
+    """Serves one file with ranges. It may cut the first answer short, or send something else."""
 
     content = b""
     cut = 0
@@ -50,15 +57,15 @@ class Files(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         asked = self.headers.get("range")
         self.asked.append(asked)
-        if Files.status:
-            self.send_error(Files.status)
+        if FileServer.status:
+            self.send_error(FileServer.status)
             return
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
-        body = Files.content[start:]
+        body = FileServer.content[start:]
         self.send_response(206 if asked else 200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
-        cut, Files.cut = Files.cut, 0
+        cut, FileServer.cut = FileServer.cut, 0
         self.wfile.write(body[:cut] if cut else body)
 
     def log_message(self, *_: object) -> None: ...
@@ -66,9 +73,9 @@ class Files(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    Files.content, Files.cut, Files.status = b"", 0, 0
-    Files.asked.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Files)
+    FileServer.content, FileServer.cut, FileServer.status = b"", 0, 0
+    FileServer.asked.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), FileServer)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/file"
@@ -77,34 +84,34 @@ def url() -> Iterator[str]:
     thread.join(20)
 
 
-class Bench:
+class RolloutBench:
     def __init__(self, folder: Path, fictional: Path, url: str, stack: ExitStack) -> None:
         self.folder, self.fictional, self.url = folder, fictional, url
         self._stack = stack
         made = CliRunner().invoke(cli, ["fleet", "key", "--out", str(folder / "key")])
         self.artifacts = ArtifactStore(folder / "artifacts", key=made.stdout.strip())
-        self.in_use = InUse(self.open(None, None))
+        self.active = ActiveRecognition(self.open(None, None))
         self.said: list[str] = []
         self.samples: list[tuple[Frame, str]] = []
         self.rollout = self.make()
 
     def make(self) -> Rollout:
         return Rollout(
-            in_use=self.in_use,
+            active=self.active,
             artifacts=self.artifacts,
             open_=self.open,
             samples=lambda: self.samples,
-            changed=self.said.append,
+            on_change=self.said.append,
             wait=wait_none(),
         )
 
-    def open(self, pack: Path | None, models: Path | None) -> Working:
+    def open(self, pack: Path | None, models: Path | None) -> RecognitionBundle:
         opened = Pack(pack or self.fictional / "pack.sqlite")
         self._stack.callback(opened.close)
-        return Working(catalogue=opened, recogniser=recogniser_of(opened, models or FOLDER))
+        return RecognitionBundle(pack=opened, recogniser=recogniser_of(opened, models or FOLDER))
 
     def serve(self, content: bytes) -> Path:
-        Files.content = content
+        FileServer.content = content
         file = self.folder / f"served-{hashlib.sha256(content).hexdigest()[:8]}"
         file.write_bytes(content)
         return file
@@ -127,7 +134,7 @@ class Bench:
         return decode(done.stdout.encode(), Manifest)
 
     def smaller(self, without: str = "") -> bytes:
-        """Another pack: of some pictures only, without one card's."""
+        """Return another pack, with some pictures only and without one card."""
         images = self.folder / "images"
         images.mkdir(exist_ok=True)
         for name in ("emb-1", "emb-2", "tdw-3", "drk-9"):
@@ -143,117 +150,118 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, fictional: Path, url: str) -> Iterator[Bench]:
+def bench(tmp_path: Path, fictional: Path, url: str) -> Iterator[RolloutBench]:
     with ExitStack() as stack, capture_logs():
-        yield Bench(tmp_path, fictional, url, stack)
+        yield RolloutBench(tmp_path, fictional, url, stack)
 
 
-def test_a_pack_comes_into_use_and_stays_over_a_restart(bench: Bench) -> None:
-    before = bench.in_use.version
+def test_a_pack_comes_into_use_and_stays_over_a_restart(bench: RolloutBench) -> None:
+    before = bench.active.version
     manifest = bench.manifest(bench.smaller())
     bench.samples = [bench.card("emb-1"), bench.card("drk-9")]
-    assert bench.rollout.bring(manifest)
-    assert bench.in_use.version != before
+    assert bench.rollout.roll_out(manifest)
+    assert bench.active.version != before
     assert bench.said == ["catalogue 2 is in use"]
-    assert bench.rollout.bring(manifest), "the retained manifest comes at each connection"
-    assert len(Files.asked) == 1
+    assert bench.rollout.roll_out(manifest), "the retained manifest comes at each connection"
+    assert len(FileServer.asked) == 1
     again = ArtifactStore(bench.folder / "artifacts", key="")
-    assert first_working(again, bench.open).catalogue.version == bench.in_use.version
-    assert bench.in_use.card("emb-1") is not None
-    assert bench.in_use.search("emb") is not None
+    assert open_installed(again, bench.open).pack.version == bench.active.version
+    assert bench.active.card("emb-1") is not None
+    assert bench.active.search("emb") is not None
     path = again.path("catalogue")
     assert path is not None
     path.write_bytes(b"damaged since")
-    assert first_working(again, bench.open).catalogue.version == before
+    assert open_installed(again, bench.open).pack.version == before
 
 
-def test_a_download_goes_on_where_it_ended(bench: Bench) -> None:
+def test_a_download_goes_on_where_it_ended(bench: RolloutBench) -> None:
     content = bench.smaller()
     manifest = bench.manifest(content)
-    Files.cut = len(content) // 2
-    assert bench.rollout.bring(manifest)
-    assert Files.asked[0] is None
-    assert Files.asked[1] is not None
-    assert int(Files.asked[1].removeprefix("bytes=").removesuffix("-")) > 0
+    FileServer.cut = len(content) // 2
+    assert bench.rollout.roll_out(manifest)
+    assert FileServer.asked[0] is None
+    assert FileServer.asked[1] is not None
+    assert int(FileServer.asked[1].removeprefix("bytes=").removesuffix("-")) > 0
 
 
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ("signature", "not of the key"),
+        ("signature", "did not sign it"),
         ("key", "names no key"),
-        ("content", "is not what its manifest says"),
+        ("content", "does not match its manifest"),
         ("longer", "more than"),
         ("status", "answered 404"),
         ("no pack", "pack"),
     ],
 )
 def test_what_is_wrong_is_refused_once_and_the_old_one_stays(
-    bench: Bench, wrong: str, says: str
+    bench: RolloutBench, wrong: str, says: str
 ) -> None:
-    before = bench.in_use.version
+    before = bench.active.version
     content = b"no pack at all" if wrong == "no pack" else bench.smaller()
     manifest = bench.manifest(content)
     if wrong == "signature":
         manifest = bench.manifest(content, version="3")
         manifest = Manifest(**{**json.loads(json.dumps(_fields(manifest))), "version": "4"})
     elif wrong == "key":
-        bench.artifacts._key = ""
+        bench.artifacts = ArtifactStore(bench.folder / "artifacts", key="")
+        bench.rollout = bench.make()
     elif wrong == "content":
-        Files.content = b"x" * len(content)
+        FileServer.content = b"x" * len(content)
     elif wrong == "longer":
-        Files.content = content + b"x"
+        FileServer.content = content + b"x"
     elif wrong == "status":
-        Files.status = 404
-    assert not bench.rollout.bring(manifest)
+        FileServer.status = 404
+    assert not bench.rollout.roll_out(manifest)
     assert says in bench.said[-1]
-    assert bench.in_use.version == before
-    asked = len(Files.asked)
-    assert not bench.rollout.bring(manifest)
+    assert bench.active.version == before
+    asked = len(FileServer.asked)
+    assert not bench.rollout.roll_out(manifest)
     assert "refused before" in bench.said[-1]
-    assert len(Files.asked) == asked
+    assert len(FileServer.asked) == asked
 
 
 def _fields(manifest: Manifest) -> dict[str, object]:
     return {field: getattr(manifest, field) for field in manifest.__struct_fields__}
 
 
-def test_a_pack_that_does_not_know_what_was_accepted_here_is_refused(bench: Bench) -> None:
-    before = bench.in_use.version
+def test_a_pack_that_does_not_know_what_was_accepted_here_is_refused(bench: RolloutBench) -> None:
+    before = bench.active.version
     manifest = bench.manifest(bench.smaller(without="drk-9"))
     plain = np.full((880, 630, 3), 90, dtype=np.uint8)
     bench.samples = [(plain, "drk-9"), (plain, "emb-1")]
-    assert not bench.rollout.bring(manifest)
+    assert not bench.rollout.roll_out(manifest)
     assert "0 of 2 cards" in bench.said[-1]
     bench.samples = [(bench.card("emb-2")[0], "emb-1")]
     other = bench.manifest(bench.smaller(), version="3")
-    assert not bench.rollout.bring(other)
-    assert "for emb-2" in bench.said[-1]
-    assert bench.in_use.version == before
+    assert not bench.rollout.roll_out(other)
+    assert "accepts emb-2" in bench.said[-1]
+    assert bench.active.version == before
 
 
-def test_more_questions_than_before_give_it_back(bench: Bench) -> None:
-    before = bench.in_use.version
+def test_more_questions_than_before_give_it_back(bench: RolloutBench) -> None:
+    before = bench.active.version
     for _ in range(50):
-        bench.rollout.counted(Decision.ACCEPT)
+        bench.rollout.card_counted(Decision.ACCEPT)
     manifest = bench.manifest(bench.smaller())
-    assert bench.rollout.bring(manifest)
-    for number in range(WATCHED):
-        bench.rollout.counted(Decision.REVIEW if number % 2 else Decision.ACCEPT)
-    assert bench.in_use.version == before
-    assert "given back: 50% of the cards are asked about, 0% were before" in bench.said[-1]
-    assert not bench.rollout.bring(manifest)
+    assert bench.rollout.roll_out(manifest)
+    for number in range(WATCHED_CARDS):
+        bench.rollout.card_counted(Decision.REVIEW if number % 2 else Decision.ACCEPT)
+    assert bench.active.version == before
+    assert "rolled back: 50% of the cards are asked about, 0% were before" in bench.said[-1]
+    assert not bench.rollout.roll_out(manifest)
     assert bench.artifacts.path("catalogue") is None
 
 
-def test_as_many_questions_as_before_keep_it(bench: Bench) -> None:
+def test_as_many_questions_as_before_keep_it(bench: RolloutBench) -> None:
     for number in range(50):
-        bench.rollout.counted(Decision.REVIEW if number % 2 else Decision.ACCEPT)
-    assert bench.rollout.bring(bench.manifest(bench.smaller()))
-    after = bench.in_use.version
-    for number in range(2 * WATCHED):
-        bench.rollout.counted(Decision.REVIEW if number % 2 else Decision.ACCEPT)
-    assert bench.in_use.version == after
+        bench.rollout.card_counted(Decision.REVIEW if number % 2 else Decision.ACCEPT)
+    assert bench.rollout.roll_out(bench.manifest(bench.smaller()))
+    after = bench.active.version
+    for number in range(2 * WATCHED_CARDS):
+        bench.rollout.card_counted(Decision.REVIEW if number % 2 else Decision.ACCEPT)
+    assert bench.active.version == after
 
 
 def zipped(folder: Path, *, damage: bool = False, inside: str = "") -> bytes:
@@ -271,9 +279,9 @@ def zipped(folder: Path, *, damage: bool = False, inside: str = "") -> bytes:
     return packed.getvalue()
 
 
-def test_models_come_into_use(bench: Bench) -> None:
+def test_models_come_into_use(bench: RolloutBench) -> None:
     bench.samples = [bench.card("emb-1")]
-    assert bench.rollout.bring(bench.manifest(zipped(FOLDER), artifact="models"))
+    assert bench.rollout.roll_out(bench.manifest(zipped(FOLDER), artifact="models"))
     path = bench.artifacts.path("models")
     assert path is not None
     assert (path / "reader.json").exists()
@@ -286,25 +294,25 @@ def test_models_come_into_use(bench: Bench) -> None:
         (lambda: zipped(FOLDER, damage=True), "cannot be used"),
         (lambda: zipped(FOLDER, inside="../evil.json"), "only models"),
         (lambda: zipped(FOLDER, inside="run.sh"), "only models"),
-        (lambda: b"no zip", "no zip of models"),
+        (lambda: b"no zip", "not a zip of models"),
     ],
 )
-def test_models_that_are_none(bench: Bench, content: object, says: str) -> None:
+def test_models_that_are_none(bench: RolloutBench, content: object, says: str) -> None:
     assert callable(content)
     bench.samples = [bench.card("emb-1")]
-    assert not bench.rollout.bring(bench.manifest(content(), artifact="models"))
+    assert not bench.rollout.roll_out(bench.manifest(content(), artifact="models"))
     assert says in bench.said[-1]
     assert not (bench.folder / "evil.json").exists()
 
 
-def test_it_runs_until_it_is_stopped(bench: Bench) -> None:
+def test_it_runs_until_it_is_stopped(bench: RolloutBench) -> None:
     thread = threading.Thread(target=bench.rollout.run, daemon=True)
     thread.start()
-    bench.rollout.take(bench.manifest(bench.smaller()))
+    bench.rollout.post(bench.manifest(bench.smaller()))
     until(lambda: bench.said)
-    Files.status = 503
-    bench.rollout.take(bench.manifest(bench.smaller(without="emb-2"), version="3"))
-    until(lambda: len(Files.asked) > 3)
+    FileServer.status = 503
+    bench.rollout.post(bench.manifest(bench.smaller(without="emb-2"), version="3"))
+    until(lambda: len(FileServer.asked) > 3)
     bench.rollout.stop()
     thread.join(20)
     assert not thread.is_alive()
@@ -320,9 +328,9 @@ def test_samples_are_what_was_accepted_here(tmp_path: Path, fictional: Path) -> 
     for number in (1, 2, 3):
         outbox.record(scan_of(number, image=image if number != 2 else None), STAMP)
     outbox.withdraw(scan_of(3).scan, "station", STAMP)
-    (sample,) = accepted_here(outbox.scans(9), store.get)
+    (sample,) = accepted_here(outbox.recent_scans(9), store.get)
     assert sample[1] == "set1-2"
-    assert list(accepted_here(outbox.scans(9), lambda _: None)) == []
+    assert list(accepted_here(outbox.recent_scans(9), lambda _: None)) == []
     outbox.close()
 
 

@@ -1,7 +1,4 @@
-"""The agent as a process.
-
-Drained to the last card, killed at any moment, nothing lost and nothing twice.
-"""
+"""The agent as a process: it sends everything, and a kill loses and doubles nothing."""
 
 import hashlib
 import json
@@ -16,8 +13,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.edge.station import AGENT, Shelf, config_of, lines, start
-from tests.edge.worker import CloudWorker, until
+from tests.edge.kit.station import AGENT, ImageEndpointStub, config_of, lines, start
+from tests.edge.kit.waiting import until
+from tests.edge.kit.worker import CloudWorker
 
 from cardmint_cloud.local.broker import LocalBroker
 from cardmint_cloud.local.processes import free_port
@@ -34,15 +32,15 @@ def pack(fictional: Path) -> Path:
 
 
 @pytest.fixture
-def shelf() -> Iterator[str]:
-    with Shelf.served() as url:
+def image_endpoint() -> Iterator[str]:
+    with ImageEndpointStub.served() as url:
         yield url
 
 
 def test_every_card_arrives_and_the_agent_ends(
-    tmp_path: Path, pack: Path, broker: LocalBroker, worker: CloudWorker, shelf: str
+    tmp_path: Path, pack: Path, broker: LocalBroker, worker: CloudWorker, image_endpoint: str
 ) -> None:
-    config = config_of(tmp_path, pack, broker.port, cloud=shelf)
+    config = config_of(tmp_path, pack, broker.port, cloud=image_endpoint)
     log = tmp_path / "log"
     assert start(config, log, SimulatedCards(count=12), "--exit-when-done").wait(120) == 0, (
         log.read_text()
@@ -51,7 +49,7 @@ def test_every_card_arrives_and_the_agent_ends(
     assert [str(scan) for scan in worker.scans] == [card["scan"] for card in cards]
     assert [card["sequence"] for card in cards] == list(range(1, 13))
     assert not worker.states[-1].online
-    assert worker.healths[0].camera == "simulator"
+    assert worker.healths[0].camera == "folder"
 
     printed = subprocess.run(
         [*AGENT, "outbox", "look", "--config", str(config), "--json"],
@@ -66,8 +64,12 @@ def test_every_card_arrives_and_the_agent_ends(
         12,
         1,
     )
-    assert (state["images_waiting"], state["images_parked"], len(Shelf.stored)) == (0, 0, 12)
-    for path, body in Shelf.stored.items():
+    assert (state["images_waiting"], state["images_parked"], len(ImageEndpointStub.stored)) == (
+        0,
+        0,
+        12,
+    )
+    for path, body in ImageEndpointStub.stored.items():
         assert path == f"/api/v1/shop/images/{hashlib.sha256(body).hexdigest()}"
     printed = subprocess.run(
         [*AGENT, "outbox", "look", "--config", str(config)],
@@ -110,7 +112,7 @@ def test_killed_at_any_moment_each_card_counts_once(
     arrived = [str(scan) for scan in worker.scans]
     assert len(set(arrived)) == len(arrived) == count
     assert {entry["scan"] for entry in logged} <= set(arrived)
-    outbox = Outbox(Database.look(tmp_path / "data" / "outbox.db"))
+    outbox = Outbox(Database.open_read_only(tmp_path / "data" / "outbox.db"))
     assert outbox.counters.scanned == count
     assert outbox.counters.epoch <= kills + 1
     assert list(worker.watermarks.values()) == [count]
@@ -131,7 +133,7 @@ def test_a_stop_is_graceful_and_short(tmp_path: Path, pack: Path) -> None:
     agent.send_signal(signal.SIGTERM)
     assert agent.wait(8) == 0, log.read_text()
     outbox = Outbox.open(tmp_path / "data" / "outbox.db")
-    assert outbox.mark.last == len(lines(log))
+    assert outbox.stream_state.last == len(lines(log))
     outbox.close()
 
 

@@ -1,4 +1,4 @@
-"""Settings: each is documented, each mistake names its key."""
+"""Settings: each is documented, and each mistake names its key."""
 
 import re
 from pathlib import Path
@@ -6,8 +6,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from cardmint_contracts.settings import BrokerSettings
 from cardmint_edge.errors import Stop
-from cardmint_edge.settings import Broker, Folder, Replay, Settings, Tethered, Video, load
+from cardmint_edge.settings import (
+    EdgeSettings,
+    FolderCameraSettings,
+    ReplayCameraSettings,
+    TetheredCameraSettings,
+    VideoCameraSettings,
+    load,
+)
 
 GOOD = """
 [station]
@@ -35,18 +43,23 @@ def test_paths_count_from_the_file_and_the_rest_has_defaults(tmp_path: Path) -> 
     settings = load(write(tmp_path, GOOD), {})
     assert settings.station.data == tmp_path / "data"
     assert settings.recognition.pack == Path("/packs/cards.sqlite")
-    assert settings.camera == Folder(path=tmp_path / "shots")
-    assert settings.broker == Broker()
+    assert settings.camera == FolderCameraSettings(path=tmp_path / "shots")
+    assert settings.broker == BrokerSettings()
 
 
 @pytest.mark.parametrize(
     ("camera", "expected"),
     [
-        ('type = "folder"\npath = "in"', Folder(path=Path("in"))),
-        ('type = "replay"\npath = "in"\nloop = true', Replay(path=Path("in"), loop=True)),
+        ('type = "folder"\npath = "in"', FolderCameraSettings(path=Path("in"))),
+        (
+            'type = "replay"\npath = "in"\nloop = true',
+            ReplayCameraSettings(path=Path("in"), loop=True),
+        ),
     ],
 )
-def test_other_cameras(tmp_path: Path, camera: str, expected: Folder | Replay) -> None:
+def test_other_cameras(
+    tmp_path: Path, camera: str, expected: FolderCameraSettings | ReplayCameraSettings
+) -> None:
     text = re.sub('type = "folder"\npath = "shots"', camera, GOOD)
     assert load(write(tmp_path, text), {}).camera == msgspec.structs.replace(
         expected, path=tmp_path / "in"
@@ -63,15 +76,15 @@ def test_the_environment_overrides(tmp_path: Path) -> None:
         "HOME": "/root",
     }
     settings = load(write(tmp_path, GOOD), environment)
-    assert settings.broker == Broker(port=8883, tls=True, ca_file=tmp_path / "ca.pem")
+    assert settings.broker == BrokerSettings(port=8883, tls=True, ca_file=tmp_path / "ca.pem")
     assert settings.station.name == "right"
-    assert settings.camera == Folder(path=tmp_path / "shots", settle_s=1.5)
+    assert settings.camera == FolderCameraSettings(path=tmp_path / "shots", settle_s=1.5)
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (("name =", "nam ="), "station.nam: no such key"),
+        (("name =", "nam ="), "station.nam: there is no such setting"),
         (('"left"', '"Left Hand"'), "station.name: 'Left Hand' is no name"),
         (('"shop"', '"feed"'), "station.tenant: 'feed' is no name"),
         (
@@ -79,21 +92,28 @@ def test_the_environment_overrides(tmp_path: Path) -> None:
             "camera.settle_s: Expected `float` >= 0",
         ),
         (('path = "shots"', 'path = "shots"\nsettle_s = "1"'), "camera.settle_s: Expected `float"),
-        (('path = "shots"', 'path = "shots"\ncards = 40'), "camera.cards: no such key"),
+        (
+            ('path = "shots"', 'path = "shots"\ncards = 40'),
+            "camera.cards: there is no such setting",
+        ),
         (("folder", "telescope"), "camera.type: Invalid value 'telescope'"),
-        (("[recognition]", "[recognise]"), "recognise: no such key"),
+        (("[recognition]", "[recognise]"), "recognise: there is no such setting"),
         (('data = "data"', ""), "station: Object missing required field `data`"),
         (('data = "data"', "data = 5"), "station.data: expected a path"),
-        (("[station]", "[station"), "is no TOML"),
+        (("[station]", "[station"), "is not TOML"),
         (
             ('data = "data"', 'data = "data"\npage_host = "0.0.0.0"'),
-            "station.page_host: without station.page_pin",
+            "station.page_host: other machines reach the page only with a PIN",
         ),
         (
             ("[camera]", '[cloud]\nurl = "cloud"\n[camera]'),
             "cloud.url: Expected `str` matching regex",
         ),
         (("[camera]", "[broker]\nport = 0\n[camera]"), "broker.port: Expected `int` >= 1"),
+        (
+            ("[camera]", '[broker]\nca_file = "ca.pem"\n[camera]'),
+            "broker: certificates are set, but tls is false",
+        ),
     ],
 )
 def test_a_mistake_names_its_key(tmp_path: Path, change: tuple[str, str], says: str) -> None:
@@ -106,7 +126,7 @@ def test_a_mistake_names_its_key(tmp_path: Path, change: tuple[str, str], says: 
     "variable", ["CARDMINT_EDGE_BROKER", "CARDMINT_EDGE_ORACLE_PORT", "CARDMINT_EDGE_"]
 )
 def test_a_variable_that_is_no_setting_is_named(tmp_path: Path, variable: str) -> None:
-    with pytest.raises(Stop, match=f"{variable}: no such setting"):
+    with pytest.raises(Stop, match=f"{variable}: there is no such setting"):
         load(write(tmp_path, GOOD), {variable: "1"})
 
 
@@ -126,8 +146,17 @@ def documented() -> set[str]:
 
 def known() -> set[str]:
     keys = {"camera.type"}
-    for section in msgspec.structs.fields(Settings):
-        kinds = (Folder, Replay, Video, Tethered) if section.name == "camera" else (section.type,)
+    for section in msgspec.structs.fields(EdgeSettings):
+        kinds = (
+            (
+                FolderCameraSettings,
+                ReplayCameraSettings,
+                VideoCameraSettings,
+                TetheredCameraSettings,
+            )
+            if section.name == "camera"
+            else (section.type,)
+        )
         for kind in kinds:
             keys |= {f"{section.name}.{field.name}" for field in msgspec.structs.fields(kind)}
     return keys

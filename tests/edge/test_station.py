@@ -1,4 +1,4 @@
-"""The station's threads: one that fails ends all, a stop is short, draining is bounded."""
+"""The supervisor: a component that fails ends the station, and a stop takes seconds."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -7,31 +7,13 @@ from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
-from tests.edge.kit import quick_folder
+from tests.edge.kit.components import StoppableComponent
+from tests.edge.kit.folders import quick_folder
 
-from cardmint_edge.adapters.clock import Clock
+from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.errors import Stop
-from cardmint_edge.supervisor import Running, Station
-
-
-class Works:
-    """Runs until it is stopped, or does what it is given and ends."""
-
-    def __init__(self, task: Callable[[], None] | None = None) -> None:
-        self._task = task
-        self._stop = threading.Event()
-        self.stopped = False
-
-    def run(self) -> None:
-        if self._task is not None:
-            self._task()
-        else:
-            self._stop.wait(30)
-
-    def stop(self) -> None:
-        self.stopped = True
-        self._stop.set()
+from cardmint_edge.supervisor import ComponentThread, StationSupervisor
 
 
 @pytest.fixture
@@ -41,10 +23,17 @@ def database() -> Iterator[Database]:
 
 
 def station_of(
-    database: Database, count: Works, other: Works, drained: Callable[[], bool], stop_s: float = 10
-) -> Station:
-    return Station(
-        parts=[Running(name="count", part=count, may_end=True), Running(name="other", part=other)],
+    database: Database,
+    count: StoppableComponent,
+    other: StoppableComponent,
+    drained: Callable[[], bool],
+    stop_s: float = 10,
+) -> StationSupervisor:
+    return StationSupervisor(
+        threads=[
+            ComponentThread(name="count", component=count, may_end=True),
+            ComponentThread(name="other", component=other),
+        ],
         database=database,
         drained=drained,
         close=lambda: None,
@@ -53,8 +42,8 @@ def station_of(
 
 
 def test_it_runs_until_it_is_stopped_although_the_camera_is_done(database: Database) -> None:
-    other = Works()
-    station = station_of(database, Works(lambda: None), other, lambda: True)
+    other = StoppableComponent()
+    station = station_of(database, StoppableComponent(lambda: None), other, lambda: True)
     threading.Timer(0.5, station.stop).start()
     assert station.run(exit_when_done=False, drain_timeout_s=0)
     assert other.stopped
@@ -63,23 +52,29 @@ def test_it_runs_until_it_is_stopped_although_the_camera_is_done(database: Datab
 
 def test_it_ends_when_the_camera_is_done_and_all_is_sent(database: Database) -> None:
     answers = iter([False, False, True, True])
-    station = station_of(database, Works(lambda: None), Works(), lambda: next(answers))
+    station = station_of(
+        database, StoppableComponent(lambda: None), StoppableComponent(), lambda: next(answers)
+    )
     assert station.run(exit_when_done=True, drain_timeout_s=60)
 
 
 def test_draining_is_bounded(database: Database) -> None:
-    station = station_of(database, Works(lambda: None), Works(), lambda: False)
+    station = station_of(
+        database, StoppableComponent(lambda: None), StoppableComponent(), lambda: False
+    )
     assert not station.run(exit_when_done=True, drain_timeout_s=0.2)
 
 
 def test_a_part_that_does_not_stop_is_left_behind(database: Database) -> None:
     deaf = threading.Event()
-    waits = Works(lambda: _wait(deaf))
-    station = station_of(database, Works(lambda: None), waits, drained=lambda: False, stop_s=0.1)
+    waits = StoppableComponent(lambda: _wait(deaf))
+    station = station_of(
+        database, StoppableComponent(lambda: None), waits, drained=lambda: False, stop_s=0.1
+    )
     station.stop()
     with capture_logs() as logs:
         assert not station.run(exit_when_done=False, drain_timeout_s=0)
-    assert [e["part"] for e in logs if "did not stop" in e["event"]] == ["other"]
+    assert [e["component"] for e in logs if "did not stop" in e["event"]] == ["other"]
     deaf.set()
 
 
@@ -93,13 +88,15 @@ def _raise(error: Exception) -> None:
 
 @pytest.mark.parametrize(
     ("error", "says"),
-    [(Stop("the pack is torn"), "the pack is torn"), (KeyError("x"), "which is a bug: KeyError")],
+    [(Stop("the pack is torn"), "the pack is torn"), (KeyError("x"), "this is a bug: KeyError")],
 )
 def test_a_part_that_fails_ends_the_station(
     database: Database, error: Exception, says: str
 ) -> None:
-    counting = Works()
-    station = station_of(database, counting, Works(lambda: _raise(error)), lambda: True)
+    counting = StoppableComponent()
+    station = station_of(
+        database, counting, StoppableComponent(lambda: _raise(error)), lambda: True
+    )
     with capture_logs(), pytest.raises(Stop, match=says):
         station.run(exit_when_done=True, drain_timeout_s=0)
     assert counting.stopped
@@ -107,9 +104,9 @@ def test_a_part_that_fails_ends_the_station(
 
 def test_the_clock_knows_its_boot(tmp_path: Path) -> None:
     (tmp_path / "boot_id").write_text(f"{UUID(int=5)}\n")
-    clock = Clock(tmp_path / "boot_id")
+    clock = StationClock(tmp_path / "boot_id")
     first, second = clock(), clock()
     assert first.bootid == UUID(int=5)
     assert first.monotonic_ms <= second.monotonic_ms
     assert first.time.tzinfo is not None
-    assert Clock(tmp_path / "none").bootid != Clock(tmp_path / "none").bootid
+    assert StationClock(tmp_path / "none").bootid != StationClock(tmp_path / "none").bootid

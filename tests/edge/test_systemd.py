@@ -1,7 +1,4 @@
-"""What systemd is told: ready, alive while all is well, stopping.
-
-And nothing where nobody listens.
-"""
+"""Notifications to systemd: ready, alive while all is well, stopping. Without systemd: none."""
 
 import os
 import socket
@@ -10,15 +7,15 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-from tests.edge.kit import quick_folder
-from tests.edge.test_station import Works
+from tests.edge.kit.components import StoppableComponent
+from tests.edge.kit.folders import quick_folder
 
 from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.adapters.systemd import Systemd
-from cardmint_edge.supervisor import Running, Station
+from cardmint_edge.supervisor import ComponentThread, StationSupervisor
 
 
-class Listener:
+class NotifySocket:
     def __init__(self, path: Path) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(str(path))
@@ -39,20 +36,20 @@ class Listener:
 
 
 @pytest.fixture
-def listener(tmp_path: Path) -> Iterator[Listener]:
-    opened = Listener(tmp_path / "notify")
+def listener(tmp_path: Path) -> Iterator[NotifySocket]:
+    opened = NotifySocket(tmp_path / "notify")
     yield opened
     opened.socket.close()
 
 
 def run(environment: dict[str, str], hangs: str, seconds: float) -> list[dict[str, object]]:
     with quick_folder() as folder, capture_logs() as logs:
-        station = Station(
-            parts=[Running(name="count", part=Works())],
+        station = StationSupervisor(
+            threads=[ComponentThread(name="count", component=StoppableComponent())],
             database=Database.open(folder / "outbox.db"),
             drained=lambda: True,
             close=lambda: None,
-            well=lambda: hangs,
+            find_hang=lambda: hangs,
             systemd=Systemd(environment),
         )
         import threading
@@ -62,7 +59,7 @@ def run(environment: dict[str, str], hangs: str, seconds: float) -> list[dict[st
     return [dict(entry) for entry in logs]
 
 
-def test_a_station_that_is_well_says_so(listener: Listener) -> None:
+def test_a_station_that_is_well_says_so(listener: NotifySocket) -> None:
     run(listener.environment, "", 0.8)
     heard = listener.heard()
     assert heard[0] == "READY=1"
@@ -70,7 +67,7 @@ def test_a_station_that_is_well_says_so(listener: Listener) -> None:
     assert heard[-2] == "STOPPING=1"
 
 
-def test_a_station_that_hangs_is_left_to_the_watchdog(listener: Listener) -> None:
+def test_a_station_that_hangs_is_left_to_the_watchdog(listener: NotifySocket) -> None:
     logs = run(listener.environment, "the camera hangs", 0.8)
     assert "WATCHDOG=1" not in listener.heard()
     assert any(entry.get("reason") == "the camera hangs" for entry in logs)
@@ -80,8 +77,8 @@ def test_an_abstract_socket_and_none() -> None:
     name = f"cardmint-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
         end.bind("\0" + name)
-        Systemd({"NOTIFY_SOCKET": "@" + name}).say("READY=1")
+        Systemd({"NOTIFY_SOCKET": "@" + name}).notify("READY=1")
         assert end.recv(100) == b"READY=1"
-    Systemd({"NOTIFY_SOCKET": "@" + name}).say("READY=1")
+    Systemd({"NOTIFY_SOCKET": "@" + name}).notify("READY=1")
     assert Systemd({}).watchdog_s == 0
     assert Systemd({"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}).watchdog_s == 0

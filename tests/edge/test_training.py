@@ -7,14 +7,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is installed only where models are trained")
 
-from cardmint_edge.domain.reading.strips import LIKELIEST  # noqa: E402 - only where torch is
+from cardmint_edge.domain.reading.strips import LIKELIEST_NUMBERS  # noqa: E402 - only where torch is
 from cardmint_edge.domain.vision import embedding as domain  # noqa: E402 - only where torch is
 from cardmint_lab.training.corners import scenes  # noqa: E402 - only where torch is
 from cardmint_lab.training.corners import train as corners  # noqa: E402
 from cardmint_lab.training.corners.network import CornersNetwork  # noqa: E402
 from cardmint_lab.training.embedding import train as embedding  # noqa: E402 - only where torch is
 from cardmint_lab.training.embedding import views  # noqa: E402 - only where torch is
-from cardmint_lab.training.embedding.network import SIZE, EmbeddingNetwork, prepared  # noqa: E402 - only where torch is
+from cardmint_lab.training.embedding.network import SIZE, EmbeddingNetwork, normalised  # noqa: E402 - only where torch is
 from cardmint_lab.training.files import save  # noqa: E402 - only where torch is
 from cardmint_lab.training.reader import cuts, shards, train  # noqa: E402 - only where torch is
 from cardmint_lab.training.reader.network import ReaderNetwork  # noqa: E402
@@ -41,13 +41,16 @@ def test_a_few_steps_are_learned_and_a_stopped_run_goes_on(tmp_path: Path) -> No
 def test_lines_are_cut_out_of_photos_with_what_was_read_put_right() -> None:
     rng = np.random.default_rng(1)
     scan = rng.integers(0, 256, (336, 240, 3), dtype=np.uint8)
-    texts = dict.fromkeys(LIKELIEST, "012/198")
+    texts = dict.fromkeys(LIKELIEST_NUMBERS, "012/198")
     cut = list(cuts.photographed(scan, texts, 3, rng))
     assert [(strip.shape, text) for strip, text in cut] == [((32, 256), "012/198")] * 6
     assert cuts.put_right("G SVI O12/198 x", "012/198") == "G SVI 012/198 x"
     assert cuts.put_right("nothing of it", "012/198") is None
     assert (
-        cuts.Labeller(ReaderNetwork().eval()).places(scan, {LIKELIEST[0]: ("012/198",)}, rng) == {}
+        cuts.Labeller(ReaderNetwork().eval()).places(
+            scan, {LIKELIEST_NUMBERS[0]: ("012/198",)}, rng
+        )
+        == {}
     )
 
 
@@ -77,6 +80,6 @@ def test_a_few_steps_embed_and_go_on(tmp_path: Path) -> None:
 
 def test_training_prepares_pictures_as_the_station_does() -> None:
     picture = np.random.default_rng(1).integers(0, 256, (134, 96, 3), dtype=np.uint8)
-    learned = prepared(torch.from_numpy(picture)[None])[0].numpy()
-    assert np.abs(learned - domain.prepared(picture)).max() < 1e-4
+    learned = normalised(torch.from_numpy(picture)[None])[0].numpy()
+    assert np.abs(learned - domain.normalised(picture)).max() < 1e-4
     assert SIZE == domain.SIZE

@@ -1,4 +1,4 @@
-"""Images go up after their facts: there already is done, refused is parked, away is tried again."""
+"""Upload: images follow their events; a refusal parks, an error is tried again."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -7,7 +7,8 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 from tenacity import wait_none
-from tests.edge.kit import STAMP, image_of, quick_folder, scan_of
+from tests.edge.kit.folders import quick_folder
+from tests.edge.kit.scans import STAMP, image_of, scan_of
 
 from cardmint_edge.adapters.cloud_http import CloudHttp
 from cardmint_edge.adapters.sqlite.images import ImageCounts, ImageTable
@@ -28,16 +29,16 @@ def test_an_image_is_due_when_its_facts_have_a_receipt(outbox: Outbox) -> None:
     images = ImageTable(outbox.database)
     for number in (1, 2):
         outbox.record(scan_of(number, image=image_of(number)), STAMP)
-    assert images.next() is None
+    assert images.next_to_upload() is None
     assert images.counts() == ImageCounts(waiting=2, parked=0, lost=0)
-    outbox.forget(outbox.mark.stream, 1)
-    assert images.next() == image_of(1).sha256
-    images.uploaded(image_of(1).sha256)
-    assert images.next() is None
-    outbox.forget(outbox.mark.stream, 2)
+    outbox.apply_receipt(outbox.stream_state.stream, 1)
+    assert images.next_to_upload() == image_of(1).sha256
+    images.record_upload(image_of(1).sha256)
+    assert images.next_to_upload() is None
+    outbox.apply_receipt(outbox.stream_state.stream, 2)
     images.park(image_of(2).sha256, "refused")
-    assert images.next() is None
-    assert (images.unpark(), images.unpark(), images.next()) == (1, 0, image_of(2).sha256)
+    assert images.next_to_upload() is None
+    assert (images.unpark(), images.unpark(), images.next_to_upload()) == (1, 0, image_of(2).sha256)
     images.park(image_of(2).sha256, "refused again")
     assert images.counts() == ImageCounts(waiting=0, parked=1, lost=0)
 
@@ -93,8 +94,8 @@ def test_no_cloud_is_tried_again() -> None:
         http(answer).put("ab" * 32, b"jpeg")
 
 
-class Shelf:
-    """A ledger, a store and a cloud whose answers are given in advance."""
+class UploadEndpoint:
+    """The images to upload and their endpoint, with prepared answers."""
 
     def __init__(self, answers: list[Exception | None], due: tuple[str, ...] = ("a",)) -> None:
         self.answers = answers
@@ -104,12 +105,12 @@ class Shelf:
         self.idle = threading.Event()
         self.missing = ""
 
-    def next(self) -> str | None:
+    def next_to_upload(self) -> str | None:
         if not self.due:
             self.idle.set()
         return self.due[0] if self.due else None
 
-    def uploaded(self, sha256: str) -> None:
+    def record_upload(self, sha256: str) -> None:
         self.due.remove(sha256)
         self.done.append(sha256)
 
@@ -131,67 +132,67 @@ class Shelf:
             raise answer
 
 
-def uploader_of(shelf: Shelf) -> Uploader:
-    return Uploader(ledger=shelf, store=shelf, cloud=shelf, wait=wait_none())
+def uploader_of(endpoint: UploadEndpoint) -> Uploader:
+    return Uploader(images=endpoint, store=endpoint, cloud=endpoint, wait=wait_none())
 
 
 def test_it_is_tried_until_it_is_there_and_the_reason_is_said_once() -> None:
-    shelf = Shelf([Retry("away"), Retry("away"), Retry("busy"), None])
+    endpoint = UploadEndpoint([Retry("away"), Retry("away"), Retry("busy"), None])
     with capture_logs() as logs:
-        uploader_of(shelf).upload("a")
-    assert (shelf.done, [entry["reason"] for entry in logs]) == (["a"], ["away", "busy"])
+        uploader_of(endpoint).upload("a")
+    assert (endpoint.done, [entry["reason"] for entry in logs]) == (["a"], ["away", "busy"])
 
 
 def test_what_is_refused_or_gone_is_set_aside() -> None:
-    shelf = Shelf([Park("too large")], due=("a", "b"))
-    shelf.missing = "b"
-    uploader = uploader_of(shelf)
+    endpoint = UploadEndpoint([Park("too large")], due=("a", "b"))
+    endpoint.missing = "b"
+    uploader = uploader_of(endpoint)
     for sha256 in ("a", "b"):
         uploader.upload(sha256)
-    assert shelf.parked == [("a", "too large"), ("b", "the station no longer has its bytes")]
+    assert endpoint.parked == [("a", "too large"), ("b", "the station no longer has this image")]
 
 
 def test_it_runs_until_it_is_stopped() -> None:
-    shelf = Shelf([None, None, None], due=("a", "b"))
-    uploader = uploader_of(shelf)
+    endpoint = UploadEndpoint([None, None, None], due=("a", "b"))
+    uploader = uploader_of(endpoint)
     thread = threading.Thread(target=uploader.run, daemon=True)
     thread.start()
-    assert shelf.idle.wait(10)
-    shelf.idle.clear()
-    shelf.due.append("c")
+    assert endpoint.idle.wait(10)
+    endpoint.idle.clear()
+    endpoint.due.append("c")
     uploader.wake()
-    assert shelf.idle.wait(10)
+    assert endpoint.idle.wait(10)
     uploader.stop()
     thread.join(10)
-    assert (shelf.done, thread.is_alive()) == (["a", "b", "c"], False)
+    assert (endpoint.done, thread.is_alive()) == (["a", "b", "c"], False)
 
 
 def test_what_was_set_aside_is_tried_again_at_the_next_start() -> None:
-    shelf = Shelf([Park("refused"), None])
-    uploader_of(shelf).upload("a")
-    assert (shelf.due, shelf.parked) == ([], [("a", "refused")])
-    again = uploader_of(shelf)
+    endpoint = UploadEndpoint([Park("refused"), None])
+    uploader_of(endpoint).upload("a")
+    assert (endpoint.due, endpoint.parked) == ([], [("a", "refused")])
+    again = uploader_of(endpoint)
     thread = threading.Thread(target=again.run, daemon=True)
     thread.start()
-    assert shelf.idle.wait(10)
+    assert endpoint.idle.wait(10)
     again.stop()
     thread.join(10)
-    assert shelf.done == ["a"]
+    assert endpoint.done == ["a"]
 
 
 def test_paused_it_waits_and_goes_on() -> None:
-    shelf = Shelf([None], due=("a",))
-    uploader = uploader_of(shelf)
+    endpoint = UploadEndpoint([None], due=("a",))
+    uploader = uploader_of(endpoint)
     uploader.pause(True)
     thread = threading.Thread(target=uploader.run, daemon=True)
     thread.start()
-    assert not shelf.idle.wait(0.3)
-    assert shelf.done == []
+    assert not endpoint.idle.wait(0.3)
+    assert endpoint.done == []
     uploader.pause(False)
-    assert shelf.idle.wait(10)
+    assert endpoint.idle.wait(10)
     uploader.stop()
     thread.join(10)
-    assert shelf.done == ["a"]
+    assert endpoint.done == ["a"]
 
 
 def test_the_line_is_shared() -> None:
@@ -212,22 +213,22 @@ def test_the_line_is_shared() -> None:
 
 
 def test_stopping_leaves_the_image_for_the_next_start() -> None:
-    shelf = Shelf([Retry("away")] * 3)
-    uploader = uploader_of(shelf)
+    endpoint = UploadEndpoint([Retry("away")] * 3)
+    uploader = uploader_of(endpoint)
     uploader.stop()
     uploader.upload("a")
-    assert (shelf.due, shelf.parked) == (["a"], [])
+    assert (endpoint.due, endpoint.parked) == (["a"], [])
 
 
-def test_a_ledger_that_fails_is_said_and_tried_again() -> None:
-    shelf = Shelf([])
-    uploader = uploader_of(shelf)
+def test_a_database_error_is_logged_and_tried_again() -> None:
+    endpoint = UploadEndpoint([])
+    uploader = uploader_of(endpoint)
 
     def fail() -> str | None:
         uploader.stop()
         raise Retry("disk")
 
-    shelf.next = fail  # type: ignore[method-assign]
+    endpoint.next_to_upload = fail  # type: ignore[method-assign]
     with capture_logs() as logs:
         uploader.run()
     assert [entry["reason"] for entry in logs] == ["disk"]

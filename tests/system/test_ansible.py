@@ -1,4 +1,4 @@
-"""The station's role is really applied to a folder, twice.
+"""The station's role is applied to a folder, twice.
 
 The second time nothing changes, and the program runs.
 """

@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cardmint_lab.system import System
-from tests.system.conftest import simulator, wait_for
+from tests.system.kit import simulator, wait_for
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.greenlets]
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,8 @@ def test_reviews_are_answered_at_the_dashboard_and_at_the_station_and_leave_both
     wait_for(system, lambda _: task in httpx.get(station).text)
     # The list is drawn anew just under the mouse.
     page.evaluate(
-        "addEventListener('pointerdown', () => htmx.trigger('#reviews', 'sse:reviews'), {once: true})"
+        "addEventListener('pointerdown',"
+        " () => htmx.trigger('#reviews', 'sse:reviews'), {once: true})"
     )
     with page.expect_response(
         lambda answer: answer.url.endswith("/reviews") and answer.request.method == "GET"

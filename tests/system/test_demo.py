@@ -1,7 +1,4 @@
-"""The demo as a newcomer runs it.
-
-It counts right, goes on with its folder, and leaves no process behind.
-"""
+"""The demo as a newcomer runs it: it counts correctly, resumes, and leaves no process behind."""
 
 import re
 import signal
@@ -23,14 +20,14 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def start(folder: Path) -> Iterator[Start]:
-    """Starts demos in the folder; those that a test leaves running end with it."""
+    """Starts demos in the folder. Those that still run end with the test."""
     with ExitStack() as stack:
         yield lambda *words: stack.enter_context(demo(folder, *words))
 
 
 @contextmanager
 def demo(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a demo as a script does in the background: with SIGINT ignored."""
+    """Run a demo as a script does in the background: SIGINT is ignored."""
     program = str(Path(sys.executable).with_name("cardmint-lab"))
     command = [
         "sh",

@@ -1,4 +1,4 @@
-"""A new pack and new settings go from the cloud to a station and are reported back, by real servers."""
+"""A new pack and new settings go from the cloud to a station and are reported back."""
 
 import hashlib
 import json
@@ -17,8 +17,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from cardmint_cloud.errors import StopService
 from cardmint_contracts import topics
 from cardmint_lab.system import System, installed_script
-from tests.edge.worker import until
-from tests.system.conftest import simulator, wait_for
+from tests.edge.kit.waiting import until
+from tests.system.kit import simulator, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -32,7 +32,7 @@ def said(*words: str) -> str:
 
 @pytest.fixture
 def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A key whose public half the stations know that are started."""
+    """A private key whose public half the stations know."""
     file = tmp_path / "fleet.key"
     monkeypatch.setenv(
         "CARDMINT_EDGE_RECOGNITION_SIGNED_BY", said("fleet", "key", "--out", str(file)).strip()
@@ -41,7 +41,7 @@ def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def retained(port: int, topic: str) -> bytes:
-    """Return what lies on a topic, or comes there."""
+    """Return the retained message of a topic, or the next one."""
     heard: list[bytes] = []
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
     client.on_connect = lambda client, *_: client.subscribe(topic, 1)

@@ -15,7 +15,7 @@ import pytest
 
 from cardmint_lab.census import Census
 from cardmint_lab.system import System
-from tests.system.conftest import count, simulator, wait_for
+from tests.system.kit import count, simulator, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def acknowledged(system: System, station: str) -> list[str]:
-    """Return the scans that a station has beeped for, as its log says."""
+    """Return the scans that a station beeped for, from its log."""
     lines = system.log(station).read_text().splitlines()
     return [json.loads(line)["scan"] for line in lines if line.startswith("{") and '"scan"' in line]
 

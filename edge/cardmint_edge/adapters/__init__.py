@@ -1,1 +1,1 @@
-"""One file for each outside thing."""
+"""Adapters: one module for each device, library, file format or service."""

@@ -1,7 +1,4 @@
-"""Packs and models that came from afar.
-
-Downloaded with resume, checked, kept beside the ones before them.
-"""
+"""Packs and models from the cloud: downloaded, checked, and stored beside the earlier ones."""
 
 import hashlib
 import zipfile
@@ -24,10 +21,10 @@ MODEL_ENDINGS = (".json", ".tflite")
 MAX_MODELS_BYTES = 512 << 20
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """One that is, or was, in use: its checksum, version, and the name of its file or folder.
+class InstalledArtifact(msgspec.Struct, frozen=True, kw_only=True):
+    """A pack or models from the cloud, in use now or before: checksum, version, file or folder.
 
-    Empty: the built-in.
+    All fields empty: the pack or models that the settings name.
     """
 
     sha256: str = ""
@@ -35,21 +32,21 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
 
 
-class Shelf(msgspec.Struct, kw_only=True):
-    """What is in use of each artifact, what was before it, and what was refused, with the reason."""
+class ArtifactIndex(msgspec.Struct, kw_only=True):
+    """Of each artifact the one in use, the one before it, and the refused ones with reasons."""
 
-    active: dict[str, Kept] = msgspec.field(default_factory=dict)
-    before: dict[str, Kept] = msgspec.field(default_factory=dict)
+    active: dict[str, InstalledArtifact] = msgspec.field(default_factory=dict)
+    before: dict[str, InstalledArtifact] = msgspec.field(default_factory=dict)
     refused: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 def artifact_folder(data: Path) -> Path:
     """Return the folder of packs and models in a station's data folder.
 
-    Version 0.1.0 called it `wares`: that one is renamed.
+    A folder `wares`, of version 0.1.0, is renamed.
 
     Raises:
-        Stop: it cannot be renamed.
+        Stop: the folder cannot be renamed.
     """
     folder, earlier = data / "artifacts", data / "wares"
     try:
@@ -62,17 +59,17 @@ def artifact_folder(data: Path) -> Path:
 
 
 class ArtifactStore:
-    """A folder of packs and models, and the file that says which are in use."""
+    """A folder of packs and models, and an index file of those in use."""
 
     def __init__(
         self, folder: Path, *, key: str, transport: "httpx.BaseTransport | None" = None
     ) -> None:
         """Take the folder and the public key, Ed25519 in base64.
 
-        Without one nothing is taken from afar.
+        Without a key no artifact from the cloud is accepted.
 
         Raises:
-            Stop: the folder or its file cannot be used.
+            Stop: the folder or its index cannot be used.
         """
         self.folder = folder
         self._key = key
@@ -80,65 +77,67 @@ class ArtifactStore:
         self._file = folder / "shelf.json"
         try:
             make_folder(folder)
-            self.shelf = (
-                msgspec.json.decode(self._file.read_bytes(), type=Shelf)
+            self.index = (
+                msgspec.json.decode(self._file.read_bytes(), type=ArtifactIndex)
                 if self._file.exists()
-                else Shelf()
+                else ArtifactIndex()
             )
         except OSError as error:
             raise Stop(
-                f"{folder}: {error.strerror}; give the agent's user a data folder it may write"
+                f"{folder}: {error.strerror}; give the agent's user a data folder that it may write"
             ) from error
         except msgspec.DecodeError:
-            self.shelf = (
-                Shelf()
-            )  # the built-in ones are used, and the retained manifests come again
+            # The settings' pack and models are used, and the broker sends the manifests again.
+            self.index = ArtifactIndex()
 
     def path(self, artifact: Artifact) -> Path | None:
-        """Return what is in use of an artifact; None for what the settings name."""
-        kept = self.shelf.active.get(artifact, Kept())
-        return self.folder / kept.name if kept.name and (self.folder / kept.name).exists() else None
+        """Return the file or folder in use; None for the one that the settings name."""
+        installed = self.index.active.get(artifact, InstalledArtifact())
+        path = self.folder / installed.name
+        return path if installed.name and path.exists() else None
 
     def version(self, artifact: Artifact) -> str:
-        """Return the version of what is in use of an artifact; empty for what the settings name."""
-        return self.shelf.active.get(artifact, Kept()).version
+        """Return the version in use; empty for the artifact that the settings name."""
+        return self.index.active.get(artifact, InstalledArtifact()).version
 
     def save(self) -> None:
-        """Write down what is in use.
+        """Write the index file.
 
         Raises:
-            Stop: the disk does not take it.
+            Stop: the file cannot be written.
         """
         try:
-            write_file(self._file, msgspec.json.encode(self.shelf))
+            write_file(self._file, msgspec.json.encode(self.index))
         except OSError as error:
             raise Stop(f"cannot write {self._file}: {error.strerror}") from error
 
     def check_signature(self, manifest: Manifest) -> None:
-        """Check who made a manifest.
+        """Check a manifest's signature.
 
         Raises:
-            Park: there is no key to check it with, or another key signed it.
+            Park: the settings name no key, or another key signed the manifest.
         """
         if not self._key:
-            raise Park(
-                "recognition.signed_by names no key to check it with; nothing is taken from afar without one"
-            )
-        from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - 6 MB, for a check of once a month
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415 - as above
+            raise Park("recognition.signed_by names no key; without one no artifact is accepted")
+        from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - 6 MB, needed once a month
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415 - as above
+            Ed25519PublicKey,
+        )
 
         try:
             key = Ed25519PublicKey.from_public_bytes(b64decode(self._key))
             key.verify(b64decode(manifest.signature), manifest.signed().encode())
         except (InvalidSignature, ValueError) as error:
-            raise Park("its signature is not of the key in recognition.signed_by") from error
+            raise Park("the key in recognition.signed_by did not sign it") from error
 
-    def fetch(self, manifest: Manifest, stopping: Callable[[], bool]) -> Kept:
-        """Download what a manifest names, from where an earlier try ended, check it, and unpack models.
+    def fetch(self, manifest: Manifest, stopping: Callable[[], bool]) -> InstalledArtifact:
+        """Download the file of a manifest, check it, and unpack it if it has models.
+
+        An interrupted download continues.
 
         Raises:
-            Retry: the network or the disk failed; what came is kept.
-            Park: it is not what the manifest says.
+            Retry: the network or the disk failed. The first part of the file is kept.
+            Park: the file does not match the manifest.
         """
         ending = "sqlite" if manifest.artifact == "catalogue" else "zip"
         whole = self.folder / f"{manifest.artifact}-{manifest.sha256[:16]}.{ending}"
@@ -152,10 +151,10 @@ class ArtifactStore:
             except OSError as error:
                 raise Retry(f"{part}: {error.strerror}") from error
         name = whole.name if manifest.artifact == "catalogue" else self._unpack(whole)
-        return Kept(sha256=manifest.sha256, version=manifest.version, name=name)
+        return InstalledArtifact(sha256=manifest.sha256, version=manifest.version, name=name)
 
     def _download(self, manifest: Manifest, part: Path, stopping: Callable[[], bool]) -> None:
-        import httpx  # noqa: PLC0415 - 2 MB, for a download of once a month
+        import httpx  # noqa: PLC0415 - 2 MB, needed once a month
 
         have = part.stat().st_size if part.exists() else 0
         if have >= manifest.bytes:
@@ -175,15 +174,18 @@ class ArtifactStore:
                 resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
                 have = have if resumed else 0
                 with part.open("ab" if resumed else "wb") as file:
-                    for piece in response.iter_raw():
-                        have += len(piece)
+                    for chunk in response.iter_raw():
+                        have += len(chunk)
                         if have > manifest.bytes:
                             raise Park(
-                                f"{manifest.url} gives more than the {manifest.bytes} bytes of its manifest"
+                                f"{manifest.url} has more than the {manifest.bytes} bytes"
+                                " of its manifest"
                             )
-                        file.write(piece)
+                        file.write(chunk)
                         if stopping():
-                            raise Retry("the station stops; the rest comes after the next start")
+                            raise Retry(
+                                "the station stops; the download continues after the next start"
+                            )
         except httpx.HTTPError as error:
             raise Retry(f"{manifest.url}: {type(error).__name__} {error}") from error
         if have < manifest.bytes:
@@ -204,11 +206,12 @@ class ArtifactStore:
                         or not entry.filename.endswith(MODEL_ENDINGS)
                     ):
                         raise Park(
-                            f"{packed.name} holds {entry.filename!r}; only models and their manifests are taken"
+                            f"{packed.name} has {entry.filename!r};"
+                            " only models and their manifests are accepted"
                         )
                     write_file(target / entry.filename, zipped.read(entry))
         except zipfile.BadZipFile as error:
-            raise Park(f"{packed.name} is no zip of models: {error}") from error
+            raise Park(f"{packed.name} is not a zip of models: {error}") from error
         return target.name
 
 
@@ -218,4 +221,6 @@ def _check(part: Path, manifest: Manifest) -> None:
     size = part.stat().st_size
     if size != manifest.bytes or digest != manifest.sha256:
         part.unlink()
-        raise Park(f"{manifest.url} is not what its manifest says: {size} bytes, SHA-256 {digest}")
+        raise Park(
+            f"{manifest.url} does not match its manifest: it has {size} bytes, SHA-256 {digest}"
+        )

@@ -1,4 +1,4 @@
-"""The cloud's HTTPS side: images by their content."""
+"""The cloud by HTTPS: the upload of images."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,8 +10,8 @@ from cardmint_contracts.http import UPLOAD_COMPLETE, UPLOAD_OFFSET, image_path
 from cardmint_edge.errors import Park, Retry
 
 TIMEOUT_S = 30.0
-PIECE_BYTES = 8 << 10
-_AGAIN = {
+CHUNK_BYTES = 8 << 10
+_RETRY_STATUSES = {
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.CONFLICT,
     HTTPStatus.TOO_EARLY,
@@ -20,7 +20,10 @@ _AGAIN = {
 
 
 class CloudHttp:
-    """Puts images under `{url}/api/v1/{tenant}/images/{sha256}`, each from where an earlier attempt broke off."""
+    """Uploads images to `{url}/api/v1/{tenant}/images/{sha256}`.
+
+    An upload continues where an earlier attempt ended.
+    """
 
     def __init__(
         self,
@@ -31,7 +34,7 @@ class CloudHttp:
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Take the address; `max_kb_per_s` leaves the rest of the line to others, 0 takes what there is."""
+        """Take the address. `max_kb_per_s` limits the bandwidth; 0 is no limit."""
         self.max_kb_per_s = max_kb_per_s
         self._sleep = sleep
         self._url = url.rstrip("/")
@@ -39,11 +42,11 @@ class CloudHttp:
         self._client = httpx.Client(timeout=TIMEOUT_S, transport=transport)
 
     def put(self, sha256: str, jpeg: bytes) -> None:
-        """Upload one image, or the rest of it; the cloud may have it already.
+        """Upload one image, or the rest of it, unless the cloud has it already.
 
         Raises:
-            Park: the cloud does not want it (4xx).
-            Retry: the cloud is away, busy, or has lost what was to be gone on from.
+            Park: the cloud refuses it (4xx).
+            Retry: the cloud is away or busy, or has lost the first part of the image.
         """
         url = self._url + image_path(self._tenant, sha256)
         try:
@@ -67,7 +70,7 @@ class CloudHttp:
         if response.is_success:
             return
         message = f"{url} answered {response.status_code} {response.reason_phrase}"
-        if response.is_client_error and response.status_code not in _AGAIN:
+        if response.is_client_error and response.status_code not in _RETRY_STATUSES:
             raise Park(message)
         raise Retry(message)
 
@@ -75,10 +78,10 @@ class CloudHttp:
         if not self.max_kb_per_s:
             yield jpeg
             return
-        for start in range(0, len(jpeg), PIECE_BYTES):
-            piece = jpeg[start : start + PIECE_BYTES]
-            self._sleep(len(piece) / (max(1, self.max_kb_per_s) * 1024))
-            yield piece
+        for start in range(0, len(jpeg), CHUNK_BYTES):
+            chunk = jpeg[start : start + CHUNK_BYTES]
+            self._sleep(len(chunk) / (max(1, self.max_kb_per_s) * 1024))
+            yield chunk
 
     def close(self) -> None:
         """Close the connections."""
@@ -86,6 +89,6 @@ class CloudHttp:
 
 
 def _offset(answer: httpx.Response) -> int:
-    """Return how much of an image the cloud says that it has; 0 when it does not say."""
+    """Return the bytes of an image that the cloud has; 0 if it does not report any."""
     text = answer.headers.get(UPLOAD_OFFSET, "")
     return int(text) if answer.is_success and text.isdecimal() and len(text) < 12 else 0

@@ -1,8 +1,8 @@
-"""Image files to frames, whatever the files hold.
+"""Decoding of image files, sound or not, to frames.
 
-The size in the header is checked before any pixel is decoded. JPEGs go through simplejpeg, which
-takes a third of Pillow's time and can halve large ones as it decodes; Pillow decodes the rest. Both
-say when a file ends early, which OpenCV fills with grey.
+The size in the header is checked before any pixel is decoded. simplejpeg decodes JPEGs: it takes a
+third of Pillow's time, and can halve large ones while decoding. Pillow decodes the other formats.
+Both report a file that ends early; OpenCV would fill the rest with grey.
 """
 
 import io
@@ -22,10 +22,10 @@ MAX_PIXELS = 60_000_000
 MAX_BYTES = 64 << 20
 MIN_SIDE = 32
 ENOUGH = 1600
-"""A frame whose shorter side has twice as many pixels is decoded at half its size.
+"""Pixels of a frame's shorter side. A JPEG with twice as many may be decoded at half its size.
 
-A card that fills a third of it
-still shows digits 10 pixels high."""
+A card that fills a third of the frame still shows digits 10 pixels high.
+"""
 
 ORIENTATION = 0x0112
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
@@ -33,7 +33,7 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 class Unreadable(Park):
-    """An image that cannot be used; `reason` is its code."""
+    """An image that cannot be used. `reason` is the reason code."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -41,18 +41,19 @@ class Unreadable(Park):
 
 
 def read_image(path: Path) -> Frame:
-    """Read an image file as a frame (BGR), its EXIF orientation applied.
+    """Read an image file as an upright frame (BGR): its EXIF orientation is applied.
 
     Raises:
-        Unreadable: missing, empty, no image, cut short, too large, too small or animated.
+        Unreadable: the file is missing, empty, no image, cut short, too large, too small or
+            animated.
     """
     return _read(path, reduce=False)[0]
 
 
 def read_reduced(path: Path) -> tuple[Frame, int]:
-    """Read an image file like `read_image`, a large JPEG at half its size.
+    """Read an image file like `read_image`, but a large JPEG at half its size.
 
-    Return the frame and the factor, 1 or 2.
+    Returns the frame, and the factor by which the file is larger: 1 or 2.
 
     Raises:
         Unreadable: as `read_image`.
@@ -77,10 +78,10 @@ def _read(path: Path, *, reduce: bool) -> tuple[Frame, int]:
 
 
 def decode_image(data: bytes) -> Frame:
-    """Decode an image's bytes as a frame (BGR), its EXIF orientation applied.
+    """Decode an image's bytes as an upright frame (BGR): its EXIF orientation is applied.
 
     Raises:
-        Unreadable: empty, no image, cut short, too large, too small or animated.
+        Unreadable: the bytes are empty, no image, cut short, too large, too small or animated.
     """
     return _decode(data, reduce=False)[0]
 
@@ -89,7 +90,7 @@ def _decode(data: bytes, *, reduce: bool) -> tuple[Frame, int]:
     if not data:
         raise Unreadable("unreadable-image", "the file is empty")
     try:
-        # Pillow warns of odd metadata and of sizes that are checked here anyway.
+        # Pillow warns of unusual metadata, and of sizes that are checked here anyway.
         with (
             warnings.catch_warnings(action="ignore"),
             Image.open(io.BytesIO(data), formats=FORMATS) as image,
@@ -98,7 +99,7 @@ def _decode(data: bytes, *, reduce: bool) -> tuple[Frame, int]:
             if image.format in {"JPEG", "MPO"} and image.mode in {"RGB", "L"}:
                 factor = 2 if reduce and min(image.size) >= 2 * ENOUGH else 1
                 frame = _jpeg(data, image.size, factor)
-                return _turned(frame, image.getexif().get(ORIENTATION, 1)), factor
+                return _upright(frame, image.getexif().get(ORIENTATION, 1)), factor
             image.load()
             return _frame(ImageOps.exif_transpose(image)), 1
     except Image.DecompressionBombError:
@@ -119,7 +120,7 @@ def _decode(data: bytes, *, reduce: bool) -> tuple[Frame, int]:
         struct.error,
         EOFError,
     ) as error:
-        # What Pillow's decoders raise for damaged data; all of it means the same to a caller.
+        # Pillow's decoders raise all of these for damaged data.
         raise Unreadable("unreadable-image", f"damaged or cut short: {error}") from None
 
 
@@ -131,8 +132,8 @@ def _jpeg(data: bytes, size: tuple[int, int], factor: int) -> Frame:
     )
 
 
-def _turned(frame: Frame, orientation: int) -> Frame:
-    """Turn a frame as its EXIF orientation (1 to 8) says."""
+def _upright(frame: Frame, orientation: int) -> Frame:
+    """Turn and mirror a frame by its EXIF orientation, 1 to 8."""
     if orientation in {5, 6, 7, 8}:
         frame = np.rot90(frame, -1 if orientation in {5, 6} else 1)
     elif orientation in {3, 4}:
@@ -150,10 +151,10 @@ def _check(image: Image.Image) -> None:
         )
     if min(width, height) < MIN_SIDE:
         raise Unreadable(
-            "image-too-small", f"{width} x {height}: each side takes at least {MIN_SIDE} pixels"
+            "image-too-small", f"{width} x {height}: each side needs at least {MIN_SIDE} pixels"
         )
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-        raise Unreadable("animated-image", "several pictures in one file; a still is wanted")
+        raise Unreadable("animated-image", "several pictures in one file; use a still image")
 
 
 def _frame(image: Image.Image) -> Frame:

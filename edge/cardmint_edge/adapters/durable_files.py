@@ -1,4 +1,4 @@
-"""Files and folders that outlive a power cut: bytes are synced, and names with their folder."""
+"""Files and folders that survive a power cut: bytes are synced, and so are their folders."""
 
 import os
 from concurrent.futures import Executor
@@ -6,22 +6,22 @@ from pathlib import Path
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it. Its name is on the disk when this returns, whoever made it.
+    """Make a folder and its parents. Their names are durable when this returns.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the folder cannot be made.
     """
     missing = [above for above in (folder, *folder.parents) if not above.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for made in {folder, *missing}:
-        sync_folder(made.parent)
+    for path in {folder, *missing}:
+        sync_folder(path.parent)
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Give a file's bytes their name, whole or not at all, into a folder that was made durably.
+    """Write a file completely or not at all, into a folder that was made durably.
 
     Raises:
-        OSError: the disk is full, read-only or failing; nothing is left under the name.
+        OSError: the disk is full, read-only or failing; no file stays under the name.
     """
     temporary = path.with_name(path.name + ".part")
     try:
@@ -36,37 +36,35 @@ def write_file(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
-def write_beside(path: Path, content: bytes, other: Executor) -> None:
-    """Write a file that is known by its bytes, as `write_file` does, but sync bytes and name at once.
+def write_beside(path: Path, content: bytes, executor: Executor) -> None:
+    """Write a file that is named for its content; `executor` syncs its name meanwhile.
 
-    It takes one sync's time instead of two, which `other` shares. A power cut before this returns
-    may leave half of the bytes under the name: nothing refers to it then, and the next write of the
-    same file sees it and replaces it.
+    This takes one sync's time; `write_file` takes two. A power cut before this returns may leave an
+    incomplete file under the name. Nothing refers to it then, and the next write replaces it.
 
     Raises:
-        OSError: the disk is full, read-only or failing; nothing is left under the name.
+        OSError: the disk is full, read-only or failing; no file stays under the name.
     """
     temporary = path.with_name(path.name + ".part")
-    held = _holds(path, content)
+    unchanged = _has_content(path, content)
     try:
-        if not held:
+        if not unchanged:
             temporary.write_bytes(content)
             temporary.replace(path)
-        named = other.submit(sync_folder, path.parent)
+        named = executor.submit(sync_folder, path.parent)
         try:
             _sync(path, os.O_RDONLY)
         finally:
             named.result()
     except OSError:
-        if not held:
-            path.unlink(
-                missing_ok=True
-            )  # after a failed sync the kernel takes its pages for written
+        if not unchanged:
+            # After a failed sync the kernel counts the pages as written.
+            path.unlink(missing_ok=True)
             temporary.unlink(missing_ok=True)
         raise
 
 
-def _holds(path: Path, content: bytes) -> bool:
+def _has_content(path: Path, content: bytes) -> bool:
     try:
         return path.read_bytes() == content
     except FileNotFoundError:
@@ -74,7 +72,7 @@ def _holds(path: Path, content: bytes) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a folder's names onto the disk."""
+    """Sync the names in a folder."""
     _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
 
 

@@ -1,4 +1,4 @@
-"""Images by their content: files that are on the disk, whole, before anything refers to them."""
+"""Images as files, named for their content. A file is durable before anything refers to it."""
 
 import re
 from collections.abc import Mapping
@@ -16,64 +16,64 @@ from cardmint_edge.errors import Park, Stop
 
 JPEG_QUALITY = 85
 LONG_EDGE = 1024
-"""Pixels: enough to read a collector number (1.5 mm of an 88 mm card is 17 pixels)."""
+"""Pixels. A collector number is readable: 1.5 mm of an 88 mm card are 17 pixels."""
 
 THUMBNAIL_EDGE = 240
-"""Pixels: enough to know a card on the page, in 5 to 10 kB."""
+"""Pixels. A card is recognisable on the page, in 5 to 10 kB."""
 
 _NAME = re.compile(r"[0-9a-f]{64}\Z")
 
 
 class ImageStore:
-    """Files under `folder`/aa/, named for the SHA-256 of their bytes, in folders that each start makes sure of."""
+    """Files under `folder`/aa/, named for the SHA-256 of their bytes."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._made: set[Path] = set()
-        self._other = ThreadPoolExecutor(max_workers=1, thread_name_prefix="images")
+        self._durable_folders: set[Path] = set()
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="images")
 
     def put(self, frame: Frame) -> Image:
-        """Encode `frame` (height x width x 3, BGR) as JPEG, at most 1,024 pixels long, and store it durably.
+        """Store `frame` (height x width x 3, BGR) durably as a JPEG of at most 1,024 pixels a side.
 
         Raises:
             Park: OpenCV cannot encode the frame.
-            Stop: the disk is full, read-only or failing; no file is left half written under its
-                name.
+            Stop: the disk is full, read-only or failing. No incomplete file stays under the name.
         """
         small = _shrink(frame)
         try:
             _, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         except cv2.error as error:
-            message = f"a frame of shape {frame.shape} is no picture: {error}"
+            message = f"a frame of shape {frame.shape} is not a picture: {error}"
             raise Park(message) from error
         content = jpeg.tobytes()
         digest = sha256(content).hexdigest()
         path = self._path(digest)
         try:
-            if path.parent not in self._made:
+            if path.parent not in self._durable_folders:
                 make_folder(path.parent)
-                self._made.add(path.parent)
-            write_beside(path, content, self._other)
+                self._durable_folders.add(path.parent)
+            write_beside(path, content, self._executor)
         except OSError as error:
-            message = f"cannot store an image at {path}: {error.strerror}; free space, or make the disk writable"
-            raise Stop(message) from error
+            raise Stop(
+                f"cannot store an image at {path}: {error.strerror};"
+                " free space, or make the disk writable"
+            ) from error
         return Image(sha256=digest, bytes=len(content), width=small.shape[1], height=small.shape[0])
 
     def get(self, digest: str) -> bytes | None:
-        """Return an image's bytes; None when the station has no such image."""
+        """Return an image's bytes; None if the station does not have it."""
         return _read(self._path(digest)) if _NAME.match(digest) else None
 
     def thumbnail(self, digest: str) -> bytes | None:
-        """Return an image's bytes, or those of the small one that is left of it.
+        """Return an image's bytes, or its thumbnail's; None if the station has neither."""
+        if not _NAME.match(digest):
+            return None
+        return self.get(digest) or _read(self._thumbnail_path(digest))
 
-        None when nothing is.
-        """
-        return (self.get(digest) or _read(self._small(digest))) if _NAME.match(digest) else None
+    def make_thumbnail(self, digest: str) -> int:
+        """Write the thumbnail of an image, and return its size in bytes.
 
-    def shrink(self, digest: str) -> int:
-        """Make the thumbnail of an image beside it, and return its bytes.
-
-        0 when there is no room or no image.
+        0: there is no room, or no image.
         """
         content = self.get(digest)
         if content is None:
@@ -84,7 +84,7 @@ class ImageStore:
         small = _shrink(np.asarray(picture, dtype=np.uint8), THUMBNAIL_EDGE)
         _, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         try:
-            write_file(self._small(digest), jpeg.tobytes())
+            write_file(self._thumbnail_path(digest), jpeg.tobytes())
         except OSError:
             return 0
         return len(jpeg)
@@ -93,21 +93,24 @@ class ImageStore:
         """Remove an image's file, or its thumbnail's.
 
         Raises:
-            Stop: the disk does not let go of it.
+            Stop: the file cannot be removed.
         """
-        path = self._small(digest) if thumbnail else self._path(digest)
+        path = self._thumbnail_path(digest) if thumbnail else self._path(digest)
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             message = f"cannot remove {path}: {error.strerror}; make the disk writable"
             raise Stop(message) from error
 
-    def tidy(self, kept: Mapping[str, str]) -> int:
-        """Remove the files of which the ledger says that they were given up, and halves of files; return how many."""
+    def remove_evicted(self, evicted: Mapping[str, str]) -> int:
+        """Remove files of evicted images and incomplete files, and return their number.
+
+        `evicted` has what is left, "thumbnail" or "none", of every image that is no longer full.
+        """
         removed = 0
         for path in self._folder.glob("??/*"):
             digest, _, ending = path.name.partition(".")
-            left = kept.get(digest, "full")
+            left = evicted.get(digest, "full")
             wrong = {"jpg": left != "full", "small.jpg": left != "thumbnail"}.get(ending, True)
             if wrong:
                 path.unlink(missing_ok=True)
@@ -117,7 +120,7 @@ class ImageStore:
     def _path(self, digest: str) -> Path:
         return self._folder / digest[:2] / f"{digest}.jpg"
 
-    def _small(self, digest: str) -> Path:
+    def _thumbnail_path(self, digest: str) -> Path:
         return self._folder / digest[:2] / f"{digest}.small.jpg"
 
 

@@ -1,4 +1,4 @@
-"""Models as files: `<name>.json` says what `<name>.tflite` beside it is, and LiteRT runs it."""
+"""Models as files: the manifest `<name>.json` describes `<name>.tflite`, which LiteRT runs."""
 
 import os
 import sys
@@ -17,18 +17,18 @@ from cardmint_edge.domain.reading.ctc import Reading
 from cardmint_edge.domain.reading.lexicon import ALPHABET
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.vision.embedding import SIZE
-from cardmint_edge.domain.vision.finder import Seen
+from cardmint_edge.domain.vision.finder import FinderMap
 from cardmint_edge.errors import Park
 
 FOLDER = Path(__file__).parents[1] / "models"
 
 
-class Unusable(Park):
-    """A model that is missing or is not what its manifest says; the station goes on without it."""
+class ModelUnusable(Park):
+    """A model that is missing or does not match its manifest. The station goes on without it."""
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model is. Fields that only people read are left to them."""
+class ModelManifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The manifest of a model. Fields of the file that only people read are not decoded."""
 
     name: str
     version: Annotated[int, Meta(ge=1)]
@@ -40,13 +40,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Model:
-    """A model in an interpreter.
-
-    Not to be shared between threads: it holds its input and output.
-    """
+    """A model in an interpreter. It holds its input and output: use it in one thread only."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 - 9 MB, which a station without models saves
+        from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 - 9 MB
 
         self.manifest, model = _load(folder / f"{name}.json")
         file = folder / self.manifest.file
@@ -56,113 +53,111 @@ class _Model:
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             message = f"{file}: LiteRT cannot run it: {error}"
-            raise Unusable(message) from None
-        [given], [made] = (
+            raise ModelUnusable(message) from None
+        [inputs], [outputs] = (
             self._interpreter.get_input_details(),
             self._interpreter.get_output_details(),
         )
-        if [*given["shape"]] != self.manifest.input or [*made["shape"]] != self.manifest.output:
-            message = f"{file}: takes other shapes than its manifest says"
-            raise Unusable(message)
-        self._given, self._made = given["index"], made["index"]
+        if [*inputs["shape"]] != self.manifest.input or [*outputs["shape"]] != self.manifest.output:
+            message = f"{file}: its shapes do not match its manifest"
+            raise ModelUnusable(message)
+        self._input, self._output = inputs["index"], outputs["index"]
         self.version = f"{self.manifest.version} {self.manifest.sha256[:12]}"
 
-    def run(self, given: NDArray[np.float32]) -> NDArray[np.float32]:
-        self._interpreter.set_tensor(self._given, given.reshape(self.manifest.input))
+    def run(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        self._interpreter.set_tensor(self._input, values.reshape(self.manifest.input))
         self._interpreter.invoke()
-        return np.asarray(self._interpreter.get_tensor(self._made)[0], dtype=np.float32)
+        return np.asarray(self._interpreter.get_tensor(self._output)[0], dtype=np.float32)
 
 
 class TextReader:
-    """The reader of strips. Not to be shared between threads."""
+    """The reader of strips. Use it in one thread only."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         """Load the model that `reader.json` names.
 
         Raises:
-            Unusable: it is missing, damaged, or made for another alphabet than this program's.
+            ModelUnusable: the model is missing or damaged, or has another alphabet.
         """
         self._model = _Model(folder, "reader")
         if self._model.manifest.alphabet != ALPHABET:
-            message = f"{folder / 'reader.json'}: reads another alphabet than this program"
-            raise Unusable(message)
+            message = f"{folder / 'reader.json'}: its alphabet is not this program's"
+            raise ModelUnusable(message)
         self.version = self._model.version
 
     def __call__(self, strip: NDArray[np.float32]) -> Reading:
-        """Read a strip (32 x 256, mean 0, deviation 1): probabilities, steps x classes."""
+        """Read a strip (32 x 256, mean 0, deviation 1): return probabilities, steps x classes."""
         logits = self._model.run(strip)
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(shares / shares.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 class CardFinder:
-    """The finder of cards. Not to be shared between threads."""
+    """The finder of cards. Use it in one thread only."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         """Load the model that `corners.json` names.
 
         Raises:
-            Unusable: it is missing or damaged.
+            ModelUnusable: the model is missing or damaged.
         """
         self._model = _Model(folder, "corners")
         self.version = self._model.version
 
-    def __call__(self, small: Frame) -> Seen:
-        """Look at a frame of SMALL (BGR); see `Seen` for what is said of it."""
+    def __call__(self, small: Frame) -> FinderMap:
+        """Map a frame of INPUT_SIZE (BGR)."""
         return self._model.run(
             np.ascontiguousarray(small.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
         )
 
 
 class PictureEmbedder:
-    """The embedding of cards' pictures. Not to be shared between threads."""
+    """The embedding of cards' pictures. Use it in one thread only."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         """Load the model that `embedding.json` names.
 
         Raises:
-            Unusable: it is missing, damaged, or makes vectors of another length.
+            ModelUnusable: the model is missing or damaged, or its vectors have another length.
         """
         self._model = _Model(folder, "embedding")
         if self._model.manifest.output != [1, SIZE]:
-            message = f"{folder / 'embedding.json'}: makes other vectors than this program compares"
-            raise Unusable(message)
+            message = f"{folder / 'embedding.json'}: its vectors are not of this program's length"
+            raise ModelUnusable(message)
         self.version = self._model.version
 
     def __call__(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Embed a prepared picture (3 x 134 x 96): a vector of length 1."""
+        """Embed a normalised card (3 x 134 x 96) as a unit vector."""
         return self._model.run(picture)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep off standard error what LiteRT writes there by itself, past Python.
-
-    Only people's lines belong there.
-    """
+    """Discard what LiteRT writes to standard error from its native code."""
     sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    original = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(original, 2)
+        os.close(original)
+        os.close(null)
 
 
-def _load(path: Path) -> tuple[Manifest, bytes]:
+def _load(path: Path) -> tuple[ModelManifest, bytes]:
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode(path.read_bytes(), type=ModelManifest)
         model = (path.parent / manifest.file).read_bytes()
     except OSError as error:
         message = f"{error.filename}: {error.strerror}: the model is missing"
-        raise Unusable(message) from None
+        raise ModelUnusable(message) from None
     except msgspec.DecodeError as error:
-        message = f"{path}: no manifest: {error}"
-        raise Unusable(message) from None
+        message = f"{path}: not a manifest: {error}"
+        raise ModelUnusable(message) from None
     if sha256(model).hexdigest() != manifest.sha256:
-        message = f"{path.parent / manifest.file}: not the file that its manifest names: the checksum differs"
-        raise Unusable(message)
+        raise ModelUnusable(
+            f"{path.parent / manifest.file}: its checksum is not that of its manifest"
+        )
     return manifest, model

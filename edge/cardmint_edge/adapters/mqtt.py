@@ -1,6 +1,6 @@
 """The broker: MQTT 5 through paho.
 
-A connection is a new client, so that nothing of an old one is ever sent again.
+Each connection is a new client, so that paho resends nothing of an old one.
 """
 
 import socket
@@ -28,67 +28,66 @@ from tenacity import Retrying, retry_if_result, stop_when_event_set, wait_random
 from cardmint_contracts import topics
 from cardmint_contracts.claims import Claim
 from cardmint_contracts.errors import BadTopic
+from cardmint_contracts.settings import BrokerSettings
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.wire import encode
 from cardmint_edge.domain.delivery.batches import PackedBatch
-from cardmint_edge.domain.delivery.window import Limits
-from cardmint_edge.errors import Stop
-from cardmint_edge.forward import (
-    Connected,
-    Delivered,
-    Disconnected,
-    News,
-    OutcomeCame,
-    ReceiptCame,
-    TaskCame,
+from cardmint_edge.domain.delivery.messages import (
+    ControlMessage,
+    ForwarderMessage,
+    LinkConnected,
+    LinkDisconnected,
+    MessageDelivered,
+    OutcomeReceived,
+    ReceiptReceived,
+    TaskReceived,
 )
-from cardmint_edge.remote_commands import Told
-from cardmint_edge.settings import Broker, Station
+from cardmint_edge.domain.delivery.window import BrokerLimits
+from cardmint_edge.errors import Stop
+from cardmint_edge.settings import StationSettings
 
 KEEPALIVE_S = 15
 CONNECT_TIMEOUT_S = 5.0
-ANSWER_S = 5.0
+ANSWER_TIMEOUT_S = 5.0
 FIRST_WAIT_S = 0.25
 LONGEST_WAIT_S = 10.0
-STEADY_S = 10.0
-"""A connection that stood this long was a good one: the next attempt comes soon."""
+STEADY_CONNECTION_S = 10.0
+"""A connection that lasted this long was a good one: the next attempt follows soon."""
 
 FAREWELL_S = 1.0
-NEEDED = 3
-"""So many subscriptions, the first, are those without which nothing works.
-
-Receipts, tasks and outcomes.
-"""
+REQUIRED_SUBSCRIPTIONS = 3
+"""The first subscriptions of the list: receipts, tasks and outcomes. Nothing works without them."""
 
 MAX_PAYLOAD_BYTES = 512 << 10
 HEADROOM_BYTES = 1024
-"""What topic and properties may take of a packet."""
+"""Bytes of a packet for its topic and properties."""
 
 log = structlog.get_logger(__name__)
 
 
 class BrokerLink:
-    """The station's side of the broker.
+    """The station's connection to the broker.
 
-    `run` keeps a connection until `stop`; sending is safe from any thread.
+    `run` keeps a connection until `stop`. Sending is safe from any thread.
     """
 
     def __init__(
         self,
         *,
-        broker: Broker,
-        station: Station,
+        broker: BrokerSettings,
+        station: StationSettings,
         state: Callable[[bool], StationState],
         health: Callable[[], StationHealth],
-        tell: Callable[[News], None],
-        hear: Callable[[Told], None] = lambda _: None,
-        answer_s: float = ANSWER_S,
+        to_forwarder: Callable[[ForwarderMessage], None],
+        to_control: Callable[[ControlMessage], None] = lambda _: None,
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> None:
-        """Take the parts: `state` and `health` say how the station is now.
+        """Take the parts.
 
-        Receipts and tasks are handed to `tell`; commands, settings and manifests to `hear`. Both
-        hear of a connection when the broker has taken the subscriptions on it, before anything that
-        came by them. The broker has `answer_s` for that.
+        `state` and `health` return the station's current state and health. `to_forwarder` takes
+        receipts, tasks and outcomes, `to_control` takes commands, settings and manifests. Both get
+        a new connection first, once the broker has taken the subscriptions; the broker has
+        `answer_timeout_s` for that.
 
         Raises:
             Stop: a certificate's file cannot be read.
@@ -97,30 +96,30 @@ class BrokerLink:
         self._station = station
         self._state = state
         self._health = health
-        self._tell = tell
-        self._hear = hear
-        self._answer_s = answer_s
+        self._to_forwarder = to_forwarder
+        self._to_control = to_control
+        self._answer_timeout_s = answer_timeout_s
         self._topic = {
             kind: topics.station_topic(station.tenant, station.name, kind)
             for kind in ("events", "receipt", "state", "health")
         }
-        self._tls = _tls(broker)
+        self._tls = _tls_context(broker)
         self._client: Client | None = None
         self._connection = 0
-        self._stood_from: float | None = None
-        self._limits = _limits(None)
+        self._connected_at: float | None = None
+        self._limits = _limits_of(None)
         self._early: list[MQTTMessage] | None = []
-        """What came before the broker answered the subscriptions that it came by, as it may.
-
-        None after that.
-        """
-        self._said = ""
+        """Messages that came before the broker's answer to the subscriptions; None after it."""
+        self._last_problem = ""
         self._answered = threading.Event()
         self._closed = threading.Event()
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        """Connect again and again, with growing, jittered pauses that a steady connection makes short, until `stop`."""
+        """Connect again and again until `stop`.
+
+        The jittered pauses between attempts grow, and are short again after a steady connection.
+        """
         while not self._stopping.is_set():
             Retrying(
                 retry=retry_if_result(lambda steady: not steady),
@@ -131,27 +130,27 @@ class BrokerLink:
                 sleep=self._pause,
                 retry_error_callback=lambda _: None,
             )(self._attempt)
-            self._said = ""
+            self._last_problem = ""
             self._pause(FIRST_WAIT_S)
 
     def _attempt(self) -> bool:
-        """Connect once, stay until the connection is over, and say whether it was a steady one."""
+        """Connect once, wait for the end of the connection, and return whether it was steady."""
         self._answered.clear()
         self._closed.clear()
-        self._stood_from = None
+        self._connected_at = None
         self._early = []
         self._one_connection()
-        return self._stood_s > STEADY_S
+        return self._connected_s > STEADY_CONNECTION_S
 
     @property
-    def _stood_s(self) -> float:
-        return 0.0 if self._stood_from is None else time.monotonic() - self._stood_from
+    def _connected_s(self) -> float:
+        return 0.0 if self._connected_at is None else time.monotonic() - self._connected_at
 
     def _pause(self, seconds: float) -> None:
         self._stopping.wait(seconds)
 
     def stop(self) -> None:
-        """Say that the station goes, and make `run` return."""
+        """Publish that the station is offline, and make `run` return."""
         self._stopping.set()
         client = self._client
         if client is not None and client.is_connected():
@@ -169,32 +168,33 @@ class BrokerLink:
         self._closed.set()
 
     def send_birth(self) -> bool:
-        """Publish, retained, that the station is there."""
+        """Publish, retained, that the station is online."""
         return self._publish("state", encode(self._state(True)), qos=1, retain=True)
 
     def send_health(self) -> bool:
-        """Publish how the station is."""
+        """Publish the station's health."""
         return self._publish("health", encode(self._health()), qos=0)
 
     def send_events(self, batch: PackedBatch) -> bool:
-        """Publish a batch. Its user properties name it, for a reader that cannot decode it."""
+        """Publish a batch. Its user properties name its events."""
         properties = _properties(PacketTypes.PUBLISH)
         properties.ContentType = batch.content_type
         properties.UserProperty = Claim(batch.stream, batch.first, batch.last).properties()
         return self._publish("events", batch.payload, qos=1, properties=properties)
 
-    def reply(self, told: Told, payload: bytes) -> bool:
-        """Answer a command where it asked for the answer."""
+    def reply(self, message: ControlMessage, payload: bytes) -> bool:
+        """Answer a command on its response topic."""
         client = self._client
         if client is None:
             return False
         properties = _properties(PacketTypes.PUBLISH)
-        if told.correlation:
-            properties.CorrelationData = told.correlation
-        return client.publish(told.reply_to, payload, 1, False, properties).rc == MQTT_ERR_SUCCESS
+        if message.correlation:
+            properties.CorrelationData = message.correlation
+        sent = client.publish(message.reply_to, payload, 1, False, properties)
+        return sent.rc == MQTT_ERR_SUCCESS
 
     def report(self, payload: bytes) -> bool:
-        """Publish, retained, which settings the station uses."""
+        """Publish, retained, the settings that the station uses."""
         client = self._client
         topic = topics.config_topic(self._station.tenant, self._station.name, "reported")
         return client is not None and client.publish(topic, payload, 1, True).rc == MQTT_ERR_SUCCESS
@@ -217,7 +217,7 @@ class BrokerLink:
         )
 
     def _one_connection(self) -> None:
-        """Connect, and return when the connection, or the attempt, is over."""
+        """Connect, and return at the end of the connection or of the failed attempt."""
         if self._stopping.is_set():
             return
         self._connection += 1
@@ -233,17 +233,19 @@ class BrokerLink:
                 properties=properties,
             )
         except OSError as error:
-            self._say(
+            self._report_problem(
                 str(error), "check that the broker runs and that nothing between blocks the port"
             )
             return
         client.loop_start()
-        if not self._answered.wait(self._answer_s):
-            if self._stood_from is not None:
-                self._say("it does not answer the subscriptions", "see the broker's own log")
+        if not self._answered.wait(self._answer_timeout_s):
+            if self._connected_at is not None:
+                self._report_problem(
+                    "it does not answer the subscriptions", "see the broker's own log"
+                )
             else:
-                self._say(
-                    "it takes the connection and says nothing",
+                self._report_problem(
+                    "it takes the connection and does not answer",
                     "check that an MQTT 5 broker listens there",
                 )
             self._closed.set()
@@ -264,7 +266,7 @@ class BrokerLink:
             client.username_pw_set(self._broker.username, self._broker.password)
         if self._tls is not None:
             client.tls_set_context(self._tls)
-        client.on_socket_open = _at_once
+        client.on_socket_open = _disable_nagle
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_publish = self._on_publish
@@ -283,11 +285,13 @@ class BrokerLink:
     ) -> None:
         if reason.is_failure:
             self._answered.set()
-            self._say(str(reason), "check the user and the password here and on the broker")
+            self._report_problem(
+                str(reason), "check the user and the password here and on the broker"
+            )
             return
-        self._stood_from = time.monotonic()
-        self._limits = _limits(properties)
-        client.subscribe([(topic, 1) for topic in self._wanted])
+        self._connected_at = time.monotonic()
+        self._limits = _limits_of(properties)
+        client.subscribe([(topic, 1) for topic in self._subscriptions])
 
     def _on_subscribe(
         self,
@@ -300,10 +304,12 @@ class BrokerLink:
         if self._closed.is_set():
             return
         refused = [
-            topic for topic, reason in zip(self._wanted, reasons, strict=False) if reason.is_failure
+            topic
+            for topic, reason in zip(self._subscriptions, reasons, strict=False)
+            if reason.is_failure
         ]
-        if any(reason.is_failure for reason in reasons[:NEEDED]):
-            self._say(
+        if any(reason.is_failure for reason in reasons[:REQUIRED_SUBSCRIPTIONS]):
+            self._report_problem(
                 f"it refuses to subscribe {', '.join(refused)}",
                 "let the station subscribe to its own topics",
             )
@@ -312,25 +318,25 @@ class BrokerLink:
             return
         if refused:
             log.warning(
-                "the broker refuses subscriptions: no commands, settings or packs come by them",
-                broker=self._where,
+                "the broker refuses subscriptions; no commands, settings or packs come by them",
+                broker=self._address,
                 topics=refused,
-                mend="let the station subscribe to its own topics and its fleet's",
+                remedy="let the station subscribe to its own topics and its fleet's",
             )
         self._client = client
         limits = self._limits
         log.info(
             "connected",
-            broker=self._where,
+            broker=self._address,
             in_flight=limits.in_flight,
             payload=limits.payload_bytes,
         )
-        self._tell(Connected(connection=self._connection, limits=limits))
-        self._hear(Told(kind="connected", payload=b"1"))
+        self._to_forwarder(LinkConnected(connection=self._connection, limits=limits))
+        self._to_control(ControlMessage(kind="connected", payload=b"1"))
         self._answered.set()
         early, self._early = self._early, None
         for message in early or []:
-            self._hand_on(message)
+            self._dispatch(message)
 
     def _on_publish(
         self,
@@ -340,11 +346,11 @@ class BrokerLink:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        self._tell(Delivered(connection=self._connection, reason=reason.value))
+        self._to_forwarder(MessageDelivered(connection=self._connection, reason=reason.value))
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         if self._early is None:
-            self._hand_on(message)
+            self._dispatch(message)
         else:
             self._early.append(message)
 
@@ -357,24 +363,28 @@ class BrokerLink:
         _properties: Properties | None,
     ) -> None:
         if self._closed.is_set() or self._stopping.is_set():
-            pass  # It was this side that ended it, and said why.
-        elif self._stood_from is not None:
-            # Brokers say so with reason 142, or just hang up as mosquitto 2.0 does.
-            short = self._stood_s < STEADY_S
-            twin = f"if this goes on, another station calls itself {self._station.name}: give each its own name"
-            self._say(
-                f"the connection ended ({reason})", twin if short else "see the broker's own log"
+            pass  # this side ended the connection, and logged why
+        elif self._connected_at is not None:
+            # For a second client of the same name a broker sends reason 142, or just hangs up.
+            short = self._connected_s < STEADY_CONNECTION_S
+            same_name = (
+                "if this goes on, another station has the same name,"
+                f" {self._station.name}: give each its own name"
+            )
+            self._report_problem(
+                f"the connection ended ({reason})",
+                same_name if short else "see the broker's own log",
             )
         elif not self._answered.is_set():
-            self._say(
+            self._report_problem(
                 f"it hangs up before it answers ({reason})",
                 "check that an MQTT 5 broker listens there",
             )
-        self._tell(Disconnected(connection=self._connection))
+        self._to_forwarder(LinkDisconnected(connection=self._connection))
         self._answered.set()
         self._closed.set()
 
-    def _hand_on(self, message: MQTTMessage) -> None:
+    def _dispatch(self, message: MQTTMessage) -> None:
         payload = bytes(message.payload)
         try:
             parsed = topics.parse(message.topic)
@@ -382,30 +392,31 @@ class BrokerLink:
             log.warning("message ignored", reason=error.reason, detail=str(error))
             return
         if parsed.kind == "outcomes":
-            self._tell(OutcomeCame(payload=payload))
+            self._to_forwarder(OutcomeReceived(payload=payload))
         elif parsed.kind == "tasks" and parsed.task is not None:
-            self._tell(TaskCame(task=parsed.task, payload=payload))
+            self._to_forwarder(TaskReceived(task=parsed.task, payload=payload))
         elif parsed.kind == "receipt":
-            self._tell(ReceiptCame(payload=payload))
+            self._to_forwarder(ReceiptReceived(payload=payload))
         elif parsed.kind == "commands" and parsed.task is not None:
             own = topics.reply_topic(self._station.tenant, self._station.name, parsed.task)
             reply_to = str(getattr(message.properties, "ResponseTopic", own))
             correlation = bytes(getattr(message.properties, "CorrelationData", b""))
-            told = Told(
-                kind=parsed.kind,
-                payload=payload,
-                command=parsed.task,
-                reply_to=reply_to,
-                correlation=correlation,
-                retained=message.retain,
+            self._to_control(
+                ControlMessage(
+                    kind=parsed.kind,
+                    payload=payload,
+                    command=parsed.task,
+                    reply_to=reply_to,
+                    correlation=correlation,
+                    retained=message.retain,
+                )
             )
-            self._hear(told)
         else:
-            self._hear(Told(kind=parsed.kind, payload=payload))
+            self._to_control(ControlMessage(kind=parsed.kind, payload=payload))
 
     @property
-    def _wanted(self) -> list[str]:
-        """What to subscribe to: first the `NEEDED`, without which nothing works, then the rest."""
+    def _subscriptions(self) -> list[str]:
+        """The topics to subscribe to, the `REQUIRED_SUBSCRIPTIONS` first."""
         tenant, station = self._station.tenant, self._station.name
         return [
             self._topic["receipt"],
@@ -418,42 +429,39 @@ class BrokerLink:
         ]
 
     @property
-    def _where(self) -> str:
+    def _address(self) -> str:
         return f"{self._broker.host}:{self._broker.port}"
 
-    def _say(self, what: str, mend: str) -> None:
-        if what != self._said:
-            self._said = what
+    def _report_problem(self, problem: str, remedy: str) -> None:
+        if problem != self._last_problem:
+            self._last_problem = problem
             log.warning(
-                "no connection to the broker; counting goes on, and it is tried again",
-                broker=self._where,
+                "no connection to the broker; counting goes on, and the station tries again",
+                broker=self._address,
                 user=self._broker.username or "(none)",
-                reason=what,
-                mend=mend,
+                reason=problem,
+                remedy=remedy,
             )
 
 
 def _properties(packet: int) -> Properties:
-    return Properties(packet)  # type: ignore[no-untyped-call]  # paho leaves this one constructor untyped
+    return Properties(packet)  # type: ignore[no-untyped-call]  # paho has no type for this constructor
 
 
-def _limits(properties: Properties | None) -> Limits:
+def _limits_of(properties: Properties | None) -> BrokerLimits:
     packet = getattr(properties, "MaximumPacketSize", MAX_PAYLOAD_BYTES + HEADROOM_BYTES)
-    return Limits(
+    return BrokerLimits(
         in_flight=getattr(properties, "ReceiveMaximum", 65535),
         payload_bytes=min(MAX_PAYLOAD_BYTES, packet - HEADROOM_BYTES),
     )
 
 
-def _at_once(_client: Client, _data: Any, sock: Any) -> None:
-    """Switch Nagle's algorithm off.
-
-    It holds an event for 40 ms just after a receipt was acknowledged.
-    """
+def _disable_nagle(_client: Client, _data: Any, sock: Any) -> None:
+    """Switch Nagle's algorithm off: it delays an event by 40 ms after a receipt."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _tls(broker: Broker) -> ssl.SSLContext | None:
+def _tls_context(broker: BrokerSettings) -> ssl.SSLContext | None:
     if not broker.tls:
         return None
     try:
@@ -461,6 +469,7 @@ def _tls(broker: Broker) -> ssl.SSLContext | None:
         if broker.cert_file is not None:
             context.load_cert_chain(broker.cert_file, broker.key_file)
     except OSError as error:
-        message = f"broker.ca_file, broker.cert_file or broker.key_file cannot be used: {error}"
-        raise Stop(message) from error
+        raise Stop(
+            f"broker.ca_file, broker.cert_file or broker.key_file cannot be used: {error}"
+        ) from error
     return context

@@ -1,4 +1,4 @@
-"""The catalogue pack: one SQLite file with the facts of every card and the looks of those that have a picture."""
+"""The catalogue pack: one SQLite file with all printings and the references of their pictures."""
 
 import sqlite3
 import struct
@@ -13,18 +13,19 @@ import numpy as np
 
 from cardmint_contracts.cards import Card, Edition, Finish, Money, ScanDefaults
 from cardmint_contracts.prices import LastPrice
-from cardmint_edge.domain.reading.catalogue_texts import Print
+from cardmint_edge.domain.reading.catalogue_texts import PrintedFacts
 from cardmint_edge.domain.vision.embedding import SIZE, Vectors
 from cardmint_edge.domain.vision.hashing import WORDS, Bits
 from cardmint_edge.domain.vision.matching import THUMB_SIZE, Features, Reference
 from cardmint_edge.errors import Stop
 
 SCHEMA = 2
+"""Version of the pack's tables. The references are the table `looks`."""
 _REBUILD = "build it again with `cardmint-edge catalogue build`"
 
 
 class Pack:
-    """An opened pack: a gallery for the recogniser, and the catalogue for people.
+    """An open pack: a gallery for the recogniser, and a catalogue to search.
 
     Safe to share between threads.
     """
@@ -33,7 +34,7 @@ class Pack:
         """Open a pack for reading.
 
         Raises:
-            Stop: the file is missing, is no pack, is cut short or has another schema.
+            Stop: the file is missing, cut short or no pack, or has another schema.
         """
         self._path = path
         self._lock = threading.Lock()
@@ -52,62 +53,69 @@ class Pack:
     def _load(self) -> None:
         meta = dict(self._rows("SELECT key, value FROM meta"))
         if meta.get("schema") != str(SCHEMA):
-            message = f"{self._path}: a pack of schema {meta.get('schema')}, this program reads {SCHEMA}: {_REBUILD}"
-            raise Stop(message)
-        # Packs from before they carried prices have no such table.
+            raise Stop(
+                f"{self._path}: a pack of schema {meta.get('schema')},"
+                f" this program reads {SCHEMA}: {_REBUILD}"
+            )
+        # Packs of early versions have no table of prices.
         self._priced = bool(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'prices'"))
         self.embedded_by: str = meta.get("embedding", "")
         vector = "vector" if self.embedded_by else "x''"
-        looks = self._rows(f"SELECT card_id, bits, {vector} FROM looks ORDER BY card_id")  # noqa: S608 - one of two words
+        references = self._rows(
+            f"SELECT card_id, bits, {vector} FROM looks ORDER BY card_id"  # noqa: S608 - one of two constants
+        )
         self._version: str = meta["version"]
         self.cards = int(meta["cards"])
-        self._ids: list[str] = [row[0] for row in looks]
+        self._ids: list[str] = [row[0] for row in references]
         self._row_of = {card_id: row for row, card_id in enumerate(self._ids)}
-        self._hashes = np.frombuffer(b"".join(row[1] for row in looks), dtype=np.uint64).reshape(
-            -1, WORDS
+        self._hashes = np.frombuffer(
+            b"".join(row[1] for row in references), dtype=np.uint64
+        ).reshape(-1, WORDS)
+        vectors = np.frombuffer(b"".join(row[2] for row in references), dtype=np.int8).reshape(
+            -1, SIZE
         )
-        held = np.frombuffer(b"".join(row[2] for row in looks), dtype=np.int8).reshape(-1, SIZE)
-        if len(held) != len(self._ids) * bool(self.embedded_by):
-            message = (
-                f"{self._path}: {len(held)} of {len(self._ids)} pictures have a vector: {_REBUILD}"
+        if len(vectors) != len(self._ids) * bool(self.embedded_by):
+            raise Stop(
+                f"{self._path}: {len(vectors)} of {len(self._ids)} pictures have a vector:"
+                f" {_REBUILD}"
             )
-            raise Stop(message)
-        self._vectors: Vectors = held
+        self._vectors: Vectors = vectors
         if len(self._ids) != int(meta["images"]):
-            message = f"{self._path}: {len(self._ids)} pictures, but {meta['images']} were built in: {_REBUILD}"
-            raise Stop(message)
+            raise Stop(
+                f"{self._path}: {len(self._ids)} pictures,"
+                f" but {meta['images']} were built in: {_REBUILD}"
+            )
 
     @property
     def version(self) -> str:
-        """The pack's version: a digest of what is in it."""
+        """The pack's version: a digest of its content."""
         return self._version
 
     @property
     def hashes(self) -> Bits:
-        """The hashes of the pictured printings, rows x WORDS."""
+        """The hashes of the printings with a picture, rows x WORDS."""
         return self._hashes
 
     @property
     def vectors(self) -> Vectors:
-        """The embedding of the pictured printings, rows x SIZE, or nothing.
+        """The vectors of the printings with a picture, rows x SIZE; no rows without an embedding.
 
-        `embedded_by` is the model's version.
+        `embedded_by` is the version of the model that made them.
         """
         return self._vectors
 
     def printing(self, row: int) -> Card:
         """Return the printing of a row of `hashes`."""
-        found = self.card(self._ids[row])
-        if found is None:
-            message = f"{self._path}: {self._ids[row]} has a picture but no facts: {_REBUILD}"
-            raise Stop(message)
-        return found
+        card = self.card(self._ids[row])
+        if card is None:
+            raise Stop(
+                f"{self._path}: {self._ids[row]} has a picture, but is not among the printings:"
+                f" {_REBUILD}"
+            )
+        return card
 
     def twins(self, row: int) -> tuple[Card, ...]:
-        """Return the other printings that may carry the same art.
-
-        Same name and attacks, and no other artist.
-        """
+        """Return the twins of a row's printing: same name and attacks, and no other artist."""
         art, artist = self._rows(
             "SELECT art, artist FROM cards WHERE id = :id", {"id": self._ids[row]}
         )[0]
@@ -117,26 +125,26 @@ class Pack:
             " AND (artist = :artist COLLATE NOCASE OR artist = '' OR :artist = '') ORDER BY id",
             {"id": self._ids[row], "art": art, "artist": artist},
         )
-        return tuple(_card(found) for found in rows)
+        return tuple(_card(values) for values in rows)
 
     def card(self, card_id: str) -> Card | None:
-        """Return a printing by its id."""
+        """Return a printing by its identifier; None for an unknown one."""
         rows = self._rows(
             "SELECT id, name, number, set_id, set_name FROM cards WHERE id = :id", {"id": card_id}
         )
         return _card(rows[0]) if rows else None
 
     def row(self, card_id: str) -> int | None:
-        """Return the row of a printing's picture; None when it has none."""
+        """Return the row of a printing's picture; None without a picture."""
         return self._row_of.get(card_id)
 
-    def prints(self) -> list[Print]:
-        """Return what is printed on every card, pictured or not."""
+    def prints(self) -> list[PrintedFacts]:
+        """Return the print of all printings, with and without a picture."""
         rows = self._rows(
             "SELECT id, name, number, printed_total, rarity, health, artist FROM cards ORDER BY id"
         )
         return [
-            Print(
+            PrintedFacts(
                 card_id=id_,
                 name=name,
                 number=number,
@@ -149,7 +157,10 @@ class Pack:
         ]
 
     def search(self, text: str, limit: int = 20) -> list[Card]:
-        """Find printings by the beginnings of words of name, number and set, in any order, such as `zwirl 012 dusk`."""
+        """Find printings by the first letters of words of name, number and set, in any order.
+
+        An example: `zwirl 012 dusk`.
+        """
         words = [
             word for word in ("".join(c if c.isalnum() else " " for c in text)).split() if word
         ][:12]
@@ -165,9 +176,9 @@ class Pack:
         return [_card(row) for row in rows]
 
     def price(self, card_id: str, defaults: ScanDefaults) -> LastPrice | None:
-        """Return the last known price of a printing as a defaults describes it.
+        """Return the last known price of a printing with the defaults' finish and edition.
 
-        None when the pack has none.
+        None: the pack has no such price.
         """
         if not self._priced:
             return None
@@ -214,7 +225,7 @@ class Pack:
             with self._lock:
                 return self._connection.execute(sql, values or {}).fetchall()
         except sqlite3.DatabaseError as error:
-            message = f"{self._path}: no pack, or a damaged one ({error}): {_REBUILD}"
+            message = f"{self._path}: not a pack, or damaged ({error}): {_REBUILD}"
             raise Stop(message) from None
 
 
@@ -228,12 +239,10 @@ def _open(path: Path) -> sqlite3.Connection:
             header = file.read(100)
         size = path.stat().st_size
     except OSError as error:
-        message = (
-            f"{path}: no pack can be read there ({error.strerror}): name another, or {_REBUILD}"
-        )
+        message = f"{path}: the pack cannot be read ({error.strerror}): name another, or {_REBUILD}"
         raise Stop(message) from None
     if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
-        message = f"{path}: no pack, not even SQLite: {_REBUILD}"
+        message = f"{path}: not a pack, not even SQLite: {_REBUILD}"
         raise Stop(message)
     page, pages = struct.unpack(">H", header[16:18])[0], struct.unpack(">I", header[28:32])[0]
     if size < (65536 if page == 1 else page) * pages:

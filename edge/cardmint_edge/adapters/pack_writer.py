@@ -1,4 +1,4 @@
-"""Writing a catalogue pack: apart from reading one, because a station only reads."""
+"""Writing of catalogue packs. It is apart from reading, because a station only reads."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from cardmint_edge.domain.vision.matching import Reference
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Facts:
-    """A printing as the pack keeps it.
+class PrintingFacts:
+    """A printing of the pack.
 
-    Printings of the same `art` may carry the same picture unless artists differ.
+    Printings with the same `art` key are twins unless their artists differ.
     """
 
     card: Card
@@ -35,8 +35,8 @@ class Facts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
-    """A printing's picture as the pack keeps it."""
+class PackReference:
+    """The reference of a printing's picture, with its hash and, where there is one, its vector."""
 
     card_id: str
     bits: Bits
@@ -46,26 +46,25 @@ class Look:
 
 def write_pack(
     path: Path,
-    facts: Iterable[Facts],
-    looks: Iterable[Look],
+    printings: Iterable[PrintingFacts],
+    references: Iterable[PackReference],
     built_at: str,
     prices: Iterable[LastPrice] = (),
     *,
     embedded_by: str = "",
 ) -> tuple[str, int]:
-    """Write a pack to a path that does not exist yet.
+    """Write a pack to a path that does not exist yet. Return its version and number of references.
 
-    Return its version, and how many looks there were.
-
-    `embedded_by` is the version of the model that made the looks' vectors, when they have any.
-
-    The looks are written as they come, so that a large catalogue needs no more memory than a small
-    one.
+    `embedded_by` is the version of the model that made the references' vectors; empty without
+    vectors. The references are written one by one, so that a large catalogue needs no more memory.
     """
     digest = sha256(f"schema {SCHEMA}{embedded_by}".encode())
     db = sqlite_utils.Database(path)
     try:
-        rows = [_fact_row(fact) for fact in sorted(facts, key=lambda fact: fact.card.id)]
+        rows = [
+            _printing_row(printing)
+            for printing in sorted(printings, key=lambda printing: printing.card.id)
+        ]
         digest.update(repr(rows).encode())
         db.table("cards").insert_all(rows, pk="id", column_order=["id", "name", "number"])
         db.table("cards").create_index(["art"])
@@ -83,8 +82,8 @@ def write_pack(
             },
             pk="card_id",
         )
-        db.table("looks").insert_all(_look_rows(looks, digest.update), batch_size=200)
-        quoted = [_price_row(price) for price in sorted(prices, key=_priced)]
+        db.table("looks").insert_all(_reference_rows(references, digest.update), batch_size=200)
+        price_rows = [_price_row(price) for price in sorted(prices, key=_price_key)]
         db.table("prices").create(
             {
                 "card_id": str,
@@ -97,15 +96,19 @@ def write_pack(
             },
             pk=("card_id", "finish", "edition"),
         )
-        db.table("prices").insert_all(quoted, replace=True)
-        if quoted:
-            digest.update(repr(quoted).encode())
+        db.table("prices").insert_all(price_rows, replace=True)
+        if price_rows:
+            digest.update(repr(price_rows).encode())
         images = db.table("looks").count
         version = digest.hexdigest()[:12]
         meta: dict[str, object] = {
-            "schema": SCHEMA, "version": version, "cards": len(rows), "images": images, "built_at": built_at,
+            "schema": SCHEMA,
+            "version": version,
+            "cards": len(rows),
+            "images": images,
+            "built_at": built_at,
             "embedding": embedded_by,
-        }  # fmt: skip
+        }
         db.table("meta").insert_all(
             [{"key": key, "value": str(value)} for key, value in meta.items()], pk="key"
         )
@@ -114,43 +117,58 @@ def write_pack(
     return version, images
 
 
-def _look_rows(looks: Iterable[Look], digest: Callable[[bytes], None]) -> Iterator[dict[str, Any]]:
-    for look in looks:
-        row = _look_row(look)
-        digest(look.card_id.encode() + row["bits"] + row["thumb"])
+def _reference_rows(
+    references: Iterable[PackReference], digest: Callable[[bytes], None]
+) -> Iterator[dict[str, Any]]:
+    for reference in references:
+        row = _reference_row(reference)
+        digest(reference.card_id.encode() + row["bits"] + row["thumb"])
         yield row
 
 
-def _fact_row(fact: Facts) -> dict[str, Any]:
-    card = fact.card
+def _printing_row(printing: PrintingFacts) -> dict[str, Any]:
+    card = printing.card
     return {
-        "id": card.id, "name": card.name, "number": card.number, "set_id": card.set_id, "set_name": card.set_name,
-        "printed_total": fact.printed_total, "rarity": fact.rarity, "released": fact.released, "art": fact.art,
-        "artist": fact.artist, "health": fact.health,
-    }  # fmt: skip
+        "id": card.id,
+        "name": card.name,
+        "number": card.number,
+        "set_id": card.set_id,
+        "set_name": card.set_name,
+        "printed_total": printing.printed_total,
+        "rarity": printing.rarity,
+        "released": printing.released,
+        "art": printing.art,
+        "artist": printing.artist,
+        "health": printing.health,
+    }
 
 
-def _priced(price: LastPrice) -> tuple[str, str, str]:
+def _price_key(price: LastPrice) -> tuple[str, str, str]:
     return price.card, price.finish or "", price.edition or ""
 
 
 def _price_row(price: LastPrice) -> dict[str, Any]:
-    card, finish, edition = _priced(price)
+    card, finish, edition = _price_key(price)
     return {
-        "card_id": card, "finish": str(finish), "edition": str(edition), "minor": price.price.minor,
-        "currency": price.price.currency, "as_of": price.as_of.isoformat(), "source": price.source,
-    }  # fmt: skip
+        "card_id": card,
+        "finish": str(finish),
+        "edition": str(edition),
+        "minor": price.price.minor,
+        "currency": price.price.currency,
+        "as_of": price.as_of.isoformat(),
+        "source": price.source,
+    }
 
 
-def _look_row(look: Look) -> dict[str, Any]:
-    _, thumb = cv2.imencode(".jpg", look.reference.thumb, [cv2.IMWRITE_JPEG_QUALITY, 92])
-    features = look.reference.features
+def _reference_row(reference: PackReference) -> dict[str, Any]:
+    _, thumb = cv2.imencode(".jpg", reference.reference.thumb, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    features = reference.reference.features
     return {
-        "card_id": look.card_id,
-        "bits": look.bits.tobytes(),
-        # A 64th of a pixel is finer than any feature is found.
+        "card_id": reference.card_id,
+        "bits": reference.bits.tobytes(),
+        # A 64th of a pixel is finer than features are located.
         "points": (features.points * 64).round().astype(np.uint16).tobytes(),
         "descriptors": features.descriptors.tobytes(),
         "thumb": thumb.tobytes(),
-        "vector": b"" if look.vector is None else look.vector.tobytes(),
+        "vector": b"" if reference.vector is None else reference.vector.tobytes(),
     }

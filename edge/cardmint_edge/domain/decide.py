@@ -1,143 +1,47 @@
-"""From evidence to a decision: a calibrated confidence, a margin, and a policy with reason codes.
+"""From evidence to a verdict: calibrated confidence, candidates, and a policy with reason codes.
 
-How the numbers below were fitted, and what they cost, is in docs/decisions/0010.
+How the policy's numbers were fitted, and what they cost, is in docs/decisions/0010 to 0015.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import exp, inf
 
 from cardmint_contracts.cards import Candidate, Card, Decision
 from cardmint_contracts.reasons import Reason
+from cardmint_edge.domain.config import PolicyConfig
+from cardmint_edge.domain.evidence import (
+    Evidence,
+    FrameQuality,
+    NumberScores,
+    PictureMatch,
+    PrintEvidence,
+    PrintMatch,
+)
 
-MOST_COMPARED = 4
-"""So many printings that were found by print are compared with their own pictures, at most."""
+UNKNOWN_PICTURE = frozenset(
+    {Reason.LOW_SIMILARITY, Reason.NO_CARD_FOUND, Reason.LOOKS_LIKE_CARD_BACK}
+)
+"""Reasons of a verdict by picture for which no picture is known."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sighting:
-    """A printing and how well the picture shows it.
-
-    `twins` are other printings with the same art, pictured or not.
-    """
-
-    card: Card
-    likeness: float
-    title: float
-    inliers: int
-    twins: tuple[Card, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Numbers:
-    """How well the numbers of the best sighting and its twins explain what was read (logs, about 0 at best).
-
-    `other` is the same of the catalogue's best number that none of them carries, `beside` where
-    their own reads best.
-    """
-
-    own: dict[str, float]
-    beside: float
-    other: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
-    """A printing found by what was read alone.
-
-    How well its number, its name and everything explain it (logs).
-
-    `lead` is by how much its name does better than the best of other names. Artist and picture only
-    order what print leaves open: they are no part of `total`, and make nothing surer.
-    """
-
-    card: Card
-    number: float
-    name: float
-    total: float
-    lead: float
-    artist: float = 0.0
-
-    @property
-    def likely(self) -> float:
-        """What orders cards that print leaves open."""
-        return self.total + self.artist
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Circumstances:
-    """What was noticed of the frame beside the best candidate."""
-
-    several_cards: bool = False
-    cut_off: bool = False
-    blurred: bool = False
-    glare: bool = False
-    """Whether light drowns where a number stands."""
-    too_dark: bool = False
-    card_back: bool = False
-    card_shaped: bool = True
-    """Whether the frame holds something with a card's outline at all."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Policy:
-    """What it takes to accept.
-
-    `weights` are those of a logistic regression: bias, likeness, margin, saturated inliers, and
-    whether the number was read.
-    """
-
-    accept_confidence: float = 0.95
-    accept_margin: float = 0.12
-    accept_likeness: float = 0.65
-    accept_title: float = 0.75
-    review_likeness: float = 0.3
-    weights: tuple[float, float, float, float, float] = (-7.5, 5.7, 7.7, 2.9, 1.3)
-    read_likeness: float = 0.5
-    """So much likeness is enough for a card whose own number was read clearly."""
-    enough_inliers: int = 60
-    """More than this many inliers say nothing more."""
-    ceiling: float = 0.995
-    """No picture makes the classical method surer than this."""
-    clear_number: float = -2.0
-    like_print: float = -16.0
-    """What explains all print less well than this was not read."""
-    clear_print: float = -10.5
-    """The same of what does not look like a card."""
-    accept_print: float = 0.94
-    """A card that only its print tells is accepted when it is surer than this."""
-    print_weights: tuple[float, float, float, float, float] = (-1.5, 0.29, 0.0, 0.39, 0.05)
-    """Logistic regression for print.
-
-    Bias, and by each log's unit number, name, margin and lead, each saturated.
-    """
-    enough_read: float = 12.0
-    """Margins and leads of more than this (log) say nothing more."""
-    apart: float = 6.0
-    """By so much (log) a number, or a number with its name, must explain what was read better than any other."""
-    apart_from_others: float = 0.5
-    """The same for a number whose card's picture was recognised, against numbers that would be another picture's."""
-    like_energy: float = 4.0
-    """By so much (log) likelier is an energy where a picture resembles one.
-
-    Next to nothing but a number is printed.
-    """
-    own_picture: float = 3.0
-    """By so much (log) likelier, while no number settles it, is the printing whose own picture it is than its twins."""
-    by_picture: float = 3.0
-    """By so much (log) likelier is what print says where its picture is like the card's, and less where it is not."""
-    unread: float = -12.0
-    """A number that explains less than this says nothing more against a printing."""
+DOUBTED_PICTURE = frozenset({Reason.OTHER_NUMBER, Reason.OTHER_TITLE, Reason.NUMBER_UNREADABLE})
+"""Reasons that, with a low confidence, leave open whether the picture is the right one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """The decision, why, how sure, and the candidates, likeliest first."""
+    """A decision with its reasons, its confidence (0 to 1), and the candidates, likeliest first.
+
+    `likeness_gap` is the likeness of the best picture minus that of the best one of other art; None
+    where no picture decided. `by_print` says whether print decided.
+    """
 
     decision: Decision
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     confidence: float
     candidates: tuple[Candidate, ...]
     likeness_gap: float | None = None
+    by_print: bool = False
 
     @property
     def margin(self) -> float:
@@ -147,293 +51,317 @@ class Verdict:
         return self.confidence - max((one.confidence for one in self.candidates[1:]), default=0.0)
 
 
-def decide(
-    sightings: list[Sighting],
-    seen: Circumstances,
-    policy: Policy,
-    numbers: Numbers | None = None,
-    limit: int = 5,
-) -> Verdict:
-    """Judge the candidates of one frame, given likeliest first.
+def judge(evidence: Evidence, policy: PolicyConfig) -> Verdict:
+    """Return the verdict on one frame.
+
+    Print decides where no picture is known, and where the picture is in doubt and print says more.
+    """
+    by_picture = judge_pictures(evidence, policy)
+    if evidence.prints is None or not evidence.prints.legible:
+        return by_picture
+    known = UNKNOWN_PICTURE.isdisjoint(by_picture.reasons)
+    by_print = judge_prints(evidence.prints, evidence.quality, policy, other_picture=known)
+    if not known or print_overrules(by_print, by_picture, evidence.prints.matches, policy):
+        return by_print
+    return by_picture
+
+
+def needs_print(evidence: Evidence, policy: PolicyConfig) -> bool:
+    """Return whether print is to be looked for: no picture is known, or it is in doubt."""
+    reasons = judge_pictures(evidence, policy).reasons
+    unknown = not UNKNOWN_PICTURE.isdisjoint(reasons)
+    return unknown or (Reason.LOW_CONFIDENCE in reasons and not DOUBTED_PICTURE.isdisjoint(reasons))
+
+
+def judge_pictures(evidence: Evidence, policy: PolicyConfig) -> Verdict:
+    """Return the verdict that pictures and numbers give, without other print.
 
     Of printings with the same art one is accepted only when its number was read, and no other's.
     """
-    best = sightings[0] if sightings else None
+    pictures, quality, numbers = evidence.pictures, evidence.quality, evidence.numbers
+    best = pictures[0] if pictures else None
     if best is None or (
-        best.likeness < policy.review_likeness and (seen.card_back or not seen.card_shaped)
+        best.likeness < policy.review_likeness and (quality.card_back or not quality.card_shaped)
     ):
-        reason = (
-            Reason.TOO_DARK
-            if seen.too_dark
-            else Reason.LOOKS_LIKE_CARD_BACK
-            if seen.card_back
-            else Reason.NO_CARD_FOUND
+        return Verdict(
+            decision=Decision.REJECT,
+            reasons=(_rejection(quality),),
+            confidence=0.0,
+            candidates=(),
         )
-        return Verdict(decision=Decision.REJECT, reasons=(reason,), confidence=0.0, candidates=())
     twins = {twin.id: twin for twin in best.twins}
     rival = max(
-        (other.likeness for other in sightings[1:] if other.card.id not in twins), default=0.0
+        (other.likeness for other in pictures[1:] if other.card.id not in twins), default=0.0
     )
-    read = numbers is not None and settled(numbers, policy)
-    sure = confidence(best.likeness, best.likeness - rival, best.inliers, policy, read=read)
-    candidates = _candidates(best, sightings[1:], twins, sure, policy, numbers=numbers)[:limit]
-    reasons = _doubts(best, rival, sure, seen, policy, numbers=numbers)
+    gap = best.likeness - rival
+    read = numbers is not None and settles(numbers, policy)
+    confidence = picture_confidence(best.likeness, gap, best.inliers, policy, read=read)
+    candidates = _candidates(best, pictures[1:], confidence, policy, numbers=numbers)
+    reasons = _picture_doubts(best, gap, confidence, quality, policy, numbers=numbers)
     return Verdict(
         decision=Decision.REVIEW if reasons else Decision.ACCEPT,
         reasons=reasons,
         confidence=candidates[0].confidence,
-        candidates=candidates,
-        likeness_gap=best.likeness - rival,
+        candidates=candidates[: policy.candidates],
+        likeness_gap=gap,
     )
 
 
-def decide_by_print(
-    found: list[Found],
-    seen: Circumstances,
-    policy: Policy,
-    *,
-    likeness: float | None = None,
-    pictured: bool = False,
-    limit: int = 5,
+def judge_prints(
+    prints: PrintEvidence, quality: FrameQuality, policy: PolicyConfig, *, other_picture: bool
 ) -> Verdict:
-    """Judge cards that only their print tells, given likeliest first (at least one).
+    """Return the verdict that print alone gives.
 
-    `likeness` is that of the first one's own picture, where it is known: one that is quite unlike
-    speaks against it, and so does another card's picture that was recognised (`pictured`).
+    A picture that is unlike the first card's speaks against it, and so does `other_picture`: that
+    of another card was recognised.
     """
-    best = found[0]
-    margin = best.total - max((other.total for other in found[1:]), default=-inf)
-    sure = print_confidence(best, margin, policy)
-    weights = [exp(max(-60.0, other.total - best.total)) for other in found]
-    shares = [sure, *(min(sure, (1 - sure) * weight) for weight in weights[1:])]
+    matches = prints.matches
+    best = matches[0]
+    lead = best.total - max((other.total for other in matches[1:]), default=-inf)
+    confidence = print_confidence(best, lead, policy)
+    weights = [exp(max(-60.0, other.total - best.total)) for other in matches]
+    shares = [
+        confidence,
+        *(min(confidence, (1 - confidence) * weight) for weight in weights[1:]),
+    ]
+    unlike = prints.likeness is not None and prints.likeness < policy.review_likeness
     doubts = {
-        Reason.SEVERAL_CARDS: seen.several_cards,
-        Reason.CUT_OFF: seen.cut_off,
-        Reason.CARD_BACK: seen.card_back,
-        Reason.OTHER_PICTURE: pictured
-        or (likeness is not None and likeness < policy.review_likeness),
+        Reason.SEVERAL_CARDS: quality.several_cards,
+        Reason.CUT_OFF: quality.cut_off,
+        Reason.CARD_BACK: quality.card_back,
+        Reason.OTHER_PICTURE: other_picture or unlike,
         Reason.NUMBER_UNREADABLE: best.number < policy.clear_number,
-        Reason.OTHER_TITLE: best.lead < 0,
-        Reason.SMALL_MARGIN: margin < policy.apart / 2,
-        Reason.LOW_CONFIDENCE: sure < policy.accept_print,
+        Reason.OTHER_TITLE: best.name_lead < 0,
+        Reason.SMALL_MARGIN: lead < policy.number_lead / 2,
+        Reason.LOW_CONFIDENCE: confidence < policy.accept_print_confidence,
     }
-    found_doubts = tuple(reason for reason, holds in doubts.items() if holds)
-    reasons = (*found_doubts, *_explained(found_doubts, seen))
+    reasons = _with_causes(doubts, quality)
     return Verdict(
         decision=Decision.REVIEW if reasons else Decision.ACCEPT,
         reasons=reasons,
         confidence=shares[0],
         candidates=tuple(
-            Candidate(card=one.card, confidence=share)
-            for one, share in zip(found[:limit], shares, strict=False)
+            Candidate(card=match.card, confidence=share)
+            for match, share in zip(matches[: policy.candidates], shares, strict=False)
         ),
+        by_print=True,
     )
 
 
-def energies_first(found: list[Found], sightings: list[Sighting], policy: Policy) -> list[Found]:
-    """Return cards that were found by print with energies raised, if the best picture resembles one; likeliest first.
+def print_overrules(
+    by_print: Verdict,
+    by_picture: Verdict,
+    matches: Sequence[PrintMatch],
+    policy: PolicyConfig,
+) -> bool:
+    """Return whether print says more than a picture in doubt.
 
-    An old energy's name is not in letters that can be read, and of many sets some card has its
+    It does with a higher confidence, and with a number that was clearly read: several sets may
+    share that number, but the card in the picture does not carry it.
+    """
+    best = matches[0]
+    others = max(
+        (match.total for match in matches[1:] if match.card.number != best.card.number),
+        default=-inf,
+    )
+    read = best.number >= policy.clear_number and best.total - others >= policy.number_lead / 2
+    return read or by_print.confidence > by_picture.confidence
+
+
+def raise_energies(
+    matches: list[PrintMatch], pictures: Sequence[PictureMatch], policy: PolicyConfig
+) -> list[PrintMatch]:
+    """Return prints, likeliest first, with energies raised where the picture resembles one.
+
+    An old energy's name is not in letters that can be read, and some card of many sets shares its
     number.
     """
     if (
-        not sightings
-        or sightings[0].likeness < policy.review_likeness
-        or not _energy(sightings[0].card)
+        not pictures
+        or pictures[0].likeness < policy.review_likeness
+        or not _is_energy(pictures[0].card)
     ):
-        return found
+        return matches
     raised = [
-        replace(one, total=one.total + policy.like_energy * _energy(one.card)) for one in found
+        replace(match, total=match.total + policy.energy_bonus * _is_energy(match.card))
+        for match in matches
     ]
-    return sorted(raised, key=lambda one: -one.likely)
+    return sorted(raised, key=lambda match: -match.rank)
 
 
-def contenders(found: list[Found], policy: Policy) -> list[Found]:
-    """Return those of which a picture can change the order.
-
-    Near enough to the likeliest by print.
-    """
-    return [
-        one for one in found[:MOST_COMPARED] if one.likely > found[0].likely - 2 * policy.by_picture
-    ]
+def worth_comparing(matches: list[PrintMatch], policy: PolicyConfig) -> list[PrintMatch]:
+    """Return the prints whose order their own pictures can still change."""
+    least = matches[0].rank - 2 * policy.picture_bonus
+    return [match for match in matches[: policy.compared_prints] if match.rank > least]
 
 
-def by_picture(found: list[Found], alike: dict[str, float], policy: Policy) -> list[Found]:
-    """Return cards that were found by print ordered by their own pictures too, where these are known (by card id).
+def order_by_picture(
+    matches: list[PrintMatch], likenesses: dict[str, float], policy: PolicyConfig
+) -> list[PrintMatch]:
+    """Return prints ordered by their own pictures' likenesses (by card id), too.
 
-    Their totals stay: a picture can name the card that print leaves open, but makes nothing surer.
+    Totals stay: a picture can name the card that print leaves open, but raises no confidence.
     """
 
-    def order(one: Found) -> float:
-        likeness = alike.get(one.card.id)
+    def order(match: PrintMatch) -> float:
+        likeness = likenesses.get(match.card.id)
         if likeness is None:
-            return -one.likely
-        return -one.likely - policy.by_picture * (
-            (likeness >= policy.read_likeness) - (likeness < policy.review_likeness)
-        )
+            return -match.rank
+        alike = likeness >= policy.accept_numbered_likeness
+        unlike = likeness < policy.review_likeness
+        return -match.rank - policy.picture_bonus * (alike - unlike)
 
-    return sorted(found, key=order)
-
-
-def _energy(card: Card) -> bool:
-    return card.name.endswith("Energy")
+    return sorted(matches, key=order)
 
 
-def overrules(printed: Verdict, pictured: Verdict, found: list[Found], policy: Policy) -> bool:
-    """Return whether print says more than a picture that is in doubt.
-
-    Surer, or by a number that was clearly read.
-
-    That several sets have this number leaves open which card it is, but not that it is the other
-    one.
-    """
-    best = found[0]
-    others = max(
-        (one.total for one in found[1:] if one.card.number != best.card.number), default=-inf
-    )
-    read = best.number >= policy.clear_number and best.total - others >= policy.apart / 2
-    return read or printed.confidence > pictured.confidence
-
-
-def print_evidence(best: Found, margin: float, policy: Policy) -> tuple[float, float, float, float]:
-    """Return what the regression for print weighs: number, name, margin and lead, saturated."""
-    most = policy.enough_read
-    return (
-        max(best.number, -most),
-        max(best.name, -most),
-        min(margin, most),
-        max(-most, min(best.lead, most)),
-    )
-
-
-def print_confidence(best: Found, margin: float, policy: Policy) -> float:
-    """Return the calibrated probability that print alone told the card rightly."""
-    bias, *weights = policy.print_weights
-    evidence = print_evidence(best, margin, policy)
-    return min(
-        policy.ceiling, _share(bias + sum(w * x for w, x in zip(weights, evidence, strict=True)))
-    )
-
-
-def confidence(
-    likeness: float, margin: float, inliers: int, policy: Policy, *, read: bool = False
-) -> float:
-    """Return the calibrated probability that the picture shows this art.
-
-    Rises with each of the four.
-    """
-    bias, of_likeness, of_margin, of_inliers, of_number = policy.weights
-    agreement = min(inliers, policy.enough_inliers) / policy.enough_inliers
-    logit = (
-        bias
-        + of_likeness * likeness
-        + of_margin * margin
-        + of_inliers * agreement
-        + of_number * read
-    )
-    return min(policy.ceiling, _share(logit))
-
-
-def _share(logit: float) -> float:
-    return 1 / (1 + exp(-max(logit, -700.0)))
-
-
-def settled(numbers: Numbers, policy: Policy) -> bool:
+def settles(numbers: NumberScores, policy: PolicyConfig) -> bool:
     """Return whether one printing's number was read, and clearly no other's."""
     first, second = sorted([*numbers.own.values(), -inf, -inf], reverse=True)[:2]
     if first == -inf:
         return False
     return (
         first >= policy.clear_number
-        and first - second >= policy.apart
-        and first - numbers.beside >= policy.apart_from_others
+        and first - second >= policy.number_lead
+        and first - numbers.rival_in_strip >= policy.number_lead_in_strip
     )
 
 
-def _contradicted(numbers: Numbers | None, policy: Policy) -> bool:
-    """Return whether another card's number was read than that of any printing of this art."""
-    if numbers is None or numbers.other < policy.clear_number:
+def picture_confidence(
+    likeness: float, gap: float, inliers: int, policy: PolicyConfig, *, read: bool = False
+) -> float:
+    """Return the calibrated probability that the picture shows this art; rises with each value."""
+    bias, of_likeness, of_gap, of_inliers, of_number = policy.picture_weights
+    agreement = min(inliers, policy.inliers) / policy.inliers
+    logit = bias + of_likeness * likeness + of_gap * gap + of_inliers * agreement + of_number * read
+    return min(policy.max_confidence, _logistic(logit))
+
+
+def print_confidence(best: PrintMatch, lead: float, policy: PolicyConfig) -> float:
+    """Return the calibrated probability that print alone names the right card.
+
+    `lead` is the total of the best card minus that of the next.
+    """
+    bias, *weights = policy.print_weights
+    features = print_features(best, lead, policy)
+    logit = bias + sum(w * x for w, x in zip(weights, features, strict=True))
+    return min(policy.max_confidence, _logistic(logit))
+
+
+def print_features(
+    best: PrintMatch, lead: float, policy: PolicyConfig
+) -> tuple[float, float, float, float]:
+    """Return what the regression for print weighs: number, name and both leads, saturated."""
+    most = policy.print_lead
+    return (
+        max(best.number, -most),
+        max(best.name, -most),
+        min(lead, most),
+        max(-most, min(best.name_lead, most)),
+    )
+
+
+def _logistic(logit: float) -> float:
+    return 1 / (1 + exp(-max(logit, -700.0)))
+
+
+def _is_energy(card: Card) -> bool:
+    return card.name.endswith("Energy")
+
+
+def _rejection(quality: FrameQuality) -> Reason:
+    if quality.too_dark:
+        return Reason.TOO_DARK
+    return Reason.LOOKS_LIKE_CARD_BACK if quality.card_back else Reason.NO_CARD_FOUND
+
+
+def _contradicts(numbers: NumberScores | None, policy: PolicyConfig) -> bool:
+    """Return whether a number was read that no printing of this art carries."""
+    if numbers is None or numbers.best_other < policy.clear_number:
         return False
-    return numbers.other - max(numbers.own.values()) >= policy.apart
+    return numbers.best_other - max(numbers.own.values()) >= policy.number_lead
 
 
-def _doubts(
-    best: Sighting,
-    rival: float,
-    sure: float,
-    seen: Circumstances,
-    policy: Policy,
+def _picture_doubts(
+    best: PictureMatch,
+    gap: float,
+    confidence: float,
+    quality: FrameQuality,
+    policy: PolicyConfig,
     *,
-    numbers: Numbers | None,
-) -> tuple[str, ...]:
-    read = numbers is not None and settled(numbers, policy)
-    alike = best.likeness >= (policy.read_likeness if read else policy.accept_likeness)
+    numbers: NumberScores | None,
+) -> tuple[Reason, ...]:
+    read = numbers is not None and settles(numbers, policy)
+    least = policy.accept_numbered_likeness if read else policy.accept_likeness
+    alike = best.likeness >= least
     unsettled = bool(best.twins) and not read
+    # Below the least likeness nothing else about the picture counts.
     doubts = {
-        Reason.SEVERAL_CARDS: seen.several_cards,
-        Reason.CUT_OFF: seen.cut_off,
+        Reason.SEVERAL_CARDS: quality.several_cards,
+        Reason.CUT_OFF: quality.cut_off,
         Reason.LOW_SIMILARITY: not alike,
-        # Whom a poor likeness resembles, and who else does, says nothing.
         Reason.OTHER_TITLE: alike and best.title < policy.accept_title,
         Reason.SAME_ART: alike and unsettled,
         Reason.NUMBER_UNREADABLE: alike and unsettled and numbers is not None,
-        Reason.OTHER_NUMBER: alike and _contradicted(numbers, policy),
-        Reason.SMALL_MARGIN: alike and best.likeness - rival < policy.accept_margin,
-        Reason.LOW_CONFIDENCE: alike and sure < policy.accept_confidence,
+        Reason.OTHER_NUMBER: alike and _contradicts(numbers, policy),
+        Reason.SMALL_MARGIN: alike and gap < policy.accept_likeness_gap,
+        Reason.LOW_CONFIDENCE: alike and confidence < policy.accept_confidence,
     }
+    return _with_causes(doubts, quality)
+
+
+def _with_causes(doubts: dict[Reason, bool], quality: FrameQuality) -> tuple[Reason, ...]:
+    """Return the doubts that hold, and what is wrong with the frame where there are any."""
     reasons = tuple(reason for reason, holds in doubts.items() if holds)
-    return (*reasons, *_explained(reasons, seen))
-
-
-def _explained(reasons: tuple[str, ...], seen: Circumstances) -> tuple[str, ...]:
-    """Return what of the frame explains a doubt; a picture that leaves none is clear enough."""
     causes = {
-        Reason.GLARE: seen.glare and Reason.NUMBER_UNREADABLE in reasons,
-        Reason.BLURRED: seen.blurred and bool(reasons),
-        Reason.TOO_DARK: seen.too_dark and bool(reasons),
+        Reason.GLARE: quality.glare and Reason.NUMBER_UNREADABLE in reasons,
+        Reason.BLURRED: quality.blurred and bool(reasons),
+        Reason.TOO_DARK: quality.too_dark and bool(reasons),
     }
-    return tuple(cause for cause, holds in causes.items() if holds)
+    return (*reasons, *(cause for cause, holds in causes.items() if holds))
 
 
 def _candidates(
-    best: Sighting,
-    others: list[Sighting],
-    twins: dict[str, Card],
-    sure: float,
-    policy: Policy,
+    best: PictureMatch,
+    others: Sequence[PictureMatch],
+    confidence: float,
+    policy: PolicyConfig,
     *,
-    numbers: Numbers | None,
+    numbers: NumberScores | None,
 ) -> tuple[Candidate, ...]:
-    """Share what is sure of the art among the printings that carry it, and what is left among the other candidates."""
-    pictured = {other.card.id: other.likeness for other in others}
+    """Share the confidence among the printings of this art, and the rest among other candidates."""
+    twins = {twin.id: twin for twin in best.twins}
+    likenesses = {other.card.id: other.likeness for other in others}
     same_art = [best.card, *twins.values()]
-    unseen = 0.0 if numbers is not None and settled(numbers, policy) else -policy.own_picture
+    settled = numbers is not None and settles(numbers, policy)
+    without_picture = 0.0 if settled else -policy.own_picture_bonus
 
-    def by_look(card: Card) -> float:
+    def picture_score(card: Card) -> float:
         if card is best.card:
             return 0.0
-        return 20 * (pictured[card.id] - best.likeness) if card.id in pictured else unseen
+        if card.id not in likenesses:
+            return without_picture
+        return 20 * (likenesses[card.id] - best.likeness)
 
-    weights = [exp(by_look(card) + _number(card, numbers, policy)) for card in same_art]
-    shares = [sure * weight / sum(weights) for weight in weights]
+    weights = [exp(picture_score(card) + _number_score(card, numbers, policy)) for card in same_art]
+    shares = [confidence * weight / sum(weights) for weight in weights]
     candidates = [
         Candidate(card=card, confidence=share) for card, share in zip(same_art, shares, strict=True)
     ]
     for other in others:
         if other.card.id not in twins:
-            alone = confidence(
+            alone = picture_confidence(
                 other.likeness, other.likeness - best.likeness, other.inliers, policy
             )
-            candidates.append(
-                Candidate(card=other.card, confidence=min(alone, 1 - sure, max(shares)))
-            )
+            share = min(alone, 1 - confidence, max(shares))
+            candidates.append(Candidate(card=other.card, confidence=share))
     # The sort is stable: the best picture stays first among equals.
     return tuple(sorted(candidates, key=lambda candidate: -candidate.confidence))
 
 
-def _number(card: Card, numbers: Numbers | None, policy: Policy) -> float:
-    """Return what the number says for a printing, against the best of its twins."""
+def _number_score(card: Card, numbers: NumberScores | None, policy: PolicyConfig) -> float:
+    """Return the score (log) of a printing's number relative to the best of its art."""
     if numbers is None:
         return 0.0
-    floor = max(policy.unread, max(numbers.own.values()) + policy.unread)
-    return max(numbers.own[card.id], floor) - max(0.0, *numbers.own.values())
+    best = max(numbers.own.values())
+    floor = max(policy.unread_number, best + policy.unread_number)
+    return max(numbers.own[card.id], floor) - max(0.0, best)

@@ -1,4 +1,4 @@
-"""What the recogniser asks of a catalogue pack."""
+"""The gallery: the reference pictures of a catalogue pack, as the recogniser needs them."""
 
 from typing import Protocol
 
@@ -9,10 +9,7 @@ from cardmint_edge.domain.vision.matching import Reference
 
 
 class Gallery(Protocol):
-    """The pictured printings of a pack, by row.
-
-    Their looks, what there is to compare with, and who they are.
-    """
+    """The printings of a pack that have a picture, by row: hashes, vectors and references."""
 
     @property
     def version(self) -> str:

@@ -1,4 +1,4 @@
-"""What recognition says of one frame."""
+"""The outcome of recognition for one frame."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -7,25 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardmint_contracts.cards import Candidate, Card, Decision
+from cardmint_edge.domain.vision.quad import Quad
 
 Frame = NDArray[np.uint8]
 """An image, height x width x 3, BGR."""
 
-Corners = NDArray[np.float32]
-"""4 x 2, pixels of the frame, clockwise from the card's own top left."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recognition:
-    """One frame's outcome. `card` is set exactly when the decision is accept.
+    """The outcome for one frame. `card` is set exactly when the decision is accept.
 
-    Candidates are sorted, likeliest first.
-
-    `margin` is the confidence of the first candidate minus that of the second. `likeness_gap` is the
-    likeness of the best picture minus that of the best picture of other art; None where no picture
-    decided. `rectified` is the card alone, upright, when one was found. `other_language` says of an accepted
-    card that a sign was read on it which English cards do not bear. `ms` is the time of each step
-    in milliseconds.
+    `candidates` are sorted, likeliest first. `margin` is the confidence of the first candidate
+    minus that of the second; `likeness_gap` is the likeness of the best picture minus that of the
+    best one of other art, None where no picture decided. `quad` is where the card lies, in pixels
+    of the frame, and `rectified` the card alone, upright. `other_language` says that an accepted
+    card bears a sign that English cards do not. `ms` holds the milliseconds of each step.
     """
 
     decision: Decision
@@ -35,7 +31,7 @@ class Recognition:
     margin: float = 0.0
     likeness_gap: float | None = None
     candidates: tuple[Candidate, ...] = ()
-    corners: Corners | None = None
+    quad: Quad | None = None
     rectified: Frame | None = None
     other_language: bool = False
     method: str = "classical"

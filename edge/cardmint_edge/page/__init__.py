@@ -1,1 +1,1 @@
-"""The local page: what the operator sees and answers, with no network at all."""
+"""The local page: it shows the station's state and takes answers, without any network."""

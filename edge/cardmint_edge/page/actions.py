@@ -1,7 +1,4 @@
-"""What the operator does on the page.
-
-Answer, skip, take back, capture, set the defaults, pause the uploads.
-"""
+"""The page's routes for the operator's actions: answers, scans, defaults, uploads."""
 
 from collections.abc import Callable
 from uuid import UUID
@@ -14,29 +11,31 @@ from starlette.routing import Route
 
 from cardmint_contracts.cards import ScanDefaults
 from cardmint_contracts.wire import convert
-from cardmint_edge.page.forms import Form, posting
-from cardmint_edge.page.ports import Parts
-from cardmint_edge.page.views import Pages, html
-from cardmint_edge.review_tasks import Answered
+from cardmint_edge.page.forms import Form, form_route
+from cardmint_edge.page.ports import PagePorts
+from cardmint_edge.page.views import PageRenderer, html
+from cardmint_edge.review_tasks import AnswerResult
 
 OPERATOR = "station"
-"""Who answered: whoever stands at the station."""
+"""The name under which the operator's answers are stored."""
 
 _NOTICES = {
-    Answered.TAKEN: "",
-    Answered.GONE: "Somebody else answered that one first.",
-    Answered.CHANGED: "That question changed meanwhile; please look again.",
-    Answered.UNKNOWN_CARD: "That card is not in this station's catalogue.",
+    AnswerResult.TAKEN: "",
+    AnswerResult.GONE: "Somebody else answered this question first.",
+    AnswerResult.CHANGED: "This question has changed; please read it again.",
+    AnswerResult.UNKNOWN_CARD: "This station's catalogue does not have that card.",
 }
 
 
-def _shown(parts: Parts, pages: Pages) -> Callable[..., Response]:
-    def shown(request: Request, notice: str = "") -> Response:
+def _page_responder(ports: PagePorts, renderer: PageRenderer) -> Callable[..., Response]:
+    """Return a function that answers an action: with the updated page, and a notice if any."""
+
+    def respond(request: Request, notice: str = "") -> Response:
         if "hx-request" not in request.headers:
             return RedirectResponse("/", 303)
-        return html(pages.live(parts.view(notice))[0])
+        return html(renderer.live(ports.view(notice))[0])
 
-    return shown
+    return respond
 
 
 def _task(request: Request) -> UUID:
@@ -44,69 +43,70 @@ def _task(request: Request) -> UUID:
     return task
 
 
-def answering(parts: Parts, pages: Pages) -> list[Route]:
+def task_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
     """Return the routes of the review tasks."""
-    shown = _shown(parts, pages)
+    respond = _page_responder(ports, renderer)
 
     def answer(request: Request, form: Form) -> Response:
         if not form.get("version", "").isdecimal() or "card" not in form:
-            raise HTTPException(400, "an answer has a version and a card")
-        answered = parts.answers.answer(
+            raise HTTPException(400, "an answer needs the fields version and card")
+        result = ports.answers.answer(
             _task(request), int(form["version"]), form["card"] or None, OPERATOR
         )
-        return shown(request, _NOTICES[answered])
+        return respond(request, _NOTICES[result])
 
     def skip(request: Request, _: Form) -> Response:
-        parts.skip(_task(request))
-        return shown(request)
+        ports.skip(_task(request))
+        return respond(request)
 
     def undo(request: Request, _: Form) -> Response:
-        return shown(request, _NOTICES[parts.answers.undo(_task(request), OPERATOR)])
+        return respond(request, _NOTICES[ports.answers.undo(_task(request), OPERATOR)])
 
-    def seen(request: Request, _: Form) -> Response:
-        parts.answers.seen(_task(request))
-        return shown(request)
+    def dismiss(request: Request, _: Form) -> Response:
+        ports.answers.dismiss(_task(request))
+        return respond(request)
 
     def scan(request: Request, _: Form) -> Response:
-        return shown(request, _NOTICES[parts.answers.scan_next(_task(request))])
+        return respond(request, _NOTICES[ports.answers.scan_next(_task(request))])
 
     return [
-        posting("/tasks/{task:uuid}", answer),
-        posting("/tasks/{task:uuid}/skip", skip),
-        posting("/tasks/{task:uuid}/undo", undo),
-        posting("/tasks/{task:uuid}/seen", seen),
-        posting("/tasks/{task:uuid}/scan", scan),
+        form_route("/tasks/{task:uuid}", answer),
+        form_route("/tasks/{task:uuid}/skip", skip),
+        form_route("/tasks/{task:uuid}/undo", undo),
+        form_route("/tasks/{task:uuid}/dismiss", dismiss),
+        form_route("/tasks/{task:uuid}/scan", scan),
     ]
 
 
-def scanning(parts: Parts, pages: Pages) -> list[Route]:
-    """Return the routes of scans, the defaults and the uploads."""
-    shown = _shown(parts, pages)
+def station_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
+    """Return the routes of scans, defaults and uploads."""
+    respond = _page_responder(ports, renderer)
 
     def withdraw(request: Request, _: Form) -> Response:
-        done = parts.withdraw(request.path_params["scan"])
-        return shown(request, "" if done else "That scan was taken back before.")
+        done = ports.withdraw(request.path_params["scan"])
+        return respond(request, "" if done else "This scan was taken back before.")
 
     def again(request: Request, _: Form) -> Response:
-        if not parts.capture():
-            return shown(
+        if not ports.capture():
+            return respond(
                 request,
-                "This camera takes cards as they come: take the scan back, and lay the card again.",
+                "This camera takes no photo on command:"
+                " take the scan back, and lay the card again.",
             )
-        parts.withdraw(request.path_params["scan"])
-        return shown(request)
+        ports.withdraw(request.path_params["scan"])
+        return respond(request)
 
     def capture(request: Request, _: Form) -> Response:
-        taken = parts.capture()
-        return shown(request, "" if taken else "This camera takes cards as they come.")
+        taken = ports.capture()
+        return respond(request, "" if taken else "This camera takes no photo on command.")
 
     def uploads(request: Request, form: Form) -> Response:
-        parts.pause_uploads(form.get("paused") == "yes")
-        return shown(request)
+        ports.pause_uploads(form.get("paused") == "yes")
+        return respond(request)
 
     def defaults(_: Request, form: Form) -> Response:
         try:
-            parts.set_defaults(
+            ports.set_defaults(
                 convert({key: value for key, value in form.items() if value}, ScanDefaults)
             )
         except msgspec.ValidationError as error:
@@ -114,9 +114,9 @@ def scanning(parts: Parts, pages: Pages) -> list[Route]:
         return RedirectResponse("/?saved=true", 303)
 
     return [
-        posting("/scans/{scan:uuid}/withdraw", withdraw),
-        posting("/scans/{scan:uuid}/again", again),
-        posting("/capture", capture),
-        posting("/uploads", uploads),
-        posting("/defaults", defaults),
+        form_route("/scans/{scan:uuid}/withdraw", withdraw),
+        form_route("/scans/{scan:uuid}/again", again),
+        form_route("/capture", capture),
+        form_route("/uploads", uploads),
+        form_route("/defaults", defaults),
     ]

@@ -1,6 +1,6 @@
-"""Forms that are posted.
+"""Posted forms: read completely within a limit, then handled in a thread.
 
-Read whole, within a limit, then handed to a thread, since what they do waits for the disk.
+Handlers wait for the disk, which must not block other requests.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ MAX_FIELDS = 100
 Form = dict[str, str]
 
 
-def posting(path: str, do: Callable[[Request, Form], Response]) -> Route:
-    """Return the route of what is done with a form; of a name that comes twice the last counts."""
+def form_route(path: str, handle: Callable[[Request, Form], Response]) -> Route:
+    """Return the route of a form's handler. Of fields with the same name the last counts."""
 
     async def endpoint(request: Request) -> Response:
-        return await run_in_threadpool(do, request, await _form(request))
+        return await run_in_threadpool(handle, request, await _form(request))
 
     return Route(path, endpoint, methods=["POST"])
 

@@ -1,4 +1,4 @@
-"""What the page shows and changes: declared here, wired in `app`."""
+"""The calls by which the page reads and changes the station. `app` wires them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,58 +6,59 @@ from typing import Protocol
 from uuid import UUID
 
 from cardmint_contracts.cards import Card, CardId, ScanDefaults
-from cardmint_edge.page.views import View
-from cardmint_edge.review_tasks import Answered
+from cardmint_edge.page.views import StationView
+from cardmint_edge.review_tasks import AnswerResult
 
 
-class Images(Protocol):
-    """Has the images' bytes."""
+class ThumbnailSource(Protocol):
+    """The images' bytes."""
 
     def thumbnail(self, digest: str) -> bytes | None:
-        """Return an image's bytes, or those of what is left of it; None when nothing is."""
+        """Return an image's bytes, or its thumbnail's; None if the station has neither."""
         ...
 
 
-class Answers(Protocol):
-    """Takes answers to tasks, and what else is done with them."""
+class ReviewAnswers(Protocol):
+    """The review tasks, as the page needs them."""
 
-    def undo(self, task: UUID, by: str) -> Answered:
+    def undo(self, task: UUID, by: str) -> AnswerResult:
         """Take back the answer that overruled ours."""
         ...
 
-    def seen(self, task: UUID) -> None:
-        """Say no more of an answer that did not count."""
+    def dismiss(self, task: UUID) -> None:
+        """Show an overruled answer no more."""
         ...
 
-    def scan_next(self, task: UUID) -> Answered:
-        """Have the next shot be another scan of a task's card."""
+    def scan_next(self, task: UUID) -> AnswerResult:
+        """Count the next shot as another scan of the card that a task is about."""
         ...
 
-    def answer(self, task: UUID, version: int, card: CardId | None, by: str) -> Answered:
-        """Take a person's answer."""
+    def answer(self, task: UUID, version: int, card: CardId | None, by: str) -> AnswerResult:
+        """Take the operator's answer."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Parts:
-    """`view` takes a notice for the operator; `commits` waits as the database's does.
+class PagePorts:
+    """The calls of the page.
 
-    `live` is the camera's picture as JPEG, None without one. `withdraw` says whether the scan was
-    there; `capture` whether the camera can be told to take a photo.
+    `view` takes a notice for the operator and returns what to show. `wait_for_commits` is the
+    database's. `preview` returns the camera's picture as JPEG, or None. `withdraw` returns False
+    if the scan was taken back before, `capture` False if the camera takes no photo on command.
     """
 
     station: str
-    view: Callable[[str], View]
-    commits: Callable[[int, float], int]
-    images: Images
-    answers: Answers
+    view: Callable[[str], StationView]
+    wait_for_commits: Callable[[int, float], int]
+    images: ThumbnailSource
+    answers: ReviewAnswers
     search: Callable[[str], Sequence[Card]]
     defaults: Callable[[], ScanDefaults]
     set_defaults: Callable[[ScanDefaults], None]
     withdraw: Callable[[UUID], bool]
     skip: Callable[[UUID], None]
     capture: Callable[[], bool]
-    live: Callable[[], bytes | None]
+    preview: Callable[[], bytes | None]
     pause_uploads: Callable[[bool], None]
     metrics: Callable[[], bytes]
     pin: str = ""

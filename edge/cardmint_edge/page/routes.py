@@ -1,4 +1,4 @@
-"""The page's routes that read, and the whole. It decides nothing."""
+"""The page's routes that read, and the page as a whole."""
 
 import time
 from importlib.resources import files
@@ -10,20 +10,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from cardmint_edge.adapters.sqlite.outbox import ScanLine
+from cardmint_edge.domain.scan_record import ScanRecord
 from cardmint_edge.page import guard
-from cardmint_edge.page.actions import answering, scanning
-from cardmint_edge.page.ports import Parts
-from cardmint_edge.page.views import Pages, View, html
+from cardmint_edge.page.actions import station_routes, task_routes
+from cardmint_edge.page.ports import PagePorts
+from cardmint_edge.page.views import PageRenderer, StationView, html
 
-PATIENCE_S = 0.5
-"""How long the page waits for something to show before it asks again.
+WAIT_FOR_CHANGE_S = 0.5
+"""Seconds that a request for the live part waits for a change.
 
-What is not in the database is seen then.
+A change outside the database, such as the connection's state, shows with the next request.
 """
 
-A_BREATH_S = 0.02
-"""So long nobody looks again, however much is written: a look costs some milliseconds."""
+MIN_INTERVAL_S = 0.02
+"""Seconds between two renderings of the live part, at least: each takes some milliseconds."""
 
 _STATIC = {
     "htmx.js": ("django_htmx", "static/django_htmx/htmx-2.min.js", "text/javascript"),
@@ -34,7 +34,7 @@ _STATIC = {
 
 
 class LastScan(msgspec.Struct, frozen=True, kw_only=True):
-    """The last scan, in short."""
+    """The last scan in `GET /state`."""
 
     position: int
     scan: UUID
@@ -42,8 +42,8 @@ class LastScan(msgspec.Struct, frozen=True, kw_only=True):
     card: str | None
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
-    """`GET /state`: the station for other programs on this machine."""
+class PageState(msgspec.Struct, frozen=True, kw_only=True):
+    """`GET /state`: the station's state, for other programs on this machine."""
 
     stream: UUID
     queued: int
@@ -59,7 +59,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def static(request: Request) -> Response:
-    """Serve one of the page's own files, or htmx out of its package."""
+    """Serve one of the page's own files, or htmx from its package."""
     name = request.path_params["name"]
     if name not in _STATIC:
         raise HTTPException(404, "no such file")
@@ -67,55 +67,57 @@ def static(request: Request) -> Response:
     return Response(files(package).joinpath(path).read_bytes(), media_type=media_type)
 
 
-def make_page(parts: Parts) -> guard.Guarded:
+def make_page(ports: PagePorts) -> guard.GuardedPage:
     """Return the page as an ASGI application."""
-    pages = Pages(parts.station)
-    door = guard.Door(parts.pin)
+    renderer = PageRenderer(ports.station)
+    access = guard.AccessControl(ports.pin)
     routes = [
-        *_reading(parts, pages),
-        *answering(parts, pages),
-        *scanning(parts, pages),
+        *_read_routes(ports, renderer),
+        *task_routes(ports, renderer),
+        *station_routes(ports, renderer),
         Route("/static/{name}", static),
-        *door.routes(pages),
+        *access.routes(renderer),
     ]
-    return guard.Guarded(Router(routes, redirect_slashes=False), door)
+    return guard.GuardedPage(Router(routes, redirect_slashes=False), access)
 
 
-def _reading(parts: Parts, pages: Pages) -> list[Route]:
+def _read_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
     def show(request: Request) -> Response:
         return html(
-            pages.page(
-                parts.view(""), parts.defaults(), request.query_params.get("saved") == "true"
+            renderer.page(
+                ports.view(""), ports.defaults(), request.query_params.get("saved") == "true"
             )
         )
 
     def live(request: Request) -> Response:
-        return _news(parts, pages, request.query_params.get("have", ""))
+        return _changed_live_part(ports, renderer, request.query_params.get("have", ""))
 
     def search(request: Request) -> Response:
         version, query = request.query_params.get("version", ""), request.query_params.get("q", "")
         if not version.isdecimal():
-            raise HTTPException(400, "a search is for a version of a task")
+            raise HTTPException(400, "a search needs the version of a task")
         return html(
-            pages.found(request.path_params["task"], int(version), query, parts.search(query))
+            renderer.search_results(
+                request.path_params["task"], int(version), query, ports.search(query)
+            )
         )
 
     def state(_: Request) -> Response:
-        return Response(msgspec.json.encode(_state(parts.view(""))), media_type="application/json")
+        return Response(msgspec.json.encode(_state(ports.view(""))), media_type="application/json")
 
     def metrics(_: Request) -> Response:
-        return Response(parts.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(ports.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     def camera(_: Request) -> Response:
-        jpeg = parts.live()
+        jpeg = ports.preview()
         if jpeg is None:
-            raise HTTPException(404, "the camera shows nothing until it takes a photo")
+            raise HTTPException(404, "the camera has no preview")
         return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "no-store"})
 
     def image(request: Request) -> Response:
-        jpeg = parts.images.thumbnail(request.path_params["digest"])
+        jpeg = ports.images.thumbnail(request.path_params["digest"])
         if jpeg is None:
-            raise HTTPException(404, "the station has no such image")
+            raise HTTPException(404, "the station does not have this image")
         return Response(
             jpeg, media_type="image/jpeg", headers={"cache-control": "max-age=31536000, immutable"}
         )
@@ -131,26 +133,23 @@ def _reading(parts: Parts, pages: Pages) -> list[Route]:
     ]
 
 
-def _news(parts: Parts, pages: Pages, have: str) -> Response:
-    """Return the live part as soon as it is not what the page has.
-
-    Nothing when it stays so for `PATIENCE_S`.
-    """
-    ends = time.monotonic() + PATIENCE_S
+def _changed_live_part(ports: PagePorts, renderer: PageRenderer, have: str) -> Response:
+    """Return the live part once its digest is not `have`; nothing after `WAIT_FOR_CHANGE_S`."""
+    ends = time.monotonic() + WAIT_FOR_CHANGE_S
     while True:
-        commits = parts.commits(0, 0.0)
-        content, digest = pages.live(parts.view(""))
+        commits = ports.wait_for_commits(0, 0.0)
+        content, digest = renderer.live(ports.view(""))
         if digest != have:
             return html(content)
-        time.sleep(A_BREATH_S)
-        patience = ends - time.monotonic()
-        if patience <= 0:
+        time.sleep(MIN_INTERVAL_S)
+        left_s = ends - time.monotonic()
+        if left_s <= 0:
             return Response(status_code=204)
-        parts.commits(commits, patience)
+        ports.wait_for_commits(commits, left_s)
 
 
-def _state(view: View) -> State:
-    return State(
+def _state(view: StationView) -> PageState:
+    return PageState(
         stream=view.status.stream,
         queued=view.status.queued,
         acknowledged=view.status.acknowledged,
@@ -161,15 +160,15 @@ def _state(view: View) -> State:
         parked=view.status.parked,
         open_tasks=view.open_tasks,
         images_waiting=view.status.images_waiting,
-        last_scan=_last(view.scans[0]) if view.scans else None,
+        last_scan=_last_scan(view.scans[0]) if view.scans else None,
     )
 
 
-def _last(line: ScanLine) -> LastScan:
-    card = line.scan.card
+def _last_scan(record: ScanRecord) -> LastScan:
+    card = record.scan.card
     return LastScan(
-        position=line.position,
-        scan=line.scan.scan,
-        decision=line.scan.decision.value,
+        position=record.position,
+        scan=record.scan.scan,
+        decision=record.scan.decision.value,
         card=card.id if card else None,
     )

@@ -1,4 +1,4 @@
-"""The page's server: uvicorn in a thread, on a socket that is bound before anything else starts."""
+"""The page's server: uvicorn in a thread, on a socket that is bound before all else starts."""
 
 import socket
 
@@ -9,10 +9,10 @@ from cardmint_edge.errors import Stop
 
 
 class PageServer:
-    """Serves the page on loopback until `stop`."""
+    """Serves the page until `stop`."""
 
     def __init__(self, host: str, port: int) -> None:
-        """Bind the port; 0 takes any free one.
+        """Bind the port; 0 takes a free one.
 
         Raises:
             Stop: the port is taken.
@@ -22,13 +22,14 @@ class PageServer:
                 (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
             )
         except OSError as error:
-            message = f"station.page_port: cannot serve the page on {host}:{port}: {error.strerror}"
-            raise Stop(message) from error
+            raise Stop(
+                f"station.page_port: cannot serve the page on {host}:{port}: {error.strerror}"
+            ) from error
         self._server: uvicorn.Server | None = None
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}/"
 
     def show(self, page: ASGIApp) -> None:
-        """Take the page to serve."""
+        """Set the page to serve."""
         self._server = uvicorn.Server(
             uvicorn.Config(
                 page,
@@ -44,6 +45,10 @@ class PageServer:
         """Serve until `stop`."""
         if self._server is not None:
             self._server.run(sockets=[self._socket])
+
+    def close(self) -> None:
+        """Release the port of a server that does not run."""
+        self._socket.close()
 
     def stop(self) -> None:
         """Make `run` return."""

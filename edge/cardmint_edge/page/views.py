@@ -1,4 +1,4 @@
-"""What the page shows: the station's state as HTML."""
+"""The page as HTML."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,13 +12,13 @@ from cardmint_contracts.cards import Card, Condition, Decision, Edition, Finish,
 from cardmint_contracts.currencies import digits
 from cardmint_contracts.reasons import Reason
 from cardmint_contracts.tasks import ReviewTask
-from cardmint_edge.adapters.sqlite.outbox import ScanLine
-from cardmint_edge.review_tasks import Overruled
+from cardmint_edge.domain.scan_record import ScanRecord
+from cardmint_edge.review_tasks import OverruledAnswer
 from cardmint_edge.status import OutboxStatus
 
-STRIP = 20
+RECENT_SCANS = 20
 _DIGEST = "{digest}"
-CANDIDATES = 3
+MAX_CANDIDATES = 3
 LANGUAGES = ("en", "de", "fr", "it", "es", "pt", "nl", "ja", "ko", "zh-hans", "zh-hant")
 
 DECISIONS = {
@@ -29,35 +29,36 @@ DECISIONS = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class View:
-    """Everything that the live part shows. `link` and `fault` are words; an empty fault is none.
+class StationView:
+    """The content of the page's live part.
 
-    `uploads` says whether images are to go anywhere at all; `before` has, by the scan that a task
-    is about, the one whose card it perhaps shows again.
+    `link` and `fault` are sentences; an empty fault is none. `originals` has, for the scan of a
+    task, the earlier scan of which it is a possible duplicate. `uploads` is whether images are
+    uploaded at all.
     """
 
     status: OutboxStatus
     link: str
     connected: bool
     fault: str
-    scans: Sequence[ScanLine]
+    scans: Sequence[ScanRecord]
     tasks: Sequence[ReviewTask]
     open_tasks: int
-    box: "Box"
-    before: Mapping[UUID, ScanLine] = field(default_factory=dict)
-    overruled: Sequence[Overruled] = ()
-    awaited: UUID | None = None
+    machine: "MachineSummary"
+    originals: Mapping[UUID, ScanRecord] = field(default_factory=dict)
+    overruled: Sequence[OverruledAnswer] = ()
+    scan_to_repeat: UUID | None = None
     uploads: bool = True
     uploads_paused: bool = False
     drain_s: float | None = 0.0
     has_live: bool = False
     notice: str = ""
-    price: "Price | None" = None
+    price: "PriceSummary | None" = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Price:
-    """What the last card was last worth, and how many days ago."""
+class PriceSummary:
+    """The last known price of the last card, and its age in days."""
 
     money: Money
     source: str
@@ -65,8 +66,8 @@ class Price:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Box:
-    """The machine and what runs on it, in words."""
+class MachineSummary:
+    """Camera, disk, clock and versions, for the foot of the page."""
 
     camera: str
     disk_free_bytes: int
@@ -75,8 +76,8 @@ class Box:
     version: str
 
 
-class Pages:
-    """Renders the templates. `station` is the name to show."""
+class PageRenderer:
+    """Renders the templates. `station` is the station's name."""
 
     def __init__(self, station: str) -> None:
         environment = Environment(
@@ -89,49 +90,49 @@ class Pages:
             editions=list(Edition),
             conditions=list(Condition),
             languages=LANGUAGES,
-            limit=CANDIDATES,
+            limit=MAX_CANDIDATES,
             duplicate=Reason.POSSIBLE_DUPLICATE,
         )
-        environment.filters["lasting"] = lasting
+        environment.filters["duration"] = duration_text
         environment.filters["money"] = lambda money: (
             f"{digits(money.minor, money.currency)} {money.currency}"
         )
         environment.filters["words"] = lambda code: str(code).replace("_", " ").replace("-", " ")
         self._live = environment.get_template("live.html")
         self._page = environment.get_template("page.html")
-        self._found = environment.get_template("found.html")
+        self._search_results = environment.get_template("search_results.html")
         self._pin = environment.get_template("pin.html")
 
-    def live(self, view: View) -> tuple[str, str]:
-        """Return the live part, and a digest that changes when it does."""
+    def live(self, view: StationView) -> tuple[str, str]:
+        """Return the live part and its digest, which changes with the content."""
         html = self._live.render(view=view, digest=_DIGEST)
         digest = blake2b(html.encode(), digest_size=8).hexdigest()
         return html.replace(_DIGEST, digest, 1), digest
 
-    def page(self, view: View, defaults: ScanDefaults, saved: bool) -> str:
+    def page(self, view: StationView, defaults: ScanDefaults, saved: bool) -> str:
         """Return the whole page."""
         return self._page.render(
             live=self.live(view)[0], defaults=defaults, saved=saved, has_live=view.has_live
         )
 
-    def found(self, task: UUID, version: int, query: str, cards: Sequence[Card]) -> str:
-        """Return what a search found, as answers to a task."""
-        return self._found.render(task=task, version=version, query=query, cards=cards)
+    def search_results(self, task: UUID, version: int, query: str, cards: Sequence[Card]) -> str:
+        """Return the cards that a search found, as answers to a task."""
+        return self._search_results.render(task=task, version=version, query=query, cards=cards)
 
-    def pin(self, says: str) -> str:
-        """Return the page that asks for the PIN."""
-        return self._pin.render(says=says)
+    def pin(self, error: str) -> str:
+        """Return the page that asks for the PIN; `error` is empty at the first time."""
+        return self._pin.render(error=error)
 
 
 def html(content: str, status: int = 200) -> HTMLResponse:
-    """Return a page's text as its response."""
+    """Return HTML as a response."""
     return HTMLResponse(content, status)
 
 
-def lasting(seconds: float | None) -> str:
-    """Return how long something will take, in words."""
+def duration_text(seconds: float | None) -> str:
+    """Return a duration as text."""
     if seconds is None:
-        return "a time not known yet"
+        return "an unknown time"
     if seconds < 60:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,1 +1,1 @@
-"""The laboratory: benches, evaluation, training, stand-ins, chaos. Never installed on a station or in the cloud."""
+"""The laboratory: benches, evaluation, training, stand-ins, chaos. No product installs it."""

@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cardmint_edge.domain.recognition import Corners, Frame
-from cardmint_edge.domain.vision.rectify import CARD_RATIO
+from cardmint_edge.domain.recognition import Frame
+from cardmint_edge.domain.vision.quad import CARD_RATIO, Corners, Quad
 
 Random = np.random.Generator
 
 
 def held_out(card_id: str) -> bool:
-    """Return whether a card's scan is never trained on, so that photos rendered of it may measure what was trained."""
+    """Return whether a card is held out: its scan is never trained on, so it may be measured."""
     return crc32(card_id.encode()) % 10 in (0, 2)
 
 
@@ -49,26 +49,53 @@ class Preset:
 
 PRESETS: dict[str, Preset] = {
     "copy_stand": Preset(
-        card_height=(0.72, 0.88), tilt=0.008, turn_degrees=4, upside_down=0.05, blur=(0.3, 1.0), noise=(1, 4),
-        light=(0.85, 1.1), glare=0.15, foil=0.1, tint=0.03, shift=0.5,
+        card_height=(0.72, 0.88),
+        tilt=0.008,
+        turn_degrees=4,
+        upside_down=0.05,
+        blur=(0.3, 1.0),
+        noise=(1, 4),
+        light=(0.85, 1.1),
+        glare=0.15,
+        foil=0.1,
+        tint=0.03,
+        shift=0.5,
     ),
     "table": Preset(
-        card_height=(0.5, 0.85), tilt=0.05, turn_degrees=25, upside_down=0.25, blur=(0.5, 1.8), noise=(2, 8),
-        light=(0.6, 1.2), glare=0.4, foil=0.25, tint=0.08, shift=0.9,
+        card_height=(0.5, 0.85),
+        tilt=0.05,
+        turn_degrees=25,
+        upside_down=0.25,
+        blur=(0.5, 1.8),
+        noise=(2, 8),
+        light=(0.6, 1.2),
+        glare=0.4,
+        foil=0.25,
+        tint=0.08,
+        shift=0.9,
     ),
     "hard": Preset(
-        card_height=(0.35, 0.8), tilt=0.1, turn_degrees=180, upside_down=0.5, blur=(1.0, 3.5), noise=(4, 16),
-        light=(0.4, 1.35), glare=0.7, foil=0.4, tint=0.15, shift=1.0,
+        card_height=(0.35, 0.8),
+        tilt=0.1,
+        turn_degrees=180,
+        upside_down=0.5,
+        blur=(1.0, 3.5),
+        noise=(4, 16),
+        light=(0.4, 1.35),
+        glare=0.7,
+        foil=0.4,
+        tint=0.15,
+        shift=1.0,
     ),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scene:
-    """A rendered frame, and where its card lies (clockwise from the card's own top left)."""
+    """A rendered frame, and where its card lies."""
 
     frame: Frame
-    corners: Corners
+    quad: Quad
 
 
 def render(card: Frame, preset: Preset, rng: Random) -> Scene:
@@ -89,7 +116,7 @@ def render(card: Frame, preset: Preset, rng: Random) -> Scene:
     grain *= np.float32(rng.uniform(*preset.noise))
     frame += cv2.resize(grain, (width, height), interpolation=cv2.INTER_LINEAR)
     np.clip(frame, 0, 255, out=frame)
-    return Scene(frame=frame.astype(np.uint8), corners=corners)
+    return Scene(frame=frame.astype(np.uint8), quad=Quad(corners))
 
 
 def lay(ground: NDArray[np.float32], card: Frame, corners: Corners) -> NDArray[np.float32]:

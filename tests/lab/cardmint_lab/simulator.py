@@ -16,7 +16,7 @@ from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.capture import Shot
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.errors import Stop
-from cardmint_edge.settings import Camera as CameraSettings
+from cardmint_edge.settings import CameraSettings
 from cardmint_lab.fictional.card_layout import press
 from cardmint_lab.fictional.printings import printings
 from cardmint_lab.scenes import PRESETS, render

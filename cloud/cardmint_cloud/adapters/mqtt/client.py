@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 import mqtt5
 import structlog
 
-from cardmint_cloud.adapters.mqtt.connection import BrokerAddress, InboundMessage, MqttConnection
+from cardmint_cloud.adapters.mqtt.connection import InboundMessage, MqttConnection
 from cardmint_cloud.errors import StopService
+from cardmint_contracts.settings import BrokerSettings
 
 _CONNECT_S = 10.0
 _NOT_US = (
@@ -28,9 +29,15 @@ class MqttClient:
     """One connection to the broker at a time, each with a clean session."""
 
     def __init__(
-        self, address: BrokerAddress, *, on_message: Callable[[InboundMessage], None]
+        self, settings: BrokerSettings, *, on_message: Callable[[InboundMessage], None]
     ) -> None:
-        self._address = address
+        """Take the settings and the receiver of messages.
+
+        Raises:
+            StopService: a certificate's file cannot be used.
+        """
+        self._settings = settings
+        self._tls = _tls_context(settings)
         self._on_message = on_message
         self._count = 0
         self._connection: MqttConnection | None = None
@@ -90,6 +97,11 @@ class MqttClient:
             try:
                 if await self._connect():
                     pause = 0.2
+            except ssl.SSLCertVerificationError as error:
+                self._say(
+                    f"has a certificate that is not trusted ({error.verify_message});"
+                    " check `broker.ca_file` and `broker.host`"
+                )
             except (OSError, TimeoutError) as error:
                 reason = getattr(error, "strerror", None) or "it does not answer"
                 self._say(f"cannot be reached ({reason}); is it running there?")
@@ -98,13 +110,12 @@ class MqttClient:
 
     async def _connect(self) -> bool:
         """Keep one connection until it is lost; return whether the broker accepted it."""
-        where = self._address
+        where = self._settings
         self._count += 1
-        context = ssl.create_default_context(cafile=where.ca) if where.ca else None
         connection = MqttConnection(self._count, where, self._on_message)
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(_CONNECT_S):
-            await loop.create_connection(lambda: connection, where.host, where.port, ssl=context)
+            await loop.create_connection(lambda: connection, where.host, where.port, ssl=self._tls)
             code = await connection.answered
         if code is None:
             self._say("hung up")
@@ -127,15 +138,35 @@ class MqttClient:
 
     def _refuse(self, trouble: str) -> None:
         if not self._refused.done():
-            where = f"broker {self._address.host}:{self._address.port}"
-            who = f"as user {self._address.user!r}" if self._address.user else "without a user name"
-            advice = "check `broker.user` and `broker.password` in the settings"
-            self._refused.set_exception(StopService(f"{where} {trouble} {who}; {advice}"))
+            where, user = (
+                f"broker {self._settings.host}:{self._settings.port}",
+                self._settings.username,
+            )
+            who = f"as user {user!r}" if user else "without a user name"
+            message = (
+                f"{where} {trouble} {who};"
+                " check `broker.username` and `broker.password` in the settings"
+            )
+            self._refused.set_exception(StopService(message))
 
     def _say(self, what: str) -> None:
         """Log a problem once, not at each attempt."""
         if what != self._said:
             self._said = what
             _log.warning(
-                f"broker {self._address.host}:{self._address.port} {what}", user=self._address.user
+                f"broker {self._settings.host}:{self._settings.port} {what}",
+                user=self._settings.username,
             )
+
+
+def _tls_context(broker: BrokerSettings) -> ssl.SSLContext | None:
+    if not broker.tls:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=broker.ca_file)
+        if broker.cert_file is not None:
+            context.load_cert_chain(broker.cert_file, broker.key_file)
+    except OSError as error:
+        message = f"`broker.ca_file`, `cert_file` or `key_file` cannot be used: {error}"
+        raise StopService(message) from error
+    return context

@@ -11,7 +11,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, cast
+from typing import Literal, cast
 
 import mqtt5
 import structlog
@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from cardmint_contracts import topics
 from cardmint_contracts.claims import Claim
+from cardmint_contracts.settings import BrokerSettings
 
 RECEIVE_MAXIMUM = 2000
 MAX_WAITING_BYTES = 16 << 20
@@ -29,35 +30,6 @@ _GRANTED = (
 )
 _PUBLISH = 3
 _log = structlog.get_logger()
-
-
-class BrokerAddress(Protocol):
-    """The address of a broker, and our user there."""
-
-    @property
-    def host(self) -> str:
-        """Host name or address."""
-        ...
-
-    @property
-    def port(self) -> int:
-        """TCP port."""
-        ...
-
-    @property
-    def user(self) -> str:
-        """User name; empty for none."""
-        ...
-
-    @property
-    def password(self) -> str:
-        """Password of the user."""
-        ...
-
-    @property
-    def ca(self) -> str:
-        """File of certificates to trust; empty for no TLS."""
-        ...
 
 
 class InboundMessage(Struct, frozen=True, kw_only=True, gc=False):
@@ -85,10 +57,10 @@ class MqttConnection(asyncio.Protocol):
     """
 
     def __init__(
-        self, number: int, address: BrokerAddress, on_message: Callable[[InboundMessage], None]
+        self, number: int, broker: BrokerSettings, on_message: Callable[[InboundMessage], None]
     ) -> None:
         self.number = number
-        self._address = address
+        self._broker = broker
         self._on_message = on_message
         loop = asyncio.get_running_loop()
         self.answered: asyncio.Future[mqtt5.ConnAckReasonCode | None] = loop.create_future()
@@ -154,8 +126,8 @@ class MqttConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         packet = mqtt5.ConnectPacket(
             f"cardmint-cloud-{socket.gethostname()}-{os.getpid()}",
-            username=self._address.user or None,
-            password=self._address.password.encode() if self._address.user else None,
+            username=self._broker.username or None,
+            password=self._broker.password.encode() if self._broker.username else None,
             clean_start=True,
             keep_alive=KEEP_ALIVE_S,
             receive_max=RECEIVE_MAXIMUM,

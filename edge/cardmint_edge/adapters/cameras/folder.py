@@ -1,7 +1,4 @@
-"""A watched folder as a camera.
-
-Another program puts files there, and this takes them one by one.
-"""
+"""A watched folder as a camera: another program writes files there, and each becomes a shot."""
 
 import time
 from collections.abc import Callable
@@ -16,11 +13,11 @@ POLL_S = 0.1
 
 
 class FolderCamera:
-    """Takes files oldest name first, each once it has stopped growing for `settle_s` seconds.
+    """Takes files in order of their names, each once it has not changed for `settle_s` seconds.
 
-    A file is moved to `done/` when its count is confirmed, and to `parked/` with the reason beside
-    it when it is no usable image. A shot that was never confirmed is still in the folder, and comes
-    again after a restart.
+    A file is moved to `done/` when its shot is confirmed. A file that is no usable image is moved
+    to `parked/`, with the reason in a file beside it. A shot that was never confirmed is still in
+    the folder, and comes again after a restart.
     """
 
     def __init__(
@@ -35,28 +32,26 @@ class FolderCamera:
         self._settle_s = settle_s
         self._clock = clock
         self._sleep = sleep
-        self._seen: dict[Path, tuple[int, int, float]] = {}
-        self._given: Path | None = None
+        self._states: dict[Path, tuple[int, int, float]] = {}
+        self._unconfirmed: Path | None = None
         images_in(folder)
 
     @property
     def name(self) -> str:
-        """What the camera is called."""
+        """The camera's name."""
         return "folder"
 
     @property
     def done(self) -> bool:
-        """Never: another file may always come."""
+        """False: another file may always come."""
         return False
 
     def next(self, timeout_s: float) -> Shot | None:
-        """Wait for a file that has stopped growing.
-
-        Until it is confirmed, the same file comes again.
+        """Wait for a file that no longer changes. An unconfirmed file comes again.
 
         Raises:
-            Park: the file cannot be used; it lies in `parked/`.
-            Retry: the folder is away, or a file cannot be moved.
+            Park: the file cannot be used, and was moved to `parked/`.
+            Retry: the folder is missing, or a file cannot be moved.
         """
         until = self._clock() + timeout_s
         while True:
@@ -69,25 +64,25 @@ class FolderCamera:
             self._sleep(min(POLL_S, left))
 
     def capture(self) -> bool:
-        """Return False: the shots come as they come."""
+        """Return False: this camera takes no shot on command."""
         return False
 
     def confirm(self) -> None:
         """Move the last shot's file to `done/`.
 
         Raises:
-            Retry: it cannot be moved.
+            Retry: the file cannot be moved.
         """
-        if self._given is not None:
-            self._move(self._given, "done")
-            self._given = None
+        if self._unconfirmed is not None:
+            self._move(self._unconfirmed, "done")
+            self._unconfirmed = None
 
     def close(self) -> None:
         """Do nothing: no file stays open."""
 
     def _settled(self) -> Path | None:
         now = self._clock()
-        before, self._seen = self._seen, {}
+        before, self._states = self._states, {}
         ready: Path | None = None
         try:
             for path in sorted(entry for entry in self._folder.iterdir() if _is_image(entry)):
@@ -95,13 +90,13 @@ class FolderCamera:
                 size, changed, since = before.get(path, (-1, -1, now))
                 if (size, changed) != (stat.st_size, stat.st_mtime_ns):
                     since = now
-                self._seen[path] = (stat.st_size, stat.st_mtime_ns, since)
+                self._states[path] = (stat.st_size, stat.st_mtime_ns, since)
                 if ready is None and now - since >= self._settle_s:
                     ready = path
         except FileNotFoundError as error:
             if not self._folder.is_dir():
-                raise Retry(f"{self._folder}: the folder is away") from error
-            # A file was taken away while it was looked at: the next look sees the rest.
+                raise Retry(f"{self._folder}: the folder is missing") from error
+            # A file disappeared meanwhile; the next round sees the others.
             return None
         except OSError as error:
             raise Retry(f"{self._folder}: {error.strerror}") from error
@@ -116,7 +111,7 @@ class FolderCamera:
                 f"{error.reason}: {error}\n", encoding="utf-8"
             )
             raise
-        self._given = path
+        self._unconfirmed = path
         return Shot(frame=frame, origin=path.name)
 
     def _move(self, path: Path, to: str) -> Path:
@@ -126,19 +121,18 @@ class FolderCamera:
             target = target_folder / path.name
             number = 1
             while target.exists():
-                # Cameras count from 1 again: a second IMG_0001.jpg must not replace the first.
+                # Cameras restart their numbers: a second IMG_0001.jpg must not replace the first.
                 target = target_folder / f"{path.stem}-{number}{path.suffix}"
                 number += 1
             path.rename(target)
         except OSError as error:
             raise Retry(f"{path}: cannot be moved to {to}/ ({error.strerror})") from error
-        self._seen.pop(path, None)
+        self._states.pop(path, None)
         return target
 
 
 def _is_image(path: Path) -> bool:
-    # Programs that write in place use hidden or .part names until they are done; everything else is
-    # an image or parked.
+    # Programs use hidden or .part names while they write. Any other file is an image, or parked.
     return (
         not path.name.startswith(".")
         and path.suffix.lower() not in {".part", ".tmp", ".csv", ".txt"}

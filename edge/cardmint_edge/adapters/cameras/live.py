@@ -1,7 +1,4 @@
-"""A camera that always looks.
-
-It takes a card by itself when a new one lies still, and whenever it is told to.
-"""
+"""A camera that watches its place: it takes a photo of each new card, and on command."""
 
 import threading
 import time
@@ -13,180 +10,176 @@ import numpy as np
 import structlog
 
 from cardmint_edge.capture import Shot
-from cardmint_edge.domain.recognition import Corners, Frame
-from cardmint_edge.domain.vision.new_card_detector import Lying
+from cardmint_edge.domain.recognition import Frame
+from cardmint_edge.domain.vision.new_card_detector import NewCardDetector
+from cardmint_edge.domain.vision.quad import Quad
 from cardmint_edge.errors import Retry
 
-VIEW_EDGE = 640
+PREVIEW_EDGE = 640
+"""Pixels of a preview's longer side."""
 
 log = structlog.get_logger(__name__)
 
 
-class Source(Protocol):
-    """A device. Every method may raise `Retry`, in words for the operator.
+class CameraDevice(Protocol):
+    """A camera device.
 
-    The device is then opened anew.
+    Every method may raise `Retry` with a message for the operator; then the device is opened again.
     """
 
     @property
     def name(self) -> str:
-        """What the device is called, when it is open."""
+        """The device's name, complete once it is open."""
         ...
 
     def open(self) -> None:
         """Open the device."""
         ...
 
-    def look(self, timeout_s: float) -> Frame | None:
-        """Return what the camera sees now.
+    def preview(self, timeout_s: float) -> Frame | None:
+        """Return a frame of what lies there now; None if the device has no preview."""
+        ...
 
-        None when it shows nothing before it is asked for a photo.
+    def button_photo(self, timeout_s: float) -> Frame | None:
+        """Wait at most `timeout_s` for a photo taken with the device's own button.
+
+        None: nobody pressed the button.
         """
         ...
 
-    def pressed(self, timeout_s: float) -> Frame | None:
-        """Return the photo that somebody took with the camera's own button, if so.
-
-        Wait at most `timeout_s`.
-        """
-        ...
-
-    def shoot(self) -> Frame:
+    def take_photo(self) -> Frame:
         """Take a photo."""
         ...
 
     def close(self) -> None:
-        """Let the device go, whatever state it is in."""
+        """Release the device, whatever its state."""
         ...
 
 
 class LiveCamera:
-    """One of `capture.Camera`.
-
-    `seen` is what the last counted card looked like, so that a restart knows it again.
-    """
+    """A `capture.Camera` that takes a photo of each new card, once it lies still."""
 
     def __init__(
         self,
-        source: Source,
+        device: CameraDevice,
         *,
-        seen: bytes = b"",
+        last_fingerprint: bytes = b"",
         by_itself: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the device; `by_itself` says whether a card that lies still is taken without being told."""
-        self._source = source
-        self._lying = Lying(seen)
+        """Take the device.
+
+        Without `by_itself` it takes photos on command only. `last_fingerprint` is of the last
+        counted card, which may still lie there after a restart.
+        """
+        self._device = device
+        self._detector = NewCardDetector(last_fingerprint)
         self._by_itself = by_itself
         self._clock = clock
         self._open = False
-        self._asked = threading.Event()
+        self._command = threading.Event()
         self._number = 0
-        self._given: Shot | None = None
-        self._view: tuple[Frame, Corners | None] | None = None
+        self._unconfirmed: Shot | None = None
+        self._preview: tuple[Frame, Quad | None] | None = None
 
     @property
     def done(self) -> bool:
-        """Never: another card may always come."""
+        """False: another card may always come."""
         return False
 
     @property
     def name(self) -> str:
-        """What the device is called."""
-        return self._source.name
+        """The device's name."""
+        return self._device.name
 
     @property
-    def view(self) -> tuple[Frame, Corners | None] | None:
-        """What the camera saw last, and the outline of the card in it.
-
-        None while it shows nothing.
-        """
-        return self._view
+    def preview(self) -> tuple[Frame, Quad | None] | None:
+        """The last preview and the outline of the card in it; None without a preview."""
+        return self._preview
 
     def capture(self) -> bool:
         """Take a photo as soon as possible, whatever lies there."""
-        self._asked.set()
+        self._command.set()
         return True
 
     def next(self, timeout_s: float) -> Shot | None:
-        """Wait at most `timeout_s` for a new card; the last one comes again until it is confirmed.
+        """Wait at most `timeout_s` for a new card. An unconfirmed shot comes again.
 
         Raises:
-            Retry: the camera is away, asleep, busy or full; the next call opens it anew.
+            Retry: the camera is away, asleep, busy or full. The next call opens it again.
         """
-        if self._given is not None:
-            return self._given
+        if self._unconfirmed is not None:
+            return self._unconfirmed
         try:
             if not self._open:
-                self._source.open()
+                self._device.open()
                 self._open = True
-                log.info("camera", name=self._source.name)
-            self._given = self._wait(timeout_s)
+                log.info("camera", name=self._device.name)
+            self._unconfirmed = self._wait(timeout_s)
         except Retry:
-            self._let_go()
+            self._release()
             raise
-        return self._given
+        return self._unconfirmed
 
     def confirm(self) -> None:
-        """Learn that the last shot is counted: the card may lie on, and is not taken again."""
-        self._given = None
-        self._lying.taken()
+        """Mark the last shot as counted: its card may stay there, and is not taken again."""
+        self._unconfirmed = None
+        self._detector.confirm()
 
     def close(self) -> None:
-        """Let the camera go."""
-        self._let_go()
+        """Release the camera."""
+        self._release()
 
     def _wait(self, timeout_s: float) -> Shot | None:
         until = self._clock() + timeout_s
         while True:
             left = max(0.0, until - self._clock())
-            if self._asked.is_set():
-                frame = self._source.shoot()
-                self._asked.clear()
-                return self._told(frame)
-            seen = self._source.look(left)
-            if seen is None:
-                photo = self._source.pressed(left)
+            if self._command.is_set():
+                frame = self._device.take_photo()
+                self._command.clear()
+                return self._commanded_shot(frame)
+            frame_now = self._device.preview(left)
+            if frame_now is None:
+                photo = self._device.button_photo(left)
                 if photo is not None:
-                    return self._told(photo)
+                    return self._commanded_shot(photo)
             else:
-                new = self._lying.look(self._clock(), seen)
-                self._view = (seen, self._lying.outline)
+                new = self._detector.watch(self._clock(), frame_now)
+                self._preview = (frame_now, self._detector.outline)
                 if new and self._by_itself:
-                    return self._shot(self._source.shoot())
+                    return self._shot(self._device.take_photo())
             if self._clock() >= until:
                 return None
 
-    def _told(self, frame: Frame) -> Shot:
-        self._lying.find(frame)
+    def _commanded_shot(self, frame: Frame) -> Shot:
+        self._detector.find(frame)
         return self._shot(frame)
 
     def _shot(self, frame: Frame) -> Shot:
         self._number += 1
         return Shot(
-            frame=frame, origin=f"{self._source.name} {self._number}", fingerprint=self._lying.code
+            frame=frame,
+            origin=f"{self._device.name} {self._number}",
+            fingerprint=self._detector.fingerprint,
         )
 
-    def _let_go(self) -> None:
-        self._view = None
-        self._lying.again()
+    def _release(self) -> None:
+        self._preview = None
+        self._detector.reset()
         if self._open:
             self._open = False
-            self._source.close()
+            self._device.close()
 
 
-def outlined(view: tuple[Frame, Corners | None] | None) -> bytes | None:
-    """Return a small JPEG of what a camera sees, the card's outline drawn into it.
-
-    None when it shows nothing.
-    """
-    if view is None:
+def preview_jpeg(preview: tuple[Frame, Quad | None] | None) -> bytes | None:
+    """Return a preview as a small JPEG, with the card's outline; None without a preview."""
+    if preview is None:
         return None
-    frame, corners = view
-    scale = min(1.0, VIEW_EDGE / max(frame.shape[:2]))
+    frame, quad = preview
+    scale = min(1.0, PREVIEW_EDGE / max(frame.shape[:2]))
     small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    if corners is not None:
-        points = np.rint(corners * scale).astype(np.int32).reshape(-1, 1, 2)
+    if quad is not None:
+        points = np.rint(quad.corners * scale).astype(np.int32).reshape(-1, 1, 2)
         cv2.polylines(small, [points], isClosed=True, color=(60, 200, 60), thickness=2)
     _, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 70])
     return jpeg.tobytes()

@@ -1,4 +1,4 @@
-"""A camera that plays files back, in order, once or for ever."""
+"""A camera that gives image files, in order of their names, once or endlessly."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,15 +19,11 @@ def images_in(folder: Path) -> list[Path]:
             path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file()
         )
     except OSError as error:
-        message = f"{folder}: {error.strerror}: name a folder of images"
-        raise Stop(message) from None
+        raise Stop(f"{folder}: {error.strerror}: name a folder of images") from None
 
 
 class ReplayCamera:
-    """Gives each file once, or over and over when looped.
-
-    `start_at` skips as many shots as were confirmed before.
-    """
+    """Gives each file once, or endlessly with `loop`. `start_at` is the number of files to skip."""
 
     def __init__(
         self, files: Sequence[Path] | Path, *, loop: bool = False, start_at: int = 0
@@ -38,7 +34,7 @@ class ReplayCamera:
 
     @property
     def name(self) -> str:
-        """What the camera is called."""
+        """The camera's name."""
         return "replay"
 
     @property
@@ -46,11 +42,11 @@ class ReplayCamera:
         """Whether every file was given."""
         return not self._files or (not self._loop and self._taken >= len(self._files))
 
-    def next(self, timeout_s: float) -> Shot | None:  # noqa: ARG002 - files never keep anyone waiting
-        """Give the next file's frame.
+    def next(self, timeout_s: float) -> Shot | None:  # noqa: ARG002 - files come at once
+        """Return the next file's frame.
 
         Raises:
-            Park: the file cannot be read; the next call gives the one after it.
+            Park: the file cannot be read. The next call returns the file after it.
         """
         if self.done:
             return None
@@ -59,11 +55,11 @@ class ReplayCamera:
         return Shot(frame=read_image(path), origin=path.name)
 
     def capture(self) -> bool:
-        """Return False: the shots come as they come."""
+        """Return False: this camera takes no shot on command."""
         return False
 
     def confirm(self) -> None:
-        """Do nothing: the caller counts, and passes `start_at` after a restart."""
+        """Do nothing: after a restart the caller passes `start_at`."""
 
     def close(self) -> None:
         """Do nothing: no file stays open."""

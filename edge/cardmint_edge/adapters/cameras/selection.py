@@ -1,34 +1,40 @@
-"""Which camera the settings mean."""
+"""Opens the camera that the settings name."""
 
 from collections.abc import Callable
 from typing import TypeAlias
 
 from cardmint_edge.adapters.cameras.live import LiveCamera
-from cardmint_edge.adapters.cameras.video import VideoSource
+from cardmint_edge.adapters.cameras.video import VideoDevice
 from cardmint_edge.capture import Camera
-from cardmint_edge.settings import Camera as CameraSettings
-from cardmint_edge.settings import Replay, Tethered, Video
+from cardmint_edge.settings import (
+    CameraSettings,
+    ReplayCameraSettings,
+    TetheredCameraSettings,
+    VideoCameraSettings,
+)
 
 OpenCamera: TypeAlias = Callable[[CameraSettings, int, bytes], Camera]
 
 
-def camera_of(settings: CameraSettings, start_at: int, seen: bytes) -> Camera:
+def camera_of(settings: CameraSettings, start_at: int, last_fingerprint: bytes) -> Camera:
     """Make the camera.
 
-    One that can be resumed begins after the `start_at` shots that were counted or set aside; one
-    that looks by itself knows the last counted card again by what was `seen` of it.
+    A replay starts after the `start_at` shots that were counted or set aside. A live camera knows
+    the last counted card by its fingerprint.
     """
-    if isinstance(settings, Video):
-        video = VideoSource(settings.device, width=settings.width, height=settings.height)
-        return LiveCamera(video, seen=seen, by_itself=settings.by_itself)
-    if isinstance(settings, Tethered):
-        from cardmint_edge.adapters.cameras.gphoto import TetheredSource  # noqa: PLC0415 - loads libgphoto2
+    if isinstance(settings, VideoCameraSettings):
+        video = VideoDevice(settings.device, width=settings.width, height=settings.height)
+        return LiveCamera(video, last_fingerprint=last_fingerprint, by_itself=settings.by_itself)
+    if isinstance(settings, TetheredCameraSettings):
+        from cardmint_edge.adapters.cameras.gphoto import TetheredDevice  # noqa: PLC0415 - loads libgphoto2
 
         return LiveCamera(
-            TetheredSource(model=settings.model), seen=seen, by_itself=settings.by_itself
+            TetheredDevice(model=settings.model),
+            last_fingerprint=last_fingerprint,
+            by_itself=settings.by_itself,
         )
-    if isinstance(settings, Replay):
-        from cardmint_edge.adapters.cameras.replay import ReplayCamera  # noqa: PLC0415 - loads what decodes files
+    if isinstance(settings, ReplayCameraSettings):
+        from cardmint_edge.adapters.cameras.replay import ReplayCamera  # noqa: PLC0415 - loads the decoders
 
         return ReplayCamera(settings.path, loop=settings.loop, start_at=start_at)
     from cardmint_edge.adapters.cameras.folder import FolderCamera  # noqa: PLC0415 - as above

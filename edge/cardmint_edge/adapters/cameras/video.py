@@ -10,8 +10,8 @@ from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.errors import Retry
 
 
-class VideoSource:
-    """A V4L2 device by its number or path (`/dev/video0`, or a name under `/dev/v4l/by-id/`), or a video's address."""
+class VideoDevice:
+    """A V4L2 device by number, path or name under `/dev/v4l/by-id/`; or a video's URL."""
 
     def __init__(
         self,
@@ -29,52 +29,53 @@ class VideoSource:
         self.name = f"video {device}"
 
     def open(self) -> None:
-        """Open the device, and ask it for its largest picture up to the size that is wanted.
+        """Open the device, and ask for pictures of the set size.
 
         Raises:
-            Retry: there is no such device, or another program has it.
+            Retry: there is no such device, or another program uses it.
         """
         capture = cv2.VideoCapture(self._device)
         if not capture.isOpened():
             capture.release()
-            message = f"{self.name}: no such camera, or another program has it; plug it in, or name another device"
-            raise Retry(message)
+            raise Retry(
+                f"{self.name}: no such camera, or another program uses it;"
+                " plug it in, or name another device"
+            )
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, self._size[0])
         capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._size[1])
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         self._capture = capture
 
-    def look(self, timeout_s: float) -> Frame | None:  # noqa: ARG002 - the driver waits for the next picture by itself
+    def preview(self, timeout_s: float) -> Frame | None:  # noqa: ARG002 - the driver waits itself
         """Return the next picture.
 
         Raises:
-            Retry: none came: the camera was unplugged, or fell asleep.
+            Retry: no picture came: the camera was unplugged, or is asleep.
         """
-        found, picture = self._capture.read() if self._capture is not None else (False, None)
-        if not found or picture is None:
-            message = f"{self.name}: no picture comes any more; was it unplugged?"
-            raise Retry(message)
+        read, picture = self._capture.read() if self._capture is not None else (False, None)
+        if not read or picture is None:
+            raise Retry(f"{self.name}: no picture comes any more; was it unplugged?")
         self._last = np.asarray(picture, dtype=np.uint8)
         return self._last
 
-    def pressed(self, timeout_s: float) -> Frame | None:  # noqa: ARG002 - a webcam has no button
+    def button_photo(self, timeout_s: float) -> Frame | None:  # noqa: ARG002 - a webcam has no button
         """Return None."""
         return None
 
-    def shoot(self) -> Frame:
-        """Return the picture that was looked at last: it is what was judged to lie still.
+    def take_photo(self) -> Frame:
+        """Return the last preview: the picture in which the card lay still.
 
         Raises:
-            Retry: as `look`.
+            Retry: no picture came.
         """
         if self._last is None:
-            self.look(0)
+            self.preview(0)
         if self._last is None:
             raise Retry(f"{self.name}: no picture came yet")
         return self._last
 
     def close(self) -> None:
-        """Let the device go."""
+        """Release the device."""
         self._last = None
         if self._capture is not None:
             self._capture.release()

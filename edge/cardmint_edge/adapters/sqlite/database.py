@@ -1,7 +1,4 @@
-"""The station's database.
-
-One SQLite file, one writer, and every commit on the disk before it returns.
-"""
+"""The station's database: one SQLite file with one writer. Each commit is durable."""
 
 import fcntl
 import os
@@ -18,7 +15,7 @@ from cardmint_edge.adapters.sqlite.schema import SCHEMA, UPGRADES, VERSION
 from cardmint_edge.errors import Stop
 
 PAGE_BYTES = 1024
-"""A card changes half a dozen pages; small ones write less (docs/decisions/0025)."""
+"""Bytes. A card changes about six pages, and small pages write less (docs/decisions/0025)."""
 
 CHECKPOINT_PAGES = 4000
 
@@ -26,7 +23,7 @@ CHECKPOINT_PAGES = 4000
 class Database:
     """One connection behind one lock.
 
-    Every sqlite3 error leaves as `Stop`, with the file and what to do.
+    Each sqlite3 error becomes a `Stop` with the file's name and the remedy.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path, lock_fd: int | None) -> None:
@@ -40,18 +37,20 @@ class Database:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open the database as its one writer; make it when there is none.
+        """Open the database as its only writer. A missing one is made.
 
         Raises:
-            Stop: another process has it, it is broken or newer than this version, or cannot be
-                written.
+            Stop: another process writes it, it is damaged or newer than this version, or it cannot
+                be written.
         """
         try:
             make_folder(path.parent)
             lock_fd = _lock(path)
         except OSError as error:
-            message = f"cannot write beside {path}: {error.strerror}; give the agent's user a data folder it may write"
-            raise Stop(message) from error
+            raise Stop(
+                f"cannot write beside {path}: {error.strerror};"
+                " give the agent's user a data folder that it may write"
+            ) from error
         try:
             database = cls(_connect(path), path, lock_fd)
         except BaseException:
@@ -65,18 +64,18 @@ class Database:
         return database
 
     @classmethod
-    def look(cls, path: Path) -> Self:
-        """Open an existing database to read it, while the agent may be running.
+    def open_read_only(cls, path: Path) -> Self:
+        """Open an existing database to read it. The agent may be running.
 
         Raises:
-            Stop: there is none, or it is broken or newer than this version.
+            Stop: there is no database, or it is damaged or newer than this version.
         """
         if not path.exists():
             message = f"there is no outbox at {path}; it is made when `cardmint-edge run` starts"
             raise Stop(message)
         database = cls(_connect(path), path, None)
         try:
-            with database._said():
+            with database._as_stop():
                 database._connection.execute("PRAGMA query_only = ON")
             database._check_version()
         except BaseException:
@@ -96,7 +95,7 @@ class Database:
         return False
 
     def close(self) -> None:
-        """Close the file and let others write it."""
+        """Close the file, and release the writer's lock."""
         with self._mutex, suppress(sqlite3.Error):
             self._connection.close()
         if self._lock_fd is not None:
@@ -105,14 +104,14 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """Do everything within or nothing of it; on the disk when it returns.
+        """Run a transaction, which is durable at the end of the block.
 
-        A write within a write is part of it.
+        A transaction within a transaction is part of it.
 
         Raises:
-            Stop: the disk is full, read-only or failing. Nothing of the transaction is kept.
+            Stop: the disk is full, read-only or failing. Nothing of the transaction is stored.
         """
-        with self._mutex, self._said():
+        with self._mutex, self._as_stop():
             if self._depth == 0:
                 self._connection.execute("BEGIN IMMEDIATE")
             self._depth += 1
@@ -120,7 +119,7 @@ class Database:
                 yield self._connection
                 if self._depth == 1:
                     self._connection.execute("COMMIT")
-                    self._tell()
+                    self._notify_commit()
             except BaseException:
                 if self._depth == 1 and self._connection.in_transaction:
                     with suppress(sqlite3.Error):
@@ -129,35 +128,33 @@ class Database:
             finally:
                 self._depth -= 1
 
-    def commits(self, beyond: int, patience_s: float) -> int:
-        """Return how many commits there were.
-
-        Wait up to `patience_s` until they are more than `beyond`.
-        """
+    def wait_for_commits(self, more_than: int, timeout_s: float) -> int:
+        """Wait up to `timeout_s` for more than `more_than` commits, and return their number."""
         with self._committed:
-            self._committed.wait_for(lambda: self._commits > beyond, patience_s)
+            self._committed.wait_for(lambda: self._commits > more_than, timeout_s)
             return self._commits
 
-    def _tell(self) -> None:
+    def _notify_commit(self) -> None:
         with self._committed:
             self._commits += 1
             self._committed.notify_all()
 
     def read(self, sql: str, *parameters: object) -> list[Any]:
         """Return the rows of one query."""
-        with self._mutex, self._said():
+        with self._mutex, self._as_stop():
             return self._connection.execute(sql, parameters).fetchall()
 
     def _prepare(self) -> None:
-        with self._said():
+        with self._as_stop():
             self._check_version()
-            self._connection.execute(
-                f"PRAGMA page_size = {PAGE_BYTES}"
-            )  # of a new file; an old one keeps its own
+            # Only a new file takes the page size; an existing one keeps its own.
+            self._connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             mode = self.read("PRAGMA journal_mode = WAL")[0][0]
             if mode != "wal":
-                message = f"{self.path}: SQLite will not use a write-ahead log here; put the data on a local disk"
-                raise Stop(message)
+                raise Stop(
+                    f"{self.path}: SQLite cannot use a write-ahead log here;"
+                    " put the data on a local disk"
+                )
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             version = self.read("PRAGMA user_version")[0][0]
@@ -167,14 +164,14 @@ class Database:
                 self._upgrade(version)
             verdict = self.read("PRAGMA quick_check(1)")[0][0]
             if verdict != "ok":
-                raise _broken(self.path, str(verdict))
+                raise _damaged(self.path, str(verdict))
             ((last, acknowledged),) = self.read("SELECT last, acknowledged FROM station")
             ((count, lowest, highest),) = self.read(
                 "SELECT count(*), min(sequence), max(sequence) FROM events"
             )
             whole = (lowest, highest) == (acknowledged + 1, last) if count else acknowledged == last
             if count != last - acknowledged or not whole:
-                raise _broken(
+                raise _damaged(
                     self.path, f"{count} events are stored where {last - acknowledged} were counted"
                 )
 
@@ -187,7 +184,7 @@ class Database:
                 (str(uuid4()),),
             )
             tx.execute(f"PRAGMA user_version = {VERSION}")
-        # The file's name must survive a power cut as well as its bytes do.
+        # The file's name must survive a power cut, as its bytes do.
         sync_folder(self.path.parent)
 
     def _upgrade(self, version: int) -> None:
@@ -198,31 +195,33 @@ class Database:
             tx.execute(f"PRAGMA user_version = {VERSION}")
 
     def _check_version(self) -> None:
-        found = self.read("PRAGMA user_version")[0][0]
-        if found > VERSION:
-            message = f"{self.path} has schema version {found}, this agent knows {VERSION}; install the newer agent again"
-            raise Stop(message)
-        if found == 0 and self.read("SELECT count(*) FROM sqlite_master")[0][0]:
-            raise _broken(self.path, "it is another program's database")
+        version = self.read("PRAGMA user_version")[0][0]
+        if version > VERSION:
+            raise Stop(
+                f"{self.path} has schema version {version}, this agent knows {VERSION};"
+                " install the newer agent again"
+            )
+        if version == 0 and self.read("SELECT count(*) FROM sqlite_master")[0][0]:
+            raise _damaged(self.path, "it is another program's database")
 
     @contextmanager
-    def _said(self) -> Iterator[None]:
+    def _as_stop(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.IntegrityError as error:
-            raise _broken(self.path, str(error)) from error
+            raise _damaged(self.path, str(error)) from error
         except sqlite3.OperationalError as error:
             message = (
                 f"{self.path}: {error}; free space, or make the disk writable: nothing was stored"
             )
             raise Stop(message) from error
         except sqlite3.DatabaseError as error:
-            raise _broken(self.path, str(error)) from error
+            raise _damaged(self.path, str(error)) from error
 
 
-def _broken(path: Path, what: str) -> Stop:
+def _damaged(path: Path, what: str) -> Stop:
     return Stop(
-        f"{path} is no sound outbox: {what}; keep a copy of it, then move it away or restore a backup"
+        f"{path} is damaged: {what}; keep a copy of it, then move it away or restore a backup"
     )
 
 

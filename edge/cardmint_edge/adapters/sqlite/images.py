@@ -1,19 +1,17 @@
-"""What the station has of each image.
-
-Which the cloud has, which it still needs, and which were given up.
-"""
+"""The station's record of each image: its upload, and what is left of it on the station."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from cardmint_edge.adapters.sqlite.database import Database
 
-Kept = Literal["full", "thumbnail", "none"]
+LocalCopy: TypeAlias = Literal["full", "thumbnail", "none"]
+"""What is left of an image on the station."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageCounts:
-    """Images that wait for their upload, that the cloud did not want, and that were given up before it had them."""
+    """Images not uploaded: waiting, parked (the cloud refused them), lost (evicted before it)."""
 
     waiting: int
     parked: int
@@ -22,33 +20,30 @@ class ImageCounts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Victim:
-    """An image whose bytes may be given up."""
+    """An image that may be evicted."""
 
     sha256: str
     bytes: int
-    kept: Kept
+    local_copy: LocalCopy
     uploaded: bool
 
 
 class ImageTable:
-    """The images of every scan ever recorded. Every method may raise `Stop`."""
+    """The images of all scans ever recorded. Every method may raise `Stop`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def next(self) -> str | None:
-        """Return an image that is due.
-
-        Not uploaded, and the facts that refer to it have a receipt.
-        """
+    def next_to_upload(self) -> str | None:
+        """Return the next image to upload, one whose event has a receipt; None when none waits."""
         rows = self._database.read(
             "SELECT sha256 FROM images WHERE uploaded = 0 AND parked IS NULL AND kept = 'full' "
             "AND sequence <= (SELECT acknowledged FROM station) ORDER BY sequence LIMIT 1"
         )
         return rows[0][0] if rows else None
 
-    def uploaded(self, sha256: str) -> None:
-        """Learn that the cloud has an image."""
+    def record_upload(self, sha256: str) -> None:
+        """Record that the cloud has an image."""
         with self._database.write() as tx:
             tx.execute("UPDATE images SET uploaded = 1 WHERE sha256 = ?", (sha256,))
 
@@ -58,7 +53,7 @@ class ImageTable:
             tx.execute("UPDATE images SET parked = ? WHERE sha256 = ?", (reason, sha256))
 
     def unpark(self) -> int:
-        """Let every image that was set aside be due once more, and return how many there are."""
+        """Let every parked image be uploaded once more, and return their number."""
         if not self._database.read(
             "SELECT 1 FROM images WHERE parked IS NOT NULL AND kept = 'full' LIMIT 1"
         ):
@@ -69,9 +64,9 @@ class ImageTable:
             ).rowcount
 
     def victims(self, count: int) -> list[Victim]:
-        """Return what to give up first.
+        """Return the `count` images to evict first.
 
-        Images that the cloud has, other images, then thumbnails; the oldest first.
+        Images that the cloud has come first, then other images, then thumbnails; the oldest first.
         """
         rows = self._database.read(
             "SELECT sha256, bytes, kept, uploaded FROM images WHERE kept != 'none' "
@@ -79,21 +74,21 @@ class ImageTable:
             count,
         )
         return [
-            Victim(sha256=sha256, bytes=size, kept=kept, uploaded=bool(uploaded))
+            Victim(sha256=sha256, bytes=size, local_copy=kept, uploaded=bool(uploaded))
             for sha256, size, kept, uploaded in rows
         ]
 
-    def give_up(self, sha256: str, left: Kept) -> None:
-        """Learn that only `left` remains of an image."""
+    def record_eviction(self, sha256: str, left: LocalCopy) -> None:
+        """Record what is left of an image."""
         with self._database.write() as tx:
             tx.execute("UPDATE images SET kept = ? WHERE sha256 = ?", (left, sha256))
 
-    def kept(self) -> dict[str, Kept]:
-        """Return what remains of every image that is not whole."""
+    def evicted(self) -> dict[str, LocalCopy]:
+        """Return what is left of every image that is no longer full."""
         return dict(self._database.read("SELECT sha256, kept FROM images WHERE kept != 'full'"))
 
     def counts(self) -> ImageCounts:
-        """Count what is not with the cloud."""
+        """Count the images that are not uploaded."""
         ((waiting, parked, lost),) = self._database.read(
             "SELECT count(*) FILTER (WHERE parked IS NULL AND kept = 'full'), "
             "count(parked) FILTER (WHERE kept = 'full'), count(*) FILTER (WHERE kept != 'full') "

@@ -1,4 +1,4 @@
-"""The tables of the station's database, and how those of an older version become these."""
+"""The tables of the station's database, and the upgrades from older versions."""
 
 VERSION = 3
 """The schema's version, kept in `PRAGMA user_version`."""
@@ -12,7 +12,8 @@ CREATE TABLE images (
   uploaded INTEGER NOT NULL DEFAULT 0,
   parked TEXT
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX images_waiting ON images (sequence) WHERE uploaded = 0 AND parked IS NULL AND kept = 'full';
+CREATE INDEX images_waiting ON images (sequence)
+  WHERE uploaded = 0 AND parked IS NULL AND kept = 'full';
 """
 
 SCHEMA = (
@@ -64,7 +65,8 @@ UPGRADES = {
         _IMAGES,
         """
 INSERT INTO images (sha256, bytes, sequence, uploaded, parked)
-  SELECT sha256, bytes, coalesce((SELECT max(sequence) FROM events WHERE image = sha256), 0), uploaded, parked
+  SELECT sha256, bytes, coalesce((SELECT max(sequence) FROM events WHERE image = sha256), 0),
+    uploaded, parked
   FROM images_1;
 DROP TABLE images_1;
 DROP INDEX events_image;
@@ -81,4 +83,4 @@ ALTER TABLE scans ADD COLUMN type TEXT NOT NULL DEFAULT 'cardmint.card.scanned.v
 """,
     ),
 }
-"""What makes the schema of a version that of the next."""
+"""Statements that upgrade each version of the schema to the next."""

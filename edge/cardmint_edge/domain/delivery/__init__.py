@@ -1,1 +1,1 @@
-"""What is sent to the cloud next, and when."""
+"""What the station sends to the cloud, and when."""

@@ -1,4 +1,4 @@
-"""Stored events, and how they are packed into messages."""
+"""Stored events, and their packing into messages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +10,15 @@ from msgspec import Raw
 from cardmint_contracts.envelope import Envelope, digits, encode_batch
 
 GZIP_FROM_BYTES = 1024
-"""Below this compression costs more time than it saves bytes."""
+"""Bytes of a payload from which compression is worth its time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stamp:
-    """When something happened, by every clock that the station has.
+class Timestamp:
+    """The time of an event by every clock of the station.
 
-    `monotonic_ms` counts from the boot `bootid`.
+    `time` is wall time, `monotonic_ms` counts from the boot `bootid`, and `clock_synced` is whether
+    the network had set the wall clock.
     """
 
     time: datetime
@@ -28,20 +29,17 @@ class Stamp:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredEvent:
-    """An event as the outbox keeps it.
-
-    Everything of its envelope but the stream and the station's name.
-    """
+    """An event as the outbox stores it: its envelope without the stream and the station's name."""
 
     sequence: int
     type: str
-    stamp: Stamp
+    stamp: Timestamp
     data: bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackedBatch:
-    """One message's worth of events, `first` to `last` of `stream`."""
+    """The payload of one message, with the events `first` to `last` of `stream`."""
 
     stream: UUID
     first: int
@@ -50,17 +48,19 @@ class PackedBatch:
     content_type: str
 
 
-class TooLarge(ValueError):
-    """A single event is larger than one message may be."""
+class EventTooLarge(ValueError):
+    """A single event is larger than the largest message."""
 
 
 def pack(
     events: Sequence[StoredEvent], *, source: str, stream: UUID, max_bytes: int
 ) -> PackedBatch:
-    """Pack as many of `events` (in order, at least one) as fit `max_bytes`, compressed when that pays.
+    """Pack as many of `events` as fit into `max_bytes`, compressed from 1 kB on.
+
+    `events` are in order of their sequence; there is at least one.
 
     Raises:
-        TooLarge: not even the first one fits.
+        EventTooLarge: the first event alone does not fit.
     """
     envelopes = [_envelope(event, source, stream) for event in events]
     while True:
@@ -76,14 +76,15 @@ def pack(
                 content_type=content_type,
             )
         if len(envelopes) == 1:
-            message = f"event {events[0].sequence} takes {len(payload)} bytes; a message may have {max_bytes}"
-            raise TooLarge(message)
+            raise EventTooLarge(
+                f"event {events[0].sequence} takes {len(payload)} bytes;"
+                f" the broker's limit for one message is {max_bytes}"
+            )
         envelopes = envelopes[: len(envelopes) // 2]
 
 
 def _envelope(event: StoredEvent, source: str, stream: UUID) -> Envelope:
-    # The data was encoded from its struct when it was stored; `seal` would need it decoded only to
-    # encode it again.
+    # The stored data is already encoded; `seal` would decode it only to encode it again.
     return Envelope(
         id=f"{stream}/{event.sequence}",
         source=source,

@@ -1,28 +1,28 @@
-"""How long a queue will take to empty, from how it went of late."""
+"""An estimate of the time until a queue is empty, from its length over the last minute."""
 
 from collections import deque
 
-LOOKED_BACK_S = 60.0
-LEAST_S = 2.0
+OBSERVED_S = 60.0
+MIN_OBSERVED_S = 2.0
 
 
-class Pace:
-    """Is told how many events wait, now and then; times are seconds of any one clock."""
+class DrainEstimator:
+    """Estimates from queue lengths that it is given now and then. All times use the same clock."""
 
     def __init__(self) -> None:
-        self._waited: deque[tuple[float, int]] = deque()
+        self._lengths: deque[tuple[float, int]] = deque()
 
-    def look(self, now: float, waiting: int) -> float | None:
-        """Return the seconds until nothing waits.
+    def estimate(self, now: float, queued: int) -> float | None:
+        """Take the queue's length at `now`, and return the seconds until it is empty.
 
-        None when the queue does not shrink, or nobody knows yet.
+        None: the queue does not shrink, or it was observed for less than `MIN_OBSERVED_S`.
         """
-        self._waited.append((now, waiting))
-        while now - self._waited[0][0] > LOOKED_BACK_S:
-            self._waited.popleft()
-        if waiting == 0:
+        self._lengths.append((now, queued))
+        while now - self._lengths[0][0] > OBSERVED_S:
+            self._lengths.popleft()
+        if queued == 0:
             return 0.0
-        since, before = self._waited[0]
-        if now - since < LEAST_S or before <= waiting:
+        since, before = self._lengths[0]
+        if now - since < MIN_OBSERVED_S or before <= queued:
             return None
-        return waiting * (now - since) / (before - waiting)
+        return queued * (now - since) / (before - queued)

@@ -1,4 +1,4 @@
-"""What is printed on every card of the catalogue, as the reader would say it, ready to be scored all at once."""
+"""The catalogue's numbers, names, health points and artists, indexed to be scored all at once."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,22 +10,22 @@ from cardmint_edge.domain.reading.ctc import Reading
 from cardmint_edge.domain.reading.lexicon import ALPHABET, codes, number_forms, plain
 
 FORMS = 4
-"""A number is printed in at most so many ways."""
+"""How many forms a number has at most."""
 
 CLASSES = len(ALPHABET) + 1
 
-SOON = 8
-"""A text's next letter is read at most so many steps after a letter."""
+MAX_GAP = 8
+"""Greatest distance between two neighbouring letters of a text, in steps."""
 
-HEARD = 20
-"""Of so many letters, the likeliest, it is looked how near they stand to one another."""
+PAIRED = 20
+"""How many letters, the likeliest of a strip, are bounded by their distance too."""
 
 _FLOOR = 1e-7
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Print:
-    """What a printing's facts say is on the card.
+class PrintedFacts:
+    """What stands on a printing's cards, by the catalogue.
 
     `health` and `artist` are empty where the card has none.
     """
@@ -39,11 +39,8 @@ class Print:
     artist: str = ""
 
 
-class Texts:
-    """Different texts, each once, as codes.
-
-    Cut in two, since many share a half: the number, or the total.
-    """
+class TextIndex:
+    """Distinct texts as codes, each cut in two: many share a half, the number or the total."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self.texts = sorted(set(texts) - {""})
@@ -57,26 +54,31 @@ class Texts:
         )
 
     def row(self, text: str) -> int:
-        """Return a text's row; -1 for one that is not there."""
+        """Return a text's row; -1 for a text that is not there."""
         return self._rows.get(text, -1)
 
-    def bounds(self, readings: Iterable[Reading]) -> NDArray[np.float32]:
-        """Return for each text an upper bound of how likely it stands in one of the strips (logs, rows).
+    def upper_bounds(self, readings: Iterable[Reading]) -> NDArray[np.float32]:
+        """Return an upper bound of each text's score in the best strip (log, one a row).
 
-        Each two neighbouring letters must be read somewhere, one soon after the other, wherever
-        that is: cheap, and never less than what the likeliest path that says the text has.
+        Each two neighbouring letters must be read somewhere, at most MAX_GAP steps apart, wherever
+        in the strip: cheap, and never below the likeliest path of the text.
         """
         best = np.full(len(self.texts), -np.inf, dtype=np.float32)
         for reading in readings:
-            alone, pairs = _heard(reading)
+            alone, pairs = _letter_scores(reading)
             best = np.maximum(
-                best, (self._heads.bounds(alone, pairs) + self._tails.bounds(alone, pairs)) / 2
+                best,
+                (
+                    self._heads.partial_bounds(alone, pairs)
+                    + self._tails.partial_bounds(alone, pairs)
+                )
+                / 2,
             )
         return best
 
 
 class _Halves:
-    """Halves of texts: `end` is the letter of each that stands at its text's end."""
+    """Halves of texts; `end` is the index of the letter at the text's end."""
 
     def __init__(self, halves: list[str], *, end: int) -> None:
         known = sorted(set(halves))
@@ -89,91 +91,85 @@ class _Halves:
         # A row for each place in the halves, so that sums run over long rows.
         self._pairs = np.ascontiguousarray((spelt[:, :-1] * CLASSES + spelt[:, 1:]).T)
 
-    def bounds(self, alone: NDArray[np.float32], pairs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return each text's share of the sum over its neighbouring letters and its ends."""
+    def partial_bounds(
+        self, alone: NDArray[np.float32], pairs: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return each text's sum over the pairs of letters in its half, and over its end."""
         total = alone[self._ends]
         for place in self._pairs:
             total += pairs.take(place)
         return np.asarray(total.take(self._rows), dtype=np.float32)
 
 
-def _heard(reading: Reading) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return how likely each letter is read anywhere, and each two of them soon after one another (logs)."""
-    said = np.log(np.maximum(reading, _FLOOR), dtype=np.float32)
-    alone = said.max(axis=0)
+def _letter_scores(reading: Reading) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the best score (log) of each letter, and of each pair within MAX_GAP steps."""
+    logs = np.log(np.maximum(reading, _FLOOR), dtype=np.float32)
+    alone = logs.max(axis=0)
     pairs = np.asarray(alone[:, None] + alone[None, :], dtype=np.float32)
-    likely = np.argsort(-alone[1:])[:HEARD] + 1
-    heard = said[:, likely]
-    after = np.concatenate([heard[1:], np.full((SOON, len(likely)), -np.inf, dtype=np.float32)])
-    soon = np.lib.stride_tricks.sliding_window_view(after, SOON, axis=0)[: len(heard)].max(axis=2)
-    near = (heard[:, :, None] + soon[:, None, :]).max(axis=0)
-    pairs[np.ix_(likely, likely)] = near
-    # Code 0 fills short texts up and costs nothing; the letter before it is counted as the text's
-    # end.
+    likely = np.argsort(-alone[1:])[:PAIRED] + 1
+    first = logs[:, likely]
+    later = np.concatenate([first[1:], np.full((MAX_GAP, len(likely)), -np.inf, dtype=np.float32)])
+    windows = np.lib.stride_tricks.sliding_window_view(later, MAX_GAP, axis=0)[: len(first)]
+    second = windows.max(axis=2)
+    pairs[np.ix_(likely, likely)] = (first[:, :, None] + second[:, None, :]).max(axis=0)
+    # Code 0 pads short texts and costs nothing; the letter before it counts as the text's end.
     alone[0] = 0
     pairs[:, 0] = 0
     pairs[0] = 0
     return alone, pairs
 
 
-class Strings:
+class CatalogueTexts:
     """The catalogue's numbers, names, health points and artists, by card."""
 
-    def __init__(self, prints: Iterable[Print]) -> None:
-        known = list(prints)
-        ways = [number_forms(one.number, one.total, promo=one.promo) for one in known]
-        self.cards = [one.card_id for one in known]
-        self.numbers = Texts(form for forms in ways for form in forms if _telling(form))
-        # A single letter stands in every strip, and says nothing.
-        names = [plain(one.name) for one in known]
-        self.names = Texts(name for name in names if len(name) > 1)
-        self.health = Texts(one.health for one in known if one.health.isdigit())
-        signatures = {artist: _signature(artist) for artist in {one.artist for one in known}}
-        self.artists = Texts(signatures.values())
+    def __init__(self, facts: Iterable[PrintedFacts]) -> None:
+        known = list(facts)
+        forms = [number_forms(card.number, card.total, promo=card.promo) for card in known]
+        self.cards = [card.card_id for card in known]
+        self.numbers = TextIndex(form for own in forms for form in own if _is_distinctive(form))
+        # A single letter is found in every strip.
+        names = [plain(card.name) for card in known]
+        self.names = TextIndex(name for name in names if len(name) > 1)
+        self.health = TextIndex(card.health for card in known if card.health.isdigit())
+        credit_lines = {artist: _credit(artist) for artist in {card.artist for card in known}}
+        self.artists = TextIndex(credit_lines.values())
         self.number_rows = np.full((len(known), FORMS), -1, dtype=np.int32)
-        for card, forms in enumerate(ways):
-            rows = [row for form in forms if (row := self.numbers.row(form)) >= 0][:FORMS]
+        for card, own in enumerate(forms):
+            rows = [row for form in own if (row := self.numbers.row(form)) >= 0][:FORMS]
             self.number_rows[card, : len(rows)] = rows
         self.name_rows = np.array([self.names.row(name) for name in names], dtype=np.int32)
-        self.health_rows = np.array([self.health.row(one.health) for one in known], dtype=np.int32)
-        self._artist_rows = {one.card_id: self.artists.row(signatures[one.artist]) for one in known}
-        self._forms = dict(zip(self.cards, ways, strict=True))
-        self._points = {one.card_id: one.health for one in known if one.health.isdigit()}
+        self.health_rows = np.array([self.health.row(card.health) for card in known], np.int32)
+        self._artist_rows = {
+            card.card_id: self.artists.row(credit_lines[card.artist]) for card in known
+        }
+        self._forms = dict(zip(self.cards, forms, strict=True))
+        self._points = {card.card_id: card.health for card in known if card.health.isdigit()}
 
-    def forms(self, card_id: str) -> tuple[str, ...]:
-        """Return how a printing's number may stand on it.
-
-        None for one that the catalogue does not have.
-        """
+    def number_forms(self, card_id: str) -> tuple[str, ...]:
+        """Return the forms of a printing's number; none for a card outside of the catalogue."""
         return self._forms.get(card_id, ())
 
-    def points(self, card_id: str) -> str:
-        """Return a printing's health points; nothing for one that has none."""
+    def health_points(self, card_id: str) -> str:
+        """Return a printing's health points; empty for a card without any."""
         return self._points.get(card_id, "")
 
     def artist_row(self, card_id: str) -> int:
-        """Return a printing's row of `artists`; -1 for one whose artist is not known."""
+        """Return a printing's row of `artists`; -1 where the artist is not known."""
         return self._artist_rows.get(card_id, -1)
 
 
-def _signature(artist: str) -> str:
-    """Return how an artist is named on a card.
+def best_of(values: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Return each card's value, or the best of its rows' values; -inf for a card without a row."""
+    padded = np.append(values, np.float32(-np.inf))
+    picked = padded[rows]
+    return picked if picked.ndim == 1 else np.asarray(picked.max(axis=1), dtype=np.float32)
 
-    A short name alone would stand in many a longer one.
-    """
+
+def _credit(artist: str) -> str:
+    """Return an artist's credit line: without "Illus." a short name stands in many longer ones."""
     return f"Illus. {name}" if (name := plain(artist)) else ""
 
 
-def best_of(values: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Return each card's value, or the best of its rows' values; -inf for a card that has none."""
-    padded = np.append(values, np.float32(-np.inf))
-    found = padded[rows]
-    return found if found.ndim == 1 else np.asarray(found.max(axis=1), dtype=np.float32)
-
-
-def _telling(form: str) -> bool:
-    """Return whether a number says enough to be looked for in a strip.
-
-    Digits alone are found in anything.
-    """
+def _is_distinctive(form: str) -> bool:
+    """Return whether a number can be looked for in a strip: digits alone are found in anything."""
     return "/" in form or form[0].isalpha()

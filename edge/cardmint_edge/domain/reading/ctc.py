@@ -1,11 +1,9 @@
-"""How likely a reader's output says a given text.
+"""Likelihood of given texts under a reader's output: the catalogue's texts are scored, not decoded.
 
-The catalogue's own strings are scored, nothing is decoded first.
-
-The forward algorithm of connectionist temporal classification (Graves et al. 2006) over every text
-at once. A strip holds more than the text that is looked for, so the text may stand between other
-words: before and after it anything may be read that a space parts from it, and any number of signs
-that are no digits when a number is looked for.
+The forward algorithm of connectionist temporal classification (Graves et al. 2006), over all texts
+at once. A strip holds more than the text in question, so the text may stand between other words:
+anything may come before and after it, separated by a space; next to a number, any characters but
+digits may also touch it.
 """
 
 import numpy as np
@@ -16,14 +14,14 @@ from cardmint_edge.domain.reading.lexicon import ALPHABET, codes
 Reading = NDArray[np.float32]
 """A strip's probabilities, steps x (1 + letters of ALPHABET).
 
-Row sums are 1, column 0 is the blank.
+Rows add up to 1, column 0 is the blank.
 """
 
-PASSED_OVER = {True: 0.95, False: 0.5}
-"""What a step costs (as a factor) in which a letter is read that the text does not explain, by whether it is a number.
+SKIPPED_LETTER = {True: 0.95, False: 0.5}
+"""Factor for each step whose letter is not part of the text, by whether the text is a number.
 
-Artists and copyrights stand beside numbers and mean nothing; words beside a name make another name
-of it.
+Artists and copyright lines stand beside numbers and mean nothing; a word beside a name makes it
+another name.
 """
 
 _FLOOR = 1e-7
@@ -33,11 +31,12 @@ _JOINED = np.array(
 )
 
 
-def explained(readings: list[Reading], texts: list[str], *, number: bool) -> NDArray[np.float64]:
-    """Return for each strip and text the log of how likely the text stands there, against the likeliest path.
+def text_scores(readings: list[Reading], texts: list[str], *, number: bool) -> NDArray[np.float64]:
+    """Return the score of each text in each strip (strips x texts).
 
-    Strips x texts; about 0 at best. When a `number` is looked for, letters may touch it but digits
-    may not; a name must stand apart from other letters.
+    A score is the log-likelihood that the text stands in the strip, relative to the likeliest path;
+    about 0 at best. Letters, but no digits, may touch a `number`; a name must stand apart from
+    other letters.
     """
     if not texts or not readings:
         return np.zeros((len(readings), len(texts)))
@@ -72,11 +71,8 @@ def explained(readings: list[Reading], texts: list[str], *, number: bool) -> NDA
 
 
 def _emitted(p: NDArray[np.float32], *, number: bool) -> NDArray[np.float32]:
-    """Return the probabilities with four columns more.
-
-    Anything, a space, what may touch the text, and nothing.
-    """
-    passed = np.float32(PASSED_OVER[number])
+    """Append four columns: anything, a space, what may touch the text, and never."""
+    passed = np.float32(SKIPPED_LETTER[number])
     anything = np.maximum(p[..., 0], passed * p[..., 1:].max(axis=-1))
     touching = np.maximum(p[..., 0], p[..., _SPACE])
     if number:
@@ -88,7 +84,7 @@ def _emitted(p: NDArray[np.float32], *, number: bool) -> NDArray[np.float32]:
 
 
 def _states(texts: list[str], columns: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Return each text's chain of columns (longest x n), and 1 where a state may follow the one before the last.
+    """Return each text's chain of columns (longest x n), and 1 where a state may be skipped to.
 
     The chain: anything, space, touching, the text's letters with blanks between, touching, space,
     anything.
@@ -113,8 +109,5 @@ def _states(texts: list[str], columns: int) -> tuple[NDArray[np.intp], NDArray[n
 
 
 def _ends(texts: list[str]) -> NDArray[np.intp]:
-    """Return where each text's last letter stands in its chain.
-
-    What may touch it and anything come after it.
-    """
+    """Return the position of each text's last letter in its chain; touching and anything follow."""
     return np.array([2 * len(text) + 1 for text in texts], dtype=np.intp)

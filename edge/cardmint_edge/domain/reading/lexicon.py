@@ -1,9 +1,9 @@
-"""The letters that the reader knows, and the ways in which a printing's number may be printed."""
+"""The letters that the reader knows, and the forms in which a collector number is printed."""
 
 import unicodedata
 
 ALPHABET = " !&'()+-./0123456789:?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-"""What the reader can say, in the order of its outputs from 1 on; output 0 is CTC's blank."""
+"""The letters of the reader's outputs 1, 2, 3 …; output 0 is CTC's blank."""
 
 _CODES = {letter: code for code, letter in enumerate(ALPHABET, start=1)}
 _ALIKE = str.maketrans(
@@ -12,21 +12,21 @@ _ALIKE = str.maketrans(
 
 
 def plain(text: str) -> str:
-    """Return a text in the reader's letters: accents off, signs that it does not know left out."""
+    """Return a text in the reader's letters, without accents and unknown characters."""
     parted = unicodedata.normalize("NFKD", text.translate(_ALIKE))
     return " ".join("".join(letter for letter in parted if letter in _CODES).split())
 
 
 def codes(text: str) -> list[int]:
-    """Return the outputs that spell a text made of ALPHABET."""
+    """Return the outputs that spell a text in ALPHABET."""
     return [_CODES[letter] for letter in text]
 
 
 def number_forms(number: str, total: int | None, *, promo: bool) -> tuple[str, ...]:
-    """Return how a collector number may stand on the card.
+    """Return the forms in which a collector number may stand on the card.
 
-    `4/102` and `004/102` with the set's total; `TG12/TG30` where the number carries letters; alone
-    for promos, and for numbers with two letters or more, which say enough without a total.
+    `4/102` and `004/102` with the set's total; `TG12/TG30` where the number has letters; alone for
+    promos, and for numbers with two or more letters, which are distinctive without a total.
     """
     digits = number.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     letters = number[: len(number) - len(digits)]

@@ -1,7 +1,4 @@
-"""Where a card may lie in a frame: several guesses, best first.
-
-Which of them is right, matching tells.
-"""
+"""Quads that may be cards, from the contours of a frame, best first."""
 
 from collections.abc import Iterator
 
@@ -9,34 +6,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cardmint_edge.domain.recognition import Corners, Frame
-from cardmint_edge.domain.vision.rectify import clockwise, sides
-
-WORK_SIDE = 640
-"""Detection sees the frame with its longer side brought down to this many pixels."""
-
-MIN_AREA = 0.015
-"""A card covers at least this share of the frame."""
-
-RATIOS = (0.52, 0.92)
-"""Short over long side of what may be a card in perspective.
-
-0.716 when it is seen from straight above.
-"""
+from cardmint_edge.domain.config import ContourConfig
+from cardmint_edge.domain.recognition import Frame
+from cardmint_edge.domain.vision.quad import CARD_RATIO, Quad
 
 Mask = NDArray[np.uint8]
 
 _TURNS = np.array([[0, 1, 2, 3], [1, 2, 3, 0], [2, 3, 0, 1], [3, 0, 1, 2]])
 
 
-def propose(frame: Frame, limit: int = 10) -> list[Corners]:
-    """Return at most `limit` quadrilaterals that may be cards, in pixels of the frame, clockwise, a short side first.
+def contour_quads(frame: Frame, config: ContourConfig, limit: int = 10) -> list[Quad]:
+    """Return at most `limit` quads of contours that may be cards, in pixels of the frame.
 
     Contours come from the difference to the border's colour, from lightness and saturation by
-    Otsu's threshold, and from Canny edges at two levels. The whole frame is a guess too when it has
-    a card's proportions.
+    Otsu's threshold, and from Canny edges at two levels. The whole frame is added where it has a
+    card's proportions.
     """
-    scale = min(1.0, WORK_SIDE / max(frame.shape[:2]))
+    scale = min(1.0, config.work_side / max(frame.shape[:2]))
     small = (
         cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         if scale < 1
@@ -44,43 +30,46 @@ def propose(frame: Frame, limit: int = 10) -> list[Corners]:
     )
     small = np.asarray(cv2.GaussianBlur(small, (5, 5), 0), dtype=np.uint8)
     height, width = small.shape[:2]
-    found: list[tuple[float, Corners]] = []
+    scored: list[tuple[float, Quad]] = []
     for mask in _masks(small):
         contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
         for contour in contours:
             hull = np.asarray(cv2.convexHull(contour), dtype=np.int32)
             area = cv2.contourArea(hull)
-            if area < MIN_AREA * width * height:
+            if area < config.min_area * width * height:
                 continue
-            quad = _quad(hull)
-            score = _score(quad, area / (width * height))
+            quad = _quad_around(hull)
+            score = _score(quad, area / (width * height), config)
             if score > 0:
-                found.append((score, quad))
-    kept: list[Corners] = []
+                scored.append((score, quad))
+    kept: list[Quad] = []
     nearness = 0.02 * max(width, height)
-    for _, quad in sorted(found, key=lambda pair: -pair[0]):
-        if len(kept) < limit and all(_apart(quad, other) > nearness for other in kept):
+    for _, quad in sorted(scored, key=lambda pair: -pair[0]):
+        if len(kept) < limit and all(_distance(quad, other) > nearness for other in kept):
             kept.append(quad)
-    kept += [quad for quad in whole(small) if all(_apart(quad, other) > nearness for other in kept)]
-    return [np.asarray(quad / scale, dtype=np.float32) for quad in kept]
+    kept += [
+        quad
+        for quad in whole_frame(small, config)
+        if all(_distance(quad, other) > nearness for other in kept)
+    ]
+    return [Quad(np.asarray(quad.corners / scale, dtype=np.float32)) for quad in kept]
 
 
-def whole(frame: Frame) -> list[Corners]:
-    """Return the whole frame as a guess when it has a card's proportions.
-
-    A scan, cropped to the card.
-    """
-    height, width = frame.shape[:2]
-    quad = clockwise(np.array([[0, 0], [width, 0], [width, height], [0, height]]))
-    return [quad] if RATIOS[0] < _ratio(quad) < RATIOS[1] else []
+def whole_frame(frame: Frame, config: ContourConfig) -> list[Quad]:
+    """Return the whole frame as a quad where it has a card's proportions, as a cropped scan has."""
+    quad = Quad.of_frame(frame.shape[1], frame.shape[0])
+    return [quad] if config.ratios[0] < quad.ratio < config.ratios[1] else []
 
 
-def looks_like_card(quad: Corners, width: int, height: int) -> bool:
-    """Return whether a guess has nearly a card's proportions and does not just follow the frame's own edge."""
-    inside = (quad.min() > 2) and (quad[:, 0].max() < width - 2) and (quad[:, 1].max() < height - 2)
-    return (
-        bool(inside) and 0.64 < _ratio(quad) < 0.8 and cv2.contourArea(quad) > 0.04 * width * height
+def has_card_shape(quad: Quad, width: int, height: int) -> bool:
+    """Return whether a quad has nearly a card's proportions and is not the frame's own edge."""
+    corners = quad.corners
+    inside = (
+        (corners.min() > 2)
+        and (corners[:, 0].max() < width - 2)
+        and (corners[:, 1].max() < height - 2)
     )
+    return bool(inside) and 0.64 < quad.ratio < 0.8 and quad.area > 0.04 * width * height
 
 
 def _masks(small: Frame) -> Iterator[Mask]:
@@ -108,29 +97,27 @@ def _largest(planes: NDArray[np.generic]) -> Mask:
     return np.asarray(cv2.max(cv2.max(one, two), three), dtype=np.uint8)
 
 
-def _quad(hull: NDArray[np.int32]) -> Corners:
+def _quad_around(hull: NDArray[np.int32]) -> Quad:
     perimeter = cv2.arcLength(hull, closed=True)
     for tolerance in (0.02, 0.04, 0.07):
         corners = cv2.approxPolyDP(hull, tolerance * perimeter, closed=True)
         if len(corners) == 4:
-            return clockwise(corners)
-    return clockwise(cv2.boxPoints(cv2.minAreaRect(hull)))
+            return Quad.clockwise(corners)
+    return Quad.clockwise(cv2.boxPoints(cv2.minAreaRect(hull)))
 
 
-def _ratio(quad: Corners) -> float:
-    short, long = sides(quad)
-    return short / long
-
-
-def _score(quad: Corners, share: float) -> float:
-    lengths = np.linalg.norm(np.roll(quad, -1, axis=0) - quad, axis=1)
-    if not RATIOS[0] < _ratio(quad) < RATIOS[1]:
+def _score(quad: Quad, share: float, config: ContourConfig) -> float:
+    """Return how much a quad that covers a share of the frame is like a card; 0 if it is none."""
+    corners = quad.corners
+    lengths = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1)
+    if not config.ratios[0] < quad.ratio < config.ratios[1]:
         return 0.0
     skew = min(lengths[0], lengths[2]) / max(lengths[0], lengths[2])
     skew *= min(lengths[1], lengths[3]) / max(lengths[1], lengths[3])
-    likeness = float(np.exp(-(((_ratio(quad) - 63 / 88) / 0.1) ** 2)))
+    likeness = float(np.exp(-(((quad.ratio - CARD_RATIO) / 0.1) ** 2)))
     return float((0.2 + likeness) * skew * np.sqrt(share))
 
 
-def _apart(one: Corners, other: Corners) -> float:
-    return float(np.abs(one[_TURNS] - other).max(axis=(1, 2)).min())
+def _distance(one: Quad, other: Quad) -> float:
+    """Return the greatest distance between corners of two quads, in the best of the four turns."""
+    return float(np.abs(one.corners[_TURNS] - other.corners).max(axis=(1, 2)).min())

@@ -1,9 +1,7 @@
-"""A card's look as a short vector that a network makes.
+"""A card as a short vector made by a network, close to its scan's also in light that spoils hashes.
 
-Near to that of its scan in light that spoils hashes.
-
-Where hashes find nothing, the nearest vectors name pictures to look at closely. What they name is
-never taken as found.
+Where no hash is near, the references with the most similar vectors are compared closely. Similarity
+alone never identifies a card.
 """
 
 from collections.abc import Callable
@@ -14,22 +12,22 @@ from numpy.typing import NDArray
 from cardmint_edge.domain.recognition import Frame
 
 SIZE = 64
-"""How long a vector is."""
+"""Length of a vector."""
 
 SCALE = 127
-"""What a vector of length 1 is multiplied by before it is rounded to bytes."""
+"""Factor by which a unit vector is multiplied before it is rounded to bytes."""
 
 Vectors = NDArray[np.int8]
-"""Vectors of length SCALE, rounded; a gallery's are n x SIZE."""
+"""Vectors of norm SCALE, rounded; those of a gallery are n x SIZE."""
 
 Embedder = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Maps a prepared picture (3 x 134 x 96) to a vector of length 1 (SIZE)."""
+"""Maps a normalised card (3 x 134 x 96) to a unit vector (SIZE)."""
 
 
-def prepared(card: Frame) -> NDArray[np.float32]:
-    """Return an upright card (134 x 96 x 3, BGR) channel by channel, mean 0 and deviation 1.
+def normalised(card: Frame) -> NDArray[np.float32]:
+    """Return an upright card (134 x 96 x 3, BGR) with mean 0 and deviation 1 in each channel.
 
-    No light, no tint.
+    Light and tint are taken out; the shape is 3 x 134 x 96.
     """
     planes = card.transpose(2, 0, 1).astype(np.float32)
     mean, deviation = (
@@ -39,11 +37,11 @@ def prepared(card: Frame) -> NDArray[np.float32]:
     return np.asarray((planes - mean) / (deviation + 8), dtype=np.float32)
 
 
-def rounded(vector: NDArray[np.float32]) -> Vectors:
-    """Return a vector as a pack keeps it."""
+def quantised(vector: NDArray[np.float32]) -> Vectors:
+    """Return a unit vector as a pack stores it."""
     return np.asarray(np.rint(vector * SCALE), dtype=np.int8)
 
 
 def similarities(vector: NDArray[np.float32], gallery: Vectors) -> NDArray[np.float32]:
-    """Return the cosine of the angle between a vector and each of a gallery's."""
+    """Return the cosine similarity of a vector to each of a gallery's."""
     return np.asarray(gallery @ vector / np.float32(SCALE), dtype=np.float32)

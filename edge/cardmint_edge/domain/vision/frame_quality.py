@@ -1,110 +1,70 @@
-"""What is noticed of a frame beside its best candidate.
-
-Reasons for a person to look, or to count nothing.
-"""
+"""Quality of a frame around its best candidate: reasons to ask a person or to count nothing."""
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cardmint_edge.domain.decide import Circumstances
-from cardmint_edge.domain.reading.strips import LIKELIEST
-from cardmint_edge.domain.recognition import Corners, Frame
-from cardmint_edge.domain.vision.contours import looks_like_card
+from cardmint_edge.domain.config import QualityConfig
+from cardmint_edge.domain.evidence import FrameQuality
+from cardmint_edge.domain.reading.strips import LIKELIEST_NUMBERS
+from cardmint_edge.domain.recognition import Frame
+from cardmint_edge.domain.vision.contours import has_card_shape
 from cardmint_edge.domain.vision.hashing import HASH_SIZE
 from cardmint_edge.domain.vision.matching import VIEW_SIZE
-from cardmint_edge.domain.vision.rectify import cut, sides
-
-DARK = 20
-"""A frame whose mean is below this many grey levels shows nothing."""
-
-CUT_OFF = 0.06
-"""More than this share of the card's height may not lie outside of the frame."""
-
-BLURRED = 5
-"""A sharp card's Laplacian deviates by more than this many grey levels."""
-
-WHITE = 250
-"""No detail is left in what is brighter than this many grey levels."""
-
-GLARE = 0.25
-"""More than this share of where a number stands is white with light, and not of the rest of the card."""
-
-BACK = 0.5
-"""Above this correlation with its own half turn it is a back.
-
-One front in a thousand reaches it.
-"""
+from cardmint_edge.domain.vision.proposals import Proposals, card_shaped
+from cardmint_edge.domain.vision.quad import Quad
+from cardmint_edge.domain.vision.view import View
 
 
-def notice(
-    levels: list[Frame],
-    quad: Corners | None,
-    guesses: list[Corners],
-    also_matched: list[Corners],
+def assess(
+    view: View,
+    quad: Quad | None,
+    proposals: Proposals,
+    also_matched: list[Quad],
+    config: QualityConfig,
     *,
-    clear: int,
     known: bool,
-) -> Circumstances:
-    """Look around the best candidate's corners.
+) -> FrameQuality:
+    """Return the quality of a frame whose best candidate lies at `quad`.
 
-    At the other guesses, and at where other candidates matched well.
-
-    `clear` guesses, the first, are surely outlines of cards. What is `known`, its picture being
-    recognised, is not looked at as a card's back.
+    `also_matched` is where other candidates matched well. A card whose picture is `known` is not
+    tested for being a back.
     """
-    frame = levels[0]
-    dark = float(levels[-1].mean()) < DARK
+    dark = float(view.levels[-1].mean()) < config.dark
     if quad is None:
-        return Circumstances(too_dark=dark, card_shaped=False)
-    size = np.array(frame.shape[1::-1], dtype=np.float32)
-    outside = float(np.maximum(-quad, quad - size).max()) / sides(quad)[1]
-    grey = cv2.cvtColor(cut(levels, quad, *VIEW_SIZE), cv2.COLOR_BGR2GRAY)
-    shaped = [other for other in guesses if looks_like_card(other, frame.shape[1], frame.shape[0])]
-    return Circumstances(
-        several_cards=_several(quad, guesses)
-        or any(_beside(quad, other) for other in also_matched),
-        cut_off=outside > CUT_OFF,
-        blurred=float(np.std(cv2.Laplacian(grey, cv2.CV_32F))) < BLURRED,
-        glare=glaring(grey),
+        return FrameQuality(too_dark=dark, card_shaped=False)
+    size = np.array([view.width, view.height], dtype=np.float32)
+    outside = float(np.maximum(-quad.corners, quad.corners - size).max()) / quad.height
+    grey = cv2.cvtColor(view.cut(quad, *VIEW_SIZE), cv2.COLOR_BGR2GRAY)
+    return FrameQuality(
+        several_cards=_has_neighbour(quad, proposals.quads)
+        or any(_lies_elsewhere(quad, other) for other in also_matched),
+        cut_off=outside > config.cut_off,
+        blurred=float(np.std(cv2.Laplacian(grey, cv2.CV_32F))) < config.blurred,
+        glare=has_glare(grey, config),
         too_dark=dark,
-        # A whole frame with a card in its middle is like its own half turn too: guesses count only
-        # without outlines.
-        card_back=not known
-        and any(
-            half_turn_likeness(cut(levels, other, *HASH_SIZE)) > BACK
-            for other in (guesses[:clear] or like_cards(guesses))[:3]
+        card_back=not known and _shows_back(view, proposals, config),
+        card_shaped=any(
+            has_card_shape(other, view.width, view.height) for other in proposals.quads
         ),
-        card_shaped=bool(shaped),
     )
 
 
-def like_cards(guesses: list[Corners]) -> list[Corners]:
-    """Return the guesses that have a card's proportions, seen from above or aslant, also those that leave the frame."""
-    return [quad for quad in guesses if 0.6 < (lengths := sides(quad))[0] / lengths[1] < 0.9]
-
-
-def glaring(card: NDArray[np.generic]) -> bool:
-    """Return whether light drowns one of the places where numbers stand on a card (VIEW_SIZE, grey)."""
-    white = np.asarray(card, np.uint8) >= WHITE
+def has_glare(card: NDArray[np.generic], config: QualityConfig) -> bool:
+    """Return whether light drowns a place where a number stands on a card (VIEW_SIZE, grey)."""
+    white = np.asarray(card, np.uint8) >= config.white
     wide, tall = VIEW_SIZE
     shares = []
-    for place in LIKELIEST:
-        left = round(wide * place.left)
-        shares.append(
-            float(
-                white[
-                    round(tall * (place.middle - 0.02)) :, left : left + round(wide * place.width)
-                ].mean()
-            )
-        )
-    return max(shares) > GLARE + float(white.mean())
+    for place in LIKELIEST_NUMBERS:
+        left, top = round(wide * place.left), round(tall * (place.middle - 0.02))
+        shares.append(float(white[top:, left : left + round(wide * place.width)].mean()))
+    return max(shares) > config.glare + float(white.mean())
 
 
 def half_turn_likeness(view: Frame) -> float:
-    """Return how a card correlates with itself turned by half.
+    """Return the correlation of a card with itself turned by half (-1 to 1).
 
-    The backs of many games do, hardly any front does.
+    It is high for the backs of many games, and for hardly any front.
     """
     grey = cv2.GaussianBlur(cv2.cvtColor(view, cv2.COLOR_BGR2GRAY), (0, 0), 1.2)
     height, width = grey.shape
@@ -116,20 +76,27 @@ def half_turn_likeness(view: Frame) -> float:
     return float((level * level[::-1, ::-1]).mean())
 
 
-def _several(quad: Corners, guesses: list[Corners]) -> bool:
+def _shows_back(view: View, proposals: Proposals, config: QualityConfig) -> bool:
+    # A whole frame with a card in its middle resembles its own half turn too, so other quads count
+    # only where there are no clear outlines.
+    quads = (proposals.outlines or card_shaped(proposals.quads))[:3]
+    return any(half_turn_likeness(view.cut(quad, *HASH_SIZE)) > config.back for quad in quads)
+
+
+def _has_neighbour(quad: Quad, others: list[Quad]) -> bool:
     """Return whether another thing of a card's shape and about this card's size lies beside it."""
-    area = cv2.contourArea(quad)
-    for other in guesses:
-        short, long = sides(other)
-        beside = cv2.contourArea(other)
-        if 0.6 < short / long < 0.86 and 0.4 < beside / area < 2.5:
-            shared, _ = cv2.intersectConvexConvex(quad, other)
-            if shared < 0.1 * min(area, beside):
-                return True
+    area = quad.area
+    for other in others:
+        beside = other.area
+        if (
+            0.6 < other.ratio < 0.86
+            and 0.4 < beside / area < 2.5
+            and quad.shared_area(other) < 0.1 * min(area, beside)
+        ):
+            return True
     return False
 
 
-def _beside(quad: Corners, other: Corners) -> bool:
+def _lies_elsewhere(quad: Quad, other: Quad) -> bool:
     """Return whether two matched cards lie in different places, overlapping or not."""
-    shared, _ = cv2.intersectConvexConvex(quad, other)
-    return bool(shared < 0.6 * min(cv2.contourArea(quad), cv2.contourArea(other)))
+    return quad.shared_area(other) < 0.6 * min(quad.area, other.area)

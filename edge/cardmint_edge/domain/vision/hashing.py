@@ -1,4 +1,4 @@
-"""Perceptual hashes: a card's look in a few hundred bits, compared by counting those that differ.
+"""Perceptual hashes: a card in a few hundred bits, compared by the number that differ.
 
 pHash (signs of low DCT frequencies against their median) and dHash (signs of differences of
 neighbours) of the whole card, of its art and of its text, and the signs of its two colour channels.

@@ -1,9 +1,8 @@
-"""Is this the same picture? Features, a homography between view and reference, and correlation piece by piece.
+"""PictureComparison of a card with a reference: features, a homography, and correlation in windows.
 
-The hash names a few candidates; this step looks at each of them properly. ORB features (Rublee et
-al. 2011) of the view are matched to those stored of the reference, RANSAC fits the homography
-between the two, and the view, brought onto the reference by it, is correlated with it in small
-windows: glare spoils some windows, another picture spoils them all.
+ORB features (Rublee et al. 2011) of the card are matched to those stored of the reference, RANSAC
+fits the homography between the two, and the card, brought onto the reference by it, is correlated
+with it in small windows: glare spoils some windows, another picture spoils them all.
 """
 
 from dataclasses import dataclass
@@ -12,15 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cardmint_edge.domain.recognition import Corners, Frame
-from cardmint_edge.domain.vision.rectify import (
-    Homography,
-    card_outline,
-    cut,
-    project,
-    sides,
-    to_card,
-)
+from cardmint_edge.domain.config import MatcherConfig
+from cardmint_edge.domain.recognition import Frame
+from cardmint_edge.domain.vision.quad import Homography, Quad, project
+from cardmint_edge.domain.vision.view import CardView
 
 VIEW_SIZE = (240, 336)
 """Width and height of a rectified card whose features are taken."""
@@ -34,12 +28,17 @@ ART = (slice(18, 68), slice(10, 86))
 TITLE = (slice(4, 13), slice(18, 66))
 """Where most of the name stands, on a thumbnail."""
 
-SLACK = 2
+TITLE_SLACK = 2
+"""How far the strip with the name may be moved, in pixels of a thumbnail."""
+
 FEATURES = 300
+"""How many features are taken of a card at most."""
+
 WINDOW = 13
-MIN_MATCHES = 8
+"""Side of the windows in which two pictures are correlated, in pixels of a thumbnail."""
+
 FLAT = 4.0
-"""A window whose standard deviation is below this many grey levels has nothing to compare."""
+"""Deviation of a window, in grey levels, below which it has nothing to compare."""
 
 _MATCHER = cv2.BFMatcher(cv2.NORM_HAMMING)
 
@@ -64,22 +63,23 @@ class Reference:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Evidence:
-    """How well a view shows a reference.
+class PictureComparison:
+    """How well a card shows a reference.
 
     `likeness` (0 to 1) is the correlation of card and art, `title` (0 to 1) that of the strip with
-    the name, `inliers` counts features that agree, and `corners` is where the card lies by them.
+    the name, `inliers` the number of features that agree with the homography, and `quad` where the
+    card lies by them.
     """
 
     likeness: float
     title: float
     inliers: int
-    corners: Corners
+    quad: Quad
 
 
 def describe(card: Frame) -> Features:
     """Take the features of an upright card of VIEW_SIZE."""
-    # Made anew each time: two threads that share one get each other's pixels.
+    # Made for each call: threads that share one mix up their pixels.
     gain = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(4, 4))
     orb = cv2.ORB.create(
         nfeatures=FEATURES,
@@ -100,54 +100,54 @@ def describe(card: Frame) -> Features:
     return Features(points=points, descriptors=np.asarray(descriptors, dtype=np.uint8))
 
 
-def reference(card: Frame) -> Reference:
-    """Make what a pack keeps of a scan (height x width x 3, BGR)."""
-    view = np.asarray(cv2.resize(card, VIEW_SIZE, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    thumb = np.asarray(cv2.resize(card, THUMB_SIZE, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+def make_reference(scan: Frame) -> Reference:
+    """Return what a pack keeps of a scan (height x width x 3, BGR)."""
+    view = np.asarray(cv2.resize(scan, VIEW_SIZE, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    thumb = np.asarray(cv2.resize(scan, THUMB_SIZE, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return Reference(features=describe(view), thumb=thumb)
 
 
-def compare(levels: list[Frame], quad: Corners, features: Features, known: Reference) -> Evidence:
-    """Compare the card that lies in the pyramid `levels` at `quad`, with its features, to a reference.
+def compare(
+    card: CardView, features: Features, reference: Reference, config: MatcherConfig
+) -> PictureComparison:
+    """Compare a card, and its features, with a reference.
 
-    The quad may be off by a tenth of the card: the features move it to where the reference says the
-    edges are.
+    The card's quad may be off by a tenth of the card: the features correct it.
     """
-    inliers, homography = _align(features, known.features)
-    corners = quad
+    inliers, homography = _align(features, reference.features, config)
+    quad = card.quad
     if homography is not None:
-        outline = card_outline(*VIEW_SIZE)
-        onto_frame = np.linalg.inv(to_card(quad, *VIEW_SIZE)) @ homography
-        moved = project(outline, onto_frame)
-        if _plausible(moved, quad):
-            corners = moved
+        outline = Quad.upright(*VIEW_SIZE)
+        onto_frame = np.linalg.inv(quad.homography(*VIEW_SIZE)) @ homography
+        moved = Quad(project(outline.corners, onto_frame))
+        if _plausible(moved, quad, config):
+            quad = moved
         else:
             inliers = 0
-    seen = cut(levels, corners, *THUMB_SIZE)
-    return Evidence(
-        likeness=likeness(seen, known.thumb),
-        title=title(seen, known.thumb),
+    return _correlated(card.view.at(quad), reference, inliers)
+
+
+def compare_in_place(card: CardView, reference: Reference) -> PictureComparison:
+    """Compare a card with a reference without correcting its quad."""
+    return _correlated(card, reference, 0)
+
+
+def _correlated(card: CardView, reference: Reference, inliers: int) -> PictureComparison:
+    seen = card.cut(*THUMB_SIZE)
+    return PictureComparison(
+        likeness=likeness(seen, reference.thumb),
+        title=title_likeness(seen, reference.thumb),
         inliers=inliers,
-        corners=corners,
-    )
-
-
-def same_place(levels: list[Frame], corners: Corners, known: Reference) -> Evidence:
-    """Compare the card that lies just at `corners`, where another reference was found to lie."""
-    seen = cut(levels, corners, *THUMB_SIZE)
-    return Evidence(
-        likeness=likeness(seen, known.thumb),
-        title=title(seen, known.thumb),
-        inliers=0,
-        corners=corners,
+        quad=card.quad,
     )
 
 
 def likeness(seen: Frame, thumb: Frame) -> float:
-    """Return the mean correlation of two pictures of THUMB_SIZE in windows, where the second one shows anything.
+    """Return the mean correlation in windows of two pictures of THUMB_SIZE (0 to 1).
 
-    It is taken of the whole card and of where the art is, and the poorer of the two counts: cards
-    of one layout share all but the art, and old art comes again in a new layout.
+    Windows in which the second one is flat do not count. The lower of the values for the whole card
+    and for the art is returned: cards of one layout share all but the art, and old art is printed
+    again in a new layout.
     """
     one, two = _grey(seen), _grey(thumb)
     mean_one, mean_two = _mean(one), _mean(two)
@@ -159,15 +159,16 @@ def likeness(seen: Frame, thumb: Frame) -> float:
     return min(_average(correlation, there), _average(correlation[ART], there[ART]))
 
 
-def title(seen: Frame, thumb: Frame) -> float:
-    """Return the best correlation of the strip where the name stands, moved by at most SLACK pixels.
+def title_likeness(seen: Frame, thumb: Frame) -> float:
+    """Return the best correlation of the strip with the name, moved by at most TITLE_SLACK.
 
     The letters are too small to read, but another name, as on a printing in another script, still
-    looks otherwise.
+    looks different.
     """
     rows, columns = TITLE
     around = _grey(seen)[
-        rows.start - SLACK : rows.stop + SLACK, columns.start - SLACK : columns.stop + SLACK
+        rows.start - TITLE_SLACK : rows.stop + TITLE_SLACK,
+        columns.start - TITLE_SLACK : columns.stop + TITLE_SLACK,
     ]
     found = cv2.matchTemplate(around, _grey(thumb)[TITLE], cv2.TM_CCOEFF_NORMED)
     return float(np.clip(np.max(found), 0.0, 1.0))
@@ -177,19 +178,24 @@ def _average(correlation: NDArray[np.float32], there: NDArray[np.bool_]) -> floa
     return float(np.clip(correlation[there].mean(), 0.0, 1.0)) if there.any() else 0.0
 
 
-def _align(view: Features, known: Features) -> tuple[int, Homography | None]:
-    if min(len(view.points), len(known.points)) < MIN_MATCHES:
+def _align(view: Features, known: Features, config: MatcherConfig) -> tuple[int, Homography | None]:
+    """Return the number of inliers and the homography from the reference to the card, if any."""
+    if min(len(view.points), len(known.points)) < config.min_matches:
         return 0, None
     pairs = _MATCHER.knnMatch(view.descriptors, known.descriptors, k=2)
-    good = [first for first, second in pairs if first.distance < 0.85 * second.distance]
+    good = [
+        first for first, second in pairs if first.distance < config.distance_ratio * second.distance
+    ]
     seen = view.points[[match.queryIdx for match in good]]
     kept = known.points[[match.trainIdx for match in good]]
     # The quad is roughly right, so a feature lies near its place: this drops most of the false
     # pairs.
     near = (
-        np.abs(seen - kept).max(axis=1) < 0.16 * VIEW_SIZE[1] if good else np.zeros(0, dtype=bool)
+        np.abs(seen - kept).max(axis=1) < config.displacement * VIEW_SIZE[1]
+        if good
+        else np.zeros(0, dtype=bool)
     )
-    if near.sum() < MIN_MATCHES:
+    if near.sum() < config.min_matches:
         return 0, None
     homography, inside = cv2.findHomography(
         kept[near],
@@ -199,14 +205,17 @@ def _align(view: Features, known: Features) -> tuple[int, Homography | None]:
         maxIters=500,
         confidence=0.995,
     )
-    if homography is None or int(inside.sum()) < MIN_MATCHES:
+    if homography is None or int(inside.sum()) < config.min_matches:
         return 0, None
     return int(inside.sum()), np.asarray(homography, dtype=np.float64)
 
 
-def _plausible(moved: Corners, quad: Corners) -> bool:
-    short, long = sides(quad)
-    return bool(np.isfinite(moved).all() and np.abs(moved - quad).max() < 0.25 * (short + long) / 2)
+def _plausible(moved: Quad, quad: Quad, config: MatcherConfig) -> bool:
+    short, long = quad.sides
+    most = config.plausible * (short + long) / 2
+    return bool(
+        np.isfinite(moved.corners).all() and np.abs(moved.corners - quad.corners).max() < most
+    )
 
 
 def _grey(picture: Frame) -> NDArray[np.float32]:

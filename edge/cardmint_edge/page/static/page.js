@@ -1,38 +1,38 @@
-// Keys answer the first task; a new card sounds; a banner says when the station's program is gone.
+// Keys answer the first question, each new card makes a sound, and a banner shows when the station's program is gone.
 "use strict";
 
-// A key meant for one card must not answer the one that took its place: a new first task is deaf for a moment.
-const DEAF_MS = 500;
+// A key pressed for one question must not answer the next: a new first question ignores keys for a moment.
+const IGNORE_KEYS_MS = 500;
 const TONES = { accept: [[880, 0.09]], review: [[587, 0.12], [440, 0.16]], reject: [[196, 0.25]] };
-let current = "";
-let since = 0;
-let heard = null;
-let ears = null;
+let currentTask = "";
+let currentSince = 0;
+let soundedPosition = null;
+let audio = null;
 
-function notice() {
+function afterUpdate() {
   const task = document.querySelector(".task.current");
   const name = task ? task.dataset.task : "";
-  if (name !== current) {
-    current = name;
-    since = performance.now();
+  if (name !== currentTask) {
+    currentTask = name;
+    currentSince = performance.now();
   }
   const last = document.getElementById("sounds");
-  if (last && last.dataset.position !== heard) {
-    if (heard !== null) sound(last.dataset.decision);
-    heard = last.dataset.position;
+  if (last && last.dataset.position !== soundedPosition) {
+    if (soundedPosition !== null) sound(last.dataset.decision);
+    soundedPosition = last.dataset.position;
   }
 }
 
 function sound(decision) {
-  if (!ears) return;
-  let at = ears.currentTime;
+  if (!audio) return;
+  let at = audio.currentTime;
   for (const [hertz, seconds] of TONES[decision] || []) {
-    const tone = ears.createOscillator();
-    const level = ears.createGain();
+    const tone = audio.createOscillator();
+    const level = audio.createGain();
     tone.frequency.value = hertz;
     level.gain.setValueAtTime(0.25, at);
     level.gain.exponentialRampToValueAtTime(0.001, at + seconds);
-    tone.connect(level).connect(ears.destination);
+    tone.connect(level).connect(audio.destination);
     tone.start(at);
     tone.stop(at + seconds);
     at += seconds;
@@ -44,8 +44,8 @@ const soundButton = document.getElementById("sound");
 soundButton.addEventListener("click", () => {
   const on = soundButton.getAttribute("aria-pressed") !== "true";
   soundButton.setAttribute("aria-pressed", String(on));
-  if (on) ears = ears || new AudioContext();
-  else if (ears) { ears.close(); ears = null; }
+  if (on) audio = audio || new AudioContext();
+  else if (audio) { audio.close(); audio = null; }
 });
 
 document.getElementById("capture").addEventListener("click", () => {
@@ -60,30 +60,30 @@ document.addEventListener("keydown", (event) => {
   if (key === " " && event.target.closest("button")) return;
   const answers = /^[0-3s]$/.test(key);
   const button = document.querySelector(`${answers ? ".task.current " : ""}button[data-key="${key}"]`);
-  if (!button || (answers && performance.now() - since <= DEAF_MS)) return;
+  if (!button || (answers && performance.now() - currentSince <= IGNORE_KEYS_MS)) return;
   event.preventDefault();
   button.click();
 });
 
-// What is being pressed, or waits for its answer, is not replaced: the click would land on nothing, and the answer too.
-// The page asks again at once.
+// The live part is not replaced while a button is pressed or a form waits for its response: the click or the response
+// would be lost. The page asks for the live part again at once.
 const LONGEST_PRESS_MS = 3000;
 const CLICK_MS = 50;
 let pressed = 0;
-let sent = 0;
+let openPosts = 0;
 const posts = (event) => event.detail.requestConfig.verb === "post";
 document.addEventListener("pointerdown", () => { pressed = performance.now() + LONGEST_PRESS_MS; }, true);
 document.addEventListener("pointerup", () => { pressed = performance.now() + CLICK_MS; }, true);
 document.addEventListener("htmx:beforeSend", (event) => {
   if (!posts(event)) return;
-  sent += 1;
-  event.detail.xhr.addEventListener("loadend", () => { sent -= 1; });
+  openPosts += 1;
+  event.detail.xhr.addEventListener("loadend", () => { openPosts -= 1; });
 });
 document.addEventListener("htmx:beforeSwap", (event) => {
-  const busy = sent > 0 || performance.now() < pressed;
+  const busy = openPosts > 0 || performance.now() < pressed;
   if (busy && event.detail.elt.id === "live" && !posts(event)) event.detail.shouldSwap = false;
 });
-// A late answer for what is replaced here would take the search field, which is kept, along into nothing.
+// A late response for a part that was replaced would take the search field, which is kept, with it.
 document.addEventListener("htmx:beforeCleanupElement", ({ target }) => {
   if (target.id === "live") target.addEventListener("htmx:beforeSwap", (event) => { event.detail.shouldSwap = false; });
 });
@@ -97,8 +97,8 @@ if (!camera.hidden) {
   next();
 }
 
-// Two requests may be under way. The one that ends second finds the part it meant replaced, and htmx would lose with it what
-// outlives updates: what a look saw is old then, what an action did is shown in the part that is there.
+// Two requests may be open. When the second one ends, its part may be replaced already, and htmx would lose the elements
+// that are kept across updates. So a late update is dropped, and a late action's response replaces the present part.
 function guard(live) {
   live.addEventListener("htmx:beforeSwap", (event) => {
     if (event.detail.target.isConnected) return;
@@ -113,5 +113,5 @@ htmx.onLoad((part) => { if (part.id === "live") guard(part); });
 const lost = document.getElementById("lost");
 document.addEventListener("htmx:sendError", () => { lost.hidden = false; });
 document.addEventListener("htmx:beforeOnLoad", () => { lost.hidden = true; });
-document.addEventListener("htmx:afterSettle", notice);
-notice();
+document.addEventListener("htmx:afterSettle", afterUpdate);
+afterUpdate();

@@ -1,4 +1,4 @@
-"""A trading card game that does not exist: every name, rule and picture is made by this code.
+"""A fictional trading card game: code makes all names, rules and pictures.
 
-It stands in wherever real cards may not go: the demo, the simulator, the tests, a screenshot.
+It stands in where real cards may not be used: demo, simulator, tests, screenshots.
 """

@@ -1,7 +1,4 @@
-"""Pictures of creatures that nobody drew: a landscape, and in it something with eyes.
-
-One seed, one picture.
-"""
+"""Generated pictures: a landscape with a creature that has eyes. One seed gives one picture."""
 
 from colorsys import hsv_to_rgb
 from zlib import crc32
@@ -16,7 +13,7 @@ Points = list[tuple[float, float]]
 
 
 def paint(art: str, element: str, width: int, height: int) -> Image.Image:
-    """Paint the picture that `art` names, at twice the size and brought down, so that its edges are smooth."""
+    """Paint the picture of the seed `art`, at twice the size and reduced: its edges are smooth."""
     rng = np.random.default_rng(crc32(art.encode()))
     w, h = 2 * width, 2 * height
     hue = HUES[element] + rng.uniform(-0.06, 0.06)

@@ -1,4 +1,4 @@
-"""Lay a printing out as a card and print it."""
+"""Lays out and draws a printing as a card."""
 
 from functools import cache
 
@@ -37,7 +37,7 @@ def press(card: Printing) -> Image.Image:
 
 def _border(card: Printing) -> Colour:
     return {"emb": (236, 190, 62), "tdw": (196, 205, 214), "ech": (236, 190, 62)}.get(
-        card.edition.id, (54, 50, 60)
+        card.card_set.id, (54, 50, 60)
     )
 
 
@@ -110,8 +110,8 @@ def _foot(draw: ImageDraw.ImageDraw, card: Printing) -> None:
         draw.rectangle((18, 816, WIDTH - 18, 848), fill=colour(HUES[card.element], 0.4, 0.2))
     number = (
         card.printed_number
-        if card.edition.total is None
-        else f"{card.edition.code}  {card.printed_number}"
+        if card.card_set.total is None
+        else f"{card.card_set.code}  {card.printed_number}"
     )
     draw.text((46, 832), number, font=_font(24), fill=ink, anchor="lm")
     draw.text((WIDTH - 90, 832), f"ill. {card.artist}", font=_font(18), fill=ink, anchor="rm")

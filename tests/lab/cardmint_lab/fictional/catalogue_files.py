@@ -1,4 +1,4 @@
-"""Write the fictional set as a catalogue and scans, the way real ones come."""
+"""Writes the fictional game as catalogue and scans, in the layout of real ones."""
 
 import json
 from collections.abc import Iterable
@@ -7,22 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from cardmint_lab.fictional.card_layout import press
-from cardmint_lab.fictional.printings import EDITIONS, Printing, printings
+from cardmint_lab.fictional.printings import FICTIONAL_SETS, Printing, printings
 
 WORKERS = 2
 
 
 def issue(folder: Path) -> int:
-    """Write `folder`/cards and `folder`/images, and return how many printings there are."""
+    """Write `folder`/cards and `folder`/images, and return the number of printings."""
     cards, images = folder / "cards", folder / "images"
     (cards / "sets").mkdir(parents=True, exist_ok=True)
     (cards / "cards" / "en").mkdir(parents=True, exist_ok=True)
     images.mkdir(parents=True, exist_ok=True)
     everything = printings()
-    _write(cards / "sets" / "en.json", [_set(edition.id) for edition in EDITIONS])
-    for edition in EDITIONS:
-        entries = [_entry(card) for card in everything if card.edition is edition]
-        _write(cards / "cards" / "en" / f"{edition.id}.json", entries)
+    _write(cards / "sets" / "en.json", [_set(card_set.id) for card_set in FICTIONAL_SETS])
+    for card_set in FICTIONAL_SETS:
+        entries = [_entry(card) for card in everything if card.card_set is card_set]
+        _write(cards / "cards" / "en" / f"{card_set.id}.json", entries)
     with ThreadPoolExecutor(WORKERS) as pool:
         list(
             pool.map(
@@ -38,17 +38,17 @@ def _write(path: Path, entries: Iterable[dict[str, Any]]) -> None:
     )
 
 
-def _set(edition_id: str) -> dict[str, Any]:
-    edition = next(edition for edition in EDITIONS if edition.id == edition_id)
-    total = sum(card.edition is edition for card in printings())
+def _set(set_id: str) -> dict[str, Any]:
+    card_set = next(card_set for card_set in FICTIONAL_SETS if card_set.id == set_id)
+    total = sum(card.card_set is card_set for card in printings())
     return {
-        "id": edition.id,
-        "name": edition.name,
+        "id": card_set.id,
+        "name": card_set.name,
         "series": "Lanterns",
-        "printedTotal": edition.total or total,
+        "printedTotal": card_set.total or total,
         "total": total,
-        "ptcgoCode": edition.code,
-        "releaseDate": edition.released,
+        "ptcgoCode": card_set.code,
+        "releaseDate": card_set.released,
     }
 
 

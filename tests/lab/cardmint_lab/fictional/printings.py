@@ -10,28 +10,28 @@ ELEMENTS = ("Ember", "Tide", "Verdant", "Volt", "Umbra", "Stone")
 
 _NAMES = {
     "Ember": (
-        "Ashwing", "Kilnback", "Sootpup", "Brandhorn", "Cindermaw", "Pyrelark", "Smoulder Toad", "Lantern Moth",
-        "Forgeling", "Scorch Hare", "Glassblower", "Old Furnace",
+        "Ashwing", "Kilnback", "Sootpup", "Brandhorn", "Cindermaw", "Pyrelark", "Smoulder Toad",
+        "Lantern Moth", "Forgeling", "Scorch Hare", "Glassblower", "Old Furnace",
     ),
     "Tide": (
-        "Brinefin", "Mistcaller", "Pearl Diver", "Reefback", "Spindrift", "Harbour Owl", "Kelp Shepherd", "Gullsong",
-        "Undertow", "Shoal Knight", "Foam Jester", "Deep Bell",
+        "Brinefin", "Mistcaller", "Pearl Diver", "Reefback", "Spindrift", "Harbour Owl",
+        "Kelp Shepherd", "Gullsong", "Undertow", "Shoal Knight", "Foam Jester", "Deep Bell",
     ),
     "Verdant": (
-        "Mossmane", "Thornback", "Fernfox", "Bramblewight", "Acorn Squire", "Sapling Sage", "Hollow Stag", "Ivy Weaver",
-        "Petal Drake", "Mushroom Monk", "Rootwalker", "Orchard Cat",
+        "Mossmane", "Thornback", "Fernfox", "Bramblewight", "Acorn Squire", "Sapling Sage",
+        "Hollow Stag", "Ivy Weaver", "Petal Drake", "Mushroom Monk", "Rootwalker", "Orchard Cat",
     ),
     "Volt": (
-        "Static Wren", "Coilsnake", "Thunderhoof", "Sparkle Newt", "Dynamo Bear", "Fusebug", "Stormkite", "Arc Lizard",
-        "Copper Imp", "Signal Crow", "Batteram", "Night Tram",
+        "Static Wren", "Coilsnake", "Thunderhoof", "Sparkle Newt", "Dynamo Bear", "Fusebug",
+        "Stormkite", "Arc Lizard", "Copper Imp", "Signal Crow", "Batteram", "Night Tram",
     ),
     "Umbra": (
-        "Gloamcat", "Dusk Weasel", "Veilwing", "Hushling", "Moth Queen", "Cellar Ghost", "Inkwell", "Shade Piper",
-        "Candle Thief", "Raven Judge", "Sleepwalker", "Last Lamp",
+        "Gloamcat", "Dusk Weasel", "Veilwing", "Hushling", "Moth Queen", "Cellar Ghost", "Inkwell",
+        "Shade Piper", "Candle Thief", "Raven Judge", "Sleepwalker", "Last Lamp",
     ),
     "Stone": (
-        "Pebble Ox", "Cragjaw", "Slate Turtle", "Geode Golem", "Chalk Ram", "Mortar Mole", "Quarry King", "Flintbeak",
-        "Dust Camel", "Basalt Boar", "Marble Swan", "Milestone",
+        "Pebble Ox", "Cragjaw", "Slate Turtle", "Geode Golem", "Chalk Ram", "Mortar Mole",
+        "Quarry King", "Flintbeak", "Dust Camel", "Basalt Boar", "Marble Swan", "Milestone",
     ),
 }  # fmt: skip
 
@@ -94,8 +94,8 @@ _RARITIES = ("Common", "Common", "Common", "Uncommon", "Uncommon", "Rare", "Rare
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Edition:
-    """A set: `total` is printed behind the number, or nothing is when it is None."""
+class FictionalSet:
+    """A set of cards. `total` is printed behind the number; None prints none."""
 
     id: str
     name: str
@@ -106,7 +106,7 @@ class Edition:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attack:
-    """What a creature does, for how many elements."""
+    """An attack of a creature; `cost` is the number of its elements."""
 
     name: str
     cost: int
@@ -116,15 +116,15 @@ class Attack:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Printing:
-    """One printing: the creature, and where and how it was printed.
+    """One printing: a creature, its set and its number.
 
-    Printings with the same `art` show one picture.
+    Printings with the same `art` show the same picture.
     """
 
     id: str
     name: str
     number: str
-    edition: Edition
+    card_set: FictionalSet
     element: str
     hp: int
     attacks: tuple[Attack, ...]
@@ -136,23 +136,23 @@ class Printing:
 
     @property
     def printed_number(self) -> str:
-        """The number as it stands on the card: `012/040`, or the bare code of a promo."""
-        total = self.edition.total
+        """The number as printed: `012/040`, or the bare code of a promo."""
+        total = self.card_set.total
         return self.number if total is None else f"{int(self.number):03d}/{total:03d}"
 
 
-EDITIONS = (
-    Edition(id="emb", name="Emberfall", code="EMB", total=40, released="2021/03/12"),
-    Edition(id="tdw", name="Tidewrack", code="TDW", total=32, released="2022/06/24"),
-    Edition(id="ech", name="Echoes", code="ECH", total=12, released="2023/11/03"),
-    Edition(id="drk", name="Dark Orchard", code="DRK", total=20, released="2024/09/20"),
-    Edition(id="prm", name="Lantern Promos", code="PR", total=None, released="2021/03/12"),
+FICTIONAL_SETS = (
+    FictionalSet(id="emb", name="Emberfall", code="EMB", total=40, released="2021/03/12"),
+    FictionalSet(id="tdw", name="Tidewrack", code="TDW", total=32, released="2022/06/24"),
+    FictionalSet(id="ech", name="Echoes", code="ECH", total=12, released="2023/11/03"),
+    FictionalSet(id="drk", name="Dark Orchard", code="DRK", total=20, released="2024/09/20"),
+    FictionalSet(id="prm", name="Lantern Promos", code="PR", total=None, released="2021/03/12"),
 )
 
 
 def printings() -> tuple[Printing, ...]:
-    """Return every printing, in the order of sets and numbers; always the same."""
-    emberfall, tidewrack, echoes, orchard, promos = EDITIONS
+    """Return every printing, in order of sets and numbers; always the same."""
+    emberfall, tidewrack, echoes, orchard, promos = FICTIONAL_SETS
     creatures = [
         (name, element)
         for turn in range(12)
@@ -167,7 +167,7 @@ def printings() -> tuple[Printing, ...]:
         _printing(name, element, tidewrack, n)
         for n, (name, element) in enumerate(creatures[40:], 1)
     ]
-    # Second pictures of creatures that are already there: same name, other art.
+    # Second pictures of earlier creatures: same name, other art.
     others = [
         _printing(name, element, orchard, n, "again")
         for n, (name, element) in enumerate(creatures[3:63:3], 1)
@@ -189,7 +189,9 @@ def printings() -> tuple[Printing, ...]:
     return (*first, *second, *reprints, *others, *codes, *new)
 
 
-def _printing(name: str, element: str, edition: Edition, number: int, take: str = "") -> Printing:
+def _printing(
+    name: str, element: str, card_set: FictionalSet, number: int, take: str = ""
+) -> Printing:
     seed = crc32(f"{name}/{take}".encode())
     attacks = tuple(
         Attack(
@@ -201,15 +203,14 @@ def _printing(name: str, element: str, edition: Edition, number: int, take: str 
         for n in range(1 + seed % 2)
     )
     return Printing(
-        id=f"{edition.id}-{number}",
+        id=f"{card_set.id}-{number}",
         name=name,
         number=str(number),
-        edition=edition,
+        card_set=card_set,
         element=element,
         hp=40 + 10 * (seed % 13),
         attacks=attacks,
-        # Another picture of a creature is always by another hand, so that the facts tell the two
-        # apart.
+        # Each picture of a creature has its own artist, so that the two are no twins.
         artist=_ARTISTS[
             (crc32(name.encode()) + ("", "again", "promo").index(take)) % len(_ARTISTS)
         ],
@@ -220,5 +221,7 @@ def _printing(name: str, element: str, edition: Edition, number: int, take: str 
     )
 
 
-def _reprint(card: Printing, edition: Edition, number: str) -> Printing:
-    return replace(card, id=f"{edition.id}-{number}", number=number, edition=edition, rarity="Rare")
+def _reprint(card: Printing, card_set: FictionalSet, number: str) -> Printing:
+    return replace(
+        card, id=f"{card_set.id}-{number}", number=number, card_set=card_set, rarity="Rare"
+    )

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardmint_edge.adapters.pack import Pack
-from cardmint_edge.domain.reading.catalogue_texts import Print
+from cardmint_edge.domain.reading.catalogue_texts import PrintedFacts
 from cardmint_edge.domain.reading.lexicon import number_forms, plain
 from cardmint_edge.domain.recognition import Frame
 
@@ -34,7 +34,7 @@ _MISREAD = str.maketrans({"O": "0", "o": "0", "l": "1", "I": "1", "|": "/"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Named:
-    """What an opponent says: a card, or none, and whether by its own rules it needs no person."""
+    """What an baseline says: a card, or none, and whether by its own rules it needs no person."""
 
     card_id: str | None
     accepted: bool
@@ -43,7 +43,7 @@ class Named:
 class ByText:
     """Names a card by number and name in the lines that a reader finds in the whole photo."""
 
-    def __init__(self, lines: Lines, prints: Iterable[Print]) -> None:
+    def __init__(self, lines: Lines, prints: Iterable[PrintedFacts]) -> None:
         self._lines = lines
         self._cards: dict[str, list[str]] = {}
         self._names: dict[str, str] = {}

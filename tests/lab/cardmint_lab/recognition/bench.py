@@ -23,16 +23,16 @@ from msgspec.structs import replace as with_fields
 
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.wire import decode, encode
-from cardmint_edge.adapters.clock import Clock
+from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.decode import read_image, read_reduced
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.adapters.sqlite.outbox import Outbox
-from cardmint_edge.count import event_of
 from cardmint_edge.domain.recognition import Recogniser
 from cardmint_edge.errors import Stop
 from cardmint_edge.recogniser import recogniser_of
 from cardmint_edge.scan import scan
+from cardmint_edge.scan_event import event_of
 from cardmint_lab.scenes import PRESETS, render
 
 USED = ("copy_stand", "table")
@@ -88,7 +88,10 @@ def _rendered(
     ]
     known.close()
     if not ids:
-        message = f"{images}: holds no scan <card id>.jpg of a card of {pack}: name the folder that the pack was built of"
+        message = (
+            f"{images}: holds no scan <card id>.jpg of a card of {pack}:"
+            " name the folder that the pack was built of"
+        )
         raise Stop(message)
     rng = np.random.default_rng(SEED)
     photos = []
@@ -148,7 +151,7 @@ def _cards_per_minute(
 
     Returns the cards a minute, and the resident megabytes of a process with pack and models.
     """
-    outbox, clock = Outbox.open(folder / "outbox.sqlite"), Clock()
+    outbox, clock = Outbox.open(folder / "outbox.sqlite"), StationClock()
     with ProcessPoolExecutor(
         cores, get_context("spawn"), _Worker.start, (pack, folder / "images")
     ) as pool:
@@ -196,7 +199,10 @@ def table(measured: list[Measured]) -> str:
     for one in measured:
         steps = ", ".join(f"{step} {ms}" for step, ms in one.steps.items())
         alone = f"{one.frame}: p50 {one.p50_ms} ms, p95 {one.p95_ms} ms a card on one core"
-        together = f"{one.cards_per_minute:.0f} cards a minute on {one.cores}, {one.exact} of {one.frames} exact"
+        together = (
+            f"{one.cards_per_minute:.0f} cards a minute on {one.cores},"
+            f" {one.exact} of {one.frames} exact"
+        )
         lines += [
             f"{alone}; {together}; {one.rss_mb:.0f} MB, {one.catalogue_cards} cards",
             f"  ms p50: {steps}",

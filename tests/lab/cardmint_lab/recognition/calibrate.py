@@ -1,11 +1,9 @@
-"""Fit how sure the recogniser may be.
+"""Calibration of the confidence on rendered photos of a pack's own scans.
 
-Rendered photos of a pack's own scans, most of them with their card taken out.
-
-A photo whose card (and every printing of the same art) is out of the gallery shows a stranger:
-whatever picture is found then is wrong, and only print can tell the card. In half of those the
-facts are taken out too: what is accepted of an unknown card is wrong. Real photos take no part in
-the fit; they are for `evaluate`.
+Most photos show a card that was taken out of the gallery, with every printing of the same art: a
+stranger, whose picture cannot be found, so only print can name it. For half of the strangers the
+printed facts are taken out too: accepting such an unknown card is always wrong. Real photos take no
+part in the fit; they are for `evaluate`.
 """
 
 from collections.abc import Iterator
@@ -20,8 +18,9 @@ from PIL import Image
 from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.pack import Pack
-from cardmint_edge.domain.decide import Policy, print_confidence, print_evidence, settled
-from cardmint_edge.domain.recognise import Observed
+from cardmint_edge.domain.config import PolicyConfig
+from cardmint_edge.domain.decide import print_confidence, print_features, settles
+from cardmint_edge.domain.evidence import Evidence, PictureMatch, PrintMatch
 from cardmint_edge.domain.recognition import Frame, Recognition
 from cardmint_edge.domain.vision.embedding import Vectors
 from cardmint_edge.domain.vision.hashing import Bits
@@ -31,8 +30,8 @@ from cardmint_edge.recogniser import Recognisers
 from cardmint_lab.scenes import PRESETS, held_out, render
 
 
-class Without:
-    """A gallery with some rows taken out."""
+class ReducedGallery:
+    """A pack's gallery with some rows taken out."""
 
     def __init__(self, pack: Pack, rows: set[int]) -> None:
         self._pack = pack
@@ -66,7 +65,7 @@ class Without:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One rendered photo and what came of it.
+    """One rendered photo, the evidence and the outcome.
 
     `right` holds the printings of its art, the card's own included.
     """
@@ -76,19 +75,29 @@ class Sample:
     unknown: bool
     card_id: str
     right: frozenset[str]
-    seen: Observed
+    evidence: Evidence
     outcome: Recognition
+
+    @property
+    def picture(self) -> PictureMatch | None:
+        """The best picture; None without any."""
+        return self.evidence.pictures[0] if self.evidence.pictures else None
+
+    @property
+    def prints(self) -> tuple[PrintMatch, ...]:
+        """The cards that print named, likeliest first."""
+        return self.evidence.prints.matches if self.evidence.prints else ()
 
 
 def sample(
     pack: Pack, images: Path, count: int, seed: int, *, least_width: int = 0
 ) -> Iterator[Sample]:
-    """Render `count` photos of scans that no training has seen, the presets in turn, and look at each.
+    """Render and recognise `count` photos of held-out scans, the presets in turn.
 
-    Scans less wide than `least_width` pixels are left out.
+    Scans narrower than `least_width` pixels are left out.
 
     Raises:
-        Stop: none is left.
+        Stop: no scan is left.
     """
     rng = np.random.default_rng(seed)
     recognisers = Recognisers(pack)
@@ -99,7 +108,10 @@ def sample(
         if held_out(card_id) and _width(images / f"{card_id}.jpg") >= least_width
     ]
     if not apart:
-        message = f"{images}: no scan of a card that training leaves out is {least_width} pixels wide or more"
+        message = (
+            f"{images}: no scan of a held-out card is {least_width} pixels wide or more;"
+            " lower --least-width"
+        )
         raise Stop(message)
     for number in range(count):
         preset = list(PRESETS)[number % len(PRESETS)]
@@ -110,16 +122,16 @@ def sample(
         scene = render(read_image(images / f"{card_id}.jpg"), PRESETS[preset], rng)
         hidden = {rows[twin] for twin in right if twin in rows} if stranger else set()
         recogniser = recognisers.over(
-            Without(pack, hidden), unknown=right if unknown else frozenset()
+            ReducedGallery(pack, hidden), unknown=right if unknown else frozenset()
         )
-        outcome, seen = recogniser.observe(_compressed(scene.frame, int(rng.integers(50, 95))))
+        outcome, evidence = recogniser.observe(_compressed(scene.frame, int(rng.integers(50, 95))))
         yield Sample(
             preset=preset,
             stranger=stranger,
             unknown=unknown,
             card_id=card_id,
             right=right,
-            seen=seen,
+            evidence=evidence,
             outcome=replace(outcome, rectified=None),
         )
 
@@ -130,11 +142,8 @@ def _width(path: Path) -> int:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """What came of one preset's samples.
-
-    Only print can tell strangers (their scan is out), nothing the unknown.
-    """
+class PresetOutcome:
+    """Counts over one preset's samples: known cards, strangers and unknown cards."""
 
     preset: str
     known: int
@@ -152,15 +161,15 @@ class Outcome:
     known_likeness_p5: float
 
 
-def outcomes(samples: list[Sample]) -> list[Outcome]:
-    """Sum up preset by preset."""
+def outcomes(samples: list[Sample]) -> list[PresetOutcome]:
+    """Return the counts of each preset."""
     return [
         _outcome(preset, [one for one in samples if one.preset == preset]) for preset in PRESETS
     ]
 
 
 def mistakes(samples: list[Sample]) -> list[tuple[str, str, str]]:
-    """Return what was accepted wrongly: preset, the card, and what it was taken for."""
+    """Return the wrong acceptances: preset, card, and the card it was taken for."""
     return [
         (one.preset, one.card_id, one.outcome.card.id)
         for one in samples
@@ -169,43 +178,45 @@ def mistakes(samples: list[Sample]) -> list[tuple[str, str, str]]:
 
 
 def likeliest_strangers(samples: list[Sample], limit: int = 5) -> list[tuple[float, str, str]]:
-    """Return the worst of the strangers: likeness, who it was, and who it was taken for."""
-    found = [
-        (round(one.seen.sightings[0].likeness, 3), one.card_id, one.seen.sightings[0].card.id)
+    """Return the strangers with the highest likeness: likeness, card, and what it resembled."""
+    resembling = [
+        (round(one.picture.likeness, 3), one.card_id, one.picture.card.id)
         for one in samples
-        if one.stranger and one.seen.sightings
+        if one.stranger and one.picture is not None
     ]
-    return sorted(found, reverse=True)[:limit]
+    return sorted(resembling, reverse=True)[:limit]
 
 
-def fit(samples: list[Sample], policy: Policy) -> Policy:
+def fit(samples: list[Sample], policy: PolicyConfig) -> PolicyConfig:
     """Fit the policy's weights, for pictures and for print, by logistic regression.
 
-    For pictures likeness, margin, inliers and a number that was read are the evidence, and the
-    right art is the label; for print number, name, margin and lead, and the very card.
+    Pictures: likeness, likeness gap, inliers and a number that was read, against the right art.
+    Print: number, name and both leads, against the right card.
     """
-    pictures = [_evidence(one, policy) for one in samples if one.seen.sightings]
-    prints = [_print_evidence(one, policy) for one in samples if one.seen.found]
+    pictures = [_picture_row(one, one.picture, policy) for one in samples if one.picture]
+    prints = [_print_row(one, policy) for one in samples if one.prints]
     return replace(
         policy,
-        weights=_fitted(pictures),
+        picture_weights=_fitted(pictures),
         print_weights=_fitted(prints) if prints else policy.print_weights,
     )
 
 
-def unsurest(samples: list[Sample], policy: Policy) -> list[tuple[float, str, str]]:
-    """Return what print named wrongly by how sure it was, surest first.
+def most_confident_mistakes(
+    samples: list[Sample], policy: PolicyConfig
+) -> list[tuple[float, str, str]]:
+    """Return the cards that print named wrongly, by confidence, highest first.
 
-    What a bound on acceptance must exceed.
+    A threshold on acceptance must lie above these confidences.
     """
     wrong = [
         (
-            round(print_confidence(one.seen.found[0], _print_margin(one), policy), 4),
+            round(print_confidence(one.prints[0], _print_lead(one), policy), 4),
             one.card_id,
-            one.seen.found[0].card.id,
+            one.prints[0].card.id,
         )
         for one in samples
-        if one.seen.found and (one.unknown or one.seen.found[0].card.id != one.card_id)
+        if one.prints and (one.unknown or one.prints[0].card.id != one.card_id)
     ]
     return sorted(wrong, reverse=True)[:10]
 
@@ -214,12 +225,10 @@ Weights = tuple[float, float, float, float, float]
 
 
 def _fitted(rows: list[tuple[float, float, float, float, float]], ridge: float = 0.1) -> Weights:
-    """Fit bias and four weights (Newton's method), a ridge keeping them small.
+    """Fit bias and four weights by Newton's method with a ridge; each row ends with its label.
 
-    The fifth value is the label.
-
-    A weight that came out negative would make more evidence count less: it is set to nothing, the
-    others fitted again.
+    A negative weight would let more evidence count less: it is set to 0, and the others are
+    fitted again.
     """
     x = np.array([[1.0, *row[:4]] for row in rows]).reshape(-1, 5)
     y = np.array([row[4] for row in rows])
@@ -245,35 +254,37 @@ def _newton(x: NDArray[np.float64], y: NDArray[np.float64], ridge: float) -> NDA
     return weights
 
 
-def _evidence(one: Sample, policy: Policy) -> tuple[float, float, float, float, float]:
-    sightings, numbers = one.seen.sightings, one.seen.numbers
-    best = sightings[0]
-    same = {twin.id for twin in best.twins}
+def _picture_row(
+    one: Sample, best: PictureMatch, policy: PolicyConfig
+) -> tuple[float, float, float, float, float]:
+    numbers = one.evidence.numbers
+    twins = {twin.id for twin in best.twins}
     rival = max(
-        (other.likeness for other in sightings[1:] if other.card.id not in same), default=0.0
+        (other.likeness for other in one.evidence.pictures[1:] if other.card.id not in twins),
+        default=0.0,
     )
-    agreement = min(best.inliers, policy.enough_inliers) / policy.enough_inliers
-    read = float(numbers is not None and settled(numbers, policy))
+    agreement = min(best.inliers, policy.inliers) / policy.inliers
+    read = float(numbers is not None and settles(numbers, policy))
     right = float(best.card.id in one.right and not one.stranger)
     return best.likeness, best.likeness - rival, agreement, read, right
 
 
-def _print_margin(one: Sample) -> float:
-    best, *others = one.seen.found
+def _print_lead(one: Sample) -> float:
+    best, *others = one.prints
     return best.total - max((other.total for other in others), default=-np.inf)
 
 
-def _print_evidence(one: Sample, policy: Policy) -> tuple[float, float, float, float, float]:
-    best = one.seen.found[0]
+def _print_row(one: Sample, policy: PolicyConfig) -> tuple[float, float, float, float, float]:
+    best = one.prints[0]
     right = float(best.card.id == one.card_id and not one.unknown)
-    return *print_evidence(best, _print_margin(one), policy), right
+    return *print_features(best, _print_lead(one), policy), right
 
 
-def _outcome(preset: str, samples: list[Sample]) -> Outcome:
+def _outcome(preset: str, samples: list[Sample]) -> PresetOutcome:
     known = [one for one in samples if not one.stranger]
     strangers = [one for one in samples if one.stranger and not one.unknown]
     unknown = [one for one in samples if one.unknown]
-    return Outcome(
+    return PresetOutcome(
         preset=preset,
         known=len(known),
         right_art=sum(_first(one) in one.right for one in known),
@@ -300,7 +311,7 @@ def _first(one: Sample) -> str:
 
 
 def _likeness(one: Sample) -> float:
-    return one.seen.sightings[0].likeness if one.seen.sightings else 0.0
+    return one.picture.likeness if one.picture else 0.0
 
 
 def _compressed(frame: Frame, quality: int) -> Frame:

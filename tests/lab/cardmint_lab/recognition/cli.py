@@ -1,4 +1,4 @@
-"""The commands `cardmint-lab recognition`: recognition measured on labelled and on rendered photos."""
+"""The commands `cardmint-lab recognition`: measured on labelled and on rendered photos."""
 
 import json
 import tempfile
@@ -17,7 +17,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.group()
 def recognition() -> None:
-    """Measure recognition: evaluate on labelled photos, calibrate on rendered ones, bench its speed."""
+    """Measure recognition: evaluate on labelled photos, calibrate on rendered ones, bench."""
 
 
 @recognition.command("evaluate")
@@ -108,15 +108,15 @@ def bench(pack: Path | None, images: Path | None, frames: int, *, as_object: boo
     help="Leave out scans less wide than so many pixels.",
 )
 def calibrate(pack: Path, images: Path, count: int, seed: int, least_width: int) -> None:
-    """Fit the confidence on rendered photos, half of them of strangers, and print what the policy makes of them."""
-    from cardmint_edge.domain.decide import Policy
+    """Fit the confidence on rendered photos, half of them of strangers; print the outcomes."""
+    from cardmint_edge.domain.config import PolicyConfig
     from cardmint_lab.recognition.calibrate import (
         fit,
         likeliest_strangers,
         mistakes,
+        most_confident_mistakes,
         outcomes,
         sample,
-        unsurest,
     )
     from cardmint_lab.recognition.evaluate import wilson
 
@@ -135,10 +135,12 @@ def calibrate(pack: Path, images: Path, count: int, seed: int, least_width: int)
         )
     )
     click.echo(json.dumps({"likeliest strangers": likeliest_strangers(samples)}))
-    used = Policy()
-    click.echo(json.dumps({"surest of the wrongly read": unsurest(samples, used)}))
+    used = PolicyConfig()
+    click.echo(
+        json.dumps({"most confident mistakes of print": most_confident_mistakes(samples, used)})
+    )
     fitted = fit(samples, used)
-    for name in ("weights", "print_weights"):
+    for name in ("picture_weights", "print_weights"):
         found = [round(weight, 2) for weight in getattr(fitted, name)]
         click.echo(json.dumps({name: found, "in use": getattr(used, name)}))
 

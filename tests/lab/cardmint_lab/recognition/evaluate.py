@@ -14,11 +14,10 @@ import numpy as np
 
 from cardmint_contracts.cards import Decision
 from cardmint_edge.domain.reading.lexicon import plain
-from cardmint_edge.domain.recognition import Corners, Recogniser
-from cardmint_edge.domain.vision.finder import overlap
-from cardmint_edge.domain.vision.rectify import sides
+from cardmint_edge.domain.recognition import Recogniser
+from cardmint_edge.domain.vision.quad import Quad
 from cardmint_edge.errors import Stop
-from cardmint_edge.scan import Scanned, scan
+from cardmint_edge.scan import ScannedImage, scan
 from cardmint_lab.recognition.baselines import Named
 
 
@@ -30,7 +29,7 @@ class Photo:
     kind: str
     card_id: str
     name: str = ""
-    corners: Corners | None = None
+    quad: Quad | None = None
     """Where the card lies, as a person marked it."""
 
     @property
@@ -44,7 +43,7 @@ class Judged:
     """A photo and what was made of it."""
 
     photo: Photo
-    scanned: Scanned
+    scanned: ScannedImage
 
     @property
     def exact(self) -> bool:
@@ -72,12 +71,15 @@ class Judged:
         return self.scanned.recognition.decision is Decision.ACCEPT
 
 
-Opponent = Callable[[Judged], Named]
+Baseline = Callable[[Judged], Named]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One kind's figures. The bounds are Wilson's, for 95 %, of the share accepted wrong among all of the kind."""
+    """Figures of one kind of photo.
+
+    The bounds are Wilson's, for 95 %, of the share of photos that were accepted wrongly.
+    """
 
     kind: str
     n: int
@@ -107,7 +109,7 @@ def read_index(folder: Path) -> list[Photo]:
                     kind=_kind(row),
                     card_id=row["id"],
                     name=row.get("name") or "",
-                    corners=_corners(row.get("corners") or ""),
+                    quad=_quad(row.get("corners") or ""),
                 )
                 for row in csv.DictReader(file)
             ]
@@ -115,7 +117,10 @@ def read_index(folder: Path) -> list[Photo]:
         message = f"{path}: {error.strerror}: --photos takes a folder of photos with an index.csv"
         raise Stop(message) from None
     except KeyError as error:
-        message = f"{path}: the column {error} is missing: it takes file, kind, id and reference_available"
+        message = (
+            f"{path}: the column {error} is missing:"
+            " it takes file, kind, id and reference_available"
+        )
         raise Stop(message) from None
     except ValueError as error:
         message = f"{path}: a photo's corners are not four points as JSON, [[x, y], ...]: {error}"
@@ -154,7 +159,7 @@ class CornerRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OpponentRow:
+class BaselineRow:
     """What another method makes of the same photos.
 
     Exact among the labelled single cards, wrong among all.
@@ -177,7 +182,7 @@ class Evaluation:
     rows: list[Row]
     corners: CornerRow | None
     steps: dict[str, tuple[float, float]]
-    opponents: list[OpponentRow]
+    baselines: list[BaselineRow]
 
     def as_json(self) -> dict[str, object]:
         """Return the figures, without the photos."""
@@ -189,14 +194,14 @@ class Evaluation:
             "steps": {
                 step: {"p50_ms": times[0], "p95_ms": times[1]} for step, times in self.steps.items()
             },
-            "opponents": [asdict(row) for row in self.opponents],
+            "baselines": [asdict(row) for row in self.baselines],
         }
 
 
 def evaluate(
-    photos: list[Photo], recogniser: Recogniser, opponents: dict[str, Opponent] | None = None
+    photos: list[Photo], recogniser: Recogniser, baselines: dict[str, Baseline] | None = None
 ) -> Evaluation:
-    """Recognise each photo, have each opponent name it too, and sum up."""
+    """Recognise each photo, have each baseline name it too, and sum up."""
     judged = list(judge(photos, recogniser))
     seen = [one.scanned.recognition for one in judged if one.scanned.recognition.pack]
     return Evaluation(
@@ -206,24 +211,26 @@ def evaluate(
         rows=tally(judged),
         corners=_corner_row(judged),
         steps=_steps(judged),
-        opponents=[
-            _opponent_row(method, opponent, judged)
-            for method, opponent in (opponents or {}).items()
+        baselines=[
+            _baseline_row(method, baseline, judged)
+            for method, baseline in (baselines or {}).items()
         ],
     )
 
 
 def _corner_row(judged: list[Judged]) -> CornerRow | None:
     marked = [
-        (true, one.scanned.recognition.corners)
+        (true, one.scanned.recognition.quad)
         for one in judged
-        if (true := one.photo.corners) is not None
+        if (true := one.photo.quad) is not None
     ]
     if not marked:
         return None
-    shared = [0.0 if found is None else overlap(true, found) for true, found in marked]
+    shared = [0.0 if found is None else found.overlap(true) for true, found in marked]
     errors = [
-        1.0 if found is None else float(np.linalg.norm(found - true, axis=1).max()) / sides(true)[1]
+        1.0
+        if found is None
+        else float(np.linalg.norm(found.corners - true.corners, axis=1).max()) / true.height
         for true, found in marked
     ]
     return CornerRow(
@@ -246,10 +253,10 @@ def _steps(judged: list[Judged]) -> dict[str, tuple[float, float]]:
     }
 
 
-def _opponent_row(method: str, opponent: Opponent, judged: list[Judged]) -> OpponentRow:
-    said = [(one.photo, opponent(one)) for one in judged]
+def _baseline_row(method: str, baseline: Baseline, judged: list[Judged]) -> BaselineRow:
+    said = [(one.photo, baseline(one)) for one in judged]
     labelled = [(photo, named) for photo, named in said if photo.labelled]
-    return OpponentRow(
+    return BaselineRow(
         method=method,
         n=len(labelled),
         exact=sum(named.card_id == photo.card_id for photo, named in labelled),
@@ -260,35 +267,36 @@ def _opponent_row(method: str, opponent: Opponent, judged: list[Judged]) -> Oppo
     )
 
 
-def _corners(text: str) -> Corners | None:
+def _quad(text: str) -> Quad | None:
     if not text:
         return None
-    points = np.array(json.loads(text), dtype=np.float32)
-    return points.reshape(4, 2)
+    return Quad.of(np.array(json.loads(text), dtype=np.float32))
 
 
 def table(measured: Evaluation) -> str:
     """Return the figures as a table for people."""
     heading = (
-        f"{'kind':26} {'n':>4} {'exact':>6} {'name':>5} {'accepted':>9} {'wrong':>6} {'95 % bounds':>17}"
-        f" {'rejected':>9} {'p50 ms':>6} {'p95 ms':>7}"
+        f"{'kind':26} {'n':>4} {'exact':>6} {'name':>5} {'accepted':>9} {'wrong':>6}"
+        f" {'95 % bounds':>17} {'rejected':>9} {'p50 ms':>6} {'p95 ms':>7}"
     )
     lines = [heading]
     for row in measured.rows:
         bounds = f"{row.wrong_low:.1%} to {row.wrong_high:.1%}"
         lines.append(
-            f"{row.kind:26} {row.n:4} {row.exact:6} {row.named:5} {row.accepted:9} {row.accepted_wrong:6} {bounds:>17}"
-            f" {row.rejected:9} {row.p50_ms:6.0f} {row.p95_ms:7.0f}"
+            f"{row.kind:26} {row.n:4} {row.exact:6} {row.named:5} {row.accepted:9}"
+            f" {row.accepted_wrong:6} {bounds:>17} {row.rejected:9}"
+            f" {row.p50_ms:6.0f} {row.p95_ms:7.0f}"
         )
     lines += [
-        f"{other.method:26} {other.n:4} {other.exact:6} {'':5} {other.accepted:9} {other.accepted_wrong:6}"
-        f" {'(wrong: of all)':>17}"
-        for other in measured.opponents
+        f"{other.method:26} {other.n:4} {other.exact:6} {'':5} {other.accepted:9}"
+        f" {other.accepted_wrong:6} {'(wrong: of all)':>17}"
+        for other in measured.baselines
     ]
     if (corners := measured.corners) is not None:
         lines.append(
-            f"corners: IoU above 0.9 on {corners.above} of {corners.n}, median {corners.iou_p50:.3f};"
-            f" worst corner p50 {corners.error_p50:.2%}, p95 {corners.error_p95:.2%} of the card's height"
+            f"corners: IoU above 0.9 on {corners.above} of {corners.n},"
+            f" median {corners.iou_p50:.3f}; worst corner p50 {corners.error_p50:.2%},"
+            f" p95 {corners.error_p95:.2%} of the card's height"
         )
     steps = ", ".join(f"{step} {p50:.1f}/{p95:.1f}" for step, (p50, p95) in measured.steps.items())
     return "\n".join([*lines, f"ms p50/p95: {steps}"])

@@ -19,7 +19,10 @@ def rapid_ocr() -> Lines:
     try:
         from rapidocr import RapidOCR
     except ImportError:
-        message = "RapidOCR is not installed: run `make evaluate`, or pip install -r edge/requirements-opponents.txt"
+        message = (
+            "RapidOCR is not installed: run `make evaluate`,"
+            " or pip install -r tests/lab/requirements-baselines.txt"
+        )
         raise Stop(message) from None
     engine: Any = RapidOCR(params={"Global.log_level": "error"})
 

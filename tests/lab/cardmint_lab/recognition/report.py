@@ -38,7 +38,7 @@ class Bin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mistake:
-    """A labelled photo whose first candidate is another card, or none, or that was accepted wrongly."""
+    """A photo that was accepted wrongly, or whose first candidate is not its labelled card."""
 
     file: str
     card_id: str
@@ -50,7 +50,7 @@ class Mistake:
 
 
 def reliability(judged: list[Judged]) -> list[Bin]:
-    """Return the bins that hold photos, of those photos of one labelled card for which a card was named."""
+    """Return the bins that are not empty, over photos of one labelled card with a candidate."""
     named = [one for one in judged if one.photo.labelled and one.scanned.recognition.candidates]
     sure = np.array([one.scanned.recognition.confidence for one in named])
     right = np.array([one.exact for one in named], dtype=float)

@@ -1,4 +1,4 @@
-"""The real agent as a child process, measured from outside, with a small cloud at the other end of a real broker."""
+"""The real agent as a child process, with a small cloud at the other end of a real broker."""
 
 import json
 import subprocess
@@ -23,9 +23,9 @@ from cardmint_lab.simulator import SimulatedCards
 
 TENANT = "measure"
 STATION = "one"
-LOOK_S = 0.02
-_NO_CAMERA = 'type = "folder"\npath = "shots"'
-_OF = ("VmRSS", "RssAnon")
+CHECK_EVERY_S = 0.02
+_UNUSED_CAMERA = 'type = "folder"\npath = "shots"'
+_MEMORY_FIELDS = ("VmRSS", "RssAnon")
 
 _SETTINGS = """\
 [station]
@@ -43,8 +43,8 @@ port = {port}
 """
 
 
-class Agent:
-    """`cardmint-edge run` in a folder of its own; its log is read as it grows."""
+class StationProcess:
+    """`cardmint-edge run` in its own folder. The log is read while it grows."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Agent:
                 pack=pack.absolute(),
                 host=host,
                 port=port,
-                camera=_NO_CAMERA if isinstance(camera, SimulatedCards) else camera,
+                camera=_UNUSED_CAMERA if isinstance(camera, SimulatedCards) else camera,
             )
         )
         if isinstance(camera, SimulatedCards):
@@ -86,12 +86,12 @@ class Agent:
         )
         self._reader = (folder / "log").open(encoding="utf-8")
         self._rest = ""
-        self._said = ""
+        self._tail = ""
 
     @classmethod
     @contextmanager
-    def running(cls, folder: Path, **wanted: Any) -> Iterator["Agent"]:
-        """Run the agent within."""
+    def running(cls, folder: Path, **wanted: Any) -> Iterator["StationProcess"]:
+        """Run the agent within the block."""
         agent = cls(folder, **wanted)
         try:
             yield agent
@@ -101,30 +101,30 @@ class Agent:
             agent._log.close()
             agent._reader.close()
 
-    def news(self) -> list[dict[str, Any]]:
-        """Return the lines of the log that are new.
+    def new_lines(self) -> list[dict[str, Any]]:
+        """Return the new lines of the log.
 
         Raises:
             Stop: the agent has ended.
         """
         ended = self.process.poll() is not None
         text = self._reader.read()
-        self._said = (self._said + text)[-2000:]
+        self._tail = (self._tail + text)[-2000:]
         if ended:
-            raise Stop(f"the agent ended: {self._said.strip().rsplit(chr(10), 1)[-1]}")
+            raise Stop(f"the agent ended: {self._tail.strip().rsplit(chr(10), 1)[-1]}")
         *whole, self._rest = (self._rest + text).split("\n")
         return [json.loads(line) for line in whole if line.startswith("{")]
 
     def until(self, event: str, seconds: float = 60) -> float:
-        """Wait for a line of the log and return how many seconds after the start it came.
+        """Wait for an event in the log, and return the seconds from the start to it.
 
         Raises:
-            Stop: it did not come, or the agent ended.
+            Stop: the event did not come, or the agent ended.
         """
-        while not any(entry["event"] == event for entry in self.news()):
+        while not any(entry["event"] == event for entry in self.new_lines()):
             if time.monotonic() > self.began + seconds:
                 raise Stop(f"the agent did not say {event!r} within {seconds:.0f} s")
-            time.sleep(LOOK_S)
+            time.sleep(CHECK_EVERY_S)
         return time.monotonic() - self.began
 
     def memory_mb(self) -> "Memory":
@@ -138,18 +138,14 @@ class Agent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Memory:
-    """Megabytes: all that is resident, and of it what no file stands behind."""
+    """Megabytes of memory: all resident, and the part without a file behind it (`own`)."""
 
     resident: float
     own: float
 
 
 def memory_mb(pid: int) -> Memory:
-    """Return a process's memory.
-
-    Raises:
-        Stop: the process is gone.
-    """
+    """Return the agent's memory."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -157,15 +153,15 @@ def memory_mb(pid: int) -> Memory:
     found = {
         name: int(rest.split()[0]) / 1024
         for name, rest in (line.split(":", 1) for line in lines)
-        if name in _OF
+        if name in _MEMORY_FIELDS
     }
-    if len(found) < len(_OF):
+    if len(found) < len(_MEMORY_FIELDS):
         raise Stop(f"process {pid} is gone")
     return Memory(resident=found["VmRSS"], own=found["RssAnon"])
 
 
 class SmallCloud:
-    """Takes every batch in order, remembers nothing but the watermarks, and sends receipts."""
+    """Commits each batch, keeps only the watermarks, and sends receipts."""
 
     def __init__(self, host: str, port: int) -> None:
         """Connect.
@@ -190,7 +186,7 @@ class SmallCloud:
     @classmethod
     @contextmanager
     def listening(cls, host: str, port: int) -> Iterator["SmallCloud"]:
-        """Listen within."""
+        """Listen within the block."""
         cloud = cls(host, port)
         try:
             yield cloud
@@ -200,7 +196,7 @@ class SmallCloud:
 
     @property
     def received(self) -> int:
-        """How many events were committed, of all streams."""
+        """Number of events committed, of all streams."""
         return sum(self.watermarks.values())
 
     def _take(self, client: Client, _: Any, message: MQTTMessage) -> None:
@@ -220,14 +216,14 @@ class SmallCloud:
 
 
 def wait_for(condition: Callable[[], object], seconds: float, what: str) -> float:
-    """Wait, and return for how many seconds.
+    """Wait for a condition, and return the seconds.
 
     Raises:
-        Stop: it did not become so.
+        Stop: the condition did not come true in time.
     """
     began = time.monotonic()
     while not condition():
         if time.monotonic() > began + seconds:
             raise Stop(f"{what} did not happen within {seconds:.0f} s")
-        time.sleep(LOOK_S)
+        time.sleep(CHECK_EVERY_S)
     return time.monotonic() - began

@@ -1,4 +1,4 @@
-"""How many cards a second the outbox makes durable, beside what the disk's sync allows, and what a card writes."""
+"""Durable cards a second, beside the disk's own syncs, and bytes written for each card."""
 
 import os
 import time
@@ -16,22 +16,22 @@ from cardmint_contracts.cards import Candidate, Card, Decision, Image
 from cardmint_contracts.events import CardScanned, Recogniser
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.sqlite.outbox import Outbox
-from cardmint_edge.domain.delivery.batches import Stamp
+from cardmint_edge.domain.delivery.batches import Timestamp
 
 ROUND = 50
-"""Cards, and syncs, in turn: a disk is never as fast for long as it was before."""
+"""Cards, then syncs, measured alternately: a disk's speed changes with time."""
 
 PAGE = 4096
 CARD_PAGES = 4
-"""What a commit of one card appends to the write-ahead log, about."""
+"""Pages that a commit of one card appends to the write-ahead log, about."""
 
 _IO = Path("/proc/self/io")
 
 
 class OutboxFigures(Struct, frozen=True, kw_only=True):
-    """Rates a second; `ratio` is the outbox's to the disk's.
+    """Rates a second. `ratio` is the outbox's rate to the disk's.
 
-    Bytes are of one card, without its image's.
+    Bytes are of one card, without its image.
     """
 
     cards: int
@@ -47,7 +47,7 @@ def measure_outbox(folder: Path, cards: int) -> OutboxFigures:
     """Count `cards` cards in a new outbox on the disk of `folder`, and remove it.
 
     Raises:
-        Stop: the disk does not take it.
+        Stop: the disk cannot be written.
     """
     with TemporaryDirectory(dir=folder, prefix="cardmint-measure-") as temporary:
         outbox = Outbox.open(Path(temporary) / "outbox.db")
@@ -61,7 +61,7 @@ def measure_outbox(folder: Path, cards: int) -> OutboxFigures:
                     outbox.record(scan, stamp_of())
                 facts += time.perf_counter() - began
             began = time.perf_counter()
-            outbox.forget(outbox.mark.stream, outbox.mark.last)
+            outbox.apply_receipt(outbox.stream_state.stream, outbox.stream_state.last)
             receipt = time.perf_counter() - began
         beyond, image = _bytes(Path(temporary), cards)
     return OutboxFigures(
@@ -76,7 +76,7 @@ def measure_outbox(folder: Path, cards: int) -> OutboxFigures:
 
 
 def scans_of(first: int, count: int, image: Image | None = None) -> Iterator[CardScanned]:
-    """Make accepted scans as the recogniser makes them: eight candidates, all fields filled."""
+    """Yield accepted scans like those of the recogniser: eight candidates, all fields filled."""
     for number in range(first, first + count):
         card = Card(
             id=f"base1-{number % 102}", name="A card", number=f"{number % 102}/102", set_id="base1"
@@ -95,9 +95,9 @@ def scans_of(first: int, count: int, image: Image | None = None) -> Iterator[Car
         )
 
 
-def stamp_of() -> Stamp:
-    """Return a stamp of now."""
-    return Stamp(
+def stamp_of() -> Timestamp:
+    """Return a timestamp of now."""
+    return Timestamp(
         time=datetime.now(UTC),
         bootid=UUID(int=1),
         monotonic_ms=time.monotonic_ns() // 1_000_000,
@@ -106,7 +106,7 @@ def stamp_of() -> Stamp:
 
 
 def sync(file: int, count: int) -> float:
-    """Write and sync as much as `count` commits of a card do, and return the seconds."""
+    """Write and sync as many pages as `count` commits of a card, and return the seconds."""
     page = os.urandom(PAGE * CARD_PAGES)
     began = time.perf_counter()
     for _ in range(count):
@@ -116,7 +116,10 @@ def sync(file: int, count: int) -> float:
 
 
 def _bytes(folder: Path, cards: int) -> tuple[int, int]:
-    """Return what a card writes beyond its image, and its image's bytes, as the kernel counts what goes to the disk."""
+    """Return the bytes that a card writes beyond its image, and its image's bytes.
+
+    They are what the kernel counts as written to the disk.
+    """
     store, draw = ImageStore(folder / "images"), np.random.default_rng(1)
     outbox = Outbox.open(folder / "counted.db")
     with closing(outbox):
@@ -127,7 +130,7 @@ def _bytes(folder: Path, cards: int) -> tuple[int, int]:
             images += -(-image.bytes // PAGE) * PAGE
             for scan in scans_of(number, 1, image):
                 outbox.record(scan, stamp_of())
-            outbox.forget(outbox.mark.stream, outbox.mark.last)
+            outbox.apply_receipt(outbox.stream_state.stream, outbox.stream_state.last)
     return (_written() - before - images) // cards, images // cards
 
 

@@ -1,4 +1,4 @@
-"""The agent at work: from trigger to beep, from start to the first card, memory, draining, and a long run."""
+"""The agent at work: shot to beep, start, memory, draining and a long run."""
 
 import os
 import shutil
@@ -16,16 +16,16 @@ import cv2
 import numpy as np
 from msgspec import Struct
 
-from cardmint_edge.adapters.artifacts import ArtifactStore, Kept, artifact_folder
+from cardmint_edge.adapters.artifacts import ArtifactStore, InstalledArtifact, artifact_folder
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.capture import Shot
-from cardmint_edge.count import Counter
+from cardmint_edge.count import CardCounter
 from cardmint_edge.errors import Stop
 from cardmint_edge.recogniser import recogniser_of
 from cardmint_lab.simulator import SimulatedCards, SimulatorCamera
-from cardmint_lab.station.agent import Agent, Memory, SmallCloud, memory_mb, wait_for
+from cardmint_lab.station.agent import Memory, SmallCloud, StationProcess, memory_mb, wait_for
 from cardmint_lab.station.outbox import scans_of, stamp_of, sync
 
 BACKLOG_CHUNK = 500
@@ -36,10 +36,9 @@ _IMPORTED = "import cardmint_edge.app, sys; print(flush=True); sys.stdin.read()"
 
 
 class BeepFigures(Struct, frozen=True, kw_only=True):
-    """Milliseconds from the shot to the beep and of its parts, and of one sync of the disk in the same run.
+    """Milliseconds from shot to beep, of its parts, and of one sync of the disk in the same run.
 
-    `cpu_p50_ms` is what the path computes: on a machine that has other work too, it says what a
-    quiet one would take.
+    `cpu_p50_ms` is the computing time of the path: the time on a machine without other work.
     """
 
     cards: int
@@ -57,10 +56,9 @@ class BeepFigures(Struct, frozen=True, kw_only=True):
 class StartFigures(Struct, frozen=True, kw_only=True):
     """Seconds from the start of the process; megabytes.
 
-    `imported` is the agent's program without pack and models, `classical` the agent at work with a
-    pack and without models, `running` with both. Resident memory includes what files lend
-    (libraries, which the kernel takes back at will); `own` is the rest. The program is compiled
-    beforehand, as what is installed is.
+    `imported` is the program without pack and models, `classical` the agent with a pack and without
+    models, `running` with both. Resident memory includes files that the kernel may drop at will
+    (libraries); `own` is the rest. The program is compiled beforehand, as an installed one is.
     """
 
     ready_s: float
@@ -74,7 +72,7 @@ class StartFigures(Struct, frozen=True, kw_only=True):
 
 
 class DrainFigures(Struct, frozen=True, kw_only=True):
-    """How a backlog left, and what it did to the cards that came meanwhile."""
+    """How fast a backlog left, and its effect on the cards that came meanwhile."""
 
     backlog: int
     drained_s: float
@@ -86,7 +84,7 @@ class DrainFigures(Struct, frozen=True, kw_only=True):
 
 
 class SoakFigures(Struct, frozen=True, kw_only=True):
-    """A long run. Memory and descriptors are of the end of its first tenth and of its end."""
+    """A long run. Memory and descriptors are at the end of its first tenth and at its end."""
 
     cards: int
     seconds: float
@@ -99,9 +97,9 @@ class SoakFigures(Struct, frozen=True, kw_only=True):
 
 
 class _Stack:
-    """Shots that were taken before.
+    """A camera of prepared shots.
 
-    It notes when each is given out, and after each what one sync of the disk takes.
+    It records when each shot is given, and after each shot the time of one sync of the disk.
     """
 
     def __init__(self, shots: list[Shot], beside: int) -> None:
@@ -132,7 +130,10 @@ class _Stack:
 
 
 def measure_beep(folder: Path, pack: Path, cards: int) -> BeepFigures:
-    """Count `cards` rendered photos of 1920 x 1280 as the station does, storing on the disk of `folder`."""
+    """Count `cards` rendered photos of 1920 x 1280, as the station does.
+
+    The outbox is on the disk of `folder`.
+    """
     beeps, steps = list[tuple[float, float]](), list[dict[str, float]]()
     with TemporaryDirectory(dir=folder, prefix="cardmint-measure-") as temporary:
         opened = Pack(pack)
@@ -143,14 +144,14 @@ def measure_beep(folder: Path, pack: Path, cards: int) -> BeepFigures:
             (Path(temporary) / "beside").open("wb", buffering=0) as beside,
         ):
             camera = _Stack(_photos(cards), beside.fileno())
-            Counter(
+            CardCounter(
                 camera=camera,
                 recogniser=recogniser_of(opened),
-                facts=outbox,
+                outbox=outbox,
                 images=ImageStore(Path(temporary) / "images"),
-                stamp=stamp_of,
-                counted=lambda: beeps.append(_now()),
-                timed=steps.append,
+                read_clock=stamp_of,
+                on_counted=lambda: beeps.append(_now()),
+                on_timings=steps.append,
             ).run()
     spans = np.subtract(beeps, camera.given) * 1000
     times, computed = spans[:, 0].tolist(), spans[:, 1].tolist()
@@ -171,7 +172,7 @@ def measure_beep(folder: Path, pack: Path, cards: int) -> BeepFigures:
 
 
 def measure_start(pack: Path) -> StartFigures:
-    """Start the agent on a folder of photos, without its models for a few cards, then with them for some forty."""
+    """Start the agent on a folder of photos, first without its models, then with them."""
     with TemporaryDirectory(prefix="cardmint-measure-") as name:
         folder = Path(name)
         environment = {
@@ -183,11 +184,15 @@ def measure_start(pack: Path) -> StartFigures:
         imported = _imported(environment)
         camera = _replayed(folder, _photos(STARTED))
         _without_models(folder / "data")
-        with Agent.running(folder, pack=pack, camera=camera, environment=environment) as agent:
+        with StationProcess.running(
+            folder, pack=pack, camera=camera, environment=environment
+        ) as agent:
             _count(agent, STARTED)
             classical = agent.memory_mb()
         shutil.rmtree(folder / "data")
-        with Agent.running(folder, pack=pack, camera=camera, environment=environment) as agent:
+        with StationProcess.running(
+            folder, pack=pack, camera=camera, environment=environment
+        ) as agent:
             ready = agent.until("ready")
             first = agent.until("card")
             _count(agent, SAMPLES)
@@ -220,20 +225,22 @@ def _imported(environment: Mapping[str, str]) -> Memory:
 
 
 def _without_models(data: Path) -> None:
-    """Have the station in `data` use a folder of models that has none."""
+    """Make the station in `data` use a folder without models."""
     artifacts = ArtifactStore(artifact_folder(data), key="")
-    artifacts.shelf.active["models"] = Kept(sha256="0" * 64, version="none", name="none")
+    artifacts.index.active["models"] = InstalledArtifact(
+        sha256="0" * 64, version="none", name="none"
+    )
     (artifacts.folder / "none").mkdir()
     artifacts.save()
 
 
-def _count(agent: Agent, cards: int) -> None:
+def _count(agent: StationProcess, cards: int) -> None:
     counted = _Cards(agent)
-    wait_for(lambda: counted.look() >= cards, 120, f"{cards} cards")
+    wait_for(lambda: counted.read() >= cards, 120, f"{cards} cards")
 
 
 def measure_drain(pack: Path, host: str, port: int, backlog: int) -> DrainFigures:
-    """Let an agent with `backlog` unsent events find its cloud while cards come in, 240 a minute."""
+    """Connect an agent with `backlog` unsent events to its cloud, at 240 new cards a minute."""
     camera = SimulatedCards(per_minute=240)
     with TemporaryDirectory(prefix="cardmint-measure-") as name:
         folder = Path(name)
@@ -242,9 +249,11 @@ def measure_drain(pack: Path, host: str, port: int, backlog: int) -> DrainFigure
                 with outbox.database.write():
                     for scan in scans_of(first, min(BACKLOG_CHUNK, backlog - first)):
                         outbox.record(scan, stamp_of())
-        with Agent.running(folder, pack=pack, camera=camera, host=host, port=port) as agent:
+        with StationProcess.running(
+            folder, pack=pack, camera=camera, host=host, port=port
+        ) as agent:
             before, meanwhile = _Cards(agent), _Cards(agent)
-            wait_for(lambda: before.look() >= min(SAMPLES, backlog // 50), 120, "the first cards")
+            wait_for(lambda: before.read() >= min(SAMPLES, backlog // 50), 120, "the first cards")
             most = calm = agent.memory_mb().resident
             with SmallCloud.listening(host, port) as cloud:
                 wait_for(lambda: cloud.received, 30, "the first batch")
@@ -252,11 +261,11 @@ def measure_drain(pack: Path, host: str, port: int, backlog: int) -> DrainFigure
                 def drained() -> bool:
                     nonlocal most
                     most = max(most, agent.memory_mb().resident)
-                    meanwhile.look()
+                    meanwhile.read()
                     return cloud.received >= backlog + len(before.ms)
 
                 drained_s = wait_for(drained, 600, "draining")
-                wait_for(lambda: meanwhile.look() >= 3, 60, "three cards more")
+                wait_for(lambda: meanwhile.read() >= 3, 60, "three cards more")
     return DrainFigures(
         backlog=backlog,
         drained_s=round(drained_s, 2),
@@ -276,19 +285,21 @@ def measure_soak(pack: Path, host: str, port: int, cards: int) -> SoakFigures:
     ):
         shots = _photos(max(10, min(100, cards // 100)))
         for number, shot in enumerate(shots):
-            # Every other one so small that its print cannot be read: the ways of both are gone.
+            # Every other photo is too small for its print to be read, so that both ways are used.
             size = SOAK_SIZES[number % 2]
             shots[number] = replace(
                 shot,
                 frame=cv2.resize(shot.frame, size, interpolation=cv2.INTER_AREA).astype("uint8"),
             )
         camera = _replayed(Path(name), shots)
-        with Agent.running(Path(name), pack=pack, camera=camera, host=host, port=port) as agent:
+        with StationProcess.running(
+            Path(name), pack=pack, camera=camera, host=host, port=port
+        ) as agent:
             counted = _Cards(agent)
             began = time.monotonic()
-            wait_for(lambda: counted.look() >= cards // 10, 36000, "the first tenth")
+            wait_for(lambda: counted.read() >= cards // 10, 36000, "the first tenth")
             first = (agent.memory_mb(), agent.descriptors())
-            wait_for(lambda: counted.look() >= cards, 36000, "the run")
+            wait_for(lambda: counted.read() >= cards, 36000, "the run")
             last = (agent.memory_mb(), agent.descriptors())
             wait_for(lambda: cloud.received >= cards, 60, "the last receipt")
             seconds = time.monotonic() - began
@@ -313,7 +324,7 @@ def _photos(count: int) -> list[Shot]:
 
 
 def _replayed(folder: Path, shots: list[Shot]) -> str:
-    """Write photos, and return the settings of a camera that gives them over and over."""
+    """Write photos, and return the settings of a camera that repeats them."""
     photos = folder / "photos"
     photos.mkdir()
     for shot in shots:
@@ -322,20 +333,22 @@ def _replayed(folder: Path, shots: list[Shot]) -> str:
 
 
 def _now() -> tuple[float, float]:
-    """Return the time, and what this thread has computed, in seconds."""
+    """Return the time and this thread's computing time, in seconds."""
     return time.perf_counter(), time.thread_time()
 
 
 class _Cards:
-    """The cards that the agent counted since the last `look`; each look adds to `ms`."""
+    """The cards that the agent counted since the last `read`. Each read adds to `ms`."""
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: StationProcess) -> None:
         self._agent = agent
         self.ms: list[float] = []
 
-    def look(self) -> int:
+    def read(self) -> int:
         self.ms += [
-            sum(entry["ms"].values()) for entry in self._agent.news() if entry["event"] == "card"
+            sum(entry["ms"].values())
+            for entry in self._agent.new_lines()
+            if entry["event"] == "card"
         ]
         return len(self.ms)
 

@@ -4,7 +4,7 @@ from torch import nn
 
 
 def layer(inside: int, outside: int, *, size: int = 3, stride: int = 1) -> nn.Sequential:
-    """Return a convolution that keeps the size but for its stride, its batch normalised, what is negative cut off."""
+    """Return a padded convolution with batch normalisation and ReLU."""
     return nn.Sequential(
         nn.Conv2d(inside, outside, size, stride=stride, padding=size // 2, bias=False),
         nn.BatchNorm2d(outside),

@@ -1,4 +1,7 @@
-"""From trained weights to the `.tflite` file that the station carries, weights in half precision, with its manifest."""
+"""Conversion of trained weights to the station's `.tflite` file, with its manifest.
+
+Weights are stored in half precision.
+"""
 
 import argparse
 import json
@@ -103,5 +106,6 @@ def by_command_line(
     state = torch.load(args.checkpoint, weights_only=True)
     network.load_state_dict(state["kept"])
     model = convert(network, sample)
-    made = f"edge/training/{name}: {state['seen']} {seen} seen in {state['spent'] / 60:.0f} minutes"
+    minutes = state["spent"] / 60
+    made = f"cardmint_lab.training.{name}: {state['seen']} {seen} seen in {minutes:.0f} minutes"
     write(args.out, name, version, model, {"made": made, **score(Converted(model), args.held_out)})

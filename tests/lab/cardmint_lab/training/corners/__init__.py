@@ -1,1 +1,1 @@
-"""The finder of cards: scenes are drawn, a small network learns where cards lie in them, and is converted to LiteRT."""
+"""Training of the finder: scenes are drawn, a network learns them, and is converted to LiteRT."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardmint_edge.domain.recognition import Frame
-from cardmint_edge.domain.vision.rectify import CARD_RATIO
+from cardmint_edge.domain.vision.quad import CARD_RATIO
 from cardmint_lab.scenes import background, lay
 
 Random = np.random.Generator
@@ -122,7 +122,7 @@ def _quad(
 
 
 def _filling(rng: Random) -> NDArray[np.float32]:
-    """Return a card that fills the frame or reaches a little beyond it, as on a scan or a photo that was cropped."""
+    """Return a card that fills the frame or a little more, as on a scan or a cropped photo."""
     width, height = SIZE
     # Upright it lies sideways here: a frame that is taller than wide is turned.
     frame = np.array([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5

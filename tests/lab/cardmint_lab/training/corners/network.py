@@ -1,4 +1,4 @@
-"""The network: halvings down to 12 x 16, dilated looks at the whole scene, and back up to half of the input's size."""
+"""The network: halvings to 12 x 16, dilated convolutions, and back to half the input's size."""
 
 import torch
 from torch import Tensor, nn

@@ -33,7 +33,7 @@ def taken(frames: Tensor) -> Tensor:
 
 
 def loss_of(said: Tensor, truths: Tensor) -> Tensor:
-    """Return the loss of what a network said (n x 4 x 96 x 128) against truths (n x 96 x 128 x 4, 0 to 255)."""
+    """Return the loss of outputs (n x 4 x 96 x 128) against truths (n x 96 x 128 x 4, bytes)."""
     inside, outline = truths[..., 0].float() / 255, truths[..., 1].float() / 255
     up = truths[..., 2:].float() / 127 - 128 / 127
     covered = functional.binary_cross_entropy_with_logits(said[:, 0], inside)
@@ -56,7 +56,7 @@ def augmented(frames: Tensor) -> Tensor:
 
 @torch.no_grad()
 def score(network: torch.nn.Module, path: Path) -> dict[str, float]:
-    """Return how well held-out scenes are covered (IoU of all pixels in cards), and the share of ups that are up."""
+    """Return the IoU of pixels in cards over held-out scenes, and the share of right directions."""
     network.eval()
     frames, truths = load([path], KEYS)
     said = np.concatenate(

@@ -1,6 +1,6 @@
 """Turn trained weights into the embedding that the station carries.
 
-`python -m cardmint_lab.training.embedding.convert --checkpoint FILE --held-out FILE --out cardmint_edge/models`
+`python -m cardmint_lab.training.embedding.convert --checkpoint FILE --held-out FILE --out DIR`
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The network: four halvings, two looks at what is left, and a short vector that keeps where on the card things are."""
+"""The network: four halvings, two convolutions, and a short vector that keeps positions."""
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ DEPTH = 24
 
 
 class EmbeddingNetwork(nn.Module):
-    """Maps prepared pictures (n x 3 x 134 x 96) to unit vectors (n x SIZE)."""
+    """Maps normalised pictures (n x 3 x 134 x 96) to unit vectors (n x SIZE)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,8 +46,8 @@ class _Again(nn.Module):
         return added
 
 
-def prepared(pictures: Tensor) -> Tensor:
-    """Prepare pictures (n x 134 x 96 x 3, bytes) as `cardmint_edge.domain.vision.embedding.prepared` does."""
+def normalised(pictures: Tensor) -> Tensor:
+    """Normalise pictures (n x 134 x 96 x 3, bytes) as the station's `vision.embedding` does."""
     x = pictures.permute(0, 3, 1, 2).float()
     deviation, mean = torch.std_mean(x, dim=(2, 3), keepdim=True, correction=0)
     return (x - mean) / (deviation + 8)

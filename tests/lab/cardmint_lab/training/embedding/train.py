@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cardmint_edge.domain.vision.hashing import card_hash, distances
-from cardmint_lab.training.embedding.network import EmbeddingNetwork, prepared
+from cardmint_lab.training.embedding.network import EmbeddingNetwork, normalised
 from cardmint_lab.training.files import load, some
 from cardmint_lab.training.run import Run, chosen, options
 
@@ -31,8 +31,8 @@ KEYS = ("views", "scans", "rows")
 
 
 def augmented(views: Tensor, generator: torch.Generator) -> Tensor:
-    """Prepare views, with noise, and with a part of some covered by a bright patch, as glare and fingers do."""
-    x = prepared(views)
+    """Normalise views, add noise, and cover a part of some by a bright patch like glare."""
+    x = normalised(views)
     n, _, height, width = x.shape
     noise = (
         torch.randn(x.shape, generator=generator)
@@ -64,16 +64,16 @@ def vectors(network: nn.Module, pictures: NDArray[np.uint8]) -> NDArray[np.float
     """Return the vectors of pictures (n x 134 x 96 x 3)."""
     network.eval()
     parts = [
-        network(prepared(torch.from_numpy(pictures[at : at + 250])))
+        network(normalised(torch.from_numpy(pictures[at : at + 250])))
         for at in range(0, len(pictures), 250)
     ]
     return np.asarray(torch.cat(parts).numpy(), np.float32)
 
 
 def score(network: nn.Module, path: Path) -> dict[str, float]:
-    """Return how often the held-out photos' own scan is the first of all held-out ones, or among the first few.
+    """Return how often a held-out photo's own scan comes first, or among the first few.
 
-    The same is said of the hash that the classical method has.
+    The same shares are returned for the hash of the classical method.
     """
     views, scans, rows = load([path], KEYS)
     _, first = np.unique(rows, return_index=True)
@@ -106,7 +106,7 @@ def train(data: Path, out: Path, *, seconds: float, steps: int, seed: int) -> di
             yield load(some(data, "views", 2, rng), KEYS)
 
     def learned(views: Tensor, scans: Tensor, rows: Tensor) -> Tensor:
-        both = run.network(torch.cat([augmented(views, generator), prepared(scans)]))
+        both = run.network(torch.cat([augmented(views, generator), normalised(scans)]))
         return loss_of(both[: len(views)], both[len(views) :], rows.long())
 
     for loss in run.over(rounds(), learned, batch=BATCH, seconds=seconds, steps=steps):

@@ -18,7 +18,8 @@ import numpy as np
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.vision.hashing import HASH_SIZE
-from cardmint_edge.domain.vision.rectify import cut, pyramid, sides
+from cardmint_edge.domain.vision.quad import Quad
+from cardmint_edge.domain.vision.view import View
 from cardmint_lab.scenes import PRESETS, Random, held_out, render
 from cardmint_lab.training.files import save
 
@@ -37,7 +38,7 @@ HELD_OUT = "held-out"
 
 
 def read_scans(data: Path, most: int, *, apart: bool) -> list[Frame]:
-    """Read `most` of the scans that no training sees (`apart`), or of all others, at the size of LARGE."""
+    """Read at most `most` held-out scans (`apart`), or of all others, at the size of LARGE."""
     with (data / "references" / "index.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if held_out(row["id"]) == apart]
     scans = (read_image(data / "references" / row["file"]) for row in rows[:most])
@@ -53,7 +54,7 @@ def small(scan: Frame) -> Frame:
 
 
 def view(scan: Frame, rng: Random) -> Frame:
-    """Photograph a scan and rectify it by corners that are found a little wrongly (134 x 96 x 3, BGR)."""
+    """Photograph a scan and rectify it by slightly wrong corners (134 x 96 x 3, BGR)."""
     preset = PRESETS[str(rng.choice(list(SHARES), p=list(SHARES.values())))]
     factor = min(preset.width, preset.height) / SIDE / 2
     low, high = preset.card_height
@@ -66,13 +67,13 @@ def view(scan: Frame, rng: Random) -> Frame:
         blur=(soft / 2, softer / 2),
     )
     scene = render(scan, half, rng)
-    off = abs(rng.normal(0, 0.012)) * sides(scene.corners)[1]
-    corners = np.asarray(scene.corners + rng.normal(0, off, (4, 2)), np.float32)
-    return cut(pyramid(scene.frame), corners, *HASH_SIZE)
+    off = abs(rng.normal(0, 0.012)) * scene.quad.height
+    corners = np.asarray(scene.quad.corners + rng.normal(0, off, (4, 2)), np.float32)
+    return View(scene.frame).cut(Quad(corners), *HASH_SIZE)
 
 
 def write(scans: list[Frame], path: Path, count: int, seed: int) -> None:
-    """Make `count` views into one file, each with its scan's place in the list, and the scans as a pack has them."""
+    """Write `count` views, each with its scan's index, and the scans as a pack has them."""
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(np.resize(rng.permutation(len(scans)), count))
     views = np.stack([view(scans[int(row)], rng) for row in chosen])

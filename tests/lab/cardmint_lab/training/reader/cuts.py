@@ -2,9 +2,10 @@
 
 The reader sees cards' own letters as cameras show them.
 
-What else stands in a strip is not known, only the card's facts are: a place of a clean scan is kept when the reader so
-far finds one of them in it, roughly; its text is then what was read, the part that was found put right. Photos of the
-scan are then rendered, and the same place is cut from each.
+Of a strip's text only the card's facts are known. A place of a clean scan is kept when the current
+reader roughly finds one of them in it; its text is then the reading, with that part corrected.
+Photos of the scan are then rendered, and the same place is cut from each.
+
 `python -m cardmint_lab.training.reader.cuts --data CARDMINT_DATA --checkpoint FILE --out DIR`
 """
 
@@ -23,9 +24,10 @@ from numpy.typing import NDArray
 
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.domain.reading.lexicon import codes, number_forms, plain
-from cardmint_edge.domain.reading.strips import HEALTH, NAMES, NUMBERS, Place, strip_of
-from cardmint_edge.domain.recognition import Corners, Frame
-from cardmint_edge.domain.vision.rectify import pyramid, sides
+from cardmint_edge.domain.reading.strips import HEALTH, NAMES, NUMBERS
+from cardmint_edge.domain.recognition import Frame
+from cardmint_edge.domain.vision.quad import Quad
+from cardmint_edge.domain.vision.view import StripPlace, View
 from cardmint_lab.scenes import PRESETS, held_out, render
 from cardmint_lab.training.files import save
 from cardmint_lab.training.reader.lines import Random
@@ -58,11 +60,11 @@ def put_right(said: str, wanted: str) -> str | None:
     return " ".join(part for part in (before, wanted, after) if part)
 
 
-def outline(frame: Frame, rng: Random, off: float) -> Corners:
+def outline(frame: Frame, rng: Random, off: float) -> Quad:
     """Return a scan's corners, found a little wrongly (`off` is a share of its height)."""
     height, width = frame.shape[:2]
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-    return np.asarray(corners + rng.normal(0, off * height, (4, 2)), np.float32)
+    return Quad(np.asarray(corners + rng.normal(0, off * height, (4, 2)), np.float32))
 
 
 class Labeller:
@@ -72,11 +74,11 @@ class Labeller:
         self._network = network
 
     def places(
-        self, scan: Frame, wanted: dict[Place, tuple[str, ...]], rng: Random
-    ) -> dict[Place, str]:
-        """Return the places in which one of the wanted texts stands, with the whole text of the strip."""
-        levels, corners = pyramid(scan), outline(scan, rng, 0.001)
-        strips = np.stack([strip_of(levels, corners, place) for place in wanted])
+        self, scan: Frame, wanted: dict[StripPlace, tuple[str, ...]], rng: Random
+    ) -> dict[StripPlace, str]:
+        """Return the places with one of the wanted texts, and the whole text of each strip."""
+        card = View(scan).at(outline(scan, rng, 0.001))
+        strips = np.stack([card.strip(place) for place in wanted])
         with torch.no_grad():
             paths = self._network(normalised(torch.from_numpy(strips))).argmax(dim=2).numpy()
         found = {}
@@ -90,7 +92,7 @@ class Labeller:
 
 
 def photographed(
-    scan: Frame, places: dict[Place, str], copies: int, rng: Random
+    scan: Frame, places: dict[StripPlace, str], copies: int, rng: Random
 ) -> Iterator[tuple[NDArray[np.uint8], str]]:
     """Render photos of a scan and cut its places from each, the corners found a little wrongly."""
     for _ in range(copies):
@@ -105,14 +107,14 @@ def photographed(
                 ".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(50, 96))]
             )
             frame = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
-        levels = pyramid(frame)
-        off = abs(rng.normal(0, 0.004)) * sides(scene.corners)[1]
-        corners = np.asarray(scene.corners + rng.normal(0, off, (4, 2)), np.float32)
+        off = abs(rng.normal(0, 0.004)) * scene.quad.height
+        corners = np.asarray(scene.quad.corners + rng.normal(0, off, (4, 2)), np.float32)
+        card = View(frame).at(Quad(corners))
         for place, text in places.items():
-            yield strip_of(levels, corners, place), text
+            yield card.strip(place), text
 
 
-def read_rows(data: Path) -> Iterator[tuple[dict[str, str], dict[Place, tuple[str, ...]]]]:
+def read_rows(data: Path) -> Iterator[tuple[dict[str, str], dict[StripPlace, tuple[str, ...]]]]:
     """Yield the scans that may be trained on, and what may stand in which places of each."""
     health = {
         entry["id"]: entry.get("hp", "")
@@ -124,7 +126,7 @@ def read_rows(data: Path) -> Iterator[tuple[dict[str, str], dict[Place, tuple[st
     for row in rows:
         total = int(row["printed_total"]) if row["printed_total"].isdigit() else None
         forms = number_forms(row["number"], total, promo=row["rarity"] == "Promo")
-        wanted: dict[Place, tuple[str, ...]] = dict.fromkeys(NAMES, (plain(row["name"]),))
+        wanted: dict[StripPlace, tuple[str, ...]] = dict.fromkeys(NAMES, (plain(row["name"]),))
         if int(row["width"]) >= READABLE:
             wanted.update(dict.fromkeys(NUMBERS, forms))
         points = str(health.get(row["id"]) or "")

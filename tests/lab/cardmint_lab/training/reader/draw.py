@@ -17,7 +17,7 @@ from cardmint_lab.training.reader.lines import Random, a_name, a_number, around,
 
 WIDTH, HEIGHT = 256, 32
 SCALE = 2
-"""Lines are drawn at twice the strip's size and brought down, so that slants and fractions of pixels are smooth."""
+"""Factor by which lines are drawn larger than the strip, so that slants are smooth."""
 
 LIKENED = (
     "gillius",
@@ -59,7 +59,7 @@ class Line:
 
 
 def installed_fonts() -> list[str]:
-    """Return the files of the installed fonts that write English, those likened to cards' three times.
+    """Return the files of the installed English fonts, those most like cards' three times.
 
     Raises:
         RuntimeError: there are fewer than 40.
@@ -75,7 +75,10 @@ def installed_fonts() -> list[str]:
         and not any(word in file.lower() for word in LEFT_OUT)
     ]
     if len(usable) < 40:
-        message = f"{len(usable)} fonts are too few: apt-get install the fonts that docs/models/reader.md names"
+        message = (
+            f"{len(usable)} fonts are too few:"
+            " apt-get install the fonts that docs/models/reader.md names"
+        )
         raise RuntimeError(message)
     return usable + 2 * [file for file in usable if any(word in file.lower() for word in LIKENED)]
 

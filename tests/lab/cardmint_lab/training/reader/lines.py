@@ -110,7 +110,8 @@ def a_name(names: list[str], rng: Random) -> str:
         points = f"{int(rng.integers(3, 34)) * 10}"
         # Other languages' health points too, or the reader would see HP wherever it expects it.
         sign = "HP" if rng.random() < 0.7 else ("KP", "PV", "PS")[int(rng.integers(3))]
-        name = f"{name} {(f'{sign} {points}', f'{points} {sign}', f'{sign}{points}', points)[int(rng.integers(4))]}"
+        forms = (f"{sign} {points}", f"{points} {sign}", f"{sign}{points}", points)
+        name = f"{name} {forms[int(rng.integers(4))]}"
     return name
 
 

@@ -35,7 +35,7 @@ class Along(nn.Module):
 
 
 class ReaderNetwork(nn.Module):
-    """Reads n x 1 x 32 x 256 (each strip of mean 0 and deviation 1) as n x STEPS x CLASSES logits."""
+    """Reads n x 1 x 32 x 256 (strips of mean 0, deviation 1) as n x STEPS x CLASSES logits."""
 
     def __init__(self) -> None:
         super().__init__()

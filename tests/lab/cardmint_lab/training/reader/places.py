@@ -2,8 +2,9 @@
 
 Which few strips show them on the most scans.
 
-Only scans that may be trained on are looked at. The reader so far reads a grid of places on each; the place that shows
-the text on the most scans is taken first, then the one that shows it on the most of the others, and so on.
+Only scans that may be trained on are used. The current reader reads a grid of places on each; the
+place that shows the text on the most scans is taken first, then the best for the others, and so on.
+
 `python -m cardmint_lab.training.reader.places --data CARDMINT_DATA --checkpoint FILE`
 """
 
@@ -15,23 +16,23 @@ import numpy as np
 import torch
 
 from cardmint_edge.adapters.decode import read_image
-from cardmint_edge.domain.reading.strips import Place
+from cardmint_edge.domain.vision.view import StripPlace
 from cardmint_lab.training.reader.cuts import Labeller, read_rows
 from cardmint_lab.training.reader.network import ReaderNetwork
 
 GRID = {
     "name": [
-        Place(left, middle, 0.72)
+        StripPlace(left, middle, 0.72)
         for left in (0.04, 0.14)
         for middle in np.arange(0.04, 0.15, 0.01).round(3).tolist()
     ],
     "number": [
-        Place(left, middle, 0.4)
+        StripPlace(left, middle, 0.4)
         for left in (0.02, 0.3, 0.58)
         for middle in np.arange(0.91, 0.986, 0.006).round(3).tolist()
     ],
     "health": [
-        Place(left, middle, 0.6)
+        StripPlace(left, middle, 0.6)
         for left in (0.3, 0.36)
         for middle in np.arange(0.04, 0.13, 0.01).round(3).tolist()
     ],
@@ -51,7 +52,7 @@ def main() -> None:
     network.load_state_dict(torch.load(args.checkpoint, weights_only=True)["kept"])
     labeller = Labeller(network.eval())
     rng = np.random.default_rng(1)
-    shown: dict[str, dict[Place, set[str]]] = {
+    shown: dict[str, dict[StripPlace, set[str]]] = {
         kind: {place: set() for place in places} for kind, places in GRID.items()
     }
     asked: dict[str, set[str]] = {kind: set() for kind in GRID}

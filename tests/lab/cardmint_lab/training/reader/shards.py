@@ -1,4 +1,4 @@
-"""Draw lines ahead of training, into files of a few thousand, since drawing is slower than learning.
+"""Draw lines ahead of training, into files of a few thousand: drawing is slower than learning.
 
 `python -m cardmint_lab.training.reader.shards --catalogue DIR --out DIR`; a shard that is there
 already is not drawn again.

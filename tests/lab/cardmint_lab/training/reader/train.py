@@ -57,7 +57,7 @@ def augmented(strips: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def loss_of(logits: Tensor, texts: Tensor) -> Tensor:
-    """Return the CTC loss of logits (n x STEPS x classes) against codes (n x most, 0 after the end)."""
+    """Return the CTC loss of logits (n x STEPS x classes) against codes (n x most, 0-padded)."""
     lengths = (texts > 0).sum(dim=1)
     # A code outside of the classes crashes PyTorch without an exception.
     if int(texts.max()) > len(ALPHABET):

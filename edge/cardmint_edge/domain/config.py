@@ -1,0 +1,243 @@
+"""The numbers that recognition decides by: thresholds and limits, each with its unit and source.
+
+Sizes that a model or a pack fixes (of hashes, thumbnails, strips) stay beside the code that makes
+them. "Log" stands for natural logarithms of likelihoods, about 0 at best.
+"""
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+RULES = 1
+"""Version of the rules that the numbers feed; raised when the code decides otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContourConfig:
+    """Quads from contours (`vision.contours`). Source: docs/decisions/0010."""
+
+    work_side: int = 640
+    """Longer side of the frame that contours are taken from, in pixels."""
+    min_area: float = 0.015
+    """Least share of the frame that a card covers."""
+    ratios: tuple[float, float] = (0.52, 0.92)
+    """Width over height of a card in perspective; 0.716 when seen from straight above."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinderConfig:
+    """Cards from the finder's map (`vision.finder`), and proposals (`vision.proposals`).
+
+    Source: docs/decisions/0012, measured on drawn scenes, unless a field says otherwise.
+    """
+
+    contours: ContourConfig = field(default_factory=ContourConfig)
+    min_core: int = 60
+    """Least area of a card's core, in pixels of the map (96 x 128)."""
+    band: int = 9
+    """Greatest distance from the core to the card's outline, in pixels of the map."""
+    enlarged: int = 4
+    """Factor by which the map is enlarged before its contour is taken."""
+    inset: float = 1.0
+    """How far the map reaches beyond the card on each side, in pixels of the map."""
+    near: float = 0.7
+    """A card that covers less than this share of the frame is looked at again, enlarged to it."""
+    refined: int = 3
+    """How many cards, the largest, are looked at again and refined."""
+    filled: float = 0.7
+    """Least share of the quad that the card fills; a hand may hide the rest."""
+    min_presence: float = 0.6
+    """Least mean probability, over a card's core, that it is a card."""
+    fine_side: int = 1000
+    """Longer side of the frame on which sides are refined, in pixels."""
+    outer_edge: float = 0.6
+    """Strength of an outer edge, relative to the strongest, from which it is the card's own."""
+    coarse: float = 0.05
+    """How far from a side its edge is looked for at first, as a share of the card's height."""
+    fine: float = 0.02
+    """How far it is looked for the second time, as a share of the card's height."""
+    certain: float = 0.9
+    """Presence above which no contours are proposed beside the finder's outlines."""
+    outlines: int = 3
+    """How many outlines are embedded, and read, when no hash is near."""
+    read_contours: int = 2
+    """How many contours are read after the outlines. Source: docs/decisions/0015."""
+    same_outline: float = 0.95
+    """Overlap (intersection over union) above which two quads are one."""
+    contour_side: int = 1200
+    """Longer side of the frame that contours are proposed from, in pixels."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QualityConfig:
+    """What is wrong with a frame (`vision.frame_quality`). Source: docs/decisions/0010 and 0013."""
+
+    dark: float = 20
+    """Mean of a frame, in grey levels, below which it shows nothing."""
+    cut_off: float = 0.06
+    """Share of the card's height that may lie outside of the frame."""
+    blurred: float = 5
+    """Deviation of the Laplacian, in grey levels, below which a card is blurred."""
+    white: int = 250
+    """Grey level from which on no detail is left."""
+    glare: float = 0.25
+    """White share of a number's place, beyond the card's own white share, that is glare."""
+    back: float = 0.5
+    """Correlation with its half turn above which a card is a back; one front in 1,000 has it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MatcherConfig:
+    """Search and comparison of pictures (`picture_search`, `vision.matching`).
+
+    Source: docs/decisions/0010 and 0014.
+    """
+
+    tried: int = 10
+    """How many quads beside the clear outlines are hashed at once."""
+    most_tried: int = 30
+    """How many of them are hashed in all."""
+    nearest: int = 8
+    """How many references, the nearest by hash, a quad brings, and how many of all are compared."""
+    resembling: int = 4
+    """How many references, the most similar by embedding, are compared."""
+    rivals: int = 2
+    """How many further references are compared where one has settled already."""
+    settled: float = 0.75
+    """Likeness from which on a reference settles its place."""
+    same_place: float = 0.7
+    """Overlap above which two quads are one place."""
+    sure: float = 0.9
+    """Likeness from which on a comparison is not repeated with better corners."""
+    min_contrast: float = 12
+    """Deviation of a card, in grey levels, below which its hash would be noise."""
+    min_matches: int = 8
+    """Least number of feature pairs that a homography is fitted to."""
+    distance_ratio: float = 0.85
+    """Greatest ratio of a pair's distance to the second best's (Lowe's ratio test)."""
+    displacement: float = 0.16
+    """Greatest displacement of a feature from its place, as a share of the card's height."""
+    plausible: float = 0.25
+    """Greatest displacement of a corner, as a share of the card's mean side."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnreadCosts:
+    """What a text costs at most when it is not read (log): glare, wear and blur hide each."""
+
+    number: float = -11.0
+    name: float = -9.0
+    health: float = -4.0
+    no_health: float = -1.5
+    """Cost for a card that has no health points to be read."""
+    artist: float = -4.0
+    """Cost of another artist's name, or of an artist that is not known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReaderConfig:
+    """Reading and scoring of print (`reading.print_reader`).
+
+    Source: docs/decisions/0011 to 0015.
+    """
+
+    min_height: float = 420
+    """Least height of a card that is read, in pixels: its digits are 7 pixels high."""
+    shortlist: int = 100
+    """How many cards, the likeliest by an upper bound, are scored exactly."""
+    rivals: int = 40
+    """How many other numbers, or names, are compared with a card's own."""
+    unread: UnreadCosts = field(default_factory=UnreadCosts)
+    clear_number: float = -2.0
+    """Score (log) below which a number is looked for in more places."""
+    number_lead: float = 1.0
+    """Lead (log) over a rival in the same strip below which it is, too."""
+    clear_card: float = -3.0
+    """Score (log) of a card above which it may be read once only."""
+    clear_lead: float = 8.0
+    """Lead (log) of a card over any other above which it is read once only."""
+    right_way_up: float = -9.0
+    """Score (log) above which print lies the right way up and is looked for no further."""
+    clear_name: float = -5.0
+    """Score (log) above which a name is surely there, and so is its number."""
+    artists: int = 20
+    """How many cards' artists, and how many others, are compared."""
+    clear_artist: float = -18.0
+    """Score (log) below which no artist's name was read."""
+    artist_lead: float = 2.0
+    """Lead (log) of an artist's name over any other below which none was read."""
+    clear_sign: float = -6.0
+    """Score (log) below which no sign was read beside the health points."""
+    sign_lead: float = 4.0
+    """Lead (log) of another language's sign over HP from which on it counts."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PolicyConfig:
+    """What it takes to accept a card (`decide`). Source: docs/decisions/0010 to 0015.
+
+    `picture_weights` and `print_weights` are logistic regressions, fitted by
+    `cardmint-lab recognition calibrate`.
+    """
+
+    accept_confidence: float = 0.95
+    """Least confidence (0 to 1) of a card that is accepted by its picture."""
+    accept_print_confidence: float = 0.94
+    """Least confidence (0 to 1) of a card that is accepted by its print."""
+    accept_likeness_gap: float = 0.12
+    """Least likeness by which the best picture leads over one of other art."""
+    accept_likeness: float = 0.65
+    """Least likeness (0 to 1) of a picture that is accepted."""
+    accept_numbered_likeness: float = 0.5
+    """The same for a card whose own number was read clearly."""
+    accept_title: float = 0.75
+    """Least correlation (0 to 1) of the strip with the name."""
+    review_likeness: float = 0.3
+    """Likeness (0 to 1) below which a picture is unlike."""
+    picture_weights: tuple[float, float, float, float, float] = (-7.5, 5.7, 7.7, 2.9, 1.3)
+    """Bias; weights of likeness, likeness gap, saturated inliers, and a number that was read."""
+    print_weights: tuple[float, float, float, float, float] = (-1.5, 0.29, 0.0, 0.39, 0.05)
+    """Bias; weights (per log) of number, name, lead over other cards and lead over other names."""
+    inliers: int = 60
+    """Number of inliers at which they saturate."""
+    print_lead: float = 12.0
+    """Lead (log) at which leads saturate."""
+    max_confidence: float = 0.995
+    """Highest confidence that is ever given."""
+    clear_number: float = -2.0
+    """Score (log) above which a number was read."""
+    number_lead: float = 6.0
+    """Least lead (log) of a number, or of a number with its name, over any other."""
+    number_lead_in_strip: float = 0.5
+    """The same over numbers of other art in the strip where the own number reads best."""
+    unread_number: float = -12.0
+    """Score (log) below which a number says nothing more against a printing."""
+    shaped_print: float = -16.0
+    """Least score (log) of print on what looks like a card."""
+    shapeless_print: float = -10.5
+    """Least score (log) of print on what does not look like a card."""
+    energy_bonus: float = 4.0
+    """Bonus (log) of an energy where the picture resembles one: little but a number is printed."""
+    own_picture_bonus: float = 3.0
+    """Bonus (log) of the printing whose own picture it is, over its twins, without a number."""
+    picture_bonus: float = 3.0
+    """Bonus (log) of print whose picture is alike, and cost where it is unlike."""
+    compared_prints: int = 4
+    """How many cards, found by print, are compared with their own pictures."""
+    candidates: int = 5
+    """How many candidates a result names."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecognitionConfig:
+    """Every number that recognition decides by."""
+
+    finder: FinderConfig = field(default_factory=FinderConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
+    matcher: MatcherConfig = field(default_factory=MatcherConfig)
+    reader: ReaderConfig = field(default_factory=ReaderConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+
+    @property
+    def rules_version(self) -> str:
+        """Version of rules and numbers together: another number is another version."""
+        return f"{RULES}-{sha256(repr(self).encode()).hexdigest()[:8]}"

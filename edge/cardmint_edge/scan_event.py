@@ -1,0 +1,87 @@
+"""The event of a recognised shot, and the recent scans of which it may be a duplicate."""
+
+from collections import deque
+from collections.abc import Iterable
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from cardmint_contracts.cards import Card, Decision
+from cardmint_contracts.events import CardScanned
+from cardmint_contracts.events import Recogniser as RecogniserIdentity
+from cardmint_contracts.reasons import Reason
+from cardmint_contracts.wire import decode, encode
+from cardmint_edge.domain.recognition import Recognition
+from cardmint_edge.domain.scan_record import ScanRecord
+from cardmint_edge.domain.vision.fingerprint import find_duplicate
+
+MAX_CANDIDATES = 8
+RECENT_SCANS = 100
+"""Scans among which a card that comes again is marked as a possible duplicate."""
+
+ENGLISH = "en"
+
+
+def event_of(scan: UUID, recognition: Recognition) -> CardScanned:
+    """Return a recognition as an event that every reader accepts.
+
+    Raises:
+        ContractError, ValueError: the recognition makes no valid event.
+    """
+    event = CardScanned(
+        scan=scan,
+        decision=recognition.decision,
+        recogniser=RecogniserIdentity(
+            method=recognition.method,
+            pack=recognition.pack,
+            models=recognition.models,
+            rules=recognition.rules_version,
+        ),
+        card=recognition.card,
+        confidence=recognition.confidence,
+        margin=recognition.margin,
+        likeness_gap=recognition.likeness_gap,
+        reasons=recognition.reasons,
+        candidates=recognition.candidates[:MAX_CANDIDATES],
+    )
+    return decode(encode(event), CardScanned)
+
+
+def failed_event(scan: UUID) -> CardScanned:
+    """Return the event of a shot on which recognition failed: a person must look."""
+    return event_of(
+        scan,
+        Recognition(decision=Decision.REVIEW, reasons=(Reason.RECOGNITION_FAILED,), method="none"),
+    )
+
+
+def ask_about_language(event: CardScanned) -> CardScanned:
+    """Return the event of an accepted card whose language is not the one that the operator set."""
+    return replace(event, decision=Decision.REVIEW, card=None, reasons=(Reason.OTHER_LANGUAGE,))
+
+
+class RecentScans:
+    """Printing and fingerprint of the last scans."""
+
+    def __init__(self, records: Iterable[ScanRecord]) -> None:
+        """Take the recorded scans, the oldest first."""
+        self._scans: deque[tuple[UUID, str, bytes]] = deque(maxlen=RECENT_SCANS)
+        for record in records:
+            self.add(record)
+
+    def add(self, record: ScanRecord) -> None:
+        """Add a recorded scan; the oldest one drops out."""
+        card = _likeliest_card(record.scan)
+        self._scans.append((record.scan.scan, card.id if card else "", record.fingerprint))
+
+    def mark_duplicate(self, event: CardScanned, fingerprint: bytes) -> CardScanned:
+        """Return the event with the recent scan of which it is a possible duplicate, if any."""
+        card = _likeliest_card(event)
+        if card is None:
+            return event
+        duplicate = find_duplicate(self._scans, card.id, fingerprint)
+        return replace(event, possible_duplicate_of=duplicate)
+
+
+def _likeliest_card(event: CardScanned) -> Card | None:
+    return event.card or (event.candidates[0].card if event.candidates else None)

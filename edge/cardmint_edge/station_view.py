@@ -1,0 +1,104 @@
+"""The state of a running station as the page shows it."""
+
+import time
+from uuid import UUID
+
+from cardmint_contracts.events import CardScanned
+from cardmint_contracts.reasons import Reason
+from cardmint_edge import __version__
+from cardmint_edge.adapters.cameras.live import LiveCamera
+from cardmint_edge.adapters.clock import StationClock
+from cardmint_edge.adapters.sqlite.outbox import Outbox
+from cardmint_edge.adapters.sqlite.tasks import TaskTable
+from cardmint_edge.capture import Camera
+from cardmint_edge.count import CardCounter
+from cardmint_edge.domain.delivery.drain_estimate import DrainEstimator
+from cardmint_edge.forward import Forwarder
+from cardmint_edge.page.views import RECENT_SCANS, MachineSummary, PriceSummary, StationView
+from cardmint_edge.review_tasks import ReviewTasks
+from cardmint_edge.rollout import ActiveRecognition
+from cardmint_edge.status import StationStatus
+from cardmint_edge.upload import Uploader
+
+TASKS_SHOWN = 3
+
+
+class StationViewReader:
+    """Reads what the page shows from the parts of the station."""
+
+    def __init__(
+        self,
+        *,
+        status: StationStatus,
+        outbox: Outbox,
+        task_table: TaskTable,
+        tasks: ReviewTasks,
+        camera: Camera,
+        counter: CardCounter,
+        forwarder: Forwarder,
+        uploader: Uploader | None,
+        active: ActiveRecognition,
+        clock: StationClock,
+    ) -> None:
+        self._status = status
+        self._outbox = outbox
+        self._task_table = task_table
+        self._tasks = tasks
+        self._camera = camera
+        self._counter = counter
+        self._forwarder = forwarder
+        self._uploader = uploader
+        self._active = active
+        self._clock = clock
+        self._drain = DrainEstimator()
+        self._skipped: set[UUID] = set()
+
+    def skip(self, task: UUID) -> None:
+        """Show a task after all others."""
+        self._skipped.add(task)
+
+    def read(self, notice: str) -> StationView:
+        """Return what the page shows now, with a notice for the operator; empty for none."""
+        status = self._status.outbox()
+        oldest = self._task_table.oldest_open(TASKS_SHOWN + len(self._skipped))
+        tasks = sorted(oldest, key=lambda task: task.task in self._skipped)[:TASKS_SHOWN]
+        scans = self._outbox.recent_scans(RECENT_SCANS + 1)
+        originals = {
+            task.scan: self._outbox.possible_original(task.scan)
+            for task in tasks
+            if Reason.POSSIBLE_DUPLICATE in task.reasons
+        }
+        return StationView(
+            status=status,
+            machine=MachineSummary(
+                camera=self._camera.name,
+                disk_free_bytes=self._status.disk_free_bytes(),
+                clock_synced=self._clock().clock_synced,
+                pack=self._active.version,
+                version=__version__,
+            ),
+            drain_s=self._drain.estimate(time.monotonic(), status.queued),
+            link=self._forwarder.status_text,
+            connected=self._forwarder.connected,
+            fault=self._counter.fault,
+            scans=scans,
+            price=self._price(scans[0].scan) if scans else None,
+            tasks=tasks,
+            originals={scan: record for scan, record in originals.items() if record is not None},
+            open_tasks=self._task_table.count_open(),
+            overruled=self._tasks.overruled,
+            scan_to_repeat=self._tasks.scan_to_repeat,
+            uploads=self._uploader is not None,
+            uploads_paused=self._uploader is not None and self._uploader.paused,
+            has_live=isinstance(self._camera, LiveCamera),
+            notice=notice,
+        )
+
+    def _price(self, scan: CardScanned) -> PriceSummary | None:
+        card = scan.card or (scan.candidates[0].card if scan.candidates else None)
+        price = self._active.price(card.id, scan.defaults) if card else None
+        if price is None:
+            return None
+        return PriceSummary(
+            money=price.price, source=price.source, days=(self._clock().time - price.as_of).days
+        )

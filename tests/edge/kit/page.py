@@ -1,0 +1,100 @@
+"""The page over a real database, without a camera and a broker."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from tests.edge.kit.scans import STAMP
+from tests.edge.kit.tasks import CATALOGUE, ELSEWHERE
+
+from cardmint_edge.adapters.image_store import ImageStore
+from cardmint_edge.adapters.sqlite.images import ImageTable
+from cardmint_edge.adapters.sqlite.outbox import Outbox
+from cardmint_edge.adapters.sqlite.tasks import TaskTable
+from cardmint_edge.page.ports import PagePorts
+from cardmint_edge.page.routes import make_page
+from cardmint_edge.page.views import RECENT_SCANS, MachineSummary, PriceSummary, StationView
+from cardmint_edge.review_tasks import ReviewTasks
+from cardmint_edge.status import outbox_status
+
+
+class PageBench:
+    def __init__(self, outbox: Outbox, images: ImageStore) -> None:
+        self.outbox = outbox
+        self.images = images
+        self.table = TaskTable(outbox.database)
+        self.tasks = ReviewTasks(
+            store=self.table,
+            append=outbox.append,
+            transaction=outbox.database.write,
+            read_clock=lambda: STAMP,
+            find_card=CATALOGUE.get,
+        )
+        self.fault = ""
+        self.connected = True
+        self.pin = ""
+        self.skipped: list[UUID] = []
+        self.captured = 0
+        self.can_capture = True
+        self.picture: bytes | None = None
+        self.price: PriceSummary | None = None
+        self.paused = False
+        self.metrics: Callable[[], bytes] = lambda: b"cardmint_scanned 1.0\n"
+
+    def view(self, notice: str) -> StationView:
+        tasks = self.table.oldest_open(2)
+        return StationView(
+            status=outbox_status(self.outbox, ImageTable(self.outbox.database)),
+            link="connected; the cloud receives",
+            connected=self.connected,
+            fault=self.fault,
+            scans=self.outbox.recent_scans(RECENT_SCANS + 1),
+            tasks=tasks,
+            originals={
+                task.scan: line
+                for task in tasks
+                if (line := self.outbox.possible_original(task.scan))
+            },
+            open_tasks=self.table.count_open(),
+            overruled=self.tasks.overruled,
+            scan_to_repeat=self.tasks.scan_to_repeat,
+            notice=notice,
+            uploads_paused=self.paused,
+            has_live=self.picture is not None,
+            price=self.price,
+            machine=MachineSummary(
+                camera="desk",
+                disk_free_bytes=5 * 10**9,
+                clock_synced=False,
+                pack="pack-1",
+                version="0.1.0",
+            ),
+        )
+
+    def capture(self) -> bool:
+        self.captured += self.can_capture
+        return self.can_capture
+
+    def pause(self, paused: bool) -> None:
+        self.paused = paused
+
+    def page(self) -> Any:
+        return make_page(
+            PagePorts(
+                station="left",
+                view=self.view,
+                wait_for_commits=self.outbox.database.wait_for_commits,
+                images=self.images,
+                answers=self.tasks,
+                defaults=lambda: self.outbox.defaults,
+                set_defaults=self.outbox.set_defaults,
+                search=lambda text: [ELSEWHERE] if text and text in ELSEWHERE.name else [],
+                withdraw=lambda scan: self.outbox.withdraw(scan, "station", STAMP),
+                skip=self.skipped.append,
+                capture=self.capture,
+                preview=lambda: self.picture,
+                pause_uploads=self.pause,
+                metrics=lambda: self.metrics(),  # noqa: PLW0108 - a test puts another in its place
+                pin=self.pin,
+            )
+        )
