@@ -21,7 +21,6 @@ from pathlib import Path
 from uuid import UUID
 
 import asyncpg
-import click
 
 from cardmint_cloud import rebuild
 from cardmint_cloud.local.broker import BrokerKind, LocalBroker
@@ -232,51 +231,3 @@ async def _wrong(address: str, work: dict[str, tuple[UUID, list[scans.EventMessa
         connection.terminate()
     comparison = await rebuild.compare_with_log(address)
     return wrong if comparison.equal else [*wrong, *rebuild.comparison_lines(comparison)]
-
-
-@click.command()
-@click.option("--events", type=click.IntRange(10, 1_000_000), default=50_000, show_default=True)
-@click.option("--stations", type=click.IntRange(1, 100), default=10, show_default=True)
-@click.option("--batch", type=click.IntRange(1, 1000), default=20, show_default=True)
-@click.option(
-    "--seconds",
-    type=click.FloatRange(1, 3600),
-    default=120.0,
-    show_default=True,
-    help="How long parts fail.",
-)
-@click.option("--seed", type=int, help="Draw the same faults again; at random otherwise.")
-@click.option(
-    "--broker",
-    "kind",
-    type=click.Choice(["mosquitto", "iotcore"]),
-    default="mosquitto",
-    show_default=True,
-)
-def chaos(
-    *, events: int, stations: int, batch: int, seconds: float, seed: int | None, kind: BrokerKind
-) -> None:
-    """Send events while everything fails at random.
-
-    Exit code 1 when anything is lost, doubled or out of order.
-    """
-    chosen = random.SystemRandom().getrandbits(32) if seed is None else seed
-    outcome = run(
-        events=events,
-        stations=stations,
-        batch=batch,
-        faults_s=seconds,
-        seed=chosen,
-        kind=kind,
-        say=click.echo,
-    )
-    click.echo(
-        f"{outcome.events} events from {stations} stations in {outcome.seconds:.0f} s through"
-        f" {outcome.faults.total()} faults ({outcome.sent} sent, {outcome.connects} connections,"
-        f" {kind}), seed {chosen}"
-    )
-    click.echo(
-        "\n".join(outcome.wrong)
-        or "the log is what was sent, in order, and the inventory is what the log says"
-    )
-    sys.exit(bool(outcome.wrong))

@@ -2,16 +2,19 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cardmint_cloud.errors import CloudError
 from cardmint_edge.errors import EdgeError
-from cardmint_lab.chaos import chaos
 from cardmint_lab.cloud.cli import cloud
 from cardmint_lab.recognition.cli import recognition
 from cardmint_lab.stand_ins.cli import stand_ins
 from cardmint_lab.station.cli import station
+
+if TYPE_CHECKING:
+    from cardmint_cloud.local.broker import BrokerKind
 
 
 @click.group()
@@ -61,9 +64,59 @@ def demo(cards: int, folder: Path, leave: bool) -> None:
         sys.exit(1)
 
 
-for group in (station, cloud, recognition):
-    cli.add_command(group)
-for command in (stand_ins, chaos):
+@cli.command()
+@click.option("--events", type=click.IntRange(10, 1_000_000), default=50_000, show_default=True)
+@click.option("--stations", type=click.IntRange(1, 100), default=10, show_default=True)
+@click.option("--batch", type=click.IntRange(1, 1000), default=20, show_default=True)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(1, 3600),
+    default=120.0,
+    show_default=True,
+    help="How long parts fail.",
+)
+@click.option("--seed", type=int, help="Draw the same faults again; at random otherwise.")
+@click.option(
+    "--broker",
+    "kind",
+    type=click.Choice(["mosquitto", "iotcore"]),
+    default="mosquitto",
+    show_default=True,
+)
+def chaos(
+    *, events: int, stations: int, batch: int, seconds: float, seed: int | None, kind: "BrokerKind"
+) -> None:
+    """Send events while everything fails at random.
+
+    Exit code 1 when anything is lost, doubled or out of order.
+    """
+    import random
+
+    from cardmint_lab.chaos import run
+
+    chosen = random.SystemRandom().getrandbits(32) if seed is None else seed
+    outcome = run(
+        events=events,
+        stations=stations,
+        batch=batch,
+        faults_s=seconds,
+        seed=chosen,
+        kind=kind,
+        say=click.echo,
+    )
+    click.echo(
+        f"{outcome.events} events from {stations} stations in {outcome.seconds:.0f} s through"
+        f" {outcome.faults.total()} faults ({outcome.sent} sent, {outcome.connects} connections,"
+        f" {kind}), seed {chosen}"
+    )
+    click.echo(
+        "\n".join(outcome.wrong)
+        or "the log is what was sent, in order, and the inventory is what the log says"
+    )
+    sys.exit(bool(outcome.wrong))
+
+
+for command in (station, cloud, recognition, stand_ins):
     cli.add_command(command)
 
 
