@@ -30,8 +30,7 @@ CREATE TABLE watermarks (
     PRIMARY KEY (tenant, stream)
 );
 
--- Who ingests for which stations: a worker that is silent is struck out,
-       and its slots are taken by the others.
+-- Which worker ingests for which stations: others take the slots of a silent one.
 CREATE TABLE workers (
     worker uuid PRIMARY KEY,
     seen_at timestamptz NOT NULL

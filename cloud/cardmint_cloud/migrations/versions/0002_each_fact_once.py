@@ -8,20 +8,15 @@ down_revision = "0001"
 STATEMENTS = (
     "ALTER TABLE events ALTER COLUMN data TYPE text USING data::text",
     (
-        "ALTER TABLE items DROP COLUMN candidates, DROP COLUMN reasons, DROP COLUMN name, DROP"
-        " COLUMN number,"
+        "ALTER TABLE items DROP COLUMN candidates, DROP COLUMN reasons, DROP COLUMN name, DROP COLUMN number,"
         " DROP COLUMN set_id, DROP COLUMN set_name"
     ),
     "DROP INDEX items_newest",
-    (
-        "CREATE INDEX events_evicted ON events (tenant, source) WHERE type ="
-        " 'cardmint.image.evicted.v1'"
-    ),
+    "CREATE INDEX events_evicted ON events (tenant, source) WHERE type = 'cardmint.image.evicted.v1'",
     "CREATE INDEX printings_set ON printings (tenant, set_id)",
     "CREATE INDEX printings_name ON printings (tenant, lower(name))",
     (
-        "CREATE TABLE retired_months (month date PRIMARY KEY, file text NOT NULL, events bigint"
-        " NOT NULL,"
+        "CREATE TABLE retired_months (month date PRIMARY KEY, file text NOT NULL, events bigint NOT NULL,"
         " last_position bigint NOT NULL, retired_at timestamptz NOT NULL)"
     ),
     # Rows that are rewritten with every group of events: room on the page keeps the new version

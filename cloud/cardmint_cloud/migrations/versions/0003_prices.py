@@ -76,8 +76,7 @@ CREATE TABLE held_quotes (
     judged_by text NOT NULL DEFAULT '',
     judged_at timestamptz
 );
-CREATE UNIQUE INDEX held_quotes_open ON held_quotes (tenant, card_id, finish, edition, grade,
-       source)
+CREATE UNIQUE INDEX held_quotes_open ON held_quotes (tenant, card_id, finish, edition, grade, source)
  WHERE state = 'open';
 CREATE INDEX held_quotes_card ON held_quotes (tenant, card_id);
 """

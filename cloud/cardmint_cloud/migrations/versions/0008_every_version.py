@@ -9,14 +9,12 @@ down_revision = "0007"
 def upgrade() -> None:
     op.execute("DROP INDEX events_evicted")
     op.execute(
-        "CREATE INDEX events_evicted ON events (tenant, source) WHERE type LIKE"
-        " 'cardmint.image.evicted.v%'"
+        "CREATE INDEX events_evicted ON events (tenant, source) WHERE type LIKE 'cardmint.image.evicted.v%'"
     )
 
 
 def downgrade() -> None:
     op.execute("DROP INDEX events_evicted")
     op.execute(
-        "CREATE INDEX events_evicted ON events (tenant, source) WHERE type ="
-        " 'cardmint.image.evicted.v1'"
+        "CREATE INDEX events_evicted ON events (tenant, source) WHERE type = 'cardmint.image.evicted.v1'"
     )
