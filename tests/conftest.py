@@ -1,4 +1,4 @@
-"""The run of the tests: what takes longest starts first, a failure is told at once, and nothing hangs for ever."""
+"""The test run: long tests start first, failures are shown at once, and nothing hangs."""
 
 import faulthandler
 import os
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Measure the child processes of the station's tests only: the cloud's run greenlets, a station has none."""
+    """Measure child processes of the station's tests only: those of the cloud run greenlets."""
     measured = os.environ.get("COVERAGE_PROCESS_CONFIG")
     if measured and STATION_TESTS not in item.path.parents:
         del os.environ["COVERAGE_PROCESS_CONFIG"]

@@ -1,8 +1,8 @@
 """A guard: no greenlet runs in a process whose coverage is measured.
 
-To follow greenlets coverage keeps a table of them, and on Python 3.11 that table has kept a run of the tests from ever
-ending. Without the table, lines that greenlets run are counted wrongly and nothing says so. So a measured process
-refuses to make a greenlet, and the test that wanted one fails and is told what to do.
+To follow greenlets coverage keeps a table of them, and on Python 3.11 that table once kept a test run
+from ending. Without the table, lines that greenlets run are counted wrongly, and silently. So a
+measured process refuses to make a greenlet, and the test that wanted one fails with advice.
 """
 
 import os
@@ -33,13 +33,14 @@ class GuardedGreenlet(greenlet.greenlet):  # type: ignore[misc]  # greenlet carr
                 or "the collection of tests"
             )
             refused.append(
-                f"{test} runs greenlets (SQLAlchemy's AsyncEngine or Playwright), which must not be measured: "
-                "mark it, or its whole file, with pytest.mark.greenlets, and measure with -m 'not greenlets'"
+                f"{test} runs greenlets (SQLAlchemy's AsyncEngine or Playwright), which must not be"
+                " measured: mark it, or its whole file, with pytest.mark.greenlets, and measure"
+                " with -m 'not greenlets'"
             )
             raise GreenletRefusedError(refused[-1])
         super().__init__(*arguments, **more)
 
 
 def install() -> None:
-    """Guard every greenlet that is made from now on; to be called before a library that uses them is imported."""
+    """Guard every greenlet from now on; call it before a library that uses them is imported."""
     greenlet.greenlet = GuardedGreenlet

@@ -1,4 +1,4 @@
-"""Runs the tests that use greenlets again and again, unmeasured as `.ci/test` does, on a machine that is kept busy.
+"""Repeats the tests that use greenlets, unmeasured as in `.ci/test`, on a busy machine.
 
 `make test-repeat` says which.
 """
@@ -12,7 +12,12 @@ import time
 from tests.run_limited import TOO_LONG
 
 BUSY_PROCESSES, RUN_S, TEST_S = 2, 600, 120
-BUSY = "import sys, time\nend = time.monotonic() + float(sys.argv[1])\nwhile time.monotonic() < end: pass"
+BUSY = """
+import sys, time
+end = time.monotonic() + float(sys.argv[1])
+while time.monotonic() < end:
+    pass
+"""
 
 
 def run_once(tests: list[str]) -> int:
@@ -64,11 +69,13 @@ def main() -> int:
         began = time.monotonic()
         codes.append(run_once(given.tests))
         print(
-            f"run {number} of {given.runs}: exit code {codes[-1]}, {time.monotonic() - began:.0f} s",
+            f"run {number} of {given.runs}: exit code {codes[-1]},"
+            f" {time.monotonic() - began:.0f} s",
             flush=True,
         )
     print(
-        f"{given.runs} runs: {given.runs - codes.count(TOO_LONG)} ended by themselves, {codes.count(0)} passed"
+        f"{given.runs} runs: {given.runs - codes.count(TOO_LONG)} ended by themselves,"
+        f" {codes.count(0)} passed"
     )
     return int(any(codes))
 

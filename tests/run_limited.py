@@ -1,7 +1,7 @@
-"""Runs pytest in a process group of its own and ends the group when a test, or the whole run, takes too long.
+"""Runs pytest in its own process group, and ends it when a test or the run takes too long.
 
-A time limit inside of a process needs that process's interpreter to go on, which a hanging one may not do. This one
-is outside. It says which test hung, where each of its threads was, and exits with code 124.
+A time limit inside a process needs a working interpreter, which a hanging process may lack. This
+limit is outside. It names the test that hung and the stack of each thread; the exit code is 124.
 
     python -m tests.run_limited --test-s 600 --run-s 1800 .venv/bin/pytest tests/edge
 """
@@ -44,14 +44,14 @@ def running(folder: Path) -> list[Running]:
 
 
 def ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether the process has ended; it stays a zombie, so that its group's number is nobody else's."""
+    """Return whether the process has ended; it stays a zombie, so its group number stays ours."""
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def wait(
     process: subprocess.Popen[bytes], folder: Path, *, test_s: float, run_s: float
 ) -> list[Running]:
-    """Wait for the process to end, and return nothing, or for a limit to pass, and return what hangs."""
+    """Wait until the process ends or a limit passes; return the tests that hang."""
     deadline = time.monotonic() + run_s
     while not ended(process):
         now = running(folder)

@@ -1,4 +1,4 @@
-"""What each process of the tests is doing, in a file named by its number, for `.ci/run_limited.py`."""
+"""The current test of each test process, in a file named by its number, for `run_limited`."""
 
 import ctypes
 import os
@@ -12,7 +12,7 @@ PR_SET_PTRACER, ANY_PROCESS = 0x59616D61, ctypes.c_ulong(-1)
 
 
 class Running:
-    """Writes down the test that runs now and when it began, on the clock that all processes share."""
+    """Writes down the current test and when it began, on the clock that all processes share."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / str(os.getpid())

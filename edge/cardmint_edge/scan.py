@@ -85,4 +85,5 @@ def as_line(scanned: ScannedImage) -> str:
         else "-"
     )
     why = f"  ({', '.join(recognition.reasons)})" if recognition.reasons else ""
-    return f"{recognition.decision.value:7} {recognition.confidence:5.1%}  {best}  {scanned.image}{why}"
+    verdict = f"{recognition.decision.value:7} {recognition.confidence:5.1%}"
+    return f"{verdict}  {best}  {scanned.image}{why}"

@@ -146,12 +146,15 @@ def _candidates(one: UnreviewedCard) -> tuple[Candidate, ...]:
 
 
 def recogniser_label(recogniser: Recogniser) -> str:
-    """Return the method and the versions of its models, by which audits are grouped.
+    """Return the method with the versions of its models and rules, by which audits are grouped.
 
     The catalogue's version is left out.
     """
-    models = " ".join(f"{name}={version}" for name, version in sorted(recogniser.models.items()))
-    return f"{recogniser.method} {models}".strip()[:200]
+    versions = dict(sorted(recogniser.models.items()))
+    if recogniser.rules:
+        versions["rules"] = recogniser.rules
+    parts = [f"{name}={version}" for name, version in versions.items()]
+    return " ".join([recogniser.method, *parts])[:200]
 
 
 async def age_reviews(pool: Pool, now: datetime, *, escalate: timedelta, expire: timedelta) -> int:
