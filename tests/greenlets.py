@@ -1,6 +1,6 @@
 """A guard: no greenlet runs in a process whose coverage is measured.
 
-To follow greenlets coverage keeps a table of them, and on Python 3.11 that table once kept a test run
+To follow greenlets coverage keeps a table of them; on Python 3.11 that table once kept a test run
 from ending. Without the table, lines that greenlets run are counted wrongly, and silently. So a
 measured process refuses to make a greenlet, and the test that wanted one fails with advice.
 """
