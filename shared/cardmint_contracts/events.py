@@ -13,7 +13,7 @@ from cardmint_contracts.cards import Candidate, Card, CardId, Decision, Image, M
 from cardmint_contracts.wire import Code, Count, Line, Probability, Sha256, Upward
 
 
-class Recogniser(Upward, frozen=True):
+class RecogniserIdentity(Upward, frozen=True):
     """What decided: method, pack, models and rules, so that it can be judged and repeated later."""
 
     method: Code
@@ -35,7 +35,7 @@ class CardScanned(Upward, frozen=True):
 
     scan: UUID
     decision: Decision
-    recogniser: Recogniser
+    recogniser: RecogniserIdentity
     card: Card | None = None
     confidence: Probability = 0.0
     margin: Probability = 0.0

@@ -18,7 +18,7 @@ from cardmint_contracts.events import (
     EventData,
     ImageEvicted,
     Question,
-    Recogniser,
+    RecogniserIdentity,
     ReviewOpened,
 )
 from cardmint_contracts.wire import Code, Count, Line, Probability, Sha256, Upward, decode
@@ -43,7 +43,7 @@ class CardScannedV1(Earlier, frozen=True):
 
     scan: UUID
     decision: Decision
-    recogniser: Recogniser
+    recogniser: RecogniserIdentity
     card: Card | None = None
     confidence: Probability = 0.0
     margin: Probability = 0.0

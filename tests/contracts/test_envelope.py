@@ -26,7 +26,7 @@ from cardmint_contracts.events import (
     CardScanned,
     EventData,
     ImageEvicted,
-    Recogniser,
+    RecogniserIdentity,
     ReviewAnswered,
 )
 from cardmint_contracts.upcasters import decode_data
@@ -36,7 +36,7 @@ STREAM = UUID(int=1)
 SCANNED = CardScanned(
     scan=UUID(int=2),
     decision=Decision.REJECT,
-    recogniser=Recogniser(method="classical", pack="p"),
+    recogniser=RecogniserIdentity(method="classical", pack="p"),
     reasons=("no-card",),
 )
 
@@ -63,7 +63,7 @@ events = st.one_of(
         scan=st.uuids(),
         decision=st.sampled_from([Decision.REVIEW, Decision.REJECT]),
         recogniser=st.builds(
-            Recogniser,
+            RecogniserIdentity,
             method=st.just("classical"),
             pack=st.from_regex(r"[ -~]{0,50}", fullmatch=True),
         ),

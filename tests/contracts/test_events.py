@@ -20,7 +20,7 @@ from cardmint_contracts.errors import (
     UnknownField,
     UnknownType,
 )
-from cardmint_contracts.events import CardScanned, Recogniser, ReviewAnswered
+from cardmint_contracts.events import CardScanned, RecogniserIdentity, ReviewAnswered
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationState
 from cardmint_contracts.tasks import ReviewTask
@@ -35,7 +35,7 @@ def scanned(**changes: object) -> bytes:
     whole = CardScanned(
         scan=UUID(int=1),
         decision=Decision.ACCEPT,
-        recogniser=Recogniser(method="classical", pack="p"),
+        recogniser=RecogniserIdentity(method="classical", pack="p"),
         card=CARD,
     )
     plain = msgspec.to_builtins(whole)

@@ -44,7 +44,7 @@ from cardmint_contracts.events import (
     ImageEvicted,
     PriceJudged,
     Question,
-    Recogniser,
+    RecogniserIdentity,
     RescanRequested,
     ReviewAged,
     ReviewAnswered,
@@ -71,7 +71,7 @@ EVENTS: dict[str, EventData] = {
         margin=0.97,
         likeness_gap=0.4,
         candidates=(Candidate(card=FOX, confidence=0.97),),
-        recogniser=Recogniser(
+        recogniser=RecogniserIdentity(
             method="classical", pack="2026-11-22", models={"reader": "3"}, rules="1"
         ),
         defaults=ScanDefaults(
@@ -92,13 +92,13 @@ EVENTS: dict[str, EventData] = {
         confidence=0.5,
         margin=0.01,
         candidates=(Candidate(card=FOX, confidence=0.5),),
-        recogniser=Recogniser(method="classical", pack="2026-11-22"),
+        recogniser=RecogniserIdentity(method="classical", pack="2026-11-22"),
     ),
     "scanned-rejected": CardScanned(
         scan=UUID(int=13),
         decision=Decision.REJECT,
         reasons=("no-card-found",),
-        recogniser=Recogniser(method="classical", pack="2026-11-22"),
+        recogniser=RecogniserIdentity(method="classical", pack="2026-11-22"),
     ),
     "review-answered": ReviewAnswered(
         task=UUID(int=21),
@@ -138,7 +138,7 @@ EVENTS: dict[str, EventData] = {
         card=FOX,
         confidence=0.99,
         margin=0.6,
-        recogniser=Recogniser(method="classical", pack="2026-11-22"),
+        recogniser=RecogniserIdentity(method="classical", pack="2026-11-22"),
         rescan_of=UUID(int=12),
     ),
     "image-evicted": ImageEvicted(

@@ -17,7 +17,7 @@ from cardmint_contracts.events import (
     CardScanned,
     ImageEvicted,
     Question,
-    Recogniser,
+    RecogniserIdentity,
     ReviewOpened,
 )
 from cardmint_contracts.upcasters import (
@@ -47,7 +47,7 @@ VALID: dict[type[Earlier], st.SearchStrategy[Any]] = {
         CardScannedV1,
         scan=st.uuids(),
         decision=st.sampled_from([Decision.REVIEW, Decision.REJECT]),
-        recogniser=st.builds(Recogniser, method=st.just("classical"), pack=lines),
+        recogniser=st.builds(RecogniserIdentity, method=st.just("classical"), pack=lines),
         confidence=st.floats(0, 1),
         margin=st.floats(0, 1),
         reasons=st.lists(codes, max_size=16).map(tuple),
@@ -159,7 +159,7 @@ def test_a_first_margin_is_read_from_the_confidences(
         scan=UUID(int=1),
         decision=Decision.ACCEPT,
         card=fox,
-        recogniser=Recogniser(method="classical", pack="1"),
+        recogniser=RecogniserIdentity(method="classical", pack="1"),
         confidence=0.75,
         margin=0.9,
         candidates=tuple(Candidate(card=fox, confidence=one) for one in confidences),
@@ -175,5 +175,5 @@ def test_a_first_scan_without_its_card_was_never_valid() -> None:
         CardScannedV1(
             scan=UUID(int=1),
             decision=Decision.ACCEPT,
-            recogniser=Recogniser(method="classical", pack="1"),
+            recogniser=RecogniserIdentity(method="classical", pack="1"),
         )

@@ -16,7 +16,7 @@ from tests.edge.kit.scans import STAMP, image_of, scan_of, shot_of
 from tests.edge.kit.tasks import CATALOGUE, ELSEWHERE, task_of
 
 from cardmint_contracts.cards import Card, Condition, Decision, Edition, Finish, Money, ScanDefaults
-from cardmint_contracts.events import CardScanned, Recogniser, ScanWithdrawn
+from cardmint_contracts.events import CardScanned, RecogniserIdentity, ScanWithdrawn
 from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
@@ -95,7 +95,7 @@ def test_a_decision_is_said_in_words(
     scan = CardScanned(
         scan=UUID(int=1),
         decision=decision,
-        recogniser=Recogniser(method="classical", pack="p"),
+        recogniser=RecogniserIdentity(method="classical", pack="p"),
         reasons=("small-margin",),
         candidates=scan_of(1).candidates if decision is Decision.REVIEW else (),
     )
@@ -121,7 +121,7 @@ def test_names_are_text_and_never_markup(bench: PageBench, client: Asking) -> No
         CardScanned(
             scan=UUID(int=1),
             decision=Decision.ACCEPT,
-            recogniser=Recogniser(method="m", pack="p"),
+            recogniser=RecogniserIdentity(method="m", pack="p"),
             card=card,
         ),
         STAMP,

@@ -18,7 +18,13 @@ from cardmint_cloud.domain.review_rules import (
 )
 from cardmint_cloud.reviews.answers import append_user_events, lock_user_stream
 from cardmint_contracts.cards import Candidate
-from cardmint_contracts.events import EventData, Question, Recogniser, ReviewAged, ReviewOpened
+from cardmint_contracts.events import (
+    EventData,
+    Question,
+    RecogniserIdentity,
+    ReviewAged,
+    ReviewOpened,
+)
 from cardmint_contracts.reasons import Reason
 
 USER = "rules"
@@ -145,7 +151,7 @@ def _candidates(one: UnreviewedCard) -> tuple[Candidate, ...]:
     return (Candidate(card=one.card, confidence=one.confidence), *others[:7])
 
 
-def recogniser_label(recogniser: Recogniser) -> str:
+def recogniser_label(recogniser: RecogniserIdentity) -> str:
     """Return the method with the versions of its models and rules, by which audits are grouped.
 
     The catalogue's version is left out.

@@ -6,7 +6,7 @@ from uuid import UUID
 import numpy as np
 
 from cardmint_contracts.cards import Candidate, Card, Decision, Image
-from cardmint_contracts.events import CardScanned, Recogniser
+from cardmint_contracts.events import CardScanned, RecogniserIdentity
 from cardmint_edge.capture import Shot
 from cardmint_edge.domain.delivery.batches import Timestamp
 
@@ -24,7 +24,7 @@ def scan_of(number: int, *, image: Image | None = None) -> CardScanned:
     return CardScanned(
         scan=UUID(int=number),
         decision=Decision.ACCEPT,
-        recogniser=Recogniser(method="classical", pack="p"),
+        recogniser=RecogniserIdentity(method="classical", pack="p"),
         card=card,
         confidence=0.99,
         margin=0.99,

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_contracts.cards import Candidate, Card, Decision
-from cardmint_contracts.events import NAMES, CardScanned, Recogniser
+from cardmint_contracts.events import NAMES, CardScanned, RecogniserIdentity
 from cardmint_contracts.wire import encode
 
 PRINTINGS = 20_000
@@ -19,7 +19,7 @@ _NOBODY = UUID(int=0)
 _SCAN = CardScanned(
     scan=_NOBODY,
     decision=Decision.REVIEW,
-    recogniser=Recogniser(method="classical", pack="grown"),
+    recogniser=RecogniserIdentity(method="classical", pack="grown"),
     candidates=tuple(
         Candidate(card=Card(id=f"set{n}-{n}", name=f"Grown {n}", set_id=f"set{n}"), confidence=0.9)
         for n in range(8)

@@ -23,7 +23,7 @@ from cardmint_cloud.pricing.price import price_card
 from cardmint_cloud.pricing.provider_client import ProviderClient
 from cardmint_contracts.cards import Card, Decision
 from cardmint_contracts.envelope import Envelope, seal
-from cardmint_contracts.events import CardScanned, Recogniser
+from cardmint_contracts.events import CardScanned, RecogniserIdentity
 from cardmint_lab.census import quantile
 from cardmint_lab.cloud.paced_sender import seconds_to_receipt
 from cardmint_lab.cloud.provider_overhead import (
@@ -164,7 +164,7 @@ def _made(seed: int, count: int, printings: int = 2000) -> list[Envelope]:
             CardScanned(
                 scan=UUID(int=random.SystemRandom().getrandbits(128), version=4),
                 decision=Decision.ACCEPT,
-                recogniser=Recogniser(method="classical", pack="bench"),
+                recogniser=RecogniserIdentity(method="classical", pack="bench"),
                 card=_card(order[number - 1]),
                 confidence=0.98,
                 margin=0.4,

@@ -23,7 +23,7 @@ from cardmint_cloud.ingest.read import EventBatch
 from cardmint_cloud.reviews.answers import submit_answer
 from cardmint_contracts.cards import Candidate, Card, Decision
 from cardmint_contracts.envelope import seal
-from cardmint_contracts.events import CardScanned, Recogniser
+from cardmint_contracts.events import CardScanned, RecogniserIdentity
 from cardmint_lab.census import quantile
 from cardmint_lab.simulator import SimulatedCards
 from cardmint_lab.system import STATIONS, System
@@ -140,7 +140,7 @@ async def _commit(pool: Pool, tenant: str, station: str, scan: UUID, number: int
         CardScanned(
             scan=scan,
             decision=Decision.REVIEW,
-            recogniser=Recogniser(method="classical", pack="bench"),
+            recogniser=RecogniserIdentity(method="classical", pack="bench"),
             confidence=0.5,
             reasons=("same-art",),
             candidates=(Candidate(card=card, confidence=0.5),),

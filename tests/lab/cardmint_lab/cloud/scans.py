@@ -17,7 +17,7 @@ from cardmint_contracts.cards import (
     ScanDefaults,
 )
 from cardmint_contracts.envelope import BATCH, Envelope, encode_batch, seal
-from cardmint_contracts.events import CardScanned, Recogniser
+from cardmint_contracts.events import CardScanned, RecogniserIdentity
 
 PRINTINGS = 2000
 REVIEWS = 0.02
@@ -99,7 +99,7 @@ def _scan(draw: random.Random) -> CardScanned:
     return CardScanned(
         scan=UUID(int=draw.getrandbits(128), version=4),
         decision=Decision.REVIEW if review else Decision.ACCEPT,
-        recogniser=Recogniser(method="classical", pack="bench-2026-11"),
+        recogniser=RecogniserIdentity(method="classical", pack="bench-2026-11"),
         card=None if review else cards[0],
         confidence=sure,
         margin=sure / 2,

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 
 from cardmint_contracts.cards import Candidate, Card, Decision, Image
-from cardmint_contracts.events import CardScanned, Recogniser
+from cardmint_contracts.events import CardScanned, RecogniserIdentity
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.domain.delivery.batches import Timestamp
@@ -84,7 +84,7 @@ def scans_of(first: int, count: int, image: Image | None = None) -> Iterator[Car
         yield CardScanned(
             scan=uuid4(),
             decision=Decision.ACCEPT,
-            recogniser=Recogniser(
+            recogniser=RecogniserIdentity(
                 method="print", pack="0123456789ab", models={"reader": "1 0123456789ab"}
             ),
             card=card,
