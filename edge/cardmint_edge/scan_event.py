@@ -7,8 +7,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from cardmint_contracts.cards import Card, Decision
-from cardmint_contracts.events import CardScanned
-from cardmint_contracts.events import RecogniserIdentity
+from cardmint_contracts.events import CardScanned, RecogniserIdentity
 from cardmint_contracts.reasons import Reason
 from cardmint_contracts.wire import decode, encode
 from cardmint_edge.domain.recognition import Recognition
