@@ -15,6 +15,10 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("ansible/*.md")])
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 PROGRAMS: dict[str, click.Command] = {"edge": edge, "cloud": cloud, "lab": lab}
+PACKAGES = ("shared", "edge", "cloud", "tests")
+MODULES = [
+    f"/{path.relative_to(ROOT)}" for name in PACKAGES for path in ROOT.glob(f"{name}/**/*.py")
+]
 HISTORY = {"CHANGELOG.md"}
 """It names commands and settings as they were."""
 
@@ -31,6 +35,8 @@ def test_what_a_document_names_exists(document: Path) -> None:
         return
     for path in re.findall(r"\b(?:tests|edge|cloud|shared|ansible)/[\w/]+(?:\.\w+)?", text):
         assert (ROOT / path).exists(), f"{document.name} names {path}"
+    for path in re.findall(r"`([\w/]+\.py)`", text):
+        assert any(file.endswith(f"/{path}") for file in MODULES), f"{document.name} names {path}"
     for program, words in commands(text):
         assert resolves(PROGRAMS[program], words), f"{document.name}: cardmint-{program} {words}"
 

@@ -16,8 +16,9 @@ from cardmint_cloud.errors import CloudError, RetryLater, StopService
 
 _MIGRATIONS = Path(__file__).parents[2] / "migrations"
 _LOCK = 0x63617264  # One migration at a time, whoever starts first.
-_NOT_US, _NO_SUCH_DATABASE = "28", "3D000"
-"""SQLSTATE class of refused logins, and SQLSTATE of a missing database."""
+_NOT_US, _NO_SUCH_DATABASE, _STATEMENT_REFUSED = "28", "3D000", "42"
+"""SQLSTATE: class of refused logins, a missing database, class of statements that are wrong or
+beyond the user's rights."""
 
 
 def engine_for(database: str) -> AsyncEngine:
@@ -87,7 +88,7 @@ async def check_revision(engine: AsyncEngine) -> None:
 
 
 def explain_failure(engine: AsyncEngine, error: Exception) -> CloudError:
-    """Return a failed connection as an error of one line that says what to do."""
+    """Return a failed connection or migration as an error of one line that says what to do."""
     where = _where(engine)
     code = getattr(getattr(error, "orig", None) or error, "sqlstate", None) or ""
     if code.startswith(_NOT_US):
@@ -100,6 +101,11 @@ def explain_failure(engine: AsyncEngine, error: Exception) -> CloudError:
             " `cardmint-cloud migrate`"
         )
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if code.startswith(_STATEMENT_REFUSED):
+        return StopService(
+            f"database {where}: refused a statement ({reason}); nothing was changed; check the"
+            " rights of this user, and report anything else as a fault"
+        )
     return RetryLater(f"database {where}: cannot be reached ({reason}); is Postgres running there?")
 
 
