@@ -27,7 +27,7 @@ from cardmint_contracts.cards import Finish, ScanDefaults
 from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
 from tests.cloud.test_price import Answers, named
 from tests.cloud.test_quotes import quote
-from tests.cloud.test_rules import rules
+from tests.cloud.test_review_rules import rules
 from tests.cloud.test_web import PART, serve
 
 pytestmark = pytest.mark.integration

@@ -29,7 +29,7 @@ from cardmint_contracts.events import CardScanned, EventData, ReviewAnswered
 from tests.cloud.command import command
 from tests.cloud.conftest import connected
 from tests.cloud.shop import FOX, NOW, OWL, RECOGNISER, accepted, doubtful, sealed, send
-from tests.cloud.test_inventory import possible_logs
+from tests.cloud.test_fold import possible_logs
 
 pytestmark = pytest.mark.integration
 _examples = itertools.count()

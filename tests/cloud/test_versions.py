@@ -52,7 +52,7 @@ from cardmint_contracts.upcasters import (
 )
 from cardmint_contracts.wire import encode
 from tests.cloud.shop import FOX, NOW, accepted, sealed
-from tests.cloud.test_ask import say
+from tests.cloud.test_review_opening import say
 from tests.cloud.test_web import serve
 
 pytestmark = pytest.mark.integration

@@ -34,7 +34,7 @@ from cardmint_contracts.events import (
     ReviewUndone,
 )
 from tests.cloud.shop import FOX, OWL, RECOGNISER, accepted, doubtful
-from tests.cloud.test_inventory import Tables, event
+from tests.cloud.test_fold import Tables, event
 
 IMAGE = Image(sha256="ab" * 32, bytes=10, width=7, height=9)
 

@@ -34,7 +34,7 @@ from cardmint_contracts.events import CardScanned, Recogniser
 from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
 from tests.cloud.test_price import Answers
 from tests.cloud.test_quotes import quote
-from tests.cloud.test_rules import rules
+from tests.cloud.test_review_rules import rules
 
 pytestmark = pytest.mark.integration
 
