@@ -20,8 +20,8 @@ from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.local.processes import free_port
 from cardmint_cloud.web.live import MAX_BACKLOG, LiveClient, LiveHub, NewItems
 from cardmint_cloud.web.routes import build_dashboard
-from tests.cloud.shop import NOW, accepted, doubtful, send
-from tests.cloud.test_web import serve
+from tests.cloud.kit.cards import NOW, accepted, doubtful, send
+from tests.cloud.kit.web import serve
 
 
 def told(item: str) -> dict[str, Any]:
@@ -120,9 +120,9 @@ async def listening(site: httpx.AsyncClient, tenant: str = "") -> AsyncIterator[
 
 @pytest.fixture
 async def site(pool: Pool, engine: AsyncEngine, tmp_path: Any) -> AsyncIterator[httpx.AsyncClient]:
-    async for client in serve(
+    async with serve(
         build_dashboard(engine=engine, pool=pool, images=FolderStorage(tmp_path), tenant="shop")
-    ):
+    ) as client:
         async with asyncio.timeout(20):
             while not (await client.get("/healthz")).json()["listening"]:  # noqa: ASYNC110  # as another process would
                 await asyncio.sleep(0.02)

@@ -19,8 +19,8 @@ from cardmint_cloud.adapters.postgres.ingest.log_months import RetiredMonth
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.errors import RetryLater, StopService
 from cardmint_contracts.events import ImageEvicted, ReviewAnswered
-from tests.cloud.command import command
-from tests.cloud.shop import NOW, OWL, accepted, doubtful, send
+from tests.cloud.kit.cards import NOW, OWL, accepted, doubtful, send
+from tests.cloud.kit.cli import run_command
 
 pytestmark = pytest.mark.integration
 
@@ -144,7 +144,7 @@ async def test_months_are_made_over_the_turn_of_the_year(log: PostgresConnection
 @pytest.mark.greenlets
 async def test_the_commands(log: PostgresConnection, database: str, tmp_path: Path) -> None:
     def told(*words: str) -> str:
-        done = command(
+        done = run_command(
             *words, CARDMINT_CLOUD_DATABASE=database, CARDMINT_CLOUD_ARCHIVE=str(tmp_path)
         )
         assert done.returncode == 0, done.stderr

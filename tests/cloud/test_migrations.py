@@ -18,7 +18,7 @@ from cardmint_cloud import migrations
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, migrate
 from cardmint_cloud.adapters.postgres.tables import metadata
 from cardmint_cloud.local.postgres import LocalPostgres
-from tests.cloud.conftest import connected
+from tests.cloud.kit.database import connected
 
 pytestmark = [pytest.mark.integration, pytest.mark.greenlets]
 

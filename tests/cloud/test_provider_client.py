@@ -35,7 +35,7 @@ from cardmint_cloud.pricing.provider_client import PriceProvider, ProviderClient
 from cardmint_contracts.cards import Card
 from cardmint_lab.stand_ins.faults import FAULTS, PROVIDER_NAMES
 from cardmint_lab.system import installed_script
-from tests.cloud.conftest import pooled
+from tests.cloud.kit.database import pooled
 
 pytestmark = pytest.mark.integration
 

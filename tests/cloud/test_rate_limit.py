@@ -19,7 +19,7 @@ from cardmint_cloud.adapters.providers.http import CallWithheld
 from cardmint_cloud.domain.call_budget import RateLimit
 from cardmint_cloud.domain.permits import MAX_BLOCK, LeasedPermits
 from cardmint_cloud.pricing.rate_limit import PermitPool
-from tests.cloud.conftest import pooled
+from tests.cloud.kit.database import pooled
 
 TODAY = date(2026, 11, 22)
 WORKERS = 3
