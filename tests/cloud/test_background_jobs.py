@@ -47,7 +47,10 @@ async def caught_up(app: procrastinate.App) -> None:
 
 
 async def statuses(pool: Pool) -> dict[str, int]:
-    sql = "SELECT status::text, count(*) FROM procrastinate_jobs WHERE queue_name = 'prices' GROUP BY status"
+    sql = """
+        SELECT status::text, count(*) FROM procrastinate_jobs
+        WHERE queue_name = 'prices' GROUP BY status
+    """
     return {row[0]: row[1] for row in await pool.fetch(sql)}
 
 
@@ -262,10 +265,10 @@ async def test_a_killed_workers_job_is_done_by_another(
 
 def test_what_runs_by_the_clock_may_be_a_matter_of_minutes() -> None:
     assert (
-        background_jobs._cron(5),
-        background_jobs._cron(59),
-        background_jobs._cron(60),
-        background_jobs._cron(3600),
+        background_jobs.cron_every(5),
+        background_jobs.cron_every(59),
+        background_jobs.cron_every(60),
+        background_jobs.cron_every(3600),
     ) == (
         "* * * * * */5",
         "* * * * * */59",
