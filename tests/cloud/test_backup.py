@@ -1,4 +1,4 @@
-"""The drill: a backup is brought into a new server, and there the inventory is what the log says."""
+"""A backup restored into a new server: there the inventory equals the log."""
 
 import asyncio
 import tempfile

@@ -1,4 +1,4 @@
-"""The fold: whichever way the log is cut, the inventory is the same, and holdings are counts over items."""
+"""The fold: however the log is cut, the inventory is the same, and holdings count the items."""
 
 from collections import Counter
 from uuid import UUID

@@ -230,7 +230,7 @@ async def test_two_tenants_with_the_same_stream_are_strangers(
 async def test_two_writers_of_one_scan_count_it_once(
     connection: PostgresConnection, database: str
 ) -> None:
-    """A restored outbox sends old scans in a new stream while another worker still has the old stream in hand."""
+    """A restored outbox resends scans in a new stream while a worker still holds the old one."""
     scans = [accepted(), doubtful(), accepted(OWL)]
     mine, theirs = batch(*scans), batch(*reversed(scans), stream=uuid4())
     async with connected(database) as other:

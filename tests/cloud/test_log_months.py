@@ -29,7 +29,10 @@ SEPTEMBER, OCTOBER = datetime(2026, 9, 30, 23, tzinfo=UTC), datetime(2026, 10, 5
 
 @pytest.fixture
 async def log(pool: Pool) -> AsyncIterator[PostgresConnection]:
-    """A log of three months, with an answer that a slow clock put into a month before its question's."""
+    """A log of three months.
+
+    A slow clock dated one answer a month before its question.
+    """
     async with pool.acquire() as connection:
         for moment in (SEPTEMBER, OCTOBER):
             await log_months.make_ahead(connection, moment, ahead=0)

@@ -1,4 +1,4 @@
-"""The migrations and the tables that queries are written against are one and the same, on every Postgres we name."""
+"""Migrations make exactly the tables that the queries are written for, on each Postgres version."""
 
 import asyncio
 import os
@@ -36,7 +36,10 @@ def ours(name: str | None, kind: str, parents: Any) -> bool:
 
 
 def default(_context: Any, _found: Any, column: Any, *_: Any) -> bool | None:
-    """Compare defaults as Alembic does, but for the log's position, whose sequence it takes for a serial column's."""
+    """Compare defaults as Alembic does, except that of `position`.
+
+    Alembic takes its sequence for that of a serial column.
+    """
     return False if column.name == "position" else None
 
 

@@ -275,8 +275,9 @@ async def test_the_measured_precision_is_on_the_page_and_in_the_metrics(
 
 async def test_an_old_price_says_so(pool: Pool, site: httpx.AsyncClient) -> None:
     await send(pool, accepted(defaults=ScanDefaults(finish=Finish.NORMAL)), now=NOW - 20 * DAY)
-    await price_card(pool, [QuoteSourceStub(answers={FOX.id: [quote(500, as_of=datetime(2026, 11, 1, tzinfo=UTC))]})], "shop",
-                FOX.id, NOW - 9 * DAY)  # fmt: skip
+    old = quote(500, as_of=datetime(2026, 11, 1, tzinfo=UTC))
+    source = QuoteSourceStub(answers={FOX.id: [old]})
+    await price_card(pool, [source], "shop", FOX.id, NOW - 9 * DAY)
     page = await text(site, f"/cards/{FOX.id}")
     assert '<span class="tag warn">old</span>' in page
     assert "cardmint_prices_stale 1.0" in await text(site, "/metrics")

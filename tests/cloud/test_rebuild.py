@@ -44,7 +44,7 @@ def batch(tenant: str, station: str, stream: UUID, start: int, data: EventData) 
 async def ingest(
     address: str, log: list[LoggedEvent], cuts: list[int], stations: list[str]
 ) -> rebuild.LogComparison:
-    """Send a log in groups of the sizes `cuts` gives, its events from the stations in turn, then rebuild."""
+    """Send a log in groups of sizes `cuts`, its events from the stations in turn, then rebuild."""
     example = next(_examples)
     marks: dict[UUID, int] = {}
     batches = []

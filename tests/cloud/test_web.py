@@ -277,16 +277,25 @@ async def replayable(pool: Pool) -> bytes:
     from cardmint_contracts.wire import encode
 
     envelope = seal(
-        accepted(OWL), source="/stations/left", time=NOW, stream=uuid4(), sequence=1, bootid=UUID(int=1),
-        monotonic_ms=1, clock_synced=True,
-    )  # fmt: skip
+        accepted(OWL),
+        source="/stations/left",
+        time=NOW,
+        stream=uuid4(),
+        sequence=1,
+        bootid=UUID(int=1),
+        monotonic_ms=1,
+        clock_synced=True,
+    )
     return encode(envelope)
 
 
 async def test_stations_are_shown_with_their_state(pool: Pool, site: httpx.AsyncClient) -> None:
     stream = uuid4()
     await send(pool, accepted(), accepted(), stream=stream)
-    health = '{"queued": 12, "oldest_unsent_s": 4.2, "disk_free_bytes": 1500, "clock_synced": true, "scanned": 3}'
+    health = (
+        '{"queued": 12, "oldest_unsent_s": 4.2, "disk_free_bytes": 1500, "clock_synced": true,'
+        ' "scanned": 3}'
+    )
     for station, online, said in (("left", True, health), ("right", False, None)):
         await pool.execute(
             "INSERT INTO stations VALUES ('shop', $1, $2, 1, $3, $4, '0.1.0', $5, $6, $5)",
