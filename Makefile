@@ -69,7 +69,7 @@ test: install  ## Everything that CI runs
 
 .PHONY: test-repeat
 test-repeat: install  ## Run the tests that use greenlets RUNS=20 times on a busy machine, and count the runs that ended
-	$(BIN)/python -m tests.repeat --runs $(RUNS) tests/cloud/test_web.py tests/cloud/test_live.py tests/cloud/test_reads.py tests/edge/test_page_browser.py -m greenlets
+	$(BIN)/python -m tests.repeat --runs $(RUNS) tests/cloud/test_web.py tests/cloud/test_live.py tests/cloud/test_queries.py tests/edge/test_page_browser.py -m greenlets
 
 .PHONY: crash
 crash: install  ## Rebuild the station's disk for 15,000 power cuts and open each: CARDMINT_CRASHES=15000

@@ -132,7 +132,7 @@ def build_queue(
         reasoned(price_due_card)
     )
     for name, cron, step in (
-        ("due", _cron(every_s), due),
+        ("due", cron_every(every_s), due),
         ("ask", "* * * * * */10", ask_new),
         ("rescue", "* * * * * */5", functools.partial(_rescue, app, pool, clock)),
         ("age", "* * * * *", age),
@@ -184,7 +184,7 @@ async def _rescue(app: procrastinate.App, pool: Pool, clock: Callable[[], dateti
     await job_queue.rescue_jobs(pool, before=clock() - LONGEST, now=clock())
 
 
-def _cron(seconds: int) -> str:
+def cron_every(seconds: int) -> str:
     """Return the cron expression for every so many seconds, up to an hour."""
     if seconds < 60:
         return f"* * * * * */{seconds}"

@@ -1,7 +1,9 @@
-"""One real Postgres server a test run, one database a test, made from a migrated template."""
+"""One real Postgres server a test run, one database a test, made from a migrated template.
+
+Also a broker with a worker and a station, and the dashboard.
+"""
 
 import asyncio
-import contextlib
 import itertools
 import os
 import subprocess
@@ -11,21 +13,30 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import asyncpg
+import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cardmint_cloud.adapters.images.folder import FolderStorage
+from cardmint_cloud.adapters.mqtt.client import MqttClient
 from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
 from cardmint_cloud.adapters.postgres.migrate import engine_for
+from cardmint_cloud.ingest.worker import Worker
+from cardmint_cloud.local.broker import BrokerKind, LocalBroker
 from cardmint_cloud.local.postgres import LocalPostgres
 from cardmint_cloud.log_months import make_ahead
-from tests.cloud.shop import NOW
+from cardmint_cloud.web.routes import build_dashboard
+from cardmint_contracts.settings import BrokerSettings
+from tests.cloud.kit.cards import NOW
+from tests.cloud.kit.database import connected, pooled
+from tests.cloud.kit.stations import StationStub
+from tests.cloud.kit.web import serve
 
 _numbers = itertools.count(1)
 
 
 def _migrate(address: str) -> None:
-    """Make the tables in a process of its own: a measured one must not run SQLAlchemy's greenlets."""
+    """Make the tables in another process: SQLAlchemy's greenlets must not run in a measured one."""
     program = Path(sys.executable).with_name("cardmint-cloud")
     environment = {**os.environ, "CARDMINT_CLOUD_DATABASE": address}
     done = subprocess.run(
@@ -37,29 +48,6 @@ def _migrate(address: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-
-
-@contextlib.asynccontextmanager
-async def connected(address: str) -> AsyncIterator[PostgresConnection]:
-    """Give a connection that waits for nothing longer than a minute, and is cut when the test is over."""
-    connection = await asyncpg.connect(address, command_timeout=60)
-    try:
-        yield connection
-    finally:
-        connection.terminate()
-
-
-@contextlib.asynccontextmanager
-async def pooled(address: str, *, most: int) -> AsyncIterator[Pool]:
-    """Give a pool whose connections wait for nothing longer than a minute, and that a failed test may still hold."""
-    pool = await asyncpg.create_pool(address, min_size=1, max_size=most, command_timeout=60)
-    try:
-        yield pool
-    finally:
-        try:
-            await asyncio.wait_for(pool.close(), 10)
-        except TimeoutError:
-            pool.terminate()
 
 
 async def _run(address: str, statement: str) -> None:
@@ -115,3 +103,51 @@ async def engine(database: str) -> AsyncIterator[AsyncEngine]:
 @pytest.fixture
 def logs(tmp_path: Path) -> Path:
     return tmp_path / "logs"
+
+
+@pytest.fixture(params=["mosquitto", "iotcore"])
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LocalBroker]:
+    kind: BrokerKind = request.param
+    server = LocalBroker(tmp_path, kind=kind).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def worker(broker: LocalBroker, database: str) -> AsyncIterator[Worker]:
+    async with pooled(database, most=5) as pool:
+        worker = Worker(pool)
+        link = MqttClient(BrokerSettings(port=broker.port), on_message=worker.put)
+        link.start()
+        running = asyncio.create_task(worker.run(link))
+        yield worker
+        running.cancel()
+        await asyncio.wait([running], timeout=20)
+        await asyncio.wait_for(link.stop(), 20)
+
+
+@pytest.fixture
+def station(broker: LocalBroker) -> Iterator[StationStub]:
+    station = StationStub(broker.port)
+    yield station
+    station.client.disconnect()
+    station.client.loop_stop()
+
+
+@pytest.fixture
+async def site(pool: Pool, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    app = build_dashboard(
+        engine=engine,
+        pool=pool,
+        images=FolderStorage(tmp_path / "images"),
+        tenant="shop",
+        clock=lambda: NOW,
+    )
+    async with serve(app) as client:
+        yield client
+
+
+@pytest.fixture
+async def partitions(connection: PostgresConnection) -> None:
+    """Make the months of the log that the tests' events fall into."""
+    await make_ahead(connection, NOW)

@@ -1,4 +1,4 @@
-"""The drill: a backup is brought into a new server, and there the inventory is what the log says."""
+"""A backup restored into a new server: there the inventory equals the log."""
 
 import asyncio
 import tempfile
@@ -10,21 +10,21 @@ import pytest
 from cardmint_cloud import rebuild
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.local.postgres import LocalPostgres
-from tests.cloud.command import command
-from tests.cloud.conftest import connected
-from tests.cloud.shop import accepted, send
-from tests.cloud.test_rebuild import shop
+from tests.cloud.kit.cards import accepted, send
+from tests.cloud.kit.cli import run_command
+from tests.cloud.kit.database import connected
+from tests.cloud.kit.tenants import fill_tenant
 
 pytestmark = pytest.mark.integration
 
 
 def at(database: str, *words: str) -> CompletedProcess[str]:
-    return command(*words, CARDMINT_CLOUD_DATABASE=database)
+    return run_command(*words, CARDMINT_CLOUD_DATABASE=database)
 
 
 @pytest.mark.greenlets
 async def test_a_backup_is_whole_in_a_new_server(pool: Pool, database: str, tmp_path: Path) -> None:
-    await shop(pool)
+    await fill_tenant(pool)
     before = await rebuild.compare_with_log(database)
     file = tmp_path / "shop.dump"
     done = await asyncio.to_thread(at, database, "backup", str(file))

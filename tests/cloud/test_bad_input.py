@@ -17,18 +17,16 @@ from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
 from cardmint_cloud.ingest.commit import commit
 from cardmint_cloud.ingest.read import EventBatch, MqttMessage, read_message
-from cardmint_cloud.log_months import make_ahead
 from cardmint_contracts.cards import Money
 from cardmint_contracts.claims import Claim
 from cardmint_contracts.envelope import BATCH, BATCH_GZIP
 from cardmint_contracts.errors import Invalid
 from cardmint_contracts.wire import decode, encode
-from tests.cloud.shop import NOW, STREAM, accepted, sealed
-from tests.cloud.test_worker import Station, broker, ready, station, worker
+from tests.cloud.kit.cards import NOW, STREAM, accepted, sealed
+from tests.cloud.kit.stations import StationStub, wait_for_worker
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("partitions")]
 
-__all__ = ["broker", "station", "worker"]  # Fixtures, which pytest finds by their names here.
 
 TOPIC = "cardmint/v1/shop/left/events"
 Changes = dict[str, Any]
@@ -81,11 +79,6 @@ POISON: dict[str, tuple[Callable[[], bytes], str, str]] = {
         "unknown-type",
     ),
 }
-
-
-@pytest.fixture(autouse=True)
-async def partitions(connection: PostgresConnection) -> None:
-    await make_ahead(connection, NOW)
 
 
 @pytest.mark.parametrize("name", POISON)
@@ -172,9 +165,9 @@ def test_money_is_whole_units_or_nothing(amount: bytes) -> None:
 
 @pytest.mark.parametrize("broker", ["mosquitto"], indirect=True)
 async def test_a_stream_full_of_poison_goes_on_through_a_real_broker(
-    worker: object, station: Station, connection: PostgresConnection
+    worker: object, station: StationStub, connection: PostgresConnection
 ) -> None:
-    await ready(station)
+    await wait_for_worker(station)
     sequence = 1
     for make, content_type, reason in POISON.values():
         if reason != "wrong-source" and content_type == BATCH:

@@ -90,7 +90,7 @@ def opened(now: float) -> CircuitBreaker:
 
 
 class Provider(RuleBasedStateMachine):
-    """Calls under way at once, in any order, with a model that counts what the breaker may let through."""
+    """Concurrent calls in any order, and a model that counts those the breaker may let through."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -17,8 +17,8 @@ from cardmint_cloud.ingest.dead_letters import discard, replay, replay_stream
 from cardmint_cloud.ingest.read import MqttMessage, read_message
 from cardmint_contracts.envelope import BATCH, encode_batch, seal
 from cardmint_contracts.events import EventData, ReviewAnswered
-from tests.cloud.command import command
-from tests.cloud.shop import FOX, NOW, accepted, doubtful, send
+from tests.cloud.kit.cards import FOX, NOW, accepted, doubtful, send
+from tests.cloud.kit.cli import run_command
 
 pytestmark = pytest.mark.integration
 
@@ -136,7 +136,7 @@ async def test_a_discarded_letter_is_gone_and_only_its_tenant_may(pool: Pool) ->
 async def test_the_command_lists_replays_and_discards(pool: Pool, database: str) -> None:
     async def run(*words: str) -> CompletedProcess[str]:
         known = {"CARDMINT_CLOUD_DATABASE": database, "CARDMINT_CLOUD_TENANT": "shop"}
-        return await asyncio.to_thread(command, "dead-letters", *words, **known)
+        return await asyncio.to_thread(run_command, "dead-letters", *words, **known)
 
     assert (await run("list")).stdout == "there are no dead letters\n"
     scan = doubtful()

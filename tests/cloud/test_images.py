@@ -1,6 +1,5 @@
 """Images: kept whole under the digest of their bytes, or not at all."""
 
-import hashlib
 import io
 import struct
 import sys
@@ -24,12 +23,7 @@ from cardmint_cloud.dashboard_app import image_store
 from cardmint_cloud.images import ImageStorage, KeptImage, RefusedImage, load_image, receive_image
 from cardmint_cloud.local.processes import ChildProcess, accepts_connections, free_port
 from cardmint_cloud.settings import CloudSettings, S3Settings
-
-
-def picture(kind: str = "JPEG") -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (63, 88), (15, 107, 84)).save(buffer, kind)
-    return buffer.getvalue()
+from tests.cloud.kit.images import chunks, digest, picture
 
 
 def bomb(width: int, height: int) -> bytes:
@@ -47,15 +41,6 @@ def bomb(width: int, height: int) -> bytes:
         + chunk(b"IDAT", zlib.compress(b""))
         + chunk(b"IEND", b"")
     )
-
-
-async def chunks(content: bytes, size: int = 1000) -> AsyncIterator[bytes]:
-    for start in range(0, len(content), size):
-        yield content[start : start + size]
-
-
-def digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 class Secret(Struct, frozen=True):

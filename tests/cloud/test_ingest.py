@@ -12,16 +12,15 @@ from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.ingest.commit import commit
 from cardmint_cloud.ingest.read import EventBatch, MqttMessage, read_message
-from cardmint_cloud.log_months import make_ahead
 from cardmint_contracts import topics
 from cardmint_contracts.cards import Finish, ScanDefaults
 from cardmint_contracts.claims import Claim
 from cardmint_contracts.envelope import BATCH, Envelope, encode_batch
 from cardmint_contracts.events import EventData, ReviewAnswered, ScanWithdrawn
-from tests.cloud.conftest import connected
-from tests.cloud.shop import FOX, NOW, OWL, STREAM, accepted, doubtful, sealed
+from tests.cloud.kit.cards import FOX, NOW, OWL, STREAM, accepted, doubtful, sealed
+from tests.cloud.kit.database import connected
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("partitions")]
 
 
 def message(
@@ -41,11 +40,6 @@ def batch(*data: EventData, **more: Any) -> EventBatch:
     found = read_message(message(sealed(*data, **more), station))
     assert isinstance(found, EventBatch)
     return found
-
-
-@pytest.fixture(autouse=True)
-async def partitions(connection: PostgresConnection) -> None:
-    await make_ahead(connection, NOW)
 
 
 async def counts(connection: PostgresConnection) -> dict[str, int]:
@@ -236,7 +230,7 @@ async def test_two_tenants_with_the_same_stream_are_strangers(
 async def test_two_writers_of_one_scan_count_it_once(
     connection: PostgresConnection, database: str
 ) -> None:
-    """A restored outbox sends old scans in a new stream while another worker still has the old stream in hand."""
+    """A restored outbox resends scans in a new stream while a worker still holds the old one."""
     scans = [accepted(), doubtful(), accepted(OWL)]
     mine, theirs = batch(*scans), batch(*reversed(scans), stream=uuid4())
     async with connected(database) as other:

@@ -1,4 +1,4 @@
-"""The queue's library is pinned: its schema and its private SQL functions may change at any version."""
+"""The pinned library of the queue: its schema and private SQL functions may change any time."""
 
 import re
 from importlib import metadata

@@ -13,7 +13,7 @@ from cardmint_cloud.cli import cli
 from cardmint_contracts.cards import Edition, Finish, Money
 from cardmint_contracts.prices import LastPrice
 from cardmint_edge.catalogue import read_prices
-from tests.cloud.shop import NOW
+from tests.cloud.kit.cards import NOW
 
 pytestmark = pytest.mark.integration
 

@@ -32,7 +32,7 @@ from cardmint_contracts.envelope import encode_batch
 from cardmint_lab.census import take_census
 from cardmint_lab.cloud import scans
 from cardmint_lab.cloud.senders import StationSenders, sending
-from tests.cloud.shop import accepted, sealed
+from tests.cloud.kit.cards import accepted, sealed
 
 EVENTS, STATIONS, PER_SECOND = 3000, 12, 400.0
 everyone = st.sets(st.uuids(version=4), min_size=1, max_size=6)

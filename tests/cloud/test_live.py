@@ -12,7 +12,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.postgres.connection import Pool
@@ -20,8 +20,8 @@ from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.local.processes import free_port
 from cardmint_cloud.web.live import MAX_BACKLOG, LiveClient, LiveHub, NewItems
 from cardmint_cloud.web.routes import build_dashboard
-from tests.cloud.shop import NOW, accepted, doubtful, send
-from tests.cloud.test_web import serve
+from tests.cloud.kit.cards import NOW, accepted, doubtful, send
+from tests.cloud.kit.web import serve
 
 
 def told(item: str) -> dict[str, Any]:
@@ -120,9 +120,9 @@ async def listening(site: httpx.AsyncClient, tenant: str = "") -> AsyncIterator[
 
 @pytest.fixture
 async def site(pool: Pool, engine: AsyncEngine, tmp_path: Any) -> AsyncIterator[httpx.AsyncClient]:
-    async for client in serve(
+    async with serve(
         build_dashboard(engine=engine, pool=pool, images=FolderStorage(tmp_path), tenant="shop")
-    ):
+    ) as client:
         async with asyncio.timeout(20):
             while not (await client.get("/healthz")).json()["listening"]:  # noqa: ASYNC110  # as another process would
                 await asyncio.sleep(0.02)
@@ -181,18 +181,23 @@ async def test_items_that_cannot_be_read_now_are_told_later(
     pool: Pool, engine: AsyncEngine
 ) -> None:
     away = engine_for(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
-    hub = LiveHub(engine, pool, lambda: NOW)
+    current = engine
+
+    def connect() -> AsyncConnection:
+        return current.connect()
+
+    hub = LiveHub(connect, pool, lambda: NOW)
     with hub.client("shop") as client:
         async with hub.running(), asyncio.timeout(20):
             await hub.begin("shop")
             messages = client.messages()
             assert (await anext(messages))[0] == "ready"
-            hub._engine = away
+            current = away
             scan = accepted()
             await send(pool, scan, now=NOW)
             while (await anext(messages))[0] != "inventory":
                 pass
-            hub._engine = engine
+            current = engine
             while (message := await anext(messages))[0] != "items":
                 pass
             assert [item["item"] for item in message[1]["items"]] == [str(scan.scan)]

@@ -1,4 +1,4 @@
-"""The migrations and the tables that queries are written against are one and the same, on every Postgres we name."""
+"""Migrations make exactly the tables that the queries are written for, on each Postgres version."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from cardmint_cloud import migrations
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, migrate
 from cardmint_cloud.adapters.postgres.tables import metadata
 from cardmint_cloud.local.postgres import LocalPostgres
-from tests.cloud.conftest import connected
+from tests.cloud.kit.database import connected
 
 pytestmark = [pytest.mark.integration, pytest.mark.greenlets]
 
@@ -36,7 +36,10 @@ def ours(name: str | None, kind: str, parents: Any) -> bool:
 
 
 def default(_context: Any, _found: Any, column: Any, *_: Any) -> bool | None:
-    """Compare defaults as Alembic does, but for the log's position, whose sequence it takes for a serial column's."""
+    """Compare defaults as Alembic does, except that of `position`.
+
+    Alembic takes its sequence for that of a serial column.
+    """
     return False if column.name == "position" else None
 
 

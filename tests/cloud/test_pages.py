@@ -3,16 +3,12 @@
 What they show, take and refuse.
 """
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.prices import provider_state
 from cardmint_cloud.adapters.postgres.prices.provider_state import BreakerReport
@@ -22,30 +18,15 @@ from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.pricing.price import price_card
 from cardmint_cloud.reviews.answers import lease_question, submit_answer
 from cardmint_cloud.reviews.opening import open_for_new_cards
-from cardmint_cloud.web.routes import build_dashboard
 from cardmint_contracts.cards import Finish, ScanDefaults
-from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
-from tests.cloud.test_price import Answers, named
-from tests.cloud.test_quotes import quote
-from tests.cloud.test_rules import rules
-from tests.cloud.test_web import PART, serve
+from tests.cloud.kit.cards import FOX, NOW, OWL, accepted, doubtful, send
+from tests.cloud.kit.prices import QuoteSourceStub, add_printings, quote
+from tests.cloud.kit.reviews import review_rules
+from tests.cloud.kit.web import HTMX_REQUEST
 
 pytestmark = pytest.mark.integration
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-async def site(pool: Pool, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = build_dashboard(
-        engine=engine,
-        pool=pool,
-        images=FolderStorage(tmp_path / "images"),
-        tenant="shop",
-        clock=lambda: NOW,
-    )
-    async for client in serve(app):
-        yield client
 
 
 async def text(site: httpx.AsyncClient, path: str) -> str:
@@ -81,7 +62,7 @@ async def test_the_page_of_prices_shows_breakers_budgets_and_what_is_due(
     await provider_state.take_permits(
         pool, "tcgdex", RateLimit(per_s=1, burst=1, per_day=2), NOW, patience_s=0
     )
-    await named(pool, "a", "b", "c", at=NOW + timedelta(hours=1))
+    await add_printings(pool, "a", "b", "c", at=NOW + timedelta(hours=1))
     page = await text(site, "/prices")
     for words in (
         "Left alone",
@@ -120,7 +101,9 @@ async def test_a_job_that_was_given_up_is_tried_again_or_discarded(
     page = await text(site, "/prices")
     assert page.count('id="job-') == 2
     assert "No reason was kept" in page
-    done = await site.post(f"/jobs/{jobs[0]}/requeue", headers={**PART, "hx-target": "prices"})
+    done = await site.post(
+        f"/jobs/{jobs[0]}/requeue", headers={**HTMX_REQUEST, "hx-target": "prices"}
+    )
     assert (done.status_code, "Put back into the queue" in done.text) == (200, True)
     assert (await site.post(f"/jobs/{jobs[1]}/discard")).status_code == 303
     assert (await site.post(f"/jobs/{jobs[2]}/discard")).status_code == 404
@@ -134,7 +117,9 @@ async def test_what_it_is_worth_and_was(pool: Pool, site: httpx.AsyncClient) -> 
     batch = ScanDefaults(finish=Finish.NORMAL, lot="<estate>")
     await send(pool, accepted(defaults=batch), accepted(OWL), now=NOW - 10 * DAY)
     for at, minor in ((NOW - 9 * DAY, 100), (NOW - DAY, 150)):
-        await price_card(pool, [Answers(answers={FOX.id: [quote(minor)]})], "shop", FOX.id, at)
+        await price_card(
+            pool, [QuoteSourceStub(answers={FOX.id: [quote(minor)]})], "shop", FOX.id, at
+        )
     page = await text(site, "/value")
     for words in (
         "$1.50",
@@ -159,12 +144,14 @@ async def test_a_price_that_jumped_is_judged_on_the_page(
 ) -> None:
     await send(pool, accepted(defaults=ScanDefaults(finish=Finish.NORMAL)), now=NOW)
     for at, minor in ((NOW - 2 * DAY, 500), (NOW - DAY, 50_000)):
-        await price_card(pool, [Answers(answers={FOX.id: [quote(minor)]})], "shop", FOX.id, at)
+        await price_card(
+            pool, [QuoteSourceStub(answers={FOX.id: [quote(minor)]})], "shop", FOX.id, at
+        )
     page = await text(site, "/reviews")
     assert "Prices that jumped" in page
     assert "$500.00" in page
     number = await pool.fetchval("SELECT id FROM held_quotes")
-    target = {**PART, "hx-target": "reviews"}
+    target = {**HTMX_REQUEST, "hx-target": "reviews"}
     for verdict, status, words in (
         ("take", 200, "The new price counts now"),
         ("refuse", 409, "dashboard has taken this price already"),
@@ -183,7 +170,7 @@ async def test_a_possible_duplicate_is_asked_for_as_one(
     second = accepted(possible_duplicate_of=first.scan)
     lost = accepted(OWL, possible_duplicate_of=uuid4(), candidates=doubtful().candidates)
     await send(pool, first, second, lost, now=NOW - timedelta(minutes=4))
-    assert await open_for_new_cards(pool, rules(duplicates=True), NOW) == 2
+    assert await open_for_new_cards(pool, review_rules(duplicates=True), NOW) == 2
     page = " ".join((await text(site, "/reviews")).split())
     assert page.count("Was this card scanned before?") == 2
     assert "Which card is this?" not in page
@@ -199,7 +186,7 @@ async def test_a_possible_duplicate_is_asked_for_as_one(
     done = await site.post(
         f"/reviews/{task}",
         data={"version": 1, "card": ""},
-        headers={**PART, "hx-target": "reviews"},
+        headers={**HTMX_REQUEST, "hx-target": "reviews"},
     )
     assert "Answered: not counted." in done.text
     assert await pool.fetchval("SELECT sum(count) FROM holdings") == 2
@@ -211,7 +198,7 @@ async def test_an_answer_is_taken_back_and_the_card_asked_for(
     scan = doubtful(defaults=ScanDefaults(bin="A3"))
     await send(pool, scan)
     task = review_task_id(scan.scan)
-    target = {**PART, "hx-target": "reviews"}
+    target = {**HTMX_REQUEST, "hx-target": "reviews"}
     taken = await site.post(f"/reviews/{task}/hand", headers=target)
     lease = taken.text.split('name="lease" value="')[1].split('"')[0]
     assert "Yours for two minutes" in taken.text
@@ -251,7 +238,7 @@ async def test_many_are_answered_at_once_and_conflicts_told(
         pool, "shop", tasks[3], version=1, verdict="no_card", card=None, user="ann", now=NOW
     )
     chosen = [f"{task}/1" for task in tasks[1:]]
-    target = {**PART, "hx-target": "reviews"}
+    target = {**HTMX_REQUEST, "hx-target": "reviews"}
     done = await site.post("/reviews", data={"verdict": "first", "chosen": chosen}, headers=target)
     assert "2 answered. Not taken: 1 (ann answered first" in done.text
     alone = await site.post(
@@ -272,7 +259,7 @@ async def test_the_measured_precision_is_on_the_page_and_in_the_metrics(
 ) -> None:
     scans = [accepted() for _ in range(2)]
     await send(pool, *scans, now=NOW)
-    await open_for_new_cards(pool, rules(audit=1.0), NOW)
+    await open_for_new_cards(pool, review_rules(audit=1.0), NOW)
     for scan, card in zip(scans, (FOX, OWL), strict=True):
         task = review_task_id(scan.scan, "audit")
         await submit_answer(
@@ -288,8 +275,9 @@ async def test_the_measured_precision_is_on_the_page_and_in_the_metrics(
 
 async def test_an_old_price_says_so(pool: Pool, site: httpx.AsyncClient) -> None:
     await send(pool, accepted(defaults=ScanDefaults(finish=Finish.NORMAL)), now=NOW - 20 * DAY)
-    await price_card(pool, [Answers(answers={FOX.id: [quote(500, as_of=datetime(2026, 11, 1, tzinfo=UTC))]})], "shop",
-                FOX.id, NOW - 9 * DAY)  # fmt: skip
+    old = quote(500, as_of=datetime(2026, 11, 1, tzinfo=UTC))
+    source = QuoteSourceStub(answers={FOX.id: [old]})
+    await price_card(pool, [source], "shop", FOX.id, NOW - 9 * DAY)
     page = await text(site, f"/cards/{FOX.id}")
     assert '<span class="tag warn">old</span>' in page
     assert "cardmint_prices_stale 1.0" in await text(site, "/metrics")

@@ -4,8 +4,7 @@ Providers in order, answers kept, unlikely ones held back, the last stays.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,89 +12,26 @@ import pytest
 from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one
 from cardmint_cloud.adapters.providers.http import CallWithheld, ProviderUnavailable, UnusableAnswer
 from cardmint_cloud.domain.price_parsing import ImplausibleAnswer
-from cardmint_cloud.domain.quotes import Quote
 from cardmint_cloud.errors import NotFound
 from cardmint_cloud.pricing.price import PriceUnavailable, PricingResult, price_card
-from cardmint_contracts.cards import Card
+from tests.cloud.kit.cards import NOW
+from tests.cloud.kit.prices import QuoteSourceStub, add_printings, current_price, quote
 
 pytestmark = pytest.mark.integration
 
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-
-
-def quote(
-    minor: int, finish: str = "normal", *, source: str = "tcgdex/tcgplayer", **more: Any
-) -> Quote:
-    values: dict[str, Any] = {
-        "edition": "",
-        "basis": "market",
-        "currency": "USD",
-        "as_of": NOW,
-        **more,
-    }
-    return Quote(finish=finish, source=source, minor=minor, **values)
-
-
-class Answers:
-    """A source with an answer, or an error, for each card."""
-
-    def __init__(
-        self,
-        name: str = "tcgdex",
-        *,
-        answers: Mapping[str, Sequence[Quote] | Exception] | None = None,
-        **more: Sequence[Quote] | Exception,
-    ) -> None:
-        self.name = name
-        self.answers: Mapping[str, Sequence[Quote] | Exception] = {**(answers or {}), **more}
-        self.asked: list[tuple[Card, timedelta]] = []
-
-    async def quotes(
-        self, card: Card, now: datetime, fresh_for: timedelta = timedelta(hours=24)
-    ) -> tuple[Quote, ...]:
-        self.asked.append((card, fresh_for))
-        answer = self.answers.get(card.id, [])
-        if isinstance(answer, Exception):
-            raise answer
-        return tuple(answer)
-
-
-async def named(pool: Pool, *card_ids: str, at: datetime = NOW) -> None:
-    for card_id in card_ids:
-        card = (card_id, f"Card {card_id}", "1", "x", "X")
-        await pool.execute("INSERT INTO printings VALUES ('shop', $1, $2, $3, $4, $5)", *card)
-        await pool.execute(
-            "INSERT INTO price_checks (tenant, card_id, due_at) VALUES ('shop', $1, $2)",
-            card_id,
-            at,
-        )
-
-
-async def price_due(pool: Pool, source: Any, now: datetime) -> None:
-    """Price every card that is due, as the queue would."""
-    for row in await pool.fetch("SELECT tenant, card_id FROM price_checks WHERE due_at <= $1", now):
-        await price_card(pool, [source], row["tenant"], row["card_id"], now)
 
 
 async def check(pool: Pool, card_id: str = "a") -> Any:
     return await fetch_one(pool, "SELECT * FROM price_checks WHERE card_id = $1", card_id)
 
 
-async def shown(pool: Pool, finish: str = "normal") -> int | None:
-    minor: int | None = await pool.fetchval(
-        "SELECT minor FROM current_quotes WHERE card_id = 'a' AND finish = $1 AND edition = ''",
-        finish,
-    )
-    return minor
-
-
 async def test_a_card_is_priced_and_asked_about_again_by_its_value(pool: Pool) -> None:
     heard: asyncio.Queue[str] = asyncio.Queue()
     async with pool.acquire() as listener:
         await listener.add_listener("cardmint", lambda *args: heard.put_nowait(args[3]))
-        await named(pool, "a")
-        source = Answers(a=[quote(500), quote(900, "holo")])
+        await add_printings(pool, "a")
+        source = QuoteSourceStub(a=[quote(500), quote(900, "holo")])
         assert await price_card(pool, [source], "shop", "a", NOW) == PricingResult(
             source="tcgdex", changed=True
         )
@@ -111,9 +47,9 @@ async def test_a_card_is_priced_and_asked_about_again_by_its_value(pool: Pool) -
             assert await heard.get() == "shop prices"
         assert heard.empty()
         await listener.reset()
-    await price_card(pool, [Answers(a=[quote(2000)])], "shop", "a", NOW)
+    await price_card(pool, [QuoteSourceStub(a=[quote(2000)])], "shop", "a", NOW)
     assert (await check(pool))["due_at"] == NOW + timedelta(hours=24)
-    dear = Answers(a=[quote(10_000)])
+    dear = QuoteSourceStub(a=[quote(10_000)])
     await price_card(pool, [dear], "shop", "a", NOW)
     assert (await check(pool))["due_at"] == NOW + timedelta(hours=6)
     await price_card(pool, [dear], "shop", "a", NOW + timedelta(hours=6))
@@ -126,9 +62,9 @@ async def test_a_card_is_priced_and_asked_about_again_by_its_value(pool: Pool) -
 
 
 async def test_history_grows_only_when_something_changes(pool: Pool) -> None:
-    await named(pool, "a")
+    await add_printings(pool, "a")
     for day, minor in enumerate([500, 500, 510, 500]):
-        await price_card(pool, [Answers(a=[quote(minor)])], "shop", "a", NOW + day * DAY)
+        await price_card(pool, [QuoteSourceStub(a=[quote(minor)])], "shop", "a", NOW + day * DAY)
     assert [row["minor"] for row in await pool.fetch("SELECT minor FROM quotes ORDER BY id")] == [
         500,
         510,
@@ -141,11 +77,11 @@ async def test_history_grows_only_when_something_changes(pool: Pool) -> None:
 
 
 async def test_providers_are_asked_in_order_until_one_quotes_the_card(pool: Pool) -> None:
-    await named(pool, "a")
-    down = Answers("tcgdex", a=ProviderUnavailable("timeout", "no answer within 5 s"))
-    none = Answers("pokemontcg")
-    good = Answers("tcgcsv", a=[quote(500, source="tcgcsv/tcgplayer")])
-    never = Answers("pricecharting", a=[quote(1)])
+    await add_printings(pool, "a")
+    down = QuoteSourceStub("tcgdex", a=ProviderUnavailable("timeout", "no answer within 5 s"))
+    none = QuoteSourceStub("pokemontcg")
+    good = QuoteSourceStub("tcgcsv", a=[quote(500, source="tcgcsv/tcgplayer")])
+    never = QuoteSourceStub("pricecharting", a=[quote(1)])
     assert (await price_card(pool, [down, none, good, never], "shop", "a", NOW)).source == "tcgcsv"
     assert (len(down.asked), len(none.asked), len(good.asked), len(never.asked)) == (1, 1, 1, 0)
     assert (await check(pool))["error"] == ""
@@ -167,25 +103,29 @@ async def test_providers_are_asked_in_order_until_one_quotes_the_card(pool: Pool
 async def test_when_nobody_answers_the_last_price_stays(
     pool: Pool, error: Exception, said: str, wait: float, withheld: bool
 ) -> None:
-    await named(pool, "a")
-    await price_card(pool, [Answers(a=[quote(500)])], "shop", "a", NOW)
+    await add_printings(pool, "a")
+    await price_card(pool, [QuoteSourceStub(a=[quote(500)])], "shop", "a", NOW)
     with pytest.raises(PriceUnavailable) as caught:
         await price_card(
-            pool, [Answers(a=error), Answers("b", a=NotFound("none"))], "shop", "a", NOW + DAY
+            pool,
+            [QuoteSourceStub(a=error), QuoteSourceStub("b", a=NotFound("none"))],
+            "shop",
+            "a",
+            NOW + DAY,
         )
     assert (caught.value.retry_after_s, caught.value.withheld) == (wait, withheld)
     row = await check(pool)
     assert (row["attempts"], row["error"]) == (1, f"tcgdex: {said}; b: not-found (none)")
-    assert await shown(pool) == 500
-    await price_card(pool, [Answers(a=[quote(510)])], "shop", "a", NOW + DAY)
+    assert await current_price(pool) == 500
+    await price_card(pool, [QuoteSourceStub(a=[quote(510)])], "shop", "a", NOW + DAY)
     row = await check(pool)
     assert (row["attempts"], row["error"]) == (0, "")
 
 
 @pytest.mark.parametrize("answer", [NotFound("no such card"), []])
 async def test_a_card_that_nobody_prices_is_asked_about_daily(pool: Pool, answer: Any) -> None:
-    await named(pool, "a")
-    assert await price_card(pool, [Answers(a=answer)], "shop", "a", NOW) == PricingResult()
+    await add_printings(pool, "a")
+    assert await price_card(pool, [QuoteSourceStub(a=answer)], "shop", "a", NOW) == PricingResult()
     row = await check(pool)
     assert (row["due_at"], row["attempts"], row["error"].split(" ")[:2]) == (
         NOW + DAY,
@@ -198,42 +138,46 @@ async def test_a_card_that_nobody_prices_is_asked_about_daily(pool: Pool, answer
 
 async def test_a_card_that_no_station_named_is_not_found(pool: Pool) -> None:
     with pytest.raises(NotFound):
-        await price_card(pool, [Answers()], "shop", "a", NOW)
+        await price_card(pool, [QuoteSourceStub()], "shop", "a", NOW)
 
 
 async def test_an_unlikely_quote_is_held_back_and_the_value_stays(pool: Pool) -> None:
-    await named(pool, "a")
-    await price_card(pool, [Answers(a=[quote(500), quote(900, "holo")])], "shop", "a", NOW)
+    await add_printings(pool, "a")
+    await price_card(pool, [QuoteSourceStub(a=[quote(500), quote(900, "holo")])], "shop", "a", NOW)
     done = await price_card(
-        pool, [Answers(a=[quote(50_000), quote(910, "holo")])], "shop", "a", NOW + DAY
+        pool, [QuoteSourceStub(a=[quote(50_000), quote(910, "holo")])], "shop", "a", NOW + DAY
     )
     assert (done.changed, done.held) == (True, 1)
-    assert (await shown(pool), await shown(pool, "holo")) == (500, 910)
+    assert (await current_price(pool), await current_price(pool, "holo")) == (500, 910)
     held = await fetch_one(pool, "SELECT * FROM held_quotes")
     assert (held["minor"], held["against_minor"], held["state"]) == (50_000, 500, "open")
-    await price_card(pool, [Answers(a=[quote(50_100)])], "shop", "a", NOW + 2 * DAY)
+    await price_card(pool, [QuoteSourceStub(a=[quote(50_100)])], "shop", "a", NOW + 2 * DAY)
     assert [row["minor"] for row in await pool.fetch("SELECT minor FROM held_quotes")] == [50_100]
-    await price_card(pool, [Answers(a=[quote(505)])], "shop", "a", NOW + 3 * DAY)
+    await price_card(pool, [QuoteSourceStub(a=[quote(505)])], "shop", "a", NOW + 3 * DAY)
     assert await pool.fetchval("SELECT count(*) FROM held_quotes") == 0
 
 
 async def test_a_quote_that_was_refused_is_not_asked_about_again(pool: Pool) -> None:
-    await named(pool, "a")
-    await price_card(pool, [Answers(a=[quote(500)])], "shop", "a", NOW)
-    await price_card(pool, [Answers(a=[quote(50_000)])], "shop", "a", NOW + DAY)
+    await add_printings(pool, "a")
+    await price_card(pool, [QuoteSourceStub(a=[quote(500)])], "shop", "a", NOW)
+    await price_card(pool, [QuoteSourceStub(a=[quote(50_000)])], "shop", "a", NOW + DAY)
     await pool.execute("UPDATE held_quotes SET state = 'refused'")
-    await price_card(pool, [Answers(a=[quote(50_000)])], "shop", "a", NOW + 2 * DAY)
+    await price_card(pool, [QuoteSourceStub(a=[quote(50_000)])], "shop", "a", NOW + 2 * DAY)
     assert await pool.fetchval("SELECT count(*) FROM held_quotes WHERE state = 'open'") == 0
-    await price_card(pool, [Answers(a=[quote(60_000)])], "shop", "a", NOW + 3 * DAY)
+    await price_card(pool, [QuoteSourceStub(a=[quote(60_000)])], "shop", "a", NOW + 3 * DAY)
     assert await pool.fetchval("SELECT minor FROM held_quotes WHERE state = 'open'") == 60_000
-    assert await shown(pool) == 500
+    assert await current_price(pool) == 500
 
 
 async def test_graded_prices_are_kept_and_never_shown_as_the_cards(pool: Pool) -> None:
-    await named(pool, "a")
+    await add_printings(pool, "a")
     await price_card(
-        pool, [Answers(a=[quote(500, ""), quote(90_000, "", grade="PSA 10")])], "shop", "a", NOW
+        pool,
+        [QuoteSourceStub(a=[quote(500, ""), quote(90_000, "", grade="PSA 10")])],
+        "shop",
+        "a",
+        NOW,
     )
-    assert await shown(pool, "") == 500
+    assert await current_price(pool, "") == 500
     rows = await pool.fetch("SELECT grade, minor FROM quotes ORDER BY minor")
     assert [tuple(row) for row in rows] == [("", 500), ("PSA 10", 90_000)]

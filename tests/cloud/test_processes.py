@@ -1,4 +1,4 @@
-"""Processes: whatever becomes of them, they and what they started are gone in the end, and nobody else is."""
+"""Child processes: they and what they started end in every case, and no other process does."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,6 @@ import pytest
 
 from cardmint_cloud import app
 from cardmint_cloud.errors import StopService
-from cardmint_cloud.local import processes
 from cardmint_cloud.local.processes import ChildProcess, free_port
 
 LEAVES_ONE_BEHIND = 'sleep 100 & echo $!; exit "$1"'
@@ -80,17 +79,19 @@ async def test_a_part_that_swallows_a_cancellation_is_told_again(
     assert asyncio.all_tasks() == before
 
 
-DRAW = "import sys; from cardmint_cloud.local import processes as p; p._PORTS = [int(sys.argv[1])] * 2; p.free_port()"
+DRAW = """
+import sys
+from cardmint_cloud.local.processes import free_port
+free_port((int(sys.argv[1]), int(sys.argv[1])))
+"""
 
 
-def test_a_port_is_given_to_one_caller_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_is_given_to_one_caller_alone() -> None:
     port = free_port()
-    monkeypatch.setattr(processes, "_PORTS", (port, port))
     with pytest.raises(StopService, match="no free port"):
-        free_port()
+        free_port((port, port))
     another = subprocess.run(
         [sys.executable, "-c", DRAW, str(port)], capture_output=True, timeout=60, check=False
     )
     assert b"no free port" in another.stderr
-    monkeypatch.setattr(processes, "_PORTS", (port - 50, port + 50))
-    assert port not in {free_port() for _ in range(30)}
+    assert port not in {free_port((port - 50, port + 50)) for _ in range(30)}

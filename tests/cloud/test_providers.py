@@ -211,11 +211,18 @@ FIGURES = st.dictionaries(
 BLOCKS = st.dictionaries(
     NAMES | st.sampled_from(["avg", "trend", "low", "trend-holo"]), SCALARS | FIGURES, max_size=5
 ).map(lambda block: {"unit": "USD", **block})
+MARKETS = {
+    "tcgplayer": SCALARS | BLOCKS,
+    "cardmarket": SCALARS | BLOCKS.map(lambda block: {**block, "unit": "EUR"}),
+}
+VARIANTS = st.dictionaries(st.sampled_from(["normal", "holo", "reverse"]), st.booleans())
 ANSWERS = SCALARS | st.fixed_dictionaries(
-    {"id": st.sampled_from(["base1-4", "base1-4", "x"]), "pricing": st.none() | st.fixed_dictionaries({}, optional={
-        "tcgplayer": SCALARS | BLOCKS, "cardmarket": SCALARS | BLOCKS.map(lambda block: {**block, "unit": "EUR"})})},
-    optional={"variants": SCALARS | st.dictionaries(st.sampled_from(["normal", "holo", "reverse"]), st.booleans())},
-)  # fmt: skip
+    {
+        "id": st.sampled_from(["base1-4", "base1-4", "x"]),
+        "pricing": st.none() | st.fixed_dictionaries({}, optional=MARKETS),
+    },
+    optional={"variants": SCALARS | VARIANTS},
+)
 
 
 @given(ANSWERS)

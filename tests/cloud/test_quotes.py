@@ -1,8 +1,5 @@
 """What is believed of quotes, and what a card is worth by them."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,25 +11,7 @@ from cardmint_cloud.domain.quotes import (
     merge_current,
     split_believable,
 )
-
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-
-
-def quote(
-    minor: int,
-    finish: str = "normal",
-    *,
-    source: str = "tcgdex/tcgplayer",
-    days: int = 0,
-    **more: Any,
-) -> Quote:
-    values: dict[str, Any] = {
-        "edition": "",
-        "basis": "market",
-        "currency": "USD",
-        "as_of": NOW - timedelta(days=days),
-    }
-    return Quote(finish=finish, source=source, minor=minor, **{**values, **more})
+from tests.cloud.kit.prices import QUOTES, quote
 
 
 def test_what_is_left_open_takes_the_lowest_and_says_so() -> None:
@@ -111,17 +90,6 @@ def test_currencies_are_never_mixed() -> None:
     held = (HeldQuote(quote=quote(9000, currency="EUR"), against=known[0]),)
     assert merge_current([quote(5, "holo")], held, known) == (quote(5, "holo"),)
     assert merge_current((), (HeldQuote(quote=quote(7), against=quote(1)),), ()) == ()
-
-
-QUOTES = st.builds(
-    quote,
-    st.integers(1, 10_000),
-    st.sampled_from(["", "normal", "holo"]),
-    source=st.sampled_from(["a", "b"]),
-    days=st.integers(0, 20),
-    currency=st.sampled_from(["USD", "EUR"]),
-    grade=st.sampled_from(["", "", "9"]),
-)
 
 
 @given(st.lists(QUOTES, max_size=5), st.lists(QUOTES, max_size=8))

@@ -16,20 +16,18 @@ from hypothesis import strategies as st
 
 from cardmint_cloud import rebuild
 from cardmint_cloud.adapters.postgres.connection import Pool
-from cardmint_cloud.domain.items import LoggedEvent, review_task_id
+from cardmint_cloud.domain.items import LoggedEvent
 from cardmint_cloud.errors import StopService
 from cardmint_cloud.ingest.commit import commit
-from cardmint_cloud.ingest.dead_letters import replay
 from cardmint_cloud.ingest.read import EventBatch, MqttMessage, read_message
 from cardmint_cloud.log_months import make_ahead
-from cardmint_cloud.reviews.answers import submit_answer
-from cardmint_contracts.cards import Decision
 from cardmint_contracts.envelope import encode_batch
-from cardmint_contracts.events import CardScanned, EventData, ReviewAnswered
-from tests.cloud.command import command
-from tests.cloud.conftest import connected
-from tests.cloud.shop import FOX, NOW, OWL, RECOGNISER, accepted, doubtful, sealed, send
-from tests.cloud.test_inventory import possible_logs
+from cardmint_contracts.events import EventData
+from tests.cloud.kit.cards import FOX, NOW, accepted, doubtful, sealed, send
+from tests.cloud.kit.cli import run_command
+from tests.cloud.kit.database import connected
+from tests.cloud.kit.logs import possible_logs
+from tests.cloud.kit.tenants import fill_tenant
 
 pytestmark = pytest.mark.integration
 _examples = itertools.count()
@@ -46,7 +44,7 @@ def batch(tenant: str, station: str, stream: UUID, start: int, data: EventData) 
 async def ingest(
     address: str, log: list[LoggedEvent], cuts: list[int], stations: list[str]
 ) -> rebuild.LogComparison:
-    """Send a log in groups of the sizes `cuts` gives, its events from the stations in turn, then rebuild."""
+    """Send a log in groups of sizes `cuts`, its events from the stations in turn, then rebuild."""
     example = next(_examples)
     marks: dict[UUID, int] = {}
     batches = []
@@ -84,41 +82,8 @@ def test_whatever_comes_the_log_says_the_same(
     assert comparison.equal, "\n".join(rebuild.comparison_lines(comparison))
 
 
-async def shop(pool: Pool) -> CardScanned:
-    """Fill a shop in every way that there is, and return the scan that was answered."""
-    asked, early = doubtful(), doubtful()
-    await send(pool, accepted(), accepted(OWL), asked, doubtful())
-    await send(
-        pool,
-        CardScanned(scan=uuid4(), decision=Decision.REJECT, recogniser=RECOGNISER, confidence=-0.0),
-    )
-    task = review_task_id(asked.scan)
-    await submit_answer(
-        pool,
-        "shop",
-        task,
-        version=1,
-        verdict="card",
-        card=OWL,
-        user="ann",
-        now=NOW + timedelta(hours=1),
-    )
-    late = ReviewAnswered(
-        task=review_task_id(early.scan),
-        task_version=1,
-        scan=early.scan,
-        verdict="no_card",
-        by="left",
-    )
-    await send(pool, late)
-    await send(pool, early)
-    letter = await pool.fetchval("SELECT id FROM dead_letters")
-    await replay(pool, "shop", letter, NOW + timedelta(hours=2))
-    return asked
-
-
 async def test_answers_and_replays_are_in_the_log(pool: Pool, database: str) -> None:
-    await shop(pool)
+    await fill_tenant(pool)
     comparison = await rebuild.compare_with_log(database)
     assert comparison.equal, "\n".join(rebuild.comparison_lines(comparison))
     assert (comparison.events, comparison.rows) == (8, {"items": 6, "reviews": 3, "holdings": 2})
@@ -147,7 +112,7 @@ async def test_answers_and_replays_are_in_the_log(pool: Pool, database: str) -> 
 async def test_what_was_changed_beside_the_log_is_found(
     pool: Pool, database: str, statement: str, table: str
 ) -> None:
-    await shop(pool)
+    await fill_tenant(pool)
     await pool.execute(statement)
     comparison = await rebuild.compare_with_log(database)
     assert not comparison.equal
@@ -156,7 +121,7 @@ async def test_what_was_changed_beside_the_log_is_found(
 
 
 async def test_a_log_that_was_changed_is_found(pool: Pool, database: str) -> None:
-    await shop(pool)
+    await fill_tenant(pool)
     await pool.execute(
         "UPDATE events SET data = jsonb_set(data::jsonb, '{confidence}', '7')::text WHERE"
         " position = 1"
@@ -190,7 +155,7 @@ async def test_the_service_goes_on_meanwhile(pool: Pool, database: str) -> None:
 
 async def test_a_past_time_is_seen_as_it_was(pool: Pool, database: str) -> None:
     await send(pool, accepted(), doubtful(), now=NOW - timedelta(hours=1))
-    await shop(pool)
+    await fill_tenant(pool)
     before = await rebuild.snapshot_at(database, NOW - timedelta(minutes=1))
     assert (before.events, before.items, before.holdings, before.open_reviews) == (
         2,
@@ -206,9 +171,11 @@ async def test_a_past_time_is_seen_as_it_was(pool: Pool, database: str) -> None:
 @pytest.mark.greenlets
 async def test_the_command_says_what_differs_by_its_exit_code(pool: Pool, database: str) -> None:
     async def run(*words: str) -> CompletedProcess[str]:
-        return await asyncio.to_thread(command, "rebuild", *words, CARDMINT_CLOUD_DATABASE=database)
+        return await asyncio.to_thread(
+            run_command, "rebuild", *words, CARDMINT_CLOUD_DATABASE=database
+        )
 
-    await shop(pool)
+    await fill_tenant(pool)
     good = await run("--json")
     assert (good.returncode, json.loads(good.stdout)["equal"]) == (0, True)
     past = await run("--at", f"{NOW:%Y-%m-%dT%H:%M:%S}", "--json")

@@ -14,19 +14,14 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud import images
 from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.images.intake import MOST_PARTS, PART_S
-from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.images import KeptImage, RefusedImage, receive_image, upload_offset
-from cardmint_cloud.web.routes import build_dashboard
 from cardmint_edge.adapters.cloud_http import CloudHttp
 from cardmint_edge.errors import Park, Retry
-from tests.cloud.shop import NOW
-from tests.cloud.test_images import chunks, digest, picture
-from tests.cloud.test_web import serve
+from tests.cloud.kit.images import chunks, digest, picture
 
 
 class Broken(ConnectionError):
@@ -138,19 +133,6 @@ class Counted(httpx.HTTPTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self.sent.append((request.method, int(request.headers.get("content-length", 0))))
         return super().handle_request(request)
-
-
-@pytest.fixture
-async def site(pool: Pool, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = build_dashboard(
-        engine=engine,
-        pool=pool,
-        images=FolderStorage(tmp_path / "images"),
-        tenant="shop",
-        clock=lambda: NOW,
-    )
-    async for client in serve(app):
-        yield client
 
 
 @pytest.mark.integration

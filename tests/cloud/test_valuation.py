@@ -13,9 +13,8 @@ from cardmint_cloud.domain.valuation import ValuedLine, quotes_known_at, value_l
 from cardmint_cloud.pricing.price import price_card
 from cardmint_cloud.pricing.valuation import value_inventory
 from cardmint_contracts.cards import Finish, ScanDefaults
-from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
-from tests.cloud.test_price import Answers
-from tests.cloud.test_quotes import QUOTES, quote
+from tests.cloud.kit.cards import FOX, NOW, OWL, accepted, doubtful, send
+from tests.cloud.kit.prices import QUOTES, QuoteSourceStub, quote
 
 DAY = timedelta(days=1)
 
@@ -100,7 +99,9 @@ async def test_a_holding_a_lot_and_the_whole_are_valued_at_any_moment(
     await send(pool, accepted(defaults=holo), accepted(OWL), doubtful(), now=NOW - 10 * DAY)
     await send(pool, accepted(defaults=holo), now=NOW - 2 * DAY)
     for at, minor in ((NOW - 9 * DAY, 100), (NOW - DAY, 150)):
-        await price_card(pool, [Answers(answers={FOX.id: [quote(minor)]})], "shop", FOX.id, at)
+        await price_card(
+            pool, [QuoteSourceStub(answers={FOX.id: [quote(minor)]})], "shop", FOX.id, at
+        )
     async with engine.connect() as connection:
         now = await value_inventory(connection, "shop", NOW)
         assert (now.whole.cards, now.whole.unpriced, now.whole.sums[0].minor) == (3, 1, 300)

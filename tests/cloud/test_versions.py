@@ -4,7 +4,6 @@ They count, and the log keeps what came.
 """
 
 import re
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud import log_months, migrations, rebuild
-from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.adapters.postgres.queries.stations import list_evictions, was_given_up
@@ -30,7 +28,6 @@ from cardmint_cloud.ingest.commit import commit
 from cardmint_cloud.ingest.dead_letters import replay
 from cardmint_cloud.ingest.read import MqttMessage, read_message
 from cardmint_cloud.reviews.opening import age_reviews
-from cardmint_cloud.web.routes import build_dashboard
 from cardmint_contracts.cards import Candidate, Decision, ScanDefaults
 from cardmint_contracts.envelope import encode_batch
 from cardmint_contracts.events import (
@@ -51,9 +48,8 @@ from cardmint_contracts.upcasters import (
     ReviewOpenedV1,
 )
 from cardmint_contracts.wire import encode
-from tests.cloud.shop import FOX, NOW, accepted, sealed
-from tests.cloud.test_ask import say
-from tests.cloud.test_web import serve
+from tests.cloud.kit.cards import FOX, NOW, accepted, sealed
+from tests.cloud.kit.reviews import answer_review
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
@@ -119,8 +115,8 @@ async def test_both_versions_count_alike_and_the_log_keeps_each_as_it_came(
         ]
     stream = uuid4()
     assert await send(pool, *scans, *asked, stream=stream, now=SEPTEMBER) == 0
-    await say(pool, asked[2].task, None)
-    await say(pool, asked[3].task, None)
+    await answer_review(pool, asked[2].task, None)
+    await answer_review(pool, asked[3].task, None)
     assert (
         await send(
             pool, in_v1(scans[0], "random-audit"), stream=stream, start=len(scans) + len(asked) + 1
@@ -205,23 +201,10 @@ async def test_an_audit_stays_one_when_the_card_was_scanned_again(pool: Pool) ->
     other = accepted()
     await send(pool, other, in_v2(other, "random-audit"), start=3, stream=stream)
     await pool.execute("UPDATE reviews SET reasons = '{blurred}'")
-    await say(pool, review_task_id(other.scan, "audit"), FOX)
+    await answer_review(pool, review_task_id(other.scan, "audit"), FOX)
     async with pool.acquire() as connection:
         (found,) = await questions.audit_precisions(connection, "shop")
     assert (found.audited, found.right) == (1, 1)
-
-
-@pytest.fixture
-async def site(pool: Pool, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = build_dashboard(
-        engine=engine,
-        pool=pool,
-        images=FolderStorage(tmp_path / "images"),
-        tenant="shop",
-        clock=lambda: NOW,
-    )
-    async for client in serve(app):
-        yield client
 
 
 async def test_the_dashboard_asks_what_is_meant(pool: Pool, site: httpx.AsyncClient) -> None:

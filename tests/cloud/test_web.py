@@ -3,10 +3,7 @@
 What it shows, what it takes, what it refuses.
 """
 
-import asyncio
 import hashlib
-import socket
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,6 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -34,44 +30,12 @@ from cardmint_cloud.web.inventory_pages import inventory_address, parse_filter
 from cardmint_cloud.web.routes import build_dashboard
 from cardmint_contracts.cards import Card, Condition, Finish, Image, ScanDefaults
 from cardmint_contracts.events import ImageEvicted
-from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
-from tests.cloud.test_images import picture
-from tests.cloud.test_price import Answers, price_due, quote
+from tests.cloud.kit.cards import FOX, NOW, OWL, accepted, doubtful, send
+from tests.cloud.kit.images import picture
+from tests.cloud.kit.prices import QuoteSourceStub, price_due, quote
+from tests.cloud.kit.web import HTMX_REQUEST, serve
 
 pytestmark = pytest.mark.integration
-
-PART = {"hx-request": "true"}
-
-
-async def serve(app: Any) -> AsyncIterator[httpx.AsyncClient]:
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1)
-    )
-    listening = socket.create_server(("127.0.0.1", 0))
-    port = listening.getsockname()[1]
-    task = asyncio.create_task(server.serve(sockets=[listening]))
-    try:
-        async with asyncio.timeout(30):
-            while not server.started and not task.done():  # noqa: ASYNC110  # uvicorn has no event for it
-                await asyncio.sleep(0.01)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        await asyncio.wait_for(task, 30)
-
-
-@pytest.fixture
-async def site(pool: Pool, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = build_dashboard(
-        engine=engine,
-        pool=pool,
-        images=FolderStorage(tmp_path / "images"),
-        tenant="shop",
-        clock=lambda: NOW,
-    )
-    async for client in serve(app):
-        yield client
 
 
 async def upload(site: httpx.AsyncClient, content: bytes) -> Image:
@@ -97,7 +61,7 @@ async def test_every_page_shows_what_is_there_and_escapes_it(
         defaults=ScanDefaults(finish=Finish.HOLO, condition=Condition.NEAR_MINT, bin="<i>"),
     )
     await send(pool, scan, accepted(), doubtful(image=image), time=NOW - timedelta(minutes=3))
-    provider = Answers(answers={sly.id: [quote(1234, "holo")], FOX.id: [quote(500)]})
+    provider = QuoteSourceStub(answers={sly.id: [quote(1234, "holo")], FOX.id: [quote(500)]})
     await price_due(pool, provider, NOW - timedelta(days=0))
     for path, expected in {
         "/": "$12.34",
@@ -125,7 +89,7 @@ async def test_every_page_shows_what_is_there_and_escapes_it(
 
 async def test_an_open_finish_is_shown_as_from(pool: Pool, site: httpx.AsyncClient) -> None:
     await send(pool, accepted(), accepted())
-    await price_due(pool, Answers(answers={FOX.id: [quote(500), quote(900, "holo")]}), NOW)
+    await price_due(pool, QuoteSourceStub(answers={FOX.id: [quote(500), quote(900, "holo")]}), NOW)
     page = (await site.get("/")).text
     assert '<span class="from">from </span>$5.00' in page
     assert '<span class="from">from </span>$10.00' in page
@@ -135,13 +99,15 @@ async def test_the_inventory_is_asked_for_in_parts_with_its_address(
     pool: Pool, site: httpx.AsyncClient
 ) -> None:
     await send(pool, accepted(), accepted(OWL))
-    part = await site.get("/?q=fox&sort=name&dir=&set=", headers={**PART, "hx-target": "inventory"})
+    part = await site.get(
+        "/?q=fox&sort=name&dir=&set=", headers={**HTMX_REQUEST, "hx-target": "inventory"}
+    )
     assert "<html" not in part.text
     assert "Ember Fox" in part.text
     assert "Dusk Owl" not in part.text
     assert part.headers["hx-push-url"] == "/?q=fox"
     live = await site.get(
-        "/?q=fox", headers={**PART, "hx-target": "inventory", "hx-trigger": "inventory"}
+        "/?q=fox", headers={**HTMX_REQUEST, "hx-target": "inventory", "hx-trigger": "inventory"}
     )
     assert "hx-push-url" not in live.headers
     assert "No card fits" in (await site.get("/?q=zebra")).text
@@ -197,7 +163,7 @@ async def test_a_review_is_answered_by_a_click_and_the_second_is_told(
     scan = doubtful()
     await send(pool, scan)
     url = f"/reviews/{review_task_id(scan.scan)}"
-    htmx = {**PART, "hx-target": "reviews"}
+    htmx = {**HTMX_REQUEST, "hx-target": "reviews"}
     done = await site.post(url, data={"version": "1", "card": OWL.id}, headers=htmx)
     assert (done.status_code, "<html" in done.text) == (200, False)
     assert "Answered: Dusk Owl 010/040." in done.text
@@ -234,7 +200,7 @@ async def test_a_wrong_answer_is_a_page_that_says_so(pool: Pool, site: httpx.Asy
     scan = doubtful()
     await send(pool, scan)
     url = f"/reviews/{review_task_id(scan.scan)}"
-    for headers in (None, {**PART, "hx-target": "reviews"}):
+    for headers in (None, {**HTMX_REQUEST, "hx-target": "reviews"}):
         unknown = await site.post(url, data={"version": "1", "card": "no-1\x00"}, headers=headers)
         assert (unknown.status_code, "no station has named" in unknown.text) == (404, True)
         assert ("<html" in unknown.text) == (headers is None)
@@ -277,11 +243,11 @@ async def test_a_dead_letter_is_shown_replayed_and_discarded(
     )
     assert "attachment" in whole.headers["content-disposition"]
     again = await site.post(
-        f"/dead-letters/{letter}/replay", headers={**PART, "hx-target": "dead-letters"}
+        f"/dead-letters/{letter}/replay", headers={**HTMX_REQUEST, "hx-target": "dead-letters"}
     )
     assert (again.status_code, "It still cannot be used" in again.text) == (409, True)
     gone = await site.post(
-        f"/dead-letters/{letter}/discard", headers={**PART, "hx-target": "dead-letters"}
+        f"/dead-letters/{letter}/discard", headers={**HTMX_REQUEST, "hx-target": "dead-letters"}
     )
     assert (gone.status_code, "Discarded." in gone.text) == (200, True)
     for action in ("replay", "discard"):
@@ -295,7 +261,7 @@ async def test_a_dead_letter_that_can_be_used_now_is_applied(
 ) -> None:
     good = accepted()
     await send(pool, good)
-    for headers, status in ((None, 303), ({**PART, "hx-target": "dead-letters"}, 200)):
+    for headers, status in ((None, 303), ({**HTMX_REQUEST, "hx-target": "dead-letters"}, 200)):
         letter = await park(pool)
         await pool.execute(
             "UPDATE dead_letters SET content_type = 'application/cloudevents+json', payload = $1",
@@ -311,16 +277,25 @@ async def replayable(pool: Pool) -> bytes:
     from cardmint_contracts.wire import encode
 
     envelope = seal(
-        accepted(OWL), source="/stations/left", time=NOW, stream=uuid4(), sequence=1, bootid=UUID(int=1),
-        monotonic_ms=1, clock_synced=True,
-    )  # fmt: skip
+        accepted(OWL),
+        source="/stations/left",
+        time=NOW,
+        stream=uuid4(),
+        sequence=1,
+        bootid=UUID(int=1),
+        monotonic_ms=1,
+        clock_synced=True,
+    )
     return encode(envelope)
 
 
 async def test_stations_are_shown_with_their_state(pool: Pool, site: httpx.AsyncClient) -> None:
     stream = uuid4()
     await send(pool, accepted(), accepted(), stream=stream)
-    health = '{"queued": 12, "oldest_unsent_s": 4.2, "disk_free_bytes": 1500, "clock_synced": true, "scanned": 3}'
+    health = (
+        '{"queued": 12, "oldest_unsent_s": 4.2, "disk_free_bytes": 1500, "clock_synced": true,'
+        ' "scanned": 3}'
+    )
     for station, online, said in (("left", True, health), ("right", False, None)):
         await pool.execute(
             "INSERT INTO stations VALUES ('shop', $1, $2, 1, $3, $4, '0.1.0', $5, $6, $5)",
@@ -333,7 +308,7 @@ async def test_stations_are_shown_with_their_state(pool: Pool, site: httpx.Async
                 said,
             ),
         )
-    page = await site.get("/stations", headers={**PART, "hx-target": "stations"})
+    page = await site.get("/stations", headers={**HTMX_REQUEST, "hx-target": "stations"})
     assert "<html" not in page.text
     for text in ("Online", "Offline", "up to 2", "nothing yet", "oldest 4 s", "1.5 kB", "2 h ago"):
         assert text in page.text
@@ -373,7 +348,7 @@ async def test_the_ledger_of_images_given_up_is_shown(pool: Pool, site: httpx.As
 
 async def test_programs_read_the_same_as_json(pool: Pool, site: httpx.AsyncClient) -> None:
     await send(pool, accepted(), accepted(), accepted(OWL), doubtful())
-    await price_due(pool, Answers(answers={FOX.id: [quote(500)]}), NOW)
+    await price_due(pool, QuoteSourceStub(answers={FOX.id: [quote(500)]}), NOW)
     found = (await site.get("/api/v1/shop/inventory?q=fox")).json()
     assert (found["total"], found["lines"][0]["count"], found["lines"][0]["value"]) == (1, 2, 1000)
     assert found["totals"]["worth"] == [{"currency": "USD", "minor": 1000, "lowest": True}]
@@ -469,9 +444,9 @@ async def test_health_and_metrics(pool: Pool, site: httpx.AsyncClient) -> None:
 @pytest.mark.greenlets
 async def test_without_a_database_every_page_says_so(pool: Pool, tmp_path: Path) -> None:
     away = engine_for(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
-    async for site in serve(
+    async with serve(
         build_dashboard(engine=away, pool=pool, images=FolderStorage(tmp_path), tenant="shop")
-    ):
+    ) as site:
         assert (await site.get("/healthz")).status_code == 503
         assert (await site.get("/api/v1/shop/inventory")).status_code == 503
         page = await site.get("/")
@@ -491,7 +466,7 @@ async def test_a_fault_is_a_page_and_logged(
     from litestar import get
 
     app.register(get("/broken", sync_to_thread=False)(broken))
-    async for site in serve(app):
+    async with serve(app) as site:
         page = await site.get("/broken")
         assert (page.status_code, "fault in CardMint" in page.text) == (500, True)
 
@@ -500,7 +475,7 @@ async def test_the_navigation_knows_which_page_asks(site: httpx.AsyncClient) -> 
     for page, current in (("/reviews?x", "/reviews"), ("/?q=fox", "/"), ("/cards/a-1", None)):
         part = (
             await site.get(
-                "/waiting", headers={**PART, "hx-current-url": f"http://localhost:1{page}"}
+                "/waiting", headers={**HTMX_REQUEST, "hx-current-url": f"http://localhost:1{page}"}
             )
         ).text
         assert part.count("aria-current") == (current is not None)
@@ -514,7 +489,7 @@ async def test_prices_of_two_days_are_a_line_in_each_currency(
     for day, minor in enumerate((500, 700)):
         await price_due(
             pool,
-            Answers(answers={FOX.id: [quote(minor), quote(900, "holo")]}),
+            QuoteSourceStub(answers={FOX.id: [quote(minor), quote(900, "holo")]}),
             NOW - timedelta(days=6 - 4 * day),
         )
     page = (await site.get(f"/cards/{FOX.id}")).text

@@ -1,12 +1,11 @@
 """The worker between a real broker and a real Postgres, seen from a station."""
 
 import asyncio
-import queue
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,89 +17,20 @@ from uuid import UUID
 
 import paho.mqtt.client as mqtt
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
-from cardmint_cloud.adapters.mqtt.client import MqttClient
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection, fetch_one
 from cardmint_cloud.ingest.worker import Worker
-from cardmint_cloud.local.broker import BrokerKind, LocalBroker
+from cardmint_cloud.local.broker import LocalBroker
 from cardmint_cloud.local.processes import ChildProcess, free_port
-from cardmint_contracts import topics
-from cardmint_contracts.envelope import Envelope, encode_batch
 from cardmint_contracts.events import ReviewAnswered
-from cardmint_contracts.receipts import Receipt
-from cardmint_contracts.settings import BrokerSettings
 from cardmint_contracts.stations import StationHealth, StationState
-from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
-from cardmint_contracts.wire import decode, encode
+from cardmint_contracts.wire import encode
 from cardmint_lab.faulty_proxy import FaultyProxy
-from tests.cloud.conftest import connected, pooled
-from tests.cloud.shop import FOX, STREAM, accepted, doubtful, sealed
+from tests.cloud.kit.cards import FOX, STREAM, accepted, doubtful, sealed
+from tests.cloud.kit.database import connected
+from tests.cloud.kit.stations import StationStub, wait_for_worker
 
 pytestmark = pytest.mark.integration
-
-
-class Station:
-    """A station as the broker sees it: publishes batches, hears receipts and tasks."""
-
-    def __init__(self, port: int) -> None:
-        self.receipts: queue.Queue[Receipt] = queue.Queue()
-        self.tasks: queue.Queue[tuple[UUID, ReviewTask | None]] = queue.Queue()
-        self.outcomes: queue.Queue[ReviewOutcome] = queue.Queue()
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, "station-left", protocol=mqtt.MQTTv5)
-        self.client.on_message = self._heard
-        self.client.on_connect = lambda client, *_: client.subscribe(
-            [
-                (topics.station_topic("shop", "left", "receipt"), 1),
-                (topics.station_tasks("shop", "left"), 1),
-                (topics.station_outcomes("shop", "left"), 1),
-            ]
-        )
-        self.client.reconnect_delay_set(1, 1)
-        self.client.connect("127.0.0.1", port, clean_start=True)
-        self.client.loop_start()
-
-    def _heard(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
-        topic = topics.parse(message.topic)
-        if topic.kind == "outcomes":
-            self.outcomes.put(decode(bytes(message.payload), ReviewOutcome))
-        elif topic.kind == "receipt":
-            self.receipts.put(decode(bytes(message.payload), Receipt))
-        elif topic.task:
-            task = decode(bytes(message.payload), ReviewTask) if message.payload else None
-            self.tasks.put((topic.task, task))
-
-    def send(self, envelopes: list[Envelope], *, payload: bytes | None = None) -> None:
-        body, content_type = encode_batch(envelopes)
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.ContentType = content_type
-        properties.UserProperty = [
-            ("stream", str(envelopes[0].stream)),
-            ("first", str(envelopes[0].number)),
-            ("last", str(envelopes[-1].number)),
-        ]
-        topic = topics.station_topic("shop", "left", "events")
-        self.client.publish(
-            topic, body if payload is None else payload, qos=1, properties=properties
-        )
-
-    def say(self, kind: Any, payload: bytes) -> None:
-        self.client.publish(
-            topics.station_topic("shop", "left", kind), payload, qos=1, retain=kind == "state"
-        )
-
-    async def next_receipt(self) -> Receipt:
-        return await asyncio.to_thread(self.receipts.get, timeout=20)
-
-    async def receipt_for(self, sequence: int) -> Receipt:
-        while (receipt := await self.next_receipt()).sequence < sequence:
-            pass
-        return receipt
-
-    async def next_task(self) -> tuple[UUID, ReviewTask | None]:
-        return await asyncio.to_thread(self.tasks.get, timeout=20)
 
 
 def birth(epoch: int, *, online: bool = True) -> bytes:
@@ -123,64 +53,26 @@ async def until(check: Callable[[], Any], timeout_s: float = 20) -> None:
         await asyncio.sleep(0.05)
 
 
-@pytest.fixture(params=["mosquitto", "iotcore"])
-def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LocalBroker]:
-    kind: BrokerKind = request.param
-    server = LocalBroker(tmp_path, kind=kind).start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-async def worker(broker: LocalBroker, database: str) -> AsyncIterator[Worker]:
-    async with pooled(database, most=5) as pool:
-        worker = Worker(pool)
-        link = MqttClient(BrokerSettings(port=broker.port), on_message=worker.put)
-        link.start()
-        running = asyncio.create_task(worker.run(link))
-        yield worker
-        running.cancel()
-        await asyncio.wait([running], timeout=20)
-        await asyncio.wait_for(link.stop(), 20)
-
-
-@pytest.fixture
-def station(broker: LocalBroker) -> Iterator[Station]:
-    station = Station(broker.port)
-    yield station
-    station.client.disconnect()
-    station.client.loop_stop()
-
-
-async def ready(station: Station) -> None:
-    """Send the first event until its receipt comes: the worker may still be subscribing."""
-    while station.receipts.empty():
-        station.send(sealed(accepted()))
-        await asyncio.sleep(0.2)
-    while not station.receipts.empty():
-        station.receipts.get()
-
-
 async def test_a_receipt_follows_the_commit(
-    worker: Worker, station: Station, connection: PostgresConnection
+    worker: Worker, station: StationStub, connection: PostgresConnection
 ) -> None:
-    await ready(station)
+    await wait_for_worker(station)
     station.send(sealed(accepted(), accepted(), start=2))
     assert (await station.receipt_for(3)).sequence == 3
     assert await connection.fetchval("SELECT sum(count) FROM holdings") == 3
 
 
-async def test_a_gap_is_refused_at_once(worker: Worker, station: Station) -> None:
-    await ready(station)
+async def test_a_gap_is_refused_at_once(worker: Worker, station: StationStub) -> None:
+    await wait_for_worker(station)
     station.send(sealed(accepted(), start=9))
     receipt = await station.next_receipt()
     assert (receipt.sequence, receipt.refused) == (1, 9)
 
 
 async def test_poison_is_parked_and_receipted(
-    worker: Worker, station: Station, connection: PostgresConnection
+    worker: Worker, station: StationStub, connection: PostgresConnection
 ) -> None:
-    await ready(station)
+    await wait_for_worker(station)
     station.send(sealed(accepted(), accepted(), start=2), payload=b"nonsense")
     station.send(sealed(accepted(), start=4))
     assert (await station.receipt_for(4)).sequence == 4
@@ -194,9 +86,9 @@ async def test_poison_is_parked_and_receipted(
 
 
 async def test_a_task_goes_down_and_is_cleared_when_answered(
-    worker: Worker, station: Station, connection: PostgresConnection
+    worker: Worker, station: StationStub, connection: PostgresConnection
 ) -> None:
-    await ready(station)
+    await wait_for_worker(station)
     scan = doubtful()
     station.send(sealed(scan, start=2))
     identifier, task = await station.next_task()
@@ -224,9 +116,9 @@ async def test_a_task_goes_down_and_is_cleared_when_answered(
 
 
 async def test_a_task_that_the_dashboard_closed_is_cleared(
-    worker: Worker, station: Station, connection: PostgresConnection
+    worker: Worker, station: StationStub, connection: PostgresConnection
 ) -> None:
-    await ready(station)
+    await wait_for_worker(station)
     station.send(sealed(doubtful(), start=2))
     identifier, _ = await station.next_task()
     await connection.execute(
@@ -237,9 +129,9 @@ async def test_a_task_that_the_dashboard_closed_is_cleared(
 
 
 async def test_a_broker_that_forgot_everything_is_told_again(
-    worker: Worker, station: Station, broker: LocalBroker, connection: PostgresConnection
+    worker: Worker, station: StationStub, broker: LocalBroker, connection: PostgresConnection
 ) -> None:
-    await ready(station)
+    await wait_for_worker(station)
     station.say("state", birth(1))
     station.send(sealed(doubtful(), start=2))
     identifier, _ = await station.next_task()
@@ -259,9 +151,9 @@ def _wait_connected(client: mqtt.Client) -> None:
 
 
 async def test_a_late_will_does_not_mark_a_living_station_dead(
-    worker: Worker, station: Station, connection: PostgresConnection
+    worker: Worker, station: StationStub, connection: PostgresConnection
 ) -> None:
-    await ready(station)
+    await wait_for_worker(station)
 
     async def state() -> tuple[bool, int] | None:
         row = await connection.fetchrow("SELECT online, epoch, health FROM stations")
@@ -294,9 +186,13 @@ async def test_a_late_will_does_not_mark_a_living_station_dead(
 
 
 async def test_postgres_away_loses_nothing(
-    worker: Worker, station: Station, postgres: Any, connection: PostgresConnection, database: str
+    worker: Worker,
+    station: StationStub,
+    postgres: Any,
+    connection: PostgresConnection,
+    database: str,
 ) -> None:
-    await ready(station)
+    await wait_for_worker(station)
     await connection.close()
     await asyncio.to_thread(postgres.kill)
     try:
@@ -335,7 +231,7 @@ def test_a_wrong_setting_is_one_line(environment: dict[str, str], says: str) -> 
     ("what", "ready", "code"), [("work", "broker connected", 0), ("serve", "dashboard", -SIGTERM)]
 )
 async def test_what_starts_before_its_database_waits_for_it(
-    what: str, ready: str, code: int, database: str, broker: LocalBroker, tmp_path: Path
+    what: str, wait_for_worker: str, code: int, database: str, broker: LocalBroker, tmp_path: Path
 ) -> None:
     address, away = urlsplit(database), free_port()
     away_yet = address._replace(netloc=address.netloc.replace(f":{address.port}", f":{away}"))
@@ -351,7 +247,7 @@ async def test_what_starts_before_its_database_waits_for_it(
     try:
         await asyncio.to_thread(child.wait_until, lambda: "cannot be reached" in log.read_text())
         with closing(FaultyProxy(address.port or 0, Random(1), port=away)):
-            await asyncio.to_thread(child.wait_until, lambda: ready in log.read_text())
+            await asyncio.to_thread(child.wait_until, lambda: wait_for_worker in log.read_text())
             await asyncio.to_thread(child.stop)
         assert child.code == code, log.read_text()
     finally:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cardmint_cloud.errors import StopService
 
-_PORTS = (20_000, 32_767)
+PORTS = (20_000, 32_767)
 """Range of ports below those that Linux gives to outgoing connections.
 
 A connection could take a free port above before its server does.
@@ -29,8 +29,8 @@ _given: set[int] = set()
 """Ports that this process was given; its own locks do not exclude it."""
 
 
-def free_port() -> int:
-    """Return a free TCP port on loopback that no other caller was given.
+def free_port(ports: tuple[int, int] = PORTS) -> int:
+    """Return a free TCP port on loopback, from a range, that no other caller was given.
 
     It is reserved until this process ends, so that a server there may start late and start again.
 
@@ -38,7 +38,7 @@ def free_port() -> int:
         StopService: none of a hundred random ports is free.
     """
     for _ in range(100):
-        port = random.SystemRandom().randint(*_PORTS)
+        port = random.SystemRandom().randint(*ports)
         if port in _given:
             continue
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -46,7 +46,7 @@ def free_port() -> int:
             fcntl.lockf(_reserved(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
             _given.add(port)
             return port
-    raise StopService(f"there is no free port from {_PORTS[0]} to {_PORTS[1]} on loopback")
+    raise StopService(f"there is no free port from {ports[0]} to {ports[1]} on loopback")
 
 
 @functools.cache

@@ -124,6 +124,11 @@ class ProviderClient:
             task.add_done_callback(partial(self._done, ask.key))
         return _answer(await asyncio.shield(task))
 
+    async def idle(self) -> None:
+        """Wait until no request is under way, not even one whose callers all gave up."""
+        if self._under_way:
+            await asyncio.wait(self._under_way.values())
+
     def _done(self, key: str, task: asyncio.Task[CachedAnswer]) -> None:
         del self._under_way[key]
         if not task.cancelled():

@@ -64,6 +64,11 @@ class PermitPool:
         self._leased.drop()
         await provider_state.pause_provider(self._pool, self._provider, self._rate, until)
 
+    async def idle(self) -> None:
+        """Wait until no block is being fetched in the background."""
+        if self._fetching is not None:
+            await asyncio.wait([self._fetching])
+
     def _today(self) -> date:
         return self._clock().astimezone(UTC).date()
 

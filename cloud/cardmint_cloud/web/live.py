@@ -13,7 +13,7 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.queries import cards
@@ -139,10 +139,16 @@ class NewItems:
 class LiveHub:
     """The one listener of the process. `running` lasts as long as the process serves."""
 
-    def __init__(self, engine: AsyncEngine, pool: Pool, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], AsyncConnection],
+        pool: Pool,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Take the parts: `connect` opens a connection for reading, `pool` gives the listening one."""
         self.clients: set[LiveClient] = set()
         self.listening = False
-        self._engine = engine
+        self._connect = connect
         self._pool = pool
         self._clock = clock
         self._changed: dict[str, set[str]] = {}
@@ -167,7 +173,7 @@ class LiveHub:
         """Remember the items that exist already, so that only later ones count as new."""
         if tenant not in self._newest:
             now = self._clock()
-            async with self._engine.connect() as connection:
+            async with self._connect() as connection:
                 rows = await cards.received_since(connection, tenant, now - WIDE)
             self._newest.setdefault(tenant, NewItems(rows, now - WIDE))
 
@@ -280,7 +286,7 @@ class LiveHub:
     async def _new_items(self, tenant: str, *, wide: bool) -> list[dict[str, Any]]:
         await self.begin(tenant)
         newest = self._newest[tenant]
-        async with self._engine.connect() as connection:
+        async with self._connect() as connection:
             rows = await cards.received_since(
                 connection, tenant, newest.mark - (WIDE if wide else NARROW)
             )

@@ -59,7 +59,7 @@ def build_dashboard(
     There are no accounts yet: serve it on loopback only.
     """
     hosts = frozenset(hosts)
-    hub = LiveHub(engine, pool, clock)
+    hub = LiveHub(engine.connect, pool, clock)
     shop = PageContext(
         tenant=tenant,
         engine=engine,

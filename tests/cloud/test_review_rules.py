@@ -9,27 +9,12 @@ from hypothesis import strategies as st
 
 from cardmint_cloud.domain.review_rules import (
     CountedCard,
-    ReviewRules,
     drawn_for_audit,
     measure_precision,
     review_reasons,
 )
-from tests.cloud.test_quotes import quote
-
-OFF = ReviewRules(
-    version="1",
-    low_confidence=0,
-    small_margin=0,
-    high_value=0,
-    spread=0,
-    duplicates=False,
-    audit=0,
-    held=frozenset(),
-)
-
-
-def rules(**more: Any) -> ReviewRules:
-    return ReviewRules(**{**{name: getattr(OFF, name) for name in ReviewRules.__slots__}, **more})
+from tests.cloud.kit.prices import quote
+from tests.cloud.kit.reviews import NO_RULES, review_rules
 
 
 def card(**more: Any) -> CountedCard:
@@ -97,24 +82,28 @@ def card(**more: Any) -> CountedCard:
 def test_each_rule_asks_for_its_reason(
     rule: dict[str, Any], asked: dict[str, Any], not_asked: dict[str, Any], reason: str
 ) -> None:
-    assert review_reasons(rules(**rule), card(**asked)) == (reason,)
-    assert review_reasons(rules(**rule), card(**not_asked)) == ()
-    assert review_reasons(OFF, card(**asked)) == ()
+    assert review_reasons(review_rules(**rule), card(**asked)) == (reason,)
+    assert review_reasons(review_rules(**rule), card(**not_asked)) == ()
+    assert review_reasons(NO_RULES, card(**asked)) == ()
 
 
 @given(st.lists(st.uuids(), min_size=1, max_size=50))
 def test_chance_is_in_the_scans_identifier(scans: list[UUID]) -> None:
     for scan in scans:
-        assert not drawn_for_audit(OFF, scan)
-        assert drawn_for_audit(rules(audit=1.0), scan)
-        assert drawn_for_audit(rules(audit=0.3), scan) == drawn_for_audit(rules(audit=0.3), scan)
-        assert not drawn_for_audit(rules(audit=0.1), scan) or drawn_for_audit(
-            rules(audit=0.3), scan
+        assert not drawn_for_audit(NO_RULES, scan)
+        assert drawn_for_audit(review_rules(audit=1.0), scan)
+        assert drawn_for_audit(review_rules(audit=0.3), scan) == drawn_for_audit(
+            review_rules(audit=0.3), scan
+        )
+        assert not drawn_for_audit(review_rules(audit=0.1), scan) or drawn_for_audit(
+            review_rules(audit=0.3), scan
         )
 
 
 def test_one_in_a_hundred_is_one_in_a_hundred() -> None:
-    drawn = sum(drawn_for_audit(rules(audit=0.01), UUID(int=n << 64 | n)) for n in range(50_000))
+    drawn = sum(
+        drawn_for_audit(review_rules(audit=0.01), UUID(int=n << 64 | n)) for n in range(50_000)
+    )
     assert 400 < drawn < 600
 
 

@@ -29,26 +29,15 @@ from cardmint_cloud.reviews.opening import (
     open_for_printing,
     recogniser_label,
 )
-from cardmint_contracts.cards import Card, Finish, ScanDefaults
+from cardmint_contracts.cards import Finish, ScanDefaults
 from cardmint_contracts.events import CardScanned, Recogniser
-from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
-from tests.cloud.test_price import Answers
-from tests.cloud.test_quotes import quote
-from tests.cloud.test_rules import rules
+from tests.cloud.kit.cards import FOX, NOW, OWL, accepted, doubtful, send
+from tests.cloud.kit.prices import QuoteSourceStub, quote
+from tests.cloud.kit.reviews import answer_review, review_rules
 
 pytestmark = pytest.mark.integration
 
 HOUR = timedelta(hours=1)
-
-
-async def say(
-    pool: Pool, task: UUID, card: Card | None, *, version: int = 1, user: str = "ann", **more: Any
-) -> Any:
-    verdict: Any = "card" if card else "no_card"
-    values = {"now": NOW, **more}
-    return await submit_answer(
-        pool, "shop", task, version=version, verdict=verdict, card=card, user=user, **values
-    )
 
 
 async def review(pool: Pool, scan: CardScanned, why: str = "rules") -> Any:
@@ -67,7 +56,7 @@ async def counted(pool: Pool) -> dict[str, int]:
 async def test_rules_ask_about_what_is_new_once(pool: Pool) -> None:
     sure, unsure = accepted(confidence=0.99), accepted(OWL, confidence=0.8)
     await send(pool, sure, unsure, doubtful(), now=NOW)
-    wary = rules(low_confidence=0.9)
+    wary = review_rules(low_confidence=0.9)
     assert await open_for_new_cards(pool, wary, NOW + HOUR) == 1
     row = await review(pool, unsure)
     assert (row["state"], list(row["reasons"]), row["station"]) == (
@@ -92,7 +81,7 @@ async def test_rules_get_through_more_cards_than_a_page(
 ) -> None:
     monkeypatch.setattr("cardmint_cloud.reviews.opening.LIMIT", 3)
     await send(pool, *(accepted(confidence=0.5 if n % 2 else 0.99) for n in range(11)), now=NOW)
-    assert await open_for_new_cards(pool, rules(low_confidence=0.9), NOW + HOUR) == 5
+    assert await open_for_new_cards(pool, review_rules(low_confidence=0.9), NOW + HOUR) == 5
 
 
 async def test_chance_looks_at_what_no_rule_doubts_and_measures_the_precision(pool: Pool) -> None:
@@ -102,11 +91,11 @@ async def test_chance_looks_at_what_no_rule_doubts_and_measures_the_precision(po
         CardScanned(scan=s.scan, decision=s.decision, recogniser=made, card=s.card) for s in scans
     ]
     await send(pool, *scans, now=NOW)
-    assert await open_for_new_cards(pool, rules(audit=1.0), NOW) == 4
+    assert await open_for_new_cards(pool, review_rules(audit=1.0), NOW) == 4
     assert await counted(pool) == {FOX.id: 4}
     answers = [FOX, OWL, None]
     for scan, card in zip(scans, answers, strict=False):
-        await say(pool, review_task_id(scan.scan, "audit"), card)
+        await answer_review(pool, review_task_id(scan.scan, "audit"), card)
     async with pool.acquire() as connection:
         (found,) = await questions.audit_precisions(connection, "shop")
     assert (found.recogniser, found.audited, found.right) == ("reader reader=3", 3, 1)
@@ -118,20 +107,22 @@ async def test_a_price_that_comes_later_asks_about_its_cards(pool: Pool) -> None
     cheap, dear = accepted(OWL), accepted(defaults=ScanDefaults(finish=Finish.NORMAL))
     await send(pool, cheap, dear, now=NOW)
     for card, minor in ((FOX, 90_000), (OWL, 10)):
-        await price_card(pool, [Answers(answers={card.id: [quote(minor)]})], "shop", card.id, NOW)
-    held = rules(high_value=50_000, held=frozenset({"high-value"}), audit=1.0)
+        await price_card(
+            pool, [QuoteSourceStub(answers={card.id: [quote(minor)]})], "shop", card.id, NOW
+        )
+    held = review_rules(high_value=50_000, held=frozenset({"high-value"}), audit=1.0)
     assert await open_for_printing(pool, held, "shop", FOX.id, NOW) == 1
     assert await open_for_printing(pool, held, "shop", FOX.id, NOW) == 0
     assert await open_for_printing(pool, held, "shop", OWL.id, NOW) == 0
     assert await counted(pool) == {OWL.id: 1}  # Not counted until somebody looked.
-    await say(pool, review_task_id(dear.scan, "rules"), FOX)
+    await answer_review(pool, review_task_id(dear.scan, "rules"), FOX)
     assert await counted(pool) == {FOX.id: 1, OWL.id: 1}
 
 
 async def test_old_questions_come_to_the_front_and_old_audits_are_given_up(pool: Pool) -> None:
     scan, audit = doubtful(), accepted()
     await send(pool, scan, audit, now=NOW)
-    await open_for_new_cards(pool, rules(audit=1.0), NOW)
+    await open_for_new_cards(pool, review_rules(audit=1.0), NOW)
     day, week = timedelta(days=1), timedelta(days=7)
     assert await age_reviews(pool, NOW + HOUR, escalate=day, expire=week) == 0
     assert await age_reviews(pool, NOW + 2 * day, escalate=day, expire=week) == 1
@@ -140,7 +131,7 @@ async def test_old_questions_come_to_the_front_and_old_audits_are_given_up(pool:
     assert await age_reviews(pool, NOW + 8 * day, escalate=day, expire=week) == 1
     assert (await review(pool, audit, "audit"))["verdict"] == "expired"
     with pytest.raises(Conflict, match="given up"):
-        await say(pool, review_task_id(audit.scan, "audit"), FOX)
+        await answer_review(pool, review_task_id(audit.scan, "audit"), FOX)
 
 
 async def test_an_answer_to_a_task_of_another_tenant_finds_none(pool: Pool) -> None:
@@ -166,13 +157,13 @@ async def test_an_answer_can_be_taken_back(pool: Pool, database: str) -> None:
     task = review_task_id(scan.scan)
     with pytest.raises(Conflict, match="version 1"):
         await undo_answer(pool, "shop", task, version=1, user="ben", now=NOW)
-    await say(pool, task, OWL)
+    await answer_review(pool, task, OWL)
     with pytest.raises(Conflict, match="version 2"):
         await undo_answer(pool, "shop", task, version=1, user="ben", now=NOW)
     await undo_answer(pool, "shop", task, version=2, user="ben", now=NOW)
     assert await counted(pool) == {}
     assert (await review(pool, scan, "review"))["state"] == "open"
-    await say(pool, task, FOX, version=3)
+    await answer_review(pool, task, FOX, version=3)
     assert await counted(pool) == {FOX.id: 1}
     with pytest.raises(NotFound):
         await undo_answer(pool, "shop", uuid4(), version=2, user="ben", now=NOW)
@@ -184,8 +175,8 @@ async def test_an_answer_can_be_taken_back(pool: Pool, database: str) -> None:
 async def test_what_another_answer_changed_since_is_not_undone(pool: Pool) -> None:
     scan = accepted(confidence=0.5)
     await send(pool, scan, now=NOW)
-    await open_for_new_cards(pool, rules(low_confidence=0.9), NOW)
-    await say(pool, review_task_id(scan.scan, "rules"), OWL)
+    await open_for_new_cards(pool, review_rules(low_confidence=0.9), NOW)
+    await answer_review(pool, review_task_id(scan.scan, "rules"), OWL)
     await pool.execute("UPDATE items SET card_id = 'x'")
     with pytest.raises(Conflict, match="nothing to undo"):
         await undo_answer(
@@ -237,27 +228,27 @@ async def test_a_question_in_hand_is_nobody_elses(pool: Pool) -> None:
         await take("ben")
     second = await take("ann", NOW + timedelta(minutes=1))  # She keeps it a little longer.
     with pytest.raises(Conflict, match="ann has this question"):
-        await say(pool, task, FOX, lease=first, now=NOW + timedelta(minutes=1))
+        await answer_review(pool, task, FOX, lease=first, now=NOW + timedelta(minutes=1))
     later = NOW + timedelta(minutes=1) + LEASE_LENGTH
     with pytest.raises(Conflict, match="your time with this question is over"):
-        await say(pool, task, FOX, lease=second, now=later)
+        await answer_review(pool, task, FOX, lease=second, now=later)
     third = await take("ben", later)
     with pytest.raises(Conflict, match="ben has this question in hand"):
-        await say(pool, task, FOX, lease=second, now=later)
-    await say(pool, task, OWL, lease=third, user="ben", now=later)
+        await answer_review(pool, task, FOX, lease=second, now=later)
+    await answer_review(pool, task, OWL, lease=third, user="ben", now=later)
     with pytest.raises(Conflict, match="ben answered first"):
         await take("ann", later)
     with pytest.raises(NotFound):
         await lease_question(pool, "other", task, user="ann", now=NOW)
     with pytest.raises(Conflict, match="ben answered first"):
-        await say(pool, task, FOX, lease=uuid4(), now=later)
+        await answer_review(pool, task, FOX, lease=uuid4(), now=later)
 
 
 async def test_a_lease_that_nobody_gave_is_refused(pool: Pool) -> None:
     scan = doubtful()
     await send(pool, scan, now=NOW)
     with pytest.raises(Conflict, match="take it in hand"):
-        await say(pool, review_task_id(scan.scan), FOX, lease=uuid4())
+        await answer_review(pool, review_task_id(scan.scan), FOX, lease=uuid4())
 
 
 async def test_of_two_answers_and_an_undo_at_once_one_order_holds(
@@ -267,8 +258,8 @@ async def test_of_two_answers_and_an_undo_at_once_one_order_holds(
     await send(pool, scan, now=NOW)
     task = review_task_id(scan.scan)
     tries = [
-        say(pool, task, FOX, user="ann"),
-        say(pool, task, OWL, user="ben"),
+        answer_review(pool, task, FOX, user="ann"),
+        answer_review(pool, task, OWL, user="ben"),
         undo_answer(pool, "shop", task, version=2, user="cy", now=NOW),
     ]
     results = await asyncio.gather(*tries, return_exceptions=True)

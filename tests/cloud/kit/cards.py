@@ -1,4 +1,4 @@
-"""A tenant's cards, made by the same way in as a station's: events through ingest."""
+"""Two cards, their scan events, and how these are ingested as a station's are."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -65,9 +65,15 @@ def sealed(
 
 
 async def send(
-    pool: Pool, *data: EventData, tenant: str = "shop", station: str = "left", now: datetime = NOW, start: int = 1,
-    stream: UUID | None = None, time: datetime | None = None,
-) -> None:  # fmt: skip
+    pool: Pool,
+    *data: EventData,
+    tenant: str = "shop",
+    station: str = "left",
+    now: datetime = NOW,
+    start: int = 1,
+    stream: UUID | None = None,
+    time: datetime | None = None,
+) -> None:
     """Ingest events from a station: in a stream of their own unless one is named."""
     envelopes = sealed(
         *data, start=start, station=station, stream=stream or uuid4(), time=time or now

@@ -1,4 +1,4 @@
-"""JSON over HTTP: what comes back is an answer or a named reason, within the deadline, and no key is ever shown."""
+"""JSON over HTTP: an answer or a named reason within the deadline; no key is ever shown."""
 
 import asyncio
 import logging

@@ -19,8 +19,8 @@ from cardmint_cloud.adapters.postgres.ingest.log_months import RetiredMonth
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.errors import RetryLater, StopService
 from cardmint_contracts.events import ImageEvicted, ReviewAnswered
-from tests.cloud.command import command
-from tests.cloud.shop import NOW, OWL, accepted, doubtful, send
+from tests.cloud.kit.cards import NOW, OWL, accepted, doubtful, send
+from tests.cloud.kit.cli import run_command
 
 pytestmark = pytest.mark.integration
 
@@ -29,7 +29,10 @@ SEPTEMBER, OCTOBER = datetime(2026, 9, 30, 23, tzinfo=UTC), datetime(2026, 10, 5
 
 @pytest.fixture
 async def log(pool: Pool) -> AsyncIterator[PostgresConnection]:
-    """A log of three months, with an answer that a slow clock put into a month before its question's."""
+    """A log of three months.
+
+    A slow clock dated one answer a month before its question.
+    """
     async with pool.acquire() as connection:
         for moment in (SEPTEMBER, OCTOBER):
             await log_months.make_ahead(connection, moment, ahead=0)
@@ -144,7 +147,7 @@ async def test_months_are_made_over_the_turn_of_the_year(log: PostgresConnection
 @pytest.mark.greenlets
 async def test_the_commands(log: PostgresConnection, database: str, tmp_path: Path) -> None:
     def told(*words: str) -> str:
-        done = command(
+        done = run_command(
             *words, CARDMINT_CLOUD_DATABASE=database, CARDMINT_CLOUD_ARCHIVE=str(tmp_path)
         )
         assert done.returncode == 0, done.stderr

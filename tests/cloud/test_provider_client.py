@@ -35,7 +35,7 @@ from cardmint_cloud.pricing.provider_client import PriceProvider, ProviderClient
 from cardmint_contracts.cards import Card
 from cardmint_lab.stand_ins.faults import FAULTS, PROVIDER_NAMES
 from cardmint_lab.system import installed_script
-from tests.cloud.conftest import pooled
+from tests.cloud.kit.database import pooled
 
 pytestmark = pytest.mark.integration
 
@@ -244,7 +244,8 @@ async def test_who_gives_up_waiting_does_not_take_the_others_answer(
     failing = asyncio.create_task(source.get(ProviderRequest(path="/cards/missing-9")))
     await asyncio.sleep(0)
     failing.cancel()
-    await asyncio.wait(source._under_way.values(), timeout=20)
+    async with asyncio.timeout(20):
+        await source.idle()
 
 
 LIMITS = BreakerLimits(window_s=60, least=3, failure_rate=0.5, slow_s=100, open_s=30, probes=1)

@@ -33,17 +33,17 @@ from cardmint_contracts.events import (
     ReviewOpened,
     ReviewUndone,
 )
-from tests.cloud.shop import FOX, OWL, RECOGNISER, accepted, doubtful
-from tests.cloud.test_inventory import Tables, event
+from tests.cloud.kit.cards import FOX, OWL, RECOGNISER, accepted, doubtful
+from tests.cloud.kit.logs import FoldedTables, logged_event
 
 IMAGE = Image(sha256="ab" * 32, bytes=10, width=7, height=9)
 
 
-class Table(Tables):
+class Table(FoldedTables):
     """A tenant's items and reviews, to say things to one after another."""
 
     def say(self, *data: EventData) -> int:
-        return sum(self.apply([event(one)]).superseded for one in data)
+        return sum(self.apply([logged_event(one)]).superseded for one in data)
 
     def item(self, scan: CardScanned) -> Item:
         return self.items["shop", scan.scan]
@@ -301,10 +301,10 @@ def test_however_the_log_is_cut_questions_and_holdings_are_the_same(
 ) -> None:
     log = possible(data)
     whole, pieces = Table(), Table()
-    whole.apply([event(one) for one in log])
+    whole.apply([logged_event(one) for one in log])
     while log:
         size = draw.draw(st.integers(1, len(log)))
-        pieces.apply([event(one) for one in log[:size]])
+        pieces.apply([logged_event(one) for one in log[:size]])
         log = log[size:]
     assert (pieces.items, pieces.reviews) == (whole.items, whole.reviews)
     assert pieces.held == whole.held

@@ -19,7 +19,7 @@ from cardmint_cloud.adapters.providers.http import CallWithheld
 from cardmint_cloud.domain.call_budget import RateLimit
 from cardmint_cloud.domain.permits import MAX_BLOCK, LeasedPermits
 from cardmint_cloud.pricing.rate_limit import PermitPool
-from tests.cloud.conftest import pooled
+from tests.cloud.kit.database import pooled
 
 TODAY = date(2026, 11, 22)
 WORKERS = 3
@@ -50,7 +50,7 @@ HOARD = [
     *(("call", 0, 1), ("pass", 5.0, 0), ("call", 0, 2), ("pass", 5.0, 0)),
     *(("call", 0, 1), ("leases pass", 0.95, 0), ("all call", 0, 30)),
 ]
-"""A worker that is known to use many turns takes a block, and uses it when the others may have a burst of their own."""
+"""A worker leases a large block and uses it when the others may make a burst of their own."""
 
 RATES = [
     RateLimit(per_s=5, burst=10, per_day=50),
@@ -142,8 +142,7 @@ async def test_the_next_block_is_fetched_while_the_last_is_used(pool: Pool) -> N
     turns = PermitPool(pool, "x", rate, clock=clock, monotonic=clock.monotonic)
     for _ in range(1 + 2 + 4 + 5):
         await turns.take()
-    assert turns._fetching is not None
-    await turns._fetching
+    await turns.idle()
     assert (
         await pool.fetchval("SELECT calls FROM provider_calls WHERE provider = 'x'")
         == 1 + 2 + 4 + 8 + 8

@@ -30,7 +30,7 @@ from cardmint_contracts.wire import decode, encode
 from cardmint_edge.domain.delivery.messages import ControlMessage
 from cardmint_edge.errors import Retry
 from cardmint_edge.remote_actions import BY_CLOUD, RemoteSettings, actions_of
-from cardmint_edge.remote_commands import CommandResult, RemoteControl
+from cardmint_edge.remote_commands import RemoteControl
 
 MANIFEST = Manifest(
     artifact="models",
@@ -64,6 +64,7 @@ class StationStub:
     def __init__(self, on_manifest: Callable[[Manifest], None] | None = None) -> None:
         self.taken = 0
         self.can = True
+        self.camera_error: Retry | None = None
         self.withdrawn: list[tuple[UUID, str]] = []
         self.scan: UUID | None = UUID(int=7)
         self.systemd = True
@@ -93,6 +94,8 @@ class StationStub:
     def next(self, timeout_s: float) -> None: ...
 
     def capture(self) -> bool:
+        if self.camera_error is not None:
+            raise self.camera_error
         self.taken += self.can
         return self.can
 
@@ -167,10 +170,7 @@ def test_a_command_that_comes_twice_is_done_once(station: StationStub) -> None:
 
 
 def test_an_action_that_fails_is_answered(station: StationStub) -> None:
-    def fail(_: Command) -> CommandResult:
-        raise Retry("the camera is asleep")
-
-    station.remote_control._actions = {"capture": fail}
+    station.camera_error = Retry("the camera is asleep")
     reply = station.command("capture", 1)
     assert (reply.done, reply.says) == (False, "the camera is asleep")
 

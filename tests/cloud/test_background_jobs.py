@@ -20,7 +20,7 @@ from cardmint_cloud.adapters.providers.http import ProviderUnavailable
 from cardmint_cloud.background_jobs import ATTEMPTS, CHECK_AGAIN, JobRetryStrategy
 from cardmint_cloud.local.processes import ChildProcess
 from cardmint_cloud.pricing.price import PriceUnavailable
-from tests.cloud.test_price import Answers, named, quote
+from tests.cloud.kit.prices import QuoteSourceStub, add_printings, quote
 
 pytestmark = pytest.mark.integration
 
@@ -47,15 +47,18 @@ async def caught_up(app: procrastinate.App) -> None:
 
 
 async def statuses(pool: Pool) -> dict[str, int]:
-    sql = "SELECT status::text, count(*) FROM procrastinate_jobs WHERE queue_name = 'prices' GROUP BY status"
+    sql = """
+        SELECT status::text, count(*) FROM procrastinate_jobs
+        WHERE queue_name = 'prices' GROUP BY status
+    """
     return {row[0]: row[1] for row in await pool.fetch(sql)}
 
 
 async def test_a_due_card_becomes_one_job_and_is_due_again_a_day_later(
     pool: Pool, database: str
 ) -> None:
-    await named(pool, "a", "b", at=now())
-    await named(pool, "c", at=now() + timedelta(hours=1))
+    await add_printings(pool, "a", "b", at=now())
+    await add_printings(pool, "c", at=now() + timedelta(hours=1))
     first, second = await asyncio.gather(due(pool, 1), due(pool, 1))
     assert first + second == 2
     assert await due(pool) == 0
@@ -66,7 +69,7 @@ async def test_a_due_card_becomes_one_job_and_is_due_again_a_day_later(
     assert row["priority"] == 2
     at = await pool.fetchval("SELECT due_at FROM price_checks WHERE card_id = 'a'")
     assert timedelta(hours=23) < at - now() < timedelta(hours=25)
-    source = Answers(a=[quote(500)], b=[quote(2000)])
+    source = QuoteSourceStub(a=[quote(500)], b=[quote(2000)])
     await caught_up(background_jobs.build_queue(database, pool, [source]))
     assert sorted(card.id for card, _ in source.asked) == ["a", "b"]
     assert await statuses(pool) == {}
@@ -83,9 +86,9 @@ async def test_a_due_card_becomes_one_job_and_is_due_again_a_day_later(
 async def test_a_failure_comes_back_until_it_is_given_up_with_its_reason(
     pool: Pool, database: str
 ) -> None:
-    await named(pool, "a", at=now())
+    await add_printings(pool, "a", at=now())
     await due(pool)
-    source = Answers(a=ProviderUnavailable("timeout", "no answer within 5 s"))
+    source = QuoteSourceStub(a=ProviderUnavailable("timeout", "no answer within 5 s"))
     app = background_jobs.build_queue(database, pool, [source])
     for attempt in range(ATTEMPTS):
         assert await statuses(pool) == {"todo": 1}
@@ -116,11 +119,13 @@ async def test_a_failure_comes_back_until_it_is_given_up_with_its_reason(
 
 
 async def test_a_dead_job_can_be_discarded(pool: Pool, database: str) -> None:
-    await named(pool, "a", at=now())
+    await add_printings(pool, "a", at=now())
     await due(pool)
     await pool.execute("UPDATE procrastinate_jobs SET attempts = 99")
     await caught_up(
-        background_jobs.build_queue(database, pool, [Answers(a=ProviderUnavailable("x", "y"))])
+        background_jobs.build_queue(
+            database, pool, [QuoteSourceStub(a=ProviderUnavailable("x", "y"))]
+        )
     )
     (dead,) = await job_queue.failed_jobs(pool, "shop")
     assert await job_queue.discard_job(pool, "shop", dead["id"])
@@ -128,7 +133,7 @@ async def test_a_dead_job_can_be_discarded(pool: Pool, database: str) -> None:
 
 
 async def test_the_lag_is_that_of_the_oldest_job_that_could_run(pool: Pool) -> None:
-    await named(pool, "a", "b", at=now())
+    await add_printings(pool, "a", "b", at=now())
     await due(pool)
     later = now() + timedelta(minutes=5)
     lag = await job_queue.queue_lag(pool, later)
@@ -141,7 +146,7 @@ async def test_the_lag_is_that_of_the_oldest_job_that_could_run(pool: Pool) -> N
 
 
 async def test_a_job_that_never_ends_is_begun_again(pool: Pool) -> None:
-    await named(pool, "a", at=now())
+    await add_printings(pool, "a", at=now())
     await due(pool)
     worker = await pool.fetchval("SELECT worker_id FROM procrastinate_register_worker_v1()")
     await pool.execute("SELECT procrastinate_fetch_job_v2(NULL, $1)", worker)
@@ -187,8 +192,8 @@ def test_what_was_withheld_waits_and_does_not_count() -> None:
 async def test_the_clock_gives_due_cards_to_the_queue_and_survives_a_lost_database(
     pool: Pool, database: str
 ) -> None:
-    await named(pool, "a", at=now())
-    source = Answers(a=[quote(500)])
+    await add_printings(pool, "a", at=now())
+    source = QuoteSourceStub(a=[quote(500)])
     running = asyncio.create_task(
         background_jobs.run_worker(background_jobs.build_queue(database, pool, [source], every_s=1))
     )
@@ -231,7 +236,7 @@ asyncio.run(main())
 async def test_a_killed_workers_job_is_done_by_another(
     pool: Pool, database: str, tmp_path: Path
 ) -> None:
-    await named(pool, "a", at=now())
+    await add_printings(pool, "a", at=now())
     child = ChildProcess([sys.executable, "-c", HANGS, database], tmp_path / "log")
     try:
         await asyncio.to_thread(child.wait_until, lambda: "asked" in (tmp_path / "log").read_text())
@@ -245,7 +250,7 @@ async def test_a_killed_workers_job_is_done_by_another(
     await pool.execute(
         "UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 hour'"
     )
-    source = Answers(a=[quote(500)])
+    source = QuoteSourceStub(a=[quote(500)])
     running = asyncio.create_task(
         background_jobs.run_worker(background_jobs.build_queue(database, pool, [source]))
     )
@@ -260,10 +265,10 @@ async def test_a_killed_workers_job_is_done_by_another(
 
 def test_what_runs_by_the_clock_may_be_a_matter_of_minutes() -> None:
     assert (
-        background_jobs._cron(5),
-        background_jobs._cron(59),
-        background_jobs._cron(60),
-        background_jobs._cron(3600),
+        background_jobs.cron_every(5),
+        background_jobs.cron_every(59),
+        background_jobs.cron_every(60),
+        background_jobs.cron_every(3600),
     ) == (
         "* * * * * */5",
         "* * * * * */59",

@@ -1,7 +1,6 @@
-"""The fold: whichever way the log is cut, the inventory is the same, and holdings are counts over items."""
+"""The fold: however the log is cut, the inventory is the same, and holdings count the items."""
 
 from collections import Counter
-from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
@@ -11,104 +10,28 @@ from msgspec.structs import replace
 
 from cardmint_cloud.domain.fold import fold
 from cardmint_cloud.domain.items import (
-    Holding,
     ImpossibleEvent,
-    InventoryChanges,
-    Item,
-    ItemKey,
     ItemStatus,
     LoggedEvent,
-    Review,
-    ReviewKey,
     review_task_id,
     subject_of,
 )
-from cardmint_contracts.cards import Card, Decision, Finish, ScanDefaults
+from cardmint_contracts.cards import Card, Decision
 from cardmint_contracts.events import (
     CardScanned,
     EventData,
-    ImageEvicted,
     ReviewAnswered,
     ScanWithdrawn,
 )
-from tests.cloud.shop import FOX, NOW, OWL, RECOGNISER, doubtful
-
-SCANS = [UUID(int=n) for n in range(1, 7)]
-TENANTS = ["shop", "other"]
-EVICTED = ImageEvicted(sha256="0" * 64, bytes=1, kind="full", uploaded=True, reason="disk-full")
-
-scanned = st.builds(
-    lambda scan, card, decision, finish: CardScanned(
-        scan=scan,
-        decision=decision,
-        recogniser=RECOGNISER,
-        card=card if decision is Decision.ACCEPT else None,
-        defaults=ScanDefaults(finish=finish),
-    ),
-    st.sampled_from(SCANS),
-    st.sampled_from([FOX, OWL]),
-    st.sampled_from(Decision),
-    st.sampled_from([None, Finish.HOLO]),
-)
-answered = st.builds(
-    lambda scan, card, version: ReviewAnswered(
-        task=review_task_id(scan),
-        task_version=version,
-        scan=scan,
-        verdict="card" if card else "no_card",
-        card=card,
-        by="ann",
-    ),
-    st.sampled_from(SCANS),
-    st.sampled_from([None, FOX, OWL]),
-    st.sampled_from([1, 1, 1, 2]),
-)
-
-
-def event(data: EventData, tenant: str = "shop") -> LoggedEvent:
-    return LoggedEvent(tenant=tenant, origin="left", occurred_at=NOW, received_at=NOW, data=data)
-
-
-@st.composite
-def possible_logs(draw: st.DrawFn) -> list[LoggedEvent]:
-    """Logs in which an answer only comes after the scan whose review it answers."""
-    log: list[LoggedEvent] = []
-    reviewed: set[tuple[str, UUID]] = set()
-    seen: set[tuple[str, UUID]] = set()
-    for data in draw(st.lists(st.one_of(scanned, answered, st.just(EVICTED)), max_size=30)):
-        tenant = draw(st.sampled_from(TENANTS))
-        if isinstance(data, CardScanned):
-            key = (tenant, data.scan)
-            if data.decision is Decision.REVIEW and key not in seen:
-                reviewed.add(key)
-            seen.add(key)
-        elif isinstance(data, ReviewAnswered) and (tenant, data.scan) not in reviewed:
-            continue
-        log.append(event(data, tenant))
-    return log
-
-
-class Tables:
-    """What the database holds between two transactions."""
-
-    def __init__(self) -> None:
-        self.items: dict[ItemKey, Item] = {}
-        self.reviews: dict[ReviewKey, Review] = {}
-        self.holdings: Counter[Holding] = Counter()
-
-    def apply(self, events: Sequence[LoggedEvent]) -> InventoryChanges:
-        changes = fold(self.items, self.reviews, events)
-        self.items |= changes.items
-        self.reviews |= changes.reviews
-        self.holdings.update(changes.holdings)
-        return changes
+from tests.cloud.kit.cards import FOX, OWL, RECOGNISER, doubtful
+from tests.cloud.kit.logs import EVICTED, SCANS, FoldedTables, logged_event, possible_logs
 
 
 @given(possible_logs(), st.data())
 def test_however_the_log_is_cut_the_inventory_is_the_same(
     log: list[LoggedEvent], data: st.DataObject
 ) -> None:
-    whole, pieces = Tables(), Tables()
+    whole, pieces = FoldedTables(), FoldedTables()
     whole.apply(log)
     rest = log
     while rest:
@@ -121,7 +44,7 @@ def test_however_the_log_is_cut_the_inventory_is_the_same(
 
 @given(possible_logs())
 def test_holdings_are_counts_over_items(log: list[LoggedEvent]) -> None:
-    tables = Tables()
+    tables = FoldedTables()
     for one in log:
         tables.apply([one])
     assert +tables.holdings == Counter(
@@ -132,7 +55,7 @@ def test_holdings_are_counts_over_items(log: list[LoggedEvent]) -> None:
 
 @given(possible_logs())
 def test_the_first_answer_wins(log: list[LoggedEvent]) -> None:
-    tables = Tables()
+    tables = FoldedTables()
     first: dict[tuple[str, UUID], ReviewAnswered] = {}
     for one in log:
         tables.apply([one])
@@ -150,7 +73,7 @@ def test_an_answer_to_another_item_is_impossible() -> None:
         task=review_task_id(scan.scan), task_version=1, scan=SCANS[0], verdict="no_card", by="ann"
     )
     with pytest.raises(ImpossibleEvent) as caught:
-        fold({}, {}, [event(scan), event(answer)])
+        fold({}, {}, [logged_event(scan), logged_event(answer)])
     assert caught.value.reason == "unknown-task"
 
 
@@ -172,10 +95,10 @@ def test_a_scan_that_is_taken_back_counts_no_more_and_asks_nothing(decision: Dec
         card=OWL,
         by="ann",
     )
-    tables = Tables()
+    tables = FoldedTables()
     told: list[EventData] = [scan, ScanWithdrawn(scan=scan.scan, by="station")]
     for one in [*told, late] if card is None else told:
-        tables.apply([event(one)])
+        tables.apply([logged_event(one)])
     item = tables.items["shop", scan.scan]
     assert (item.status, item.card_id, +tables.holdings) == (ItemStatus.REJECTED, "", Counter())
     assert [review.open for review in tables.reviews.values()] == ([False] if card is None else [])
@@ -183,7 +106,7 @@ def test_a_scan_that_is_taken_back_counts_no_more_and_asks_nothing(decision: Dec
 
 def test_only_a_scan_that_is_there_is_taken_back() -> None:
     with pytest.raises(ImpossibleEvent) as caught:
-        fold({}, {}, [event(ScanWithdrawn(scan=SCANS[0], by="station"))])
+        fold({}, {}, [logged_event(ScanWithdrawn(scan=SCANS[0], by="station"))])
     assert caught.value.reason == "unknown-scan"
 
 
@@ -195,7 +118,7 @@ def test_an_answer_about_a_counted_card_moves_it(
     answered_as: Card | None, moved: dict[str, int]
 ) -> None:
     scan = doubtful()
-    opened = fold({}, {}, [event(scan)])
+    opened = fold({}, {}, [logged_event(scan)])
     key = ("shop", scan.scan)
     counted = {key: replace(opened.items[key], status=ItemStatus.COUNTED, card_id=FOX.id)}
     answer = ReviewAnswered(
@@ -206,5 +129,5 @@ def test_an_answer_about_a_counted_card_moves_it(
         card=answered_as,
         by="ann",
     )
-    changes = fold(counted, opened.reviews, [event(answer)])
+    changes = fold(counted, opened.reviews, [logged_event(answer)])
     assert {holding.card_id: delta for holding, delta in changes.holdings.items()} == moved

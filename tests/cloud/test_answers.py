@@ -13,7 +13,7 @@ from cardmint_cloud.reviews.answers import submit_answer, user_stream
 from cardmint_contracts.cards import Card
 from cardmint_contracts.errors import BadTopic
 from cardmint_contracts.events import ReviewAnswered
-from tests.cloud.shop import FOX, NOW, OWL, doubtful, send
+from tests.cloud.kit.cards import FOX, NOW, OWL, doubtful, send
 
 pytestmark = pytest.mark.integration
 

@@ -26,7 +26,7 @@ from cardmint_cloud.adapters.postgres.queries.reviews import (
 from cardmint_cloud.adapters.postgres.queries.stations import list_stations
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_contracts.cards import Card, Condition, Edition, Finish, ScanDefaults
-from tests.cloud.shop import FOX, NOW, OWL, accepted, doubtful, send
+from tests.cloud.kit.cards import FOX, NOW, OWL, accepted, doubtful, send
 
 pytestmark = pytest.mark.integration
 

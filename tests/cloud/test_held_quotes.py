@@ -10,19 +10,28 @@ from cardmint_cloud.adapters.postgres.prices import held_quotes
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.pricing.held_quotes import QuoteVerdict, judge_quote
 from cardmint_cloud.pricing.price import price_card
-from tests.cloud.test_price import NOW, Answers, named, quote, shown
+from tests.cloud.kit.cards import NOW
+from tests.cloud.kit.prices import QuoteSourceStub, add_printings, current_price, quote
 
 pytestmark = pytest.mark.integration
 
 
 async def doubted(pool: Pool) -> int:
     """Have a price jump from 5.00 to 500.00 and return the number under which it is held back."""
-    await named(pool, "a")
+    await add_printings(pool, "a")
     await price_card(
-        pool, [Answers(a=[quote(500), quote(900, "holo")])], "shop", "a", NOW - timedelta(days=2)
+        pool,
+        [QuoteSourceStub(a=[quote(500), quote(900, "holo")])],
+        "shop",
+        "a",
+        NOW - timedelta(days=2),
     )
     await price_card(
-        pool, [Answers(a=[quote(50_000), quote(900, "holo")])], "shop", "a", NOW - timedelta(days=1)
+        pool,
+        [QuoteSourceStub(a=[quote(50_000), quote(900, "holo")])],
+        "shop",
+        "a",
+        NOW - timedelta(days=1),
     )
     number: int = await pool.fetchval("SELECT id FROM held_quotes")
     return number
@@ -37,7 +46,11 @@ async def says(
 async def test_a_price_that_is_taken_counts_and_the_word_is_an_event(pool: Pool) -> None:
     number = await doubted(pool)
     await says(pool, number, "take")
-    assert (await shown(pool), await shown(pool, "holo"), await shown(pool, "")) == (
+    assert (
+        await current_price(pool),
+        await current_price(pool, "holo"),
+        await current_price(pool, ""),
+    ) == (
         50_000,
         900,
         900,
@@ -48,28 +61,30 @@ async def test_a_price_that_is_taken_counts_and_the_word_is_an_event(pool: Pool)
     )
     assert row["source"] == "/users/ann"
     assert '"take"' in row["data"]
-    await price_card(pool, [Answers(a=[quote(50_500)])], "shop", "a", NOW + timedelta(days=1))
-    assert await shown(pool) == 50_500  # It is what the next one is compared with.
+    await price_card(
+        pool, [QuoteSourceStub(a=[quote(50_500)])], "shop", "a", NOW + timedelta(days=1)
+    )
+    assert await current_price(pool) == 50_500  # It is what the next one is compared with.
 
 
 async def test_a_price_that_is_kept_out_changes_nothing(pool: Pool) -> None:
     number = await doubted(pool)
     await says(pool, number, "refuse")
-    assert await shown(pool) == 500
+    assert await current_price(pool) == 500
     with pytest.raises(Conflict, match="ann has refused this price already"):
         await says(pool, number, "take", user="ben")
     await says(pool, number, "undo")
     with pytest.raises(Conflict, match="asked about already"):
         await says(pool, number, "undo")
     await says(pool, number, "take", user="ben")
-    assert await shown(pool) == 50_000
+    assert await current_price(pool) == 50_000
 
 
 async def test_a_word_taken_back_brings_the_price_before_it_back(pool: Pool) -> None:
     number = await doubted(pool)
     await says(pool, number, "take")
     await says(pool, number, "undo")
-    assert (await shown(pool), await shown(pool, "holo")) == (500, 900)
+    assert (await current_price(pool), await current_price(pool, "holo")) == (500, 900)
     minors = await pool.fetch("SELECT minor FROM quotes WHERE finish = 'normal' ORDER BY id")
     assert [row["minor"] for row in minors] == [500, 50_000, 500]  # History is only added to.
     assert await pool.fetchval("SELECT state FROM held_quotes WHERE id = $1", number) == "open"

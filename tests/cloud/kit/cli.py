@@ -29,7 +29,7 @@ def _called(words: tuple[str, ...], environment: dict[str, str]) -> Iterator[Non
         os.environ.update(before)
 
 
-def command(*words: str, **environment: str) -> CompletedProcess[str]:
+def run_command(*words: str, **environment: str) -> CompletedProcess[str]:
     """Run the command line with what is given over this process's environment.
 
     From any thread without a loop.

@@ -1,0 +1,45 @@
+"""A tenant's database with every kind of event in it."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.domain.items import review_task_id
+from cardmint_cloud.ingest.dead_letters import replay
+from cardmint_cloud.reviews.answers import submit_answer
+from cardmint_contracts.cards import Decision
+from cardmint_contracts.events import CardScanned, ReviewAnswered
+from tests.cloud.kit.cards import NOW, OWL, RECOGNISER, accepted, doubtful, send
+
+
+async def fill_tenant(pool: Pool) -> CardScanned:
+    """Ingest scans of each decision, an answer and a replayed letter; return the answered scan."""
+    asked, early = doubtful(), doubtful()
+    await send(pool, accepted(), accepted(OWL), asked, doubtful())
+    await send(
+        pool,
+        CardScanned(scan=uuid4(), decision=Decision.REJECT, recogniser=RECOGNISER, confidence=-0.0),
+    )
+    task = review_task_id(asked.scan)
+    await submit_answer(
+        pool,
+        "shop",
+        task,
+        version=1,
+        verdict="card",
+        card=OWL,
+        user="ann",
+        now=NOW + timedelta(hours=1),
+    )
+    late = ReviewAnswered(
+        task=review_task_id(early.scan),
+        task_version=1,
+        scan=early.scan,
+        verdict="no_card",
+        by="left",
+    )
+    await send(pool, late)
+    await send(pool, early)
+    letter = await pool.fetchval("SELECT id FROM dead_letters")
+    await replay(pool, "shop", letter, NOW + timedelta(hours=2))
+    return asked
