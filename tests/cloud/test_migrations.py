@@ -13,10 +13,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
+from sqlalchemy.engine import make_url
 
 from cardmint_cloud import migrations
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, migrate
 from cardmint_cloud.adapters.postgres.tables import metadata
+from cardmint_cloud.errors import StopService
 from cardmint_cloud.local.postgres import LocalPostgres
 from tests.cloud.kit.database import connected
 
@@ -123,6 +125,21 @@ def _first_version(connection: Connection) -> None:
             " 'A3', 1, 1, '{}', '[]', 1)"
         )
     )
+
+
+async def test_a_user_without_rights_is_told_so(postgres: LocalPostgres) -> None:
+    server = postgres.address.removesuffix("/cardmint")
+    await _admin(f"{server}/postgres", "CREATE DATABASE bare")
+    await _admin(f"{server}/postgres", "CREATE ROLE reader LOGIN PASSWORD 'reader'")
+    address = make_url(f"{server}/bare").set(username="reader", password="reader")
+    engine = engine_for(address.render_as_string(hide_password=False))
+    try:
+        with pytest.raises(StopService, match=r"refused a statement.*permission denied"):
+            await migrate(engine)
+    finally:
+        await engine.dispose()
+        await _admin(f"{server}/postgres", "DROP DATABASE bare WITH (FORCE)")
+        await _admin(f"{server}/postgres", "DROP ROLE reader")
 
 
 def test_the_migrations_run_on_debians_postgres() -> None:

@@ -30,7 +30,7 @@ from cardmint_cloud.reviews.opening import (
     recogniser_label,
 )
 from cardmint_contracts.cards import Finish, ScanDefaults
-from cardmint_contracts.events import CardScanned, Recogniser
+from cardmint_contracts.events import CardScanned, RecogniserIdentity
 from tests.cloud.kit.cards import FOX, NOW, OWL, accepted, doubtful, send
 from tests.cloud.kit.prices import QuoteSourceStub, quote
 from tests.cloud.kit.reviews import answer_review, review_rules
@@ -85,7 +85,9 @@ async def test_rules_get_through_more_cards_than_a_page(
 
 
 async def test_chance_looks_at_what_no_rule_doubts_and_measures_the_precision(pool: Pool) -> None:
-    made = Recogniser(method="reader", pack="2026-11-22", models={"reader": "3"})
+    made = RecogniserIdentity(
+        method="reader", pack="2026-11-22", models={"reader": "3"}, rules="b7"
+    )
     scans = [accepted(confidence=0.99) for _ in range(4)]
     scans = [
         CardScanned(scan=s.scan, decision=s.decision, recogniser=made, card=s.card) for s in scans
@@ -98,9 +100,9 @@ async def test_chance_looks_at_what_no_rule_doubts_and_measures_the_precision(po
         await answer_review(pool, review_task_id(scan.scan, "audit"), card)
     async with pool.acquire() as connection:
         (found,) = await questions.audit_precisions(connection, "shop")
-    assert (found.recogniser, found.audited, found.right) == ("reader reader=3", 3, 1)
+    assert (found.recogniser, found.audited, found.right) == ("reader reader=3 rules=b7", 3, 1)
     assert await counted(pool) == {FOX.id: 2, OWL.id: 1}
-    assert recogniser_label(Recogniser(method="classical", pack="x")) == "classical"
+    assert recogniser_label(RecogniserIdentity(method="classical", pack="x")) == "classical"
 
 
 async def test_a_price_that_comes_later_asks_about_its_cards(pool: Pool) -> None:

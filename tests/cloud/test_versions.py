@@ -37,7 +37,7 @@ from cardmint_contracts.events import (
     EventData,
     ImageEvicted,
     Question,
-    Recogniser,
+    RecogniserIdentity,
     ReviewOpened,
 )
 from cardmint_contracts.upcasters import (
@@ -255,7 +255,7 @@ async def test_items_of_the_first_version_take_the_margin_that_the_log_gives(
     first = CardScannedV1(
         scan=uuid4(),
         decision=Decision.REVIEW,
-        recogniser=Recogniser(method="classical", pack="1"),
+        recogniser=RecogniserIdentity(method="classical", pack="1"),
         confidence=0.75,
         margin=0.5,
         candidates=(fox, replace(fox, confidence=0.125)),

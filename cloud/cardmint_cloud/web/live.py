@@ -145,7 +145,7 @@ class LiveHub:
         pool: Pool,
         clock: Callable[[], datetime],
     ) -> None:
-        """Take the parts: `connect` opens a connection for reading, `pool` gives the listening one."""
+        """Take `connect`, which opens a connection for reading, and the `pool` to listen with."""
         self.clients: set[LiveClient] = set()
         self.listening = False
         self._connect = connect

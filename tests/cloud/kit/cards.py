@@ -10,11 +10,11 @@ from cardmint_cloud.ingest.read import EventBatch, MqttMessage, read_message
 from cardmint_contracts import topics
 from cardmint_contracts.cards import Candidate, Card, Decision, ScanDefaults
 from cardmint_contracts.envelope import Envelope, encode_batch, seal
-from cardmint_contracts.events import CardScanned, EventData, Recogniser
+from cardmint_contracts.events import CardScanned, EventData, RecogniserIdentity
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 STREAM = uuid4()
-RECOGNISER = Recogniser(method="classical", pack="test")
+RECOGNISER = RecogniserIdentity(method="classical", pack="test")
 FOX = Card(id="fic1-7", name="Ember Fox", number="007/040", set_id="fic1", set_name="First Light")
 OWL = Card(id="fic1-10", name="Dusk Owl", number="010/040", set_id="fic1", set_name="First Light")
 
