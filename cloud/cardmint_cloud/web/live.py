@@ -145,7 +145,7 @@ class LiveHub:
         pool: Pool,
         clock: Callable[[], datetime],
     ) -> None:
-        """Take the parts: `connect` opens a connection for reading, `pool` gives the listening one."""
+        """Take the parts; `connect` opens a connection for reading, `pool` gives the listener."""
         self.clients: set[LiveClient] = set()
         self.listening = False
         self._connect = connect
