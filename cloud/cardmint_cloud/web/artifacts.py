@@ -23,8 +23,7 @@ PIECE = 1 << 16
 _FROM = re.compile(r"bytes=(\d{1,15})-\Z")
 
 
-@get([route(ARTIFACT_PATH), route(ARTIFACT_PATH_0_1)], sync_to_thread=True)
-def get_artifact(
+def _artifact(
     tenant: Tenant, sha256: Sha256, request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Stream:
     """Hand out a file by its SHA-256.
@@ -62,4 +61,8 @@ def _pieces(file: Path, first: int) -> Iterator[bytes]:
             yield piece
 
 
-HANDLERS = (get_artifact,)
+get_artifact = get(route(ARTIFACT_PATH), sync_to_thread=True)(_artifact)
+get_artifact_0_1 = get(route(ARTIFACT_PATH_0_1), sync_to_thread=True, include_in_schema=False)(
+    _artifact
+)
+HANDLERS = (get_artifact, get_artifact_0_1)

@@ -129,7 +129,10 @@ def _failed(shop: PageContext, request: PageRequest, error: Exception) -> Respon
         )
     path = request.url.path
     if path.startswith(("/api/", "/images/")) or path in {"/healthz", "/metrics", "/events"}:
-        return Response({"reason": detail}, status_code=status, media_type=MediaType.JSON)
+        headers = error.headers if isinstance(error, HTTPException) else None
+        return Response(
+            {"reason": detail}, status_code=status, media_type=MediaType.JSON, headers=headers
+        )
     nothing = {"reviews": 0, "letters": 0}
     context = {
         "now": shop.clock(),
