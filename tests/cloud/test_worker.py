@@ -216,7 +216,7 @@ def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]
     ("environment", "says"),
     [
         ({"CARDMINT_CLOUD_DATABASE": "nonsense"}, "not an address"),
-        ({"CARDMINT_CLOUD_COLOUR": "red"}, "colour: there is no such setting"),
+        ({"CARDMINT_CLOUD_COLOUR": "red"}, "CARDMINT_CLOUD_COLOUR: there is no such setting"),
         ({"CARDMINT_CLOUD_BROKER_PORT": "0"}, "broker.port"),
     ],
 )
