@@ -10,10 +10,11 @@ from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.reviews.answers import submit_answer, user_stream
-from cardmint_contracts.cards import Card
 from cardmint_contracts.errors import BadTopic
 from cardmint_contracts.events import ReviewAnswered
 from tests.cloud.kit.cards import FOX, NOW, OWL, doubtful, send
+from tests.cloud.kit.reviews import answer_review
+from tests.cloud.kit.tenants import counted_cards
 
 pytestmark = pytest.mark.integration
 
@@ -24,45 +25,29 @@ async def ask(pool: Pool) -> Any:
     return review_task_id(scan.scan), scan.scan
 
 
-async def say(
-    pool: Pool, task: Any, card: Card | None, *, user: str = "ann", version: int = 1
-) -> Any:
-    verdict: Any = "card" if card else "no_card"
-    return await submit_answer(
-        pool, "shop", task, version=version, verdict=verdict, card=card, user=user, now=NOW
-    )
-
-
-async def counted(pool: Pool) -> dict[str, int]:
-    return {
-        row["card_id"]: row["count"]
-        for row in await pool.fetch("SELECT * FROM holdings WHERE count > 0")
-    }
-
-
 async def test_an_answer_counts_the_card_and_is_an_event_of_the_users_stream(pool: Pool) -> None:
     task, scan = await ask(pool)
-    done = await say(pool, task, OWL)
+    done = await answer_review(pool, task, OWL)
     assert done.applied == 1
-    assert await counted(pool) == {OWL.id: 1}
+    assert await counted_cards(pool) == {OWL.id: 1}
     row = await fetch_one(pool, "SELECT * FROM events WHERE source = '/users/ann'")
     assert (row["stream"], row["sequence"], row["subject"]) == (user_stream("shop", "ann"), 1, scan)
     task, _ = await ask(pool)
-    await say(pool, task, None)
+    await answer_review(pool, task, None)
     assert await pool.fetchval("SELECT sequence FROM watermarks WHERE source = '/users/ann'") == 2
     assert await pool.fetchval("SELECT status FROM items WHERE item <> $1", scan) == "rejected"
 
 
 async def test_the_second_is_told_who_was_first_and_with_what(pool: Pool) -> None:
     task, _ = await ask(pool)
-    await say(pool, task, OWL)
+    await answer_review(pool, task, OWL)
     with pytest.raises(Conflict, match=r"ann answered first at 12:00:00 UTC: Dusk Owl 010/040"):
-        await say(pool, task, FOX, user="ben")
-    assert await counted(pool) == {OWL.id: 1}
+        await answer_review(pool, task, FOX, user="ben")
+    assert await counted_cards(pool) == {OWL.id: 1}
     task, _ = await ask(pool)
-    await say(pool, task, None)
+    await answer_review(pool, task, None)
     with pytest.raises(Conflict, match="no card"):
-        await say(pool, task, FOX, version=2)
+        await answer_review(pool, task, FOX, version=2)
 
 
 async def test_an_answer_at_the_station_wins_when_it_was_first(pool: Pool) -> None:
@@ -72,30 +57,32 @@ async def test_an_answer_at_the_station_wins_when_it_was_first(pool: Pool) -> No
         ReviewAnswered(task=task, task_version=1, scan=scan, verdict="card", by="left", card=FOX),
     )
     with pytest.raises(Conflict, match="left answered first"):
-        await say(pool, task, OWL)
-    assert await counted(pool) == {FOX.id: 1}
+        await answer_review(pool, task, OWL)
+    assert await counted_cards(pool) == {FOX.id: 1}
 
 
 async def test_of_many_at_once_exactly_one_wins(pool: Pool) -> None:
     task, _ = await ask(pool)
     tries = [
-        say(pool, task, card, user=user) for user in ("ann", "ben", "cy") for card in (FOX, OWL)
+        answer_review(pool, task, card, user=user)
+        for user in ("ann", "ben", "cy")
+        for card in (FOX, OWL)
     ]
     results = await asyncio.gather(*tries, return_exceptions=True)
     assert (
         sorted(type(result).__name__ for result in results) == ["CommitResult"] + ["Conflict"] * 5
     )
-    assert sum((await counted(pool)).values()) == 1
+    assert sum((await counted_cards(pool)).values()) == 1
 
 
 async def test_another_version_or_task_is_refused_and_nothing_is_written(pool: Pool) -> None:
     task, _ = await ask(pool)
     with pytest.raises(Conflict, match="version 1"):
-        await say(pool, task, FOX, version=2)
+        await answer_review(pool, task, FOX, version=2)
     with pytest.raises(NotFound):
-        await say(pool, uuid4(), FOX)
+        await answer_review(pool, uuid4(), FOX)
     with pytest.raises(BadTopic):
-        await say(pool, task, FOX, user="Ann Smith")
+        await answer_review(pool, task, FOX, user="Ann Smith")
     with pytest.raises(ValueError, match="verdict"):
         await submit_answer(
             pool, "shop", task, version=1, verdict="card", card=None, user="ann", now=NOW

@@ -1,14 +1,13 @@
 """How often cards are asked about, and when a day's budget ends."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cardmint_cloud.domain.call_budget import forecast_budget, refresh_after
-
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+from tests.cloud.kit.cards import NOW
 
 
 @pytest.mark.parametrize(

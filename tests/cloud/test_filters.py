@@ -1,6 +1,6 @@
 """How values read for people."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -15,8 +15,7 @@ from cardmint_cloud.web.filters import (
     payload_preview,
     percent,
 )
-
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+from tests.cloud.kit.cards import NOW
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,7 @@ from cardmint_cloud.domain.price_parsing import (
 from cardmint_cloud.domain.quotes import Quote, describe_prices
 from cardmint_cloud.errors import NotFound
 from cardmint_contracts.cards import Card
-
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+from tests.cloud.kit.cards import NOW
 
 
 def answer(**pricing: Any) -> dict[str, Any]:

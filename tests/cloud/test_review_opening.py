@@ -34,6 +34,7 @@ from cardmint_contracts.events import CardScanned, RecogniserIdentity
 from tests.cloud.kit.cards import FOX, NOW, OWL, accepted, doubtful, send
 from tests.cloud.kit.prices import QuoteSourceStub, quote
 from tests.cloud.kit.reviews import answer_review, review_rules
+from tests.cloud.kit.tenants import counted_cards
 
 pytestmark = pytest.mark.integration
 
@@ -44,13 +45,6 @@ async def review(pool: Pool, scan: CardScanned, why: str = "rules") -> Any:
     return await pool.fetchrow(
         "SELECT * FROM reviews WHERE task = $1", review_task_id(scan.scan, why)
     )
-
-
-async def counted(pool: Pool) -> dict[str, int]:
-    return {
-        row["card_id"]: row["count"]
-        for row in await pool.fetch("SELECT * FROM holdings WHERE count > 0")
-    }
 
 
 async def test_rules_ask_about_what_is_new_once(pool: Pool) -> None:
@@ -94,14 +88,14 @@ async def test_chance_looks_at_what_no_rule_doubts_and_measures_the_precision(po
     ]
     await send(pool, *scans, now=NOW)
     assert await open_for_new_cards(pool, review_rules(audit=1.0), NOW) == 4
-    assert await counted(pool) == {FOX.id: 4}
+    assert await counted_cards(pool) == {FOX.id: 4}
     answers = [FOX, OWL, None]
     for scan, card in zip(scans, answers, strict=False):
         await answer_review(pool, review_task_id(scan.scan, "audit"), card)
     async with pool.acquire() as connection:
         (found,) = await questions.audit_precisions(connection, "shop")
     assert (found.recogniser, found.audited, found.right) == ("reader reader=3 rules=b7", 3, 1)
-    assert await counted(pool) == {FOX.id: 2, OWL.id: 1}
+    assert await counted_cards(pool) == {FOX.id: 2, OWL.id: 1}
     assert recogniser_label(RecogniserIdentity(method="classical", pack="x")) == "classical"
 
 
@@ -116,9 +110,9 @@ async def test_a_price_that_comes_later_asks_about_its_cards(pool: Pool) -> None
     assert await open_for_printing(pool, held, "shop", FOX.id, NOW) == 1
     assert await open_for_printing(pool, held, "shop", FOX.id, NOW) == 0
     assert await open_for_printing(pool, held, "shop", OWL.id, NOW) == 0
-    assert await counted(pool) == {OWL.id: 1}  # Not counted until somebody looked.
+    assert await counted_cards(pool) == {OWL.id: 1}  # Not counted until somebody looked.
     await answer_review(pool, review_task_id(dear.scan, "rules"), FOX)
-    assert await counted(pool) == {FOX.id: 1, OWL.id: 1}
+    assert await counted_cards(pool) == {FOX.id: 1, OWL.id: 1}
 
 
 async def test_old_questions_come_to_the_front_and_old_audits_are_given_up(pool: Pool) -> None:
@@ -163,10 +157,10 @@ async def test_an_answer_can_be_taken_back(pool: Pool, database: str) -> None:
     with pytest.raises(Conflict, match="version 2"):
         await undo_answer(pool, "shop", task, version=1, user="ben", now=NOW)
     await undo_answer(pool, "shop", task, version=2, user="ben", now=NOW)
-    assert await counted(pool) == {}
+    assert await counted_cards(pool) == {}
     assert (await review(pool, scan, "review"))["state"] == "open"
     await answer_review(pool, task, FOX, version=3)
-    assert await counted(pool) == {FOX.id: 1}
+    assert await counted_cards(pool) == {FOX.id: 1}
     with pytest.raises(NotFound):
         await undo_answer(pool, "shop", uuid4(), version=2, user="ben", now=NOW)
     with pytest.raises(NotFound):  # Of another tenant.
@@ -214,7 +208,7 @@ async def test_a_card_is_asked_for_by_its_place(pool: Pool) -> None:
     )
     await send(pool, second, now=NOW)
     assert (await review(pool, scans[1], "review"))["answered_by"] == "left"
-    assert await counted(pool) == {OWL.id: 1}
+    assert await counted_cards(pool) == {OWL.id: 1}
 
 
 async def test_a_question_in_hand_is_nobody_elses(pool: Pool) -> None:
@@ -268,5 +262,5 @@ async def test_of_two_answers_and_an_undo_at_once_one_order_holds(
     assert all(
         isinstance(result, Conflict) or not isinstance(result, BaseException) for result in results
     )
-    assert sum((await counted(pool)).values()) <= 1
+    assert sum((await counted_cards(pool)).values()) <= 1
     assert (await rebuild.compare_with_log(database)).equal

@@ -216,7 +216,7 @@ def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]
     ("environment", "says"),
     [
         ({"CARDMINT_CLOUD_DATABASE": "nonsense"}, "not an address"),
-        ({"CARDMINT_CLOUD_COLOUR": "red"}, "colour: there is no such setting"),
+        ({"CARDMINT_CLOUD_COLOUR": "red"}, "CARDMINT_CLOUD_COLOUR: there is no such setting"),
         ({"CARDMINT_CLOUD_BROKER_PORT": "0"}, "broker.port"),
     ],
 )
@@ -231,7 +231,7 @@ def test_a_wrong_setting_is_one_line(environment: dict[str, str], says: str) -> 
     ("what", "ready", "code"), [("work", "broker connected", 0), ("serve", "dashboard", -SIGTERM)]
 )
 async def test_what_starts_before_its_database_waits_for_it(
-    what: str, wait_for_worker: str, code: int, database: str, broker: LocalBroker, tmp_path: Path
+    what: str, ready: str, code: int, database: str, broker: LocalBroker, tmp_path: Path
 ) -> None:
     address, away = urlsplit(database), free_port()
     away_yet = address._replace(netloc=address.netloc.replace(f":{address.port}", f":{away}"))
@@ -247,7 +247,7 @@ async def test_what_starts_before_its_database_waits_for_it(
     try:
         await asyncio.to_thread(child.wait_until, lambda: "cannot be reached" in log.read_text())
         with closing(FaultyProxy(address.port or 0, Random(1), port=away)):
-            await asyncio.to_thread(child.wait_until, lambda: wait_for_worker in log.read_text())
+            await asyncio.to_thread(child.wait_until, lambda: ready in log.read_text())
             await asyncio.to_thread(child.stop)
         assert child.code == code, log.read_text()
     finally:

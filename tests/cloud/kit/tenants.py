@@ -1,4 +1,4 @@
-"""A tenant's database with every kind of event in it."""
+"""A tenant with every kind of event in its database, and what is counted there."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -10,6 +10,14 @@ from cardmint_cloud.reviews.answers import submit_answer
 from cardmint_contracts.cards import Decision
 from cardmint_contracts.events import CardScanned, ReviewAnswered
 from tests.cloud.kit.cards import NOW, OWL, RECOGNISER, accepted, doubtful, send
+
+
+async def counted_cards(pool: Pool) -> dict[str, int]:
+    """Return the number of counted cards for each card's id."""
+    return {
+        row["card_id"]: row["count"]
+        for row in await pool.fetch("SELECT * FROM holdings WHERE count > 0")
+    }
 
 
 async def fill_tenant(pool: Pool) -> CardScanned:
