@@ -89,14 +89,14 @@ async def price_card(
             changed, held = await _keep(pool, tenant, card_id, said, now)
             return PricingResult(source=source.name, changed=changed, held=held)
         problems.append((source.name, NotFound("lists no price")))
-    told = (
+    problem_texts = (
         "; ".join(f"{name}: {_problem_text(problem)}" for name, problem in problems)
         or "no provider is set up"
     )
     if failures := [problem for _, problem in problems if not isinstance(problem, NotFound)]:
-        await quotes.note_missed(pool, tenant, card_id, told)
+        await quotes.note_missed(pool, tenant, card_id, problem_texts)
         raise PriceUnavailable(
-            told,
+            problem_texts,
             max(
                 (
                     error.retry_after_s
@@ -109,7 +109,7 @@ async def price_card(
         )
     async with pool.acquire() as connection:
         await quotes.schedule_check(
-            connection, tenant, card_id, now + refresh_after(None), told[:500]
+            connection, tenant, card_id, now + refresh_after(None), problem_texts[:500]
         )
     return PricingResult()
 

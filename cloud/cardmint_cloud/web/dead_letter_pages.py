@@ -28,7 +28,7 @@ async def _letters(
     request: PageRequest,
     shop: PageContext,
     *,
-    told: str = "",
+    notice: str = "",
     tone: Literal["done", "conflict"] = "done",
 ) -> Template:
     async with shop.engine.connect() as connection:
@@ -41,7 +41,7 @@ async def _letters(
             shop,
             template,
             letters=found,
-            told=told,
+            notice=notice,
             tone=tone,
             oob=htmx_target(request) is not None,
         )
@@ -55,14 +55,16 @@ async def replay_letter(
     try:
         done = await replay(shop.pool, shop.tenant, letter, shop.clock())
     except NotFound as missing:
-        return _with_status(await _letters(request, shop, told=f"{missing}.", tone="conflict"), 404)
+        return _with_status(
+            await _letters(request, shop, notice=f"{missing}.", tone="conflict"), 404
+        )
     except ParkItem as parked:
-        told = f"It still cannot be used: {parked}"
-        return _with_status(await _letters(request, shop, told=told, tone="conflict"), 409)
+        notice = f"It still cannot be used: {parked}"
+        return _with_status(await _letters(request, shop, notice=notice, tone="conflict"), 409)
     if htmx_target(request) is None:
         return Redirect("/dead-letters", status_code=303)
     return _with_status(
-        await _letters(request, shop, told=f"Replayed: {done.applied} events applied."), 200
+        await _letters(request, shop, notice=f"Replayed: {done.applied} events applied."), 200
     )
 
 
@@ -74,10 +76,12 @@ async def discard_letter(
     try:
         await discard(shop.pool, shop.tenant, letter)
     except NotFound as missing:
-        return _with_status(await _letters(request, shop, told=f"{missing}.", tone="conflict"), 404)
+        return _with_status(
+            await _letters(request, shop, notice=f"{missing}.", tone="conflict"), 404
+        )
     if htmx_target(request) is None:
         return Redirect("/dead-letters", status_code=303)
-    return _with_status(await _letters(request, shop, told="Discarded."), 200)
+    return _with_status(await _letters(request, shop, notice="Discarded."), 200)
 
 
 @get("/dead-letters/{letter:int}/payload")

@@ -35,7 +35,7 @@ _ItemEvent = (
 
 def describe_events(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return events with a sentence for each as `text`."""
-    return [{**event, "said": _event_text(event["data"])} for event in events]
+    return [{**event, "text": _event_text(event["data"])} for event in events]
 
 
 def _event_text(data: _ItemEvent) -> str:  # noqa: PLR0911 - one for each kind of event

@@ -116,7 +116,7 @@ async def newest(shop: NamedDependency[PageContext]) -> Template:
         return await render_page(
             connection,
             shop,
-            "_newest.html",
+            "_newest_scans.html",
             newest=await cards.newest_items(connection, shop.tenant),
             has_image=lambda sha256: shop.images.has(shop.tenant, sha256),
         )
@@ -128,7 +128,7 @@ async def waiting(request: PageRequest, shop: NamedDependency[PageContext]) -> T
     path = urlsplit(request.headers.get("hx-current-url", "/none")).path
     here = "inventory" if path == "/" else path.strip("/")
     async with shop.engine.connect() as connection:
-        return await render_page(connection, shop, "_waiting.html", here=here)
+        return await render_page(connection, shop, "_navigation.html", here=here)
 
 
 @get("/cards/{card_id:str}")

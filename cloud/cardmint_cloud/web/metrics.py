@@ -71,8 +71,8 @@ class Metrics:
             "cardmint_listening", "Whether changes are heard of.", registry=self.registry
         )
 
-    def _gauge(self, name: str, told: str, labels: list[str]) -> Gauge:
-        return Gauge(name, told, labels, registry=self.registry)
+    def _gauge(self, name: str, documentation: str, labels: list[str]) -> Gauge:
+        return Gauge(name, documentation, labels, registry=self.registry)
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""

@@ -24,7 +24,7 @@ async def _prices(
     request: PageRequest,
     shop: PageContext,
     *,
-    told: str = "",
+    notice: str = "",
     tone: Literal["done", "conflict"] = "done",
 ) -> Template:
     async with shop.pool.acquire() as connection:
@@ -38,7 +38,7 @@ async def _prices(
             template,
             supply=found,
             stale_days=STALE.days,
-            told=told,
+            notice=notice,
             tone=tone,
             oob=oob,
         )
@@ -60,15 +60,15 @@ async def settle_job(
         else:
             done = await job_queue.discard_job(connection, shop.tenant, job)
     if not done:
-        told = await _prices(
-            request, shop, told=f"There is no job {job} that was given up.", tone="conflict"
+        page = await _prices(
+            request, shop, notice=f"There is no job {job} that was given up.", tone="conflict"
         )
-        told.status_code = 404
-        return told
+        page.status_code = 404
+        return page
     if htmx_target(request) is None:
         return Redirect("/prices", status_code=303)
     page = await _prices(
-        request, shop, told="Put back into the queue." if action == "requeue" else "Discarded."
+        request, shop, notice="Put back into the queue." if action == "requeue" else "Discarded."
     )
     page.status_code = 200
     return page

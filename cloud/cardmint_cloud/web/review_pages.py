@@ -82,7 +82,7 @@ async def _reviews(
     request: PageRequest,
     shop: PageContext,
     *,
-    told: str = "",
+    notice: str = "",
     tone: Literal["done", "conflict"] = "done",
     leases: dict[UUID, UUID] | None = None,
 ) -> Template:
@@ -109,7 +109,7 @@ async def _reviews(
             "doubted": doubted,
             "audits": audits,
             "user": USER,
-            "told": told,
+            "notice": notice,
             "tone": tone,
             "oob": htmx_target(request) is not None,
         }
@@ -221,10 +221,10 @@ async def answer_many(
             taken += 1
         except (NotFound, Conflict, ValueError) as problem:
             problems.append(str(problem))
-    told = f"{taken} answered." + (
+    notice = f"{taken} answered." + (
         f" Not taken: {len(problems)} ({problems[0]})." if problems else ""
     )
-    return await _done(request, shop, told, tone="conflict" if problems else "done")
+    return await _done(request, shop, notice, tone="conflict" if problems else "done")
 
 
 @post("/held-prices/{number:int}/{verdict:str}", status_code=200)
@@ -246,22 +246,22 @@ async def judge_price(
 
 
 async def _refused(request: PageRequest, shop: PageContext, problem: Exception) -> Response[Any]:
-    told = await _reviews(request, shop, told=f"Not taken: {problem}.", tone="conflict")
-    told.status_code = 404 if isinstance(problem, NotFound) else 409
-    return told
+    page = await _reviews(request, shop, notice=f"Not taken: {problem}.", tone="conflict")
+    page.status_code = 404 if isinstance(problem, NotFound) else 409
+    return page
 
 
 async def _done(
     request: PageRequest,
     shop: PageContext,
-    told: str,
+    notice: str,
     *,
     tone: Literal["done", "conflict"] = "done",
     leases: dict[UUID, UUID] | None = None,
 ) -> Response[Any]:
     if htmx_target(request) is None and leases is None:
         return Redirect("/reviews", status_code=303)
-    page = await _reviews(request, shop, told=told, tone=tone, leases=leases)
+    page = await _reviews(request, shop, notice=notice, tone=tone, leases=leases)
     page.status_code = 200
     return page
 
