@@ -58,7 +58,7 @@ IMAGES = "images"
 BALLAST = "ballast"
 SAMPLES = 20
 RESTART_DELAY_S = 0.5
-"""Time for the answer to the command to leave."""
+"""Seconds between the reply to a restart command and the restart, so that the reply is sent."""
 
 HANGS_AFTER_S = 90.0
 """No camera takes longer for one photo."""

@@ -255,9 +255,10 @@ class CardCounter:
         return replace(event, defaults=defaults, image=image, rescan_of=self._scan_to_repeat())
 
     def _counted_before_start(self, event: CardScanned, origin: str) -> bool:
-        """Whether the camera gives the last shot again, after a kill between commit and confirm.
+        """Return whether this shot was counted before the start.
 
-        That can only be the first shot after the start.
+        A kill between commit and confirm makes the camera give the last shot again. That can only
+        be the first shot after the start.
         """
         before, self._shot_before_start = self._shot_before_start, None
         return (

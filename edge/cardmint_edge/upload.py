@@ -20,7 +20,7 @@ FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
 RETRY_PARKED_S = 86_400.0
 CHECK_EVERY_S = 5.0
-"""Seconds between checks for images to upload, where `wake` is not called."""
+"""Seconds between checks for images to upload, unless `wake` is called earlier."""
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from cardmint_contracts.wire import Downward, Instant, Line
 class LastPrice(Downward, frozen=True):
     """A printing's last known price.
 
-    With a finish or edition of None it is the lowest of what the card may be.
+    A finish or edition of None means any: the price is then the lowest of them.
     """
 
     card: CardId

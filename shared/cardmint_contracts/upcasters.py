@@ -60,7 +60,7 @@ class CardScannedV1(Earlier, frozen=True):
             raise ValueError(message)
 
     def upcast(self) -> CardScanned:
-        """Take the margin from the candidates' confidences, the only ones that are sure to be."""
+        """Compute the margin from the candidates, since version 1's may be a likeness gap."""
         first, second = [*(one.confidence for one in self.candidates), 0.0, 0.0][:2]
         if not self.candidates:
             first = self.confidence
@@ -81,11 +81,9 @@ class CardScannedV1(Earlier, frozen=True):
 
 
 class ReviewOpenedV1(Earlier, frozen=True):
-    """What was asked stood between the reasons.
+    """Version 1 had no field for the question and no candidates of its own.
 
-    A duplicate or an audit when they named one, else the printing.
-
-    Before it had candidates of its own, those of the item were meant.
+    The reasons imply the question: a duplicate or an audit if they name one, else the printing.
     """
 
     task: UUID
@@ -123,7 +121,7 @@ class ReviewOpenedV1(Earlier, frozen=True):
 
 
 class ImageEvictedV1(Earlier, frozen=True):
-    """Whether the cloud had the image stood at the end of the reason."""
+    """Version 1 said at the end of `reason` whether the cloud had the image."""
 
     sha256: Sha256
     bytes: Count

@@ -92,10 +92,10 @@ async def calls(database: str, rate: RateLimit, steps: list[Any]) -> list[tuple[
         def worker() -> PermitPool:
             return PermitPool(pool, provider, rate, clock=clock, monotonic=clock.monotonic)
 
-        async def call(turns: PermitPool) -> None:
+        async def call(permits: PermitPool) -> None:
             day = clock.now.date()
             try:
-                wait = await turns.take()
+                wait = await permits.take()
             except CallWithheld:
                 return
             made.append((clock.now + timedelta(seconds=wait), day))
@@ -105,7 +105,7 @@ async def calls(database: str, rate: RateLimit, steps: list[Any]) -> list[tuple[
             if kind == "call":
                 await asyncio.gather(*(call(workers[value]) for _ in range(count)))
             elif kind == "all call":
-                await asyncio.gather(*(call(turns) for turns in workers for _ in range(count)))
+                await asyncio.gather(*(call(permits) for permits in workers for _ in range(count)))
             elif kind.endswith("pass"):
                 clock.now += (rate.lease if kind == "leases pass" else timedelta(seconds=1)) * value
             else:
@@ -123,27 +123,27 @@ async def test_a_block_serves_many_calls_and_what_lapsed_goes_back_to_the_budget
 ) -> None:
     clock = Clock()
     rate = RateLimit(per_s=100, burst=101, per_day=1000)
-    turns = PermitPool(pool, "x", rate, clock=clock, monotonic=clock.monotonic)
+    permits = PermitPool(pool, "x", rate, clock=clock, monotonic=clock.monotonic)
     for _ in range(1 + 2 + 4 + 1):
-        assert await turns.take() == 0
-        await turns.idle()
+        assert await permits.take() == 0
+        await permits.idle()
     counted = "SELECT calls FROM provider_calls WHERE provider = 'x'"
     assert await pool.fetchval(counted) == 1 + 2 + 4 + 4  # The last one ahead of its use.
     clock.now += rate.lease
-    await turns.take()
+    await permits.take()
     assert await pool.fetchval(counted) == 9
-    await turns.hold(clock.now + timedelta(seconds=1))
-    assert await turns.take() == pytest.approx(1)
+    await permits.hold(clock.now + timedelta(seconds=1))
+    assert await permits.take() == pytest.approx(1)
 
 
 @pytest.mark.integration
 async def test_the_next_block_is_fetched_while_the_last_is_used(pool: Pool) -> None:
     clock = Clock()
     rate = RateLimit(per_s=1000, burst=1001, per_day=5000)
-    turns = PermitPool(pool, "x", rate, clock=clock, monotonic=clock.monotonic)
+    permits = PermitPool(pool, "x", rate, clock=clock, monotonic=clock.monotonic)
     for _ in range(1 + 2 + 4 + 5):
-        await turns.take()
-    await turns.idle()
+        await permits.take()
+    await permits.idle()
     assert (
         await pool.fetchval("SELECT calls FROM provider_calls WHERE provider = 'x'")
         == 1 + 2 + 4 + 8 + 8

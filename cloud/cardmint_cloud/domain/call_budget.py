@@ -32,10 +32,10 @@ class RateLimit:
 
     @property
     def slack(self) -> timedelta:
-        """Time by which calls may be ahead of the average rate, less `lease`.
+        """How far ahead of the average rate permits may be granted: the burst's time minus `lease`.
 
-        A permit is for at most `slack` before its time and is used at most `lease` later. So no
-        span of time has more calls than `burst` plus those that the rate allows in it.
+        A permit is granted at most `slack` before its time and used at most `lease` after that.
+        This keeps the calls in any span of time within `burst` plus the average rate.
         """
         return self.step * (self.burst - 1) - self.lease
 

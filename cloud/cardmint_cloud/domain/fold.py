@@ -85,7 +85,7 @@ def _add_item(
 ) -> None:
     key = (event.tenant, scan.scan)
     if key in items or key in changes.items:
-        return  # The same scan under another sequence: the outbox was restored and counted on.
+        return  # The outbox was restored, and sent this scan again with another sequence.
     defaults = scan.defaults
     changes.items[key] = Item(
         tenant=event.tenant,
@@ -101,7 +101,8 @@ def _add_item(
         condition=defaults.condition or "",
         bin=defaults.bin,
         lot=defaults.lot,
-        confidence=scan.confidence + 0.0,  # -0.0 to 0.0: one zero, whoever reads the log.
+        confidence=scan.confidence
+        + 0.0,  # Turns -0.0 into 0.0, so that every reader of the log gets the same.
         margin=scan.margin + 0.0,
         image=scan.image.sha256 if scan.image else "",
     )

@@ -165,10 +165,7 @@ def review_task_id(scan: UUID, why: str = "review") -> UUID:
 
 
 REVIEW_ORIGINS = ("review", "rules", "audit")
-"""The origins of a question about a scan, each at most once.
-
-The station's doubt, the cloud's rules, the random audit.
-"""
+"""Who asks about a scan, once each at most: the station, the cloud's rules, the random audit."""
 
 _About = ReviewOpened | ReviewAnswered | ReviewUndone | RescanRequested | ReviewAged
 

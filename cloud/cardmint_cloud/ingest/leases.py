@@ -50,8 +50,8 @@ class SlotLeases:
     async def renew(self, broker: LeaseBroker) -> None:
         """Send one heartbeat and settle which slots are ours.
 
-        Nobody took what the stations of taken slots sent meanwhile. Their receipts say at once from
-        which sequence to send again.
+        While a slot had no worker, nobody committed what its stations sent. Receipts at once tell
+        them from which sequence to send again.
         """
         async with self._pool.acquire() as connection:
             living = await leases.record_heartbeat(connection, self._worker)

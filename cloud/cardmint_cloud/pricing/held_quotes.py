@@ -57,7 +57,7 @@ async def judge_quote(
         if verdict != "undo":
             await held_quotes.settle_held(connection, number, state, by, now)
         if "taken" in {state, found.state}:
-            # Taken back, the price before it is the newest again: history is only ever added to.
+            # Undo appends the earlier price as the newest; rows of the history are never removed.
             newest = (
                 quote
                 if verdict == "take"
@@ -73,6 +73,6 @@ async def judge_quote(
             await quotes.keep_quotes(
                 connection, tenant, found.card_id, taken=taken, held=(), lines=lines, now=now
             )
-        if verdict == "undo":  # Only now: a price that counts settles what is open of its kind.
+        if verdict == "undo":  # Last: storing a price settles the open held quotes of its kind.
             await held_quotes.settle_held(connection, number, state, by, now)
         await notify(connection, tenant, Subject.REVIEWS)

@@ -78,7 +78,7 @@ class ProviderClient:
         self.breaker = CircuitBreaker(limits or BreakerLimits(), monotonic())
         self.answered = 0
         self.cached = 0
-        self.turns = PermitPool(pool, self.name, self.rate, clock=clock, monotonic=monotonic)
+        self.permits = PermitPool(pool, self.name, self.rate, clock=clock, monotonic=monotonic)
         self._provider = provider
         self._recent = AnswerCache(RECENT_BYTES)
         self._fetcher = fetcher
@@ -185,7 +185,7 @@ class ProviderClient:
         async def turn() -> None:
             nonlocal waited
             before = self._monotonic()
-            if wait := await self.turns.take():
+            if wait := await self.permits.take():
                 await self._sleep(wait)
             waited += self._monotonic() - before
 
@@ -214,7 +214,7 @@ class ProviderClient:
             self._last_error = f"{error.reason}: {error}"
             await report(failed=True)
             if isinstance(error, ProviderUnavailable) and error.retry_after_s:
-                await self.turns.hold(self._clock() + timedelta(seconds=error.retry_after_s))
+                await self.permits.hold(self._clock() + timedelta(seconds=error.retry_after_s))
             raise
         await report()
         now = self._clock()

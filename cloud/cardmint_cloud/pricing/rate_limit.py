@@ -47,7 +47,7 @@ class PermitPool:
             CallWithheld: that is too long, or the day's budget is used up.
         """
         if not self._use():
-            async with self._lock:  # Who waited for another's block takes of it.
+            async with self._lock:  # Another call may have leased a block.
                 if not self._use():
                     return await self._lease()
         if self._leased.low(self._monotonic(), self._today()) and (
@@ -77,16 +77,16 @@ class PermitPool:
 
     async def _lease(self) -> float:
         now = self._clock()
-        turns = await self._more(now, patience_s=PATIENCE_S, used=1)
-        if turns.until is None:
-            return turns.wait_s
-        wait = (turns.until - now).total_seconds()
+        grant = await self._more(now, patience_s=PATIENCE_S, used=1)
+        if grant.until is None:
+            return grant.wait_s
+        wait = (grant.until - now).total_seconds()
         why = (
             "the day's budget is used up"
-            if turns.refused == "budget"
+            if grant.refused == "budget"
             else "others are before this call"
         )
-        raise CallWithheld(turns.refused, f"{self._provider}: {why}; next in {wait:.0f} s", wait)
+        raise CallWithheld(grant.refused, f"{self._provider}: {why}; next in {wait:.0f} s", wait)
 
     async def _fetch(self) -> None:
         """Lease the next block while the last one is in use.
@@ -105,7 +105,7 @@ class PermitPool:
             self._monotonic() + self._rate.lease.total_seconds(),
         )
         unused, most = self._leased.unused(day), self._leased.want
-        turns = await provider_state.take_permits(
+        grant = await provider_state.take_permits(
             self._pool,
             self._provider,
             self._rate,
@@ -114,6 +114,6 @@ class PermitPool:
             most=most,
             unused=unused,
         )
-        if turns.count:
-            self._leased.add(turns.count - used, until=until, day=day, returned=unused)
-        return turns
+        if grant.count:
+            self._leased.add(grant.count - used, until=until, day=day, returned=unused)
+        return grant

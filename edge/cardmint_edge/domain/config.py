@@ -93,15 +93,15 @@ class MatcherConfig:
     """
 
     tried: int = 10
-    """How many quads beside the clear outlines are hashed at once."""
+    """Number of quads, after the clear outlines, that are hashed in one round."""
     most_tried: int = 30
-    """How many of them are hashed in all."""
+    """Number of quads that are hashed in all rounds."""
     nearest: int = 8
-    """How many references, the nearest by hash, a quad brings, and how many of all are compared."""
+    """Number of references, nearest by hash, taken for each quad; also the most compared in all."""
     resembling: int = 4
-    """How many references, the most similar by embedding, are compared."""
+    """Number of references, most similar by embedding, that are compared."""
     rivals: int = 2
-    """How many further references are compared where one has settled already."""
+    """Number of further references that are compared where one has settled already."""
     settled: float = 0.75
     """Likeness from which on a reference settles its place."""
     same_place: float = 0.7
@@ -150,7 +150,7 @@ class ReaderConfig:
     clear_number: float = -2.0
     """Score (log) below which a number is looked for in more places."""
     number_lead: float = 1.0
-    """Lead (log) over a rival in the same strip below which it is, too."""
+    """Lead (log) over rivals in the strip below which a number is looked for in more places."""
     clear_card: float = -3.0
     """Score (log) of a card above which it may be read once only."""
     clear_lead: float = 8.0
@@ -168,12 +168,15 @@ class ReaderConfig:
     clear_sign: float = -6.0
     """Score (log) below which no sign was read beside the health points."""
     sign_lead: float = 4.0
-    """Lead (log) of another language's sign over HP from which on it counts."""
+    """Least lead (log) over "HP" for another language's sign to count as read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PolicyConfig:
-    """What it takes to accept a card (`decide`). Source: docs/decisions/0010 to 0015.
+    """What it takes to accept a card (`decide`).
+
+    Source: docs/decisions/0010 (pictures), 0011 to 0013 (print), 0015 (own picture). The defaults
+    are the station's; no setting changes them.
 
     `picture_weights` and `print_weights` are logistic regressions, fitted by
     `cardmint-lab recognition calibrate`.
@@ -188,7 +191,7 @@ class PolicyConfig:
     accept_likeness: float = 0.65
     """Least likeness (0 to 1) of a picture that is accepted."""
     accept_numbered_likeness: float = 0.5
-    """The same for a card whose own number was read clearly."""
+    """Least likeness (0 to 1) of a picture whose own number was read clearly."""
     accept_title: float = 0.75
     """Least correlation (0 to 1) of the strip with the name."""
     review_likeness: float = 0.3
@@ -208,7 +211,7 @@ class PolicyConfig:
     number_lead: float = 6.0
     """Least lead (log) of a number, or of a number with its name, over any other."""
     number_lead_in_strip: float = 0.5
-    """The same over numbers of other art in the strip where the own number reads best."""
+    """Least lead (log) over numbers of other art, in the strip where the own number reads best."""
     unread_number: float = -12.0
     """Score (log) below which a number says nothing more against a printing."""
     shaped_print: float = -16.0
@@ -218,7 +221,7 @@ class PolicyConfig:
     energy_bonus: float = 4.0
     """Bonus (log) of an energy where the picture resembles one: little but a number is printed."""
     own_picture_bonus: float = 3.0
-    """Bonus (log) of the printing whose own picture it is, over its twins, without a number."""
+    """Bonus (log) of the printing whose own picture matches, if no number rules out its twins."""
     picture_bonus: float = 3.0
     """Bonus (log) of print whose picture is alike, and cost where it is unlike."""
     compared_prints: int = 4

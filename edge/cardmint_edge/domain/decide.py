@@ -154,10 +154,10 @@ def print_overrules(
     matches: Sequence[PrintMatch],
     policy: PolicyConfig,
 ) -> bool:
-    """Return whether print says more than a picture in doubt.
+    """Return whether print outweighs a doubtful picture.
 
-    It does with a higher confidence, and with a number that was clearly read: several sets may
-    share that number, but the card in the picture does not carry it.
+    It does if its confidence is higher, or if the number was read clearly: several sets may share
+    that number, but the card in the picture does not carry it.
     """
     best = matches[0]
     others = max(
@@ -310,7 +310,7 @@ def _picture_doubts(
 
 
 def _with_causes(doubts: dict[Reason, bool], quality: FrameQuality) -> tuple[Reason, ...]:
-    """Return the doubts that hold, and what is wrong with the frame where there are any."""
+    """Return the reasons that apply; if any do, add the faults of the frame."""
     reasons = tuple(reason for reason, holds in doubts.items() if holds)
     causes = {
         Reason.GLARE: quality.glare and Reason.NUMBER_UNREADABLE in reasons,

@@ -35,7 +35,7 @@ class Gallery(Protocol):
         ...
 
     def twins(self, row: int) -> tuple[Card, ...]:
-        """Return the other printings, pictured or not, that the facts say carry the same art."""
+        """Return the twins of a row's printing, with or without a picture."""
         ...
 
     def card(self, card_id: str) -> Card | None:

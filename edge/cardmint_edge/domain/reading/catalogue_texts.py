@@ -94,7 +94,7 @@ class _Halves:
     def partial_bounds(
         self, alone: NDArray[np.float32], pairs: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Return each text's sum over the pairs of letters in its half, and over its end."""
+        """For each text, sum the scores of its half's letter pairs and of its last letter."""
         total = alone[self._ends]
         for place in self._pairs:
             total += pairs.take(place)

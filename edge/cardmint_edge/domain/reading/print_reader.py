@@ -284,7 +284,7 @@ def _runner_up(scores: list[PrintScore]) -> float:
 def _card_scores(
     readings: list[Reading], texts: TextIndex, rows: NDArray[np.int32], *, number: bool
 ) -> NDArray[np.float64]:
-    """Return each card's score: that of its row's text, or the best of its rows'; -inf for none."""
+    """Return each card's score: the best among its texts; -inf without a text."""
     return best_of(_row_scores(readings, texts, rows, number=number), rows).astype(np.float64)
 
 

@@ -40,8 +40,9 @@ SLOPES = np.linspace(-0.4, 0.4, 9, dtype=np.float32)
 class CardOutline:
     """A card that the finder found.
 
-    `quad` is refined to the strongest edges, `rough` is the network's own: nearer to the card where
-    the strongest edge is not the card's. `presence` is the probability that it is a card (0 to 1).
+    `quad` is refined to the strongest edges. `rough` is the network's unrefined quad; it is better
+    where the strongest nearby edge is not the card's. `presence` is the probability (0 to 1) that
+    it is a card.
     """
 
     quad: Quad

@@ -1,4 +1,4 @@
-"""PictureComparison of a card with a reference: features, a homography, and correlation in windows.
+"""Comparison of a card with a reference: features, a homography, and correlation in windows.
 
 ORB features (Rublee et al. 2011) of the card are matched to those stored of the reference, RANSAC
 fits the homography between the two, and the card, brought onto the reference by it, is correlated

@@ -68,7 +68,7 @@ class View:
         )
 
     def factor(self, level: int) -> NDArray[np.float32]:
-        """Return what coordinates of the frame are multiplied by on a level (x and y)."""
+        """Return the scale (x and y) from coordinates of the frame to those of a level."""
         size = np.array(self.levels[level].shape[1::-1], dtype=np.float32)
         whole = np.array(self.frame.shape[1::-1], dtype=np.float32)
         return np.asarray(size / whole, dtype=np.float32)

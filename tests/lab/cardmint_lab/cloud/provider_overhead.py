@@ -70,7 +70,7 @@ async def measure_overhead(
         await source.get(ask)
         marks.append(time.perf_counter())
         leave = source.breaker.admit(time.monotonic())
-        await source.turns.take()
+        await source.permits.take()
         await source.get(ask)
         if leave is not None:
             source.breaker.report(leave, time.monotonic(), failed=False, seconds=0.0)

@@ -9,26 +9,26 @@ from cardmint_cloud.domain.breaker import BreakerView
 from cardmint_cloud.domain.call_budget import RateLimit
 
 # The theoretical arrival time of the generic cell rate algorithm: one row, one statement, fair to
-# every worker. So many turns are taken as may be used now, or one that must be waited for. A crash
-# may forget the turns of its last moments: they are not worth a wait for the disk.
+# every worker. It grants as many permits as may be used now, or one that must be waited for. After
+# a crash the last moments' permits may be forgotten: they are not worth a wait for the disk.
 _TAKE = """
 WITH locked AS (SELECT greatest(tat, $2::timestamptz) AS tat FROM provider_rates
        WHERE provider = $1 FOR UPDATE),
 granted AS (
     SELECT tat, least($6::int, 1 + greatest(0, floor(
            extract(epoch FROM $2 + $4::interval - tat) / extract(epoch FROM $3::interval))))::int
-                  AS turns
+                  AS permits
       FROM locked WHERE tat - $2 - $4 <= $5::interval),
 counted AS (
     INSERT INTO provider_calls AS c (provider, day, calls, budget)
-    SELECT $1, $7::date, turns, $8::int FROM granted WHERE turns <= $8
+    SELECT $1, $7::date, permits, $8::int FROM granted WHERE permits <= $8
     ON CONFLICT (provider, day) DO UPDATE SET calls = greatest(0,
            c.calls - $9::int) + excluded.calls, budget = excluded.budget
      WHERE greatest(0, c.calls - $9) + excluded.calls <= $8
     RETURNING calls),
-paced AS (UPDATE provider_rates r SET tat = granted.tat + granted.turns * $3 FROM granted,
+paced AS (UPDATE provider_rates r SET tat = granted.tat + granted.permits * $3 FROM granted,
        counted WHERE provider = $1)
-SELECT locked.tat, granted.turns, counted.calls, set_config('synchronous_commit', 'off', true)
+SELECT locked.tat, granted.permits, counted.calls, set_config('synchronous_commit', 'off', true)
        AS quick
   FROM locked LEFT JOIN granted ON true LEFT JOIN counted ON true"""
 _BEGIN = "INSERT INTO provider_rates (provider, tat) VALUES ($1, $2) ON CONFLICT DO NOTHING"
@@ -125,7 +125,7 @@ async def take_permits(
     if row is None:
         await pool.execute(_BEGIN, provider, now)
         row = await fetch_one(pool, _TAKE, provider, *values)
-    if row["turns"] is None:
+    if row["permits"] is None:
         return PermitGrant(refused="paced", until=max(now, row["tat"] - rate.slack))
     if row["calls"] is None:
         if most > 1:
@@ -135,7 +135,7 @@ async def take_permits(
         midnight = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
         return PermitGrant(refused="budget", until=midnight)
     return PermitGrant(
-        count=row["turns"], wait_s=max(0.0, (row["tat"] - rate.slack - now).total_seconds())
+        count=row["permits"], wait_s=max(0.0, (row["tat"] - rate.slack - now).total_seconds())
     )
 
 
@@ -162,8 +162,8 @@ async def claim_probe(pool: Pool, provider: str, now: datetime, until: datetime)
     """Claim the right to probe a dead provider; no other worker has it before `until`.
 
     Returns:
-        None when it is this worker's, or the provider was let in meanwhile; else until when
-            another's holds.
+        None: this worker may probe, or the gate has opened meanwhile. Otherwise the time until
+            which another worker's claim holds.
     """
     if await pool.fetchval(_TRY, provider, now, until) is not None:
         return None
