@@ -49,6 +49,18 @@ def no_greenlet_was_refused() -> Iterator[None]:
         pytest.fail(greenlets.refused[0], pytrace=False)
 
 
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real cards and photos; without it the test is skipped, but never under CI."""
+    folder = Path(os.environ.get("CARDMINT_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not (folder / "photos" / "index.csv").is_file():
+        message = f"{folder}: no real data; set CARDMINT_DATA"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
     """End a process whose teardown hangs, and say where.

@@ -1,15 +1,12 @@
 """What providers call the catalogue's sets and cards."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 
 from cardmint_cloud.domain import provider_ids
 from cardmint_contracts.cards import Card
-
-CATALOGUE = Path(os.environ.get("CARDMINT_DATA", "../shared/data")) / "catalogue"
 
 
 def card(card_id: str, number: str = "", set_name: str = "", set_id: str = "") -> Card:
@@ -85,8 +82,8 @@ def test_pricecharting_files_sets_under_consoles() -> None:
 
 
 @pytest.mark.data
-def test_every_set_of_the_catalogue_is_bridged() -> None:
-    sets = json.loads((CATALOGUE / "sets" / "en.json").read_text())
+def test_every_set_of_the_catalogue_is_bridged(real_data: Path) -> None:
+    sets = json.loads((real_data / "catalogue" / "sets" / "en.json").read_text())
     assert len(sets) == 172
     ids = [one["id"] for one in sets]
     theirs = {set_id: provider_ids.tcgdex_set(set_id) for set_id in ids}
@@ -108,9 +105,9 @@ def test_every_set_of_the_catalogue_is_bridged() -> None:
 
 
 @pytest.mark.data
-def test_every_card_of_the_catalogue_has_one_name_at_each_provider() -> None:
+def test_every_card_of_the_catalogue_has_one_name_at_each_provider(real_data: Path) -> None:
     seen: dict[str, str] = {}
-    for file in sorted((CATALOGUE / "cards" / "en").glob("*.json")):
+    for file in sorted((real_data / "catalogue" / "cards" / "en").glob("*.json")):
         for one in json.loads(file.read_text()):
             theirs = provider_ids.tcgdex_id(card(one["id"], one["number"]))
             assert theirs not in seen, (theirs, one["id"], seen[theirs])

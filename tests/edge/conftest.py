@@ -1,6 +1,5 @@
 """The fictional set, printed once a run, and the recogniser over its pack."""
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,15 +59,3 @@ def worker(broker: LocalBroker) -> Iterator[CloudWorker]:
     cloud = CloudWorker(broker.port)
     yield cloud
     cloud.close()
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """The folder of real cards and photos; without it the test is skipped, but never under CI."""
-    folder = Path(os.environ.get("CARDMINT_DATA", Path(__file__).parents[3] / "shared" / "data"))
-    if not (folder / "photos" / "index.csv").is_file():
-        message = f"{folder}: no real data; set CARDMINT_DATA"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    return folder

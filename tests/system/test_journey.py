@@ -5,7 +5,6 @@ Each card is counted once.
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -78,20 +77,15 @@ def test_a_station_scans_without_a_network_and_catches_up(system: System) -> Non
 
 
 @pytest.mark.data
-def test_real_photos_are_counted_once_too(folder: Path) -> None:
-    data = Path(os.environ.get("CARDMINT_DATA", ROOT.parent / "shared" / "data"))
-    if not data.exists():
-        if os.environ.get("CI"):
-            pytest.fail(f"the real cards are not in {data}; set CARDMINT_DATA")
-        pytest.skip(f"no real cards in {data}")
+def test_real_photos_are_counted_once_too(folder: Path, real_data: Path) -> None:
     system = System(folder / "system", pack=folder / "pack.sqlite")
-    images = ["--cards", str(data / "catalogue"), "--images", str(data / "references")]
+    images = ["--cards", str(real_data / "catalogue"), "--images", str(real_data / "references")]
     try:
         system.edge("catalogue", "catalogue", "build", *images, "--out", str(system.pack))
         system.start_cloud()
-        photos = sorted((data / "photos").glob("single-*.jpg"))
-        system.start_station("left", f'type = "replay"\npath = "{data / "photos"}"')
-        total = len(list((data / "photos").glob("*.jpg")))
+        photos = sorted((real_data / "photos").glob("single-*.jpg"))
+        system.start_station("left", f'type = "replay"\npath = "{real_data / "photos"}"')
+        total = len(list((real_data / "photos").glob("*.jpg")))
         wait_for(system, reached(total // 3))
         system.kill("left")
         system.kill("worker")

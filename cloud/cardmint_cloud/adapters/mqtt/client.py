@@ -54,8 +54,6 @@ class MqttClient:
 
         The broker sends unacknowledged messages again, to whichever worker connects next.
         """
-        if self._connection:
-            self._connection.leave()
         if self._running:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
@@ -114,26 +112,33 @@ class MqttClient:
         self._count += 1
         connection = MqttConnection(self._count, where, self._on_message)
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(_CONNECT_S):
-            await loop.create_connection(lambda: connection, where.host, where.port, ssl=self._tls)
-            code = await connection.answered
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                await loop.create_connection(
+                    lambda: connection, where.host, where.port, ssl=self._tls
+                )
+                code = await connection.answered
+            return await self._stay_connected(connection, code)
+        finally:
+            self._connection = None
+            await connection.close()
+
+    async def _stay_connected(
+        self, connection: MqttConnection, code: mqtt5.ConnAckReasonCode | None
+    ) -> bool:
+        """Use a connection until it is lost; return whether the broker accepted it (`code`)."""
         if code is None:
             self._say("hung up")
             return False
         if code != mqtt5.ConnAckReasonCode.SUCCESS:
-            connection.leave()
             trouble = f"refuses us ({code.name.replace('_', ' ').lower()})"
             self._say(trouble)
             if code in _NOT_US:
                 self._refuse(trouble)
             return False
         self._connection, self._said = connection, ""
-        _log.info("broker connected", host=where.host, port=where.port)
-        try:
-            self._say(f"connection lost ({await connection.lost}); connecting again")
-        finally:
-            self._connection = None
-            connection.leave()
+        _log.info("broker connected", host=self._settings.host, port=self._settings.port)
+        self._say(f"connection lost ({await connection.lost}); connecting again")
         return True
 
     def _refuse(self, trouble: str) -> None:

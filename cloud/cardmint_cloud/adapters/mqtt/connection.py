@@ -24,6 +24,9 @@ from cardmint_contracts.settings import BrokerSettings
 RECEIVE_MAXIMUM = 2000
 MAX_WAITING_BYTES = 16 << 20
 KEEP_ALIVE_S = 10
+CLOSE_S = 1.0
+"""Seconds that the broker gets to agree to the end of an encrypted connection."""
+
 _GRANTED = (
     mqtt5.SubAckReasonCode.GRANTED_QOS_AT_MOST_ONCE,
     mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE,
@@ -65,6 +68,7 @@ class MqttConnection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self.answered: asyncio.Future[mqtt5.ConnAckReasonCode | None] = loop.create_future()
         self.lost: asyncio.Future[str] = loop.create_future()
+        self._closed: asyncio.Future[None] = loop.create_future()
         self._transport: asyncio.Transport | None = None
         self._beating: asyncio.Task[None] | None = None
         self._buffer = bytearray()
@@ -83,6 +87,16 @@ class MqttConnection(asyncio.Protocol):
         if self._transport and not self._transport.is_closing():
             self._transport.write(mqtt5.DisconnectPacket().write())
             self._transport.close()
+
+    async def close(self) -> None:
+        """Leave, and wait until the transport is closed: TLS waits for the broker to agree."""
+        self.leave()
+        try:
+            if self._transport:
+                await asyncio.wait([self._closed], timeout=CLOSE_S)
+        finally:
+            if self._transport:
+                self._transport.abort()
 
     def acknowledge(self, messages: Sequence[InboundMessage]) -> None:
         """Send PUBACKs in the order of the messages, and resume reading when there is room.
@@ -174,6 +188,7 @@ class MqttConnection(asyncio.Protocol):
         self._sent.clear()
         self._queued.clear()
         self._transport = None
+        self._closed.set_result(None)
         if not self.answered.done():
             self.answered.set_result(None)
         if not self.lost.done():
