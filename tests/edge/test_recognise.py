@@ -270,8 +270,10 @@ class Nothing:
         return None
 
 
-def test_a_pack_without_pictures_knows_nobody(fictional: Path) -> None:
-    seen = CardRecogniser(Nothing(), clock=time.perf_counter).recognise(scan_of(fictional, UNIQUE))
+@pytest.mark.parametrize("reader", [None, Reads(UNIQUE, -0.5)])
+def test_a_pack_without_pictures_knows_nobody(fictional: Path, reader: Reads | None) -> None:
+    empty = CardRecogniser(Nothing(), clock=time.perf_counter, print_reader=reader)
+    seen = empty.recognise(scan_of(fictional, UNIQUE))
     assert (seen.decision, seen.pack) == (Decision.REJECT, "empty")
 
 
