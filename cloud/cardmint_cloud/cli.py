@@ -72,8 +72,13 @@ def serve(config: Path | None) -> None:
     type=click.DateTime(_MOMENTS),
     help="Show the inventory as of this time (UTC unless it says).",
 )
+@click.option(
+    "--take-margins",
+    is_flag=True,
+    help="First give items of version 0.1 the margins that the log gives them.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def rebuild(config: Path | None, at: datetime | None, as_json: bool) -> None:
+def rebuild(config: Path | None, at: datetime | None, take_margins: bool, as_json: bool) -> None:
     """Fold the log again and compare it with the inventory, bit for bit.
 
     Exit code 1 when they differ.
@@ -89,6 +94,9 @@ def rebuild(config: Path | None, at: datetime | None, as_json: bool) -> None:
         )
         click.echo(encode(view).decode() if as_json else "\n".join(rebuild.snapshot_lines(view)))
         return
+    if take_margins:
+        changed = commands.run_checked(address, rebuild.take_margins(address, archive))
+        click.echo(f"{changed} items took the log's margin", err=True)
     comparison = commands.run_checked(address, rebuild.compare_with_log(address, archive))
     whole = {**asdict(comparison), "equal": comparison.equal}
     click.echo(

@@ -160,7 +160,9 @@ def publish_artifact(settings: CloudSettings, manifest: bytes, file: Path, url: 
         RetryLater: the database is away.
         StopService: the file is not what the manifest names, or the settings do not work.
     """
-    signed = fleet.store_artifact(Path(settings.artifacts), settings.tenant, manifest, file, url)
+    signed = fleet.store_artifact(
+        fleet.artifact_folder(settings.artifacts), settings.tenant, manifest, file, url
+    )
     now = datetime.now(UTC)
     _run_with_connection(
         settings,

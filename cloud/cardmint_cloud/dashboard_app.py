@@ -13,6 +13,7 @@ from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.app import database, log_as_json
 from cardmint_cloud.errors import StopService
+from cardmint_cloud.fleet import artifact_folder
 from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.settings import CloudSettings
 from cardmint_cloud.web.routes import build_dashboard
@@ -44,7 +45,7 @@ async def serve(settings: CloudSettings) -> None:
             pool=pool,
             images=image_store(settings),
             tenant=settings.tenant,
-            artifacts=Path(settings.artifacts),
+            artifacts=artifact_folder(settings.artifacts),
         )
         config = uvicorn.Config(
             app,

@@ -101,6 +101,24 @@ def store_artifact(folder: Path, tenant: str, manifest: bytes, file: Path, url: 
     return replace(signed, url=url.rstrip("/") + artifact_path(tenant, signed.sha256))
 
 
+def artifact_folder(name: str) -> Path:
+    """Return the folder of packs and models, as `artifacts` in the settings names it.
+
+    A folder `wares` beside it, the default of version 0.1, is renamed.
+
+    Raises:
+        StopService: the folder cannot be renamed.
+    """
+    folder = Path(name)
+    earlier = folder.with_name("wares")
+    try:
+        if earlier.is_dir() and not folder.exists():
+            earlier.rename(folder)
+    except OSError as error:
+        raise StopService(f"cannot rename {earlier} to {folder}: {error.strerror}") from error
+    return folder
+
+
 def artifact_file(folder: Path, tenant: str, sha256: str) -> Path:
     """Return the file of an artifact. Tenant and SHA-256 must have been checked."""
     return folder / tenant / sha256

@@ -69,6 +69,22 @@ async def compare_with_log(address: str, archive: Path = Path()) -> LogCompariso
         return LogComparison(events=events, rows=rows, differences=differences, first=tuple(first))
 
 
+async def take_margins(address: str, archive: Path = Path()) -> int:
+    """Give each item the margin that the log gives it; return how many had another.
+
+    Items that version 0.1 wrote may have one: it is never changed after an item's first scan.
+
+    Raises:
+        StopService: as `compare_with_log`.
+    """
+    async with shadow.snapshot(address) as connection:
+        await _fold(connection, archive, None)
+        margins = await shadow.differing_margins(connection)
+    if margins:
+        await shadow.set_margins(address, margins)
+    return len(margins)
+
+
 async def snapshot_at(address: str, at: datetime, archive: Path = Path()) -> InventorySnapshot:
     """Fold the log up to what had been received at `at`.
 

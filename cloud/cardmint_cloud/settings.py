@@ -131,6 +131,15 @@ def load_keys(environment: Mapping[str, str] = os.environ) -> ProviderKeys:
     )
 
 
+_RENAMED = {
+    "wares": "`artifacts`",
+    "CARDMINT_CLOUD_WARES": "CARDMINT_CLOUD_ARTIFACTS",
+    "broker.user": "`broker.username`",
+    "broker.ca": "`broker.ca_file`, with `broker.tls`",
+}
+"""Settings of version 0.1, and what they are called now."""
+
+
 def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> CloudSettings:
     """Read the settings from a file, overridden by the environment.
 
@@ -146,7 +155,11 @@ def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Clou
     try:
         return read_settings(CloudSettings, values, environment, prefix=PREFIX, folder=folder)
     except SettingsError as error:
-        raise StopService(f"{file or 'settings'}: {error}; see docs/settings-cloud.md") from None
+        key = str(error).partition(":")[0]
+        renamed = f"; it is {_RENAMED[key]} now" if key in _RENAMED else ""
+        raise StopService(
+            f"{file or 'settings'}: {error}{renamed}; see docs/settings-cloud.md"
+        ) from None
 
 
 def _from_file(file: Path) -> dict[str, Any]:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from cardmint_contracts.control import Artifact, Manifest
-from cardmint_contracts.wire import encode
+from cardmint_contracts.control import Artifact, Manifest, encode_manifest
 from cardmint_edge.errors import Stop
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -69,4 +68,4 @@ def manifest(key_file: Path, artifact: Artifact, file: Path, version: str, url: 
     signed = Manifest(
         artifact=artifact, version=version, url=url, bytes=size, sha256=digest, signature=signature
     )
-    click.echo(encode(signed).decode())
+    click.echo(encode_manifest(signed).decode())

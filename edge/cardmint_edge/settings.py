@@ -107,6 +107,12 @@ def load(path: Path, environment: Mapping[str, str]) -> EdgeSettings:
         raise Stop(f"cannot read the settings {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Stop(f"{path} is not TOML: {error}") from error
+    camera = table.get("camera")
+    if isinstance(camera, dict) and camera.get("type") == "simulator":
+        raise Stop(
+            f"{path}: camera.type: the simulated camera is `cardmint-lab station run` now; set"
+            " another type here, which that command does not open"
+        )
     try:
         settings = read_settings(
             EdgeSettings, table, environment, prefix=ENVIRONMENT, folder=path.absolute().parent

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.fleet import artifact_folder
 from cardmint_cloud.web.routes import build_dashboard
 from cardmint_contracts.http import ARTIFACT_PATH, ARTIFACT_PATH_0_1
 from tests.cloud.kit.cards import NOW
@@ -51,3 +52,12 @@ async def test_an_artifact_is_downloaded_whole_or_from_an_offset(
     assert beyond.status_code == 416
     assert beyond.headers["content-range"] == f"bytes */{len(CONTENT)}"
     assert (await site.get(path.format(tenant="shop", sha256="0" * 64))).status_code == 404
+
+
+def test_the_folder_of_the_first_version_is_renamed_once(tmp_path: Path) -> None:
+    (tmp_path / "wares" / "shop").mkdir(parents=True)
+    folder = artifact_folder(str(tmp_path / "artifacts"))
+    assert (folder / "shop").is_dir()
+    (tmp_path / "wares").mkdir()
+    assert (artifact_folder(str(folder)) / "shop").is_dir()
+    assert (tmp_path / "wares").is_dir()

@@ -85,7 +85,9 @@ async def test_a_worker_that_lost_its_stations_without_knowing_cannot_write(pool
     worker, link = Worker(pool), Deaf()
     await worker.leases.renew(link)
     assert worker.leases.slots == set(range(SLOTS))
-    await pool.execute("UPDATE leases SET worker = $1", uuid4())  # What happens while it is paused.
+    await pool.execute(
+        "UPDATE slot_leases SET worker = $1", uuid4()
+    )  # What happens while it is paused.
     message = first_event()
     pending = PendingMessage(
         message=message, route=worker.route(message.topic), batch=read_message(message)
@@ -179,7 +181,7 @@ async def _held(address: str) -> dict[UUID, int]:
     connection = await asyncpg.connect(address, command_timeout=20)
     try:
         rows = await connection.fetch(
-            "SELECT worker, count(*) AS slots FROM leases GROUP BY worker"
+            "SELECT worker, count(*) AS slots FROM slot_leases GROUP BY worker"
         )
         return {row["worker"]: row["slots"] for row in rows if row["worker"] is not None}
     finally:

@@ -141,3 +141,23 @@ def test_keys_come_from_the_environment_and_are_never_shown(tmp_path: Path) -> N
     file.write_text('[prices]\npokemontcg_key = "x"')
     with pytest.raises(StopService, match="no such setting"):
         load(file, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('wares = "x"', "wares: there is no such setting; it is `artifacts` now"),
+        ('[broker]\nuser = "x"', "broker.user: .* it is `broker.username` now"),
+        ('[broker]\nca = "x"', "broker.ca: .* it is `broker.ca_file`, with `broker.tls` now"),
+    ],
+)
+def test_a_setting_of_the_first_version_is_named_as_it_is_called_now(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    file = tmp_path / "cloud.toml"
+    file.write_text(text)
+    with pytest.raises(StopService, match=says):
+        load(file, {})
+    variable = "CARDMINT_CLOUD_" + text.replace("[broker]\n", "broker_").split(" ")[0].upper()
+    with pytest.raises(StopService, match=r"it is .* now"):
+        load(None, {variable: "x"})

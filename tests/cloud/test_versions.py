@@ -274,6 +274,36 @@ async def test_items_of_the_first_version_take_the_margin_that_the_log_gives(
     assert [found[scan] for scan in earlier] == [0.625, 0.75, 0.0]
     comparison = await rebuild.compare_with_log(database)
     assert comparison.equal, "\n".join(rebuild.comparison_lines(comparison))
+    await pool.execute("UPDATE items SET margin = 0.5 WHERE item = ANY($1)", earlier)
+    assert not (await rebuild.compare_with_log(database)).equal
+    assert await rebuild.take_margins(database) == 3
+    assert await rebuild.take_margins(database) == 0
+    assert (await rebuild.compare_with_log(database)).equal
+
+
+async def test_a_scan_that_postgres_cannot_read_keeps_its_margin(
+    pool: Pool, database: str, engine: AsyncEngine
+) -> None:
+    earlier = CardScannedV1(
+        scan=uuid4(),
+        decision=Decision.REJECT,
+        recogniser=RecogniserIdentity(method="classical", pack="1"),
+        batch=ScanDefaults(),
+    )
+    assert await send(pool, earlier, accepted(), stream=uuid4()) == 0
+    async with engine.begin() as connection:
+        await connection.run_sync(_moved, "0008")
+    await pool.execute(
+        "UPDATE events SET data = replace(data::text, $1, $2)::json WHERE type = $3",
+        '"pack":',
+        '"pack":"\\u0000","pack":',
+        "cardmint.card.scanned.v1",
+    )
+    await pool.execute("UPDATE items SET margin = 0.5 WHERE item = $1", earlier.scan)
+    async with engine.begin() as connection:
+        await connection.run_sync(_moved, "head")
+    assert await pool.fetchval("SELECT margin FROM items WHERE item = $1", earlier.scan) == 0.5
+    assert await rebuild.take_margins(database) == 1
 
 
 def _moved(connection: Connection, revision: str) -> None:

@@ -131,6 +131,7 @@ class RolloutBench:
         ]
         done = CliRunner().invoke(cli, ["fleet", "manifest", *map(str, words), "--url", self.url])
         assert done.exit_code == 0, done.exception
+        assert json.loads(done.stdout)["ware"] == artifact  # For stations of version 0.1.
         return decode(done.stdout.encode(), Manifest)
 
     def smaller(self, without: str = "") -> bytes:

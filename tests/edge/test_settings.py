@@ -97,6 +97,10 @@ def test_the_environment_overrides(tmp_path: Path) -> None:
             "camera.cards: there is no such setting",
         ),
         (("folder", "telescope"), "camera.type: Invalid value 'telescope'"),
+        (
+            ("folder", "simulator"),
+            "camera.type: the simulated camera is `cardmint-lab station run`",
+        ),
         (("[recognition]", "[recognise]"), "recognise: there is no such setting"),
         (('data = "data"', ""), "station: Object missing required field `data`"),
         (('data = "data"', "data = 5"), "station.data: expected a path"),

@@ -130,8 +130,8 @@ workers = Table(
     Column("seen_at", Moment, nullable=False),
 )
 
-leases = Table(
-    "leases",
+slot_leases = Table(
+    "slot_leases",
     metadata,
     Column("slot", Integer, primary_key=True, autoincrement=False),
     Column("worker", Uuid),

@@ -22,28 +22,28 @@ INSERT INTO workers (worker, seen_at) VALUES ($1, clock_timestamp())
 ON CONFLICT (worker) DO UPDATE SET seen_at = excluded.seen_at"""
 _BURY = "DELETE FROM workers WHERE seen_at < clock_timestamp() - $1 * interval '1 second'"
 _LIVING = "SELECT worker FROM workers"
-_OPEN = (
-    "INSERT INTO leases (slot) SELECT * FROM generate_series(0, $1::int - 1) ON CONFLICT DO NOTHING"
-)
-_RELEASE = "UPDATE leases SET worker = NULL WHERE worker = $1 AND NOT slot = ANY($2::int[])"
+_OPEN = """
+INSERT INTO slot_leases (slot) SELECT * FROM generate_series(0, $1::int - 1) ON CONFLICT DO NOTHING
+"""
+_RELEASE = "UPDATE slot_leases SET worker = NULL WHERE worker = $1 AND NOT slot = ANY($2::int[])"
 _CLAIM = """
-UPDATE leases SET worker = $1, since = clock_timestamp()
- WHERE slot IN (SELECT slot FROM leases l WHERE slot = ANY($2::int[]) AND worker IS DISTINCT FROM $1
+UPDATE slot_leases SET worker = $1, since = clock_timestamp()
+ WHERE slot IN (SELECT slot FROM slot_leases l
+                 WHERE slot = ANY($2::int[]) AND worker IS DISTINCT FROM $1
                    AND NOT EXISTS (SELECT FROM workers w WHERE w.worker = l.worker)
                  ORDER BY slot FOR UPDATE SKIP LOCKED)
 RETURNING slot"""
 _IN_THE_WAY = """
-SELECT DISTINCT worker FROM leases l
+SELECT DISTINCT worker FROM slot_leases l
  WHERE slot = ANY($2::int[]) AND worker IS DISTINCT FROM $1
    AND NOT EXISTS (SELECT FROM workers w WHERE w.worker = l.worker)"""
 _END = """
 SELECT pg_terminate_backend(pid, 500) FROM pg_stat_activity
  WHERE application_name = ANY($1::text[]) AND xact_start IS NOT NULL
    AND state_change < clock_timestamp() - $2 * interval '1 second'"""
-_MINE = "SELECT slot FROM leases WHERE worker = $1"
-_HELD = (
-    "SELECT slot FROM leases WHERE worker = $1 AND slot = ANY($2::int[]) ORDER BY slot FOR SHARE"
-)
+_MINE = "SELECT slot FROM slot_leases WHERE worker = $1"
+_HELD = """
+SELECT slot FROM slot_leases WHERE worker = $1 AND slot = ANY($2::int[]) ORDER BY slot FOR SHARE"""
 _LEAVE = "DELETE FROM workers WHERE worker = $1"
 _MARKS = """
 SELECT tenant, source, stream, sequence FROM watermarks

@@ -5,10 +5,11 @@ same statements write both inventories.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
@@ -52,6 +53,13 @@ SELECT concat_ws('/', {key}) AS key, to_jsonb(live) ->> 'row' AS live, to_jsonb(
   FULL JOIN (SELECT {key}, ROW({columns}) AS row FROM pg_temp.{table} {where}) again USING ({key})
  WHERE live.row IS NULL OR again.row IS NULL OR live.row *<> again.row
  ORDER BY {key}"""
+_MARGINS = """
+SELECT tenant, item, again.margin FROM public.items live JOIN pg_temp.items again
+ USING (tenant, item) WHERE live.margin <> again.margin"""
+_SET_MARGINS = """
+UPDATE public.items SET margin = m.margin
+  FROM unnest($1::text[], $2::uuid[], $3::float8[]) AS m (tenant, item, margin)
+ WHERE items.tenant = m.tenant AND items.item = m.item"""
 _COUNT = """
 SELECT (SELECT count(*) FROM public.{table} {where}) AS live,
        (SELECT count(*) FROM ({differ}) d) AS differ"""
@@ -127,6 +135,20 @@ async def snapshot_totals(connection: PostgresConnection) -> tuple[dict[str, int
     statuses = {row["name"]: row["count"] for row in await connection.fetch(_STATUSES)}
     row = await fetch_one(connection, _TOTALS)
     return statuses, row["holdings"], row["open_reviews"]
+
+
+async def differing_margins(connection: PostgresConnection) -> list[tuple[str, UUID, float]]:
+    """Return tenant, item and the log's margin of each item that has another one."""
+    return [tuple(row) for row in await connection.fetch(_MARGINS)]
+
+
+async def set_margins(address: str, margins: Sequence[tuple[str, UUID, float]]) -> None:
+    """Set the margins of live items: tenant, item, margin."""
+    connection = await asyncpg.connect(address)
+    try:
+        await connection.execute(_SET_MARGINS, *map(list, zip(*margins, strict=True)))
+    finally:
+        await connection.close()
 
 
 async def compare_table(
