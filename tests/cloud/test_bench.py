@@ -103,4 +103,4 @@ def test_bench_prices_makes_no_call_too_many() -> None:
 def test_bench_reviews_follows_every_question_to_the_stations_page() -> None:
     found = report("reviews", "--questions", "3")
     assert found["questions"] == 3
-    assert 0 < found["p50_ms"] <= found["p99_ms"] == found["most_ms"]
+    assert 0 <= found["p50_ms"] <= found["p99_ms"] == found["most_ms"]

@@ -100,7 +100,8 @@ async def _ask(system: System, station: str, questions: int) -> list[float]:
             )  # Anywhere in the page's wait.
             await _commit(pool, system.tenant, station, scan, number)
             committed = time.monotonic()
-            seconds.append(await shown - committed)
+            # The page may show the question before the commit's answer is here.
+            seconds.append(max(0.0, await shown - committed))
             now = datetime.now(UTC)
             await submit_answer(
                 pool,
