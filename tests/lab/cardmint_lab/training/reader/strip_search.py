@@ -1,11 +1,9 @@
-"""Find out where names, numbers and health points stand.
-
-Which few strips show them on the most scans.
+"""Find the few strips that show names, numbers and health points on the most scans.
 
 Only scans that may be trained on are used. The current reader reads a grid of places on each; the
 place that shows the text on the most scans is taken first, then the best for the others, and so on.
 
-`python -m cardmint_lab.training.reader.places --data CARDMINT_DATA --checkpoint FILE`
+`python -m cardmint_lab.training.reader.strip_search --data CARDMINT_DATA --checkpoint FILE`
 """
 
 import argparse
