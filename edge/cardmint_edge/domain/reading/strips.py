@@ -17,8 +17,8 @@ NUMBERS = (
 )
 """Places of the number: at the lower left on newer cards, at the lower right on older ones.
 
-The likeliest of each side comes first. Source: `cardmint_lab.training.reader.strip_search`, which counts
-them on scans that may be trained on.
+The likeliest of each side comes first. Source: `cardmint_lab.training.reader.strip_search`, which
+counts them on scans that may be trained on.
 """
 
 LIKELIEST_NUMBERS = NUMBERS[::3]
