@@ -58,50 +58,41 @@ def _tell(report: Any, lines: Sequence[str], *, as_json: bool) -> None:
         sys.exit(1)
 
 
+def _measure_backlog(
+    run: Callable[..., Any],
+    report_lines: Callable[[Any], Sequence[str]],
+    *,
+    as_json: bool,
+    database: str | None,
+    broker: str | None,
+    **backlog: int,
+) -> None:
+    """Run a benchmark with the options of `_backlog` and `_servers`, and print its report."""
+    from cardmint_lab.cloud.test_bed import GivenServers
+
+    given = GivenServers(database=database, broker=broker)
+    report = run(**backlog, given=given, say=_say(as_json))
+    _tell(report, report_lines(report), as_json=as_json)
+
+
 @cloud.command()
 @_backlog
 @_servers
-def ingest(
-    *,
-    events: int,
-    stations: int,
-    batch: int,
-    database: str | None,
-    broker: str | None,
-    as_json: bool,
-) -> None:
+def ingest(*, as_json: bool, **backlog: Any) -> None:
     """Measure events a second from MQTT to the inventory; exit with 1 if any is lost or doubled."""
     from cardmint_lab.cloud import ingest as measured
-    from cardmint_lab.cloud.test_bed import GivenServers
 
-    given = GivenServers(database=database, broker=broker)
-    report = measured.run(
-        events=events, stations=stations, batch=batch, given=given, say=_say(as_json)
-    )
-    _tell(report, measured.report_lines(report), as_json=as_json)
+    _measure_backlog(measured.run, measured.report_lines, as_json=as_json, **backlog)
 
 
 @cloud.command()
 @_backlog
 @_servers
-def drain(
-    *,
-    events: int,
-    stations: int,
-    batch: int,
-    database: str | None,
-    broker: str | None,
-    as_json: bool,
-) -> None:
+def drain(*, as_json: bool, **backlog: Any) -> None:
     """Measure how soon a backlog is committed after a time without a worker and a broker crash."""
     from cardmint_lab.cloud import drain as measured
-    from cardmint_lab.cloud.test_bed import GivenServers
 
-    given = GivenServers(database=database, broker=broker)
-    report = measured.run(
-        events=events, stations=stations, batch=batch, given=given, say=_say(as_json)
-    )
-    _tell(report, measured.report_lines(report), as_json=as_json)
+    _measure_backlog(measured.run, measured.report_lines, as_json=as_json, **backlog)
 
 
 @cloud.command()
