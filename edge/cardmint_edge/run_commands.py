@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,19 +37,25 @@ def configure_log() -> None:
     )
 
 
+def until_done(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options `--exit-when-done` and `--drain-timeout`."""
+    ends = click.option(
+        "--exit-when-done", is_flag=True, help="End when the camera is done and everything is sent."
+    )
+    waits = click.option(
+        "--drain-timeout",
+        default=60.0,
+        show_default=True,
+        help="Seconds to wait for that, after the last card.",
+    )
+    return ends(waits(command))
+
+
 @click.command()
 @click.option(
     "--config", type=FILE, required=True, help="The settings, a TOML file (docs/settings-edge.md)."
 )
-@click.option(
-    "--exit-when-done", is_flag=True, help="End when the camera is done and everything is sent."
-)
-@click.option(
-    "--drain-timeout",
-    default=60.0,
-    show_default=True,
-    help="Seconds to wait for that, after the last card.",
-)
+@until_done
 def run(config: Path, *, exit_when_done: bool, drain_timeout: float) -> None:
     """Run the station until SIGTERM or SIGINT."""
     from cardmint_edge.adapters.cameras.selection import camera_of  # noqa: PLC0415 - loads OpenCV

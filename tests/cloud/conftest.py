@@ -8,7 +8,6 @@ import itertools
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +26,7 @@ from cardmint_cloud.local.postgres import LocalPostgres
 from cardmint_cloud.log_months import make_ahead
 from cardmint_cloud.web.routes import build_dashboard
 from cardmint_contracts.settings import BrokerSettings
+from cardmint_lab.folders import temporary_folder
 from tests.cloud.kit.cards import NOW
 from tests.cloud.kit.database import connected, pooled
 from tests.cloud.kit.stations import StationStub
@@ -59,8 +59,8 @@ async def _run(address: str, statement: str) -> None:
 def postgres() -> Iterator[LocalPostgres]:
     # Not below pytest's folder, which every run of pytest makes private to its user again: Postgres
     # runs as another.
-    with tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True) as folder:
-        server = LocalPostgres(Path(folder)).start()
+    with temporary_folder() as folder:
+        server = LocalPostgres(folder).start()
         try:
             _migrate(server.address)
             yield server

@@ -1,7 +1,6 @@
 """A backup restored into a new server: there the inventory equals the log."""
 
 import asyncio
-import tempfile
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -10,6 +9,7 @@ import pytest
 from cardmint_cloud import rebuild
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.local.postgres import LocalPostgres
+from cardmint_lab.folders import temporary_folder
 from tests.cloud.kit.cards import accepted, send
 from tests.cloud.kit.cli import run_command
 from tests.cloud.kit.database import connected
@@ -30,8 +30,8 @@ async def test_a_backup_is_whole_in_a_new_server(pool: Pool, database: str, tmp_
     done = await asyncio.to_thread(at, database, "backup", str(file))
     assert done.returncode == 0, done.stderr
     await send(pool, accepted())  # Of after the backup.
-    with tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True) as folder:
-        server = await asyncio.to_thread(LocalPostgres(Path(folder)).start)
+    with temporary_folder() as folder:
+        server = await asyncio.to_thread(LocalPostgres(folder).start)
         try:
             done = await asyncio.to_thread(at, server.address, "restore", str(file))
             assert done.returncode == 0, done.stderr

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for,
 from cardmint_cloud.adapters.postgres.tables import metadata
 from cardmint_cloud.errors import StopService
 from cardmint_cloud.local.postgres import LocalPostgres
+from cardmint_lab.folders import temporary_folder
 from tests.cloud.kit.database import connected
 
 pytestmark = [pytest.mark.integration, pytest.mark.greenlets]
@@ -145,8 +145,8 @@ async def test_a_user_without_rights_is_told_so(postgres: LocalPostgres) -> None
 def test_the_migrations_run_on_debians_postgres() -> None:
     if not DEBIAN.exists() and not os.environ.get("CI"):
         pytest.skip("Debian's Postgres 15 is not installed; CI has it")
-    with tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True) as folder:
-        server = LocalPostgres(Path(folder), binaries=DEBIAN).start()
+    with temporary_folder() as folder:
+        server = LocalPostgres(folder, binaries=DEBIAN).start()
         try:
             assert asyncio.run(compared(server.address)) == []
         finally:

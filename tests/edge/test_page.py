@@ -10,8 +10,7 @@ import pytest
 from litestar.testing import TestClient
 from msgspec.structs import replace
 from structlog.testing import capture_logs
-from tests.edge.kit.folders import quick_folder
-from tests.edge.kit.page import PageBench
+from tests.edge.kit.page import PageBench, open_page_bench
 from tests.edge.kit.scans import STAMP, image_of, scan_of, shot_of
 from tests.edge.kit.tasks import CATALOGUE, ELSEWHERE, task_of
 
@@ -20,8 +19,6 @@ from cardmint_contracts.events import CardScanned, RecogniserIdentity, ScanWithd
 from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
-from cardmint_edge.adapters.image_store import ImageStore
-from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.domain.delivery.drain_estimate import DrainEstimator
 from cardmint_edge.errors import Stop
 from cardmint_edge.page.server import PageServer
@@ -37,10 +34,8 @@ BASE = "http://127.0.0.1:8080"
 
 @pytest.fixture
 def bench() -> Iterator[PageBench]:
-    with quick_folder() as folder:
-        outbox = Outbox.open(folder / "outbox.db")
-        yield PageBench(outbox, ImageStore(folder / "images"))
-        outbox.close()
+    with open_page_bench() as bench:
+        yield bench
 
 
 @pytest.fixture

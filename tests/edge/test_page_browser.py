@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 from playwright.sync_api import Browser, Page, Route, sync_playwright
-from tests.edge.kit.folders import quick_folder
-from tests.edge.kit.page import PageBench
+from tests.edge.kit.page import PageBench, open_page_bench
 from tests.edge.kit.scans import CARDS, STAMP, scan_of, shot_of
 from tests.edge.kit.tasks import ELSEWHERE, task_of
 from tests.edge.kit.waiting import until
@@ -22,8 +21,6 @@ from cardmint_contracts.events import ReviewAnswered
 from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.cameras.live import preview_jpeg
-from cardmint_edge.adapters.image_store import ImageStore
-from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.page.server import PageServer
 
 pytestmark = [pytest.mark.integration, pytest.mark.greenlets]
@@ -31,10 +28,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.greenlets]
 
 @pytest.fixture
 def bench() -> Iterator[PageBench]:
-    with quick_folder() as folder:
-        outbox = Outbox.open(folder / "outbox.db")
-        yield PageBench(outbox, ImageStore(folder / "images"))
-        outbox.close()
+    with open_page_bench() as bench:
+        yield bench
 
 
 @pytest.fixture

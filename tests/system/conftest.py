@@ -1,11 +1,11 @@
 """The whole system as child processes, and the fictional cards, drawn once a run."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from cardmint_lab.folders import temporary_folder
 from cardmint_lab.system import System
 
 
@@ -25,8 +25,8 @@ def folder() -> Iterator[Path]:
 
     Pytest makes its own folders private.
     """
-    with tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+    with temporary_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 """The page over a real database, without a camera and a broker."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
+from tests.edge.kit.folders import quick_folder
 from tests.edge.kit.scans import STAMP
 from tests.edge.kit.tasks import CATALOGUE, ELSEWHERE
 
@@ -16,6 +18,15 @@ from cardmint_edge.page.routes import make_page
 from cardmint_edge.page.views import RECENT_SCANS, MachineSummary, PriceSummary, StationView
 from cardmint_edge.review_tasks import ReviewTasks
 from cardmint_edge.status import outbox_status
+
+
+@contextmanager
+def open_page_bench() -> Iterator["PageBench"]:
+    """Give a bench with an empty outbox."""
+    with quick_folder() as folder:
+        outbox = Outbox.open(folder / "outbox.db")
+        yield PageBench(outbox, ImageStore(folder / "images"))
+        outbox.close()
 
 
 class PageBench:

@@ -8,7 +8,6 @@ import os
 import random
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -31,6 +30,7 @@ from cardmint_lab.cloud import scans
 from cardmint_lab.cloud.senders import StationSenders, sending
 from cardmint_lab.cloud.test_bed import GivenServers, running_servers
 from cardmint_lab.faulty_proxy import FaultyProxy
+from cardmint_lab.folders import temporary_folder
 
 TENANT = "chaos"
 PATIENCE_S = 120.0
@@ -57,11 +57,7 @@ class ChaosSystem:
 
     def __init__(self, stack: ExitStack, kind: BrokerKind, draw: random.Random) -> None:
         self.draw = draw
-        folder = Path(
-            stack.enter_context(
-                tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True)
-            )
-        )
+        folder = stack.enter_context(temporary_folder())
         self.postgres = LocalPostgres(folder / "postgres").start()
         stack.callback(self.postgres.drop)
         self.broker = LocalBroker(folder / "broker", kind=kind).start()

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from cardmint_cloud.adapters.postgres import copy_encoding
 from cardmint_cloud.adapters.postgres.copy_encoding import SqlType
+from cardmint_contracts.cards import Card
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +109,17 @@ class _Heads(dict[tuple[Any, ...], bytes]):
 
 def _getter(columns: Sequence[Column]) -> Callable[[object], tuple[Any, ...]]:
     return attrgetter(*(column.name for column in columns))
+
+
+def printing_of(row: Any) -> Card:
+    """Return the printing of a row that has the columns of `printings`."""
+    return Card(
+        id=row["card_id"],
+        name=row["name"],
+        number=row["number"],
+        set_id=row["set_id"],
+        set_name=row["set_name"],
+    )
 
 
 ITEMS = TableColumns(

@@ -3,13 +3,11 @@
 import asyncio
 import random
 import re
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from uuid import UUID
 
 import asyncpg
@@ -25,6 +23,7 @@ from cardmint_contracts.cards import Candidate, Card, Decision
 from cardmint_contracts.envelope import seal
 from cardmint_contracts.events import CardScanned, RecogniserIdentity
 from cardmint_lab.census import quantile
+from cardmint_lab.folders import temporary_folder
 from cardmint_lab.simulator import SimulatedCards
 from cardmint_lab.system import STATIONS, System
 
@@ -53,11 +52,7 @@ def run(*, questions: int, say: Callable[[str], None]) -> ReviewsReport:
         StopService: a part did not start, or a question did not appear on the page.
     """
     with ExitStack() as stack:
-        folder = Path(
-            stack.enter_context(
-                tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True)
-            )
-        )
+        folder = stack.enter_context(temporary_folder())
         folder.chmod(0o755)
         pack = folder / "fictional" / "pack.sqlite"
         system = System(folder, pack=pack)

@@ -2,7 +2,6 @@
 
 import asyncio
 import resource
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,6 +15,7 @@ from cardmint_cloud.errors import StopService
 from cardmint_cloud.local.broker import LocalBroker
 from cardmint_cloud.local.postgres import LocalPostgres
 from cardmint_cloud.local.processes import ChildProcess
+from cardmint_lab.folders import temporary_folder
 from cardmint_lab.system import installed_script
 
 
@@ -88,11 +88,7 @@ def running_servers(given: GivenServers, *, pipe: bool = True) -> Iterator[Runni
             HOST:PORT.
     """
     with ExitStack() as stack:
-        folder = Path(
-            stack.enter_context(
-                tempfile.TemporaryDirectory(prefix="cardmint-", ignore_cleanup_errors=True)
-            )
-        )
+        folder = stack.enter_context(temporary_folder())
         postgres = broker = None
         database = given.database
         if database is None:

@@ -8,6 +8,8 @@ import click
 import msgspec
 import structlog
 
+from cardmint_edge.run_commands import until_done
+
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, exists=True, path_type=Path)
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
@@ -46,15 +48,7 @@ def station() -> None:
 )
 @click.option("--preset", default="copy_stand", show_default=True, help="How good the photos are.")
 @click.option("--seed", default=0, show_default=True, help="Another seed, other photos.")
-@click.option(
-    "--exit-when-done", is_flag=True, help="End when the camera is done and everything is sent."
-)
-@click.option(
-    "--drain-timeout",
-    default=60.0,
-    show_default=True,
-    help="Seconds to wait for that after the last card.",
-)
+@until_done
 def run(
     config: Path,
     images: Path | None,

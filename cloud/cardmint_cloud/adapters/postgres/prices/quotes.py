@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from cardmint_cloud.adapters.postgres.columns import printing_of
 from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest.event_log import notify
 from cardmint_cloud.domain.quotes import HeldQuote, Quote
@@ -80,13 +81,7 @@ async def find_printing(connection: PostgresConnection, tenant: str, card_id: st
     row = await connection.fetchrow(_CARD, tenant, card_id)
     if row is None:
         return None
-    return Card(
-        id=row["card_id"],
-        name=row["name"],
-        number=row["number"],
-        set_id=row["set_id"],
-        set_name=row["set_name"],
-    )
+    return printing_of(row)
 
 
 async def known_quotes(

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cardmint_cloud.adapters.postgres.columns import printing_of
 from cardmint_cloud.adapters.postgres.queries.inventory import rows
 from cardmint_cloud.adapters.postgres.tables import (
     current_quotes,
@@ -79,13 +80,7 @@ async def find_printing(connection: AsyncConnection, tenant: str, card_id: str) 
     row = (await connection.execute(statement)).mappings().one_or_none()
     if row is None:
         return None
-    return Card(
-        id=row["card_id"],
-        name=row["name"],
-        number=row["number"],
-        set_id=row["set_id"],
-        set_name=row["set_name"],
-    )
+    return printing_of(row)
 
 
 async def holdings_of(connection: AsyncConnection, tenant: str, card_id: str) -> list[RowMapping]:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 
+from cardmint_cloud.adapters.postgres.columns import printing_of
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.domain.review_rules import AuditPrecision, measure_precision
 from cardmint_contracts.cards import Card
@@ -148,13 +149,7 @@ async def unreviewed_cards(
     return [
         UnreviewedCard(
             item=row["item"],
-            card=Card(
-                id=row["card_id"],
-                name=row["name"],
-                number=row["number"],
-                set_id=row["set_id"],
-                set_name=row["set_name"],
-            ),
+            card=printing_of(row),
             scan=cast("CardScanned", decode_data(row["type"], row["data"].encode())),
             **{
                 name: row[name]
