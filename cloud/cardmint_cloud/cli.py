@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
+from uuid import UUID
 
 import click
 
@@ -252,6 +253,29 @@ def configure(config: Path | None, station: str, **wanted: int | bool | None) ->
     )
 
 
+@cli.command()
+@_config
+@click.option(
+    "--replaces",
+    "replaced",
+    type=click.UUID,
+    multiple=True,
+    help="A database that is gone: its stations go on with this one.",
+)
+@click.option("--new", "renew", is_flag=True, help="For a copy that runs beside its original.")
+def identity(config: Path | None, replaced: tuple[UUID, ...], *, renew: bool) -> None:
+    """Print the name of this database, which receipts carry, and which databases it replaces.
+
+    After a change, start the workers again.
+    """
+    from cardmint_cloud import commands
+
+    found = commands.change_identity(settings.load(config), renew=renew, replaced=replaced)
+    click.echo(found.id)
+    for one in found.replaces:
+        click.echo(f"replaces {one}")
+
+
 @cli.group("dead-letters")
 def dead_letters() -> None:
     """Messages and events that could not be used: list, replay, discard."""
@@ -283,12 +307,23 @@ def list_dead_letters(config: Path | None, limit: int, as_json: bool) -> None:
 
 @dead_letters.command("replay")
 @_config
-@click.argument("letter", type=click.IntRange(1))
-def replay_dead_letter(config: Path | None, letter: int) -> None:
-    """Put a dead letter through ingest again; it stays if it still cannot be used."""
+@click.argument("letter", type=click.IntRange(1), required=False)
+@click.option("--all", "every", is_flag=True, help="Every dead letter of the tenant.")
+@click.option("--reason", help="With --all: only those with this reason, as `list` shows it.")
+def replay_dead_letters(
+    config: Path | None, letter: int | None, reason: str | None, *, every: bool
+) -> None:
+    """Put a dead letter, or all, through ingest again; what still cannot be used stays."""
     from cardmint_cloud import commands
 
-    click.echo(f"applied {commands.replay_letter(settings.load(config), letter)} events")
+    if (letter is None) != every or (reason and not every):
+        raise click.UsageError("name one LETTER, or --all, with --reason if you like")
+    loaded = settings.load(config)
+    if letter is not None:
+        click.echo(f"applied {commands.replay_letter(loaded, letter)} events")
+        return
+    used, stay = commands.replay_letters(loaded, reason)
+    click.echo(f"{used} dead letters are used, {stay} stay")
 
 
 @dead_letters.command("discard")

@@ -1,15 +1,18 @@
 """The commands of `cardmint-cloud` that do one thing and end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import UUID
 
 from cardmint_cloud import fleet, log_months
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.adapters.postgres.fleet import desired
 from cardmint_cloud.adapters.postgres.ingest import dead_letters as dead_letter_rows
+from cardmint_cloud.adapters.postgres.ingest import identity
+from cardmint_cloud.adapters.postgres.ingest.identity import DatabaseIdentity
 from cardmint_cloud.adapters.postgres.ingest.log_months import RetiredMonth
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, migrate
 from cardmint_cloud.adapters.postgres.prices import quotes
@@ -86,6 +89,24 @@ def replay_letter(settings: CloudSettings, letter: int) -> int:
     return asyncio.run(run())
 
 
+def replay_letters(settings: CloudSettings, reason: str | None) -> tuple[int, int]:
+    """Replay all dead letters of the tenant, or those with `reason`.
+
+    Return how many were used, and how many stay.
+
+    Raises:
+        RetryLater: the database is away.
+        StopService: the settings of the database do not work.
+    """
+
+    async def run() -> tuple[int, int]:
+        async with database(settings) as pool:
+            now = datetime.now(UTC)
+            return await dead_letters.replay_all(pool, settings.tenant, now, reason=reason)
+
+    return asyncio.run(run())
+
+
 def discard_letter(settings: CloudSettings, letter: int) -> None:
     """Delete a dead letter of the tenant.
 
@@ -100,6 +121,27 @@ def discard_letter(settings: CloudSettings, letter: int) -> None:
             await dead_letters.discard(pool, settings.tenant, letter)
 
     asyncio.run(run())
+
+
+def change_identity(
+    settings: CloudSettings, *, renew: bool, replaced: Sequence[UUID]
+) -> DatabaseIdentity:
+    """Renew the database's identity, or name the databases that it replaces; return it.
+
+    Raises:
+        RetryLater: the database is away.
+        StopService: the settings of the database do not work.
+    """
+
+    async def run(connection: PostgresConnection) -> DatabaseIdentity:
+        async with connection.transaction():
+            if renew:
+                await identity.renew_identity(connection)
+            if replaced:
+                await identity.replace_databases(connection, replaced)
+            return await identity.read_identity(connection)
+
+    return _run_with_connection(settings, run)
 
 
 def list_months(settings: CloudSettings) -> log_months.LogMonths:

@@ -2,6 +2,7 @@
 
 CloudError              one line for a person: what, where, how to mend it
 ├── RetryLater          passes by itself: Postgres or the broker is away, a provider is busy
+│   └── MissingPartition  the log has no partition for this month: make it first
 ├── ParkItem            this one item cannot be used: store it with the reason and go on
 ├── NotFound            the thing does not exist, or no longer
 ├── Conflict            somebody else was first: the message says what is true now
@@ -15,6 +16,10 @@ class CloudError(Exception):
 
 class RetryLater(CloudError):
     """The same call may succeed later."""
+
+
+class MissingPartition(RetryLater):
+    """The log has no partition for this month; make it, then try again."""
 
 
 class ParkItem(CloudError):

@@ -10,7 +10,7 @@ from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest import inventory, log_months, shadow
 from cardmint_cloud.adapters.postgres.ingest.shadow import RowDifference
 from cardmint_cloud.domain.fold import fold
-from cardmint_cloud.domain.items import ImpossibleEvent, LoggedEvent, touched_keys
+from cardmint_cloud.domain.items import LoggedEvent, touched_keys
 from cardmint_cloud.errors import StopService
 from cardmint_cloud.log_months import read_archive
 from cardmint_contracts.errors import ContractError
@@ -107,13 +107,11 @@ async def _fold(connection: PostgresConnection, archive: Path, until: datetime |
         items, reviews = await inventory.load_touched(
             connection, *touched_keys((event.tenant, event.data) for event in events)
         )
-        try:
-            changes = fold(items, reviews, events)
-        except ImpossibleEvent as error:
-            span = f"{rows[0]['position']} to {rows[-1]['position']}"
+        changes = fold(items, reviews, events)
+        for number, error in changes.refused.items():
             raise StopService(
-                f"the log contradicts itself between positions {span}: {error}"
-            ) from None
+                f"the log contradicts itself at position {rows[number]['position']}: {error}"
+            )
         await inventory.put_changes(connection, items, reviews, changes, rows[-1]["received_at"])
         await inventory.add_holdings(connection, changes)
         count += len(rows)
@@ -134,7 +132,6 @@ def _event(row: Any) -> LoggedEvent:
         occurred_at=row["occurred_at"],
         received_at=row["received_at"],
         data=data,
-        clock_synced=row["clock_synced"],
     )
 
 

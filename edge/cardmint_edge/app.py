@@ -113,6 +113,7 @@ class Assembly:
         self.clock = StationClock()
         self.systemd = Systemd(os.environ)
         self.metrics = StationMetrics()
+        outbox.identify(settings.station.tenant, settings.station.name, self.clock())
         self.store = ImageStore(settings.station.data / IMAGES)
         self.images = ImageTable(outbox.database)
         self.task_table = TaskTable(outbox.database)
@@ -156,6 +157,7 @@ class Assembly:
         self.link = BrokerLink(
             broker=settings.broker,
             station=settings.station,
+            bootid=self.clock.bootid,
             state=self.status.state,
             health=self.status.health,
             to_forwarder=lambda message: self.forwarder.post(message),  # noqa: PLW0108 - made below
@@ -166,6 +168,7 @@ class Assembly:
             link=self.link,
             tasks=self.tasks,
             source=f"/stations/{settings.station.name}",
+            read_clock=self.clock,
             on_receipt=self.uploader.wake if self.uploader else _do_nothing,
         )
         outbox.call_on_append(lambda: self.forwarder.post(EventAppended()))

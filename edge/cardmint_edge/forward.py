@@ -8,15 +8,23 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 import structlog
 
 from cardmint_contracts.errors import ContractError
+from cardmint_contracts.events import StreamReason
 from cardmint_contracts.receipts import Receipt
+from cardmint_contracts.stations import StationState
 from cardmint_contracts.wire import decode
-from cardmint_edge.domain.delivery.batches import EventTooLarge, PackedBatch, StoredEvent, pack
+from cardmint_edge.domain.delivery.batches import (
+    EventTooLarge,
+    PackedBatch,
+    StoredEvent,
+    Timestamp,
+    pack,
+)
 from cardmint_edge.domain.delivery.messages import (
     EventAppended,
     ForwarderMessage,
@@ -25,12 +33,25 @@ from cardmint_edge.domain.delivery.messages import (
     MessageDelivered,
     OutcomeReceived,
     ReceiptReceived,
+    StateReceived,
     TaskReceived,
 )
-from cardmint_edge.domain.delivery.window import SendWindow, StreamState
+from cardmint_edge.domain.delivery.receipt_check import (
+    CloudBehind,
+    Covered,
+    Ignored,
+    ReceiptFinding,
+    StreamLost,
+    check,
+)
+from cardmint_edge.domain.delivery.twins import TwinWatch
+from cardmint_edge.domain.delivery.window import QUIET_S, SendWindow, StreamState
 from cardmint_edge.errors import EdgeError, Retry
 
 HEALTH_S = 30.0
+STREAM_EVERY_S = 30.0
+"""Seconds between two new streams, at least: anybody may publish receipts that do not match."""
+
 RETRY_S = 1.0
 """Pause after an error that may pass, such as a full disk."""
 
@@ -39,6 +60,8 @@ MAX_WAIT_S = 1.0
 
 NO_SUBSCRIBERS = 16
 REFUSED_FROM = 128
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -55,8 +78,23 @@ class UnsentEvents(Protocol):
         """Return at most `count` events from sequence `first` on."""
         ...
 
-    def apply_receipt(self, stream: UUID, sequence: int) -> StreamState:
-        """Remove the events that a receipt covers, and return the stream's new state."""
+    def digest_at(self, sequence: int) -> bytes | None:
+        """Return the chain's digest at a sequence from the last receipt on; None if unknown."""
+        ...
+
+    def remove_covered(self, sequence: int, database: UUID | None) -> StreamState:
+        """Remove the events up to `sequence`, and return the stream's new state."""
+        ...
+
+    def open_stream(
+        self,
+        reason: StreamReason,
+        stamp: Timestamp,
+        *,
+        database: UUID | None,
+        cloud_has: int | None = None,
+    ) -> StreamState:
+        """Go on in a new stream with all unsent events, and return its state."""
         ...
 
 
@@ -64,10 +102,10 @@ class EventLink(Protocol):
     """The broker, as forwarding needs it.
 
     Each send returns whether the message was taken; without a connection it is not. Each message
-    that was taken is followed by one `MessageDelivered`.
+    that was taken is followed by one `MessageDelivered`. None means that there was nothing to send.
     """
 
-    def send_birth(self) -> bool:
+    def send_birth(self) -> bool | None:
         """Publish that the station is online."""
         ...
 
@@ -75,7 +113,7 @@ class EventLink(Protocol):
         """Publish one batch."""
         ...
 
-    def send_health(self) -> bool:
+    def send_health(self) -> bool | None:
         """Publish the station's health."""
         ...
 
@@ -118,6 +156,7 @@ class Forwarder:
         link: EventLink,
         tasks: TaskReceiver,
         source: str,
+        read_clock: Callable[[], Timestamp],
         on_receipt: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
@@ -125,13 +164,14 @@ class Forwarder:
     ) -> None:
         """Take the parts.
 
-        `on_receipt` is called after a receipt removed events. `retry_s` is the pause after an
-        error.
+        `read_clock` dates a new stream, and names this boot. `on_receipt` is called after a receipt
+        removed events. `retry_s` is the pause after an error.
         """
         self._outbox = outbox
         self._link = link
         self._tasks = tasks
         self._source = source
+        self._read_clock = read_clock
         self._on_receipt = on_receipt
         self._clock = clock
         self._retry_s = retry_s
@@ -141,6 +181,11 @@ class Forwarder:
         self._connection = 0
         self._health_due: float | None = None
         self._last_reason = 0
+        self._twins = TwinWatch(read_clock().bootid)
+        self._receipt_problem = ""
+        self._stream_opened_at: float | None = None
+        self._behind_since: float | None = None
+        self._ask_again_at = 0.0
 
     def post(self, message: ForwarderMessage) -> None:
         """Put a message into the inbox, from any thread."""
@@ -161,6 +206,12 @@ class Forwarder:
         if self._window.silent:
             return "connected to the broker; the cloud does not answer"
         return "connected"
+
+    @property
+    def warning(self) -> str:
+        """What is wrong with the cloud's receipts, or that there is a second box; else empty."""
+        texts = (self._twins.text(self._clock()), self._receipt_problem)
+        return ". ".join(text for text in texts if text)
 
     @property
     def connected(self) -> bool:
@@ -196,6 +247,9 @@ class Forwarder:
                 log.warning("the broker acknowledges nothing; connecting again")
                 self._link.reconnect()
         self._tasks.tick(now)
+        if self._behind_since is not None and now >= self._ask_again_at:
+            self._ask_again_at = now + QUIET_S
+            self._record_publication(self._link.send_birth())
         self._window.appended(self._outbox.stream_state)
         self._send_health(now)
         self._send_events()
@@ -214,7 +268,7 @@ class Forwarder:
             return messages
 
     def _handle(self, messages: list[ForwarderMessage]) -> None:
-        receipts: list[Receipt] = []
+        receipts: list[tuple[Receipt, bool]] = []
         for message in messages:
             match message:
                 case LinkConnected():
@@ -225,15 +279,20 @@ class Forwarder:
                 case MessageDelivered() if message.connection == self._connection:
                     self._record_delivery(message.reason)
                 case ReceiptReceived():
-                    receipts = _add_receipt(receipts, message.payload)
+                    if (receipt := _read(message.payload, Receipt)) is not None:
+                        receipts.append((receipt, message.retained))
+                case StateReceived():
+                    state = _read(message.payload, StationState)
+                    if state is not None and self._twins.heard(state, self._clock()):
+                        log.warning("another box has this name", boot=str(state.bootid))
+                        self._record_publication(self._link.send_birth())
                 case TaskReceived():
                     self._tasks.receive_task(message.task, message.payload)
                 case OutcomeReceived():
                     self._tasks.receive_outcome(message.payload)
                 case _:  # an event was appended, or the message is of an older connection
                     pass
-        for receipt in receipts:
-            self._apply(receipt)
+        self._apply_all(receipts)
 
     def _connect(self, message: LinkConnected) -> None:
         self._connection = message.connection
@@ -242,7 +301,7 @@ class Forwarder:
         self._window.connected(message.limits)
         self._tasks.connected(now)
         self._health_due = now
-        self._record_publication(taken=self._link.send_birth())
+        self._record_publication(self._link.send_birth())
 
     def _record_delivery(self, reason: int) -> None:
         self._window.delivered()
@@ -253,23 +312,85 @@ class Forwarder:
             )
         self._last_reason = reason
 
-    def _apply(self, receipt: Receipt) -> None:
+    def _apply_all(self, receipts: list[tuple[Receipt, bool]]) -> None:
+        """Apply receipts in order; of those that only cover events, the last one does for all.
+
+        Each removal costs an fsync.
+        """
+        covering: Receipt | None = None
+        for receipt, retained in receipts:
+            finding = check(receipt, self._outbox.stream_state, self._outbox.digest_at)
+            if isinstance(finding, Covered):
+                if covering is not None and covering.refused is not None:
+                    self._remove_covered(covering)
+                if covering is None or covering.sequence <= receipt.sequence:
+                    covering = receipt
+            elif covering is not None:
+                self._remove_covered(covering)
+                covering = None
+            if not isinstance(finding, Covered):
+                self._apply(finding, receipt, retained=retained)
+        if covering is not None:
+            self._remove_covered(covering)
+
+    def _remove_covered(self, receipt: Receipt) -> None:
         before = self._window.stream_state
-        now = self._clock()
-        state = self._outbox.apply_receipt(receipt.stream, receipt.sequence)
-        ours = receipt.stream == state.stream
-        if ours and receipt.refused is not None and receipt.sequence < state.acknowledged:
-            # The receipt is late, or the cloud was restored from a backup and lacks events that
-            # this station has already deleted.
-            log.warning(
-                "the cloud refuses events although an earlier receipt covered more",
-                receipt=receipt.sequence,
-                acknowledged=state.acknowledged,
-            )
-        refused = receipt.refused if ours and receipt.sequence == state.acknowledged else None
-        self._window.receipted(now, state, refused=refused)
+        state = self._outbox.remove_covered(receipt.sequence, receipt.database)
+        refused = receipt.refused if receipt.sequence == state.acknowledged else None
+        self._window.receipted(self._clock(), state, refused=refused)
+        self._behind_since = None
+        if receipt.database == state.database:
+            self._receipt_problem = ""
         if state.acknowledged > before.acknowledged:
             self._on_receipt()
+
+    def _apply(self, finding: ReceiptFinding, receipt: Receipt, *, retained: bool) -> None:
+        now = self._clock()
+        match finding:
+            case StreamLost(reason=StreamReason.DATABASE_REPLACED):
+                self._open_stream(finding.reason, database=receipt.database, cloud_has=0)
+            case StreamLost():
+                self._open_stream(finding.reason)
+            case CloudBehind() if retained:
+                pass  # published before the receipts that this station knows
+            case CloudBehind():
+                # A message may be late, so the cloud is asked once more, by a birth, before the
+                # station takes it that the database went back.
+                if self._behind_since is None:
+                    self._behind_since, self._ask_again_at = now, now + QUIET_S
+                    log.warning("the cloud has less than it had", sequence=finding.sequence)
+                elif now - self._behind_since >= QUIET_S:
+                    self._open_stream(StreamReason.CLOUD_RESTORED, cloud_has=finding.sequence)
+            case Ignored() if finding.problem and finding.problem != self._receipt_problem:
+                self._receipt_problem = finding.problem
+                log.warning("receipt ignored", reason=finding.problem)
+            case _:
+                pass
+
+    def _open_stream(
+        self,
+        reason: StreamReason,
+        *,
+        database: UUID | None = None,
+        cloud_has: int | None = None,
+    ) -> None:
+        now = self._clock()
+        if self._stream_opened_at is not None and now - self._stream_opened_at < STREAM_EVERY_S:
+            self._receipt_problem = (
+                "receipts of the cloud do not match again and again; somebody may forge them:"
+                " check who may publish on the broker"
+            )
+            return
+        self._stream_opened_at, self._behind_since = now, None
+        state = self._outbox.open_stream(
+            reason,
+            self._read_clock(),
+            database=database or self._outbox.stream_state.database,
+            cloud_has=cloud_has,
+        )
+        self._window.appended(state)
+        if self._window.limits is not None:
+            self._record_publication(self._link.send_birth())
 
     def _send_events(self) -> None:
         while (next_range := self._window.next_range()) is not None:
@@ -281,7 +402,11 @@ class Forwarder:
                 return  # the outbox changed meanwhile; the next step sees it
             try:
                 batch = pack(
-                    events, source=self._source, stream=stream, max_bytes=limits.payload_bytes
+                    events,
+                    source=self._source,
+                    stream=stream,
+                    max_bytes=limits.payload_bytes,
+                    before=self._outbox.digest_at(first - 1),
                 )
             except EventTooLarge as error:
                 raise Retry(
@@ -296,28 +421,18 @@ class Forwarder:
         if self._window.limits is None or self._health_due is None or now < self._health_due:
             return
         self._health_due = now + HEALTH_S
-        self._record_publication(taken=self._link.send_health())
+        self._record_publication(self._link.send_health())
 
-    def _record_publication(self, *, taken: bool) -> None:
+    def _record_publication(self, taken: bool | None) -> None:
         if taken:
             self._window.published()
-        else:
+        elif taken is not None:
             self._window.disconnected()
 
 
-def _add_receipt(receipts: list[Receipt], payload: bytes) -> list[Receipt]:
-    """Add a receipt, in place of the last one if it covers that: applying each costs an fsync."""
+def _read(payload: bytes, as_type: type[T]) -> T | None:
     try:
-        receipt = decode(payload, Receipt)
+        return decode(payload, as_type)
     except ContractError as error:
-        log.warning("receipt ignored", reason=error.reason, detail=str(error))
-        return receipts
-    if receipts:
-        before = receipts[-1]
-        if (
-            before.refused is None
-            and before.stream == receipt.stream
-            and before.sequence <= receipt.sequence
-        ):
-            return [*receipts[:-1], receipt]
-    return [*receipts, receipt]
+        log.warning("message ignored", reason=error.reason, detail=str(error))
+        return None

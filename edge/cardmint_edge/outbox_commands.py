@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 import msgspec
 
+from cardmint_contracts.events import StreamReason
+from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.adapters.sqlite.images import ImageTable
 from cardmint_edge.adapters.sqlite.outbox import OUTBOX_FILE, Outbox
@@ -74,8 +76,8 @@ def export(config: Path, out: Path) -> None:
 def import_(config: Path, file: Path, *, timeout: float) -> None:
     """Send an exported FILE in its station's name, until the cloud has all of it.
 
-    It goes to the broker of the settings. The station must not be connected meanwhile. It may send
-    the same events again later: each counts once.
+    It goes to the broker of the settings. The station may be connected, and may send the same
+    events again later: each counts once.
     """
     from cardmint_edge.outbox_transfer import read, send  # noqa: PLC0415 - as above
 
@@ -86,6 +88,22 @@ def import_(config: Path, file: Path, *, timeout: float) -> None:
             " nothing is lost, try again"
         )
     click.echo(f"{file}: {len(exported.events)} events of {exported.station} are with the cloud")
+
+
+@outbox.command("new-stream")
+@_config
+def new_stream(config: Path) -> None:
+    """Let the station go on in a new stream with all unsent events. The station must be stopped.
+
+    For a disk that was copied, or a station that is to belong to another cloud: the database that
+    answers next is its own. What was sent before counts once all the same.
+    """
+    path = load(config, os.environ).station.data / OUTBOX_FILE
+    if not path.exists():
+        raise Stop(f"there is no outbox at {path}")
+    with closing(Database.open(path)) as database:
+        state = Outbox(database).open_stream(StreamReason.BY_HAND, StationClock()(), database=None)
+    click.echo(f"{state.last} events are sent in stream {state.stream} after the next start")
 
 
 @outbox.command("replay")

@@ -4,6 +4,7 @@ Events keep their stream and sequence. An event that arrives twice, from the fil
 station itself, counts once.
 """
 
+import dataclasses
 import gzip
 import random
 import threading
@@ -11,27 +12,31 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 
-from cardmint_contracts.stations import StationHealth, StationState
-from cardmint_edge import __version__
+from cardmint_contracts.chain import extend, start_of
+from cardmint_contracts.events import StreamReason
 from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.durable_files import write_file
 from cardmint_edge.adapters.mqtt import BrokerLink
 from cardmint_edge.adapters.sqlite.outbox import Outbox
-from cardmint_edge.domain.delivery.batches import StoredEvent
+from cardmint_edge.domain.delivery.batches import StoredEvent, Timestamp
 from cardmint_edge.domain.delivery.window import StreamState
 from cardmint_edge.errors import Stop
 from cardmint_edge.forward import Forwarder
 from cardmint_edge.settings import EdgeSettings
 
-FORMAT = 1
+FORMAT = 2
+_FORMATS = (1, FORMAT)
 
 
 class OutboxExport(msgspec.Struct, frozen=True, kw_only=True):
-    """An export file: the events of `stream` that had no receipt when it was written."""
+    """An export file: the events of `stream` that had no receipt when it was written.
+
+    `digest` is the chain's before them. Format 1, of version 0.1.0, has no digests.
+    """
 
     format: int
     tenant: str
@@ -39,6 +44,8 @@ class OutboxExport(msgspec.Struct, frozen=True, kw_only=True):
     stream: UUID
     acknowledged: int
     events: list[StoredEvent]
+    digest: bytes = b""
+    database: UUID | None = None
 
 
 def export(settings: EdgeSettings, outbox: Outbox, out: Path) -> int:
@@ -58,6 +65,8 @@ def export(settings: EdgeSettings, outbox: Outbox, out: Path) -> int:
         stream=state.stream,
         acknowledged=state.acknowledged,
         events=events,
+        digest=outbox.digest_at(state.acknowledged) or b"",
+        database=state.database,
     )
     try:
         write_file(out.absolute(), gzip.compress(msgspec.json.encode(exported), mtime=0))
@@ -80,11 +89,21 @@ def read(path: Path) -> OutboxExport:
         exported = msgspec.json.decode(gzip.decompress(packed), type=OutboxExport)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise Stop(f"{path} is not a complete export: {error}; export it again") from error
-    if exported.format != FORMAT:
+    if exported.format not in _FORMATS:
         raise Stop(
             f"{path} has format {exported.format}, this agent knows {FORMAT}; install a newer agent"
         )
-    return exported
+    return exported if exported.digest else _chained(exported)
+
+
+def _chained(exported: OutboxExport) -> OutboxExport:
+    """Return an export of version 0.1.0 with a chain that begins at its events."""
+    start = digest = start_of(exported.stream)
+    events = []
+    for event in exported.events:
+        digest = extend(digest, event, event.data)
+        events.append(dataclasses.replace(event, digest=digest))
+    return msgspec.structs.replace(exported, digest=start, events=events)
 
 
 class _ExportedEvents:
@@ -93,24 +112,45 @@ class _ExportedEvents:
     def __init__(self, exported: OutboxExport) -> None:
         self._exported = exported
         self._acknowledged = exported.acknowledged
+        self.refused: StreamReason | None = None
         self.done = threading.Event()
         if not exported.events:
             self.done.set()
 
     @property
     def stream_state(self) -> StreamState:
-        last = self._exported.acknowledged + len(self._exported.events)
-        return StreamState(stream=self._exported.stream, acknowledged=self._acknowledged, last=last)
+        return StreamState(
+            stream=self._exported.stream,
+            acknowledged=self._acknowledged,
+            last=self._exported.acknowledged + len(self._exported.events),
+            database=self._exported.database,
+        )
 
     def events(self, first: int, count: int) -> list[StoredEvent]:
         start = first - self._exported.acknowledged - 1
         return self._exported.events[start : start + count]
 
-    def apply_receipt(self, stream: UUID, sequence: int) -> StreamState:
-        if stream == self._exported.stream:
-            self._acknowledged = min(self.stream_state.last, max(self._acknowledged, sequence))
-            if self._acknowledged == self.stream_state.last:
-                self.done.set()
+    def digest_at(self, sequence: int) -> bytes | None:
+        index = sequence - self._exported.acknowledged - 1
+        return self._exported.events[index].digest if index >= 0 else self._exported.digest
+
+    def remove_covered(self, sequence: int, _database: UUID | None) -> StreamState:
+        self._acknowledged = max(self._acknowledged, sequence)
+        if self._acknowledged == self.stream_state.last:
+            self.done.set()
+        return self.stream_state
+
+    def open_stream(
+        self,
+        reason: StreamReason,
+        stamp: Timestamp,  # noqa: ARG002 - the protocol's
+        *,
+        database: UUID | None,  # noqa: ARG002
+        cloud_has: int | None = None,  # noqa: ARG002
+    ) -> StreamState:
+        """Give up: only the station itself can go on in a new stream."""
+        self.refused = reason
+        self.done.set()
         return self.stream_state
 
 
@@ -133,40 +173,18 @@ def send(settings: EdgeSettings, exported: OutboxExport, timeout_s: float) -> bo
     Return whether the cloud's receipt covered all of them within `timeout_s`.
 
     Raises:
-        Stop: a certificate cannot be read.
+        Stop: a certificate cannot be read, or the cloud cannot take these events.
     """
     pending, clock = _ExportedEvents(exported), StationClock()
     station = msgspec.structs.replace(
         settings.station, tenant=exported.tenant, name=exported.station
     )
-
-    def state(online: bool) -> StationState:
-        # The lowest epoch: the cloud takes the station's own births and deaths for newer.
-        stamp = clock()
-        return StationState(
-            online=online,
-            epoch=1,
-            bootid=stamp.bootid,
-            stream=exported.stream,
-            time=stamp.time,
-            version=__version__,
-        )
-
-    def health() -> StationHealth:
-        stamp, stream_state = clock(), pending.stream_state
-        return StationHealth(
-            time=stamp.time,
-            queued=stream_state.last - stream_state.acknowledged,
-            oldest_unsent_s=0,
-            disk_free_bytes=0,
-            clock_synced=stamp.clock_synced,
-        )
-
     link = BrokerLink(
         broker=settings.broker,
         station=station,
-        state=state,
-        health=health,
+        bootid=uuid4(),
+        state=None,
+        health=None,
         to_forwarder=lambda message: forwarder.post(message),  # noqa: PLW0108 - made below
     )
     forwarder = Forwarder(
@@ -174,11 +192,18 @@ def send(settings: EdgeSettings, exported: OutboxExport, timeout_s: float) -> bo
         link=link,
         tasks=_NoTasks(),
         source=f"/stations/{exported.station}",
+        read_clock=clock,
         on_receipt=lambda: None,
         draw=random.random,
     )
     with _running(link), _running(forwarder):
-        return pending.done.wait(timeout_s)
+        done = pending.done.wait(timeout_s)
+    if pending.refused is not None:
+        raise Stop(
+            f"the cloud cannot take these events as they are ({pending.refused.value});"
+            " the station itself sends them in a new stream once it is connected"
+        )
+    return done
 
 
 @contextmanager

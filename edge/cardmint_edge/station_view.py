@@ -79,6 +79,7 @@ class StationViewReader:
             ),
             drain_s=self._drain.estimate(time.monotonic(), status.queued),
             link=self._forwarder.status_text,
+            warning=self._forwarder.warning,
             connected=self._forwarder.connected,
             fault=self._counter.fault,
             scans=scans,

@@ -9,6 +9,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from cardmint_contracts.stations import StationHealth, StationState
+from cardmint_contracts.wire import clock_text
 from cardmint_edge import __version__
 from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.sqlite.images import ImageCounts
@@ -20,10 +21,12 @@ from cardmint_edge.settings import EdgeSettings
 class OutboxStatus(Struct, frozen=True, kw_only=True):
     """The outbox's figures.
 
-    `acknowledged`, `last` and `queued` are of `stream`; the others are of the whole database.
+    `acknowledged`, `last` and `queued` are of `stream`; the others are of the whole outbox.
+    `database` is the cloud's that the station belongs to.
     """
 
     stream: UUID
+    database: UUID | None
     acknowledged: int
     last: int
     queued: int
@@ -67,6 +70,7 @@ def outbox_status(outbox: OutboxReader, images: ImageCounter) -> OutboxStatus:
     state, counters, counts = outbox.stream_state, outbox.counters, images.counts()
     return OutboxStatus(
         stream=state.stream,
+        database=state.database,
         acknowledged=state.acknowledged,
         last=state.last,
         queued=state.last - state.acknowledged,
@@ -115,7 +119,7 @@ class StationStatus:
             epoch=self._epoch,
             bootid=self._clock.bootid,
             stream=self._outbox.stream_state.stream,
-            time=datetime.now(UTC),
+            time=clock_text(datetime.now(UTC)),
             version=__version__,
         )
 
@@ -124,7 +128,7 @@ class StationStatus:
         status, stamp = self.outbox(), self._clock()
         age = (stamp.time - status.oldest).total_seconds() if status.oldest else 0.0
         return StationHealth(
-            time=stamp.time,
+            time=clock_text(stamp.time),
             queued=status.queued,
             oldest_unsent_s=max(0.0, age),
             disk_free_bytes=self.disk_free_bytes(),

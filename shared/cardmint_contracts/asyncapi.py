@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from cardmint_contracts import notifications, topics
-from cardmint_contracts.claims import FIRST, LAST, STREAM
+from cardmint_contracts.claims import BEFORE, FIRST, LAST, STREAM
 from cardmint_contracts.control import (
     Command,
     CommandReply,
@@ -30,11 +30,15 @@ from cardmint_contracts.upcasters import EARLIER
 _SCHEMAS = "#/components/schemas/"
 _CLAIM_HEADERS = {
     "type": "object",
-    "description": "User properties: which sequences of which stream the message holds.",
+    "description": (
+        "User properties: which sequences of which stream the message holds, and the digest of the"
+        " stream before them."
+    ),
     "properties": {
         STREAM: {"type": "string", "format": "uuid"},
         FIRST: {"type": "string", "pattern": "^[0-9]+$"},
         LAST: {"type": "string", "pattern": "^[0-9]+$"},
+        BEFORE: {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     },
 }
 _CHANNELS: dict[str, tuple[str, str, type, bool, int]] = {

@@ -3,19 +3,30 @@
 `(stream, sequence)` is an event's identity. `stream` is made with the station's outbox; `sequence`
 counts 1, 2, 3 … within it without gaps. CloudEvents limits an integer to 32 bits, so the sequence
 travels as the specification's Sequence extension has it: a string that sorts as it counts.
+
+`id` is the first identity of an event, `{stream}/{sequence}`. A station that begins a new stream
+moves its unsent events there, and each keeps its `id`.
 """
 
 import gzip
 import re
 import zlib
-from typing import Annotated, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal, NamedTuple
 from uuid import UUID
 
 from msgspec import Meta, Raw
 
 from cardmint_contracts.errors import Invalid, Malformed, Oversized
 from cardmint_contracts.events import NAMES, EventData
-from cardmint_contracts.wire import MAX_MESSAGE_BYTES, Instant, Upward, decode, encode
+from cardmint_contracts.wire import (
+    MAX_MESSAGE_BYTES,
+    ClockText,
+    Upward,
+    clock_text,
+    decode,
+    encode,
+)
 
 BATCH = "application/cloudevents-batch+json"
 BATCH_GZIP = "application/cloudevents-batch+json+gzip"
@@ -26,10 +37,15 @@ MAX_BATCH_BYTES = 8 << 20
 SEQUENCE_DIGITS = 19
 MAX_SEQUENCE = 2**63 - 1
 
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+MAX_AHEAD = timedelta(days=1)
+"""Bounds of a plausible time: not before `EARLIEST`, at most so long after its receipt."""
+
 _SOURCE = re.compile(r"^/(stations|users)/[a-z0-9][a-z0-9-]{0,62}\Z")
 _TYPE = re.compile(r"^[a-z0-9.]{1,80}\Z")
 _DIGITS = re.compile(r"^[0-9]{19}\Z")
 
+_NUMBER = re.compile(r"^[1-9][0-9]{0,17}\Z")
 _MANY_DIGITS = re.compile(r"^[0-9]+\Z")
 
 Digits = Annotated[
@@ -37,17 +53,25 @@ Digits = Annotated[
 ]
 
 
+class EventTime(NamedTuple):
+    """When an event happened, and whether a clock that was set says so."""
+
+    moment: datetime
+    clock_synced: bool
+
+
 class Envelope(Upward, frozen=True):
     """One event. `data` stays raw, so that one bad event does not spoil its batch.
 
-    Patterns are checked once for a whole batch (`decode_batch`): checking each envelope took half
-    of the time of reading it.
+    `time` stays text: an event is never refused for its date (`happened`). Patterns are checked
+    once for a whole batch (`decode_batch`): checking each envelope took half of the time of reading
+    it.
     """
 
     id: Annotated[str, Meta(min_length=1, max_length=80)]
     source: Annotated[str, Meta(max_length=80, extra_json_schema={"pattern": _SOURCE.pattern})]
     type: Annotated[str, Meta(max_length=80, extra_json_schema={"pattern": _TYPE.pattern})]
-    time: Instant
+    time: ClockText
     stream: UUID
     sequence: Digits
     bootid: UUID
@@ -62,6 +86,32 @@ class Envelope(Upward, frozen=True):
         """The sequence as a number."""
         return int(self.sequence)
 
+    def happened(self, received_at: datetime) -> EventTime:
+        """Return the event's time by the station's clock, or `received_at` if it cannot be right.
+
+        Whoever says a time before `EARLIEST` or far after its receipt has no clock that is set.
+        """
+        try:
+            moment = datetime.fromisoformat(self.time)
+            plausible = EARLIEST <= moment <= received_at + MAX_AHEAD
+        except (ValueError, TypeError, OverflowError):  # no date, no such year, or no time zone
+            plausible = False
+        return EventTime(moment, self.clocksynced) if plausible else EventTime(received_at, False)
+
+
+def first_identity(envelope: Envelope) -> tuple[UUID, int] | None:
+    """Return stream and sequence under which an event was first written.
+
+    None: those that it comes under, or an `id` of another form, which says nothing.
+    """
+    stream, _, sequence = envelope.id.partition("/")
+    if not _NUMBER.match(sequence) or stream == str(envelope.stream):
+        return None
+    try:
+        return UUID(stream), int(sequence)
+    except ValueError:
+        return None
+
 
 def digits(number: int) -> str:
     """Return a sequence number, or milliseconds, as 19 digits: sorted as text they are in order."""
@@ -75,7 +125,7 @@ def seal(
     data: EventData,
     *,
     source: str,
-    time: Instant,
+    time: datetime,
     stream: UUID,
     sequence: int,
     bootid: UUID,
@@ -87,7 +137,7 @@ def seal(
         id=f"{stream}/{sequence}",
         source=source,
         type=NAMES[type(data)],
-        time=time,
+        time=clock_text(time),
         stream=stream,
         sequence=digits(sequence),
         bootid=bootid,

@@ -160,6 +160,45 @@ class ImageEvicted(Upward, frozen=True):
     reason: Code
 
 
+class StreamReason(StrEnum):
+    """Why a station goes on in a new stream."""
+
+    OUTBOX_RESTORED = "outbox-restored"
+    """The cloud has more of the stream than the outbox ever had: a copy went on elsewhere."""
+    OTHER_CONTENT = "other-content"
+    """The cloud has other events under the same sequences: a copy went on elsewhere."""
+    STREAM_OF_ANOTHER = "stream-of-another"
+    """The stream belongs to a station of another name: the disk is a copy of that one's."""
+    CLOUD_RESTORED = "cloud-restored"
+    """The cloud has lost events that its receipts had covered."""
+    DATABASE_REPLACED = "database-replaced"
+    """The cloud has another database, which takes the place of the one before."""
+    RENAMED = "renamed"
+    """The station, or its tenant, has another name."""
+    BY_HAND = "by-hand"
+    """A person asked for it."""
+
+
+class StreamOpened(Upward, frozen=True):
+    """A station goes on in a new stream: the line of the ledger that says why, and what is lost.
+
+    `previous` is the stream before, `acknowledged` how far receipts covered it, `last` its last
+    event. The events after `acknowledged` come again in the new stream, with their first `id`. A
+    database that has lost events which receipts covered gets `resent` of them again, from the
+    station's history; the `missing` others, between `missing_first` and `missing_last`, the station
+    no longer has.
+    """
+
+    reason: Code
+    previous: UUID
+    acknowledged: Count
+    last: Count
+    resent: Count = 0
+    missing: Count = 0
+    missing_first: Count = 0
+    missing_last: Count = 0
+
+
 class ScanWithdrawn(Upward, frozen=True):
     """A person withdrew a scan at the station: it leaves the inventory, and its reviews close."""
 
@@ -177,6 +216,7 @@ EventData: TypeAlias = (
     | PriceJudged
     | ImageEvicted
     | ScanWithdrawn
+    | StreamOpened
 )
 
 TYPES: dict[str, type[EventData]] = {
@@ -189,5 +229,6 @@ TYPES: dict[str, type[EventData]] = {
     "cardmint.price.judged.v1": PriceJudged,
     "cardmint.image.evicted.v2": ImageEvicted,
     "cardmint.scan.withdrawn.v1": ScanWithdrawn,
+    "cardmint.stream.opened.v1": StreamOpened,
 }
 NAMES: dict[type[EventData], str] = {struct: name for name, struct in TYPES.items()}

@@ -5,28 +5,28 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from cardmint_contracts.wire import Count, Instant, Line, Upward
+from cardmint_contracts.wire import ClockText, Count, Line, Upward
 
 
 class StationState(Upward, frozen=True):
     """Birth (`online`) of a station, or its death, which the broker publishes as its will.
 
-    `epoch` counts the agent's starts: a will with a lower epoch than the last birth came late and
-    is ignored.
+    `epoch` counts the agent's starts since the outbox was made: of one stream, a will with a lower
+    epoch than the last birth came late and is ignored.
     """
 
     online: bool
     epoch: Annotated[int, Meta(ge=1, le=2**63 - 1)]
     bootid: UUID
     stream: UUID
-    time: Instant
+    time: ClockText
     version: Line
 
 
 class StationHealth(Upward, frozen=True):
     """Health of a station, sent every 30 seconds."""
 
-    time: Instant
+    time: ClockText
     queued: Count
     oldest_unsent_s: Annotated[float, Meta(ge=0)]
     disk_free_bytes: Count

@@ -20,6 +20,11 @@ MAX_MESSAGE_BYTES = 1 << 20
 Instant = Annotated[datetime, Meta(tz=True)]
 """A moment, with its offset from UTC."""
 
+ClockText = Annotated[
+    str, Meta(min_length=1, max_length=40, extra_json_schema={"format": "date-time"})
+]
+"""A moment as a station's clock has it, unchecked: nothing is refused for its date."""
+
 Code = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}\Z")]
 """A machine-readable word, such as a reason: an open set, because contracts grow."""
 
@@ -45,6 +50,11 @@ class Upward(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=F
 
 class Downward(Struct, frozen=True, kw_only=True, gc=False):
     """Base of messages that the cloud sends; unknown fields are ignored."""
+
+
+def clock_text(moment: datetime) -> str:
+    """Return a moment in UTC as messages have it, such as `2026-11-27T12:00:00.250000Z`."""
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def encode(value: object) -> bytes:

@@ -13,8 +13,9 @@ from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.errors import NotFound, ParkItem
 from cardmint_cloud.ingest.commit import commit
-from cardmint_cloud.ingest.dead_letters import discard, replay, replay_stream
+from cardmint_cloud.ingest.dead_letters import discard, replay, replay_all, replay_stream
 from cardmint_cloud.ingest.read import MqttMessage, read_message
+from cardmint_contracts.claims import Claim
 from cardmint_contracts.envelope import BATCH, encode_batch, seal
 from cardmint_contracts.events import EventData, ReviewAnswered
 from tests.cloud.kit.cards import FOX, NOW, accepted, doubtful, send
@@ -89,7 +90,7 @@ async def test_an_event_that_came_too_early_is_applied_on_replay_once(pool: Pool
 async def test_a_whole_message_is_replayed_when_it_can_be_read(pool: Pool) -> None:
     stream = uuid4()
     good = payload(accepted(), accepted(), stream=stream)
-    letter = await park(pool, good, content_type="text/plain", claim=(stream, 1, 2))
+    letter = await park(pool, good, content_type="text/plain", claim=Claim(stream, 1, 2))
     with pytest.raises(ParkItem, match="content type"):
         await replay(pool, "shop", letter, NOW)
     await pool.execute(
@@ -108,12 +109,43 @@ async def test_what_is_still_wrong_stays_with_its_reason(pool: Pool) -> None:
     assert await fetch_one(pool, "SELECT * FROM dead_letters") == before
 
 
+async def test_a_replay_counts_once_what_came_by_another_way(pool: Pool) -> None:
+    scan = doubtful()
+    answer = ReviewAnswered(
+        task=review_task_id(scan.scan), task_version=1, scan=scan.scan, verdict="no_card", by="left"
+    )
+    letter = await park(pool, payload(answer, stream=uuid4()))
+    await send(pool, scan)
+    copy = dict(await fetch_one(pool, "SELECT * FROM dead_letters"))
+    await replay(pool, "shop", letter, NOW)
+    names = ", ".join(copy)
+    values = ", ".join(f"${n}" for n in range(1, len(copy) + 1))
+    await pool.execute(f"INSERT INTO dead_letters ({names}) VALUES ({values})", *copy.values())
+    done = await replay(pool, "shop", letter, NOW)
+    assert (done.applied, done.repeated, await left(pool)) == (0, 1, 0)
+
+
+async def test_all_letters_with_a_reason_are_replayed(pool: Pool) -> None:
+    scans = [doubtful() for _ in range(3)]
+    answers = [
+        ReviewAnswered(
+            task=review_task_id(scan.scan),
+            task_version=1,
+            scan=scan.scan,
+            verdict="no_card",
+            by="left",
+        )
+        for scan in scans
+    ]
+    await park(pool, payload(*answers, stream=uuid4()))
+    await park(pool, b"\x00", content_type="text/plain")
+    await send(pool, *scans[:2])
+    assert await replay_all(pool, "shop", NOW, reason="unknown-task") == (2, 1)
+    await send(pool, scans[2])
+    assert await replay_all(pool, "shop", NOW) == (1, 1)
+
+
 async def test_a_replay_does_not_let_a_station_write_as_another(pool: Pool) -> None:
-    stream = uuid4()
-    await send(pool, accepted(), station="right", stream=stream)
-    letter = await park(pool, payload(accepted(), stream=stream))
-    with pytest.raises(ParkItem, match="belongs to /stations/right"):
-        await replay(pool, "shop", letter, NOW)
     forged = await park(pool, payload(accepted(), stream=uuid4(), station="right"))
     with pytest.raises(ParkItem, match="as their source, but came on the topic"):
         await replay(pool, "shop", forged, NOW)
@@ -155,6 +187,9 @@ async def test_the_command_lists_replays_and_discards(pool: Pool, database: str)
     assert (still.returncode, len(still.stderr.splitlines())) == (1, 1)
     await send(pool, scan)
     assert (await run("replay", str(early))).stdout == "applied 1 events\n"
+    assert (await run("replay", "--all")).stdout == "0 dead letters are used, 1 stay\n"
+    for wrong in ((), ("--all", "1"), ("--reason", "malformed", "1")):
+        assert (await run("replay", *wrong)).returncode == 2
     assert (await run("discard", str(rubbish))).returncode == 0
     gone = await run("discard", str(rubbish))
     assert (gone.returncode, await left(pool)) == (1, 0)

@@ -2,25 +2,30 @@
 
 import asyncio
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from cardmint_cloud import rebuild
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection, fetch_one
 from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
 from cardmint_cloud.domain.items import review_task_id
+from cardmint_cloud.errors import MissingPartition
 from cardmint_cloud.ingest.commit import commit
 from cardmint_cloud.ingest.read import EventBatch, MqttMessage, read_message
 from cardmint_contracts import topics
 from cardmint_contracts.cards import Finish, ScanDefaults
+from cardmint_contracts.chain import extend_all, start_of
 from cardmint_contracts.claims import Claim
-from cardmint_contracts.envelope import BATCH, Envelope, encode_batch
-from cardmint_contracts.events import EventData, ReviewAnswered, ScanWithdrawn
+from cardmint_contracts.envelope import BATCH, Envelope, digits, encode_batch
+from cardmint_contracts.events import EventData, ImageEvicted, ReviewAnswered, ScanWithdrawn
 from tests.cloud.kit.cards import FOX, NOW, OWL, STREAM, accepted, doubtful, sealed
 from tests.cloud.kit.database import connected
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("partitions")]
+
+START = start_of(STREAM)
 
 
 def message(
@@ -130,20 +135,24 @@ async def test_what_the_database_refuses_is_parked(connection: PostgresConnectio
     assert await counts(connection) == {"fic1-7": 3}
 
 
-async def test_an_unreadable_payload_with_a_claim_does_not_stop_its_stream(
+async def test_a_claim_without_a_readable_payload_moves_no_watermark(
     connection: PostgresConnection,
 ) -> None:
-    garbage = MqttMessage(
-        topic="cardmint/v1/shop/left/events",
-        payload=b"\xff{",
-        content_type=BATCH,
-        claim=Claim(STREAM, 1, 10),
+    await commit(connection, [batch(accepted())], NOW)
+    garbage = read_message(
+        MqttMessage(
+            topic="cardmint/v1/shop/left/events",
+            payload=b"\xff{",
+            content_type=BATCH,
+            claim=Claim(STREAM, 2, 10),
+        )
     )
-    found = read_message(garbage)
-    assert isinstance(found, EventBatch)
-    done = await commit(connection, [found, batch(accepted(), start=11)], NOW)
-    assert (done.applied, done.parked) == (1, 1)
-    assert [r.sequence for r in done.receipts.values()] == [11]
+    assert isinstance(garbage, DeadLetter)
+    done = await commit(connection, [garbage, batch(accepted(), start=11)], NOW)
+    assert (done.applied, done.parked) == (0, 1)
+    assert [(r.sequence, r.refused) for r in done.receipts.values()] == [(1, 11)]
+    row = await fetch_one(connection, "SELECT * FROM dead_letters")
+    assert (row["stream"], row["first"], row["last"]) == (STREAM, 2, 10)
 
 
 async def test_an_unreadable_payload_without_a_claim_is_parked_once(
@@ -166,8 +175,9 @@ async def test_a_station_cannot_write_as_another(connection: PostgresConnection)
     assert forged.reason == "wrong-source"
     await commit(connection, [batch(accepted())], NOW)
     done = await commit(connection, [batch(accepted(), start=2, station="right")], NOW)
-    assert (done.applied, done.parked, done.receipts) == (0, 1, {})
-    assert await connection.fetchval("SELECT reason FROM dead_letters") == "stream-of-another"
+    (receipt,) = done.receipts.values()
+    assert (done.applied, done.parked) == (0, 0)
+    assert (receipt.reason, receipt.sequence) == ("stream-of-another", 2**63 - 1)
 
 
 def test_other_topics_are_nobodys_business() -> None:
@@ -242,4 +252,163 @@ async def test_two_writers_of_one_scan_count_it_once(
         done = await waiting
     assert (done.applied, done.parked, done.changes.items) == (3, 0, {})
     assert await counts(connection) == {"fic1-7": 1, "fic1-10": 1}
+    assert (await rebuild.compare_with_log(database)).equal
+
+
+def chained(envelopes: list[Envelope], before: bytes) -> EventBatch:
+    """Return a batch as a station sends it that knows its chain."""
+    first, last = envelopes[0].number, envelopes[-1].number
+    found = read_message(message(envelopes, claim=Claim(STREAM, first, last, before)))
+    assert isinstance(found, EventBatch)
+    return found
+
+
+def digest_of(envelopes: list[Envelope], before: bytes = START) -> bytes:
+    return extend_all(before, ((one, one.data) for one in envelopes))
+
+
+async def test_a_receipt_proves_what_was_committed(connection: PostgresConnection) -> None:
+    events = sealed(*(accepted() for _ in range(5)))
+    for part in (events[:2], events[2:3], events[:4], events[1:2], events[3:]):
+        before = digest_of(events[: part[0].number - 1])
+        done = await commit(connection, [chained(part, before)], NOW)
+        (receipt,) = done.receipts.values()
+        assert receipt.digest == digest_of(events[: receipt.sequence]).hex()
+        assert (receipt.refused, receipt.reason) == (None, None)
+    assert await counts(connection) == {"fic1-7": 5}
+
+
+async def test_another_event_under_a_sequence_of_the_log_is_refused(
+    connection: PostgresConnection,
+) -> None:
+    """Two copies of an outbox went on from event 2; the log has what the first one sent."""
+    shared = sealed(accepted(), accepted())
+    ours = [*shared, *sealed(accepted(), accepted(), start=3)]
+    theirs = [*shared, *sealed(accepted(), accepted(), accepted(), start=3)]
+    await commit(connection, [chained(ours, START)], NOW)
+    for part in (theirs, theirs[2:], theirs[3:], theirs[4:]):
+        before = digest_of(theirs[: part[0].number - 1])
+        done = await commit(connection, [chained(part, before)], NOW)
+        (receipt,) = done.receipts.values()
+        assert (receipt.reason, receipt.sequence, receipt.refused) == (
+            "other-content",
+            4,
+            part[0].number,
+        )
+        assert receipt.digest == digest_of(ours).hex()
+        assert done.applied == 0
+    done = await commit(connection, [chained(theirs[2:4], digest_of(shared))], NOW)
+    (receipt,) = done.receipts.values()
+    assert receipt.digest != digest_of(theirs[:4]).hex(), "the station sees the difference"
+    assert await connection.fetchval("SELECT count(*) FROM events") == 4
+
+
+async def test_a_copy_of_version_0_1_is_compared_with_the_log(
+    connection: PostgresConnection,
+) -> None:
+    ours = sealed(*(accepted() for _ in range(3)))
+    other = sealed(*(accepted() for _ in range(4)))
+    await commit(connection, [batch_from(ours)], NOW)
+    for part in (other, [ours[0], *other[1:]], other[2:3]):
+        done = await commit(connection, [batch_from(part)], NOW)
+        (receipt,) = done.receipts.values()
+        # A station of version 0.1.0 begins a new stream for that.
+        assert (receipt.reason, receipt.sequence) == ("other-content", 2**63 - 1)
+    twice = [batch_from([*ours, other[3]]), batch_from([*ours, other[3]])]
+    done = await commit(connection, twice, NOW)
+    assert (done.applied, done.repeated, done.parked) == (1, 7, 0)
+
+
+async def test_a_station_that_learns_the_chain_goes_on_in_its_stream(
+    connection: PostgresConnection,
+) -> None:
+    """Its chain begins at its first unsent event, and the log takes it over."""
+    events = sealed(*(accepted() for _ in range(6)))
+    await commit(connection, [batch_from(events[:3])], NOW)
+    done = await commit(connection, [chained(events[1:2], START)], NOW)
+    assert [r.digest for r in done.receipts.values()] == [None], "it ends before the watermark"
+    done = await commit(connection, [chained(events[1:5], START)], NOW)
+    (receipt,) = done.receipts.values()
+    assert (receipt.sequence, receipt.digest) == (5, digest_of(events[1:5]).hex())
+    done = await commit(connection, [batch_from(events[4:])], NOW)
+    (receipt,) = done.receipts.values()
+    assert receipt.digest == digest_of(events[1:]).hex(), "without a claim it is compared"
+
+
+def batch_from(envelopes: list[Envelope]) -> EventBatch:
+    found = read_message(message(envelopes))
+    assert isinstance(found, EventBatch)
+    return found
+
+
+async def test_moved_events_count_once_by_whichever_way_they_come(
+    connection: PostgresConnection, database: str
+) -> None:
+    """A copy of an outbox, and a station that opened two new streams, send what the log has."""
+    evicted = ImageEvicted(sha256="a" * 64, bytes=5, kind="full", uploaded=True, reason="disk-full")
+    old = sealed(accepted(), evicted, accepted())
+    await commit(connection, [batch_from(old[:2])], NOW)
+
+    def moved(stream: UUID, *envelopes: Envelope) -> EventBatch:
+        return batch_from(
+            [
+                replace(one, stream=stream, sequence=digits(number))
+                for number, one in enumerate(envelopes, start=1)
+            ]
+        )
+
+    new = sealed(accepted())[0]
+    copied = replace(new, id=old[0].id)
+    streams = [uuid4() for _ in range(3)]
+    done = await commit(connection, [moved(streams[0], *old, copied)], NOW)
+    assert (done.applied, done.repeated) == (2, 2), "what has another content is another event"
+    again = [moved(streams[1], *old), moved(streams[2], *old, copied)]
+    done = await commit(connection, again, NOW)
+    assert (done.applied, done.repeated) == (0, 7)
+    assert [r.sequence for r in done.receipts.values()] == [3, 4]
+    assert await connection.fetchval("SELECT count(*) FROM events") == 4
+    assert (await rebuild.compare_with_log(database)).equal
+
+
+async def test_two_thousand_impossible_events_are_parked_in_bulk(
+    connection: PostgresConnection,
+) -> None:
+    """As many statements as for one: nothing grows with their number."""
+    answers = [
+        ReviewAnswered(task=uuid4(), task_version=1, scan=uuid4(), verdict="no_card", by="left")
+        for _ in range(1000)
+    ]
+    statements: list[str] = []
+    connection.add_query_logger(lambda query: statements.append(query.query))
+    used = []
+    for number in (1, 1, 1000):  # the first also learns the types of the columns
+        statements.clear()
+        done = await commit(connection, [batch(*answers[:number], stream=uuid4())], NOW)
+        assert (done.applied, done.parked) == (0, number)
+        used.append(len(statements))
+    assert used[1] == used[2]
+    assert await connection.fetchval("SELECT sum(times) FROM dead_letters") == 1002
+
+
+async def test_a_month_that_is_missing_parks_nothing(connection: PostgresConnection) -> None:
+    with pytest.raises(MissingPartition, match="2031-05"):
+        await commit(connection, [batch(accepted())], NOW.replace(year=2031, month=5))
+    assert await connection.fetchval("SELECT count(*) FROM dead_letters") == 0
+    assert await connection.fetchval("SELECT count(*) FROM watermarks") == 0
+
+
+async def test_what_is_ingested_can_be_read_back_whatever_its_date(
+    connection: PostgresConnection, database: str
+) -> None:
+    texts = ["0000-01-01T00:00:00Z", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"]
+    texts += ["10000-01-01T00:00:00Z", "1970-01-01T00:00:09Z", "2090-01-01T00:00:00Z", "never"]
+    events = [
+        replace(one, time=text)
+        for one, text in zip(sealed(*(accepted() for _ in texts)), texts, strict=True)
+    ]
+    done = await commit(connection, [batch_from(events)], NOW)
+    assert (done.applied, done.parked) == (len(texts), 0)
+    rows = await connection.fetch("SELECT DISTINCT occurred_at, clock_synced FROM events")
+    assert [tuple(row) for row in rows] == [(NOW, False)]
+    assert {row["captured_at"] for row in await connection.fetch("SELECT * FROM items")} == {NOW}
     assert (await rebuild.compare_with_log(database)).equal

@@ -43,7 +43,10 @@ class Table(FoldedTables):
     """A tenant's items and reviews, to say things to one after another."""
 
     def say(self, *data: EventData) -> int:
-        return sum(self.apply([logged_event(one)]).superseded for one in data)
+        changes = [self.apply([logged_event(one)]) for one in data]
+        for error in changes[-1].refused.values():
+            raise error
+        return sum(change.superseded for change in changes)
 
     def item(self, scan: CardScanned) -> Item:
         return self.items["shop", scan.scan]

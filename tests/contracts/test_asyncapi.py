@@ -28,7 +28,7 @@ def test_reasons_and_claims_are_described() -> None:
     made = document()
     assert made["x-reason-codes"]["same-art"] == Reason.SAME_ART.description
     for message in made["channels"]["events"]["messages"].values():
-        assert set(message["headers"]["properties"]) == {"stream", "first", "last"}
+        assert set(message["headers"]["properties"]) == {"stream", "first", "last", "before"}
 
 
 def test_every_reference_leads_somewhere_and_every_channel_parses() -> None:

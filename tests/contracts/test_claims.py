@@ -14,9 +14,16 @@ from cardmint_contracts.notifications import Subject, payload
 STREAM = str(UUID(int=1))
 
 
-@given(st.uuids(), st.integers(1, 2**63 - 2000), st.integers(0, 999))
-def test_a_claim_is_read_as_it_was_written(stream: UUID, first: int, more: int) -> None:
-    claim = Claim(stream, first, first + more)
+@given(
+    st.uuids(),
+    st.integers(1, 2**63 - 2000),
+    st.integers(0, 999),
+    st.none() | st.binary(min_size=32, max_size=32),
+)
+def test_a_claim_is_read_as_it_was_written(
+    stream: UUID, first: int, more: int, before: bytes | None
+) -> None:
+    claim = Claim(stream, first, first + more, before)
     assert Claim.read(claim.properties()) == claim
 
 
@@ -34,6 +41,9 @@ def test_a_claim_is_read_as_it_was_written(stream: UUID, first: int, more: int) 
 def test_a_claim_that_is_not_sound_is_none(stream: str, first: str, last: str) -> None:
     assert Claim.read([("stream", stream), ("first", first), ("last", last)]) is None
     assert Claim.read([("stream", stream)]) is None
+    sound = Claim(UUID(STREAM), 1, 2).properties()
+    assert Claim.read([*sound, ("before", "zz")]) is None
+    assert Claim.read([*sound, ("before", "ab")]) is None
 
 
 def test_paths_name_tenant_and_content() -> None:

@@ -1,24 +1,30 @@
 """The envelope: what goes in comes out, and what does not keep to the contract is named."""
 
 import gzip
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
+from msgspec.structs import replace
 
 from cardmint_contracts.cards import Decision
+from cardmint_contracts.chain import extend, extend_all, start_of
 from cardmint_contracts.envelope import (
     BATCH,
     BATCH_GZIP,
+    EARLIEST,
+    MAX_AHEAD,
     MAX_BATCH_BYTES,
     MAX_SEQUENCE,
     Envelope,
     decode_batch,
     digits,
     encode_batch,
+    first_identity,
     seal,
 )
 from cardmint_contracts.errors import ContractError, Invalid, Malformed, Oversized, UnknownField
@@ -30,7 +36,7 @@ from cardmint_contracts.events import (
     ReviewAnswered,
 )
 from cardmint_contracts.upcasters import decode_data
-from cardmint_contracts.wire import encode
+from cardmint_contracts.wire import clock_text, encode
 
 STREAM = UUID(int=1)
 SCANNED = CardScanned(
@@ -115,7 +121,7 @@ def test_what_goes_in_comes_out(
     received = decode_batch(payload, content_type)
     assert [e.number for e in received] == list(range(start, start + len(data)))
     assert [decode_data(e.type, e.data) for e in received] == data
-    assert all(e.time == time and e.stream == STREAM for e in received)
+    assert all(e.time == clock_text(time) and e.stream == STREAM for e in received)
 
 
 @given(st.binary(max_size=300), st.sampled_from([BATCH, BATCH_GZIP, "text/plain", None]))
@@ -186,6 +192,81 @@ def test_unknown_fields_and_wrong_types_are_named() -> None:
     with pytest.raises(Invalid, match="clocksynced"):
         decode_batch(payload.replace(b'"clocksynced":true', b'"clocksynced":"yes"'), BATCH)
     with pytest.raises(Invalid, match="time"):
-        decode_batch(payload.replace(b"2026-11-22T12:00:00Z", b"2026-11-22T12:00:00"), BATCH)
+        decode_batch(payload.replace(b'"2026-11-22T12:00:00Z"', b"2026"), BATCH)
     with pytest.raises(Invalid):
         decode_batch(payload.replace(b"/stations/left", b"/STATIONS/left"), BATCH)
+
+
+RECEIVED = datetime(2026, 11, 27, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-11-26T12:00:00Z", RECEIVED - timedelta(days=1)),
+        ("2026-11-28T13:00:00+01:00", RECEIVED + timedelta(days=1)),
+        ("2000-01-01T00:00:00Z", datetime(2000, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_a_plausible_time_is_the_stations(text: str, moment: datetime) -> None:
+    for synced in (True, False):
+        event = replace(batch_of(1)[0], time=text, clocksynced=synced)
+        assert event.happened(RECEIVED) == (moment, synced)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1999-12-31T23:59:59Z",
+        "2026-11-28T12:00:01Z",
+        "2090-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+23:59",
+        "9999-12-31T23:59:59-23:59",
+        "0000-01-01T00:00:00Z",
+        "10000-01-01T00:00:00Z",
+        "2026-11-27T12:00:00",
+        "yesterday",
+    ],
+)
+def test_nothing_is_refused_for_its_date(text: str) -> None:
+    payload, _ = encode_batch([replace(batch_of(1)[0], time=text)])
+    (event,) = decode_batch(payload, BATCH)
+    assert event.happened(RECEIVED) == (RECEIVED, False)
+
+
+@given(st.text(min_size=1, max_size=40))
+def test_whatever_a_time_says_it_becomes_a_moment(text: str) -> None:
+    moment, _ = replace(batch_of(1)[0], time=text).happened(RECEIVED)
+    assert EARLIEST <= moment <= RECEIVED + MAX_AHEAD
+
+
+@pytest.mark.parametrize(
+    ("identity", "first"),
+    [
+        (f"{UUID(int=9)}/7", (UUID(int=9), 7)),
+        (f"{STREAM}/7", None),
+        ("none/7", None),
+        (f"{UUID(int=9)}/0", None),
+        (f"{UUID(int=9)}/{10**18}", None),
+        ("a", None),
+    ],
+)
+def test_the_first_identity_of_a_moved_event(identity: str, first: tuple[UUID, int] | None) -> None:
+    assert first_identity(replace(batch_of(1)[0], id=identity)) == first
+
+
+def test_the_chain_depends_on_every_event_and_its_order() -> None:
+    one, two = batch_of(2)
+    two = replace(two, monotonicms=digits(9))
+    changed = [
+        replace(two, type="a"),
+        replace(two, time="now"),
+        replace(two, bootid=UUID(int=8)),
+        replace(two, monotonicms=digits(1)),
+        replace(two, data=Raw(b"{}")),
+    ]
+    chains = [[one, two], [two, one], [one], *([one, other] for other in changed)]
+    start = start_of(STREAM)
+    digests = {extend_all(start, ((e, e.data) for e in chain)) for chain in chains}
+    assert len(digests | {start, start_of(UUID(int=77))}) == len(chains) + 2
+    assert extend_all(extend(start, one, one.data), [(two, two.data)]) in digests

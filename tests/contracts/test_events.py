@@ -132,7 +132,7 @@ def test_a_station_understands_a_newer_cloud_but_the_cloud_parks_a_newer_station
         epoch=1,
         bootid=uuid4(),
         stream=uuid4(),
-        time=datetime(2026, 1, 1, tzinfo=UTC),
+        time="2026-01-01T00:00:00+00:00",
         version="1",
     )
     with pytest.raises(UnknownField):

@@ -51,6 +51,7 @@ from cardmint_contracts.events import (
     ReviewOpened,
     ReviewUndone,
     ScanWithdrawn,
+    StreamOpened,
 )
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationHealth, StationState
@@ -60,6 +61,7 @@ from cardmint_contracts.wire import decode, encode
 
 GOLDEN = Path(__file__).parent / "golden"
 NOON = datetime(2026, 11, 22, 12, 0, 0, 250_000, tzinfo=UTC)
+NOON_TEXT = "2026-11-22T12:00:00.250000Z"
 FOX = Card(id="fic1-7", name="Ember Fox", number="007/040", set_id="fic1", set_name="First Light")
 IMAGE = Image(sha256="ab" * 32, bytes=81234, width=734, height=1024)
 EVENTS: dict[str, EventData] = {
@@ -141,6 +143,16 @@ EVENTS: dict[str, EventData] = {
         recogniser=RecogniserIdentity(method="classical", pack="2026-11-22"),
         rescan_of=UUID(int=12),
     ),
+    "stream-opened": StreamOpened(
+        reason="cloud-restored",
+        previous=UUID(int=7),
+        acknowledged=15,
+        last=18,
+        resent=4,
+        missing=1,
+        missing_first=11,
+        missing_last=15,
+    ),
     "image-evicted": ImageEvicted(
         sha256="ab" * 32, bytes=81234, kind="full", uploaded=False, reason="disk-short"
     ),
@@ -173,6 +185,15 @@ OTHERS: dict[str, msgspec.Struct] = {
     ),
     "receipt": Receipt(stream=UUID(int=1), sequence=41),
     "receipt-refused": Receipt(stream=UUID(int=1), sequence=41, refused=50),
+    "receipt-proving": Receipt(
+        stream=UUID(int=1),
+        sequence=41,
+        refused=50,
+        digest="ab" * 32,
+        database=UUID(int=5),
+        replaces=(UUID(int=4),),
+        reason="other-content",
+    ),
     "task": ReviewTask(
         task=UUID(int=21),
         version=1,
@@ -195,10 +216,15 @@ OTHERS: dict[str, msgspec.Struct] = {
         task=UUID(int=21), version=2, scan=UUID(int=12), verdict="card", by="ann", at=NOON, card=FOX
     ),
     "state-birth": StationState(
-        online=True, epoch=3, bootid=UUID(int=3), stream=UUID(int=1), time=NOON, version="0.1.0"
+        online=True,
+        epoch=3,
+        bootid=UUID(int=3),
+        stream=UUID(int=1),
+        time=NOON_TEXT,
+        version="0.1.0",
     ),
     "health": StationHealth(
-        time=NOON,
+        time=NOON_TEXT,
         queued=2,
         oldest_unsent_s=0.5,
         disk_free_bytes=10**9,

@@ -9,7 +9,7 @@ from tests.edge.kit.scans import NOW, STAMP, scan_of
 
 from cardmint_contracts.envelope import BATCH, BATCH_GZIP, decode_batch
 from cardmint_contracts.events import NAMES, CardScanned
-from cardmint_contracts.wire import encode
+from cardmint_contracts.wire import clock_text, encode
 from cardmint_edge.domain.delivery.batches import EventTooLarge, StoredEvent, pack
 
 STREAM = UUID(int=7)
@@ -37,7 +37,7 @@ def test_what_is_packed_fits_and_comes_out(count: int, first: int, limit: int) -
     assert [e.number for e in read] == list(range(first, batch.last + 1))
     assert [bytes(e.data) for e in read] == [e.data for e in events[: len(read)]]
     assert {(e.time, e.source, e.bootid, e.monotonicms) for e in read} == {
-        (NOW, "/stations/left", STAMP.bootid, f"{STAMP.monotonic_ms:019d}")
+        (clock_text(NOW), "/stations/left", STAMP.bootid, f"{STAMP.monotonic_ms:019d}")
     }
 
 

@@ -8,11 +8,18 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 from tests.edge.kit.folders import quick_folder
 from tests.edge.kit.forwarding import LIMITS, ForwarderBench
+from tests.edge.kit.ingest import ReferenceIngest
+from tests.edge.kit.scans import NOW, STAMP
 
+from cardmint_contracts.events import StreamOpened
 from cardmint_contracts.receipts import Receipt
+from cardmint_contracts.stations import StationState
+from cardmint_contracts.upcasters import decode_data
+from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.domain.delivery.batches import StoredEvent
 from cardmint_edge.domain.delivery.messages import (
@@ -22,10 +29,13 @@ from cardmint_edge.domain.delivery.messages import (
     MessageDelivered,
     OutcomeReceived,
     ReceiptReceived,
+    StateReceived,
     TaskReceived,
 )
+from cardmint_edge.domain.delivery.twins import ANSWER_EVERY_S, HEARD_S
 from cardmint_edge.domain.delivery.window import (
     QUIET_MAX_S,
+    QUIET_S,
     BrokerLimits,
     SendWindow,
     StreamState,
@@ -66,7 +76,7 @@ class BadWeather(RuleBasedStateMachine):
         batch = (
             batches[0] if repeat else batches.pop(min(index, len(batches) - 1) if index > 27 else 0)
         )
-        self.bench.receipts.append(self.bench.cloud.take(batch))
+        self.bench.receipts.append(self.bench.take(batch))
         self.bench.puback()
 
     @precondition(lambda self: self.bench.wire.batches)
@@ -106,7 +116,7 @@ class BadWeather(RuleBasedStateMachine):
                 break
             bench.turn(QUIET_MAX_S)
         assert bench.queued == 0
-        assert bench.cloud.log == bench.scans
+        assert bench.cloud.scans == bench.scans
         bench.outbox.close()
         self.stack.close()
 
@@ -158,7 +168,7 @@ def test_a_refusal_rewinds_once(bench: ForwarderBench) -> None:
     assert [(b.first, b.last) for b in bench.wire.batches] == [(1, 50), (51, 100), (101, 150)]
     bench.arrive()
     assert bench.wire.batches == []
-    assert bench.cloud.log == bench.scans
+    assert bench.cloud.scans == bench.scans
     assert bench.covered
 
 
@@ -276,30 +286,145 @@ def test_a_receipt_that_is_none(bench: ForwarderBench) -> None:
     assert [entry["reason"] for entry in logs] == ["invalid", "malformed"]
 
 
-def test_a_cloud_that_went_back_is_said_and_nothing_is_removed(bench: ForwarderBench) -> None:
-    bench.connect()
-    bench.record(3)
+def _sent(bench: ForwarderBench, count: int) -> None:
+    """Record cards, and let the cloud take them."""
+    bench.record(count)
     bench.turn()
     bench.arrive()
-    bench.record()
-    with capture_logs() as logs:
-        bench.receive(Receipt(stream=bench.outbox.stream_state.stream, sequence=1, refused=4))
-        bench.turn()
-    assert [entry["event"] for entry in logs] == [
-        "the cloud refuses events although an earlier receipt covered more"
-    ]
-    assert bench.queued == 1
+    assert bench.queued == 0
+
+
+def test_a_cloud_that_went_back_is_asked_again_and_gets_everything(bench: ForwarderBench) -> None:
+    bench.connect()
+    _sent(bench, 2)
+    backup = bench.cloud.backup()
+    _sent(bench, 3)
+    bench.cloud = backup
+    stream = bench.outbox.stream_state.stream
+    bench.receive(bench.cloud.receipt(stream))
+    bench.turn()
+    assert bench.outbox.stream_state.stream == stream, "one receipt may be late"
+    bench.turn(QUIET_S)
+    assert bench.wire.births == 2, "it asks by a birth"
+    bench.receive(bench.cloud.receipt(stream))
+    bench.turn()
+    assert bench.outbox.stream_state.stream != stream
+    bench.arrive()
+    assert (bench.queued, bench.cloud.scans) == (0, bench.scans)
+
+
+def test_a_late_receipt_is_no_cloud_that_went_back(bench: ForwarderBench) -> None:
+    bench.connect()
+    _sent(bench, 1)
+    stream = bench.outbox.stream_state.stream
+    late = bench.cloud.receipt(stream)
+    _sent(bench, 1)
+    bench.receive(late)
+    bench.turn()
+    _sent(bench, 1)
+    bench.turn(QUIET_S)
+    bench.receive(late)
+    bench.turn(QUIET_S)
+    bench.forwarder.post(ReceiptReceived(payload=encode(late), retained=True))
+    bench.turn(QUIET_S)
+    assert bench.outbox.stream_state.stream == stream
 
 
 def test_receipts_that_come_together_cost_one_write(bench: ForwarderBench) -> None:
     bench.connect()
-    bench.record(3)
-    bench.turn()
     stream = bench.outbox.stream_state.stream
-    for sequence in (1, 2, 3):
-        bench.receive(Receipt(stream=stream, sequence=sequence))
+    receipts = []
+    for _ in range(3):
+        bench.record()
+        bench.turn()
+        receipts.append(bench.take(bench.wire.batches.pop()))
+    for receipt in receipts:
+        bench.receive(receipt)
     bench.turn()
     assert (bench.covered, bench.queued) == (1, 0)
+    assert bench.outbox.stream_state.stream == stream
+
+
+def test_a_forged_receipt_removes_nothing_and_is_named_when_it_goes_on(
+    bench: ForwarderBench,
+) -> None:
+    bench.connect()
+    bench.record(3)
+    for sequence in (3, 2, 70, 1):
+        state = bench.outbox.stream_state
+        forged = Receipt(stream=state.stream, sequence=sequence, digest="0" * 64)
+        bench.receive(forged)
+        bench.turn()
+        assert bench.queued >= 3
+    assert "somebody may forge them" in bench.forwarder.warning
+    bench.arrive()
+    assert (bench.queued, bench.cloud.scans) == (0, bench.scans)
+    assert bench.forwarder.warning == ""
+
+
+def test_a_receipt_without_a_digest_removes_nothing(bench: ForwarderBench) -> None:
+    bench.connect()
+    bench.record()
+    bench.receive(Receipt(stream=bench.outbox.stream_state.stream, sequence=1))
+    bench.turn()
+    assert "upgrade the cloud" in bench.forwarder.warning
+    assert bench.queued == 1
+
+
+def test_the_receipts_of_another_cloud_are_named_and_remove_nothing(bench: ForwarderBench) -> None:
+    bench.connect()
+    _sent(bench, 1)
+    own, other = bench.cloud, ReferenceIngest()
+    bench.record(2)
+    bench.turn()
+    batches = list(bench.wire.batches)
+    other.watermarks, other.digests = own.watermarks.copy(), own.digests.copy()
+    bench.cloud = other
+    bench.arrive()
+    assert bench.queued == 2
+    assert str(other.database) in bench.forwarder.warning
+    nameless = replace(own.receipt(batches[0].stream), database=None)
+    bench.receive(nameless)
+    bench.turn()
+    assert "names no database" in bench.forwarder.warning
+    bench.cloud = own
+    bench.turn(QUIET_MAX_S)
+    bench.arrive()
+    assert (bench.queued, bench.forwarder.warning) == (0, "")
+
+
+def test_a_database_that_replaces_the_one_before_gets_what_is_unsent(
+    bench: ForwarderBench,
+) -> None:
+    bench.connect()
+    _sent(bench, 2)
+    old = bench.cloud.database
+    bench.cloud = ReferenceIngest()
+    bench.cloud.replaces = (old,)
+    bench.record()
+    bench.turn()
+    bench.arrive()
+    bench.arrive()
+    assert bench.cloud.scans == bench.scans[2:]
+    opened = decode_data(*next(iter(bench.cloud.events.values())))
+    assert isinstance(opened, StreamOpened)
+    assert (opened.reason, opened.missing, opened.missing_first, opened.missing_last) == (
+        "database-replaced",
+        2,
+        1,
+        2,
+    )
+    assert bench.outbox.stream_state.database == bench.cloud.database
+
+
+def test_a_copy_with_another_name_goes_on_in_a_new_stream(bench: ForwarderBench) -> None:
+    bench.connect()
+    bench.cloud.owners[bench.outbox.stream_state.stream] = "/stations/original"
+    bench.record(2)
+    bench.turn()
+    bench.arrive()
+    bench.arrive()
+    assert (bench.queued, bench.cloud.scans) == (0, bench.scans)
 
 
 def test_a_new_stream_is_sent_from_its_beginning(bench: ForwarderBench) -> None:
@@ -311,8 +436,38 @@ def test_a_new_stream_is_sent_from_its_beginning(bench: ForwarderBench) -> None:
     assert bench.outbox.stream_state.stream != stream
     assert [(b.stream == stream, b.first, b.last) for b in bench.wire.batches] == [
         (True, 1, 2),
-        (False, 1, 2),
+        (False, 1, 3),
     ]
+
+
+def _state(boot: int, *, online: bool = True) -> StateReceived:
+    state = StationState(
+        online=online,
+        epoch=4,
+        bootid=UUID(int=boot),
+        stream=UUID(int=9),
+        time=NOW.isoformat(),
+        version="1",
+    )
+    return StateReceived(payload=encode(state))
+
+
+def test_a_box_of_the_same_name_is_named_and_answered_now_and_then(bench: ForwarderBench) -> None:
+    bench.connect()
+    for message in (_state(STAMP.bootid.int), _state(77, online=False), StateReceived(payload=b"")):
+        bench.forwarder.post(message)
+        bench.turn()
+    assert (bench.wire.births, bench.forwarder.warning) == (1, "")
+    for _ in range(2):
+        bench.forwarder.post(_state(77))
+        bench.turn(1)
+    assert "another box has the same name" in bench.forwarder.warning
+    assert bench.wire.births == 2
+    bench.forwarder.post(_state(77))
+    bench.turn(ANSWER_EVERY_S)
+    assert bench.wire.births == 3
+    bench.turn(HEARD_S + 1)
+    assert bench.forwarder.warning == ""
 
 
 def test_tasks_are_handed_on(bench: ForwarderBench) -> None:
@@ -332,7 +487,9 @@ class Faulty:
         self._faults = faults
         self._done = done
         self.events = outbox.events
-        self.apply_receipt = outbox.apply_receipt
+        self.digest_at = outbox.digest_at
+        self.remove_covered = outbox.remove_covered
+        self.open_stream = outbox.open_stream
         self.broken = False
 
     @property
@@ -365,6 +522,7 @@ def test_an_outbox_that_moved_on_meanwhile_is_read_again_in_the_next_turn(
         link=bench.wire,
         tasks=bench.tasks,
         source="/stations/left",
+        read_clock=lambda: STAMP,
         on_receipt=bench.cover,
     )
     bench.record()
@@ -388,6 +546,7 @@ def test_a_fault_is_said_once_and_forwarding_goes_on(bench: ForwarderBench) -> N
         link=bench.wire,
         tasks=bench.tasks,
         source="/stations/left",
+        read_clock=lambda: STAMP,
         on_receipt=bench.cover,
         retry_s=0.0,
     )

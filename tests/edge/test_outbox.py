@@ -1,11 +1,10 @@
 """The outbox: no gap, no reused sequence, and no event goes before its receipt."""
 
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from hypothesis import settings
@@ -15,7 +14,14 @@ from tests.edge.kit.folders import quick_folder
 from tests.edge.kit.scans import NOW, STAMP, image_of, scan_of
 
 from cardmint_contracts.cards import Condition, Finish, ScanDefaults
-from cardmint_contracts.events import CardScanned, ImageEvicted
+from cardmint_contracts.chain import extend, start_of
+from cardmint_contracts.events import (
+    CardScanned,
+    ImageEvicted,
+    ScanWithdrawn,
+    StreamOpened,
+    StreamReason,
+)
 from cardmint_contracts.upcasters import decode_data
 from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.adapters.sqlite.images import ImageCounts, ImageTable
@@ -35,7 +41,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.stream = self.outbox.stream_state.stream
         self.number = 0
         self.last = 0
-        self.waiting: list[tuple[int, UUID]] = []
+        self.waiting: list[tuple[int, UUID | None]] = []
+        self.sent: list[UUID | None] = []
         self.given: dict[tuple[UUID, int], UUID] = {}
         self.streams = {self.stream}
         self.epoch = 0
@@ -64,29 +71,32 @@ class AnyOrder(RuleBasedStateMachine):
     def forget(self, share: float) -> None:
         acknowledged = self.last - len(self.waiting)
         sequence = acknowledged + round(share * len(self.waiting))
-        mark = self.outbox.apply_receipt(self.stream, sequence)
+        mark = self.outbox.remove_covered(sequence, None)
+        self.sent += [scan for s, scan in self.waiting if s <= sequence]
         self.waiting = [(s, scan) for s, scan in self.waiting if s > sequence]
         assert (mark.stream, mark.acknowledged, mark.last) == (self.stream, sequence, self.last)
 
     @rule(sequence=st.integers(0, 20))
     def forget_late(self, sequence: int) -> None:
         if sequence <= self.last - len(self.waiting):
-            assert self.outbox.apply_receipt(self.stream, sequence).last == self.last
+            assert self.outbox.remove_covered(sequence, None).last == self.last
 
-    @rule(sequence=st.integers(0, 2**63 - 1))
-    def forget_of_another_stream(self, sequence: int) -> None:
-        self.outbox.apply_receipt(uuid4(), sequence)
-
-    @rule(beyond=st.integers(1, 1000))
-    def rotate(self, beyond: int) -> None:
-        mark = self.outbox.apply_receipt(self.stream, self.last + beyond)
+    @rule(reason=st.sampled_from(StreamReason))
+    def rotate(self, reason: StreamReason) -> None:
+        mark = self.outbox.open_stream(reason, STAMP, database=None)
         assert mark.stream not in self.streams
         self.streams.add(mark.stream)
         self.stream = mark.stream
-        self.waiting = [(i, scan) for i, (_, scan) in enumerate(self.waiting, 1)]
-        self.last = len(self.waiting)
+        unsent = [scan for _, scan in self.waiting]
+        again: list[UUID | None] = []
+        if reason is StreamReason.CLOUD_RESTORED:  # the openings first, which are no scans
+            again, self.sent = sorted(self.sent, key=lambda scan: scan is not None), []
+        self.waiting = list(enumerate([None, *again, *unsent], start=1))
+        self.last = mark.last
+        assert self.last == len(self.waiting)
         for sequence, scan in self.waiting:
-            self.given[self.stream, sequence] = scan
+            if scan is not None:
+                self.given[self.stream, sequence] = scan
 
     @rule()
     def reopen(self) -> None:
@@ -111,10 +121,11 @@ class AnyOrder(RuleBasedStateMachine):
         self.stack.close()
 
 
-def _scan(kind: str, data: bytes) -> UUID:
+def _scan(kind: str, data: bytes) -> UUID | None:
+    """Return the scan of an event; None for the opening of a stream."""
     event = decode_data(kind, data)
-    assert isinstance(event, CardScanned)
-    return event.scan
+    assert isinstance(event, CardScanned | StreamOpened)
+    return event.scan if isinstance(event, CardScanned) else None
 
 
 AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
@@ -135,7 +146,7 @@ def test_an_event_comes_out_as_it_went_in(outbox: Outbox) -> None:
     assert (event.sequence, event.stamp) == (1, STAMP)
     assert decode_data(event.type, event.data) == evicted
     assert outbox.oldest_unsent() == NOW
-    outbox.apply_receipt(outbox.stream_state.stream, 1)
+    outbox.remove_covered(1, None)
     assert outbox.oldest_unsent() is None
 
 
@@ -171,25 +182,103 @@ def test_the_batch_and_the_counters_outlive_the_agent(outbox: Outbox) -> None:
     again.close()
 
 
-def test_a_restored_backup_sends_what_it_holds_under_a_new_stream(outbox: Outbox) -> None:
-    path = outbox.database.path
+def test_unsent_events_move_and_keep_their_first_identity(outbox: Outbox) -> None:
+    old = outbox.stream_state.stream
+    for number in range(1, 5):
+        outbox.record(scan_of(number, image=image_of(number)), STAMP)
+    outbox.remove_covered(2, None)
+    mark = outbox.open_stream(StreamReason.OUTBOX_RESTORED, STAMP, database=None)
+    assert (mark.acknowledged, mark.last) == (0, 3)
+    opened, *moved = outbox.events(1, 10)
+    assert decode_data(opened.type, opened.data) == StreamOpened(
+        reason="outbox-restored", previous=old, acknowledged=2, last=4
+    )
+    assert [(e.sequence, e.id, _scan(e.type, e.data)) for e in moved] == [
+        (2, f"{old}/3", UUID(int=3)),
+        (3, f"{old}/4", UUID(int=4)),
+    ]
+    assert outbox.record(scan_of(9), STAMP).sequence == 4
+    again = outbox.open_stream(StreamReason.BY_HAND, STAMP, database=None)
+    assert [e.id for e in outbox.events(1, 10)][1:] == [
+        f"{mark.stream}/1",
+        f"{old}/3",
+        f"{old}/4",
+        f"{mark.stream}/4",
+    ]
+    assert again.last == 5
+
+
+def test_the_chain_is_whole_after_every_way_to_write(outbox: Outbox) -> None:
+    def check() -> None:
+        state = outbox.stream_state
+        digest = outbox.digest_at(state.acknowledged)
+        assert digest is not None
+        for event in outbox.events(1, 100):
+            digest = extend(digest, event, event.data)
+            assert event.digest == digest == outbox.digest_at(event.sequence)
+        assert outbox.digest_at(state.last + 1) is None
+
+    assert outbox.digest_at(0) == start_of(outbox.stream_state.stream)
+    for number in range(1, 6):
+        outbox.record(scan_of(number), STAMP)
+        check()
+    outbox.remove_covered(2, None)
+    check()
+    outbox.open_stream(StreamReason.OTHER_CONTENT, STAMP, database=None)
+    check()
+
+
+def test_what_a_restored_cloud_lost_is_sent_again_from_the_history(outbox: Outbox) -> None:
+    old = outbox.stream_state.stream
+    for number in range(1, 5):
+        outbox.record(scan_of(number, image=image_of(number)), STAMP)
+    outbox.withdraw(UUID(int=2), "operator", STAMP)
+    outbox.remove_covered(5, None)
+    images = ImageTable(outbox.database)
+    for number in range(1, 5):
+        images.record_upload(image_of(number).sha256)
+    outbox.record(scan_of(6), STAMP)
+    outbox.open_stream(StreamReason.CLOUD_RESTORED, STAMP, database=None, cloud_has=1)
+    opened, *events = outbox.events(1, 20)
+    assert decode_data(opened.type, opened.data) == StreamOpened(
+        reason="cloud-restored",
+        previous=old,
+        acknowledged=5,
+        last=6,
+        resent=3,
+        missing=1,
+        missing_first=2,
+        missing_last=5,
+    )
+    assert [e.id for e in events] == [*(f"{old}/{n}" for n in (1, 2, 3, 4, 6)), ""]
+    again = decode_data(events[-1].type, events[-1].data)
+    assert again == ScanWithdrawn(scan=UUID(int=2), by="station")
+    outbox.remove_covered(7, None)
+    assert images.next_to_upload() == image_of(1).sha256
+    assert images.counts().waiting == 4
+
+
+def test_a_new_name_or_tenant_begins_a_new_stream(outbox: Outbox) -> None:
     stream = outbox.stream_state.stream
-    for number in range(1, 4):
-        outbox.record(scan_of(number), STAMP)
-    outbox.apply_receipt(stream, 1)
-    outbox.close()
-    shutil.copy(path, path.with_suffix(".backup"))
-    outbox = Outbox.open(path)
-    for number in range(4, 9):
-        outbox.record(scan_of(number), STAMP)
-    outbox.close()
-    shutil.copy(path.with_suffix(".backup"), path)
-    outbox = Outbox.open(path)
-    mark = outbox.apply_receipt(stream, 8)
-    assert mark.stream != stream
-    assert (mark.acknowledged, mark.last) == (0, 2)
-    assert [_scan(e.type, e.data) for e in outbox.events(1, 10)] == [UUID(int=2), UUID(int=3)]
-    assert outbox.record(scan_of(9), STAMP).sequence == 3
+    outbox.identify("shop", "left", STAMP)
+    outbox.record(scan_of(1), STAMP)
+    outbox.identify("shop", "left", STAMP)
+    assert outbox.stream_state.stream == stream
+    outbox.identify("shop", "right", STAMP)
+    mark = outbox.stream_state
+    assert (mark.stream != stream, mark.last) == (True, 2)
+
+
+def test_a_file_that_was_deleted_takes_no_more_cards(outbox: Outbox) -> None:
+    outbox.record(scan_of(1), STAMP)
+    outbox.database.path.unlink()
+    with pytest.raises(Stop, match="deleted or replaced"):
+        outbox.record(scan_of(2), STAMP)
+    outbox.database.path.write_bytes(b"another file")
+    with pytest.raises(Stop, match="deleted or replaced"):
+        outbox.record(scan_of(2), STAMP)
+    assert outbox.counters.scanned == 1
+    assert [e.sequence for e in outbox.events(1, 9)] == [1]
 
 
 def test_one_agent_at_a_time(outbox: Outbox) -> None:
@@ -247,7 +336,7 @@ def test_an_outbox_of_the_first_version_is_upgraded_with_everything_in_it(tmp_pa
         ]
         assert images.next_to_upload() == image_of(2).sha256
         assert images.counts() == ImageCounts(waiting=3, parked=0, lost=0)
-        outbox.apply_receipt(outbox.stream_state.stream, 4)
+        outbox.remove_covered(4, None)
         images.record_upload(image_of(2).sha256)
         assert images.next_to_upload() == image_of(3).sha256
         new = tmp_path / "new" / "outbox.db"
@@ -324,7 +413,7 @@ def test_rows_that_went_missing_while_it_runs_stop_it(outbox: Outbox) -> None:
     with outbox.database.write() as tx:
         tx.execute("DELETE FROM events WHERE sequence = 1")
     with pytest.raises(Stop, match="damaged"):
-        outbox.apply_receipt(outbox.stream_state.stream, 2)
+        outbox.remove_covered(2, None)
     assert outbox.stream_state.acknowledged == 0
     with outbox.database.write() as tx:
         tx.execute("DELETE FROM station")
@@ -334,7 +423,7 @@ def test_rows_that_went_missing_while_it_runs_stop_it(outbox: Outbox) -> None:
 
 def test_a_row_in_the_way_is_no_fact_lost(outbox: Outbox) -> None:
     with outbox.database.write() as tx:
-        tx.execute("INSERT INTO events VALUES (1, 't', 't', 'b', 0, 0, x'00')")
+        tx.execute("INSERT INTO events VALUES (1, 't', 't', 'b', 0, 0, x'00', '', x'')")
     with pytest.raises(Stop, match="is damaged"):
         outbox.record(scan_of(1), STAMP)
     assert outbox.counters.scanned == 0

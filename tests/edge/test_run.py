@@ -115,7 +115,7 @@ def test_killed_at_any_moment_each_card_counts_once(
     outbox = Outbox(Database.open_read_only(tmp_path / "data" / "outbox.db"))
     assert outbox.counters.scanned == count
     assert outbox.counters.epoch <= kills + 1
-    assert list(worker.watermarks.values()) == [count]
+    assert list(worker.ingest.watermarks.values()) == [count]
     outbox.close()
     print(f"\n{kills} kills over {count} cards: each there once")
 

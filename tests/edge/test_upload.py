@@ -31,11 +31,11 @@ def test_an_image_is_due_when_its_facts_have_a_receipt(outbox: Outbox) -> None:
         outbox.record(scan_of(number, image=image_of(number)), STAMP)
     assert images.next_to_upload() is None
     assert images.counts() == ImageCounts(waiting=2, parked=0, lost=0)
-    outbox.apply_receipt(outbox.stream_state.stream, 1)
+    outbox.remove_covered(1, None)
     assert images.next_to_upload() == image_of(1).sha256
     images.record_upload(image_of(1).sha256)
     assert images.next_to_upload() is None
-    outbox.apply_receipt(outbox.stream_state.stream, 2)
+    outbox.remove_covered(2, None)
     images.park(image_of(2).sha256, "refused")
     assert images.next_to_upload() is None
     assert (images.unpark(), images.unpark(), images.next_to_upload()) == (1, 0, image_of(2).sha256)

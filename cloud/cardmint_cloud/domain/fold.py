@@ -5,8 +5,6 @@ from datetime import datetime
 
 from cardmint_cloud.domain import review_questions
 from cardmint_cloud.domain.items import (
-    EARLIEST,
-    MAX_AHEAD,
     ImpossibleEvent,
     InventoryChanges,
     Item,
@@ -18,6 +16,7 @@ from cardmint_cloud.domain.items import (
     review_task_id,
 )
 from cardmint_contracts.cards import Decision
+from cardmint_contracts.envelope import EARLIEST, MAX_AHEAD
 from cardmint_contracts.events import CardScanned
 
 
@@ -28,36 +27,15 @@ def fold(
 ) -> InventoryChanges:
     """Apply `events` in order to `items` and `reviews`, and return what changed.
 
-    The mappings must hold every existing item and review that the events touch.
-
-    Raises:
-        ImpossibleEvent: an event contradicts the state; the changes of the run must not be used.
+    The mappings must hold every existing item and review that the events touch. An event that
+    contradicts the state changes nothing and is among the `refused`.
     """
     changes = InventoryChanges()
-    for event in events:
-        plausible = EARLIEST <= event.occurred_at <= event.received_at + MAX_AHEAD
-        if not plausible and event.clock_synced:
-            said = event.occurred_at.isoformat()
-            raise ImpossibleEvent(
-                "impossible-time",
-                f"the station says that its clock is right, and that it is {said}",
-            )
-        match event.data:
-            case CardScanned():
-                again = event.data.rescan_of is not None
-                if not (
-                    again
-                    and review_questions.apply_rescan(changes, items, reviews, event, event.data)
-                ):
-                    _add_item(
-                        changes,
-                        items,
-                        event,
-                        event.data,
-                        event.occurred_at if plausible else event.received_at,
-                    )
-            case _:
-                review_questions.apply_event(changes, items, reviews, event)
+    for number, event in enumerate(events):
+        try:
+            _apply(changes, items, reviews, event)
+        except ImpossibleEvent as error:
+            changes.refused[number] = error
     for key, item in changes.items.items():
         before = items.get(key)
         if before is not None and (old := before.holding):
@@ -67,6 +45,22 @@ def fold(
     for holding in [holding for holding, delta in changes.holdings.items() if delta == 0]:
         del changes.holdings[holding]
     return changes
+
+
+def _apply(
+    changes: InventoryChanges,
+    items: Mapping[ItemKey, Item],
+    reviews: Mapping[ReviewKey, Review],
+    event: LoggedEvent,
+) -> None:
+    match event.data:
+        case CardScanned(rescan_of=None):
+            _add_item(changes, items, event, event.data)
+        case CardScanned():
+            if not review_questions.apply_rescan(changes, items, reviews, event, event.data):
+                _add_item(changes, items, event, event.data)
+        case _:
+            review_questions.apply_event(changes, items, reviews, event)
 
 
 _STATUS = {
@@ -81,7 +75,6 @@ def _add_item(
     items: Mapping[ItemKey, Item],
     event: LoggedEvent,
     scan: CardScanned,
-    captured_at: datetime,
 ) -> None:
     key = (event.tenant, scan.scan)
     if key in items or key in changes.items:
@@ -91,7 +84,7 @@ def _add_item(
         tenant=event.tenant,
         item=scan.scan,
         station=event.origin,
-        captured_at=captured_at,
+        captured_at=_captured_at(event),
         received_at=event.received_at,
         status=_STATUS[scan.decision],
         card_id=scan.card.id if scan.card else "",
@@ -122,3 +115,12 @@ def _add_item(
             image=scan.image,
             opened_at=event.received_at,
         )
+
+
+def _captured_at(event: LoggedEvent) -> datetime:
+    """Return when a card was captured: by its receipt, if the time that the log has cannot be.
+
+    Version 0.1.0 logged such times of clocks that were not set.
+    """
+    plausible = EARLIEST <= event.occurred_at <= event.received_at + MAX_AHEAD
+    return event.occurred_at if plausible else event.received_at

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID, uuid5
@@ -123,26 +123,14 @@ class Review(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class LoggedEvent(Struct, frozen=True, kw_only=True, gc=False):
-    """One event of the log, decoded. `origin` is the station or user that sent it.
-
-    `clock_synced` is whether the station's clock was synchronised when it set `occurred_at`.
-    """
+    """One event of the log, decoded. `origin` is the station or user that sent it."""
 
     tenant: str
     origin: str
     occurred_at: datetime
     received_at: datetime
     data: EventData
-    clock_synced: bool = True
 
-
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-MAX_AHEAD = timedelta(days=1)
-"""Bounds of an event's time: not before `EARLIEST`, at most so long after its receipt.
-
-Only a synchronised clock is held to them. A card of a station whose clock is not synchronised is
-dated by its receipt instead.
-"""
 
 ItemKey = tuple[str, UUID]
 ReviewKey = tuple[str, UUID]
@@ -150,13 +138,18 @@ ReviewKey = tuple[str, UUID]
 
 @dataclass(slots=True)
 class InventoryChanges:
-    """The changes of a run of events. `superseded` counts answers that came after another."""
+    """The changes of a run of events. `superseded` counts answers that came after another.
+
+    `refused` holds the events that contradict the state, by their place in the run: nothing of them
+    is among the changes.
+    """
 
     items: dict[ItemKey, Item] = field(default_factory=dict)
     reviews: dict[ReviewKey, Review] = field(default_factory=dict)
     holdings: Counter[Holding] = field(default_factory=Counter)
     printings: dict[tuple[str, str], Card] = field(default_factory=dict)
     superseded: int = 0
+    refused: dict[int, ImpossibleEvent] = field(default_factory=dict)
 
 
 def review_task_id(scan: UUID, why: str = "review") -> UUID:

@@ -1,36 +1,63 @@
-"""Commit of event batches: lock streams, drop repeats, fold, write, and report receipts to send."""
+"""Commit of event batches: lock streams, drop repeats, fold, write, and report receipts to send.
+
+In one transaction: `_place` finds the events that are new, `_write` applies them, and the rest of
+`commit` parks what cannot be applied and moves the watermarks, once for all batches.
+"""
 
 import contextlib
+import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
+from msgspec.structs import replace
 
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest import event_log, inventory
-from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
+from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter, EventKey, StreamKey
 from cardmint_cloud.adapters.postgres.ingest.inventory import PrintingKey
 from cardmint_cloud.domain.fold import fold
 from cardmint_cloud.domain.items import (
-    ImpossibleEvent,
     InventoryChanges,
     LoggedEvent,
     touched_keys,
 )
-from cardmint_cloud.ingest.read import MAX_PARKED_BYTES, EventBatch, decode_or_error
-from cardmint_contracts.envelope import Envelope
+from cardmint_cloud.domain.stream_position import (
+    Refusal,
+    StreamMark,
+    needs_log,
+    position_of,
+    refusal_of,
+)
+from cardmint_cloud.errors import MissingPartition
+from cardmint_cloud.ingest.read import EventBatch, decode_or_error
+from cardmint_contracts.envelope import Envelope, first_identity
 from cardmint_contracts.errors import ContractError
 from cardmint_contracts.events import CardScanned, EventData
 from cardmint_contracts.notifications import Subject
-from cardmint_contracts.receipts import Receipt
+from cardmint_contracts.receipts import (
+    ANOTHERS_STREAM,
+    BEYOND_EVERY_STREAM,
+    OTHER_CONTENT,
+    Receipt,
+)
 from cardmint_contracts.wire import encode
 
 _OPTIMISTIC_ATTEMPTS = 5
 _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-_POISON = (ImpossibleEvent, *_REFUSED, LookupError, TypeError, ValueError, ArithmeticError)
+_POISON = (*_REFUSED, LookupError, TypeError, ValueError, ArithmeticError)
 """Errors that an event causes, as opposed to a database that is away."""
+
+
+class NewEvent(NamedTuple):
+    """An event that the log lacks, and the batch that it came in."""
+
+    batch: EventBatch
+    envelope: Envelope
+    data: EventData
 
 
 @dataclass(slots=True)
@@ -52,117 +79,245 @@ async def commit(
 ) -> CommitResult:
     """Apply `batches` in one transaction and return its result.
 
-    Events at or below their stream's watermark are skipped. A batch that leaves a gap is refused in
-    its receipt. Events that Postgres or the fold refuses are found by halving the group and become
-    dead letters; the rest is applied. `known` printings are in the database already and not
-    written.
+    Events that the log has are skipped. A batch that leaves a gap, is another station's or has
+    other events under sequences of the log is refused in its receipt. Events that Postgres or the
+    fold refuses become dead letters; the rest is applied. `known` printings are in the database
+    already and not written.
 
     Raises:
+        MissingPartition: the log has no partition for `now`; nothing was committed.
         OSError, asyncpg.PostgresConnectionError, …: the database is away; nothing was committed.
     """
-    try:
-        return await _commit_optimistically(connection, batches, now, known)
-    except _POISON as error:
-        if len(batches) > 1:
-            middle = len(batches) // 2
-            halves = [
-                await commit(connection, half, now, known)
-                for half in (batches[:middle], batches[middle:])
-            ]
-            return _merge(halves)
-        return _merge(
-            [await commit(connection, [part], now, known) for part in _split(batches[0], error)]
-        )
+    result = CommitResult()
+    letters = [batch for batch in batches if isinstance(batch, DeadLetter)]
+    readable = [batch for batch in batches if isinstance(batch, EventBatch)]
+    async with connection.transaction():
+        sources = {batch.key: batch.source for batch in readable}
+        marks = await event_log.lock_streams(connection, sources, now) if sources else {}
+        before = dict(marks)
+        events: list[NewEvent] = []
+        for batch in readable:
+            new, unreadable = await _place(connection, batch, marks, events, result)
+            events += new
+            letters += unreadable
+        events = await _without_moved(connection, events, result)
+        result.changes, refused = await _write(connection, events, now, known)
+        letters += refused
+        result.applied, result.parked = len(events) - len(refused), len(letters)
+        await event_log.park_letters(connection, letters, now)
+        advanced = {key: mark for key, mark in marks.items() if mark != before[key]}
+        if advanced:
+            await event_log.advance_watermarks(connection, advanced, now)
+        await event_log.notify_all(connection, _notifications(result.changes, letters, events))
+        await inventory.add_holdings(connection, result.changes)
+    return result
 
 
-async def _commit_optimistically(
+async def _place(
     connection: PostgresConnection,
-    batches: Sequence[EventBatch | DeadLetter],
+    batch: EventBatch,
+    marks: dict[StreamKey, StreamMark],
+    events: Sequence[NewEvent],
+    result: CommitResult,
+) -> tuple[list[NewEvent], list[DeadLetter]]:
+    """Return a batch's new events, and dead letters for those without readable data.
+
+    Moves the stream's mark, and adds the batch's receipt to `result`.
+    """
+    mark, envelopes = marks[batch.key], batch.envelopes
+    address = (batch.tenant, batch.origin, batch.stream)
+    refusal = refusal_of(mark, batch.source, batch.first)
+    if refusal is None:
+        overlap = envelopes[: needs_log(mark, envelopes, batch.before)]
+        as_logged = not overlap or await _as_logged(connection, batch, overlap, events)
+        position = position_of(mark, envelopes, batch.before, as_logged=as_logged)
+        refusal = position.refusal
+    if refusal is not None:
+        result.receipts[address] = refusal_receipt(
+            batch.stream,
+            mark,
+            refusal,
+            first=batch.first,
+            chained=batch.before is not None and mark.digest is not None,
+        )
+        return [], []
+    sequence = max(mark.sequence, batch.last)
+    mark = marks[batch.key] = StreamMark(mark.source, sequence, position.digest)
+    result.receipts[address] = receipt_of(batch.stream, mark)
+    result.repeated += position.repeated
+    new: list[NewEvent] = []
+    letters: list[DeadLetter] = []
+    rest = envelopes[position.repeated :]
+    decoded = batch.data[position.repeated :] or [decode_or_error(one) for one in rest]
+    for envelope, data in zip(rest, decoded, strict=True):
+        if isinstance(data, ContractError):
+            letters.append(_event_letter(batch, envelope, data.reason, str(data)))
+        else:
+            new.append(NewEvent(batch, envelope, data))
+    return new, letters
+
+
+def receipt_of(stream: UUID, mark: StreamMark) -> Receipt:
+    """Return the receipt for what the log has of a stream."""
+    digest = mark.digest.hex() if mark.digest is not None else None
+    return Receipt(stream=stream, sequence=mark.sequence, digest=digest)
+
+
+def refusal_receipt(
+    stream: UUID, mark: StreamMark, refusal: Refusal, *, first: int = 1, chained: bool = False
+) -> Receipt:
+    """Return the receipt for a batch that begins at `first` and is not taken.
+
+    Where both sides have the chain (`chained`), the station compares the digest: of two copies of
+    an outbox, only one is to begin a new stream. A station of version 0.1.0 knows no reason; it
+    begins a new stream when a receipt covers more than it ever had.
+    """
+    told = replace(receipt_of(stream, mark), refused=first)
+    if refusal is Refusal.GAP:
+        return told
+    if refusal is Refusal.OTHER_CONTENT and chained:
+        return replace(told, reason=OTHER_CONTENT)
+    reason = ANOTHERS_STREAM if refusal is Refusal.ANOTHERS_STREAM else OTHER_CONTENT
+    return Receipt(stream=stream, sequence=BEYOND_EVERY_STREAM, reason=reason)
+
+
+async def _as_logged(
+    connection: PostgresConnection,
+    batch: EventBatch,
+    envelopes: Sequence[Envelope],
+    events: Sequence[NewEvent],
+) -> bool:
+    """Return whether the log, or this transaction's `events`, have the same under each sequence.
+
+    What the log lacks, a dead letter or an event of a retired month, counts as the same.
+    """
+    here = {
+        one.envelope.number: (one.envelope.type, bytes(one.envelope.data))
+        for one in events
+        if one.batch.key == batch.key
+    }
+    asked = [(*batch.key, one.number) for one in envelopes if one.number not in here]
+    logged = await event_log.logged_events(connection, asked)
+    here |= {sequence: content for (_, _, sequence), content in logged.items()}
+    return all(
+        here.get(one.number, content) == content
+        for one in envelopes
+        for content in [(one.type, bytes(one.data))]
+    )
+
+
+async def _without_moved(
+    connection: PostgresConnection, events: list[NewEvent], result: CommitResult
+) -> list[NewEvent]:
+    """Return `events` without those that the log already has under their first stream.
+
+    Records the others that came under another stream than their first. A copy of an outbox sends
+    the events that it shares with the original, too: the same content counts once.
+    """
+    moved = {index: key for index, one in enumerate(events) if (key := _moved_from(one))}
+    if not moved:
+        return events
+    logged = await event_log.logged_events(connection, set(moved.values()))
+    recorded = await event_log.moved_events(connection, set(moved.values()))
+    new: set[tuple[EventKey, bytes]] = set()
+    repeated: set[int] = set()
+    for index, key in moved.items():
+        content = events[index].envelope.type, bytes(events[index].envelope.data)
+        entry = key, hashlib.sha256(b"\n".join((content[0].encode(), content[1]))).digest()
+        if logged.get(key) == content or entry in recorded or entry in new:
+            repeated.add(index)
+        else:
+            new.add(entry)
+    if new:
+        await event_log.put_moved_events(connection, sorted(new))
+    result.repeated += len(repeated)
+    return [one for index, one in enumerate(events) if index not in repeated]
+
+
+def _moved_from(event: NewEvent) -> EventKey | None:
+    first = first_identity(event.envelope)
+    return (event.batch.tenant, *first) if first is not None else None
+
+
+async def _write(
+    connection: PostgresConnection,
+    events: Sequence[NewEvent],
     now: datetime,
     known: Collection[PrintingKey],
-) -> CommitResult:
+) -> tuple[InventoryChanges, list[DeadLetter]]:
+    """Write `events` and what they change, except for the holdings; return letters for the refused.
+
+    An event that Postgres refuses is found by halving the run.
+    """
+    if not events:
+        return InventoryChanges(), []
+    try:
+        return await _write_optimistically(connection, events, now, known)
+    except _POISON as error:
+        if isinstance(error, asyncpg.CheckViolationError) and error.constraint_name is None:
+            raise MissingPartition(f"the log has no partition for {now:%Y-%m}") from error
+        if len(events) == 1:
+            reason = "refused-by-database" if isinstance(error, _REFUSED) else "fold-failed"
+            return InventoryChanges(), [_event_letter(*events[0][:2], reason, str(error))]
+        middle = len(events) // 2
+        first, letters = await _write(connection, events[:middle], now, known)
+        second, more = await _write(connection, events[middle:], now, known)
+        return _merged(first, second), letters + more
+
+
+async def _write_optimistically(
+    connection: PostgresConnection,
+    events: Sequence[NewEvent],
+    now: datetime,
+    known: Collection[PrintingKey],
+) -> tuple[InventoryChanges, list[DeadLetter]]:
     """Treat every scan as new, as nearly all are; read existing items after the first conflict."""
     for attempt in range(_OPTIMISTIC_ATTEMPTS):
         with contextlib.suppress(asyncpg.UniqueViolationError):
             async with connection.transaction():
-                return await _apply(connection, batches, now, known, read_scanned=attempt > 0)
+                return await _apply(connection, events, now, known, read_scanned=attempt > 0)
     async with connection.transaction():
-        return await _apply(connection, batches, now, known, read_scanned=True)
+        return await _apply(connection, events, now, known, read_scanned=True)
 
 
 async def _apply(
     connection: PostgresConnection,
-    batches: Sequence[EventBatch | DeadLetter],
+    events: Sequence[NewEvent],
     now: datetime,
     known: Collection[PrintingKey],
     *,
     read_scanned: bool,
-) -> CommitResult:
-    result = CommitResult()
-    letters = [batch for batch in batches if isinstance(batch, DeadLetter)]
-    readable = [batch for batch in batches if isinstance(batch, EventBatch)]
-    streams = (
-        await event_log.lock_streams(connection, {b.key: b.source for b in readable}, now)
-        if readable
-        else {}
+) -> tuple[InventoryChanges, list[DeadLetter]]:
+    touched = touched_keys(
+        (batch.tenant, data)
+        for batch, _, data in events
+        if read_scanned or not _makes_new_item(data)
     )
-    watermarks = {key: sequence for key, (_, sequence) in streams.items()}
-    before = dict(watermarks)
-    events: list[tuple[str, Envelope, EventData]] = []
-    origins: list[str] = []
-    for batch in readable:
-        owner, _ = streams[batch.key]
-        watermark = watermarks[batch.key]
-        address = (batch.tenant, batch.origin, batch.stream)
-        if owner != batch.source:
-            letters.append(_foreign_stream_letter(batch, owner))
-        elif batch.first > watermark + 1:
-            result.receipts[address] = Receipt(
-                stream=batch.stream, sequence=watermark, refused=batch.first
+    items, reviews = await inventory.load_touched(connection, *touched)
+    rows = [event_log.row(batch.tenant, one, data, now) for batch, one, data in events]
+    changes = fold(
+        items,
+        reviews,
+        (
+            LoggedEvent(
+                tenant=batch.tenant,
+                origin=batch.origin,
+                occurred_at=row.occurred_at,
+                received_at=now,
+                data=data,
             )
-        else:
-            new_events, new_letters = _after_watermark(batch, watermark)
-            events += new_events
-            origins += [batch.origin] * len(new_events)
-            letters += new_letters
-            result.repeated += max(0, min(watermark, batch.last) - batch.first + 1)
-            watermarks[batch.key] = max(watermark, batch.last)
-            result.receipts[address] = Receipt(stream=batch.stream, sequence=watermarks[batch.key])
-    if events:
-        items, reviews = await inventory.load_touched(
-            connection,
-            *touched_keys(
-                (tenant, data)
-                for tenant, _, data in events
-                if read_scanned or not _makes_new_item(data)
-            ),
-        )
-        result.changes = fold(
-            items,
-            reviews,
-            (
-                LoggedEvent(
-                    tenant=tenant,
-                    origin=origin,
-                    occurred_at=envelope.time,
-                    received_at=now,
-                    data=data,
-                    clock_synced=envelope.clocksynced,
-                )
-                for origin, (tenant, envelope, data) in zip(origins, events, strict=True)
-            ),
-        )
-        await event_log.append_events(connection, events, now)
-        await inventory.put_changes(connection, items, reviews, result.changes, now, known=known)
-    for letter in letters:
-        await event_log.park_letter(connection, letter, now)
-    advanced = {key: sequence for key, sequence in watermarks.items() if sequence > before[key]}
-    if advanced:
-        await event_log.advance_watermarks(connection, advanced, now)
-    await event_log.notify_all(connection, _notifications(result.changes, letters, events))
-    await inventory.add_holdings(connection, result.changes)
-    result.applied, result.parked = len(events), len(letters)
-    return result
+            for row, (batch, _, data) in zip(rows, events, strict=True)
+        ),
+    )
+    if changes.refused:
+        rows = [row for number, row in enumerate(rows) if number not in changes.refused]
+    await event_log.append_events(connection, rows)
+    await inventory.put_changes(connection, items, reviews, changes, now, known=known)
+    letters = [
+        _event_letter(*events[number][:2], error.reason, str(error))
+        for number, error in changes.refused.items()
+    ]
+    return changes, letters
 
 
 def _notifications(
@@ -173,74 +328,18 @@ def _notifications(
     return items | reviews | {(letter.tenant, Subject.DEAD_LETTERS) for letter in letters}
 
 
-def _after_watermark(
-    batch: EventBatch, watermark: int
-) -> tuple[list[tuple[str, Envelope, EventData]], list[DeadLetter]]:
-    """Return a batch's events above the watermark, and dead letters for those without data."""
-    if batch.letter is not None:
-        return [], [batch.letter] if batch.last > watermark else []
-    events: list[tuple[str, Envelope, EventData]] = []
-    letters: list[DeadLetter] = []
-    skipped = max(0, watermark + 1 - batch.first)
-    envelopes = batch.envelopes[skipped:]
-    decoded = batch.data[skipped:] if batch.data else [decode_or_error(e) for e in envelopes]
-    for envelope, data in zip(envelopes, decoded, strict=True):
-        if isinstance(data, ContractError):
-            letters.append(_event_letter(batch, envelope, data.reason, str(data)))
-        else:
-            events.append((batch.tenant, envelope, data))
-    return events, letters
-
-
 def _makes_new_item(data: EventData) -> bool:
     """Whether an event is a first scan. Its item counts as new until a conflict shows otherwise."""
     return isinstance(data, CardScanned) and data.rescan_of is None
 
 
-def _split(batch: EventBatch | DeadLetter, error: Exception) -> list[EventBatch | DeadLetter]:
-    """Return a refused batch as batches of one event; a single event as its dead letter."""
-    if isinstance(batch, DeadLetter) or batch.letter is not None:
-        raise error
-    if len(batch.envelopes) == 1:
-        (envelope,) = batch.envelopes
-        letter = _event_letter(batch, envelope, _reason_code(error), str(error))
-        return [_batch_of_one(batch, envelope, letter)]
-    return [_batch_of_one(batch, envelope, None) for envelope in batch.envelopes]
-
-
-def _reason_code(error: Exception) -> str:
-    if isinstance(error, ImpossibleEvent):
-        return error.reason
-    return "refused-by-database" if isinstance(error, _REFUSED) else "fold-failed"
-
-
-def _batch_of_one(batch: EventBatch, envelope: Envelope, letter: DeadLetter | None) -> EventBatch:
-    return EventBatch(
-        tenant=batch.tenant,
-        origin=batch.origin,
-        stream=batch.stream,
-        first=envelope.number,
-        last=envelope.number,
-        source=batch.source,
-        topic=batch.topic,
-        envelopes=() if letter else (envelope,),
-        letter=letter,
-    )
-
-
-def _merge(parts: Sequence[CommitResult]) -> CommitResult:
-    merged = CommitResult()
-    for part in parts:
-        merged.receipts |= part.receipts
-        merged.changes.items |= part.changes.items
-        merged.changes.reviews |= part.changes.reviews
-        merged.changes.printings |= part.changes.printings
-        merged.changes.holdings.update(part.changes.holdings)
-        merged.changes.superseded += part.changes.superseded
-        merged.applied += part.applied
-        merged.repeated += part.repeated
-        merged.parked += part.parked
-    return merged
+def _merged(first: InventoryChanges, second: InventoryChanges) -> InventoryChanges:
+    first.items |= second.items
+    first.reviews |= second.reviews
+    first.printings |= second.printings
+    first.holdings.update(second.holdings)
+    first.superseded += second.superseded
+    return first
 
 
 def _event_letter(batch: EventBatch, envelope: Envelope, reason: str, detail: str) -> DeadLetter:
@@ -255,19 +354,4 @@ def _event_letter(batch: EventBatch, envelope: Envelope, reason: str, detail: st
         stream=batch.stream,
         first=envelope.number,
         last=envelope.number,
-    )
-
-
-def _foreign_stream_letter(batch: EventBatch, owner: str) -> DeadLetter:
-    return DeadLetter(
-        tenant=batch.tenant,
-        station=batch.origin,
-        topic=batch.topic,
-        reason="stream-of-another",
-        detail=f"stream {batch.stream} belongs to {owner}",
-        content_type="application/cloudevents-batch+json",
-        payload=encode(list(batch.envelopes))[:MAX_PARKED_BYTES],
-        stream=batch.stream,
-        first=batch.first,
-        last=batch.last,
     )

@@ -1,9 +1,11 @@
 """Dead letters, replayed after an upgrade or discarded.
 
 The station's watermark has passed a parked event, so it cannot be applied under its own sequence.
-It gets a sequence of the station's replay stream; its content and its time stay the same.
+It gets a sequence of the station's replay stream; its content, its time and its `id` stay the same,
+so that what the log has already, by the same or by another way, counts once.
 """
 
+import contextlib
 from datetime import datetime
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -37,12 +39,29 @@ async def replay(pool: Pool, tenant: str, letter: int, now: datetime) -> CommitR
             raise NotFound(
                 f"there is no dead letter {letter}; it may have been replayed or discarded"
             )
-        batch = await _numbered(connection, await _read(connection, found), now)
+        batch = await _numbered(connection, _read(found), now)
         done = await commit(connection, [batch], now)
         if done.parked:
             raise ParkItem(await dead_letters.newest_detail(connection, tenant, batch.stream))
         await event_log.notify(connection, tenant, Subject.DEAD_LETTERS)
         return done
+
+
+async def replay_all(
+    pool: Pool, tenant: str, now: datetime, *, reason: str | None = None
+) -> tuple[int, int]:
+    """Replay every dead letter, or those with `reason`; return how many were used and how many not.
+
+    Each is a transaction of its own, the oldest first.
+    """
+    async with pool.acquire() as connection:
+        letters = await dead_letters.letter_ids(connection, tenant, reason)
+    used = 0
+    for letter in letters:
+        with contextlib.suppress(NotFound, ParkItem):
+            await replay(pool, tenant, letter, now)
+            used += 1
+    return used, len(letters) - used
 
 
 async def discard(pool: Pool, tenant: str, letter: int) -> None:
@@ -59,7 +78,7 @@ async def discard(pool: Pool, tenant: str, letter: int) -> None:
         await event_log.notify(connection, tenant, Subject.DEAD_LETTERS)
 
 
-async def _read(connection: PostgresConnection, letter: DeadLetter) -> EventBatch:
+def _read(letter: DeadLetter) -> EventBatch:
     single = letter.content_type == "application/cloudevents+json"
     found = read_message(
         MqttMessage(
@@ -70,16 +89,13 @@ async def _read(connection: PostgresConnection, letter: DeadLetter) -> EventBatc
     )
     if not isinstance(found, EventBatch):
         raise ParkItem(found.detail if found else f"topic {letter.topic!r} is no station's")
-    source = await dead_letters.stream_owner(connection, letter.tenant, found.stream)
-    if source not in {None, found.source}:
-        raise ParkItem(f"stream {found.stream} belongs to {source}")
     return found
 
 
 async def _numbered(connection: PostgresConnection, batch: EventBatch, now: datetime) -> EventBatch:
     stream = replay_stream(batch.tenant, batch.source)
     marks = await event_log.lock_streams(connection, {(batch.tenant, stream): batch.source}, now)
-    first = marks[batch.tenant, stream][1] + 1
+    first = marks[batch.tenant, stream].sequence + 1
     envelopes = [
         _moved(envelope, stream, first + offset) for offset, envelope in enumerate(batch.envelopes)
     ]
@@ -96,6 +112,4 @@ async def _numbered(connection: PostgresConnection, batch: EventBatch, now: date
 
 
 def _moved(envelope: Envelope, stream: UUID, sequence: int) -> Envelope:
-    return msgspec.structs.replace(
-        envelope, id=f"{stream}/{sequence}", stream=stream, sequence=digits(sequence)
-    )
+    return msgspec.structs.replace(envelope, stream=stream, sequence=digits(sequence))

@@ -8,15 +8,15 @@ from typing import Protocol
 from uuid import UUID
 
 import structlog
+from msgspec.structs import replace
 
 from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest import leases
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY, retry_until_done
 from cardmint_cloud.domain.rendezvous import share_of
 from cardmint_cloud.fleet import StationPublisher
-from cardmint_contracts import topics
-from cardmint_contracts.receipts import Receipt
-from cardmint_contracts.wire import encode
+from cardmint_cloud.ingest.commit import receipt_of
+from cardmint_cloud.ingest.receipts import ReceiptPublisher
 
 HEARTBEAT_S = 0.4
 """Seconds between heartbeats. Others wait `leases.DEAD_AFTER_S` before they take our slots."""
@@ -35,8 +35,16 @@ class LeaseBroker(StationPublisher, Protocol):
 class SlotLeases:
     """The slots that one worker holds. `on_taken` is called after slots of others became ours."""
 
-    def __init__(self, pool: Pool, worker: UUID, *, on_taken: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        worker: UUID,
+        *,
+        receipts: ReceiptPublisher,
+        on_taken: Callable[[], None],
+    ) -> None:
         self.slots: set[int] = set()
+        self._receipts = receipts
         self._pool = pool
         self._worker = worker
         self._on_taken = on_taken
@@ -54,15 +62,16 @@ class SlotLeases:
         them from which sequence to send again.
         """
         async with self._pool.acquire() as connection:
+            await self._receipts.load(connection)
             living = await leases.record_heartbeat(connection, self._worker)
             share = share_of(self._worker, living | {self._worker})
             slots, taken = await leases.settle_leases(connection, self._worker, share)
             if taken:
-                watermarks = await leases.recent_watermarks(connection, taken)
-                for (tenant, stream), (station, sequence) in watermarks.items():
-                    receipt = Receipt(stream=stream, sequence=sequence, refused=sequence + 1)
-                    topic = topics.station_topic(tenant, station, "receipt")
-                    broker.publish(topic, encode(receipt))
+                marks = await leases.recent_watermarks(connection, taken)
+                for (tenant, stream), mark in marks.items():
+                    receipt = replace(receipt_of(stream, mark), refused=mark.sequence + 1)
+                    station = leases.station_of(mark.source)
+                    self._receipts.publish(broker, tenant, station, receipt)
                 _log.info(
                     "took stations over", slots=len(taken), held=len(slots), workers=len(living)
                 )

@@ -56,7 +56,8 @@ class EventBatch:
     """Consecutive events of one stream, as they came in one message.
 
     `data` holds each envelope's decoded data, or the error that decoding it raised; when it is
-    empty, `commit` decodes. `letter` stands in place of events that could not be read.
+    empty, `commit` decodes. `before` is the digest of the stream before the batch, as its sender
+    has it; None from a station of version 0.1.0.
     """
 
     tenant: str
@@ -66,9 +67,9 @@ class EventBatch:
     last: int
     source: str
     topic: str
-    envelopes: Sequence[Envelope] = ()
+    envelopes: Sequence[Envelope]
     data: Sequence[EventData | ContractError] = ()
-    letter: DeadLetter | None = None
+    before: bytes | None = None
 
     @property
     def key(self) -> StreamKey:
@@ -79,8 +80,8 @@ class EventBatch:
 def read_message(message: ReadableMessage) -> EventBatch | DeadLetter | None:
     """Return a message's events, or a dead letter; None when its topic is not a station's.
 
-    An unreadable payload whose sender announced a stream and sequences becomes a batch with one
-    dead letter. The letter takes the place of the events, so that later events are not blocked.
+    What the sender claims about an unreadable payload only describes its letter: no watermark moves
+    for it, and the station keeps its events until a cloud can read them.
     """
     try:
         tenant, station, _, _ = topics.parse(message.topic)
@@ -90,20 +91,7 @@ def read_message(message: ReadableMessage) -> EventBatch | DeadLetter | None:
     try:
         envelopes = decode_batch(message.payload, message.content_type)
     except ContractError as error:
-        letter = unreadable_letter(tenant, station, message, error)
-        if message.claim is None:
-            return letter
-        stream, first, last = message.claim
-        return EventBatch(
-            tenant=tenant,
-            origin=station,
-            stream=stream,
-            first=first,
-            last=last,
-            source=source,
-            topic=message.topic,
-            letter=letter,
-        )
+        return unreadable_letter(tenant, station, message, error)
     head = envelopes[0]
     if head.source != source:
         detail = (
@@ -121,7 +109,15 @@ def read_message(message: ReadableMessage) -> EventBatch | DeadLetter | None:
         topic=message.topic,
         envelopes=envelopes,
         data=[decode_or_error(envelope) for envelope in envelopes],
+        before=_before(message.claim, head),
     )
+
+
+def _before(claim: Claim | None, head: Envelope) -> bytes | None:
+    """Return the digest that a claim names before `head`; None where it is about another event."""
+    if claim is None or (claim.stream, claim.first) != (head.stream, head.number):
+        return None
+    return claim.before
 
 
 def decode_or_error(envelope: Envelope) -> EventData | ContractError:
@@ -142,7 +138,7 @@ def unreadable_letter(
 def _message_letter(
     tenant: str, station: str, message: ReadableMessage, reason: str, detail: str
 ) -> DeadLetter:
-    stream, first, last = message.claim or (None, None, None)
+    stream, first, last, _ = message.claim or (None, None, None, None)
     return DeadLetter(
         tenant=tenant,
         station=station,

@@ -19,17 +19,22 @@ from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
 from cardmint_cloud.adapters.postgres.ingest.inventory import PrintingKey
 from cardmint_cloud.adapters.postgres.retry import retry_until_done
 from cardmint_cloud.domain.rendezvous import slot_of
+from cardmint_cloud.domain.stream_position import Refusal, StreamMark
+from cardmint_cloud.errors import MissingPartition
 from cardmint_cloud.fleet import FleetPublisher
-from cardmint_cloud.ingest.commit import CommitResult, commit
+from cardmint_cloud.ingest.commit import CommitResult, commit, receipt_of, refusal_receipt
 from cardmint_cloud.ingest.leases import LeaseBroker, SlotLeases
 from cardmint_cloud.ingest.read import EventBatch, read_message, unreadable_letter
+from cardmint_cloud.ingest.receipts import ReceiptPublisher
 from cardmint_cloud.reviews.dispatch import ReviewDispatcher
 from cardmint_contracts import topics
+from cardmint_contracts.chain import start_of
 from cardmint_contracts.control import ReportedConfig
 from cardmint_contracts.errors import BadTopic, ContractError
 from cardmint_contracts.notifications import CHANNEL, Subject
+from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationHealth, StationState
-from cardmint_contracts.wire import decode, encode
+from cardmint_contracts.wire import decode
 
 LANES = 3
 """Transactions at a time, each for stations of its own.
@@ -101,7 +106,10 @@ class Worker:
         self._known: set[PrintingKey] = set()
         self._fleet = FleetPublisher(pool)
         self.dispatcher = ReviewDispatcher(pool, slots=lambda: self.leases.slots, clock=clock)
-        self.leases = SlotLeases(pool, name or uuid4(), on_taken=self.dispatcher.wake)
+        self._receipts = ReceiptPublisher()
+        self.leases = SlotLeases(
+            pool, name or uuid4(), receipts=self._receipts, on_taken=self.dispatcher.wake
+        )
 
     def put(self, message: InboundMessage) -> None:
         """Queue a message. The broker connection limits how many wait."""
@@ -125,8 +133,6 @@ class Worker:
     async def run(self, broker: IngestBroker) -> None:
         """Work until cancelled, for the stations whose slots this worker holds."""
         try:
-            # First of all: the database would refuse an event of a month without a partition, and
-            # it would become a dead letter.
             await retry_until_done("partitions", self._make_months)
             await retry_until_done("lease", partial(self.leases.renew, broker))
             await self._run_tasks(broker)
@@ -174,31 +180,54 @@ class Worker:
             async with connection.transaction():
                 held = await self.leases.lock(connection, {pending.slot for pending in ours})
                 contents = [
-                    await self._content(connection, pending, now)
+                    await self._content(connection, pending, now, broker)
                     for pending in ours
                     if pending.slot in held
                 ]
                 batches = [content for content in contents if content]
-                result = (
-                    await commit(connection, batches, now, self._known)
-                    if batches
-                    else CommitResult()
-                )
+                result = await self._commit(connection, batches, now)
             self._send_receipts(result, broker)
 
+    async def _commit(
+        self,
+        connection: PostgresConnection,
+        batches: Sequence[EventBatch | DeadLetter],
+        now: datetime,
+    ) -> CommitResult:
+        """Commit batches; a month that the log lacks, because a clock jumped, is made."""
+        if not batches:
+            return CommitResult()
+        try:
+            return await commit(connection, batches, now, self._known)
+        except MissingPartition:
+            await log_months.make_ahead(connection, now)
+            return await commit(connection, batches, now, self._known)
+
     async def _content(
-        self, connection: PostgresConnection, pending: PendingMessage, now: datetime
+        self,
+        connection: PostgresConnection,
+        pending: PendingMessage,
+        now: datetime,
+        broker: IngestBroker,
     ) -> EventBatch | DeadLetter | None:
         """Return a message's events; write a station report at once and return None."""
         if pending.route is not None and pending.route.kind != "events":
             if not pending.message.payload:
                 return None
-            return await self._write_report(connection, pending.message, pending.route, now)
+            return await self._write_report(connection, pending.message, pending.route, now, broker)
         return pending.batch
 
     def _send_receipts(self, result: CommitResult, broker: IngestBroker) -> None:
         for (tenant, station, _), receipt in result.receipts.items():
-            broker.publish(topics.station_topic(tenant, station, "receipt"), encode(receipt))
+            self._receipts.publish(broker, tenant, station, receipt)
+            if receipt.reason is not None:
+                _log.warning(
+                    "a stream is not taken; its station goes on in a new one",
+                    tenant=tenant,
+                    station=station,
+                    stream=str(receipt.stream),
+                    reason=receipt.reason,
+                )
         if len(self._known) > MAX_KNOWN:
             self._known.clear()
         self._known.update(result.changes.printings)
@@ -216,6 +245,7 @@ class Worker:
         message: InboundMessage,
         route: TopicRoute,
         now: datetime,
+        broker: IngestBroker,
     ) -> DeadLetter | None:
         """Write a station's state, settings or health; return a dead letter if unreadable."""
         tenant, station = route.tenant, route.station
@@ -232,6 +262,8 @@ class Worker:
                         epoch=state.epoch,
                     )
                 if state.online:
+                    receipt = await _receipt_at_birth(connection, tenant, station, state.stream)
+                    self._receipts.publish(broker, tenant, station, receipt)
                     self.dispatcher.station_started(tenant, station)
                     self._fleet.connected(message.connection)
             elif route.kind == "config/reported":
@@ -276,6 +308,19 @@ class Worker:
     async def _make_months(self) -> None:
         async with self._pool.acquire() as connection:
             await log_months.make_ahead(connection, self._clock())
+
+
+async def _receipt_at_birth(
+    connection: PostgresConnection, tenant: str, station: str, stream: UUID
+) -> Receipt:
+    """Return what the log has of the stream of a station that has come online."""
+    mark = await event_log.stream_mark(connection, tenant, stream)
+    source = f"/stations/{station}"
+    if mark is None:
+        mark = StreamMark(source, 0, start_of(stream))
+    if mark.source != source:
+        return refusal_receipt(stream, mark, Refusal.ANOTHERS_STREAM)
+    return receipt_of(stream, mark)
 
 
 def _read_and_weigh(pending: PendingMessage) -> tuple[int, int]:

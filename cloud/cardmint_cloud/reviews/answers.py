@@ -74,7 +74,7 @@ async def lock_user_stream(
     """
     source, stream = f"/users/{topics.name(user)}", user_stream(tenant, user)
     marks = await event_log.lock_streams(connection, {(tenant, stream): source}, now)
-    return marks[tenant, stream][1]
+    return marks[tenant, stream].sequence
 
 
 async def submit_answer(

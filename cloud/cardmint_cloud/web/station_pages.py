@@ -7,6 +7,7 @@ from litestar.response import Template
 from cardmint_cloud.adapters.postgres.queries.stations import (
     list_artifacts,
     list_evictions,
+    list_new_streams,
     list_stations,
 )
 from cardmint_cloud.web.context import PageContext, PageRequest
@@ -15,14 +16,20 @@ from cardmint_cloud.web.rendering import htmx_target, render_page
 
 @get("/stations")
 async def stations(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
-    """Show the stations: online state, unsent events, watermark, health and evicted images."""
+    """Show the stations: online state, unsent events, watermark, health, and both ledgers."""
     async with shop.engine.connect() as connection:
         found = await list_stations(connection, shop.tenant)
         template = "_stations.html" if htmx_target(request) == "stations" else "stations.html"
         evicted = await list_evictions(connection, shop.tenant)
         artifacts = await list_artifacts(connection, shop.tenant)
         return await render_page(
-            connection, shop, template, stations=found, evicted=evicted, artifacts=artifacts
+            connection,
+            shop,
+            template,
+            stations=found,
+            evicted=evicted,
+            new_streams=await list_new_streams(connection, shop.tenant),
+            artifacts=artifacts,
         )
 
 

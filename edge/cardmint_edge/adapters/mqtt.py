@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import structlog
 from paho.mqtt.client import (
@@ -40,6 +41,7 @@ from cardmint_edge.domain.delivery.messages import (
     MessageDelivered,
     OutcomeReceived,
     ReceiptReceived,
+    StateReceived,
     TaskReceived,
 )
 from cardmint_edge.domain.delivery.window import BrokerLimits
@@ -76,15 +78,17 @@ class BrokerLink:
         *,
         broker: BrokerSettings,
         station: StationSettings,
-        state: Callable[[bool], StationState],
-        health: Callable[[], StationHealth],
+        bootid: UUID,
+        state: Callable[[bool], StationState] | None,
+        health: Callable[[], StationHealth] | None,
         to_forwarder: Callable[[ForwarderMessage], None],
         to_control: Callable[[ControlMessage], None] = lambda _: None,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> None:
         """Take the parts.
 
-        `state` and `health` return the station's current state and health. `to_forwarder` takes
+        `state` and `health` return the station's current state and health; None publishes none.
+        `bootid` tells this box from another one of the same name. `to_forwarder` takes
         receipts, tasks and outcomes, `to_control` takes commands, settings and manifests. Both get
         a new connection first, once the broker has taken the subscriptions; the broker has
         `answer_timeout_s` for that.
@@ -94,6 +98,7 @@ class BrokerLink:
         """
         self._broker = broker
         self._station = station
+        self._client_id = f"cardmint-{station.tenant}-{station.name}-{bootid.hex[:8]}"
         self._state = state
         self._health = health
         self._to_forwarder = to_forwarder
@@ -154,11 +159,12 @@ class BrokerLink:
         self._stopping.set()
         client = self._client
         if client is not None and client.is_connected():
-            info = client.publish(
-                self._topic["state"], encode(self._state(False)), qos=1, retain=True
-            )
-            if info.rc == MQTT_ERR_SUCCESS:
-                info.wait_for_publish(FAREWELL_S)
+            if self._state is not None:
+                info = client.publish(
+                    self._topic["state"], encode(self._state(False)), qos=1, retain=True
+                )
+                if info.rc == MQTT_ERR_SUCCESS:
+                    info.wait_for_publish(FAREWELL_S)
             client.disconnect()
         self._answered.set()
         self._closed.set()
@@ -167,19 +173,25 @@ class BrokerLink:
         """Drop the connection; `run` makes a new one."""
         self._closed.set()
 
-    def send_birth(self) -> bool:
+    def send_birth(self) -> bool | None:
         """Publish, retained, that the station is online."""
+        if self._state is None:
+            return None
         return self._publish("state", encode(self._state(True)), qos=1, retain=True)
 
-    def send_health(self) -> bool:
+    def send_health(self) -> bool | None:
         """Publish the station's health."""
+        if self._health is None:
+            return None
         return self._publish("health", encode(self._health()), qos=0)
 
     def send_events(self, batch: PackedBatch) -> bool:
         """Publish a batch. Its user properties name its events."""
         properties = _properties(PacketTypes.PUBLISH)
         properties.ContentType = batch.content_type
-        properties.UserProperty = Claim(batch.stream, batch.first, batch.last).properties()
+        properties.UserProperty = Claim(
+            batch.stream, batch.first, batch.last, batch.before
+        ).properties()
         return self._publish("events", batch.payload, qos=1, properties=properties)
 
     def reply(self, message: ControlMessage, payload: bytes) -> bool:
@@ -257,7 +269,7 @@ class BrokerLink:
     def _new_client(self) -> Client:
         client = Client(
             CallbackAPIVersion.VERSION2,
-            client_id=f"cardmint-{self._station.tenant}-{self._station.name}",
+            client_id=self._client_id,
             protocol=MQTTv5,
             reconnect_on_failure=False,
         )
@@ -272,7 +284,8 @@ class BrokerLink:
         client.on_publish = self._on_publish
         client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
-        client.will_set(self._topic["state"], encode(self._state(False)), qos=1, retain=True)
+        if self._state is not None:
+            client.will_set(self._topic["state"], encode(self._state(False)), qos=1, retain=True)
         return client
 
     def _on_connect(
@@ -396,7 +409,10 @@ class BrokerLink:
         elif parsed.kind == "tasks" and parsed.task is not None:
             self._to_forwarder(TaskReceived(task=parsed.task, payload=payload))
         elif parsed.kind == "receipt":
-            self._to_forwarder(ReceiptReceived(payload=payload))
+            self._to_forwarder(ReceiptReceived(payload=payload, retained=message.retain))
+        elif parsed.kind == "state":
+            if payload and not message.retain:
+                self._to_forwarder(StateReceived(payload=payload))
         elif parsed.kind == "commands" and parsed.task is not None:
             own = topics.reply_topic(self._station.tenant, self._station.name, parsed.task)
             reply_to = str(getattr(message.properties, "ResponseTopic", own))
@@ -424,6 +440,7 @@ class BrokerLink:
             topics.station_outcomes(tenant, station),
             topics.station_commands(tenant, station),
             topics.config_topic(tenant, station, "desired"),
+            self._topic["state"],
             topics.fleet_topic(tenant, "catalogue"),
             topics.fleet_topic(tenant, "models"),
         ]

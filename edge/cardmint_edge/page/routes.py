@@ -50,6 +50,7 @@ class PageState(msgspec.Struct, frozen=True, kw_only=True):
     acknowledged: int
     connected: bool
     link: str
+    warning: str
     fault: str
     scanned: int
     parked: int
@@ -155,6 +156,7 @@ def _state(view: StationView) -> PageState:
         acknowledged=view.status.acknowledged,
         connected=view.connected,
         link=view.link,
+        warning=view.warning,
         fault=view.fault,
         scanned=view.status.scanned,
         parked=view.status.parked,

@@ -32,8 +32,8 @@ DECISIONS = {
 class StationView:
     """The content of the page's live part.
 
-    `link` and `fault` are sentences; an empty fault is none. `originals` has, for the scan of a
-    task, the earlier scan of which it is a possible duplicate. `uploads` is whether images are
+    `link`, `warning` and `fault` are sentences; an empty one is none. `originals` has, for the scan
+    of a task, the earlier scan of which it is a possible duplicate. `uploads` is whether images are
     uploaded at all.
     """
 
@@ -52,6 +52,7 @@ class StationView:
     uploads_paused: bool = False
     drain_s: float | None = 0.0
     has_live: bool = False
+    warning: str = ""
     notice: str = ""
     price: "PriceSummary | None" = None
 

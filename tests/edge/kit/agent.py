@@ -10,6 +10,7 @@ from tests.edge.kit.scans import NOW, STAMP
 
 from cardmint_contracts.settings import BrokerSettings
 from cardmint_contracts.stations import StationHealth, StationState
+from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.mqtt import ANSWER_TIMEOUT_S, BrokerLink
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.domain.delivery.messages import ControlMessage, EventAppended, ForwarderMessage
@@ -49,6 +50,7 @@ class ForwardingAgent:
             link=self.link,
             tasks=NoTasks(),
             source="/stations/left",
+            read_clock=StationClock(),
             on_receipt=lambda: None,
         )
         self.outbox.call_on_append(lambda: self.forwarder.post(EventAppended()))
@@ -84,11 +86,17 @@ def link_to(
     return BrokerLink(
         broker=broker,
         station=STATION,
+        bootid=STAMP.bootid,
         state=lambda online: StationState(
-            online=online, epoch=epoch, bootid=STAMP.bootid, stream=stream, time=NOW, version="1"
+            online=online,
+            epoch=epoch,
+            bootid=STAMP.bootid,
+            stream=stream,
+            time=NOW.isoformat(),
+            version="1",
         ),
         health=lambda: StationHealth(
-            time=NOW, queued=0, oldest_unsent_s=0, disk_free_bytes=1, clock_synced=True
+            time=NOW.isoformat(), queued=0, oldest_unsent_s=0, disk_free_bytes=1, clock_synced=True
         ),
         to_forwarder=to_forwarder,
         to_control=to_control,

@@ -3,12 +3,11 @@
 from pathlib import Path
 from uuid import UUID
 
+from tests.edge.kit.ingest import ReferenceIngest
 from tests.edge.kit.scans import STAMP, scan_of
 
 from cardmint_contracts.envelope import decode_batch
-from cardmint_contracts.events import CardScanned
 from cardmint_contracts.receipts import Receipt
-from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.domain.delivery.batches import PackedBatch
@@ -72,35 +71,13 @@ class HeardTasks:
         pass
 
 
-class IngestStub:
-    """A small ingest: a watermark a stream, a receipt a batch, a refusal for a gap."""
-
-    def __init__(self) -> None:
-        self.watermarks: dict[UUID, int] = {}
-        self.log: list[UUID] = []
-
-    def take(self, batch: PackedBatch) -> Receipt:
-        envelopes = decode_batch(batch.payload, batch.content_type)
-        assert (envelopes[0].number, envelopes[-1].number) == (batch.first, batch.last)
-        watermark = self.watermarks.get(batch.stream, 0)
-        if batch.first > watermark + 1:
-            return Receipt(stream=batch.stream, sequence=watermark, refused=batch.first)
-        for envelope in envelopes:
-            if envelope.number > watermark:
-                event = decode_data(envelope.type, bytes(envelope.data))
-                assert isinstance(event, CardScanned)
-                self.log.append(event.scan)
-        self.watermarks[batch.stream] = max(watermark, batch.last)
-        return Receipt(stream=batch.stream, sequence=self.watermarks[batch.stream])
-
-
 class ForwarderBench:
     """A forwarder on a real outbox, with a clock, a link and a cloud that the test drives."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "outbox.db"
         self.now = 0.0
-        self.cloud = IngestStub()
+        self.cloud = ReferenceIngest()
         self.receipts: list[Receipt] = []
         self.scans: list[UUID] = []
         self.connections = 0
@@ -116,6 +93,7 @@ class ForwarderBench:
             link=self.wire,
             tasks=self.tasks,
             source="/stations/left",
+            read_clock=lambda: STAMP,
             on_receipt=self.cover,
             clock=lambda: self.now,
             draw=lambda: 0.5,
@@ -153,11 +131,17 @@ class ForwarderBench:
     def arrive(self) -> None:
         """Deliver everything in flight, in order, and then its receipts."""
         while self.wire.batches:
-            self.receipts.append(self.cloud.take(self.wire.batches.pop(0)))
+            self.receipts.append(self.take(self.wire.batches.pop(0)))
             self.puback()
         while self.receipts:
             self.receive(self.receipts.pop(0))
         self.turn()
+
+    def take(self, batch: PackedBatch) -> Receipt:
+        """Let the cloud commit a batch, and return its receipt."""
+        envelopes = decode_batch(batch.payload, batch.content_type)
+        assert (envelopes[0].number, envelopes[-1].number) == (batch.first, batch.last)
+        return self.cloud.take("/stations/left", envelopes, batch.before)
 
     def receive(self, receipt: Receipt) -> None:
         self.forwarder.post(ReceiptReceived(payload=encode(receipt)))

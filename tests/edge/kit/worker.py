@@ -5,13 +5,12 @@ from uuid import UUID
 
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
+from tests.edge.kit.ingest import ReferenceIngest
 
 from cardmint_contracts import topics
+from cardmint_contracts.claims import Claim
 from cardmint_contracts.envelope import decode_batch
-from cardmint_contracts.events import CardScanned
-from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationHealth, StationState
-from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import decode, encode
 
 
@@ -19,8 +18,7 @@ class CloudWorker:
     """A small ingest over a real broker: it commits to memory, then publishes the receipt."""
 
     def __init__(self, port: int) -> None:
-        self.watermarks: dict[UUID, int] = {}
-        self.scans: list[UUID] = []
+        self.ingest = ReferenceIngest()
         self.properties: list[dict[str, str]] = []
         self.states: list[StationState] = []
         self.healths: list[StationHealth] = []
@@ -56,21 +54,18 @@ class CloudWorker:
         elif not self.deaf:
             properties: Any = message.properties
             self.properties.append(dict(properties.UserProperty))
-            self._ingest(client, bytes(message.payload), properties.ContentType)
+            self._ingest(client, bytes(message.payload), properties)
 
-    def _ingest(self, client: Client, payload: bytes, content_type: str) -> None:
-        envelopes = decode_batch(payload, content_type)
-        stream, first = envelopes[0].stream, envelopes[0].number
-        watermark = self.watermarks.get(stream, 0)
-        refused = first if first > watermark + 1 else None
-        if refused is None:
-            for envelope in envelopes:
-                if envelope.number > watermark:
-                    event = decode_data(envelope.type, bytes(envelope.data))
-                    assert isinstance(event, CardScanned)
-                    self.scans.append(event.scan)
-            watermark = self.watermarks[stream] = max(watermark, envelopes[-1].number)
-        receipt = Receipt(stream=stream, sequence=watermark, refused=refused)
+    def _ingest(self, client: Client, payload: bytes, properties: Any) -> None:
+        envelopes = decode_batch(payload, properties.ContentType)
+        claim = Claim.read(properties.UserProperty)
+        assert claim is not None
+        receipt = self.ingest.take("/stations/left", envelopes, claim.before)
         client.publish(
             topics.station_topic("shop", "left", "receipt"), encode(receipt), 1, retain=True
         )
+
+    @property
+    def scans(self) -> list[UUID]:
+        """The scans that are committed."""
+        return self.ingest.scans

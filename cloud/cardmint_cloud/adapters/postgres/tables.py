@@ -54,6 +54,8 @@ stations = Table(
     Column("health_at", Moment),
     Column("reported", JSONB),
     Column("reported_at", Moment),
+    Column("other_bootid", Uuid),
+    Column("twins_at", Moment),
     PrimaryKeyConstraint("tenant", "station"),
 )
 
@@ -85,7 +87,26 @@ watermarks = Table(
     Column("stream", Uuid, nullable=False),
     Column("sequence", BigInteger, nullable=False, server_default=text("0")),
     Column("updated_at", Moment, nullable=False),
+    Column("digest", LargeBinary),
     PrimaryKeyConstraint("tenant", "stream"),
+)
+
+moved_events = Table(
+    "moved_events",
+    metadata,
+    _tenant(),
+    Column("stream", Uuid, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("tenant", "stream", "sequence", "sha256"),
+)
+
+database_identity = Table(
+    "database_identity",
+    metadata,
+    Column("only_row", Boolean, primary_key=True),
+    Column("id", Uuid, nullable=False),
+    Column("replaces", ARRAY(Uuid), nullable=False, server_default=text("'{}'")),
 )
 
 events = Table(

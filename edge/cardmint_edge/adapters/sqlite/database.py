@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from cardmint_edge.adapters.durable_files import make_folder, sync_folder
-from cardmint_edge.adapters.sqlite.schema import SCHEMA, UPGRADES, VERSION
+from cardmint_edge.adapters.sqlite.event_rows import chain_unsent
+from cardmint_edge.adapters.sqlite.schema import CHAINED_FROM, SCHEMA, UPGRADES, VERSION
 from cardmint_edge.errors import Stop
 
 PAGE_BYTES = 1024
@@ -34,6 +35,7 @@ class Database:
         self._depth = 0
         self._commits = 0
         self._committed = threading.Condition()
+        self._file = (0, 0)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -118,6 +120,7 @@ class Database:
             try:
                 yield self._connection
                 if self._depth == 1:
+                    self._check_file()
                     self._connection.execute("COMMIT")
                     self._notify_commit()
             except BaseException:
@@ -127,6 +130,18 @@ class Database:
                 raise
             finally:
                 self._depth -= 1
+
+    def _check_file(self) -> None:
+        """Refuse to write into a file that was deleted or replaced: nobody could find it again."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            found = None
+        if found is None or (found.st_dev, found.st_ino) != self._file:
+            raise Stop(
+                f"{self.path} was deleted or replaced while the agent runs; nothing was stored."
+                " Put the file back, or let the agent send what waits, then start it again"
+            )
 
     def wait_for_commits(self, more_than: int, timeout_s: float) -> int:
         """Wait up to `timeout_s` for more than `more_than` commits, and return their number."""
@@ -156,6 +171,8 @@ class Database:
                     " put the data on a local disk"
                 )
             self._connection.execute("PRAGMA synchronous = FULL")
+            file = self.path.stat()
+            self._file = file.st_dev, file.st_ino
             self._connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             version = self.read("PRAGMA user_version")[0][0]
             if version == 0:
@@ -179,10 +196,12 @@ class Database:
         with self.write() as tx:
             for statement in SCHEMA.split(";"):
                 tx.execute(statement)
+            stream = uuid4()
             tx.execute(
                 "INSERT INTO station (only_row, stream, defaults) VALUES (1, ?, x'7B7D')",
-                (str(uuid4()),),
+                (str(stream),),
             )
+            chain_unsent(tx, stream)
             tx.execute(f"PRAGMA user_version = {VERSION}")
         # The file's name must survive a power cut, as its bytes do.
         sync_folder(self.path.parent)
@@ -192,6 +211,9 @@ class Database:
             for older in range(version, VERSION):
                 for statement in ";".join(UPGRADES[older]).split(";"):
                     tx.execute(statement)
+            if version < CHAINED_FROM:
+                ((stream,),) = tx.execute("SELECT stream FROM station").fetchall()
+                chain_unsent(tx, UUID(stream))
             tx.execute(f"PRAGMA user_version = {VERSION}")
 
     def _check_version(self) -> None:

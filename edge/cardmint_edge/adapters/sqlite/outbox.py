@@ -1,25 +1,39 @@
 """The outbox: the station's events in order of their sequence, until a receipt covers them.
 
 One transaction for each card writes the event, the scan of the local history, the reference to the
-image and the counters. `stream` is made with the database. `sequence` counts 1, 2, 3 … within it;
-its counter is kept when the rows are deleted.
+image and the counters. A stream is made with the database; when it cannot go on, the unsent events
+move into a new one. `sequence` counts 1, 2, 3 … within it; its counter is kept when the rows are
+deleted.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from sqlite3 import Connection
 from typing import Self
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 
 from cardmint_contracts.cards import ScanDefaults
-from cardmint_contracts.events import NAMES, CardScanned, EventData, ScanWithdrawn
+from cardmint_contracts.events import (
+    NAMES,
+    CardScanned,
+    EventData,
+    ScanWithdrawn,
+    StreamReason,
+)
 from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import decode, encode
 from cardmint_edge.adapters.sqlite.database import Database
+from cardmint_edge.adapters.sqlite.event_rows import (
+    SELECT_EVENTS,
+    append_event,
+    event_of_row,
+    expect,
+    move_to_new_stream,
+    single_value,
+)
 from cardmint_edge.domain.delivery.batches import StoredEvent, Timestamp
 from cardmint_edge.domain.delivery.window import StreamState
 from cardmint_edge.domain.scan_record import ScanRecord
@@ -72,15 +86,20 @@ class Outbox:
     def count_start(self) -> int:
         """Count a start of the agent, and return its epoch."""
         with self.database.write() as tx:
-            return _single_value(tx, "UPDATE station SET epoch = epoch + 1 RETURNING epoch")
+            return single_value(tx, "UPDATE station SET epoch = epoch + 1 RETURNING epoch")
 
     @property
     def stream_state(self) -> StreamState:
         """How far the stream got."""
-        ((stream, acknowledged, last),) = self.database.read(
-            "SELECT stream, acknowledged, last FROM station"
+        ((stream, acknowledged, last, database),) = self.database.read(
+            "SELECT stream, acknowledged, last, cloud_database FROM station"
         )
-        return StreamState(stream=UUID(stream), acknowledged=acknowledged, last=last)
+        return StreamState(
+            stream=UUID(stream),
+            acknowledged=acknowledged,
+            last=last,
+            database=UUID(database) if database else None,
+        )
 
     @property
     def counters(self) -> OutboxCounters:
@@ -93,7 +112,7 @@ class Outbox:
     def append(self, data: EventData, stamp: Timestamp) -> int:
         """Store one event, and return its sequence."""
         with self.database.write() as tx:
-            sequence = _append(tx, data, stamp)
+            sequence = append_event(tx, data, stamp)
         self._on_append()
         return sequence
 
@@ -109,14 +128,14 @@ class Outbox:
             known = tx.execute(_SCAN_COLUMNS + "WHERE scan = ?", (str(scan.scan),)).fetchone()
             if known is not None:
                 return _record_of(known)
-            sequence = _append(tx, scan, stamp)
-            position = _single_value(
+            sequence = append_event(tx, scan, stamp)
+            position = single_value(
                 tx, "UPDATE station SET scanned = scanned + 1 RETURNING scanned"
             )
             tx.execute(
-                "INSERT INTO scans"
-                " (position, scan, sequence, origin, time, data, fingerprint, type)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO scans (position, scan, sequence, origin, time, data, fingerprint,"
+                " type, place, stream)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT stream_number FROM station))",
                 (
                     position,
                     str(scan.scan),
@@ -126,6 +145,7 @@ class Outbox:
                     encode(scan),
                     fingerprint,
                     NAMES[CardScanned],
+                    sequence,
                 ),
             )
             if position % PRUNE_EVERY == 0:
@@ -155,7 +175,7 @@ class Outbox:
                 "UPDATE scans SET withdrawn = 1 WHERE scan = ? AND withdrawn = 0", (str(scan),)
             ).rowcount
             if withdrawn:
-                _append(tx, ScanWithdrawn(scan=scan, by=by), stamp)
+                append_event(tx, ScanWithdrawn(scan=scan, by=by), stamp)
         if withdrawn:
             self._on_append()
         return bool(withdrawn)
@@ -163,55 +183,83 @@ class Outbox:
     def park(self) -> None:
         """Count one capture that was set aside, so that a restarted camera begins after it."""
         with self.database.write() as tx:
-            _single_value(tx, "UPDATE station SET parked = parked + 1 RETURNING parked")
+            single_value(tx, "UPDATE station SET parked = parked + 1 RETURNING parked")
 
     def events(self, first: int, count: int) -> list[StoredEvent]:
         """Return at most `count` events from sequence `first` on."""
+        rows = self.database.read(SELECT_EVENTS, first, count)
+        return [event_of_row(row) for row in rows]
+
+    def digest_at(self, sequence: int) -> bytes | None:
+        """Return the chain's digest at a sequence between the last receipt and the last event."""
         rows = self.database.read(
-            "SELECT sequence, type, time, bootid, monotonic_ms, clock_synced, data FROM events "
-            "WHERE sequence >= ? ORDER BY sequence LIMIT ?",
-            first,
-            count,
+            "SELECT acknowledged_digest FROM station WHERE acknowledged = ?1"
+            " UNION ALL SELECT digest FROM events WHERE sequence = ?1",
+            sequence,
         )
-        return [
-            StoredEvent(
-                sequence=sequence,
-                type=kind,
-                stamp=Timestamp(
-                    time=datetime.fromisoformat(time),
-                    bootid=UUID(bootid),
-                    monotonic_ms=monotonic_ms,
-                    clock_synced=bool(clock_synced),
-                ),
-                data=data,
-            )
-            for sequence, kind, time, bootid, monotonic_ms, clock_synced, data in rows
-        ]
+        return rows[0][0] if rows else None
 
-    def apply_receipt(self, stream: UUID, sequence: int) -> StreamState:
-        """Remove the events that a receipt covers, and return the stream's new state.
+    def remove_covered(self, sequence: int, database: UUID | None) -> StreamState:
+        """Remove the events up to `sequence`, which a receipt covers; return the stream's state.
 
-        A receipt of another stream changes nothing. A receipt beyond the last event is of another
-        copy of this database (a restored backup, a cloned disk): nothing is removed, and a new
-        stream begins with the unsent events.
+        The first `database` that covers an event is the one that this station belongs to.
         """
         state = self.stream_state
-        if stream != state.stream:
-            log.warning(
-                "receipt of another stream ignored", theirs=str(stream), ours=str(state.stream)
-            )
-            return state
-        if sequence > state.last:
-            return self._begin_new_stream(sequence)
         if sequence <= state.acknowledged:
             return state
         with self.database.write() as tx:
+            digest = self.digest_at(sequence)
             removed = tx.execute("DELETE FROM events WHERE sequence <= ?", (sequence,)).rowcount
-            _expect(removed, sequence - state.acknowledged, "events to remove")
-            _single_value(
-                tx, "UPDATE station SET acknowledged = ? RETURNING acknowledged", sequence
+            expect(removed, sequence - state.acknowledged, "events to remove")
+            single_value(
+                tx,
+                "UPDATE station SET acknowledged = ?, acknowledged_digest = ?,"
+                " cloud_database = coalesce(cloud_database, ?) RETURNING acknowledged",
+                sequence,
+                digest,
+                str(database) if database is not None else None,
             )
         return self.stream_state
+
+    def open_stream(
+        self,
+        reason: StreamReason,
+        stamp: Timestamp,
+        *,
+        database: UUID | None,
+        cloud_has: int | None = None,
+    ) -> StreamState:
+        """Go on in a new stream with all unsent events, and return its state.
+
+        `database` is the one that the station belongs to from now on; None leaves it to the first
+        receipt. `cloud_has` is the last sequence of a cloud that lacks what receipts covered.
+        """
+        before = self.stream_state
+        with self.database.write() as tx:
+            stream = move_to_new_stream(tx, reason, stamp, cloud_has=cloud_has)
+            tx.execute(
+                "UPDATE station SET cloud_database = ?", (str(database) if database else None,)
+            )
+        log.error(
+            "a new stream begins with all unsent events; nothing is removed",
+            reason=reason.value,
+            old_stream=str(before.stream),
+            acknowledged=before.acknowledged,
+            last=before.last,
+            new_stream=str(stream),
+        )
+        self._on_append()
+        return self.stream_state
+
+    def identify(self, tenant: str, station: str, stamp: Timestamp) -> None:
+        """Tell the outbox in whose name it sends. When that changes, a new stream begins."""
+        (known,) = self.database.read("SELECT tenant, name FROM station")
+        if known == (tenant, station):
+            return
+        if known != ("", ""):
+            self.open_stream(StreamReason.RENAMED, stamp, database=self.stream_state.database)
+        with self.database.write() as tx:
+            tx.execute("UPDATE station SET tenant = ?, name = ?", (tenant, station))
 
     def oldest_unsent(self) -> datetime | None:
         """Return the time of the oldest event without a receipt; None when there is none."""
@@ -256,37 +304,7 @@ class Outbox:
     def set_defaults(self, defaults: ScanDefaults) -> None:
         """Use `defaults` for every later scan."""
         with self.database.write() as tx:
-            _single_value(tx, "UPDATE station SET defaults = ? RETURNING 1", encode(defaults))
-
-    def _begin_new_stream(self, receipted: int) -> StreamState:
-        stream = uuid4()
-        with self.database.write() as tx:
-            state = self.stream_state
-            count = state.last - state.acknowledged
-            # Through negative numbers, so that no row takes a sequence that another still has.
-            for step in (
-                "UPDATE events SET sequence = -sequence",
-                "UPDATE events SET sequence = -sequence - ?",
-            ):
-                parameters = (state.acknowledged,) if "?" in step else ()
-                _expect(tx.execute(step, parameters).rowcount, count, "events to renumber")
-            tx.execute("UPDATE images SET sequence = max(0, sequence - ?)", (state.acknowledged,))
-            _single_value(
-                tx,
-                "UPDATE station SET stream = ?, acknowledged = 0, last = ? RETURNING last",
-                str(stream),
-                count,
-            )
-        log.error(
-            "a receipt covers more events than this outbox ever had: it was restored from a backup"
-            " or copied; a new stream begins, and nothing is removed",
-            receipted=receipted,
-            last=state.last,
-            old_stream=str(state.stream),
-            new_stream=str(stream),
-            unsent=count,
-        )
-        return StreamState(stream=stream, acknowledged=0, last=count)
+            single_value(tx, "UPDATE station SET defaults = ? RETURNING 1", encode(defaults))
 
 
 _SCAN_COLUMNS = "SELECT position, sequence, time, type, data, fingerprint, withdrawn FROM scans "
@@ -310,38 +328,6 @@ def _scan(type_name: str, data: bytes) -> CardScanned:
     if not isinstance(event, CardScanned):
         raise Stop(f"the outbox is damaged: a {type_name} is among the scans; keep a copy of it")
     return event
-
-
-def _append(tx: Connection, data: EventData, stamp: Timestamp) -> int:
-    sequence = _single_value(tx, "UPDATE station SET last = last + 1 RETURNING last")
-    tx.execute(
-        "INSERT INTO events (sequence, type, time, bootid, monotonic_ms, clock_synced, data) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            sequence,
-            NAMES[type(data)],
-            stamp.time.isoformat(),
-            str(stamp.bootid),
-            stamp.monotonic_ms,
-            int(stamp.clock_synced),
-            encode(data),
-        ),
-    )
-    return sequence
-
-
-def _single_value(tx: Connection, sql: str, *parameters: object) -> int:
-    rows = tx.execute(sql, parameters).fetchall()
-    _expect(len(rows), 1, "row of the station")
-    value: int = rows[0][0]
-    return value
-
-
-def _expect(actual: int, expected: int, what: str) -> None:
-    if actual != expected:
-        raise Stop(
-            f"the outbox is damaged: {actual} instead of {expected} {what}; keep a copy of it"
-        )
 
 
 def _do_nothing() -> None:

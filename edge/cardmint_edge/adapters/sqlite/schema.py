@@ -1,7 +1,15 @@
-"""The tables of the station's database, and the upgrades from older versions."""
+"""The tables of the station's database, and the upgrades from older versions.
 
-VERSION = 3
+A scan's `stream` (its number) and `sequence` are where its event was first; `place` is its sequence
+in the current stream, 0 if its event was sent in an earlier one. An event's `id` is its first
+identity where that is another one. A `digest` is the chain's after the event.
+"""
+
+VERSION = 4
 """The schema's version, kept in `PRAGMA user_version`."""
+
+CHAINED_FROM = 4
+"""The version from which events have digests. An upgrade starts the chain at the unsent ones."""
 
 _IMAGES = """
 CREATE TABLE images (
@@ -16,6 +24,18 @@ CREATE INDEX images_waiting ON images (sequence)
   WHERE uploaded = 0 AND parked IS NULL AND kept = 'full';
 """
 
+_STREAMS = """
+CREATE TABLE streams (
+  number INTEGER PRIMARY KEY,
+  stream TEXT NOT NULL UNIQUE,
+  acknowledged INTEGER NOT NULL,
+  last INTEGER NOT NULL,
+  time TEXT NOT NULL,
+  opened_next BLOB NOT NULL
+) STRICT;
+"""
+"""Earlier streams, each with the `StreamOpened` of the stream after it."""
+
 SCHEMA = (
     """
 CREATE TABLE station (
@@ -26,7 +46,13 @@ CREATE TABLE station (
   epoch INTEGER NOT NULL DEFAULT 0,
   scanned INTEGER NOT NULL DEFAULT 0,
   parked INTEGER NOT NULL DEFAULT 0,
-  defaults BLOB NOT NULL
+  defaults BLOB NOT NULL,
+  stream_number INTEGER NOT NULL DEFAULT 1,
+  digest BLOB NOT NULL DEFAULT x'',
+  acknowledged_digest BLOB NOT NULL DEFAULT x'',
+  tenant TEXT NOT NULL DEFAULT '',
+  name TEXT NOT NULL DEFAULT '',
+  cloud_database TEXT
 ) STRICT;
 CREATE TABLE events (
   sequence INTEGER PRIMARY KEY,
@@ -35,7 +61,9 @@ CREATE TABLE events (
   bootid TEXT NOT NULL,
   monotonic_ms INTEGER NOT NULL,
   clock_synced INTEGER NOT NULL,
-  data BLOB NOT NULL
+  data BLOB NOT NULL,
+  id TEXT NOT NULL DEFAULT '',
+  digest BLOB NOT NULL DEFAULT x''
 ) STRICT;
 CREATE TABLE scans (
   position INTEGER PRIMARY KEY,
@@ -46,8 +74,13 @@ CREATE TABLE scans (
   data BLOB NOT NULL,
   fingerprint BLOB NOT NULL DEFAULT x'',
   withdrawn INTEGER NOT NULL DEFAULT 0,
-  type TEXT NOT NULL DEFAULT 'cardmint.card.scanned.v1'
+  type TEXT NOT NULL DEFAULT 'cardmint.card.scanned.v1',
+  stream INTEGER NOT NULL DEFAULT 1,
+  place INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+"""
+    + _STREAMS
+    + """
 CREATE TABLE tasks (
   task TEXT PRIMARY KEY,
   version INTEGER NOT NULL,
@@ -80,6 +113,22 @@ ALTER TABLE scans ADD COLUMN withdrawn INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE station RENAME COLUMN batch TO defaults;
 ALTER TABLE scans RENAME COLUMN looks TO fingerprint;
 ALTER TABLE scans ADD COLUMN type TEXT NOT NULL DEFAULT 'cardmint.card.scanned.v1';
+""",
+    ),
+    3: (
+        _STREAMS,
+        """
+ALTER TABLE station ADD COLUMN stream_number INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE station ADD COLUMN digest BLOB NOT NULL DEFAULT x'';
+ALTER TABLE station ADD COLUMN acknowledged_digest BLOB NOT NULL DEFAULT x'';
+ALTER TABLE station ADD COLUMN tenant TEXT NOT NULL DEFAULT '';
+ALTER TABLE station ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE station ADD COLUMN cloud_database TEXT;
+ALTER TABLE events ADD COLUMN id TEXT NOT NULL DEFAULT '';
+ALTER TABLE events ADD COLUMN digest BLOB NOT NULL DEFAULT x'';
+ALTER TABLE scans ADD COLUMN stream INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE scans ADD COLUMN place INTEGER NOT NULL DEFAULT 0;
+UPDATE scans SET place = sequence;
 """,
     ),
 }

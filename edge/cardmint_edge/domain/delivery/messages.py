@@ -37,7 +37,15 @@ class MessageDelivered:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReceiptReceived:
-    """A message on the receipt topic."""
+    """A message on the receipt topic. A `retained` one may be old."""
+
+    payload: bytes
+    retained: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StateReceived:
+    """A birth or death on the station's own topic, published while the station was connected."""
 
     payload: bytes
 
@@ -66,6 +74,7 @@ ForwarderMessage: TypeAlias = (
     | LinkDisconnected
     | MessageDelivered
     | ReceiptReceived
+    | StateReceived
     | TaskReceived
     | OutcomeReceived
     | EventAppended

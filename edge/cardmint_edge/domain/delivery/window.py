@@ -33,11 +33,13 @@ class StreamState:
     """How far the outbox's stream got.
 
     `acknowledged` is the last sequence that a receipt covers, `last` the last one appended.
+    `database` is the cloud's database that committed events of this station; None before the first.
     """
 
     stream: UUID
     acknowledged: int
     last: int
+    database: UUID | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -93,7 +93,7 @@ def _group(events: Sequence[tuple[str, Envelope, EventData]], now: datetime) -> 
             LoggedEvent(
                 tenant=tenant,
                 origin=envelope.source.rsplit("/", 1)[-1],
-                occurred_at=envelope.time,
+                occurred_at=envelope.happened(now).moment,
                 received_at=now,
                 data=data,
             )

@@ -137,7 +137,12 @@ async def _station(
 
 def _hello(tenant: str, name: str, stream: UUID) -> bytes:
     state = StationState(
-        online=True, epoch=1, bootid=stream, stream=stream, time=datetime.now(UTC), version="bench"
+        online=True,
+        epoch=1,
+        bootid=stream,
+        stream=stream,
+        time=datetime.now(UTC).isoformat(),
+        version="bench",
     )
     receipts = mqtt5.TopicFilter(
         topics.station_topic(tenant, name, "receipt"), max_qos=mqtt5.QoS.AT_MOST_ONCE

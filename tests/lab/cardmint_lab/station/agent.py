@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
 from cardmint_contracts import topics
+from cardmint_contracts.chain import extend_all, start_of
 from cardmint_contracts.envelope import decode_batch
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.wire import encode
@@ -170,6 +171,8 @@ class SmallCloud:
             Stop: there is no broker.
         """
         self.watermarks: dict[UUID, int] = {}
+        self._digests: dict[UUID, bytes] = {}
+        self._database = uuid4()
         self._client = Client(
             CallbackAPIVersion.VERSION2, client_id="measure-cloud", protocol=MQTTv5
         )
@@ -205,9 +208,20 @@ class SmallCloud:
         stream, first = envelopes[0].stream, envelopes[0].number
         watermark = self.watermarks.get(stream, 0)
         refused = first if first > watermark + 1 else None
-        if refused is None:
-            watermark = self.watermarks[stream] = max(watermark, envelopes[-1].number)
-        receipt = Receipt(stream=stream, sequence=watermark, refused=refused)
+        new = envelopes[watermark + 1 - first :] if refused is None else []
+        digest = extend_all(
+            self._digests.get(stream, start_of(stream)), ((one, one.data) for one in new)
+        )
+        if new:
+            watermark = self.watermarks[stream] = envelopes[-1].number
+            self._digests[stream] = digest
+        receipt = Receipt(
+            stream=stream,
+            sequence=watermark,
+            refused=refused,
+            digest=digest.hex(),
+            database=self._database,
+        )
         client.publish(self._topic("receipt"), encode(receipt), 1, retain=True)
 
     @staticmethod

@@ -61,7 +61,7 @@ def measure_outbox(folder: Path, cards: int) -> OutboxFigures:
                     outbox.record(scan, stamp_of())
                 facts += time.perf_counter() - began
             began = time.perf_counter()
-            outbox.apply_receipt(outbox.stream_state.stream, outbox.stream_state.last)
+            outbox.remove_covered(outbox.stream_state.last, None)
             receipt = time.perf_counter() - began
         beyond, image = _bytes(Path(temporary), cards)
     return OutboxFigures(
@@ -130,7 +130,7 @@ def _bytes(folder: Path, cards: int) -> tuple[int, int]:
             images += -(-image.bytes // PAGE) * PAGE
             for scan in scans_of(number, 1, image):
                 outbox.record(scan, stamp_of())
-            outbox.apply_receipt(outbox.stream_state.stream, outbox.stream_state.last)
+            outbox.remove_covered(outbox.stream_state.last, None)
     return (_written() - before - images) // cards, images // cards
 
 

@@ -7,16 +7,28 @@ from cardmint_contracts.control import ReportedConfig
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.wire import encode
 
-# A will with a lower epoch than the last birth's came late: the station lives.
+# Epochs count the starts of one outbox, so they compare within one stream only. A birth in another
+# stream is of a new disk, or of a station that began a new stream. A death counts for the boot that
+# is online; one with a lower epoch came late: the station lives.
+# A boot that comes back after another one is no restart: two boxes have this name.
 _PUT_STATE = """
 INSERT INTO stations AS s (tenant, station, online, epoch, bootid, stream, version, since)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (tenant, station) DO UPDATE
    SET online = excluded.online, epoch = excluded.epoch, bootid = excluded.bootid,
-          stream = excluded.stream, version = excluded.version, since = excluded.since
- WHERE excluded.epoch >= s.epoch
-   AND (s.online, s.epoch, s.stream) IS DISTINCT FROM (excluded.online, excluded.epoch,
-          excluded.stream)
+          stream = excluded.stream, version = excluded.version, since = excluded.since,
+          other_bootid = CASE WHEN s.bootid = excluded.bootid THEN s.other_bootid
+                              ELSE s.bootid END,
+          twins_at = CASE WHEN excluded.online AND s.bootid <> excluded.bootid
+                               AND s.other_bootid = excluded.bootid THEN excluded.since
+                          ELSE s.twins_at END
+ WHERE CASE WHEN excluded.online
+            THEN s.stream <> excluded.stream OR excluded.epoch >= s.epoch
+                 OR excluded.bootid = s.other_bootid
+            ELSE (s.bootid, s.epoch) = (excluded.bootid, excluded.epoch)
+                 OR s.stream = excluded.stream AND excluded.epoch > s.epoch END
+   AND (s.online, s.epoch, s.stream, s.bootid) IS DISTINCT FROM (excluded.online,
+          excluded.epoch, excluded.stream, excluded.bootid)
 RETURNING station"""
 _PUT_HEALTH = """
 UPDATE stations SET health = $3::jsonb, health_at = $4

@@ -16,7 +16,8 @@ SELECT id, station, reason, detail, stream, first, last, times, first_at, last_a
 _NEWEST = (
     "SELECT detail FROM dead_letters WHERE tenant = $1 AND stream = $2 ORDER BY id DESC LIMIT 1"
 )
-_OWNER = "SELECT source FROM watermarks WHERE tenant = $1 AND stream = $2"
+_IDS = """
+SELECT id FROM dead_letters WHERE tenant = $1 AND ($2::text IS NULL OR reason = $2) ORDER BY id"""
 
 
 async def take_letter(
@@ -37,10 +38,9 @@ async def list_oldest(
     return [dict(row) for row in await connection.fetch(_WAITING, tenant, limit)]
 
 
-async def stream_owner(connection: PostgresConnection, tenant: str, stream: UUID) -> str | None:
-    """Return the source that a stream belongs to; None for a new stream."""
-    rows: list[Any] = await connection.fetch(_OWNER, tenant, stream)
-    return rows[0]["source"] if rows else None
+async def letter_ids(connection: PostgresConnection, tenant: str, reason: str | None) -> list[int]:
+    """Return the dead letters of a tenant, the oldest first; with `reason` those alone."""
+    return [row["id"] for row in await connection.fetch(_IDS, tenant, reason)]
 
 
 async def newest_detail(connection: PostgresConnection, tenant: str, stream: UUID) -> str:

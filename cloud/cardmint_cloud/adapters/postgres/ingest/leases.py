@@ -12,6 +12,7 @@ from uuid import UUID
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest.event_log import StreamKey
 from cardmint_cloud.domain.rendezvous import SLOTS, slot_of
+from cardmint_cloud.domain.stream_position import StreamMark
 
 DEAD_AFTER_S = 1.2
 SLOT = f"get_byte(decode(md5(tenant || '/' || station), 'hex'), 0) % {SLOTS}"
@@ -46,7 +47,7 @@ _HELD = """
 SELECT slot FROM slot_leases WHERE worker = $1 AND slot = ANY($2::int[]) ORDER BY slot FOR SHARE"""
 _LEAVE = "DELETE FROM workers WHERE worker = $1"
 _MARKS = """
-SELECT tenant, source, stream, sequence FROM watermarks
+SELECT tenant, source, stream, sequence, digest FROM watermarks
  WHERE source LIKE '/stations/%' AND updated_at > now() - interval '15 minutes'"""
 
 
@@ -103,11 +104,16 @@ async def remove_worker(connection: PostgresConnection, worker: UUID) -> None:
 
 async def recent_watermarks(
     connection: PostgresConnection, slots: Collection[int]
-) -> dict[StreamKey, tuple[str, int]]:
-    """Return station and watermark of the streams in `slots` that moved recently."""
+) -> dict[StreamKey, StreamMark]:
+    """Return the watermarks of the streams in `slots` that moved recently."""
     rows: list[Any] = await connection.fetch(_MARKS)
-    found = {
-        (row["tenant"], row["stream"]): (row["source"].removeprefix("/stations/"), row["sequence"])
+    return {
+        (row["tenant"], row["stream"]): StreamMark(row["source"], row["sequence"], row["digest"])
         for row in rows
+        if slot_of(row["tenant"], station_of(row["source"])) in slots
     }
-    return {key: value for key, value in found.items() if slot_of(key[0], value[0]) in slots}
+
+
+def station_of(source: str) -> str:
+    """Return the station of a source."""
+    return source.removeprefix("/stations/")

@@ -95,6 +95,27 @@ async def list_evictions(
     return found
 
 
+async def list_new_streams(
+    connection: AsyncConnection, tenant: str, *, latest: int = 50
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the latest streams that each station opened, the newest first, with the reason."""
+    statement = (
+        select(events.c.source, events.c.received_at, events.c.type, events.c.data)
+        .where(
+            events.c.tenant == tenant,
+            events.c.type.like(literal_column("'cardmint.stream.opened.v%'")),
+        )
+        .order_by(events.c.position.desc())
+        .limit(latest)
+    )
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in await connection.execute(statement):
+        opened = decode_data(row.type, row.data.encode())
+        station = row.source.removeprefix("/stations/")
+        found.setdefault(station, []).append({"at": row.received_at, "opened": opened})
+    return found
+
+
 async def was_given_up(connection: AsyncConnection, tenant: str, station: str, sha256: str) -> bool:
     """Whether a station evicted an image before the cloud had it."""
     statement = select(events.c.type, events.c.data).where(
