@@ -9,8 +9,12 @@ from uuid import UUID
 import msgspec
 from litestar import Response, get, head, patch, put
 from litestar.di import NamedDependency
-from litestar.exceptions import NotFoundException, ValidationException
-from litestar.params import FromQuery, PathParameter
+from litestar.exceptions import (
+    NotFoundException,
+    ServiceUnavailableException,
+    ValidationException,
+)
+from litestar.params import FromQuery, PathParameter, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -40,6 +44,8 @@ from cardmint_contracts.notifications import Subject
 
 Tenant = Annotated[str, PathParameter(pattern=r"^[a-z0-9][a-z0-9-]{0,62}\Z")]
 Sha256 = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{64}\Z")]
+
+EventTenant = Annotated[str, QueryParameter(pattern=r"^([a-z0-9][a-z0-9-]{0,62})?\Z")]
 
 MAX_ITEMS = 500
 
@@ -211,13 +217,13 @@ async def _thumbnail(
 
 
 @get("/events")
-async def events(
-    shop: NamedDependency[PageContext], tenant: FromQuery[str] = ""
-) -> ServerSentEvent:
+async def events(shop: NamedDependency[PageContext], tenant: EventTenant = "") -> ServerSentEvent:
     """Stream changes as server-sent events, beginning with `ready`.
 
     Kinds: `items`, `scan`, `inventory`, `reviews`, `stations` and more.
     """
+    if shop.hub.full:
+        raise ServiceUnavailableException("Too many pages are open; close some, and try again.")
     return ServerSentEvent(_stream(shop, tenant or shop.tenant))
 
 

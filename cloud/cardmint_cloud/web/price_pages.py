@@ -13,6 +13,7 @@ from cardmint_cloud.adapters.postgres.prices import provider_state
 from cardmint_cloud.adapters.postgres.queries.provider_status import STALE, read_price_supply
 from cardmint_cloud.settings import ProviderName
 from cardmint_cloud.web.context import PageContext, PageRequest
+from cardmint_cloud.web.parameters import RowNumber
 from cardmint_cloud.web.rendering import htmx_target, render_page
 
 
@@ -48,7 +49,7 @@ async def _prices(
 
 @post("/jobs/{job:int}/{action:str}", status_code=200)
 async def settle_job(
-    job: FromPath[int],
+    job: RowNumber,
     action: FromPath[str],
     request: PageRequest,
     shop: NamedDependency[PageContext],
