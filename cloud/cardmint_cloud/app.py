@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import uuid4
@@ -38,6 +39,9 @@ Other workers take over what they had begun.
 COMMAND_S = 30.0
 """Seconds after which a statement without an answer is given up as lost in the network."""
 
+_HTTP_VARIABLES = frozenset(
+    {"ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+)
 _log = structlog.get_logger()
 
 
@@ -57,17 +61,16 @@ async def work(settings: CloudSettings) -> None:
     """Run ingest, dispatch and pricing until SIGTERM or SIGINT.
 
     Raises:
-        StopService: the settings of the database or of the broker do not work.
+        StopService: the settings of the database, or the files of the broker, do not work.
     """
     log_as_json()
     gc.freeze()
     # A group of events is thousands of objects that are freed together.
     gc.set_threshold(50_000, 50, 50)
-    headers = {"User-Agent": f"cardmint/{__version__}"}
     name = uuid4()
     async with (
         database(settings, wait=True, application_name=leases.session_name(name)) as pool,
-        httpx.AsyncClient(headers=headers) as client,
+        price_http_client() as client,
     ):
         queue = background_jobs.build_queue(
             settings.database,
@@ -77,15 +80,38 @@ async def work(settings: CloudSettings) -> None:
             reviews=settings.reviews,
         )
         worker = Worker(pool, name=name)
-        broker = MqttClient(settings.broker, on_message=worker.put)
+        broker = MqttClient(settings.broker, on_message=worker.put, name=name)
         broker.start()
         try:
-            await until_stopped(
-                worker.run(broker), broker.refused(), background_jobs.run_worker(queue)
-            )
+            await until_stopped(worker.run(broker), background_jobs.run_worker(queue))
         finally:
             await broker.stop()
     _log.info("worker stopped")
+
+
+def price_http_client() -> httpx.AsyncClient:
+    """Return the HTTP client for price providers.
+
+    If the environment names a proxy or certificates that cannot be used, that is logged and every
+    call fails: prices wait, and everything else goes on.
+    """
+    headers = {"User-Agent": f"cardmint/{__version__}"}
+    try:
+        return httpx.AsyncClient(headers=headers)
+    except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
+        # Not the error's text: a proxy's address may carry a password.
+        _log.error(
+            "no prices are looked up: a proxy, or a file of certificates, that the environment"
+            " names cannot be used; correct or unset these variables and start the worker again",
+            variables=sorted(name for name in os.environ if name.upper() in _HTTP_VARIABLES),
+            error=type(error).__name__,
+        )
+        return httpx.AsyncClient(transport=_NoProxy(), trust_env=False)
+
+
+class _NoProxy(httpx.AsyncBaseTransport):
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        raise httpx.ProxyError("the environment's proxy cannot be used", request=request)
 
 
 def provider_clients(

@@ -16,6 +16,7 @@ from cardmint_cloud.errors import StopService
 from cardmint_cloud.fleet import artifact_folder
 from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.settings import CloudSettings
+from cardmint_cloud.web.connections import BoundedConnection
 from cardmint_cloud.web.routes import build_dashboard
 
 LOOPBACK = "127.0.0.1"
@@ -53,6 +54,8 @@ async def serve(settings: CloudSettings) -> None:
             port=settings.web.port,
             log_config=None,
             access_log=False,
+            http=BoundedConnection,
+            ws="none",
             timeout_graceful_shutdown=1,  # Live pages never end by themselves.
         )
         _log.info("dashboard", at=where, note="on loopback only: there are no accounts yet")

@@ -10,7 +10,10 @@ from typing import Literal, Protocol
 from PIL import Image, ImageOps
 
 from cardmint_cloud.adapters.images.intake import (
+    DAMAGED,
+    FORMATS,
     MAX_BYTES,
+    MAX_PIXELS,
     ImageIntake,
     IncomingImage,
     OffsetMismatch,
@@ -124,38 +127,58 @@ def _settle(
     return KeptImage(fresh=True)
 
 
-def load_image(
-    store: ImageStorage, tenant: str, sha256: str, *, small: bool
-) -> tuple[bytes, str] | None:
-    """Return an image or its thumbnail with its media type; None when it is not stored.
-
-    The first request for a thumbnail makes and stores it. An image that cannot be drawn is returned
-    as it is.
+def load_image(store: ImageStorage, tenant: str, sha256: str) -> tuple[bytes, str] | None:
+    """Return an image with its media type; None when it is not stored.
 
     Raises:
         OSError: the disk or the bucket is away.
     """
-    name = f"{sha256}.thumbnail"
-    if small and (content := store.read(tenant, name)):
-        return content, "image/webp"
     whole = store.read(tenant, sha256)
-    if whole is None or not small or (made := _thumbnail(whole)) is None:
-        return (whole, _media_type(whole)) if whole is not None else None
+    return (whole, _media_type(whole)) if whole is not None else None
+
+
+def load_thumbnail(store: ImageStorage, tenant: str, sha256: str) -> bytes | None:
+    """Return an image's thumbnail (WebP); None when it was not made yet.
+
+    Raises:
+        OSError: the disk or the bucket is away.
+    """
+    return store.read(tenant, _thumbnail_name(sha256))
+
+
+def make_thumbnail(store: ImageStorage, tenant: str, sha256: str) -> bytes | None:
+    """Make, store and return a thumbnail; None for an image that cannot be drawn or is not stored.
+
+    Decoding takes memory by the pixel: the caller limits how many are made at a time.
+
+    Raises:
+        OSError: the disk or the bucket is away.
+    """
+    whole = store.read(tenant, sha256)
+    if whole is None or (made := _draw(whole)) is None:
+        return None
     with store.intake.open(store) as incoming:
         incoming.write(made)
-        incoming.keep(tenant, name)
-    return made, "image/webp"
+        incoming.keep(tenant, _thumbnail_name(sha256))
+    return made
 
 
-def _thumbnail(content: bytes) -> bytes | None:
+def _thumbnail_name(sha256: str) -> str:
+    return f"{sha256}.thumbnail"
+
+
+def _draw(content: bytes) -> bytes | None:
     buffer = io.BytesIO()
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            # Version 0.1 stored larger ones.
+            if image.width * image.height > MAX_PIXELS:
+                return None
             image.draft("RGB", (THUMBNAIL * 2, THUMBNAIL * 2))
             small = ImageOps.exif_transpose(image).convert("RGB")
             small.thumbnail((THUMBNAIL, THUMBNAIL))
             small.save(buffer, "WEBP", quality=80)
-    except (OSError, SyntaxError, ValueError):
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning, *DAMAGED):
         return None
     return buffer.getvalue()
 

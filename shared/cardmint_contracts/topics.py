@@ -8,6 +8,9 @@ from cardmint_contracts.control import Artifact
 from cardmint_contracts.errors import BadTopic
 
 ROOT = "cardmint/v1"
+EVERY_TASK = f"{ROOT}/+/+/tasks/+"
+"""The filter for the tasks of every station of every tenant."""
+
 Kind: TypeAlias = Literal[
     "events",
     "receipt",

@@ -20,7 +20,15 @@ from cardmint_cloud.adapters.images.bucket import BucketStorage
 from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.images.intake import MAX_BYTES
 from cardmint_cloud.dashboard_app import image_store
-from cardmint_cloud.images import ImageStorage, KeptImage, RefusedImage, load_image, receive_image
+from cardmint_cloud.images import (
+    ImageStorage,
+    KeptImage,
+    RefusedImage,
+    load_image,
+    load_thumbnail,
+    make_thumbnail,
+    receive_image,
+)
 from cardmint_cloud.local.processes import ChildProcess, accepts_connections, free_port
 from cardmint_cloud.settings import CloudSettings, S3Settings
 from tests.cloud.kit.images import chunks, digest, picture
@@ -102,10 +110,12 @@ async def test_an_image_is_kept_once_and_read_as_it_came(
     content = picture(form)
     assert await put(kind.store, content) == KeptImage(fresh=True)
     assert await put(kind.store, content) == KeptImage(fresh=False)
-    assert load_image(kind.store, "shop", digest(content), small=False) == (content, media_type)
+    assert load_image(kind.store, "shop", digest(content)) == (content, media_type)
     assert kind.names() == [digest(content)]
     assert not kind.store.has("other", digest(content))
-    assert load_image(kind.store, "other", digest(content), small=True) is None
+    assert load_image(kind.store, "other", digest(content)) is None
+    assert load_thumbnail(kind.store, "other", digest(content)) is None
+    assert make_thumbnail(kind.store, "other", digest(content)) is None
 
 
 async def test_a_thumbnail_is_made_once_and_is_small(kind: Kind) -> None:
@@ -115,22 +125,41 @@ async def test_a_thumbnail_is_made_once_and_is_small(kind: Kind) -> None:
     Image.effect_noise((800, 600), 80).save(buffer, "JPEG", exif=exif)
     content = buffer.getvalue()
     await put(kind.store, content)
-    first = load_image(kind.store, "shop", digest(content), small=True)
+    assert load_thumbnail(kind.store, "shop", digest(content)) is None
+    first = make_thumbnail(kind.store, "shop", digest(content))
     assert first is not None
-    assert (first[1], len(first[0]) < len(content) / 2) == ("image/webp", True)
-    with Image.open(io.BytesIO(first[0])) as small:
-        assert small.size == (270, 360)
+    assert len(first) < len(content) / 2
+    with Image.open(io.BytesIO(first)) as small:
+        assert (small.format, small.size) == ("WEBP", (270, 360))
     assert kind.names() == [digest(content), f"{digest(content)}.thumbnail"]
-    assert load_image(kind.store, "shop", digest(content), small=True) == first
+    assert load_thumbnail(kind.store, "shop", digest(content)) == first
 
 
-async def test_what_cannot_be_drawn_small_is_shown_as_it_is(kind: Kind) -> None:
-    content = picture("PNG")
-    broken = content[:60] + bytes(10) + content[70:]
+def flat(width: int, height: int) -> bytes:
+    """Return a small PNG of many pixels."""
+    buffer = io.BytesIO()
+    Image.new("L", (width, height)).save(buffer, "PNG", compress_level=9)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        picture("PNG")[:60] + bytes(10) + picture("PNG")[70:],
+        picture("GIF"),
+        b"\xff\xd8\xff",
+        flat(2001, 2000),
+        flat(7990, 8000),
+        bomb(60_000, 60_000),
+    ],
+    ids=["damaged", "another format", "cut short", "large", "as version 0.1 took them", "a bomb"],
+)
+async def test_what_cannot_be_drawn_small_is_not(kind: Kind, content: bytes) -> None:
     with kind.store.intake.open(kind.store) as incoming:
-        incoming.write(broken)
+        incoming.write(content)
         incoming.keep("shop")
-    assert load_image(kind.store, "shop", digest(broken), small=True) == (broken, "image/png")
+    assert make_thumbnail(kind.store, "shop", digest(content)) is None
+    assert kind.names() == [digest(content)]
 
 
 @pytest.mark.parametrize(
@@ -141,6 +170,7 @@ async def test_what_cannot_be_drawn_small_is_shown_as_it_is(kind: Kind) -> None:
         (b"<svg onload=alert(1)>", None, "not-an-image"),
         (picture("GIF"), None, "not-an-image"),
         (picture("PNG")[:-30], None, "not-an-image"),
+        (flat(7990, 8000), None, "too-many-pixels"),
         (bomb(9000, 9000), None, "too-many-pixels"),
         (bomb(10_000, 10_000), None, "too-many-pixels"),
         (bomb(60_000, 60_000), None, "too-many-pixels"),

@@ -65,6 +65,8 @@ async def test_postgres_computes_the_same_slot(pool: Pool) -> None:
 class Deaf:
     """A link that only notes what goes out."""
 
+    connection = 1
+
     def __init__(self) -> None:
         self.published: list[str] = []
         self.heard = asyncio.Event()
@@ -78,6 +80,9 @@ class Deaf:
 
     def refresh(self) -> None:
         pass
+
+    async def retained_tasks(self) -> set[str]:
+        return set()
 
 
 @pytest.mark.integration

@@ -3,6 +3,7 @@
 What they show, take and refuse.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -83,6 +84,50 @@ async def test_the_page_of_prices_shows_breakers_budgets_and_what_is_due(
         'cardmint_jobs_lag_seconds{queue="prices"} 0.0',
     ):
         assert line in metrics
+
+
+@pytest.mark.parametrize(
+    ("judged", "unpriced", "red"),
+    [(100, 0, False), (100, 49, False), (100, 50, True), (4, 4, False)],
+)
+async def test_answers_without_any_price_are_red(
+    pool: Pool, site: httpx.AsyncClient, judged: int, unpriced: int, red: bool
+) -> None:
+    report = replace(standing(BreakerState.CLOSED), judged=judged, unpriced=unpriced)
+    await provider_state.put_breaker_report(pool, report, NOW)
+    page = await text(site, "/prices")
+    assert ("Answers without any price" in page) == ('class="alarm"' in page) == red
+    said = f"{unpriced} of the last {judged} cards that it knows were answered without any price"
+    assert (said in page) == bool(unpriced)
+    metrics = await text(site, "/metrics")
+    assert f'cardmint_provider_judged{{provider="tcgdex"}} {judged}.0' in metrics
+    assert f'cardmint_provider_unpriced{{provider="tcgdex"}} {unpriced}.0' in metrics
+
+
+async def test_a_provider_that_asked_for_a_pause_is_asked_now(
+    pool: Pool, site: httpx.AsyncClient
+) -> None:
+    rate = RateLimit(per_s=1, burst=1, per_day=9)
+    await provider_state.pause_provider(pool, "tcgdex", rate, NOW + timedelta(hours=20))
+    job = await pool.fetchval(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, args, status, scheduled_at)"
+        " VALUES ('prices', 'price', '{}', 'todo', $1) RETURNING id",
+        NOW + timedelta(hours=20),
+    )
+    page = await text(site, "/prices")
+    assert "It asked for a pause" in page
+    assert "in 20 h" in page
+    htmx = {**HTMX_REQUEST, "hx-target": "prices"}
+    done = await site.post("/providers/tcgdex/ask", headers=htmx)
+    assert (done.status_code, "is asked again from now on" in done.text) == (200, True)
+    assert "It asked for a pause" not in done.text
+    grant = await provider_state.take_permits(pool, "tcgdex", rate, NOW, patience_s=0)
+    assert grant.count == 1
+    due = await pool.fetchval("SELECT scheduled_at FROM procrastinate_jobs WHERE id = $1", job)
+    assert due == NOW
+    assert (await site.post("/providers/tcgdex/ask")).status_code == 303
+    for name in ("pokemontcg", "nobody"):
+        assert (await site.post(f"/providers/{name}/ask", headers=htmx)).status_code == 404
 
 
 async def test_a_job_that_was_given_up_is_tried_again_or_discarded(

@@ -122,15 +122,19 @@ async def test_when_nobody_answers_the_last_price_stays(
     assert (row["attempts"], row["error"]) == (0, "")
 
 
-@pytest.mark.parametrize("answer", [NotFound("no such card"), []])
-async def test_a_card_that_nobody_prices_is_asked_about_daily(pool: Pool, answer: Any) -> None:
+@pytest.mark.parametrize(
+    ("answer", "reason"), [(NotFound("no such card"), "not-found"), ([], "no-price")]
+)
+async def test_a_card_that_nobody_prices_is_asked_about_daily(
+    pool: Pool, answer: Any, reason: str
+) -> None:
     await add_printings(pool, "a")
     assert await price_card(pool, [QuoteSourceStub(a=answer)], "shop", "a", NOW) == PricingResult()
     row = await check(pool)
     assert (row["due_at"], row["attempts"], row["error"].split(" ")[:2]) == (
         NOW + DAY,
         0,
-        ["tcgdex:", "not-found"],
+        ["tcgdex:", reason],
     )
     await price_card(pool, [], "shop", "a", NOW)
     assert (await check(pool))["error"] == "no provider is set up"

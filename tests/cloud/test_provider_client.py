@@ -36,6 +36,7 @@ from cardmint_contracts.cards import Card
 from cardmint_lab.stand_ins.faults import FAULTS, PROVIDER_NAMES
 from cardmint_lab.system import installed_script
 from tests.cloud.kit.database import pooled
+from tests.cloud.kit.prices import quote
 
 pytestmark = pytest.mark.integration
 
@@ -370,6 +371,61 @@ async def test_what_a_provider_asks_for_holds_for_all_workers(
     await client.put(f"{standin}/faults/tcgdex/none")
     await other.get(ProviderRequest(path="/cards/base1-2"))
     assert clock.slept == [pytest.approx(1.0)]
+
+
+async def test_who_asks_for_a_pause_may_be_let_in_again(
+    make: Callable[..., ProviderClient], pool: Pool
+) -> None:
+    clock = Clock()
+    one = make(clock=clock)
+    await one.get(ProviderRequest(path="/cards/base1-1"))
+    await one.permits.hold(clock.now + timedelta(days=1))
+    with pytest.raises(CallWithheld) as caught:
+        await one.get(ProviderRequest(path="/cards/base1-2"))
+    assert caught.value.retry_after_s == pytest.approx(86_400)
+    assert await provider_state.let_in(pool, "tcgdex", clock.now)
+    await one.get(ProviderRequest(path="/cards/base1-2"))
+    assert not await provider_state.let_in(pool, "pokemontcg", clock.now)
+
+
+async def test_a_pause_or_gate_of_a_wrong_clock_ends_by_itself(
+    make: Callable[..., ProviderClient], pool: Pool
+) -> None:
+    """As version 0.1 wrote it, which believed any `Retry-After`."""
+    clock = Clock()
+    one, other = make(clock=clock), make("pokemontcg", clock=clock)
+    long_after = clock.now + timedelta(days=31 * 365)
+    await one.permits.hold(long_after)
+    await provider_state.close_gate(pool, "pokemontcg", long_after)
+    await one.get(ProviderRequest(path="/cards/base1-1"))
+    await other.get(ProviderRequest(path="/cards/base1-1"))
+    assert clock.slept == []
+
+
+class Renamed:
+    """A provider that answers, and whose prices cannot be read from the third card on."""
+
+    name = "tcgdex"
+    rate = Tcgdex.rate
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def quotes(self, card: Card, get: object, now: datetime) -> tuple[Quote, ...]:
+        self.asked += 1
+        return (quote(100),) if self.asked < 3 else ()
+
+
+async def test_answers_without_any_price_are_counted_apart(
+    make: Callable[..., ProviderClient], pool: Pool
+) -> None:
+    clock = Clock()
+    one = make(provider=Renamed(), clock=clock)
+    for _ in range(6):
+        await one.quotes(CARD, clock.now)
+        clock.pass_s(10)
+    row = await fetch_one(pool, "SELECT judged, unpriced, failed, state FROM provider_states")
+    assert tuple(row) == (6, 4, 0, "closed")
 
 
 async def test_a_key_reaches_no_table(make: Callable[..., ProviderClient], pool: Pool) -> None:

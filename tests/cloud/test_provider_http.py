@@ -1,7 +1,10 @@
 """JSON over HTTP: an answer or a named reason within the deadline; no key is ever shown."""
 
 import asyncio
+import gzip
 import logging
+import tracemalloc
+import zlib
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 
 from cardmint_cloud.adapters.providers.http import (
     MAX_BYTES,
+    MAX_VALUES,
     CallWithheld,
     HttpAnswer,
     ProviderHttp,
@@ -27,6 +31,14 @@ BASE = "http://127.0.0.1:9/v2/en"
 GOOD = {"price": 402.79}
 
 
+def unread(answer: httpx.Response) -> httpx.Response:
+    """Return an answer as it comes from a socket: its body is read only later."""
+    if not answer.is_closed:
+        return answer
+    stream = httpx.ByteStream(answer.content)
+    return httpx.Response(answer.status_code, headers=answer.headers, stream=stream)
+
+
 class Script:
     """Answers in order, the last one again and again, and what was slept in between."""
 
@@ -36,11 +48,13 @@ class Script:
         self.answers = list(answers)
         self.slept: list[float] = []
         self.paths: list[str] = []
+        self.encodings: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.encodings.append(request.headers["accept-encoding"])
         self.paths.append(request.url.raw_path.decode())
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        return answer if isinstance(answer, httpx.Response) else answer(request)
+        return unread(answer if isinstance(answer, httpx.Response) else answer(request))
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -107,6 +121,61 @@ async def test_retry_after_is_honoured(headers: dict[str, str], expected: float)
     script = Script(httpx.Response(429, headers=headers), ok())
     await script.fetch(ProviderRequest(path="/x"))
     assert script.slept == [expected]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"retry-after": "999999999"},
+        {"retry-after": "9" * 400},
+        {
+            "retry-after": "Sun, 22 Nov 2099 12:00:00 GMT",
+            "date": "Sun, 22 Nov 2026 12:00:00 GMT",
+        },
+    ],
+)
+async def test_no_pause_is_longer_than_a_day(headers: dict[str, str]) -> None:
+    with pytest.raises(ProviderUnavailable) as caught:
+        await Script(httpx.Response(503, headers=headers)).fetch(ProviderRequest(path="/x"))
+    assert caught.value.retry_after_s == 86_400
+
+
+def encoded(body: bytes, encoding: str) -> httpx.Response:
+    headers = {"content-type": "application/json", "content-encoding": encoding}
+    return httpx.Response(200, headers=headers, stream=httpx.ByteStream(body))
+
+
+async def test_one_encoding_is_undone() -> None:
+    script = Script(lambda _: encoded(gzip.compress(b'{"price": 1}'), "GZIP"))
+    assert (await script.fetch(ProviderRequest(path="/x"))).body == b'{"price": 1}'
+    assert script.encodings == ["gzip"]
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "reason"),
+    [
+        (gzip.compress(gzip.compress(bytes(1 << 28))), "gzip, gzip", "encoding"),
+        (gzip.compress(gzip.compress(bytes(1 << 28))), "gzip", "not-json"),
+        (gzip.compress(bytes(1 << 28)), "gzip", "too-large"),
+        (zlib.compress(b"{}"), "deflate", "encoding"),
+        (b"{}", "br", "encoding"),
+        (gzip.compress(b'{"price": 1}')[:-9], "gzip", "not-http"),
+        (b"[" + b"{}," * (MAX_VALUES // 2) + b"1]", "identity", "too-large"),
+    ],
+)
+async def test_an_answer_is_bounded_while_it_is_decoded(
+    body: bytes, encoding: str, reason: str
+) -> None:
+    script = Script(lambda _: encoded(body, encoding))
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnusableAnswer) as caught:
+            await script.fetch(ProviderRequest(path="/x"))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert caught.value.reason == reason
+    assert peak < 3 * MAX_BYTES
 
 
 async def test_a_wait_beyond_the_deadline_is_not_begun() -> None:

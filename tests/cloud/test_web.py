@@ -391,6 +391,29 @@ async def test_an_image_is_taken_once_checked_and_handed_out_for_ever(
     assert (await site.get("/images/shop/abc")).status_code == 400
 
 
+async def test_a_thumbnail_is_only_made_of_an_image_that_an_event_names(
+    pool: Pool, site: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    image, scan = await upload(site, picture()), accepted()
+    await send(pool, scan)
+    url = f"/images/shop/{image.sha256}?size=thumbnail"
+    thumbnail = tmp_path / "images" / "shop" / image.sha256[:2] / f"{image.sha256}.thumbnail"
+    for other in ("", f"&item={scan.scan}", f"&item={uuid4()}"):
+        whole = await site.get(url + other)
+        assert (whole.content, whole.headers["cache-control"]) == (picture(), "no-store")
+    assert not thumbnail.exists()
+    named = accepted(image=image)
+    await send(pool, named)
+    page = (await site.get("/newest")).text
+    assert f"{url}&amp;item={named.scan}" in page
+    for address in (f"{url}&item={named.scan}", url):
+        small = await site.get(address)
+        assert small.headers["content-type"] == "image/webp"
+        assert "immutable" in small.headers["cache-control"]
+    assert thumbnail.exists()
+    assert (await site.get(f"{url}&item=7")).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

@@ -27,6 +27,7 @@ from cardmint_cloud.ingest.leases import LeaseBroker, SlotLeases
 from cardmint_cloud.ingest.read import EventBatch, read_message, unreadable_letter
 from cardmint_cloud.ingest.receipts import ReceiptPublisher
 from cardmint_cloud.reviews.dispatch import ReviewDispatcher
+from cardmint_cloud.reviews.stray_tasks import StrayTasks, TaskBroker
 from cardmint_contracts import topics
 from cardmint_contracts.chain import start_of
 from cardmint_contracts.control import ReportedConfig
@@ -77,7 +78,7 @@ class PendingMessage(Struct, kw_only=True, gc=False):
         return self.route.slot if self.route else -1
 
 
-class IngestBroker(LeaseBroker, Protocol):
+class IngestBroker(LeaseBroker, TaskBroker, Protocol):
     """The part of a broker connection that the worker needs."""
 
     def acknowledge(self, messages: Sequence[InboundMessage]) -> None:
@@ -106,10 +107,17 @@ class Worker:
         self._known: set[PrintingKey] = set()
         self._fleet = FleetPublisher(pool)
         self.dispatcher = ReviewDispatcher(pool, slots=lambda: self.leases.slots, clock=clock)
+        self.strays = StrayTasks(
+            pool, slots=lambda: self.leases.slots, on_forgotten=self.dispatcher.wake
+        )
         self._receipts = ReceiptPublisher()
         self.leases = SlotLeases(
-            pool, name or uuid4(), receipts=self._receipts, on_taken=self.dispatcher.wake
+            pool, name or uuid4(), receipts=self._receipts, on_taken=self._taken_over
         )
+
+    def _taken_over(self) -> None:
+        self.dispatcher.wake()
+        self.strays.taken_over()
 
     def put(self, message: InboundMessage) -> None:
         """Queue a message. The broker connection limits how many wait."""
@@ -146,6 +154,7 @@ class Worker:
                 group.create_task(self._ingest(lane, broker))
             group.create_task(self.dispatcher.publish_new(broker))
             group.create_task(self.dispatcher.publish_to_started(broker))
+            group.create_task(self.strays.run(broker))
             group.create_task(self._listen())
             group.create_task(self._fleet.run(broker))
             group.create_task(self._make_months_hourly())

@@ -49,6 +49,12 @@ class PriceUnavailable(RetryLater):
         self.withheld = withheld
 
 
+class Unpriced(NotFound):
+    """A provider knows a card and gave no price for it that can be read."""
+
+    reason = "no-price"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PricingResult:
     """Which provider quoted the card, whether its history grew, and how many quotes are held."""
@@ -88,7 +94,7 @@ async def price_card(
         if said:
             changed, held = await _keep(pool, tenant, card_id, said, now)
             return PricingResult(source=source.name, changed=changed, held=held)
-        problems.append((source.name, NotFound("lists no price")))
+        problems.append((source.name, Unpriced("answered without any price that can be read")))
     problem_texts = (
         "; ".join(f"{name}: {_problem_text(problem)}" for name, problem in problems)
         or "no provider is set up"

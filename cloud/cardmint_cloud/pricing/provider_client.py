@@ -5,6 +5,7 @@ A question that is under way is not asked twice.
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -39,6 +40,9 @@ RECENT_BYTES = 4 << 20
 
 Decoded they take several times as much.
 """
+
+JUDGED = 100
+"""Cards that a provider knows, of which those without any price are counted."""
 
 _SHOWN_S = 5.0
 
@@ -87,6 +91,7 @@ class ProviderClient:
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
+        self._unpriced: deque[bool] = deque(maxlen=JUDGED)
         self._under_way: dict[str, asyncio.Task[CachedAnswer]] = {}
         self._last_error = ""
         self._shown: tuple[BreakerState, float] | None = None
@@ -106,7 +111,10 @@ class ProviderClient:
         async def get(ask: ProviderRequest, fresh_for: timedelta | None = None) -> ProviderAnswer:
             return await self.get(ask, usual if fresh_for is None else fresh_for)
 
-        return await self._provider.quotes(card, get, now)
+        quotes = await self._provider.quotes(card, get, now)
+        self._unpriced.append(not quotes)
+        await self._show()
+        return quotes
 
     async def get(self, ask: ProviderRequest, fresh_for: timedelta = FRESH_FOR) -> ProviderAnswer:
         """Return an answer; concurrent calls for the same answer share one request.
@@ -166,7 +174,7 @@ class ProviderClient:
         other = await provider_state.claim_probe(self._pool, self.name, now, until)
         if other is None:
             return until
-        wait = max(0.0, (other - now).total_seconds())
+        wait = min(max(0.0, (other - now).total_seconds()), self.breaker.limits.open_s)
         monotonic = self._monotonic()
         self.breaker.stay_away(monotonic, monotonic + wait)
         raise self._open(wait)
@@ -275,6 +283,8 @@ class ProviderClient:
             answered=self.answered,
             cached=self.cached,
             last_error=self._last_error,
+            judged=len(self._unpriced),
+            unpriced=sum(self._unpriced),
         )
         await provider_state.put_breaker_report(self._pool, standing, moment)
 

@@ -9,8 +9,12 @@ from uuid import UUID
 import msgspec
 from litestar import Response, get, head, patch, put
 from litestar.di import NamedDependency
-from litestar.exceptions import NotFoundException, ValidationException
-from litestar.params import FromQuery, PathParameter
+from litestar.exceptions import (
+    NotFoundException,
+    ServiceUnavailableException,
+    ValidationException,
+)
+from litestar.params import FromQuery, PathParameter, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -27,6 +31,8 @@ from cardmint_cloud.images import (
     KeptImage,
     RefusedImage,
     load_image,
+    load_thumbnail,
+    make_thumbnail,
     receive_image,
     upload_offset,
 )
@@ -38,6 +44,8 @@ from cardmint_contracts.notifications import Subject
 
 Tenant = Annotated[str, PathParameter(pattern=r"^[a-z0-9][a-z0-9-]{0,62}\Z")]
 Sha256 = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{64}\Z")]
+
+EventTenant = Annotated[str, QueryParameter(pattern=r"^([a-z0-9][a-z0-9-]{0,62})?\Z")]
 
 MAX_ITEMS = 500
 
@@ -169,33 +177,53 @@ async def _take(
             )
 
 
-@get("/images/{tenant:str}/{sha256:str}", sync_to_thread=True)
-def image(
+@get("/images/{tenant:str}/{sha256:str}")
+async def image(
     tenant: Tenant,
     sha256: Sha256,
     shop: NamedDependency[PageContext],
     size: FromQuery[Literal["full", "thumbnail"]] = "full",
+    item: FromQuery[UUID | None] = None,
 ) -> Response[bytes]:
-    """Return an image or its thumbnail. Its name is its content, so it may be cached for ever."""
-    found = load_image(shop.images, tenant, sha256, small=size == "thumbnail")
+    """Return an image or its thumbnail. Its name is its content, so it may be cached for ever.
+
+    A thumbnail is made at the first request that names an `item` with this image; until then, and
+    where it cannot be drawn, the whole image is returned.
+    """
+    found = await _thumbnail(shop, tenant, sha256, item) if size == "thumbnail" else None
+    lasting = found is not None or size == "full"
+    found = found or await asyncio.to_thread(load_image, shop.images, tenant, sha256)
     if found is None:
         raise NotFoundException("That image has not come yet, or was given up.")
     content, media_type = found
     return Response(
         content,
         media_type=media_type,
-        headers={"cache-control": "private, max-age=31536000, immutable"},
+        headers={"cache-control": "private, max-age=31536000, immutable"} if lasting else {},
     )
 
 
+async def _thumbnail(
+    shop: PageContext, tenant: str, sha256: str, item: UUID | None
+) -> tuple[bytes, str] | None:
+    found = await asyncio.to_thread(load_thumbnail, shop.images, tenant, sha256)
+    if found is None and item is not None:
+        async with shop.engine.connect() as connection:
+            named = await cards.has_image(connection, tenant, item, sha256)
+        if named:
+            async with shop.drawing:
+                found = await asyncio.to_thread(make_thumbnail, shop.images, tenant, sha256)
+    return (found, "image/webp") if found is not None else None
+
+
 @get("/events")
-async def events(
-    shop: NamedDependency[PageContext], tenant: FromQuery[str] = ""
-) -> ServerSentEvent:
+async def events(shop: NamedDependency[PageContext], tenant: EventTenant = "") -> ServerSentEvent:
     """Stream changes as server-sent events, beginning with `ready`.
 
     Kinds: `items`, `scan`, `inventory`, `reviews`, `stations` and more.
     """
+    if shop.hub.full:
+        raise ServiceUnavailableException("Too many pages are open; close some, and try again.")
     return ServerSentEvent(_stream(shop, tenant or shop.tenant))
 
 

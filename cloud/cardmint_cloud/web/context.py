@@ -1,8 +1,10 @@
 """The objects that page handlers need, passed to them as one value."""
 
+import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from litestar import Request
@@ -24,7 +26,8 @@ USER = "dashboard"
 class PageContext:
     """One tenant's access to the service.
 
-    `engine` reads; `pool` (asyncpg) writes and listens.
+    `engine` reads; `pool` (asyncpg) writes and listens. `drawing` limits how many images are
+    decoded at a time.
     """
 
     tenant: str
@@ -34,3 +37,4 @@ class PageContext:
     artifacts: Path
     hub: LiveHub
     clock: Callable[[], datetime]
+    drawing: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))

@@ -5,7 +5,6 @@ from typing import Any, Literal
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
-from litestar.params import FromPath
 from litestar.response import Redirect, Template
 
 from cardmint_cloud.adapters.postgres.queries.dead_letters import (
@@ -15,6 +14,7 @@ from cardmint_cloud.adapters.postgres.queries.dead_letters import (
 from cardmint_cloud.errors import NotFound, ParkItem
 from cardmint_cloud.ingest.dead_letters import discard, replay
 from cardmint_cloud.web.context import PageContext, PageRequest
+from cardmint_cloud.web.parameters import RowNumber
 from cardmint_cloud.web.rendering import htmx_target, render_page
 
 
@@ -49,7 +49,7 @@ async def _letters(
 
 @post("/dead-letters/{letter:int}/replay", status_code=200)
 async def replay_letter(
-    letter: FromPath[int], request: PageRequest, shop: NamedDependency[PageContext]
+    letter: RowNumber, request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Response[Any]:
     """Put a dead letter through ingest again."""
     try:
@@ -70,7 +70,7 @@ async def replay_letter(
 
 @post("/dead-letters/{letter:int}/discard", status_code=200)
 async def discard_letter(
-    letter: FromPath[int], request: PageRequest, shop: NamedDependency[PageContext]
+    letter: RowNumber, request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Response[Any]:
     """Delete a dead letter."""
     try:
@@ -85,7 +85,7 @@ async def discard_letter(
 
 
 @get("/dead-letters/{letter:int}/payload")
-async def payload(letter: FromPath[int], shop: NamedDependency[PageContext]) -> Response[bytes]:
+async def payload(letter: RowNumber, shop: NamedDependency[PageContext]) -> Response[bytes]:
     """Return a dead letter's payload as a download, which the browser does not display."""
     async with shop.engine.connect() as connection:
         found = await find_dead_letter(connection, shop.tenant, letter)

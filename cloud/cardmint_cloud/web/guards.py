@@ -79,6 +79,13 @@ class RequestGuard:
             return None
         foreign = headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}
         origin = headers.get("origin")
-        if foreign or (origin is not None and urlsplit(origin).netloc != host):
+        if foreign or (origin is not None and _authority(origin) != host):
             return 403, "Another site's page may not change anything here.\n"
+        return None
+
+
+def _authority(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # Such as a bracket that is not closed.
         return None

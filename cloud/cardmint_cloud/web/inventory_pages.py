@@ -33,8 +33,8 @@ def parse_filter(query: Any) -> InventoryFilter:
     """Return the filter of a query; unknown values are ignored, so every address is a page."""
     sort = query.get("sort", "")
     return InventoryFilter(
-        words=query.get("q", "")[:200],
-        set_id=query.get("set", "")[:200],
+        words=sound_text(query.get("q", "")),
+        set_id=sound_text(query.get("set", "")),
         finish=query.get("finish", "") if query.get("finish") in {"open", *Finish} else "",
         condition=query.get("condition", "")
         if query.get("condition") in {"open", *Condition}
@@ -44,6 +44,11 @@ def parse_filter(query: Any) -> InventoryFilter:
         page=_number(query.get("page", ""), 1, MAX_PAGE),
         size=_number(query.get("size", ""), 50, MAX_SIZE),
     )
+
+
+def sound_text(text: str) -> str:
+    """Return a text as Postgres can take it: without NUL, and no longer than any that is known."""
+    return text.replace("\x00", "")[:200]
 
 
 def _number(text: str, otherwise: int, most: int) -> int:
@@ -125,7 +130,10 @@ async def newest(shop: NamedDependency[PageContext]) -> Template:
 @get("/waiting")
 async def waiting(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
     """Show the navigation with the number of waiting reviews and dead letters."""
-    path = urlsplit(request.headers.get("hx-current-url", "/none")).path
+    try:
+        path = urlsplit(request.headers.get("hx-current-url", "/none")).path
+    except ValueError:  # Such as a bracket that is not closed.
+        path = "/none"
     here = "inventory" if path == "/" else path.strip("/")
     async with shop.engine.connect() as connection:
         return await render_page(connection, shop, "_navigation.html", here=here)
@@ -135,7 +143,7 @@ async def waiting(request: PageRequest, shop: NamedDependency[PageContext]) -> T
 async def card(card_id: FromPath[str], shop: NamedDependency[PageContext]) -> Template:
     """Show one printing: holdings, prices, scans and events."""
     async with shop.engine.connect() as connection:
-        found = await cards.find_printing(connection, shop.tenant, card_id.replace("\x00", ""))
+        found = await cards.find_printing(connection, shop.tenant, sound_text(card_id))
         if found is None:
             raise NotFoundException(f"No station has seen a card {card_id}.")
         scans = await cards.items_of_printing(connection, shop.tenant, found.id)

@@ -26,6 +26,9 @@ INVENTORY_S = 0.2
 SWEEP_S = 2.0
 BEAT_S = 15.0
 MAX_BACKLOG = 10_000
+MAX_CLIENTS = 200
+"""Clients at a time: each keeps its connection, of which the process has `connections.MOST`."""
+
 NARROW, WIDE, REMEMBERED = timedelta(seconds=2), timedelta(seconds=30), timedelta(seconds=60)
 
 EVENTS: dict[str, tuple[str, ...]] = {
@@ -158,7 +161,7 @@ class LiveHub:
 
     @contextlib.contextmanager
     def client(self, tenant: str) -> Iterator[LiveClient]:
-        """Add a client for as long as the context lasts."""
+        """Add a client for as long as the context lasts. `full` says when there is no room."""
         client = LiveClient(tenant)
         self.clients.add(client)
         try:
@@ -168,6 +171,11 @@ class LiveHub:
             if not any(other.tenant == tenant for other in self.clients):
                 self._newest.pop(tenant, None)
                 self._sweep_at.pop(tenant, None)
+
+    @property
+    def full(self) -> bool:
+        """Whether there are as many clients as may be."""
+        return len(self.clients) >= MAX_CLIENTS
 
     async def begin(self, tenant: str) -> None:
         """Remember the items that exist already, so that only later ones count as new."""

@@ -53,6 +53,12 @@ class Metrics:
         self._answered = one(
             "cardmint_provider_answers", "Answers by the workers that live.", ["provider", "from"]
         )
+        self._judged = one(
+            "cardmint_provider_judged", "Known cards of the workers' last answers.", ["provider"]
+        )
+        self._unpriced = one(
+            "cardmint_provider_unpriced", "Those of them without any price.", ["provider"]
+        )
         self._stale = one("cardmint_prices_stale", "Held printings whose price is old.", [])
         self._lag = one(
             "cardmint_jobs_lag_seconds", "Age of the oldest job that could run.", ["queue"]
@@ -118,6 +124,8 @@ class Metrics:
                 self._answered.labels(provider.name, origin).set(
                     sum(worker[name] for worker in provider.workers)
                 )
+            self._judged.labels(provider.name).set(provider.judged)
+            self._unpriced.labels(provider.name).set(provider.unpriced)
             if provider.forecast is not None:
                 self._calls.labels(provider.name).set(provider.forecast.calls)
                 self._budget.labels(provider.name).set(provider.forecast.budget)

@@ -1,6 +1,6 @@
 """The page of the price supply: providers, budgets, the job queue and its failed jobs."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
@@ -9,8 +9,11 @@ from litestar.params import FromPath
 from litestar.response import Redirect, Template
 
 from cardmint_cloud.adapters.postgres import job_queue
+from cardmint_cloud.adapters.postgres.prices import provider_state
 from cardmint_cloud.adapters.postgres.queries.provider_status import STALE, read_price_supply
+from cardmint_cloud.settings import ProviderName
 from cardmint_cloud.web.context import PageContext, PageRequest
+from cardmint_cloud.web.parameters import RowNumber
 from cardmint_cloud.web.rendering import htmx_target, render_page
 
 
@@ -46,7 +49,7 @@ async def _prices(
 
 @post("/jobs/{job:int}/{action:str}", status_code=200)
 async def settle_job(
-    job: FromPath[int],
+    job: RowNumber,
     action: FromPath[str],
     request: PageRequest,
     shop: NamedDependency[PageContext],
@@ -74,4 +77,28 @@ async def settle_job(
     return page
 
 
-HANDLERS = (prices, settle_job)
+@post("/providers/{name:str}/ask", status_code=200)
+async def ask_now(
+    name: FromPath[str], request: PageRequest, shop: NamedDependency[PageContext]
+) -> Response[Any]:
+    """Let a provider in again that asked for a pause or failed, and run the jobs that wait."""
+    now = shop.clock()
+    known = next((one for one in get_args(ProviderName) if one == name), None)
+    async with shop.pool.acquire() as connection, connection.transaction():
+        done = known is not None and await provider_state.let_in(connection, known, now)
+        if done:
+            await job_queue.bring_prices_forward(connection, now)
+    if not done:
+        page = await _prices(
+            request, shop, notice="That provider was not asked yet.", tone="conflict"
+        )
+        page.status_code = 404
+        return page
+    if htmx_target(request) is None:
+        return Redirect("/prices", status_code=303)
+    page = await _prices(request, shop, notice=f"{known} is asked again from now on.")
+    page.status_code = 200
+    return page
+
+
+HANDLERS = (prices, settle_job, ask_now)

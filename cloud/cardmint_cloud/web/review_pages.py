@@ -29,6 +29,8 @@ from cardmint_cloud.reviews.answers import (
     undo_answer,
 )
 from cardmint_cloud.web.context import USER, PageContext, PageRequest
+from cardmint_cloud.web.inventory_pages import sound_text
+from cardmint_cloud.web.parameters import RowNumber, Version
 from cardmint_cloud.web.rendering import htmx_target, render_page
 from cardmint_contracts.cards import Candidate, Card
 from cardmint_contracts.events import Question
@@ -49,7 +51,7 @@ class AnswerForm:
     question's lease, if there is one.
     """
 
-    version: int
+    version: Version
     card: str = ""
     lease: str = ""
 
@@ -58,7 +60,7 @@ class AnswerForm:
 class VersionForm:
     """The form of other actions on a review."""
 
-    version: int
+    version: Version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,14 +214,14 @@ async def answer_many(
                 shop.pool,
                 shop.tenant,
                 task,
-                version=int(version),
+                version=msgspec.convert(version, Version, strict=False),
                 verdict="card" if card else "no_card",
                 card=card,
                 user=USER,
                 now=shop.clock(),
             )
             taken += 1
-        except (NotFound, Conflict, ValueError) as problem:
+        except (NotFound, Conflict, ValueError, msgspec.ValidationError) as problem:
             problems.append(str(problem))
     notice = f"{taken} answered." + (
         f" Not taken: {len(problems)} ({problems[0]})." if problems else ""
@@ -229,7 +231,7 @@ async def answer_many(
 
 @post("/held-prices/{number:int}/{verdict:str}", status_code=200)
 async def judge_price(
-    number: FromPath[int],
+    number: RowNumber,
     verdict: FromPath[str],
     request: PageRequest,
     shop: NamedDependency[PageContext],
@@ -275,7 +277,7 @@ async def _chosen(shop: PageContext, task: UUID, card_id: str) -> Card | None:
         for candidate in msgspec.convert(review["candidates"] if review else [], list[Candidate]):
             if candidate.card.id == card_id:
                 return candidate.card
-        known = await cards.find_printing(connection, shop.tenant, card_id.replace("\x00", ""))
+        known = await cards.find_printing(connection, shop.tenant, sound_text(card_id))
     if known is None:
         raise NotFound(f"no station has named a card {card_id[:80]!r} yet")
     return known

@@ -115,6 +115,12 @@ def _failed(shop: PageContext, request: PageRequest, error: Exception) -> Respon
     """Return an error as JSON to programs and as a page to people."""
     if isinstance(error, HTTPException):
         status, detail = error.status_code, error.detail
+    elif _refused_value(error):
+        # Each parameter has bounds of its own; one that lacks them is not the database's absence.
+        _log.error(
+            "a parameter reached the database", path=request.url.path, error=str(error)[:300]
+        )
+        status, detail = 400, "A value in the address or in the form cannot be right."
     elif not isinstance(error, (*DATABASE_AWAY, SQLAlchemyError)):
         _log.error("a page failed", path=request.url.path, exc_info=error)
         status, detail = 500, "That is a fault in CardMint, and it was logged."
@@ -144,3 +150,9 @@ def _failed(shop: PageContext, request: PageRequest, error: Exception) -> Respon
     page = Template("error.html", context=context)
     page.status_code = status
     return page
+
+
+def _refused_value(error: Exception) -> bool:
+    """Whether Postgres refused a value: SQLSTATE class 22, from asyncpg or SQLAlchemy."""
+    code = getattr(getattr(error, "orig", error), "sqlstate", None)
+    return isinstance(code, str) and code.startswith("22")

@@ -5,6 +5,7 @@ from typing import Any
 
 from litestar import get
 from litestar.di import NamedDependency
+from litestar.exceptions import ValidationException
 from litestar.response import Template
 
 from cardmint_cloud.adapters.postgres.queries import valuation
@@ -12,16 +13,20 @@ from cardmint_cloud.pricing.valuation import ValuationHistory, value_inventory
 from cardmint_cloud.web.api import Tenant
 from cardmint_cloud.web.chart import charts
 from cardmint_cloud.web.context import PageContext, PageRequest
+from cardmint_cloud.web.inventory_pages import sound_text
 from cardmint_cloud.web.rendering import render_page
 
 SPANS = {"7": "a week", "30": "30 days", "90": "90 days", "365": "a year"}
+
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @get("/value")
 async def worth(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
     """Show the value of the cards held at a moment by the prices known then, and its course."""
     asked = request.query_params
-    at, lot, span = _moment(asked.get("at", ""), shop), asked.get("lot"), asked.get("span", "30")
+    at = _moment(asked.get("at", ""), shop) or shop.clock()
+    lot, span = sound_text(asked.get("lot", "")), asked.get("span", "30")
     span = span if span in SPANS else "30"
     async with shop.engine.connect() as connection:
         found = await value_inventory(
@@ -33,7 +38,7 @@ async def worth(request: PageRequest, shop: NamedDependency[PageContext]) -> Tem
             "value.html",
             found=found,
             day=f"{at:%Y-%m-%d}",
-            lot=lot or "",
+            lot=lot,
             lots=await valuation.list_lots(connection, shop.tenant),
             span=span,
             spans=SPANS,
@@ -47,28 +52,40 @@ async def value_json(
 ) -> dict[str, Any]:
     """Return the value of the inventory, a `lot` or a `card` at a moment `at`, as JSON."""
     asked = request.query_params
+    at = _moment(asked.get("at", ""), shop)
+    if at is None:
+        raise ValidationException("at: a day such as 2026-11-22, or a moment, is expected")
     async with shop.engine.connect() as connection:
         found = await value_inventory(
             connection,
             tenant,
-            _moment(asked.get("at", ""), shop),
-            lot=asked.get("lot"),
-            card_id=asked.get("card"),
+            at,
+            lot=_sound(asked.get("lot")),
+            card_id=_sound(asked.get("card")),
         )
     return {"at": found.at, "worth": found.whole, "lots": found.by_lot}
 
 
-def _moment(text: str, shop: PageContext) -> datetime:
-    """Read a day (its end) or a moment; now when it is neither, or in the future."""
+def _moment(text: str, shop: PageContext) -> datetime | None:
+    """Read a day (its end) or a moment since `EARLIEST`; now for none, or one in the future."""
     now = shop.clock()
+    if not text:
+        return now
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
-        return now
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        at = (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    if at < EARLIEST:
+        return None
+    at = min(at, now)
     if len(text) == len("2026-11-22"):
         at += timedelta(days=1) - timedelta(microseconds=1)
     return min(at, now)
+
+
+def _sound(text: str | None) -> str | None:
+    return None if text is None else sound_text(text)
 
 
 def _course(found: ValuationHistory) -> list[dict[str, Any]]:

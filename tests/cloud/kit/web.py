@@ -9,15 +9,17 @@ from typing import Any
 import httpx
 import uvicorn
 
+from cardmint_cloud.web.connections import BoundedConnection
+
 HTMX_REQUEST = {"hx-request": "true"}
 """The header with which htmx asks for a part of a page."""
 
 
 @contextlib.asynccontextmanager
-async def serve(app: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def serve(app: Any, http: Any = BoundedConnection) -> AsyncIterator[httpx.AsyncClient]:
     """Give a client of the app, which runs until the context ends."""
     server = uvicorn.Server(
-        uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1)
+        uvicorn.Config(app, log_level="error", ws="none", http=http, timeout_graceful_shutdown=1)
     )
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]

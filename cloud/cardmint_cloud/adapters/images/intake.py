@@ -5,8 +5,10 @@ The part of an upload that broke off stays for a day, so that the next request c
 
 import hashlib
 import os
+import struct
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,12 +17,20 @@ from typing import IO, Protocol
 from PIL import Image
 
 MAX_BYTES = 8 << 20
-MAX_PIXELS = 64_000_000
+MAX_PIXELS = 4_000_000
+"""A station's images have at most 1,024 x 1,024 pixels (docs/decisions/0023)."""
+
 MOST_PARTS = 64
 PART_S = 86_400.0
 """Age in seconds up to which parts are kept, and only the newest `MOST_PARTS` of them."""
 
 FORMATS = ("JPEG", "PNG", "WEBP")
+DAMAGED = (
+    *(OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError),
+    *(EOFError, struct.error, zlib.error),
+)
+"""What Pillow's decoders raise for damaged data."""
+
 _PART = ".part"
 
 
@@ -74,7 +84,7 @@ class IncomingImage:
                 image.verify()
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             return "too-many-pixels"
-        except (OSError, SyntaxError, ValueError):
+        except DAMAGED:
             return "not-an-image"
         return None
 

@@ -1,14 +1,12 @@
 """One TCP connection to an MQTT 5 broker; the package `mqtt5` encodes and decodes packets.
 
-Messages are acknowledged explicitly, after the commit. Two limits bound the messages in memory: the
-broker sends at most `RECEIVE_MAXIMUM` unacknowledged ones, and the socket is not read while
-`MAX_WAITING_BYTES` of them wait (docs/decisions/0043).
+Messages are acknowledged explicitly, after the commit. Three limits bound the messages in memory:
+the broker sends at most `RECEIVE_MAXIMUM` unacknowledged ones, none larger than `MAX_PACKET_BYTES`,
+and the socket is not read while `MAX_WAITING_BYTES` of them wait (docs/decisions/0043).
 """
 
 import asyncio
 import contextlib
-import os
-import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Literal, cast
@@ -17,15 +15,33 @@ import mqtt5
 import structlog
 from msgspec import Struct
 
+from cardmint_cloud.adapters.mqtt import advice
 from cardmint_contracts import topics
 from cardmint_contracts.claims import Claim
 from cardmint_contracts.settings import BrokerSettings
+from cardmint_contracts.wire import MAX_MESSAGE_BYTES
 
 RECEIVE_MAXIMUM = 2000
 MAX_WAITING_BYTES = 16 << 20
+MAX_PACKET_BYTES = 2 * MAX_MESSAGE_BYTES
+"""Largest packet that is taken: a station's batch has at most half of that, without its properties.
+
+A broker is told so and discards what is larger. One that sends it nevertheless is hung up on.
+"""
+
 KEEP_ALIVE_S = 10
+SILENCE_S = 5.0
+"""Seconds without any answer, not even to a PINGREQ, after which the connection counts as dead."""
+
 CLOSE_S = 1.0
 """Seconds that the broker gets to agree to the end of an encrypted connection."""
+
+QUIET_S = 1.0
+LISTING_S = 30.0
+"""Seconds without another retained message after which all have come, and seconds at most."""
+
+MAX_LISTED = 200_000
+"""Topics of retained messages that are listed at most."""
 
 _GRANTED = (
     mqtt5.SubAckReasonCode.GRANTED_QOS_AT_MOST_ONCE,
@@ -53,20 +69,25 @@ class InboundMessage(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class MqttConnection(asyncio.Protocol):
-    """One TCP connection.
+    """One TCP connection, under the client identifier `name`.
 
     `answered` is the broker's answer to CONNECT, None when it hung up. `lost` is the reason why the
     connection ended.
     """
 
     def __init__(
-        self, number: int, broker: BrokerSettings, on_message: Callable[[InboundMessage], None]
+        self,
+        number: int,
+        broker: BrokerSettings,
+        name: str,
+        on_message: Callable[[InboundMessage], None],
     ) -> None:
         self.number = number
+        self._name = name
         self._broker = broker
         self._on_message = on_message
         loop = asyncio.get_running_loop()
-        self.answered: asyncio.Future[mqtt5.ConnAckReasonCode | None] = loop.create_future()
+        self.answered: asyncio.Future[mqtt5.ConnAckPacket | None] = loop.create_future()
         self.lost: asyncio.Future[str] = loop.create_future()
         self._closed: asyncio.Future[None] = loop.create_future()
         self._transport: asyncio.Transport | None = None
@@ -74,12 +95,19 @@ class MqttConnection(asyncio.Protocol):
         self._buffer = bytearray()
         self._held = 0
         self._paused = False
-        self._heard = False
+        self._heard_at = loop.time()
+        self._beat_s = KEEP_ALIVE_S / 2
         self._mid = 0
         self._window = 65_535
+        self._largest = 0
         self._unacknowledged: deque[int] = deque()
         self._dealt_with: set[int] = set()
-        self._sent: dict[int, asyncio.Future[None]] = {}
+        self._sent: dict[int, tuple[str, asyncio.Future[None]]] = {}
+        self._subscribed: dict[int, tuple[str, ...]] = {}
+        self._refused: set[tuple[str, str]] = set()
+        self._listed: set[str] | None = None
+        self._listed_at = 0.0
+        self._listing = asyncio.Lock()
         self._queued: deque[tuple[str, bytes, bool, asyncio.Future[None]]] = deque()
 
     def leave(self) -> None:
@@ -114,10 +142,14 @@ class MqttConnection(asyncio.Protocol):
         self._write(acknowledged)
         if self._paused and self._held <= MAX_WAITING_BYTES // 2 and self._transport:
             self._paused = False
+            self._heard_at = asyncio.get_running_loop().time()
             self._transport.resume_reading()
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[None]:
-        """Publish, or queue while the broker's receive maximum is reached."""
+        """Publish, or queue while the broker's receive maximum is reached.
+
+        The future is cancelled when the connection is lost or the broker refuses the message.
+        """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queued.append((topic, payload, retain, done))
         self._flush()
@@ -125,39 +157,60 @@ class MqttConnection(asyncio.Protocol):
 
     def subscribe(self, *kinds: Literal["events", "state", "health", "config/reported"]) -> None:
         """Subscribe to every station's `kinds`."""
-        filters = [
-            mqtt5.TopicFilter(
-                topics.every_station(kind),
-                max_qos=mqtt5.QoS.AT_LEAST_ONCE,
-                retain_as_published=False,
-            )
-            for kind in kinds
+        self._subscribe([topics.every_station(kind) for kind in kinds], mqtt5.QoS.AT_LEAST_ONCE)
+
+    async def retained_tasks(self) -> set[str]:
+        """Return the topics of the tasks that the broker keeps retained, of every station.
+
+        MQTT does not tell which message is the last: all have come when none follows for a while.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._listing:
+            self._listed, self._listed_at = set(), loop.time()
+            self._subscribe([topics.EVERY_TASK], mqtt5.QoS.AT_MOST_ONCE)
+            ends = loop.time() + LISTING_S
+            try:
+                while (wait := min(self._listed_at + QUIET_S, ends) - loop.time()) > 0:  # noqa: ASYNC110 - a quiet time
+                    await asyncio.sleep(wait)
+                return self._listed
+            finally:
+                self._listed = None
+                self._write(mqtt5.UnsubscribePacket(self._next_mid(), [topics.EVERY_TASK]).write())
+
+    def _subscribe(self, filters: Sequence[str], qos: mqtt5.QoS) -> None:
+        mid = self._next_mid()
+        self._subscribed[mid] = tuple(filters)
+        wanted = [
+            mqtt5.TopicFilter(text, max_qos=qos, retain_as_published=False) for text in filters
         ]
-        self._write(mqtt5.SubscribePacket(self._next_mid(), filters).write())
+        self._write(mqtt5.SubscribePacket(mid, wanted).write())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send CONNECT."""
         self._transport = cast("asyncio.Transport", transport)
         packet = mqtt5.ConnectPacket(
-            f"cardmint-cloud-{socket.gethostname()}-{os.getpid()}",
+            self._name,
             username=self._broker.username or None,
             password=self._broker.password.encode() if self._broker.username else None,
             clean_start=True,
             keep_alive=KEEP_ALIVE_S,
             receive_max=RECEIVE_MAXIMUM,
+            max_packet_size=MAX_PACKET_BYTES,
         )
         self._write(packet.write())
-        self._beating = asyncio.create_task(self._beat())
+        self._start_beating()
 
     def data_received(self, data: bytes) -> None:
         """Read all whole packets."""
-        self._heard = True
+        self._heard_at = asyncio.get_running_loop().time()
         self._buffer += data
         at = 0
         with memoryview(self._buffer) as view:
             while at < len(view):
                 rest = view[at:]
                 try:
+                    if self._hangs_up_on(rest):
+                        break
                     packet, size = mqtt5.read(rest)
                 except IndexError:
                     break
@@ -179,11 +232,26 @@ class MqttConnection(asyncio.Protocol):
                 self._take(packet)
         del self._buffer[:at]
 
+    def _hangs_up_on(self, rest: memoryview) -> bool:
+        """End the connection, and return True, if a packet begins that is larger than we take."""
+        if (size := _packet_size(rest)) is None or size <= MAX_PACKET_BYTES:
+            return False
+        reason = f"it sends a packet of {size} bytes; at most {MAX_PACKET_BYTES} are taken"
+        if not self.lost.done():
+            self.lost.set_result(reason)
+        self._write(
+            mqtt5.DisconnectPacket(reason_code=mqtt5.DisconnectReasonCode.PACKET_TOO_LARGE).write()
+        )
+        if self._transport:
+            self._transport.abort()
+        return True
+
     def connection_lost(self, error: Exception | None) -> None:
         """Cancel what was published without a PUBACK."""
         if self._beating:
             self._beating.cancel()
-        for future in (*self._sent.values(), *(done for *_, done in self._queued)):
+        sent = (done for _, done in self._sent.values())
+        for future in (*sent, *(done for *_, done in self._queued)):
             future.cancel()
         self._sent.clear()
         self._queued.clear()
@@ -199,29 +267,67 @@ class MqttConnection(asyncio.Protocol):
             case mqtt5.PublishPacket():
                 self._received(packet)
             case mqtt5.PubAckPacket():
-                if (done := self._sent.pop(packet.packet_id, None)) and not done.done():
-                    done.set_result(None)
-                self._flush()
+                self._published(packet)
             case mqtt5.ConnAckPacket():
-                self._window = packet.receive_max
-                if packet.reason_code == mqtt5.ConnAckReasonCode.SUCCESS:
-                    self.subscribe("events", "state", "health", "config/reported")
-                if not self.answered.done():
-                    self.answered.set_result(packet.reason_code)
+                self._accepted(packet)
             case mqtt5.DisconnectPacket():
                 if not self.lost.done():
-                    self.lost.set_result(
-                        packet.reason_str or packet.reason_code.name.replace("_", " ").lower()
-                    )
+                    self.lost.set_result(advice.why_lost(packet))
                 self.leave()
             case mqtt5.SubAckPacket():
-                if any(code not in _GRANTED for code in packet.reason_codes):
+                filters = self._subscribed.pop(packet.packet_id, ())
+                refused = [
+                    f"{text} ({code.name.replace('_', ' ').lower()})"
+                    for text, code in zip(filters, packet.reason_codes, strict=False)
+                    if code not in _GRANTED
+                ]
+                if refused:
                     _log.warning(
                         "the broker refuses a subscription",
-                        codes=[code.name for code in packet.reason_codes],
+                        refused=refused,
+                        do=advice.why_not_subscribed(),
                     )
 
+    def _accepted(self, answer: mqtt5.ConnAckPacket) -> None:
+        self._window = answer.receive_max
+        self._largest = answer.max_packet_size or 0
+        if answer.server_keep_alive:
+            self._beat_s = min(self._beat_s, answer.server_keep_alive / 2)
+            self._start_beating()
+        if (
+            answer.reason_code == mqtt5.ConnAckReasonCode.SUCCESS
+            and advice.why_unusable(answer) is None
+        ):
+            self.subscribe("events", "state", "health", "config/reported")
+        if not self.answered.done():
+            self.answered.set_result(answer)
+
+    def _published(self, answer: mqtt5.PubAckPacket) -> None:
+        topic, done = self._sent.pop(answer.packet_id, ("", None))
+        if done is not None and not done.done():
+            if answer.reason_code.value < mqtt5.PubAckReasonCode.UNSPECIFIED_ERROR.value:
+                done.set_result(None)
+            else:
+                done.cancel()
+                self._not_published(
+                    topic,
+                    f"{advice.in_words(answer.reason_code)}"
+                    + (f", it says: {answer.reason_str}" if answer.reason_str else ""),
+                    advice.why_not_published(answer.reason_code),
+                )
+        self._flush()
+
+    def _not_published(self, topic: str, reason: str, do: str) -> None:
+        """Log a refused message: once a connection for each kind of topic and reason."""
+        key = _kind(topic), reason
+        if key not in self._refused:
+            self._refused.add(key)
+            _log.error("the broker refuses a message", topic=topic, reason=reason, do=do)
+
     def _received(self, packet: mqtt5.PublishPacket) -> None:
+        if _kind(packet.topic) == "tasks":
+            self._list(packet)
+            return
         payload = packet.payload
         self._held += len(payload)
         if packet.packet_id is not None:
@@ -241,58 +347,92 @@ class MqttConnection(asyncio.Protocol):
             )
         )
 
+    def _list(self, packet: mqtt5.PublishPacket) -> None:
+        if self._listed is not None and packet.retain and len(self._listed) < MAX_LISTED:
+            self._listed.add(packet.topic)
+            self._listed_at = asyncio.get_running_loop().time()
+
     def _pass_over(self, rest: memoryview, error: BaseException) -> int | None:
         """Acknowledge a PUBLISH that breaks the protocol and return its size; None if incomplete.
 
         Without the acknowledgement it would come again. Any other unreadable packet ends the
         connection.
         """
-        size, at, more = 0, 1, True
-        while more and at < min(5, len(rest)):
-            size |= (rest[at] & 0x7F) << (7 * (at - 1))
-            more, at = rest[at] >= 0x80, at + 1
-        if more or rest[0] >> 4 != _PUBLISH or size < 4:
-            _log.error("the broker sends what is no MQTT", error=str(error))
+        whole = _packet_size(rest)
+        if whole is None or rest[0] >> 4 != _PUBLISH or whole < 6:
+            _log.error("the broker sends what is no MQTT 5", error=str(error))
             if self._transport:
                 self._transport.abort()
             return None
-        if len(rest) < at + size:
+        if len(rest) < whole:
             return None
+        at = next(place for place in range(1, 5) if rest[place] < 0x80) + 1
         _log.error("a message breaks the protocol and is passed over", error=str(error))
         topic = int.from_bytes(rest[at : at + 2])
         if rest[0] & 0x06:
             mid = int.from_bytes(rest[at + 2 + topic : at + 4 + topic])
             self._unacknowledged.append(mid)
             self._dealt_with.add(mid)
-        return at + size
+        return whole
 
     def _flush(self) -> None:
         while self._queued and len(self._sent) < self._window and self._transport:
             topic, payload, retain, done = self._queued.popleft()
             mid = self._next_mid()
-            self._sent[mid] = done
             packet = mqtt5.PublishPacket(
                 topic, payload, qos=mqtt5.QoS.AT_LEAST_ONCE, retain=retain, packet_id=mid
-            )
-            self._write(packet.write())
+            ).write()
+            if 0 < self._largest < len(packet):
+                done.cancel()
+                self._not_published(
+                    topic,
+                    f"a packet of {len(packet)} bytes; the broker takes {self._largest}",
+                    "raise the broker's largest packet",
+                )
+                continue
+            self._sent[mid] = topic, done
+            self._write(packet)
 
     def _next_mid(self) -> int:
         while True:
             self._mid = self._mid % 65_535 + 1
-            if self._mid not in self._sent:
+            if self._mid not in self._sent and self._mid not in self._subscribed:
                 return self._mid
 
     def _write(self, data: bytes | bytearray) -> None:
         if data and self._transport and not self._transport.is_closing():
             self._transport.write(data)
 
+    def _start_beating(self) -> None:
+        if self._beating:
+            self._beating.cancel()
+        self._beating = asyncio.create_task(self._beat())
+
     async def _beat(self) -> None:
         """Send PINGREQ regularly; abort the connection when not even its answer comes."""
+        loop = asyncio.get_running_loop()
+        asked_at = self._heard_at
         while True:
-            self._write(mqtt5.PingReqPacket().write())
-            self._heard = False
-            await asyncio.sleep(KEEP_ALIVE_S / 2)
-            if not self._heard and not self._paused and self._transport:
+            if self._heard_at >= asked_at or self._paused:
+                asked_at = loop.time()
+            elif loop.time() - asked_at >= SILENCE_S and self._transport:
                 with contextlib.suppress(asyncio.InvalidStateError):
                     self.lost.set_result("it does not answer")
                 self._transport.abort()
+            self._write(mqtt5.PingReqPacket().write())
+            await asyncio.sleep(self._beat_s)
+
+
+def _kind(topic: str) -> str:
+    """Return the level after the station's name, whatever the topic is."""
+    return "".join(topic.split("/", 5)[4:5])
+
+
+def _packet_size(rest: memoryview) -> int | None:
+    """Return the size of the packet that begins here; None when its head is cut short or wrong."""
+    size = 0
+    for at in range(1, min(5, len(rest))):
+        size |= (rest[at] & 0x7F) << (7 * (at - 1))
+        if rest[at] < 0x80:
+            return at + 1 + size
+    return None

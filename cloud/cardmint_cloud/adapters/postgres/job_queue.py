@@ -64,6 +64,9 @@ _RESCUE = """
 SELECT procrastinate_retry_job_v2(j.id, $2, NULL, NULL, NULL) FROM procrastinate_jobs j
  WHERE j.status = 'doing' AND (SELECT max(at) FROM procrastinate_events e
                                 WHERE e.job_id = j.id AND e.type = 'started') < $1"""
+_BRING_FORWARD = """
+UPDATE procrastinate_jobs SET scheduled_at = $1
+ WHERE queue_name = 'prices' AND status = 'todo' AND scheduled_at > $1 RETURNING id"""
 _DISCARD = """
 DELETE FROM procrastinate_jobs
  WHERE id = $1 AND status = 'failed' AND coalesce(args ->> 'tenant', $2) = $2
@@ -126,6 +129,11 @@ async def job_counts(executor: Executor) -> dict[str, int]:
 async def requeue_job(executor: Executor, tenant: str, job: int, now: datetime) -> bool:
     """Put a failed job back into the queue; False when there is no such failed job."""
     return bool(await executor.fetch(_REQUEUE, job, tenant, now))
+
+
+async def bring_prices_forward(executor: Executor, now: datetime) -> int:
+    """Let the pricing jobs that wait for their next attempt run now; return how many."""
+    return len(await executor.fetch(_BRING_FORWARD, now))
 
 
 async def rescue_jobs(pool: Pool, *, before: datetime, now: datetime) -> int:

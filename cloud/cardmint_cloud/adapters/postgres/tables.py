@@ -375,6 +375,8 @@ provider_states = Table(
     Column("cached", BigInteger, nullable=False),
     Column("last_error", Text, nullable=False),
     Column("updated_at", Moment, nullable=False),
+    Column("judged", Integer, nullable=False, server_default=text("0")),
+    Column("unpriced", Integer, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("provider", "worker"),
 )
 

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import random
 import time
+import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -22,7 +23,14 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from cardmint_cloud.errors import CloudError, NotFound, RetryLater
 
 MAX_BYTES = 8 << 20
-"""Largest answer that is read. The products of a large set are 2 MiB."""
+MAX_VALUES = 400_000
+"""Most bytes and JSON values of an answer that is read. The products of a large set are 2 MiB."""
+
+ENCODING = "gzip"
+"""The one content encoding that is asked for and taken; it is undone piece by piece."""
+
+LONGEST_PAUSE_S = 86_400.0
+"""The most that `Retry-After` is believed."""
 
 DEADLINE_S = 5.0
 ATTEMPTS = 4
@@ -188,20 +196,20 @@ class ProviderHttp:
             "GET",
             self._base_url + ask.path,
             params={**ask.params, **secret_params},
-            headers={**attempt.validators, **secret_headers},
+            headers={"accept-encoding": ENCODING, **attempt.validators, **secret_headers},
         )
         try:
             response = await self._client.send(request, stream=True, follow_redirects=False)
             try:
                 self._check(response)
-                body = await _body(response)
+                body = b"" if response.status_code == 304 else await _body(response)
             finally:
                 await response.aclose()
         except httpx.TransportError as error:
             raise ProviderUnavailable(
                 "connection", f"{type(error).__name__} from {_host(self._base_url)}"
             ) from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, zlib.error) as error:
             raise UnusableAnswer(
                 "not-http", f"{type(error).__name__} from {_host(self._base_url)}"
             ) from None
@@ -252,8 +260,10 @@ def decode_json(body: bytes) -> object:
     """Return JSON with its fractions as `Decimal`, from their digits.
 
     Raises:
-        UnusableAnswer: it is not JSON.
+        UnusableAnswer: it is not JSON, or of more values than are read.
     """
+    if sum(body.count(sign) for sign in b"[{,") > MAX_VALUES:
+        raise UnusableAnswer("too-large", f"more than {MAX_VALUES} values")
     try:
         value: object = _exactly.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError, RecursionError):
@@ -262,11 +272,19 @@ def decode_json(body: bytes) -> object:
 
 
 async def _body(response: httpx.Response) -> bytes:
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    if encoding not in {"", "identity", ENCODING}:
+        raise UnusableAnswer("encoding", f"content encoding {encoding[:60]!r}, not {ENCODING}")
+    # `wbits` 31: with the header and the check sum of gzip.
+    inflater = zlib.decompressobj(31) if encoding == ENCODING else None
     body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
+    async for chunk in response.aiter_raw():
+        left = MAX_BYTES + 1 - len(body)
+        body += inflater.decompress(chunk, left) if inflater else chunk
         if len(body) > MAX_BYTES:
             raise UnusableAnswer("too-large", f"more than {MAX_BYTES} bytes")
+    if inflater and not inflater.eof:
+        raise UnusableAnswer("not-http", "the answer ends within its gzip encoding")
     return bytes(body)
 
 
@@ -279,13 +297,16 @@ def _host(url: str) -> str:
 
 
 def _retry_after(response: httpx.Response) -> float:
-    """Return the seconds that Retry-After asks for, in either of its forms; 0 without it."""
+    """Return the seconds that Retry-After asks for, in either of its forms; 0 without it.
+
+    At most a day: a longer pause is taken for a mistake.
+    """
     text = response.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
-        return float(text[:9])
+        return min(float(text[:9]), LONGEST_PAUSE_S)
     try:
         until = parsedate_to_datetime(text)
         since = parsedate_to_datetime(response.headers.get("date", ""))
-        return max(0.0, (until - since).total_seconds())
+        return min(max(0.0, (until - since).total_seconds()), LONGEST_PAUSE_S)
     except (ValueError, TypeError):
         return 0.0

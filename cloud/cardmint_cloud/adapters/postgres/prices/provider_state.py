@@ -4,16 +4,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one
+from cardmint_cloud.adapters.postgres.connection import Executor, Pool, fetch_one
 from cardmint_cloud.domain.breaker import BreakerView
 from cardmint_cloud.domain.call_budget import RateLimit
 
 # The theoretical arrival time of the generic cell rate algorithm: one row, one statement, fair to
 # every worker. It grants as many permits as may be used now, or one that must be waited for. After
-# a crash the last moments' permits may be forgotten: they are not worth a wait for the disk.
+# a crash the last moments' permits may be forgotten: they are not worth a wait for the disk. No
+# pause is longer than a day: a later time is from a clock that was wrong, and is ignored.
 _TAKE = """
-WITH locked AS (SELECT greatest(tat, $2::timestamptz) AS tat FROM provider_rates
-       WHERE provider = $1 FOR UPDATE),
+WITH locked AS (SELECT CASE WHEN tat > $2::timestamptz + interval '25 hours' THEN $2
+            ELSE greatest(tat, $2) END AS tat FROM provider_rates WHERE provider = $1 FOR UPDATE),
 granted AS (
     SELECT tat, least($6::int, 1 + greatest(0, floor(
            extract(epoch FROM $2 + $4::interval - tat) / extract(epoch FROM $3::interval))))::int
@@ -51,20 +52,25 @@ _CONFIRM = "UPDATE provider_answers SET checked_at = $3 WHERE provider = $1 AND 
 _SHUT = """
 INSERT INTO provider_gates AS g (provider, until) VALUES ($1, $2)
 ON CONFLICT (provider) DO UPDATE SET until = greatest(g.until, excluded.until)"""
-_TRY = "UPDATE provider_gates SET until = $3 WHERE provider = $1 AND until <= $2 RETURNING until"
+_TRY = """
+UPDATE provider_gates SET until = $3
+ WHERE provider = $1 AND (until <= $2 OR until > $2::timestamptz + interval '1 day')
+RETURNING until"""
 _SHUT_UNTIL = "SELECT until FROM provider_gates WHERE provider = $1"
 _NOT_TRIED = "UPDATE provider_gates SET until = $3 WHERE provider = $1 AND until = $2"
 _OPEN = "DELETE FROM provider_gates WHERE provider = $1"
+_LET_IN = "UPDATE provider_rates SET tat = least(tat, $2) WHERE provider = $1 RETURNING provider"
 _FORGET = "DELETE FROM provider_answers WHERE checked_at < $1"
 _PUT_STATE = """
 INSERT INTO provider_states (provider, worker, state, since, calls, failed, slow, answered, cached,
-       last_error, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+       last_error, updated_at, judged, unpriced)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (provider, worker) DO UPDATE
    SET state = excluded.state, since = excluded.since, calls = excluded.calls,
           failed = excluded.failed, slow = excluded.slow, answered = excluded.answered,
           cached = excluded.cached, last_error = excluded.last_error,
-          updated_at = excluded.updated_at"""
+          updated_at = excluded.updated_at, judged = excluded.judged,
+          unpriced = excluded.unpriced"""
 _FORGET_STATES = "DELETE FROM provider_states WHERE updated_at < $1"
 
 
@@ -181,6 +187,12 @@ async def open_gate(pool: Pool, provider: str) -> None:
     await pool.execute(_OPEN, provider)
 
 
+async def let_in(executor: Executor, provider: str, now: datetime) -> bool:
+    """End a provider's pause and open its gate; False when no worker has called it yet."""
+    await executor.execute(_OPEN, provider)
+    return bool(await executor.fetch(_LET_IN, provider, now))
+
+
 async def keep_answer(pool: Pool, provider: str, key: str, kept: StoredAnswer) -> None:
     """Store an answer for all workers."""
     values = (kept.status, kept.body, kept.etag, kept.last_modified, kept.checked_at)
@@ -202,7 +214,8 @@ async def forget_before(pool: Pool, before: datetime) -> None:
 class BreakerReport:
     """One worker's dealings with one provider.
 
-    `answered` counts answers from the network, `cached` those from the cache.
+    `answered` counts answers from the network, `cached` those from the cache. Of the last `judged`
+    cards that the provider knows, `unpriced` came without any price that can be read.
     """
 
     provider: str
@@ -212,6 +225,8 @@ class BreakerReport:
     answered: int
     cached: int
     last_error: str
+    judged: int = 0
+    unpriced: int = 0
 
 
 async def put_breaker_report(pool: Pool, standing: BreakerReport, now: datetime) -> None:
@@ -229,4 +244,5 @@ async def put_breaker_report(pool: Pool, standing: BreakerReport, now: datetime)
             view.slow,
         ),
         *(standing.answered, standing.cached, standing.last_error[:300], now),
+        *(standing.judged, standing.unpriced),
     )

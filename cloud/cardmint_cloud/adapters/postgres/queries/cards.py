@@ -141,6 +141,14 @@ async def find_item(connection: AsyncConnection, tenant: str, which: UUID) -> Ro
     return (await connection.execute(statement)).mappings().one_or_none()
 
 
+async def has_image(connection: AsyncConnection, tenant: str, which: UUID, sha256: str) -> bool:
+    """Whether a station named this image for an item."""
+    statement = select(items.c.item).where(
+        items.c.tenant == tenant, items.c.item == which, items.c.image == sha256
+    )
+    return (await connection.execute(statement)).first() is not None
+
+
 async def item_history(
     connection: AsyncConnection, tenant: str, subjects: list[UUID], *, limit: int = 100
 ) -> list[dict[str, Any]]:

@@ -24,6 +24,16 @@ UPDATE reviews r SET published_version = n.version FROM quick, unnest($1::text[]
        $3::int[])
     AS n (tenant, task, version) WHERE r.tenant = n.tenant AND r.task = n.task
            AND r.published_version < n.version"""
+_OPEN = """
+SELECT tenant, task, state = 'open' AS open FROM reviews r
+  JOIN unnest($1::text[], $2::uuid[]) AS n (tenant, task) USING (tenant, task)"""
+_FORGET = """
+UPDATE reviews r SET published_version = 0 FROM unnest($1::text[], $2::uuid[]) AS n (tenant, task)
+ WHERE r.tenant = n.tenant AND r.task = n.task RETURNING r.task"""
+_WITH_EVENTS = """
+SELECT DISTINCT w.tenant, n.station FROM watermarks w
+  JOIN unnest($1::text[], $2::text[]) AS n (tenant, station)
+    ON w.tenant = n.tenant AND w.source = '/stations/' || n.station"""
 
 REMEMBERED = timedelta(days=7)
 """Age up to which a closed task is published again to a station that was offline."""
@@ -55,3 +65,32 @@ async def mark_published(
     if published:
         tenants, tasks, versions = (list(column) for column in zip(*published, strict=True))
         await connection.execute(_MARK, tenants, tasks, versions)
+
+
+async def tasks_open(
+    connection: PostgresConnection, tasks: Collection[tuple[str, UUID]]
+) -> dict[tuple[str, UUID], bool]:
+    """Return, of the given (tenant, task), those that exist, and whether each is open."""
+    rows = await connection.fetch(_OPEN, [key[0] for key in tasks], [key[1] for key in tasks])
+    return {(row["tenant"], row["task"]): row["open"] for row in rows}
+
+
+async def forget_published(
+    connection: PostgresConnection, tasks: Collection[tuple[str, UUID]]
+) -> int:
+    """Have the dispatcher publish tasks again, whatever version it had; return how many exist."""
+    if not tasks:
+        return 0
+    return len(
+        await connection.fetch(_FORGET, [key[0] for key in tasks], [key[1] for key in tasks])
+    )
+
+
+async def stations_with_events(
+    connection: PostgresConnection, stations: Collection[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Return, of the given (tenant, station), those with events in this database."""
+    rows = await connection.fetch(
+        _WITH_EVENTS, [key[0] for key in stations], [key[1] for key in stations]
+    )
+    return {(row["tenant"], row["station"]) for row in rows}
