@@ -27,6 +27,7 @@ from cardmint_edge.domain.delivery.messages import (
     ReceiptReceived,
     TaskReceived,
 )
+from cardmint_edge.domain.delivery.reason_codes import REFUSED_FROM, refusal
 from cardmint_edge.domain.delivery.window import SendWindow, StreamState
 from cardmint_edge.errors import EdgeError, Retry
 
@@ -38,7 +39,6 @@ MAX_WAIT_S = 1.0
 """Delay of the health message, and of tasks that are due, at most."""
 
 NO_SUBSCRIBERS = 16
-REFUSED_FROM = 128
 
 log = structlog.get_logger(__name__)
 
@@ -141,6 +141,7 @@ class Forwarder:
         self._connection = 0
         self._health_due: float | None = None
         self._last_reason = 0
+        self._fault = ""
 
     def post(self, message: ForwarderMessage) -> None:
         """Put a message into the inbox, from any thread."""
@@ -154,8 +155,13 @@ class Forwarder:
     @property
     def status_text(self) -> str:
         """The state of forwarding, as a sentence for the operator."""
+        if self._fault:
+            return f"nothing is sent: {self._fault}"
         if self._window.limits is None:
             return "no connection to the broker; counting goes on"
+        if self._last_reason >= REFUSED_FROM:
+            refused = refusal(self._last_reason)
+            return f"the broker refuses the events: {refused.meaning}; {refused.remedy}"
         if self._last_reason == NO_SUBSCRIBERS:
             return "connected to the broker; the cloud is not listening"
         if self._window.silent:
@@ -173,11 +179,18 @@ class Forwarder:
         while not self._stopping.is_set():
             try:
                 self.step(self._seconds_to_wait())
-                last_error = ""
+                last_error = self._fault = ""
             except EdgeError as error:
-                if str(error) != last_error:
-                    last_error = str(error)
+                self._fault = str(error)
+                if self._fault != last_error:
+                    last_error = self._fault
                     log.error("forwarding waits", reason=last_error)
+                self._stopping.wait(self._retry_s)
+            except Exception as error:
+                self._fault = f"this is a bug: {error!r}; see the log"
+                if self._fault != last_error:
+                    last_error = self._fault
+                    log.exception("forwarding failed; it tries again")
                 self._stopping.wait(self._retry_s)
 
     def step(self, timeout_s: float | None) -> None:
@@ -216,24 +229,32 @@ class Forwarder:
     def _handle(self, messages: list[ForwarderMessage]) -> None:
         receipts: list[Receipt] = []
         for message in messages:
-            match message:
-                case LinkConnected():
-                    self._connect(message)
-                case LinkDisconnected() if message.connection == self._connection:
-                    self._window.disconnected()
-                    self._tasks.disconnected()
-                case MessageDelivered() if message.connection == self._connection:
-                    self._record_delivery(message.reason)
-                case ReceiptReceived():
-                    receipts = _add_receipt(receipts, message.payload)
-                case TaskReceived():
-                    self._tasks.receive_task(message.task, message.payload)
-                case OutcomeReceived():
-                    self._tasks.receive_outcome(message.payload)
-                case _:  # an event was appended, or the message is of an older connection
-                    pass
+            try:
+                receipts = self._take(message, receipts)
+            except Exception as error:  # noqa: BLE001 - it is logged, and the next one is handled
+                _log_failure(type(message).__name__, error)
         for receipt in receipts:
             self._apply(receipt)
+
+    def _take(self, message: ForwarderMessage, receipts: list[Receipt]) -> list[Receipt]:
+        """Handle one message, and return the receipts to apply."""
+        match message:
+            case LinkConnected():
+                self._connect(message)
+            case LinkDisconnected() if message.connection == self._connection:
+                self._window.disconnected()
+                self._tasks.disconnected()
+            case MessageDelivered() if message.connection == self._connection:
+                self._record_delivery(message.reason)
+            case ReceiptReceived():
+                return _add_receipt(receipts, message.payload)
+            case TaskReceived():
+                self._tasks.receive_task(message.task, message.payload)
+            case OutcomeReceived():
+                self._tasks.receive_outcome(message.payload)
+            case _:  # an event was appended, or the message is of an older connection
+                pass
+        return receipts
 
     def _connect(self, message: LinkConnected) -> None:
         self._connection = message.connection
@@ -247,9 +268,12 @@ class Forwarder:
     def _record_delivery(self, reason: int) -> None:
         self._window.delivered()
         if reason != self._last_reason and reason >= REFUSED_FROM:
+            refused = refusal(reason)
             log.error(
-                "the broker refuses events; check the station's rights and quota there",
+                "the broker refuses events",
                 reason=reason,
+                meaning=refused.meaning,
+                remedy=refused.remedy,
             )
         self._last_reason = reason
 
@@ -303,6 +327,14 @@ class Forwarder:
             self._window.published()
         else:
             self._window.disconnected()
+
+
+def _log_failure(kind: str, error: Exception) -> None:
+    """Log that one message failed: the next one is handled all the same."""
+    if isinstance(error, EdgeError):
+        log.error("a message failed", kind=kind, reason=str(error))
+    else:
+        log.error("a message failed; this is a bug", kind=kind, exc_info=error)
 
 
 def _add_receipt(receipts: list[Receipt], payload: bytes) -> list[Receipt]:

@@ -1,5 +1,6 @@
 """Forwarding: each event arrives once and in order, whatever is lost, repeated or restarted."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from uuid import UUID, uuid4
@@ -11,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from structlog.testing import capture_logs
 from tests.edge.kit.folders import quick_folder
 from tests.edge.kit.forwarding import LIMITS, ForwarderBench
+from tests.edge.kit.waiting import until
 
 from cardmint_contracts.receipts import Receipt
 from cardmint_edge.adapters.sqlite.outbox import Outbox
@@ -23,6 +25,12 @@ from cardmint_edge.domain.delivery.messages import (
     OutcomeReceived,
     ReceiptReceived,
     TaskReceived,
+)
+from cardmint_edge.domain.delivery.reason_codes import (
+    login_refusal,
+    missing_feature,
+    refusal,
+    subscription_refusal,
 )
 from cardmint_edge.domain.delivery.window import (
     QUIET_MAX_S,
@@ -227,6 +235,56 @@ def test_a_broker_that_refuses_is_named_once(bench: ForwarderBench) -> None:
             bench.forwarder.post(MessageDelivered(connection=1, reason=135))
         bench.turn()
     assert [entry["reason"] for entry in logs] == [135]
+    assert "rights on the station's topics" in logs[0]["remedy"]
+    assert "rights on the station's topics" in bench.forwarder.status_text
+
+
+def test_refusals_by_reason_code() -> None:
+    assert refusal(0x86) == login_refusal(0x87)
+    assert "rights" in refusal(0x87).remedy
+    assert login_refusal(0x97) == refusal(0x97)
+    assert refusal(0x77) == refusal(0x80), "a code that the standard does not name"
+    assert subscription_refusal(0x87).remedy == "let the station subscribe to its own topics"
+    assert subscription_refusal(0xA2) == refusal(0xA2)
+    assert missing_feature(retain=1, maximum_qos=2, wildcards=1) is None
+    assert missing_feature(retain=0, maximum_qos=1, wildcards=1) == refusal(0x9A)
+    assert missing_feature(retain=1, maximum_qos=0, wildcards=1) == refusal(0x9B)
+    assert missing_feature(retain=1, maximum_qos=1, wildcards=0) == refusal(0xA2)
+
+
+def test_a_message_that_fails_is_logged_and_the_next_ones_are_handled(
+    bench: ForwarderBench,
+) -> None:
+    bench.tasks.fails = [KeyError("broken"), Retry("no space")]
+    with capture_logs() as logs:
+        for number in (1, 2, 3):
+            bench.forwarder.post(TaskReceived(task=UUID(int=number), payload=b""))
+        bench.connect()
+        bench.turn()
+    assert [entry["event"] for entry in logs] == [
+        "a message failed; this is a bug",
+        "a message failed",
+    ]
+    assert bench.forwarder.connected
+
+
+def test_a_step_that_fails_is_shown_and_tried_again(bench: ForwarderBench) -> None:
+    bench.connect()
+    bench.tasks.fails_in_tick = True
+    bench.tasks.fails = [KeyError("broken")] * 8 + [Retry("no space")] * 8
+    thread = threading.Thread(target=bench.forwarder.run, daemon=True)
+    with capture_logs() as logs:
+        thread.start()
+        until(lambda: "nothing is sent: this is a bug: KeyError" in bench.forwarder.status_text)
+        until(lambda: "nothing is sent: no space" in bench.forwarder.status_text)
+        until(lambda: bench.forwarder.status_text == "connected")
+        bench.forwarder.stop()
+        thread.join(20)
+    assert not thread.is_alive()
+    assert [entry["event"] for entry in logs] == [
+        "forwarding failed; it tries again",
+        "forwarding waits",
+    ]
 
 
 def test_health_every_half_minute(bench: ForwarderBench) -> None:

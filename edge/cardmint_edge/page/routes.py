@@ -51,6 +51,7 @@ class PageState(msgspec.Struct, frozen=True, kw_only=True):
     connected: bool
     link: str
     fault: str
+    problems: list[str]
     scanned: int
     parked: int
     open_tasks: int
@@ -156,6 +157,7 @@ def _state(view: StationView) -> PageState:
         connected=view.connected,
         link=view.link,
         fault=view.fault,
+        problems=list(view.problems),
         scanned=view.status.scanned,
         parked=view.status.parked,
         open_tasks=view.open_tasks,

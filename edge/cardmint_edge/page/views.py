@@ -32,9 +32,9 @@ DECISIONS = {
 class StationView:
     """The content of the page's live part.
 
-    `link` and `fault` are sentences; an empty fault is none. `originals` has, for the scan of a
-    task, the earlier scan of which it is a possible duplicate. `uploads` is whether images are
-    uploaded at all.
+    `link`, `fault` and `problems` are sentences; an empty fault is none. `originals` has, for the
+    scan of a task, the earlier scan of which it is a possible duplicate. `uploads` is whether
+    images are uploaded at all.
     """
 
     status: OutboxStatus
@@ -53,6 +53,7 @@ class StationView:
     drain_s: float | None = 0.0
     has_live: bool = False
     notice: str = ""
+    problems: Sequence[str] = ()
     price: "PriceSummary | None" = None
 
 
