@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from cardmint_contracts.control import DesiredConfig, ReportedConfig
-from cardmint_edge.adapters.artifacts import ArtifactStore, artifact_folder
+from cardmint_edge.adapters.artifacts import ArtifactStore, allowed_hosts, artifact_folder
 from cardmint_edge.adapters.cameras.live import LiveCamera, preview_jpeg
 from cardmint_edge.adapters.cameras.selection import OpenCamera, camera_of
 from cardmint_edge.adapters.clock import StationClock
@@ -80,7 +80,12 @@ def build(
     """
     page_server = PageServer(settings.station.page_host, settings.station.page_port)
     folder = artifact_folder(settings.station.data)
-    artifacts = ArtifactStore(folder, key=settings.recognition.signed_by)
+    artifacts = ArtifactStore(
+        folder,
+        key=settings.recognition.signed_by,
+        hosts=allowed_hosts(settings.cloud.url, settings.recognition.hosts),
+        reserve_bytes=settings.station.reserve_mb << 20,
+    )
     active = ActiveRecognition(open_installed(artifacts, bundle_opener(settings)))
     outbox = Outbox.open(settings.station.data / OUTBOX_FILE)
     counters = outbox.counters

@@ -19,8 +19,8 @@ class FolderCamera:
 
     A file is moved to `counting/` when its shot is taken, and to `done/` when that is confirmed. A
     file that is no usable image is moved to `parked/`, with the reason in a file beside it. A shot
-    that was never confirmed is still in `counting/`, and comes before any other after a restart:
-    only so can the caller tell that it counted this shot already (docs/decisions/0066).
+    that was never confirmed is still in `counting/`, and comes before any other after a restart. So
+    only the first shot after a start can be one that was counted before it.
     """
 
     def __init__(
