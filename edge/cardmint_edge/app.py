@@ -1,7 +1,6 @@
 """Wires the station, once, by hand."""
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,11 +9,13 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from cardmint_contracts.control import DesiredConfig, ReportedConfig
-from cardmint_edge.adapters.artifacts import ArtifactStore, artifact_folder
+from cardmint_edge.adapters.artifacts import ArtifactStore, allowed_hosts, artifact_folder
 from cardmint_edge.adapters.cameras.live import LiveCamera, preview_jpeg
 from cardmint_edge.adapters.cameras.selection import OpenCamera, camera_of
 from cardmint_edge.adapters.clock import StationClock
+from cardmint_edge.adapters.failure_note import FAILURE_FILE, FailureNote
 from cardmint_edge.adapters.image_store import ImageStore
+from cardmint_edge.adapters.log_output import LogOutput
 from cardmint_edge.adapters.models import FOLDER
 from cardmint_edge.adapters.mqtt import BrokerLink
 from cardmint_edge.adapters.pack import Pack
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
 IMAGES = "images"
 BALLAST = "ballast"
+STDERR = 2
 SAMPLES = 20
 RESTART_DELAY_S = 0.5
 """Seconds between the reply to a restart command and the restart, so that the reply is sent."""
@@ -64,22 +66,34 @@ HANGS_AFTER_S = 90.0
 """No camera takes longer for one photo."""
 
 
-def build(settings: EdgeSettings, open_camera: OpenCamera = camera_of) -> StationSupervisor:
+def build(
+    settings: EdgeSettings,
+    open_camera: OpenCamera = camera_of,
+    log_problem: Callable[[], str] = str,
+) -> StationSupervisor:
     """Open everything that the settings name, and return the station, ready to run.
+
+    `log_problem` returns why the log cannot be written; empty while it can.
 
     Raises:
         Stop: something that the station needs is missing or damaged.
     """
     page_server = PageServer(settings.station.page_host, settings.station.page_port)
     folder = artifact_folder(settings.station.data)
-    artifacts = ArtifactStore(folder, key=settings.recognition.signed_by)
+    artifacts = ArtifactStore(
+        folder,
+        key=settings.recognition.signed_by,
+        hosts=allowed_hosts(settings.cloud.url, settings.recognition.hosts),
+        reserve_bytes=settings.station.reserve_mb << 20,
+    )
     active = ActiveRecognition(open_installed(artifacts, bundle_opener(settings)))
     outbox = Outbox.open(settings.station.data / OUTBOX_FILE)
     counters = outbox.counters
     last = outbox.recent_scans(1)
     last_fingerprint = last[0].fingerprint if last else b""
     camera = open_camera(settings.camera, counters.scanned + counters.parked, last_fingerprint)
-    return Assembly(settings, outbox, camera, active, artifacts).supervisor(page_server)
+    station = Assembly(settings, outbox, camera, active, artifacts, log_problem=log_problem)
+    return station.supervisor(page_server)
 
 
 def bundle_opener(
@@ -104,8 +118,13 @@ class Assembly:
         camera: Camera,
         active: ActiveRecognition,
         artifacts: ArtifactStore,
+        *,
+        log_problem: Callable[[], str] = str,
     ) -> None:
         self.settings = settings
+        self.log_problem = log_problem
+        self.bell = LogOutput(STDERR)
+        self.failure = FailureNote(settings.station.data / FAILURE_FILE)
         self.outbox = outbox
         self.camera = camera
         self.active = active
@@ -208,6 +227,8 @@ class Assembly:
             uploader=self.uploader,
             active=active,
             clock=self.clock,
+            problems=self._problems,
+            link_problem=lambda: self.link.problem,
         )
 
     def supervisor(self, page_server: PageServer) -> StationSupervisor:
@@ -233,6 +254,7 @@ class Assembly:
             close=self._close,
             find_hang=self._find_hang,
             systemd=self.systemd,
+            on_end=self._on_end,
         )
         return self._supervisor
 
@@ -249,7 +271,7 @@ class Assembly:
     def _on_counted(self) -> None:
         self.tasks.card_counted()
         if self.settings.station.beep:
-            _beep()
+            self.bell.try_to_write(b"\a")
 
     def _page(self) -> PagePorts:
         live_camera = self.camera if isinstance(self.camera, LiveCamera) else None
@@ -323,15 +345,19 @@ class Assembly:
             return ""
         return f"counting has not moved for {HANGS_AFTER_S:.0f} s: the camera or recogniser hangs"
 
+    def _problems(self) -> list[str]:
+        return [text for text in (self.log_problem(), self.failure.text) if text]
+
+    def _on_end(self, reason: str) -> None:
+        if reason:
+            self.failure.write(self.clock().time, reason)
+        else:
+            self.failure.clear()
+
     def _close(self) -> None:
         self.camera.close()
         if self.cloud is not None:
             self.cloud.close()
-
-
-def _beep() -> None:
-    sys.stderr.write("\a")
-    sys.stderr.flush()
 
 
 def _ignore(_: bool) -> None:

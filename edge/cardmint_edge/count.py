@@ -184,13 +184,13 @@ class CardCounter:
             return
         self.fault = ""
         self._recent.add(record)
-        self._on_counted()
+        _tell(self._on_counted)
         self._confirm()
         ms = {**recognised.ms, "store": (time.perf_counter() - began) * 1000}
         if self._on_decision is not None:
-            self._on_decision(event.decision)
+            _tell(self._on_decision, event.decision)
         if self._on_timings is not None:
-            self._on_timings(ms)
+            _tell(self._on_timings, ms)
         log.info(
             "card",
             scan=str(event.scan),
@@ -296,3 +296,11 @@ class CardCounter:
     def _pause(self, seconds: float) -> None:
         self.last_activity = time.monotonic()
         self._stopping.wait(seconds)
+
+
+def _tell(listener: Callable[..., None], *values: object) -> None:
+    """Call a listener. Whatever fails there, the card is counted, and the next one will be."""
+    try:
+        listener(*values)
+    except Exception:
+        log.exception("a part failed to take a counted card")

@@ -113,6 +113,10 @@ class Evictor:
                 if str(error) != last_error:
                     last_error = str(error)
                     log.error("no room can be made", reason=last_error)
+            except Exception as error:
+                if repr(error) != last_error:
+                    last_error = repr(error)
+                    log.exception("eviction failed; this is a bug")
             self._stopping.wait(CHECK_EVERY_S)
 
     def make_room(self) -> int:

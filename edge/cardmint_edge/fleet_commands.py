@@ -1,10 +1,12 @@
 """The commands `cardmint-edge fleet`: sign a pack or models for every station of a tenant."""
 
 import hashlib
+import time
 from base64 import b64decode, b64encode
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from cardmint_contracts.control import Artifact, Manifest, encode_manifest
 from cardmint_edge.errors import Stop
@@ -48,8 +50,19 @@ def key(out: Path) -> None:
 )
 @click.option("--version", required=True, help="The version's name.")
 @click.option("--url", required=True, help="The address from which stations fetch it.")
-def manifest(key_file: Path, artifact: Artifact, file: Path, version: str, url: str) -> None:
-    """Print the signed manifest of FILE, to publish retained on the tenant's fleet topic."""
+@click.option(
+    "--serial",
+    type=click.IntRange(1, 2**53),
+    help="A number above that of every manifest signed before; by default the time in seconds.",
+)
+def manifest(
+    *, key_file: Path, artifact: Artifact, file: Path, version: str, url: str, serial: int | None
+) -> None:
+    """Print the signed manifest of FILE, to publish retained on the tenant's fleet topic.
+
+    Stations take no manifest that was signed before the last one they saw. To go back to an earlier
+    FILE, sign it again.
+    """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415 - as above
         Ed25519PrivateKey,
     )
@@ -62,10 +75,21 @@ def manifest(key_file: Path, artifact: Artifact, file: Path, version: str, url: 
     except (OSError, ValueError) as error:
         raise Stop(f"cannot sign {file} with {key_file}: {error}") from error
     unsigned = Manifest(
-        artifact=artifact, version=version, url=url, bytes=size, sha256=digest, signature=""
+        artifact=artifact,
+        version=version,
+        url=url,
+        bytes=size,
+        sha256=digest,
+        signature="",
+        serial=serial or int(time.time()),
     )
-    signature = b64encode(private.sign(unsigned.signed().encode())).decode()
-    signed = Manifest(
-        artifact=artifact, version=version, url=url, bytes=size, sha256=digest, signature=signature
+
+    def sign(text: str) -> str:
+        return b64encode(private.sign(text.encode())).decode()
+
+    signed = replace(
+        unsigned,
+        signature=sign(unsigned.signed()),
+        serial_signature=sign(unsigned.signed_serial()),
     )
     click.echo(encode_manifest(signed).decode())

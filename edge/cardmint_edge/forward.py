@@ -36,6 +36,7 @@ from cardmint_edge.domain.delivery.messages import (
     StateReceived,
     TaskReceived,
 )
+from cardmint_edge.domain.delivery.reason_codes import REFUSED_FROM, refusal
 from cardmint_edge.domain.delivery.receipt_check import (
     CloudBehind,
     Covered,
@@ -59,7 +60,6 @@ MAX_WAIT_S = 1.0
 """Delay of the health message, and of tasks that are due, at most."""
 
 NO_SUBSCRIBERS = 16
-REFUSED_FROM = 128
 
 T = TypeVar("T")
 
@@ -186,6 +186,7 @@ class Forwarder:
         self._stream_opened_at: float | None = None
         self._behind_since: float | None = None
         self._ask_again_at = 0.0
+        self._fault = ""
 
     def post(self, message: ForwarderMessage) -> None:
         """Put a message into the inbox, from any thread."""
@@ -199,8 +200,13 @@ class Forwarder:
     @property
     def status_text(self) -> str:
         """The state of forwarding, as a sentence for the operator."""
+        if self._fault:
+            return f"nothing is sent: {self._fault}"
         if self._window.limits is None:
             return "no connection to the broker; counting goes on"
+        if self._last_reason >= REFUSED_FROM:
+            refused = refusal(self._last_reason)
+            return f"the broker refuses the events: {refused.meaning}; {refused.remedy}"
         if self._last_reason == NO_SUBSCRIBERS:
             return "connected to the broker; the cloud is not listening"
         if self._window.silent:
@@ -208,10 +214,9 @@ class Forwarder:
         return "connected"
 
     @property
-    def warning(self) -> str:
-        """What is wrong with the cloud's receipts, or that there is a second box; else empty."""
-        texts = (self._twins.text(self._clock()), self._receipt_problem)
-        return ". ".join(text for text in texts if text)
+    def warnings(self) -> list[str]:
+        """Sentences about a second box of this name, and about receipts that do not match."""
+        return [text for text in (self._twins.text(self._clock()), self._receipt_problem) if text]
 
     @property
     def connected(self) -> bool:
@@ -224,11 +229,18 @@ class Forwarder:
         while not self._stopping.is_set():
             try:
                 self.step(self._seconds_to_wait())
-                last_error = ""
+                last_error = self._fault = ""
             except EdgeError as error:
-                if str(error) != last_error:
-                    last_error = str(error)
+                self._fault = str(error)
+                if self._fault != last_error:
+                    last_error = self._fault
                     log.error("forwarding waits", reason=last_error)
+                self._stopping.wait(self._retry_s)
+            except Exception as error:
+                self._fault = f"this is a bug: {error!r}; see the log"
+                if self._fault != last_error:
+                    last_error = self._fault
+                    log.exception("forwarding failed; it tries again")
                 self._stopping.wait(self._retry_s)
 
     def step(self, timeout_s: float | None) -> None:
@@ -270,29 +282,36 @@ class Forwarder:
     def _handle(self, messages: list[ForwarderMessage]) -> None:
         receipts: list[tuple[Receipt, bool]] = []
         for message in messages:
-            match message:
-                case LinkConnected():
-                    self._connect(message)
-                case LinkDisconnected() if message.connection == self._connection:
-                    self._window.disconnected()
-                    self._tasks.disconnected()
-                case MessageDelivered() if message.connection == self._connection:
-                    self._record_delivery(message.reason)
-                case ReceiptReceived():
-                    if (receipt := _read(message.payload, Receipt)) is not None:
-                        receipts.append((receipt, message.retained))
-                case StateReceived():
-                    state = _read(message.payload, StationState)
-                    if state is not None and self._twins.heard(state, self._clock()):
-                        log.warning("another box has this name", boot=str(state.bootid))
-                        self._record_publication(self._link.send_birth())
-                case TaskReceived():
-                    self._tasks.receive_task(message.task, message.payload)
-                case OutcomeReceived():
-                    self._tasks.receive_outcome(message.payload)
-                case _:  # an event was appended, or the message is of an older connection
-                    pass
+            try:
+                self._take(message, receipts)
+            except Exception as error:  # noqa: BLE001 - it is logged, and the next one is handled
+                _log_failure(type(message).__name__, error)
         self._apply_all(receipts)
+
+    def _take(self, message: ForwarderMessage, receipts: list[tuple[Receipt, bool]]) -> None:
+        """Handle one message; a receipt, and whether it was retained, is added to `receipts`."""
+        match message:
+            case LinkConnected():
+                self._connect(message)
+            case LinkDisconnected() if message.connection == self._connection:
+                self._window.disconnected()
+                self._tasks.disconnected()
+            case MessageDelivered() if message.connection == self._connection:
+                self._record_delivery(message.reason)
+            case ReceiptReceived():
+                if (receipt := _read(message.payload, Receipt)) is not None:
+                    receipts.append((receipt, message.retained))
+            case StateReceived():
+                state = _read(message.payload, StationState)
+                if state is not None and self._twins.heard(state, self._clock()):
+                    log.warning("another box has this name", boot=str(state.bootid))
+                    self._record_publication(self._link.send_birth())
+            case TaskReceived():
+                self._tasks.receive_task(message.task, message.payload)
+            case OutcomeReceived():
+                self._tasks.receive_outcome(message.payload)
+            case _:  # an event was appended, or the message is of an older connection
+                pass
 
     def _connect(self, message: LinkConnected) -> None:
         self._connection = message.connection
@@ -306,9 +325,12 @@ class Forwarder:
     def _record_delivery(self, reason: int) -> None:
         self._window.delivered()
         if reason != self._last_reason and reason >= REFUSED_FROM:
+            refused = refusal(reason)
             log.error(
-                "the broker refuses events; check the station's rights and quota there",
+                "the broker refuses events",
                 reason=reason,
+                meaning=refused.meaning,
+                remedy=refused.remedy,
             )
         self._last_reason = reason
 
@@ -428,6 +450,14 @@ class Forwarder:
             self._window.published()
         elif taken is not None:
             self._window.disconnected()
+
+
+def _log_failure(kind: str, error: Exception) -> None:
+    """Log that one message failed: the next one is handled all the same."""
+    if isinstance(error, EdgeError):
+        log.error("a message failed", kind=kind, reason=str(error))
+    else:
+        log.error("a message failed; this is a bug", kind=kind, exc_info=error)
 
 
 def _read(payload: bytes, as_type: type[T]) -> T | None:

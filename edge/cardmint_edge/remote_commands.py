@@ -101,6 +101,8 @@ class RemoteControl:
                     self.handle(message)
                 except EdgeError as error:
                     log.error("a message failed", kind=message.kind, reason=str(error))
+                except Exception:
+                    log.exception("a message failed; this is a bug", kind=message.kind)
 
     def handle(self, message: ControlMessage) -> None:
         """Handle one message.
@@ -159,6 +161,9 @@ class RemoteControl:
                 result = action(command)
             except EdgeError as error:
                 result = CommandResult(done=False, message=str(error))
+            except Exception as error:
+                log.exception("a command failed; this is a bug", command=str(identity))
+                result = CommandResult(done=False, message=f"it failed: {error!r}")
         log.info(
             "command",
             command=str(identity),

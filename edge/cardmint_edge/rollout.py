@@ -1,7 +1,8 @@
 """Rollout of packs and models: download, check, try, switch, watch, and roll back if worse."""
 
-import queue
+import random
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,6 @@ from pathlib import Path
 from typing import Protocol
 
 import structlog
-from tenacity import Retrying, retry_if_exception_type, stop_when_event_set, wait_exponential_jitter
-from tenacity.wait import wait_base
 
 from cardmint_contracts.cards import Card, Decision, ScanDefaults
 from cardmint_contracts.control import Artifact, Manifest
@@ -29,7 +28,17 @@ MAX_INCREASE = 0.2
 MIN_NAMED = 0.6
 """Share of earlier accepted cards that a new pack or new models must name, at least."""
 
+LONGEST_PAUSE_S = 3600.0
+AFTER_BUG_S = 60.0
+MAX_REPLACED = 100
+"""Artifacts in use earlier that are remembered, to refuse manifests without a serial of them."""
+
 log = structlog.get_logger(__name__)
+
+
+def pause_after(failures: int) -> float:
+    """Return the seconds to wait after so many failed attempts: at random, and ever longer."""
+    return min(LONGEST_PAUSE_S, 2.0 ** min(failures, 12)) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 class CataloguePack(Protocol):
@@ -106,8 +115,8 @@ def open_installed(
     if pack is not None or models is not None:
         try:
             return open_(pack, models)
-        except EdgeError as error:
-            log.error("the installed pack or models cannot be used any more", reason=str(error))
+        except Exception as error:  # noqa: BLE001 - damaged files may raise anything
+            log.error("the installed pack or models cannot be used any more", reason=repr(error))
             artifacts.index.active.clear()
     return open_(None, None)
 
@@ -123,68 +132,124 @@ class Rollout:
         open_: Callable[[Path | None, Path | None], RecognitionBundle],
         samples: Callable[[], Sequence[tuple[Frame, str]]],
         on_change: Callable[[str], None],
-        wait: wait_base | None = None,
+        pause_s: Callable[[int], float] = pause_after,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take the parts.
 
         `open_` opens a pack and a folder of models; None is for those of the settings. `samples`
         returns pictures of cards that were accepted here, with the printings' identifiers.
-        `on_change` takes a sentence about each manifest's result.
+        `on_change` takes a sentence about each manifest's result. `pause_s` returns the seconds to
+        wait after a number of failed attempts.
         """
         self._active = active
         self._artifacts = artifacts
         self._open = open_
         self._samples = samples
         self._on_change = on_change
-        self._wait = wait or wait_exponential_jitter(initial=1, max=300)
-        self._inbox: queue.SimpleQueue[Manifest | None] = queue.SimpleQueue()
+        self._pause_s = pause_s
+        self._clock = clock
+        self._pending: dict[Artifact, _PendingManifest] = {}
+        self._mutex = threading.Lock()
+        self._news = threading.Event()
         self._stopping = threading.Event()
         self._questions: deque[bool] = deque(maxlen=WATCHED_CARDS)
         self._watching: tuple[Artifact, RecognitionBundle, float] | None = None
 
     def post(self, manifest: Manifest) -> None:
-        """Put a manifest into the inbox, from any thread."""
-        self._inbox.put(manifest)
+        """Check a manifest, from any thread, and roll it out soon.
+
+        It takes the place of an earlier one of the same artifact, also while that is fetched.
+        """
+        with self._mutex:
+            if self._is_news(manifest):
+                self._pending[manifest.artifact] = _PendingManifest(manifest)
+        self._news.set()
 
     def stop(self) -> None:
         """Make `run` return."""
         self._stopping.set()
-        self._inbox.put(None)
+        self._news.set()
 
     def run(self) -> None:
         """Roll out manifests until `stop`."""
         while not self._stopping.is_set():
-            manifest = self._inbox.get()
-            if manifest is not None:
-                try:
-                    self.roll_out(manifest)
-                except EdgeError as error:
-                    # A disk error: the broker sends the manifest again after the next start.
-                    log.error("not rolled out", artifact=manifest.artifact, reason=str(error))
+            self._news.clear()
+            try:
+                wait_s = self.step()
+            except Exception:
+                log.exception("a rollout failed; this is a bug")
+                wait_s = AFTER_BUG_S
+            self._news.wait(wait_s)
 
-    def roll_out(self, manifest: Manifest) -> bool:
-        """Roll out a manifest's artifact, and return whether it is in use."""
-        index = self._artifacts.index
-        installed = index.active.get(manifest.artifact)
-        if installed is not None and installed.sha256 == manifest.sha256:
-            return True
-        if manifest.sha256 in index.refused:
-            self._on_change(
-                f"{manifest.artifact} {manifest.version} was refused before:"
-                f" {index.refused[manifest.sha256]}"
-            )
-            return False
+    def step(self) -> float | None:
+        """Try the manifest that is due, and return the seconds until the next one is.
+
+        None: there is nothing to roll out.
+        """
+        with self._mutex:
+            due = min(self._pending.values(), key=lambda one: one.due, default=None)
+        if due is None:
+            return None
+        if due.due <= self._clock():
+            self._try(due)
+            return 0.0
+        return due.due - self._clock()
+
+    def _is_news(self, manifest: Manifest) -> bool:
+        """Check a manifest, and return whether there is something to fetch.
+
+        The signature comes first. What is wrong with a manifest is said and not remembered.
+        """
+        name, index = f"{manifest.artifact} {manifest.version}", self._artifacts.index
         try:
-            self._artifacts.check_signature(manifest)
-            fetched = self._fetch(manifest)
-            if fetched is None:
-                return False
+            self._artifacts.check(manifest)
+            if (manifest.serial or 0) > index.serials.get(manifest.artifact, 0):
+                index.serials[manifest.artifact] = manifest.serial or 0
+                self._artifacts.save()
+        except Park as error:
+            log.error("manifest refused", artifact=name, reason=str(error))
+            self._on_change(f"{name} is refused: {error}")
+            return False
+        except Retry as error:  # the next start may take an older manifest
+            log.error("the serial is not stored", artifact=name, reason=str(error))
+        if manifest.sha256 in index.refused:
+            self._on_change(f"{name} was refused before: {index.refused[manifest.sha256]}")
+            return False
+        if index.active.get(manifest.artifact, InstalledArtifact()).sha256 == manifest.sha256:
+            self._pending.pop(manifest.artifact, None)
+            return False
+        pending = self._pending.get(manifest.artifact)
+        return pending is None or pending.manifest != manifest
+
+    def _try(self, pending: "_PendingManifest") -> None:
+        """Try once to fetch and use an artifact."""
+        manifest = pending.manifest
+        name = f"{manifest.artifact} {manifest.version}"
+
+        def interrupted() -> bool:
+            newest = self._pending.get(manifest.artifact)
+            return self._stopping.is_set() or newest is not pending
+
+        try:
+            fetched = self._artifacts.fetch(manifest, interrupted)
+            if interrupted():
+                return
             self._switch(manifest.artifact, fetched)
         except EdgeError as error:
+            if isinstance(error, Retry) or isinstance(error.__context__, OSError):
+                if not interrupted():
+                    self._try_later(pending, name, str(error))
+                return
             self._refuse(manifest, str(error))
-            return False
-        self._on_change(f"{manifest.artifact} {manifest.version} is in use")
-        return True
+        except Exception as error:
+            log.exception("the artifact makes the agent fail", artifact=name)
+            self._refuse(manifest, f"it makes the agent fail: {error!r}")
+        else:
+            self._on_change(f"{name} is in use")
+        with self._mutex:
+            if self._pending.get(manifest.artifact) is pending:
+                del self._pending[manifest.artifact]
 
     def card_counted(self, decision: Decision) -> None:
         """Record a card's decision. Too many questions after a switch roll it back."""
@@ -200,26 +265,13 @@ class Rollout:
                 artifact, before, f"{now:.0%} of the cards are asked about, {share:.0%} were before"
             )
 
-    def _fetch(self, manifest: Manifest) -> InstalledArtifact | None:
-        attempts = Retrying(
-            retry=retry_if_exception_type(Retry),
-            wait=self._wait,
-            stop=stop_when_event_set(self._stopping),
-            sleep=self._pause,
-            before_sleep=lambda state: log.warning(
-                "a download waits",
-                artifact=manifest.artifact,
-                reason=str(state.outcome and state.outcome.exception()),
-            ),
-            reraise=True,
-        )
-        try:
-            return attempts(self._artifacts.fetch, manifest, self._stopping.is_set)
-        except Retry:
-            return None  # stopping; the broker sends the manifest again after the next start
-
-    def _pause(self, seconds: float) -> None:
-        self._stopping.wait(seconds)
+    def _try_later(self, pending: "_PendingManifest", name: str, reason: str) -> None:
+        pending.failures += 1
+        pending.due = self._clock() + self._pause_s(pending.failures)
+        if reason != pending.reason:
+            pending.reason = reason
+            log.warning("a rollout waits", artifact=name, reason=reason)
+            self._on_change(f"{name} is not here yet, and tried again: {reason}")
 
     def _switch(self, artifact: Artifact, fetched: InstalledArtifact) -> None:
         paths: dict[Artifact, Path | None] = {
@@ -229,9 +281,16 @@ class Rollout:
         bundle = self._open(paths["catalogue"], paths["models"])
         self._check_on_samples(bundle)
         index = self._artifacts.index
-        index.before[artifact] = index.active.get(artifact, InstalledArtifact())
+        before = index.active.get(artifact, InstalledArtifact())
         index.active[artifact] = fetched
-        self._artifacts.save()
+        try:
+            self._artifacts.save()
+        except Retry:
+            index.active[artifact] = before
+            raise
+        index.before[artifact] = before
+        if before.sha256:
+            index.replaced = [*index.replaced, before.sha256][-MAX_REPLACED:]
         share = sum(self._questions) / len(self._questions) if self._questions else 1.0
         self._questions.clear()
         self._watching = (artifact, self._active.use(bundle), share)
@@ -261,15 +320,32 @@ class Rollout:
         index.refused[worse.sha256] = reason
         index.active[artifact] = index.before.pop(artifact, InstalledArtifact())
         self._active.use(before)
-        self._artifacts.save()
+        self._save()
         log.error("rolled back", artifact=artifact, version=worse.version, reason=reason)
         self._on_change(f"{artifact} {worse.version} was rolled back: {reason}")
 
     def _refuse(self, manifest: Manifest, reason: str) -> None:
         log.error("refused", artifact=manifest.artifact, version=manifest.version, reason=reason)
         self._artifacts.index.refused[manifest.sha256] = reason
-        self._artifacts.save()
+        self._save()
         self._on_change(f"{manifest.artifact} {manifest.version} is refused: {reason}")
+
+    def _save(self) -> None:
+        """Store the index. If that fails, the next start decides once more."""
+        try:
+            self._artifacts.save()
+        except Retry as error:
+            log.error("the decision is not stored", reason=str(error))
+
+
+@dataclass(slots=True, eq=False)
+class _PendingManifest:
+    """A checked manifest, and how often it failed. It is due at a time of the clock."""
+
+    manifest: Manifest
+    failures: int = 0
+    due: float = 0.0
+    reason: str = ""
 
 
 def accepted_here(

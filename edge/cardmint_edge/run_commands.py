@@ -6,13 +6,14 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 import click
 import msgspec
 import structlog
 from click.shell_completion import get_completion_class
 
+from cardmint_edge.adapters.log_output import LogOutput, render
 from cardmint_edge.errors import Stop
 from cardmint_edge.settings import EdgeSettings, load
 
@@ -22,19 +23,23 @@ if TYPE_CHECKING:
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-def configure_log() -> None:
-    """Write the log to standard output, one JSON object a line."""
+STDOUT = 1
+
+
+def configure_log() -> LogOutput:
+    """Write the log to standard output, one JSON object a line. No call to it ever raises."""
+    output = LogOutput(STDOUT)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
-            structlog.processors.JSONRenderer(default=str),
+            render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", output)),
         cache_logger_on_first_use=True,
     )
+    return output
 
 
 def until_done(command: Callable[..., None]) -> Callable[..., None]:
@@ -82,8 +87,8 @@ def run_station(
     """
     from cardmint_edge.app import build  # noqa: PLC0415 - as above
 
-    configure_log()
-    supervisor = build(settings, open_camera)
+    output = configure_log()
+    supervisor = build(settings, open_camera, lambda: output.problem)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
     drained = supervisor.run(exit_when_done=exit_when_done, drain_timeout_s=drain_timeout_s)

@@ -1,6 +1,7 @@
 """The state of a running station as the page shows it."""
 
 import time
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from cardmint_contracts.events import CardScanned
@@ -39,7 +40,14 @@ class StationViewReader:
         uploader: Uploader | None,
         active: ActiveRecognition,
         clock: StationClock,
+        problems: Callable[[], Sequence[str]] = tuple,
+        link_problem: Callable[[], str] = str,
     ) -> None:
+        """Take the parts.
+
+        `problems` returns sentences about what else is wrong at the station. `link_problem`
+        returns why there is no connection to the broker.
+        """
         self._status = status
         self._outbox = outbox
         self._task_table = task_table
@@ -50,6 +58,8 @@ class StationViewReader:
         self._uploader = uploader
         self._active = active
         self._clock = clock
+        self._problems = problems
+        self._link_problem = link_problem
         self._drain = DrainEstimator()
         self._skipped: set[UUID] = set()
 
@@ -78,10 +88,10 @@ class StationViewReader:
                 version=__version__,
             ),
             drain_s=self._drain.estimate(time.monotonic(), status.queued),
-            link=self._forwarder.status_text,
-            warning=self._forwarder.warning,
+            link=self._link_text(),
             connected=self._forwarder.connected,
             fault=self._counter.fault,
+            problems=[*self._forwarder.warnings, *self._problems()],
             scans=scans,
             price=self._price(scans[0].scan) if scans else None,
             tasks=tasks,
@@ -94,6 +104,10 @@ class StationViewReader:
             has_live=isinstance(self._camera, LiveCamera),
             notice=notice,
         )
+
+    def _link_text(self) -> str:
+        text, problem = self._forwarder.status_text, self._link_problem()
+        return text if self._forwarder.connected or not problem else f"{text}: {problem}"
 
     def _price(self, scan: CardScanned) -> PriceSummary | None:
         card = scan.card or (scan.candidates[0].card if scan.candidates else None)

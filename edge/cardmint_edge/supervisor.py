@@ -54,16 +54,19 @@ class StationSupervisor:
         stop_s: float = STOP_S,
         find_hang: Callable[[], str] = lambda: "",
         systemd: Systemd | None = None,
+        on_end: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Take the components.
 
         `drained` returns whether everything is sent. `close` releases the rest after a stop.
+        `on_end` takes the reason of a failure, or an empty text after a stop.
         `find_hang` returns a description of what hangs, or an empty text; while something hangs,
         systemd's watchdog gets no sign of life.
         """
         self._stop_s = stop_s
         self._find_hang = find_hang
         self._systemd = systemd or Systemd({})
+        self._on_end = on_end
         self._next_sign_of_life = 0.0
         self._components = threads
         self._database = database
@@ -97,13 +100,18 @@ class StationSupervisor:
             if self._drained() or time.monotonic() > deadline:
                 break
         drained = self._failure is None and self._drained()
+        self._on_end(self._reason)
         self._shut_down()
-        if isinstance(self._failure, EdgeError):
-            raise Stop(str(self._failure)) from self._failure
         if self._failure is not None:
-            message = f"the station failed; this is a bug: {self._failure!r}; see the log above"
-            raise Stop(message) from self._failure
+            raise Stop(self._reason) from self._failure
         return drained
+
+    @property
+    def _reason(self) -> str:
+        """Why the station failed; empty if it did not."""
+        if self._failure is None or isinstance(self._failure, EdgeError):
+            return str(self._failure or "")
+        return f"the station failed; this is a bug: {self._failure!r}; see the log above"
 
     def _send_sign_of_life(self) -> None:
         now = time.monotonic()
@@ -123,19 +131,28 @@ class StationSupervisor:
 
     def _thread(self, component_thread: ComponentThread) -> threading.Thread:
         def work() -> None:
+            name = component_thread.name
             try:
                 component_thread.component.run()
+                self._check_end(component_thread)
             except BaseException as error:
-                if not isinstance(error, EdgeError):
-                    log.exception("failed", component=component_thread.name)
                 self._failure = error
                 self._ending.set()
+                if not isinstance(error, EdgeError):
+                    log.exception("failed", component=name)
             else:
-                log.info("ended", component=component_thread.name)
+                log.info("ended", component=name)
 
         return threading.Thread(target=work, name=component_thread.name, daemon=True)
 
+    def _check_end(self, ended: ComponentThread) -> None:
+        """Raise RuntimeError if a component ended by itself that never may."""
+        if not ended.may_end and not self._ending.is_set():
+            message = f"the part {ended.name!r} ended by itself"
+            raise RuntimeError(message)
+
     def _shut_down(self) -> None:
+        self._ending.set()
         self._systemd.notify("STOPPING=1", "STATUS=stopping")
         deadline = time.monotonic() + self._stop_s
         for component_thread in self._components:

@@ -112,6 +112,10 @@ class Uploader:
                     self.upload(sha256)
             except EdgeError as error:
                 log.error("uploading waits", reason=str(error))
+            except Exception as error:
+                if repr(error) != self._last_error:
+                    self._last_error = repr(error)
+                    log.exception("uploading failed; this is a bug")
             self._wake.wait(CHECK_EVERY_S)
 
     def upload(self, sha256: str) -> None:

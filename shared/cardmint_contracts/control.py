@@ -64,6 +64,9 @@ class Manifest(Downward, frozen=True):
     """The manifest of a pack, or of a zip of models, that all stations are to use.
 
     `signature` is Ed25519 over `signed()`, in base64, by the key in the station's settings.
+    `serial` rises with each manifest that the key signs, and `serial_signature` is over
+    `signed_serial()`: a station takes no manifest with a lower serial than it has seen. To go back
+    to an earlier file is to sign it again (docs/decisions/0066). Version 0.1.0 signed no serial.
     """
 
     artifact: Artifact
@@ -72,15 +75,24 @@ class Manifest(Downward, frozen=True):
     bytes: Annotated[int, Meta(ge=1, le=1 << 36)]
     sha256: Sha256
     signature: Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{86}==\Z")]
+    serial: Annotated[int, Meta(ge=1, le=2**53)] | None = None
+    serial_signature: Annotated[str, Meta(pattern=r"^([A-Za-z0-9+/]{86}==)?\Z")] = ""
 
     def signed(self) -> str:
         """Return the text that the signature covers: everything but the file's address."""
         return f"cardmint {self.artifact}\n{self.version}\n{self.bytes}\n{self.sha256}\n"
 
+    def signed_serial(self) -> str:
+        """Return the text that the signature of the serial covers."""
+        return f"{self.signed()}serial {self.serial}\n"
+
 
 def encode_manifest(manifest: Manifest) -> builtins.bytes:
     """Return a manifest as JSON; stations of version 0.1.0 find the artifact under `ware`."""
-    return encode({**msgspec.to_builtins(manifest), "ware": manifest.artifact})
+    values = {**msgspec.to_builtins(manifest), "ware": manifest.artifact}
+    if manifest.serial is None:
+        del values["serial"], values["serial_signature"]
+    return encode(values)
 
 
 def decode_manifest(payload: builtins.bytes) -> Manifest:

@@ -49,7 +49,7 @@ class Upward(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=F
 
 
 class Downward(Struct, frozen=True, kw_only=True, gc=False):
-    """Base of messages that the cloud sends; unknown fields are ignored."""
+    """Base of messages that the cloud sends; `decode` ignores unknown fields at every level."""
 
 
 def clock_text(moment: datetime) -> str:
@@ -80,7 +80,9 @@ def decode(payload: bytes, as_type: type[T], *, max_bytes: int = MAX_MESSAGE_BYT
     try:
         value: T = decoder.decode(payload)
     except msgspec.ValidationError as error:
-        raise _named(error) from None
+        if not (isinstance(_named(error), UnknownField) and _is_downward(as_type)):
+            raise _named(error) from None
+        value = _decode_known(payload, as_type)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"not JSON: {error}") from None
     if (b"\\" in payload or b"\x7f" in payload) and (field := _uncontrolled(value)) is not None:
@@ -98,6 +100,43 @@ def convert(value: object, as_type: type[T]) -> T:
     if (field := _uncontrolled(found)) is not None:
         raise msgspec.ValidationError(_SAID.format(field))
     return found
+
+
+def _is_downward(as_type: Any) -> bool:
+    return isinstance(as_type, type) and issubclass(as_type, Downward)
+
+
+def _decode_known(payload: bytes, as_type: type[T]) -> T:
+    """Read JSON without the fields that this version does not know.
+
+    Structs within a downward message are read strictly elsewhere: they are parts of events too.
+    """
+    known = _without_unknown(msgspec.json.decode(payload), msgspec.inspect.type_info(as_type))
+    try:
+        return msgspec.convert(known, as_type)
+    except msgspec.ValidationError as error:
+        raise _named(error) from None
+
+
+def _without_unknown(value: Any, kind: msgspec.inspect.Type) -> Any:
+    """Return plain values without the keys that a type does not have, at every level."""
+    match kind:
+        case msgspec.inspect.Metadata():
+            return _without_unknown(value, kind.type)
+        case msgspec.inspect.StructType() if isinstance(value, dict):
+            return {
+                field.encode_name: _without_unknown(value[field.encode_name], field.type)
+                for field in kind.fields
+                if field.encode_name in value
+            }
+        case msgspec.inspect.VarTupleType() | msgspec.inspect.ListType() if isinstance(value, list):
+            return [_without_unknown(one, kind.item_type) for one in value]
+        case msgspec.inspect.UnionType():
+            for one in kind.types:
+                value = _without_unknown(value, one)
+            return value
+        case _:
+            return value
 
 
 _SAID = "control characters in the text - at `${}`"

@@ -115,6 +115,34 @@ def test_a_watched_folder_gives_settled_files_and_moves_the_confirmed(
     camera.close()
 
 
+def test_a_shot_that_was_not_confirmed_comes_before_any_other(scans: Path, time: Time) -> None:
+    before = watched(scans, time)
+    shot = before.next(2)
+    assert shot is not None
+    assert [path.name for path in (scans / "counting").iterdir()] == [shot.origin]
+    shutil.copy(scans / "tdw-3.jpg", scans / "a.jpg")
+    after = watched(scans, time)
+    assert origins(after, 1) == [shot.origin]
+    first = after.next(2)
+    assert first is not None
+    assert first.origin == "a.jpg"
+    (scans / "counting" / "a.jpg").unlink()
+    second = after.next(2)
+    assert second is not None
+    assert second.origin == "emb-2.jpg", "a file that is gone is not waited for"
+
+
+def test_a_folder_that_cannot_be_written_gives_no_shot(scans: Path, time: Time) -> None:
+    (scans / "counting").write_bytes(b"")
+    camera = watched(scans, time)
+    with pytest.raises(Retry, match="counting"):
+        camera.next(2)
+    (scans / "counting").unlink()
+    shot = camera.next(2)
+    assert shot is not None
+    assert shot.origin == "emb-1.jpg"
+
+
 def test_a_file_is_not_taken_while_it_grows(scans: Path, time: Time) -> None:
     whole = (scans / "emb-1.jpg").read_bytes()
     for path in scans.glob("*.jpg"):

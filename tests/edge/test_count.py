@@ -1,6 +1,7 @@
 """Counting: no card is lost, doubled or beeped too early, whatever fails."""
 
 import dataclasses
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import UUID
@@ -14,9 +15,10 @@ from tests.edge.kit.scans import CARDS, STAMP, shot_of
 from cardmint_contracts.cards import Candidate, Card, Decision, Finish, ScanDefaults
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.upcasters import decode_data
+from cardmint_edge.adapters.cameras.folder import FolderCamera
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.sqlite.outbox import Outbox
-from cardmint_edge.capture import Shot
+from cardmint_edge.capture import Camera, Shot
 from cardmint_edge.count import CardCounter, ScanOutbox
 from cardmint_edge.domain.delivery.batches import Timestamp
 from cardmint_edge.domain.recognition import Frame, Recogniser, Recognition
@@ -318,6 +320,66 @@ def test_a_shot_that_comes_again_after_a_kill_is_not_counted_again(bench: Counti
     )
     assert camera.confirmed == 3
     assert [e["origin"] for e in logs if "before the restart" in e["event"]] == ["shot-2"]
+
+
+class Killed(BaseException):
+    """Stands for a kill: no code of the agent runs after it."""
+
+
+def test_photos_count_once_although_one_with_an_earlier_name_came_after_the_kill(
+    bench: CountingBench, tmp_path: Path, fictional: Path
+) -> None:
+    def folder_camera() -> FolderCamera:
+        return FolderCamera(tmp_path, settle_s=0.0)
+
+    def kill(after: int, camera: Camera) -> CardCounter:
+        def killed() -> None:
+            if bench.outbox.counters.scanned >= after:
+                raise Killed
+
+        return CardCounter(
+            camera=camera,
+            recogniser=Names(),
+            outbox=bench.outbox,
+            images=bench.images,
+            read_clock=lambda: STAMP,
+            on_counted=killed,
+        )
+
+    shutil.copy(fictional / "images" / "emb-2.jpg", tmp_path / "2.jpg")
+    with pytest.raises(Killed):
+        kill(1, folder_camera()).run()
+    shutil.copy(fictional / "images" / "emb-1.jpg", tmp_path / "1.jpg")
+    with capture_logs() as logs, pytest.raises(Killed):
+        kill(2, folder_camera()).run()
+    assert [e["origin"] for e in logs if "before the restart" in e["event"]] == ["2.jpg"]
+    shutil.copy(fictional / "images" / "emb-2.jpg", tmp_path / "0.jpg")
+    with pytest.raises(Killed):
+        kill(3, folder_camera()).run()
+    assert bench.outbox.counters.scanned == 3
+    origins = [row[0] for row in bench.outbox.database.read("SELECT origin FROM scans")]
+    assert origins == ["2.jpg", "1.jpg", "0.jpg"]
+
+
+def test_a_listener_that_fails_stops_no_counting(bench: CountingBench) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError
+
+    camera = FakeCamera(shot_of(1), shot_of(2))
+    counter = CardCounter(
+        camera=camera,
+        recogniser=Names(),
+        outbox=bench.outbox,
+        images=bench.images,
+        read_clock=lambda: STAMP,
+        on_counted=fail,
+        on_decision=fail,
+        on_timings=fail,
+    )
+    with capture_logs() as logs:
+        counter.run()
+    assert (bench.outbox.counters.scanned, camera.confirmed) == (2, 2)
+    assert len([entry for entry in logs if "failed to take" in entry["event"]]) == 6
 
 
 def test_the_same_place_with_another_picture_is_another_card(bench: CountingBench) -> None:

@@ -1,5 +1,6 @@
 """Forwarding: each event arrives once and in order, whatever is lost, repeated or restarted."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from uuid import UUID, uuid4
@@ -14,6 +15,7 @@ from tests.edge.kit.folders import quick_folder
 from tests.edge.kit.forwarding import LIMITS, ForwarderBench
 from tests.edge.kit.ingest import ReferenceIngest
 from tests.edge.kit.scans import NOW, STAMP
+from tests.edge.kit.waiting import until
 
 from cardmint_contracts.events import StreamOpened
 from cardmint_contracts.receipts import Receipt
@@ -31,6 +33,12 @@ from cardmint_edge.domain.delivery.messages import (
     ReceiptReceived,
     StateReceived,
     TaskReceived,
+)
+from cardmint_edge.domain.delivery.reason_codes import (
+    login_refusal,
+    missing_feature,
+    refusal,
+    subscription_refusal,
 )
 from cardmint_edge.domain.delivery.twins import ANSWER_EVERY_S, HEARD_S
 from cardmint_edge.domain.delivery.window import (
@@ -237,6 +245,56 @@ def test_a_broker_that_refuses_is_named_once(bench: ForwarderBench) -> None:
             bench.forwarder.post(MessageDelivered(connection=1, reason=135))
         bench.turn()
     assert [entry["reason"] for entry in logs] == [135]
+    assert "rights on the station's topics" in logs[0]["remedy"]
+    assert "rights on the station's topics" in bench.forwarder.status_text
+
+
+def test_refusals_by_reason_code() -> None:
+    assert refusal(0x86) == login_refusal(0x87)
+    assert "rights" in refusal(0x87).remedy
+    assert login_refusal(0x97) == refusal(0x97)
+    assert refusal(0x77) == refusal(0x80), "a code that the standard does not name"
+    assert subscription_refusal(0x87).remedy == "let the station subscribe to its own topics"
+    assert subscription_refusal(0xA2) == refusal(0xA2)
+    assert missing_feature(retain=1, maximum_qos=2, wildcards=1) is None
+    assert missing_feature(retain=0, maximum_qos=1, wildcards=1) == refusal(0x9A)
+    assert missing_feature(retain=1, maximum_qos=0, wildcards=1) == refusal(0x9B)
+    assert missing_feature(retain=1, maximum_qos=1, wildcards=0) == refusal(0xA2)
+
+
+def test_a_message_that_fails_is_logged_and_the_next_ones_are_handled(
+    bench: ForwarderBench,
+) -> None:
+    bench.tasks.fails = [KeyError("broken"), Retry("no space")]
+    with capture_logs() as logs:
+        for number in (1, 2, 3):
+            bench.forwarder.post(TaskReceived(task=UUID(int=number), payload=b""))
+        bench.connect()
+        bench.turn()
+    assert [entry["event"] for entry in logs] == [
+        "a message failed; this is a bug",
+        "a message failed",
+    ]
+    assert bench.forwarder.connected
+
+
+def test_a_step_that_fails_is_shown_and_tried_again(bench: ForwarderBench) -> None:
+    bench.connect()
+    bench.tasks.fails_in_tick = True
+    bench.tasks.fails = [KeyError("broken")] * 8 + [Retry("no space")] * 8
+    thread = threading.Thread(target=bench.forwarder.run, daemon=True)
+    with capture_logs() as logs:
+        thread.start()
+        until(lambda: "nothing is sent: this is a bug: KeyError" in bench.forwarder.status_text)
+        until(lambda: "nothing is sent: no space" in bench.forwarder.status_text)
+        until(lambda: bench.forwarder.status_text == "connected")
+        bench.forwarder.stop()
+        thread.join(20)
+    assert not thread.is_alive()
+    assert [entry["event"] for entry in logs] == [
+        "forwarding failed; it tries again",
+        "forwarding waits",
+    ]
 
 
 def test_health_every_half_minute(bench: ForwarderBench) -> None:
@@ -356,10 +414,10 @@ def test_a_forged_receipt_removes_nothing_and_is_named_when_it_goes_on(
         bench.receive(forged)
         bench.turn()
         assert bench.queued >= 3
-    assert "somebody may forge them" in bench.forwarder.warning
+    assert "somebody may forge them" in bench.forwarder.warnings[0]
     bench.arrive()
     assert (bench.queued, bench.cloud.scans) == (0, bench.scans)
-    assert bench.forwarder.warning == ""
+    assert bench.forwarder.warnings == []
 
 
 def test_a_receipt_without_a_digest_removes_nothing(bench: ForwarderBench) -> None:
@@ -367,7 +425,7 @@ def test_a_receipt_without_a_digest_removes_nothing(bench: ForwarderBench) -> No
     bench.record()
     bench.receive(Receipt(stream=bench.outbox.stream_state.stream, sequence=1))
     bench.turn()
-    assert "upgrade the cloud" in bench.forwarder.warning
+    assert "upgrade the cloud" in bench.forwarder.warnings[0]
     assert bench.queued == 1
 
 
@@ -382,15 +440,15 @@ def test_the_receipts_of_another_cloud_are_named_and_remove_nothing(bench: Forwa
     bench.cloud = other
     bench.arrive()
     assert bench.queued == 2
-    assert str(other.database) in bench.forwarder.warning
+    assert str(other.database) in bench.forwarder.warnings[0]
     nameless = replace(own.receipt(batches[0].stream), database=None)
     bench.receive(nameless)
     bench.turn()
-    assert "names no database" in bench.forwarder.warning
+    assert "names no database" in bench.forwarder.warnings[0]
     bench.cloud = own
     bench.turn(QUIET_MAX_S)
     bench.arrive()
-    assert (bench.queued, bench.forwarder.warning) == (0, "")
+    assert (bench.queued, bench.forwarder.warnings) == (0, [])
 
 
 def test_a_database_that_replaces_the_one_before_gets_what_is_unsent(
@@ -457,17 +515,17 @@ def test_a_box_of_the_same_name_is_named_and_answered_now_and_then(bench: Forwar
     for message in (_state(STAMP.bootid.int), _state(77, online=False), StateReceived(payload=b"")):
         bench.forwarder.post(message)
         bench.turn()
-    assert (bench.wire.births, bench.forwarder.warning) == (1, "")
+    assert (bench.wire.births, bench.forwarder.warnings) == (1, [])
     for _ in range(2):
         bench.forwarder.post(_state(77))
         bench.turn(1)
-    assert "another box has the same name" in bench.forwarder.warning
+    assert "another box has the same name" in bench.forwarder.warnings[0]
     assert bench.wire.births == 2
     bench.forwarder.post(_state(77))
     bench.turn(ANSWER_EVERY_S)
     assert bench.wire.births == 3
     bench.turn(HEARD_S + 1)
-    assert bench.forwarder.warning == ""
+    assert bench.forwarder.warnings == []
 
 
 def test_tasks_are_handed_on(bench: ForwarderBench) -> None:

@@ -64,7 +64,7 @@ class StationStub:
     def __init__(self, on_manifest: Callable[[Manifest], None] | None = None) -> None:
         self.taken = 0
         self.can = True
-        self.camera_error: Retry | None = None
+        self.camera_error: Exception | None = None
         self.withdrawn: list[tuple[UUID, str]] = []
         self.scan: UUID | None = UUID(int=7)
         self.systemd = True
@@ -202,15 +202,24 @@ def test_settings_are_applied_by_version_and_reported(station: StationStub) -> N
     assert logs[0]["reason"] == "invalid"
 
 
+def test_a_command_that_fails_is_answered(station: StationStub) -> None:
+    station.camera_error = KeyError("a bug")
+    with capture_logs() as logs:
+        reply = station.command("capture", 1)
+    assert (reply.done, reply.says) == (False, "it failed: KeyError('a bug')")
+    assert logs[0]["event"] == "a command failed; this is a bug"
+
+
 def test_manifests_go_to_the_rollout_and_cleared_topics_nowhere(station: StationStub) -> None:
     station.remote_control.handle(ControlMessage(kind="fleet/models", payload=encode(MANIFEST)))
     station.remote_control.handle(ControlMessage(kind="fleet/models", payload=b""))
     assert station.manifests == [MANIFEST]
 
 
-def test_it_runs_until_it_is_stopped_whatever_fails() -> None:
+@pytest.mark.parametrize("error", [Retry("disk"), KeyError("a bug"), RecursionError()])
+def test_it_runs_until_it_is_stopped_whatever_fails(error: Exception) -> None:
     def fail(_: Manifest) -> None:
-        raise Retry("disk")
+        raise error
 
     station = StationStub(on_manifest=fail)
     thread = threading.Thread(target=station.remote_control.run, daemon=True)
@@ -229,7 +238,8 @@ def test_it_runs_until_it_is_stopped_whatever_fails() -> None:
 def test_through_a_real_broker(broker: LocalBroker) -> None:
     heard: queue.Queue[ControlMessage] = queue.Queue()
     answers: queue.Queue[MQTTMessage] = queue.Queue()
-    mine, reported = "answers/here", topics.config_topic("shop", "left", "reported")
+    mine = topics.reply_topic("shop", "left", UUID(int=99))
+    reported = topics.config_topic("shop", "left", "reported")
     with (
         linked(
             link_to(BrokerSettings(port=broker.port), lambda _: None, to_control=heard.put)
@@ -268,6 +278,43 @@ def test_through_a_real_broker(broker: LocalBroker) -> None:
         assert plain.reply_to == topics.reply_topic("shop", "left", UUID(int=6))
     assert not link.reply(told, b"late")
     assert not link.report(b"late")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "reply_to",
+    [
+        "answers/here",
+        topics.station_topic("shop", "left", "receipt"),
+        topics.station_topic("shop", "right", "events"),
+        topics.command_topic("shop", "left", UUID(int=9)),
+        topics.command_topic("shop", "left", UUID(int=9)) + "/reply/#",
+        topics.command_topic("shop", "left", UUID(int=9)) + "/+",
+    ],
+)
+def test_a_command_that_wants_its_reply_elsewhere_is_ignored(
+    broker: LocalBroker, reply_to: str
+) -> None:
+    """A topic with a wildcard cannot be published to; mosquitto passes it on all the same."""
+    heard: queue.Queue[ControlMessage] = queue.Queue()
+    with (
+        capture_logs() as logs,
+        linked(link_to(BrokerSettings(port=broker.port), lambda _: None, to_control=heard.put)),
+        listening_to(broker, ["answers"], lambda _: None) as cloud,
+    ):
+        assert heard.get(timeout=20).kind == "connected"
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.ResponseTopic = reply_to
+        for number in (1, 2):
+            cloud.publish(
+                topics.command_topic("shop", "left", UUID(int=number)),
+                b"{}",
+                1,
+                properties=properties if number == 1 else None,
+            )
+        assert heard.get(timeout=20).command == UUID(int=2)
+    (ignored,) = [entry for entry in logs if entry["event"] == "message ignored"]
+    assert "replies go below" in ignored["detail"]
 
 
 @contextmanager

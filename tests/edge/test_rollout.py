@@ -9,7 +9,7 @@ import json
 import shutil
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,14 +19,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from structlog.testing import capture_logs
-from tenacity import wait_none
 from tests.edge.kit.scans import STAMP, scan_of
 from tests.edge.kit.waiting import until
 
 from cardmint_contracts.cards import Decision
 from cardmint_contracts.control import Artifact, Manifest
 from cardmint_contracts.wire import decode
-from cardmint_edge.adapters.artifacts import ArtifactStore, artifact_folder
+from cardmint_edge.adapters.artifacts import ArtifactStore, allowed_hosts, artifact_folder
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.models import FOLDER
 from cardmint_edge.adapters.pack import Pack
@@ -37,12 +36,14 @@ from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.errors import Stop
 from cardmint_edge.recogniser import recogniser_of
 from cardmint_edge.rollout import (
+    LONGEST_PAUSE_S,
     WATCHED_CARDS,
     ActiveRecognition,
     RecognitionBundle,
     Rollout,
     accepted_here,
     open_installed,
+    pause_after,
 )
 
 
@@ -53,6 +54,9 @@ class FileServer(BaseHTTPRequestHandler):
     cut = 0
     asked: list[str | None] = []  # noqa: RUF012 - emptied by the fixture
     status = 0
+    elsewhere = ""
+    redirections = 1 << 30
+    meanwhile: Callable[[], None] | None = None
 
     def do_GET(self) -> None:
         asked = self.headers.get("range")
@@ -60,6 +64,16 @@ class FileServer(BaseHTTPRequestHandler):
         if FileServer.status:
             self.send_error(FileServer.status)
             return
+        if FileServer.elsewhere and FileServer.redirections:
+            FileServer.redirections -= 1
+            self.send_response(302)
+            self.send_header("location", FileServer.elsewhere)
+            self.send_header("content-length", "0")
+            self.end_headers()
+            return
+        meanwhile, FileServer.meanwhile = FileServer.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
         body = FileServer.content[start:]
         self.send_response(206 if asked else 200)
@@ -74,6 +88,7 @@ class FileServer(BaseHTTPRequestHandler):
 @pytest.fixture
 def url() -> Iterator[str]:
     FileServer.content, FileServer.cut, FileServer.status = b"", 0, 0
+    FileServer.elsewhere, FileServer.redirections = "", 1 << 30
     FileServer.asked.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), FileServer)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -88,12 +103,22 @@ class RolloutBench:
     def __init__(self, folder: Path, fictional: Path, url: str, stack: ExitStack) -> None:
         self.folder, self.fictional, self.url = folder, fictional, url
         self._stack = stack
+        self.serial = 100
         made = CliRunner().invoke(cli, ["fleet", "key", "--out", str(folder / "key")])
-        self.artifacts = ArtifactStore(folder / "artifacts", key=made.stdout.strip())
+        self.key = made.stdout.strip()
+        self.artifacts = self.store()
         self.active = ActiveRecognition(self.open(None, None))
         self.said: list[str] = []
         self.samples: list[tuple[Frame, str]] = []
         self.rollout = self.make()
+
+    def store(self, key: str | None = None, reserve_bytes: int = 0) -> ArtifactStore:
+        return ArtifactStore(
+            self.folder / "artifacts",
+            key=self.key if key is None else key,
+            hosts=allowed_hosts(self.url, []),
+            reserve_bytes=reserve_bytes,
+        )
 
     def make(self) -> Rollout:
         return Rollout(
@@ -102,8 +127,16 @@ class RolloutBench:
             open_=self.open,
             samples=lambda: self.samples,
             on_change=self.said.append,
-            wait=wait_none(),
+            pause_s=lambda _: 0.0,
         )
+
+    def roll_out(self, manifest: Manifest) -> bool:
+        """Roll out until nothing is left to do, and return whether the artifact is in use."""
+        self.rollout.post(manifest)
+        while self.rollout.step() is not None:
+            pass
+        active = self.artifacts.index.active.get(manifest.artifact)
+        return active is not None and active.sha256 == manifest.sha256
 
     def open(self, pack: Path | None, models: Path | None) -> RecognitionBundle:
         opened = Pack(pack or self.fictional / "pack.sqlite")
@@ -117,8 +150,13 @@ class RolloutBench:
         return file
 
     def manifest(
-        self, content: bytes, artifact: Artifact = "catalogue", version: str = "2"
+        self,
+        content: bytes,
+        artifact: Artifact = "catalogue",
+        version: str = "2",
+        serial: int | None = None,
     ) -> Manifest:
+        self.serial = serial or self.serial + 1
         words = [
             "--key",
             self.folder / "key",
@@ -128,6 +166,8 @@ class RolloutBench:
             self.serve(content),
             "--version",
             version,
+            "--serial",
+            self.serial,
         ]
         done = CliRunner().invoke(cli, ["fleet", "manifest", *map(str, words), "--url", self.url])
         assert done.exit_code == 0, done.exception
@@ -160,10 +200,10 @@ def test_a_pack_comes_into_use_and_stays_over_a_restart(bench: RolloutBench) -> 
     before = bench.active.version
     manifest = bench.manifest(bench.smaller())
     bench.samples = [bench.card("emb-1"), bench.card("drk-9")]
-    assert bench.rollout.roll_out(manifest)
+    assert bench.roll_out(manifest)
     assert bench.active.version != before
     assert bench.said == ["catalogue 2 is in use"]
-    assert bench.rollout.roll_out(manifest), "the retained manifest comes at each connection"
+    assert bench.roll_out(manifest), "the retained manifest comes at each connection"
     assert len(FileServer.asked) == 1
     again = ArtifactStore(bench.folder / "artifacts", key="")
     assert open_installed(again, bench.open).pack.version == bench.active.version
@@ -179,48 +219,240 @@ def test_a_download_goes_on_where_it_ended(bench: RolloutBench) -> None:
     content = bench.smaller()
     manifest = bench.manifest(content)
     FileServer.cut = len(content) // 2
-    assert bench.rollout.roll_out(manifest)
+    assert bench.roll_out(manifest)
     assert FileServer.asked[0] is None
     assert FileServer.asked[1] is not None
     assert int(FileServer.asked[1].removeprefix("bytes=").removesuffix("-")) > 0
 
 
+def test_bytes_that_are_no_pack_are_refused_for_good(bench: RolloutBench) -> None:
+    before = bench.active.version
+    manifest = bench.manifest(b"no pack at all")
+    assert not bench.roll_out(manifest)
+    assert "pack" in bench.said[-1]
+    asked = len(FileServer.asked)
+    for again in (manifest, bench.manifest(b"no pack at all", version="3")):
+        assert not bench.roll_out(again)
+        assert "was refused before" in bench.said[-1]
+    assert (bench.active.version, len(FileServer.asked)) == (before, asked)
+
+
+def test_another_version_of_the_agent_tries_them_once_more(bench: RolloutBench) -> None:
+    assert not bench.roll_out(bench.manifest(b"no pack at all"))
+    assert bench.store().index.refused
+    bench.artifacts.index.agent = "0.0.9"
+    bench.artifacts.save()
+    assert not bench.store().index.refused
+
+
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("change", "says"),
     [
-        ("signature", "did not sign it"),
-        ("key", "names no key"),
-        ("content", "does not match its manifest"),
-        ("longer", "more than"),
-        ("status", "answered 404"),
-        ("no pack", "pack"),
+        ({"version": "4"}, "did not sign it"),
+        ({"signature": "A" * 86 + "=="}, "did not sign it"),
+        ({"serial_signature": "A" * 86 + "=="}, "did not sign it"),
+        ({"serial": 999}, "did not sign it"),
+        ({"serial": 101, "serial_signature": ""}, "did not sign it"),
+        ({"url": "http://10.0.0.1/private"}, "no host that this station fetches from"),
+        ({"url": "http://127.0.0.1:5432/"}, "no host that this station fetches from"),
+        ({"url": "http://["}, "no host that this station fetches from"),
+        ({"url": "http://a:1@127.0.0.1:99999/"}, "no host that this station fetches from"),
     ],
 )
-def test_what_is_wrong_is_refused_once_and_the_old_one_stays(
-    bench: RolloutBench, wrong: str, says: str
+def test_a_wrong_manifest_is_refused_unfetched_and_the_right_one_is_taken(
+    bench: RolloutBench, change: dict[str, object], says: str
 ) -> None:
-    before = bench.active.version
-    content = b"no pack at all" if wrong == "no pack" else bench.smaller()
-    manifest = bench.manifest(content)
-    if wrong == "signature":
-        manifest = bench.manifest(content, version="3")
-        manifest = Manifest(**{**json.loads(json.dumps(_fields(manifest))), "version": "4"})
-    elif wrong == "key":
-        bench.artifacts = ArtifactStore(bench.folder / "artifacts", key="")
-        bench.rollout = bench.make()
-    elif wrong == "content":
-        FileServer.content = b"x" * len(content)
-    elif wrong == "longer":
-        FileServer.content = content + b"x"
-    elif wrong == "status":
-        FileServer.status = 404
-    assert not bench.rollout.roll_out(manifest)
+    manifest = bench.manifest(bench.smaller())
+    wrong = Manifest(**(_fields(manifest) | change))  # type: ignore[arg-type]
+    assert not bench.roll_out(wrong)
     assert says in bench.said[-1]
+    assert FileServer.asked == []
+    assert bench.roll_out(manifest)
+
+
+def test_a_key_that_is_set_later_takes_the_same_manifest(bench: RolloutBench) -> None:
+    manifest = bench.manifest(bench.smaller())
+    bench.artifacts = bench.store(key="")
+    bench.rollout = bench.make()
+    assert not bench.roll_out(manifest)
+    assert "names no key" in bench.said[-1]
+    bench.artifacts = bench.store()
+    bench.rollout = bench.make()
+    assert bench.roll_out(manifest)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (404, "answered 404"),
+        (429, "answered 429"),
+        (416, "answered 416"),
+        (503, "answered 503"),
+        ("content", "does not match its manifest"),
+        ("longer", "more than"),
+        ("away", "ConnectError"),
+        ("full", "no room"),
+        ("redirection", "no host that this station fetches from"),
+        ("loop", "redirects more than"),
+    ],
+)
+def test_what_may_pass_is_tried_again_and_never_a_veto(
+    bench: RolloutBench, fault: int | str, says: str
+) -> None:
+    content = bench.smaller()
+    manifest = bench.manifest(content)
+    if isinstance(fault, int):
+        FileServer.status = fault
+    elif fault == "content":
+        FileServer.content = b"x" * len(content)
+    elif fault == "longer":
+        FileServer.content = content + b"x"
+    elif fault == "redirection":
+        FileServer.elsewhere = "http://10.0.0.1/"
+    elif fault == "loop":
+        FileServer.elsewhere = bench.url
+    elif fault == "full":
+        bench.artifacts = bench.store(reserve_bytes=1 << 62)
+        bench.rollout = bench.make()
+    elif fault == "away":
+        manifest = Manifest(**(_fields(manifest) | {"url": "http://127.0.0.1:1/"}))  # type: ignore[arg-type]
+        bench.artifacts._hosts = allowed_hosts("http://127.0.0.1:1", [])  # noqa: SLF001 - another setting
+    bench.rollout.post(manifest)
+    for _ in range(3):
+        assert bench.rollout.step() == 0.0
+    assert bench.said == [said for said in bench.said if says in said]
+    assert len(bench.said) == 1, "it is said once"
+    FileServer.content, FileServer.status, FileServer.elsewhere = content, 0, ""
+    bench.artifacts = bench.store()
+    bench.rollout = bench.make()
+    assert bench.roll_out(Manifest(**(_fields(manifest) | {"url": bench.url})))  # type: ignore[arg-type]
+
+
+def test_pauses_grow() -> None:
+    assert [2.0**n / 2 <= pause_after(n) <= 2.0**n for n in range(1, 12)] == [True] * 11
+    assert pause_after(100) <= LONGEST_PAUSE_S
+
+
+def test_a_redirection_to_an_allowed_host_is_followed(bench: RolloutBench) -> None:
+    FileServer.elsewhere, FileServer.redirections = bench.url, 2
+    assert bench.roll_out(bench.manifest(bench.smaller()))
+
+
+def test_versions_only_rise_unless_a_rollback_is_signed(bench: RolloutBench) -> None:
+    first_content, second_content = bench.smaller(), bench.smaller(without="emb-2")
+    first = bench.manifest(first_content, version="1")
+    second = bench.manifest(second_content, version="2")
+    bench.serve(first_content)
+    assert bench.roll_out(first)
+    bench.serve(second_content)
+    assert bench.roll_out(second)
+    bench.serve(first_content)
+    assert not bench.roll_out(first)
+    assert "signed before the last one" in bench.said[-1]
+    bare = Manifest(**(_fields(first) | {"serial": None, "serial_signature": ""}))  # type: ignore[arg-type]
+    assert not bench.roll_out(bare)
+    assert "serial none" in bench.said[-1]
+    bench.artifacts = bench.store()
+    bench.rollout = bench.make()
+    assert not bench.roll_out(first), "also after a restart"
+    assert bench.roll_out(bench.manifest(first_content, version="1"))
+
+
+def test_manifests_of_the_first_version_are_taken_but_not_replayed(bench: RolloutBench) -> None:
+    def bare(content: bytes) -> Manifest:
+        fields = _fields(bench.manifest(content)) | {"serial": None, "serial_signature": ""}
+        return Manifest(**fields)  # type: ignore[arg-type]
+
+    first_content, second_content = bench.smaller(), bench.smaller(without="emb-2")
+    first = bare(first_content)
+    assert bench.roll_out(first)
+    assert bench.roll_out(bare(second_content))
+    assert not bench.roll_out(first)
+    assert "was replaced" in bench.said[-1]
+
+
+def test_a_newer_manifest_interrupts_a_wait_and_a_download(bench: RolloutBench) -> None:
+    FileServer.status = 404
+    old = bench.manifest(bench.smaller(without="emb-2"), version="1")
+    models = bench.manifest(zipped(FOLDER), artifact="models")
+    content = bench.smaller()
+    new = bench.manifest(content, version="2")
+    bench.rollout = Rollout(
+        active=bench.active,
+        artifacts=bench.artifacts,
+        open_=bench.open,
+        samples=list,
+        on_change=bench.said.append,
+        pause_s=lambda _: 1e6,
+        clock=lambda: 0.0,
+    )
+    bench.rollout.post(old)
+    bench.rollout.post(models)
+    while bench.rollout.step() == 0.0:
+        pass
+    assert bench.rollout.step() == 1e6
+    FileServer.status = 0
+    bench.rollout.post(new)
+    assert bench.rollout.step() == 0.0
+    assert bench.said[-1] == "catalogue 2 is in use"
+    newest = bench.manifest(bench.smaller(without="emb-2"), version="3")
+    while_fetching = bench.manifest(content, version="2b")
+    FileServer.meanwhile = lambda: bench.rollout.post(while_fetching)
+    bench.rollout.post(newest)
+    bench.rollout.step()
+    assert bench.said[-1] == "catalogue 2 is in use"
+    assert bench.active.version == bench.open(bench.artifacts.path("catalogue"), None).pack.version
+
+
+def test_hosts_with_and_without_a_port() -> None:
+    hosts = allowed_hosts("https://Cards.example.com/base", ["cdn.example.com", "10.0.0.5:8443"])
+    assert hosts == {
+        ("cards.example.com", 443),
+        ("cdn.example.com", 80),
+        ("cdn.example.com", 443),
+        ("10.0.0.5", 8443),
+    }
+    assert allowed_hosts("", []) == set()
+
+
+def test_a_file_that_was_damaged_on_the_disk_is_fetched_again(bench: RolloutBench) -> None:
+    content = bench.smaller()
+    manifest = bench.manifest(content)
+    name = f"catalogue-{manifest.sha256[:16]}.sqlite"
+    (bench.folder / "artifacts" / name).write_bytes(b"damaged")
+    (bench.folder / "artifacts" / "catalogue-0.sqlite.part").write_bytes(b"of another")
+    assert bench.roll_out(manifest)
+    assert not (bench.folder / "artifacts" / "catalogue-0.sqlite.part").exists()
+
+
+def test_an_artifact_that_makes_the_agent_fail_is_refused(bench: RolloutBench) -> None:
+    def fail() -> list[tuple[Frame, str]]:
+        raise ZeroDivisionError
+
+    bench.rollout = Rollout(
+        active=bench.active,
+        artifacts=bench.artifacts,
+        open_=bench.open,
+        samples=fail,
+        on_change=bench.said.append,
+        pause_s=lambda _: 0.0,
+    )
+    assert not bench.roll_out(bench.manifest(bench.smaller()))
+    assert "makes the agent fail: ZeroDivisionError" in bench.said[-1]
+
+
+def test_an_index_that_cannot_be_written(bench: RolloutBench) -> None:
+    """The disk is full: nothing is switched, and it is tried again."""
+    before = bench.active.version
+    manifest = bench.manifest(bench.smaller())
+    index = bench.folder / "artifacts" / "shelf.json"
+    index.mkdir()
+    bench.rollout.post(manifest)
+    assert bench.rollout.step() == 0.0
+    assert "cannot write" in bench.said[-1]
     assert bench.active.version == before
-    asked = len(FileServer.asked)
-    assert not bench.rollout.roll_out(manifest)
-    assert "refused before" in bench.said[-1]
-    assert len(FileServer.asked) == asked
+    index.rmdir()
+    assert bench.roll_out(manifest)
 
 
 def _fields(manifest: Manifest) -> dict[str, object]:
@@ -232,11 +464,11 @@ def test_a_pack_that_does_not_know_what_was_accepted_here_is_refused(bench: Roll
     manifest = bench.manifest(bench.smaller(without="drk-9"))
     plain = np.full((880, 630, 3), 90, dtype=np.uint8)
     bench.samples = [(plain, "drk-9"), (plain, "emb-1")]
-    assert not bench.rollout.roll_out(manifest)
+    assert not bench.roll_out(manifest)
     assert "0 of 2 cards" in bench.said[-1]
     bench.samples = [(bench.card("emb-2")[0], "emb-1")]
     other = bench.manifest(bench.smaller(), version="3")
-    assert not bench.rollout.roll_out(other)
+    assert not bench.roll_out(other)
     assert "accepts emb-2" in bench.said[-1]
     assert bench.active.version == before
 
@@ -246,19 +478,19 @@ def test_more_questions_than_before_give_it_back(bench: RolloutBench) -> None:
     for _ in range(50):
         bench.rollout.card_counted(Decision.ACCEPT)
     manifest = bench.manifest(bench.smaller())
-    assert bench.rollout.roll_out(manifest)
+    assert bench.roll_out(manifest)
     for number in range(WATCHED_CARDS):
         bench.rollout.card_counted(Decision.REVIEW if number % 2 else Decision.ACCEPT)
     assert bench.active.version == before
     assert "rolled back: 50% of the cards are asked about, 0% were before" in bench.said[-1]
-    assert not bench.rollout.roll_out(manifest)
+    assert not bench.roll_out(manifest)
     assert bench.artifacts.path("catalogue") is None
 
 
 def test_as_many_questions_as_before_keep_it(bench: RolloutBench) -> None:
     for number in range(50):
         bench.rollout.card_counted(Decision.REVIEW if number % 2 else Decision.ACCEPT)
-    assert bench.rollout.roll_out(bench.manifest(bench.smaller()))
+    assert bench.roll_out(bench.manifest(bench.smaller()))
     after = bench.active.version
     for number in range(2 * WATCHED_CARDS):
         bench.rollout.card_counted(Decision.REVIEW if number % 2 else Decision.ACCEPT)
@@ -282,7 +514,7 @@ def zipped(folder: Path, *, damage: bool = False, inside: str = "") -> bytes:
 
 def test_models_come_into_use(bench: RolloutBench) -> None:
     bench.samples = [bench.card("emb-1")]
-    assert bench.rollout.roll_out(bench.manifest(zipped(FOLDER), artifact="models"))
+    assert bench.roll_out(bench.manifest(zipped(FOLDER), artifact="models"))
     path = bench.artifacts.path("models")
     assert path is not None
     assert (path / "reader.json").exists()
@@ -301,7 +533,7 @@ def test_models_come_into_use(bench: RolloutBench) -> None:
 def test_models_that_are_none(bench: RolloutBench, content: object, says: str) -> None:
     assert callable(content)
     bench.samples = [bench.card("emb-1")]
-    assert not bench.rollout.roll_out(bench.manifest(content(), artifact="models"))
+    assert not bench.roll_out(bench.manifest(content(), artifact="models"))
     assert says in bench.said[-1]
     assert not (bench.folder / "evil.json").exists()
 
@@ -317,9 +549,8 @@ def test_it_runs_until_it_is_stopped(bench: RolloutBench) -> None:
     bench.rollout.stop()
     thread.join(20)
     assert not thread.is_alive()
-    assert bench.said == ["catalogue 2 is in use"], (
-        "what the network kept from coming is not refused"
-    )
+    assert len(bench.said) == 2
+    assert "is not here yet, and tried again" in bench.said[1]
 
 
 def test_samples_are_what_was_accepted_here(tmp_path: Path, fictional: Path) -> None:

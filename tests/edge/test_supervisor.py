@@ -102,6 +102,34 @@ def test_a_part_that_fails_ends_the_station(
     assert counting.stopped
 
 
+def test_a_part_that_ends_by_itself_ends_the_station(database: Database) -> None:
+    reasons: list[str] = []
+    station = StationSupervisor(
+        threads=[ComponentThread(name="page", component=StoppableComponent(lambda: None))],
+        database=database,
+        drained=lambda: True,
+        close=lambda: None,
+        on_end=reasons.append,
+    )
+    with capture_logs(), pytest.raises(Stop, match="the part 'page' ended by itself"):
+        station.run(exit_when_done=False, drain_timeout_s=0)
+    assert "ended by itself" in reasons[0]
+
+
+def test_a_good_end_has_no_reason(database: Database) -> None:
+    reasons: list[str] = []
+    station = StationSupervisor(
+        threads=[ComponentThread(name="page", component=StoppableComponent())],
+        database=database,
+        drained=lambda: True,
+        close=lambda: None,
+        on_end=reasons.append,
+    )
+    station.stop()
+    assert station.run(exit_when_done=False, drain_timeout_s=0)
+    assert reasons == [""]
+
+
 def test_the_clock_knows_its_boot(tmp_path: Path) -> None:
     (tmp_path / "boot_id").write_text(f"{UUID(int=5)}\n")
     clock = StationClock(tmp_path / "boot_id")

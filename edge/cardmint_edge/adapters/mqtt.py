@@ -20,7 +20,7 @@ from paho.mqtt.client import (
     MQTTMessage,
     MQTTv5,
 )
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -31,7 +31,7 @@ from cardmint_contracts.claims import Claim
 from cardmint_contracts.errors import BadTopic
 from cardmint_contracts.settings import BrokerSettings
 from cardmint_contracts.stations import StationHealth, StationState
-from cardmint_contracts.wire import encode
+from cardmint_contracts.wire import MAX_MESSAGE_BYTES, encode
 from cardmint_edge.domain.delivery.batches import PackedBatch
 from cardmint_edge.domain.delivery.messages import (
     ControlMessage,
@@ -44,8 +44,17 @@ from cardmint_edge.domain.delivery.messages import (
     StateReceived,
     TaskReceived,
 )
+from cardmint_edge.domain.delivery.reason_codes import (
+    SESSION_TAKEN_OVER,
+    UNSPECIFIED,
+    Refusal,
+    login_refusal,
+    missing_feature,
+    refusal,
+    subscription_refusal,
+)
 from cardmint_edge.domain.delivery.window import BrokerLimits
-from cardmint_edge.errors import Stop
+from cardmint_edge.errors import EdgeError, Stop
 from cardmint_edge.settings import StationSettings
 
 KEEPALIVE_S = 15
@@ -60,11 +69,46 @@ FAREWELL_S = 1.0
 REQUIRED_SUBSCRIPTIONS = 3
 """The first subscriptions of the list: receipts, tasks and outcomes. Nothing works without them."""
 
+MAX_PACKET_BYTES = MAX_MESSAGE_BYTES + (64 << 10)
+"""Maximum Packet Size that the station announces: the broker keeps larger messages to itself."""
+
+MAX_EARLY_BYTES = 16 << 20
+"""Bytes of messages kept until the subscriptions are answered, at most."""
+
 MAX_PAYLOAD_BYTES = 512 << 10
 HEADROOM_BYTES = 1024
 """Bytes of a packet for its topic and properties."""
 
 log = structlog.get_logger(__name__)
+
+
+class _WatchedClient(Client):
+    """A client of paho whose network thread never ends without a word.
+
+    Packets that paho cannot read, and callbacks that fail, raise in that thread.
+    """
+
+    def __init__(self, client_id: str, on_loop_end: Callable[[Exception | None], None]) -> None:
+        super().__init__(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            protocol=MQTTv5,
+            reconnect_on_failure=False,
+        )
+        self._on_loop_end = on_loop_end
+
+    def loop_forever(
+        self, timeout: float = 1.0, retry_first_connection: bool = False
+    ) -> MQTTErrorCode:
+        """Serve the connection until it ends."""
+        failure: Exception | None = None
+        try:
+            return super().loop_forever(timeout, retry_first_connection)
+        except Exception as error:  # noqa: BLE001 - it is logged by `on_loop_end`
+            failure = error
+            return MQTTErrorCode.MQTT_ERR_UNKNOWN
+        finally:
+            self._on_loop_end(failure)
 
 
 class BrokerLink:
@@ -115,7 +159,10 @@ class BrokerLink:
         self._limits = _limits_of(None)
         self._early: list[MQTTMessage] | None = []
         """Messages that came before the broker's answer to the subscriptions; None after it."""
+        self._early_bytes = 0
         self._last_problem = ""
+        self.problem = ""
+        """Why there is no connection, and what to do; empty while there is one."""
         self._answered = threading.Event()
         self._closed = threading.Event()
         self._stopping = threading.Event()
@@ -144,7 +191,14 @@ class BrokerLink:
         self._closed.clear()
         self._connected_at = None
         self._early = []
-        self._one_connection()
+        self._early_bytes = 0
+        try:
+            self._one_connection()
+        except EdgeError as error:
+            self._report_problem(str(error), "see the message")
+        except Exception as error:
+            log.exception("the connection failed; this is a bug")
+            self._report_problem(repr(error), "see the log")
         return self._connected_s > STEADY_CONNECTION_S
 
     @property
@@ -236,6 +290,7 @@ class BrokerLink:
         client = self._new_client()
         properties = _properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = 0
+        properties.MaximumPacketSize = MAX_PACKET_BYTES
         try:
             client.connect(
                 self._broker.host,
@@ -244,7 +299,7 @@ class BrokerLink:
                 clean_start=True,
                 properties=properties,
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a host name that cannot be one is a ValueError
             self._report_problem(
                 str(error), "check that the broker runs and that nothing between blocks the port"
             )
@@ -267,12 +322,7 @@ class BrokerLink:
         client.loop_stop()
 
     def _new_client(self) -> Client:
-        client = Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._client_id,
-            protocol=MQTTv5,
-            reconnect_on_failure=False,
-        )
+        client = _WatchedClient(self._client_id, self._on_loop_end)
         client.connect_timeout = CONNECT_TIMEOUT_S
         if self._broker.username:
             client.username_pw_set(self._broker.username, self._broker.password)
@@ -296,11 +346,11 @@ class BrokerLink:
         reason: ReasonCode,
         properties: Properties | None,
     ) -> None:
-        if reason.is_failure:
+        refused = login_refusal(reason.value) if reason.is_failure else _missing_feature(properties)
+        if refused is not None:
             self._answered.set()
-            self._report_problem(
-                str(reason), "check the user and the password here and on the broker"
-            )
+            self._report_problem(f"{refused.meaning} ({reason})", refused.remedy)
+            self._closed.set()
             return
         self._connected_at = time.monotonic()
         self._limits = _limits_of(properties)
@@ -322,9 +372,9 @@ class BrokerLink:
             if reason.is_failure
         ]
         if any(reason.is_failure for reason in reasons[:REQUIRED_SUBSCRIPTIONS]):
+            why = subscription_refusal(next(one.value for one in reasons if one.is_failure))
             self._report_problem(
-                f"it refuses to subscribe {', '.join(refused)}",
-                "let the station subscribe to its own topics",
+                f"it refuses to subscribe {', '.join(refused)}: {why.meaning}", why.remedy
             )
             self._answered.set()
             self._closed.set()
@@ -344,6 +394,7 @@ class BrokerLink:
             in_flight=limits.in_flight,
             payload=limits.payload_bytes,
         )
+        self.problem = ""
         self._to_forwarder(LinkConnected(connection=self._connection, limits=limits))
         self._to_control(ControlMessage(kind="connected", payload=b"1"))
         self._answered.set()
@@ -364,8 +415,17 @@ class BrokerLink:
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         if self._early is None:
             self._dispatch(message)
-        else:
-            self._early.append(message)
+            return
+        self._early.append(message)
+        self._early_bytes += len(message.payload)
+        if self._early_bytes > MAX_EARLY_BYTES:
+            self._report_problem(
+                "it sends messages and does not answer the subscriptions",
+                "see the broker's own log",
+            )
+            self._early.clear()
+            self._answered.set()
+            self._closed.set()
 
     def _on_disconnect(
         self,
@@ -378,16 +438,7 @@ class BrokerLink:
         if self._closed.is_set() or self._stopping.is_set():
             pass  # this side ended the connection, and logged why
         elif self._connected_at is not None:
-            # For a second client of the same name a broker sends reason 142, or just hangs up.
-            short = self._connected_s < STEADY_CONNECTION_S
-            same_name = (
-                "if this goes on, another station has the same name,"
-                f" {self._station.name}: give each its own name"
-            )
-            self._report_problem(
-                f"the connection ended ({reason})",
-                same_name if short else "see the broker's own log",
-            )
+            self._report_problem(f"the connection ended ({reason})", self._remedy_of(reason.value))
         elif not self._answered.is_set():
             self._report_problem(
                 f"it hangs up before it answers ({reason})",
@@ -397,13 +448,50 @@ class BrokerLink:
         self._answered.set()
         self._closed.set()
 
+    def _remedy_of(self, code: int) -> str:
+        """Return the remedy for a connection that the broker ended.
+
+        For a second client of the same name a broker sends reason 142, or just hangs up.
+        """
+        hung_up = code == UNSPECIFIED and self._connected_s < STEADY_CONNECTION_S
+        if code == SESSION_TAKEN_OVER or hung_up:
+            return (
+                "if this goes on, another station has the same name,"
+                f" {self._station.name}: give each its own name"
+            )
+        return refusal(code).remedy
+
+    def _on_loop_end(self, failure: Exception | None) -> None:
+        """Note the end of paho's thread. `run` makes a new connection."""
+        if failure is not None and not (self._closed.is_set() or self._stopping.is_set()):
+            log.error("the broker's packet was not handled", exc_info=failure)
+            self._report_problem(
+                f"it sends what this station cannot handle ({failure!r})",
+                "check that an MQTT 5 broker listens there",
+            )
+            self._to_forwarder(LinkDisconnected(connection=self._connection))
+        self._answered.set()
+        self._closed.set()
+
     def _dispatch(self, message: MQTTMessage) -> None:
-        payload = bytes(message.payload)
+        """Hand a message on. Whatever fails, the next message is handled."""
         try:
-            parsed = topics.parse(message.topic)
+            self._hand_on(message)
         except BadTopic as error:
             log.warning("message ignored", reason=error.reason, detail=str(error))
-            return
+        except Exception:
+            log.exception("message ignored; this is a bug")
+
+    def _hand_on(self, message: MQTTMessage) -> None:
+        """Hand a message on. Raises BadTopic for a topic that is not this station's."""
+        payload = bytes(message.payload)
+        parsed = topics.parse(message.topic)
+        if (parsed.tenant, parsed.station) not in {
+            (self._station.tenant, self._station.name),
+            (self._station.tenant, ""),
+        }:
+            detail = f"{message.topic!r} is another station's"
+            raise BadTopic(detail)
         if parsed.kind == "outcomes":
             self._to_forwarder(OutcomeReceived(payload=payload))
         elif parsed.kind == "tasks" and parsed.task is not None:
@@ -416,6 +504,7 @@ class BrokerLink:
         elif parsed.kind == "commands" and parsed.task is not None:
             own = topics.reply_topic(self._station.tenant, self._station.name, parsed.task)
             reply_to = str(getattr(message.properties, "ResponseTopic", own))
+            _check_reply_topic(reply_to, self._station)
             correlation = bytes(getattr(message.properties, "CorrelationData", b""))
             self._to_control(
                 ControlMessage(
@@ -450,6 +539,7 @@ class BrokerLink:
         return f"{self._broker.host}:{self._broker.port}"
 
     def _report_problem(self, problem: str, remedy: str) -> None:
+        self.problem = f"{problem}; {remedy}"
         if problem != self._last_problem:
             self._last_problem = problem
             log.warning(
@@ -463,6 +553,23 @@ class BrokerLink:
 
 def _properties(packet: int) -> Properties:
     return Properties(packet)  # type: ignore[no-untyped-call]  # paho has no type for this constructor
+
+
+def _missing_feature(properties: Properties | None) -> Refusal | None:
+    """Return which feature that stations need a broker announces not to have, if any."""
+    return missing_feature(
+        retain=getattr(properties, "RetainAvailable", 1),
+        maximum_qos=getattr(properties, "MaximumQoS", 2),
+        wildcards=getattr(properties, "WildcardSubscriptionAvailable", 1),
+    )
+
+
+def _check_reply_topic(reply_to: str, station: StationSettings) -> None:
+    """Raise BadTopic unless a reply may go there: the station answers below its own commands."""
+    allowed = topics.station_commands(station.tenant, station.name).removesuffix("+")
+    rest = reply_to.removeprefix(allowed)
+    if rest == reply_to or not rest.partition("/")[2] or set("+#\0") & set(rest):
+        raise BadTopic(f"{reply_to!r}: a command's replies go below {allowed}{{id}}/ only")
 
 
 def _limits_of(properties: Properties | None) -> BrokerLimits:

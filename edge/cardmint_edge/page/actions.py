@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from cardmint_contracts.cards import ScanDefaults
 from cardmint_contracts.wire import convert
-from cardmint_edge.page.forms import Form, form_route
+from cardmint_edge.page.forms import Form, form_route, task_version
 from cardmint_edge.page.ports import PagePorts
 from cardmint_edge.page.views import PageRenderer, html
 from cardmint_edge.review_tasks import AnswerResult
@@ -48,11 +48,10 @@ def task_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
     respond = _page_responder(ports, renderer)
 
     def answer(request: Request, form: Form) -> Response:
-        if not form.get("version", "").isdecimal() or "card" not in form:
-            raise HTTPException(400, "an answer needs the fields version and card")
-        result = ports.answers.answer(
-            _task(request), int(form["version"]), form["card"] or None, OPERATOR
-        )
+        version = task_version(form.get("version", ""))
+        if "card" not in form:
+            raise HTTPException(400, "an answer needs the field card")
+        result = ports.answers.answer(_task(request), version, form["card"] or None, OPERATOR)
         return respond(request, _NOTICES[result])
 
     def skip(request: Request, _: Form) -> Response:

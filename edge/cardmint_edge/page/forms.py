@@ -14,6 +14,8 @@ from starlette.routing import Route
 
 MAX_BYTES = 64 << 10
 MAX_FIELDS = 100
+MAX_VERSION_DIGITS = 10
+"""Digits of a task's version in the contract."""
 
 Form = dict[str, str]
 
@@ -25,6 +27,17 @@ def form_route(path: str, handle: Callable[[Request, Form], Response]) -> Route:
         return await run_in_threadpool(handle, request, await _form(request))
 
     return Route(path, endpoint, methods=["POST"])
+
+
+def task_version(text: str) -> int:
+    """Return the version of a task in a form or an address.
+
+    Raises:
+        HTTPException: it is no version (400).
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) <= MAX_VERSION_DIGITS):
+        raise HTTPException(400, "the version of the task is missing or no number")
+    return int(text)
 
 
 async def _form(request: Request) -> Form:

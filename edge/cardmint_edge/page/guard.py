@@ -5,7 +5,6 @@ import ipaddress
 import secrets
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cardmint_edge.page.forms import Form, form_route
+from cardmint_edge.page.pin_tries import PinTries
 from cardmint_edge.page.views import PageRenderer, html
 
 HEADERS = {
@@ -31,8 +31,6 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-MAX_TRIES = 5
-TRIES_WITHIN_S = 60.0
 SESSION_S = 12 * 3600
 _COOKIE = "cardmint-station"
 _READING_METHODS = {"GET", "HEAD", "OPTIONS"}
@@ -48,7 +46,7 @@ class AccessControl:
         self._pin = pin
         self._clock = clock
         self._sessions: dict[str, float] = {}
-        self._tries: deque[float] = deque(maxlen=MAX_TRIES)
+        self._tries = PinTries()
         self._lock = threading.Lock()
 
     def check(self, request: HTTPConnection) -> Response | None:
@@ -68,9 +66,7 @@ class AccessControl:
         if not own and not (self._pin and _is_local(name)):
             raise HTTPException(403, f"this page is not served under the name {host!r}")
         site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-        from_page = site in {None, "same-origin"} and (
-            origin is None or urlsplit(origin).netloc == host
-        )
+        from_page = site in {None, "same-origin"} and (origin is None or _netloc(origin) == host)
         if request.scope["method"] not in _READING_METHODS and not from_page:
             raise HTTPException(403, "only the station's own page may send this")
         if (
@@ -87,16 +83,18 @@ class AccessControl:
         def ask(_: Request) -> Response:
             return html(renderer.pin(""))
 
-        def enter(_: Request, form: Form) -> Response:
+        def enter(request: Request, form: Form) -> Response:
+            address = request.client.host if request.client else ""
             with self._lock:
                 now = self._clock()
-                if len(self._tries) == MAX_TRIES and now - self._tries[0] < TRIES_WITHIN_S:
+                if not self._tries.may_try(address, now):
                     return html(renderer.pin("Too many tries; wait a minute."), 429)
                 if not self._pin or not hmac.compare_digest(
                     form.get("pin", "").encode(), self._pin.encode()
                 ):
-                    self._tries.append(now)
+                    self._tries.wrong(address, now)
                     return html(renderer.pin("That is not the PIN."), 401)
+                self._tries.right(address)
                 session = secrets.token_urlsafe(32)
                 self._sessions = {
                     name: until for name, until in self._sessions.items() if until > now
@@ -174,6 +172,13 @@ def is_loopback(name: str | None) -> bool:
 def _host_name(host: str) -> str | None:
     try:
         return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
     except ValueError:
         return None
 

@@ -13,6 +13,7 @@ from starlette.routing import Route, Router
 from cardmint_edge.domain.scan_record import ScanRecord
 from cardmint_edge.page import guard
 from cardmint_edge.page.actions import station_routes, task_routes
+from cardmint_edge.page.forms import task_version
 from cardmint_edge.page.ports import PagePorts
 from cardmint_edge.page.views import PageRenderer, StationView, html
 
@@ -50,8 +51,8 @@ class PageState(msgspec.Struct, frozen=True, kw_only=True):
     acknowledged: int
     connected: bool
     link: str
-    warning: str
     fault: str
+    problems: list[str]
     scanned: int
     parked: int
     open_tasks: int
@@ -94,12 +95,11 @@ def _read_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
         return _changed_live_part(ports, renderer, request.query_params.get("have", ""))
 
     def search(request: Request) -> Response:
-        version, query = request.query_params.get("version", ""), request.query_params.get("q", "")
-        if not version.isdecimal():
-            raise HTTPException(400, "a search needs the version of a task")
+        version = task_version(request.query_params.get("version", ""))
+        query = request.query_params.get("q", "")
         return html(
             renderer.search_results(
-                request.path_params["task"], int(version), query, ports.search(query)
+                request.path_params["task"], version, query, ports.search(query)
             )
         )
 
@@ -156,8 +156,8 @@ def _state(view: StationView) -> PageState:
         acknowledged=view.status.acknowledged,
         connected=view.connected,
         link=view.link,
-        warning=view.warning,
         fault=view.fault,
+        problems=list(view.problems),
         scanned=view.status.scanned,
         parked=view.status.parked,
         open_tasks=view.open_tasks,

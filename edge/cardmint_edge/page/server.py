@@ -6,20 +6,24 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from cardmint_edge.errors import Stop
+from cardmint_edge.page.connections import BACKLOG, REQUEST_S, limits
 
 
 class PageServer:
     """Serves the page until `stop`."""
 
-    def __init__(self, host: str, port: int) -> None:
-        """Bind the port; 0 takes a free one.
+    def __init__(self, host: str, port: int, *, request_s: float = REQUEST_S) -> None:
+        """Bind the port; 0 takes a free one. A request may take `request_s` seconds.
 
         Raises:
             Stop: the port is taken.
         """
+        self._request_s = request_s
         try:
             self._socket = socket.create_server(
-                (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+                (host, port),
+                family=socket.AF_INET6 if ":" in host else socket.AF_INET,
+                backlog=BACKLOG,
             )
         except OSError as error:
             raise Stop(
@@ -38,6 +42,7 @@ class PageServer:
                 server_header=False,
                 timeout_graceful_shutdown=1,
                 lifespan="off",
+                **limits(self._request_s),
             )
         )
 

@@ -32,9 +32,9 @@ DECISIONS = {
 class StationView:
     """The content of the page's live part.
 
-    `link`, `warning` and `fault` are sentences; an empty one is none. `originals` has, for the scan
-    of a task, the earlier scan of which it is a possible duplicate. `uploads` is whether images are
-    uploaded at all.
+    `link`, `fault` and `problems` are sentences; an empty fault is none. `originals` has, for the
+    scan of a task, the earlier scan of which it is a possible duplicate. `uploads` is whether
+    images are uploaded at all.
     """
 
     status: OutboxStatus
@@ -52,8 +52,8 @@ class StationView:
     uploads_paused: bool = False
     drain_s: float | None = 0.0
     has_live: bool = False
-    warning: str = ""
     notice: str = ""
+    problems: Sequence[str] = ()
     price: "PriceSummary | None" = None
 
 

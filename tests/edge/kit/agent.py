@@ -82,19 +82,27 @@ def link_to(
     epoch: int = 1,
     to_control: Callable[[ControlMessage], None] = lambda _: None,
     answer_timeout_s: float = ANSWER_TIMEOUT_S,
+    failures: list[Exception] | None = None,
 ) -> BrokerLink:
-    return BrokerLink(
-        broker=broker,
-        station=STATION,
-        bootid=STAMP.bootid,
-        state=lambda online: StationState(
+    """Return a link. Reading the station's state raises the `failures` first."""
+
+    def state(online: bool) -> StationState:
+        if failures:
+            raise failures.pop(0)
+        return StationState(
             online=online,
             epoch=epoch,
             bootid=STAMP.bootid,
             stream=stream,
             time=NOW.isoformat(),
             version="1",
-        ),
+        )
+
+    return BrokerLink(
+        broker=broker,
+        station=STATION,
+        bootid=STAMP.bootid,
+        state=state,
         health=lambda: StationHealth(
             time=NOW.isoformat(), queued=0, oldest_unsent_s=0, disk_free_bytes=1, clock_synced=True
         ),

@@ -12,6 +12,41 @@ SUBACK = 0x90
 Mood = Literal["pass", "drop", "slow", "garbage", "silent", "unsubscribed"]
 
 
+class ScriptedBroker:
+    """A port that answers the first packet of each connection with given bytes.
+
+    `taken` has the bytes that each connection sent until it ended.
+    """
+
+    def __init__(self, answer: bytes) -> None:
+        self.taken: list[bytes] = []
+        self._answer = answer
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @classmethod
+    @contextmanager
+    def answering(cls, answer: bytes) -> Iterator["ScriptedBroker"]:
+        scripted = cls(answer)
+        try:
+            yield scripted
+        finally:
+            scripted._server.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._server.accept()
+                near.settimeout(5)
+                with near, suppress(OSError):
+                    taken = near.recv(65536)
+                    near.sendall(self._answer)
+                    while more := near.recv(65536):
+                        taken += more
+                    self.taken.append(taken)
+
+
 class FaultyBroker:
     """A port in front of the broker's.
 

@@ -54,8 +54,12 @@ class Wire:
 class HeardTasks:
     def __init__(self) -> None:
         self.heard: list[object] = []
+        self.fails: list[Exception] = []
+        self.fails_in_tick = False
 
     def receive_task(self, task: UUID, payload: bytes) -> None:
+        if self.fails:
+            raise self.fails.pop(0)
         self.heard.append((task, payload))
 
     def receive_outcome(self, payload: bytes) -> None:
@@ -68,7 +72,8 @@ class HeardTasks:
         self.heard.append("disconnected")
 
     def tick(self, now: float) -> None:
-        pass
+        if self.fails_in_tick and self.fails:
+            raise self.fails.pop(0)
 
 
 class ForwarderBench:
@@ -97,6 +102,7 @@ class ForwarderBench:
             on_receipt=self.cover,
             clock=lambda: self.now,
             draw=lambda: 0.5,
+            retry_s=0.05,
         )
         self.outbox.call_on_append(lambda: self.forwarder.post(EventAppended()))
 

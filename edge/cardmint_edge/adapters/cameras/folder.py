@@ -10,14 +10,17 @@ from cardmint_edge.capture import Shot
 from cardmint_edge.errors import Retry
 
 POLL_S = 0.1
+COUNTING = "counting"
+"""Folder of the file whose shot is taken and not confirmed: at most one."""
 
 
 class FolderCamera:
     """Takes files in order of their names, each once it has not changed for `settle_s` seconds.
 
-    A file is moved to `done/` when its shot is confirmed. A file that is no usable image is moved
-    to `parked/`, with the reason in a file beside it. A shot that was never confirmed is still in
-    the folder, and comes again after a restart.
+    A file is moved to `counting/` when its shot is taken, and to `done/` when that is confirmed. A
+    file that is no usable image is moved to `parked/`, with the reason in a file beside it. A shot
+    that was never confirmed is still in `counting/`, and comes before any other after a restart. So
+    only the first shot after a start can be one that was counted before it.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class FolderCamera:
         """
         until = self._clock() + timeout_s
         while True:
-            path = self._settled()
+            path = self._unconfirmed_file() or self._settled()
             if path is not None:
                 return self._shot(path)
             left = until - self._clock()
@@ -79,6 +82,15 @@ class FolderCamera:
 
     def close(self) -> None:
         """Do nothing: no file stays open."""
+
+    def _unconfirmed_file(self) -> Path | None:
+        """Return the file whose shot was taken and not confirmed, perhaps before a restart."""
+        try:
+            return next(iter(sorted(filter(_is_image, (self._folder / COUNTING).iterdir()))), None)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise Retry(f"{self._folder / COUNTING}: {error.strerror}") from error
 
     def _settled(self) -> Path | None:
         now = self._clock()
@@ -112,6 +124,8 @@ class FolderCamera:
             )
             raise
         self._unconfirmed = path
+        if path.parent.name != COUNTING:
+            self._unconfirmed = self._move(path, COUNTING)
         return Shot(frame=frame, origin=path.name)
 
     def _move(self, path: Path, to: str) -> Path:
