@@ -77,7 +77,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     )
     outbox("export", "--config", config, "--out", file)
     file.write_bytes(
-        gzip.compress(gzip.decompress(file.read_bytes()).replace(b'"format":1', b'"format":9'))
+        gzip.compress(gzip.decompress(file.read_bytes()).replace(b'"format":2', b'"format":9'))
     )
     assert "newer agent" in str(outbox("import", "--config", config, file).exception)
 

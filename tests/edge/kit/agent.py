@@ -10,7 +10,6 @@ from tests.edge.kit.scans import NOW, STAMP
 
 from cardmint_contracts.settings import BrokerSettings
 from cardmint_contracts.stations import StationHealth, StationState
-from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.mqtt import ANSWER_TIMEOUT_S, BrokerLink
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.domain.delivery.messages import ControlMessage, EventAppended, ForwarderMessage
@@ -50,7 +49,7 @@ class ForwardingAgent:
             link=self.link,
             tasks=NoTasks(),
             source="/stations/left",
-            read_clock=StationClock(),
+            read_clock=lambda: STAMP,
             on_receipt=lambda: None,
         )
         self.outbox.call_on_append(lambda: self.forwarder.post(EventAppended()))

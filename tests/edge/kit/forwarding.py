@@ -79,7 +79,8 @@ class HeardTasks:
 class ForwarderBench:
     """A forwarder on a real outbox, with a clock, a link and a cloud that the test drives."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, source: str = "/stations/left") -> None:
+        self.source = source
         self.path = folder / "outbox.db"
         self.now = 0.0
         self.cloud = ReferenceIngest()
@@ -97,7 +98,7 @@ class ForwarderBench:
             outbox=self.outbox,
             link=self.wire,
             tasks=self.tasks,
-            source="/stations/left",
+            source=self.source,
             read_clock=lambda: STAMP,
             on_receipt=self.cover,
             clock=lambda: self.now,
@@ -147,7 +148,7 @@ class ForwarderBench:
         """Let the cloud commit a batch, and return its receipt."""
         envelopes = decode_batch(batch.payload, batch.content_type)
         assert (envelopes[0].number, envelopes[-1].number) == (batch.first, batch.last)
-        return self.cloud.take("/stations/left", envelopes, batch.before)
+        return self.cloud.take(self.source, envelopes, batch.before)
 
     def receive(self, receipt: Receipt) -> None:
         self.forwarder.post(ReceiptReceived(payload=encode(receipt)))
