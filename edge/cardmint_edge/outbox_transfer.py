@@ -18,6 +18,7 @@ import msgspec
 
 from cardmint_contracts.chain import extend, start_of
 from cardmint_contracts.events import StreamReason
+from cardmint_edge.adapters.bounded_gzip import read_gzip
 from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.durable_files import write_file
 from cardmint_edge.adapters.mqtt import BrokerLink
@@ -82,13 +83,11 @@ def read(path: Path) -> OutboxExport:
         Stop: the file is missing, damaged, or of a newer version.
     """
     try:
-        packed = path.read_bytes()
+        exported = msgspec.json.decode(read_gzip(path), type=OutboxExport)
+    except (gzip.BadGzipFile, EOFError, ValueError, zlib.error, RecursionError) as error:
+        raise Stop(f"{path} is not a complete export: {error}; export it again") from error
     except OSError as error:
         raise Stop(f"cannot read {path}: {error.strerror}") from error
-    try:
-        exported = msgspec.json.decode(gzip.decompress(packed), type=OutboxExport)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise Stop(f"{path} is not a complete export: {error}; export it again") from error
     if exported.format not in _FORMATS:
         raise Stop(
             f"{path} has format {exported.format}, this agent knows {FORMAT}; install a newer agent"

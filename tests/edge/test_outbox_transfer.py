@@ -89,3 +89,22 @@ def test_refused_images_go_again(tmp_path: Path) -> None:
         written.record(scan_of(1, image=image_of(1)), STAMP)
         ImageTable(written.database).park(image_of(1).sha256, "refused")
     assert "1 images are sent again" in outbox("replay", "--config", config).stdout
+
+
+def test_files_that_are_huge_are_refused(tmp_path: Path) -> None:
+    config = config_of(tmp_path, tmp_path / "pack", 1883)
+    file = tmp_path / "carry.gz"
+    with file.open("wb") as sparse:
+        sparse.truncate(3 << 30)
+    said = str(outbox("import", "--config", config, file).exception)
+    assert "it is larger than 64 MB; export it again" in said
+    with gzip.open(file, "wb", compresslevel=9) as bomb:
+        for _ in range(300):
+            bomb.write(bytes(1 << 20))
+    said = str(outbox("import", "--config", config, file).exception)
+    assert "it decompresses to more than 256 MB" in said
+    file.write_bytes(gzip.compress(b"[" * 100_000))
+    assert "not a complete export" in str(outbox("import", "--config", config, file).exception)
+    assert "not a complete export" in str(
+        outbox("import", "--config", config, "/dev/zero").exception
+    )

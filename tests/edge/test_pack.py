@@ -1,5 +1,6 @@
 """Packs: what is built in comes out, and what is no pack is refused in one line."""
 
+import io
 import json
 import shutil
 import sqlite3
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from msgspec.structs import replace as replace_
+from PIL import Image
 
 from cardmint_contracts.cards import Edition, Finish, Money, ScanDefaults
 from cardmint_contracts.prices import LastPrice
@@ -263,3 +265,42 @@ def test_damage_that_opening_does_not_see_is_said_when_it_is_met(
     with pytest.raises(Stop, match="is damaged"):
         hollow.reference(0)
     hollow.close()
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        (
+            "DROP TABLE looks; CREATE VIEW looks AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL"
+            " SELECT i + 1 FROM n) SELECT i AS card_id, x'' AS bits FROM n"
+        ),
+        (
+            "DROP TABLE meta; CREATE VIEW meta AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL"
+            " SELECT i + 1 FROM n) SELECT i AS key, i AS value FROM n"
+        ),
+        "ALTER TABLE cards ADD COLUMN big AS (zeroblob(900000000))",
+        "CREATE TRIGGER t AFTER INSERT ON meta BEGIN SELECT 1; END",
+        "CREATE VIRTUAL TABLE other USING fts5(a)",
+    ],
+)
+def test_a_pack_that_computes_is_refused(fictional: Path, tmp_path: Path, hostile: str) -> None:
+    path = tmp_path / "pack.sqlite"
+    shutil.copy(fictional / "pack.sqlite", path)
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(hostile)
+    with pytest.raises(Stop, match="no plain table"):
+        Pack(path)
+
+
+def test_a_picture_that_is_larger_than_a_thumbnail_is_not_decoded(
+    fictional: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "pack.sqlite"
+    shutil.copy(fictional / "pack.sqlite", path)
+    packed = io.BytesIO()
+    Image.new("L", (8000, 7990)).save(packed, "PNG")
+    for content in (packed.getvalue(), b"", b"no picture", packed.getvalue()[:40]):
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("UPDATE looks SET thumb = ?", (content,))
+        with closing(Pack(path)) as pack, pytest.raises(Stop, match="damaged"):
+            pack.reference(0)

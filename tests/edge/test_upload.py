@@ -232,3 +232,15 @@ def test_a_database_error_is_logged_and_tried_again() -> None:
     with capture_logs() as logs:
         uploader.run()
     assert [entry["reason"] for entry in logs] == ["disk"]
+
+
+@pytest.mark.parametrize("proxy", ["socks://proxy:1080", "socks5://proxy:1080", "ftp://proxy"])
+def test_a_proxy_that_cannot_be_used_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with capture_logs() as logs:
+        CloudHttp(url="http://cloud/", tenant="shop").close()
+    assert [entry["event"] for entry in logs] == [
+        "the proxy in the environment cannot be used; trying without"
+    ]

@@ -13,11 +13,13 @@ class StreamMark(NamedTuple):
     """What the log has of a stream: its owner, its last sequence, and the chain's digest there.
 
     The digest is None for a stream of version 0.1.0, whose messages say nothing about it.
+    `has_moved` is whether the log has events of this stream under another one.
     """
 
     source: str
     sequence: int
     digest: bytes | None
+    has_moved: bool = False
 
 
 class Refusal(Enum):

@@ -6,7 +6,7 @@ In one transaction: `_place` finds the events that are new, `_write` applies the
 
 import contextlib
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -100,7 +100,7 @@ async def commit(
             new, unreadable = await _place(connection, batch, marks, events, result)
             events += new
             letters += unreadable
-        events = await _without_moved(connection, events, result)
+        events = await _without_moved(connection, events, marks, result)
         result.changes, refused = await _write(connection, events, now, known)
         letters += refused
         result.applied, result.parked = len(events) - len(refused), len(letters)
@@ -142,7 +142,7 @@ async def _place(
         )
         return [], []
     sequence = max(mark.sequence, batch.last)
-    mark = marks[batch.key] = StreamMark(mark.source, sequence, position.digest)
+    mark = marks[batch.key] = mark._replace(sequence=sequence, digest=position.digest)
     result.receipts[address] = receipt_of(batch.stream, mark)
     result.repeated += position.repeated
     new: list[NewEvent] = []
@@ -207,36 +207,49 @@ async def _as_logged(
 
 
 async def _without_moved(
-    connection: PostgresConnection, events: list[NewEvent], result: CommitResult
+    connection: PostgresConnection,
+    events: list[NewEvent],
+    marks: Mapping[StreamKey, StreamMark],
+    result: CommitResult,
 ) -> list[NewEvent]:
-    """Return `events` without those that the log already has under their first stream.
+    """Return `events` without those that the log has already, by their first identity and content.
 
-    Records the others that came under another stream than their first. A copy of an outbox sends
-    the events that it shares with the original, too: the same content counts once.
+    Records those that came under another stream than their first. A copy of an outbox sends the
+    events that it shares with the original, too, in either stream: the same content counts once.
     """
-    moved = {index: key for index, one in enumerate(events) if (key := _moved_from(one))}
-    if not moved:
+    own = {key: f"{key[1]}/" for key in marks}
+    moved = {
+        index: (one.batch.tenant, *first)
+        for index, one in enumerate(events)
+        if not one.envelope.id.startswith(own[one.batch.key])
+        and (first := first_identity(one.envelope)) is not None
+    }
+    affected = {key for key, mark in marks.items() if mark.has_moved}
+    affected |= {key[:2] for key in moved.values()}
+    if not affected:
         return events
+    firsts = moved | {
+        index: (*one.batch.key, one.envelope.number)
+        for index, one in enumerate(events)
+        if index not in moved and one.batch.key in affected
+    }
     logged = await event_log.logged_events(connection, set(moved.values()))
-    recorded = await event_log.moved_events(connection, set(moved.values()))
-    new: set[tuple[EventKey, bytes]] = set()
+    seen = await event_log.moved_events(connection, set(firsts.values()))
+    new: list[tuple[EventKey, bytes]] = []
     repeated: set[int] = set()
-    for index, key in moved.items():
+    for index, key in sorted(firsts.items()):
         content = events[index].envelope.type, bytes(events[index].envelope.data)
         entry = key, hashlib.sha256(b"\n".join((content[0].encode(), content[1]))).digest()
-        if logged.get(key) == content or entry in recorded or entry in new:
+        if entry in seen or logged.get(key) == content:
             repeated.add(index)
-        else:
-            new.add(entry)
+            continue
+        seen.add(entry)
+        if index in moved:
+            new.append(entry)
     if new:
         await event_log.put_moved_events(connection, sorted(new))
     result.repeated += len(repeated)
     return [one for index, one in enumerate(events) if index not in repeated]
-
-
-def _moved_from(event: NewEvent) -> EventKey | None:
-    first = first_identity(event.envelope)
-    return (event.batch.tenant, *first) if first is not None else None
 
 
 async def _write(

@@ -5,12 +5,16 @@ from collections.abc import Callable, Iterator
 from http import HTTPStatus
 
 import httpx
+import structlog
 
 from cardmint_contracts.http import UPLOAD_COMPLETE, UPLOAD_OFFSET, image_path
 from cardmint_edge.errors import Park, Retry
 
 TIMEOUT_S = 30.0
 CHUNK_BYTES = 8 << 10
+
+log = structlog.get_logger(__name__)
+
 _RETRY_STATUSES = {
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.CONFLICT,
@@ -39,7 +43,14 @@ class CloudHttp:
         self._sleep = sleep
         self._url = url.rstrip("/")
         self._tenant = tenant
-        self._client = httpx.Client(timeout=TIMEOUT_S, transport=transport)
+        try:
+            self._client = httpx.Client(timeout=TIMEOUT_S, transport=transport)
+        except (ImportError, ValueError) as error:
+            # The agent counts without the cloud; a proxy is no reason to end it.
+            log.error(
+                "the proxy in the environment cannot be used; trying without", reason=str(error)
+            )
+            self._client = httpx.Client(timeout=TIMEOUT_S, transport=transport, trust_env=False)
 
     def put(self, sha256: str, jpeg: bytes) -> None:
         """Upload one image, or the rest of it, unless the cloud has it already.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import simplejpeg
 
 from cardmint_contracts.cards import Image
 from cardmint_edge.adapters.durable_files import make_folder, write_beside, write_file
@@ -77,6 +78,12 @@ class ImageStore:
         """
         content = self.get(digest)
         if content is None:
+            return 0
+        try:
+            height, width, *_ = simplejpeg.decode_jpeg_header(content)
+        except ValueError:
+            return 0
+        if max(height, width) > LONG_EDGE:  # no image that this station made
             return 0
         picture = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR)
         if picture is None:

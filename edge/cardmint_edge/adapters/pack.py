@@ -1,5 +1,6 @@
 """The catalogue pack: one SQLite file with all printings and the references of their pictures."""
 
+import io
 import sqlite3
 import struct
 import threading
@@ -10,10 +11,12 @@ from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from cardmint_contracts.cards import Card, Edition, Finish, Money, ScanDefaults
 from cardmint_contracts.prices import LastPrice
 from cardmint_edge.domain.reading.catalogue_texts import PrintedFacts
+from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.vision.embedding import SIZE, Vectors
 from cardmint_edge.domain.vision.hashing import WORDS, Bits
 from cardmint_edge.domain.vision.matching import THUMB_SIZE, Features, Reference
@@ -21,6 +24,11 @@ from cardmint_edge.errors import Stop
 
 SCHEMA = 2
 """Version of the pack's tables. The references are the table `looks`."""
+SEARCH_TABLE = "cards_fts"
+MAX_VALUE_BYTES = 8 << 20
+"""Bytes of one value of a pack, at most: pictures have some kilobytes."""
+
+_COLUMNS = "SELECT name, hidden FROM pragma_table_xinfo(:name)"
 _REBUILD = "build it again with `cardmint-edge catalogue build`"
 
 
@@ -51,6 +59,7 @@ class Pack:
         self.reference = lru_cache(maxsize=512)(self._reference)
 
     def _load(self) -> None:
+        self._check_tables()
         meta = dict(self._rows("SELECT key, value FROM meta"))
         if meta.get("schema") != str(SCHEMA):
             raise Stop(
@@ -85,6 +94,25 @@ class Pack:
                 f"{self._path}: {len(self._ids)} pictures,"
                 f" but {meta['images']} were built in: {_REBUILD}"
             )
+
+    def _check_tables(self) -> None:
+        """Refuse what could compute rows without end, or larger than the file: only tables do not.
+
+        Raises:
+            Stop: there is a view, a trigger, a computed column, or a virtual table other than the
+                search's.
+        """
+        for kind, name, sql in self._rows("SELECT type, name, sql FROM sqlite_master"):
+            computed = kind == "table" and any(
+                hidden for *_, hidden in self._rows(_COLUMNS, {"name": name})
+            )
+            virtual = str(sql).lstrip().upper().startswith("CREATE VIRTUAL")
+            if (
+                kind not in {"table", "index"}
+                or (computed and not virtual)
+                or (virtual and name != SEARCH_TABLE)
+            ):
+                raise Stop(f"{self._path}: not a pack: {name} is no plain table: {_REBUILD}")
 
     @property
     def version(self) -> str:
@@ -210,15 +238,15 @@ class Pack:
             "SELECT points, descriptors, thumb FROM looks WHERE card_id = :id", {"id": card_id}
         )
         points, descriptors, thumb = rows[0]
-        picture = cv2.imdecode(np.frombuffer(thumb, dtype=np.uint8), cv2.IMREAD_COLOR)
-        if picture is None or picture.shape[1::-1] != THUMB_SIZE:
+        picture = _decode_thumb(thumb)
+        if picture is None:
             message = f"{self._path}: the picture of {card_id} is damaged: {_REBUILD}"
             raise Stop(message)
         features = Features(
             points=(np.frombuffer(points, dtype=np.uint16).reshape(-1, 2) / 64).astype(np.float32),
             descriptors=np.frombuffer(descriptors, dtype=np.uint8).reshape(-1, 32),
         )
-        return Reference(features=features, thumb=np.asarray(picture, dtype=np.uint8))
+        return Reference(features=features, thumb=picture)
 
     def _rows(self, sql: str, values: dict[str, object] | None = None) -> list[Any]:
         try:
@@ -227,6 +255,21 @@ class Pack:
         except sqlite3.DatabaseError as error:
             message = f"{self._path}: not a pack, or damaged ({error}): {_REBUILD}"
             raise Stop(message) from None
+
+
+def _decode_thumb(thumb: bytes) -> Frame | None:
+    """Decode a thumbnail; None for any other picture. Its size is read before any pixel is."""
+    try:
+        with Image.open(io.BytesIO(thumb), formats=("JPEG", "PNG", "WEBP")) as image:
+            size = image.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    if size != THUMB_SIZE:
+        return None
+    picture = cv2.imdecode(np.frombuffer(thumb, dtype=np.uint8), cv2.IMREAD_COLOR)
+    if picture is None or picture.shape[1::-1] != THUMB_SIZE:
+        return None
+    return np.asarray(picture, dtype=np.uint8)
 
 
 def _card(row: tuple[str, str, str, str, str]) -> Card:
@@ -248,4 +291,9 @@ def _open(path: Path) -> sqlite3.Connection:
     if size < (65536 if page == 1 else page) * pages:
         message = f"{path}: the pack is cut short ({size} bytes): copy it again, or {_REBUILD}"
         raise Stop(message)
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+    connection = sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False
+    )
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    return connection

@@ -83,7 +83,10 @@ class ReferenceIngest:
     def _append(self, envelope: Envelope) -> None:
         content = envelope.type, bytes(envelope.data)
         first = first_identity(envelope)
-        if first is not None:
+        if first is None:
+            if (envelope.stream, envelope.number, content) in self.moved:
+                return
+        else:
             if self.events.get(first) == content or (*first, content) in self.moved:
                 return
             self.moved.add((*first, content))

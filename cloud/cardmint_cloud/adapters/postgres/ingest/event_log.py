@@ -22,9 +22,12 @@ EventKey = tuple[str, UUID, int]
 """Tenant, stream and sequence."""
 
 _LOCK = """
-SELECT tenant, stream, source, sequence, digest FROM watermarks
+SELECT tenant, stream, source, sequence, digest,
+       EXISTS (SELECT FROM moved_events m WHERE (m.tenant, m.stream) = (w.tenant, w.stream))
+       AS has_moved
+  FROM watermarks w
  WHERE (tenant, stream) IN (SELECT * FROM unnest($1::text[], $2::uuid[]))
- ORDER BY tenant, stream FOR UPDATE"""
+ ORDER BY tenant, stream FOR UPDATE OF w"""
 _OPEN_STREAMS = """
 INSERT INTO watermarks (tenant, stream, source, updated_at)
 SELECT *, $4 FROM unnest($1::text[], $2::uuid[], $3::text[]) ON CONFLICT DO NOTHING"""
@@ -85,7 +88,9 @@ async def lock_streams(
         await connection.execute(_OPEN_STREAMS, tenants, streams, list(sources.values()), now)
         found = await connection.fetch(_LOCK, tenants, streams)
     return {
-        (row["tenant"], row["stream"]): StreamMark(row["source"], row["sequence"], row["digest"])
+        (row["tenant"], row["stream"]): StreamMark(
+            row["source"], row["sequence"], row["digest"], row["has_moved"]
+        )
         for row in found
     }
 
