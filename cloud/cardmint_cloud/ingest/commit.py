@@ -34,6 +34,7 @@ from cardmint_cloud.domain.stream_position import (
 )
 from cardmint_cloud.errors import MissingPartition
 from cardmint_cloud.ingest.read import EventBatch, decode_or_error
+from cardmint_contracts.chain import start_of
 from cardmint_contracts.envelope import Envelope, first_identity
 from cardmint_contracts.errors import ContractError
 from cardmint_contracts.events import CardScanned, EventData
@@ -159,8 +160,12 @@ async def _place(
 
 def receipt_of(stream: UUID, mark: StreamMark) -> Receipt:
     """Return the receipt for what the log has of a stream."""
-    digest = mark.digest.hex() if mark.digest is not None else None
-    return Receipt(stream=stream, sequence=mark.sequence, digest=digest)
+    digest = start_of(stream) if mark.sequence == 0 else mark.digest
+    return Receipt(
+        stream=stream,
+        sequence=mark.sequence,
+        digest=digest.hex() if digest is not None else None,
+    )
 
 
 def refusal_receipt(

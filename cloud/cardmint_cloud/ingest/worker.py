@@ -29,7 +29,6 @@ from cardmint_cloud.ingest.receipts import ReceiptPublisher
 from cardmint_cloud.reviews.dispatch import ReviewDispatcher
 from cardmint_cloud.reviews.stray_tasks import StrayTasks, TaskBroker
 from cardmint_contracts import topics
-from cardmint_contracts.chain import start_of
 from cardmint_contracts.control import ReportedConfig
 from cardmint_contracts.errors import BadTopic, ContractError
 from cardmint_contracts.notifications import CHANNEL, Subject
@@ -326,7 +325,7 @@ async def _receipt_at_birth(
     mark = await event_log.stream_mark(connection, tenant, stream)
     source = f"/stations/{station}"
     if mark is None:
-        mark = StreamMark(source, 0, start_of(stream))
+        mark = StreamMark(source, 0, None)
     if mark.source != source:
         return refusal_receipt(stream, mark, Refusal.ANOTHERS_STREAM)
     return receipt_of(stream, mark)

@@ -1,6 +1,6 @@
 """Ingest in memory: what the cloud promises to stations, as short as it can be said.
 
-`tests/system/test_histories.py` holds the real ingest to it.
+`tests/cloud/test_reference_ingest.py` holds the real ingest to it.
 """
 
 from collections.abc import Sequence

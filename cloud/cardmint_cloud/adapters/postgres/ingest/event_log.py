@@ -131,10 +131,8 @@ async def moved_events(
     connection: PostgresConnection, keys: Collection[EventKey]
 ) -> set[tuple[EventKey, bytes]]:
     """Return which of those events are in the log under another stream, with their SHA-256."""
-    return {
-        ((row["tenant"], row["stream"], row["sequence"]), row["sha256"])
-        for row in await connection.fetch(_MOVED, *_columns(keys))
-    }
+    rows = await connection.fetch(_MOVED, *_columns(keys)) if keys else []
+    return {((row["tenant"], row["stream"], row["sequence"]), row["sha256"]) for row in rows}
 
 
 async def put_moved_events(
