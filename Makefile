@@ -10,6 +10,7 @@ DEMO_DIR ?= .demo
 CHAOS_EVENTS ?= 50000
 CHAOS_SECONDS ?= 120
 CHAOS_SEED ?=
+FUZZ_SECONDS ?= 600
 RUNS ?= 20
 CARDMINT_DATA ?= ../shared/data
 TRAIN_MINUTES ?= 60
@@ -95,6 +96,11 @@ chaos: install  ## Send CHAOS_EVENTS=50000 while everything fails at random for 
 	$(BIN)/cardmint-lab chaos --events $(CHAOS_EVENTS) --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
 	$(BIN)/cardmint-lab chaos --events $(CHAOS_EVENTS) --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) --broker iotcore
 
+.PHONY: fuzz
+fuzz: install  ## Fuzz every decoder of what comes from outside, guided by coverage, for FUZZ_SECONDS=600 together
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r tests/fuzz/requirements.txt
+	$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS)
+
 .PHONY: format
 format: install  ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .
@@ -106,6 +112,7 @@ lock: install  ## Compile the hash-pinned requirements again
 	$(COMPILE) --no-emit-package asgiref --output-file edge/requirements.txt shared/pyproject.toml edge/pyproject.toml
 	$(COMPILE) --no-emit-package asgiref --extra baselines --extra archive --extra local --output-file tests/lab/requirements-baselines.txt shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml tests/lab/pyproject.toml
 	$(COMPILE) --output-file cloud/requirements.txt shared/pyproject.toml cloud/pyproject.toml
+	$(COMPILE) --output-file tests/fuzz/requirements.txt tests/fuzz/requirements.in
 	$(COMPILE_TRAINING) --output-file tests/lab/cardmint_lab/training/requirements-gpu.txt tests/lab/cardmint_lab/training/requirements.in
 	$(COMPILE_TRAINING) $(addprefix --no-emit-package ,$(GPU)) --output-file tests/lab/cardmint_lab/training/requirements.txt tests/lab/cardmint_lab/training/requirements.in
 	$(COMPILE) --extra local --extra archive --output-file requirements-dev.txt requirements-dev.in shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml tests/lab/pyproject.toml

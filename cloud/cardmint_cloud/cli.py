@@ -276,6 +276,26 @@ def identity(config: Path | None, replaced: tuple[UUID, ...], *, renew: bool) ->
         click.echo(f"replaces {one}")
 
 
+@cli.command("broker-rules")
+@click.argument("stations", nargs=-1, metavar="TENANT/STATION...", required=True)
+@click.option(
+    "--reader",
+    "readers",
+    multiple=True,
+    metavar="TENANT/NAME",
+    help="A program that only reads the tenant's feed. May be repeated.",
+)
+@click.option("--cloud", default="cloud", show_default=True, help="The user name of the workers.")
+def broker_rules(stations: tuple[str, ...], readers: tuple[str, ...], cloud: str) -> None:
+    """Print the access rules of the broker, for mosquitto's `acl_file` (docs/broker.md)."""
+    from cardmint_cloud.domain.broker_rules import mosquitto_rules
+
+    try:
+        click.echo(mosquitto_rules(stations=stations, readers=readers, cloud=cloud))
+    except BadTopic as error:
+        raise StopService(str(error)) from None
+
+
 @cli.group("dead-letters")
 def dead_letters() -> None:
     """Messages and events that could not be used: list, replay, discard."""

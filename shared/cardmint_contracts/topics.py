@@ -26,6 +26,20 @@ Kind: TypeAlias = Literal[
     "fleet/models",
 ]
 
+Channel: TypeAlias = Literal[
+    "events",
+    "receipt",
+    "state",
+    "health",
+    "tasks/+",
+    "outcomes/+",
+    "commands/+",
+    "commands/+/reply",
+    "config/desired",
+    "config/reported",
+]
+"""What a station's topics end in, with `+` for a task or command."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _ARTIFACTS: tuple[Kind, ...] = ("fleet/catalogue", "fleet/models")
@@ -116,9 +130,29 @@ def fleet_topic(tenant: str, artifact: Artifact) -> str:
     return f"{ROOT}/{name(tenant)}/fleet/{artifact}"
 
 
-def every_station(kind: Literal["events", "state", "health", "config/reported"]) -> str:
+def station_channel(tenant: str, station: str, channel: Channel) -> str:
+    """Return the filter for one channel of a station."""
+    return f"{ROOT}/{name(tenant)}/{name(station)}/{channel}"
+
+
+def every_station(channel: Channel) -> str:
     """Return the filter for one channel of every station of every tenant."""
-    return f"{ROOT}/+/+/{kind}"
+    return f"{ROOT}/+/+/{channel}"
+
+
+def fleet_filter(tenant: str) -> str:
+    """Return the filter for what every station of a tenant is told."""
+    return f"{ROOT}/{name(tenant)}/fleet/+"
+
+
+def feed_filter(tenant: str) -> str:
+    """Return the filter for a tenant's feed, which is kept free for programs that only read."""
+    return f"{ROOT}/{name(tenant)}/feed/#"
+
+
+EVERY_FLEET = f"{ROOT}/+/fleet/+"
+EVERY_FEED = f"{ROOT}/+/feed/#"
+EVERYTHING = f"{ROOT}/#"
 
 
 def parse(topic: str) -> StationTopic:

@@ -162,6 +162,7 @@ async def test_one_encoding_is_undone() -> None:
         (gzip.compress(b'{"price": 1}')[:-9], "gzip", "not-http"),
         (b"[" + b"{}," * (MAX_VALUES // 2) + b"1]", "identity", "too-large"),
     ],
+    ids=["two", "two-as-one", "a-bomb", "deflate", "brotli", "cut", "values"],
 )
 async def test_an_answer_is_bounded_while_it_is_decoded(
     body: bytes, encoding: str, reason: str

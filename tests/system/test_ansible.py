@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from cardmint_edge.settings import load
+
 pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).parents[2]
@@ -75,10 +77,20 @@ def test_the_role_installs_a_station_and_a_second_run_changes_nothing(tmp_path: 
         "./edge",
     ]
     subprocess.run([sys.executable, "-m", *build], check=True, cwd=ROOT, timeout=120)
-    first = apply(prefix, wheels, pack)
+    authority = tmp_path / "authority.pem"
+    authority.write_text("a stand-in too")
+    login = {
+        "station_broker_tls": "true",
+        "station_broker_ca": str(authority),
+        "station_broker_password": 'a "word"',
+    }
+    first = apply(prefix, wheels, pack, **login)
     assert first.returncode == 0, first.stdout + first.stderr
-    second = apply(prefix, wheels, pack)
+    second = apply(prefix, wheels, pack, **login)
     assert "changed=0" in second.stdout, second.stdout + second.stderr
+    broker = load(prefix / "station.toml", {}).broker
+    assert (broker.tls, broker.ca_file) == (True, prefix / "broker-ca.pem")
+    assert (broker.username, broker.password) == ("shop/table-1", 'a "word"')
     assert "version" in said(prefix, "cardmint-edge", "--version")
     installed = said(prefix, "pip", "list")
     assert not {"sqlalchemy", "asyncpg", "alembic", "cardmint-cloud"} & {

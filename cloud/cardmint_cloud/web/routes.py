@@ -118,11 +118,11 @@ def _failed(shop: PageContext, request: PageRequest, error: Exception) -> Respon
     elif _refused_value(error):
         # Each parameter has bounds of its own; one that lacks them is not the database's absence.
         _log.error(
-            "a parameter reached the database", path=request.url.path, error=str(error)[:300]
+            "a parameter reached the database", path=request.scope["path"], error=str(error)[:300]
         )
         status, detail = 400, "A value in the address or in the form cannot be right."
     elif not isinstance(error, (*DATABASE_AWAY, SQLAlchemyError)):
-        _log.error("a page failed", path=request.url.path, exc_info=error)
+        _log.error("a page failed", path=request.scope["path"], exc_info=error)
         status, detail = 500, "That is a fault in CardMint, and it was logged."
     else:
         _log.warning(
@@ -133,7 +133,7 @@ def _failed(shop: PageContext, request: PageRequest, error: Exception) -> Respon
             503,
             "The database does not answer. Stations keep counting; try again in a moment.",
         )
-    path = request.url.path
+    path = request.scope["path"]  # the whole URL may be none, by its host or query
     if path.startswith(("/api/", "/images/")) or path in {"/healthz", "/metrics", "/events"}:
         headers = error.headers if isinstance(error, HTTPException) else None
         return Response(

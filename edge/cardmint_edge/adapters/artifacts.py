@@ -110,7 +110,7 @@ class ArtifactStore:
             raise Stop(
                 f"{folder}: {error.strerror}; give the agent's user a data folder that it may write"
             ) from error
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             # The settings' pack and models are used, and the broker sends the manifests again.
             self.index = ArtifactIndex()
         if self.index.agent != __version__:

@@ -1,4 +1,4 @@
-"""Certificates for a broker on loopback, each signed by its own authority."""
+"""Certificates for a broker on loopback and its clients, signed by an authority of their own."""
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -11,45 +11,58 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 
-def make_certificates(folder: Path, *, days: int = 10) -> Path:
-    """Write ca.pem, cert.pem and key.pem for 127.0.0.1, and return the folder.
+class Authority:
+    """Signs certificates that are valid from yesterday, for `days` days."""
 
-    They are valid from yesterday, for `days` days.
-    """
-    folder.mkdir()
-    authority_key, key = (
-        ec.generate_private_key(ec.SECP256R1()),
-        ec.generate_private_key(ec.SECP256R1()),
-    )
-    authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"authority {folder.name}")])
-    broker = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "broker")])
-    begins = datetime.now(UTC) - timedelta(days=1)
+    def __init__(self, name: str, *, days: int = 10) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _named(f"authority {name}")
+        self._begins = datetime.now(UTC) - timedelta(days=1)
+        self._days = days
 
-    def made(
-        subject: x509.Name, whose: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType
+    def write(self, file: Path) -> Path:
+        """Write the authority's own certificate, and return its file."""
+        ca = self._made(
+            self._name, self._key, x509.BasicConstraints(ca=True, path_length=0)
+        ).public_bytes(Encoding.PEM)
+        file.write_bytes(ca)
+        return file
+
+    def issue(self, certificate: Path, key: Path, common_name: str) -> None:
+        """Write a certificate for 127.0.0.1 under a common name, and its key."""
+        private = ec.generate_private_key(ec.SECP256R1())
+        address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+        made = self._made(_named(common_name), private, address)
+        certificate.write_bytes(made.public_bytes(Encoding.PEM))
+        key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+    def _made(
+        self, subject: x509.Name, whose: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType
     ) -> x509.Certificate:
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
-            .issuer_name(authority)
+            .issuer_name(self._name)
             .public_key(whose.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(begins)
-            .not_valid_after(begins + timedelta(days=days))
+            .not_valid_before(self._begins)
+            .not_valid_after(self._begins + timedelta(days=self._days))
             .add_extension(extension, critical=False)
             .add_extension(
                 x509.SubjectKeyIdentifier.from_public_key(whose.public_key()), critical=False
             )
-            .sign(authority_key, SHA256())
+            .sign(self._key, SHA256())
         )
 
-    ca = made(authority, authority_key, x509.BasicConstraints(ca=True, path_length=0))
-    certificate = made(
-        broker, key, x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
-    )
-    (folder / "ca.pem").write_bytes(ca.public_bytes(Encoding.PEM))
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
+
+def make_certificates(folder: Path, *, days: int = 10) -> Path:
+    """Write ca.pem, cert.pem and key.pem for 127.0.0.1, and return the folder."""
+    folder.mkdir()
+    authority = Authority(folder.name, days=days)
+    authority.write(folder / "ca.pem")
+    authority.issue(folder / "cert.pem", folder / "key.pem", "broker")
     return folder
+
+
+def _named(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])

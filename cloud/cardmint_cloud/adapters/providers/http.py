@@ -209,7 +209,7 @@ class ProviderHttp:
             raise ProviderUnavailable(
                 "connection", f"{type(error).__name__} from {_host(self._base_url)}"
             ) from None
-        except (httpx.HTTPError, zlib.error) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, zlib.error) as error:
             raise UnusableAnswer(
                 "not-http", f"{type(error).__name__} from {_host(self._base_url)}"
             ) from None
@@ -308,5 +308,5 @@ def _retry_after(response: httpx.Response) -> float:
         until = parsedate_to_datetime(text)
         since = parsedate_to_datetime(response.headers.get("date", ""))
         return min(max(0.0, (until - since).total_seconds()), LONGEST_PAUSE_S)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0

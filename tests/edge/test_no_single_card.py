@@ -1,0 +1,49 @@
+"""A frame that shows no single card is never accepted. Damaged files are fuzzed in tests/fuzz."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cardmint_contracts.cards import Decision
+from cardmint_edge.adapters.decode import read_image
+from cardmint_edge.adapters.pack import Pack
+from cardmint_edge.domain.recognise import CardRecogniser
+from cardmint_edge.domain.recognition import Frame
+from cardmint_edge.recogniser import recogniser_of
+from cardmint_lab.scenes import background, lay
+
+
+@pytest.fixture(scope="module")
+def recogniser(pack: Pack) -> CardRecogniser:
+    return recogniser_of(pack)
+
+
+def frames(card: Frame) -> dict[str, Frame]:
+    rng = np.random.default_rng(3)
+    quad = np.array([[100, 60], [400, 60], [400, 480], [100, 480]], np.float32)
+    ground = background(900, 600, rng)
+    beside = quad + np.array([300, 0], np.float32)
+    touching = lay(lay(ground, card, quad), card, beside)
+    return {
+        "no light": np.zeros((480, 640, 3), np.uint8),
+        "only light": np.full((480, 640, 3), 255, np.uint8),
+        "noise": rng.integers(0, 256, (480, 640, 3), dtype=np.uint8),
+        "a line": np.zeros((40, 4000, 3), np.uint8),
+        "touching": touching.clip(0, 255).astype(np.uint8),
+        "cut by the frame": lay(ground, card, quad - np.array([260, 0], np.float32))
+        .clip(0, 255)
+        .astype(np.uint8),
+    }
+
+
+@pytest.mark.parametrize(
+    "kind", ["no light", "only light", "noise", "a line", "touching", "cut by the frame"]
+)
+def test_a_frame_that_shows_no_single_card_is_never_accepted(
+    fictional: Path, recogniser: CardRecogniser, kind: str
+) -> None:
+    frame = frames(read_image(fictional / "images" / "drk-9.jpg"))[kind]
+    seen = recogniser.recognise(frame)
+    assert seen.decision is not Decision.ACCEPT
+    assert seen.reasons
