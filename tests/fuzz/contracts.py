@@ -18,6 +18,7 @@ from cardmint_contracts.events import TYPES
 from cardmint_contracts.settings import BrokerSettings
 from cardmint_contracts.upcasters import EARLIER, decode_data
 from cardmint_contracts.wire import decode, encode
+from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.adapters.sqlite.tasks import TaskTable
 from cardmint_edge.domain.delivery.messages import (
@@ -242,7 +243,12 @@ def open_station(folder: Path) -> Iterator[Run]:
     )
     wire = Wire()
     forwarder = Forwarder(
-        outbox=outbox, link=wire, tasks=review, source="/stations/left", on_receipt=lambda: None
+        outbox=outbox,
+        link=wire,
+        tasks=review,
+        read_clock=StationClock(),
+        source="/stations/left",
+        on_receipt=lambda: None,
     )
     forwarder.post(LinkConnected(connection=1, limits=LIMITS))
     remote = RemoteControl(

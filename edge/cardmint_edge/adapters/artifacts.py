@@ -1,5 +1,6 @@
 """Packs and models from the cloud: downloaded, checked, and stored beside the earlier ones."""
 
+import errno
 import hashlib
 import shutil
 import zipfile
@@ -28,7 +29,10 @@ MODEL_ENDINGS = (".json", ".tflite")
 MAX_MODELS_BYTES = 64 << 20
 MAX_REDIRECTIONS = 5
 CHUNK_BYTES = 64 << 10
-_BAD_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError)
+_BAD_ZIP = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError),
+    *(ValueError, IndexError),
+)
 """What `zipfile` raises for damaged, encrypted or unknown content."""
 
 
@@ -270,6 +274,10 @@ class ArtifactStore:
                     write_file(target / entry.filename, zipped.read(entry))
         except _BAD_ZIP as error:
             raise Park(f"{packed.name} is not a zip of models: {error}") from error
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # an offset outside of the file
+                raise Park(f"{packed.name} is not a zip of models: {error}") from error
+            raise
         return target.name
 
 
