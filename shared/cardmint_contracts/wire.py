@@ -78,11 +78,14 @@ def decode(payload: bytes, as_type: type[T], *, max_bytes: int = MAX_MESSAGE_BYT
     if decoder is None:
         decoder = _decoders[as_type] = msgspec.json.Decoder(as_type)
     try:
-        value: T = decoder.decode(payload)
+        try:
+            value: T = decoder.decode(payload)
+        except msgspec.ValidationError as error:
+            if not (isinstance(_named(error), UnknownField) and _is_downward(as_type)):
+                raise
+            value = _decode_known(payload, as_type)
     except msgspec.ValidationError as error:
-        if not (isinstance(_named(error), UnknownField) and _is_downward(as_type)):
-            raise _named(error) from None
-        value = _decode_known(payload, as_type)
+        raise _named(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"not JSON: {error}") from None
     if (b"\\" in payload or b"\x7f" in payload) and (field := _uncontrolled(value)) is not None:
@@ -112,10 +115,7 @@ def _decode_known(payload: bytes, as_type: type[T]) -> T:
     Structs within a downward message are read strictly elsewhere: they are parts of events too.
     """
     known = _without_unknown(msgspec.json.decode(payload), msgspec.inspect.type_info(as_type))
-    try:
-        return msgspec.convert(known, as_type)
-    except msgspec.ValidationError as error:
-        raise _named(error) from None
+    return msgspec.convert(known, as_type)
 
 
 def _without_unknown(value: Any, kind: msgspec.inspect.Type) -> Any:

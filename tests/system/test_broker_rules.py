@@ -77,7 +77,8 @@ def may(user: str, action: str, topic: str) -> bool:
     if user in READERS:
         return action == "read" and place == f"{tenant}/feed/items"
     if user in STATIONS:
-        own = {f"{user}/{channel}" for channel in (UP if action == "publish" else DOWN)}
+        channels = UP if action == "publish" else (*DOWN, "state")
+        own = {f"{user}/{channel}" for channel in channels}
         return place in own or (action == "read" and fleet and place.startswith(f"{tenant}/"))
     return False
 
