@@ -80,6 +80,10 @@ crash: install  ## Rebuild the station's disk for 15,000 power cuts and open eac
 kills: install  ## Kill the running station at 300 random moments: CARDMINT_KILLS=300
 	CARDMINT_KILLS=$${CARDMINT_KILLS:-300} $(BIN)/pytest -q -s --timeout 7200 tests/edge/test_run.py -k killed
 
+.PHONY: histories
+histories: install  ## Run HISTORIES=1000 random histories of copied and restored disks, databases and forged receipts
+	CARDMINT_HISTORIES=$${HISTORIES:-1000} $(BIN)/pytest -q -s --timeout 3600 tests/edge/test_histories.py
+
 .PHONY: drain
 drain: install $(FICTIONAL)  ## Let a station that was offline for DRAIN=10000 cards find its cloud again
 	$(WITH_BROKER) $(BIN)/cardmint-lab station drain --pack $(FICTIONAL) --port $$port --backlog $${DRAIN:-10000}
