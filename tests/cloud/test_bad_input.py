@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from cardmint_cloud import rebuild
+from cardmint_cloud.adapters.mqtt.connection import MAX_PACKET_BYTES
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
 from cardmint_cloud.ingest.commit import commit
@@ -131,7 +132,8 @@ async def test_a_stream_full_of_poison_goes_on_through_a_real_broker(
                 MqttMessage(topic=TOPIC, payload=payload, content_type=content_type)
             )
             sequence += isinstance(found, EventBatch)
-            unreadable += isinstance(found, DeadLetter)
+            # The worker lets the broker keep a message above its maximum packet size.
+            unreadable += isinstance(found, DeadLetter) and len(payload) < MAX_PACKET_BYTES
     sequence += 1
     station.send(sealed(accepted(), start=sequence))
     assert (await station.receipt_for(sequence)).sequence == sequence

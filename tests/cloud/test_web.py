@@ -29,7 +29,7 @@ from cardmint_cloud.local.processes import free_port
 from cardmint_cloud.web.inventory_pages import inventory_address, parse_filter
 from cardmint_cloud.web.routes import build_dashboard
 from cardmint_contracts.cards import Card, Condition, Finish, Image, ScanDefaults
-from cardmint_contracts.events import ImageEvicted
+from cardmint_contracts.events import ImageEvicted, StreamOpened
 from tests.cloud.kit.cards import FOX, NOW, OWL, accepted, doubtful, send
 from tests.cloud.kit.images import picture
 from tests.cloud.kit.prices import QuoteSourceStub, price_due, quote
@@ -314,6 +314,30 @@ async def test_stations_are_shown_with_their_state(pool: Pool, site: httpx.Async
         assert text in page.text
     found = (await site.get("/api/v1/shop/stations")).json()["stations"]
     assert [(s["station"], s["sequence"]) for s in found] == [("left", 2), ("right", None)]
+
+
+async def test_two_boxes_and_new_streams_are_shown(pool: Pool, site: httpx.AsyncClient) -> None:
+    await pool.execute(
+        "INSERT INTO stations VALUES ('shop', 'left', true, 1, $1, $1, '0.1.0', $2, NULL, NULL,"
+        " NULL, NULL, $1, $2)",
+        uuid4(),
+        NOW,
+    )
+    opened = StreamOpened(
+        reason="cloud-restored",
+        previous=uuid4(),
+        acknowledged=15,
+        last=18,
+        resent=1200,
+        missing=2,
+        missing_first=11,
+        missing_last=15,
+    )
+    await send(pool, opened)
+    page = (await site.get("/stations")).text
+    for text in ("Two boxes had this name", "Cloud restored", "1,200 events sent again"):
+        assert text in page
+    assert "missing: 2 events of 11 to 15" in page
 
 
 async def test_the_ledger_of_images_given_up_is_shown(pool: Pool, site: httpx.AsyncClient) -> None:
