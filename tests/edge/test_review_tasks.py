@@ -144,7 +144,7 @@ def test_an_answer_to_something_else_changes_nothing(bench: TaskBench) -> None:
 def test_an_answer_that_cannot_be_stored_leaves_the_task_open(bench: TaskBench) -> None:
     bench.arrive(task_of(1))
     with bench.outbox.database.write() as tx:
-        tx.execute("INSERT INTO events VALUES (1, 't', 't', 'b', 0, 0, x'00')")
+        tx.execute("INSERT INTO events VALUES (1, 't', 't', 'b', 0, 0, x'00', '', x'')")
     with pytest.raises(Stop):
         bench.tasks.answer(UUID(int=1), 1, None, "station")
     assert bench.shown == [(1, 1)]
