@@ -53,6 +53,11 @@ Digits = Annotated[
 ]
 
 
+def is_plausible(moment: datetime, received_at: datetime) -> bool:
+    """Return whether an event that was received then can be of that moment."""
+    return EARLIEST <= moment <= received_at + MAX_AHEAD
+
+
 class EventTime(NamedTuple):
     """When an event happened, and whether a clock that was set says so."""
 
@@ -93,7 +98,7 @@ class Envelope(Upward, frozen=True):
         """
         try:
             moment = datetime.fromisoformat(self.time)
-            plausible = EARLIEST <= moment <= received_at + MAX_AHEAD
+            plausible = is_plausible(moment, received_at)
         except (ValueError, TypeError, OverflowError):  # no date, no such year, or no time zone
             plausible = False
         return EventTime(moment, self.clocksynced) if plausible else EventTime(received_at, False)

@@ -16,7 +16,7 @@ from cardmint_cloud.domain.items import (
     review_task_id,
 )
 from cardmint_contracts.cards import Decision
-from cardmint_contracts.envelope import EARLIEST, MAX_AHEAD
+from cardmint_contracts.envelope import is_plausible
 from cardmint_contracts.events import CardScanned
 
 
@@ -122,5 +122,5 @@ def _captured_at(event: LoggedEvent) -> datetime:
 
     Version 0.1.0 logged such times of clocks that were not set.
     """
-    plausible = EARLIEST <= event.occurred_at <= event.received_at + MAX_AHEAD
+    plausible = is_plausible(event.occurred_at, event.received_at)
     return event.occurred_at if plausible else event.received_at

@@ -22,7 +22,7 @@ class StreamMark(NamedTuple):
     has_moved: bool = False
 
 
-class Refusal(Enum):
+class BatchRefusal(Enum):
     """Why a batch is not taken."""
 
     ANOTHERS_STREAM = auto()
@@ -39,14 +39,14 @@ class StreamPosition:
 
     repeated: int = 0
     digest: bytes | None = None
-    refusal: Refusal | None = None
+    refusal: BatchRefusal | None = None
 
 
-def refusal_of(mark: StreamMark, source: str, first: int) -> Refusal | None:
+def refusal_of(mark: StreamMark, source: str, first: int) -> BatchRefusal | None:
     """Return why a batch of `source` that begins at `first` cannot follow `mark`, if so."""
     if mark.source != source:
-        return Refusal.ANOTHERS_STREAM
-    return Refusal.GAP if first > mark.sequence + 1 else None
+        return BatchRefusal.ANOTHERS_STREAM
+    return BatchRefusal.GAP if first > mark.sequence + 1 else None
 
 
 def needs_log(mark: StreamMark, envelopes: Sequence[Envelope], before: bytes | None) -> int:
@@ -78,7 +78,7 @@ def position_of(
     )
     differs = mark.digest is not None and theirs is not None and theirs != mark.digest
     if differs or not as_logged:
-        return StreamPosition(refusal=Refusal.OTHER_CONTENT)
+        return StreamPosition(refusal=BatchRefusal.OTHER_CONTENT)
     digest = mark.digest if mark.digest is not None else theirs
     if digest is not None:
         digest = extend_all(digest, ((one, one.data) for one in envelopes[overlap:]))

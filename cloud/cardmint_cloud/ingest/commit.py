@@ -26,7 +26,7 @@ from cardmint_cloud.domain.items import (
     touched_keys,
 )
 from cardmint_cloud.domain.stream_position import (
-    Refusal,
+    BatchRefusal,
     StreamMark,
     needs_log,
     position_of,
@@ -169,7 +169,7 @@ def receipt_of(stream: UUID, mark: StreamMark) -> Receipt:
 
 
 def refusal_receipt(
-    stream: UUID, mark: StreamMark, refusal: Refusal, *, first: int = 1, chained: bool = False
+    stream: UUID, mark: StreamMark, refusal: BatchRefusal, *, first: int = 1, chained: bool = False
 ) -> Receipt:
     """Return the receipt for a batch that begins at `first` and is not taken.
 
@@ -178,11 +178,11 @@ def refusal_receipt(
     begins a new stream when a receipt covers more than it ever had.
     """
     told = replace(receipt_of(stream, mark), refused=first)
-    if refusal is Refusal.GAP:
+    if refusal is BatchRefusal.GAP:
         return told
-    if refusal is Refusal.OTHER_CONTENT and chained:
+    if refusal is BatchRefusal.OTHER_CONTENT and chained:
         return replace(told, reason=OTHER_CONTENT)
-    reason = ANOTHERS_STREAM if refusal is Refusal.ANOTHERS_STREAM else OTHER_CONTENT
+    reason = ANOTHERS_STREAM if refusal is BatchRefusal.ANOTHERS_STREAM else OTHER_CONTENT
     return Receipt(stream=stream, sequence=BEYOND_EVERY_STREAM, reason=reason)
 
 

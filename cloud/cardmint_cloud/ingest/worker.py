@@ -19,7 +19,7 @@ from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
 from cardmint_cloud.adapters.postgres.ingest.inventory import PrintingKey
 from cardmint_cloud.adapters.postgres.retry import retry_until_done
 from cardmint_cloud.domain.rendezvous import slot_of
-from cardmint_cloud.domain.stream_position import Refusal, StreamMark
+from cardmint_cloud.domain.stream_position import BatchRefusal, StreamMark
 from cardmint_cloud.errors import MissingPartition
 from cardmint_cloud.fleet import FleetPublisher
 from cardmint_cloud.ingest.commit import CommitResult, commit, receipt_of, refusal_receipt
@@ -327,7 +327,7 @@ async def _receipt_at_birth(
     if mark is None:
         mark = StreamMark(source, 0, None)
     if mark.source != source:
-        return refusal_receipt(stream, mark, Refusal.ANOTHERS_STREAM)
+        return refusal_receipt(stream, mark, BatchRefusal.ANOTHERS_STREAM)
     return receipt_of(stream, mark)
 
 

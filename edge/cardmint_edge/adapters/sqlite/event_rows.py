@@ -105,13 +105,10 @@ def move_to_new_stream(
     )
     single_value(
         tx,
-        "UPDATE station SET stream_number = ?, stream = ?, acknowledged = 0, last = ?, digest = ?,"
-        " acknowledged_digest = ? RETURNING 1",
+        "UPDATE station SET stream_number = ?, stream = ?, acknowledged = 0, last = ? RETURNING 1",
         number + 1,
         str(stream),
         last + shift,
-        start_of(stream),
-        start_of(stream),
     )
     for sequence, event in enumerate(head, start=1):
         tx.execute(_INSERT, (sequence, *_row(event, b"")[1:]))
