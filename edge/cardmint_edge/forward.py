@@ -225,23 +225,24 @@ class Forwarder:
 
     def run(self) -> None:
         """Forward until `stop`. An error that may pass is logged once and tried again."""
-        last_error = ""
         while not self._stopping.is_set():
             try:
                 self.step(self._seconds_to_wait())
-                last_error = self._fault = ""
-            except EdgeError as error:
-                self._fault = str(error)
-                if self._fault != last_error:
-                    last_error = self._fault
-                    log.error("forwarding waits", reason=last_error)
+                self._fault = ""
+            except Exception as error:  # noqa: BLE001 - it is logged, and tried again
+                self._report(error)
                 self._stopping.wait(self._retry_s)
-            except Exception as error:
-                self._fault = f"this is a bug: {error!r}; see the log"
-                if self._fault != last_error:
-                    last_error = self._fault
-                    log.exception("forwarding failed; it tries again")
-                self._stopping.wait(self._retry_s)
+
+    def _report(self, error: Exception) -> None:
+        """Show an error to the operator, and log it once."""
+        known = isinstance(error, EdgeError)
+        fault = str(error) if known else f"this is a bug: {error!r}; see the log"
+        if fault != self._fault:
+            self._fault = fault
+            if known:
+                log.error("forwarding waits", reason=fault)
+            else:
+                log.error("forwarding failed; it tries again", exc_info=error)
 
     def step(self, timeout_s: float | None) -> None:
         """Wait for a message, handle all that came, and send what is due.
