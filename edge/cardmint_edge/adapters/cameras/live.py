@@ -126,6 +126,10 @@ class LiveCamera:
         self._unconfirmed = None
         self._detector.confirm()
 
+    def set_aside(self, reason: str, message: str) -> None:  # noqa: ARG002 - a photo has no place
+        """Mark the last shot as not counted: its card is not taken again while it lies there."""
+        self.confirm()
+
     def close(self) -> None:
         """Release the camera."""
         self._release()
