@@ -53,6 +53,10 @@ class CataloguePack(Protocol):
         """Return a printing by its identifier; None for an unknown one."""
         ...
 
+    def picture(self, card_id: str) -> bytes | None:
+        """Return a printing's thumbnail as JPEG; None without a picture."""
+        ...
+
     def search(self, text: str) -> Sequence[Card]:
         """Find printings by words of name, number and set."""
         ...
@@ -84,6 +88,10 @@ class ActiveRecognition:
     def card(self, card_id: str) -> Card | None:
         """Return a printing by its identifier; None for an unknown one."""
         return self._bundle.pack.card(card_id)
+
+    def picture(self, card_id: str) -> bytes | None:
+        """Return a printing's thumbnail as JPEG; None without a picture."""
+        return self._bundle.pack.picture(card_id)
 
     def search(self, text: str) -> Sequence[Card]:
         """Find printings by words of name, number and set."""

@@ -1,11 +1,12 @@
 """The state of a running station as the page shows it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.reasons import Reason
+from cardmint_contracts.tasks import ReviewTask
 from cardmint_edge import __version__
 from cardmint_edge.adapters.cameras.live import LiveCamera
 from cardmint_edge.adapters.clock import StationClock
@@ -14,9 +15,17 @@ from cardmint_edge.adapters.sqlite.tasks import TaskTable
 from cardmint_edge.capture import Camera
 from cardmint_edge.count import CardCounter
 from cardmint_edge.domain.delivery.drain_estimate import DrainEstimator
+from cardmint_edge.domain.scan_record import ScanRecord
+from cardmint_edge.figures import FiguresReader
 from cardmint_edge.forward import Forwarder
-from cardmint_edge.page.views import RECENT_SCANS, MachineSummary, PriceSummary, StationView
-from cardmint_edge.review_tasks import ReviewTasks
+from cardmint_edge.page.views import (
+    RECENT_SCANS,
+    ListedFile,
+    MachineSummary,
+    PriceSummary,
+    StationView,
+)
+from cardmint_edge.review_tasks import MAX_COPIES, ReviewTasks, ScanAnswer
 from cardmint_edge.rollout import ActiveRecognition
 from cardmint_edge.status import StationStatus
 from cardmint_edge.upload import Uploader
@@ -42,11 +51,13 @@ class StationViewReader:
         clock: StationClock,
         problems: Callable[[], Sequence[str]] = tuple,
         link_problem: Callable[[], str] = str,
+        files: Callable[[], Sequence[ListedFile]] = tuple,
     ) -> None:
         """Take the parts.
 
         `problems` returns sentences about what else is wrong at the station. `link_problem`
-        returns why there is no connection to the broker.
+        returns why there is no connection to the broker. `files` returns the files and photos that
+        gave no card.
         """
         self._status = status
         self._outbox = outbox
@@ -60,6 +71,8 @@ class StationViewReader:
         self._clock = clock
         self._problems = problems
         self._link_problem = link_problem
+        self._files = files
+        self._figures = FiguresReader(outbox, active.price)
         self._drain = DrainEstimator()
         self._skipped: set[UUID] = set()
 
@@ -70,9 +83,9 @@ class StationViewReader:
     def read(self, notice: str) -> StationView:
         """Return what the page shows now, with a notice for the operator; empty for none."""
         status = self._status.outbox()
-        oldest = self._task_table.oldest_open(TASKS_SHOWN + len(self._skipped))
-        tasks = sorted(oldest, key=lambda task: task.task in self._skipped)[:TASKS_SHOWN]
         scans = self._outbox.recent_scans(RECENT_SCANS + 1)
+        answers = self._tasks.answers
+        tasks = self._tasks_to_show(scans)
         originals = {
             task.scan: self._outbox.possible_original(task.scan)
             for task in tasks
@@ -91,9 +104,10 @@ class StationViewReader:
             link=self._link_text(),
             connected=self._forwarder.connected,
             fault=self._counter.fault,
+            set_aside=self._counter.set_aside,
             problems=[*self._forwarder.warnings, *self._problems()],
             scans=scans,
-            price=self._price(scans[0].scan) if scans else None,
+            price=self._price(scans[0].scan, answers) if scans else None,
             tasks=tasks,
             originals={scan: record for scan, record in originals.items() if record is not None},
             open_tasks=self._task_table.count_open(),
@@ -102,15 +116,41 @@ class StationViewReader:
             uploads=self._uploader is not None,
             uploads_paused=self._uploader is not None and self._uploader.paused,
             has_live=isinstance(self._camera, LiveCamera),
+            can_capture=isinstance(self._camera, LiveCamera),
+            figures=self._figures.read(self._outbox.defaults.lot, self._clock().time, answers),
+            answers=answers,
+            given=self._tasks.given,
+            copies=sum(
+                Reason.POSSIBLE_DUPLICATE in task.reasons
+                for task in self._task_table.oldest_open(MAX_COPIES)
+            ),
+            files=self._files(),
             notice=notice,
         )
+
+    def _tasks_to_show(self, scans: Sequence[ScanRecord]) -> list[ReviewTask]:
+        """Return the first questions: the one about the last card, then the oldest."""
+        oldest = self._task_table.oldest_open(TASKS_SHOWN + len(self._skipped))
+        last = scans[0].scan.scan if scans else None
+        in_hand = [
+            task
+            for task in self._task_table.newest_open(TASKS_SHOWN)
+            if task.scan == last and task.task not in self._skipped
+        ]
+        others = [task for task in oldest if task not in in_hand]
+        return [*in_hand, *sorted(others, key=lambda task: task.task in self._skipped)][
+            :TASKS_SHOWN
+        ]
 
     def _link_text(self) -> str:
         text, problem = self._forwarder.status_text, self._link_problem()
         return text if self._forwarder.connected or not problem else f"{text}: {problem}"
 
-    def _price(self, scan: CardScanned) -> PriceSummary | None:
+    def _price(self, scan: CardScanned, answers: Mapping[UUID, ScanAnswer]) -> PriceSummary | None:
+        answer = answers.get(scan.scan)
         card = scan.card or (scan.candidates[0].card if scan.candidates else None)
+        if answer is not None:
+            card = answer.card
         price = self._active.price(card.id, scan.defaults) if card else None
         if price is None:
             return None

@@ -14,6 +14,7 @@ from cardmint_edge.domain.scan_record import ScanRecord
 from cardmint_edge.page import guard
 from cardmint_edge.page.actions import station_routes, task_routes
 from cardmint_edge.page.forms import task_version
+from cardmint_edge.page.photos import phone_routes
 from cardmint_edge.page.ports import PagePorts
 from cardmint_edge.page.views import PageRenderer, StationView, html
 
@@ -29,6 +30,8 @@ MIN_INTERVAL_S = 0.02
 _STATIC = {
     "htmx.js": ("django_htmx", "static/django_htmx/htmx-2.min.js", "text/javascript"),
     "page.js": ("cardmint_edge.page", "static/page.js", "text/javascript"),
+    "phone.js": ("cardmint_edge.page", "static/phone.js", "text/javascript"),
+    "sha256.js": ("cardmint_edge.page", "static/sha256.js", "text/javascript"),
     "page.css": ("cardmint_edge.page", "static/page.css", "text/css"),
     "icon.svg": ("cardmint_edge.page", "static/icon.svg", "image/svg+xml"),
 }
@@ -71,12 +74,18 @@ def static(request: Request) -> Response:
 
 def make_page(ports: PagePorts) -> guard.GuardedPage:
     """Return the page as an ASGI application."""
-    renderer = PageRenderer(ports.station)
+    renderer = PageRenderer(
+        ports.station,
+        dashboard=ports.dashboard,
+        phone_address=ports.phone.address,
+        can_capture=ports.can_capture,
+    )
     access = guard.AccessControl(ports.pin)
     routes = [
         *_read_routes(ports, renderer),
         *task_routes(ports, renderer),
         *station_routes(ports, renderer),
+        *phone_routes(ports.phone, renderer),
         Route("/static/{name}", static),
         *access.routes(renderer),
     ]
@@ -123,6 +132,12 @@ def _read_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
             jpeg, media_type="image/jpeg", headers={"cache-control": "max-age=31536000, immutable"}
         )
 
+    def card(request: Request) -> Response:
+        jpeg = ports.card_picture(request.path_params["card"])
+        if jpeg is None:
+            raise HTTPException(404, "the pack has no picture of this card")
+        return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "max-age=3600"})
+
     return [
         Route("/", show),
         Route("/live", live),
@@ -131,6 +146,7 @@ def _read_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
         Route("/metrics", metrics),
         Route("/camera.jpg", camera),
         Route("/images/{digest}", image),
+        Route("/cards/{card}.jpg", card),
     ]
 
 

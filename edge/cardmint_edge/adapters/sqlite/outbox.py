@@ -301,6 +301,22 @@ class Outbox:
             for row in self.database.read(_SCAN_COLUMNS + "ORDER BY position DESC LIMIT ?", count)
         ]
 
+    def scans_after(self, position: int, count: int) -> list[ScanRecord]:
+        """Return the `count` newest scans after a position, the oldest first."""
+        rows = self.database.read(
+            _SCAN_COLUMNS + "WHERE position > ? ORDER BY position DESC LIMIT ?", position, count
+        )
+        return [_record_of(row) for row in reversed(rows)]
+
+    def withdrawn_scans(self) -> set[UUID]:
+        """Return the scans of the history that were taken back."""
+        rows = self.database.read("SELECT scan FROM scans WHERE withdrawn = 1")
+        return {UUID(scan) for (scan,) in rows}
+
+    def scan(self, scan: UUID) -> ScanRecord | None:
+        """Return a scan of the history; None for one that is not in it any more."""
+        return self._find(str(scan))
+
     def possible_original(self, scan: UUID) -> ScanRecord | None:
         """Return the earlier scan of which `scan` is a possible duplicate.
 
