@@ -22,6 +22,8 @@ _UNFINISHED = (
     ".!qb .!ut .aria2 .bak .crdownload .download .filepart .lock .opdownload .orig .part .partial"
     " .swp .temp .tmp"
 )
+RAW_ENDINGS = frozenset({*_RAW.split(), ".tif", ".tiff"})
+"""Endings of raw files, in lower case; older cameras name theirs .tif."""
 _LEFT_ALONE = frozenset(f"{_RAW} {_BESIDE} {_UNFINISHED}".split())
 _ARCHIVES = frozenset([".7z", ".bz2", ".gz", ".lz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst"])
 
