@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from uuid import UUID
 
 from cardmint_contracts.events import CardScanned
@@ -31,6 +32,23 @@ from cardmint_edge.status import StationStatus
 from cardmint_edge.upload import Uploader
 
 TASKS_SHOWN = 3
+
+
+def first_questions(
+    table: TaskTable, scans: Sequence[ScanRecord], skipped: AbstractSet[UUID]
+) -> list[ReviewTask]:
+    """Return the questions to show: about the last card first, then the oldest, skipped ones last.
+
+    `scans` are the recorded scans, the newest first.
+    """
+    last = scans[0].scan.scan if scans else None
+    in_hand = [
+        task
+        for task in table.newest_open(TASKS_SHOWN)
+        if task.scan == last and task.task not in skipped
+    ]
+    others = [task for task in table.oldest_open(TASKS_SHOWN + len(skipped)) if task not in in_hand]
+    return [*in_hand, *sorted(others, key=lambda task: task.task in skipped)][:TASKS_SHOWN]
 
 
 class StationViewReader:
@@ -85,7 +103,7 @@ class StationViewReader:
         status = self._status.outbox()
         scans = self._outbox.recent_scans(RECENT_SCANS + 1)
         answers = self._tasks.answers
-        tasks = self._tasks_to_show(scans)
+        tasks = first_questions(self._task_table, scans, self._skipped)
         originals = {
             task.scan: self._outbox.possible_original(task.scan)
             for task in tasks
@@ -127,20 +145,6 @@ class StationViewReader:
             files=self._files(),
             notice=notice,
         )
-
-    def _tasks_to_show(self, scans: Sequence[ScanRecord]) -> list[ReviewTask]:
-        """Return the first questions: the one about the last card, then the oldest."""
-        oldest = self._task_table.oldest_open(TASKS_SHOWN + len(self._skipped))
-        last = scans[0].scan.scan if scans else None
-        in_hand = [
-            task
-            for task in self._task_table.newest_open(TASKS_SHOWN)
-            if task.scan == last and task.task not in self._skipped
-        ]
-        others = [task for task in oldest if task not in in_hand]
-        return [*in_hand, *sorted(others, key=lambda task: task.task in self._skipped)][
-            :TASKS_SHOWN
-        ]
 
     def _link_text(self) -> str:
         text, problem = self._forwarder.status_text, self._link_problem()

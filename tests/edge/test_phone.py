@@ -155,10 +155,7 @@ def test_photos_count_once_while_the_network_drops(
     page.locator("#gallery").set_input_files([*files, files[0]])
     for drop in range(1, DROPS + 1):
         until(partial(arrived, station, PHOTOS * drop // (DROPS + 1)), 1200)
-        port = proxy.port
-        proxy.close()
-        time.sleep(OUTAGE_S)
-        proxy = FaultyProxy(station.port, random.Random(drop), port=port)
+        proxy.drop(OUTAGE_S)
     page.locator("body[data-done=true]").wait_for(timeout=1_800_000)
     seconds = time.monotonic() - began
     megabytes = sum(path.stat().st_size for path in files) / 1e6
@@ -176,6 +173,8 @@ def test_photos_count_once_while_the_network_drops(
     assert station.counted() == (PHOTOS, PHOTOS)
     left = [path.name for path in (station.folder / "data" / "photos").rglob("*.jpg")]
     assert not [name for name in left if "parked" in name]
+    for one in (page, again):
+        one.context.close()
     proxy.close()
 
 

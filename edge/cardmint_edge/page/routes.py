@@ -37,6 +37,14 @@ _STATIC = {
 }
 
 
+_NO_PICTURE = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 96 134"><rect x="2" y="2" width="92"'
+    ' height="130" rx="6" fill="none" stroke="#8a978f" stroke-width="2" stroke-dasharray="6 5"/>'
+    "</svg>"
+)
+"""The outline of a card, for a printing without a picture."""
+
+
 class LastScan(msgspec.Struct, frozen=True, kw_only=True):
     """The last scan in `GET /state`."""
 
@@ -134,9 +142,10 @@ def _read_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
 
     def card(request: Request) -> Response:
         jpeg = ports.card_picture(request.path_params["card"])
+        headers = {"cache-control": "max-age=3600"}
         if jpeg is None:
-            raise HTTPException(404, "the pack has no picture of this card")
-        return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "max-age=3600"})
+            return Response(_NO_PICTURE, media_type="image/svg+xml", headers=headers)
+        return Response(jpeg, media_type="image/jpeg", headers=headers)
 
     return [
         Route("/", show),

@@ -27,6 +27,7 @@ from cardmint_edge.page.views import (
     StationView,
 )
 from cardmint_edge.review_tasks import ReviewTasks
+from cardmint_edge.station_view import first_questions
 from cardmint_edge.status import outbox_status
 
 
@@ -72,13 +73,14 @@ class PageBench:
         self.metrics: Callable[[], bytes] = lambda: b"cardmint_scanned 1.0\n"
 
     def view(self, notice: str) -> StationView:
-        tasks = self.table.oldest_open(2)
+        scans = self.outbox.recent_scans(RECENT_SCANS + 1)
+        tasks = first_questions(self.table, scans, set())
         return StationView(
             status=outbox_status(self.outbox, ImageTable(self.outbox.database)),
             link="connected; the cloud receives",
             connected=self.connected,
             fault=self.fault,
-            scans=self.outbox.recent_scans(RECENT_SCANS + 1),
+            scans=scans,
             tasks=tasks,
             originals={
                 task.scan: line

@@ -125,11 +125,6 @@ if (camera) {
   next();
 }
 
-// Of a card without a picture in the pack only the frame is shown.
-document.addEventListener("error", (event) => {
-  if (event.target.matches && event.target.matches(".choice img")) event.target.hidden = true;
-}, true);
-
 for (const select of document.querySelectorAll(".defaults select")) {
   select.addEventListener("change", () => select.classList.toggle("set", select.value !== ""));
 }
