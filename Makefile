@@ -100,9 +100,14 @@ $(FICTIONAL):
 	$(BIN)/cardmint-lab fictional --out $(dir $@)
 
 .PHONY: chaos
-chaos: install  ## Send CHAOS_EVENTS=50000 while everything fails at random for CHAOS_SECONDS=120, with both brokers; CHAOS_SEED=
+chaos: install  ## Send CHAOS_EVENTS=50000 while everything fails for CHAOS_SECONDS=120, with both brokers; then copy, restore and forge; CHAOS_SEED=
 	$(BIN)/cardmint-lab chaos --events $(CHAOS_EVENTS) --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
 	$(BIN)/cardmint-lab chaos --events $(CHAOS_EVENTS) --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) --broker iotcore
+	$(BIN)/cardmint-lab copies --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
+
+.PHONY: bounds
+bounds: install $(FICTIONAL)  ## Send hostile input to every process, and print the most memory of each
+	$(BIN)/cardmint-lab bounds --pack $(FICTIONAL)
 
 .PHONY: fuzz
 fuzz: install  ## Fuzz every decoder of what comes from outside, guided by coverage, for FUZZ_SECONDS=600 together
