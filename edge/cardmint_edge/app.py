@@ -35,6 +35,7 @@ from cardmint_edge.errors import Stop
 from cardmint_edge.evict import Evictor, missing_bytes
 from cardmint_edge.forward import Forwarder
 from cardmint_edge.metrics import StationMetrics
+from cardmint_edge.pack_file import PackFileWatch
 from cardmint_edge.page.actions import OPERATOR
 from cardmint_edge.page.photos import PhonePorts
 from cardmint_edge.page.ports import PagePorts
@@ -172,6 +173,11 @@ class Assembly:
             samples=self._samples,
             on_change=lambda text: self.remote_control.report(text),  # noqa: PLW0108 - made below
         )
+        self.pack_file = PackFileWatch(
+            settings.recognition.pack,
+            in_use=lambda: artifacts.path("catalogue") is None,
+            reload=self._reload,
+        )
         self.counter = CardCounter(
             camera=SeveralCameras(camera, self.photos),
             recogniser=active,
@@ -252,6 +258,7 @@ class Assembly:
             ComponentThread(name="page", component=page_server),
             ComponentThread(name="evict", component=self.evictor),
             ComponentThread(name="rollout", component=self.rollout),
+            ComponentThread(name="pack", component=self.pack_file),
         ]
         if self.uploader is not None:
             threads.append(ComponentThread(name="upload", component=self.uploader))
@@ -392,7 +399,8 @@ class Assembly:
         return f"counting has not moved for {HANGS_AFTER_S:.0f} s: the camera or recogniser hangs"
 
     def _problems(self) -> list[str]:
-        return [text for text in (self.log_problem(), self.failure.text) if text]
+        problems = (self.log_problem(), self.failure.text, self.pack_file.problem)
+        return [text for text in problems if text]
 
     def _on_end(self, reason: str) -> None:
         if reason:
