@@ -170,6 +170,15 @@ def test_a_card_without_a_number_a_second_with_one_number_and_odd_shapes_are_one
     assert any("an entry that is no card" in line for line in said)
 
 
+def test_a_card_that_is_not_text_is_one_line() -> None:
+    said: list[str] = []
+    of_set = msgspec.convert(PALDEAN, tcgdex_database.DatabaseSet)
+    cards = [msgspec.Raw(b'{"localId": "\xff", "name": {}}')]
+    assert tcgdex_database.read_set(of_set, cards, said.append).printings == ()
+    assert len(said) == 1
+    assert "a card that is not JSON" in said[0]
+
+
 def test_pokemon_tcg_data_gives_english_names_and_no_variants() -> None:
     said: list[str] = []
     base = msgspec.convert(

@@ -1,10 +1,10 @@
 """TCGdex's API: a set and its cards, one language an answer, merged into one set."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from cardmint_contracts.catalogue import CatalogueSet, Printing, Region, SourceIds, Variant
 from cardmint_contracts.wire import convert
@@ -27,16 +27,20 @@ ASIAN_LANGUAGES = frozenset({"ja", "ko", "zh-tw", "zh-cn", "th", "id"})
 """Languages of the Asian sets; all others have the international ones."""
 
 
+_ApiId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._!?%-]{0,63}\Z")]
+"""An identifier of TCGdex: it becomes part of addresses and file names."""
+
+
 class ApiSetBrief(Struct, frozen=True):
     """An entry of the list of sets."""
 
-    id: str
+    id: _ApiId
 
 
 class ApiCardBrief(Struct, frozen=True):
     """A card in the answer about a set."""
 
-    id: str
+    id: _ApiId
     localId: str | int = ""  # noqa: N815 - the source's name
     name: str = ""
     image: str | None = None
@@ -58,7 +62,7 @@ class _Serie(Struct, frozen=True):
 class ApiSet(Struct, frozen=True):
     """The answer about a set."""
 
-    id: str
+    id: _ApiId
     name: str
     cards: tuple[ApiCardBrief, ...] = ()
     cardCount: _CardCount = _CardCount()  # noqa: N815 - the source's name
