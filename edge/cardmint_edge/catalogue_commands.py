@@ -139,20 +139,56 @@ def _fetched(out: Path, summary: "FetchSummary", seconds: float) -> str:
 
 @catalogue.command("build")
 @click.option(
-    "--cards", type=FOLDER, required=True, help="Folder with sets/en.json and cards/en/<set>.json."
+    "--cards",
+    type=FOLDER,
+    default=Path("catalogue"),
+    show_default=True,
+    help="The catalogue: a folder of `fetch`, of pokemon-tcg-data, or of TCGdex's database.",
 )
-@click.option("--images", type=FOLDER, required=True, help="Folder of scans, <card id>.jpg.")
-@click.option("--out", type=FILE, required=True, help="The pack to write.")
+@click.option(
+    "--images", type=FOLDER, help="Folder of pictures, <card id>.jpg; by default the catalogue's."
+)
+@click.option(
+    "--out", type=FILE, default=Path("pack.sqlite"), show_default=True, help="The pack to write."
+)
 @click.option(
     "--prices",
     type=FILE,
     help="Last known prices to show at the station: `cardmint-cloud prices export`.",
 )
-def build_pack(cards: Path, images: Path, out: Path, prices: Path | None) -> None:
-    """Build a pack from a catalogue and its scans."""
+@click.option(
+    "--language",
+    "languages",
+    default="",
+    help="Names in these languages only, separated by commas; English stays. By default all.",
+)
+@click.option(
+    "--replace",
+    "replace_worse",
+    is_flag=True,
+    help="Take the new pack also when it lacks cards or pictures of the one there.",
+)
+def build_pack(
+    *,
+    cards: Path,
+    images: Path | None,
+    out: Path,
+    prices: Path | None,
+    languages: str,
+    replace_worse: bool,
+) -> None:
+    """Build a pack, or bring it up to date: what has not changed is taken over."""
     from cardmint_edge.catalogue import build  # noqa: PLC0415 - loads OpenCV
 
-    built = build(cards, images, out, _warn, prices)
+    built = build(
+        cards,
+        images,
+        out,
+        _warn,
+        prices,
+        languages=languages.replace(",", " ").split(),
+        replace_worse=replace_worse,
+    )
     click.echo(
         f"{out}: version {built.version}, {built.cards} cards ({built.twinned} with twins),"
         f" {built.images} images, {built.prices} prices, {built.skipped} skipped,"

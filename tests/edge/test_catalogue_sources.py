@@ -129,8 +129,10 @@ def test_first_editions_make_the_others_unlimited_and_an_unknown_surface_makes_n
         {**old, "localId": "5", "variants": [*kinds, {"type": "plastic"}]},
         {**old, "localId": "6", "variants": {"normal": True, "firstEdition": True, "holo": False}},
         {**old, "localId": "7", "stage": "LEVEL-UP"},
+        {"localId": "8", "name": {"en": "Old Star"}, "stage": "Basic"},
+        {"localId": "9", "name": {"en": "Falling Star"}, "category": "Trainer"},
     )
-    first, unknown, flags, level_up = old_set.printings
+    first, unknown, flags, level_up, star, trainer = old_set.printings
     assert first.variants == (
         Variant(finish=Finish.HOLO, edition=Edition.UNLIMITED),
         Variant(finish=Finish.HOLO, edition=Edition.FIRST, subtype="shadowless"),
@@ -143,6 +145,7 @@ def test_first_editions_make_the_others_unlimited_and_an_unknown_surface_makes_n
         Variant(finish=Finish.NORMAL, edition=Edition.FIRST),
     )
     assert level_up.names == {"en": "Old LV.X"}
+    assert (star.names, trainer.names) == ({"en": "Old ★"}, {"en": "Falling Star"})
     assert old_set.released == ""
     assert variants_of_flags({"wPromo": True})[0].stamps == ("w-promo",)
     assert variants_of_flags({"reverse": True, "firstEdition": True}) == (

@@ -30,7 +30,7 @@ MAX_INDEX_BYTES = 16 << 20
 IMAGES = "images"
 """Folder of the pictures, `<card id>.<kind>`."""
 
-_LAYOUTS = (
+LAYOUTS = (
     "--cards takes a folder that `cardmint-edge catalogue fetch` wrote, the layout of"
     " pokemon-tcg-data (sets/en.json, cards/en/<set>.json), or TCGdex's database (sets.json,"
     " cards/international/<set>.json, cards/asia/<set>.json)"
@@ -84,7 +84,7 @@ def read_index(folder: Path) -> CatalogueIndex:
     try:
         index = decode(path.read_bytes(), CatalogueIndex, max_bytes=MAX_INDEX_BYTES)
     except OSError as error:
-        raise Stop(f"{path}: {error.strerror}: {_LAYOUTS}") from None
+        raise Stop(f"{path}: {error.strerror}: {LAYOUTS}") from None
     except ContractError as error:
         raise Stop(
             f"{path}: not a catalogue's index ({error}): run `cardmint-edge catalogue fetch` again"
@@ -172,7 +172,7 @@ def _database_sets(folder: Path) -> list[SetSource]:
         if path.exists():
             sources.append(_source(path, bytes(raw), _reader(tcgdex_database.read_set, entry)))
     if not sources:
-        raise Stop(f"{folder}: no cards: {_LAYOUTS}")
+        raise Stop(f"{folder}: no cards: {LAYOUTS}")
     return sources
 
 
@@ -190,7 +190,7 @@ def _pokemon_tcg_sets(folder: Path) -> list[SetSource]:
         entry, text = known.get(cards.stem, (pokemon_tcg_data.DataSet(id=cards.stem), b""))
         sources.append(_source(cards, text, _reader(pokemon_tcg_data.read_set, entry)))
     if not sources:
-        raise Stop(f"{folder}: no cards: {_LAYOUTS}")
+        raise Stop(f"{folder}: no cards: {LAYOUTS}")
     return sources
 
 
@@ -207,7 +207,7 @@ def _source(path: Path, entry: bytes, read_cards: _ReadCards) -> SetSource:
     try:
         digest = hashlib.sha256(entry + path.read_bytes()).hexdigest()
     except OSError as error:
-        raise Stop(f"{path}: {error.strerror}: {_LAYOUTS}") from None
+        raise Stop(f"{path}: {error.strerror}: {LAYOUTS}") from None
 
     def read(warn: Warn) -> CatalogueSet | None:
         try:
@@ -227,6 +227,6 @@ def _decoded(path: Path, shape: type[list[msgspec.Raw]]) -> list[msgspec.Raw]:
     try:
         return msgspec.json.decode(path.read_bytes(), type=shape)
     except OSError as error:
-        raise Stop(f"{path}: {error.strerror}: {_LAYOUTS}") from None
+        raise Stop(f"{path}: {error.strerror}: {LAYOUTS}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Stop(f"{path}: not the catalogue's JSON ({error}): fetch it again") from None

@@ -102,11 +102,13 @@ def one_line(names: dict[str, Any]) -> Names:
 
 
 def printed_names(names: Names, stage: str | None) -> Names:
-    """Return names as printed: TCGdex leaves the level out of the names of level-up cards."""
+    """Return names as printed: TCGdex leaves out a level-up card's level, and spells a star."""
     name = names.get(ENGLISH, "")
-    if stage != "LEVEL-UP" or not name or name.endswith("LV.X"):
-        return names
-    return {**names, ENGLISH: f"{name} LV.X"}
+    if stage == "LEVEL-UP" and name and not name.endswith("LV.X"):
+        return {**names, ENGLISH: f"{name} LV.X"}
+    if stage is not None and name.endswith(" Star"):
+        return {**names, ENGLISH: f"{name.removesuffix('Star')}★"}
+    return names
 
 
 def _printable(name: str) -> Iterable[str]:
