@@ -101,9 +101,11 @@ class PackWriter:
         self._run("PRAGMA journal_mode = OFF")
         self._run("PRAGMA synchronous = OFF")
         self._moves: dict[str, int] = {}
+        self._last_move = 0
         self._changed = not copied
         if copied:
             self._moves = {names: id_ for id_, names in self._rows("SELECT id, names FROM moves")}
+            self._last_move = max(self._moves.values(), default=0)
         else:
             self._create()
 
@@ -284,7 +286,8 @@ class PackWriter:
         key = _json(dict(sorted(names.items())))
         known = self._moves.get(key)
         if known is None:
-            known = self._moves[key] = max(self._moves.values(), default=0) + 1
+            self._last_move += 1
+            known = self._moves[key] = self._last_move
             self._insert("moves", [{"id": known, "names": key}])
         return known
 

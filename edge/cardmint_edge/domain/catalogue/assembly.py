@@ -1,6 +1,6 @@
 """What the readers of all sources share: checking one card at a time, and one number a card."""
 
-import unicodedata
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -16,6 +16,8 @@ Warn = Callable[[str], None]
 """Takes one line about something that is skipped."""
 
 T = TypeVar("T")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 FIRST_ONE_YEAR = 2003
 """From this year on cards print one year; before, they print those of earlier prints, too."""
@@ -94,7 +96,7 @@ def tcgdex_card_id(set_id: str, local_id: str) -> str:
 def one_line(names: dict[str, Any]) -> Names:
     """Return names in one line each, without empty ones and spaces around them."""
     found = {
-        language: " ".join("".join(_printable(name)).split())
+        language: " ".join(_CONTROL.sub(" ", name).split())
         for language, name in names.items()
         if isinstance(name, str)
     }
@@ -109,11 +111,6 @@ def printed_names(names: Names, stage: str | None) -> Names:
     if stage is not None and name.endswith(" Star"):
         return {**names, ENGLISH: f"{name.removesuffix('Star')}★"}
     return names
-
-
-def _printable(name: str) -> Iterable[str]:
-    for letter in name:
-        yield " " if unicodedata.category(letter) == "Cc" else letter
 
 
 def copyright_year(region: Region, released: str, official: int) -> int | None:
