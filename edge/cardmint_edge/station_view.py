@@ -4,6 +4,10 @@ import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
+from msgspec.structs import replace
+
+from cardmint_contracts.cards import Card
+from cardmint_contracts.catalogue import finishes_of
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.reasons import Reason
 from cardmint_edge import __version__
@@ -78,6 +82,8 @@ class StationViewReader:
             for task in tasks
             if Reason.POSSIBLE_DUPLICATE in task.reasons
         }
+        last = _likeliest(scans[0].scan) if scans else None
+        named = last and self._active.named(last.id, scans[0].scan.defaults.language)
         return StationView(
             status=status,
             machine=MachineSummary(
@@ -103,6 +109,8 @@ class StationViewReader:
             uploads_paused=self._uploader is not None and self._uploader.paused,
             has_live=isinstance(self._camera, LiveCamera),
             notice=notice,
+            printed_name=named.name if named else "",
+            exists_as=finishes_of(self._active.variants(last.id)) if last else (),
         )
 
     def _link_text(self) -> str:
@@ -110,10 +118,15 @@ class StationViewReader:
         return text if self._forwarder.connected or not problem else f"{text}: {problem}"
 
     def _price(self, scan: CardScanned) -> PriceSummary | None:
-        card = scan.card or (scan.candidates[0].card if scan.candidates else None)
-        price = self._active.price(card.id, scan.defaults) if card else None
+        card = _likeliest(scan)
+        counted = replace(scan.defaults, finish=scan.counted_finish, edition=scan.counted_edition)
+        price = self._active.price(card.id, counted) if card else None
         if price is None:
             return None
         return PriceSummary(
             money=price.price, source=price.source, days=(self._clock().time - price.as_of).days
         )
+
+
+def _likeliest(scan: CardScanned) -> Card | None:
+    return scan.card or (scan.candidates[0].card if scan.candidates else None)

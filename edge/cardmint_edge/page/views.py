@@ -34,7 +34,8 @@ class StationView:
 
     `link`, `fault` and `problems` are sentences; an empty fault is none. `originals` has, for the
     scan of a task, the earlier scan of which it is a possible duplicate. `uploads` is whether
-    images are uploaded at all.
+    images are uploaded at all. `printed_name` is the last card's name in the language that is set,
+    `exists_as` the finishes in which it exists; none where none are known.
     """
 
     status: OutboxStatus
@@ -55,6 +56,8 @@ class StationView:
     notice: str = ""
     problems: Sequence[str] = ()
     price: "PriceSummary | None" = None
+    printed_name: str = ""
+    exists_as: Sequence[Finish] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
