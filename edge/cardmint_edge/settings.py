@@ -85,8 +85,16 @@ class TetheredCameraSettings(Section, frozen=True, tag_field="type", tag="tether
     by_itself: bool = True
 
 
+class PhoneCameraSettings(Section, frozen=True, tag_field="type", tag="phone"):
+    """No camera: the cards come as photos from phones, which any station takes."""
+
+
 CameraSettings: TypeAlias = (
-    FolderCameraSettings | ReplayCameraSettings | VideoCameraSettings | TetheredCameraSettings
+    FolderCameraSettings
+    | ReplayCameraSettings
+    | VideoCameraSettings
+    | TetheredCameraSettings
+    | PhoneCameraSettings
 )
 
 

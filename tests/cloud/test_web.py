@@ -312,6 +312,7 @@ async def test_stations_are_shown_with_their_state(pool: Pool, site: httpx.Async
     assert "<html" not in page.text
     for text in ("Online", "Offline", "up to 2", "nothing yet", "oldest 4 s", "1.5 kB", "2 h ago"):
         assert text in page.text
+    assert (await site.get("/api/v1/tenant")).json() == {"tenant": "shop"}
     found = (await site.get("/api/v1/shop/stations")).json()["stations"]
     assert [(s["station"], s["sequence"]) for s in found] == [("left", 2), ("right", None)]
 

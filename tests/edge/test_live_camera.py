@@ -81,6 +81,8 @@ class ScriptedDevice:
     def take_photo(self) -> Frame:
         return self.last
 
+    def photo_counted(self) -> None: ...
+
     def close(self) -> None: ...
 
 

@@ -74,6 +74,9 @@ class VideoDevice:
             raise Retry(f"{self.name}: no picture came yet")
         return self._last
 
+    def photo_counted(self) -> None:
+        """Do nothing: a webcam keeps no photo."""
+
     def close(self) -> None:
         """Release the device."""
         self._last = None
