@@ -186,6 +186,7 @@ class Assembly:
             read_clock=self.clock,
             on_counted=self._on_counted,
             scan_to_repeat=lambda: self.tasks.scan_to_repeat,
+            variants=active.variants,
             on_timings=self.metrics.observe_card,
             on_decision=self.rollout.card_counted,
         )

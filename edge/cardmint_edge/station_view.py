@@ -5,6 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from uuid import UUID
 
+from msgspec.structs import replace
+
+from cardmint_contracts.cards import Card
+from cardmint_contracts.catalogue import finishes_of
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.reasons import Reason
 from cardmint_contracts.tasks import ReviewTask
@@ -109,6 +113,8 @@ class StationViewReader:
             for task in tasks
             if Reason.POSSIBLE_DUPLICATE in task.reasons
         }
+        last = _likeliest(scans[0].scan) if scans else None
+        named = last and self._active.named(last.id, scans[0].scan.defaults.language)
         return StationView(
             status=status,
             machine=MachineSummary(
@@ -144,6 +150,8 @@ class StationViewReader:
             ),
             files=self._files(),
             notice=notice,
+            printed_name=named.name if named else "",
+            exists_as=finishes_of(self._active.variants(last.id)) if last else (),
         )
 
     def _link_text(self) -> str:
@@ -152,12 +160,15 @@ class StationViewReader:
 
     def _price(self, scan: CardScanned, answers: Mapping[UUID, ScanAnswer]) -> PriceSummary | None:
         answer = answers.get(scan.scan)
-        card = scan.card or (scan.candidates[0].card if scan.candidates else None)
-        if answer is not None:
-            card = answer.card
-        price = self._active.price(card.id, scan.defaults) if card else None
+        card = _likeliest(scan) if answer is None else answer.card
+        counted = replace(scan.defaults, finish=scan.counted_finish, edition=scan.counted_edition)
+        price = self._active.price(card.id, counted) if card else None
         if price is None:
             return None
         return PriceSummary(
             money=price.price, source=price.source, days=(self._clock().time - price.as_of).days
         )
+
+
+def _likeliest(scan: CardScanned) -> Card | None:
+    return scan.card or (scan.candidates[0].card if scan.candidates else None)

@@ -53,7 +53,8 @@ class StationView:
     an empty one is none. `originals` has, for the scan of a task, the earlier scan of which it is a
     possible duplicate. `answers` has what a person said about a scan, and `given` the answers from
     here that may be taken back. `copies` counts the questions whether a card came before. `uploads`
-    is whether images are uploaded at all.
+    is whether images are uploaded at all. `printed_name` is the last card's name in the language
+    that is set, `exists_as` the finishes in which it exists; none where none are known.
     """
 
     status: OutboxStatus
@@ -74,6 +75,8 @@ class StationView:
     notice: str = ""
     problems: Sequence[str] = ()
     price: "PriceSummary | None" = None
+    printed_name: str = ""
+    exists_as: Sequence[Finish] = ()
     figures: Figures = NO_FIGURES
     answers: Mapping[UUID, ScanAnswer] = field(default_factory=dict)
     given: Sequence[GivenAnswer] = ()

@@ -10,7 +10,7 @@ from cardmint_cloud.errors import CloudError
 from cardmint_edge.errors import EdgeError
 from cardmint_lab.cloud.cli import cloud
 from cardmint_lab.recognition.cli import recognition
-from cardmint_lab.stand_ins.cli import stand_ins
+from cardmint_lab.stand_ins.cli import catalogue_stand_in, stand_ins
 from cardmint_lab.station.cli import station
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def bounds(*, pack: Path) -> None:
     sys.exit(not all(bound.kept for bound in found))
 
 
-for command in (station, cloud, recognition, stand_ins):
+for command in (station, cloud, recognition, stand_ins, catalogue_stand_in):
     cli.add_command(command)
 
 
