@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +34,7 @@ PHOTOS = int(os.environ.get("CARDMINT_PHOTOS", "12"))
 LARGE = PHOTOS > 100
 """A run of hundreds uses photos of 12 megapixels; the short form small ones."""
 
+PRESET = replace(PRESETS["copy_stand"], width=1200, height=900)
 DROPS = 5
 OUTAGE_S = 2.0 if LARGE else 0.5
 
@@ -118,7 +120,7 @@ def photos_in(folder: Path, fictional: Path, count: int, *, large: bool) -> list
     found = []
     for number in range(count):
         rng = np.random.default_rng(number)
-        scene = render(cards[number % len(cards)], PRESETS["copy_stand"], rng).frame
+        scene = render(cards[number % len(cards)], PRESET, rng).frame
         frame = cv2.resize(scene, size, interpolation=cv2.INTER_LINEAR)
         frame = cv2.add(frame, np.roll(noise, int(rng.integers(size[0])), axis=1))
         path = folder / f"IMG_{number:04}.jpg"
