@@ -329,7 +329,7 @@ class Assembly:
             wait_for_commits=self.outbox.database.wait_for_commits,
             images=self.store,
             answers=self.tasks,
-            search=self.active.search,
+            search=lambda text: self.active.search(text, language=self.outbox.defaults.language),
             defaults=lambda: self.outbox.defaults,
             set_defaults=self.outbox.set_defaults,
             withdraw=lambda scan: self._withdraw(scan, OPERATOR),

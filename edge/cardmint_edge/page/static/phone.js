@@ -176,7 +176,7 @@ function summary() {
     ["withdrawn", "taken back"], ["parked", "set aside"], ["twice", "chosen twice"], ["refused", "refused"]];
   const parts = words.filter(([state]) => count[state]).map(([state, word]) => `${count[state]} ${word}`);
   element("sent").hidden = all === 0;
-  element("summary").textContent = `${all - left} of ${all} sent${parts.length ? ": " + parts.join(", ") : ""}`;
+  element("summary").textContent = `${all - left} of ${all} done${parts.length ? ": " + parts.join(", ") : ""}`;
   element("progress").value = all ? (all - left) / all : 0;
   element("rest").textContent = left ? "Keep this page open until all are sent."
     : count.waiting ? "All are sent; the station counts them. You may close this page." : "All done.";
