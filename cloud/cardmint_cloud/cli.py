@@ -257,6 +257,33 @@ def export_prices(config: Path | None, file: Path) -> None:
     click.echo(f"{file}: {len(found)} prices")
 
 
+@cli.group("catalogue")
+def catalogue_group() -> None:
+    """The catalogue that the dashboard searches and shows, shared by all tenants."""
+
+
+@catalogue_group.command("import")
+@_config
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--replace", "replace_worse", is_flag=True, help="Take out the sets that FOLDER lacks."
+)
+def import_catalogue(config: Path | None, folder: Path, *, replace_worse: bool) -> None:
+    """Import FOLDER, which `cardmint-edge catalogue fetch` wrote: what is new or changed."""
+    from cardmint_cloud import commands
+
+    done = commands.import_catalogue(
+        settings.load(config),
+        folder,
+        warn=lambda line: click.echo(line, err=True),
+        replace_worse=replace_worse,
+    )
+    click.echo(
+        f"catalogue {done.now.version}: {done.now.sets} sets, {done.changed} new or changed,"
+        f" {done.now.printings} printings, {done.skipped} skipped"
+    )
+
+
 @cli.group()
 def fleet() -> None:
     """Packs, models and settings that stations should use."""
