@@ -346,7 +346,8 @@ class Assembly:
         return f"counting has not moved for {HANGS_AFTER_S:.0f} s: the camera or recogniser hangs"
 
     def _problems(self) -> list[str]:
-        return [text for text in (self.log_problem(), self.failure.text) if text]
+        camera = self.camera.trouble if isinstance(self.camera, LiveCamera) else ""
+        return [text for text in (self.log_problem(), self.failure.text, camera) if text]
 
     def _on_end(self, reason: str) -> None:
         if reason:
