@@ -400,7 +400,8 @@ class Assembly:
         return f"counting has not moved for {HANGS_AFTER_S:.0f} s: the camera or recogniser hangs"
 
     def _problems(self) -> list[str]:
-        problems = (self.log_problem(), self.failure.text, self.pack_file.problem)
+        camera = self.camera.trouble if isinstance(self.camera, LiveCamera) else ""
+        problems = (self.log_problem(), self.failure.text, self.pack_file.problem, camera)
         return [text for text in problems if text]
 
     def _on_end(self, reason: str) -> None:
