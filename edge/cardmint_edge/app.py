@@ -141,7 +141,9 @@ class Assembly:
         self.clock = StationClock()
         self.systemd = Systemd(os.environ)
         self.metrics = StationMetrics()
-        outbox.identify(settings.station.tenant, settings.station.name, self.clock())
+        outbox.identify(
+            settings.station.tenant, settings.station.name, self.clock(), settings.cloud.database
+        )
         self.store = ImageStore(settings.station.data / IMAGES)
         self.inbox = self._make_inbox()
         self.photos = PhotoCamera(self.inbox.folder)
