@@ -141,7 +141,9 @@ class Assembly:
         self.clock = StationClock()
         self.systemd = Systemd(os.environ)
         self.metrics = StationMetrics()
-        outbox.identify(settings.station.tenant, settings.station.name, self.clock())
+        outbox.identify(
+            settings.station.tenant, settings.station.name, self.clock(), settings.cloud.database
+        )
         self.store = ImageStore(settings.station.data / IMAGES)
         self.inbox = self._make_inbox()
         self.photos = PhotoCamera(self.inbox.folder)
@@ -400,7 +402,8 @@ class Assembly:
         return f"counting has not moved for {HANGS_AFTER_S:.0f} s: the camera or recogniser hangs"
 
     def _problems(self) -> list[str]:
-        problems = (self.log_problem(), self.failure.text, self.pack_file.problem)
+        camera = self.camera.trouble if isinstance(self.camera, LiveCamera) else ""
+        problems = (self.log_problem(), self.failure.text, self.pack_file.problem, camera)
         return [text for text in problems if text]
 
     def _on_end(self, reason: str) -> None:

@@ -16,6 +16,7 @@ from msgspec import Struct, field
 
 from cardmint_contracts.http import TENANT_PATH
 from cardmint_contracts.settings import BrokerSettings
+from cardmint_edge.adapters.cameras.live import LiveCamera
 from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.models import CardFinder, ModelUnusable, PictureEmbedder, TextReader
 from cardmint_edge.adapters.pack import Pack
@@ -163,6 +164,10 @@ def _camera(make: Callable[[], Camera]) -> CheckResult:
     try:
         with closing(make()) as camera:
             camera.next(1.0)
+            trouble = camera.trouble if isinstance(camera, LiveCamera) else ""
+        if trouble:
+            message, _, remedy = trouble.partition("; ")
+            return CheckResult(part="camera", health="look", message=message, remedy=remedy)
     except Park:
         pass
     except EdgeError as error:

@@ -5,6 +5,7 @@ A catalogue is a folder: `catalogue.json` (`CatalogueIndex`) and a file for each
 the cloud imports it. Unknown fields are ignored, so that an earlier reader takes a later folder.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
@@ -12,10 +13,13 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta
 
 from cardmint_contracts.cards import Card, CardId, Edition, Finish, Language
-from cardmint_contracts.wire import Count, Downward, Instant, Line, Sha256
+from cardmint_contracts.errors import Invalid
+from cardmint_contracts.wire import Count, Downward, Instant, Line, Sha256, decode
 
 MAX_SET_BYTES = 64 << 20
 """Greatest size of a set's file."""
+
+MAX_INDEX_BYTES = 16 << 20
 
 FORMAT = 1
 """Version of the folder's layout. It rises only when an earlier reader would read it wrongly."""
@@ -136,6 +140,29 @@ class CatalogueIndex(Downward, frozen=True):
     languages: tuple[Language, ...]
     complete: bool
     sets: tuple[SetEntry, ...]
+
+
+def decode_index(content: bytes) -> CatalogueIndex:
+    """Read a folder's index.
+
+    Raises:
+        Oversized, Malformed, Invalid: as `wire.decode`; Invalid for a later format, too.
+    """
+    index = decode(content, CatalogueIndex, max_bytes=MAX_INDEX_BYTES)
+    if index.format > FORMAT:
+        raise Invalid(f"format {index.format}, this program reads {FORMAT}: upgrade it")
+    return index
+
+
+def decode_set(content: bytes, entry: SetEntry) -> CatalogueSet:
+    """Read a set's file.
+
+    Raises:
+        Oversized, Malformed, Invalid: as `wire.decode`; Invalid for another file than the entry's.
+    """
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise Invalid("it is not the file that the index names")
+    return decode(content, CatalogueSet, max_bytes=MAX_SET_BYTES)
 
 
 def set_file(region: Region, set_id: str) -> str:

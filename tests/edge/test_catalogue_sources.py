@@ -309,7 +309,7 @@ def test_an_index_that_cannot_be_read_stops_in_one_line(tmp_path: Path) -> None:
     file = tmp_path / "catalogue.json"
     for content, says in (
         (b"no", "not a catalogue's index"),
-        (file_of_format(9), "upgrade cardmint-edge"),
+        (file_of_format(9), "upgrade it"),
     ):
         file.write_bytes(content)
         with pytest.raises(Stop, match=says):

@@ -1,7 +1,9 @@
 """An MQTT 5 broker on loopback: mosquitto if installed, else iotcore from its wheel."""
 
+import getpass
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -21,11 +23,12 @@ max_queued_messages 0
 max_inflight_messages 2000
 """
 _GUARDED = """
+user {user}
 per_listener_settings true
 persistence false
 max_queued_messages 100000
 max_inflight_messages 2000
-listener {port} 127.0.0.1
+listener {port} {address}
 allow_anonymous false
 acl_file {rules}
 password_file {passwords}
@@ -62,12 +65,13 @@ _SERVE_IOTCORE = (
 class BrokerGuard:
     """Access rules and passwords in mosquitto's files, and the port where the cloud logs in.
 
-    Stations log in at the broker's other port, where the user name is the client id.
+    Stations log in at the broker's other port, on `address`, where the user name is the client id.
     """
 
     rules: Path
     passwords: Path
     cloud_port: int
+    address: str = "127.0.0.1"
 
 
 def mosquitto_path() -> str | None:
@@ -136,11 +140,23 @@ class LocalBroker:
         if guard is None:
             return _MOSQUITTO.format(port=self.port)
         return _GUARDED.format(
+            user=getpass.getuser(),
             port=self.port,
             cloud_port=guard.cloud_port,
+            address=guard.address,
             rules=guard.rules,
             passwords=guard.passwords,
         )
+
+    @property
+    def running(self) -> bool:
+        """Whether the broker was started and has not ended."""
+        return self._child is not None and self._child.running
+
+    def reload(self) -> None:
+        """Let mosquitto read its rules and passwords again."""
+        if self._child:
+            os.kill(self._child.process.pid, signal.SIGHUP)
 
     def stop(self) -> None:
         """Stop the broker."""

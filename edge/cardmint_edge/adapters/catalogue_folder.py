@@ -11,22 +11,21 @@ from typing import Any
 import msgspec
 
 from cardmint_contracts.catalogue import (
-    FORMAT,
     INDEX_FILE,
-    MAX_SET_BYTES,
     CatalogueIndex,
     CatalogueSet,
     SetEntry,
+    decode_index,
+    decode_set,
     set_file,
 )
 from cardmint_contracts.errors import ContractError
-from cardmint_contracts.wire import decode, encode
+from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.durable_files import make_folder, write_file
 from cardmint_edge.domain.catalogue import pokemon_tcg_data, tcgdex_database
 from cardmint_edge.domain.catalogue.assembly import Warn
 from cardmint_edge.errors import Stop
 
-MAX_INDEX_BYTES = 16 << 20
 IMAGES = "images"
 """Folder of the pictures, `<card id>.<kind>`."""
 
@@ -78,34 +77,26 @@ def read_index(folder: Path) -> CatalogueIndex:
     """Return a folder's index.
 
     Raises:
-        Stop: it cannot be read, or is of a later format.
+        Stop: it cannot be read, or has a later format.
     """
     path = folder / INDEX_FILE
     try:
-        index = decode(path.read_bytes(), CatalogueIndex, max_bytes=MAX_INDEX_BYTES)
+        return decode_index(path.read_bytes())
     except OSError as error:
         raise Stop(f"{path}: {error.strerror}: {LAYOUTS}") from None
     except ContractError as error:
         raise Stop(
             f"{path}: not a catalogue's index ({error}): run `cardmint-edge catalogue fetch` again"
         ) from None
-    if index.format > FORMAT:
-        raise Stop(
-            f"{path}: format {index.format}, this program reads {FORMAT}: upgrade cardmint-edge"
-        )
-    return index
 
 
 def read_set(folder: Path, entry: SetEntry) -> CatalogueSet:
     """Return a set of a folder.
 
     Raises:
-        ContractError, OSError, ValueError: its file is missing, or not the one of the index.
+        ContractError, OSError: its file is missing, or not the one of the index.
     """
-    content = (folder / entry.file).read_bytes()
-    if hashlib.sha256(content).hexdigest() != entry.sha256:
-        raise ValueError("it is not the file that the index names")
-    return decode(content, CatalogueSet, max_bytes=MAX_SET_BYTES)
+    return decode_set((folder / entry.file).read_bytes(), entry)
 
 
 def write_set(folder: Path, of_set: CatalogueSet) -> SetEntry:

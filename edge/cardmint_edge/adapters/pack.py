@@ -325,7 +325,9 @@ class Pack:
             values |= {"number": query.number, "total": query.total}
         return self._cards(
             " AND ".join(conditions)
-            + " ORDER BY number != :exact, length(name), released DESC, id LIMIT :limit",
+            + " ORDER BY number != :exact, "
+            + ("region DESC, " if self._whole else "")
+            + "length(name), released DESC, id LIMIT :limit",
             values,
             language,
         )

@@ -99,6 +99,7 @@ class TetheredDevice:
         self._listed_at = inf
         """When the camera will have listed its old photos; infinite once it has."""
         self.name = "tethered camera"
+        self.note = ""
 
     def open(self) -> None:
         """Open the camera.

@@ -32,6 +32,11 @@ class CameraDevice(Protocol):
         """The device's name, complete once it is open."""
         ...
 
+    @property
+    def note(self) -> str:
+        """What is not as it was set, and what to do; empty for nothing."""
+        ...
+
     def open(self) -> None:
         """Open the device."""
         ...
@@ -100,6 +105,11 @@ class LiveCamera:
     def preview(self) -> tuple[Frame, Quad | None] | None:
         """The last preview and the outline of the card in it; None without a preview."""
         return self._preview
+
+    @property
+    def trouble(self) -> str:
+        """What keeps cards from being taken, or taken well, and the remedy; empty for nothing."""
+        return self._device.note or (self._detector.trouble if self._by_itself else "")
 
     def capture(self) -> bool:
         """Take a photo as soon as possible, whatever lies there."""
