@@ -17,8 +17,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
 import simplejpeg
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 from tests.edge.kit.station import AGENT, config_of
 from tests.edge.kit.waiting import until
@@ -43,7 +45,8 @@ OUTAGE_S = 2.0 if LARGE else 0.5
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        arguments = ["--no-sandbox", "--host-resolver-rules=MAP station.lan 127.0.0.1"]
+        opened = playwright.chromium.launch(executable_path=chromium, args=arguments)
         yield opened
         opened.close()
 
@@ -248,6 +251,47 @@ def test_a_photo_without_a_card_and_a_broken_one_are_said(
     assert "1 set aside" in page.locator("#summary").inner_text()
     assert "cut short" in page.locator("#photos").inner_text()
     assert station.counted() == (1, 1)
+
+
+def test_a_photo_of_an_iphone_counts(
+    station: Station, browser: Browser, fictional: Path, tmp_path: Path
+) -> None:
+    (card,) = photos_in(tmp_path / "phone", fictional, 1, large=False)
+    heic = tmp_path / "IMG_0001.HEIC"
+    pillow_heif.from_pillow(Image.open(card)).save(heic, quality=80)
+    page = opened(browser, station.port, [])
+    page.locator("#gallery").set_input_files(heic)
+    page.locator("#photos .counted").wait_for(timeout=60_000)
+    assert station.counted() == (1, 1)
+
+
+def test_the_pin_is_asked_for_and_again_after_a_restart(
+    station: Station, browser: Browser, fictional: Path, tmp_path: Path
+) -> None:
+    first, second = photos_in(tmp_path / "phone", fictional, 2, large=False)
+    station.kill()
+    settings = station.config.read_text()
+    station.config.write_text(settings.replace("[station]", '[station]\npage_pin = "246810"'))
+    station.start()
+    page = browser.new_page()
+    page.goto(f"http://station.lan:{station.port}/phone")
+    page.get_by_label("PIN").fill("111111")
+    page.get_by_role("button", name="Open").click()
+    page.get_by_text("That is not the PIN.").wait_for()
+    page.get_by_label("PIN").fill("246810")
+    page.get_by_role("button", name="Open").click()
+    page.wait_for_url("**/phone")
+    page.locator("#gallery").set_input_files(first)
+    page.locator("body[data-done=true]").wait_for(timeout=60_000)
+    station.kill()
+    station.start()
+    page.locator("#gallery").set_input_files(second)
+    page.locator("#pin input").fill("246810")
+    page.get_by_role("button", name="Go on").click()
+    page.locator("#summary", has_text="2 of 2 done").wait_for()
+    page.locator("body[data-done=true]").wait_for(timeout=60_000)
+    page.context.close()
+    assert station.counted() == (2, 2)
 
 
 SHA256 = "0" * 64
