@@ -294,6 +294,35 @@ def test_the_pin_is_asked_for_and_again_after_a_restart(
     assert station.counted() == (2, 2)
 
 
+def test_from_nothing_to_the_first_card(browser: Browser, fictional: Path, tmp_path: Path) -> None:
+    (card,) = photos_in(tmp_path / "phone", fictional, 1, large=False)
+    new = Station(tmp_path, fictional / "pack.sqlite")
+    port = new.config.read_text().split("page_port = ")[1].split("\n")[0]
+    new.config.unlink()
+    began = time.monotonic()
+    said = subprocess.run(
+        [
+            *(*AGENT, "setup", "--yes", "--config", str(new.config), "--tenant", "shop"),
+            *("--pack", str(fictional / "pack.sqlite"), "--camera", "phone", "--no-lan"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.returncode == 0, said.stdout
+    settings = new.config.read_text()
+    new.config.write_text(settings.replace("[station]", f"[station]\npage_port = {port}"))
+    new.start()
+    try:
+        page = opened(browser, new.port, [])
+        page.locator("#gallery").set_input_files(card)
+        page.locator("#photos .counted").wait_for(timeout=60_000)
+        print(f"\nfrom nothing to the first card: {time.monotonic() - began:.1f} s")
+        assert new.counted() == (1, 1)
+    finally:
+        new.kill()
+
+
 SHA256 = "0" * 64
 
 
