@@ -88,6 +88,10 @@ phone: install  ## Send PHOTOS=500 photos of 12 MP through the page for phones w
 histories: install  ## Run HISTORIES=1000 random histories of copied and restored disks, databases and forged receipts
 	CARDMINT_HISTORIES=$${HISTORIES:-1000} $(BIN)/pytest -q -s --timeout 3600 -o faulthandler_timeout=3600 tests/edge/test_histories.py
 
+.PHONY: captures
+captures: install  ## Run CAPTURES=200 random histories of a watched folder and of a tethered camera: each card counts once
+	CARDMINT_CAPTURES=$${CAPTURES:-200} $(BIN)/pytest -q -s -n0 --timeout 3600 tests/edge/test_capture_histories.py
+
 .PHONY: drain
 drain: install $(FICTIONAL)  ## Let a station that was offline for DRAIN=10000 cards find its cloud again
 	$(WITH_BROKER) $(BIN)/cardmint-lab station drain --pack $(FICTIONAL) --port $$port --backlog $${DRAIN:-10000}
