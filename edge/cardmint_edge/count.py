@@ -139,8 +139,8 @@ class CardCounter:
         `on_counted`, the beep, follows the commit; `on_decision` takes the card's decision, and
         `on_timings` the milliseconds of each step. `scan_to_repeat` names the earlier scan of the
         card under the camera, if the operator was asked to scan it again. `variants` returns those
-        of a printing. `first_wait_s` is the first pause after an error; `sleep` makes it, by default
-        until `stop`.
+        of a printing. `first_wait_s` is the first pause after an error; `sleep` makes it, by
+        default until `stop`.
         """
         self._camera = camera
         self._recogniser = recogniser
