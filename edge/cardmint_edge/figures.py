@@ -86,6 +86,8 @@ class FiguresReader:
 
     def _tallied(self, scan: UUID, known: _KnownScan) -> TalliedScan:
         answer = self._answers.get(scan)
+        if answer is not None and not answer.known:
+            answer = None
         card = known.card if answer is None else answer.card.id if answer.card else ""
         counted = (known.counted if answer is None else bool(answer.card)) and (
             scan not in self._withdrawn

@@ -89,10 +89,14 @@ class OverruledAnswer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScanAnswer:
-    """What a person said about a scan. `card` is None for "no card"."""
+    """What a person said about a scan. `card` is None for "no card".
+
+    Not `known`: the question was closed while the station was offline, and nobody told it how.
+    """
 
     card: Card | None
     by: str
+    known: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -293,6 +297,9 @@ class ReviewTasks:
         if self._received is None or now < self._settled_at:
             return
         for task in self._store.all_tasks() - self._received:
+            closed = self._store.find_open(task)
+            if closed is not None:
+                self._remember(closed.scan, ScanAnswer(card=None, by="", known=False))
             self._store.remove(task)
         self._received = None
 

@@ -11,7 +11,7 @@ from cardmint_edge.adapters.photo_inbox import PhotoInbox, PhotoPlace, shown_nam
 from cardmint_edge.capture import SourceFile, SourceFiles
 from cardmint_edge.domain.scan_record import ScanRecord
 from cardmint_edge.page.photos import PhotoOutcome
-from cardmint_edge.page.views import ListedFile, scan_kind, scan_outcome
+from cardmint_edge.page.views import ListedFile, known_card, scan_kind, scan_outcome
 from cardmint_edge.review_tasks import ScanAnswer
 
 MOST_LISTED = 20
@@ -101,8 +101,7 @@ class FileDesk:
         if record is None:
             return PhotoOutcome(state="counted", text="Counted")
         answers = self._answers()
-        answer = answers.get(scan)
-        card = (answer.card if answer else None) or record.scan.card
+        card = known_card(record, answers)
         text = scan_outcome(record, answers)
         return PhotoOutcome(
             state=scan_kind(record, answers),

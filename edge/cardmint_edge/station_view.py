@@ -157,7 +157,7 @@ class StationViewReader:
 
     def _price(self, scan: CardScanned, answers: Mapping[UUID, ScanAnswer]) -> PriceSummary | None:
         answer = answers.get(scan.scan)
-        card = _likeliest(scan) if answer is None else answer.card
+        card = answer.card if answer is not None and answer.known else _likeliest(scan)
         counted = replace(scan.defaults, finish=scan.counted_finish, edition=scan.counted_edition)
         price = self._active.price(card.id, counted) if card else None
         if price is None:

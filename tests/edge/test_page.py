@@ -598,6 +598,22 @@ def test_what_a_person_said_is_what_the_page_says(bench: PageBench, client: Aski
     assert "Not counted: the cloud answered" in client.get("/").text
 
 
+def test_a_question_that_was_closed_while_the_station_was_away(
+    bench: PageBench, client: Asking
+) -> None:
+    bench.outbox.record(replace(scan_of(1), decision=Decision.REVIEW, card=None), STAMP)
+    task = replace(task_of(1), scan=scan_of(1).scan)
+    bench.tasks.receive_task(task.task, encode(task))
+    assert "Asked about" in client.get("/").text
+    bench.tasks.connected(100.0)
+    bench.tasks.tick(200.0)
+    page = client.get("/").text
+    assert "Answered elsewhere" in page
+    assert "perhaps" in page
+    bench.tasks.receive_task(task.task, encode(task))
+    assert "Asked about" in client.get("/").text
+
+
 def test_the_answers_that_are_known_are_bounded(bench: PageBench) -> None:
     for number in range(MAX_ANSWERS + 5):
         outcome = ReviewOutcome(

@@ -156,6 +156,7 @@ class PageRenderer:
         environment.filters["percent"] = percent
         environment.filters["kind"] = scan_kind
         environment.filters["outcome"] = scan_outcome
+        environment.filters["known_card"] = known_card
         environment.filters["advice"] = advice_on
         environment.filters["no_card"] = lambda task: not NOT_A_CARD.isdisjoint(task.reasons)
         self._live = environment.get_template("live.html")
@@ -197,7 +198,7 @@ def scan_kind(record: ScanRecord, answers: Mapping[UUID, ScanAnswer]) -> str:
     if record.withdrawn:
         return "withdrawn"
     answer = answers.get(record.scan.scan)
-    if answer is not None:
+    if answer is not None and answer.known:
         return "counted" if answer.card else "none"
     if record.scan.decision is Decision.REJECT:
         return "none"
@@ -205,10 +206,18 @@ def scan_kind(record: ScanRecord, answers: Mapping[UUID, ScanAnswer]) -> str:
     return "asked" if asked else "counted"
 
 
+def known_card(record: ScanRecord, answers: Mapping[UUID, ScanAnswer]) -> Card | None:
+    """Return the card that a scan shows, as a person said or the station accepted it."""
+    answer = answers.get(record.scan.scan)
+    return (answer.card if answer is not None else None) or record.scan.card
+
+
 def scan_outcome(record: ScanRecord, answers: Mapping[UUID, ScanAnswer]) -> str:
     """Return what a scan is now in the dashboard's words, for a person."""
     kind, answer = scan_kind(record, answers), answers.get(record.scan.scan)
-    if answer is not None and kind != "withdrawn":
+    if answer is not None and not answer.known and kind == "asked":
+        return "Answered elsewhere"
+    if answer is not None and answer.known and kind != "withdrawn":
         return f"{'Counted' if answer.card else 'Not counted'}: {answer.by} answered"
     return {
         "counted": "Counted",
