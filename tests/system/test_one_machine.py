@@ -59,7 +59,15 @@ def add_station(folder: Path, name: str) -> str:
     command = installed_script(["cardmint-cloud", "add-station", "--folder", str(folder), name])
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert "cardmint-edge setup" in done.stdout
-    return done.stdout.split("--broker-password ")[1].strip()
+    return done.stdout.split("--broker-password ")[1].split(" ")[0]
+
+
+def reader_token(folder: Path) -> str:
+    """Return a token that reads, made by the command."""
+    settings = str(CloudFolder(folder).settings_file)
+    command = installed_script(["cardmint-cloud", "token", "--config", settings, "test"])
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout.strip()
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
@@ -69,10 +77,11 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
-def items(folder: Path) -> int:
+def items(folder: Path, token: str) -> int:
     port = CloudFolder(folder).settings.web.port
+    address = f"http://127.0.0.1:{port}/api/v1/shop/items"
     try:
-        found = httpx.get(f"http://127.0.0.1:{port}/api/v1/shop/items", timeout=5)
+        found = httpx.get(address, timeout=5, headers={"authorization": f"Bearer {token}"})
     except httpx.HTTPError:
         return -1
     return len(found.json()["items"]) if found.status_code == 200 else -1
@@ -94,6 +103,10 @@ def test_a_shop_runs_it_and_everything_comes_back(
         broker = BrokerSettings(
             port=broker_port, username="shop/left", password=add_station(folder, "left")
         )
+        token = reader_token(folder)
+        assert items(folder, "cm_none") == -1
+        link = next(word for word in up.log.read_text().split() if "/join/" in word)
+        assert httpx.get(link).status_code == 200
         agent = ForwardingAgent(tmp_path, broker)
         try:
             number = 0
@@ -112,11 +125,11 @@ def test_a_shop_runs_it_and_everything_comes_back(
             number += 1
             agent.outbox.record(scan_of(number), STAMP)
             wait_for(lambda: agent.queued == 0, "the last card is receipted")
-            wait_for(lambda: items(folder) == number, "the dashboard shows every card")
+            wait_for(lambda: items(folder, token) == number, "the dashboard shows every card")
         finally:
             agent.stop()
     with running(folder, broker_port):
-        assert items(folder) == number
+        assert items(folder, token) == number
         second = subprocess.run(
             installed_script(["cardmint-cloud", "up", "--folder", str(folder)]),
             capture_output=True,
@@ -131,10 +144,10 @@ def test_a_shop_runs_it_and_everything_comes_back(
         subprocess.run(installed_script(command), check=True, timeout=60)
     restored = folder.with_name("restored")
     with running(restored, broker_port, "--restore", str(saved)):
-        assert items(restored) == number
+        assert items(restored, token) == number
     again = Machine(
         CloudFolder(restored),
-        broker_address="127.0.0.1",
+        address="127.0.0.1",
         broker_port=broker_port,
         say=print,
         restore=saved,
