@@ -93,10 +93,11 @@ class Accounts:
         wait = self._pace.seconds_to_wait(folded, address, clock, known=known)
         if wait > 0:
             raise TooSoon(wait)
+        # Counted before the answer is known: many tries at once are no way around the pauses.
+        self._pace.wrong(folded, address, clock, known=known)
         found = await rows.account_named(self._pool, self._tenant, folded)
         right = await self._verify(found["password"] if found else self._nobody, password)
         if not right or found is None or found["disabled"]:
-            self._pace.wrong(folded, address, clock, known=known)
             return None
         self._pace.right(folded, address)
         return await self._begin(found["account"], address=address, agent=agent, now=now)

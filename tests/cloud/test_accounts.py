@@ -1,10 +1,12 @@
 """A dashboard with accounts, on a real server and Postgres: who gets in, and who does not."""
 
+import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -205,6 +207,43 @@ async def test_guessing_becomes_slow_and_the_owner_gets_in(guarded: GuardedSite)
         await guarded.accounts.sign_in("owl", "x", address="10.9.9.9", agent="", now=NOW, clock=1e9)
         is None
     )
+
+
+async def test_many_guesses_at_once_are_no_way_around(guarded: GuardedSite) -> None:
+    await guarded.join("owl", Role.VIEWER)
+    guarded.client.cookies.clear()
+    guesses = [
+        guarded.client.post("/login", data={"name": "owl", "password": f"a wrong guess {number}"})
+        for number in range(30)
+    ]
+    statuses = [answer.status_code for answer in await asyncio.gather(*guesses)]
+    assert statuses.count(403) <= FREE_TRIES
+    assert statuses.count(429) == 30 - statuses.count(403)
+
+
+@pytest.mark.parametrize(
+    ("path", "sound"),
+    [
+        ("/login", {"name": "owl", "password": "x", "next": "/"}),
+        ("/account/password", {"present": "x", "new": "y"}),
+        ("/account/sessions", {"session": "00"}),
+        ("/people/invite", {"role": "viewer"}),
+        (f"/people/{UUID(int=7)}", {"role": "viewer", "disabled": "true"}),
+        ("/join/x", {"name": "owl", "password": PASSWORD}),
+    ],
+    ids=["login", "password", "sessions", "invite", "person", "join"],
+)
+async def test_no_form_is_a_fault(guarded: GuardedSite, path: str, sound: dict[str, str]) -> None:
+    await guarded.join("owl", Role.ADMIN)
+    for key, value in itertools.product(
+        sound, ("", "\0", "\ud7ff", "a" * 5000, "' OR 1=1 --", "9")
+    ):
+        answer = await guarded.client.post(path, data={**sound, key: value})
+        assert answer.status_code < 500, (key, value, answer.status_code)
+    for odd in (b"\xff" * 100, b"&" * 9000, b"=", b""):
+        headers = {"content-type": "application/x-www-form-urlencoded"}
+        answer = await guarded.client.post(path, content=odd, headers=headers)
+        assert answer.status_code < 500, odd
 
 
 async def test_another_tenants_things_are_not_there(guarded: GuardedSite, pool: Pool) -> None:
