@@ -304,6 +304,7 @@ class Pack:
         query = parse_query(text)
         if query is None:
             return []
+        region = "region DESC, " if self._whole else ""
         conditions, values = ["1"], dict[str, object](limit=limit, exact=query.exact)
         if query.words:
             conditions.append(
@@ -320,7 +321,7 @@ class Pack:
             values |= {"number": query.number, "total": query.total}
         return self._cards(
             " AND ".join(conditions)
-            + f" ORDER BY number != :exact, {'region DESC, ' if self._whole else ''}length(name), released DESC, id LIMIT :limit",
+            + f" ORDER BY number != :exact, {region}length(name), released DESC, id LIMIT :limit",
             values,
             language,
         )

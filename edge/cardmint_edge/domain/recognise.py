@@ -12,6 +12,7 @@ from cardmint_edge.domain.decide import (
     judge,
     needs_print,
     order_by_picture,
+    outside_catalogue,
     raise_energies,
     worth_comparing,
 )
@@ -106,6 +107,8 @@ class CardRecogniser:
         elif verdict.by_print:
             quad = print_quad
         watch.lap("decide")
+        if self._has_unknown_number(view, quad, verdict):
+            verdict = outside_catalogue(verdict)
         foreign = self._has_foreign_sign(view, quad, verdict)
         watch.lap("read")
         rectified = None if quad is None else _rectified(view, quad)
@@ -214,6 +217,12 @@ class CardRecogniser:
         }
         ordered = order_by_picture(matches, likenesses, policy)
         return PrintEvidence(matches=tuple(ordered), likeness=likenesses.get(ordered[0].card.id))
+
+    def _has_unknown_number(self, view: View, quad: Quad | None, verdict: Verdict) -> bool:
+        """Return whether a recognised card bears a number that no printing has."""
+        if self._print_reader is None or quad is None or verdict.decision is Decision.REJECT:
+            return False
+        return bool(self._print_reader.unknown_number(view.at(quad)))
 
     def _has_foreign_sign(self, view: View, quad: Quad | None, verdict: Verdict) -> bool:
         """Return whether an accepted card bears another language's sign; others are asked about."""
