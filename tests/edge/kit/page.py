@@ -9,6 +9,7 @@ from tests.edge.kit.folders import quick_folder
 from tests.edge.kit.scans import STAMP
 from tests.edge.kit.tasks import CATALOGUE, ELSEWHERE
 
+from cardmint_contracts.cards import Finish
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.sqlite.images import ImageTable
 from cardmint_edge.adapters.sqlite.outbox import Outbox
@@ -49,6 +50,9 @@ class PageBench:
         self.can_capture = True
         self.picture: bytes | None = None
         self.price: PriceSummary | None = None
+        self.printed_name = ""
+        self.exists_as: tuple[Finish, ...] = ()
+        self.catalogue_days: int | None = None
         self.paused = False
         self.metrics: Callable[[], bytes] = lambda: b"cardmint_scanned 1.0\n"
 
@@ -73,12 +77,16 @@ class PageBench:
             uploads_paused=self.paused,
             has_live=self.picture is not None,
             price=self.price,
+            printed_name=self.printed_name,
+            exists_as=self.exists_as,
             machine=MachineSummary(
                 camera="desk",
                 disk_free_bytes=5 * 10**9,
                 clock_synced=False,
                 pack="pack-1",
                 version="0.1.0",
+                catalogue_days=self.catalogue_days,
+                newest_set="Pitch Black",
             ),
         )
 
