@@ -13,6 +13,7 @@ from cardmint_edge.errors import EdgeError
 from cardmint_edge.fleet_commands import fleet
 from cardmint_edge.outbox_commands import outbox
 from cardmint_edge.run_commands import completion, doctor, run
+from cardmint_edge.setup_commands import setup
 
 if TYPE_CHECKING:
     from cardmint_edge.adapters.pack import Pack
@@ -73,7 +74,7 @@ def _open(path: Path) -> "Pack":
 
 
 cli.add_command(run)
-for command in (catalogue, outbox, doctor, completion, fleet):
+for command in (setup, catalogue, outbox, doctor, completion, fleet):
     cli.add_command(command)
 
 

@@ -41,6 +41,11 @@ SHOT_TIMEOUT_S = 0.25
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 10.0
 
+SAME_PICTURE = "same-picture"
+"""Code of a file whose bytes were counted before."""
+UNUSABLE_PICTURE = "unusable-picture"
+"""Code of a file whose picture cannot be stored."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -58,9 +63,18 @@ class ScanOutbox(Protocol):
         ...
 
     def record(
-        self, scan: CardScanned, stamp: Timestamp, origin: str, fingerprint: bytes
+        self,
+        scan: CardScanned,
+        stamp: Timestamp,
+        origin: str,
+        fingerprint: bytes,
+        picture: str,
     ) -> ScanRecord:
         """Count one scan durably. The same scan twice counts once."""
+        ...
+
+    def scan_of_picture(self, picture: str) -> UUID | None:
+        """Return the scan that counted a file (SHA-256, hex); None if it is not counted."""
         ...
 
     def recent_scans(self, count: int) -> Sequence[ScanRecord]:
@@ -86,7 +100,7 @@ class _RecognisedShot:
 
     event: CardScanned
     stamp: Timestamp
-    origin: str
+    shot: Shot
     picture: Frame
     fingerprint: bytes
     other_language: bool
@@ -142,6 +156,8 @@ class CardCounter:
         self._recent = RecentScans(reversed(outbox.recent_scans(RECENT_SCANS)))
         self.fault = ""
         """Why no card is counted at the moment, for the operator; empty while all is well."""
+        self.set_aside = ""
+        """Why the last capture was set aside; empty after the next card that is counted."""
         self.last_activity = time.monotonic()
         self.finished = False
 
@@ -173,6 +189,22 @@ class CardCounter:
         self.finished = True
 
     def _count(self, shot: Shot) -> None:
+        try:
+            known = shot.digest and self._retrying("this card is not counted yet", Stop)(
+                self._outbox.scan_of_picture, shot.digest
+            )
+        except Stop:
+            return  # stopping
+        if known and shot.resumed and not shot.again:
+            self._confirm_counted(shot)
+            return
+        if known and not shot.again:
+            self._set_aside(
+                shot,
+                SAME_PICTURE,
+                Park("the same picture was counted before; count it again only for another card"),
+            )
+            return
         recognised = self._recognise(shot)
         began = time.perf_counter()
         try:
@@ -181,16 +213,14 @@ class CardCounter:
                 self._store, recognised
             )
         except Park as error:
-            self._park(recognised.origin, error)
-            self._confirm()
+            self._set_aside(shot, UNUSABLE_PICTURE, error)
             return
         except Stop:
             return  # stopping
         if record is None:
-            log.info("this shot was counted before the restart", origin=recognised.origin)
-            self._confirm()
+            self._confirm_counted(shot)
             return
-        self.fault = ""
+        self.fault = self.set_aside = ""
         self._recent.add(record)
         _tell(self._on_counted)
         self._confirm()
@@ -208,19 +238,23 @@ class CardCounter:
             reasons=event.reasons,
             duplicate_of=event.possible_duplicate_of and str(event.possible_duplicate_of),
             sequence=record.sequence,
-            origin=recognised.origin,
+            origin=shot.origin,
             ms={step: round(value, 2) for step, value in ms.items()},
         )
 
     def _store(self, recognised: _RecognisedShot) -> tuple[CardScanned, ScanRecord | None]:
         """Store a card durably. No record: the card was counted before a restart."""
-        event = self._complete(recognised)
-        if self._counted_before_start(event, recognised.origin):
+        event, shot = self._complete(recognised), recognised.shot
+        if self._counted_before_start(event, shot):
             return event, None
         record = self._outbox.record(
-            event, recognised.stamp, recognised.origin, recognised.fingerprint
+            event, recognised.stamp, shot.origin, recognised.fingerprint, shot.digest
         )
         return event, record
+
+    def _confirm_counted(self, shot: Shot) -> None:
+        log.info("this shot was counted before the restart", origin=shot.origin)
+        self._confirm()
 
     def _confirm(self) -> None:
         """Confirm the shot until the camera takes it, so that the shot does not come again."""
@@ -246,7 +280,7 @@ class CardCounter:
         return _RecognisedShot(
             event=self._recent.mark_duplicate(event, code),
             stamp=stamp,
-            origin=shot.origin,
+            shot=shot,
             picture=picture,
             fingerprint=code,
             other_language=other_language,
@@ -263,21 +297,29 @@ class CardCounter:
         event = replace(event, defaults=defaults, image=image, rescan_of=self._scan_to_repeat())
         return event if event.card is None else with_variant(event, self._variants(event.card.id))
 
-    def _counted_before_start(self, event: CardScanned, origin: str) -> bool:
+    def _counted_before_start(self, event: CardScanned, shot: Shot) -> bool:
         """Return whether this shot was counted before the start.
 
         A kill between commit and confirm makes the camera give the last shot again. That can only
-        be the first shot after the start.
+        be the first shot after the start, or the first file that was taken before it.
         """
+        if shot.digest and not shot.resumed:
+            return False  # the file came after the start
         before, self._shot_before_start = self._shot_before_start, None
         return (
             before is not None
             and event.image is not None
-            and before == (origin, event.image.sha256)
+            and before == (shot.origin, event.image.sha256)
         )
+
+    def _set_aside(self, shot: Shot, reason: str, error: Park) -> None:
+        self._park(shot.origin, error)
+        with suppress(Retry):  # stopping; the next start gives the shot again
+            self._retrying("the camera is away", Retry)(self._camera.set_aside, reason, str(error))
 
     def _park(self, origin: str, error: Park) -> None:
         log.warning("capture set aside", origin=origin, reason=str(error))
+        self.set_aside = f"{origin}: {error}" if origin else str(error)
         with suppress(Stop):  # stopping
             self._retrying("a capture is not set aside yet", Stop)(self._outbox.park)
 

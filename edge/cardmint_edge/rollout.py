@@ -65,6 +65,10 @@ class CataloguePack(Protocol):
         """Return a printing by its identifier; None for an unknown one."""
         ...
 
+    def picture(self, card_id: str) -> bytes | None:
+        """Return a printing's thumbnail as JPEG; None without a picture."""
+        ...
+
     def named(self, card_id: str, language: Language | None) -> Card | None:
         """Return a printing, named in a language where the catalogue has it."""
         ...
@@ -116,6 +120,10 @@ class ActiveRecognition:
     def card(self, card_id: str) -> Card | None:
         """Return a printing by its identifier; None for an unknown one."""
         return self._bundle.pack.card(card_id)
+
+    def picture(self, card_id: str) -> bytes | None:
+        """Return a printing's thumbnail as JPEG; None without a picture."""
+        return self._bundle.pack.picture(card_id)
 
     def named(self, card_id: str, language: Language | None) -> Card | None:
         """Return a printing, named in a language where the catalogue has it."""

@@ -34,6 +34,7 @@ class FakeCamera:
     def __init__(self, *steps: Shot | EdgeError | None) -> None:
         self.steps = list(steps)
         self.confirmed = 0
+        self.put_aside: list[str] = []
 
     @property
     def name(self) -> str:
@@ -54,6 +55,9 @@ class FakeCamera:
 
     def confirm(self) -> None:
         self.confirmed += 1
+
+    def set_aside(self, reason: str, message: str) -> None:
+        self.put_aside.append(reason)
 
     def close(self) -> None: ...
 
@@ -211,15 +215,65 @@ def test_a_capture_that_cannot_be_used_is_set_aside_and_counted_as_that(
     camera = FakeCamera(Park("torn file"), unusable, shot_of(1))
     with capture_logs() as logs:
         bench.counter(camera, Breaks()).run()
-    assert (bench.outbox.counters.parked, bench.outbox.counters.scanned, camera.confirmed) == (
-        2,
-        1,
-        2,
-    )
+    assert (bench.outbox.counters.parked, bench.outbox.counters.scanned) == (2, 1)
+    assert (camera.confirmed, camera.put_aside) == (1, ["unusable-picture"])
     assert [entry["origin"] for entry in logs if entry["event"] == "capture set aside"] == [
         "",
         "two-channels",
     ]
+
+
+def test_a_picture_that_was_counted_is_set_aside_until_it_is_wanted_again(
+    bench: CountingBench,
+) -> None:
+    def file_of(number: int, resumed: bool = False, again: bool = False) -> Shot:
+        digest = f"{number:064x}"
+        return dataclasses.replace(shot_of(number), digest=digest, resumed=resumed, again=again)
+
+    camera = FakeCamera(file_of(1), file_of(1), file_of(2), file_of(1, again=True))
+    with capture_logs():
+        counter = bench.counter(camera)
+        counter.run()
+    assert (bench.outbox.counters.scanned, camera.put_aside) == (3, ["same-picture"])
+    assert bench.outbox.counters.parked == 1
+    resumed = FakeCamera(
+        file_of(2, resumed=True), file_of(3, resumed=True), file_of(3, resumed=True, again=True)
+    )
+    with capture_logs():
+        bench.counter(resumed).run()
+    assert bench.outbox.counters.scanned == 5, "counted before the start, new, wanted again"
+    assert (resumed.confirmed, resumed.put_aside) == (3, [])
+    last = bench.scans[-1].scan
+    assert bench.outbox.scan_of_picture(f"{3:064x}") == last
+    assert bench.outbox.withdraw(last, "operator", STAMP)
+    assert bench.outbox.scan_of_picture(f"{3:064x}") is None, "it may be counted again"
+
+
+def test_what_was_set_aside_is_said_until_the_next_card_counts(bench: CountingBench) -> None:
+    said: list[str] = []
+
+    class Listened(FakeCamera):
+        def next(self, timeout_s: float) -> Shot | None:
+            said.append(counter.set_aside)
+            return super().next(timeout_s)
+
+    counter = bench.counter(Listened(Park("only a raw file came"), None, shot_of(1)))
+    with capture_logs():
+        counter.run()
+    assert (said, counter.set_aside) == (["", *["only a raw file came"] * 2], "")
+
+
+def test_a_disk_that_fails_to_say_what_was_counted_is_asked_again(bench: CountingBench) -> None:
+    shot = dataclasses.replace(shot_of(1), digest=f"{1:064x}")
+    with capture_logs():
+        bench.counter(FakeCamera(shot), outbox=Full(bench.outbox, {1}, lambda _: None)).run()
+    assert bench.outbox.counters.scanned == 1
+    counter = bench.counter(
+        FakeCamera(shot), outbox=Full(bench.outbox, {1}, lambda _: counter.stop())
+    )
+    with capture_logs():
+        counter.run()
+    assert bench.outbox.counters.scanned == 1
 
 
 def test_a_camera_that_is_away_comes_back(bench: CountingBench) -> None:
@@ -255,10 +309,14 @@ class Full:
         return self._outbox.last_shot
 
     def record(
-        self, scan: CardScanned, stamp: Timestamp, origin: str, fingerprint: bytes
+        self, scan: CardScanned, stamp: Timestamp, origin: str, fingerprint: bytes, picture: str
     ) -> ScanRecord:
         self._try()
-        return self._outbox.record(scan, stamp, origin, fingerprint)
+        return self._outbox.record(scan, stamp, origin, fingerprint, picture)
+
+    def scan_of_picture(self, picture: str) -> UUID | None:
+        self._try()
+        return self._outbox.scan_of_picture(picture)
 
     def recent_scans(self, count: int) -> list[ScanRecord]:
         return self._outbox.recent_scans(count)
@@ -357,7 +415,7 @@ def test_photos_count_once_although_one_with_an_earlier_name_came_after_the_kill
     with capture_logs() as logs, pytest.raises(Killed):
         kill(2, folder_camera()).run()
     assert [e["origin"] for e in logs if "before the restart" in e["event"]] == ["2.jpg"]
-    shutil.copy(fictional / "images" / "emb-2.jpg", tmp_path / "0.jpg")
+    shutil.copy(fictional / "images" / "emb-3.jpg", tmp_path / "0.jpg")
     with pytest.raises(Killed):
         kill(3, folder_camera()).run()
     assert bench.outbox.counters.scanned == 3

@@ -2,12 +2,16 @@
 
 import io
 import random
+import re
+import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from cardmint_edge.adapters import decode
 from cardmint_edge.adapters.decode import Unreadable, decode_image, read_image, read_reduced
@@ -152,3 +156,101 @@ def test_a_large_photo_is_halved_as_it_is_decoded_where_that_is_asked(
     frame, factor = read_reduced(large)
     assert (frame.shape, factor) == ((1801, 2400, 3), 2)
     assert (read_image(large).shape, read_reduced(small)[1]) == ((3601, 4800, 3), 1)
+
+
+def striped(**options: object) -> tuple[bytes, np.ndarray]:
+    """A JPEG with restart markers, and its pixels."""
+    rng = np.random.default_rng(1)
+    small = rng.integers(0, 255, (40, 30, 3), dtype=np.uint8)
+    pixels = cv2.resize(small, (640, 880), interpolation=cv2.INTER_CUBIC)
+    settings = [cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_RST_INTERVAL, 40]
+    return cv2.imencode(".jpg", pixels, settings)[1].tobytes(), pixels
+
+
+def restarts(data: bytes) -> list[int]:
+    return [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7]", data)]
+
+
+Fault: TypeAlias = Callable[[bytes, int], bytes]
+
+HARMLESS: dict[str, Fault] = {
+    "stray bytes before the end": lambda data, _at: data[:-2] + b"\x12\x34\x56" + data[-2:],
+    "many stray bytes before the end": lambda data, _at: data[:-2] + bytes(3000) + data[-2:],
+    "stray bytes before a restart marker": lambda data, at: data[:at] + b"\x12\x34" + data[at:],
+    "one restart marker is missing": lambda data, at: data[:at] + data[at + 2 :],
+    "bytes after the end": lambda data, _at: data + b"a film of three seconds" * 100,
+}
+
+
+@pytest.mark.parametrize("fault", HARMLESS)
+def test_a_harmless_fault_of_a_jpeg_is_passed_over(fault: str) -> None:
+    data, pixels = striped()
+    frame = decode_image(HARMLESS[fault](data, restarts(data)[5]))
+    assert np.abs(frame.astype(int) - pixels).mean() < 4
+
+
+CUT_SHORT: dict[str, Fault] = {
+    "in the middle": lambda data, _at: data[: len(data) // 2],
+    "in the middle, with an end marker": lambda data, _at: data[: len(data) // 2] + b"\xff\xd9",
+    "at a restart marker": lambda data, at: data[:at],
+    "at a restart marker, with an end marker": lambda data, at: data[:at] + b"\xff\xd9",
+    "by its end marker": lambda data, _at: data[:-2],
+    "after stray bytes": lambda data, at: data[:at] + b"\x12\x34" + data[at : at + 9000],
+}
+
+
+@pytest.mark.parametrize("cut", CUT_SHORT)
+def test_a_jpeg_that_is_cut_short_is_refused(cut: str) -> None:
+    data, _ = striped()
+    assert reason(CUT_SHORT[cut](data, restarts(data)[5])) == "unreadable-image"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_a_broken_colour_profile_or_exif_hides_no_picture(picture: Image.Image, kind: str) -> None:
+    exif = {} if kind == "TIFF" else {"exif": b"Exif\0\0II*\0\xff\xff\xff\xff"}
+    data = saved(picture, kind, icc_profile=bytes(700), **exif)
+    assert decode_image(data).shape == (60, 80, 3)
+
+
+@pytest.mark.parametrize("place", [12, 13])
+def test_a_profile_with_a_wrong_number_hides_no_picture(picture: Image.Image, place: int) -> None:
+    data = bytearray(saved(picture, "JPEG", icc_profile=bytes(70_000)))
+    data[data.index(b"ICC_PROFILE") + place] = 9 * (place == 12)
+    assert decode_image(bytes(data)).shape == (60, 80, 3)
+
+
+def test_a_png_with_a_broken_profile_or_text_is_read(picture: Image.Image) -> None:
+    data = saved(picture, "PNG", icc_profile=bytes(700))
+    start = data.index(b"iCCP") - 4
+    end = start + 12 + int.from_bytes(data[start : start + 4], "big")
+    for body in (b"", b"x" * 90, b"icc\0\5abc", b"icc\0\0" + zlib.compress(bytes(5_000_000))):
+        sum_ = zlib.crc32(b"iCCP" + body).to_bytes(4, "big")
+        chunk = len(body).to_bytes(4, "big") + b"iCCP" + body + sum_
+        assert decode_image(data[:start] + chunk + data[end:]).shape == (60, 80, 3)
+
+
+def test_the_small_picture_of_a_raw_file_is_refused(picture: Image.Image) -> None:
+    reduced = TiffImagePlugin.ImageFileDirectory_v2()
+    reduced[0x00FE] = 1
+    assert reason(saved(picture, "TIFF", tiffinfo=reduced)) == "reduced-image"
+
+
+@pytest.mark.parametrize(
+    ("size", "decoded"),
+    [
+        ((9504, 6336), (4752, 3168)),
+        ((11648, 8736), (4368, 3276)),
+        ((6000, 4000), (6000, 4000)),
+        ((14204, 10652), (3551, 2663)),
+    ],
+)
+def test_the_jpegs_of_large_cameras_are_read_reduced(
+    size: tuple[int, int], decoded: tuple[int, int]
+) -> None:
+    data = saved(Image.new("L", size, 90), "JPEG")
+    frame = decode_image(data)
+    assert frame.shape == (*decoded[::-1], 3)
+    assert frame[::500, ::500].mean() == pytest.approx(90, abs=1)
+    if size[0] > 9000:
+        progressive = saved(Image.new("L", size, 90), "JPEG", progressive=True)
+        assert reason(progressive) == "image-too-large"

@@ -58,9 +58,11 @@ class ScriptedDevice:
 
     def __init__(self, *frames: Frame | Retry) -> None:
         self.name = "script"
+        self.note = ""
         self.frames = list(frames)
         self.now = 0.0
         self.opened = 0
+        self.step = 0.1
         self.last = mat()
         self.photo: Frame | None = None
 
@@ -68,7 +70,7 @@ class ScriptedDevice:
         self.opened += 1
 
     def preview(self, timeout_s: float) -> Frame | None:
-        self.now += 0.1
+        self.now += self.step
         step = self.frames.pop(0) if self.frames else self.last
         if isinstance(step, Retry):
             raise step
@@ -80,6 +82,8 @@ class ScriptedDevice:
 
     def take_photo(self) -> Frame:
         return self.last
+
+    def photo_counted(self) -> None: ...
 
     def close(self) -> None: ...
 
@@ -156,6 +160,158 @@ def test_told_to_it_takes_what_lies_there_once(cards: list[Frame]) -> None:
     assert taken(live(by_key, by_itself=False), by_key) == 0
 
 
+def seconds(
+    frame: Callable[[float], Frame], duration: float, rate: float, start: float = 0.0
+) -> list[Frame]:
+    """The frames of a time: `frame` takes the seconds since its beginning."""
+    return [frame(start + number / rate) for number in range(round(duration * rate))]
+
+
+def noisy(card: Frame | None) -> Callable[[float], Frame]:
+    """A card on the mat, or the mat alone, with other noise at every moment."""
+    variants = [mat(n) if card is None else with_card(card, noise=n) for n in range(3)]
+    return lambda at: variants[round(at * 100) % 3]
+
+
+def shots_of(frames: list[Frame], rate: float) -> tuple[list[Shot], LiveCamera]:
+    script = ScriptedDevice(*frames)
+    script.step = 1 / rate
+    camera = live(script)
+    shots = []
+    while script.frames:
+        shot = camera.next(0.3)
+        if shot is not None:
+            shots.append(shot)
+            camera.confirm()
+    return shots, camera
+
+
+RATES = [5, 30]
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("gamma", [1.0, 2.2], ids=["even", "by-eye"])
+def test_a_camera_that_warms_up_takes_the_card_when_it_is_bright(
+    cards: list[Frame], rate: float, gamma: float
+) -> None:
+    lies = noisy(cards[0])
+
+    def frame(at: float) -> Frame:
+        light = (0.06 + 0.94 * min(1.0, at / 3)) ** gamma
+        return np.asarray(lies(at) * np.float32(light), dtype=np.uint8)
+
+    shots, camera = shots_of(seconds(frame, 4.5, rate), rate)
+    assert len(shots) == 1
+    wanted = with_card(cards[0])[100:540, 330:630].mean()
+    assert shots[0].frame[100:540, 330:630].mean() > 0.95 * wanted
+    assert (camera.next(1.0), camera.trouble) == (None, "")
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("blur", [2.0, 6.0])
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "slowly"])
+def test_a_card_is_taken_when_the_focus_has_found_it(
+    cards: list[Frame], rate: float, blur: float, at_once: bool
+) -> None:
+    sharp, empty = with_card(cards[1]), mat()
+
+    def frame(at: float) -> Frame:
+        if at < 0.3:
+            return empty
+        left = (1.0 if at_once else (1.2 - at) / 0.9) * blur
+        shown = sharp if at >= 1.2 or left < 0.2 else cv2.GaussianBlur(sharp, (0, 0), left)
+        return np.asarray(shown, dtype=np.uint8)
+
+    shots, _ = shots_of(seconds(frame, 2.5, rate), rate)
+    assert len(shots) == 1
+    assert np.abs(shots[0].frame.astype(int) - sharp).mean() < 3
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("share", [0.04, 0.06])
+@pytest.mark.parametrize("along", [0, 1], ids=["rows", "columns"])
+def test_bands_of_brightness_keep_no_card_from_being_taken(
+    cards: list[Frame], rate: float, share: float, along: int
+) -> None:
+    card, empty = noisy(cards[2]), noisy(None)
+
+    def frame(at: float) -> Frame:
+        lies = (card if at > 0.5 else empty)(at)
+        place = np.linspace(0, 4 * np.pi, lies.shape[along], dtype=np.float32)
+        bands = 1 + share * np.sin(place + 9.7 * at)
+        light = bands[:, None, None] if along == 0 else bands[None, :, None]
+        return np.asarray(np.clip(lies * light, 0, 255), dtype=np.uint8)
+
+    shots, camera = shots_of(seconds(frame, 4, rate), rate)
+    assert (len(shots), camera.trouble) == (1, "")
+
+
+@pytest.mark.parametrize("rate", [10, 20])
+def test_light_that_flickers_too_much_is_named(cards: list[Frame], rate: float) -> None:
+    lies = np.minimum(with_card(cards[2]), 150)
+
+    def frame(at: float) -> Frame:
+        patches = np.random.default_rng(round(at * 1000)).uniform(0.87, 1.13, (10, 15, 1))
+        light = cv2.resize(patches, SIZE, interpolation=cv2.INTER_NEAREST)[..., None]
+        return np.asarray(lies * light, dtype=np.uint8)
+
+    shots, camera = shots_of(seconds(frame, 6, rate), rate)
+    assert shots == []
+    assert "anti-flicker" in camera.trouble
+    shots, camera = shots_of([*seconds(frame, 6, rate), *[lies] * 60], rate)
+    assert (len(shots), camera.trouble) == (1, "")
+
+
+def test_brightness_that_never_settles_is_named(cards: list[Frame]) -> None:
+    lies = with_card(cards[0])
+
+    def frame(at: float) -> Frame:
+        return np.asarray(np.minimum(lies * np.float32(0.12 * 1.4**at), 255), dtype=np.uint8)
+
+    shots, camera = shots_of(seconds(frame, 6, 30), 30)
+    assert shots == []
+    assert "exposure by hand" in camera.trouble
+
+
+@pytest.mark.parametrize(("fault", "said"), [("blurred", "focus"), ("dark", "light")])
+def test_a_card_that_stays_blurred_or_dark_is_taken_and_that_is_said(
+    cards: list[Frame], fault: str, said: str
+) -> None:
+    lies = with_card(cards[3])
+    bad = cv2.GaussianBlur(lies, (0, 0), 3) if fault == "blurred" else lies * 0.2
+
+    def frame(at: float) -> Frame:
+        return np.asarray(bad, dtype=np.uint8) if at > 0.5 else empty
+
+    empty = mat()
+    shots, camera = shots_of(seconds(frame, 5, 10), 10)
+    assert len(shots) == 1
+    assert said in camera.trouble
+
+
+@pytest.mark.parametrize("mat_light", [1.0, 0.3])
+def test_darkness_and_a_moment_out_of_focus_make_no_new_card(
+    cards: list[Frame], mat_light: float
+) -> None:
+    ground = with_card(np.zeros_like(cards[0])) > 20
+    lies = with_card(cards[0])
+    lies = np.asarray(np.where(ground, lies * mat_light, lies), dtype=np.uint8)
+    dark = np.asarray(lies * 0.03, dtype=np.uint8)
+    blurred = np.asarray(cv2.GaussianBlur(lies, (0, 0), 20), dtype=np.uint8)
+    empty = np.asarray(mat() * mat_light, dtype=np.uint8)
+
+    def frame(at: float) -> Frame:
+        if 2 < at < 4:
+            return dark
+        if 6 < at < 6.4:
+            return blurred
+        # Then the card is lifted, and the same one laid again.
+        return empty if 8 < at < 9 else lies
+
+    shots, _ = shots_of(seconds(frame, 11, 10), 10)
+    assert len(shots) == 2
+
+
 def test_unplugged_and_plugged_again(cards: list[Frame]) -> None:
     lies = still(lambda n: with_card(cards[0], noise=n))
     script = ScriptedDevice(*lies[:2], Retry("unplugged"), *lies)
@@ -205,6 +361,56 @@ def test_a_video_device(tmp_path: Path, cards: list[Frame]) -> None:
     assert source.take_photo().shape == (640, 960, 3)
     assert source.button_photo(0) is None
     source.close()
+
+
+class FakeWebcam:
+    """A webcam that has one size, one format and one rate, whatever it is asked for."""
+
+    def __init__(self, size: tuple[int, int], letters: str, rate: float) -> None:
+        self.size, self.rate, self.now = size, rate, 0.0
+        self.format = cv2.VideoWriter.fourcc(*letters)
+        self.asked = list[tuple[int, float]]()
+
+    def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
+        return True
+
+    def set(self, property_: int, value: float, /) -> bool:
+        self.asked.append((property_, value))
+        return False
+
+    def get(self, property_: int, /) -> float:
+        return self.format if property_ == cv2.CAP_PROP_FOURCC else 0.0
+
+    def read(self) -> tuple[bool, object]:
+        self.now += 1 / self.rate
+        return True, np.full((self.size[1], self.size[0], 3), 90, np.uint8)
+
+    def release(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("size", "letters", "rate", "note"),
+    [
+        ((1920, 1080), "MJPG", 30, ""),
+        ((640, 480), "MJPG", 30, "video 0 gives 640 x 480 in MJPG where 1920 x 1080 is set"),
+        ((1920, 1080), "YUYV", 5, "video 0 gives 5 pictures a second (1920 x 1080 in YUYV)"),
+    ],
+)
+def test_a_webcam_is_asked_for_motion_jpeg_and_what_it_gives_is_said(
+    size: tuple[int, int], letters: str, rate: float, note: str
+) -> None:
+    webcam = FakeWebcam(size, letters, rate)
+    device = VideoDevice(0, make=lambda _: webcam, clock=lambda: webcam.now)
+    camera = LiveCamera(device, clock=lambda: webcam.now)
+    assert camera.trouble == ""
+    assert camera.next(5) is None
+    assert camera.trouble.startswith(note)
+    assert bool(camera.trouble) == bool(note)
+    assert webcam.asked[:3] == [
+        (cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG")),
+        (cv2.CAP_PROP_FRAME_WIDTH, 1920),
+        (cv2.CAP_PROP_FRAME_HEIGHT, 1080),
+    ]
 
 
 class CameraStand:

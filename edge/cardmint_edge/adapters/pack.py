@@ -277,6 +277,11 @@ class Pack:
         )
         return [_named_card(row, language) for row in rows]
 
+    def picture(self, card_id: str) -> bytes | None:
+        """Return a printing's thumbnail as JPEG; None without a picture."""
+        rows = self._rows("SELECT thumb FROM looks WHERE card_id = :id", {"id": card_id})
+        return bytes(rows[0][0]) if rows else None
+
     def row(self, card_id: str) -> int | None:
         """Return the row of a printing's picture; None without a picture."""
         return self._row_of.get(card_id)

@@ -132,6 +132,9 @@ class SimulatorCamera:
     def confirm(self) -> None:
         """Do nothing: the caller counts, and passes `start_at` after a restart."""
 
+    def set_aside(self, reason: str, message: str) -> None:
+        """Do nothing: a shot that was not counted does not come again."""
+
     def close(self) -> None:
         """Do nothing: there is no camera to let go."""
 

@@ -13,7 +13,7 @@ from cardmint_edge.capture import Shot
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.vision.new_card_detector import NewCardDetector
 from cardmint_edge.domain.vision.quad import Quad
-from cardmint_edge.errors import Retry
+from cardmint_edge.errors import Park, Retry
 
 PREVIEW_EDGE = 640
 """Pixels of a preview's longer side."""
@@ -32,6 +32,11 @@ class CameraDevice(Protocol):
         """The device's name, complete once it is open."""
         ...
 
+    @property
+    def note(self) -> str:
+        """What is not as it was set, and what to do; empty for nothing."""
+        ...
+
     def open(self) -> None:
         """Open the device."""
         ...
@@ -43,12 +48,16 @@ class CameraDevice(Protocol):
     def button_photo(self, timeout_s: float) -> Frame | None:
         """Wait at most `timeout_s` for a photo taken with the device's own button.
 
-        None: nobody pressed the button.
+        None: nobody pressed the button. Raises `Park` where a photo was taken that cannot be used.
         """
         ...
 
     def take_photo(self) -> Frame:
-        """Take a photo."""
+        """Take a photo. Raises `Park` where one was taken that cannot be used."""
+        ...
+
+    def photo_counted(self) -> None:
+        """Mark the last photo as counted: the device need not keep it."""
         ...
 
     def close(self) -> None:
@@ -97,6 +106,11 @@ class LiveCamera:
         """The last preview and the outline of the card in it; None without a preview."""
         return self._preview
 
+    @property
+    def trouble(self) -> str:
+        """What keeps cards from being taken, or taken well, and the remedy; empty for nothing."""
+        return self._device.note or (self._detector.trouble if self._by_itself else "")
+
     def capture(self) -> bool:
         """Take a photo as soon as possible, whatever lies there."""
         self._command.set()
@@ -106,6 +120,7 @@ class LiveCamera:
         """Wait at most `timeout_s` for a new card. An unconfirmed shot comes again.
 
         Raises:
+            Park: a photo was taken that cannot be used. It is not taken again by itself.
             Retry: the camera is away, asleep, busy or full. The next call opens it again.
         """
         if self._unconfirmed is not None:
@@ -123,6 +138,13 @@ class LiveCamera:
 
     def confirm(self) -> None:
         """Mark the last shot as counted: its card may stay there, and is not taken again."""
+        if self._unconfirmed is not None:
+            self._device.photo_counted()
+        self._unconfirmed = None
+        self._detector.confirm()
+
+    def set_aside(self, reason: str, message: str) -> None:  # noqa: ARG002 - a photo has no place
+        """Mark the last shot as not counted: its card is not taken again while it lies there."""
         self._unconfirmed = None
         self._detector.confirm()
 
@@ -135,21 +157,31 @@ class LiveCamera:
         while True:
             left = max(0.0, until - self._clock())
             if self._command.is_set():
-                frame = self._device.take_photo()
+                frame = self._take_photo()
                 self._command.clear()
                 return self._commanded_shot(frame)
             frame_now = self._device.preview(left)
             if frame_now is None:
                 photo = self._device.button_photo(left)
-                if photo is not None:
-                    return self._commanded_shot(photo)
             else:
                 new = self._detector.watch(self._clock(), frame_now)
                 self._preview = (frame_now, self._detector.outline)
                 if new and self._by_itself:
-                    return self._shot(self._device.take_photo())
+                    return self._shot(self._take_photo())
+                photo = self._device.button_photo(0)
+            if photo is not None:
+                return self._commanded_shot(photo)
             if self._clock() >= until:
                 return None
+
+    def _take_photo(self) -> Frame:
+        """Take a photo once, although it may be of no use."""
+        try:
+            return self._device.take_photo()
+        except Park:
+            self._command.clear()
+            self._detector.confirm()
+            raise
 
     def _commanded_shot(self, frame: Frame) -> Shot:
         self._detector.find(frame)

@@ -61,5 +61,8 @@ class ReplayCamera:
     def confirm(self) -> None:
         """Do nothing: after a restart the caller passes `start_at`."""
 
+    def set_aside(self, reason: str, message: str) -> None:
+        """Do nothing: the files stay where they are."""
+
     def close(self) -> None:
         """Do nothing: no file stays open."""

@@ -45,6 +45,12 @@ OUTBOX_FILE = "outbox.db"
 HISTORY = 1000
 """Scans that the local history keeps, at least."""
 
+PICTURES = 200_000
+"""Files that are known as counted, at least."""
+
+PRUNE_PICTURES_EVERY = 1000
+"""Scans between two deletions of files: each reads the whole table."""
+
 PRUNE_EVERY = 100
 """Scans that are deleted at once: a deletion writes as many pages as an insertion."""
 
@@ -117,10 +123,16 @@ class Outbox:
         return sequence
 
     def record(
-        self, scan: CardScanned, stamp: Timestamp, origin: str = "", fingerprint: bytes = b""
+        self,
+        scan: CardScanned,
+        stamp: Timestamp,
+        origin: str = "",
+        fingerprint: bytes = b"",
+        picture: str = "",
     ) -> ScanRecord:
         """Count one scan: write event, history, image reference and counters, or none of them.
 
+        `picture` is the SHA-256 (hex) of the file that shows the card; empty where there is none.
         A scan that was recorded before is not counted again; its record is returned.
         """
         image = scan.image
@@ -150,6 +162,13 @@ class Outbox:
             )
             if position % PRUNE_EVERY == 0:
                 tx.execute("DELETE FROM scans WHERE position <= ?", (position - HISTORY,))
+            if picture:
+                tx.execute(
+                    "INSERT OR REPLACE INTO pictures (sha256, scan, position) VALUES (?, ?, ?)",
+                    (bytes.fromhex(picture), str(scan.scan), position),
+                )
+            if position % PRUNE_PICTURES_EVERY == 0:
+                tx.execute("DELETE FROM pictures WHERE position <= ?", (position - PICTURES,))
             if image is not None:
                 tx.execute(
                     "INSERT INTO images (sha256, bytes, sequence) VALUES (?, ?, ?) "
@@ -175,10 +194,19 @@ class Outbox:
                 "UPDATE scans SET withdrawn = 1 WHERE scan = ? AND withdrawn = 0", (str(scan),)
             ).rowcount
             if withdrawn:
+                # What is no longer counted can be counted again.
+                tx.execute("DELETE FROM pictures WHERE scan = ?", (str(scan),))
                 append_event(tx, ScanWithdrawn(scan=scan, by=by), stamp)
         if withdrawn:
             self._on_append()
         return bool(withdrawn)
+
+    def scan_of_picture(self, picture: str) -> UUID | None:
+        """Return the scan that counted a file (SHA-256, hex); None if it is not counted."""
+        rows = self.database.read(
+            "SELECT scan FROM pictures WHERE sha256 = ?", bytes.fromhex(picture)
+        )
+        return UUID(rows[0][0]) if rows else None
 
     def park(self) -> None:
         """Count one capture that was set aside, so that a restarted camera begins after it."""
@@ -251,15 +279,27 @@ class Outbox:
         self._on_append()
         return self.stream_state
 
-    def identify(self, tenant: str, station: str, stamp: Timestamp) -> None:
-        """Tell the outbox in whose name it sends. When that changes, a new stream begins."""
+    def identify(
+        self, tenant: str, station: str, stamp: Timestamp, database: UUID | None = None
+    ) -> None:
+        """Tell the outbox in whose name it sends. When that changes, a new stream begins.
+
+        `database` is the cloud's that the station belongs to; None leaves it to the first receipt.
+        """
         (known,) = self.database.read("SELECT tenant, name FROM station")
-        if known == (tenant, station):
-            return
-        if known != ("", ""):
+        if known not in {(tenant, station), ("", "")}:
             self.open_stream(StreamReason.RENAMED, stamp, database=self.stream_state.database)
+        belongs_to = self.stream_state.database
+        if database is not None and belongs_to not in {database, None}:
+            self.open_stream(StreamReason.DATABASE_REPLACED, stamp, database=database)
+        if known == (tenant, station) and database in {belongs_to, None}:
+            return
         with self.database.write() as tx:
-            tx.execute("UPDATE station SET tenant = ?, name = ?", (tenant, station))
+            tx.execute(
+                "UPDATE station SET tenant = ?, name = ?,"
+                " cloud_database = coalesce(?, cloud_database)",
+                (tenant, station, str(database) if database is not None else None),
+            )
 
     def oldest_unsent(self) -> datetime | None:
         """Return the time of the oldest event without a receipt; None when there is none."""
@@ -272,6 +312,22 @@ class Outbox:
             _record_of(row)
             for row in self.database.read(_SCAN_COLUMNS + "ORDER BY position DESC LIMIT ?", count)
         ]
+
+    def scans_after(self, position: int, count: int) -> list[ScanRecord]:
+        """Return the `count` newest scans after a position, the oldest first."""
+        rows = self.database.read(
+            _SCAN_COLUMNS + "WHERE position > ? ORDER BY position DESC LIMIT ?", position, count
+        )
+        return [_record_of(row) for row in reversed(rows)]
+
+    def withdrawn_scans(self) -> set[UUID]:
+        """Return the scans of the history that were taken back."""
+        rows = self.database.read("SELECT scan FROM scans WHERE withdrawn = 1")
+        return {UUID(scan) for (scan,) in rows}
+
+    def scan(self, scan: UUID) -> ScanRecord | None:
+        """Return a scan of the history; None for one that is not in it any more."""
+        return self._find(str(scan))
 
     def possible_original(self, scan: UUID) -> ScanRecord | None:
         """Return the earlier scan of which `scan` is a possible duplicate.

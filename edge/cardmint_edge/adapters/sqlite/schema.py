@@ -5,7 +5,7 @@ in the current stream, 0 if its event was sent in an earlier one. An event's `id
 identity where that is another one. A `digest` is the chain's after the event.
 """
 
-VERSION = 4
+VERSION = 5
 """The schema's version, kept in `PRAGMA user_version`."""
 
 CHAINED_FROM = 4
@@ -23,6 +23,15 @@ CREATE TABLE images (
 CREATE INDEX images_waiting ON images (sequence)
   WHERE uploaded = 0 AND parked IS NULL AND kept = 'full';
 """
+
+_PICTURES = """
+CREATE TABLE pictures (
+  sha256 BLOB PRIMARY KEY,
+  scan TEXT NOT NULL,
+  position INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+"""The files that were counted, by the digest of their bytes, each with its newest scan."""
 
 _STREAMS = """
 CREATE TABLE streams (
@@ -80,6 +89,7 @@ CREATE TABLE scans (
 ) STRICT;
 """
     + _STREAMS
+    + _PICTURES
     + """
 CREATE TABLE tasks (
   task TEXT PRIMARY KEY,
@@ -131,5 +141,6 @@ ALTER TABLE scans ADD COLUMN place INTEGER NOT NULL DEFAULT 0;
 UPDATE scans SET place = sequence;
 """,
     ),
+    4: (_PICTURES,),
 }
 """Statements that upgrade each version of the schema to the next."""

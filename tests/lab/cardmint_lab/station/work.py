@@ -123,6 +123,9 @@ class _Stack:
     def capture(self) -> bool:
         return False
 
+    def set_aside(self, reason: str, message: str) -> None:
+        """Do nothing, as with the photos that are confirmed."""
+
     def confirm(self) -> None:
         self.syncs.append(sync(self._beside, 1) * 1000)
 

@@ -1,0 +1,89 @@
+"""Names of files in a watched folder: which are pictures, their order, and how they are shown."""
+
+import os
+import re
+from enum import StrEnum
+from pathlib import Path
+
+from cardmint_edge.adapters.decode import ENDINGS
+
+LONGEST = 255
+"""Bytes of the longest file name on common file systems."""
+
+_RAW = (
+    ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef"
+    " .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f"
+)
+_BESIDE = (
+    ".aae .cos .csv .ctg .db .dop .ini .json .lrv .md .mov .mp4 .on1 .pp3 .thm .txt .url .wav .xml"
+    " .xmp"
+)
+_UNFINISHED = (
+    ".!qb .!ut .aria2 .bak .crdownload .download .filepart .lock .opdownload .orig .part .partial"
+    " .swp .temp .tmp"
+)
+RAW_ENDINGS = frozenset({*_RAW.split(), ".tif", ".tiff"})
+"""Endings of raw files, in lower case; older cameras name theirs .tif."""
+_LEFT_ALONE = frozenset(f"{_RAW} {_BESIDE} {_UNFINISHED}".split())
+_ARCHIVES = frozenset([".7z", ".bz2", ".gz", ".lz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst"])
+
+OTHER_FOLDERS = frozenset({"@eadir", "#recycle", "$recycle.bin", "lost+found", "__macosx"})
+"""Folders that systems make for thumbnails and deleted files, in lower case."""
+
+
+class FileKind(StrEnum):
+    """What the name of a file says about it."""
+
+    PICTURE = "picture"
+    LEFT_ALONE = "left-alone"
+    """A raw file, a file beside a picture, or one that another program has not finished."""
+    ARCHIVE = "archive"
+    UNKNOWN = "unknown-ending"
+
+
+def kind_of(name: str) -> FileKind:
+    """Return what a file's name says about it."""
+    ending = Path(name).suffix.lower()
+    if name.startswith(".") or name.endswith("~") or ending.endswith("_original"):
+        return FileKind.LEFT_ALONE
+    if ending in ENDINGS:
+        return FileKind.PICTURE
+    if ending in _LEFT_ALONE:
+        return FileKind.LEFT_ALONE
+    return FileKind.ARCHIVE if ending in _ARCHIVES else FileKind.UNKNOWN
+
+
+def natural_order(path: Path) -> list[tuple[list[str | int], str]]:
+    """Return a key that orders paths as people do: `scan2` before `scan10`."""
+    return [
+        ([int(run) if run.isdecimal() else run for run in _runs(Path(part).stem)], part)
+        for part in path.parts
+    ]
+
+
+def _runs(stem: str) -> list[str]:
+    """Return text and digits in turn, text first."""
+    return re.split(r"(\d+)", stem.casefold())
+
+
+def printable(path: Path | str) -> str:
+    """Return a path as text that can be stored and shown; what is no text is escaped."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+def numbered(name: str, number: int, spare: int = 0) -> str:
+    """Return a name with a number before its ending; 0 adds none.
+
+    The name is cut so that it fits with `spare` bytes more.
+    """
+    path = Path(name)
+    tail = os.fsencode((f"-{number}" if number else "") + path.suffix)
+    stem = os.fsencode(path.stem)
+    room = LONGEST - spare - len(tail)
+    if len(stem) > room:
+        stem = stem[:room].decode("utf-8", "ignore").encode()
+    return os.fsdecode(stem + tail)

@@ -1,0 +1,231 @@
+"""Where the files of a watched folder go: taken, counted, set aside, tried again, dismissed."""
+
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import TypeAlias
+
+from cardmint_edge.adapters.cameras.file_names import natural_order, numbered, printable
+from cardmint_edge.adapters.decode import Unreadable
+from cardmint_edge.capture import SourceFile
+from cardmint_edge.errors import Retry
+
+COUNTING = "counting"
+"""Folder of the file whose shot is taken and not confirmed: at most one."""
+AGAIN = "again"
+"""Folder of pictures that were counted before, and that the operator wants counted again."""
+COUNTING_AGAIN = "counting-again"
+"""As `COUNTING`, for a file from `AGAIN`."""
+DONE = "done"
+PARKED = "parked"
+DISMISSED = "dismissed"
+PLACES = frozenset({COUNTING, AGAIN, COUNTING_AGAIN, DONE, PARKED, DISMISSED})
+
+REASON = ".reason.txt"
+MOST_LISTED = 10_000
+"""Parked files that are looked through for the newest."""
+
+Stamp: TypeAlias = tuple[int, int, int, int]
+"""Inode, size, and times of the last change of content and of anything, in nanoseconds."""
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """Return a file's stamp. Another file, or other content, has another one."""
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def same_content(one: Stamp, other: Stamp) -> bool:
+    """Return whether two stamps are of one file with the same content."""
+    return one[:3] == other[:3]
+
+
+def key_of(path: Path) -> str:
+    """Return the key of a file in a URL."""
+    return blake2b(os.fsencode(path), digest_size=12).hexdigest()
+
+
+class FolderPlaces:
+    """The folders beside the files. Paths count from the watched folder, or from a place in it.
+
+    Every method that moves a file raises `Retry` where it cannot be moved.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._mutex = threading.Lock()
+        self._device = 0
+        self._numbers: dict[Path, int] = {}
+
+    def files(self, place: str) -> list[Path]:
+        """Return the files in a place, in natural order."""
+        return sorted(self._below(place), key=natural_order)
+
+    def stamp(self, place: str, path: Path) -> Stamp | None:
+        """Return a file's stamp; None where there is none.
+
+        Raises:
+            Retry: the folder is away.
+        """
+        try:
+            return stamp_of((self._folder / place / path).lstat())
+        except FileNotFoundError:
+            self._check_present()
+            return None
+        except OSError as error:
+            raise Retry(f"{printable(self._folder)}: {error.strerror}") from error
+
+    def take(self, path: Path, stamp: Stamp, content: bytes) -> tuple[Path, Stamp]:
+        """Move the file that was read to `counting/`, and return path and stamp there.
+
+        Where another file took its place since then, that one stays, and `content` is written.
+
+        Raises:
+            FileNotFoundError: the file is gone.
+            Unreadable: this file cannot be moved; others can.
+            Retry: no file can be moved.
+        """
+        try:
+            counting = self._rename("", path, COUNTING)
+        except FileNotFoundError:
+            self._check_present()
+            raise
+        except OSError as error:
+            self._check_writable()
+            raise Unreadable(
+                "unreadable-file", f"it cannot be moved to {COUNTING}/ ({error.strerror})"
+            ) from error
+        self._device = self._folder.stat().st_dev
+        target = self._folder / COUNTING / counting
+        moved = stamp_of(target.lstat())
+        if not same_content(moved, stamp):
+            self.move(COUNTING, counting, "")
+            with suppress(OSError):  # a full disk; the shot goes on from memory
+                target.write_bytes(content)
+                moved = stamp_of(target.lstat())
+        return counting, moved
+
+    def move(self, place: str, path: Path, to: str, spare: int = 0) -> Path:
+        """Move a file to another place under a free name, and return its path there."""
+        try:
+            return self._rename(place, path, to, spare)
+        except OSError as error:
+            raise Retry(
+                f"{printable(self._folder / place / path)}: cannot be moved to {to or 'the folder'}"
+                f"{'/' if to else ''} ({error.strerror})"
+            ) from error
+
+    def park(self, place: str, path: Path, reason: str, message: str) -> None:
+        """Move a file to `parked/`, and write the reason beside it."""
+        parked = self.move(place, path, PARKED, spare=len(REASON))
+        with suppress(OSError):  # a full disk; the file is parked all the same
+            self._reason_file(parked).write_text(f"{reason}: {message}\n", encoding="utf-8")
+
+    def parked(self, limit: int) -> list[SourceFile]:
+        """Return the parked files, the newest first. A folder that is away has none."""
+        found = []
+        for path in self._below(PARKED):
+            with suppress(OSError):
+                found.append(((self._folder / PARKED / path).lstat(), path))
+            if len(found) >= MOST_LISTED:
+                break
+        found.sort(key=lambda one: -one[0].st_ctime_ns)
+        return [
+            SourceFile(
+                key=key_of(path),
+                name=printable(path),
+                reason=self._reason(path)[0],
+                message=self._reason(path)[1],
+                bytes=status.st_size,
+                time=datetime.fromtimestamp(status.st_ctime, UTC),
+            )
+            for status, path in found[:limit]
+        ]
+
+    def retry(self, key: str) -> bool:
+        """Move a parked file back: to `again/` if it was counted before, else to the folder."""
+        for path in self._below(PARKED):
+            if key_of(path) == key:
+                again = self._reason(path)[0] == "same-picture"
+                return self._release(path, AGAIN if again else "")
+        return False
+
+    def dismiss(self, key: str) -> bool:
+        """Move a parked file to `dismissed/`."""
+        for path in self._below(PARKED):
+            if key_of(path) == key:
+                return self._release(path, DISMISSED)
+        return False
+
+    def _release(self, path: Path, to: str) -> bool:
+        try:
+            self._rename(PARKED, path, to)
+        except OSError:
+            return False
+        with suppress(OSError):
+            self._reason_file(path).unlink(missing_ok=True)
+        return True
+
+    def _reason_file(self, path: Path) -> Path:
+        return self._folder / PARKED / path.with_name(path.name + REASON)
+
+    def _reason(self, path: Path) -> tuple[str, str]:
+        try:
+            text = self._reason_file(path).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return "unknown", "the reason is not known; try it again"
+        reason, _, message = text.strip().partition(": ")
+        return reason, message
+
+    def _below(self, place: str) -> Iterator[Path]:
+        top = self._folder / place
+        for folder, _, names in os.walk(top):
+            for name in names:
+                if not name.endswith(REASON) and not name.startswith("."):
+                    yield Path(folder, name).relative_to(top)
+
+    def _rename(self, place: str, path: Path, to: str, spare: int = 0) -> Path:
+        with self._mutex:
+            target = self._free(to, path, spare)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (self._folder / place / path).rename(target)
+        return target.relative_to(self._folder / to)
+
+    def _free(self, to: str, path: Path, spare: int) -> Path:
+        """Return a name that no file has: cameras restart their numbers, nothing is replaced."""
+        first = self._folder / to / path
+        number = self._numbers.get(first, 0)
+        while True:
+            target = first.with_name(numbered(path.name, number, spare))
+            if not os.path.lexists(target):
+                break
+            number += 1
+        if number:
+            self._numbers[first] = number
+        return target
+
+    def _check_present(self) -> None:
+        """Raise `Retry` where the folder is away: gone, or another disk in its place."""
+        try:
+            device = self._folder.stat().st_dev
+        except OSError as error:
+            raise Retry(f"{printable(self._folder)}: the folder is missing") from error
+        if self._device and device != self._device:
+            raise Retry(f"{printable(self._folder)}: its disk or share is missing")
+
+    def _check_writable(self) -> None:
+        """Raise `Retry` where no file can be moved to `counting/`."""
+        probe = self._folder / COUNTING / ".writable"
+        try:
+            probe.parent.mkdir(exist_ok=True)
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            reason = error.strerror or errno.errorcode.get(error.errno or 0, "")
+            raise Retry(
+                f"{printable(self._folder)}: cannot be moved to {COUNTING}/ ({reason})"
+            ) from error

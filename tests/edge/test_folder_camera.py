@@ -1,0 +1,687 @@
+"""A watched folder: whatever its files do, each picture is given once, and the next one comes."""
+
+import errno
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+from tests.edge.kit.clock import ManualClock
+
+from cardmint_edge.adapters.cameras import folder as folder_camera
+from cardmint_edge.adapters.cameras.file_names import (
+    FileKind,
+    kind_of,
+    natural_order,
+    numbered,
+    printable,
+)
+from cardmint_edge.adapters.cameras.folder import FolderCamera, read_file
+from cardmint_edge.adapters.cameras.folder_places import Stamp
+from cardmint_edge.adapters.decode import Unreadable, decode_image
+from cardmint_edge.capture import NO_FILES, Camera
+from cardmint_edge.errors import Retry
+
+
+@pytest.fixture
+def time() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def pictures(fictional: Path) -> list[bytes]:
+    """Different cards."""
+    return [(fictional / "images" / f"emb-{n}.jpg").read_bytes() for n in range(1, 9)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "scans"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def camera(folder: Path, time: ManualClock) -> FolderCamera:
+    return watched(folder, time)
+
+
+def watched(folder: Path, time: ManualClock) -> FolderCamera:
+    return FolderCamera(folder, clock=time.clock, sleep=time.sleep)
+
+
+def counted(camera: Camera, seconds: float, step: float = 0.25) -> list[str]:
+    """Take and confirm every shot for so many seconds, as counting does; return the origins."""
+    taken = []
+    for _ in range(round(seconds / step)):
+        try:
+            shot = camera.next(step)
+        except Unreadable:
+            continue
+        if shot is not None:
+            taken.append(shot.origin)
+            camera.confirm()
+    return taken
+
+
+def below(folder: Path, place: str) -> list[str]:
+    return sorted(
+        str(path.relative_to(folder / place))
+        for path in (folder / place).rglob("*")
+        if path.is_file()
+    )
+
+
+def test_settled_files_are_given_and_the_confirmed_are_moved(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    for number, content in enumerate(pictures[:2]):
+        (folder / f"{number}.jpg").write_bytes(content)
+    (folder / "notes.txt").write_text("not an image")
+    assert camera.next(0) is None
+    first = camera.next(2)
+    assert first is not None
+    assert (first.origin, len(first.digest), first.resumed) == ("0.jpg", 64, False)
+    assert camera.next(2) is first
+    camera.confirm()
+    camera.confirm()
+    assert below(folder, "done") == ["0.jpg"]
+    assert counted(camera, 2) == ["1.jpg"]
+    assert (camera.done, camera.capture(), camera.name) == (False, False, "folder")
+    assert camera.files is camera
+    camera.close()
+
+
+def test_a_shot_that_was_not_confirmed_comes_before_any_other(
+    folder: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    (folder / "in").mkdir()
+    (folder / "in" / "b.jpg").write_bytes(pictures[0])
+    shot = watched(folder, time).next(2)
+    assert shot is not None
+    assert below(folder, "counting") == ["in/b.jpg"]
+    (folder / "a.jpg").write_bytes(pictures[1])
+    after = watched(folder, time)
+    again = after.next(2)
+    assert again is not None
+    assert (again.origin, again.digest, again.resumed) == (shot.origin, shot.digest, True)
+    after.confirm()
+    first = after.next(2)
+    assert first is not None
+    assert first.origin == "a.jpg"
+    (folder / "counting" / "a.jpg").unlink()
+    (folder / "c.jpg").write_bytes(pictures[2])
+    assert counted(after, 2) == ["c.jpg"], "a file that is gone is not waited for"
+
+
+def test_a_resumed_file_that_cannot_be_read_is_one_like_any_other(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    (folder / "counting").mkdir()
+    (folder / "counting" / "a.jpg").write_bytes(pictures[0][:900])
+    (folder / "b.jpg").write_bytes(pictures[1])
+    assert counted(camera, 2) == ["b.jpg"]
+    assert [file.name for file in camera.waiting()] == ["a.jpg"]
+
+
+def test_a_removed_file_is_confirmed_all_the_same(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    (folder / "a.jpg").write_bytes(pictures[0])
+    assert camera.next(2) is not None
+    (folder / "counting" / "a.jpg").unlink()
+    with capture_logs() as logs:
+        camera.confirm()
+    assert [entry["event"] for entry in logs] == ["a counted file was removed meanwhile"]
+
+
+def test_a_folder_that_cannot_be_written_gives_no_shot(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    (folder / "a.jpg").write_bytes(pictures[0])
+    (folder / "counting").write_bytes(b"")
+    with pytest.raises(Retry, match=r"cannot be moved to counting/ \(File exists\)"):
+        camera.next(2)
+    (folder / "counting").unlink()
+    assert counted(camera, 2) == ["a.jpg"]
+
+
+# --- Names ---
+
+NAMES = {
+    "Latin-1": (b"K\xe4rtchen.jpg", "K\\xe4rtchen.jpg"),
+    "UTF-8": ("Kärtchen ✨.jpg".encode(), "Kärtchen ✨.jpg"),
+    "a line break": (b"a\nb.jpg", "a\\nb.jpg"),
+    "251 bytes": (b"x" * 247 + b".jpg", "x" * 247 + ".jpg"),
+    "255 bytes": ("é".encode() * 125 + b"a.jpg", "é" * 125 + "a.jpg"),
+    "many digits": (b"9" * 200 + b".jpg", "9" * 200 + ".jpg"),
+    "digits of another script": ("٣².jpg".encode(), "٣².jpg"),
+    "blanks": (b"  .jpg", "  .jpg"),
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_every_name_is_counted_under_one_that_can_be_shown(
+    camera: FolderCamera, folder: Path, pictures: list[bytes], case: str
+) -> None:
+    name, shown = NAMES[case]
+    for content in pictures[:2]:  # the second collides with the first in done/
+        (folder / os.fsdecode(name)).write_bytes(content)
+        assert counted(camera, 1) == [shown]
+    assert len(below(folder, "done")) == 2
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_a_damaged_file_of_every_name_is_parked_and_the_next_is_counted(
+    camera: FolderCamera, folder: Path, pictures: list[bytes], case: str
+) -> None:
+    name, _ = NAMES[case]
+    (folder / os.fsdecode(name)).write_bytes(pictures[0][:900])
+    (folder / "zz.jpg").write_bytes(pictures[1])
+    assert counted(camera, 35) == ["zz.jpg"]
+    [parked] = camera.parked()
+    assert (parked.reason, parked.bytes) == ("unreadable-image", 900)
+    assert "cut short" in parked.message
+    parked.name.encode()
+
+
+def test_names_are_shown_and_numbered() -> None:
+    assert printable(Path(os.fsdecode(b"a/\xe4\x07.jpg"))) == "a/\\xe4\\x07.jpg"
+    assert numbered("a.jpg", 0) == "a.jpg"
+    assert numbered("a.jpg", 3) == "a-3.jpg"
+    assert len(os.fsencode(numbered("é" * 125 + "a.jpg", 12, spare=11))) <= 244
+
+
+def test_pictures_come_in_the_order_that_people_count_in(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    names = ["scan1.jpg", "scan2.jpg", "Scan3.JPG", "scan10.jpg", "scan10b.jpg", "scan100.jpg"]
+    for name, content in zip(reversed(names), pictures, strict=False):
+        (folder / name).write_bytes(content)
+    assert counted(camera, 3) == names
+    paths = [Path("b2/a1.jpg"), Path("b10/a1.jpg"), Path("7.jpg"), Path("a.jpg"), Path("1a/1.jpg")]
+    ordered = sorted(paths, key=natural_order)
+    assert [str(path) for path in ordered] == [
+        "1a/1.jpg", "7.jpg", "a.jpg", "b2/a1.jpg", "b10/a1.jpg",
+    ]  # fmt: skip
+
+
+def test_the_folders_of_a_camera_are_watched(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    names = [
+        "DCIM/100CANON/IMG_0001.JPG",
+        "DCIM/101CANON/IMG_0001.JPG",
+        ".trash/a.jpg",
+        "@eaDir/IMG_0001.JPG/SYNOPHOTO_THUMB_M.jpg",
+        "x/done/a.jpg",
+        "done/b.jpg",
+        "1/2/3/4/5/6/7/8/a.jpg",
+        "1/2/3/4/5/6/7/8/9/a.jpg",
+    ]
+    for name, content in zip(names, pictures, strict=True):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    assert counted(camera, 3) == [
+        "1/2/3/4/5/6/7/8/a.jpg",
+        "DCIM/100CANON/IMG_0001.JPG",
+        "DCIM/101CANON/IMG_0001.JPG",
+        "x/done/a.jpg",
+    ]
+    assert below(folder, "done")[1:3] == [
+        "DCIM/100CANON/IMG_0001.JPG",
+        "DCIM/101CANON/IMG_0001.JPG",
+    ]
+
+
+def test_a_name_that_comes_again_replaces_nothing(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    for content in pictures[:4]:
+        (folder / "IMG_0001.jpg").write_bytes(content)
+        assert counted(camera, 1) == ["IMG_0001.jpg"]
+    assert below(folder, "done") == [
+        "IMG_0001-1.jpg", "IMG_0001-2.jpg", "IMG_0001-3.jpg", "IMG_0001.jpg",
+    ]  # fmt: skip
+
+
+# --- What lies beside a picture ---
+
+BESIDE = [
+    "IMG_0001.DNG", "IMG_0001.NEF", "IMG_0001.CR2", "IMG_0001.THM", "IMG_0001.jpg_original",
+    "IMG_0001.jpg~", "IMG_0001.jpg.crdownload", "IMG_0001.jpg.filepart", "IMG_0001.jpg.part",
+    ".IMG_0001.jpg", "IMG_0001.xmp", "IMG_0001.AAE", "IMG_0001.MOV", "Thumbs.db",
+]  # fmt: skip
+
+
+def test_one_photo_with_everything_beside_it_is_one_shot(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    (folder / "IMG_0001.jpg").write_bytes(pictures[0])
+    for name in BESIDE:
+        (folder / name).write_bytes(pictures[0])
+    assert counted(camera, 40) == ["IMG_0001.jpg"]
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == sorted(BESIDE)
+    assert camera.waiting() == ()
+    assert {kind_of(name) for name in BESIDE} == {FileKind.LEFT_ALONE}
+
+
+def test_a_copy_has_the_same_digest(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    (folder / "IMG_0001.jpg").write_bytes(pictures[0])
+    (folder / "IMG_0001 - Copy.jpg").write_bytes(pictures[0])
+    first = camera.next(1)
+    camera.confirm()
+    second = camera.next(1)
+    assert first is not None
+    assert second is not None
+    assert (first.origin, first.digest) == ("IMG_0001.jpg", second.digest)
+    camera.set_aside("same-picture", "the same picture was counted before")
+    camera.set_aside("same-picture", "twice does nothing")
+    [parked] = camera.parked()
+    assert (parked.name, parked.reason) == ("IMG_0001 - Copy.jpg", "same-picture")
+    assert camera.retry(parked.key), "count it all the same"
+    again = camera.next(1)
+    assert again is not None
+    assert (again.again, again.resumed, again.digest) == (True, False, first.digest)
+    assert below(folder, "counting-again") == ["IMG_0001 - Copy.jpg"]
+    camera.confirm()
+    assert (counted(camera, 1), camera.parked()) == ([], [])
+
+
+def test_what_the_operator_wants_again_is_known_after_a_restart(
+    folder: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    for place in ("again", "counting-again"):
+        (folder / place).mkdir()
+        (folder / place / "a.jpg").write_bytes(pictures[0])
+    (folder / "again" / "b.jpg").write_bytes(pictures[1][:900])
+    camera = watched(folder, time)
+    first = camera.next(1)
+    assert first is not None
+    assert (first.again, first.resumed) == (True, True)
+    camera.confirm()
+    second = camera.next(1)
+    assert second is not None
+    assert (second.again, second.resumed) == (True, False)
+    camera.confirm()
+    assert counted(camera, 1) == []
+    assert [file.name for file in camera.waiting()] == ["b.jpg"]
+
+
+LEFT = {
+    "cards.zip": "archive",
+    "cards.tar": "archive",
+    "scan": "unknown-ending",
+    "manual.pdf": "unknown-ending",
+}
+
+
+def test_what_is_no_picture_is_left_where_it_is_and_named(
+    camera: FolderCamera, folder: Path, pictures: list[bytes], tmp_path: Path
+) -> None:
+    for name in LEFT:
+        (folder / name).write_bytes(b"PK\x03\x04")
+    (tmp_path / "outside.jpg").write_bytes(pictures[0])
+    (folder / "link.jpg").symlink_to(tmp_path / "outside.jpg")
+    (folder / "links").symlink_to(tmp_path)
+    os.mkfifo(folder / "pipe.jpg")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(folder / "socket.jpg"))
+        (folder / "a.jpg").write_bytes(pictures[1])
+        assert counted(camera, 40) == ["a.jpg"]
+    assert {file.name: file.reason for file in camera.waiting()} == {
+        **LEFT,
+        "link.jpg": "symbolic-link",
+        "links": "symbolic-link",
+        "pipe.jpg": "not-a-file",
+        "socket.jpg": "not-a-file",
+    }
+    assert len(camera.waiting(3)) == 3
+    assert camera.parked() == []
+
+
+def test_a_file_is_read_as_the_file_it_is(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "link.jpg").symlink_to(tmp_path / "outside.jpg")
+    for name in ("pipe.jpg", "link.jpg"):
+        with pytest.raises(Unreadable):
+            read_file(folder / name)
+    monkeypatch.setattr(folder_camera, "MAX_BYTES", 10)
+    (folder / "large.jpg").write_bytes(bytes(11))
+    with pytest.raises(Unreadable, match="at most 0 MB"):
+        read_file(folder / "large.jpg")
+    with pytest.raises(FileNotFoundError):
+        read_file(folder / "none.jpg")
+
+
+# --- Files that change ---
+
+
+@pytest.mark.parametrize("after", [0.45, 0.5, 0.6, 0.75])
+@pytest.mark.parametrize("way", ["in place", "by renaming", "after removal"])
+def test_a_file_that_is_overwritten_is_two_files(
+    camera: FolderCamera,
+    folder: Path,
+    pictures: list[bytes],
+    time: ManualClock,
+    after: float,
+    way: str,
+) -> None:
+    path = folder / "scan.jpg"
+    path.write_bytes(pictures[0])
+
+    def overwrite() -> None:
+        if way == "by renaming":
+            (folder / "scan.tmp").write_bytes(pictures[1])
+            (folder / "scan.tmp").rename(path)
+        else:
+            if way == "after removal":
+                path.unlink(missing_ok=True)
+            path.write_bytes(pictures[1])
+
+    time.at(after, overwrite)
+    digests = set[str]()
+    for _ in range(20):
+        shot = camera.next(0.25)
+        if shot is not None:
+            time.sleep(0.35)  # recognition
+            digests.add(shot.digest)
+            camera.confirm()
+    assert len(digests) == 2
+    assert len(below(folder, "done")) == 2
+
+
+class Meddler:
+    """Reads files, and does something right after a read."""
+
+    def __init__(self, *actions: Callable[[Path], object]) -> None:
+        self._actions = list(actions)
+
+    def read(self, path: Path) -> tuple[bytes, Stamp]:
+        content = read_file(path)
+        if self._actions:
+            self._actions.pop(0)(path)
+        return content
+
+
+def test_a_file_that_is_replaced_between_reading_and_moving_is_two_files(
+    folder: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    def replace(path: Path) -> None:
+        (folder / "new").write_bytes(pictures[1])
+        (folder / "new").rename(path)
+
+    meddler = Meddler(replace)
+    camera = FolderCamera(folder, clock=time.clock, sleep=time.sleep, read=meddler.read)
+    (folder / "a.jpg").write_bytes(pictures[0])
+    first = camera.next(2)
+    assert first is not None
+    camera.confirm()
+    second = camera.next(2)
+    assert second is not None
+    camera.confirm()
+    assert first.digest != second.digest
+    contents = [(folder / "done" / name).read_bytes() for name in below(folder, "done")]
+    assert sorted(contents) == sorted(pictures[:2])
+
+
+def test_a_file_that_is_removed_between_reading_and_moving_is_none(
+    folder: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    meddler = Meddler(lambda path: path.rename(folder / "b.jpg"))
+    camera = FolderCamera(folder, clock=time.clock, sleep=time.sleep, read=meddler.read)
+    (folder / "a.jpg").write_bytes(pictures[0])
+    assert counted(camera, 3) == ["b.jpg"]
+
+
+def test_a_program_that_keeps_a_file_open_can_write_the_next_picture_into_it(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    with (folder / "scan.jpg").open("wb") as held:
+        held.write(pictures[0])
+        held.flush()
+        first = camera.next(2)
+        held.seek(0)
+        held.write(pictures[1])
+        held.truncate()
+    camera.confirm()
+    second = camera.next(2)
+    camera.confirm()
+    assert first is not None
+    assert second is not None
+    assert first.digest != second.digest
+    assert below(folder, "done") == ["scan.jpg"]
+
+
+def test_a_file_is_not_taken_while_it_grows(
+    camera: FolderCamera, folder: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    growing = folder / "a.jpg"
+    growing.write_bytes(pictures[0][:1000])
+    for step in range(1, 12):
+        time.at(0.1 * step, partial(growing.write_bytes, pictures[0][: 2000 * step]))
+    time.at(1.2, partial(growing.write_bytes, pictures[0]))
+    shot = camera.next(5)
+    assert shot is not None
+    assert shot.frame.shape == (880, 630, 3)
+    assert time.slept >= 1.4
+
+
+@pytest.mark.parametrize("pause", [1.2, 5.0, 25.0])
+@pytest.mark.parametrize("first", [0, 2, 3000], ids=["empty", "two-bytes", "half"])
+def test_a_slow_file_is_counted_when_it_is_whole_and_holds_up_no_other(
+    camera: FolderCamera,
+    folder: Path,
+    time: ManualClock,
+    pictures: list[bytes],
+    pause: float,
+    first: int,
+) -> None:
+    (folder / "a.jpg").write_bytes(pictures[0][:first])
+
+    def rest() -> None:
+        with (folder / "a.jpg").open("ab") as file:
+            file.write(pictures[0][first:])
+
+    time.at(pause, rest)
+    (folder / "b.jpg").write_bytes(pictures[1])
+    assert counted(camera, 1) == ["b.jpg"]
+    [waiting] = camera.waiting()
+    assert (waiting.name, waiting.bytes) == ("a.jpg", first)
+    assert counted(camera, pause + 1) == ["a.jpg"]
+    assert (camera.waiting(), camera.parked()) == ((), [])
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.EACCES, errno.ESTALE])
+def test_a_file_that_cannot_be_read_for_a_moment_is_read_then(
+    folder: Path, time: ManualClock, pictures: list[bytes], error: int
+) -> None:
+    readable_at = time.now + 2.5
+
+    def read(path: Path) -> tuple[bytes, Stamp]:
+        if path.name == "a.jpg" and time.now < readable_at:
+            raise Unreadable("unreadable-file", os.strerror(error))
+        return read_file(path)
+
+    camera = FolderCamera(folder, clock=time.clock, sleep=time.sleep, read=read)
+    (folder / "a.jpg").write_bytes(pictures[0])
+    (folder / "b.jpg").write_bytes(pictures[1])
+    assert counted(camera, 2) == ["b.jpg"]
+    assert [file.message for file in camera.waiting()] == [os.strerror(error)]
+    assert counted(camera, 2) == ["a.jpg"]
+
+
+def test_an_unusable_file_is_parked_after_half_a_minute_and_can_be_tried_again(
+    camera: FolderCamera, folder: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    (folder / "in").mkdir()
+    (folder / "in" / "a.jpg").write_bytes(b"broken")
+    assert counted(camera, 29) == []
+    assert (camera.parked(), [file.reason for file in camera.waiting()]) == (
+        [],
+        ["unreadable-image"],
+    )
+    with pytest.raises(Unreadable, match=r"in/a\.jpg: no image of a known kind"):
+        camera.next(5)
+    [parked] = camera.parked()
+    assert (parked.name, parked.reason) == ("in/a.jpg", "unreadable-image")
+    reason = (folder / "parked" / "in" / "a.jpg.reason.txt").read_text()
+    assert reason.startswith("unreadable-image: no image")
+    assert not camera.retry("another")
+    (folder / "parked" / "in" / "a.jpg").write_bytes(pictures[0])
+    assert camera.retry(parked.key)
+    assert counted(camera, 2) == ["in/a.jpg"]
+    assert below(folder, "parked") == []
+
+
+def test_a_parked_file_can_be_dismissed(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        (folder / name).write_bytes(b"broken")
+    assert counted(camera, 35) == []
+    keys = {file.name: file.key for file in camera.parked()}
+    assert len(camera.parked(1)) == 1
+    assert camera.dismiss(keys["a.jpg"])
+    assert not camera.dismiss(keys["a.jpg"])
+    assert below(folder, "dismissed") == ["a.jpg"]
+    (folder / "parked" / "b.jpg.reason.txt").unlink()
+    assert [(file.name, file.reason) for file in camera.parked()] == [("b.jpg", "unknown")]
+    (folder / "dismissed" / "a.jpg").rename(folder / "gone")
+    (folder / "dismissed").rmdir()
+    (folder / "dismissed").write_text("in the way")
+    assert not camera.dismiss(keys["b.jpg"])
+
+
+def test_a_file_that_breaks_the_decoder_is_parked(
+    camera: FolderCamera, folder: Path, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(content: bytes) -> object:
+        if content == pictures[0]:
+            raise RecursionError
+        return decode_image(content)
+
+    monkeypatch.setattr("cardmint_edge.adapters.cameras.folder.decode_image", decode)
+    (folder / "a.jpg").write_bytes(pictures[0])
+    (folder / "b.jpg").write_bytes(pictures[1])
+    with capture_logs():
+        assert counted(camera, 40) == ["b.jpg"]
+    assert [file.reason for file in camera.parked()] == ["broken-file"]
+
+
+def test_a_file_that_cannot_be_parked_is_named_and_holds_up_no_other(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    (folder / "parked").write_bytes(b"")
+    (folder / "a.jpg").write_bytes(b"broken")
+    assert counted(camera, 35) == []
+    [waiting] = camera.waiting()
+    assert "cannot be moved to parked/" in waiting.message
+    (folder / "b.jpg").write_bytes(pictures[0])
+    assert counted(camera, 2) == ["b.jpg"]
+    (folder / "parked").unlink()
+    assert counted(camera, 35) == []
+    assert [file.name for file in camera.parked()] == ["a.jpg"]
+
+
+def test_one_file_that_cannot_be_moved_holds_up_no_other(
+    camera: FolderCamera, folder: Path, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def locked(path: Path, target: Path) -> Path:
+        if path.name == "a.jpg":
+            raise PermissionError(errno.EBUSY, os.strerror(errno.EBUSY))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", locked)
+    (folder / "a.jpg").write_bytes(pictures[0])
+    (folder / "b.jpg").write_bytes(pictures[1])
+    assert counted(camera, 3) == ["b.jpg"]
+    assert [file.reason for file in camera.waiting()] == ["unreadable-file"]
+    monkeypatch.undo()
+    assert counted(camera, 3) == ["a.jpg"]
+
+
+# --- Folders that go away ---
+
+
+def test_a_folder_that_vanishes_and_returns_is_waited_for(
+    folder: Path, tmp_path: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    folder.rmdir()
+    camera = watched(folder, time)
+    with pytest.raises(Retry, match="the folder is missing"):
+        camera.next(1)
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(pictures[0])
+    assert counted(camera, 1) == ["a.jpg"]
+    (folder / "b.jpg").write_bytes(pictures[1])
+    assert camera.next(1) is not None
+    folder.rename(tmp_path / "away")
+    for _ in range(3600):
+        time.sleep(1)
+        with pytest.raises(Retry, match="missing"):
+            camera.confirm()
+    (tmp_path / "away").rename(folder)
+    camera.confirm()
+    assert below(folder, "done") == ["a.jpg", "b.jpg"]
+    shutil.rmtree(folder)
+    folder.write_text("a file now")
+    with pytest.raises(Retry, match="Not a directory"):
+        camera.next(1)
+
+
+def test_an_empty_mount_point_is_not_the_share(
+    folder: Path, tmp_path: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    """The share's place is a folder of another disk while the share is away."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.fail("this test needs a second file system at /dev/shm")
+    link = tmp_path / "share"
+    link.symlink_to(folder)
+    camera = watched(link, time)
+    (folder / "a.jpg").write_bytes(pictures[0])
+    assert camera.next(1) is not None
+    link.unlink()
+    link.symlink_to(memory)
+    with pytest.raises(Retry, match="its disk or share is missing"):
+        camera.confirm()
+    link.unlink()
+    link.symlink_to(folder)
+    camera.confirm()
+    assert below(folder, "done") == ["a.jpg"]
+
+
+def test_a_disk_that_fills_while_a_file_is_confirmed_is_waited_for(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    (folder / "a.jpg").write_bytes(pictures[0])
+    assert camera.next(2) is not None
+    (folder / "done").write_text("in the way")
+    with pytest.raises(Retry, match="cannot be moved to done/"):
+        camera.confirm()
+    (folder / "done").unlink()
+    camera.confirm()
+
+
+def test_a_thousand_old_photos_come_in_order(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    for number in range(1000):
+        (folder / f"IMG_{number}.jpg").write_bytes(pictures[number % 8])
+    assert counted(camera, 251, step=0.25) == [f"IMG_{number}.jpg" for number in range(1000)]
+
+
+def test_a_camera_without_a_folder_has_no_files() -> None:
+    assert (NO_FILES.parked(), NO_FILES.waiting()) == ((), ())
+    assert (NO_FILES.retry("key"), NO_FILES.dismiss("key")) == (False, False)
