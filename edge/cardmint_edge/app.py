@@ -158,6 +158,7 @@ class Assembly:
             clock=self.clock,
             epoch=outbox.count_start(),
             pack_version=lambda: active.version,
+            catalogue_at=lambda: active.made_at,
         )
         self.remote_settings = RemoteSettings(
             max_kb_per_s=settings.cloud.max_kb_per_s, reserve_mb=settings.station.reserve_mb

@@ -169,6 +169,10 @@ class ReaderConfig:
     """Score (log) below which no sign was read beside the health points."""
     sign_lead: float = 4.0
     """Least lead (log) over "HP" for another language's sign to count as read."""
+    clear_letter: float = 0.9
+    """Probability from which a letter of a number that the catalogue lacks counts as read."""
+    agreeing_strips: int = 2
+    """In how many strips such a number must be read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -57,6 +57,24 @@ def evaluate_photos(
     click.echo(json.dumps(measured.as_json()) if as_object else table(measured))
 
 
+@recognition.command("behind")
+@click.option("--pack", type=FILE, required=True, help="The pack to recognise by.")
+@click.option(
+    "--photos", type=FOLDER, required=True, help="Folder of labelled photos with an index.csv."
+)
+def behind(pack: Path, photos: Path) -> None:
+    """Count what becomes of cards whose set the pack lacks: each photo's set is taken out."""
+    import cv2
+
+    from cardmint_lab.recognition.behind import count_outcomes
+    from cardmint_lab.recognition.evaluate import read_index
+
+    cv2.setNumThreads(1)
+    outcomes = count_outcomes(open_pack(pack), read_index(photos))
+    for outcome, count in outcomes.most_common():
+        click.echo(f"{count:4}  {outcome}")
+
+
 @recognition.command()
 @click.option(
     "--pack",
