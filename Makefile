@@ -80,6 +80,10 @@ crash: install  ## Rebuild the station's disk for 15,000 power cuts and open eac
 kills: install  ## Kill the running station at 300 random moments: CARDMINT_KILLS=300
 	CARDMINT_KILLS=$${CARDMINT_KILLS:-300} $(BIN)/pytest -q -s --timeout 7200 tests/edge/test_run.py -k killed
 
+.PHONY: phone
+phone: install  ## Send PHOTOS=500 photos of 12 MP through the page for phones while the network drops five times
+	CARDMINT_PHOTOS=$${PHOTOS:-500} $(BIN)/pytest -q -s -n0 --timeout 3600 tests/edge/test_phone.py -k network
+
 .PHONY: histories
 histories: install  ## Run HISTORIES=1000 random histories of copied and restored disks, databases and forged receipts
 	CARDMINT_HISTORIES=$${HISTORIES:-1000} $(BIN)/pytest -q -s --timeout 3600 tests/edge/test_histories.py
@@ -100,9 +104,14 @@ $(FICTIONAL):
 	$(BIN)/cardmint-lab fictional --out $(dir $@)
 
 .PHONY: chaos
-chaos: install  ## Send CHAOS_EVENTS=50000 while everything fails at random for CHAOS_SECONDS=120, with both brokers; CHAOS_SEED=
+chaos: install  ## Send CHAOS_EVENTS=50000 while everything fails for CHAOS_SECONDS=120, with both brokers; then copy, restore and forge; CHAOS_SEED=
 	$(BIN)/cardmint-lab chaos --events $(CHAOS_EVENTS) --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
 	$(BIN)/cardmint-lab chaos --events $(CHAOS_EVENTS) --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) --broker iotcore
+	$(BIN)/cardmint-lab copies --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
+
+.PHONY: bounds
+bounds: install $(FICTIONAL)  ## Send hostile input to every process, and print the most memory of each
+	$(BIN)/cardmint-lab bounds --pack $(FICTIONAL)
 
 .PHONY: fuzz
 fuzz: install  ## Fuzz every decoder of what comes from outside, guided by coverage, for FUZZ_SECONDS=600 together

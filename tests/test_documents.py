@@ -61,3 +61,13 @@ def resolves(command: click.Command, words: list[str]) -> bool:
             return False
         command = command.commands[word]
     return True
+
+
+@pytest.mark.parametrize(
+    "template",
+    sorted(ROOT.glob("*/cardmint_*/**/templates/*.html")),
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_the_lines_of_a_template_end_before_column_100(template: Path) -> None:
+    long = [n for n, line in enumerate(template.read_text().split("\n"), 1) if len(line) > 100]
+    assert long == [], "wrap the lines with these numbers"

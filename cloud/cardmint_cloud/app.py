@@ -5,7 +5,7 @@ import contextlib
 import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from uuid import uuid4
 
 import asyncpg
@@ -15,6 +15,7 @@ import structlog
 from cardmint_cloud import __version__, background_jobs
 from cardmint_cloud import settings as configuration
 from cardmint_cloud.adapters.mqtt.client import MqttClient
+from cardmint_cloud.adapters.postgres import catalogue
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.ingest import leases
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, explain_failure
@@ -75,7 +76,13 @@ async def work(settings: CloudSettings) -> None:
         queue = background_jobs.build_queue(
             settings.database,
             pool,
-            provider_clients(settings.prices, configuration.load_keys(), client, pool),
+            provider_clients(
+                settings.prices,
+                configuration.load_keys(),
+                client,
+                pool,
+                await catalogue.tcgplayer_groups(pool),
+            ),
             every_s=settings.prices.every_s,
             reviews=settings.reviews,
         )
@@ -115,9 +122,15 @@ class _NoProxy(httpx.AsyncBaseTransport):
 
 
 def provider_clients(
-    settings: PriceSettings, keys: ProviderKeys, client: httpx.AsyncClient, pool: Pool
+    settings: PriceSettings,
+    keys: ProviderKeys,
+    client: httpx.AsyncClient,
+    pool: Pool,
+    groups: Mapping[str, int],
 ) -> list[ProviderClient]:
     """Return a client for each price provider, in the order in which they are asked.
+
+    `groups` are TCGplayer's groups of the catalogue's sets.
 
     Raises:
         StopService: a provider needs a key that the environment does not have.
@@ -126,7 +139,7 @@ def provider_clients(
         "tcgdex": (Tcgdex, settings.tcgdex_url),
         "pokemontcg": (lambda: PokemonTcg(keys.pokemontcg), settings.pokemontcg_url),
         "pricecharting": (lambda: PriceCharting(keys.pricecharting), settings.pricecharting_url),
-        "tcgcsv": (TcgCsv, settings.tcgcsv_url),
+        "tcgcsv": (lambda: TcgCsv(groups), settings.tcgcsv_url),
     }
     if "pricecharting" in settings.order and not keys.pricecharting:
         raise StopService(

@@ -38,6 +38,63 @@ _config = click.option(
 )
 
 
+_folder = click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="The folder of the cloud: settings, data, images, logs.",
+)
+
+
+@cli.command()
+@_folder
+@click.option(
+    "--tenant", default="shop", show_default=True, help="Whose cards they are; for a new folder."
+)
+@click.option("--lan", is_flag=True, help="Let stations of the local network reach the broker.")
+@click.option(
+    "--broker-port",
+    type=click.IntRange(1, 65_535),
+    default=1883,
+    show_default=True,
+    help="The port at which stations reach the broker.",
+)
+@click.option(
+    "--restore",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="A backup that a new folder begins with.",
+)
+def up(folder: Path, tenant: str, lan: bool, broker_port: int, restore: Path | None) -> None:
+    """Run the whole cloud of one shop on this machine, until SIGTERM or SIGINT.
+
+    Postgres, broker, worker and dashboard; what ends is started again.
+    """
+    from cardmint_cloud import one_machine
+
+    one_machine.up(
+        folder, tenant=tenant, lan=lan, broker_port=broker_port, restore=restore, say=click.echo
+    )
+
+
+@cli.command("add-station")
+@_folder
+@click.argument("name")
+def add_station(folder: Path, name: str) -> None:
+    """Let a station log in at the broker of `up`; print what to enter at the station."""
+    from cardmint_cloud import one_machine
+
+    cloud = one_machine.CloudFolder(folder)
+    try:
+        user, password = cloud.users.add_station(cloud.settings.tenant, name)
+    except BadTopic as error:
+        raise StopService(str(error)) from None
+    click.echo(
+        "at the station, with this machine's address:\n"
+        f"  cardmint-edge setup --tenant {cloud.settings.tenant} --name {name} --broker ADDRESS"
+        f" --broker-user {user} --broker-password {password}"
+    )
+
+
 @cli.command()
 @_config
 def migrate(config: Path | None) -> None:
@@ -198,6 +255,33 @@ def export_prices(config: Path | None, file: Path) -> None:
     except OSError as error:
         raise StopService(f"{file}: cannot be written: {error.strerror}") from error
     click.echo(f"{file}: {len(found)} prices")
+
+
+@cli.group("catalogue")
+def catalogue_group() -> None:
+    """The catalogue that the dashboard searches and shows, shared by all tenants."""
+
+
+@catalogue_group.command("import")
+@_config
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--replace", "replace_worse", is_flag=True, help="Take out the sets that FOLDER lacks."
+)
+def import_catalogue(config: Path | None, folder: Path, *, replace_worse: bool) -> None:
+    """Import FOLDER, which `cardmint-edge catalogue fetch` wrote: what is new or changed."""
+    from cardmint_cloud import commands
+
+    done = commands.import_catalogue(
+        settings.load(config),
+        folder,
+        warn=lambda line: click.echo(line, err=True),
+        replace_worse=replace_worse,
+    )
+    click.echo(
+        f"catalogue {done.now.version}: {done.now.sets} sets, {done.changed} new or changed,"
+        f" {done.now.printings} printings, {done.skipped} skipped"
+    )
 
 
 @cli.group()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
-from cardmint_cloud import fleet, log_months
+from cardmint_cloud import catalogue_import, fleet, log_months
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.adapters.postgres.fleet import desired
 from cardmint_cloud.adapters.postgres.ingest import dead_letters as dead_letter_rows
@@ -17,6 +17,7 @@ from cardmint_cloud.adapters.postgres.ingest.log_months import RetiredMonth
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, migrate
 from cardmint_cloud.adapters.postgres.prices import quotes
 from cardmint_cloud.app import database
+from cardmint_cloud.catalogue_import import ImportSummary
 from cardmint_cloud.ingest import dead_letters
 from cardmint_cloud.settings import CloudSettings
 from cardmint_contracts.control import DesiredConfig, Manifest
@@ -237,5 +238,24 @@ def _run_with_connection(
     async def run() -> T:
         async with database(settings, command_s=None) as pool, pool.acquire() as connection:
             return await use(connection)
+
+    return asyncio.run(run())
+
+
+def import_catalogue(
+    settings: CloudSettings, folder: Path, *, warn: Callable[[str], None], replace_worse: bool
+) -> ImportSummary:
+    """Import a catalogue's folder.
+
+    Raises:
+        RetryLater: the database is away.
+        StopService: the folder or the settings of the database do not work.
+    """
+
+    async def run() -> ImportSummary:
+        async with database(settings, command_s=None) as pool:
+            return await catalogue_import.import_catalogue(
+                pool, folder, now=datetime.now(UTC), warn=warn, replace_worse=replace_worse
+            )
 
     return asyncio.run(run())

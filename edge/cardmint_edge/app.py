@@ -11,26 +11,33 @@ from uuid import UUID
 from cardmint_contracts.control import DesiredConfig, ReportedConfig
 from cardmint_edge.adapters.artifacts import ArtifactStore, allowed_hosts, artifact_folder
 from cardmint_edge.adapters.cameras.live import LiveCamera, preview_jpeg
+from cardmint_edge.adapters.cameras.photos import PhotoCamera
 from cardmint_edge.adapters.cameras.selection import OpenCamera, camera_of
+from cardmint_edge.adapters.cameras.several import SeveralCameras
 from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.failure_note import FAILURE_FILE, FailureNote
 from cardmint_edge.adapters.image_store import ImageStore
+from cardmint_edge.adapters.lan import lan_address
 from cardmint_edge.adapters.log_output import LogOutput
 from cardmint_edge.adapters.models import FOLDER
 from cardmint_edge.adapters.mqtt import BrokerLink
 from cardmint_edge.adapters.pack import Pack
+from cardmint_edge.adapters.photo_inbox import PhotoInbox
 from cardmint_edge.adapters.sqlite.images import ImageTable
 from cardmint_edge.adapters.sqlite.outbox import OUTBOX_FILE, Outbox
 from cardmint_edge.adapters.sqlite.tasks import TaskTable
 from cardmint_edge.adapters.systemd import Systemd
-from cardmint_edge.capture import Camera
+from cardmint_edge.capture import NO_FILES, Camera, HasFiles, SourceFiles
 from cardmint_edge.count import CardCounter
 from cardmint_edge.domain.delivery.messages import EventAppended
 from cardmint_edge.domain.recognition import Frame
+from cardmint_edge.errors import Stop
 from cardmint_edge.evict import Evictor, missing_bytes
 from cardmint_edge.forward import Forwarder
 from cardmint_edge.metrics import StationMetrics
+from cardmint_edge.pack_file import PackFileWatch
 from cardmint_edge.page.actions import OPERATOR
+from cardmint_edge.page.photos import PhonePorts
 from cardmint_edge.page.ports import PagePorts
 from cardmint_edge.page.routes import make_page
 from cardmint_edge.page.server import PageServer
@@ -47,6 +54,7 @@ from cardmint_edge.rollout import (
     open_installed,
 )
 from cardmint_edge.settings import EdgeSettings
+from cardmint_edge.source_files import FileDesk
 from cardmint_edge.station_view import StationViewReader
 from cardmint_edge.status import StationStatus
 from cardmint_edge.supervisor import ComponentThread, StationSupervisor
@@ -57,6 +65,7 @@ if TYPE_CHECKING:
 
 IMAGES = "images"
 BALLAST = "ballast"
+PHOTOS = "photos"
 STDERR = 2
 SAMPLES = 20
 RESTART_DELAY_S = 0.5
@@ -132,8 +141,12 @@ class Assembly:
         self.clock = StationClock()
         self.systemd = Systemd(os.environ)
         self.metrics = StationMetrics()
-        outbox.identify(settings.station.tenant, settings.station.name, self.clock())
+        outbox.identify(
+            settings.station.tenant, settings.station.name, self.clock(), settings.cloud.database
+        )
         self.store = ImageStore(settings.station.data / IMAGES)
+        self.inbox = self._make_inbox()
+        self.photos = PhotoCamera(self.inbox.folder)
         self.images = ImageTable(outbox.database)
         self.task_table = TaskTable(outbox.database)
         self.status = StationStatus(
@@ -162,14 +175,20 @@ class Assembly:
             samples=self._samples,
             on_change=lambda text: self.remote_control.report(text),  # noqa: PLW0108 - made below
         )
+        self.pack_file = PackFileWatch(
+            settings.recognition.pack,
+            in_use=lambda: artifacts.path("catalogue") is None,
+            reload=self._reload,
+        )
         self.counter = CardCounter(
-            camera=camera,
+            camera=SeveralCameras(camera, self.photos),
             recogniser=active,
             outbox=outbox,
             images=self.store,
             read_clock=self.clock,
             on_counted=self._on_counted,
             scan_to_repeat=lambda: self.tasks.scan_to_repeat,
+            variants=active.variants,
             on_timings=self.metrics.observe_card,
             on_decision=self.rollout.card_counted,
         )
@@ -216,6 +235,7 @@ class Assembly:
             reported=self._reported,
             on_manifest=self.rollout.post,
         )
+        self.files = FileDesk(self._sources, self.inbox, outbox, lambda: self.tasks.answers)
         self.view = StationViewReader(
             status=self.status,
             outbox=outbox,
@@ -229,16 +249,19 @@ class Assembly:
             clock=self.clock,
             problems=self._problems,
             link_problem=lambda: self.link.problem,
+            files=self.files.listed,
         )
 
     def supervisor(self, page_server: PageServer) -> StationSupervisor:
         """Return the station's supervisor, its page on `page_server`."""
+        self._page_port = page_server.port
         page_server.show(make_page(self._page()))
         threads = [
             ComponentThread(name="count", component=self.counter, may_end=True),
             ComponentThread(name="page", component=page_server),
             ComponentThread(name="evict", component=self.evictor),
             ComponentThread(name="rollout", component=self.rollout),
+            ComponentThread(name="pack", component=self.pack_file),
         ]
         if self.uploader is not None:
             threads.append(ComponentThread(name="upload", component=self.uploader))
@@ -268,6 +291,33 @@ class Assembly:
         cloud = CloudHttp(url=url, tenant=self.settings.station.tenant, max_kb_per_s=limit)
         return cloud, Uploader(images=self.images, store=self.store, cloud=cloud)
 
+    def _make_inbox(self) -> PhotoInbox:
+        station = self.settings.station
+        try:
+            return PhotoInbox(
+                station.data / PHOTOS,
+                is_counted=lambda photo: self.outbox.scan_of_picture(photo) is not None,
+                missing_bytes=lambda: missing_bytes(
+                    station.data, self.remote_settings.reserve_mb << 20
+                ),
+                starts_as_image=_starts_as_image,
+            )
+        except OSError as error:
+            raise Stop(f"{station.data / PHOTOS}: {error.strerror}") from error
+
+    def _sources(self) -> list[SourceFiles]:
+        camera = self.camera
+        return [camera.files if isinstance(camera, HasFiles) else NO_FILES, self.photos.files]
+
+    def _phone(self) -> PhonePorts:
+        station = self.settings.station
+        address = lan_address(station.page_host)
+        return PhonePorts(
+            add_piece=self.inbox.add_piece,
+            outcomes=self.files.outcomes,
+            address=f"http://{address}:{self._page_port}/phone" if address else "",
+        )
+
     def _on_counted(self) -> None:
         self.tasks.card_counted()
         if self.settings.station.beep:
@@ -281,7 +331,7 @@ class Assembly:
             wait_for_commits=self.outbox.database.wait_for_commits,
             images=self.store,
             answers=self.tasks,
-            search=self.active.search,
+            search=lambda text: self.active.search(text, language=self.outbox.defaults.language),
             defaults=lambda: self.outbox.defaults,
             set_defaults=self.outbox.set_defaults,
             withdraw=lambda scan: self._withdraw(scan, OPERATOR),
@@ -292,6 +342,12 @@ class Assembly:
             metrics=lambda: self.metrics.render(
                 self.status.outbox(), self.status.health(), connected=self.forwarder.connected
             ),
+            phone=self._phone(),
+            card_picture=self.active.picture,
+            retry_file=self.files.retry,
+            dismiss_file=self.files.dismiss,
+            dashboard=self.settings.cloud.url,
+            can_capture=live_camera is not None,
             pin=self.settings.station.page_pin,
         )
 
@@ -347,7 +403,8 @@ class Assembly:
 
     def _problems(self) -> list[str]:
         camera = self.camera.trouble if isinstance(self.camera, LiveCamera) else ""
-        return [text for text in (self.log_problem(), self.failure.text, camera) if text]
+        problems = (self.log_problem(), self.failure.text, self.pack_file.problem, camera)
+        return [text for text in problems if text]
 
     def _on_end(self, reason: str) -> None:
         if reason:
@@ -359,6 +416,12 @@ class Assembly:
         self.camera.close()
         if self.cloud is not None:
             self.cloud.close()
+
+
+def _starts_as_image(start: bytes) -> bool:
+    from cardmint_edge.adapters.decode import starts_as_image  # noqa: PLC0415 - loads the decoders
+
+    return starts_as_image(start)
 
 
 def _ignore(_: bool) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cardmint_edge.domain.recognition import Frame
 
@@ -105,6 +105,16 @@ class SourceFiles(Protocol):
 
     def dismiss(self, key: str) -> bool:
         """Move a file that was set aside to `dismissed/`; False if it is gone."""
+        ...
+
+
+@runtime_checkable
+class HasFiles(Protocol):
+    """A camera whose shots come from files."""
+
+    @property
+    def files(self) -> SourceFiles:
+        """The files that gave no scan."""
         ...
 
 

@@ -1,28 +1,31 @@
-"""Builds a pack from a catalogue's JSON and a folder of scans."""
+"""Builds a pack from a catalogue and a folder of pictures."""
 
 import os
+import shutil
+import sqlite3
 import time
-import unicodedata
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import cv2
 import msgspec
 import numpy as np
 
-from cardmint_contracts.cards import Card
+from cardmint_contracts.catalogue import ENGLISH, CatalogueSet, Names
 from cardmint_contracts.errors import ContractError
 from cardmint_contracts.prices import LastPrice
-from cardmint_contracts.wire import convert, decode
+from cardmint_contracts.wire import decode
+from cardmint_edge.adapters.catalogue_folder import IMAGES, LAYOUTS, SetSource, open_catalogue
 from cardmint_edge.adapters.decode import Unreadable, read_image
+from cardmint_edge.adapters.durable_files import sync_file
 from cardmint_edge.adapters.models import ModelUnusable, PictureEmbedder
-from cardmint_edge.adapters.pack_writer import PackReference, PrintingFacts, write_pack
+from cardmint_edge.adapters.pack_writer import PackReference, PackWriter, contents, meta_of
+from cardmint_edge.domain.catalogue.assembly import Warn
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.vision.embedding import Vectors, normalised, quantised
 from cardmint_edge.domain.vision.hashing import HASH_SIZE, card_hash
@@ -30,7 +33,6 @@ from cardmint_edge.domain.vision.matching import make_reference
 from cardmint_edge.errors import Stop
 
 WORKERS = 2
-_LAYOUT = "--cards takes a folder with sets/en.json and cards/en/<set>.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,16 +51,28 @@ class PackSummary:
 
 
 def build(
-    cards: Path, images: Path, out: Path, warn: Callable[[str], None], prices: Path | None = None
+    cards: Path,
+    images: Path | None,
+    out: Path,
+    warn: Callable[[str], None],
+    prices: Path | None = None,
+    *,
+    languages: Iterable[str] = (),
+    replace_worse: bool = False,
 ) -> PackSummary:
-    """Build `out` from `cards` (sets/en.json and cards/en/<set>.json) and `images` (<card id>.jpg).
+    """Build `out` from the catalogue in `cards` and the pictures in `images` (<card id>.jpg).
 
-    `prices` is a file of last known prices, one JSON object a line: the output of `cardmint-cloud
-    prices export`. `warn` takes a line for each entry that is skipped. The pack gets its name only
-    when it is complete.
+    `cards` has any of the layouts that `catalogue_folder` reads. Without `images`, the pictures are
+    those in the catalogue's own folder. `prices` is a file of last known prices, one JSON object a
+    line: the output of `cardmint-cloud prices export`. `warn` takes a line for each entry that is
+    skipped. With `languages`, names in others are left out; English stays.
+
+    Of a pack that `out` is already, what has not changed is taken over. The pack gets its name only
+    when it is complete, and takes the place of one with cards or pictures that it lacks only with
+    `replace_worse`.
 
     Raises:
-        Stop: the folders have another layout, or the pack cannot be written.
+        Stop: the folders have another layout, the pack cannot be written, or it would be worse.
     """
     started = time.perf_counter()
     skipped = 0
@@ -68,9 +82,118 @@ def build(
         skipped += 1
         warn(line)
 
-    printings = read_facts(cards, skip)
-    known = {printing.card.id for printing in printings}
-    files = _scans(images)
+    catalogue = open_catalogue(cards)
+    if not catalogue.complete:
+        warn(f"{cards}: its download is not complete: run `cardmint-edge catalogue fetch` again")
+    files = _scans(cards / IMAGES if images is None else images, optional=images is None)
+    chosen = frozenset(languages)
+    embedder = _embedder(warn)
+    embedded_by = embedder.version if embedder else ""
+    choice = {"languages": ",".join(sorted(chosen)), "embedding": embedded_by}
+    draft = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        kept = meta_of(out)
+        copied = kept is not None and all(kept.get(key, "") == choice[key] for key in choice)
+        if copied:
+            shutil.copyfile(out, draft)
+        with closing(PackWriter(draft, copied=copied)) as writer:
+            _put_sets(writer, catalogue.sets, chosen, skip)
+            known = writer.card_ids()
+            if not known:
+                raise Stop(f"{cards}: no cards: {LAYOUTS}")
+            _put_pictures(writer, _usable(files, known, skip), skip, embedder)
+            known_prices = (
+                []
+                if prices is None
+                else [price for price in read_prices(prices, skip) if price.card in known]
+            )
+            writer.put_prices(known_prices)
+            built_at = datetime.now(UTC).isoformat(timespec="seconds")
+            made_at = "" if catalogue.made_at is None else catalogue.made_at.isoformat()
+            written = writer.finish(
+                {"built_at": built_at, "made_at": made_at, "languages": choice["languages"]},
+                embedded_by=embedded_by,
+            )
+        if not replace_worse:
+            _refuse_worse(out, draft)
+        size = draft.stat().st_size
+        sync_file(draft)
+        draft.replace(out)
+    except (OSError, sqlite3.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise Stop(
+            f"{out}: the pack cannot be written ({reason}): free space, or choose another place"
+            " with --out; the pack that is there stays"
+        ) from None
+    finally:
+        with suppress(OSError):
+            draft.unlink()
+    return PackSummary(
+        version=written.version,
+        cards=written.cards,
+        twinned=written.twinned,
+        images=written.images,
+        prices=len(known_prices),
+        skipped=skipped,
+        seconds=round(time.perf_counter() - started, 1),
+        bytes=size,
+    )
+
+
+def _put_sets(
+    writer: PackWriter, sources: list[SetSource], languages: frozenset[str], skip: Warn
+) -> None:
+    """Put in the sets that are new or changed, and take out those that are gone."""
+    before, unchanged = writer.sets(), set[str]()
+    by_digest = {digest: set_id for set_id, digest in before.items()}
+    changed = []
+    for source in sources:
+        if (set_id := by_digest.get(source.digest)) is not None:
+            unchanged.add(set_id)
+            continue
+        read = source.read(skip)
+        if read is not None:
+            changed.append((read, source.digest))
+    for set_id in before.keys() - unchanged:
+        writer.drop_set(set_id)
+    known = set(unchanged)
+    for read, digest in changed:
+        if read.id in known:
+            skip(f"set {read.id} ({read.region}): skipped, another set has this identifier")
+            continue
+        known.add(read.id)
+        taken = writer.put_set(_in_languages(read, languages), digest)
+        for card_id in taken:
+            skip(f"set {read.id}: skipped {card_id!r}: another set has it")
+
+
+def _in_languages(of_set: CatalogueSet, languages: frozenset[str]) -> CatalogueSet:
+    """Return a set with its names in these languages, English, or the one that there is."""
+    if not languages:
+        return of_set
+
+    def chosen(names: Names) -> Names:
+        kept = {one: name for one, name in names.items() if one in languages or one == ENGLISH}
+        return kept or dict(list(names.items())[:1])
+
+    return msgspec.structs.replace(
+        of_set,
+        names=chosen(of_set.names),
+        printings=tuple(
+            msgspec.structs.replace(
+                printing,
+                names=chosen(printing.names),
+                attacks=tuple(map(chosen, printing.attacks)),
+                abilities=tuple(map(chosen, printing.abilities)),
+            )
+            for printing in of_set.printings
+        ),
+    )
+
+
+def _usable(files: list[Path], known: set[str], skip: Warn) -> dict[str, Path]:
+    """Return the file of each printing's picture."""
     usable: dict[str, Path] = {}
     for path in files:
         if path.stem not in known:
@@ -79,60 +202,67 @@ def build(
             skip(f"{path}: skipped, {usable[path.stem].name} is taken")
         else:
             usable[path.stem] = path
-    known_prices = (
-        []
-        if prices is None
-        else [price for price in read_prices(prices, skip) if price.card in known]
+    return usable
+
+
+def _put_pictures(
+    writer: PackWriter, usable: dict[str, Path], skip: Warn, embedder: PictureEmbedder | None
+) -> None:
+    """Put in the references of pictures that are new or changed, and take out those gone."""
+    before = writer.pictures()
+    digests = {card_id: _digest(path) for card_id, path in usable.items()}
+    wrong = _of_other_cards(digests, writer.arts(digests))
+    for card_id, other in wrong.items():
+        skip(f"{usable[card_id]}: skipped, it is the picture of {other}, which has other art")
+    for card_id in wrong:
+        del digests[card_id]
+    writer.drop_references(before.keys() - digests.keys())
+    changed = {
+        card_id: digest for card_id, digest in digests.items() if before.get(card_id) != digest
+    }
+    writer.drop_references(changed.keys() & before.keys())
+    writer.put_references(
+        _references(
+            {usable[card_id]: digest for card_id, digest in changed.items()}, skip, embedder
+        )
     )
-    draft = out.with_name(f".{out.name}.{os.getpid()}")
+
+
+def _digest(path: Path) -> str:
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        embedder = _embedder(warn)
-        references = _references(list(usable.values()), skip, embedder)
-        built_at = datetime.now(UTC).isoformat(timespec="seconds")
-        version, image_count = write_pack(
-            draft,
-            printings,
-            references,
-            built_at,
-            known_prices,
-            embedded_by=embedder.version if embedder else "",
-        )
-        size = draft.stat().st_size
-        draft.replace(out)
-    except OSError as error:
-        message = (
-            f"{out}: the pack cannot be written ({error.strerror}): choose another place with --out"
-        )
-        raise Stop(message) from None
-    finally:
-        with suppress(OSError):
-            draft.unlink()
-    seconds = time.perf_counter() - started
-    return PackSummary(
-        version=version,
-        cards=len(printings),
-        twinned=count_twinned(printings),
-        images=image_count,
-        prices=len(known_prices),
-        skipped=skipped,
-        seconds=round(seconds, 1),
-        bytes=size,
-    )
+        return sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""  # Reading it again says why.
 
 
-def count_twinned(printings: list[PrintingFacts]) -> int:
-    """Return the number of printings with a twin: same art key, and no two different artists."""
-    artists: dict[str, Counter[str]] = {}
-    for printing in printings:
-        artists.setdefault(printing.art, Counter())[printing.artist.casefold()] += 1
-    count = 0
-    for printing in printings:
-        same = artists[printing.art]
-        artist = printing.artist.casefold()
-        others = same[artist] + same[""] if artist else same.total()
-        count += others > 1
-    return count
+def _of_other_cards(digests: dict[str, str], arts: dict[str, str]) -> dict[str, str]:
+    """Return the cards whose picture is also that of a card with other art, each with that card.
+
+    Of such a pair nothing says which card the picture is of.
+    """
+    by_digest: dict[str, list[str]] = {}
+    for card_id, digest in digests.items():
+        by_digest.setdefault(digest, []).append(card_id)
+    return {
+        card_id: next(other for other in same if arts[other] != arts[card_id])
+        for same in by_digest.values()
+        if len({arts[card_id] for card_id in same}) > 1
+        for card_id in same
+    }
+
+
+def _refuse_worse(out: Path, draft: Path) -> None:
+    """Raise Stop when a pack lacks cards or pictures that the one in its place has."""
+    cards, pictures = contents(out)
+    new_cards, new_pictures = contents(draft)
+    lost, lost_pictures = sorted(cards - new_cards), sorted(pictures - new_pictures)
+    if lost or lost_pictures:
+        raise Stop(
+            f"{out}: nothing replaced: the new pack lacks {len(lost)} cards and"
+            f" {len(lost_pictures)} pictures of the one there, such as"
+            f" {(lost or lost_pictures)[0]}: complete --cards and --images, or take it all the"
+            " same with --replace"
+        )
 
 
 def reference_of(card_id: str, scan: Frame) -> PackReference:
@@ -143,29 +273,6 @@ def reference_of(card_id: str, scan: Frame) -> PackReference:
         bits=card_hash(np.asarray(small, dtype=np.uint8)),
         reference=make_reference(scan),
     )
-
-
-def read_facts(cards: Path, skip: Callable[[str], None]) -> list[PrintingFacts]:
-    """Read the catalogue's printings. `skip` takes a line for each card that cannot be used.
-
-    Raises:
-        Stop: `cards` has another layout, or no card.
-    """
-    sets = {entry.get("id"): entry for entry in _json(cards / "sets" / "en.json")}
-    facts: dict[str, PrintingFacts] = {}
-    for path in sorted((cards / "cards" / "en").glob("*.json")):
-        printed_in = sets.get(path.stem, {})
-        for entry in _json(path):
-            try:
-                fact = _fact(entry, path.stem, printed_in)
-            except msgspec.ValidationError as error:
-                skip(f"{path}: skipped {entry.get('id')!r}: {error}")
-                continue
-            facts[fact.card.id] = fact
-    if not facts:
-        message = f"{cards}: no cards: {_LAYOUT}"
-        raise Stop(message)
-    return list(facts.values())
 
 
 def read_prices(file: Path, skip: Callable[[str], None]) -> Iterator[LastPrice]:
@@ -187,55 +294,9 @@ def read_prices(file: Path, skip: Callable[[str], None]) -> Iterator[LastPrice]:
             skip(f"{file}, line {number}: skipped, not a price: {error}")
 
 
-def _fact(entry: dict[str, Any], set_id: str, printed_in: dict[str, Any]) -> PrintingFacts:
-    card = convert(
-        {
-            "id": entry.get("id"),
-            "name": entry.get("name"),
-            "number": entry.get("number", ""),
-            "set_id": set_id,
-            "set_name": printed_in.get("name", ""),
-        },
-        Card,
-    )
-    total = printed_in.get("printedTotal")
-    return PrintingFacts(
-        card=card,
-        printed_total=total if isinstance(total, int) else None,
-        rarity=str(entry.get("rarity", "")),
-        released=str(printed_in.get("releaseDate", "")),
-        art=art_key(entry),
-        artist=str(entry.get("artist") or ""),
-        health=str(entry.get("hp") or ""),
-    )
-
-
-def art_key(entry: dict[str, Any]) -> str:
-    """Return the key that printings with the same art share: their name and their attacks' names.
-
-    Of each name only the consonants count, because catalogues differ in vowels and accents.
-    """
-    attacks = sorted(_consonants(attack.get("name")) for attack in entry.get("attacks") or [])
-    return "|".join([_consonants(entry.get("name")), *attacks])
-
-
-def _consonants(name: object) -> str:
-    plain = unicodedata.normalize("NFKD", str(name)).casefold()
-    return "".join(letter for letter in plain if letter.isalnum() and letter not in "aeiou")
-
-
-def _json(path: Path) -> list[dict[str, Any]]:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=list[dict[str, Any]])
-    except OSError as error:
-        message = f"{path}: {error.strerror}: {_LAYOUT}"
-        raise Stop(message) from None
-    except msgspec.DecodeError as error:
-        message = f"{path}: not the catalogue's JSON ({error}): fetch it again"
-        raise Stop(message) from None
-
-
-def _scans(images: Path) -> list[Path]:
+def _scans(images: Path, *, optional: bool) -> list[Path]:
+    if optional and not images.exists():
+        return []
     try:
         return sorted(
             path
@@ -256,19 +317,17 @@ def _embedder(warn: Callable[[str], None]) -> PictureEmbedder | None:
 
 
 def _references(
-    files: list[Path], skip: Callable[[str], None], embedder: PictureEmbedder | None
+    files: dict[Path, str], skip: Warn, embedder: PictureEmbedder | None
 ) -> Iterator[PackReference]:
+    """Make the references of pictures, each with the digest of its file."""
     # OpenCV releases the interpreter's lock, so these threads use all cores; its own threads would
     # only compete with them.
     cv2.setNumThreads(1)
     with ThreadPoolExecutor(WORKERS) as pool:
-        for path, result in zip(files, pool.map(_reference, files), strict=True):
+        for (path, digest), result in zip(files.items(), pool.map(_reference, files), strict=True):
             if isinstance(result, PackReference):
-                yield (
-                    result
-                    if embedder is None
-                    else replace(result, vector=_vector(result, embedder))
-                )
+                made = replace(result, source=digest)
+                yield made if embedder is None else replace(made, vector=_vector(made, embedder))
             else:
                 skip(f"{path}: skipped, {result}")
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from cardmint_edge import __version__
+from cardmint_edge.catalogue_commands import catalogue
 from cardmint_edge.errors import EdgeError
 from cardmint_edge.fleet_commands import fleet
 from cardmint_edge.outbox_commands import outbox
 from cardmint_edge.run_commands import completion, doctor, run
+from cardmint_edge.setup_commands import setup
 
 if TYPE_CHECKING:
     from cardmint_edge.adapters.pack import Pack
@@ -24,36 +26,7 @@ def cli() -> None:
     """CardMint's station: scan cards, count them durably, send them to the cloud."""
 
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
-
-
-@cli.group()
-def catalogue() -> None:
-    """Build packs: the cards that a station knows."""
-
-
-@catalogue.command("build")
-@click.option(
-    "--cards", type=FOLDER, required=True, help="Folder with sets/en.json and cards/en/<set>.json."
-)
-@click.option("--images", type=FOLDER, required=True, help="Folder of scans, <card id>.jpg.")
-@click.option("--out", type=FILE, required=True, help="The pack to write.")
-@click.option(
-    "--prices",
-    type=FILE,
-    help="Last known prices to show at the station: `cardmint-cloud prices export`.",
-)
-def catalogue_build(cards: Path, images: Path, out: Path, prices: Path | None) -> None:
-    """Build a pack from a catalogue and its scans."""
-    from cardmint_edge.catalogue import build
-
-    built = build(cards, images, out, lambda line: click.echo(line, err=True), prices)
-    click.echo(
-        f"{out}: version {built.version}, {built.cards} cards ({built.twinned} with twins),"
-        f" {built.images} images, {built.prices} prices, {built.skipped} skipped,"
-        f" {built.seconds} s, {built.bytes / 1e6:.1f} MB"
-    )
 
 
 @cli.command("scan")
@@ -96,7 +69,7 @@ def _open(path: Path) -> "Pack":
 
 
 cli.add_command(run)
-for command in (outbox, doctor, completion, fleet):
+for command in (setup, catalogue, outbox, doctor, completion, fleet):
     cli.add_command(command)
 
 

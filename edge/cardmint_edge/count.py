@@ -19,11 +19,13 @@ from tenacity import (
 )
 
 from cardmint_contracts.cards import Decision, Image, ScanDefaults
+from cardmint_contracts.catalogue import Variant
 from cardmint_contracts.events import CardScanned
 from cardmint_edge.capture import Camera, Shot
 from cardmint_edge.domain.delivery.batches import Timestamp
 from cardmint_edge.domain.recognition import Frame, Recogniser
 from cardmint_edge.domain.scan_record import ScanRecord
+from cardmint_edge.domain.variants import with_variant
 from cardmint_edge.domain.vision.fingerprint import fingerprint
 from cardmint_edge.errors import Park, Retry, Stop
 from cardmint_edge.scan_event import (
@@ -109,6 +111,10 @@ def _no_scan() -> None:
     return None
 
 
+def _no_variants(_: str) -> Sequence[Variant]:
+    return ()
+
+
 class CardCounter:
     """Takes shots from the camera and counts them, until the camera is done or `stop`."""
 
@@ -122,6 +128,7 @@ class CardCounter:
         read_clock: Callable[[], Timestamp],
         on_counted: Callable[[], None],
         scan_to_repeat: Callable[[], UUID | None] = _no_scan,
+        variants: Callable[[str], Sequence[Variant]] = _no_variants,
         on_timings: Callable[[dict[str, float]], None] | None = None,
         on_decision: Callable[[Decision], None] | None = None,
         first_wait_s: float = FIRST_WAIT_S,
@@ -131,8 +138,9 @@ class CardCounter:
 
         `on_counted`, the beep, follows the commit; `on_decision` takes the card's decision, and
         `on_timings` the milliseconds of each step. `scan_to_repeat` names the earlier scan of the
-        card under the camera, if the operator was asked to scan it again. `first_wait_s` is the
-        first pause after an error; `sleep` makes it, by default until `stop`.
+        card under the camera, if the operator was asked to scan it again. `variants` returns those
+        of a printing. `first_wait_s` is the first pause after an error; `sleep` makes it, by
+        default until `stop`.
         """
         self._camera = camera
         self._recogniser = recogniser
@@ -141,6 +149,7 @@ class CardCounter:
         self._read_clock = read_clock
         self._on_counted = on_counted
         self._scan_to_repeat = scan_to_repeat
+        self._variants = variants
         self._on_timings = on_timings
         self._on_decision = on_decision
         self._first_wait_s = first_wait_s
@@ -288,7 +297,8 @@ class CardCounter:
         if recognised.other_language and defaults.language == ENGLISH:
             # Only a language that the operator set can be wrong; none is set by default.
             event = ask_about_language(event)
-        return replace(event, defaults=defaults, image=image, rescan_of=self._scan_to_repeat())
+        event = replace(event, defaults=defaults, image=image, rescan_of=self._scan_to_repeat())
+        return event if event.card is None else with_variant(event, self._variants(event.card.id))
 
     def _counted_before_start(self, event: CardScanned, shot: Shot) -> bool:
         """Return whether this shot was counted before the start.

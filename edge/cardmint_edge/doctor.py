@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from typing import Literal
 
 import httpx
+import msgspec
 from cryptography import x509
 from msgspec import Struct, field
 
+from cardmint_contracts.http import TENANT_PATH
 from cardmint_contracts.settings import BrokerSettings
 from cardmint_edge.adapters.cameras.live import LiveCamera
 from cardmint_edge.adapters.clock import StationClock
@@ -23,6 +25,7 @@ from cardmint_edge.adapters.sqlite.outbox import OUTBOX_FILE
 from cardmint_edge.capture import Camera
 from cardmint_edge.errors import EdgeError, Park, Stop
 from cardmint_edge.settings import EdgeSettings
+from cardmint_edge.station_setup import login_problem
 
 TIMEOUT_S = 5.0
 EXPIRES_SOON_DAYS = 30
@@ -59,8 +62,13 @@ def examine(settings: EdgeSettings, camera: Callable[[], Camera]) -> Iterator[Ch
         )
     else:
         yield _camera(camera)
-    yield from _broker(settings.broker)
-    yield _cloud(settings)
+    reached = True
+    for result in _broker(settings.broker):
+        reached = reached and result.health == "well"
+        yield result
+    if reached:
+        yield _login(settings)
+    yield from _cloud(settings)
 
 
 def _data(settings: EdgeSettings) -> CheckResult:
@@ -224,20 +232,62 @@ def _certificate(part: str, certificate: x509.Certificate) -> CheckResult:
     return CheckResult(part=part, health="well", message=message)
 
 
-def _cloud(settings: EdgeSettings) -> CheckResult:
+def _login(settings: EdgeSettings) -> CheckResult:
+    problem = login_problem(settings.broker, settings.station)
+    if problem:
+        message, _, remedy = problem.partition("; ")
+        return CheckResult(part="login", health="look", message=message, remedy=remedy)
+    user = settings.broker.username
+    return CheckResult(
+        part="login",
+        health="well",
+        message=f"the broker takes {user}" if user else "the broker takes it without a user",
+    )
+
+
+def _cloud(settings: EdgeSettings) -> Iterator[CheckResult]:
     url = settings.cloud.url
     if not url:
-        return CheckResult(
+        yield CheckResult(
             part="cloud", health="well", message="cloud.url is not set: images stay here"
         )
+        return
     began = time.perf_counter()
     try:
-        status = httpx.get(url, timeout=TIMEOUT_S, follow_redirects=True).status_code
+        response = httpx.get(url + TENANT_PATH, timeout=TIMEOUT_S, follow_redirects=True)
     except httpx.HTTPError as error:
         remedy = "check cloud.url and the network; images wait, counting goes on"
-        return CheckResult(part="cloud", health="look", message=f"{url}: {error}", remedy=remedy)
-    return CheckResult(
+        yield CheckResult(part="cloud", health="look", message=f"{url}: {error}", remedy=remedy)
+        return
+    yield CheckResult(
         part="cloud",
         health="well",
-        message=f"{url} answers {status} in {(time.perf_counter() - began) * 1000:.0f} ms",
+        message=f"{url} answers {response.status_code}"
+        f" in {(time.perf_counter() - began) * 1000:.0f} ms",
     )
+    yield _tenant(settings.station.tenant, response)
+
+
+def _tenant(own: str, response: httpx.Response) -> CheckResult:
+    """Compare the station's tenant with the one that the dashboard shows."""
+    try:
+        theirs = msgspec.json.decode(response.content, type=_Tenant).tenant
+    except msgspec.DecodeError:
+        return CheckResult(
+            part="tenant",
+            health="look",
+            message="the cloud does not say which tenant it shows",
+            remedy="compare station.tenant with the foot of the dashboard yourself",
+        )
+    if theirs != own:
+        return CheckResult(
+            part="tenant",
+            health="ill",
+            message=f"the station is {own}'s, the dashboard shows {theirs}'s cards",
+            remedy=f'set station.tenant = "{theirs}", or the cloud\'s tenant to {own}',
+        )
+    return CheckResult(part="tenant", health="well", message=f"{own}, as on the dashboard")
+
+
+class _Tenant(Struct):
+    tenant: str

@@ -52,10 +52,17 @@ def look(config: Path, *, as_json: bool) -> None:
     required=True,
     help="The file to write.",
 )
-def export(config: Path, out: Path) -> None:
-    """Write every unsent event into a file, to send it from another machine.
+@click.option(
+    "--after",
+    type=click.IntRange(0),
+    default=0,
+    help="Begin after this sequence, where an earlier file ended.",
+)
+def export(config: Path, out: Path, after: int) -> None:
+    """Write the unsent events into a file, to send it from another machine.
 
-    The outbox stays as it is, and the station may be running.
+    The outbox stays as it is, and the station may be running. A file has 100,000 events at most;
+    the command then says how to write the next one.
     """
     from cardmint_edge.outbox_transfer import (  # noqa: PLC0415 - loads the broker's client
         export as write,
@@ -63,8 +70,13 @@ def export(config: Path, out: Path) -> None:
 
     settings = load(config, os.environ)
     with _read_only(settings) as database:
-        count = write(settings, Outbox(database), out)
-    click.echo(f"{out}: {count} events")
+        written = write(settings, Outbox(database), out, after=after)
+    click.echo(f"{out}: {written.count} events")
+    if written.last < written.last_in_outbox:
+        click.echo(
+            f"{written.last_in_outbox - written.last} more are unsent: export them to another file"
+            f" with --after {written.last}, and import the files in this order"
+        )
 
 
 @outbox.command("import")

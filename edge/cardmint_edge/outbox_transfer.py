@@ -29,12 +29,15 @@ from cardmint_edge.errors import Stop
 from cardmint_edge.forward import Forwarder
 from cardmint_edge.settings import EdgeSettings
 
+MAX_EXPORTED = 100_000
+"""Events of one export file, so that an import takes it (`bounded_gzip`): some 150 MB of JSON."""
+
 FORMAT = 2
 _FORMATS = (1, FORMAT)
 
 
 class OutboxExport(msgspec.Struct, frozen=True, kw_only=True):
-    """An export file: the events of `stream` that had no receipt when it was written.
+    """An export file: events of `stream` after `acknowledged` that had no receipt when written.
 
     `digest` is the chain's before them. Format 1, of version 0.1.0, has no digests.
     """
@@ -49,31 +52,49 @@ class OutboxExport(msgspec.Struct, frozen=True, kw_only=True):
     database: UUID | None = None
 
 
-def export(settings: EdgeSettings, outbox: Outbox, out: Path) -> int:
-    """Write every unsent event into a file, and return their number.
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Exported:
+    """What an export wrote: so many events, the last of them and of the outbox, by sequence."""
+
+    count: int
+    last: int
+    last_in_outbox: int
+
+
+def export(
+    settings: EdgeSettings,
+    outbox: Outbox,
+    out: Path,
+    *,
+    after: int = 0,
+) -> Exported:
+    """Write the unsent events after a sequence into a file, at most `MAX_EXPORTED` of them.
 
     The outbox stays as it is.
 
     Raises:
-        Stop: the file cannot be written.
+        Stop: the file cannot be written, or there is no event after `after`.
     """
     state = outbox.stream_state
-    events = outbox.events(state.acknowledged + 1, state.last - state.acknowledged)
+    before = max(after, state.acknowledged)
+    if before > state.last:
+        raise Stop(f"the outbox ends at {state.last}: --after {after} leaves nothing to export")
+    events = outbox.events(before + 1, min(MAX_EXPORTED, state.last - before))
     exported = OutboxExport(
         format=FORMAT,
         tenant=settings.station.tenant,
         station=settings.station.name,
         stream=state.stream,
-        acknowledged=state.acknowledged,
+        acknowledged=before,
         events=events,
-        digest=outbox.digest_at(state.acknowledged) or b"",
+        digest=outbox.digest_at(before) or b"",
         database=state.database,
     )
     try:
         write_file(out.absolute(), gzip.compress(msgspec.json.encode(exported), mtime=0))
     except OSError as error:
         raise Stop(f"cannot write {out}: {error.strerror}") from error
-    return len(events)
+    return Exported(count=len(events), last=before + len(events), last_in_outbox=state.last)
 
 
 def read(path: Path) -> OutboxExport:

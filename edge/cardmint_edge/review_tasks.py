@@ -1,6 +1,7 @@
 """Review tasks: the cloud's questions to the operator, and the operator's answers."""
 
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,10 +9,12 @@ from typing import Protocol
 from uuid import UUID
 
 import structlog
+from msgspec.structs import replace
 
 from cardmint_contracts.cards import Card, CardId
 from cardmint_contracts.errors import ContractError
 from cardmint_contracts.events import EventData, ReviewAnswered, ReviewUndone
+from cardmint_contracts.reasons import Reason
 from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
 from cardmint_contracts.wire import decode
 from cardmint_edge.domain.delivery.batches import Timestamp
@@ -21,6 +24,15 @@ SETTLE_S = 5.0
 
 MAX_OVERRULED = 5
 """Overruled answers that are shown at most: the newest."""
+
+MAX_COPIES = 500
+"""Open questions that are answered at once."""
+
+MAX_GIVEN = 3
+"""Answers given here that may be taken back here: the newest."""
+
+MAX_ANSWERS = 1000
+"""Scans whose answers are known: the newest, as many as the history has scans."""
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +68,10 @@ class TaskStore(Protocol):
         """Return an open task; None for any other."""
         ...
 
+    def oldest_open(self, count: int) -> Sequence[ReviewTask]:
+        """Return the `count` oldest open tasks."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OverruledAnswer:
@@ -66,6 +82,27 @@ class OverruledAnswer:
 
     outcome: ReviewOutcome
     our_card: Card | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScanAnswer:
+    """What a person said about a scan. `card` is None for "no card"."""
+
+    card: Card | None
+    by: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GivenAnswer:
+    """An answer that was given here and may be taken back. `asked` is the task as it was."""
+
+    asked: ReviewTask
+    card: Card | None
+
+    @property
+    def task(self) -> UUID:
+        """The task's identifier."""
+        return self.asked.task
 
 
 class AnswerResult(StrEnum):
@@ -105,6 +142,18 @@ class ReviewTasks:
         self._now = 0.0
         self._overruled: dict[UUID, OverruledAnswer] = {}
         self._task_to_rescan: ReviewTask | None = None
+        self._answers: OrderedDict[UUID, ScanAnswer] = OrderedDict()
+        self._given: OrderedDict[UUID, GivenAnswer] = OrderedDict()
+
+    @property
+    def answers(self) -> Mapping[UUID, ScanAnswer]:
+        """What persons said about scans since the start, here or elsewhere, by scan."""
+        return dict(self._answers)
+
+    @property
+    def given(self) -> Sequence[GivenAnswer]:
+        """The answers given here that may be taken back, the newest first."""
+        return tuple(reversed(self._given.values()))
 
     @property
     def overruled(self) -> Sequence[OverruledAnswer]:
@@ -151,11 +200,13 @@ class ReviewTasks:
         except ContractError as error:
             log.warning("outcome ignored", reason=error.reason, detail=str(error))
             return
+        self._remember(outcome.scan, ScanAnswer(card=outcome.card, by=outcome.by or "the cloud"))
         answered = self._store.answered(outcome.task)
         if answered is None:
             return
         _, our_card = answered
         if (our_card.id if our_card else None) != (outcome.card.id if outcome.card else None):
+            self._given.pop(outcome.task, None)
             self._overruled[outcome.task] = OverruledAnswer(outcome=outcome, our_card=our_card)
             while len(self._overruled) > MAX_OVERRULED:
                 del self._overruled[next(iter(self._overruled))]
@@ -173,8 +224,43 @@ class ReviewTasks:
             event = ReviewUndone(task=task, task_version=outcome.version, scan=outcome.scan, by=by)
             sequence = self._append(event, self._read_clock())
         del self._overruled[task]
+        self._answers.pop(outcome.scan, None)
         log.info("undone", task=str(task), by=by, sequence=sequence)
         return AnswerResult.TAKEN
+
+    def take_back(self, task: UUID, by: str) -> AnswerResult:
+        """Take back an answer that was given here: the question is open again at once.
+
+        The cloud closes an answered task under the next version, which this names, and opens it
+        again under the one after that.
+        """
+        given = self._given.get(task)
+        if given is None:
+            return AnswerResult.GONE
+        asked = given.asked
+        with self._transaction():
+            event = ReviewUndone(task=task, task_version=asked.version + 1, scan=asked.scan, by=by)
+            self._store.put(replace(asked, version=asked.version + 2))
+            sequence = self._append(event, self._read_clock())
+        del self._given[task]
+        self._answers.pop(asked.scan, None)
+        log.info("answer taken back", task=str(task), by=by, sequence=sequence)
+        return AnswerResult.TAKEN
+
+    def count_copies(self, by: str) -> int:
+        """Answer each question whether a card came before: it is another copy. Return how many."""
+        counted = 0
+        for task in self._store.oldest_open(MAX_COPIES):
+            if Reason.POSSIBLE_DUPLICATE in task.reasons and task.candidates:
+                card = task.candidates[0].card.id
+                counted += self.answer(task.task, task.version, card, by) is AnswerResult.TAKEN
+        return counted
+
+    def _remember(self, scan: UUID, answer: ScanAnswer) -> None:
+        self._answers[scan] = answer
+        self._answers.move_to_end(scan)
+        while len(self._answers) > MAX_ANSWERS:
+            self._answers.popitem(last=False)
 
     def dismiss(self, task: UUID) -> None:
         """Show an overruled answer no more."""
@@ -234,5 +320,10 @@ class ReviewTasks:
                 card=chosen,
             )
             sequence = self._append(answer, self._read_clock())
+        self._remember(open_task.scan, ScanAnswer(card=chosen, by=by))
+        self._given[task] = GivenAnswer(asked=open_task, card=chosen)
+        self._given.move_to_end(task)
+        while len(self._given) > MAX_GIVEN:
+            self._given.popitem(last=False)
         log.info("answered", task=str(task), card=card, by=by, sequence=sequence)
         return AnswerResult.TAKEN

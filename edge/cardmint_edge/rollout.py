@@ -11,7 +11,8 @@ from typing import Protocol
 
 import structlog
 
-from cardmint_contracts.cards import Card, Decision, ScanDefaults
+from cardmint_contracts.cards import Card, Decision, Language, ScanDefaults
+from cardmint_contracts.catalogue import Variant
 from cardmint_contracts.control import Artifact, Manifest
 from cardmint_contracts.prices import LastPrice
 from cardmint_edge.adapters.artifacts import ArtifactStore, InstalledArtifact
@@ -53,8 +54,22 @@ class CataloguePack(Protocol):
         """Return a printing by its identifier; None for an unknown one."""
         ...
 
-    def search(self, text: str) -> Sequence[Card]:
-        """Find printings by words of name, number and set."""
+    def picture(self, card_id: str) -> bytes | None:
+        """Return a printing's thumbnail as JPEG; None without a picture."""
+        ...
+
+    def named(self, card_id: str, language: Language | None) -> Card | None:
+        """Return a printing, named in a language where the catalogue has it."""
+        ...
+
+    def variants(self, card_id: str) -> Sequence[Variant]:
+        """Return the variants of a printing; none where none are known."""
+        ...
+
+    def search(
+        self, text: str, limit: int = 20, language: Language | None = None
+    ) -> Sequence[Card]:
+        """Find printings by what is printed on them, named in a language."""
         ...
 
     def price(self, card_id: str, defaults: ScanDefaults) -> LastPrice | None:
@@ -85,9 +100,23 @@ class ActiveRecognition:
         """Return a printing by its identifier; None for an unknown one."""
         return self._bundle.pack.card(card_id)
 
-    def search(self, text: str) -> Sequence[Card]:
-        """Find printings by words of name, number and set."""
-        return self._bundle.pack.search(text)
+    def picture(self, card_id: str) -> bytes | None:
+        """Return a printing's thumbnail as JPEG; None without a picture."""
+        return self._bundle.pack.picture(card_id)
+
+    def named(self, card_id: str, language: Language | None) -> Card | None:
+        """Return a printing, named in a language where the catalogue has it."""
+        return self._bundle.pack.named(card_id, language)
+
+    def variants(self, card_id: str) -> Sequence[Variant]:
+        """Return the variants of a printing; none where none are known."""
+        return self._bundle.pack.variants(card_id)
+
+    def search(
+        self, text: str, limit: int = 20, language: Language | None = None
+    ) -> Sequence[Card]:
+        """Find printings by what is printed on them, named in a language."""
+        return self._bundle.pack.search(text, limit, language)
 
     def price(self, card_id: str, defaults: ScanDefaults) -> LastPrice | None:
         """Return the last known price of a printing with the defaults' finish and edition."""

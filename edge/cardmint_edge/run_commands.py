@@ -4,7 +4,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
@@ -106,20 +107,36 @@ def doctor(config: Path, *, as_json: bool) -> None:
 
     The exit code is 1 when one of them is ill.
     """
+    sys.exit(0 if print_checks(load(config, os.environ), as_json=as_json) else 1)
+
+
+def print_checks(settings: EdgeSettings, *, as_json: bool) -> bool:
+    """Check each part of a station and print what was found. Return whether none is ill."""
     from cardmint_edge.adapters.cameras.selection import camera_of  # noqa: PLC0415 - loads OpenCV
     from cardmint_edge.doctor import examine  # noqa: PLC0415 - as above
 
-    settings = load(config, os.environ)
-    ill = False
-    for result in examine(settings, lambda: camera_of(settings.camera, 0, b"")):
-        ill = ill or result.health == "ill"
-        if as_json:
-            click.echo(msgspec.json.encode(result).decode())
-            continue
-        click.echo(f"{result.health:5} {result.part:20} {result.message}")
-        if result.remedy:
-            click.echo(f"{'':26} -> {result.remedy}")
-    sys.exit(1 if ill else 0)
+    works = True
+    with _quiet_log():
+        for result in examine(settings, lambda: camera_of(settings.camera, 0, b"")):
+            works = works and result.health != "ill"
+            if as_json:
+                click.echo(msgspec.json.encode(result).decode())
+                continue
+            click.echo(f"{result.health:5} {result.part:20} {result.message}")
+            if result.remedy:
+                click.echo(f"{'':26} -> {result.remedy}")
+    return works
+
+
+@contextmanager
+def _quiet_log() -> Iterator[None]:
+    """Log nothing meanwhile: what is printed says what is wrong."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 @click.command()

@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, TypeAlias
+from uuid import UUID
 
 from msgspec import Meta
 
@@ -33,10 +34,14 @@ class StationSettings(Section, frozen=True):
 
 
 class ImageUploadSettings(Section, frozen=True):
-    """Where images are uploaded. An empty `url` keeps them on the station."""
+    """Where images are uploaded, and which cloud it is. An empty `url` keeps them on the station.
+
+    `database` is the one that the station belongs to; None is the first that it hears.
+    """
 
     url: Annotated[str, Meta(pattern=r"^(https?://[^\s/]+(/[^\s?#]*)?)?\Z")] = ""
     max_kb_per_s: Annotated[int, Meta(ge=0)] = 0
+    database: UUID | None = None
 
 
 class RecognitionSettings(Section, frozen=True):
@@ -85,8 +90,16 @@ class TetheredCameraSettings(Section, frozen=True, tag_field="type", tag="tether
     by_itself: bool = True
 
 
+class PhoneCameraSettings(Section, frozen=True, tag_field="type", tag="phone"):
+    """No camera: the cards come as photos from phones, which any station takes."""
+
+
 CameraSettings: TypeAlias = (
-    FolderCameraSettings | ReplayCameraSettings | VideoCameraSettings | TetheredCameraSettings
+    FolderCameraSettings
+    | ReplayCameraSettings
+    | VideoCameraSettings
+    | TetheredCameraSettings
+    | PhoneCameraSettings
 )
 
 

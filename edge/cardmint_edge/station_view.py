@@ -1,11 +1,17 @@
 """The state of a running station as the page shows it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from uuid import UUID
 
+from msgspec.structs import replace
+
+from cardmint_contracts.cards import Card
+from cardmint_contracts.catalogue import finishes_of
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.reasons import Reason
+from cardmint_contracts.tasks import ReviewTask
 from cardmint_edge import __version__
 from cardmint_edge.adapters.cameras.live import LiveCamera
 from cardmint_edge.adapters.clock import StationClock
@@ -14,14 +20,39 @@ from cardmint_edge.adapters.sqlite.tasks import TaskTable
 from cardmint_edge.capture import Camera
 from cardmint_edge.count import CardCounter
 from cardmint_edge.domain.delivery.drain_estimate import DrainEstimator
+from cardmint_edge.domain.scan_record import ScanRecord
+from cardmint_edge.figures import FiguresReader
 from cardmint_edge.forward import Forwarder
-from cardmint_edge.page.views import RECENT_SCANS, MachineSummary, PriceSummary, StationView
-from cardmint_edge.review_tasks import ReviewTasks
+from cardmint_edge.page.views import (
+    RECENT_SCANS,
+    ListedFile,
+    MachineSummary,
+    PriceSummary,
+    StationView,
+)
+from cardmint_edge.review_tasks import MAX_COPIES, ReviewTasks, ScanAnswer
 from cardmint_edge.rollout import ActiveRecognition
 from cardmint_edge.status import StationStatus
 from cardmint_edge.upload import Uploader
 
 TASKS_SHOWN = 3
+
+
+def first_questions(
+    table: TaskTable, scans: Sequence[ScanRecord], skipped: AbstractSet[UUID]
+) -> list[ReviewTask]:
+    """Return the questions to show: about the last card first, then the oldest, skipped ones last.
+
+    `scans` are the recorded scans, the newest first.
+    """
+    last = scans[0].scan.scan if scans else None
+    in_hand = [
+        task
+        for task in table.newest_open(TASKS_SHOWN)
+        if task.scan == last and task.task not in skipped
+    ]
+    others = [task for task in table.oldest_open(TASKS_SHOWN + len(skipped)) if task not in in_hand]
+    return [*in_hand, *sorted(others, key=lambda task: task.task in skipped)][:TASKS_SHOWN]
 
 
 class StationViewReader:
@@ -42,11 +73,13 @@ class StationViewReader:
         clock: StationClock,
         problems: Callable[[], Sequence[str]] = tuple,
         link_problem: Callable[[], str] = str,
+        files: Callable[[], Sequence[ListedFile]] = tuple,
     ) -> None:
         """Take the parts.
 
         `problems` returns sentences about what else is wrong at the station. `link_problem`
-        returns why there is no connection to the broker.
+        returns why there is no connection to the broker. `files` returns the files and photos that
+        gave no card.
         """
         self._status = status
         self._outbox = outbox
@@ -60,6 +93,8 @@ class StationViewReader:
         self._clock = clock
         self._problems = problems
         self._link_problem = link_problem
+        self._files = files
+        self._figures = FiguresReader(outbox, active.price)
         self._drain = DrainEstimator()
         self._skipped: set[UUID] = set()
 
@@ -70,14 +105,16 @@ class StationViewReader:
     def read(self, notice: str) -> StationView:
         """Return what the page shows now, with a notice for the operator; empty for none."""
         status = self._status.outbox()
-        oldest = self._task_table.oldest_open(TASKS_SHOWN + len(self._skipped))
-        tasks = sorted(oldest, key=lambda task: task.task in self._skipped)[:TASKS_SHOWN]
         scans = self._outbox.recent_scans(RECENT_SCANS + 1)
+        answers = self._tasks.answers
+        tasks = first_questions(self._task_table, scans, self._skipped)
         originals = {
             task.scan: self._outbox.possible_original(task.scan)
             for task in tasks
             if Reason.POSSIBLE_DUPLICATE in task.reasons
         }
+        last = _likeliest(scans[0].scan) if scans else None
+        named = last and self._active.named(last.id, scans[0].scan.defaults.language)
         return StationView(
             status=status,
             machine=MachineSummary(
@@ -91,9 +128,10 @@ class StationViewReader:
             link=self._link_text(),
             connected=self._forwarder.connected,
             fault=self._counter.fault,
+            set_aside=self._counter.set_aside,
             problems=[*self._forwarder.warnings, *self._problems()],
             scans=scans,
-            price=self._price(scans[0].scan) if scans else None,
+            price=self._price(scans[0].scan, answers) if scans else None,
             tasks=tasks,
             originals={scan: record for scan, record in originals.items() if record is not None},
             open_tasks=self._task_table.count_open(),
@@ -102,18 +140,35 @@ class StationViewReader:
             uploads=self._uploader is not None,
             uploads_paused=self._uploader is not None and self._uploader.paused,
             has_live=isinstance(self._camera, LiveCamera),
+            can_capture=isinstance(self._camera, LiveCamera),
+            figures=self._figures.read(self._outbox.defaults.lot, self._clock().time, answers),
+            answers=answers,
+            given=self._tasks.given,
+            copies=sum(
+                Reason.POSSIBLE_DUPLICATE in task.reasons
+                for task in self._task_table.oldest_open(MAX_COPIES)
+            ),
+            files=self._files(),
             notice=notice,
+            printed_name=named.name if named else "",
+            exists_as=finishes_of(self._active.variants(last.id)) if last else (),
         )
 
     def _link_text(self) -> str:
         text, problem = self._forwarder.status_text, self._link_problem()
         return text if self._forwarder.connected or not problem else f"{text}: {problem}"
 
-    def _price(self, scan: CardScanned) -> PriceSummary | None:
-        card = scan.card or (scan.candidates[0].card if scan.candidates else None)
-        price = self._active.price(card.id, scan.defaults) if card else None
+    def _price(self, scan: CardScanned, answers: Mapping[UUID, ScanAnswer]) -> PriceSummary | None:
+        answer = answers.get(scan.scan)
+        card = _likeliest(scan) if answer is None else answer.card
+        counted = replace(scan.defaults, finish=scan.counted_finish, edition=scan.counted_edition)
+        price = self._active.price(card.id, counted) if card else None
         if price is None:
             return None
         return PriceSummary(
             money=price.price, source=price.source, days=(self._clock().time - price.as_of).days
         )
+
+
+def _likeliest(scan: CardScanned) -> Card | None:
+    return scan.card or (scan.candidates[0].card if scan.candidates else None)

@@ -9,7 +9,18 @@ from uuid import UUID
 
 from msgspec import Meta, field
 
-from cardmint_contracts.cards import Candidate, Card, CardId, Decision, Image, Money, ScanDefaults
+from cardmint_contracts.cards import (
+    Candidate,
+    Card,
+    CardId,
+    Decision,
+    Edition,
+    Finish,
+    Image,
+    Money,
+    ScanDefaults,
+)
+from cardmint_contracts.reasons import Reason
 from cardmint_contracts.wire import Code, Count, Line, Probability, Sha256, Upward
 
 
@@ -29,8 +40,10 @@ class CardScanned(Upward, frozen=True):
     `card` is set exactly when the decision is `accept`; `candidates` are sorted, the likeliest
     first. `margin` is the confidence of the first candidate minus that of the second (0 to 1).
     `likeness_gap` is the likeness of the best picture minus that of the best picture of other art
-    (-1 to 1); None where no picture decided. `defaults` is what the operator had set. `rescan_of`
-    is an earlier scan of the same physical card, when a person was asked to scan it again.
+    (-1 to 1); None where no picture decided. `defaults` is what the operator had set. `finish` and
+    `edition` are those that the catalogue leaves, where it leaves one: they count in place of the
+    defaults'. `rescan_of` is an earlier scan of the same physical card, when a person was asked to
+    scan it again.
     """
 
     scan: UUID
@@ -46,11 +59,27 @@ class CardScanned(Upward, frozen=True):
     image: Image | None = None
     possible_duplicate_of: UUID | None = None
     rescan_of: UUID | None = None
+    finish: Finish | None = None
+    edition: Edition | None = None
 
     def __post_init__(self) -> None:
         if (self.card is not None) != (self.decision is Decision.ACCEPT):
             message = "`card` is set exactly when the decision is accept"
             raise ValueError(message)
+
+    @property
+    def counted_finish(self) -> Finish | None:
+        """The finish that the card is counted with; None while it is open."""
+        if self.finish is not None:
+            return self.finish
+        return None if Reason.OTHER_FINISH in self.reasons else self.defaults.finish
+
+    @property
+    def counted_edition(self) -> Edition | None:
+        """The edition that the card is counted with; None while it is open."""
+        if self.edition is not None:
+            return self.edition
+        return None if Reason.OTHER_EDITION in self.reasons else self.defaults.edition
 
 
 class ReviewAnswered(Upward, frozen=True):

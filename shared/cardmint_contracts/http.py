@@ -9,6 +9,9 @@ ARTIFACT_PATH = "/api/v1/{tenant}/artifacts/{sha256}"
 ARTIFACT_PATH_0_1 = "/api/v1/{tenant}/wares/{sha256}"
 """The same up to version 0.1.0: manifests that were published then name it."""
 
+TENANT_PATH = "/api/v1/tenant"
+"""The name of the tenant whose cards the dashboard shows, as `{"tenant": "..."}`: GET."""
+
 UPLOAD_OFFSET = "upload-offset"
 """How many bytes of an upload the cloud has (draft-ietf-httpbis-resumable-upload)."""
 

@@ -11,6 +11,7 @@ from cardmint_contracts.http import (
     ARTIFACT_PATH,
     ARTIFACT_PATH_0_1,
     IMAGE_PATH,
+    TENANT_PATH,
     UPLOAD_COMPLETE,
     UPLOAD_OFFSET,
 )
@@ -35,6 +36,16 @@ _COMPLETE = {
 _JPEG = {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}
 _PARTIAL = {"application/partial-upload": {"schema": {"type": "string", "format": "binary"}}}
 _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+
+_TENANT = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "required": ["tenant"],
+            "properties": {"tenant": {"type": "string"}},
+        }
+    }
+}
 
 
 def document() -> dict[str, Any]:
@@ -99,6 +110,12 @@ def document() -> dict[str, Any]:
                         }
                     },
                 },
+            },
+            TENANT_PATH: {
+                "get": {
+                    "summary": "Ask whose cards the dashboard shows.",
+                    "responses": {"200": {"description": "The tenant.", "content": _TENANT}},
+                }
             },
             ARTIFACT_PATH: artifact,
             ARTIFACT_PATH_0_1: artifact | {"summary": "As version 0.1.0 named it."},

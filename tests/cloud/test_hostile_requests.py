@@ -95,6 +95,7 @@ async def test_no_parameter_of_any_route_is_a_fault(pool: Pool, app: Litestar) -
         "tenant": "shop",
         "sha256": "0" * 64,
         "card_id": FOX.id,
+        "set_id": "base1",
         "item": str(asked.scan),
         "task": task,
         "letter": "1",

@@ -23,7 +23,7 @@ from cardmint_contracts.cards import Finish, ScanDefaults
 from tests.cloud.kit.cards import FOX, NOW, OWL, accepted, doubtful, send
 from tests.cloud.kit.prices import QuoteSourceStub, add_printings, quote
 from tests.cloud.kit.reviews import review_rules
-from tests.cloud.kit.web import HTMX_REQUEST
+from tests.cloud.kit.web import HTMX_REQUEST, plain
 
 pytestmark = pytest.mark.integration
 
@@ -33,7 +33,7 @@ DAY = timedelta(days=1)
 async def text(site: httpx.AsyncClient, path: str) -> str:
     response = await site.get(path)
     assert response.status_code == 200
-    return response.text
+    return plain(response)
 
 
 def standing(state: BreakerState, error: str = "") -> BreakerReport:

@@ -33,7 +33,7 @@ from cardmint_contracts.events import ImageEvicted, StreamOpened
 from tests.cloud.kit.cards import FOX, NOW, OWL, accepted, doubtful, send
 from tests.cloud.kit.images import picture
 from tests.cloud.kit.prices import QuoteSourceStub, price_due, quote
-from tests.cloud.kit.web import HTMX_REQUEST, serve
+from tests.cloud.kit.web import HTMX_REQUEST, plain, serve
 
 pytestmark = pytest.mark.integration
 
@@ -78,19 +78,19 @@ async def test_every_page_shows_what_is_there_and_escapes_it(
             200,
             "text/html; charset=utf-8",
         ), path
-        assert expected in page.text, path
+        assert expected in plain(page), path
         for raw in ("<script>alert", "<img src=x", "<i>"):
-            assert raw not in page.text, path
+            assert raw not in plain(page), path
         assert "default-src 'self'" in page.headers["content-security-policy"]
         assert "unsafe" not in page.headers["content-security-policy"]
         for inline in (" style=", " onclick=", "<style"):
-            assert inline not in page.text, path
+            assert inline not in plain(page), path
 
 
 async def test_an_open_finish_is_shown_as_from(pool: Pool, site: httpx.AsyncClient) -> None:
     await send(pool, accepted(), accepted())
     await price_due(pool, QuoteSourceStub(answers={FOX.id: [quote(500), quote(900, "holo")]}), NOW)
-    page = (await site.get("/")).text
+    page = plain(await site.get("/"))
     assert '<span class="from">from </span>$5.00' in page
     assert '<span class="from">from </span>$10.00' in page
 
@@ -110,12 +110,12 @@ async def test_the_inventory_is_asked_for_in_parts_with_its_address(
         "/?q=fox", headers={**HTMX_REQUEST, "hx-target": "inventory", "hx-trigger": "inventory"}
     )
     assert "hx-push-url" not in live.headers
-    assert "No card fits" in (await site.get("/?q=zebra")).text
+    assert "No card fits" in plain(await site.get("/?q=zebra"))
 
 
 async def test_a_page_beyond_the_last_is_the_last(pool: Pool, site: httpx.AsyncClient) -> None:
     await send(pool, accepted(), accepted(OWL))
-    page = (await site.get("/?size=1&page=99")).text
+    page = plain(await site.get("/?size=1&page=99"))
     assert "2–2 of 2 lines" in page
     assert 'rel="prev"' in page
     assert 'rel="next"' not in page
@@ -192,7 +192,7 @@ async def test_a_review_is_answered_without_scripts(pool: Pool, site: httpx.Asyn
         )
         == "Moth"
     )
-    item = (await site.get(f"/items/{second.scan}")).text
+    item = plain(await site.get(f"/items/{second.scan}"))
     assert "Answered: Moth, by dashboard" in item
 
 
@@ -214,7 +214,7 @@ async def test_a_wrong_answer_is_a_page_that_says_so(pool: Pool, site: httpx.Asy
         "/dead-letters/1/payload",
     ):
         page = await site.get(path)
-        assert (page.status_code, "Back to the inventory" in page.text) == (404, True), path
+        assert (page.status_code, "Back to the inventory" in plain(page)) == (404, True), path
 
 
 async def park(pool: Pool) -> int:
@@ -233,7 +233,7 @@ async def test_a_dead_letter_is_shown_replayed_and_discarded(
     pool: Pool, site: httpx.AsyncClient
 ) -> None:
     letter = await park(pool)
-    page = (await site.get("/dead-letters")).text
+    page = plain(await site.get("/dead-letters"))
     assert "Malformed" in page
     assert "<script>\ufffd" not in page
     whole = await site.get(f"/dead-letters/{letter}/payload")
@@ -309,9 +309,10 @@ async def test_stations_are_shown_with_their_state(pool: Pool, site: httpx.Async
             ),
         )
     page = await site.get("/stations", headers={**HTMX_REQUEST, "hx-target": "stations"})
-    assert "<html" not in page.text
+    assert "<html" not in plain(page)
     for text in ("Online", "Offline", "up to 2", "nothing yet", "oldest 4 s", "1.5 kB", "2 h ago"):
-        assert text in page.text
+        assert text in plain(page)
+    assert (await site.get("/api/v1/tenant")).json() == {"tenant": "shop"}
     found = (await site.get("/api/v1/shop/stations")).json()["stations"]
     assert [(s["station"], s["sequence"]) for s in found] == [("left", 2), ("right", None)]
 
@@ -334,7 +335,7 @@ async def test_two_boxes_and_new_streams_are_shown(pool: Pool, site: httpx.Async
         missing_last=15,
     )
     await send(pool, opened)
-    page = (await site.get("/stations")).text
+    page = plain(await site.get("/stations"))
     for text in ("Two boxes had this name", "Cloud restored", "1,200 events sent again"):
         assert text in page
     assert "missing: 2 events of 11 to 15" in page
@@ -346,7 +347,7 @@ async def test_the_ledger_of_images_given_up_is_shown(pool: Pool, site: httpx.As
         uuid4(),
         NOW,
     )
-    assert "Images given up</dt><dd>none" in (await site.get("/stations")).text
+    assert "Images given up</dt><dd>none" in plain(await site.get("/stations"))
     image = Image(sha256="ab" * 32, bytes=2_000_000, width=63, height=88)
     gone = Image(sha256="cd" * 32, bytes=500_000, width=63, height=88)
     waits, lost = accepted(image=image), accepted(image=gone)
@@ -358,7 +359,7 @@ async def test_the_ledger_of_images_given_up_is_shown(pool: Pool, site: httpx.As
     )
     small = replace(whole, kind="thumbnail")
     await send(pool, waits, lost, whole, small, before, time=NOW - timedelta(minutes=5))
-    page = (await site.get("/stations")).text
+    page = plain(await site.get("/stations"))
     assert (
         "Images given up</dt><dd>2<small>2.5 MB · 1 before their upload · 1 small ones too</small>"
         in page
@@ -366,8 +367,8 @@ async def test_the_ledger_of_images_given_up_is_shown(pool: Pool, site: httpx.As
     assert "Whole, 2.0 MB: Disk short <code>abababababab</code>" in page
     assert "Small one: Disk short <code>abababababab</code>" in page
     assert "Whole, 500 kB, before its upload: Disk short <code>cdcdcdcdcdcd</code>" in page
-    assert "image on its way" in (await site.get(f"/items/{waits.scan}")).text
-    assert "given up by the station" in (await site.get(f"/items/{lost.scan}")).text
+    assert "image on its way" in plain(await site.get(f"/items/{waits.scan}"))
+    assert "given up by the station" in plain(await site.get(f"/items/{lost.scan}"))
 
 
 async def test_programs_read_the_same_as_json(pool: Pool, site: httpx.AsyncClient) -> None:
@@ -428,7 +429,7 @@ async def test_a_thumbnail_is_only_made_of_an_image_that_an_event_names(
     assert not thumbnail.exists()
     named = accepted(image=image)
     await send(pool, named)
-    page = (await site.get("/newest")).text
+    page = plain(await site.get("/newest"))
     assert f"{url}&amp;item={named.scan}" in page
     for address in (f"{url}&item={named.scan}", url):
         small = await site.get(address)
@@ -465,7 +466,7 @@ async def test_only_this_sites_pages_may_change_things(
 
 
 async def test_the_files_are_kept_by_browsers_and_named_by_content(site: httpx.AsyncClient) -> None:
-    page = (await site.get("/")).text
+    page = plain(await site.get("/"))
     for name in ("app.css", "app.js", "htmx.js", "sse.js", "icon.svg"):
         url = next(part for part in page.split('"') if part.startswith(f"/static/{name}?v="))
         file = await site.get(url)
@@ -477,7 +478,7 @@ async def test_health_and_metrics(pool: Pool, site: httpx.AsyncClient) -> None:
     await send(pool, accepted(), doubtful())
     assert (await site.get("/healthz")).json()["database"] is True
     await site.get(f"/items/{uuid4()}")
-    text = (await site.get("/metrics")).text
+    text = plain(await site.get("/metrics"))
     for line in (
         'cardmint_items{status="counted"} 1.0',
         'cardmint_items{status="rejected"} 0.0',
@@ -497,7 +498,7 @@ async def test_without_a_database_every_page_says_so(pool: Pool, tmp_path: Path)
         assert (await site.get("/healthz")).status_code == 503
         assert (await site.get("/api/v1/shop/inventory")).status_code == 503
         page = await site.get("/")
-        assert (page.status_code, "does not answer" in page.text) == (503, True)
+        assert (page.status_code, "does not answer" in plain(page)) == (503, True)
     await away.dispose()
 
 
@@ -515,16 +516,16 @@ async def test_a_fault_is_a_page_and_logged(
     app.register(get("/broken", sync_to_thread=False)(broken))
     async with serve(app) as site:
         page = await site.get("/broken")
-        assert (page.status_code, "fault in CardMint" in page.text) == (500, True)
+        assert (page.status_code, "fault in CardMint" in plain(page)) == (500, True)
 
 
 async def test_the_navigation_knows_which_page_asks(site: httpx.AsyncClient) -> None:
     for page, current in (("/reviews?x", "/reviews"), ("/?q=fox", "/"), ("/cards/a-1", None)):
-        part = (
+        part = plain(
             await site.get(
                 "/waiting", headers={**HTMX_REQUEST, "hx-current-url": f"http://localhost:1{page}"}
             )
-        ).text
+        )
         assert part.count("aria-current") == (current is not None)
         assert current is None or f'href="{current}" aria-current="page"' in part
 
@@ -539,7 +540,7 @@ async def test_prices_of_two_days_are_a_line_in_each_currency(
             QuoteSourceStub(answers={FOX.id: [quote(minor), quote(900, "holo")]}),
             NOW - timedelta(days=6 - 4 * day),
         )
-    page = (await site.get(f"/cards/{FOX.id}")).text
+    page = plain(await site.get(f"/cards/{FOX.id}"))
     assert page.count("<polyline") == 2
     assert "Prices in USD from $5.00 to $9.00" in page
     assert "3 prices as the provider gave them" in page

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from cardmint_contracts import control, receipts, tasks
+from cardmint_contracts import catalogue, control, receipts, tasks
 from cardmint_contracts.cards import Card
 from cardmint_contracts.control import Manifest, decode_manifest
 from cardmint_contracts.errors import ContractError, Invalid, UnknownField
 from cardmint_contracts.wire import Downward, Instant, Upward, decode, encode
 
-_MODULES = (control, receipts, tasks)
+_MODULES = (catalogue, control, receipts, tasks)
 """Imported, so that their messages are among the subclasses."""
 
 
@@ -27,6 +27,10 @@ def every(base: type[Any]) -> Iterator[type[Any]]:
 
 
 DOWNWARD = sorted(set(every(Downward)), key=lambda one: one.__name__)
+
+
+class ByKey(dict[str, Any]):
+    """An object whose keys are data, such as languages: it has no fields that could grow."""
 
 
 def fullest(kind: inspect.Type) -> st.SearchStrategy[Any]:
@@ -42,6 +46,9 @@ def fullest(kind: inspect.Type) -> st.SearchStrategy[Any]:
             return st.lists(
                 fullest(kind.item_type), min_size=max(1, kind.min_length or 0), max_size=2
             )
+        case inspect.DictType():
+            pairs = st.dictionaries(fullest(kind.key_type), fullest(kind.value_type), max_size=2)
+            return pairs.map(ByKey)
         case inspect.UnionType():
             return st.one_of(
                 *(fullest(one) for one in kind.types if not isinstance(one, inspect.NoneType))
@@ -72,7 +79,7 @@ def fullest(kind: inspect.Type) -> st.SearchStrategy[Any]:
 
 def grown(value: Any) -> Iterator[Any]:
     """Yield the value once with an unknown field in each of its objects."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and not isinstance(value, ByKey):
         yield {**value, "new_in_a_later_version": {"a": [1]}}
         for key, part in value.items():
             yield from ({**value, key: more} for more in grown(part))

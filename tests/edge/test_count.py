@@ -2,7 +2,7 @@
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -13,7 +13,9 @@ from tests.edge.kit.folders import quick_folder
 from tests.edge.kit.scans import CARDS, STAMP, shot_of
 
 from cardmint_contracts.cards import Candidate, Card, Decision, Finish, ScanDefaults
+from cardmint_contracts.catalogue import Variant
 from cardmint_contracts.events import CardScanned
+from cardmint_contracts.reasons import Reason
 from cardmint_contracts.upcasters import decode_data
 from cardmint_edge.adapters.cameras.folder import FolderCamera
 from cardmint_edge.adapters.image_store import ImageStore
@@ -98,9 +100,11 @@ class CountingBench:
         camera: FakeCamera,
         recogniser: Recogniser | None = None,
         outbox: ScanOutbox | None = None,
+        variants: Sequence[Variant] = (),
     ) -> CardCounter:
         return CardCounter(
             camera=camera,
+            variants=lambda _: variants,
             recogniser=recogniser or Names(),
             outbox=outbox or self.outbox,
             images=self.images,
@@ -501,3 +505,25 @@ class Whole(Names):
 
     def recognise(self, frame: Frame) -> Recognition:
         return dataclasses.replace(super().recognise(frame), rectified=frame)
+
+
+def test_a_card_is_counted_in_the_only_finish_of_its_printing(bench: CountingBench) -> None:
+    bench.outbox.set_defaults(ScanDefaults(finish=Finish.REVERSE_HOLO))
+    bench.counter(FakeCamera(shot_of(1)), variants=[Variant(finish=Finish.HOLO)]).run()
+    (scan,) = bench.scans
+    assert (scan.decision, scan.finish, scan.counted_finish) == (
+        Decision.ACCEPT, Finish.HOLO, Finish.HOLO,
+    )  # fmt: skip
+
+
+def test_a_person_is_asked_when_the_printing_has_not_the_finish_that_is_set(
+    bench: CountingBench,
+) -> None:
+    bench.outbox.set_defaults(ScanDefaults(finish=Finish.HOLO))
+    two = [Variant(finish=Finish.NORMAL), Variant(finish=Finish.REVERSE_HOLO)]
+    bench.counter(FakeCamera(shot_of(1)), variants=two).run()
+    (scan,) = bench.scans
+    assert (scan.decision, scan.card, scan.reasons) == (
+        Decision.REVIEW, None, (Reason.OTHER_FINISH,),
+    )  # fmt: skip
+    assert scan.counted_finish is None

@@ -38,7 +38,9 @@ def test_a_healthy_station(tmp_path: Path, fictional: Path, broker: LocalBroker)
     code, found = examined(config)
     assert code == 0
     assert [part for part, one in found.items() if one["health"] != "well"] in ([], ["clock"])
-    assert set(found) == {"outbox", "disk", "clock", "pack", "models", "camera", "broker", "cloud"}
+    assert set(found) == {
+        *("outbox", "disk", "clock", "pack", "models", "camera", "broker", "login", "cloud"),
+    }
     with closing(Outbox.open(tmp_path / "data" / "outbox.db")):
         assert "running agent" in examined(config)[1]["camera"]["says"]
     assert "sound, 0 events" in examined(config)[1]["outbox"]["says"]

@@ -269,6 +269,24 @@ def test_a_new_name_or_tenant_begins_a_new_stream(outbox: Outbox) -> None:
     assert (mark.stream != stream, mark.last) == (True, 2)
 
 
+def test_a_database_may_be_set_and_is_kept(outbox: Outbox) -> None:
+    ours, other = UUID(int=1), UUID(int=2)
+    outbox.identify("shop", "left", STAMP, ours)
+    before = outbox.stream_state
+    outbox.record(scan_of(1), STAMP)
+    outbox.remove_covered(1, other)
+    outbox.identify("shop", "left", STAMP)
+    assert (outbox.stream_state.stream, outbox.stream_state.database) == (before.stream, ours)
+    outbox.record(scan_of(2), STAMP)
+    outbox.identify("shop", "left", STAMP, other)
+    mark = outbox.stream_state
+    assert (mark.stream != before.stream, mark.database, mark.last) == (True, other, 2)
+    opened = outbox.events(1, 1)[0]
+    data = decode_data(opened.type, opened.data)
+    assert isinstance(data, StreamOpened)
+    assert data.reason == StreamReason.DATABASE_REPLACED
+
+
 def test_a_file_that_was_deleted_takes_no_more_cards(outbox: Outbox) -> None:
     outbox.record(scan_of(1), STAMP)
     outbox.database.path.unlink()

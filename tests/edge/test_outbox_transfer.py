@@ -53,6 +53,27 @@ def test_a_file_brings_the_events_and_the_station_none_twice(
 
 
 @pytest.mark.integration
+def test_a_long_queue_goes_in_several_files(
+    tmp_path: Path, broker: LocalBroker, worker: CloudWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cardmint_edge.outbox_transfer.MAX_EXPORTED", 50)
+    config = config_of(tmp_path, tmp_path / "pack", broker.port)
+    with closing(Outbox.open(tmp_path / "data" / "outbox.db")) as written:
+        wanted = [written.record(scan_of(number), STAMP).scan.scan for number in range(1, 121)]
+    after, files = 0, list[Path]()
+    while after < 120:
+        files.append(tmp_path / f"{after}.gz")
+        said = outbox("export", "--config", config, "--out", files[-1], "--after", after).stdout
+        after = min(120, after + 50)
+        assert (f"--after {after}" in said) == (after < 120)
+    nothing = outbox("export", "--config", config, "--out", files[0], "--after", 121)
+    assert "the outbox ends at 120" in str(nothing.exception)
+    for file in files:
+        assert "are with the cloud" in outbox("import", "--config", config, file).stdout
+    assert worker.scans == wanted
+
+
+@pytest.mark.integration
 def test_without_a_cloud_it_says_that_nothing_is_lost(tmp_path: Path, broker: LocalBroker) -> None:
     config = config_of(tmp_path, tmp_path / "pack", broker.port)
     with closing(Outbox.open(tmp_path / "data" / "outbox.db")) as written:

@@ -17,11 +17,13 @@ from tests.edge.kit.scans import CARDS, STAMP, scan_of, shot_of
 from tests.edge.kit.tasks import ELSEWHERE, task_of
 from tests.edge.kit.waiting import until
 
-from cardmint_contracts.events import ReviewAnswered
+from cardmint_contracts.cards import Candidate, Decision
+from cardmint_contracts.events import ReviewAnswered, ReviewUndone
 from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
 from cardmint_edge.adapters.cameras.live import preview_jpeg
 from cardmint_edge.page.server import PageServer
+from cardmint_edge.page.views import ListedFile
 
 pytestmark = [pytest.mark.integration, pytest.mark.greenlets]
 
@@ -150,7 +152,7 @@ def test_what_is_being_pressed_stays(bench: PageBench, page: Page) -> None:
     with page.expect_response(lambda answer: "/live" in answer.url and answer.status == 200):
         bench.outbox.record(scan_of(2), STAMP)
     page.mouse.up()
-    page.get_by_text("taken back", exact=True).wait_for()
+    page.locator(".strip").get_by_text("Taken back", exact=True).wait_for()
     assert [line.withdrawn for line in bench.outbox.recent_scans(2)] == [False, True]
 
 
@@ -190,7 +192,7 @@ def test_keys_take_a_photo_take_back_and_put_off(bench: PageBench, page: Page) -
 def test_each_decision_has_its_sound(bench: PageBench, page: Page, complaints: list[str]) -> None:
     page.get_by_role("button", name="Sound").click()
     bench.outbox.record(scan_of(1), STAMP)
-    page.locator("body[data-sounded=accept]").wait_for()
+    page.locator("body[data-sounded=counted]").wait_for()
     assert complaints == []
 
 
@@ -249,8 +251,10 @@ def test_keys_in_a_field_are_text(bench: PageBench, page: Page) -> None:
     page.locator(".task.current").wait_for()
     page.wait_for_timeout(700)
     page.get_by_label("Bin").press_sequentially("12")
-    page.get_by_role("button", name="Use these").click()
+    page.get_by_label("Bin").press("Enter")
     page.get_by_text("In use.").wait_for()
+    page.get_by_label("Condition").select_option("near_mint")
+    until(lambda: bench.outbox.defaults.condition == "near_mint")
     assert (bench.outbox.defaults.bin, bench.outbox.stream_state.last) == ("12", 0)
 
 
@@ -264,3 +268,166 @@ def test_it_fits_a_telephone(bench: PageBench, page: Page) -> None:
 def test_a_station_that_is_gone_is_said(server: PageServer, page: Page) -> None:
     server.stop()
     page.get_by_text("does not answer").wait_for()
+
+
+def asked(bench: PageBench, number: int, **changes: object) -> None:
+    task = replace(task_of(number), **changes)
+    bench.tasks.receive_task(task.task, encode(task))
+
+
+def answers_of(bench: PageBench) -> list[object]:
+    return [decode_data(event.type, event.data) for event in bench.outbox.events(1, 99)]
+
+
+def test_the_question_about_the_card_in_hand_comes_first(bench: PageBench, page: Page) -> None:
+    bench.outbox.record(scan_of(7), STAMP)
+    asked(bench, 1)
+    asked(bench, 2)
+    asked(bench, 3, scan=scan_of(7).scan)
+    page.get_by_text("The card in hand").wait_for()
+    first = page.locator(".task.current")
+    assert str(task_of(3).task) in (first.get_attribute("data-task") or "")
+
+
+def test_an_answer_is_taken_back_by_key(
+    bench: PageBench, page: Page, complaints: list[str]
+) -> None:
+    asked(bench, 1)
+    page.locator(".task.current").wait_for()
+    page.wait_for_timeout(700)
+    page.keyboard.press("1")
+    page.get_by_text("Nothing to answer").wait_for()
+    page.get_by_role("button", name="Take back").wait_for()
+    page.keyboard.press("z")
+    page.locator(".task.current").wait_for()
+    answer, undone = answers_of(bench)
+    assert isinstance(answer, ReviewAnswered)
+    assert isinstance(undone, ReviewUndone)
+    assert (undone.task, undone.task_version) == (answer.task, answer.task_version + 1)
+    page.wait_for_timeout(700)
+    page.keyboard.press("2")
+    page.get_by_text("Nothing to answer").wait_for()
+    again = answers_of(bench)[-1]
+    assert isinstance(again, ReviewAnswered)
+    assert (again.task_version, again.card) == (answer.task_version + 2, CARDS[1])
+    assert complaints == []
+
+
+def test_all_copies_are_counted_in_one_key(bench: PageBench, page: Page) -> None:
+    for number in (1, 2, 3):
+        asked(bench, number, reasons=("possible-duplicate",))
+    asked(bench, 4)
+    page.get_by_role("button", name="All 3 of these are copies").wait_for()
+    page.wait_for_timeout(700)
+    page.keyboard.press("a")
+    page.get_by_text("3 copies are counted").wait_for()
+    given = [answer for answer in answers_of(bench) if isinstance(answer, ReviewAnswered)]
+    assert {answer.card for answer in given} == {CARDS[0]}
+    assert (len(given), bench.table.count_open()) == (3, 1)
+
+
+def test_what_is_no_card_is_dismissed_in_one_key(bench: PageBench, page: Page) -> None:
+    asked(bench, 1, reasons=("looks-like-card-back",), candidates=())
+    page.get_by_text("Turn the card over.").wait_for()
+    assert page.locator(".task.current .choice").count() == 1
+    page.wait_for_timeout(700)
+    page.keyboard.press("d")
+    page.get_by_text("Nothing to answer").wait_for()
+    (answer,) = answers_of(bench)
+    assert isinstance(answer, ReviewAnswered)
+    assert (answer.verdict, answer.card) == ("no_card", None)
+
+
+def test_the_number_is_enlarged_by_key_and_touch(bench: PageBench, page: Page) -> None:
+    image = bench.images.put(shot_of(1).frame.repeat(30, axis=0).repeat(30, axis=1))
+    asked(bench, 1, image=image)
+    page.locator(".closeup").wait_for()
+    page.keyboard.press("x")
+    page.locator("#zoom[open] img").wait_for()
+    page.keyboard.press("x")
+    page.locator("#zoom[open]").wait_for(state="detached")
+    page.locator(".task.current .picture").click()
+    page.locator("#zoom[open] img").click()
+    page.locator("#zoom[open]").wait_for(state="detached")
+    assert bench.table.count_open() == 1
+
+
+def test_candidates_have_pictures(
+    bench: PageBench, page: Page, complaints: list[str], fictional: Path
+) -> None:
+    bench.pictures[CARDS[0].id] = (fictional / "images" / "emb-1.jpg").read_bytes()
+    asked(bench, 1)
+    drawn(page, ".choice img >> nth=0")
+    drawn(page, ".choice img >> nth=1")  # the outline, where the pack has no picture
+    assert complaints == []
+
+
+def test_keys_without_a_use_are_not_shown(bench: PageBench, browser: Browser) -> None:
+    bench.can_capture = False
+    serving = PageServer("127.0.0.1", 0)
+    serving.show(bench.page())
+    thread = threading.Thread(target=serving.run, daemon=True)
+    thread.start()
+    opened = browser.new_page()
+    opened.goto(serving.url)
+    bench.outbox.record(scan_of(1), STAMP)
+    opened.get_by_role("button", name="Undo").wait_for()
+    keys = opened.locator("[data-key]").evaluate_all("all => all.map(one => one.dataset.key)")
+    assert sorted(keys) == ["m", "u"]
+    assert opened.get_by_role("link", name="Dashboard").count() == 0
+    opened.context.close()
+    serving.stop()
+    thread.join(10)
+
+
+def test_files_are_tried_again_and_dismissed(bench: PageBench, page: Page) -> None:
+    for key, reason in (("a1", "unreadable-image"), ("b2", "same-picture")):
+        bench.files.append(
+            ListedFile(key=key, name=f"{key}.jpg", reason=reason, message="why", parked=True)
+        )
+    bench.files.append(
+        ListedFile(key="c3", name="c3.jpg", reason="broken-file", message="why", parked=False)
+    )
+    page.get_by_text("c3.jpg").wait_for()
+    page.get_by_role("button", name="Count it anyway").click()
+    page.get_by_text("b2.jpg").wait_for(state="detached")
+    page.get_by_role("button", name="Dismiss").click()
+    page.get_by_text("a1.jpg").wait_for(state="detached")
+    assert bench.tried == [("retry", "b2"), ("dismiss", "a1")]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast_in_both_schemes(
+    bench: PageBench, browser: Browser, server: PageServer, scheme: str
+) -> None:
+    bench.outbox.record(replace(scan_of(1), decision=Decision.REVIEW, card=None), STAMP)
+    asked(bench, 1, candidates=(Candidate(card=CARDS[0], confidence=0.5),))
+    opened = browser.new_context(color_scheme=scheme).new_page()  # type: ignore[arg-type]
+    opened.goto(server.url)
+    opened.locator(".task.current").wait_for()
+    poor = opened.evaluate(CONTRAST)
+    assert poor == []
+    opened.context.close()
+
+
+CONTRAST = """() => {
+  const linear = (c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+  const part = (value) => linear(value / 255);
+  const light = ([r, g, b]) => 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
+  const colour = (text) => text.match(/[0-9.]+/g).map(Number);
+  const ground = (element) => {
+    for (let one = element; one; one = one.parentElement) {
+      const [r, g, b, a = 1] = colour(getComputedStyle(one).backgroundColor);
+      if (a > 0.5) return [r, g, b];
+    }
+    return [255, 255, 255];
+  };
+  const text = (node) => node.nodeType === 3 && node.data.trim();
+  return [...document.querySelectorAll("body *")]
+    .filter((one) => one.offsetParent && [...one.childNodes].some(text))
+    .filter((one) => {
+      const [a, b] = [light(colour(getComputedStyle(one).color)), light(ground(one))];
+      return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) < 4.5;
+    })
+    .map((one) => `${one.tagName}.${one.className}: ${one.textContent.trim().slice(0, 30)}`);
+}"""

@@ -181,7 +181,13 @@ class RolloutBench:
         for name in ("emb-1", "emb-2", "tdw-3", "drk-9"):
             shutil.copy(self.fictional / "images" / f"{name}.jpg", images)
         (images / f"{without}.jpg").unlink(missing_ok=True)
-        build(self.fictional / "cards", images, self.folder / "smaller.sqlite", lambda _: None)
+        build(
+            self.fictional / "cards",
+            images,
+            self.folder / "smaller.sqlite",
+            lambda _: None,
+            replace_worse=True,
+        )
         return (self.folder / "smaller.sqlite").read_bytes()
 
     def card(self, name: str) -> tuple[Frame, str]:

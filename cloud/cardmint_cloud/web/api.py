@@ -39,7 +39,7 @@ from cardmint_cloud.images import (
 from cardmint_cloud.web.context import PageContext, PageRequest
 from cardmint_cloud.web.inventory_pages import parse_filter
 from cardmint_cloud.web.metrics import Metrics
-from cardmint_contracts.http import IMAGE_PATH, UPLOAD_COMPLETE, UPLOAD_OFFSET
+from cardmint_contracts.http import IMAGE_PATH, TENANT_PATH, UPLOAD_COMPLETE, UPLOAD_OFFSET
 from cardmint_contracts.notifications import Subject
 
 Tenant = Annotated[str, PathParameter(pattern=r"^[a-z0-9][a-z0-9-]{0,62}\Z")]
@@ -110,6 +110,12 @@ async def stations(tenant: Tenant, shop: NamedDependency[PageContext]) -> dict[s
     """Return the stations with their state, last health and watermark."""
     async with shop.engine.connect() as connection:
         return {"stations": _plain(await list_stations(connection, tenant))}
+
+
+@get(TENANT_PATH)
+async def tenant_name(shop: NamedDependency[PageContext]) -> dict[str, str]:
+    """Return whose cards the dashboard shows, so that a station can compare its setting."""
+    return {"tenant": shop.tenant}
 
 
 @put(_IMAGE, request_max_body_size=None)
@@ -280,6 +286,16 @@ def _cursor(after: str) -> tuple[datetime, UUID] | None:
 
 
 HANDLERS = (
-    *(inventory, items, reviews, stations, put_image, image_offset, patch_image, image),
+    *(
+        inventory,
+        items,
+        reviews,
+        stations,
+        tenant_name,
+        put_image,
+        image_offset,
+        patch_image,
+        image,
+    ),
     *(events, healthz, metrics),
 )

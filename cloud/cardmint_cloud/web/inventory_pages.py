@@ -11,7 +11,7 @@ from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 from litestar.response import Template
 
-from cardmint_cloud.adapters.postgres.queries import cards
+from cardmint_cloud.adapters.postgres.queries import cards, catalogue
 from cardmint_cloud.adapters.postgres.queries import inventory as inventory_queries
 from cardmint_cloud.adapters.postgres.queries.inventory import InventoryFilter, SortKey
 from cardmint_cloud.adapters.postgres.queries.provider_status import STALE
@@ -21,6 +21,7 @@ from cardmint_cloud.web.context import PageContext, PageRequest
 from cardmint_cloud.web.event_texts import describe_events
 from cardmint_cloud.web.rendering import htmx_target, render_page
 from cardmint_contracts.cards import Condition, Finish
+from cardmint_contracts.catalogue import finishes_of
 from cardmint_contracts.events import (
     CardScanned,
 )
@@ -143,9 +144,15 @@ async def waiting(request: PageRequest, shop: NamedDependency[PageContext]) -> T
 async def card(card_id: FromPath[str], shop: NamedDependency[PageContext]) -> Template:
     """Show one printing: holdings, prices, scans and events."""
     async with shop.engine.connect() as connection:
-        found = await cards.find_printing(connection, shop.tenant, sound_text(card_id))
+        wanted = sound_text(card_id)
+        facts = await catalogue.find_facts(connection, wanted)
+        found = await cards.find_printing(
+            connection, shop.tenant, wanted
+        ) or await catalogue.find_card(connection, wanted)
         if found is None:
-            raise NotFoundException(f"No station has seen a card {card_id}.")
+            raise NotFoundException(
+                f"No station has seen a card {card_id}, and the catalogue has none."
+            )
         scans = await cards.items_of_printing(connection, shop.tenant, found.id)
         quotes = await cards.quote_history(connection, shop.tenant, found.id)
         pictured = [
@@ -156,6 +163,8 @@ async def card(card_id: FromPath[str], shop: NamedDependency[PageContext]) -> Te
             shop,
             "card.html",
             card=found,
+            facts=facts,
+            exists_as=finishes_of(facts.variants) if facts else (),
             lines=await cards.holdings_of(connection, shop.tenant, found.id),
             scans=scans,
             picture_of=pictured[0]["image"] if pictured else None,

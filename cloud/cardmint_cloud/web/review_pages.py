@@ -11,9 +11,10 @@ from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath, URLEncodedBody
 from litestar.response import Redirect, Template
+from sqlalchemy import RowMapping
 
 from cardmint_cloud.adapters.postgres.prices import held_quotes
-from cardmint_cloud.adapters.postgres.queries import cards
+from cardmint_cloud.adapters.postgres.queries import cards, catalogue
 from cardmint_cloud.adapters.postgres.queries.reviews import (
     earlier_scans,
     find_review,
@@ -110,6 +111,7 @@ async def _reviews(
             ],
             "doubted": doubted,
             "audits": audits,
+            "exists_as": await catalogue.finishes_by_card(connection, _named_cards(opened)),
             "user": USER,
             "notice": notice,
             "tone": tone,
@@ -277,9 +279,14 @@ async def _chosen(shop: PageContext, task: UUID, card_id: str) -> Card | None:
         for candidate in msgspec.convert(review["candidates"] if review else [], list[Candidate]):
             if candidate.card.id == card_id:
                 return candidate.card
-        known = await cards.find_printing(connection, shop.tenant, sound_text(card_id))
+        wanted = sound_text(card_id)
+        known = await cards.find_printing(
+            connection, shop.tenant, wanted
+        ) or await catalogue.find_card(connection, wanted)
     if known is None:
-        raise NotFound(f"no station has named a card {card_id[:80]!r} yet")
+        raise NotFound(
+            f"no station has named a card {card_id[:80]!r} yet, and the catalogue has none"
+        )
     return known
 
 
@@ -310,6 +317,17 @@ def _question(row: Any, shop: PageContext, leases: dict[UUID, UUID]) -> dict[str
         "holder": row["holder"] if in_hand else "",
         "lease": leases.get(row["task"], ""),
     }
+
+
+def _named_cards(opened: list[RowMapping]) -> list[str]:
+    """Return the printings among the candidates of open reviews."""
+    return sorted(
+        {
+            candidate.card.id
+            for row in opened
+            for candidate in msgspec.convert(row["candidates"], list[Candidate])
+        }
+    )
 
 
 def _name(card: Card | None) -> str:

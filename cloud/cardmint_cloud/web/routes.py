@@ -22,6 +22,7 @@ from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.web import (
     api,
     assets,
+    catalogue_pages,
     dead_letter_pages,
     inventory_pages,
     price_pages,
@@ -86,6 +87,7 @@ def build_dashboard(
     parts: tuple[Any, ...] = (
         inventory_pages,
         review_pages,
+        catalogue_pages,
         value_pages,
         price_pages,
         station_pages,

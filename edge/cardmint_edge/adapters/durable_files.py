@@ -71,6 +71,15 @@ def _has_content(path: Path, content: bytes) -> bool:
         return False
 
 
+def sync_file(path: Path) -> None:
+    """Sync a file's content.
+
+    Raises:
+        OSError: the disk is failing.
+    """
+    _sync(path, os.O_RDONLY)
+
+
 def sync_folder(folder: Path) -> None:
     """Sync the names in a folder."""
     _sync(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -4,6 +4,7 @@ import io
 import sqlite3
 import struct
 import threading
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -11,10 +12,14 @@ from typing import Any
 
 import cv2
 import numpy as np
+from msgspec import json
 from PIL import Image
 
-from cardmint_contracts.cards import Card, Edition, Finish, Money, ScanDefaults
+from cardmint_contracts.cards import Card, Edition, Finish, Language, Money, ScanDefaults
+from cardmint_contracts.catalogue import Names, Printing, Region, Variant, name_in
 from cardmint_contracts.prices import LastPrice
+from cardmint_contracts.wire import convert
+from cardmint_edge.domain.catalogue.search_query import parse_query
 from cardmint_edge.domain.reading.catalogue_texts import PrintedFacts
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.vision.embedding import SIZE, Vectors
@@ -22,14 +27,30 @@ from cardmint_edge.domain.vision.hashing import WORDS, Bits
 from cardmint_edge.domain.vision.matching import THUMB_SIZE, Features, Reference
 from cardmint_edge.errors import Stop
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the pack's tables. The references are the table `looks`."""
+EARLIER_SCHEMA = 2
+"""The version before, which is read too: English names only, and nothing about variants."""
 SEARCH_TABLE = "cards_fts"
+SEARCH_COLUMNS = ("name", "number", "set_id", "set_name", "words", "codes")
 MAX_VALUE_BYTES = 8 << 20
 """Bytes of one value of a pack, at most: pictures have some kilobytes."""
 
 _COLUMNS = "SELECT name, hidden FROM pragma_table_xinfo(:name)"
 _REBUILD = "build it again with `cardmint-edge catalogue build`"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackedSet:
+    """A set of a pack. `codes` are those that its cards print, `official` 0 without a count."""
+
+    id: str
+    region: Region
+    names: Names
+    codes: tuple[str, ...]
+    official: int
+    released: str
+    cards: int
 
 
 class Pack:
@@ -61,11 +82,13 @@ class Pack:
     def _load(self) -> None:
         self._check_tables()
         meta = dict(self._rows("SELECT key, value FROM meta"))
-        if meta.get("schema") != str(SCHEMA):
+        if meta.get("schema") not in {str(SCHEMA), str(EARLIER_SCHEMA)}:
             raise Stop(
                 f"{self._path}: a pack of schema {meta.get('schema')},"
                 f" this program reads {SCHEMA}: {_REBUILD}"
             )
+        self._whole = meta["schema"] == str(SCHEMA)
+        self.made_at = _moment(meta.get("made_at") or meta.get("built_at", ""))
         # Packs of early versions have no table of prices.
         self._priced = bool(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'prices'"))
         self.embedded_by: str = meta.get("embedding", "")
@@ -157,19 +180,111 @@ class Pack:
 
     def card(self, card_id: str) -> Card | None:
         """Return a printing by its identifier; None for an unknown one."""
+        return self.named(card_id, None)
+
+    def named(self, card_id: str, language: Language | None) -> Card | None:
+        """Return a printing, named in a language where the catalogue has it; None when unknown."""
+        found = self._cards("id = :id", {"id": card_id}, language)
+        return found[0] if found else None
+
+    def variants(self, card_id: str) -> tuple[Variant, ...]:
+        """Return the variants of a printing; () when none are known."""
+        facts = self.facts(card_id)
+        return facts.variants if facts else ()
+
+    def facts(self, card_id: str) -> Printing | None:
+        """Return what the catalogue knows of a printing; None when unknown, or an earlier pack."""
+        if not self._whole:
+            return None
         rows = self._rows(
-            "SELECT id, name, number, set_id, set_name FROM cards WHERE id = :id", {"id": card_id}
+            "SELECT id, number, names, category, attacks, abilities, health, artist, rarity, mark,"
+            " year, variants FROM cards WHERE id = :id",
+            {"id": card_id},
         )
-        return _card(rows[0]) if rows else None
+        if not rows:
+            return None
+        id_, number, names, category, attacks, abilities, *rest = rows[0]
+        health, artist, rarity, mark, year, variants = rest
+        return convert(
+            {
+                "id": id_,
+                "number": number,
+                "names": json.decode(names),
+                "category": category,
+                "attacks": self._moves(attacks),
+                "abilities": self._moves(abilities),
+                "health": health,
+                "artist": artist,
+                "rarity": rarity,
+                "regulation_mark": mark,
+                "copyright_year": year,
+                "variants": json.decode(variants) if variants else [],
+            },
+            Printing,
+        )
+
+    def sets(self) -> tuple[PackedSet, ...]:
+        """Return the sets, the newest first; none of an earlier pack."""
+        if not self._whole:
+            return ()
+        rows = self._rows(
+            "SELECT id, region, names, code, codes, official, released, cards FROM sets"
+            " ORDER BY released DESC, id"
+        )
+        return tuple(
+            PackedSet(
+                id=id_,
+                region=Region(region),
+                names=json.decode(names),
+                codes=tuple(dict.fromkeys([code, *json.decode(codes).values()])) if code else (),
+                official=official,
+                released=released,
+                cards=cards,
+            )
+            for id_, region, names, code, codes, official, released, cards in rows
+        )
+
+    def _moves(self, numbers: str) -> list[Any]:
+        """Return the names of attacks or abilities by their numbers."""
+        found = []
+        for number in json.decode(numbers):
+            rows = self._rows("SELECT names FROM moves WHERE id = :id", {"id": number})
+            found += [json.decode(names) for (names,) in rows]
+        return found
+
+    def _cards(
+        self, where: str, values: dict[str, object], language: Language | None
+    ) -> list[Card]:
+        """Return the printings of a condition, in its order, named in a language."""
+        others = (
+            "names, (SELECT names FROM sets WHERE sets.id = set_id)" if self._whole else "'', ''"
+        )
+        rows = self._rows(
+            f"SELECT id, name, number, set_id, set_name, {others} FROM cards WHERE {where}",  # noqa: S608 - texts of this module
+            values,
+        )
+        return [_named_card(row, language) for row in rows]
+
+    def picture(self, card_id: str) -> bytes | None:
+        """Return a printing's thumbnail as JPEG; None without a picture."""
+        rows = self._rows("SELECT thumb FROM looks WHERE card_id = :id", {"id": card_id})
+        return bytes(rows[0][0]) if rows else None
 
     def row(self, card_id: str) -> int | None:
         """Return the row of a printing's picture; None without a picture."""
         return self._row_of.get(card_id)
 
     def prints(self) -> list[PrintedFacts]:
-        """Return the print of all printings, with and without a picture."""
+        """Return the print of all printings in English, with and without a picture.
+
+        The reader compares English names, and the number of any other card alone names nothing.
+        """
+        promo, english = "rarity = 'Promo'", "1"
+        if self._whole:
+            promo, english = "promo", "region = 'international' AND names LIKE '%\"en\":%'"
         rows = self._rows(
-            "SELECT id, name, number, printed_total, rarity, health, artist FROM cards ORDER BY id"
+            f"SELECT id, name, number, printed_total, {promo}, health, artist FROM cards"  # noqa: S608 - constants
+            f" WHERE {english} ORDER BY id"
         )
         return [
             PrintedFacts(
@@ -177,31 +292,45 @@ class Pack:
                 name=name,
                 number=number,
                 total=total,
-                promo=rarity == "Promo",
+                promo=bool(promo),
                 health=health,
                 artist=artist,
             )
-            for id_, name, number, total, rarity, health, artist in rows
+            for id_, name, number, total, promo, health, artist in rows
         ]
 
-    def search(self, text: str, limit: int = 20) -> list[Card]:
-        """Find printings by the first letters of words of name, number and set, in any order.
+    def search(self, text: str, limit: int = 20, language: Language | None = None) -> list[Card]:
+        """Find printings by what is printed on them, in any order.
 
-        An example: `zwirl 012 dusk`.
+        Words begin a word of the name in any language, of the set's name, its identifier or its
+        printed code, or the number; `4/102` is number and count. Examples: `zwirl 012 dusk`,
+        `PAF 7`, `dracaufeu 4/102`. The cards are named in `language` where the catalogue has it.
         """
-        words = [
-            word for word in ("".join(c if c.isalnum() else " " for c in text)).split() if word
-        ][:12]
-        if not words:
+        query = parse_query(text)
+        if query is None:
             return []
-        query = " ".join(f'"{word}"*' for word in words)
-        rows = self._rows(
-            "SELECT id, name, number, set_id, set_name FROM cards WHERE rowid IN"
-            " (SELECT rowid FROM cards_fts WHERE cards_fts MATCH :query LIMIT 1000)"
-            " ORDER BY length(name), released DESC, id LIMIT :limit",
-            {"query": query, "limit": limit},
+        conditions, values = ["1"], dict[str, object](limit=limit, exact=query.exact)
+        if query.words:
+            conditions.append(
+                "rowid IN (SELECT rowid FROM cards_fts WHERE cards_fts MATCH :query LIMIT 2000)"
+            )
+            values["query"] = " AND ".join(
+                f'("{word}"* OR "{bare}"*)'
+                if (bare := word.lstrip("0")) not in {word, ""}
+                else f'"{word}"*'
+                for word in query.words
+            )
+        if query.total is not None:
+            conditions.append("number = :number COLLATE NOCASE AND printed_total = :total")
+            values |= {"number": query.number, "total": query.total}
+        return self._cards(
+            " AND ".join(conditions)
+            + " ORDER BY number != :exact, "
+            + ("region DESC, " if self._whole else "")
+            + "length(name), released DESC, id LIMIT :limit",
+            values,
+            language,
         )
-        return [_card(row) for row in rows]
 
     def price(self, card_id: str, defaults: ScanDefaults) -> LastPrice | None:
         """Return the last known price of a printing with the defaults' finish and edition.
@@ -270,6 +399,18 @@ def _decode_thumb(thumb: bytes) -> Frame | None:
     if picture is None or picture.shape[1::-1] != THUMB_SIZE:
         return None
     return np.asarray(picture, dtype=np.uint8)
+
+
+def _moment(text: str) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _named_card(row: tuple[str, ...], language: Language | None) -> Card:
+    id_, name, number, set_id, set_name, names, set_names = row
+    if language is not None and names:
+        name = name_in(json.decode(names), language)
+        set_name = name_in(json.decode(set_names), language) if set_names else set_name
+    return Card(id=id_, name=name, number=number, set_id=set_id, set_name=set_name)
 
 
 def _card(row: tuple[str, str, str, str, str]) -> Card:

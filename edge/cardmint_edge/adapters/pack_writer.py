@@ -1,77 +1,211 @@
 """Writing of catalogue packs. It is apart from reading, because a station only reads."""
 
-from collections.abc import Callable, Iterable, Iterator
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 import sqlite_utils
 
-from cardmint_contracts.cards import Card
+from cardmint_contracts.catalogue import (
+    CatalogueSet,
+    Names,
+    Printing,
+    name_in,
+)
 from cardmint_contracts.prices import LastPrice
-from cardmint_edge.adapters.pack import SCHEMA
+from cardmint_edge.adapters.pack import SCHEMA, SEARCH_COLUMNS, SEARCH_TABLE
+from cardmint_edge.domain.catalogue.art import art_key, count_twinned
 from cardmint_edge.domain.vision.embedding import Vectors
 from cardmint_edge.domain.vision.hashing import Bits
 from cardmint_edge.domain.vision.matching import Reference
 
+READING = 1
+"""Version of what sets become in a pack. With another one, no set of an earlier pack is kept."""
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PrintingFacts:
-    """A printing of the pack.
-
-    Printings with the same `art` key are twins unless their artists differ.
-    """
-
-    card: Card
-    printed_total: int | None
-    rarity: str
-    released: str
-    art: str
-    artist: str
-    health: str = ""
+_CARD_COLUMNS = {
+    "id": str,
+    "name": str,
+    "number": str,
+    "set_id": str,
+    "set_name": str,
+    "printed_total": int,
+    "rarity": str,
+    "released": str,
+    "art": str,
+    "artist": str,
+    "health": str,
+    "region": str,
+    "promo": int,
+    "category": str,
+    "mark": str,
+    "year": int,
+    "names": str,
+    "attacks": str,
+    "abilities": str,
+    "variants": str,
+    "words": str,
+    "codes": str,
+}
+_SET_COLUMNS = {
+    "id": str,
+    "region": str,
+    "names": str,
+    "code": str,
+    "codes": str,
+    "official": int,
+    "released": str,
+    "cards": int,
+    "source": str,
+    "digest": str,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackReference:
-    """The reference of a printing's picture, with its hash and, where there is one, its vector."""
+    """The reference of a printing's picture, with its hash and, where there is one, its vector.
+
+    `source` is the SHA-256 of the picture's file.
+    """
 
     card_id: str
     bits: Bits
     reference: Reference
     vector: Vectors | None = None
+    source: str = ""
 
 
-def write_pack(
-    path: Path,
-    printings: Iterable[PrintingFacts],
-    references: Iterable[PackReference],
-    built_at: str,
-    prices: Iterable[LastPrice] = (),
-    *,
-    embedded_by: str = "",
-) -> tuple[str, int]:
-    """Write a pack to a path that does not exist yet. Return its version and number of references.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WrittenPack:
+    """The figures of a written pack."""
 
-    `embedded_by` is the version of the model that made the references' vectors; empty without
-    vectors. The references are written one by one, so that a large catalogue needs no more memory.
-    """
-    digest = sha256(f"schema {SCHEMA}{embedded_by}".encode())
-    db = sqlite_utils.Database(path)
-    try:
-        rows = [
-            _printing_row(printing)
-            for printing in sorted(printings, key=lambda printing: printing.card.id)
-        ]
-        digest.update(repr(rows).encode())
-        db.table("cards").insert_all(rows, pk="id", column_order=["id", "name", "number"])
-        db.table("cards").create_index(["art"])
-        db.table("cards").enable_fts(
-            ["name", "number", "set_id", "set_name"], tokenize="unicode61 remove_diacritics 2"
+    version: str
+    cards: int
+    twinned: int
+    images: int
+
+
+class PackWriter:
+    """A pack that is being written, new or as a copy of an earlier one."""
+
+    def __init__(self, path: Path, *, copied: bool = False) -> None:
+        """Open `path`: a copy of a pack that this version wrote, or a path without a file."""
+        self._db = sqlite_utils.Database(sqlite3.connect(path))
+        # The file gets its name only when it is complete, and is synced before.
+        self._run("PRAGMA journal_mode = OFF")
+        self._run("PRAGMA synchronous = OFF")
+        self._moves: dict[str, int] = {}
+        self._last_move = 0
+        self._changed = not copied
+        if copied:
+            self._moves = {names: id_ for id_, names in self._rows("SELECT id, names FROM moves")}
+            self._last_move = max(self._moves.values(), default=0)
+        else:
+            self._create()
+
+    def sets(self) -> dict[str, str]:
+        """Return the sources' digests of the sets that are in it, by set."""
+        return dict(self._rows("SELECT id, source FROM sets"))
+
+    def pictures(self) -> dict[str, str]:
+        """Return the digests of the pictures that references were made of, by printing."""
+        return dict(self._rows("SELECT card_id, source FROM looks"))
+
+    def card_ids(self) -> set[str]:
+        """Return the printings that are in it."""
+        return {row[0] for row in self._rows("SELECT id FROM cards")}
+
+    def arts(self, card_ids: Iterable[str]) -> dict[str, str]:
+        """Return the art keys of printings."""
+        wanted = set(card_ids)
+        rows = self._rows("SELECT id, art FROM cards")
+        return {card_id: art for card_id, art in rows if card_id in wanted}
+
+    def put_set(self, of_set: CatalogueSet, source: str) -> list[str]:
+        """Put a set in, in place of an earlier one of its identifier.
+
+        Return the printings that another set has already: they are left with that set.
+        """
+        self.drop_set(of_set.id)
+        known = self.card_ids_of(printing.id for printing in of_set.printings)
+        printings = [one for one in of_set.printings if one.id not in known]
+        self._insert("cards", (self._card_row(printing, of_set) for printing in printings))
+        self._insert("sets", [_set_row(of_set, source, len(printings))])
+        return sorted(known)
+
+    def drop_set(self, set_id: str) -> None:
+        """Take a set out."""
+        self._changed = True
+        self._run("DELETE FROM cards WHERE set_id = ?", [set_id])
+        self._run("DELETE FROM sets WHERE id = ?", [set_id])
+
+    def card_ids_of(self, wanted: Iterable[str]) -> set[str]:
+        """Return which of these printings are in it."""
+        known = "SELECT 1 FROM cards WHERE id = ?"
+        return {card_id for card_id in wanted if self._rows(known, [card_id])}
+
+    def put_references(self, references: Iterable[PackReference]) -> None:
+        """Put references in, one by one, so that a large catalogue needs no more memory."""
+        self._insert("looks", map(_reference_row, references))
+
+    def drop_references(self, card_ids: Iterable[str]) -> None:
+        """Take references out."""
+        for card_id in card_ids:
+            self._run("DELETE FROM looks WHERE card_id = ?", [card_id])
+
+    def put_prices(self, prices: Iterable[LastPrice]) -> None:
+        """Put these prices in, in place of all others."""
+        self._run("DELETE FROM prices")
+        self._insert("prices", map(_price_row, sorted(prices, key=_price_key)))
+
+    def finish(self, meta: Mapping[str, str], *, embedded_by: str) -> WrittenPack:
+        """Complete the pack, and return its figures.
+
+        `embedded_by` is the version of the model that made the references' vectors; empty without.
+        """
+        if self._changed:
+            self._run(f"INSERT INTO {SEARCH_TABLE}({SEARCH_TABLE}) VALUES ('rebuild')")  # noqa: S608 - a constant
+        written = WrittenPack(
+            version=self._version(embedded_by),
+            cards=self._count("cards"),
+            twinned=count_twinned(self._rows("SELECT art, artist FROM cards")),
+            images=self._count("looks"),
         )
-        db.table("looks").create(
+        values: dict[str, object] = {
+            "schema": SCHEMA,
+            "reading": READING,
+            "version": written.version,
+            "cards": written.cards,
+            "images": written.images,
+            "embedding": embedded_by,
+            **meta,
+        }
+        self._run("DELETE FROM meta")
+        self._insert("meta", ({"key": key, "value": str(value)} for key, value in values.items()))
+        self._db.conn.commit()
+        return written
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _create(self) -> None:
+        self._db.table("cards").create(_CARD_COLUMNS, pk="id")
+        self._db.table("cards").create_index(["art"])
+        self._db.table("cards").create_index(["set_id"])
+        self._db.table("sets").create(_SET_COLUMNS, pk="id")
+        self._db.table("moves").create({"id": int, "names": str}, pk="id")
+        self._run(
+            f"CREATE VIRTUAL TABLE {SEARCH_TABLE} USING fts5({', '.join(SEARCH_COLUMNS)},"
+            " content='cards', tokenize='unicode61 remove_diacritics 2')"
+        )
+        self._db.table("looks").create(
             {
                 "card_id": str,
                 "bits": bytes,
@@ -79,12 +213,12 @@ def write_pack(
                 "descriptors": bytes,
                 "thumb": bytes,
                 "vector": bytes,
+                "source": str,
+                "digest": str,
             },
             pk="card_id",
         )
-        db.table("looks").insert_all(_reference_rows(references, digest.update), batch_size=200)
-        price_rows = [_price_row(price) for price in sorted(prices, key=_price_key)]
-        db.table("prices").create(
+        self._db.table("prices").create(
             {
                 "card_id": str,
                 "finish": str,
@@ -96,51 +230,132 @@ def write_pack(
             },
             pk=("card_id", "finish", "edition"),
         )
-        db.table("prices").insert_all(price_rows, replace=True)
-        if price_rows:
-            digest.update(repr(price_rows).encode())
-        images = db.table("looks").count
-        version = digest.hexdigest()[:12]
-        meta: dict[str, object] = {
-            "schema": SCHEMA,
-            "version": version,
-            "cards": len(rows),
-            "images": images,
-            "built_at": built_at,
-            "embedding": embedded_by,
+        self._db.table("meta").create({"key": str, "value": str}, pk="key")
+
+    def _version(self, embedded_by: str) -> str:
+        """Return a digest of the content, whatever the order in which it was put in."""
+        digest = sha256(f"schema {SCHEMA}.{READING} {embedded_by}".encode())
+        for query in (
+            "SELECT id, digest FROM sets ORDER BY id",
+            "SELECT card_id, digest FROM looks ORDER BY card_id",
+            "SELECT * FROM prices ORDER BY card_id, finish, edition",
+        ):
+            for row in self._rows(query):
+                digest.update(repr(row).encode())
+        return digest.hexdigest()[:12]
+
+    def _card_row(self, printing: Printing, of_set: CatalogueSet) -> dict[str, Any]:
+        name, set_name = name_in(printing.names, None), name_in(of_set.names, None)
+        others = {*printing.names.values(), *of_set.names.values()} - {name, set_name}
+        codes = {of_set.code, *of_set.codes.values()} - {""}
+        return {
+            "id": printing.id,
+            "name": name,
+            "number": printing.number,
+            "set_id": of_set.id,
+            "set_name": set_name,
+            "printed_total": of_set.official or None,
+            "rarity": printing.rarity,
+            "released": of_set.released,
+            "art": art_key(printing, of_set.region),
+            "artist": printing.artist,
+            "health": printing.health,
+            "region": of_set.region.value,
+            "promo": int(_is_promo(printing, of_set)),
+            "category": printing.category,
+            "mark": printing.regulation_mark,
+            "year": printing.copyright_year,
+            "names": _json(printing.names),
+            "attacks": _json([self._move(names) for names in printing.attacks]),
+            "abilities": _json([self._move(names) for names in printing.abilities]),
+            # The numbers of products at market places are for the cloud.
+            "variants": _json(
+                [
+                    msgspec.structs.replace(variant, tcgplayer=None, cardmarket=None)
+                    for variant in printing.variants
+                ]
+            )
+            if printing.variants
+            else "",
+            "words": " ".join(sorted(others)),
+            "codes": " ".join(sorted(codes)),
         }
-        db.table("meta").insert_all(
-            [{"key": key, "value": str(value)} for key, value in meta.items()], pk="key"
-        )
-    finally:
-        db.close()
-    return version, images
+
+    def _move(self, names: Names) -> int:
+        """Return the number of an attack's or ability's names: many cards share them."""
+        key = _json(dict(sorted(names.items())))
+        known = self._moves.get(key)
+        if known is None:
+            self._last_move += 1
+            known = self._moves[key] = self._last_move
+            self._insert("moves", [{"id": known, "names": key}])
+        return known
+
+    def _insert(self, table: str, rows: Iterable[dict[str, Any]]) -> None:
+        for row in rows:
+            places = ", ".join(f":{column}" for column in row)
+            self._run(f"INSERT OR REPLACE INTO {table} ({', '.join(row)}) VALUES ({places})", row)  # noqa: S608 - names of this module
+
+    def _count(self, table: str) -> int:
+        return int(self._rows(f"SELECT count(*) FROM {table}")[0][0])  # noqa: S608 - as above
+
+    def _run(self, sql: str, values: Any = ()) -> None:
+        self._db.conn.execute(sql, values)
+
+    def _rows(self, sql: str, values: Any = ()) -> list[Any]:
+        return self._db.conn.execute(sql, values).fetchall()
 
 
-def _reference_rows(
-    references: Iterable[PackReference], digest: Callable[[bytes], None]
-) -> Iterator[dict[str, Any]]:
-    for reference in references:
-        row = _reference_row(reference)
-        digest(reference.card_id.encode() + row["bits"] + row["thumb"])
-        yield row
+def meta_of(path: Path) -> dict[str, str] | None:
+    """Return what a pack says of itself; None for a file that this version cannot extend."""
+    try:
+        with closing(_read_only(path)) as database:
+            meta = dict(database.execute("SELECT key, value FROM meta"))
+            (state,) = database.execute("PRAGMA quick_check").fetchone()
+    except sqlite3.Error:
+        return None
+    known = (meta.get("schema"), meta.get("reading")) == (str(SCHEMA), str(READING))
+    return meta if known and state == "ok" else None
 
 
-def _printing_row(printing: PrintingFacts) -> dict[str, Any]:
-    card = printing.card
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+
+
+def contents(path: Path) -> tuple[set[str], set[str]]:
+    """Return the printings of a pack, and those with a picture; empty for what is no pack."""
+    try:
+        with closing(_read_only(path)) as database:
+            cards = {row[0] for row in database.execute("SELECT id FROM cards")}
+            return cards, {row[0] for row in database.execute("SELECT card_id FROM looks")}
+    except sqlite3.Error:
+        return set(), set()
+
+
+def _is_promo(printing: Printing, of_set: CatalogueSet) -> bool:
+    """Return whether a card prints its number without a total."""
+    return (
+        printing.rarity == "Promo" or not of_set.official or "Promo" in name_in(of_set.names, "en")
+    )
+
+
+def _set_row(of_set: CatalogueSet, source: str, cards: int) -> dict[str, Any]:
     return {
-        "id": card.id,
-        "name": card.name,
-        "number": card.number,
-        "set_id": card.set_id,
-        "set_name": card.set_name,
-        "printed_total": printing.printed_total,
-        "rarity": printing.rarity,
-        "released": printing.released,
-        "art": printing.art,
-        "artist": printing.artist,
-        "health": printing.health,
+        "id": of_set.id,
+        "region": of_set.region.value,
+        "names": _json(of_set.names),
+        "code": of_set.code,
+        "codes": _json(of_set.codes),
+        "official": of_set.official,
+        "released": of_set.released,
+        "cards": cards,
+        "source": source,
+        "digest": sha256(msgspec.json.encode(of_set)).hexdigest(),
     }
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _price_key(price: LastPrice) -> tuple[str, str, str]:
@@ -163,12 +378,15 @@ def _price_row(price: LastPrice) -> dict[str, Any]:
 def _reference_row(reference: PackReference) -> dict[str, Any]:
     _, thumb = cv2.imencode(".jpg", reference.reference.thumb, [cv2.IMWRITE_JPEG_QUALITY, 92])
     features = reference.reference.features
+    bits, encoded = reference.bits.tobytes(), thumb.tobytes()
     return {
         "card_id": reference.card_id,
-        "bits": reference.bits.tobytes(),
+        "bits": bits,
         # A 64th of a pixel is finer than features are located.
         "points": (features.points * 64).round().astype(np.uint16).tobytes(),
         "descriptors": features.descriptors.tobytes(),
-        "thumb": thumb.tobytes(),
+        "thumb": encoded,
         "vector": b"" if reference.vector is None else reference.vector.tobytes(),
+        "source": reference.source,
+        "digest": sha256(bits + encoded).hexdigest(),
     }

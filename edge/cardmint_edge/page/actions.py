@@ -26,6 +26,8 @@ _NOTICES = {
     AnswerResult.UNKNOWN_CARD: "This station's catalogue does not have that card.",
 }
 
+_FILE_GONE = "This file is no longer there."
+
 
 def _page_responder(ports: PagePorts, renderer: PageRenderer) -> Callable[..., Response]:
     """Return a function that answers an action: with the updated page, and a notice if any."""
@@ -65,6 +67,15 @@ def task_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
         ports.answers.dismiss(_task(request))
         return respond(request)
 
+    def take_back(request: Request, _: Form) -> Response:
+        result = ports.answers.take_back(_task(request), OPERATOR)
+        gone = "This answer can no longer be taken back here; the dashboard can."
+        return respond(request, gone if result is AnswerResult.GONE else "")
+
+    def copies(request: Request, _: Form) -> Response:
+        counted = ports.answers.count_copies(OPERATOR)
+        return respond(request, f"{counted} copies are counted." if counted else "")
+
     def scan(request: Request, _: Form) -> Response:
         return respond(request, _NOTICES[ports.answers.scan_next(_task(request))])
 
@@ -74,6 +85,8 @@ def task_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
         form_route("/tasks/{task:uuid}/undo", undo),
         form_route("/tasks/{task:uuid}/dismiss", dismiss),
         form_route("/tasks/{task:uuid}/scan", scan),
+        form_route("/tasks/{task:uuid}/take-back", take_back),
+        form_route("/copies", copies),
     ]
 
 
@@ -103,13 +116,23 @@ def station_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
         ports.pause_uploads(form.get("paused") == "yes")
         return respond(request)
 
-    def defaults(_: Request, form: Form) -> Response:
+    def retry_file(request: Request, _: Form) -> Response:
+        done = ports.retry_file(request.path_params["key"])
+        return respond(request, "" if done else _FILE_GONE)
+
+    def dismiss_file(request: Request, _: Form) -> Response:
+        done = ports.dismiss_file(request.path_params["key"])
+        return respond(request, "" if done else _FILE_GONE)
+
+    def defaults(request: Request, form: Form) -> Response:
         try:
             ports.set_defaults(
                 convert({key: value for key, value in form.items() if value}, ScanDefaults)
             )
         except msgspec.ValidationError as error:
             raise HTTPException(400, str(error)) from error
+        if "hx-request" in request.headers:
+            return html('<span class="good">In use.</span>')
         return RedirectResponse("/?saved=true", 303)
 
     return [
@@ -118,4 +141,6 @@ def station_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
         form_route("/capture", capture),
         form_route("/uploads", uploads),
         form_route("/defaults", defaults),
+        form_route("/files/{key}/retry", retry_file),
+        form_route("/files/{key}/dismiss", dismiss_file),
     ]

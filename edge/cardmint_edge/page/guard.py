@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import msgspec
@@ -34,6 +35,9 @@ HEADERS = {
 SESSION_S = 12 * 3600
 _COOKIE = "cardmint-station"
 _READING_METHODS = {"GET", "HEAD", "OPTIONS"}
+_AFTER_PIN = {"/", "/phone"}
+"""Pages to which the PIN may lead."""
+
 _WITHOUT_SESSION = {"/pin", "/enter", "/static/page.css", "/static/icon.svg"}
 
 log = structlog.get_logger(__name__)
@@ -75,32 +79,33 @@ class AccessControl:
             or self._has_session(request.cookies.get(_COOKIE, ""))
         ):
             return None
-        return RedirectResponse("/pin", 303)
+        return RedirectResponse("/pin?next=/phone" if request.url.path == "/phone" else "/pin", 303)
 
     def routes(self, renderer: PageRenderer) -> list[Route]:
         """Return the routes of the page that asks for the PIN."""
 
-        def ask(_: Request) -> Response:
-            return html(renderer.pin(""))
+        def ask(request: Request) -> Response:
+            return html(renderer.pin("", _next(request.query_params.get("next", ""))))
 
         def enter(request: Request, form: Form) -> Response:
             address = request.client.host if request.client else ""
+            after = _next(form.get("next", ""))
             with self._lock:
                 now = self._clock()
                 if not self._tries.may_try(address, now):
-                    return html(renderer.pin("Too many tries; wait a minute."), 429)
+                    return html(renderer.pin("Too many tries; wait a minute.", after), 429)
                 if not self._pin or not hmac.compare_digest(
                     form.get("pin", "").encode(), self._pin.encode()
                 ):
                     self._tries.wrong(address, now)
-                    return html(renderer.pin("That is not the PIN."), 401)
+                    return html(renderer.pin("That is not the PIN.", after), 401)
                 self._tries.right(address)
                 session = secrets.token_urlsafe(32)
                 self._sessions = {
                     name: until for name, until in self._sessions.items() if until > now
                 }
                 self._sessions[session] = now + SESSION_S
-            answer = RedirectResponse("/", 303)
+            answer = RedirectResponse(after, 303)
             answer.set_cookie(_COOKIE, session, httponly=True, samesite="strict", max_age=SESSION_S)
             return answer
 
@@ -156,7 +161,14 @@ class GuardedPage:
 
 def _error_response(status: int, detail: str) -> Response:
     body = msgspec.json.encode({"status_code": status, "detail": detail})
-    return Response(body, status, media_type="application/json")
+    # What is too large is not read to its end.
+    headers = {"connection": "close"} if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else None
+    return Response(body, status, headers=headers, media_type="application/json")
+
+
+def _next(path: str) -> str:
+    """Return where the PIN leads: one of the station's own pages."""
+    return path if path in _AFTER_PIN else "/"
 
 
 def is_loopback(name: str | None) -> bool:

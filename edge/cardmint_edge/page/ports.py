@@ -6,6 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from cardmint_contracts.cards import Card, CardId, ScanDefaults
+from cardmint_edge.page.photos import PhonePorts
 from cardmint_edge.page.views import StationView
 from cardmint_edge.review_tasks import AnswerResult
 
@@ -20,6 +21,14 @@ class ThumbnailSource(Protocol):
 
 class ReviewAnswers(Protocol):
     """The review tasks, as the page needs them."""
+
+    def take_back(self, task: UUID, by: str) -> AnswerResult:
+        """Take back an answer that was given here."""
+        ...
+
+    def count_copies(self, by: str) -> int:
+        """Answer that each card of which a copy came before is another one; return how many."""
+        ...
 
     def undo(self, task: UUID, by: str) -> AnswerResult:
         """Take back the answer that overruled ours."""
@@ -45,6 +54,8 @@ class PagePorts:
     `view` takes a notice for the operator and returns what to show. `wait_for_commits` is the
     database's. `preview` returns the camera's picture as JPEG, or None. `withdraw` returns False
     if the scan was taken back before, `capture` False if the camera takes no photo on command.
+    `card_picture` returns a printing's picture as JPEG, None without one. `retry_file` and
+    `dismiss_file` return False for a file that is gone. `dashboard` is the dashboard's address.
     """
 
     station: str
@@ -61,4 +72,10 @@ class PagePorts:
     preview: Callable[[], bytes | None]
     pause_uploads: Callable[[bool], None]
     metrics: Callable[[], bytes]
+    phone: PhonePorts
+    card_picture: Callable[[str], bytes | None]
+    retry_file: Callable[[str], bool]
+    dismiss_file: Callable[[str], bool]
+    dashboard: str = ""
+    can_capture: bool = False
     pin: str = ""

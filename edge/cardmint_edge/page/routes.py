@@ -14,6 +14,7 @@ from cardmint_edge.domain.scan_record import ScanRecord
 from cardmint_edge.page import guard
 from cardmint_edge.page.actions import station_routes, task_routes
 from cardmint_edge.page.forms import task_version
+from cardmint_edge.page.photos import phone_routes
 from cardmint_edge.page.ports import PagePorts
 from cardmint_edge.page.views import PageRenderer, StationView, html
 
@@ -29,9 +30,19 @@ MIN_INTERVAL_S = 0.02
 _STATIC = {
     "htmx.js": ("django_htmx", "static/django_htmx/htmx-2.min.js", "text/javascript"),
     "page.js": ("cardmint_edge.page", "static/page.js", "text/javascript"),
+    "phone.js": ("cardmint_edge.page", "static/phone.js", "text/javascript"),
+    "sha256.js": ("cardmint_edge.page", "static/sha256.js", "text/javascript"),
     "page.css": ("cardmint_edge.page", "static/page.css", "text/css"),
     "icon.svg": ("cardmint_edge.page", "static/icon.svg", "image/svg+xml"),
 }
+
+
+_NO_PICTURE = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 96 134"><rect x="2" y="2" width="92"'
+    ' height="130" rx="6" fill="none" stroke="#8a978f" stroke-width="2" stroke-dasharray="6 5"/>'
+    "</svg>"
+)
+"""The outline of a card, for a printing without a picture."""
 
 
 class LastScan(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,12 +82,18 @@ def static(request: Request) -> Response:
 
 def make_page(ports: PagePorts) -> guard.GuardedPage:
     """Return the page as an ASGI application."""
-    renderer = PageRenderer(ports.station)
+    renderer = PageRenderer(
+        ports.station,
+        dashboard=ports.dashboard,
+        phone_address=ports.phone.address,
+        can_capture=ports.can_capture,
+    )
     access = guard.AccessControl(ports.pin)
     routes = [
         *_read_routes(ports, renderer),
         *task_routes(ports, renderer),
         *station_routes(ports, renderer),
+        *phone_routes(ports.phone, renderer),
         Route("/static/{name}", static),
         *access.routes(renderer),
     ]
@@ -123,6 +140,13 @@ def _read_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
             jpeg, media_type="image/jpeg", headers={"cache-control": "max-age=31536000, immutable"}
         )
 
+    def card(request: Request) -> Response:
+        jpeg = ports.card_picture(request.path_params["card"])
+        headers = {"cache-control": "max-age=3600"}
+        if jpeg is None:
+            return Response(_NO_PICTURE, media_type="image/svg+xml", headers=headers)
+        return Response(jpeg, media_type="image/jpeg", headers=headers)
+
     return [
         Route("/", show),
         Route("/live", live),
@@ -131,6 +155,7 @@ def _read_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
         Route("/metrics", metrics),
         Route("/camera.jpg", camera),
         Route("/images/{digest}", image),
+        Route("/cards/{card}.jpg", card),
     ]
 
 

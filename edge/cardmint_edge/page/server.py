@@ -30,7 +30,8 @@ class PageServer:
                 f"station.page_port: cannot serve the page on {host}:{port}: {error.strerror}"
             ) from error
         self._server: uvicorn.Server | None = None
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}/"
+        self.port: int = self._socket.getsockname()[1]
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
 
     def show(self, page: ASGIApp) -> None:
         """Set the page to serve."""

@@ -13,7 +13,8 @@ from cardmint_contracts.currencies import digits
 from cardmint_contracts.reasons import Reason
 from cardmint_contracts.tasks import ReviewTask
 from cardmint_edge.domain.scan_record import ScanRecord
-from cardmint_edge.review_tasks import OverruledAnswer
+from cardmint_edge.domain.tally import NO_FIGURES, Figures
+from cardmint_edge.review_tasks import GivenAnswer, OverruledAnswer, ScanAnswer
 from cardmint_edge.status import OutboxStatus
 
 RECENT_SCANS = 20
@@ -21,10 +22,26 @@ _DIGEST = "{digest}"
 MAX_CANDIDATES = 3
 LANGUAGES = ("en", "de", "fr", "it", "es", "pt", "nl", "ja", "ko", "zh-hans", "zh-hant")
 
-DECISIONS = {
-    Decision.ACCEPT: "Counted",
-    Decision.REVIEW: "Counted, a person must look",
-    Decision.REJECT: "No card recognised",
+NOT_A_CARD: frozenset[str] = frozenset(
+    {
+        Reason.NO_CARD_FOUND,
+        Reason.LOOKS_LIKE_CARD_BACK,
+        Reason.CARD_BACK,
+        Reason.SEVERAL_CARDS,
+        Reason.TOO_DARK,
+    }
+)
+"""Reasons for which no candidate is offered."""
+
+ADVICE: Mapping[str, str] = {
+    Reason.LOOKS_LIKE_CARD_BACK: "Turn the card over.",
+    Reason.CARD_BACK: "Turn the card over.",
+    Reason.NO_CARD_FOUND: "Lay one card on a plain ground, whole and flat.",
+    Reason.SEVERAL_CARDS: "Leave one card under the camera.",
+    Reason.CUT_OFF: "Move the card so that all its corners are in the picture.",
+    Reason.TOO_DARK: "Give it more light.",
+    Reason.GLARE: "Turn the card or the lamp until nothing shines on it.",
+    Reason.BLURRED: "Hold the camera still, and let it focus.",
 }
 
 
@@ -32,9 +49,12 @@ DECISIONS = {
 class StationView:
     """The content of the page's live part.
 
-    `link`, `fault` and `problems` are sentences; an empty fault is none. `originals` has, for the
-    scan of a task, the earlier scan of which it is a possible duplicate. `uploads` is whether
-    images are uploaded at all.
+    `link`, `fault`, `problems` and `set_aside` (why the last capture was set aside) are sentences;
+    an empty one is none. `originals` has, for the scan of a task, the earlier scan of which it is a
+    possible duplicate. `answers` has what a person said about a scan, and `given` the answers from
+    here that may be taken back. `copies` counts the questions whether a card came before. `uploads`
+    is whether images are uploaded at all. `printed_name` is the last card's name in the language
+    that is set, `exists_as` the finishes in which it exists; none where none are known.
     """
 
     status: OutboxStatus
@@ -55,6 +75,26 @@ class StationView:
     notice: str = ""
     problems: Sequence[str] = ()
     price: "PriceSummary | None" = None
+    printed_name: str = ""
+    exists_as: Sequence[Finish] = ()
+    figures: Figures = NO_FIGURES
+    answers: Mapping[UUID, ScanAnswer] = field(default_factory=dict)
+    given: Sequence[GivenAnswer] = ()
+    files: Sequence["ListedFile"] = ()
+    set_aside: str = ""
+    can_capture: bool = False
+    copies: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListedFile:
+    """A file or photo that gave no card. `parked`: it may be tried again or dismissed."""
+
+    key: str
+    name: str
+    reason: str
+    message: str
+    parked: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,15 +118,28 @@ class MachineSummary:
 
 
 class PageRenderer:
-    """Renders the templates. `station` is the station's name."""
+    """Renders the templates.
 
-    def __init__(self, station: str) -> None:
+    `dashboard` and `phone_address` are addresses, empty for none. `can_capture` is whether the
+    camera takes a photo on command.
+    """
+
+    def __init__(
+        self,
+        station: str,
+        *,
+        dashboard: str = "",
+        phone_address: str = "",
+        can_capture: bool = False,
+    ) -> None:
         environment = Environment(
             loader=PackageLoader("cardmint_edge.page"), autoescape=True, undefined=StrictUndefined
         )
         environment.globals.update(
             station=station,
-            decisions=DECISIONS,
+            dashboard=dashboard,
+            phone_address=phone_address,
+            can_capture=can_capture,
             finishes=list(Finish),
             editions=list(Edition),
             conditions=list(Condition),
@@ -99,10 +152,15 @@ class PageRenderer:
             f"{digits(money.minor, money.currency)} {money.currency}"
         )
         environment.filters["words"] = lambda code: str(code).replace("_", " ").replace("-", " ")
+        environment.filters["kind"] = scan_kind
+        environment.filters["outcome"] = scan_outcome
+        environment.filters["advice"] = advice_on
+        environment.filters["no_card"] = lambda task: not NOT_A_CARD.isdisjoint(task.reasons)
         self._live = environment.get_template("live.html")
         self._page = environment.get_template("page.html")
         self._search_results = environment.get_template("search_results.html")
         self._pin = environment.get_template("pin.html")
+        self._phone = environment.get_template("phone.html")
 
     def live(self, view: StationView) -> tuple[str, str]:
         """Return the live part and its digest, which changes with the content."""
@@ -120,9 +178,47 @@ class PageRenderer:
         """Return the cards that a search found, as answers to a task."""
         return self._search_results.render(task=task, version=version, query=query, cards=cards)
 
-    def pin(self, error: str) -> str:
-        """Return the page that asks for the PIN; `error` is empty at the first time."""
-        return self._pin.render(error=error)
+    def pin(self, error: str, then: str) -> str:
+        """Return the page that asks for the PIN; `error` is empty at the first time.
+
+        `then` is the page to which the PIN leads.
+        """
+        return self._pin.render(error=error, next=then)
+
+    def phone(self) -> str:
+        """Return the page that sends a phone's photos."""
+        return self._phone.render()
+
+
+def scan_kind(record: ScanRecord, answers: Mapping[UUID, ScanAnswer]) -> str:
+    """Return what a scan is now: `counted`, `asked`, `none` or `withdrawn`."""
+    if record.withdrawn:
+        return "withdrawn"
+    answer = answers.get(record.scan.scan)
+    if answer is not None:
+        return "counted" if answer.card else "none"
+    if record.scan.decision is Decision.REJECT:
+        return "none"
+    asked = record.scan.decision is Decision.REVIEW or record.scan.possible_duplicate_of
+    return "asked" if asked else "counted"
+
+
+def scan_outcome(record: ScanRecord, answers: Mapping[UUID, ScanAnswer]) -> str:
+    """Return what a scan is now in the dashboard's words, for a person."""
+    kind, answer = scan_kind(record, answers), answers.get(record.scan.scan)
+    if answer is not None and kind != "withdrawn":
+        return f"{'Counted' if answer.card else 'Not counted'}: {answer.by} answered"
+    return {
+        "counted": "Counted",
+        "asked": "Asked about",
+        "none": "No card: not counted",
+        "withdrawn": "Taken back",
+    }[kind]
+
+
+def advice_on(reasons: Sequence[str]) -> list[str]:
+    """Return what the operator can do about reasons, each sentence once."""
+    return list(dict.fromkeys(ADVICE[reason] for reason in map(str, reasons) if reason in ADVICE))
 
 
 def html(content: str, status: int = 200) -> HTMLResponse:

@@ -33,3 +33,8 @@ async def serve(app: Any, http: Any = BoundedConnection) -> AsyncIterator[httpx.
     finally:
         server.should_exit = True
         await asyncio.wait_for(task, 30)
+
+
+def plain(answer: httpx.Response) -> str:
+    """Return a page with one space in place of each run of white space, as a browser shows it."""
+    return " ".join(answer.text.split())

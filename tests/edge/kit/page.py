@@ -1,22 +1,33 @@
 """The page over a real database, without a camera and a broker."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 from tests.edge.kit.folders import quick_folder
-from tests.edge.kit.scans import STAMP
+from tests.edge.kit.scans import NOW, STAMP
 from tests.edge.kit.tasks import CATALOGUE, ELSEWHERE
 
+from cardmint_contracts.prices import LastPrice
 from cardmint_edge.adapters.image_store import ImageStore
+from cardmint_edge.adapters.photo_inbox import PhotoInbox
 from cardmint_edge.adapters.sqlite.images import ImageTable
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.adapters.sqlite.tasks import TaskTable
+from cardmint_edge.figures import FiguresReader
+from cardmint_edge.page.photos import PhonePorts, PhotoOutcome
 from cardmint_edge.page.ports import PagePorts
 from cardmint_edge.page.routes import make_page
-from cardmint_edge.page.views import RECENT_SCANS, MachineSummary, PriceSummary, StationView
+from cardmint_edge.page.views import (
+    RECENT_SCANS,
+    ListedFile,
+    MachineSummary,
+    PriceSummary,
+    StationView,
+)
 from cardmint_edge.review_tasks import ReviewTasks
+from cardmint_edge.station_view import first_questions
 from cardmint_edge.status import outbox_status
 
 
@@ -50,16 +61,26 @@ class PageBench:
         self.picture: bytes | None = None
         self.price: PriceSummary | None = None
         self.paused = False
+        self.pictures: dict[str, bytes] = {}
+        self.files: list[ListedFile] = []
+        self.tried: list[tuple[str, str]] = []
+        self.photos: dict[str, PhotoOutcome] = {}
+        self.inbox: PhotoInbox | None = None
+        self.phone_address = ""
+        self.dashboard = ""
+        self.figures = FiguresReader(outbox, lambda card, defaults: self.last_price)
+        self.last_price: LastPrice | None = None
         self.metrics: Callable[[], bytes] = lambda: b"cardmint_scanned 1.0\n"
 
     def view(self, notice: str) -> StationView:
-        tasks = self.table.oldest_open(2)
+        scans = self.outbox.recent_scans(RECENT_SCANS + 1)
+        tasks = first_questions(self.table, scans, set())
         return StationView(
             status=outbox_status(self.outbox, ImageTable(self.outbox.database)),
             link="connected; the cloud receives",
             connected=self.connected,
             fault=self.fault,
-            scans=self.outbox.recent_scans(RECENT_SCANS + 1),
+            scans=scans,
             tasks=tasks,
             originals={
                 task.scan: line
@@ -73,6 +94,14 @@ class PageBench:
             uploads_paused=self.paused,
             has_live=self.picture is not None,
             price=self.price,
+            figures=self.figures.read(self.outbox.defaults.lot, NOW, self.tasks.answers),
+            answers=self.tasks.answers,
+            given=self.tasks.given,
+            files=self.files,
+            can_capture=self.can_capture,
+            copies=sum(
+                "possible-duplicate" in task.reasons for task in self.table.oldest_open(100)
+            ),
             machine=MachineSummary(
                 camera="desk",
                 disk_free_bytes=5 * 10**9,
@@ -88,6 +117,18 @@ class PageBench:
 
     def pause(self, paused: bool) -> None:
         self.paused = paused
+
+    def add_piece(self, sha256: str, name: str, length: int, offset: int, piece: bytes) -> int:
+        assert self.inbox is not None
+        return self.inbox.add_piece(sha256, name, length, offset, piece)
+
+    def outcomes(self, photos: Sequence[str]) -> dict[str, PhotoOutcome]:
+        return {name: self.photos.get(name, PhotoOutcome(state="unknown")) for name in photos}
+
+    def try_file(self, what: str, key: str) -> bool:
+        self.tried.append((what, key))
+        self.files = [file for file in self.files if file.key != key]
+        return key != "gone"
 
     def page(self) -> Any:
         return make_page(
@@ -106,6 +147,14 @@ class PageBench:
                 preview=lambda: self.picture,
                 pause_uploads=self.pause,
                 metrics=lambda: self.metrics(),  # noqa: PLW0108 - a test puts another in its place
+                phone=PhonePorts(
+                    add_piece=self.add_piece, outcomes=self.outcomes, address=self.phone_address
+                ),
+                card_picture=self.pictures.get,
+                retry_file=lambda key: self.try_file("retry", key),
+                dismiss_file=lambda key: self.try_file("dismiss", key),
+                dashboard=self.dashboard,
+                can_capture=self.can_capture,
                 pin=self.pin,
             )
         )

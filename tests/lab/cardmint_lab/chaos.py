@@ -7,16 +7,14 @@ import asyncio
 import os
 import random
 import signal
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from uuid import UUID
 
 import asyncpg
@@ -31,6 +29,7 @@ from cardmint_lab.cloud.senders import StationSenders, sending
 from cardmint_lab.cloud.test_bed import GivenServers, running_servers
 from cardmint_lab.faulty_proxy import FaultyProxy
 from cardmint_lab.folders import temporary_folder
+from cardmint_lab.system import installed_script
 
 TENANT = "chaos"
 PATIENCE_S = 120.0
@@ -52,19 +51,29 @@ class ChaosOutcome:
 class ChaosSystem:
     """Every part, and how each of them fails.
 
-    Workers reach broker and Postgres through proxies, and stations the broker.
+    Workers reach broker and Postgres through proxies, and stations the broker. `cloud_port` is
+    where workers reach the broker, if it is another port, and `worker_settings` are theirs.
     """
 
-    def __init__(self, stack: ExitStack, kind: BrokerKind, draw: random.Random) -> None:
+    def __init__(
+        self,
+        stack: ExitStack,
+        draw: random.Random,
+        *,
+        postgres: LocalPostgres,
+        broker: LocalBroker,
+        cloud_port: int | None = None,
+        worker_settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.draw = draw
-        folder = stack.enter_context(temporary_folder())
-        self.postgres = LocalPostgres(folder / "postgres").start()
+        self.postgres = postgres.start()
         stack.callback(self.postgres.drop)
-        self.broker = LocalBroker(folder / "broker", kind=kind).start()
+        self.broker = broker.start()
         stack.callback(self.broker.stop)
+        self._worker_settings = dict(worker_settings or {})
         self.proxies = {
             "stations to broker": FaultyProxy(self.broker.port, draw),
-            "workers to broker": FaultyProxy(self.broker.port, draw),
+            "workers to broker": FaultyProxy(cloud_port or self.broker.port, draw),
             "workers to Postgres": FaultyProxy(self.postgres.port, draw),
         }
         for proxy in self.proxies.values():
@@ -78,7 +87,9 @@ class ChaosSystem:
         )
         self._where = stack.enter_context(running_servers(given))
         self._where.database = through
-        self.workers: list[ChildProcess] = [self._where.work(), self._where.work()]
+        self.workers: list[ChildProcess] = [
+            self._where.work(**self._worker_settings) for _ in range(2)
+        ]
 
     def check(self) -> None:
         """Check that no worker ended by itself.
@@ -90,6 +101,13 @@ class ChaosSystem:
 
     def fail(self) -> str:
         """Let one random part fail and recover; return its name."""
+        faults = self.faults()
+        name = self.draw.choice(sorted(faults))
+        faults[name]()
+        return name
+
+    def faults(self) -> dict[str, Callable[[], None]]:
+        """Return how parts fail and recover, by name."""
         faults: dict[str, Callable[[], None]] = {
             "broker killed": self._kill_broker,
             "worker 1 killed": lambda: self._kill_worker(0),
@@ -102,9 +120,7 @@ class ChaosSystem:
             faults[f"{name}: cut"] = proxy.cut
             faults[f"{name}: held"] = partial(self._hold, proxy)
             faults[f"{name}: half closed"] = proxy.half_close
-        name = self.draw.choice(sorted(faults))
-        faults[name]()
-        return name
+        return faults
 
     def _hold(self, proxy: FaultyProxy) -> None:
         proxy.hold(self.draw.uniform(0.1, 2.5))
@@ -120,13 +136,17 @@ class ChaosSystem:
         self.postgres.start()
 
     def _kill_worker(self, number: int) -> None:
-        self._where.workers.remove(self.workers[number])
         self.workers[number].kill()
         time.sleep(self.draw.uniform(0, 0.5))
+        self.start_worker(number)
+
+    def start_worker(self, number: int, **environment: str) -> None:
+        """Start a worker in place of one that was killed, with more of an environment."""
+        self._where.workers.remove(self.workers[number])
         self.workers[number] = ChildProcess(
-            [str(Path(sys.executable).with_name("cardmint-cloud")), "work"],
+            installed_script(["cardmint-cloud", "work"]),
             self._where.folder / f"worker-{number}-again.log",
-            env=self._where.environment,
+            env={**self._where.environment, **self._worker_settings, **environment},
         )
         self._where.workers.append(self.workers[number])
 
@@ -151,7 +171,13 @@ def run(
     draw = random.Random(seed)
     work = scans.divide_work(seed, stations, events, datetime.now(UTC), size=batch)
     with ExitStack() as stack:
-        stage = ChaosSystem(stack, kind, draw)
+        folder = stack.enter_context(temporary_folder())
+        stage = ChaosSystem(
+            stack,
+            draw,
+            postgres=LocalPostgres(folder / "postgres"),
+            broker=LocalBroker(folder / "broker", kind=kind),
+        )
         port = stage.proxies["stations to broker"].port
         senders = [
             StationSenders("127.0.0.1", port, TENANT, {name: own}, quiet_s=1.0)

@@ -10,7 +10,7 @@ from cardmint_cloud.errors import CloudError
 from cardmint_edge.errors import EdgeError
 from cardmint_lab.cloud.cli import cloud
 from cardmint_lab.recognition.cli import recognition
-from cardmint_lab.stand_ins.cli import stand_ins
+from cardmint_lab.stand_ins.cli import catalogue_stand_in, stand_ins
 from cardmint_lab.station.cli import station
 
 if TYPE_CHECKING:
@@ -116,7 +116,59 @@ def chaos(
     sys.exit(bool(outcome.wrong))
 
 
-for command in (station, cloud, recognition, stand_ins):
+@cli.command()
+@click.option(
+    "--seconds",
+    type=click.FloatRange(1, 3600),
+    default=120.0,
+    show_default=True,
+    help="How long everything goes wrong.",
+)
+@click.option("--pace", type=click.FloatRange(0.1, 100), default=5.0, show_default=True)
+@click.option("--seed", type=int, help="Draw the same faults again; at random otherwise.")
+def copies(*, seconds: float, pace: float, seed: int | None) -> None:
+    """Clone and restore disks and the database, move clocks and forge messages while boxes count.
+
+    Exit code 1 when a card is lost without a line of the ledger, or counted twice.
+    """
+    import random
+
+    from cardmint_lab.copies.run import run
+
+    chosen = random.SystemRandom().getrandbits(32) if seed is None else seed
+    outcome = run(faults_s=seconds, pace=pace, seed=chosen, say=click.echo)
+    for name, times in sorted(outcome.faults.items()):
+        click.echo(f"{times:5}  {name}")
+    found = outcome.verdict
+    click.echo(f"{outcome.boxes} boxes in {outcome.seconds:.0f} s, seed {chosen}:")
+    click.echo(f"{found.beeped:5}  cards beeped, {found.counted} of them counted once")
+    click.echo(f"{found.lost_with_disk:5}  gone with the only disk that knew them")
+    click.echo(
+        f"{found.in_ledger:5}  missing after a restored database; the ledger says that"
+        f" {found.ledger} events are"
+    )
+    click.echo(f"{found.opened:5}  new streams, {found.twice} events twice in the log")
+    click.echo(f"{outcome.forged:5}  forged messages, {found.forged} cards under stolen logins")
+    click.echo("\n".join(found.wrong) or "no card is lost without a reason, none is counted twice")
+    sys.exit(bool(found.wrong))
+
+
+@cli.command()
+@click.option("--pack", type=click.Path(dir_okay=False, path_type=Path), required=True)
+def bounds(*, pack: Path) -> None:
+    """Send hostile input to worker, dashboard and station, and print the most memory of each.
+
+    Exit code 1 when one takes more than 250 MB or stops working.
+    """
+    from cardmint_lab.bounds import run
+    from cardmint_lab.folders import temporary_folder
+
+    with temporary_folder() as folder:
+        found = run(pack, folder, click.echo)
+    sys.exit(not all(bound.kept for bound in found))
+
+
+for command in (station, cloud, recognition, stand_ins, catalogue_stand_in):
     cli.add_command(command)
 
 

@@ -21,6 +21,7 @@ class FaultyProxy:
         self._loop = asyncio.new_event_loop()
         self._open = asyncio.Event()
         self._open.set()
+        self._refuses = False
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._server: asyncio.Server = self._do(
@@ -39,6 +40,10 @@ class FaultyProxy:
     def cut(self) -> None:
         """Reset every connection."""
         self._do(self._cut())
+
+    def drop(self, seconds: float) -> None:
+        """Reset every connection, and refuse new ones for a while."""
+        self._do(self._drop(seconds))
 
     def hold(self, seconds: float) -> None:
         """Let nothing through for a while, in either direction."""
@@ -63,6 +68,14 @@ class FaultyProxy:
             for writer in link:
                 writer.transport.abort()
 
+    async def _drop(self, seconds: float) -> None:
+        self._refuses = True
+        await self._cut()
+        self._loop.call_later(seconds, self._accept_again)
+
+    def _accept_again(self) -> None:
+        self._refuses = False
+
     async def _hold(self, seconds: float) -> None:
         self._open.clear()
         self._loop.call_later(seconds, self._open.set)
@@ -74,6 +87,9 @@ class FaultyProxy:
                 writer.write_eof()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._refuses:
+            writer.transport.abort()
+            return
         try:
             far_reader, far = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:

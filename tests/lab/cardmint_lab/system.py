@@ -74,13 +74,20 @@ class System:
         """Return the file that a part's output is appended to."""
         return self.folder / "logs" / f"{name}.log"
 
-    def start_cloud(self) -> None:
-        """Start Postgres, broker, price server, worker and dashboard, and wait for them."""
+    def start_cloud(self, *, prices: bool = True) -> None:
+        """Start Postgres, broker, price server, worker and dashboard, and wait for them.
+
+        Without `prices` the caller serves the price port.
+        """
         self.postgres.start()
         self.broker.start()
         self._run("migrate", ["cardmint-cloud", "migrate"])
-        for name in ("prices", "worker", "web"):
+        for name in ("prices", "worker", "web") if prices else ("worker", "web"):
             self.start(name)
+
+    def pid(self, name: str) -> int:
+        """Return the process of a started part that is no server."""
+        return self._children[name].process.pid
 
     def start_station(self, name: str, camera: str | SimulatedCards) -> None:
         """Start a station with camera settings (TOML) or simulated cards, and wait for its page."""

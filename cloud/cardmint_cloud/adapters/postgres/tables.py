@@ -405,6 +405,51 @@ current_quotes = Table(
     PrimaryKeyConstraint("tenant", "card_id", "finish", "edition"),
 )
 
+catalogue_imports = Table(
+    "catalogue_imports",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    Column("imported_at", Moment, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("sets", Integer, nullable=False),
+    Column("printings", Integer, nullable=False),
+)
+
+catalogue_sets = Table(
+    "catalogue_sets",
+    metadata,
+    Column("set_id", Text, primary_key=True),
+    Column("region", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("names", JSONB, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("official", Integer, nullable=False),
+    Column("released", Text, nullable=False),
+    Column("series", Text, nullable=False),
+    Column("tcgdex", Text, nullable=False),
+    Column("tcgplayer", BigInteger),
+    Column("cardmarket", BigInteger),
+    Column("printings", Integer, nullable=False),
+    Column("digest", Text, nullable=False),
+)
+
+catalogue_printings = Table(
+    "catalogue_printings",
+    metadata,
+    Column("card_id", Text, primary_key=True),
+    Column("set_id", Text, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("number", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("finishes", ARRAY(Text), nullable=False),
+    Column("facts", JSONB, nullable=False),
+)
+
+Index("catalogue_printings_set", catalogue_printings.c.set_id, catalogue_printings.c.place)
+
 Index("events_subject", events.c.tenant, events.c.subject)
 Index(
     "events_evicted",

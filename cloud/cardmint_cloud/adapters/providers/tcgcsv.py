@@ -29,10 +29,13 @@ _FIGURES = (
 
 
 class TcgCsv:
-    """The provider."""
+    """The provider. `groups` are those that the catalogue names, by set."""
 
     name = "tcgcsv"
     rate = RateLimit(per_s=2, burst=4, per_day=1_000)
+
+    def __init__(self, groups: Mapping[str, int] | None = None) -> None:
+        self._groups = groups or {}
 
     async def quotes(self, card: Card, get: AnswerLoader, now: datetime) -> tuple[Quote, ...]:
         """Return TCGplayer's quotes of a card; () when it lists no price.
@@ -41,7 +44,9 @@ class TcgCsv:
             NotFound: no known group holds the card's set, or none of its products is the card.
         """
         set_id = provider_ids.set_of(card)
-        for group in provider_ids.tcgplayer_groups(set_id):
+        known = provider_ids.tcgplayer_groups(set_id)
+        named = self._groups.get(set_id)
+        for group in known or (() if named is None else (named,)):
             products = await get(
                 ProviderRequest(path=f"/tcgplayer/3/{group}/products"), PRODUCTS_FOR
             )

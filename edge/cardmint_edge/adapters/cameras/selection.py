@@ -4,10 +4,12 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from cardmint_edge.adapters.cameras.live import LiveCamera
+from cardmint_edge.adapters.cameras.photos import NoCamera
 from cardmint_edge.adapters.cameras.video import VideoDevice
 from cardmint_edge.capture import Camera
 from cardmint_edge.settings import (
     CameraSettings,
+    PhoneCameraSettings,
     ReplayCameraSettings,
     TetheredCameraSettings,
     VideoCameraSettings,
@@ -37,6 +39,8 @@ def camera_of(settings: CameraSettings, start_at: int, last_fingerprint: bytes) 
         from cardmint_edge.adapters.cameras.replay import ReplayCamera  # noqa: PLC0415 - loads the decoders
 
         return ReplayCamera(settings.path, loop=settings.loop, start_at=start_at)
+    if isinstance(settings, PhoneCameraSettings):
+        return NoCamera()
     from cardmint_edge.adapters.cameras.folder import FolderCamera  # noqa: PLC0415 - as above
 
     return FolderCamera(settings.path, settle_s=settings.settle_s)

@@ -279,15 +279,27 @@ class Outbox:
         self._on_append()
         return self.stream_state
 
-    def identify(self, tenant: str, station: str, stamp: Timestamp) -> None:
-        """Tell the outbox in whose name it sends. When that changes, a new stream begins."""
+    def identify(
+        self, tenant: str, station: str, stamp: Timestamp, database: UUID | None = None
+    ) -> None:
+        """Tell the outbox in whose name it sends. When that changes, a new stream begins.
+
+        `database` is the cloud's that the station belongs to; None leaves it to the first receipt.
+        """
         (known,) = self.database.read("SELECT tenant, name FROM station")
-        if known == (tenant, station):
-            return
-        if known != ("", ""):
+        if known not in {(tenant, station), ("", "")}:
             self.open_stream(StreamReason.RENAMED, stamp, database=self.stream_state.database)
+        belongs_to = self.stream_state.database
+        if database is not None and belongs_to not in {database, None}:
+            self.open_stream(StreamReason.DATABASE_REPLACED, stamp, database=database)
+        if known == (tenant, station) and database in {belongs_to, None}:
+            return
         with self.database.write() as tx:
-            tx.execute("UPDATE station SET tenant = ?, name = ?", (tenant, station))
+            tx.execute(
+                "UPDATE station SET tenant = ?, name = ?,"
+                " cloud_database = coalesce(?, cloud_database)",
+                (tenant, station, str(database) if database is not None else None),
+            )
 
     def oldest_unsent(self) -> datetime | None:
         """Return the time of the oldest event without a receipt; None when there is none."""
@@ -300,6 +312,22 @@ class Outbox:
             _record_of(row)
             for row in self.database.read(_SCAN_COLUMNS + "ORDER BY position DESC LIMIT ?", count)
         ]
+
+    def scans_after(self, position: int, count: int) -> list[ScanRecord]:
+        """Return the `count` newest scans after a position, the oldest first."""
+        rows = self.database.read(
+            _SCAN_COLUMNS + "WHERE position > ? ORDER BY position DESC LIMIT ?", position, count
+        )
+        return [_record_of(row) for row in reversed(rows)]
+
+    def withdrawn_scans(self) -> set[UUID]:
+        """Return the scans of the history that were taken back."""
+        rows = self.database.read("SELECT scan FROM scans WHERE withdrawn = 1")
+        return {UUID(scan) for (scan,) in rows}
+
+    def scan(self, scan: UUID) -> ScanRecord | None:
+        """Return a scan of the history; None for one that is not in it any more."""
+        return self._find(str(scan))
 
     def possible_original(self, scan: UUID) -> ScanRecord | None:
         """Return the earlier scan of which `scan` is a possible duplicate.

@@ -83,6 +83,13 @@ class TaskTable:
         )
         return [decode(body, ReviewTask) for (body,) in rows]
 
+    def newest_open(self, count: int) -> list[ReviewTask]:
+        """Return the `count` newest open tasks, the newest first."""
+        rows = self._database.read(
+            "SELECT body FROM tasks WHERE answered = 0 ORDER BY opened DESC, task LIMIT ?", count
+        )
+        return [decode(body, ReviewTask) for (body,) in rows]
+
     def find_open(self, task: UUID) -> ReviewTask | None:
         """Return an open task; None for any other."""
         rows = self._database.read(

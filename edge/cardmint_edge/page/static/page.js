@@ -3,7 +3,8 @@
 
 // A key pressed for one question must not answer the next: a new first question ignores keys for a moment.
 const IGNORE_KEYS_MS = 500;
-const TONES = { accept: [[880, 0.09]], review: [[587, 0.12], [440, 0.16]], reject: [[196, 0.25]] };
+const TONES = { counted: [[880, 0.09]], asked: [[587, 0.12], [440, 0.16]], none: [[196, 0.25]] };
+const SOUND = "cardmint-sound";
 let currentTask = "";
 let currentSince = 0;
 let soundedPosition = null;
@@ -41,24 +42,51 @@ function sound(decision) {
 }
 
 const soundButton = document.getElementById("sound");
-soundButton.addEventListener("click", () => {
-  const on = soundButton.getAttribute("aria-pressed") !== "true";
+function setSound(on) {
   soundButton.setAttribute("aria-pressed", String(on));
   if (on) audio = audio || new AudioContext();
   else if (audio) { audio.close(); audio = null; }
-});
+  try { localStorage.setItem(SOUND, on ? "on" : ""); } catch { /* a browser that stores nothing */ }
+}
+soundButton.addEventListener("click", () => setSound(soundButton.getAttribute("aria-pressed") !== "true"));
+// A browser lets a page sound only after the first press on it.
+addEventListener("pointerdown", (event) => {
+  try { if (!audio && localStorage.getItem(SOUND) && !event.target.closest("#sound")) setSound(true); } catch { /* as above */ }
+}, { once: true, capture: true });
 
-document.getElementById("capture").addEventListener("click", () => {
-  htmx.ajax("POST", "/capture", { target: "#live", swap: "outerHTML" });
-});
+const capture = document.getElementById("capture");
+if (capture) capture.addEventListener("click", () => htmx.ajax("POST", "/capture", { target: "#live", swap: "outerHTML" }));
 
+const zoom = document.getElementById("zoom");
+document.addEventListener("click", (event) => {
+  const pressedOn = event.target.closest("[data-zoom]");
+  if (pressedOn) {
+    const large = zoom.querySelector("img");
+    large.src = pressedOn.querySelector("img").src;
+    zoom.showModal();
+    if (pressedOn.classList.contains("closeup")) zoom.scrollTop = zoom.scrollHeight;
+  } else if (event.target.closest("#zoom")) zoom.close();
+});
+zoom.querySelector("img").addEventListener("load", () => { zoom.scrollTop = zoom.scrollHeight; });
+
+const ANSWERS = /^[0-3sda]$/;
 document.addEventListener("keydown", (event) => {
+  if (zoom.open) {
+    if (event.key === "x") zoom.close();
+    return;
+  }
   const typing = event.target.closest("input, select, textarea");
+  if (typing && event.key === "Escape") typing.blur();
   if (typing || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
   const key = event.key.toLowerCase();
-  if (!/^[0-3sur ]$/.test(key)) return;
-  if (key === " " && event.target.closest("button")) return;
-  const answers = /^[0-3s]$/.test(key);
+  if (key === "/") {
+    const search = document.querySelector(".search input");
+    if (search) { event.preventDefault(); search.focus(); }
+    return;
+  }
+  if (!/^[0-3sdaurxzm ]$/.test(key)) return;
+  if (key === " " && event.target.closest("button, summary, a")) return;
+  const answers = ANSWERS.test(key);
   const button = document.querySelector(`${answers ? ".task.current " : ""}button[data-key="${key}"]`);
   if (!button || (answers && performance.now() - currentSince <= IGNORE_KEYS_MS)) return;
   event.preventDefault();
@@ -89,12 +117,16 @@ document.addEventListener("htmx:beforeCleanupElement", ({ target }) => {
 });
 
 const camera = document.getElementById("camera");
-if (!camera.hidden) {
+if (camera) {
   const picture = camera.querySelector("img");
   const next = () => { picture.src = `/camera.jpg?${Date.now()}`; };
   picture.addEventListener("load", () => setTimeout(next, 200));
   picture.addEventListener("error", () => setTimeout(next, 2000));
   next();
+}
+
+for (const select of document.querySelectorAll(".defaults select")) {
+  select.addEventListener("change", () => select.classList.toggle("set", select.value !== ""));
 }
 
 // Two requests may be open. When the second one ends, its part may be replaced already, and htmx would lose the elements

@@ -133,6 +133,18 @@ def storm(
 
 
 @cloud.command()
+@_servers
+def hostile(*, database: str | None, broker: str | None, as_json: bool) -> None:
+    """Measure what honest stations notice while another one sends what cannot be used."""
+    from cardmint_lab.cloud import hostile as measured
+    from cardmint_lab.cloud.test_bed import GivenServers
+
+    given = GivenServers(database=database, broker=broker)
+    report = measured.run(given=given, say=_say(as_json))
+    _print(report, measured.report_lines(report), as_json=as_json)
+
+
+@cloud.command()
 @click.option(
     "--events",
     "sizes",

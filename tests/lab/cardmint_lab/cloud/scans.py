@@ -16,6 +16,7 @@ from cardmint_contracts.cards import (
     Language,
     ScanDefaults,
 )
+from cardmint_contracts.chain import extend_all, start_of
 from cardmint_contracts.envelope import BATCH, Envelope, encode_batch, seal
 from cardmint_contracts.events import CardScanned, RecogniserIdentity
 
@@ -26,11 +27,15 @@ REVIEWS = 0.02
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EventMessage:
-    """One message, ready to publish: events `first` to `last` of its stream."""
+    """One message, ready to publish: events `first` to `last` of its stream.
+
+    `before` is the chain's digest before the first.
+    """
 
     payload: bytes
     first: int
     last: int
+    before: bytes
 
 
 def station_name(station: int) -> str:
@@ -48,7 +53,7 @@ def make_scans(seed: int, station: int, count: int, start: datetime) -> Iterator
     draw = random.Random(f"{seed}/{station}/scans")
     for number in range(1, count + 1):
         yield seal(
-            _scan(draw),
+            make_scan(draw, UUID(int=draw.getrandbits(128), version=4)),
             source=f"/stations/{station_name(station)}",
             time=start + timedelta(seconds=number / 2),
             stream=station_stream(seed, station),
@@ -65,14 +70,21 @@ def make_messages(
     """Return a station's messages of `size` events each."""
     made: list[EventMessage] = []
     waiting: list[Envelope] = []
+    digest = start_of(station_stream(seed, station))
     for envelope in make_scans(seed, station, count, start):
         waiting.append(envelope)
         if len(waiting) == size or envelope.number == count:
             payload, content_type = encode_batch(waiting)
             assert content_type == BATCH
             made.append(
-                EventMessage(payload=payload, first=waiting[0].number, last=waiting[-1].number)
+                EventMessage(
+                    payload=payload,
+                    first=waiting[0].number,
+                    last=waiting[-1].number,
+                    before=digest,
+                )
             )
+            digest = extend_all(digest, ((one, one.data) for one in waiting))
             waiting = []
     return made
 
@@ -92,12 +104,13 @@ def divide_work(
     }
 
 
-def _scan(draw: random.Random) -> CardScanned:
+def make_scan(draw: random.Random, scan: UUID) -> CardScanned:
+    """Return a made-up scan under the identifier `scan`."""
     review = draw.random() < REVIEWS
     cards = [_card(draw.randrange(PRINTINGS)) for _ in range(3)]
     sure = draw.uniform(0.9, 1.0)
     return CardScanned(
-        scan=UUID(int=draw.getrandbits(128), version=4),
+        scan=scan,
         decision=Decision.REVIEW if review else Decision.ACCEPT,
         recogniser=RecogniserIdentity(method="classical", pack="bench-2026-11"),
         card=None if review else cards[0],

@@ -298,7 +298,7 @@ def sending(
 def _stream(topic: str, stream: UUID, parcels: Sequence[EventMessage]) -> _SendState:
     packets = []
     for parcel in parcels:
-        claim = Claim(stream, parcel.first, parcel.last)
+        claim = Claim(stream, parcel.first, parcel.last, parcel.before)
         packet = mqtt5.PublishPacket(
             topic,
             parcel.payload,

@@ -194,7 +194,7 @@ def _send(
     writer: asyncio.StreamWriter, topic: str, stream: UUID, parcels: Sequence[EventMessage]
 ) -> None:
     for mid, parcel in enumerate(parcels, 10):
-        claim = Claim(stream, parcel.first, parcel.last)
+        claim = Claim(stream, parcel.first, parcel.last, parcel.before)
         packet = mqtt5.PublishPacket(
             topic,
             parcel.payload,

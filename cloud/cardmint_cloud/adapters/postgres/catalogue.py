@@ -1,0 +1,121 @@
+"""The catalogue's tables: written by the import, read for prices."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
+from cardmint_cloud.domain.catalogue_words import searched_text
+from cardmint_contracts.catalogue import CatalogueSet, finishes_of, name_in
+
+_PRINTING_COLUMNS = (
+    *("card_id", "set_id", "place", "number", "name"),
+    *("words", "finishes", "facts"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CatalogueImport:
+    """One import of a catalogue."""
+
+    imported_at: datetime
+    made_at: datetime
+    source: str
+    version: str
+    sets: int
+    printings: int
+
+
+async def lock(connection: PostgresConnection) -> None:
+    """Let no other import write until this transaction ends."""
+    await connection.execute("LOCK TABLE catalogue_sets IN SHARE ROW EXCLUSIVE MODE")
+
+
+async def set_digests(connection: PostgresConnection) -> dict[str, str]:
+    """Return the digest of each set that is imported."""
+    found = await connection.fetch("SELECT set_id, digest FROM catalogue_sets")
+    return {row["set_id"]: row["digest"] for row in found}
+
+
+async def owners(connection: PostgresConnection, card_ids: Iterable[str]) -> dict[str, str]:
+    """Return the sets that have these printings."""
+    found = await connection.fetch(
+        "SELECT card_id, set_id FROM catalogue_printings WHERE card_id = ANY($1::text[])",
+        list(card_ids),
+    )
+    return {row["card_id"]: row["set_id"] for row in found}
+
+
+async def drop_set(connection: PostgresConnection, set_id: str) -> None:
+    """Take a set out."""
+    await connection.execute("DELETE FROM catalogue_printings WHERE set_id = $1", set_id)
+    await connection.execute("DELETE FROM catalogue_sets WHERE set_id = $1", set_id)
+
+
+async def put_set(
+    connection: PostgresConnection, of_set: CatalogueSet, digest: str, left_out: frozenset[str]
+) -> None:
+    """Put a set in, in place of an earlier one; without the printings that are left out."""
+    await drop_set(connection, of_set.id)
+    printings = [one for one in of_set.printings if one.id not in left_out]
+    await connection.execute(
+        "INSERT INTO catalogue_sets (set_id, region, name, names, code, official, released, series,"
+        " tcgdex, tcgplayer, cardmarket, printings, digest)"
+        " VALUES ($1, $2, $3, $4::jsonb, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        of_set.id,
+        of_set.region.value,
+        name_in(of_set.names, None),
+        msgspec.json.encode(of_set.names).decode(),
+        of_set.code,
+        of_set.official,
+        of_set.released,
+        of_set.series,
+        of_set.ids.tcgdex,
+        of_set.ids.tcgplayer,
+        of_set.ids.cardmarket,
+        len(printings),
+        digest,
+    )
+    await connection.copy_records_to_table(
+        "catalogue_printings",
+        columns=list(_PRINTING_COLUMNS),
+        records=[
+            (
+                printing.id,
+                of_set.id,
+                place,
+                printing.number,
+                name_in(printing.names, None),
+                searched_text(printing, of_set),
+                [finish.value for finish in finishes_of(printing.variants)],
+                msgspec.json.encode(printing).decode(),
+            )
+            for place, printing in enumerate(printings)
+        ],
+    )
+
+
+async def record_import(
+    connection: PostgresConnection, *, now: datetime, made_at: datetime, source: str, version: str
+) -> CatalogueImport:
+    """Record that an import is complete, and return it."""
+    row = await connection.fetchrow(
+        "INSERT INTO catalogue_imports (imported_at, made_at, source, version, sets, printings)"
+        " SELECT $1, $2, $3, $4, count(*), coalesce(sum(printings), 0) FROM catalogue_sets"
+        " RETURNING imported_at, made_at, source, version, sets, printings",
+        now,
+        made_at,
+        source,
+        version,
+    )
+    return CatalogueImport(**dict(row or {}))
+
+
+async def tcgplayer_groups(pool: Pool) -> dict[str, int]:
+    """Return TCGplayer's group of each set whose group the catalogue has."""
+    found = await pool.fetch(
+        "SELECT set_id, tcgplayer FROM catalogue_sets WHERE tcgplayer IS NOT NULL"
+    )
+    return {row["set_id"]: row["tcgplayer"] for row in found}

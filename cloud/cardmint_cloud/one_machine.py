@@ -1,0 +1,355 @@
+"""The whole cloud of one shop on one machine, in one folder: `cardmint-cloud up`.
+
+It starts Postgres, the broker, a worker and the dashboard, and starts again what ends. The folder
+has everything: settings with the passwords (`cloud.toml`), data, images and logs.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from sqlalchemy.engine import make_url
+
+from cardmint_cloud import commands
+from cardmint_cloud import settings as configuration
+from cardmint_cloud.adapters.postgres import backup
+from cardmint_cloud.errors import CloudError, StopService
+from cardmint_cloud.local.broker import BrokerGuard, LocalBroker, mosquitto_path
+from cardmint_cloud.local.broker_users import CLOUD, BrokerUsers, new_password
+from cardmint_cloud.local.postgres import LocalPostgres, wheel_binaries
+from cardmint_cloud.local.processes import ChildProcess, accepts_connections, free_port
+from cardmint_cloud.local.text_files import write_text
+from cardmint_cloud.settings import CloudSettings
+
+SETTINGS = "cloud.toml"
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+STEADY_S = 60.0
+"""A part that ran this long is started again without a pause when it ends."""
+
+CHECK_EVERY_S = 0.2
+READY_S = 60.0
+
+_TOML = """\
+# Settings of this cloud, with its passwords. Written once by `cardmint-cloud up`; yours to change.
+# docs/settings-cloud.md lists every setting.
+tenant = "{tenant}"
+database = "postgresql://cardmint:{password}@127.0.0.1:{database_port}/cardmint"
+images = "{folder}/images"
+archive = "{folder}/archive"
+artifacts = "{folder}/artifacts"
+
+[web]
+port = {web_port}
+
+[broker]
+port = {cloud_port}
+username = "{cloud}"
+password = "{broker_password}"
+"""
+
+
+class Part(Protocol):
+    """A part that runs: Postgres, the broker, or a process."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        ...
+
+    def start(self) -> object:
+        """Start it, and wait until it serves."""
+        ...
+
+    def stop(self) -> None:
+        """Stop it in order."""
+        ...
+
+
+class ServiceProcess:
+    """A process of ours. Its first start waits until `ready`; later ones hold nobody up."""
+
+    def __init__(
+        self, words: list[str], log: Path, ready: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._words, self._log, self._ready = words, log, ready
+        self._child: ChildProcess | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the process has not ended."""
+        return self._child is not None and self._child.running
+
+    def start(self) -> None:
+        """Start the process.
+
+        Raises:
+            StopService: it ended or did not serve in time; the message has its last output.
+        """
+        first = self._child is None
+        self.stop()
+        self._child = ChildProcess(self._words, self._log)
+        if first:
+            self._child.wait_until(self._ready, timeout_s=READY_S)
+
+    def stop(self) -> None:
+        """Stop the process."""
+        if self._child is not None:
+            self._child.stop()
+
+
+@dataclass(kw_only=True, slots=True)
+class SupervisedPart:
+    """A part, and when it is started again."""
+
+    name: str
+    part: Part
+    pause_s: float = FIRST_PAUSE_S
+    started_at: float = field(default_factory=time.monotonic)
+    start_at: float | None = None
+
+    def look_after(self, now: float, say: Callable[[str], None]) -> None:
+        """Start the part again when it has ended and its pause is over."""
+        if self.part.running:
+            return
+        if self.start_at is None:
+            if now - self.started_at > STEADY_S:
+                self.pause_s = FIRST_PAUSE_S
+            self.start_at = now + self.pause_s
+            say(f"{self.name} has ended; it is started again in {self.pause_s:.1f} s")
+            self.pause_s = min(LONGEST_PAUSE_S, 2 * self.pause_s)
+        elif now >= self.start_at:
+            self.start_at = None
+            self.started_at = now
+            try:
+                self.part.start()
+                say(f"{self.name} runs again")
+            except CloudError as error:
+                say(f"{self.name} does not start: {error}")
+
+
+class CloudFolder:
+    """The folder of one cloud, made if it is missing."""
+
+    def __init__(self, folder: Path, *, tenant: str = "shop") -> None:
+        """Open the folder.
+
+        Raises:
+            StopService: it cannot be made or used, or its settings are wrong.
+        """
+        self.path = folder.absolute()
+        try:
+            for part in ("", "logs", "broker", "images", "archive", "artifacts"):
+                (self.path / part).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StopService(f"{self.path} cannot be made: {error.strerror}") from None
+        self.users = BrokerUsers(self.path / "broker")
+        if not self.settings_file.exists():
+            self._write_settings(tenant)
+        self.settings = configuration.load(self.settings_file, {})
+
+    @property
+    def settings_file(self) -> Path:
+        """The settings, with the passwords."""
+        return self.path / SETTINGS
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there is a database."""
+        return (self.path / "postgres" / "data" / "PG_VERSION").exists()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder: one `up` at a time.
+
+        Raises:
+            StopService: another process holds it.
+        """
+        with (self.path / "lock").open("a+") as lock:
+            try:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise StopService(
+                    f"another `cardmint-cloud up` runs in {self.path}; stop it first"
+                ) from None
+            yield
+
+    def check_versions(self) -> None:
+        """Check that this version's Postgres can open the data.
+
+        Raises:
+            StopService: another major version wrote it; the message says what to do.
+        """
+        if not self.has_data:
+            return
+        written = self.path / "postgres" / "data" / "PG_VERSION"
+        program = str(wheel_binaries() / "postgres")
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+        ours, theirs = said.stdout.split()[-1].partition(".")[0], written.read_text().strip()
+        if ours != theirs:
+            raise StopService(
+                f"{self.path} was written by Postgres {theirs}, and this version has {ours}: with"
+                " the version before, run `cardmint-cloud backup`; then start this one in a new"
+                " folder with `--restore` (docs/cloud.md)"
+            )
+
+    def _write_settings(self, tenant: str) -> None:
+        password, broker_password = new_password(), new_password()
+        write_text(
+            self.settings_file,
+            _TOML.format(
+                tenant=tenant,
+                password=password,
+                database_port=free_port(),
+                folder=self.path,
+                web_port=8080 if not accepts_connections(8080) else free_port(),
+                cloud_port=free_port(),
+                cloud=CLOUD,
+                broker_password=broker_password,
+            ),
+        )
+        self.users.set_password(CLOUD, broker_password)
+
+
+class Machine:
+    """The parts of the cloud in one folder, and the loop that keeps them running.
+
+    Stations reach the broker at `broker_address` and `broker_port`. `say` takes lines for a person.
+    `restore` is a backup that a new folder begins with.
+    """
+
+    def __init__(
+        self,
+        folder: CloudFolder,
+        *,
+        broker_address: str,
+        broker_port: int,
+        say: Callable[[str], None],
+        restore: Path | None = None,
+    ) -> None:
+        self._folder, self._say, self._restore = folder, say, restore
+        self._broker_address, self._broker_port = broker_address, broker_port
+        self._ended = threading.Event()
+        self._users_at = 0.0
+
+    def stop(self) -> None:
+        """Make `run` return; safe in a signal handler."""
+        self._ended.set()
+
+    def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Start everything, and keep it running until `stop`.
+
+        Raises:
+            StopService: a part does not start, or the folder cannot be used.
+        """
+        folder, settings = self._folder, self._folder.settings
+        if mosquitto_path() is None:
+            raise StopService(
+                "mosquitto is not installed, and only it keeps strangers out: on Debian and Ubuntu:"
+                " apt install mosquitto"
+            )
+        with folder.locked(), ExitStack() as stack:
+            folder.check_versions()
+            if self._restore is not None and folder.has_data:
+                raise StopService(
+                    f"{folder.path} has a database already; restore into a new folder"
+                )
+            postgres = self._postgres(settings)
+            self._broker = self._local_broker(settings)
+            parts: list[SupervisedPart] = []
+
+            def start(name: str, part: Part) -> None:
+                stack.callback(part.stop)
+                part.start()
+                parts.append(SupervisedPart(name=name, part=part))
+
+            start("Postgres", postgres)
+            if self._restore is not None:
+                backup.restore_backup(settings.database, self._restore)
+            asyncio.run(commands.migrate_database(settings))
+            start("the broker", self._broker)
+            start("the worker", self._process("work"))
+            web_port = settings.web.port
+            start("the dashboard", self._process("serve", lambda: accepts_connections(web_port)))
+            self._say(f"the dashboard is at http://127.0.0.1:{web_port}/")
+            self._say(f"stations reach the broker at {self._where()}, port {self._broker_port}")
+            on_ready()
+            while not self._ended.wait(CHECK_EVERY_S):
+                now = time.monotonic()
+                for part in parts:
+                    part.look_after(now, self._say)
+                self._reload_users()
+
+    def _where(self) -> str:
+        return socket.gethostname() if self._broker_address == "0.0.0.0" else self._broker_address  # noqa: S104 - compared, not bound
+
+    def _postgres(self, settings: CloudSettings) -> LocalPostgres:
+        address = make_url(settings.database)
+        return LocalPostgres(
+            self._folder.path / "postgres", port=address.port, password=address.password or ""
+        )
+
+    def _local_broker(self, settings: CloudSettings) -> LocalBroker:
+        users = self._folder.users
+        self._users_at = users.passwords.stat().st_mtime
+        guard = BrokerGuard(
+            rules=users.rules,
+            passwords=users.passwords,
+            cloud_port=settings.broker.port,
+            address=self._broker_address,
+        )
+        return LocalBroker(
+            self._folder.path / "broker", port=self._broker_port, kind="mosquitto", guard=guard
+        )
+
+    def _reload_users(self) -> None:
+        """Let the broker know the stations that were added."""
+        changed = self._folder.users.passwords.stat().st_mtime
+        if changed != self._users_at and self._broker.running:
+            self._users_at = changed
+            self._broker.reload()
+            self._say(f"stations: {', '.join(self._folder.users.stations) or 'none'}")
+
+    def _process(self, command: str, ready: Callable[[], bool] = lambda: True) -> ServiceProcess:
+        words = [
+            *(str(Path(sys.executable).with_name("cardmint-cloud")), command),
+            *("--config", str(self._folder.settings_file)),
+        ]
+        return ServiceProcess(words, self._folder.path / "logs" / f"{command}.log", ready)
+
+
+def up(
+    folder: Path,
+    *,
+    tenant: str,
+    lan: bool,
+    broker_port: int,
+    restore: Path | None,
+    say: Callable[[str], None],
+) -> None:
+    """Run the cloud in `folder` until SIGTERM or SIGINT.
+
+    Raises:
+        StopService: a part does not start, or the folder cannot be used.
+    """
+    machine = Machine(
+        CloudFolder(folder, tenant=tenant),
+        broker_address="0.0.0.0" if lan else "127.0.0.1",  # noqa: S104 - asked for by --lan
+        broker_port=broker_port,
+        say=say,
+        restore=restore,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: machine.stop())
+    machine.run()

@@ -1,0 +1,53 @@
+"""The pages of the catalogue: search, all sets, and one set."""
+
+from datetime import timedelta
+
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
+from litestar.response import Template
+
+from cardmint_cloud.adapters.postgres.queries import catalogue
+from cardmint_cloud.web.context import PageContext, PageRequest
+from cardmint_cloud.web.inventory_pages import sound_text
+from cardmint_cloud.web.rendering import render_page
+
+OLD = timedelta(days=45)
+"""Age from which the page asks to fetch the catalogue again: sets come out every two months."""
+
+
+@get("/catalogue")
+async def catalogue_page(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
+    """Show all sets, and the printings that a search finds."""
+    query = sound_text(request.query_params.get("q", ""))
+    async with shop.engine.connect() as connection:
+        return await render_page(
+            connection,
+            shop,
+            "catalogue.html",
+            query=query,
+            found=await catalogue.search(connection, query),
+            sets=await catalogue.list_sets(connection, shop.tenant),
+            imported=await catalogue.last_import(connection),
+            old=OLD,
+        )
+
+
+@get("/catalogue/{set_id:str}")
+async def catalogue_set(set_id: FromPath[str], shop: NamedDependency[PageContext]) -> Template:
+    """Show one set with its printings, and how many of each are held."""
+    async with shop.engine.connect() as connection:
+        found = await catalogue.find_set(connection, sound_text(set_id))
+        if found is None:
+            raise NotFoundException(f"The catalogue has no set {set_id}.")
+        return await render_page(
+            connection,
+            shop,
+            "catalogue_set.html",
+            set=found,
+            printings=await catalogue.printings_of(connection, shop.tenant, found["set_id"]),
+        )
+
+
+HANDLERS = (catalogue_page, catalogue_set)

@@ -1,0 +1,161 @@
+"""The catalogue in the cloud: imported, searched in any language, shown, and used for prices."""
+
+import asyncio
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+
+from cardmint_cloud.adapters.postgres import catalogue
+from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.catalogue_import import import_catalogue
+from cardmint_cloud.domain.catalogue_words import query_words, searched_text
+from cardmint_cloud.errors import StopService
+from cardmint_contracts.catalogue import Printing, Region
+from tests.cloud.kit.cards import NOW
+from tests.cloud.kit.catalogue import BASE, NEW, write_catalogue
+from tests.cloud.kit.cli import run_command
+
+pytestmark = pytest.mark.integration
+
+
+def test_what_is_printed_is_found_without_case_marks_and_zeros() -> None:
+    text = searched_text(BASE.printings[0], BASE)
+    for query in (
+        "charizard",
+        "Dracaufeu BASE",
+        "リザードン",
+        "004/102",
+        "4 / 102",
+        "bs 4",
+        "dè base",
+    ):
+        words = query_words(query)
+        assert words
+        assert all(word in text for word in words), query
+    assert "4/102" not in searched_text(
+        BASE.printings[0], msgspec.structs.replace(BASE, official=0)
+    )
+    assert query_words("\x00 ") == ()
+
+
+async def test_an_import_takes_what_is_new_or_changed(pool: Pool, tmp_path: Path) -> None:
+    write_catalogue(tmp_path, BASE)
+    first = await import_catalogue(pool, tmp_path, now=NOW, warn=pytest.fail)
+    assert (first.changed, first.now.sets, first.now.printings) == (1, 1, 2)
+    write_catalogue(tmp_path, BASE, NEW)
+    second = await import_catalogue(pool, tmp_path, now=NOW, warn=pytest.fail)
+    assert (second.changed, second.now.sets, second.now.printings) == (1, 2, 3)
+    assert second.now.version != first.now.version
+    again = await import_catalogue(pool, tmp_path, now=NOW, warn=pytest.fail)
+    assert (again.changed, again.now.version) == (0, second.now.version)
+    assert await catalogue.tcgplayer_groups(pool) == {"base1": 604, "me5": 24688}
+    smaller = msgspec.structs.replace(BASE, printings=BASE.printings[:1])
+    write_catalogue(tmp_path, smaller, NEW)
+    third = await import_catalogue(pool, tmp_path, now=NOW, warn=pytest.fail)
+    assert (third.changed, third.now.printings) == (1, 2)
+
+
+async def test_what_cannot_be_used_is_one_line_and_what_was_good_stays(
+    pool: Pool, tmp_path: Path
+) -> None:
+    with pytest.raises(StopService, match="catalogue fetch"):
+        await import_catalogue(pool, tmp_path, now=NOW, warn=pytest.fail)
+    write_catalogue(tmp_path, BASE, NEW)
+    (tmp_path / "sets/international/me5.json").write_bytes(b"{}")
+    said: list[str] = []
+    done = await import_catalogue(pool, tmp_path, now=NOW, warn=said.append)
+    assert (done.now.sets, done.skipped) == (1, 1)
+    assert "not the file that the index names" in said[0]
+    (tmp_path / "sets/international/me5.json").unlink()
+    other = msgspec.structs.replace(
+        BASE,
+        id="other",
+        region=Region.ASIA,
+        printings=(
+            Printing(id="base1-4", number="4", names={}),
+            Printing(id="other-1", number="1", names={}),
+        ),
+    )
+    write_catalogue(tmp_path / "next", other, complete=False)
+    said.clear()
+    done = await import_catalogue(pool, tmp_path / "next", now=NOW, warn=said.append)
+    assert (done.now.sets, done.now.printings, done.skipped) == (2, 3, 2)
+    assert [line.partition(": ")[2] for line in said] == [
+        "its download is not complete: run `cardmint-edge catalogue fetch` again",
+        "skipped 'base1-4': set base1 has it",
+        f"not in {tmp_path / 'next'}: kept; --replace takes it out",
+    ]
+    gone = await import_catalogue(
+        pool, tmp_path / "next", now=NOW, warn=said.append, replace_worse=True
+    )
+    assert (gone.now.sets, gone.changed) == (1, 1)
+    (tmp_path / "next" / "catalogue.json").write_bytes(b"{")
+    with pytest.raises(StopService, match="not a catalogue's index"):
+        await import_catalogue(pool, tmp_path / "next", now=NOW, warn=pytest.fail)
+
+
+async def test_a_folder_without_any_usable_set_changes_nothing(pool: Pool, tmp_path: Path) -> None:
+    write_catalogue(tmp_path, BASE)
+    (tmp_path / "sets/international/base1.json").unlink()
+    with pytest.raises(StopService, match="no set of it can be used"):
+        await import_catalogue(pool, tmp_path, now=NOW, warn=lambda _: None)
+
+
+async def read(site: httpx.AsyncClient, path: str, status: int = 200) -> str:
+    response = await site.get(path)
+    assert response.status_code == status, response.text
+    return response.text
+
+
+@pytest.mark.greenlets
+async def test_the_dashboard_searches_and_shows_it(
+    pool: Pool, site: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    assert "No catalogue is imported yet" in await read(site, "/catalogue")
+    assert "No catalogue" not in await read(site, "/")
+    await import_catalogue(pool, write_catalogue(tmp_path, BASE, NEW), now=NOW, warn=pytest.fail)
+    page = await read(site, "/catalogue?q=dracaufeu 004/102")
+    assert "3 printings in 2 sets" in page
+    assert "Charizard" in page
+    assert "Bulbasaur" not in page
+    assert "exists as" not in page
+    assert "days old" not in page
+    assert page.index("Pitch Black") < page.index("Base Set</a></td><td>BS</td><td>1999")
+    assert "No printing has all of these words." in await read(site, "/catalogue?q=none")
+    page = await read(site, "/catalogue/base1")
+    assert "2 printings, 102 in the official count, came out 1999-01-09" in page
+    assert "<td>Holo</td>" in page
+    assert ">not known<" in page
+    await read(site, "/catalogue/none", 404)
+    page = await read(site, "/cards/base1-4")
+    assert "Exists as Holo." in page
+    assert "fr: Dracaufeu" in page
+    await read(site, "/cards/base1-99", 404)
+
+
+@pytest.mark.greenlets
+async def test_an_old_catalogue_says_so(
+    pool: Pool, site: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    old = NOW.replace(year=NOW.year - 1)
+    folder = write_catalogue(tmp_path, BASE, made_at=old)
+    await import_catalogue(pool, folder, now=NOW, warn=pytest.fail)
+    assert "365 days old" in await read(site, "/catalogue")
+
+
+@pytest.mark.greenlets
+async def test_the_command_says_what_it_did(database: str, tmp_path: Path) -> None:
+    write_catalogue(tmp_path, BASE)
+    (tmp_path / "sets" / "x").mkdir()
+    done = await asyncio.to_thread(
+        run_command, "catalogue", "import", str(tmp_path), CARDMINT_CLOUD_DATABASE=database
+    )
+    assert done.returncode == 0, done.stderr
+    assert ": 1 sets, 1 new or changed, 2 printings, 0 skipped" in done.stdout
+    lost = await asyncio.to_thread(
+        run_command, "catalogue", "import", str(tmp_path / "none"), CARDMINT_CLOUD_DATABASE=database
+    )
+    assert lost.returncode == 1
+    assert "catalogue fetch" in lost.stderr

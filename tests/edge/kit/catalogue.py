@@ -1,0 +1,110 @@
+"""A small catalogue in the layout of TCGdex's database, and the stand-in that serves it."""
+
+import json
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+LANTERNS = {
+    "id": "lan1",
+    "region": "international",
+    "name": {"en": "Lanterns", "fr": "Lanternes"},
+    "abbreviations": {"official": "LAN", "fr": "LNT"},
+    "official": 40,
+    "cards": 42,
+    "releaseDate": "2025-03-28",
+}
+MOTHS = {**LANTERNS, "id": "mot2", "name": {"en": "Moths", "fr": "Phalènes"}, "official": 30}
+FAR = {
+    "id": "FAR3",
+    "region": "asia",
+    "name": {"ja": "とおい", "th": "ไกล"},
+    "abbreviations": {},
+    "official": 20,
+    "releaseDate": {"ja": "2025-01-10"},
+}
+
+
+def card(number: int, name: str = "Wick") -> dict[str, Any]:
+    return {
+        "localId": f"{number:03}",
+        "name": {"en": f"{name} {number}", "fr": f"Mèche {name} {number}"},
+        "category": "Pokemon",
+        "hp": 60,
+        "illustrator": "A. Painter",
+        "rarity": "Common",
+        "attacks": [{"name": {"en": f"Glow {number}", "fr": f"Lueur {number}"}}],
+        "variants": [{"type": "normal"}, {"type": "reverse"}] if number % 2 else [{"type": "holo"}],
+    }
+
+
+def write_database(folder: Path, *, cards: int = 40) -> Path:
+    """Write three sets, and return the folder."""
+    for region in ("international", "asia"):
+        (folder / "cards" / region).mkdir(parents=True, exist_ok=True)
+    (folder / "sets.json").write_text(json.dumps([LANTERNS, MOTHS, FAR]))
+    files = {
+        "international/lan1": [card(number) for number in range(1, cards + 1)],
+        "international/mot2": [card(number, "Moth") for number in range(1, cards // 2 + 1)],
+        "asia/FAR3": [
+            {"localId": f"{n:03}", "name": {"ja": f"とおい{n}", "th": f"ไกล{n}"}}
+            for n in range(1, 6)
+        ],
+    }  # fmt: skip
+    for name, entries in files.items():
+        (folder / "cards" / f"{name}.json").write_text(json.dumps(entries))
+    return folder
+
+
+def write_pictures(folder: Path, numbers: range = range(1, 4)) -> Path:
+    """Write pictures of some cards of `lan1`, and return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        noise = np.random.default_rng(number).integers(0, 255, (12, 9, 3), dtype=np.uint8)
+        picture = cv2.resize(noise, (245, 337), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(folder / f"lan1-{number}.jpg"), picture)
+    return folder
+
+
+class StandIn:
+    """The stand-in as a child process."""
+
+    def __init__(self, data: Path, pictures: Path | None = None) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        command = ["cardmint-lab", "catalogue-stand-in", "--data", str(data)]
+        command += ["--port", str(self.port)]
+        command += [] if pictures is None else ["--pictures", str(pictures)]
+        self._process = subprocess.Popen(command)
+        self._wait()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v2"
+
+    def control(self, *words: object) -> dict[str, Any]:
+        """Set a fault or hide cards; return the counts of calls and of bodies sent."""
+        path = "/".join(map(str, words)) or "state"
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/control/{path}") as answer:
+            state: dict[str, Any] = json.load(answer)
+        return state
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+
+    def _wait(self) -> None:
+        for _ in range(600):
+            try:
+                self.control()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        raise TimeoutError("the stand-in does not answer")

@@ -1,0 +1,207 @@
+"""`cardmint-cloud up`: the whole cloud in one folder, as a shop would use it."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from cardmint_cloud.errors import StopService
+from cardmint_cloud.local.broker_users import BrokerUsers
+from cardmint_cloud.local.processes import ChildProcess, free_port
+from cardmint_cloud.one_machine import CloudFolder, Machine, SupervisedPart
+from cardmint_contracts.settings import BrokerSettings
+from cardmint_lab.folders import temporary_folder
+from cardmint_lab.system import installed_script
+from tests.edge.kit.agent import ForwardingAgent
+from tests.edge.kit.scans import STAMP, scan_of
+
+pytestmark = pytest.mark.system
+
+PATIENCE_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with temporary_folder() as name:
+        yield name / "cloud"
+
+
+@pytest.fixture(scope="module")
+def broker_port() -> int:
+    return free_port()
+
+
+@contextmanager
+def running(folder: Path, broker_port: int, *more: str) -> Iterator[ChildProcess]:
+    words = ["up", "--folder", str(folder), "--broker-port", str(broker_port), *more]
+    log = folder.parent / "up.log"
+    log.unlink(missing_ok=True)
+    child = ChildProcess(installed_script(["cardmint-cloud", *words]), log)
+    try:
+        child.wait_until(lambda: "stations reach the broker" in log.read_text(), timeout_s=90)
+        yield child
+        os.kill(child.process.pid, signal.SIGTERM)
+        assert child.wait(30), "it does not stop"
+        assert child.code == 0
+    finally:
+        child.kill()
+
+
+def add_station(folder: Path, name: str) -> str:
+    """Add a station by the command, and return its password."""
+    command = installed_script(["cardmint-cloud", "add-station", "--folder", str(folder), name])
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert "cardmint-edge setup" in done.stdout
+    return done.stdout.split("--broker-password ")[1].strip()
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+def items(folder: Path) -> int:
+    port = CloudFolder(folder).settings.web.port
+    try:
+        found = httpx.get(f"http://127.0.0.1:{port}/api/v1/shop/items", timeout=5)
+    except httpx.HTTPError:
+        return -1
+    return len(found.json()["items"]) if found.status_code == 200 else -1
+
+
+def children(up: ChildProcess, word: str) -> list[psutil.Process]:
+    found = []
+    for one in psutil.Process(up.process.pid).children():
+        with suppress(psutil.NoSuchProcess):  # a zombie is none
+            if any(Path(part).name == word for part in one.cmdline()):
+                found.append(one)
+    return found
+
+
+def test_a_shop_runs_it_and_everything_comes_back(
+    folder: Path, broker_port: int, tmp_path: Path
+) -> None:
+    with running(folder, broker_port) as up:
+        broker = BrokerSettings(
+            port=broker_port, username="shop/left", password=add_station(folder, "left")
+        )
+        agent = ForwardingAgent(tmp_path, broker)
+        try:
+            number = 0
+            for word in ("work", "serve", "mosquitto", "postgres"):
+                number += 1
+                agent.outbox.record(scan_of(number), STAMP)
+                wait_for(lambda: agent.queued == 0, "the card is receipted")
+                (process,) = children(up, word)
+                process.kill()
+                wait_for(
+                    lambda word=word, old=process.pid: any(  # type: ignore[misc]
+                        one.pid != old for one in children(up, word)
+                    ),
+                    f"{word} runs again",
+                )
+            number += 1
+            agent.outbox.record(scan_of(number), STAMP)
+            wait_for(lambda: agent.queued == 0, "the last card is receipted")
+            wait_for(lambda: items(folder) == number, "the dashboard shows every card")
+        finally:
+            agent.stop()
+    with running(folder, broker_port):
+        assert items(folder) == number
+        second = subprocess.run(
+            installed_script(["cardmint-cloud", "up", "--folder", str(folder)]),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert second.returncode == 1
+        assert second.stderr.startswith("cardmint-cloud: another `cardmint-cloud up` runs in ")
+        saved, settings = tmp_path / "saved", str(CloudFolder(folder).settings_file)
+        command = ["cardmint-cloud", "backup", "--config", settings, str(saved)]
+        subprocess.run(installed_script(command), check=True, timeout=60)
+    restored = folder.with_name("restored")
+    with running(restored, broker_port, "--restore", str(saved)):
+        assert items(restored) == number
+    again = Machine(
+        CloudFolder(restored),
+        broker_address="127.0.0.1",
+        broker_port=broker_port,
+        say=print,
+        restore=saved,
+    )
+    with pytest.raises(StopService, match="restore into a new folder"):
+        again.run()
+
+
+def test_the_folder_keeps_its_secrets_to_itself(tmp_path: Path) -> None:
+    cloud = CloudFolder(tmp_path / "cloud", tenant="cards")
+    assert cloud.settings.tenant == "cards"
+    assert cloud.settings_file.stat().st_mode & 0o077 == 0
+    user, password = cloud.users.add_station("cards", "left")
+    assert user == "cards/left"
+    assert password not in cloud.users.passwords.read_text()
+    assert BrokerUsers(tmp_path / "cloud" / "broker").stations == ["cards/left"]
+    before = cloud.settings_file.read_text()
+    assert CloudFolder(tmp_path / "cloud").settings_file.read_text() == before
+
+
+def test_data_of_another_postgres_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    cloud = CloudFolder(tmp_path / "cloud")
+    written = tmp_path / "cloud" / "postgres" / "data" / "PG_VERSION"
+    written.parent.mkdir(parents=True)
+    written.write_text("12\n")
+    with pytest.raises(StopService, match=r"written by Postgres 12.*cardmint-cloud backup"):
+        cloud.check_versions()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StopService, match="cannot be made"):
+        CloudFolder(tmp_path / "file" / "cloud")
+
+
+class EndingPart:
+    """A part that ends as often as it is started."""
+
+    def __init__(self) -> None:
+        self.starts = 0
+        self.fails = self.lasts = False
+        self.running = False
+
+    def start(self) -> None:
+        self.starts += 1
+        if self.fails:
+            raise StopService("no room")
+        self.running = self.lasts
+
+    def stop(self) -> None: ...
+
+
+def test_pauses_grow_while_a_part_ends_again_and_again() -> None:
+    said: list[str] = []
+    part = EndingPart()
+    watched = SupervisedPart(name="the worker", part=part, started_at=0.0)
+    for tenth in range(600):
+        watched.look_after(tenth / 10, said.append)
+    assert 5 <= part.starts <= 8
+    part.fails = True
+    for tenth in range(600, 1200):
+        watched.look_after(tenth / 10, said.append)
+    assert "the worker does not start: no room" in said
+    part.fails, part.lasts = False, True
+    for second in range(120, 200):
+        watched.look_after(second, said.append)
+    assert said[-1] == "the worker runs again"
+    part.running = False
+    watched.look_after(500.0, said.append)
+    assert said[-1] == "the worker has ended; it is started again in 0.5 s"
