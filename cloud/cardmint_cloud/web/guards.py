@@ -64,7 +64,10 @@ class RequestGuard:
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
-        if (refusal := self._refusal(scope["method"], headers)) is not None:
+        refusal = self._refusal(scope["method"], headers)
+        if not bytes(scope["query_string"]).isascii():
+            refusal = 400, "The address has bytes that must be written as %XX.\n"
+        if refusal is not None:
             status, reason = refusal
             start: Any = {
                 "type": "http.response.start",
