@@ -93,6 +93,8 @@ def build(
         folder,
         key=settings.recognition.signed_by,
         hosts=allowed_hosts(settings.cloud.url, settings.recognition.hosts),
+        token=settings.cloud.token,
+        cloud_url=settings.cloud.url,
         reserve_bytes=settings.station.reserve_mb << 20,
     )
     active = ActiveRecognition(open_installed(artifacts, bundle_opener(settings)))
@@ -156,6 +158,7 @@ class Assembly:
             clock=self.clock,
             epoch=outbox.count_start(),
             pack_version=lambda: active.version,
+            catalogue_at=lambda: active.made_at,
         )
         self.remote_settings = RemoteSettings(
             max_kb_per_s=settings.cloud.max_kb_per_s, reserve_mb=settings.station.reserve_mb
@@ -288,7 +291,12 @@ class Assembly:
         from cardmint_edge.adapters.cloud_http import CloudHttp  # noqa: PLC0415 - 2 MB
 
         limit = self.settings.cloud.max_kb_per_s
-        cloud = CloudHttp(url=url, tenant=self.settings.station.tenant, max_kb_per_s=limit)
+        cloud = CloudHttp(
+            url=url,
+            tenant=self.settings.station.tenant,
+            token=self.settings.cloud.token,
+            max_kb_per_s=limit,
+        )
         return cloud, Uploader(images=self.images, store=self.store, cloud=cloud)
 
     def _make_inbox(self) -> PhotoInbox:

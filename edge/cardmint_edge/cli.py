@@ -32,14 +32,19 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @cli.command("scan")
 @click.option("--pack", type=FILE, required=True, help="The pack to recognise by.")
 @click.option("--json", "as_objects", is_flag=True, help="One JSON object a line.")
+@click.option("--language", help="Name the cards in this language, such as fr.")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-def scan_images(pack: Path, images: tuple[Path, ...], *, as_objects: bool) -> None:
+def scan_images(
+    pack: Path, images: tuple[Path, ...], *, as_objects: bool, language: str | None
+) -> None:
     """Recognise the card in each of IMAGES. The exit code is 1 when one could not be read."""
-    from cardmint_edge.scan import as_json, as_line, scan
+    from cardmint_edge.scan import as_json, as_line, in_language, scan
 
-    recogniser = single_core_recogniser(_open(pack))
+    opened = _open(pack)
+    recogniser = single_core_recogniser(opened)
     failed = False
-    for scanned in scan(images, recogniser):
+    for found in scan(images, recogniser):
+        scanned = in_language(found, opened, language)
         click.echo(
             json.dumps(as_json(scanned), ensure_ascii=False) if as_objects else as_line(scanned)
         )

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -48,6 +49,16 @@ class CataloguePack(Protocol):
     @property
     def version(self) -> str:
         """The pack's version."""
+        ...
+
+    @property
+    def made_at(self) -> datetime | None:
+        """When the catalogue's source was last asked; None where the pack does not say."""
+        ...
+
+    @property
+    def newest_set(self) -> str:
+        """The name of the set that came out last; empty where the pack does not say."""
         ...
 
     def card(self, card_id: str) -> Card | None:
@@ -95,6 +106,16 @@ class ActiveRecognition:
     def version(self) -> str:
         """The pack's version."""
         return self._bundle.pack.version
+
+    @property
+    def made_at(self) -> datetime | None:
+        """When the catalogue's source was last asked; None where the pack does not say."""
+        return self._bundle.pack.made_at
+
+    @property
+    def newest_set(self) -> str:
+        """The name of the set that came out last; empty where the pack does not say."""
+        return self._bundle.pack.newest_set
 
     def card(self, card_id: str) -> Card | None:
         """Return a printing by its identifier; None for an unknown one."""

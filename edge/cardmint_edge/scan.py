@@ -4,11 +4,12 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 
-from cardmint_contracts.cards import Decision
+from cardmint_contracts.cards import Card, Decision, Language
 from cardmint_edge.adapters.decode import Unreadable, read_reduced
 from cardmint_edge.domain.recognition import Recogniser, Recognition
 from cardmint_edge.domain.vision.quad import Quad
@@ -42,6 +43,27 @@ def scan(images: Iterable[Path], recogniser: Recogniser) -> Iterator[ScannedImag
         if outcome.quad is not None and factor > 1:
             outcome = replace(outcome, quad=outcome.quad.scaled(np.float32(factor)))
         yield ScannedImage(image=image, recognition=outcome)
+
+
+class NamedCards(Protocol):
+    """A catalogue that names printings in a language."""
+
+    def named(self, card_id: str, language: Language | None) -> Card | None:
+        """Return a printing, named in a language where the catalogue has it."""
+        ...
+
+
+def in_language(
+    scanned: ScannedImage, catalogue: NamedCards, language: Language | None
+) -> ScannedImage:
+    """Return the outcome with its printings named in a language, where the catalogue has them."""
+    if language is None:
+        return scanned
+    candidates = tuple(
+        msgspec.structs.replace(one, card=catalogue.named(one.card.id, language) or one.card)
+        for one in scanned.recognition.candidates
+    )
+    return replace(scanned, recognition=replace(scanned.recognition, candidates=candidates))
 
 
 def as_json(scanned: ScannedImage) -> dict[str, Any]:

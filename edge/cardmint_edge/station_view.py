@@ -123,6 +123,8 @@ class StationViewReader:
                 clock_synced=self._clock().clock_synced,
                 pack=self._active.version,
                 version=__version__,
+                catalogue_days=self._catalogue_days(),
+                newest_set=self._active.newest_set,
             ),
             drain_s=self._drain.estimate(time.monotonic(), status.queued),
             link=self._link_text(),
@@ -150,6 +152,10 @@ class StationViewReader:
             printed_name=named.name if named else "",
             exists_as=finishes_of(self._active.variants(last.id)) if last else (),
         )
+
+    def _catalogue_days(self) -> int | None:
+        made_at = self._active.made_at
+        return None if made_at is None else max(0, (self._clock().time - made_at).days)
 
     def _link_text(self) -> str:
         text, problem = self._forwarder.status_text, self._link_problem()

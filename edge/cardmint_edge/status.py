@@ -96,6 +96,7 @@ class StationStatus:
         clock: StationClock,
         epoch: int,
         pack_version: Callable[[], str],
+        catalogue_at: Callable[[], datetime | None],
     ) -> None:
         self._settings = settings
         self._outbox = outbox
@@ -103,6 +104,7 @@ class StationStatus:
         self._clock = clock
         self._epoch = epoch
         self._pack_version = pack_version
+        self._catalogue_at = catalogue_at
 
     def outbox(self) -> OutboxStatus:
         """Return the outbox's figures."""
@@ -126,6 +128,7 @@ class StationStatus:
     def health(self) -> StationHealth:
         """Return the station's health."""
         status, stamp = self.outbox(), self._clock()
+        catalogue_at = self._catalogue_at()
         age = (stamp.time - status.oldest).total_seconds() if status.oldest else 0.0
         return StationHealth(
             time=clock_text(stamp.time),
@@ -136,4 +139,5 @@ class StationStatus:
             pack=self._pack_version(),
             camera=str(self._settings.camera.__struct_config__.tag),
             scanned=status.scanned,
+            catalogue_at="" if catalogue_at is None else clock_text(catalogue_at),
         )

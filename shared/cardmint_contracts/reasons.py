@@ -63,6 +63,10 @@ class Reason(StrEnum):
     )
     FINISH_NEEDED = "finish-needed", "The printing's finishes differ in price, and none is set."
     EDITION_NEEDED = "edition-needed", "The printing's editions differ in price, and none is set."
+    NOT_IN_CATALOGUE = (
+        "not-in-catalogue",
+        "The number on the card is that of no printing: its set may be newer than the catalogue.",
+    )
     OTHER_FINISH = "other-finish", "The printing does not exist in the finish that is set."
     OTHER_EDITION = "other-edition", "The printing does not exist in the edition that is set."
     DISK_SHORT = "disk-short", "Images are given up because the disk is nearly full."

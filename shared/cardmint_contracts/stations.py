@@ -24,7 +24,10 @@ class StationState(Upward, frozen=True):
 
 
 class StationHealth(Upward, frozen=True):
-    """Health of a station, sent every 30 seconds."""
+    """Health of a station, sent every 30 seconds.
+
+    `catalogue_at` is when the source of its pack's catalogue was last asked; empty where unknown.
+    """
 
     time: ClockText
     queued: Count
@@ -34,3 +37,4 @@ class StationHealth(Upward, frozen=True):
     pack: Line = ""
     camera: Line = ""
     scanned: Count = 0
+    catalogue_at: Annotated[str, Meta(max_length=40)] = ""

@@ -2,17 +2,21 @@
 
 import asyncio
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from cardmint_cloud.adapters.postgres import catalogue
 from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.fleet.stations import put_health, put_state
 from cardmint_cloud.catalogue_import import import_catalogue
 from cardmint_cloud.domain.catalogue_words import query_words, searched_text
 from cardmint_cloud.errors import StopService
 from cardmint_contracts.catalogue import Printing, Region
+from cardmint_contracts.stations import StationHealth, StationState
 from tests.cloud.kit.cards import NOW
 from tests.cloud.kit.catalogue import BASE, NEW, write_catalogue
 from tests.cloud.kit.cli import run_command
@@ -106,7 +110,7 @@ async def test_a_folder_without_any_usable_set_changes_nothing(pool: Pool, tmp_p
 async def read(site: httpx.AsyncClient, path: str, status: int = 200) -> str:
     response = await site.get(path)
     assert response.status_code == status, response.text
-    return response.text
+    return " ".join(response.text.split())
 
 
 @pytest.mark.greenlets
@@ -122,7 +126,7 @@ async def test_the_dashboard_searches_and_shows_it(
     assert "Bulbasaur" not in page
     assert "exists as" not in page
     assert "days old" not in page
-    assert page.index("Pitch Black") < page.index("Base Set</a></td><td>BS</td><td>1999")
+    assert page.index("Pitch Black") < page.index("Base Set</a></td> <td>BS</td><td>1999")
     assert "No printing has all of these words." in await read(site, "/catalogue?q=none")
     page = await read(site, "/catalogue/base1")
     assert "2 printings, 102 in the official count, came out 1999-01-09" in page
@@ -143,6 +147,40 @@ async def test_an_old_catalogue_says_so(
     folder = write_catalogue(tmp_path, BASE, made_at=old)
     await import_catalogue(pool, folder, now=NOW, warn=pytest.fail)
     assert "365 days old" in await read(site, "/catalogue")
+
+
+@pytest.mark.greenlets
+async def test_a_station_that_is_behind_is_shown_with_the_sets_since(
+    pool: Pool, site: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    await import_catalogue(pool, write_catalogue(tmp_path, BASE, NEW), now=NOW, warn=pytest.fail)
+    state = StationState(
+        online=True,
+        epoch=1,
+        bootid=UUID(int=1),
+        stream=UUID(int=2),
+        time="2026-11-22T12:00:00Z",
+        version="0.1.0",
+    )
+    health = StationHealth(
+        time="2026-11-22T12:00:00Z",
+        queued=0,
+        oldest_unsent_s=0,
+        disk_free_bytes=1,
+        clock_synced=True,
+        catalogue_at="2026-03-01T00:00:00Z",
+    )
+    async with pool.acquire() as connection:
+        await put_state(connection, "shop", "left", state, NOW)
+        await put_health(connection, "shop", "left", health, NOW)
+    page = await read(site, "/stations")
+    assert "of 2026-03-01" in page
+    assert "came out since: Pitch Black" in page
+    async with pool.acquire() as connection:
+        await put_health(connection, "shop", "left", replace(health, catalogue_at=""), NOW)
+    page = await read(site, "/stations")
+    assert "came out since" not in page
+    assert "not said" in page
 
 
 @pytest.mark.greenlets

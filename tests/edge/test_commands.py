@@ -144,6 +144,16 @@ def test_evaluate_counts_by_kind(fictional: Path, photos: Path, tmp_path: Path) 
     assert len(table.stdout.splitlines()) == 6
 
 
+def test_a_card_whose_set_the_pack_lacks_is_never_accepted_as_another(
+    fictional: Path, photos: Path
+) -> None:
+    told = lab("recognition", "behind", "--pack", fictional / "pack.sqlite", "--photos", photos)
+    counts = {line[6:]: int(line[:4]) for line in told.stdout.splitlines()}
+    assert sum(counts.values()) == 3
+    assert "accept" not in counts
+    assert counts["not in this catalogue"] >= 1
+
+
 def test_an_index_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(Stop, match=r"index\.csv"):
         read_index(tmp_path)

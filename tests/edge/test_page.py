@@ -72,6 +72,29 @@ def test_the_last_card_has_its_last_price(
     assert "about 123,456 JPY <small>" in client.get("/").text
 
 
+def test_the_last_card_has_its_printed_name_and_the_finishes_it_exists_in(
+    bench: PageBench, client: Asking
+) -> None:
+    bench.outbox.record(scan_of(1), STAMP)
+    assert "exists as" not in client.get("/").text
+    bench.printed_name, bench.exists_as = "Dracaufeu", (Finish.NORMAL, Finish.REVERSE_HOLO)
+    page = " ".join(client.get("/").text.split())
+    assert "Dracaufeu" in page
+    assert "exists as normal, reverse holo" in page
+
+
+@pytest.mark.parametrize(("days", "says"), [(0, "of today"), (12, "12 days old"), (90, "90 days")])
+def test_the_age_of_the_catalogue_is_shown(
+    bench: PageBench, client: Asking, days: int, says: str
+) -> None:
+    assert "newest set" not in client.get("/").text
+    bench.catalogue_days = days
+    page = " ".join(client.get("/").text.split())
+    assert says in page
+    assert "newest set Pitch Black" in page
+    assert ('<dt>Catalogue</dt><dd class="warn">' in page) == (days > 45)
+
+
 def test_an_empty_station_says_what_to_do(client: Asking) -> None:
     page = client.get("/").text
     assert "Lay one under the camera" in page

@@ -35,6 +35,7 @@ from cardmint_edge.domain.evidence import (
     PrintMatch,
 )
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, PrintedFacts, TextIndex
+from cardmint_edge.domain.reading.clear_numbers import clear_numbers, unpadded
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
 from cardmint_edge.domain.reading.lexicon import ALPHABET, codes, number_forms, plain
 from cardmint_edge.domain.reading.print_reader import CardReadings, PrintReader
@@ -437,3 +438,37 @@ def test_print_that_was_not_legible_decides_nothing() -> None:
     prints = PrintEvidence(matches=tuple(found(-0.1, 20.0, -20.0)), legible=False)
     evidence = Evidence(pictures=(), quality=CLEAR, prints=prints)
     assert judge(evidence, POLICY).decision is Decision.REJECT
+
+
+def test_a_clear_number_is_read_whether_the_catalogue_has_it_or_not() -> None:
+    assert clear_numbers(says("PBL 091/084"), 0.9) == {"091/084"}
+    assert clear_numbers(says("Illus. A 4/102 C"), 0.9) == {"4/102"}
+    assert clear_numbers(says("091/084", sure=0.85), 0.9) == set()
+    for none in ("1234/567", "1/2/34", "91/8", "no number"):
+        assert clear_numbers(says(none), 0.9) == set(), none
+    double = np.repeat(says("11/22"), 2, axis=0)
+    assert clear_numbers(double, 0.9) == {"11/22"}, "a letter may last for several steps"
+    assert (unpadded("004/102"), unpadded("91/084")) == ("4/102", "91/84")
+
+
+@pytest.mark.parametrize(
+    ("strips", "unknown"),
+    [
+        (["091/084", "", "091/084", "", "", ""], "091/084"),
+        (["091/084", "", "", "", "", ""], ""),
+        (["", "", "091/084", "091/084", "", ""], ""),
+        (["004/102", "", "", "", "", ""], ""),
+        (["091/084", "", "091/084", "4/102", "", ""], ""),
+        (["091/084", "091/084", "", "", "", ""], "091/084"),
+    ],
+)
+def test_a_number_of_no_printing_must_stand_in_two_strips_and_no_other_beside_it(
+    strips: list[str], unknown: str
+) -> None:
+    readings = iter(says(text) for text in strips)
+    facts = [PrintedFacts(card_id="a-4", name="Fox", number="4", total=102, promo=False)]
+    reader = PrintReader(lambda _: next(readings), CatalogueTexts(facts))
+    view = View(np.full((1000, 800, 3), 90, np.uint8))
+    corners = np.array([[20, 20], [620, 20], [620, 860], [20, 860]], np.float32)
+    assert reader.unknown_number(view.at(Quad.of(corners))) == unknown
+    assert reader.unknown_number(view.at(Quad.of(corners / 4))) == "", "too small to read"

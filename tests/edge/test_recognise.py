@@ -170,6 +170,30 @@ class Reads(PrintReader):
     def numbers(self, card: CardView, printings: list[Card]) -> None:
         return None
 
+    def unknown_number(self, card: CardView) -> str:
+        return ""
+
+
+class ReadsAnUnknownNumber(Reads):
+    """A reader that finds a number of no printing on every card."""
+
+    def unknown_number(self, card: CardView) -> str:
+        return "091/084"
+
+    def has_foreign_sign(self, card: CardView, card_id: str) -> bool:
+        return False
+
+
+def test_a_card_with_a_number_of_no_printing_is_not_guessed_at(fictional: Path, pack: Pack) -> None:
+    recogniser = CardRecogniser(
+        pack, clock=time.perf_counter, print_reader=ReadsAnUnknownNumber(UNIQUE, -1.0)
+    )
+    seen = recogniser.recognise(laid((scan_of(fictional, UNIQUE), (600, 450), 700, 0)))
+    assert (seen.decision, seen.reasons, seen.card, seen.candidates) == (
+        Decision.REVIEW, ("not-in-catalogue",), None, (),
+    )  # fmt: skip
+    assert seen.quad is not None
+
 
 @pytest.mark.parametrize(
     ("number", "told", "pictured"),

@@ -1,9 +1,14 @@
 """The page of the stations."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.response import Template
+from sqlalchemy import RowMapping
 
+from cardmint_cloud.adapters.postgres.queries import catalogue
 from cardmint_cloud.adapters.postgres.queries.stations import (
     list_artifacts,
     list_evictions,
@@ -22,15 +27,23 @@ async def stations(request: PageRequest, shop: NamedDependency[PageContext]) -> 
         template = "_stations.html" if htmx_target(request) == "stations" else "stations.html"
         evicted = await list_evictions(connection, shop.tenant)
         artifacts = await list_artifacts(connection, shop.tenant)
+        newest = await catalogue.newest_sets(connection)
         return await render_page(
             connection,
             shop,
             template,
             stations=found,
+            sets_since={row["station"]: _sets_since(row["health"], newest) for row in found},
             evicted=evicted,
             new_streams=await list_new_streams(connection, shop.tenant),
             artifacts=artifacts,
         )
+
+
+def _sets_since(health: dict[str, Any] | None, newest: Sequence[RowMapping]) -> list[str]:
+    """Return the sets that came out after a station's catalogue was made, the newest first."""
+    day = str((health or {}).get("catalogue_at", ""))[:10]
+    return [row["name"] for row in newest if day and row["released"] > day]
 
 
 HANDLERS = (stations,)

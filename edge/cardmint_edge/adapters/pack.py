@@ -88,7 +88,9 @@ class Pack:
                 f" this program reads {SCHEMA}: {_REBUILD}"
             )
         self._whole = meta["schema"] == str(SCHEMA)
-        self.made_at = _moment(meta.get("made_at") or meta.get("built_at", ""))
+        self._made_at = _moment(meta.get("made_at") or meta.get("built_at", ""))
+        newest = [one for one in self.sets() if "en" in one.names]
+        self._newest_set = newest[0].names["en"] if newest else ""
         # Packs of early versions have no table of prices.
         self._priced = bool(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'prices'"))
         self.embedded_by: str = meta.get("embedding", "")
@@ -141,6 +143,16 @@ class Pack:
     def version(self) -> str:
         """The pack's version: a digest of its content."""
         return self._version
+
+    @property
+    def made_at(self) -> datetime | None:
+        """When the catalogue's source was last asked; None where the pack does not say."""
+        return self._made_at
+
+    @property
+    def newest_set(self) -> str:
+        """The English name of the set that came out last; empty in an earlier pack."""
+        return self._newest_set
 
     @property
     def hashes(self) -> Bits:
@@ -309,6 +321,7 @@ class Pack:
         query = parse_query(text)
         if query is None:
             return []
+        region = "region DESC, " if self._whole else ""
         conditions, values = ["1"], dict[str, object](limit=limit, exact=query.exact)
         if query.words:
             conditions.append(
@@ -325,9 +338,7 @@ class Pack:
             values |= {"number": query.number, "total": query.total}
         return self._cards(
             " AND ".join(conditions)
-            + " ORDER BY number != :exact, "
-            + ("region DESC, " if self._whole else "")
-            + "length(name), released DESC, id LIMIT :limit",
+            + f" ORDER BY number != :exact, {region}length(name), released DESC, id LIMIT :limit",
             values,
             language,
         )
@@ -381,8 +392,9 @@ class Pack:
         try:
             with self._lock:
                 return self._connection.execute(sql, values or {}).fetchall()
-        except sqlite3.DatabaseError as error:
-            message = f"{self._path}: not a pack, or damaged ({error}): {_REBUILD}"
+        except (sqlite3.DatabaseError, MemoryError) as error:
+            # A damaged file may say that a row has more bytes than there is memory.
+            message = f"{self._path}: not a pack, or damaged ({error!r}): {_REBUILD}"
             raise Stop(message) from None
 
 

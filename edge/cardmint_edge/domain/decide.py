@@ -66,6 +66,20 @@ def judge(evidence: Evidence, policy: PolicyConfig) -> Verdict:
     return by_picture
 
 
+def outside_catalogue(verdict: Verdict) -> Verdict:
+    """Return the verdict on a card with a number that no printing of the catalogue has.
+
+    A person is asked, and no printing is proposed: each would be a guess.
+    """
+    return replace(
+        verdict,
+        decision=Decision.REVIEW,
+        reasons=(Reason.NOT_IN_CATALOGUE,),
+        confidence=0.0,
+        candidates=(),
+    )
+
+
 def needs_print(evidence: Evidence, policy: PolicyConfig) -> bool:
     """Return whether print is to be looked for: no picture is known, or it is in doubt."""
     reasons = judge_pictures(evidence, policy).reasons
@@ -271,6 +285,8 @@ def _is_energy(card: Card) -> bool:
 def _rejection(quality: FrameQuality) -> Reason:
     if quality.too_dark:
         return Reason.TOO_DARK
+    if quality.several_cards or quality.odd_outline:
+        return Reason.SEVERAL_CARDS
     return Reason.LOOKS_LIKE_CARD_BACK if quality.card_back else Reason.NO_CARD_FOUND
 
 

@@ -1,7 +1,8 @@
 """The recogniser: propose quads, search pictures, read print, judge."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from cardmint_edge.domain.decide import (
     judge,
     needs_print,
     order_by_picture,
+    outside_catalogue,
     raise_energies,
     worth_comparing,
 )
@@ -27,16 +29,19 @@ from cardmint_edge.domain.reading.print_reader import PrintReader
 from cardmint_edge.domain.recognition import Frame, Recognition
 from cardmint_edge.domain.vision.embedding import Embedder
 from cardmint_edge.domain.vision.finder import FinderNetwork
-from cardmint_edge.domain.vision.frame_quality import assess
+from cardmint_edge.domain.vision.frame_quality import assess, shows_several
 from cardmint_edge.domain.vision.proposals import Proposals, propose, reading_places
 from cardmint_edge.domain.vision.quad import CARD_RATIO, Quad
-from cardmint_edge.domain.vision.view import View
+from cardmint_edge.domain.vision.view import CardView, View
 
 RECTIFIED_HEIGHT = 880
 """Greatest height of the rectified card, in pixels: ten a millimetre."""
 
 PRINT_MATCHES = 20
 """How many cards found by print are judged."""
+
+NUMBER_PLACES = 6
+"""At how many places a number that the catalogue lacks is looked for."""
 
 
 class Stopwatch:
@@ -106,6 +111,8 @@ class CardRecogniser:
         elif verdict.by_print:
             quad = print_quad
         watch.lap("decide")
+        if self._has_unknown_number(view, proposals, quad, verdict):
+            verdict = outside_catalogue(verdict)
         foreign = self._has_foreign_sign(view, quad, verdict)
         watch.lap("read")
         rectified = None if quad is None else _rectified(view, quad)
@@ -144,6 +151,7 @@ class CardRecogniser:
             [comparison.quad for comparison in alike[1:]],
             self._config.quality,
             known=bool(alike),
+            network=self._finder,
         )
         pictures = tuple(self._search.match(one) for one in compared)
         return Evidence(pictures=pictures, quality=quality), quad
@@ -186,7 +194,11 @@ class CardRecogniser:
             prints = PrintEvidence(matches=tuple(matches), legible=False)
             return replace(evidence, prints=prints), None
         prints = self._compared_with_pictures(view, where.quad, matches, evidence.pictures)
-        return replace(evidence, prints=prints), where.quad
+        several = evidence.quality.several_cards or shows_several(
+            view, where.quad, proposals, self._config.quality, self._finder
+        )
+        quality = replace(evidence.quality, several_cards=several)
+        return replace(evidence, prints=prints, quality=quality), where.quad
 
     def _least_print(self, evidence: Evidence) -> float:
         """Return the least total (log) that counts as print: less on what looks like a card."""
@@ -214,6 +226,21 @@ class CardRecogniser:
         }
         ordered = order_by_picture(matches, likenesses, policy)
         return PrintEvidence(matches=tuple(ordered), likeness=likenesses.get(ordered[0].card.id))
+
+    def _has_unknown_number(
+        self, view: View, proposals: Proposals, quad: Quad | None, verdict: Verdict
+    ) -> bool:
+        """Return whether a recognised card bears a number that no printing has.
+
+        An accepted card lies at `quad`; any other may lie elsewhere.
+        """
+        if self._print_reader is None or quad is None or verdict.decision is Decision.REJECT:
+            return False
+        places: Iterable[CardView] = [view.at(quad)]
+        if verdict.decision is not Decision.ACCEPT:
+            places = reading_places(view, proposals, quad, self._config.finder)
+        reader = self._print_reader
+        return any(reader.unknown_number(place) for place in islice(places, NUMBER_PLACES))
 
     def _has_foreign_sign(self, view: View, quad: Quad | None, verdict: Verdict) -> bool:
         """Return whether an accepted card bears another language's sign; others are asked about."""

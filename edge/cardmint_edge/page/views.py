@@ -108,13 +108,19 @@ class PriceSummary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MachineSummary:
-    """Camera, disk, clock and versions, for the foot of the page."""
+    """Camera, disk, clock and versions, for the foot of the page.
+
+    `catalogue_days` is the age of the pack's catalogue, None where it does not say; `newest_set`
+    the set that came out last in it.
+    """
 
     camera: str
     disk_free_bytes: int
     clock_synced: bool
     pack: str
     version: str
+    catalogue_days: int | None = None
+    newest_set: str = ""
 
 
 class PageRenderer:

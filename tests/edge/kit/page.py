@@ -9,6 +9,7 @@ from tests.edge.kit.folders import quick_folder
 from tests.edge.kit.scans import NOW, STAMP
 from tests.edge.kit.tasks import CATALOGUE, ELSEWHERE
 
+from cardmint_contracts.cards import Finish
 from cardmint_contracts.prices import LastPrice
 from cardmint_contracts.reasons import Reason
 from cardmint_edge.adapters.image_store import ImageStore
@@ -61,6 +62,9 @@ class PageBench:
         self.can_capture = True
         self.picture: bytes | None = None
         self.price: PriceSummary | None = None
+        self.printed_name = ""
+        self.exists_as: tuple[Finish, ...] = ()
+        self.catalogue_days: int | None = None
         self.paused = False
         self.pictures: dict[str, bytes] = {}
         self.files: list[ListedFile] = []
@@ -95,6 +99,8 @@ class PageBench:
             uploads_paused=self.paused,
             has_live=self.picture is not None,
             price=self.price,
+            printed_name=self.printed_name,
+            exists_as=self.exists_as,
             figures=self.figures.read(self.outbox.defaults.lot, NOW, self.tasks.answers),
             answers=self.tasks.answers,
             given=self.tasks.given,
@@ -107,6 +113,8 @@ class PageBench:
                 clock_synced=False,
                 pack="pack-1",
                 version="0.1.0",
+                catalogue_days=self.catalogue_days,
+                newest_set="Pitch Black",
             ),
         )
 

@@ -1,5 +1,6 @@
 """Print on a card: it settles the printing of an art, or names a card without a picture."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ from cardmint_contracts.cards import Card
 from cardmint_edge.domain.config import ReaderConfig, UnreadCosts
 from cardmint_edge.domain.evidence import NumberScores
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, TextIndex, best_of
+from cardmint_edge.domain.reading.clear_numbers import clear_numbers, unpadded
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
 from cardmint_edge.domain.reading.strips import (
     ARTISTS,
@@ -181,6 +183,35 @@ class PrintReader:
             if english >= config.clear_sign:
                 break
         return foreign >= config.clear_sign and foreign - english >= config.sign_lead
+
+    def unknown_number(self, card: CardView) -> str:
+        """Return the number with its total on a card, when it is clear and none of the catalogue's.
+
+        Empty where one of the catalogue's is as clear, or none is.
+        """
+        config = self._config
+        if card.height < config.min_height:
+            return ""
+        found = self._clear_numbers(card, LIKELIEST_NUMBERS)
+        if not found or any(map(self._is_known, found)):
+            return ""
+        found += self._clear_numbers(card, OTHER_NUMBERS)
+        number, strips = found.most_common(1)[0]
+        enough = strips >= config.agreeing_strips and not any(map(self._is_known, found))
+        return number if enough else ""
+
+    def _clear_numbers(self, card: CardView, places: tuple[StripPlace, ...]) -> Counter[str]:
+        """Return in how many strips each clear number stands."""
+        least = self._config.clear_letter
+        return Counter(
+            number
+            for reading in self._read(card, places)
+            for number in clear_numbers(reading, least)
+        )
+
+    def _is_known(self, number: str) -> bool:
+        known = self._texts.numbers
+        return known.row(number) >= 0 or known.row(unpadded(number)) >= 0
 
     def _scores_at(self, card: CardView) -> list[PrintScore]:
         """Read the likeliest place of each text, and the others only when those leave it open."""

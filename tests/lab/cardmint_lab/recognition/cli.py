@@ -57,6 +57,41 @@ def evaluate_photos(
     click.echo(json.dumps(measured.as_json()) if as_object else table(measured))
 
 
+@recognition.command("behind")
+@click.option("--pack", type=FILE, required=True, help="The pack to recognise by.")
+@click.option(
+    "--photos", type=FOLDER, required=True, help="Folder of labelled photos with an index.csv."
+)
+def behind(pack: Path, photos: Path) -> None:
+    """Count what becomes of cards whose set the pack lacks: each photo's set is taken out."""
+    import cv2
+
+    from cardmint_lab.recognition.behind import count_outcomes
+    from cardmint_lab.recognition.evaluate import read_index
+
+    cv2.setNumThreads(1)
+    outcomes = count_outcomes(open_pack(pack), read_index(photos))
+    for outcome, count in outcomes.most_common():
+        click.echo(f"{count:4}  {outcome}")
+
+
+@recognition.command()
+@click.option("--count", type=click.IntRange(1, 100_000), default=1000, show_default=True)
+def pairs(count: int) -> None:
+    """Have pictures of two fictional cards recognised, over gaps and overlaps; none is accepted."""
+    from cardmint_edge.catalogue import build
+    from cardmint_edge.cli import single_core_recogniser
+    from cardmint_lab.fictional.catalogue_files import issue
+    from cardmint_lab.recognition.pairs import measure_pairs, text
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        issue(folder)
+        build(folder / "cards", folder / "images", folder / "pack.sqlite", lambda _: None)
+        recogniser = single_core_recogniser(open_pack(folder / "pack.sqlite"))
+        click.echo(text(measure_pairs(recogniser, folder / "images", count)))
+
+
 @recognition.command()
 @click.option(
     "--pack",

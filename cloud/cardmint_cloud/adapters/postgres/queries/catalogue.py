@@ -15,7 +15,7 @@ from cardmint_cloud.adapters.postgres.tables import (
 )
 from cardmint_cloud.domain.catalogue_words import query_words
 from cardmint_contracts.cards import Card
-from cardmint_contracts.catalogue import Printing
+from cardmint_contracts.catalogue import Printing, Region
 
 _p, _s = catalogue_printings, catalogue_sets
 _LISTED = (
@@ -46,6 +46,17 @@ async def list_sets(connection: AsyncConnection, tenant: str) -> list[RowMapping
         select(_s, func.coalesce(held.c.held, 0).label("held"))
         .select_from(_s.outerjoin(held, held.c.set_id == _s.c.set_id))
         .order_by(_s.c.released.desc(), _s.c.set_id)
+    )
+    return rows(await connection.execute(statement))
+
+
+async def newest_sets(connection: AsyncConnection, *, limit: int = 40) -> list[RowMapping]:
+    """Return the international sets that came out last, the newest first."""
+    statement = (
+        select(_s.c.set_id, _s.c.name, _s.c.released)
+        .where(_s.c.region == Region.INTERNATIONAL.value, _s.c.released != "")
+        .order_by(_s.c.released.desc(), _s.c.set_id)
+        .limit(limit)
     )
     return rows(await connection.execute(statement))
 
