@@ -351,6 +351,8 @@ def test_answers_are_told_apart_by_what_to_do_about_them() -> None:
     ):
         with closing(http(answer)) as api, pytest.raises(error):
             api.json("en/sets", list[str])
+    with closing(http(status(200, content=b"[" * 100_000))) as api, pytest.raises(NoSense):
+        api.json("en/sets", list[Any])
     with closing(http(status(200, content=b"<html>"))) as api:
         with pytest.raises(NoSense, match="no picture"):
             api.picture("http://mirror/a.jpg")

@@ -108,7 +108,7 @@ TARGETS = (
         name="catalogue-answers",
         open=open_answers,
         seeds=answer_seeds,
-        refuses=(msgspec.DecodeError, UnicodeDecodeError),
+        refuses=(msgspec.DecodeError, UnicodeDecodeError, RecursionError),
     ),
     Target(name="catalogue-folders", open=open_folder, seeds=folder_seeds, refuses=(Stop,)),
 )

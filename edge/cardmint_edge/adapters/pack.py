@@ -279,7 +279,7 @@ class Pack:
         """
         try:
             return json.decode(str(text), type=shape)
-        except (DecodeError, UnicodeError) as error:
+        except (DecodeError, UnicodeError, RecursionError) as error:
             raise self._damaged(str(error)) from None
 
     def _damaged(self, what: str) -> Stop:
