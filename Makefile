@@ -74,19 +74,23 @@ test-repeat: install  ## Run the tests that use greenlets RUNS=20 times on a bus
 
 .PHONY: crash
 crash: install  ## Rebuild the station's disk for 15,000 power cuts and open each: CARDMINT_CRASHES=15000
-	CARDMINT_CRASHES=$${CARDMINT_CRASHES:-15000} $(BIN)/pytest -q -s --timeout 3600 tests/edge/test_crash.py
+	CARDMINT_CRASHES=$${CARDMINT_CRASHES:-15000} $(BIN)/pytest -q -s --timeout 3600 -o faulthandler_timeout=3600 tests/edge/test_crash.py
 
 .PHONY: kills
 kills: install  ## Kill the running station at 300 random moments: CARDMINT_KILLS=300
-	CARDMINT_KILLS=$${CARDMINT_KILLS:-300} $(BIN)/pytest -q -s --timeout 7200 tests/edge/test_run.py -k killed
+	CARDMINT_KILLS=$${CARDMINT_KILLS:-300} $(BIN)/pytest -q -s --timeout 7200 -o faulthandler_timeout=7200 tests/edge/test_run.py -k killed
 
 .PHONY: phone
 phone: install  ## Send PHOTOS=500 photos of 12 MP through the page for phones while the network drops five times
-	CARDMINT_PHOTOS=$${PHOTOS:-500} $(BIN)/pytest -q -s -n0 --timeout 3600 tests/edge/test_phone.py -k network
+	CARDMINT_PHOTOS=$${PHOTOS:-500} $(BIN)/pytest -q -s -n0 --timeout 3600 -o faulthandler_timeout=3600 tests/edge/test_phone.py -k network
 
 .PHONY: histories
 histories: install  ## Run HISTORIES=1000 random histories of copied and restored disks, databases and forged receipts
-	CARDMINT_HISTORIES=$${HISTORIES:-1000} $(BIN)/pytest -q -s --timeout 3600 tests/edge/test_histories.py
+	CARDMINT_HISTORIES=$${HISTORIES:-1000} $(BIN)/pytest -q -s --timeout 3600 -o faulthandler_timeout=3600 tests/edge/test_histories.py
+
+.PHONY: captures
+captures: install  ## Run CAPTURES=200 random histories of a watched folder and of a tethered camera: each card counts once
+	CARDMINT_CAPTURES=$${CAPTURES:-200} $(BIN)/pytest -q -s -n0 --timeout 3600 tests/edge/test_capture_histories.py
 
 .PHONY: drain
 drain: install $(FICTIONAL)  ## Let a station that was offline for DRAIN=10000 cards find its cloud again

@@ -65,9 +65,11 @@ def resolves(command: click.Command, words: list[str]) -> bool:
 
 @pytest.mark.parametrize(
     "template",
-    sorted(ROOT.glob("*/cardmint_*/**/templates/*.html")),
+    sorted(
+        [*ROOT.glob("*/cardmint_*/**/templates/*.html"), *ROOT.glob("edge/**/page/static/*.[cj]s*")]
+    ),
     ids=lambda path: str(path.relative_to(ROOT)),
 )
-def test_the_lines_of_a_template_end_before_column_100(template: Path) -> None:
+def test_the_lines_of_a_page_end_before_column_100(template: Path) -> None:
     long = [n for n, line in enumerate(template.read_text().split("\n"), 1) if len(line) > 100]
     assert long == [], "wrap the lines with these numbers"

@@ -80,19 +80,52 @@ def up(folder: Path, tenant: str, lan: bool, broker_port: int, restore: Path | N
 @_folder
 @click.argument("name")
 def add_station(folder: Path, name: str) -> None:
-    """Let a station log in at the broker of `up`; print what to enter at the station."""
-    from cardmint_cloud import one_machine
+    """Let a station log in at the cloud of `up`, which runs; print what to enter at the station."""
+    from cardmint_cloud import commands, one_machine
+    from cardmint_cloud.domain.permissions import Scope
 
     cloud = one_machine.CloudFolder(folder)
     try:
         user, password = cloud.users.add_station(cloud.settings.tenant, name)
     except BadTopic as error:
         raise StopService(str(error)) from None
+    token = commands.add_token(cloud.settings, f"station {name}", Scope.STATION)
     click.echo(
         "at the station, with this machine's address:\n"
         f"  cardmint-edge setup --tenant {cloud.settings.tenant} --name {name} --broker ADDRESS"
         f" --broker-user {user} --broker-password {password}"
+        f" --cloud http://ADDRESS:{cloud.settings.web.port} --cloud-token {token}"
     )
+
+
+@cli.command()
+@_config
+@click.option(
+    "--role",
+    type=click.Choice(["viewer", "operator", "reviewer", "admin"]),
+    default="admin",
+    show_default=True,
+)
+def invite(config: Path | None, role: str) -> None:
+    """Print a link that makes one account, once, within a day: the way in when nobody has one."""
+    from cardmint_cloud import commands
+    from cardmint_cloud.domain.permissions import Role
+
+    loaded = settings.load(config)
+    path = commands.invite(loaded, Role(role))
+    click.echo(f"http://127.0.0.1:{loaded.web.port}{path}")
+
+
+@cli.command()
+@_config
+@click.option("--scope", type=click.Choice(["read", "station"]), default="read", show_default=True)
+@click.argument("name")
+def token(config: Path | None, scope: str, name: str) -> None:
+    """Print a new token for the program NAME: its Authorization header is `Bearer` and this."""
+    from cardmint_cloud import commands
+    from cardmint_cloud.domain.permissions import Scope
+
+    click.echo(commands.add_token(settings.load(config), name, Scope(scope)))
 
 
 @cli.command()

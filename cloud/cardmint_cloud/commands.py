@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from cardmint_cloud import catalogue_import, fleet, log_months
+from cardmint_cloud.accounts import Accounts
+from cardmint_cloud.adapters.postgres import accounts as account_rows
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.adapters.postgres.fleet import desired
 from cardmint_cloud.adapters.postgres.ingest import dead_letters as dead_letter_rows
@@ -18,6 +20,7 @@ from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for,
 from cardmint_cloud.adapters.postgres.prices import quotes
 from cardmint_cloud.app import database
 from cardmint_cloud.catalogue_import import ImportSummary
+from cardmint_cloud.domain.permissions import Role, Scope
 from cardmint_cloud.ingest import dead_letters
 from cardmint_cloud.settings import CloudSettings
 from cardmint_contracts.control import DesiredConfig, Manifest
@@ -122,6 +125,52 @@ def discard_letter(settings: CloudSettings, letter: int) -> None:
             await dead_letters.discard(pool, settings.tenant, letter)
 
     asyncio.run(run())
+
+
+def invite(settings: CloudSettings, role: Role) -> str:
+    """Return the path of a one-time link that makes an account.
+
+    Raises:
+        RetryLater: the database is away.
+        StopService: the settings of the database do not work.
+    """
+
+    async def run() -> str:
+        async with database(settings) as pool:
+            secret = await Accounts(pool, settings.tenant).invite(role, datetime.now(UTC))
+            return f"/join/{secret}"
+
+    return asyncio.run(run())
+
+
+def has_accounts(settings: CloudSettings) -> bool:
+    """Return whether anybody has an account.
+
+    Raises:
+        RetryLater: the database is away.
+        StopService: the settings of the database do not work.
+    """
+
+    async def run() -> bool:
+        async with database(settings) as pool:
+            return await account_rows.count_accounts(pool, settings.tenant) > 0
+
+    return asyncio.run(run())
+
+
+def add_token(settings: CloudSettings, name: str, scope: Scope) -> str:
+    """Return a new token for a program, in place of an earlier one of the same name.
+
+    Raises:
+        RetryLater: the database is away.
+        StopService: the settings of the database do not work.
+    """
+
+    async def run() -> str:
+        async with database(settings) as pool:
+            return await Accounts(pool, settings.tenant).add_token(name, scope, datetime.now(UTC))
+
+    return asyncio.run(run())
 
 
 def change_identity(

@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 import uvicorn
 
+from cardmint_cloud.accounts import Accounts
 from cardmint_cloud.adapters.images.bucket import BucketStorage
 from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.postgres.migrate import engine_for
@@ -17,9 +18,9 @@ from cardmint_cloud.fleet import artifact_folder
 from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.settings import CloudSettings
 from cardmint_cloud.web.connections import BoundedConnection
+from cardmint_cloud.web.guards import LOOPBACK as LOOPBACK_NAMES
 from cardmint_cloud.web.routes import build_dashboard
 
-LOOPBACK = "127.0.0.1"
 _log = structlog.get_logger()
 
 
@@ -32,13 +33,14 @@ def image_store(settings: CloudSettings) -> ImageStorage:
 
 
 async def serve(settings: CloudSettings) -> None:
-    """Serve the dashboard until SIGTERM or SIGINT, on loopback only: it has no accounts yet.
+    """Serve the dashboard until SIGTERM or SIGINT.
 
     Raises:
         StopService: the database cannot be used as it is set, or the port is taken.
     """
     log_as_json()
-    where = f"http://{LOOPBACK}:{settings.web.port}/"
+    web = settings.web
+    where = f"http://{web.host}:{web.port}/"
     async with database(settings, wait=True) as pool:
         engine = engine_for(settings.database)
         app = build_dashboard(
@@ -47,18 +49,22 @@ async def serve(settings: CloudSettings) -> None:
             images=image_store(settings),
             tenant=settings.tenant,
             artifacts=artifact_folder(settings.artifacts),
+            hosts=LOOPBACK_NAMES | set(web.hosts),
+            accounts=Accounts(pool, settings.tenant) if web.accounts else None,
+            secure=web.https,
         )
         config = uvicorn.Config(
             app,
-            host=LOOPBACK,
-            port=settings.web.port,
+            host=web.host,
+            port=web.port,
+            proxy_headers=False,
             log_config=None,
             access_log=False,
             http=BoundedConnection,
             ws="none",
             timeout_graceful_shutdown=1,  # Live pages never end by themselves.
         )
-        _log.info("dashboard", at=where, note="on loopback only: there are no accounts yet")
+        _log.info("dashboard", at=where, accounts=web.accounts)
         try:
             await uvicorn.Server(config).serve()
         except SystemExit:

@@ -13,24 +13,26 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import psutil
 from sqlalchemy.engine import make_url
 
 from cardmint_cloud import commands
 from cardmint_cloud import settings as configuration
 from cardmint_cloud.adapters.postgres import backup
+from cardmint_cloud.domain.permissions import Role
 from cardmint_cloud.errors import CloudError, StopService
 from cardmint_cloud.local.broker import BrokerGuard, LocalBroker, mosquitto_path
 from cardmint_cloud.local.broker_users import CLOUD, BrokerUsers, new_password
 from cardmint_cloud.local.postgres import LocalPostgres, wheel_binaries
 from cardmint_cloud.local.processes import ChildProcess, accepts_connections, free_port
 from cardmint_cloud.local.text_files import write_text
-from cardmint_cloud.settings import CloudSettings
+from cardmint_cloud.settings import LOOPBACK, CloudSettings
 
 SETTINGS = "cloud.toml"
 FIRST_PAUSE_S = 0.5
@@ -52,6 +54,7 @@ artifacts = "{folder}/artifacts"
 
 [web]
 port = {web_port}
+accounts = true
 
 [broker]
 port = {cloud_port}
@@ -81,9 +84,13 @@ class ServiceProcess:
     """A process of ours. Its first start waits until `ready`; later ones hold nobody up."""
 
     def __init__(
-        self, words: list[str], log: Path, ready: Callable[[], bool] = lambda: True
+        self,
+        words: list[str],
+        log: Path,
+        ready: Callable[[], bool],
+        environment: Mapping[str, str],
     ) -> None:
-        self._words, self._log, self._ready = words, log, ready
+        self._words, self._log, self._ready, self._environment = words, log, ready, environment
         self._child: ChildProcess | None = None
 
     @property
@@ -99,7 +106,7 @@ class ServiceProcess:
         """
         first = self._child is None
         self.stop()
-        self._child = ChildProcess(self._words, self._log)
+        self._child = ChildProcess(self._words, self._log, env=self._environment)
         if first:
             self._child.wait_until(self._ready, timeout_s=READY_S)
 
@@ -225,21 +232,21 @@ class CloudFolder:
 class Machine:
     """The parts of the cloud in one folder, and the loop that keeps them running.
 
-    Stations reach the broker at `broker_address` and `broker_port`. `say` takes lines for a person.
-    `restore` is a backup that a new folder begins with.
+    Dashboard and broker listen at `address`, the broker at `broker_port`. `say` takes lines for a
+    person. `restore` is a backup that a new folder begins with.
     """
 
     def __init__(
         self,
         folder: CloudFolder,
         *,
-        broker_address: str,
+        address: str,
         broker_port: int,
         say: Callable[[str], None],
         restore: Path | None = None,
     ) -> None:
         self._folder, self._say, self._restore = folder, say, restore
-        self._broker_address, self._broker_port = broker_address, broker_port
+        self._address, self._broker_port = address, broker_port
         self._ended = threading.Event()
         self._users_at = 0.0
 
@@ -282,7 +289,11 @@ class Machine:
             start("the worker", self._process("work"))
             web_port = settings.web.port
             start("the dashboard", self._process("serve", lambda: accepts_connections(web_port)))
-            self._say(f"the dashboard is at http://127.0.0.1:{web_port}/")
+            self._say(f"the dashboard is at http://{self._where()}:{web_port}/")
+            if settings.web.accounts and not commands.has_accounts(settings):
+                path = commands.invite(settings, Role.ADMIN)
+                self._say("nobody has an account yet; this link makes the owner's, once, today:")
+                self._say(f"  http://{self._where()}:{web_port}{path}")
             self._say(f"stations reach the broker at {self._where()}, port {self._broker_port}")
             on_ready()
             while not self._ended.wait(CHECK_EVERY_S):
@@ -292,7 +303,7 @@ class Machine:
                 self._reload_users()
 
     def _where(self) -> str:
-        return socket.gethostname() if self._broker_address == "0.0.0.0" else self._broker_address  # noqa: S104 - compared, not bound
+        return socket.gethostname() if self._address == "0.0.0.0" else self._address  # noqa: S104 - compared, not bound
 
     def _postgres(self, settings: CloudSettings) -> LocalPostgres:
         address = make_url(settings.database)
@@ -307,7 +318,7 @@ class Machine:
             rules=users.rules,
             passwords=users.passwords,
             cloud_port=settings.broker.port,
-            address=self._broker_address,
+            address=self._address,
         )
         return LocalBroker(
             self._folder.path / "broker", port=self._broker_port, kind="mosquitto", guard=guard
@@ -326,7 +337,28 @@ class Machine:
             *(str(Path(sys.executable).with_name("cardmint-cloud")), command),
             *("--config", str(self._folder.settings_file)),
         ]
-        return ServiceProcess(words, self._folder.path / "logs" / f"{command}.log", ready)
+        environment = {}
+        if self._address != LOOPBACK:
+            names = (*self._folder.settings.web.hosts, *_own_names())
+            environment = {
+                "CARDMINT_CLOUD_WEB_HOST": self._address,
+                "CARDMINT_CLOUD_WEB_HOSTS": ",".join(dict.fromkeys(names)),
+            }
+        log = self._folder.path / "logs" / f"{command}.log"
+        return ServiceProcess(words, log, ready, environment)
+
+
+def _own_names() -> list[str]:
+    """Return the names and addresses by which other machines may reach this one."""
+    name = socket.gethostname()
+    names = [name, f"{name}.local", socket.getfqdn()]
+    names += [
+        address.address
+        for addresses in psutil.net_if_addrs().values()
+        for address in addresses
+        if address.family == socket.AF_INET
+    ]
+    return names
 
 
 def up(
@@ -345,7 +377,7 @@ def up(
     """
     machine = Machine(
         CloudFolder(folder, tenant=tenant),
-        broker_address="0.0.0.0" if lan else "127.0.0.1",  # noqa: S104 - asked for by --lan
+        address="0.0.0.0" if lan else "127.0.0.1",  # noqa: S104 - asked for by --lan
         broker_port=broker_port,
         say=say,
         restore=restore,

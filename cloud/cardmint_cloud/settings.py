@@ -22,13 +22,27 @@ from cardmint_contracts.settings import (
 )
 
 PREFIX = "CARDMINT_CLOUD_"
+LOOPBACK = "127.0.0.1"
 ProviderName = Literal["tcgdex", "pokemontcg", "pricecharting", "tcgcsv"]
 
 
 class WebSettings(Section, frozen=True):
-    """The dashboard's port, on loopback only until there are accounts."""
+    """Where the dashboard listens, and to which names it answers.
 
+    `accounts` makes people sign in; without it nobody but this machine is served. `https` says that
+    browsers come by HTTPS, through a proxy that ends it.
+    """
+
+    host: str = LOOPBACK
     port: Port = 8080
+    hosts: tuple[str, ...] = ()
+    accounts: bool = False
+    https: bool = False
+
+    def __post_init__(self) -> None:
+        if self.host != LOOPBACK and not self.accounts:
+            message = "host: other machines are served with `accounts = true` only"
+            raise ValueError(message)
 
 
 class PriceSettings(Section, frozen=True):

@@ -93,6 +93,8 @@ def build(
         folder,
         key=settings.recognition.signed_by,
         hosts=allowed_hosts(settings.cloud.url, settings.recognition.hosts),
+        token=settings.cloud.token,
+        cloud_url=settings.cloud.url,
         reserve_bytes=settings.station.reserve_mb << 20,
     )
     active = ActiveRecognition(open_installed(artifacts, bundle_opener(settings)))
@@ -289,7 +291,12 @@ class Assembly:
         from cardmint_edge.adapters.cloud_http import CloudHttp  # noqa: PLC0415 - 2 MB
 
         limit = self.settings.cloud.max_kb_per_s
-        cloud = CloudHttp(url=url, tenant=self.settings.station.tenant, max_kb_per_s=limit)
+        cloud = CloudHttp(
+            url=url,
+            tenant=self.settings.station.tenant,
+            token=self.settings.cloud.token,
+            max_kb_per_s=limit,
+        )
         return cloud, Uploader(images=self.images, store=self.store, cloud=cloud)
 
     def _make_inbox(self) -> PhotoInbox:

@@ -132,13 +132,15 @@ class CardCounter:
         on_timings: Callable[[dict[str, float]], None] | None = None,
         on_decision: Callable[[Decision], None] | None = None,
         first_wait_s: float = FIRST_WAIT_S,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         """Take the parts.
 
         `on_counted`, the beep, follows the commit; `on_decision` takes the card's decision, and
         `on_timings` the milliseconds of each step. `scan_to_repeat` names the earlier scan of the
         card under the camera, if the operator was asked to scan it again. `variants` returns those
-        of a printing. `first_wait_s` is the first pause after an error.
+        of a printing. `first_wait_s` is the first pause after an error; `sleep` makes it, by
+        default until `stop`.
         """
         self._camera = camera
         self._recogniser = recogniser
@@ -152,6 +154,7 @@ class CardCounter:
         self._on_decision = on_decision
         self._first_wait_s = first_wait_s
         self._stopping = threading.Event()
+        self._sleep = sleep or self._stopping.wait
         self._shot_before_start = outbox.last_shot
         self._recent = RecentScans(reversed(outbox.recent_scans(RECENT_SCANS)))
         self.fault = ""
@@ -356,7 +359,7 @@ class CardCounter:
 
     def _pause(self, seconds: float) -> None:
         self.last_activity = time.monotonic()
-        self._stopping.wait(seconds)
+        self._sleep(seconds)
 
 
 def _tell(listener: Callable[..., None], *values: object) -> None:

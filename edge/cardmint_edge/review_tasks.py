@@ -28,6 +28,9 @@ MAX_OVERRULED = 5
 MAX_COPIES = 500
 """Open questions that are answered at once."""
 
+_ANSWERS = {"card", "no_card"}
+"""Verdicts of persons. Others end a question without an answer."""
+
 MAX_GIVEN = 3
 """Answers given here that may be taken back here: the newest."""
 
@@ -189,6 +192,7 @@ class ReviewTasks:
             )
         elif body.version > self._store.version(task):
             self._store.put(body)
+            self._answers.pop(body.scan, None)  # an answer was taken back
 
     def receive_outcome(self, payload: bytes) -> None:
         """Take a message about how a task ended.
@@ -200,7 +204,9 @@ class ReviewTasks:
         except ContractError as error:
             log.warning("outcome ignored", reason=error.reason, detail=str(error))
             return
-        self._remember(outcome.scan, ScanAnswer(card=outcome.card, by=outcome.by or "the cloud"))
+        if outcome.verdict in _ANSWERS:
+            by = outcome.by or "the cloud"
+            self._remember(outcome.scan, ScanAnswer(card=outcome.card, by=by))
         answered = self._store.answered(outcome.task)
         if answered is None:
             return

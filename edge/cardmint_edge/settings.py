@@ -36,11 +36,13 @@ class StationSettings(Section, frozen=True):
 class ImageUploadSettings(Section, frozen=True):
     """Where images are uploaded, and which cloud it is. An empty `url` keeps them on the station.
 
-    `database` is the one that the station belongs to; None is the first that it hears.
+    `token` is the station's at the cloud. `database` is the one that the station belongs to; None
+    is the first that it hears.
     """
 
     url: Annotated[str, Meta(pattern=r"^(https?://[^\s/]+(/[^\s?#]*)?)?\Z")] = ""
     max_kb_per_s: Annotated[int, Meta(ge=0)] = 0
+    token: Annotated[str, Meta(pattern=r"^(cm_[A-Za-z0-9_-]{20,100})?\Z")] = ""
     database: UUID | None = None
 
 

@@ -79,6 +79,7 @@ class _Questions:
 @click.option("--tls/--no-tls", default=None, help="Encrypt the broker's connection.")
 @click.option("--ca-file", type=click.Path(dir_okay=False), help="Certificates to trust.")
 @click.option("--cloud", help="The cloud's address, such as https://cards.example.com.")
+@click.option("--cloud-token", help="The station's token there, if it has accounts.")
 @click.option("--lan/--no-lan", default=None, help="Let phones reach the page, with a PIN.")
 @click.option("--pin", help="The page's PIN, 6 to 12 digits; else one by chance.")
 @click.option("--yes", is_flag=True, help="Ask nothing: take flags, then defaults.")
@@ -201,6 +202,8 @@ def _ask_cloud(questions: _Questions, answers: "Answers", given: dict[str, Any])
     cloud["url"] = questions.text(
         "The cloud's address (empty: none)", given["cloud"], cloud.get("url", "")
     ).rstrip("/")
+    if given["cloud_token"] is not None:
+        cloud["token"] = given["cloud_token"]
 
 
 def _host_and_port(text: str) -> tuple[str, int]:

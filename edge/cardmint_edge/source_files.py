@@ -1,7 +1,9 @@
 """What became of the files of the camera's folder and of the photos from phones, for the page."""
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Protocol
 from uuid import UUID
 
@@ -13,6 +15,8 @@ from cardmint_edge.page.views import ListedFile, scan_kind, scan_outcome
 from cardmint_edge.review_tasks import ScanAnswer
 
 MOST_LISTED = 20
+LISTED_FOR_S = 1.0
+"""Seconds for which the list is kept: the page asks many times a second."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -41,26 +45,36 @@ class FileDesk:
         inbox: PhotoInbox,
         pictures: CountedPictures,
         answers: Callable[[], Mapping[UUID, ScanAnswer]],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sources = sources
         self._inbox = inbox
         self._pictures = pictures
         self._answers = answers
+        self._clock = clock
+        self._listed: list[ListedFile] = []
+        self._listed_until = -inf
 
     def listed(self) -> list[ListedFile]:
         """Return files that gave no card: those set aside first, then those not usable now."""
+        if self._clock() < self._listed_until:
+            return self._listed
         parked, waiting = [], []
         for source in self._sources():
             parked += [_listed(file, parked=True) for file in source.parked(MOST_LISTED)]
             waiting += [_listed(file, parked=False) for file in source.waiting(MOST_LISTED)]
-        return [*parked, *waiting][:MOST_LISTED]
+        self._listed = [*parked, *waiting][:MOST_LISTED]
+        self._listed_until = self._clock() + LISTED_FOR_S
+        return self._listed
 
     def retry(self, key: str) -> bool:
         """Try a file that was set aside once more; False if it is gone."""
+        self._listed_until = -inf
         return any(source.retry(key) for source in self._sources())
 
     def dismiss(self, key: str) -> bool:
         """List a file no more; False if it is gone."""
+        self._listed_until = -inf
         return any(source.dismiss(key) for source in self._sources())
 
     def outcomes(self, photos: Sequence[str]) -> dict[str, PhotoOutcome]:

@@ -30,7 +30,7 @@ from cardmint_edge.page.views import (
     PriceSummary,
     StationView,
 )
-from cardmint_edge.review_tasks import MAX_COPIES, ReviewTasks, ScanAnswer
+from cardmint_edge.review_tasks import ReviewTasks, ScanAnswer
 from cardmint_edge.rollout import ActiveRecognition
 from cardmint_edge.status import StationStatus
 from cardmint_edge.upload import Uploader
@@ -146,10 +146,7 @@ class StationViewReader:
             figures=self._figures.read(self._outbox.defaults.lot, self._clock().time, answers),
             answers=answers,
             given=self._tasks.given,
-            copies=sum(
-                Reason.POSSIBLE_DUPLICATE in task.reasons
-                for task in self._task_table.oldest_open(MAX_COPIES)
-            ),
+            copies=self._task_table.count_open_with(Reason.POSSIBLE_DUPLICATE),
             files=self._files(),
             notice=notice,
             printed_name=named.name if named else "",

@@ -104,6 +104,8 @@ async def test_no_parameter_of_any_route_is_a_fault(pool: Pool, app: Litestar) -
         "job": "1",
         "action": "requeue",
         "name": "tcgdex",
+        "secret": "x",
+        "account": task,
     }
     wrong: list[str] = []
     async with serve(app) as site:

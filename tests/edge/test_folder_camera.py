@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -633,6 +634,14 @@ def test_a_folder_that_vanishes_and_returns_is_waited_for(
             camera.confirm()
     (tmp_path / "away").rename(folder)
     camera.confirm()
+    (folder / "c.jpg").write_bytes(b"broken")
+    assert counted(camera, 29) == []
+    folder.rename(tmp_path / "away")
+    time.sleep(5)
+    with suppress(Retry):
+        camera.next(0)
+    assert not folder.exists(), "a folder that is away is not made anew"
+    (tmp_path / "away").rename(folder)
     assert below(folder, "done") == ["a.jpg", "b.jpg"]
     shutil.rmtree(folder)
     folder.write_text("a file now")

@@ -2,6 +2,7 @@
 
 import io
 import random
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,7 +11,13 @@ import pytest
 from PIL import Image
 
 from cardmint_edge.adapters import decode
-from cardmint_edge.adapters.decode import START_BYTES, Unreadable, decode_image, starts_as_image
+from cardmint_edge.adapters.decode import (
+    START_BYTES,
+    Unreadable,
+    decode_image,
+    read_reduced,
+    starts_as_image,
+)
 
 
 def heic(picture: Image.Image) -> bytes:
@@ -44,6 +51,18 @@ def test_a_heic_photo_has_bounded_pixels(
     with pytest.raises(Unreadable, match="80 x 60") as caught:
         decode_image(heic(picture))
     assert caught.value.reason == "image-too-large"
+
+
+def test_a_large_heic_photo_is_reduced(
+    picture: Image.Image, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(decode, "WHOLE_PIXELS", 4000)
+    monkeypatch.setattr(decode, "REDUCED_PIXELS", 2000)
+    file = tmp_path / "IMG_1.HEIC"
+    file.write_bytes(heic(picture))
+    frame, factor = read_reduced(file)
+    assert (frame.shape, factor) == ((30, 40, 3), 2.0)
+    assert np.abs(frame[22, 10].astype(int) - (10, 30, 200)).max() < 16
 
 
 def test_damaged_heic_files_are_frames_or_reasons(picture: Image.Image) -> None:

@@ -11,6 +11,7 @@ from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.domain.recognise import CardRecogniser
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.recogniser import recogniser_of
+from cardmint_lab.recognition.pairs import measure_pairs, text
 from cardmint_lab.scenes import background, lay
 
 
@@ -35,6 +36,14 @@ def frames(card: Frame) -> dict[str, Frame]:
         .clip(0, 255)
         .astype(np.uint8),
     }
+
+
+def test_two_cards_in_one_picture_are_several(fictional: Path, recogniser: CardRecogniser) -> None:
+    figures = measure_pairs(recogniser, fictional / "images", 24)
+    assert set(figures.drawn) == {"beside", "overlapping"}
+    assert figures.accepted.total() == 0
+    assert figures.named.total() >= 23
+    assert "0 of 24 accepted" in text(figures)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Packs: what is built in comes out, and what is no pack is refused in one line."""
 
+import base64
 import io
 import json
 import shutil
 import sqlite3
+import zlib
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -239,6 +241,22 @@ def test_what_is_no_pack_is_refused_in_one_line(fictional: Path, tmp_path: Path)
         edited(whole, path, "UPDATE looks SET bits = x'00' WHERE card_id = 'emb-1'")
     )
     assert "no such table" in refusal(edited(whole, path, "DROP TABLE meta"))
+
+
+_NO_MEMORY = (
+    "eNrtlD1LA0EQhnduD8WIXBUOsZkygStCrAWjXCGkUdOHzd2YW7yPsLt3YJn/Z+EPsLezstfdS2GwEgQVcg/szM7M7v"
+    "DCDnt7PZWG8K5ShTB4yjwGwM4R2QaffcK/xMC+yVF7+ZXBI9TW/SFrn++HYQjrpRGLnBKhUt0a//ImnsxinE0upjG2"
+    "KRzINMJSFGRtXSxIRajJzF3W+U1lpWRpKJ2byog8QiWUNA8RZiRyk0UoKlvWEaakEyVXplI2MJltNxzDXtjvw1WrpC"
+    "Aj3PK2dLz/gBhdNxzckxXTiLymoXsFH54YvMELPNtNx47Q8/lxIAuxJD064DwM2vkeHXr8JGhIaVmVTQ/sGZ1kVIix"
+    "mxT7EXT8Omf/Q0Y3ALvH9nN/AINdk/g="
+)
+"""A damaged pack, found by fuzzing, for which SQLite runs out of memory: zlib, base64."""
+
+
+def test_a_pack_for_which_no_memory_is_enough(tmp_path: Path) -> None:
+    path = tmp_path / "pack.sqlite"
+    path.write_bytes(zlib.decompress(base64.b64decode(_NO_MEMORY)))
+    assert "damaged" in refusal(path)
 
 
 def test_damage_that_opening_does_not_see_is_said_when_it_is_met(

@@ -14,6 +14,7 @@ from tests.edge.kit.page import PageBench, open_page_bench
 from tests.edge.kit.scans import NOW, STAMP, image_of, scan_of, shot_of
 from tests.edge.kit.tasks import CATALOGUE, ELSEWHERE, task_of
 
+from cardmint_cloud.web.filters import percent as dashboard_percent
 from cardmint_contracts.cards import Card, Condition, Decision, Edition, Finish, Money, ScanDefaults
 from cardmint_contracts.events import (
     CardScanned,
@@ -33,6 +34,7 @@ from cardmint_edge.page.views import (
     ListedFile,
     PriceSummary,
     duration_text,
+    percent,
 )
 from cardmint_edge.review_tasks import MAX_ANSWERS, ScanAnswer
 
@@ -676,6 +678,13 @@ def test_the_figures_of_the_lot_are_on_the_page(bench: PageBench, client: Asking
         bench.outbox.record(replace(scan_of(number), defaults=bench.outbox.defaults), STAMP)
     page = " ".join(client.get("/").text.split())
     assert "Lot attic</dt><dd>2 <small>about 5.00 EUR" in page
+
+
+@pytest.mark.parametrize(
+    ("share", "says"), [(0.9951, "99 %"), (1.0, "100 %"), (0.29, "29 %"), (0.0, "0 %")]
+)
+def test_a_share_is_said_as_on_the_dashboard(share: float, says: str) -> None:
+    assert percent(share) == says == dashboard_percent(share)
 
 
 def test_advice_is_given_once_and_what_is_no_card_has_one_key(

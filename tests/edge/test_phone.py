@@ -11,13 +11,16 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
 import simplejpeg
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 from tests.edge.kit.station import AGENT, config_of
 from tests.edge.kit.waiting import until
@@ -33,6 +36,7 @@ PHOTOS = int(os.environ.get("CARDMINT_PHOTOS", "12"))
 LARGE = PHOTOS > 100
 """A run of hundreds uses photos of 12 megapixels; the short form small ones."""
 
+PRESET = replace(PRESETS["copy_stand"], width=1200, height=900)
 DROPS = 5
 OUTAGE_S = 2.0 if LARGE else 0.5
 
@@ -41,7 +45,8 @@ OUTAGE_S = 2.0 if LARGE else 0.5
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        arguments = ["--no-sandbox", "--host-resolver-rules=MAP station.lan 127.0.0.1"]
+        opened = playwright.chromium.launch(executable_path=chromium, args=arguments)
         yield opened
         opened.close()
 
@@ -118,7 +123,7 @@ def photos_in(folder: Path, fictional: Path, count: int, *, large: bool) -> list
     found = []
     for number in range(count):
         rng = np.random.default_rng(number)
-        scene = render(cards[number % len(cards)], PRESETS["copy_stand"], rng).frame
+        scene = render(cards[number % len(cards)], PRESET, rng).frame
         frame = cv2.resize(scene, size, interpolation=cv2.INTER_LINEAR)
         frame = cv2.add(frame, np.roll(noise, int(rng.integers(size[0])), axis=1))
         path = folder / f"IMG_{number:04}.jpg"
@@ -246,6 +251,76 @@ def test_a_photo_without_a_card_and_a_broken_one_are_said(
     assert "1 set aside" in page.locator("#summary").inner_text()
     assert "cut short" in page.locator("#photos").inner_text()
     assert station.counted() == (1, 1)
+
+
+def test_a_photo_of_an_iphone_counts(
+    station: Station, browser: Browser, fictional: Path, tmp_path: Path
+) -> None:
+    (card,) = photos_in(tmp_path / "phone", fictional, 1, large=False)
+    heic = tmp_path / "IMG_0001.HEIC"
+    pillow_heif.from_pillow(Image.open(card)).save(heic, quality=80)
+    page = opened(browser, station.port, [])
+    page.locator("#gallery").set_input_files(heic)
+    page.locator("#photos .counted").wait_for(timeout=60_000)
+    assert station.counted() == (1, 1)
+
+
+def test_the_pin_is_asked_for_and_again_after_a_restart(
+    station: Station, browser: Browser, fictional: Path, tmp_path: Path
+) -> None:
+    first, second = photos_in(tmp_path / "phone", fictional, 2, large=False)
+    station.kill()
+    settings = station.config.read_text()
+    station.config.write_text(settings.replace("[station]", '[station]\npage_pin = "246810"'))
+    station.start()
+    page = browser.new_page()
+    page.goto(f"http://station.lan:{station.port}/phone")
+    page.get_by_label("PIN").fill("111111")
+    page.get_by_role("button", name="Open").click()
+    page.get_by_text("That is not the PIN.").wait_for()
+    page.get_by_label("PIN").fill("246810")
+    page.get_by_role("button", name="Open").click()
+    page.wait_for_url("**/phone")
+    page.locator("#gallery").set_input_files(first)
+    page.locator("body[data-done=true]").wait_for(timeout=60_000)
+    station.kill()
+    station.start()
+    page.locator("#gallery").set_input_files(second)
+    page.locator("#pin input").fill("246810")
+    page.get_by_role("button", name="Go on").click()
+    page.locator("#summary", has_text="2 of 2 done").wait_for()
+    page.locator("body[data-done=true]").wait_for(timeout=60_000)
+    page.context.close()
+    assert station.counted() == (2, 2)
+
+
+def test_from_nothing_to_the_first_card(browser: Browser, fictional: Path, tmp_path: Path) -> None:
+    (card,) = photos_in(tmp_path / "phone", fictional, 1, large=False)
+    new = Station(tmp_path, fictional / "pack.sqlite")
+    port = new.config.read_text().split("page_port = ")[1].split("\n")[0]
+    new.config.unlink()
+    began = time.monotonic()
+    said = subprocess.run(
+        [
+            *(*AGENT, "setup", "--yes", "--config", str(new.config), "--tenant", "shop"),
+            *("--pack", str(fictional / "pack.sqlite"), "--camera", "phone", "--no-lan"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.returncode == 0, said.stdout
+    settings = new.config.read_text()
+    new.config.write_text(settings.replace("[station]", f"[station]\npage_port = {port}"))
+    new.start()
+    try:
+        page = opened(browser, new.port, [])
+        page.locator("#gallery").set_input_files(card)
+        page.locator("#photos .counted").wait_for(timeout=60_000)
+        print(f"\nfrom nothing to the first card: {time.monotonic() - began:.1f} s")
+        assert new.counted() == (1, 1)
+    finally:
+        new.kill()
 
 
 SHA256 = "0" * 64

@@ -147,8 +147,13 @@ class Desk:
         )
         self.camera = PhotoCamera(self.inbox.folder)
         self.answers: dict[UUID, ScanAnswer] = {}
+        self.now = 0.0
         self.files = FileDesk(
-            lambda: [NO_FILES, self.camera.files], self.inbox, self.outbox, lambda: self.answers
+            lambda: [NO_FILES, self.camera.files],
+            self.inbox,
+            self.outbox,
+            lambda: self.answers,
+            clock=lambda: self.now,
         )
 
     def send(self, data: bytes, name: str = "IMG_1.jpg") -> str:
@@ -237,6 +242,8 @@ def test_a_broken_photo_is_listed_with_its_reason_tried_again_and_dismissed(desk
     (folder / "parked").mkdir()
     path.rename(folder / "parked" / path.name)
     assert desk.outcome(photo).state == "parked"
+    assert not desk.files.listed()[0].parked, "the list is a second old at most"
+    desk.now = 1.0
     parked = next(file for file in desk.files.listed() if file.parked)
     assert desk.files.retry(parked.key)
     assert not desk.files.retry(parked.key)

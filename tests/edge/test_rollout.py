@@ -53,6 +53,7 @@ class FileServer(BaseHTTPRequestHandler):
     content = b""
     cut = 0
     asked: list[str | None] = []  # noqa: RUF012 - emptied by the fixture
+    tokens: list[str | None] = []  # noqa: RUF012 - as above
     status = 0
     elsewhere = ""
     redirections = 1 << 30
@@ -61,6 +62,7 @@ class FileServer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         asked = self.headers.get("range")
         self.asked.append(asked)
+        self.tokens.append(self.headers.get("authorization"))
         if FileServer.status:
             self.send_error(FileServer.status)
             return
@@ -90,6 +92,7 @@ def url() -> Iterator[str]:
     FileServer.content, FileServer.cut, FileServer.status = b"", 0, 0
     FileServer.elsewhere, FileServer.redirections = "", 1 << 30
     FileServer.asked.clear()
+    FileServer.tokens.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), FileServer)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -102,6 +105,7 @@ def url() -> Iterator[str]:
 class RolloutBench:
     def __init__(self, folder: Path, fictional: Path, url: str, stack: ExitStack) -> None:
         self.folder, self.fictional, self.url = folder, fictional, url
+        self.cloud_url = url
         self._stack = stack
         self.serial = 100
         made = CliRunner().invoke(cli, ["fleet", "key", "--out", str(folder / "key")])
@@ -117,6 +121,8 @@ class RolloutBench:
             self.folder / "artifacts",
             key=self.key if key is None else key,
             hosts=allowed_hosts(self.url, []),
+            token="cm_left",
+            cloud_url=self.cloud_url,
             reserve_bytes=reserve_bytes,
         )
 
@@ -342,6 +348,17 @@ def test_pauses_grow() -> None:
 def test_a_redirection_to_an_allowed_host_is_followed(bench: RolloutBench) -> None:
     FileServer.elsewhere, FileServer.redirections = bench.url, 2
     assert bench.roll_out(bench.manifest(bench.smaller()))
+
+
+def test_the_token_goes_to_the_cloud_and_to_no_other_host(bench: RolloutBench) -> None:
+    assert bench.roll_out(bench.manifest(bench.smaller()))
+    assert set(FileServer.tokens) == {"Bearer cm_left"}
+    FileServer.tokens.clear()
+    bench.cloud_url = "https://cards.example.com/"
+    bench.artifacts = bench.store()
+    bench.rollout = bench.make()
+    assert bench.roll_out(bench.manifest(bench.smaller(without="emb-2"), version="2"))
+    assert set(FileServer.tokens) == {None}
 
 
 def test_versions_only_rise_unless_a_rollback_is_signed(bench: RolloutBench) -> None:

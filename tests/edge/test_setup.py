@@ -291,4 +291,5 @@ def test_what_is_written_is_read_again(values: dict[str, Any]) -> None:
 )
 def test_the_address_for_phones(host: str, address: str) -> None:
     assert lan_address(host) == address
-    assert lan_address("0.0.0.0")
+    for everywhere in ("0.0.0.0", "::"):
+        assert lan_address(everywhere)

@@ -73,6 +73,8 @@ def test_an_image_is_put_under_its_content(status: int) -> None:
         (400, Park),
         (413, Park),
         (404, Park),
+        (401, Retry),
+        (403, Retry),
         (408, Retry),
         (409, Retry),
         (429, Retry),
@@ -84,6 +86,22 @@ def test_an_image_is_put_under_its_content(status: int) -> None:
 def test_a_refusal_parks_and_a_fault_is_tried_again(status: int, error: type[Exception]) -> None:
     with pytest.raises(error, match=f"answered {status}"):
         http(lambda _: httpx.Response(status)).put("ab" * 32, b"jpeg")
+
+
+def test_the_stations_token_goes_with_each_request() -> None:
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get("authorization", ""))
+        return httpx.Response(401 if len(seen) > 2 else 201)
+
+    transport = httpx.MockTransport(answer)
+    cloud = CloudHttp(url="http://cloud/", tenant="shop", token="cm_abc", transport=transport)
+    cloud.put("ab" * 32, b"jpeg")
+    assert seen == ["Bearer cm_abc"] * 2
+    with pytest.raises(Retry, match=r"set cloud.token to the token that .*add-station"):
+        cloud.put("ab" * 32, b"jpeg")
+    cloud.close()
 
 
 def test_no_cloud_is_tried_again() -> None:

@@ -39,6 +39,7 @@ SIZE = (48, 64)
 
 def image_seeds() -> list[bytes]:
     """Return one image of each format, small, and one with EXIF data."""
+    import pillow_heif
     from PIL import Image
 
     found = []
@@ -53,7 +54,9 @@ def image_seeds() -> list[bytes]:
         buffer = io.BytesIO()
         Image.new(mode, SIZE).save(buffer, "PNG")
         found.append(buffer.getvalue())
-    return [*found, turned.getvalue()]
+    heic = io.BytesIO()
+    pillow_heif.from_pillow(Image.new("RGB", (64, 64), (15, 107, 84))).save(heic)
+    return [*found, turned.getvalue(), heic.getvalue()]
 
 
 @contextmanager

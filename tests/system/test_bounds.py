@@ -18,4 +18,5 @@ def test_hostile_input_is_bounded(fictional: Path) -> None:
     answers = {one.attack: one.answers for one in found}
     assert answers["8 images of 64 megapixels at once"] == {"422": 8, "404": 8}
     assert answers["8 endless uploads"].keys() <= {"413", "hung up"}
+    assert answers["8 photos of 2 GB from phones at once"].keys() <= {"413", "hung up"}
     assert answers["price answers: gzip in gzip, 8 MB of brackets, no end"]["asked"] >= bounds.BOMBS

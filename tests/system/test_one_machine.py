@@ -1,11 +1,12 @@
 """`cardmint-cloud up`: the whole cloud in one folder, as a shop would use it."""
 
+import hashlib
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -17,8 +18,11 @@ from cardmint_cloud.local.broker_users import BrokerUsers
 from cardmint_cloud.local.processes import ChildProcess, free_port
 from cardmint_cloud.one_machine import CloudFolder, Machine, SupervisedPart
 from cardmint_contracts.settings import BrokerSettings
+from cardmint_edge.adapters.cloud_http import CloudHttp
+from cardmint_edge.errors import Retry
 from cardmint_lab.folders import temporary_folder
 from cardmint_lab.system import installed_script
+from tests.cloud.kit.images import picture
 from tests.edge.kit.agent import ForwardingAgent
 from tests.edge.kit.scans import STAMP, scan_of
 
@@ -54,12 +58,21 @@ def running(folder: Path, broker_port: int, *more: str) -> Iterator[ChildProcess
         child.kill()
 
 
-def add_station(folder: Path, name: str) -> str:
-    """Add a station by the command, and return its password."""
+def add_station(folder: Path, name: str) -> tuple[str, str]:
+    """Add a station by the command, and return its password and its token."""
     command = installed_script(["cardmint-cloud", "add-station", "--folder", str(folder), name])
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert "cardmint-edge setup" in done.stdout
-    return done.stdout.split("--broker-password ")[1].strip()
+    words = done.stdout.split()
+    return words[words.index("--broker-password") + 1], words[words.index("--cloud-token") + 1]
+
+
+def reader_token(folder: Path) -> str:
+    """Return a token that reads, made by the command."""
+    settings = str(CloudFolder(folder).settings_file)
+    command = installed_script(["cardmint-cloud", "token", "--config", settings, "test"])
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout.strip()
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
@@ -69,13 +82,22 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
-def items(folder: Path) -> int:
+def items(folder: Path, token: str) -> int:
     port = CloudFolder(folder).settings.web.port
+    address = f"http://127.0.0.1:{port}/api/v1/shop/items"
     try:
-        found = httpx.get(f"http://127.0.0.1:{port}/api/v1/shop/items", timeout=5)
+        found = httpx.get(address, timeout=5, headers={"authorization": f"Bearer {token}"})
     except httpx.HTTPError:
         return -1
     return len(found.json()["items"]) if found.status_code == 200 else -1
+
+
+def put_image(folder: Path, token: str) -> None:
+    """Upload an image as a station does."""
+    url = f"http://127.0.0.1:{CloudFolder(folder).settings.web.port}"
+    jpeg = picture()
+    with closing(CloudHttp(url=url, tenant="shop", token=token)) as cloud:
+        cloud.put(hashlib.sha256(jpeg).hexdigest(), jpeg)
 
 
 def children(up: ChildProcess, word: str) -> list[psutil.Process]:
@@ -91,9 +113,15 @@ def test_a_shop_runs_it_and_everything_comes_back(
     folder: Path, broker_port: int, tmp_path: Path
 ) -> None:
     with running(folder, broker_port) as up:
-        broker = BrokerSettings(
-            port=broker_port, username="shop/left", password=add_station(folder, "left")
-        )
+        password, station_token = add_station(folder, "left")
+        broker = BrokerSettings(port=broker_port, username="shop/left", password=password)
+        put_image(folder, station_token)
+        with pytest.raises(Retry, match=r"cloud\.token"):
+            put_image(folder, "")
+        token = reader_token(folder)
+        assert items(folder, "cm_none") == -1
+        link = next(word for word in up.log.read_text().split() if "/join/" in word)
+        assert httpx.get(link).status_code == 200
         agent = ForwardingAgent(tmp_path, broker)
         try:
             number = 0
@@ -112,11 +140,11 @@ def test_a_shop_runs_it_and_everything_comes_back(
             number += 1
             agent.outbox.record(scan_of(number), STAMP)
             wait_for(lambda: agent.queued == 0, "the last card is receipted")
-            wait_for(lambda: items(folder) == number, "the dashboard shows every card")
+            wait_for(lambda: items(folder, token) == number, "the dashboard shows every card")
         finally:
             agent.stop()
     with running(folder, broker_port):
-        assert items(folder) == number
+        assert items(folder, token) == number
         second = subprocess.run(
             installed_script(["cardmint-cloud", "up", "--folder", str(folder)]),
             capture_output=True,
@@ -131,10 +159,10 @@ def test_a_shop_runs_it_and_everything_comes_back(
         subprocess.run(installed_script(command), check=True, timeout=60)
     restored = folder.with_name("restored")
     with running(restored, broker_port, "--restore", str(saved)):
-        assert items(restored) == number
+        assert items(restored, token) == number
     again = Machine(
         CloudFolder(restored),
-        broker_address="127.0.0.1",
+        address="127.0.0.1",
         broker_port=broker_port,
         say=print,
         restore=saved,

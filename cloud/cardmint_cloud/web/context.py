@@ -11,15 +11,23 @@ from litestar import Request
 from litestar.datastructures import State
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cardmint_cloud.accounts import Accounts
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.web.live import LiveHub
+from cardmint_cloud.web.sign_in import who_asks
 
 PageRequest = Request[None, None, State]
-"""A request. Until there are accounts it has no user."""
+"""A request. `sign_in.who_asks` says who makes it."""
 
 USER = "dashboard"
-"""User name of every answer on the dashboard until there are accounts."""
+"""User name of every answer on a dashboard without accounts."""
+
+
+def user_of(request: PageRequest) -> str:
+    """Return in whose name a request is made."""
+    who = who_asks(request.scope)
+    return USER if who is None else who.name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +35,8 @@ class PageContext:
     """One tenant's access to the service.
 
     `engine` reads; `pool` (asyncpg) writes and listens. `drawing` limits how many images are
-    decoded at a time.
+    decoded at a time. `accounts` is None where nobody signs in, `secure` whether browsers come by
+    HTTPS.
     """
 
     tenant: str
@@ -37,4 +46,6 @@ class PageContext:
     artifacts: Path
     hub: LiveHub
     clock: Callable[[], datetime]
+    accounts: Accounts | None = None
+    secure: bool = False
     drawing: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))

@@ -1,7 +1,7 @@
 """Checks of every request's host and origin, and the security headers of every answer.
 
-Without accounts the service listens on loopback only, so attacks come through the browser: a
-foreign page that posts here, or a host name that resolves to 127.0.0.1.
+Attacks come through the browser: a foreign page that posts here with the session's cookie, or a
+host name that resolves to this machine.
 """
 
 from collections.abc import Iterable
@@ -30,16 +30,21 @@ _HEADERS = {
 }
 """Headers of every answer that does not set them itself."""
 
+_BY_HTTPS = {b"strict-transport-security": b"max-age=31536000"}
+
 
 class RequestGuard:
     """ASGI: refuses foreign hosts and origins, and sets the security headers.
 
-    `hosts` are names without a port.
+    `hosts` are names without a port. With `secure`, browsers are told to come by HTTPS only.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str] = LOOPBACK) -> None:
+    def __init__(
+        self, app: ASGIApp, hosts: Iterable[str] = LOOPBACK, *, secure: bool = False
+    ) -> None:
         self._app = app
-        self._hosts = frozenset(hosts)
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._headers = _HEADERS | (_BY_HTTPS if secure else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
@@ -50,14 +55,19 @@ class RequestGuard:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 present = {name.lower() for name, _ in message["headers"]}
-                headers = [(name, value) for name, value in _HEADERS.items() if name not in present]
+                headers = [
+                    (name, value) for name, value in self._headers.items() if name not in present
+                ]
                 message = {**message, "headers": [*message["headers"], *headers]}
             await send(message)
 
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
-        if (refusal := self._refusal(scope["method"], headers)) is not None:
+        refusal = self._refusal(scope["method"], headers)
+        if not bytes(scope["query_string"]).isascii():
+            refusal = 400, "The address has bytes that must be written as %XX.\n"
+        if refusal is not None:
             status, reason = refusal
             start: Any = {
                 "type": "http.response.start",

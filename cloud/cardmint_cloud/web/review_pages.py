@@ -29,7 +29,7 @@ from cardmint_cloud.reviews.answers import (
     submit_answer,
     undo_answer,
 )
-from cardmint_cloud.web.context import USER, PageContext, PageRequest
+from cardmint_cloud.web.context import PageContext, PageRequest, user_of
 from cardmint_cloud.web.inventory_pages import sound_text
 from cardmint_cloud.web.parameters import RowNumber, Version
 from cardmint_cloud.web.rendering import htmx_target, render_page
@@ -112,7 +112,7 @@ async def _reviews(
             "doubted": doubted,
             "audits": audits,
             "exists_as": await catalogue.finishes_by_card(connection, _named_cards(opened)),
-            "user": USER,
+            "user": user_of(request),
             "notice": notice,
             "tone": tone,
             "oob": htmx_target(request) is not None,
@@ -138,7 +138,7 @@ async def answer_review(
             version=data.version,
             verdict="card" if card else "no_card",
             card=card,
-            user=USER,
+            user=user_of(request),
             now=shop.clock(),
             lease=_lease(data.lease),
         )
@@ -157,7 +157,12 @@ async def undo_review(
     """Undo an answer, whoever gave it."""
     try:
         await undo_answer(
-            shop.pool, shop.tenant, task, version=data.version, user=USER, now=shop.clock()
+            shop.pool,
+            shop.tenant,
+            task,
+            version=data.version,
+            user=user_of(request),
+            now=shop.clock(),
         )
     except (NotFound, Conflict) as problem:
         return await _refused(request, shop, problem)
@@ -174,7 +179,12 @@ async def rescan_review(
     """Ask the station for the card itself."""
     try:
         place = await request_rescan(
-            shop.pool, shop.tenant, task, version=data.version, user=USER, now=shop.clock()
+            shop.pool,
+            shop.tenant,
+            task,
+            version=data.version,
+            user=user_of(request),
+            now=shop.clock(),
         )
     except (NotFound, Conflict) as problem:
         return await _refused(request, shop, problem)
@@ -187,7 +197,9 @@ async def take_review(
 ) -> Response[Any]:
     """Lease a question for two minutes, which other people see."""
     try:
-        token = await lease_question(shop.pool, shop.tenant, task, user=USER, now=shop.clock())
+        token = await lease_question(
+            shop.pool, shop.tenant, task, user=user_of(request), now=shop.clock()
+        )
     except (NotFound, Conflict) as problem:
         return await _refused(request, shop, problem)
     return await _done(request, shop, "Yours for two minutes.", leases={task: token})
@@ -219,7 +231,7 @@ async def answer_many(
                 version=msgspec.convert(version, Version, strict=False),
                 verdict="card" if card else "no_card",
                 card=card,
-                user=USER,
+                user=user_of(request),
                 now=shop.clock(),
             )
             taken += 1
@@ -243,7 +255,9 @@ async def judge_price(
     if word is None:
         raise NotFoundException("A price is taken or refused, or that is undone.")
     try:
-        await judge_quote(shop.pool, shop.tenant, number, word, user=USER, now=shop.clock())
+        await judge_quote(
+            shop.pool, shop.tenant, number, word, user=user_of(request), now=shop.clock()
+        )
     except (NotFound, Conflict) as problem:
         return await _refused(request, shop, problem)
     return await _done(request, shop, _WORDS[word])

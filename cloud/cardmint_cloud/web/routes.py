@@ -16,10 +16,12 @@ from litestar.template import TemplateConfig
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cardmint_cloud.accounts import Accounts
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
 from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.web import (
+    account_pages,
     api,
     assets,
     catalogue_pages,
@@ -36,6 +38,7 @@ from cardmint_cloud.web.filters import template_environment
 from cardmint_cloud.web.guards import LOOPBACK, RequestGuard
 from cardmint_cloud.web.live import LiveHub
 from cardmint_cloud.web.metrics import MeasuredApp, Metrics
+from cardmint_cloud.web.sign_in import SignInGuard
 
 _log = structlog.get_logger(__name__)
 
@@ -52,12 +55,15 @@ def build_dashboard(
     tenant: str,
     artifacts: Path = Path("artifacts"),
     hosts: Iterable[str] = LOOPBACK,
+    accounts: Accounts | None = None,
+    secure: bool = False,
     clock: Callable[[], datetime] = _now,
 ) -> Litestar:
     """Return the dashboard of one tenant; the caller owns and closes engine and pool.
 
     One connection of `pool` listens for changes. Requests must name one of `hosts`, without a port.
-    There are no accounts yet: serve it on loopback only.
+    Without `accounts` nobody signs in: serve it on loopback only. `secure` says that browsers come
+    by HTTPS.
     """
     hosts = frozenset(hosts)
     hub = LiveHub(engine.connect, pool, clock)
@@ -69,15 +75,16 @@ def build_dashboard(
         artifacts=artifacts,
         hub=hub,
         clock=clock,
+        accounts=accounts,
+        secure=secure,
     )
     metrics = Metrics()
     files = assets.Assets()
 
     @asynccontextmanager
     async def listening(_app: Litestar) -> AsyncIterator[None]:
-        _log.warning(
-            "no accounts yet: serve this on loopback only", tenant=tenant, hosts=sorted(hosts)
-        )
+        if accounts is None:
+            _log.warning("without accounts: on loopback only", tenant=tenant, hosts=sorted(hosts))
         async with hub.running():
             yield
 
@@ -94,6 +101,7 @@ def build_dashboard(
         dead_letter_pages,
         api,
         fleet_files,
+        account_pages,
     )
     app = Litestar(
         [handler for part in parts for handler in part.HANDLERS] + [assets.handler(files)],
@@ -109,7 +117,10 @@ def build_dashboard(
         openapi_config=None,
         logging_config=None,
     )
-    app.asgi_handler = RequestGuard(MeasuredApp(app.asgi_handler, metrics), hosts)
+    inner = app.asgi_handler
+    if accounts is not None:
+        inner = SignInGuard(inner, accounts, tenant, clock, secure=secure)
+    app.asgi_handler = RequestGuard(MeasuredApp(inner, metrics), hosts, secure=secure)
     return app
 
 

@@ -89,11 +89,14 @@ class ArtifactStore:
         *,
         key: str,
         hosts: AbstractSet[tuple[str, int]] = frozenset(),
+        token: str = "",
+        cloud_url: str = "",
         reserve_bytes: int = 0,
     ) -> None:
         """Take the folder, the public key (Ed25519 in base64), and hosts with ports to fetch from.
 
-        Without a key no artifact from the cloud is accepted. `reserve_bytes` stay free on the disk.
+        `token` is sent to the host of `cloud_url` alone. Without a key no artifact from the cloud
+        is accepted. `reserve_bytes` stay free on the disk.
 
         Raises:
             Stop: the folder or its index cannot be used.
@@ -101,6 +104,7 @@ class ArtifactStore:
         self.folder = folder
         self._key = key
         self._hosts = hosts
+        self._token, self._cloud = token, _host_and_port(cloud_url)
         self._reserve_bytes = reserve_bytes
         self._file = folder / "shelf.json"
         try:
@@ -240,6 +244,8 @@ class ArtifactStore:
     ) -> "httpx.Response":
         """Ask for the bytes from `have` on. Redirections are followed to allowed hosts only."""
         headers = {"accept-encoding": "identity", **({"range": f"bytes={have}-"} if have else {})}
+        if self._token and _host_and_port(url) == self._cloud:
+            headers["authorization"] = f"Bearer {self._token}"  # httpx drops it at another host
         request = client.build_request("GET", url, headers=headers)
         for _ in range(MAX_REDIRECTIONS):
             response = client.send(request, stream=True)

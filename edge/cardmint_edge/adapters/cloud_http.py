@@ -16,6 +16,8 @@ CHUNK_BYTES = 8 << 10
 log = structlog.get_logger(__name__)
 
 _RETRY_STATUSES = {
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.CONFLICT,
     HTTPStatus.TOO_EARLY,
@@ -34,30 +36,38 @@ class CloudHttp:
         *,
         url: str,
         tenant: str,
+        token: str = "",
         max_kb_per_s: int = 0,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Take the address. `max_kb_per_s` limits the bandwidth; 0 is no limit."""
+        """Take the address and the station's token.
+
+        `max_kb_per_s` limits the bandwidth; 0 is no limit.
+        """
         self.max_kb_per_s = max_kb_per_s
         self._sleep = sleep
         self._url = url.rstrip("/")
         self._tenant = tenant
+        headers = {"authorization": f"Bearer {token}"} if token else {}
         try:
-            self._client = httpx.Client(timeout=TIMEOUT_S, transport=transport)
+            self._client = httpx.Client(timeout=TIMEOUT_S, transport=transport, headers=headers)
         except (ImportError, ValueError) as error:
             # The agent counts without the cloud; a proxy is no reason to end it.
             log.error(
                 "the proxy in the environment cannot be used; trying without", reason=str(error)
             )
-            self._client = httpx.Client(timeout=TIMEOUT_S, transport=transport, trust_env=False)
+            self._client = httpx.Client(
+                timeout=TIMEOUT_S, transport=transport, headers=headers, trust_env=False
+            )
 
     def put(self, sha256: str, jpeg: bytes) -> None:
         """Upload one image, or the rest of it, unless the cloud has it already.
 
         Raises:
             Park: the cloud refuses it (4xx).
-            Retry: the cloud is away or busy, or has lost the first part of the image.
+            Retry: the cloud is away or busy, does not know the token, or has lost the first part of
+                the image.
         """
         url = self._url + image_path(self._tenant, sha256)
         try:
@@ -81,6 +91,8 @@ class CloudHttp:
         if response.is_success:
             return
         message = f"{url} answered {response.status_code} {response.reason_phrase}"
+        if response.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            message += "; set cloud.token to the token that `cardmint-cloud add-station` prints"
         if response.is_client_error and response.status_code not in _RETRY_STATUSES:
             raise Park(message)
         raise Retry(message)

@@ -147,7 +147,8 @@ def _decode(data: bytes, *, reduce: bool) -> tuple[Frame, float]:
                 factor = max(image.size) / max(frame.shape[:2])
                 return _upright(frame, _orientation(image)), factor
             if image.format == HEIF and image.mode == "RGB":
-                return _heif(data), 1.0
+                frame = _heif(data, reduce=reduce)
+                return frame, max(image.size) / max(frame.shape[:2])
             image.load()
             return _frame(ImageOps.exif_transpose(image)), 1.0
     except Image.DecompressionBombError:
@@ -261,14 +262,20 @@ def _without_profile(data: bytes) -> bytes:
     return b"".join([*kept, data[at:]])
 
 
-def _heif(data: bytes) -> Frame:
+def _heif(data: bytes, *, reduce: bool) -> Frame:
     """Decode a HEIF image's primary picture. libheif itself turns it upright.
 
-    Pillow would need 17 bytes a pixel on the way to the same frame, this needs 5.
+    Pillow would need 17 bytes a pixel on the way to the same frame, this needs 5. A large picture
+    is reduced as a JPEG is, but after it was decoded.
     """
     import pillow_heif  # noqa: PLC0415 - as above
 
-    return np.asarray(pillow_heif.open_heif(io.BytesIO(data), bgr_mode=True), dtype=np.uint8)
+    frame = np.asarray(pillow_heif.open_heif(io.BytesIO(data), bgr_mode=True), dtype=np.uint8)
+    whole = frame.shape[1], frame.shape[0]
+    size = _decoded_size(whole, reduce=reduce)
+    if size == whole:
+        return frame
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def _upright(frame: Frame, orientation: int) -> Frame:

@@ -3,8 +3,8 @@
 import ipaddress
 import socket
 
-_TEST_NET = ("192.0.2.1", 9)
-"""An address of no machine (RFC 5737). Asking for the way to it sends nothing."""
+_TEST_NETS = {4: ("192.0.2.1", 9), 6: ("2001:db8::1", 9)}
+"""Addresses of no machine (RFC 5737, 3849). Asking for the way to them sends nothing."""
 
 
 def lan_address(host: str) -> str:
@@ -16,10 +16,15 @@ def lan_address(host: str) -> str:
     if address.is_loopback:
         return ""
     if not address.is_unspecified:
-        return f"[{host}]" if address.version == 6 else host
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
-        try:
-            way.connect(_TEST_NET)
-        except OSError:  # no network: the name is known to whatever finds it by mDNS
-            return f"{socket.gethostname()}.local"
-        return str(way.getsockname()[0])
+        return _in_address(host)
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as way:
+            way.connect(_TEST_NETS[address.version])
+            return _in_address(str(way.getsockname()[0]))
+    except OSError:  # no network: whatever finds the machine by mDNS knows its name
+        return f"{socket.gethostname()}.local"
+
+
+def _in_address(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

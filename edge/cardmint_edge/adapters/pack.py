@@ -420,8 +420,9 @@ class Pack:
         try:
             with self._lock:
                 return self._connection.execute(sql, values or {}).fetchall()
-        except sqlite3.DatabaseError as error:
-            message = f"{self._path}: not a pack, or damaged ({error}): {_REBUILD}"
+        except (sqlite3.DatabaseError, MemoryError) as error:
+            # A damaged file may say that a row has more bytes than there is memory.
+            message = f"{self._path}: not a pack, or damaged ({error!r}): {_REBUILD}"
             raise Stop(message) from None
 
 

@@ -7,7 +7,7 @@ them. "Log" stands for natural logarithms of likelihoods, about 0 at best.
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-RULES = 1
+RULES = 2
 """Version of the rules that the numbers feed; raised when the code decides otherwise."""
 
 
@@ -83,6 +83,22 @@ class QualityConfig:
     """White share of a number's place, beyond the card's own white share, that is glare."""
     back: float = 0.5
     """Correlation with its half turn above which a card is a back; one front in 1,000 has it."""
+    widest: float = 0.78
+    """Width over height above which a clear outline without a match is that of several cards."""
+    grown: float = 1.06
+    """Factor by which a card's outline is enlarged before another card is looked for beyond it."""
+    near: float = 1.16
+    """Factor by which it is enlarged to see what touches it."""
+    touching: float = 0.06
+    """Share of the card's area from which on what touches it is another card. Source: 0068."""
+    small: float = 0.6
+    """A card that covers less than this share of the frame is looked at again, enlarged."""
+    seen_closer: float = 0.15
+    """Probability above which a place of the enlarged frame shows a card."""
+    touching_closer: float = 0.1
+    """As `touching`, in the enlarged frame."""
+    apart: float = 0.15
+    """Share of the card's area from which on what lies apart is another card. Source: 0068."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -285,6 +285,8 @@ def _is_energy(card: Card) -> bool:
 def _rejection(quality: FrameQuality) -> Reason:
     if quality.too_dark:
         return Reason.TOO_DARK
+    if quality.several_cards or quality.odd_outline:
+        return Reason.SEVERAL_CARDS
     return Reason.LOOKS_LIKE_CARD_BACK if quality.card_back else Reason.NO_CARD_FOUND
 
 

@@ -29,7 +29,7 @@ from cardmint_edge.domain.reading.print_reader import PrintReader
 from cardmint_edge.domain.recognition import Frame, Recognition
 from cardmint_edge.domain.vision.embedding import Embedder
 from cardmint_edge.domain.vision.finder import FinderNetwork
-from cardmint_edge.domain.vision.frame_quality import assess
+from cardmint_edge.domain.vision.frame_quality import assess, shows_several
 from cardmint_edge.domain.vision.proposals import Proposals, propose, reading_places
 from cardmint_edge.domain.vision.quad import CARD_RATIO, Quad
 from cardmint_edge.domain.vision.view import CardView, View
@@ -151,6 +151,7 @@ class CardRecogniser:
             [comparison.quad for comparison in alike[1:]],
             self._config.quality,
             known=bool(alike),
+            network=self._finder,
         )
         pictures = tuple(self._search.match(one) for one in compared)
         return Evidence(pictures=pictures, quality=quality), quad
@@ -193,7 +194,11 @@ class CardRecogniser:
             prints = PrintEvidence(matches=tuple(matches), legible=False)
             return replace(evidence, prints=prints), None
         prints = self._compared_with_pictures(view, where.quad, matches, evidence.pictures)
-        return replace(evidence, prints=prints), where.quad
+        several = evidence.quality.several_cards or shows_several(
+            view, where.quad, proposals, self._config.quality, self._finder
+        )
+        quality = replace(evidence.quality, several_cards=several)
+        return replace(evidence, prints=prints, quality=quality), where.quad
 
     def _least_print(self, evidence: Evidence) -> float:
         """Return the least total (log) that counts as print: less on what looks like a card."""

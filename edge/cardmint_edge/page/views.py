@@ -152,12 +152,14 @@ class PageRenderer:
             languages=LANGUAGES,
             limit=MAX_CANDIDATES,
             duplicate=Reason.POSSIBLE_DUPLICATE,
+            audit=Reason.RANDOM_AUDIT,
         )
         environment.filters["duration"] = duration_text
         environment.filters["money"] = lambda money: (
             f"{digits(money.minor, money.currency)} {money.currency}"
         )
         environment.filters["words"] = lambda code: str(code).replace("_", " ").replace("-", " ")
+        environment.filters["percent"] = percent
         environment.filters["kind"] = scan_kind
         environment.filters["outcome"] = scan_outcome
         environment.filters["advice"] = advice_on
@@ -220,6 +222,11 @@ def scan_outcome(record: ScanRecord, answers: Mapping[UUID, ScanAnswer]) -> str:
         "none": "No card: not counted",
         "withdrawn": "Taken back",
     }[kind]
+
+
+def percent(share: float) -> str:
+    """Return a share in whole percent as the dashboard does, rounded down: 100 % only for 1."""
+    return f"{int(round(share * 100, 6))} %" if share < 1 else "100 %"
 
 
 def advice_on(reasons: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ from tests.edge.kit.tasks import CATALOGUE, ELSEWHERE
 
 from cardmint_contracts.cards import Finish
 from cardmint_contracts.prices import LastPrice
+from cardmint_contracts.reasons import Reason
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.photo_inbox import PhotoInbox
 from cardmint_edge.adapters.sqlite.images import ImageTable
@@ -105,9 +106,7 @@ class PageBench:
             given=self.tasks.given,
             files=self.files,
             can_capture=self.can_capture,
-            copies=sum(
-                "possible-duplicate" in task.reasons for task in self.table.oldest_open(100)
-            ),
+            copies=self.table.count_open_with(Reason.POSSIBLE_DUPLICATE),
             machine=MachineSummary(
                 camera="desk",
                 disk_free_bytes=5 * 10**9,

@@ -123,6 +123,7 @@ class HostileInputs:
             lambda: _connect(page_port, HALF_SENT, _HALF),
         )
         yield STATION, "a form of 64 MB", self._big_form
+        yield STATION, "8 photos of 2 GB from phones at once", self._endless_photos
         yield STATION, "parameters of 10,000 characters", lambda: self._parameters(self._page)
         yield STATION, "photos of 64 megapixels", self._big_photos
 
@@ -258,6 +259,29 @@ class HostileInputs:
     def _big_form(self) -> None:
         with contextlib.suppress(httpx.HTTPError):
             httpx.post(f"{self._page}/defaults", content=b"bin=" + b"a" * (64 << 20), timeout=60)
+
+    def _endless_photos(self) -> None:
+        """Send pieces without end, as a phone that says 2 GB, and as one that says little."""
+
+        def endless() -> Iterator[bytes]:
+            for _ in range(2048):
+                yield b"\xff\xd8" + bytes(_MB - 2)
+
+        def send(number: int) -> None:
+            length = 2 << 30 if number % 2 else 5000
+            try:
+                answer = httpx.patch(
+                    f"{self._page}/photos/{number:064x}",
+                    content=endless(),
+                    headers={"upload-offset": "0", "upload-length": str(length)},
+                    timeout=60,
+                )
+                self._statuses[str(answer.status_code)] += 1
+            except httpx.HTTPError:
+                self._statuses["hung up"] += 1
+
+        with concurrent.futures.ThreadPoolExecutor(8) as threads:
+            list(threads.map(send, range(8)))
 
     def _big_photos(self) -> None:
         """Put photos with too many pixels into the folder: a small file each."""

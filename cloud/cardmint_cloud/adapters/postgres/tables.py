@@ -12,6 +12,7 @@ from sqlalchemy import (
     Date,
     DateTime,
     Float,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -459,6 +460,57 @@ Index(
 )
 Index("printings_set", printings.c.tenant, printings.c.set_id)
 Index("printings_name", printings.c.tenant, func.lower(printings.c.name))
+accounts = Table(
+    "accounts",
+    metadata,
+    _tenant(),
+    Column("account", Uuid, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("folded", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("password", Text, nullable=False),
+    Column("disabled", Boolean, nullable=False, server_default=text("false")),
+    Column("made_at", Moment, nullable=False),
+    PrimaryKeyConstraint("tenant", "account"),
+    UniqueConstraint("tenant", "folded"),
+)
+account_sessions = Table(
+    "account_sessions",
+    metadata,
+    _tenant(),
+    Column("digest", LargeBinary, nullable=False),
+    Column("account", Uuid, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("began_at", Moment, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    PrimaryKeyConstraint("tenant", "digest"),
+    ForeignKeyConstraint(
+        ["tenant", "account"], ["accounts.tenant", "accounts.account"], ondelete="CASCADE"
+    ),
+)
+account_links = Table(
+    "account_links",
+    metadata,
+    _tenant(),
+    Column("digest", LargeBinary, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    PrimaryKeyConstraint("tenant", "digest"),
+)
+access_tokens = Table(
+    "access_tokens",
+    metadata,
+    _tenant(),
+    Column("digest", LargeBinary, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Column("used_at", Moment),
+    PrimaryKeyConstraint("tenant", "digest"),
+    UniqueConstraint("tenant", "name"),
+)
+Index("account_sessions_of", account_sessions.c.tenant, account_sessions.c.account)
 Index("items_received", items.c.tenant, items.c.received_at, items.c.item)
 Index("items_card", items.c.tenant, items.c.card_id, items.c.captured_at.desc())
 Index(

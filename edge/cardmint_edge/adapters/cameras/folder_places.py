@@ -191,6 +191,7 @@ class FolderPlaces:
     def _rename(self, place: str, path: Path, to: str, spare: int = 0) -> Path:
         with self._mutex:
             target = self._free(to, path, spare)
+            self._folder.lstat()  # a folder that is away is not made anew
             target.parent.mkdir(parents=True, exist_ok=True)
             (self._folder / place / path).rename(target)
         return target.relative_to(self._folder / to)

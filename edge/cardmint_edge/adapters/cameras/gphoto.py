@@ -249,7 +249,7 @@ class TetheredDevice:
         if _is_photo(path.name):
             self._raw.pop(stem, None)
             self._photos.append(path)
-        elif _is_raw(path.name):
+        elif _is_raw(path.name) and all(_stem(one.name) != stem for one in self._photos):
             self._raw.setdefault(stem, (path.name, self._clock() + PAIR_S))
 
     def _photo_of(self, raw: gphoto2.CameraFilePath) -> gphoto2.CameraFilePath:

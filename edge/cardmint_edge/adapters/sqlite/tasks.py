@@ -5,6 +5,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from cardmint_contracts.cards import Candidate, Card
+from cardmint_contracts.reasons import Reason
 from cardmint_contracts.tasks import ReviewTask
 from cardmint_contracts.wire import decode, encode
 from cardmint_edge.adapters.sqlite.database import Database
@@ -100,3 +101,11 @@ class TaskTable:
     def count_open(self) -> int:
         """Return the number of open tasks."""
         return int(self._database.read("SELECT count(*) FROM tasks WHERE answered = 0")[0][0])
+
+    def count_open_with(self, reason: Reason) -> int:
+        """Return the number of open tasks with a reason, without decoding them."""
+        rows = self._database.read(
+            "SELECT count(*) FROM tasks WHERE answered = 0 AND instr(body, ?) > 0",
+            f'"{reason}"'.encode(),
+        )
+        return int(rows[0][0])

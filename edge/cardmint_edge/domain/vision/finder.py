@@ -50,6 +50,35 @@ class CardOutline:
     presence: float
 
 
+def card_map(said: FinderMap, *, tall: bool) -> NDArray[np.float32]:
+    """Return the probability that each place of the frame shows a card.
+
+    `said` is the output for the whole frame, which was turned first where it is `tall`.
+    """
+    inside = 1 / (1 + np.exp(-said[0]))
+    return np.ascontiguousarray(np.rot90(inside, -1) if tall else inside, dtype=np.float32)
+
+
+def card_map_around(
+    view: View, network: FinderNetwork, quad: Quad, share: float
+) -> tuple[NDArray[np.float32], Quad, tuple[int, int]]:
+    """Return the map of a part of the frame in which a card covers a share of the longer side.
+
+    With it come the card's quad in that part, and the part's width and height in pixels.
+    """
+    low, high = quad.corners.min(axis=0), quad.corners.max(axis=0)
+    half = float((high - low).max()) / share / 2
+    middle = (low + high) / 2
+    left, top = np.maximum(middle - half, 0).astype(int).tolist()
+    right, bottom = np.minimum(middle + half, (view.width, view.height)).astype(int).tolist()
+    part = view.frame[top:bottom, left:right]
+    tall = bottom - top > right - left
+    small = cv2.resize(np.rot90(part) if tall else part, INPUT_SIZE, interpolation=cv2.INTER_AREA)
+    said = network(np.ascontiguousarray(small, dtype=np.uint8))
+    moved = Quad(quad.corners - np.array([left, top], dtype=np.float32))
+    return card_map(said, tall=tall), moved, (right - left, bottom - top)
+
+
 def find_cards(view: View, network: FinderNetwork, config: FinderConfig) -> list[CardOutline]:
     """Return the cards in a frame, largest first; small ones are looked at again, enlarged."""
     found = _map_part(view, network, config, (0.0, 0.0, float(view.width), float(view.height)))

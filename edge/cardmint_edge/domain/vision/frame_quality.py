@@ -9,11 +9,16 @@ from cardmint_edge.domain.evidence import FrameQuality
 from cardmint_edge.domain.reading.strips import LIKELIEST_NUMBERS
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.vision.contours import has_card_shape
+from cardmint_edge.domain.vision.finder import FinderNetwork, card_map_around
 from cardmint_edge.domain.vision.hashing import HASH_SIZE
 from cardmint_edge.domain.vision.matching import VIEW_SIZE
+from cardmint_edge.domain.vision.neighbours import shows_another_card
 from cardmint_edge.domain.vision.proposals import Proposals, card_shaped
 from cardmint_edge.domain.vision.quad import Quad
 from cardmint_edge.domain.vision.view import View
+
+CLOSER = 0.5
+"""Share of the enlarged frame's longer side that a card covers."""
 
 
 def assess(
@@ -24,30 +29,59 @@ def assess(
     config: QualityConfig,
     *,
     known: bool,
+    network: FinderNetwork | None = None,
 ) -> FrameQuality:
     """Return the quality of a frame whose best candidate lies at `quad`.
 
     `also_matched` is where other candidates matched well. A card whose picture is `known` is not
-    tested for being a back.
+    tested for being a back. `network` is the finder's.
     """
     dark = float(view.levels[-1].mean()) < config.dark
+    odd = any(config.widest < outline.ratio for outline in proposals.outlines[:1])
     if quad is None:
-        return FrameQuality(too_dark=dark, card_shaped=False)
+        return FrameQuality(too_dark=dark, card_shaped=False, odd_outline=odd)
     size = np.array([view.width, view.height], dtype=np.float32)
     outside = float(np.maximum(-quad.corners, quad.corners - size).max()) / quad.height
     grey = cv2.cvtColor(view.cut(quad, *VIEW_SIZE), cv2.COLOR_BGR2GRAY)
     return FrameQuality(
         several_cards=_has_neighbour(quad, proposals.quads)
+        or shows_several(view, quad, proposals, config, network)
         or any(_lies_elsewhere(quad, other) for other in also_matched),
         cut_off=outside > config.cut_off,
         blurred=float(np.std(cv2.Laplacian(grey, cv2.CV_32F))) < config.blurred,
         glare=has_glare(grey, config),
         too_dark=dark,
         card_back=not known and _shows_back(view, proposals, config),
+        odd_outline=odd,
         card_shaped=any(
             has_card_shape(other, view.width, view.height) for other in proposals.quads
         ),
     )
+
+
+def shows_several(
+    view: View,
+    quad: Quad,
+    proposals: Proposals,
+    config: QualityConfig,
+    network: FinderNetwork | None,
+) -> bool:
+    """Return whether the finder sees another card beside or under that at `quad`."""
+    if network is None or proposals.cards is None:
+        return False
+    size = (view.width, view.height)
+    if shows_another_card(quad, proposals.cards, size, config):
+        return True
+    if not _is_small(quad, size, config):
+        return False
+    cards, moved, part = card_map_around(view, network, quad, CLOSER)
+    return shows_another_card(moved, cards, part, config, closer=True)
+
+
+def _is_small(quad: Quad, size: tuple[int, int], config: QualityConfig) -> bool:
+    low, high = quad.corners.min(axis=0), quad.corners.max(axis=0)
+    inside = low.min() >= 0 and high[0] <= size[0] and high[1] <= size[1]
+    return bool(inside) and float(((high - low) / size).max()) < config.small
 
 
 def has_glare(card: NDArray[np.generic], config: QualityConfig) -> bool:

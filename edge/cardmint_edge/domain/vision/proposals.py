@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from cardmint_edge.domain.config import FinderConfig
+from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.vision.contours import contour_quads, whole_frame
-from cardmint_edge.domain.vision.finder import FinderNetwork, find_cards
+from cardmint_edge.domain.vision.finder import FinderMap, FinderNetwork, card_map, find_cards
+from cardmint_edge.domain.vision.neighbours import CardMap
 from cardmint_edge.domain.vision.quad import Quad
 from cardmint_edge.domain.vision.view import CardView, View
 
@@ -18,6 +20,8 @@ class Proposals:
 
     quads: list[Quad]
     clear: int
+    cards: CardMap | None = None
+    """Where the finder sees cards; None without a finder."""
 
     @property
     def outlines(self) -> list[Quad]:
@@ -27,11 +31,24 @@ class Proposals:
 
 def propose(view: View, network: FinderNetwork | None, config: FinderConfig) -> Proposals:
     """Return the finder's outlines, refined and rough, and contours where it is unsure."""
-    outlines = [] if network is None else find_cards(view, network, config)
+    maps: list[FinderMap] = []
+    outlines = [] if network is None else find_cards(view, _recorded(network, maps), config)
+    cards = card_map(maps[0], tall=view.height > view.width) if maps else None
     quads = [*(outline.quad for outline in outlines), *(outline.rough for outline in outlines)]
     if outlines and outlines[0].presence > config.certain and card_shaped(quads[:1]):
-        return Proposals([*quads, *whole_frame(view.frame, config.contours)], len(outlines))
-    return Proposals([*quads, *_contours(view, config)], 0)
+        whole = whole_frame(view.frame, config.contours)
+        return Proposals([*quads, *whole], len(outlines), cards)
+    return Proposals([*quads, *_contours(view, config)], 0, cards)
+
+
+def _recorded(network: FinderNetwork, maps: list[FinderMap]) -> FinderNetwork:
+    """Return a network that keeps its outputs, that of the whole frame first."""
+
+    def run(frame: Frame) -> FinderMap:
+        maps.append(network(frame))
+        return maps[-1]
+
+    return run
 
 
 def card_shaped(quads: list[Quad]) -> list[Quad]:

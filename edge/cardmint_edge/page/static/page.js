@@ -1,7 +1,9 @@
-// Keys answer the first question, each new card makes a sound, and a banner shows when the station's program is gone.
+// Keys answer the first question, each new card makes a sound, and a banner shows when the
+// station's program is gone.
 "use strict";
 
-// A key pressed for one question must not answer the next: a new first question ignores keys for a moment.
+// A key pressed for one question must not answer the next: a new first question ignores keys for a
+// moment.
 const IGNORE_KEYS_MS = 500;
 const TONES = { counted: [[880, 0.09]], asked: [[587, 0.12], [440, 0.16]], none: [[196, 0.25]] };
 const SOUND = "cardmint-sound";
@@ -48,14 +50,22 @@ function setSound(on) {
   else if (audio) { audio.close(); audio = null; }
   try { localStorage.setItem(SOUND, on ? "on" : ""); } catch { /* a browser that stores nothing */ }
 }
-soundButton.addEventListener("click", () => setSound(soundButton.getAttribute("aria-pressed") !== "true"));
+soundButton.addEventListener("click", () => {
+  setSound(soundButton.getAttribute("aria-pressed") !== "true");
+});
 // A browser lets a page sound only after the first press on it.
 addEventListener("pointerdown", (event) => {
-  try { if (!audio && localStorage.getItem(SOUND) && !event.target.closest("#sound")) setSound(true); } catch { /* as above */ }
+  let wanted = false;
+  try { wanted = Boolean(localStorage.getItem(SOUND)); } catch { /* as above */ }
+  if (wanted && !audio && !event.target.closest("#sound")) setSound(true);
 }, { once: true, capture: true });
 
 const capture = document.getElementById("capture");
-if (capture) capture.addEventListener("click", () => htmx.ajax("POST", "/capture", { target: "#live", swap: "outerHTML" }));
+if (capture) {
+  capture.addEventListener("click", () => {
+    htmx.ajax("POST", "/capture", { target: "#live", swap: "outerHTML" });
+  });
+}
 
 const zoom = document.getElementById("zoom");
 document.addEventListener("click", (event) => {
@@ -87,21 +97,23 @@ document.addEventListener("keydown", (event) => {
   if (!/^[0-3sdaurxzm ]$/.test(key)) return;
   if (key === " " && event.target.closest("button, summary, a")) return;
   const answers = ANSWERS.test(key);
-  const button = document.querySelector(`${answers ? ".task.current " : ""}button[data-key="${key}"]`);
+  const within = answers ? ".task.current " : "";
+  const button = document.querySelector(`${within}button[data-key="${key}"]`);
   if (!button || (answers && performance.now() - currentSince <= IGNORE_KEYS_MS)) return;
   event.preventDefault();
   button.click();
 });
 
-// The live part is not replaced while a button is pressed or a form waits for its response: the click or the response
-// would be lost. The page asks for the live part again at once.
+// The live part is not replaced while a button is pressed or a form waits for its response: the
+// click or the response would be lost. The page asks for the live part again at once.
 const LONGEST_PRESS_MS = 3000;
 const CLICK_MS = 50;
 let pressed = 0;
 let openPosts = 0;
 const posts = (event) => event.detail.requestConfig.verb === "post";
-document.addEventListener("pointerdown", () => { pressed = performance.now() + LONGEST_PRESS_MS; }, true);
-document.addEventListener("pointerup", () => { pressed = performance.now() + CLICK_MS; }, true);
+const pressFor = (milliseconds) => () => { pressed = performance.now() + milliseconds; };
+document.addEventListener("pointerdown", pressFor(LONGEST_PRESS_MS), true);
+document.addEventListener("pointerup", pressFor(CLICK_MS), true);
 document.addEventListener("htmx:beforeSend", (event) => {
   if (!posts(event)) return;
   openPosts += 1;
@@ -113,7 +125,8 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 });
 // A late response for a part that was replaced would take the search field, which is kept, with it.
 document.addEventListener("htmx:beforeCleanupElement", ({ target }) => {
-  if (target.id === "live") target.addEventListener("htmx:beforeSwap", (event) => { event.detail.shouldSwap = false; });
+  if (target.id !== "live") return;
+  target.addEventListener("htmx:beforeSwap", (event) => { event.detail.shouldSwap = false; });
 });
 
 const camera = document.getElementById("camera");
@@ -129,8 +142,9 @@ for (const select of document.querySelectorAll(".defaults select")) {
   select.addEventListener("change", () => select.classList.toggle("set", select.value !== ""));
 }
 
-// Two requests may be open. When the second one ends, its part may be replaced already, and htmx would lose the elements
-// that are kept across updates. So a late update is dropped, and a late action's response replaces the present part.
+// Two requests may be open. When the second one ends, its part may be replaced already, and htmx
+// would lose the elements that are kept across updates. So a late update is dropped, and a late
+// action's response replaces the present part.
 function guard(live) {
   live.addEventListener("htmx:beforeSwap", (event) => {
     if (event.detail.target.isConnected) return;

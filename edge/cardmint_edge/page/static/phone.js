@@ -1,4 +1,5 @@
-// Sends photos to the station in pieces, goes on where a broken network stopped it, and shows what became of each.
+// Sends photos to the station in pieces, goes on where a broken network stopped it, and shows what
+// became of each.
 "use strict";
 
 const AT_ONCE = 3;
@@ -10,6 +11,12 @@ const SHOWN = 100;
 const ASKED_AT_ONCE = 100;
 const LONGEST_PAUSE_MS = 5000;
 const TRIES = 3;
+const PATIENCE_MS = 15000;
+const WORDS = [
+  ["waiting", "arrived"], ["counted", "counted"], ["asked", "asked about"], ["none", "no card"],
+  ["withdrawn", "taken back"], ["parked", "set aside"], ["twice", "chosen twice"],
+  ["refused", "refused"],
+];
 // From these the station's answer may change; after the others it will not.
 const OPEN = new Set(["queued", "sending", "waiting"]);
 
@@ -28,14 +35,16 @@ let signIn = null;
 async function ask(address, options) {
   let response;
   try {
-    response = await fetch(address, { ...options, cache: "no-store", signal: AbortSignal.timeout(15000) });
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    response = await fetch(address, { ...options, cache: "no-store", signal });
   } catch { return null; }
   if (response.redirected) throw new SessionOver();
   if (response.status >= 500 && response.status !== 507) return null;
   try { return { status: response.status, ...(await response.json()) }; } catch { return null; }
 }
 
-// Waits for the network, however long that takes, and for the PIN when the station was started again.
+// Waits for the network, however long that takes, and for the PIN when the station was started
+// again.
 async function insist(address, options) {
   for (let wait = 250; ; wait = Math.min(LONGEST_PAUSE_MS, wait * 2)) {
     try {
@@ -61,8 +70,8 @@ function pinAgain() {
   signIn = signIn || new Promise((done) => {
     element("pin").addEventListener("submit", async (event) => {
       event.preventDefault();
-      const response = await fetch("/enter", { method: "POST", body: new URLSearchParams(new FormData(element("pin"))) })
-        .catch(() => null);
+      const body = new URLSearchParams(new FormData(element("pin")));
+      const response = await fetch("/enter", { method: "POST", body }).catch(() => null);
       element("wrong").textContent = response && !response.ok ? "That is not the PIN." : "";
       if (!response || !response.ok) return;
       element("pin").hidden = true;
@@ -82,11 +91,14 @@ async function digestOf(file) {
 }
 
 async function outcomes(digests) {
-  return insist("/photos", { method: "POST", body: new URLSearchParams({ photos: digests.join(",") }) });
+  const body = new URLSearchParams({ photos: digests.join(",") });
+  return insist("/photos", { method: "POST", body });
 }
 
 async function send(photo) {
-  if (photo.file.size > MOST_BYTES) throw new Refused(`larger than ${MOST_BYTES >> 20} MB: no photo of a card`);
+  if (photo.file.size > MOST_BYTES) {
+    throw new Refused(`larger than ${MOST_BYTES >> 20} MB: no photo of a card`);
+  }
   photo.digest = photo.digest || await digestOf(photo.file);
   const same = byDigest.get(photo.digest);
   if (same && same !== photo) {
@@ -103,7 +115,11 @@ async function send(photo) {
     const answer = await insist(`/photos/${photo.digest}`, {
       method: "PATCH",
       body: piece,
-      headers: { "Upload-Offset": offset, "Upload-Length": photo.file.size, "Upload-Name": encodeURIComponent(photo.file.name) },
+      headers: {
+        "Upload-Offset": offset,
+        "Upload-Length": photo.file.size,
+        "Upload-Name": encodeURIComponent(photo.file.name),
+      },
       once: true,
     });
     if (answer === null) {
@@ -172,14 +188,14 @@ function summary() {
   for (const photo of photos) count[photo.state] = (count[photo.state] || 0) + 1;
   const all = photos.length;
   const left = (count.queued || 0) + (count.sending || 0);
-  const words = [["waiting", "arrived"], ["counted", "counted"], ["asked", "asked about"], ["none", "no card"],
-    ["withdrawn", "taken back"], ["parked", "set aside"], ["twice", "chosen twice"], ["refused", "refused"]];
-  const parts = words.filter(([state]) => count[state]).map(([state, word]) => `${count[state]} ${word}`);
+  const there = WORDS.filter(([state]) => count[state]);
+  const parts = there.map(([state, word]) => `${count[state]} ${word}`).join(", ");
   element("sent").hidden = all === 0;
-  element("summary").textContent = `${all - left} of ${all} done${parts.length ? ": " + parts.join(", ") : ""}`;
+  element("summary").textContent = `${all - left} of ${all} done${parts ? ": " : ""}${parts}`;
   element("progress").value = all ? (all - left) / all : 0;
+  const counting = "All are sent; the station counts them. You may close this page.";
   element("rest").textContent = left ? "Keep this page open until all are sent."
-    : count.waiting ? "All are sent; the station counts them. You may close this page." : "All done.";
+    : count.waiting ? counting : "All done.";
   element("again").hidden = !count.refused;
   document.body.dataset.done = String(all > 0 && !photos.some((photo) => OPEN.has(photo.state)));
 }
@@ -193,9 +209,8 @@ async function follow() {
         const what = found[photo.digest];
         if (!what) continue;
         if (what.state === "unknown" || what.state === "part") {
-          photo.state = "queued"; // the station lost it: its disk was replaced, or the scan was taken back at once
-          next = Math.min(next, photos.indexOf(photo));
-          start();
+          // Sending it again by itself would count what somebody took back.
+          show(photo, "refused", "the station has it no more: taken back, or to be sent again");
         } else if (what.state !== "waiting") show(photo, what.state, what.text);
       }
     }
@@ -217,6 +232,7 @@ element("again").addEventListener("click", () => {
   start();
 });
 addEventListener("beforeunload", (event) => {
-  if (photos.some((photo) => photo.state === "queued" || photo.state === "sending")) event.preventDefault();
+  const open = photos.some((photo) => photo.state === "queued" || photo.state === "sending");
+  if (open) event.preventDefault();
 });
 follow();

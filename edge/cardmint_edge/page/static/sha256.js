@@ -1,5 +1,5 @@
-// SHA-256 (FIPS 180-4) of a file, piece by piece. Browsers offer their own only to pages that came over TLS, and only
-// for a whole file in memory.
+// SHA-256 (FIPS 180-4) of a file, piece by piece. Browsers offer their own only to pages that came
+// over TLS, and only for a whole file in memory.
 "use strict";
 
 const PRIMES = (() => {

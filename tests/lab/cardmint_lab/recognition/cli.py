@@ -76,6 +76,23 @@ def behind(pack: Path, photos: Path) -> None:
 
 
 @recognition.command()
+@click.option("--count", type=click.IntRange(1, 100_000), default=1000, show_default=True)
+def pairs(count: int) -> None:
+    """Have pictures of two fictional cards recognised, over gaps and overlaps; none is accepted."""
+    from cardmint_edge.catalogue import build
+    from cardmint_edge.cli import single_core_recogniser
+    from cardmint_lab.fictional.catalogue_files import issue
+    from cardmint_lab.recognition.pairs import measure_pairs, text
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        issue(folder)
+        build(folder / "cards", folder / "images", folder / "pack.sqlite", lambda _: None)
+        recogniser = single_core_recogniser(open_pack(folder / "pack.sqlite"))
+        click.echo(text(measure_pairs(recogniser, folder / "images", count)))
+
+
+@recognition.command()
 @click.option(
     "--pack",
     type=FILE,

@@ -1,0 +1,224 @@
+"""Accounts, sessions, one-time links and tokens: statements for asyncpg. Each names its tenant."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from cardmint_cloud.adapters.postgres.connection import Executor
+
+_BY_NAME = """
+SELECT account, name, role, password, disabled FROM accounts WHERE tenant = $1 AND folded = $2"""
+_BY_SESSION = """
+SELECT a.account, a.name, a.role, s.began_at, s.seen_at
+  FROM account_sessions s JOIN accounts a USING (tenant, account)
+ WHERE s.tenant = $1 AND s.digest = $2 AND NOT a.disabled"""
+_ADD = """
+INSERT INTO accounts (tenant, account, name, folded, role, password, made_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING"""
+_BEGIN = """
+INSERT INTO account_sessions (tenant, digest, account, address, agent, began_at, seen_at)
+VALUES ($1, $2, $3, $4, $5, $6, $6)"""
+_LIST = """
+SELECT a.account, a.name, a.role, a.disabled, a.made_at, max(s.seen_at) AS seen_at
+  FROM accounts a LEFT JOIN account_sessions s USING (tenant, account)
+ WHERE a.tenant = $1 GROUP BY a.tenant, a.account ORDER BY a.name"""
+_SESSIONS = """
+SELECT digest, address, agent, began_at, seen_at FROM account_sessions
+ WHERE tenant = $1 AND account = $2 ORDER BY seen_at DESC"""
+_LAST_ADMIN = """
+SELECT count(*) FROM accounts
+ WHERE tenant = $1 AND role = 'admin' AND NOT disabled AND account <> $2"""
+_TAKE_LINK = """
+DELETE FROM account_links WHERE tenant = $1 AND digest = $2 AND expires_at > $3 RETURNING role"""
+
+
+async def account_named(executor: Executor, tenant: str, folded: str) -> Any:
+    """Return an account by its folded name; None if there is none."""
+    return await executor.fetchrow(_BY_NAME, tenant, folded)
+
+
+async def account_of_session(executor: Executor, tenant: str, digest: bytes) -> Any:
+    """Return a session's account, if it is not disabled, with the session's times."""
+    return await executor.fetchrow(_BY_SESSION, tenant, digest)
+
+
+async def add_account(
+    executor: Executor,
+    tenant: str,
+    account: UUID,
+    *,
+    name: str,
+    folded: str,
+    role: str,
+    password: str,
+    now: datetime,
+) -> bool:
+    """Add an account; False where another one has the name."""
+    done = await executor.execute(_ADD, tenant, account, name, folded, role, password, now)
+    return done == "INSERT 0 1"
+
+
+async def begin_session(
+    executor: Executor,
+    tenant: str,
+    digest: bytes,
+    account: UUID,
+    *,
+    address: str,
+    agent: str,
+    now: datetime,
+) -> None:
+    """Begin a session."""
+    await executor.execute(_BEGIN, tenant, digest, account, address, agent, now)
+
+
+async def touch_session(executor: Executor, tenant: str, digest: bytes, now: datetime) -> None:
+    """Note that a session was used."""
+    statement = "UPDATE account_sessions SET seen_at = $3 WHERE tenant = $1 AND digest = $2"
+    await executor.execute(statement, tenant, digest, now)
+
+
+async def end_session(executor: Executor, tenant: str, account: UUID, digest: bytes) -> None:
+    """End one session of an account."""
+    statement = "DELETE FROM account_sessions WHERE tenant = $1 AND account = $2 AND digest = $3"
+    await executor.execute(statement, tenant, account, digest)
+
+
+async def end_sessions(
+    executor: Executor, tenant: str, account: UUID, keep: bytes | None = None
+) -> None:
+    """End all sessions of an account but one."""
+    statement = (
+        "DELETE FROM account_sessions WHERE tenant = $1 AND account = $2"
+        " AND digest IS DISTINCT FROM $3"
+    )
+    await executor.execute(statement, tenant, account, keep)
+
+
+async def end_old_sessions(
+    executor: Executor, tenant: str, *, seen_before: datetime, begun_before: datetime
+) -> None:
+    """Delete the sessions that have expired."""
+    statement = "DELETE FROM account_sessions WHERE tenant = $1 AND (seen_at < $2 OR began_at < $3)"
+    await executor.execute(statement, tenant, seen_before, begun_before)
+
+
+async def has_signed_in_from(executor: Executor, tenant: str, folded: str, address: str) -> bool:
+    """Whether an account has a session from an address."""
+    statement = (
+        "SELECT EXISTS (SELECT FROM account_sessions s JOIN accounts a USING (tenant, account)"
+        " WHERE s.tenant = $1 AND a.folded = $2 AND s.address = $3)"
+    )
+    return bool(await executor.fetchval(statement, tenant, folded, address))
+
+
+async def list_accounts(executor: Executor, tenant: str) -> list[Any]:
+    """Return all accounts by name, each with the time when it was last used."""
+    return await executor.fetch(_LIST, tenant)
+
+
+async def list_sessions(executor: Executor, tenant: str, account: UUID) -> list[Any]:
+    """Return an account's sessions, the last used first."""
+    return await executor.fetch(_SESSIONS, tenant, account)
+
+
+async def password_of(executor: Executor, tenant: str, account: UUID) -> str | None:
+    """Return the hash of an account's password."""
+    statement = "SELECT password FROM accounts WHERE tenant = $1 AND account = $2"
+    found: str | None = await executor.fetchval(statement, tenant, account)
+    return found
+
+
+async def set_password(executor: Executor, tenant: str, account: UUID, password: str) -> None:
+    """Set the hash of an account's password."""
+    statement = "UPDATE accounts SET password = $3 WHERE tenant = $1 AND account = $2"
+    await executor.execute(statement, tenant, account, password)
+
+
+async def change_account(
+    executor: Executor, tenant: str, account: UUID, *, role: str, disabled: bool
+) -> bool:
+    """Set an account's role and whether it is disabled; False where there is no such account."""
+    statement = "UPDATE accounts SET role = $3, disabled = $4 WHERE tenant = $1 AND account = $2"
+    return await executor.execute(statement, tenant, account, role, disabled) == "UPDATE 1"
+
+
+async def other_admins(executor: Executor, tenant: str, account: UUID) -> int:
+    """Return the number of admins besides an account, who are not disabled."""
+    return int(await executor.fetchval(_LAST_ADMIN, tenant, account))
+
+
+async def lock_accounts(executor: Executor, tenant: str) -> None:
+    """Let nobody else change this tenant's accounts until the transaction ends."""
+    await executor.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended('accounts/' || $1, 0))", tenant
+    )
+
+
+async def count_accounts(executor: Executor, tenant: str) -> int:
+    """Return the number of accounts."""
+    return int(await executor.fetchval("SELECT count(*) FROM accounts WHERE tenant = $1", tenant))
+
+
+async def add_link(
+    executor: Executor, tenant: str, digest: bytes, role: str, expires_at: datetime
+) -> None:
+    """Add a one-time link."""
+    statement = (
+        "INSERT INTO account_links (tenant, digest, role, expires_at) VALUES ($1, $2, $3, $4)"
+    )
+    await executor.execute(statement, tenant, digest, role, expires_at)
+
+
+async def link_role(executor: Executor, tenant: str, digest: bytes, now: datetime) -> str | None:
+    """Return the role of a link that is still good; None if it is not."""
+    statement = (
+        "SELECT role FROM account_links WHERE tenant = $1 AND digest = $2 AND expires_at > $3"
+    )
+    found: str | None = await executor.fetchval(statement, tenant, digest, now)
+    return found
+
+
+async def take_link(executor: Executor, tenant: str, digest: bytes, now: datetime) -> str | None:
+    """Use a link up, and return its role; None if it is not good any more."""
+    found: str | None = await executor.fetchval(_TAKE_LINK, tenant, digest, now)
+    return found
+
+
+async def set_token(
+    executor: Executor, tenant: str, digest: bytes, *, name: str, scope: str, now: datetime
+) -> None:
+    """Add a token, in place of an earlier one of the same name."""
+    statement = (
+        "INSERT INTO access_tokens (tenant, digest, name, scope, made_at)"
+        " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant, name) DO UPDATE"
+        " SET digest = excluded.digest, scope = excluded.scope, made_at = excluded.made_at,"
+        " used_at = NULL"
+    )
+    await executor.execute(statement, tenant, digest, name, scope, now)
+
+
+async def token_of(executor: Executor, tenant: str, digest: bytes) -> Any:
+    """Return a token's name, scope and last use; None if there is none."""
+    statement = "SELECT name, scope, used_at FROM access_tokens WHERE tenant = $1 AND digest = $2"
+    return await executor.fetchrow(statement, tenant, digest)
+
+
+async def touch_token(executor: Executor, tenant: str, digest: bytes, now: datetime) -> None:
+    """Note that a token was used."""
+    statement = "UPDATE access_tokens SET used_at = $3 WHERE tenant = $1 AND digest = $2"
+    await executor.execute(statement, tenant, digest, now)
+
+
+async def list_tokens(executor: Executor, tenant: str) -> list[Any]:
+    """Return all tokens by name, without their digests."""
+    statement = (
+        "SELECT name, scope, made_at, used_at FROM access_tokens WHERE tenant = $1 ORDER BY name"
+    )
+    return await executor.fetch(statement, tenant)
+
+
+async def remove_token(executor: Executor, tenant: str, name: str) -> None:
+    """Remove a token."""
+    statement = "DELETE FROM access_tokens WHERE tenant = $1 AND name = $2"
+    await executor.execute(statement, tenant, name)

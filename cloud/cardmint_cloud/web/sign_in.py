@@ -1,0 +1,146 @@
+"""Who asks: every request of a dashboard with accounts is signed in, or has a token.
+
+What each may do is in `domain/permissions.py`. Another tenant's address is answered like one that
+does not exist.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, quote
+
+from litestar.datastructures import Cookie
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from cardmint_cloud.accounts import LONGEST, TOKEN_PREFIX, Accounts, SignedIn
+from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
+from cardmint_cloud.domain.permissions import OPEN_PATHS, person_may, program_may, tenant_of
+
+WHO = "cardmint.who"
+"""Key of the scope under which a signed-in person stands."""
+
+COOKIE = "session"
+SECURE_COOKIE = "__Host-session"
+
+
+class SignInGuard:
+    """ASGI: lets nobody through who may not make the request."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        accounts: Accounts,
+        tenant: str,
+        clock: Callable[[], datetime],
+        *,
+        secure: bool,
+    ) -> None:
+        """Take the app. `secure` says that browsers reach it by HTTPS."""
+        self._app, self._accounts, self._tenant, self._clock = app, accounts, tenant, clock
+        self._cookie = SECURE_COOKIE if secure else COOKIE
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        method, path = str(scope["method"]), str(scope["path"])
+        if OPEN_PATHS.match(path):
+            await self._app(scope, receive, send)
+            return
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        try:
+            refusal = await self._refusal(scope, method, path, headers)
+        except DATABASE_AWAY:
+            refusal = (503, "The database does not answer; try again in a moment.\n", {})
+        if refusal is None:
+            await self._app(scope, receive, send)
+            return
+        status, text, more = refusal
+        start: Any = {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", b"text/plain; charset=utf-8"),
+                *((name.encode(), value.encode()) for name, value in more.items()),
+            ],
+        }
+        body: Any = {"type": "http.response.body", "body": text.encode(), "more_body": False}
+        await send(start)
+        await send(body)
+
+    async def _refusal(
+        self, scope: Scope, method: str, path: str, headers: dict[str, str]
+    ) -> tuple[int, str, dict[str, str]] | None:
+        """Return why a request is refused: status, text and headers; None if it is not."""
+        now = self._clock()
+        kind, _, token = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and token.startswith(TOKEN_PREFIX):
+            program = await self._accounts.program(token, now)
+            if program is None:
+                return 401, "That token is not known here.\n", {"www-authenticate": "Bearer"}
+            allowed = program_may(program.scope, method, path)
+        else:
+            secret = _cookie(headers.get("cookie", ""), self._cookie)
+            who = await self._accounts.signed_in(secret, now) if secret else None
+            if who is None:
+                return _sign_in_first(scope, method, path, headers)
+            scope[WHO] = who  # type: ignore[literal-required]
+            allowed = person_may(who.role, method, path)
+        if not allowed:
+            return 403, "Your account may not do that; ask an admin.\n", {}
+        query = parse_qs(bytes(scope["query_string"]).decode("latin-1"))
+        named = {tenant_of(path), *(query.get("tenant", []) if path == "/events" else [])}
+        if named - {None, "", self._tenant}:
+            return 404, "There is nothing under that address.\n", {}
+        return None
+
+
+def _sign_in_first(
+    scope: Scope, method: str, path: str, headers: dict[str, str]
+) -> tuple[int, str, dict[str, str]]:
+    if "hx-request" in headers:
+        return 401, "Sign in again.\n", {"hx-redirect": "/login"}
+    wants_page = method in {"GET", "HEAD"} and "text/html" in headers.get("accept", "")
+    if not wants_page or path.startswith(("/api/", "/images/", "/events", "/metrics")):
+        return 401, "Sign in, or send a token.\n", {"www-authenticate": "Bearer"}
+    query = bytes(scope["query_string"]).decode("latin-1")
+    wanted = f"{path}?{query}" if query else path
+    return 303, "Sign in first.\n", {"location": f"/login?next={quote(wanted, safe='/')}"}
+
+
+def session_cookie(secret: str, *, secure: bool) -> Cookie:
+    """Return the cookie that carries a session; an empty secret removes it."""
+    return Cookie(
+        key=SECURE_COOKIE if secure else COOKIE,
+        value=secret,
+        max_age=round(max(LONGEST.values()).total_seconds()) if secret else 0,
+        path="/",
+        secure=secure,
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def local_path(wanted: str) -> str:
+    """Return an address of this dashboard to go to after signing in; `/` for any other."""
+    plain = wanted.isascii() and wanted.isprintable() and "\\" not in wanted
+    return wanted if plain and wanted.startswith("/") and not wanted.startswith("//") else "/"
+
+
+def _cookie(header: str, name: str) -> str:
+    try:
+        found = SimpleCookie(header).get(name)
+    except CookieError:
+        return ""
+    return found.value if found is not None else ""
+
+
+def who_asks(scope: Scope) -> SignedIn | None:
+    """Return the person who is signed in; None where there are no accounts."""
+    found = scope.get(WHO)
+    return found if isinstance(found, SignedIn) else None

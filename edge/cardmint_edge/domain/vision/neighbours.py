@@ -1,0 +1,56 @@
+"""More than one card in a frame: what the finder takes for a card beyond the one that was found."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cardmint_edge.domain.config import QualityConfig
+from cardmint_edge.domain.vision.quad import Quad
+
+CardMap = NDArray[np.float32]
+"""Probability of each place of the frame that it shows a card (0 to 1), at a lower resolution."""
+
+_OPENED = np.ones((3, 3), dtype=np.uint8)
+
+
+def shows_another_card(
+    quad: Quad,
+    cards: CardMap,
+    size: tuple[int, int],
+    config: QualityConfig,
+    *,
+    closer: bool = False,
+) -> bool:
+    """Return whether a frame of `size` (width, height) shows a card beside or under that at `quad`.
+
+    What touches the card is another one from a small share of its area on: a card under it shows no
+    more than a strip. What lies apart must be larger: stickers and papers lie about, too. `closer`
+    says that the map is of a part that was enlarged around the card; it shows less of what lies
+    apart, and strips more clearly.
+    """
+    factor = np.array([cards.shape[1] / size[0], cards.shape[0] / size[1]], dtype=np.float32)
+    small = quad.scaled(factor)
+    area = max(1.0, small.area)
+    least_touching = config.touching_closer if closer else config.touching
+    beyond = (
+        (cards > (config.seen_closer if closer else 0.5))
+        & (_mask(small, config.grown, cards.shape) == 0)
+    ).astype(np.uint8)
+    beyond = np.asarray(cv2.morphologyEx(beyond, cv2.MORPH_OPEN, _OPENED), dtype=np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(beyond)
+    near = _mask(small, config.near, cards.shape) > 0
+    for label in range(1, count):
+        touches = bool((near & (labels == label)).any())
+        least = least_touching if touches else config.apart
+        if stats[label, cv2.CC_STAT_AREA] > least * area:
+            return True
+    return False
+
+
+def _mask(quad: Quad, factor: float, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return a mask of a quad that is enlarged around its middle."""
+    middle = quad.corners.mean(axis=0)
+    corners = middle + (quad.corners - middle) * np.float32(factor)
+    mask = np.zeros(shape, dtype=np.uint8)
+    cv2.fillConvexPoly(mask, np.rint(corners).astype(np.int32), 1)
+    return mask

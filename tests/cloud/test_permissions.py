@@ -1,0 +1,118 @@
+"""Who may do what: every route has a rule, and no rule gives more than it should."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cardmint_cloud.domain.permissions import (
+    OPEN_PATHS,
+    Role,
+    Scope,
+    person_may,
+    program_may,
+    tenant_of,
+)
+from cardmint_cloud.domain.sign_in_pace import (
+    COUNTS,
+    FORGOTTEN_S,
+    FREE_TRIES,
+    LONGEST_PAUSE_S,
+    SignInPace,
+)
+
+TASK = "3f0c1c0e-9f6b-4b8e-8a57-1f1d3c5f7a10"
+IMAGE = f"/api/v1/shop/images/{'a' * 64}"
+LEAST: dict[tuple[str, str], Role] = {
+    ("GET", "/"): Role.VIEWER,
+    ("GET", "/api/v1/shop/items"): Role.VIEWER,
+    ("POST", "/account/password"): Role.VIEWER,
+    ("POST", "/logout"): Role.VIEWER,
+    ("POST", "/reviews"): Role.OPERATOR,
+    ("POST", f"/reviews/{TASK}"): Role.OPERATOR,
+    ("POST", f"/reviews/{TASK}/undo"): Role.OPERATOR,
+    ("POST", f"/reviews/{TASK}/rescan"): Role.OPERATOR,
+    ("POST", f"/reviews/{TASK}/hand"): Role.OPERATOR,
+    ("POST", "/held-prices/1/take"): Role.REVIEWER,
+    ("POST", "/dead-letters/1/replay"): Role.ADMIN,
+    ("POST", "/jobs/1/retry"): Role.ADMIN,
+    ("POST", "/providers/tcgdex/ask"): Role.ADMIN,
+    ("GET", "/people"): Role.ADMIN,
+    ("POST", "/people/invite"): Role.ADMIN,
+}
+"""The least role, written down a second time."""
+
+
+@pytest.mark.parametrize(("method", "path"), list(LEAST))
+def test_each_role_may_what_it_should(method: str, path: str) -> None:
+    least = list(Role).index(LEAST[method, path])
+    for rank, role in enumerate(Role):
+        assert person_may(role, method, path) == (rank >= least), role
+
+
+def test_nobody_changes_what_no_rule_names() -> None:
+    for role, path in itertools.product(Role, ("/", "/new", IMAGE, "/reviewsx", "/people-of")):
+        assert not person_may(role, "POST", path)
+        assert not person_may(role, "PUT", path)
+
+
+def test_a_station_brings_images_and_fetches_packs_and_reads_nothing() -> None:
+    for method in ("HEAD", "PUT", "PATCH"):
+        assert program_may(Scope.STATION, method, IMAGE)
+    assert program_may(Scope.STATION, "GET", f"/api/v1/shop/artifacts/{'a' * 64}")
+    for path in ("/", "/api/v1/shop/items", "/metrics", "/people", IMAGE):
+        assert not program_may(Scope.STATION, "GET", path)
+    assert not program_may(Scope.STATION, "POST", "/reviews")
+
+
+def test_a_reader_reads_the_interface_and_changes_nothing() -> None:
+    for path in ("/api/v1/shop/items", "/metrics", "/events", "/images/shop/a"):
+        assert program_may(Scope.READ, "GET", path)
+        assert not program_may(Scope.READ, "POST", path)
+    for path in ("/", "/people", "/account"):
+        assert not program_may(Scope.READ, "GET", path)
+    assert not program_may(Scope.READ, "PUT", IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("path", "tenant"),
+    [("/api/v1/shop/items", "shop"), ("/images/other/x", "other"), ("/", None), ("/reviews", None)],
+)
+def test_the_tenant_that_a_path_names(path: str, tenant: str | None) -> None:
+    assert tenant_of(path) == tenant
+
+
+def test_what_is_open() -> None:
+    for path in ("/login", "/healthz", "/join/abc", "/static/app.css", "/api/v1/tenant"):
+        assert OPEN_PATHS.match(path)
+    for path in ("/", "/login/x", "/join/a/b", "/static/", "/api/v1/tenants", "/loginx", "/join/"):
+        assert not OPEN_PATHS.match(path)
+
+
+def test_wrong_tries_slow_a_guesser_down_and_not_the_owner() -> None:
+    pace = SignInPace()
+    for number in range(FREE_TRIES):
+        assert pace.seconds_to_wait("owner", "10.0.0.66", number, known=False) <= 0
+        pace.wrong("owner", "10.0.0.66", number, known=False)
+    assert pace.seconds_to_wait("owner", "10.0.0.66", 5.0, known=False) > 5
+    assert pace.seconds_to_wait("owner", "10.0.0.67", 5.0, known=False) > 5, "another stranger"
+    assert pace.seconds_to_wait("owner", "10.0.0.1", 5.0, known=True) <= 0, "the owner's machine"
+    assert pace.seconds_to_wait("other", "10.0.0.1", 5.0, known=False) <= 0
+    for _ in range(40):
+        pace.wrong("owner", "10.0.0.66", 5.0, known=False)
+    assert pace.seconds_to_wait("owner", "10.0.0.66", 5.0, known=False) == LONGEST_PAUSE_S
+    assert pace.seconds_to_wait("owner", "10.0.0.66", 6 + FORGOTTEN_S, known=False) == 0
+    pace.wrong("owner", "10.0.0.66", 6 + FORGOTTEN_S, known=False)
+    assert pace.seconds_to_wait("owner", "10.0.0.66", 7 + FORGOTTEN_S, known=False) <= 0
+    pace.right("owner", "10.0.0.66")
+    assert pace.seconds_to_wait("owner", "10.0.0.66", 5.0, known=False) == 0
+
+
+@given(st.lists(st.integers(0, 3 * COUNTS), min_size=1, max_size=50))
+def test_the_memory_of_tries_is_bounded(addresses: list[int]) -> None:
+    pace = SignInPace()
+    for start in addresses:
+        for number in range(start, start + 100):
+            pace.wrong("owner", str(number), 0.0, known=True)
+    assert len(pace) <= COUNTS
