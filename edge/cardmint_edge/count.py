@@ -18,7 +18,7 @@ from tenacity import (
     wait_exponential,
 )
 
-from cardmint_contracts.cards import Decision, Image, ScanDefaults
+from cardmint_contracts.cards import Card, Decision, Image, ScanDefaults
 from cardmint_contracts.catalogue import Variant
 from cardmint_contracts.events import CardScanned
 from cardmint_edge.capture import Camera, Shot
@@ -27,7 +27,7 @@ from cardmint_edge.domain.recognition import Frame, Recogniser
 from cardmint_edge.domain.scan_record import ScanRecord
 from cardmint_edge.domain.variants import with_variant
 from cardmint_edge.domain.vision.fingerprint import fingerprint
-from cardmint_edge.errors import Park, Retry, Stop
+from cardmint_edge.errors import EdgeError, Park, Retry, Stop
 from cardmint_edge.scan_event import (
     ENGLISH,
     RECENT_SCANS,
@@ -298,7 +298,17 @@ class CardCounter:
             # Only a language that the operator set can be wrong; none is set by default.
             event = ask_about_language(event)
         event = replace(event, defaults=defaults, image=image, rescan_of=self._scan_to_repeat())
-        return event if event.card is None else with_variant(event, self._variants(event.card.id))
+        return (
+            event if event.card is None else with_variant(event, self._known_variants(event.card))
+        )
+
+    def _known_variants(self, card: Card) -> Sequence[Variant]:
+        """Return a printing's variants; none when the pack cannot tell: the card counts without."""
+        try:
+            return self._variants(card.id)
+        except EdgeError as error:
+            log.warning("the variants of a card are not known", card=card.id, reason=str(error))
+            return ()
 
     def _counted_before_start(self, event: CardScanned, shot: Shot) -> bool:
         """Return whether this shot was counted before the start.

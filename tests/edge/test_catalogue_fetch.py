@@ -36,7 +36,7 @@ from cardmint_edge.catalogue_fetch import (
     import_folder,
 )
 from cardmint_edge.errors import Park, Retry, Stop
-from cardmint_edge.progress import LineProgress
+from cardmint_edge.progress import LineProgress, TerminalProgress, progress_for_stderr
 
 pytestmark = pytest.mark.integration
 
@@ -351,6 +351,8 @@ def test_answers_are_told_apart_by_what_to_do_about_them() -> None:
     ):
         with closing(http(answer)) as api, pytest.raises(error):
             api.json("en/sets", list[str])
+    with closing(http(status(200, content=b"[" * 100_000))) as api, pytest.raises(NoSense):
+        api.json("en/sets", list[Any])
     with closing(http(status(200, content=b"<html>"))) as api:
         with pytest.raises(NoSense, match="no picture"):
             api.picture("http://mirror/a.jpg")
@@ -388,6 +390,18 @@ def test_pictures_are_known_by_their_first_bytes() -> None:
     assert is_picture(b"\x89PNG\r\n\x1a\n")
     assert is_picture(b"RIFF\x00\x00\x00\x00WEBPVP8")
     assert not is_picture(b"<!doctype html>")
+
+
+def test_progress_on_a_terminal_is_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = TerminalProgress()
+    progress.begin("cards", 2)
+    progress.advance()
+    progress.end()
+    progress.begin("pictures", 0)
+    progress.advance()
+    progress.end()
+    assert "cards" in capsys.readouterr().err
+    assert isinstance(progress_for_stderr(), LineProgress)
 
 
 def test_progress_is_a_line_every_ten_seconds() -> None:

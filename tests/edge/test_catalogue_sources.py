@@ -341,9 +341,11 @@ def test_a_folder_of_tcgdex_is_read_and_a_damaged_set_left_out(tmp_path: Path) -
     read = source.read(said.append)
     assert read is not None
     assert read.printings[0].id == "sv4pt5-1"
-    (tmp_path / "cards/international/sv04.5.json").write_text("[{")
-    assert open_catalogue(tmp_path).sets[0].read(said.append) is None
-    assert len(said) == 1
+    for damaged in ("[{", "[" * 100_000):
+        said.clear()
+        (tmp_path / "cards/international/sv04.5.json").write_text(damaged)
+        assert open_catalogue(tmp_path).sets[0].read(said.append) is None
+        assert len(said) == 1
     (tmp_path / "sets.json").write_text("[{}]")
     with pytest.raises(Stop, match="not TCGdex's sets"):
         open_catalogue(tmp_path)

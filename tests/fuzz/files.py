@@ -143,12 +143,15 @@ def _use(file: Path) -> None:
     pack = Pack(file)
     try:
         pack.prints()
-        pack.search("ember fox")
+        pack.search("ember fox", language="fr")
+        pack.sets()
         for row in range(min(3, len(pack.hashes))):
             card = pack.printing(row)
             pack.twins(row)
             pack.reference(row)
             pack.price(card.id, ScanDefaults())
+            pack.facts(card.id)
+            pack.named(card.id, "fr")
     finally:
         pack.close()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cardmint_lab.folders import temporary_folder
-from tests.fuzz import contracts, files, http
+from tests.fuzz import catalogue, contracts, files, http
 from tests.fuzz.target import Target, mutations, try_one
 
 MQTT5_SAYS_IT_TWICE = pytest.mark.filterwarnings(
@@ -26,7 +26,7 @@ def try_all(target: Target, folder: Path) -> None:
 @MQTT5_SAYS_IT_TWICE
 @pytest.mark.parametrize(
     "target",
-    [*contracts.TARGETS, *files.TARGETS, *http.TARGETS],
+    [*catalogue.TARGETS, *contracts.TARGETS, *files.TARGETS, *http.TARGETS],
     ids=lambda target: target.name,
 )
 def test_any_bytes_give_what_the_contract_names(target: Target, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ class AnswerFiles:
 def _read(path: Path, shape: type[T]) -> T | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=shape)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None  # It is asked for again.
 
 

@@ -219,5 +219,5 @@ def _decoded(path: Path, shape: type[list[msgspec.Raw]]) -> list[msgspec.Raw]:
         return msgspec.json.decode(path.read_bytes(), type=shape)
     except OSError as error:
         raise Stop(f"{path}: {error.strerror}: {LAYOUTS}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Stop(f"{path}: not the catalogue's JSON ({error}): fetch it again") from None

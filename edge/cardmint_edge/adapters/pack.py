@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
-from msgspec import json
+from msgspec import DecodeError, ValidationError, json
 from PIL import Image
 
 from cardmint_contracts.cards import Card, Edition, Finish, Language, Money, ScanDefaults
@@ -35,6 +35,8 @@ SEARCH_TABLE = "cards_fts"
 SEARCH_COLUMNS = ("name", "number", "set_id", "set_name", "words", "codes")
 MAX_VALUE_BYTES = 8 << 20
 """Bytes of one value of a pack, at most: pictures have some kilobytes."""
+
+T = TypeVar("T")
 
 _COLUMNS = "SELECT name, hidden FROM pragma_table_xinfo(:name)"
 _REBUILD = "build it again with `cardmint-edge catalogue build`"
@@ -217,23 +219,26 @@ class Pack:
             return None
         id_, number, names, category, attacks, abilities, *rest = rows[0]
         health, artist, rarity, mark, year, variants = rest
-        return convert(
-            {
-                "id": id_,
-                "number": number,
-                "names": json.decode(names),
-                "category": category,
-                "attacks": self._moves(attacks),
-                "abilities": self._moves(abilities),
-                "health": health,
-                "artist": artist,
-                "rarity": rarity,
-                "regulation_mark": mark,
-                "copyright_year": year,
-                "variants": json.decode(variants) if variants else [],
-            },
-            Printing,
-        )
+        try:
+            return convert(
+                {
+                    "id": id_,
+                    "number": number,
+                    "names": self._json(names, Names),
+                    "category": category,
+                    "attacks": self._moves(attacks),
+                    "abilities": self._moves(abilities),
+                    "health": health,
+                    "artist": artist,
+                    "rarity": rarity,
+                    "regulation_mark": mark,
+                    "copyright_year": year,
+                    "variants": self._json(variants, list[Any]) if variants else [],
+                },
+                Printing,
+            )
+        except ValidationError as error:
+            raise self._damaged(f"{card_id}: {error}") from None
 
     def sets(self) -> tuple[PackedSet, ...]:
         """Return the sets, the newest first; none of an earlier pack."""
@@ -247,8 +252,10 @@ class Pack:
             PackedSet(
                 id=id_,
                 region=Region(region),
-                names=json.decode(names),
-                codes=tuple(dict.fromkeys([code, *json.decode(codes).values()])) if code else (),
+                names=self._json(names, Names),
+                codes=tuple(dict.fromkeys([code, *self._json(codes, dict[str, str]).values()]))
+                if code
+                else (),
                 official=official,
                 released=released,
                 cards=cards,
@@ -259,10 +266,24 @@ class Pack:
     def _moves(self, numbers: str) -> list[Any]:
         """Return the names of attacks or abilities by their numbers."""
         found = []
-        for number in json.decode(numbers):
+        for number in self._json(numbers, list[int]):
             rows = self._rows("SELECT names FROM moves WHERE id = :id", {"id": number})
-            found += [json.decode(names) for (names,) in rows]
+            found += [self._json(names, Names) for (names,) in rows]
         return found
+
+    def _json(self, text: object, shape: type[T]) -> T:
+        """Read a value that is JSON.
+
+        Raises:
+            Stop: it is none, or has another shape.
+        """
+        try:
+            return json.decode(str(text), type=shape)
+        except (DecodeError, UnicodeError, RecursionError) as error:
+            raise self._damaged(str(error)) from None
+
+    def _damaged(self, what: str) -> Stop:
+        return Stop(f"{self._path}: the pack is damaged ({what}): {_REBUILD}")
 
     def _cards(
         self, where: str, values: dict[str, object], language: Language | None
@@ -275,7 +296,14 @@ class Pack:
             f"SELECT id, name, number, set_id, set_name, {others} FROM cards WHERE {where}",  # noqa: S608 - texts of this module
             values,
         )
-        return [_named_card(row, language) for row in rows]
+        return [self._named_card(row, language) for row in rows]
+
+    def _named_card(self, row: tuple[str, ...], language: Language | None) -> Card:
+        id_, name, number, set_id, set_name, names, set_names = row
+        if language is not None and names:
+            name = name_in(self._json(names, Names), language) or name
+            set_name = name_in(self._json(set_names, Names), language) if set_names else set_name
+        return Card(id=id_, name=name, number=number, set_id=set_id, set_name=set_name)
 
     def picture(self, card_id: str) -> bytes | None:
         """Return a printing's thumbnail as JPEG; None without a picture."""
@@ -415,14 +443,6 @@ def _decode_thumb(thumb: bytes) -> Frame | None:
 
 def _moment(text: str) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
-
-
-def _named_card(row: tuple[str, ...], language: Language | None) -> Card:
-    id_, name, number, set_id, set_name, names, set_names = row
-    if language is not None and names:
-        name = name_in(json.decode(names), language)
-        set_name = name_in(json.decode(set_names), language) if set_names else set_name
-    return Card(id=id_, name=name, number=number, set_id=set_id, set_name=set_name)
 
 
 def _card(row: tuple[str, str, str, str, str]) -> Card:

@@ -121,7 +121,7 @@ class TcgdexHttp:
             value = msgspec.json.decode(body, type=shape)
         except msgspec.ValidationError as error:
             raise Park(f"{url} answered JSON of another shape: {error}") from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             kind = headers.get("content-type", "no content type")[:80]
             raise NoSense(f"{url} answered no such JSON ({error}; {kind})") from None
         return Answer(value=value, etag=headers.get("etag", ""))

@@ -27,7 +27,7 @@ def read_card(raw: bytes, shape: type[T], where: str, warn: Warn) -> T | None:
     """Read one card of a source; None, and a line, when it has another shape."""
     try:
         return msgspec.json.decode(raw, type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         warn(f"{where}: skipped {_named(raw)}: {error}")
         return None
 
@@ -35,7 +35,7 @@ def read_card(raw: bytes, shape: type[T], where: str, warn: Warn) -> T | None:
 def _named(raw: bytes) -> str:
     try:
         entry: Any = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return "a card that is not JSON"
     if isinstance(entry, dict):
         return f"card {str(entry.get('id') or entry.get('localId') or '?')[:80]!r}"
