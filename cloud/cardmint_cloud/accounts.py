@@ -9,7 +9,6 @@ import secrets
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
 from hashlib import sha256
 from uuid import UUID, uuid4
 
@@ -33,6 +32,7 @@ MOST_PASSWORD = 200
 MOST_NAME = 60
 TOKEN_PREFIX = "cm_"  # noqa: S105 - so that secret scanners find one
 _SECRET_BYTES = 32
+_LINK_GONE = "This link was used or is too old; ask for a new one."
 _COMMON = frozenset({"password1234", "passwordpassword", "123456789012", "qwertyuiopas"})
 
 
@@ -72,11 +72,8 @@ class Accounts:
         # 19 MiB each and two at a time: a small machine has that to spare.
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19 << 10, parallelism=1)
         self._hashing = asyncio.Semaphore(2)
-
-    @cached_property
-    def _nobody(self) -> str:
-        """A hash that nothing matches, so that an unknown name takes as long as a known one."""
-        return self._hasher.hash(secrets.token_urlsafe())
+        # Nothing matches it: so an unknown name takes as long as a known one.
+        self._nobody = self._hasher.hash(new_secret())
 
     async def sign_in(
         self, name: str, password: str, *, address: str, agent: str, now: datetime, clock: float
@@ -88,6 +85,8 @@ class Accounts:
         Raises:
             TooSoon: there were too many wrong tries.
         """
+        if not usable_name(name):
+            return None
         folded = fold(name)
         known = await rows.has_signed_in_from(self._pool, self._tenant, folded, address)
         wait = self._pace.seconds_to_wait(folded, address, clock, known=known)
@@ -100,10 +99,15 @@ class Accounts:
         if not right or found is None or found["disabled"]:
             return None
         self._pace.right(folded, address)
-        return await self._begin(found["account"], address=address, agent=agent, now=now)
+        return await self._begin(
+            found["account"], found["password"], address=address, agent=agent, now=now
+        )
 
-    async def signed_in(self, secret: str, now: datetime) -> SignedIn | None:
-        """Return whose session a secret is; None where it is none, or has ended."""
+    async def signed_in(self, secret: str, now: datetime, *, use: bool = True) -> SignedIn | None:
+        """Return whose session a secret is; None where it is none, or has ended.
+
+        With `use`, that is noted, so that the session lasts.
+        """
         digest = digest_of(secret)
         row = await rows.account_of_session(self._pool, self._tenant, digest)
         if row is None:
@@ -112,7 +116,7 @@ class Accounts:
         admin = role is Role.ADMIN
         if now - row["seen_at"] > IDLE[admin] or now - row["began_at"] > LONGEST[admin]:
             return None
-        if now - row["seen_at"] > TOUCH_EVERY:
+        if use and now - row["seen_at"] > TOUCH_EVERY:
             await rows.touch_session(self._pool, self._tenant, digest, now)
         return SignedIn(account=row["account"], name=row["name"], role=role, session=digest)
 
@@ -150,13 +154,15 @@ class Accounts:
             NotFound: the link is not good any more.
             Conflict: the name is taken, or name or password cannot be used.
         """
+        if await self.invited_as(secret, now) is None:
+            raise NotFound(_LINK_GONE)
         check_name(name)
         check_password(password, name, self._tenant)
         hashed = await self._hash(password)
         async with self._pool.acquire() as connection, connection.transaction():
             role = await rows.take_link(connection, self._tenant, digest_of(secret), now)
             if role is None:
-                raise NotFound("This link was used or is too old; ask for a new one.")
+                raise NotFound(_LINK_GONE)
             account = uuid4()
             added = await rows.add_account(
                 connection,
@@ -170,20 +176,34 @@ class Accounts:
             )
             if not added:
                 raise Conflict("Somebody has this name already; take another one.")
-        return await self._begin(account, address=address, agent=agent, now=now)
+        begun = await self._begin(account, hashed, address=address, agent=agent, now=now)
+        if begun is None:
+            raise NotFound("An admin has disabled this account already.")
+        return begun
 
-    async def change_password(self, who: SignedIn, present: str, new: str) -> None:
+    async def change_password(self, who: SignedIn, present: str, new: str, *, clock: float) -> None:
         """Change a person's password, and end their other sessions.
+
+        `clock` is in seconds, for the pace of tries: a session alone is no way to the password.
 
         Raises:
             Conflict: the present one is wrong, or the new one cannot be used.
+            TooSoon: there were too many wrong tries.
         """
+        pace = (str(who.account), str(who.account))
+        wait = self._pace.seconds_to_wait(*pace, clock, known=True)
+        if wait > 0:
+            raise TooSoon(wait)
+        self._pace.wrong(*pace, clock, known=True)
         hashed = await rows.password_of(self._pool, self._tenant, who.account)
         if hashed is None or not await self._verify(hashed, present):
             raise Conflict("The present password is wrong.")
+        self._pace.right(*pace)
         check_password(new, who.name, self._tenant)
-        await rows.set_password(self._pool, self._tenant, who.account, await self._hash(new))
-        await rows.end_sessions(self._pool, self._tenant, who.account, who.session)
+        changed = await self._hash(new)
+        async with self._pool.acquire() as connection, connection.transaction():
+            await rows.set_password(connection, self._tenant, who.account, changed)
+            await rows.end_sessions(connection, self._tenant, who.account, who.session)
 
     async def change(self, account: UUID, role: Role, *, disabled: bool) -> None:
         """Set an account's role, and whether it is disabled; its sessions end.
@@ -212,7 +232,10 @@ class Accounts:
         )
         return token
 
-    async def _begin(self, account: UUID, *, address: str, agent: str, now: datetime) -> str:
+    async def _begin(
+        self, account: UUID, password: str, *, address: str, agent: str, now: datetime
+    ) -> str | None:
+        """Begin a session; None where the account was disabled, or its password changed, since."""
         secret = new_secret()
         await rows.end_old_sessions(
             self._pool,
@@ -220,16 +243,17 @@ class Accounts:
             seen_before=now - max(IDLE.values()),
             begun_before=now - max(LONGEST.values()),
         )
-        await rows.begin_session(
+        begun = await rows.begin_session(
             self._pool,
             self._tenant,
             digest_of(secret),
             account,
+            password=password,
             address=address,
             agent=agent[:200],
             now=now,
         )
-        return secret
+        return secret if begun else None
 
     async def _hash(self, password: str) -> str:
         async with self._hashing:
@@ -263,9 +287,13 @@ def digest_of(secret: str) -> bytes:
 
 def check_name(name: str) -> None:
     """Raise Conflict for a name that cannot be used."""
-    plain = name.strip()
-    if not plain or len(plain) > MOST_NAME or not plain.isprintable():
+    if not usable_name(name):
         raise Conflict(f"A name has 1 to {MOST_NAME} letters.")
+
+
+def usable_name(name: str) -> bool:
+    """Return whether an account may have a name."""
+    return 0 < len(name.strip()) <= MOST_NAME and name.strip().isprintable()
 
 
 def check_password(password: str, *near: str) -> None:

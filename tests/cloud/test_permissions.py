@@ -106,7 +106,18 @@ def test_wrong_tries_slow_a_guesser_down_and_not_the_owner() -> None:
     pace.wrong("owner", "10.0.0.66", 6 + FORGOTTEN_S, known=False)
     assert pace.seconds_to_wait("owner", "10.0.0.66", 7 + FORGOTTEN_S, known=False) <= 0
     pace.right("owner", "10.0.0.66")
+    assert len(pace) == 0
+    pace.right("owner", "10.0.0.66")
     assert pace.seconds_to_wait("owner", "10.0.0.66", 5.0, known=False) == 0
+
+
+def test_ones_own_password_forgets_no_tries_of_other_accounts() -> None:
+    pace = SignInPace()
+    for _ in range(FREE_TRIES):
+        pace.wrong("owner", "10.0.0.1", 0.0, known=True)
+        pace.wrong("guesser", "10.0.0.1", 0.0, known=True)
+        pace.right("guesser", "10.0.0.1")
+    assert pace.seconds_to_wait("owner", "10.0.0.1", 1.0, known=True) > 1
 
 
 @given(st.lists(st.integers(0, 3 * COUNTS), min_size=1, max_size=50))

@@ -61,11 +61,20 @@ class SignInPace:
                 self._tries.popitem(last=False)
 
     def right(self, account: str, address: str) -> None:
-        """Record the right password: what was counted of the two is forgotten."""
-        for key in _keys(account, address, known=False):
-            self._tries.pop(key, None)
+        """Record the right password: what was counted of this account is forgotten.
+
+        Tries of other accounts from the address stay: one's own password gives no more guesses.
+        """
+        self._tries.pop((account, ""), None)
+        own = self._tries.pop((account, address), None)
+        there = self._tries.get(("", address))
+        if own is not None and there is not None:
+            there.wrong -= own.wrong
+            if there.wrong <= 0:
+                del self._tries["", address]
 
 
 def _keys(account: str, address: str, *, known: bool) -> tuple[tuple[str, str], ...]:
-    by_address = ("address", address)
-    return (by_address,) if known else (by_address, ("account", account))
+    """Return the keys of counts: of the address, of the account there, and of the account."""
+    there = (("", address), (account, address))
+    return there if known else (*there, (account, ""))

@@ -19,6 +19,7 @@ from cardmint_cloud.web.context import PageContext, PageRequest
 from cardmint_cloud.web.rendering import render_page
 from cardmint_cloud.web.sign_in import local_path, session_cookie, who_asks
 
+_FORM_BYTES = 16 << 10
 _WRONG = "Name or password is wrong."
 
 
@@ -77,7 +78,7 @@ async def login_page(request: PageRequest, shop: NamedDependency[PageContext]) -
     return _plain(shop, "login.html", wanted=wanted, problem="")
 
 
-@post("/login", status_code=200)
+@post("/login", status_code=200, request_max_body_size=_FORM_BYTES)
 async def sign_in(
     data: URLEncodedBody[SignInForm], request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Response[Any] | Template:
@@ -124,7 +125,7 @@ async def join_page(secret: FromPath[str], shop: NamedDependency[PageContext]) -
     return _plain(shop, "join.html", role=role, secret=secret, problem="")
 
 
-@post("/join/{secret:str}", status_code=200)
+@post("/join/{secret:str}", status_code=200, request_max_body_size=_FORM_BYTES)
 async def join(
     secret: FromPath[str],
     data: URLEncodedBody[JoinForm],
@@ -164,7 +165,11 @@ async def change_password(
 ) -> Template:
     """Change one's password; other sessions end."""
     try:
-        await _accounts(shop).change_password(_who(request), data.present, data.new)
+        await _accounts(shop).change_password(
+            _who(request), data.present, data.new, clock=time.monotonic()
+        )
+    except TooSoon as soon:
+        return await _account(request, shop, problem=f"Too many wrong tries; {soon}.")
     except Conflict as problem:
         return await _account(request, shop, problem=str(problem))
     return await _account(request, shop, notice="The password is changed; other sessions ended.")
@@ -198,7 +203,9 @@ async def invite(
 ) -> Template:
     """Make a one-time link for a new account. It is shown once."""
     secret = await _accounts(shop).invite(data.role, shop.clock())
-    return await _people(shop, link=f"{request.base_url}join/{secret}", role=data.role)
+    scheme = "https" if shop.secure else request.base_url.scheme
+    link = f"{scheme}://{request.base_url.netloc}/join/{secret}"
+    return await _people(shop, link=link, role=data.role)
 
 
 @post("/people/{account:uuid}", status_code=200)

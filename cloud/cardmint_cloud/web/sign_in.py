@@ -5,14 +5,13 @@ does not exist.
 """
 
 from collections.abc import Callable
-from datetime import datetime
-from http.cookies import CookieError, SimpleCookie
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, quote
 
 from litestar.datastructures import Cookie
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from cardmint_cloud.accounts import LONGEST, TOKEN_PREFIX, Accounts, SignedIn
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
@@ -23,6 +22,8 @@ WHO = "cardmint.who"
 
 COOKIE = "session"
 SECURE_COOKIE = "__Host-session"
+ASK_AGAIN = timedelta(seconds=10)
+"""How often it is asked again whether live updates may go on."""
 
 
 class SignInGuard:
@@ -46,7 +47,8 @@ class SignInGuard:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        method, path = str(scope["method"]), str(scope["path"])
+        method, path = str(scope["method"]), routed_path(str(scope["path"]))
+        scope["path"] = path  # The rules judge the very path that is routed.
         if OPEN_PATHS.match(path):
             await self._app(scope, receive, send)
             return
@@ -58,7 +60,7 @@ class SignInGuard:
         except DATABASE_AWAY:
             refusal = (503, "The database does not answer; try again in a moment.\n", {})
         if refusal is None:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, self._until_refused(scope, path, headers, send))
             return
         status, text, more = refusal
         start: Any = {
@@ -73,8 +75,36 @@ class SignInGuard:
         await send(start)
         await send(body)
 
+    def _until_refused(self, scope: Scope, path: str, headers: dict[str, str], send: Send) -> Send:
+        """Return a `send` that ends a lasting answer when who gets it may not have it any more."""
+        asked_at, ended = self._clock(), False
+
+        async def send_on(message: Message) -> None:
+            nonlocal asked_at, ended
+            if ended:
+                return
+            now = self._clock()
+            if message["type"] == "http.response.body" and now - asked_at > ASK_AGAIN:
+                asked_at = now
+                try:
+                    refusal = await self._refusal(scope, "GET", path, headers, use=False)
+                except DATABASE_AWAY:
+                    refusal = None
+                if refusal is not None:
+                    ended = True
+                    message = {"type": "http.response.body", "body": b"", "more_body": False}
+            await send(message)
+
+        return send_on if path == "/events" else send
+
     async def _refusal(
-        self, scope: Scope, method: str, path: str, headers: dict[str, str]
+        self,
+        scope: Scope,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        *,
+        use: bool = True,
     ) -> tuple[int, str, dict[str, str]] | None:
         """Return why a request is refused: status, text and headers; None if it is not."""
         now = self._clock()
@@ -86,7 +116,7 @@ class SignInGuard:
             allowed = program_may(program.scope, method, path)
         else:
             secret = _cookie(headers.get("cookie", ""), self._cookie)
-            who = await self._accounts.signed_in(secret, now) if secret else None
+            who = await self._accounts.signed_in(secret, now, use=use) if secret else None
             if who is None:
                 return _sign_in_first(scope, method, path, headers)
             scope[WHO] = who  # type: ignore[literal-required]
@@ -132,12 +162,19 @@ def local_path(wanted: str) -> str:
     return wanted if plain and wanted.startswith("/") and not wanted.startswith("//") else "/"
 
 
+def routed_path(path: str) -> str:
+    """Return a path as the router reads it: it ignores empty segments, as in `//people/`."""
+    return "/" + "/".join(part for part in path.split("/") if part)
+
+
 def _cookie(header: str, name: str) -> str:
-    try:
-        found = SimpleCookie(header).get(name)
-    except CookieError:
-        return ""
-    return found.value if found is not None else ""
+    """Return a cookie's value; other services of this host may have set any text beside it.
+
+    The last one counts: browsers send those of longer paths, which are not ours, first.
+    """
+    pairs = (pair.partition("=") for pair in header.split(";"))
+    values = [value.strip() for key, _, value in pairs if key.strip() == name]
+    return values[-1] if values else ""
 
 
 def who_asks(scope: Scope) -> SignedIn | None:

@@ -17,7 +17,8 @@ INSERT INTO accounts (tenant, account, name, folded, role, password, made_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING"""
 _BEGIN = """
 INSERT INTO account_sessions (tenant, digest, account, address, agent, began_at, seen_at)
-VALUES ($1, $2, $3, $4, $5, $6, $6)"""
+SELECT $1, $2, account, $4, $5, $6, $6 FROM accounts
+ WHERE tenant = $1 AND account = $3 AND password = $7 AND NOT disabled FOR SHARE"""
 _LIST = """
 SELECT a.account, a.name, a.role, a.disabled, a.made_at, max(s.seen_at) AS seen_at
   FROM accounts a LEFT JOIN account_sessions s USING (tenant, account)
@@ -64,12 +65,14 @@ async def begin_session(
     digest: bytes,
     account: UUID,
     *,
+    password: str,
     address: str,
     agent: str,
     now: datetime,
-) -> None:
-    """Begin a session."""
-    await executor.execute(_BEGIN, tenant, digest, account, address, agent, now)
+) -> bool:
+    """Begin a session; False where the account is disabled or its password's hash is another."""
+    done = await executor.execute(_BEGIN, tenant, digest, account, address, agent, now, password)
+    return done == "INSERT 0 1"
 
 
 async def touch_session(executor: Executor, tenant: str, digest: bytes, now: datetime) -> None:

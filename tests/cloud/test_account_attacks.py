@@ -1,0 +1,164 @@
+"""Attacks on a dashboard with accounts: odd paths, foreign cookies, races, and guesses."""
+
+import asyncio
+
+import pytest
+
+from cardmint_cloud.accounts import Accounts, SignedIn, TooSoon
+from cardmint_cloud.adapters.postgres import accounts as rows
+from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.domain.permissions import Role
+from cardmint_cloud.domain.sign_in_pace import FREE_TRIES
+from cardmint_cloud.errors import Conflict
+from cardmint_cloud.web.sign_in import ASK_AGAIN
+from tests.cloud.kit.cards import NOW, doubtful, send
+from tests.cloud.kit.web import plain
+from tests.cloud.test_accounts import PASSWORD, GuardedSite, guarded
+
+__all__ = ["guarded"]
+
+pytestmark = pytest.mark.integration
+
+ANOTHER = "another long sentence, of foxes"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("//people", "/people/", "//people//", "/%2fpeople", "/people%2f"),
+        *("//api/v1/other/items", "/api//v1/other/items", "/api/v1//other/items"),
+        *("/events/?tenant=other", "//events?tenant=other", "/%2fevents?tenant=other"),
+        *("/api/v1/other%2fitems", "//images/other/" + "a" * 64),
+    ],
+)
+async def test_no_way_of_writing_a_path_goes_around_its_rule(
+    guarded: GuardedSite, path: str
+) -> None:
+    await guarded.join("fox", Role.VIEWER)
+    address = str(guarded.client.base_url).rstrip("/") + path
+    answer = await guarded.client.get(address, timeout=5)
+    assert answer.status_code == (403 if "people" in path else 404), path
+
+
+@pytest.mark.parametrize(
+    "beside",
+    ['x={"a":1}', "a,b=2", "bad cookie=1", "path=1", "expires=1", "foo", "foo[bar]=1", "=", '"'],
+)
+async def test_cookies_of_other_services_are_no_hindrance(
+    guarded: GuardedSite, beside: str
+) -> None:
+    await guarded.join("fox", Role.VIEWER)
+    own = f"session={guarded.client.cookies['session']}"
+    guarded.client.cookies.clear()
+    for cookies in (f"{beside}; {own}", f"{own};{beside}"):
+        answer = await guarded.client.get("/account", headers={"cookie": cookies})
+        assert answer.status_code == 200, cookies
+
+
+async def test_live_updates_end_with_the_session(guarded: GuardedSite, pool: Pool) -> None:
+    await guarded.join("fox", Role.VIEWER)
+    async with guarded.client.stream("GET", "/events") as stream:  # It ends, or times out below.
+        lines = stream.aiter_lines()
+        assert await anext(lines) == "event: ready"
+        account = (await rows.list_accounts(pool, "shop"))[0]["account"]
+        guarded.clock.now += ASK_AGAIN + ASK_AGAIN
+        await send(pool, doubtful())
+        async with asyncio.timeout(10):
+            while "items" not in await anext(lines):
+                pass
+        await rows.end_sessions(pool, "shop", account)
+        guarded.clock.now += ASK_AGAIN + ASK_AGAIN
+        await send(pool, doubtful())
+        async with asyncio.timeout(10):
+            async for _ in lines:
+                pass
+    assert (await guarded.client.get("/account")).status_code == 401
+
+
+async def test_a_link_used_eight_times_at_once_makes_one_account(
+    guarded: GuardedSite, pool: Pool
+) -> None:
+    secret = await guarded.accounts.invite(Role.VIEWER, NOW)
+    answers = await asyncio.gather(
+        *(
+            guarded.client.post(f"/join/{secret}", data={"name": f"fox {n}", "password": PASSWORD})
+            for n in range(8)
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [303] + 7 * [404]
+    assert len(await rows.list_accounts(pool, "shop")) == 1
+
+
+async def test_a_wrong_link_is_refused_before_anything_is_read(guarded: GuardedSite) -> None:
+    for data in ({"name": "", "password": "x"}, {"name": "fox", "password": "short"}):
+        answer = await guarded.client.post("/join/no-link", data=data)
+        assert answer.status_code == 404
+        assert "<form" not in plain(answer)
+
+
+async def test_two_admins_who_demote_each_other_leave_one(guarded: GuardedSite, pool: Pool) -> None:
+    for name in ("fox", "owl"):
+        await guarded.join(name, Role.ADMIN)
+    both = [row["account"] for row in await rows.list_accounts(pool, "shop")]
+    done = await asyncio.gather(
+        *(guarded.accounts.change(one, Role.VIEWER, disabled=False) for one in both),
+        return_exceptions=True,
+    )
+    assert [type(one) for one in done].count(Conflict) == 1
+    roles = sorted(row["role"] for row in await rows.list_accounts(pool, "shop"))
+    assert roles == ["admin", "viewer"]
+
+
+async def test_no_session_begins_by_a_password_that_was_changed_meanwhile(pool: Pool) -> None:
+    accounts, who = await fox(pool)
+    old = await rows.password_of(pool, "shop", who.account)
+    assert old is not None
+    await accounts.change_password(who, PASSWORD, ANOTHER, clock=0.0)
+    begun = await rows.begin_session(
+        pool, "shop", b"x", who.account, password=old, address="", agent="", now=NOW
+    )
+    assert not begun
+
+
+async def test_the_present_password_is_not_guessed_by_a_session(pool: Pool) -> None:
+    accounts, who = await fox(pool)
+    for _ in range(FREE_TRIES):
+        with pytest.raises(Conflict):
+            await accounts.change_password(who, "wrong", ANOTHER, clock=0.0)
+    with pytest.raises(TooSoon):
+        await accounts.change_password(who, PASSWORD, ANOTHER, clock=1.0)
+    await accounts.change_password(who, PASSWORD, ANOTHER, clock=100.0)
+
+
+async def test_ones_own_password_gives_no_more_guesses_at_anothers(pool: Pool) -> None:
+    accounts, _ = await fox(pool)
+    link = await accounts.invite(Role.ADMIN, NOW)
+    await accounts.join(link, "owl", PASSWORD, address="10.0.0.1", agent="", now=NOW)
+
+    async def tries(name: str, password: str) -> str | None:
+        return await accounts.sign_in(
+            name, password, address="10.0.0.1", agent="", now=NOW, clock=0.0
+        )
+
+    for _ in range(FREE_TRIES - 1):
+        assert await tries("owl", "wrong") is None
+        assert await tries("fox", PASSWORD) is not None
+    assert await tries("owl", "wrong") is None
+    with pytest.raises(TooSoon):
+        await tries("owl", "wrong")
+
+
+async def test_a_long_name_is_nobodys(guarded: GuardedSite) -> None:
+    for _ in range(FREE_TRIES + 1):  # No count of it is kept, so no pause either.
+        assert (await guarded.sign_in("a" * 10_000)).status_code == 403
+    assert (await guarded.sign_in("a" * 100_000)).status_code == 413
+
+
+async def fox(pool: Pool) -> tuple[Accounts, SignedIn]:
+    """Make an account, signed in from 10.0.0.1."""
+    accounts = Accounts(pool, "shop")
+    link = await accounts.invite(Role.ADMIN, NOW)
+    secret = await accounts.join(link, "fox", PASSWORD, address="10.0.0.1", agent="", now=NOW)
+    who = await accounts.signed_in(secret, NOW)
+    assert who is not None
+    return accounts, who
