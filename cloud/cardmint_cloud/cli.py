@@ -11,8 +11,9 @@ from uuid import UUID
 import click
 
 from cardmint_cloud import __version__, settings
-from cardmint_cloud.errors import CloudError, StopService
+from cardmint_cloud.errors import CloudError, RetryLater, StopService
 from cardmint_contracts import topics
+from cardmint_contracts.access import user_name
 from cardmint_contracts.errors import BadTopic
 from cardmint_contracts.wire import encode
 
@@ -84,12 +85,19 @@ def add_station(folder: Path, name: str) -> None:
     from cardmint_cloud import commands, one_machine
     from cardmint_cloud.domain.permissions import Scope
 
+    if not (folder / one_machine.SETTINGS).exists():
+        raise StopService(f"there is no cloud in {folder}; `cardmint-cloud up` makes one")
     cloud = one_machine.CloudFolder(folder)
     try:
-        user, password = cloud.users.add_station(cloud.settings.tenant, name)
+        user_name(cloud.settings.tenant, name)
+        token = commands.add_token(cloud.settings, f"station {name}", Scope.STATION)
     except BadTopic as error:
         raise StopService(str(error)) from None
-    token = commands.add_token(cloud.settings, f"station {name}", Scope.STATION)
+    except RetryLater as error:
+        raise StopService(
+            f"{error}; the cloud must run: `cardmint-cloud up --folder {folder}`"
+        ) from None
+    user, password = cloud.users.add_station(cloud.settings.tenant, name)
     click.echo(
         "at the station, with this machine's address:\n"
         f"  cardmint-edge setup --tenant {cloud.settings.tenant} --name {name} --broker ADDRESS"

@@ -7,6 +7,7 @@ has everything: settings with the passwords (`cloud.toml`), data, images and log
 import asyncio
 import contextlib
 import fcntl
+import json
 import signal
 import socket
 import subprocess
@@ -33,6 +34,8 @@ from cardmint_cloud.local.postgres import LocalPostgres, wheel_binaries
 from cardmint_cloud.local.processes import ChildProcess, accepts_connections, free_port
 from cardmint_cloud.local.text_files import write_text
 from cardmint_cloud.settings import LOOPBACK, CloudSettings
+from cardmint_contracts import topics
+from cardmint_contracts.errors import BadTopic
 
 SETTINGS = "cloud.toml"
 FIRST_PAUSE_S = 0.5
@@ -42,15 +45,16 @@ STEADY_S = 60.0
 
 CHECK_EVERY_S = 0.2
 READY_S = 60.0
+PORT_S = 5.0
 
 _TOML = """\
 # Settings of this cloud, with its passwords. Written once by `cardmint-cloud up`; yours to change.
 # docs/settings-cloud.md lists every setting.
-tenant = "{tenant}"
+tenant = {tenant}
 database = "postgresql://cardmint:{password}@127.0.0.1:{database_port}/cardmint"
-images = "{folder}/images"
-archive = "{folder}/archive"
-artifacts = "{folder}/artifacts"
+images = {images}
+archive = {archive}
+artifacts = {artifacts}
 
 [web]
 port = {web_port}
@@ -156,14 +160,23 @@ class CloudFolder:
             StopService: it cannot be made or used, or its settings are wrong.
         """
         self.path = folder.absolute()
+        if not str(self.path).isprintable():
+            raise StopService(f"{str(self.path)!r} has a character that no folder here may have")
+        try:
+            topics.name(tenant)
+        except BadTopic as error:
+            raise StopService(f"--tenant: {error}") from None
         try:
             for part in ("", "logs", "broker", "images", "archive", "artifacts"):
                 (self.path / part).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StopService(f"{self.path} cannot be made: {error.strerror}") from None
         self.users = BrokerUsers(self.path / "broker")
-        if not self.settings_file.exists():
-            self._write_settings(tenant)
+        try:
+            if not self.settings_file.exists():
+                self._write_settings(tenant)
+        except OSError as error:
+            raise StopService(f"{self.settings_file} cannot be written: {error.strerror}") from None
         self.settings = configuration.load(self.settings_file, {})
 
     @property
@@ -183,7 +196,11 @@ class CloudFolder:
         Raises:
             StopService: another process holds it.
         """
-        with (self.path / "lock").open("a+") as lock:
+        try:
+            lock = (self.path / "lock").open("a+")
+        except OSError as error:
+            raise StopService(f"{self.path} cannot be used: {error.strerror}") from None
+        with lock:
             try:
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -216,17 +233,23 @@ class CloudFolder:
         write_text(
             self.settings_file,
             _TOML.format(
-                tenant=tenant,
+                tenant=_toml(tenant),
                 password=password,
                 database_port=free_port(),
-                folder=self.path,
+                images=_toml(f"{self.path}/images"),
+                archive=_toml(f"{self.path}/archive"),
+                artifacts=_toml(f"{self.path}/artifacts"),
                 web_port=8080 if not accepts_connections(8080) else free_port(),
                 cloud_port=free_port(),
                 cloud=CLOUD,
                 broker_password=broker_password,
             ),
         )
-        self.users.set_password(CLOUD, broker_password)
+
+
+def _toml(text: str) -> str:
+    """Return a string as TOML writes it."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 class Machine:
@@ -272,7 +295,18 @@ class Machine:
                 raise StopService(
                     f"{folder.path} has a database already; restore into a new folder"
                 )
+            for port, what in (
+                (settings.web.port, f"web.port in {folder.settings_file}"),
+                (settings.broker.port, f"broker.port in {folder.settings_file}"),
+                (self._broker_port, "--broker-port"),
+            ):
+                _wait_for_port(port, what)
             postgres = self._postgres(settings)
+            try:
+                # As the settings say: a password that was changed there, or files that are gone.
+                folder.users.set_password(CLOUD, settings.broker.password)
+            except OSError as error:
+                raise StopService(f"{folder.path}/broker: {error.strerror}") from None
             self._broker = self._local_broker(settings)
             parts: list[SupervisedPart] = []
 
@@ -326,7 +360,8 @@ class Machine:
 
     def _reload_users(self) -> None:
         """Let the broker know the stations that were added."""
-        changed = self._folder.users.passwords.stat().st_mtime
+        passwords = self._folder.users.passwords
+        changed = passwords.stat().st_mtime if passwords.exists() else self._users_at
         if changed != self._users_at and self._broker.running:
             self._users_at = changed
             self._broker.reload()
@@ -346,6 +381,21 @@ class Machine:
             }
         log = self._folder.path / "logs" / f"{command}.log"
         return ServiceProcess(words, log, ready, environment)
+
+
+def _wait_for_port(port: int, setting: str) -> None:
+    """Wait until nothing listens at a port; an `up` that was killed leaves it after two seconds.
+
+    Raises:
+        StopService: another program keeps it.
+    """
+    deadline = time.monotonic() + PORT_S
+    while accepts_connections(port):
+        if time.monotonic() > deadline:
+            raise StopService(
+                f"port {port} is taken by another program; end that one, or change {setting}"
+            )
+        time.sleep(CHECK_EVERY_S)
 
 
 def _own_names() -> list[str]:

@@ -3,9 +3,11 @@
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -143,6 +145,9 @@ def test_a_shop_runs_it_and_everything_comes_back(
             wait_for(lambda: items(folder, token) == number, "the dashboard shows every card")
         finally:
             agent.stop()
+    # Settings decide: a password that was changed there, and a file of users that is gone.
+    (folder / "broker" / "passwords").unlink()
+    assert not (folder / "postgres" / "password").exists()
     with running(folder, broker_port):
         assert items(folder, token) == number
         second = subprocess.run(
@@ -196,6 +201,47 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StopService, match="cannot be made"):
         CloudFolder(tmp_path / "file" / "cloud")
+
+
+@pytest.mark.parametrize("tenant", ['a"b', "a/b", "", "a\nb = 1"])
+def test_a_tenant_that_cannot_be_one_makes_no_folder(tmp_path: Path, tenant: str) -> None:
+    with pytest.raises(StopService, match="--tenant"):
+        CloudFolder(tmp_path / "cloud", tenant=tenant)
+    assert not (tmp_path / "cloud").exists()
+
+
+@pytest.mark.parametrize("name", ["my cards", 'the "best"', "a\\b", "\u00e9 {x} #1"])
+def test_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    cloud = CloudFolder(tmp_path / name)
+    assert cloud.settings.images == str(tmp_path / name / "images")
+    with pytest.raises(StopService, match="no folder"):
+        CloudFolder(tmp_path / "a\nb")
+
+
+def test_stations_that_are_added_at_once_all_stay(tmp_path: Path) -> None:
+    users = CloudFolder(tmp_path).users
+    names = [f"station{number}" for number in range(8)]
+    with ProcessPoolExecutor(8) as pool:
+        list(pool.map(users.add_station, ["shop"] * 8, names))
+    assert users.stations == [f"shop/{name}" for name in names]
+
+
+def test_no_part_starts_beside_a_stranger_at_its_port(tmp_path: Path) -> None:
+    cloud, said = CloudFolder(tmp_path), list[str]()
+    with socket.create_server(("127.0.0.1", cloud.settings.web.port)):
+        machine = Machine(cloud, address="127.0.0.1", broker_port=free_port(), say=said.append)
+        with pytest.raises(StopService, match=r"taken by another program.*web\.port"):
+            machine.run()
+    assert said == []
+
+
+def test_a_station_is_added_to_a_cloud_that_runs_only(tmp_path: Path) -> None:
+    command = installed_script(["cardmint-cloud", "add-station", "--folder", str(tmp_path), "left"])
+    for because in ("there is no cloud in", "the cloud must run"):
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert (done.returncode, because in done.stderr) == (1, True), done.stderr
+        cloud = CloudFolder(tmp_path)
+    assert cloud.users.stations == []
 
 
 class EndingPart:

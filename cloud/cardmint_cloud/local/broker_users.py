@@ -1,6 +1,7 @@
 """The broker's users on one machine, in mosquitto's own files: passwords and access rules."""
 
 import base64
+import fcntl
 import hashlib
 import os
 import secrets
@@ -25,16 +26,18 @@ class BrokerUsers:
     def __init__(self, folder: Path) -> None:
         self.passwords = folder / "passwords"
         self.rules = folder / "rules.acl"
+        self._lock = folder / "lock"
 
     def set_password(self, user: str, password: str) -> None:
         """Add a user, or change the password of one; the rules follow."""
-        lines = {**self._lines(), user: _hashed(password)}
-        write_text(
-            self.passwords, "".join(f"{name}:{line}\n" for name, line in lines.items()), mode=0o640
-        )
-        stations = sorted(name for name in lines if name != CLOUD)
-        rules = mosquitto_rules(stations=stations, readers=(), cloud=CLOUD)
-        write_text(self.rules, f"{rules}\n", mode=0o640)
+        with self._lock.open("a") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX)  # Two stations that are added at once both stay.
+            lines = {**self._lines(), user: _hashed(password)}
+            stations = sorted(name for name in lines if name != CLOUD)
+            rules = mosquitto_rules(stations=stations, readers=(), cloud=CLOUD)
+            write_text(self.rules, f"{rules}\n", mode=0o640)
+            text = "".join(f"{name}:{line}\n" for name, line in lines.items())
+            write_text(self.passwords, text, mode=0o640)
 
     def add_station(self, tenant: str, station: str) -> tuple[str, str]:
         """Add a station, or give one that is there a new password; return user and password.

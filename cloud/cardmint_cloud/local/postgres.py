@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cardmint_cloud.errors import StopService
 from cardmint_cloud.local.processes import ChildProcess, free_port
+from cardmint_cloud.local.text_files import write_text
 
 DEFAULT_PASSWORD = "cardmint"  # noqa: S105 - of databases for tests and the demo, on loopback
 """Password of a database that is given none."""
@@ -70,6 +71,7 @@ class LocalPostgres:
         """Start the server and wait until it accepts connections; create its database if needed."""
         data = self.folder / "data"
         self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "password").unlink(missing_ok=True)  # Earlier versions left it.
         if self._user:
             self._open_the_way(data)
         if not (data / "PG_VERSION").exists():
@@ -138,7 +140,9 @@ class LocalPostgres:
 
     def _make(self, data: Path) -> None:
         password = self.folder / "password"
-        password.write_text(f"{self._password}\n")
+        write_text(password, f"{self._password}\n")
+        if self._user:
+            shutil.chown(password, self._user)
         command = [
             *(
                 str(self.binaries / "initdb"),
@@ -156,7 +160,10 @@ class LocalPostgres:
                 "--no-instructions",
             ),
         ]
-        self._run(command)
+        try:
+            self._run(command)
+        finally:
+            password.unlink(missing_ok=True)
         create = [str(self.binaries / "postgres"), "--single", "-D", str(data), "postgres"]
         self._run(create, "CREATE DATABASE cardmint;\n")
 
