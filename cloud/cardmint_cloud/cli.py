@@ -52,7 +52,7 @@ _folder = click.option(
 @click.option(
     "--tenant", default="shop", show_default=True, help="Whose cards they are; for a new folder."
 )
-@click.option("--lan", is_flag=True, help="Let stations of the local network reach the broker.")
+@click.option("--lan", is_flag=True, help="Let stations and browsers of the local network in.")
 @click.option(
     "--broker-port",
     type=click.IntRange(1, 65_535),
@@ -158,7 +158,7 @@ def work(config: Path | None) -> None:
 @cli.command()
 @_config
 def serve(config: Path | None) -> None:
-    """Serve the dashboard, on loopback only: there are no accounts yet."""
+    """Serve the dashboard; on loopback only, unless it has accounts."""
     from cardmint_cloud import dashboard_app
 
     asyncio.run(dashboard_app.serve(settings.load(config)))

@@ -228,10 +228,11 @@ async def test_many_guesses_at_once_are_no_way_around(guarded: GuardedSite) -> N
         ("/account/password", {"present": "x", "new": "y"}),
         ("/account/sessions", {"session": "00"}),
         ("/people/invite", {"role": "viewer"}),
+        ("/people/tokens", {"name": "left"}),
         (f"/people/{UUID(int=7)}", {"role": "viewer", "disabled": "true"}),
         ("/join/x", {"name": "owl", "password": PASSWORD}),
     ],
-    ids=["login", "password", "sessions", "invite", "person", "join"],
+    ids=["login", "password", "sessions", "invite", "tokens", "person", "join"],
 )
 async def test_no_form_is_a_fault(guarded: GuardedSite, path: str, sound: dict[str, str]) -> None:
     await guarded.join("owl", Role.ADMIN)
@@ -290,6 +291,12 @@ async def test_programs_have_tokens(guarded: GuardedSite) -> None:
     assert (await guarded.client.head(image, headers=box)).status_code == 204
     await guarded.join("owl", Role.ADMIN)
     assert "left" in plain(await guarded.client.get("/people"))
+    removed = await guarded.client.post("/people/tokens", data={"name": "left"})
+    assert "left has no token any more" in plain(removed)
+    again = await guarded.client.post("/people/tokens", data={"name": "left"})
+    assert again.status_code == 404
+    guarded.client.cookies.clear()
+    assert (await guarded.client.head(image, headers=box)).status_code == 401
 
 
 async def test_people_are_looked_after(guarded: GuardedSite, pool: Pool) -> None:
@@ -346,7 +353,7 @@ async def test_by_https_the_cookie_is_bound_to_the_host(
     pool: Pool, engine: AsyncEngine, tmp_path: Path
 ) -> None:
     async with guarded_site(pool, engine, tmp_path, secure=True) as guarded:
-        secret = await guarded.accounts.invite(Role.VIEWER, NOW)
+        secret = await guarded.accounts.invite(Role.ADMIN, NOW)
         data = {"name": "fox", "password": PASSWORD}
         answer = await guarded.client.post(f"/join/{secret}", data=data)
         cookie = answer.headers["set-cookie"]
@@ -354,6 +361,12 @@ async def test_by_https_the_cookie_is_bound_to_the_host(
         assert "Secure" in cookie
         assert "Domain" not in cookie
         assert answer.headers["strict-transport-security"] == "max-age=31536000"
+        secret = answer.cookies["__Host-session"]
+        signed_in = {"cookie": f"__Host-session={secret}"}
+        made = await guarded.client.post(
+            "/people/invite", data={"role": "viewer"}, headers=signed_in
+        )
+        assert "<code>https://127.0.0.1" in made.text
 
 
 async def test_without_accounts_there_are_no_pages_for_them(site: httpx.AsyncClient) -> None:

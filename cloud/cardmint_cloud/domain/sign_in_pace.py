@@ -1,6 +1,6 @@
 """How often a wrong password may be tried: slower and slower, and nobody is locked out.
 
-Tries are counted by address, and by account for addresses from which that account never signed in.
+Tries are counted by address, and by account for addresses from which that account has no session.
 So a stranger slows down other strangers, and not the owner. Times are seconds of one clock.
 """
 
@@ -39,7 +39,7 @@ class SignInPace:
     def seconds_to_wait(self, account: str, address: str, now: float, *, known: bool) -> float:
         """Return the seconds until an address may try an account's password; 0 for now.
 
-        `known` says that the account has signed in from there.
+        `known` says that the account has a session from there.
         """
         waits = [0.0]
         for key in _keys(account, address, known=known):

@@ -70,6 +70,13 @@ class PersonForm:
     disabled: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class TokenForm:
+    """The name of the token to remove."""
+
+    name: str
+
+
 @get("/login")
 async def login_page(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
     """Show the page to sign in; `next` of the address is where to go then."""
@@ -208,6 +215,16 @@ async def invite(
     return await _people(shop, link=link, role=data.role)
 
 
+@post("/people/tokens", status_code=200)
+async def remove_token(
+    data: URLEncodedBody[TokenForm], shop: NamedDependency[PageContext]
+) -> Template:
+    """Remove a token: what has it is refused from now on."""
+    if not await rows.remove_token(shop.pool, shop.tenant, data.name):
+        raise NotFoundException("There is no such token.")
+    return await _people(shop, notice=f"{data.name} has no token any more.")
+
+
 @post("/people/{account:uuid}", status_code=200)
 async def change_person(
     account: FromPath[UUID],
@@ -297,5 +314,5 @@ def _signed_in(shop: PageContext, secret: str, where: str) -> Response[Any]:
 HANDLERS = (
     *(login_page, sign_in, sign_out, join_page, join),
     *(account_page, change_password, end_session),
-    *(people_page, invite, change_person),
+    *(people_page, invite, remove_token, change_person),
 )

@@ -221,7 +221,7 @@ async def list_tokens(executor: Executor, tenant: str) -> list[Any]:
     return await executor.fetch(statement, tenant)
 
 
-async def remove_token(executor: Executor, tenant: str, name: str) -> None:
-    """Remove a token."""
+async def remove_token(executor: Executor, tenant: str, name: str) -> bool:
+    """Remove a token; False where there is none of that name."""
     statement = "DELETE FROM access_tokens WHERE tenant = $1 AND name = $2"
-    await executor.execute(statement, tenant, name)
+    return await executor.execute(statement, tenant, name) == "DELETE 1"
