@@ -24,6 +24,10 @@ class Reason(StrEnum):
         "looks-like-card-back",
         "No printing was found, and the frame looks like the back of a card.",
     )
+    NOT_IN_CATALOGUE = (
+        "not-in-catalogue",
+        "The card is none of the catalogue's: turn it over, or put it with other games or languages.",
+    )
     TOO_DARK = "too-dark", "The frame is too dark to judge."
     SEVERAL_CARDS = "several-cards", "More than one card lies in the frame."
     CUT_OFF = "cut-off", "A corner of the card lies outside the frame."
