@@ -26,7 +26,7 @@ class Reason(StrEnum):
     )
     NOT_IN_CATALOGUE = (
         "not-in-catalogue",
-        "The card is none of the catalogue's: turn it over, or put it with other games or languages.",
+        "The catalogue lacks this card: turn it over, or put it with other games and languages.",
     )
     TOO_DARK = "too-dark", "The frame is too dark to judge."
     SEVERAL_CARDS = "several-cards", "More than one card lies in the frame."
