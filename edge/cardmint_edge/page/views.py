@@ -29,6 +29,8 @@ NOT_A_CARD: frozenset[str] = frozenset(
         Reason.CARD_BACK,
         Reason.SEVERAL_CARDS,
         Reason.TOO_DARK,
+        Reason.UNKNOWN_CARD,
+        Reason.NOT_IN_CATALOGUE,
     }
 )
 """Reasons for which no candidate is offered."""
@@ -36,6 +38,8 @@ NOT_A_CARD: frozenset[str] = frozenset(
 ADVICE: Mapping[str, str] = {
     Reason.LOOKS_LIKE_CARD_BACK: "Turn the card over.",
     Reason.CARD_BACK: "Turn the card over.",
+    Reason.UNKNOWN_CARD: "Turn the card over, or put it with other games and languages.",
+    Reason.NOT_IN_CATALOGUE: "Its set may be newer than the catalogue: fetch and build it again.",
     Reason.NO_CARD_FOUND: "Lay one card on a plain ground, whole and flat.",
     Reason.SEVERAL_CARDS: "Leave one card under the camera.",
     Reason.CUT_OFF: "Move the card so that all its corners are in the picture.",
