@@ -26,7 +26,7 @@ class Reason(StrEnum):
     )
     UNKNOWN_CARD = (
         "unknown-card",
-        "The catalogue has nothing like this card: it is turned over, or of another game or language.",
+        "The catalogue has nothing like this card: a back, or another game or language.",
     )
     TOO_DARK = "too-dark", "The frame is too dark to judge."
     SEVERAL_CARDS = "several-cards", "More than one card lies in the frame."
