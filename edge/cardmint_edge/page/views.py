@@ -53,12 +53,14 @@ ADVICE: Mapping[str, str] = {
 class StationView:
     """The content of the page's live part.
 
-    `link`, `fault`, `problems` and `set_aside` (why the last capture was set aside) are sentences;
-    an empty one is none. `originals` has, for the scan of a task, the earlier scan of which it is a
-    possible duplicate. `answers` has what a person said about a scan, and `given` the answers from
-    here that may be taken back. `copies` counts the questions whether a card came before. `uploads`
-    is whether images are uploaded at all. `printed_name` is the last card's name in the language
-    that is set, `exists_as` the finishes in which it exists; none where none are known.
+    `link`, `fault`, `problems` and `set_aside` (why the last capture was set aside) are
+    sentences; an empty one is none. `originals` has, for the scan of a task, the earlier scan
+    of which it is a possible duplicate. `answers` has what a person said about a scan, and
+    `given` the answers from here that may be taken back. `copies` counts the questions whether
+    a card came before, `stack` is whether copies of one card are laid upon each other now.
+    `uploads` is whether images are uploaded at all. `printed_name` is the last card's name in
+    the language that is set, `exists_as` the finishes in which it exists; none where none are
+    known.
     """
 
     status: OutboxStatus
@@ -88,6 +90,7 @@ class StationView:
     set_aside: str = ""
     can_capture: bool = False
     copies: int = 0
+    stack: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
