@@ -347,6 +347,7 @@ class Assembly:
             capture=self.camera.capture,
             preview=lambda: preview_jpeg(live_camera.preview) if live_camera else None,
             pause_uploads=self.uploader.pause if self.uploader is not None else _ignore,
+            set_stack=self._set_stack,
             metrics=lambda: self.metrics.render(
                 self.status.outbox(), self.status.health(), connected=self.forwarder.connected
             ),
@@ -358,6 +359,11 @@ class Assembly:
             can_capture=live_camera is not None,
             pin=self.settings.station.page_pin,
         )
+
+    def _set_stack(self, stack: bool) -> None:
+        self.counter.stack = stack
+        if isinstance(self.camera, LiveCamera):
+            self.camera.set_stack(stack)
 
     def _last_scan(self) -> UUID | None:
         return next(

@@ -16,6 +16,8 @@ class Shot:
     empty where the camera took none. `digest` is the SHA-256 (hex) of the picture's file; empty
     where there is no file. `resumed` marks a shot that was taken before a restart and was not
     confirmed, `again` one that the operator wants counted although the picture was counted before.
+    `same_place` says that the place was not seen empty since the last counted card, which may lie
+    there still.
     """
 
     frame: Frame
@@ -24,6 +26,7 @@ class Shot:
     digest: str = ""
     resumed: bool = False
     again: bool = False
+    same_place: bool = False
 
 
 class Camera(Protocol):

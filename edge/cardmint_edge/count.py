@@ -159,6 +159,8 @@ class CardCounter:
         self._recent = RecentScans(reversed(outbox.recent_scans(RECENT_SCANS)))
         self.fault = ""
         """Why no card is counted at the moment, for the operator; empty while all is well."""
+        self.stack = False
+        """Whether copies of a card are counted one upon another: then nothing is a repeat."""
         self.set_aside = ""
         """Why the last capture was set aside; empty after the next card that is counted."""
         self.last_activity = time.monotonic()
@@ -281,7 +283,7 @@ class CardCounter:
                 picture = recognition.rectified
         code = shot.fingerprint or fingerprint(picture)
         return _RecognisedShot(
-            event=self._recent.mark_duplicate(event, code),
+            event=event,
             stamp=stamp,
             shot=shot,
             picture=picture,
@@ -298,6 +300,8 @@ class CardCounter:
             # Only a language that the operator set can be wrong; none is set by default.
             event = ask_about_language(event)
         event = replace(event, defaults=defaults, image=image, rescan_of=self._scan_to_repeat())
+        if not recognised.shot.again and not self.stack:
+            event = self._marked(event, recognised)
         return (
             event if event.card is None else with_variant(event, self._known_variants(event.card))
         )
@@ -309,6 +313,21 @@ class CardCounter:
         except EdgeError as error:
             log.warning("the variants of a card are not known", card=card.id, reason=str(error))
             return ()
+
+    def _marked(self, event: CardScanned, recognised: _RecognisedShot) -> CardScanned:
+        """Return the event with the scan that it repeats, unless that one was taken back."""
+        marked = self._recent.mark_repeat(
+            event, recognised.fingerprint, same_place=recognised.shot.same_place
+        )
+        repeated = marked.possible_duplicate_of
+        if repeated is None:
+            return event
+        taken_back = {
+            record.scan.scan
+            for record in self._outbox.recent_scans(RECENT_SCANS)
+            if record.withdrawn
+        }
+        return event if repeated in taken_back else marked
 
     def _counted_before_start(self, event: CardScanned, shot: Shot) -> bool:
         """Return whether this shot was counted before the start.

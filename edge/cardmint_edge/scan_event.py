@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -12,11 +13,11 @@ from cardmint_contracts.reasons import Reason
 from cardmint_contracts.wire import decode, encode
 from cardmint_edge.domain.recognition import Recognition
 from cardmint_edge.domain.scan_record import ScanRecord
-from cardmint_edge.domain.vision.fingerprint import find_duplicate
+from cardmint_edge.domain.vision.fingerprint import alike
 
 MAX_CANDIDATES = 8
 RECENT_SCANS = 100
-"""Scans among which a card that comes again is marked as a possible duplicate."""
+"""Scans among which a picture that comes again is marked as a possible duplicate."""
 
 ENGLISH = "en"
 
@@ -59,27 +60,56 @@ def ask_about_language(event: CardScanned) -> CardScanned:
     return replace(event, decision=Decision.REVIEW, card=None, reasons=(Reason.OTHER_LANGUAGE,))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _RecentScan:
+    """What a scan is compared by."""
+
+    scan: UUID
+    printing: str
+    fingerprint: bytes
+    image: str
+
+
 class RecentScans:
-    """Printing and fingerprint of the last scans."""
+    """Printing, fingerprint and image of the last scans."""
 
     def __init__(self, records: Iterable[ScanRecord]) -> None:
         """Take the recorded scans, the oldest first."""
-        self._scans: deque[tuple[UUID, str, bytes]] = deque(maxlen=RECENT_SCANS)
+        self._scans: deque[_RecentScan] = deque(maxlen=RECENT_SCANS)
         for record in records:
             self.add(record)
 
     def add(self, record: ScanRecord) -> None:
         """Add a recorded scan; the oldest one drops out."""
-        card = _likeliest_card(record.scan)
-        self._scans.append((record.scan.scan, card.id if card else "", record.fingerprint))
+        card, image = _likeliest_card(record.scan), record.scan.image
+        self._scans.append(
+            _RecentScan(
+                scan=record.scan.scan,
+                printing=card.id if card else "",
+                fingerprint=record.fingerprint,
+                image=image.sha256 if image else "",
+            )
+        )
 
-    def mark_duplicate(self, event: CardScanned, fingerprint: bytes) -> CardScanned:
-        """Return the event with the recent scan of which it is a possible duplicate, if any."""
+    def mark_repeat(
+        self, event: CardScanned, fingerprint: bytes, *, same_place: bool
+    ) -> CardScanned:
+        """Return the event with the recent scan of which it is a possible duplicate, if any.
+
+        It is one if the picture is the same to the last bit, or if the place was not empty since
+        the last scan (`same_place`) and the card looks the same. Other copies of a card count.
+        """
         card = _likeliest_card(event)
-        if card is None:
+        if card is None or not self._scans:
             return event
-        duplicate = find_duplicate(self._scans, card.id, fingerprint)
-        return replace(event, possible_duplicate_of=duplicate)
+        if event.image is not None:
+            for known in reversed(self._scans):
+                if known.image == event.image.sha256:
+                    return replace(event, possible_duplicate_of=known.scan)
+        last = self._scans[-1]
+        if same_place and last.printing == card.id and alike(fingerprint, last.fingerprint):
+            return replace(event, possible_duplicate_of=last.scan)
+        return event
 
 
 def _likeliest_card(event: CardScanned) -> Card | None:

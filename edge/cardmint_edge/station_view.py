@@ -146,6 +146,7 @@ class StationViewReader:
             figures=self._figures.read(self._outbox.defaults.lot, self._clock().time, answers),
             answers=answers,
             given=self._tasks.given,
+            stack=self._counter.stack,
             copies=self._task_table.count_open_with(Reason.POSSIBLE_DUPLICATE),
             files=self._files(),
             notice=notice,

@@ -24,6 +24,10 @@ class Reason(StrEnum):
         "looks-like-card-back",
         "No printing was found, and the frame looks like the back of a card.",
     )
+    UNKNOWN_CARD = (
+        "unknown-card",
+        "The catalogue has nothing like this card: a back, or another game or language.",
+    )
     TOO_DARK = "too-dark", "The frame is too dark to judge."
     SEVERAL_CARDS = "several-cards", "More than one card lies in the frame."
     CUT_OFF = "cut-off", "A corner of the card lies outside the frame."

@@ -484,7 +484,46 @@ def patterned(seed: int) -> Shot:
     return Shot(frame=cells.repeat(20, axis=0).repeat(20, axis=1), origin=f"pattern-{seed}")
 
 
-def test_a_card_that_comes_again_is_flagged_and_counted(bench: CountingBench) -> None:
+def noisy(seed: int, *, same_place: bool) -> Shot:
+    """Another photo of a card."""
+    shot = patterned(seed)
+    return dataclasses.replace(
+        shot, frame=np.bitwise_xor(shot.frame, np.uint8(1)), same_place=same_place
+    )
+
+
+def test_copies_count_and_only_a_card_that_may_lie_there_still_is_asked_about(
+    bench: CountingBench,
+) -> None:
+    shots = [
+        patterned(1),
+        noisy(1, same_place=False),
+        noisy(2, same_place=True),
+        dataclasses.replace(patterned(2), same_place=True),
+    ]
+    with capture_logs():
+        bench.counter(FakeCamera(*shots), Whole()).run()
+        stack = bench.counter(
+            FakeCamera(*(dataclasses.replace(patterned(n), same_place=True) for n in (4, 2, 4))),
+            Whole(),
+        )
+        stack.stack = True
+        stack.run()
+    scans = bench.scans
+    marked = [scan.possible_duplicate_of for scan in scans]
+    assert marked == [None, None, None, scans[2].scan, None, None, None]
+
+
+def test_a_photo_that_replaces_one_that_was_taken_back_is_no_repeat(bench: CountingBench) -> None:
+    with capture_logs():
+        counter = bench.counter(FakeCamera(patterned(1)), Whole())
+        counter.run()
+        assert bench.outbox.withdraw(bench.scans[0].scan, "operator", STAMP)
+        bench.counter(FakeCamera(noisy(1, same_place=True)), Whole()).run()
+    assert [scan.possible_duplicate_of for scan in bench.scans] == [None, None]
+
+
+def test_a_picture_that_comes_again_is_flagged_and_counted(bench: CountingBench) -> None:
     with capture_logs() as logs:
         bench.counter(FakeCamera(patterned(1), patterned(2)), Whole()).run()
         bench.counter(FakeCamera(patterned(3), patterned(1)), Whole()).run()  # after a restart too

@@ -10,6 +10,7 @@ from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.domain.config import PolicyConfig, QualityConfig, RecognitionConfig
 from cardmint_edge.domain.decide import (
     Verdict,
+    judge,
     judge_pictures,
     judge_prints,
     order_by_picture,
@@ -216,3 +217,35 @@ def test_another_number_is_another_version_of_the_rules() -> None:
     other = replace(config, policy=replace(config.policy, accept_confidence=0.9))
     assert other.rules_version != config.rules_version
     assert other.rules_version.partition("-")[0] == config.rules_version.partition("-")[0]
+
+
+def unknown(likeness: float = 0.15, total: float = -13.0, quality: FrameQuality = CLEAR) -> Verdict:
+    match = PrintMatch(card=card("a"), number=-3, name=-60, total=total, name_lead=-9)
+    evidence = Evidence(
+        pictures=(picture("a", likeness),) if likeness else (),
+        quality=quality,
+        prints=PrintEvidence(matches=(match,)),
+    )
+    return judge(evidence, POLICY)
+
+
+def test_a_clear_card_of_which_nothing_is_in_the_catalogue_asks_nobody() -> None:
+    for verdict in (unknown(), unknown(likeness=0.0)):
+        assert (verdict.decision, verdict.reasons) == (Decision.REJECT, ("unknown-card",))
+        assert verdict.candidates == ()
+
+
+def test_a_card_that_may_be_known_or_that_is_hidden_is_judged_as_before() -> None:
+    verdicts = [
+        unknown(likeness=0.4),
+        unknown(total=-11.0),
+        unknown(quality=FrameQuality(blurred=True)),
+        unknown(quality=FrameQuality(glare=True)),
+        unknown(quality=FrameQuality(cut_off=True)),
+        unknown(quality=FrameQuality(several_cards=True)),
+        unknown(quality=FrameQuality(too_dark=True)),
+        unknown(quality=FrameQuality(card_back=True)),
+        unknown(quality=FrameQuality(card_shaped=False)),
+        judged([picture("a", 0.2)]),
+    ]
+    assert all("unknown-card" not in verdict.reasons for verdict in verdicts)

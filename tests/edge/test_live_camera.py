@@ -133,6 +133,26 @@ def test_a_card_that_was_taken_away_and_comes_again_is_a_new_sighting(cards: lis
     assert taken(live(script), script) == 2
 
 
+def test_a_repeat_is_one_only_where_the_place_was_not_empty(cards: list[Frame]) -> None:
+    lies, empty = still(lambda n: with_card(cards[1], noise=n), 12), still(mat, 12)
+    other = still(lambda n: with_card(cards[2], noise=n), 12)
+    shots, camera = shots_of([*lies, *empty, *lies, *other], 10)
+    assert [shot.same_place for shot in shots] == [False, False, True]
+    camera.capture()
+    again = camera.next(0.3)
+    assert again is not None
+    assert again.same_place, "by the key, what lies there"
+
+
+def test_in_a_stack_each_hand_lays_another_card(cards: list[Frame]) -> None:
+    lies = still(lambda n: with_card(cards[1], noise=n), 12)
+    hand = still(lambda n: with_hand(with_card(cards[1], noise=n)), 3)
+    script = ScriptedDevice(*lies, *hand, *lies, *hand, *lies)
+    camera = live(script)
+    camera.set_stack(True)
+    assert taken(camera, script) == 3
+
+
 def test_nothing_is_taken_while_it_moves_or_where_no_card_is(cards: list[Frame]) -> None:
     moving = [with_card(cards[0], dx=15 * number, noise=number) for number in range(-10, 10)]
     script = ScriptedDevice(*still(mat, 12), *moving, *still(mat, 12))

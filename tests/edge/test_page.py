@@ -508,6 +508,18 @@ def test_a_task_waits_and_another_card_is_found(bench: PageBench, client: Asking
     assert CATALOGUE[ELSEWHERE.id] == ELSEWHERE
 
 
+def test_a_stack_of_copies_is_begun_and_ended(bench: PageBench, client: Asking) -> None:
+    assert "stack of copies" not in client.get("/").text, "a camera without a preview"
+    bench.picture = b"jpeg"
+    assert "A stack of copies of one card" in client.get("/").text
+    htmx = {"hx-request": "true"}
+    begun = client.post("/stack", data={"stack": "yes"}, headers=htmx).text
+    assert "Each card laid on the stack" in begun
+    ended = client.post("/stack", data={"stack": "no"}, headers=htmx).text
+    assert "A stack of copies of one card" in ended
+    assert not bench.stack
+
+
 def test_what_the_camera_sees_the_box_and_its_figures(bench: PageBench, client: Asking) -> None:
     assert client.get("/camera.jpg").status_code == 404
     bench.picture = b"jpeg"

@@ -83,8 +83,6 @@ class QualityConfig:
     """White share of a number's place, beyond the card's own white share, that is glare."""
     back: float = 0.5
     """Correlation with its half turn above which a card is a back; one front in 1,000 has it."""
-    widest: float = 0.78
-    """Width over height above which a clear outline without a match is that of several cards."""
     grown: float = 1.06
     """Factor by which a card's outline is enlarged before another card is looked for beyond it."""
     near: float = 1.16
@@ -236,6 +234,11 @@ class PolicyConfig:
     """Score (log) below which a number says nothing more against a printing."""
     shaped_print: float = -16.0
     """Least score (log) of print on what looks like a card."""
+    unknown_print: float = -12.0
+    """Score (log) of print below which a card without a known picture is in no catalogue.
+
+    Source: 0068, on labelled photos.
+    """
     shapeless_print: float = -10.5
     """Least score (log) of print on what does not look like a card."""
     energy_bonus: float = 4.0

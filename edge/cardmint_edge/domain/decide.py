@@ -56,6 +56,13 @@ def judge(evidence: Evidence, policy: PolicyConfig) -> Verdict:
 
     Print decides where no picture is known, and where the picture is in doubt and print says more.
     """
+    if is_unknown(evidence, policy):
+        return Verdict(
+            decision=Decision.REJECT,
+            reasons=(Reason.UNKNOWN_CARD,),
+            confidence=0.0,
+            candidates=(),
+        )
     by_picture = judge_pictures(evidence, policy)
     if evidence.prints is None or not evidence.prints.legible:
         return by_picture
@@ -77,6 +84,22 @@ def outside_catalogue(verdict: Verdict) -> Verdict:
         reasons=(Reason.NOT_IN_CATALOGUE,),
         confidence=0.0,
         candidates=(),
+    )
+
+
+def is_unknown(evidence: Evidence, policy: PolicyConfig) -> bool:
+    """Return whether a clear picture of one card shows nothing of the catalogue.
+
+    Neither a picture nor print is like any printing's. Nobody can answer which card it is.
+    """
+    quality, prints = evidence.quality, evidence.prints
+    known = any(match.likeness >= policy.review_likeness for match in evidence.pictures[:1])
+    spoiled = quality.blurred or quality.glare or quality.too_dark or quality.cut_off
+    return (
+        prints is not None
+        and prints.matches[0].total < policy.unknown_print
+        and quality.card_shaped
+        and not (known or spoiled or quality.several_cards or quality.card_back)
     )
 
 
@@ -285,7 +308,7 @@ def _is_energy(card: Card) -> bool:
 def _rejection(quality: FrameQuality) -> Reason:
     if quality.too_dark:
         return Reason.TOO_DARK
-    if quality.several_cards or quality.odd_outline:
+    if quality.several_cards:
         return Reason.SEVERAL_CARDS
     return Reason.LOOKS_LIKE_CARD_BACK if quality.card_back else Reason.NO_CARD_FOUND
 

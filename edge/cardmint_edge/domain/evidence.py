@@ -76,8 +76,7 @@ class PrintEvidence:
 class FrameQuality:
     """What is wrong with the frame. `glare` stands for light that drowns a number's place.
 
-    `card_shaped` says whether the frame holds anything with a card's outline, and `odd_outline`
-    whether the finder's clearest outline is too wide for one card.
+    `card_shaped` says whether the frame holds anything with a card's outline.
     """
 
     several_cards: bool = False
@@ -87,7 +86,6 @@ class FrameQuality:
     too_dark: bool = False
     card_back: bool = False
     card_shaped: bool = True
-    odd_outline: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

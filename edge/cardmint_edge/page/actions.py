@@ -116,6 +116,10 @@ def station_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
         ports.pause_uploads(form.get("paused") == "yes")
         return respond(request)
 
+    def stack(request: Request, form: Form) -> Response:
+        ports.set_stack(form.get("stack") == "yes")
+        return respond(request)
+
     def retry_file(request: Request, _: Form) -> Response:
         done = ports.retry_file(request.path_params["key"])
         return respond(request, "" if done else _FILE_GONE)
@@ -140,6 +144,7 @@ def station_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
         form_route("/scans/{scan:uuid}/again", again),
         form_route("/capture", capture),
         form_route("/uploads", uploads),
+        form_route("/stack", stack),
         form_route("/defaults", defaults),
         form_route("/files/{key}/retry", retry_file),
         form_route("/files/{key}/dismiss", dismiss_file),

@@ -29,6 +29,8 @@ NOT_A_CARD: frozenset[str] = frozenset(
         Reason.CARD_BACK,
         Reason.SEVERAL_CARDS,
         Reason.TOO_DARK,
+        Reason.UNKNOWN_CARD,
+        Reason.NOT_IN_CATALOGUE,
     }
 )
 """Reasons for which no candidate is offered."""
@@ -36,6 +38,8 @@ NOT_A_CARD: frozenset[str] = frozenset(
 ADVICE: Mapping[str, str] = {
     Reason.LOOKS_LIKE_CARD_BACK: "Turn the card over.",
     Reason.CARD_BACK: "Turn the card over.",
+    Reason.UNKNOWN_CARD: "Turn the card over, or put it with other games and languages.",
+    Reason.NOT_IN_CATALOGUE: "Its set may be newer than the catalogue: fetch and build it again.",
     Reason.NO_CARD_FOUND: "Lay one card on a plain ground, whole and flat.",
     Reason.SEVERAL_CARDS: "Leave one card under the camera.",
     Reason.CUT_OFF: "Move the card so that all its corners are in the picture.",
@@ -49,12 +53,14 @@ ADVICE: Mapping[str, str] = {
 class StationView:
     """The content of the page's live part.
 
-    `link`, `fault`, `problems` and `set_aside` (why the last capture was set aside) are sentences;
-    an empty one is none. `originals` has, for the scan of a task, the earlier scan of which it is a
-    possible duplicate. `answers` has what a person said about a scan, and `given` the answers from
-    here that may be taken back. `copies` counts the questions whether a card came before. `uploads`
-    is whether images are uploaded at all. `printed_name` is the last card's name in the language
-    that is set, `exists_as` the finishes in which it exists; none where none are known.
+    `link`, `fault`, `problems` and `set_aside` (why the last capture was set aside) are
+    sentences; an empty one is none. `originals` has, for the scan of a task, the earlier scan
+    of which it is a possible duplicate. `answers` has what a person said about a scan, and
+    `given` the answers from here that may be taken back. `copies` counts the questions whether
+    a card came before, `stack` is whether copies of one card are laid upon each other now.
+    `uploads` is whether images are uploaded at all. `printed_name` is the last card's name in
+    the language that is set, `exists_as` the finishes in which it exists; none where none are
+    known.
     """
 
     status: OutboxStatus
@@ -84,6 +90,7 @@ class StationView:
     set_aside: str = ""
     can_capture: bool = False
     copies: int = 0
+    stack: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

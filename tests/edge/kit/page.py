@@ -66,6 +66,7 @@ class PageBench:
         self.exists_as: tuple[Finish, ...] = ()
         self.catalogue_days: int | None = None
         self.paused = False
+        self.stack = False
         self.pictures: dict[str, bytes] = {}
         self.files: list[ListedFile] = []
         self.tried: list[tuple[str, str]] = []
@@ -97,6 +98,7 @@ class PageBench:
             scan_to_repeat=self.tasks.scan_to_repeat,
             notice=notice,
             uploads_paused=self.paused,
+            stack=self.stack,
             has_live=self.picture is not None,
             price=self.price,
             printed_name=self.printed_name,
@@ -124,6 +126,9 @@ class PageBench:
 
     def pause(self, paused: bool) -> None:
         self.paused = paused
+
+    def set_stack(self, stack: bool) -> None:
+        self.stack = stack
 
     def add_piece(self, sha256: str, name: str, length: int, offset: int, piece: bytes) -> int:
         assert self.inbox is not None
@@ -153,6 +158,7 @@ class PageBench:
                 capture=self.capture,
                 preview=lambda: self.picture,
                 pause_uploads=self.pause,
+                set_stack=self.set_stack,
                 metrics=lambda: self.metrics(),  # noqa: PLW0108 - a test puts another in its place
                 phone=PhonePorts(
                     add_piece=self.add_piece, outcomes=self.outcomes, address=self.phone_address

@@ -106,6 +106,10 @@ class LiveCamera:
         """The last preview and the outline of the card in it; None without a preview."""
         return self._preview
 
+    def set_stack(self, stack: bool) -> None:
+        """Take a card after each hand that passed, although it looks like the one before."""
+        self._detector.stack = stack
+
     @property
     def trouble(self) -> str:
         """What keeps cards from being taken, or taken well, and the remedy; empty for nothing."""
@@ -193,6 +197,8 @@ class LiveCamera:
             frame=frame,
             origin=f"{self._device.name} {self._number}",
             fingerprint=self._detector.fingerprint,
+            # Without a preview nobody knows; whoever presses the button means another card.
+            same_place=self._preview is not None and not self._detector.place_was_empty,
         )
 
     def _release(self) -> None:

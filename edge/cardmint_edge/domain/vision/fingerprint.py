@@ -1,8 +1,5 @@
 """A card's fingerprint, in 192 bytes: the same card is known again, however nudged or lit."""
 
-from collections.abc import Iterable
-from uuid import UUID
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -54,20 +51,9 @@ def difference(one: bytes, other: bytes) -> float:
     return float(min(np.abs(first - second).mean(), np.abs(first - second[::-1]).mean()))
 
 
-def find_duplicate(
-    recent: Iterable[tuple[UUID, str, bytes]], printing: str, fingerprint_: bytes
-) -> UUID | None:
-    """Return the recent scan that most likely shows the same card; None where none may.
-
-    `recent` are scans, their printings and fingerprints.
-    """
-    differences = [
-        (difference(fingerprint_, other), scan)
-        for scan, known, other in recent
-        if known == printing
-    ]
-    nearest = min(differences, key=lambda pair: pair[0], default=None)
-    return nearest[1] if nearest is not None and nearest[0] < AGAIN else None
+def alike(one: bytes, other: bytes) -> bool:
+    """Return whether two fingerprints of one printing may show the same card."""
+    return difference(one, other) < AGAIN
 
 
 def _fields_of(view: Frame) -> NDArray[np.float32]:

@@ -37,9 +37,8 @@ def assess(
     tested for being a back. `network` is the finder's.
     """
     dark = float(view.levels[-1].mean()) < config.dark
-    odd = any(config.widest < outline.ratio for outline in proposals.outlines[:1])
     if quad is None:
-        return FrameQuality(too_dark=dark, card_shaped=False, odd_outline=odd)
+        return FrameQuality(too_dark=dark, card_shaped=False)
     size = np.array([view.width, view.height], dtype=np.float32)
     outside = float(np.maximum(-quad.corners, quad.corners - size).max()) / quad.height
     grey = cv2.cvtColor(view.cut(quad, *VIEW_SIZE), cv2.COLOR_BGR2GRAY)
@@ -52,7 +51,6 @@ def assess(
         glare=has_glare(grey, config),
         too_dark=dark,
         card_back=not known and _shows_back(view, proposals, config),
-        odd_outline=odd,
         card_shaped=any(
             has_card_shape(other, view.width, view.height) for other in proposals.quads
         ),

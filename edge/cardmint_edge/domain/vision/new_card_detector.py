@@ -101,6 +101,8 @@ class NewCardDetector:
         self._fingerprint = b""
         self._card: Frame | None = None
         self.outline: Quad | None = None
+        self.stack = False
+        """Whether copies are laid upon each other: a hand that passed has laid another card."""
         self.trouble = ""
         """What keeps cards from being taken, or from being taken well; empty while all is well."""
 
@@ -113,6 +115,8 @@ class NewCardDetector:
         if change > MOVED:
             small = before is not None and float(np.abs(fields - before).max()) < _SMALL_CHANGE
             self._note_trouble(now, FLICKERS if small else "")
+            if self.stack and before is not None and not small:
+                self._last = b""
             self._restart(now)
             return False
         if not self._is_steady(now, np.asarray(grey, np.uint8), float(fields.mean())):
@@ -140,6 +144,11 @@ class NewCardDetector:
     def fingerprint(self) -> bytes:
         """Fingerprint of the card that was found last."""
         return self._fingerprint
+
+    @property
+    def place_was_empty(self) -> bool:
+        """Whether the place was empty since the last counted card, or no card was counted yet."""
+        return not self._last
 
     def reset(self) -> None:
         """Judge the card in place once more, as after a camera came back."""
