@@ -146,7 +146,7 @@ class SupervisedPart:
             try:
                 self.part.start()
                 say(f"{self.name} runs again")
-            except CloudError as error:
+            except (CloudError, OSError) as error:  # A full disk, too, may have room again.
                 say(f"{self.name} does not start: {error}")
 
 

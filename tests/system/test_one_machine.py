@@ -1,5 +1,6 @@
 """`cardmint-cloud up`: the whole cloud in one folder, as a shop would use it."""
 
+import errno
 import hashlib
 import os
 import signal
@@ -250,12 +251,13 @@ class EndingPart:
     def __init__(self) -> None:
         self.starts = 0
         self.fails = self.lasts = False
+        self.error: Exception = StopService("no room")
         self.running = False
 
     def start(self) -> None:
         self.starts += 1
         if self.fails:
-            raise StopService("no room")
+            raise self.error
         self.running = self.lasts
 
     def stop(self) -> None: ...
@@ -272,8 +274,12 @@ def test_pauses_grow_while_a_part_ends_again_and_again() -> None:
     for tenth in range(600, 1200):
         watched.look_after(tenth / 10, said.append)
     assert "the worker does not start: no room" in said
+    part.error = OSError(errno.ENOSPC, "No space left on device")
+    for tenth in range(1200, 1800):
+        watched.look_after(tenth / 10, said.append)
+    assert "the worker does not start: [Errno 28] No space left on device" in said
     part.fails, part.lasts = False, True
-    for second in range(120, 200):
+    for second in range(180, 260):
         watched.look_after(second, said.append)
     assert said[-1] == "the worker runs again"
     part.running = False
