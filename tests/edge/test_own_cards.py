@@ -9,13 +9,19 @@ from typing import Any
 import pytest
 from tests.edge.kit.catalogue import StandIn
 
+from cardmint_lab.system import installed_script
+
 FRENCH = {"sv4-70": "Paume-de-Fer-ex", "sv3-153": "Melmetal-ex", "xy11-51": "Hoopa"}
 """French cards among the photos, and what is printed on them."""
 
 
 def run(*words: object, folder: Path) -> str:
     done = subprocess.run(
-        ["cardmint-edge", *map(str, words)], cwd=folder, capture_output=True, text=True, check=False
+        installed_script(["cardmint-edge", *map(str, words)]),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -11,6 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from cardmint_lab.system import installed_script
+
 LANTERNS = {
     "id": "lan1",
     "region": "international",
@@ -81,7 +83,7 @@ class StandIn:
         command = ["cardmint-lab", "catalogue-stand-in", "--data", str(data)]
         command += ["--port", str(self.port)]
         command += [] if pictures is None else ["--pictures", str(pictures)]
-        self._process = subprocess.Popen(command)
+        self._process = subprocess.Popen(installed_script(command))
         self._wait()
 
     @property
