@@ -249,3 +249,8 @@ def test_a_card_that_may_be_known_or_that_is_hidden_is_judged_as_before() -> Non
         judged([picture("a", 0.2)]),
     ]
     assert all("unknown-card" not in verdict.reasons for verdict in verdicts)
+
+
+def test_several_cards_of_which_none_is_known_are_said_to_be_several() -> None:
+    verdict = judged([], quality=FrameQuality(several_cards=True, card_shaped=False))
+    assert (verdict.decision, verdict.reasons) == (Decision.REJECT, ("several-cards",))
