@@ -31,6 +31,8 @@ def wait_for(system: System, enough: Callable[[Census], bool], *, timeout_s: flo
     return now
 
 
-def simulator(cards: int, *, seed: int, per_minute: float = 600) -> SimulatedCards:
-    """Return `cards` simulated cards."""
-    return SimulatedCards(count=cards, seed=seed, per_minute=per_minute)
+def simulator(
+    cards: int, *, seed: int, per_minute: float = 600, preset: str = "copy_stand"
+) -> SimulatedCards:
+    """Return `cards` simulated cards, photographed as well as `preset` says."""
+    return SimulatedCards(count=cards, seed=seed, per_minute=per_minute, preset=preset)

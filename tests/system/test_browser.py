@@ -75,10 +75,9 @@ def test_reviews_are_answered_at_the_dashboard_and_at_the_station_and_leave_both
         f"http://127.0.0.1:{system.page_ports['left']}/",
         f"{system.dashboard}reviews",
     )
-    system.start_station("left", simulator(24, seed=6))
-    wait_for(
-        system, lambda now: now.cards >= 24 and now.reviews > 1
-    )  # reprints of one art, and what rules ask later
+    # Photos so bad that a third of the cards is asked about.
+    system.start_station("left", simulator(24, seed=6, preset="hard"))
+    wait_for(system, lambda now: now.cards >= 24 and now.reviews > 1)
 
     page.goto(reviews)
     first = page.locator("[data-review]").first

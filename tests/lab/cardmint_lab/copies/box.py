@@ -89,6 +89,12 @@ class Box:
         """What the station says of itself."""
         return decode(self._status.read_bytes(), StationFigures)
 
+    @property
+    def is_done(self) -> bool:
+        """Whether the station counts no more and has sent everything."""
+        figures = self.figures
+        return not figures.counts and figures.queued == 0
+
     def copy_disk(self, to: Path) -> None:
         """Copy the disk as it is; the station must not run."""
         shutil.rmtree(to, ignore_errors=True)

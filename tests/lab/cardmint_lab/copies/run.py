@@ -235,7 +235,7 @@ class CopiesSystem:
         for box in self.boxes:
             box.end_counting()
         deadline = time.monotonic() + SETTLE_S
-        while waiting := [box for box in self.boxes if box.figures.queued]:
+        while waiting := [box for box in self.boxes if not box.is_done]:
             self.check()
             if time.monotonic() > deadline:
                 told = "; ".join(f"{box.name}: {box.figures}" for box in waiting)

@@ -58,8 +58,9 @@ class StationOrders(Struct, frozen=True, kw_only=True):
 
 
 class StationFigures(Struct, frozen=True, kw_only=True):
-    """What a station says of itself."""
+    """What a station says of itself. `counts` is False once it will count no more."""
 
+    counts: bool
     queued: int
     last: int
     stream: UUID
@@ -88,6 +89,7 @@ class CountingStation:
 
     def __init__(self, orders: StationOrders) -> None:
         self._orders = orders
+        self._counts = True
         self._clock = StationClock(Path("/nonexistent"))  # each start is a boot of a box of its own
         disk = Path(orders.disk)
         self.outbox = Outbox.open(disk / OUTBOX_FILE)
@@ -134,6 +136,7 @@ class CountingStation:
         for _ in itertools.count():
             readable, _, _ = select.select([sys.stdin], [], [], 1 / self._orders.per_second)
             if readable:
+                self._counts = False
                 return
             scan = make_scan(draw, uuid4())
             os.write(journal, f"will {scan.scan}\n".encode())
@@ -144,6 +147,7 @@ class CountingStation:
         """Write the figures to the status file, as a whole."""
         state = self.outbox.stream_state
         figures = StationFigures(
+            counts=self._counts,
             queued=state.last - state.acknowledged,
             last=state.last,
             stream=state.stream,
