@@ -136,13 +136,17 @@ class ChaosSystem:
         self.postgres.start()
 
     def _kill_worker(self, number: int) -> None:
-        self.workers[number].kill()
+        self.stop_worker(number)
         time.sleep(self.draw.uniform(0, 0.5))
         self.start_worker(number)
 
-    def start_worker(self, number: int, **environment: str) -> None:
-        """Start a worker in place of one that was killed, with more of an environment."""
+    def stop_worker(self, number: int) -> None:
+        """Kill a worker, which `check` does not expect to run any more."""
         self._where.workers.remove(self.workers[number])
+        self.workers[number].kill()
+
+    def start_worker(self, number: int, **environment: str) -> None:
+        """Start a worker in place of one that was stopped, with more of an environment."""
         self.workers[number] = ChildProcess(
             installed_script(["cardmint-cloud", "work"]),
             self._where.folder / f"worker-{number}-again.log",

@@ -198,7 +198,7 @@ class CopiesSystem:
 
     def _move_worker_clock(self) -> None:
         number = self._draw.randrange(2)
-        self.servers.workers[number].kill()
+        self.servers.stop_worker(number)
         self.servers.start_worker(
             number,
             LD_PRELOAD=str(FAKETIME),
@@ -230,7 +230,7 @@ class CopiesSystem:
             StopService: a station still waits after four minutes.
         """
         for number in range(2):
-            self.servers.workers[number].kill()
+            self.servers.stop_worker(number)
             self.servers.start_worker(number)
         for box in self.boxes:
             box.end_counting()
