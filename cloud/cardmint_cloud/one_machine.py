@@ -277,7 +277,7 @@ class Machine:
         """Make `run` return; safe in a signal handler."""
         self._ended.set()
 
-    def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
+    def run(self) -> None:
         """Start everything, and keep it running until `stop`.
 
         Raises:
@@ -329,7 +329,6 @@ class Machine:
                 self._say("nobody has an account yet; this link makes the owner's, once, today:")
                 self._say(f"  http://{self._where()}:{web_port}{path}")
             self._say(f"stations reach the broker at {self._where()}, port {self._broker_port}")
-            on_ready()
             while not self._ended.wait(CHECK_EVERY_S):
                 now = time.monotonic()
                 for part in parts:
@@ -427,7 +426,7 @@ def up(
     """
     machine = Machine(
         CloudFolder(folder, tenant=tenant),
-        address="0.0.0.0" if lan else "127.0.0.1",  # noqa: S104 - asked for by --lan
+        address="0.0.0.0" if lan else LOOPBACK,  # noqa: S104 - asked for by --lan
         broker_port=broker_port,
         say=say,
         restore=restore,

@@ -4,7 +4,7 @@ Attacks come through the browser: a foreign page that posts here with the sessio
 host name that resolves to this machine.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -68,15 +68,7 @@ class RequestGuard:
         if not bytes(scope["query_string"]).isascii():
             refusal = 400, "The address has bytes that must be written as %XX.\n"
         if refusal is not None:
-            status, reason = refusal
-            start: Any = {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [(b"content-type", b"text/plain; charset=utf-8")],
-            }
-            body: Any = {"type": "http.response.body", "body": reason.encode(), "more_body": False}
-            await guarded(start)
-            await guarded(body)
+            await send_text(guarded, *refusal)
             return
         await self._app(scope, receive, guarded)
 
@@ -92,6 +84,23 @@ class RequestGuard:
         if foreign or (origin is not None and _authority(origin) != host):
             return 403, "Another site's page may not change anything here.\n"
         return None
+
+
+async def send_text(
+    send: Send, status: int, text: str, headers: Mapping[str, str] | None = None
+) -> None:
+    """Send a whole answer of plain text, with more `headers`."""
+    start: Any = {
+        "type": "http.response.start",
+        "status": status,
+        "headers": [
+            (b"content-type", b"text/plain; charset=utf-8"),
+            *((name.encode(), value.encode()) for name, value in (headers or {}).items()),
+        ],
+    }
+    body: Any = {"type": "http.response.body", "body": text.encode(), "more_body": False}
+    await send(start)
+    await send(body)
 
 
 def _authority(origin: str) -> str | None:

@@ -6,7 +6,6 @@ does not exist.
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
 from urllib.parse import parse_qs, quote
 
 from litestar.datastructures import Cookie
@@ -16,6 +15,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from cardmint_cloud.accounts import LONGEST, TOKEN_PREFIX, Accounts, SignedIn
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
 from cardmint_cloud.domain.permissions import OPEN_PATHS, person_may, program_may, tenant_of
+from cardmint_cloud.web.guards import send_text
 
 WHO = "cardmint.who"
 """Key of the scope under which a signed-in person stands."""
@@ -62,18 +62,7 @@ class SignInGuard:
         if refusal is None:
             await self._app(scope, receive, self._until_refused(scope, path, headers, send))
             return
-        status, text, more = refusal
-        start: Any = {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [
-                (b"content-type", b"text/plain; charset=utf-8"),
-                *((name.encode(), value.encode()) for name, value in more.items()),
-            ],
-        }
-        body: Any = {"type": "http.response.body", "body": text.encode(), "more_body": False}
-        await send(start)
-        await send(body)
+        await send_text(send, *refusal)
 
     def _until_refused(self, scope: Scope, path: str, headers: dict[str, str], send: Send) -> Send:
         """Return a `send` that ends a lasting answer when who gets it may not have it any more."""

@@ -57,10 +57,8 @@ class CopiesOutcome:
 class CopiesSystem:
     """The boxes and the cloud, and everything that an honest peer would not do."""
 
-    def __init__(
-        self, stack: ExitStack, draw: random.Random, *, pace: float, say: Callable[[str], None]
-    ) -> None:
-        self._draw, self._pace, self._say = draw, pace, say
+    def __init__(self, stack: ExitStack, draw: random.Random, *, pace: float) -> None:
+        self._draw, self._pace = draw, pace
         self._folder = stack.enter_context(temporary_folder())
         self._database_folder = self._folder / "database"
         self._small_disk = stack.enter_context(_small_disk(self._database_folder))
@@ -257,7 +255,7 @@ def run(*, faults_s: float, pace: float, seed: int, say: Callable[[str], None]) 
     say(f"seed {seed}")
     draw = random.Random(seed)
     with ExitStack() as stack:
-        system = CopiesSystem(stack, draw, pace=pace, say=say)
+        system = CopiesSystem(stack, draw, pace=pace)
         start = time.monotonic()
         counted: Counter[str] = Counter()
         while time.monotonic() < start + faults_s:
