@@ -14,6 +14,7 @@ from tenacity import (
 )
 from tenacity.wait import wait_base
 
+from cardmint_edge.domain.scan_record import WaitingImage
 from cardmint_edge.errors import EdgeError, Park, Retry
 
 FIRST_WAIT_S = 1.0
@@ -28,7 +29,7 @@ log = structlog.get_logger(__name__)
 class UploadQueue(Protocol):
     """The images that the cloud still needs."""
 
-    def next_to_upload(self) -> str | None:
+    def next_to_upload(self) -> WaitingImage | None:
         """Return the next image to upload; None when none waits."""
         ...
 
@@ -56,7 +57,7 @@ class ImageBytes(Protocol):
 class ImageEndpoint(Protocol):
     """The cloud, as uploading needs it."""
 
-    def put(self, sha256: str, jpeg: bytes) -> None:
+    def put(self, image: WaitingImage, jpeg: bytes) -> None:
         """Upload one image. Raises Park if the cloud refuses it, Retry if the cloud is away."""
         ...
 
@@ -107,9 +108,9 @@ class Uploader:
                     self._images.unpark()
                 while (
                     not (self._stopping.is_set() or self.paused)
-                    and (sha256 := self._images.next_to_upload()) is not None
+                    and (image := self._images.next_to_upload()) is not None
                 ):
-                    self.upload(sha256)
+                    self.upload(image)
             except EdgeError as error:
                 log.error("uploading waits", reason=str(error))
             except Exception as error:
@@ -118,11 +119,11 @@ class Uploader:
                     log.exception("uploading failed; this is a bug")
             self._wake.wait(CHECK_EVERY_S)
 
-    def upload(self, sha256: str) -> None:
+    def upload(self, image: WaitingImage) -> None:
         """Upload one image. Try again until it is uploaded or refused, or until `stop`."""
-        jpeg = self._store.get(sha256)
+        jpeg = self._store.get(image.sha256)
         if jpeg is None:
-            self._park(sha256, "the station no longer has this image")
+            self._park(image.sha256, "the station no longer has this image")
             return
         attempts = Retrying(
             retry=retry_if_exception_type(Retry),
@@ -133,14 +134,14 @@ class Uploader:
             reraise=True,
         )
         try:
-            attempts(self._cloud.put, sha256, jpeg)
+            attempts(self._cloud.put, image, jpeg)
         except Park as error:
-            self._park(sha256, str(error))
+            self._park(image.sha256, str(error))
         except Retry:
             return  # stopping; the next start tries again
         else:
             self._last_error = ""
-            self._images.record_upload(sha256)
+            self._images.record_upload(image.sha256)
 
     def _park(self, sha256: str, reason: str) -> None:
         log.warning("image set aside", sha256=sha256, reason=reason)

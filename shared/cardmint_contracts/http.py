@@ -19,9 +19,10 @@ UPLOAD_COMPLETE = "upload-complete"
 """Whether an upload is complete: `?1` or `?0`, from the same draft."""
 
 
-def image_path(tenant: str, sha256: str) -> str:
-    """Return the path of an image."""
-    return IMAGE_PATH.format(tenant=tenant, sha256=sha256)
+def image_path(tenant: str, sha256: str, item: str = "") -> str:
+    """Return the path of an image, with the item whose event names it as the query `item`."""
+    path = IMAGE_PATH.format(tenant=tenant, sha256=sha256)
+    return f"{path}?item={item}" if item else path
 
 
 def artifact_path(tenant: str, sha256: str) -> str:

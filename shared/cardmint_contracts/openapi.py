@@ -25,6 +25,12 @@ _PARAMETERS = [
         "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     },
 ]
+_ITEM = {
+    "name": "item",
+    "in": "query",
+    "description": "The item whose event names the image; stations up to version 0.1.0 omit it.",
+    "schema": {"type": "string", "format": "uuid"},
+}
 _OFFSET = {
     "description": "How many bytes the cloud has.",
     "schema": {"type": "integer", "minimum": 0},
@@ -86,20 +92,22 @@ def document() -> dict[str, Any]:
                     },
                 },
                 "put": {
-                    "summary": "Upload an image under the SHA-256 of its content.",
+                    "summary": "Upload an image, named by an event, under its content's SHA-256.",
+                    "parameters": [_ITEM],
                     "requestBody": {"required": True, "content": _JPEG},
                     "responses": _upload_responses(),
                 },
                 "patch": {
                     "summary": "Upload the rest of an image.",
                     "parameters": [
+                        _ITEM,
                         {
                             "name": UPLOAD_OFFSET,
                             "in": "header",
                             "required": True,
                             "description": "How many bytes were sent before.",
                             "schema": {"type": "integer", "minimum": 0},
-                        }
+                        },
                     ],
                     "requestBody": {"required": True, "content": _PARTIAL},
                     "responses": _upload_responses()
@@ -128,7 +136,9 @@ def _upload_responses() -> dict[str, Any]:
         "200": {"description": "The cloud had it already."},
         "201": {"description": "It is kept."},
         "413": {"description": "It is larger than an image may be."},
-        "422": {"description": "It is no image, or not the content that the path names."},
+        "422": {
+            "description": "It is no image, not the content that the path names, or no event's."
+        },
     }
 
 

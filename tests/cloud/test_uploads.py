@@ -4,7 +4,6 @@ Over real sockets, from a station's own client, and wherever they broke off befo
 """
 
 import asyncio
-import hashlib
 import os
 import time
 from collections.abc import AsyncIterator
@@ -18,9 +17,13 @@ from hypothesis import strategies as st
 from cardmint_cloud import images
 from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.images.intake import MOST_PARTS, PART_S
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.images import KeptImage, RefusedImage, receive_image, upload_offset
+from cardmint_contracts.cards import Image
 from cardmint_edge.adapters.cloud_http import CloudHttp
+from cardmint_edge.domain.scan_record import WaitingImage
 from cardmint_edge.errors import Park, Retry
+from tests.cloud.kit.cards import accepted, send
 from tests.cloud.kit.images import chunks, digest, picture
 
 
@@ -137,10 +140,18 @@ class Counted(httpx.HTTPTransport):
 
 @pytest.mark.integration
 async def test_a_station_goes_on_where_its_upload_broke_off(
-    site: httpx.AsyncClient, tmp_path: Path
+    pool: Pool, site: httpx.AsyncClient, tmp_path: Path
 ) -> None:
-    content = picture("PNG") + os.urandom(1 << 20)
-    sha256 = hashlib.sha256(content).hexdigest()
+    content, spoilt = picture("PNG") + os.urandom(1 << 20), digest(b"spoilt")
+    sha256 = digest(content)
+    scans = [
+        accepted(image=Image(sha256=name, bytes=9, width=9, height=9))
+        for name in (sha256, digest(b"x"), spoilt)
+    ]
+    await send(pool, *scans)
+    image, small, broken = (
+        WaitingImage(scan.image.sha256, str(scan.scan)) for scan in scans if scan.image
+    )
     path = f"/api/v1/shop/images/{sha256}"
     port = site.base_url.port
     sent: list[tuple[str, int]] = []
@@ -162,18 +173,17 @@ async def test_a_station_goes_on_where_its_upload_broke_off(
     assert (refused.status_code, refused.headers["upload-offset"]) == (409, str(come))
     assert (await site.patch(path, content=b"x")).status_code == 400
 
-    await asyncio.to_thread(station.put, sha256, content)
+    await asyncio.to_thread(station.put, image, content)
     assert sent == [("HEAD", 0), ("PATCH", len(content) - come)]
     assert (await site.get(f"/images/shop/{sha256}")).content == content
     assert (await site.head(path)).headers["upload-complete"] == "?1"
-    await asyncio.to_thread(station.put, sha256, content)
+    await asyncio.to_thread(station.put, image, content)
     assert sent[2:] == [("HEAD", 0)], "what is there is not sent again"
 
     with pytest.raises(Park, match="422"):
-        await asyncio.to_thread(station.put, hashlib.sha256(b"x").hexdigest(), b"x")
-    spoilt = hashlib.sha256(b"spoilt").hexdigest()
+        await asyncio.to_thread(station.put, small, b"x")
     (tmp_path / "images/incoming" / f"shop-{spoilt}.part").write_bytes(b"???")
     with pytest.raises(Retry, match="409"):
-        await asyncio.to_thread(station.put, spoilt, b"spoilt")
+        await asyncio.to_thread(station.put, broken, b"spoilt")
     assert (await site.head(f"/api/v1/shop/images/{spoilt}")).headers["upload-offset"] == "0"
     station.close()

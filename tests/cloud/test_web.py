@@ -30,6 +30,7 @@ from cardmint_cloud.web.inventory_pages import inventory_address, parse_filter
 from cardmint_cloud.web.routes import build_dashboard
 from cardmint_contracts.cards import Card, Condition, Finish, Image, ScanDefaults
 from cardmint_contracts.events import ImageEvicted, StreamOpened
+from cardmint_contracts.http import image_path
 from tests.cloud.kit.cards import FOX, NOW, OWL, accepted, doubtful, send
 from tests.cloud.kit.images import picture
 from tests.cloud.kit.prices import QuoteSourceStub, price_due, quote
@@ -38,10 +39,14 @@ from tests.cloud.kit.web import HTMX_REQUEST, plain, serve
 pytestmark = pytest.mark.integration
 
 
-async def upload(site: httpx.AsyncClient, content: bytes) -> Image:
+def image_of(content: bytes) -> Image:
     sha256 = hashlib.sha256(content).hexdigest()
-    assert (await site.put(f"/api/v1/shop/images/{sha256}", content=content)).status_code == 201
     return Image(sha256=sha256, bytes=len(content), width=63, height=88)
+
+
+async def upload(site: httpx.AsyncClient, content: bytes, item: UUID) -> None:
+    path = image_path("shop", image_of(content).sha256, str(item))
+    assert (await site.put(path, content=content)).status_code == 201
 
 
 async def test_every_page_shows_what_is_there_and_escapes_it(
@@ -54,13 +59,14 @@ async def test_every_page_shows_what_is_there_and_escapes_it(
         set_id="<b>",
         set_name='"><img src=x>',
     )
-    image = await upload(site, picture())
+    image = image_of(picture())
     scan = accepted(
         sly,
         image=image,
         defaults=ScanDefaults(finish=Finish.HOLO, condition=Condition.NEAR_MINT, bin="<i>"),
     )
     await send(pool, scan, accepted(), doubtful(image=image), time=NOW - timedelta(minutes=3))
+    await upload(site, picture(), scan.scan)
     provider = QuoteSourceStub(answers={sly.id: [quote(1234, "holo")], FOX.id: [quote(500)]})
     await price_due(pool, provider, NOW - timedelta(days=0))
     for path, expected in {
@@ -393,10 +399,13 @@ async def test_programs_read_the_same_as_json(pool: Pool, site: httpx.AsyncClien
 
 
 async def test_an_image_is_taken_once_checked_and_handed_out_for_ever(
-    site: httpx.AsyncClient,
+    pool: Pool, site: httpx.AsyncClient
 ) -> None:
-    content = picture("PNG")
-    image = await upload(site, content)
+    content, huge = picture("PNG"), b"\xff" * (MAX_BYTES + 1)
+    image, wrong_name = image_of(content), Image(sha256="0" * 64, bytes=9, width=9, height=9)
+    scan = accepted(image=image)
+    await send(pool, scan, accepted(image=wrong_name), accepted(image=image_of(huge)))
+    await upload(site, content, scan.scan)
     url = f"/api/v1/shop/images/{image.sha256}"
     assert (await site.put(url, content=content)).status_code == 200
     got = await site.get(f"/images/shop/{image.sha256}")
@@ -405,8 +414,7 @@ async def test_an_image_is_taken_once_checked_and_handed_out_for_ever(
     assert got.headers["x-content-type-options"] == "nosniff"
     wrong = await site.put(f"/api/v1/shop/images/{'0' * 64}", content=content)
     assert (wrong.status_code, wrong.json()["reason"]) == (422, "digest-mismatch")
-    huge = b"\xff" * (MAX_BYTES + 1)
-    large = await site.put(f"/api/v1/shop/images/{hashlib.sha256(huge).hexdigest()}", content=huge)
+    large = await site.put(f"/api/v1/shop/images/{image_of(huge).sha256}", content=huge)
     assert (large.status_code, large.json()["reason"]) == (413, "too-large")
     assert (await site.get(f"/images/shop/{'1' * 64}")).status_code == 404
     assert (await site.put("/api/v1/shop/images/..%2F..%2Fx", content=b"")).status_code in {
@@ -416,19 +424,43 @@ async def test_an_image_is_taken_once_checked_and_handed_out_for_ever(
     assert (await site.get("/images/shop/abc")).status_code == 400
 
 
+async def test_only_an_image_that_an_event_names_is_taken(
+    pool: Pool, site: httpx.AsyncClient
+) -> None:
+    first, again, other = (picture(form) for form in ("JPEG", "PNG", "WEBP"))
+    scan = doubtful(image=image_of(first))
+    rescan = accepted(image=image_of(again), rescan_of=scan.scan)
+    elsewhere = accepted(image=image_of(other))
+    await send(pool, scan, rescan)
+    await send(pool, elsewhere, tenant="other")
+
+    async def put(content: bytes, item: UUID | None) -> int:
+        path = image_path("shop", image_of(content).sha256, str(item or ""))
+        answer = await site.put(path, content=content)
+        assert answer.is_success or answer.json()["reason"] == "unnamed"
+        return answer.status_code
+
+    for item in (scan.scan, rescan.scan, elsewhere.scan, uuid4(), None):
+        assert await put(other, item) == 422
+    assert await put(again, rescan.scan) == 422, "its event is about the first scan's item"
+    assert await put(again, scan.scan) == 201
+    assert await put(first, None) == 201, "as stations up to version 0.1.0 ask"
+    url = f"/api/v1/shop/images/{image_of(other).sha256}"
+    assert (await site.put(url + "?item=7", content=other)).status_code == 400
+
+
 async def test_a_thumbnail_is_only_made_of_an_image_that_an_event_names(
     pool: Pool, site: httpx.AsyncClient, tmp_path: Path
 ) -> None:
-    image, scan = await upload(site, picture()), accepted()
-    await send(pool, scan)
+    image, scan, named = image_of(picture()), accepted(), doubtful(image=image_of(picture()))
+    await send(pool, scan, named)
+    await upload(site, picture(), named.scan)
     url = f"/images/shop/{image.sha256}?size=thumbnail"
     thumbnail = tmp_path / "images" / "shop" / image.sha256[:2] / f"{image.sha256}.thumbnail"
     for other in ("", f"&item={scan.scan}", f"&item={uuid4()}"):
         whole = await site.get(url + other)
         assert (whole.content, whole.headers["cache-control"]) == (picture(), "no-store")
     assert not thumbnail.exists()
-    named = accepted(image=image)
-    await send(pool, named)
     page = plain(await site.get("/newest"))
     assert f"{url}&amp;item={named.scan}" in page
     for address in (f"{url}&item={named.scan}", url):

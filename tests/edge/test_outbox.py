@@ -27,6 +27,7 @@ from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.adapters.sqlite.images import ImageCounts, ImageTable
 from cardmint_edge.adapters.sqlite.outbox import HISTORY, PRUNE_EVERY, Outbox
 from cardmint_edge.adapters.sqlite.schema import VERSION
+from cardmint_edge.domain.scan_record import WaitingImage
 from cardmint_edge.errors import Stop
 
 
@@ -254,7 +255,7 @@ def test_what_a_restored_cloud_lost_is_sent_again_from_the_history(outbox: Outbo
     again = decode_data(events[-1].type, events[-1].data)
     assert again == ScanWithdrawn(scan=UUID(int=2), by="station")
     outbox.remove_covered(7, None)
-    assert images.next_to_upload() == image_of(1).sha256
+    assert images.next_to_upload() == WaitingImage(image_of(1).sha256, str(UUID(int=1)))
     assert images.counts().waiting == 4
 
 
@@ -352,11 +353,11 @@ def test_an_outbox_of_the_first_version_is_upgraded_with_everything_in_it(tmp_pa
         assert [line.scan for line in outbox.recent_scans(9)] == [
             scan_of(n, image=image_of(n)) for n in (4, 3, 2, 1)
         ]
-        assert images.next_to_upload() == image_of(2).sha256
+        assert images.next_to_upload() == WaitingImage(image_of(2).sha256, str(UUID(int=2)))
         assert images.counts() == ImageCounts(waiting=3, parked=0, lost=0)
         outbox.remove_covered(4, None)
         images.record_upload(image_of(2).sha256)
-        assert images.next_to_upload() == image_of(3).sha256
+        assert images.next_to_upload() == WaitingImage(image_of(3).sha256, str(UUID(int=3)))
         new = tmp_path / "new" / "outbox.db"
         with closing(Outbox.open(new)) as made:
             assert _shapes(outbox) == _shapes(made)

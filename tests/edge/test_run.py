@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from tests.edge.kit.station import AGENT, ImageEndpointStub, config_of, lines, start
@@ -70,7 +71,9 @@ def test_every_card_arrives_and_the_agent_ends(
         12,
     )
     for path, body in ImageEndpointStub.stored.items():
-        assert path == f"/api/v1/shop/images/{hashlib.sha256(body).hexdigest()}"
+        where, _, item = path.partition("?item=")
+        assert where == f"/api/v1/shop/images/{hashlib.sha256(body).hexdigest()}"
+        assert UUID(item).version
     printed = subprocess.run(
         [*AGENT, "outbox", "look", "--config", str(config)],
         check=True,

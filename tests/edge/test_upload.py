@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from uuid import UUID
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ from tests.edge.kit.scans import STAMP, image_of, scan_of
 from cardmint_edge.adapters.cloud_http import CloudHttp
 from cardmint_edge.adapters.sqlite.images import ImageCounts, ImageTable
 from cardmint_edge.adapters.sqlite.outbox import Outbox
+from cardmint_edge.domain.scan_record import WaitingImage
 from cardmint_edge.errors import Park, Retry
 from cardmint_edge.upload import Uploader
 
@@ -25,6 +27,10 @@ def outbox() -> Iterator[Outbox]:
         opened.close()
 
 
+def waiting(number: int) -> WaitingImage:
+    return WaitingImage(image_of(number).sha256, str(UUID(int=number)))
+
+
 def test_an_image_is_due_when_its_facts_have_a_receipt(outbox: Outbox) -> None:
     images = ImageTable(outbox.database)
     for number in (1, 2):
@@ -32,15 +38,18 @@ def test_an_image_is_due_when_its_facts_have_a_receipt(outbox: Outbox) -> None:
     assert images.next_to_upload() is None
     assert images.counts() == ImageCounts(waiting=2, parked=0, lost=0)
     outbox.remove_covered(1, None)
-    assert images.next_to_upload() == image_of(1).sha256
+    assert images.next_to_upload() == waiting(1)
     images.record_upload(image_of(1).sha256)
     assert images.next_to_upload() is None
     outbox.remove_covered(2, None)
     images.park(image_of(2).sha256, "refused")
     assert images.next_to_upload() is None
-    assert (images.unpark(), images.unpark(), images.next_to_upload()) == (1, 0, image_of(2).sha256)
+    assert (images.unpark(), images.unpark(), images.next_to_upload()) == (1, 0, waiting(2))
     images.park(image_of(2).sha256, "refused again")
     assert images.counts() == ImageCounts(waiting=0, parked=1, lost=0)
+
+
+IMAGE = WaitingImage("ab" * 32, "7")
 
 
 def http(answer: Callable[[httpx.Request], httpx.Response]) -> CloudHttp:
@@ -56,13 +65,13 @@ def test_an_image_is_put_under_its_content(status: int) -> None:
         return httpx.Response(405 if request.method == "HEAD" else status)
 
     cloud = http(answer)
-    cloud.put("ab" * 32, b"jpeg")
+    cloud.put(IMAGE, b"jpeg")
     cloud.close()
     asked, request = seen
     assert (asked.method, asked.url) == ("HEAD", request.url)
     assert (request.method, str(request.url)) == (
         "PUT",
-        f"http://cloud/api/v1/shop/images/{'ab' * 32}",
+        f"http://cloud/api/v1/shop/images/{'ab' * 32}?item=7",
     )
     assert (request.content, request.headers["content-type"]) == (b"jpeg", "image/jpeg")
 
@@ -85,7 +94,7 @@ def test_an_image_is_put_under_its_content(status: int) -> None:
 )
 def test_a_refusal_parks_and_a_fault_is_tried_again(status: int, error: type[Exception]) -> None:
     with pytest.raises(error, match=f"answered {status}"):
-        http(lambda _: httpx.Response(status)).put("ab" * 32, b"jpeg")
+        http(lambda _: httpx.Response(status)).put(IMAGE, b"jpeg")
 
 
 def test_the_stations_token_goes_with_each_request() -> None:
@@ -97,10 +106,10 @@ def test_the_stations_token_goes_with_each_request() -> None:
 
     transport = httpx.MockTransport(answer)
     cloud = CloudHttp(url="http://cloud/", tenant="shop", token="cm_abc", transport=transport)
-    cloud.put("ab" * 32, b"jpeg")
+    cloud.put(IMAGE, b"jpeg")
     assert seen == ["Bearer cm_abc"] * 2
     with pytest.raises(Retry, match=r"set cloud.token to the token that .*add-station"):
-        cloud.put("ab" * 32, b"jpeg")
+        cloud.put(IMAGE, b"jpeg")
     cloud.close()
 
 
@@ -109,7 +118,7 @@ def test_no_cloud_is_tried_again() -> None:
         raise httpx.ConnectError("refused", request=request)
 
     with pytest.raises(Retry, match="refused"):
-        http(answer).put("ab" * 32, b"jpeg")
+        http(answer).put(IMAGE, b"jpeg")
 
 
 class UploadEndpoint:
@@ -123,10 +132,10 @@ class UploadEndpoint:
         self.idle = threading.Event()
         self.missing = ""
 
-    def next_to_upload(self) -> str | None:
+    def next_to_upload(self) -> WaitingImage | None:
         if not self.due:
             self.idle.set()
-        return self.due[0] if self.due else None
+        return WaitingImage(self.due[0], "") if self.due else None
 
     def record_upload(self, sha256: str) -> None:
         self.due.remove(sha256)
@@ -144,7 +153,7 @@ class UploadEndpoint:
     def get(self, digest: str) -> bytes | None:
         return None if digest == self.missing else b"jpeg"
 
-    def put(self, sha256: str, jpeg: bytes) -> None:
+    def put(self, image: WaitingImage, jpeg: bytes) -> None:
         answer = self.answers.pop(0)
         if answer is not None:
             raise answer
@@ -157,7 +166,7 @@ def uploader_of(endpoint: UploadEndpoint) -> Uploader:
 def test_it_is_tried_until_it_is_there_and_the_reason_is_said_once() -> None:
     endpoint = UploadEndpoint([Retry("away"), Retry("away"), Retry("busy"), None])
     with capture_logs() as logs:
-        uploader_of(endpoint).upload("a")
+        uploader_of(endpoint).upload(WaitingImage("a", ""))
     assert (endpoint.done, [entry["reason"] for entry in logs]) == (["a"], ["away", "busy"])
 
 
@@ -166,7 +175,7 @@ def test_what_is_refused_or_gone_is_set_aside() -> None:
     endpoint.missing = "b"
     uploader = uploader_of(endpoint)
     for sha256 in ("a", "b"):
-        uploader.upload(sha256)
+        uploader.upload(WaitingImage(sha256, ""))
     assert endpoint.parked == [("a", "too large"), ("b", "the station no longer has this image")]
 
 
@@ -187,7 +196,7 @@ def test_it_runs_until_it_is_stopped() -> None:
 
 def test_what_was_set_aside_is_tried_again_at_the_next_start() -> None:
     endpoint = UploadEndpoint([Park("refused"), None])
-    uploader_of(endpoint).upload("a")
+    uploader_of(endpoint).upload(WaitingImage("a", ""))
     assert (endpoint.due, endpoint.parked) == ([], [("a", "refused")])
     again = uploader_of(endpoint)
     thread = threading.Thread(target=again.run, daemon=True)
@@ -225,7 +234,7 @@ def test_the_line_is_shared() -> None:
     cloud = CloudHttp(
         url="http://cloud", tenant="shop", max_kb_per_s=10, transport=transport, sleep=slept.append
     )
-    cloud.put("ab" * 32, b"x" * 20_480)
+    cloud.put(IMAGE, b"x" * 20_480)
     assert bodies == [b"", b"x" * 20_480]
     assert sum(slept) == pytest.approx(2.0)
 
@@ -234,7 +243,7 @@ def test_stopping_leaves_the_image_for_the_next_start() -> None:
     endpoint = UploadEndpoint([Retry("away")] * 3)
     uploader = uploader_of(endpoint)
     uploader.stop()
-    uploader.upload("a")
+    uploader.upload(WaitingImage("a", ""))
     assert (endpoint.due, endpoint.parked) == (["a"], [])
 
 
@@ -242,7 +251,7 @@ def test_a_database_error_is_logged_and_tried_again() -> None:
     endpoint = UploadEndpoint([])
     uploader = uploader_of(endpoint)
 
-    def fail() -> str | None:
+    def fail() -> WaitingImage | None:
         uploader.stop()
         raise Retry("disk")
 

@@ -1,7 +1,6 @@
 """`cardmint-cloud up`: the whole cloud in one folder, as a shop would use it."""
 
 import errno
-import hashlib
 import os
 import signal
 import socket
@@ -20,12 +19,15 @@ from cardmint_cloud.errors import StopService
 from cardmint_cloud.local.broker_users import BrokerUsers
 from cardmint_cloud.local.processes import ChildProcess, free_port
 from cardmint_cloud.one_machine import CloudFolder, Machine, SupervisedPart
+from cardmint_contracts.cards import Image
+from cardmint_contracts.events import CardScanned
 from cardmint_contracts.settings import BrokerSettings
 from cardmint_edge.adapters.cloud_http import CloudHttp
-from cardmint_edge.errors import Retry
+from cardmint_edge.domain.scan_record import WaitingImage
+from cardmint_edge.errors import Park, Retry
 from cardmint_lab.folders import temporary_folder
 from cardmint_lab.system import installed_script
-from tests.cloud.kit.images import picture
+from tests.cloud.kit.images import digest, picture
 from tests.edge.kit.agent import ForwardingAgent
 from tests.edge.kit.scans import STAMP, scan_of
 
@@ -95,12 +97,12 @@ def items(folder: Path, token: str) -> int:
     return len(found.json()["items"]) if found.status_code == 200 else -1
 
 
-def put_image(folder: Path, token: str) -> None:
-    """Upload an image as a station does."""
+def put_image(folder: Path, token: str, scan: CardScanned) -> None:
+    """Upload the image of a scan as a station does."""
+    assert scan.image is not None
     url = f"http://127.0.0.1:{CloudFolder(folder).settings.web.port}"
-    jpeg = picture()
     with closing(CloudHttp(url=url, tenant="shop", token=token)) as cloud:
-        cloud.put(hashlib.sha256(jpeg).hexdigest(), jpeg)
+        cloud.put(WaitingImage(scan.image.sha256, str(scan.scan)), picture())
 
 
 def children(up: ChildProcess, word: str) -> list[psutil.Process]:
@@ -118,9 +120,12 @@ def test_a_shop_runs_it_and_everything_comes_back(
     with running(folder, broker_port) as up:
         password, station_token = add_station(folder, "left")
         broker = BrokerSettings(port=broker_port, username="shop/left", password=password)
-        put_image(folder, station_token)
+        image = Image(sha256=digest(picture()), bytes=len(picture()), width=63, height=88)
+        pictured = scan_of(1, image=image)
         with pytest.raises(Retry, match=r"cloud\.token"):
-            put_image(folder, "")
+            put_image(folder, "", pictured)
+        with pytest.raises(Park, match="422"):
+            put_image(folder, station_token, pictured)
         token = reader_token(folder)
         assert items(folder, "cm_none") == -1
         link = next(word for word in up.log.read_text().split() if "/join/" in word)
@@ -130,7 +135,7 @@ def test_a_shop_runs_it_and_everything_comes_back(
             number = 0
             for word in ("work", "serve", "mosquitto", "postgres"):
                 number += 1
-                agent.outbox.record(scan_of(number), STAMP)
+                agent.outbox.record(pictured if number == 1 else scan_of(number), STAMP)
                 wait_for(lambda: agent.queued == 0, "the card is receipted")
                 (process,) = children(up, word)
                 process.kill()
@@ -144,6 +149,7 @@ def test_a_shop_runs_it_and_everything_comes_back(
             agent.outbox.record(scan_of(number), STAMP)
             wait_for(lambda: agent.queued == 0, "the last card is receipted")
             wait_for(lambda: items(folder, token) == number, "the dashboard shows every card")
+            put_image(folder, station_token, pictured)
         finally:
             agent.stop()
     # Settings decide: a password that was changed there, and a file of users that is gone.

@@ -120,13 +120,18 @@ async def tenant_name(shop: NamedDependency[PageContext]) -> dict[str, str]:
 
 @put(_IMAGE, request_max_body_size=None)
 async def put_image(
-    tenant: Tenant, sha256: Sha256, request: PageRequest, shop: NamedDependency[PageContext]
+    tenant: Tenant,
+    sha256: Sha256,
+    request: PageRequest,
+    shop: NamedDependency[PageContext],
+    item: FromQuery[UUID | None] = None,
 ) -> Response[dict[str, str]]:
     """Store an image: 201 when it is new, 200 when it was there, 413 or 422 when refused.
 
-    The bytes of an upload that breaks off stay for a day, and `PATCH` continues it.
+    Only an image that an event names is taken; `item` says about which item that event is. The
+    bytes of an upload that breaks off stay for a day, and `PATCH` continues it.
     """
-    return await _take(shop, tenant, sha256, request, 0)
+    return await _take(shop, tenant, sha256, request, item=item, offset=0)
 
 
 @head(_IMAGE)
@@ -145,7 +150,11 @@ async def image_offset(
 
 @patch(_IMAGE, request_max_body_size=None)
 async def patch_image(
-    tenant: Tenant, sha256: Sha256, request: PageRequest, shop: NamedDependency[PageContext]
+    tenant: Tenant,
+    sha256: Sha256,
+    request: PageRequest,
+    shop: NamedDependency[PageContext],
+    item: FromQuery[UUID | None] = None,
 ) -> Response[dict[str, str]]:
     """Continue an upload from `Upload-Offset`; 409 with the right offset if it differs.
 
@@ -155,12 +164,21 @@ async def patch_image(
     offset = request.headers.get(UPLOAD_OFFSET, "")
     if not offset.isdecimal() or len(offset) > 12:
         raise ValidationException("Upload-Offset: the count of bytes that came before is expected")
-    return await _take(shop, tenant, sha256, request, int(offset))
+    return await _take(shop, tenant, sha256, request, item=item, offset=int(offset))
 
 
 async def _take(
-    shop: PageContext, tenant: str, sha256: str, request: PageRequest, offset: int
+    shop: PageContext,
+    tenant: str,
+    sha256: str,
+    request: PageRequest,
+    *,
+    item: UUID | None,
+    offset: int,
 ) -> Response[dict[str, str]]:
+    if not await _is_named(shop, tenant, sha256, item):
+        said = {"reason": "unnamed", "detail": "no event of this tenant names this image"}
+        return Response(said, status_code=422)
     try:
         taken = await receive_image(shop.images, tenant, sha256, request.stream(), offset)
     except TimeoutError:
@@ -181,6 +199,15 @@ async def _take(
             return Response(
                 {"reason": refusal.reason, "detail": refusal.detail}, status_code=status
             )
+
+
+async def _is_named(shop: PageContext, tenant: str, sha256: str, item: UUID | None) -> bool:
+    """Return whether an event names an image, so that nobody can fill the storage with others."""
+    if item is not None:
+        async with shop.engine.connect() as connection:
+            return await cards.event_names_image(connection, tenant, item, sha256)
+    async with shop.searching, shop.engine.connect() as connection:
+        return await cards.any_item_has_image(connection, tenant, sha256)
 
 
 @get("/images/{tenant:str}/{sha256:str}")

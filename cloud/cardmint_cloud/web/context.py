@@ -35,8 +35,8 @@ class PageContext:
     """One tenant's access to the service.
 
     `engine` reads; `pool` (asyncpg) writes and listens. `drawing` limits how many images are
-    decoded at a time. `accounts` is None where nobody signs in, `secure` whether browsers come by
-    HTTPS.
+    decoded at a time, `searching` how many reads of all items run. `accounts` is None where nobody
+    signs in, `secure` whether browsers come by HTTPS.
     """
 
     tenant: str
@@ -49,3 +49,4 @@ class PageContext:
     accounts: Accounts | None = None
     secure: bool = False
     drawing: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
+    searching: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))

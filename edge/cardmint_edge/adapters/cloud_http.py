@@ -8,6 +8,7 @@ import httpx
 import structlog
 
 from cardmint_contracts.http import UPLOAD_COMPLETE, UPLOAD_OFFSET, image_path
+from cardmint_edge.domain.scan_record import WaitingImage
 from cardmint_edge.errors import Park, Retry
 
 TIMEOUT_S = 30.0
@@ -61,7 +62,7 @@ class CloudHttp:
                 timeout=TIMEOUT_S, transport=transport, headers=headers, trust_env=False
             )
 
-    def put(self, sha256: str, jpeg: bytes) -> None:
+    def put(self, image: WaitingImage, jpeg: bytes) -> None:
         """Upload one image, or the rest of it, unless the cloud has it already.
 
         Raises:
@@ -69,7 +70,7 @@ class CloudHttp:
             Retry: the cloud is away or busy, does not know the token, or has lost the first part of
                 the image.
         """
-        url = self._url + image_path(self._tenant, sha256)
+        url = self._url + image_path(self._tenant, image.sha256, image.item)
         try:
             known = self._client.head(url)
             if known.headers.get(UPLOAD_COMPLETE) == "?1":

@@ -19,3 +19,11 @@ class ScanRecord:
     scan: CardScanned
     fingerprint: bytes = b""
     withdrawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingImage:
+    """An image to upload, and the item whose event names it; "" where that is not known."""
+
+    sha256: str
+    item: str

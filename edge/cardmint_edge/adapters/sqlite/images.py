@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from cardmint_edge.adapters.sqlite.database import Database
+from cardmint_edge.domain.scan_record import WaitingImage
 
 LocalCopy: TypeAlias = Literal["full", "thumbnail", "none"]
 """What is left of an image on the station."""
@@ -34,13 +35,14 @@ class ImageTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def next_to_upload(self) -> str | None:
+    def next_to_upload(self) -> WaitingImage | None:
         """Return the next image to upload, one whose event has a receipt; None when none waits."""
         rows = self._database.read(
-            "SELECT sha256 FROM images WHERE uploaded = 0 AND parked IS NULL AND kept = 'full' "
+            "SELECT sha256, item FROM images"
+            " WHERE uploaded = 0 AND parked IS NULL AND kept = 'full' "
             "AND sequence <= (SELECT acknowledged FROM station) ORDER BY sequence LIMIT 1"
         )
-        return rows[0][0] if rows else None
+        return WaitingImage(*rows[0]) if rows else None
 
     def record_upload(self, sha256: str) -> None:
         """Record that the cloud has an image."""

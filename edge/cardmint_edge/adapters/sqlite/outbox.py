@@ -171,9 +171,10 @@ class Outbox:
                 tx.execute("DELETE FROM pictures WHERE position <= ?", (position - PICTURES,))
             if image is not None:
                 tx.execute(
-                    "INSERT INTO images (sha256, bytes, sequence) VALUES (?, ?, ?) "
-                    "ON CONFLICT DO UPDATE SET sequence = excluded.sequence, kept = 'full'",
-                    (image.sha256, image.bytes, sequence),
+                    "INSERT INTO images (sha256, bytes, sequence, item) VALUES (?, ?, ?, ?) "
+                    "ON CONFLICT DO UPDATE SET sequence = excluded.sequence, item = excluded.item,"
+                    " kept = 'full'",
+                    (image.sha256, image.bytes, sequence, str(scan.rescan_of or scan.scan)),
                 )
         self._on_append()
         return ScanRecord(

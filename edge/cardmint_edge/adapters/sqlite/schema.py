@@ -5,7 +5,7 @@ in the current stream, 0 if its event was sent in an earlier one. An event's `id
 identity where that is another one. A `digest` is the chain's after the event.
 """
 
-VERSION = 5
+VERSION = 6
 """The schema's version, kept in `PRAGMA user_version`."""
 
 CHAINED_FROM = 4
@@ -23,6 +23,11 @@ CREATE TABLE images (
 CREATE INDEX images_waiting ON images (sequence)
   WHERE uploaded = 0 AND parked IS NULL AND kept = 'full';
 """
+
+_IMAGE_ITEMS = """
+ALTER TABLE images ADD COLUMN item TEXT NOT NULL DEFAULT '';
+"""
+"""The item whose event names the image: the cloud takes no other images."""
 
 _PICTURES = """
 CREATE TABLE pictures (
@@ -100,6 +105,7 @@ CREATE TABLE tasks (
 ) STRICT;
 """
     + _IMAGES
+    + _IMAGE_ITEMS
 )
 
 UPGRADES = {
@@ -142,5 +148,13 @@ UPDATE scans SET place = sequence;
 """,
     ),
     4: (_PICTURES,),
+    5: (
+        _IMAGE_ITEMS,
+        """
+UPDATE images SET item =
+    coalesce(json_extract(CAST(scans.data AS TEXT), '$.rescan_of'), scans.scan)
+  FROM scans WHERE json_extract(CAST(scans.data AS TEXT), '$.image.sha256') = images.sha256;
+""",
+    ),
 }
 """Statements that upgrade each version of the schema to the next."""

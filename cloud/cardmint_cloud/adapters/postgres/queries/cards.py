@@ -149,6 +149,31 @@ async def has_image(connection: AsyncConnection, tenant: str, which: UUID, sha25
     return (await connection.execute(statement)).first() is not None
 
 
+async def event_names_image(
+    connection: AsyncConnection, tenant: str, which: UUID, sha256: str
+) -> bool:
+    """Whether an event about an item names this image.
+
+    Of events whose month was retired from the log the item itself remembers the first image.
+    """
+    statement = select(events.c.sequence).where(
+        events.c.tenant == tenant, events.c.subject == which, events.c.data.contains(sha256)
+    )
+    if (await connection.execute(statement)).first() is not None:
+        return True
+    return await has_image(connection, tenant, which, sha256)
+
+
+async def any_item_has_image(connection: AsyncConnection, tenant: str, sha256: str) -> bool:
+    """Whether any item or review names this image. Reads every item: no index serves it."""
+    of_items = select(items.c.item).where(items.c.tenant == tenant, items.c.image == sha256)
+    of_reviews = select(reviews.c.item).where(
+        reviews.c.tenant == tenant, reviews.c.image["sha256"].astext == sha256
+    )
+    found = await connection.execute(of_items.union_all(of_reviews).limit(1))
+    return found.first() is not None
+
+
 async def item_history(
     connection: AsyncConnection, tenant: str, subjects: list[UUID], *, limit: int = 100
 ) -> list[dict[str, Any]]:
