@@ -364,6 +364,8 @@ class Forwarder:
         self._behind_since = None
         if receipt.database == state.database:
             self._receipt_problem = ""
+        if state.database != before.database and self._window.limits is not None:
+            self._record_publication(self._link.send_birth())  # it names the database
         if state.acknowledged > before.acknowledged:
             self._on_receipt()
 

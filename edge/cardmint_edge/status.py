@@ -116,13 +116,15 @@ class StationStatus:
 
     def state(self, online: bool) -> StationState:
         """Return the station's birth (`online`) or death."""
+        state = self._outbox.stream_state
         return StationState(
             online=online,
             epoch=self._epoch,
             bootid=self._clock.bootid,
-            stream=self._outbox.stream_state.stream,
+            stream=state.stream,
             time=clock_text(datetime.now(UTC)),
             version=__version__,
+            database=state.database,
         )
 
     def health(self) -> StationHealth:

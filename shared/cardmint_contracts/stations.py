@@ -12,7 +12,8 @@ class StationState(Upward, frozen=True):
     """Birth (`online`) of a station, or its death, which the broker publishes as its will.
 
     `epoch` counts the agent's starts since the outbox was made: of one stream, a will with a lower
-    epoch than the last birth came late and is ignored.
+    epoch than the last birth came late and is ignored. `database` is the cloud's that the station
+    belongs to, None before its first receipt: another cloud on the broker leaves its tasks alone.
     """
 
     online: bool
@@ -21,6 +22,7 @@ class StationState(Upward, frozen=True):
     stream: UUID
     time: ClockText
     version: Line
+    database: UUID | None = None
 
 
 class StationHealth(Upward, frozen=True):

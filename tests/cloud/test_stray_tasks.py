@@ -16,6 +16,8 @@ from cardmint_cloud.reviews.dispatch import ReviewDispatcher
 from cardmint_cloud.reviews.stray_tasks import StrayTasks
 from cardmint_contracts import topics
 from cardmint_contracts.settings import BrokerSettings
+from cardmint_contracts.stations import StationState
+from cardmint_contracts.wire import encode
 from tests.cloud.kit.cards import accepted, doubtful, send
 
 pytestmark = pytest.mark.integration
@@ -85,6 +87,40 @@ async def test_a_task_of_a_station_is_cleared_after_its_first_event_here(
     await send(pool, accepted())
     running.cancel()
     await asyncio.wait([running])
+    await settled(one, link, set())
+
+
+async def test_a_second_cloud_leaves_the_questions_of_the_first_alone(
+    pool: Pool, link: MqttClient
+) -> None:
+    await send(pool, accepted())
+    await send(pool, accepted(), station="right")
+    theirs, ours = ("shop", "left", uuid4()), ("shop", "right", uuid4())
+    await kept(link, theirs, ours)
+    here = await pool.fetchval("SELECT id FROM database_identity")
+    one = strays(pool)
+
+    def says(station: str, database: UUID | None) -> None:
+        state = StationState(
+            online=True,
+            epoch=1,
+            bootid=uuid4(),
+            stream=uuid4(),
+            time="2026-11-27T10:00:00+00:00",
+            version="1",
+            database=database,
+        )
+        one.heard("shop", station, encode(state))
+
+    says("left", uuid4())
+    says("right", here)
+    await settled(one, link, {topics.task_topic(*theirs)})
+    says("left", here)
+    one.heard("shop", "left", b" " * 5000)
+    await settled(one, link, set())
+    one.heard("shop", "left", b"{")
+    await kept(link, theirs)
+    one.taken_over()
     await settled(one, link, set())
 
 

@@ -355,6 +355,7 @@ def _sent(bench: ForwarderBench, count: int) -> None:
 def test_a_cloud_that_went_back_is_asked_again_and_gets_everything(bench: ForwarderBench) -> None:
     bench.connect()
     _sent(bench, 2)
+    assert bench.wire.births == 2, "the second one names the database"
     backup = bench.cloud.backup()
     _sent(bench, 3)
     bench.cloud = backup
@@ -362,8 +363,9 @@ def test_a_cloud_that_went_back_is_asked_again_and_gets_everything(bench: Forwar
     bench.receive(bench.cloud.receipt(stream))
     bench.turn()
     assert bench.outbox.stream_state.stream == stream, "one receipt may be late"
+    assert bench.wire.births == 2
     bench.turn(QUIET_S)
-    assert bench.wire.births == 2, "it asks by a birth"
+    assert bench.wire.births == 3, "it asks by a birth"
     bench.receive(bench.cloud.receipt(stream))
     bench.turn()
     assert bench.outbox.stream_state.stream != stream

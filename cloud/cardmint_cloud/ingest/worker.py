@@ -121,6 +121,8 @@ class Worker:
     def put(self, message: InboundMessage) -> None:
         """Queue a message. The broker connection limits how many wait."""
         route = self.route(message.topic)
+        if route is not None and route.kind == "state":
+            self.strays.heard(route.tenant, route.station, message.payload)
         lane = self._lanes[route.slot % LANES if route else 0]
         lane.put_nowait(PendingMessage(message=message, route=route))
 

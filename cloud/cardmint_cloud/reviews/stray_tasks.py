@@ -7,9 +7,9 @@ the broker, it lists the retained tasks. Of those of its own stations
 - an open one stays;
 - a closed one is published again by the dispatcher, as closed;
 - one that the database does not know is cleared, but only after `GRACE_S`, and only at a station
-  whose events are in this database: another cloud on the same broker keeps its questions to
-  stations of its own. Afterwards the database is asked again, and a question that was opened
-  meanwhile is published again.
+  whose events are in this database and which says that it belongs to no other: a second cloud on
+  the same broker leaves the questions of the first one alone. Afterwards the database is asked
+  again, and a question that was opened meanwhile is published again.
 """
 
 import asyncio
@@ -22,16 +22,23 @@ from uuid import UUID
 import structlog
 
 from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.ingest.identity import read_identity
 from cardmint_cloud.adapters.postgres.retry import retry_until_done
 from cardmint_cloud.adapters.postgres.reviews import publishing
 from cardmint_cloud.domain.rendezvous import slot_of
 from cardmint_cloud.fleet import StationPublisher
 from cardmint_contracts import topics
-from cardmint_contracts.errors import BadTopic
+from cardmint_contracts.errors import BadTopic, ContractError
+from cardmint_contracts.stations import StationState
+from cardmint_contracts.wire import decode
 
 GRACE_S = 10.0
 SWEEP_S = 5.0
 """Seconds that a task must have been unknown, and seconds between checks."""
+
+MAX_STATES = 100_000
+MAX_STATE_BYTES = 4 << 10
+"""Stations whose state is remembered at most, and bytes of each."""
 
 _log = structlog.get_logger()
 TaskKey = tuple[str, str, UUID]
@@ -69,6 +76,12 @@ class StrayTasks:
         self._listed = 0
         self._woken = asyncio.Event()
         self._unknown: dict[TaskKey, float] = {}
+        self._states: dict[tuple[str, str], bytes] = {}
+
+    def heard(self, tenant: str, station: str, state: bytes) -> None:
+        """Remember a station's last `StationState`, which names the database it belongs to."""
+        if len(self._states) < MAX_STATES and len(state) <= MAX_STATE_BYTES:
+            self._states[tenant, station] = state
 
     def taken_over(self) -> None:
         """List the retained tasks soon: stations became ours."""
@@ -99,10 +112,17 @@ class StrayTasks:
         async with self._pool.acquire() as connection:
             known = await publishing.tasks_open(connection, {_id(key) for key in ours})
             at_home = await publishing.stations_with_events(connection, {key[:2] for key in ours})
+            identity = await read_identity(connection)
         closed = {_id(key) for key in ours if known.get(_id(key)) is False}
         unknown = {key: at for key, at in ours.items() if _id(key) not in known}
         ripe = asyncio.get_running_loop().time() - self._grace_s
-        strays = [key for key, at in unknown.items() if at <= ripe and key[:2] in at_home]
+        strays = [
+            key
+            for key, at in unknown.items()
+            if at <= ripe
+            and key[:2] in at_home
+            and self._database_of(key[:2]) in {None, identity.id, *identity.replaces}
+        ]
         cleared = await _clear(broker, strays)
         # What was cleared is still unknown, unless its question was opened in the meantime.
         async with self._pool.acquire() as connection:
@@ -110,6 +130,13 @@ class StrayTasks:
             if await publishing.forget_published(connection, again):
                 self._on_forgotten()
         self._unknown = {key: at for key, at in unknown.items() if key not in cleared}
+
+    def _database_of(self, station: tuple[str, str]) -> UUID | None:
+        """Return the database that a station belongs to; None where it does not say."""
+        try:
+            return decode(self._states.get(station, b""), StationState).database
+        except ContractError:
+            return None
 
 
 async def _clear(broker: TaskBroker, strays: Collection[TaskKey]) -> set[TaskKey]:
