@@ -333,18 +333,29 @@ async def test_two_boxes_and_new_streams_are_shown(pool: Pool, site: httpx.Async
     opened = StreamOpened(
         reason="cloud-restored",
         previous=uuid4(),
-        acknowledged=15,
-        last=18,
+        acknowledged=1215,
+        last=1218,
         resent=1200,
         missing=2,
-        missing_first=11,
-        missing_last=15,
+        missing_first=14,
+        missing_last=1215,
     )
-    await send(pool, opened)
+    of_other_tenant = replace(opened, reason="renamed", previous=uuid4(), resent=0, missing=0)
+    await send(pool, opened, of_other_tenant)
+    await pool.execute(
+        "INSERT INTO watermarks (tenant, stream, source, sequence, updated_at)"
+        " VALUES ('shop', $1, '/stations/left', 13, $2)",
+        opened.previous,
+        NOW,
+    )
     page = plain(await site.get("/stations"))
     for text in ("Two boxes had this name", "Cloud restored", "1,200 events sent again"):
         assert text in page
-    assert "missing: 2 events of 11 to 15" in page
+    assert "missing: 2 events of 14 to 1,215" in page
+    assert "since the database" not in page
+    await pool.execute("UPDATE watermarks SET sequence = 10 WHERE sequence = 13")
+    page = plain(await site.get("/stations"))
+    assert "missing since the database was restored: 3 events, 11 to 13" in page
 
 
 async def test_the_ledger_of_images_given_up_is_shown(pool: Pool, site: httpx.AsyncClient) -> None:

@@ -26,7 +26,7 @@ from cardmint_contracts.access import user_name
 from cardmint_lab.chaos import ChaosSystem
 from cardmint_lab.copies.box import Box
 from cardmint_lab.copies.forger import Forger
-from cardmint_lab.copies.verdict import Verdict, database_id, scans_in_log, verdict
+from cardmint_lab.copies.verdict import Place, Verdict, database_id, places_in_log, verdict
 from cardmint_lab.folders import temporary_folder
 
 TENANT = "copies"
@@ -87,8 +87,8 @@ class CopiesSystem:
             database=asyncio.run(database_id(self.servers.postgres.address)),
         )
         self._database_saved = False
-        self.dropped: set[UUID] = set()
-        """Cards that were in the log and are not in the restored one."""
+        self.dropped: dict[UUID, set[Place]] = {}
+        """Cards that were in the log and are not in the restored one, and where they were."""
 
     def check(self) -> None:
         """Check that no worker and no station ended by itself.
@@ -177,12 +177,13 @@ class CopiesSystem:
         self._database_saved = True
 
     def _restore_database(self) -> None:
-        before = asyncio.run(scans_in_log(self.servers.postgres.address, TENANT))
+        before = asyncio.run(places_in_log(self.servers.postgres.address, TENANT))
         self.servers.postgres.stop()
         self._copy_database(self._folder / "saved", self.servers.postgres.folder / "data")
         self.servers.postgres.start()
-        after = asyncio.run(scans_in_log(self.servers.postgres.address, TENANT))
-        self.dropped |= before - after
+        after = asyncio.run(places_in_log(self.servers.postgres.address, TENANT))
+        for card in before.keys() - after.keys():
+            self.dropped.setdefault(card, set()).update(before[card])
 
     @staticmethod
     def _copy_database(of: Path, to: Path) -> None:

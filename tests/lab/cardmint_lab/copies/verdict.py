@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -11,8 +12,17 @@ from cardmint_contracts.events import NAMES, CardScanned, EventData, StreamOpene
 from cardmint_contracts.upcasters import decode_data
 from cardmint_lab.copies.box import Box
 
-_SCANS = "SELECT data::json->>'scan' FROM events WHERE tenant = $1 AND type = $2"
+_SCANS = """
+SELECT (data::json->>'scan')::uuid AS scan, stream, sequence FROM events
+ WHERE tenant = $1 AND type = $2"""
 _OPENED = "SELECT data FROM events WHERE tenant = $1 AND type = $2"
+
+
+Place: TypeAlias = tuple[UUID, int]
+"""Stream and sequence of an event."""
+
+Places: TypeAlias = dict[UUID, set[Place]]
+"""Where scans are in a log: more than once if an event was sent again in another stream."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +54,14 @@ async def database_id(address: str) -> UUID:
         await connection.close()
 
 
-async def scans_in_log(address: str, tenant: str) -> set[UUID]:
-    """Return the scans of a tenant's log."""
+async def places_in_log(address: str, tenant: str) -> Places:
+    """Return the scans of a tenant's log, each with its places."""
     connection = await asyncpg.connect(address, command_timeout=60)
     try:
-        rows = await connection.fetch(_SCANS, tenant, NAMES[CardScanned])
-        return {UUID(scan) for (scan,) in rows}
+        places: Places = {}
+        for row in await connection.fetch(_SCANS, tenant, NAMES[CardScanned]):
+            places.setdefault(row["scan"], set()).add((row["stream"], row["sequence"]))
+        return places
     finally:
         await connection.close()
 
@@ -60,17 +72,16 @@ async def verdict(
     boxes: Sequence[Box],
     *,
     forged: Collection[UUID],
-    dropped: Collection[UUID],
+    dropped: Mapping[UUID, Collection[Place]],
 ) -> Verdict:
     """Compare log, inventory and ledger with the boxes' journals and disks, which must not run.
 
-    `dropped` are the cards that a restored database did not have any more.
+    `dropped` are the cards that a restored database did not have any more, each with the places
+    where it was: the ledger must name one of them.
     """
     connection = await asyncpg.connect(address, command_timeout=60)
     try:
-        logged = [
-            UUID(scan) for (scan,) in await connection.fetch(_SCANS, tenant, NAMES[CardScanned])
-        ]
+        logged = [row["scan"] for row in await connection.fetch(_SCANS, tenant, NAMES[CardScanned])]
         items = await connection.fetch("SELECT item FROM items WHERE tenant = $1", tenant)
         opened = [
             decode_data(NAMES[StreamOpened], data.encode())
@@ -93,14 +104,14 @@ async def verdict(
     receipted = set().union(*(box.lost_receipted for box in boxes)) & set(dropped)
     with_disk = missing & (unsent | receipted) - on_disk
     rest = missing - with_disk
-    ledger = len(_missing_by_ledger(opened, watermarks))
+    ledger = _missing_by_ledger(opened, watermarks)
     wrong: list[str] = []
     if still := rest & on_disk:
         wrong.append(f"{len(still)} cards are on a disk and not counted: {sorted(still)[:3]}")
     if silent := rest - on_disk - set(dropped):
         wrong.append(f"{len(silent)} cards are lost without a restored disk or database")
-    if len(rest) > ledger:
-        wrong.append(f"{len(rest)} cards are missing, and the ledger says {ledger}")
+    if unnamed := {card for card in rest if ledger.isdisjoint(dropped.get(card, ()))}:
+        wrong.append(f"{len(unnamed)} missing cards are not in the ledger: {sorted(unnamed)[:3]}")
     if strange := counted - begun - set(forged):
         wrong.append(f"{len(strange)} cards are counted that nobody scanned")
     if len(items) != len(counted) or counted != set(logged):
@@ -113,7 +124,7 @@ async def verdict(
         counted=len(beeped & counted),
         lost_with_disk=len(with_disk),
         in_ledger=len(rest),
-        ledger=ledger,
+        ledger=len(ledger),
         forged=len(counted & set(forged)),
         twice=len(logged) - len(set(logged)),
         opened=len(opened),
@@ -121,15 +132,13 @@ async def verdict(
     )
 
 
-def _missing_by_ledger(
-    opened: Sequence[EventData], watermarks: Mapping[UUID, int]
-) -> set[tuple[UUID, int]]:
+def _missing_by_ledger(opened: Sequence[EventData], watermarks: Mapping[UUID, int]) -> set[Place]:
     """Return the events, by stream and sequence, of which the ledger says that they are missing.
 
     A line names those that the station no longer had when it learned of the restored database, and
     how far the stream before was receipted: a database with less of it was restored afterwards.
     """
-    missing: set[tuple[UUID, int]] = set()
+    missing: set[Place] = set()
     for line in opened:
         if isinstance(line, StreamOpened):
             ranges = [range(watermarks.get(line.previous, 0) + 1, line.acknowledged + 1)]

@@ -1,6 +1,8 @@
 """Stations, the artifacts published for them, and the images they gave up."""
 
+from collections.abc import Mapping
 from typing import Any, cast
+from uuid import UUID
 
 from sqlalchemy import BigInteger, RowMapping, and_, func, literal_column, select
 from sqlalchemy.dialects.postgresql import JSONB
@@ -14,7 +16,7 @@ from cardmint_cloud.adapters.postgres.tables import (
     stations,
     watermarks,
 )
-from cardmint_contracts.events import ImageEvicted
+from cardmint_contracts.events import ImageEvicted, StreamOpened, StreamReason
 from cardmint_contracts.upcasters import decode_data
 
 
@@ -98,7 +100,11 @@ async def list_evictions(
 async def list_new_streams(
     connection: AsyncConnection, tenant: str, *, latest: int = 50
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return the latest streams that each station opened, the newest first, with the reason."""
+    """Return the latest streams that each station opened, the newest first, with the reason.
+
+    `lost` is the range of events that this database had when the stream was opened, and has no more
+    because it was restored since; None where it has them all.
+    """
     statement = (
         select(events.c.source, events.c.received_at, events.c.type, events.c.data)
         .where(
@@ -108,12 +114,35 @@ async def list_new_streams(
         .order_by(events.c.position.desc())
         .limit(latest)
     )
+    lines = [
+        (row, opened)
+        for row in await connection.execute(statement)
+        if isinstance(opened := decode_data(row.type, row.data.encode()), StreamOpened)
+    ]
+    has = await _watermarks(connection, tenant, [opened.previous for _, opened in lines])
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in await connection.execute(statement):
-        opened = decode_data(row.type, row.data.encode())
+    for row, opened in lines:
         station = row.source.removeprefix("/stations/")
-        found.setdefault(station, []).append({"at": row.received_at, "opened": opened})
+        line = {"at": row.received_at, "opened": opened, "lost": _lost(opened, has)}
+        found.setdefault(station, []).append(line)
     return found
+
+
+async def _watermarks(
+    connection: AsyncConnection, tenant: str, streams: list[UUID]
+) -> dict[UUID, int]:
+    statement = select(watermarks.c.stream, watermarks.c.sequence).where(
+        watermarks.c.tenant == tenant, watermarks.c.stream.in_(streams)
+    )
+    return {row.stream: row.sequence for row in await connection.execute(statement)}
+
+
+def _lost(opened: StreamOpened, has: Mapping[UUID, int]) -> range | None:
+    if opened.reason == StreamReason.RENAMED and opened.previous not in has:
+        return None  # it was another tenant's
+    had = opened.acknowledged - opened.resent - opened.missing
+    lost = range(has.get(opened.previous, 0) + 1, had + 1)
+    return lost or None
 
 
 async def was_given_up(connection: AsyncConnection, tenant: str, station: str, sha256: str) -> bool:
