@@ -20,6 +20,7 @@ from cardmint_contracts.cards import (
     Money,
     ScanDefaults,
 )
+from cardmint_contracts.changes import ItemsGroup
 from cardmint_contracts.reasons import Reason
 from cardmint_contracts.wire import Code, Count, Line, Probability, Sha256, Upward
 
@@ -235,6 +236,19 @@ class ScanWithdrawn(Upward, frozen=True):
     by: Line
 
 
+class ItemsChanged(Upward, frozen=True):
+    """A person changed values of items; `undoes` is the change that this one takes back.
+
+    Events with the same `change` belong together. An item whose values are no longer those of
+    `before` keeps what it has.
+    """
+
+    change: UUID
+    by: Line
+    groups: Annotated[tuple[ItemsGroup, ...], Meta(min_length=1, max_length=1000)]
+    undoes: UUID | None = None
+
+
 EventData: TypeAlias = (
     CardScanned
     | ReviewOpened
@@ -246,6 +260,7 @@ EventData: TypeAlias = (
     | ImageEvicted
     | ScanWithdrawn
     | StreamOpened
+    | ItemsChanged
 )
 
 TYPES: dict[str, type[EventData]] = {
@@ -259,5 +274,9 @@ TYPES: dict[str, type[EventData]] = {
     "cardmint.image.evicted.v2": ImageEvicted,
     "cardmint.scan.withdrawn.v1": ScanWithdrawn,
     "cardmint.stream.opened.v1": StreamOpened,
+    "cardmint.items.changed.v1": ItemsChanged,
 }
 NAMES: dict[type[EventData], str] = {struct: name for name, struct in TYPES.items()}
+
+DASHBOARD_EVENTS: frozenset[type[EventData]] = frozenset({PriceJudged, ItemsChanged})
+"""What only a person at the dashboard says. From a station it is forged."""

@@ -26,6 +26,7 @@ from cardmint_contracts.cards import (
     Money,
     ScanDefaults,
 )
+from cardmint_contracts.changes import ItemsGroup, ItemValues
 from cardmint_contracts.control import (
     Command,
     CommandReply,
@@ -42,6 +43,7 @@ from cardmint_contracts.events import (
     CardScanned,
     EventData,
     ImageEvicted,
+    ItemsChanged,
     PriceJudged,
     Question,
     RecogniserIdentity,
@@ -170,6 +172,20 @@ EVENTS: dict[str, EventData] = {
     ),
     "image-evicted-thumbnail": ImageEvicted(
         sha256="ab" * 32, bytes=81234, kind="thumbnail", uploaded=True, reason="disk-short"
+    ),
+    "items-changed": ItemsChanged(
+        change=UUID(int=31),
+        by="ann",
+        groups=(
+            ItemsGroup(
+                items=(UUID(int=11), UUID(int=14)),
+                before=ItemValues(bin="A3", condition=Condition.NEAR_MINT, cleared=("paid",)),
+                after=ItemValues(
+                    bin="B1", paid=Money(minor=250, currency="EUR"), cleared=("condition",)
+                ),
+            ),
+        ),
+        undoes=UUID(int=30),
     ),
     "scan-withdrawn": ScanWithdrawn(scan=UUID(int=11), by="station"),
 }

@@ -23,6 +23,12 @@ def searched_text(printing: Printing, of_set: CatalogueSet) -> str:
     return " ".join(dict.fromkeys(_plain(part) for part in parts if part))
 
 
+def card_text(card_id: str, name: str, number: str, set_id: str, set_name: str) -> str:
+    """Return what is known of a printing that a station named: for a catalogue that lacks it."""
+    parts = dict.fromkeys(_plain(one) for one in (name, number, set_name, set_id, card_id))
+    return " ".join(part for part in parts if part)
+
+
 def query_words(text: str) -> tuple[str, ...]:
     """Return the words of a query, each of which a card's text must contain."""
     joined = re.sub(r"\s*/\s*", "/", text.replace("\x00", " "))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from cardmint_cloud.domain import review_questions
+from cardmint_cloud.domain import item_changes, review_questions
 from cardmint_cloud.domain.items import (
     ImpossibleEvent,
     InventoryChanges,
@@ -17,7 +17,7 @@ from cardmint_cloud.domain.items import (
 )
 from cardmint_contracts.cards import Decision
 from cardmint_contracts.envelope import is_plausible
-from cardmint_contracts.events import CardScanned
+from cardmint_contracts.events import CardScanned, ItemsChanged
 
 
 def fold(
@@ -59,6 +59,8 @@ def _apply(
         case CardScanned():
             if not review_questions.apply_rescan(changes, items, reviews, event, event.data):
                 _add_item(changes, items, event, event.data)
+        case ItemsChanged():
+            item_changes.apply_change(changes, items, event, event.data)
         case _:
             review_questions.apply_event(changes, items, reviews, event)
 

@@ -11,9 +11,11 @@ from uuid import UUID, uuid5
 from msgspec import Struct
 
 from cardmint_contracts.cards import Candidate, Card, Image
+from cardmint_contracts.changes import Stock
 from cardmint_contracts.events import (
     CardScanned,
     EventData,
+    ItemsChanged,
     Question,
     RescanRequested,
     ReviewAged,
@@ -22,6 +24,8 @@ from cardmint_contracts.events import (
     ReviewUndone,
     ScanWithdrawn,
 )
+
+_HELD = frozenset({Stock.IN_STOCK.value, Stock.RESERVED.value})
 
 
 class ItemStatus(StrEnum):
@@ -55,7 +59,10 @@ class Holding(NamedTuple):
 
 
 class Item(Struct, frozen=True, kw_only=True, gc=False):
-    """One physical card. `version` counts its changes; `card_id` is empty without a printing."""
+    """One physical card. `version` counts its changes; `card_id` is empty without a printing.
+
+    What follows `version` only a person sets. `changes` are the changes that it was part of.
+    """
 
     tenant: str
     item: UUID
@@ -74,11 +81,19 @@ class Item(Struct, frozen=True, kw_only=True, gc=False):
     margin: float
     image: str
     version: int = 1
+    note: str = ""
+    stock: str = Stock.IN_STOCK.value
+    paid_minor: int | None = None
+    paid_currency: str = ""
+    grader: str = ""
+    grade: str = ""
+    certificate: str = ""
+    changes: tuple[UUID, ...] = ()
 
     @property
     def holding(self) -> Holding | None:
         """The line of the inventory that counts this item; None while none does."""
-        if self.status is not ItemStatus.COUNTED or not self.card_id:
+        if self.status is not ItemStatus.COUNTED or not self.card_id or self.stock not in _HELD:
             return None
         return Holding(
             self.tenant, self.card_id, self.language, self.finish, self.edition, self.condition
@@ -164,9 +179,11 @@ _About = ReviewOpened | ReviewAnswered | ReviewUndone | RescanRequested | Review
 
 
 def subject_of(data: EventData) -> UUID | None:
-    """Return the item that an event is about, if any."""
+    """Return the item, or the change of items, that an event is about, if any."""
     if isinstance(data, CardScanned):
         return data.rescan_of or data.scan
+    if isinstance(data, ItemsChanged):
+        return data.change
     return data.scan if isinstance(data, _About | ScanWithdrawn) else None
 
 
@@ -183,6 +200,8 @@ def touched_keys(events: Iterable[tuple[str, EventData]]) -> tuple[list[ItemKey]
         elif isinstance(data, ScanWithdrawn):
             items.append((tenant, data.scan))
             reviews += [(tenant, review_task_id(data.scan, why)) for why in REVIEW_ORIGINS]
+        elif isinstance(data, ItemsChanged):
+            items += [(tenant, one) for group in data.groups for one in group.items]
         elif isinstance(data, _About):
             items.append((tenant, data.scan))
             reviews.append((tenant, data.task))

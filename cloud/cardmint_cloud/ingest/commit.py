@@ -37,7 +37,7 @@ from cardmint_cloud.ingest.read import EventBatch, decode_or_error
 from cardmint_contracts.chain import start_of
 from cardmint_contracts.envelope import Envelope, first_identity
 from cardmint_contracts.errors import ContractError
-from cardmint_contracts.events import CardScanned, EventData
+from cardmint_contracts.events import DASHBOARD_EVENTS, CardScanned, EventData
 from cardmint_contracts.notifications import Subject
 from cardmint_contracts.receipts import (
     ANOTHERS_STREAM,
@@ -153,6 +153,9 @@ async def _place(
     for envelope, data in zip(rest, decoded, strict=True):
         if isinstance(data, ContractError):
             letters.append(_event_letter(batch, envelope, data.reason, str(data)))
+        elif batch.source.startswith("/stations/") and type(data) in DASHBOARD_EVENTS:
+            detail = f"a station cannot say {envelope.type}: only a person at the dashboard can"
+            letters.append(_event_letter(batch, envelope, "not-a-stations", detail))
         else:
             new.append(NewEvent(batch, envelope, data))
     return new, letters

@@ -77,6 +77,18 @@ class TableColumns:
         value = f", ${len(arrays) + 1}::{self._type(scalar)}" if scalar else ""
         return f"INSERT INTO {self.table} ({names}) SELECT *{value} FROM unnest({unnested})"  # noqa: S608 - our names
 
+    def update_from_arrays(self, name: str, value: str, type_name: str) -> str:
+        """Return an UPDATE of one array a column; the last array gives `name`, through `value`."""
+        arrays = ", ".join(f"${n}::{column.type}[]" for n, column in enumerate(self.columns, 1))
+        given = ", ".join([*self.names, "given"])
+        sets = ", ".join(f"{one} = n.{one}" for one in self.values)
+        where = " AND ".join(f"t.{key} = n.{key}" for key in self.keys)
+        return (
+            f"UPDATE {self.table} t SET {sets}, {name} = {value.format('n.given')}"  # noqa: S608 - our names
+            f" FROM unnest({arrays}, ${len(self.columns) + 1}::{type_name}[]) AS n ({given})"
+            f" WHERE {where}"
+        )
+
     def arrays(self, rows: Iterable[object], *, scalar: str = "") -> list[list[Any]]:
         """Return the arrays for `insert_from_arrays`: the rows' values, a list for each column."""
         columns = [column for column in self.columns if column.name != scalar]
@@ -142,6 +154,32 @@ ITEMS = TableColumns(
     Column(name="image", type="text"),
     Column(name="version", type="integer", repeats=True),
 )
+
+ITEM_EDITS = TableColumns(
+    "items",
+    Column(name="tenant", type="text", key=True),
+    Column(name="item", type="uuid", key=True),
+    Column(name="status", type="text"),
+    Column(name="card_id", type="text"),
+    Column(name="language", type="text"),
+    Column(name="finish", type="text"),
+    Column(name="edition", type="text"),
+    Column(name="condition", type="text"),
+    Column(name="bin", type="text"),
+    Column(name="lot", type="text"),
+    Column(name="version", type="integer"),
+    Column(name="note", type="text"),
+    Column(name="stock", type="text"),
+    Column(name="paid_minor", type="bigint", nullable=True),
+    Column(name="paid_currency", type="text"),
+    Column(name="grader", type="text"),
+    Column(name="grade", type="text"),
+    Column(name="certificate", type="text"),
+)
+"""The columns of an item that may change. A new item has the defaults in those after `version`.
+
+`changes`, the array of changes, is beside them: an array of arrays is no column of `unnest`.
+"""
 
 EVENTS = TableColumns(
     "events",

@@ -201,6 +201,14 @@ items = Table(
     Column("margin", Float, nullable=False),
     _text("image"),
     Column("version", Integer, nullable=False),
+    _text("note"),
+    Column("stock", Text, nullable=False, server_default="in-stock"),
+    Column("paid_minor", BigInteger),
+    _text("paid_currency"),
+    _text("grader"),
+    _text("grade"),
+    _text("certificate"),
+    Column("changes", ARRAY(Uuid), nullable=False, server_default=text("'{}'")),
     PrimaryKeyConstraint("tenant", "item"),
 )
 
@@ -213,6 +221,7 @@ printings = Table(
     Column("number", Text, nullable=False),
     Column("set_id", Text, nullable=False),
     Column("set_name", Text, nullable=False),
+    _text("words"),
     PrimaryKeyConstraint("tenant", "card_id"),
 )
 
@@ -457,6 +466,12 @@ Index(
     events.c.tenant,
     events.c.source,
     postgresql_where=text("type LIKE 'cardmint.image.evicted.v%'"),
+)
+Index(
+    "events_items_changed",
+    events.c.tenant,
+    events.c.position,
+    postgresql_where=text("type LIKE 'cardmint.items.changed.v%'"),
 )
 Index("printings_set", printings.c.tenant, printings.c.set_id)
 Index("printings_name", printings.c.tenant, func.lower(printings.c.name))

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from cardmint_cloud.adapters.postgres import copy_encoding
-from cardmint_cloud.adapters.postgres.columns import ITEMS
+from cardmint_cloud.adapters.postgres.columns import ITEM_EDITS, ITEMS
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection
+from cardmint_cloud.domain.catalogue_words import card_text
 from cardmint_cloud.domain.items import (
     Holding,
     InventoryChanges,
@@ -30,11 +31,9 @@ SELECT * FROM items WHERE (tenant, item) IN (SELECT * FROM unnest($1::text[], $2
 _REVIEWS = """
 SELECT * FROM reviews WHERE (tenant, task) IN (SELECT * FROM unnest($1::text[], $2::uuid[]))
  ORDER BY tenant, task FOR UPDATE"""
-_CHANGE_ITEMS = """
-UPDATE items i SET status = n.status, card_id = n.card_id, version = n.version
-  FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::int[]) AS n (tenant, item,
-         status, card_id, version)
- WHERE i.tenant = n.tenant AND i.item = n.item"""
+_CHANGE_ITEMS = ITEM_EDITS.update_from_arrays(
+    "changes", "ARRAY(SELECT jsonb_array_elements_text({})::uuid)", "jsonb"
+)
 _NEW_REVIEWS = """
 INSERT INTO reviews (tenant, task, item, station, version, state, candidates, image, opened_at,
        closed_at, verdict, card, answered_by, place, escalated, counted, recogniser, question,
@@ -73,10 +72,11 @@ ON CONFLICT (tenant, card_id, language, finish, edition, condition) DO UPDATE
 
 _PUT_PRINTINGS = """
 WITH named AS (
-    INSERT INTO printings (tenant, card_id, name, number, set_id, set_name)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+    INSERT INTO printings (tenant, card_id, name, number, set_id, set_name, words)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+           $7::text[])
     ON CONFLICT DO NOTHING RETURNING tenant, card_id)
-INSERT INTO price_checks (tenant, card_id, due_at) SELECT tenant, card_id, $7 FROM named
+INSERT INTO price_checks (tenant, card_id, due_at) SELECT tenant, card_id, $8 FROM named
        ON CONFLICT DO NOTHING"""
 
 
@@ -112,8 +112,10 @@ async def put_changes(
     """
     if made := [item for key, item in changes.items.items() if key not in items]:
         await copy_encoding.copy_rows(connection, "items", ITEMS.copy_names, ITEMS.encode(made))
-    if moved := [_item_change(item) for key, item in changes.items.items() if key in items]:
-        await connection.execute(_CHANGE_ITEMS, *_columns(moved))
+    # What only a person sets is not among the columns of a new item: a rebuild adds it afterwards.
+    if moved := [item for key, item in changes.items.items() if key in items or item.changes]:
+        lists = [_json(item.changes) for item in moved]
+        await connection.execute(_CHANGE_ITEMS, *ITEM_EDITS.arrays(moved), lists)
     if asked := [
         _review_row(review) for key, review in changes.reviews.items() if key not in reviews
     ]:
@@ -123,7 +125,11 @@ async def put_changes(
     ]:
         await connection.execute(_CHANGE_REVIEWS, *_columns(answered))
     named = [
-        (*key, card.name, card.number, card.set_id, card.set_name)
+        (
+            *key,
+            *(printed := (card.name, card.number, card.set_id, card.set_name)),
+            card_text(key[1], *printed),
+        )
         for key, card in sorted(changes.printings.items(), key=lambda pair: pair[0])
         if key not in known
     ]
@@ -161,10 +167,6 @@ def _columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
 
 def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
-
-
-def _item_change(item: Item) -> tuple[Any, ...]:
-    return (item.tenant, item.item, item.status, item.card_id, item.version)
 
 
 def _review_change(review: Review) -> tuple[Any, ...]:
@@ -210,9 +212,9 @@ def _review_row(review: Review) -> tuple[Any, ...]:
 
 
 def _item(row: Any) -> Item:
-    return Item(
-        **{**{name: row[name] for name in ITEMS.names}, "status": ItemStatus(row["status"])}
-    )
+    values = {name: row[name] for name in (*ITEMS.names, *ITEM_EDITS.values)}
+    values |= {"status": ItemStatus(row["status"]), "changes": tuple(row["changes"])}
+    return Item(**values)
 
 
 def review_from_row(row: Any) -> Review:

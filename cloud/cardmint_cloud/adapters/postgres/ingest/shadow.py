@@ -13,7 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
-from cardmint_cloud.adapters.postgres.columns import ITEMS
+from cardmint_cloud.adapters.postgres.columns import ITEM_EDITS, ITEMS
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection, fetch_one
 
 PAGE = 1000
@@ -32,7 +32,11 @@ _REVIEW = (
     " place, escalated, counted, recogniser, question, prior"
 )
 _COMPARED = {
-    "items": (", ".join(ITEMS.keys), ", ".join(ITEMS.values), ""),
+    "items": (
+        ", ".join(ITEMS.keys),
+        ", ".join(dict.fromkeys([*ITEMS.values, *ITEM_EDITS.values, "changes"])),
+        "",
+    ),
     "reviews": ("tenant, task", _REVIEW, ""),
     "holdings": (
         "tenant, card_id, language, finish, edition, condition",

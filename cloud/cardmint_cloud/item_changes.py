@@ -1,0 +1,136 @@
+"""Changes that people make to items: previewed, made as one, and taken back as one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
+from cardmint_cloud.adapters.postgres.ingest import changed_items, inventory
+from cardmint_cloud.domain.item_changes import grouped, in_events, is_as_after, reversed_groups
+from cardmint_cloud.domain.items import Item, ItemStatus
+from cardmint_cloud.errors import Conflict, NotFound
+from cardmint_cloud.reviews.answers import append_user_events, lock_user_stream
+from cardmint_contracts.changes import ItemsGroup, ItemValues
+
+MAX_CHANGED = 10_000
+"""Items of one change at most."""
+
+Pins = Mapping[UUID, int]
+"""Items to change, each with the version in which the person saw it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangeOutcome:
+    """What a change did: its name, None where nothing had to change, and the number of items.
+
+    `kept` are items of a change that was taken back which were changed again since: they keep what
+    they have.
+    """
+
+    change: UUID | None
+    items: int
+    kept: int = 0
+
+
+async def change_items(
+    pool: Pool, tenant: str, pins: Pins, after: ItemValues, *, user: str, now: datetime
+) -> ChangeOutcome:
+    """Give items other values, all or none.
+
+    Raises:
+        NotFound: an item is not the tenant's.
+        Conflict: an item has another version, or an uncounted one would get a printing, or there
+            are too many or none; the message says which. Nothing was changed.
+        BadTopic: `user` is not a valid name.
+    """
+    if not pins or not after.fields:
+        raise Conflict("nothing is chosen: choose cards, and what to set or clear")
+    if len(pins) > MAX_CHANGED:
+        raise Conflict(f"{len(pins):,} cards are too many for one change: at most {MAX_CHANGED:,}")
+    async with pool.acquire() as connection, connection.transaction():
+        sequence = await lock_user_stream(connection, tenant, user, now)
+        items = await _locked_items(connection, tenant, list(pins))
+        stale = [one for one in items if one.version != pins[one.item]]
+        if stale:
+            raise Conflict(f"changed meanwhile: {_named(stale)}; look again, nothing was changed")
+        if after.card and (asked := [i for i in items if i.status is not ItemStatus.COUNTED]):
+            raise Conflict(
+                f"not counted, so no other printing can be given: {_named(asked)};"
+                " answer the question about it"
+            )
+        cards = await changed_items.printings_of(
+            connection, tenant, {one.card_id for one in items if after.card}
+        )
+        groups = grouped(items, after, cards)
+        return await _append(connection, tenant, groups, user=user, now=now, sequence=sequence)
+
+
+async def undo_change(
+    pool: Pool, tenant: str, change: UUID, *, user: str, now: datetime
+) -> ChangeOutcome:
+    """Take a change back, as another change: each item that has its values still gets those before.
+
+    Raises:
+        NotFound: the log has no such change of the tenant.
+        Conflict: every item was changed again since.
+        BadTopic: `user` is not a valid name.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        sequence = await lock_user_stream(connection, tenant, user, now)
+        groups = await changed_items.groups_of_change(connection, tenant, change)
+        if not groups:
+            raise NotFound(f"there is no change {change} in the log")
+        wanted = [one for group in groups for one in group.items]
+        items = {one.item: one for one in await _locked_items(connection, tenant, wanted)}
+        unchanged = {
+            one for group in groups for one in group.items if is_as_after(items[one], group)
+        }
+        if not unchanged:
+            raise Conflict("all of these cards were changed again since: nothing was taken back")
+        outcome = await _append(
+            connection,
+            tenant,
+            reversed_groups(groups, unchanged),
+            user=user,
+            now=now,
+            sequence=sequence,
+            undoes=change,
+        )
+        return ChangeOutcome(
+            change=outcome.change, items=outcome.items, kept=len(wanted) - len(unchanged)
+        )
+
+
+async def _append(
+    connection: PostgresConnection,
+    tenant: str,
+    groups: Sequence[ItemsGroup],
+    *,
+    user: str,
+    now: datetime,
+    sequence: int,
+    undoes: UUID | None = None,
+) -> ChangeOutcome:
+    if not groups:
+        return ChangeOutcome(change=None, items=0)
+    change = uuid4()
+    events = in_events(change, user, groups, undoes)
+    await append_user_events(connection, tenant, user, events, now=now, sequence=sequence)
+    return ChangeOutcome(change=change, items=sum(len(group.items) for group in groups))
+
+
+async def _locked_items(
+    connection: PostgresConnection, tenant: str, wanted: Sequence[UUID]
+) -> list[Item]:
+    found, _ = await inventory.load_touched(connection, [(tenant, one) for one in wanted], [])
+    for one in wanted:
+        if (tenant, one) not in found:
+            raise NotFound(f"there is no card {one}")
+    return [found[tenant, one] for one in wanted]
+
+
+def _named(items: Sequence[Item]) -> str:
+    """Return the first items by name, and how many more there are."""
+    names = ", ".join(f"{one.card_id or 'a card'} ({str(one.item)[:8]})" for one in items[:5])
+    return names + (f" and {len(items) - 5:,} more" if len(items) > 5 else "")
