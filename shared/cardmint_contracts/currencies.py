@@ -8,11 +8,12 @@ _DECIMALS = {
     3: "BHD IQD JOD KWD LYD OMR TND",
     4: "CLF UYW",
 }
-_OF = {
+DECIMALS = {
     currency: decimals
     for decimals, currencies in _DECIMALS.items()
     for currency in currencies.split()
 }
+"""Decimals of the currencies that have not two."""
 
 
 def digits(minor: int, currency: str) -> str:
@@ -20,7 +21,7 @@ def digits(minor: int, currency: str) -> str:
 
     123456 is `1,234.56` USD and `123,456` JPY.
     """
-    decimals = _OF.get(currency, 2)
+    decimals = DECIMALS.get(currency, 2)
     whole, part = divmod(abs(minor), 10**decimals)
     sign = "-" if minor < 0 else ""
     return f"{sign}{whole:,}.{part:0{decimals}d}" if decimals else f"{sign}{whole:,}"

@@ -1,0 +1,287 @@
+"""Items that a query finds, as pages, exports and programs list them."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Numeric,
+    RowMapping,
+    Select,
+    and_,
+    case,
+    false,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    true,
+)
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cardmint_cloud.adapters.postgres.queries.inventory import CurrencyTotal, like_pattern, rows
+from cardmint_cloud.adapters.postgres.tables import catalogue_printings as cp
+from cardmint_cloud.adapters.postgres.tables import catalogue_sets as cs
+from cardmint_cloud.adapters.postgres.tables import current_quotes as q
+from cardmint_cloud.adapters.postgres.tables import items as i
+from cardmint_cloud.adapters.postgres.tables import printings as p
+from cardmint_cloud.domain.catalogue_words import query_words
+from cardmint_cloud.domain.item_query import KEYWORDS, ItemQuery, Kind, Operator, Term, Value
+from cardmint_contracts.currencies import DECIMALS
+
+FETCHED = 1000
+"""Rows that an export reads at a time."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ItemTotals:
+    """How many items a query finds, how many have no price, and what the others are worth."""
+
+    items: int
+    unpriced: int
+    worth: tuple[CurrencyTotal, ...]
+
+
+def _listed(tenant: str) -> FromClause:
+    return i.outerjoin(p, and_(p.c.tenant == i.c.tenant, p.c.card_id == i.c.card_id)).outerjoin(
+        q,
+        and_(
+            q.c.tenant == tenant,
+            q.c.card_id == i.c.card_id,
+            q.c.finish == i.c.finish,
+            q.c.edition == i.c.edition,
+        ),
+    )
+
+
+def _whole(minor: ColumnElement[Any], currency: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return an amount in the currency's own unit."""
+    divisor = case(
+        *((currency == one, literal(10**decimals, Numeric)) for one, decimals in DECIMALS.items()),
+        else_=literal(100, Numeric),
+    )
+    return sql_cast(minor, Numeric) / divisor
+
+
+_PRICE = _whole(q.c.minor, q.c.currency)
+_PAID = _whole(i.c.paid_minor, i.c.paid_currency)
+_LETTERS = func.lower(func.regexp_replace(p.c.number, "[0-9].*$", ""))
+_DIGITS = sql_cast(func.nullif(func.substring(p.c.number, "[0-9]+"), ""), Numeric)
+_NUMBER = func.regexp_replace(func.lower(p.c.number), "^0+(?=[0-9])|/.*$", "", "g")
+_FLAGS: dict[str, ColumnElement[bool]] = {
+    "priced": q.c.minor.is_not(None),
+    "unpriced": q.c.minor.is_(None),
+    "graded": i.c.grader != "",
+    "noted": i.c.note != "",
+    "changed": func.cardinality(i.c.changes) > 0,
+    "pictured": i.c.image != "",
+    "paid": i.c.paid_minor.is_not(None),
+}
+_TEXTS: dict[str, ColumnElement[Any]] = {
+    "number": _NUMBER,
+    "card": func.lower(i.c.card_id),
+    "lang": func.lower(i.c.language),
+    "bin": func.lower(i.c.bin),
+    "lot": func.lower(i.c.lot),
+    "note": func.lower(i.c.note),
+    "station": func.lower(i.c.station),
+    "grader": func.lower(i.c.grader),
+    "grade": func.lower(i.c.grade),
+}
+_CODES: dict[str, ColumnElement[Any]] = {
+    "finish": i.c.finish,
+    "edition": i.c.edition,
+    "condition": i.c.condition,
+    "status": i.c.status,
+    "stock": i.c.stock,
+}
+_NUMBERS: dict[str, ColumnElement[Any]] = {
+    "price": _PRICE,
+    "paid": _PAID,
+    "confidence": sql_cast(i.c.confidence, Numeric),
+}
+_ORDERS: dict[str, tuple[ColumnElement[Any], ...]] = {
+    "name": (func.lower(p.c.name),),
+    "set": (func.lower(p.c.set_name), p.c.set_id, _LETTERS, func.coalesce(_DIGITS, -1)),
+    "number": (_LETTERS, func.coalesce(_DIGITS, -1)),
+    "price": (_PRICE,),
+    "paid": (_PAID,),
+    "bin": (i.c.bin, i.c.received_at),
+    "lot": (i.c.lot, i.c.received_at),
+    "scanned": (i.c.captured_at,),
+    "confidence": (i.c.confidence,),
+}
+_COLUMNS = (
+    *i.c,
+    *(func.coalesce(one, "").label(one.name) for one in (p.c.name, p.c.number)),
+    *(func.coalesce(one, "").label(one.name) for one in (p.c.set_id, p.c.set_name)),
+    *(q.c.minor, q.c.currency, q.c.lowest, q.c.source, q.c.basis, q.c.as_of, q.c.fetched_at),
+)
+
+
+async def item_page(
+    connection: AsyncConnection, tenant: str, query: ItemQuery, *, limit: int, offset: int = 0
+) -> list[RowMapping]:
+    """Return one page of the items that a query finds, in its order."""
+    statement = _ordered(_found(select(*_COLUMNS), tenant, query), query)
+    return rows(await connection.execute(statement.limit(limit).offset(offset)))
+
+
+async def item_totals(connection: AsyncConnection, tenant: str, query: ItemQuery) -> ItemTotals:
+    """Return the totals of all items that a query finds."""
+    statement = _found(
+        select(
+            q.c.currency,
+            func.count().label("items"),
+            func.sum(q.c.minor).label("minor"),
+            func.bool_or(q.c.lowest).label("lowest"),
+        ),
+        tenant,
+        query,
+    ).group_by(q.c.currency)
+    found = rows(await connection.execute(statement.order_by(q.c.currency.desc())))
+    return ItemTotals(
+        items=sum(int(row["items"]) for row in found),
+        unpriced=sum(int(row["items"]) for row in found if row["currency"] is None),
+        worth=tuple(
+            CurrencyTotal(currency=row["currency"], minor=int(row["minor"]), lowest=row["lowest"])
+            for row in found
+            if row["currency"] is not None
+        ),
+    )
+
+
+async def item_versions(
+    connection: AsyncConnection, tenant: str, query: ItemQuery, *, limit: int
+) -> dict[UUID, int]:
+    """Return the items that a query finds, in its order, each with its version; `limit` at most."""
+    statement = _ordered(_found(select(i.c.item, i.c.version), tenant, query), query).limit(limit)
+    return {row.item: row.version for row in await connection.execute(statement)}
+
+
+async def stream_items(
+    connection: AsyncConnection, tenant: str, query: ItemQuery
+) -> AsyncIterator[RowMapping]:
+    """Yield all items that a query finds, in its order, without holding them."""
+    statement = _ordered(_found(select(*_COLUMNS), tenant, query), query)
+    result = await connection.stream(statement, execution_options={"yield_per": FETCHED})
+    async for row in result.mappings():
+        yield row
+
+
+def _found(statement: Select[Any], tenant: str, query: ItemQuery) -> Select[Any]:
+    statement = statement.select_from(_listed(tenant)).where(i.c.tenant == tenant)
+    for term in query.terms:
+        held = func.coalesce(_condition(term, tenant), false())
+        statement = statement.where(not_(held) if term.negated else held)
+    return statement
+
+
+def _ordered(statement: Select[Any], query: ItemQuery) -> Select[Any]:
+    """Order rows. Amounts of different currencies are not compared, but grouped."""
+    first = {"price": (q.c.currency.desc(),), "paid": (i.c.paid_currency.desc(),)}
+    columns = (
+        one.desc().nulls_last() if query.descending else one.asc().nulls_last()
+        for one in _ORDERS[query.order]
+    )
+    grouped = (one.nulls_last() for one in first.get(query.order, ()))
+    return statement.order_by(*grouped, *columns, i.c.received_at, i.c.item)
+
+
+def _condition(term: Term, tenant: str) -> ColumnElement[bool]:
+    if term.keyword == "":
+        return _word(str(term.values[0]), tenant)
+    if KEYWORDS[term.keyword].kind is Kind.DAY:
+        spans = zip(cast("tuple[datetime, ...]", term.values), term.ends, strict=True)
+        return or_(*(_when(term.operator, first, after) for first, after in spans))
+    return or_(*(_holds(term.keyword, term.operator, value, tenant) for value in term.values))
+
+
+def _holds(name: str, operator: Operator, value: Value, tenant: str) -> ColumnElement[bool]:
+    kind = KEYWORDS[name].kind
+    if name == "set":
+        return _of_set(str(value), tenant)
+    if kind is Kind.NUMBER:
+        return _COMPARISONS[operator](_NUMBERS[name], cast("Decimal", value))
+    if kind is Kind.FLAG:
+        return _FLAGS[str(value)]
+    if kind is Kind.CODE:
+        return _CODES[name] == str(value)
+    compare = _contains if kind is Kind.PART else _equal
+    return compare(_TEXTS[name], str(value))
+
+
+_COMPARISONS: dict[Operator, Callable[[ColumnElement[Any], Decimal], ColumnElement[bool]]] = {
+    "=": lambda column, value: column == value,
+    "<": lambda column, value: column < value,
+    "<=": lambda column, value: column <= value,
+    ">": lambda column, value: column > value,
+    ">=": lambda column, value: column >= value,
+}
+
+
+def _when(operator: Operator, first: datetime, after: datetime) -> ColumnElement[bool]:
+    """Compare with a span of time: after it is past its end, before it is ahead of its start."""
+    at = i.c.captured_at
+    match operator:
+        case "=":
+            return and_(at >= first, at < after)
+        case "<":
+            return at < first
+        case "<=":
+            return at < after
+        case ">":
+            return at >= after
+        case ">=":
+            return at >= first
+
+
+def _equal(column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+    text = text.lower()
+    if text.endswith("*"):
+        return column.like(like_pattern(text[:-1])[1:], escape="\\")
+    return column == text
+
+
+def _contains(column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+    return column.like(like_pattern(text.lower()), escape="\\")
+
+
+def _word(text: str, tenant: str) -> ColumnElement[bool]:
+    """Find a text in what is printed on a card, in its bin, lot, and note.
+
+    What is printed is found by identifier, so that the policies of tenants leave its index in use.
+    """
+    words = query_words(text)
+    if not words:
+        return true()
+    named = select(p.c.card_id).where(p.c.tenant == tenant, *_all_in(p.c.words, words))
+    known = select(cp.c.card_id).where(*_all_in(cp.c.words, words))
+    own = (func.lower(i.c.bin), func.lower(i.c.lot), func.lower(i.c.note))
+    return or_(
+        i.c.card_id.in_(named), i.c.card_id.in_(known), *(_contains(one, text) for one in own)
+    )
+
+
+def _all_in(column: ColumnElement[Any], words: tuple[str, ...]) -> list[ColumnElement[bool]]:
+    return [column.like(like_pattern(word), escape="\\") for word in words]
+
+
+def _of_set(text: str, tenant: str) -> ColumnElement[bool]:
+    texts = (func.lower(one) for one in (p.c.set_id, p.c.set_name))
+    named = select(p.c.card_id).where(
+        p.c.tenant == tenant, or_(*(_equal(one, text) for one in texts))
+    )
+    known = (
+        select(cp.c.card_id)
+        .join(cs, cs.c.set_id == cp.c.set_id)
+        .where(or_(*(_equal(func.lower(one), text) for one in (cs.c.set_id, cs.c.code, cs.c.name))))
+    )
+    return or_(i.c.card_id.in_(named), i.c.card_id.in_(known))
