@@ -25,7 +25,8 @@ from cardmint_contracts.events import (
     ScanWithdrawn,
 )
 
-_HELD = frozenset({Stock.IN_STOCK.value, Stock.RESERVED.value})
+HELD = frozenset({Stock.IN_STOCK.value, Stock.RESERVED.value})
+"""The values of `stock` of a card that is there, and so in the inventory."""
 
 
 class ItemStatus(StrEnum):
@@ -93,7 +94,7 @@ class Item(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def holding(self) -> Holding | None:
         """The line of the inventory that counts this item; None while none does."""
-        if self.status is not ItemStatus.COUNTED or not self.card_id or self.stock not in _HELD:
+        if self.status is not ItemStatus.COUNTED or not self.card_id or self.stock not in HELD:
             return None
         return Holding(
             self.tenant, self.card_id, self.language, self.finish, self.edition, self.condition

@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from cardmint_cloud.web.filters import code_in_words
-from cardmint_contracts.cards import Card, Decision
+from cardmint_cloud.web.filters import code_in_words, money
+from cardmint_contracts.cards import Card, Condition, Decision, Edition, Finish, Money
+from cardmint_contracts.changes import ItemValues, Slab, Stock
 from cardmint_contracts.events import (
     CardScanned,
+    ItemsChanged,
     Question,
     RescanRequested,
     ReviewAged,
@@ -22,6 +24,8 @@ _QUESTION_TEXTS = {
 }
 
 
+_FIELDS = {"paid": "purchase price"}
+
 _ItemEvent = (
     CardScanned
     | ReviewOpened
@@ -30,6 +34,7 @@ _ItemEvent = (
     | RescanRequested
     | ReviewAged
     | ScanWithdrawn
+    | ItemsChanged
 )
 
 
@@ -63,8 +68,32 @@ def _event_text(data: _ItemEvent) -> str:  # noqa: PLR0911 - one for each kind o
             return "Waited too long" if data.outcome == "escalated" else "Given up: nobody looked"
         case ScanWithdrawn():
             return f"Taken back, by {data.by}"
+        case ItemsChanged():
+            back = "Changed back: " if data.undoes else "Changed: "
+            return f"{back}{', '.join(values_in_words(data.groups[0].after))}, by {data.by}"
         case ReviewAnswered():
             return f"Answered: {_card_title(data.card) or 'no card'}, by {data.by}"
+
+
+def values_in_words(values: ItemValues) -> list[str]:
+    """Return what is set and cleared, such as `bin B1` and `no note`."""
+    words: list[str] = []
+    for name in sorted(values.fields):
+        value = getattr(values, name)
+        match value:
+            case None:
+                words.append(f"no {_FIELDS.get(name, name)}")
+            case Money():
+                words.append(f"paid {money(value.minor, value.currency)}")
+            case Slab():
+                words.append(f"{value.grader} {value.grade} {value.certificate}".strip())
+            case Card():
+                words.append(f"is {_card_title(value)}")
+            case Stock() | Condition() | Finish() | Edition():
+                words.append(code_in_words(value.value).lower())
+            case _:
+                words.append(f"{name} {value}")
+    return words
 
 
 def _card_title(card: Card | None) -> str:

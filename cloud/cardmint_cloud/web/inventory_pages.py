@@ -19,9 +19,11 @@ from cardmint_cloud.adapters.postgres.queries.stations import was_given_up
 from cardmint_cloud.web.chart import charts
 from cardmint_cloud.web.context import PageContext, PageRequest
 from cardmint_cloud.web.event_texts import describe_events
+from cardmint_cloud.web.item_forms import ChangeForm
 from cardmint_cloud.web.rendering import htmx_target, render_page
-from cardmint_contracts.cards import Condition, Finish
+from cardmint_contracts.cards import Condition, Edition, Finish
 from cardmint_contracts.catalogue import finishes_of
+from cardmint_contracts.changes import Stock
 from cardmint_contracts.events import (
     CardScanned,
 )
@@ -187,7 +189,7 @@ async def item(item: FromPath[UUID], shop: NamedDependency[PageContext]) -> Temp
         found = await cards.find_item(connection, shop.tenant, item)
         if found is None:
             raise NotFoundException(f"There is no card {item}.")
-        events = await cards.item_history(connection, shop.tenant, [item])
+        events = await cards.item_history(connection, shop.tenant, [item, *found["changes"]])
         image, station = found["image"], found["station"]
         pictured = bool(image) and shop.images.has(shop.tenant, image)
         return await render_page(
@@ -202,6 +204,12 @@ async def item(item: FromPath[UUID], shop: NamedDependency[PageContext]) -> Temp
             and not pictured
             and await was_given_up(connection, shop.tenant, station, image),
             events=describe_events(events),
+            form=ChangeForm(),
+            faults={},
+            conditions=list(Condition),
+            finishes=list(Finish),
+            editions=list(Edition),
+            stocks=list(Stock),
         )
 
 

@@ -27,6 +27,7 @@ from cardmint_cloud.web import (
     catalogue_pages,
     dead_letter_pages,
     inventory_pages,
+    item_pages,
     price_pages,
     review_pages,
     station_pages,
@@ -93,6 +94,7 @@ def build_dashboard(
 
     parts: tuple[Any, ...] = (
         inventory_pages,
+        item_pages,
         review_pages,
         catalogue_pages,
         value_pages,

@@ -87,6 +87,13 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   held.set(elt, news);
 });
 
+// One box chooses all that are shown.
+document.addEventListener("change", (event) => {
+  const name = event.target.dataset && event.target.dataset.all;
+  if (!name) return;
+  event.target.form.querySelectorAll(`[name="${name}"]`).forEach((box) => { box.checked = event.target.checked; });
+});
+
 let state = "";
 let words = "";
 function show() {

@@ -1,6 +1,6 @@
 """Items that a query finds, as pages, exports and programs list them."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -18,6 +18,7 @@ from sqlalchemy import (
     false,
     func,
     literal,
+    literal_column,
     not_,
     or_,
     select,
@@ -30,11 +31,14 @@ from cardmint_cloud.adapters.postgres.queries.inventory import CurrencyTotal, li
 from cardmint_cloud.adapters.postgres.tables import catalogue_printings as cp
 from cardmint_cloud.adapters.postgres.tables import catalogue_sets as cs
 from cardmint_cloud.adapters.postgres.tables import current_quotes as q
+from cardmint_cloud.adapters.postgres.tables import events as e
 from cardmint_cloud.adapters.postgres.tables import items as i
 from cardmint_cloud.adapters.postgres.tables import printings as p
 from cardmint_cloud.domain.catalogue_words import query_words
 from cardmint_cloud.domain.item_query import KEYWORDS, ItemQuery, Kind, Operator, Term, Value
 from cardmint_contracts.currencies import DECIMALS
+from cardmint_contracts.events import ItemsChanged
+from cardmint_contracts.upcasters import decode_data
 
 FETCHED = 1000
 """Rows that an export reads at a time."""
@@ -164,6 +168,67 @@ async def item_versions(
     """Return the items that a query finds, in its order, each with its version; `limit` at most."""
     statement = _ordered(_found(select(i.c.item, i.c.version), tenant, query), query).limit(limit)
     return {row.item: row.version for row in await connection.execute(statement)}
+
+
+async def chosen_items(
+    connection: AsyncConnection, tenant: str, chosen: Sequence[UUID]
+) -> list[RowMapping]:
+    """Return the chosen items that the tenant has, in the order of their receipt."""
+    statement = (
+        select(*_COLUMNS)
+        .select_from(_listed(tenant))
+        .where(i.c.tenant == tenant, i.c.item.in_(chosen))
+        .order_by(i.c.received_at, i.c.item)
+    )
+    return rows(await connection.execute(statement))
+
+
+def worth_of(found: Sequence[RowMapping]) -> tuple[CurrencyTotal, ...]:
+    """Return the sum of items' prices, by currency."""
+    sums: dict[str, CurrencyTotal] = {}
+    for row in found:
+        if row["currency"] is not None:
+            before = sums.get(row["currency"])
+            sums[row["currency"]] = CurrencyTotal(
+                currency=row["currency"],
+                minor=row["minor"] + (before.minor if before else 0),
+                lowest=row["lowest"] or bool(before and before.lowest),
+            )
+    return tuple(sums.values())
+
+
+async def latest_changes(
+    connection: AsyncConnection, tenant: str, *, latest: int = 50
+) -> list[dict[str, Any]]:
+    """Return the latest changes of items, the newest first.
+
+    `after` is what the first of its items got, `count` the number of items, and `undoes` the change
+    that it took back.
+    """
+    statement = (
+        select(e.c.received_at, e.c.type, e.c.data)
+        .where(e.c.tenant == tenant, e.c.type.like(literal_column("'cardmint.items.changed.v%'")))
+        .order_by(e.c.position.desc())
+        .limit(latest)
+    )
+    found: dict[UUID, dict[str, Any]] = {}
+    for row in await connection.execute(statement):
+        data = decode_data(row.type, row.data.encode())
+        if isinstance(data, ItemsChanged):
+            count = sum(len(group.items) for group in data.groups)
+            line = found.setdefault(
+                data.change,
+                {
+                    "change": data.change,
+                    "at": row.received_at,
+                    "by": data.by,
+                    "after": data.groups[0].after,
+                    "undoes": data.undoes,
+                    "count": 0,
+                },
+            )
+            line["count"] += count
+    return list(found.values())
 
 
 async def stream_items(

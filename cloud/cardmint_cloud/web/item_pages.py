@@ -1,0 +1,328 @@
+"""The pages of items: found by a query, changed one by one or together, downloaded."""
+
+import csv
+import io
+import re
+from collections.abc import AsyncIterator
+from typing import Any, Literal
+from urllib.parse import urlencode
+from uuid import UUID
+
+import msgspec
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.exceptions import ValidationException
+from litestar.params import FromPath, FromQuery, URLEncodedBody
+from litestar.response import Redirect, Stream, Template
+from sqlalchemy import RowMapping
+
+from cardmint_cloud.adapters.postgres.queries import cards, catalogue, item_list
+from cardmint_cloud.domain.item_query import KEYWORDS, ItemQuery, QueryFault, parse_query
+from cardmint_cloud.domain.items import HELD
+from cardmint_cloud.errors import Conflict, NotFound
+from cardmint_cloud.item_changes import MAX_CHANGED, change_items, undo_change
+from cardmint_cloud.web.context import PageContext, PageRequest, user_of
+from cardmint_cloud.web.event_texts import values_in_words
+from cardmint_cloud.web.inventory_pages import sound_text
+from cardmint_cloud.web.item_forms import ChangeForm, packed
+from cardmint_cloud.web.rendering import htmx_target, render_page
+from cardmint_contracts.cards import Card, Condition, Edition, Finish
+from cardmint_contracts.changes import ItemValues, Stock
+from cardmint_contracts.currencies import digits
+
+PAGE = 50
+MAX_PAGE = 100_000
+SHOWN = 12
+"""Items of a change that its preview shows."""
+
+MAX_FORM = 1 << 20
+_ITEM_PAGE = re.compile(r"/items/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+_CHOICES = {
+    "conditions": list(Condition),
+    "finishes": list(Finish),
+    "editions": list(Edition),
+    "stocks": list(Stock),
+}
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FILE_COLUMNS = (
+    *("item", "card_id", "name", "number", "set_id", "set_name", "language", "finish", "edition"),
+    *("condition", "bin", "lot", "note", "status", "stock", "grader", "grade", "certificate"),
+    *("paid", "paid_currency", "price", "price_currency", "price_source", "price_as_of"),
+    *("station", "scanned", "confidence"),
+)
+
+
+@get("/items")
+async def item_list_page(
+    request: PageRequest,
+    shop: NamedDependency[PageContext],
+    q: FromQuery[str] = "",
+    page: FromQuery[int] = 1,
+) -> Template:
+    """Show the items that a query finds, with its order; a query that cannot be read says why."""
+    answer = await _items(request, shop, q, page=page)
+    if htmx_target(request) == "items":
+        answer.headers["HX-Push-Url"] = items_address(q)
+    return answer
+
+
+def items_address(q: str, page: int = 1, **more: str) -> str:
+    """Return the address of the items that a query finds."""
+    values = {"q": q, "page": "" if page == 1 else str(page), **more}
+    query = urlencode({name: value for name, value in values.items() if value})
+    return f"/items?{query}" if query else "/items"
+
+
+async def _items(
+    request: PageRequest,
+    shop: PageContext,
+    q: str,
+    *,
+    page: int = 1,
+    notice: str = "",
+    tone: Literal["done", "conflict"] = "done",
+    undo: UUID | None = None,
+) -> Template:
+    query, fault = _parsed(shop, q)
+    page = min(MAX_PAGE, max(1, page))
+    async with shop.engine.connect() as connection:
+        totals = await item_list.item_totals(connection, shop.tenant, query) if query else None
+        last = max(1, -(-totals.items // PAGE)) if totals else 1
+        page = min(page, last)
+        lines = (
+            await item_list.item_page(
+                connection, shop.tenant, query, limit=PAGE, offset=(page - 1) * PAGE
+            )
+            if query
+            else []
+        )
+        return await render_page(
+            connection,
+            shop,
+            "_items.html" if htmx_target(request) == "items" else "items.html",
+            q=q,
+            fault=fault,
+            lines=lines,
+            totals=totals,
+            page=page,
+            last=last,
+            size=PAGE,
+            most=MAX_CHANGED,
+            keywords=KEYWORDS,
+            address=items_address,
+            has_image=lambda sha256: shop.images.has(shop.tenant, sha256),
+            form=ChangeForm(q=q),
+            faults={},
+            notice=notice,
+            tone=tone,
+            undo=undo,
+            **_CHOICES,
+        )
+
+
+def _parsed(shop: PageContext, q: str) -> tuple[ItemQuery | None, QueryFault | None]:
+    try:
+        return parse_query(q, shop.clock().date()), None
+    except QueryFault as fault:
+        return None, fault
+
+
+@post("/items/preview", status_code=200, request_max_body_size=MAX_FORM)
+async def preview_change(
+    data: URLEncodedBody[ChangeForm], request: PageRequest, shop: NamedDependency[PageContext]
+) -> Response[Any]:
+    """Show what a change will do, with the items pinned in the versions that the person saw."""
+    return await _preview(data, request, shop)
+
+
+async def _preview(data: ChangeForm, request: PageRequest, shop: PageContext) -> Response[Any]:
+    faults = data.faults()
+    try:
+        pins = await _pins(shop, data)
+        after = ItemValues() if faults else data.values(await _printing(shop, data.card))
+    except (Conflict, NotFound, ValueError) as problem:
+        return await _refused(request, shop, data.q, problem)
+    if not pins or not (faults or after.fields):
+        nothing = Conflict("nothing is chosen: choose cards, and what to set or clear")
+        return await _refused(request, shop, data.q, nothing)
+    async with shop.engine.connect() as connection:
+        chosen = await item_list.chosen_items(connection, shop.tenant, list(pins))
+        moved = [row for row in chosen if row["version"] != pins[row["item"]]]
+        held = sum(row["stock"] in HELD for row in chosen)
+        answer = await render_page(
+            connection,
+            shop,
+            "item_change.html",
+            form=data,
+            faults=faults,
+            words=values_in_words(after),
+            count=len(chosen),
+            sums=item_list.worth_of(chosen),
+            leaving=held if after.stock in {Stock.SOLD, Stock.REMOVED} else 0,
+            sample=chosen[:SHOWN],
+            stale=moved,
+            pins=packed(pins),
+            back=items_address(data.q),
+            **_CHOICES,
+        )
+    answer.status_code = 422 if faults else 409 if moved else 200
+    return answer
+
+
+@post("/items/change", status_code=200, request_max_body_size=MAX_FORM)
+async def make_change(
+    data: URLEncodedBody[ChangeForm], request: PageRequest, shop: NamedDependency[PageContext]
+) -> Response[Any]:
+    """Change items; what cannot be right is shown beside its field, with all that was typed."""
+    if data.faults():
+        return await _preview(data, request, shop)
+    try:
+        outcome = await change_items(
+            shop.pool,
+            shop.tenant,
+            await _pins(shop, data),
+            data.values(await _printing(shop, data.card)),
+            user=user_of(request),
+            now=shop.clock(),
+        )
+    except (Conflict, NotFound, ValueError) as problem:
+        return await _refused(request, shop, data.q, problem)
+    if _ITEM_PAGE.match(data.back):
+        return Redirect(data.back, status_code=303)
+    said = f"{outcome.items:,} changed." if outcome.change else "All of them had these values."
+    return await _items(request, shop, data.q, notice=said, undo=outcome.change)
+
+
+@post("/items/undo/{change:uuid}", status_code=200)
+async def take_back(
+    change: FromPath[UUID], request: PageRequest, shop: NamedDependency[PageContext]
+) -> Response[Any]:
+    """Take a change back; that can be taken back, too."""
+    try:
+        outcome = await undo_change(
+            shop.pool, shop.tenant, change, user=user_of(request), now=shop.clock()
+        )
+    except (Conflict, NotFound) as problem:
+        return await _refused(request, shop, "", problem)
+    kept = f" {outcome.kept:,} keep what they got since." if outcome.kept else ""
+    said = f"Taken back: {outcome.items:,} are as before.{kept}"
+    return await _items(request, shop, "", notice=said, undo=outcome.change)
+
+
+@get("/changes")
+async def changes(shop: NamedDependency[PageContext]) -> Template:
+    """Show the latest changes of items, each with a button that takes it back."""
+    async with shop.engine.connect() as connection:
+        found = await item_list.latest_changes(connection, shop.tenant)
+        lines = [{**one, "words": values_in_words(one["after"])} for one in found]
+        return await render_page(connection, shop, "changes.html", changes=lines)
+
+
+@get("/items/download/{form:str}")
+async def download(
+    form: FromPath[str], shop: NamedDependency[PageContext], q: FromQuery[str] = ""
+) -> Response[Any]:
+    """Download all items that a query finds, as `csv` or `json`, one row or object each."""
+    query, fault = _parsed(shop, q)
+    if query is None:
+        raise ValidationException(str(fault))
+    if form not in {"csv", "json"}:
+        raise ValidationException("A download is csv or json.")
+    name = f"cards-{shop.clock():%Y-%m-%d}.{form}"
+    return Stream(
+        _csv(shop, query) if form == "csv" else _json(shop, query),
+        media_type="text/csv; charset=utf-8" if form == "csv" else "application/json",
+        headers={
+            "content-disposition": f'attachment; filename="{name}"',
+            "cache-control": "no-store",
+        },
+    )
+
+
+async def _csv(shop: PageContext, query: ItemQuery) -> AsyncIterator[str]:
+    """Yield the rows. A spreadsheet takes no text of them for a formula."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(_FILE_COLUMNS)
+    async for row in _file_rows(shop, query):
+        writer.writerow(defused(value) for value in row.values())
+        if buffer.tell() > 1 << 16:
+            yield buffer.getvalue()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue()
+
+
+async def _json(shop: PageContext, query: ItemQuery) -> AsyncIterator[bytes]:
+    yield b"["
+    first = True
+    async for row in _file_rows(shop, query):
+        yield (b"" if first else b",\n") + msgspec.json.encode(row)
+        first = False
+    yield b"]\n"
+
+
+async def _file_rows(shop: PageContext, query: ItemQuery) -> AsyncIterator[dict[str, Any]]:
+    async with shop.engine.connect() as connection:
+        async for row in item_list.stream_items(connection, shop.tenant, query):
+            yield file_row(row)
+
+
+def file_row(row: RowMapping) -> dict[str, Any]:
+    """Return an item as a row of a file; amounts are in the currency's own unit."""
+    named = {
+        "paid": _amount(row["paid_minor"], row["paid_currency"]),
+        "price": _amount(row["minor"], row["currency"]),
+        "price_currency": row["currency"] or "",
+        "price_source": row["source"] or "",
+        "price_as_of": row["as_of"].isoformat() if row["as_of"] else "",
+        "scanned": row["captured_at"].isoformat(),
+        "item": str(row["item"]),
+    }
+    return {name: named.get(name, row[name] if name not in named else "") for name in _FILE_COLUMNS}
+
+
+def defused(value: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def _amount(minor: int | None, currency: str | None) -> str:
+    return "" if minor is None or not currency else digits(minor, currency).replace(",", "")
+
+
+async def _pins(shop: PageContext, data: ChangeForm) -> dict[UUID, int]:
+    if not data.everything:
+        return data.items()
+    query, fault = _parsed(shop, data.q)
+    if query is None:
+        raise Conflict(str(fault))
+    async with shop.engine.connect() as connection:
+        found = await item_list.item_versions(connection, shop.tenant, query, limit=MAX_CHANGED + 1)
+    if len(found) > MAX_CHANGED:
+        raise Conflict(f"more than {MAX_CHANGED:,} cards fit: narrow the search")
+    return found
+
+
+async def _printing(shop: PageContext, card_id: str) -> Card | None:
+    if not card_id.strip():
+        return None
+    wanted = sound_text(card_id.strip())
+    async with shop.engine.connect() as connection:
+        found = await cards.find_printing(
+            connection, shop.tenant, wanted
+        ) or await catalogue.find_card(connection, wanted)
+    if found is None:
+        raise NotFound(f"no station and no catalogue knows a card {wanted[:80]!r}")
+    return found
+
+
+async def _refused(
+    request: PageRequest, shop: PageContext, q: str, problem: Exception
+) -> Response[Any]:
+    page = await _items(request, shop, q, notice=f"Not changed: {problem}.", tone="conflict")
+    page.status_code = 404 if isinstance(problem, NotFound) else 409
+    return page
+
+
+HANDLERS = (item_list_page, preview_change, make_change, take_back, changes, download)
