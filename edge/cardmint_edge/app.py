@@ -16,6 +16,7 @@ from cardmint_edge.adapters.cameras.selection import OpenCamera, camera_of
 from cardmint_edge.adapters.cameras.several import SeveralCameras
 from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.failure_note import FAILURE_FILE, FailureNote
+from cardmint_edge.adapters.hardware import hardware_id
 from cardmint_edge.adapters.image_store import ImageStore
 from cardmint_edge.adapters.lan import lan_address
 from cardmint_edge.adapters.log_output import LogOutput
@@ -144,7 +145,11 @@ class Assembly:
         self.systemd = Systemd(os.environ)
         self.metrics = StationMetrics()
         outbox.identify(
-            settings.station.tenant, settings.station.name, self.clock(), settings.cloud.database
+            settings.station.tenant,
+            settings.station.name,
+            self.clock(),
+            settings.cloud.database,
+            box=hardware_id(),
         )
         self.store = ImageStore(settings.station.data / IMAGES)
         self.inbox = self._make_inbox()

@@ -203,6 +203,8 @@ class StreamReason(StrEnum):
     """The cloud has lost events that its receipts had covered."""
     DATABASE_REPLACED = "database-replaced"
     """The cloud has another database, which takes the place of the one before."""
+    OTHER_BOX = "other-box"
+    """The disk is in another box than before: the original may go on with the stream."""
     RENAMED = "renamed"
     """The station, or its tenant, has another name."""
     BY_HAND = "by-hand"

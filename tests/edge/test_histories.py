@@ -34,7 +34,7 @@ class Box(ForwarderBench):
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
         super().__init__(folder, source=f"/stations/{name}")
-        self.outbox.identify("shop", name, STAMP)
+        self.outbox.identify("shop", name, STAMP, box=f"box:{folder.name}")
 
     def stop(self) -> None:
         self.wire.up = False

@@ -23,6 +23,7 @@ from cardmint_contracts.events import (
     StreamReason,
 )
 from cardmint_contracts.upcasters import decode_data
+from cardmint_edge.adapters.hardware import hardware_id
 from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.adapters.sqlite.images import ImageCounts, ImageTable
 from cardmint_edge.adapters.sqlite.outbox import HISTORY, PRUNE_EVERY, Outbox
@@ -268,6 +269,43 @@ def test_a_new_name_or_tenant_begins_a_new_stream(outbox: Outbox) -> None:
     outbox.identify("shop", "right", STAMP)
     mark = outbox.stream_state
     assert (mark.stream != stream, mark.last) == (True, 2)
+
+
+def test_a_disk_in_another_box_begins_a_new_stream(outbox: Outbox, tmp_path: Path) -> None:
+    def stream() -> UUID:
+        return outbox.stream_state.stream
+
+    first = stream()
+    outbox.record(scan_of(1), STAMP)
+    for box in ("", "mac:1", "", "mac:1", "serial:7", "", "serial:7"):
+        outbox.identify("shop", "left", STAMP, box=box)
+        assert stream() == first, "nothing is known of the box before, or it is the same"
+    outbox.identify("shop", "left", STAMP, box="serial:8")
+    mark = outbox.stream_state
+    assert (mark.stream != first, mark.last) == (True, 2)
+    opened = outbox.events(1, 1)[0]
+    data = decode_data(opened.type, opened.data)
+    assert isinstance(data, StreamOpened)
+    assert data.reason == StreamReason.OTHER_BOX
+    outbox.identify("shop", "right", STAMP, box="serial:9")
+    assert outbox.stream_state.last == 3, "a new name and a new box begin one stream"
+
+    def known(files: dict[str, bytes]) -> str:
+        root = tmp_path / str(len(list(tmp_path.iterdir())))
+        for name, content in files.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(content)
+        return hardware_id(root)
+
+    serial = "sys/firmware/devicetree/base/serial-number"
+    mac = {"sys/class/net/eth0/device/x": b"", "sys/class/net/eth0/address": b"02:00:00:00:00:01\n"}
+    assert (
+        known({}) == known({"sys/class/net/lo/address": b"00:00"}) == known({serial: b"\0"}) == ""
+    )
+    assert known({serial: b"1000abc\0"}) == known({serial: b"1000ABC", **mac})
+    assert known({serial: b"1000abc\0"}).startswith("serial:")
+    assert known(mac).startswith("mac:")
+    assert known({"sys/class/dmi/id/product_uuid": b"1-2\n", **mac}).startswith("uuid:")
 
 
 def test_a_database_may_be_set_and_is_kept(outbox: Outbox) -> None:

@@ -281,25 +281,36 @@ class Outbox:
         return self.stream_state
 
     def identify(
-        self, tenant: str, station: str, stamp: Timestamp, database: UUID | None = None
+        self,
+        tenant: str,
+        station: str,
+        stamp: Timestamp,
+        database: UUID | None = None,
+        *,
+        box: str = "",
     ) -> None:
-        """Tell the outbox in whose name it sends. When that changes, a new stream begins.
+        """Tell the outbox in whose name it sends, and on which hardware.
 
-        `database` is the cloud's that the station belongs to; None leaves it to the first receipt.
+        When one of them changes, a new stream begins. `database` is the cloud's that the station
+        belongs to; None leaves it to the first receipt. `box` is a `hardware_id`.
         """
-        (known,) = self.database.read("SELECT tenant, name FROM station")
+        ((*named, last_box),) = self.database.read("SELECT tenant, name, box FROM station")
+        known = tuple(named)
         if known not in {(tenant, station), ("", "")}:
             self.open_stream(StreamReason.RENAMED, stamp, database=self.stream_state.database)
+        elif _is_another_box(last_box, box):
+            self.open_stream(StreamReason.OTHER_BOX, stamp, database=self.stream_state.database)
         belongs_to = self.stream_state.database
         if database is not None and belongs_to not in {database, None}:
             self.open_stream(StreamReason.DATABASE_REPLACED, stamp, database=database)
-        if known == (tenant, station) and database in {belongs_to, None}:
+        box = box or last_box
+        if (*known, last_box) == (tenant, station, box) and database in {belongs_to, None}:
             return
         with self.database.write() as tx:
             tx.execute(
-                "UPDATE station SET tenant = ?, name = ?,"
+                "UPDATE station SET tenant = ?, name = ?, box = ?,"
                 " cloud_database = coalesce(?, cloud_database)",
-                (tenant, station, str(database) if database is not None else None),
+                (tenant, station, box, str(database) if database is not None else None),
             )
 
     def oldest_unsent(self) -> datetime | None:
@@ -389,3 +400,10 @@ def _scan(type_name: str, data: bytes) -> CardScanned:
 
 def _do_nothing() -> None:
     pass
+
+
+def _is_another_box(before: str, now: str) -> bool:
+    """Return whether two identifiers of hardware are of one kind and differ."""
+    kind, _, number = before.partition(":")
+    kind_now, _, number_now = now.partition(":")
+    return bool(number and number_now) and kind == kind_now and number != number_now

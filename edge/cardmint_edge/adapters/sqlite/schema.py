@@ -50,6 +50,11 @@ CREATE TABLE streams (
 """
 """Earlier streams, each with the `StreamOpened` of the stream after it."""
 
+_BOX = """
+ALTER TABLE station ADD COLUMN box TEXT NOT NULL DEFAULT '';
+"""
+"""The hardware that the outbox was last used on."""
+
 SCHEMA = (
     """
 CREATE TABLE station (
@@ -106,6 +111,7 @@ CREATE TABLE tasks (
 """
     + _IMAGES
     + _IMAGE_ITEMS
+    + _BOX
 )
 
 UPGRADES = {
@@ -149,7 +155,7 @@ UPDATE scans SET place = sequence;
     ),
     4: (_PICTURES,),
     5: (
-        _IMAGE_ITEMS,
+        _IMAGE_ITEMS + _BOX,
         """
 UPDATE images SET item =
     coalesce(json_extract(CAST(scans.data AS TEXT), '$.rescan_of'), scans.scan)

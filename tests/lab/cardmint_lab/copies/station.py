@@ -93,7 +93,7 @@ class CountingStation:
         self._clock = StationClock(Path("/nonexistent"))  # each start is a boot of a box of its own
         disk = Path(orders.disk)
         self.outbox = Outbox.open(disk / OUTBOX_FILE)
-        self.outbox.identify(orders.tenant, orders.name, self.now())
+        self.outbox.identify(orders.tenant, orders.name, self.now(), box=f"box:{disk.parent.name}")
         self._epoch = self.outbox.count_start()
         self._link = BrokerLink(
             broker=BrokerSettings(
