@@ -11,8 +11,8 @@ import pytest
 
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.item_changes import change_items
+from cardmint_cloud.web.item_files import defused
 from cardmint_cloud.web.item_forms import ChangeForm, packed, unpacked
-from cardmint_cloud.web.item_pages import defused
 from cardmint_contracts.cards import Card, Condition, Money, ScanDefaults
 from cardmint_contracts.changes import ItemValues, Slab, Stock
 from tests.cloud.kit.cards import FOX, NOW, OWL, accepted, doubtful, send

@@ -115,7 +115,7 @@ def test_spans_of_time_and_orders() -> None:
     assert span("2026-12") == (date(2026, 12, 1), date(2027, 1, 1))
     assert span("2024-02-29") == (date(2024, 2, 29), date(2024, 3, 1))
     for text, order in (
-        ("", ("scanned", True)),
+        ("", ("received", True)),
         ("order:price", ("price", False)),
         ("order:-price", ("price", True)),
         ("-order:price", ("price", True)),

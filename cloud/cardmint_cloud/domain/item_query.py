@@ -70,7 +70,9 @@ _FINISHES = {
 }
 _EDITIONS = {**{one.value: one.value for one in Edition}, "1st": Edition.FIRST.value, "open": ""}
 _FLAGS = ("priced", "unpriced", "graded", "noted", "changed", "pictured", "paid")
-_ORDERS = ("name", "set", "number", "price", "paid", "bin", "lot", "scanned", "confidence")
+_ORDERS = (
+    *("name", "set", "number", "price", "paid", "bin", "lot", "scanned", "received", "confidence"),
+)
 
 KEYWORDS: Mapping[str, Keyword] = {
     "set": Keyword(
@@ -148,7 +150,7 @@ class ItemQuery:
     """Conditions that must all hold, and the order: a word of `order`, and whether descending."""
 
     terms: tuple[Term, ...] = ()
-    order: str = "scanned"
+    order: str = "received"
     descending: bool = True
 
 

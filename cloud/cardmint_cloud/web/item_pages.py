@@ -1,20 +1,15 @@
 """The pages of items: found by a query, changed one by one or together, downloaded."""
 
-import csv
-import io
 import re
-from collections.abc import AsyncIterator
 from typing import Any, Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
-import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.exceptions import ValidationException
 from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect, Stream, Template
-from sqlalchemy import RowMapping
 
 from cardmint_cloud.adapters.postgres.queries import cards, catalogue, item_list
 from cardmint_cloud.domain.item_query import KEYWORDS, ItemQuery, QueryFault, parse_query
@@ -24,11 +19,11 @@ from cardmint_cloud.item_changes import MAX_CHANGED, change_items, undo_change
 from cardmint_cloud.web.context import PageContext, PageRequest, user_of
 from cardmint_cloud.web.event_texts import values_in_words
 from cardmint_cloud.web.inventory_pages import sound_text
+from cardmint_cloud.web.item_files import csv_rows, json_rows
 from cardmint_cloud.web.item_forms import ChangeForm, packed
 from cardmint_cloud.web.rendering import htmx_target, render_page
 from cardmint_contracts.cards import Card, Condition, Edition, Finish
 from cardmint_contracts.changes import ItemValues, Stock
-from cardmint_contracts.currencies import digits
 
 PAGE = 50
 MAX_PAGE = 100_000
@@ -43,13 +38,6 @@ _CHOICES = {
     "editions": list(Edition),
     "stocks": list(Stock),
 }
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_FILE_COLUMNS = (
-    *("item", "card_id", "name", "number", "set_id", "set_name", "language", "finish", "edition"),
-    *("condition", "bin", "lot", "note", "status", "stock", "grader", "grade", "certificate"),
-    *("paid", "paid_currency", "price", "price_currency", "price_source", "price_as_of"),
-    *("station", "scanned", "confidence"),
-)
 
 
 @get("/items")
@@ -230,65 +218,13 @@ async def download(
         raise ValidationException("A download is csv or json.")
     name = f"cards-{shop.clock():%Y-%m-%d}.{form}"
     return Stream(
-        _csv(shop, query) if form == "csv" else _json(shop, query),
+        csv_rows(shop, query) if form == "csv" else json_rows(shop, query),
         media_type="text/csv; charset=utf-8" if form == "csv" else "application/json",
         headers={
             "content-disposition": f'attachment; filename="{name}"',
             "cache-control": "no-store",
         },
     )
-
-
-async def _csv(shop: PageContext, query: ItemQuery) -> AsyncIterator[str]:
-    """Yield the rows. A spreadsheet takes no text of them for a formula."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(_FILE_COLUMNS)
-    async for row in _file_rows(shop, query):
-        writer.writerow(defused(value) for value in row.values())
-        if buffer.tell() > 1 << 16:
-            yield buffer.getvalue()
-            buffer.seek(0)
-            buffer.truncate()
-    yield buffer.getvalue()
-
-
-async def _json(shop: PageContext, query: ItemQuery) -> AsyncIterator[bytes]:
-    yield b"["
-    first = True
-    async for row in _file_rows(shop, query):
-        yield (b"" if first else b",\n") + msgspec.json.encode(row)
-        first = False
-    yield b"]\n"
-
-
-async def _file_rows(shop: PageContext, query: ItemQuery) -> AsyncIterator[dict[str, Any]]:
-    async with shop.engine.connect() as connection:
-        async for row in item_list.stream_items(connection, shop.tenant, query):
-            yield file_row(row)
-
-
-def file_row(row: RowMapping) -> dict[str, Any]:
-    """Return an item as a row of a file; amounts are in the currency's own unit."""
-    named = {
-        "paid": _amount(row["paid_minor"], row["paid_currency"]),
-        "price": _amount(row["minor"], row["currency"]),
-        "price_currency": row["currency"] or "",
-        "price_source": row["source"] or "",
-        "price_as_of": row["as_of"].isoformat() if row["as_of"] else "",
-        "scanned": row["captured_at"].isoformat(),
-        "item": str(row["item"]),
-    }
-    return {name: named.get(name, row[name] if name not in named else "") for name in _FILE_COLUMNS}
-
-
-def defused(value: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
-
-
-def _amount(minor: int | None, currency: str | None) -> str:
-    return "" if minor is None or not currency else digits(minor, currency).replace(",", "")
 
 
 async def _pins(shop: PageContext, data: ChangeForm) -> dict[UUID, int]:

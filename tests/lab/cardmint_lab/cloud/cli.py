@@ -166,6 +166,21 @@ def log(sizes: tuple[int, ...], database: str | None, as_json: bool) -> None:
 
 
 @cloud.command()
+@click.option("--items", default=100_000, show_default=True, help="Items of the inventory.")
+@click.option("--changed", default=10_000, show_default=True, help="Items of the one change.")
+@_database
+@_json
+def desk(*, items: int, changed: int, database: str | None, as_json: bool) -> None:
+    """Measure finding, changing and downloading items."""
+    from cardmint_lab.cloud import desk as measured
+    from cardmint_lab.cloud.test_bed import GivenServers
+
+    given = GivenServers(database=database)
+    report = measured.run(items=items, changed=changed, given=given, say=_say(as_json))
+    _print(report, measured.report_lines(report), as_json=as_json)
+
+
+@cloud.command()
 @click.option(
     "--scans",
     type=click.IntRange(1, 100_000),

@@ -29,11 +29,13 @@ _DATA = encode(_SCAN).decode().split(str(_NOBODY))
 """An event's data before and after the scan's identifier: about 1 kB."""
 
 _NAMES = f"""
-INSERT INTO printings (tenant, card_id, name, number, set_id, set_name)
-SELECT $1, 'set' || i % {SETS} || '-' || i, 'Grown ' || (ARRAY['Fox', 'Owl', 'Moth',
+INSERT INTO printings (tenant, card_id, name, number, set_id, set_name, words)
+SELECT *, lower(name || ' ' || ltrim(number, '0') || ' ' || set_name || ' ' || set_id || ' ' || id)
+  FROM (SELECT $1::text, 'set' || i % {SETS} || '-' || i, 'Grown ' || (ARRAY['Fox', 'Owl', 'Moth',
        'Newt'])[1 + i % 4] || ' ' || i, lpad((i / {SETS} + 1)::text, 3, '0') || '/100',
        'set' || i % {SETS}, 'Grown Set ' || i % {SETS}
-  FROM generate_series(0, {PRINTINGS} - 1) AS i"""
+  FROM generate_series(0, {PRINTINGS} - 1) AS i)
+       AS p (tenant, id, name, number, set_id, set_name)"""
 _PRICES = """
 INSERT INTO current_quotes (tenant, card_id, finish, edition, source, basis, minor, currency,
        as_of, fetched_at, lowest)

@@ -177,8 +177,9 @@ class CopiesSystem:
         self._database_saved = True
 
     def _restore_database(self) -> None:
-        before = asyncio.run(places_in_log(self.servers.postgres.address, TENANT))
-        self.servers.postgres.stop()
+        before = asyncio.run(
+            places_in_log(self.servers.postgres.address, TENANT, then=self.servers.postgres.stop)
+        )
         self._copy_database(self._folder / "saved", self.servers.postgres.folder / "data")
         self.servers.postgres.start()
         after = asyncio.run(places_in_log(self.servers.postgres.address, TENANT))

@@ -1,6 +1,6 @@
 """What became of each card that a box beeped for."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 from uuid import UUID
@@ -54,16 +54,21 @@ async def database_id(address: str) -> UUID:
         await connection.close()
 
 
-async def places_in_log(address: str, tenant: str) -> Places:
-    """Return the scans of a tenant's log, each with its places."""
+async def places_in_log(
+    address: str, tenant: str, *, then: Callable[[], object] | None = None
+) -> Places:
+    """Return the scans of a tenant's log, each with its places; nothing is added until `then`."""
     connection = await asyncpg.connect(address, command_timeout=60)
     try:
+        await connection.execute("BEGIN; LOCK TABLE events IN SHARE MODE")
         places: Places = {}
         for row in await connection.fetch(_SCANS, tenant, NAMES[CardScanned]):
             places.setdefault(row["scan"], set()).add((row["stream"], row["sequence"]))
+        if then is not None:
+            then()
         return places
     finally:
-        await connection.close()
+        connection.terminate()
 
 
 async def verdict(

@@ -120,6 +120,7 @@ _ORDERS: dict[str, tuple[ColumnElement[Any], ...]] = {
     "bin": (i.c.bin, i.c.received_at),
     "lot": (i.c.lot, i.c.received_at),
     "scanned": (i.c.captured_at,),
+    "received": (),
     "confidence": (i.c.confidence,),
 }
 _COLUMNS = (
@@ -257,7 +258,9 @@ def _ordered(statement: Select[Any], query: ItemQuery) -> Select[Any]:
         for one in _ORDERS[query.order]
     )
     grouped = (one.nulls_last() for one in first.get(query.order, ()))
-    return statement.order_by(*grouped, *columns, i.c.received_at, i.c.item)
+    last = (i.c.received_at, i.c.item)  # in one direction, as the index has them
+    ties = (one.desc() if query.descending else one.asc() for one in last)
+    return statement.order_by(*grouped, *columns, *ties)
 
 
 def _condition(term: Term, tenant: str) -> ColumnElement[bool]:
