@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     marks = ("system", "integration")
     items.sort(key=lambda item: [item.get_closest_marker(mark) is None for mark in marks])
     for item in items:
-        if "engine" in getattr(item, "fixturenames", ()):
+        if {"engine", "owner_engine"}.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("greenlets")  # SQLAlchemy's.
 
 

@@ -16,7 +16,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from cardmint_cloud.adapters.postgres import accounts as rows
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
 from cardmint_cloud.domain.permissions import Role, Scope
 from cardmint_cloud.domain.sign_in_pace import SignInPace
 from cardmint_cloud.errors import Conflict, NotFound
@@ -66,7 +66,7 @@ class Accounts:
     """The accounts of one tenant."""
 
     def __init__(self, pool: Pool, tenant: str) -> None:
-        self._pool = pool
+        self._database = TenantDatabase(pool, tenant)
         self._tenant = tenant
         self._pace = SignInPace()
         # 19 MiB each and two at a time: a small machine has that to spare.
@@ -88,13 +88,13 @@ class Accounts:
         if not usable_name(name):
             return None
         folded = fold(name)
-        known = await rows.has_signed_in_from(self._pool, self._tenant, folded, address)
+        known = await rows.has_signed_in_from(self._database, self._tenant, folded, address)
         wait = self._pace.seconds_to_wait(folded, address, clock, known=known)
         if wait > 0:
             raise TooSoon(wait)
         # Counted before the answer is known: many tries at once are no way around the pauses.
         self._pace.wrong(folded, address, clock, known=known)
-        found = await rows.account_named(self._pool, self._tenant, folded)
+        found = await rows.account_named(self._database, self._tenant, folded)
         right = await self._verify(found["password"] if found else self._nobody, password)
         if not right or found is None or found["disabled"]:
             return None
@@ -109,7 +109,7 @@ class Accounts:
         With `use`, that is noted, so that the session lasts.
         """
         digest = digest_of(secret)
-        row = await rows.account_of_session(self._pool, self._tenant, digest)
+        row = await rows.account_of_session(self._database, self._tenant, digest)
         if row is None:
             return None
         role = Role(row["role"])
@@ -117,32 +117,32 @@ class Accounts:
         if now - row["seen_at"] > IDLE[admin] or now - row["began_at"] > LONGEST[admin]:
             return None
         if use and now - row["seen_at"] > TOUCH_EVERY:
-            await rows.touch_session(self._pool, self._tenant, digest, now)
+            await rows.touch_session(self._database, self._tenant, digest, now)
         return SignedIn(account=row["account"], name=row["name"], role=role, session=digest)
 
     async def program(self, token: str, now: datetime) -> Program | None:
         """Return whose token it is; None where it is none."""
         digest = digest_of(token)
-        row = await rows.token_of(self._pool, self._tenant, digest)
+        row = await rows.token_of(self._database, self._tenant, digest)
         if row is None:
             return None
         if row["used_at"] is None or now - row["used_at"] > TOUCH_EVERY:
-            await rows.touch_token(self._pool, self._tenant, digest, now)
+            await rows.touch_token(self._database, self._tenant, digest, now)
         return Program(name=row["name"], scope=Scope(row["scope"]))
 
     async def sign_out(self, who: SignedIn, session: bytes | None = None) -> None:
         """End a session: the own one, or another one of the same account."""
-        await rows.end_session(self._pool, self._tenant, who.account, session or who.session)
+        await rows.end_session(self._database, self._tenant, who.account, session or who.session)
 
     async def invite(self, role: Role, now: datetime) -> str:
         """Return the secret of a link that makes one account, once, within a day."""
         secret = new_secret()
-        await rows.add_link(self._pool, self._tenant, digest_of(secret), role, now + LINK_LIFE)
+        await rows.add_link(self._database, self._tenant, digest_of(secret), role, now + LINK_LIFE)
         return secret
 
     async def invited_as(self, secret: str, now: datetime) -> Role | None:
         """Return the role of a link that is still good; None if it is not."""
-        role = await rows.link_role(self._pool, self._tenant, digest_of(secret), now)
+        role = await rows.link_role(self._database, self._tenant, digest_of(secret), now)
         return Role(role) if role else None
 
     async def join(
@@ -159,7 +159,7 @@ class Accounts:
         check_name(name)
         check_password(password, name, self._tenant)
         hashed = await self._hash(password)
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._database.transaction() as connection:
             role = await rows.take_link(connection, self._tenant, digest_of(secret), now)
             if role is None:
                 raise NotFound(_LINK_GONE)
@@ -195,13 +195,13 @@ class Accounts:
         if wait > 0:
             raise TooSoon(wait)
         self._pace.wrong(*pace, clock, known=True)
-        hashed = await rows.password_of(self._pool, self._tenant, who.account)
+        hashed = await rows.password_of(self._database, self._tenant, who.account)
         if hashed is None or not await self._verify(hashed, present):
             raise Conflict("The present password is wrong.")
         self._pace.right(*pace)
         check_password(new, who.name, self._tenant)
         changed = await self._hash(new)
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._database.transaction() as connection:
             await rows.set_password(connection, self._tenant, who.account, changed)
             await rows.end_sessions(connection, self._tenant, who.account, who.session)
 
@@ -212,7 +212,7 @@ class Accounts:
             NotFound: there is no such account.
             Conflict: no admin would be left.
         """
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._database.transaction() as connection:
             await rows.lock_accounts(connection, self._tenant)
             stays_admin = role is Role.ADMIN and not disabled
             if not stays_admin and not await rows.other_admins(connection, self._tenant, account):
@@ -228,7 +228,7 @@ class Accounts:
         """Return a new token, in place of an earlier one of the same name."""
         token = TOKEN_PREFIX + new_secret()
         await rows.set_token(
-            self._pool, self._tenant, digest_of(token), name=name, scope=scope, now=now
+            self._database, self._tenant, digest_of(token), name=name, scope=scope, now=now
         )
         return token
 
@@ -238,13 +238,13 @@ class Accounts:
         """Begin a session; None where the account was disabled, or its password changed, since."""
         secret = new_secret()
         await rows.end_old_sessions(
-            self._pool,
+            self._database,
             self._tenant,
             seen_before=now - max(IDLE.values()),
             begun_before=now - max(LONGEST.values()),
         )
         begun = await rows.begin_session(
-            self._pool,
+            self._database,
             self._tenant,
             digest_of(secret),
             account,

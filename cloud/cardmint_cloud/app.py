@@ -16,7 +16,7 @@ from cardmint_cloud import __version__, background_jobs
 from cardmint_cloud import settings as configuration
 from cardmint_cloud.adapters.mqtt.client import MqttClient
 from cardmint_cloud.adapters.postgres import catalogue
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest import leases
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, explain_failure
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY, retry_until_done
@@ -71,10 +71,11 @@ async def work(settings: CloudSettings) -> None:
     name = uuid4()
     async with (
         database(settings, wait=True, application_name=leases.session_name(name)) as pool,
+        listening_pool(settings, pool) as listening,
         price_http_client() as client,
     ):
         queue = background_jobs.build_queue(
-            settings.database,
+            settings.direct,
             pool,
             provider_clients(
                 settings.prices,
@@ -86,7 +87,7 @@ async def work(settings: CloudSettings) -> None:
             every_s=settings.prices.every_s,
             reviews=settings.reviews,
         )
-        worker = Worker(pool, name=name)
+        worker = Worker(pool, listening=listening, name=name)
         broker = MqttClient(settings.broker, on_message=worker.put, name=name)
         broker.start()
         try:
@@ -167,7 +168,7 @@ async def database(
     wait: bool = False,
     **server_settings: str,
 ) -> AsyncIterator[Pool]:
-    """Give a pool of connections to a database that has this version's tables.
+    """Give the service's pool of connections to a database that has this version's tables.
 
     A statement may take `command_s` seconds; None sets no limit. With `wait`, a database that is
     away is waited for.
@@ -176,10 +177,10 @@ async def database(
         RetryLater: the database is away, and `wait` is not set.
         StopService: the settings of the database do not work.
     """
-    engine = engine_for(settings.database)
+    engine = engine_for(settings.database, pooled=settings.pooled)
 
     async def connect() -> Pool:
-        await check_revision(engine)
+        await check_revision(engine, as_service=True)
         try:
             return await asyncpg.create_pool(
                 settings.database,
@@ -187,6 +188,8 @@ async def database(
                 max_size=8,
                 command_timeout=command_s,
                 server_settings=server_settings,
+                reset=_keep,
+                statement_cache_size=0 if settings.pooled else 100,
             )
         except DATABASE_AWAY as error:
             raise explain_failure(engine, error) from error
@@ -199,6 +202,23 @@ async def database(
             pool.terminate()
     finally:
         await engine.dispose()
+
+
+@contextlib.asynccontextmanager
+async def listening_pool(settings: CloudSettings, pool: Pool) -> AsyncIterator[Pool]:
+    """Give the pool whose connections listen: `pool`, or one past the pooler before it."""
+    if not settings.pooled:
+        yield pool
+        return
+    direct = await asyncpg.create_pool(settings.direct, min_size=0, max_size=1)
+    try:
+        yield direct
+    finally:
+        direct.terminate()
+
+
+async def _keep(_connection: PostgresConnection) -> None:
+    """Reset nothing when a connection goes back to the pool: no transaction leaves anything."""
 
 
 async def until_stopped(*parts: Awaitable[None]) -> None:

@@ -18,8 +18,8 @@ import psycopg_pool
 import structlog
 from procrastinate import BaseRetryStrategy, JobContext, RetryDecision, jobs
 
-from cardmint_cloud.adapters.postgres import job_queue
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres import across, job_queue
+from cardmint_cloud.adapters.postgres.connection import Pool, tenant_transaction
 from cardmint_cloud.adapters.postgres.prices import provider_state
 from cardmint_cloud.pricing.price import PriceUnavailable, QuoteSource, price_card
 from cardmint_cloud.reviews import opening
@@ -112,8 +112,13 @@ def build_queue(
             await opening.open_for_printing(pool, rules, tenant, card_id, clock())
 
     async def due() -> None:
-        async with pool.acquire() as connection:
-            await job_queue.enqueue_due(connection, clock(), limit=BATCH, again=CHECK_AGAIN)
+        now = clock()
+        tenants = await across.tenants_with_due_cards(pool, now)
+        for tenant in tenants:
+            async with tenant_transaction(pool, tenant) as connection:
+                await job_queue.enqueue_due(
+                    connection, tenant, now, limit=-(-BATCH // len(tenants)), again=CHECK_AGAIN
+                )
 
     async def age() -> None:
         escalate, expire = timedelta(hours=reviews.escalate_h), timedelta(hours=reviews.expire_h)

@@ -9,7 +9,7 @@ from pathlib import Path
 from cardmint_cloud.adapters import catalogue_files
 from cardmint_cloud.adapters.postgres import catalogue
 from cardmint_cloud.adapters.postgres.catalogue import CatalogueImport
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.errors import ParkItem, StopService
 from cardmint_contracts.catalogue import CatalogueIndex
 
@@ -24,14 +24,14 @@ class ImportSummary:
 
 
 async def import_catalogue(
-    pool: Pool,
+    connection: PostgresConnection,
     folder: Path,
     *,
     now: datetime,
     warn: Callable[[str], None],
     replace_worse: bool = False,
 ) -> ImportSummary:
-    """Import a folder. `warn` takes a line for each thing that is skipped.
+    """Import a folder, as the tables' owner. `warn` takes a line for each thing that is skipped.
 
     Sets that the folder lacks stay, unless `replace_worse` takes them out.
 
@@ -48,7 +48,7 @@ async def import_catalogue(
 
     if not index.complete:
         warn(f"{folder}: its download is not complete: run `cardmint-edge catalogue fetch` again")
-    async with pool.acquire() as connection, connection.transaction():
+    async with connection.transaction():
         await catalogue.lock(connection)
         before = await catalogue.set_digests(connection)
         changed = 0

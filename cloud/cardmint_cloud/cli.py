@@ -185,7 +185,7 @@ def rebuild(config: Path | None, at: datetime | None, take_margins: bool, as_jso
     from cardmint_cloud import commands, rebuild
 
     set_ = settings.load(config)
-    address, archive = set_.database, Path(set_.archive)
+    address, archive = set_.owner, Path(set_.archive)
     if at is not None:
         view = commands.run_checked(
             address,
@@ -212,7 +212,7 @@ def backup(config: Path | None, file: Path) -> None:
     """Write the whole database to a new FILE (pg_dump's custom format) while the service runs."""
     from cardmint_cloud.adapters.postgres import backup
 
-    backup.write_backup(settings.load(config).database, file)
+    backup.write_backup(settings.load(config).owner, file)
     click.echo(f"{file}: {file.stat().st_size} bytes")
 
 
@@ -223,8 +223,11 @@ def restore(config: Path | None, file: Path) -> None:
     """Restore a backup into an empty database, whole or not at all. `rebuild` then checks it."""
     from cardmint_cloud.adapters.postgres import backup
 
-    backup.restore_backup(settings.load(config).database, file)
-    click.echo("restored; `cardmint-cloud rebuild` compares the inventory with the log")
+    backup.restore_backup(settings.load(config).owner, file)
+    click.echo(
+        "restored; `cardmint-cloud migrate` lets the service in, then `cardmint-cloud rebuild`"
+        " compares the inventory with the log"
+    )
 
 
 @cli.group()

@@ -10,7 +10,12 @@ from uuid import UUID
 from cardmint_cloud import catalogue_import, fleet, log_months
 from cardmint_cloud.accounts import Accounts
 from cardmint_cloud.adapters.postgres import accounts as account_rows
-from cardmint_cloud.adapters.postgres.connection import PostgresConnection
+from cardmint_cloud.adapters.postgres.connection import (
+    PostgresConnection,
+    TenantDatabase,
+    owner_connection,
+    tenant_transaction,
+)
 from cardmint_cloud.adapters.postgres.fleet import desired
 from cardmint_cloud.adapters.postgres.ingest import dead_letters as dead_letter_rows
 from cardmint_cloud.adapters.postgres.ingest import identity
@@ -31,9 +36,9 @@ T = TypeVar("T")
 
 async def migrate_database(settings: CloudSettings) -> str:
     """Bring the database to this version's tables and return their revision."""
-    engine = engine_for(settings.database)
+    engine = engine_for(settings.owner)
     try:
-        return await migrate(engine)
+        return await migrate(engine, settings.database)
     finally:
         await engine.dispose()
 
@@ -69,7 +74,10 @@ def list_dead_letters(settings: CloudSettings, limit: int) -> list[dict[str, Any
     """
 
     async def run() -> list[dict[str, Any]]:
-        async with database(settings) as pool, pool.acquire() as connection:
+        async with (
+            database(settings) as pool,
+            tenant_transaction(pool, settings.tenant) as connection,
+        ):
             return await dead_letter_rows.list_oldest(connection, settings.tenant, limit)
 
     return asyncio.run(run())
@@ -153,7 +161,8 @@ def has_accounts(settings: CloudSettings) -> bool:
 
     async def run() -> bool:
         async with database(settings) as pool:
-            return await account_rows.count_accounts(pool, settings.tenant) > 0
+            tenant = TenantDatabase(pool, settings.tenant)
+            return await account_rows.count_accounts(tenant, settings.tenant) > 0
 
     return asyncio.run(run())
 
@@ -191,7 +200,7 @@ def change_identity(
                 await identity.replace_databases(connection, replaced)
             return await identity.read_identity(connection)
 
-    return _run_with_connection(settings, run)
+    return _run_as_owner(settings, run)
 
 
 def list_months(settings: CloudSettings) -> log_months.LogMonths:
@@ -201,7 +210,7 @@ def list_months(settings: CloudSettings) -> log_months.LogMonths:
         RetryLater: the database is away.
         StopService: the settings of the database do not work.
     """
-    return _run_with_connection(settings, log_months.list_all)
+    return _run_as_owner(settings, log_months.list_all)
 
 
 def make_months(settings: CloudSettings, ahead: int) -> None:
@@ -212,9 +221,7 @@ def make_months(settings: CloudSettings, ahead: int) -> None:
         StopService: the settings of the database do not work.
     """
     now = datetime.now(UTC)
-    _run_with_connection(
-        settings, lambda connection: log_months.make_ahead(connection, now, ahead=ahead)
-    )
+    _run_as_owner(settings, lambda connection: log_months.make_ahead(connection, now, ahead=ahead))
 
 
 def retire_months(settings: CloudSettings, keep_months: int) -> list[RetiredMonth]:
@@ -225,7 +232,7 @@ def retire_months(settings: CloudSettings, keep_months: int) -> list[RetiredMont
         StopService: the settings of the database do not work, or a file is not what was written.
     """
     archive, now = Path(settings.archive), datetime.now(UTC)
-    return _run_with_connection(
+    return _run_as_owner(
         settings,
         lambda connection: log_months.retire_before(
             connection, archive, now, keep_months=keep_months
@@ -240,7 +247,7 @@ def last_prices(settings: CloudSettings) -> list[LastPrice]:
         RetryLater: the database is away.
         StopService: the settings of the database do not work.
     """
-    return _run_with_connection(
+    return _run_as_tenant(
         settings, lambda connection: quotes.last_prices(connection, settings.tenant)
     )
 
@@ -256,7 +263,7 @@ def publish_artifact(settings: CloudSettings, manifest: bytes, file: Path, url: 
         fleet.artifact_folder(settings.artifacts), settings.tenant, manifest, file, url
     )
     now = datetime.now(UTC)
-    _run_with_connection(
+    _run_as_tenant(
         settings,
         lambda connection: desired.put_artifact(connection, settings.tenant, signed, now),
     )
@@ -273,7 +280,7 @@ def configure_station(
         StopService: the settings of the database do not work.
     """
     now = datetime.now(UTC)
-    return _run_with_connection(
+    return _run_as_tenant(
         settings,
         lambda connection: desired.configure_station(
             connection, settings.tenant, station, changes, now
@@ -281,14 +288,23 @@ def configure_station(
     )
 
 
-def _run_with_connection(
-    settings: CloudSettings, use: Callable[[PostgresConnection], Awaitable[T]]
-) -> T:
+def _run_as_tenant(settings: CloudSettings, use: Callable[[PostgresConnection], Awaitable[T]]) -> T:
     async def run() -> T:
-        async with database(settings, command_s=None) as pool, pool.acquire() as connection:
+        async with (
+            database(settings, command_s=None) as pool,
+            tenant_transaction(pool, settings.tenant) as connection,
+        ):
             return await use(connection)
 
     return asyncio.run(run())
+
+
+def _run_as_owner(settings: CloudSettings, use: Callable[[PostgresConnection], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with owner_connection(settings.owner) as connection:
+            return await use(connection)
+
+    return run_checked(settings.owner, run())
 
 
 def import_catalogue(
@@ -300,11 +316,10 @@ def import_catalogue(
         RetryLater: the database is away.
         StopService: the folder or the settings of the database do not work.
     """
-
-    async def run() -> ImportSummary:
-        async with database(settings, command_s=None) as pool:
-            return await catalogue_import.import_catalogue(
-                pool, folder, now=datetime.now(UTC), warn=warn, replace_worse=replace_worse
-            )
-
-    return asyncio.run(run())
+    now = datetime.now(UTC)
+    return _run_as_owner(
+        settings,
+        lambda connection: catalogue_import.import_catalogue(
+            connection, folder, now=now, warn=warn, replace_worse=replace_worse
+        ),
+    )

@@ -12,7 +12,7 @@ from cardmint_cloud.accounts import Accounts
 from cardmint_cloud.adapters.images.bucket import BucketStorage
 from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.postgres.migrate import engine_for
-from cardmint_cloud.app import database, log_as_json
+from cardmint_cloud.app import database, listening_pool, log_as_json
 from cardmint_cloud.errors import StopService
 from cardmint_cloud.fleet import artifact_folder
 from cardmint_cloud.images import ImageStorage
@@ -41,8 +41,11 @@ async def serve(settings: CloudSettings) -> None:
     log_as_json()
     web = settings.web
     where = f"http://{web.host}:{web.port}/"
-    async with database(settings, wait=True) as pool:
-        engine = engine_for(settings.database)
+    async with (
+        database(settings, wait=True) as pool,
+        listening_pool(settings, pool) as listening,
+    ):
+        engine = engine_for(settings.database, pooled=settings.pooled)
         app = build_dashboard(
             engine=engine,
             pool=pool,
@@ -52,6 +55,7 @@ async def serve(settings: CloudSettings) -> None:
             hosts=LOOPBACK_NAMES | set(web.hosts),
             accounts=Accounts(pool, settings.tenant) if web.accounts else None,
             secure=web.https,
+            listening=listening,
         )
         config = uvicorn.Config(
             app,

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres import across
+from cardmint_cloud.adapters.postgres.connection import Pool, tenant_transaction
 from cardmint_cloud.adapters.postgres.fleet import desired
 from cardmint_cloud.adapters.postgres.retry import retry_until_done
 from cardmint_cloud.errors import StopService
@@ -58,12 +59,14 @@ class FleetPublisher:
             await retry_until_done("fleet", partial(self._tell, link))
 
     async def _tell(self, link: StationPublisher) -> None:
-        async with self._pool.acquire() as connection:
-            wanted = await desired.desired_fleet(connection)
-        for tenant, manifest in wanted.artifacts:
-            link.publish(topics.fleet_topic(tenant, manifest.artifact), encode_manifest(manifest))
-        for tenant, station, config in wanted.configs:
-            link.publish(topics.config_topic(tenant, station, "desired"), encode(config))
+        for tenant in await across.tenants_with_fleets(self._pool):
+            async with tenant_transaction(self._pool, tenant) as connection:
+                wanted = await desired.desired_fleet(connection, tenant)
+            for manifest in wanted.artifacts:
+                topic = topics.fleet_topic(tenant, manifest.artifact)
+                link.publish(topic, encode_manifest(manifest))
+            for station, config in wanted.configs:
+                link.publish(topics.config_topic(tenant, station, "desired"), encode(config))
 
 
 def store_artifact(folder: Path, tenant: str, manifest: bytes, file: Path, url: str) -> Manifest:

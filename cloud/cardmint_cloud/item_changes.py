@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
+from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection, tenant_transaction
 from cardmint_cloud.adapters.postgres.ingest import changed_items, inventory
 from cardmint_cloud.domain.item_changes import grouped, in_events, is_as_after, reversed_groups
 from cardmint_cloud.domain.items import Item, ItemStatus
@@ -42,13 +42,12 @@ async def change_items(
         NotFound: an item is not the tenant's.
         Conflict: an item has another version, or an uncounted one would get a printing, or there
             are too many or none; the message says which. Nothing was changed.
-        BadTopic: `user` is not a valid name.
     """
     if not pins or not after.fields:
         raise Conflict("nothing is chosen: choose cards, and what to set or clear")
     if len(pins) > MAX_CHANGED:
         raise Conflict(f"{len(pins):,} cards are too many for one change: at most {MAX_CHANGED:,}")
-    async with pool.acquire() as connection, connection.transaction():
+    async with tenant_transaction(pool, tenant) as connection:
         sequence = await lock_user_stream(connection, tenant, user, now)
         items = await _locked_items(connection, tenant, list(pins))
         stale = [one for one in items if one.version != pins[one.item]]
@@ -74,9 +73,8 @@ async def undo_change(
     Raises:
         NotFound: the log has no such change of the tenant.
         Conflict: every item was changed again since.
-        BadTopic: `user` is not a valid name.
     """
-    async with pool.acquire() as connection, connection.transaction():
+    async with tenant_transaction(pool, tenant) as connection:
         sequence = await lock_user_stream(connection, tenant, user, now)
         groups = await changed_items.groups_of_change(connection, tenant, change)
         if not groups:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import fcntl
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -30,7 +31,7 @@ from cardmint_cloud.domain.permissions import Role
 from cardmint_cloud.errors import CloudError, StopService
 from cardmint_cloud.local.broker import BrokerGuard, LocalBroker, mosquitto_path
 from cardmint_cloud.local.broker_users import CLOUD, BrokerUsers, new_password
-from cardmint_cloud.local.postgres import LocalPostgres, wheel_binaries
+from cardmint_cloud.local.postgres import SERVICE, LocalPostgres, wheel_binaries
 from cardmint_cloud.local.processes import ChildProcess, accepts_connections, free_port
 from cardmint_cloud.local.text_files import write_text
 from cardmint_cloud.settings import LOOPBACK, CloudSettings
@@ -51,7 +52,8 @@ _TOML = """\
 # Settings of this cloud, with its passwords. Written once by `cardmint-cloud up`; yours to change.
 # docs/settings-cloud.md lists every setting.
 tenant = {tenant}
-database = "postgresql://cardmint:{password}@127.0.0.1:{database_port}/cardmint"
+database = "postgresql://{service}:{service_password}@127.0.0.1:{database_port}/cardmint"
+database_owner = "postgresql://cardmint:{password}@127.0.0.1:{database_port}/cardmint"
 images = {images}
 archive = {archive}
 artifacts = {artifacts}
@@ -173,7 +175,9 @@ class CloudFolder:
             raise StopService(f"{self.path} cannot be made: {error.strerror}") from None
         self.users = BrokerUsers(self.path / "broker")
         try:
-            if not self.settings_file.exists():
+            if self.settings_file.exists():
+                self._name_owner()
+            else:
                 self._write_settings(tenant)
         except OSError as error:
             raise StopService(f"{self.settings_file} cannot be written: {error.strerror}") from None
@@ -228,6 +232,22 @@ class CloudFolder:
                 " folder with `--restore` (docs/cloud.md)"
             )
 
+    def _name_owner(self) -> None:
+        """Tell owner and service apart in settings of a version that had one user for both."""
+        text = self.settings_file.read_text()
+        if re.search(r"^\s*database_owner\s*=", text, re.MULTILINE):
+            return
+        found = re.search(
+            r'^database = "postgresql://cardmint:(?P<password>[^"@]*)(?P<where>@[^"]*)"$',
+            text,
+            re.MULTILINE,
+        )
+        if found is not None:
+            service = f"postgresql://{SERVICE}:{new_password()}{found['where']}"
+            owner = found[0].replace("database =", "database_owner =")
+            lines = f'database = "{service}"\n{owner}'
+            write_text(self.settings_file, text.replace(found[0], lines))
+
     def _write_settings(self, tenant: str) -> None:
         password, broker_password = new_password(), new_password()
         write_text(
@@ -235,6 +255,8 @@ class CloudFolder:
             _TOML.format(
                 tenant=_toml(tenant),
                 password=password,
+                service=SERVICE,
+                service_password=new_password(),
                 database_port=free_port(),
                 images=_toml(f"{self.path}/images"),
                 archive=_toml(f"{self.path}/archive"),
@@ -317,7 +339,7 @@ class Machine:
 
             start("Postgres", postgres)
             if self._restore is not None:
-                backup.restore_backup(settings.database, self._restore)
+                backup.restore_backup(settings.owner, self._restore)
             asyncio.run(commands.migrate_database(settings))
             start("the broker", self._broker)
             start("the worker", self._process("work"))
@@ -339,7 +361,7 @@ class Machine:
         return socket.gethostname() if self._address == "0.0.0.0" else self._address  # noqa: S104 - compared, not bound
 
     def _postgres(self, settings: CloudSettings) -> LocalPostgres:
-        address = make_url(settings.database)
+        address = make_url(settings.owner)
         return LocalPostgres(
             self._folder.path / "postgres", port=address.port, password=address.password or ""
         )

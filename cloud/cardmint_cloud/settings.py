@@ -100,10 +100,16 @@ class S3Settings(Section, frozen=True):
 
 
 class CloudSettings(Section, frozen=True):
-    """All settings with their defaults. The dashboard shows `tenant`."""
+    """All settings with their defaults. The dashboard shows `tenant`.
+
+    `database` is the address as the service's user, which may lead through a pooler in transaction
+    mode; `database_direct` then leads past it. `database_owner` is that of the tables' owner.
+    """
 
     tenant: str = "demo"
-    database: str = "postgresql://cardmint:cardmint@127.0.0.1:5432/cardmint"
+    database: str = "postgresql://cardmint_service:cardmint@127.0.0.1:5432/cardmint"
+    database_direct: str = ""
+    database_owner: str = ""
     images: str = "images"
     archive: str = "archive"
     artifacts: str = "artifacts"
@@ -119,6 +125,21 @@ class CloudSettings(Section, frozen=True):
         except BadTopic as error:
             message = f"tenant: {error}"
             raise ValueError(message) from None
+
+    @property
+    def direct(self) -> str:
+        """The address for what outlives a transaction: LISTEN, and the job queue."""
+        return self.database_direct or self.database
+
+    @property
+    def pooled(self) -> bool:
+        """Whether `database` leads through a pooler: no prepared statement outlives its call."""
+        return self.database_direct not in {"", self.database}
+
+    @property
+    def owner(self) -> str:
+        """The address as the tables' owner, for what changes them or spans all tenants."""
+        return self.database_owner or self.direct
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

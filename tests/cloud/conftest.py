@@ -22,7 +22,7 @@ from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.ingest.worker import Worker
 from cardmint_cloud.local.broker import BrokerKind, LocalBroker
-from cardmint_cloud.local.postgres import LocalPostgres
+from cardmint_cloud.local.postgres import LocalPostgres, service_address
 from cardmint_cloud.log_months import make_ahead
 from cardmint_cloud.web.routes import build_dashboard
 from cardmint_contracts.settings import BrokerSettings
@@ -35,10 +35,10 @@ from tests.cloud.kit.web import serve
 _numbers = itertools.count(1)
 
 
-def _migrate(address: str) -> None:
+def _migrate(settings: dict[str, str]) -> None:
     """Make the tables in another process: SQLAlchemy's greenlets must not run in a measured one."""
     program = Path(sys.executable).with_name("cardmint-cloud")
-    environment = {**os.environ, "CARDMINT_CLOUD_DATABASE": address}
+    environment = {**os.environ, **settings}
     done = subprocess.run(
         [program, "migrate"],
         capture_output=True,
@@ -62,14 +62,15 @@ def postgres() -> Iterator[LocalPostgres]:
     with temporary_folder() as folder:
         server = LocalPostgres(folder).start()
         try:
-            _migrate(server.address)
+            _migrate(server.environment)
             yield server
         finally:
             server.drop()
 
 
 @pytest.fixture
-async def database(postgres: LocalPostgres) -> AsyncIterator[str]:
+async def owner_database(postgres: LocalPostgres) -> AsyncIterator[str]:
+    """Address of the test's database as its owner, a superuser."""
     name = f"test_{next(_numbers)}"
     server = postgres.address.removesuffix("/cardmint")
     await _run(f"{server}/postgres", f"CREATE DATABASE {name} TEMPLATE cardmint")
@@ -78,10 +79,25 @@ async def database(postgres: LocalPostgres) -> AsyncIterator[str]:
 
 
 @pytest.fixture
+def database(owner_database: str) -> str:
+    """Address of the test's database as the service, which the policies hold."""
+    return service_address(owner_database)
+
+
+@pytest.fixture
 async def connection(database: str) -> AsyncIterator[PostgresConnection]:
+    """Give the service's connection, which is the tenant `shop`'s until the test ends."""
     async with connected(database) as connection:
         await connection.execute("SET TIME ZONE 'UTC'")
+        await connection.execute("SELECT set_config('cardmint.tenant', 'shop', false)")
         yield connection
+
+
+@pytest.fixture
+async def owner(owner_database: str) -> AsyncIterator[Pool]:
+    """Give a pool of the owner, for what a test prepares and looks at by itself."""
+    async with pooled(owner_database, most=2, tenant="*") as pool:
+        yield pool
 
 
 @pytest.fixture
@@ -96,6 +112,13 @@ async def pool(database: str) -> AsyncIterator[Pool]:
 @pytest.fixture
 async def engine(database: str) -> AsyncIterator[AsyncEngine]:
     engine = engine_for(database)
+    yield engine
+    await asyncio.wait_for(engine.dispose(), 20)
+
+
+@pytest.fixture
+async def owner_engine(owner_database: str) -> AsyncIterator[AsyncEngine]:
+    engine = engine_for(owner_database)
     yield engine
     await asyncio.wait_for(engine.dispose(), 20)
 

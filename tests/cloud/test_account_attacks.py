@@ -6,7 +6,7 @@ import pytest
 
 from cardmint_cloud.accounts import Accounts, SignedIn, TooSoon
 from cardmint_cloud.adapters.postgres import accounts as rows
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
 from cardmint_cloud.domain.permissions import Role
 from cardmint_cloud.domain.sign_in_pace import FREE_TRIES
 from cardmint_cloud.errors import Conflict
@@ -60,13 +60,13 @@ async def test_live_updates_end_with_the_session(guarded: GuardedSite, pool: Poo
     async with guarded.client.stream("GET", "/events") as stream:  # It ends, or times out below.
         lines = stream.aiter_lines()
         assert await anext(lines) == "event: ready"
-        account = (await rows.list_accounts(pool, "shop"))[0]["account"]
+        account = (await rows.list_accounts(TenantDatabase(pool, "shop"), "shop"))[0]["account"]
         guarded.clock.now += ASK_AGAIN + ASK_AGAIN
         await send(pool, doubtful())
         async with asyncio.timeout(10):
             while "items" not in await anext(lines):
                 pass
-        await rows.end_sessions(pool, "shop", account)
+        await rows.end_sessions(TenantDatabase(pool, "shop"), "shop", account)
         guarded.clock.now += ASK_AGAIN + ASK_AGAIN
         await send(pool, doubtful())
         async with asyncio.timeout(10):
@@ -86,7 +86,7 @@ async def test_a_link_used_eight_times_at_once_makes_one_account(
         )
     )
     assert sorted(answer.status_code for answer in answers) == [303] + 7 * [404]
-    assert len(await rows.list_accounts(pool, "shop")) == 1
+    assert len(await rows.list_accounts(TenantDatabase(pool, "shop"), "shop")) == 1
 
 
 async def test_a_wrong_link_is_refused_before_anything_is_read(guarded: GuardedSite) -> None:
@@ -99,23 +99,34 @@ async def test_a_wrong_link_is_refused_before_anything_is_read(guarded: GuardedS
 async def test_two_admins_who_demote_each_other_leave_one(guarded: GuardedSite, pool: Pool) -> None:
     for name in ("fox", "owl"):
         await guarded.join(name, Role.ADMIN)
-    both = [row["account"] for row in await rows.list_accounts(pool, "shop")]
+    both = [
+        row["account"] for row in await rows.list_accounts(TenantDatabase(pool, "shop"), "shop")
+    ]
     done = await asyncio.gather(
         *(guarded.accounts.change(one, Role.VIEWER, disabled=False) for one in both),
         return_exceptions=True,
     )
     assert [type(one) for one in done].count(Conflict) == 1
-    roles = sorted(row["role"] for row in await rows.list_accounts(pool, "shop"))
+    roles = sorted(
+        row["role"] for row in await rows.list_accounts(TenantDatabase(pool, "shop"), "shop")
+    )
     assert roles == ["admin", "viewer"]
 
 
 async def test_no_session_begins_by_a_password_that_was_changed_meanwhile(pool: Pool) -> None:
     accounts, who = await fox(pool)
-    old = await rows.password_of(pool, "shop", who.account)
+    old = await rows.password_of(TenantDatabase(pool, "shop"), "shop", who.account)
     assert old is not None
     await accounts.change_password(who, PASSWORD, ANOTHER, clock=0.0)
     begun = await rows.begin_session(
-        pool, "shop", b"x", who.account, password=old, address="", agent="", now=NOW
+        TenantDatabase(pool, "shop"),
+        "shop",
+        b"x",
+        who.account,
+        password=old,
+        address="",
+        agent="",
+        now=NOW,
     )
     assert not begun
 

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cardmint_cloud.accounts import IDLE, LINK_LIFE, LONGEST, Accounts, check_name, check_password
 from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.postgres import accounts as rows
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.domain.permissions import OPEN_PATHS, Role, Scope, person_may
 from cardmint_cloud.domain.sign_in_pace import FREE_TRIES
@@ -310,7 +310,10 @@ async def test_people_are_looked_after(guarded: GuardedSite, pool: Pool) -> None
     made = plain(await site.post("/people/invite", data={"role": "reviewer"}))
     link = made.split("<code>")[1].split("</code>")[0]
     assert (await site.get(link)).status_code == 200
-    people = {row["name"]: row["account"] for row in await rows.list_accounts(pool, "shop")}
+    people = {
+        row["name"]: row["account"]
+        for row in await rows.list_accounts(TenantDatabase(pool, "shop"), "shop")
+    }
     alone = await site.post(f"/people/{people['owl']}", data={"role": "viewer"})
     assert "last admin" in plain(alone)
     gone = await site.post(f"/people/{uuid4()}", data={"role": "viewer"})

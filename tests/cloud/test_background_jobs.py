@@ -15,7 +15,7 @@ from procrastinate import jobs as library
 
 from cardmint_cloud import background_jobs
 from cardmint_cloud.adapters.postgres import job_queue
-from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one
+from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one, tenant_transaction
 from cardmint_cloud.adapters.providers.http import ProviderUnavailable
 from cardmint_cloud.background_jobs import ATTEMPTS, CHECK_AGAIN, JobRetryStrategy
 from cardmint_cloud.local.processes import ChildProcess
@@ -30,8 +30,10 @@ def now() -> datetime:
 
 
 async def due(pool: Pool, limit: int = 100) -> int:
-    async with pool.acquire() as connection:
-        return await job_queue.enqueue_due(connection, now(), limit=limit, again=CHECK_AGAIN)
+    async with tenant_transaction(pool, "shop") as connection:
+        return await job_queue.enqueue_due(
+            connection, "shop", now(), limit=limit, again=CHECK_AGAIN
+        )
 
 
 async def caught_up(app: procrastinate.App) -> None:
@@ -55,7 +57,7 @@ async def statuses(pool: Pool) -> dict[str, int]:
 
 
 async def test_a_due_card_becomes_one_job_and_is_due_again_a_day_later(
-    pool: Pool, database: str
+    pool: Pool, owner: Pool, database: str
 ) -> None:
     await add_printings(pool, "a", "b", at=now())
     await add_printings(pool, "c", at=now() + timedelta(hours=1))
@@ -63,28 +65,29 @@ async def test_a_due_card_becomes_one_job_and_is_due_again_a_day_later(
     assert first + second == 2
     assert await due(pool) == 0
     row = await fetch_one(
-        pool, "SELECT args::text, queueing_lock, lock, priority FROM procrastinate_jobs ORDER BY id"
+        owner,
+        "SELECT args::text, queueing_lock, lock, priority FROM procrastinate_jobs ORDER BY id",
     )
     assert row["queueing_lock"] == row["lock"] == "price/shop/a"
     assert row["priority"] == 2
-    at = await pool.fetchval("SELECT due_at FROM price_checks WHERE card_id = 'a'")
+    at = await owner.fetchval("SELECT due_at FROM price_checks WHERE card_id = 'a'")
     assert timedelta(hours=23) < at - now() < timedelta(hours=25)
     source = QuoteSourceStub(a=[quote(500)], b=[quote(2000)])
     await caught_up(background_jobs.build_queue(database, pool, [source]))
     assert sorted(card.id for card, _ in source.asked) == ["a", "b"]
     assert await statuses(pool) == {}
-    await pool.execute("UPDATE price_checks SET due_at = $1 WHERE card_id <> 'c'", now())
+    await owner.execute("UPDATE price_checks SET due_at = $1 WHERE card_id <> 'c'", now())
     assert await due(pool) == 2
-    priorities = await pool.fetch(
+    priorities = await owner.fetch(
         "SELECT priority FROM procrastinate_jobs WHERE queue_name = 'prices' ORDER BY 1"
     )
     assert [row[0] for row in priorities] == [0, 1]  # Dear cards before cheap ones.
-    await pool.execute("UPDATE price_checks SET due_at = $1", now())
+    await owner.execute("UPDATE price_checks SET due_at = $1", now())
     assert await due(pool) == 1  # A card whose job still waits gets no second one.
 
 
 async def test_a_failure_comes_back_until_it_is_given_up_with_its_reason(
-    pool: Pool, database: str
+    pool: Pool, owner: Pool, database: str
 ) -> None:
     await add_printings(pool, "a", at=now())
     await due(pool)
@@ -92,7 +95,7 @@ async def test_a_failure_comes_back_until_it_is_given_up_with_its_reason(
     app = background_jobs.build_queue(database, pool, [source])
     for attempt in range(ATTEMPTS):
         assert await statuses(pool) == {"todo": 1}
-        await pool.execute("UPDATE procrastinate_jobs SET scheduled_at = NULL")
+        await owner.execute("UPDATE procrastinate_jobs SET scheduled_at = NULL")
         await caught_up(app)
         assert len(source.asked) == attempt + 1
     (dead,) = await job_queue.failed_jobs(pool, "shop")
@@ -106,22 +109,22 @@ async def test_a_failure_comes_back_until_it_is_given_up_with_its_reason(
     assert not await job_queue.requeue_job(pool, "shop", dead["id"], now())
     source.answers = {"a": [quote(500)]}
     await caught_up(app)
-    assert (await statuses(pool), await pool.fetchval("SELECT count(*) FROM job_failures")) == (
+    assert (await statuses(pool), await owner.fetchval("SELECT count(*) FROM job_failures")) == (
         {},
         0,
     )
     assert (
-        await pool.fetchval(
+        await owner.fetchval(
             "SELECT minor FROM current_quotes WHERE finish = 'normal'  AND edition = ''"
         )
         == 500
     )
 
 
-async def test_a_dead_job_can_be_discarded(pool: Pool, database: str) -> None:
+async def test_a_dead_job_can_be_discarded(pool: Pool, owner: Pool, database: str) -> None:
     await add_printings(pool, "a", at=now())
     await due(pool)
-    await pool.execute("UPDATE procrastinate_jobs SET attempts = 99")
+    await owner.execute("UPDATE procrastinate_jobs SET attempts = 99")
     await caught_up(
         background_jobs.build_queue(
             database, pool, [QuoteSourceStub(a=ProviderUnavailable("x", "y"))]
@@ -132,24 +135,24 @@ async def test_a_dead_job_can_be_discarded(pool: Pool, database: str) -> None:
     assert await statuses(pool) == {}
 
 
-async def test_the_lag_is_that_of_the_oldest_job_that_could_run(pool: Pool) -> None:
+async def test_the_lag_is_that_of_the_oldest_job_that_could_run(pool: Pool, owner: Pool) -> None:
     await add_printings(pool, "a", "b", at=now())
     await due(pool)
     later = now() + timedelta(minutes=5)
     lag = await job_queue.queue_lag(pool, later)
     assert lag["prices"][0] == 2
     assert 299 < lag["prices"][1] < 330
-    await pool.execute(
+    await owner.execute(
         "UPDATE procrastinate_jobs SET scheduled_at = $1", later + timedelta(hours=1)
     )
     assert await job_queue.queue_lag(pool, later) == {}
 
 
-async def test_a_job_that_never_ends_is_begun_again(pool: Pool) -> None:
+async def test_a_job_that_never_ends_is_begun_again(pool: Pool, owner: Pool) -> None:
     await add_printings(pool, "a", at=now())
     await due(pool)
-    worker = await pool.fetchval("SELECT worker_id FROM procrastinate_register_worker_v1()")
-    await pool.execute("SELECT procrastinate_fetch_job_v2(NULL, $1)", worker)
+    worker = await owner.fetchval("SELECT worker_id FROM procrastinate_register_worker_v1()")
+    await owner.execute("SELECT procrastinate_fetch_job_v2(NULL, $1)", worker)
     assert await job_queue.rescue_jobs(pool, before=now() - timedelta(minutes=10), now=now()) == 0
     assert await job_queue.rescue_jobs(pool, before=now() + timedelta(minutes=10), now=now()) == 1
     assert await statuses(pool) == {"todo": 1}
@@ -190,7 +193,7 @@ def test_what_was_withheld_waits_and_does_not_count() -> None:
 
 
 async def test_the_clock_gives_due_cards_to_the_queue_and_survives_a_lost_database(
-    pool: Pool, database: str
+    pool: Pool, owner: Pool, database: str
 ) -> None:
     await add_printings(pool, "a", at=now())
     source = QuoteSourceStub(a=[quote(500)])
@@ -204,8 +207,8 @@ async def test_the_clock_gives_due_cards_to_the_queue_and_survives_a_lost_databa
         name = database.rsplit("/", 1)[-1]
         ended = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                     WHERE datname = $1 AND application_name LIKE 'cardmint jobs%'"""
-        assert await pool.fetchval(ended, name) > 0
-        await pool.execute("UPDATE price_checks SET due_at = $1", now())
+        assert await owner.fetchval(ended, name) > 0
+        await owner.execute("UPDATE price_checks SET due_at = $1", now())
         async with asyncio.timeout(40):
             while len(source.asked) < 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
@@ -234,7 +237,7 @@ asyncio.run(main())
 
 
 async def test_a_killed_workers_job_is_done_by_another(
-    pool: Pool, database: str, tmp_path: Path
+    pool: Pool, owner: Pool, database: str, tmp_path: Path
 ) -> None:
     await add_printings(pool, "a", at=now())
     child = ChildProcess([sys.executable, "-c", HANGS, database], tmp_path / "log")
@@ -243,11 +246,13 @@ async def test_a_killed_workers_job_is_done_by_another(
     finally:
         child.kill()
     assert (
-        await pool.fetchval("SELECT status::text FROM procrastinate_jobs WHERE task_name = 'price'")
+        await owner.fetchval(
+            "SELECT status::text FROM procrastinate_jobs WHERE task_name = 'price'"
+        )
         == "doing"
     )
     # The dead worker's last sign of life is made old, instead of waiting for it.
-    await pool.execute(
+    await owner.execute(
         "UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 hour'"
     )
     source = QuoteSourceStub(a=[quote(500)])
@@ -277,8 +282,8 @@ def test_what_runs_by_the_clock_may_be_a_matter_of_minutes() -> None:
     )
 
 
-async def test_tidying_forgets_old_answers_and_jobs(pool: Pool, database: str) -> None:
-    await pool.execute(
+async def test_tidying_forgets_old_answers_and_jobs(pool: Pool, owner: Pool, database: str) -> None:
+    await owner.execute(
         "INSERT INTO provider_answers VALUES ('x', 'k', 200, '', '', '', $1)",
         now() - CHECK_AGAIN * 100,
     )
@@ -288,5 +293,5 @@ async def test_tidying_forgets_old_answers_and_jobs(pool: Pool, database: str) -
         await app.run_worker_async(
             wait=False, queues=["clock"], install_signal_handlers=False, delete_jobs="successful"
         )
-    assert await pool.fetchval("SELECT count(*) FROM provider_answers") == 0
+    assert await owner.fetchval("SELECT count(*) FROM provider_answers") == 0
     assert "failed" not in await job_queue.job_counts(pool)

@@ -37,7 +37,7 @@ def message(who: str) -> EventBatch | DeadLetter | None:
 
 @pytest.mark.parametrize("name", POISON)
 async def test_it_is_parked_with_its_reason_and_nothing_else_is_affected(
-    name: str, connection: PostgresConnection, database: str
+    name: str, connection: PostgresConnection, owner_database: str
 ) -> None:
     make, content_type, reason = POISON[name]
     good = [message(who) for who in ("right", "top")]
@@ -62,11 +62,11 @@ async def test_it_is_parked_with_its_reason_and_nothing_else_is_affected(
     assert (held, done.applied) == ((3, 3) if readable else (2, 2))
     told = done.receipts["shop", "left", STREAM]
     assert (told.sequence, told.refused) == ((2, None) if readable else (0, 2))
-    assert (await rebuild.compare_with_log(database)).equal
+    assert (await rebuild.compare_with_log(owner_database)).equal
 
 
 async def test_a_station_without_the_time_counts_and_is_dated_by_its_receipt(
-    connection: PostgresConnection, database: str
+    connection: PostgresConnection, owner_database: str
 ) -> None:
     payload = batch({"time": "1970-01-01T00:00:09Z", "clocksynced": False})
     found = read_message(MqttMessage(topic=TOPIC, payload=payload, content_type=BATCH))
@@ -74,7 +74,7 @@ async def test_a_station_without_the_time_counts_and_is_dated_by_its_receipt(
     await commit(connection, [found], NOW)
     assert await connection.fetchval("SELECT captured_at FROM items") == NOW
     assert await connection.fetchval("SELECT occurred_at FROM events") == NOW
-    assert (await rebuild.compare_with_log(database)).equal
+    assert (await rebuild.compare_with_log(owner_database)).equal
 
 
 async def test_the_end_of_all_sequences_is_a_gap_like_any_other(
@@ -89,7 +89,7 @@ async def test_the_end_of_all_sequences_is_a_gap_like_any_other(
 
 
 async def test_old_streams_sent_again_change_nothing(
-    connection: PostgresConnection, database: str
+    connection: PostgresConnection, owner_database: str
 ) -> None:
     streams = [uuid4() for _ in range(5)]
     old = [
@@ -107,7 +107,7 @@ async def test_old_streams_sent_again_change_nothing(
     again = await commit(connection, [*reversed(whole), *whole], NOW)
     assert (again.applied, again.repeated, again.parked) == (0, 20, 0)
     assert await connection.fetchval("SELECT sum(count) FROM holdings") == 10
-    assert (await rebuild.compare_with_log(database)).equal
+    assert (await rebuild.compare_with_log(owner_database)).equal
 
 
 @pytest.mark.parametrize(

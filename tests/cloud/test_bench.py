@@ -75,7 +75,7 @@ def test_the_log_is_grown_and_asked() -> None:
     assert found["ratio"] == found["ratios"]["inventory with filter and sort"]
 
 
-def test_servers_that_are_there_are_used(database: str, tmp_path: Path) -> None:
+def test_servers_that_are_there_are_used(owner_database: str, tmp_path: Path) -> None:
     broker = LocalBroker(tmp_path, kind="iotcore").start()
     try:
         found = report(
@@ -83,7 +83,7 @@ def test_servers_that_are_there_are_used(database: str, tmp_path: Path) -> None:
             "--events",
             "60",
             "--database",
-            database,
+            owner_database,
             "--broker",
             f"127.0.0.1:{broker.port}",
         )

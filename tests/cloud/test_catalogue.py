@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -10,11 +11,12 @@ import pytest
 from msgspec.structs import replace
 
 from cardmint_cloud.adapters.postgres import catalogue
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.connection import Pool, tenant_transaction
 from cardmint_cloud.adapters.postgres.fleet.stations import put_health, put_state
-from cardmint_cloud.catalogue_import import import_catalogue
+from cardmint_cloud.catalogue_import import ImportSummary, import_catalogue
 from cardmint_cloud.domain.catalogue_words import query_words, searched_text
 from cardmint_cloud.errors import StopService
+from cardmint_cloud.local.postgres import database_environment
 from cardmint_contracts.catalogue import Printing, Region
 from cardmint_contracts.stations import StationHealth, StationState
 from tests.cloud.kit.cards import NOW
@@ -44,32 +46,39 @@ def test_what_is_printed_is_found_without_case_marks_and_zeros() -> None:
     assert query_words("\x00 ") == ()
 
 
-async def test_an_import_takes_what_is_new_or_changed(pool: Pool, tmp_path: Path) -> None:
+async def take_catalogue(owner: Pool, folder: Path, **more: Any) -> ImportSummary:
+    async with owner.acquire() as connection:
+        return await import_catalogue(connection, folder, **more)
+
+
+async def test_an_import_takes_what_is_new_or_changed(
+    pool: Pool, owner: Pool, tmp_path: Path
+) -> None:
     write_catalogue(tmp_path, BASE)
-    first = await import_catalogue(pool, tmp_path, now=NOW, warn=pytest.fail)
+    first = await take_catalogue(owner, tmp_path, now=NOW, warn=pytest.fail)
     assert (first.changed, first.now.sets, first.now.printings) == (1, 1, 2)
     write_catalogue(tmp_path, BASE, NEW)
-    second = await import_catalogue(pool, tmp_path, now=NOW, warn=pytest.fail)
+    second = await take_catalogue(owner, tmp_path, now=NOW, warn=pytest.fail)
     assert (second.changed, second.now.sets, second.now.printings) == (1, 2, 3)
     assert second.now.version != first.now.version
-    again = await import_catalogue(pool, tmp_path, now=NOW, warn=pytest.fail)
+    again = await take_catalogue(owner, tmp_path, now=NOW, warn=pytest.fail)
     assert (again.changed, again.now.version) == (0, second.now.version)
     assert await catalogue.tcgplayer_groups(pool) == {"base1": 604, "me5": 24688}
     smaller = msgspec.structs.replace(BASE, printings=BASE.printings[:1])
     write_catalogue(tmp_path, smaller, NEW)
-    third = await import_catalogue(pool, tmp_path, now=NOW, warn=pytest.fail)
+    third = await take_catalogue(owner, tmp_path, now=NOW, warn=pytest.fail)
     assert (third.changed, third.now.printings) == (1, 2)
 
 
 async def test_what_cannot_be_used_is_one_line_and_what_was_good_stays(
-    pool: Pool, tmp_path: Path
+    owner: Pool, tmp_path: Path
 ) -> None:
     with pytest.raises(StopService, match="catalogue fetch"):
-        await import_catalogue(pool, tmp_path, now=NOW, warn=pytest.fail)
+        await take_catalogue(owner, tmp_path, now=NOW, warn=pytest.fail)
     write_catalogue(tmp_path, BASE, NEW)
     (tmp_path / "sets/international/me5.json").write_bytes(b"{}")
     said: list[str] = []
-    done = await import_catalogue(pool, tmp_path, now=NOW, warn=said.append)
+    done = await take_catalogue(owner, tmp_path, now=NOW, warn=said.append)
     assert (done.now.sets, done.skipped) == (1, 1)
     assert "not the file that the index names" in said[0]
     (tmp_path / "sets/international/me5.json").unlink()
@@ -84,27 +93,27 @@ async def test_what_cannot_be_used_is_one_line_and_what_was_good_stays(
     )
     write_catalogue(tmp_path / "next", other, complete=False)
     said.clear()
-    done = await import_catalogue(pool, tmp_path / "next", now=NOW, warn=said.append)
+    done = await take_catalogue(owner, tmp_path / "next", now=NOW, warn=said.append)
     assert (done.now.sets, done.now.printings, done.skipped) == (2, 3, 2)
     assert [line.partition(": ")[2] for line in said] == [
         "its download is not complete: run `cardmint-edge catalogue fetch` again",
         "skipped 'base1-4': set base1 has it",
         f"not in {tmp_path / 'next'}: kept; --replace takes it out",
     ]
-    gone = await import_catalogue(
-        pool, tmp_path / "next", now=NOW, warn=said.append, replace_worse=True
+    gone = await take_catalogue(
+        owner, tmp_path / "next", now=NOW, warn=said.append, replace_worse=True
     )
     assert (gone.now.sets, gone.changed) == (1, 1)
     (tmp_path / "next" / "catalogue.json").write_bytes(b"{")
     with pytest.raises(StopService, match="not a catalogue's index"):
-        await import_catalogue(pool, tmp_path / "next", now=NOW, warn=pytest.fail)
+        await take_catalogue(owner, tmp_path / "next", now=NOW, warn=pytest.fail)
 
 
-async def test_a_folder_without_any_usable_set_changes_nothing(pool: Pool, tmp_path: Path) -> None:
+async def test_a_folder_without_any_usable_set_changes_nothing(owner: Pool, tmp_path: Path) -> None:
     write_catalogue(tmp_path, BASE)
     (tmp_path / "sets/international/base1.json").unlink()
     with pytest.raises(StopService, match="no set of it can be used"):
-        await import_catalogue(pool, tmp_path, now=NOW, warn=lambda _: None)
+        await take_catalogue(owner, tmp_path, now=NOW, warn=lambda _: None)
 
 
 async def read(site: httpx.AsyncClient, path: str, status: int = 200) -> str:
@@ -115,11 +124,11 @@ async def read(site: httpx.AsyncClient, path: str, status: int = 200) -> str:
 
 @pytest.mark.greenlets
 async def test_the_dashboard_searches_and_shows_it(
-    pool: Pool, site: httpx.AsyncClient, tmp_path: Path
+    owner: Pool, site: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     assert "No catalogue is imported yet" in await read(site, "/catalogue")
     assert "No catalogue" not in await read(site, "/")
-    await import_catalogue(pool, write_catalogue(tmp_path, BASE, NEW), now=NOW, warn=pytest.fail)
+    await take_catalogue(owner, write_catalogue(tmp_path, BASE, NEW), now=NOW, warn=pytest.fail)
     page = await read(site, "/catalogue?q=dracaufeu 004/102")
     assert "3 printings in 2 sets" in page
     assert "Charizard" in page
@@ -141,19 +150,19 @@ async def test_the_dashboard_searches_and_shows_it(
 
 @pytest.mark.greenlets
 async def test_an_old_catalogue_says_so(
-    pool: Pool, site: httpx.AsyncClient, tmp_path: Path
+    owner: Pool, site: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     old = NOW.replace(year=NOW.year - 1)
     folder = write_catalogue(tmp_path, BASE, made_at=old)
-    await import_catalogue(pool, folder, now=NOW, warn=pytest.fail)
+    await take_catalogue(owner, folder, now=NOW, warn=pytest.fail)
     assert "365 days old" in await read(site, "/catalogue")
 
 
 @pytest.mark.greenlets
 async def test_a_station_that_is_behind_is_shown_with_the_sets_since(
-    pool: Pool, site: httpx.AsyncClient, tmp_path: Path
+    pool: Pool, owner: Pool, site: httpx.AsyncClient, tmp_path: Path
 ) -> None:
-    await import_catalogue(pool, write_catalogue(tmp_path, BASE, NEW), now=NOW, warn=pytest.fail)
+    await take_catalogue(owner, write_catalogue(tmp_path, BASE, NEW), now=NOW, warn=pytest.fail)
     state = StationState(
         online=True,
         epoch=1,
@@ -170,13 +179,13 @@ async def test_a_station_that_is_behind_is_shown_with_the_sets_since(
         clock_synced=True,
         catalogue_at="2026-03-01T00:00:00Z",
     )
-    async with pool.acquire() as connection:
+    async with tenant_transaction(pool, "shop") as connection:
         await put_state(connection, "shop", "left", state, NOW)
         await put_health(connection, "shop", "left", health, NOW)
     page = await read(site, "/stations")
     assert "of 2026-03-01" in page
     assert "came out since: Pitch Black" in page
-    async with pool.acquire() as connection:
+    async with tenant_transaction(pool, "shop") as connection:
         await put_health(connection, "shop", "left", replace(health, catalogue_at=""), NOW)
     page = await read(site, "/stations")
     assert "came out since" not in page
@@ -184,16 +193,20 @@ async def test_a_station_that_is_behind_is_shown_with_the_sets_since(
 
 
 @pytest.mark.greenlets
-async def test_the_command_says_what_it_did(database: str, tmp_path: Path) -> None:
+async def test_the_command_says_what_it_did(owner_database: str, tmp_path: Path) -> None:
     write_catalogue(tmp_path, BASE)
     (tmp_path / "sets" / "x").mkdir()
     done = await asyncio.to_thread(
-        run_command, "catalogue", "import", str(tmp_path), CARDMINT_CLOUD_DATABASE=database
+        run_command, "catalogue", "import", str(tmp_path), **database_environment(owner_database)
     )
     assert done.returncode == 0, done.stderr
     assert ": 1 sets, 1 new or changed, 2 printings, 0 skipped" in done.stdout
     lost = await asyncio.to_thread(
-        run_command, "catalogue", "import", str(tmp_path / "none"), CARDMINT_CLOUD_DATABASE=database
+        run_command,
+        "catalogue",
+        "import",
+        str(tmp_path / "none"),
+        **database_environment(owner_database),
     )
     assert lost.returncode == 1
     assert "catalogue fetch" in lost.stderr

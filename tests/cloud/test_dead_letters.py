@@ -9,7 +9,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from cardmint_cloud import rebuild
-from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one
+from cardmint_cloud.adapters.postgres.connection import (
+    Pool,
+    TenantDatabase,
+    fetch_one,
+    tenant_transaction,
+)
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.errors import NotFound, ParkItem
 from cardmint_cloud.ingest.commit import commit
@@ -48,19 +53,21 @@ async def park(pool: Pool, content: bytes, *, content_type: str = BATCH, **more:
         )
     )
     assert found is not None
-    async with pool.acquire() as connection:
+    async with tenant_transaction(pool, "shop") as connection:
         done = await commit(connection, [found], NOW)
     assert done.parked >= 1
-    number: int = await pool.fetchval("SELECT max(id) FROM dead_letters")
+    number: int = await TenantDatabase(pool, "shop").fetchval("SELECT max(id) FROM dead_letters")
     return number
 
 
 async def left(pool: Pool) -> int:
-    count: int = await pool.fetchval("SELECT count(*) FROM dead_letters")
+    count: int = await TenantDatabase(pool, "shop").fetchval("SELECT count(*) FROM dead_letters")
     return count
 
 
-async def test_an_event_that_came_too_early_is_applied_on_replay_once(pool: Pool) -> None:
+async def test_an_event_that_came_too_early_is_applied_on_replay_once(
+    pool: Pool, owner: Pool
+) -> None:
     scan = doubtful()
     answer = ReviewAnswered(
         task=review_task_id(scan.scan),
@@ -77,8 +84,8 @@ async def test_an_event_that_came_too_early_is_applied_on_replay_once(pool: Pool
     await send(pool, scan)
     done = await replay(pool, "shop", letter, NOW)
     assert (done.applied, await left(pool)) == (1, 0)
-    assert await pool.fetchval("SELECT count FROM holdings") == 1
-    row = await fetch_one(pool, "SELECT * FROM events WHERE type LIKE '%answered%'")
+    assert await owner.fetchval("SELECT count FROM holdings") == 1
+    row = await fetch_one(owner, "SELECT * FROM events WHERE type LIKE '%answered%'")
     assert (row["stream"], row["source"]) == (
         replay_stream("shop", "/stations/left"),
         "/stations/left",
@@ -87,40 +94,40 @@ async def test_an_event_that_came_too_early_is_applied_on_replay_once(pool: Pool
         await replay(pool, "shop", letter, NOW)
 
 
-async def test_a_whole_message_is_replayed_when_it_can_be_read(pool: Pool) -> None:
+async def test_a_whole_message_is_replayed_when_it_can_be_read(pool: Pool, owner: Pool) -> None:
     stream = uuid4()
     good = payload(accepted(), accepted(), stream=stream)
     letter = await park(pool, good, content_type="text/plain", claim=Claim(stream, 1, 2))
     with pytest.raises(ParkItem, match="content type"):
         await replay(pool, "shop", letter, NOW)
-    await pool.execute(
+    await owner.execute(
         "UPDATE dead_letters SET content_type = $1", BATCH
     )  # As a version that can read it would see it.
     assert (await replay(pool, "shop", letter, NOW)).applied == 2
-    assert await pool.fetchval("SELECT count FROM holdings") == 2
+    assert await owner.fetchval("SELECT count FROM holdings") == 2
 
 
-async def test_what_is_still_wrong_stays_with_its_reason(pool: Pool) -> None:
+async def test_what_is_still_wrong_stays_with_its_reason(pool: Pool, owner: Pool) -> None:
     bad = payload(accepted(), stream=uuid4()).replace(b'"confidence":0.0', b'"confidence":7.5')
     letter = await park(pool, bad)
-    before = await fetch_one(pool, "SELECT * FROM dead_letters")
+    before = await fetch_one(owner, "SELECT * FROM dead_letters")
     with pytest.raises(ParkItem, match="<= 1"):
         await replay(pool, "shop", letter, NOW)
-    assert await fetch_one(pool, "SELECT * FROM dead_letters") == before
+    assert await fetch_one(owner, "SELECT * FROM dead_letters") == before
 
 
-async def test_a_replay_counts_once_what_came_by_another_way(pool: Pool) -> None:
+async def test_a_replay_counts_once_what_came_by_another_way(pool: Pool, owner: Pool) -> None:
     scan = doubtful()
     answer = ReviewAnswered(
         task=review_task_id(scan.scan), task_version=1, scan=scan.scan, verdict="no_card", by="left"
     )
     letter = await park(pool, payload(answer, stream=uuid4()))
     await send(pool, scan)
-    copy = dict(await fetch_one(pool, "SELECT * FROM dead_letters"))
+    copy = dict(await fetch_one(owner, "SELECT * FROM dead_letters"))
     await replay(pool, "shop", letter, NOW)
     names = ", ".join(copy)
     values = ", ".join(f"${n}" for n in range(1, len(copy) + 1))
-    await pool.execute(f"INSERT INTO dead_letters ({names}) VALUES ({values})", *copy.values())
+    await owner.execute(f"INSERT INTO dead_letters ({names}) VALUES ({values})", *copy.values())
     done = await replay(pool, "shop", letter, NOW)
     assert (done.applied, done.repeated, await left(pool)) == (0, 1, 0)
 
@@ -145,11 +152,11 @@ async def test_all_letters_with_a_reason_are_replayed(pool: Pool) -> None:
     assert await replay_all(pool, "shop", NOW) == (1, 1)
 
 
-async def test_a_replay_does_not_let_a_station_write_as_another(pool: Pool) -> None:
+async def test_a_replay_does_not_let_a_station_write_as_another(pool: Pool, owner: Pool) -> None:
     forged = await park(pool, payload(accepted(), stream=uuid4(), station="right"))
     with pytest.raises(ParkItem, match="as their source, but came on the topic"):
         await replay(pool, "shop", forged, NOW)
-    await pool.execute("UPDATE dead_letters SET topic = 'elsewhere'")
+    await owner.execute("UPDATE dead_letters SET topic = 'elsewhere'")
     with pytest.raises(ParkItem, match="no station's"):
         await replay(pool, "shop", forged, NOW)
 
@@ -165,7 +172,9 @@ async def test_a_discarded_letter_is_gone_and_only_its_tenant_may(pool: Pool) ->
 
 
 @pytest.mark.greenlets
-async def test_the_command_lists_replays_and_discards(pool: Pool, database: str) -> None:
+async def test_the_command_lists_replays_and_discards(
+    pool: Pool, database: str, owner_database: str
+) -> None:
     async def run(*words: str) -> CompletedProcess[str]:
         known = {"CARDMINT_CLOUD_DATABASE": database, "CARDMINT_CLOUD_TENANT": "shop"}
         return await asyncio.to_thread(run_command, "dead-letters", *words, **known)
@@ -194,4 +203,4 @@ async def test_the_command_lists_replays_and_discards(pool: Pool, database: str)
     gone = await run("discard", str(rubbish))
     assert (gone.returncode, await left(pool)) == (1, 0)
     assert "there is no dead letter" in gone.stderr
-    assert (await rebuild.compare_with_log(database)).equal
+    assert (await rebuild.compare_with_log(owner_database)).equal

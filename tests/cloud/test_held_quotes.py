@@ -5,7 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one
+from cardmint_cloud.adapters.postgres.connection import (
+    Pool,
+    TenantDatabase,
+    fetch_one,
+    tenant_transaction,
+)
 from cardmint_cloud.adapters.postgres.prices import held_quotes
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.pricing.held_quotes import QuoteVerdict, judge_quote
@@ -33,7 +38,7 @@ async def doubted(pool: Pool) -> int:
         "a",
         NOW - timedelta(days=1),
     )
-    number: int = await pool.fetchval("SELECT id FROM held_quotes")
+    number: int = await TenantDatabase(pool, "shop").fetchval("SELECT id FROM held_quotes")
     return number
 
 
@@ -43,7 +48,9 @@ async def says(
     await judge_quote(pool, tenant, number, verdict, user=user, now=NOW)
 
 
-async def test_a_price_that_is_taken_counts_and_the_word_is_an_event(pool: Pool) -> None:
+async def test_a_price_that_is_taken_counts_and_the_word_is_an_event(
+    pool: Pool, owner: Pool
+) -> None:
     number = await doubted(pool)
     await says(pool, number, "take")
     assert (
@@ -56,7 +63,7 @@ async def test_a_price_that_is_taken_counts_and_the_word_is_an_event(pool: Pool)
         900,
     )
     row = await fetch_one(
-        pool,
+        owner,
         "SELECT source, data::text AS data FROM events WHERE type = 'cardmint.price.judged.v1'",
     )
     assert row["source"] == "/users/ann"
@@ -80,14 +87,14 @@ async def test_a_price_that_is_kept_out_changes_nothing(pool: Pool) -> None:
     assert await current_price(pool) == 50_000
 
 
-async def test_a_word_taken_back_brings_the_price_before_it_back(pool: Pool) -> None:
+async def test_a_word_taken_back_brings_the_price_before_it_back(pool: Pool, owner: Pool) -> None:
     number = await doubted(pool)
     await says(pool, number, "take")
     await says(pool, number, "undo")
     assert (await current_price(pool), await current_price(pool, "holo")) == (500, 900)
-    minors = await pool.fetch("SELECT minor FROM quotes WHERE finish = 'normal' ORDER BY id")
+    minors = await owner.fetch("SELECT minor FROM quotes WHERE finish = 'normal' ORDER BY id")
     assert [row["minor"] for row in minors] == [500, 50_000, 500]  # History is only added to.
-    assert await pool.fetchval("SELECT state FROM held_quotes WHERE id = $1", number) == "open"
+    assert await owner.fetchval("SELECT state FROM held_quotes WHERE id = $1", number) == "open"
 
 
 async def test_of_two_words_at_once_one_wins(pool: Pool) -> None:
@@ -107,7 +114,7 @@ async def test_another_tenants_price_is_not_there(pool: Pool) -> None:
         await says(pool, number, "take", tenant="other")
     with pytest.raises(NotFound):
         await says(pool, 10**6, "take")
-    async with pool.acquire() as connection:
+    async with tenant_transaction(pool, "shop") as connection:
         assert [row["id"] for row in await held_quotes.list_waiting(connection, "shop", NOW)] == [
             number
         ]

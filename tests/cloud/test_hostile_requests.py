@@ -166,11 +166,11 @@ async def test_a_wrong_value_gets_the_status_that_says_so(
 
 
 async def test_a_value_that_the_database_refuses_is_not_its_absence(
-    app: Litestar, pool: Pool
+    app: Litestar, owner: Pool
 ) -> None:
     @get("/unbounded")
     async def unbounded() -> None:
-        await pool.fetchval("SELECT $1::int8", 10**20)
+        await owner.fetchval("SELECT $1::int8", 10**20)
 
     app.register(unbounded)
     async with serve(app) as site:

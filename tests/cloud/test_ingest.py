@@ -8,7 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from cardmint_cloud import rebuild
-from cardmint_cloud.adapters.postgres.connection import PostgresConnection, fetch_one
+from cardmint_cloud.adapters.postgres.connection import (
+    Pool,
+    PostgresConnection,
+    fetch_one,
+    tenant_transaction,
+)
 from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.errors import MissingPartition
@@ -120,8 +125,10 @@ async def test_an_answer_to_a_task_that_never_was_is_parked(connection: Postgres
     assert await connection.fetchval("SELECT sequence FROM watermarks") == 3
 
 
-async def test_what_the_database_refuses_is_parked(connection: PostgresConnection) -> None:
-    await connection.execute("ALTER TABLE items ADD CHECK (bin <> 'cursed')")
+async def test_what_the_database_refuses_is_parked(
+    connection: PostgresConnection, owner: Pool
+) -> None:
+    await owner.execute("ALTER TABLE items ADD CHECK (bin <> 'cursed')")
     done = await commit(
         connection,
         [
@@ -233,18 +240,19 @@ async def test_two_tenants_with_the_same_stream_are_strangers(
         )
     )
     assert isinstance(other, EventBatch)
-    assert (await commit(connection, [other], NOW)).applied == 1
-    assert await connection.fetchval("SELECT count(*) FROM holdings WHERE tenant = 'other'") == 1
+    async with tenant_transaction(connection, "other"):
+        assert (await commit(connection, [other], NOW)).applied == 1
+        assert await connection.fetchval("SELECT count(*) FROM holdings") == 1
 
 
 async def test_two_writers_of_one_scan_count_it_once(
-    connection: PostgresConnection, database: str
+    connection: PostgresConnection, database: str, owner_database: str
 ) -> None:
     """A restored outbox resends scans in a new stream while a worker still holds the old one."""
     scans = [accepted(), doubtful(), accepted(OWL)]
     mine, theirs = batch(*scans), batch(*reversed(scans), stream=uuid4())
     async with connected(database) as other:
-        async with other.transaction():
+        async with tenant_transaction(other, "shop"):
             await commit(other, [theirs], NOW)
             waiting = asyncio.create_task(commit(connection, [mine], NOW))
             await asyncio.sleep(0.2)
@@ -252,7 +260,7 @@ async def test_two_writers_of_one_scan_count_it_once(
         done = await waiting
     assert (done.applied, done.parked, done.changes.items) == (3, 0, {})
     assert await counts(connection) == {"fic1-7": 1, "fic1-10": 1}
-    assert (await rebuild.compare_with_log(database)).equal
+    assert (await rebuild.compare_with_log(owner_database)).equal
 
 
 def chained(envelopes: list[Envelope], before: bytes) -> EventBatch:
@@ -342,7 +350,7 @@ def batch_from(envelopes: list[Envelope]) -> EventBatch:
 
 
 async def test_moved_events_count_once_by_whichever_way_they_come(
-    connection: PostgresConnection, database: str
+    connection: PostgresConnection, owner_database: str
 ) -> None:
     """A copy of an outbox, and a station that opened two new streams, send what the log has."""
     evicted = ImageEvicted(sha256="a" * 64, bytes=5, kind="full", uploaded=True, reason="disk-full")
@@ -367,7 +375,7 @@ async def test_moved_events_count_once_by_whichever_way_they_come(
     assert (done.applied, done.repeated) == (0, 7)
     assert [r.sequence for r in done.receipts.values()] == [3, 4]
     assert await connection.fetchval("SELECT count(*) FROM events") == 4
-    assert (await rebuild.compare_with_log(database)).equal
+    assert (await rebuild.compare_with_log(owner_database)).equal
 
 
 async def test_two_thousand_impossible_events_are_parked_in_bulk(
@@ -398,7 +406,7 @@ async def test_a_month_that_is_missing_parks_nothing(connection: PostgresConnect
 
 
 async def test_what_is_ingested_can_be_read_back_whatever_its_date(
-    connection: PostgresConnection, database: str
+    connection: PostgresConnection, owner_database: str
 ) -> None:
     texts = ["0000-01-01T00:00:00Z", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"]
     texts += ["10000-01-01T00:00:00Z", "1970-01-01T00:00:09Z", "2090-01-01T00:00:00Z", "never"]
@@ -411,4 +419,4 @@ async def test_what_is_ingested_can_be_read_back_whatever_its_date(
     rows = await connection.fetch("SELECT DISTINCT occurred_at, clock_synced FROM events")
     assert [tuple(row) for row in rows] == [(NOW, False)]
     assert {row["captured_at"] for row in await connection.fetch("SELECT * FROM items")} == {NOW}
-    assert (await rebuild.compare_with_log(database)).equal
+    assert (await rebuild.compare_with_log(owner_database)).equal

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
 from cardmint_cloud.domain import item_changes as values
 from cardmint_cloud.domain.items import Item, touched_keys
 from cardmint_cloud.errors import Conflict, NotFound
@@ -131,16 +131,24 @@ def test_values_are_set_or_cleared_once(wrong: type) -> None:
 
 
 async def versions(pool: Pool) -> dict[UUID, int]:
-    found = await pool.fetch("SELECT item, version FROM items WHERE tenant = 'shop'")
+    found = await TenantDatabase(pool, "shop").fetch(
+        "SELECT item, version FROM items WHERE tenant = 'shop'"
+    )
     return {row["item"]: row["version"] for row in found}
 
 
 async def held(pool: Pool) -> int:
-    return int(await pool.fetchval("SELECT coalesce(sum(count), 0)::int FROM holdings"))
+    return int(
+        await TenantDatabase(pool, "shop").fetchval(
+            "SELECT coalesce(sum(count), 0)::int FROM holdings"
+        )
+    )
 
 
 @pytest.mark.integration
-async def test_items_are_changed_and_changed_back(pool: Pool, database: str) -> None:
+async def test_items_are_changed_and_changed_back(
+    pool: Pool, owner: Pool, owner_database: str
+) -> None:
     scans = [accepted() for _ in range(3)]
     await send(pool, *scans, accepted(OWL))
     pins = {scan.scan: 1 for scan in scans}
@@ -162,7 +170,7 @@ async def test_items_are_changed_and_changed_back(pool: Pool, database: str) -> 
     assert sold.change is not None
     back = await undo_change(pool, "shop", sold.change, user="ben", now=NOW)
     assert (back.items, back.kept, await held(pool)) == (3, 0, 4)
-    row = await pool.fetchrow("SELECT * FROM items WHERE item = $1", scans[0].scan)
+    row = await owner.fetchrow("SELECT * FROM items WHERE item = $1", scans[0].scan)
     assert row is not None
     assert (row["card_id"], row["bin"], row["stock"], row["paid_minor"]) == (
         OWL.id,
@@ -176,7 +184,7 @@ async def test_items_are_changed_and_changed_back(pool: Pool, database: str) -> 
     assert (forth.items, await held(pool)) == (3, 1)
     with pytest.raises(Conflict, match="changed again since"):
         await undo_change(pool, "shop", back.change, user="ann", now=NOW)
-    comparison = await compare_with_log(database)
+    comparison = await compare_with_log(owner_database)
     assert comparison.equal, comparison.first
 
 
@@ -213,7 +221,7 @@ async def test_what_cannot_be_changed_is_said_and_nothing_is(pool: Pool, databas
 
 
 @pytest.mark.integration
-async def test_a_station_changes_no_items(pool: Pool) -> None:
+async def test_a_station_changes_no_items(pool: Pool, owner: Pool) -> None:
     scan = accepted()
     await send(pool, scan)
     group = ItemsGroup(
@@ -221,5 +229,5 @@ async def test_a_station_changes_no_items(pool: Pool) -> None:
     )
     forged: EventData = ItemsChanged(change=uuid4(), by="ann", groups=(group,))
     await send(pool, forged)
-    assert await pool.fetchval("SELECT bin FROM items") == ""
-    assert await pool.fetchval("SELECT reason FROM dead_letters") == "not-a-stations"
+    assert await owner.fetchval("SELECT bin FROM items") == ""
+    assert await owner.fetchval("SELECT reason FROM dead_letters") == "not-a-stations"

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
 from cardmint_cloud.item_changes import change_items
 from cardmint_cloud.web.item_files import defused
 from cardmint_cloud.web.item_forms import ChangeForm, packed, unpacked
@@ -182,7 +182,7 @@ async def test_what_cannot_be_changed_is_said(
             continue
         answer = await site.post(path, data=sent)
         assert (answer.status_code, said in plain(answer)) == (status, True), plain(answer)
-    assert await pool.fetchval("SELECT version FROM items") == 1
+    assert await TenantDatabase(pool, "shop").fetchval("SELECT version FROM items") == 1
     assert (await site.post(f"/items/undo/{uuid4()}")).status_code == 404
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.queries import item_list
+from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain.item_query import (
     KEYWORDS,
     MAX_QUERY,
@@ -190,7 +191,7 @@ QUERIES = st.lists(
 )
 
 
-def reading(row: RowMapping, term: Term) -> bool:
+def fits(row: RowMapping, term: Term) -> bool:
     """Return whether an item fits a term, read plainly."""
     result = any(
         _fits(row, term, value, end)
@@ -270,7 +271,7 @@ def _amount(minor: int | None, currency: str) -> Decimal | None:
 async def test_a_query_finds_what_a_plain_reading_finds(pool: Pool, engine: AsyncEngine) -> None:
     await stocked(pool)
     today = NOW.date()
-    async with engine.connect() as connection:
+    async with reading(engine, "shop") as connection:
         everything = await item_list.item_page(connection, "shop", ItemQuery(), limit=99)
         assert len(everything) == 5
         loop = asyncio.get_running_loop()
@@ -293,7 +294,7 @@ async def test_a_query_finds_what_a_plain_reading_finds(pool: Pool, engine: Asyn
         for text in sorted(samples):
             query = parse_query(text, today)
             wanted = {
-                row["item"] for row in everything if all(reading(row, one) for one in query.terms)
+                row["item"] for row in everything if all(fits(row, one) for one in query.terms)
             }
             page, total, pins, streamed = await found(query)
             assert (set(page), len(page)) == (wanted, len(wanted)), text
@@ -303,7 +304,7 @@ async def test_a_query_finds_what_a_plain_reading_finds(pool: Pool, engine: Asyn
 @pytest.mark.integration
 async def test_orders_and_totals(pool: Pool, engine: AsyncEngine) -> None:
     await stocked(pool)
-    async with engine.connect() as connection:
+    async with reading(engine, "shop") as connection:
 
         async def names(text: str) -> list[str]:
             query = parse_query(text, NOW.date())

@@ -37,10 +37,10 @@ def test_one_module_names_the_librarys_tables_and_functions() -> None:
 
 
 @pytest.mark.integration
-async def test_the_private_functions_exist(pool: Pool) -> None:
+async def test_the_private_functions_exist(owner: Pool) -> None:
     text = (PACKAGE / "adapters/postgres/job_queue.py").read_text()
     named = set(re.findall(r"(procrastinate_\w+_v\d)\(", text))
-    rows = await pool.fetch("SELECT proname FROM pg_proc WHERE proname = ANY($1)", sorted(named))
+    rows = await owner.fetch("SELECT proname FROM pg_proc WHERE proname = ANY($1)", sorted(named))
     assert (
         {row["proname"] for row in rows}
         == named

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
 
-from cardmint_cloud.adapters.postgres.connection import PostgresConnection
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.cli import cli
 from cardmint_contracts.cards import Edition, Finish, Money
 from cardmint_contracts.prices import LastPrice
@@ -20,10 +20,10 @@ pytestmark = pytest.mark.integration
 
 @pytest.mark.greenlets
 async def test_what_is_exported_a_pack_takes(
-    connection: PostgresConnection, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    owner: Pool, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetched = NOW - timedelta(days=1)
-    await connection.executemany(
+    await owner.executemany(
         "INSERT INTO current_quotes (tenant, card_id, finish, edition, source, basis, minor,"
         " currency, as_of,"
         " fetched_at, lowest) VALUES ($1, 'emb-1', $2, $3, 'tcgdex', 'market', $4, 'EUR', $5, $6,"

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from cardmint_cloud import log_months, rebuild
 from cardmint_cloud.adapters.mqtt.connection import InboundMessage
-from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
+from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection, TenantDatabase
 from cardmint_cloud.adapters.postgres.ingest import leases
 from cardmint_cloud.domain.rendezvous import SLOTS, owner_of, share_of, slot_of
 from cardmint_cloud.ingest.read import read_message
@@ -52,9 +52,9 @@ def test_a_new_worker_takes_slots_only_for_itself(workers: set[UUID], new: UUID)
 
 
 @pytest.mark.integration
-async def test_postgres_computes_the_same_slot(pool: Pool) -> None:
+async def test_postgres_computes_the_same_slot(owner: Pool) -> None:
     names = [("shop", f"station-{number}") for number in range(2000)]
-    found = await pool.fetch(
+    found = await owner.fetch(
         f"SELECT {leases.SLOT} AS slot FROM unnest($1::text[], $2::text[]) AS t (tenant, station)",
         *([list(column) for column in zip(*names, strict=True)]),
     )
@@ -86,11 +86,13 @@ class Deaf:
 
 
 @pytest.mark.integration
-async def test_a_worker_that_lost_its_stations_without_knowing_cannot_write(pool: Pool) -> None:
+async def test_a_worker_that_lost_its_stations_without_knowing_cannot_write(
+    pool: Pool, owner: Pool
+) -> None:
     worker, link = Worker(pool), Deaf()
     await worker.leases.renew(link)
     assert worker.leases.slots == set(range(SLOTS))
-    await pool.execute(
+    await owner.execute(
         "UPDATE slot_leases SET worker = $1", uuid4()
     )  # What happens while it is paused.
     message = first_event()
@@ -98,12 +100,12 @@ async def test_a_worker_that_lost_its_stations_without_knowing_cannot_write(pool
         message=message, route=worker.route(message.topic), batch=read_message(message)
     )
     await worker.commit_group([pending], link)
-    assert await pool.fetchval("SELECT count(*) FROM events") == 0
+    assert await owner.fetchval("SELECT count(*) FROM events") == 0
     assert link.published == []
-    await pool.execute("DELETE FROM workers")
+    await owner.execute("DELETE FROM workers")
     await worker.leases.renew(link)
     await worker.commit_group([pending], link)
-    assert await pool.fetchval("SELECT count(*) FROM events") == 1
+    assert await owner.fetchval("SELECT count(*) FROM events") == 1
 
 
 @pytest.mark.integration
@@ -166,8 +168,9 @@ async def test_the_first_event_of_a_new_database_finds_its_month(
             await link.heard.wait()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        assert await pool.fetchval("SELECT count(*) FROM events") == 1
-        assert await pool.fetchval("SELECT count(*) FROM dead_letters") == 0
+        shop = TenantDatabase(pool, "shop")
+        assert await shop.fetchval("SELECT count(*) FROM events") == 1
+        assert await shop.fetchval("SELECT count(*) FROM dead_letters") == 0
 
 
 @pytest.mark.integration
@@ -245,7 +248,7 @@ def crew(tmp_path: Path, database: str, broker: LocalBroker) -> Iterator[Crew]:
 @pytest.mark.integration
 @pytest.mark.parametrize("fault", ["killed", "paused", "stopped"])
 def test_whatever_becomes_of_a_worker_everything_counts_once(
-    fault: str, crew: Crew, database: str, broker: LocalBroker
+    fault: str, crew: Crew, database: str, owner_database: str, broker: LocalBroker
 ) -> None:
     now = datetime.now(UTC)
     work = {
@@ -281,8 +284,8 @@ def test_whatever_becomes_of_a_worker_everything_counts_once(
             f" {sorted(held.values())}"
         )
         sent.result()
-    counted = asyncio.run(take_census(database, "shop"))
+    counted = asyncio.run(take_census(owner_database, "shop"))
     assert (counted.scans, counted.cards, counted.items, counted.doubled, counted.parked) == (
         EVENTS,
     ) * 3 + (0, 0)
-    assert asyncio.run(rebuild.compare_with_log(database)).equal
+    assert asyncio.run(rebuild.compare_with_log(owner_database)).equal

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.migrate import engine_for
+from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.local.processes import free_port
 from cardmint_cloud.web.live import MAX_BACKLOG, LiveClient, LiveHub, NewItems
 from cardmint_cloud.web.routes import build_dashboard
@@ -131,7 +133,7 @@ async def site(pool: Pool, engine: AsyncEngine, tmp_path: Any) -> AsyncIterator[
 
 @pytest.mark.integration
 async def test_what_is_scanned_is_told_and_only_to_its_tenant(
-    pool: Pool, site: httpx.AsyncClient
+    pool: Pool, owner: Pool, site: httpx.AsyncClient
 ) -> None:
     now = datetime.now(UTC)
     await send(pool, accepted(), now=now)
@@ -146,8 +148,8 @@ async def test_what_is_scanned_is_told_and_only_to_its_tenant(
         assert sorted(shop.items) == sorted(str(scan.scan) for scan in scans)
         assert other.items == [str(theirs.scan)]
         await send(pool, doubtful(), now=datetime.now(UTC))
-        await pool.execute("SELECT pg_notify('cardmint', 'shop stations')")
-        await pool.execute("SELECT pg_notify('cardmint', 'shop unheard-of')")
+        await owner.execute("SELECT pg_notify('cardmint', 'shop stations')")
+        await owner.execute("SELECT pg_notify('cardmint', 'shop unheard-of')")
         await shop.until(lambda s: {"reviews", "inventory", "scan", "stations"} <= set(s.kinds))
 
 
@@ -164,10 +166,10 @@ async def test_a_commit_that_took_long_is_found_by_the_sweep(
 
 @pytest.mark.integration
 async def test_what_happened_while_the_listener_was_gone_is_told_afterwards(
-    pool: Pool, site: httpx.AsyncClient
+    pool: Pool, owner: Pool, site: httpx.AsyncClient
 ) -> None:
     async with listening(site) as stream:
-        await pool.execute(
+        await owner.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
         )
         scan = accepted()
@@ -183,8 +185,8 @@ async def test_items_that_cannot_be_read_now_are_told_later(
     away = engine_for(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
     current = engine
 
-    def connect() -> AsyncConnection:
-        return current.connect()
+    def connect(tenant: str) -> AbstractAsyncContextManager[AsyncConnection]:
+        return reading(current, tenant)
 
     hub = LiveHub(connect, pool, lambda: NOW)
     with hub.client("shop") as client:

@@ -18,6 +18,7 @@ from cardmint_cloud.adapters.postgres.ingest import shadow
 from cardmint_cloud.adapters.postgres.ingest.log_months import RetiredMonth
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.errors import RetryLater, StopService
+from cardmint_cloud.local.postgres import database_environment
 from cardmint_contracts.events import ImageEvicted, ReviewAnswered
 from tests.cloud.kit.cards import NOW, OWL, accepted, doubtful, send
 from tests.cloud.kit.cli import run_command
@@ -28,12 +29,12 @@ SEPTEMBER, OCTOBER = datetime(2026, 9, 30, 23, tzinfo=UTC), datetime(2026, 10, 5
 
 
 @pytest.fixture
-async def log(pool: Pool) -> AsyncIterator[PostgresConnection]:
-    """A log of three months.
+async def log(pool: Pool, owner: Pool) -> AsyncIterator[PostgresConnection]:
+    """A log of three months, and the connection of its owner.
 
     A slow clock dated one answer a month before its question.
     """
-    async with pool.acquire() as connection:
+    async with owner.acquire() as connection:
         for moment in (SEPTEMBER, OCTOBER):
             await log_months.make_ahead(connection, moment, ahead=0)
         await send(
@@ -63,7 +64,7 @@ async def rows(connection: PostgresConnection) -> list[dict[str, Any]]:
 
 
 async def test_old_months_move_to_files_and_the_fold_does_not_notice(
-    log: PostgresConnection, database: str, tmp_path: Path
+    log: PostgresConnection, owner_database: str, tmp_path: Path
 ) -> None:
     before = await rows(log)
     done = await log_months.retire_before(log, tmp_path, NOW, keep_months=1)
@@ -71,16 +72,16 @@ async def test_old_months_move_to_files_and_the_fold_does_not_notice(
     assert [row for row in before if row["received_at"] < OCTOBER - timedelta(days=1)] == list(
         parquet.read_file(tmp_path / "events-2026-09.parquet")
     )
-    assert (await rebuild.compare_with_log(database, tmp_path)).equal
-    assert (await rebuild.compare_with_log(database, tmp_path)).events == len(before)
-    assert (await rebuild.snapshot_at(database, SEPTEMBER, tmp_path)).items == {"counted": 1}
+    assert (await rebuild.compare_with_log(owner_database, tmp_path)).equal
+    assert (await rebuild.compare_with_log(owner_database, tmp_path)).events == len(before)
+    assert (await rebuild.snapshot_at(owner_database, SEPTEMBER, tmp_path)).items == {"counted": 1}
     with pytest.raises(StopService, match=r"events-2026-09\.parquet: is not there; `archive`"):
-        await rebuild.compare_with_log(database, tmp_path / "elsewhere")
+        await rebuild.compare_with_log(owner_database, tmp_path / "elsewhere")
     later = await log_months.retire_before(
         log, tmp_path, datetime(2027, 1, 1, tzinfo=UTC), keep_months=1
     )
     assert [one.month.month for one in later] == [10, 11]
-    assert (await rebuild.compare_with_log(database, tmp_path)).equal
+    assert (await rebuild.compare_with_log(owner_database, tmp_path)).equal
     found = await log_months.list_all(log)
     assert [one.month.month for one in found.retired] == [9, 10, 11]
     assert all(one.month >= date(2026, 12, 1) for one in found.present)
@@ -111,10 +112,10 @@ async def test_a_month_that_changed_meanwhile_stays(
 
 
 async def test_a_log_in_use_is_left_alone(
-    log: PostgresConnection, database: str, tmp_path: Path
+    log: PostgresConnection, owner_database: str, tmp_path: Path
 ) -> None:
     before = await rows(log)
-    async with shadow.snapshot(database) as reading:
+    async with shadow.snapshot(owner_database) as reading:
         await reading.fetch("SELECT 1 FROM events LIMIT 1")
         with pytest.raises(RetryLater, match="perhaps by a rebuild"):
             await log_months.retire_before(log, tmp_path, NOW, keep_months=1)
@@ -125,13 +126,13 @@ async def test_a_log_in_use_is_left_alone(
 
 
 async def test_a_file_that_is_none_is_named(
-    log: PostgresConnection, database: str, tmp_path: Path
+    log: PostgresConnection, owner_database: str, tmp_path: Path
 ) -> None:
     await log_months.retire_before(log, tmp_path, NOW, keep_months=1)
     file = tmp_path / "events-2026-09.parquet"
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(StopService, match="cannot be read as Parquet"):
-        await rebuild.compare_with_log(database, tmp_path)
+        await rebuild.compare_with_log(owner_database, tmp_path)
 
 
 async def test_months_are_made_over_the_turn_of_the_year(log: PostgresConnection) -> None:
@@ -145,10 +146,10 @@ async def test_months_are_made_over_the_turn_of_the_year(log: PostgresConnection
 
 
 @pytest.mark.greenlets
-async def test_the_commands(log: PostgresConnection, database: str, tmp_path: Path) -> None:
+async def test_the_commands(log: PostgresConnection, owner_database: str, tmp_path: Path) -> None:
     def told(*words: str) -> str:
         done = run_command(
-            *words, CARDMINT_CLOUD_DATABASE=database, CARDMINT_CLOUD_ARCHIVE=str(tmp_path)
+            *words, **database_environment(owner_database), CARDMINT_CLOUD_ARCHIVE=str(tmp_path)
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

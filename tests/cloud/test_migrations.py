@@ -18,7 +18,7 @@ from cardmint_cloud import migrations
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, migrate
 from cardmint_cloud.adapters.postgres.tables import metadata
 from cardmint_cloud.errors import StopService
-from cardmint_cloud.local.postgres import LocalPostgres
+from cardmint_cloud.local.postgres import LocalPostgres, service_address
 from cardmint_lab.folders import temporary_folder
 from tests.cloud.kit.database import connected
 
@@ -34,7 +34,8 @@ def ours(name: str | None, kind: str, parents: Any) -> bool:
     """
     if kind == "foreign_key_constraint":
         return not (name or "").startswith("job_failures")  # It points at a table of the queue's.
-    return not (kind == "table" and (name or "").startswith(("events_", "procrastinate_")))
+    others = ("events_", "items_", "procrastinate_")
+    return not (kind == "table" and (name or "").startswith(others))
 
 
 def default(_context: Any, _found: Any, column: Any, *_: Any) -> bool | None:
@@ -56,7 +57,7 @@ def differences(connection: Connection) -> list[Any]:
 async def compared(address: str) -> list[Any]:
     engine = engine_for(address)
     try:
-        await migrate(engine)
+        await migrate(engine, service_address(address))
         await check_revision(engine)
         async with engine.connect() as connection:
             return await connection.run_sync(differences)
@@ -64,8 +65,8 @@ async def compared(address: str) -> list[Any]:
         await engine.dispose()
 
 
-async def test_the_tables_are_what_the_migrations_make(database: str) -> None:
-    assert await compared(database) == []
+async def test_the_tables_are_what_the_migrations_make(owner_database: str) -> None:
+    assert await compared(owner_database) == []
 
 
 async def test_a_log_of_the_first_version_is_read_as_it_was(postgres: LocalPostgres) -> None:
@@ -76,7 +77,7 @@ async def test_a_log_of_the_first_version_is_read_as_it_was(postgres: LocalPostg
         async with engine.connect() as connection:
             await connection.run_sync(_first_version)
             await connection.commit()
-        await migrate(engine)
+        await migrate(engine, service_address(f"{server}/aged"))
         async with engine.connect() as connection:
             (event,) = (await connection.execute(text("SELECT * FROM events"))).mappings()
             assert (event["type"], msgspec.json.decode(event["data"])) == (
@@ -135,7 +136,7 @@ async def test_a_user_without_rights_is_told_so(postgres: LocalPostgres) -> None
     engine = engine_for(address.render_as_string(hide_password=False))
     try:
         with pytest.raises(StopService, match=r"refused a statement.*permission denied"):
-            await migrate(engine)
+            await migrate(engine, service_address(f"{server}/bare"))
     finally:
         await engine.dispose()
         await _admin(f"{server}/postgres", "DROP DATABASE bare WITH (FORCE)")

@@ -105,13 +105,13 @@ async def test_answers_without_any_price_are_red(
 
 
 async def test_a_provider_that_asked_for_a_pause_is_asked_now(
-    pool: Pool, site: httpx.AsyncClient
+    pool: Pool, owner: Pool, site: httpx.AsyncClient
 ) -> None:
     rate = RateLimit(per_s=1, burst=1, per_day=9)
     await provider_state.pause_provider(pool, "tcgdex", rate, NOW + timedelta(hours=20))
-    job = await pool.fetchval(
+    job = await owner.fetchval(
         "INSERT INTO procrastinate_jobs (queue_name, task_name, args, status, scheduled_at)"
-        " VALUES ('prices', 'price', '{}', 'todo', $1) RETURNING id",
+        " VALUES ('prices', 'price', '{\"tenant\": \"shop\"}', 'todo', $1) RETURNING id",
         NOW + timedelta(hours=20),
     )
     page = await text(site, "/prices")
@@ -123,7 +123,7 @@ async def test_a_provider_that_asked_for_a_pause_is_asked_now(
     assert "It asked for a pause" not in done.text
     grant = await provider_state.take_permits(pool, "tcgdex", rate, NOW, patience_s=0)
     assert grant.count == 1
-    due = await pool.fetchval("SELECT scheduled_at FROM procrastinate_jobs WHERE id = $1", job)
+    due = await owner.fetchval("SELECT scheduled_at FROM procrastinate_jobs WHERE id = $1", job)
     assert due == NOW
     assert (await site.post("/providers/tcgdex/ask")).status_code == 303
     for name in ("pokemontcg", "nobody"):
@@ -131,10 +131,10 @@ async def test_a_provider_that_asked_for_a_pause_is_asked_now(
 
 
 async def test_a_job_that_was_given_up_is_tried_again_or_discarded(
-    pool: Pool, site: httpx.AsyncClient
+    owner: Pool, site: httpx.AsyncClient
 ) -> None:
     jobs = [
-        await pool.fetchval(
+        await owner.fetchval(
             "INSERT INTO procrastinate_jobs (queue_name, task_name, args, status, attempts)"
             " VALUES ('prices', 'price', jsonb_build_object('tenant', $1::text, 'card_id',"
             " 'fic1-7'), 'failed', 6)"
@@ -153,7 +153,7 @@ async def test_a_job_that_was_given_up_is_tried_again_or_discarded(
     assert (await site.post(f"/jobs/{jobs[1]}/discard")).status_code == 303
     assert (await site.post(f"/jobs/{jobs[2]}/discard")).status_code == 404
     assert (await site.post(f"/jobs/{jobs[1]}/forget")).status_code == 404
-    left = await pool.fetch("SELECT id, status::text FROM procrastinate_jobs ORDER BY id")
+    left = await owner.fetch("SELECT id, status::text FROM procrastinate_jobs ORDER BY id")
     assert [tuple(row) for row in left] == [(jobs[0], "todo"), (jobs[2], "failed")]
 
 
@@ -185,7 +185,7 @@ async def test_what_it_is_worth_and_was(pool: Pool, site: httpx.AsyncClient) -> 
 
 
 async def test_a_price_that_jumped_is_judged_on_the_page(
-    pool: Pool, site: httpx.AsyncClient
+    pool: Pool, owner: Pool, site: httpx.AsyncClient
 ) -> None:
     await send(pool, accepted(defaults=ScanDefaults(finish=Finish.NORMAL)), now=NOW)
     for at, minor in ((NOW - 2 * DAY, 500), (NOW - DAY, 50_000)):
@@ -195,7 +195,7 @@ async def test_a_price_that_jumped_is_judged_on_the_page(
     page = await text(site, "/reviews")
     assert "Prices that jumped" in page
     assert "$500.00" in page
-    number = await pool.fetchval("SELECT id FROM held_quotes")
+    number = await owner.fetchval("SELECT id FROM held_quotes")
     target = {**HTMX_REQUEST, "hx-target": "reviews"}
     for verdict, status, words in (
         ("take", 200, "The new price counts now"),
@@ -209,7 +209,7 @@ async def test_a_price_that_jumped_is_judged_on_the_page(
 
 
 async def test_a_possible_duplicate_is_asked_for_as_one(
-    pool: Pool, site: httpx.AsyncClient
+    pool: Pool, owner: Pool, site: httpx.AsyncClient
 ) -> None:
     first = accepted(defaults=ScanDefaults(bin="A3", lot="<estate>"))
     second = accepted(possible_duplicate_of=first.scan)
@@ -234,7 +234,7 @@ async def test_a_possible_duplicate_is_asked_for_as_one(
         headers={**HTMX_REQUEST, "hx-target": "reviews"},
     )
     assert "Answered: not counted." in done.text
-    assert await pool.fetchval("SELECT sum(count) FROM holdings") == 2
+    assert await owner.fetchval("SELECT sum(count) FROM holdings") == 2
 
 
 async def test_an_answer_is_taken_back_and_the_card_asked_for(
@@ -274,7 +274,7 @@ async def test_what_somebody_has_in_hand_is_shown(pool: Pool, site: httpx.AsyncC
 
 
 async def test_many_are_answered_at_once_and_conflicts_told(
-    pool: Pool, site: httpx.AsyncClient
+    pool: Pool, owner: Pool, site: httpx.AsyncClient
 ) -> None:
     scans = [doubtful() for _ in range(4)]
     await send(pool, *scans)
@@ -295,7 +295,7 @@ async def test_many_are_answered_at_once_and_conflicts_told(
     )
     assert "0 answered. Not taken: 2" in bad.text
     assert (await site.post("/reviews", data={"verdict": "all"})).status_code == 404
-    held = await pool.fetch("SELECT card_id, count FROM holdings WHERE count > 0")
+    held = await owner.fetch("SELECT card_id, count FROM holdings WHERE count > 0")
     assert [tuple(row) for row in held] == [(FOX.id, 2)]
 
 

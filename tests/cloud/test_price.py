@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one
+from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase, fetch_one
 from cardmint_cloud.adapters.providers.http import CallWithheld, ProviderUnavailable, UnusableAnswer
 from cardmint_cloud.domain.price_parsing import ImplausibleAnswer
 from cardmint_cloud.errors import NotFound
@@ -23,10 +23,12 @@ DAY = timedelta(days=1)
 
 
 async def check(pool: Pool, card_id: str = "a") -> Any:
-    return await fetch_one(pool, "SELECT * FROM price_checks WHERE card_id = $1", card_id)
+    return await TenantDatabase(pool, "shop").fetchrow(
+        "SELECT * FROM price_checks WHERE card_id = $1", card_id
+    )
 
 
-async def test_a_card_is_priced_and_asked_about_again_by_its_value(pool: Pool) -> None:
+async def test_a_card_is_priced_and_asked_about_again_by_its_value(pool: Pool, owner: Pool) -> None:
     heard: asyncio.Queue[str] = asyncio.Queue()
     async with pool.acquire() as listener:
         await listener.add_listener("cardmint", lambda *args: heard.put_nowait(args[3]))
@@ -39,7 +41,9 @@ async def test_a_card_is_priced_and_asked_about_again_by_its_value(pool: Pool) -
         assert (row["due_at"], row["attempts"], row["error"]) == (NOW + timedelta(hours=72), 0, "")
         rows = [
             tuple(row)
-            for row in await pool.fetch("SELECT finish, edition, minor, lowest FROM current_quotes")
+            for row in await owner.fetch(
+                "SELECT finish, edition, minor, lowest FROM current_quotes"
+            )
         ]
         assert ("", "", 500, True) in rows
         assert ("holo", "", 900, False) in rows
@@ -61,22 +65,24 @@ async def test_a_card_is_priced_and_asked_about_again_by_its_value(pool: Pool) -
     ]
 
 
-async def test_history_grows_only_when_something_changes(pool: Pool) -> None:
+async def test_history_grows_only_when_something_changes(pool: Pool, owner: Pool) -> None:
     await add_printings(pool, "a")
     for day, minor in enumerate([500, 500, 510, 500]):
         await price_card(pool, [QuoteSourceStub(a=[quote(minor)])], "shop", "a", NOW + day * DAY)
-    assert [row["minor"] for row in await pool.fetch("SELECT minor FROM quotes ORDER BY id")] == [
+    assert [row["minor"] for row in await owner.fetch("SELECT minor FROM quotes ORDER BY id")] == [
         500,
         510,
         500,
     ]
-    fetched = await pool.fetchval(
+    fetched = await owner.fetchval(
         "SELECT max(fetched_at) FROM current_quotes WHERE finish = 'normal'"
     )
     assert fetched == NOW + 3 * DAY
 
 
-async def test_providers_are_asked_in_order_until_one_quotes_the_card(pool: Pool) -> None:
+async def test_providers_are_asked_in_order_until_one_quotes_the_card(
+    pool: Pool, owner: Pool
+) -> None:
     await add_printings(pool, "a")
     down = QuoteSourceStub("tcgdex", a=ProviderUnavailable("timeout", "no answer within 5 s"))
     none = QuoteSourceStub("pokemontcg")
@@ -86,7 +92,7 @@ async def test_providers_are_asked_in_order_until_one_quotes_the_card(pool: Pool
     assert (len(down.asked), len(none.asked), len(good.asked), len(never.asked)) == (1, 1, 1, 0)
     assert (await check(pool))["error"] == ""
     assert (
-        await pool.fetchval("SELECT source FROM current_quotes WHERE finish = 'normal'")
+        await owner.fetchval("SELECT source FROM current_quotes WHERE finish = 'normal'")
         == "tcgcsv/tcgplayer"
     )
 
@@ -145,7 +151,7 @@ async def test_a_card_that_no_station_named_is_not_found(pool: Pool) -> None:
         await price_card(pool, [QuoteSourceStub()], "shop", "a", NOW)
 
 
-async def test_an_unlikely_quote_is_held_back_and_the_value_stays(pool: Pool) -> None:
+async def test_an_unlikely_quote_is_held_back_and_the_value_stays(pool: Pool, owner: Pool) -> None:
     await add_printings(pool, "a")
     await price_card(pool, [QuoteSourceStub(a=[quote(500), quote(900, "holo")])], "shop", "a", NOW)
     done = await price_card(
@@ -153,27 +159,27 @@ async def test_an_unlikely_quote_is_held_back_and_the_value_stays(pool: Pool) ->
     )
     assert (done.changed, done.held) == (True, 1)
     assert (await current_price(pool), await current_price(pool, "holo")) == (500, 910)
-    held = await fetch_one(pool, "SELECT * FROM held_quotes")
+    held = await fetch_one(owner, "SELECT * FROM held_quotes")
     assert (held["minor"], held["against_minor"], held["state"]) == (50_000, 500, "open")
     await price_card(pool, [QuoteSourceStub(a=[quote(50_100)])], "shop", "a", NOW + 2 * DAY)
-    assert [row["minor"] for row in await pool.fetch("SELECT minor FROM held_quotes")] == [50_100]
+    assert [row["minor"] for row in await owner.fetch("SELECT minor FROM held_quotes")] == [50_100]
     await price_card(pool, [QuoteSourceStub(a=[quote(505)])], "shop", "a", NOW + 3 * DAY)
-    assert await pool.fetchval("SELECT count(*) FROM held_quotes") == 0
+    assert await owner.fetchval("SELECT count(*) FROM held_quotes") == 0
 
 
-async def test_a_quote_that_was_refused_is_not_asked_about_again(pool: Pool) -> None:
+async def test_a_quote_that_was_refused_is_not_asked_about_again(pool: Pool, owner: Pool) -> None:
     await add_printings(pool, "a")
     await price_card(pool, [QuoteSourceStub(a=[quote(500)])], "shop", "a", NOW)
     await price_card(pool, [QuoteSourceStub(a=[quote(50_000)])], "shop", "a", NOW + DAY)
-    await pool.execute("UPDATE held_quotes SET state = 'refused'")
+    await owner.execute("UPDATE held_quotes SET state = 'refused'")
     await price_card(pool, [QuoteSourceStub(a=[quote(50_000)])], "shop", "a", NOW + 2 * DAY)
-    assert await pool.fetchval("SELECT count(*) FROM held_quotes WHERE state = 'open'") == 0
+    assert await owner.fetchval("SELECT count(*) FROM held_quotes WHERE state = 'open'") == 0
     await price_card(pool, [QuoteSourceStub(a=[quote(60_000)])], "shop", "a", NOW + 3 * DAY)
-    assert await pool.fetchval("SELECT minor FROM held_quotes WHERE state = 'open'") == 60_000
+    assert await owner.fetchval("SELECT minor FROM held_quotes WHERE state = 'open'") == 60_000
     assert await current_price(pool) == 500
 
 
-async def test_graded_prices_are_kept_and_never_shown_as_the_cards(pool: Pool) -> None:
+async def test_graded_prices_are_kept_and_never_shown_as_the_cards(pool: Pool, owner: Pool) -> None:
     await add_printings(pool, "a")
     await price_card(
         pool,
@@ -183,5 +189,5 @@ async def test_graded_prices_are_kept_and_never_shown_as_the_cards(pool: Pool) -
         NOW,
     )
     assert await current_price(pool, "") == 500
-    rows = await pool.fetch("SELECT grade, minor FROM quotes ORDER BY minor")
+    rows = await owner.fetch("SELECT grade, minor FROM quotes ORDER BY minor")
     assert [tuple(row) for row in rows] == [("", 500), ("PSA 10", 90_000)]

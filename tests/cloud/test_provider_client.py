@@ -152,11 +152,11 @@ async def test_every_fault_of_every_provider_has_a_name_or_is_harmless(
     make: Callable[..., ProviderClient],
     client: httpx.AsyncClient,
     standin: str,
-    pool: Pool,
+    owner: Pool,
     name: str,
 ) -> None:
     for fault in FAULTS:
-        await pool.execute("TRUNCATE provider_answers, provider_rates")
+        await owner.execute("TRUNCATE provider_answers, provider_rates")
         await client.put(f"{standin}/faults/{name}/{fault}")
         source = make(name, attempts=2)
         if fault in ENDS:
@@ -253,7 +253,11 @@ LIMITS = BreakerLimits(window_s=60, least=3, failure_rate=0.5, slow_s=100, open_
 
 
 async def test_a_provider_that_fails_is_left_alone_and_let_in_again(
-    make: Callable[..., ProviderClient], client: httpx.AsyncClient, standin: str, pool: Pool
+    make: Callable[..., ProviderClient],
+    client: httpx.AsyncClient,
+    standin: str,
+    pool: Pool,
+    owner: Pool,
 ) -> None:
     clock = Clock()
     source = make(clock=clock, limits=LIMITS)
@@ -266,7 +270,7 @@ async def test_a_provider_that_fails_is_left_alone_and_let_in_again(
         await source.get(ProviderRequest(path="/cards/base1-9"))
     assert (caught.value.reason, caught.value.retry_after_s) == ("open", 30)
     row = await fetch_one(
-        pool, "SELECT state, last_error FROM provider_states WHERE provider = 'tcgdex'"
+        owner, "SELECT state, last_error FROM provider_states WHERE provider = 'tcgdex'"
     )
     assert tuple(row) == ("open", "http-500: HTTP 500")
     clock.pass_s(30)
@@ -281,7 +285,7 @@ async def test_a_provider_that_fails_is_left_alone_and_let_in_again(
     assert (await source.get(ProviderRequest(path="/cards/base1-9"))).value
     assert source.breaker.view(clock.monotonic()).state is BreakerState.CLOSED
     assert (
-        await pool.fetchval("SELECT state FROM provider_states WHERE provider = 'tcgdex'")
+        await owner.fetchval("SELECT state FROM provider_states WHERE provider = 'tcgdex'")
         == "closed"
     )
 
@@ -338,7 +342,7 @@ async def nothing(_: float) -> None:
 
 
 async def test_a_days_budget_ends_at_midnight(
-    make: Callable[..., ProviderClient], pool: Pool
+    make: Callable[..., ProviderClient], owner: Pool
 ) -> None:
     clock = Clock()
     source = make(provider=Slow(), clock=clock, budget=3)
@@ -353,7 +357,7 @@ async def test_a_days_budget_ends_at_midnight(
         "budget",
         (midnight - clock.now).total_seconds(),
     )
-    row = await fetch_one(pool, "SELECT calls, budget FROM provider_calls WHERE provider = 'slow'")
+    row = await fetch_one(owner, "SELECT calls, budget FROM provider_calls WHERE provider = 'slow'")
     assert tuple(row) == (3, 3)
     clock.now = midnight
     with pytest.raises(NotFound):
@@ -417,28 +421,32 @@ class Renamed:
 
 
 async def test_answers_without_any_price_are_counted_apart(
-    make: Callable[..., ProviderClient], pool: Pool
+    make: Callable[..., ProviderClient], owner: Pool
 ) -> None:
     clock = Clock()
     one = make(provider=Renamed(), clock=clock)
     for _ in range(6):
         await one.quotes(CARD, clock.now)
         clock.pass_s(10)
-    row = await fetch_one(pool, "SELECT judged, unpriced, failed, state FROM provider_states")
+    row = await fetch_one(owner, "SELECT judged, unpriced, failed, state FROM provider_states")
     assert tuple(row) == (6, 4, 0, "closed")
 
 
-async def test_a_key_reaches_no_table(make: Callable[..., ProviderClient], pool: Pool) -> None:
+async def test_a_key_reaches_no_table(make: Callable[..., ProviderClient], owner: Pool) -> None:
     await make("pricecharting").quotes(CARD, datetime.now(UTC))
     await make("pokemontcg").quotes(CARD, datetime.now(UTC))
     for table in ("provider_answers", "provider_states", "provider_calls", "provider_rates"):
-        for row in await pool.fetch(f"SELECT t::text FROM {table} t"):
+        for row in await owner.fetch(f"SELECT t::text FROM {table} t"):
             assert TOKEN not in row[0]
             assert "k" * 36 not in row[0]
 
 
 async def test_a_dead_hour_costs_one_probe_in_each_period_however_many_workers_ask(
-    make: Callable[..., ProviderClient], client: httpx.AsyncClient, standin: str, pool: Pool
+    make: Callable[..., ProviderClient],
+    client: httpx.AsyncClient,
+    standin: str,
+    pool: Pool,
+    owner: Pool,
 ) -> None:
     """A provider that is dead for an hour.
 
@@ -477,7 +485,7 @@ async def test_a_dead_hour_costs_one_probe_in_each_period_however_many_workers_a
             else:
                 break
     assert recovered <= LIMITS.open_s
-    assert await pool.fetchval("SELECT count(*) FROM provider_gates") == 0
+    assert await owner.fetchval("SELECT count(*) FROM provider_gates") == 0
 
 
 async def test_a_probe_that_was_not_made_is_anothers(

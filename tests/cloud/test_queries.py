@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
 from cardmint_cloud.adapters.postgres.queries import cards as card_queries
 from cardmint_cloud.adapters.postgres.queries import inventory
 from cardmint_cloud.adapters.postgres.queries.dead_letters import find_dead_letter
@@ -18,6 +18,7 @@ from cardmint_cloud.adapters.postgres.queries.inventory import (
     InventoryTotals,
     count_by_status,
 )
+from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.adapters.postgres.queries.reviews import (
     count_waiting,
     find_review,
@@ -42,7 +43,7 @@ def card(number: str, name: str = "Card", set_id: str = "s") -> Card:
 
 
 async def found(engine: AsyncEngine, **want: Any) -> list[Any]:
-    async with engine.connect() as connection:
+    async with reading(engine, "shop") as connection:
         lines, total = await inventory.inventory_page(connection, "shop", InventoryFilter(**want))
         assert want.get("page", 1) > 1 or total >= len(lines)
         return list(lines)
@@ -57,7 +58,7 @@ async def quote(
     *,
     lowest: bool = False,
 ) -> None:
-    await pool.execute(
+    await TenantDatabase(pool, "shop").execute(
         "INSERT INTO current_quotes VALUES ('shop', $1, $2, '', 'tcgdex', 'market', $3, $4, $5,"
         " $5, $6)",
         *(card_id, finish, minor, currency, NOW, lowest),
@@ -85,7 +86,7 @@ async def test_totals_never_mix_currencies_and_count_what_has_no_price(
     await send(pool, accepted(), tenant="other")
     await quote(pool, FOX.id, "", 500)
     await quote(pool, OWL.id, "", 700, "EUR", lowest=True)
-    async with engine.connect() as connection:
+    async with reading(engine, "shop") as connection:
         assert await inventory.inventory_totals(connection, "shop") == InventoryTotals(
             cards=4,
             printings=3,
@@ -129,7 +130,7 @@ async def test_filters_narrow_and_open_means_left_open(pool: Pool, engine: Async
         ({"condition": "open"}, ["Ember Fox"]),
     ):
         assert [line["name"] for line in await found(engine, **want)] == names
-    async with engine.connect() as connection:
+    async with reading(engine, "shop") as connection:
         assert [row["set_id"] for row in await inventory.held_sets(connection, "shop")] == [
             "fic1",
             "s",
@@ -194,12 +195,12 @@ LINES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30)
 @example(text="'; DROP TABLE holdings; --")
 @example(text="a b c d e f g h i j k l m n o p")
 async def test_a_card_is_found_by_its_name_whatever_it_is(
-    pool: Pool, engine: AsyncEngine, text: str
+    owner: Pool, engine: AsyncEngine, text: str
 ) -> None:
-    await pool.execute("DELETE FROM printings")
-    await pool.execute("DELETE FROM holdings")
-    await pool.execute("INSERT INTO printings VALUES ('shop', 'a-1', $1, '', '', '')", text)
-    await pool.execute("INSERT INTO holdings (tenant, card_id, count) VALUES ('shop', 'a-1', 1)")
+    await owner.execute("DELETE FROM printings")
+    await owner.execute("DELETE FROM holdings")
+    await owner.execute("INSERT INTO printings VALUES ('shop', 'a-1', $1, '', '', '')", text)
+    await owner.execute("INSERT INTO holdings (tenant, card_id, count) VALUES ('shop', 'a-1', 1)")
     assert len(await found(engine, words=text)) == 1
 
 
@@ -215,7 +216,7 @@ async def test_a_printing_with_its_scans_quotes_and_events(pool: Pool, engine: A
     await send(pool, accepted(), time=NOW - timedelta(hours=1))
     await send(pool, accepted(), doubtful())
     await quote(pool, FOX.id, "", 500)
-    async with engine.connect() as connection:
+    async with reading(engine, "shop") as connection:
         assert await card_queries.find_printing(connection, "shop", FOX.id) == FOX
         assert await card_queries.find_printing(connection, "other", FOX.id) is None
         (line,) = await card_queries.holdings_of(connection, "shop", FOX.id)
@@ -241,7 +242,7 @@ async def test_items_are_walked_through_in_the_order_in_which_they_came(
     await send(pool, *(accepted() for _ in range(3)), now=NOW + timedelta(seconds=1))
     seen: list[Any] = []
     after = None
-    async with engine.connect() as connection:
+    async with reading(engine, "shop") as connection:
         while rows := await card_queries.items_after(connection, "shop", after, limit=3):
             seen += [row["item"] for row in rows]
             after = (rows[-1]["received_at"], rows[-1]["item"])
@@ -253,7 +254,7 @@ async def test_items_are_walked_through_in_the_order_in_which_they_came(
 async def test_reviews_letters_and_counts(pool: Pool, engine: AsyncEngine) -> None:
     scan = doubtful()
     await send(pool, scan, accepted())
-    async with engine.connect() as connection:
+    async with reading(engine, "shop") as connection:
         (opened,) = await list_reviews(connection, "shop", "open")
         assert opened["task"] == review_task_id(scan.scan)
         assert await list_reviews(connection, "shop", "answered") == []

@@ -120,6 +120,7 @@ async def calls(database: str, rate: RateLimit, steps: list[Any]) -> list[tuple[
 @pytest.mark.integration
 async def test_a_block_serves_many_calls_and_what_lapsed_goes_back_to_the_budget(
     pool: Pool,
+    owner: Pool,
 ) -> None:
     clock = Clock()
     rate = RateLimit(per_s=100, burst=101, per_day=1000)
@@ -128,16 +129,16 @@ async def test_a_block_serves_many_calls_and_what_lapsed_goes_back_to_the_budget
         assert await permits.take() == 0
         await permits.idle()
     counted = "SELECT calls FROM provider_calls WHERE provider = 'x'"
-    assert await pool.fetchval(counted) == 1 + 2 + 4 + 4  # The last one ahead of its use.
+    assert await owner.fetchval(counted) == 1 + 2 + 4 + 4  # The last one ahead of its use.
     clock.now += rate.lease
     await permits.take()
-    assert await pool.fetchval(counted) == 9
+    assert await owner.fetchval(counted) == 9
     await permits.hold(clock.now + timedelta(seconds=1))
     assert await permits.take() == pytest.approx(1)
 
 
 @pytest.mark.integration
-async def test_the_next_block_is_fetched_while_the_last_is_used(pool: Pool) -> None:
+async def test_the_next_block_is_fetched_while_the_last_is_used(pool: Pool, owner: Pool) -> None:
     clock = Clock()
     rate = RateLimit(per_s=1000, burst=1001, per_day=5000)
     permits = PermitPool(pool, "x", rate, clock=clock, monotonic=clock.monotonic)
@@ -145,7 +146,7 @@ async def test_the_next_block_is_fetched_while_the_last_is_used(pool: Pool) -> N
         await permits.take()
     await permits.idle()
     assert (
-        await pool.fetchval("SELECT calls FROM provider_calls WHERE provider = 'x'")
+        await owner.fetchval("SELECT calls FROM provider_calls WHERE provider = 'x'")
         == 1 + 2 + 4 + 8 + 8
     )
 

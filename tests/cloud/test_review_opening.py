@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from cardmint_cloud import rebuild
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase, tenant_transaction
 from cardmint_cloud.adapters.postgres.reviews import questions
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.errors import Conflict, NotFound
@@ -42,12 +42,12 @@ HOUR = timedelta(hours=1)
 
 
 async def review(pool: Pool, scan: CardScanned, why: str = "rules") -> Any:
-    return await pool.fetchrow(
+    return await TenantDatabase(pool, "shop").fetchrow(
         "SELECT * FROM reviews WHERE task = $1", review_task_id(scan.scan, why)
     )
 
 
-async def test_rules_ask_about_what_is_new_once(pool: Pool) -> None:
+async def test_rules_ask_about_what_is_new_once(pool: Pool, owner: Pool) -> None:
     sure, unsure = accepted(confidence=0.99), accepted(OWL, confidence=0.8)
     await send(pool, sure, unsure, doubtful(), now=NOW)
     wary = review_rules(low_confidence=0.9)
@@ -64,7 +64,7 @@ async def test_rules_ask_about_what_is_new_once(pool: Pool) -> None:
         pool, late, now=NOW + 2 * HOUR - timedelta(seconds=60)
     )  # It commits after the rules had looked.
     assert await open_for_new_cards(pool, wary, NOW + 3 * HOUR) == 1
-    by = await pool.fetchval(
+    by = await owner.fetchval(
         "SELECT data::jsonb ->> 'by' FROM events WHERE type = 'cardmint.review.opened.v2' LIMIT 1"
     )
     assert by == "rules/1"
@@ -92,7 +92,7 @@ async def test_chance_looks_at_what_no_rule_doubts_and_measures_the_precision(po
     answers = [FOX, OWL, None]
     for scan, card in zip(scans, answers, strict=False):
         await answer_review(pool, review_task_id(scan.scan, "audit"), card)
-    async with pool.acquire() as connection:
+    async with tenant_transaction(pool, "shop") as connection:
         (found,) = await questions.audit_precisions(connection, "shop")
     assert (found.recogniser, found.audited, found.right) == ("reader reader=3 rules=b7", 3, 1)
     assert await counted_cards(pool) == {FOX.id: 2, OWL.id: 1}
@@ -147,7 +147,7 @@ async def test_an_answer_to_a_task_of_another_tenant_finds_none(pool: Pool) -> N
     assert (await review(pool, scan, "review"))["state"] == "open"
 
 
-async def test_an_answer_can_be_taken_back(pool: Pool, database: str) -> None:
+async def test_an_answer_can_be_taken_back(pool: Pool, owner_database: str) -> None:
     scan = doubtful()
     await send(pool, scan, now=NOW)
     task = review_task_id(scan.scan)
@@ -165,15 +165,15 @@ async def test_an_answer_can_be_taken_back(pool: Pool, database: str) -> None:
         await undo_answer(pool, "shop", uuid4(), version=2, user="ben", now=NOW)
     with pytest.raises(NotFound):  # Of another tenant.
         await undo_answer(pool, "other", task, version=4, user="ben", now=NOW)
-    assert (await rebuild.compare_with_log(database)).equal
+    assert (await rebuild.compare_with_log(owner_database)).equal
 
 
-async def test_what_another_answer_changed_since_is_not_undone(pool: Pool) -> None:
+async def test_what_another_answer_changed_since_is_not_undone(pool: Pool, owner: Pool) -> None:
     scan = accepted(confidence=0.5)
     await send(pool, scan, now=NOW)
     await open_for_new_cards(pool, review_rules(low_confidence=0.9), NOW)
     await answer_review(pool, review_task_id(scan.scan, "rules"), OWL)
-    await pool.execute("UPDATE items SET card_id = 'x'")
+    await owner.execute("UPDATE items SET card_id = 'x'")
     with pytest.raises(Conflict, match="nothing to undo"):
         await undo_answer(
             pool, "shop", review_task_id(scan.scan, "rules"), version=2, user="ann", now=NOW
@@ -197,7 +197,7 @@ async def test_a_card_is_asked_for_by_its_place(pool: Pool) -> None:
     ) == ("stack of left, slot 1")
     with pytest.raises(Conflict, match="version 2"):
         await request_rescan(pool, "shop", task, version=1, user="ann", now=NOW)
-    async with pool.acquire() as connection:
+    async with tenant_transaction(pool, "shop") as connection:
         assert await questions.card_place(connection, "shop", uuid4()) == ""
     second = CardScanned(
         scan=uuid4(),
@@ -248,7 +248,7 @@ async def test_a_lease_that_nobody_gave_is_refused(pool: Pool) -> None:
 
 
 async def test_of_two_answers_and_an_undo_at_once_one_order_holds(
-    pool: Pool, database: str
+    pool: Pool, owner_database: str
 ) -> None:
     scan = doubtful()
     await send(pool, scan, now=NOW)
@@ -263,4 +263,4 @@ async def test_of_two_answers_and_an_undo_at_once_one_order_holds(
         isinstance(result, Conflict) or not isinstance(result, BaseException) for result in results
     )
     assert sum((await counted_cards(pool)).values()) <= 1
-    assert (await rebuild.compare_with_log(database)).equal
+    assert (await rebuild.compare_with_log(owner_database)).equal

@@ -91,13 +91,13 @@ async def test_a_task_of_a_station_is_cleared_after_its_first_event_here(
 
 
 async def test_a_second_cloud_leaves_the_questions_of_the_first_alone(
-    pool: Pool, link: MqttClient
+    pool: Pool, owner: Pool, link: MqttClient
 ) -> None:
     await send(pool, accepted())
     await send(pool, accepted(), station="right")
     theirs, ours = ("shop", "left", uuid4()), ("shop", "right", uuid4())
     await kept(link, theirs, ours)
-    here = await pool.fetchval("SELECT id FROM database_identity")
+    here = await owner.fetchval("SELECT id FROM database_identity")
     one = strays(pool)
 
     def says(station: str, database: UUID | None) -> None:
@@ -125,11 +125,11 @@ async def test_a_second_cloud_leaves_the_questions_of_the_first_alone(
 
 
 async def test_a_closed_task_is_closed_again_by_the_dispatcher(
-    pool: Pool, link: MqttClient
+    pool: Pool, owner: Pool, link: MqttClient
 ) -> None:
     asked = doubtful()
     await send(pool, asked)
-    await pool.execute("UPDATE reviews SET state = 'answered', version = 2, published_version = 2")
+    await owner.execute("UPDATE reviews SET state = 'answered', version = 2, published_version = 2")
     await kept(link, ("shop", "left", review_task_id(asked.scan)))
     dispatcher = ReviewDispatcher(pool, slots=lambda: range(SLOTS), clock=lambda: datetime.now(UTC))
     one = StrayTasks(pool, slots=lambda: range(SLOTS), on_forgotten=dispatcher.wake, grace_s=0.1)
@@ -139,7 +139,9 @@ async def test_a_closed_task_is_closed_again_by_the_dispatcher(
     await asyncio.wait([publishing])
 
 
-async def test_a_question_that_opens_while_it_is_cleared_is_published_again(pool: Pool) -> None:
+async def test_a_question_that_opens_while_it_is_cleared_is_published_again(
+    pool: Pool, owner: Pool
+) -> None:
     """The broker stands in for the moment between two statements."""
     asked = doubtful()
     await send(pool, accepted())
@@ -158,7 +160,7 @@ async def test_a_question_that_opens_while_it_is_cleared_is_published_again(pool
 
             async def opened() -> None:
                 await send(pool, asked)
-                await pool.execute("UPDATE reviews SET published_version = version")
+                await owner.execute("UPDATE reviews SET published_version = version")
 
             return asyncio.ensure_future(opened())
 
@@ -169,4 +171,4 @@ async def test_a_question_that_opens_while_it_is_cleared_is_published_again(pool
         await woken.wait()
     running.cancel()
     await asyncio.wait([running])
-    assert await pool.fetchval("SELECT published_version FROM reviews") == 0
+    assert await owner.fetchval("SELECT published_version FROM reviews") == 0

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain.valuation import ValuedLine, quotes_known_at, value_lines
 from cardmint_cloud.pricing.price import price_card
 from cardmint_cloud.pricing.valuation import value_inventory
@@ -102,7 +103,7 @@ async def test_a_holding_a_lot_and_the_whole_are_valued_at_any_moment(
         await price_card(
             pool, [QuoteSourceStub(answers={FOX.id: [quote(minor)]})], "shop", FOX.id, at
         )
-    async with engine.connect() as connection:
+    async with reading(engine, "shop") as connection:
         now = await value_inventory(connection, "shop", NOW)
         assert (now.whole.cards, now.whole.unpriced, now.whole.sums[0].minor) == (3, 1, 300)
         assert (now.by_lot["estate"].sums[0].minor, now.by_lot[""].sums) == (300, ())

@@ -19,8 +19,9 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud import log_months, migrations, rebuild
-from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one
+from cardmint_cloud.adapters.postgres.connection import Pool, fetch_one, tenant_transaction
 from cardmint_cloud.adapters.postgres.migrate import engine_for
+from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.adapters.postgres.queries.stations import list_evictions, was_given_up
 from cardmint_cloud.adapters.postgres.reviews import questions
 from cardmint_cloud.domain.items import review_task_id
@@ -97,14 +98,14 @@ async def send(
         )
     )
     assert batch is not None
-    async with pool.acquire() as connection:
+    async with tenant_transaction(pool, "shop") as connection:
         return (await commit(connection, [batch], now)).parked
 
 
 async def test_both_versions_count_alike_and_the_log_keeps_each_as_it_came(
-    pool: Pool, database: str, tmp_path: Path
+    pool: Pool, owner: Pool, owner_database: str, tmp_path: Path
 ) -> None:
-    async with pool.acquire() as connection:
+    async with tenant_transaction(pool, "shop") as connection:
         await log_months.make_ahead(connection, SEPTEMBER, ahead=1)
     scans = [accepted() for _ in WHYS for _ in "12"]
     asked: list[ReviewOpenedV1 | ReviewOpened] = []
@@ -123,44 +124,44 @@ async def test_both_versions_count_alike_and_the_log_keeps_each_as_it_came(
         )
         == 0
     )
-    rows = await pool.fetch(
+    rows = await owner.fetch(
         "SELECT type, data FROM events WHERE type LIKE '%review.opened%' ORDER BY position"
     )
     names = ["cardmint.review.opened.v1", "cardmint.review.opened.v2"]
     assert [row["type"] for row in rows] == [*names * 3, names[0]]
     assert [row["data"].encode() for row in rows[:6]] == [encode(one) for one in asked]
-    found = {row["task"]: row for row in await pool.fetch("SELECT * FROM reviews")}
+    found = {row["task"]: row for row in await owner.fetch("SELECT * FROM reviews")}
     for one, reason in zip(asked, [reason for reason in WHYS for _ in "12"], strict=True):
         assert (found[one.task]["question"], found[one.task]["reasons"]) == (WHYS[reason], [reason])
-    assert await pool.fetchval("SELECT sum(count) FROM holdings") == 4
-    assert (await rebuild.compare_with_log(database)).equal
-    async with pool.acquire() as connection:
+    assert await owner.fetchval("SELECT sum(count) FROM holdings") == 4
+    assert (await rebuild.compare_with_log(owner_database)).equal
+    async with owner.acquire() as connection:
         retired = await log_months.retire_before(connection, tmp_path, NOW, keep_months=1)
     assert [one.events for one in retired] == [12]
-    comparison = await rebuild.compare_with_log(database, tmp_path)
+    comparison = await rebuild.compare_with_log(owner_database, tmp_path)
     assert comparison.equal, "\n".join(rebuild.comparison_lines(comparison))
-    assert (await rebuild.snapshot_at(database, SEPTEMBER, tmp_path)).open_reviews == 6
+    assert (await rebuild.snapshot_at(owner_database, SEPTEMBER, tmp_path)).open_reviews == 6
 
 
 async def test_a_cloud_that_is_older_parks_what_is_newer_and_replays_it_once_upgraded(
-    pool: Pool, database: str, monkeypatch: pytest.MonkeyPatch
+    pool: Pool, owner: Pool, owner_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scan = accepted()
     with monkeypatch.context() as older:
         older.delitem(TYPES, NAMES[ReviewOpened])
         assert await send(pool, scan, in_v2(scan, "possible-duplicate"), stream=uuid4()) == 1
-        letter = await fetch_one(pool, "SELECT id, reason FROM dead_letters")
+        letter = await fetch_one(owner, "SELECT id, reason FROM dead_letters")
         assert letter["reason"] == "unknown-type"
-        assert await pool.fetchval("SELECT count(*) FROM reviews") == 0
+        assert await owner.fetchval("SELECT count(*) FROM reviews") == 0
     await replay(pool, "shop", letter["id"], NOW)
-    assert await pool.fetchval("SELECT question FROM reviews") == "duplicate"
-    assert await pool.fetchval("SELECT count(*) FROM dead_letters") == 0
-    assert (await rebuild.compare_with_log(database)).equal
+    assert await owner.fetchval("SELECT question FROM reviews") == "duplicate"
+    assert await owner.fetchval("SELECT count(*) FROM dead_letters") == 0
+    assert (await rebuild.compare_with_log(owner_database)).equal
 
 
 @pytest.mark.greenlets
 async def test_a_station_that_is_not_upgraded_goes_on_and_its_ledger_counts(
-    pool: Pool, database: str
+    pool: Pool, database: str, owner_database: str
 ) -> None:
     digests = [f"{n:064x}" for n in range(4)]
     old = [
@@ -174,7 +175,7 @@ async def test_a_station_that_is_not_upgraded_goes_on_and_its_ledger_counts(
     more = replace(new, sha256=digests[3], bytes=40)
     assert await send(pool, accepted(), *old, new, more, stream=uuid4()) == 0
     engine = engine_for(database)
-    async with engine.connect() as connection:
+    async with reading(engine, "shop") as connection:
         (found,) = (await list_evictions(connection, "shop")).values()
         lost = [await was_given_up(connection, "shop", "left", digest) for digest in digests]
     await engine.dispose()
@@ -182,13 +183,13 @@ async def test_a_station_that_is_not_upgraded_goes_on_and_its_ledger_counts(
     assert found == {"images": 4, "bytes": 100, "lost": 3, "thumbnails": 1}
     assert latest == [more, new, *(one.upcast() for one in reversed(old))]
     assert lost == [False, True, True, True]
-    assert (await rebuild.compare_with_log(database)).equal
+    assert (await rebuild.compare_with_log(owner_database)).equal
 
 
-async def test_an_audit_stays_one_when_the_card_was_scanned_again(pool: Pool) -> None:
+async def test_an_audit_stays_one_when_the_card_was_scanned_again(pool: Pool, owner: Pool) -> None:
     scan, stream = accepted(), uuid4()
     await send(pool, scan, in_v2(scan, "random-audit"), stream=stream)
-    await pool.execute(
+    await owner.execute(
         "UPDATE reviews SET reasons = '{blurred}'"
     )  # As a doubtful second scan leaves it.
     assert (
@@ -197,12 +198,12 @@ async def test_an_audit_stays_one_when_the_card_was_scanned_again(pool: Pool) ->
         )
         == 1
     )
-    assert await pool.fetchval("SELECT verdict FROM reviews") == "expired"
+    assert await owner.fetchval("SELECT verdict FROM reviews") == "expired"
     other = accepted()
     await send(pool, other, in_v2(other, "random-audit"), start=3, stream=stream)
-    await pool.execute("UPDATE reviews SET reasons = '{blurred}'")
+    await owner.execute("UPDATE reviews SET reasons = '{blurred}'")
     await answer_review(pool, review_task_id(other.scan, "audit"), FOX)
-    async with pool.acquire() as connection:
+    async with tenant_transaction(pool, "shop") as connection:
         (found,) = await questions.audit_precisions(connection, "shop")
     assert (found.audited, found.right) == (1, 1)
 
@@ -224,7 +225,7 @@ async def test_the_dashboard_asks_what_is_meant(pool: Pool, site: httpx.AsyncCli
 
 
 async def test_what_an_earlier_cloud_folded_is_todays_after_the_migration(
-    pool: Pool, database: str, engine: AsyncEngine
+    pool: Pool, owner: Pool, owner_database: str, owner_engine: AsyncEngine
 ) -> None:
     scans = [accepted() for _ in range(4)]
     said = in_v2(scans[0], "low-confidence").candidates
@@ -232,24 +233,24 @@ async def test_what_an_earlier_cloud_folded_is_todays_after_the_migration(
         in_v1(scan, reason, candidates=said) for scan, reason in zip(scans, WHYS, strict=False)
     ]
     await send(pool, *scans, *asked, in_v1(scans[3], "random-audit"), stream=uuid4())
-    async with engine.begin() as connection:
+    async with owner_engine.begin() as connection:
         await connection.run_sync(_moved, "0006")
     bare = review_task_id(scans[3].scan, "audit")
-    await pool.execute("UPDATE reviews SET candidates = '[]' WHERE task = $1", bare)
-    async with engine.begin() as connection:
+    await owner.execute("UPDATE reviews SET candidates = '[]' WHERE task = $1", bare)
+    async with owner_engine.begin() as connection:
         await connection.run_sync(_moved, "head")
     found = {
         row["task"]: row["question"]
-        for row in await pool.fetch("SELECT task, question FROM reviews")
+        for row in await owner.fetch("SELECT task, question FROM reviews")
     }
     assert [found[one.task] for one in asked] == list(WHYS.values())
     assert found[bare] == Question.AUDIT
-    comparison = await rebuild.compare_with_log(database)
+    comparison = await rebuild.compare_with_log(owner_database)
     assert comparison.equal, "\n".join(rebuild.comparison_lines(comparison))
 
 
 async def test_items_of_the_first_version_take_the_margin_that_the_log_gives(
-    pool: Pool, database: str, engine: AsyncEngine
+    pool: Pool, owner: Pool, owner_database: str, owner_engine: AsyncEngine
 ) -> None:
     fox = Candidate(card=FOX, confidence=0.75)
     first = CardScannedV1(
@@ -265,24 +266,24 @@ async def test_items_of_the_first_version_take_the_margin_that_the_log_gives(
     nothing = replace(first, scan=uuid4(), decision=Decision.REJECT, candidates=(), confidence=0)
     earlier = [first.scan, alone.scan, nothing.scan]
     assert await send(pool, first, alone, nothing, accepted(), stream=uuid4()) == 0
-    async with engine.begin() as connection:
+    async with owner_engine.begin() as connection:
         await connection.run_sync(_moved, "0008")
-    await pool.execute("UPDATE items SET margin = 0.5 WHERE item = ANY($1)", earlier)
-    async with engine.begin() as connection:
+    await owner.execute("UPDATE items SET margin = 0.5 WHERE item = ANY($1)", earlier)
+    async with owner_engine.begin() as connection:
         await connection.run_sync(_moved, "head")
-    found = {row["item"]: row["margin"] for row in await pool.fetch("SELECT * FROM items")}
+    found = {row["item"]: row["margin"] for row in await owner.fetch("SELECT * FROM items")}
     assert [found[scan] for scan in earlier] == [0.625, 0.75, 0.0]
-    comparison = await rebuild.compare_with_log(database)
+    comparison = await rebuild.compare_with_log(owner_database)
     assert comparison.equal, "\n".join(rebuild.comparison_lines(comparison))
-    await pool.execute("UPDATE items SET margin = 0.5 WHERE item = ANY($1)", earlier)
-    assert not (await rebuild.compare_with_log(database)).equal
-    assert await rebuild.take_margins(database) == 3
-    assert await rebuild.take_margins(database) == 0
-    assert (await rebuild.compare_with_log(database)).equal
+    await owner.execute("UPDATE items SET margin = 0.5 WHERE item = ANY($1)", earlier)
+    assert not (await rebuild.compare_with_log(owner_database)).equal
+    assert await rebuild.take_margins(owner_database) == 3
+    assert await rebuild.take_margins(owner_database) == 0
+    assert (await rebuild.compare_with_log(owner_database)).equal
 
 
 async def test_a_scan_that_postgres_cannot_read_keeps_its_margin(
-    pool: Pool, database: str, engine: AsyncEngine
+    pool: Pool, owner: Pool, owner_database: str, owner_engine: AsyncEngine
 ) -> None:
     earlier = CardScannedV1(
         scan=uuid4(),
@@ -291,19 +292,19 @@ async def test_a_scan_that_postgres_cannot_read_keeps_its_margin(
         batch=ScanDefaults(),
     )
     assert await send(pool, earlier, accepted(), stream=uuid4()) == 0
-    async with engine.begin() as connection:
+    async with owner_engine.begin() as connection:
         await connection.run_sync(_moved, "0008")
-    await pool.execute(
+    await owner.execute(
         "UPDATE events SET data = replace(data::text, $1, $2)::json WHERE type = $3",
         '"pack":',
         '"pack":"\\u0000","pack":',
         "cardmint.card.scanned.v1",
     )
-    await pool.execute("UPDATE items SET margin = 0.5 WHERE item = $1", earlier.scan)
-    async with engine.begin() as connection:
+    await owner.execute("UPDATE items SET margin = 0.5 WHERE item = $1", earlier.scan)
+    async with owner_engine.begin() as connection:
         await connection.run_sync(_moved, "head")
-    assert await pool.fetchval("SELECT margin FROM items WHERE item = $1", earlier.scan) == 0.5
-    assert await rebuild.take_margins(database) == 1
+    assert await owner.fetchval("SELECT margin FROM items WHERE item = $1", earlier.scan) == 0.5
+    assert await rebuild.take_margins(owner_database) == 1
 
 
 def _moved(connection: Connection, revision: str) -> None:

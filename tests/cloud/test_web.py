@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.images.intake import MAX_BYTES
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase, tenant_transaction
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.adapters.postgres.queries.inventory import InventoryFilter
 from cardmint_cloud.domain.items import review_task_id
@@ -164,7 +164,7 @@ def test_any_address_is_a_page(query: dict[str, str]) -> None:
 
 
 async def test_a_review_is_answered_by_a_click_and_the_second_is_told(
-    pool: Pool, site: httpx.AsyncClient
+    pool: Pool, owner: Pool, site: httpx.AsyncClient
 ) -> None:
     scan = doubtful()
     await send(pool, scan)
@@ -176,23 +176,27 @@ async def test_a_review_is_answered_by_a_click_and_the_second_is_told(
     late = await site.post(url, data={"version": "1", "card": FOX.id}, headers=htmx)
     assert late.status_code == 409
     assert "dashboard answered first at 12:00:00 UTC: Dusk Owl 010/040" in late.text
-    assert await pool.fetchval("SELECT card_id FROM holdings WHERE count > 0") == OWL.id
+    assert await owner.fetchval("SELECT card_id FROM holdings WHERE count > 0") == OWL.id
 
 
-async def test_a_review_is_answered_without_scripts(pool: Pool, site: httpx.AsyncClient) -> None:
+async def test_a_review_is_answered_without_scripts(
+    pool: Pool, owner: Pool, site: httpx.AsyncClient
+) -> None:
     first, second = doubtful(), doubtful()
     await send(pool, first, second, accepted(Card(id="other-1", name="Moth")))
     done = await site.post(
         f"/reviews/{review_task_id(first.scan)}", data={"version": "1", "card": ""}
     )
     assert (done.status_code, done.headers["location"]) == (303, "/reviews")
-    assert await pool.fetchval("SELECT status FROM items WHERE item = $1", first.scan) == "rejected"
+    assert (
+        await owner.fetchval("SELECT status FROM items WHERE item = $1", first.scan) == "rejected"
+    )
     other = await site.post(
         f"/reviews/{review_task_id(second.scan)}", data={"version": "1", "card": "other-1"}
     )
     assert other.status_code == 303
     assert (
-        await pool.fetchval(
+        await owner.fetchval(
             "SELECT name FROM items JOIN printings USING (tenant, card_id) WHERE item = $1",
             second.scan,
         )
@@ -229,9 +233,9 @@ async def park(pool: Pool) -> int:
     )
     found = read_message(bad)
     assert found is not None
-    async with pool.acquire() as connection:
+    async with tenant_transaction(pool, "shop") as connection:
         await commit(connection, [found], NOW)
-    number: int = await pool.fetchval("SELECT max(id) FROM dead_letters")
+    number: int = await TenantDatabase(pool, "shop").fetchval("SELECT max(id) FROM dead_letters")
     return number
 
 
@@ -263,13 +267,13 @@ async def test_a_dead_letter_is_shown_replayed_and_discarded(
 
 
 async def test_a_dead_letter_that_can_be_used_now_is_applied(
-    pool: Pool, site: httpx.AsyncClient
+    pool: Pool, owner: Pool, site: httpx.AsyncClient
 ) -> None:
     good = accepted()
     await send(pool, good)
     for headers, status in ((None, 303), ({**HTMX_REQUEST, "hx-target": "dead-letters"}, 200)):
         letter = await park(pool)
-        await pool.execute(
+        await owner.execute(
             "UPDATE dead_letters SET content_type = 'application/cloudevents+json', payload = $1",
             await replayable(pool),
         )
@@ -295,7 +299,9 @@ async def replayable(pool: Pool) -> bytes:
     return encode(envelope)
 
 
-async def test_stations_are_shown_with_their_state(pool: Pool, site: httpx.AsyncClient) -> None:
+async def test_stations_are_shown_with_their_state(
+    pool: Pool, owner: Pool, site: httpx.AsyncClient
+) -> None:
     stream = uuid4()
     await send(pool, accepted(), accepted(), stream=stream)
     health = (
@@ -303,7 +309,7 @@ async def test_stations_are_shown_with_their_state(pool: Pool, site: httpx.Async
         ' "scanned": 3}'
     )
     for station, online, said in (("left", True, health), ("right", False, None)):
-        await pool.execute(
+        await owner.execute(
             "INSERT INTO stations VALUES ('shop', $1, $2, 1, $3, $4, '0.1.0', $5, $6, $5)",
             *(
                 station,
@@ -323,8 +329,10 @@ async def test_stations_are_shown_with_their_state(pool: Pool, site: httpx.Async
     assert [(s["station"], s["sequence"]) for s in found] == [("left", 2), ("right", None)]
 
 
-async def test_two_boxes_and_new_streams_are_shown(pool: Pool, site: httpx.AsyncClient) -> None:
-    await pool.execute(
+async def test_two_boxes_and_new_streams_are_shown(
+    pool: Pool, owner: Pool, site: httpx.AsyncClient
+) -> None:
+    await owner.execute(
         "INSERT INTO stations VALUES ('shop', 'left', true, 1, $1, $1, '0.1.0', $2, NULL, NULL,"
         " NULL, NULL, $1, $2)",
         uuid4(),
@@ -342,7 +350,7 @@ async def test_two_boxes_and_new_streams_are_shown(pool: Pool, site: httpx.Async
     )
     of_other_tenant = replace(opened, reason="renamed", previous=uuid4(), resent=0, missing=0)
     await send(pool, opened, of_other_tenant)
-    await pool.execute(
+    await owner.execute(
         "INSERT INTO watermarks (tenant, stream, source, sequence, updated_at)"
         " VALUES ('shop', $1, '/stations/left', 13, $2)",
         opened.previous,
@@ -353,13 +361,15 @@ async def test_two_boxes_and_new_streams_are_shown(pool: Pool, site: httpx.Async
         assert text in page
     assert "missing: 2 events of 14 to 1,215" in page
     assert "since the database" not in page
-    await pool.execute("UPDATE watermarks SET sequence = 10 WHERE sequence = 13")
+    await owner.execute("UPDATE watermarks SET sequence = 10 WHERE sequence = 13")
     page = plain(await site.get("/stations"))
     assert "missing since the database was restored: 3 events, 11 to 13" in page
 
 
-async def test_the_ledger_of_images_given_up_is_shown(pool: Pool, site: httpx.AsyncClient) -> None:
-    await pool.execute(
+async def test_the_ledger_of_images_given_up_is_shown(
+    pool: Pool, owner: Pool, site: httpx.AsyncClient
+) -> None:
+    await owner.execute(
         "INSERT INTO stations VALUES ('shop', 'left', true, 1, $1, $1, '0.1.0', $2, NULL, NULL)",
         uuid4(),
         NOW,

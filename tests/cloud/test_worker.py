@@ -189,7 +189,7 @@ async def test_postgres_away_loses_nothing(
     station: StationStub,
     postgres: Any,
     connection: PostgresConnection,
-    database: str,
+    owner_database: str,
 ) -> None:
     await wait_for_worker(station)
     await connection.close()
@@ -200,7 +200,7 @@ async def test_postgres_away_loses_nothing(
     finally:
         await asyncio.to_thread(postgres.start)
     assert (await station.receipt_for(3)).sequence == 3
-    async with connected(database) as again:
+    async with connected(owner_database) as again:
         assert await again.fetchval("SELECT sum(count) FROM holdings") == 3
 
 
@@ -254,13 +254,18 @@ async def test_what_starts_before_its_database_waits_for_it(
 
 
 def test_a_database_that_lets_us_not_in_is_one_line(postgres: Any) -> None:
-    wrong = postgres.address.replace(":cardmint@", ":wrong@")
-    missing = postgres.address + "x"
-    empty = postgres.address.removesuffix("/cardmint") + "/postgres"
+    address = postgres.service_address
+    wrong = address.replace(":cardmint@", ":wrong@")
+    missing = address + "x"
+    empty = address.removesuffix("/cardmint") + "/postgres"
     for address, says in (
         (wrong, "password"),
         (missing, "no such database"),
         (empty, "cardmint-cloud migrate"),
+        (
+            postgres.address,
+            "do not hold for the user cardmint",
+        ),
     ):
         done = command("work", CARDMINT_CLOUD_DATABASE=address)
         assert done.returncode == 1
@@ -279,7 +284,7 @@ def test_a_broker_that_refuses_us_is_named_and_asked_again(postgres: Any, tmp_pa
     closed = ChildProcess([mosquitto, "-c", str(config)], tmp_path / "closed.log")
     opened = LocalBroker(tmp_path / "open", kind="mosquitto", port=port)
     environment = {
-        "CARDMINT_CLOUD_DATABASE": postgres.address,
+        **postgres.environment,
         "CARDMINT_CLOUD_BROKER_PORT": str(port),
         "CARDMINT_CLOUD_BROKER_USERNAME": "shop",
         "CARDMINT_CLOUD_BROKER_PASSWORD": "hunter2",

@@ -11,6 +11,7 @@ from uuid import UUID
 import httpx
 
 from cardmint_cloud.adapters.images.folder import FolderStorage
+from cardmint_cloud.adapters.postgres.connection import tenant_transaction
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.adapters.providers import pokemontcg, pricecharting, tcgcsv, tcgdex
 from cardmint_cloud.adapters.providers.http import (
@@ -182,13 +183,13 @@ def open_dashboard(folder: Path) -> Iterator[Run]:
     try:
         subprocess.run(
             installed_script(["cardmint-cloud", "migrate"]),
-            env={**os.environ, "CARDMINT_CLOUD_DATABASE": server.address},
+            env={**os.environ, **server.environment},
             check=True,
             capture_output=True,
             timeout=120,
         )
         with Loop() as loop:
-            dashboard = _Dashboard(folder, server.address)
+            dashboard = _Dashboard(folder, server.service_address)
             loop.run(dashboard.open())
             try:
                 yield lambda data: loop.run(dashboard.request(data))
@@ -214,7 +215,8 @@ class _Dashboard:
                 MqttMessage(topic="cardmint/v1/shop/left/events", payload=b"[", content_type=BATCH)
             )
             if broken is not None:
-                await commit(connection, [broken], NOW)
+                async with tenant_transaction(connection, "shop"):
+                    await commit(connection, [broken], NOW)
         await send(self._pool, accepted(FOX), doubtful())
         self._app = build_dashboard(
             engine=self._engine,

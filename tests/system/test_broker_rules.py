@@ -433,7 +433,7 @@ def test_a_station_and_the_cloud_work_within_their_rights(
     postgres = LocalPostgres(broker.folder / "postgres").start()
     environment = {
         "CARDMINT_CLOUD_TENANT": "shop",
-        "CARDMINT_CLOUD_DATABASE": postgres.address,
+        **postgres.environment,
         "CARDMINT_CLOUD_BROKER_PORT": str(broker.cloud_port),
         "CARDMINT_CLOUD_BROKER_TLS": "true",
         "CARDMINT_CLOUD_BROKER_CA_FILE": str(broker.folder / "broker-ca.pem"),

@@ -78,7 +78,9 @@ async def commit(
     now: datetime,
     known: Collection[PrintingKey] = (),
 ) -> CommitResult:
-    """Apply `batches` in one transaction and return its result.
+    """Apply `batches` of one tenant in one transaction and return its result.
+
+    The connection is in a transaction of that tenant.
 
     Events that the log has are skipped. A batch that leaves a gap, is another station's or has
     other events under sequences of the log is refused in its receipt. Events that Postgres or the
@@ -274,9 +276,9 @@ async def _write(
         return InventoryChanges(), []
     try:
         return await _write_optimistically(connection, events, now, known)
+    except asyncpg.UndefinedTableError as error:
+        raise MissingPartition(f"the log has no partition for {now:%Y-%m}") from error
     except _POISON as error:
-        if isinstance(error, asyncpg.CheckViolationError) and error.constraint_name is None:
-            raise MissingPartition(f"the log has no partition for {now:%Y-%m}") from error
         if len(events) == 1:
             reason = "refused-by-database" if isinstance(error, _REFUSED) else "fold-failed"
             return InventoryChanges(), [_event_letter(*events[0][:2], reason, str(error))]

@@ -11,7 +11,11 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import msgspec
 
-from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
+from cardmint_cloud.adapters.postgres.connection import (
+    Pool,
+    PostgresConnection,
+    tenant_transaction,
+)
 from cardmint_cloud.adapters.postgres.ingest import dead_letters, event_log
 from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
 from cardmint_cloud.errors import NotFound, ParkItem
@@ -33,7 +37,7 @@ async def replay(pool: Pool, tenant: str, letter: int, now: datetime) -> CommitR
         NotFound: there is no such dead letter, or no longer.
         ParkItem: it still cannot be used and stays; the message says why.
     """
-    async with pool.acquire() as connection, connection.transaction():
+    async with tenant_transaction(pool, tenant) as connection:
         found = await dead_letters.take_letter(connection, tenant, letter)
         if found is None:
             raise NotFound(
@@ -54,7 +58,7 @@ async def replay_all(
 
     Each is a transaction of its own, the oldest first.
     """
-    async with pool.acquire() as connection:
+    async with tenant_transaction(pool, tenant) as connection:
         letters = await dead_letters.letter_ids(connection, tenant, reason)
     used = 0
     for letter in letters:
@@ -70,7 +74,7 @@ async def discard(pool: Pool, tenant: str, letter: int) -> None:
     Raises:
         NotFound: there is no such dead letter, or no longer.
     """
-    async with pool.acquire() as connection, connection.transaction():
+    async with tenant_transaction(pool, tenant) as connection:
         if await dead_letters.take_letter(connection, tenant, letter) is None:
             raise NotFound(
                 f"there is no dead letter {letter}; it may have been replayed or discarded"

@@ -10,10 +10,11 @@ from uuid import UUID
 import structlog
 from msgspec.structs import replace
 
+from cardmint_cloud.adapters.postgres import across
 from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest import leases
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY, retry_until_done
-from cardmint_cloud.domain.rendezvous import share_of
+from cardmint_cloud.domain.rendezvous import share_of, slot_of
 from cardmint_cloud.fleet import StationPublisher
 from cardmint_cloud.ingest.commit import receipt_of
 from cardmint_cloud.ingest.receipts import ReceiptPublisher
@@ -67,11 +68,12 @@ class SlotLeases:
             share = share_of(self._worker, living | {self._worker})
             slots, taken = await leases.settle_leases(connection, self._worker, share)
             if taken:
-                marks = await leases.recent_watermarks(connection, taken)
+                marks = await across.recent_watermarks(connection)
                 for (tenant, stream), mark in marks.items():
-                    receipt = replace(receipt_of(stream, mark), refused=mark.sequence + 1)
                     station = leases.station_of(mark.source)
-                    self._receipts.publish(broker, tenant, station, receipt)
+                    if slot_of(tenant, station) in taken:
+                        receipt = replace(receipt_of(stream, mark), refused=mark.sequence + 1)
+                        self._receipts.publish(broker, tenant, station, receipt)
                 _log.info(
                     "took stations over", slots=len(taken), held=len(slots), workers=len(living)
                 )

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from cardmint_cloud import log_months
 from cardmint_cloud.adapters.mqtt.connection import InboundMessage
-from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
+from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection, tenant_transaction
 from cardmint_cloud.adapters.postgres.fleet import stations
 from cardmint_cloud.adapters.postgres.ingest import event_log
 from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
@@ -89,17 +89,19 @@ class Worker:
     """Ingest and dispatch over one broker and one database.
 
     `put` takes messages; `run` works until cancelled. The names of the pool's sessions carry `name`
-    (`leases.session_name`).
+    (`leases.session_name`). `listening` is a pool past a pooler, if there is one.
     """
 
     def __init__(
         self,
         pool: Pool,
         *,
+        listening: Pool | None = None,
         name: UUID | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._pool = pool
+        self._listening = listening or pool
         self._clock = clock
         self._lanes: list[asyncio.Queue[PendingMessage]] = [asyncio.Queue() for _ in range(LANES)]
         self._routes: dict[str, TopicRoute | None] = {}
@@ -174,29 +176,38 @@ class Worker:
                 group.append(lane.get_nowait())
                 more_events, more_bytes = _read_and_weigh(group[-1])
                 events, size = events + more_events, size + more_bytes
-            await retry_until_done("ingest", partial(self.commit_group, group, broker))
+            await self.commit_group(group, broker)
             broker.acknowledge([pending.message for pending in group])
 
     async def commit_group(self, group: Sequence[PendingMessage], broker: IngestBroker) -> None:
-        """Commit the messages of our stations and send the receipts.
+        """Commit the messages of our stations and send the receipts, a transaction a tenant.
 
         The other messages are another worker's, or are sent again once their station is ours.
         """
+        tenants: dict[str, list[PendingMessage]] = {}
+        for pending in group:
+            if pending.route is not None:
+                tenants.setdefault(pending.route.tenant, []).append(pending)
+        for tenant, messages in tenants.items():
+            await retry_until_done("ingest", partial(self._commit_tenant, tenant, messages, broker))
+
+    async def _commit_tenant(
+        self, tenant: str, messages: Sequence[PendingMessage], broker: IngestBroker
+    ) -> None:
         now = self._clock()
-        ours = [pending for pending in group if pending.slot in self.leases.slots]
+        ours = [pending for pending in messages if pending.slot in self.leases.slots]
         if not ours:
             return
-        async with self._pool.acquire() as connection:
-            async with connection.transaction():
-                held = await self.leases.lock(connection, {pending.slot for pending in ours})
-                contents = [
-                    await self._content(connection, pending, now, broker)
-                    for pending in ours
-                    if pending.slot in held
-                ]
-                batches = [content for content in contents if content]
-                result = await self._commit(connection, batches, now)
-            self._send_receipts(result, broker)
+        async with tenant_transaction(self._pool, tenant) as connection:
+            held = await self.leases.lock(connection, {pending.slot for pending in ours})
+            contents = [
+                await self._content(connection, pending, now, broker)
+                for pending in ours
+                if pending.slot in held
+            ]
+            batches = [content for content in contents if content]
+            result = await self._commit(connection, batches, now)
+        self._send_receipts(result, broker)
 
     async def _commit(
         self,
@@ -298,7 +309,7 @@ class Worker:
                 self._fleet.changed()
 
         async def listen_until_lost() -> None:
-            async with self._pool.acquire() as connection:
+            async with self._listening.acquire() as connection:
                 lost = asyncio.Event()
                 connection.add_termination_listener(lambda _connection: lost.set())
                 await connection.add_listener(CHANNEL, on_notification)

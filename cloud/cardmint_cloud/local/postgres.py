@@ -8,12 +8,30 @@ import subprocess
 import time
 from pathlib import Path
 
+from sqlalchemy.engine import make_url
+
 from cardmint_cloud.errors import StopService
 from cardmint_cloud.local.processes import ChildProcess, free_port
 from cardmint_cloud.local.text_files import write_text
 
 DEFAULT_PASSWORD = "cardmint"  # noqa: S105 - of databases for tests and the demo, on loopback
 """Password of a database that is given none."""
+
+SERVICE = "cardmint_service"
+"""User of worker and dashboard in local databases."""
+
+
+def service_address(owner: str) -> str:
+    """Return the address of a local database as the service, whose password is the owner's."""
+    return make_url(owner).set(username=SERVICE).render_as_string(hide_password=False)
+
+
+def database_environment(owner: str) -> dict[str, str]:
+    """Return the addresses of a local database as settings of the cloud."""
+    return {
+        "CARDMINT_CLOUD_DATABASE": service_address(owner),
+        "CARDMINT_CLOUD_DATABASE_OWNER": owner,
+    }
 
 
 def wheel_binaries() -> Path:
@@ -52,8 +70,18 @@ class LocalPostgres:
 
     @property
     def address(self) -> str:
-        """Address of the database `cardmint`."""
+        """Address of the database `cardmint` as its owner, a superuser."""
         return f"postgresql://cardmint:{self._password}@127.0.0.1:{self.port}/cardmint"
+
+    @property
+    def service_address(self) -> str:
+        """The same as the service's user, whom `migrate` makes."""
+        return service_address(self.address)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Both addresses as settings of the cloud."""
+        return database_environment(self.address)
 
     @property
     def running(self) -> bool:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.connection import Pool, tenant_transaction
 from cardmint_cloud.adapters.postgres.ingest.event_log import notify
 from cardmint_cloud.adapters.postgres.prices import held_quotes, quotes
 from cardmint_cloud.domain.quotes import describe_prices, merge_current
@@ -24,9 +24,8 @@ async def judge_quote(
     Raises:
         NotFound: the tenant has no such quote.
         Conflict: somebody judged it before, or there is nothing to undo.
-        BadTopic: `user` is not a valid name.
     """
-    async with pool.acquire() as connection, connection.transaction():
+    async with tenant_transaction(pool, tenant) as connection:
         sequence = await lock_user_stream(connection, tenant, user, now)
         found = await held_quotes.load_held(connection, tenant, number)
         if found is None:
@@ -55,7 +54,7 @@ async def judge_quote(
         state = {"take": "taken", "refuse": "refused", "undo": "open"}[verdict]
         by = user if verdict != "undo" else ""
         if verdict != "undo":
-            await held_quotes.settle_held(connection, number, state, by, now)
+            await held_quotes.settle_held(connection, tenant, number, state=state, by=by, now=now)
         if "taken" in {state, found.state}:
             # Undo appends the earlier price as the newest; rows of the history are never removed.
             newest = (
@@ -74,5 +73,5 @@ async def judge_quote(
                 connection, tenant, found.card_id, taken=taken, held=(), lines=lines, now=now
             )
         if verdict == "undo":  # Last: storing a price settles the open held quotes of its kind.
-            await held_quotes.settle_held(connection, number, state, by, now)
+            await held_quotes.settle_held(connection, tenant, number, state=state, by=by, now=now)
         await notify(connection, tenant, Subject.REVIEWS)

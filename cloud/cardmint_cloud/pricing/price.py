@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.connection import Pool, tenant_transaction
 from cardmint_cloud.adapters.postgres.prices import quotes
 from cardmint_cloud.adapters.providers.http import CallWithheld, ProviderUnavailable, UnusableAnswer
 from cardmint_cloud.domain.call_budget import refresh_after
@@ -78,7 +78,7 @@ async def price_card(
             stays.
         OSError, asyncpg.PostgresConnectionError, …: the database is away; nothing was changed.
     """
-    async with pool.acquire() as connection:
+    async with tenant_transaction(pool, tenant) as connection:
         card = await quotes.find_printing(connection, tenant, card_id)
         dearest = await quotes.dearest_price(connection, tenant, card_id)
     if card is None:
@@ -100,7 +100,8 @@ async def price_card(
         or "no provider is set up"
     )
     if failures := [problem for _, problem in problems if not isinstance(problem, NotFound)]:
-        await quotes.note_missed(pool, tenant, card_id, problem_texts)
+        async with tenant_transaction(pool, tenant) as connection:
+            await quotes.note_missed(connection, tenant, card_id, problem_texts)
         raise PriceUnavailable(
             problem_texts,
             max(
@@ -113,7 +114,7 @@ async def price_card(
             ),
             withheld=all(isinstance(error, CallWithheld) for error in failures),
         )
-    async with pool.acquire() as connection:
+    async with tenant_transaction(pool, tenant) as connection:
         await quotes.schedule_check(
             connection, tenant, card_id, now + refresh_after(None), problem_texts[:500]
         )
@@ -123,7 +124,7 @@ async def price_card(
 async def _keep(
     pool: Pool, tenant: str, card_id: str, said: tuple[Quote, ...], now: datetime
 ) -> tuple[bool, int]:
-    async with pool.acquire() as connection, connection.transaction():
+    async with tenant_transaction(pool, tenant) as connection:
         known = await quotes.known_quotes(connection, tenant, card_id, now)
         taken, held = split_believable(said, known)
         lines = describe_prices(merge_current(taken, held, known))

@@ -1,11 +1,18 @@
 """Answers that people give on the dashboard, committed as events like those of stations."""
 
+import hashlib
+import re
+import unicodedata
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
+from cardmint_cloud.adapters.postgres.connection import (
+    Pool,
+    PostgresConnection,
+    tenant_transaction,
+)
 from cardmint_cloud.adapters.postgres.ingest import event_log, inventory
 from cardmint_cloud.adapters.postgres.reviews import questions
 from cardmint_cloud.domain.items import Review
@@ -15,6 +22,7 @@ from cardmint_cloud.ingest.read import EventBatch
 from cardmint_contracts import topics
 from cardmint_contracts.cards import Card
 from cardmint_contracts.envelope import seal
+from cardmint_contracts.errors import BadTopic
 from cardmint_contracts.events import EventData, RescanRequested, ReviewAnswered, ReviewUndone
 
 CardVerdict = Literal["card", "no_card"]
@@ -24,6 +32,20 @@ LEASE_LENGTH = timedelta(minutes=2)
 def user_stream(tenant: str, user: str) -> UUID:
     """Return the stream in which a user's events are numbered."""
     return uuid5(NAMESPACE_URL, f"cardmint:{tenant}:{user}")
+
+
+def user_handle(user: str) -> str:
+    """Return a user's name as the source of their events has it.
+
+    Most names are it themselves; any other gets its letters and a digest, such as
+    `anna-muller-1f0c9a3e`.
+    """
+    try:
+        return topics.name(user)
+    except BadTopic:
+        plain = unicodedata.normalize("NFKD", user).encode("ascii", "ignore").decode().lower()
+        letters = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].rstrip("-") or "user"
+        return f"{letters}-{hashlib.sha256(user.encode()).hexdigest()[:8]}"
 
 
 async def append_user_events(
@@ -37,7 +59,8 @@ async def append_user_events(
 ) -> CommitResult:
     """Append a user's events after `sequence`, the last number of their locked stream."""
     stream = user_stream(tenant, user)
-    source = f"/users/{user}"
+    handle = user_handle(user)
+    source = f"/users/{handle}"
     envelopes = tuple(
         seal(
             event,
@@ -53,7 +76,7 @@ async def append_user_events(
     )
     batch = EventBatch(
         tenant=tenant,
-        origin=user,
+        origin=handle,
         stream=stream,
         first=sequence + 1,
         last=sequence + len(envelopes),
@@ -67,12 +90,8 @@ async def append_user_events(
 async def lock_user_stream(
     connection: PostgresConnection, tenant: str, user: str, now: datetime
 ) -> int:
-    """Lock a user's stream and return its last sequence.
-
-    Raises:
-        BadTopic: `user` is not a valid name.
-    """
-    source, stream = f"/users/{topics.name(user)}", user_stream(tenant, user)
+    """Lock a user's stream and return its last sequence."""
+    source, stream = f"/users/{user_handle(user)}", user_stream(tenant, user)
     marks = await event_log.lock_streams(connection, {(tenant, stream): source}, now)
     return marks[tenant, stream].sequence
 
@@ -97,10 +116,9 @@ async def submit_answer(
         NotFound: the tenant has no such task.
         Conflict: it was answered before, has another version, or the lease ended; the message says
             what is true now.
-        BadTopic: `user` is not a valid name.
         ValueError: `card` is set without the verdict "card", or the other way round.
     """
-    async with pool.acquire() as connection, connection.transaction():
+    async with tenant_transaction(pool, tenant) as connection:
         sequence = await lock_user_stream(connection, tenant, user, now)
         review = await _load_review(connection, tenant, task)
         if not review.open or review.version != version:
@@ -127,9 +145,8 @@ async def undo_answer(
     Raises:
         NotFound: the tenant has no such task.
         Conflict: it is open, has another version, or another answer changed the card since.
-        BadTopic: `user` is not a valid name.
     """
-    async with pool.acquire() as connection, connection.transaction():
+    async with tenant_transaction(pool, tenant) as connection:
         sequence = await lock_user_stream(connection, tenant, user, now)
         review = await _load_review(connection, tenant, task)
         if review.open or review.version != version:
@@ -158,9 +175,8 @@ async def request_rescan(
     Raises:
         NotFound: the tenant has no such task.
         Conflict: it was answered before, or has another version.
-        BadTopic: `user` is not a valid name.
     """
-    async with pool.acquire() as connection, connection.transaction():
+    async with tenant_transaction(pool, tenant) as connection:
         sequence = await lock_user_stream(connection, tenant, user, now)
         review = await _load_review(connection, tenant, task)
         if not review.open or review.version != version:
@@ -180,12 +196,12 @@ async def lease_question(pool: Pool, tenant: str, task: UUID, *, user: str, now:
         NotFound: the tenant has no such task.
         Conflict: it was answered, or another person has the lease.
     """
-    async with pool.acquire() as connection, connection.transaction():
+    async with tenant_transaction(pool, tenant) as connection:
         review = await _load_review(connection, tenant, task)
         if not review.open:
             raise Conflict(_answer_conflict(review))
         token = await questions.claim_lease(
-            connection, tenant, task, holder=topics.name(user), now=now, length=LEASE_LENGTH
+            connection, tenant, task, holder=user, now=now, length=LEASE_LENGTH
         )
         if token is None:
             held = await questions.find_lease(connection, tenant, task)

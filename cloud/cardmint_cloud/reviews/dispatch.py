@@ -7,7 +7,9 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres import across
+from cardmint_cloud.adapters.postgres.across import by_tenant
+from cardmint_cloud.adapters.postgres.connection import Pool, tenant_transaction
 from cardmint_cloud.adapters.postgres.retry import retry_until_done
 from cardmint_cloud.adapters.postgres.reviews import publishing
 from cardmint_cloud.domain.items import Review
@@ -63,24 +65,35 @@ class ReviewDispatcher:
             )
 
     async def _publish_unpublished(self, publisher: StationPublisher) -> None:
-        async with self._pool.acquire() as connection:
-            while reviews := await publishing.unpublished_reviews(connection, self._slots(), PAGE):
-                published = await _publish(publisher, reviews)
-                await publishing.mark_published(connection, published)
-                if len(published) < len(reviews):
+        while keys := await across.unpublished_reviews(self._pool, self._slots(), PAGE):
+            for tenant, tasks in by_tenant(keys).items():
+                async with tenant_transaction(self._pool, tenant) as connection:
+                    reviews = await publishing.unpublished_tasks(
+                        connection, tenant, [task for _, task in tasks]
+                    )
+                if not await self._publish(publisher, tenant, reviews):
                     return
 
     async def _publish_all(self, publisher: StationPublisher, tenant: str, station: str) -> None:
-        async with self._pool.acquire() as connection:
+        async with tenant_transaction(self._pool, tenant) as connection:
             reviews = await publishing.reviews_of_station(
                 connection, tenant, station, self._clock()
             )
-            await publishing.mark_published(connection, await _publish(publisher, reviews))
+        await self._publish(publisher, tenant, reviews)
+
+    async def _publish(
+        self, publisher: StationPublisher, tenant: str, reviews: Sequence[Review]
+    ) -> bool:
+        """Publish a tenant's reviews; return whether the broker has taken all of them."""
+        published = await _publish(publisher, reviews)
+        async with tenant_transaction(self._pool, tenant) as connection:
+            await publishing.mark_published(connection, tenant, published)
+        return len(published) == len(reviews)
 
 
 async def _publish(
     publisher: StationPublisher, reviews: Sequence[Review]
-) -> list[tuple[str, UUID, int]]:
+) -> list[tuple[UUID, int]]:
     """Publish tasks, empty payloads for closed ones, and return those that the broker has taken.
 
     A closed task's outcome goes before the empty payload, so that the station still knows what was
@@ -95,9 +108,7 @@ async def _publish(
         for r in reviews
     ]
     await asyncio.gather(*(taken for _, taken in sent), return_exceptions=True)
-    return [
-        (r.tenant, r.task, r.version) for r, taken in sent if taken.done() and not taken.cancelled()
-    ]
+    return [(r.task, r.version) for r, taken in sent if taken.done() and not taken.cancelled()]
 
 
 def _outcome(review: Review) -> ReviewOutcome | None:

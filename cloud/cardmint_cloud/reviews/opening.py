@@ -4,7 +4,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
+from cardmint_cloud.adapters.postgres import across
+from cardmint_cloud.adapters.postgres.connection import (
+    Pool,
+    PostgresConnection,
+    tenant_transaction,
+)
 from cardmint_cloud.adapters.postgres.prices import quotes
 from cardmint_cloud.adapters.postgres.reviews import questions
 from cardmint_cloud.adapters.postgres.reviews.questions import UnreviewedCard
@@ -46,16 +51,15 @@ async def open_for_new_cards(pool: Pool, rules: ReviewRules, now: datetime) -> i
     identifier derives from its scan.
     """
     asked = 0
-    async with pool.acquire() as connection:
-        tenants = await questions.list_tenants(connection)
+    tenants = await across.list_tenants(pool)
     for tenant in tenants:
-        async with pool.acquire() as connection:
+        async with tenant_transaction(pool, tenant) as connection:
             mark = await questions.rules_mark(connection, tenant)
         cursor: tuple[datetime, UUID] | None = (mark or _EVER, _FIRST)
         while cursor is not None:
             opened, cursor = await _page(pool, rules, tenant, cursor, now)
             asked += opened
-        async with pool.acquire() as connection:
+        async with tenant_transaction(pool, tenant) as connection:
             await questions.set_rules_mark(connection, tenant, now - _LOOK_BACK)
     return asked
 
@@ -67,7 +71,7 @@ async def _page(
 
     Return their number, and where the next page begins.
     """
-    async with pool.acquire() as connection, connection.transaction():
+    async with tenant_transaction(pool, tenant) as connection:
         sequence = await lock_user_stream(connection, tenant, USER, now)
         found = await questions.unreviewed_cards(connection, tenant, after, now, limit=LIMIT)
         opened = await _questions_for(connection, rules, tenant, found, now, chance=True)
@@ -83,7 +87,7 @@ async def open_for_printing(
 
     Return how many questions were opened.
     """
-    async with pool.acquire() as connection, connection.transaction():
+    async with tenant_transaction(pool, tenant) as connection:
         sequence = await lock_user_stream(connection, tenant, USER, now)
         found = await questions.unreviewed_cards(
             connection, tenant, (_EVER, _FIRST), now, card_id=card_id, limit=LIMIT
@@ -166,10 +170,9 @@ def recogniser_label(recogniser: RecogniserIdentity) -> str:
 async def age_reviews(pool: Pool, now: datetime, *, escalate: timedelta, expire: timedelta) -> int:
     """Escalate questions open for `escalate`, expire audits open for `expire`; return how many."""
     aged = 0
-    async with pool.acquire() as connection:
-        tenants = await questions.list_tenants(connection)
+    tenants = await across.list_tenants(pool)
     for tenant in tenants:
-        async with pool.acquire() as connection, connection.transaction():
+        async with tenant_transaction(pool, tenant) as connection:
             sequence = await lock_user_stream(connection, tenant, USER, now)
             found = await questions.overdue_reviews(
                 connection, tenant, before=now - escalate, audits_before=now - expire, limit=LIMIT

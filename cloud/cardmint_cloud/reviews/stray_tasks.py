@@ -21,7 +21,8 @@ from uuid import UUID
 
 import structlog
 
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.across import by_tenant
+from cardmint_cloud.adapters.postgres.connection import Pool, tenant_transaction
 from cardmint_cloud.adapters.postgres.ingest.identity import read_identity
 from cardmint_cloud.adapters.postgres.retry import retry_until_done
 from cardmint_cloud.adapters.postgres.reviews import publishing
@@ -109,10 +110,17 @@ class StrayTasks:
         """Keep, forget or clear each listed task; those that are still in doubt stay listed."""
         slots = self._slots()
         ours = {key: at for key, at in self._unknown.items() if slot_of(*key[:2]) in slots}
-        async with self._pool.acquire() as connection:
-            known = await publishing.tasks_open(connection, {_id(key) for key in ours})
-            at_home = await publishing.stations_with_events(connection, {key[:2] for key in ours})
-            identity = await read_identity(connection)
+        known: dict[tuple[str, UUID], bool] = {}
+        at_home: set[tuple[str, str]] = set()
+        identity = await read_identity(self._pool)
+        for tenant, keys in by_tenant(ours).items():
+            async with tenant_transaction(self._pool, tenant) as connection:
+                tasks = await publishing.tasks_open(connection, tenant, {key[2] for key in keys})
+                stations = await publishing.stations_with_events(
+                    connection, tenant, {key[1] for key in keys}
+                )
+            known |= {(tenant, task): is_open for task, is_open in tasks.items()}
+            at_home |= {(tenant, station) for station in stations}
         closed = {_id(key) for key in ours if known.get(_id(key)) is False}
         unknown = {key: at for key, at in ours.items() if _id(key) not in known}
         ripe = asyncio.get_running_loop().time() - self._grace_s
@@ -125,9 +133,11 @@ class StrayTasks:
         ]
         cleared = await _clear(broker, strays)
         # What was cleared is still unknown, unless its question was opened in the meantime.
-        async with self._pool.acquire() as connection:
-            again = closed | {_id(key) for key in cleared}
-            if await publishing.forget_published(connection, again):
+        again = closed | {_id(key) for key in cleared}
+        for tenant, ids in by_tenant(again).items():
+            async with tenant_transaction(self._pool, tenant) as connection:
+                found = await publishing.forget_published(connection, tenant, [i[1] for i in ids])
+            if found:
                 self._on_forgotten()
         self._unknown = {key: at for key, at in unknown.items() if key not in cleared}
 

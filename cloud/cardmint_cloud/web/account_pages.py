@@ -13,6 +13,7 @@ from litestar.response import Redirect, Template
 
 from cardmint_cloud.accounts import Accounts, SignedIn, TooSoon
 from cardmint_cloud.adapters.postgres import accounts as rows
+from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain.permissions import Role
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.web.context import PageContext, PageRequest
@@ -189,7 +190,7 @@ async def end_session(
     """End another session of one's own, or all others."""
     who = _who(request)
     if not data.session:
-        await rows.end_sessions(shop.pool, shop.tenant, who.account, who.session)
+        await rows.end_sessions(shop.database, shop.tenant, who.account, who.session)
     else:
         try:
             await _accounts(shop).sign_out(who, bytes.fromhex(data.session))
@@ -220,7 +221,7 @@ async def remove_token(
     data: URLEncodedBody[TokenForm], shop: NamedDependency[PageContext]
 ) -> Template:
     """Remove a token: what has it is refused from now on."""
-    if not await rows.remove_token(shop.pool, shop.tenant, data.name):
+    if not await rows.remove_token(shop.database, shop.tenant, data.name):
         raise NotFoundException("There is no such token.")
     return await _people(shop, notice=f"{data.name} has no token any more.")
 
@@ -245,8 +246,8 @@ async def _account(
     request: PageRequest, shop: PageContext, *, notice: str = "", problem: str = ""
 ) -> Template:
     who = _who(request)
-    sessions = await rows.list_sessions(shop.pool, shop.tenant, who.account)
-    async with shop.engine.connect() as connection:
+    sessions = await rows.list_sessions(shop.database, shop.tenant, who.account)
+    async with reading(shop.engine, shop.tenant) as connection:
         return await render_page(
             connection,
             shop,
@@ -266,9 +267,9 @@ async def _people(
     role: Role | None = None,
 ) -> Template:
     _accounts(shop)
-    people = await rows.list_accounts(shop.pool, shop.tenant)
-    tokens = await rows.list_tokens(shop.pool, shop.tenant)
-    async with shop.engine.connect() as connection:
+    people = await rows.list_accounts(shop.database, shop.tenant)
+    tokens = await rows.list_tokens(shop.database, shop.tenant)
+    async with reading(shop.engine, shop.tenant) as connection:
         return await render_page(
             connection,
             shop,

@@ -19,10 +19,12 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from cardmint_cloud.adapters.postgres.connection import tenant_transaction
 from cardmint_cloud.adapters.postgres.ingest import event_log
 from cardmint_cloud.adapters.postgres.queries import cards, provider_status
 from cardmint_cloud.adapters.postgres.queries import inventory as inventory_queries
 from cardmint_cloud.adapters.postgres.queries.inventory import count_by_status
+from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.adapters.postgres.queries.reviews import count_waiting, list_reviews
 from cardmint_cloud.adapters.postgres.queries.stations import list_stations
 from cardmint_cloud.adapters.postgres.reviews import questions
@@ -64,7 +66,7 @@ async def inventory(
 ) -> dict[str, Any]:
     """Return one page of the inventory and its totals, with the same filters as the page `/`."""
     want = parse_filter(request.query_params)
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, tenant) as connection:
         lines, total = await inventory_queries.inventory_page(connection, tenant, want)
         sums = await inventory_queries.inventory_totals(connection, tenant, want)
     return {
@@ -88,7 +90,7 @@ async def items(
     `next` is the `after` of the next page.
     """
     limit = min(MAX_ITEMS, max(1, limit))
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, tenant) as connection:
         found = await cards.items_after(connection, tenant, _cursor(after), limit=limit)
     last = found[-1] if found else None
     return {
@@ -101,14 +103,14 @@ async def items(
 @get("/api/v1/{tenant:str}/reviews")
 async def reviews(tenant: Tenant, shop: NamedDependency[PageContext]) -> dict[str, Any]:
     """Return the open reviews, escalated and oldest first."""
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, tenant) as connection:
         return {"reviews": _plain(await list_reviews(connection, tenant, "open", limit=MAX_ITEMS))}
 
 
 @get("/api/v1/{tenant:str}/stations")
 async def stations(tenant: Tenant, shop: NamedDependency[PageContext]) -> dict[str, Any]:
     """Return the stations with their state, last health and watermark."""
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, tenant) as connection:
         return {"stations": _plain(await list_stations(connection, tenant))}
 
 
@@ -204,9 +206,9 @@ async def _take(
 async def _is_named(shop: PageContext, tenant: str, sha256: str, item: UUID | None) -> bool:
     """Return whether an event names an image, so that nobody can fill the storage with others."""
     if item is not None:
-        async with shop.engine.connect() as connection:
+        async with reading(shop.engine, tenant) as connection:
             return await cards.event_names_image(connection, tenant, item, sha256)
-    async with shop.searching, shop.engine.connect() as connection:
+    async with shop.searching, reading(shop.engine, tenant) as connection:
         return await cards.any_item_has_image(connection, tenant, sha256)
 
 
@@ -241,7 +243,7 @@ async def _thumbnail(
 ) -> tuple[bytes, str] | None:
     found = await asyncio.to_thread(load_thumbnail, shop.images, tenant, sha256)
     if found is None and item is not None:
-        async with shop.engine.connect() as connection:
+        async with reading(shop.engine, tenant) as connection:
             named = await cards.has_image(connection, tenant, item, sha256)
         if named:
             async with shop.drawing:
@@ -283,10 +285,10 @@ async def metrics(
     shop: NamedDependency[PageContext], figures: NamedDependency[Metrics]
 ) -> Response[bytes]:
     """Return the process's metrics for Prometheus."""
-    async with shop.pool.acquire() as raw:
+    async with tenant_transaction(shop.pool, shop.tenant) as raw:
         supplied = await provider_status.read_price_supply(raw, shop.tenant, shop.clock())
         precisions = await questions.audit_precisions(raw, shop.tenant)
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         content = figures.text(
             items=await count_by_status(connection, shop.tenant),
             waiting=await count_waiting(connection, shop.tenant),

@@ -9,6 +9,7 @@ from litestar.params import FromPath
 from litestar.response import Template
 
 from cardmint_cloud.adapters.postgres.queries import catalogue
+from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.web.context import PageContext, PageRequest
 from cardmint_cloud.web.inventory_pages import sound_text
 from cardmint_cloud.web.rendering import render_page
@@ -21,7 +22,7 @@ OLD = timedelta(days=45)
 async def catalogue_page(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
     """Show all sets, and the printings that a search finds."""
     query = sound_text(request.query_params.get("q", ""))
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         return await render_page(
             connection,
             shop,
@@ -37,7 +38,7 @@ async def catalogue_page(request: PageRequest, shop: NamedDependency[PageContext
 @get("/catalogue/{set_id:str}")
 async def catalogue_set(set_id: FromPath[str], shop: NamedDependency[PageContext]) -> Template:
     """Show one set with its printings, and how many of each are held."""
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         found = await catalogue.find_set(connection, sound_text(set_id))
         if found is None:
             raise NotFoundException(f"The catalogue has no set {set_id}.")

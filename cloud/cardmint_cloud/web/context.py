@@ -12,7 +12,7 @@ from litestar.datastructures import State
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.accounts import Accounts
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
 from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.web.live import LiveHub
 from cardmint_cloud.web.sign_in import who_asks
@@ -34,9 +34,9 @@ def user_of(request: PageRequest) -> str:
 class PageContext:
     """One tenant's access to the service.
 
-    `engine` reads; `pool` (asyncpg) writes and listens. `drawing` limits how many images are
-    decoded at a time, `searching` how many reads of all items run. `accounts` is None where nobody
-    signs in, `secure` whether browsers come by HTTPS.
+    `engine` reads (`queries.reading`), `pool` (asyncpg) writes (`tenant_transaction`). `drawing`
+    limits how many images are decoded at a time, `searching` how many reads of all items run.
+    `accounts` is None where nobody signs in, `secure` whether browsers come by HTTPS.
     """
 
     tenant: str
@@ -50,3 +50,8 @@ class PageContext:
     secure: bool = False
     drawing: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
     searching: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
+
+    @property
+    def database(self) -> TenantDatabase:
+        """The tenant's database, for single statements."""
+        return TenantDatabase(self.pool, self.tenant)

@@ -11,6 +11,7 @@ from cardmint_cloud.adapters.postgres.queries.dead_letters import (
     find_dead_letter,
     list_dead_letters,
 )
+from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.errors import NotFound, ParkItem
 from cardmint_cloud.ingest.dead_letters import discard, replay
 from cardmint_cloud.web.context import PageContext, PageRequest
@@ -31,7 +32,7 @@ async def _letters(
     notice: str = "",
     tone: Literal["done", "conflict"] = "done",
 ) -> Template:
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         found = await list_dead_letters(connection, shop.tenant)
         template = (
             "_dead_letters.html" if htmx_target(request) == "dead-letters" else "dead_letters.html"
@@ -87,7 +88,7 @@ async def discard_letter(
 @get("/dead-letters/{letter:int}/payload")
 async def payload(letter: RowNumber, shop: NamedDependency[PageContext]) -> Response[bytes]:
     """Return a dead letter's payload as a download, which the browser does not display."""
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         found = await find_dead_letter(connection, shop.tenant, letter)
     if found is None:
         raise NotFoundException(f"There is no dead letter {letter}.")

@@ -15,6 +15,7 @@ from cardmint_cloud.adapters.postgres.queries import cards, catalogue
 from cardmint_cloud.adapters.postgres.queries import inventory as inventory_queries
 from cardmint_cloud.adapters.postgres.queries.inventory import InventoryFilter, SortKey
 from cardmint_cloud.adapters.postgres.queries.provider_status import STALE
+from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.adapters.postgres.queries.stations import was_given_up
 from cardmint_cloud.web.chart import charts
 from cardmint_cloud.web.context import PageContext, PageRequest
@@ -84,7 +85,7 @@ def inventory_address(want: InventoryFilter, **changes: Any) -> str:
 async def inventory(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
     """Show the inventory with the filter, order and page of the address."""
     want = parse_filter(request.query_params)
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         lines, total = await inventory_queries.inventory_page(connection, shop.tenant, want)
         last = max(1, -(-total // want.size))
         if want.page > last:
@@ -120,7 +121,7 @@ async def inventory(request: PageRequest, shop: NamedDependency[PageContext]) ->
 @get("/newest")
 async def newest(shop: NamedDependency[PageContext]) -> Template:
     """Show the newest scans, a part of the inventory's page."""
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         return await render_page(
             connection,
             shop,
@@ -138,14 +139,14 @@ async def waiting(request: PageRequest, shop: NamedDependency[PageContext]) -> T
     except ValueError:  # Such as a bracket that is not closed.
         path = "/none"
     here = "inventory" if path == "/" else path.strip("/")
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         return await render_page(connection, shop, "_navigation.html", here=here)
 
 
 @get("/cards/{card_id:str}")
 async def card(card_id: FromPath[str], shop: NamedDependency[PageContext]) -> Template:
     """Show one printing: holdings, prices, scans and events."""
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         wanted = sound_text(card_id)
         facts = await catalogue.find_facts(connection, wanted)
         found = await cards.find_printing(
@@ -185,7 +186,7 @@ async def card(card_id: FromPath[str], shop: NamedDependency[PageContext]) -> Te
 @get("/items/{item:uuid}")
 async def item(item: FromPath[UUID], shop: NamedDependency[PageContext]) -> Template:
     """Show one item: image, decision, reasons and events."""
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         found = await cards.find_item(connection, shop.tenant, item)
         if found is None:
             raise NotFoundException(f"There is no card {item}.")

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import RowMapping
 
 from cardmint_cloud.adapters.postgres.queries import item_list
+from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain.item_query import ItemQuery
 from cardmint_cloud.web.context import PageContext
 from cardmint_contracts.currencies import digits
@@ -47,7 +48,7 @@ async def json_rows(shop: PageContext, query: ItemQuery) -> AsyncIterator[bytes]
 
 
 async def _file_rows(shop: PageContext, query: ItemQuery) -> AsyncIterator[dict[str, Any]]:
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         async for row in item_list.stream_items(connection, shop.tenant, query):
             yield file_row(row)
 

@@ -12,6 +12,7 @@ from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect, Stream, Template
 
 from cardmint_cloud.adapters.postgres.queries import cards, catalogue, item_list
+from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain.item_query import KEYWORDS, ItemQuery, QueryFault, parse_query
 from cardmint_cloud.domain.items import HELD
 from cardmint_cloud.errors import Conflict, NotFound
@@ -73,7 +74,7 @@ async def _items(
 ) -> Template:
     query, fault = _parsed(shop, q)
     page = min(MAX_PAGE, max(1, page))
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         totals = await item_list.item_totals(connection, shop.tenant, query) if query else None
         last = max(1, -(-totals.items // PAGE)) if totals else 1
         page = min(page, last)
@@ -133,7 +134,7 @@ async def _preview(data: ChangeForm, request: PageRequest, shop: PageContext) ->
     if not pins or not (faults or after.fields):
         nothing = Conflict("nothing is chosen: choose cards, and what to set or clear")
         return await _refused(request, shop, data.q, nothing)
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         chosen = await item_list.chosen_items(connection, shop.tenant, list(pins))
         moved = [row for row in chosen if row["version"] != pins[row["item"]]]
         held = sum(row["stock"] in HELD for row in chosen)
@@ -200,7 +201,7 @@ async def take_back(
 @get("/changes")
 async def changes(shop: NamedDependency[PageContext]) -> Template:
     """Show the latest changes of items, each with a button that takes it back."""
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         found = await item_list.latest_changes(connection, shop.tenant)
         lines = [{**one, "words": values_in_words(one["after"])} for one in found]
         return await render_page(connection, shop, "changes.html", changes=lines)
@@ -233,7 +234,7 @@ async def _pins(shop: PageContext, data: ChangeForm) -> dict[UUID, int]:
     query, fault = _parsed(shop, data.q)
     if query is None:
         raise Conflict(str(fault))
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         found = await item_list.item_versions(connection, shop.tenant, query, limit=MAX_CHANGED + 1)
     if len(found) > MAX_CHANGED:
         raise Conflict(f"more than {MAX_CHANGED:,} cards fit: narrow the search")
@@ -244,7 +245,7 @@ async def _printing(shop: PageContext, card_id: str) -> Card | None:
     if not card_id.strip():
         return None
     wanted = sound_text(card_id.strip())
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         found = await cards.find_printing(
             connection, shop.tenant, wanted
         ) or await catalogue.find_card(connection, wanted)

@@ -7,6 +7,7 @@ gets each item once. Other changes are merged.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -144,11 +145,11 @@ class LiveHub:
 
     def __init__(
         self,
-        connect: Callable[[], AsyncConnection],
+        connect: Callable[[str], AbstractAsyncContextManager[AsyncConnection]],
         pool: Pool,
         clock: Callable[[], datetime],
     ) -> None:
-        """Take `connect`, which opens a connection for reading, and the `pool` to listen with."""
+        """Take `connect`, which reads as a tenant, and the `pool` to listen with."""
         self.clients: set[LiveClient] = set()
         self.listening = False
         self._connect = connect
@@ -181,7 +182,7 @@ class LiveHub:
         """Remember the items that exist already, so that only later ones count as new."""
         if tenant not in self._newest:
             now = self._clock()
-            async with self._connect() as connection:
+            async with self._connect(tenant) as connection:
                 rows = await cards.received_since(connection, tenant, now - WIDE)
             self._newest.setdefault(tenant, NewItems(rows, now - WIDE))
 
@@ -294,7 +295,7 @@ class LiveHub:
     async def _new_items(self, tenant: str, *, wide: bool) -> list[dict[str, Any]]:
         await self.begin(tenant)
         newest = self._newest[tenant]
-        async with self._connect() as connection:
+        async with self._connect(tenant) as connection:
             rows = await cards.received_since(
                 connection, tenant, newest.mark - (WIDE if wide else NARROW)
             )

@@ -9,8 +9,10 @@ from litestar.params import FromPath
 from litestar.response import Redirect, Template
 
 from cardmint_cloud.adapters.postgres import job_queue
+from cardmint_cloud.adapters.postgres.connection import tenant_transaction
 from cardmint_cloud.adapters.postgres.prices import provider_state
 from cardmint_cloud.adapters.postgres.queries.provider_status import STALE, read_price_supply
+from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.settings import ProviderName
 from cardmint_cloud.web.context import PageContext, PageRequest
 from cardmint_cloud.web.parameters import RowNumber
@@ -30,9 +32,9 @@ async def _prices(
     notice: str = "",
     tone: Literal["done", "conflict"] = "done",
 ) -> Template:
-    async with shop.pool.acquire() as connection:
+    async with tenant_transaction(shop.pool, shop.tenant) as connection:
         found = await read_price_supply(connection, shop.tenant, shop.clock())
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         template = "_prices.html" if htmx_target(request) == "prices" else "prices.html"
         oob = htmx_target(request) is not None
         return await render_page(
@@ -87,7 +89,7 @@ async def ask_now(
     async with shop.pool.acquire() as connection, connection.transaction():
         done = known is not None and await provider_state.let_in(connection, known, now)
         if done:
-            await job_queue.bring_prices_forward(connection, now)
+            await job_queue.bring_prices_forward(connection, shop.tenant, now)
     if not done:
         page = await _prices(
             request, shop, notice="That provider was not asked yet.", tone="conflict"

@@ -13,8 +13,10 @@ from litestar.params import FromPath, URLEncodedBody
 from litestar.response import Redirect, Template
 from sqlalchemy import RowMapping
 
+from cardmint_cloud.adapters.postgres.connection import tenant_transaction
 from cardmint_cloud.adapters.postgres.prices import held_quotes
 from cardmint_cloud.adapters.postgres.queries import cards, catalogue
+from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.adapters.postgres.queries.reviews import (
     earlier_scans,
     find_review,
@@ -90,10 +92,10 @@ async def _reviews(
     leases: dict[UUID, UUID] | None = None,
 ) -> Template:
     now = shop.clock()
-    async with shop.pool.acquire() as raw:
+    async with tenant_transaction(shop.pool, shop.tenant) as raw:
         doubted = await held_quotes.list_waiting(raw, shop.tenant, now - LATELY)
         audits = await reads.audit_precisions(raw, shop.tenant)
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         opened = await list_reviews(connection, shop.tenant, "open")
         again = [row["item"] for row in opened if row["question"] == Question.DUPLICATE]
         context = {
@@ -288,7 +290,7 @@ async def _chosen(shop: PageContext, task: UUID, card_id: str) -> Card | None:
     """Return the chosen printing: a candidate, or another that a station has named before."""
     if not card_id:
         return None
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         review = await find_review(connection, shop.tenant, task)
         for candidate in msgspec.convert(review["candidates"] if review else [], list[Candidate]):
             if candidate.card.id == card_id:
@@ -305,7 +307,7 @@ async def _chosen(shop: PageContext, task: UUID, card_id: str) -> Card | None:
 
 
 async def _first(shop: PageContext, task: UUID) -> Card:
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         review = await find_review(connection, shop.tenant, task)
     candidates = msgspec.convert(review["candidates"] if review else [], list[Candidate])
     if not candidates:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.accounts import Accounts
 from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
 from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.web import (
@@ -58,16 +60,17 @@ def build_dashboard(
     hosts: Iterable[str] = LOOPBACK,
     accounts: Accounts | None = None,
     secure: bool = False,
+    listening: Pool | None = None,
     clock: Callable[[], datetime] = _now,
 ) -> Litestar:
     """Return the dashboard of one tenant; the caller owns and closes engine and pool.
 
-    One connection of `pool` listens for changes. Requests must name one of `hosts`, without a port.
-    Without `accounts` nobody signs in: serve it on loopback only. `secure` says that browsers come
-    by HTTPS.
+    One connection of `listening`, else of `pool`, listens for changes. Requests must name one of
+    `hosts`, without a port. Without `accounts` nobody signs in: serve it on loopback only. `secure`
+    says that browsers come by HTTPS.
     """
     hosts = frozenset(hosts)
-    hub = LiveHub(engine.connect, pool, clock)
+    hub = LiveHub(partial(reading, engine), listening or pool, clock)
     shop = PageContext(
         tenant=tenant,
         engine=engine,
@@ -83,7 +86,7 @@ def build_dashboard(
     files = assets.Assets()
 
     @asynccontextmanager
-    async def listening(_app: Litestar) -> AsyncIterator[None]:
+    async def hearing(_app: Litestar) -> AsyncIterator[None]:
         if accounts is None:
             _log.warning("without accounts: on loopback only", tenant=tenant, hosts=sorted(hosts))
         async with hub.running():
@@ -112,7 +115,7 @@ def build_dashboard(
             "figures": Provide(lambda: metrics, sync_to_thread=False),
         },
         exception_handlers={HTTPException: failed, Exception: failed},
-        lifespan=[listening],
+        lifespan=[hearing],
         template_config=TemplateConfig(
             instance=JinjaTemplateEngine.from_environment(template_environment(files.address))
         ),

@@ -9,6 +9,7 @@ from litestar.response import Template
 from sqlalchemy import RowMapping
 
 from cardmint_cloud.adapters.postgres.queries import catalogue
+from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.adapters.postgres.queries.stations import (
     list_artifacts,
     list_evictions,
@@ -22,7 +23,7 @@ from cardmint_cloud.web.rendering import htmx_target, render_page
 @get("/stations")
 async def stations(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
     """Show the stations: online state, unsent events, watermark, health, and both ledgers."""
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         found = await list_stations(connection, shop.tenant)
         template = "_stations.html" if htmx_target(request) == "stations" else "stations.html"
         evicted = await list_evictions(connection, shop.tenant)

@@ -9,6 +9,7 @@ from litestar.exceptions import ValidationException
 from litestar.response import Template
 
 from cardmint_cloud.adapters.postgres.queries import valuation
+from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.pricing.valuation import ValuationHistory, value_inventory
 from cardmint_cloud.web.api import Tenant
 from cardmint_cloud.web.chart import charts
@@ -28,7 +29,7 @@ async def worth(request: PageRequest, shop: NamedDependency[PageContext]) -> Tem
     at = _moment(asked.get("at", ""), shop) or shop.clock()
     lot, span = sound_text(asked.get("lot", "")), asked.get("span", "30")
     span = span if span in SPANS else "30"
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         found = await value_inventory(
             connection, shop.tenant, at, lot=lot or None, since=timedelta(days=int(span))
         )
@@ -55,7 +56,7 @@ async def value_json(
     at = _moment(asked.get("at", ""), shop)
     if at is None:
         raise ValidationException("at: a day such as 2026-11-22, or a moment, is expected")
-    async with shop.engine.connect() as connection:
+    async with reading(shop.engine, shop.tenant) as connection:
         found = await value_inventory(
             connection,
             tenant,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.connection import Pool, tenant_transaction
 from cardmint_cloud.ingest.commit import commit
 from cardmint_cloud.ingest.read import EventBatch, MqttMessage, read_message
 from cardmint_contracts import topics
@@ -86,5 +86,5 @@ async def send(
     )
     batch = read_message(message)
     assert isinstance(batch, EventBatch)
-    async with pool.acquire() as connection:
+    async with tenant_transaction(pool, tenant) as connection:
         await commit(connection, [batch], now)

@@ -20,12 +20,18 @@ async def connected(address: str) -> AsyncIterator[PostgresConnection]:
 
 
 @contextlib.asynccontextmanager
-async def pooled(address: str, *, most: int) -> AsyncIterator[Pool]:
-    """Give a pool whose commands take a minute at most.
+async def pooled(address: str, *, most: int, tenant: str = "") -> AsyncIterator[Pool]:
+    """Give a pool whose commands take a minute at most; with `tenant` its connections are that's.
 
     It ends after 10 s even when a failed test still holds a connection.
     """
-    pool = await asyncpg.create_pool(address, min_size=1, max_size=most, command_timeout=60)
+    pool = await asyncpg.create_pool(
+        address,
+        min_size=1,
+        max_size=most,
+        command_timeout=60,
+        server_settings={"cardmint.tenant": tenant} if tenant else {},
+    )
     try:
         yield pool
     finally:

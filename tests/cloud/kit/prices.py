@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
 from cardmint_cloud.domain.quotes import Quote
 from cardmint_cloud.pricing.price import price_card
 from cardmint_contracts.cards import Card
@@ -69,8 +69,10 @@ async def add_printings(pool: Pool, *card_ids: str, at: datetime = NOW) -> None:
     """Add cards whose prices are due at `at`."""
     for card_id in card_ids:
         card = (card_id, f"Card {card_id}", "1", "x", "X")
-        await pool.execute("INSERT INTO printings VALUES ('shop', $1, $2, $3, $4, $5)", *card)
-        await pool.execute(
+        await TenantDatabase(pool, "shop").execute(
+            "INSERT INTO printings VALUES ('shop', $1, $2, $3, $4, $5)", *card
+        )
+        await TenantDatabase(pool, "shop").execute(
             "INSERT INTO price_checks (tenant, card_id, due_at) VALUES ('shop', $1, $2)",
             card_id,
             at,
@@ -79,13 +81,15 @@ async def add_printings(pool: Pool, *card_ids: str, at: datetime = NOW) -> None:
 
 async def price_due(pool: Pool, source: Any, now: datetime) -> None:
     """Price every card that is due, as the queue would."""
-    for row in await pool.fetch("SELECT tenant, card_id FROM price_checks WHERE due_at <= $1", now):
+    for row in await TenantDatabase(pool, "shop").fetch(
+        "SELECT tenant, card_id FROM price_checks WHERE due_at <= $1", now
+    ):
         await price_card(pool, [source], row["tenant"], row["card_id"], now)
 
 
 async def current_price(pool: Pool, finish: str = "normal") -> int | None:
     """Return the price that the dashboard shows for card `a`, in minor units."""
-    minor: int | None = await pool.fetchval(
+    minor: int | None = await TenantDatabase(pool, "shop").fetchval(
         "SELECT minor FROM current_quotes WHERE card_id = 'a' AND finish = $1 AND edition = ''",
         finish,
     )

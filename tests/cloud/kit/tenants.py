@@ -3,7 +3,7 @@
 from datetime import timedelta
 from uuid import uuid4
 
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.ingest.dead_letters import replay
 from cardmint_cloud.reviews.answers import submit_answer
@@ -13,10 +13,12 @@ from tests.cloud.kit.cards import NOW, OWL, RECOGNISER, accepted, doubtful, send
 
 
 async def counted_cards(pool: Pool) -> dict[str, int]:
-    """Return the number of counted cards for each card's id."""
+    """Return the number of counted cards of the tenant `shop` for each card's id."""
     return {
         row["card_id"]: row["count"]
-        for row in await pool.fetch("SELECT * FROM holdings WHERE count > 0")
+        for row in await TenantDatabase(pool, "shop").fetch(
+            "SELECT * FROM holdings WHERE count > 0"
+        )
     }
 
 
@@ -48,6 +50,6 @@ async def fill_tenant(pool: Pool) -> CardScanned:
     )
     await send(pool, late)
     await send(pool, early)
-    letter = await pool.fetchval("SELECT id FROM dead_letters")
+    letter = await TenantDatabase(pool, "shop").fetchval("SELECT id FROM dead_letters")
     await replay(pool, "shop", letter, NOW + timedelta(hours=2))
     return asked

@@ -78,7 +78,7 @@ class ChaosSystem:
         }
         for proxy in self.proxies.values():
             stack.callback(proxy.close)
-        through = self.postgres.address.replace(
+        through = self.postgres.service_address.replace(
             f":{self.postgres.port}/", f":{self.proxies['workers to Postgres'].port}/"
         )
         given = GivenServers(
@@ -86,7 +86,7 @@ class ChaosSystem:
             broker=f"127.0.0.1:{self.proxies['workers to broker'].port}",
         )
         self._where = stack.enter_context(running_servers(given))
-        self._where.database = through
+        self._where.service = through
         self.workers: list[ChildProcess] = [
             self._where.work(**self._worker_settings) for _ in range(2)
         ]

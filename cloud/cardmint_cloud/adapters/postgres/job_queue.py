@@ -15,6 +15,12 @@ from cardmint_cloud.adapters.postgres.connection import Executor, Pool, Postgres
 from cardmint_cloud.errors import StopService
 
 LIBRARY_VERSION = "3.10.0"
+TABLES = (
+    "procrastinate_events",
+    "procrastinate_jobs",
+    "procrastinate_periodic_defers",
+    "procrastinate_workers",
+)
 _SCHEMA_SHA256 = "c70ec4b400a60ad9592787653aae5ae77ae41bf801d56b5bd2712751a07f2009"
 
 # Due cards become jobs and are due again a day later, in one statement: all or nothing. Cards
@@ -24,10 +30,10 @@ WITH due AS (
     SELECT p.tenant, p.card_id, (SELECT max(minor) FROM current_quotes q
                                   WHERE q.tenant = p.tenant AND q.card_id = p.card_id) AS dearest
       FROM price_checks p
-     WHERE p.due_at <= $1 AND NOT EXISTS (
+     WHERE p.tenant = $4 AND p.due_at <= $1 AND NOT EXISTS (
            SELECT FROM procrastinate_jobs j
             WHERE j.status = 'todo' AND j.queueing_lock = 'price/' || p.tenant || '/' || p.card_id)
-     ORDER BY p.due_at, p.tenant, p.card_id LIMIT $2 FOR UPDATE OF p SKIP LOCKED),
+     ORDER BY p.due_at, p.card_id LIMIT $2 FOR UPDATE OF p SKIP LOCKED),
 moved AS (
     UPDATE price_checks p SET due_at = $1::timestamptz + $3::interval FROM due
      WHERE p.tenant = due.tenant AND p.card_id = due.card_id
@@ -66,7 +72,8 @@ SELECT procrastinate_retry_job_v2(j.id, $2, NULL, NULL, NULL) FROM procrastinate
                                 WHERE e.job_id = j.id AND e.type = 'started') < $1"""
 _BRING_FORWARD = """
 UPDATE procrastinate_jobs SET scheduled_at = $1
- WHERE queue_name = 'prices' AND status = 'todo' AND scheduled_at > $1 RETURNING id"""
+ WHERE queue_name = 'prices' AND status = 'todo' AND scheduled_at > $1 AND args ->> 'tenant' = $2
+RETURNING id"""
 _DISCARD = """
 DELETE FROM procrastinate_jobs
  WHERE id = $1 AND status = 'failed' AND coalesce(args ->> 'tenant', $2) = $2
@@ -90,13 +97,13 @@ def library_schema() -> str:
 
 
 async def enqueue_due(
-    connection: PostgresConnection, now: datetime, *, limit: int, again: timedelta
+    connection: PostgresConnection, tenant: str, now: datetime, *, limit: int, again: timedelta
 ) -> int:
-    """Enqueue a pricing job for each card that is due, which is due next after `again`.
+    """Enqueue a pricing job for each card of a tenant that is due, and due next after `again`.
 
     Return the number of jobs.
     """
-    rows = await connection.fetch(_ENQUEUE_DUE, now, limit, again)
+    rows = await connection.fetch(_ENQUEUE_DUE, now, limit, again, tenant)
     return rows[0]["jobs"] or 0
 
 
@@ -131,9 +138,9 @@ async def requeue_job(executor: Executor, tenant: str, job: int, now: datetime) 
     return bool(await executor.fetch(_REQUEUE, job, tenant, now))
 
 
-async def bring_prices_forward(executor: Executor, now: datetime) -> int:
-    """Let the pricing jobs that wait for their next attempt run now; return how many."""
-    return len(await executor.fetch(_BRING_FORWARD, now))
+async def bring_prices_forward(executor: Executor, tenant: str, now: datetime) -> int:
+    """Let a tenant's pricing jobs that wait for their next attempt run now; return how many."""
+    return len(await executor.fetch(_BRING_FORWARD, now, tenant))
 
 
 async def rescue_jobs(pool: Pool, *, before: datetime, now: datetime) -> int:

@@ -1,6 +1,7 @@
 """Migration of the database, and one-line explanations of why it cannot be used."""
 
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -8,10 +9,12 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from cardmint_cloud.adapters.postgres import row_security
+from cardmint_cloud.adapters.postgres.row_security import ServiceLogin, service_problem
 from cardmint_cloud.errors import CloudError, RetryLater, StopService
 
 _MIGRATIONS = Path(__file__).parents[2] / "migrations"
@@ -21,40 +24,63 @@ _NOT_US, _NO_SUCH_DATABASE, _STATEMENT_REFUSED = "28", "3D000", "42"
 beyond the user's rights."""
 
 
-def engine_for(database: str) -> AsyncEngine:
+def engine_for(database: str, *, pooled: bool = False) -> AsyncEngine:
     """Return an engine for a `postgresql://` address. It connects on first use.
+
+    `pooled` says that the address leads through a pooler in transaction mode: the next transaction
+    may have another session, so that no statement stays prepared.
+
+    Raises:
+        StopService: the address cannot be read.
+    """
+    arguments: dict[str, Any] = {}
+    if pooled:
+        arguments = {
+            "statement_cache_size": 0,
+            "prepared_statement_cache_size": 0,
+            "prepared_statement_name_func": lambda: "",
+        }
+    return create_async_engine(
+        read_address(database).set(drivername="postgresql+asyncpg"),
+        pool_size=5,
+        max_overflow=5,
+        connect_args=arguments,
+    )
+
+
+def read_address(database: str) -> URL:
+    """Return the parts of an address.
 
     Raises:
         StopService: the address cannot be read.
     """
     try:
-        url = make_url(database)
+        return make_url(database)
     except ArgumentError:
         raise StopService(
             "database: not an address of the form postgresql://user:password@host:port/name"
         ) from None
-    return create_async_engine(
-        url.set(drivername="postgresql+asyncpg"),
-        pool_size=5,
-        max_overflow=5,
-        # A page of an index costs about as much as any other on a solid-state disk; at the default
-        # of 4, a set's lines were found by reading every line.
-        connect_args={"server_settings": {"random_page_cost": "1.1"}},
-    )
 
 
-async def migrate(engine: AsyncEngine) -> str:
-    """Apply the missing migrations and return the database's revision.
+async def migrate(engine: AsyncEngine, service: str) -> str:
+    """Apply the missing migrations and policies, and return the database's revision.
+
+    `engine` connects as the tables' owner, `service` is the address of worker and dashboard, whose
+    user is made if need be.
 
     Raises:
         RetryLater: the database cannot be reached.
         StopService: it refuses the user, or a newer version made it.
     """
+    login = ServiceLogin.of(read_address(service))
     try:
         async with engine.connect() as connection:
             revision = await connection.run_sync(_upgrade)
+            await connection.run_sync(row_security.secure, login)
             await connection.commit()
             return revision
+    except CloudError as error:
+        raise StopService(f"database {_where(engine)}: {error}") from None
     except CommandError as error:
         raise StopService(
             f"database {_where(engine)}: made by another version of CardMint ({error}); upgrade"
@@ -64,8 +90,10 @@ async def migrate(engine: AsyncEngine) -> str:
         raise explain_failure(engine, error) from error
 
 
-async def check_revision(engine: AsyncEngine) -> None:
+async def check_revision(engine: AsyncEngine, *, as_service: bool = False) -> None:
     """Check that the database has this version's tables.
+
+    With `as_service`, also that the policies hold for its user, who has the rights of the service.
 
     Raises:
         RetryLater: the database cannot be reached.
@@ -76,15 +104,19 @@ async def check_revision(engine: AsyncEngine) -> None:
             found = await connection.run_sync(
                 lambda sync: MigrationContext.configure(sync).get_current_revision()
             )
+            head = ScriptDirectory.from_config(_config()).get_current_head()
+            current = as_service and found == head
+            problem = await connection.run_sync(service_problem) if current else None
     except Exception as error:
         raise explain_failure(engine, error) from error
-    head = ScriptDirectory.from_config(_config()).get_current_head()
     if found != head:
         raise StopService(
             f"database {_where(engine)}: has the tables of revision {found or 'none'}, this"
             f" service needs {head};"
             " run `cardmint-cloud migrate`"
         )
+    if problem is not None:
+        raise StopService(f"database {_where(engine)}: {problem}")
 
 
 def explain_failure(engine: AsyncEngine, error: Exception) -> CloudError:
@@ -121,6 +153,8 @@ def _config() -> Config:
 
 def _upgrade(connection: Connection) -> str:
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    # Each migration is a transaction; each sees the rows of all tenants.
+    connection.execute(text("SELECT set_config('cardmint.tenant', '*', false)"))
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

@@ -163,7 +163,7 @@ slot_leases = Table(
 dead_letters = Table(
     "dead_letters",
     metadata,
-    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    Column("id", BigInteger, autoincrement=True, nullable=False),
     _tenant(),
     Column("station", Text, nullable=False),
     Column("topic", Text, nullable=False),
@@ -179,6 +179,7 @@ dead_letters = Table(
     Column("first_at", Moment, nullable=False),
     Column("last_at", Moment, nullable=False),
     UniqueConstraint("tenant", "station", "sha256"),
+    PrimaryKeyConstraint("tenant", "id"),
 )
 
 items = Table(
@@ -210,6 +211,7 @@ items = Table(
     _text("certificate"),
     Column("changes", ARRAY(Uuid), nullable=False, server_default=text("'{}'")),
     PrimaryKeyConstraint("tenant", "item"),
+    postgresql_partition_by="HASH (tenant)",
 )
 
 printings = Table(
@@ -297,7 +299,7 @@ price_checks = Table(
 quotes = Table(
     "quotes",
     metadata,
-    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    Column("id", BigInteger, autoincrement=True, nullable=False),
     _tenant(),
     Column("card_id", Text, nullable=False),
     Column("finish", Text, nullable=False),
@@ -309,12 +311,13 @@ quotes = Table(
     Column("as_of", Moment, nullable=False),
     Column("fetched_at", Moment, nullable=False),
     _text("grade"),
+    PrimaryKeyConstraint("tenant", "id"),
 )
 
 held_quotes = Table(
     "held_quotes",
     metadata,
-    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    Column("id", BigInteger, autoincrement=True, nullable=False),
     _tenant(),
     Column("card_id", Text, nullable=False),
     Column("finish", Text, nullable=False),
@@ -332,6 +335,7 @@ held_quotes = Table(
     Column("state", Text, nullable=False, server_default=text("'open'")),
     _text("judged_by"),
     Column("judged_at", Moment),
+    PrimaryKeyConstraint("tenant", "id"),
 )
 
 provider_rates = Table(
@@ -544,7 +548,7 @@ Index(
     reviews.c.recogniser,
     postgresql_where=text("counted IS NOT NULL"),
 )
-Index("price_checks_due", price_checks.c.due_at)
+Index("price_checks_due", price_checks.c.tenant, price_checks.c.due_at)
 Index(
     "quotes_card",
     quotes.c.tenant,

@@ -57,18 +57,19 @@ async def measure_limit(
     ]
     groups = [_group(events[at : at + ROWS], now) for at in range(0, len(events), ROWS)]
     return DatabaseLimit(
-        everything=len(events) / await _seconds(address, groups, now),
-        log=len(events) / await _seconds(address, groups, now, log_only=True),
+        everything=len(events) / await _seconds(address, tenant, groups, now),
+        log=len(events) / await _seconds(address, tenant, groups, now, log_only=True),
     )
 
 
 async def _seconds(
-    address: str, groups: Iterable[_Group], now: datetime, *, log_only: bool = False
+    address: str, tenant: str, groups: Iterable[_Group], now: datetime, *, log_only: bool = False
 ) -> float:
     connection = await asyncpg.connect(address)
     known: set[inventory.PrintingKey] = set()
     try:
         await connection.execute(_MAKE)
+        await connection.execute("SELECT set_config('cardmint.tenant', $1, false)", tenant)
         start = time.monotonic()
         for events, items, rest in groups:
             async with connection.transaction():

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import quantiles
 from uuid import UUID
@@ -19,6 +20,7 @@ from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.adapters.postgres.queries import item_list
+from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain.item_query import parse_query
 from cardmint_cloud.item_changes import change_items, undo_change
 from cardmint_cloud.web.context import PageContext
@@ -26,7 +28,7 @@ from cardmint_cloud.web.item_files import csv_rows
 from cardmint_cloud.web.live import LiveHub
 from cardmint_contracts.changes import ItemValues
 from cardmint_lab.cloud import grown_log
-from cardmint_lab.cloud.test_bed import GivenServers, running_servers
+from cardmint_lab.cloud.test_bed import GivenServers, RunningServers, running_servers
 
 TIMES = 60
 PAGES = (
@@ -60,20 +62,23 @@ def run(*, items: int, changed: int, given: GivenServers, say: Callable[[str], N
         StopService, RetryLater: a server did not start or cannot be reached.
     """
     with running_servers(given, pipe=False) as where:
-        return asyncio.run(_run(where.database, items, changed, say))
+        return asyncio.run(_run(where, items, changed, say))
 
 
-async def _run(database: str, items: int, changed: int, say: Callable[[str], None]) -> DeskReport:
+async def _run(
+    where: RunningServers, items: int, changed: int, say: Callable[[str], None]
+) -> DeskReport:
     tenant = f"desk-{random.SystemRandom().getrandbits(32):08x}"
     start = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    engine = engine_for(database)
-    connection = await asyncpg.connect(database)
+    engine = engine_for(where.service)
+    connection = await asyncpg.connect(where.database)
     try:
+        await connection.execute("SELECT set_config('cardmint.tenant', $1, false)", tenant)
         await log_months.make_ahead(connection, start)
         await grown_log.make_printings(connection, tenant, start)
         await grown_log.grow_log(connection, tenant, start, 0, items)
         say(f"{items:,} items of {grown_log.PRINTINGS:,} printings")
-        async with asyncpg.create_pool(database, min_size=1, max_size=2) as pool:
+        async with asyncpg.create_pool(where.service, min_size=1, max_size=2) as pool:
             return await _measure(engine, pool, tenant, items, changed)
     finally:
         await connection.close()
@@ -87,15 +92,15 @@ async def _measure(
 
     async def page(text: str) -> None:
         query = parse_query(text, now.date())
-        async with engine.connect() as reading:
-            await item_list.item_totals(reading, tenant, query)
-            await item_list.item_page(reading, tenant, query, limit=50)
+        async with reading(engine, tenant) as connection:
+            await item_list.item_totals(connection, tenant, query)
+            await item_list.item_page(connection, tenant, query, limit=50)
 
     page_ms = await _times(page, PAGES)
     search_ms = await _times(page, SEARCHES)
-    async with engine.connect() as reading:
+    async with reading(engine, tenant) as connection:
         pins: dict[UUID, int] = await item_list.item_versions(
-            reading, tenant, parse_query("order:scanned", now.date()), limit=changed
+            connection, tenant, parse_query("order:scanned", now.date()), limit=changed
         )
     began = time.monotonic()
     after = ItemValues(bin="moved", note="by the bench")
@@ -111,7 +116,7 @@ async def _measure(
         pool=pool,
         images=FolderStorage(Path("/nonexistent")),
         artifacts=Path("/nonexistent"),
-        hub=LiveHub(engine.connect, pool, lambda: now),
+        hub=LiveHub(partial(reading, engine), pool, lambda: now),
         clock=lambda: now,
     )
     before, size, began = _peak_mb(), 0, time.monotonic()

@@ -15,8 +15,9 @@ from cardmint_cloud import log_months
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.adapters.postgres.queries import cards, inventory
 from cardmint_cloud.adapters.postgres.queries.inventory import InventoryFilter
+from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_lab.cloud import grown_log
-from cardmint_lab.cloud.test_bed import GivenServers, running_servers
+from cardmint_lab.cloud.test_bed import GivenServers, RunningServers, running_servers
 
 TIMES = 30
 Question = Callable[[AsyncConnection, str, int], Awaitable[Any]]
@@ -94,17 +95,20 @@ def run(
         StopService, RetryLater: a server did not start or cannot be reached.
     """
     with running_servers(given, pipe=False) as where:
-        return asyncio.run(_run(where.database, sorted(sizes), say))
+        return asyncio.run(_run(where, sorted(sizes), say))
 
 
-async def _run(database: str, sizes: Sequence[int], say: Callable[[str], None]) -> LogQueriesReport:
+async def _run(
+    where: RunningServers, sizes: Sequence[int], say: Callable[[str], None]
+) -> LogQueriesReport:
     tenant = f"bench-{random.SystemRandom().getrandbits(32):08x}"
     start = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    connection = await asyncpg.connect(database)
-    engine = engine_for(database)
+    connection = await asyncpg.connect(where.database)
+    engine = engine_for(where.service)
     lines: list[int] = []
     taken: dict[str, list[float]] = {name: [] for name in QUESTIONS}
     try:
+        await connection.execute("SELECT set_config('cardmint.tenant', $1, false)", tenant)
         await log_months.make_ahead(connection, start)
         await grown_log.make_printings(connection, tenant, start)
         for have, want in zip([0, *sizes], sizes, strict=False):
@@ -114,7 +118,7 @@ async def _run(database: str, sizes: Sequence[int], say: Callable[[str], None]) 
             lines.append(
                 await connection.fetchval("SELECT count(*) FROM holdings WHERE tenant = $1", tenant)
             )
-            async with engine.connect() as asking:
+            async with reading(engine, tenant) as asking:
                 for name, question in QUESTIONS.items():
                     taken[name].append(await _least(question, asking, tenant))
     finally:

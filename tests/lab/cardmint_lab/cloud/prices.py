@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 import httpx
 
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.connection import Pool, tenant_transaction
 from cardmint_cloud.adapters.providers.http import ProviderHttp
 from cardmint_cloud.adapters.providers.tcgcsv import TcgCsv
 from cardmint_cloud.adapters.providers.tcgdex import Tcgdex
@@ -109,7 +109,7 @@ def run(*, scans: int, printings: int, events: int, say: Callable[[str], None]) 
         say(f"calls for {scans} scans of {printings} printings …")
         return asyncio.run(
             _measure_calls(
-                where.database,
+                where.service,
                 base,
                 scans,
                 printings,
@@ -257,9 +257,9 @@ async def _calls(
     now = datetime.now(UTC)
     async with pool.acquire() as connection:
         await make_ahead(connection, now)
-        await connection.execute(
-            "TRUNCATE provider_answers, provider_gates"
-        )  # The worker found them hanging.
+        for table in ("provider_answers", "provider_gates"):
+            await connection.execute(f"DELETE FROM {table}")  # The worker found them hanging.
+    async with tenant_transaction(pool, name) as shop:
         events = _made(99, scans, printings)
         for first in range(0, len(events), 500):
             part = events[first : first + 500]
@@ -273,9 +273,9 @@ async def _calls(
                 topic="",
                 envelopes=part,
             )
-            await commit(connection, [batch], now)
-        cards = await connection.fetch("SELECT card_id FROM price_checks WHERE tenant = $1", name)
-        sets = await connection.fetchval(
+            await commit(shop, [batch], now)
+        cards = await shop.fetch("SELECT card_id FROM price_checks WHERE tenant = $1", name)
+        sets = await shop.fetchval(
             "SELECT count(DISTINCT set_id) FROM printings WHERE tenant = $1", name
         )
     slots = asyncio.Semaphore(8)
@@ -290,11 +290,11 @@ async def _calls(
         again = [ProviderClient(provider, ProviderHttp(client, base + folder), pool)]
         for row in cards[:50]:
             await price_card(pool, again, name, row["card_id"], now)
-    async with pool.acquire() as connection:
-        await connection.execute(
+    async with tenant_transaction(pool, name) as shop:
+        await shop.execute(
             "UPDATE price_checks SET due_at = $2 WHERE tenant = $1", name, now + timedelta(days=9)
         )
-        priced = await connection.fetchval(
+        priced = await shop.fetchval(
             "SELECT count(DISTINCT card_id) FROM current_quotes WHERE tenant = $1", name
         )
     return found(), int(priced), int(sets)

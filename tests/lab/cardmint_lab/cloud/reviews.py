@@ -13,7 +13,7 @@ from uuid import UUID
 import asyncpg
 import httpx
 
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.connection import Pool, tenant_transaction
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.errors import StopService
 from cardmint_cloud.ingest.commit import commit
@@ -83,7 +83,7 @@ async def _ask(system: System, station: str, questions: int) -> list[float]:
     base = f"http://127.0.0.1:{system.page_ports[station]}"
     seconds: list[float] = []
     async with (
-        asyncpg.create_pool(system.postgres.address, min_size=2, max_size=4) as pool,
+        asyncpg.create_pool(system.postgres.service_address, min_size=2, max_size=4) as pool,
         httpx.AsyncClient(base_url=base, timeout=10) as page,
     ):
         for number in range(1, questions + 1):
@@ -159,7 +159,7 @@ async def _commit(pool: Pool, tenant: str, station: str, scan: UUID, number: int
         topic="",
         envelopes=(envelope,),
     )
-    async with pool.acquire() as connection:
+    async with tenant_transaction(pool, tenant) as connection:
         await commit(connection, [batch], now)
 
 

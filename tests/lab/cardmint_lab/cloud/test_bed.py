@@ -13,7 +13,7 @@ import psutil
 from cardmint_cloud.adapters.postgres.migrate import engine_for, migrate
 from cardmint_cloud.errors import StopService
 from cardmint_cloud.local.broker import LocalBroker
-from cardmint_cloud.local.postgres import LocalPostgres
+from cardmint_cloud.local.postgres import LocalPostgres, service_address
 from cardmint_cloud.local.processes import ChildProcess
 from cardmint_lab.folders import temporary_folder
 from cardmint_lab.system import installed_script
@@ -21,7 +21,7 @@ from cardmint_lab.system import installed_script
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GivenServers:
-    """Servers that run already: a database's address, a broker as `HOST:PORT`."""
+    """Servers that run already: a database's address as its owner, a broker as `HOST:PORT`."""
 
     database: str | None = None
     broker: str | None = None
@@ -29,10 +29,14 @@ class GivenServers:
 
 @dataclass(slots=True)
 class RunningServers:
-    """Addresses of all servers. `broker` and `postgres` are None when they were given."""
+    """Addresses of all servers. `broker` and `postgres` are None when they were given.
+
+    `database` is the database's address as its owner, `service` as worker and dashboard.
+    """
 
     folder: Path
     database: str
+    service: str
     host: str
     port: int
     broker: LocalBroker | None
@@ -43,7 +47,7 @@ class RunningServers:
     def environment(self) -> dict[str, str]:
         """The worker's settings."""
         return {
-            "CARDMINT_CLOUD_DATABASE": self.database,
+            "CARDMINT_CLOUD_DATABASE": self.service,
             "CARDMINT_CLOUD_BROKER_HOST": self.host,
             "CARDMINT_CLOUD_BROKER_PORT": str(self.port),
             # No card is due at the start, and no price is asked for later.
@@ -108,6 +112,7 @@ def running_servers(given: GivenServers, *, pipe: bool = True) -> Iterator[Runni
         where = RunningServers(
             folder=folder,
             database=database,
+            service=service_address(database),
             host=host,
             port=int(port),
             broker=broker,
@@ -120,7 +125,7 @@ def running_servers(given: GivenServers, *, pipe: bool = True) -> Iterator[Runni
 async def _migrate(database: str) -> None:
     engine = engine_for(database)
     try:
-        await migrate(engine)
+        await migrate(engine, service_address(database))
     finally:
         await engine.dispose()
 

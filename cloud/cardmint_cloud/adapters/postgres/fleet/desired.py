@@ -27,8 +27,8 @@ RETURNING desired::text"""
 class DesiredFleet(NamedTuple):
     """Everything that must be retained at the broker."""
 
-    artifacts: list[tuple[str, Manifest]]
-    configs: list[tuple[str, str, DesiredConfig]]
+    artifacts: list[Manifest]
+    configs: list[tuple[str, DesiredConfig]]
 
 
 async def put_artifact(
@@ -58,18 +58,15 @@ async def configure_station(
     return decode(text.encode(), DesiredConfig)
 
 
-async def desired_fleet(connection: PostgresConnection) -> DesiredFleet:
-    """Return the desired artifacts and settings of all tenants."""
+async def desired_fleet(connection: PostgresConnection, tenant: str) -> DesiredFleet:
+    """Return the desired artifacts and settings of a tenant."""
     artifacts = await connection.fetch(
-        "SELECT tenant, manifest::text FROM fleet_artifacts ORDER BY tenant, artifact"
+        "SELECT manifest::text FROM fleet_artifacts WHERE tenant = $1 ORDER BY artifact", tenant
     )
     configs = await connection.fetch(
-        "SELECT tenant, station, desired::text FROM desired_configs ORDER BY 1, 2"
+        "SELECT station, desired::text FROM desired_configs WHERE tenant = $1 ORDER BY 1", tenant
     )
     return DesiredFleet(
-        artifacts=[(tenant, decode_manifest(text.encode())) for tenant, text in artifacts],
-        configs=[
-            (tenant, station, decode(text.encode(), DesiredConfig))
-            for tenant, station, text in configs
-        ],
+        artifacts=[decode_manifest(text.encode()) for (text,) in artifacts],
+        configs=[(station, decode(text.encode(), DesiredConfig)) for station, text in configs],
     )

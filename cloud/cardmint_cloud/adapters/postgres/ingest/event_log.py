@@ -10,6 +10,7 @@ from uuid import UUID
 from cardmint_cloud.adapters.postgres import copy_encoding
 from cardmint_cloud.adapters.postgres.columns import EVENTS, EventRow
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection
+from cardmint_cloud.adapters.postgres.ingest.log_months import month_name, month_of
 from cardmint_cloud.domain.items import subject_of
 from cardmint_cloud.domain.stream_position import StreamMark
 from cardmint_contracts.envelope import Envelope
@@ -143,9 +144,16 @@ async def put_moved_events(
 
 
 async def append_events(connection: PostgresConnection, rows: Sequence[EventRow]) -> None:
-    """Append events to the log."""
+    """Append events to the log, to the partition of the month in which all were received.
+
+    Not to `events`: COPY does not write to a table with a policy (`row_security.COPIED`).
+
+    Raises:
+        asyncpg.UndefinedTableError: the log has no partition for that month.
+    """
     if rows:
-        await copy_encoding.copy_rows(connection, "events", EVENTS.copy_names, EVENTS.encode(rows))
+        partition = month_name(month_of(rows[0].received_at))
+        await copy_encoding.copy_rows(connection, partition, EVENTS.copy_names, EVENTS.encode(rows))
 
 
 def row(tenant: str, envelope: Envelope, data: EventData, received_at: datetime) -> EventRow:

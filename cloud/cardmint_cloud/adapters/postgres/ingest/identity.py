@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 from uuid import UUID
 
-from cardmint_cloud.adapters.postgres.connection import PostgresConnection, fetch_one
+from cardmint_cloud.adapters.postgres.connection import Executor, PostgresConnection, fetch_one
 
 _READ = "SELECT id, replaces FROM database_identity"
 _RENEW = "UPDATE database_identity SET id = gen_random_uuid(), replaces = '{}'"
@@ -23,9 +23,9 @@ class DatabaseIdentity(NamedTuple):
     replaces: tuple[UUID, ...]
 
 
-async def read_identity(connection: PostgresConnection) -> DatabaseIdentity:
+async def read_identity(executor: Executor) -> DatabaseIdentity:
     """Return this database's identity."""
-    row = await fetch_one(connection, _READ)
+    row = await fetch_one(executor, _READ)
     return DatabaseIdentity(row["id"], tuple(row["replaces"]))
 
 

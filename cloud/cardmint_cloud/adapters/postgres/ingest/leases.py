@@ -6,13 +6,10 @@ slots that it has lost.
 """
 
 from collections.abc import Collection
-from typing import Any
 from uuid import UUID
 
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection
-from cardmint_cloud.adapters.postgres.ingest.event_log import StreamKey
-from cardmint_cloud.domain.rendezvous import SLOTS, slot_of
-from cardmint_cloud.domain.stream_position import StreamMark
+from cardmint_cloud.domain.rendezvous import SLOTS
 
 DEAD_AFTER_S = 1.2
 SLOT = f"get_byte(decode(md5(tenant || '/' || station), 'hex'), 0) % {SLOTS}"
@@ -46,9 +43,6 @@ _MINE = "SELECT slot FROM slot_leases WHERE worker = $1"
 _HELD = """
 SELECT slot FROM slot_leases WHERE worker = $1 AND slot = ANY($2::int[]) ORDER BY slot FOR SHARE"""
 _LEAVE = "DELETE FROM workers WHERE worker = $1"
-_MARKS = """
-SELECT tenant, source, stream, sequence, digest FROM watermarks
- WHERE source LIKE '/stations/%' AND updated_at > now() - interval '15 minutes'"""
 
 
 async def record_heartbeat(connection: PostgresConnection, worker: UUID) -> set[UUID]:
@@ -100,18 +94,6 @@ async def lock_held_slots(
 async def remove_worker(connection: PostgresConnection, worker: UUID) -> None:
     """Delete a worker that ends, so that the others need not wait for its silence."""
     await connection.execute(_LEAVE, worker)
-
-
-async def recent_watermarks(
-    connection: PostgresConnection, slots: Collection[int]
-) -> dict[StreamKey, StreamMark]:
-    """Return the watermarks of the streams in `slots` that moved recently."""
-    rows: list[Any] = await connection.fetch(_MARKS)
-    return {
-        (row["tenant"], row["stream"]): StreamMark(row["source"], row["sequence"], row["digest"])
-        for row in rows
-        if slot_of(row["tenant"], station_of(row["source"])) in slots
-    }
 
 
 def station_of(source: str) -> str:

@@ -57,11 +57,8 @@ def month_of(moment: datetime) -> date:
 
 
 async def make_month(connection: PostgresConnection, month: date) -> None:
-    """Create a month's partition if it does not exist."""
-    await connection.execute(
-        f"CREATE TABLE IF NOT EXISTS {_name(month)} PARTITION OF events"
-        f" FOR VALUES FROM ('{month} 00:00+00') TO ('{next_month(month)} 00:00+00')"
-    )
+    """Create a month's partition if it does not exist: a function does, with its owner's rights."""
+    await connection.execute("SELECT make_log_month($1)", month)
 
 
 async def list_months(connection: PostgresConnection) -> list[LogMonth]:
@@ -81,7 +78,8 @@ async def list_retired(connection: PostgresConnection) -> list[RetiredMonth]:
 async def read_month(connection: PostgresConnection, month: date) -> AsyncIterator[list[Any]]:
     """Yield a month's events page by page, in the order of their application, in one snapshot."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        cursor = await connection.cursor(f"SELECT {_COLUMNS} FROM {_name(month)} ORDER BY position")  # noqa: S608
+        query = f"SELECT {_COLUMNS} FROM {month_name(month)} ORDER BY position"  # noqa: S608
+        cursor = await connection.cursor(query)
         while rows := await cursor.fetch(PAGE):
             yield rows
 
@@ -92,7 +90,7 @@ async def drop_month(connection: PostgresConnection, done: RetiredMonth) -> bool
     Raises:
         RetryLater: another session holds a lock on the log for long, such as a rebuild.
     """
-    name = _name(done.month)
+    name = month_name(done.month)
     try:
         async with connection.transaction():
             await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_S}s'")
@@ -115,5 +113,6 @@ async def drop_month(connection: PostgresConnection, done: RetiredMonth) -> bool
     return True
 
 
-def _name(month: date) -> str:
+def month_name(month: date) -> str:
+    """Return the table of a month."""
     return f"events_{month:%Y_%m}"

@@ -11,10 +11,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import asyncpg
-
 from cardmint_cloud.adapters.postgres.columns import ITEM_EDITS, ITEMS
-from cardmint_cloud.adapters.postgres.connection import PostgresConnection, fetch_one
+from cardmint_cloud.adapters.postgres.connection import (
+    PostgresConnection,
+    fetch_one,
+    owner_connection,
+)
 
 PAGE = 1000
 _WRITTEN = ("items", "reviews", "holdings", "printings", "price_checks")
@@ -81,22 +83,26 @@ class RowDifference:
 
 @contextlib.asynccontextmanager
 async def snapshot(address: str) -> AsyncIterator[PostgresConnection]:
-    """Give a separate connection with one snapshot of the database and an empty shadow.
+    """Give the owner's connection with one snapshot of all tenants and an empty shadow.
 
     Everything that is written on it is rolled back.
     """
-    connection = await asyncpg.connect(address)
-    try:
+    async with owner_connection(address) as connection:
         transaction = connection.transaction(isolation="repeatable_read")
         await transaction.start()
         for table in _WRITTEN:
+            divided = "PARTITION BY HASH (tenant)" if table == "items" else ""
             await connection.execute(
-                f"CREATE TEMP TABLE {table} (LIKE public.{table} INCLUDING ALL) ON COMMIT DROP"
+                f"CREATE TEMP TABLE {table} (LIKE public.{table} INCLUDING ALL) {divided}"
+                " ON COMMIT DROP"
             )
+        # The one that COPY writes to, so that it is found before the live one.
+        await connection.execute(
+            "CREATE TEMP TABLE items_rows PARTITION OF items"
+            " FOR VALUES WITH (MODULUS 1, REMAINDER 0) ON COMMIT DROP"
+        )
         yield connection
         await transaction.rollback()
-    finally:
-        connection.terminate()
 
 
 async def read_log(
@@ -148,11 +154,8 @@ async def differing_margins(connection: PostgresConnection) -> list[tuple[str, U
 
 async def set_margins(address: str, margins: Sequence[tuple[str, UUID, float]]) -> None:
     """Set the margins of live items: tenant, item, margin."""
-    connection = await asyncpg.connect(address)
-    try:
+    async with owner_connection(address) as connection:
         await connection.execute(_SET_MARGINS, *map(list, zip(*margins, strict=True)))
-    finally:
-        await connection.close()
 
 
 async def compare_table(

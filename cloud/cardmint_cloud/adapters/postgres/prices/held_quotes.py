@@ -15,7 +15,7 @@ _SETTLE = """
 UPDATE held_quotes
    SET state = $2::text, judged_by = $3,
           judged_at = CASE WHEN $2::text = 'open' THEN NULL ELSE $4::timestamptz END
- WHERE id = $1"""
+ WHERE tenant = $5 AND id = $1"""
 _BEFORE = f"""
 SELECT {_QUOTE} FROM quotes
  WHERE (tenant, card_id, finish, edition, grade) = ($1, $2, $3, $4, $5) AND minor <> $6
@@ -54,10 +54,10 @@ async def load_held(
 
 
 async def settle_held(
-    connection: PostgresConnection, number: int, state: str, user: str, now: datetime
+    connection: PostgresConnection, tenant: str, number: int, *, state: str, by: str, now: datetime
 ) -> None:
     """Set the state of a held quote."""
-    await connection.execute(_SETTLE, number, state, user, now)
+    await connection.execute(_SETTLE, number, state, by, now, tenant)
 
 
 async def quote_before(

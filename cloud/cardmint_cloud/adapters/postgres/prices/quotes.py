@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from cardmint_cloud.adapters.postgres.columns import printing_of
-from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest.event_log import notify
 from cardmint_cloud.domain.quotes import HeldQuote, Quote
 from cardmint_contracts.cards import Card, Edition, Finish, Money
@@ -130,9 +130,11 @@ async def schedule_check(
     await connection.execute(_SCHEDULE, tenant, card_id, due_at, 0, error)
 
 
-async def note_missed(pool: Pool, tenant: str, card_id: str, error: str) -> None:
+async def note_missed(
+    connection: PostgresConnection, tenant: str, card_id: str, error: str
+) -> None:
     """Record that no provider answered; the last price stays and the queue tries again."""
-    await pool.execute(_MISSED, tenant, card_id, error.replace("\x00", "�")[:500])
+    await connection.execute(_MISSED, tenant, card_id, error.replace("\x00", "�")[:500])
 
 
 def _held(one: HeldQuote, now: datetime) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ SELECT provider, worker, state, since, calls, failed, slow, answered, cached, la
   FROM provider_states WHERE updated_at > $1 ORDER BY provider, worker"""
 _PAUSED = "SELECT provider, tat FROM provider_rates WHERE tat > $1 AND tat < $2"
 _CALLS = "SELECT provider, calls, budget FROM provider_calls WHERE day = $1"
-_DUE = "SELECT due_at FROM price_checks WHERE due_at < $1 ORDER BY due_at LIMIT $2"
+_DUE = "SELECT due_at FROM price_checks WHERE tenant = $3 AND due_at < $1 ORDER BY due_at LIMIT $2"
 _AGES = """
 SELECT count(*) AS prices, count(*) FILTER (WHERE fetched_at < $2) AS stale, min(fetched_at)
        AS oldest
@@ -95,7 +95,7 @@ async def read_price_supply(
         for row in await connection.fetch(_PAUSED, now + PAUSE, now + LONGEST_PAUSE)
     }
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
-    due = [row["due_at"] for row in await connection.fetch(_DUE, midnight, _MOST)]
+    due = [row["due_at"] for row in await connection.fetch(_DUE, midnight, _MOST, tenant)]
     ages = await fetch_one(connection, _AGES, tenant, now - STALE)
     return PriceSupply(
         providers=[

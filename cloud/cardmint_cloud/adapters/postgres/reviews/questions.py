@@ -27,7 +27,6 @@ SELECT i.bin, i.lot, i.station, (
               AND o.bin = i.bin
           AND o.lot = i.lot AND (o.captured_at, o.item) <= (i.captured_at, i.item)) AS slot
   FROM items i WHERE i.tenant = $1 AND i.item = $2"""
-_TENANTS = "SELECT DISTINCT tenant FROM watermarks"
 _MARK = "SELECT mark FROM rule_marks WHERE tenant = $1"
 _SET_MARK = """
 INSERT INTO rule_marks (tenant, mark) VALUES ($1, $2) ON CONFLICT (tenant) DO UPDATE
@@ -117,11 +116,6 @@ async def card_place(connection: PostgresConnection, tenant: str, item: UUID) ->
         f"lot {row['lot']}",
     ]
     return ", ".join([where[0], *([where[1]] if row["lot"] else []), f"slot {row['slot']}"])[:200]
-
-
-async def list_tenants(connection: PostgresConnection) -> list[str]:
-    """Return every tenant with a stream."""
-    return [row["tenant"] for row in await connection.fetch(_TENANTS)]
 
 
 async def rules_mark(connection: PostgresConnection, tenant: str) -> datetime | None:
