@@ -1,0 +1,423 @@
+"""The proof that tenants are apart: every route, command and job, with another tenant's ids.
+
+The walk is made from the application's routes, the permission table and the job queue's tasks: what
+is new is walked by itself, and a parameter that the walk cannot fill fails it. For each, whoever
+asks, another tenant's identifiers get the same answer as identifiers that nobody has, no answer has
+anything of that tenant, and its rows and files stay as they were.
+"""
+
+import asyncio
+import dataclasses
+import difflib
+import hashlib
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cardmint_cloud import background_jobs
+from cardmint_cloud.accounts import Accounts
+from cardmint_cloud.adapters.images.folder import FolderStorage
+from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.domain.permissions import OPEN_PATHS, Role, Scope
+from cardmint_cloud.errors import NotFound
+from cardmint_cloud.pricing.price import price_card
+from cardmint_cloud.reviews.opening import open_for_printing
+from cardmint_cloud.web.item_forms import ChangeForm
+from cardmint_cloud.web.routes import build_dashboard
+from tests.cloud.kit.cards import NOW, accepted, send
+from tests.cloud.kit.cli import run_command
+from tests.cloud.kit.prices import QuoteSourceStub, quote
+from tests.cloud.kit.reviews import NO_RULES
+from tests.cloud.kit.say import say
+from tests.cloud.kit.two_tenants import (
+    OWN,
+    PASSWORD,
+    THEIRS,
+    TenantIds,
+    digest_of_rows,
+    fill_every_table,
+    unknown_ids,
+)
+from tests.cloud.kit.web import serve
+
+pytestmark = [pytest.mark.integration, pytest.mark.greenlets]
+
+WORDS = {
+    "action": ("requeue", "discard"),
+    "verdict": ("take", "refuse", "undo"),
+    "name": ("tcgdex",),
+    "form": ("csv", "json"),
+}
+"""Parameters of paths that name no tenant's thing, and what is put there."""
+
+SPANNING = {"due", "ask", "rescue", "age", "tidy"}
+"""Tasks of the clock, which look after all tenants and take no identifiers."""
+
+CHANGING = re.compile(
+    r"/join/[\w-]+|\d\d:\d\d:\d\d|[0-9a-f]{64}|(?:^cardmint_http_request.*\n)+", re.MULTILINE
+)
+"""What differs from one answer to the next: new links, times, measured durations."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asker:
+    """Who asks: a name for messages, and the headers that say so."""
+
+    name: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """One request, made from the routes and from a tenant's identifiers."""
+
+    method: str
+    path: str
+    content: str = ""
+    query: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+
+class Walk:
+    """One tenant's dashboard over a database with two tenants, and who may ask there."""
+
+    def __init__(self, app: Litestar, client: httpx.AsyncClient, owner: Pool) -> None:
+        self.app, self.client, self.owner = app, client, owner
+        self.attempts = 0
+        self._sessions: dict[str, bytes] = {}
+
+    async def person(self, accounts: Accounts, role: Role) -> Asker:
+        link = await accounts.invite(role, NOW)
+        secret = await accounts.join(link, f"own {role}", PASSWORD, address="", agent="", now=NOW)
+        return Asker(name=role, headers={"cookie": f"session={secret}"})
+
+    async def answer(self, asker: Asker, asked: Asked) -> httpx.Response:
+        self.attempts += 1
+        headers = {**asker.headers}
+        if asked.method == "POST":
+            headers["content-type"] = "application/x-www-form-urlencoded"
+        if asked.method == "PATCH":
+            headers["upload-offset"] = "0"
+        return await self.client.request(
+            asked.method, asked.url, content=asked.content, headers=headers
+        )
+
+
+def requests(app: Litestar, ids: TenantIds) -> Iterator[Asked]:
+    """Yield a request, or several, for each method of each route."""
+    for route in sorted(app.routes, key=lambda route: route.path):
+        assert isinstance(route, HTTPRoute), route.path
+        for handler in route.route_handlers:
+            for method in sorted(handler.http_methods - {"OPTIONS"}):
+                form = handler.parsed_fn_signature.parameters.get("data")
+                for path in _paths(route, ids):
+                    contents = [""] if form is None else _forms(form.annotation, ids)
+                    for content in ["x"] if method in {"PUT", "PATCH"} else contents:
+                        yield Asked(method=method, path=path, content=content)
+                    if method == "GET":
+                        yield Asked(method=method, path=path, query=_query(ids))
+
+
+def _paths(route: HTTPRoute, ids: TenantIds) -> list[str]:
+    """Return a route's paths with a tenant's identifiers, under its own name and under ours."""
+    paths = [""]
+    for part in route.path_components:
+        if isinstance(part, str):
+            choices: tuple[str, ...] = (part,)
+        elif part.name == "tenant":
+            choices = (ids.tenant, OWN)
+        elif part.name in WORDS:
+            choices = WORDS[part.name] if route.path != "/static/{name:str}" else ("app.css",)
+        else:
+            # No such identifier: add it to TenantIds.
+            choices = (str(getattr(ids, part.name)),)
+        paths = [f"{path}/{choice}" for path in paths for choice in choices]
+    return [path or "/" for path in paths]
+
+
+def _forms(annotation: Any, ids: TenantIds) -> list[str]:
+    """Return a form's contents with a tenant's identifiers in every field that takes one."""
+    assert isinstance(annotation, type)
+    assert dataclasses.is_dataclass(annotation), annotation
+    values = {
+        "version": "1",
+        "card": ids.card_id,
+        "lease": ids.lease,
+        "chosen": f"{ids.task}/1",
+        "verdict": "first",
+        "name": ids.token if annotation.__name__ == "TokenForm" else ids.person,
+        "password": PASSWORD,
+        "next": f"/items/{ids.item}",
+        "present": "not the present password",
+        "new": "another long sentence, of herons",
+        "session": ids.session,
+        "role": "viewer",
+        "disabled": "true",
+    }
+    if annotation is not ChangeForm:
+        fields = {field.name: values[field.name] for field in dataclasses.fields(annotation)}
+        return [urlencode(fields)]
+    named = f"{ids.item}/{ids.version}"
+    note = {"note": "not theirs to write", "back": f"/items/{ids.item}"}
+    which = (
+        {"chosen": named},
+        {"pins": ids.pins},
+        {"everything": "yes", "q": f"lot:{ids.lot}"},
+        {"chosen": named, "card": ids.card_id},
+    )
+    return [urlencode({**note, **one}) for one in which]
+
+
+def _query(ids: TenantIds) -> str:
+    values = {
+        "q": ids.card_id,
+        "set": ids.set_id,
+        "lot": ids.lot,
+        "card": ids.card_id,
+        "item": ids.item,
+        "after": f"2020-01-01T00:00:00+00:00_{ids.item}",
+        "size": "thumbnail",
+        "tenant": ids.tenant,
+    }
+    return urlencode(values)
+
+
+def without(text: str, ids: TenantIds) -> str:
+    """Return a text without the identifiers that were asked for, and without what changes."""
+    values = sorted((str(value) for value in dataclasses.astuple(ids)), key=len, reverse=True)
+    for value in values:
+        text = text.replace(value, "ID").replace(value.replace("-", ""), "ID")
+    return CHANGING.sub("…", text)
+
+
+def shown(answer: httpx.Response, ids: TenantIds) -> tuple[int, str, str, str]:
+    """Return what of an answer must not depend on whose identifiers were asked for."""
+    return (
+        answer.status_code,
+        without(answer.headers.get("location", ""), ids),
+        answer.headers.get("content-type", ""),
+        without(answer.text, ids),
+    )
+
+
+def files_of(folder: Path, tenant: str) -> dict[str, str]:
+    """Return a hash of each of a tenant's files."""
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and f"/{tenant}/" in f"/{file.relative_to(folder)}"
+    }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TwoTenants:
+    """Both tenants' identifiers, and those of nobody."""
+
+    own: TenantIds
+    theirs: TenantIds
+    nobodys: TenantIds
+
+
+@pytest.fixture
+async def two(pool: Pool, owner: Pool, tmp_path: Path) -> TwoTenants:
+    own = await fill_every_table(pool, owner, OWN, tmp_path)
+    theirs = await fill_every_table(pool, owner, THEIRS, tmp_path)
+    return TwoTenants(own=own, theirs=theirs, nobodys=unknown_ids(theirs))
+
+
+@pytest.fixture
+async def walk(
+    two: TwoTenants, pool: Pool, owner: Pool, engine: AsyncEngine, tmp_path: Path
+) -> AsyncIterator[Walk]:
+    app = build_dashboard(
+        engine=engine,
+        pool=pool,
+        images=FolderStorage(tmp_path / "images"),
+        tenant=OWN,
+        artifacts=tmp_path / "artifacts",
+        accounts=Accounts(pool, OWN),
+        clock=lambda: NOW,
+    )
+    async with serve(app) as client:
+        yield Walk(app, client, owner)
+
+
+async def askers(walk: Walk, pool: Pool, theirs: TenantIds) -> list[Asker]:
+    accounts = Accounts(pool, OWN)
+    found = [await walk.person(accounts, role) for role in Role]
+    for scope in Scope:
+        token = await accounts.add_token(f"own {scope}", scope, NOW)
+        found.append(Asker(name=scope, headers={"authorization": f"Bearer {token}"}))
+    return [
+        *found,
+        Asker(name="nobody", headers={}),
+        Asker(name="their session", headers={"cookie": f"session={theirs.session_secret}"}),
+        Asker(name="their token", headers={"authorization": f"Bearer {theirs.token_secret}"}),
+    ]
+
+
+async def test_another_tenants_ids_are_nobodys_on_every_route(
+    walk: Walk,
+    two: TwoTenants,
+    pool: Pool,
+    owner: Pool,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    sessions = await owner.fetch("SELECT * FROM account_sessions WHERE tenant = $1", OWN)
+    before = await digest_of_rows(owner, THEIRS), files_of(tmp_path, THEIRS)
+    marks = [mark for mark in dataclasses.astuple(two.theirs) if len(str(mark)) > 4]
+    marks += [
+        f"Heron of {THEIRS}",
+        f"of-{THEIRS}",
+        f"{THEIRS}-hand",
+        f"{THEIRS}-bin",
+        f"note of {THEIRS}",
+    ]
+    everybody = await askers(walk, pool, two.theirs)
+    sessions = await owner.fetch("SELECT * FROM account_sessions WHERE tenant = $1", OWN)
+    for asker in everybody:
+        pairs = zip(requests(walk.app, two.theirs), requests(walk.app, two.nobodys), strict=True)
+        for theirs, nobodys in pairs:
+            if theirs.path == "/events" and not theirs.query:
+                continue  # An endless stream; the next test reads it.
+            if OPEN_PATHS.match(theirs.path) and asker.name != "nobody":
+                continue  # Who asks makes no difference there.
+            answers = []
+            for asked, ids in ((theirs, two.theirs), (nobodys, two.nobodys)):
+                answer = await walk.answer(asker, asked)
+                answers.append(shown(answer, ids))
+                await _sign_in_again(owner, sessions)
+            same = answers[0] == answers[1]
+            assert same, "\n".join([f"{asker.name}: {theirs}", *_differences(*answers)])
+            told = without(f"{answers[0]}", two.theirs)
+            assert not [mark for mark in marks if mark in told], (asker.name, theirs)
+            assert answers[0][0] != 500, (asker.name, theirs)
+        after = await digest_of_rows(owner, THEIRS), files_of(tmp_path, THEIRS)
+        assert after == before, asker.name
+    say(
+        request,
+        f"{walk.attempts} requests with another tenant's ids and with nobody's, as"
+        f" {len(everybody)} askers",
+    )
+
+
+def _differences(*answers: tuple[int, str, str, str]) -> list[str]:
+    theirs, nobodys = (
+        [str(part) for part in answer[:3]] + answer[3].splitlines() for answer in answers
+    )
+    return list(difflib.unified_diff(theirs, nobodys, lineterm="", n=0))[:20]
+
+
+async def _sign_in_again(owner: Pool, sessions: list[Any]) -> None:
+    """Bring back the sessions that a request has ended, such as by signing out."""
+    await owner.executemany(
+        "INSERT INTO account_sessions SELECT $1, $2, $3, $4, $5, $6, $7 ON CONFLICT DO NOTHING",
+        [tuple(row) for row in sessions],
+    )
+
+
+async def test_the_own_ids_are_found(walk: Walk, two: TwoTenants, pool: Pool) -> None:
+    """So that the walk does not pass because nothing is ever found."""
+    admin = await walk.person(Accounts(pool, OWN), Role.ADMIN)
+    found = set()
+    for asked in requests(walk.app, two.own):
+        if asked.method == "GET" and asked.path != "/events" and not asked.query:
+            answer = await walk.answer(admin, asked)
+            if answer.status_code == 200:
+                found.add(re.sub(r"[0-9a-f-]{32,}|\d+", "…", asked.path))
+    assert {
+        "/items/…",
+        f"/cards/{OWN}…-…",
+        "/dead-letters/…/payload",
+        f"/api/v…/{OWN}/items",
+        f"/images/{OWN}/…",
+        f"/api/v…/{OWN}/artifacts/…",
+        "/people",
+    } <= found
+
+
+async def test_live_updates_tell_nothing_of_another_tenant(
+    walk: Walk, two: TwoTenants, pool: Pool
+) -> None:
+    admin = await walk.person(Accounts(pool, OWN), Role.ADMIN)
+    theirs, own = accepted(), accepted()
+    heard = ""
+    async with walk.client.stream("GET", "/events", headers=admin.headers) as answer:
+        async with asyncio.timeout(30):
+            async for line in answer.aiter_lines():
+                heard += line + "\n"
+                if line.startswith("event: ready"):
+                    await send(pool, theirs, tenant=THEIRS, now=NOW)
+                    await send(pool, own, now=NOW)
+                if str(own.scan) in line:
+                    break
+    assert str(theirs.scan) not in heard
+    assert THEIRS not in heard
+
+
+async def test_no_command_reaches_another_tenants_things(
+    two: TwoTenants, owner: Pool, database: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    environment = {
+        "CARDMINT_CLOUD_DATABASE": database,
+        "CARDMINT_CLOUD_TENANT": OWN,
+        "CARDMINT_CLOUD_ARTIFACTS": str(tmp_path / "artifacts"),
+    }
+    before = await digest_of_rows(owner, THEIRS)
+    attempts = 0
+
+    async def run(ids: TenantIds, *words: str) -> tuple[int, str]:
+        nonlocal attempts
+        attempts += 1
+        done = await asyncio.to_thread(run_command, *words, **environment)
+        return done.returncode, without(done.stdout + done.stderr, ids)
+
+    for words in (
+        ("dead-letters", "replay", "{letter}"),
+        ("dead-letters", "discard", "{letter}"),
+        ("dead-letters", "replay", "--all"),
+        ("dead-letters", "list"),
+        ("prices", "export", str(tmp_path / "prices.jsonl")),
+        ("invite",),
+        ("token", "{token}"),
+    ):
+        answers = [
+            await run(ids, *(word.format_map(dataclasses.asdict(ids)) for word in words))
+            for ids in (two.theirs, two.nobodys)
+        ]
+        secret = re.compile(r"cm_\S+|http\S+")
+        assert secret.sub("", answers[0][1]) == secret.sub("", answers[1][1]), words
+        assert answers[0][0] == answers[1][0]
+        assert THEIRS not in answers[0][1]
+    assert two.theirs.card_id not in (tmp_path / "prices.jsonl").read_text()
+    assert await digest_of_rows(owner, THEIRS) == before
+    say(request, f"{attempts} commands with another tenant's ids and with nobody's")
+
+
+async def test_no_job_reaches_another_tenants_things(
+    two: TwoTenants, pool: Pool, owner: Pool, database: str
+) -> None:
+    queue = background_jobs.build_queue(database, pool, [])
+    tasks = {name for name in queue.tasks if not name.startswith(("builtin", "procrastinate"))}
+    assert tasks == {"price", *SPANNING}, "a new task is walked here, or spans all tenants"
+    before = await digest_of_rows(owner, THEIRS)
+    source = QuoteSourceStub(answers={two.theirs.card_id: [quote(123)]})
+    for ids in (two.theirs, two.nobodys):
+        with pytest.raises(NotFound, match="no station has named a card"):
+            await price_card(pool, [source], OWN, ids.card_id, NOW)
+        assert await open_for_printing(pool, NO_RULES, OWN, ids.card_id, NOW) == 0
+    assert source.asked == []
+    assert await digest_of_rows(owner, THEIRS) == before
