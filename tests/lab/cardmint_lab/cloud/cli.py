@@ -223,3 +223,47 @@ def reviews(*, questions: int, as_json: bool) -> None:
 
     report = measured.run(questions=questions, say=_say(as_json))
     _print(report, measured.report_lines(report), as_json=as_json)
+
+
+@cloud.command()
+@click.option(
+    "--events",
+    type=click.IntRange(50, 1_000_000),
+    default=20_000,
+    show_default=True,
+    help="Events a round.",
+)
+@click.option(
+    "--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Of each kind."
+)
+@click.option(
+    "--read-s",
+    type=click.FloatRange(0.2, 600),
+    default=8.0,
+    show_default=True,
+    help="Seconds a round in which the read API is asked.",
+)
+@_servers
+def policies(
+    *,
+    events: int,
+    rounds: int,
+    read_s: float,
+    database: str | None,
+    broker: str | None,
+    as_json: bool,
+) -> None:
+    """Measure what the policies of tenants cost, against the same services without them.
+
+    Exit code 1 when it is more than a tenth.
+    """
+    from cardmint_lab.cloud import policies as measured
+    from cardmint_lab.cloud.test_bed import GivenServers
+
+    given = GivenServers(database=database, broker=broker)
+    report = measured.run(
+        events=events, rounds=rounds, read_s=read_s, given=given, say=_say(as_json)
+    )
+    _print(report, measured.report_lines(report), as_json=as_json)
+    if not report.meets_target:
+        sys.exit(1)
