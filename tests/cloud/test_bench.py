@@ -104,3 +104,15 @@ def test_bench_reviews_follows_every_question_to_the_stations_page() -> None:
     found = report("reviews", "--questions", "3")
     assert found["questions"] == 3
     assert 0 <= found["p50_ms"] <= found["p99_ms"] == found["most_ms"]
+
+
+def test_the_cost_of_policies_is_measured_both_ways() -> None:
+    script = Path(sys.executable).with_name("cardmint-lab")
+    words = ("policies", "--events", "200", "--rounds", "1", "--read-s", "0.3", "--json")
+    done = subprocess.run(
+        [script, "cloud", *words], capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode in {0, 1}, done.stderr  # So little time says nothing about the target.
+    found = json.loads(done.stdout)
+    assert min(found.values()) > 0
+    assert done.stderr.count("events/s") == 2

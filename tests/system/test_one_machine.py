@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from sqlalchemy.engine import make_url
 
 from cardmint_cloud.errors import StopService
 from cardmint_cloud.local.broker_users import BrokerUsers
@@ -193,6 +194,22 @@ def test_the_folder_keeps_its_secrets_to_itself(tmp_path: Path) -> None:
     assert BrokerUsers(tmp_path / "cloud" / "broker").stations == ["cards/left"]
     before = cloud.settings_file.read_text()
     assert CloudFolder(tmp_path / "cloud").settings_file.read_text() == before
+
+
+def test_a_folder_of_one_database_user_gets_a_second(tmp_path: Path) -> None:
+    cloud = CloudFolder(tmp_path / "cloud", tenant="cards")
+    lines = cloud.settings_file.read_text().splitlines(keepends=True)
+    owner = next(line for line in lines if line.startswith("database_owner"))
+    before = [line for line in lines if not line.startswith("database")]
+    before.insert(2, owner.replace("database_owner", "database"))
+    cloud.settings_file.write_text("".join(before))
+    again = CloudFolder(tmp_path / "cloud").settings
+    assert again.database_owner == cloud.settings.database_owner
+    service = make_url(again.database)
+    assert service.username == "cardmint_service"
+    assert service.password not in {None, make_url(again.owner).password}
+    assert CloudFolder(tmp_path / "cloud").settings == again
+    assert cloud.settings_file.stat().st_mode & 0o077 == 0
 
 
 def test_data_of_another_postgres_are_refused_with_what_to_do(tmp_path: Path) -> None:

@@ -44,7 +44,9 @@ OTHERS = 20
 class PoliciesReport:
     """Medians of the rounds, with policies and without; a ratio over 1 is what they cost.
 
-    CPU is Postgres's, in microseconds an event or a request.
+    CPU is that of service and Postgres together, in microseconds an event or a request. On a
+    machine that does other things, too, its ratio says more than that of the speeds; it is held to
+    the target.
     """
 
     rounds: int
@@ -54,18 +56,20 @@ class PoliciesReport:
     ingest_ratio: float
     ingest_cpu_with: float
     ingest_cpu_without: float
+    ingest_cpu_ratio: float
     requests_with: float
     requests_without: float
     requests_ratio: float
     requests_cpu_with: float
     requests_cpu_without: float
+    requests_cpu_ratio: float
     p99_with_ms: float
     p99_without_ms: float
 
     @property
     def meets_target(self) -> bool:
         """Whether both cost at most a tenth."""
-        return max(self.ingest_ratio, self.requests_ratio) <= TARGET
+        return max(self.ingest_cpu_ratio, self.requests_cpu_ratio) <= TARGET
 
 
 def run(
@@ -79,10 +83,11 @@ def run(
     ingested: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
     asked: dict[bool, list[tuple[float, float, float]]] = {True: [], False: []}
     with running_servers(given) as where:
-        for number in range(OTHERS):
-            _ingest(where, f"other-{number}", 500, guarded=True)
         tenant = "bench"
-        _ingest(where, tenant, 5000, guarded=True)
+        with _service(where, "work", guarded=True):
+            for number in range(OTHERS):
+                _send(where, f"other-{number}", 100)
+            _send(where, tenant, 2000)
         token = asyncio.run(_token(where.service, tenant))
         checks = asyncio.run(_checks(where.database))
         for number in range(rounds):
@@ -109,11 +114,13 @@ def run(
         ingest_ratio=round(ingest[False][0] / ingest[True][0], 3),
         ingest_cpu_with=round(ingest[True][1], 1),
         ingest_cpu_without=round(ingest[False][1], 1),
+        ingest_cpu_ratio=round(ingest[True][1] / ingest[False][1], 3),
         requests_with=round(reads[True][0], 1),
         requests_without=round(reads[False][0], 1),
         requests_ratio=round(reads[False][0] / reads[True][0], 3),
         requests_cpu_with=round(reads[True][1], 1),
         requests_cpu_without=round(reads[False][1], 1),
+        requests_cpu_ratio=round(reads[True][1] / reads[False][1], 3),
         p99_with_ms=round(reads[True][2], 1),
         p99_without_ms=round(reads[False][2], 1),
     )
@@ -122,15 +129,20 @@ def run(
 def report_lines(report: PoliciesReport) -> list[str]:
     """Return a report as lines for a person."""
     r = report
-    ratio = f"{r.requests_ratio:8.3f}"
+    rows = (
+        ("ingest, events/s", r.ingest_with, r.ingest_without, r.ingest_ratio),
+        ("  CPU, µs an event", r.ingest_cpu_with, r.ingest_cpu_without, r.ingest_cpu_ratio),
+        ("read API, requests/s", r.requests_with, r.requests_without, r.requests_ratio),
+        ("  CPU, µs a request", r.requests_cpu_with, r.requests_cpu_without, r.requests_cpu_ratio),
+        ("  p99, ms", r.p99_with_ms, r.p99_without_ms, r.p99_with_ms / r.p99_without_ms),
+    )
     return [
-        f"median of {r.rounds} rounds          with policies      without   ratio",
-        f"ingest, events/s {r.ingest_with:24.0f} {r.ingest_without:12.0f} {r.ingest_ratio:7.3f}",
-        f"  Postgres, µs an event {r.ingest_cpu_with:17.1f} {r.ingest_cpu_without:12.1f}",
-        f"read API, requests/s {r.requests_with:20.0f} {r.requests_without:12.0f}{ratio}",
-        f"  Postgres, µs a request {r.requests_cpu_with:16.1f} {r.requests_cpu_without:12.1f}",
-        f"  p99, ms {r.p99_with_ms:31.1f} {r.p99_without_ms:12.1f}",
-        f"target: a ratio of {TARGET} at most",
+        f"{f'median of {r.rounds} rounds':24s}{'with policies':>14s}{'without':>12s}{'ratio':>8s}",
+        *(
+            f"{name:24s}{with_:14.1f}{without:12.1f}{ratio:8.3f}"
+            for name, with_, without, ratio in rows
+        ),
+        f"target: {TARGET} at most, of the CPU",
     ]
 
 
@@ -203,24 +215,26 @@ def _service(
 def _ingest(
     where: RunningServers, tenant: str, events: int, *, guarded: bool
 ) -> tuple[float, float]:
-    """Return events a second from MQTT to the inventory, and Postgres's CPU an event in µs."""
+    """Return events a second from MQTT to the inventory, and the CPU of an event in µs."""
+    with _service(where, "work", guarded=guarded) as worker, _cpu(where, worker) as cpu:
+        seconds = _send(where, tenant, events)
+    return events / seconds, sum(cpu) / events * 1e6
+
+
+def _send(where: RunningServers, tenant: str, events: int) -> float:
+    """Send events as stations do; return the seconds until all were receipted."""
     seed = random.SystemRandom().getrandbits(32)
     work = scans.divide_work(seed, 10, events, datetime.now(UTC), size=50)
     senders = StationSenders(where.host, where.port, tenant, work)
-    server = where.postgres.pid if where.postgres else None
-    with (
-        _service(where, "work", guarded=guarded),
-        measure_cpu(server) as cpu,
-    ):
-        seconds = senders.run(check=where.check)
+    seconds = senders.run(check=where.check)
     senders.close()
-    return events / seconds, sum(cpu) / events * 1e6
+    return seconds
 
 
 def _read(
     where: RunningServers, tenant: str, token: str, seconds: float, *, guarded: bool
 ) -> tuple[float, float, float]:
-    """Return requests a second, Postgres's CPU a request in µs, and the 99th percentile in ms."""
+    """Return requests a second, the CPU of a request in µs, and the 99th percentile in ms."""
     port = free_port()
     settings = {
         "CARDMINT_CLOUD_TENANT": tenant,
@@ -228,12 +242,21 @@ def _read(
         "CARDMINT_CLOUD_WEB_ACCOUNTS": "true",
     }
     paths = [path.format(tenant=tenant) for path in PATHS]
-    server = where.postgres.pid if where.postgres else None
-    with _service(where, "serve", guarded=guarded, **settings):
+    with _service(where, "serve", guarded=guarded, **settings) as dashboard:
         asyncio.run(_ask_all(port, paths, token, min(1.0, seconds)))  # Warms up.
-        with measure_cpu(server) as cpu:
+        with _cpu(where, dashboard) as cpu:
             took = asyncio.run(_ask_all(port, paths, token, seconds))
     return len(took) / seconds, sum(cpu) / len(took) * 1e6, quantile(took, 0.99) * 1000
+
+
+@contextmanager
+def _cpu(where: RunningServers, service: ChildProcess) -> Iterator[list[float]]:
+    """Give, afterwards, the CPU seconds of a service and of Postgres, where it is ours."""
+    server = where.postgres.pid if where.postgres else None
+    used: list[float] = []
+    with measure_cpu(server) as of_server, measure_cpu(service.process.pid) as of_service:
+        yield used
+    used += of_server + of_service
 
 
 async def _ask_all(port: int, paths: list[str], token: str, seconds: float) -> list[float]:
