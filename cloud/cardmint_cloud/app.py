@@ -81,7 +81,7 @@ async def work(settings: CloudSettings) -> None:
                 configuration.load_keys(),
                 client,
                 pool,
-                await catalogue.tcgplayer_groups(pool),
+                await retry_until_done("catalogue", partial(catalogue.tcgplayer_groups, pool)),
             ),
             every_s=settings.prices.every_s,
             reviews=settings.reviews,
