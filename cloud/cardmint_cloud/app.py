@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from uuid import uuid4
 
 import asyncpg
@@ -82,7 +83,7 @@ async def work(settings: CloudSettings) -> None:
                 configuration.load_keys(),
                 client,
                 pool,
-                await catalogue.tcgplayer_groups(pool),
+                await retry_until_done("catalogue", partial(catalogue.tcgplayer_groups, pool)),
             ),
             every_s=settings.prices.every_s,
             reviews=settings.reviews,

@@ -27,6 +27,7 @@ MOMENTS = (
 )
 CURSORS = (*(f"{moment}_{uuid4()}" for moment in MOMENTS), "_", "2026-11-22_", f"_{uuid4()}")
 HOSTILE = (*NUMBERS, *TEXTS, "", "0001-01-01", str(uuid4()))
+FOUND = ("scanned:9999-12-31", "price:1e400", 'bin:"', "a*", "-" * 50, "scanned:0000-00")
 INVENTORY: dict[str, tuple[str, ...]] = dict.fromkeys(
     ("q", "set", "finish", "sort", "page", "size"), HOSTILE
 )
@@ -36,9 +37,22 @@ QUERIES: dict[str, dict[str, tuple[str, ...]]] = {
     "/api/v1/{tenant:str}/items": {"after": (*CURSORS, *TEXTS), "limit": NUMBERS},
     "/value": {"at": (*MOMENTS, *HOSTILE), "lot": TEXTS, "span": HOSTILE},
     "/api/v1/{tenant:str}/value": {"at": (*MOMENTS, *HOSTILE), "lot": TEXTS, "card": TEXTS},
+    "/items": {"q": (*TEXTS, *HOSTILE, *FOUND), "page": NUMBERS},
+    "/items/download/{form:str}": {"q": (*TEXTS, *FOUND)},
+    "/reviews": dict.fromkeys(("reason", "station", "lot", "page"), (*TEXTS, *NUMBERS)),
+    "/reviews/cards": dict.fromkeys(("task", "version", "q"), HOSTILE),
     "/images/{tenant:str}/{sha256:str}": {"size": TEXTS, "item": HOSTILE},
 }
+CHANGE = {
+    **dict.fromkeys(("bin", "note", "language", "condition", "stock", "card", "clear"), TEXTS),
+    "paid": (*NUMBERS, "NaN", "1e999"),
+    "chosen": (*TEXTS, *(f"{uuid4()}/{n}" for n in NUMBERS)),
+    "pins": (*TEXTS, "AAAA", "A" * 5000),
+    "everything": ("yes",),
+}
 FORMS = {
+    "/items/preview": CHANGE,
+    "/items/change": CHANGE,
     "/reviews": {"verdict": TEXTS, "chosen": (*TEXTS, *(f"{uuid4()}/{n}" for n in NUMBERS))},
     "/reviews/{task:uuid}": {"version": HOSTILE, "card": TEXTS, "lease": TEXTS},
 }
@@ -106,6 +120,8 @@ async def test_no_parameter_of_any_route_is_a_fault(pool: Pool, app: Litestar) -
         "name": "tcgdex",
         "secret": "x",
         "account": task,
+        "change": task,
+        "form": "json",
     }
     wrong: list[str] = []
     async with serve(app) as site:

@@ -1,15 +1,16 @@
 """The page of reviews and held quotes: answered one by one or together, and undone."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Literal
+from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
-from litestar.params import FromPath, URLEncodedBody
+from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect, Template
 from sqlalchemy import RowMapping
 
@@ -18,9 +19,13 @@ from cardmint_cloud.adapters.postgres.prices import held_quotes
 from cardmint_cloud.adapters.postgres.queries import cards, catalogue
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.adapters.postgres.queries.reviews import (
+    SHOWN,
+    ReviewFilter,
+    count_open,
     earlier_scans,
     find_review,
     list_reviews,
+    open_counts,
 )
 from cardmint_cloud.adapters.postgres.reviews import questions as reads
 from cardmint_cloud.errors import Conflict, NotFound
@@ -39,6 +44,9 @@ from cardmint_contracts.cards import Candidate, Card
 from cardmint_contracts.events import Question
 
 LATELY = timedelta(days=7)
+FOUND = 12
+"""Printings that a search on the desk shows."""
+
 _WORDS: dict[QuoteVerdict, str] = {
     "take": "The new price counts now.",
     "refuse": "Kept out.",
@@ -91,12 +99,15 @@ async def _reviews(
     tone: Literal["done", "conflict"] = "done",
     leases: dict[UUID, UUID] | None = None,
 ) -> Template:
-    now = shop.clock()
+    now, wanted = shop.clock(), _parsed_filter(request)
     async with tenant_transaction(shop.pool, shop.tenant) as raw:
         doubted = await held_quotes.list_waiting(raw, shop.tenant, now - LATELY)
         audits = await reads.audit_precisions(raw, shop.tenant)
     async with reading(shop.engine, shop.tenant) as connection:
-        opened = await list_reviews(connection, shop.tenant, "open")
+        total = await count_open(connection, shop.tenant, wanted)
+        last = max(1, -(-total // SHOWN))
+        wanted = replace(wanted, page=min(wanted.page, last))
+        opened = await list_reviews(connection, shop.tenant, "open", wanted=wanted)
         again = [row["item"] for row in opened if row["question"] == Question.DUPLICATE]
         context = {
             "open": [_question(row, shop, leases or {}) for row in opened],
@@ -115,12 +126,65 @@ async def _reviews(
             "audits": audits,
             "exists_as": await catalogue.finishes_by_card(connection, _named_cards(opened)),
             "user": user_of(request),
+            "want": wanted,
+            "total": total,
+            "last": last,
+            "size": SHOWN,
+            "chips": await open_counts(connection, shop.tenant),
+            "address": review_address,
             "notice": notice,
             "tone": tone,
             "oob": htmx_target(request) is not None,
         }
         template = "_reviews.html" if htmx_target(request) == "reviews" else "reviews.html"
         return await render_page(connection, shop, template, **context)
+
+
+def _parsed_filter(request: PageRequest) -> ReviewFilter:
+    """Return the filter of an address; what is not understood is any."""
+    query = request.query_params
+    page = query.get("page", "")
+    return ReviewFilter(
+        reason=sound_text(query.get("reason", "")),
+        station=sound_text(query.get("station", "")),
+        lot=sound_text(query.get("lot", "")),
+        page=max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 6 else 1,
+    )
+
+
+def review_address(want: ReviewFilter, path: str = "/reviews", **changes: Any) -> str:
+    """Return an address with a filter, some of it changed, without what is usual."""
+    want = replace(want, **changes)
+    values = {"reason": want.reason, "station": want.station, "lot": want.lot}
+    values |= {"page": str(want.page) if want.page > 1 else ""}
+    query = urlencode({name: value for name, value in values.items() if value})
+    return f"{path}?{query}" if query else path
+
+
+@get("/reviews/cards")
+async def find_cards(
+    request: PageRequest,
+    shop: NamedDependency[PageContext],
+    task: FromQuery[UUID],
+    version: FromQuery[int],
+    q: FromQuery[str] = "",
+) -> Template:
+    """Show the printings that a text finds, each as an answer to a question."""
+    async with reading(shop.engine, shop.tenant) as connection:
+        found = await catalogue.search(connection, sound_text(q), limit=FOUND)
+        if not found:
+            found = await cards.search_printings(connection, shop.tenant, q, limit=FOUND)
+        return await render_page(
+            connection,
+            shop,
+            "_found_cards.html",
+            found=found,
+            task=task,
+            version=version,
+            q=q,
+            want=_parsed_filter(request),
+            address=review_address,
+        )
 
 
 @post("/reviews/{task:uuid}", status_code=200)
@@ -280,7 +344,7 @@ async def _done(
     leases: dict[UUID, UUID] | None = None,
 ) -> Response[Any]:
     if htmx_target(request) is None and leases is None:
-        return Redirect("/reviews", status_code=303)
+        return Redirect(review_address(_parsed_filter(request)), status_code=303)
     page = await _reviews(request, shop, notice=notice, tone=tone, leases=leases)
     page.status_code = 200
     return page
@@ -351,6 +415,6 @@ def _name(card: Card | None) -> str:
 
 
 HANDLERS = (
-    *(reviews, answer_review, undo_review, rescan_review),
+    *(reviews, find_cards, answer_review, undo_review, rescan_review),
     *(take_review, answer_many, judge_price),
 )

@@ -8,7 +8,7 @@ from sqlalchemy import RowMapping, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cardmint_cloud.adapters.postgres.columns import printing_of
-from cardmint_cloud.adapters.postgres.queries.inventory import rows
+from cardmint_cloud.adapters.postgres.queries.inventory import like_pattern, rows
 from cardmint_cloud.adapters.postgres.tables import (
     current_quotes,
     events,
@@ -19,6 +19,7 @@ from cardmint_cloud.adapters.postgres.tables import (
     quotes,
     reviews,
 )
+from cardmint_cloud.domain.catalogue_words import query_words
 from cardmint_contracts.cards import Card
 from cardmint_contracts.upcasters import decode_data
 
@@ -70,6 +71,21 @@ async def received_since(
     """Return the items received at or after `since`, in order."""
     statement = _ITEMS.where(items.c.tenant == tenant, items.c.received_at >= since)
     return rows(await connection.execute(statement.order_by(items.c.received_at, items.c.item)))
+
+
+async def search_printings(
+    connection: AsyncConnection, tenant: str, text: str, *, limit: int
+) -> list[RowMapping]:
+    """Find printings that stations have named by what is printed on them."""
+    words = query_words(text)
+    if not words:
+        return []
+    statement = select(printings).where(
+        printings.c.tenant == tenant,
+        *(printings.c.words.like(like_pattern(word), escape="\\") for word in words),
+    )
+    ordered = statement.order_by(func.length(printings.c.name), printings.c.card_id)
+    return rows(await connection.execute(ordered.limit(limit)))
 
 
 async def find_printing(connection: AsyncConnection, tenant: str, card_id: str) -> Card | None:

@@ -1,10 +1,11 @@
 """Review tasks as the dashboard shows them, and how much waits for a person."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, cast
 from uuid import UUID
 
-from sqlalchemy import RowMapping, and_, func, literal_column, select
+from sqlalchemy import ColumnElement, RowMapping, and_, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cardmint_cloud.adapters.postgres.queries.inventory import rows
@@ -19,16 +20,86 @@ from cardmint_cloud.adapters.postgres.tables import (
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.upcasters import decode_data
 
+SHOWN = 20
+"""Reviews of a page."""
+
+CHIPS = 8
+"""Reasons, stations and lots that are offered as filters, at most."""
+
 _FIRST = {
     "open": (reviews.c.escalated.desc(), reviews.c.opened_at),
     "answered": (reviews.c.closed_at.desc(),),
 }
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReviewFilter:
+    """Which open reviews: with a reason, of a station, of a lot; empty is any. Pages are from 1."""
+
+    reason: str = ""
+    station: str = ""
+    lot: str = ""
+    page: int = 1
+
+
+async def open_counts(connection: AsyncConnection, tenant: str) -> dict[str, dict[str, int]]:
+    """Count the open reviews by `reason`, `station` and `lot`, the most first."""
+    opened = and_(reviews.c.tenant == tenant, reviews.c.state == "open")
+    with_item = reviews.join(
+        items, and_(items.c.tenant == reviews.c.tenant, items.c.item == reviews.c.item)
+    )
+    reason = func.unnest(reviews.c.reasons)
+    parts = {
+        "reason": select(reason, func.count()).select_from(reviews).group_by(reason),
+        "station": select(reviews.c.station, func.count()).group_by(reviews.c.station),
+        "lot": select(items.c.lot, func.count())
+        .select_from(with_item)
+        .where(items.c.lot != "")
+        .group_by(items.c.lot),
+    }
+    return {
+        name: {
+            row[0]: row[1]
+            for row in await connection.execute(
+                counted.where(opened).order_by(func.count().desc()).limit(CHIPS)
+            )
+        }
+        for name, counted in parts.items()
+    }
+
+
+async def count_open(connection: AsyncConnection, tenant: str, wanted: ReviewFilter) -> int:
+    """Count the open reviews that a filter leaves."""
+    scanned = and_(items.c.tenant == reviews.c.tenant, items.c.item == reviews.c.item)
+    statement = (
+        select(func.count())
+        .select_from(reviews.join(items, scanned))
+        .where(reviews.c.tenant == tenant, reviews.c.state == "open", *_wanted(wanted))
+    )
+    return int(await connection.scalar(statement) or 0)
+
+
+def _wanted(wanted: ReviewFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.reason:
+        conditions.append(reviews.c.reasons.contains([wanted.reason]))
+    if wanted.station:
+        conditions.append(reviews.c.station == wanted.station)
+    if wanted.lot:
+        conditions.append(items.c.lot == wanted.lot)
+    return conditions
+
+
 async def list_reviews(
-    connection: AsyncConnection, tenant: str, state: Literal["open", "answered"], *, limit: int = 20
+    connection: AsyncConnection,
+    tenant: str,
+    state: Literal["open", "answered"],
+    *,
+    limit: int = SHOWN,
+    wanted: ReviewFilter | None = None,
 ) -> list[RowMapping]:
     """Return open reviews, escalated and oldest first, or closed ones, the newest first."""
+    wanted = wanted or ReviewFilter()
     batch = (
         items.c.condition,
         items.c.finish,
@@ -51,10 +122,11 @@ async def list_reviews(
             *batch,
         )
         .select_from(reviews.join(items, scanned).outerjoin(review_leases, leased))
-        .where(reviews.c.tenant == tenant, reviews.c.state == state)
+        .where(reviews.c.tenant == tenant, reviews.c.state == state, *_wanted(wanted))
         .order_by(*_FIRST[state], reviews.c.task)
     )
-    return rows(await connection.execute(statement.limit(limit)))
+    page = statement.limit(limit).offset((wanted.page - 1) * limit)
+    return rows(await connection.execute(page))
 
 
 async def earlier_scans(
