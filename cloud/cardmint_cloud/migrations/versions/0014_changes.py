@@ -5,7 +5,7 @@ from alembic import op
 
 from cardmint_cloud.domain.catalogue_words import card_text
 
-revision = "0016"
+revision = "0014"
 down_revision = "0013"
 
 _COLUMNS = {

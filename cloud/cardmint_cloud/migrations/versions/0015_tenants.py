@@ -14,8 +14,8 @@ migration.
 
 from alembic import op
 
-revision = "0014"
-down_revision = "0016"
+revision = "0015"
+down_revision = "0014"
 
 KEYED_BY_NUMBER = ("dead_letters", "quotes", "held_quotes")
 ITEM_INDEXES = {
