@@ -6,14 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
+from cardmint_cloud.adapters.postgres.queries import valuation
+from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain import item_changes as values
 from cardmint_cloud.domain.items import Item, touched_keys
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.item_changes import MAX_CHANGED, change_items, undo_change
 from cardmint_cloud.rebuild import compare_with_log
-from cardmint_contracts.cards import Condition, Edition, Finish, Money
+from cardmint_contracts.cards import Condition, Edition, Finish, Money, ScanDefaults
 from cardmint_contracts.changes import Clearable, ItemsGroup, ItemValues, Slab, Stock
 from cardmint_contracts.events import EventData, ItemsChanged
 from cardmint_contracts.upcasters import MAX_EVENT_BYTES
@@ -186,6 +189,25 @@ async def test_items_are_changed_and_changed_back(
         await undo_change(pool, "shop", back.change, user="ann", now=NOW)
     comparison = await compare_with_log(owner_database)
     assert comparison.equal, comparison.first
+
+
+@pytest.mark.integration
+async def test_what_is_sold_is_worth_nothing_and_asked_about_no_more(
+    pool: Pool, engine: AsyncEngine
+) -> None:
+    scans = [accepted(defaults=ScanDefaults(lot="estate")), accepted()]
+    await send(pool, *scans)
+
+    async def worth() -> tuple[int, list[str]]:
+        async with reading(engine, "shop") as connection:
+            lines = await valuation.counted_lines(connection, "shop", NOW)
+            lots = await valuation.list_lots(connection, "shop")
+            return sum(line.count for line in lines), lots
+
+    assert await worth() == (2, ["estate"])
+    sold = ItemValues(stock=Stock.SOLD)
+    await change_items(pool, "shop", {scans[0].scan: 1}, sold, user="ann", now=NOW)
+    assert await worth() == (1, [])
 
 
 @pytest.mark.integration

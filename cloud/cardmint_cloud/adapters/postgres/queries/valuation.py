@@ -8,9 +8,11 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cardmint_cloud.adapters.postgres.tables import items, quotes
+from cardmint_cloud.domain.items import HELD
 from cardmint_cloud.domain.quotes import Quote
 from cardmint_cloud.domain.valuation import ValuedLine
 
+_HELD = (items.c.status == "counted", items.c.stock.in_(sorted(HELD)))
 _KIND = (
     quotes.c.finish,
     quotes.c.edition,
@@ -29,10 +31,10 @@ async def counted_lines(
     lot: str | None = None,
     card_id: str | None = None,
 ) -> list[ValuedLine]:
-    """Return the cards received by a moment and counted now, with today's descriptions."""
+    """Return the cards received by a moment that are there now, with today's descriptions."""
     kind = (items.c.card_id, items.c.finish, items.c.edition, items.c.lot)
     statement = select(*kind, func.count().label("count")).where(
-        items.c.tenant == tenant, items.c.status == "counted", items.c.received_at <= at
+        items.c.tenant == tenant, *_HELD, items.c.received_at <= at
     )
     if lot is not None:
         statement = statement.where(items.c.lot == lot)
@@ -43,10 +45,8 @@ async def counted_lines(
 
 
 async def list_lots(connection: AsyncConnection, tenant: str) -> list[str]:
-    """Return the lots that counted cards belong to."""
-    statement = select(items.c.lot).where(
-        items.c.tenant == tenant, items.c.status == "counted", items.c.lot != ""
-    )
+    """Return the lots that cards which are there belong to."""
+    statement = select(items.c.lot).where(items.c.tenant == tenant, *_HELD, items.c.lot != "")
     return list(await connection.scalars(statement.distinct().order_by(items.c.lot)))
 
 

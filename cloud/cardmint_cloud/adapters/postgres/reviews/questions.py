@@ -37,7 +37,8 @@ SELECT i.item, i.card_id, p.name, p.number, p.set_id, p.set_name, i.confidence, 
   FROM items i JOIN printings p ON p.tenant = i.tenant AND p.card_id = i.card_id
   JOIN LATERAL (SELECT type, data FROM events e WHERE e.tenant = i.tenant AND e.subject = i.item
                    AND e.type LIKE 'cardmint.card.scanned.v%' ORDER BY e.position LIMIT 1) e ON true
- WHERE i.tenant = $1 AND i.status = 'counted' AND (i.received_at, i.item) > ($2, $6)
+ WHERE i.tenant = $1 AND i.status = 'counted' AND i.stock = 'in-stock'
+        AND (i.received_at, i.item) > ($2, $6)
         AND i.received_at <= $3
    AND ($4::text IS NULL OR i.card_id = $4)
    AND NOT EXISTS (SELECT FROM reviews r WHERE r.tenant = i.tenant AND r.item = i.item)
