@@ -198,7 +198,7 @@ async def test_no_row_is_seen_without_its_tenant(
 
 @pytest.mark.parametrize("table", COPIED)
 async def test_a_partition_takes_the_tenants_own_rows_and_shows_none(
-    filled: Pool, owner: Pool, table: str
+    filled: Pool, owner: Pool, owner_database: str, table: str
 ) -> None:
     found = await owner.fetch(
         "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = $1::regclass", table
@@ -222,6 +222,11 @@ async def test_a_partition_takes_the_tenants_own_rows_and_shows_none(
         with pytest.raises(asyncpg.CheckViolationError, match=f"{table}_own_tenant"):
             async with tenant_transaction(filled, tenant) as connection:
                 await connection.copy_records_to_table(used, records=[tuple(row)], columns=columns)
+    # A worker of the version before, which connects as the owner and names no tenant.
+    await owner.execute(f"DELETE FROM {table} WHERE tenant = $1", THEIRS)
+    async with connected(owner_database) as earlier:
+        await earlier.copy_records_to_table(table, records=[tuple(row)], columns=columns)
+    assert await owner.fetchval(f"SELECT count(*) FROM {table} WHERE tenant = $1", THEIRS) == 1
 
 
 @pytest.mark.parametrize("policy", ["tenant_rows", "tenant_isolation"])
