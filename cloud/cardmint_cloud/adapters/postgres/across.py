@@ -1,6 +1,6 @@
 """What workers ask of all tenants at once: names and keys alone, never what a tenant has.
 
-Each question is a function in the database that runs with its owner's rights (migration 0014). What
+Each question is a function in the database that runs with its owner's rights (migration 0015). What
 follows from an answer is done in that tenant's own transaction.
 """
 
