@@ -1,7 +1,7 @@
 """The catalogue's numbers, names, health points and artists, indexed to be scored all at once."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,8 @@ _FLOOR = 1e-7
 class PrintedFacts:
     """What stands on a printing's cards, by the catalogue.
 
-    `health` and `artist` are empty where the card has none.
+    `health` and `artist` are empty where the card has none. `names` holds its names by language,
+    as far as the pack knows them.
     """
 
     card_id: str
@@ -37,6 +38,7 @@ class PrintedFacts:
     promo: bool
     health: str = ""
     artist: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 class TextIndex:
@@ -144,10 +146,18 @@ class CatalogueTexts:
         }
         self._forms = dict(zip(self.cards, forms, strict=True))
         self._points = {card.card_id: card.health for card in known if card.health.isdigit()}
+        self._names = {card.card_id: {"en": card.name, **card.names} for card in known}
 
     def number_forms(self, card_id: str) -> tuple[str, ...]:
         """Return the forms of a printing's number; none for a card outside of the catalogue."""
         return self._forms.get(card_id, ())
+
+    def names_in(self, card_id: str) -> dict[str, str]:
+        """Return a printing's names by language, in the reader's letters; none for another card."""
+        known = self._names.get(card_id, {})
+        return {
+            language: name for language, given in known.items() if len(name := plain(given)) > 1
+        }
 
     def health_points(self, card_id: str) -> str:
         """Return a printing's health points; empty for a card without any."""
