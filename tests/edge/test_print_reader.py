@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.edge.readings import says
 
 from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.adapters.decode import read_image
@@ -45,16 +46,6 @@ from cardmint_edge.domain.vision.view import CardView, View
 from cardmint_edge.recogniser import recogniser_of
 
 CLASSES = len(ALPHABET) + 1
-
-
-def says(text: str, *, steps: int = 64, sure: float = 0.97) -> Reading:
-    """A reading of a text, each letter one step long, a blank between."""
-    reading = np.full((steps, CLASSES), (1 - sure) / (CLASSES - 1), np.float32)
-    spelt = [code for letter in codes(text) for code in (letter, 0)]
-    for step in range(steps):
-        code = spelt[step] if step < len(spelt) else 0
-        reading[step, code] = sure
-    return reading
 
 
 def test_a_reading_of_a_text_is_explained_best_by_it() -> None:
@@ -197,7 +188,7 @@ def test_the_artist_orders_cards_that_all_other_print_leaves_open(
 def test_a_name_of_one_letter_is_not_looked_for() -> None:
     strings = CatalogueTexts([*prints(1, name="N"), *prints(2, name="No")])
     assert strings.names.texts == ["No"]
-    assert strings.name_rows.tolist() == [-1, 0]
+    assert strings.name_rows[:, 0].tolist() == [-1, 0]
 
 
 def test_strips_hold_what_stands_there(fictional: Path) -> None:

@@ -319,11 +319,12 @@ class Pack:
 
         The reader compares English names, and the number of any other card alone names nothing.
         """
-        promo, english = "rarity = 'Promo'", "1"
+        promo, english, names = "rarity = 'Promo'", "1", "''"
         if self._whole:
-            promo, english = "promo", "region = 'international' AND names LIKE '%\"en\":%'"
+            promo, names = "promo", "names"
+            english = "region = 'international' AND names LIKE '%\"en\":%'"
         rows = self._rows(
-            f"SELECT id, name, number, printed_total, {promo}, health, artist FROM cards"  # noqa: S608 - constants
+            f"SELECT id, name, number, printed_total, {promo}, health, artist, {names} FROM cards"  # noqa: S608 - constants
             f" WHERE {english} ORDER BY id"
         )
         return [
@@ -335,8 +336,9 @@ class Pack:
                 promo=bool(promo),
                 health=health,
                 artist=artist,
+                names=self._json(names, Names) if names else {},
             )
-            for id_, name, number, total, promo, health, artist in rows
+            for id_, name, number, total, promo, health, artist, names in rows
         ]
 
     def search(self, text: str, limit: int = 20, language: Language | None = None) -> list[Card]:

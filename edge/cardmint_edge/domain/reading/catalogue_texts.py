@@ -1,7 +1,7 @@
 """The catalogue's numbers, names, health points and artists, indexed to be scored all at once."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from cardmint_edge.domain.reading.lexicon import ALPHABET, codes, number_forms, 
 
 FORMS = 4
 """How many forms a number has at most."""
+
+LANGUAGES = 6
+"""How many names a card has at most: those of other scripts have no letter that is read."""
 
 CLASSES = len(ALPHABET) + 1
 
@@ -27,7 +30,8 @@ _FLOOR = 1e-7
 class PrintedFacts:
     """What stands on a printing's cards, by the catalogue.
 
-    `health` and `artist` are empty where the card has none.
+    `health` and `artist` are empty where the card has none. `names` holds its names by language,
+    as far as the pack knows them.
     """
 
     card_id: str
@@ -37,6 +41,7 @@ class PrintedFacts:
     promo: bool
     health: str = ""
     artist: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 class TextIndex:
@@ -128,8 +133,11 @@ class CatalogueTexts:
         self.cards = [card.card_id for card in known]
         self.numbers = TextIndex(form for own in forms for form in own if _is_distinctive(form))
         # A single letter is found in every strip.
-        names = [plain(card.name) for card in known]
-        self.names = TextIndex(name for name in names if len(name) > 1)
+        names = [
+            {name for given in (card.name, *card.names.values()) if len(name := plain(given)) > 1}
+            for card in known
+        ]
+        self.names = TextIndex(name for own in names for name in own)
         self.health = TextIndex(card.health for card in known if card.health.isdigit())
         credit_lines = {artist: _credit(artist) for artist in {card.artist for card in known}}
         self.artists = TextIndex(credit_lines.values())
@@ -137,17 +145,28 @@ class CatalogueTexts:
         for card, own in enumerate(forms):
             rows = [row for form in own if (row := self.numbers.row(form)) >= 0][:FORMS]
             self.number_rows[card, : len(rows)] = rows
-        self.name_rows = np.array([self.names.row(name) for name in names], dtype=np.int32)
+        self.name_rows = np.full((len(known), LANGUAGES), -1, dtype=np.int32)
+        for card, spelt in enumerate(names):
+            found = sorted(self.names.row(name) for name in spelt)[:LANGUAGES]
+            self.name_rows[card, : len(found)] = found
         self.health_rows = np.array([self.health.row(card.health) for card in known], np.int32)
         self._artist_rows = {
             card.card_id: self.artists.row(credit_lines[card.artist]) for card in known
         }
         self._forms = dict(zip(self.cards, forms, strict=True))
         self._points = {card.card_id: card.health for card in known if card.health.isdigit()}
+        self._names = {card.card_id: {"en": card.name, **card.names} for card in known}
 
     def number_forms(self, card_id: str) -> tuple[str, ...]:
         """Return the forms of a printing's number; none for a card outside of the catalogue."""
         return self._forms.get(card_id, ())
+
+    def names_in(self, card_id: str) -> dict[str, str]:
+        """Return a printing's names by language, in the reader's letters; none for another card."""
+        known = self._names.get(card_id, {})
+        return {
+            language: name for language, given in known.items() if len(name := plain(given)) > 1
+        }
 
     def health_points(self, card_id: str) -> str:
         """Return a printing's health points; empty for a card without any."""

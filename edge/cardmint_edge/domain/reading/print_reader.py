@@ -20,6 +20,7 @@ from cardmint_edge.domain.reading.strips import (
     LIKELIEST_NUMBERS,
     NAMES,
     OTHER_NUMBERS,
+    StripCutter,
     StripReader,
     normalised_strip,
 )
@@ -78,12 +79,21 @@ class CardReadings:
 
 
 class PrintReader:
-    """Reads the print of one card at a time; `texts` are the catalogue's."""
+    """Reads the print of one card at a time; `texts` are the catalogue's.
+
+    `cut` cuts a strip out of a card as `reader` takes it.
+    """
 
     def __init__(
-        self, reader: StripReader, texts: CatalogueTexts, config: ReaderConfig | None = None
+        self,
+        reader: StripReader,
+        texts: CatalogueTexts,
+        config: ReaderConfig | None = None,
+        *,
+        cut: StripCutter = normalised_strip,
     ) -> None:
         self._reader = reader
+        self._cut = cut
         self._texts = texts
         self._config = config or ReaderConfig()
 
@@ -127,19 +137,24 @@ class PrintReader:
         compared = np.union1d(_best_rows(name_bounds, config.rivals), texts.name_rows[cards])
         by_name = _row_scores(readings.names, texts.names, compared, number=False)
         names = best_of(by_name, texts.name_rows[cards]).astype(np.float64)
+        rivals = _best_others(by_name, texts.name_rows[cards])
         health = _card_scores(readings.health, texts.health, texts.health_rows[cards], number=True)
-        first, second = _two_best(by_name)
         scores = [
             PrintScore(
                 card_id=texts.cards[card],
                 number=number,
                 name=name,
                 health=points,
-                name_lead=name - (second[1] if texts.name_rows[card] == first[0] else first[1]),
+                name_lead=name - rival,
                 unread=config.unread,
             )
-            for card, number, name, points in zip(
-                cards.tolist(), numbers.tolist(), names.tolist(), health.tolist(), strict=True
+            for card, number, name, rival, points in zip(
+                cards.tolist(),
+                numbers.tolist(),
+                names.tolist(),
+                rivals.tolist(),
+                health.tolist(),
+                strict=True,
             )
         ]
         return sorted(scores, key=lambda score: -score.total)
@@ -291,7 +306,7 @@ class PrintReader:
         )
 
     def _read(self, card: CardView, places: tuple[StripPlace, ...]) -> list[Reading]:
-        return [self._reader(normalised_strip(card, place)) for place in places]
+        return [self._reader(self._cut(card, place)) for place in places]
 
     def _lacks_number(self, score: PrintScore) -> bool:
         """Return whether the name was read, but no number of a card of that name."""
@@ -336,9 +351,13 @@ def _best_rows(values: NDArray[np.float32], count: int) -> NDArray[np.intp]:
     return np.argpartition(-values, count - 1)[:count] if count else np.zeros(0, np.intp)
 
 
-def _two_best(values: NDArray[np.float32]) -> list[tuple[int, float]]:
-    order = [*np.argsort(-values)[:2].tolist(), -1, -1][:2]
-    return [(row, float(values[row]) if row >= 0 else -np.inf) for row in order]
+def _best_others(values: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Return for each card (its rows) the best value of a row that is not its own."""
+    order = np.append(np.argsort(-values)[: rows.shape[1] + 1], -1)
+    own = (order[None, :, None] == rows[:, None, :]).any(axis=2)
+    own[:, -1] = False
+    best = np.append(values, np.float32(-np.inf))[order[own.argmin(axis=1)]]
+    return np.asarray(best, dtype=np.float32)
 
 
 def _soft_floor(score: float, floor: float) -> float:
