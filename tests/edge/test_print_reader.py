@@ -35,6 +35,7 @@ from cardmint_edge.domain.evidence import (
     PrintEvidence,
     PrintMatch,
 )
+from cardmint_edge.domain.reading.attacks import attack_leads
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, PrintedFacts, TextIndex
 from cardmint_edge.domain.reading.clear_numbers import clear_numbers, unpadded
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
@@ -42,7 +43,7 @@ from cardmint_edge.domain.reading.lexicon import ALPHABET, codes, number_forms, 
 from cardmint_edge.domain.reading.print_reader import CardReadings, PrintReader
 from cardmint_edge.domain.reading.strips import NAMES, NUMBERS, normalised_strip
 from cardmint_edge.domain.vision.quad import Quad
-from cardmint_edge.domain.vision.view import CardView, View
+from cardmint_edge.domain.vision.view import CardView, StripPlace, View
 from cardmint_edge.recogniser import recogniser_of
 
 CLASSES = len(ALPHABET) + 1
@@ -183,6 +184,51 @@ def test_the_artist_orders_cards_that_all_other_print_leaves_open(
     assert found[0].card_id == first
     assert found[0].total == pytest.approx(found[1].total)
     assert found[0].artist >= found[1].artist
+
+
+def test_attacks_speak_for_the_cards_that_have_them() -> None:
+    moves = {
+        "one": [("Ember", "Glut"), ("Tail Whip",)],
+        "twin": [("Tail Whip",), ("Glut", "Ember")],
+        "two": [("Ember", "Glut")],
+        "other": [("Bubble", "xy"), ("xy",)],
+        "none": [],
+    }
+    leads = attack_leads([says("Glut"), says("Tail Whip")], moves)
+    assert leads["one"] == leads["twin"] == pytest.approx(3, abs=0.5)
+    assert leads["two"] == pytest.approx(-3, abs=0.5)
+    assert leads["other"] == leads["none"] == pytest.approx(-6, abs=0.5)
+    assert attack_leads([says("")], moves) == dict.fromkeys(moves, 0)
+    assert attack_leads([], {"one": [("Ember",)]}) == {"one": 0}
+
+
+def test_attacks_order_cards_that_number_and_name_leave_open(fictional: Path) -> None:
+    whole_card = whole(read_image(fictional / "images" / "drk-9.jpg"))
+    texts = CatalogueTexts([*prints(1, name="Cat"), *prints(2, name="Cat")])
+    known = {texts.cards[0]: [("Bubble",)], texts.cards[1]: [("Tail Whip",)]}
+
+    def cut(_: CardView, place: StripPlace) -> NDArray[np.float32]:
+        return np.full(1, place.middle, np.float32)
+
+    def read(middle: NDArray[np.float32]) -> Reading:
+        return says("Cat" if middle < 0.2 else "Tail Whip" if middle < 0.9 else "")
+
+    scores, _ = PrintReader(read, texts, cut=cut, moves=known.get).search([whole_card])
+    assert [score.card_id for score in scores] == texts.cards[::-1]
+    assert scores[0].attack == -scores[1].attack == pytest.approx(3, abs=0.5)
+    without, _ = PrintReader(read, texts, cut=cut).search([whole_card])
+    assert {score.attack for score in without} == {0}
+
+
+def test_a_card_is_found_by_its_name_in_another_language() -> None:
+    facts = [replace(one, names={"fr": "Chat", "de": "Katze"}) for one in prints(1, name="Cat")]
+    texts = CatalogueTexts([*facts, *prints(2, name="Catty")])
+    readings = CardReadings(numbers=[says("")], names=[says("Chat")], health=[says("HP 60")])
+    first, second = PrintReader(lambda _: says(""), texts).score(readings)
+    assert first.card_id == facts[0].card_id
+    assert first.name_lead > 0 > second.name_lead
+    # Its own names are no rivals of each other.
+    assert first.name_lead == pytest.approx(first.name - second.name)
 
 
 def test_a_name_of_one_letter_is_not_looked_for() -> None:

@@ -226,8 +226,8 @@ class Pack:
                     "number": number,
                     "names": self._json(names, Names),
                     "category": category,
-                    "attacks": self._moves(attacks),
-                    "abilities": self._moves(abilities),
+                    "attacks": self._move_names(attacks),
+                    "abilities": self._move_names(abilities),
                     "health": health,
                     "artist": artist,
                     "rarity": rarity,
@@ -263,9 +263,20 @@ class Pack:
             for id_, region, names, code, codes, official, released, cards in rows
         )
 
-    def _moves(self, numbers: str) -> list[Any]:
+    def moves(self, card_id: str) -> list[tuple[str, ...]]:
+        """Return a printing's attacks and abilities, each by its names in all languages.
+
+        None are known of an unknown printing, or from an earlier pack.
+        """
+        if not self._whole:
+            return []
+        rows = self._rows("SELECT attacks, abilities FROM cards WHERE id = :id", {"id": card_id})
+        known = [numbers for row in rows for numbers in row]
+        return [tuple(names.values()) for numbers in known for names in self._move_names(numbers)]
+
+    def _move_names(self, numbers: str) -> list[Names]:
         """Return the names of attacks or abilities by their numbers."""
-        found = []
+        found: list[Names] = []
         for number in self._json(numbers, list[int]):
             rows = self._rows("SELECT names FROM moves WHERE id = :id", {"id": number})
             found += [self._json(names, Names) for (names,) in rows]

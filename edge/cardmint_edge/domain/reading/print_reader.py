@@ -1,7 +1,7 @@
 """Print on a card: it settles the printing of an art, or names a card without a picture."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from cardmint_contracts.cards import Card
 from cardmint_edge.domain.config import ReaderConfig, UnreadCosts
 from cardmint_edge.domain.evidence import NumberScores
+from cardmint_edge.domain.reading.attacks import Moves, attack_leads
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, TextIndex, best_of
 from cardmint_edge.domain.reading.clear_numbers import clear_numbers, unpadded
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
 from cardmint_edge.domain.reading.strips import (
     ARTISTS,
+    BODY,
     FAR_NUMBERS,
     HEALTH,
     LIKELIEST_NUMBERS,
@@ -36,7 +38,7 @@ class PrintScore:
 
     `name_lead` is the score of its name minus that of the best other name: in a blur any name
     scores fairly. `artist` is the score of its artist minus that of the best other; 0 where no
-    artist was looked for.
+    artist was looked for. `attack` is the lead of its attacks over those of other cards.
     """
 
     card_id: str
@@ -46,6 +48,7 @@ class PrintScore:
     name_lead: float
     unread: UnreadCosts
     artist: float = 0.0
+    attack: float = 0.0
 
     @property
     def total(self) -> float:
@@ -81,7 +84,8 @@ class CardReadings:
 class PrintReader:
     """Reads the print of one card at a time; `texts` are the catalogue's.
 
-    `cut` cuts a strip out of a card as `reader` takes it.
+    `cut` cuts a strip out of a card as `reader` takes it, `moves` returns a card's attacks and
+    abilities.
     """
 
     def __init__(
@@ -91,8 +95,10 @@ class PrintReader:
         config: ReaderConfig | None = None,
         *,
         cut: StripCutter = normalised_strip,
+        moves: Callable[[str], Moves] | None = None,
     ) -> None:
         self._reader = reader
+        self._moves = moves
         self._cut = cut
         self._texts = texts
         self._config = config or ReaderConfig()
@@ -113,8 +119,10 @@ class PrintReader:
                 upright = first.total > config.right_way_up and first.name_lead >= 0
                 if upright and not self._lacks_number(first):
                     break
-        if where is not None and best[0].total + config.unread.artist < _runner_up(best):
-            best = self._ordered_by_artist(where, best)
+        if where is not None and self._is_open(best):
+            best = self._ordered_by_attacks(where, best)
+            if self._is_open(best):
+                best = self._ordered_by_artist(where, best)
         return best, where
 
     def score(self, readings: CardReadings) -> list[PrintScore]:
@@ -245,6 +253,21 @@ class PrintReader:
             scores = self.score(replace(readings, numbers=readings.numbers + more))
         return scores
 
+    def _is_open(self, scores: list[PrintScore]) -> bool:
+        """Return whether an artist's name could put another card first."""
+        sums = [score.total + score.attack for score in scores]
+        return sums[0] + self._config.unread.artist < max(sums[1:], default=-np.inf)
+
+    def _ordered_by_attacks(self, card: CardView, scores: list[PrintScore]) -> list[PrintScore]:
+        """Order cards that other print leaves open by their attacks, too."""
+        if self._moves is None:
+            return scores
+        likely = scores[: self._config.artists]
+        moves = {score.card_id: self._moves(score.card_id) for score in likely}
+        leads = attack_leads(self._read(card, BODY), moves)
+        ordered = [replace(score, attack=leads[score.card_id]) for score in likely]
+        return sorted(ordered, key=lambda score: -score.total - score.attack)
+
     def _ordered_by_artist(self, card: CardView, scores: list[PrintScore]) -> list[PrintScore]:
         """Order cards that other print leaves open by the artist, too."""
         config, artists = self._config, self._texts.artists
@@ -266,7 +289,7 @@ class PrintReader:
             replace(score, artist=behind.get(row, config.unread.artist))
             for score, row in zip(scores, rows, strict=False)
         ]
-        return sorted(credited, key=lambda score: -score.total - score.artist)
+        return sorted(credited, key=lambda score: -score.total - score.attack - score.artist)
 
     def _number_scores(
         self, readings: list[Reading], printings: list[Card], own: list[tuple[str, str]]

@@ -50,6 +50,10 @@ HEALTH = (StripPlace(0.3, 0.07, 0.6), StripPlace(0.36, 0.08, 0.6))
 """Places of the health points: at the upper right."""
 
 
+BODY = tuple(StripPlace(0.2, 0.5 + 0.025 * step, 0.5) for step in range(17))
+"""Places of attacks and abilities: every line from the picture down, right of the energy signs."""
+
+
 def normalised_strip(card: CardView, place: StripPlace) -> NDArray[np.float32]:
     """Cut one strip out of a card as a reader takes it (32 x 256, mean 0, deviation 1)."""
     strip = card.strip(place).astype(np.float32)
