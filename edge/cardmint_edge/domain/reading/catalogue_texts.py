@@ -161,6 +161,12 @@ class CatalogueTexts:
         """Return the forms of a printing's number; none for a card outside of the catalogue."""
         return self._forms.get(card_id, ())
 
+    def cards_numbered(self, number: str) -> list[str]:
+        """Return the printings that have a number in one of its forms."""
+        row = self.numbers.row(number)
+        found = np.flatnonzero((self.number_rows == row).any(axis=1)) if row >= 0 else ()
+        return [self.cards[card] for card in found]
+
     def names_in(self, card_id: str) -> dict[str, str]:
         """Return a printing's names by language, in the reader's letters; none for another card."""
         known = self._names.get(card_id, {})

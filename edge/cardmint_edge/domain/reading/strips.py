@@ -56,7 +56,11 @@ BODY = tuple(StripPlace(0.2, 0.5 + 0.025 * step, 0.5) for step in range(17))
 
 def normalised_strip(card: CardView, place: StripPlace) -> NDArray[np.float32]:
     """Cut one strip out of a card as a reader takes it (32 x 256, mean 0, deviation 1)."""
-    strip = card.strip(place).astype(np.float32)
+    return normalised(card.strip(place).astype(np.float32))
+
+
+def normalised(strip: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bring a grey strip to mean 0 and deviation 1."""
     return np.asarray((strip - strip.mean()) / (strip.std() + 1), dtype=np.float32)
 
 
