@@ -50,7 +50,7 @@ def test_a_printing_has_its_names_texts_and_variants(whole: Path) -> None:
         assert facts is not None
         assert facts.names == {"en": "Wick 3", "fr": "Mèche Wick 3"}
         assert facts.attacks == ({"en": "Glow 3", "fr": "Lueur 3"},)
-        assert pack.moves("lan1-3") == [("Glow 3", "Lueur 3")]
+        assert pack.moves("lan1-3") == [{"en": "Glow 3", "fr": "Lueur 3"}]
         assert pack.moves("none-1") == []
         assert (facts.health, facts.artist, facts.copyright_year) == ("60", "A. Painter", 2025)
         assert finishes_of(pack.variants("lan1-3")) == (Finish.NORMAL, Finish.REVERSE_HOLO)

@@ -35,7 +35,7 @@ from cardmint_edge.domain.evidence import (
     PrintEvidence,
     PrintMatch,
 )
-from cardmint_edge.domain.reading.attacks import attack_leads
+from cardmint_edge.domain.reading.attacks import Moves, attack_languages, attack_leads
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, PrintedFacts, TextIndex
 from cardmint_edge.domain.reading.clear_numbers import clear_numbers, unpadded
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
@@ -186,12 +186,16 @@ def test_the_artist_orders_cards_that_all_other_print_leaves_open(
     assert found[0].artist >= found[1].artist
 
 
+EMBER = {"en": "Ember", "de": "Glut"}
+TAIL_WHIP = {"en": "Tail Whip", "fr": "Mimi-Queue"}
+
+
 def test_attacks_speak_for_the_cards_that_have_them() -> None:
-    moves = {
-        "one": [("Ember", "Glut"), ("Tail Whip",)],
-        "twin": [("Tail Whip",), ("Glut", "Ember")],
-        "two": [("Ember", "Glut")],
-        "other": [("Bubble", "xy"), ("xy",)],
+    moves: dict[str, Moves] = {
+        "one": [EMBER, TAIL_WHIP],
+        "twin": [TAIL_WHIP, EMBER],
+        "two": [EMBER],
+        "other": [{"en": "Bubble", "fr": "xy"}, {"en": "xy"}],
         "none": [],
     }
     leads = attack_leads([says("Glut"), says("Tail Whip")], moves)
@@ -199,13 +203,34 @@ def test_attacks_speak_for_the_cards_that_have_them() -> None:
     assert leads["two"] == pytest.approx(-3, abs=0.5)
     assert leads["other"] == leads["none"] == pytest.approx(-6, abs=0.5)
     assert attack_leads([says("")], moves) == dict.fromkeys(moves, 0)
-    assert attack_leads([], {"one": [("Ember",)]}) == {"one": 0}
+    assert attack_leads([], {"one": [EMBER]}) == {"one": 0}
+
+
+def test_attacks_tell_the_language() -> None:
+    german = attack_languages([says("Glut")], [EMBER, TAIL_WHIP])
+    assert german == {"en": -6, "fr": -3, "de": 0, "it": -3, "es": -3, "pt": -3}
+    both = attack_languages([says("Glut"), says("Tail Whip")], [EMBER, TAIL_WHIP])
+    assert max(both, key=lambda language: both[language]) == "de"
+    assert attack_languages([says("nothing of it")], [EMBER]) == {}
+    assert attack_languages([], [EMBER, {"en": "xy"}]) == {}
+
+
+def test_the_language_of_a_card_is_read_where_its_attacks_are_known(fictional: Path) -> None:
+    card = whole(read_image(fictional / "images" / "drk-9.jpg"))
+    texts = CatalogueTexts(prints(1))
+    known: dict[str, Moves] = {texts.cards[0]: [EMBER]}
+    reader = PrintReader(lambda _: says("Glut"), texts, moves=lambda card_id: known[card_id])
+    assert reader.attack_languages(card, texts.cards[0])["de"] == 0
+    small = whole(np.zeros((100, 70, 3), np.uint8))
+    assert reader.attack_languages(small, texts.cards[0]) == {}
+    without = PrintReader(lambda _: says("Glut"), texts)
+    assert without.attack_languages(card, texts.cards[0]) == {}
 
 
 def test_attacks_order_cards_that_number_and_name_leave_open(fictional: Path) -> None:
     whole_card = whole(read_image(fictional / "images" / "drk-9.jpg"))
     texts = CatalogueTexts([*prints(1, name="Cat"), *prints(2, name="Cat")])
-    known = {texts.cards[0]: [("Bubble",)], texts.cards[1]: [("Tail Whip",)]}
+    known: dict[str, Moves] = {texts.cards[0]: [{"en": "Bubble"}], texts.cards[1]: [TAIL_WHIP]}
 
     def cut(_: CardView, place: StripPlace) -> NDArray[np.float32]:
         return np.full(1, place.middle, np.float32)
@@ -213,7 +238,9 @@ def test_attacks_order_cards_that_number_and_name_leave_open(fictional: Path) ->
     def read(middle: NDArray[np.float32]) -> Reading:
         return says("Cat" if middle < 0.2 else "Tail Whip" if middle < 0.9 else "")
 
-    scores, _ = PrintReader(read, texts, cut=cut, moves=known.get).search([whole_card])
+    scores, _ = PrintReader(read, texts, cut=cut, moves=lambda card_id: known[card_id]).search(
+        [whole_card]
+    )
     assert [score.card_id for score in scores] == texts.cards[::-1]
     assert scores[0].attack == -scores[1].attack == pytest.approx(3, abs=0.5)
     without, _ = PrintReader(read, texts, cut=cut).search([whole_card])

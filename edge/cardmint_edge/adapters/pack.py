@@ -263,8 +263,8 @@ class Pack:
             for id_, region, names, code, codes, official, released, cards in rows
         )
 
-    def moves(self, card_id: str) -> list[tuple[str, ...]]:
-        """Return a printing's attacks and abilities, each by its names in all languages.
+    def moves(self, card_id: str) -> list[Names]:
+        """Return a printing's attacks and abilities, each with its names by language.
 
         None are known of an unknown printing, or from an earlier pack.
         """
@@ -272,7 +272,7 @@ class Pack:
             return []
         rows = self._rows("SELECT attacks, abilities FROM cards WHERE id = :id", {"id": card_id})
         known = [numbers for row in rows for numbers in row]
-        return [tuple(names.values()) for numbers in known for names in self._move_names(numbers)]
+        return [names for numbers in known for names in self._move_names(numbers)]
 
     def _move_names(self, numbers: str) -> list[Names]:
         """Return the names of attacks or abilities by their numbers."""

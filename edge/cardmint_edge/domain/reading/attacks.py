@@ -1,12 +1,18 @@
-"""Attacks and abilities: which of some cards they speak for."""
+"""Attacks and abilities: which of some cards they speak for, and in which language they are."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
 from cardmint_edge.domain.reading.lexicon import plain
 
-Moves = Sequence[Iterable[str]]
-"""A card's attacks and abilities, each by its names in all languages."""
+Moves = Sequence[Mapping[str, str]]
+"""A card's attacks and abilities, each with its names by language."""
+
+LANGUAGES = ("en", "fr", "de", "it", "es", "pt")
+"""Languages whose letters the reader knows."""
+
+OTHER_LANGUAGE = -6.0
+"""Least score (log) of an attack's name in a language."""
 
 READ = 3.0
 """What an attack that is read clearly adds (log); one whose score is below -READ adds nothing.
@@ -41,8 +47,36 @@ def attack_leads(readings: list[Reading], moves: Mapping[str, Moves]) -> dict[st
 
 def _letters(moves: Moves) -> frozenset[frozenset[str]]:
     """Return the names of each attack in the reader's letters."""
-    return frozenset(
-        own
-        for move in moves
-        if (own := frozenset(name for one in move if len(name := plain(one)) >= SHORTEST))
-    )
+    return frozenset(own for move in moves if (own := frozenset(_by_language(move).values())))
+
+
+def attack_languages(readings: list[Reading], moves: Moves) -> dict[str, float]:
+    """Return the log-likelihood of each language, relative to the best, by a card's attacks.
+
+    Empty where no attack is read. A language whose name of an attack is not known is taken to have
+    one that is half read.
+    """
+    total = dict.fromkeys(LANGUAGES, 0.0)
+    legible = False
+    for move in moves:
+        known = _by_language(move)
+        texts = sorted(set(known.values()))
+        best = text_scores(readings, texts, number=False).max(axis=0, initial=OTHER_LANGUAGE)
+        scores = dict(zip(texts, best.tolist(), strict=True))
+        if max(scores.values(), default=OTHER_LANGUAGE) < -READ:
+            continue
+        legible = True
+        for language in LANGUAGES:
+            score = scores[known[language]] if language in known else OTHER_LANGUAGE / 2
+            total[language] += min(0.0, max(OTHER_LANGUAGE, score))
+    most = max(total.values())
+    return {language: score - most for language, score in total.items()} if legible else {}
+
+
+def _by_language(move: Mapping[str, str]) -> dict[str, str]:
+    """Return an attack's names in the reader's letters, those that are long enough."""
+    return {
+        language: name
+        for language in LANGUAGES
+        if len(name := plain(move.get(language, ""))) >= SHORTEST
+    }

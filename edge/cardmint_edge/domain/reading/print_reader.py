@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cardmint_contracts.cards import Card
 from cardmint_edge.domain.config import ReaderConfig, UnreadCosts
 from cardmint_edge.domain.evidence import NumberScores
-from cardmint_edge.domain.reading.attacks import Moves, attack_leads
+from cardmint_edge.domain.reading.attacks import Moves, attack_languages, attack_leads
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, TextIndex, best_of
 from cardmint_edge.domain.reading.clear_numbers import clear_numbers, unpadded
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
@@ -206,6 +206,16 @@ class PrintReader:
             if english >= config.clear_sign:
                 break
         return foreign >= config.clear_sign and foreign - english >= config.sign_lead
+
+    def attack_languages(self, card: CardView, card_id: str) -> dict[str, float]:
+        """Return the log-likelihood of each language, relative to the best, by a card's attacks.
+
+        Empty where none is read, or none is known of the printing.
+        """
+        moves = self._moves(card_id) if self._moves else []
+        if not moves or card.height < self._config.min_height:
+            return {}
+        return attack_languages(self._read(card, BODY), moves)
 
     def unknown_number(self, card: CardView) -> str:
         """Return the number with its total on a card, when it is clear and none of the catalogue's.
