@@ -108,6 +108,17 @@ def test_how_a_number_may_be_printed(
     assert number_forms(number, total, promo=promo) == forms
 
 
+def test_a_promo_is_numbered_after_its_set_s_code() -> None:
+    forms = number_forms("10", 226, promo=True, code="SVP")
+    assert forms[:3] == ("10", "SVP 010", "SVP EN 010")
+    assert len(forms) == 8
+    assert number_forms("10", 198, promo=False, code="SVI") == ("10/198", "010/198")
+    card = PrintedFacts(card_id="p-10", name="Cat", number="10", total=226, promo=True, code="SVP")
+    readings = CardReadings(numbers=[says("G SVP DE 010")], names=[says("Cat")], health=[])
+    [score] = PrintReader(lambda _: says(""), CatalogueTexts([card])).score(readings)
+    assert score.number > -1
+
+
 def test_names_are_spelt_in_the_readers_letters() -> None:
     assert plain("Flabébé δ ★") == "Flabebe"
     assert all(0 < code < CLASSES for code in codes(plain("Farfetch’d")))

@@ -330,13 +330,14 @@ class Pack:
 
         The reader compares English names, and the number of any other card alone names nothing.
         """
-        promo, english, names = "rarity = 'Promo'", "1", "''"
+        promo, english, names, code = "rarity = 'Promo'", "1", "''", "''"
         if self._whole:
             promo, names = "promo", "names"
+            code = "(SELECT code FROM sets WHERE sets.id = set_id)"
             english = "region = 'international' AND names LIKE '%\"en\":%'"
         rows = self._rows(
-            f"SELECT id, name, number, printed_total, {promo}, health, artist, {names} FROM cards"  # noqa: S608 - constants
-            f" WHERE {english} ORDER BY id"
+            f"SELECT id, name, number, printed_total, {promo}, health, artist, {names},"  # noqa: S608 - constants
+            f" {code} FROM cards WHERE {english} ORDER BY id"
         )
         return [
             PrintedFacts(
@@ -348,8 +349,9 @@ class Pack:
                 health=health,
                 artist=artist,
                 names=self._json(names, Names) if names else {},
+                code=code or "",
             )
-            for id_, name, number, total, promo, health, artist, names in rows
+            for id_, name, number, total, promo, health, artist, names, code in rows
         ]
 
     def search(self, text: str, limit: int = 20, language: Language | None = None) -> list[Card]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cardmint_edge.domain.reading.ctc import Reading
 from cardmint_edge.domain.reading.lexicon import ALPHABET, codes, number_forms, plain
 
-FORMS = 4
+FORMS = 7
 """How many forms a number has at most."""
 
 LANGUAGES = 6
@@ -31,7 +31,7 @@ class PrintedFacts:
     """What stands on a printing's cards, by the catalogue.
 
     `health` and `artist` are empty where the card has none. `names` holds its names by language,
-    as far as the pack knows them.
+    as far as the pack knows them, `code` what its set prints beside the number.
     """
 
     card_id: str
@@ -42,6 +42,7 @@ class PrintedFacts:
     health: str = ""
     artist: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
+    code: str = ""
 
 
 class TextIndex:
@@ -129,7 +130,10 @@ class CatalogueTexts:
 
     def __init__(self, facts: Iterable[PrintedFacts]) -> None:
         known = list(facts)
-        forms = [number_forms(card.number, card.total, promo=card.promo) for card in known]
+        forms = [
+            number_forms(card.number, card.total, promo=card.promo, code=card.code)
+            for card in known
+        ]
         self.cards = [card.card_id for card in known]
         self.numbers = TextIndex(form for own in forms for form in own if _is_distinctive(form))
         # A single letter is found in every strip.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts
 from cardmint_edge.domain.reading.clear_numbers import clear_numbers, unpadded
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
+from cardmint_edge.domain.reading.lexicon import LANGUAGE_CODES
 from cardmint_edge.domain.reading.strips import StripReader, normalised
 from cardmint_edge.domain.vision.view import STRIP_SIZE, View
 
@@ -28,9 +29,6 @@ CLEAR_LETTER = 0.8
 
 AGREEING = 2
 """In how many strips a number must be read, and how many times as often as any other."""
-
-LANGUAGE_CODES = {"en": "EN", "fr": "FR", "de": "DE", "it": "IT", "es": "ES", "pt": "PT"}
-"""What stands beside the set's code."""
 
 CODE_LEAD = 2.0
 """Least lead (log) of a set's code, or of a language's, over others to count as read."""
