@@ -39,6 +39,7 @@ class Recognisers:
 
     def __init__(self, pack: Pack, models: Path = FOLDER) -> None:
         self._prints = pack.prints()
+        self._moves = pack.moves
         self._models: dict[str, str] = {}
         self._reader = self._load("reader", TextReader, models)
         self._finder = self._load("corners", CardFinder, models)
@@ -76,6 +77,7 @@ class Recognisers:
                 CatalogueTexts(text for text in self._prints if text.card_id not in unknown)
                 if unknown
                 else self._all,
+                moves=self._moves,
             )
         return CardRecogniser(
             gallery,

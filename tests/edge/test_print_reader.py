@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.edge.readings import says
 
 from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.models import FOLDER, CardFinder, ModelUnusable, TextReader
 from cardmint_edge.adapters.pack import Pack
+from cardmint_edge.domain.reading.attacks import Moves, attack_languages, attack_leads
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, PrintedFacts, TextIndex
 from cardmint_edge.domain.reading.clear_numbers import clear_numbers, unpadded
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
@@ -24,20 +26,10 @@ from cardmint_edge.domain.reading.lexicon import ALPHABET, codes, number_forms, 
 from cardmint_edge.domain.reading.print_reader import CardReadings, Examined, PrintReader
 from cardmint_edge.domain.reading.strips import NAMES, NUMBERS, normalised_strip
 from cardmint_edge.domain.vision.quad import Quad
-from cardmint_edge.domain.vision.view import CardView, View
+from cardmint_edge.domain.vision.view import CardView, StripPlace, View
 from cardmint_edge.recogniser import recogniser_of
 
 CLASSES = len(ALPHABET) + 1
-
-
-def says(text: str, *, steps: int = 64, sure: float = 0.97) -> Reading:
-    """A reading of a text, each letter one step long, a blank between."""
-    reading = np.full((steps, CLASSES), (1 - sure) / (CLASSES - 1), np.float32)
-    spelt = [code for letter in codes(text) for code in (letter, 0)]
-    for step in range(steps):
-        code = spelt[step] if step < len(spelt) else 0
-        reading[step, code] = sure
-    return reading
 
 
 def test_a_reading_of_a_text_is_explained_best_by_it() -> None:
@@ -97,6 +89,17 @@ def test_how_a_number_may_be_printed(
     number: str, total: int | None, promo: bool, forms: tuple[str, ...]
 ) -> None:
     assert number_forms(number, total, promo=promo) == forms
+
+
+def test_a_promo_is_numbered_after_its_set_s_code() -> None:
+    forms = number_forms("10", 226, promo=True, code="SVP")
+    assert forms[:3] == ("10", "SVP 010", "SVP EN 010")
+    assert len(forms) == 8
+    assert number_forms("10", 198, promo=False, code="SVI") == ("10/198", "010/198")
+    card = PrintedFacts(card_id="p-10", name="Cat", number="10", total=226, promo=True, code="SVP")
+    readings = CardReadings(numbers=[says("G SVP DE 010")], names=[says("Cat")], health=[])
+    [score] = PrintReader(lambda _: says(""), CatalogueTexts([card])).score(readings)
+    assert score.number > -1
 
 
 def test_names_are_spelt_in_the_readers_letters() -> None:
@@ -177,10 +180,82 @@ def test_the_artist_orders_cards_that_all_other_print_leaves_open(
     assert found[0].artist >= found[1].artist
 
 
+EMBER = {"en": "Ember", "de": "Glut"}
+TAIL_WHIP = {"en": "Tail Whip", "fr": "Mimi-Queue"}
+
+
+def test_attacks_speak_for_the_cards_that_have_them() -> None:
+    moves: dict[str, Moves] = {
+        "one": [EMBER, TAIL_WHIP],
+        "twin": [TAIL_WHIP, EMBER],
+        "two": [EMBER],
+        "other": [{"en": "Bubble", "fr": "xy"}, {"en": "xy"}],
+        "none": [],
+    }
+    leads = attack_leads([says("Glut"), says("Tail Whip")], moves)
+    assert leads["one"] == leads["twin"] == pytest.approx(3, abs=0.5)
+    assert leads["two"] == pytest.approx(-3, abs=0.5)
+    assert leads["other"] == leads["none"] == pytest.approx(-6, abs=0.5)
+    assert attack_leads([says("")], moves) == dict.fromkeys(moves, 0)
+    assert attack_leads([], {"one": [EMBER]}) == {"one": 0}
+
+
+def test_attacks_tell_the_language() -> None:
+    german = attack_languages([says("Glut")], [EMBER, TAIL_WHIP])
+    assert german == {"en": -6, "fr": -3, "de": 0, "it": -3, "es": -3, "pt": -3}
+    both = attack_languages([says("Glut"), says("Tail Whip")], [EMBER, TAIL_WHIP])
+    assert max(both, key=lambda language: both[language]) == "de"
+    assert attack_languages([says("nothing of it")], [EMBER]) == {}
+    assert attack_languages([], [EMBER, {"en": "xy"}]) == {}
+
+
+def test_the_language_of_a_card_is_read_where_its_attacks_are_known(fictional: Path) -> None:
+    card = whole(read_image(fictional / "images" / "drk-9.jpg"))
+    texts = CatalogueTexts(prints(1))
+    known: dict[str, Moves] = {texts.cards[0]: [EMBER]}
+    reader = PrintReader(lambda _: says("Glut"), texts, moves=lambda card_id: known[card_id])
+    assert reader.attack_languages(card, texts.cards[0])["de"] == 0
+    small = whole(np.zeros((100, 70, 3), np.uint8))
+    assert reader.attack_languages(small, texts.cards[0]) == {}
+    without = PrintReader(lambda _: says("Glut"), texts)
+    assert without.attack_languages(card, texts.cards[0]) == {}
+
+
+def test_attacks_order_cards_that_number_and_name_leave_open(fictional: Path) -> None:
+    whole_card = whole(read_image(fictional / "images" / "drk-9.jpg"))
+    texts = CatalogueTexts([*prints(1, name="Cat"), *prints(2, name="Cat")])
+    known: dict[str, Moves] = {texts.cards[0]: [{"en": "Bubble"}], texts.cards[1]: [TAIL_WHIP]}
+
+    def cut(_: CardView, place: StripPlace) -> NDArray[np.float32]:
+        return np.full(1, place.middle, np.float32)
+
+    def read(middle: NDArray[np.float32]) -> Reading:
+        return says("Cat" if middle < 0.2 else "Tail Whip" if middle < 0.9 else "")
+
+    scores, _ = PrintReader(read, texts, cut=cut, moves=lambda card_id: known[card_id]).search(
+        [whole_card]
+    )
+    assert [score.card_id for score in scores] == texts.cards[::-1]
+    assert scores[0].attack == -scores[1].attack == pytest.approx(3, abs=0.5)
+    without, _ = PrintReader(read, texts, cut=cut).search([whole_card])
+    assert {score.attack for score in without} == {0}
+
+
+def test_a_card_is_found_by_its_name_in_another_language() -> None:
+    facts = [replace(one, names={"fr": "Chat", "de": "Katze"}) for one in prints(1, name="Cat")]
+    texts = CatalogueTexts([*facts, *prints(2, name="Catty")])
+    readings = CardReadings(numbers=[says("")], names=[says("Chat")], health=[says("HP 60")])
+    first, second = PrintReader(lambda _: says(""), texts).score(readings)
+    assert first.card_id == facts[0].card_id
+    assert first.name_lead > 0 > second.name_lead
+    # Its own names are no rivals of each other.
+    assert first.name_lead == pytest.approx(first.name - second.name)
+
+
 def test_a_name_of_one_letter_is_not_looked_for() -> None:
     strings = CatalogueTexts([*prints(1, name="N"), *prints(2, name="No")])
     assert strings.names.texts == ["No"]
-    assert strings.name_rows.tolist() == [-1, 0]
+    assert strings.name_rows[:, 0].tolist() == [-1, 0]
 
 
 def test_strips_hold_what_stands_there(fictional: Path) -> None:

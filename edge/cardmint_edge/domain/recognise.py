@@ -246,6 +246,7 @@ def _print_scores(scores: list[PrintScore]) -> dict[str, PrintScores]:
             name_lead=_finite(score.name_lead),
             health=None if score.health == -np.inf else score.health,
             artist=score.artist,
+            attack=score.attack,
         )
         for score in scores[:PRINT_MATCHES]
     }

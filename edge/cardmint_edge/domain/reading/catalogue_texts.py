@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 from cardmint_edge.domain.reading.ctc import Reading
 from cardmint_edge.domain.reading.lexicon import ALPHABET, codes, number_forms, plain
 
-FORMS = 4
+FORMS = 7
 """How many forms a number has at most."""
+
+LANGUAGES = 6
+"""How many names a card has at most: those of other scripts have no letter that is read."""
 
 CLASSES = len(ALPHABET) + 1
 
@@ -28,7 +31,7 @@ class PrintedFacts:
     """What stands on a printing's cards, by the catalogue.
 
     `health` and `artist` are empty where the card has none. `names` holds its names by language,
-    as far as the pack knows them.
+    as far as the pack knows them, `code` what its set prints beside the number.
     """
 
     card_id: str
@@ -39,6 +42,7 @@ class PrintedFacts:
     health: str = ""
     artist: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
+    code: str = ""
 
 
 class TextIndex:
@@ -126,12 +130,18 @@ class CatalogueTexts:
 
     def __init__(self, facts: Iterable[PrintedFacts]) -> None:
         known = list(facts)
-        forms = [number_forms(card.number, card.total, promo=card.promo) for card in known]
+        forms = [
+            number_forms(card.number, card.total, promo=card.promo, code=card.code)
+            for card in known
+        ]
         self.cards = [card.card_id for card in known]
         self.numbers = TextIndex(form for own in forms for form in own if _is_distinctive(form))
         # A single letter is found in every strip.
-        names = [plain(card.name) for card in known]
-        self.names = TextIndex(name for name in names if len(name) > 1)
+        names = [
+            {name for given in (card.name, *card.names.values()) if len(name := plain(given)) > 1}
+            for card in known
+        ]
+        self.names = TextIndex(name for own in names for name in own)
         self.health = TextIndex(card.health for card in known if card.health.isdigit())
         credit_lines = {artist: _credit(artist) for artist in {card.artist for card in known}}
         self.artists = TextIndex(credit_lines.values())
@@ -139,7 +149,10 @@ class CatalogueTexts:
         for card, own in enumerate(forms):
             rows = [row for form in own if (row := self.numbers.row(form)) >= 0][:FORMS]
             self.number_rows[card, : len(rows)] = rows
-        self.name_rows = np.array([self.names.row(name) for name in names], dtype=np.int32)
+        self.name_rows = np.full((len(known), LANGUAGES), -1, dtype=np.int32)
+        for card, spelt in enumerate(names):
+            found = sorted(self.names.row(name) for name in spelt)[:LANGUAGES]
+            self.name_rows[card, : len(found)] = found
         self.health_rows = np.array([self.health.row(card.health) for card in known], np.int32)
         self._artist_rows = {
             card.card_id: self.artists.row(credit_lines[card.artist]) for card in known
@@ -151,6 +164,12 @@ class CatalogueTexts:
     def number_forms(self, card_id: str) -> tuple[str, ...]:
         """Return the forms of a printing's number; none for a card outside of the catalogue."""
         return self._forms.get(card_id, ())
+
+    def cards_numbered(self, number: str) -> list[str]:
+        """Return the printings that have a number in one of its forms."""
+        row = self.numbers.row(number)
+        found = np.flatnonzero((self.number_rows == row).any(axis=1)) if row >= 0 else ()
+        return [self.cards[card] for card in found]
 
     def names_in(self, card_id: str) -> dict[str, str]:
         """Return a printing's names by language, in the reader's letters; none for another card."""

@@ -1,7 +1,7 @@
 """Print on a card: it settles the printing of an art, or names a card without a picture."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,17 +10,20 @@ from numpy.typing import NDArray
 from cardmint_contracts.cards import Card
 from cardmint_edge.domain.config import ReaderConfig, UnreadCosts
 from cardmint_edge.domain.evidence import PrintScores
+from cardmint_edge.domain.reading.attacks import Moves, attack_languages, attack_leads
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, TextIndex, best_of
 from cardmint_edge.domain.reading.clear_numbers import clear_numbers, unpadded
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
 from cardmint_edge.domain.reading.languages import language_scores
 from cardmint_edge.domain.reading.strips import (
     ARTISTS,
+    BODY,
     FAR_NUMBERS,
     HEALTH,
     LIKELIEST_NUMBERS,
     NAMES,
     OTHER_NUMBERS,
+    StripCutter,
     StripReader,
     normalised_strip,
 )
@@ -36,7 +39,7 @@ class PrintScore:
 
     `name_lead` is the score of its name minus that of the best other name: in a blur any name
     scores fairly. `artist` is the score of its artist minus that of the best other; 0 where no
-    artist was looked for.
+    artist was looked for. `attack` is the lead of its attacks over those of other cards.
     """
 
     card_id: str
@@ -46,6 +49,7 @@ class PrintScore:
     name_lead: float
     unread: UnreadCosts
     artist: float = 0.0
+    attack: float = 0.0
 
     @property
     def total(self) -> float:
@@ -91,12 +95,24 @@ class CardReadings:
 
 
 class PrintReader:
-    """Reads the print of one card at a time; `texts` are the catalogue's."""
+    """Reads the print of one card at a time; `texts` are the catalogue's.
+
+    `cut` cuts a strip out of a card as `reader` takes it, `moves` returns a card's attacks and
+    abilities.
+    """
 
     def __init__(
-        self, reader: StripReader, texts: CatalogueTexts, config: ReaderConfig | None = None
+        self,
+        reader: StripReader,
+        texts: CatalogueTexts,
+        config: ReaderConfig | None = None,
+        *,
+        cut: StripCutter = normalised_strip,
+        moves: Callable[[str], Moves] | None = None,
     ) -> None:
         self._reader = reader
+        self._moves = moves
+        self._cut = cut
         self._texts = texts
         self._config = config or ReaderConfig()
 
@@ -116,8 +132,10 @@ class PrintReader:
                 upright = first.total > config.right_way_up and first.name_lead >= 0
                 if upright and not self._lacks_number(first):
                     break
-        if where is not None and best[0].total + config.unread.artist < _runner_up(best):
-            best = self._ordered_by_artist(where, best)
+        if where is not None and self._is_open(best):
+            best = self._ordered_by_attacks(where, best)
+            if self._is_open(best):
+                best = self._ordered_by_artist(where, best)
         return best, where
 
     def score(self, readings: CardReadings) -> list[PrintScore]:
@@ -140,19 +158,24 @@ class PrintReader:
         compared = np.union1d(_best_rows(name_bounds, config.rivals), texts.name_rows[cards])
         by_name = _row_scores(readings.names, texts.names, compared, number=False)
         names = best_of(by_name, texts.name_rows[cards]).astype(np.float64)
+        rivals = _best_others(by_name, texts.name_rows[cards])
         health = _card_scores(readings.health, texts.health, texts.health_rows[cards], number=True)
-        first, second = _two_best(by_name)
         scores = [
             PrintScore(
                 card_id=texts.cards[card],
                 number=number,
                 name=name,
                 health=points,
-                name_lead=name - (second[1] if texts.name_rows[card] == first[0] else first[1]),
+                name_lead=name - rival,
                 unread=config.unread,
             )
-            for card, number, name, points in zip(
-                cards.tolist(), numbers.tolist(), names.tolist(), health.tolist(), strict=True
+            for card, number, name, rival, points in zip(
+                cards.tolist(),
+                numbers.tolist(),
+                names.tolist(),
+                rivals.tolist(),
+                health.tolist(),
+                strict=True,
             )
         ]
         return sorted(scores, key=lambda score: -score.total)
@@ -182,6 +205,16 @@ class PrintReader:
         )
         return self._examined(readings.with_more(more), printings)
 
+    def attack_languages(self, card: CardView, card_id: str) -> dict[str, float]:
+        """Return the log-likelihood of each language, relative to the best, by a card's attacks.
+
+        Empty where none is read, or none is known of the printing.
+        """
+        moves = self._moves(card_id) if self._moves else []
+        if not moves or card.height < self._config.min_height:
+            return {}
+        return attack_languages(self._read(card, BODY), moves)
+
     def _is_known(self, number: str) -> bool:
         known = self._texts.numbers
         return known.row(number) >= 0 or known.row(unpadded(number)) >= 0
@@ -202,6 +235,21 @@ class PrintReader:
             more = self._read(card, FAR_NUMBERS)
             scores = self.score(replace(readings, numbers=readings.numbers + more))
         return scores
+
+    def _is_open(self, scores: list[PrintScore]) -> bool:
+        """Return whether an artist's name could put another card first."""
+        sums = [score.total + score.attack for score in scores]
+        return sums[0] + self._config.unread.artist < max(sums[1:], default=-np.inf)
+
+    def _ordered_by_attacks(self, card: CardView, scores: list[PrintScore]) -> list[PrintScore]:
+        """Order cards that other print leaves open by their attacks, too."""
+        if self._moves is None:
+            return scores
+        likely = scores[: self._config.artists]
+        moves = {score.card_id: self._moves(score.card_id) for score in likely}
+        leads = attack_leads(self._read(card, BODY), moves)
+        ordered = [replace(score, attack=leads[score.card_id]) for score in likely]
+        return sorted(ordered, key=lambda score: -score.total - score.attack)
 
     def _ordered_by_artist(self, card: CardView, scores: list[PrintScore]) -> list[PrintScore]:
         """Order cards that other print leaves open by the artist, too."""
@@ -224,7 +272,7 @@ class PrintReader:
             replace(score, artist=behind.get(row, config.unread.artist))
             for score, row in zip(scores, rows, strict=False)
         ]
-        return sorted(credited, key=lambda score: -score.total - score.artist)
+        return sorted(credited, key=lambda score: -score.total - score.attack - score.artist)
 
     def _examined(self, readings: CardReadings, printings: list[Card]) -> Examined:
         numbers = self._number_scores(readings.numbers, printings)
@@ -329,7 +377,7 @@ class PrintReader:
         )
 
     def _read(self, card: CardView, places: tuple[StripPlace, ...]) -> list[Reading]:
-        return [self._reader(normalised_strip(card, place)) for place in places]
+        return [self._reader(self._cut(card, place)) for place in places]
 
     def _lacks_number(self, score: PrintScore) -> bool:
         """Return whether the name was read, but no number of a card of that name."""
@@ -386,9 +434,13 @@ def _best_rows(values: NDArray[np.float32], count: int) -> NDArray[np.intp]:
     return np.argpartition(-values, count - 1)[:count] if count else np.zeros(0, np.intp)
 
 
-def _two_best(values: NDArray[np.float32]) -> list[tuple[int, float]]:
-    order = [*np.argsort(-values)[:2].tolist(), -1, -1][:2]
-    return [(row, float(values[row]) if row >= 0 else -np.inf) for row in order]
+def _best_others(values: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Return for each card (its rows) the best value of a row that is not its own."""
+    order = np.append(np.argsort(-values)[: rows.shape[1] + 1], -1)
+    own = (order[None, :, None] == rows[:, None, :]).any(axis=2)
+    own[:, -1] = False
+    best = np.append(values, np.float32(-np.inf))[order[own.argmin(axis=1)]]
+    return np.asarray(best, dtype=np.float32)
 
 
 def _soft_floor(score: float, floor: float) -> float:
