@@ -7,20 +7,19 @@ import numpy as np
 from cardmint_contracts.catalogue import ENGLISH
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
 
-SIGNS: dict[str, tuple[str, ...]] = {
-    "en": ("HP",),
-    "fr": ("PV",),
-    "de": ("KP",),
-    "it": ("PS",),
-    "es": ("PS",),
-    "pt": ("PS",),
-}
+SIGNS = {"en": "HP", "fr": "PV", "de": "KP", "it": "PS", "es": "PS", "pt": "PS"}
 """What stands beside the health points, by language."""
 
 FORMS = ("{0} {1}", "{0}{1}", "{1} {0}", "{1}{0}")
 
 UNREAD_SIGN = -6.0
 """Score (log) below which a sign was not read."""
+
+SIGN_LEAD = 4.0
+"""Lead (log) over "HP" from which on another sign counts, and what it counts at most.
+
+"HP" itself counts nothing: the reader sees it where "PV" stands, too.
+"""
 
 UNREAD_NAME = -5.0
 """Score (log) of a name that could not be read, whatever the language."""
@@ -53,21 +52,21 @@ def language_scores(
 def _by_sign(health: list[Reading], points: str) -> dict[str, float]:
     if not points or not health:
         return {}
-    signs = sorted({sign for own in SIGNS.values() for sign in own})
+    signs = sorted(set(SIGNS.values()))
     texts = [form.format(points, sign) for sign in signs for form in FORMS]
     scores = text_scores(health, texts, number=True).reshape(len(health), len(signs), -1)
     by_sign = dict(zip(signs, scores.max(axis=(0, 2)).tolist(), strict=True))
     best = max(by_sign.values())
-    if best < UNREAD_SIGN:
+    if best < UNREAD_SIGN or best - by_sign[SIGNS[ENGLISH]] < SIGN_LEAD:
         return {}
-    return {language: max(by_sign[sign] for sign in own) - best for language, own in SIGNS.items()}
+    return {language: max(-SIGN_LEAD, by_sign[sign] - best) for language, sign in SIGNS.items()}
 
 
 def _by_name(names: list[Reading], known: Mapping[str, str]) -> dict[str, float]:
     texts = sorted(set(known.values()))
     if not texts or not names:
         return {}
-    least = OTHER_NAME if any(map(_is_legible, names)) else UNREAD_NAME
+    least = OTHER_NAME if any(map(is_legible, names)) else UNREAD_NAME
     scores = np.clip(text_scores(names, texts, number=False).max(axis=0), least, 0)
     by_text = dict(zip(texts, scores.tolist(), strict=True))
     english = by_text.get(known.get(ENGLISH, ""), UNREAD_NAME)
@@ -77,6 +76,7 @@ def _by_name(names: list[Reading], known: Mapping[str, str]) -> dict[str, float]
     }
 
 
-def _is_legible(reading: Reading) -> bool:
+def is_legible(reading: Reading) -> bool:
+    """Return whether some text stands clearly in a strip."""
     letters, least = LEGIBLE
     return bool((reading[:, 1:].max(axis=1) >= least).sum() >= letters)

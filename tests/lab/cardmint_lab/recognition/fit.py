@@ -29,6 +29,13 @@ ABLATED: dict[str, tuple[str, ...]] = {
     "inliers": ("inliers",),
     "number": ("number", "number_lead", "other_number", "unknown_number"),
     "name": ("name", "name_lead"),
+    "second look": (
+        "second_printed",
+        "second_number",
+        "second_number_lead",
+        "second_name",
+        "second_name_lead",
+    ),
     "health": ("health", "no_health"),
     "artist": ("artist",),
     "attack": ("attack",),
@@ -187,7 +194,7 @@ def ablation(samples: Sequence[Sample], policy: PolicyConfig) -> list[str]:
 
 
 def _deciding(grew: tuple[Evidence, ...], policy: PolicyConfig) -> Evidence:
-    return next((one for one in grew if is_settled(one, policy)), grew[-1])
+    return next((one for one in grew if is_settled(one, policy, policy.settled)), grew[-1])
 
 
 def _choices(samples: Sequence[Sample], policy: PolicyConfig) -> Choices:
