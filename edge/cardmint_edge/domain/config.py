@@ -277,8 +277,6 @@ class LanguageConfig:
     """Probability (0 to 1), before anything is read, of the language that is set for the batch."""
     english_prior: float = 0.8
     """The same of English, when no language is set."""
-    sharpness: float = 0.5
-    """Factor of the scores of print: sign and names are not independent."""
     accept: float = 0.9
     """Least confidence (0 to 1) of the language of a card that is accepted."""
     clear: float = 0.97

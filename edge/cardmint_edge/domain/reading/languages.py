@@ -1,6 +1,7 @@
 """Which language a card is printed in, by the sign of its health points and by its name."""
 
 from collections.abc import Mapping
+from math import exp, log
 
 import numpy as np
 
@@ -30,8 +31,8 @@ OTHER_NAME = -9.0
 LEGIBLE = (5, 0.9)
 """So many letters of such a probability are a legible text."""
 
-SAME_NAME = 0.5
-"""Share of printings that bear their English name in another language, too."""
+SAME_NAME = {"en": 1.0, "fr": 0.3, "de": 0.3, "it": 0.95, "es": 0.95, "pt": 0.95}
+"""Share of printings that bear their English name, by language, for those that the pack lacks."""
 
 
 def language_scores(
@@ -70,9 +71,11 @@ def _by_name(names: list[Reading], known: Mapping[str, str]) -> dict[str, float]
     scores = np.clip(text_scores(names, texts, number=False).max(axis=0), least, 0)
     by_text = dict(zip(texts, scores.tolist(), strict=True))
     english = by_text.get(known.get(ENGLISH, ""), UNREAD_NAME)
-    lacking = float(np.logaddexp(np.log(SAME_NAME) + english, np.log(1 - SAME_NAME) + UNREAD_NAME))
     return {
-        language: by_text[known[language]] if language in known else lacking for language in SIGNS
+        language: by_text[known[language]]
+        if language in known
+        else log(same * exp(english) + (1 - same) * exp(UNREAD_NAME))
+        for language, same in SAME_NAME.items()
     }
 
 
