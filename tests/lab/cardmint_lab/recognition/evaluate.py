@@ -31,6 +31,9 @@ class Photo:
     name: str = ""
     quad: Quad | None = None
     """Where the card lies, as a person marked it."""
+    language: str = ""
+    source: str = ""
+    """Photos of one source share camera, light and seller."""
 
     @property
     def labelled(self) -> bool:
@@ -110,6 +113,8 @@ def read_index(folder: Path) -> list[Photo]:
                     card_id=row["id"],
                     name=row.get("name") or "",
                     quad=_quad(row.get("corners") or ""),
+                    language=row.get("lang") or "",
+                    source=row.get("source") or row.get("source_repo") or "",
                 )
                 for row in csv.DictReader(file)
             ]
