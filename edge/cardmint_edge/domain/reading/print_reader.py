@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from cardmint_contracts.cards import Card
 from cardmint_edge.domain.config import ReaderConfig, UnreadCosts
-from cardmint_edge.domain.evidence import NumberScores
+from cardmint_edge.domain.evidence import PrintScores
 from cardmint_edge.domain.reading.attacks import Moves, attack_languages, attack_leads
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, TextIndex, best_of
 from cardmint_edge.domain.reading.clear_numbers import clear_numbers, unpadded
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
+from cardmint_edge.domain.reading.languages import language_scores
 from cardmint_edge.domain.reading.strips import (
     ARTISTS,
     BODY,
@@ -28,8 +29,8 @@ from cardmint_edge.domain.reading.strips import (
 )
 from cardmint_edge.domain.vision.view import CardView, StripPlace
 
-FOREIGN_SIGNS = ("KP", "PV", "PS")
-"""What stands for HP in German, French, and in Italian, Spanish or Portuguese."""
+_UNREAD = -60.0
+"""Score (log) of a text that was not read at all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +63,18 @@ class PrintScore:
                 else _soft_floor(self.health, self.unread.health)
             )
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Examined:
+    """What print says of given printings, by their identifiers.
+
+    `languages` and `unknown_number` are those of `Evidence`.
+    """
+
+    scores: dict[str, PrintScores]
+    languages: dict[str, float]
+    unknown_number: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,45 +180,30 @@ class PrintReader:
         ]
         return sorted(scores, key=lambda score: -score.total)
 
-    def numbers(self, card: CardView, printings: list[Card]) -> NumberScores | None:
-        """Read the number of a card that is one of `printings`; None where it is too small.
+    def examine(self, card: CardView, printings: list[Card]) -> Examined | None:
+        """Score the print of a card that is one of `printings`; None where it is too small.
 
         The likeliest places are read first, the others only when those leave it open.
         """
         config = self._config
-        own = [
-            (printing.id, form)
-            for printing in printings
-            for form in self._texts.number_forms(printing.id)
-        ]
-        if not own or card.height < config.min_height:
+        if card.height < config.min_height:
             return None
-        readings = self._read(card, LIKELIEST_NUMBERS)
-        scores = self._number_scores(readings, printings, own)
-        best = max(scores.own.values())
-        if best < config.clear_number or scores.rival_in_strip > best - config.number_lead:
-            readings += self._read(card, OTHER_NUMBERS)
-            scores = self._number_scores(readings, printings, own)
-        return scores
-
-    def has_foreign_sign(self, card: CardView, card_id: str) -> bool:
-        """Return whether another language's sign than HP stands beside a card's health points."""
-        config = self._config
-        points = self._texts.health_points(card_id)
-        if not points or card.height < config.min_height:
-            return False
-        forms = ("{0} {1}", "{0}{1}", "{1} {0}", "{1}{0}")
-        signs = ("HP", *FOREIGN_SIGNS)
-        texts = [form.format(points, sign) for sign in signs for form in forms]
-        english, foreign = -np.inf, -np.inf
-        for place in HEALTH:
-            scores = text_scores(self._read(card, (place,)), texts, number=True)
-            by_sign = scores.reshape(len(signs), -1)
-            english = max(english, float(by_sign[0].max()))
-            foreign = max(foreign, float(by_sign[1:].max()))
-            if english >= config.clear_sign:
-                break
-        return foreign >= config.clear_sign and foreign - english >= config.sign_lead
+        readings = self._read_card(card, LIKELIEST_NUMBERS, NAMES[:1], HEALTH[:1])
+        examined = self._examined(readings, printings)
+        scores = examined.scores.values()
+        number = max(((one.number, one.number_lead) for one in scores), default=(0.0, np.inf))
+        name = max((one.name for one in scores), default=0.0)
+        open_number = number[0] < config.clear_number or number[1] < config.number_lead
+        open_name = name < config.clear_name
+        if not open_number and not open_name:
+            return examined
+        more = self._read_card(
+            card,
+            OTHER_NUMBERS if open_number else (),
+            NAMES[1:] if open_name else (),
+            HEALTH[1:] if open_name else (),
+        )
+        return self._examined(readings.with_more(more), printings)
 
     def attack_languages(self, card: CardView, card_id: str) -> dict[str, float]:
         """Return the log-likelihood of each language, relative to the best, by a card's attacks.
@@ -216,31 +214,6 @@ class PrintReader:
         if not moves or card.height < self._config.min_height:
             return {}
         return attack_languages(self._read(card, BODY), moves)
-
-    def unknown_number(self, card: CardView) -> str:
-        """Return the number with its total on a card, when it is clear and none of the catalogue's.
-
-        Empty where one of the catalogue's is as clear, or none is.
-        """
-        config = self._config
-        if card.height < config.min_height:
-            return ""
-        found = self._clear_numbers(card, LIKELIEST_NUMBERS)
-        if not found or any(map(self._is_known, found)):
-            return ""
-        found += self._clear_numbers(card, OTHER_NUMBERS)
-        number, strips = found.most_common(1)[0]
-        enough = strips >= config.agreeing_strips and not any(map(self._is_known, found))
-        return number if enough else ""
-
-    def _clear_numbers(self, card: CardView, places: tuple[StripPlace, ...]) -> Counter[str]:
-        """Return in how many strips each clear number stands."""
-        least = self._config.clear_letter
-        return Counter(
-            number
-            for reading in self._read(card, places)
-            for number in clear_numbers(reading, least)
-        )
 
     def _is_known(self, number: str) -> bool:
         known = self._texts.numbers
@@ -301,29 +274,94 @@ class PrintReader:
         ]
         return sorted(credited, key=lambda score: -score.total - score.attack - score.artist)
 
+    def _examined(self, readings: CardReadings, printings: list[Card]) -> Examined:
+        numbers = self._number_scores(readings.numbers, printings)
+        names = self._name_scores(readings.names, printings)
+        points = {one.id: self._texts.health_points(one.id) for one in printings}
+        health = dict(
+            zip(points, _texts_read(readings.health, points.values(), number=True), strict=True)
+        )
+        scores = {
+            card_id: PrintScores(
+                number=numbers[card_id][0],
+                number_lead=numbers[card_id][1],
+                name=names[card_id][0],
+                name_lead=names[card_id][1],
+                health=health[card_id] if points[card_id] else None,
+            )
+            for card_id in points
+        }
+        best = max(scores, key=lambda card_id: scores[card_id].number, default="")
+        return Examined(
+            scores=scores,
+            languages=language_scores(
+                readings.health, points.get(best, ""), readings.names, self._texts.names_in(best)
+            ),
+            unknown_number=self._unknown(
+                clear_numbers(reading, self._config.clear_letter) for reading in readings.numbers
+            ),
+        )
+
     def _number_scores(
-        self, readings: list[Reading], printings: list[Card], own: list[tuple[str, str]]
-    ) -> NumberScores:
+        self, readings: list[Reading], printings: list[Card]
+    ) -> dict[str, tuple[float, float]]:
+        """Return score and lead of each printing's number; the worst ones where it has none.
+
+        A strip that cuts off the first digit shows another number, so rivals are taken from the
+        strip where an own number reads best.
+        """
         known = self._texts.numbers
+        own = [(one.id, form) for one in printings for form in self._texts.number_forms(one.id)]
         forms = [form for _, form in own]
         others = [
             known.texts[row]
             for row in _best_rows(known.upper_bounds(readings), self._config.rivals)
             if known.texts[row] not in forms
         ]
+        unread = self._config.unread.number
+        found = {one.id: (unread, unread) for one in printings}
+        if not own:
+            return found
         scores = text_scores(readings, [*forms, *others], number=True)
-        own_scores, other_scores = scores[:, : len(own)], scores[:, len(own) :]
-        best = {printing.id: -np.inf for printing in printings}
-        for (card_id, _), score in zip(own, own_scores.max(axis=0).tolist(), strict=True):
-            best[card_id] = max(best[card_id], score)
-        # A strip that cuts off the first digit shows another number, so rivals are taken from the
-        # strip where an own number reads best.
-        clearest = int(own_scores.max(axis=1).argmax())
-        return NumberScores(
-            own=best,
-            rival_in_strip=float(other_scores[clearest].max(initial=-np.inf)),
-            best_other=float(other_scores.max(initial=-np.inf)),
+        mean = np.logaddexp.reduce(scores, axis=0) - np.log(len(scores))
+        clearest = scores[int(scores[:, : len(own)].max(axis=1).argmax())]
+        rival = float(clearest[len(own) :].max(initial=_UNREAD))
+        for place, (card_id, _) in enumerate(own):
+            score = max(found[card_id][0], float(mean[place]))
+            found[card_id] = score, max(found[card_id][1], float(clearest[place]) - rival)
+        return found
+
+    def _name_scores(
+        self, readings: list[Reading], printings: list[Card]
+    ) -> dict[str, tuple[float, float]]:
+        """Return score and lead of each printing's name, in the language that reads best."""
+        known = self._texts.names
+        own = {one.id: set(self._texts.names_in(one.id).values()) for one in printings}
+        texts = sorted(
+            {
+                known.texts[row]
+                for row in _best_rows(known.upper_bounds(readings), self._config.rivals)
+            }
+            | {name for names in own.values() for name in names}
         )
+        scores = dict(zip(texts, _texts_read(readings, texts, number=False), strict=True))
+        unread = self._config.unread.name
+        found = {}
+        for card_id, names in own.items():
+            mine = max((scores[name] for name in names), default=unread)
+            rival = max(
+                (score for name, score in scores.items() if name not in names), default=unread
+            )
+            found[card_id] = max(mine, unread), max(mine, unread) - max(rival, unread)
+        return found
+
+    def _unknown(self, strips: Iterable[set[str]]) -> str:
+        """Return the number that stands in enough strips, if the catalogue has none of any."""
+        found = Counter(number for numbers in strips for number in numbers)
+        if not found or any(map(self._is_known, found)):
+            return ""
+        number, count = found.most_common(1)[0]
+        return number if count >= self._config.agreeing_strips else ""
 
     def _read_card(
         self,
@@ -358,6 +396,18 @@ class PrintReader:
 
 def _runner_up(scores: list[PrintScore]) -> float:
     return max((score.total for score in scores[1:]), default=-np.inf)
+
+
+def _texts_read(readings: list[Reading], texts: Iterable[str], *, number: bool) -> list[float]:
+    """Return the score of each text, averaged over strips; the worst where there is none."""
+    given = list(texts)
+    real = [text for text in given if text]
+    if not readings or not real:
+        return [_UNREAD] * len(given)
+    scores = text_scores(readings, real, number=number)
+    mean = (np.logaddexp.reduce(scores, axis=0) - np.log(len(scores))).tolist()
+    found = dict(zip(real, mean, strict=True))
+    return [max(_UNREAD, found.get(text, _UNREAD)) for text in given]
 
 
 def _card_scores(
