@@ -12,6 +12,7 @@ CHAOS_SECONDS ?= 120
 CHAOS_SEED ?=
 FUZZ_SECONDS ?= 600
 RUNS ?= 20
+RENDERED ?= 300
 CARDMINT_DATA ?= ../shared/data
 TRAIN_MINUTES ?= 60
 TRAIN_DIR ?= build/training
@@ -135,10 +136,15 @@ lock: install  ## Compile the hash-pinned requirements again
 	$(COMPILE) --extra local --extra archive --output-file requirements-dev.txt requirements-dev.in shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml tests/lab/pyproject.toml
 
 .PHONY: evaluate
-evaluate: install  ## Measure recognition on labelled photos, beside two baselines: CARDMINT_DATA=DIR
+evaluate: install  ## Measure recognition on labelled photos, beside baselines and targets: CARDMINT_DATA=DIR RENDERED=300
 	@mkdir -p build
 	$(BIN)/cardmint-edge catalogue build --cards $(CARDMINT_DATA)/catalogue --images $(CARDMINT_DATA)/references --out build/pack.sqlite
 	$(BIN)/cardmint-lab recognition evaluate --pack build/pack.sqlite --photos $(CARDMINT_DATA)/photos --baselines --report build/evaluation.html
+	$(BIN)/cardmint-lab recognition evaluate --pack build/pack.sqlite --photos $(CARDMINT_DATA)/photos-2
+	@rm -f build/samples.jsonl
+	$(BIN)/cardmint-lab recognition collect --pack build/pack.sqlite --photos $(CARDMINT_DATA)/photos --photos $(CARDMINT_DATA)/photos-2 \
+	  --images $(CARDMINT_DATA)/references --least-width 450 --count $(RENDERED) --out build/samples.jsonl
+	$(BIN)/cardmint-lab recognition targets --samples build/samples.jsonl
 
 .PHONY: train-reader
 train-reader: install $(TRAIN)/.installed  ## Train the reader further and convert it: TRAIN_MINUTES=60, CARDMINT_DATA=DIR

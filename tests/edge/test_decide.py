@@ -42,6 +42,11 @@ WEIGHTS = EvidenceWeights(
     artist=0.3,
     attack=0.3,
     set_code=0.3,
+    second_printed=2,
+    second_number=0.5,
+    second_number_lead=1,
+    second_name=0.2,
+    second_name_lead=1,
     outside=6,
     outside_searched=0.5,
     unknown_number=4,
@@ -107,6 +112,7 @@ def evidences(draw: st.DrawFn) -> Evidence:
             art=draw(st.sampled_from([f"c{number}", "c0"])),
             picture=draw(st.none() | pictures),
             prints=draw(st.none() | prints),
+            second=draw(st.none() | prints),
         )
         for number in range(count)
     )
@@ -260,10 +266,10 @@ def test_what_is_no_card_of_the_catalogue_is_rejected_where_that_is_clear(
 def test_print_is_searched_only_while_the_card_is_not_settled() -> None:
     evidence = Evidence(candidates=(seen("b", 0.2), seen("a", 1.0, READ)), quality=CLEAR)
     best = likeliest(evidence, POLICY)
-    assert is_settled(evidence, POLICY)
+    assert is_settled(evidence, POLICY, 0.99)
     assert best is not None
     assert best.card.id == "a"
-    assert not is_settled(replace(evidence, candidates=evidence.candidates[:1]), POLICY)
+    assert not is_settled(replace(evidence, candidates=evidence.candidates[:1]), POLICY, 0.99)
     assert likeliest(replace(evidence, candidates=()), POLICY) is None
 
 

@@ -77,7 +77,6 @@ def drawn(rng: np.random.Generator, number: int, *, known: bool, source: str) ->
         pictured=known,
         card_id=f"sv1-{number * 3}" if known else "",
         evidence=(evidence,),
-        ms=1.0,
     )
 
 
@@ -163,6 +162,9 @@ def test_collect_fit_and_ablate(fictional: Path, tmp_path: Path) -> None:
     fitted = lab("recognition", "fit", "--samples", out).stdout
     assert "    likeness: float = " in fitted
     assert "rendered photos" in fitted
+    beside = lab("recognition", "targets", "--samples", out).stdout
+    assert "rendered, scan out of the pack, copy_stand" in beside
+    assert "expected calibration error" in beside
     worth = lab("recognition", "ablate", "--samples", out).stdout
     assert worth.splitlines()[1].startswith("nothing")
     with pytest.raises(Stop, match="9999 pixels wide"):

@@ -418,7 +418,8 @@ def test_no_language_is_told_where_nothing_was_read() -> None:
     unread = dict.fromkeys(told("", ""), 0.0)
     assert told("", "") == told("", "60 PV", points="") == unread
     assert told("Goupix", "")["en"] < -3 < told("", "")["en"], "a text that is not its name"
-    assert told("Vulpix", "")["fr"] == -0.7, "half of the names are the same in other languages"
+    assert told("Vulpix", "")["fr"] == -1.2, "some names are the same in other languages"
+    assert told("Vulpix", "")["it"] == -0.1
 
 
 def test_a_clear_number_is_read_whether_the_catalogue_has_it_or_not() -> None:

@@ -183,6 +183,10 @@ class ReaderConfig:
     """Lead (log) of an artist's name over any other below which none was read."""
     clear_letter: float = 0.9
     """Probability from which a letter of a number that the catalogue lacks counts as read."""
+    body_step: int = 3
+    """Every so manieth place of attacks is read in one round."""
+    language_lead: float = 2.5
+    """Lead (log) of a language by attacks above which no more places are read."""
     agreeing_strips: int = 2
     """In how many strips such a number must be read."""
 
@@ -214,6 +218,12 @@ class EvidenceWeights:
     artist: float = 0.18
     attack: float = 0.0
     set_code: float = 0.0
+    second_printed: float = 0.0
+    """A larger reader read print, too."""
+    second_number: float = 0.0
+    second_number_lead: float = 0.0
+    second_name: float = 0.0
+    second_name_lead: float = 0.0
     outside: float = 2.55
     """The card is none of the candidates, before any evidence."""
     outside_searched: float = 0.69
@@ -267,10 +277,10 @@ class LanguageConfig:
     """Probability (0 to 1), before anything is read, of the language that is set for the batch."""
     english_prior: float = 0.8
     """The same of English, when no language is set."""
-    sharpness: float = 0.5
-    """Factor of the scores of print: sign and names are not independent."""
     accept: float = 0.9
     """Least confidence (0 to 1) of the language of a card that is accepted."""
+    clear: float = 0.97
+    """Confidence (0 to 1) from which attacks are not read for the language."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -74,9 +74,9 @@ def rank(evidence: Evidence, policy: PolicyConfig) -> Ranked:
     return Ranked(candidates=tuple(ordered), outside=found.outside)
 
 
-def is_settled(evidence: Evidence, policy: PolicyConfig) -> bool:
-    """Return whether the card is certain enough not to search the catalogue by its print."""
-    return rank(evidence, policy).confidence >= policy.settled
+def is_settled(evidence: Evidence, policy: PolicyConfig, least: float) -> bool:
+    """Return whether the likeliest candidate's posterior is at least `least` (0 to 1)."""
+    return rank(evidence, policy).confidence >= least
 
 
 def likeliest(evidence: Evidence, policy: PolicyConfig) -> Candidate | None:

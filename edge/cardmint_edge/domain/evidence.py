@@ -45,13 +45,15 @@ class Candidate:
     """A printing, and all evidence about it.
 
     `art` names the art whose picture was compared: printings with one art are twins. It is the
-    printing's own identifier where no picture was compared.
+    printing's own identifier where no picture was compared. `second` is what the larger reader
+    read; None where there was no second look.
     """
 
     card: Card
     art: str
     picture: PictureScores | None = None
     prints: PrintScores | None = None
+    second: PrintScores | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -42,7 +42,7 @@ def tell_language(
     languages = [*dict.fromkeys((expected, *SIGNS))]
     weights = {
         one: (prior if one == expected else (1 - prior) / (len(languages) - 1))
-        * exp(config.sharpness * scores.get(one, 0.0))
+        * exp(scores.get(one, 0.0))
         for one in languages
     }
     language = max(languages, key=lambda one: weights[one])

@@ -11,6 +11,7 @@ from cardmint_edge.domain.config import RecognitionConfig
 from cardmint_edge.domain.decide import is_settled, judge, likeliest
 from cardmint_edge.domain.evidence import Candidate, Evidence, PictureScores, PrintScores
 from cardmint_edge.domain.gallery import Gallery
+from cardmint_edge.domain.language import tell_language
 from cardmint_edge.domain.picture_search import PictureSearch
 from cardmint_edge.domain.reading.print_reader import PrintReader, PrintScore
 from cardmint_edge.domain.recognition import Frame, Recognition
@@ -98,9 +99,12 @@ class CardRecogniser:
         seen = self._examined(view, seen)
         watch.lap("read")
         grew = [seen.evidence]
-        if thorough or not is_settled(seen.evidence, self._config.policy):
+        policy = self._config.policy
+        if thorough or not is_settled(seen.evidence, policy, policy.settled):
             seen = self._searched(view, proposals, seen)
             grew.append(seen.evidence)
+        seen = self._with_attacks(view, seen, thorough=thorough)
+        grew[-1] = seen.evidence
         watch.lap("read")
         verdict = judge(seen.evidence, self._config.policy)
         quad = seen.quad_of(verdict.candidates[0].card.id) if verdict.candidates else None
@@ -164,6 +168,22 @@ class CardRecogniser:
             languages=examined.languages,
             unknown_number=examined.unknown_number,
         )
+
+    def _with_attacks(self, view: View, seen: "_Seen", *, thorough: bool) -> "_Seen":
+        """Add what attacks tell of the language, where a sure card's other print leaves it open."""
+        languages, policy = seen.evidence.languages, self._config.policy
+        best = likeliest(seen.evidence, policy)
+        quad = None if best is None else seen.quad_of(best.card.id)
+        if self._print_reader is None or languages is None or best is None or quad is None:
+            return seen
+        told = tell_language(languages, None, self._config.language)
+        sure = is_settled(seen.evidence, policy, policy.accept)
+        if not thorough and (not sure or told.confidence >= self._config.language.clear):
+            return seen
+        found = self._print_reader.attack_languages(view.at(quad), best.card.id)
+        total = {one: score + found.get(one, 0.0) for one, score in languages.items()}
+        most = max(total.values())
+        return seen.with_evidence(languages={one: score - most for one, score in total.items()})
 
     def _searched(self, view: View, proposals: Proposals, seen: "_Seen") -> "_Seen":
         """Add the printings that print names, compared with their own pictures."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
+from cardmint_edge.domain.reading.languages import is_legible
 from cardmint_edge.domain.reading.lexicon import plain
 
 Moves = Sequence[Mapping[str, str]]
@@ -19,6 +20,9 @@ READ = 3.0
 
 Source: docs/decisions/0079.
 """
+
+LEGIBLE_STRIPS = 4
+"""Strips with clear text from which on an attack that is not read is in another language."""
 
 SHORTEST = 3
 """Letters of a name that is looked for, at least: shorter ones stand in many words."""
@@ -53,24 +57,27 @@ def _letters(moves: Moves) -> frozenset[frozenset[str]]:
 def attack_languages(readings: list[Reading], moves: Moves) -> dict[str, float]:
     """Return the log-likelihood of each language, relative to the best, by a card's attacks.
 
-    Empty where no attack is read. A language whose name of an attack is not known is taken to have
-    one that is half read.
+    Empty where no attack is read and no text stands clearly either. A language whose name of an
+    attack is not known is taken to have one that is half read: where clear text is none of the
+    known names, it is the likelier one.
     """
     total = dict.fromkeys(LANGUAGES, 0.0)
-    legible = False
+    clear = sum(map(is_legible, readings)) >= LEGIBLE_STRIPS
+    found = False
     for move in moves:
         known = _by_language(move)
         texts = sorted(set(known.values()))
         best = text_scores(readings, texts, number=False).max(axis=0, initial=OTHER_LANGUAGE)
         scores = dict(zip(texts, best.tolist(), strict=True))
-        if max(scores.values(), default=OTHER_LANGUAGE) < -READ:
+        read = max(scores.values(), default=OTHER_LANGUAGE) >= -READ
+        if not read and not clear:
             continue
-        legible = True
+        found = True
         for language in LANGUAGES:
             score = scores[known[language]] if language in known else OTHER_LANGUAGE / 2
             total[language] += min(0.0, max(OTHER_LANGUAGE, score))
     most = max(total.values())
-    return {language: score - most for language, score in total.items()} if legible else {}
+    return {language: score - most for language, score in total.items()} if found else {}
 
 
 def _by_language(move: Mapping[str, str]) -> dict[str, str]:

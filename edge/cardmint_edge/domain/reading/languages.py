@@ -1,26 +1,26 @@
 """Which language a card is printed in, by the sign of its health points and by its name."""
 
 from collections.abc import Mapping
+from math import exp, log
 
 import numpy as np
 
 from cardmint_contracts.catalogue import ENGLISH
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
 
-SIGNS: dict[str, tuple[str, ...]] = {
-    "en": ("HP",),
-    "fr": ("PV",),
-    "de": ("KP",),
-    "it": ("PS",),
-    "es": ("PS",),
-    "pt": ("PS",),
-}
+SIGNS = {"en": "HP", "fr": "PV", "de": "KP", "it": "PS", "es": "PS", "pt": "PS"}
 """What stands beside the health points, by language."""
 
 FORMS = ("{0} {1}", "{0}{1}", "{1} {0}", "{1}{0}")
 
 UNREAD_SIGN = -6.0
 """Score (log) below which a sign was not read."""
+
+SIGN_LEAD = 4.0
+"""Lead (log) over "HP" from which on another sign counts, and what it counts at most.
+
+"HP" itself counts nothing: the reader sees it where "PV" stands, too.
+"""
 
 UNREAD_NAME = -5.0
 """Score (log) of a name that could not be read, whatever the language."""
@@ -31,8 +31,8 @@ OTHER_NAME = -9.0
 LEGIBLE = (5, 0.9)
 """So many letters of such a probability are a legible text."""
 
-SAME_NAME = 0.5
-"""Share of printings that bear their English name in another language, too."""
+SAME_NAME = {"en": 1.0, "fr": 0.3, "de": 0.3, "it": 0.95, "es": 0.95, "pt": 0.95}
+"""Share of printings that bear their English name, by language, for those that the pack lacks."""
 
 
 def language_scores(
@@ -53,30 +53,33 @@ def language_scores(
 def _by_sign(health: list[Reading], points: str) -> dict[str, float]:
     if not points or not health:
         return {}
-    signs = sorted({sign for own in SIGNS.values() for sign in own})
+    signs = sorted(set(SIGNS.values()))
     texts = [form.format(points, sign) for sign in signs for form in FORMS]
     scores = text_scores(health, texts, number=True).reshape(len(health), len(signs), -1)
     by_sign = dict(zip(signs, scores.max(axis=(0, 2)).tolist(), strict=True))
     best = max(by_sign.values())
-    if best < UNREAD_SIGN:
+    if best < UNREAD_SIGN or best - by_sign[SIGNS[ENGLISH]] < SIGN_LEAD:
         return {}
-    return {language: max(by_sign[sign] for sign in own) - best for language, own in SIGNS.items()}
+    return {language: max(-SIGN_LEAD, by_sign[sign] - best) for language, sign in SIGNS.items()}
 
 
 def _by_name(names: list[Reading], known: Mapping[str, str]) -> dict[str, float]:
     texts = sorted(set(known.values()))
     if not texts or not names:
         return {}
-    least = OTHER_NAME if any(map(_is_legible, names)) else UNREAD_NAME
+    least = OTHER_NAME if any(map(is_legible, names)) else UNREAD_NAME
     scores = np.clip(text_scores(names, texts, number=False).max(axis=0), least, 0)
     by_text = dict(zip(texts, scores.tolist(), strict=True))
     english = by_text.get(known.get(ENGLISH, ""), UNREAD_NAME)
-    lacking = float(np.logaddexp(np.log(SAME_NAME) + english, np.log(1 - SAME_NAME) + UNREAD_NAME))
     return {
-        language: by_text[known[language]] if language in known else lacking for language in SIGNS
+        language: by_text[known[language]]
+        if language in known
+        else log(same * exp(english) + (1 - same) * exp(UNREAD_NAME))
+        for language, same in SAME_NAME.items()
     }
 
 
-def _is_legible(reading: Reading) -> bool:
+def is_legible(reading: Reading) -> bool:
+    """Return whether some text stands clearly in a strip."""
     letters, least = LEGIBLE
     return bool((reading[:, 1:].max(axis=1) >= least).sum() >= letters)

@@ -208,12 +208,21 @@ class PrintReader:
     def attack_languages(self, card: CardView, card_id: str) -> dict[str, float]:
         """Return the log-likelihood of each language, relative to the best, by a card's attacks.
 
-        Empty where none is read, or none is known of the printing.
+        Empty where none is read, or none is known of the printing. Places are read until one
+        language leads clearly.
         """
+        config = self._config
         moves = self._moves(card_id) if self._moves else []
-        if not moves or card.height < self._config.min_height:
-            return {}
-        return attack_languages(self._read(card, BODY), moves)
+        found: dict[str, float] = {}
+        if not moves or card.height < config.min_height:
+            return found
+        readings: list[Reading] = []
+        for start in range(config.body_step):
+            readings += self._read(card, BODY[start :: config.body_step])
+            found = attack_languages(readings, moves)
+            if found and sorted(found.values())[-2] < -config.language_lead:
+                break
+        return found
 
     def _is_known(self, number: str) -> bool:
         known = self._texts.numbers

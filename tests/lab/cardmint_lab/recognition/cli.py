@@ -217,6 +217,24 @@ def fit(samples: tuple[Path, ...]) -> None:
         click.echo(line)
 
 
+@recognition.command("targets")
+@click.option("--samples", type=FILE, multiple=True, required=True, help="Files of `collect`.")
+def show_targets(samples: tuple[Path, ...]) -> None:
+    """Print the targets beside what cross-validation measures, with risk against coverage."""
+    from cardmint_edge.domain.config import PolicyConfig
+    from cardmint_lab.recognition import fit as fitting
+    from cardmint_lab.recognition import risk, targets
+    from cardmint_lab.recognition.samples import read
+
+    gathered = [one for path in samples for one in read(path)]
+    judged = fitting.cross_validated(gathered, PolicyConfig())
+    by_part = fitting.parts(judged)
+    shown = [one for part in by_part.values() for one in part]
+    click.echo("\n".join(targets.text(targets.targets(shown))))
+    for title, part in by_part.items():
+        click.echo("\n".join(risk.text(title, part)))
+
+
 @recognition.command()
 @click.option("--samples", type=FILE, multiple=True, required=True, help="Files of `collect`.")
 def ablate(samples: tuple[Path, ...]) -> None:

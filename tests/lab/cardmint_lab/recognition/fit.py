@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardmint_contracts.cards import Decision
-from cardmint_edge.domain.config import EvidenceWeights, PolicyConfig
+from cardmint_edge.domain.config import EvidenceWeights, LanguageConfig, PolicyConfig
 from cardmint_edge.domain.decide import Verdict, is_settled, judge
 from cardmint_edge.domain.evidence import Evidence
+from cardmint_edge.domain.language import ToldLanguage, tell_language
 from cardmint_edge.domain.posterior import FREE, KINDS, evidence_rows
 from cardmint_lab.recognition.samples import SEVERAL, Known, Sample
 
@@ -29,6 +30,13 @@ ABLATED: dict[str, tuple[str, ...]] = {
     "inliers": ("inliers",),
     "number": ("number", "number_lead", "other_number", "unknown_number"),
     "name": ("name", "name_lead"),
+    "second look": (
+        "second_printed",
+        "second_number",
+        "second_number_lead",
+        "second_name",
+        "second_name_lead",
+    ),
     "health": ("health", "no_health"),
     "artist": ("artist",),
     "attack": ("attack",),
@@ -57,10 +65,11 @@ class Choices:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judged:
-    """A sample with the verdict on it."""
+    """A sample with the verdict on it, and the language, told without any setting."""
 
     sample: Sample
     verdict: Verdict
+    told: ToldLanguage
 
     @property
     def exact(self) -> bool:
@@ -70,13 +79,19 @@ class Judged:
 
     @property
     def accepted(self) -> bool:
-        """Whether it is accepted."""
-        return self.verdict.decision is Decision.ACCEPT
+        """Whether it is accepted: an unclear language is asked about."""
+        unclear = self.told.is_unclear(LanguageConfig())
+        return self.verdict.decision is Decision.ACCEPT and not unclear
 
     @property
     def wrong(self) -> bool:
-        """Whether it is accepted as what it is not."""
-        return self.accepted and not self.exact
+        """Whether it is accepted as another printing, or in another language, than its own."""
+        return self.accepted and not (self.exact and self.right_language)
+
+    @property
+    def right_language(self) -> bool:
+        """Whether its language is told rightly; true where either is not known."""
+        return self.told.language in {self.sample.language, None} or not self.sample.language
 
 
 def usable(samples: Sequence[Sample]) -> list[Sample]:
@@ -140,10 +155,12 @@ def cross_validated(
 
 def judged_by(samples: Sequence[Sample], policy: PolicyConfig) -> list[Judged]:
     """Return the verdicts that a policy gives, as the recogniser would."""
-    return [
-        Judged(sample=one, verdict=judge(_deciding(one.evidence, policy), policy))
-        for one in samples
-    ]
+    judged = []
+    for one in samples:
+        evidence = _deciding(one.evidence, policy)
+        told = tell_language(one.evidence[-1].languages, None, LanguageConfig())
+        judged.append(Judged(sample=one, verdict=judge(evidence, policy), told=told))
+    return judged
 
 
 def parts(judged: Sequence[Judged]) -> dict[str, list[Judged]]:
@@ -187,7 +204,7 @@ def ablation(samples: Sequence[Sample], policy: PolicyConfig) -> list[str]:
 
 
 def _deciding(grew: tuple[Evidence, ...], policy: PolicyConfig) -> Evidence:
-    return next((one for one in grew if is_settled(one, policy)), grew[-1])
+    return next((one for one in grew if is_settled(one, policy, policy.settled)), grew[-1])
 
 
 def _choices(samples: Sequence[Sample], policy: PolicyConfig) -> Choices:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cardmint_edge.domain.config import LanguageConfig
 from cardmint_lab.recognition.evaluate import wilson
 from cardmint_lab.recognition.fit import Judged
 from cardmint_lab.recognition.samples import Known
@@ -110,12 +111,15 @@ def pose(judged: Judged) -> str:
 
 
 def risk(judged: Sequence[Judged]) -> list[AtThreshold]:
-    """Return coverage and risk at each threshold on the confidence; rules count at each."""
+    """Return coverage and risk at each threshold on the confidence; rules count at each.
+
+    An unclear language is not accepted at any.
+    """
     cards = sum(bool(one.sample.card_id) for one in judged)
     rows = []
     for threshold in THRESHOLDS:
         taken = [one for one in judged if _ruled_in(one) and one.verdict.confidence >= threshold]
-        wrong = sum(not one.exact for one in taken)
+        wrong = sum(not (one.exact and one.right_language) for one in taken)
         rows.append(
             AtThreshold(
                 threshold=threshold,
@@ -145,7 +149,8 @@ def calibration_error(judged: Sequence[Judged]) -> float:
 
 def _ruled_in(one: Judged) -> bool:
     quality = one.sample.evidence[-1].quality
-    return bool(one.verdict.candidates) and not (quality.several_cards or quality.cut_off)
+    ruled_out = quality.several_cards or quality.cut_off or one.told.is_unclear(LanguageConfig())
+    return bool(one.verdict.candidates) and not ruled_out
 
 
 def _why(one: Judged) -> str:

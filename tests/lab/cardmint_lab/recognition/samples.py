@@ -66,7 +66,6 @@ class Sample:
     pictured: bool
     card_id: str
     evidence: tuple[Evidence, ...]
-    ms: float
 
     @property
     def real(self) -> bool:
@@ -147,7 +146,7 @@ def photo_samples(pack: Pack, photos: Iterable[Photo]) -> Iterator[Sample]:
             continue
         labelled = photo.labelled and pack.card(photo.card_id) is not None
         for known in packs.ways(photo.card_id) if labelled else (Known.WHOLE,):
-            outcome, evidence = packs.recogniser(photo.card_id, known).observe(frame, thorough=True)
+            _, evidence = packs.recogniser(photo.card_id, known).observe(frame, thorough=True)
             yield Sample(
                 photo=photo.path.name,
                 kind=photo.kind,
@@ -158,7 +157,6 @@ def photo_samples(pack: Pack, photos: Iterable[Photo]) -> Iterator[Sample]:
                 pictured=known is Known.WHOLE and pack.row(photo.card_id) is not None,
                 card_id=photo.card_id if labelled and known.has_card else "",
                 evidence=evidence,
-                ms=round(sum(outcome.ms.values()), 1),
             )
 
 
@@ -193,7 +191,7 @@ def rendered_samples(
         known = ways[int(rng.integers(len(ways)))]
         scene = render(read_image(images / f"{card_id}.jpg"), PRESETS[preset], rng)
         frame = _compressed(scene.frame, int(rng.integers(50, 95)))
-        outcome, evidence = packs.recogniser(card_id, known).observe(frame, thorough=True)
+        _, evidence = packs.recogniser(card_id, known).observe(frame, thorough=True)
         yield Sample(
             photo=f"{seed}-{number}",
             kind=preset,
@@ -204,7 +202,6 @@ def rendered_samples(
             pictured=known is Known.WHOLE,
             card_id=card_id if known.has_card else "",
             evidence=evidence,
-            ms=round(sum(outcome.ms.values()), 1),
         )
 
 
