@@ -42,11 +42,6 @@ WEIGHTS = EvidenceWeights(
     artist=0.3,
     attack=0.3,
     set_code=0.3,
-    second_printed=2,
-    second_number=0.5,
-    second_number_lead=1,
-    second_name=0.2,
-    second_name_lead=1,
     outside=6,
     outside_searched=0.5,
     unknown_number=4,
@@ -112,7 +107,6 @@ def evidences(draw: st.DrawFn) -> Evidence:
             art=draw(st.sampled_from([f"c{number}", "c0"])),
             picture=draw(st.none() | pictures),
             prints=draw(st.none() | prints),
-            second=draw(st.none() | prints),
         )
         for number in range(count)
     )

@@ -179,6 +179,9 @@ class Reads(PrintReader):
             unknown_number=self._unknown_number,
         )
 
+    def attack_languages(self, card: CardView, card_id: str) -> dict[str, float]:
+        return {}
+
 
 def test_a_card_with_a_number_of_no_printing_is_not_guessed_at(fictional: Path, pack: Pack) -> None:
     recogniser = CardRecogniser(
@@ -213,7 +216,7 @@ def test_print_is_not_searched_where_picture_and_print_agree(fictional: Path, pa
     seen, grew = reading.observe(frame)
     assert (seen.decision, [one.searched for one in grew]) == (Decision.ACCEPT, [False])
     again, thorough = reading.observe(frame, thorough=True)
-    assert (again.card, [one.searched for one in thorough]) == (seen.card, [False, True])
+    assert (again.card, [one.searched for one in thorough]) == (seen.card, [False, True, True])
 
 
 def test_print_that_names_no_card_of_the_pack_adds_no_candidate(

@@ -218,12 +218,6 @@ class EvidenceWeights:
     artist: float = 0.18
     attack: float = 0.0
     set_code: float = 0.0
-    second_printed: float = 0.0
-    """A larger reader read print, too."""
-    second_number: float = 0.0
-    second_number_lead: float = 0.0
-    second_name: float = 0.0
-    second_name_lead: float = 0.0
     outside: float = 2.55
     """The card is none of the candidates, before any evidence."""
     outside_searched: float = 0.69

@@ -45,15 +45,13 @@ class Candidate:
     """A printing, and all evidence about it.
 
     `art` names the art whose picture was compared: printings with one art are twins. It is the
-    printing's own identifier where no picture was compared. `second` is what the larger reader
-    read; None where there was no second look.
+    printing's own identifier where no picture was compared.
     """
 
     card: Card
     art: str
     picture: PictureScores | None = None
     prints: PrintScores | None = None
-    second: PrintScores | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,13 +15,8 @@ from cardmint_edge.domain.evidence import Candidate, Evidence, PrintScores
 KINDS = tuple(one.name for one in fields(EvidenceWeights) if one.name != "sharpness")
 """The kinds of evidence, in the order of the columns of `evidence_rows`."""
 
-FREE = frozenset(
-    {"pictured", "printed", "second_printed", "no_health", "outside", "outside_searched"}
-)
+FREE = frozenset({"pictured", "printed", "no_health", "outside", "outside_searched"})
 """Kinds whose weight may be negative: they say what was looked for, not what was found."""
-
-SECOND_KINDS = ("number", "number_lead", "name", "name_lead")
-"""Kinds of print that count in a second look, too."""
 
 _COLUMN = {kind: column for column, kind in enumerate(KINDS)}
 
@@ -65,10 +60,6 @@ def _values(candidate: Candidate, policy: PolicyConfig) -> dict[str, float]:
         }
     if (prints := candidate.prints) is not None:
         values |= {"printed": 1.0, **_print_values(prints, policy)}
-    if candidate.second is not None:
-        again = _print_values(candidate.second, policy)
-        values["second_printed"] = 1.0
-        values |= {f"second_{kind}": again[kind] for kind in SECOND_KINDS}
     return values
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,9 @@ PRINT_MATCHES = 20
 """How many cards found by print are judged."""
 
 
+SECOND_PLACES = 4
+"""At how many places the larger reader looks, both ways up, until it finds print."""
+
 MOST = 60.0
 """Log-likelihood beyond which scores and leads are cut off: no text is read so badly."""
 
@@ -52,8 +56,9 @@ class CardRecogniser:
     """Recognises the card in a frame by outlines, hashes, local features and print.
 
     Without `finder` outlines come from contours alone, without `print_reader` no print is read, and
-    `embedder` is used only where the gallery has vectors. `clock` returns seconds and only times
-    the steps. `models` names the models' versions, or why there are none.
+    `embedder` is used only where the gallery has vectors. `second_look`, a larger reader, reads
+    cards that all of these leave uncertain. `clock` returns seconds and only times the steps.
+    `models` names the models' versions, or why there are none.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class CardRecogniser:
         config: RecognitionConfig | None = None,
         finder: FinderNetwork | None = None,
         print_reader: PrintReader | None = None,
+        second_look: PrintReader | None = None,
         embedder: Embedder | None = None,
         models: dict[str, str] | None = None,
     ) -> None:
@@ -73,6 +79,7 @@ class CardRecogniser:
         self._rules_version = self._config.rules_version
         self._finder = finder
         self._print_reader = print_reader
+        self._second_look = second_look
         self._search = PictureSearch(gallery, embedder, self._config)
         self._models = models or {}
         used = {"corners": finder, "reader": print_reader, "embedding": self._search.embeds}
@@ -103,10 +110,17 @@ class CardRecogniser:
         if thorough or not is_settled(seen.evidence, policy, policy.settled):
             seen = self._searched(view, proposals, seen)
             grew.append(seen.evidence)
+        watch.lap("read")
+        if thorough or not is_settled(seen.evidence, policy, policy.accept):
+            again = self._looked_again(view, proposals, seen)
+            if again is not seen:
+                seen = again
+                grew.append(seen.evidence)
+            watch.lap("second_look")
         seen = self._with_attacks(view, seen, thorough=thorough)
         grew[-1] = seen.evidence
         watch.lap("read")
-        verdict = judge(seen.evidence, self._config.policy)
+        verdict = judge(seen.evidence, policy)
         quad = seen.quad_of(verdict.candidates[0].card.id) if verdict.candidates else None
         watch.lap("decide")
         rectified = None if quad is None else _rectified(view, quad)
@@ -181,6 +195,8 @@ class CardRecogniser:
         if not thorough and (not sure or told.confidence >= self._config.language.clear):
             return seen
         found = self._print_reader.attack_languages(view.at(quad), best.card.id)
+        if not languages:
+            return seen
         total = {one: score + found.get(one, 0.0) for one, score in languages.items()}
         most = max(total.values())
         return seen.with_evidence(languages={one: score - most for one, score in total.items()})
@@ -225,6 +241,40 @@ class CardRecogniser:
             return seen
         return seen.with_evidence(
             languages=examined.languages, unknown_number=examined.unknown_number
+        )
+
+    def _looked_again(self, view: View, proposals: Proposals, seen: "_Seen") -> "_Seen":
+        """Add what the larger reader reads, first where the likeliest candidate lies."""
+        if self._second_look is None:
+            return seen
+        best = likeliest(seen.evidence, self._config.policy)
+        quad = None if best is None else seen.quad_of(best.card.id)
+        places = reading_places(view, proposals, quad, self._config.finder)
+        known = {one.card.id: one for one in seen.evidence.candidates}
+        read = self._second_look.look_again(
+            islice(places, SECOND_PLACES),
+            [one.card for one in known.values()],
+            self._gallery.card,
+        )
+        if read is None:
+            return seen
+        examined, where = read
+        found = examined.scores
+        new = [card_id for card_id in found if card_id not in known]
+        ids = new[: self._config.policy.compared_prints]
+        pictures = self._search.compare_own(view, where.quad, ids)
+        for card_id in new:
+            if (card := self._gallery.card(card_id)) is not None:
+                picture = pictures.get(card_id)
+                known[card_id] = Candidate(card=card, art=card_id, picture=picture)
+        if quad is not where.quad:
+            seen = replace(seen, print_quad=where.quad)
+        return seen.with_evidence(
+            candidates=tuple(
+                replace(one, prints=_better(one.prints, found[one.card.id]))
+                for one in known.values()
+            ),
+            languages=examined.languages,
         )
 
 

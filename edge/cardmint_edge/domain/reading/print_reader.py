@@ -125,7 +125,7 @@ class PrintReader:
         best: list[PrintScore] = []
         where: CardView | None = None
         for card in places:
-            scores = self._scores_at(card)
+            _, scores = self._read_at(card)
             if scores and (not best or scores[0].total > best[0].total):
                 best, where = scores, card
                 first = best[0]
@@ -228,7 +228,51 @@ class PrintReader:
         known = self._texts.numbers
         return known.row(number) >= 0 or known.row(unpadded(number)) >= 0
 
-    def _scores_at(self, card: CardView) -> list[PrintScore]:
+    def look_again(
+        self,
+        places: Iterable[CardView],
+        printings: list[Card],
+        card_of: Callable[[str], Card | None],
+    ) -> tuple[Examined, CardView] | None:
+        """Score the print of given printings, and of those that print itself names.
+
+        The place where the likeliest strips say most is read whole, and returned. `card_of` returns
+        a printing by its identifier. None where the card is too small at every place.
+        """
+        config = self._config
+        card = self._legible(place for place in places if place.height >= config.min_height)
+        if card is None:
+            return None
+        readings, scores = self._read_at(card)
+        ids = {one.id for one in printings}
+        named = [
+            found
+            for score in scores[: config.artists]
+            if score.card_id not in ids and (found := card_of(score.card_id)) is not None
+        ]
+        both = [*printings, *named]
+        examined = self._examined(readings, both)
+        if self._moves is None or not scores or not self._is_open(scores):
+            return examined, card
+        leads = attack_leads(self._read(card, BODY), {one.id: self._moves(one.id) for one in both})
+        attacked = {
+            one: replace(found, attack=leads[one]) for one, found in examined.scores.items()
+        }
+        return replace(examined, scores=attacked), card
+
+    def _legible(self, places: Iterable[CardView]) -> CardView | None:
+        """Return the place where the likeliest strips say most, the first that is upright."""
+        best: tuple[float, CardView] | None = None
+        for place in places:
+            scores = self.score(self._read_card(place, LIKELIEST_NUMBERS, NAMES[:1], HEALTH[:1]))
+            total = scores[0].total if scores else -np.inf
+            if best is None or total > best[0]:
+                best = total, place
+            if total > self._config.right_way_up:
+                break
+        return None if best is None else best[1]
+
+    def _read_at(self, card: CardView) -> tuple[CardReadings, list[PrintScore]]:
         """Read the likeliest place of each text, and the others only when those leave it open."""
         config = self._config
         first = self._read_card(card, LIKELIEST_NUMBERS, NAMES[:1], HEALTH[:1])
@@ -237,13 +281,14 @@ class PrintReader:
             scores[0].total > config.clear_card
             and scores[0].total - _runner_up(scores) > config.clear_lead
         ):
-            return scores
+            return first, scores
         readings = first.with_more(self._read_card(card, OTHER_NUMBERS, NAMES[1:], HEALTH[1:]))
         scores = self.score(readings)
         if self._lacks_number(scores[0]):
             more = self._read(card, FAR_NUMBERS)
-            scores = self.score(replace(readings, numbers=readings.numbers + more))
-        return scores
+            readings = replace(readings, numbers=readings.numbers + more)
+            scores = self.score(readings)
+        return readings, scores
 
     def _is_open(self, scores: list[PrintScore]) -> bool:
         """Return whether an artist's name could put another card first."""

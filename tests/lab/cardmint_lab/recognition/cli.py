@@ -57,6 +57,34 @@ def evaluate_photos(
     click.echo(json.dumps(measured.as_json()) if as_object else table(measured))
 
 
+@recognition.command("reader")
+@click.option("--pack", type=FILE, required=True, help="The pack whose printings are told apart.")
+@click.option(
+    "--photos",
+    type=FOLDER,
+    required=True,
+    multiple=True,
+    help="Folder of labelled photos with an index.csv; may be given again.",
+)
+@click.option("--models", type=FOLDER, help="Folder of another reader's model.")
+@click.option("--second-look", is_flag=True, help="Read by the larger reader.")
+@click.option("--each", is_flag=True, help="One line for each photo, too.")
+def read_photos(
+    pack: Path, photos: tuple[Path, ...], models: Path | None, *, second_look: bool, each: bool
+) -> None:
+    """Measure what the reader alone reads on labelled photos, and on close-ups of numbers."""
+    import cv2
+
+    from cardmint_edge.adapters.models import FOLDER as MODELS
+    from cardmint_lab.recognition.evaluate import read_index
+    from cardmint_lab.recognition.reader import measure, table
+
+    cv2.setNumThreads(1)
+    labelled = [photo for folder in photos for photo in read_index(folder)]
+    measured = measure(labelled, open_pack(pack), models or MODELS, second_look=second_look)
+    click.echo(table(measured, each=each))
+
+
 @recognition.command("behind")
 @click.option("--pack", type=FILE, required=True, help="The pack to recognise by.")
 @click.option(

@@ -30,13 +30,6 @@ ABLATED: dict[str, tuple[str, ...]] = {
     "inliers": ("inliers",),
     "number": ("number", "number_lead", "other_number", "unknown_number"),
     "name": ("name", "name_lead"),
-    "second look": (
-        "second_printed",
-        "second_number",
-        "second_number_lead",
-        "second_name",
-        "second_name_lead",
-    ),
     "health": ("health", "no_health"),
     "artist": ("artist",),
     "attack": ("attack",),
