@@ -12,6 +12,7 @@ CHAOS_SECONDS ?= 120
 CHAOS_SEED ?=
 FUZZ_SECONDS ?= 600
 RUNS ?= 20
+RENDERED ?= 300
 CARDMINT_DATA ?= ../shared/data
 TRAIN_MINUTES ?= 60
 TRAIN_DIR ?= build/training
@@ -127,7 +128,7 @@ format: install  ## Format the code and mend what ruff can mend
 lock: install  ## Compile the hash-pinned requirements again
 	$(COMPILE) --output-file shared/requirements.txt shared/pyproject.toml
 	$(COMPILE) --no-emit-package asgiref --output-file edge/requirements.txt shared/pyproject.toml edge/pyproject.toml
-	$(COMPILE) --no-emit-package asgiref --extra baselines --extra archive --extra local --output-file tests/lab/requirements-baselines.txt shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml tests/lab/pyproject.toml
+	$(COMPILE) --no-emit-package asgiref --extra second-look --output-file edge/requirements-second-look.txt shared/pyproject.toml edge/pyproject.toml
 	$(COMPILE) --output-file cloud/requirements.txt shared/pyproject.toml cloud/pyproject.toml
 	$(COMPILE) --output-file tests/fuzz/requirements.txt tests/fuzz/requirements.in
 	$(COMPILE_TRAINING) --output-file tests/lab/cardmint_lab/training/requirements-gpu.txt tests/lab/cardmint_lab/training/requirements.in
@@ -135,18 +136,22 @@ lock: install  ## Compile the hash-pinned requirements again
 	$(COMPILE) --extra local --extra archive --output-file requirements-dev.txt requirements-dev.in shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml tests/lab/pyproject.toml
 
 .PHONY: evaluate
-evaluate: install  ## Measure recognition on labelled photos, beside two baselines: CARDMINT_DATA=DIR
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r tests/lab/requirements-baselines.txt
+evaluate: install  ## Measure recognition on labelled photos, beside baselines and targets: CARDMINT_DATA=DIR RENDERED=300
 	@mkdir -p build
 	$(BIN)/cardmint-edge catalogue build --cards $(CARDMINT_DATA)/catalogue --images $(CARDMINT_DATA)/references --out build/pack.sqlite
 	$(BIN)/cardmint-lab recognition evaluate --pack build/pack.sqlite --photos $(CARDMINT_DATA)/photos --baselines --report build/evaluation.html
+	$(BIN)/cardmint-lab recognition evaluate --pack build/pack.sqlite --photos $(CARDMINT_DATA)/photos-2
+	@rm -f build/samples.jsonl
+	$(BIN)/cardmint-lab recognition collect --pack build/pack.sqlite --photos $(CARDMINT_DATA)/photos --photos $(CARDMINT_DATA)/photos-2 \
+	  --images $(CARDMINT_DATA)/references --least-width 450 --count $(RENDERED) --out build/samples.jsonl
+	$(BIN)/cardmint-lab recognition targets --samples build/samples.jsonl
 
 .PHONY: train-reader
-train-reader: $(TRAIN)/.installed  ## Train the reader again and convert it: TRAIN_MINUTES=60, CARDMINT_DATA=DIR
+train-reader: install $(TRAIN)/.installed  ## Train the reader further and convert it: TRAIN_MINUTES=60, CARDMINT_DATA=DIR
 	$(call IN_TRAINING,reader) \
-	  $$step.shards --catalogue $$data/catalogue --out $$run $(if $(SMOKE),--shards 1 --lines 96 --held-out 32) && \
-	  $$step.train --data $$run --out $$run --minutes $(TRAIN_MINUTES) --until 0.4 $(if $(SMOKE),--steps 2) && \
-	  $$step.cuts --data $$data --checkpoint $$run/checkpoint.pt --out $$run $(if $(SMOKE),--scans 6 --copies 2) && \
+	  $$step.shards --data $$data --out $$run $(if $(SMOKE),--shards 1 --lines 96 --held-out 32) && \
+	  $(BIN)/python -m cardmint_lab.training.reader.cuts --data $$data --out $$run $(if $(SMOKE),--scans 6 --copies 2) && \
+	  $$step.warm_start --model edge/cardmint_edge/models/reader.tflite --data $$run --out $$run && \
 	  $$step.train --data $$run --out $$run --minutes $(TRAIN_MINUTES) $(if $(SMOKE),--steps 2) && \
 	  $$step.convert --checkpoint $$run/checkpoint.pt --held-out $$run/held-out.npz --out $$out
 

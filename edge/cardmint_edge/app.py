@@ -115,7 +115,10 @@ def bundle_opener(
 
     def open_bundle(pack_file: Path | None, models: Path | None) -> RecognitionBundle:
         pack = Pack(pack_file or settings.recognition.pack)
-        return RecognitionBundle(pack=pack, recogniser=recogniser_of(pack, models or FOLDER))
+        recogniser = recogniser_of(
+            pack, models or FOLDER, second_look=settings.recognition.second_look
+        )
+        return RecognitionBundle(pack=pack, recogniser=recogniser)
 
     return open_bundle
 

@@ -22,17 +22,17 @@ from cardmint_contracts.cards import Card, Decision, Image, ScanDefaults
 from cardmint_contracts.catalogue import Variant
 from cardmint_contracts.events import CardScanned
 from cardmint_edge.capture import Camera, Shot
+from cardmint_edge.domain.config import LanguageConfig
 from cardmint_edge.domain.delivery.batches import Timestamp
+from cardmint_edge.domain.language import tell_language, with_language
 from cardmint_edge.domain.recognition import Frame, Recogniser
 from cardmint_edge.domain.scan_record import ScanRecord
 from cardmint_edge.domain.variants import with_variant
 from cardmint_edge.domain.vision.fingerprint import fingerprint
 from cardmint_edge.errors import EdgeError, Park, Retry, Stop
 from cardmint_edge.scan_event import (
-    ENGLISH,
     RECENT_SCANS,
     RecentScans,
-    ask_about_language,
     event_of,
     failed_event,
 )
@@ -45,6 +45,8 @@ SAME_PICTURE = "same-picture"
 """Code of a file whose bytes were counted before."""
 UNUSABLE_PICTURE = "unusable-picture"
 """Code of a file whose picture cannot be stored."""
+
+LANGUAGE = LanguageConfig()
 
 log = structlog.get_logger(__name__)
 
@@ -103,7 +105,7 @@ class _RecognisedShot:
     shot: Shot
     picture: Frame
     fingerprint: bytes
-    other_language: bool
+    languages: dict[str, float] | None
     ms: dict[str, float]
 
 
@@ -268,7 +270,7 @@ class CardCounter:
 
     def _recognise(self, shot: Shot) -> _RecognisedShot:
         scan, stamp = uuid4(), self._read_clock()
-        picture, other_language, ms = shot.frame, False, dict[str, float]()
+        picture, languages, ms = shot.frame, None, dict[str, float]()
         try:
             recognition = self._recogniser.recognise(shot.frame)
             event = event_of(scan, recognition)
@@ -278,7 +280,7 @@ class CardCounter:
             )
             event = failed_event(scan)
         else:
-            other_language, ms = recognition.other_language, recognition.ms
+            languages, ms = recognition.languages, recognition.ms
             if recognition.rectified is not None:
                 picture = recognition.rectified
         code = shot.fingerprint or fingerprint(picture)
@@ -288,17 +290,15 @@ class CardCounter:
             shot=shot,
             picture=picture,
             fingerprint=code,
-            other_language=other_language,
+            languages=languages,
             ms=ms,
         )
 
     def _complete(self, recognised: _RecognisedShot) -> CardScanned:
         """Return the event with image and defaults."""
         image, defaults = self._images.put(recognised.picture), self._outbox.defaults
-        event = recognised.event
-        if recognised.other_language and defaults.language == ENGLISH:
-            # Only a language that the operator set can be wrong; none is set by default.
-            event = ask_about_language(event)
+        told = tell_language(recognised.languages, defaults.language, LANGUAGE)
+        event = with_language(recognised.event, told, LANGUAGE)
         event = replace(event, defaults=defaults, image=image, rescan_of=self._scan_to_repeat())
         if not recognised.shot.again and not self.stack:
             event = self._marked(event, recognised)

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import structlog
 
+from cardmint_edge.adapters.line_reader import LineReader
 from cardmint_edge.adapters.models import (
     FOLDER,
     CardFinder,
@@ -22,6 +23,7 @@ from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.domain.gallery import Gallery
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts
 from cardmint_edge.domain.reading.print_reader import PrintReader
+from cardmint_edge.domain.reading.strips import coloured_strip
 from cardmint_edge.domain.recognise import CardRecogniser
 
 log = structlog.get_logger()
@@ -35,10 +37,14 @@ Model = TypeVar("Model", TextReader, CardFinder, PictureEmbedder)
 
 
 class Recognisers:
-    """Makes recognisers over all or some pictures of a pack. They share their models."""
+    """Makes recognisers over all or some pictures of a pack. They share their models.
 
-    def __init__(self, pack: Pack, models: Path = FOLDER) -> None:
+    With `second_look`, a larger reader is used where it is installed.
+    """
+
+    def __init__(self, pack: Pack, models: Path = FOLDER, *, second_look: bool = True) -> None:
         self._prints = pack.prints()
+        self._moves = pack.moves
         self._models: dict[str, str] = {}
         self._reader = self._load("reader", TextReader, models)
         self._finder = self._load("corners", CardFinder, models)
@@ -49,6 +55,19 @@ class Recognisers:
                 reason=_WITHOUT_VECTORS[bool(pack.embedded_by)],
             )
             self._embedder = None
+
+        self._line_reader = None
+        if second_look and self._reader is not None:
+            self._line_reader = self._load_line_reader()
+
+    def _load_line_reader(self) -> LineReader | None:
+        try:
+            reader = LineReader()
+        except ModelUnusable as error:
+            log.info("no second look at cards that stay open", reason=str(error))
+            return None
+        self._models["second_look"] = reader.version
+        return reader
 
     def _load(self, name: str, kind: Callable[[Path], Model], folder: Path) -> Model | None:
         try:
@@ -69,28 +88,33 @@ class Recognisers:
 
         It ignores the print of the cards in `unknown`.
         """
+        texts = self._all
+        if unknown:
+            texts = CatalogueTexts(one for one in self._prints if one.card_id not in unknown)
         print_reader = None
         if self._reader is not None:
-            print_reader = PrintReader(
-                self._reader,
-                CatalogueTexts(text for text in self._prints if text.card_id not in unknown)
-                if unknown
-                else self._all,
-            )
+            print_reader = PrintReader(self._reader, texts, moves=self._moves)
         return CardRecogniser(
             gallery,
             clock=time.perf_counter,
             finder=self._finder,
             print_reader=print_reader,
+            second_look=self.second_look(texts),
             embedder=self._embedder,
             models=self._models,
         )
+
+    def second_look(self, texts: CatalogueTexts) -> PrintReader | None:
+        """Return the larger reader; None where it is not installed, or not wanted."""
+        if self._line_reader is None:
+            return None
+        return PrintReader(self._line_reader, texts, cut=coloured_strip, moves=self._moves)
 
     @functools.cached_property
     def _all(self) -> CatalogueTexts:
         return CatalogueTexts(self._prints)
 
 
-def recogniser_of(pack: Pack, models: Path = FOLDER) -> CardRecogniser:
+def recogniser_of(pack: Pack, models: Path = FOLDER, *, second_look: bool = True) -> CardRecogniser:
     """Return a recogniser over all of a pack, with all usable models."""
-    return Recognisers(pack, models).over(pack)
+    return Recognisers(pack, models, second_look=second_look).over(pack)

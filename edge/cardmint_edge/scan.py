@@ -11,6 +11,8 @@ import numpy as np
 
 from cardmint_contracts.cards import Card, Decision, Language
 from cardmint_edge.adapters.decode import Unreadable, read_reduced
+from cardmint_edge.domain.config import LanguageConfig
+from cardmint_edge.domain.language import recognition_with_language, tell_language
 from cardmint_edge.domain.recognition import Recogniser, Recognition
 from cardmint_edge.domain.vision.quad import Quad
 
@@ -25,7 +27,11 @@ class ScannedImage:
 
 
 def scan(images: Iterable[Path], recogniser: Recogniser) -> Iterator[ScannedImage]:
-    """Recognise each image. One that cannot be read is a reject with its reason."""
+    """Recognise each image, its language too. One that cannot be read is a reject with its reason.
+
+    No language is set: most cards are taken to be English.
+    """
+    config = LanguageConfig()
     for image in images:
         started = time.perf_counter()
         try:
@@ -40,6 +46,8 @@ def scan(images: Iterable[Path], recogniser: Recogniser) -> Iterator[ScannedImag
         decoded = round((time.perf_counter() - started) * 1000, 2)
         outcome = recogniser.recognise(frame)
         outcome.ms["decode"] = decoded
+        told = tell_language(outcome.languages, None, config)
+        outcome = recognition_with_language(outcome, told, config)
         if outcome.quad is not None and factor > 1:
             outcome = replace(outcome, quad=outcome.quad.scaled(np.float32(factor)))
         yield ScannedImage(image=image, recognition=outcome)
@@ -82,7 +90,8 @@ def as_json(scanned: ScannedImage) -> dict[str, Any]:
         else round(recognition.likeness_gap, 4),
         "decision": recognition.decision.value,
         "reasons": list(recognition.reasons),
-        "other_language": recognition.other_language,
+        "language": recognition.language,
+        "language_confidence": round(recognition.language_confidence, 4),
         "method": recognition.method,
         "models": recognition.models,
         "corners": _rounded(recognition.quad),

@@ -19,8 +19,6 @@ MAX_CANDIDATES = 8
 RECENT_SCANS = 100
 """Scans among which a picture that comes again is marked as a possible duplicate."""
 
-ENGLISH = "en"
-
 
 def event_of(scan: UUID, recognition: Recognition) -> CardScanned:
     """Return a recognition as an event that every reader accepts.
@@ -53,11 +51,6 @@ def failed_event(scan: UUID) -> CardScanned:
         scan,
         Recognition(decision=Decision.REVIEW, reasons=(Reason.RECOGNITION_FAILED,), method="none"),
     )
-
-
-def ask_about_language(event: CardScanned) -> CardScanned:
-    """Return the event of an accepted card whose language is not the one that the operator set."""
-    return replace(event, decision=Decision.REVIEW, card=None, reasons=(Reason.OTHER_LANGUAGE,))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -49,10 +49,12 @@ class ImageUploadSettings(Section, frozen=True):
 class RecognitionSettings(Section, frozen=True):
     """The catalogue pack, and the public key that must sign any pack or model from the cloud.
 
-    They are fetched from the host of `cloud.url`, and from `hosts` (`host` or `host:port`).
+    They are fetched from the host of `cloud.url`, and from `hosts` (`host` or `host:port`). With
+    `second_look` a larger reader, where it is installed, reads cards that stay uncertain.
     """
 
     pack: Path
+    second_look: bool = True
     signed_by: Annotated[str, Meta(pattern=r"^([A-Za-z0-9+/]{43}=)?\Z")] = ""
     hosts: tuple[
         Annotated[str, Meta(pattern=r"^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?\Z")], ...

@@ -17,6 +17,7 @@ from cardmint_contracts.cards import (
     Edition,
     Finish,
     Image,
+    Language,
     Money,
     ScanDefaults,
 )
@@ -43,8 +44,9 @@ class CardScanned(Upward, frozen=True):
     `likeness_gap` is the likeness of the best picture minus that of the best picture of other art
     (-1 to 1); None where no picture decided. `defaults` is what the operator had set. `finish` and
     `edition` are those that the catalogue leaves, where it leaves one: they count in place of the
-    defaults'. `rescan_of` is an earlier scan of the same physical card, when a person was asked to
-    scan it again.
+    defaults'. `language` is the one that print tells, with its confidence (0 to 1), where the
+    operator's setting is a prior; None where no print was read. `rescan_of` is an earlier scan of
+    the same physical card, when a person was asked to scan it again.
     """
 
     scan: UUID
@@ -62,6 +64,8 @@ class CardScanned(Upward, frozen=True):
     rescan_of: UUID | None = None
     finish: Finish | None = None
     edition: Edition | None = None
+    language: Language | None = None
+    language_confidence: Probability = 0.0
 
     def __post_init__(self) -> None:
         if (self.card is not None) != (self.decision is Decision.ACCEPT):
@@ -74,6 +78,13 @@ class CardScanned(Upward, frozen=True):
         if self.finish is not None:
             return self.finish
         return None if Reason.OTHER_FINISH in self.reasons else self.defaults.finish
+
+    @property
+    def counted_language(self) -> Language | None:
+        """The language that the card is counted with; None while it is open."""
+        if Reason.LANGUAGE_UNCLEAR in self.reasons:
+            return None
+        return self.language or self.defaults.language
 
     @property
     def counted_edition(self) -> Edition | None:

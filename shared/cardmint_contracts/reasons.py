@@ -53,6 +53,10 @@ class Reason(StrEnum):
         "other-language",
         "The card bears the signs of another language than the one set for it.",
     )
+    LANGUAGE_UNCLEAR = (
+        "language-unclear",
+        "The print does not tell for certain which language the card is in.",
+    )
     GLARE = "glare", "Light drowns the place where a number stands."
     BLURRED = "blurred", "The frame is out of focus or moved."
     RECOGNITION_FAILED = "recognition-failed", "Recognition ended with an error."

@@ -104,6 +104,17 @@ EVENTS: dict[str, EventData] = {
         reasons=("no-card-found",),
         recogniser=RecogniserIdentity(method="classical", pack="2026-11-22"),
     ),
+    "scanned-language": CardScanned(
+        scan=UUID(int=15),
+        decision=Decision.ACCEPT,
+        card=FOX,
+        confidence=0.97,
+        margin=0.97,
+        candidates=(Candidate(card=FOX, confidence=0.97),),
+        recogniser=RecogniserIdentity(method="classical", pack="2026-11-27"),
+        language="fr",
+        language_confidence=0.98,
+    ),
     "scanned-variant": CardScanned(
         scan=UUID(int=14),
         decision=Decision.ACCEPT,

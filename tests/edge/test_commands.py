@@ -1,4 +1,4 @@
-"""The commands: catalogue, scan, evaluate, calibrate."""
+"""The commands: catalogue, scan, evaluate, bench."""
 
 import json
 import shutil
@@ -9,16 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from cardmint_contracts.cards import Decision
-from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.cli import cli
-from cardmint_edge.domain.config import PolicyConfig
-from cardmint_edge.domain.evidence import Evidence, FrameQuality, PictureMatch
-from cardmint_edge.domain.recognition import Recognition
 from cardmint_edge.errors import Stop
 from cardmint_lab.cli import cli as lab_cli
 from cardmint_lab.recognition.bench import Measured, measure, table
-from cardmint_lab.recognition.calibrate import Sample, fit, outcomes, sample
 from cardmint_lab.recognition.evaluate import read_index, wilson
 
 
@@ -86,7 +80,8 @@ def test_scan_prints_one_object_a_line_and_goes_on_after_bad_files(
     found = lines[1]
     assert list(found) == [
         "image", "card_id", "name", "number", "confidence", "margin", "likeness_gap", "decision",
-        "reasons", "other_language", "method", "models", "corners", "candidates", "ms",
+        "reasons", "language", "language_confidence", "method", "models", "corners", "candidates",
+        "ms",
     ]  # fmt: skip
     assert (found["card_id"], found["number"]) == ("drk-9", "9")
     assert np.shape(found["corners"]) == (4, 2)
@@ -173,80 +168,6 @@ def test_an_index_that_cannot_be_used(tmp_path: Path) -> None:
 )
 def test_wilsons_bounds(successes: int, n: int, low: float, high: float) -> None:
     assert wilson(successes, n) == pytest.approx((low, high), abs=1e-4)
-
-
-def test_calibrate_prints_outcomes_and_weights(fictional: Path) -> None:
-    result = lab(
-        "recognition",
-        "calibrate",
-        "--pack",
-        fictional / "pack.sqlite",
-        "--images",
-        fictional / "images",
-        "--count",
-        9,
-    )
-    lines = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [line["preset"] for line in lines[:3]] == ["copy_stand", "table", "hard"]
-    assert sum(line["known"] + line["strangers"] + line["unknown"] for line in lines[:3]) == 9
-    assert all(
-        line["accepted_wrong"] == line["strangers_accepted_wrong"] == line["unknown_accepted"] == 0
-        for line in lines[:3]
-    )
-    assert lines[3] == {"accepted wrongly": [], "of": 9, "bounds": [0.0, 0.29915]}
-    assert len(lines[4]["likeliest strangers"]) <= 5
-    assert all(0 <= sure <= 1 for sure, _, _ in lines[5]["most confident mistakes of print"])
-    assert (len(lines[6]["picture_weights"]), len(lines[7]["print_weights"])) == (5, 5)
-
-
-def test_calibrate_says_when_no_scan_is_wide_enough(fictional: Path) -> None:
-    made = (
-        "--pack",
-        fictional / "pack.sqlite",
-        "--images",
-        fictional / "images",
-        "--least-width",
-        9999,
-    )
-    with pytest.raises(Stop, match="9999 pixels wide"):
-        lab("recognition", "calibrate", *made)
-
-
-def test_the_fit_learns_what_tells_right_from_wrong_and_stays_monotone(pack: Pack) -> None:
-    rng = np.random.default_rng(2)
-
-    def one(stranger: bool, likeness: float, inliers: int) -> Sample:
-        best = PictureMatch(card=pack.printing(0), likeness=likeness, title=0.9, inliers=inliers)
-        rival = PictureMatch(card=pack.printing(1), likeness=likeness / 2, title=0.5, inliers=0)
-        return made_of(stranger, (best, rival))
-
-    def made_of(stranger: bool, pictures: tuple[PictureMatch, ...]) -> Sample:
-        card_id = pack.printing(0).id
-        return Sample(
-            preset="table",
-            stranger=stranger,
-            unknown=False,
-            card_id=card_id,
-            right=frozenset({card_id}),
-            evidence=Evidence(pictures=pictures, quality=FrameQuality()),
-            outcome=Recognition(decision=Decision.REVIEW),
-        )
-
-    known = [one(stranger=False, likeness=rng.uniform(0.6, 1), inliers=5) for _ in range(200)]
-    # More inliers on strangers than on the right card: a weight of that sign must not be learned.
-    strangers = [one(stranger=True, likeness=rng.uniform(0, 0.6), inliers=50) for _ in range(200)]
-    nothing = made_of(stranger=False, pictures=())
-    policy = fit([*known, *strangers, nothing], PolicyConfig())
-    assert min(policy.picture_weights[1:]) == policy.picture_weights[3] == 0
-    assert policy.picture_weights[1] > 1
-    table = next(row for row in outcomes([*known, *strangers, nothing]) if row.preset == "table")
-    assert (table.known, table.strangers, table.strangers_accepted) == (201, 200, 0)
-
-
-def test_samples_hide_a_strangers_whole_art(fictional: Path, pack: Pack) -> None:
-    for one in sample(pack, fictional / "images", 6, seed=4):
-        found = {picture.card.id for picture in one.evidence.pictures}
-        assert not (one.stranger and found & one.right)
 
 
 def test_bench_measures_the_whole_path(fictional: Path) -> None:

@@ -78,9 +78,14 @@ class Names:
         )
 
 
-class NamesAnotherLanguage(Names):
+class ReadsLanguages(Names):
+    """A recogniser whose print tells languages by these scores."""
+
+    def __init__(self, languages: dict[str, float] | None) -> None:
+        self._languages = languages
+
     def recognise(self, frame: Frame) -> Recognition:
-        return dataclasses.replace(super().recognise(frame), other_language=True)
+        return dataclasses.replace(super().recognise(frame), languages=self._languages)
 
 
 class Breaks:
@@ -154,16 +159,36 @@ def test_each_card_is_a_fact_before_its_beep(bench: CountingBench) -> None:
     assert set(lines[0]["ms"]) == {"match", "store"}
 
 
-@pytest.mark.parametrize(("language", "asked"), [("en", True), ("pt", False), (None, False)])
-def test_a_card_in_another_language_than_the_batch_says_is_asked_about(
-    bench: CountingBench, language: str | None, asked: bool
+FRENCH = {"en": -20.0, "fr": 0.0, "de": -20.0, "it": -20.0, "es": -20.0, "pt": -20.0}
+PERHAPS_FRENCH = FRENCH | {"en": -3.0}
+
+
+@pytest.mark.parametrize(
+    ("scores", "setting", "counted", "asked"),
+    [
+        (FRENCH, None, "fr", False),
+        (FRENCH, "en", "fr", False),
+        (PERHAPS_FRENCH, "en", None, True),
+        (PERHAPS_FRENCH, "fr", "fr", False),
+        (None, "en", "en", False),
+        (None, None, None, False),
+    ],
+)
+def test_a_card_counts_in_the_language_that_is_read_and_an_unclear_one_is_asked_about(
+    bench: CountingBench,
+    scores: dict[str, float] | None,
+    setting: str | None,
+    counted: str | None,
+    asked: bool,
 ) -> None:
-    bench.outbox.set_defaults(ScanDefaults(language=language))
+    bench.outbox.set_defaults(ScanDefaults(language=setting))
     with capture_logs():
-        bench.counter(FakeCamera(shot_of(1)), NamesAnotherLanguage()).run()
+        bench.counter(FakeCamera(shot_of(1)), ReadsLanguages(scores)).run()
     [scan] = bench.scans
-    assert scan.reasons == (("other-language",) if asked else ())
+    assert scan.reasons == (("language-unclear",) if asked else ())
     assert (scan.decision is Decision.REVIEW, scan.card is None) == (asked, asked)
+    assert scan.counted_language == counted
+    assert (scan.language is None) == (scores is None)
 
 
 def test_a_recogniser_that_breaks_leaves_the_card_to_a_person(bench: CountingBench) -> None:

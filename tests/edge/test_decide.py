@@ -1,189 +1,271 @@
-"""The policy: more evidence never lowers confidence, and the same art is never accepted."""
+"""The posterior and the decision: more evidence never lowers confidence, equals are asked about."""
 
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cardmint_contracts.cards import Card, Decision
-from cardmint_edge.domain.config import PolicyConfig, QualityConfig, RecognitionConfig
-from cardmint_edge.domain.decide import (
-    Verdict,
-    judge,
-    judge_pictures,
-    judge_prints,
-    order_by_picture,
-    picture_confidence,
-    worth_comparing,
+from cardmint_contracts.reasons import Reason
+from cardmint_edge.domain.config import (
+    EvidenceWeights,
+    PolicyConfig,
+    QualityConfig,
+    RecognitionConfig,
 )
+from cardmint_edge.domain.decide import Verdict, is_settled, judge, likeliest
 from cardmint_edge.domain.evidence import (
+    Candidate,
     Evidence,
     FrameQuality,
-    NumberScores,
-    PictureMatch,
-    PrintEvidence,
-    PrintMatch,
+    PictureScores,
+    PrintScores,
 )
+from cardmint_edge.domain.posterior import FREE, KINDS, evidence_rows, posterior
 from cardmint_edge.domain.vision.frame_quality import has_glare
 from cardmint_edge.domain.vision.matching import VIEW_SIZE
 
-POLICY = PolicyConfig()
+WEIGHTS = EvidenceWeights(
+    pictured=-12,
+    likeness=20,
+    alike=1,
+    inliers=4,
+    other_number=0.3,
+    printed=7,
+    number=0.5,
+    number_lead=1,
+    name=0.2,
+    name_lead=1,
+    health=0.3,
+    no_health=-1,
+    artist=0.3,
+    attack=0.3,
+    set_code=0.3,
+    outside=6,
+    outside_searched=0.5,
+    unknown_number=4,
+    sharpness=1,
+)
+"""Round weights: what is tested here holds for any that the fit may find."""
+POLICY = PolicyConfig(weights=WEIGHTS)
 CLEAR = FrameQuality()
+READ = PrintScores(number=-0.2, number_lead=10, name=-0.3, name_lead=10, health=-0.2)
 unit = st.floats(0, 1)
-counts = st.integers(0, 300)
+logs = st.floats(-80, 80)
+pictures = st.builds(PictureScores, likeness=unit, inliers=st.integers(0, 300))
+prints = st.builds(
+    PrintScores,
+    number=logs,
+    number_lead=logs,
+    name=logs,
+    name_lead=logs,
+    health=st.none() | logs,
+    artist=st.floats(-4, 0),
+    attack=st.floats(-12, 12),
+    set_code=st.floats(-12, 12),
+)
 
 
 def card(name: str) -> Card:
     return Card(id=name, name=name)
 
 
-def picture(
+def seen(
     name: str,
-    likeness: float,
-    inliers: int = 150,
-    twins: tuple[Card, ...] = (),
-    title: float = 0.95,
-) -> PictureMatch:
-    return PictureMatch(
-        card=card(name), likeness=likeness, title=title, inliers=inliers, twins=twins
-    )
+    likeness: float | None = None,
+    found: PrintScores | None = None,
+    *,
+    art: str = "",
+    inliers: int = 100,
+) -> Candidate:
+    """Return a candidate whose picture and print have been compared, or not."""
+    picture = None
+    if likeness is not None:
+        picture = PictureScores(likeness=likeness, inliers=inliers)
+    return Candidate(card=card(name), art=art or name, picture=picture, prints=found)
 
 
 def judged(
-    pictures: list[PictureMatch],
+    *candidates: Candidate,
     quality: FrameQuality = CLEAR,
-    policy: PolicyConfig = POLICY,
-    numbers: NumberScores | None = None,
+    searched: bool = True,
+    unknown_number: str = "",
 ) -> Verdict:
-    evidence = Evidence(pictures=tuple(pictures), quality=quality, numbers=numbers)
-    return judge_pictures(evidence, policy)
-
-
-def judged_by_print(matches: list[PrintMatch]) -> Verdict:
-    prints = PrintEvidence(matches=tuple(matches))
-    return judge_prints(prints, CLEAR, POLICY, other_picture=False)
-
-
-@given(unit, unit, unit, unit, counts, counts)
-def test_confidence_rises_with_each_evidence(
-    l1: float, l2: float, m1: float, m2: float, i1: int, i2: int
-) -> None:
-    low = picture_confidence(min(l1, l2), min(m1, m2), min(i1, i2), POLICY)
-    high = picture_confidence(max(l1, l2), max(m1, m2), max(i1, i2), POLICY)
-    assert 0 <= low <= high <= POLICY.max_confidence < 1
-
-
-@given(st.lists(st.tuples(unit, counts), min_size=1, max_size=8), unit)
-def test_a_better_best_is_never_judged_worse(
-    others: list[tuple[float, int]], better: float
-) -> None:
-    ranked = sorted(
-        (picture(str(n), like, inliers) for n, (like, inliers) in enumerate(others)),
-        key=lambda s: -s.likeness,
+    evidence = Evidence(
+        candidates=candidates, quality=quality, searched=searched, unknown_number=unknown_number
     )
-    raised = [
-        picture(ranked[0].card.id, max(better, ranked[0].likeness), ranked[0].inliers),
-        *ranked[1:],
-    ]
-    order = [Decision.REJECT, Decision.REVIEW, Decision.ACCEPT]
-    before, after = judged(ranked), judged(raised)
-    assert order.index(after.decision) >= order.index(before.decision)
-    assert after.margin >= before.margin
-    assert after.confidence >= before.confidence
+    return judge(evidence, POLICY)
 
 
-@given(st.lists(st.tuples(unit, counts, st.booleans()), min_size=1, max_size=7), st.booleans())
-def test_the_same_art_is_never_accepted_and_all_its_printings_are_candidates(
-    drawn: list[tuple[float, int, bool]], pictured: bool
-) -> None:
-    ranked = sorted(
-        (picture(str(n), like, inliers) for n, (like, inliers, _) in enumerate(drawn)),
-        key=lambda s: -s.likeness,
+@st.composite
+def evidences(draw: st.DrawFn) -> Evidence:
+    count = draw(st.integers(0, 6))
+    candidates = tuple(
+        Candidate(
+            card=card(f"c{number}"),
+            art=draw(st.sampled_from([f"c{number}", "c0"])),
+            picture=draw(st.none() | pictures),
+            prints=draw(st.none() | prints),
+        )
+        for number in range(count)
     )
-    twin = ranked[-1].card if pictured and len(ranked) > 1 else card("unpictured")
-    ranked[0] = picture(ranked[0].card.id, ranked[0].likeness, ranked[0].inliers, (twin,))
-    verdict = judged(ranked, policy=replace(POLICY, candidates=8))
-    assert verdict.decision is not Decision.ACCEPT
-    assert {ranked[0].card.id, twin.id} <= {candidate.card.id for candidate in verdict.candidates}
-    assert "same-art" in verdict.reasons or verdict.reasons == ("low-similarity",)
-    confidences = [candidate.confidence for candidate in verdict.candidates]
+    quality = draw(st.builds(FrameQuality))
+    return Evidence(candidates=candidates, quality=quality, searched=draw(st.booleans()))
+
+
+@given(evidences())
+def test_probabilities_add_up_and_candidates_are_ordered(evidence: Evidence) -> None:
+    found = posterior(evidence, POLICY)
+    assert len(found.shares) == len(evidence.candidates)
+    assert sum(found.shares) + found.outside == pytest.approx(1)
+    verdict = judge(evidence, POLICY)
+    confidences = [one.confidence for one in verdict.candidates]
     assert confidences == sorted(confidences, reverse=True)
-    assert sum(confidences[:2]) <= 1 + 1e-9
+    assert (verdict.decision is Decision.ACCEPT) == (not verdict.reasons)
+    if confidences:
+        assert verdict.confidence == confidences[0] <= POLICY.max_confidence
+        assert 0 <= verdict.margin <= 1
+    if verdict.decision is Decision.ACCEPT:
+        assert verdict.confidence >= POLICY.accept
 
 
-def test_a_clear_match_is_accepted_with_its_margin() -> None:
-    verdict = judged([picture("a", 0.95), picture("b", 0.25, 0)])
-    assert (verdict.decision, verdict.reasons) == (Decision.ACCEPT, ())
-    assert verdict.candidates[0].card.id == "a"
-    assert (round(verdict.margin, 4), round(verdict.likeness_gap or 0, 9)) == (0.995, 0.7)
-    assert verdict.confidence > POLICY.accept_confidence
+@given(evidences(), st.sampled_from(sorted(set(KINDS) - FREE)), st.floats(0, 10))
+def test_more_of_any_evidence_never_lowers_a_candidates_probability(
+    evidence: Evidence, kind: str, more: float
+) -> None:
+    rows = evidence_rows(evidence, POLICY)
+    weights = np.array([getattr(WEIGHTS, one) for one in KINDS])
+
+    def share(given: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> float:
+        utilities = given @ weights
+        return float(np.exp(utilities[0] - np.logaddexp.reduce(utilities)))
+
+    raised = rows.copy()
+    raised[0, KINDS.index(kind)] += more
+    assert share(raised) >= share(rows) - 1e-12
 
 
-def test_each_doubt_is_named() -> None:
-    def reasons(*pictures: PictureMatch, seen: FrameQuality = CLEAR) -> tuple[str, ...]:
-        verdict = judged(list(pictures), seen)
-        assert verdict.decision is Decision.REVIEW
-        return verdict.reasons
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - FREE))
+def test_no_fitted_weight_counts_evidence_against_a_card(kind: str) -> None:
+    assert getattr(EvidenceWeights(), kind) >= 0
 
-    assert reasons(picture("a", 0.95, title=0.5)) == ("other-title",)
-    assert reasons(picture("a", 0.4, title=0.5)) == ("low-similarity",)
-    assert reasons(picture("a", 0.95), picture("b", 0.93))[0] == "small-margin"
-    unsure = PolicyConfig(picture_weights=(-9, 1, 1, 1, 1))
-    assert judged([picture("a", 0.95)], policy=unsure).reasons == ("low-confidence",)
-    seen = FrameQuality(several_cards=True, cut_off=True, blurred=True, too_dark=True)
-    assert reasons(picture("a", 0.95), seen=seen) == (
-        "several-cards",
-        "cut-off",
-        "blurred",
-        "too-dark",
+
+def test_what_is_not_known_adds_nothing() -> None:
+    evidence = Evidence(candidates=(seen("a"),), quality=CLEAR)
+    assert not evidence_rows(evidence, POLICY)[0].any()
+    without_health = replace(READ, health=None)
+    row = evidence_rows(
+        Evidence(candidates=(seen("a", None, without_health),), quality=CLEAR), POLICY
     )
-    assert judged([picture("a", 0.95)], FrameQuality(blurred=True)).decision is Decision.ACCEPT
+    assert row[0][KINDS.index("health")] == 0
+    assert row[0][KINDS.index("no_health")] == 1
 
 
-def found(name: str, total: float, *, artist: float = 0.0) -> PrintMatch:
-    return PrintMatch(
-        card=card(name), number=-0.5, name=-0.5, total=total, name_lead=8.0, artist=artist
+def test_a_clear_picture_or_clear_print_is_accepted() -> None:
+    pictured = judged(seen("a", 0.95), seen("b", 0.25, inliers=0), searched=False)
+    assert (pictured.decision, pictured.reasons) == (Decision.ACCEPT, ())
+    assert pictured.candidates[0].card.id == "a"
+    assert pictured.likeness_gap == pytest.approx(0.7)
+    printed = judged(seen("b", None, READ))
+    assert (printed.decision, printed.likeness_gap) == (Decision.ACCEPT, None)
+    assert printed.confidence == printed.margin > POLICY.accept
+
+
+@given(st.none() | pictures, st.none() | prints)
+def test_of_two_that_nothing_tells_apart_none_is_accepted(
+    picture: PictureScores | None, found: PrintScores | None
+) -> None:
+    one = Candidate(card=card("a"), art="a", picture=picture, prints=found)
+    verdict = judged(one, replace(one, card=card("b")))
+    assert verdict.decision is not Decision.ACCEPT
+    assert verdict.confidence <= 0.5
+
+
+def test_reasons_say_where_the_rest_of_the_posterior_lies() -> None:
+    unread = replace(READ, number=-30.0, number_lead=-1.0)
+    twins = (seen("a", 0.95, unread), seen("b", 0.95, unread, art="a"))
+    assert judged(*twins).reasons == (Reason.SAME_ART, Reason.NUMBER_UNREADABLE)
+    assert judged(seen("a", 0.9, READ), seen("b", 0.9, READ)).reasons == (Reason.SMALL_MARGIN,)
+    weak = replace(READ, number_lead=-1.0, name_lead=-2.0)
+    assert judged(seen("a", None, weak)).reasons == (Reason.LOW_CONFIDENCE, Reason.OTHER_TITLE)
+    assert judged(seen("a", 0.5, inliers=0), searched=False).reasons == (Reason.LOW_CONFIDENCE,)
+    assert judged(seen("a", 0.28, inliers=0), searched=False).reasons == (
+        Reason.LOW_CONFIDENCE,
+        Reason.LOW_SIMILARITY,
     )
+    assert judged(seen("a", 0.3, READ), seen("b", 0.7)).reasons[0] is Reason.OTHER_PICTURE
+    other = replace(READ, number=-20.0, number_lead=-19.5)
+    assert Reason.OTHER_NUMBER in judged(seen("a", 0.75, other)).reasons
 
 
-def test_own_pictures_order_what_print_leaves_open_and_raise_no_confidence() -> None:
-    close = [found("a", -1), found("b", -2), found("c", -3), found("d", -20)]
-
-    def ordered(likenesses: dict[str, float]) -> list[str]:
-        return [match.card.name for match in order_by_picture(close, likenesses, POLICY)]
-
-    assert worth_comparing(close, POLICY) == close[:3]
-    assert ordered({"a": 0.1}) == ["b", "c", "a", "d"]
-    assert ordered({"c": 0.9}) == ["c", "a", "b", "d"]
-    assert order_by_picture(close, {"a": 0.4}, POLICY) == close
-    verdict = judged_by_print(order_by_picture(close, {"a": 0.1}, POLICY))
-    assert (verdict.decision, verdict.candidates[0].card.name) == (Decision.REVIEW, "b")
-    assert "small-margin" in verdict.reasons
-    assert verdict.confidence <= judged_by_print(close).confidence
-
-
-def test_while_no_number_settles_it_the_printing_whose_picture_it_is_comes_before_its_twins() -> (
-    None
-):
-    best = picture("a", 0.9, twins=(card("b"),))
-
-    def first(own: float, twin: float) -> str:
-        numbers = NumberScores(own={"a": own, "b": twin}, rival_in_strip=-20.0, best_other=-20.0)
-        return judged([best], numbers=numbers).candidates[0].card.name
-
-    assert first(-4.0, -2.5) == "a"
-    assert first(-5.0, -1.0) == "b"
-    assert first(-9.0, -0.5) == "b"
+def test_what_no_picture_tells_is_asked_about_by_rule() -> None:
+    for quality, reasons in (
+        (FrameQuality(several_cards=True), (Reason.SEVERAL_CARDS,)),
+        (FrameQuality(cut_off=True, blurred=True), (Reason.CUT_OFF, Reason.BLURRED)),
+        (FrameQuality(cut_off=True, too_dark=True), (Reason.CUT_OFF, Reason.TOO_DARK)),
+    ):
+        verdict = judged(seen("a", 0.95, READ), quality=quality)
+        assert (verdict.decision, verdict.reasons) == (Decision.REVIEW, reasons)
+    back = FrameQuality(card_back=True)
+    assert judged(seen("a", None, READ), quality=back).reasons == (Reason.CARD_BACK,)
+    assert judged(seen("a", 0.95, READ), quality=back).decision is Decision.ACCEPT
+    blurred = judged(seen("a", 0.95, READ), quality=FrameQuality(blurred=True))
+    assert blurred.decision is Decision.ACCEPT
 
 
 def test_glare_explains_an_unread_number_and_nothing_else() -> None:
-    twins = (card("twin"),)
-    unread = NumberScores(own={"a": -9.0, "twin": -9.0}, rival_in_strip=-9.0, best_other=-9.0)
     drowned = FrameQuality(glare=True)
-    verdict = judged([picture("a", 0.95, twins=twins)], drowned, numbers=unread)
-    assert verdict.reasons == ("same-art", "number-unreadable", "glare")
-    assert judged([picture("a", 0.95, twins=twins)], drowned).reasons == ("same-art",)
+    unread = replace(READ, number=-30.0, number_lead=-1.0)
+    twins = (seen("a", 0.95, unread), seen("b", 0.95, unread, art="a"))
+    assert judged(*twins, quality=drowned).reasons[-1] is Reason.GLARE
+    alike = (seen("a", 0.95, READ), seen("b", 0.95, READ))
+    assert Reason.GLARE not in judged(*alike, quality=drowned).reasons
+
+
+def test_a_number_that_no_printing_has_proposes_none() -> None:
+    verdict = judged(seen("a", 0.6, inliers=0), unknown_number="91/84")
+    assert (verdict.decision, verdict.reasons) == (Decision.REVIEW, (Reason.NOT_IN_CATALOGUE,))
+    assert (verdict.candidates, verdict.confidence, verdict.margin) == ((), 0.0, 0.0)
+    # A card that all else tells is not given up for a misread number.
+    assert judged(seen("a", 1.0, READ), unknown_number="91/84").decision is Decision.ACCEPT
+
+
+@pytest.mark.parametrize(
+    ("quality", "searched", "decision", "reason"),
+    [
+        (FrameQuality(card_shaped=False), False, Decision.REJECT, Reason.NO_CARD_FOUND),
+        (
+            FrameQuality(card_shaped=False, several_cards=True),
+            False,
+            Decision.REJECT,
+            Reason.SEVERAL_CARDS,
+        ),
+        (FrameQuality(too_dark=True), False, Decision.REJECT, Reason.TOO_DARK),
+        (FrameQuality(card_back=True), False, Decision.REJECT, Reason.LOOKS_LIKE_CARD_BACK),
+        (CLEAR, True, Decision.REJECT, Reason.UNKNOWN_CARD),
+        (CLEAR, False, Decision.REVIEW, Reason.LOW_CONFIDENCE),
+        (FrameQuality(blurred=True), True, Decision.REVIEW, Reason.LOW_CONFIDENCE),
+    ],
+)
+def test_what_is_no_card_of_the_catalogue_is_rejected_where_that_is_clear(
+    quality: FrameQuality, searched: bool, decision: Decision, reason: Reason
+) -> None:
+    for candidates in ((), (seen("a", 0.05, inliers=0),)):
+        verdict = judged(*candidates, quality=quality, searched=searched)
+        assert (verdict.decision, verdict.reasons[0]) == (decision, reason)
+        assert verdict.confidence < POLICY.unknown
+
+
+def test_print_is_searched_only_while_the_card_is_not_settled() -> None:
+    evidence = Evidence(candidates=(seen("b", 0.2), seen("a", 1.0, READ)), quality=CLEAR)
+    best = likeliest(evidence, POLICY)
+    assert is_settled(evidence, POLICY, 0.99)
+    assert best is not None
+    assert best.card.id == "a"
+    assert not is_settled(replace(evidence, candidates=evidence.candidates[:1]), POLICY, 0.99)
+    assert likeliest(replace(evidence, candidates=()), POLICY) is None
 
 
 def test_light_on_the_number_is_glare_and_a_white_card_is_not() -> None:
@@ -194,63 +276,9 @@ def test_light_on_the_number_is_glare_and_a_white_card_is_not() -> None:
     assert has_glare(grey, QualityConfig())
 
 
-def test_what_is_no_card_is_rejected_with_the_reason() -> None:
-    def reject(*pictures: PictureMatch, seen: FrameQuality) -> tuple[str, ...]:
-        verdict = judged(list(pictures), seen)
-        assert (verdict.decision, verdict.candidates, verdict.confidence) == (
-            Decision.REJECT,
-            (),
-            0.0,
-        )
-        return verdict.reasons
-
-    assert reject(seen=CLEAR) == ("no-card-found",)
-    assert reject(picture("a", 0.1), seen=FrameQuality(card_shaped=False)) == ("no-card-found",)
-    assert reject(picture("a", 0.1), seen=FrameQuality(card_back=True)) == ("looks-like-card-back",)
-    assert reject(seen=FrameQuality(too_dark=True)) == ("too-dark",)
-    assert judged([picture("a", 0.95)], FrameQuality(card_back=True)).decision is Decision.ACCEPT
-
-
 def test_another_number_is_another_version_of_the_rules() -> None:
     config = RecognitionConfig()
     assert config.rules_version == RecognitionConfig().rules_version
-    other = replace(config, policy=replace(config.policy, accept_confidence=0.9))
+    other = replace(config, policy=replace(config.policy, accept=0.9))
     assert other.rules_version != config.rules_version
     assert other.rules_version.partition("-")[0] == config.rules_version.partition("-")[0]
-
-
-def unknown(likeness: float = 0.15, total: float = -13.0, quality: FrameQuality = CLEAR) -> Verdict:
-    match = PrintMatch(card=card("a"), number=-3, name=-60, total=total, name_lead=-9)
-    evidence = Evidence(
-        pictures=(picture("a", likeness),) if likeness else (),
-        quality=quality,
-        prints=PrintEvidence(matches=(match,)),
-    )
-    return judge(evidence, POLICY)
-
-
-def test_a_clear_card_of_which_nothing_is_in_the_catalogue_asks_nobody() -> None:
-    for verdict in (unknown(), unknown(likeness=0.0)):
-        assert (verdict.decision, verdict.reasons) == (Decision.REJECT, ("unknown-card",))
-        assert verdict.candidates == ()
-
-
-def test_a_card_that_may_be_known_or_that_is_hidden_is_judged_as_before() -> None:
-    verdicts = [
-        unknown(likeness=0.4),
-        unknown(total=-11.0),
-        unknown(quality=FrameQuality(blurred=True)),
-        unknown(quality=FrameQuality(glare=True)),
-        unknown(quality=FrameQuality(cut_off=True)),
-        unknown(quality=FrameQuality(several_cards=True)),
-        unknown(quality=FrameQuality(too_dark=True)),
-        unknown(quality=FrameQuality(card_back=True)),
-        unknown(quality=FrameQuality(card_shaped=False)),
-        judged([picture("a", 0.2)]),
-    ]
-    assert all("unknown-card" not in verdict.reasons for verdict in verdicts)
-
-
-def test_several_cards_of_which_none_is_known_are_said_to_be_several() -> None:
-    verdict = judged([], quality=FrameQuality(several_cards=True, card_shaped=False))
-    assert (verdict.decision, verdict.reasons) == (Decision.REJECT, ("several-cards",))

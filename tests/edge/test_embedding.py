@@ -21,7 +21,7 @@ from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.vision.embedding import SIZE, normalised, quantised, similarities
 from cardmint_edge.errors import Stop
 from cardmint_edge.recogniser import Recognisers, recogniser_of
-from cardmint_lab.recognition.calibrate import ReducedGallery
+from cardmint_lab.recognition.samples import ReducedGallery
 from cardmint_lab.scenes import PRESETS, render
 
 

@@ -50,6 +50,8 @@ def test_a_printing_has_its_names_texts_and_variants(whole: Path) -> None:
         assert facts is not None
         assert facts.names == {"en": "Wick 3", "fr": "Mèche Wick 3"}
         assert facts.attacks == ({"en": "Glow 3", "fr": "Lueur 3"},)
+        assert pack.moves("lan1-3") == [{"en": "Glow 3", "fr": "Lueur 3"}]
+        assert pack.moves("none-1") == []
         assert (facts.health, facts.artist, facts.copyright_year) == ("60", "A. Painter", 2025)
         assert finishes_of(pack.variants("lan1-3")) == (Finish.NORMAL, Finish.REVERSE_HOLO)
         assert finishes_of(pack.variants("lan1-4")) == (Finish.HOLO,)
@@ -273,7 +275,7 @@ def test_a_pack_of_the_version_before_goes_on_working(whole: Path, tmp_path: Pat
         assert pack.search("wick 003", language="fr")[0].name == "Wick 3"
         assert pack.search("3/40")[0].id == "lan1-3"
         assert pack.variants("lan1-3") == ()
-        assert (pack.facts("lan1-3"), pack.sets()) == (None, ())
+        assert (pack.facts("lan1-3"), pack.sets(), pack.moves("lan1-3")) == (None, (), [])
         assert len(pack.prints()) == 30
         assert recogniser_of(pack) is not None
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,50 +12,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.edge.readings import says
 
 from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.models import FOLDER, CardFinder, ModelUnusable, TextReader
 from cardmint_edge.adapters.pack import Pack
-from cardmint_edge.domain.config import PolicyConfig
-from cardmint_edge.domain.decide import (
-    Verdict,
-    judge,
-    judge_pictures,
-    judge_prints,
-    print_confidence,
-    print_overrules,
-    raise_energies,
-)
-from cardmint_edge.domain.evidence import (
-    Evidence,
-    FrameQuality,
-    NumberScores,
-    PictureMatch,
-    PrintEvidence,
-    PrintMatch,
-)
+from cardmint_edge.domain.reading.attacks import Moves, attack_languages, attack_leads
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, PrintedFacts, TextIndex
 from cardmint_edge.domain.reading.clear_numbers import clear_numbers, unpadded
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
 from cardmint_edge.domain.reading.lexicon import ALPHABET, codes, number_forms, plain
-from cardmint_edge.domain.reading.print_reader import CardReadings, PrintReader
+from cardmint_edge.domain.reading.print_reader import CardReadings, Examined, PrintReader
 from cardmint_edge.domain.reading.strips import NAMES, NUMBERS, normalised_strip
 from cardmint_edge.domain.vision.quad import Quad
-from cardmint_edge.domain.vision.view import CardView, View
+from cardmint_edge.domain.vision.view import CardView, StripPlace, View
 from cardmint_edge.recogniser import recogniser_of
 
 CLASSES = len(ALPHABET) + 1
-
-
-def says(text: str, *, steps: int = 64, sure: float = 0.97) -> Reading:
-    """A reading of a text, each letter one step long, a blank between."""
-    reading = np.full((steps, CLASSES), (1 - sure) / (CLASSES - 1), np.float32)
-    spelt = [code for letter in codes(text) for code in (letter, 0)]
-    for step in range(steps):
-        code = spelt[step] if step < len(spelt) else 0
-        reading[step, code] = sure
-    return reading
 
 
 def test_a_reading_of_a_text_is_explained_best_by_it() -> None:
@@ -114,6 +89,17 @@ def test_how_a_number_may_be_printed(
     number: str, total: int | None, promo: bool, forms: tuple[str, ...]
 ) -> None:
     assert number_forms(number, total, promo=promo) == forms
+
+
+def test_a_promo_is_numbered_after_its_set_s_code() -> None:
+    forms = number_forms("10", 226, promo=True, code="SVP")
+    assert forms[:3] == ("10", "SVP 010", "SVP EN 010")
+    assert len(forms) == 8
+    assert number_forms("10", 198, promo=False, code="SVI") == ("10/198", "010/198")
+    card = PrintedFacts(card_id="p-10", name="Cat", number="10", total=226, promo=True, code="SVP")
+    readings = CardReadings(numbers=[says("G SVP DE 010")], names=[says("Cat")], health=[])
+    [score] = PrintReader(lambda _: says(""), CatalogueTexts([card])).score(readings)
+    assert score.number > -1
 
 
 def test_names_are_spelt_in_the_readers_letters() -> None:
@@ -194,10 +180,82 @@ def test_the_artist_orders_cards_that_all_other_print_leaves_open(
     assert found[0].artist >= found[1].artist
 
 
+EMBER = {"en": "Ember", "de": "Glut"}
+TAIL_WHIP = {"en": "Tail Whip", "fr": "Mimi-Queue"}
+
+
+def test_attacks_speak_for_the_cards_that_have_them() -> None:
+    moves: dict[str, Moves] = {
+        "one": [EMBER, TAIL_WHIP],
+        "twin": [TAIL_WHIP, EMBER],
+        "two": [EMBER],
+        "other": [{"en": "Bubble", "fr": "xy"}, {"en": "xy"}],
+        "none": [],
+    }
+    leads = attack_leads([says("Glut"), says("Tail Whip")], moves)
+    assert leads["one"] == leads["twin"] == pytest.approx(3, abs=0.5)
+    assert leads["two"] == pytest.approx(-3, abs=0.5)
+    assert leads["other"] == leads["none"] == pytest.approx(-6, abs=0.5)
+    assert attack_leads([says("")], moves) == dict.fromkeys(moves, 0)
+    assert attack_leads([], {"one": [EMBER]}) == {"one": 0}
+
+
+def test_attacks_tell_the_language() -> None:
+    german = attack_languages([says("Glut")], [EMBER, TAIL_WHIP])
+    assert german == {"en": -6, "fr": -3, "de": 0, "it": -3, "es": -3, "pt": -3}
+    both = attack_languages([says("Glut"), says("Tail Whip")], [EMBER, TAIL_WHIP])
+    assert max(both, key=lambda language: both[language]) == "de"
+    assert attack_languages([says("nothing of it")], [EMBER]) == {}
+    assert attack_languages([], [EMBER, {"en": "xy"}]) == {}
+
+
+def test_the_language_of_a_card_is_read_where_its_attacks_are_known(fictional: Path) -> None:
+    card = whole(read_image(fictional / "images" / "drk-9.jpg"))
+    texts = CatalogueTexts(prints(1))
+    known: dict[str, Moves] = {texts.cards[0]: [EMBER]}
+    reader = PrintReader(lambda _: says("Glut"), texts, moves=lambda card_id: known[card_id])
+    assert reader.attack_languages(card, texts.cards[0])["de"] == 0
+    small = whole(np.zeros((100, 70, 3), np.uint8))
+    assert reader.attack_languages(small, texts.cards[0]) == {}
+    without = PrintReader(lambda _: says("Glut"), texts)
+    assert without.attack_languages(card, texts.cards[0]) == {}
+
+
+def test_attacks_order_cards_that_number_and_name_leave_open(fictional: Path) -> None:
+    whole_card = whole(read_image(fictional / "images" / "drk-9.jpg"))
+    texts = CatalogueTexts([*prints(1, name="Cat"), *prints(2, name="Cat")])
+    known: dict[str, Moves] = {texts.cards[0]: [{"en": "Bubble"}], texts.cards[1]: [TAIL_WHIP]}
+
+    def cut(_: CardView, place: StripPlace) -> NDArray[np.float32]:
+        return np.full(1, place.middle, np.float32)
+
+    def read(middle: NDArray[np.float32]) -> Reading:
+        return says("Cat" if middle < 0.2 else "Tail Whip" if middle < 0.9 else "")
+
+    scores, _ = PrintReader(read, texts, cut=cut, moves=lambda card_id: known[card_id]).search(
+        [whole_card]
+    )
+    assert [score.card_id for score in scores] == texts.cards[::-1]
+    assert scores[0].attack == -scores[1].attack == pytest.approx(3, abs=0.5)
+    without, _ = PrintReader(read, texts, cut=cut).search([whole_card])
+    assert {score.attack for score in without} == {0}
+
+
+def test_a_card_is_found_by_its_name_in_another_language() -> None:
+    facts = [replace(one, names={"fr": "Chat", "de": "Katze"}) for one in prints(1, name="Cat")]
+    texts = CatalogueTexts([*facts, *prints(2, name="Catty")])
+    readings = CardReadings(numbers=[says("")], names=[says("Chat")], health=[says("HP 60")])
+    first, second = PrintReader(lambda _: says(""), texts).score(readings)
+    assert first.card_id == facts[0].card_id
+    assert first.name_lead > 0 > second.name_lead
+    # Its own names are no rivals of each other.
+    assert first.name_lead == pytest.approx(first.name - second.name)
+
+
 def test_a_name_of_one_letter_is_not_looked_for() -> None:
     strings = CatalogueTexts([*prints(1, name="N"), *prints(2, name="No")])
     assert strings.names.texts == ["No"]
-    assert strings.name_rows.tolist() == [-1, 0]
+    assert strings.name_rows[:, 0].tolist() == [-1, 0]
 
 
 def test_strips_hold_what_stands_there(fictional: Path) -> None:
@@ -237,11 +295,8 @@ def test_print_is_looked_for_in_more_places_when_the_first_leave_it_open(
     assert where is card
     assert len(asked) == (4 if clear else 11)
     asked.clear()
-    numbers = reader.numbers(card, [Card(id="a-12", name="Cat", number="12")])
-    assert numbers is not None
-    assert numbers.own["a-12"] > -1
-    assert len(asked) == (2 if clear else 6)
-    assert reader.numbers(card, [Card(id="c-1", name="Cat", number="1")]) is None
+    assert reader.examine(card, [Card(id="a-12", name="Cat", number="12")]) is not None
+    assert len(asked) == (4 if clear else 11)
     assert PrintReader(letters, CatalogueTexts([])).search([card]) == ([], None)
 
 
@@ -285,159 +340,94 @@ def test_a_model_that_is_not_what_its_manifest_says_is_not_used(
     assert reading.models["corners"].startswith("2 ")
 
 
-ONE, TWO = (Card(id=f"t-{n}", name="Cat", number=str(n)) for n in (1, 2))
-TWIN = PictureMatch(card=ONE, likeness=0.95, title=0.95, inliers=100, twins=(TWO,))
-POLICY = PolicyConfig()
-CLEAR = FrameQuality()
+def strip_reader(
+    numbers: str, names: str, health: str, *, open_number: bool = False
+) -> Callable[[NDArray[np.float32]], Reading]:
+    """Return a reader of cards with these texts: strips come in the order in which they are cut."""
+    more_numbers = [numbers] * 4 if open_number else []
+    asked = iter([*[numbers] * 2, names, health, *more_numbers, *[names] * 2, health])
+    return lambda strip: says(next(asked))
 
 
-def judged(picture: PictureMatch, numbers: NumberScores | None = None) -> Verdict:
-    return judge_pictures(Evidence(pictures=(picture,), quality=CLEAR, numbers=numbers), POLICY)
+def examined(
+    numbers: str, names: str, health: str, *known: PrintedFacts, of: int | None = None
+) -> Examined:
+    reader = PrintReader(strip_reader(numbers, names, health), CatalogueTexts(known))
+    printings = [Card(id=one.card_id, name=one.name, number=one.number) for one in known]
+    found = reader.examine(whole(np.zeros((1000, 714, 3), np.uint8)), printings[:of])
+    assert found is not None
+    return found
 
 
-def judged_by_print(
-    matches: list[PrintMatch],
-    quality: FrameQuality = CLEAR,
-    *,
-    likeness: float | None = None,
-    other_picture: bool = False,
-) -> Verdict:
-    prints = PrintEvidence(matches=tuple(matches), likeness=likeness)
-    return judge_prints(prints, quality, POLICY, other_picture=other_picture)
+def test_print_at_a_picture_tells_its_printings_apart() -> None:
+    found = examined("12/102", "Cat", "60 HP", *prints(4, 12))
+    four, twelve = found.scores["a-4"], found.scores["a-12"]
+    assert twelve.number > -1 > four.number
+    assert twelve.number_lead > 5
+    assert twelve.name == four.name > -1
+    assert twelve.name_lead > 5
+    assert twelve.health is not None
+    assert twelve.health > -1
+    assert found.unknown_number == ""
 
 
-def test_a_number_that_was_read_settles_which_printing_it_is() -> None:
-    def numbered(one: float, two: float, other: float) -> tuple[Decision, tuple[str, ...], str]:
-        numbers = NumberScores(
-            own={ONE.id: one, TWO.id: two}, rival_in_strip=other, best_other=other
-        )
-        verdict = judged(TWIN, numbers)
-        return verdict.decision, verdict.reasons, verdict.candidates[0].card.id
+def test_a_printing_of_which_the_reader_knows_nothing_scores_as_unread() -> None:
+    texts = strip_reader("12/102", "Cat", "60 HP", open_number=True)
+    reader = PrintReader(texts, CatalogueTexts(prints(4, 12)))
+    found = reader.examine(
+        whole(np.zeros((1000, 714, 3), np.uint8)), [Card(id="c-1", name="?", number="1")]
+    )
+    assert found is not None
+    score = found.scores["c-1"]
+    assert (score.number, score.number_lead, score.health) == (-11.0, -11.0, None)
+    assert score.name_lead < 0
+    assert reader.examine(whole(np.zeros((400, 286, 3), np.uint8)), []) is None
+    nothing = PrintReader(strip_reader("", "", ""), CatalogueTexts(prints(4)))
+    empty = nothing.examine(whole(np.zeros((1000, 714, 3), np.uint8)), [])
+    assert empty is not None
+    assert (empty.scores, set(empty.languages.values())) == ({}, {0.0})
 
-    assert numbered(-15.0, -0.1, -20.0) == (Decision.ACCEPT, (), TWO.id)
-    assert numbered(-0.1, -15.0, -20.0) == (Decision.ACCEPT, (), ONE.id)
-    asked = (Decision.REVIEW, ("same-art", "number-unreadable"))
-    assert numbered(-0.1, -1.5, -20.0)[:2] == asked
-    assert numbered(-9.0, -25.0, -20.0)[:2] == asked
-    assert numbered(-0.1, -15.0, -0.2)[:2] == asked
-    assert numbered(-np.inf, -np.inf, -np.inf)[:2] == asked
-    assert "other-number" in numbered(-25.0, -15.0, -0.2)[1]
 
-
-def found(number: float, lead: float, rival: float) -> list[PrintMatch]:
-    return [
-        PrintMatch(card=ONE, number=number, name=-0.2, total=number - 0.2, name_lead=lead),
-        PrintMatch(card=TWO, number=rival, name=-0.2, total=rival - 0.2, name_lead=lead),
-    ]
+FOX = {"en": "Fox", "fr": "Goupil", "de": "Fuchs"}
 
 
 @pytest.mark.parametrize(
-    ("number", "lead", "rival", "likeness", "reasons"),
+    ("name", "health", "told"),
     [
-        (-0.1, 20.0, -20.0, None, ()),
-        (-0.1, 20.0, -20.0, 0.9, ()),
-        (-0.1, 20.0, -20.0, 0.1, ("other-picture",)),
-        (-5.0, 20.0, -20.0, None, ("number-unreadable", "low-confidence")),
-        (-0.1, -3.0, -20.0, None, ("other-title",)),
-        (-0.1, 20.0, -0.3, None, ("small-margin", "low-confidence")),
+        ("Goupil", "PV60", {"fr"}),
+        ("Fuchs", "KP 60", {"de"}),
+        ("Fox", "60 HP", {"en"}),
+        ("", "60 PS", {"it", "es", "pt"}),
+        ("Goupil", "", {"fr"}),
+        ("Fox", "60", {"en"}),
     ],
 )
-def test_a_card_that_only_print_tells_is_accepted_without_any_doubt(
-    number: float, lead: float, rival: float, likeness: float | None, reasons: tuple[str, ...]
-) -> None:
-    verdict = judged_by_print(found(number, lead, rival), likeness=likeness)
-    assert verdict.reasons == reasons
-    assert (verdict.decision is Decision.ACCEPT) == (not reasons)
-    assert verdict.candidates[0].card == ONE
-    assert 0 <= verdict.confidence <= POLICY.max_confidence
+def test_sign_and_name_tell_the_language(name: str, health: str, told: set[str]) -> None:
+    fox = replace(prints(4, name="Fox")[0], names=FOX)
+    languages = examined("4/102", name, health, fox).languages
+    assert {one for one, score in languages.items() if score == 0} == told
+    best = examined("4/102", name, health, fox).scores["a-4"]
+    assert (best.name > -3) == bool(name), "a name counts in each of its languages"
 
 
-def test_a_number_that_was_read_says_more_than_a_picture_of_which_none_was() -> None:
-    unread = NumberScores(own={ONE.id: -20.0, TWO.id: -20.0}, rival_in_strip=-0.1, best_other=-0.1)
-    pictured = judged(replace(TWIN, likeness=0.66, inliers=9), unread)
-    assert "low-confidence" in pictured.reasons
+def test_no_language_is_told_where_nothing_was_read() -> None:
+    def told(name: str, health: str, points: str = "60") -> dict[str, float]:
+        found = examined("4/102", name, health, *prints(4, name="Vulpix", health=points)).languages
+        return {one: round(score, 1) + 0.0 for one, score in found.items()}
 
-    def says_more(
-        number: float, lead: float, rival: float, other: Card = TWO
-    ) -> tuple[bool, Verdict]:
-        first, second = found(number, lead, rival)
-        both = [first, replace(second, card=other)]
-        printed = judged_by_print(both, other_picture=True)
-        return print_overrules(printed, pictured, both, POLICY), printed
-
-    more, read = says_more(-0.1, 20.0, -20.0)
-    assert (more, read.decision, read.reasons) == (True, Decision.REVIEW, ("other-picture",))
-    more, vague = says_more(-5.0, -20.0, -5.0)
-    assert vague.confidence < pictured.confidence
-    assert not more
-    assert not says_more(-0.1, -20.0, -0.3)[0]
-    assert says_more(-0.1, -20.0, -0.3, Card(id="u-1", name="Cat", number="1"))[0]
+    unread = dict.fromkeys(told("", ""), 0.0)
+    assert told("", "") == told("", "60 PV", points="") == unread
+    assert told("Goupix", "")["en"] < -3 < told("", "")["en"], "a text that is not its name"
+    assert told("Vulpix", "")["fr"] == -1.2, "some names are the same in other languages"
+    assert told("Vulpix", "")["it"] == -0.1
 
 
-def test_of_cards_with_one_number_an_energy_is_likelier_where_the_picture_resembles_one() -> None:
-    trainer, energy = found(-0.1, 0.0, -0.2)
-    energy = replace(energy, card=Card(id="e-1", name="Lake Energy"))
-    like_energy, like_other = (
-        PictureMatch(card=card, likeness=0.5, title=0.5, inliers=9) for card in (energy.card, ONE)
-    )
-    assert [one.card for one in raise_energies([trainer, energy], [like_energy], POLICY)] == [
-        energy.card,
-        ONE,
-    ]
-    faint = replace(like_energy, likeness=0.1)
-    for best in ([], [like_other], [faint]):
-        assert raise_energies([trainer, energy], best, POLICY) == [trainer, energy]
-
-
-@given(st.floats(-30, 1), st.floats(-30, 1), st.floats(-40, 40), st.floats(-40, 40))
-def test_the_confidence_of_print_rises_with_each_evidence(
-    one: float, other: float, lead: float, more: float
-) -> None:
-    def sure(number: float, lead: float) -> float:
-        return print_confidence(found(number, lead, -9.0)[0], 5.0, POLICY)
-
-    assert (
-        sure(min(one, other), min(lead, more))
-        <= sure(max(one, other), max(lead, more))
-        <= POLICY.max_confidence
-    )
-
-
-def test_what_was_noticed_of_the_frame_is_a_doubt_of_print_too() -> None:
-    seen = FrameQuality(cut_off=True, blurred=True, card_back=True)
-    assert judged_by_print(found(-0.1, 20.0, -20.0), seen).reasons == (
-        "cut-off",
-        "card-back",
-        "blurred",
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "other"),
-    [
-        ("60 HP", False),
-        ("HP60", False),
-        ("60 PS", True),
-        ("KP 60", True),
-        ("60", False),
-        ("", False),
-    ],
-)
-def test_another_languages_sign_beside_the_health_points_is_seen(text: str, other: bool) -> None:
-    view = View(np.zeros((640, 480, 3), np.uint8))
-    quad = Quad.of_frame(450, 630)
-    card = view.at(quad)
-    reader = PrintReader(lambda strip: says(text), CatalogueTexts(prints(4)))
-    assert reader.has_foreign_sign(card, "a-4") is other
-    assert not reader.has_foreign_sign(view.at(quad.scaled(np.float32(0.5))), "a-4")
-    without = PrintReader(lambda strip: says(text), CatalogueTexts(prints(4, health="")))
-    assert not without.has_foreign_sign(card, "a-4")
-
-
-def test_print_that_was_not_legible_decides_nothing() -> None:
-    prints = PrintEvidence(matches=tuple(found(-0.1, 20.0, -20.0)), legible=False)
-    evidence = Evidence(pictures=(), quality=CLEAR, prints=prints)
-    assert judge(evidence, POLICY).decision is Decision.REJECT
+def test_names_that_differ_by_a_hyphen_tell_no_language() -> None:
+    names = {"en": "Melmetal ex", "fr": "Melmetal-ex", "de": "Melmetal-ex"}
+    melmetal = replace(prints(4, name="Melmetal ex")[0], names=names)
+    languages = examined("4/102", "Melmetal ex", "", melmetal).languages
+    assert languages is not None
+    assert languages["en"] == languages["fr"] == 0
 
 
 def test_a_clear_number_is_read_whether_the_catalogue_has_it_or_not() -> None:
@@ -456,7 +446,7 @@ def test_a_clear_number_is_read_whether_the_catalogue_has_it_or_not() -> None:
     [
         (["091/084", "", "091/084", "", "", ""], "091/084"),
         (["091/084", "", "", "", "", ""], ""),
-        (["", "", "091/084", "091/084", "", ""], ""),
+        (["", "", "091/084", "091/084", "", ""], "091/084"),
         (["004/102", "", "", "", "", ""], ""),
         (["091/084", "", "091/084", "4/102", "", ""], ""),
         (["091/084", "091/084", "", "", "", ""], "091/084"),
@@ -465,10 +455,11 @@ def test_a_clear_number_is_read_whether_the_catalogue_has_it_or_not() -> None:
 def test_a_number_of_no_printing_must_stand_in_two_strips_and_no_other_beside_it(
     strips: list[str], unknown: str
 ) -> None:
-    readings = iter(says(text) for text in strips)
+    readings = iter(says(text) for text in [*strips[:2], "Fox", "60 HP", *strips[2:]])
     facts = [PrintedFacts(card_id="a-4", name="Fox", number="4", total=102, promo=False)]
     reader = PrintReader(lambda _: next(readings), CatalogueTexts(facts))
-    view = View(np.full((1000, 800, 3), 90, np.uint8))
-    corners = np.array([[20, 20], [620, 20], [620, 860], [20, 860]], np.float32)
-    assert reader.unknown_number(view.at(Quad.of(corners))) == unknown
-    assert reader.unknown_number(view.at(Quad.of(corners / 4))) == "", "too small to read"
+    found = reader.examine(
+        whole(np.full((1000, 714, 3), 90, np.uint8)), [Card(id="a-4", name="Fox", number="4")]
+    )
+    assert found is not None
+    assert found.unknown_number == unknown

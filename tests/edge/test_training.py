@@ -7,8 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is installed only where models are trained")
 
-from cardmint_edge.domain.reading.strips import LIKELIEST_NUMBERS  # noqa: E402 - only where torch is
 from cardmint_edge.domain.vision import embedding as domain  # noqa: E402 - only where torch is
+from cardmint_lab.training import litert  # noqa: E402 - only where torch is
 from cardmint_lab.training.corners import scenes  # noqa: E402 - only where torch is
 from cardmint_lab.training.corners import train as corners  # noqa: E402
 from cardmint_lab.training.corners.network import CornersNetwork  # noqa: E402
@@ -16,8 +16,10 @@ from cardmint_lab.training.embedding import train as embedding  # noqa: E402 - o
 from cardmint_lab.training.embedding import views  # noqa: E402 - only where torch is
 from cardmint_lab.training.embedding.network import SIZE, EmbeddingNetwork, normalised  # noqa: E402 - only where torch is
 from cardmint_lab.training.files import save  # noqa: E402 - only where torch is
-from cardmint_lab.training.reader import cuts, shards, train  # noqa: E402 - only where torch is
+from cardmint_lab.training.reader import shards, train, warm_start  # noqa: E402 - only where torch is
+from cardmint_lab.training.reader.lines import LineTexts  # noqa: E402 - only where torch is
 from cardmint_lab.training.reader.network import ReaderNetwork  # noqa: E402
+from cardmint_lab.training.reader.network import normalised as normalised_lines  # noqa: E402
 from cardmint_lab.training.run import Run  # noqa: E402
 
 pytestmark = pytest.mark.training
@@ -25,9 +27,11 @@ pytestmark = pytest.mark.training
 
 def test_a_few_steps_are_learned_and_a_stopped_run_goes_on(tmp_path: Path) -> None:
     fonts = shards.fonts_for(held_out=False)
-    names = ["Sootpup", "Old Furnace", "Kelp Shepherd"]
+    lines = LineTexts(
+        names=["Sootpup", "Old Furnace", "Kelp Shepherd"], foreign=["Rußling"], attacks=["Ember"]
+    )
     for name, seed in (("drawn-0000", 1), ("drawn-0001", 2), ("held-out", 3)):
-        strips, texts = shards.draw_shard(names, fonts, 96, seed)
+        strips, texts = shards.draw_shard(lines, fonts, 96, seed)
         save(tmp_path / f"{name}.npz", strips=strips, texts=texts)
     first = train.train(tmp_path, tmp_path / "run", seconds=600, steps=3, seed=1)
     assert first.lines == 96
@@ -38,20 +42,17 @@ def test_a_few_steps_are_learned_and_a_stopped_run_goes_on(tmp_path: Path) -> No
     assert again.spent > run.spent
 
 
-def test_lines_are_cut_out_of_photos_with_what_was_read_put_right() -> None:
-    rng = np.random.default_rng(1)
-    scan = rng.integers(0, 256, (336, 240, 3), dtype=np.uint8)
-    texts = dict.fromkeys(LIKELIEST_NUMBERS, "012/198")
-    cut = list(cuts.photographed(scan, texts, 3, rng))
-    assert [(strip.shape, text) for strip, text in cut] == [((32, 256), "012/198")] * 6
-    assert cuts.put_right("G SVI O12/198 x", "012/198") == "G SVI 012/198 x"
-    assert cuts.put_right("nothing of it", "012/198") is None
-    assert (
-        cuts.Labeller(ReaderNetwork().eval()).places(
-            scan, {LIKELIEST_NUMBERS[0]: ("012/198",)}, rng
-        )
-        == {}
-    )
+def test_a_run_begins_from_the_model_that_stations_carry(tmp_path: Path) -> None:
+    strips = np.random.default_rng(1).integers(0, 256, (64, 32, 256), dtype=np.uint8)
+    samples = normalised_lines(torch.from_numpy(strips))
+    known = ReaderNetwork().eval()
+    model = tmp_path / "known.tflite"
+    model.write_bytes(litert.convert(known, samples[:1]))
+    network = ReaderNetwork()
+    warm_start.unfold(network, warm_start.folded(model), samples)
+    with torch.no_grad():
+        before, after = known(samples), network.eval()(samples)
+    assert float((before - after).abs().mean()) < 0.01 * float(before.abs().mean())
 
 
 def test_a_few_steps_find_cards_better_or_worse_but_go_on(tmp_path: Path) -> None:

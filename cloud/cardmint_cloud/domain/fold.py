@@ -90,7 +90,7 @@ def _add_item(
         received_at=event.received_at,
         status=_STATUS[scan.decision],
         card_id=scan.card.id if scan.card else "",
-        language=defaults.language or "",
+        language=scan.counted_language or "",
         finish=scan.counted_finish or "",
         edition=scan.counted_edition or "",
         condition=defaults.condition or "",

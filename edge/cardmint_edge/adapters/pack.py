@@ -226,8 +226,8 @@ class Pack:
                     "number": number,
                     "names": self._json(names, Names),
                     "category": category,
-                    "attacks": self._moves(attacks),
-                    "abilities": self._moves(abilities),
+                    "attacks": self._move_names(attacks),
+                    "abilities": self._move_names(abilities),
                     "health": health,
                     "artist": artist,
                     "rarity": rarity,
@@ -263,9 +263,20 @@ class Pack:
             for id_, region, names, code, codes, official, released, cards in rows
         )
 
-    def _moves(self, numbers: str) -> list[Any]:
+    def moves(self, card_id: str) -> list[Names]:
+        """Return a printing's attacks and abilities, each with its names by language.
+
+        None are known of an unknown printing, or from an earlier pack.
+        """
+        if not self._whole:
+            return []
+        rows = self._rows("SELECT attacks, abilities FROM cards WHERE id = :id", {"id": card_id})
+        known = [numbers for row in rows for numbers in row]
+        return [names for numbers in known for names in self._move_names(numbers)]
+
+    def _move_names(self, numbers: str) -> list[Names]:
         """Return the names of attacks or abilities by their numbers."""
-        found = []
+        found: list[Names] = []
         for number in self._json(numbers, list[int]):
             rows = self._rows("SELECT names FROM moves WHERE id = :id", {"id": number})
             found += [self._json(names, Names) for (names,) in rows]
@@ -319,12 +330,14 @@ class Pack:
 
         The reader compares English names, and the number of any other card alone names nothing.
         """
-        promo, english = "rarity = 'Promo'", "1"
+        promo, english, names, code = "rarity = 'Promo'", "1", "''", "''"
         if self._whole:
-            promo, english = "promo", "region = 'international' AND names LIKE '%\"en\":%'"
+            promo, names = "promo", "names"
+            code = "(SELECT code FROM sets WHERE sets.id = set_id)"
+            english = "region = 'international' AND names LIKE '%\"en\":%'"
         rows = self._rows(
-            f"SELECT id, name, number, printed_total, {promo}, health, artist FROM cards"  # noqa: S608 - constants
-            f" WHERE {english} ORDER BY id"
+            f"SELECT id, name, number, printed_total, {promo}, health, artist, {names},"  # noqa: S608 - constants
+            f" {code} FROM cards WHERE {english} ORDER BY id"
         )
         return [
             PrintedFacts(
@@ -335,8 +348,10 @@ class Pack:
                 promo=bool(promo),
                 health=health,
                 artist=artist,
+                names=self._json(names, Names) if names else {},
+                code=code or "",
             )
-            for id_, name, number, total, promo, health, artist in rows
+            for id_, name, number, total, promo, health, artist, names, code in rows
         ]
 
     def search(self, text: str, limit: int = 20, language: Language | None = None) -> list[Card]:

@@ -7,7 +7,7 @@ them. "Log" stands for natural logarithms of likelihoods, about 0 at best.
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-RULES = 2
+RULES = 3
 """Version of the rules that the numbers feed; raised when the code decides otherwise."""
 
 
@@ -160,9 +160,13 @@ class ReaderConfig:
     """How many cards, the likeliest by an upper bound, are scored exactly."""
     rivals: int = 40
     """How many other numbers, or names, are compared with a card's own."""
+    close_rivals: int = 10
+    """The same where the picture has named the printings."""
     unread: UnreadCosts = field(default_factory=UnreadCosts)
     clear_number: float = -2.0
     """Score (log) below which a number is looked for in more places."""
+    other_number: float = 0.5
+    """Of the lead of another number that is read clearly, beyond what saturates leads."""
     number_lead: float = 1.0
     """Lead (log) over rivals in the strip below which a number is looked for in more places."""
     clear_card: float = -3.0
@@ -179,78 +183,104 @@ class ReaderConfig:
     """Score (log) below which no artist's name was read."""
     artist_lead: float = 2.0
     """Lead (log) of an artist's name over any other below which none was read."""
-    clear_sign: float = -6.0
-    """Score (log) below which no sign was read beside the health points."""
-    sign_lead: float = 4.0
-    """Least lead (log) over "HP" for another language's sign to count as read."""
     clear_letter: float = 0.9
     """Probability from which a letter of a number that the catalogue lacks counts as read."""
+    body_step: int = 3
+    """Every so manieth place of attacks is read in one round."""
+    language_lead: float = 2.5
+    """Lead (log) of a language by attacks above which no more places are read."""
     agreeing_strips: int = 2
     """In how many strips such a number must be read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PolicyConfig:
-    """What it takes to accept a card (`decide`).
+class EvidenceWeights:
+    """What each kind of evidence weighs in the posterior (log odds a unit).
 
-    Source: docs/decisions/0010 (pictures), 0011 to 0013 (print), 0015 (own picture). The defaults
-    are the station's; no setting changes them.
-
-    `picture_weights` and `print_weights` are logistic regressions, fitted by
-    `cardmint-lab recognition calibrate`.
+    Fitted by `cardmint-lab recognition fit` (docs/decisions/0078). A weight whose kind can only
+    speak for a printing is never negative.
     """
 
-    accept_confidence: float = 0.95
-    """Least confidence (0 to 1) of a card that is accepted by its picture."""
-    accept_print_confidence: float = 0.94
-    """Least confidence (0 to 1) of a card that is accepted by its print."""
-    accept_likeness_gap: float = 0.12
-    """Least likeness by which the best picture leads over one of other art."""
-    accept_likeness: float = 0.65
-    """Least likeness (0 to 1) of a picture that is accepted."""
-    accept_numbered_likeness: float = 0.5
-    """Least likeness (0 to 1) of a picture whose own number was read clearly."""
-    accept_title: float = 0.75
-    """Least correlation (0 to 1) of the strip with the name."""
-    review_likeness: float = 0.3
-    """Likeness (0 to 1) below which a picture is unlike."""
-    picture_weights: tuple[float, float, float, float, float] = (-7.5, 5.7, 7.7, 2.9, 1.3)
-    """Bias; weights of likeness, likeness gap, saturated inliers, and a number that was read."""
-    print_weights: tuple[float, float, float, float, float] = (-1.5, 0.29, 0.0, 0.39, 0.05)
-    """Bias; weights (per log) of number, name, lead over other cards and lead over other names."""
-    inliers: int = 60
-    """Number of inliers at which they saturate."""
-    print_lead: float = 12.0
-    """Lead (log) at which leads saturate."""
+    pictured: float = -6.0
+    """A picture was compared: what an unlike one costs."""
+    likeness: float = 8.9
+    alike: float = 4.01
+    """Of likeness beyond `PolicyConfig.alike`."""
+    inliers: float = 2.19
+    """Of as many inliers as saturate."""
+    printed: float = 5.56
+    """Print was read."""
+    number: float = 0.6
+    other_number: float = 0.0
+    """Of the lead of another number that is read clearly, beyond what saturates leads."""
+    number_lead: float = 0.75
+    name: float = 0.23
+    name_lead: float = 0.6
+    health: float = 0.68
+    no_health: float = -1.2
+    """The printing has no health points that could be read."""
+    artist: float = 0.28
+    attack: float = 0.75
+    set_code: float = 0.0
+    outside: float = 2.67
+    """The card is none of the candidates, before any evidence."""
+    outside_searched: float = 0.18
+    """The same after the whole catalogue was searched by print."""
+    unknown_number: float = 5.77
+    """A number that no printing has stands on the card."""
+    sharpness: float = 1.09
+    """Factor of all log odds, fitted on real photos alone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PolicyConfig:
+    """What it takes to accept a card (`posterior`, `decide`).
+
+    Source: docs/decisions/0078. The defaults are the station's; no setting changes them.
+    """
+
+    weights: EvidenceWeights = field(default_factory=EvidenceWeights)
+    accept: float = 0.97
+    """Least posterior (0 to 1) of a printing that is accepted."""
+    settled: float = 0.99
+    """Posterior (0 to 1) from which print is not searched."""
+    unknown: float = 0.02
+    """Posterior (0 to 1) of all candidates together below which nobody is asked about them."""
     max_confidence: float = 0.995
     """Highest confidence that is ever given."""
+    likeness: float = 0.65
+    """Likeness (0 to 1) from which a picture is surely the card's."""
+    alike: float = 0.5
+    """Likeness (0 to 1) from which on strangers are rare."""
+    unlike: float = 0.3
+    """Likeness (0 to 1) below which a picture is unlike."""
+    saturated_inliers: int = 60
+    unread: float = -12.0
+    """Score (log) of a number or name below which it says nothing more against a printing."""
+    unread_health: float = -6.0
+    """The same of health points."""
+    saturated_lead: float = 3.0
+    """Lead (log) over the best rival that says all that a lead can say, for or against."""
     clear_number: float = -2.0
     """Score (log) above which a number was read."""
-    number_lead: float = 6.0
-    """Least lead (log) of a number, or of a number with its name, over any other."""
-    number_lead_in_strip: float = 0.5
-    """Least lead (log) over numbers of other art, in the strip where the own number reads best."""
-    unread_number: float = -12.0
-    """Score (log) below which a number says nothing more against a printing."""
-    shaped_print: float = -16.0
-    """Least score (log) of print on what looks like a card."""
-    unknown_print: float = -12.0
-    """Score (log) of print below which a card without a known picture is in no catalogue.
-
-    Source: 0068, on labelled photos.
-    """
-    shapeless_print: float = -10.5
-    """Least score (log) of print on what does not look like a card."""
-    energy_bonus: float = 4.0
-    """Bonus (log) of an energy where the picture resembles one: little but a number is printed."""
-    own_picture_bonus: float = 3.0
-    """Bonus (log) of the printing whose own picture matches, if no number rules out its twins."""
-    picture_bonus: float = 3.0
-    """Bonus (log) of print whose picture is alike, and cost where it is unlike."""
     compared_prints: int = 4
     """How many cards, found by print, are compared with their own pictures."""
     candidates: int = 5
     """How many candidates a result names."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LanguageConfig:
+    """How a card's language is told (`language`). Source: docs/decisions/0078."""
+
+    set_prior: float = 0.9
+    """Probability (0 to 1), before anything is read, of the language that is set for the batch."""
+    english_prior: float = 0.8
+    """The same of English, when no language is set."""
+    accept: float = 0.9
+    """Least confidence (0 to 1) of the language of a card that is accepted."""
+    clear: float = 0.97
+    """Confidence (0 to 1) from which attacks are not read for the language."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -262,6 +292,7 @@ class RecognitionConfig:
     matcher: MatcherConfig = field(default_factory=MatcherConfig)
     reader: ReaderConfig = field(default_factory=ReaderConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
+    language: LanguageConfig = field(default_factory=LanguageConfig)
 
     @property
     def rules_version(self) -> str:

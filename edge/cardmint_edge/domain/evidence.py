@@ -1,6 +1,8 @@
 """Evidence about one frame, gathered by pictures and by print, and judged in `decide`.
 
-Scores of print are natural logarithms of likelihoods, about 0 at best.
+Every printing that a channel proposed is a candidate, with one and the same set of evidence. What
+was not looked for, or cannot be read here, is None. Scores of print are natural logarithms of
+likelihoods, about 0 at best; leads are a score minus that of the best rival.
 """
 
 from dataclasses import dataclass
@@ -9,67 +11,47 @@ from cardmint_contracts.cards import Card
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PictureMatch:
-    """A printing, and how well its reference matches the card.
+class PictureScores:
+    """How well a reference of a printing's art matches the card.
 
-    `likeness` and `title` are correlations (0 to 1) of the picture and of the strip with the name,
-    `inliers` the number of features that agree. `twins` are the other printings of the same art,
-    with and without a picture.
+    `likeness` is the correlation (0 to 1) of the two, `inliers` the number of features that agree.
+    Twins share their scores: which of them has its scan in the pack says nothing about the card.
     """
 
-    card: Card
     likeness: float
-    title: float
     inliers: int
-    twins: tuple[Card, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NumberScores:
-    """Scores (log) of collector numbers on a card whose art was matched.
+class PrintScores:
+    """Scores (log) of what is printed on the card, against what the printing's cards say.
 
-    `own` holds those of the printings of this art, by card id. `rival_in_strip` is the best score
-    of another number in the strip where an own number reads best, `best_other` that in any strip.
+    `health` is None for a printing without health points. `artist` and `attack` are leads, 0 where
+    nothing was looked for or read.
     """
 
-    own: dict[str, float]
-    rival_in_strip: float
-    best_other: float
+    number: float
+    number_lead: float
+    name: float
+    name_lead: float
+    health: float | None = None
+    artist: float = 0.0
+    attack: float = 0.0
+    set_code: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PrintMatch:
-    """A printing, and the scores (log) of what is printed on the card.
+class Candidate:
+    """A printing, and all evidence about it.
 
-    `total` adds up number, name and health points. `name_lead` is the score of its name minus that
-    of the best other name. `artist` only orders cards that print leaves open: it is no part of
-    `total`, and raises no confidence.
+    `art` names the art whose picture was compared: printings with one art are twins. It is the
+    printing's own identifier where no picture was compared.
     """
 
     card: Card
-    number: float
-    name: float
-    total: float
-    name_lead: float
-    artist: float = 0.0
-
-    @property
-    def rank(self) -> float:
-        """Score (log) by which cards that print leaves open are ordered."""
-        return self.total + self.artist
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PrintEvidence:
-    """Cards found by print, likeliest first (at least one).
-
-    `legible` says whether enough was read to judge by. `likeness` is that of the first card's own
-    picture; None where that is not known.
-    """
-
-    matches: tuple[PrintMatch, ...]
-    legible: bool = True
-    likeness: float | None = None
+    art: str
+    picture: PictureScores | None = None
+    prints: PrintScores | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,16 +69,25 @@ class FrameQuality:
     card_back: bool = False
     card_shaped: bool = True
 
+    @property
+    def clear(self) -> bool:
+        """Whether the frame shows one whole card well."""
+        faults = (self.several_cards, self.cut_off, self.blurred, self.glare, self.too_dark)
+        return self.card_shaped and not self.card_back and not any(faults)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evidence:
     """Everything that was gathered about one frame.
 
-    `pictures` are ordered by likeness, best first. `numbers` is None where no number was read,
-    `prints` where no print was looked for.
+    `searched` says whether the whole catalogue was searched by print. `unknown_number` is a number
+    with its total that stands clearly on the card and that no printing has; empty without one.
+    `languages` holds the log-likelihood of each language by the sign of the health points and by
+    names, relative to the best: empty where neither can be read, None where neither was looked for.
     """
 
-    pictures: tuple[PictureMatch, ...]
+    candidates: tuple[Candidate, ...]
     quality: FrameQuality
-    numbers: NumberScores | None = None
-    prints: PrintEvidence | None = None
+    searched: bool = False
+    unknown_number: str = ""
+    languages: dict[str, float] | None = None

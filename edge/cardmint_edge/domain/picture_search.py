@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cardmint_edge.domain.config import RecognitionConfig
-from cardmint_edge.domain.evidence import PictureMatch
+from cardmint_edge.domain.evidence import Candidate, PictureScores
 from cardmint_edge.domain.gallery import Gallery
 from cardmint_edge.domain.vision.embedding import Embedder, normalised, similarities
 from cardmint_edge.domain.vision.hashing import HASH_SIZE, card_hash, distances
@@ -83,18 +83,22 @@ class PictureSearch:
         lap("match")
         return ranked
 
-    def match(self, one: ComparedRow) -> PictureMatch:
-        """Return a compared reference with its printing."""
-        return PictureMatch(
-            card=self._gallery.printing(one.row),
-            likeness=one.comparison.likeness,
-            title=one.comparison.title,
-            inliers=one.comparison.inliers,
-            twins=self._gallery.twins(one.row),
-        )
+    def candidates(self, compared: list[ComparedRow]) -> list[Candidate]:
+        """Return the printings of the compared references and their twins, each once."""
+        found: dict[str, Candidate] = {}
+        for one in compared:
+            card = self._gallery.printing(one.row)
+            art = found[card.id].art if card.id in found else card.id
+            found[card.id] = Candidate(card=card, art=art, picture=_scores(one.comparison))
+            for twin in self._gallery.twins(one.row):
+                found.setdefault(
+                    twin.id,
+                    Candidate(card=twin, art=art, picture=_scores(one.comparison)),
+                )
+        return list(found.values())
 
-    def likenesses(self, view: View, quad: Quad, card_ids: list[str]) -> dict[str, float]:
-        """Return the likeness of the card at a quad to printings' own pictures, where known."""
+    def compare_own(self, view: View, quad: Quad, card_ids: list[str]) -> dict[str, PictureScores]:
+        """Compare the card at a quad with printings' own pictures, where the pack has them."""
         rows = {
             card_id: row for card_id in card_ids if (row := self._gallery.row(card_id)) is not None
         }
@@ -103,12 +107,12 @@ class PictureSearch:
         card = view.at(quad)
         features = describe(card.cut(*VIEW_SIZE))
         return {
-            card_id: compare(card, features, self._gallery.reference(row), self._matcher).likeness
+            card_id: _scores(compare(card, features, self._gallery.reference(row), self._matcher))
             for card_id, row in rows.items()
         }
 
     def _is_like(self, one: ComparedRow) -> bool:
-        return one.comparison.likeness >= self._config.policy.accept_likeness
+        return one.comparison.likeness >= self._config.policy.likeness
 
     def _neighbours(self, view: View, proposals: Proposals) -> Iterator[list[Neighbour]]:
         """Yield what to compare, the clear outlines' neighbours first, then other quads'."""
@@ -199,3 +203,7 @@ class PictureSearch:
         second = compare(card, features, self._gallery.reference(one.row), self._matcher)
         better = second.likeness > first.likeness or not first.inliers
         return ComparedRow(one.row, second) if better else one
+
+
+def _scores(comparison: PictureComparison) -> PictureScores:
+    return PictureScores(likeness=comparison.likeness, inliers=comparison.inliers)

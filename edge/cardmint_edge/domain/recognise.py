@@ -1,38 +1,27 @@
 """The recogniser: propose quads, search pictures, read print, judge."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
 from cardmint_contracts.cards import Decision
 from cardmint_edge.domain.config import RecognitionConfig
-from cardmint_edge.domain.decide import (
-    Verdict,
-    judge,
-    needs_print,
-    order_by_picture,
-    outside_catalogue,
-    raise_energies,
-    worth_comparing,
-)
-from cardmint_edge.domain.evidence import (
-    Evidence,
-    PictureMatch,
-    PrintEvidence,
-    PrintMatch,
-)
+from cardmint_edge.domain.decide import is_settled, judge, likeliest
+from cardmint_edge.domain.evidence import Candidate, Evidence, PictureScores, PrintScores
 from cardmint_edge.domain.gallery import Gallery
+from cardmint_edge.domain.language import tell_language
 from cardmint_edge.domain.picture_search import PictureSearch
-from cardmint_edge.domain.reading.print_reader import PrintReader
+from cardmint_edge.domain.reading.print_reader import PrintReader, PrintScore
 from cardmint_edge.domain.recognition import Frame, Recognition
 from cardmint_edge.domain.vision.embedding import Embedder
 from cardmint_edge.domain.vision.finder import FinderNetwork
 from cardmint_edge.domain.vision.frame_quality import assess, shows_several
 from cardmint_edge.domain.vision.proposals import Proposals, propose, reading_places
 from cardmint_edge.domain.vision.quad import CARD_RATIO, Quad
-from cardmint_edge.domain.vision.view import CardView, View
+from cardmint_edge.domain.vision.view import View
 
 RECTIFIED_HEIGHT = 880
 """Greatest height of the rectified card, in pixels: ten a millimetre."""
@@ -40,8 +29,12 @@ RECTIFIED_HEIGHT = 880
 PRINT_MATCHES = 20
 """How many cards found by print are judged."""
 
-NUMBER_PLACES = 6
-"""At how many places a number that the catalogue lacks is looked for."""
+
+SECOND_PLACES = 4
+"""At how many places the larger reader looks, both ways up, until it finds print."""
+
+MOST = 60.0
+"""Log-likelihood beyond which scores and leads are cut off: no text is read so badly."""
 
 
 class Stopwatch:
@@ -63,8 +56,9 @@ class CardRecogniser:
     """Recognises the card in a frame by outlines, hashes, local features and print.
 
     Without `finder` outlines come from contours alone, without `print_reader` no print is read, and
-    `embedder` is used only where the gallery has vectors. `clock` returns seconds and only times
-    the steps. `models` names the models' versions, or why there are none.
+    `embedder` is used only where the gallery has vectors. `second_look`, a larger reader, reads
+    cards that all of these leave uncertain. `clock` returns seconds and only times the steps.
+    `models` names the models' versions, or why there are none.
     """
 
     def __init__(
@@ -75,6 +69,7 @@ class CardRecogniser:
         config: RecognitionConfig | None = None,
         finder: FinderNetwork | None = None,
         print_reader: PrintReader | None = None,
+        second_look: PrintReader | None = None,
         embedder: Embedder | None = None,
         models: dict[str, str] | None = None,
     ) -> None:
@@ -84,6 +79,7 @@ class CardRecogniser:
         self._rules_version = self._config.rules_version
         self._finder = finder
         self._print_reader = print_reader
+        self._second_look = second_look
         self._search = PictureSearch(gallery, embedder, self._config)
         self._models = models or {}
         used = {"corners": finder, "reader": print_reader, "embedding": self._search.embeds}
@@ -93,28 +89,40 @@ class CardRecogniser:
         """Return the outcome for one frame (height x width x 3, BGR)."""
         return self.observe(frame)[0]
 
-    def observe(self, frame: Frame) -> tuple[Recognition, Evidence]:
-        """Return the outcome for one frame, and the evidence it rests on, for calibration."""
+    def observe(
+        self, frame: Frame, *, thorough: bool = False
+    ) -> tuple[Recognition, tuple[Evidence, ...]]:
+        """Return the outcome for one frame, and the evidence as it grew, for fitting.
+
+        Print is searched while the posterior is not settled; always if `thorough`. The outcome
+        rests on the last evidence.
+        """
         watch = Stopwatch(self._clock)
         view = View(frame)
         proposals = propose(view, self._finder, self._config.finder)
         watch.lap("detect")
-        evidence, quad = self._gather_pictures(view, proposals, watch)
+        seen = self._seen(view, proposals, watch)
         watch.lap("decide")
-        evidence = self._with_numbers(view, quad, evidence)
+        seen = self._examined(view, seen)
         watch.lap("read")
-        evidence, print_quad = self._with_prints(view, proposals, quad, evidence)
+        grew = [seen.evidence]
+        policy = self._config.policy
+        if thorough or not is_settled(seen.evidence, policy, policy.settled):
+            seen = self._searched(view, proposals, seen)
+            grew.append(seen.evidence)
         watch.lap("read")
-        verdict = judge(evidence, self._config.policy)
-        if not verdict.candidates:
-            quad = None
-        elif verdict.by_print:
-            quad = print_quad
+        if thorough or not is_settled(seen.evidence, policy, policy.accept):
+            again = self._looked_again(view, proposals, seen)
+            if again is not seen:
+                seen = again
+                grew.append(seen.evidence)
+            watch.lap("second_look")
+        seen = self._with_attacks(view, seen, thorough=thorough)
+        grew[-1] = seen.evidence
+        watch.lap("read")
+        verdict = judge(seen.evidence, policy)
+        quad = seen.quad_of(verdict.candidates[0].card.id) if verdict.candidates else None
         watch.lap("decide")
-        if self._has_unknown_number(view, proposals, quad, verdict):
-            verdict = outside_catalogue(verdict)
-        foreign = self._has_foreign_sign(view, quad, verdict)
-        watch.lap("read")
         rectified = None if quad is None else _rectified(view, quad)
         watch.lap("rectify")
         recognition = Recognition(
@@ -127,22 +135,20 @@ class CardRecogniser:
             candidates=verdict.candidates,
             quad=quad,
             rectified=rectified,
-            other_language=foreign,
+            languages=seen.evidence.languages,
             method=self._method,
             pack=self._gallery.version,
             models=self._models,
             rules_version=self._rules_version,
             ms=watch.ms,
         )
-        return recognition, evidence
+        return recognition, tuple(grew)
 
-    def _gather_pictures(
-        self, view: View, proposals: Proposals, watch: Stopwatch
-    ) -> tuple[Evidence, Quad | None]:
-        """Return the matching pictures and the frame's quality, and where the best picture lies."""
+    def _seen(self, view: View, proposals: Proposals, watch: Stopwatch) -> "_Seen":
+        """Return the printings whose pictures match, and the frame's quality."""
         compared = self._search.search(view, proposals, watch.lap)
         quad = compared[0].comparison.quad if compared else None
-        least = self._config.policy.accept_likeness
+        least = self._config.policy.likeness
         alike = [one.comparison for one in compared if one.comparison.likeness >= least]
         quality = assess(
             view,
@@ -153,101 +159,190 @@ class CardRecogniser:
             known=bool(alike),
             network=self._finder,
         )
-        pictures = tuple(self._search.match(one) for one in compared)
-        return Evidence(pictures=pictures, quality=quality), quad
+        candidates = tuple(self._search.candidates(compared))
+        return _Seen(evidence=Evidence(candidates=candidates, quality=quality), picture_quad=quad)
 
-    def _with_numbers(self, view: View, quad: Quad | None, evidence: Evidence) -> Evidence:
-        """Add the scores of numbers; a picture that is too unlike has no reliable quad."""
-        if self._print_reader is None or quad is None:
-            return evidence
-        best = evidence.pictures[0]
-        if best.likeness < self._config.policy.review_likeness:
-            return evidence
-        numbers = self._print_reader.numbers(view.at(quad), [best.card, *best.twins])
-        return replace(evidence, numbers=numbers)
-
-    def _with_prints(
-        self, view: View, proposals: Proposals, quad: Quad | None, evidence: Evidence
-    ) -> tuple[Evidence, Quad | None]:
-        """Add the cards that print names, where pictures leave the card open; return their quad."""
-        policy = self._config.policy
-        if self._print_reader is None or not needs_print(evidence, policy):
-            return evidence, None
-        places = reading_places(view, proposals, quad, self._config.finder)
-        scores, where = self._print_reader.search(places)
-        matches = [
-            PrintMatch(
-                card=card,
-                number=score.number,
-                name=score.name,
-                total=score.total,
-                name_lead=score.name_lead,
-                artist=score.artist,
-            )
-            for score in scores[:PRINT_MATCHES]
-            if (card := self._gallery.card(score.card_id)) is not None
+    def _examined(self, view: View, seen: "_Seen") -> "_Seen":
+        """Add the print of the candidates; a picture that is too unlike has no reliable quad."""
+        alike = [
+            one.card
+            for one in seen.evidence.candidates
+            if one.picture is not None and one.picture.likeness >= self._config.policy.unlike
         ]
-        matches = raise_energies(matches, evidence.pictures, policy)
-        if where is None or not matches:
-            return evidence, None
-        if matches[0].total < self._least_print(evidence):
-            prints = PrintEvidence(matches=tuple(matches), legible=False)
-            return replace(evidence, prints=prints), None
-        prints = self._compared_with_pictures(view, where.quad, matches, evidence.pictures)
-        several = evidence.quality.several_cards or shows_several(
+        if self._print_reader is None or seen.picture_quad is None or not alike:
+            return seen
+        examined = self._print_reader.examine(view.at(seen.picture_quad), alike)
+        if examined is None:
+            return seen
+        return replace(seen, examined=True).with_evidence(
+            candidates=tuple(
+                replace(one, prints=examined.scores.get(one.card.id))
+                for one in seen.evidence.candidates
+            ),
+            languages=examined.languages,
+            unknown_number=examined.unknown_number,
+        )
+
+    def _with_attacks(self, view: View, seen: "_Seen", *, thorough: bool) -> "_Seen":
+        """Add what attacks tell of the language, where a sure card's other print leaves it open."""
+        languages, policy = seen.evidence.languages, self._config.policy
+        best = likeliest(seen.evidence, policy)
+        quad = None if best is None else seen.quad_of(best.card.id)
+        if self._print_reader is None or languages is None or best is None or quad is None:
+            return seen
+        told = tell_language(languages, None, self._config.language)
+        sure = is_settled(seen.evidence, policy, policy.accept)
+        if not thorough and (not sure or told.confidence >= self._config.language.clear):
+            return seen
+        if not languages:
+            return seen
+        for reader in (self._print_reader, self._second_look):
+            if reader is None:
+                continue
+            found = reader.attack_languages(view.at(quad), best.card.id)
+            total = {one: score + found.get(one, 0.0) for one, score in languages.items()}
+            if not tell_language(total, None, self._config.language).is_unclear(
+                self._config.language
+            ):
+                break
+        most = max(total.values())
+        return seen.with_evidence(languages={one: score - most for one, score in total.items()})
+
+    def _searched(self, view: View, proposals: Proposals, seen: "_Seen") -> "_Seen":
+        """Add the printings that print names, compared with their own pictures."""
+        if self._print_reader is None:
+            return seen
+        places = reading_places(view, proposals, seen.picture_quad, self._config.finder)
+        scores, where = self._print_reader.search(places)
+        found = _print_scores(scores)
+        if where is None:
+            return seen.with_evidence(searched=True)
+        candidates = {one.card.id: one for one in seen.evidence.candidates}
+        ids = list(found)[: self._config.policy.compared_prints]
+        pictures = self._search.compare_own(view, where.quad, ids)
+        for card_id, prints in found.items():
+            known = candidates.get(card_id)
+            if known is None:
+                card = self._gallery.card(card_id)
+                if card is None:
+                    continue
+                known = Candidate(card=card, art=card_id)
+            candidates[card_id] = replace(
+                known,
+                prints=_better(known.prints, prints),
+                picture=_more_alike(known.picture, pictures.get(card_id)),
+            )
+        seen = replace(seen, print_quad=where.quad).with_evidence(
+            candidates=tuple(candidates.values()), searched=True
+        )
+        several = seen.evidence.quality.several_cards or shows_several(
             view, where.quad, proposals, self._config.quality, self._finder
         )
-        quality = replace(evidence.quality, several_cards=several)
-        return replace(evidence, prints=prints, quality=quality), where.quad
-
-    def _least_print(self, evidence: Evidence) -> float:
-        """Return the least total (log) that counts as print: less on what looks like a card."""
-        policy = self._config.policy
-        shaped = bool(evidence.pictures) and (
-            evidence.pictures[0].likeness >= policy.review_likeness
-            or (evidence.quality.card_shaped and not evidence.quality.card_back)
+        seen = seen.with_evidence(quality=replace(seen.evidence.quality, several_cards=several))
+        best = likeliest(seen.evidence, self._config.policy)
+        quad = None if best is None else seen.quad_of(best.card.id)
+        if best is None or quad is None or (quad is seen.picture_quad and seen.examined):
+            return seen
+        examined = self._print_reader.examine(view.at(quad), [best.card])
+        if examined is None:
+            return seen
+        return seen.with_evidence(
+            languages=examined.languages, unknown_number=examined.unknown_number
         )
-        return policy.shaped_print if shaped else policy.shapeless_print
 
-    def _compared_with_pictures(
-        self,
-        view: View,
-        quad: Quad,
-        matches: list[PrintMatch],
-        pictures: tuple[PictureMatch, ...],
-    ) -> PrintEvidence:
-        """Order what print leaves open by the cards' own pictures, too."""
-        policy = self._config.policy
-        ids = [match.card.id for match in worth_comparing(matches, policy)]
-        known = {picture.card.id: picture.likeness for picture in pictures}
-        likenesses = {
-            card_id: max(likeness, known.get(card_id, 0.0))
-            for card_id, likeness in self._search.likenesses(view, quad, ids).items()
-        }
-        ordered = order_by_picture(matches, likenesses, policy)
-        return PrintEvidence(matches=tuple(ordered), likeness=likenesses.get(ordered[0].card.id))
+    def _looked_again(self, view: View, proposals: Proposals, seen: "_Seen") -> "_Seen":
+        """Add what the larger reader reads, first where the likeliest candidate lies."""
+        if self._second_look is None:
+            return seen
+        best = likeliest(seen.evidence, self._config.policy)
+        quad = None if best is None else seen.quad_of(best.card.id)
+        places = reading_places(view, proposals, quad, self._config.finder)
+        known = {one.card.id: one for one in seen.evidence.candidates}
+        read = self._second_look.look_again(
+            islice(places, SECOND_PLACES),
+            [one.card for one in known.values()],
+            self._gallery.card,
+        )
+        if read is None:
+            return seen
+        examined, where = read
+        found = examined.scores
+        new = [card_id for card_id in found if card_id not in known]
+        ids = new[: self._config.policy.compared_prints]
+        pictures = self._search.compare_own(view, where.quad, ids)
+        for card_id in new:
+            if (card := self._gallery.card(card_id)) is not None:
+                picture = pictures.get(card_id)
+                known[card_id] = Candidate(card=card, art=card_id, picture=picture)
+        if quad is not where.quad:
+            seen = replace(seen, print_quad=where.quad)
+        return seen.with_evidence(
+            candidates=tuple(
+                replace(one, prints=_better(one.prints, found[one.card.id]))
+                for one in known.values()
+            ),
+            languages=examined.languages,
+        )
 
-    def _has_unknown_number(
-        self, view: View, proposals: Proposals, quad: Quad | None, verdict: Verdict
-    ) -> bool:
-        """Return whether a recognised card bears a number that no printing has.
 
-        An accepted card lies at `quad`; any other may lie elsewhere.
-        """
-        if self._print_reader is None or quad is None or verdict.decision is Decision.REJECT:
-            return False
-        places: Iterable[CardView] = [view.at(quad)]
-        if verdict.decision is not Decision.ACCEPT:
-            places = reading_places(view, proposals, quad, self._config.finder)
-        reader = self._print_reader
-        return any(reader.unknown_number(place) for place in islice(places, NUMBER_PLACES))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Seen:
+    """Evidence, and where the best picture and the best print lie.
 
-    def _has_foreign_sign(self, view: View, quad: Quad | None, verdict: Verdict) -> bool:
-        """Return whether an accepted card bears another language's sign; others are asked about."""
-        if self._print_reader is None or quad is None or verdict.decision is not Decision.ACCEPT:
-            return False
-        card_id = verdict.candidates[0].card.id
-        return self._print_reader.has_foreign_sign(view.at(quad), card_id)
+    `examined` says whether the print at the picture was read.
+    """
+
+    evidence: Evidence
+    picture_quad: Quad | None = None
+    print_quad: Quad | None = None
+    examined: bool = False
+
+    def with_evidence(self, **changes: Any) -> "_Seen":
+        """Return the same with some parts of the evidence changed."""
+        return replace(self, evidence=replace(self.evidence, **changes))
+
+    def quad_of(self, card_id: str) -> Quad | None:
+        """Return where a candidate lies: at the best picture, if that is of its art."""
+        first = self.evidence.candidates[0]
+        art = next(one.art for one in self.evidence.candidates if one.card.id == card_id)
+        if self.print_quad is None or (self.picture_quad is not None and art == first.art):
+            return self.picture_quad
+        return self.print_quad
+
+
+def _print_scores(scores: list[PrintScore]) -> dict[str, PrintScores]:
+    """Return the scores of the cards that print names, by identifier, likeliest first."""
+    numbers = sorted({score.number for score in scores}, reverse=True)[:2]
+    first, second = (*numbers, -np.inf, -np.inf)[:2]
+    return {
+        score.card_id: PrintScores(
+            number=_finite(score.number),
+            # Cards with one number have one score.
+            number_lead=_finite(score.number - (second if score.number == first else first)),
+            name=_finite(score.name),
+            name_lead=_finite(score.name_lead),
+            health=None if score.health == -np.inf else score.health,
+            artist=score.artist,
+            attack=score.attack,
+        )
+        for score in scores[:PRINT_MATCHES]
+    }
+
+
+def _finite(score: float) -> float:
+    return float(np.clip(np.nan_to_num(score, nan=0.0, posinf=MOST, neginf=-MOST), -MOST, MOST))
+
+
+def _better(known: PrintScores | None, found: PrintScores) -> PrintScores:
+    if known is None:
+        return found
+    return max(known, found, key=lambda one: max(one.number, -12.0) + max(one.name, -9.0))
+
+
+def _more_alike(known: PictureScores | None, found: PictureScores | None) -> PictureScores | None:
+    if known is None or found is None:
+        return known or found
+    return max(known, found, key=lambda one: one.likeness)
 
 
 def _rectified(view: View, quad: Quad) -> Frame:

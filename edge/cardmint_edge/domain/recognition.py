@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cardmint_contracts.cards import Candidate, Card, Decision
+from cardmint_contracts.cards import Candidate, Card, Decision, Language
 from cardmint_edge.domain.vision.quad import Quad
 
 Frame = NDArray[np.uint8]
@@ -20,8 +20,10 @@ class Recognition:
     `candidates` are sorted, likeliest first. `margin` is the confidence of the first candidate
     minus that of the second; `likeness_gap` is the likeness of the best picture minus that of the
     best one of other art, None where no picture decided. `quad` is where the card lies, in pixels
-    of the frame, and `rectified` the card alone, upright. `other_language` says that an accepted
-    card bears a sign that English cards do not. `ms` holds the milliseconds of each step.
+    of the frame, and `rectified` the card alone, upright. `languages` holds the log-likelihood of
+    each language, relative to the best; None where print was not read. `language` with its
+    confidence is what `language.recognition_with_language` makes of it. `ms` holds the milliseconds
+    of each step.
     """
 
     decision: Decision
@@ -33,7 +35,9 @@ class Recognition:
     candidates: tuple[Candidate, ...] = ()
     quad: Quad | None = None
     rectified: Frame | None = None
-    other_language: bool = False
+    languages: dict[str, float] | None = None
+    language: Language | None = None
+    language_confidence: float = 0.0
     method: str = "classical"
     pack: str = ""
     rules_version: str = ""

@@ -26,7 +26,7 @@ def with_variant(event: CardScanned, variants: Sequence[Variant]) -> CardScanned
     if _is_other_edition(defaults, editions):
         doubts.append(Reason.OTHER_EDITION)
     known = edition or (defaults.edition if defaults.edition in editions else None)
-    finishes = finishes_of(variants, language=defaults.language, edition=known)
+    finishes = finishes_of(variants, language=event.counted_language, edition=known)
     finish = finishes[0] if len(finishes) == 1 else None
     if len(finishes) > 1 and defaults.finish is not None and defaults.finish not in finishes:
         doubts.append(Reason.OTHER_FINISH)

@@ -22,11 +22,16 @@ def codes(text: str) -> list[int]:
     return [_CODES[letter] for letter in text]
 
 
-def number_forms(number: str, total: int | None, *, promo: bool) -> tuple[str, ...]:
+LANGUAGE_CODES = {"en": "EN", "fr": "FR", "de": "DE", "it": "IT", "es": "ES", "pt": "PT"}
+"""What stands beside a set's code, by language."""
+
+
+def number_forms(number: str, total: int | None, *, promo: bool, code: str = "") -> tuple[str, ...]:
     """Return the forms in which a collector number may stand on the card.
 
     `4/102` and `004/102` with the set's total; `TG12/TG30` where the number has letters; alone for
-    promos, and for numbers with two or more letters, which are distinctive without a total.
+    promos, with their set's code where one is printed (`SVP EN 010`), and for numbers with two or
+    more letters, which are distinctive without a total.
     """
     digits = number.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     letters = number[: len(number) - len(digits)]
@@ -36,6 +41,9 @@ def number_forms(number: str, total: int | None, *, promo: bool) -> tuple[str, .
     if letters:
         alone = [number] if len(letters) > 1 else []
         forms = [*alone, *([f"{number}/{letters}{total}", f"{number}/{total}"] if total else [])]
+    elif promo and code:
+        signs = ["", *(f" {sign}" for sign in LANGUAGE_CODES.values())]
+        return (number, *(f"{code}{sign} {number.zfill(3)}" for sign in signs))
     elif promo:
         forms = [number, number.zfill(3)]
     if total and not letters:

@@ -1,7 +1,7 @@
 """Print on a card: it settles the printing of an art, or names a card without a picture."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,24 +9,28 @@ from numpy.typing import NDArray
 
 from cardmint_contracts.cards import Card
 from cardmint_edge.domain.config import ReaderConfig, UnreadCosts
-from cardmint_edge.domain.evidence import NumberScores
+from cardmint_edge.domain.evidence import PrintScores
+from cardmint_edge.domain.reading.attacks import Moves, attack_languages, attack_leads
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, TextIndex, best_of
 from cardmint_edge.domain.reading.clear_numbers import clear_numbers, unpadded
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
+from cardmint_edge.domain.reading.languages import language_scores
 from cardmint_edge.domain.reading.strips import (
     ARTISTS,
+    BODY,
     FAR_NUMBERS,
     HEALTH,
     LIKELIEST_NUMBERS,
     NAMES,
     OTHER_NUMBERS,
+    StripCutter,
     StripReader,
     normalised_strip,
 )
 from cardmint_edge.domain.vision.view import CardView, StripPlace
 
-FOREIGN_SIGNS = ("KP", "PV", "PS")
-"""What stands for HP in German, French, and in Italian, Spanish or Portuguese."""
+_UNREAD = -60.0
+"""Score (log) of a text that was not read at all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +39,7 @@ class PrintScore:
 
     `name_lead` is the score of its name minus that of the best other name: in a blur any name
     scores fairly. `artist` is the score of its artist minus that of the best other; 0 where no
-    artist was looked for.
+    artist was looked for. `attack` is the lead of its attacks over those of other cards.
     """
 
     card_id: str
@@ -45,6 +49,7 @@ class PrintScore:
     name_lead: float
     unread: UnreadCosts
     artist: float = 0.0
+    attack: float = 0.0
 
     @property
     def total(self) -> float:
@@ -58,6 +63,18 @@ class PrintScore:
                 else _soft_floor(self.health, self.unread.health)
             )
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Examined:
+    """What print says of given printings, by their identifiers.
+
+    `languages` and `unknown_number` are those of `Evidence`.
+    """
+
+    scores: dict[str, PrintScores]
+    languages: dict[str, float]
+    unknown_number: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,12 +95,24 @@ class CardReadings:
 
 
 class PrintReader:
-    """Reads the print of one card at a time; `texts` are the catalogue's."""
+    """Reads the print of one card at a time; `texts` are the catalogue's.
+
+    `cut` cuts a strip out of a card as `reader` takes it, `moves` returns a card's attacks and
+    abilities.
+    """
 
     def __init__(
-        self, reader: StripReader, texts: CatalogueTexts, config: ReaderConfig | None = None
+        self,
+        reader: StripReader,
+        texts: CatalogueTexts,
+        config: ReaderConfig | None = None,
+        *,
+        cut: StripCutter = normalised_strip,
+        moves: Callable[[str], Moves] | None = None,
     ) -> None:
         self._reader = reader
+        self._moves = moves
+        self._cut = cut
         self._texts = texts
         self._config = config or ReaderConfig()
 
@@ -96,15 +125,17 @@ class PrintReader:
         best: list[PrintScore] = []
         where: CardView | None = None
         for card in places:
-            scores = self._scores_at(card)
+            _, scores = self._read_at(card)
             if scores and (not best or scores[0].total > best[0].total):
                 best, where = scores, card
                 first = best[0]
                 upright = first.total > config.right_way_up and first.name_lead >= 0
                 if upright and not self._lacks_number(first):
                     break
-        if where is not None and best[0].total + config.unread.artist < _runner_up(best):
-            best = self._ordered_by_artist(where, best)
+        if where is not None and self._is_open(best):
+            best = self._ordered_by_attacks(where, best)
+            if self._is_open(best):
+                best = self._ordered_by_artist(where, best)
         return best, where
 
     def score(self, readings: CardReadings) -> list[PrintScore]:
@@ -127,93 +158,121 @@ class PrintReader:
         compared = np.union1d(_best_rows(name_bounds, config.rivals), texts.name_rows[cards])
         by_name = _row_scores(readings.names, texts.names, compared, number=False)
         names = best_of(by_name, texts.name_rows[cards]).astype(np.float64)
+        rivals = _best_others(by_name, texts.name_rows[cards])
         health = _card_scores(readings.health, texts.health, texts.health_rows[cards], number=True)
-        first, second = _two_best(by_name)
         scores = [
             PrintScore(
                 card_id=texts.cards[card],
                 number=number,
                 name=name,
                 health=points,
-                name_lead=name - (second[1] if texts.name_rows[card] == first[0] else first[1]),
+                name_lead=name - rival,
                 unread=config.unread,
             )
-            for card, number, name, points in zip(
-                cards.tolist(), numbers.tolist(), names.tolist(), health.tolist(), strict=True
+            for card, number, name, rival, points in zip(
+                cards.tolist(),
+                numbers.tolist(),
+                names.tolist(),
+                rivals.tolist(),
+                health.tolist(),
+                strict=True,
             )
         ]
         return sorted(scores, key=lambda score: -score.total)
 
-    def numbers(self, card: CardView, printings: list[Card]) -> NumberScores | None:
-        """Read the number of a card that is one of `printings`; None where it is too small.
+    def examine(self, card: CardView, printings: list[Card]) -> Examined | None:
+        """Score the print of a card that is one of `printings`; None where it is too small.
 
         The likeliest places are read first, the others only when those leave it open.
         """
         config = self._config
-        own = [
-            (printing.id, form)
-            for printing in printings
-            for form in self._texts.number_forms(printing.id)
-        ]
-        if not own or card.height < config.min_height:
+        if card.height < config.min_height:
             return None
-        readings = self._read(card, LIKELIEST_NUMBERS)
-        scores = self._number_scores(readings, printings, own)
-        best = max(scores.own.values())
-        if best < config.clear_number or scores.rival_in_strip > best - config.number_lead:
-            readings += self._read(card, OTHER_NUMBERS)
-            scores = self._number_scores(readings, printings, own)
-        return scores
+        readings = self._read_card(card, LIKELIEST_NUMBERS, NAMES[:1], HEALTH[:1])
+        examined = self._examined(readings, printings)
+        scores = examined.scores.values()
+        number = max(((one.number, one.number_lead) for one in scores), default=(0.0, np.inf))
+        name = max((one.name for one in scores), default=0.0)
+        open_number = number[0] < config.clear_number or number[1] < config.number_lead
+        open_name = name < config.clear_name
+        if not open_number and not open_name:
+            return examined
+        more = self._read_card(
+            card,
+            OTHER_NUMBERS if open_number else (),
+            NAMES[1:] if open_name else (),
+            HEALTH[1:] if open_name else (),
+        )
+        return self._examined(readings.with_more(more), printings)
 
-    def has_foreign_sign(self, card: CardView, card_id: str) -> bool:
-        """Return whether another language's sign than HP stands beside a card's health points."""
-        config = self._config
-        points = self._texts.health_points(card_id)
-        if not points or card.height < config.min_height:
-            return False
-        forms = ("{0} {1}", "{0}{1}", "{1} {0}", "{1}{0}")
-        signs = ("HP", *FOREIGN_SIGNS)
-        texts = [form.format(points, sign) for sign in signs for form in forms]
-        english, foreign = -np.inf, -np.inf
-        for place in HEALTH:
-            scores = text_scores(self._read(card, (place,)), texts, number=True)
-            by_sign = scores.reshape(len(signs), -1)
-            english = max(english, float(by_sign[0].max()))
-            foreign = max(foreign, float(by_sign[1:].max()))
-            if english >= config.clear_sign:
-                break
-        return foreign >= config.clear_sign and foreign - english >= config.sign_lead
+    def attack_languages(self, card: CardView, card_id: str) -> dict[str, float]:
+        """Return the log-likelihood of each language, relative to the best, by a card's attacks.
 
-    def unknown_number(self, card: CardView) -> str:
-        """Return the number with its total on a card, when it is clear and none of the catalogue's.
-
-        Empty where one of the catalogue's is as clear, or none is.
+        Empty where none is read, or none is known of the printing. Places are read until one
+        language leads clearly.
         """
         config = self._config
-        if card.height < config.min_height:
-            return ""
-        found = self._clear_numbers(card, LIKELIEST_NUMBERS)
-        if not found or any(map(self._is_known, found)):
-            return ""
-        found += self._clear_numbers(card, OTHER_NUMBERS)
-        number, strips = found.most_common(1)[0]
-        enough = strips >= config.agreeing_strips and not any(map(self._is_known, found))
-        return number if enough else ""
-
-    def _clear_numbers(self, card: CardView, places: tuple[StripPlace, ...]) -> Counter[str]:
-        """Return in how many strips each clear number stands."""
-        least = self._config.clear_letter
-        return Counter(
-            number
-            for reading in self._read(card, places)
-            for number in clear_numbers(reading, least)
-        )
+        moves = self._moves(card_id) if self._moves else []
+        found: dict[str, float] = {}
+        if not moves or card.height < config.min_height:
+            return found
+        readings: list[Reading] = []
+        for start in range(config.body_step):
+            readings += self._read(card, BODY[start :: config.body_step])
+            found = attack_languages(readings, moves)
+            if found and sorted(found.values())[-2] < -config.language_lead:
+                break
+        return found
 
     def _is_known(self, number: str) -> bool:
         known = self._texts.numbers
         return known.row(number) >= 0 or known.row(unpadded(number)) >= 0
 
-    def _scores_at(self, card: CardView) -> list[PrintScore]:
+    def look_again(
+        self,
+        places: Iterable[CardView],
+        printings: list[Card],
+        card_of: Callable[[str], Card | None],
+    ) -> tuple[Examined, CardView] | None:
+        """Score the print of given printings, and of those that print itself names.
+
+        The place where the likeliest strips say most is read whole, and returned. `card_of` returns
+        a printing by its identifier. None where the card is too small at every place.
+        """
+        config = self._config
+        card = self._legible(place for place in places if place.height >= config.min_height)
+        if card is None:
+            return None
+        readings, scores = self._read_at(card)
+        ids = {one.id for one in printings}
+        named = [
+            found
+            for score in scores[: config.artists]
+            if score.card_id not in ids and (found := card_of(score.card_id)) is not None
+        ]
+        both = [*printings, *named]
+        examined = self._examined(readings, both)
+        if self._moves is None or not scores or not self._is_open(scores):
+            return examined, card
+        leads = attack_leads(self._read(card, BODY), {one.id: self._moves(one.id) for one in both})
+        attacked = {
+            one: replace(found, attack=leads[one]) for one, found in examined.scores.items()
+        }
+        return replace(examined, scores=attacked), card
+
+    def _legible(self, places: Iterable[CardView]) -> CardView | None:
+        """Return the place where the likeliest strips say most, the first that is upright."""
+        best: tuple[float, CardView] | None = None
+        for place in places:
+            scores = self.score(self._read_card(place, LIKELIEST_NUMBERS, NAMES[:1], HEALTH[:1]))
+            total = scores[0].total if scores else -np.inf
+            if best is None or total > best[0]:
+                best = total, place
+            if total > self._config.right_way_up:
+                break
+        return None if best is None else best[1]
+
+    def _read_at(self, card: CardView) -> tuple[CardReadings, list[PrintScore]]:
         """Read the likeliest place of each text, and the others only when those leave it open."""
         config = self._config
         first = self._read_card(card, LIKELIEST_NUMBERS, NAMES[:1], HEALTH[:1])
@@ -222,13 +281,29 @@ class PrintReader:
             scores[0].total > config.clear_card
             and scores[0].total - _runner_up(scores) > config.clear_lead
         ):
-            return scores
+            return first, scores
         readings = first.with_more(self._read_card(card, OTHER_NUMBERS, NAMES[1:], HEALTH[1:]))
         scores = self.score(readings)
         if self._lacks_number(scores[0]):
             more = self._read(card, FAR_NUMBERS)
-            scores = self.score(replace(readings, numbers=readings.numbers + more))
-        return scores
+            readings = replace(readings, numbers=readings.numbers + more)
+            scores = self.score(readings)
+        return readings, scores
+
+    def _is_open(self, scores: list[PrintScore]) -> bool:
+        """Return whether an artist's name could put another card first."""
+        sums = [score.total + score.attack for score in scores]
+        return sums[0] + self._config.unread.artist < max(sums[1:], default=-np.inf)
+
+    def _ordered_by_attacks(self, card: CardView, scores: list[PrintScore]) -> list[PrintScore]:
+        """Order cards that other print leaves open by their attacks, too."""
+        if self._moves is None:
+            return scores
+        likely = scores[: self._config.artists]
+        moves = {score.card_id: self._moves(score.card_id) for score in likely}
+        leads = attack_leads(self._read(card, BODY), moves)
+        ordered = [replace(score, attack=leads[score.card_id]) for score in likely]
+        return sorted(ordered, key=lambda score: -score.total - score.attack)
 
     def _ordered_by_artist(self, card: CardView, scores: list[PrintScore]) -> list[PrintScore]:
         """Order cards that other print leaves open by the artist, too."""
@@ -251,31 +326,96 @@ class PrintReader:
             replace(score, artist=behind.get(row, config.unread.artist))
             for score, row in zip(scores, rows, strict=False)
         ]
-        return sorted(credited, key=lambda score: -score.total - score.artist)
+        return sorted(credited, key=lambda score: -score.total - score.attack - score.artist)
+
+    def _examined(self, readings: CardReadings, printings: list[Card]) -> Examined:
+        numbers = self._number_scores(readings.numbers, printings)
+        names = self._name_scores(readings.names, printings)
+        points = {one.id: self._texts.health_points(one.id) for one in printings}
+        health = dict(
+            zip(points, _texts_read(readings.health, points.values(), number=True), strict=True)
+        )
+        scores = {
+            card_id: PrintScores(
+                number=numbers[card_id][0],
+                number_lead=numbers[card_id][1],
+                name=names[card_id][0],
+                name_lead=names[card_id][1],
+                health=health[card_id] if points[card_id] else None,
+            )
+            for card_id in points
+        }
+        best = max(scores, key=lambda card_id: scores[card_id].number, default="")
+        return Examined(
+            scores=scores,
+            languages=language_scores(
+                readings.health, points.get(best, ""), readings.names, self._texts.names_in(best)
+            ),
+            unknown_number=self._unknown(
+                clear_numbers(reading, self._config.clear_letter) for reading in readings.numbers
+            ),
+        )
 
     def _number_scores(
-        self, readings: list[Reading], printings: list[Card], own: list[tuple[str, str]]
-    ) -> NumberScores:
+        self, readings: list[Reading], printings: list[Card]
+    ) -> dict[str, tuple[float, float]]:
+        """Return score and lead of each printing's number; the worst ones where it has none.
+
+        A strip that cuts off the first digit shows another number, so rivals are taken from the
+        strip where an own number reads best.
+        """
         known = self._texts.numbers
+        own = [(one.id, form) for one in printings for form in self._texts.number_forms(one.id)]
         forms = [form for _, form in own]
         others = [
             known.texts[row]
-            for row in _best_rows(known.upper_bounds(readings), self._config.rivals)
+            for row in _best_rows(known.upper_bounds(readings), self._config.close_rivals)
             if known.texts[row] not in forms
         ]
+        unread = self._config.unread.number
+        found = {one.id: (unread, unread) for one in printings}
+        if not own:
+            return found
         scores = text_scores(readings, [*forms, *others], number=True)
-        own_scores, other_scores = scores[:, : len(own)], scores[:, len(own) :]
-        best = {printing.id: -np.inf for printing in printings}
-        for (card_id, _), score in zip(own, own_scores.max(axis=0).tolist(), strict=True):
-            best[card_id] = max(best[card_id], score)
-        # A strip that cuts off the first digit shows another number, so rivals are taken from the
-        # strip where an own number reads best.
-        clearest = int(own_scores.max(axis=1).argmax())
-        return NumberScores(
-            own=best,
-            rival_in_strip=float(other_scores[clearest].max(initial=-np.inf)),
-            best_other=float(other_scores.max(initial=-np.inf)),
+        mean = np.logaddexp.reduce(scores, axis=0) - np.log(len(scores))
+        clearest = scores[int(scores[:, : len(own)].max(axis=1).argmax())]
+        rival = float(clearest[len(own) :].max(initial=_UNREAD))
+        for place, (card_id, _) in enumerate(own):
+            score = max(found[card_id][0], float(mean[place]))
+            found[card_id] = score, max(found[card_id][1], float(clearest[place]) - rival)
+        return found
+
+    def _name_scores(
+        self, readings: list[Reading], printings: list[Card]
+    ) -> dict[str, tuple[float, float]]:
+        """Return score and lead of each printing's name, in the language that reads best."""
+        known = self._texts.names
+        own = {one.id: set(self._texts.names_in(one.id).values()) for one in printings}
+        texts = sorted(
+            {
+                known.texts[row]
+                for row in _best_rows(known.upper_bounds(readings), self._config.close_rivals)
+            }
+            | {name for names in own.values() for name in names}
         )
+        scores = dict(zip(texts, _texts_read(readings, texts, number=False), strict=True))
+        unread = self._config.unread.name
+        found = {}
+        for card_id, names in own.items():
+            mine = max((scores[name] for name in names), default=unread)
+            rival = max(
+                (score for name, score in scores.items() if name not in names), default=unread
+            )
+            found[card_id] = max(mine, unread), max(mine, unread) - max(rival, unread)
+        return found
+
+    def _unknown(self, strips: Iterable[set[str]]) -> str:
+        """Return the number that stands in enough strips, if the catalogue has none of any."""
+        found = Counter(number for numbers in strips for number in numbers)
+        if not found or any(map(self._is_known, found)):
+            return ""
+        number, count = found.most_common(1)[0]
+        return number if count >= self._config.agreeing_strips else ""
 
     def _read_card(
         self,
@@ -291,7 +431,7 @@ class PrintReader:
         )
 
     def _read(self, card: CardView, places: tuple[StripPlace, ...]) -> list[Reading]:
-        return [self._reader(normalised_strip(card, place)) for place in places]
+        return [self._reader(self._cut(card, place)) for place in places]
 
     def _lacks_number(self, score: PrintScore) -> bool:
         """Return whether the name was read, but no number of a card of that name."""
@@ -310,6 +450,18 @@ class PrintReader:
 
 def _runner_up(scores: list[PrintScore]) -> float:
     return max((score.total for score in scores[1:]), default=-np.inf)
+
+
+def _texts_read(readings: list[Reading], texts: Iterable[str], *, number: bool) -> list[float]:
+    """Return the score of each text, averaged over strips; the worst where there is none."""
+    given = list(texts)
+    real = [text for text in given if text]
+    if not readings or not real:
+        return [_UNREAD] * len(given)
+    scores = text_scores(readings, real, number=number)
+    mean = (np.logaddexp.reduce(scores, axis=0) - np.log(len(scores))).tolist()
+    found = dict(zip(real, mean, strict=True))
+    return [max(_UNREAD, found.get(text, _UNREAD)) for text in given]
 
 
 def _card_scores(
@@ -336,9 +488,13 @@ def _best_rows(values: NDArray[np.float32], count: int) -> NDArray[np.intp]:
     return np.argpartition(-values, count - 1)[:count] if count else np.zeros(0, np.intp)
 
 
-def _two_best(values: NDArray[np.float32]) -> list[tuple[int, float]]:
-    order = [*np.argsort(-values)[:2].tolist(), -1, -1][:2]
-    return [(row, float(values[row]) if row >= 0 else -np.inf) for row in order]
+def _best_others(values: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Return for each card (its rows) the best value of a row that is not its own."""
+    order = np.append(np.argsort(-values)[: rows.shape[1] + 1], -1)
+    own = (order[None, :, None] == rows[:, None, :]).any(axis=2)
+    own[:, -1] = False
+    best = np.append(values, np.float32(-np.inf))[order[own.argmin(axis=1)]]
+    return np.asarray(best, dtype=np.float32)
 
 
 def _soft_floor(score: float, floor: float) -> float:

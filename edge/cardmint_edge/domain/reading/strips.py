@@ -9,7 +9,13 @@ from cardmint_edge.domain.reading.ctc import Reading
 from cardmint_edge.domain.vision.view import CardView, StripPlace
 
 StripReader = Callable[[NDArray[np.float32]], Reading]
-"""Reads a strip (32 x 256, mean 0, deviation 1): its letters' probabilities, steps x classes."""
+"""Reads a strip, as its cutter gives it: its letters' probabilities, steps x classes."""
+
+StripCutter = Callable[[CardView, StripPlace], NDArray[np.float32]]
+"""Cuts one strip out of a card."""
+
+LINE_SIZE = (384, 48)
+"""Width and height of a strip for the larger reader, in pixels."""
 
 NUMBERS = (
     *(StripPlace(0.02, middle, 0.4) for middle in (0.952, 0.944, 0.96)),
@@ -44,7 +50,21 @@ HEALTH = (StripPlace(0.3, 0.07, 0.6), StripPlace(0.36, 0.08, 0.6))
 """Places of the health points: at the upper right."""
 
 
+BODY = tuple(StripPlace(0.2, 0.5 + 0.025 * step, 0.5) for step in range(17))
+"""Places of attacks and abilities: every line from the picture down, right of the energy signs."""
+
+
 def normalised_strip(card: CardView, place: StripPlace) -> NDArray[np.float32]:
     """Cut one strip out of a card as a reader takes it (32 x 256, mean 0, deviation 1)."""
-    strip = card.strip(place).astype(np.float32)
+    return normalised(card.strip(place).astype(np.float32))
+
+
+def normalised(strip: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bring a grey strip to mean 0 and deviation 1."""
     return np.asarray((strip - strip.mean()) / (strip.std() + 1), dtype=np.float32)
+
+
+def coloured_strip(card: CardView, place: StripPlace) -> NDArray[np.float32]:
+    """Cut one strip out of a card as the larger reader takes it (3 x 48 x 384, BGR, -1 to 1)."""
+    strip = card.line(place, LINE_SIZE).astype(np.float32)
+    return np.asarray(strip.transpose(2, 0, 1) / np.float32(127.5) - 1, dtype=np.float32)

@@ -25,12 +25,6 @@ THUMB_SIZE = (96, 134)
 ART = (slice(18, 68), slice(10, 86))
 """Where a card has its picture, on a thumbnail: it suits every layout, if none perfectly."""
 
-TITLE = (slice(4, 13), slice(18, 66))
-"""Where most of the name stands, on a thumbnail."""
-
-TITLE_SLACK = 2
-"""How far the strip with the name may be moved, in pixels of a thumbnail."""
-
 FEATURES = 300
 """How many features are taken of a card at most."""
 
@@ -66,13 +60,11 @@ class Reference:
 class PictureComparison:
     """How well a card shows a reference.
 
-    `likeness` (0 to 1) is the correlation of card and art, `title` (0 to 1) that of the strip with
-    the name, `inliers` the number of features that agree with the homography, and `quad` where the
-    card lies by them.
+    `likeness` (0 to 1) is the correlation of card and art, `inliers` the number of features that
+    agree with the homography, and `quad` where the card lies by them.
     """
 
     likeness: float
-    title: float
     inliers: int
     quad: Quad
 
@@ -136,7 +128,6 @@ def _correlated(card: CardView, reference: Reference, inliers: int) -> PictureCo
     seen = card.cut(*THUMB_SIZE)
     return PictureComparison(
         likeness=likeness(seen, reference.thumb),
-        title=title_likeness(seen, reference.thumb),
         inliers=inliers,
         quad=card.quad,
     )
@@ -157,21 +148,6 @@ def likeness(seen: Frame, thumb: Frame) -> float:
     there = variance_two > FLAT**2
     correlation = together / np.sqrt((variance_one + FLAT**2 / 4) * (variance_two + FLAT**2 / 4))
     return min(_average(correlation, there), _average(correlation[ART], there[ART]))
-
-
-def title_likeness(seen: Frame, thumb: Frame) -> float:
-    """Return the best correlation of the strip with the name, moved by at most TITLE_SLACK.
-
-    The letters are too small to read, but another name, as on a printing in another script, still
-    looks different.
-    """
-    rows, columns = TITLE
-    around = _grey(seen)[
-        rows.start - TITLE_SLACK : rows.stop + TITLE_SLACK,
-        columns.start - TITLE_SLACK : columns.stop + TITLE_SLACK,
-    ]
-    found = cv2.matchTemplate(around, _grey(thumb)[TITLE], cv2.TM_CCOEFF_NORMED)
-    return float(np.clip(np.max(found), 0.0, 1.0))
 
 
 def _average(correlation: NDArray[np.float32], there: NDArray[np.bool_]) -> float:

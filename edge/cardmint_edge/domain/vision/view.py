@@ -93,7 +93,12 @@ class View:
 
     def strip(self, quad: Quad, place: StripPlace) -> NDArray[np.uint8]:
         """Cut one strip out of a card (32 x 256, grey), as the camera gave it."""
-        width, height = STRIP_SIZE
+        seen = self.line(quad, place, STRIP_SIZE)
+        return np.asarray(cv2.cvtColor(seen, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
+
+    def line(self, quad: Quad, place: StripPlace, size: tuple[int, int]) -> Frame:
+        """Cut one strip out of a card in colour, `size` (width and height) pixels large."""
+        width, height = size
         scale = width / place.width
         card = (scale, scale / CARD_RATIO)
         level = self._level_for(quad, card[1])
@@ -102,14 +107,16 @@ class View:
             [place.left * card[0] + 0.5, place.middle * card[1] - height / 2 + 0.5], np.float32
         )
         homography = cv2.getPerspectiveTransform(quad.scaled(self.factor(level)).corners, target)
-        seen = cv2.warpPerspective(
-            self.levels[level],
-            homography,
-            STRIP_SIZE,
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
+        return np.asarray(
+            cv2.warpPerspective(
+                self.levels[level],
+                homography,
+                size,
+                flags=cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_REPLICATE,
+            ),
+            dtype=np.uint8,
         )
-        return np.asarray(cv2.cvtColor(seen, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
 
     def at(self, quad: Quad) -> "CardView":
         """Return the card that lies at a quad."""
@@ -142,3 +149,7 @@ class CardView:
     def strip(self, place: StripPlace) -> NDArray[np.uint8]:
         """Cut one strip out of the card; see `View.strip`."""
         return self.view.strip(self.quad, place)
+
+    def line(self, place: StripPlace, size: tuple[int, int]) -> Frame:
+        """Cut one strip out of the card in colour; see `View.line`."""
+        return self.view.line(self.quad, place, size)

@@ -8,8 +8,8 @@ from cardmint_contracts.reasons import Reason
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.recogniser import Recognisers
 from cardmint_edge.scan import scan
-from cardmint_lab.recognition.calibrate import ReducedGallery
 from cardmint_lab.recognition.evaluate import Photo
+from cardmint_lab.recognition.samples import ReducedGallery
 
 OUTSIDE = "not in this catalogue"
 

@@ -17,7 +17,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.group()
 def recognition() -> None:
-    """Measure recognition: evaluate on labelled photos, calibrate on rendered ones, bench."""
+    """Measure recognition: evaluate on labelled photos, fit the posterior, bench."""
 
 
 @recognition.command("evaluate")
@@ -55,6 +55,34 @@ def evaluate_photos(
     if report is not None:
         write(report, measured)
     click.echo(json.dumps(measured.as_json()) if as_object else table(measured))
+
+
+@recognition.command("reader")
+@click.option("--pack", type=FILE, required=True, help="The pack whose printings are told apart.")
+@click.option(
+    "--photos",
+    type=FOLDER,
+    required=True,
+    multiple=True,
+    help="Folder of labelled photos with an index.csv; may be given again.",
+)
+@click.option("--models", type=FOLDER, help="Folder of another reader's model.")
+@click.option("--second-look", is_flag=True, help="Read by the larger reader.")
+@click.option("--each", is_flag=True, help="One line for each photo, too.")
+def read_photos(
+    pack: Path, photos: tuple[Path, ...], models: Path | None, *, second_look: bool, each: bool
+) -> None:
+    """Measure what the reader alone reads on labelled photos, and on close-ups of numbers."""
+    import cv2
+
+    from cardmint_edge.adapters.models import FOLDER as MODELS
+    from cardmint_lab.recognition.evaluate import read_index
+    from cardmint_lab.recognition.reader import measure, table
+
+    cv2.setNumThreads(1)
+    labelled = [photo for folder in photos for photo in read_index(folder)]
+    measured = measure(labelled, open_pack(pack), models or MODELS, second_look=second_look)
+    click.echo(table(measured, each=each))
 
 
 @recognition.command("behind")
@@ -130,10 +158,9 @@ def bench(pack: Path | None, images: Path | None, frames: int, *, as_object: boo
 
 
 @recognition.command()
-@click.option("--pack", type=FILE, required=True, help="The pack whose scans are rendered.")
-@click.option(
-    "--images", type=FOLDER, required=True, help="Folder of the pack's scans, <card id>.jpg."
-)
+@click.option("--pack", type=FILE, required=True, help="The pack to recognise by.")
+@click.option("--photos", type=FOLDER, multiple=True, help="Folder of labelled photos.")
+@click.option("--images", type=FOLDER, help="Folder of the pack's scans, <card id>.jpg, to render.")
 @click.option("--count", default=1500, show_default=True, help="How many photos to render.")
 @click.option("--seed", default=1, show_default=True)
 @click.option(
@@ -142,42 +169,83 @@ def bench(pack: Path | None, images: Path | None, frames: int, *, as_object: boo
     show_default=True,
     help="Leave out scans less wide than so many pixels.",
 )
-def calibrate(pack: Path, images: Path, count: int, seed: int, least_width: int) -> None:
-    """Fit the confidence on rendered photos, half of them of strangers; print the outcomes."""
-    from cardmint_edge.domain.config import PolicyConfig
-    from cardmint_lab.recognition.calibrate import (
-        fit,
-        likeliest_strangers,
-        mistakes,
-        most_confident_mistakes,
-        outcomes,
-        sample,
-    )
-    from cardmint_lab.recognition.evaluate import wilson
+@click.option("--out", type=FILE, required=True, help="File to append to, for `fit`.")
+def collect(
+    pack: Path,
+    photos: tuple[Path, ...],
+    images: Path | None,
+    count: int,
+    seed: int,
+    least_width: int,
+    out: Path,
+) -> None:
+    """Gather evidence of labelled and of rendered photos, by packs that know less and less."""
+    import cv2
 
-    samples = list(sample(open_pack(pack), images, count, seed, least_width=least_width))
-    for outcome in outcomes(samples):
-        click.echo(json.dumps(asdict(outcome)))
-    wrong = mistakes(samples)
-    low, high = wilson(len(wrong), len(samples))
-    click.echo(
-        json.dumps(
-            {
-                "accepted wrongly": wrong,
-                "of": len(samples),
-                "bounds": [round(low, 5), round(high, 5)],
-            }
-        )
-    )
-    click.echo(json.dumps({"likeliest strangers": likeliest_strangers(samples)}))
-    used = PolicyConfig()
-    click.echo(
-        json.dumps({"most confident mistakes of print": most_confident_mistakes(samples, used)})
-    )
-    fitted = fit(samples, used)
-    for name in ("picture_weights", "print_weights"):
-        found = [round(weight, 2) for weight in getattr(fitted, name)]
-        click.echo(json.dumps({name: found, "in use": getattr(used, name)}))
+    from cardmint_lab.recognition.evaluate import read_index
+    from cardmint_lab.recognition.samples import photo_samples, rendered_samples, write
+
+    cv2.setNumThreads(1)
+    opened = open_pack(pack)
+    gathered = sum(write(out, photo_samples(opened, read_index(folder))) for folder in photos)
+    if images is not None:
+        made = rendered_samples(opened, images, count, seed, least_width=least_width)
+        gathered += write(out, made)
+    click.echo(f"{out}: {gathered} samples")
+
+
+@recognition.command()
+@click.option("--samples", type=FILE, multiple=True, required=True, help="Files of `collect`.")
+def fit(samples: tuple[Path, ...]) -> None:
+    """Fit the posterior's weights; print them, and what they do on cards they were not fitted on.
+
+    Paste the weights into `EvidenceWeights` in `edge/cardmint_edge/domain/config.py`.
+    """
+    from cardmint_edge.domain.config import PolicyConfig
+    from cardmint_lab.recognition import fit as fitting
+    from cardmint_lab.recognition import risk
+    from cardmint_lab.recognition.samples import read
+
+    gathered = [one for path in samples for one in read(path)]
+    policy = PolicyConfig()
+    for kind, weight in asdict(fitting.fit(gathered, policy).weights).items():
+        click.echo(f"    {kind}: float = {weight:.3f}")
+    judged = fitting.cross_validated(gathered, policy)
+    for title, part in fitting.parts(judged).items():
+        click.echo("\n".join(risk.text(title, part)))
+    for line in fitting.mistakes(judged):
+        click.echo(line)
+
+
+@recognition.command("targets")
+@click.option("--samples", type=FILE, multiple=True, required=True, help="Files of `collect`.")
+def show_targets(samples: tuple[Path, ...]) -> None:
+    """Print the targets beside what cross-validation measures, with risk against coverage."""
+    from cardmint_edge.domain.config import PolicyConfig
+    from cardmint_lab.recognition import fit as fitting
+    from cardmint_lab.recognition import risk, targets
+    from cardmint_lab.recognition.samples import read
+
+    gathered = [one for path in samples for one in read(path)]
+    judged = fitting.cross_validated(gathered, PolicyConfig())
+    by_part = fitting.parts(judged)
+    shown = [one for part in by_part.values() for one in part]
+    click.echo("\n".join(targets.text(targets.targets(shown))))
+    for title, part in by_part.items():
+        click.echo("\n".join(risk.text(title, part)))
+
+
+@recognition.command()
+@click.option("--samples", type=FILE, multiple=True, required=True, help="Files of `collect`.")
+def ablate(samples: tuple[Path, ...]) -> None:
+    """Print what each kind of evidence is worth: exact and accepted without it."""
+    from cardmint_edge.domain.config import PolicyConfig
+    from cardmint_lab.recognition import fit as fitting
+    from cardmint_lab.recognition.samples import read
+
+    gathered = [one for path in samples for one in read(path)]
+    for line in fitting.ablation(gathered, PolicyConfig()):
+        click.echo(line)
 
 
 def open_pack(path: Path) -> "Pack":

@@ -31,6 +31,9 @@ class Photo:
     name: str = ""
     quad: Quad | None = None
     """Where the card lies, as a person marked it."""
+    language: str = ""
+    source: str = ""
+    """Photos of one source share camera, light and seller."""
 
     @property
     def labelled(self) -> bool:
@@ -69,6 +72,13 @@ class Judged:
     def accepted(self) -> bool:
         """Whether it was accepted without a person."""
         return self.scanned.recognition.decision is Decision.ACCEPT
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it was accepted as another printing, or in another language, than its own."""
+        told, labelled = self.scanned.recognition.language, self.photo.language
+        other_language = bool(labelled) and told is not None and told != labelled
+        return self.accepted and (not self.exact or other_language)
 
 
 Baseline = Callable[[Judged], Named]
@@ -110,6 +120,8 @@ def read_index(folder: Path) -> list[Photo]:
                     card_id=row["id"],
                     name=row.get("name") or "",
                     quad=_quad(row.get("corners") or ""),
+                    language=row.get("lang") or "",
+                    source=row.get("source") or row.get("source_repo") or "",
                 )
                 for row in csv.DictReader(file)
             ]
@@ -321,7 +333,7 @@ def _kind(row: dict[str, str]) -> str:
 
 
 def _row(kind: str, judged: list[Judged]) -> Row:
-    wrong = sum(one.accepted and not one.exact for one in judged)
+    wrong = sum(one.wrong for one in judged)
     low, high = wilson(wrong, len(judged))
     times = [sum(one.scanned.recognition.ms.values()) for one in judged] or [0.0]
     return Row(

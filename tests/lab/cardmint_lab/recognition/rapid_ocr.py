@@ -19,10 +19,7 @@ def rapid_ocr() -> Lines:
     try:
         from rapidocr import RapidOCR
     except ImportError:
-        message = (
-            "RapidOCR is not installed: run `make evaluate`,"
-            " or pip install -r tests/lab/requirements-baselines.txt"
-        )
+        message = "RapidOCR is not installed: pip install cardmint-edge[second-look]"
         raise Stop(message) from None
     engine: Any = RapidOCR(params={"Global.log_level": "error"})
 

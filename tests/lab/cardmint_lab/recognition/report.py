@@ -70,7 +70,7 @@ def reliability(judged: list[Judged]) -> list[Bin]:
 
 def mistakes(judged: list[Judged]) -> list[Mistake]:
     """Return what went wrong, wrongly accepted ones first."""
-    wrong = [one for one in judged if (one.photo.labelled or one.accepted) and not one.exact]
+    wrong = [one for one in judged if one.wrong or (one.photo.labelled and not one.exact)]
     return [_mistake(one) for one in sorted(wrong, key=lambda one: not one.accepted)]
 
 

@@ -16,7 +16,7 @@ from cardmint_lab.training.reader.draw import HEIGHT, WIDTH
 from cardmint_lab.training.reader.network import ReaderNetwork
 from cardmint_lab.training.reader.train import score
 
-VERSION = 3
+VERSION = 4
 
 
 def scored(network: nn.Module, held_out: Path) -> Mapping[str, object]:

@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from cardmint_edge.domain.reading.lexicon import plain
-from cardmint_lab.training.reader.lines import Random, a_name, a_number, around, beside_a_number
+from cardmint_lab.training.reader.lines import (
+    LineTexts,
+    Random,
+    a_name,
+    a_number,
+    a_sign,
+    an_attack,
+    around,
+    beside_a_number,
+    health_points,
+)
 
 WIDTH, HEIGHT = 256, 32
 SCALE = 2
@@ -83,16 +93,23 @@ def installed_fonts() -> list[str]:
     return usable + 2 * [file for file in usable if any(word in file.lower() for word in LIKENED)]
 
 
-def draw(names: list[str], fonts: list[str], rng: Random) -> Line:
-    """Draw one line."""
-    is_name = rng.random() < 0.45
-    text = a_name(names, rng) if is_name else a_number(rng)
-    if not is_name:
+def draw(texts: LineTexts, fonts: list[str], rng: Random) -> Line:
+    """Draw one line: a number, a name, a name with health points, or an attack."""
+    path = fonts[int(rng.integers(len(fonts)))]
+    kind = rng.random()
+    if kind < 0.45:
+        text = a_number(rng)
         other = beside_a_number(rng)
         text = text if not other else f"{other} {text}" if rng.random() < 0.7 else f"{text} {other}"
-    path = fonts[int(rng.integers(len(fonts)))]
-    tall = rng.uniform(12, 24) if is_name else rng.uniform(11, 22)
-    ink = _write(text, path, tall * SCALE)
+        ink = _write(text, path, rng.uniform(11, 22) * SCALE)
+    elif kind < 0.65:
+        text = a_name(texts, rng)
+        ink = _write(text, path, rng.uniform(12, 24) * SCALE)
+    elif kind < 0.85:
+        text, ink = _with_health(texts, path, rng)
+    else:
+        text = an_attack(texts, rng)
+        ink = _write(text, path, rng.uniform(12, 24) * SCALE)
     room = WIDTH * SCALE - 8
     if ink.shape[1] > room:
         # What does not fit is squeezed a little, then drawn smaller.
@@ -103,6 +120,35 @@ def draw(names: list[str], fonts: list[str], rng: Random) -> Line:
         ink = _resized(ink, wide, ink.shape[0])
     cover = _place(ink, path, rng)
     return Line(strip=spoil(_paint(cover, rng), rng), text=plain(text))
+
+
+def _with_health(texts: LineTexts, path: str, rng: Random) -> tuple[str, Strip]:
+    """Draw health points with their sign, which is smaller than they are, and often a name."""
+    tall = rng.uniform(13, 24) * SCALE
+    sign, points = a_sign(rng), health_points(rng)
+    sign_first = rng.random() < 0.65
+    sign_ink = _write(sign, path, tall * rng.uniform(0.35, 0.75 if sign_first else 1.0))
+    points_ink = _write(points, path, tall)
+    pair = [sign_ink, points_ink] if sign_first else [points_ink, sign_ink]
+    gap = rng.uniform(0, 0.35) * tall
+    ink = _joined(pair, gap)
+    written = (sign, points) if sign_first else (points, sign)
+    text = ("" if gap < 0.15 * tall else " ").join(written)
+    if rng.random() < 0.6:
+        name = a_name(texts, rng)
+        room = _write(name, path, tall * rng.uniform(0.85, 1.15))
+        ink = _joined([room, ink], tall * rng.uniform(0.5, 3))
+        text = f"{name} {text}"
+    return text, ink
+
+
+def _joined(inks: list[Strip], gap: float) -> Strip:
+    """Put inks side by side on one line."""
+    height = max(ink.shape[0] for ink in inks)
+    space = np.zeros((height, max(1, round(gap))), np.uint8)
+    raised = [np.pad(ink, ((height - ink.shape[0], 0), (0, 0))) for ink in inks]
+    parts = [part for ink in raised for part in (ink, space)]
+    return np.concatenate(parts[:-1], axis=1)
 
 
 def spoil(canvas: NDArray[np.float32], rng: Random) -> Strip:

@@ -1,7 +1,10 @@
-"""What the drawn lines say: names of the catalogue, and collector numbers of every era."""
+"""What the drawn lines say: the catalogue's names, attacks and numbers, in six languages."""
 
 import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,6 +65,18 @@ _SIDES = (
     "GX",
     "EX",
 )
+_ABILITIES = (
+    "Ability",
+    "Poke-Power",
+    "Poke-Body",
+    "Pokemon Power:",
+    "Talent",
+    "Fahigkeit",
+    "Abilita",
+    "Habilidad",
+    "Habilidade",
+)
+_CODES = ("EN", "EN", "FR", "DE", "IT", "ES", "PT")
 _FIRST = (
     "Ken",
     "Mitsuhiro",
@@ -91,27 +106,76 @@ _LAST = (
 )
 
 
-def read_names(catalogue: Path) -> list[str]:
-    """Return every name of a catalogue folder once."""
-    names = {
-        entry["name"]
-        for path in (catalogue / "cards" / "en").glob("*.json")
-        for entry in json.loads(path.read_bytes())
+SIGNS = ("HP", "PV", "PS", "KP")
+"""What stands beside health points: English, French, three southern languages, German."""
+
+LANGUAGES = ("en", "fr", "de", "it", "es", "pt")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LineTexts:
+    """What cards say: English names, names of other languages, attacks and abilities."""
+
+    names: list[str]
+    foreign: list[str]
+    attacks: list[str]
+
+
+def read_texts(data: Path) -> LineTexts:
+    """Return every name and attack of the catalogues in `data` once."""
+    english = list(_entries(data / "catalogue" / "cards" / "en"))
+    names = {entry["name"] for entry in english}
+    attacks = {
+        one["name"]
+        for entry in english
+        for key in ("attacks", "abilities")
+        for one in entry.get(key) or ()
     }
-    return sorted(names)
+    foreign: set[str] = set()
+    for entry in _entries(data / "tcgdex" / "cards" / "international"):
+        foreign |= _in_languages(entry["name"])
+        for key in ("attacks", "abilities"):
+            for one in entry.get(key) or ():
+                attacks |= _in_languages(one.get("name") or {})
+    return LineTexts(names=sorted(names), foreign=sorted(foreign - names), attacks=sorted(attacks))
 
 
-def a_name(names: list[str], rng: Random) -> str:
-    """Return a name, often with what may stand beside it in the strip."""
-    name = names[int(rng.integers(len(names)))]
+def _entries(folder: Path) -> Iterator[dict[str, Any]]:
+    for path in sorted(folder.glob("*.json")):
+        yield from json.loads(path.read_bytes())
+
+
+def _in_languages(names: dict[str, str]) -> set[str]:
+    return {name for language, name in names.items() if language in LANGUAGES and name}
+
+
+def a_name(texts: LineTexts, rng: Random) -> str:
+    """Return a name, sometimes with what may stand before it in the strip."""
+    names = texts.foreign if texts.foreign and rng.random() < 0.4 else texts.names
+    name = _pick(names, rng)
     if rng.random() < 0.3:
-        name = f"{_SIDES[int(rng.integers(len(_SIDES)))]} {name}"
-    if rng.random() < 0.25:
-        points = f"{int(rng.integers(3, 34)) * 10}"
-        # Other languages' health points too, or the reader would see HP wherever it expects it.
-        sign = "HP" if rng.random() < 0.7 else ("KP", "PV", "PS")[int(rng.integers(3))]
-        forms = (f"{sign} {points}", f"{points} {sign}", f"{sign}{points}", points)
-        name = f"{name} {forms[int(rng.integers(4))]}"
+        name = f"{_pick(_SIDES, rng)} {name}"
+    return name
+
+
+def health_points(rng: Random) -> str:
+    """Return some health points."""
+    return f"{int(rng.integers(3, 35)) * 10}"
+
+
+def a_sign(rng: Random) -> str:
+    """Return a health sign; those of other languages too, or HP is read wherever it may stand."""
+    return "HP" if rng.random() < 0.4 else _pick(SIGNS[1:], rng)
+
+
+def an_attack(texts: LineTexts, rng: Random) -> str:
+    """Return an attack's or ability's name, often with its damage."""
+    name = _pick(texts.attacks, rng) if texts.attacks else _pick(texts.names, rng)
+    kind = rng.random()
+    if kind < 0.5:
+        return f"{name} {int(rng.integers(1, 31)) * 10}{('', '', '+', 'x')[int(rng.integers(4))]}"
+    if kind < 0.65:
+        return f"{_pick(_ABILITIES, rng)} {name}"
     return name
 
 
@@ -125,7 +189,7 @@ def a_number(rng: Random) -> str:
     if kind < 0.76:
         text = f"{number:03}/{total:03}"
         if rng.random() < 0.3:
-            text = f"{_code(rng)} EN {text}"
+            text = f"{_code(rng)} {_pick(_CODES, rng)} {text}"
         elif rng.random() < 0.25:
             text = f"{'DEFGHI'[int(rng.integers(6))]} {text}"
         return text
@@ -136,6 +200,8 @@ def a_number(rng: Random) -> str:
             if rng.random() < 0.6
             else f"{int(rng.integers(1, 100)):02}"
         )
+        if rng.random() < 0.3:
+            return f"{_pick(('SVP', 'MEP', 'SVP'), rng)} {_pick(_CODES, rng)} {digits}"
         return f"{letters}{digits}"
     if kind < 0.94:
         most = int(rng.choice((30, 70, 122, 94, 32, 25)))
@@ -162,7 +228,7 @@ def around(rng: Random) -> str:
     return f"Illus. {_pick(_FIRST, rng)} {_pick(_LAST, rng)} and the rest of it"
 
 
-def _pick(words: tuple[str, ...], rng: Random) -> str:
+def _pick(words: Sequence[str], rng: Random) -> str:
     return words[int(rng.integers(len(words)))]
 
 

@@ -34,6 +34,19 @@ class Along(nn.Module):
         return x + self.body(x)
 
 
+class Deep(nn.Module):
+    """A residual convolution over height and line, which begins as no change."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*_layer(channels, channels, 3, (1, 1)))
+        _silence(self.body)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map n x channels x height x STEPS to the same shape."""
+        return x + self.body(x)
+
+
 class ReaderNetwork(nn.Module):
     """Reads n x 1 x 32 x 256 (strips of mean 0, deviation 1) as n x STEPS x CLASSES logits."""
 
@@ -44,11 +57,14 @@ class ReaderNetwork(nn.Module):
             *_layer(16, 32, 3, (2, 1)),
             *_layer(32, 64, 3, (1, 2)),
             *_layer(64, 80, 3, (2, 1)),
+            Deep(80),
             nn.Conv2d(80, 128, (4, 1), bias=False),
             nn.BatchNorm2d(128),
             nn.ReLU(),
         )
-        self.line = nn.Sequential(*(Along(128, dilation) for dilation in (1, 2, 4, 1)))
+        self.line = nn.Sequential(*(Along(128, dilation) for dilation in (1, 2, 4, 1, 3, 1)))
+        for added in list(self.line)[4:]:
+            _silence(added.body)
         self.head = nn.Conv2d(128, CLASSES, 1)
 
     def forward(self, strips: Tensor) -> Tensor:
@@ -63,6 +79,13 @@ def _layer(inside: int, outside: int, size: int, stride: tuple[int, int]) -> lis
         nn.BatchNorm2d(outside),
         nn.ReLU(),
     ]
+
+
+def _silence(layers: nn.Sequential) -> None:
+    """Make a residual small at first, so that a network can grow from a trained one."""
+    for layer in layers:
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.constant_(layer.weight, 0.1)
 
 
 def normalised(strips: Tensor) -> Tensor:

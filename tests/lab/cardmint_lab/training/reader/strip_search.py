@@ -1,9 +1,9 @@
 """Find the few strips that show names, numbers and health points on the most scans.
 
-Only scans that may be trained on are used. The current reader reads a grid of places on each; the
+Only scans that may be trained on are used. The larger reader reads a grid of places on each; the
 place that shows the text on the most scans is taken first, then the best for the others, and so on.
 
-`python -m cardmint_lab.training.reader.strip_search --data CARDMINT_DATA --checkpoint FILE`
+`python -m cardmint_lab.training.reader.strip_search --data CARDMINT_DATA`
 """
 
 import argparse
@@ -11,12 +11,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 
 from cardmint_edge.adapters.decode import read_image
-from cardmint_edge.domain.vision.view import StripPlace
-from cardmint_lab.training.reader.cuts import Labeller, read_rows
-from cardmint_lab.training.reader.network import ReaderNetwork
+from cardmint_edge.adapters.line_reader import LineReader
+from cardmint_edge.domain.reading.strips import coloured_strip
+from cardmint_edge.domain.vision.view import StripPlace, View
+from cardmint_lab.training.reader.cuts import likeliest, outline, put_right, read_rows
 
 GRID = {
     "name": [
@@ -41,39 +41,38 @@ def main() -> None:
     """Print, for each kind of text, the places in the order in which they would be taken."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--scans", type=int, default=1000)
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    network = ReaderNetwork()
-    network.load_state_dict(torch.load(args.checkpoint, weights_only=True)["kept"])
-    labeller = Labeller(network.eval())
+    reader = LineReader()
     rng = np.random.default_rng(1)
-    shown: dict[str, dict[StripPlace, set[str]]] = {
+    shown: dict[str, dict[StripPlace, set[Path]]] = {
         kind: {place: set() for place in places} for kind, places in GRID.items()
     }
-    asked: dict[str, set[str]] = {kind: set() for kind in GRID}
+    asked: dict[str, set[Path]] = {kind: set() for kind in GRID}
     rows = list(read_rows(args.data))
     for chosen in rng.permutation(len(rows))[: args.scans].tolist():
-        row, wanted = rows[chosen]
-        scan = read_image(args.data / "references" / row["file"])
-        kinds = {
-            ("name", "number", "health")[(place.middle > 0.5) + 2 * (place.left == 0.36)]: texts
-            for place, texts in wanted.items()
-        }
-        for kind, texts in kinds.items():
-            asked[kind].add(row["id"])
-            for place in labeller.places(scan, dict.fromkeys(GRID[kind], texts), rng):
-                shown[kind][place].add(row["id"])
-    for kind, places in shown.items():
+        file, texts = rows[chosen]
+        scan = read_image(file)
+        card = View(scan).at(outline(scan, rng, 0.001))
+        wanted = {"name": (texts.name,), "number": texts.numbers, "health": (texts.health,)}
+        for kind, places in GRID.items():
+            ways = [text for text in wanted[kind] if len(text) > 1]
+            if not ways:
+                continue
+            asked[kind].add(file)
+            for place in places:
+                said, _ = likeliest(reader(coloured_strip(card, place)))
+                if any(put_right(said, text) for text in ways):
+                    shown[kind][place].add(file)
+    for kind, places_of in shown.items():
         left = set(asked[kind])
         while left:
-            best = max(places, key=lambda place: len(places[place] & left))
-            gained = len(places[best] & left)
-            left -= places[best]
+            best = max(places_of, key=lambda place: len(places_of[place] & left))
+            gained = len(places_of[best] & left)
+            left -= places_of[best]
             of = f"{len(left)} of {len(asked[kind])} left"
-            print(f"{kind}: {best} shows it on {len(places[best])}, {gained} more, {of}")
+            print(f"{kind}: {best} shows it on {len(places_of[best])}, {gained} more, {of}")
             if gained < 4:
                 break
 

@@ -17,6 +17,7 @@ from torch.nn import functional
 from cardmint_edge.domain.reading.lexicon import ALPHABET
 from cardmint_lab.training.files import load, some
 from cardmint_lab.training.reader.network import STEPS, ReaderNetwork, normalised
+from cardmint_lab.training.reader.spelling import edits, spelt
 from cardmint_lab.training.run import Run, chosen, options
 
 BATCH = 64
@@ -68,26 +69,6 @@ def loss_of(logits: Tensor, texts: Tensor) -> Tensor:
     return functional.ctc_loss(predicted, texts.long(), steps, lengths, blank=0, zero_infinity=True)
 
 
-def spelt(best: NDArray[np.int64]) -> str:
-    """Return what a best path (STEPS) says."""
-    kept = [
-        int(code)
-        for code, before in zip(best, [0, *best[:-1]], strict=True)
-        if code and code != before
-    ]
-    return "".join(ALPHABET[code - 1] for code in kept)
-
-
-def edits(one: str, other: str) -> int:
-    """Return Levenshtein's distance."""
-    row = list(range(len(other) + 1))
-    for i, letter in enumerate(one, start=1):
-        before, row[0] = row[0], i
-        for j, wanted in enumerate(other, start=1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (letter != wanted))
-    return row[-1]
-
-
 @torch.no_grad()
 def score(network: nn.Module, path: Path) -> Score:
     """Read the held-out lines."""
@@ -126,9 +107,9 @@ def train(
 
     def rounds() -> Iterator[list[NDArray[np.uint8]]]:
         while True:
-            # As many cut strips as drawn ones: fonts for breadth, cards for what matters.
+            # More cut strips than drawn ones: fonts for breadth, cards for what matters.
             yield load(
-                [*some(data, "drawn", 1, rng), *some(data, "cut", 1, rng)], ("strips", "texts")
+                [*some(data, "drawn", 1, rng), *some(data, "cut", 4, rng)], ("strips", "texts")
             )
 
     def learned(strips: Tensor, texts: Tensor) -> Tensor:

@@ -1,0 +1,163 @@
+"""The second look: a larger reader at what stays uncertain."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tests.edge.readings import says
+
+from cardmint_contracts.cards import Card
+from cardmint_edge.adapters.decode import read_image
+from cardmint_edge.adapters.pack import Pack
+from cardmint_edge.domain.evidence import PrintScores
+from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, PrintedFacts
+from cardmint_edge.domain.reading.ctc import Reading
+from cardmint_edge.domain.reading.print_reader import PrintReader
+from cardmint_edge.domain.recognise import CardRecogniser
+from cardmint_edge.domain.recognition import Frame
+from cardmint_edge.domain.vision.quad import Quad
+from cardmint_edge.domain.vision.view import CardView, StripPlace, View
+from cardmint_edge.recogniser import Recognisers
+from cardmint_lab.recognition.samples import ReducedGallery
+
+CARDS = {
+    f"a-{number}": Card(id=f"a-{number}", name="Cat", number=number, set_id="a", set_name="A")
+    for number in ("1", "2", "3")
+}
+
+
+def card_view(height: int = 840) -> CardView:
+    frame = np.zeros((height, height * 5 // 7, 3), np.uint8)
+    return View(frame).at(Quad.upright(frame.shape[1], height))
+
+
+def reader_of(texts: dict[float, str], moves: dict[str, str] | None = None) -> PrintReader:
+    """A reader that says a text at each place from a share of the card's height on."""
+    facts = [
+        PrintedFacts(card_id=one.id, name=one.name, number=one.number, total=102, promo=False)
+        for one in CARDS.values()
+    ]
+
+    def cut(_: CardView, place: StripPlace) -> NDArray[np.float32]:
+        return np.full(1, place.middle, np.float32)
+
+    def read(middle: NDArray[np.float32]) -> Reading:
+        return says(next(said for top, said in reversed(texts.items()) if middle[0] >= top))
+
+    known = moves or {}
+    return PrintReader(
+        read,
+        CatalogueTexts(facts),
+        cut=cut,
+        moves=(lambda card_id: [{"en": known[card_id]}]) if moves else None,
+    )
+
+
+def look(
+    reader: PrintReader, card: CardView, card_of: Callable[[str], Card | None] = CARDS.get
+) -> dict[str, PrintScores]:
+    read = reader.look_again([card], [CARDS["a-1"]], card_of)
+    return {} if read is None else read[0].scores
+
+
+def test_given_printings_are_scored_and_those_that_print_names() -> None:
+    reader = reader_of({0.0: "Cat", 0.5: "", 0.9: "2/102"})
+    found = look(reader, card_view())
+    assert set(found) == {"a-1", "a-2", "a-3"}
+    assert found["a-2"].number > -1 > found["a-1"].number
+    assert found["a-2"].number_lead > 0
+    assert found["a-1"].name == found["a-2"].name > -1
+    assert set(look(reader, card_view(), lambda _: None)) == {"a-1"}
+    assert look(reader, card_view(400)) == {}
+
+
+def test_the_first_place_that_is_upright_is_read_whole() -> None:
+    reader = reader_of({0.0: "Cat", 0.5: "", 0.9: "2/102"})
+    blank = reader_of({0.0: ""})
+    first, second = card_view(), card_view()
+    read = reader.look_again([card_view(400), first, second], [], CARDS.get)
+    assert read is not None
+    assert read[1] is first
+    # Where nothing is legible the first place stays.
+    read = blank.look_again([first, second], [], CARDS.get)
+    assert read is not None
+    assert read[1] is first
+    nothing = PrintReader(lambda _: says(""), CatalogueTexts([]))
+    read = nothing.look_again([first, second], [], CARDS.get)
+    assert read is not None
+    assert (read[1], read[0].scores) == (first, {})
+
+
+def test_attacks_are_read_where_number_and_name_leave_it_open() -> None:
+    moves = {"a-1": "Ember", "a-2": "Tail Whip", "a-3": "Ember"}
+    found = look(reader_of({0.0: "Cat", 0.5: "Tail Whip", 0.9: ""}, moves), card_view())
+    assert found["a-2"].attack == -found["a-1"].attack == pytest.approx(3, abs=0.5)
+    clear = look(reader_of({0.0: "Cat", 0.5: "Tail Whip", 0.9: "1/102"}, moves), card_view())
+    assert clear["a-1"].attack == 0
+
+
+@pytest.fixture(scope="module")
+def recognisers(fictional: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recognisers]:
+    path = tmp_path_factory.mktemp("second") / "pack.sqlite"
+    shutil.copy(fictional / "pack.sqlite", path)
+    with closing(Pack(path)) as pack:
+        yield Recognisers(pack)
+
+
+@pytest.fixture
+def scan(fictional: Path) -> Frame:
+    return read_image(fictional / "images" / "drk-9.jpg")
+
+
+def test_a_card_that_the_station_s_reader_cannot_read_is_named_by_the_larger_one(
+    recognisers: Recognisers, fictional: Path, scan: Frame
+) -> None:
+    with closing(Pack(fictional / "pack.sqlite")) as pack:
+        texts = CatalogueTexts(pack.prints())
+        blank = PrintReader(lambda _: says(""), texts)
+        row = pack.row("drk-9")
+        assert row is not None
+        recogniser = CardRecogniser(
+            ReducedGallery(pack, {row}),
+            clock=time.perf_counter,
+            print_reader=blank,
+            second_look=recognisers.second_look(texts),
+        )
+        seen, grew = recogniser.observe(scan)
+        assert "second_look" in seen.ms
+        before = {one.card.id: one for one in grew[-2].candidates}
+        after = {one.card.id: one for one in grew[-1].candidates}
+        own = after["drk-9"].prints
+        assert own is not None
+        assert own.name > -5
+        assert "drk-9" not in before or before["drk-9"].prints != own
+        assert set(before) < set(after)
+
+
+def test_a_card_that_is_certain_is_not_looked_at_again(
+    recognisers: Recognisers, fictional: Path, scan: Frame
+) -> None:
+    with closing(Pack(fictional / "pack.sqlite")) as pack:
+        seen, _ = recognisers.over(pack).observe(scan)
+        assert seen.models["second_look"].startswith("PP-OCR")
+        assert seen.confidence > 0.95
+        assert "second_look" not in seen.ms
+
+
+def test_nothing_is_read_without_it_where_nothing_lies_or_on_a_small_card(
+    recognisers: Recognisers, fictional: Path, scan: Frame
+) -> None:
+    with closing(Pack(fictional / "pack.sqlite")) as pack:
+        without = Recognisers(pack, second_look=False).over(pack)
+        assert "second_look" not in without.recognise(scan).models
+        assert len(without.observe(scan, thorough=True)[1]) == 2
+        recogniser = recognisers.over(pack)
+        empty = np.full((400, 400, 3), 90, np.uint8)
+        assert len(recogniser.observe(empty, thorough=True)[1]) == 2
+        assert len(recogniser.observe(scan[::3, ::3].copy(), thorough=True)[1]) == 2
+        assert len(recogniser.observe(scan, thorough=True)[1]) == 3
