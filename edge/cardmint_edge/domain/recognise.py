@@ -14,6 +14,7 @@ from cardmint_edge.domain.evidence import Candidate, Evidence, PictureScores, Pr
 from cardmint_edge.domain.gallery import Gallery
 from cardmint_edge.domain.language import tell_language
 from cardmint_edge.domain.picture_search import PictureSearch
+from cardmint_edge.domain.reading.close_up import CloseUp
 from cardmint_edge.domain.reading.print_reader import PrintReader, PrintScore
 from cardmint_edge.domain.recognition import Frame, Recognition
 from cardmint_edge.domain.vision.embedding import Embedder
@@ -88,6 +89,10 @@ class CardRecogniser:
     def recognise(self, frame: Frame) -> Recognition:
         """Return the outcome for one frame (height x width x 3, BGR)."""
         return self.observe(frame)[0]
+
+    def read_close_up(self, frame: Frame) -> CloseUp | None:
+        """Return what a photo of a card's lower edge alone shows."""
+        return None if self._print_reader is None else self._print_reader.close_up(View(frame))
 
     def observe(
         self, frame: Frame, *, thorough: bool = False

@@ -13,6 +13,7 @@ from cardmint_edge.domain.evidence import PrintScores
 from cardmint_edge.domain.reading.attacks import Moves, attack_languages, attack_leads
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, TextIndex, best_of
 from cardmint_edge.domain.reading.clear_numbers import clear_numbers, unpadded
+from cardmint_edge.domain.reading.close_up import CloseUp, read_close_up
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
 from cardmint_edge.domain.reading.languages import language_scores
 from cardmint_edge.domain.reading.strips import (
@@ -27,7 +28,7 @@ from cardmint_edge.domain.reading.strips import (
     StripReader,
     normalised_strip,
 )
-from cardmint_edge.domain.vision.view import CardView, StripPlace
+from cardmint_edge.domain.vision.view import CardView, StripPlace, View
 
 _UNREAD = -60.0
 """Score (log) of a text that was not read at all."""
@@ -227,6 +228,10 @@ class PrintReader:
     def _is_known(self, number: str) -> bool:
         known = self._texts.numbers
         return known.row(number) >= 0 or known.row(unpadded(number)) >= 0
+
+    def close_up(self, view: View) -> CloseUp | None:
+        """Read the number on a photo that shows a card's lower edge alone."""
+        return read_close_up(view, self._reader, self._texts)
 
     def look_again(
         self,
