@@ -81,6 +81,8 @@ class CardScanned(Upward, frozen=True):
     @property
     def counted_language(self) -> Language | None:
         """The language that the card is counted with; None while it is open."""
+        if Reason.LANGUAGE_UNCLEAR in self.reasons:
+            return None
         return self.language or self.defaults.language
 
     @property

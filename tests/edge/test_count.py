@@ -175,7 +175,7 @@ PERHAPS_FRENCH = FRENCH | {"en": -3.0}
     [
         (FRENCH, None, "fr", False),
         (FRENCH, "en", "fr", False),
-        (PERHAPS_FRENCH, "en", "en", True),
+        (PERHAPS_FRENCH, "en", None, True),
         (PERHAPS_FRENCH, "fr", "fr", False),
         (None, "en", "en", False),
         (None, None, None, False),
