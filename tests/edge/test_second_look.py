@@ -87,6 +87,17 @@ def test_the_first_place_that_is_upright_is_read_whole() -> None:
     read = blank.look_again([first, second], [], CARDS.get)
     assert read is not None
     assert read[1] is first
+    # A place elsewhere must say clearly more.
+    turns = iter([*[""] * 4, *["Cat", "2/102", "Cat", "2/102"], *["Cat", "2/102"] * 20])
+    cards = CatalogueTexts(
+        PrintedFacts(card_id=one.id, name=one.name, number=one.number, total=102, promo=False)
+        for one in CARDS.values()
+    )
+    read = PrintReader(lambda _: says(next(turns)), cards).look_again(
+        [first, second], [], CARDS.get
+    )
+    assert read is not None
+    assert read[1] is second
     nothing = PrintReader(lambda _: says(""), CatalogueTexts([]))
     read = nothing.look_again([first, second], [], CARDS.get)
     assert read is not None

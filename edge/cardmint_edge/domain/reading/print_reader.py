@@ -266,12 +266,17 @@ class PrintReader:
         return replace(examined, scores=attacked), card
 
     def _legible(self, places: Iterable[CardView]) -> CardView | None:
-        """Return the place where the likeliest strips say most, the first that is upright."""
+        """Return the place where the likeliest strips say most, the first that is upright.
+
+        The first place is the likeliest; another must say more by `other_place`.
+        """
         best: tuple[float, CardView] | None = None
         for place in places:
             scores = self.score(self._read_card(place, LIKELIEST_NUMBERS, NAMES[:1], HEALTH[:1]))
             total = scores[0].total if scores else -np.inf
-            if best is None or total > best[0]:
+            if best is None:
+                best = total + self._config.other_place, place
+            elif total > best[0]:
                 best = total, place
             if total > self._config.right_way_up:
                 break
