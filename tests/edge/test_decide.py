@@ -30,6 +30,7 @@ from cardmint_edge.domain.vision.matching import VIEW_SIZE
 WEIGHTS = EvidenceWeights(
     pictured=-12,
     likeness=20,
+    alike=1,
     inliers=4,
     other_number=0.3,
     printed=7,

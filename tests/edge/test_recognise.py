@@ -11,9 +11,9 @@ import pytest
 from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.pack import Pack
-from cardmint_edge.domain.config import FinderConfig, LanguageConfig, UnreadCosts
+from cardmint_edge.domain.config import FinderConfig, PolicyConfig, UnreadCosts
+from cardmint_edge.domain.decide import likeliest, rank
 from cardmint_edge.domain.evidence import PrintScores
-from cardmint_edge.domain.language import recognition_with_language, tell_language
 from cardmint_edge.domain.reading.print_reader import Examined, PrintReader, PrintScore
 from cardmint_edge.domain.recognise import CardRecogniser
 from cardmint_edge.domain.recognition import Frame
@@ -22,7 +22,7 @@ from cardmint_edge.domain.vision.matching import Reference
 from cardmint_edge.domain.vision.proposals import Proposals, reading_places
 from cardmint_edge.domain.vision.quad import Quad
 from cardmint_edge.domain.vision.view import CardView, View
-from cardmint_edge.recogniser import recogniser_of
+from cardmint_edge.recogniser import Recognisers, recogniser_of
 from cardmint_lab.recognition.samples import ReducedGallery
 from cardmint_lab.scenes import PRESETS, Preset, background, lay, render
 
@@ -120,16 +120,21 @@ def test_a_stranger_is_for_a_person(fictional: Path, pack: Pack) -> None:
     assert "low-confidence" in seen.reasons
 
 
-def test_the_same_card_under_another_name_is_in_no_clear_language(
-    fictional: Path, pack: Pack
-) -> None:
-    card = scan_of(fictional, UNIQUE).copy()
-    card[36:88, 40:480] = scan_of(fictional, "emb-31")[36:88, 40:480]
-    seen = recogniser_of(pack).recognise(laid((card, (600, 450), 700, 0)))
-    told = tell_language(seen.languages, None, LanguageConfig())
-    asked = recognition_with_language(seen, told, LanguageConfig())
-    assert (asked.decision, asked.card) == (Decision.REVIEW, None)
-    assert asked.candidates[0].card.id == UNIQUE
+def test_another_name_on_the_card_lowers_the_confidence(fictional: Path, pack: Pack) -> None:
+    card = scan_of(fictional, UNIQUE)
+    altered = card.copy()
+    altered[36:88, 40:480] = scan_of(fictional, "emb-31")[36:88, 40:480]
+    reading = Recognisers(pack, second_look=False).over(pack)
+    policy = PolicyConfig()
+
+    def doubt(shown: Frame) -> float:
+        grew = reading.observe(laid((shown, (600, 450), 700, 0)))[1]
+        best = likeliest(grew[0], policy)
+        assert best is not None
+        assert best.card.id == UNIQUE
+        return 1 - rank(grew[0], policy).confidence
+
+    assert doubt(altered) > 5 * doubt(card)
 
 
 def test_print_is_read_in_contours_last_and_nowhere_twice(fictional: Path) -> None:

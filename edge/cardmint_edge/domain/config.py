@@ -160,6 +160,8 @@ class ReaderConfig:
     """How many cards, the likeliest by an upper bound, are scored exactly."""
     rivals: int = 40
     """How many other numbers, or names, are compared with a card's own."""
+    close_rivals: int = 10
+    """The same where the picture has named the printings."""
     unread: UnreadCosts = field(default_factory=UnreadCosts)
     clear_number: float = -2.0
     """Score (log) below which a number is looked for in more places."""
@@ -201,32 +203,34 @@ class EvidenceWeights:
     speak for a printing is never negative.
     """
 
-    pictured: float = -6.79
+    pictured: float = -6.0
     """A picture was compared: what an unlike one costs."""
-    likeness: float = 11.18
-    inliers: float = 2.3
+    likeness: float = 8.9
+    alike: float = 4.01
+    """Of likeness beyond `PolicyConfig.alike`."""
+    inliers: float = 2.19
     """Of as many inliers as saturate."""
-    printed: float = 5.15
+    printed: float = 5.56
     """Print was read."""
-    number: float = 0.52
-    other_number: float = 0.06
+    number: float = 0.6
+    other_number: float = 0.0
     """Of the lead of another number that is read clearly, beyond what saturates leads."""
-    number_lead: float = 0.81
-    name: float = 0.13
-    name_lead: float = 0.83
-    health: float = 0.71
-    no_health: float = -1.53
+    number_lead: float = 0.75
+    name: float = 0.23
+    name_lead: float = 0.6
+    health: float = 0.68
+    no_health: float = -1.2
     """The printing has no health points that could be read."""
-    artist: float = 0.18
-    attack: float = 0.0
+    artist: float = 0.28
+    attack: float = 0.75
     set_code: float = 0.0
-    outside: float = 2.55
+    outside: float = 2.67
     """The card is none of the candidates, before any evidence."""
-    outside_searched: float = 0.69
+    outside_searched: float = 0.18
     """The same after the whole catalogue was searched by print."""
-    unknown_number: float = 5.25
+    unknown_number: float = 5.77
     """A number that no printing has stands on the card."""
-    sharpness: float = 1.1
+    sharpness: float = 1.09
     """Factor of all log odds, fitted on real photos alone."""
 
 
@@ -238,7 +242,7 @@ class PolicyConfig:
     """
 
     weights: EvidenceWeights = field(default_factory=EvidenceWeights)
-    accept: float = 0.95
+    accept: float = 0.97
     """Least posterior (0 to 1) of a printing that is accepted."""
     settled: float = 0.99
     """Posterior (0 to 1) from which print is not searched."""
@@ -248,6 +252,8 @@ class PolicyConfig:
     """Highest confidence that is ever given."""
     likeness: float = 0.65
     """Likeness (0 to 1) from which a picture is surely the card's."""
+    alike: float = 0.5
+    """Likeness (0 to 1) from which on strangers are rare."""
     unlike: float = 0.3
     """Likeness (0 to 1) below which a picture is unlike."""
     saturated_inliers: int = 60

@@ -56,6 +56,7 @@ def _values(candidate: Candidate, policy: PolicyConfig) -> dict[str, float]:
         values |= {
             "pictured": 1.0,
             "likeness": picture.likeness,
+            "alike": max(0.0, picture.likeness - policy.alike),
             "inliers": min(1.0, picture.inliers / policy.saturated_inliers),
         }
     if (prints := candidate.prints) is not None:

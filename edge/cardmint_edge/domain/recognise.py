@@ -199,10 +199,17 @@ class CardRecogniser:
         sure = is_settled(seen.evidence, policy, policy.accept)
         if not thorough and (not sure or told.confidence >= self._config.language.clear):
             return seen
-        found = self._print_reader.attack_languages(view.at(quad), best.card.id)
         if not languages:
             return seen
-        total = {one: score + found.get(one, 0.0) for one, score in languages.items()}
+        for reader in (self._print_reader, self._second_look):
+            if reader is None:
+                continue
+            found = reader.attack_languages(view.at(quad), best.card.id)
+            total = {one: score + found.get(one, 0.0) for one, score in languages.items()}
+            if not tell_language(total, None, self._config.language).is_unclear(
+                self._config.language
+            ):
+                break
         most = max(total.values())
         return seen.with_evidence(languages={one: score - most for one, score in total.items()})
 

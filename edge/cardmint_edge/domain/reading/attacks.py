@@ -22,7 +22,10 @@ Source: docs/decisions/0079.
 """
 
 LEGIBLE_STRIPS = 4
-"""Strips with clear text from which on an attack that is not read is in another language."""
+"""Strips with clear text from which on attacks that are not read may be in another language."""
+
+UNREAD = -1.0
+"""Score (log) of a language whose names of attacks are known, where clear text is none of them."""
 
 SHORTEST = 3
 """Letters of a name that is looked for, at least: shorter ones stand in many words."""
@@ -58,24 +61,27 @@ def attack_languages(readings: list[Reading], moves: Moves) -> dict[str, float]:
     """Return the log-likelihood of each language, relative to the best, by a card's attacks.
 
     Empty where no attack is read and no text stands clearly either. A language whose name of an
-    attack is not known is taken to have one that is half read: where clear text is none of the
-    known names, it is the likelier one.
+    attack is not known is taken to have one that is half read. Where text stands clearly and is
+    none of the known names, those languages are a little less likely whose names are known.
     """
     total = dict.fromkeys(LANGUAGES, 0.0)
-    clear = sum(map(is_legible, readings)) >= LEGIBLE_STRIPS
+    spelt = set[str]()
     found = False
     for move in moves:
         known = _by_language(move)
         texts = sorted(set(known.values()))
         best = text_scores(readings, texts, number=False).max(axis=0, initial=OTHER_LANGUAGE)
         scores = dict(zip(texts, best.tolist(), strict=True))
-        read = max(scores.values(), default=OTHER_LANGUAGE) >= -READ
-        if not read and not clear:
+        spelt |= set(known)
+        if max(scores.values(), default=OTHER_LANGUAGE) < -READ:
             continue
         found = True
         for language in LANGUAGES:
             score = scores[known[language]] if language in known else OTHER_LANGUAGE / 2
             total[language] += min(0.0, max(OTHER_LANGUAGE, score))
+    if not found and sum(map(is_legible, readings)) >= LEGIBLE_STRIPS:
+        found = True
+        total = {language: UNREAD * (language in spelt) for language in LANGUAGES}
     most = max(total.values())
     return {language: score - most for language, score in total.items()} if found else {}
 

@@ -8,10 +8,19 @@ import numpy as np
 from cardmint_contracts.catalogue import ENGLISH
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
 
-SIGNS = {"en": "HP", "fr": "PV", "de": "KP", "it": "PS", "es": "PS", "pt": "PS"}
-"""What stands beside the health points, by language."""
+SIGNS: dict[str, tuple[str, ...]] = {
+    "en": ("HP",),
+    "fr": ("PV",),
+    "de": ("KP",),
+    "it": ("PS", "PV"),
+    "es": ("PS", "PV"),
+    "pt": ("PS",),
+}
+"""What stands beside the health points, by language; Italian and Spanish cards had "PV" once."""
 
 FORMS = ("{0} {1}", "{0}{1}", "{1} {0}", "{1}{0}")
+
+ENGLISH_SIGN = "HP"
 
 UNREAD_SIGN = -6.0
 """Score (log) below which a sign was not read."""
@@ -32,7 +41,10 @@ LEGIBLE = (5, 0.9)
 """So many letters of such a probability are a legible text."""
 
 SAME_NAME = {"en": 1.0, "fr": 0.3, "de": 0.3, "it": 0.95, "es": 0.95, "pt": 0.95}
-"""Share of printings that bear their English name, by language, for those that the pack lacks."""
+"""Share of Pokémon that bear their English name, by language, for names that the pack lacks."""
+
+SAME_TRAINER = 0.15
+"""The same of trainers and energies, which have no health points."""
 
 
 def language_scores(
@@ -43,7 +55,7 @@ def language_scores(
     `points` are the card's health points, empty for a card without; `known` its names by language.
     """
     total = dict.fromkeys(SIGNS, 0.0)
-    for scores in (_by_sign(health, points), _by_name(names, known)):
+    for scores in (_by_sign(health, points), _by_name(names, known, pokemon=bool(points))):
         for language, score in scores.items():
             total[language] += score
     best = max(total.values())
@@ -53,17 +65,20 @@ def language_scores(
 def _by_sign(health: list[Reading], points: str) -> dict[str, float]:
     if not points or not health:
         return {}
-    signs = sorted(set(SIGNS.values()))
+    signs = sorted({sign for own in SIGNS.values() for sign in own})
     texts = [form.format(points, sign) for sign in signs for form in FORMS]
     scores = text_scores(health, texts, number=True).reshape(len(health), len(signs), -1)
     by_sign = dict(zip(signs, scores.max(axis=(0, 2)).tolist(), strict=True))
     best = max(by_sign.values())
-    if best < UNREAD_SIGN or best - by_sign[SIGNS[ENGLISH]] < SIGN_LEAD:
+    if best < UNREAD_SIGN or best - by_sign[ENGLISH_SIGN] < SIGN_LEAD:
         return {}
-    return {language: max(-SIGN_LEAD, by_sign[sign] - best) for language, sign in SIGNS.items()}
+    return {
+        language: max(-SIGN_LEAD, *(by_sign[sign] - best for sign in own))
+        for language, own in SIGNS.items()
+    }
 
 
-def _by_name(names: list[Reading], known: Mapping[str, str]) -> dict[str, float]:
+def _by_name(names: list[Reading], known: Mapping[str, str], *, pokemon: bool) -> dict[str, float]:
     texts = sorted(set(known.values()))
     if not texts or not names:
         return {}
@@ -71,11 +86,12 @@ def _by_name(names: list[Reading], known: Mapping[str, str]) -> dict[str, float]
     scores = np.clip(text_scores(names, texts, number=False).max(axis=0), least, 0)
     by_text = dict(zip(texts, scores.tolist(), strict=True))
     english = by_text.get(known.get(ENGLISH, ""), UNREAD_NAME)
+    shares = SAME_NAME if pokemon else dict.fromkeys(SAME_NAME, SAME_TRAINER)
     return {
         language: by_text[known[language]]
         if language in known
         else log(same * exp(english) + (1 - same) * exp(UNREAD_NAME))
-        for language, same in SAME_NAME.items()
+        for language, same in shares.items()
     }
 
 

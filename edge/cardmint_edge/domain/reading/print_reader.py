@@ -379,7 +379,7 @@ class PrintReader:
         forms = [form for _, form in own]
         others = [
             known.texts[row]
-            for row in _best_rows(known.upper_bounds(readings), self._config.rivals)
+            for row in _best_rows(known.upper_bounds(readings), self._config.close_rivals)
             if known.texts[row] not in forms
         ]
         unread = self._config.unread.number
@@ -404,7 +404,7 @@ class PrintReader:
         texts = sorted(
             {
                 known.texts[row]
-                for row in _best_rows(known.upper_bounds(readings), self._config.rivals)
+                for row in _best_rows(known.upper_bounds(readings), self._config.close_rivals)
             }
             | {name for names in own.values() for name in names}
         )

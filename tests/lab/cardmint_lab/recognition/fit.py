@@ -26,7 +26,7 @@ NOT_FITTED = (SEVERAL, "number_corner")
 
 ABLATED: dict[str, tuple[str, ...]] = {
     "nothing": (),
-    "likeness": ("likeness", "pictured"),
+    "likeness": ("likeness", "alike", "pictured"),
     "inliers": ("inliers",),
     "number": ("number", "number_lead", "other_number", "unknown_number"),
     "name": ("name", "name_lead"),
