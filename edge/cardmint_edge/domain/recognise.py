@@ -201,9 +201,7 @@ class CardRecogniser:
             return seen
         if not languages:
             return seen
-        for reader in (self._print_reader, self._second_look):
-            if reader is None:
-                continue
+        for reader in filter(None, (self._print_reader, self._second_look)):
             found = reader.attack_languages(view.at(quad), best.card.id)
             total = {one: score + found.get(one, 0.0) for one, score in languages.items()}
             if not tell_language(total, None, self._config.language).is_unclear(
