@@ -31,6 +31,7 @@ from cardmint_edge.adapters.systemd import Systemd
 from cardmint_edge.capture import NO_FILES, Camera, HasFiles, SourceFiles
 from cardmint_edge.count import CardCounter
 from cardmint_edge.domain.delivery.messages import EventAppended
+from cardmint_edge.domain.reading.close_up import settled
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.errors import Stop
 from cardmint_edge.evict import Evictor, missing_bytes
@@ -118,7 +119,9 @@ def bundle_opener(
         recogniser = recogniser_of(
             pack, models or FOLDER, second_look=settings.recognition.second_look
         )
-        return RecognitionBundle(pack=pack, recogniser=recogniser)
+        return RecognitionBundle(
+            pack=pack, recogniser=recogniser, close_up=recogniser.read_close_up
+        )
 
     return open_bundle
 
@@ -199,6 +202,9 @@ class Assembly:
             read_clock=self.clock,
             on_counted=self._on_counted,
             scan_to_repeat=lambda: self.tasks.scan_to_repeat,
+            settle=lambda frame, recognition: settled(
+                recognition, active.close_up(frame), self.tasks.cards_to_repeat
+            ),
             variants=active.variants,
             on_timings=self.metrics.observe_card,
             on_decision=self.rollout.card_counted,

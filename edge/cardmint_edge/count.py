@@ -25,7 +25,7 @@ from cardmint_edge.capture import Camera, Shot
 from cardmint_edge.domain.config import LanguageConfig
 from cardmint_edge.domain.delivery.batches import Timestamp
 from cardmint_edge.domain.language import tell_language, with_language
-from cardmint_edge.domain.recognition import Frame, Recogniser
+from cardmint_edge.domain.recognition import Frame, Recogniser, Recognition
 from cardmint_edge.domain.scan_record import ScanRecord
 from cardmint_edge.domain.variants import with_variant
 from cardmint_edge.domain.vision.fingerprint import fingerprint
@@ -113,6 +113,10 @@ def _no_scan() -> None:
     return None
 
 
+def _as_it_is(_: Frame, recognition: Recognition) -> Recognition:
+    return recognition
+
+
 def _no_variants(_: str) -> Sequence[Variant]:
     return ()
 
@@ -130,6 +134,7 @@ class CardCounter:
         read_clock: Callable[[], Timestamp],
         on_counted: Callable[[], None],
         scan_to_repeat: Callable[[], UUID | None] = _no_scan,
+        settle: Callable[[Frame, Recognition], Recognition] = _as_it_is,
         variants: Callable[[str], Sequence[Variant]] = _no_variants,
         on_timings: Callable[[dict[str, float]], None] | None = None,
         on_decision: Callable[[Decision], None] | None = None,
@@ -140,8 +145,9 @@ class CardCounter:
 
         `on_counted`, the beep, follows the commit; `on_decision` takes the card's decision, and
         `on_timings` the milliseconds of each step. `scan_to_repeat` names the earlier scan of the
-        card under the camera, if the operator was asked to scan it again. `variants` returns those
-        of a printing. `first_wait_s` is the first pause after an error; `sleep` makes it, by
+        card under the camera, if the operator was asked to scan it again; `settle` is then given a
+        frame that is not accepted, as it may show the number alone. `variants` returns those of a
+        printing. `first_wait_s` is the first pause after an error; `sleep` makes it, by
         default until `stop`.
         """
         self._camera = camera
@@ -151,6 +157,7 @@ class CardCounter:
         self._read_clock = read_clock
         self._on_counted = on_counted
         self._scan_to_repeat = scan_to_repeat
+        self._settle = settle
         self._variants = variants
         self._on_timings = on_timings
         self._on_decision = on_decision
@@ -273,6 +280,9 @@ class CardCounter:
         picture, languages, ms = shot.frame, None, dict[str, float]()
         try:
             recognition = self._recogniser.recognise(shot.frame)
+            again = self._scan_to_repeat() is not None
+            if again and recognition.decision is not Decision.ACCEPT:
+                recognition = self._settle(shot.frame, recognition)
             event = event_of(scan, recognition)
         except Exception:
             log.exception(

@@ -172,6 +172,12 @@ class ReviewTasks:
         """The scan whose card the operator scans again next; None when the next card is another."""
         return self._task_to_rescan.scan if self._task_to_rescan is not None else None
 
+    @property
+    def cards_to_repeat(self) -> tuple[Card, ...]:
+        """The candidates of the card that the operator scans again next."""
+        task = self._task_to_rescan
+        return () if task is None else tuple(one.card for one in task.candidates)
+
     def receive_task(self, task: UUID, payload: bytes) -> None:
         """Take a message on the topic of `task`: a version of it. An empty payload closes it."""
         self._settled_at = self._now + SETTLE_S

@@ -17,6 +17,7 @@ from cardmint_contracts.catalogue import Variant
 from cardmint_contracts.control import Artifact, Manifest
 from cardmint_contracts.prices import LastPrice
 from cardmint_edge.adapters.artifacts import ArtifactStore, InstalledArtifact
+from cardmint_edge.domain.reading.close_up import CloseUp
 from cardmint_edge.domain.recognition import Frame, Recogniser, Recognition
 from cardmint_edge.domain.scan_record import ScanRecord
 from cardmint_edge.errors import EdgeError, Park, Retry
@@ -88,12 +89,18 @@ class CataloguePack(Protocol):
         ...
 
 
+def _no_close_up(_: Frame) -> CloseUp | None:
+    return None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecognitionBundle:
     """A pack and the recogniser over it."""
 
     pack: CataloguePack
     recogniser: Recogniser
+    close_up: Callable[[Frame], CloseUp | None] = _no_close_up
+    """Reads a photo of a card's lower edge alone."""
 
 
 class ActiveRecognition:
@@ -146,6 +153,10 @@ class ActiveRecognition:
     def recognise(self, frame: Frame) -> Recognition:
         """Recognise a frame with the recogniser in use."""
         return self._bundle.recogniser.recognise(frame)
+
+    def close_up(self, frame: Frame) -> CloseUp | None:
+        """Read a photo of a card's lower edge alone."""
+        return self._bundle.close_up(frame)
 
     def use(self, bundle: RecognitionBundle) -> RecognitionBundle:
         """Use another bundle from the next card on, and return the earlier one."""

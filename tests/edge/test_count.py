@@ -99,6 +99,12 @@ class CountingBench:
         self.images = ImageStore(folder / "images")
         self.beeps: list[int] = []
         self.scan_to_repeat: UUID | None = None
+        self.settled: list[Recognition] = []
+
+    def settle(self, frame: Frame, recognition: Recognition) -> Recognition:
+        """Accept what was asked about: the frame shows the number."""
+        self.settled.append(recognition)
+        return Names().recognise(frame)
 
     def counter(
         self,
@@ -116,6 +122,7 @@ class CountingBench:
             read_clock=lambda: STAMP,
             on_counted=lambda: self.beeps.append(self.outbox.counters.scanned),
             scan_to_repeat=lambda: self.scan_to_repeat,
+            settle=self.settle,
             first_wait_s=0.0,
         )
 
@@ -480,6 +487,26 @@ def test_a_card_that_was_asked_for_names_its_earlier_scan(bench: CountingBench) 
     bench.scan_to_repeat = UUID(int=77)
     bench.counter(FakeCamera(shot_of(1))).run()
     assert [scan.rescan_of for scan in bench.scans] == [UUID(int=77)]
+
+
+class Doubts(Names):
+    """A recogniser that asks about every card."""
+
+    def recognise(self, frame: Frame) -> Recognition:
+        return dataclasses.replace(
+            super().recognise(frame), decision=Decision.REVIEW, card=None, reasons=("same-art",)
+        )
+
+
+def test_only_a_card_that_was_asked_for_is_settled_by_its_number(bench: CountingBench) -> None:
+    bench.counter(FakeCamera(shot_of(1)), Doubts()).run()
+    assert bench.settled == []
+    bench.scan_to_repeat = UUID(int=77)
+    bench.counter(FakeCamera(shot_of(2)), Names()).run()
+    assert bench.settled == []
+    bench.counter(FakeCamera(shot_of(3)), Doubts()).run()
+    assert [one.decision for one in bench.settled] == [Decision.REVIEW]
+    assert [scan.decision for scan in bench.scans][::2] == [Decision.REVIEW, Decision.ACCEPT]
 
 
 class Forgetful(FakeCamera):

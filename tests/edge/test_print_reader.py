@@ -83,6 +83,8 @@ def test_the_forward_algorithm_sums_over_all_paths() -> None:
         ("H9", 32, False, ("H9/H32", "H9/32")),
         ("31", None, True, ("31", "031")),
         ("ONE", None, False, ()),
+        ("1", 1, False, ()),
+        ("1", 5, False, ("1/5", "001/005")),
     ],
 )
 def test_how_a_number_may_be_printed(

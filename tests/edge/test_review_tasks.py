@@ -218,8 +218,10 @@ def test_the_card_that_was_asked_for_is_the_next_shot_and_no_other(bench: TaskBe
     bench.arrive(task_of(1))
     assert bench.tasks.scan_next(UUID(int=1)) is AnswerResult.TAKEN
     awaited = [bench.tasks.scan_to_repeat]
+    assert bench.tasks.cards_to_repeat == tuple(one.card for one in task_of(1).candidates)
     bench.tasks.card_counted()
     awaited.append(bench.tasks.scan_to_repeat)
+    assert bench.tasks.cards_to_repeat == ()
     assert awaited == [UUID(int=1001), None]
     for news in (encode(task_of(1, 2)), b""):
         bench.arrive(task_of(1))

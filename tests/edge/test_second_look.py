@@ -2,10 +2,11 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.domain.evidence import PrintScores
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, PrintedFacts
 from cardmint_edge.domain.reading.ctc import Reading
-from cardmint_edge.domain.reading.print_reader import PrintReader
+from cardmint_edge.domain.reading.print_reader import Examined, PrintReader
 from cardmint_edge.domain.recognise import CardRecogniser
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.vision.quad import Quad
@@ -87,6 +88,17 @@ def test_the_first_place_that_is_upright_is_read_whole() -> None:
     read = blank.look_again([first, second], [], CARDS.get)
     assert read is not None
     assert read[1] is first
+    # A place elsewhere must say clearly more.
+    turns = iter([*[""] * 4, *["Cat", "2/102", "Cat", "2/102"], *["Cat", "2/102"] * 20])
+    cards = CatalogueTexts(
+        PrintedFacts(card_id=one.id, name=one.name, number=one.number, total=102, promo=False)
+        for one in CARDS.values()
+    )
+    read = PrintReader(lambda _: says(next(turns)), cards).look_again(
+        [first, second], [], CARDS.get
+    )
+    assert read is not None
+    assert read[1] is second
     nothing = PrintReader(lambda _: says(""), CatalogueTexts([]))
     read = nothing.look_again([first, second], [], CARDS.get)
     assert read is not None
@@ -161,3 +173,44 @@ def test_nothing_is_read_without_it_where_nothing_lies_or_on_a_small_card(
         assert len(recogniser.observe(empty, thorough=True)[1]) == 2
         assert len(recogniser.observe(scan[::3, ::3].copy(), thorough=True)[1]) == 2
         assert len(recogniser.observe(scan, thorough=True)[1]) == 3
+
+
+class ReadsElsewhere(PrintReader):
+    """A larger reader that reads nothing but at the last place, and names another printing."""
+
+    def __init__(self) -> None: ...
+
+    def look_again(
+        self,
+        places: Iterable[CardView],
+        printings: list[Card],
+        card_of: Callable[[str], Card | None],
+    ) -> tuple[Examined, CardView] | None:
+        *_, last = places
+        named = card_of("emb-31")
+        assert named is not None
+        assert card_of("of-another-pack") is None
+        unread = PrintScores(number=-11.0, number_lead=-9.0, name=-9.0, name_lead=-9.0)
+        scores = {one.id: unread for one in [*printings, named]}
+        return Examined(scores=scores, languages={}, unknown_number=""), last
+
+
+def test_print_may_lie_elsewhere_and_name_another_printing(fictional: Path, scan: Frame) -> None:
+    with closing(Pack(fictional / "pack.sqlite")) as pack:
+        recogniser = CardRecogniser(pack, clock=time.perf_counter, second_look=ReadsElsewhere())
+        seen, grew = recogniser.observe(scan, thorough=True)
+        assert seen.candidates[0].card.id == "drk-9"
+        assert {"drk-9", "emb-31"} <= {one.card.id for one in grew[-1].candidates}
+
+
+def test_a_close_up_is_read_where_there_is_a_reader(
+    recognisers: Recognisers, fictional: Path, scan: Frame
+) -> None:
+    height = scan.shape[0]
+    lower_edge = np.asarray(cv2.resize(scan[height * 3 // 4 :], None, fx=2, fy=2), np.uint8)
+    with closing(Pack(fictional / "pack.sqlite")) as pack:
+        read = recognisers.over(pack).read_close_up(lower_edge)
+        assert read is not None
+        assert (read.number, read.cards) == ("009/020", ("drk-9",))
+        blind = CardRecogniser(pack, clock=time.perf_counter)
+        assert blind.read_close_up(lower_edge) is None

@@ -175,6 +175,8 @@ class ReaderConfig:
     """Lead (log) of a card over any other above which it is read once only."""
     right_way_up: float = -9.0
     """Score (log) above which print lies the right way up and is looked for no further."""
+    other_place: float = 4.0
+    """By how much (log) print must read better elsewhere than at the likeliest place."""
     clear_name: float = -5.0
     """Score (log) above which a name is surely there, and so is its number."""
     artists: int = 20

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from cardmint_contracts.cards import Decision
+from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.domain.config import RecognitionConfig
 from cardmint_edge.domain.decide import is_settled, judge, likeliest
 from cardmint_edge.domain.evidence import Candidate, Evidence, PictureScores, PrintScores
 from cardmint_edge.domain.gallery import Gallery
 from cardmint_edge.domain.language import tell_language
 from cardmint_edge.domain.picture_search import PictureSearch
+from cardmint_edge.domain.reading.close_up import CloseUp
 from cardmint_edge.domain.reading.print_reader import PrintReader, PrintScore
 from cardmint_edge.domain.recognition import Frame, Recognition
 from cardmint_edge.domain.vision.embedding import Embedder
@@ -88,6 +89,10 @@ class CardRecogniser:
     def recognise(self, frame: Frame) -> Recognition:
         """Return the outcome for one frame (height x width x 3, BGR)."""
         return self.observe(frame)[0]
+
+    def read_close_up(self, frame: Frame) -> CloseUp | None:
+        """Return what a photo of a card's lower edge alone shows."""
+        return None if self._print_reader is None else self._print_reader.close_up(View(frame))
 
     def observe(
         self, frame: Frame, *, thorough: bool = False
@@ -196,9 +201,7 @@ class CardRecogniser:
             return seen
         if not languages:
             return seen
-        for reader in (self._print_reader, self._second_look):
-            if reader is None:
-                continue
+        for reader in filter(None, (self._print_reader, self._second_look)):
             found = reader.attack_languages(view.at(quad), best.card.id)
             total = {one: score + found.get(one, 0.0) for one, score in languages.items()}
             if not tell_language(total, None, self._config.language).is_unclear(
@@ -258,27 +261,28 @@ class CardRecogniser:
         quad = None if best is None else seen.quad_of(best.card.id)
         places = reading_places(view, proposals, quad, self._config.finder)
         known = {one.card.id: one for one in seen.evidence.candidates}
-        read = self._second_look.look_again(
-            islice(places, SECOND_PLACES),
-            [one.card for one in known.values()],
-            self._gallery.card,
-        )
+        named: dict[str, Card] = {}
+
+        def card_of(card_id: str) -> Card | None:
+            if (card := self._gallery.card(card_id)) is not None:
+                named[card_id] = card
+            return card
+
+        asked = [one.card for one in known.values()]
+        read = self._second_look.look_again(islice(places, SECOND_PLACES), asked, card_of)
         if read is None:
             return seen
         examined, where = read
-        found = examined.scores
-        new = [card_id for card_id in found if card_id not in known]
-        ids = new[: self._config.policy.compared_prints]
+        ids = [*named][: self._config.policy.compared_prints]
         pictures = self._search.compare_own(view, where.quad, ids)
-        for card_id in new:
-            if (card := self._gallery.card(card_id)) is not None:
-                picture = pictures.get(card_id)
-                known[card_id] = Candidate(card=card, art=card_id, picture=picture)
+        for card_id, card in named.items():
+            picture = pictures.get(card_id)
+            known[card_id] = Candidate(card=card, art=card_id, picture=picture)
         if quad is not where.quad:
             seen = replace(seen, print_quad=where.quad)
         return seen.with_evidence(
             candidates=tuple(
-                replace(one, prints=_better(one.prints, found[one.card.id]))
+                replace(one, prints=_better(one.prints, examined.scores[one.card.id]))
                 for one in known.values()
             ),
             languages=examined.languages,

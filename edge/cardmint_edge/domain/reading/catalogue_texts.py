@@ -159,6 +159,7 @@ class CatalogueTexts:
         }
         self._forms = dict(zip(self.cards, forms, strict=True))
         self._points = {card.card_id: card.health for card in known if card.health.isdigit()}
+        self._codes = {card.card_id: card.code for card in known if card.code}
         self._names = {card.card_id: {"en": card.name, **card.names} for card in known}
 
     def number_forms(self, card_id: str) -> tuple[str, ...]:
@@ -170,6 +171,10 @@ class CatalogueTexts:
         row = self.numbers.row(number)
         found = np.flatnonzero((self.number_rows == row).any(axis=1)) if row >= 0 else ()
         return [self.cards[card] for card in found]
+
+    def code(self, card_id: str) -> str:
+        """Return the code that a printing's set prints; empty where none is known."""
+        return self._codes.get(card_id, "")
 
     def names_in(self, card_id: str) -> dict[str, str]:
         """Return a printing's names by language, in the reader's letters; none for another card."""

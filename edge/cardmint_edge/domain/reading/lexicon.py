@@ -26,6 +26,10 @@ LANGUAGE_CODES = {"en": "EN", "fr": "FR", "de": "DE", "it": "IT", "es": "ES", "p
 """What stands beside a set's code, by language."""
 
 
+LEAST_TOTAL = 5
+"""Sets of fewer cards print no total, and `1/1` is found in many numbers."""
+
+
 def number_forms(number: str, total: int | None, *, promo: bool, code: str = "") -> tuple[str, ...]:
     """Return the forms in which a collector number may stand on the card.
 
@@ -33,6 +37,8 @@ def number_forms(number: str, total: int | None, *, promo: bool, code: str = "")
     promos, with their set's code where one is printed (`SVP EN 010`), and for numbers with two or
     more letters, which are distinctive without a total.
     """
+    if total is not None and total < LEAST_TOTAL:
+        total = None
     digits = number.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     letters = number[: len(number) - len(digits)]
     if not digits.isdigit():

@@ -13,6 +13,7 @@ from cardmint_edge.domain.evidence import PrintScores
 from cardmint_edge.domain.reading.attacks import Moves, attack_languages, attack_leads
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, TextIndex, best_of
 from cardmint_edge.domain.reading.clear_numbers import clear_numbers, unpadded
+from cardmint_edge.domain.reading.close_up import CloseUp, read_close_up
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
 from cardmint_edge.domain.reading.languages import language_scores
 from cardmint_edge.domain.reading.strips import (
@@ -27,7 +28,7 @@ from cardmint_edge.domain.reading.strips import (
     StripReader,
     normalised_strip,
 )
-from cardmint_edge.domain.vision.view import CardView, StripPlace
+from cardmint_edge.domain.vision.view import CardView, StripPlace, View
 
 _UNREAD = -60.0
 """Score (log) of a text that was not read at all."""
@@ -228,6 +229,10 @@ class PrintReader:
         known = self._texts.numbers
         return known.row(number) >= 0 or known.row(unpadded(number)) >= 0
 
+    def close_up(self, view: View) -> CloseUp | None:
+        """Read the number on a photo that shows a card's lower edge alone."""
+        return read_close_up(view, self._reader, self._texts)
+
     def look_again(
         self,
         places: Iterable[CardView],
@@ -261,12 +266,17 @@ class PrintReader:
         return replace(examined, scores=attacked), card
 
     def _legible(self, places: Iterable[CardView]) -> CardView | None:
-        """Return the place where the likeliest strips say most, the first that is upright."""
+        """Return the place where the likeliest strips say most, the first that is upright.
+
+        The first place is the likeliest; another must say more by `other_place`.
+        """
         best: tuple[float, CardView] | None = None
         for place in places:
             scores = self.score(self._read_card(place, LIKELIEST_NUMBERS, NAMES[:1], HEALTH[:1]))
             total = scores[0].total if scores else -np.inf
-            if best is None or total > best[0]:
+            if best is None:
+                best = total + self._config.other_place, place
+            elif total > best[0]:
                 best = total, place
             if total > self._config.right_way_up:
                 break

@@ -6,7 +6,7 @@ every other text of the catalogue; attacks are compared with those of the likeli
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -120,12 +120,6 @@ def measure(
 ) -> Measured:
     """Read photos of single cards, and close-ups, whose card the pack has."""
     reader = _Reader(pack, models, second_look=second_look)
-    codes = {one.id: one.codes for one in pack.sets()}
-
-    def codes_of(card_id: str) -> Sequence[str]:
-        card = pack.card(card_id)
-        return codes.get(card.set_id, ()) if card else ()
-
     read, close_ups = [], []
     for photo in photos:
         if photo.card_id not in reader.known:
@@ -138,7 +132,7 @@ def measure(
                 ReadCloseUp(
                     photo=photo,
                     numbers=reader.texts.number_forms(photo.card_id),
-                    read=read_close_up(view, reader.own, reader.texts, codes_of),
+                    read=read_close_up(view, reader.own, reader.texts),
                 )
             )
     return Measured(printings=len(reader.texts.cards), photos=read, close_ups=close_ups)
