@@ -424,6 +424,14 @@ def test_no_language_is_told_where_nothing_was_read() -> None:
     assert told("Vulpix", "")["it"] == -0.1
 
 
+def test_names_that_differ_by_a_hyphen_tell_no_language() -> None:
+    names = {"en": "Melmetal ex", "fr": "Melmetal-ex", "de": "Melmetal-ex"}
+    melmetal = replace(prints(4, name="Melmetal ex")[0], names=names)
+    languages = examined("4/102", "Melmetal ex", "", melmetal).languages
+    assert languages is not None
+    assert languages["en"] == languages["fr"] == 0
+
+
 def test_a_clear_number_is_read_whether_the_catalogue_has_it_or_not() -> None:
     assert clear_numbers(says("PBL 091/084"), 0.9) == {"091/084"}
     assert clear_numbers(says("Illus. A 4/102 C"), 0.9) == {"4/102"}

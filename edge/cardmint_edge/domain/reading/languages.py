@@ -84,7 +84,11 @@ def _by_name(names: list[Reading], known: Mapping[str, str], *, pokemon: bool) -
         return {}
     least = OTHER_NAME if any(map(is_legible, names)) else UNREAD_NAME
     scores = np.clip(text_scores(names, texts, number=False).max(axis=0), least, 0)
-    by_text = dict(zip(texts, scores.tolist(), strict=True))
+    # "M-Charizard EX" and "M Charizard EX" are one: no reader tells a hyphen for certain.
+    alike: dict[str, float] = {}
+    for text, score in zip(texts, scores.tolist(), strict=True):
+        alike[_letters(text)] = max(score, alike.get(_letters(text), OTHER_NAME))
+    by_text = {text: alike[_letters(text)] for text in texts}
     english = by_text.get(known.get(ENGLISH, ""), UNREAD_NAME)
     shares = SAME_NAME if pokemon else dict.fromkeys(SAME_NAME, SAME_TRAINER)
     return {
@@ -93,6 +97,10 @@ def _by_name(names: list[Reading], known: Mapping[str, str], *, pokemon: bool) -
         else log(same * exp(english) + (1 - same) * exp(UNREAD_NAME))
         for language, same in shares.items()
     }
+
+
+def _letters(text: str) -> str:
+    return "".join(letter for letter in text.lower() if letter.isalnum())
 
 
 def is_legible(reading: Reading) -> bool:
