@@ -101,7 +101,7 @@ def open_scan(folder: Path) -> Iterator[Run]:
     """Scan a damaged file: an outcome with a reason."""
     (folder / "pack.sqlite").write_bytes(drawn()[0])
     pack, file = Pack(folder / "pack.sqlite"), folder / "shot"
-    recogniser = recogniser_of(pack)
+    recogniser = recogniser_of(pack, second_look=False)
 
     def run(data: bytes) -> None:
         file.write_bytes(data)

@@ -203,34 +203,34 @@ class EvidenceWeights:
     speak for a printing is never negative.
     """
 
-    pictured: float = -6.0
+    pictured: float = -6.01
     """A picture was compared: what an unlike one costs."""
-    likeness: float = 8.9
-    alike: float = 4.01
+    likeness: float = 9.39
+    alike: float = 3.08
     """Of likeness beyond `PolicyConfig.alike`."""
-    inliers: float = 2.19
+    inliers: float = 2.2
     """Of as many inliers as saturate."""
-    printed: float = 5.56
+    printed: float = 5.79
     """Print was read."""
-    number: float = 0.6
+    number: float = 0.61
     other_number: float = 0.0
     """Of the lead of another number that is read clearly, beyond what saturates leads."""
-    number_lead: float = 0.75
-    name: float = 0.23
+    number_lead: float = 0.76
+    name: float = 0.24
     name_lead: float = 0.6
-    health: float = 0.68
-    no_health: float = -1.2
+    health: float = 0.72
+    no_health: float = -1.27
     """The printing has no health points that could be read."""
-    artist: float = 0.28
-    attack: float = 0.75
+    artist: float = 0.27
+    attack: float = 0.76
     set_code: float = 0.0
-    outside: float = 2.67
+    outside: float = 2.69
     """The card is none of the candidates, before any evidence."""
-    outside_searched: float = 0.18
+    outside_searched: float = 0.3
     """The same after the whole catalogue was searched by print."""
-    unknown_number: float = 5.77
+    unknown_number: float = 5.91
     """A number that no printing has stands on the card."""
-    sharpness: float = 1.09
+    sharpness: float = 1.11
     """Factor of all log odds, fitted on real photos alone."""
 
 
