@@ -197,11 +197,12 @@ class CardRecogniser:
             return seen
         told = tell_language(languages, None, self._config.language)
         sure = is_settled(seen.evidence, policy, policy.accept)
-        if not thorough and (not sure or told.confidence >= self._config.language.clear):
+        clear = told.confidence >= self._config.language.clear
+        if not languages or (not thorough and (clear or not sure)):
             return seen
-        if not languages:
-            return seen
-        for reader in filter(None, (self._print_reader, self._second_look)):
+        again = [] if self._second_look is None else [self._second_look]
+        total = languages
+        for reader in (self._print_reader, *again):
             found = reader.attack_languages(view.at(quad), best.card.id)
             total = {one: score + found.get(one, 0.0) for one, score in languages.items()}
             if not tell_language(total, None, self._config.language).is_unclear(
