@@ -35,6 +35,7 @@ from tests.cloud.kit.web import HTMX_REQUEST, plain
         (ChangeForm(paid="-1", currency="EUR"), "paid"),
         (ChangeForm(paid="NaN", currency="EUR"), "paid"),
         (ChangeForm(paid="1e400", currency="EUR"), "paid"),
+        (ChangeForm(paid="1e999999", currency="EUR"), "paid"),
         (ChangeForm(paid="2.505", currency="EUR"), "paid"),
         (ChangeForm(paid="2", currency="EUR", clear="paid"), "paid"),
         (ChangeForm(grader="PSA"), "grader"),

@@ -165,7 +165,8 @@ def _money(text: str, currency: str) -> Money:
         amount = Decimal(text.strip().replace(",", "."))
     except InvalidOperation:
         raise ValueError(message) from None
-    minor = amount.scaleb(DECIMALS.get(currency, 2)) if amount.is_finite() else Decimal(-1)
+    sound = amount.is_finite() and abs(amount.adjusted()) <= 12
+    minor = amount.scaleb(DECIMALS.get(currency, 2)) if sound else Decimal(-1)
     if minor < 0 or minor > 10**12 or minor != int(minor):
         raise ValueError(message)
     return Money(minor=int(minor), currency=currency)
