@@ -204,19 +204,22 @@ def worth_of(found: Sequence[RowMapping]) -> tuple[CurrencyTotal, ...]:
 async def latest_changes(
     connection: AsyncConnection, tenant: str, *, latest: int = 50
 ) -> list[dict[str, Any]]:
-    """Return the latest changes of items, the newest first.
+    """Return the changes of the latest events about changes of items, the newest first.
 
     `after` is what the first of its items got, `count` the number of items, and `undoes` the change
     that it took back.
     """
-    statement = (
-        select(e.c.received_at, e.c.type, e.c.data)
-        .where(e.c.tenant == tenant, e.c.type.like(literal_column("'cardmint.items.changed.v%'")))
-        .order_by(e.c.position.desc())
-        .limit(latest)
+    statement = select(e.c.position, e.c.subject, e.c.received_at, e.c.type, e.c.data).where(
+        e.c.tenant == tenant, e.c.type.like(literal_column("'cardmint.items.changed.v%'"))
     )
+    newest = statement.order_by(e.c.position.desc())
+    read = list(await connection.execute(newest.limit(latest)))
+    if len(read) == latest:  # The first events of a change may lie before them.
+        same = e.c.subject.in_({row.subject for row in read})
+        rest = newest.where(same, e.c.position < read[-1].position)
+        read += await connection.execute(rest)
     found: dict[UUID, dict[str, Any]] = {}
-    for row in await connection.execute(statement):
+    for row in read:
         data = decode_data(row.type, row.data.encode())
         if isinstance(data, ItemsChanged):
             count = sum(len(group.items) for group in data.groups)
