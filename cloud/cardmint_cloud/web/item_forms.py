@@ -66,6 +66,12 @@ class ChangeForm:
             named | {one for one in _CHOICES if getattr(self, one) == CLEAR and one != "stock"}
         )
 
+    @property
+    def is_typed(self) -> bool:
+        """Whether anything is to be set or cleared."""
+        names = (*_TEXTS, *_CHOICES, "paid", "grader", "grade", "certificate", "card")
+        return bool(self.clear) or any(getattr(self, name) for name in names)
+
     def faults(self) -> dict[str, str]:
         """Return what cannot be right, by field; empty if the form is sound."""
         found: dict[str, str] = {}
