@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection, tenant_transaction
 from cardmint_cloud.adapters.postgres.ingest import changed_items, inventory
-from cardmint_cloud.domain.item_changes import grouped, in_events, is_as_after, reversed_groups
+from cardmint_cloud.domain.item_changes import can_be_reversed, grouped, in_events, reversed_groups
 from cardmint_cloud.domain.items import Item, ItemStatus
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.reviews.answers import append_user_events, lock_user_stream
@@ -72,7 +72,7 @@ async def undo_change(
 
     Raises:
         NotFound: the log has no such change of the tenant.
-        Conflict: every item was changed again since.
+        Conflict: every item was changed again since, or is asked about.
     """
     async with tenant_transaction(pool, tenant) as connection:
         sequence = await lock_user_stream(connection, tenant, user, now)
@@ -82,10 +82,13 @@ async def undo_change(
         wanted = [one for group in groups for one in group.items]
         items = {one.item: one for one in await _locked_items(connection, tenant, wanted)}
         unchanged = {
-            one for group in groups for one in group.items if is_as_after(items[one], group)
+            one for group in groups for one in group.items if can_be_reversed(items[one], group)
         }
         if not unchanged:
-            raise Conflict("all of these cards were changed again since: nothing was taken back")
+            raise Conflict(
+                "all of these cards were changed again since, or are asked about:"
+                " nothing was taken back"
+            )
         outcome = await _append(
             connection,
             tenant,

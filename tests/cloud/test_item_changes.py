@@ -8,17 +8,18 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
-from cardmint_cloud.adapters.postgres.queries import valuation
+from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase, tenant_transaction
+from cardmint_cloud.adapters.postgres.queries import item_list, valuation
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain import item_changes as values
-from cardmint_cloud.domain.items import Item, touched_keys
+from cardmint_cloud.domain.items import Item, review_task_id, touched_keys
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.item_changes import MAX_CHANGED, change_items, undo_change
 from cardmint_cloud.rebuild import compare_with_log
+from cardmint_cloud.reviews.answers import append_user_events, lock_user_stream
 from cardmint_contracts.cards import Condition, Edition, Finish, Money, ScanDefaults
 from cardmint_contracts.changes import Clearable, ItemsGroup, ItemValues, Slab, Stock
-from cardmint_contracts.events import EventData, ItemsChanged
+from cardmint_contracts.events import EventData, ItemsChanged, Question, ReviewOpened
 from cardmint_contracts.upcasters import MAX_EVENT_BYTES
 from cardmint_contracts.wire import encode
 from tests.cloud.kit.cards import FOX, NOW, OWL, accepted, doubtful, send
@@ -240,6 +241,50 @@ async def test_what_cannot_be_changed_is_said_and_nothing_is(pool: Pool, databas
     assert (back.items, back.kept) == (1, 1)
     with pytest.raises(NotFound, match="no change"):
         await undo_change(pool, "other", moved.change, user="ann", now=NOW)
+
+
+@pytest.mark.integration
+async def test_a_printing_that_is_asked_about_is_not_taken_back(pool: Pool, owner: Pool) -> None:
+    held, free = accepted(), accepted()
+    await send(pool, held, free)
+    pins = {held.scan: 1, free.scan: 1}
+    made = await change_items(pool, "shop", pins, ItemValues(card=OWL), user="ann", now=NOW)
+    assert made.change is not None
+    asked = ReviewOpened(
+        task=review_task_id(held.scan, "rules"),
+        scan=held.scan,
+        question=Question.PRINTING,
+        reasons=("price",),
+        by="rules",
+        card=OWL,
+        hold=True,
+    )
+    async with tenant_transaction(pool, "shop") as connection:
+        sequence = await lock_user_stream(connection, "shop", "rules", NOW)
+        await append_user_events(connection, "shop", "rules", [asked], now=NOW, sequence=sequence)
+    back = await undo_change(pool, "shop", made.change, user="ann", now=NOW)
+    assert (back.items, back.kept) == (1, 1)
+    rows = await owner.fetch("SELECT item, status, card_id FROM items")
+    assert {tuple(row) for row in rows} == {
+        (held.scan, "review", OWL.id),
+        (free.scan, "counted", FOX.id),
+    }
+    with pytest.raises(Conflict, match="asked about"):
+        await undo_change(pool, "shop", made.change, user="ann", now=NOW)
+
+
+@pytest.mark.integration
+async def test_the_latest_changes_are_counted_whole(pool: Pool, engine: AsyncEngine) -> None:
+    scans = [accepted(defaults=ScanDefaults(lot=f"{n:0190}")) for n in range(300)]
+    await send(pool, *scans)
+    pins = {scan.scan: 1 for scan in scans}
+    await change_items(pool, "shop", pins, ItemValues(bin="A"), user="ann", now=NOW)
+    pins = dict.fromkeys(pins, 2)
+    await change_items(pool, "shop", pins, ItemValues(lot="estate"), user="ann", now=NOW)
+    for latest in (1, 2, 99):
+        async with reading(engine, "shop") as connection:
+            found = await item_list.latest_changes(connection, "shop", latest=latest)
+        assert [one["count"] for one in found] == [300, 300][: len(found)]
 
 
 @pytest.mark.integration

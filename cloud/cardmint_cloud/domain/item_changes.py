@@ -142,7 +142,7 @@ def apply_change(
     for group in change.groups:
         for one in group.items:
             item = changes.items.get((event.tenant, one), found[one])
-            if not _is_as_before(item, group):
+            if not _may_change(item, group.before, group.after):
                 changes.superseded += 1
                 continue
             changes.items[event.tenant, one] = replace(
@@ -154,14 +154,14 @@ def apply_change(
                 changes.printings[event.tenant, group.after.card.id] = group.after.card
 
 
-def is_as_after(item: Item, group: ItemsGroup) -> bool:
-    """Return whether an item still has the values that a change gave it."""
-    return _has(item, group.after)
+def can_be_reversed(item: Item, group: ItemsGroup) -> bool:
+    """Return whether an item still has the values that a change gave it, and may get the others."""
+    return _may_change(item, group.after, group.before)
 
 
-def _is_as_before(item: Item, group: ItemsGroup) -> bool:
+def _may_change(item: Item, before: ItemValues, after: ItemValues) -> bool:
     counted = item.status is ItemStatus.COUNTED
-    return _has(item, group.before) and (counted or group.after.card is None)
+    return _has(item, before) and (counted or after.card is None)
 
 
 def _has(item: Item, values: ItemValues) -> bool:

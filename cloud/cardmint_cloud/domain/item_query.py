@@ -20,6 +20,7 @@ from cardmint_contracts.changes import Stock
 MAX_QUERY = 1000
 MAX_TERMS = 30
 MAX_VALUES = 50
+MAX_DECIMALS = 1000
 
 Operator = Literal["=", "<", "<=", ">", ">="]
 Value = str | Decimal | datetime
@@ -294,7 +295,8 @@ def _number(name: str, text: str, place: tuple[int, int]) -> Decimal:
         number = Decimal(text)
     except InvalidOperation:
         number = Decimal("NaN")
-    if not number.is_finite() or abs(number) > 10**12:
+    exponent = number.as_tuple().exponent
+    if isinstance(exponent, str) or exponent < -MAX_DECIMALS or number.adjusted() > 12:
         raise QueryFault(f"`{name}` is compared with a number such as 2.50, not `{text}`", *place)
     return number
 

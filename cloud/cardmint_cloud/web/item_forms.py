@@ -66,6 +66,12 @@ class ChangeForm:
             named | {one for one in _CHOICES if getattr(self, one) == CLEAR and one != "stock"}
         )
 
+    @property
+    def is_typed(self) -> bool:
+        """Whether anything is to be set or cleared."""
+        names = (*_TEXTS, *_CHOICES, "paid", "grader", "grade", "certificate", "card")
+        return bool(self.clear) or any(getattr(self, name) for name in names)
+
     def faults(self) -> dict[str, str]:
         """Return what cannot be right, by field; empty if the form is sound."""
         found: dict[str, str] = {}
@@ -165,7 +171,8 @@ def _money(text: str, currency: str) -> Money:
         amount = Decimal(text.strip().replace(",", "."))
     except InvalidOperation:
         raise ValueError(message) from None
-    minor = amount.scaleb(DECIMALS.get(currency, 2)) if amount.is_finite() else Decimal(-1)
+    sound = amount.is_finite() and abs(amount.adjusted()) <= 12
+    minor = amount.scaleb(DECIMALS.get(currency, 2)) if sound else Decimal(-1)
     if minor < 0 or minor > 10**12 or minor != int(minor):
         raise ValueError(message)
     return Money(minor=int(minor), currency=currency)

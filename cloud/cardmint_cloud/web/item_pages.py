@@ -71,6 +71,7 @@ async def _items(
     notice: str = "",
     tone: Literal["done", "conflict"] = "done",
     undo: UUID | None = None,
+    form: ChangeForm | None = None,
 ) -> Template:
     query, fault = _parsed(shop, q)
     page = min(MAX_PAGE, max(1, page))
@@ -100,7 +101,7 @@ async def _items(
             keywords=KEYWORDS,
             address=items_address,
             has_image=lambda sha256: shop.images.has(shop.tenant, sha256),
-            form=ChangeForm(q=q),
+            form=form or ChangeForm(q=q),
             faults={},
             notice=notice,
             tone=tone,
@@ -121,19 +122,25 @@ async def preview_change(
     data: URLEncodedBody[ChangeForm], request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Response[Any]:
     """Show what a change will do, with the items pinned in the versions that the person saw."""
-    return await _preview(data, request, shop)
+    card, faults = await _read(shop, data)
+    return await _preview(data, card, faults, request, shop)
 
 
-async def _preview(data: ChangeForm, request: PageRequest, shop: PageContext) -> Response[Any]:
-    faults = data.faults()
+async def _preview(
+    data: ChangeForm,
+    card: Card | None,
+    faults: dict[str, str],
+    request: PageRequest,
+    shop: PageContext,
+) -> Response[Any]:
     try:
         pins = await _pins(shop, data)
-        after = ItemValues() if faults else data.values(await _printing(shop, data.card))
-    except (Conflict, NotFound, ValueError) as problem:
-        return await _refused(request, shop, data.q, problem)
+        after = ItemValues() if faults else data.values(card)
+    except (Conflict, ValueError) as problem:
+        return await _refused(request, shop, data, problem)
     if not pins or not (faults or after.fields):
         nothing = Conflict("nothing is chosen: choose cards, and what to set or clear")
-        return await _refused(request, shop, data.q, nothing)
+        return await _refused(request, shop, data, nothing)
     async with reading(shop.engine, shop.tenant) as connection:
         chosen = await item_list.chosen_items(connection, shop.tenant, list(pins))
         moved = [row for row in chosen if row["version"] != pins[row["item"]]]
@@ -163,19 +170,20 @@ async def make_change(
     data: URLEncodedBody[ChangeForm], request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Response[Any]:
     """Change items; what cannot be right is shown beside its field, with all that was typed."""
-    if data.faults():
-        return await _preview(data, request, shop)
+    card, faults = await _read(shop, data)
+    if faults:
+        return await _preview(data, card, faults, request, shop)
     try:
         outcome = await change_items(
             shop.pool,
             shop.tenant,
             await _pins(shop, data),
-            data.values(await _printing(shop, data.card)),
+            data.values(card),
             user=user_of(request),
             now=shop.clock(),
         )
     except (Conflict, NotFound, ValueError) as problem:
-        return await _refused(request, shop, data.q, problem)
+        return await _refused(request, shop, data, problem)
     if _ITEM_PAGE.match(data.back):
         return Redirect(data.back, status_code=303)
     said = f"{outcome.items:,} changed." if outcome.change else "All of them had these values."
@@ -192,7 +200,7 @@ async def take_back(
             shop.pool, shop.tenant, change, user=user_of(request), now=shop.clock()
         )
     except (Conflict, NotFound) as problem:
-        return await _refused(request, shop, "", problem)
+        return await _refused(request, shop, ChangeForm(), problem)
     kept = f" {outcome.kept:,} keep what they got since." if outcome.kept else ""
     said = f"Taken back: {outcome.items:,} are as before.{kept}"
     return await _items(request, shop, "", notice=said, undo=outcome.change)
@@ -230,7 +238,10 @@ async def download(
 
 async def _pins(shop: PageContext, data: ChangeForm) -> dict[UUID, int]:
     if not data.everything:
-        return data.items()
+        chosen = data.items()
+        if len(chosen) > MAX_CHANGED:
+            raise Conflict(f"{len(chosen):,} cards are too many: at most {MAX_CHANGED:,}")
+        return chosen
     query, fault = _parsed(shop, data.q)
     if query is None:
         raise Conflict(str(fault))
@@ -239,6 +250,15 @@ async def _pins(shop: PageContext, data: ChangeForm) -> dict[UUID, int]:
     if len(found) > MAX_CHANGED:
         raise Conflict(f"more than {MAX_CHANGED:,} cards fit: narrow the search")
     return found
+
+
+async def _read(shop: PageContext, data: ChangeForm) -> tuple[Card | None, dict[str, str]]:
+    """Return the printing that a form names, and what cannot be right in the form, by field."""
+    faults = data.faults()
+    try:
+        return await _printing(shop, data.card), faults
+    except NotFound as unknown:
+        return None, {**faults, "card": str(unknown)}
 
 
 async def _printing(shop: PageContext, card_id: str) -> Card | None:
@@ -255,9 +275,11 @@ async def _printing(shop: PageContext, card_id: str) -> Card | None:
 
 
 async def _refused(
-    request: PageRequest, shop: PageContext, q: str, problem: Exception
+    request: PageRequest, shop: PageContext, form: ChangeForm, problem: Exception
 ) -> Response[Any]:
-    page = await _items(request, shop, q, notice=f"Not changed: {problem}.", tone="conflict")
+    """Say why nothing was changed, beside all that was typed."""
+    said = f"Not changed: {problem}."
+    page = await _items(request, shop, form.q, notice=said, tone="conflict", form=form)
     page.status_code = 404 if isinstance(problem, NotFound) else 409
     return page
 

@@ -1,5 +1,6 @@
 """Items that a query finds, as pages, exports and programs list them."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -78,7 +79,9 @@ _PRICE = _whole(q.c.minor, q.c.currency)
 _PAID = _whole(i.c.paid_minor, i.c.paid_currency)
 _LETTERS = func.lower(func.regexp_replace(p.c.number, "[0-9].*$", ""))
 _DIGITS = sql_cast(func.nullif(func.substring(p.c.number, "[0-9]+"), ""), Numeric)
-_NUMBER = func.regexp_replace(func.lower(p.c.number), "^0+(?=[0-9])|/.*$", "", "g")
+_WITHOUT = re.compile("^0+(?=[0-9])|/.*$")
+"""What a number is compared without: zeros before it, and the size of the set."""
+_NUMBER = func.regexp_replace(func.lower(p.c.number), _WITHOUT.pattern, "", "g")
 _FLAGS: dict[str, ColumnElement[bool]] = {
     "priced": q.c.minor.is_not(None),
     "unpriced": q.c.minor.is_(None),
@@ -201,19 +204,22 @@ def worth_of(found: Sequence[RowMapping]) -> tuple[CurrencyTotal, ...]:
 async def latest_changes(
     connection: AsyncConnection, tenant: str, *, latest: int = 50
 ) -> list[dict[str, Any]]:
-    """Return the latest changes of items, the newest first.
+    """Return the changes of the latest events about changes of items, the newest first.
 
     `after` is what the first of its items got, `count` the number of items, and `undoes` the change
     that it took back.
     """
-    statement = (
-        select(e.c.received_at, e.c.type, e.c.data)
-        .where(e.c.tenant == tenant, e.c.type.like(literal_column("'cardmint.items.changed.v%'")))
-        .order_by(e.c.position.desc())
-        .limit(latest)
+    statement = select(e.c.position, e.c.subject, e.c.received_at, e.c.type, e.c.data).where(
+        e.c.tenant == tenant, e.c.type.like(literal_column("'cardmint.items.changed.v%'"))
     )
+    newest = statement.order_by(e.c.position.desc())
+    read = list(await connection.execute(newest.limit(latest)))
+    if len(read) == latest:  # The first events of a change may lie before them.
+        same = e.c.subject.in_({row.subject for row in read})
+        rest = newest.where(same, e.c.position < read[-1].position)
+        read += await connection.execute(rest)
     found: dict[UUID, dict[str, Any]] = {}
-    for row in await connection.execute(statement):
+    for row in read:
         data = decode_data(row.type, row.data.encode())
         if isinstance(data, ItemsChanged):
             count = sum(len(group.items) for group in data.groups)
@@ -282,6 +288,8 @@ def _holds(name: str, operator: Operator, value: Value, tenant: str) -> ColumnEl
         return _FLAGS[str(value)]
     if kind is Kind.CODE:
         return _CODES[name] == str(value)
+    if name == "number":
+        return _equal(_TEXTS[name], _WITHOUT.sub("", str(value)))
     compare = _contains if kind is Kind.PART else _equal
     return compare(_TEXTS[name], str(value))
 
@@ -312,14 +320,14 @@ def _when(operator: Operator, first: datetime, after: datetime) -> ColumnElement
 
 
 def _equal(column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
-    text = text.lower()
+    """Compare whatever the case, of which the database decides on both sides."""
     if text.endswith("*"):
-        return column.like(like_pattern(text[:-1])[1:], escape="\\")
-    return column == text
+        return column.like(func.lower(like_pattern(text[:-1])[1:]), escape="\\")
+    return column == func.lower(text)
 
 
 def _contains(column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
-    return column.like(like_pattern(text.lower()), escape="\\")
+    return column.like(func.lower(like_pattern(text)), escape="\\")
 
 
 def _word(text: str, tenant: str) -> ColumnElement[bool]:
