@@ -140,6 +140,15 @@ async def test_cards_are_found_changed_and_changed_back(
     assert "Taken back: 2 cards" in lines
 
 
+async def test_only_what_is_in_the_inventory_leaves_it(pool: Pool, site: httpx.AsyncClient) -> None:
+    await send(pool, accepted(), doubtful())
+    chosen = chosen_of(plain(await site.get("/items")))
+    sold = {"chosen": chosen, "stock": "sold"}
+    shown = plain(await site.post("/items/preview", data=sold))
+    assert "Change 2 cards" in shown
+    assert "1 leave the inventory" in shown
+
+
 async def test_one_card_is_changed_on_its_page(pool: Pool, site: httpx.AsyncClient) -> None:
     scan = accepted()
     await send(pool, scan, accepted(OWL))

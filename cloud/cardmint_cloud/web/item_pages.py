@@ -14,7 +14,7 @@ from litestar.response import Redirect, Stream, Template
 from cardmint_cloud.adapters.postgres.queries import cards, catalogue, item_list
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain.item_query import KEYWORDS, ItemQuery, QueryFault, parse_query
-from cardmint_cloud.domain.items import HELD
+from cardmint_cloud.domain.items import HELD, ItemStatus
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.item_changes import MAX_CHANGED, change_items, undo_change
 from cardmint_cloud.web.context import PageContext, PageRequest, user_of
@@ -144,7 +144,7 @@ async def _preview(
     async with reading(shop.engine, shop.tenant) as connection:
         chosen = await item_list.chosen_items(connection, shop.tenant, list(pins))
         moved = [row for row in chosen if row["version"] != pins[row["item"]]]
-        held = sum(row["stock"] in HELD for row in chosen)
+        held = sum(row["stock"] in HELD and row["status"] == ItemStatus.COUNTED for row in chosen)
         answer = await render_page(
             connection,
             shop,
