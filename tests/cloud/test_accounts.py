@@ -23,7 +23,7 @@ from cardmint_cloud.domain.permissions import OPEN_PATHS, Role, Scope, person_ma
 from cardmint_cloud.domain.sign_in_pace import FREE_TRIES
 from cardmint_cloud.errors import Conflict
 from cardmint_cloud.web.routes import build_dashboard
-from tests.cloud.kit.cards import NOW, doubtful, send
+from tests.cloud.kit.cards import NOW, accepted, doubtful, send
 from tests.cloud.kit.web import HTMX_REQUEST, plain, serve
 
 pytestmark = pytest.mark.integration
@@ -194,6 +194,18 @@ async def test_a_link_makes_one_account(guarded: GuardedSite) -> None:
     assert (used.status_code, "has this name already" in plain(used)) == (409, True)
     now.now += LINK_LIFE + timedelta(seconds=1)
     assert (await site.post(f"/join/{late}", data=data)).status_code == 404
+
+
+@pytest.mark.parametrize(("role", "offered"), [(Role.VIEWER, False), (Role.OPERATOR, True)])
+async def test_who_may_not_change_cards_is_offered_no_form(
+    pool: Pool, guarded: GuardedSite, role: Role, offered: bool
+) -> None:
+    scan = accepted()
+    await send(pool, scan)
+    await guarded.join("owl", role)
+    for path in ("/items", f"/items/{scan.scan}"):
+        page = plain(await guarded.client.get(path))
+        assert ("Ember Fox" in page, 'name="condition"' in page) == (True, offered), path
 
 
 async def test_guessing_becomes_slow_and_the_owner_gets_in(guarded: GuardedSite) -> None:

@@ -115,6 +115,8 @@ def test_spans_of_time_and_orders() -> None:
 
     assert span("today") == (TODAY, date(2026, 11, 28))
     assert span("7d") == (date(2026, 11, 20), date(2026, 11, 28))
+    (later,) = parse_query("scanned>7d", TODAY).terms
+    assert later.ends[0].date() == date(2026, 11, 21), "after that day, not after today"
     assert span("2026-12") == (date(2026, 12, 1), date(2027, 1, 1))
     assert span("2024-02-29") == (date(2024, 2, 29), date(2024, 3, 1))
     for text, order in (

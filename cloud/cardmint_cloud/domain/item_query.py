@@ -234,6 +234,8 @@ def _read_term(text: str, start: int, today: date) -> tuple[Term, int]:
     ends: list[datetime] = []
     for one in texts:
         value, until = _read_value(name, keyword, one, today, (at, end))
+        if isinstance(value, datetime) and operator != "=" and _DAYS_AGO.match(one.lower()):
+            until = value + timedelta(days=1)  # `>7d` is after that day, not after today
         values.append(value)
         if until is not None:
             ends.append(until)

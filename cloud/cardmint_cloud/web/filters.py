@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
+from cardmint_cloud.domain.permissions import person_may
 from cardmint_contracts.currencies import digits
 
 _SIGNS = {"USD": "$", "EUR": "€", "GBP": "£"}
@@ -90,6 +91,12 @@ def time_element(context: Context, at: datetime) -> Markup:
     )
 
 
+def may_change_cards(request: Any) -> bool:
+    """Return whether the person who asks may change cards; everybody may where nobody signs in."""
+    who = request.scope.get("cardmint.who")
+    return who is None or person_may(who.role, "POST", "/items/change")
+
+
 def template_environment(static: Callable[[str], str], **values: Any) -> Environment:
     """Return the templates' environment.
 
@@ -110,5 +117,10 @@ def template_environment(static: Callable[[str], str], **values: Any) -> Environ
         "preview": payload_preview,
         "fromjson": json.loads,
     }
-    environment.globals |= {"money": money, "static": static, **values}
+    environment.globals |= {
+        "money": money,
+        "static": static,
+        "may_change": may_change_cards,
+        **values,
+    }
     return environment
