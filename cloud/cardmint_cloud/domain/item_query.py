@@ -288,7 +288,7 @@ def _read_value(
             return code, None
         case Kind.NUMBER:
             return _number(name, text, place), None
-        case Kind.DAY:
+        case _:  # a day
             return _span(text, today, place)
 
 

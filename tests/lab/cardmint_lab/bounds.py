@@ -86,6 +86,7 @@ class HostileInputs:
         self._shots = folder / "shots"
         self._shots.mkdir(parents=True)
         self._system.start_cloud(prices=False)
+        self._system.second_look = False  # where it is installed, it has memory of its own
         self._system.start_station(STATION, f'type = "folder"\npath = "{self._shots}"')
         self._page = f"http://127.0.0.1:{self._system.page_ports[STATION]}"
         self._web = self._system.dashboard.rstrip("/")

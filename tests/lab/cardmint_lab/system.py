@@ -31,6 +31,7 @@ page_port = {page_port}
 
 [recognition]
 pack = "{pack}"
+second_look = {second_look}
 
 [camera]
 {camera}
@@ -58,6 +59,7 @@ class System:
         self.folder = folder.resolve()
         self.pack = pack.resolve()
         self.tenant = tenant
+        self.second_look = True
         self.postgres = LocalPostgres(self.folder / "postgres")
         self.broker = LocalBroker(self.folder / "broker", kind=broker)
         self.web_port, self.price_port = free_port(), free_port()
@@ -238,6 +240,7 @@ class System:
                 name=name,
                 page_port=self.page_ports[name],
                 pack=self.pack,
+                second_look="true" if self.second_look else "false",
                 camera=_NO_CAMERA if isinstance(camera, SimulatedCards) else camera,
                 broker_port=self.broker.port,
                 web_port=self.web_port,
