@@ -26,6 +26,7 @@ from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.ingest.commit import commit
 from cardmint_cloud.ingest.read import MqttMessage, read_message
 from cardmint_cloud.local.processes import free_port
+from cardmint_cloud.reviews.answers import request_rescan
 from cardmint_cloud.web.inventory_pages import inventory_address, parse_filter
 from cardmint_cloud.web.routes import build_dashboard
 from cardmint_contracts.cards import Card, Condition, Finish, Image, ScanDefaults
@@ -466,6 +467,11 @@ async def test_only_an_image_that_an_event_names_is_taken(
     assert await put(again, rescan.scan) == 422, "its event is about the first scan's item"
     assert await put(again, scan.scan) == 201
     assert await put(first, None) == 201, "as stations up to version 0.1.0 ask"
+    last = picture("PNG") + b"another one"
+    assert await put(last, None) == 422
+    await request_rescan(pool, "shop", review_task_id(scan.scan), version=1, user="ann", now=NOW)
+    await send(pool, accepted(image=image_of(last), rescan_of=scan.scan))
+    assert await put(last, None) == 201, "the re-scan that answered a question"
     url = f"/api/v1/shop/images/{image_of(other).sha256}"
     assert (await site.put(url + "?item=7", content=other)).status_code == 400
 

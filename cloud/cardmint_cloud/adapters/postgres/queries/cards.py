@@ -181,12 +181,20 @@ async def event_names_image(
 
 
 async def any_item_has_image(connection: AsyncConnection, tenant: str, sha256: str) -> bool:
-    """Whether any item or review names this image. Reads every item: no index serves it."""
+    """Whether any item, review or re-scan names this image.
+
+    Reads every item: no index serves it. The image of a re-scan that answered its question only the
+    log names, about the item of a review.
+    """
     of_items = select(items.c.item).where(items.c.tenant == tenant, items.c.image == sha256)
     of_reviews = select(reviews.c.item).where(
         reviews.c.tenant == tenant, reviews.c.image["sha256"].astext == sha256
     )
-    found = await connection.execute(of_items.union_all(of_reviews).limit(1))
+    asked = select(reviews.c.item).where(reviews.c.tenant == tenant, reviews.c.state != "open")
+    of_rescans = select(events.c.subject).where(
+        events.c.tenant == tenant, events.c.subject.in_(asked), events.c.data.contains(sha256)
+    )
+    found = await connection.execute(of_items.union_all(of_reviews, of_rescans).limit(1))
     return found.first() is not None
 
 
