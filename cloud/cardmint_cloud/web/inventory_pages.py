@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from typing import Any, get_args
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from litestar import get
@@ -20,16 +20,15 @@ from cardmint_cloud.adapters.postgres.queries.stations import was_given_up
 from cardmint_cloud.web.chart import charts
 from cardmint_cloud.web.context import PageContext, PageRequest
 from cardmint_cloud.web.event_texts import describe_events
-from cardmint_cloud.web.item_forms import ChangeForm
+from cardmint_cloud.web.item_forms import FIELD_CHOICES, ChangeForm
+from cardmint_cloud.web.parameters import MAX_PAGE, address, whole_number
 from cardmint_cloud.web.rendering import htmx_target, render_page
-from cardmint_contracts.cards import Condition, Edition, Finish
+from cardmint_contracts.cards import Condition, Finish
 from cardmint_contracts.catalogue import finishes_of
-from cardmint_contracts.changes import Stock
 from cardmint_contracts.events import (
     CardScanned,
 )
 
-MAX_PAGE = 100_000
 MAX_SIZE = 500
 
 
@@ -45,22 +44,14 @@ def parse_filter(query: Any) -> InventoryFilter:
         else "",
         sort=sort if sort in get_args(SortKey) else "name",
         descending=query.get("dir") == "desc",
-        page=_number(query.get("page", ""), 1, MAX_PAGE),
-        size=_number(query.get("size", ""), 50, MAX_SIZE),
+        page=whole_number(query.get("page", ""), 1, MAX_PAGE),
+        size=whole_number(query.get("size", ""), 50, MAX_SIZE),
     )
 
 
 def sound_text(text: str) -> str:
     """Return a text as Postgres can take it: without NUL, and no longer than any that is known."""
     return text.replace("\x00", "")[:200]
-
-
-def _number(text: str, otherwise: int, most: int) -> int:
-    return (
-        min(most, max(1, int(text)))
-        if text.isascii() and text.isdigit() and len(text) < 10
-        else otherwise
-    )
 
 
 def inventory_address(want: InventoryFilter, **changes: Any) -> str:
@@ -77,8 +68,7 @@ def inventory_address(want: InventoryFilter, **changes: Any) -> str:
         "page": want.page if want.page != usual.page else "",
         "size": want.size if want.size != usual.size else "",
     }
-    query = urlencode({name: value for name, value in values.items() if value})
-    return f"/?{query}" if query else "/"
+    return address("/", values)
 
 
 @get("/")
@@ -207,10 +197,7 @@ async def item(item: FromPath[UUID], shop: NamedDependency[PageContext]) -> Temp
             events=describe_events(events),
             form=ChangeForm(),
             faults={},
-            conditions=list(Condition),
-            finishes=list(Finish),
-            editions=list(Edition),
-            stocks=list(Stock),
+            **FIELD_CHOICES,
         )
 
 

@@ -27,6 +27,13 @@ _CHOICES: Mapping[str, type[Condition | Finish | Edition | Stock]] = {
     "edition": Edition,
     "stock": Stock,
 }
+FIELD_CHOICES = {
+    "conditions": list(Condition),
+    "finishes": list(Finish),
+    "editions": list(Edition),
+    "stocks": list(Stock),
+}
+"""What the fields of the form offer, as its template names them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 import re
 from typing import Any, Literal
-from urllib.parse import urlencode
 from uuid import UUID
 
 from litestar import Response, get, post
@@ -21,24 +20,18 @@ from cardmint_cloud.web.context import PageContext, PageRequest, user_of
 from cardmint_cloud.web.event_texts import values_in_words
 from cardmint_cloud.web.inventory_pages import sound_text
 from cardmint_cloud.web.item_files import csv_rows, json_rows
-from cardmint_cloud.web.item_forms import ChangeForm, packed
+from cardmint_cloud.web.item_forms import FIELD_CHOICES, ChangeForm, packed
+from cardmint_cloud.web.parameters import MAX_PAGE, address
 from cardmint_cloud.web.rendering import htmx_target, render_page
-from cardmint_contracts.cards import Card, Condition, Edition, Finish
+from cardmint_contracts.cards import Card
 from cardmint_contracts.changes import ItemValues, Stock
 
 PAGE = 50
-MAX_PAGE = 100_000
 SHOWN = 12
 """Items of a change that its preview shows."""
 
 MAX_FORM = 1 << 20
 _ITEM_PAGE = re.compile(r"/items/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
-_CHOICES = {
-    "conditions": list(Condition),
-    "finishes": list(Finish),
-    "editions": list(Edition),
-    "stocks": list(Stock),
-}
 
 
 @get("/items")
@@ -58,8 +51,7 @@ async def item_list_page(
 def items_address(q: str, page: int = 1, **more: str) -> str:
     """Return the address of the items that a query finds."""
     values = {"q": q, "page": "" if page == 1 else str(page), **more}
-    query = urlencode({name: value for name, value in values.items() if value})
-    return f"/items?{query}" if query else "/items"
+    return address("/items", values)
 
 
 async def _items(
@@ -106,7 +98,7 @@ async def _items(
             notice=notice,
             tone=tone,
             undo=undo,
-            **_CHOICES,
+            **FIELD_CHOICES,
         )
 
 
@@ -159,7 +151,7 @@ async def _preview(
             stale=moved,
             pins=packed(pins),
             back=items_address(data.q),
-            **_CHOICES,
+            **FIELD_CHOICES,
         )
     answer.status_code = 422 if faults else 409 if moved else 200
     return answer

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Literal
-from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
@@ -38,7 +37,7 @@ from cardmint_cloud.reviews.answers import (
 )
 from cardmint_cloud.web.context import PageContext, PageRequest, user_of
 from cardmint_cloud.web.inventory_pages import sound_text
-from cardmint_cloud.web.parameters import RowNumber, Version
+from cardmint_cloud.web.parameters import MAX_PAGE, RowNumber, Version, address, whole_number
 from cardmint_cloud.web.rendering import htmx_target, render_page
 from cardmint_contracts.cards import Candidate, Card
 from cardmint_contracts.events import Question
@@ -143,12 +142,11 @@ async def _reviews(
 def _parsed_filter(request: PageRequest) -> ReviewFilter:
     """Return the filter of an address; what is not understood is any."""
     query = request.query_params
-    page = query.get("page", "")
     return ReviewFilter(
         reason=sound_text(query.get("reason", "")),
         station=sound_text(query.get("station", "")),
         lot=sound_text(query.get("lot", "")),
-        page=max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 6 else 1,
+        page=whole_number(query.get("page", ""), 1, MAX_PAGE),
     )
 
 
@@ -157,8 +155,7 @@ def review_address(want: ReviewFilter, path: str = "/reviews", **changes: Any) -
     want = replace(want, **changes)
     values = {"reason": want.reason, "station": want.station, "lot": want.lot}
     values |= {"page": str(want.page) if want.page > 1 else ""}
-    query = urlencode({name: value for name, value in values.items() if value})
-    return f"{path}?{query}" if query else path
+    return address(path, values)
 
 
 @get("/reviews/cards")

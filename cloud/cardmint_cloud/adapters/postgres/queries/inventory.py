@@ -1,5 +1,6 @@
 """The inventory as pages show it: lines, totals and filters."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -101,10 +102,16 @@ def _narrowed(statement: Select[Any], tenant: str, wanted: InventoryFilter) -> S
     return statement
 
 
-_PREFIX = func.lower(func.regexp_replace(p.c.number, "[0-9].*$", ""))
-_DIGITS = cast(func.nullif(func.substring(p.c.number, "[0-9]+"), ""), Numeric)
+NUMBER_LETTERS = func.lower(func.regexp_replace(p.c.number, "[0-9].*$", ""))
+NUMBER_DIGITS = cast(func.nullif(func.substring(p.c.number, "[0-9]+"), ""), Numeric)
 """A collector number's letters and digits apart: TG2 sorts before TG10, and 9/40 before 10/40."""
-_NUMBER = (func.lower(p.c.set_name), p.c.set_id, _PREFIX, func.coalesce(_DIGITS, -1), p.c.number)
+_NUMBER = (
+    func.lower(p.c.set_name),
+    p.c.set_id,
+    NUMBER_LETTERS,
+    func.coalesce(NUMBER_DIGITS, -1),
+    p.c.number,
+)
 _VALUE = h.c.count * q.c.minor
 _KEY = (h.c.card_id, h.c.language, h.c.finish, h.c.edition, h.c.condition)
 
@@ -167,11 +174,16 @@ async def inventory_totals(
         cards=sum(int(row["cards"]) for row in found),
         printings=int(printings or 0),
         unpriced=sum(int(row["cards"]) for row in found if row["currency"] is None),
-        worth=tuple(
-            CurrencyTotal(currency=row["currency"], minor=int(row["minor"]), lowest=row["lowest"])
-            for row in found
-            if row["currency"] is not None
-        ),
+        worth=sums_by_currency(found),
+    )
+
+
+def sums_by_currency(found: Sequence[RowMapping]) -> tuple[CurrencyTotal, ...]:
+    """Return rows with `currency`, `minor` and `lowest` as sums, without those of no currency."""
+    return tuple(
+        CurrencyTotal(currency=row["currency"], minor=int(row["minor"]), lowest=row["lowest"])
+        for row in found
+        if row["currency"] is not None
     )
 
 

@@ -28,7 +28,14 @@ from sqlalchemy import (
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cardmint_cloud.adapters.postgres.queries.inventory import CurrencyTotal, like_pattern, rows
+from cardmint_cloud.adapters.postgres.queries.inventory import (
+    NUMBER_DIGITS,
+    NUMBER_LETTERS,
+    CurrencyTotal,
+    like_pattern,
+    rows,
+    sums_by_currency,
+)
 from cardmint_cloud.adapters.postgres.tables import catalogue_printings as cp
 from cardmint_cloud.adapters.postgres.tables import catalogue_sets as cs
 from cardmint_cloud.adapters.postgres.tables import current_quotes as q
@@ -77,8 +84,6 @@ def _whole(minor: ColumnElement[Any], currency: ColumnElement[Any]) -> ColumnEle
 
 _PRICE = _whole(q.c.minor, q.c.currency)
 _PAID = _whole(i.c.paid_minor, i.c.paid_currency)
-_LETTERS = func.lower(func.regexp_replace(p.c.number, "[0-9].*$", ""))
-_DIGITS = sql_cast(func.nullif(func.substring(p.c.number, "[0-9]+"), ""), Numeric)
 _WITHOUT = re.compile("^0+(?=[0-9])|/.*$")
 """What a number is compared without: zeros before it, and the size of the set."""
 _NUMBER = func.regexp_replace(func.lower(p.c.number), _WITHOUT.pattern, "", "g")
@@ -116,8 +121,8 @@ _NUMBERS: dict[str, ColumnElement[Any]] = {
 }
 _ORDERS: dict[str, tuple[ColumnElement[Any], ...]] = {
     "name": (func.lower(p.c.name),),
-    "set": (func.lower(p.c.set_name), p.c.set_id, _LETTERS, func.coalesce(_DIGITS, -1)),
-    "number": (_LETTERS, func.coalesce(_DIGITS, -1)),
+    "set": (func.lower(p.c.set_name), p.c.set_id, NUMBER_LETTERS, func.coalesce(NUMBER_DIGITS, -1)),
+    "number": (NUMBER_LETTERS, func.coalesce(NUMBER_DIGITS, -1)),
     "price": (_PRICE,),
     "paid": (_PAID,),
     "bin": (i.c.bin, i.c.received_at),
@@ -158,11 +163,7 @@ async def item_totals(connection: AsyncConnection, tenant: str, query: ItemQuery
     return ItemTotals(
         items=sum(int(row["items"]) for row in found),
         unpriced=sum(int(row["items"]) for row in found if row["currency"] is None),
-        worth=tuple(
-            CurrencyTotal(currency=row["currency"], minor=int(row["minor"]), lowest=row["lowest"])
-            for row in found
-            if row["currency"] is not None
-        ),
+        worth=sums_by_currency(found),
     )
 
 
