@@ -67,13 +67,15 @@ async def serve(settings: CloudSettings) -> None:
     log_as_json()
     web = settings.web
     where = f"http://{web.host}:{web.port}/"
+    reads = settings.database_connections // 2
+    connections = settings.database_connections - reads - settings.pooled
     async with (
-        database(settings, wait=True) as pool,
+        database(settings, wait=True, connections=connections) as pool,
         listening_pool(settings, pool) as listening,
         contextlib.AsyncExitStack() as stack,
     ):
         accounts = await accounts_of(settings, pool) if web.accounts else None
-        engine = engine_for(settings.database, pooled=settings.pooled)
+        engine = engine_for(settings.database, pooled=settings.pooled, connections=reads)
         app = build_dashboard(
             engine=engine,
             pool=pool,

@@ -104,13 +104,15 @@ class CloudSettings(Section, frozen=True):
     """All settings with their defaults. The dashboard shows `tenant`.
 
     `database` is the address as the service's user, which may lead through a pooler in transaction
-    mode; `database_direct` then leads past it. `database_owner` is that of the tables' owner.
+    mode; `database_direct` then leads past it. `database_owner` is that of the tables' owner. Each
+    worker and each dashboard opens `database_connections` at most.
     """
 
     tenant: str = "demo"
     database: str = "postgresql://cardmint_service:cardmint@127.0.0.1:5432/cardmint"
     database_direct: str = ""
     database_owner: str = ""
+    database_connections: Annotated[int, Meta(ge=6, le=200)] = 14
     images: str = "images"
     archive: str = "archive"
     artifacts: str = "artifacts"

@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
-from sqlalchemy.engine import URL
 
 from cardmint_cloud.adapters.postgres import job_queue
+from cardmint_cloud.adapters.postgres.address import DatabaseAddress
 from cardmint_cloud.errors import StopService
 
 ALL_TENANTS = "*"
@@ -126,9 +126,9 @@ class ServiceLogin:
     password: str
 
     @classmethod
-    def of(cls, address: URL) -> "ServiceLogin":
+    def of(cls, address: DatabaseAddress) -> "ServiceLogin":
         """Return the user of an address."""
-        return cls(name=address.username or "", password=address.password or "")
+        return cls(name=address.user, password=address.password)
 
 
 def secure(connection: Connection, login: ServiceLogin) -> None:
