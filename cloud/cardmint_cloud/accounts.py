@@ -5,6 +5,7 @@ SHA-256. What is done to accounts is written to the audit log in the same transa
 """
 
 import asyncio
+import re
 import secrets
 import unicodedata
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ LEAST_PASSWORD = 12
 MOST_PASSWORD = 200
 MOST_NAME = 60
 MOST_AGENT = 200
+MOST_ORIGINS = 10
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]{1,253}(:\d{1,5})?\Z")
 TOKEN_PREFIX = "cm_"  # noqa: S105 - so that secret scanners find one
 _SECRET_BYTES = 32
 _LINK_GONE = "This link was used or is too old; ask for a new one."
@@ -130,15 +133,16 @@ class Accounts:
         told = {"address": address, "agent": agent[:MOST_AGENT]}
         if not right or found is None or found["disabled"]:
             async with self._database.transaction() as connection:
-                if found is not None:
-                    await self.audit.add(
-                        connection,
-                        Action.SIGN_IN_REFUSED,
-                        by="",
-                        person=found["account"],
-                        personal=told,
-                        now=now,
-                    )
+                await self.audit.add(
+                    connection,
+                    Action.SIGN_IN_REFUSED,
+                    by="",
+                    person=found["account"] if found else None,
+                    personal=told,
+                    now=now,
+                )
+                if found is None:  # As many statements as for a known name: it takes as long.
+                    await self.vault.open(connection, uuid4(), "", b"")
             return None
         self._pace.right(folded, address)
         return await self._begin(
@@ -559,6 +563,17 @@ def check_name(name: str) -> None:
 def usable_name(name: str) -> bool:
     """Return whether an account may have a name."""
     return 0 < len(name.strip()) <= MOST_NAME and name.strip().isprintable()
+
+
+def check_token(name: str, origins: frozenset[str]) -> None:
+    """Raise Conflict for a token's name or origins that cannot be used."""
+    if not usable_name(name):
+        raise Conflict(f"The name of a program has 1 to {MOST_NAME} letters.")
+    if len(origins) > MOST_ORIGINS:
+        raise Conflict(f"A token has {MOST_ORIGINS} origins at most.")
+    for origin in sorted(origins):
+        if not _ORIGIN.match(origin):
+            raise Conflict(f"{origin} is no origin, such as https://shop.example.com.")
 
 
 def check_password(password: str, *near: str) -> None:

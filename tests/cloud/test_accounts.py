@@ -20,6 +20,7 @@ from cardmint_cloud.adapters.postgres import accounts as rows
 from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.domain.permissions import OPEN_PATHS, Role, Scope, person_may
+from cardmint_cloud.domain.quota import Quotas
 from cardmint_cloud.domain.sign_in_pace import FREE_TRIES
 from cardmint_cloud.errors import Conflict
 from cardmint_cloud.web.routes import build_dashboard
@@ -82,6 +83,9 @@ async def guarded_site(
     *,
     secure: bool = False,
     everybody: bool = False,
+    quotas: Quotas | None = None,
+    base_path: str = "",
+    proxies: tuple[str, ...] = (),
 ) -> AsyncIterator[GuardedSite]:
     accounts, clock = accounts_of(pool, everybody=everybody), Clock()
     app = build_dashboard(
@@ -93,6 +97,9 @@ async def guarded_site(
         hosts=["127.0.0.1", "localhost", "cards.example.com"],
         accounts=accounts,
         secure=secure,
+        quotas=quotas,
+        base_path=base_path,
+        proxies=proxies,
         clock=clock,
     )
     async with serve(app) as client:

@@ -48,6 +48,7 @@ class PageContext:
     clock: Callable[[], datetime]
     accounts: Accounts | None = None
     secure: bool = False
+    base_path: str = ""
     drawing: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
     searching: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
 
@@ -55,6 +56,10 @@ class PageContext:
         """Return scheme, host and port by which the browser came."""
         scheme = "https" if self.secure else request.url.scheme
         return f"{scheme}://{request.headers.get('host', '')}"
+
+    def link(self, request: PageRequest, path: str) -> str:
+        """Return a whole address of the dashboard, to be sent to somebody."""
+        return f"{self.origin(request)}{self.base_path}{path}"
 
     @property
     def database(self) -> TenantDatabase:
