@@ -29,14 +29,15 @@ ProviderName = Literal["tcgdex", "pokemontcg", "pricecharting", "tcgcsv"]
 class WebSettings(Section, frozen=True):
     """Where the dashboard listens, and to which names it answers.
 
-    `accounts` makes people sign in; without it nobody but this machine is served. `https` says that
-    browsers come by HTTPS, through a proxy that ends it.
+    `accounts` makes people sign in; without it nobody but this machine is served. `second_factor`
+    says who must have one. `https` says that browsers come by HTTPS, through a proxy that ends it.
     """
 
     host: str = LOOPBACK
     port: Port = 8080
     hosts: tuple[str, ...] = ()
     accounts: bool = False
+    second_factor: Literal["admins", "everybody"] = "admins"
     https: bool = False
 
     def __post_init__(self) -> None:
@@ -115,6 +116,8 @@ class CloudSettings(Section, frozen=True):
     images: str = "images"
     archive: str = "archive"
     artifacts: str = "artifacts"
+    master_keys: str = ""
+    audit_anchors: str = ""
     broker: BrokerSettings = BrokerSettings()
     web: WebSettings = WebSettings()
     prices: PriceSettings = PriceSettings()

@@ -32,9 +32,11 @@ READ, ADD, CHANGE, ANY = (
 
 TENANT_TABLES: dict[str, tuple[str, ...]] = {
     "access_tokens": ANY,
+    "account_factors": ANY,
     "account_links": ANY,
     "account_sessions": ANY,
     "accounts": CHANGE,
+    "audit_entries": ADD,
     "current_quotes": CHANGE,
     "dead_letters": ANY,
     "desired_configs": CHANGE,
@@ -44,13 +46,16 @@ TENANT_TABLES: dict[str, tuple[str, ...]] = {
     "holdings": CHANGE,
     "items": ("SELECT", "UPDATE"),
     "moved_events": ADD,
+    "person_keys": ANY,
     "price_checks": CHANGE,
     "printings": ADD,
     "quotes": ADD,
+    "recovery_codes": ANY,
     "review_leases": ANY,
     "reviews": CHANGE,
     "rule_marks": CHANGE,
     "stations": CHANGE,
+    "view_links": ANY,
     "watermarks": CHANGE,
 }
 """Tables with policies, and what the service may do there. Into `COPIED` it copies besides."""
