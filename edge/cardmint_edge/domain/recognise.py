@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cardmint_contracts.cards import Card, Decision
+from cardmint_contracts.reasons import Reason
 from cardmint_edge.domain.config import RecognitionConfig
 from cardmint_edge.domain.decide import is_settled, judge, likeliest
 from cardmint_edge.domain.evidence import Candidate, Evidence, PictureScores, PrintScores
@@ -20,7 +21,13 @@ from cardmint_edge.domain.recognition import Frame, Recognition
 from cardmint_edge.domain.vision.embedding import Embedder
 from cardmint_edge.domain.vision.finder import FinderNetwork
 from cardmint_edge.domain.vision.frame_quality import assess, shows_several
-from cardmint_edge.domain.vision.proposals import Proposals, propose, reading_places
+from cardmint_edge.domain.vision.neighbours import spans_two, whole_cards
+from cardmint_edge.domain.vision.proposals import (
+    Proposals,
+    card_shaped,
+    propose,
+    reading_places,
+)
 from cardmint_edge.domain.vision.quad import CARD_RATIO, Quad
 from cardmint_edge.domain.vision.view import View
 
@@ -130,6 +137,7 @@ class CardRecogniser:
         watch.lap("decide")
         rectified = None if quad is None else _rectified(view, quad)
         watch.lap("rectify")
+        several = Reason.SEVERAL_CARDS in verdict.reasons
         recognition = Recognition(
             decision=verdict.decision,
             reasons=verdict.reasons,
@@ -140,6 +148,7 @@ class CardRecogniser:
             candidates=verdict.candidates,
             quad=quad,
             rectified=rectified,
+            outlines=self._whole_cards(view, proposals, quad) if several else (),
             languages=seen.evidence.languages,
             method=self._method,
             pack=self._gallery.version,
@@ -148,6 +157,14 @@ class CardRecogniser:
             ms=watch.ms,
         )
         return recognition, tuple(grew)
+
+    def _whole_cards(self, view: View, proposals: Proposals, quad: Quad | None) -> tuple[Quad, ...]:
+        """Return where whole cards lie: that of the likeliest printing, and the outlines."""
+        found = [*([] if quad is None else [quad]), *proposals.outlines]
+        found += card_shaped(proposals.quads[proposals.clear :])[: self._config.quality.outlined]
+        whole = Quad.of_frame(view.width, view.height)
+        parts = [one for one in found if one.overlap(whole) < self._config.finder.same_outline]
+        return tuple(whole_cards(parts, (view.width, view.height), self._config.quality))
 
     def _seen(self, view: View, proposals: Proposals, watch: Stopwatch) -> "_Seen":
         """Return the printings whose pictures match, and the frame's quality."""
@@ -239,8 +256,10 @@ class CardRecogniser:
         seen = replace(seen, print_quad=where.quad).with_evidence(
             candidates=tuple(candidates.values()), searched=True
         )
-        several = seen.evidence.quality.several_cards or shows_several(
-            view, where.quad, proposals, self._config.quality, self._finder
+        several = (
+            seen.evidence.quality.several_cards
+            or (not self._is_pictured(seen) and spans_two(where.quad, self._config.quality))
+            or shows_several(view, where.quad, proposals, self._config.quality, self._finder)
         )
         seen = seen.with_evidence(quality=replace(seen.evidence.quality, several_cards=several))
         best = likeliest(seen.evidence, self._config.policy)
@@ -253,6 +272,11 @@ class CardRecogniser:
         return seen.with_evidence(
             languages=examined.languages, unknown_number=examined.unknown_number
         )
+
+    def _is_pictured(self, seen: "_Seen") -> bool:
+        least = self._config.policy.likeness
+        pictures = [one.picture for one in seen.evidence.candidates]
+        return any(one is not None and one.likeness >= least for one in pictures)
 
     def _looked_again(self, view: View, proposals: Proposals, seen: "_Seen") -> "_Seen":
         """Add what the larger reader reads, first where the likeliest candidate lies."""
