@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 from msgspec.structs import replace
 
-from cardmint_contracts.cards import Card, CardId
+from cardmint_contracts.cards import Card, CardId, Language
 from cardmint_contracts.errors import ContractError
 from cardmint_contracts.events import EventData, ReviewAnswered, ReviewUndone
 from cardmint_contracts.reasons import Reason
@@ -89,13 +89,14 @@ class OverruledAnswer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScanAnswer:
-    """What a person said about a scan. `card` is None for "no card".
+    """What a person said about a scan: its card, None for "no card", and its language, if said.
 
     Not `known`: the question was closed while the station was offline, and nobody told it how.
     """
 
     card: Card | None
     by: str
+    language: Language | None = None
     known: bool = True
 
 
@@ -313,10 +314,18 @@ class ReviewTasks:
         """Stop expecting tasks: those received so far may not be all."""
         self._received = None
 
-    def answer(self, task: UUID, version: int, card: CardId | None, by: str) -> AnswerResult:
+    def answer(
+        self,
+        task: UUID,
+        version: int,
+        card: CardId | None,
+        by: str,
+        language: Language | None = None,
+    ) -> AnswerResult:
         """Take the operator's answer: a card of the catalogue, or None for "no card".
 
-        An answer that is `TAKEN` is durable.
+        `language` is the card's, None where the answer does not say it. An answer that is `TAKEN`
+        is durable.
         """
         with self._transaction():
             open_task = self._store.find_open(task)
@@ -330,6 +339,7 @@ class ReviewTasks:
             if card is not None and chosen is None:
                 return AnswerResult.UNKNOWN_CARD
             self._store.answer(task, chosen)
+            language = None if chosen is None else language
             answer = ReviewAnswered(
                 task=task,
                 task_version=version,
@@ -337,9 +347,10 @@ class ReviewTasks:
                 verdict="no_card" if chosen is None else "card",
                 by=by,
                 card=chosen,
+                language=language,
             )
             sequence = self._append(answer, self._read_clock())
-        self._remember(open_task.scan, ScanAnswer(card=chosen, by=by))
+        self._remember(open_task.scan, ScanAnswer(card=chosen, by=by, language=language))
         self._given[task] = GivenAnswer(asked=open_task, card=chosen)
         self._given.move_to_end(task)
         while len(self._given) > MAX_GIVEN:

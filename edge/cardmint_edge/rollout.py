@@ -78,6 +78,10 @@ class CataloguePack(Protocol):
         """Return the variants of a printing; none where none are known."""
         ...
 
+    def languages(self, card_id: str) -> Sequence[Language]:
+        """Return the languages in which a printing exists; none where none are known."""
+        ...
+
     def search(
         self, text: str, limit: int = 20, language: Language | None = None
     ) -> Sequence[Card]:
@@ -139,6 +143,10 @@ class ActiveRecognition:
     def variants(self, card_id: str) -> Sequence[Variant]:
         """Return the variants of a printing; none where none are known."""
         return self._bundle.pack.variants(card_id)
+
+    def languages(self, card_id: str) -> Sequence[Language]:
+        """Return the languages in which a printing exists; none where none are known."""
+        return self._bundle.pack.languages(card_id)
 
     def search(
         self, text: str, limit: int = 20, language: Language | None = None

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from cardmint_contracts.cards import Card
+from cardmint_contracts.cards import Card, Language
 from cardmint_contracts.catalogue import finishes_of
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.reasons import Reason
@@ -23,6 +23,7 @@ from cardmint_edge.domain.delivery.drain_estimate import DrainEstimator
 from cardmint_edge.domain.scan_record import ScanRecord
 from cardmint_edge.figures import FiguresReader
 from cardmint_edge.forward import Forwarder
+from cardmint_edge.page.languages import LanguageChoice, language_choices
 from cardmint_edge.page.views import (
     RECENT_SCANS,
     ListedFile,
@@ -114,7 +115,7 @@ class StationViewReader:
             if Reason.POSSIBLE_DUPLICATE in task.reasons
         }
         last = _likeliest(scans[0].scan) if scans else None
-        named = last and self._active.named(last.id, scans[0].scan.defaults.language)
+        named = last and self._active.named(last.id, _language(scans[0].scan, answers))
         return StationView(
             status=status,
             machine=MachineSummary(
@@ -135,6 +136,11 @@ class StationViewReader:
             scans=scans,
             price=self._price(scans[0].scan, answers) if scans else None,
             tasks=tasks,
+            languages={
+                task.scan: self._languages(task)
+                for task in tasks
+                if Reason.LANGUAGE_UNCLEAR in task.reasons
+            },
             originals={scan: record for scan, record in originals.items() if record is not None},
             open_tasks=self._task_table.count_open(),
             overruled=self._tasks.overruled,
@@ -154,6 +160,11 @@ class StationViewReader:
             exists_as=finishes_of(self._active.variants(last.id)) if last else (),
         )
 
+    def _languages(self, task: ReviewTask) -> Sequence[LanguageChoice]:
+        record = self._outbox.scan(task.scan)
+        known = self._active.languages(task.candidates[0].card.id) if task.candidates else ()
+        return language_choices(record.scan if record else None, known)
+
     def _catalogue_days(self) -> int | None:
         made_at = self._active.made_at
         return None if made_at is None else max(0, (self._clock().time - made_at).days)
@@ -172,6 +183,16 @@ class StationViewReader:
         return PriceSummary(
             money=price.price, source=price.source, days=(self._clock().time - price.as_of).days
         )
+
+
+def _language(scan: CardScanned, answers: Mapping[UUID, ScanAnswer]) -> Language | None:
+    """Return the language in which a card is named."""
+    answer = answers.get(scan.scan)
+    return (
+        (answer.language if answer is not None else None)
+        or scan.counted_language
+        or scan.defaults.language
+    )
 
 
 def _likeliest(scan: CardScanned) -> Card | None:

@@ -95,7 +95,10 @@ class CardScanned(Upward, frozen=True):
 
 
 class ReviewAnswered(Upward, frozen=True):
-    """A person's answer to a review task: the printing, or that it is no card of the catalogue."""
+    """A person's answer to a review task: the printing, or that it is no card of the catalogue.
+
+    `language` is the card's, where the answer says it; else the card keeps the one it has.
+    """
 
     task: UUID
     task_version: Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -103,6 +106,7 @@ class ReviewAnswered(Upward, frozen=True):
     verdict: Literal["card", "no_card"]
     by: Line
     card: Card | None = None
+    language: Language | None = None
 
     def __post_init__(self) -> None:
         if (self.card is not None) != (self.verdict == "card"):

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cardmint_cloud.domain.items import (
     ImpossibleEvent,
@@ -316,3 +317,20 @@ def test_however_the_log_is_cut_questions_and_holdings_are_the_same(
     for review in whole.reviews.values():
         assert (review.prior is None) or not review.open
         assert review.open or not review.place or review.verdict == "expired"
+
+
+def test_an_answer_says_the_language_and_an_undo_takes_it_back() -> None:
+    scan, table = doubtful(), Table()
+    table.say(scan, replace(says(scan, OWL), language="fr"))
+    assert (table.item(scan).language, table.held) == ("fr", {OWL.id: 1})
+    table.say(undo(scan))
+    assert table.item(scan).language == ""
+    table.say(replace(says(scan, OWL, version=3), language="de"), undo(scan, version=4))
+    table.say(says(scan, OWL, version=5))
+    assert table.item(scan).language == "", "an answer that says no language leaves it"
+
+
+def test_a_card_that_is_scanned_again_has_the_language_of_that_scan() -> None:
+    scan, table = doubtful(), Table()
+    table.say(scan, fetch(scan), replace(again(scan), language="it", language_confidence=0.95))
+    assert table.item(scan).language == "it"

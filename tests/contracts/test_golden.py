@@ -135,6 +135,15 @@ EVENTS: dict[str, EventData] = {
         card=FOX,
         by="station:left",
     ),
+    "review-answered-language": ReviewAnswered(
+        task=UUID(int=21),
+        task_version=1,
+        scan=UUID(int=12),
+        verdict="card",
+        card=FOX,
+        by="station:left",
+        language="fr",
+    ),
     "review-opened": ReviewOpened(
         task=UUID(int=22),
         scan=UUID(int=11),

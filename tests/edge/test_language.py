@@ -1,6 +1,6 @@
 """The language of a recognised card: print tells, the setting is a prior, the rest is asked."""
 
-from cardmint_contracts.cards import Card, Decision
+from cardmint_contracts.cards import Candidate, Card, Decision
 from cardmint_edge.domain.config import LanguageConfig
 from cardmint_edge.domain.language import recognition_with_language, tell_language
 from cardmint_edge.domain.recognition import Recognition
@@ -19,5 +19,17 @@ def test_a_recognition_with_an_unclear_language_is_a_question() -> None:
     assert (asked.decision, asked.card, asked.reasons) == (
         Decision.REVIEW, None, ("language-unclear",),
     )  # fmt: skip
+    doubted = Recognition(
+        decision=Decision.REVIEW,
+        reasons=("same-art",),
+        candidates=(Candidate(card=card, confidence=0.6),),
+    )
+    both = recognition_with_language(doubted, tell_language(ALIKE, None, CONFIG), CONFIG)
+    assert both.reasons == ("same-art", "language-unclear")
+    nothing = Recognition(decision=Decision.REJECT, reasons=("no-card-found",))
+    assert (
+        recognition_with_language(nothing, tell_language(ALIKE, None, CONFIG), CONFIG).reasons
+        == nothing.reasons
+    )
     unread = recognition_with_language(accepted, tell_language(None, "fr", CONFIG), CONFIG)
     assert (unread.decision, unread.language) == (Decision.ACCEPT, None)

@@ -1,5 +1,6 @@
 """The page: it shows the station's state, and takes answers only from itself."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
@@ -11,7 +12,7 @@ from litestar.testing import TestClient
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 from tests.edge.kit.page import PageBench, open_page_bench
-from tests.edge.kit.scans import NOW, STAMP, image_of, scan_of, shot_of
+from tests.edge.kit.scans import CARDS, NOW, STAMP, image_of, scan_of, shot_of
 from tests.edge.kit.tasks import CATALOGUE, ELSEWHERE, task_of
 
 from cardmint_cloud.web.filters import percent as dashboard_percent
@@ -19,6 +20,7 @@ from cardmint_contracts.cards import Card, Condition, Decision, Edition, Finish,
 from cardmint_contracts.events import (
     CardScanned,
     RecogniserIdentity,
+    ReviewAnswered,
     ReviewUndone,
     ScanWithdrawn,
 )
@@ -28,6 +30,7 @@ from cardmint_contracts.upcasters import decode_data
 from cardmint_contracts.wire import encode
 from cardmint_edge.domain.delivery.drain_estimate import DrainEstimator
 from cardmint_edge.errors import Stop
+from cardmint_edge.page.languages import NAMES, LanguageChoice, language_choices
 from cardmint_edge.page.server import PageServer
 from cardmint_edge.page.views import (
     RECENT_SCANS,
@@ -320,7 +323,15 @@ def test_every_answer_has_the_headers_and_what_is_wrong_is_said(
     ]
 
 
-@pytest.mark.parametrize("form", [{"version": "one", "card": ""}, {"version": "1"}, {"card": "x"}])
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"version": "one", "card": ""},
+        {"version": "1"},
+        {"card": "x"},
+        {"version": "1", "card": "set1-2:French!"},
+    ],
+)
 def test_an_answer_of_the_wrong_shape_is_refused(client: Asking, form: dict[str, str]) -> None:
     assert client.post(f"/tasks/{UUID(int=1)}", data=form).status_code == 400
 
@@ -728,3 +739,84 @@ def test_advice_is_given_once_and_what_is_no_card_has_one_key(
     assert 'data-key="d"' in page
     assert 'data-key="1"' not in page
     assert "of tomorrow" in page
+
+
+def french(**changes: Any) -> CardScanned:
+    return replace(scan_of(1), language="fr", language_confidence=0.62, **changes)
+
+
+def test_a_question_about_the_language_alone_is_answered_with_one(
+    bench: PageBench, client: Asking
+) -> None:
+    bench.languages = ("en", "fr", "de")
+    scan = french(decision=Decision.REVIEW, card=None, reasons=("language-unclear",))
+    bench.outbox.record(scan, STAMP)
+    task = replace(task_of(1), scan=scan.scan, reasons=scan.reasons)
+    bench.tasks.receive_task(task.task, encode(task))
+    page = client.get("/").text
+    assert "Which language is it in?" in page
+    assert "Language not clear, perhaps French, 62 %" in page
+    card = task.candidates[0].card
+    offered = re.findall(rf'value="{card.id}:([a-z]+)"\s+data-key="(\d)"', page)
+    assert offered == [("fr", "1"), ("en", "2"), ("de", "3")]
+    client.post(f"/tasks/{task.task}", data={"version": "1", "card": f"{card.id}:de"})
+    answer = decode_data(*bench_event(bench))
+    assert isinstance(answer, ReviewAnswered)
+    assert (answer.card, answer.language) == (card, "de")
+    assert '<p class="language">German</p>' in client.get("/").text
+
+
+def test_a_question_about_the_printing_takes_the_language_along(
+    bench: PageBench, client: Asking
+) -> None:
+    task = replace(task_of(1), reasons=("same-art", "language-unclear"))
+    bench.tasks.receive_task(task.task, encode(task))
+    page = client.get("/").text
+    assert "Which card is it?" in page
+    assert f'id="language-{task.task}"' in page
+    client.post(f"/tasks/{task.task}", data={"version": "1", "card": "set1-2", "language": "nl"})
+    answer = decode_data(*bench_event(bench))
+    assert isinstance(answer, ReviewAnswered)
+    assert (answer.card, answer.language) == (CARDS[1], "nl")
+
+
+def test_no_card_has_no_language(bench: PageBench) -> None:
+    task = task_of(1)
+    bench.tasks.receive_task(task.task, encode(task))
+    bench.tasks.answer(task.task, 1, None, "station", "fr")
+    answer = decode_data(*bench_event(bench))
+    assert isinstance(answer, ReviewAnswered)
+    assert answer.language is None
+
+
+@pytest.mark.parametrize(
+    ("scan", "says"),
+    [
+        (french(), "French, 62 % by its print"),
+        (french(defaults=ScanDefaults(language="de")), "French, 62 % by its print; German is set"),
+        (
+            replace(scan_of(1), defaults=ScanDefaults(language="ja")),
+            "Japanese, as it is set",
+        ),
+        (replace(french(), language="xx"), "xx, 62 % by its print"),
+    ],
+    ids=["read", "another is set", "set", "a code without a name"],
+)
+def test_the_language_of_the_last_card_is_on_the_page(
+    bench: PageBench, client: Asking, scan: CardScanned, says: str
+) -> None:
+    bench.outbox.record(scan, STAMP)
+    assert f'<p class="language">{says}</p>' in client.get("/").text
+
+
+def test_a_card_without_print_says_nothing_of_its_language(
+    bench: PageBench, client: Asking
+) -> None:
+    bench.outbox.record(scan_of(1), STAMP)
+    assert 'class="language"' not in client.get("/").text
+    assert language_choices(None, ()) == [LanguageChoice(code=code) for code in [*NAMES][:9]]
+
+
+def bench_event(bench: PageBench) -> tuple[str, bytes]:
+    event = bench.outbox.events(bench.outbox.stream_state.last, 1)[0]
+    return event.type, event.data

@@ -1,10 +1,12 @@
 """The page in a real browser: keys answer, it updates itself, and its policy holds."""
 
 import os
+import re
 import shutil
 import threading
 import time
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import cv2
@@ -431,3 +433,58 @@ CONTRAST = """() => {
     })
     .map((one) => `${one.tagName}.${one.className}: ${one.textContent.trim().slice(0, 30)}`);
 }"""
+
+
+def test_one_key_answers_the_language(bench: PageBench, page: Page, complaints: list[str]) -> None:
+    bench.languages = ("en", "fr", "it")
+    scan = replace(
+        scan_of(7),
+        decision=Decision.REVIEW,
+        card=None,
+        reasons=("language-unclear",),
+        language="it",
+        language_confidence=0.7,
+    )
+    bench.outbox.record(scan, STAMP)
+    asked(bench, 1, scan=scan.scan, reasons=scan.reasons)
+    page.get_by_role("heading", name="Which language is it in?").wait_for()
+    assert page.locator(".task.current").get_by_role("button", name="Italian").is_visible()
+    page.wait_for_timeout(700)
+    page.keyboard.press("3")
+    page.get_by_text("Nothing to answer").wait_for()
+    answer = answers_of(bench)[-1]
+    assert isinstance(answer, ReviewAnswered)
+    assert (answer.card, answer.language) == (CARDS[0], "fr")
+    page.locator(".last .language", has_text="French").wait_for()
+    assert complaints == []
+
+
+def test_the_setting_of_the_language_says_what_it_does(bench: PageBench, page: Page) -> None:
+    page.get_by_text("Where the print does not tell, you are asked.").wait_for()
+    page.get_by_label("Language").select_option("fr")
+    page.get_by_text("Expected: counts unless a card clearly shows another.").wait_for()
+    assert page.get_by_text("Where the print").is_hidden()
+    until(lambda: bench.outbox.defaults.language == "fr")
+
+
+def test_a_stack_is_begun_by_key(bench: PageBench, server: PageServer, page: Page) -> None:
+    bench.picture = preview_jpeg((shot_of(9).frame.repeat(20, axis=0).repeat(20, axis=1), None))
+    page.goto(server.url)
+    page.get_by_role("button", name="A stack of copies").wait_for()
+    page.wait_for_timeout(700)
+    page.keyboard.press("k")
+    until(lambda: bench.stack)
+
+
+def test_every_key_on_the_page_is_taken_by_its_script() -> None:
+    """A key that a button names, and the page's script does not take, would do nothing."""
+    script = files("cardmint_edge.page").joinpath("static/page.js").read_text()
+    templates = files("cardmint_edge.page").joinpath("templates")
+    named = {
+        key
+        for template in templates.iterdir()
+        for key in re.findall(r'data-key="([^{"])"', template.read_text())
+    }
+    taken = re.search(r"if \(!/\^\[(.*?)\]\$/", script)
+    assert taken is not None
+    assert [key for key in sorted(named) if not re.match(f"[{taken[1]}]", key)] == []

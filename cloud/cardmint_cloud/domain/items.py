@@ -102,10 +102,14 @@ class Item(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class PriorState(NamedTuple):
-    """An item's state before an answer changed it; undo restores it."""
+    """An item's state before an answer changed it; undo restores it.
+
+    `language` is None where the answer left it as it was.
+    """
 
     status: ItemStatus
     card_id: str
+    language: str | None = None
 
 
 class Review(Struct, frozen=True, kw_only=True, gc=False):

@@ -110,7 +110,8 @@ def apply_rescan(
     if review is None:
         stage.changes.superseded += 1
     elif scan.decision is Decision.ACCEPT:
-        _close(stage, item, review, verdict="card", card=scan.card, by=stage.event.origin)
+        language = scan.counted_language
+        _close(stage, item, review, "card", scan.card, by=stage.event.origin, language=language)
     else:
         stage.put(
             replace(
@@ -166,12 +167,21 @@ def _answer_question(stage: _FoldContext, answer: ReviewAnswered) -> None:
         stage.changes.superseded += 1
         return
     item = stage.item_of(review)
-    _close(stage, item, review, verdict=answer.verdict, card=answer.card, by=answer.by)
+    language = answer.language if answer.card else None
+    _close(stage, item, review, answer.verdict, answer.card, by=answer.by, language=language)
 
 
 def _close(
-    stage: _FoldContext, item: Item, review: Review, *, verdict: str, card: Card | None, by: str
+    stage: _FoldContext,
+    item: Item,
+    review: Review,
+    verdict: str,
+    card: Card | None,
+    *,
+    by: str,
+    language: str | None,
 ) -> None:
+    """Close a question and set its card; and its language, where one is given."""
     stage.put(
         replace(
             review,
@@ -182,7 +192,7 @@ def _close(
             card=card,
             answered_by=by,
             place="",
-            prior=PriorState(item.status, item.card_id),
+            prior=PriorState(item.status, item.card_id, item.language if language else None),
         )
     )
     stage.put_item(
@@ -190,6 +200,7 @@ def _close(
             item,
             status=ItemStatus.COUNTED if card else ItemStatus.REJECTED,
             card_id=card.id if card else "",
+            language=language or item.language,
             version=item.version + 1,
         )
     )
@@ -221,9 +232,14 @@ def _undo_answer(stage: _FoldContext, taken_back: ReviewUndone) -> None:
             prior=None,
         )
     )
+    prior = review.prior
     stage.put_item(
         replace(
-            item, status=review.prior.status, card_id=review.prior.card_id, version=item.version + 1
+            item,
+            status=prior.status,
+            card_id=prior.card_id,
+            language=item.language if prior.language is None else prior.language,
+            version=item.version + 1,
         )
     )
 

@@ -20,7 +20,7 @@ from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.ingest.commit import CommitResult, commit
 from cardmint_cloud.ingest.read import EventBatch
 from cardmint_contracts import topics
-from cardmint_contracts.cards import Card
+from cardmint_contracts.cards import Card, Language
 from cardmint_contracts.envelope import seal
 from cardmint_contracts.errors import BadTopic
 from cardmint_contracts.events import EventData, RescanRequested, ReviewAnswered, ReviewUndone
@@ -107,10 +107,12 @@ async def submit_answer(
     user: str,
     now: datetime,
     lease: UUID | None = None,
+    language: Language | None = None,
 ) -> CommitResult:
     """Answer version `version` of a review task; the first committed answer wins.
 
-    `lease` is the token of a question's lease; an answer does not need one.
+    `language` is the card's; None leaves the one it has. `lease` is the token of a question's
+    lease; an answer does not need one.
 
     Raises:
         NotFound: the tenant has no such task.
@@ -128,7 +130,13 @@ async def submit_answer(
             if held is None or held.token != lease or held.until <= now:
                 raise Conflict(_lease_conflict(held, lease, now))
         event = ReviewAnswered(
-            task=task, task_version=version, scan=review.item, verdict=verdict, by=user, card=card
+            task=task,
+            task_version=version,
+            scan=review.item,
+            verdict=verdict,
+            by=user,
+            card=card,
+            language=language if card else None,
         )
         done = await append_user_events(
             connection, tenant, user, [event], now=now, sequence=sequence

@@ -72,7 +72,8 @@ def _event_text(data: _ItemEvent) -> str:  # noqa: PLR0911 - one for each kind o
             back = "Changed back: " if data.undoes else "Changed: "
             return f"{back}{', '.join(values_in_words(data.groups[0].after))}, by {data.by}"
         case ReviewAnswered():
-            return f"Answered: {_card_title(data.card) or 'no card'}, by {data.by}"
+            named = f"{_card_title(data.card) or 'no card'} {data.language or ''}".rstrip()
+            return f"Answered: {named}, by {data.by}"
 
 
 def values_in_words(values: ItemValues) -> list[str]:

@@ -39,8 +39,10 @@ from cardmint_cloud.web.context import PageContext, PageRequest, user_of
 from cardmint_cloud.web.inventory_pages import sound_text
 from cardmint_cloud.web.parameters import MAX_PAGE, RowNumber, Version, address, whole_number
 from cardmint_cloud.web.rendering import htmx_target, render_page
-from cardmint_contracts.cards import Candidate, Card
+from cardmint_contracts.cards import Candidate, Card, Language
 from cardmint_contracts.events import Question
+from cardmint_contracts.reasons import Reason
+from cardmint_contracts.wire import convert
 
 LATELY = timedelta(days=7)
 FOUND = 12
@@ -57,12 +59,13 @@ _WORDS: dict[QuoteVerdict, str] = {
 class AnswerForm:
     """The form of one answer.
 
-    `card` is a printing's id; empty means no card of the catalogue. `lease` is the token of the
-    question's lease, if there is one.
+    `card` is a printing's id; empty means no card of the catalogue. `language` is empty where the
+    answer does not say it. `lease` is the token of the question's lease, if there is one.
     """
 
     version: Version
     card: str = ""
+    language: str = ""
     lease: str = ""
 
 
@@ -123,6 +126,7 @@ async def _reviews(
             ],
             "doubted": doubted,
             "audits": audits,
+            "unclear": Reason.LANGUAGE_UNCLEAR,
             "exists_as": await catalogue.finishes_by_card(connection, _named_cards(opened)),
             "user": user_of(request),
             "want": wanted,
@@ -204,6 +208,7 @@ async def answer_review(
             user=user_of(request),
             now=shop.clock(),
             lease=_lease(data.lease),
+            language=_language(data.language),
         )
     except (NotFound, Conflict) as problem:
         return await _refused(request, shop, problem)
@@ -381,6 +386,13 @@ def _lease(text: str) -> UUID | None:
         return UUID(text) if text else None
     except ValueError:
         raise Conflict("that is no lease; take the question in hand again") from None
+
+
+def _language(text: str) -> Language | None:
+    try:
+        return convert(text.strip().lower(), Language) if text.strip() else None
+    except msgspec.ValidationError:
+        raise Conflict("a language is a code such as fr or de") from None
 
 
 def _question(row: Any, shop: PageContext, leases: dict[UUID, UUID]) -> dict[str, Any]:

@@ -206,6 +206,11 @@ class Pack:
         facts = self.facts(card_id)
         return facts.variants if facts else ()
 
+    def languages(self, card_id: str) -> tuple[Language, ...]:
+        """Return the languages in which a printing exists; () when none are known."""
+        facts = self.facts(card_id)
+        return tuple(facts.names) if facts else ()
+
     def facts(self, card_id: str) -> Printing | None:
         """Return what the catalogue knows of a printing; None when unknown, or an earlier pack."""
         if not self._whole:

@@ -52,15 +52,19 @@ def tell_language(
 def with_language(event: CardScanned, told: ToldLanguage, config: LanguageConfig) -> CardScanned:
     """Return the event with the language; an accepted card whose language is unclear is a question.
 
-    A printing that was accepted stays the first candidate.
+    A printing that was accepted stays the first candidate. A card that is asked about anyhow has
+    the reason, too, so that no answer about its printing settles its language.
     """
     event = msgspec.structs.replace(
         event, language=told.language, language_confidence=told.confidence
     )
-    if event.decision is not Decision.ACCEPT or not told.is_unclear(config):
+    if not _asks(event, told, config):
         return event
     return msgspec.structs.replace(
-        event, decision=Decision.REVIEW, card=None, reasons=(Reason.LANGUAGE_UNCLEAR,)
+        event,
+        decision=Decision.REVIEW,
+        card=None,
+        reasons=(*event.reasons, Reason.LANGUAGE_UNCLEAR),
     )
 
 
@@ -69,8 +73,17 @@ def recognition_with_language(
 ) -> Recognition:
     """Return the recognition with the language, as `with_language` does with an event."""
     recognition = replace(recognition, language=told.language, language_confidence=told.confidence)
-    if recognition.decision is not Decision.ACCEPT or not told.is_unclear(config):
+    if not _asks(recognition, told, config):
         return recognition
     return replace(
-        recognition, decision=Decision.REVIEW, card=None, reasons=(Reason.LANGUAGE_UNCLEAR,)
+        recognition,
+        decision=Decision.REVIEW,
+        card=None,
+        reasons=(*recognition.reasons, Reason.LANGUAGE_UNCLEAR),
     )
+
+
+def _asks(outcome: CardScanned | Recognition, told: ToldLanguage, config: LanguageConfig) -> bool:
+    counts = outcome.decision is Decision.ACCEPT
+    may_count = counts or (outcome.decision is Decision.REVIEW and bool(outcome.candidates))
+    return may_count and told.is_unclear(config)

@@ -193,16 +193,18 @@ class CardRecogniser:
         )
 
     def _with_language(self, view: View, seen: "_Seen", *, thorough: bool) -> "_Seen":
-        """Add what running text tells of the language, where a sure card's other print does not."""
+        """Add what running text tells of the language, where other print leaves it open.
+
+        The larger reader reads it of sure cards only: the others are asked about anyway.
+        """
         languages, policy = seen.evidence.languages, self._config.policy
         best = likeliest(seen.evidence, policy)
         quad = None if best is None else seen.quad_of(best.card.id)
         if self._trigrams is None or not languages or best is None or quad is None:
             return seen
-        if not thorough and not is_settled(seen.evidence, policy, policy.accept):
-            return seen
+        sure = thorough or is_settled(seen.evidence, policy, policy.accept)
         total, trigrams = languages, frozenset[int]()
-        for reader in (self._print_reader, self._second_look):
+        for reader in (self._print_reader, self._second_look if sure else None):
             if reader is None or self._is_clear(total):
                 continue
             known = reader.names_of_moves(best.card.id)

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from cardmint_contracts.cards import ScanDefaults
 from cardmint_contracts.wire import convert
-from cardmint_edge.page.forms import Form, form_route, task_version
+from cardmint_edge.page.forms import Form, answered_language, form_route, task_version
 from cardmint_edge.page.ports import PagePorts
 from cardmint_edge.page.views import PageRenderer, html
 from cardmint_edge.review_tasks import AnswerResult
@@ -53,7 +53,11 @@ def task_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
         version = task_version(form.get("version", ""))
         if "card" not in form:
             raise HTTPException(400, "an answer needs the field card")
-        result = ports.answers.answer(_task(request), version, form["card"] or None, OPERATOR)
+        card, _, language = form["card"].partition(":")
+        language = language or form.get("language", "")
+        result = ports.answers.answer(
+            _task(request), version, card or None, OPERATOR, answered_language(language)
+        )
         return respond(request, _NOTICES[result])
 
     def skip(request: Request, _: Form) -> Response:

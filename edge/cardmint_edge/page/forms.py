@@ -6,11 +6,15 @@ Handlers wait for the disk, which must not block other requests.
 from collections.abc import Callable
 from urllib.parse import parse_qsl
 
+import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+
+from cardmint_contracts.cards import Language
+from cardmint_contracts.wire import convert
 
 MAX_BYTES = 64 << 10
 MAX_FIELDS = 100
@@ -38,6 +42,18 @@ def task_version(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= MAX_VERSION_DIGITS):
         raise HTTPException(400, "the version of the task is missing or no number")
     return int(text)
+
+
+def answered_language(text: str) -> Language | None:
+    """Return the language of an answer; None for an empty text.
+
+    Raises:
+        HTTPException: it is no language's code (400).
+    """
+    try:
+        return convert(text, Language) if text else None
+    except msgspec.ValidationError:
+        raise HTTPException(400, "the language of the answer is no code such as fr") from None
 
 
 async def _form(request: Request) -> Form:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from cardmint_contracts.cards import Card, CardId, ScanDefaults
+from cardmint_contracts.cards import Card, CardId, Language, ScanDefaults
 from cardmint_edge.page.photos import PhonePorts
 from cardmint_edge.page.views import StationView
 from cardmint_edge.review_tasks import AnswerResult
@@ -42,7 +42,14 @@ class ReviewAnswers(Protocol):
         """Count the next shot as another scan of the card that a task is about."""
         ...
 
-    def answer(self, task: UUID, version: int, card: CardId | None, by: str) -> AnswerResult:
+    def answer(
+        self,
+        task: UUID,
+        version: int,
+        card: CardId | None,
+        by: str,
+        language: Language | None = None,
+    ) -> AnswerResult:
         """Take the operator's answer."""
         ...
 

@@ -14,13 +14,19 @@ from cardmint_contracts.reasons import Reason
 from cardmint_contracts.tasks import ReviewTask
 from cardmint_edge.domain.scan_record import ScanRecord
 from cardmint_edge.domain.tally import NO_FIGURES, Figures
+from cardmint_edge.page.languages import (
+    NAMES,
+    LanguageChoice,
+    asks_language_alone,
+    language_name,
+    language_text,
+)
 from cardmint_edge.review_tasks import GivenAnswer, OverruledAnswer, ScanAnswer
 from cardmint_edge.status import OutboxStatus
 
 RECENT_SCANS = 20
 _DIGEST = "{digest}"
 MAX_CANDIDATES = 3
-LANGUAGES = ("en", "de", "fr", "it", "es", "pt", "nl", "ja", "ko", "zh-hans", "zh-hant")
 
 NOT_A_CARD: frozenset[str] = frozenset(
     {
@@ -45,6 +51,7 @@ ADVICE: Mapping[str, str] = {
     Reason.CUT_OFF: "Move the card so that all its corners are in the picture.",
     Reason.TOO_DARK: "Give it more light.",
     Reason.GLARE: "Turn the card or the lamp until nothing shines on it.",
+    Reason.LANGUAGE_UNCLEAR: "Set the language above for a batch in one language.",
     Reason.BLURRED: "Hold the camera still, and let it focus.",
 }
 
@@ -58,9 +65,10 @@ class StationView:
     of which it is a possible duplicate. `answers` has what a person said about a scan, and
     `given` the answers from here that may be taken back. `copies` counts the questions whether
     a card came before, `stack` is whether copies of one card are laid upon each other now.
-    `uploads` is whether images are uploaded at all. `printed_name` is the last card's name in
-    the language that is set, `exists_as` the finishes in which it exists; none where none are
-    known.
+    `uploads` is whether images are uploaded at all. `languages` has, for the scan of a question
+    about a language, the languages to choose from. `printed_name` is the last card's name in its
+    language or the one that is set, `exists_as` the finishes in which it exists; none where none
+    are known.
     """
 
     status: OutboxStatus
@@ -72,6 +80,7 @@ class StationView:
     open_tasks: int
     machine: "MachineSummary"
     originals: Mapping[UUID, ScanRecord] = field(default_factory=dict)
+    languages: Mapping[UUID, Sequence[LanguageChoice]] = field(default_factory=dict)
     overruled: Sequence[OverruledAnswer] = ()
     scan_to_repeat: UUID | None = None
     uploads: bool = True
@@ -156,7 +165,7 @@ class PageRenderer:
             finishes=list(Finish),
             editions=list(Edition),
             conditions=list(Condition),
-            languages=LANGUAGES,
+            languages=list(NAMES),
             limit=MAX_CANDIDATES,
             duplicate=Reason.POSSIBLE_DUPLICATE,
             audit=Reason.RANDOM_AUDIT,
@@ -170,6 +179,9 @@ class PageRenderer:
         environment.filters["kind"] = scan_kind
         environment.filters["outcome"] = scan_outcome
         environment.filters["known_card"] = known_card
+        environment.filters["language"] = language_name
+        environment.filters["language_text"] = scan_language
+        environment.filters["language_alone"] = asks_language_alone
         environment.filters["advice"] = advice_on
         environment.filters["no_card"] = lambda task: not NOT_A_CARD.isdisjoint(task.reasons)
         self._live = environment.get_template("live.html")
@@ -238,6 +250,12 @@ def scan_outcome(record: ScanRecord, answers: Mapping[UUID, ScanAnswer]) -> str:
         "none": "No card: not counted",
         "withdrawn": "Taken back",
     }[kind]
+
+
+def scan_language(record: ScanRecord, answers: Mapping[UUID, ScanAnswer]) -> str:
+    """Return what is known of the language of a scan's card, for a person."""
+    answer = answers.get(record.scan.scan)
+    return language_text(record, answer.language if answer is not None else None)
 
 
 def percent(share: float) -> str:

@@ -18,6 +18,7 @@ from cardmint_edge.adapters.sqlite.images import ImageTable
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.adapters.sqlite.tasks import TaskTable
 from cardmint_edge.figures import FiguresReader
+from cardmint_edge.page.languages import language_choices
 from cardmint_edge.page.photos import PhonePorts, PhotoOutcome
 from cardmint_edge.page.ports import PagePorts
 from cardmint_edge.page.routes import make_page
@@ -64,6 +65,7 @@ class PageBench:
         self.price: PriceSummary | None = None
         self.printed_name = ""
         self.exists_as: tuple[Finish, ...] = ()
+        self.languages: tuple[str, ...] = ()
         self.catalogue_days: int | None = None
         self.paused = False
         self.stack = False
@@ -92,6 +94,13 @@ class PageBench:
                 task.scan: line
                 for task in tasks
                 if (line := self.outbox.possible_original(task.scan))
+            },
+            languages={
+                task.scan: language_choices(
+                    scan.scan if (scan := self.outbox.scan(task.scan)) else None, self.languages
+                )
+                for task in tasks
+                if Reason.LANGUAGE_UNCLEAR in task.reasons
             },
             open_tasks=self.table.count_open(),
             overruled=self.tasks.overruled,

@@ -79,7 +79,7 @@ document.addEventListener("click", (event) => {
 });
 zoom.querySelector("img").addEventListener("load", () => { zoom.scrollTop = zoom.scrollHeight; });
 
-const ANSWERS = /^[0-3sda]$/;
+const ANSWERS = /^[0-9sda]$/;
 document.addEventListener("keydown", (event) => {
   if (zoom.open) {
     if (event.key === "x") zoom.close();
@@ -94,7 +94,7 @@ document.addEventListener("keydown", (event) => {
     if (search) { event.preventDefault(); search.focus(); }
     return;
   }
-  if (!/^[0-3sdaurxzm ]$/.test(key)) return;
+  if (!/^[0-9sdaurxzmk ]$/.test(key)) return;
   if (key === " " && event.target.closest("button, summary, a")) return;
   const answers = ANSWERS.test(key);
   const within = answers ? ".task.current " : "";
