@@ -130,6 +130,7 @@ lock: install  ## Compile the hash-pinned requirements again
 	$(COMPILE) --no-emit-package asgiref --output-file edge/requirements.txt shared/pyproject.toml edge/pyproject.toml
 	$(COMPILE) --no-emit-package asgiref --extra second-look --output-file edge/requirements-second-look.txt shared/pyproject.toml edge/pyproject.toml
 	$(COMPILE) --output-file cloud/requirements.txt shared/pyproject.toml cloud/pyproject.toml
+	$(COMPILE) --extra archive --output-file cloud/requirements-image.txt cloud/requirements-image.in shared/pyproject.toml cloud/pyproject.toml
 	$(COMPILE) --output-file tests/fuzz/requirements.txt tests/fuzz/requirements.in
 	$(COMPILE_TRAINING) --output-file tests/lab/cardmint_lab/training/requirements-gpu.txt tests/lab/cardmint_lab/training/requirements.in
 	$(COMPILE_TRAINING) $(addprefix --no-emit-package ,$(GPU)) --output-file tests/lab/cardmint_lab/training/requirements.txt tests/lab/cardmint_lab/training/requirements.in
@@ -168,6 +169,10 @@ train-embedding: $(TRAIN)/.installed  ## Train the embedding again and convert i
 	  $$step.views --data $$data --out $$run $(if $(SMOKE),--files 1 --views 48 --scans 24) && \
 	  $$step.train --data $$run --out $$run --minutes $(TRAIN_MINUTES) $(if $(SMOKE),--steps 2) && \
 	  $$step.convert --checkpoint $$run/checkpoint.pt --held-out $$run/held-out.npz --out $$out
+
+.PHONY: train-languages
+train-languages: install  ## Count the letters of cards' texts by language again: CARDMINT_DATA=DIR
+	$(BIN)/python -m cardmint_lab.training.trigrams --data $(CARDMINT_DATA)/tcgdex --out $(TRAIN_OUT)
 
 .PHONY: train-smoke
 train-smoke: install $(TRAIN)/.installed  ## Each training, a few steps long, from the data to a model that the station loads

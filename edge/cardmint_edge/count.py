@@ -21,6 +21,7 @@ from tenacity import (
 from cardmint_contracts.cards import Card, Decision, Image, ScanDefaults
 from cardmint_contracts.catalogue import Variant
 from cardmint_contracts.events import CardScanned
+from cardmint_contracts.reasons import Reason
 from cardmint_edge.capture import Camera, Shot
 from cardmint_edge.domain.config import LanguageConfig
 from cardmint_edge.domain.delivery.batches import Timestamp
@@ -283,7 +284,7 @@ class CardCounter:
             again = self._scan_to_repeat() is not None
             if again and recognition.decision is not Decision.ACCEPT:
                 recognition = self._settle(shot.frame, recognition)
-            event = event_of(scan, recognition)
+            event = event_of(scan, recognition, shot.frame)
         except Exception:
             log.exception(
                 "recognition failed; a person must look", scan=str(scan), origin=shot.origin
@@ -291,7 +292,7 @@ class CardCounter:
             event = failed_event(scan)
         else:
             languages, ms = recognition.languages, recognition.ms
-            if recognition.rectified is not None:
+            if recognition.rectified is not None and Reason.SEVERAL_CARDS not in event.reasons:
                 picture = recognition.rectified
         code = shot.fingerprint or fingerprint(picture)
         return _RecognisedShot(

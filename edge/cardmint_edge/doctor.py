@@ -18,7 +18,14 @@ from cardmint_contracts.http import TENANT_PATH
 from cardmint_contracts.settings import BrokerSettings
 from cardmint_edge.adapters.cameras.live import LiveCamera
 from cardmint_edge.adapters.clock import StationClock
-from cardmint_edge.adapters.models import CardFinder, ModelUnusable, PictureEmbedder, TextReader
+from cardmint_edge.adapters.lan import is_free
+from cardmint_edge.adapters.models import (
+    CardFinder,
+    LanguageTrigrams,
+    ModelUnusable,
+    PictureEmbedder,
+    TextReader,
+)
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.adapters.sqlite.outbox import OUTBOX_FILE
@@ -62,6 +69,7 @@ def examine(settings: EdgeSettings, camera: Callable[[], Camera]) -> Iterator[Ch
         )
     else:
         yield _camera(camera)
+        yield _page(settings)
     reached = True
     for result in _broker(settings.broker):
         reached = reached and result.health == "well"
@@ -94,6 +102,18 @@ def _data(settings: EdgeSettings) -> CheckResult:
         )
     return CheckResult(
         part="outbox", health="well", message=f"sound, {waiting} events wait to be sent"
+    )
+
+
+def _page(settings: EdgeSettings) -> CheckResult:
+    station = settings.station
+    if is_free(station.page_host, station.page_port):
+        return CheckResult(part="page", health="well", message=f"port {station.page_port} is free")
+    return CheckResult(
+        part="page",
+        health="ill",
+        message=f"another program uses port {station.page_port} of {station.page_host}",
+        remedy="set station.page_port to another one, such as 8081",
     )
 
 
@@ -146,6 +166,7 @@ def _models() -> CheckResult:
         ("corners", CardFinder),
         ("reader", TextReader),
         ("embedding", PictureEmbedder),
+        ("languages", LanguageTrigrams),
     ):
         try:
             usable.append(f"{name} {model().version}")

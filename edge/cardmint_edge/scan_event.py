@@ -5,23 +5,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
+import numpy as np
 from msgspec.structs import replace
 
-from cardmint_contracts.cards import Card, Decision
+from cardmint_contracts.cards import Card, Decision, Outline
 from cardmint_contracts.events import CardScanned, RecogniserIdentity
 from cardmint_contracts.reasons import Reason
 from cardmint_contracts.wire import decode, encode
-from cardmint_edge.domain.recognition import Recognition
+from cardmint_edge.domain.recognition import Frame, Recognition
 from cardmint_edge.domain.scan_record import ScanRecord
 from cardmint_edge.domain.vision.fingerprint import alike
+from cardmint_edge.domain.vision.quad import Quad
 
 MAX_CANDIDATES = 8
 RECENT_SCANS = 100
 """Scans among which a picture that comes again is marked as a possible duplicate."""
 
 
-def event_of(scan: UUID, recognition: Recognition) -> CardScanned:
-    """Return a recognition as an event that every reader accepts.
+def event_of(scan: UUID, recognition: Recognition, frame: Frame | None = None) -> CardScanned:
+    """Return a recognition as an event that every reader accepts; `frame` is what was recognised.
 
     Raises:
         ContractError, ValueError: the recognition makes no valid event.
@@ -41,8 +43,17 @@ def event_of(scan: UUID, recognition: Recognition) -> CardScanned:
         likeness_gap=recognition.likeness_gap,
         reasons=recognition.reasons,
         candidates=recognition.candidates[:MAX_CANDIDATES],
+        outlines=()
+        if frame is None
+        else tuple(outline_of(quad, frame) for quad in recognition.outlines),
     )
     return decode(encode(event), CardScanned)
+
+
+def outline_of(quad: Quad, frame: Frame) -> Outline:
+    """Return a quad (pixels) as shares of the frame's width and height."""
+    size = np.array([frame.shape[1], frame.shape[0]])
+    return tuple((quad.corners / size).clip(0, 1).round(4).ravel().tolist())
 
 
 def failed_event(scan: UUID) -> CardScanned:

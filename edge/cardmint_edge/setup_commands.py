@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cardmint_edge.station_setup import Answers
 
 PASSWORD = "CARDMINT_EDGE_BROKER_PASSWORD"  # noqa: S105 - the variable's name
+PAGE_PORTS = range(8080, 8100)
+"""Ports for the page: the first one, unless another program has it."""
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -98,7 +100,7 @@ def setup(config: Path, *, yes: bool, **given: Any) -> None:
     _ask_station(questions, answers, given, config)
     _ask_camera(questions, answers, given["camera"])
     _ask_cloud(questions, answers, given)
-    _ask_page(questions, answers, given)
+    _ask_page(questions, answers, given, config)
     write_answers(config, answers)
     if answers["camera"].get("type") == "folder":
         (config.absolute().parent / answers["camera"]["path"]).mkdir(parents=True, exist_ok=True)
@@ -214,7 +216,12 @@ def _host_and_port(text: str) -> tuple[str, int]:
     return match[1].strip("[]"), port
 
 
-def _ask_page(questions: _Questions, answers: "Answers", given: dict[str, Any]) -> None:
+def _ask_page(
+    questions: _Questions, answers: "Answers", given: dict[str, Any], config: Path
+) -> None:
+    from cardmint_edge.adapters.lan import is_free  # noqa: PLC0415 - not at every start
+    from cardmint_edge.adapters.sqlite.database import Database  # noqa: PLC0415 - as above
+    from cardmint_edge.adapters.sqlite.outbox import OUTBOX_FILE  # noqa: PLC0415 - as above
     from cardmint_edge.station_setup import new_pin  # noqa: PLC0415 - MQTT
 
     station = answers["station"]
@@ -228,10 +235,18 @@ def _ask_page(questions: _Questions, answers: "Answers", given: dict[str, Any]) 
     )
     if not open_:
         station.pop("page_host", None)
-        return
-    if here in LOOPBACK:
+    elif here in LOOPBACK:
         station["page_host"] = "0.0.0.0"  # noqa: S104 - asked for, behind a PIN
-    station["page_pin"] = given["pin"] or station.get("page_pin") or new_pin()
+    if open_:
+        station["page_pin"] = given["pin"] or station.get("page_pin") or new_pin()
+    running = Database.is_taken(config.absolute().parent / station["data"] / OUTBOX_FILE)
+    host = station.get("page_host", "127.0.0.1")
+    if "page_port" not in station and not running and not is_free(host, PAGE_PORTS[0]):
+        station["page_port"] = next((one for one in PAGE_PORTS if is_free(host, one)), 0)
+        click.echo(
+            f"Another program uses port {PAGE_PORTS[0]}: the page will be at"
+            f" {station['page_port'] or 'a free port, which the log names'}."
+        )
 
 
 def _test(config: Path) -> None:

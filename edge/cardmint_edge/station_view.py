@@ -114,6 +114,8 @@ class StationViewReader:
             for task in tasks
             if Reason.POSSIBLE_DUPLICATE in task.reasons
         }
+        records = (self._outbox.scan(task.scan) for task in tasks)
+        asked = {record.scan.scan: record for record in records if record is not None}
         last = _likeliest(scans[0].scan) if scans else None
         named = last and self._active.named(last.id, _language(scans[0].scan, answers))
         return StationView(
@@ -137,10 +139,11 @@ class StationViewReader:
             price=self._price(scans[0].scan, answers) if scans else None,
             tasks=tasks,
             languages={
-                task.scan: self._languages(task)
+                task.scan: self._languages(task, asked.get(task.scan))
                 for task in tasks
                 if Reason.LANGUAGE_UNCLEAR in task.reasons
             },
+            outlines={scan: record.scan.outlines for scan, record in asked.items()},
             originals={scan: record for scan, record in originals.items() if record is not None},
             open_tasks=self._task_table.count_open(),
             overruled=self._tasks.overruled,
@@ -160,8 +163,7 @@ class StationViewReader:
             exists_as=finishes_of(self._active.variants(last.id)) if last else (),
         )
 
-    def _languages(self, task: ReviewTask) -> Sequence[LanguageChoice]:
-        record = self._outbox.scan(task.scan)
+    def _languages(self, task: ReviewTask, record: ScanRecord | None) -> Sequence[LanguageChoice]:
         known = self._active.languages(task.candidates[0].card.id) if task.candidates else ()
         return language_choices(record.scan if record else None, known)
 

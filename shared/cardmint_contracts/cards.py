@@ -57,6 +57,13 @@ class Card(Upward, frozen=True):
     set_name: Line = ""
 
 
+Outline = Annotated[
+    tuple[Annotated[float, Meta(ge=0.0, le=1.0)], ...], Meta(min_length=8, max_length=8)
+]
+"""The corners of a card in an image, clockwise from its own top left: x and y of each, as shares of
+the image's width and height."""
+
+
 class Candidate(Upward, frozen=True):
     """A printing that a shot may show, with the recogniser's confidence (0 to 1)."""
 

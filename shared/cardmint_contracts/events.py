@@ -19,6 +19,7 @@ from cardmint_contracts.cards import (
     Image,
     Language,
     Money,
+    Outline,
     ScanDefaults,
 )
 from cardmint_contracts.changes import ItemsGroup
@@ -45,8 +46,9 @@ class CardScanned(Upward, frozen=True):
     (-1 to 1); None where no picture decided. `defaults` is what the operator had set. `finish` and
     `edition` are those that the catalogue leaves, where it leaves one: they count in place of the
     defaults'. `language` is the one that print tells, with its confidence (0 to 1), where the
-    operator's setting is a prior; None where no print was read. `rescan_of` is an earlier scan of
-    the same physical card, when a person was asked to scan it again.
+    operator's setting is a prior; None where no print was read. `outlines` are those of the whole
+    cards in `image`, where several lie there; `image` is then the whole frame. `rescan_of` is
+    an earlier scan of the same physical card, when a person was asked to scan it again.
     """
 
     scan: UUID
@@ -66,6 +68,7 @@ class CardScanned(Upward, frozen=True):
     edition: Edition | None = None
     language: Language | None = None
     language_confidence: Probability = 0.0
+    outlines: Annotated[tuple[Outline, ...], Meta(max_length=9)] = ()
 
     def __post_init__(self) -> None:
         if (self.card is not None) != (self.decision is Decision.ACCEPT):

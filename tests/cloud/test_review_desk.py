@@ -4,6 +4,7 @@ import re
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.domain.items import review_task_id
@@ -71,3 +72,20 @@ async def test_any_card_is_found_by_what_is_printed(
     assert (
         await owner.fetchval("SELECT card_id FROM items WHERE item = $1", asked.scan) == "fic2-54"
     )
+
+
+async def test_an_answer_says_the_language_where_it_is_unclear(
+    pool: Pool, owner: Pool, site: httpx.AsyncClient
+) -> None:
+    asked = replace(doubtful(), reasons=("language-unclear",))
+    await send(pool, doubtful(), asked)
+    page = plain(await site.get("/reviews"))
+    assert page.count('name="language"') == 1
+    task = review_task_id(asked.scan)
+    answer = {"version": "1", "card": asked.candidates[0].card.id}
+    wrong = await site.post(f"/reviews/{task}", data={**answer, "language": "French!"})
+    assert (wrong.status_code, "a code such as fr" in wrong.text) == (409, True)
+    done = await site.post(f"/reviews/{task}", data={**answer, "language": " FR "})
+    assert done.status_code == 303
+    known = await owner.fetchval("SELECT language FROM items WHERE item = $1", asked.scan)
+    assert known == "fr"

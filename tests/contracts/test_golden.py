@@ -115,6 +115,14 @@ EVENTS: dict[str, EventData] = {
         language="fr",
         language_confidence=0.98,
     ),
+    "scanned-several": CardScanned(
+        scan=UUID(int=16),
+        decision=Decision.REJECT,
+        reasons=("several-cards",),
+        recogniser=RecogniserIdentity(method="classical", pack="2026-11-22"),
+        image=IMAGE,
+        outlines=((0.1, 0.1, 0.4, 0.1, 0.4, 0.9, 0.1, 0.9),),
+    ),
     "scanned-variant": CardScanned(
         scan=UUID(int=14),
         decision=Decision.ACCEPT,

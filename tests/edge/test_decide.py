@@ -183,13 +183,19 @@ def test_of_two_that_nothing_tells_apart_none_is_accepted(
     assert verdict.confidence <= 0.5
 
 
+LOOKS_LIKE_BACK = Reason.LOOKS_LIKE_CARD_BACK
+
+
 def test_reasons_say_where_the_rest_of_the_posterior_lies() -> None:
     unread = replace(READ, number=-30.0, number_lead=-1.0)
     twins = (seen("a", 0.95, unread), seen("b", 0.95, unread, art="a"))
     assert judged(*twins).reasons == (Reason.SAME_ART, Reason.NUMBER_UNREADABLE)
     assert judged(seen("a", 0.9, READ), seen("b", 0.9, READ)).reasons == (Reason.SMALL_MARGIN,)
     weak = replace(READ, number_lead=-1.0, name_lead=-2.0)
-    assert judged(seen("a", None, weak)).reasons == (Reason.LOW_CONFIDENCE, Reason.OTHER_TITLE)
+    assert judged(seen("a", None, weak), searched=False).reasons == (
+        Reason.LOW_CONFIDENCE,
+        Reason.OTHER_TITLE,
+    )
     assert judged(seen("a", 0.5, inliers=0), searched=False).reasons == (Reason.LOW_CONFIDENCE,)
     assert judged(seen("a", 0.28, inliers=0), searched=False).reasons == (
         Reason.LOW_CONFIDENCE,
@@ -213,6 +219,18 @@ def test_what_no_picture_tells_is_asked_about_by_rule() -> None:
     assert judged(seen("a", 0.95, READ), quality=back).decision is Decision.ACCEPT
     blurred = judged(seen("a", 0.95, READ), quality=FrameQuality(blurred=True))
     assert blurred.decision is Decision.ACCEPT
+
+
+def test_what_is_hardly_likely_is_not_proposed() -> None:
+    weak = seen("a", None, replace(READ, number_lead=-1.0, name_lead=-2.0))
+    for quality, decision, reason in (
+        (FrameQuality(), Decision.REJECT, Reason.UNKNOWN_CARD),
+        (FrameQuality(several_cards=True), Decision.REJECT, Reason.SEVERAL_CARDS),
+        (FrameQuality(card_back=True, several_cards=True), Decision.REJECT, LOOKS_LIKE_BACK),
+        (FrameQuality(blurred=True), Decision.REVIEW, Reason.LOW_CONFIDENCE),
+    ):
+        verdict = judged(weak, quality=quality)
+        assert (verdict.decision, verdict.reasons[0], verdict.candidates) == (decision, reason, ())
 
 
 def test_glare_explains_an_unread_number_and_nothing_else() -> None:

@@ -1,6 +1,7 @@
 """The doctor finds each problem, and names its remedy."""
 
 import json
+import socket
 from contextlib import closing
 from pathlib import Path
 
@@ -39,7 +40,18 @@ def test_a_healthy_station(tmp_path: Path, fictional: Path, broker: LocalBroker)
     assert code == 0
     assert [part for part, one in found.items() if one["health"] != "well"] in ([], ["clock"])
     assert set(found) == {
-        *("outbox", "disk", "clock", "pack", "models", "camera", "broker", "login", "cloud"),
+        *(
+            "outbox",
+            "disk",
+            "clock",
+            "pack",
+            "models",
+            "camera",
+            "page",
+            "broker",
+            "login",
+            "cloud",
+        ),
     }
     with closing(Outbox.open(tmp_path / "data" / "outbox.db")):
         assert "running agent" in examined(config)[1]["camera"]["says"]
@@ -59,7 +71,7 @@ def test_each_illness_is_named(tmp_path: Path) -> None:
     ill = {
         part: one["health"]
         for part, one in found.items()
-        if part not in {"clock", "disk", "models"}
+        if part not in {"clock", "disk", "models", "page"}
     }
     assert ill == {
         "outbox": "ill",
@@ -89,6 +101,7 @@ def test_each_model_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "corners",
         "reader",
         "embedding",
+        "languages",
     ]
 
 
@@ -129,3 +142,14 @@ def test_certificates_and_their_dates(
 def test_shells_complete_the_commands(shell: str) -> None:
     result = CliRunner().invoke(cli, ["completion", shell])
     assert "_CARDMINT_EDGE_COMPLETE" in result.stdout
+
+
+def test_a_port_of_the_page_that_another_program_uses_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        config = config_of(tmp_path, tmp_path / "none.sqlite", free_port(), REPLAY, page_port=port)
+        code, found = examined(config)
+    assert code == 1
+    assert found["page"]["health"] == "ill"
+    assert str(port) in found["page"]["says"]
+    assert "station.page_port" in found["page"]["mend"]

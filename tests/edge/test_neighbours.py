@@ -1,5 +1,7 @@
 """Another card beside or under the one that was found, by the finder's map."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -7,7 +9,7 @@ from numpy.typing import NDArray
 from cardmint_edge.domain.config import QualityConfig
 from cardmint_edge.domain.vision.finder import INPUT_SIZE, card_map_around
 from cardmint_edge.domain.vision.frame_quality import shows_several
-from cardmint_edge.domain.vision.neighbours import shows_another_card
+from cardmint_edge.domain.vision.neighbours import shows_another_card, spans_two, whole_cards
 from cardmint_edge.domain.vision.proposals import Proposals
 from cardmint_edge.domain.vision.quad import Quad
 from cardmint_edge.domain.vision.view import View
@@ -49,7 +51,7 @@ def test_a_faint_strip_is_another_card_only_when_looked_at_closer() -> None:
     cards = card_map(OWN)
     cards[20:76, 30:40] = 0.3
     assert not shows_another_card(CARD, cards, SIZE, CONFIG)
-    assert shows_another_card(CARD, cards, SIZE, CONFIG, closer=True)
+    assert shows_another_card(CARD, cards, SIZE, CONFIG, closer=CONFIG.touching_closer)
 
 
 def test_a_small_card_is_looked_at_again_enlarged() -> None:
@@ -68,7 +70,8 @@ def test_a_small_card_is_looked_at_again_enlarged() -> None:
     assert shows_several(View(frame), small, proposals, CONFIG, network)
     assert looked == [(INPUT_SIZE[1], INPUT_SIZE[0], 3)]
     assert not shows_several(View(np.zeros_like(frame)), small, proposals, CONFIG, network)
-    assert not shows_several(View(frame), CARD, proposals, CONFIG, network), "it is large"
+    faint = replace(CONFIG, touching_large=0.5)
+    assert not shows_several(View(frame), CARD, proposals, faint, network), "it is large"
     assert not shows_several(View(frame), small, proposals, CONFIG, None)
     assert not shows_several(View(frame), small, Proposals([], 0), CONFIG, network)
     beside = Proposals([], 0, card_map(OWN, (830, 200, 1230, 760)))
@@ -82,3 +85,25 @@ def test_the_enlarged_part_may_be_taller_than_wide() -> None:
     cards, moved, size = card_map_around(View(frame), lambda _: said, quad, 0.5)
     assert (cards.shape, size) == ((128, 96), (300, 560))
     assert moved.corners.min(axis=0).tolist() == [50, 140]
+
+
+def box(left: float, top: float, width: float, height: float) -> Quad:
+    corners = [[left, top], [left + width, top], [left + width, top + height], [left, top + height]]
+    return Quad.of(np.array(corners))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "two"),
+    [(250, 350, False), (290, 350, False), (305, 350, True), (250, 450, True), (215, 350, False)],
+    ids=["a card", "aslant", "a fifth more beside it", "a fifth more below it", "turned away"],
+)
+def test_an_outline_that_no_card_has_is_that_of_two(width: int, height: int, two: bool) -> None:
+    assert spans_two(box(0, 0, width, height), CONFIG) is two
+
+
+def test_whole_cards_are_those_inside_once_each_and_of_a_size() -> None:
+    one, again = box(100, 100, 250, 350), box(104, 98, 250, 350)
+    other, cut, tiny = box(500, 100, 260, 364), box(1150, 100, 250, 350), box(900, 700, 50, 70)
+    two = box(100, 500, 500, 350)
+    assert whole_cards([one, again, other, cut, tiny, two], SIZE, CONFIG) == [other, one]
+    assert whole_cards([], SIZE, CONFIG) == []

@@ -820,3 +820,40 @@ def test_a_card_without_print_says_nothing_of_its_language(
 def bench_event(bench: PageBench) -> tuple[str, bytes]:
     event = bench.outbox.events(bench.outbox.stream_state.last, 1)[0]
     return event.type, event.data
+
+
+def test_several_cards_are_outlined_and_numbered(bench: PageBench, client: Asking) -> None:
+    left = (0.1, 0.1, 0.4, 0.1, 0.4, 0.9, 0.1, 0.9)
+    right = (0.6, 0.1, 0.9, 0.1, 0.9, 0.9, 0.6, 0.9)
+    image = replace(image_of(1), width=1000, height=500)
+    scan = replace(
+        scan_of(1),
+        decision=Decision.REVIEW,
+        card=None,
+        reasons=("several-cards",),
+        image=image,
+        outlines=(left, right),
+    )
+    bench.outbox.record(scan, STAMP)
+    task = replace(task_of(1), scan=scan.scan, reasons=scan.reasons, image=image)
+    bench.tasks.receive_task(task.task, encode(task))
+    page = client.get("/").text
+    assert page.count('<polygon points="100.0,50.0 400.0,50.0 400.0,450.0 100.0,450.0"/>') == 2
+    assert page.count(">2</text>") == 2
+    assert page.count("Number 1 may stay") == 2
+    assert "More than one card lies there" in page
+
+
+def test_candidates_that_are_hardly_possible_are_not_offered(
+    bench: PageBench, client: Asking
+) -> None:
+    first, second, third = task_of(1).candidates
+    few = (replace(first, confidence=0.005), replace(second, confidence=0.02), third)
+    task = replace(task_of(1), candidates=(*few[:2], replace(third, confidence=0.004)))
+    bench.tasks.receive_task(task.task, encode(task))
+    page = client.get("/").text
+    assert [f'value="{one.card.id}"' in page for one in (first, second, third)] == [
+        True,
+        True,
+        False,
+    ]

@@ -1,6 +1,7 @@
 """Setting a station up by questions or flags: the file that is written, and what is said of it."""
 
 import json
+import socket
 import stat
 import tomllib
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from cardmint_cloud.local.broker import LocalBroker
 from cardmint_cloud.local.processes import free_port
 from cardmint_contracts.http import TENANT_PATH
+from cardmint_edge import setup_commands
 from cardmint_edge.adapters.cameras import discovery
 from cardmint_edge.adapters.cameras.discovery import FoundCamera, find_cameras
 from cardmint_edge.adapters.lan import lan_address
@@ -80,7 +82,8 @@ def test_questions_have_defaults_and_are_asked_again(tmp_path: Path, fictional: 
     assert result.exit_code == 0, result.output
     assert "lower-case letters" in result.output
     found = table(config)
-    assert found["station"] == {"tenant": "my-shop", "name": "left", "data": "data"}
+    station = {"tenant": "my-shop", "name": "left", "data": "data"}
+    assert {key: found["station"][key] for key in station} == station
     assert found["camera"] == {"type": "folder", "path": "in"}
     assert found["broker"]["password"] == "secret"
     assert "secret" not in result.output
@@ -293,3 +296,18 @@ def test_the_address_for_phones(host: str, address: str) -> None:
     assert lan_address(host) == address
     for everywhere in ("0.0.0.0", "::"):
         assert lan_address(everywhere)
+
+
+@pytest.mark.parametrize("taken", [1, 2], ids=["one free", "none free"])
+def test_the_page_gets_another_port_where_its_own_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
+    config = tmp_path / "station.toml"
+    with socket.create_server(("127.0.0.1", 0)) as dashboard:
+        ports = (dashboard.getsockname()[1], free_port())[: 3 - taken]
+        monkeypatch.setattr(setup_commands, "PAGE_PORTS", ports)
+        result = run(config, "--broker", DEAD_BROKER, "--camera", "folder:in", "--no-lan")
+        assert table(config)["station"]["page_port"] == (ports[1] if taken == 1 else 0)
+        assert f"Another program uses port {ports[0]}" in result.output
+        run(config, "--broker", DEAD_BROKER)
+    assert table(config)["station"]["page_port"] == (ports[1] if taken == 1 else 0)

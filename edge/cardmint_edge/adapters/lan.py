@@ -1,4 +1,4 @@
-"""The address by which phones of the local network reach this machine."""
+"""Addresses and ports at which others reach this machine."""
 
 import ipaddress
 import socket
@@ -24,6 +24,16 @@ def lan_address(host: str) -> str:
             return _in_address(str(way.getsockname()[0]))
     except OSError:  # no network: whatever finds the machine by mDNS knows its name
         return f"{socket.gethostname()}.local"
+
+
+def is_free(host: str, port: int) -> bool:
+    """Return whether nothing else listens at a port; 0 is always free."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError:
+        return False
+    return True
 
 
 def _in_address(host: str) -> str:

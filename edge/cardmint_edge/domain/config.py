@@ -7,7 +7,7 @@ them. "Log" stands for natural logarithms of likelihoods, about 0 at best.
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-RULES = 3
+RULES = 4
 """Version of the rules that the numbers feed; raised when the code decides otherwise."""
 
 
@@ -90,11 +90,19 @@ class QualityConfig:
     touching: float = 0.06
     """Share of the card's area from which on what touches it is another card. Source: 0068."""
     small: float = 0.6
-    """A card that covers less than this share of the frame is looked at again, enlarged."""
+    """A card that covers less than this share of the frame is small."""
     seen_closer: float = 0.15
     """Probability above which a place of the enlarged frame shows a card."""
     touching_closer: float = 0.1
-    """As `touching`, in the enlarged frame."""
+    """As `touching`, where the part around the card is looked at again, enlarged."""
+    touching_large: float = 0.13
+    """The same around a card that is not small. Source: docs/decisions/0082."""
+    spanning: float = 1.2
+    """Factor by which an outline may be wider or narrower than a card. Source: 0082."""
+    edge: float = 3
+    """By how many pixels a whole card's outline may lie outside of the frame."""
+    outlined: int = 9
+    """How many cards are outlined, where several lie in a frame."""
     apart: float = 0.15
     """Share of the card's area from which on what lies apart is another card. Source: 0068."""
 
@@ -187,10 +195,6 @@ class ReaderConfig:
     """Lead (log) of an artist's name over any other below which none was read."""
     clear_letter: float = 0.9
     """Probability from which a letter of a number that the catalogue lacks counts as read."""
-    body_step: int = 3
-    """Every so manieth place of attacks is read in one round."""
-    language_lead: float = 2.5
-    """Lead (log) of a language by attacks above which no more places are read."""
     agreeing_strips: int = 2
     """In how many strips such a number must be read."""
 
@@ -246,8 +250,8 @@ class PolicyConfig:
     """Least posterior (0 to 1) of a printing that is accepted."""
     settled: float = 0.99
     """Posterior (0 to 1) from which print is not searched."""
-    unknown: float = 0.02
-    """Posterior (0 to 1) of all candidates together below which nobody is asked about them."""
+    unknown: float = 0.15
+    """Posterior (0 to 1) of the likeliest candidate below which none is proposed: 0082."""
     max_confidence: float = 0.995
     """Highest confidence that is ever given."""
     likeness: float = 0.65
@@ -282,7 +286,7 @@ class LanguageConfig:
     accept: float = 0.9
     """Least confidence (0 to 1) of the language of a card that is accepted."""
     clear: float = 0.97
-    """Confidence (0 to 1) from which attacks are not read for the language."""
+    """Confidence (0 to 1) from which no more running text is read for the language."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -90,7 +90,8 @@ def judge(evidence: Evidence, policy: PolicyConfig) -> Verdict:
     if evidence.unknown_number and ranked.confidence < policy.accept:
         # Each printing would be a guess, so none is proposed.
         return Verdict(decision=Decision.REVIEW, reasons=(Reason.NOT_IN_CATALOGUE,))
-    if 1 - ranked.outside < policy.unknown and (reason := _nothing(evidence)):
+    weak = ranked.confidence < policy.unknown
+    if weak and (reason := _nothing(evidence)):
         return Verdict(decision=Decision.REJECT, reasons=(reason,))
     if not ranked.candidates:
         return Verdict(decision=Decision.REVIEW, reasons=(Reason.LOW_CONFIDENCE,))
@@ -104,7 +105,7 @@ def judge(evidence: Evidence, policy: PolicyConfig) -> Verdict:
         confidence=min(policy.max_confidence, ranked.confidence),
         candidates=tuple(
             cards.Candidate(card=one.card, confidence=min(policy.max_confidence, share))
-            for one, share in ranked.candidates[: policy.candidates]
+            for one, share in ranked.candidates[: 0 if weak else policy.candidates]
         ),
         likeness_gap=_likeness_gap(ranked),
     )
@@ -115,10 +116,12 @@ def _nothing(evidence: Evidence) -> Reason | None:
     quality = evidence.quality
     if quality.too_dark:
         return Reason.TOO_DARK
-    if not quality.card_shaped:
-        return Reason.SEVERAL_CARDS if quality.several_cards else Reason.NO_CARD_FOUND
-    if quality.card_back:
+    if quality.card_shaped and quality.card_back:
         return Reason.LOOKS_LIKE_CARD_BACK
+    if quality.several_cards:
+        return Reason.SEVERAL_CARDS
+    if not quality.card_shaped:
+        return Reason.NO_CARD_FOUND
     return Reason.UNKNOWN_CARD if evidence.searched and quality.clear else None
 
 

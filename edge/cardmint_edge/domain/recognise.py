@@ -1,6 +1,6 @@
 """The recogniser: propose quads, search pictures, read print, judge."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cardmint_contracts.cards import Card, Decision
+from cardmint_contracts.reasons import Reason
 from cardmint_edge.domain.config import RecognitionConfig
 from cardmint_edge.domain.decide import is_settled, judge, likeliest
 from cardmint_edge.domain.evidence import Candidate, Evidence, PictureScores, PrintScores
@@ -16,11 +17,18 @@ from cardmint_edge.domain.language import tell_language
 from cardmint_edge.domain.picture_search import PictureSearch
 from cardmint_edge.domain.reading.close_up import CloseUp
 from cardmint_edge.domain.reading.print_reader import PrintReader, PrintScore
+from cardmint_edge.domain.reading.trigrams import TrigramTable
 from cardmint_edge.domain.recognition import Frame, Recognition
 from cardmint_edge.domain.vision.embedding import Embedder
 from cardmint_edge.domain.vision.finder import FinderNetwork
 from cardmint_edge.domain.vision.frame_quality import assess, shows_several
-from cardmint_edge.domain.vision.proposals import Proposals, propose, reading_places
+from cardmint_edge.domain.vision.neighbours import spans_two, whole_cards
+from cardmint_edge.domain.vision.proposals import (
+    Proposals,
+    card_shaped,
+    propose,
+    reading_places,
+)
 from cardmint_edge.domain.vision.quad import CARD_RATIO, Quad
 from cardmint_edge.domain.vision.view import View
 
@@ -58,8 +66,9 @@ class CardRecogniser:
 
     Without `finder` outlines come from contours alone, without `print_reader` no print is read, and
     `embedder` is used only where the gallery has vectors. `second_look`, a larger reader, reads
-    cards that all of these leave uncertain. `clock` returns seconds and only times the steps.
-    `models` names the models' versions, or why there are none.
+    cards that all of these leave uncertain. `trigrams` tell the language of running text.
+    `clock` returns seconds and only times the steps. `models` names the models' versions, or why
+    there are none.
     """
 
     def __init__(
@@ -72,6 +81,7 @@ class CardRecogniser:
         print_reader: PrintReader | None = None,
         second_look: PrintReader | None = None,
         embedder: Embedder | None = None,
+        trigrams: TrigramTable | None = None,
         models: dict[str, str] | None = None,
     ) -> None:
         self._gallery = gallery
@@ -81,6 +91,7 @@ class CardRecogniser:
         self._finder = finder
         self._print_reader = print_reader
         self._second_look = second_look
+        self._trigrams = trigrams
         self._search = PictureSearch(gallery, embedder, self._config)
         self._models = models or {}
         used = {"corners": finder, "reader": print_reader, "embedding": self._search.embeds}
@@ -122,7 +133,7 @@ class CardRecogniser:
                 seen = again
                 grew.append(seen.evidence)
             watch.lap("second_look")
-        seen = self._with_attacks(view, seen, thorough=thorough)
+        seen = self._with_language(view, seen, thorough=thorough)
         grew[-1] = seen.evidence
         watch.lap("read")
         verdict = judge(seen.evidence, policy)
@@ -130,6 +141,7 @@ class CardRecogniser:
         watch.lap("decide")
         rectified = None if quad is None else _rectified(view, quad)
         watch.lap("rectify")
+        several = Reason.SEVERAL_CARDS in verdict.reasons
         recognition = Recognition(
             decision=verdict.decision,
             reasons=verdict.reasons,
@@ -140,6 +152,7 @@ class CardRecogniser:
             candidates=verdict.candidates,
             quad=quad,
             rectified=rectified,
+            outlines=self._whole_cards(view, proposals, quad) if several else (),
             languages=seen.evidence.languages,
             method=self._method,
             pack=self._gallery.version,
@@ -148,6 +161,14 @@ class CardRecogniser:
             ms=watch.ms,
         )
         return recognition, tuple(grew)
+
+    def _whole_cards(self, view: View, proposals: Proposals, quad: Quad | None) -> tuple[Quad, ...]:
+        """Return where whole cards lie: that of the likeliest printing, and the outlines."""
+        found = [*([] if quad is None else [quad]), *proposals.outlines]
+        found += card_shaped(proposals.quads[proposals.clear :])[: self._config.quality.outlined]
+        whole = Quad.of_frame(view.width, view.height)
+        parts = [one for one in found if one.overlap(whole) < self._config.finder.same_outline]
+        return tuple(whole_cards(parts, (view.width, view.height), self._config.quality))
 
     def _seen(self, view: View, proposals: Proposals, watch: Stopwatch) -> "_Seen":
         """Return the printings whose pictures match, and the frame's quality."""
@@ -188,29 +209,34 @@ class CardRecogniser:
             unknown_number=examined.unknown_number,
         )
 
-    def _with_attacks(self, view: View, seen: "_Seen", *, thorough: bool) -> "_Seen":
-        """Add what attacks tell of the language, where a sure card's other print leaves it open."""
+    def _with_language(self, view: View, seen: "_Seen", *, thorough: bool) -> "_Seen":
+        """Add what running text tells of the language, where other print leaves it open.
+
+        The larger reader reads it of sure cards only: the others are asked about anyway.
+        """
         languages, policy = seen.evidence.languages, self._config.policy
         best = likeliest(seen.evidence, policy)
         quad = None if best is None else seen.quad_of(best.card.id)
-        if self._print_reader is None or languages is None or best is None or quad is None:
+        if self._trigrams is None or not languages or best is None or quad is None:
             return seen
-        told = tell_language(languages, None, self._config.language)
-        sure = is_settled(seen.evidence, policy, policy.accept)
-        clear = told.confidence >= self._config.language.clear
-        if not languages or (not thorough and (clear or not sure)):
-            return seen
-        again = [] if self._second_look is None else [self._second_look]
-        total = languages
-        for reader in (self._print_reader, *again):
-            found = reader.attack_languages(view.at(quad), best.card.id)
-            total = {one: score + found.get(one, 0.0) for one, score in languages.items()}
-            if not tell_language(total, None, self._config.language).is_unclear(
-                self._config.language
-            ):
-                break
+        sure = thorough or is_settled(seen.evidence, policy, policy.accept)
+        total, trigrams = languages, frozenset[int]()
+        for reader in (self._print_reader, self._second_look if sure else None):
+            if reader is None or self._is_clear(total):
+                continue
+            known = reader.names_of_moves(best.card.id)
+            for more in reader.running_text(view.at(quad)):
+                trigrams |= more
+                found = self._trigrams.language_scores(trigrams, known)
+                total = {one: score + found[one] for one, score in languages.items()}
+                if self._is_clear(total):
+                    break
         most = max(total.values())
         return seen.with_evidence(languages={one: score - most for one, score in total.items()})
+
+    def _is_clear(self, languages: Mapping[str, float]) -> bool:
+        config = self._config.language
+        return tell_language(languages, None, config).confidence >= config.clear
 
     def _searched(self, view: View, proposals: Proposals, seen: "_Seen") -> "_Seen":
         """Add the printings that print names, compared with their own pictures."""
@@ -239,8 +265,10 @@ class CardRecogniser:
         seen = replace(seen, print_quad=where.quad).with_evidence(
             candidates=tuple(candidates.values()), searched=True
         )
-        several = seen.evidence.quality.several_cards or shows_several(
-            view, where.quad, proposals, self._config.quality, self._finder
+        several = (
+            seen.evidence.quality.several_cards
+            or (not self._is_pictured(seen) and spans_two(where.quad, self._config.quality))
+            or shows_several(view, where.quad, proposals, self._config.quality, self._finder)
         )
         seen = seen.with_evidence(quality=replace(seen.evidence.quality, several_cards=several))
         best = likeliest(seen.evidence, self._config.policy)
@@ -253,6 +281,11 @@ class CardRecogniser:
         return seen.with_evidence(
             languages=examined.languages, unknown_number=examined.unknown_number
         )
+
+    def _is_pictured(self, seen: "_Seen") -> bool:
+        least = self._config.policy.likeness
+        pictures = [one.picture for one in seen.evidence.candidates]
+        return any(one is not None and one.likeness >= least for one in pictures)
 
     def _looked_again(self, view: View, proposals: Proposals, seen: "_Seen") -> "_Seen":
         """Add what the larger reader reads, first where the likeliest candidate lies."""

@@ -20,7 +20,8 @@ class Recognition:
     `candidates` are sorted, likeliest first. `margin` is the confidence of the first candidate
     minus that of the second; `likeness_gap` is the likeness of the best picture minus that of the
     best one of other art, None where no picture decided. `quad` is where the card lies, in pixels
-    of the frame, and `rectified` the card alone, upright. `languages` holds the log-likelihood of
+    of the frame, and `rectified` the card alone, upright. `outlines` are the whole cards, largest
+    first, where several lie in the frame. `languages` holds the log-likelihood of
     each language, relative to the best; None where print was not read. `language` with its
     confidence is what `language.recognition_with_language` makes of it. `ms` holds the milliseconds
     of each step.
@@ -35,6 +36,7 @@ class Recognition:
     candidates: tuple[Candidate, ...] = ()
     quad: Quad | None = None
     rectified: Frame | None = None
+    outlines: tuple[Quad, ...] = ()
     languages: dict[str, float] | None = None
     language: Language | None = None
     language_confidence: float = 0.0

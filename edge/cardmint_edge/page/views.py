@@ -8,7 +8,18 @@ from uuid import UUID
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from cardmint_contracts.cards import Card, Condition, Decision, Edition, Finish, Money, ScanDefaults
+from cardmint_contracts.cards import (
+    Candidate,
+    Card,
+    Condition,
+    Decision,
+    Edition,
+    Finish,
+    Image,
+    Money,
+    Outline,
+    ScanDefaults,
+)
 from cardmint_contracts.currencies import digits
 from cardmint_contracts.reasons import Reason
 from cardmint_contracts.tasks import ReviewTask
@@ -27,6 +38,8 @@ from cardmint_edge.status import OutboxStatus
 RECENT_SCANS = 20
 _DIGEST = "{digest}"
 MAX_CANDIDATES = 3
+LEAST_OFFERED = 0.01
+"""Confidence (0 to 1) from which a candidate beside the first is offered."""
 
 NOT_A_CARD: frozenset[str] = frozenset(
     {
@@ -41,11 +54,23 @@ NOT_A_CARD: frozenset[str] = frozenset(
 )
 """Reasons for which no candidate is offered."""
 
+HEADINGS: Mapping[str, str] = {
+    Reason.SEVERAL_CARDS: "More than one card lies there",
+    Reason.LOOKS_LIKE_CARD_BACK: "This looks like the back of a card",
+    Reason.CARD_BACK: "This looks like the back of a card",
+    Reason.UNKNOWN_CARD: "Nothing in the catalogue is like this card",
+    Reason.NOT_IN_CATALOGUE: "Its number is not in the catalogue",
+    Reason.TOO_DARK: "It is too dark to see a card",
+    Reason.NO_CARD_FOUND: "No card was found",
+}
+"""What is said of a picture for which no candidate is offered, by its first such reason."""
+
 ADVICE: Mapping[str, str] = {
     Reason.LOOKS_LIKE_CARD_BACK: "Turn the card over.",
     Reason.CARD_BACK: "Turn the card over.",
     Reason.UNKNOWN_CARD: "Turn the card over, or put it with other games and languages.",
-    Reason.NOT_IN_CATALOGUE: "Its set may be newer than the catalogue: fetch and build it again.",
+    Reason.NOT_IN_CATALOGUE: "Dismiss a card of another game. A set that is newer than the"
+    " catalogue: fetch and build the catalogue again.",
     Reason.NO_CARD_FOUND: "Lay one card on a plain ground, whole and flat.",
     Reason.SEVERAL_CARDS: "Leave one card under the camera.",
     Reason.CUT_OFF: "Move the card so that all its corners are in the picture.",
@@ -66,9 +91,9 @@ class StationView:
     `given` the answers from here that may be taken back. `copies` counts the questions whether
     a card came before, `stack` is whether copies of one card are laid upon each other now.
     `uploads` is whether images are uploaded at all. `languages` has, for the scan of a question
-    about a language, the languages to choose from. `printed_name` is the last card's name in its
-    language or the one that is set, `exists_as` the finishes in which it exists; none where none
-    are known.
+    about a language, the languages to choose from, `outlines` those of several cards in its image.
+    `printed_name` is the last card's name in its language or the one that is set, `exists_as` the
+    finishes in which it exists; none where none are known.
     """
 
     status: OutboxStatus
@@ -80,6 +105,7 @@ class StationView:
     open_tasks: int
     machine: "MachineSummary"
     originals: Mapping[UUID, ScanRecord] = field(default_factory=dict)
+    outlines: Mapping[UUID, Sequence[Outline]] = field(default_factory=dict)
     languages: Mapping[UUID, Sequence[LanguageChoice]] = field(default_factory=dict)
     overruled: Sequence[OverruledAnswer] = ()
     scan_to_repeat: UUID | None = None
@@ -166,7 +192,6 @@ class PageRenderer:
             editions=list(Edition),
             conditions=list(Condition),
             languages=list(NAMES),
-            limit=MAX_CANDIDATES,
             duplicate=Reason.POSSIBLE_DUPLICATE,
             audit=Reason.RANDOM_AUDIT,
         )
@@ -183,6 +208,9 @@ class PageRenderer:
         environment.filters["language_text"] = scan_language
         environment.filters["language_alone"] = asks_language_alone
         environment.filters["advice"] = advice_on
+        environment.filters["heading"] = heading
+        environment.filters["drawn"] = drawn_outlines
+        environment.filters["worth_offering"] = worth_offering
         environment.filters["no_card"] = lambda task: not NOT_A_CARD.isdisjoint(task.reasons)
         self._live = environment.get_template("live.html")
         self._page = environment.get_template("page.html")
@@ -266,6 +294,40 @@ def percent(share: float) -> str:
 def advice_on(reasons: Sequence[str]) -> list[str]:
     """Return what the operator can do about reasons, each sentence once."""
     return list(dict.fromkeys(ADVICE[reason] for reason in map(str, reasons) if reason in ADVICE))
+
+
+def heading(reasons: Sequence[str]) -> str:
+    """Return what a picture without candidates shows."""
+    return next(HEADINGS[reason] for reason in map(str, reasons) if reason in HEADINGS)
+
+
+def worth_offering(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+    """Return the likeliest candidates, without those that are hardly possible."""
+    return [
+        one
+        for number, one in enumerate(candidates[:MAX_CANDIDATES])
+        if not number or one.confidence >= LEAST_OFFERED
+    ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DrawnOutline:
+    """A card's outline in an image (pixels): its corners for SVG, and its middle."""
+
+    points: str
+    x: float
+    y: float
+
+
+def drawn_outlines(outlines: Sequence[Outline], image: Image) -> list[DrawnOutline]:
+    """Return outlines in pixels of an image."""
+    drawn = []
+    for outline in outlines:
+        xs = [round(share * image.width, 1) for share in outline[::2]]
+        ys = [round(share * image.height, 1) for share in outline[1::2]]
+        points = " ".join(f"{x},{y}" for x, y in zip(xs, ys, strict=True))
+        drawn.append(DrawnOutline(points=points, x=sum(xs) / 4, y=sum(ys) / 4))
+    return drawn
 
 
 def html(content: str, status: int = 200) -> HTMLResponse:

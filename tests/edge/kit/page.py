@@ -102,6 +102,11 @@ class PageBench:
                 for task in tasks
                 if Reason.LANGUAGE_UNCLEAR in task.reasons
             },
+            outlines={
+                task.scan: record.scan.outlines
+                for task in tasks
+                if (record := self.outbox.scan(task.scan))
+            },
             open_tasks=self.table.count_open(),
             overruled=self.tasks.overruled,
             scan_to_repeat=self.tasks.scan_to_repeat,

@@ -12,7 +12,7 @@ from cardmint_edge.domain.vision.contours import has_card_shape
 from cardmint_edge.domain.vision.finder import FinderNetwork, card_map_around
 from cardmint_edge.domain.vision.hashing import HASH_SIZE
 from cardmint_edge.domain.vision.matching import VIEW_SIZE
-from cardmint_edge.domain.vision.neighbours import shows_another_card
+from cardmint_edge.domain.vision.neighbours import shows_another_card, spans_two
 from cardmint_edge.domain.vision.proposals import Proposals, card_shaped
 from cardmint_edge.domain.vision.quad import Quad
 from cardmint_edge.domain.vision.view import View
@@ -38,13 +38,17 @@ def assess(
     """
     dark = float(view.levels[-1].mean()) < config.dark
     if quad is None:
-        return FrameQuality(too_dark=dark, card_shaped=False)
+        several = any(spans_two(outline, config) for outline in proposals.outlines)
+        return FrameQuality(too_dark=dark, card_shaped=False, several_cards=several)
     size = np.array([view.width, view.height], dtype=np.float32)
     outside = float(np.maximum(-quad.corners, quad.corners - size).max()) / quad.height
+    # Where no picture is like the card, the best one's place says little.
+    place = quad if known or not proposals.outlines else proposals.outlines[0]
     grey = cv2.cvtColor(view.cut(quad, *VIEW_SIZE), cv2.COLOR_BGR2GRAY)
     return FrameQuality(
-        several_cards=_has_neighbour(quad, proposals.quads)
-        or shows_several(view, quad, proposals, config, network)
+        several_cards=_has_neighbour(place, proposals.quads)
+        or shows_several(view, place, proposals, config, network)
+        or (not known and spans_two(place, config))
         or any(_lies_elsewhere(quad, other) for other in also_matched),
         cut_off=outside > config.cut_off,
         blurred=float(np.std(cv2.Laplacian(grey, cv2.CV_32F))) < config.blurred,
@@ -70,16 +74,13 @@ def shows_several(
     size = (view.width, view.height)
     if shows_another_card(quad, proposals.cards, size, config):
         return True
-    if not _is_small(quad, size, config):
+    low, high = quad.corners.min(axis=0), quad.corners.max(axis=0)
+    if low.min() < 0 or high[0] > size[0] or high[1] > size[1]:
         return False
     cards, moved, part = card_map_around(view, network, quad, CLOSER)
-    return shows_another_card(moved, cards, part, config, closer=True)
-
-
-def _is_small(quad: Quad, size: tuple[int, int], config: QualityConfig) -> bool:
-    low, high = quad.corners.min(axis=0), quad.corners.max(axis=0)
-    inside = low.min() >= 0 and high[0] <= size[0] and high[1] <= size[1]
-    return bool(inside) and float(((high - low) / size).max()) < config.small
+    small = float(((high - low) / size).max()) < config.small
+    least = config.touching_closer if small else config.touching_large
+    return shows_another_card(moved, cards, part, config, closer=least)
 
 
 def has_glare(card: NDArray[np.generic], config: QualityConfig) -> bool:

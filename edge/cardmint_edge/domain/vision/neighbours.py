@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardmint_edge.domain.config import QualityConfig
-from cardmint_edge.domain.vision.quad import Quad
+from cardmint_edge.domain.vision.quad import CARD_RATIO, Quad
 
 CardMap = NDArray[np.float32]
 """Probability of each place of the frame that it shows a card (0 to 1), at a lower resolution."""
@@ -19,21 +19,21 @@ def shows_another_card(
     size: tuple[int, int],
     config: QualityConfig,
     *,
-    closer: bool = False,
+    closer: float | None = None,
 ) -> bool:
     """Return whether a frame of `size` (width, height) shows a card beside or under that at `quad`.
 
     What touches the card is another one from a small share of its area on: a card under it shows no
     more than a strip. What lies apart must be larger: stickers and papers lie about, too. `closer`
-    says that the map is of a part that was enlarged around the card; it shows less of what lies
-    apart, and strips more clearly.
+    is set where the map is of the part around the card, which shows strips more clearly: it is the
+    least share for what touches.
     """
     factor = np.array([cards.shape[1] / size[0], cards.shape[0] / size[1]], dtype=np.float32)
     small = quad.scaled(factor)
     area = max(1.0, small.area)
-    least_touching = config.touching_closer if closer else config.touching
+    least_touching = config.touching if closer is None else closer
     beyond = (
-        (cards > (config.seen_closer if closer else 0.5))
+        (cards > (0.5 if closer is None else config.seen_closer))
         & (_mask(small, config.grown, cards.shape) == 0)
     ).astype(np.uint8)
     beyond = np.asarray(cv2.morphologyEx(beyond, cv2.MORPH_OPEN, _OPENED), dtype=np.uint8)
@@ -45,6 +45,32 @@ def shows_another_card(
         if stats[label, cv2.CC_STAT_AREA] > least * area:
             return True
     return False
+
+
+def spans_two(quad: Quad, config: QualityConfig) -> bool:
+    """Return whether an outline is too wide or too narrow for one card, even seen aslant.
+
+    Two cards, of which one lies over the other, are often found as one.
+    """
+    return not CARD_RATIO / config.spanning < quad.ratio < CARD_RATIO * config.spanning
+
+
+def whole_cards(quads: list[Quad], size: tuple[int, int], config: QualityConfig) -> list[Quad]:
+    """Return the quads that outline one whole card each in a frame of `size`, largest first.
+
+    Of quads that share a place the first one counts.
+    """
+    kept: list[Quad] = []
+    for quad in quads:
+        low, high = quad.corners.min(axis=0), quad.corners.max(axis=0)
+        inside = low.min() >= -config.edge and (high <= np.array(size) + config.edge).all()
+        if not inside or spans_two(quad, config):
+            continue
+        if all(quad.shared_area(other) < 0.5 * min(quad.area, other.area) for other in kept):
+            kept.append(quad)
+    least = 0.25 * max((quad.area for quad in kept), default=0.0)
+    kept.sort(key=lambda quad: -quad.area)
+    return [quad for quad in kept if quad.area >= least][: config.outlined]
 
 
 def _mask(quad: Quad, factor: float, shape: tuple[int, ...]) -> NDArray[np.uint8]:
