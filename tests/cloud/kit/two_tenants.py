@@ -88,7 +88,7 @@ def unknown_ids(like: TenantIds) -> TenantIds:
         number="987654323",
         account=str(uuid4()),
         person="none-keeper",
-        token="none-program",
+        token="plain-program",
         token_secret="cm_" + "n" * (len(like.token_secret) - 3),
         session="ab" * 32,
         session_secret="n" * len(like.session_secret),
