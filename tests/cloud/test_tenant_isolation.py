@@ -185,6 +185,7 @@ def _forms(annotation: Any, ids: TenantIds) -> list[str]:
         "q": f"lot:{ids.lot}",
         "account": ids.account,
         "factors": "true",
+        "language": "fr",
         "role": "viewer",
         "disabled": "true",
     }
