@@ -415,15 +415,8 @@ def test_names_and_passwords_that_cannot_be_used() -> None:
     for name in ("", "  ", "a" * 61, "a\x00b"):
         with pytest.raises(Conflict):
             check_name(name)
-    for password in (
-        "short",
-        "a" * 201,
-        "password1234",
-        "iloveyou1234567",
-        "cardmint",
-        "shop" * 4,
-        "owl owl owl owl",
-    ):
+    weak = ("short", "a" * 201, "password1234", "iloveyou1234567", "qwertyuiop12")
+    for password in (*weak, "cardmint", "shop" * 4, "owl owl owl owl"):
         with pytest.raises(Conflict):
             check_password(password, "owl", "shop")
     check_password(PASSWORD, "fox", "shop")
