@@ -178,7 +178,6 @@ def _forms(annotation: Any, ids: TenantIds) -> list[str]:
         "factor": ids.factor,
         "link": ids.link,
         "days": "7",
-        "language": "en",
         "scope": "read",
         "per_minute": "60",
         "origins": "https://example.com",
