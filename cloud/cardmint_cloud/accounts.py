@@ -1,7 +1,7 @@
 """Accounts of people and tokens of programs: how one proves who it is.
 
 Passwords are hashed by Argon2id. Sessions, links and tokens are random; the database has only their
-SHA-256.
+SHA-256. What is done to accounts is written to the audit log in the same transaction.
 """
 
 import asyncio
@@ -16,20 +16,31 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from cardmint_cloud.adapters.postgres import accounts as rows
+from cardmint_cloud.adapters.postgres import factors as factor_rows
 from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
+from cardmint_cloud.adapters.sealing import MasterKeys
+from cardmint_cloud.audit import MACHINE, Action, AuditLog
 from cardmint_cloud.domain.permissions import Role, Scope
 from cardmint_cloud.domain.sign_in_pace import SignInPace
 from cardmint_cloud.errors import Conflict, NotFound
+from cardmint_cloud.vault import Vault
 
 LINK_LIFE = timedelta(hours=24)
 IDLE = {True: timedelta(hours=12), False: timedelta(days=7)}
 LONGEST = {True: timedelta(days=7), False: timedelta(days=30)}
 """How long a session lasts without use, and in all; True is for admins."""
 
+SECOND_LIFE = timedelta(minutes=10)
+"""How long a sign-in waits for its second factor."""
+
+PROOF_LIFE = timedelta(minutes=15)
+"""How long after a proof of who asks that person may change what is sensitive."""
+
 TOUCH_EVERY = timedelta(minutes=1)
 LEAST_PASSWORD = 12
 MOST_PASSWORD = 200
 MOST_NAME = 60
+MOST_AGENT = 200
 TOKEN_PREFIX = "cm_"  # noqa: S105 - so that secret scanners find one
 _SECRET_BYTES = 32
 _LINK_GONE = "This link was used or is too old; ask for a new one."
@@ -38,12 +49,23 @@ _COMMON = frozenset({"password1234", "passwordpassword", "123456789012", "qwerty
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SignedIn:
-    """A person with a session, whose digest is its name in the database."""
+    """A person with a session, whose digest is its name in the database.
+
+    `waits` says that the second factor is still to come, `factors` that the account has any,
+    `proved_at` when the person last proved who it is.
+    """
 
     account: UUID
     name: str
     role: Role
     session: bytes
+    waits: bool = False
+    factors: bool = False
+    proved_at: datetime | None = None
+
+    def proved_lately(self, now: datetime) -> bool:
+        """Return whether the person may change what is sensitive."""
+        return self.proved_at is not None and now - self.proved_at <= PROOF_LIFE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +74,9 @@ class Program:
 
     name: str
     scope: Scope
+    digest: bytes
+    origins: frozenset[str] = frozenset()
+    per_minute: int | None = None
 
 
 class TooSoon(Exception):
@@ -65,9 +90,15 @@ class TooSoon(Exception):
 class Accounts:
     """The accounts of one tenant."""
 
-    def __init__(self, pool: Pool, tenant: str) -> None:
-        self._database = TenantDatabase(pool, tenant)
-        self._tenant = tenant
+    def __init__(
+        self, pool: Pool, tenant: str, masters: MasterKeys, *, everybody: bool = False
+    ) -> None:
+        """Take the master keys. With `everybody`, not only admins need a second factor."""
+        self.database = self._database = TenantDatabase(pool, tenant)
+        self.tenant = self._tenant = tenant
+        self.vault = Vault(tenant, masters)
+        self.audit = AuditLog(self.vault)
+        self._everybody = everybody
         self._pace = SignInPace()
         # 19 MiB each and two at a time: a small machine has that to spare.
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19 << 10, parallelism=1)
@@ -96,7 +127,18 @@ class Accounts:
         self._pace.wrong(folded, address, clock, known=known)
         found = await rows.account_named(self._database, self._tenant, folded)
         right = await self._verify(found["password"] if found else self._nobody, password)
+        told = {"address": address, "agent": agent[:MOST_AGENT]}
         if not right or found is None or found["disabled"]:
+            async with self._database.transaction() as connection:
+                if found is not None:
+                    await self.audit.add(
+                        connection,
+                        Action.SIGN_IN_REFUSED,
+                        by="",
+                        person=found["account"],
+                        personal=told,
+                        now=now,
+                    )
             return None
         self._pace.right(folded, address)
         return await self._begin(
@@ -116,29 +158,137 @@ class Accounts:
         admin = role is Role.ADMIN
         if now - row["seen_at"] > IDLE[admin] or now - row["began_at"] > LONGEST[admin]:
             return None
+        waits = row["stage"] == "second"
+        if waits and now - row["began_at"] > SECOND_LIFE:
+            return None
         if use and now - row["seen_at"] > TOUCH_EVERY:
             await rows.touch_session(self._database, self._tenant, digest, now)
-        return SignedIn(account=row["account"], name=row["name"], role=role, session=digest)
+        return SignedIn(
+            account=row["account"],
+            name=row["name"],
+            role=role,
+            session=digest,
+            waits=waits,
+            factors=row["factors"],
+            proved_at=row["proved_at"],
+        )
+
+    def needs_factor(self, role: Role) -> bool:
+        """Return whether an account of a role needs a second factor."""
+        return self._everybody or role is Role.ADMIN
 
     async def program(self, token: str, now: datetime) -> Program | None:
         """Return whose token it is; None where it is none."""
         digest = digest_of(token)
         row = await rows.token_of(self._database, self._tenant, digest)
-        if row is None:
+        if row is None or (row["expires_at"] is not None and now >= row["expires_at"]):
             return None
         if row["used_at"] is None or now - row["used_at"] > TOUCH_EVERY:
             await rows.touch_token(self._database, self._tenant, digest, now)
-        return Program(name=row["name"], scope=Scope(row["scope"]))
+        return Program(
+            name=row["name"],
+            scope=Scope(row["scope"]),
+            digest=digest,
+            origins=frozenset(row["origins"]),
+            per_minute=row["per_minute"],
+        )
 
-    async def sign_out(self, who: SignedIn, session: bytes | None = None) -> None:
+    async def sign_out(self, who: SignedIn, now: datetime, session: bytes | None = None) -> None:
         """End a session: the own one, or another one of the same account."""
-        await rows.end_session(self._database, self._tenant, who.account, session or who.session)
+        async with self._database.transaction() as connection:
+            ended = session or who.session
+            await rows.end_session(connection, self._tenant, who.account, ended)
+            await self.audit.add(
+                connection, Action.SIGNED_OUT, by=who.account, person=who.account, now=now
+            )
 
-    async def invite(self, role: Role, now: datetime) -> str:
+    async def end_sessions(
+        self, account: UUID, now: datetime, *, by: UUID, keep: bytes | None = None
+    ) -> None:
+        """End all sessions of an account but one."""
+        async with self._database.transaction() as connection:
+            await rows.end_sessions(connection, self._tenant, account, keep)
+            await self.audit.add(connection, Action.SESSIONS_ENDED, by=by, person=account, now=now)
+
+    async def invite(self, role: Role, now: datetime, *, by: UUID | str = MACHINE) -> str:
         """Return the secret of a link that makes one account, once, within a day."""
         secret = new_secret()
-        await rows.add_link(self._database, self._tenant, digest_of(secret), role, now + LINK_LIFE)
+        async with self._database.transaction() as connection:
+            await rows.add_link(connection, self._tenant, digest_of(secret), role, now + LINK_LIFE)
+            await self.audit.add(connection, Action.INVITED, by=by, now=now, role=role)
         return secret
+
+    async def account_named(self, name: str) -> UUID:
+        """Return an account by its name.
+
+        Raises:
+            NotFound: nobody has that name.
+        """
+        found = await rows.account_named(self._database, self._tenant, fold(name))
+        if found is None:
+            raise NotFound(f"no account here has the name {name!r}; the page `People` has them all")
+        account: UUID = found["account"]
+        return account
+
+    async def recovery_link(
+        self, account: UUID, now: datetime, *, drops_factors: bool, by: UUID | str = MACHINE
+    ) -> str:
+        """Return the secret of a link that sets an account's password anew, once, within a day.
+
+        With `drops_factors` its second factors go with the old password.
+
+        Raises:
+            NotFound: there is no such account.
+        """
+        secret = new_secret()
+        async with self._database.transaction() as connection:
+            added = await rows.add_recovery_link(
+                connection,
+                self._tenant,
+                digest_of(secret),
+                account,
+                expires_at=now + LINK_LIFE,
+                drops_factors=drops_factors,
+            )
+            if not added:
+                raise NotFound("There is no such account.")
+            await self.audit.add(
+                connection,
+                Action.RECOVERY_LINK_MADE,
+                by=by,
+                person=account,
+                now=now,
+                drops_factors=str(drops_factors).lower(),
+            )
+        return secret
+
+    async def recovers(self, secret: str, now: datetime) -> str | None:
+        """Return the name of the account that a link recovers; None where it is not good."""
+        row = await rows.recovery_link(self._database, self._tenant, digest_of(secret), now)
+        return row["name"] if row else None
+
+    async def recover(self, secret: str, password: str, now: datetime) -> None:
+        """Set a password by a recovery link; all sessions end, and whoever it is signs in.
+
+        Raises:
+            NotFound: the link is not good any more.
+            Conflict: the password cannot be used.
+        """
+        row = await rows.recovery_link(self._database, self._tenant, digest_of(secret), now)
+        if row is None:
+            raise NotFound(_LINK_GONE)
+        check_password(password, row["name"], self._tenant)
+        hashed = await self._hash(password)
+        async with self._database.transaction() as connection:
+            taken = await rows.take_recovery_link(connection, self._tenant, digest_of(secret), now)
+            if taken is None:
+                raise NotFound(_LINK_GONE)
+            account = taken["account"]
+            await rows.set_password(connection, self._tenant, account, hashed)
+            await rows.end_sessions(connection, self._tenant, account)
+            if taken["drops_factors"]:
+                await factor_rows.remove_all(connection, self._tenant, account)
+            await self.audit.add(connection, Action.RECOVERED, by=account, person=account, now=now)
 
     async def invited_as(self, secret: str, now: datetime) -> Role | None:
         """Return the role of a link that is still good; None if it is not."""
@@ -176,12 +326,17 @@ class Accounts:
             )
             if not added:
                 raise Conflict("Somebody has this name already; take another one.")
+            await self.audit.add(
+                connection, Action.JOINED, by=account, person=account, now=now, role=role
+            )
         begun = await self._begin(account, hashed, address=address, agent=agent, now=now)
         if begun is None:
             raise NotFound("An admin has disabled this account already.")
         return begun
 
-    async def change_password(self, who: SignedIn, present: str, new: str, *, clock: float) -> None:
+    async def change_password(
+        self, who: SignedIn, present: str, new: str, *, now: datetime, clock: float
+    ) -> None:
         """Change a person's password, and end their other sessions.
 
         `clock` is in seconds, for the pace of tries: a session alone is no way to the password.
@@ -190,22 +345,72 @@ class Accounts:
             Conflict: the present one is wrong, or the new one cannot be used.
             TooSoon: there were too many wrong tries.
         """
-        pace = (str(who.account), str(who.account))
-        wait = self._pace.seconds_to_wait(*pace, clock, known=True)
-        if wait > 0:
-            raise TooSoon(wait)
-        self._pace.wrong(*pace, clock, known=True)
-        hashed = await rows.password_of(self._database, self._tenant, who.account)
-        if hashed is None or not await self._verify(hashed, present):
+        if not await self.is_password(who, present, clock=clock):
             raise Conflict("The present password is wrong.")
-        self._pace.right(*pace)
         check_password(new, who.name, self._tenant)
         changed = await self._hash(new)
         async with self._database.transaction() as connection:
             await rows.set_password(connection, self._tenant, who.account, changed)
             await rows.end_sessions(connection, self._tenant, who.account, who.session)
+            await self.audit.add(
+                connection, Action.PASSWORD_CHANGED, by=who.account, person=who.account, now=now
+            )
 
-    async def change(self, account: UUID, role: Role, *, disabled: bool) -> None:
+    async def is_password(self, who: SignedIn, password: str, *, clock: float) -> bool:
+        """Return whether it is the person's password.
+
+        Raises:
+            TooSoon: there were too many wrong tries.
+        """
+        self.count_try(who.account, clock)
+        hashed = await rows.password_of(self._database, self._tenant, who.account)
+        right = hashed is not None and await self._verify(hashed, password)
+        if right:
+            self.forget_tries(who.account)
+        return right
+
+    def count_try(self, account: UUID, clock: float) -> None:
+        """Count a try by somebody with a session, before the answer is known.
+
+        Raises:
+            TooSoon: there were too many wrong ones.
+        """
+        pace = (str(account), str(account))
+        wait = self._pace.seconds_to_wait(*pace, clock, known=True)
+        if wait > 0:
+            raise TooSoon(wait)
+        self._pace.wrong(*pace, clock, known=True)
+
+    def forget_tries(self, account: UUID) -> None:
+        """Forget the tries of an account that proved itself."""
+        self._pace.right(str(account), str(account))
+
+    async def renew_session(self, who: SignedIn, now: datetime, action: Action) -> str:
+        """Return a new secret for a session whose person has proved who it is.
+
+        Raises:
+            NotFound: the session has ended meanwhile.
+        """
+        secret = new_secret()
+        async with self._database.transaction() as connection:
+            row = await rows.renew_session(
+                connection, self._tenant, who.session, digest_of(secret), now
+            )
+            if row is None:
+                raise NotFound("That session has ended; sign in again.")
+            await self.audit.add(
+                connection,
+                action,
+                by=who.account,
+                person=who.account,
+                personal={"address": row["address"], "agent": row["agent"]},
+                now=now,
+            )
+        return secret
+
+    async def change(
+        self, account: UUID, role: Role, *, disabled: bool, by: UUID, now: datetime
+    ) -> None:
         """Set an account's role, and whether it is disabled; its sessions end.
 
         Raises:
@@ -223,14 +428,63 @@ class Accounts:
             if not changed:
                 raise NotFound("There is no such account.")
             await rows.end_sessions(connection, self._tenant, account)
+            await self.audit.add(
+                connection,
+                Action.ACCOUNT_CHANGED,
+                by=by,
+                person=account,
+                now=now,
+                role=role,
+                disabled=str(disabled).lower(),
+            )
 
-    async def add_token(self, name: str, scope: Scope, now: datetime) -> str:
-        """Return a new token, in place of an earlier one of the same name."""
+    async def add_token(
+        self,
+        name: str,
+        scope: Scope,
+        now: datetime,
+        *,
+        by: UUID | str = MACHINE,
+        expires_at: datetime | None = None,
+        origins: frozenset[str] = frozenset(),
+        per_minute: int | None = None,
+    ) -> str:
+        """Return a new token, in place of an earlier one of the same name.
+
+        Pages of `origins` may use it in a browser, and it makes `per_minute` requests at most.
+        """
         token = TOKEN_PREFIX + new_secret()
-        await rows.set_token(
-            self._database, self._tenant, digest_of(token), name=name, scope=scope, now=now
-        )
+        async with self._database.transaction() as connection:
+            await rows.set_token(
+                connection,
+                self._tenant,
+                digest_of(token),
+                name=name,
+                scope=scope,
+                now=now,
+                expires_at=expires_at,
+                origins=sorted(origins),
+                per_minute=per_minute,
+            )
+            await self.audit.add(
+                connection, Action.TOKEN_MADE, by=by, now=now, token=name, scope=scope
+            )
         return token
+
+    async def remove_token(self, name: str, now: datetime, *, by: UUID) -> None:
+        """Remove a token: what has it is refused from now on.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        async with self._database.transaction() as connection:
+            if not await rows.remove_token(connection, self._tenant, name):
+                raise NotFound("There is no such token.")
+            await self.audit.add(connection, Action.TOKEN_REMOVED, by=by, now=now, token=name)
+
+    async def takes_origin(self, origin: str) -> bool:
+        """Return whether pages of an origin may use any token."""
+        return await rows.has_token_for(self._database, self._tenant, origin)
 
     async def _begin(
         self, account: UUID, password: str, *, address: str, agent: str, now: datetime
@@ -243,17 +497,28 @@ class Accounts:
             seen_before=now - max(IDLE.values()),
             begun_before=now - max(LONGEST.values()),
         )
-        begun = await rows.begin_session(
-            self._database,
-            self._tenant,
-            digest_of(secret),
-            account,
-            password=password,
-            address=address,
-            agent=agent[:200],
-            now=now,
-        )
-        return secret if begun else None
+        agent = agent[:MOST_AGENT]
+        async with self._database.transaction() as connection:
+            stage = await rows.begin_session(
+                connection,
+                self._tenant,
+                digest_of(secret),
+                account,
+                password=password,
+                address=address,
+                agent=agent,
+                now=now,
+            )
+            if stage == "whole":
+                await self.audit.add(
+                    connection,
+                    Action.SIGNED_IN,
+                    by=account,
+                    person=account,
+                    personal={"address": address, "agent": agent},
+                    now=now,
+                )
+        return secret if stage else None
 
     async def _hash(self, password: str) -> str:
         async with self._hashing:

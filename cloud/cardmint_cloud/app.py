@@ -17,9 +17,11 @@ from cardmint_cloud import __version__, background_jobs
 from cardmint_cloud import settings as configuration
 from cardmint_cloud.adapters.mqtt.client import MqttClient
 from cardmint_cloud.adapters.postgres import catalogue
+from cardmint_cloud.adapters.postgres.address import DatabaseAddress
 from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
+from cardmint_cloud.adapters.postgres.failures import explain_failure
 from cardmint_cloud.adapters.postgres.ingest import leases
-from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, explain_failure
+from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY, retry_until_done
 from cardmint_cloud.adapters.providers.http import ProviderHttp
 from cardmint_cloud.adapters.providers.pokemontcg import PokemonTcg
@@ -70,8 +72,11 @@ async def work(settings: CloudSettings) -> None:
     # A group of events is thousands of objects that are freed together.
     gc.set_threshold(50_000, 50, 50)
     name = uuid4()
+    jobs = max(2, settings.database_connections // 4)
+    connections = settings.database_connections - jobs - settings.pooled
+    session = leases.session_name(name)
     async with (
-        database(settings, wait=True, application_name=leases.session_name(name)) as pool,
+        database(settings, wait=True, connections=connections, application_name=session) as pool,
         listening_pool(settings, pool) as listening,
         price_http_client() as client,
     ):
@@ -87,6 +92,7 @@ async def work(settings: CloudSettings) -> None:
             ),
             every_s=settings.prices.every_s,
             reviews=settings.reviews,
+            connections=jobs,
         )
         worker = Worker(pool, listening=listening, name=name)
         broker = MqttClient(settings.broker, on_message=worker.put, name=name)
@@ -167,26 +173,31 @@ async def database(
     *,
     command_s: float | None = COMMAND_S,
     wait: bool = False,
+    connections: int = 8,
     **server_settings: str,
 ) -> AsyncIterator[Pool]:
     """Give the service's pool of connections to a database that has this version's tables.
 
-    A statement may take `command_s` seconds; None sets no limit. With `wait`, a database that is
-    away is waited for.
+    It opens `connections` at most. A statement may take `command_s` seconds; None sets no limit.
+    With `wait`, a database that is away is waited for.
 
     Raises:
         RetryLater: the database is away, and `wait` is not set.
         StopService: the settings of the database do not work.
     """
-    engine = engine_for(settings.database, pooled=settings.pooled)
+    engine = engine_for(settings.database, pooled=settings.pooled, connections=1)
+    address = DatabaseAddress.read(settings.database)
 
     async def connect() -> Pool:
-        await check_revision(engine, as_service=True)
+        try:
+            await check_revision(engine, as_service=True)
+        finally:
+            await engine.dispose()
         try:
             return await asyncpg.create_pool(
-                settings.database,
-                min_size=2,
-                max_size=8,
+                **address.asyncpg,
+                min_size=min(2, connections),
+                max_size=connections,
                 command_timeout=command_s,
                 server_settings=server_settings,
                 reset=_keep,
@@ -195,14 +206,11 @@ async def database(
         except DATABASE_AWAY as error:
             raise explain_failure(engine, error) from error
 
+    pool = await (retry_until_done("start", connect) if wait else connect())
     try:
-        pool = await (retry_until_done("start", connect) if wait else connect())
-        try:
-            yield pool
-        finally:
-            pool.terminate()
+        yield pool
     finally:
-        await engine.dispose()
+        pool.terminate()
 
 
 @contextlib.asynccontextmanager
@@ -211,7 +219,8 @@ async def listening_pool(settings: CloudSettings, pool: Pool) -> AsyncIterator[P
     if not settings.pooled:
         yield pool
         return
-    direct = await asyncpg.create_pool(settings.direct, min_size=0, max_size=1)
+    address = DatabaseAddress.read(settings.direct, "database_direct")
+    direct = await asyncpg.create_pool(**address.asyncpg, min_size=0, max_size=1)
     try:
         yield direct
     finally:

@@ -19,6 +19,7 @@ import structlog
 from procrastinate import BaseRetryStrategy, JobContext, RetryDecision, jobs
 
 from cardmint_cloud.adapters.postgres import across, job_queue
+from cardmint_cloud.adapters.postgres.address import DatabaseAddress
 from cardmint_cloud.adapters.postgres.connection import Pool, tenant_transaction
 from cardmint_cloud.adapters.postgres.prices import provider_state
 from cardmint_cloud.pricing.price import PriceUnavailable, QuoteSource, price_card
@@ -91,14 +92,18 @@ def build_queue(
     *,
     every_s: int = 5,
     reviews: ReviewSettings | None = None,
+    connections: int = 4,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> procrastinate.App:
-    """Return the queue of the database at `address` with all its tasks, which use `pool`."""
+    """Return the queue of the database at `address` with all its tasks, which use `pool`.
+
+    The queue itself opens `connections` at most.
+    """
     connector = procrastinate.PsycopgConnector(
-        conninfo=address,
+        conninfo=DatabaseAddress.read(address, "database_direct").libpq,
         kwargs={"application_name": "cardmint jobs"},
         min_size=1,
-        max_size=4,
+        max_size=connections,
         timeout=10,
     )
     app = procrastinate.App(connector=connector)

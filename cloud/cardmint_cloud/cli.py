@@ -126,7 +126,122 @@ def invite(config: Path | None, role: str) -> None:
 
 @cli.command()
 @_config
-@click.option("--scope", type=click.Choice(["read", "station"]), default="read", show_default=True)
+@click.option("--factors", is_flag=True, help="Remove the second factors, too.")
+@click.argument("name")
+def recover(config: Path | None, name: str, *, factors: bool) -> None:
+    """Print a link by which NAME sets the password anew, once, within a day."""
+    from cardmint_cloud import commands
+
+    loaded = settings.load(config)
+    path = commands.recovery_link(loaded, name, drops_factors=factors)
+    click.echo(f"http://127.0.0.1:{loaded.web.port}{path}")
+
+
+@cli.group("master-key")
+def master_key() -> None:
+    """The keys by which personal data is encrypted."""
+
+
+@master_key.command("make")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def make_master_key(file: Path) -> None:
+    """Write a new master key to a new FILE, which only its owner reads. Keep a copy elsewhere."""
+    from cardmint_cloud.adapters.sealing import MasterKeys, write_master_keys
+
+    if file.exists():
+        raise StopService(f"{file} is there already; `master-key rotate` puts a new key before it")
+    write_master_keys(file, MasterKeys.new())
+    click.echo(f"{file}: one key; name it in `master_keys`, and keep a copy apart from backups")
+
+
+@master_key.command("rotate")
+@_config
+def rotate_master_key(config: Path | None) -> None:
+    """Put a new key before those of `master_keys`, and wrap the keys of persons by it.
+
+    Earlier keys stay in the file for backups; start the dashboard again afterwards.
+    """
+    from cardmint_cloud import commands
+
+    loaded = settings.load(config)
+    wrapped = commands.rotate_master_key(loaded)
+    click.echo(f"{loaded.master_keys}: a new key; {wrapped} persons' keys are wrapped by it")
+
+
+@cli.group()
+def audit() -> None:
+    """The audit log: who did what to accounts, links, tokens and personal data."""
+
+
+@audit.command("verify")
+@_config
+@click.option(
+    "--anchors",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="The file of anchors, in place of `audit_anchors`.",
+)
+def verify_audit(config: Path | None, anchors: Path | None) -> None:
+    """Check the tenant's whole log, and that the anchored heads are in it. Exit code 1 if not."""
+    from cardmint_cloud import commands
+
+    report = commands.verify_audit(settings.load(config), anchors)
+    for problem in report.problems:
+        click.echo(problem)
+    click.echo(f"{report.entries} entries, {report.anchors} anchors, head {report.head}")
+    if report.problems:
+        sys.exit(1)
+    click.echo(
+        "the chain and its anchors hold" if report.anchors else "the chain holds; no anchors"
+    )
+
+
+@audit.command("anchor")
+@_config
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def anchor_audit(config: Path | None, file: Path) -> None:
+    """Append the head of the tenant's log to FILE, which is best on another machine."""
+    from cardmint_cloud import commands
+
+    made = commands.anchor_audit(settings.load(config), file)
+    click.echo(f"{file}: entry {made.number}, {made.hash}")
+
+
+@cli.group()
+def person() -> None:
+    """What is kept of a person: hand it out, or erase it."""
+
+
+@person.command("export")
+@_config
+@click.argument("name")
+def export_person(config: Path | None, name: str) -> None:
+    """Print what is kept of NAME as JSON."""
+    from cardmint_cloud import commands
+
+    click.echo(encode(commands.export_person(settings.load(config), name)).decode())
+
+
+@person.command("erase")
+@_config
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.argument("name")
+def erase_person(config: Path | None, name: str, *, yes: bool) -> None:
+    """Erase NAME for good; print what stays."""
+    from cardmint_cloud import commands
+
+    if not yes:
+        click.confirm(f"Erase {name} for good?", abort=True)
+    done = commands.erase_person(settings.load(config), name)
+    click.echo(f"{name} is erased; the account is called {done.name} now. What stays:")
+    for line in done.stays:
+        click.echo(f"- {line}")
+
+
+@cli.command()
+@_config
+@click.option(
+    "--scope", type=click.Choice(["read", "station", "metrics"]), default="read", show_default=True
+)
 @click.argument("name")
 def token(config: Path | None, scope: str, name: str) -> None:
     """Print a new token for the program NAME: its Authorization header is `Bearer` and this."""

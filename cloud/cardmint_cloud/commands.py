@@ -11,6 +11,7 @@ from cardmint_cloud import catalogue_import, fleet, log_months
 from cardmint_cloud.accounts import Accounts
 from cardmint_cloud.adapters.postgres import accounts as account_rows
 from cardmint_cloud.adapters.postgres.connection import (
+    Pool,
     PostgresConnection,
     TenantDatabase,
     owner_connection,
@@ -23,10 +24,15 @@ from cardmint_cloud.adapters.postgres.ingest.identity import DatabaseIdentity
 from cardmint_cloud.adapters.postgres.ingest.log_months import RetiredMonth
 from cardmint_cloud.adapters.postgres.migrate import check_revision, engine_for, migrate
 from cardmint_cloud.adapters.postgres.prices import quotes
+from cardmint_cloud.adapters.sealing import load_master_keys, write_master_keys
 from cardmint_cloud.app import database
+from cardmint_cloud.audit import MACHINE, Action, read_anchors
 from cardmint_cloud.catalogue_import import ImportSummary
+from cardmint_cloud.domain.audit_chain import Anchor, ChainReport
 from cardmint_cloud.domain.permissions import Role, Scope
+from cardmint_cloud.errors import StopService
 from cardmint_cloud.ingest import dead_letters
+from cardmint_cloud.persons import Erased, Persons
 from cardmint_cloud.settings import CloudSettings
 from cardmint_contracts.control import DesiredConfig, Manifest
 from cardmint_contracts.prices import LastPrice
@@ -145,10 +151,134 @@ def invite(settings: CloudSettings, role: Role) -> str:
 
     async def run() -> str:
         async with database(settings) as pool:
-            secret = await Accounts(pool, settings.tenant).invite(role, datetime.now(UTC))
+            secret = await _accounts(settings, pool).invite(role, datetime.now(UTC))
             return f"/join/{secret}"
 
     return asyncio.run(run())
+
+
+def recovery_link(settings: CloudSettings, name: str, *, drops_factors: bool) -> str:
+    """Return the path of a one-time link by which a person sets the password anew.
+
+    Raises:
+        NotFound: nobody has that name.
+        RetryLater: the database is away.
+        StopService: the settings of the database do not work, or there is no master key.
+    """
+
+    async def run() -> str:
+        async with database(settings) as pool:
+            accounts = _accounts(settings, pool)
+            account = await accounts.account_named(name)
+            secret = await accounts.recovery_link(
+                account, datetime.now(UTC), drops_factors=drops_factors
+            )
+            return f"/recover/{secret}"
+
+    return asyncio.run(run())
+
+
+def verify_audit(settings: CloudSettings, anchors: Path | None) -> ChainReport:
+    """Check the tenant's audit log, against the anchors of a file.
+
+    Raises:
+        RetryLater: the database is away.
+        StopService: the settings of the database or the file do not work.
+    """
+    file = anchors or (Path(settings.audit_anchors) if settings.audit_anchors else None)
+    kept = read_anchors(file) if file else []
+
+    async def run() -> ChainReport:
+        async with (
+            database(settings, command_s=None) as pool,
+            tenant_transaction(pool, settings.tenant) as connection,
+        ):
+            return await _accounts(settings, pool).audit.verify(connection, kept)
+
+    return asyncio.run(run())
+
+
+def anchor_audit(settings: CloudSettings, file: Path) -> Anchor:
+    """Write the head of the tenant's audit log to a file.
+
+    Raises:
+        RetryLater: the database is away.
+        StopService: the settings of the database or the file do not work.
+    """
+
+    async def run() -> Anchor:
+        async with database(settings) as pool:
+            audit = _accounts(settings, pool).audit
+            tenant = TenantDatabase(pool, settings.tenant)
+            return await audit.anchor(tenant, file, datetime.now(UTC))
+
+    return asyncio.run(run())
+
+
+def export_person(settings: CloudSettings, name: str) -> dict[str, Any]:
+    """Return what is kept of a person.
+
+    Raises:
+        NotFound: nobody has that name.
+        RetryLater: the database is away.
+        StopService: the settings of the database do not work, or a master key is missing.
+    """
+
+    async def run() -> dict[str, Any]:
+        async with database(settings) as pool:
+            return await Persons(_accounts(settings, pool)).export(name, datetime.now(UTC))
+
+    return asyncio.run(run())
+
+
+def erase_person(settings: CloudSettings, name: str) -> Erased:
+    """Erase a person.
+
+    Raises:
+        NotFound: nobody has that name.
+        Conflict: it is the last admin.
+        RetryLater: the database is away.
+        StopService: the settings of the database do not work.
+    """
+
+    async def run() -> Erased:
+        async with database(settings) as pool:
+            return await Persons(_accounts(settings, pool)).erase(name, datetime.now(UTC))
+
+    return asyncio.run(run())
+
+
+def rotate_master_key(settings: CloudSettings) -> int:
+    """Put a new master key before those of the file, and wrap all keys of the tenant's persons.
+
+    Return how many were wrapped again.
+
+    Raises:
+        RetryLater: the database is away.
+        StopService: there is no file of keys, or the settings of the database do not work.
+    """
+    if not settings.master_keys:
+        raise StopService("master_keys: name the file; keys in the environment are yours to change")
+    before = load_master_keys(settings.master_keys, {})
+    renewed = before.with_new()
+
+    async def run() -> int:
+        async with database(settings) as pool:
+            # The file first: without the new key in it, what it wraps would be lost.
+            write_master_keys(Path(settings.master_keys), renewed)
+            accounts = Accounts(pool, settings.tenant, renewed)
+            async with tenant_transaction(pool, settings.tenant) as connection:
+                wrapped = await accounts.vault.wrap_again(connection)
+                await accounts.audit.add(
+                    connection, Action.MASTER_KEY_CHANGED, by=MACHINE, now=datetime.now(UTC)
+                )
+            return wrapped
+
+    return asyncio.run(run())
+
+
+def _accounts(settings: CloudSettings, pool: Pool) -> Accounts:
+    return Accounts(pool, settings.tenant, load_master_keys(settings.master_keys))
 
 
 def has_accounts(settings: CloudSettings) -> bool:
@@ -177,7 +307,7 @@ def add_token(settings: CloudSettings, name: str, scope: Scope) -> str:
 
     async def run() -> str:
         async with database(settings) as pool:
-            return await Accounts(pool, settings.tenant).add_token(name, scope, datetime.now(UTC))
+            return await _accounts(settings, pool).add_token(name, scope, datetime.now(UTC))
 
     return asyncio.run(run())
 

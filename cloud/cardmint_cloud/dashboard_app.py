@@ -3,6 +3,9 @@
 It is apart from `app`, whose processes need none of its libraries and start sooner.
 """
 
+import asyncio
+import contextlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -11,8 +14,11 @@ import uvicorn
 from cardmint_cloud.accounts import Accounts
 from cardmint_cloud.adapters.images.bucket import BucketStorage
 from cardmint_cloud.adapters.images.folder import FolderStorage
+from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.migrate import engine_for
+from cardmint_cloud.adapters.sealing import load_master_keys
 from cardmint_cloud.app import database, listening_pool, log_as_json
+from cardmint_cloud.audit import anchor_daily
 from cardmint_cloud.errors import StopService
 from cardmint_cloud.fleet import artifact_folder
 from cardmint_cloud.images import ImageStorage
@@ -24,12 +30,32 @@ from cardmint_cloud.web.routes import build_dashboard
 _log = structlog.get_logger()
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 def image_store(settings: CloudSettings) -> ImageStorage:
     """Return the image storage: a bucket for `s3://BUCKET/PREFIX`, else a folder."""
     if settings.images.startswith("s3://"):
         bucket, _, prefix = settings.images.removeprefix("s3://").partition("/")
         return BucketStorage(bucket, prefix, settings.s3)
     return FolderStorage(Path(settings.images))
+
+
+async def accounts_of(settings: CloudSettings, pool: Pool) -> Accounts:
+    """Return the tenant's accounts, with the master keys that their personal data needs.
+
+    Raises:
+        StopService: a master key is missing or wrong; the message says what to do.
+    """
+    accounts = Accounts(
+        pool,
+        settings.tenant,
+        load_master_keys(settings.master_keys),
+        everybody=settings.web.second_factor == "everybody",
+    )
+    await accounts.vault.check(pool)
+    return accounts
 
 
 async def serve(settings: CloudSettings) -> None:
@@ -41,11 +67,15 @@ async def serve(settings: CloudSettings) -> None:
     log_as_json()
     web = settings.web
     where = f"http://{web.host}:{web.port}/"
+    reads = settings.database_connections // 2
+    connections = settings.database_connections - reads - settings.pooled
     async with (
-        database(settings, wait=True) as pool,
+        database(settings, wait=True, connections=connections) as pool,
         listening_pool(settings, pool) as listening,
+        contextlib.AsyncExitStack() as stack,
     ):
-        engine = engine_for(settings.database, pooled=settings.pooled)
+        accounts = await accounts_of(settings, pool) if web.accounts else None
+        engine = engine_for(settings.database, pooled=settings.pooled, connections=reads)
         app = build_dashboard(
             engine=engine,
             pool=pool,
@@ -53,7 +83,7 @@ async def serve(settings: CloudSettings) -> None:
             tenant=settings.tenant,
             artifacts=artifact_folder(settings.artifacts),
             hosts=LOOPBACK_NAMES | set(web.hosts),
-            accounts=Accounts(pool, settings.tenant) if web.accounts else None,
+            accounts=accounts,
             secure=web.https,
             listening=listening,
         )
@@ -68,6 +98,11 @@ async def serve(settings: CloudSettings) -> None:
             ws="none",
             timeout_graceful_shutdown=1,  # Live pages never end by themselves.
         )
+        if accounts is not None and settings.audit_anchors:
+            anchoring = asyncio.create_task(
+                anchor_daily(accounts.audit, accounts.database, Path(settings.audit_anchors), _now)
+            )
+            stack.callback(anchoring.cancel)
         _log.info("dashboard", at=where, accounts=web.accounts)
         try:
             await uvicorn.Server(config).serve()

@@ -27,6 +27,7 @@ from sqlalchemy.engine import make_url
 from cardmint_cloud import commands
 from cardmint_cloud import settings as configuration
 from cardmint_cloud.adapters.postgres import backup
+from cardmint_cloud.adapters.sealing import MasterKeys, write_master_keys
 from cardmint_cloud.domain.permissions import Role
 from cardmint_cloud.errors import CloudError, StopService
 from cardmint_cloud.local.broker import BrokerGuard, LocalBroker, mosquitto_path
@@ -39,6 +40,8 @@ from cardmint_contracts import topics
 from cardmint_contracts.errors import BadTopic
 
 SETTINGS = "cloud.toml"
+MASTER_KEYS = "master-keys"
+AUDIT_ANCHORS = "audit-anchors.jsonl"
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 STEADY_S = 60.0
@@ -57,6 +60,8 @@ database_owner = "postgresql://cardmint:{password}@127.0.0.1:{database_port}/car
 images = {images}
 archive = {archive}
 artifacts = {artifacts}
+master_keys = {master_keys}
+audit_anchors = {audit_anchors}
 
 [web]
 port = {web_port}
@@ -177,8 +182,11 @@ class CloudFolder:
         try:
             if self.settings_file.exists():
                 self._name_owner()
+                self._name_keys()
             else:
                 self._write_settings(tenant)
+            if not (self.path / MASTER_KEYS).exists() and not self.has_data:
+                write_master_keys(self.path / MASTER_KEYS, MasterKeys.new())
         except OSError as error:
             raise StopService(f"{self.settings_file} cannot be written: {error.strerror}") from None
         self.settings = configuration.load(self.settings_file, {})
@@ -248,6 +256,20 @@ class CloudFolder:
             lines = f'database = "{service}"\n{owner}'
             write_text(self.settings_file, text.replace(found[0], lines))
 
+    def _name_keys(self) -> None:
+        """Make a master key for a folder of a version that had none."""
+        text = self.settings_file.read_text()
+        if re.search(r"^\s*master_keys\s*=", text, re.MULTILINE):
+            return
+        write_master_keys(self.path / MASTER_KEYS, MasterKeys.new())
+        lines = (
+            f"master_keys = {_toml(f'{self.path}/{MASTER_KEYS}')}\n"
+            f"audit_anchors = {_toml(f'{self.path}/{AUDIT_ANCHORS}')}\n"
+        )
+        first_table = re.search(r"^\s*\[", text, re.MULTILINE)
+        at = first_table.start() if first_table else len(text)
+        write_text(self.settings_file, text[:at] + lines + "\n" + text[at:])
+
     def _write_settings(self, tenant: str) -> None:
         password, broker_password = new_password(), new_password()
         write_text(
@@ -261,6 +283,8 @@ class CloudFolder:
                 images=_toml(f"{self.path}/images"),
                 archive=_toml(f"{self.path}/archive"),
                 artifacts=_toml(f"{self.path}/artifacts"),
+                master_keys=_toml(f"{self.path}/{MASTER_KEYS}"),
+                audit_anchors=_toml(f"{self.path}/{AUDIT_ANCHORS}"),
                 web_port=8080 if not accepts_connections(8080) else free_port(),
                 cloud_port=free_port(),
                 cloud=CLOUD,

@@ -29,14 +29,15 @@ ProviderName = Literal["tcgdex", "pokemontcg", "pricecharting", "tcgcsv"]
 class WebSettings(Section, frozen=True):
     """Where the dashboard listens, and to which names it answers.
 
-    `accounts` makes people sign in; without it nobody but this machine is served. `https` says that
-    browsers come by HTTPS, through a proxy that ends it.
+    `accounts` makes people sign in; without it nobody but this machine is served. `second_factor`
+    says who must have one. `https` says that browsers come by HTTPS, through a proxy that ends it.
     """
 
     host: str = LOOPBACK
     port: Port = 8080
     hosts: tuple[str, ...] = ()
     accounts: bool = False
+    second_factor: Literal["admins", "everybody"] = "admins"
     https: bool = False
 
     def __post_init__(self) -> None:
@@ -103,16 +104,20 @@ class CloudSettings(Section, frozen=True):
     """All settings with their defaults. The dashboard shows `tenant`.
 
     `database` is the address as the service's user, which may lead through a pooler in transaction
-    mode; `database_direct` then leads past it. `database_owner` is that of the tables' owner.
+    mode; `database_direct` then leads past it. `database_owner` is that of the tables' owner. Each
+    worker and each dashboard opens `database_connections` at most.
     """
 
     tenant: str = "demo"
     database: str = "postgresql://cardmint_service:cardmint@127.0.0.1:5432/cardmint"
     database_direct: str = ""
     database_owner: str = ""
+    database_connections: Annotated[int, Meta(ge=6, le=200)] = 14
     images: str = "images"
     archive: str = "archive"
     artifacts: str = "artifacts"
+    master_keys: str = ""
+    audit_anchors: str = ""
     broker: BrokerSettings = BrokerSettings()
     web: WebSettings = WebSettings()
     prices: PriceSettings = PriceSettings()

@@ -1,7 +1,8 @@
 """Fetches a catalogue from TCGdex: what is new or changed, set by set, resumable after any end."""
 
+import difflib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -159,7 +160,8 @@ class CatalogueFetch:
         """Fetch what is new or changed.
 
         Raises:
-            Stop: the folder cannot be written, or holds no catalogue of this format.
+            Stop: the folder cannot be written, or holds no catalogue of this format; a set or a
+                language is none of the server's.
             Retry: the server is away or busy. What was fetched stays, and the next run goes on.
         """
         with _disk(self._folder):
@@ -235,11 +237,12 @@ class CatalogueFetch:
         self, pool: ThreadPoolExecutor, known_languages: Sequence[str]
     ) -> dict[tuple[Region, str], list[_Language]]:
         """Ask for all lists and sets, and return each set's answers, languages in their order."""
-        languages = self._request.languages
+        lists = {language: self._list_of_sets(language) for language in self._request.languages}
+        self._check_wanted(lists)
         asked = [
             (language, set_id)
-            for language in languages
-            for set_id in self._list_of_sets(language)
+            for language, listed in lists.items()
+            for set_id in listed
             if self._is_wanted(region_of(language), set_id)
         ]
         self._progress.begin("sets", len(asked))
@@ -257,6 +260,26 @@ class CatalogueFetch:
             self._add_languages(answered, region, set_id, known_languages)
             self._choose_cards(answered)
         return found
+
+    def _check_wanted(self, lists: Mapping[str, Sequence[str]]) -> None:
+        """Check that every language has sets, and that some list has each wanted set.
+
+        Raises:
+            Stop: one does not; the message names sets that are called alike.
+        """
+        for language, listed in lists.items():
+            if not listed:
+                raise Stop(f"language {language}: {self._source} lists no sets in it")
+        known = {
+            one: None
+            for language, listed in lists.items()
+            for set_id in listed
+            for one in (set_id, catalogue_set_id(region_of(language), set_id))
+        }
+        for wanted in sorted(self._request.sets - known.keys()):
+            alike = difflib.get_close_matches(wanted, known, n=5, cutoff=0.5)
+            hint = f"; there are {', '.join(alike)}" if alike else ""
+            raise Stop(f"set {wanted}: {self._source} lists no such set{hint}")
 
     def _is_wanted(self, region: Region, set_id: str) -> bool:
         wanted = self._request.sets

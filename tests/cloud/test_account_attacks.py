@@ -11,9 +11,10 @@ from cardmint_cloud.domain.permissions import Role
 from cardmint_cloud.domain.sign_in_pace import FREE_TRIES
 from cardmint_cloud.errors import Conflict
 from cardmint_cloud.web.sign_in import ASK_AGAIN
+from tests.cloud.kit.accounts import PASSWORD, accounts_of, join
 from tests.cloud.kit.cards import NOW, doubtful, send
 from tests.cloud.kit.web import plain
-from tests.cloud.test_accounts import PASSWORD, GuardedSite, guarded
+from tests.cloud.test_accounts import GuardedSite, guarded
 
 __all__ = ["guarded"]
 
@@ -103,7 +104,10 @@ async def test_two_admins_who_demote_each_other_leave_one(guarded: GuardedSite, 
         row["account"] for row in await rows.list_accounts(TenantDatabase(pool, "shop"), "shop")
     ]
     done = await asyncio.gather(
-        *(guarded.accounts.change(one, Role.VIEWER, disabled=False) for one in both),
+        *(
+            guarded.accounts.change(one, Role.VIEWER, disabled=False, by=one, now=NOW)
+            for one in both
+        ),
         return_exceptions=True,
     )
     assert [type(one) for one in done].count(Conflict) == 1
@@ -117,7 +121,7 @@ async def test_no_session_begins_by_a_password_that_was_changed_meanwhile(pool: 
     accounts, who = await fox(pool)
     old = await rows.password_of(TenantDatabase(pool, "shop"), "shop", who.account)
     assert old is not None
-    await accounts.change_password(who, PASSWORD, ANOTHER, clock=0.0)
+    await accounts.change_password(who, PASSWORD, ANOTHER, now=NOW, clock=0.0)
     begun = await rows.begin_session(
         TenantDatabase(pool, "shop"),
         "shop",
@@ -135,10 +139,10 @@ async def test_the_present_password_is_not_guessed_by_a_session(pool: Pool) -> N
     accounts, who = await fox(pool)
     for _ in range(FREE_TRIES):
         with pytest.raises(Conflict):
-            await accounts.change_password(who, "wrong", ANOTHER, clock=0.0)
+            await accounts.change_password(who, "wrong", ANOTHER, now=NOW, clock=0.0)
     with pytest.raises(TooSoon):
-        await accounts.change_password(who, PASSWORD, ANOTHER, clock=1.0)
-    await accounts.change_password(who, PASSWORD, ANOTHER, clock=100.0)
+        await accounts.change_password(who, PASSWORD, ANOTHER, now=NOW, clock=1.0)
+    await accounts.change_password(who, PASSWORD, ANOTHER, now=NOW, clock=100.0)
 
 
 async def test_ones_own_password_gives_no_more_guesses_at_anothers(pool: Pool) -> None:
@@ -167,9 +171,6 @@ async def test_a_long_name_is_nobodys(guarded: GuardedSite) -> None:
 
 async def fox(pool: Pool) -> tuple[Accounts, SignedIn]:
     """Make an account, signed in from 10.0.0.1."""
-    accounts = Accounts(pool, "shop")
-    link = await accounts.invite(Role.ADMIN, NOW)
-    secret = await accounts.join(link, "fox", PASSWORD, address="10.0.0.1", agent="", now=NOW)
-    who = await accounts.signed_in(secret, NOW)
-    assert who is not None
+    accounts = accounts_of(pool)
+    _, who = await join(accounts, "fox", Role.ADMIN, NOW, address="10.0.0.1")
     return accounts, who

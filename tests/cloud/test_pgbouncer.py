@@ -6,11 +6,9 @@ Every transaction may have another session than the one before, also of another 
 import asyncio
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from sqlalchemy.engine import make_url
 
@@ -24,8 +22,9 @@ from cardmint_cloud.local.broker import LocalBroker
 from cardmint_cloud.local.processes import ChildProcess, accepts_connections, free_port
 from cardmint_cloud.settings import CloudSettings
 from cardmint_lab.folders import temporary_folder
-from tests.cloud.kit.cards import accepted, sealed, send
-from tests.cloud.kit.stations import StationStub, wait_for_worker
+from tests.cloud.kit.cards import accepted, send
+from tests.cloud.kit.services import count_and_show
+from tests.cloud.kit.stations import StationStub
 
 pytestmark = [pytest.mark.integration, pytest.mark.greenlets]
 
@@ -112,50 +111,13 @@ async def test_each_transaction_is_its_tenants_whatever_session_it_has(
     await engine.dispose()
 
 
-async def ran_a_job(client: httpx.AsyncClient) -> bool:
-    """Whether a card was priced: the job queue goes past the pooler."""
-    return "cardmint_provider_breakers{" in (await client.get("/metrics")).text
-
-
 @pytest.mark.parametrize("broker", ["mosquitto"], indirect=True)
 async def test_a_cloud_behind_it_counts_and_shows(
     pooled_settings: CloudSettings, broker: LocalBroker, station: StationStub, tmp_path: Path
 ) -> None:
-    web_port = free_port()
-    environment = {
-        "CARDMINT_CLOUD_TENANT": "shop",
+    addresses = {
         "CARDMINT_CLOUD_DATABASE": pooled_settings.database,
         "CARDMINT_CLOUD_DATABASE_DIRECT": pooled_settings.database_direct,
-        "CARDMINT_CLOUD_BROKER_PORT": str(broker.port),
-        "CARDMINT_CLOUD_WEB_PORT": str(web_port),
-        "CARDMINT_CLOUD_IMAGES": str(tmp_path / "images"),
-        "CARDMINT_CLOUD_PRICES_ORDER": "tcgdex",
-        "CARDMINT_CLOUD_PRICES_TCGDEX_URL": "http://127.0.0.1:9",
-        "CARDMINT_CLOUD_PRICES_EVERY_S": "1",
     }
-    script = str(Path(sys.executable).with_name("cardmint-cloud"))
-    logs = {name: tmp_path / f"{name}.log" for name in ("work", "serve")}
-    children = [ChildProcess([script, name], log, env=environment) for name, log in logs.items()]
-    try:
-        await asyncio.to_thread(children[1].wait_until, lambda: accepts_connections(web_port))
-        await wait_for_worker(station)
-        station.send(sealed(*(accepted() for _ in range(200)), start=2))
-        assert (await station.receipt_for(201)).sequence == 201
-        base = f"http://127.0.0.1:{web_port}"
-        async with httpx.AsyncClient(base_url=base, timeout=30) as client:
-            paths = ("/", "/reviews", "/stations", "/prices", "/value", "/api/v1/shop/items")
-            answers = await asyncio.gather(*(client.get(path) for path in paths * 5))
-            assert {answer.status_code for answer in answers} == {200}
-            shown = await client.get("/api/v1/shop/inventory")
-            assert shown.json()["totals"]["cards"] == 201
-            assert (await client.get("/healthz")).json() == {"database": True, "listening": True}
-            async with asyncio.timeout(30):
-                while not await ran_a_job(client):  # noqa: ASYNC110 - another process does it
-                    await asyncio.sleep(0.3)
-        for log in logs.values():
-            said = log.read_text()
-            assert "prepared statement" not in said
-            assert "the database does not" not in said, said[-2000:]
-    finally:
-        for child in children:
-            await asyncio.to_thread(child.stop)
+    said = await count_and_show(addresses, broker, station, tmp_path)
+    assert "prepared statement" not in said

@@ -157,6 +157,22 @@ def test_one_set_may_be_fetched_and_a_set_that_grows_costs_its_new_cards(
     assert (summary.changed, api.received, api.calls) == (0, 0, 2 + 40)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sets": frozenset({"lan2"})}, "set lan2: .* lists no such set; there are lan1"),
+        ({"sets": frozenset({"lan1", "xyzzy"})}, "set xyzzy: .* lists no such set$"),
+        ({"languages": ("xx",)}, "language xx: .* lists no sets in it"),
+    ],
+)
+def test_what_the_server_has_not_is_said_and_nothing_is_written(
+    stand_in: StandIn, tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(Stop, match=said):
+        fetch(stand_in, tmp_path, **changes)
+    assert not (tmp_path / "catalogue.json").exists()
+
+
 def test_a_set_that_vanished_is_kept_in_one_line(stand_in: StandIn, tmp_path: Path) -> None:
     fetch(stand_in, tmp_path)
     before = content(tmp_path)

@@ -37,6 +37,8 @@ def query_words(text: str) -> tuple[str, ...]:
 
 def _plain(text: str) -> str:
     """Return a text without case, marks above and below letters, and zeros before numbers."""
-    parted = unicodedata.normalize("NFKD", text).casefold()
-    letters = "".join(letter for letter in parted if unicodedata.category(letter) != "Mn")
+    letters = text.lower()
+    if not text.isascii():
+        parted = unicodedata.normalize("NFKD", text).casefold()
+        letters = "".join(letter for letter in parted if unicodedata.category(letter) != "Mn")
     return _ZEROS.sub("", letters)

@@ -3,8 +3,11 @@
 import re
 from enum import StrEnum
 
-OPEN_PATHS = re.compile(r"/(login|healthz|join/[^/]+|static/[^/]+|api/v1/tenant)\Z")
-"""Paths for everybody: signing in, the state of health, files of the pages, the tenant's name."""
+OPEN_PATHS = re.compile(
+    r"/(login|healthz|(?:join|recover|view)/[^/]+|static/[^/]+|api/v1/tenant)\Z"
+)
+"""Paths for everybody: signing in, links with a secret, the state of health, files, and the
+tenant's name."""
 
 
 class Role(StrEnum):
@@ -17,15 +20,19 @@ class Role(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a program's token is for: a station's images and packs, or reading."""
+    """What a program's token is for: a station's images and packs, reading, or metrics alone."""
 
     STATION = "station"
     READ = "read"
+    METRICS = "metrics"
 
 
 _RANK = {role: rank for rank, role in enumerate(Role)}
 _SAFE = frozenset({"GET", "HEAD"})
-_OWN = re.compile(r"/(account(/.*)?|logout)\Z")
+_OWN = re.compile(r"/(account(/.*)?|logout|login/second)\Z")
+_WAITING = re.compile(r"/(login/second|logout)\Z")
+_ENROLLING = re.compile(r"/(account/(factors(/.*)?|prove)|logout)\Z")
+_SENSITIVE = re.compile(r"/(people|account/factors)/.+\Z")
 _PEOPLE = re.compile(r"/people(/.*)?\Z")
 _WRITES: tuple[tuple[re.Pattern[str], Role], ...] = (
     (re.compile(r"/reviews/[^/]+/hand\Z"), Role.OPERATOR),
@@ -54,11 +61,28 @@ def person_may(role: Role, method: str, path: str) -> bool:
     return least is not None and _RANK[role] >= _RANK[least]
 
 
+def waiting_may(path: str) -> bool:
+    """Return whether somebody whose second factor is still to come may go to a path."""
+    return bool(_WAITING.match(path))
+
+
+def enrolling_may(path: str) -> bool:
+    """Return whether somebody who still has to set up a second factor may go to a path."""
+    return bool(_ENROLLING.match(path))
+
+
+def needs_proof(method: str, path: str) -> bool:
+    """Return whether a request is made only by somebody who has lately proved who it is."""
+    return method not in _SAFE and bool(_SENSITIVE.match(path))
+
+
 def program_may(scope: Scope, method: str, path: str) -> bool:
     """Return whether a program with a token may make a request."""
     if scope is Scope.STATION:
         image = _IMAGE.match(path) and method in {"HEAD", "PUT", "PATCH"}
         return bool(image) or bool(_ARTIFACT.match(path) and method in _SAFE)
+    if scope is Scope.METRICS:
+        return method in _SAFE and path == "/metrics"
     return method in _SAFE and bool(_READ.match(path))
 
 

@@ -152,10 +152,11 @@ async def _place(
     letters: list[DeadLetter] = []
     rest = envelopes[position.repeated :]
     decoded = batch.data[position.repeated :] or [decode_or_error(one) for one in rest]
+    forbidden = DASHBOARD_EVENTS if batch.source.startswith("/stations/") else frozenset()
     for envelope, data in zip(rest, decoded, strict=True):
         if isinstance(data, ContractError):
             letters.append(_event_letter(batch, envelope, data.reason, str(data)))
-        elif batch.source.startswith("/stations/") and type(data) in DASHBOARD_EVENTS:
+        elif type(data) in forbidden:
             detail = f"a station cannot say {envelope.type}: only a person at the dashboard can"
             letters.append(_event_letter(batch, envelope, "not-a-stations", detail))
         else:

@@ -62,7 +62,8 @@ async def judge_quote(
                 if verdict == "take"
                 else await held_quotes.quote_before(connection, tenant, found)
             )
-            known = await quotes.known_quotes(connection, tenant, found.card_id, now)
+            card_id = found.card_id
+            known = (await quotes.known_quotes(connection, tenant, [card_id], now))[card_id]
             others = sorted(
                 (one for one in known if one.kind != quote.kind), key=lambda one: one.as_of
             )
@@ -70,7 +71,7 @@ async def judge_quote(
             now_worth = merge_current([*others, *taken], (), ())
             lines = describe_prices(one for one in now_worth if one.currency == quote.currency)
             await quotes.keep_quotes(
-                connection, tenant, found.card_id, taken=taken, held=(), lines=lines, now=now
+                connection, tenant, card_id, taken=taken, held=(), lines=lines, now=now
             )
         if verdict == "undo":  # Last: storing a price settles the open held quotes of its kind.
             await held_quotes.settle_held(connection, tenant, number, state=state, by=by, now=now)

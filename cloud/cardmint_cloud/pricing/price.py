@@ -125,7 +125,7 @@ async def _keep(
     pool: Pool, tenant: str, card_id: str, said: tuple[Quote, ...], now: datetime
 ) -> tuple[bool, int]:
     async with tenant_transaction(pool, tenant) as connection:
-        known = await quotes.known_quotes(connection, tenant, card_id, now)
+        known = (await quotes.known_quotes(connection, tenant, [card_id], now))[card_id]
         taken, held = split_believable(said, known)
         lines = describe_prices(merge_current(taken, held, known))
         changed = await quotes.keep_quotes(

@@ -14,7 +14,6 @@ from cardmint_cloud.adapters.postgres.prices import quotes
 from cardmint_cloud.adapters.postgres.reviews import questions
 from cardmint_cloud.adapters.postgres.reviews.questions import UnreviewedCard
 from cardmint_cloud.domain.items import review_task_id
-from cardmint_cloud.domain.quotes import Quote
 from cardmint_cloud.domain.review_rules import (
     CountedCard,
     ReviewRules,
@@ -109,10 +108,8 @@ async def _questions_for(
 ) -> list[EventData]:
     """Return the questions about cards: by a rule, or else by chance."""
     opened: list[EventData] = []
-    known: dict[str, list[Quote]] = {}
+    known = await quotes.known_quotes(connection, tenant, {one.card.id for one in found}, now)
     for one in found:
-        if one.card.id not in known:
-            known[one.card.id] = await quotes.known_quotes(connection, tenant, one.card.id, now)
         counted = CountedCard(
             scan=one.item,
             confidence=one.confidence,

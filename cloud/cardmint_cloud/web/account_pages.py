@@ -8,19 +8,30 @@ from uuid import UUID
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
-from litestar.params import FromPath, URLEncodedBody
-from litestar.response import Redirect, Template
+from litestar.params import FromPath, FromQuery, URLEncodedBody
+from litestar.response import Template
 
-from cardmint_cloud.accounts import Accounts, SignedIn, TooSoon
+from cardmint_cloud.accounts import TooSoon
 from cardmint_cloud.adapters.postgres import accounts as rows
+from cardmint_cloud.adapters.postgres import view_links as view_rows
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain.permissions import Role
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.web.context import PageContext, PageRequest
+from cardmint_cloud.web.entry import (
+    accounts_of,
+    address_of,
+    entry_page,
+    signed_in,
+    too_soon,
+    who_is,
+)
 from cardmint_cloud.web.rendering import render_page
-from cardmint_cloud.web.sign_in import local_path, session_cookie, who_asks
+from cardmint_cloud.web.sign_in import local_path
 
 _FORM_BYTES = 16 << 10
+LOG_PAGE = 100
+LAST_NUMBER = 2**62
 _WRONG = "Name or password is wrong."
 
 
@@ -72,6 +83,14 @@ class PersonForm:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecoverPersonForm:
+    """Whose password is set anew, and whether the second factors go, too."""
+
+    account: UUID
+    factors: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class TokenForm:
     """The name of the token to remove."""
 
@@ -81,9 +100,9 @@ class TokenForm:
 @get("/login")
 async def login_page(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
     """Show the page to sign in; `next` of the address is where to go then."""
-    _accounts(shop)
+    accounts_of(shop)
     wanted = local_path(request.query_params.get("next", "/"))
-    return _plain(shop, "login.html", wanted=wanted, problem="")
+    return entry_page(shop, "login.html", wanted=wanted, problem="")
 
 
 @post("/login", status_code=200, request_max_body_size=_FORM_BYTES)
@@ -92,45 +111,38 @@ async def sign_in(
 ) -> Response[Any] | Template:
     """Begin a session. A wrong name and a wrong password are answered alike."""
     try:
-        secret = await _accounts(shop).sign_in(
+        secret = await accounts_of(shop).sign_in(
             data.name,
             data.password,
-            address=_address(request),
+            address=address_of(request),
             agent=request.headers.get("user-agent", ""),
             now=shop.clock(),
             clock=time.monotonic(),
         )
     except TooSoon as soon:
-        page = _plain(
-            shop,
-            "login.html",
-            wanted=local_path(data.next),
-            problem=f"Too many wrong tries; {soon}.",
-        )
-        page.status_code = 429
-        page.headers["retry-after"] = str(max(1, round(soon.seconds)))
-        return page
+        told = f"Too many wrong tries; {soon}."
+        page = entry_page(shop, "login.html", wanted=local_path(data.next), problem=told)
+        return too_soon(page, soon)
     if secret is None:
-        page = _plain(shop, "login.html", wanted=local_path(data.next), problem=_WRONG)
-        page.status_code = 403
-        return page
-    return _signed_in(shop, secret, local_path(data.next))
+        wanted = local_path(data.next)
+        return entry_page(shop, "login.html", wanted=wanted, problem=_WRONG, status=403)
+    return signed_in(shop, secret, local_path(data.next))
 
 
 @post("/logout", status_code=200)
 async def sign_out(request: PageRequest, shop: NamedDependency[PageContext]) -> Response[Any]:
     """End the session."""
-    await _accounts(shop).sign_out(_who(request))
-    return _signed_in(shop, "", "/login")
+    await accounts_of(shop).sign_out(who_is(request), shop.clock())
+    return signed_in(shop, "", "/login")
 
 
 @get("/join/{secret:str}")
 async def join_page(secret: FromPath[str], shop: NamedDependency[PageContext]) -> Template:
     """Show the page to make an account by a link."""
-    role = await _accounts(shop).invited_as(secret, shop.clock())
+    role = await accounts_of(shop).invited_as(secret, shop.clock())
     if role is None:
         raise NotFoundException("This link was used or is too old; ask for a new one.")
-    return _plain(shop, "join.html", role=role, secret=secret, problem="")
+    return entry_page(shop, "join.html", role=role, secret=secret, problem="")
 
 
 @post("/join/{secret:str}", status_code=200, request_max_body_size=_FORM_BYTES)
@@ -141,13 +153,13 @@ async def join(
     shop: NamedDependency[PageContext],
 ) -> Response[Any] | Template:
     """Make an account by a link, and sign in."""
-    accounts = _accounts(shop)
+    accounts = accounts_of(shop)
     try:
         session = await accounts.join(
             secret,
             data.name,
             data.password,
-            address=_address(request),
+            address=address_of(request),
             agent=request.headers.get("user-agent", ""),
             now=shop.clock(),
         )
@@ -155,10 +167,10 @@ async def join(
         raise NotFoundException(str(gone)) from None
     except Conflict as problem:
         role = await accounts.invited_as(secret, shop.clock())
-        page = _plain(shop, "join.html", role=role, secret=secret, problem=str(problem))
-        page.status_code = 409
-        return page
-    return _signed_in(shop, session, "/")
+        return entry_page(
+            shop, "join.html", role=role, secret=secret, problem=str(problem), status=409
+        )
+    return signed_in(shop, session, "/")
 
 
 @get("/account")
@@ -173,8 +185,8 @@ async def change_password(
 ) -> Template:
     """Change one's password; other sessions end."""
     try:
-        await _accounts(shop).change_password(
-            _who(request), data.present, data.new, clock=time.monotonic()
+        await accounts_of(shop).change_password(
+            who_is(request), data.present, data.new, now=shop.clock(), clock=time.monotonic()
         )
     except TooSoon as soon:
         return await _account(request, shop, problem=f"Too many wrong tries; {soon}.")
@@ -188,21 +200,38 @@ async def end_session(
     data: URLEncodedBody[SessionForm], request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Template:
     """End another session of one's own, or all others."""
-    who = _who(request)
+    who = who_is(request)
     if not data.session:
-        await rows.end_sessions(shop.database, shop.tenant, who.account, who.session)
+        await accounts_of(shop).end_sessions(
+            who.account, shop.clock(), by=who.account, keep=who.session
+        )
     else:
         try:
-            await _accounts(shop).sign_out(who, bytes.fromhex(data.session))
+            await accounts_of(shop).sign_out(who, shop.clock(), bytes.fromhex(data.session))
         except ValueError:
             raise NotFoundException("There is no such session.") from None
     return await _account(request, shop, notice="Ended.")
 
 
+@get("/people/log")
+async def audit_page(
+    shop: NamedDependency[PageContext], before: FromQuery[int] = LAST_NUMBER
+) -> Template:
+    """Show the audit log, the last entry first."""
+    before = min(LAST_NUMBER, max(1, before))
+    entries = await accounts_of(shop).audit.latest(shop.database, before, LOG_PAGE)
+    known = await rows.list_accounts(shop.database, shop.tenant)
+    names = {str(row["account"]): row["name"] for row in known}
+    async with reading(shop.engine, shop.tenant) as connection:
+        return await render_page(
+            connection, shop, "people_log.html", entries=entries, names=names, size=LOG_PAGE
+        )
+
+
 @get("/people")
 async def people_page(shop: NamedDependency[PageContext]) -> Template:
     """Show all accounts and tokens."""
-    return await _people(shop)
+    return await people(shop)
 
 
 @post("/people/invite", status_code=200)
@@ -210,42 +239,71 @@ async def invite(
     data: URLEncodedBody[InviteForm], request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Template:
     """Make a one-time link for a new account. It is shown once."""
-    secret = await _accounts(shop).invite(data.role, shop.clock())
-    scheme = "https" if shop.secure else request.base_url.scheme
-    link = f"{scheme}://{request.base_url.netloc}/join/{secret}"
-    return await _people(shop, link=link, role=data.role)
+    secret = await accounts_of(shop).invite(data.role, shop.clock(), by=who_is(request).account)
+    told = f"It makes one account, as {data.role}, within a day"
+    return await people(shop, link=f"{shop.origin(request)}/join/{secret}", told=told)
+
+
+@post("/people/recover", status_code=200)
+async def recover_person(
+    data: URLEncodedBody[RecoverPersonForm],
+    request: PageRequest,
+    shop: NamedDependency[PageContext],
+) -> Template:
+    """Make a one-time link by which a person sets the password anew. It is shown once."""
+    try:
+        secret = await accounts_of(shop).recovery_link(
+            data.account,
+            shop.clock(),
+            drops_factors=data.factors,
+            by=who_is(request).account,
+        )
+    except NotFound as gone:
+        raise NotFoundException(str(gone)) from None
+    gone_too = " and removes the second factors" if data.factors else ""
+    told = f"It sets that person's password anew{gone_too}, once, within a day"
+    return await people(shop, link=f"{shop.origin(request)}/recover/{secret}", told=told)
 
 
 @post("/people/tokens", status_code=200)
 async def remove_token(
-    data: URLEncodedBody[TokenForm], shop: NamedDependency[PageContext]
+    data: URLEncodedBody[TokenForm], request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Template:
     """Remove a token: what has it is refused from now on."""
-    if not await rows.remove_token(shop.database, shop.tenant, data.name):
-        raise NotFoundException("There is no such token.")
-    return await _people(shop, notice=f"{data.name} has no token any more.")
+    try:
+        await accounts_of(shop).remove_token(data.name, shop.clock(), by=who_is(request).account)
+    except NotFound as gone:
+        raise NotFoundException(str(gone)) from None
+    return await people(shop, notice=f"{data.name} has no token any more.")
 
 
 @post("/people/{account:uuid}", status_code=200)
 async def change_person(
     account: FromPath[UUID],
     data: URLEncodedBody[PersonForm],
+    request: PageRequest,
     shop: NamedDependency[PageContext],
 ) -> Template:
     """Change an account's role, disable it, or let it in again."""
     try:
-        await _accounts(shop).change(account, data.role, disabled=data.disabled)
+        await accounts_of(shop).change(
+            account,
+            data.role,
+            disabled=data.disabled,
+            by=who_is(request).account,
+            now=shop.clock(),
+        )
     except NotFound as gone:
         raise NotFoundException(str(gone)) from None
     except Conflict as problem:
-        return await _people(shop, problem=str(problem))
-    return await _people(shop, notice="Changed; that person signs in again.")
+        return await people(shop, problem=str(problem))
+    return await people(shop, notice="Changed; that person signs in again.")
 
 
 async def _account(
     request: PageRequest, shop: PageContext, *, notice: str = "", problem: str = ""
 ) -> Template:
-    who = _who(request)
+    who = who_is(request)
     sessions = await rows.list_sessions(shop.database, shop.tenant, who.account)
     async with reading(shop.engine, shop.tenant) as connection:
         return await render_page(
@@ -258,62 +316,37 @@ async def _account(
         )
 
 
-async def _people(
+async def people(
     shop: PageContext,
     *,
     notice: str = "",
     problem: str = "",
     link: str = "",
-    role: Role | None = None,
+    told: str = "",
 ) -> Template:
-    _accounts(shop)
-    people = await rows.list_accounts(shop.database, shop.tenant)
+    """Return the page of people, links and tokens."""
+    accounts_of(shop)
+    accounts = await rows.list_accounts(shop.database, shop.tenant)
     tokens = await rows.list_tokens(shop.database, shop.tenant)
+    views = await view_rows.list_all(shop.database, shop.tenant, shop.clock())
     async with reading(shop.engine, shop.tenant) as connection:
         return await render_page(
             connection,
             shop,
             "people.html",
-            people=people,
+            people=accounts,
+            views=views,
             tokens=tokens,
             roles=list(Role),
             notice=notice,
             problem=problem,
             link=link,
-            invited=role,
+            told=told,
         )
-
-
-def _accounts(shop: PageContext) -> Accounts:
-    if shop.accounts is None:
-        raise NotFoundException("This dashboard has no accounts.")
-    return shop.accounts
-
-
-def _who(request: PageRequest) -> SignedIn:
-    who = who_asks(request.scope)
-    if who is None:
-        raise NotFoundException("This dashboard has no accounts.")
-    return who
-
-
-def _address(request: PageRequest) -> str:
-    return request.client.host if request.client else ""
-
-
-def _plain(shop: PageContext, template: str, **context: Any) -> Template:
-    """Return a page for somebody who is not signed in."""
-    return Template(template, context={"tenant": shop.tenant, **context})
-
-
-def _signed_in(shop: PageContext, secret: str, where: str) -> Response[Any]:
-    answer: Response[Any] = Redirect(where, status_code=303)
-    answer.cookies.append(session_cookie(secret, secure=shop.secure))
-    return answer
 
 
 HANDLERS = (
     *(login_page, sign_in, sign_out, join_page, join),
     *(account_page, change_password, end_session),
-    *(people_page, invite, remove_token, change_person),
+    *(people_page, audit_page, invite, recover_person, remove_token, change_person),
 )

@@ -16,6 +16,7 @@ _MEDIA_TYPES = {
 _FILES = {
     "app.css": ("cardmint_cloud.web", "static/app.css"),
     "app.js": ("cardmint_cloud.web", "static/app.js"),
+    "passkeys.js": ("cardmint_cloud.web", "static/passkeys.js"),
     "icon.svg": ("cardmint_cloud.web", "static/icon.svg"),
     "htmx.js": ("django_htmx", "static/django_htmx/htmx-2.min.js"),
     "sse.js": ("django_htmx", "static/django_htmx/ext/hx-sse-2.min.js"),

@@ -51,6 +51,11 @@ class PageContext:
     drawing: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
     searching: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
 
+    def origin(self, request: PageRequest) -> str:
+        """Return scheme, host and port by which the browser came."""
+        scheme = "https" if self.secure else request.url.scheme
+        return f"{scheme}://{request.headers.get('host', '')}"
+
     @property
     def database(self) -> TenantDatabase:
         """The tenant's database, for single statements."""

@@ -28,12 +28,14 @@ from cardmint_cloud.web import (
     assets,
     catalogue_pages,
     dead_letter_pages,
+    factor_pages,
     inventory_pages,
     item_pages,
     price_pages,
     review_pages,
     station_pages,
     value_pages,
+    view_pages,
 )
 from cardmint_cloud.web import artifacts as fleet_files
 from cardmint_cloud.web.context import PageContext, PageRequest
@@ -107,6 +109,8 @@ def build_dashboard(
         api,
         fleet_files,
         account_pages,
+        factor_pages,
+        view_pages,
     )
     app = Litestar(
         [handler for part in parts for handler in part.HANDLERS] + [assets.handler(files)],

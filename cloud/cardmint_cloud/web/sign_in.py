@@ -14,7 +14,15 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from cardmint_cloud.accounts import LONGEST, TOKEN_PREFIX, Accounts, SignedIn
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
-from cardmint_cloud.domain.permissions import OPEN_PATHS, person_may, program_may, tenant_of
+from cardmint_cloud.domain.permissions import (
+    OPEN_PATHS,
+    enrolling_may,
+    needs_proof,
+    person_may,
+    program_may,
+    tenant_of,
+    waiting_may,
+)
 from cardmint_cloud.web.guards import send_text
 
 WHO = "cardmint.who"
@@ -24,6 +32,12 @@ COOKIE = "session"
 SECURE_COOKIE = "__Host-session"
 ASK_AGAIN = timedelta(seconds=10)
 """How often it is asked again whether live updates may go on."""
+
+
+Refusal = tuple[int, str, dict[str, str]]
+"""Status, text and headers of the answer to a request that is refused."""
+
+_NOT_ALLOWED: Refusal = 403, "Your account may not do that; ask an admin.\n", {}
 
 
 class SignInGuard:
@@ -94,42 +108,93 @@ class SignInGuard:
         headers: dict[str, str],
         *,
         use: bool = True,
-    ) -> tuple[int, str, dict[str, str]] | None:
+    ) -> Refusal | None:
         """Return why a request is refused: status, text and headers; None if it is not."""
         now = self._clock()
         kind, _, token = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and token.startswith(TOKEN_PREFIX):
-            program = await self._accounts.program(token, now)
-            if program is None:
-                return 401, "That token is not known here.\n", {"www-authenticate": "Bearer"}
-            allowed = program_may(program.scope, method, path)
+            refusal = await self._program_refusal(token, method, path, now)
         else:
             secret = _cookie(headers.get("cookie", ""), self._cookie)
             who = await self._accounts.signed_in(secret, now, use=use) if secret else None
             if who is None:
                 return _sign_in_first(scope, method, path, headers)
             scope[WHO] = who  # type: ignore[literal-required]
-            allowed = person_may(who.role, method, path)
-        if not allowed:
-            return 403, "Your account may not do that; ask an admin.\n", {}
+            refusal = self._person_refusal(who, scope, method, path, headers)
+        if refusal is not None:
+            return refusal
         query = parse_qs(bytes(scope["query_string"]).decode("latin-1"))
         named = {tenant_of(path), *(query.get("tenant", []) if path == "/events" else [])}
         if named - {None, "", self._tenant}:
             return 404, "There is nothing under that address.\n", {}
         return None
 
+    async def _program_refusal(
+        self, token: str, method: str, path: str, now: datetime
+    ) -> Refusal | None:
+        program = await self._accounts.program(token, now)
+        if program is None:
+            return 401, "That token is not known here.\n", {"www-authenticate": "Bearer"}
+        return None if program_may(program.scope, method, path) else _NOT_ALLOWED
 
-def _sign_in_first(
-    scope: Scope, method: str, path: str, headers: dict[str, str]
-) -> tuple[int, str, dict[str, str]]:
+    def _person_refusal(
+        self, who: SignedIn, scope: Scope, method: str, path: str, headers: dict[str, str]
+    ) -> Refusal | None:
+        if where := self._first(who, path):
+            return _go_first(scope, method, path, headers, where)
+        if not person_may(who.role, method, path):
+            return _NOT_ALLOWED
+        if needs_proof(method, path) and not who.proved_lately(self._clock()):
+            return _go_first(scope, method, path, headers, "/account/prove")
+        return None
+
+    def _first(self, who: SignedIn, path: str) -> str:
+        """Return where a person must go before anywhere else; empty for nowhere."""
+        if who.waits:
+            return "" if waiting_may(path) else "/login/second"
+        if self._accounts.needs_factor(who.role) and not who.factors:
+            return "" if enrolling_may(path) else "/account/factors"
+        return ""
+
+
+_FIRST = {
+    "/login/second": "Give your second factor first",
+    "/account/factors": "Your account needs a second factor; set one up first",
+    "/account/prove": "Prove again that it is you first",
+}
+
+
+def _sign_in_first(scope: Scope, method: str, path: str, headers: dict[str, str]) -> Refusal:
     if "hx-request" in headers:
         return 401, "Sign in again.\n", {"hx-redirect": "/login"}
-    wants_page = method in {"GET", "HEAD"} and "text/html" in headers.get("accept", "")
-    if not wants_page or path.startswith(("/api/", "/images/", "/events", "/metrics")):
+    if method not in {"GET", "HEAD"} or not _wants_page(path, headers):
         return 401, "Sign in, or send a token.\n", {"www-authenticate": "Bearer"}
+    wanted = quote(_wanted(scope, method, path), safe="/")
+    return 303, "Sign in first.\n", {"location": f"/login?next={wanted}"}
+
+
+def _go_first(scope: Scope, method: str, path: str, headers: dict[str, str], where: str) -> Refusal:
+    """Return the answer to a person who must go to another page first, and comes back."""
+    told = f"{_FIRST[where]}: {where}\n"
+    to = f"{where}?next={quote(_wanted(scope, method, path), safe='/')}"
+    if "hx-request" in headers:
+        return 401, told, {"hx-redirect": to}
+    if not _wants_page(path, headers):
+        return 403, told, {}
+    return 303, told, {"location": to}
+
+
+def _wants_page(path: str, headers: dict[str, str]) -> bool:
+    to_programs = path.startswith(("/api/", "/images/", "/events", "/metrics"))
+    return "text/html" in headers.get("accept", "") and not to_programs
+
+
+def _wanted(scope: Scope, method: str, path: str) -> str:
+    """Return the address to come back to: that of the page whose form it was, for a form."""
+    if method not in {"GET", "HEAD"}:
+        return "/" + path.split("/")[1]
     query = bytes(scope["query_string"]).decode("latin-1")
-    wanted = f"{path}?{query}" if query else path
-    return 303, "Sign in first.\n", {"location": f"/login?next={quote(wanted, safe='/')}"}
+    return f"{path}?{query}" if query else path
 
 
 def session_cookie(secret: str, *, secure: bool) -> Cookie:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4, uuid5
 
-from cardmint_cloud.accounts import Accounts, digest_of
+from cardmint_cloud.accounts import digest_of
 from cardmint_cloud.adapters.postgres.connection import Pool, tenant_transaction
 from cardmint_cloud.adapters.postgres.fleet import desired, stations
 from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
@@ -19,19 +19,20 @@ from cardmint_cloud.item_changes import change_items
 from cardmint_cloud.pricing.price import price_card
 from cardmint_cloud.reviews.answers import lease_question, submit_answer
 from cardmint_cloud.reviews.opening import open_for_new_cards
+from cardmint_cloud.view_links import ViewLinks
 from cardmint_cloud.web.item_forms import packed
 from cardmint_contracts.cards import Card, Decision, Image, ScanDefaults
 from cardmint_contracts.changes import ItemValues
 from cardmint_contracts.control import Manifest
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.stations import StationState
+from tests.cloud.kit.accounts import PASSWORD, accounts_of, enrol
 from tests.cloud.kit.cards import NOW, RECOGNISER, accepted, send
 from tests.cloud.kit.images import picture
 from tests.cloud.kit.prices import QuoteSourceStub, quote
 from tests.cloud.kit.reviews import NO_RULES
 
 OWN, THEIRS = "shop", "rival"
-PASSWORD = "a long sentence about herons"
 BOOT = UUID(int=7)
 NUMBERED = ("dead_letters", "held_quotes", "procrastinate_jobs")
 """Tables whose rows have numbers: long ones, which stand for nothing else in a page."""
@@ -60,6 +61,10 @@ class TenantIds:
     session: str
     session_secret: str
     secret: str
+    recovery: str
+    view: str
+    link: str
+    factor: str
     sha256: str
     lease: str
     station: str
@@ -88,6 +93,10 @@ def unknown_ids(like: TenantIds) -> TenantIds:
         session="ab" * 32,
         session_secret="n" * len(like.session_secret),
         secret="n" * len(like.secret),
+        recovery="m" * len(like.recovery),
+        view="v" * len(like.view),
+        link=str(uuid4()),
+        factor=str(uuid4()),
         sha256="ab" * 32,
         lease=str(uuid4()),
         station="none-side",
@@ -173,10 +182,16 @@ async def fill_every_table(pool: Pool, owner: Pool, tenant: str, folder: Path) -
     pins = {first.scan: 1}
     note = ItemValues(note=f"note of {tenant}")
     changed = await change_items(pool, tenant, pins, note, user=hand, now=NOW)
-    accounts, person = Accounts(pool, tenant), f"{tenant}-keeper"
+    accounts, person = accounts_of(pool, tenant), f"{tenant}-keeper"
     link = await accounts.invite(Role.ADMIN, NOW)
     session = await accounts.join(
         await accounts.invite(Role.ADMIN, NOW), person, PASSWORD, address="", agent="", now=NOW
+    )
+    await enrol(accounts, session, NOW)
+    owner_of = await accounts.account_named(person)
+    recovery = await accounts.recovery_link(owner_of, NOW, drops_factors=True)
+    view = await ViewLinks(accounts).make(
+        f"view of {tenant}", f"lot:{place.lot}", 30, by=owner_of, now=NOW
     )
     token = await accounts.add_token(f"{tenant}-program", Scope.READ, NOW)
     job = await owner.fetchval(
@@ -211,6 +226,10 @@ async def fill_every_table(pool: Pool, owner: Pool, tenant: str, folder: Path) -
         session=digest_of(session).hex(),
         session_secret=session,
         secret=link,
+        recovery=recovery,
+        view=view,
+        link=await found("link", "view_links WHERE"),
+        factor=await found("factor", "account_factors WHERE"),
         sha256=sha256,
         lease=str(lease),
         station=station,

@@ -1,5 +1,6 @@
 """Accounts, sessions, one-time links and tokens: statements for asyncpg. Each names its tenant."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,28 +10,53 @@ from cardmint_cloud.adapters.postgres.connection import Executor
 _BY_NAME = """
 SELECT account, name, role, password, disabled FROM accounts WHERE tenant = $1 AND folded = $2"""
 _BY_SESSION = """
-SELECT a.account, a.name, a.role, s.began_at, s.seen_at
+SELECT a.account, a.name, a.role, s.began_at, s.seen_at, s.stage, s.proved_at,
+       EXISTS (SELECT FROM account_factors f WHERE f.tenant = a.tenant AND f.account = a.account
+                  AND f.confirmed) AS factors
   FROM account_sessions s JOIN accounts a USING (tenant, account)
  WHERE s.tenant = $1 AND s.digest = $2 AND NOT a.disabled"""
 _ADD = """
 INSERT INTO accounts (tenant, account, name, folded, role, password, made_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING"""
 _BEGIN = """
-INSERT INTO account_sessions (tenant, digest, account, address, agent, began_at, seen_at)
-SELECT $1, $2, account, $4, $5, $6, $6 FROM accounts
- WHERE tenant = $1 AND account = $3 AND password = $7 AND NOT disabled FOR SHARE"""
+INSERT INTO account_sessions
+       (tenant, digest, account, address, agent, began_at, seen_at, stage, proved_at)
+SELECT $1, $2, account, $4, $5, $6, $6, s.stage, CASE s.stage WHEN 'whole' THEN $6::timestamptz END
+  FROM accounts a CROSS JOIN LATERAL (
+       SELECT CASE WHEN EXISTS (SELECT FROM account_factors f WHERE f.tenant = a.tenant
+                                   AND f.account = a.account AND f.confirmed)
+              THEN 'second' ELSE 'whole' END AS stage) s
+ WHERE a.tenant = $1 AND a.account = $3 AND a.password = $7 AND NOT a.disabled FOR SHARE OF a
+RETURNING stage"""
+_RENEW = """
+UPDATE account_sessions SET digest = $3, stage = 'whole', proved_at = $4, seen_at = $4,
+       began_at = CASE stage WHEN 'second' THEN $4 ELSE began_at END, challenge = NULL
+ WHERE tenant = $1 AND digest = $2 RETURNING address, agent"""
+_RECOVERY_LINK = """
+SELECT l.account, a.name FROM account_links l JOIN accounts a USING (tenant, account)
+ WHERE l.tenant = $1 AND l.digest = $2 AND l.expires_at > $3 AND NOT a.disabled"""
+_TAKE_RECOVERY_LINK = """
+DELETE FROM account_links
+ WHERE tenant = $1 AND digest = $2 AND expires_at > $3 AND account IS NOT NULL
+RETURNING account, drops_factors"""
+_ADD_RECOVERY_LINK = """
+INSERT INTO account_links (tenant, digest, role, expires_at, account, drops_factors)
+SELECT $1, $2, role, $4, account, $5 FROM accounts WHERE tenant = $1 AND account = $3"""
 _LIST = """
-SELECT a.account, a.name, a.role, a.disabled, a.made_at, max(s.seen_at) AS seen_at
+SELECT a.account, a.name, a.role, a.disabled, a.made_at, max(s.seen_at) AS seen_at,
+       EXISTS (SELECT FROM account_factors f WHERE f.tenant = a.tenant AND f.account = a.account
+                  AND f.confirmed) AS factors
   FROM accounts a LEFT JOIN account_sessions s USING (tenant, account)
  WHERE a.tenant = $1 GROUP BY a.tenant, a.account ORDER BY a.name"""
 _SESSIONS = """
 SELECT digest, address, agent, began_at, seen_at FROM account_sessions
- WHERE tenant = $1 AND account = $2 ORDER BY seen_at DESC"""
+ WHERE tenant = $1 AND account = $2 AND stage = 'whole' ORDER BY seen_at DESC"""
 _LAST_ADMIN = """
 SELECT count(*) FROM accounts
  WHERE tenant = $1 AND role = 'admin' AND NOT disabled AND account <> $2"""
 _TAKE_LINK = """
-DELETE FROM account_links WHERE tenant = $1 AND digest = $2 AND expires_at > $3 RETURNING role"""
+DELETE FROM account_links
+ WHERE tenant = $1 AND digest = $2 AND expires_at > $3 AND account IS NULL RETURNING role"""
 
 
 async def account_named(executor: Executor, tenant: str, folded: str) -> Any:
@@ -69,10 +95,22 @@ async def begin_session(
     address: str,
     agent: str,
     now: datetime,
-) -> bool:
-    """Begin a session; False where the account is disabled or its password's hash is another."""
-    done = await executor.execute(_BEGIN, tenant, digest, account, address, agent, now, password)
-    return done == "INSERT 0 1"
+) -> str | None:
+    """Begin a session and return its stage: `second` where a second factor must follow.
+
+    None where the account is disabled or its password's hash is another.
+    """
+    found: str | None = await executor.fetchval(
+        _BEGIN, tenant, digest, account, address, agent, now, password
+    )
+    return found
+
+
+async def renew_session(
+    executor: Executor, tenant: str, digest: bytes, renewed: bytes, now: datetime
+) -> Any:
+    """Give a session another digest, as one that proved itself; None where it has ended."""
+    return await executor.fetchrow(_RENEW, tenant, digest, renewed, now)
 
 
 async def touch_session(executor: Executor, tenant: str, digest: bytes, now: datetime) -> None:
@@ -176,7 +214,8 @@ async def add_link(
 async def link_role(executor: Executor, tenant: str, digest: bytes, now: datetime) -> str | None:
     """Return the role of a link that is still good; None if it is not."""
     statement = (
-        "SELECT role FROM account_links WHERE tenant = $1 AND digest = $2 AND expires_at > $3"
+        "SELECT role FROM account_links"
+        " WHERE tenant = $1 AND digest = $2 AND expires_at > $3 AND account IS NULL"
     )
     found: str | None = await executor.fetchval(statement, tenant, digest, now)
     return found
@@ -188,22 +227,69 @@ async def take_link(executor: Executor, tenant: str, digest: bytes, now: datetim
     return found
 
 
+async def add_recovery_link(
+    executor: Executor,
+    tenant: str,
+    digest: bytes,
+    account: UUID,
+    *,
+    expires_at: datetime,
+    drops_factors: bool,
+) -> bool:
+    """Add a link that recovers an account; False where there is no such account."""
+    done = await executor.execute(
+        _ADD_RECOVERY_LINK, tenant, digest, account, expires_at, drops_factors
+    )
+    return done == "INSERT 0 1"
+
+
+async def recovery_link(executor: Executor, tenant: str, digest: bytes, now: datetime) -> Any:
+    """Return account and name of a recovery link that is still good; None if it is not."""
+    return await executor.fetchrow(_RECOVERY_LINK, tenant, digest, now)
+
+
+async def take_recovery_link(executor: Executor, tenant: str, digest: bytes, now: datetime) -> Any:
+    """Use a recovery link up; None if it is not good any more."""
+    return await executor.fetchrow(_TAKE_RECOVERY_LINK, tenant, digest, now)
+
+
 async def set_token(
-    executor: Executor, tenant: str, digest: bytes, *, name: str, scope: str, now: datetime
+    executor: Executor,
+    tenant: str,
+    digest: bytes,
+    *,
+    name: str,
+    scope: str,
+    now: datetime,
+    expires_at: datetime | None,
+    origins: Sequence[str],
+    per_minute: int | None,
 ) -> None:
     """Add a token, in place of an earlier one of the same name."""
     statement = (
-        "INSERT INTO access_tokens (tenant, digest, name, scope, made_at)"
-        " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant, name) DO UPDATE"
+        "INSERT INTO access_tokens"
+        " (tenant, digest, name, scope, made_at, expires_at, origins, per_minute)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (tenant, name) DO UPDATE"
         " SET digest = excluded.digest, scope = excluded.scope, made_at = excluded.made_at,"
-        " used_at = NULL"
+        " expires_at = excluded.expires_at, origins = excluded.origins,"
+        " per_minute = excluded.per_minute, used_at = NULL"
     )
-    await executor.execute(statement, tenant, digest, name, scope, now)
+    values = (name, scope, now, expires_at, list(origins), per_minute)
+    await executor.execute(statement, tenant, digest, *values)
+
+
+async def has_token_for(executor: Executor, tenant: str, origin: str) -> bool:
+    """Return whether pages of an origin may use any token."""
+    statement = "SELECT EXISTS (SELECT FROM access_tokens WHERE tenant = $1 AND $2 = ANY(origins))"
+    return bool(await executor.fetchval(statement, tenant, origin))
 
 
 async def token_of(executor: Executor, tenant: str, digest: bytes) -> Any:
-    """Return a token's name, scope and last use; None if there is none."""
-    statement = "SELECT name, scope, used_at FROM access_tokens WHERE tenant = $1 AND digest = $2"
+    """Return a token's name, scope, times, origins and pace; None if there is none."""
+    statement = (
+        "SELECT name, scope, used_at, expires_at, origins, per_minute"
+        " FROM access_tokens WHERE tenant = $1 AND digest = $2"
+    )
     return await executor.fetchrow(statement, tenant, digest)
 
 
@@ -216,7 +302,8 @@ async def touch_token(executor: Executor, tenant: str, digest: bytes, now: datet
 async def list_tokens(executor: Executor, tenant: str) -> list[Any]:
     """Return all tokens by name, without their digests."""
     statement = (
-        "SELECT name, scope, made_at, used_at FROM access_tokens WHERE tenant = $1 ORDER BY name"
+        "SELECT name, scope, made_at, used_at, expires_at, origins, per_minute"
+        " FROM access_tokens WHERE tenant = $1 ORDER BY name"
     )
     return await executor.fetch(statement, tenant)
 

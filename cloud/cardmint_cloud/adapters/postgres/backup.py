@@ -7,8 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from sqlalchemy.engine import make_url
-
+from cardmint_cloud.adapters.postgres.address import DatabaseAddress
 from cardmint_cloud.errors import StopService
 from cardmint_cloud.local.postgres import wheel_binaries
 
@@ -71,15 +70,16 @@ def _contents(file: Path) -> list[str]:
 
 
 def _run(program: str, address: str, words: list[str]) -> None:
-    url = make_url(address)
-    environment = {**os.environ, "PGPASSWORD": url.password or "", "PGCONNECT_TIMEOUT": "10"}
+    where = DatabaseAddress.read(address, "database_owner")
+    environment = {**os.environ, "PGCONNECT_TIMEOUT": "10"}
+    if where.password:
+        environment["PGPASSWORD"] = where.password
     # As `connection.owner_connection`: with the rows of all tenants.
     environment["PGOPTIONS"] = "-c cardmint.tenant=*"
-    where = url._replace(password=None).render_as_string()
     said = [""]
     for path in _programs(program):
         done = subprocess.run(
-            [str(path), f"--dbname={where}", *words],
+            [str(path), f"--dbname={where.libpq_without_password}", *words],
             env=environment,
             capture_output=True,
             text=True,

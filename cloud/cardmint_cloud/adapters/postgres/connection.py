@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import asyncpg
 
+from cardmint_cloud.adapters.postgres.address import DatabaseAddress
 from cardmint_cloud.errors import StopService
 
 if TYPE_CHECKING:  # asyncpg's classes are generic in its stubs only.
@@ -57,7 +58,7 @@ async def owner_connection(address: str) -> AsyncIterator[PostgresConnection]:
     Raises:
         StopService: the address is another user's.
     """
-    connection = await asyncpg.connect(address)
+    connection = await asyncpg.connect(**DatabaseAddress.read(address, "database_owner").asyncpg)
     try:
         if not await connection.fetchval("SELECT cardmint_owner()"):
             user = await connection.fetchval("SELECT current_user")

@@ -3,29 +3,28 @@
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, text
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from cardmint_cloud.adapters.postgres import row_security
+from cardmint_cloud.adapters.postgres.address import DatabaseAddress
+from cardmint_cloud.adapters.postgres.connection import PostgresConnection
+from cardmint_cloud.adapters.postgres.failures import explain_failure, named
 from cardmint_cloud.adapters.postgres.row_security import ServiceLogin, service_problem
-from cardmint_cloud.errors import CloudError, RetryLater, StopService
+from cardmint_cloud.errors import CloudError, StopService
 
 _MIGRATIONS = Path(__file__).parents[2] / "migrations"
 _LOCK = 0x63617264  # One migration at a time, whoever starts first.
-_NOT_US, _NO_SUCH_DATABASE, _STATEMENT_REFUSED = "28", "3D000", "42"
-"""SQLSTATE: class of refused logins, a missing database, class of statements that are wrong or
-beyond the user's rights."""
 
 
-def engine_for(database: str, *, pooled: bool = False) -> AsyncEngine:
-    """Return an engine for a `postgresql://` address. It connects on first use.
+def engine_for(database: str, *, pooled: bool = False, connections: int = 10) -> AsyncEngine:
+    """Return an engine for an address, of at most so many connections. It connects on first use.
 
     `pooled` says that the address leads through a pooler in transaction mode: the next transaction
     may have another session, so that no statement stays prepared.
@@ -33,33 +32,25 @@ def engine_for(database: str, *, pooled: bool = False) -> AsyncEngine:
     Raises:
         StopService: the address cannot be read.
     """
-    arguments: dict[str, Any] = {}
+    address = DatabaseAddress.read(database)
+    asked = address.asyncpg | ({"statement_cache_size": 0} if pooled else {})
+
+    async def connect(**_parts: object) -> PostgresConnection:
+        connection: PostgresConnection = await asyncpg.connect(**asked)
+        return connection
+
+    arguments: dict[str, Any] = {"async_creator_fn": connect}
     if pooled:
-        arguments = {
-            "statement_cache_size": 0,
+        arguments |= {
             "prepared_statement_cache_size": 0,
             "prepared_statement_name_func": lambda: "",
         }
     return create_async_engine(
-        read_address(database).set(drivername="postgresql+asyncpg"),
-        pool_size=5,
-        max_overflow=5,
+        address.url.set(drivername="postgresql+asyncpg"),
+        pool_size=connections,
+        max_overflow=0,
         connect_args=arguments,
     )
-
-
-def read_address(database: str) -> URL:
-    """Return the parts of an address.
-
-    Raises:
-        StopService: the address cannot be read.
-    """
-    try:
-        return make_url(database)
-    except ArgumentError:
-        raise StopService(
-            "database: not an address of the form postgresql://user:password@host:port/name"
-        ) from None
 
 
 async def migrate(engine: AsyncEngine, service: str) -> str:
@@ -72,7 +63,7 @@ async def migrate(engine: AsyncEngine, service: str) -> str:
         RetryLater: the database cannot be reached.
         StopService: it refuses the user, or a newer version made it.
     """
-    login = ServiceLogin.of(read_address(service))
+    login = ServiceLogin.of(DatabaseAddress.read(service))
     try:
         async with engine.connect() as connection:
             revision = await connection.run_sync(_upgrade)
@@ -80,10 +71,10 @@ async def migrate(engine: AsyncEngine, service: str) -> str:
             await connection.commit()
             return revision
     except CloudError as error:
-        raise StopService(f"database {_where(engine)}: {error}") from None
+        raise StopService(f"database {named(engine)}: {error}") from None
     except CommandError as error:
         raise StopService(
-            f"database {_where(engine)}: made by another version of CardMint ({error}); upgrade"
+            f"database {named(engine)}: made by another version of CardMint ({error}); upgrade"
             " the service"
         ) from None
     except Exception as error:
@@ -111,38 +102,12 @@ async def check_revision(engine: AsyncEngine, *, as_service: bool = False) -> No
         raise explain_failure(engine, error) from error
     if found != head:
         raise StopService(
-            f"database {_where(engine)}: has the tables of revision {found or 'none'}, this"
+            f"database {named(engine)}: has the tables of revision {found or 'none'}, this"
             f" service needs {head};"
             " run `cardmint-cloud migrate`"
         )
     if problem is not None:
-        raise StopService(f"database {_where(engine)}: {problem}")
-
-
-def explain_failure(engine: AsyncEngine, error: Exception) -> CloudError:
-    """Return a failed connection or migration as an error of one line that says what to do."""
-    where = _where(engine)
-    code = getattr(getattr(error, "orig", None) or error, "sqlstate", None) or ""
-    if code.startswith(_NOT_US):
-        return StopService(
-            f"database {where}: refuses this user or password; check `database` in the settings"
-        )
-    if code == _NO_SUCH_DATABASE:
-        return StopService(
-            f"database {where}: there is no such database; create it with `createdb`, then"
-            " `cardmint-cloud migrate`"
-        )
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    if code.startswith(_STATEMENT_REFUSED):
-        return StopService(
-            f"database {where}: refused a statement ({reason}); nothing was changed; check the"
-            " rights of this user, and report anything else as a fault"
-        )
-    return RetryLater(f"database {where}: cannot be reached ({reason}); is Postgres running there?")
-
-
-def _where(engine: AsyncEngine) -> str:
-    return engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
+        raise StopService(f"database {named(engine)}: {problem}")
 
 
 def _config() -> Config:

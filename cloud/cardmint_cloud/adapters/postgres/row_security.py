@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
-from sqlalchemy.engine import URL
 
 from cardmint_cloud.adapters.postgres import job_queue
+from cardmint_cloud.adapters.postgres.address import DatabaseAddress
 from cardmint_cloud.errors import StopService
 
 ALL_TENANTS = "*"
@@ -32,9 +32,11 @@ READ, ADD, CHANGE, ANY = (
 
 TENANT_TABLES: dict[str, tuple[str, ...]] = {
     "access_tokens": ANY,
+    "account_factors": ANY,
     "account_links": ANY,
     "account_sessions": ANY,
     "accounts": CHANGE,
+    "audit_entries": ADD,
     "current_quotes": CHANGE,
     "dead_letters": ANY,
     "desired_configs": CHANGE,
@@ -44,13 +46,16 @@ TENANT_TABLES: dict[str, tuple[str, ...]] = {
     "holdings": CHANGE,
     "items": ("SELECT", "UPDATE"),
     "moved_events": ADD,
+    "person_keys": ANY,
     "price_checks": CHANGE,
     "printings": ADD,
     "quotes": ADD,
+    "recovery_codes": ANY,
     "review_leases": ANY,
     "reviews": CHANGE,
     "rule_marks": CHANGE,
     "stations": CHANGE,
+    "view_links": ANY,
     "watermarks": CHANGE,
 }
 """Tables with policies, and what the service may do there. Into `COPIED` it copies besides."""
@@ -121,9 +126,9 @@ class ServiceLogin:
     password: str
 
     @classmethod
-    def of(cls, address: URL) -> "ServiceLogin":
+    def of(cls, address: DatabaseAddress) -> "ServiceLogin":
         """Return the user of an address."""
-        return cls(name=address.username or "", password=address.password or "")
+        return cls(name=address.user, password=address.password)
 
 
 def secure(connection: Connection, login: ServiceLogin) -> None:

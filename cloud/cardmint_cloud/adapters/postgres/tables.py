@@ -36,6 +36,12 @@ def _tenant() -> Column[str]:
     return Column("tenant", Text, nullable=False)
 
 
+def _of_account() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(
+        ["tenant", "account"], ["accounts.tenant", "accounts.account"], ondelete="CASCADE"
+    )
+
+
 def _text(name: str) -> Column[str]:
     return Column(name, Text, nullable=False, server_default=_EMPTY)
 
@@ -503,10 +509,11 @@ account_sessions = Table(
     Column("agent", Text, nullable=False),
     Column("began_at", Moment, nullable=False),
     Column("seen_at", Moment, nullable=False),
+    Column("stage", Text, nullable=False, server_default=text("'whole'")),
+    Column("proved_at", Moment),
+    Column("challenge", LargeBinary),
     PrimaryKeyConstraint("tenant", "digest"),
-    ForeignKeyConstraint(
-        ["tenant", "account"], ["accounts.tenant", "accounts.account"], ondelete="CASCADE"
-    ),
+    _of_account(),
 )
 account_links = Table(
     "account_links",
@@ -515,7 +522,73 @@ account_links = Table(
     Column("digest", LargeBinary, nullable=False),
     Column("role", Text, nullable=False),
     Column("expires_at", Moment, nullable=False),
+    Column("account", Uuid),
+    Column("drops_factors", Boolean, nullable=False, server_default=text("false")),
     PrimaryKeyConstraint("tenant", "digest"),
+    _of_account(),
+)
+account_factors = Table(
+    "account_factors",
+    metadata,
+    _tenant(),
+    Column("factor", Uuid, nullable=False),
+    Column("account", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("secret", LargeBinary, nullable=False),
+    Column("credential", LargeBinary),
+    Column("counter", BigInteger, nullable=False, server_default=text("0")),
+    Column("confirmed", Boolean, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Column("used_at", Moment),
+    PrimaryKeyConstraint("tenant", "factor"),
+    UniqueConstraint("tenant", "credential"),
+    _of_account(),
+)
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    _tenant(),
+    Column("digest", LargeBinary, nullable=False),
+    Column("account", Uuid, nullable=False),
+    PrimaryKeyConstraint("tenant", "digest"),
+    _of_account(),
+)
+person_keys = Table(
+    "person_keys",
+    metadata,
+    _tenant(),
+    Column("account", Uuid, nullable=False),
+    Column("master", Text, nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("tenant", "account"),
+    _of_account(),
+)
+view_links = Table(
+    "view_links",
+    metadata,
+    _tenant(),
+    Column("link", Uuid, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("account", Uuid, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("query", Text, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("used_at", Moment),
+    PrimaryKeyConstraint("tenant", "link"),
+    UniqueConstraint("tenant", "digest"),
+    _of_account(),
+)
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    _tenant(),
+    Column("number", BigInteger, nullable=False, autoincrement=False),
+    Column("at", Moment, nullable=False),
+    Column("entry", Text, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("tenant", "number"),
 )
 access_tokens = Table(
     "access_tokens",
@@ -526,10 +599,15 @@ access_tokens = Table(
     Column("scope", Text, nullable=False),
     Column("made_at", Moment, nullable=False),
     Column("used_at", Moment),
+    Column("expires_at", Moment),
+    Column("origins", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("per_minute", Integer),
     PrimaryKeyConstraint("tenant", "digest"),
     UniqueConstraint("tenant", "name"),
 )
 Index("account_sessions_of", account_sessions.c.tenant, account_sessions.c.account)
+Index("account_factors_of", account_factors.c.tenant, account_factors.c.account)
+Index("recovery_codes_of", recovery_codes.c.tenant, recovery_codes.c.account)
 Index("items_received", items.c.tenant, items.c.received_at, items.c.item)
 Index("items_card", items.c.tenant, items.c.card_id, items.c.captured_at.desc())
 Index(

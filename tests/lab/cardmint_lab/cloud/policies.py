@@ -19,6 +19,7 @@ import asyncpg
 
 from cardmint_cloud.accounts import Accounts
 from cardmint_cloud.adapters.postgres.row_security import COPIED, TENANT_TABLES
+from cardmint_cloud.adapters.sealing import MasterKeys
 from cardmint_cloud.domain.permissions import Scope
 from cardmint_cloud.errors import StopService
 from cardmint_cloud.local.processes import ChildProcess, accepts_connections, free_port
@@ -184,7 +185,9 @@ async def _switch(database: str, checks: dict[str, str], *, guarded: bool) -> No
 async def _token(service: str, tenant: str) -> str:
     pool = await asyncpg.create_pool(service, min_size=1, max_size=1)
     try:
-        return await Accounts(pool, tenant).add_token("bench", Scope.READ, datetime.now(UTC))
+        return await Accounts(pool, tenant, MasterKeys.new()).add_token(
+            "bench", Scope.READ, datetime.now(UTC)
+        )
     finally:
         pool.terminate()
 
@@ -240,6 +243,7 @@ def _read(
         "CARDMINT_CLOUD_TENANT": tenant,
         "CARDMINT_CLOUD_WEB_PORT": str(port),
         "CARDMINT_CLOUD_WEB_ACCOUNTS": "true",
+        "CARDMINT_MASTER_KEYS": MasterKeys.new().lines(),
     }
     paths = [path.format(tenant=tenant) for path in PATHS]
     with _service(where, "serve", guarded=guarded, **settings) as dashboard:

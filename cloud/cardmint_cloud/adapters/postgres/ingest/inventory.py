@@ -133,8 +133,8 @@ async def put_changes(
             *(printed := (card.name, card.number, card.set_id, card.set_name)),
             card_text(key[1], *printed),
         )
-        for key, card in sorted(changes.printings.items(), key=lambda pair: pair[0])
-        if key not in known
+        for key in sorted(key for key in changes.printings if key not in known)
+        for card in [changes.printings[key]]
     ]
     if named:
         await connection.execute(_PUT_PRINTINGS, *_columns(named), now)

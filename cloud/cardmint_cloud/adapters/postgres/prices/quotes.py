@@ -1,6 +1,6 @@
 """Quotes in Postgres: history, current prices, held quotes and price checks."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,10 +16,10 @@ _CARD = """
 SELECT card_id, name, number, set_id, set_name FROM printings
  WHERE tenant = $1 AND card_id = $2"""
 _KNOWN = """
-SELECT DISTINCT ON (finish, edition, grade, source) finish, edition, grade, source, basis, minor,
-       currency, as_of
-  FROM quotes WHERE tenant = $1 AND card_id = $2 AND fetched_at <= $3
- ORDER BY finish, edition, grade, source, fetched_at DESC, id DESC"""
+SELECT DISTINCT ON (card_id, finish, edition, grade, source) card_id, finish, edition, grade,
+       source, basis, minor, currency, as_of
+  FROM quotes WHERE tenant = $1 AND card_id = ANY($2::text[]) AND fetched_at <= $3
+ ORDER BY card_id, finish, edition, grade, source, fetched_at DESC, id DESC"""
 _DEAREST = "SELECT max(minor) FROM current_quotes WHERE tenant = $1 AND card_id = $2"
 _HISTORY = """
 INSERT INTO quotes (tenant, card_id, finish, edition, grade, source, basis, minor, currency, as_of,
@@ -85,10 +85,14 @@ async def find_printing(connection: PostgresConnection, tenant: str, card_id: st
 
 
 async def known_quotes(
-    connection: PostgresConnection, tenant: str, card_id: str, at: datetime
-) -> list[Quote]:
-    """Return the last believed quote of each kind and source, as of a moment."""
-    return [Quote(**dict(row)) for row in await connection.fetch(_KNOWN, tenant, card_id, at)]
+    connection: PostgresConnection, tenant: str, card_ids: Collection[str], at: datetime
+) -> dict[str, list[Quote]]:
+    """Return each printing's last believed quote of each kind and source, as of a moment."""
+    known: dict[str, list[Quote]] = {card_id: [] for card_id in card_ids}
+    for row in await connection.fetch(_KNOWN, tenant, list(known), at):
+        columns = dict(row)
+        known[columns.pop("card_id")].append(Quote(**columns))
+    return known
 
 
 async def dearest_price(connection: PostgresConnection, tenant: str, card_id: str) -> int | None:

@@ -1,0 +1,146 @@
+"""Encryption of personal data: AES-256-GCM by keys of persons, which master keys wrap.
+
+A sealed value is nonce (12 bytes), ciphertext and tag; the place where it stands is authenticated
+with it, so that no value can be moved to another row. Without its person's key it is noise.
+"""
+
+import base64
+import binascii
+import os
+import secrets
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from cardmint_cloud.errors import StopService
+from cardmint_cloud.local.text_files import write_text
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+VARIABLE = "CARDMINT_MASTER_KEYS"
+
+
+class Key:
+    """A key of 256 bits that seals and opens."""
+
+    def __init__(self, secret: bytes) -> None:
+        self.secret = secret
+        self._cipher = AESGCM(secret)
+
+    @classmethod
+    def new(cls) -> "Key":
+        """Return a new random key."""
+        return cls(secrets.token_bytes(KEY_BYTES))
+
+    def seal(self, plain: bytes, place: str) -> bytes:
+        """Return what only this key opens, and only for the same `place`."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, plain, place.encode())
+
+    def open(self, sealed: bytes, place: str) -> bytes | None:
+        """Return what was sealed; None where key or place is another, or it was changed."""
+        try:
+            return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], place.encode())
+        except (InvalidTag, ValueError):
+            return None
+
+
+class MasterKeys:
+    """The keys that wrap those of persons: the first is in use, later ones only open."""
+
+    def __init__(self, secrets_: list[bytes]) -> None:
+        """Take at least one key."""
+        self._keys = {sha256(secret).hexdigest()[:8]: Key(secret) for secret in secrets_}
+        self.current = sha256(secrets_[0]).hexdigest()[:8]
+
+    @classmethod
+    def new(cls) -> "MasterKeys":
+        """Return one new random key."""
+        return cls([secrets.token_bytes(KEY_BYTES)])
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._keys
+
+    def wrap(self, key: Key, place: str) -> bytes:
+        """Return a person's key, sealed by the current master key."""
+        return self._keys[self.current].seal(key.secret, place)
+
+    def unwrap(self, master: str, wrapped: bytes, place: str) -> Key:
+        """Return the person's key.
+
+        Raises:
+            StopService: the master key is missing or another one.
+        """
+        key = self._keys.get(master)
+        secret = key.open(wrapped, place) if key else None
+        if secret is None:
+            raise StopService(missing(master))
+        return Key(secret)
+
+    def lines(self) -> str:
+        """Return the keys as their file has them."""
+        return "".join(
+            base64.urlsafe_b64encode(key.secret).decode() + "\n" for key in self._keys.values()
+        )
+
+    def with_new(self) -> "MasterKeys":
+        """Return these keys below a new current one."""
+        return MasterKeys(
+            [secrets.token_bytes(KEY_BYTES), *(k.secret for k in self._keys.values())]
+        )
+
+
+def missing(master: str) -> str:
+    """Return what to say where a master key is not there."""
+    return (
+        f"personal data is encrypted with the master key {master}, which is not among those of"
+        f" `master_keys` or {VARIABLE}: put it back, as it was when the data was written"
+    )
+
+
+def load_master_keys(file: str, environment: Mapping[str, str] = os.environ) -> MasterKeys:
+    """Read the master keys from the environment, else from their file.
+
+    Raises:
+        StopService: there are none, or one is no key.
+    """
+    text, where = environment.get(VARIABLE, "").replace(",", "\n"), VARIABLE
+    if not text.strip():
+        where = file or "master_keys"
+        try:
+            text = Path(file).read_text() if file else ""
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise StopService(f"{file}: the master keys cannot be read: {reason}") from None
+    found = [line.strip() for line in text.splitlines() if line.strip()]
+    if not found:
+        raise StopService(
+            "accounts need a master key, with which personal data is encrypted: run"
+            f" `cardmint-cloud master-key make FILE`, and name FILE in `master_keys`, or set"
+            f" {VARIABLE}"
+        )
+    try:
+        decoded = [base64.b64decode(line, altchars=b"-_", validate=True) for line in found]
+    except (binascii.Error, ValueError):
+        decoded = []
+    if not decoded or any(len(secret) != KEY_BYTES for secret in decoded):
+        raise StopService(
+            f"{where}: a master key is {KEY_BYTES} bytes in base64, one a line; `cardmint-cloud"
+            " master-key make` writes one"
+        )
+    return MasterKeys(decoded)
+
+
+def write_master_keys(file: Path, keys: MasterKeys) -> None:
+    """Write the keys to a file that only its owner reads.
+
+    Raises:
+        StopService: it cannot be written.
+    """
+    try:
+        write_text(file, keys.lines())
+    except OSError as error:
+        raise StopService(f"{file}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,60 @@
+"""What the pages share that somebody sees before, or while, proving who it is."""
+
+from typing import Any
+
+from litestar import Response
+from litestar.exceptions import NotFoundException
+from litestar.response import Redirect, Template
+
+from cardmint_cloud.accounts import Accounts, SignedIn, TooSoon
+from cardmint_cloud.web.context import PageContext, PageRequest
+from cardmint_cloud.web.sign_in import session_cookie, who_asks
+
+
+def accounts_of(shop: PageContext) -> Accounts:
+    """Return the dashboard's accounts.
+
+    Raises:
+        NotFoundException: it has none.
+    """
+    if shop.accounts is None:
+        raise NotFoundException("This dashboard has no accounts.")
+    return shop.accounts
+
+
+def who_is(request: PageRequest) -> SignedIn:
+    """Return who asks.
+
+    Raises:
+        NotFoundException: the dashboard has no accounts.
+    """
+    who = who_asks(request.scope)
+    if who is None:
+        raise NotFoundException("This dashboard has no accounts.")
+    return who
+
+
+def address_of(request: PageRequest) -> str:
+    """Return the address of the browser."""
+    return request.client.host if request.client else ""
+
+
+def entry_page(shop: PageContext, template: str, *, status: int = 200, **context: Any) -> Template:
+    """Return a page for somebody who is not, or not wholly, signed in."""
+    page = Template(template, context={"tenant": shop.tenant, **context})
+    page.status_code = status
+    return page
+
+
+def too_soon(page: Template, soon: TooSoon) -> Template:
+    """Return a page as the answer to too many wrong tries."""
+    page.status_code = 429
+    page.headers["retry-after"] = str(max(1, round(soon.seconds)))
+    return page
+
+
+def signed_in(shop: PageContext, secret: str, where: str) -> Response[Any]:
+    """Return the answer that goes on to `where` with a session; without one for an empty secret."""
+    answer: Response[Any] = Redirect(where, status_code=303)
+    answer.cookies.append(session_cookie(secret, secure=shop.secure))
+    return answer

@@ -1,0 +1,306 @@
+"""Pages of second factors: giving one, proving again who asks, setting up and removing them."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import segno
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath, URLEncodedBody
+from litestar.response import Redirect, Template
+from markupsafe import Markup
+
+from cardmint_cloud.accounts import TooSoon
+from cardmint_cloud.adapters.passkeys import can_have_passkeys
+from cardmint_cloud.adapters.postgres.queries.reading import reading
+from cardmint_cloud.errors import Conflict, NotFound
+from cardmint_cloud.second_factors import Proof, SecondFactors
+from cardmint_cloud.web.context import PageContext, PageRequest
+from cardmint_cloud.web.entry import accounts_of, entry_page, signed_in, too_soon, who_is
+from cardmint_cloud.web.rendering import render_page
+from cardmint_cloud.web.sign_in import local_path
+
+_FORM_BYTES = 32 << 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecondForm:
+    """A code, or a passkey's answer as JSON, and the address to go to."""
+
+    code: str = ""
+    passkey: str = ""
+    next: str = "/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProofForm:
+    """The password with a code where there is a factor, or a passkey's answer as JSON."""
+
+    present: str = ""
+    code: str = ""
+    passkey: str = ""
+    next: str = "/account"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeForm:
+    """A code of the app that is being set up."""
+
+    code: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PasskeyForm:
+    """A new passkey, as JSON, and what its owner calls it."""
+
+    passkey: str
+    label: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactorForm:
+    """The factor to remove."""
+
+    factor: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoverForm:
+    """A new password."""
+
+    new: str
+
+
+@get("/login/second")
+async def second_page(request: PageRequest, shop: NamedDependency[PageContext]) -> Response[Any]:
+    """Show the page that asks for the second factor."""
+    wanted = local_path(request.query_params.get("next", "/"))
+    if not who_is(request).waits:
+        return Redirect(wanted, status_code=303)
+    return await _second(request, shop, wanted)
+
+
+@post("/login/second", status_code=200, request_max_body_size=_FORM_BYTES)
+async def give_second(
+    data: URLEncodedBody[SecondForm], request: PageRequest, shop: NamedDependency[PageContext]
+) -> Response[Any] | Template:
+    """End a sign-in by a second factor."""
+    who, wanted = who_is(request), local_path(data.next)
+    if not who.waits:
+        return Redirect(wanted, status_code=303)
+    proof = Proof(code=data.code, passkey=data.passkey, origin=shop.origin(request))
+    try:
+        secret = await _factors(shop).finish(who, proof, now=shop.clock(), clock=time.monotonic())
+    except TooSoon as soon:
+        page = await _second(request, shop, wanted, problem=f"Too many wrong tries; {soon}.")
+        return too_soon(page, soon)
+    if secret is None:
+        return await _second(
+            request, shop, wanted, problem="That was not right; try again.", status=409
+        )
+    return signed_in(shop, secret, wanted)
+
+
+@get("/account/prove")
+async def prove_page(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
+    """Show the page that asks again who it is."""
+    return await _prove(request, shop, local_path(request.query_params.get("next", "/account")))
+
+
+@post("/account/prove", status_code=200, request_max_body_size=_FORM_BYTES)
+async def prove(
+    data: URLEncodedBody[ProofForm], request: PageRequest, shop: NamedDependency[PageContext]
+) -> Response[Any] | Template:
+    """Take the proof of who asks, and go back."""
+    who, wanted = who_is(request), local_path(data.next)
+    proof = Proof(code=data.code, passkey=data.passkey, origin=shop.origin(request))
+    try:
+        secret = await _factors(shop).prove(
+            who, data.present, proof, now=shop.clock(), clock=time.monotonic()
+        )
+    except TooSoon as soon:
+        page = await _prove(request, shop, wanted, problem=f"Too many wrong tries; {soon}.")
+        return too_soon(page, soon)
+    if secret is None:
+        return await _prove(
+            request, shop, wanted, problem="That was not right; try again.", status=409
+        )
+    return signed_in(shop, secret, wanted)
+
+
+@get("/account/factors")
+async def factors_page(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
+    """Show one's second factors, and the app that is being set up."""
+    return await _page(request, shop)
+
+
+@post("/account/factors/totp", status_code=200)
+async def begin_totp(request: PageRequest, shop: NamedDependency[PageContext]) -> Response[Any]:
+    """Begin to set up an app; the page then shows its QR code."""
+    try:
+        await _factors(shop).begin_totp(who_is(request), shop.clock())
+    except Conflict as problem:
+        return await _page(request, shop, problem=str(problem))
+    return Redirect("/account/factors", status_code=303)
+
+
+@post("/account/factors/totp/confirm", status_code=200, request_max_body_size=_FORM_BYTES)
+async def confirm_totp(
+    data: URLEncodedBody[CodeForm], request: PageRequest, shop: NamedDependency[PageContext]
+) -> Template:
+    """Finish setting up an app by its first code."""
+    try:
+        codes = await _factors(shop).confirm_totp(
+            who_is(request), data.code, now=shop.clock(), clock=time.monotonic()
+        )
+    except TooSoon as soon:
+        page = await _page(request, shop, problem=f"Too many wrong tries; {soon}.")
+        return too_soon(page, soon)
+    except Conflict as problem:
+        return await _page(request, shop, problem=str(problem))
+    return await _page(
+        request, shop, notice="The app is set up; other sessions ended.", codes=codes
+    )
+
+
+@post("/account/factors/passkey", status_code=200, request_max_body_size=_FORM_BYTES)
+async def add_passkey(
+    data: URLEncodedBody[PasskeyForm], request: PageRequest, shop: NamedDependency[PageContext]
+) -> Template:
+    """Add the passkey that the browser made."""
+    try:
+        codes = await _factors(shop).add_passkey(
+            who_is(request),
+            data.passkey,
+            origin=shop.origin(request),
+            name=data.label,
+            now=shop.clock(),
+        )
+    except Conflict as problem:
+        return await _page(request, shop, problem=str(problem))
+    return await _page(
+        request, shop, notice="The passkey is added; other sessions ended.", codes=codes
+    )
+
+
+@post("/account/factors/remove", status_code=200)
+async def remove_factor(
+    data: URLEncodedBody[FactorForm], request: PageRequest, shop: NamedDependency[PageContext]
+) -> Template:
+    """Remove a factor."""
+    try:
+        await _factors(shop).remove(who_is(request), data.factor, shop.clock())
+    except NotFound as gone:
+        raise NotFoundException(str(gone)) from None
+    except Conflict as problem:
+        return await _page(request, shop, problem=str(problem))
+    return await _page(request, shop, notice="Removed; other sessions ended.")
+
+
+@post("/account/factors/codes", status_code=200)
+async def new_codes(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
+    """Make new recovery codes in place of earlier ones."""
+    try:
+        codes = await _factors(shop).new_recovery_codes(who_is(request), shop.clock())
+    except Conflict as problem:
+        return await _page(request, shop, problem=str(problem))
+    return await _page(request, shop, notice="Earlier codes are gone.", codes=codes)
+
+
+@get("/recover/{recovery:str}")
+async def recover_page(recovery: FromPath[str], shop: NamedDependency[PageContext]) -> Template:
+    """Show the page to set a password anew by a link."""
+    name = await accounts_of(shop).recovers(recovery, shop.clock())
+    if name is None:
+        raise NotFoundException("This link was used or is too old; ask for a new one.")
+    return entry_page(shop, "recover.html", name=name, secret=recovery, problem="")
+
+
+@post("/recover/{recovery:str}", status_code=200, request_max_body_size=_FORM_BYTES)
+async def recover(
+    recovery: FromPath[str],
+    data: URLEncodedBody[RecoverForm],
+    shop: NamedDependency[PageContext],
+) -> Response[Any] | Template:
+    """Set a password anew by a link; then its owner signs in."""
+    accounts = accounts_of(shop)
+    try:
+        await accounts.recover(recovery, data.new, shop.clock())
+    except NotFound as gone:
+        raise NotFoundException(str(gone)) from None
+    except Conflict as problem:
+        name = await accounts.recovers(recovery, shop.clock())
+        return entry_page(
+            shop, "recover.html", name=name, secret=recovery, problem=str(problem), status=409
+        )
+    return Redirect("/login", status_code=303)
+
+
+def _factors(shop: PageContext) -> SecondFactors:
+    return SecondFactors(accounts_of(shop))
+
+
+async def _second(
+    request: PageRequest, shop: PageContext, wanted: str, *, problem: str = "", status: int = 200
+) -> Template:
+    options = await _factors(shop).ask_passkey(who_is(request), shop.origin(request))
+    return entry_page(
+        shop, "second.html", wanted=wanted, options=options, problem=problem, status=status
+    )
+
+
+async def _prove(
+    request: PageRequest, shop: PageContext, wanted: str, *, problem: str = "", status: int = 200
+) -> Template:
+    who = who_is(request)
+    options = await _factors(shop).ask_passkey(who, shop.origin(request))
+    return entry_page(
+        shop, "prove.html", who=who, wanted=wanted, options=options, problem=problem, status=status
+    )
+
+
+async def _page(
+    request: PageRequest,
+    shop: PageContext,
+    *,
+    notice: str = "",
+    problem: str = "",
+    codes: tuple[str, ...] = (),
+) -> Template:
+    who, factors = who_is(request), _factors(shop)
+    found = await factors.list_factors(who)
+    setup = await factors.totp_setup(who)
+    origin = shop.origin(request)
+    needed = accounts_of(shop).needs_factor(who.role)
+    async with reading(shop.engine, shop.tenant) as connection:
+        return await render_page(
+            connection,
+            shop,
+            "factors.html",
+            layout="base.html" if found or not needed else "entry.html",
+            factors=found,
+            setup=setup,
+            code=_drawn(setup.address) if setup else "",
+            options=await factors.begin_passkey(who, origin) if can_have_passkeys(origin) else "",
+            left=await factors.codes_left(who),
+            needed=needed,
+            notice=notice,
+            problem=problem,
+            codes=codes,
+        )
+
+
+def _drawn(address: str) -> Markup:
+    """Return a QR code as an SVG element."""
+    drawn = segno.make(address, micro=False).svg_inline(scale=4, border=3, lineclass="dark")
+    return Markup(drawn)  # noqa: S704 - segno's own drawing, without any text
+
+
+HANDLERS = (
+    *(second_page, give_second, prove_page, prove, factors_page),
+    *(begin_totp, confirm_totp, add_passkey, remove_factor, new_codes),
+    *(recover_page, recover),
+)
