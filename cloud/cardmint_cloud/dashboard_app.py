@@ -24,6 +24,7 @@ from cardmint_cloud.domain.quota import Quotas
 from cardmint_cloud.errors import StopService
 from cardmint_cloud.fleet import artifact_folder
 from cardmint_cloud.images import ImageStorage
+from cardmint_cloud.local.broker_users import BrokerUsers
 from cardmint_cloud.settings import CloudSettings
 from cardmint_cloud.watchdog import watchdog
 from cardmint_cloud.web.connections import BoundedConnection
@@ -68,7 +69,7 @@ async def serve(settings: CloudSettings) -> None:
         StopService: the database cannot be used as it is set, or the port is taken.
     """
     log_as_json()
-    web = settings.web
+    web, users = settings.web, settings.stations.broker_users
     where = f"{'https' if web.tls_cert else 'http'}://{web.host}:{web.port}{web.base_path}/"
     for setting, file in (("tls_cert", web.tls_cert), ("tls_key", web.tls_key)):
         if file and not os.access(file, os.R_OK):
@@ -96,6 +97,8 @@ async def serve(settings: CloudSettings) -> None:
             base_path=web.base_path,
             proxies=web.proxies,
             client_header=web.client_header,
+            broker_users=BrokerUsers(Path(users)) if users else None,
+            broker_port=settings.stations.broker_port,
             listening=listening,
         )
         config = uvicorn.Config(

@@ -120,6 +120,16 @@ class S3Settings(Section, frozen=True):
     secret: str = ""
 
 
+class StationSettings(Section, frozen=True):
+    """What a new station is told of the broker, which `cardmint-cloud up` sets.
+
+    That is a login from the users in this folder, and the port.
+    """
+
+    broker_users: str = ""
+    broker_port: Annotated[int, Meta(ge=0, le=65_535)] = 0
+
+
 class CloudSettings(Section, frozen=True):
     """All settings with their defaults. The dashboard shows `tenant`.
 
@@ -140,6 +150,7 @@ class CloudSettings(Section, frozen=True):
     audit_anchors: str = ""
     broker: BrokerSettings = BrokerSettings()
     web: WebSettings = WebSettings()
+    stations: StationSettings = StationSettings()
     prices: PriceSettings = PriceSettings()
     reviews: ReviewSettings = ReviewSettings()
     s3: S3Settings = S3Settings()

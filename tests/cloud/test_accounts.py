@@ -23,6 +23,7 @@ from cardmint_cloud.domain.permissions import OPEN_PATHS, Role, Scope, person_ma
 from cardmint_cloud.domain.quota import Quotas
 from cardmint_cloud.domain.sign_in_pace import FREE_TRIES
 from cardmint_cloud.errors import Conflict
+from cardmint_cloud.local.broker_users import BrokerUsers
 from cardmint_cloud.web.routes import build_dashboard
 from tests.cloud.kit.accounts import PASSWORD, accounts_of, enrol
 from tests.cloud.kit.cards import NOW, accepted, doubtful, send
@@ -86,6 +87,8 @@ async def guarded_site(
     quotas: Quotas | None = None,
     base_path: str = "",
     proxies: tuple[str, ...] = (),
+    broker_users: BrokerUsers | None = None,
+    broker_port: int = 0,
 ) -> AsyncIterator[GuardedSite]:
     accounts, clock = accounts_of(pool, everybody=everybody), Clock()
     app = build_dashboard(
@@ -100,6 +103,8 @@ async def guarded_site(
         quotas=quotas,
         base_path=base_path,
         proxies=proxies,
+        broker_users=broker_users,
+        broker_port=broker_port,
         clock=clock,
     )
     async with serve(app) as client:

@@ -100,6 +100,13 @@ class TokenForm:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StationForm:
+    """The name of a station that is to get its credentials."""
+
+    station: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class NewTokenForm:
     """A program's name, what its token is for, and its bounds; 0 for none.
 
@@ -256,7 +263,7 @@ async def invite(
 ) -> Template:
     """Make a one-time link for a new account. It is shown once."""
     secret = await accounts_of(shop).invite(data.role, shop.clock(), by=who_is(request).account)
-    told = f"It makes one account, as {data.role}, within a day"
+    told = f"Send this link to one person. It makes one account, as {data.role}, within a day"
     return await people(shop, link=shop.link(request, f"/join/{secret}"), told=told)
 
 
@@ -277,8 +284,26 @@ async def recover_person(
     except NotFound as gone:
         raise NotFoundException(str(gone)) from None
     gone_too = " and removes the second factors" if data.factors else ""
-    told = f"It sets that person's password anew{gone_too}, once, within a day"
+    told = f"Send this link to that person. It sets the password anew{gone_too}, once, within a day"
     return await people(shop, link=shop.link(request, f"/recover/{secret}"), told=told)
+
+
+@post("/people/stations", status_code=200)
+async def make_station_code(
+    data: URLEncodedBody[StationForm], request: PageRequest, shop: NamedDependency[PageContext]
+) -> Template:
+    """Make a code by which a station gets its credentials. It is shown once."""
+    accounts_of(shop)
+    if shop.station_codes is None:
+        raise NotFoundException("This dashboard has no accounts.")
+    station = data.station.strip()
+    try:
+        code = await shop.station_codes.make(station, by=who_is(request).account, now=shop.clock())
+    except Conflict as problem:
+        return await people(shop, problem=str(problem))
+    told = f"For the station {station}, within a quarter of an hour, once"
+    command = f"cardmint-edge setup --cloud {shop.link(request, '')} --code {code}"
+    return await people(shop, link=command, told=told)
 
 
 @post("/people/tokens/make", status_code=200, request_max_body_size=_FORM_BYTES)
@@ -388,5 +413,14 @@ async def people(
 HANDLERS = (
     *(login_page, sign_in, sign_out, join_page, join),
     *(account_page, change_password, end_session),
-    *(people_page, audit_page, invite, recover_person, make_token, remove_token, change_person),
+    *(
+        people_page,
+        audit_page,
+        invite,
+        recover_person,
+        make_station_code,
+        make_token,
+        remove_token,
+        change_person,
+    ),
 )

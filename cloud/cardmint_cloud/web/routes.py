@@ -23,6 +23,8 @@ from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
 from cardmint_cloud.domain.quota import Quotas
 from cardmint_cloud.images import ImageStorage
+from cardmint_cloud.local.broker_users import BrokerUsers
+from cardmint_cloud.station_codes import StationCodes
 from cardmint_cloud.web import (
     account_pages,
     api,
@@ -70,6 +72,8 @@ def build_dashboard(
     base_path: str = "",
     proxies: Iterable[str] = (),
     client_header: ClientHeader = "x-forwarded-for",
+    broker_users: BrokerUsers | None = None,
+    broker_port: int = 0,
     clock: Callable[[], datetime] = _now,
 ) -> Litestar:
     """Return the dashboard of one tenant; the caller owns and closes engine and pool.
@@ -92,6 +96,7 @@ def build_dashboard(
         accounts=accounts,
         secure=secure,
         base_path=base_path,
+        station_codes=StationCodes(accounts, broker_users, broker_port) if accounts else None,
     )
     metrics = Metrics()
     files = assets.Assets()
