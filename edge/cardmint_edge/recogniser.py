@@ -24,7 +24,7 @@ from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.domain.gallery import Gallery
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts
 from cardmint_edge.domain.reading.print_reader import PrintReader
-from cardmint_edge.domain.reading.strips import LARGER_RUNNING_TEXT, coloured_strip
+from cardmint_edge.domain.reading.strips import coloured_strip
 from cardmint_edge.domain.recognise import CardRecogniser
 
 log = structlog.get_logger()
@@ -116,8 +116,6 @@ class Recognisers:
             texts,
             cut=coloured_strip,
             moves=self._moves,
-            running_text=LARGER_RUNNING_TEXT,
-            clear=0.0,
         )
 
     @functools.cached_property

@@ -175,8 +175,10 @@ class ReaderConfig:
     """Lead (log) of a card over any other above which it is read once only."""
     right_way_up: float = -9.0
     """Score (log) above which print lies the right way up and is looked for no further."""
-    other_place: float = 4.0
-    """By how much (log) print must read better elsewhere than at the likeliest place."""
+    legible_letters: int = 8
+    """Letters that are read clearly in the likeliest strips, from which on a place is scored."""
+    scored_places: int = 2
+    """At how many places print is scored against the catalogue, at most."""
     clear_name: float = -5.0
     """Score (log) above which a name is surely there, and so is its number."""
     artists: int = 20
@@ -242,6 +244,8 @@ class PolicyConfig:
     """Least posterior (0 to 1) of a printing that is accepted."""
     settled: float = 0.99
     """Posterior (0 to 1) from which print is not searched."""
+    worth_reading: float = 0.1
+    """Posterior (0 to 1) below which the larger reader reads no further."""
     unknown: float = 0.02
     """Posterior (0 to 1) of all candidates together below which nobody is asked about them."""
     max_confidence: float = 0.995

@@ -6,6 +6,8 @@ anything may come before and after it, separated by a space; next to a number, a
 digits may also touch it.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -89,23 +91,34 @@ def _states(texts: list[str], columns: int) -> tuple[NDArray[np.intp], NDArray[n
     The chain: anything, space, touching, the text's letters with blanks between, touching, space,
     anything.
     """
-    anything, space, touching, never = range(columns - 4, columns)
+    never = columns - 1
     longest = max(map(len, texts))
     states = np.full((len(texts), 2 * longest + 5), never, dtype=np.intp)
     skips = np.zeros(states.shape, dtype=np.float32)
     for row, text in enumerate(texts):
-        spelt = codes(text)
-        end = 2 + 2 * len(spelt)
-        states[row, :3] = anything, space, touching
-        states[row, 3:end:2] = spelt
-        states[row, 4:end:2] = 0
-        states[row, end : end + 3] = touching, space, anything
-        # A space may lead straight to the text, a letter straight to another, the text straight to
-        # a space.
-        skips[row, 3] = 1
-        skips[row, 5:end:2] = np.array(spelt[1:]) != np.array(spelt[:-1])
-        skips[row, end + 1] = 1
+        chain, skipped = _chain(text, columns)
+        states[row, : len(chain)] = chain
+        skips[row, : len(chain)] = skipped
     return states.T, np.ascontiguousarray(skips.T[2:, None])
+
+
+@lru_cache(maxsize=4096)
+def _chain(text: str, columns: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Return one text's chain of columns, and 1 where a state may be skipped to.
+
+    A space may lead straight to the text, a letter straight to another, the text straight to a
+    space.
+    """
+    anything, space, touching = range(columns - 4, columns - 1)
+    spelt = codes(text)
+    end = 2 + 2 * len(spelt)
+    chain = np.zeros(end + 3, dtype=np.intp)
+    chain[:3] = chain[: end - 1 : -1] = anything, space, touching
+    chain[3:end:2] = spelt
+    skips = np.zeros(len(chain), dtype=np.float32)
+    skips[[3, end + 1]] = 1
+    skips[5:end:2] = np.array(spelt[1:]) != np.array(spelt[:-1])
+    return chain, skips
 
 
 def _ends(texts: list[str]) -> NDArray[np.intp]:
