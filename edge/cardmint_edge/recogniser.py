@@ -44,7 +44,7 @@ class Recognisers:
     """
 
     def __init__(self, pack: Pack, models: Path = FOLDER, *, second_look: bool = True) -> None:
-        self._prints = pack.prints()
+        self._prints = pack.prints
         self._moves = pack.moves
         self._models: dict[str, str] = {}
         self._reader = self._load("reader", TextReader, models)
@@ -92,7 +92,7 @@ class Recognisers:
         """
         texts = self._all
         if unknown:
-            texts = CatalogueTexts(one for one in self._prints if one.card_id not in unknown)
+            texts = CatalogueTexts(one for one in self._prints() if one.card_id not in unknown)
         print_reader = None
         if self._reader is not None:
             print_reader = PrintReader(self._reader, texts, moves=self._moves)
@@ -120,7 +120,7 @@ class Recognisers:
 
     @functools.cached_property
     def _all(self) -> CatalogueTexts:
-        return CatalogueTexts(self._prints)
+        return CatalogueTexts(self._prints())
 
 
 def recogniser_of(pack: Pack, models: Path = FOLDER, *, second_look: bool = True) -> CardRecogniser:
