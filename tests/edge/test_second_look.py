@@ -14,7 +14,9 @@ from tests.edge.readings import says
 
 from cardmint_contracts.cards import Card
 from cardmint_edge.adapters.decode import read_image
+from cardmint_edge.adapters.models import LanguageTrigrams
 from cardmint_edge.adapters.pack import Pack
+from cardmint_edge.domain.config import PolicyConfig, RecognitionConfig
 from cardmint_edge.domain.evidence import PrintScores
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, PrintedFacts
 from cardmint_edge.domain.reading.ctc import Reading
@@ -165,7 +167,8 @@ def test_nothing_is_read_without_it_where_nothing_lies_or_on_a_small_card(
 class ReadsElsewhere(PrintReader):
     """A larger reader that reads nothing but at the last place, and names another printing."""
 
-    def __init__(self) -> None: ...
+    def __init__(self) -> None:
+        self.looks = 0
 
     def look_again(
         self,
@@ -179,15 +182,34 @@ class ReadsElsewhere(PrintReader):
         assert card_of("of-another-pack") is None
         unread = PrintScores(number=-11.0, number_lead=-9.0, name=-9.0, name_lead=-9.0)
         scores = {one.id: unread for one in [*printings, named]}
-        yield Examined(scores=scores, languages={}, unknown_number=""), last
+        for self.looks in (1, 2):
+            yield Examined(scores=scores, languages={}, unknown_number=""), last
 
 
 def test_print_may_lie_elsewhere_and_name_another_printing(fictional: Path, scan: Frame) -> None:
     with closing(Pack(fictional / "pack.sqlite")) as pack:
-        recogniser = CardRecogniser(pack, clock=time.perf_counter, second_look=ReadsElsewhere())
+        reader = ReadsElsewhere()
+        open_to_the_end = RecognitionConfig(policy=PolicyConfig(accept=1.1, worth_reading=0.0))
+        recogniser = CardRecogniser(
+            pack, clock=time.perf_counter, second_look=reader, config=open_to_the_end
+        )
         seen, grew = recogniser.observe(scan, thorough=True)
+        assert reader.looks == 2
         assert seen.candidates[0].card.id == "drk-9"
         assert {"drk-9", "emb-31"} <= {one.card.id for one in grew[-1].candidates}
+
+
+def test_the_language_stays_open_where_no_text_is_read(fictional: Path, scan: Frame) -> None:
+    with closing(Pack(fictional / "pack.sqlite")) as pack:
+        recogniser = CardRecogniser(
+            pack,
+            clock=time.perf_counter,
+            print_reader=PrintReader(lambda _: says(""), CatalogueTexts(pack.prints())),
+            trigrams=LanguageTrigrams(),
+        )
+        languages = recogniser.recognise(scan).languages
+        assert languages is not None
+        assert set(languages.values()) == {0.0}
 
 
 def test_a_close_up_is_read_where_there_is_a_reader(

@@ -197,9 +197,9 @@ class CardRecogniser:
         languages, reader = seen.evidence.languages, self._print_reader
         best = likeliest(seen.evidence, self._config.policy)
         quad = None if best is None else seen.quad_of(best.card.id)
-        if reader is None or self._trigrams is None or not languages:
+        if reader is None or self._trigrams is None or best is None or quad is None:
             return seen
-        if best is None or quad is None or self._is_clear(languages):
+        if not languages or self._is_clear(languages):
             return seen
         known = reader.names_of_moves(best.card.id)
         total, trigrams = languages, frozenset[int]()
@@ -289,11 +289,8 @@ class CardRecogniser:
         pictures = self._search.compare_own(
             view, where.quad, named[: self._config.policy.compared_prints]
         )
-        for card_id in named:
-            card = self._gallery.card(card_id)
-            if card is not None:
-                picture = pictures.get(card_id)
-                known[card_id] = Candidate(card=card, art=card_id, picture=picture)
+        for card in filter(None, map(self._gallery.card, named)):
+            known[card.id] = Candidate(card=card, art=card.id, picture=pictures.get(card.id))
         if where.quad not in {seen.picture_quad, seen.print_quad}:
             seen = replace(seen, print_quad=where.quad)
         return seen.with_evidence(

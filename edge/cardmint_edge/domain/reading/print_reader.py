@@ -311,14 +311,10 @@ class PrintReader:
     def _read_likeliest(self, card: CardView) -> CardReadings:
         return self._read_card(card, LIKELIEST_NUMBERS, NAMES[:1], HEALTH[:1])
 
-    def _read_at(self, card: CardView) -> tuple[CardReadings, list[PrintScore]]:
-        """Read the likeliest place of each text, and the others only when those leave it open."""
-        first = self._read_likeliest(card)
-        return self._read_more(card, first, self.score(first))
-
     def _read_more(
         self, card: CardView, first: CardReadings, scores: list[PrintScore]
     ) -> tuple[CardReadings, list[PrintScore]]:
+        """Read the other places, too, where the likeliest leave it open."""
         config = self._config
         if not scores or (
             scores[0].total > config.clear_card
@@ -506,9 +502,7 @@ def _runner_up(scores: list[PrintScore]) -> float:
 
 
 def _mean(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each text's likelihood (log), averaged over strips; the worst without any strip."""
-    if not len(scores):
-        return np.full(scores.shape[1], _UNREAD)
+    """Return each text's likelihood (log), averaged over strips."""
     mean = np.logaddexp.reduce(scores, axis=0) - np.log(len(scores))
     return np.asarray(np.maximum(mean, _UNREAD))
 
