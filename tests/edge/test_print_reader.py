@@ -74,6 +74,14 @@ def test_the_forward_algorithm_sums_over_all_paths() -> None:
     assert text_scores([reading], [], number=True).shape == (1, 0)
 
 
+def test_a_text_scores_the_same_whatever_is_scored_beside_it() -> None:
+    texts = ["Cat", "Catty and Dogge", "A", "Mew"]
+    readings = [says("Cat and Dog"), says("A Mew")]
+    together = text_scores(readings, texts, number=False)
+    alone = [text_scores(readings, [text], number=False)[:, 0] for text in texts]
+    assert together == pytest.approx(np.stack(alone, axis=1))
+
+
 @pytest.mark.parametrize(
     ("number", "total", "promo", "forms"),
     [
