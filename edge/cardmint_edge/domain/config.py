@@ -176,8 +176,8 @@ class ReaderConfig:
     right_way_up: float = -9.0
     """Score (log) above which print lies the right way up and is looked for no further."""
     legible_letters: int = 8
-    """Letters that are read clearly in the likeliest strips, from which on a place is scored."""
-    scored_places: int = 2
+    """Letters that are read clearly at the likeliest place, from which on it is scored first."""
+    scored_places: int = 3
     """At how many places print is scored against the catalogue, at most."""
     clear_name: float = -5.0
     """Score (log) above which a name is surely there, and so is its number."""

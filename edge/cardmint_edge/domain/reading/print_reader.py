@@ -154,23 +154,20 @@ class PrintReader:
         return best, where
 
     def _by_legibility(self, places: Iterable[CardView]) -> Iterator[tuple[CardView, CardReadings]]:
-        """Yield places that are legible as they come, then the most legible others.
+        """Yield the first place if it is legible, then the most legible others.
 
-        So many as are scored at most: that takes ten times as long as reading the likeliest strips.
+        So many as are scored at most: that takes five times as long as reading the likeliest
+        strips.
         """
-        config = self._config
-        left = config.scored_places
-        others: list[tuple[float, int, CardView, CardReadings]] = []
+        left = self._config.scored_places
+        others: list[tuple[int, int, CardView, CardReadings]] = []
         for order, card in enumerate(places):
             readings = self._read_likeliest(card)
-            letters = readings.letters
-            if letters < config.legible_letters:
-                others.append((-letters, order, card, readings))
-                continue
-            yield card, readings
-            left -= 1
-            if not left:
-                return
+            if not order and readings.letters >= self._config.legible_letters:
+                yield card, readings
+                left -= 1
+            else:
+                others.append((-readings.letters, order, card, readings))
         for _, _, card, readings in sorted(others)[:left]:
             yield card, readings
 
