@@ -24,7 +24,7 @@ from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.domain.gallery import Gallery
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts
 from cardmint_edge.domain.reading.print_reader import PrintReader
-from cardmint_edge.domain.reading.strips import LARGER_RUNNING_TEXT, coloured_strip
+from cardmint_edge.domain.reading.strips import coloured_strip
 from cardmint_edge.domain.recognise import CardRecogniser
 
 log = structlog.get_logger()
@@ -44,7 +44,7 @@ class Recognisers:
     """
 
     def __init__(self, pack: Pack, models: Path = FOLDER, *, second_look: bool = True) -> None:
-        self._prints = pack.prints()
+        self._prints = pack.prints
         self._moves = pack.moves
         self._models: dict[str, str] = {}
         self._reader = self._load("reader", TextReader, models)
@@ -92,7 +92,7 @@ class Recognisers:
         """
         texts = self._all
         if unknown:
-            texts = CatalogueTexts(one for one in self._prints if one.card_id not in unknown)
+            texts = CatalogueTexts(one for one in self._prints() if one.card_id not in unknown)
         print_reader = None
         if self._reader is not None:
             print_reader = PrintReader(self._reader, texts, moves=self._moves)
@@ -116,13 +116,11 @@ class Recognisers:
             texts,
             cut=coloured_strip,
             moves=self._moves,
-            running_text=LARGER_RUNNING_TEXT,
-            clear=0.0,
         )
 
     @functools.cached_property
     def _all(self) -> CatalogueTexts:
-        return CatalogueTexts(self._prints)
+        return CatalogueTexts(self._prints())
 
 
 def recogniser_of(pack: Pack, models: Path = FOLDER, *, second_look: bool = True) -> CardRecogniser:

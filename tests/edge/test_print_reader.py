@@ -74,6 +74,14 @@ def test_the_forward_algorithm_sums_over_all_paths() -> None:
     assert text_scores([reading], [], number=True).shape == (1, 0)
 
 
+def test_a_text_scores_the_same_whatever_is_scored_beside_it() -> None:
+    texts = ["Cat", "Catty and Dogge", "A", "Mew"]
+    readings = [says("Cat and Dog"), says("A Mew")]
+    together = text_scores(readings, texts, number=False)
+    alone = [text_scores(readings, [text], number=False)[:, 0] for text in texts]
+    assert together == pytest.approx(np.stack(alone, axis=1))
+
+
 @pytest.mark.parametrize(
     ("number", "total", "promo", "forms"),
     [
@@ -376,34 +384,39 @@ FOX = {"en": "Fox", "fr": "Goupil", "de": "Fuchs"}
 
 
 @pytest.mark.parametrize(
-    ("name", "health", "told"),
-    [
-        ("Goupil", "PV60", {"fr"}),
-        ("Fuchs", "KP 60", {"de"}),
-        ("Fox", "60 HP", {"en"}),
-        ("", "60 PS", {"it", "es", "pt"}),
-        ("Goupil", "", {"fr"}),
-        ("Fox", "60", {"en"}),
-    ],
+    ("name", "told"),
+    [("Goupil", {"fr"}), ("Fuchs", {"de"}), ("Fox", {"en"}), ("", {"en", "fr", "de"})],
 )
-def test_sign_and_name_tell_the_language(name: str, health: str, told: set[str]) -> None:
+def test_the_name_tells_the_language(name: str, told: set[str]) -> None:
     fox = replace(prints(4, name="Fox")[0], names=FOX)
-    languages = examined("4/102", name, health, fox).languages
+    languages = examined("4/102", name, "60", fox).languages
     assert {one for one, score in languages.items() if score == 0} == told
-    best = examined("4/102", name, health, fox).scores["a-4"]
+    best = examined("4/102", name, "60", fox).scores["a-4"]
     assert (best.name > -3) == bool(name), "a name counts in each of its languages"
 
 
 def test_no_language_is_told_where_nothing_was_read() -> None:
-    def told(name: str, health: str, points: str = "60") -> dict[str, float]:
-        found = examined("4/102", name, health, *prints(4, name="Vulpix", health=points)).languages
+    def told(name: str, points: str = "60") -> dict[str, float]:
+        found = examined("4/102", name, "", *prints(4, name="Vulpix", health=points)).languages
         return {one: round(score, 1) + 0.0 for one, score in found.items()}
 
-    unread = dict.fromkeys(told("", ""), 0.0)
-    assert told("", "") == told("", "60 PV", points="") == unread
-    assert told("Goupix", "")["en"] < -3 < told("", "")["en"], "a text that is not its name"
-    assert told("Vulpix", "")["fr"] == -1.2, "some names are the same in other languages"
-    assert told("Vulpix", "")["it"] == -0.1
+    assert told("") == told("", points="") == dict.fromkeys(told(""), 0.0)
+    assert told("Goupix")["en"] < -1 < told("")["en"], "a text that is not its name"
+    assert told("Vulpix")["fr"] == -1.2, "some names are the same in other languages"
+    assert told("Vulpix")["it"] == -0.1
+    assert told("Vulpix", points="")["it"] == -1.8, "those of trainers are not"
+
+
+def test_a_language_that_the_catalogue_lacks_is_less_likely_where_it_knows_others() -> None:
+    fox = replace(prints(4, name="Fox")[0], names=FOX)
+    assert examined("4/102", "Fox", "60", fox).languages["it"] == pytest.approx(-1.05, abs=0.05)
+
+
+def test_a_mark_that_only_one_language_s_name_has_tells_no_language() -> None:
+    names = {"en": "Torterra LV.X", "fr": "Torterra", "de": "Chelterrar"}
+    torterra = replace(prints(4, name="Torterra LV.X")[0], names=names)
+    languages = examined("4/102", "Torterra", "160", torterra).languages
+    assert languages["en"] == languages["fr"] == 0 > languages["de"]
 
 
 def test_names_that_differ_by_a_hyphen_tell_no_language() -> None:

@@ -14,13 +14,14 @@ from tests.edge.readings import says
 
 from cardmint_contracts.cards import Card
 from cardmint_edge.adapters.decode import read_image
+from cardmint_edge.adapters.models import LanguageTrigrams
 from cardmint_edge.adapters.pack import Pack
-from cardmint_edge.domain.config import PolicyConfig
-from cardmint_edge.domain.decide import likeliest
+from cardmint_edge.domain.config import PolicyConfig, RecognitionConfig
 from cardmint_edge.domain.evidence import PrintScores
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, PrintedFacts
 from cardmint_edge.domain.reading.ctc import Reading
 from cardmint_edge.domain.reading.print_reader import Examined, PrintReader
+from cardmint_edge.domain.reading.strips import LIKELIEST_NUMBERS
 from cardmint_edge.domain.recognise import CardRecogniser
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.vision.quad import Quad
@@ -39,7 +40,7 @@ def card_view(height: int = 840) -> CardView:
     return View(frame).at(Quad.upright(frame.shape[1], height))
 
 
-def reader_of(texts: dict[float, str], moves: dict[str, str] | None = None) -> PrintReader:
+def reader_of(texts: dict[float, str]) -> PrintReader:
     """A reader that says a text at each place from a share of the card's height on."""
     facts = [
         PrintedFacts(card_id=one.id, name=one.name, number=one.number, total=102, promo=False)
@@ -52,67 +53,53 @@ def reader_of(texts: dict[float, str], moves: dict[str, str] | None = None) -> P
     def read(middle: NDArray[np.float32]) -> Reading:
         return says(next(said for top, said in reversed(texts.items()) if middle[0] >= top))
 
-    known = moves or {}
-    return PrintReader(
-        read,
-        CatalogueTexts(facts),
-        cut=cut,
-        moves=(lambda card_id: [{"en": known[card_id]}]) if moves else None,
-    )
+    return PrintReader(read, CatalogueTexts(facts), cut=cut)
 
 
-def look(
+def looks(
     reader: PrintReader, card: CardView, card_of: Callable[[str], Card | None] = CARDS.get
-) -> dict[str, PrintScores]:
-    read = reader.look_again([card], [CARDS["a-1"]], card_of)
-    return {} if read is None else read[0].scores
+) -> list[dict[str, PrintScores]]:
+    return [examined.scores for examined, _ in reader.look_again([card], [CARDS["a-1"]], card_of)]
 
 
 def test_given_printings_are_scored_and_those_that_print_names() -> None:
     reader = reader_of({0.0: "Cat", 0.5: "", 0.9: "2/102"})
-    found = look(reader, card_view())
+    found, *_ = looks(reader, card_view())
     assert set(found) == {"a-1", "a-2", "a-3"}
     assert found["a-2"].number > -1 > found["a-1"].number
     assert found["a-2"].number_lead > 0
     assert found["a-1"].name == found["a-2"].name > -1
-    assert set(look(reader, card_view(), lambda _: None)) == {"a-1"}
-    assert look(reader, card_view(400)) == {}
+    few, *_ = looks(reader, card_view(), lambda _: None)
+    assert set(few) == {"a-1"}
+    assert looks(reader, card_view(400)) == []
 
 
-def test_the_first_place_that_is_upright_is_read_whole() -> None:
-    reader = reader_of({0.0: "Cat", 0.5: "", 0.9: "2/102"})
+def test_more_is_read_where_the_likeliest_strips_leave_it_open() -> None:
+    middles = [one.middle for one in LIKELIEST_NUMBERS]
+    reader = reader_of({0.0: "Cat", 0.5: "", 0.94: "2/102", min(middles): ""})
+    first, more = looks(reader, card_view())
+    assert more["a-2"].number > first["a-2"].number
+
+
+def test_the_most_legible_place_is_read() -> None:
+    reader = reader_of({0.0: "Cat and Dog", 0.5: "", 0.9: "2/102"})
     blank = reader_of({0.0: ""})
     first, second = card_view(), card_view()
-    read = reader.look_again([card_view(400), first, second], [], CARDS.get)
-    assert read is not None
-    assert read[1] is first
-    # Where nothing is legible the first place stays.
-    read = blank.look_again([first, second], [], CARDS.get)
-    assert read is not None
-    assert read[1] is first
-    # A place elsewhere must say clearly more.
+    places = [card_view(400), first, second]
+    assert {id(at) for _, at in reader.look_again(places, [], CARDS.get)} == {id(first)}
+    assert {id(at) for _, at in blank.look_again([first, second], [], CARDS.get)} == {id(first)}
     turns = iter([*[""] * 4, *["Cat", "2/102", "Cat", "2/102"], *["Cat", "2/102"] * 20])
     cards = CatalogueTexts(
         PrintedFacts(card_id=one.id, name=one.name, number=one.number, total=102, promo=False)
         for one in CARDS.values()
     )
-    read = PrintReader(lambda _: says(next(turns)), cards).look_again(
-        [first, second], [], CARDS.get
-    )
-    assert read is not None
-    assert read[1] is second
+    elsewhere = PrintReader(lambda _: says(next(turns)), cards)
+    assert {id(at) for _, at in elsewhere.look_again([first, second], [], CARDS.get)} == {
+        id(second)
+    }
     nothing = PrintReader(lambda _: says(""), CatalogueTexts([]))
-    read = nothing.look_again([first, second], [], CARDS.get)
-    assert read is not None
-    assert (read[1], read[0].scores) == (first, {})
-
-
-def test_attacks_are_read_where_number_and_name_leave_it_open() -> None:
-    moves = {"a-1": "Ember", "a-2": "Tail Whip", "a-3": "Ember"}
-    found = look(reader_of({0.0: "Cat", 0.5: "Tail Whip", 0.9: ""}, moves), card_view())
-    assert found["a-2"].attack == -found["a-1"].attack == pytest.approx(3, abs=0.5)
-    clear = look(reader_of({0.0: "Cat", 0.5: "Tail Whip", 0.9: "1/102"}, moves), card_view())
-    assert clear["a-1"].attack == 0
+    [(examined, _)] = nothing.look_again([first, second], [], CARDS.get)
+    assert examined.scores == {}
 
 
 @pytest.fixture(scope="module")
@@ -180,31 +167,49 @@ def test_nothing_is_read_without_it_where_nothing_lies_or_on_a_small_card(
 class ReadsElsewhere(PrintReader):
     """A larger reader that reads nothing but at the last place, and names another printing."""
 
-    def __init__(self) -> None: ...
+    def __init__(self) -> None:
+        self.looks = 0
 
     def look_again(
         self,
         places: Iterable[CardView],
         printings: list[Card],
         card_of: Callable[[str], Card | None],
-    ) -> tuple[Examined, CardView] | None:
+    ) -> Iterator[tuple[Examined, CardView]]:
         *_, last = places
         named = card_of("emb-31")
         assert named is not None
         assert card_of("of-another-pack") is None
         unread = PrintScores(number=-11.0, number_lead=-9.0, name=-9.0, name_lead=-9.0)
         scores = {one.id: unread for one in [*printings, named]}
-        return Examined(scores=scores, languages={}, unknown_number=""), last
+        for self.looks in (1, 2):
+            yield Examined(scores=scores, languages={}, unknown_number=""), last
 
 
 def test_print_may_lie_elsewhere_and_name_another_printing(fictional: Path, scan: Frame) -> None:
     with closing(Pack(fictional / "pack.sqlite")) as pack:
-        recogniser = CardRecogniser(pack, clock=time.perf_counter, second_look=ReadsElsewhere())
-        _, grew = recogniser.observe(scan, thorough=True)
-        best = likeliest(grew[-1], PolicyConfig())
-        assert best is not None
-        assert best.card.id == "drk-9"
+        reader = ReadsElsewhere()
+        open_to_the_end = RecognitionConfig(policy=PolicyConfig(accept=1.1, worth_reading=0.0))
+        recogniser = CardRecogniser(
+            pack, clock=time.perf_counter, second_look=reader, config=open_to_the_end
+        )
+        seen, grew = recogniser.observe(scan, thorough=True)
+        assert reader.looks == 2
+        assert seen.candidates[0].card.id == "drk-9"
         assert {"drk-9", "emb-31"} <= {one.card.id for one in grew[-1].candidates}
+
+
+def test_the_language_stays_open_where_no_text_is_read(fictional: Path, scan: Frame) -> None:
+    with closing(Pack(fictional / "pack.sqlite")) as pack:
+        recogniser = CardRecogniser(
+            pack,
+            clock=time.perf_counter,
+            print_reader=PrintReader(lambda _: says(""), CatalogueTexts(pack.prints())),
+            trigrams=LanguageTrigrams(),
+        )
+        languages = recogniser.recognise(scan).languages
+        assert languages is not None
+        assert set(languages.values()) == {0.0}
 
 
 def test_a_close_up_is_read_where_there_is_a_reader(

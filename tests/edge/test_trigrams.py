@@ -13,7 +13,10 @@ import pytest
 from tests.edge.readings import says
 
 from cardmint_edge.adapters.models import FOLDER, LanguageTrigrams, ModelUnusable
+from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts
 from cardmint_edge.domain.reading.lexicon import plain
+from cardmint_edge.domain.reading.print_reader import PrintReader
+from cardmint_edge.domain.reading.strips import RUNNING_TEXT
 from cardmint_edge.domain.reading.trigrams import (
     LANGUAGES,
     LETTERS,
@@ -22,6 +25,8 @@ from cardmint_edge.domain.reading.trigrams import (
     trigrams_of,
     trigrams_read,
 )
+from cardmint_edge.domain.vision.quad import Quad
+from cardmint_edge.domain.vision.view import View
 from cardmint_lab.training.trigrams import main, table, texts
 
 RULES = {
@@ -80,6 +85,20 @@ def test_the_card_s_own_names_speak_for_their_language() -> None:
     assert found.language_scores(read, {"en": read})["en"] == 0
     few = frozenset([*read][:2])
     assert 0 > found.language_scores(few, {})["en"] > found.language_scores(read, {})["en"] / 4
+
+
+def test_running_text_is_read_two_strips_at_a_time() -> None:
+    frame = np.zeros((1000, 714, 3), np.uint8)
+    strips = iter(["Tail", "Whip"])
+    reader = PrintReader(lambda _: says(next(strips)), CatalogueTexts([]))
+    found = next(reader.running_text(View(frame).at(Quad.upright(714, 1000))))
+    assert found == {*trigrams_of("Tail").tolist(), *trigrams_of("Whip").tolist()}
+    small = View(frame[:400, :286]).at(Quad.upright(286, 400))
+    assert list(reader.running_text(small)) == []
+    blank = PrintReader(lambda _: says(""), CatalogueTexts([]))
+    every = list(blank.running_text(View(frame).at(Quad.upright(714, 1000))))
+    assert every == [frozenset()] * len(RUNNING_TEXT)
+    assert set(reader.names_of_moves("a-1").values()) == {frozenset()}
 
 
 def database(folder: Path) -> Path:

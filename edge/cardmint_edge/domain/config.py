@@ -185,8 +185,10 @@ class ReaderConfig:
     """Lead (log) of a card over any other above which it is read once only."""
     right_way_up: float = -9.0
     """Score (log) above which print lies the right way up and is looked for no further."""
-    other_place: float = 4.0
-    """By how much (log) print must read better elsewhere than at the likeliest place."""
+    legible_letters: int = 8
+    """Letters that are read clearly at the likeliest place, from which on it is scored first."""
+    scored_places: int = 3
+    """At how many places print is scored against the catalogue, at most."""
     clear_name: float = -5.0
     """Score (log) above which a name is surely there, and so is its number."""
     artists: int = 20
@@ -252,6 +254,8 @@ class PolicyConfig:
     """Least posterior (0 to 1) of a printing that is accepted."""
     settled: float = 0.99
     """Posterior (0 to 1) from which print is not searched."""
+    worth_reading: float = 0.1
+    """Posterior (0 to 1) below which the larger reader reads no further."""
     unknown: float = 0.15
     """Posterior (0 to 1) of the likeliest candidate below which none is proposed: 0082."""
     max_confidence: float = 0.995

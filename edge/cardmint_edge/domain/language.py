@@ -11,7 +11,7 @@ from cardmint_contracts.catalogue import ENGLISH
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.reasons import Reason
 from cardmint_edge.domain.config import LanguageConfig
-from cardmint_edge.domain.reading.languages import SIGNS
+from cardmint_edge.domain.reading.trigrams import LANGUAGES
 from cardmint_edge.domain.recognition import Recognition
 
 
@@ -39,7 +39,7 @@ def tell_language(
         return ToldLanguage(language=None, confidence=0.0)
     expected = setting or ENGLISH
     prior = config.set_prior if setting else config.english_prior
-    languages = [*dict.fromkeys((expected, *SIGNS))]
+    languages = [*dict.fromkeys((expected, *LANGUAGES))]
     weights = {
         one: (prior if one == expected else (1 - prior) / (len(languages) - 1))
         * exp(scores.get(one, 0.0))

@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from cardmint_contracts.cards import Card, Decision
+from cardmint_contracts.cards import Decision
 from cardmint_contracts.reasons import Reason
 from cardmint_edge.domain.config import RecognitionConfig
-from cardmint_edge.domain.decide import is_settled, judge, likeliest
+from cardmint_edge.domain.decide import is_settled, judge, likeliest, rank
 from cardmint_edge.domain.evidence import Candidate, Evidence, PictureScores, PrintScores
 from cardmint_edge.domain.gallery import Gallery
 from cardmint_edge.domain.language import tell_language
 from cardmint_edge.domain.picture_search import PictureSearch
 from cardmint_edge.domain.reading.close_up import CloseUp
-from cardmint_edge.domain.reading.print_reader import PrintReader, PrintScore
+from cardmint_edge.domain.reading.print_reader import Examined, PrintReader, PrintScore
 from cardmint_edge.domain.reading.trigrams import TrigramTable
 from cardmint_edge.domain.recognition import Frame, Recognition
 from cardmint_edge.domain.vision.embedding import Embedder
@@ -30,7 +30,7 @@ from cardmint_edge.domain.vision.proposals import (
     reading_places,
 )
 from cardmint_edge.domain.vision.quad import CARD_RATIO, Quad
-from cardmint_edge.domain.vision.view import View
+from cardmint_edge.domain.vision.view import CardView, View
 
 RECTIFIED_HEIGHT = 880
 """Greatest height of the rectified card, in pixels: ten a millimetre."""
@@ -39,8 +39,8 @@ PRINT_MATCHES = 20
 """How many cards found by print are judged."""
 
 
-SECOND_PLACES = 4
-"""At how many places the larger reader looks, both ways up, until it finds print."""
+SECOND_PLACES = 2
+"""At how many places the larger reader looks: at the likeliest, both ways up."""
 
 MOST = 60.0
 """Log-likelihood beyond which scores and leads are cut off: no text is read so badly."""
@@ -134,7 +134,7 @@ class CardRecogniser:
                 grew.append(seen.evidence)
             watch.lap("second_look")
         seen = self._checked_alone(view, proposals, seen)
-        seen = self._with_language(view, seen, thorough=thorough)
+        seen = self._with_language(view, seen)
         grew[-1] = seen.evidence
         watch.lap("read")
         verdict = judge(seen.evidence, policy)
@@ -214,28 +214,23 @@ class CardRecogniser:
             unknown_number=examined.unknown_number,
         )
 
-    def _with_language(self, view: View, seen: "_Seen", *, thorough: bool) -> "_Seen":
-        """Add what running text tells of the language, where other print leaves it open.
-
-        The larger reader reads it of sure cards only: the others are asked about anyway.
-        """
-        languages, policy = seen.evidence.languages, self._config.policy
-        best = likeliest(seen.evidence, policy)
+    def _with_language(self, view: View, seen: "_Seen") -> "_Seen":
+        """Add what running text tells of the language, where the name leaves it open."""
+        languages, reader = seen.evidence.languages, self._print_reader
+        best = likeliest(seen.evidence, self._config.policy)
         quad = None if best is None else seen.quad_of(best.card.id)
-        if self._trigrams is None or not languages or best is None or quad is None:
+        if reader is None or self._trigrams is None or best is None or quad is None:
             return seen
-        sure = thorough or is_settled(seen.evidence, policy, policy.accept)
+        if not languages or self._is_clear(languages):
+            return seen
+        known = reader.names_of_moves(best.card.id)
         total, trigrams = languages, frozenset[int]()
-        for reader in (self._print_reader, self._second_look if sure else None):
-            if reader is None or self._is_clear(total):
-                continue
-            known = reader.names_of_moves(best.card.id)
-            for more in reader.running_text(view.at(quad)):
-                trigrams |= more
-                found = self._trigrams.language_scores(trigrams, known)
-                total = {one: score + found[one] for one, score in languages.items()}
-                if self._is_clear(total):
-                    break
+        for more in reader.running_text(view.at(quad)):
+            trigrams |= more
+            found = self._trigrams.language_scores(trigrams, known)
+            total = {one: score + found[one] for one, score in languages.items()}
+            if self._is_clear(total):
+                break
         most = max(total.values())
         return seen.with_evidence(languages={one: score - most for one, score in total.items()})
 
@@ -303,31 +298,39 @@ class CardRecogniser:
         )
 
     def _looked_again(self, view: View, proposals: Proposals, seen: "_Seen") -> "_Seen":
-        """Add what the larger reader reads, first where the likeliest candidate lies."""
+        """Add what the larger reader reads, first where the likeliest candidate lies.
+
+        It reads on while the card is open, and some printing is likely.
+        """
         if self._second_look is None:
             return seen
-        best = likeliest(seen.evidence, self._config.policy)
+        policy, before = self._config.policy, seen
+        best = likeliest(seen.evidence, policy)
         quad = None if best is None else seen.quad_of(best.card.id)
         places = reading_places(view, proposals, quad, self._config.finder)
+        asked = [one.card for one in seen.evidence.candidates]
+        looks = self._second_look.look_again(
+            islice(places, SECOND_PLACES), asked, self._gallery.card
+        )
+        for examined, where in looks:
+            seen = self._with_examined(view, before, examined, where)
+            confidence = rank(seen.evidence, policy).confidence
+            if not policy.worth_reading <= confidence < policy.accept:
+                break
+        return seen
+
+    def _with_examined(
+        self, view: View, seen: "_Seen", examined: Examined, where: CardView
+    ) -> "_Seen":
+        """Add what was examined at a place, and the printings that are not yet candidates."""
         known = {one.card.id: one for one in seen.evidence.candidates}
-        named: dict[str, Card] = {}
-
-        def card_of(card_id: str) -> Card | None:
-            if (card := self._gallery.card(card_id)) is not None:
-                named[card_id] = card
-            return card
-
-        asked = [one.card for one in known.values()]
-        read = self._second_look.look_again(islice(places, SECOND_PLACES), asked, card_of)
-        if read is None:
-            return seen
-        examined, where = read
-        ids = [*named][: self._config.policy.compared_prints]
-        pictures = self._search.compare_own(view, where.quad, ids)
-        for card_id, card in named.items():
-            picture = pictures.get(card_id)
-            known[card_id] = Candidate(card=card, art=card_id, picture=picture)
-        if quad is not where.quad:
+        named = [one for one in examined.scores if one not in known]
+        pictures = self._search.compare_own(
+            view, where.quad, named[: self._config.policy.compared_prints]
+        )
+        for card in filter(None, map(self._gallery.card, named)):
+            known[card.id] = Candidate(card=card, art=card.id, picture=pictures.get(card.id))
+        if where.quad not in {seen.picture_quad, seen.print_quad}:
             seen = replace(seen, print_quad=where.quad)
         return seen.with_evidence(
             candidates=tuple(

@@ -7,13 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardmint_edge.domain.reading.ctc import Reading
-from cardmint_edge.domain.reading.lexicon import ALPHABET, codes, number_forms, plain
+from cardmint_edge.domain.reading.lexicon import (
+    ALPHABET,
+    LANGUAGE_CODES,
+    codes,
+    number_forms,
+    plain,
+)
 
 FORMS = 7
 """How many forms a number has at most."""
 
-LANGUAGES = 6
-"""How many names a card has at most: those of other scripts have no letter that is read."""
+NAMED = tuple(LANGUAGE_CODES)
+"""The languages of names that are read: those of other scripts have no letter that is read."""
 
 CLASSES = len(ALPHABET) + 1
 
@@ -137,11 +143,8 @@ class CatalogueTexts:
         self.cards = [card.card_id for card in known]
         self.numbers = TextIndex(form for own in forms for form in own if _is_distinctive(form))
         # A single letter is found in every strip.
-        names = [
-            {name for given in (card.name, *card.names.values()) if len(name := plain(given)) > 1}
-            for card in known
-        ]
-        self.names = TextIndex(name for own in names for name in own)
+        names = [_names(card) for card in known]
+        self.names = TextIndex(name for own in names for name in own.values())
         self.health = TextIndex(card.health for card in known if card.health.isdigit())
         credit_lines = {artist: _credit(artist) for artist in {card.artist for card in known}}
         self.artists = TextIndex(credit_lines.values())
@@ -149,10 +152,13 @@ class CatalogueTexts:
         for card, own in enumerate(forms):
             rows = [row for form in own if (row := self.numbers.row(form)) >= 0][:FORMS]
             self.number_rows[card, : len(rows)] = rows
-        self.name_rows = np.full((len(known), LANGUAGES), -1, dtype=np.int32)
+        self.name_rows = np.full((len(known), len(NAMED)), -1, dtype=np.int32)
+        self._language_rows = np.full((len(known), len(NAMED)), -1, dtype=np.int32)
         for card, spelt in enumerate(names):
-            found = sorted(self.names.row(name) for name in spelt)[:LANGUAGES]
+            by_language = {language: self.names.row(name) for language, name in spelt.items()}
+            found = sorted({*by_language.values()})[: len(NAMED)]
             self.name_rows[card, : len(found)] = found
+            self._language_rows[card] = [by_language.get(language, -1) for language in NAMED]
         self.health_rows = np.array([self.health.row(card.health) for card in known], np.int32)
         self._artist_rows = {
             card.card_id: self.artists.row(credit_lines[card.artist]) for card in known
@@ -160,7 +166,7 @@ class CatalogueTexts:
         self._forms = dict(zip(self.cards, forms, strict=True))
         self._points = {card.card_id: card.health for card in known if card.health.isdigit()}
         self._codes = {card.card_id: card.code for card in known if card.code}
-        self._names = {card.card_id: {"en": card.name, **card.names} for card in known}
+        self._places = {card_id: place for place, card_id in enumerate(self.cards)}
 
     def number_forms(self, card_id: str) -> tuple[str, ...]:
         """Return the forms of a printing's number; none for a card outside of the catalogue."""
@@ -178,9 +184,12 @@ class CatalogueTexts:
 
     def names_in(self, card_id: str) -> dict[str, str]:
         """Return a printing's names by language, in the reader's letters; none for another card."""
-        known = self._names.get(card_id, {})
+        place = self._places.get(card_id)
+        rows = () if place is None else self._language_rows[place].tolist()
         return {
-            language: name for language, given in known.items() if len(name := plain(given)) > 1
+            language: self.names.texts[row]
+            for language, row in zip(NAMED, rows, strict=False)
+            if row >= 0
         }
 
     def health_points(self, card_id: str) -> str:
@@ -190,6 +199,12 @@ class CatalogueTexts:
     def artist_row(self, card_id: str) -> int:
         """Return a printing's row of `artists`; -1 where the artist is not known."""
         return self._artist_rows.get(card_id, -1)
+
+
+def _names(card: PrintedFacts) -> dict[str, str]:
+    """Return a card's names by language, in the reader's letters."""
+    names = {"en": card.name, **card.names}
+    return {language: name for language in NAMED if len(name := plain(names.get(language, ""))) > 1}
 
 
 def best_of(values: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.float32]:

@@ -26,6 +26,8 @@ another name.
 
 _FLOOR = 1e-7
 _SPACE = codes(" ")[0]
+_OUTPUTS = np.zeros(1 + max(map(ord, ALPHABET)), dtype=np.intp)
+_OUTPUTS[[ord(letter) for letter in ALPHABET]] = codes(ALPHABET)
 _JOINED = np.array(
     [0, *(code for code, letter in enumerate(ALPHABET, start=1) if letter not in "/0123456789")]
 )
@@ -42,7 +44,7 @@ def text_scores(readings: list[Reading], texts: list[str], *, number: bool) -> N
         return np.zeros((len(readings), len(texts)))
     given = np.maximum(np.stack(readings), np.float32(_FLOOR), dtype=np.float32)
     emitted = _emitted(given, number=number)
-    states, skips = _states(texts, emitted.shape[2])
+    states, skips, ends = _states(_spelt(texts), emitted.shape[2])
     # Steps x states x strips x texts: a state's sums run over rows that lie together.
     given_states = np.ascontiguousarray(
         np.take(emitted.transpose(1, 2, 0), states, axis=1).swapaxes(2, 3)
@@ -63,7 +65,6 @@ def text_scores(readings: list[Reading], texts: list[str], *, number: bool) -> N
             most = np.maximum(ways.max(axis=0), np.float32(1e-30))
             ways /= most
             scale += np.log(most)
-    ends = _ends(texts)
     rows = np.arange(len(texts))
     total = (ways[ends, :, rows] + ways[ends + 1, :, rows] + ways[ends + 3, :, rows]).T
     best = np.log(given.max(axis=2)).sum(axis=1)
@@ -83,31 +84,33 @@ def _emitted(p: NDArray[np.float32], *, number: bool) -> NDArray[np.float32]:
     return np.concatenate([p, more], axis=-1)
 
 
-def _states(texts: list[str], columns: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Return each text's chain of columns (longest x n), and 1 where a state may be skipped to.
+def _states(
+    spelt: NDArray[np.intp], columns: int
+) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.intp]]:
+    """Return each text's chain of columns, where a state may be skipped to, and where texts end.
 
-    The chain: anything, space, touching, the text's letters with blanks between, touching, space,
-    anything.
+    The chain (longest x n): anything, space, touching, the text's letters with blanks between,
+    touching, space, anything. A space may lead straight to the text, a letter straight to another,
+    the text straight to a space: 1 stands there.
     """
     anything, space, touching, never = range(columns - 4, columns)
-    longest = max(map(len, texts))
-    states = np.full((len(texts), 2 * longest + 5), never, dtype=np.intp)
+    count, longest = spelt.shape
+    there = spelt > 0
+    last = 2 * there.sum(axis=1) + 1
+    rows = np.arange(count)
+    states = np.full((count, 2 * longest + 5), never, dtype=np.intp)
+    states[:, :3] = anything, space, touching
+    np.copyto(states[:, 3 : 2 * longest + 2 : 2], spelt, where=there)
+    np.copyto(states[:, 4 : 2 * longest + 1 : 2], 0, where=there[:, 1:])
+    for after, column in enumerate((touching, space, anything), start=1):
+        states[rows, last + after] = column
     skips = np.zeros(states.shape, dtype=np.float32)
-    for row, text in enumerate(texts):
-        spelt = codes(text)
-        end = 2 + 2 * len(spelt)
-        states[row, :3] = anything, space, touching
-        states[row, 3:end:2] = spelt
-        states[row, 4:end:2] = 0
-        states[row, end : end + 3] = touching, space, anything
-        # A space may lead straight to the text, a letter straight to another, the text straight to
-        # a space.
-        skips[row, 3] = 1
-        skips[row, 5:end:2] = np.array(spelt[1:]) != np.array(spelt[:-1])
-        skips[row, end + 1] = 1
-    return states.T, np.ascontiguousarray(skips.T[2:, None])
+    skips[:, 5 : 2 * longest + 2 : 2] = (spelt[:, 1:] != spelt[:, :-1]) & there[:, 1:]
+    skips[:, 3] = skips[rows, last + 2] = 1
+    return states.T, np.ascontiguousarray(skips.T[2:, None]), last
 
 
-def _ends(texts: list[str]) -> NDArray[np.intp]:
-    """Return the position of each text's last letter in its chain; touching and anything follow."""
-    return np.array([2 * len(text) + 1 for text in texts], dtype=np.intp)
+def _spelt(texts: list[str]) -> NDArray[np.intp]:
+    """Return the texts' outputs (n x longest), 0 after the end of a shorter one."""
+    letters = np.array(texts)
+    return _OUTPUTS[letters.view(np.uint32).reshape(len(texts), -1)]

@@ -1,7 +1,7 @@
 """Print on a card: it settles the printing of an art, or names a card without a picture."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, TextInd
 from cardmint_edge.domain.reading.clear_numbers import clear_numbers, unpadded
 from cardmint_edge.domain.reading.close_up import CloseUp, read_close_up
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
-from cardmint_edge.domain.reading.languages import language_scores
+from cardmint_edge.domain.reading.languages import is_legible, language_scores
 from cardmint_edge.domain.reading.lexicon import plain
 from cardmint_edge.domain.reading.strips import (
     ARTISTS,
@@ -27,15 +27,17 @@ from cardmint_edge.domain.reading.strips import (
     OTHER_NUMBERS,
     RUNNING_TEXT,
     StripCutter,
-    StripPairs,
     StripReader,
     normalised_strip,
 )
 from cardmint_edge.domain.reading.trigrams import LANGUAGES, trigrams_of, trigrams_read
 from cardmint_edge.domain.vision.view import CardView, StripPlace, View
 
+SURE_LETTER = 0.9
+"""Probability (0 to 1) from which a letter shows that a place is legible."""
+
 CLEAR_LETTER = 0.5
-"""Probability from which a letter of running text counts; the larger reader's all count."""
+"""Probability (0 to 1) from which a letter of running text counts."""
 
 _UNREAD = -60.0
 """Score (log) of a text that was not read at all."""
@@ -93,6 +95,12 @@ class CardReadings:
     names: list[Reading]
     health: list[Reading]
 
+    @property
+    def letters(self) -> int:
+        """How many letters are read clearly."""
+        every = [*self.numbers, *self.names, *self.health]
+        return int(sum((one[:, 1:].max(axis=1) >= SURE_LETTER).sum() for one in every))
+
     def with_more(self, other: "CardReadings") -> "CardReadings":
         """Return the readings of both."""
         return CardReadings(
@@ -106,8 +114,7 @@ class PrintReader:
     """Reads the print of one card at a time; `texts` are the catalogue's.
 
     `cut` cuts a strip out of a card as `reader` takes it, `moves` returns a card's attacks and
-    abilities. Of running text the strips of `running_text` are read, and letters that are less
-    probable than `clear` (0 to 1) are left out.
+    abilities.
     """
 
     def __init__(
@@ -118,12 +125,8 @@ class PrintReader:
         *,
         cut: StripCutter = normalised_strip,
         moves: Callable[[str], Moves] | None = None,
-        running_text: StripPairs = RUNNING_TEXT,
-        clear: float = CLEAR_LETTER,
     ) -> None:
         self._reader = reader
-        self._text_places = running_text
-        self._clear = clear
         self._moves = moves
         self._cut = cut
         self._texts = texts
@@ -134,15 +137,14 @@ class PrintReader:
 
         Return the best scores, likeliest card first, and the place where they were read.
         """
-        config = self._config
         best: list[PrintScore] = []
         where: CardView | None = None
-        for card in places:
-            _, scores = self._read_at(card)
+        for card, readings in self._by_legibility(places):
+            _, scores = self._read_more(card, readings, self.score(readings))
             if scores and (not best or scores[0].total > best[0].total):
                 best, where = scores, card
                 first = best[0]
-                upright = first.total > config.right_way_up and first.name_lead >= 0
+                upright = first.total > self._config.right_way_up and first.name_lead >= 0
                 if upright and not self._lacks_number(first):
                     break
         if where is not None and self._is_open(best):
@@ -150,6 +152,24 @@ class PrintReader:
             if self._is_open(best):
                 best = self._ordered_by_artist(where, best)
         return best, where
+
+    def _by_legibility(self, places: Iterable[CardView]) -> Iterator[tuple[CardView, CardReadings]]:
+        """Yield the first place if it is legible, then the most legible others.
+
+        So many as are scored at most: that takes five times as long as reading the likeliest
+        strips.
+        """
+        left = self._config.scored_places
+        others: list[tuple[int, int, CardView, CardReadings]] = []
+        for order, card in enumerate(places):
+            readings = self._read_likeliest(card)
+            if not order and readings.letters >= self._config.legible_letters:
+                yield card, readings
+                left -= 1
+            else:
+                others.append((-readings.letters, order, card, readings))
+        for _, _, card, readings in sorted(others)[:left]:
+            yield card, readings
 
     def score(self, readings: CardReadings) -> list[PrintScore]:
         """Return the scores of the catalogue's likeliest cards, likeliest first."""
@@ -201,7 +221,7 @@ class PrintReader:
         config = self._config
         if card.height < config.min_height:
             return None
-        readings = self._read_card(card, LIKELIEST_NUMBERS, NAMES[:1], HEALTH[:1])
+        readings = self._read_likeliest(card)
         examined = self._examined(readings, printings)
         scores = examined.scores.values()
         number = max(((one.number, one.number_lead) for one in scores), default=(0.0, np.inf))
@@ -225,9 +245,9 @@ class PrintReader:
         """
         if card.height < self._config.min_height:
             return
-        for places in self._text_places:
+        for places in RUNNING_TEXT:
             strips = self._read(card, places)
-            yield frozenset[int]().union(*(trigrams_read(one, self._clear) for one in strips))
+            yield frozenset[int]().union(*(trigrams_read(one, CLEAR_LETTER) for one in strips))
 
     def names_of_moves(self, card_id: str) -> dict[str, frozenset[int]]:
         """Return the trigrams of a printing's attacks and abilities by language."""
@@ -252,55 +272,47 @@ class PrintReader:
         places: Iterable[CardView],
         printings: list[Card],
         card_of: Callable[[str], Card | None],
-    ) -> tuple[Examined, CardView] | None:
-        """Score the print of given printings, and of those that print itself names.
+    ) -> Iterator[tuple[Examined, CardView]]:
+        """Yield the scores of given printings, and of those that print itself names, as it reads.
 
-        The place where the likeliest strips say most is read whole, and returned. `card_of` returns
-        a printing by its identifier. None where the card is too small at every place.
+        First by the likeliest strips at the most legible place, then by the others there, too.
+        `card_of` returns a printing by its identifier. Nothing where the card is too small.
         """
         config = self._config
-        card = self._legible(place for place in places if place.height >= config.min_height)
-        if card is None:
-            return None
-        readings, scores = self._read_at(card)
+        large = (place for place in places if place.height >= config.min_height)
+        found = next(self._by_legibility(large), None)
+        if found is None:
+            return
+        card, first = found
+        scores = self.score(first)
+        yield self._named(first, scores, printings, card_of), card
+        more, scores = self._read_more(card, first, scores)
+        if more is not first:
+            yield self._named(more, scores, printings, card_of), card
+
+    def _named(
+        self,
+        readings: CardReadings,
+        scores: list[PrintScore],
+        printings: list[Card],
+        card_of: Callable[[str], Card | None],
+    ) -> Examined:
         ids = {one.id for one in printings}
         named = [
-            found
-            for score in scores[: config.artists]
-            if score.card_id not in ids and (found := card_of(score.card_id)) is not None
+            card
+            for score in scores[: self._config.artists]
+            if score.card_id not in ids and (card := card_of(score.card_id)) is not None
         ]
-        both = [*printings, *named]
-        examined = self._examined(readings, both)
-        if self._moves is None or not scores or not self._is_open(scores):
-            return examined, card
-        leads = attack_leads(self._read(card, BODY), {one.id: self._moves(one.id) for one in both})
-        attacked = {
-            one: replace(found, attack=leads[one]) for one, found in examined.scores.items()
-        }
-        return replace(examined, scores=attacked), card
+        return self._examined(readings, [*printings, *named])
 
-    def _legible(self, places: Iterable[CardView]) -> CardView | None:
-        """Return the place where the likeliest strips say most, the first that is upright.
+    def _read_likeliest(self, card: CardView) -> CardReadings:
+        return self._read_card(card, LIKELIEST_NUMBERS, NAMES[:1], HEALTH[:1])
 
-        The first place is the likeliest; another must say more by `other_place`.
-        """
-        best: tuple[float, CardView] | None = None
-        for place in places:
-            scores = self.score(self._read_card(place, LIKELIEST_NUMBERS, NAMES[:1], HEALTH[:1]))
-            total = scores[0].total if scores else -np.inf
-            if best is None:
-                best = total + self._config.other_place, place
-            elif total > best[0]:
-                best = total, place
-            if total > self._config.right_way_up:
-                break
-        return None if best is None else best[1]
-
-    def _read_at(self, card: CardView) -> tuple[CardReadings, list[PrintScore]]:
-        """Read the likeliest place of each text, and the others only when those leave it open."""
+    def _read_more(
+        self, card: CardView, first: CardReadings, scores: list[PrintScore]
+    ) -> tuple[CardReadings, list[PrintScore]]:
+        """Read the other places, too, where the likeliest leave it open."""
         config = self._config
-        first = self._read_card(card, LIKELIEST_NUMBERS, NAMES[:1], HEALTH[:1])
-        scores = self.score(first)
         if not scores or (
             scores[0].total > config.clear_card
             and scores[0].total - _runner_up(scores) > config.clear_lead
@@ -353,83 +365,93 @@ class PrintReader:
         return sorted(credited, key=lambda score: -score.total - score.attack - score.artist)
 
     def _examined(self, readings: CardReadings, printings: list[Card]) -> Examined:
-        numbers = self._number_scores(readings.numbers, printings)
-        names = self._name_scores(readings.names, printings)
         points = {one.id: self._texts.health_points(one.id) for one in printings}
-        health = dict(
-            zip(points, _texts_read(readings.health, points.values(), number=True), strict=True)
-        )
+        numbers, health = self._digit_scores(readings, points)
+        names_of = {card_id: self._texts.names_in(card_id) for card_id in points}
+        read = self._names_read(readings.names, names_of.values())
+        names = self._name_scores(read, names_of)
         scores = {
             card_id: PrintScores(
                 number=numbers[card_id][0],
                 number_lead=numbers[card_id][1],
                 name=names[card_id][0],
                 name_lead=names[card_id][1],
-                health=health[card_id] if points[card_id] else None,
+                health=health.get(own) if own else None,
             )
-            for card_id in points
+            for card_id, own in points.items()
         }
         best = max(scores, key=lambda card_id: scores[card_id].number, default="")
         return Examined(
             scores=scores,
             languages=language_scores(
-                readings.health, points.get(best, ""), readings.names, self._texts.names_in(best)
+                read,
+                names_of.get(best, {}),
+                legible=any(map(is_legible, readings.names)),
+                pokemon=bool(points.get(best)),
             ),
             unknown_number=self._unknown(
                 clear_numbers(reading, self._config.clear_letter) for reading in readings.numbers
             ),
         )
 
-    def _number_scores(
-        self, readings: list[Reading], printings: list[Card]
-    ) -> dict[str, tuple[float, float]]:
-        """Return score and lead of each printing's number; the worst ones where it has none.
+    def _digit_scores(
+        self, readings: CardReadings, points: Mapping[str, str]
+    ) -> tuple[dict[str, tuple[float, float]], dict[str, float]]:
+        """Return score and lead of each printing's number, and the score of each health points.
 
-        A strip that cuts off the first digit shows another number, so rivals are taken from the
-        strip where an own number reads best.
+        The worst ones for a printing without a number. A strip that cuts off the first digit shows
+        another number, so rivals are taken from the strip where an own number reads best.
         """
-        known = self._texts.numbers
-        own = [(one.id, form) for one in printings for form in self._texts.number_forms(one.id)]
+        known, strips = self._texts.numbers, readings.numbers
+        own = [(card_id, form) for card_id in points for form in self._texts.number_forms(card_id)]
         forms = [form for _, form in own]
         others = [
             known.texts[row]
-            for row in _best_rows(known.upper_bounds(readings), self._config.close_rivals)
+            for row in _best_rows(known.upper_bounds(strips), self._config.close_rivals)
             if known.texts[row] not in forms
         ]
+        health = sorted({*points.values()} - {""})
+        # One call for all: its time is that of its steps, hardly that of its texts.
+        every = text_scores([*strips, *readings.health], [*forms, *others, *health], number=True)
+        scores = every[: len(strips), : len(forms) + len(others)]
         unread = self._config.unread.number
-        found = {one.id: (unread, unread) for one in printings}
+        found = dict.fromkeys(points, (unread, unread))
+        by_points = dict(
+            zip(health, _mean(every[len(strips) :, scores.shape[1] :]).tolist(), strict=True)
+        )
         if not own:
-            return found
-        scores = text_scores(readings, [*forms, *others], number=True)
-        mean = np.logaddexp.reduce(scores, axis=0) - np.log(len(scores))
+            return found, by_points
+        mean = _mean(scores)
         clearest = scores[int(scores[:, : len(own)].max(axis=1).argmax())]
         rival = float(clearest[len(own) :].max(initial=_UNREAD))
         for place, (card_id, _) in enumerate(own):
             score = max(found[card_id][0], float(mean[place]))
             found[card_id] = score, max(found[card_id][1], float(clearest[place]) - rival)
-        return found
+        return found, by_points
+
+    def _names_read(
+        self, readings: list[Reading], names_of: Iterable[Mapping[str, str]]
+    ) -> dict[str, float]:
+        """Return the score of given names, and of the likeliest others."""
+        known = self._texts.names
+        likely = _best_rows(known.upper_bounds(readings), self._config.close_rivals)
+        texts = {known.texts[row] for row in likely}
+        texts |= {name for names in names_of for name in names.values()}
+        given = sorted(texts)
+        return dict(
+            zip(given, _mean(text_scores(readings, given, number=False)).tolist(), strict=True)
+        )
 
     def _name_scores(
-        self, readings: list[Reading], printings: list[Card]
+        self, read: Mapping[str, float], names_of: Mapping[str, Mapping[str, str]]
     ) -> dict[str, tuple[float, float]]:
         """Return score and lead of each printing's name, in the language that reads best."""
-        known = self._texts.names
-        own = {one.id: set(self._texts.names_in(one.id).values()) for one in printings}
-        texts = sorted(
-            {
-                known.texts[row]
-                for row in _best_rows(known.upper_bounds(readings), self._config.close_rivals)
-            }
-            | {name for names in own.values() for name in names}
-        )
-        scores = dict(zip(texts, _texts_read(readings, texts, number=False), strict=True))
         unread = self._config.unread.name
         found = {}
-        for card_id, names in own.items():
-            mine = max((scores[name] for name in names), default=unread)
-            rival = max(
-                (score for name, score in scores.items() if name not in names), default=unread
-            )
+        for card_id, names in names_of.items():
+            own = {*names.values()}
+            mine = max((read[name] for name in own), default=unread)
+            rival = max((score for name, score in read.items() if name not in own), default=unread)
             found[card_id] = max(mine, unread), max(mine, unread) - max(rival, unread)
         return found
 
@@ -476,16 +498,10 @@ def _runner_up(scores: list[PrintScore]) -> float:
     return max((score.total for score in scores[1:]), default=-np.inf)
 
 
-def _texts_read(readings: list[Reading], texts: Iterable[str], *, number: bool) -> list[float]:
-    """Return the score of each text, averaged over strips; the worst where there is none."""
-    given = list(texts)
-    real = [text for text in given if text]
-    if not readings or not real:
-        return [_UNREAD] * len(given)
-    scores = text_scores(readings, real, number=number)
-    mean = (np.logaddexp.reduce(scores, axis=0) - np.log(len(scores))).tolist()
-    found = dict(zip(real, mean, strict=True))
-    return [max(_UNREAD, found.get(text, _UNREAD)) for text in given]
+def _mean(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return each text's likelihood (log), averaged over strips."""
+    mean = np.logaddexp.reduce(scores, axis=0) - np.log(len(scores))
+    return np.asarray(np.maximum(mean, _UNREAD))
 
 
 def _card_scores(

@@ -69,19 +69,17 @@ RUNNING_TEXT = _pairs(
     ((0.45, 0.6), (0.05, 0.825)),
     ((0.05, 0.85), (0.05, 0.675)),
     ((0.45, 0.8), (0.45, 0.7)),
+    ((0.2, 0.75), (0.2, 0.775)),
+    ((0.2, 0.625), (0.05, 0.6)),
+    ((0.05, 0.625), (0.05, 0.775)),
+    ((0.2, 0.65), (0.05, 0.9)),
+    ((0.45, 0.9), (0.45, 0.85)),
+    ((0.45, 0.825), (0.2, 0.675)),
 )
 """Left edge and middle of running text, two strips at a time, those first that tell most.
 
-Source of both: docs/decisions/0083.
+Source: docs/decisions/0083.
 """
-
-LARGER_RUNNING_TEXT = _pairs(
-    ((0.05, 0.75), (0.45, 0.75)),
-    ((0.05, 0.65), (0.45, 0.6)),
-    ((0.05, 0.6), (0.45, 0.65)),
-    ((0.05, 0.8), (0.05, 0.85)),
-)
-"""The same for the larger reader, which takes thirty times as long."""
 
 
 def normalised_strip(card: CardView, place: StripPlace) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from cardmint_contracts.cards import Decision
+from cardmint_contracts.cards import Decision, Language
 from cardmint_edge.domain.config import EvidenceWeights, LanguageConfig, PolicyConfig
 from cardmint_edge.domain.decide import Verdict, is_settled, judge
 from cardmint_edge.domain.evidence import Evidence
@@ -63,6 +63,11 @@ class Judged:
     sample: Sample
     verdict: Verdict
     told: ToldLanguage
+
+    def in_batch(self, language: Language) -> "Judged":
+        """Return the same in a batch whose language is set."""
+        told = tell_language(self.sample.evidence[-1].languages, language, LanguageConfig())
+        return replace(self, told=told)
 
     @property
     def exact(self) -> bool:

@@ -23,14 +23,12 @@ from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, TextInd
 from cardmint_edge.domain.reading.close_up import CloseUp, read_close_up
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
 from cardmint_edge.domain.reading.lexicon import plain
-from cardmint_edge.domain.reading.print_reader import CLEAR_LETTER, PrintReader, PrintScore
+from cardmint_edge.domain.reading.print_reader import PrintReader, PrintScore
 from cardmint_edge.domain.reading.strips import (
     BODY,
     HEALTH,
-    LARGER_RUNNING_TEXT,
     NAMES,
     NUMBERS,
-    RUNNING_TEXT,
     coloured_strip,
     normalised_strip,
 )
@@ -101,14 +99,7 @@ class _Reader:
         self._reader = LineReader() if second_look else self.own
         self._cut = coloured_strip if second_look else normalised_strip
         self.finding = PrintReader(self.own, self.texts, moves=pack.moves)
-        self.reading = PrintReader(
-            self._reader,
-            self.texts,
-            cut=self._cut,
-            moves=pack.moves,
-            running_text=LARGER_RUNNING_TEXT if second_look else RUNNING_TEXT,
-            clear=0.0 if second_look else CLEAR_LETTER,
-        )
+        self.reading = PrintReader(self._reader, self.texts, cut=self._cut, moves=pack.moves)
 
     def search(self, view: View) -> tuple[list[PrintScore], CardView | None, float]:
         """Return the cards that print names, where it lies, and the milliseconds of reading."""

@@ -34,6 +34,7 @@ def targets(judged: Sequence[Judged]) -> list[Target]:
     return [
         *_singles("English singles", english, ("97 %", "90 %")),
         *_singles("other Latin languages", others, ("92 %", "75 %")),
+        *_in_batches(english, others),
         Target(
             what="other Latin languages: language right",
             target="97 %",
@@ -82,6 +83,26 @@ def _singles(what: str, judged: Sequence[Judged], asked: tuple[str, str]) -> lis
         Target(what=f"{what}: exact", target=asked[0], measured=_share(exact, count)),
         Target(what=f"{what}: accepted", target=asked[1], measured=_share(accepted, count)),
         Target(what=f"{what}: accepted wrong", target="0", measured=f"{wrong} of {count}"),
+    ]
+
+
+def _in_batches(english: Sequence[Judged], others: Sequence[Judged]) -> list[Target]:
+    """Return what is accepted where the operator set the batch's language, rightly or not."""
+    batches = {
+        "English singles: accepted, English set": [one.in_batch(ENGLISH) for one in english],
+        "other Latin languages: accepted, their own set": [
+            one.in_batch(one.sample.language) for one in others
+        ],
+        "other Latin languages: accepted, English set": [one.in_batch(ENGLISH) for one in others],
+    }
+    return [
+        Target(
+            what=what,
+            target="none wrong",
+            measured=f"{_share(sum(one.accepted for one in batch), len(batch))},"
+            f" wrong {sum(one.wrong for one in batch)}",
+        )
+        for what, batch in batches.items()
     ]
 
 
