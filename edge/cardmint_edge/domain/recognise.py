@@ -65,7 +65,8 @@ class CardRecogniser:
 
     Without `finder` outlines come from contours alone, without `print_reader` no print is read, and
     `embedder` is used only where the gallery has vectors. `second_look`, a larger reader, reads
-    cards that all of these leave uncertain. `clock` returns seconds and only times the steps.
+    cards that all of these leave uncertain. `back` says how much a cut-out is like a card's back.
+    `clock` returns seconds and only times the steps.
     `models` names the models' versions, or why there are none.
     """
 
@@ -79,6 +80,7 @@ class CardRecogniser:
         print_reader: PrintReader | None = None,
         second_look: PrintReader | None = None,
         embedder: Embedder | None = None,
+        back: Callable[[Frame], float] | None = None,
         models: dict[str, str] | None = None,
     ) -> None:
         self._gallery = gallery
@@ -89,6 +91,7 @@ class CardRecogniser:
         self._print_reader = print_reader
         self._second_look = second_look
         self._search = PictureSearch(gallery, embedder, self._config)
+        self._back = back
         self._models = models or {}
         used = {"corners": finder, "reader": print_reader, "embedding": self._search.embeds}
         self._method = "-".join(name for name, model in used.items() if model) or "classical"
@@ -181,6 +184,7 @@ class CardRecogniser:
             self._config.quality,
             known=bool(alike),
             network=self._finder,
+            back=self._back,
         )
         candidates = tuple(self._search.candidates(compared))
         return _Seen(
@@ -276,11 +280,11 @@ class CardRecogniser:
         """Look for another card around one that would be accepted where `_seen` has not looked."""
         policy, config = self._config.policy, self._config.quality
         best = likeliest(seen.evidence, policy)
-        quad = None if best is None else seen.quad_of(best.card.id)
+        quad = seen.print_quad or seen.picture_quad
         if (
             best is None
             or quad is None
-            or (quad is seen.picture_quad and seen.pictured)
+            or (seen.print_quad is None and seen.pictured)
             or not is_settled(seen.evidence, policy, policy.accept)
         ):
             return seen
