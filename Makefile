@@ -170,6 +170,10 @@ train-embedding: $(TRAIN)/.installed  ## Train the embedding again and convert i
 	  $$step.train --data $$run --out $$run --minutes $(TRAIN_MINUTES) $(if $(SMOKE),--steps 2) && \
 	  $$step.convert --checkpoint $$run/checkpoint.pt --held-out $$run/held-out.npz --out $$out
 
+.PHONY: train-languages
+train-languages: install  ## Count the letters of cards' texts by language again: CARDMINT_DATA=DIR
+	$(BIN)/python -m cardmint_lab.training.trigrams --data $(CARDMINT_DATA)/tcgdex --out $(TRAIN_OUT)
+
 .PHONY: train-smoke
 train-smoke: install $(TRAIN)/.installed  ## Each training, a few steps long, from the data to a model that the station loads
 	rm -rf build/smoke

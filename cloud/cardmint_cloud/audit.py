@@ -60,6 +60,7 @@ class Action(StrEnum):
     RECOVERED = "recovered"
     TOKEN_MADE = "token-made"  # noqa: S105 - a name
     TOKEN_REMOVED = "token-removed"  # noqa: S105 - a name
+    STATION_CODE_MADE = "station-code-made"
     VIEW_LINK_MADE = "view-link-made"
     VIEW_LINK_REMOVED = "view-link-removed"
     PERSON_EXPORTED = "person-exported"

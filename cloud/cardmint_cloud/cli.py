@@ -242,13 +242,38 @@ def erase_person(config: Path | None, name: str, *, yes: bool) -> None:
 @click.option(
     "--scope", type=click.Choice(["read", "station", "metrics"]), default="read", show_default=True
 )
+@click.option("--days", type=click.IntRange(1, 3660), help="How long it is good; else for ever.")
+@click.option("--per-minute", type=click.IntRange(1), help="Requests a minute; else the usual.")
+@click.option(
+    "--origin",
+    "origins",
+    multiple=True,
+    help="Whose pages may use it in a browser. May be repeated.",
+)
 @click.argument("name")
-def token(config: Path | None, scope: str, name: str) -> None:
+def token(
+    config: Path | None,
+    name: str,
+    *,
+    scope: str,
+    days: int | None,
+    per_minute: int | None,
+    origins: tuple[str, ...],
+) -> None:
     """Print a new token for the program NAME: its Authorization header is `Bearer` and this."""
     from cardmint_cloud import commands
     from cardmint_cloud.domain.permissions import Scope
 
-    click.echo(commands.add_token(settings.load(config), name, Scope(scope)))
+    click.echo(
+        commands.add_token(
+            settings.load(config),
+            name,
+            Scope(scope),
+            days=days,
+            per_minute=per_minute,
+            origins=frozenset(origins),
+        )
+    )
 
 
 @cli.command()

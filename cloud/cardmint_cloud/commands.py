@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
 from cardmint_cloud import catalogue_import, fleet, log_months
-from cardmint_cloud.accounts import Accounts
+from cardmint_cloud.accounts import Accounts, check_token
 from cardmint_cloud.adapters.postgres import accounts as account_rows
 from cardmint_cloud.adapters.postgres.connection import (
     Pool,
@@ -297,17 +297,35 @@ def has_accounts(settings: CloudSettings) -> bool:
     return asyncio.run(run())
 
 
-def add_token(settings: CloudSettings, name: str, scope: Scope) -> str:
+def add_token(
+    settings: CloudSettings,
+    name: str,
+    scope: Scope,
+    *,
+    days: int | None = None,
+    per_minute: int | None = None,
+    origins: frozenset[str] = frozenset(),
+) -> str:
     """Return a new token for a program, in place of an earlier one of the same name.
 
     Raises:
+        Conflict: name or origins cannot be used.
         RetryLater: the database is away.
         StopService: the settings of the database do not work.
     """
+    check_token(name, origins)
+    now = datetime.now(UTC)
 
     async def run() -> str:
         async with database(settings) as pool:
-            return await _accounts(settings, pool).add_token(name, scope, datetime.now(UTC))
+            return await _accounts(settings, pool).add_token(
+                name,
+                scope,
+                now,
+                expires_at=now + timedelta(days=days) if days else None,
+                per_minute=per_minute,
+                origins=origins,
+            )
 
     return asyncio.run(run())
 

@@ -5,6 +5,7 @@ It is apart from `app`, whose processes need none of its libraries and start soo
 
 import asyncio
 import contextlib
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,10 +20,13 @@ from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.adapters.sealing import load_master_keys
 from cardmint_cloud.app import database, listening_pool, log_as_json
 from cardmint_cloud.audit import anchor_daily
+from cardmint_cloud.domain.quota import Quotas
 from cardmint_cloud.errors import StopService
 from cardmint_cloud.fleet import artifact_folder
 from cardmint_cloud.images import ImageStorage
+from cardmint_cloud.local.broker_users import BrokerUsers
 from cardmint_cloud.settings import CloudSettings
+from cardmint_cloud.watchdog import watchdog
 from cardmint_cloud.web.connections import BoundedConnection
 from cardmint_cloud.web.guards import LOOPBACK as LOOPBACK_NAMES
 from cardmint_cloud.web.routes import build_dashboard
@@ -65,11 +69,15 @@ async def serve(settings: CloudSettings) -> None:
         StopService: the database cannot be used as it is set, or the port is taken.
     """
     log_as_json()
-    web = settings.web
-    where = f"http://{web.host}:{web.port}/"
+    web, users = settings.web, settings.stations.broker_users
+    where = f"{'https' if web.tls_cert else 'http'}://{web.host}:{web.port}{web.base_path}/"
+    for setting, file in (("tls_cert", web.tls_cert), ("tls_key", web.tls_key)):
+        if file and not os.access(file, os.R_OK):
+            raise StopService(f"web.{setting}: {file} cannot be read")
     reads = settings.database_connections // 2
     connections = settings.database_connections - reads - settings.pooled
     async with (
+        watchdog(),
         database(settings, wait=True, connections=connections) as pool,
         listening_pool(settings, pool) as listening,
         contextlib.AsyncExitStack() as stack,
@@ -84,7 +92,13 @@ async def serve(settings: CloudSettings) -> None:
             artifacts=artifact_folder(settings.artifacts),
             hosts=LOOPBACK_NAMES | set(web.hosts),
             accounts=accounts,
-            secure=web.https,
+            secure=web.secure,
+            quotas=Quotas(),
+            base_path=web.base_path,
+            proxies=web.proxies,
+            client_header=web.client_header,
+            broker_users=BrokerUsers(Path(users)) if users else None,
+            broker_port=settings.stations.broker_port,
             listening=listening,
         )
         config = uvicorn.Config(
@@ -92,6 +106,8 @@ async def serve(settings: CloudSettings) -> None:
             host=web.host,
             port=web.port,
             proxy_headers=False,
+            ssl_certfile=web.tls_cert or None,
+            ssl_keyfile=web.tls_key or None,
             log_config=None,
             access_log=False,
             http=BoundedConnection,

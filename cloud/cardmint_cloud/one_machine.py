@@ -417,10 +417,13 @@ class Machine:
             *(str(Path(sys.executable).with_name("cardmint-cloud")), command),
             *("--config", str(self._folder.settings_file)),
         ]
-        environment = {}
+        environment = {
+            "CARDMINT_CLOUD_STATIONS_BROKER_USERS": str(self._folder.path / "broker"),
+            "CARDMINT_CLOUD_STATIONS_BROKER_PORT": str(self._broker_port),
+        }
         if self._address != LOOPBACK:
             names = (*self._folder.settings.web.hosts, *_own_names())
-            environment = {
+            environment |= {
                 "CARDMINT_CLOUD_WEB_HOST": self._address,
                 "CARDMINT_CLOUD_WEB_HOSTS": ",".join(dict.fromkeys(names)),
             }

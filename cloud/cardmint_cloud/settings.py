@@ -4,6 +4,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -39,8 +40,27 @@ class WebSettings(Section, frozen=True):
     accounts: bool = False
     second_factor: Literal["admins", "everybody"] = "admins"
     https: bool = False
+    tls_cert: str = ""
+    tls_key: str = ""
+    base_path: Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9._~-]+)*\Z")] = ""
+    proxies: tuple[str, ...] = ()
+    client_header: Literal["x-forwarded-for", "fly-client-ip"] = "x-forwarded-for"
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers come by HTTPS: to this process, or to a proxy before it."""
+        return self.https or bool(self.tls_cert)
 
     def __post_init__(self) -> None:
+        for one in self.proxies:
+            try:
+                ip_network(one)
+            except ValueError:
+                message = f"proxies: {one} is no address and no network, such as 10.0.0.0/8"
+                raise ValueError(message) from None
+        if self.tls_key and not self.tls_cert:
+            message = "tls_key: it needs `tls_cert`"
+            raise ValueError(message)
         if self.host != LOOPBACK and not self.accounts:
             message = "host: other machines are served with `accounts = true` only"
             raise ValueError(message)
@@ -100,6 +120,16 @@ class S3Settings(Section, frozen=True):
     secret: str = ""
 
 
+class StationSettings(Section, frozen=True):
+    """What a new station is told of the broker, which `cardmint-cloud up` sets.
+
+    That is a login from the users in this folder, and the port.
+    """
+
+    broker_users: str = ""
+    broker_port: Annotated[int, Meta(ge=0, le=65_535)] = 0
+
+
 class CloudSettings(Section, frozen=True):
     """All settings with their defaults. The dashboard shows `tenant`.
 
@@ -120,6 +150,7 @@ class CloudSettings(Section, frozen=True):
     audit_anchors: str = ""
     broker: BrokerSettings = BrokerSettings()
     web: WebSettings = WebSettings()
+    stations: StationSettings = StationSettings()
     prices: PriceSettings = PriceSettings()
     reviews: ReviewSettings = ReviewSettings()
     s3: S3Settings = S3Settings()

@@ -19,7 +19,13 @@ from cardmint_contracts.settings import BrokerSettings
 from cardmint_edge.adapters.cameras.live import LiveCamera
 from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.lan import is_free
-from cardmint_edge.adapters.models import CardFinder, ModelUnusable, PictureEmbedder, TextReader
+from cardmint_edge.adapters.models import (
+    CardFinder,
+    LanguageTrigrams,
+    ModelUnusable,
+    PictureEmbedder,
+    TextReader,
+)
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.adapters.sqlite.database import Database
 from cardmint_edge.adapters.sqlite.outbox import OUTBOX_FILE
@@ -160,6 +166,7 @@ def _models() -> CheckResult:
         ("corners", CardFinder),
         ("reader", TextReader),
         ("embedding", PictureEmbedder),
+        ("languages", LanguageTrigrams),
     ):
         try:
             usable.append(f"{name} {model().version}")

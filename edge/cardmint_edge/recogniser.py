@@ -1,6 +1,6 @@
 """Makes the recogniser of a pack, with the models that are usable.
 
-Where a model is not usable, the classical method takes its place.
+Where a model is not usable the station goes on without it, by the classical method at worst.
 """
 
 import functools
@@ -15,6 +15,7 @@ from cardmint_edge.adapters.line_reader import LineReader
 from cardmint_edge.adapters.models import (
     FOLDER,
     CardFinder,
+    LanguageTrigrams,
     ModelUnusable,
     PictureEmbedder,
     TextReader,
@@ -23,7 +24,7 @@ from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.domain.gallery import Gallery
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts
 from cardmint_edge.domain.reading.print_reader import PrintReader
-from cardmint_edge.domain.reading.strips import coloured_strip
+from cardmint_edge.domain.reading.strips import LARGER_RUNNING_TEXT, coloured_strip
 from cardmint_edge.domain.recognise import CardRecogniser
 from cardmint_edge.domain.vision.embedding import back_likeness
 
@@ -34,7 +35,7 @@ _WITHOUT_VECTORS = {
     False: "it was built without vectors: build it again with `cardmint-edge catalogue build`",
 }
 
-Model = TypeVar("Model", TextReader, CardFinder, PictureEmbedder)
+Model = TypeVar("Model", TextReader, CardFinder, PictureEmbedder, LanguageTrigrams)
 
 
 class Recognisers:
@@ -53,6 +54,7 @@ class Recognisers:
         self._back = None
         if self._embedder is not None and self._embedder.card_back is not None:
             self._back = back_likeness(self._embedder, self._embedder.card_back)
+        self._trigrams = self._load("languages", LanguageTrigrams, models)
         if self._embedder is not None and pack.embedded_by != self._embedder.version:
             log.warning(
                 "the pack's pictures are searched by their hashes alone",
@@ -78,7 +80,7 @@ class Recognisers:
             model = kind(folder)
         except ModelUnusable as error:
             log.warning(
-                "a model is not usable; the classical method takes its place",
+                "a model is not usable; the station goes on without it",
                 model=name,
                 reason=str(error),
             )
@@ -106,6 +108,7 @@ class Recognisers:
             second_look=self.second_look(texts),
             embedder=self._embedder,
             back=self._back,
+            trigrams=self._trigrams,
             models=self._models,
         )
 
@@ -113,7 +116,14 @@ class Recognisers:
         """Return the larger reader; None where it is not installed, or not wanted."""
         if self._line_reader is None:
             return None
-        return PrintReader(self._line_reader, texts, cut=coloured_strip, moves=self._moves)
+        return PrintReader(
+            self._line_reader,
+            texts,
+            cut=coloured_strip,
+            moves=self._moves,
+            running_text=LARGER_RUNNING_TEXT,
+            clear=0.0,
+        )
 
     @functools.cached_property
     def _all(self) -> CatalogueTexts:

@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -82,6 +83,7 @@ class _Questions:
 @click.option("--ca-file", type=click.Path(dir_okay=False), help="Certificates to trust.")
 @click.option("--cloud", help="The cloud's address, such as https://cards.example.com.")
 @click.option("--cloud-token", help="The station's token there, if it has accounts.")
+@click.option("--code", help="A code of the dashboard's page `People`: with --cloud it is enough.")
 @click.option("--lan/--no-lan", default=None, help="Let phones reach the page, with a PIN.")
 @click.option("--pin", help="The page's PIN, 6 to 12 digits; else one by chance.")
 @click.option("--yes", is_flag=True, help="Ask nothing: take flags, then defaults.")
@@ -97,6 +99,8 @@ def setup(config: Path, *, yes: bool, **given: Any) -> None:
     answers = read_answers(config)
     for name in ("station", "recognition", "camera", "broker", "cloud"):
         answers.setdefault(name, {})
+    if given["code"] is not None:
+        _take_code(answers, given)
     _ask_station(questions, answers, given, config)
     _ask_camera(questions, answers, given["camera"])
     _ask_cloud(questions, answers, given)
@@ -106,6 +110,30 @@ def setup(config: Path, *, yes: bool, **given: Any) -> None:
         (config.absolute().parent / answers["camera"]["path"]).mkdir(parents=True, exist_ok=True)
     click.echo(f"\n{config} is written. Now it is tested:\n")
     _test(config)
+
+
+def _take_code(answers: "Answers", given: dict[str, Any]) -> None:
+    """Take what the cloud gives for a code as the answers; other flags count before it."""
+    from cardmint_edge.adapters.station_code_http import credentials_for  # noqa: PLC0415 - needed once
+
+    url = given["cloud"] or answers["cloud"].get("url", "")
+    if not url:
+        raise click.UsageError("--code: say --cloud, too, as the dashboard shows it")
+    got = credentials_for(url, given["code"])
+    host = urlsplit(url).hostname or ""
+    broker = f"[{host}]" if ":" in host else host
+    found = {
+        "tenant": got.tenant,
+        "name": got.station,
+        "cloud_token": got.token,
+        "broker_user": got.broker_user or None,
+        "broker_password": got.broker_password or None,
+        "broker": f"{broker}:{got.broker_port}" if got.broker_port else None,
+    }
+    for name, value in found.items():
+        if given[name] is None:
+            given[name] = value
+    click.echo(f"This is the station {got.station} of {got.tenant} now.")
 
 
 def _ask_station(

@@ -12,6 +12,9 @@ ARTIFACT_PATH_0_1 = "/api/v1/{tenant}/wares/{sha256}"
 TENANT_PATH = "/api/v1/tenant"
 """The name of the tenant whose cards the dashboard shows, as `{"tenant": "..."}`: GET."""
 
+STATION_CODE_PATH = "/api/v1/station-code"
+"""Where a station trades a code for its credentials (`station_codes`): POST."""
+
 UPLOAD_OFFSET = "upload-offset"
 """How many bytes of an upload the cloud has (draft-ietf-httpbis-resumable-upload)."""
 

@@ -7,14 +7,18 @@ import json
 import sys
 from typing import Any
 
+import msgspec
+
 from cardmint_contracts.http import (
     ARTIFACT_PATH,
     ARTIFACT_PATH_0_1,
     IMAGE_PATH,
+    STATION_CODE_PATH,
     TENANT_PATH,
     UPLOAD_COMPLETE,
     UPLOAD_OFFSET,
 )
+from cardmint_contracts.station_codes import StationCode, StationCredentials
 
 _PARAMETERS = [
     {"name": "tenant", "in": "path", "required": True, "schema": {"type": "string"}},
@@ -125,10 +129,29 @@ def document() -> dict[str, Any]:
                     "responses": {"200": {"description": "The tenant.", "content": _TENANT}},
                 }
             },
+            STATION_CODE_PATH: {
+                "post": {
+                    "summary": "Trade a code, once, for the station's credentials.",
+                    "requestBody": {"required": True, "content": _of(StationCode)},
+                    "responses": {
+                        "200": {
+                            "description": "The credentials; earlier ones of the station end.",
+                            "content": _of(StationCredentials),
+                        },
+                        "404": {"description": "The code is wrong, was used, or is too old."},
+                    },
+                }
+            },
             ARTIFACT_PATH: artifact,
             ARTIFACT_PATH_0_1: artifact | {"summary": "As version 0.1.0 named it."},
         },
     }
+
+
+def _of(message: type) -> dict[str, Any]:
+    (schema,), definitions = msgspec.json.schema_components([message])
+    del schema
+    return {"application/json": {"schema": definitions[message.__name__]}}
 
 
 def _upload_responses() -> dict[str, Any]:

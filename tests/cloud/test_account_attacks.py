@@ -1,7 +1,9 @@
 """Attacks on a dashboard with accounts: odd paths, foreign cookies, races, and guesses."""
 
 import asyncio
+from typing import Any
 
+import asyncpg
 import pytest
 
 from cardmint_cloud.accounts import Accounts, SignedIn, TooSoon
@@ -14,7 +16,7 @@ from cardmint_cloud.web.sign_in import ASK_AGAIN
 from tests.cloud.kit.accounts import PASSWORD, accounts_of, join
 from tests.cloud.kit.cards import NOW, doubtful, send
 from tests.cloud.kit.web import plain
-from tests.cloud.test_accounts import GuardedSite, guarded
+from tests.cloud.test_accounts import GuardedSite, guarded, requests
 
 __all__ = ["guarded"]
 
@@ -174,3 +176,77 @@ async def fox(pool: Pool) -> tuple[Accounts, SignedIn]:
     accounts = accounts_of(pool)
     _, who = await join(accounts, "fox", Role.ADMIN, NOW, address="10.0.0.1")
     return accounts, who
+
+
+async def test_an_unknown_name_costs_the_same_work_as_a_known_one(database: str) -> None:
+    """By statements, not by a clock: argon2 runs for both, and Postgres does the same."""
+    statements: list[str] = []
+
+    def told(record: Any) -> None:
+        statements.append(record.query)
+
+    async def note(connection: Any) -> None:
+        connection.add_query_logger(told)
+
+    async with asyncpg.create_pool(database, min_size=1, max_size=1, setup=note) as pool:
+        accounts = accounts_of(pool)
+        await join(accounts, "fox", Role.VIEWER, NOW, address="10.0.0.1")
+        done = []
+        for name in ("fox", "nobody"):
+            statements.clear()
+            for number in range(2):
+                assert not await accounts.sign_in(
+                    name, "x" * 12, address=f"10.{number}", agent="", now=NOW, clock=0.0
+                )
+            done.append(sorted(statements))
+    assert done[0] == done[1]
+    assert len(done[0]) > 5
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"origin": "https://evil.example.com"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:1"},
+        {"sec-fetch-site": "same-origin", "origin": "https://evil.example.com"},
+    ],
+    ids=["cross", "same-site", "foreign", "null", "port", "both"],
+)
+async def test_another_sites_page_changes_nothing(
+    guarded: GuardedSite, headers: dict[str, str]
+) -> None:
+    """On every route that changes something, and the session that would let it stays as it was."""
+    await guarded.join("owl", Role.ADMIN)
+    tried = 0
+    for method, path in requests(guarded.app):
+        if method not in {"GET", "HEAD"}:
+            answer = await guarded.client.request(method, path, headers=headers)
+            assert answer.status_code == 403, (method, path)
+            tried += 1
+    assert tried > 30
+    assert (await guarded.client.get("/people")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        *("https://evil.example.com", "//evil.example.com", "/\\evil.example.com", "\\\\evil"),
+        *("javascript:alert(1)", "/%0d%0aset-cookie:x", "\r\n//evil", " //evil", "/\t/evil"),
+    ],
+)
+async def test_no_next_leads_away(guarded: GuardedSite, wanted: str) -> None:
+    await guarded.join("owl", Role.VIEWER)
+    site = guarded.client
+    for path, form in (
+        ("/account/prove", {"present": PASSWORD}),
+        ("/login", {"name": "owl", "password": PASSWORD}),
+        ("/login/second", {}),
+    ):
+        answer = await site.post(path, data={**form, "next": wanted})
+        assert answer.status_code == 303, path
+        to = answer.headers["location"]
+        assert to.startswith("/"), (path, to)
+        assert not to.startswith(("//", "/\\")), (path, to)

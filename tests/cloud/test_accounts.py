@@ -20,8 +20,10 @@ from cardmint_cloud.adapters.postgres import accounts as rows
 from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.domain.permissions import OPEN_PATHS, Role, Scope, person_may
+from cardmint_cloud.domain.quota import Quotas
 from cardmint_cloud.domain.sign_in_pace import FREE_TRIES
 from cardmint_cloud.errors import Conflict
+from cardmint_cloud.local.broker_users import BrokerUsers
 from cardmint_cloud.web.routes import build_dashboard
 from tests.cloud.kit.accounts import PASSWORD, accounts_of, enrol
 from tests.cloud.kit.cards import NOW, accepted, doubtful, send
@@ -82,6 +84,11 @@ async def guarded_site(
     *,
     secure: bool = False,
     everybody: bool = False,
+    quotas: Quotas | None = None,
+    base_path: str = "",
+    proxies: tuple[str, ...] = (),
+    broker_users: BrokerUsers | None = None,
+    broker_port: int = 0,
 ) -> AsyncIterator[GuardedSite]:
     accounts, clock = accounts_of(pool, everybody=everybody), Clock()
     app = build_dashboard(
@@ -93,6 +100,11 @@ async def guarded_site(
         hosts=["127.0.0.1", "localhost", "cards.example.com"],
         accounts=accounts,
         secure=secure,
+        quotas=quotas,
+        base_path=base_path,
+        proxies=proxies,
+        broker_users=broker_users,
+        broker_port=broker_port,
         clock=clock,
     )
     async with serve(app) as client:
@@ -408,7 +420,8 @@ def test_names_and_passwords_that_cannot_be_used() -> None:
     for name in ("", "  ", "a" * 61, "a\x00b"):
         with pytest.raises(Conflict):
             check_name(name)
-    for password in ("short", "a" * 201, "password1234", "cardmint", "shop" * 4, "owl owl owl owl"):
+    weak = ("short", "a" * 201, "password1234", "iloveyou1234567", "qwertyuiop12")
+    for password in (*weak, "cardmint", "shop" * 4, "owl owl owl owl"):
         with pytest.raises(Conflict):
             check_password(password, "owl", "shop")
     check_password(PASSWORD, "fox", "shop")

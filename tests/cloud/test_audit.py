@@ -152,11 +152,13 @@ async def test_what_is_done_to_accounts_is_written_down(pool: Pool, owner: Pool)
         "factor-added",
         "recovery-codes-made",
         "sign-in-refused",
+        "sign-in-refused",
         "account-changed",
         "token-made",
         "token-removed",
     ]
-    refused = found[3]
+    unknown, refused = found[3:5]
+    assert (unknown["person"], unknown["personal"]) == ("", {})
     assert refused["personal"] == {"address": "10.6.6.6", "agent": "x"}
     assert refused["person"] == str(who.account)
     text = str(await owner.fetch("SELECT entry FROM audit_entries"))

@@ -66,7 +66,7 @@ SPANNING = {"due", "ask", "rescue", "age", "tidy"}
 CHANGING = re.compile(
     r"/(?:join|recover|view)/[\w-]+|\d\d:\d\d:\d\d|[0-9a-f]{64}|(?:^cardmint_http_request.*\n)+"
     r'|<ul class="(?:codes|log answered)">[\s\S]*?</ul>|<svg[\s\S]*?</svg>|data-options="[^"]*"'
-    r'|<code class="secret">\w+|name="link" value="[^"]{5,}"',
+    r'|--code [\w-]+|cm_[\w-]+|<code class="secret">\w+|name="link" value="[^"]{5,}"',
     re.MULTILINE,
 )
 """What differs from one answer to the next: new links and secrets, times, measured durations, and
@@ -166,7 +166,7 @@ def _forms(annotation: Any, ids: TenantIds) -> list[str]:
         "lease": ids.lease,
         "chosen": f"{ids.task}/1",
         "verdict": "first",
-        "name": ids.token if annotation.__name__ == "TokenForm" else ids.person,
+        "name": ids.token if "TokenForm" in annotation.__name__ else ids.person,
         "password": PASSWORD,
         "next": f"/items/{ids.item}",
         "present": "not the present password",
@@ -178,9 +178,14 @@ def _forms(annotation: Any, ids: TenantIds) -> list[str]:
         "factor": ids.factor,
         "link": ids.link,
         "days": "7",
+        "scope": "read",
+        "station": ids.station,
+        "per_minute": "60",
+        "origins": "https://example.com",
         "q": f"lot:{ids.lot}",
         "account": ids.account,
         "factors": "true",
+        "language": "fr",
         "role": "viewer",
         "disabled": "true",
     }
@@ -350,6 +355,11 @@ async def _as_before(owner: Pool, sessions: list[Any]) -> None:
     """Bring back the sessions that a request has ended, and remove the links that it made."""
     await owner.execute(
         "DELETE FROM view_links WHERE tenant = $1 AND name <> $2", OWN, f"view of {OWN}"
+    )
+    await owner.execute(
+        "DELETE FROM access_tokens WHERE tenant = $1 AND name NOT LIKE 'own %' AND name <> $2",
+        OWN,
+        f"{OWN}-program",
     )
     await owner.executemany(
         "INSERT INTO account_sessions SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10"

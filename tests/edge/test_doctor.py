@@ -101,6 +101,7 @@ def test_each_model_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "corners",
         "reader",
         "embedding",
+        "languages",
     ]
 
 

@@ -1,12 +1,8 @@
 """The language of a recognised card: print tells, the setting is a prior, the rest is asked."""
 
-import numpy as np
-
 from cardmint_contracts.cards import Candidate, Card, Decision
 from cardmint_edge.domain.config import LanguageConfig
 from cardmint_edge.domain.language import recognition_with_language, tell_language
-from cardmint_edge.domain.reading.attacks import attack_languages
-from cardmint_edge.domain.reading.lexicon import ALPHABET, codes
 from cardmint_edge.domain.recognition import Recognition
 
 CONFIG = LanguageConfig()
@@ -37,14 +33,3 @@ def test_a_recognition_with_an_unclear_language_is_a_question() -> None:
     )
     unread = recognition_with_language(accepted, tell_language(None, "fr", CONFIG), CONFIG)
     assert (unread.decision, unread.language) == (Decision.ACCEPT, None)
-
-
-def test_clear_text_that_is_no_known_attack_speaks_against_the_languages_that_are_known() -> None:
-    reading = np.full((64, len(ALPHABET) + 1), 0.0004, np.float32)
-    spelt = [code for one in codes("Trovao Forte") for code in (one, 0)]
-    for step in range(len(reading)):
-        reading[step, spelt[step] if step < len(spelt) else 0] = 0.97
-    found = attack_languages([reading] * 4, [{"en": "Ember Kick"}])
-    assert found["en"] == -1
-    assert found["pt"] == 0
-    assert attack_languages([reading], [{"en": "Ember Kick"}]) == {}

@@ -18,7 +18,7 @@ from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.models import FOLDER, CardFinder, ModelUnusable, TextReader
 from cardmint_edge.adapters.pack import Pack
-from cardmint_edge.domain.reading.attacks import Moves, attack_languages, attack_leads
+from cardmint_edge.domain.reading.attacks import Moves, attack_leads
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, PrintedFacts, TextIndex
 from cardmint_edge.domain.reading.clear_numbers import clear_numbers, unpadded
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
@@ -202,27 +202,6 @@ def test_attacks_speak_for_the_cards_that_have_them() -> None:
     assert attack_leads([], {"one": [EMBER]}) == {"one": 0}
 
 
-def test_attacks_tell_the_language() -> None:
-    german = attack_languages([says("Glut")], [EMBER, TAIL_WHIP])
-    assert german == {"en": -6, "fr": -3, "de": 0, "it": -3, "es": -3, "pt": -3}
-    both = attack_languages([says("Glut"), says("Tail Whip")], [EMBER, TAIL_WHIP])
-    assert max(both, key=lambda language: both[language]) == "de"
-    assert attack_languages([says("nothing of it")], [EMBER]) == {}
-    assert attack_languages([], [EMBER, {"en": "xy"}]) == {}
-
-
-def test_the_language_of_a_card_is_read_where_its_attacks_are_known(fictional: Path) -> None:
-    card = whole(read_image(fictional / "images" / "drk-9.jpg"))
-    texts = CatalogueTexts(prints(1))
-    known: dict[str, Moves] = {texts.cards[0]: [EMBER]}
-    reader = PrintReader(lambda _: says("Glut"), texts, moves=lambda card_id: known[card_id])
-    assert reader.attack_languages(card, texts.cards[0])["de"] == 0
-    small = whole(np.zeros((100, 70, 3), np.uint8))
-    assert reader.attack_languages(small, texts.cards[0]) == {}
-    without = PrintReader(lambda _: says("Glut"), texts)
-    assert without.attack_languages(card, texts.cards[0]) == {}
-
-
 def test_attacks_order_cards_that_number_and_name_leave_open(fictional: Path) -> None:
     whole_card = whole(read_image(fictional / "images" / "drk-9.jpg"))
     texts = CatalogueTexts([*prints(1, name="Cat"), *prints(2, name="Cat")])
@@ -334,9 +313,12 @@ def test_a_model_that_is_not_what_its_manifest_says_is_not_used(
     )
     (folder / "embedding.tflite").write_bytes(b"")
     (folder / "corners.json").unlink()
+    (folder / "languages.json").unlink()
     without = recogniser_of(pack, folder).recognise(scan)
     assert (without.method, without.decision) == ("classical", Decision.ACCEPT)
-    assert without.models == dict.fromkeys(("reader", "corners", "embedding"), "unusable")
+    assert without.models == dict.fromkeys(
+        ("reader", "corners", "embedding", "languages"), "unusable"
+    )
     reading = recogniser_of(pack).recognise(scan)
     assert (reading.method, reading.decision) == ("corners-reader-embedding", Decision.ACCEPT)
     assert reading.models["corners"].startswith("2 ")

@@ -184,9 +184,6 @@ class Reads(PrintReader):
             unknown_number=self._unknown_number,
         )
 
-    def attack_languages(self, card: CardView, card_id: str) -> dict[str, float]:
-        return {}
-
 
 def test_a_card_with_a_number_of_no_printing_is_not_guessed_at(fictional: Path, pack: Pack) -> None:
     recogniser = CardRecogniser(

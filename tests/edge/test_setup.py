@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 
 from cardmint_cloud.local.broker import LocalBroker
 from cardmint_cloud.local.processes import free_port
-from cardmint_contracts.http import TENANT_PATH
+from cardmint_contracts.http import STATION_CODE_PATH, TENANT_PATH
+from cardmint_contracts.station_codes import StationCredentials
+from cardmint_contracts.wire import encode
 from cardmint_edge import setup_commands
 from cardmint_edge.adapters.cameras import discovery
 from cardmint_edge.adapters.cameras.discovery import FoundCamera, find_cameras
@@ -311,3 +313,91 @@ def test_the_page_gets_another_port_where_its_own_is_taken(
         assert f"Another program uses port {ports[0]}" in result.output
         run(config, "--broker", DEAD_BROKER)
     assert table(config)["station"]["page_port"] == (ports[1] if taken == 1 else 0)
+
+
+class CodeHandler(BaseHTTPRequestHandler):
+    """A cloud that takes one code."""
+
+    status = 200
+    answer: bytes = b""
+    asked: bytes = b""
+
+    def do_POST(self) -> None:
+        type(self).asked = self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(self.status if self.path == STATION_CODE_PATH else 404)
+        self.send_header("content-length", str(len(self.answer)))
+        self.end_headers()
+        self.wfile.write(self.answer)
+
+    def do_GET(self) -> None:
+        self.send_response(404)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def code_cloud() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), CodeHandler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_code_is_all_that_a_station_needs(tmp_path: Path, code_cloud: str) -> None:
+    CodeHandler.status = 200
+    credentials = StationCredentials(
+        tenant="cards",
+        station="left",
+        token="cm_" + "a" * 43,
+        broker_user="cards/left",
+        broker_password="hidden",
+        broker_port=int(DEAD_BROKER.partition(":")[2]),
+    )
+    CodeHandler.answer = encode(credentials)
+    config = tmp_path / "station.toml"
+    done = run(config, "--cloud", code_cloud, "--code", "ABCD-EFGH")
+    assert "This is the station left of cards now." in done.output
+    assert json.loads(CodeHandler.asked) == {"code": "ABCD-EFGH"}
+    written = table(config)
+    assert written["station"]["tenant"] == "cards"
+    assert written["station"]["name"] == "left"
+    assert written["broker"]["host"] == "127.0.0.1"
+    assert written["broker"]["port"] == credentials.broker_port
+    assert (written["broker"]["username"], written["broker"]["password"]) == (
+        "cards/left",
+        "hidden",
+    )
+    assert (written["cloud"]["url"], written["cloud"]["token"]) == (code_cloud, credentials.token)
+    CodeHandler.answer = encode(StationCredentials(tenant="cards", station="left", token=""))
+    other = tmp_path / "other.toml"
+    run(other, "--cloud", code_cloud, "--code", "x", "--broker", DEAD_BROKER, "--name", "right")
+    assert table(other)["station"]["name"] == "right"
+    assert table(other)["broker"]["username"] == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "says"),
+    [(404, b"", "does not take the code"), (200, b"<html>", "no cloud of CardMint")],
+    ids=["refused", "another"],
+)
+def test_a_code_that_is_not_taken_writes_nothing(
+    tmp_path: Path, code_cloud: str, status: int, answer: bytes, says: str
+) -> None:
+    CodeHandler.status, CodeHandler.answer = status, answer
+    config = tmp_path / "station.toml"
+    done = run(config, "--cloud", code_cloud, "--code", "x")
+    assert says in str(done.exception)
+    assert not config.exists()
+
+
+def test_a_code_needs_a_cloud_that_is_there(tmp_path: Path) -> None:
+    config = tmp_path / "station.toml"
+    assert "say --cloud, too" in run(config, "--code", "x").output
+    for url in (f"http://{DEAD_BROKER}", "http://[", "no address"):
+        done = run(config, "--cloud", url, "--code", "x")
+        assert "cannot be reached" in str(done.exception), url
+    assert not config.exists()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -48,7 +49,8 @@ def demo(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
         running.communicate(timeout=60)
 
 
-def lines_until(demo: subprocess.Popen[str], wanted: str, *, timeout_s: float = 200) -> None:
+def lines_until(demo: subprocess.Popen[str], wanted: str, *, timeout_s: float = 200) -> str:
+    """Read what a demo says until a line has the words; return that line."""
     assert demo.stdout is not None
     said: list[str] = []
     late = threading.Timer(timeout_s, demo.kill)  # Reading a line has no limit of its own.
@@ -57,7 +59,7 @@ def lines_until(demo: subprocess.Popen[str], wanted: str, *, timeout_s: float = 
         for line in demo.stdout:
             said.append(line)
             if wanted in line:
-                return
+                return line
     finally:
         late.cancel()
     pytest.fail(
@@ -84,7 +86,13 @@ def test_every_card_is_counted_and_a_second_start_goes_on(start: Start, folder: 
     assert left_behind(folder) == []
 
     second = start("--cards", "4")
+    door = lines_until(second, "signs you in as 'demo', a reviewer").split()[1]
     lines_until(second, "Ctrl-C ends everything")
+    with httpx.Client(timeout=30) as browser:
+        sent = browser.get(door)
+        assert "demo</a>, reviewer" in " ".join(browser.get(sent.headers["location"]).text.split())
+        browser.cookies.clear()
+        assert browser.get(f"{sent.headers['location']}account").status_code == 401
     second.send_signal(signal.SIGINT)
     said, _ = second.communicate(timeout=60)
     assert second.returncode == 0, said

@@ -212,6 +212,24 @@ def test_a_folder_of_one_database_user_gets_a_second(tmp_path: Path) -> None:
     assert cloud.settings_file.stat().st_mode & 0o077 == 0
 
 
+def test_a_folder_without_a_master_key_gets_one(tmp_path: Path) -> None:
+    cloud = CloudFolder(tmp_path / "cloud")
+    keys = tmp_path / "cloud" / "master-keys"
+    first = keys.read_text()
+    assert keys.stat().st_mode & 0o077 == 0
+    assert CloudFolder(tmp_path / "cloud").settings.master_keys == str(keys)
+    assert keys.read_text() == first
+    lines = cloud.settings_file.read_text().splitlines(keepends=True)
+    before = [line for line in lines if not line.startswith(("master_keys", "audit_anchors"))]
+    cloud.settings_file.write_text("".join(before))
+    keys.unlink()
+    again = CloudFolder(tmp_path / "cloud").settings
+    assert again.master_keys == str(keys)
+    assert again.audit_anchors == str(tmp_path / "cloud" / "audit-anchors.jsonl")
+    assert keys.read_text() != first
+    assert CloudFolder(tmp_path / "cloud").settings == again
+
+
 def test_data_of_another_postgres_are_refused_with_what_to_do(tmp_path: Path) -> None:
     cloud = CloudFolder(tmp_path / "cloud")
     written = tmp_path / "cloud" / "postgres" / "data" / "PG_VERSION"

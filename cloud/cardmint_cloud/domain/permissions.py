@@ -4,7 +4,7 @@ import re
 from enum import StrEnum
 
 OPEN_PATHS = re.compile(
-    r"/(login|healthz|(?:join|recover|view)/[^/]+|static/[^/]+|api/v1/tenant)\Z"
+    r"/(login|healthz|(?:join|recover|view)/[^/]+|static/[^/]+|api/v1/(?:tenant|station-code))\Z"
 )
 """Paths for everybody: signing in, links with a secret, the state of health, files, and the
 tenant's name."""

@@ -2,7 +2,8 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Response, get, post
@@ -10,12 +11,13 @@ from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Template
+from msgspec import Meta
 
-from cardmint_cloud.accounts import TooSoon
+from cardmint_cloud.accounts import TooSoon, check_token
 from cardmint_cloud.adapters.postgres import accounts as rows
 from cardmint_cloud.adapters.postgres import view_links as view_rows
 from cardmint_cloud.adapters.postgres.queries.reading import reading
-from cardmint_cloud.domain.permissions import Role
+from cardmint_cloud.domain.permissions import Role, Scope
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.web.context import PageContext, PageRequest
 from cardmint_cloud.web.entry import (
@@ -95,6 +97,27 @@ class TokenForm:
     """The name of the token to remove."""
 
     name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StationForm:
+    """The name of a station that is to get its credentials."""
+
+    station: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewTokenForm:
+    """A program's name, what its token is for, and its bounds; 0 for none.
+
+    `origins` are those whose pages may use it in a browser, separated by spaces.
+    """
+
+    name: str
+    scope: Scope
+    days: Annotated[int, Meta(ge=0, le=3660)] = 365
+    per_minute: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    origins: str = ""
 
 
 @get("/login")
@@ -240,8 +263,8 @@ async def invite(
 ) -> Template:
     """Make a one-time link for a new account. It is shown once."""
     secret = await accounts_of(shop).invite(data.role, shop.clock(), by=who_is(request).account)
-    told = f"It makes one account, as {data.role}, within a day"
-    return await people(shop, link=f"{shop.origin(request)}/join/{secret}", told=told)
+    told = f"Send this link to one person. It makes one account, as {data.role}, within a day"
+    return await people(shop, link=shop.link(request, f"/join/{secret}"), told=told)
 
 
 @post("/people/recover", status_code=200)
@@ -261,8 +284,49 @@ async def recover_person(
     except NotFound as gone:
         raise NotFoundException(str(gone)) from None
     gone_too = " and removes the second factors" if data.factors else ""
-    told = f"It sets that person's password anew{gone_too}, once, within a day"
-    return await people(shop, link=f"{shop.origin(request)}/recover/{secret}", told=told)
+    told = f"Send this link to that person. It sets the password anew{gone_too}, once, within a day"
+    return await people(shop, link=shop.link(request, f"/recover/{secret}"), told=told)
+
+
+@post("/people/stations", status_code=200)
+async def make_station_code(
+    data: URLEncodedBody[StationForm], request: PageRequest, shop: NamedDependency[PageContext]
+) -> Template:
+    """Make a code by which a station gets its credentials. It is shown once."""
+    accounts_of(shop)
+    if shop.station_codes is None:
+        raise NotFoundException("This dashboard has no accounts.")
+    station = data.station.strip()
+    try:
+        code = await shop.station_codes.make(station, by=who_is(request).account, now=shop.clock())
+    except Conflict as problem:
+        return await people(shop, problem=str(problem))
+    told = f"For the station {station}, within a quarter of an hour, once"
+    command = f"cardmint-edge setup --cloud {shop.link(request, '')} --code {code}"
+    return await people(shop, link=command, told=told)
+
+
+@post("/people/tokens/make", status_code=200, request_max_body_size=_FORM_BYTES)
+async def make_token(
+    data: URLEncodedBody[NewTokenForm], request: PageRequest, shop: NamedDependency[PageContext]
+) -> Template:
+    """Make a token for a program. It is shown once."""
+    now = shop.clock()
+    try:
+        check_token(data.name, origins := frozenset(data.origins.split()))
+    except Conflict as problem:
+        return await people(shop, problem=str(problem))
+    token = await accounts_of(shop).add_token(
+        data.name.strip(),
+        data.scope,
+        now,
+        by=who_is(request).account,
+        expires_at=now + timedelta(days=data.days) if data.days else None,
+        origins=origins,
+        per_minute=data.per_minute or None,
+    )
+    told = f"The token of {data.name.strip()} for the header `Authorization: Bearer …`"
+    return await people(shop, link=token, told=told)
 
 
 @post("/people/tokens", status_code=200)
@@ -338,6 +402,7 @@ async def people(
             views=views,
             tokens=tokens,
             roles=list(Role),
+            scopes=list(Scope),
             notice=notice,
             problem=problem,
             link=link,
@@ -348,5 +413,14 @@ async def people(
 HANDLERS = (
     *(login_page, sign_in, sign_out, join_page, join),
     *(account_page, change_password, end_session),
-    *(people_page, audit_page, invite, recover_person, remove_token, change_person),
+    *(
+        people_page,
+        audit_page,
+        invite,
+        recover_person,
+        make_station_code,
+        make_token,
+        remove_token,
+        change_person,
+    ),
 )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from litestar import Response, get, head, patch, put
+from litestar import MediaType, Response, get, head, patch, post, put
 from litestar.di import NamedDependency
 from litestar.exceptions import (
     NotFoundException,
@@ -41,8 +41,17 @@ from cardmint_cloud.images import (
 from cardmint_cloud.web.context import PageContext, PageRequest
 from cardmint_cloud.web.inventory_pages import parse_filter
 from cardmint_cloud.web.metrics import Metrics
-from cardmint_contracts.http import IMAGE_PATH, TENANT_PATH, UPLOAD_COMPLETE, UPLOAD_OFFSET
+from cardmint_contracts.errors import ContractError
+from cardmint_contracts.http import (
+    IMAGE_PATH,
+    STATION_CODE_PATH,
+    TENANT_PATH,
+    UPLOAD_COMPLETE,
+    UPLOAD_OFFSET,
+)
 from cardmint_contracts.notifications import Subject
+from cardmint_contracts.station_codes import StationCode
+from cardmint_contracts.wire import decode, encode
 
 Tenant = Annotated[str, PathParameter(pattern=r"^[a-z0-9][a-z0-9-]{0,62}\Z")]
 Sha256 = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{64}\Z")]
@@ -50,6 +59,7 @@ Sha256 = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{64}\Z")]
 EventTenant = Annotated[str, QueryParameter(pattern=r"^([a-z0-9][a-z0-9-]{0,62})?\Z")]
 
 MAX_ITEMS = 500
+MAX_STATION_CODE = 1 << 10
 
 
 def route(path: str) -> str:
@@ -58,6 +68,19 @@ def route(path: str) -> str:
 
 
 _IMAGE = route(IMAGE_PATH)
+
+
+@post(STATION_CODE_PATH, status_code=200, request_max_body_size=MAX_STATION_CODE)
+async def station_code(request: PageRequest, shop: NamedDependency[PageContext]) -> Response[bytes]:
+    """Trade a code for a station's credentials."""
+    try:
+        asked = decode(await request.body(), StationCode)
+    except ContractError as error:
+        raise ValidationException(str(error)) from None
+    found = await shop.station_codes.take(asked.code, shop.clock()) if shop.station_codes else None
+    if found is None:
+        raise NotFoundException("That code is wrong, was used, or is too old.")
+    return Response(encode(found), media_type=MediaType.JSON)
 
 
 @get("/api/v1/{tenant:str}/inventory")
@@ -321,6 +344,7 @@ HANDLERS = (
         reviews,
         stations,
         tenant_name,
+        station_code,
         put_image,
         image_offset,
         patch_image,

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cardmint_cloud.accounts import Accounts
 from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
 from cardmint_cloud.images import ImageStorage
+from cardmint_cloud.station_codes import StationCodes
 from cardmint_cloud.web.live import LiveHub
 from cardmint_cloud.web.sign_in import who_asks
 
@@ -48,6 +49,8 @@ class PageContext:
     clock: Callable[[], datetime]
     accounts: Accounts | None = None
     secure: bool = False
+    base_path: str = ""
+    station_codes: StationCodes | None = None
     drawing: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
     searching: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
 
@@ -55,6 +58,10 @@ class PageContext:
         """Return scheme, host and port by which the browser came."""
         scheme = "https" if self.secure else request.url.scheme
         return f"{scheme}://{request.headers.get('host', '')}"
+
+    def link(self, request: PageRequest, path: str) -> str:
+        """Return a whole address of the dashboard, to be sent to somebody."""
+        return f"{self.origin(request)}{self.base_path}{path}"
 
     @property
     def database(self) -> TenantDatabase:

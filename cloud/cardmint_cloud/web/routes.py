@@ -21,7 +21,10 @@ from cardmint_cloud.accounts import Accounts
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
+from cardmint_cloud.domain.quota import Quotas
 from cardmint_cloud.images import ImageStorage
+from cardmint_cloud.local.broker_users import BrokerUsers
+from cardmint_cloud.station_codes import StationCodes
 from cardmint_cloud.web import (
     account_pages,
     api,
@@ -38,11 +41,13 @@ from cardmint_cloud.web import (
     view_pages,
 )
 from cardmint_cloud.web import artifacts as fleet_files
+from cardmint_cloud.web.base_path import BasePath
 from cardmint_cloud.web.context import PageContext, PageRequest
 from cardmint_cloud.web.filters import template_environment
 from cardmint_cloud.web.guards import LOOPBACK, RequestGuard
 from cardmint_cloud.web.live import LiveHub
 from cardmint_cloud.web.metrics import MeasuredApp, Metrics
+from cardmint_cloud.web.proxies import ClientHeader, ProxyGuard
 from cardmint_cloud.web.sign_in import SignInGuard
 
 _log = structlog.get_logger(__name__)
@@ -63,13 +68,20 @@ def build_dashboard(
     accounts: Accounts | None = None,
     secure: bool = False,
     listening: Pool | None = None,
+    quotas: Quotas | None = None,
+    base_path: str = "",
+    proxies: Iterable[str] = (),
+    client_header: ClientHeader = "x-forwarded-for",
+    broker_users: BrokerUsers | None = None,
+    broker_port: int = 0,
     clock: Callable[[], datetime] = _now,
 ) -> Litestar:
     """Return the dashboard of one tenant; the caller owns and closes engine and pool.
 
     One connection of `listening`, else of `pool`, listens for changes. Requests must name one of
     `hosts`, without a port. Without `accounts` nobody signs in: serve it on loopback only. `secure`
-    says that browsers come by HTTPS.
+    says that browsers come by HTTPS. `proxies` are believed who the client is, in `client_header`;
+    without `quotas` nobody waits.
     """
     hosts = frozenset(hosts)
     hub = LiveHub(partial(reading, engine), listening or pool, clock)
@@ -83,6 +95,8 @@ def build_dashboard(
         clock=clock,
         accounts=accounts,
         secure=secure,
+        base_path=base_path,
+        station_codes=StationCodes(accounts, broker_users, broker_port) if accounts else None,
     )
     metrics = Metrics()
     files = assets.Assets()
@@ -128,8 +142,11 @@ def build_dashboard(
     )
     inner = app.asgi_handler
     if accounts is not None:
-        inner = SignInGuard(inner, accounts, tenant, clock, secure=secure)
-    app.asgi_handler = RequestGuard(MeasuredApp(inner, metrics), hosts, secure=secure)
+        inner = SignInGuard(inner, accounts, tenant, clock, secure=secure, quotas=quotas)
+    inner = MeasuredApp(inner, metrics)
+    if base_path:
+        inner = BasePath(inner, base_path)
+    app.asgi_handler = ProxyGuard(RequestGuard(inner, hosts, secure=secure), proxies, client_header)
     return app
 
 

@@ -4,6 +4,7 @@ What each may do is in `domain/permissions.py`. Another tenant's address is answ
 does not exist.
 """
 
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from urllib.parse import parse_qs, quote
@@ -23,6 +24,7 @@ from cardmint_cloud.domain.permissions import (
     tenant_of,
     waiting_may,
 )
+from cardmint_cloud.domain.quota import PER_MINUTE, Quotas, Tier
 from cardmint_cloud.web.guards import send_text
 
 WHO = "cardmint.who"
@@ -37,6 +39,16 @@ ASK_AGAIN = timedelta(seconds=10)
 Refusal = tuple[int, str, dict[str, str]]
 """Status, text and headers of the answer to a request that is refused."""
 
+ORIGIN = "cardmint.origin"
+"""Key of the scope under which the origin stands whose page may read the answer."""
+
+_UNCOUNTED = frozenset({"/healthz"})
+_NO_TOKEN: Refusal = 401, "That token is not known here.\n", {"www-authenticate": "Bearer"}
+_PREFLIGHT = {
+    "access-control-allow-methods": "GET, HEAD",
+    "access-control-allow-headers": "authorization",
+    "access-control-max-age": "600",
+}
 _NOT_ALLOWED: Refusal = 403, "Your account may not do that; ask an admin.\n", {}
 
 
@@ -51,8 +63,10 @@ class SignInGuard:
         clock: Callable[[], datetime],
         *,
         secure: bool,
+        quotas: Quotas | None = None,
     ) -> None:
-        """Take the app. `secure` says that browsers reach it by HTTPS."""
+        """Take the app. `secure`: browsers reach it by HTTPS. Without `quotas` nobody waits."""
+        self._quotas = quotas
         self._app, self._accounts, self._tenant, self._clock = app, accounts, tenant, clock
         self._cookie = SECURE_COOKIE if secure else COOKIE
 
@@ -63,17 +77,26 @@ class SignInGuard:
             return
         method, path = str(scope["method"]), routed_path(str(scope["path"]))
         scope["path"] = path  # The rules judge the very path that is routed.
-        if OPEN_PATHS.match(path):
-            await self._app(scope, receive, send)
-            return
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
+        if OPEN_PATHS.match(path):
+            refusal = (
+                None
+                if path in _UNCOUNTED or path.startswith("/static/")
+                else self._too_many(_stranger(scope), Tier.STRANGER)
+            )
+            if refusal is None:
+                await self._app(scope, receive, send)
+            else:
+                await send_text(send, *refusal)
+            return
         try:
             refusal = await self._refusal(scope, method, path, headers)
         except DATABASE_AWAY:
             refusal = (503, "The database does not answer; try again in a moment.\n", {})
         if refusal is None:
+            send = _with_origin(scope, headers, send)
             await self._app(scope, receive, self._until_refused(scope, path, headers, send))
             return
         await send_text(send, *refusal)
@@ -112,15 +135,21 @@ class SignInGuard:
         """Return why a request is refused: status, text and headers; None if it is not."""
         now = self._clock()
         kind, _, token = headers.get("authorization", "").partition(" ")
+        if method == "OPTIONS":
+            return await self._preflight(scope, headers)
         if kind.lower() == "bearer" and token.startswith(TOKEN_PREFIX):
-            refusal = await self._program_refusal(token, method, path, now)
+            refusal = await self._program_refusal(scope, token, method, path, headers)
         else:
             secret = _cookie(headers.get("cookie", ""), self._cookie)
             who = await self._accounts.signed_in(secret, now, use=use) if secret else None
             if who is None:
-                return _sign_in_first(scope, method, path, headers)
+                return self._too_many(_stranger(scope), Tier.STRANGER) or _sign_in_first(
+                    scope, method, path, headers
+                )
             scope[WHO] = who  # type: ignore[literal-required]
-            refusal = self._person_refusal(who, scope, method, path, headers)
+            refusal = (
+                self._too_many(f"session {who.session.hex()}", Tier.PERSON) if use else None
+            ) or self._person_refusal(who, scope, method, path, headers)
         if refusal is not None:
             return refusal
         query = parse_qs(bytes(scope["query_string"]).decode("latin-1"))
@@ -130,12 +159,41 @@ class SignInGuard:
         return None
 
     async def _program_refusal(
-        self, token: str, method: str, path: str, now: datetime
+        self, scope: Scope, token: str, method: str, path: str, headers: dict[str, str]
     ) -> Refusal | None:
-        program = await self._accounts.program(token, now)
+        program = await self._accounts.program(token, self._clock())
         if program is None:
-            return 401, "That token is not known here.\n", {"www-authenticate": "Bearer"}
-        return None if program_may(program.scope, method, path) else _NOT_ALLOWED
+            return self._too_many(_stranger(scope), Tier.STRANGER) or _NO_TOKEN
+        origin = headers.get("origin")
+        if origin is not None and origin in program.origins:
+            scope[ORIGIN] = origin  # type: ignore[literal-required]
+        client = f"token {program.digest.hex()}"
+        refusal = self._too_many(client, Tier(program.scope), program.per_minute)
+        if refusal is None and not program_may(program.scope, method, path):
+            refusal = _NOT_ALLOWED
+        if refusal is None and origin is not None and origin not in program.origins:
+            refusal = 403, "Pages of that origin may not use this token.\n", {}
+        return refusal
+
+    async def _preflight(self, scope: Scope, headers: dict[str, str]) -> Refusal:
+        """Answer a browser that asks whether a foreign page may send a token."""
+        if refusal := self._too_many(_stranger(scope), Tier.STRANGER):
+            return refusal
+        origin = headers.get("origin", "")
+        if not origin or not await self._accounts.takes_origin(origin):
+            return 403, "No page of another origin may ask here.\n", {"vary": "origin"}
+        return 204, "", {**_cors(origin), **_PREFLIGHT}
+
+    def _too_many(self, client: str, tier: Tier, per_minute: int | None = None) -> Refusal | None:
+        """Count a request; return the refusal where a client makes too many."""
+        if self._quotas is None:
+            return None
+        pace = per_minute or PER_MINUTE[tier]
+        wait = self._quotas.seconds_to_wait(client, pace, time.monotonic())
+        if not wait:
+            return None
+        told = f"Too many requests: {pace} a minute are allowed; wait {wait} s.\n"
+        return 429, told, {"retry-after": str(wait)}
 
     def _person_refusal(
         self, who: SignedIn, scope: Scope, method: str, path: str, headers: dict[str, str]
@@ -162,6 +220,30 @@ _FIRST = {
     "/account/factors": "Your account needs a second factor; set one up first",
     "/account/prove": "Prove again that it is you first",
 }
+
+
+def _stranger(scope: Scope) -> str:
+    client = scope["client"]
+    return f"address {client[0] if client else ''}"
+
+
+def _cors(origin: str) -> dict[str, str]:
+    return {"access-control-allow-origin": origin, "vary": "origin"}
+
+
+def _with_origin(scope: Scope, headers: dict[str, str], send: Send) -> Send:
+    """Return a `send` that lets the page of a token's origin read the answer."""
+    origin = scope.get(ORIGIN)
+    if not isinstance(origin, str) or "origin" not in headers:
+        return send
+
+    async def send_on(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            more = [(name.encode(), value.encode()) for name, value in _cors(origin).items()]
+            message = {**message, "headers": [*message["headers"], *more]}
+        await send(message)
+
+    return send_on
 
 
 def _sign_in_first(scope: Scope, method: str, path: str, headers: dict[str, str]) -> Refusal:

@@ -83,7 +83,7 @@ async def make_view(
     except Conflict as problem:
         return await people(shop, problem=str(problem))
     told = "Whoever has it sees that list, and nothing else"
-    return await people(shop, link=f"{shop.origin(request)}/view/{secret}", told=told)
+    return await people(shop, link=shop.link(request, f"/view/{secret}"), told=told)
 
 
 @post("/people/views/revoke", status_code=200)

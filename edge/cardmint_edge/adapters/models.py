@@ -2,6 +2,9 @@
 
 import os
 import sys
+import zlib
+from base64 import b64decode
+from binascii import Error as NotBase64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -15,12 +18,17 @@ from numpy.typing import NDArray
 
 from cardmint_edge.domain.reading.ctc import Reading
 from cardmint_edge.domain.reading.lexicon import ALPHABET
+from cardmint_edge.domain.reading.trigrams import LANGUAGES, TRIGRAMS, TrigramTable
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.vision.embedding import SIZE, Vectors
 from cardmint_edge.domain.vision.finder import FinderMap
 from cardmint_edge.errors import Park
 
 FOLDER = Path(__file__).parents[1] / "models"
+
+
+TRIGRAM_UNIT = 1 / 64
+"""Log-likelihood of one unit in a table of trigrams."""
 
 
 class ModelUnusable(Park):
@@ -138,6 +146,45 @@ class PictureEmbedder:
     def __call__(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
         """Embed a normalised card (3 x 134 x 96) as a unit vector."""
         return self._model.run(picture)
+
+
+class TrigramManifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The table of trigrams, compressed, in its own manifest."""
+
+    version: Annotated[int, Meta(ge=1)]
+    languages: tuple[str, ...]
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    table: Annotated[str, Meta(max_length=1 << 20)]
+
+
+class LanguageTrigrams(TrigramTable):
+    """The trigrams of six languages, as a file has them."""
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        """Load the table of `languages.json`.
+
+        Raises:
+            ModelUnusable: it is missing or damaged, or has other languages.
+        """
+        path = folder / "languages.json"
+        try:
+            manifest = msgspec.json.decode(path.read_bytes(), type=TrigramManifest)
+            packed = b64decode(manifest.table, validate=True)
+            size = len(LANGUAGES) * TRIGRAMS
+            table = zlib.decompressobj().decompress(packed, size + 1)
+        except OSError as error:
+            message = f"{path}: {error.strerror}: the model is missing"
+            raise ModelUnusable(message) from None
+        except (msgspec.DecodeError, NotBase64, zlib.error) as error:
+            message = f"{path}: no table of trigrams: {error}"
+            raise ModelUnusable(message) from None
+        if sha256(packed).hexdigest() != manifest.sha256:
+            raise ModelUnusable(f"{path}: its checksum is not that of its table")
+        if manifest.languages != LANGUAGES or len(table) != size:
+            raise ModelUnusable(f"{path}: its table is not of this program's languages")
+        units = np.frombuffer(table, np.int8).reshape(len(LANGUAGES), TRIGRAMS)
+        super().__init__(units.astype(np.float32) * np.float32(TRIGRAM_UNIT))
+        self.version = f"{manifest.version} {manifest.sha256[:12]}"
 
 
 @contextmanager

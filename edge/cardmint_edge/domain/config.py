@@ -7,7 +7,7 @@ them. "Log" stands for natural logarithms of likelihoods, about 0 at best.
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-RULES = 3
+RULES = 4
 """Version of the rules that the numbers feed; raised when the code decides otherwise."""
 
 
@@ -199,10 +199,6 @@ class ReaderConfig:
     """Lead (log) of an artist's name over any other below which none was read."""
     clear_letter: float = 0.9
     """Probability from which a letter of a number that the catalogue lacks counts as read."""
-    body_step: int = 3
-    """Every so manieth place of attacks is read in one round."""
-    language_lead: float = 2.5
-    """Lead (log) of a language by attacks above which no more places are read."""
     agreeing_strips: int = 2
     """In how many strips such a number must be read."""
 
@@ -294,7 +290,7 @@ class LanguageConfig:
     accept: float = 0.9
     """Least confidence (0 to 1) of the language of a card that is accepted."""
     clear: float = 0.97
-    """Confidence (0 to 1) from which attacks are not read for the language."""
+    """Confidence (0 to 1) from which no more running text is read for the language."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

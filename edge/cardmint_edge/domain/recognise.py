@@ -1,6 +1,6 @@
 """The recogniser: propose quads, search pictures, read print, judge."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -17,6 +17,7 @@ from cardmint_edge.domain.language import tell_language
 from cardmint_edge.domain.picture_search import PictureSearch
 from cardmint_edge.domain.reading.close_up import CloseUp
 from cardmint_edge.domain.reading.print_reader import PrintReader, PrintScore
+from cardmint_edge.domain.reading.trigrams import TrigramTable
 from cardmint_edge.domain.recognition import Frame, Recognition
 from cardmint_edge.domain.vision.embedding import Embedder
 from cardmint_edge.domain.vision.finder import FinderNetwork
@@ -66,7 +67,7 @@ class CardRecogniser:
     Without `finder` outlines come from contours alone, without `print_reader` no print is read, and
     `embedder` is used only where the gallery has vectors. `second_look`, a larger reader, reads
     cards that all of these leave uncertain. `back` says how much a cut-out is like a card's back.
-    `clock` returns seconds and only times the steps.
+    `trigrams` tell the language of running text. `clock` returns seconds and only times the steps.
     `models` names the models' versions, or why there are none.
     """
 
@@ -81,6 +82,7 @@ class CardRecogniser:
         second_look: PrintReader | None = None,
         embedder: Embedder | None = None,
         back: Callable[[Frame], float] | None = None,
+        trigrams: TrigramTable | None = None,
         models: dict[str, str] | None = None,
     ) -> None:
         self._gallery = gallery
@@ -90,6 +92,7 @@ class CardRecogniser:
         self._finder = finder
         self._print_reader = print_reader
         self._second_look = second_look
+        self._trigrams = trigrams
         self._search = PictureSearch(gallery, embedder, self._config)
         self._back = back
         self._models = models or {}
@@ -133,7 +136,7 @@ class CardRecogniser:
                 grew.append(seen.evidence)
             watch.lap("second_look")
         seen = self._checked_alone(view, proposals, seen)
-        seen = self._with_attacks(view, seen, thorough=thorough)
+        seen = self._with_language(view, seen, thorough=thorough)
         grew[-1] = seen.evidence
         watch.lap("read")
         verdict = judge(seen.evidence, policy)
@@ -214,29 +217,34 @@ class CardRecogniser:
             unknown_number=examined.unknown_number,
         )
 
-    def _with_attacks(self, view: View, seen: "_Seen", *, thorough: bool) -> "_Seen":
-        """Add what attacks tell of the language, where a sure card's other print leaves it open."""
+    def _with_language(self, view: View, seen: "_Seen", *, thorough: bool) -> "_Seen":
+        """Add what running text tells of the language, where other print leaves it open.
+
+        The larger reader reads it of sure cards only: the others are asked about anyway.
+        """
         languages, policy = seen.evidence.languages, self._config.policy
         best = likeliest(seen.evidence, policy)
         quad = None if best is None else seen.quad_of(best.card.id)
-        if self._print_reader is None or languages is None or best is None or quad is None:
+        if self._trigrams is None or not languages or best is None or quad is None:
             return seen
-        told = tell_language(languages, None, self._config.language)
-        sure = is_settled(seen.evidence, policy, policy.accept)
-        clear = told.confidence >= self._config.language.clear
-        if not languages or (not thorough and (clear or not sure)):
-            return seen
-        again = [] if self._second_look is None else [self._second_look]
-        total = languages
-        for reader in (self._print_reader, *again):
-            found = reader.attack_languages(view.at(quad), best.card.id)
-            total = {one: score + found.get(one, 0.0) for one, score in languages.items()}
-            if not tell_language(total, None, self._config.language).is_unclear(
-                self._config.language
-            ):
-                break
+        sure = thorough or is_settled(seen.evidence, policy, policy.accept)
+        total, trigrams = languages, frozenset[int]()
+        for reader in (self._print_reader, self._second_look if sure else None):
+            if reader is None or self._is_clear(total):
+                continue
+            known = reader.names_of_moves(best.card.id)
+            for more in reader.running_text(view.at(quad)):
+                trigrams |= more
+                found = self._trigrams.language_scores(trigrams, known)
+                total = {one: score + found[one] for one, score in languages.items()}
+                if self._is_clear(total):
+                    break
         most = max(total.values())
         return seen.with_evidence(languages={one: score - most for one, score in total.items()})
+
+    def _is_clear(self, languages: Mapping[str, float]) -> bool:
+        config = self._config.language
+        return tell_language(languages, None, config).confidence >= config.clear
 
     def _searched(self, view: View, proposals: Proposals, seen: "_Seen") -> "_Seen":
         """Add the printings that print names, compared with their own pictures."""

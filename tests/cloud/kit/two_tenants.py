@@ -19,6 +19,7 @@ from cardmint_cloud.item_changes import change_items
 from cardmint_cloud.pricing.price import price_card
 from cardmint_cloud.reviews.answers import lease_question, submit_answer
 from cardmint_cloud.reviews.opening import open_for_new_cards
+from cardmint_cloud.station_codes import StationCodes
 from cardmint_cloud.view_links import ViewLinks
 from cardmint_cloud.web.item_forms import packed
 from cardmint_contracts.cards import Card, Decision, Image, ScanDefaults
@@ -68,6 +69,7 @@ class TenantIds:
     sha256: str
     lease: str
     station: str
+    station_code: str
 
 
 def unknown_ids(like: TenantIds) -> TenantIds:
@@ -88,7 +90,7 @@ def unknown_ids(like: TenantIds) -> TenantIds:
         number="987654323",
         account=str(uuid4()),
         person="none-keeper",
-        token="none-program",
+        token="plain-program",
         token_secret="cm_" + "n" * (len(like.token_secret) - 3),
         session="ab" * 32,
         session_secret="n" * len(like.session_secret),
@@ -100,6 +102,7 @@ def unknown_ids(like: TenantIds) -> TenantIds:
         sha256="ab" * 32,
         lease=str(uuid4()),
         station="none-side",
+        station_code="AAAA-BBBB-CCCC-DDDD",
     )
 
 
@@ -193,6 +196,8 @@ async def fill_every_table(pool: Pool, owner: Pool, tenant: str, folder: Path) -
     view = await ViewLinks(accounts).make(
         f"view of {tenant}", f"lot:{place.lot}", 30, by=owner_of, now=NOW
     )
+    codes = StationCodes(accounts, None, 0)
+    code = await codes.make(f"{tenant}-new", by=owner_of, now=NOW)
     token = await accounts.add_token(f"{tenant}-program", Scope.READ, NOW)
     job = await owner.fetchval(
         "INSERT INTO procrastinate_jobs (queue_name, task_name, args, status) VALUES"
@@ -233,6 +238,7 @@ async def fill_every_table(pool: Pool, owner: Pool, tenant: str, folder: Path) -
         sha256=sha256,
         lease=str(lease),
         station=station,
+        station_code=code,
     )
 
 

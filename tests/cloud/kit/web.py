@@ -19,7 +19,14 @@ HTMX_REQUEST = {"hx-request": "true"}
 async def serve(app: Any, http: Any = BoundedConnection) -> AsyncIterator[httpx.AsyncClient]:
     """Give a client of the app, which runs until the context ends."""
     server = uvicorn.Server(
-        uvicorn.Config(app, log_level="error", ws="none", http=http, timeout_graceful_shutdown=1)
+        uvicorn.Config(
+            app,
+            log_level="error",
+            ws="none",
+            http=http,
+            proxy_headers=False,
+            timeout_graceful_shutdown=1,
+        )
     )
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]

@@ -78,9 +78,10 @@ async def take_census(address: str, tenant: str) -> Census:
 class Watcher(threading.Thread):
     """Follows the dashboard's live updates as a browser does, and records when each item came."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, token: str) -> None:
         super().__init__(daemon=True)
         self._url = url
+        self._headers = {"authorization": f"Bearer {token}"}
         self._ended = threading.Event()
         self.seconds: dict[str, float] = {}
         self.captured: dict[str, datetime] = {}
@@ -89,7 +90,9 @@ class Watcher(threading.Thread):
         """Listen, and reconnect when the connection is lost, until `end`."""
         while not self._ended.is_set():
             try:
-                with httpx.stream("GET", self._url, timeout=httpx.Timeout(5, read=30)) as answer:
+                with httpx.stream(
+                    "GET", self._url, headers=self._headers, timeout=httpx.Timeout(5, read=30)
+                ) as answer:
                     self._follow(answer)
             except httpx.HTTPError:
                 self._ended.wait(0.2)

@@ -5,12 +5,13 @@ import fcntl
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cardmint_cloud.errors import StopService
 from cardmint_lab.census import Census, Watcher, quantile, take_census
+from cardmint_lab.demo_account import NAME, ROLE, DemoAccount
 from cardmint_lab.simulator import SimulatedCards
 from cardmint_lab.system import STATIONS, System
 
@@ -35,22 +36,31 @@ def run(folder: Path, cards: int, *, leave: bool, say: Say) -> bool:
     # SIGINT too: to what a shell starts in the background it comes ignored.
     for number in _ENDS:
         signal.signal(number, signal.default_int_handler)
-    with _alone(folder):
+    with _alone(folder), ExitStack() as stack:
         pack = folder / "fictional" / "pack.sqlite"
-        system = System(folder, pack=pack)
+        system = System(folder, pack=pack, accounts=True)
         try:
             if not pack.exists():
                 say("drawing the fictional cards and building their catalogue …")
                 system.lab("fictional", "fictional", "--out", str(pack.parent))
             say(f"starting Postgres, {system.broker.kind}, the cloud and a stand-in price server …")
             system.start_cloud()
-            good = _scan(system, cards, say)
+            account = DemoAccount(
+                system.postgres.environment["CARDMINT_CLOUD_DATABASE"],
+                system.tenant,
+                system.master_keys,
+            )
+            reader, system.token = account.make(), account.station_token()
+            stack.callback(account.close)
+            door = account.open(system.dashboard)
+            say(f"dashboard: {door} signs you in as {NAME!r}, a {ROLE}")
+            good = _scan(system, cards, reader, say)
             if not leave:
                 pages = ", ".join(
                     f"{name} http://127.0.0.1:{port}/" for name, port in system.page_ports.items()
                 )
                 say(
-                    f"\nDashboard {system.dashboard}   stations: {pages}\nCtrl-C ends everything;"
+                    f"\nDashboard {door} (as {NAME!r})   stations: {pages}\nCtrl-C ends everything;"
                     f" {folder} is kept."
                 )
                 while True:
@@ -67,9 +77,9 @@ def run(folder: Path, cards: int, *, leave: bool, say: Say) -> bool:
             system.stop()
 
 
-def _scan(system: System, cards: int, say: Say) -> bool:
+def _scan(system: System, cards: int, reader: str, say: Say) -> bool:
     before = _count(system)
-    watcher = Watcher(f"{system.dashboard}events")
+    watcher = Watcher(f"{system.dashboard}events", token=reader)
     watcher.start()
     scanned = {name: system.scanned(name) for name in STATIONS}
     expected = sum(scanned.values()) + cards
@@ -78,7 +88,7 @@ def _scan(system: System, cards: int, say: Say) -> bool:
     for seed, name in enumerate(STATIONS, start=1):
         count = scanned[name] + shares[name]
         system.start_station(name, SimulatedCards(count=count, seed=seed, per_minute=per_minute))
-    say(f"two stations scan {cards} cards; dashboard: {system.dashboard}")
+    say(f"two stations scan {cards} cards")
     outage = _follow(system, before, expected, cards, say)
     watcher.end()
     after = _count(system)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 
+from cardmint_cloud.adapters.sealing import MasterKeys, write_master_keys
 from cardmint_cloud.errors import StopService
 from cardmint_cloud.local.broker import BrokerKind, LocalBroker
 from cardmint_cloud.local.postgres import LocalPostgres
@@ -41,6 +42,7 @@ port = {broker_port}
 
 [cloud]
 url = "http://127.0.0.1:{web_port}"
+token = "{token}"
 """
 
 
@@ -54,12 +56,21 @@ class System:
     """Every part of CardMint in one folder, which is kept."""
 
     def __init__(
-        self, folder: Path, *, pack: Path, tenant: str = "demo", broker: BrokerKind | None = None
+        self,
+        folder: Path,
+        *,
+        pack: Path,
+        tenant: str = "demo",
+        broker: BrokerKind | None = None,
+        accounts: bool = False,
     ) -> None:
+        """With `accounts` people sign in; the caller makes the stations' `token`."""
         self.folder = folder.resolve()
         self.pack = pack.resolve()
         self.tenant = tenant
         self.second_look = True
+        self.accounts = accounts
+        self.token = ""
         self.postgres = LocalPostgres(self.folder / "postgres")
         self.broker = LocalBroker(self.folder / "broker", kind=broker)
         self.web_port, self.price_port = free_port(), free_port()
@@ -84,6 +95,8 @@ class System:
         self.postgres.start()
         self.broker.start()
         self._run("migrate", ["cardmint-cloud", "migrate"])
+        if self.accounts and not self.master_keys.exists():
+            write_master_keys(self.master_keys, MasterKeys.new())
         for name in ("prices", "worker", "web") if prices else ("worker", "web"):
             self.start(name)
 
@@ -223,6 +236,19 @@ class System:
             "CARDMINT_CLOUD_PRICES_ORDER": "tcgdex",
             "CARDMINT_CLOUD_PRICES_TCGDEX_URL": f"http://127.0.0.1:{self.price_port}/tcgdex/v2/en",
             "CARDMINT_CLOUD_PRICES_EVERY_S": "1",
+            **(self._account_settings() if self.accounts else {}),
+        }
+
+    @property
+    def master_keys(self) -> Path:
+        """The file of the master keys that accounts need."""
+        return self.folder / "master-keys"
+
+    def _account_settings(self) -> dict[str, str]:
+        return {
+            "CARDMINT_CLOUD_WEB_ACCOUNTS": "true",
+            "CARDMINT_CLOUD_MASTER_KEYS": str(self.master_keys),
+            "CARDMINT_CLOUD_AUDIT_ANCHORS": str(self.folder / "audit-anchors.jsonl"),
         }
 
     def _station(self, name: str) -> list[str]:
@@ -244,6 +270,7 @@ class System:
                 camera=_NO_CAMERA if isinstance(camera, SimulatedCards) else camera,
                 broker_port=self.broker.port,
                 web_port=self.web_port,
+                token=self.token,
             )
         )
         return file

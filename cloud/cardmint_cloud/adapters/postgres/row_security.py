@@ -54,6 +54,7 @@ TENANT_TABLES: dict[str, tuple[str, ...]] = {
     "review_leases": ANY,
     "reviews": CHANGE,
     "rule_marks": CHANGE,
+    "station_codes": ANY,
     "stations": CHANGE,
     "view_links": ANY,
     "watermarks": CHANGE,

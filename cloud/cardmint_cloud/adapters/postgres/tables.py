@@ -580,6 +580,15 @@ view_links = Table(
     UniqueConstraint("tenant", "digest"),
     _of_account(),
 )
+station_codes = Table(
+    "station_codes",
+    metadata,
+    _tenant(),
+    Column("digest", LargeBinary, nullable=False),
+    Column("station", Text, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    PrimaryKeyConstraint("tenant", "digest"),
+)
 audit_entries = Table(
     "audit_entries",
     metadata,

@@ -1,4 +1,4 @@
-"""Tokens that expire, origins whose pages may use them, and the requests a minute they may make."""
+"""Tokens that expire, with origins and a pace; codes by which stations get their credentials."""
 
 from alembic import op
 
@@ -18,8 +18,21 @@ def upgrade() -> None:
         """
     )
 
+    op.execute(
+        """
+        CREATE TABLE station_codes (
+            tenant text NOT NULL,
+            digest bytea NOT NULL,
+            station text NOT NULL,
+            expires_at timestamptz NOT NULL,
+            PRIMARY KEY (tenant, digest)
+        )
+        """
+    )
+
 
 def downgrade() -> None:
+    op.execute("DROP TABLE station_codes")
     op.execute("DELETE FROM access_tokens WHERE scope = 'metrics'")
     op.execute(
         """

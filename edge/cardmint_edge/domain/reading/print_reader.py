@@ -1,7 +1,7 @@
 """Print on a card: it settles the printing of an art, or names a card without a picture."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from cardmint_contracts.cards import Card
 from cardmint_edge.domain.config import ReaderConfig, UnreadCosts
 from cardmint_edge.domain.evidence import PrintScores
-from cardmint_edge.domain.reading.attacks import Moves, attack_languages, attack_leads
+from cardmint_edge.domain.reading.attacks import Moves, attack_leads
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, TextIndex, best_of
 from cardmint_edge.domain.reading.clear_numbers import clear_numbers, unpadded
 from cardmint_edge.domain.reading.close_up import CloseUp, read_close_up
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
 from cardmint_edge.domain.reading.languages import language_scores
+from cardmint_edge.domain.reading.lexicon import plain
 from cardmint_edge.domain.reading.strips import (
     ARTISTS,
     BODY,
@@ -24,11 +25,17 @@ from cardmint_edge.domain.reading.strips import (
     LIKELIEST_NUMBERS,
     NAMES,
     OTHER_NUMBERS,
+    RUNNING_TEXT,
     StripCutter,
+    StripPairs,
     StripReader,
     normalised_strip,
 )
+from cardmint_edge.domain.reading.trigrams import LANGUAGES, trigrams_of, trigrams_read
 from cardmint_edge.domain.vision.view import CardView, StripPlace, View
+
+CLEAR_LETTER = 0.5
+"""Probability from which a letter of running text counts; the larger reader's all count."""
 
 _UNREAD = -60.0
 """Score (log) of a text that was not read at all."""
@@ -99,7 +106,8 @@ class PrintReader:
     """Reads the print of one card at a time; `texts` are the catalogue's.
 
     `cut` cuts a strip out of a card as `reader` takes it, `moves` returns a card's attacks and
-    abilities.
+    abilities. Of running text the strips of `running_text` are read, and letters that are less
+    probable than `clear` (0 to 1) are left out.
     """
 
     def __init__(
@@ -110,8 +118,12 @@ class PrintReader:
         *,
         cut: StripCutter = normalised_strip,
         moves: Callable[[str], Moves] | None = None,
+        running_text: StripPairs = RUNNING_TEXT,
+        clear: float = CLEAR_LETTER,
     ) -> None:
         self._reader = reader
+        self._text_places = running_text
+        self._clear = clear
         self._moves = moves
         self._cut = cut
         self._texts = texts
@@ -206,24 +218,26 @@ class PrintReader:
         )
         return self._examined(readings.with_more(more), printings)
 
-    def attack_languages(self, card: CardView, card_id: str) -> dict[str, float]:
-        """Return the log-likelihood of each language, relative to the best, by a card's attacks.
+    def running_text(self, card: CardView) -> Iterator[frozenset[int]]:
+        """Yield the trigrams of running text, those of two strips at a time.
 
-        Empty where none is read, or none is known of the printing. Places are read until one
-        language leads clearly.
+        Nothing where the card is too small.
         """
-        config = self._config
+        if card.height < self._config.min_height:
+            return
+        for places in self._text_places:
+            strips = self._read(card, places)
+            yield frozenset[int]().union(*(trigrams_read(one, self._clear) for one in strips))
+
+    def names_of_moves(self, card_id: str) -> dict[str, frozenset[int]]:
+        """Return the trigrams of a printing's attacks and abilities by language."""
         moves = self._moves(card_id) if self._moves else []
-        found: dict[str, float] = {}
-        if not moves or card.height < config.min_height:
-            return found
-        readings: list[Reading] = []
-        for start in range(config.body_step):
-            readings += self._read(card, BODY[start :: config.body_step])
-            found = attack_languages(readings, moves)
-            if found and sorted(found.values())[-2] < -config.language_lead:
-                break
-        return found
+        return {
+            language: frozenset(
+                one for move in moves for one in trigrams_of(plain(move.get(language, ""))).tolist()
+            )
+            for language in LANGUAGES
+        }
 
     def _is_known(self, number: str) -> bool:
         known = self._texts.numbers

@@ -11,6 +11,8 @@ from cardmint_edge.domain.vision.view import CardView, StripPlace
 StripReader = Callable[[NDArray[np.float32]], Reading]
 """Reads a strip, as its cutter gives it: its letters' probabilities, steps x classes."""
 
+StripPairs = tuple[tuple[StripPlace, StripPlace], ...]
+
 StripCutter = Callable[[CardView, StripPlace], NDArray[np.float32]]
 """Cuts one strip out of a card."""
 
@@ -52,6 +54,34 @@ HEALTH = (StripPlace(0.3, 0.07, 0.6), StripPlace(0.36, 0.08, 0.6))
 
 BODY = tuple(StripPlace(0.2, 0.5 + 0.025 * step, 0.5) for step in range(17))
 """Places of attacks and abilities: every line from the picture down, right of the energy signs."""
+
+
+def _pairs(*pairs: tuple[tuple[float, float], tuple[float, float]]) -> StripPairs:
+    return tuple((StripPlace(*first, 0.5), StripPlace(*second, 0.5)) for first, second in pairs)
+
+
+RUNNING_TEXT = _pairs(
+    ((0.05, 0.75), (0.45, 0.75)),
+    ((0.05, 0.65), (0.45, 0.625)),
+    ((0.2, 0.6), (0.45, 0.775)),
+    ((0.05, 0.8), (0.45, 0.675)),
+    ((0.05, 0.7), (0.45, 0.65)),
+    ((0.45, 0.6), (0.05, 0.825)),
+    ((0.05, 0.85), (0.05, 0.675)),
+    ((0.45, 0.8), (0.45, 0.7)),
+)
+"""Left edge and middle of running text, two strips at a time, those first that tell most.
+
+Source of both: docs/decisions/0083.
+"""
+
+LARGER_RUNNING_TEXT = _pairs(
+    ((0.05, 0.75), (0.45, 0.75)),
+    ((0.05, 0.65), (0.45, 0.6)),
+    ((0.05, 0.6), (0.45, 0.65)),
+    ((0.05, 0.8), (0.05, 0.85)),
+)
+"""The same for the larger reader, which takes thirty times as long."""
 
 
 def normalised_strip(card: CardView, place: StripPlace) -> NDArray[np.float32]:

@@ -15,20 +15,22 @@ import numpy as np
 
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.line_reader import LineReader
-from cardmint_edge.adapters.models import CardFinder, TextReader
+from cardmint_edge.adapters.models import CardFinder, LanguageTrigrams, TextReader
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.domain.config import FinderConfig
-from cardmint_edge.domain.reading.attacks import attack_languages, attack_leads
+from cardmint_edge.domain.reading.attacks import attack_leads
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, TextIndex
 from cardmint_edge.domain.reading.close_up import CloseUp, read_close_up
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
 from cardmint_edge.domain.reading.lexicon import plain
-from cardmint_edge.domain.reading.print_reader import PrintReader, PrintScore
+from cardmint_edge.domain.reading.print_reader import CLEAR_LETTER, PrintReader, PrintScore
 from cardmint_edge.domain.reading.strips import (
     BODY,
     HEALTH,
+    LARGER_RUNNING_TEXT,
     NAMES,
     NUMBERS,
+    RUNNING_TEXT,
     coloured_strip,
     normalised_strip,
 )
@@ -57,7 +59,7 @@ class ReadPhoto:
 
     `rank` is the true card's place among all printings by print alone, 0 for none; `leads` the
     score (log) of each of its texts over the best other one, where it has that text. `language` is
-    what the attacks say: right, tied, wrong, unread.
+    what running text says: right, tied, wrong, unread.
     """
 
     photo: Photo
@@ -95,10 +97,18 @@ class _Reader:
         self.known = {facts.card_id: facts for facts in pack.prints()}
         self.own = TextReader(models)
         self.finder = CardFinder()
+        self.trigrams = LanguageTrigrams(models)
         self._reader = LineReader() if second_look else self.own
         self._cut = coloured_strip if second_look else normalised_strip
         self.finding = PrintReader(self.own, self.texts, moves=pack.moves)
-        self.reading = PrintReader(self._reader, self.texts, cut=self._cut, moves=pack.moves)
+        self.reading = PrintReader(
+            self._reader,
+            self.texts,
+            cut=self._cut,
+            moves=pack.moves,
+            running_text=LARGER_RUNNING_TEXT if second_look else RUNNING_TEXT,
+            clear=0.0 if second_look else CLEAR_LETTER,
+        )
 
     def search(self, view: View) -> tuple[list[PrintScore], CardView | None, float]:
         """Return the cards that print names, where it lies, and the milliseconds of reading."""
@@ -153,11 +163,14 @@ def _read_photo(photo: Photo, reader: _Reader) -> ReadPhoto:
         "sign": _sign_lead(health, facts.health, photo.language),
     }
     language = "unread"
-    if moves := reader.pack.moves(photo.card_id):
+    if reader.pack.moves(photo.card_id):
         body = reader.read(where, BODY)
         rivals = {one: reader.pack.moves(one) for one in [*named[:LIKELIEST], photo.card_id]}
         leads["attacks"] = attack_leads(body, rivals)[photo.card_id]
-        language = _verdict(attack_languages(body, moves), photo.language)
+    trigrams = frozenset[int]().union(*reader.reading.running_text(where))
+    if trigrams:
+        own = reader.reading.names_of_moves(photo.card_id)
+        language = _verdict(reader.trigrams.language_scores(trigrams, own), photo.language)
     return ReadPhoto(
         photo=photo,
         rank=named.index(photo.card_id) + 1 if photo.card_id in named else 0,
@@ -230,7 +243,7 @@ def _lines(measured: Measured, *, each: bool) -> Iterator[str]:
             middle = f", median lead {median(ahead):+.1f}" if ahead else ""
             yield f"  {text}: {first} of {len(ahead)} first{middle}"
         said = Counter(one.language for one in photos)
-        yield "  language by attacks: " + ", ".join(f"{said[one]} {one}" for one in VERDICTS)
+        yield "  language by running text: " + ", ".join(f"{said[one]} {one}" for one in VERDICTS)
         yield f"  reading: {median([one.ms for one in photos]):.0f} ms at the median"
     if measured.close_ups:
         yield _close_up_line(measured.close_ups)
