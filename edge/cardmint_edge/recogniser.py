@@ -26,6 +26,7 @@ from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts
 from cardmint_edge.domain.reading.print_reader import PrintReader
 from cardmint_edge.domain.reading.strips import coloured_strip
 from cardmint_edge.domain.recognise import CardRecogniser
+from cardmint_edge.domain.vision.embedding import back_likeness
 
 log = structlog.get_logger()
 
@@ -50,6 +51,9 @@ class Recognisers:
         self._reader = self._load("reader", TextReader, models)
         self._finder = self._load("corners", CardFinder, models)
         self._embedder = self._load("embedding", PictureEmbedder, models)
+        self._back = None
+        if self._embedder is not None and self._embedder.card_back is not None:
+            self._back = back_likeness(self._embedder, self._embedder.card_back)
         self._trigrams = self._load("languages", LanguageTrigrams, models)
         if self._embedder is not None and pack.embedded_by != self._embedder.version:
             log.warning(
@@ -103,6 +107,7 @@ class Recognisers:
             print_reader=print_reader,
             second_look=self.second_look(texts),
             embedder=self._embedder,
+            back=self._back,
             trigrams=self._trigrams,
             models=self._models,
         )

@@ -227,6 +227,12 @@ def test_what_is_hardly_likely_is_not_proposed() -> None:
         (FrameQuality(), Decision.REJECT, Reason.UNKNOWN_CARD),
         (FrameQuality(several_cards=True), Decision.REJECT, Reason.SEVERAL_CARDS),
         (FrameQuality(card_back=True, several_cards=True), Decision.REJECT, LOOKS_LIKE_BACK),
+        (FrameQuality(card_shaped=False), Decision.REJECT, Reason.NO_CARD_FOUND),
+        (
+            FrameQuality(card_shaped=False, misshapen=True),
+            Decision.REJECT,
+            Reason.SEVERAL_CARDS,
+        ),
         (FrameQuality(blurred=True), Decision.REVIEW, Reason.LOW_CONFIDENCE),
     ):
         verdict = judged(weak, quality=quality)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
 from cardmint_edge import catalogue
@@ -17,10 +18,25 @@ from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.models import FOLDER, ModelUnusable, PictureEmbedder
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.catalogue import build
+from cardmint_edge.domain.config import QualityConfig
 from cardmint_edge.domain.recognition import Frame
-from cardmint_edge.domain.vision.embedding import SIZE, normalised, quantised, similarities
+from cardmint_edge.domain.vision.embedding import (
+    SIZE,
+    back_likeness,
+    normalised,
+    quantised,
+    similarities,
+)
 from cardmint_edge.errors import Stop
 from cardmint_edge.recogniser import Recognisers, recogniser_of
+from cardmint_lab.recognition.backs import (
+    EmbeddedPhoto,
+    embed_photos,
+    mean_back,
+    measure_backs,
+    write_back,
+)
+from cardmint_lab.recognition.evaluate import read_index
 from cardmint_lab.recognition.samples import ReducedGallery
 from cardmint_lab.scenes import PRESETS, render
 
@@ -146,3 +162,46 @@ def test_a_model_of_other_vectors_is_not_used(tmp_path: Path) -> None:
         ("file", "sha256", "input", "output")}))  # fmt: skip
     with pytest.raises(ModelUnusable, match="vectors are not of"):
         PictureEmbedder(folder)
+
+
+def test_a_back_is_what_is_like_photographed_backs_either_way_up() -> None:
+    card = np.random.default_rng(3).integers(0, 255, (134, 96, 3), dtype=np.uint8)
+    embedder = PictureEmbedder()
+    back = quantised(embedder(normalised(card)))
+    likeness = back_likeness(embedder, back)
+    assert likeness(card) > 0.99
+    assert likeness(np.ascontiguousarray(card[::-1, ::-1])) > 0.99
+    assert embedder.card_back is not None
+    assert back_likeness(embedder, embedder.card_back)(card) < QualityConfig().back_alike
+
+
+def test_backs_are_told_from_other_cards_by_their_mean(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    centre = np.eye(SIZE, dtype=np.float32)[0]
+
+    def photo(kind: str, vectors: list[NDArray[np.float32]]) -> EmbeddedPhoto:
+        return EmbeddedPhoto(
+            kind=kind, name=kind, vectors=np.array(vectors, np.float32).reshape(-1, SIZE)
+        )
+
+    near = [centre + rng.normal(0, 0.05, SIZE).astype(np.float32) for _ in range(6)]
+    backs = [photo("card_back", [one / np.linalg.norm(one)] * 2) for one in near]
+    others = [photo("single", [np.eye(SIZE, dtype=np.float32)[5]]), photo("single", [])]
+    assert measure_backs([*backs, *others]) == {"card_back": (6, 6), "single": (0, 2)}
+    folder = models(tmp_path / "models", "embedding")
+    write_back(mean_back(backs), folder)
+    written = PictureEmbedder(folder).card_back
+    assert written is not None
+    assert written[0] > 100
+
+
+@pytest.mark.data
+def test_photographed_backs_are_backs_and_no_front_is(real_data: Path) -> None:
+    photos = [
+        photo
+        for photo in read_index(real_data / "photos")
+        if photo.kind in {"card_back", "single", "mtg"}
+    ]
+    found = measure_backs(embed_photos(photos))
+    assert found.pop("card_back")[0] >= 12
+    assert {taken for taken, _ in found.values()} == {0}

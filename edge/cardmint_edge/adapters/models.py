@@ -20,7 +20,7 @@ from cardmint_edge.domain.reading.ctc import Reading
 from cardmint_edge.domain.reading.lexicon import ALPHABET
 from cardmint_edge.domain.reading.trigrams import LANGUAGES, TRIGRAMS, TrigramTable
 from cardmint_edge.domain.recognition import Frame
-from cardmint_edge.domain.vision.embedding import SIZE
+from cardmint_edge.domain.vision.embedding import SIZE, Vectors
 from cardmint_edge.domain.vision.finder import FinderMap
 from cardmint_edge.errors import Park
 
@@ -45,6 +45,12 @@ class ModelManifest(msgspec.Struct, frozen=True, kw_only=True):
     input: list[int]
     output: list[int]
     alphabet: str = ""
+    card_back: (
+        Annotated[
+            list[Annotated[int, Meta(ge=-127, le=127)]], Meta(min_length=SIZE, max_length=SIZE)
+        ]
+        | None
+    ) = None
 
 
 class _Model:
@@ -133,6 +139,9 @@ class PictureEmbedder:
             message = f"{folder / 'embedding.json'}: its vectors are not of this program's length"
             raise ModelUnusable(message)
         self.version = self._model.version
+        back = self._model.manifest.card_back
+        self.card_back: Vectors | None = None if back is None else np.array(back, np.int8)
+        """Mean vector of photographed card backs; None where the manifest has none."""
 
     def __call__(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
         """Embed a normalised card (3 x 134 x 96) as a unit vector."""

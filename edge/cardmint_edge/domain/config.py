@@ -83,6 +83,8 @@ class QualityConfig:
     """White share of a number's place, beyond the card's own white share, that is glare."""
     back: float = 0.5
     """Correlation with its half turn above which a card is a back; one front in 1,000 has it."""
+    back_alike: float = 0.55
+    """Likeness to photographed backs (-1 to 1) above which a card is a back. Source: 0082."""
     grown: float = 1.06
     """Factor by which a card's outline is enlarged before another card is looked for beyond it."""
     near: float = 1.16

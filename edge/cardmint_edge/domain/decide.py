@@ -121,7 +121,7 @@ def _nothing(evidence: Evidence) -> Reason | None:
     if quality.several_cards:
         return Reason.SEVERAL_CARDS
     if not quality.card_shaped:
-        return Reason.NO_CARD_FOUND
+        return Reason.SEVERAL_CARDS if quality.misshapen else Reason.NO_CARD_FOUND
     return Reason.UNKNOWN_CARD if evidence.searched and quality.clear else None
 
 

@@ -58,7 +58,8 @@ class Candidate:
 class FrameQuality:
     """What is wrong with the frame. `glare` stands for light that drowns a number's place.
 
-    `card_shaped` says whether the frame holds anything with a card's outline.
+    `card_shaped` says whether the frame holds anything with a card's outline, `misshapen` whether
+    it clearly holds an outline without a card's proportions: two cards, or one far aslant.
     """
 
     several_cards: bool = False
@@ -68,6 +69,7 @@ class FrameQuality:
     too_dark: bool = False
     card_back: bool = False
     card_shaped: bool = True
+    misshapen: bool = False
 
     @property
     def clear(self) -> bool:

@@ -66,9 +66,9 @@ class CardRecogniser:
 
     Without `finder` outlines come from contours alone, without `print_reader` no print is read, and
     `embedder` is used only where the gallery has vectors. `second_look`, a larger reader, reads
-    cards that all of these leave uncertain. `trigrams` tell the language of running text.
-    `clock` returns seconds and only times the steps. `models` names the models' versions, or why
-    there are none.
+    cards that all of these leave uncertain. `back` says how much a cut-out is like a card's back.
+    `trigrams` tell the language of running text. `clock` returns seconds and only times the steps.
+    `models` names the models' versions, or why there are none.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class CardRecogniser:
         print_reader: PrintReader | None = None,
         second_look: PrintReader | None = None,
         embedder: Embedder | None = None,
+        back: Callable[[Frame], float] | None = None,
         trigrams: TrigramTable | None = None,
         models: dict[str, str] | None = None,
     ) -> None:
@@ -93,6 +94,7 @@ class CardRecogniser:
         self._second_look = second_look
         self._trigrams = trigrams
         self._search = PictureSearch(gallery, embedder, self._config)
+        self._back = back
         self._models = models or {}
         used = {"corners": finder, "reader": print_reader, "embedding": self._search.embeds}
         self._method = "-".join(name for name, model in used.items() if model) or "classical"
@@ -185,6 +187,7 @@ class CardRecogniser:
             self._config.quality,
             known=bool(alike),
             network=self._finder,
+            back=self._back,
         )
         candidates = tuple(self._search.candidates(compared))
         return _Seen(
@@ -280,11 +283,11 @@ class CardRecogniser:
         """Look for another card around one that would be accepted where `_seen` has not looked."""
         policy, config = self._config.policy, self._config.quality
         best = likeliest(seen.evidence, policy)
-        quad = None if best is None else seen.quad_of(best.card.id)
+        quad = seen.print_quad or seen.picture_quad
         if (
             best is None
             or quad is None
-            or (quad is seen.picture_quad and seen.pictured)
+            or (seen.print_quad is None and seen.pictured)
             or not is_settled(seen.evidence, policy, policy.accept)
         ):
             return seen

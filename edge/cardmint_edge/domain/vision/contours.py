@@ -69,7 +69,12 @@ def has_card_shape(quad: Quad, width: int, height: int) -> bool:
         and (corners[:, 0].max() < width - 2)
         and (corners[:, 1].max() < height - 2)
     )
-    return bool(inside) and 0.64 < quad.ratio < 0.8 and quad.area > 0.04 * width * height
+    return bool(inside) and has_card_ratio(quad) and quad.area > 0.04 * width * height
+
+
+def has_card_ratio(quad: Quad) -> bool:
+    """Return whether a quad has nearly a card's proportions."""
+    return 0.64 < quad.ratio < 0.8
 
 
 def _masks(small: Frame) -> Iterator[Mask]:

@@ -45,3 +45,16 @@ def quantised(vector: NDArray[np.float32]) -> Vectors:
 def similarities(vector: NDArray[np.float32], gallery: Vectors) -> NDArray[np.float32]:
     """Return the cosine similarity of a vector to each of a gallery's."""
     return np.asarray(gallery @ vector / np.float32(SCALE), dtype=np.float32)
+
+
+def back_likeness(embedder: Embedder, back: Vectors) -> Callable[[Frame], float]:
+    """Return a function that says how much a cut-out card (134 x 96, BGR) is like a back (-1 to 1).
+
+    `back` is the mean vector of photographed backs, either way up.
+    """
+
+    def likeness(card: Frame) -> float:
+        upright, turned = (embedder(normalised(one)) for one in (card, card[::-1, ::-1]))
+        return float(max(similarities(one, back[None])[0] for one in (upright, turned)))
+
+    return likeness

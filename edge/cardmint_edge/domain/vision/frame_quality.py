@@ -1,5 +1,7 @@
 """Quality of a frame around its best candidate: reasons to ask a person or to count nothing."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +10,7 @@ from cardmint_edge.domain.config import QualityConfig
 from cardmint_edge.domain.evidence import FrameQuality
 from cardmint_edge.domain.reading.strips import LIKELIEST_NUMBERS
 from cardmint_edge.domain.recognition import Frame
-from cardmint_edge.domain.vision.contours import has_card_shape
+from cardmint_edge.domain.vision.contours import has_card_ratio, has_card_shape
 from cardmint_edge.domain.vision.finder import FinderNetwork, card_map_around
 from cardmint_edge.domain.vision.hashing import HASH_SIZE
 from cardmint_edge.domain.vision.matching import VIEW_SIZE
@@ -30,16 +32,17 @@ def assess(
     *,
     known: bool,
     network: FinderNetwork | None = None,
+    back: Callable[[Frame], float] | None = None,
 ) -> FrameQuality:
     """Return the quality of a frame whose best candidate lies at `quad`.
 
     `also_matched` is where other candidates matched well. A card whose picture is `known` is not
-    tested for being a back. `network` is the finder's.
+    tested for being a back. `network` is the finder's. `back` says how much a card is like a back.
     """
     dark = float(view.levels[-1].mean()) < config.dark
+    misshapen = any(not has_card_ratio(outline) for outline in proposals.outlines)
     if quad is None:
-        several = any(spans_two(outline, config) for outline in proposals.outlines)
-        return FrameQuality(too_dark=dark, card_shaped=False, several_cards=several)
+        return FrameQuality(too_dark=dark, card_shaped=False, misshapen=misshapen)
     size = np.array([view.width, view.height], dtype=np.float32)
     outside = float(np.maximum(-quad.corners, quad.corners - size).max()) / quad.height
     # Where no picture is like the card, the best one's place says little.
@@ -54,10 +57,11 @@ def assess(
         blurred=float(np.std(cv2.Laplacian(grey, cv2.CV_32F))) < config.blurred,
         glare=has_glare(grey, config),
         too_dark=dark,
-        card_back=not known and _shows_back(view, proposals, config),
+        card_back=not known and _shows_back(view, proposals, config, back),
         card_shaped=any(
             has_card_shape(other, view.width, view.height) for other in proposals.quads
         ),
+        misshapen=misshapen,
     )
 
 
@@ -109,11 +113,19 @@ def half_turn_likeness(view: Frame) -> float:
     return float((level * level[::-1, ::-1]).mean())
 
 
-def _shows_back(view: View, proposals: Proposals, config: QualityConfig) -> bool:
+def _shows_back(
+    view: View,
+    proposals: Proposals,
+    config: QualityConfig,
+    back: Callable[[Frame], float] | None,
+) -> bool:
     # A whole frame with a card in its middle resembles its own half turn too, so other quads count
     # only where there are no clear outlines.
     quads = (proposals.outlines or card_shaped(proposals.quads))[:3]
-    return any(half_turn_likeness(view.cut(quad, *HASH_SIZE)) > config.back for quad in quads)
+    cards = [view.cut(quad, *HASH_SIZE) for quad in quads]
+    return any(half_turn_likeness(card) > config.back for card in cards) or (
+        back is not None and any(back(card) > config.back_alike for card in cards)
+    )
 
 
 def _has_neighbour(quad: Quad, others: list[Quad]) -> bool:

@@ -248,6 +248,21 @@ def ablate(samples: tuple[Path, ...]) -> None:
         click.echo(line)
 
 
+@recognition.command()
+@click.option("--photos", type=FOLDER, required=True, multiple=True, help="Labelled photos.")
+@click.option("--write", is_flag=True, help="Write the vector into the embedding's manifest.")
+def backs(photos: tuple[Path, ...], *, write: bool) -> None:
+    """Learn from labelled photos what a card's back looks like, and say what is taken for one."""
+    from cardmint_lab.recognition.backs import embed_photos, mean_back, measure_backs, write_back
+    from cardmint_lab.recognition.evaluate import read_index
+
+    embedded = embed_photos([photo for folder in photos for photo in read_index(folder)])
+    for kind, (taken, total) in sorted(measure_backs(embedded).items()):
+        click.echo(f"{kind}: {taken} of {total} taken for a back")
+    if write:
+        write_back(mean_back(embedded))
+
+
 def open_pack(path: Path) -> "Pack":
     """Open a pack until the command ends."""
     from cardmint_edge.adapters.pack import Pack
