@@ -32,6 +32,7 @@ from cardmint_cloud.errors import StopService
 from cardmint_cloud.ingest.worker import Worker
 from cardmint_cloud.pricing.provider_client import PriceProvider, ProviderClient
 from cardmint_cloud.settings import CloudSettings, PriceSettings, ProviderKeys
+from cardmint_cloud.watchdog import watchdog
 
 CANCEL_WAIT_S = 1.5
 CANCEL_ATTEMPTS = 5
@@ -76,6 +77,7 @@ async def work(settings: CloudSettings) -> None:
     connections = settings.database_connections - jobs - settings.pooled
     session = leases.session_name(name)
     async with (
+        watchdog(),
         database(settings, wait=True, connections=connections, application_name=session) as pool,
         listening_pool(settings, pool) as listening,
         price_http_client() as client,

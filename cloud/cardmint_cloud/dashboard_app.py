@@ -26,6 +26,7 @@ from cardmint_cloud.fleet import artifact_folder
 from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.local.broker_users import BrokerUsers
 from cardmint_cloud.settings import CloudSettings
+from cardmint_cloud.watchdog import watchdog
 from cardmint_cloud.web.connections import BoundedConnection
 from cardmint_cloud.web.guards import LOOPBACK as LOOPBACK_NAMES
 from cardmint_cloud.web.routes import build_dashboard
@@ -76,6 +77,7 @@ async def serve(settings: CloudSettings) -> None:
     reads = settings.database_connections // 2
     connections = settings.database_connections - reads - settings.pooled
     async with (
+        watchdog(),
         database(settings, wait=True, connections=connections) as pool,
         listening_pool(settings, pool) as listening,
         contextlib.AsyncExitStack() as stack,

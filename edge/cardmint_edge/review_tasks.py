@@ -217,7 +217,8 @@ class ReviewTasks:
             return
         if outcome.verdict in _ANSWERS:
             by = outcome.by or "the cloud"
-            self._remember(outcome.scan, ScanAnswer(card=outcome.card, by=by))
+            answer = ScanAnswer(card=outcome.card, by=by, language=outcome.language)
+            self._remember(outcome.scan, answer)
         answered = self._store.answered(outcome.task)
         if answered is None:
             return

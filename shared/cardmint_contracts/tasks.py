@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from cardmint_contracts.cards import Candidate, Card, Image
+from cardmint_contracts.cards import Candidate, Card, Image, Language
 from cardmint_contracts.wire import Code, Downward, Instant, Line
 
 
@@ -30,7 +30,7 @@ class ReviewOutcome(Downward, frozen=True):
     """The outcome of a closed task.
 
     Whoever answered differently at the station sees it there and can undo it. `version` is the
-    closed task's, which an undo must name.
+    closed task's, which an undo must name. `language` is the card's, where the answer said it.
     """
 
     task: UUID
@@ -40,3 +40,4 @@ class ReviewOutcome(Downward, frozen=True):
     by: Line
     at: Instant
     card: Card | None = None
+    language: Language | None = None

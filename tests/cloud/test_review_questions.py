@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -323,6 +324,11 @@ def test_an_answer_says_the_language_and_an_undo_takes_it_back() -> None:
     scan, table = doubtful(), Table()
     table.say(scan, replace(says(scan, OWL), language="fr"))
     assert (table.item(scan).language, table.held) == ("fr", {OWL.id: 1})
+    prior = table.review(scan).prior
+    assert prior == PriorState(ItemStatus.REVIEW, "", "", "fr")
+    assert msgspec.json.decode(b'["review",""]', type=PriorState) == PriorState(
+        ItemStatus.REVIEW, ""
+    ), "as earlier versions wrote it"
     table.say(undo(scan))
     assert table.item(scan).language == ""
     table.say(replace(says(scan, OWL, version=3), language="de"), undo(scan, version=4))

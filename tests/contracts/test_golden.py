@@ -271,6 +271,16 @@ OTHERS: dict[str, msgspec.Struct] = {
     "outcome": ReviewOutcome(
         task=UUID(int=21), version=2, scan=UUID(int=12), verdict="card", by="ann", at=NOON, card=FOX
     ),
+    "outcome-language": ReviewOutcome(
+        task=UUID(int=21),
+        version=2,
+        scan=UUID(int=12),
+        verdict="card",
+        by="ann",
+        at=NOON,
+        card=FOX,
+        language="fr",
+    ),
     "state-birth": StationState(
         online=True,
         epoch=3,

@@ -70,8 +70,10 @@ def test_a_small_card_is_looked_at_again_enlarged() -> None:
     assert shows_several(View(frame), small, proposals, CONFIG, network)
     assert looked == [(INPUT_SIZE[1], INPUT_SIZE[0], 3)]
     assert not shows_several(View(np.zeros_like(frame)), small, proposals, CONFIG, network)
-    faint = replace(CONFIG, touching_large=0.5)
-    assert not shows_several(View(frame), CARD, proposals, faint, network), "it is large"
+    larger = replace(CONFIG, small=0.2, touching_large=0.5)
+    assert not shows_several(View(frame), small, proposals, larger, network), "it is less small"
+    large = replace(CONFIG, large=0.2)
+    assert not shows_several(View(frame), small, proposals, large, network), "it is large"
     assert not shows_several(View(frame), small, proposals, CONFIG, None)
     assert not shows_several(View(frame), small, Proposals([], 0), CONFIG, network)
     beside = Proposals([], 0, card_map(OWN, (830, 200, 1230, 760)))

@@ -103,6 +103,7 @@ class Cloud:
             by=review.answered_by,
             at=NOW,
             card=review.card,
+            language=(review.prior.answered_language or None) if review.prior else None,
         )
         self.bench.tasks.receive_outcome(encode(outcome))
         self.bench.tasks.receive_task(review.task, b"")
@@ -164,6 +165,10 @@ def test_station_and_cloud_say_the_same(steps: list[tuple[str, int, bool]]) -> N
             said = scan_kind(record, bench.tasks.answers)
             item = cloud.items["shop", record.scan.scan]
             assert said in WORDS[item.status], (record.scan.scan, said, item.status)
+            if item.status is ItemStatus.COUNTED:
+                answer = bench.tasks.answers.get(record.scan.scan)
+                language = (answer and answer.language) or record.scan.counted_language or ""
+                assert language == item.language
 
 
 def step(bench: PageBench, cloud: Cloud, number: int, what: str, which: int, *, yes: bool) -> None:
@@ -171,6 +176,8 @@ def step(bench: PageBench, cloud: Cloud, number: int, what: str, which: int, *, 
     if what == "accept":
         bench.outbox.record(scan, STAMP)
     elif what == "review":
+        reasons = ("language-unclear",) if which % 2 else ("same-art",)
+        scan = replace(scan, language="fr", language_confidence=0.6, reasons=reasons)
         bench.outbox.record(replace(scan, decision=Decision.REVIEW, card=None), STAMP)
     elif what == "reject":
         bench.outbox.record(replace(scan, decision=Decision.REJECT, card=None), STAMP)
@@ -181,7 +188,8 @@ def step(bench: PageBench, cloud: Cloud, number: int, what: str, which: int, *, 
     elif what == "answer":
         for task in bench.table.oldest_open(9)[which : which + 1]:
             card = task.candidates[0].card.id if yes and task.candidates else None
-            bench.tasks.answer(task.task, task.version, card, "station")
+            language = "de" if number % 2 else None
+            bench.tasks.answer(task.task, task.version, card, "station", language)
     elif what == "take back":
         for given_answer in bench.tasks.given[which : which + 1]:
             bench.tasks.take_back(given_answer.task, "station")

@@ -104,12 +104,14 @@ class Item(Struct, frozen=True, kw_only=True, gc=False):
 class PriorState(NamedTuple):
     """An item's state before an answer changed it; undo restores it.
 
-    `language` is None where the answer left it as it was.
+    `language` is None where the answer left it as it was, else `answered_language` is the
+    answer's.
     """
 
     status: ItemStatus
     card_id: str
     language: str | None = None
+    answered_language: str = ""
 
 
 class Review(Struct, frozen=True, kw_only=True, gc=False):

@@ -192,7 +192,9 @@ def _close(
             card=card,
             answered_by=by,
             place="",
-            prior=PriorState(item.status, item.card_id, item.language if language else None),
+            prior=PriorState(
+                item.status, item.card_id, item.language if language else None, language or ""
+            ),
         )
     )
     stage.put_item(

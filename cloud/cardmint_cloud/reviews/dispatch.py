@@ -122,6 +122,7 @@ def _outcome(review: Review) -> ReviewOutcome | None:
         by=review.answered_by,
         at=review.closed_at,
         card=review.card,
+        language=(review.prior.answered_language or None) if review.prior else None,
     )
 
 

@@ -97,6 +97,8 @@ class QualityConfig:
     """As `touching`, where the part around the card is looked at again, enlarged."""
     touching_large: float = 0.13
     """The same around a card that is not small. Source: docs/decisions/0082."""
+    large: float = 0.75
+    """A card that covers this share of the frame is not looked at again."""
     spanning: float = 1.2
     """Factor by which an outline may be wider or narrower than a card. Source: 0082."""
     edge: float = 3

@@ -133,6 +133,7 @@ class CardRecogniser:
                 seen = again
                 grew.append(seen.evidence)
             watch.lap("second_look")
+        seen = self._checked_alone(view, proposals, seen)
         seen = self._with_language(view, seen, thorough=thorough)
         grew[-1] = seen.evidence
         watch.lap("read")
@@ -186,7 +187,11 @@ class CardRecogniser:
             network=self._finder,
         )
         candidates = tuple(self._search.candidates(compared))
-        return _Seen(evidence=Evidence(candidates=candidates, quality=quality), picture_quad=quad)
+        return _Seen(
+            evidence=Evidence(candidates=candidates, quality=quality),
+            picture_quad=quad,
+            pictured=bool(alike),
+        )
 
     def _examined(self, view: View, seen: "_Seen") -> "_Seen":
         """Add the print of the candidates; a picture that is too unlike has no reliable quad."""
@@ -265,12 +270,6 @@ class CardRecogniser:
         seen = replace(seen, print_quad=where.quad).with_evidence(
             candidates=tuple(candidates.values()), searched=True
         )
-        several = (
-            seen.evidence.quality.several_cards
-            or (not self._is_pictured(seen) and spans_two(where.quad, self._config.quality))
-            or shows_several(view, where.quad, proposals, self._config.quality, self._finder)
-        )
-        seen = seen.with_evidence(quality=replace(seen.evidence.quality, several_cards=several))
         best = likeliest(seen.evidence, self._config.policy)
         quad = None if best is None else seen.quad_of(best.card.id)
         if best is None or quad is None or (quad is seen.picture_quad and seen.examined):
@@ -282,10 +281,26 @@ class CardRecogniser:
             languages=examined.languages, unknown_number=examined.unknown_number
         )
 
-    def _is_pictured(self, seen: "_Seen") -> bool:
-        least = self._config.policy.likeness
-        pictures = [one.picture for one in seen.evidence.candidates]
-        return any(one is not None and one.likeness >= least for one in pictures)
+    def _checked_alone(self, view: View, proposals: Proposals, seen: "_Seen") -> "_Seen":
+        """Look for another card around one that would be accepted where `_seen` has not looked."""
+        policy, config = self._config.policy, self._config.quality
+        best = likeliest(seen.evidence, policy)
+        quad = None if best is None else seen.quad_of(best.card.id)
+        if (
+            best is None
+            or quad is None
+            or (quad is seen.picture_quad and seen.pictured)
+            or not is_settled(seen.evidence, policy, policy.accept)
+        ):
+            return seen
+        unlike = best.picture is None or best.picture.likeness < policy.likeness
+        several = (unlike and spans_two(quad, config)) or shows_several(
+            view, quad, proposals, config, self._finder
+        )
+        quality = seen.evidence.quality
+        return seen.with_evidence(
+            quality=replace(quality, several_cards=quality.several_cards or several)
+        )
 
     def _looked_again(self, view: View, proposals: Proposals, seen: "_Seen") -> "_Seen":
         """Add what the larger reader reads, first where the likeliest candidate lies."""
@@ -327,12 +342,14 @@ class CardRecogniser:
 class _Seen:
     """Evidence, and where the best picture and the best print lie.
 
-    `examined` says whether the print at the picture was read.
+    `pictured` says whether a picture proves the card there, `examined` whether the print there was
+    read.
     """
 
     evidence: Evidence
     picture_quad: Quad | None = None
     print_quad: Quad | None = None
+    pictured: bool = False
     examined: bool = False
 
     def with_evidence(self, **changes: Any) -> "_Seen":

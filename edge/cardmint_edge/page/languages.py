@@ -44,12 +44,12 @@ def language_name(code: Language) -> str:
 def language_choices(scan: CardScanned | None, known: Iterable[Language]) -> list[LanguageChoice]:
     """Return the languages that a card may be in, likeliest first.
 
-    The one that print tells, the one that was set, English, then those in which the printing is
-    `known`; where none are, all that can be set.
+    The one that print tells, the one that was set, English, those in which the printing is `known`,
+    and all others: a pack may have names in one language alone.
     """
     told = scan.language if scan else None
     expected = scan.defaults.language if scan else None
-    order = [told, expected, ENGLISH, *(known or NAMES)]
+    order = [told, expected, ENGLISH, *known, *NAMES]
     return [
         LanguageChoice(code=one, share=scan.language_confidence if scan and one == told else None)
         for one in dict.fromkeys(one for one in order if one)

@@ -75,11 +75,11 @@ def shows_several(
     if shows_another_card(quad, proposals.cards, size, config):
         return True
     low, high = quad.corners.min(axis=0), quad.corners.max(axis=0)
-    if low.min() < 0 or high[0] > size[0] or high[1] > size[1]:
+    share = float(((high - low) / size).max())
+    if low.min() < 0 or high[0] > size[0] or high[1] > size[1] or share >= config.large:
         return False
     cards, moved, part = card_map_around(view, network, quad, CLOSER)
-    small = float(((high - low) / size).max()) < config.small
-    least = config.touching_closer if small else config.touching_large
+    least = config.touching_closer if share < config.small else config.touching_large
     return shows_another_card(moved, cards, part, config, closer=least)
 
 
