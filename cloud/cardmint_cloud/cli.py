@@ -121,7 +121,7 @@ def invite(config: Path | None, role: str) -> None:
 
     loaded = settings.load(config)
     path = commands.invite(loaded, Role(role))
-    click.echo(f"http://127.0.0.1:{loaded.web.port}{path}")
+    click.echo(f"{loaded.web.address()}{path}")
 
 
 @cli.command()
@@ -134,7 +134,7 @@ def recover(config: Path | None, name: str, *, factors: bool) -> None:
 
     loaded = settings.load(config)
     path = commands.recovery_link(loaded, name, drops_factors=factors)
-    click.echo(f"http://127.0.0.1:{loaded.web.port}{path}")
+    click.echo(f"{loaded.web.address()}{path}")
 
 
 @cli.group("master-key")

@@ -70,7 +70,7 @@ async def serve(settings: CloudSettings) -> None:
     """
     log_as_json()
     web, users = settings.web, settings.stations.broker_users
-    where = f"{'https' if web.tls_cert else 'http'}://{web.host}:{web.port}{web.base_path}/"
+    where = f"{web.address(web.host)}/"
     for setting, file in (("tls_cert", web.tls_cert), ("tls_key", web.tls_key)):
         if file and not os.access(file, os.R_OK):
             raise StopService(f"web.{setting}: {file} cannot be read")

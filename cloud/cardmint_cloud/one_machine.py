@@ -369,11 +369,12 @@ class Machine:
             start("the worker", self._process("work"))
             web_port = settings.web.port
             start("the dashboard", self._process("serve", lambda: accepts_connections(web_port)))
-            self._say(f"the dashboard is at http://{self._where()}:{web_port}/")
+            address = settings.web.address(self._where())
+            self._say(f"the dashboard is at {address}/")
             if settings.web.accounts and not commands.has_accounts(settings):
                 path = commands.invite(settings, Role.ADMIN)
                 self._say("nobody has an account yet; this link makes the owner's, once, today:")
-                self._say(f"  http://{self._where()}:{web_port}{path}")
+                self._say(f"  {address}{path}")
             self._say(f"stations reach the broker at {self._where()}, port {self._broker_port}")
             while not self._ended.wait(CHECK_EVERY_S):
                 now = time.monotonic()

@@ -51,6 +51,11 @@ class WebSettings(Section, frozen=True):
         """Whether browsers come by HTTPS: to this process, or to a proxy before it."""
         return self.https or bool(self.tls_cert)
 
+    def address(self, host: str = LOOPBACK) -> str:
+        """Return where browsers reach this process, without a `/` at the end."""
+        scheme = "https" if self.tls_cert else "http"
+        return f"{scheme}://{host}:{self.port}{self.base_path}"
+
     def __post_init__(self) -> None:
         for one in self.proxies:
             try:

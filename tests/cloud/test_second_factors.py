@@ -1,5 +1,6 @@
 """Second factors on a real server and Postgres: codes of an app, recovery codes, and the proof."""
 
+import asyncio
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -8,7 +9,7 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cardmint_cloud.accounts import PROOF_LIFE, SECOND_LIFE
+from cardmint_cloud.accounts import LONGEST, PROOF_LIFE, SECOND_LIFE
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.domain.one_time_codes import (
     RECOVERY_CODES,
@@ -262,8 +263,6 @@ async def test_a_link_of_the_machine_lets_an_owner_in_again(
 
 
 async def run_in_thread(*words: str, **environment: str) -> tuple[int, str]:
-    import asyncio
-
     done = await asyncio.to_thread(run_command, *words, **environment)
     return done.returncode, done.stdout
 
@@ -340,3 +339,34 @@ async def test_no_form_is_a_fault(guarded: GuardedSite, path: str) -> None:
         data = dict.fromkeys(("passkey", "code", "present", "label", "factor", "next"), value)
         answer: httpx.Response = await guarded.client.post(path, data=data)
         assert answer.status_code < 500, (value, answer.status_code)
+
+
+async def test_one_code_at_once_from_two_places_lets_one_in(guarded: GuardedSite) -> None:
+    secret, _ = await enrolled(guarded, Role.VIEWER)
+    guarded.clock.now += STEP
+    waiting = []
+    for _ in range(2):
+        await guarded.sign_in("owl")
+        waiting.append(guarded.client.cookies["session"])
+    guarded.client.cookies.clear()
+    code = code_at(secret, guarded.clock())
+    answers = await asyncio.gather(
+        *(
+            guarded.client.post(
+                "/login/second", data={"code": code}, headers={"cookie": f"session={one}"}
+            )
+            for one in waiting
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [303, 409]
+
+
+async def test_a_proof_lengthens_no_session(guarded: GuardedSite) -> None:
+    site, clock = guarded.client, guarded.clock
+    await guarded.join("fox", Role.VIEWER)
+    began = clock.now
+    while clock.now - began <= LONGEST[False] - timedelta(days=5):
+        clock.now += timedelta(days=5)
+        assert (await site.post("/account/prove", data={"present": PASSWORD})).status_code == 303
+    clock.now = began + LONGEST[False] + timedelta(minutes=1)
+    assert (await site.get("/account")).status_code == 401
