@@ -8,9 +8,12 @@ from cardmint_cloud.domain.permissions import (
     OPEN_PATHS,
     Role,
     Scope,
+    enrolling_may,
+    needs_proof,
     person_may,
     program_may,
     tenant_of,
+    waiting_may,
 )
 from cardmint_cloud.domain.sign_in_pace import (
     COUNTS,
@@ -126,3 +129,26 @@ def test_the_memory_of_tries_is_bounded() -> None:
     for _ in range(FREE_TRIES):
         pace.wrong("owner", "0", 0.0, known=True)
     assert pace.seconds_to_wait("owner", "0", 1.0, known=True) > 0, "a new count finds room"
+
+
+@pytest.mark.parametrize(
+    ("path", "waiting", "enrolling", "proof"),
+    [
+        ("/login/second", True, False, False),
+        ("/logout", True, True, False),
+        ("/account/factors", False, True, False),
+        ("/account/factors/code", False, True, True),
+        ("/account/prove", False, True, False),
+        ("/people", False, False, False),
+        ("/people/invite", False, False, True),
+        ("/items", False, False, False),
+    ],
+)
+def test_where_a_second_factor_or_a_proof_is_asked_for(
+    path: str, waiting: bool, enrolling: bool, proof: bool
+) -> None:
+    assert (waiting_may(path), enrolling_may(path)) == (waiting, enrolling)
+    assert needs_proof("POST", path) is proof
+    assert not needs_proof("GET", path)
+    assert program_may(Scope.METRICS, "GET", "/metrics")
+    assert not program_may(Scope.METRICS, "POST", "/metrics")
