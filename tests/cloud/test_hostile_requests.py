@@ -119,6 +119,8 @@ async def test_no_parameter_of_any_route_is_a_fault(pool: Pool, app: Litestar) -
         "action": "requeue",
         "name": "tcgdex",
         "secret": "x",
+        "recovery": "x",
+        "view": "x",
         "account": task,
         "change": task,
         "form": "json",
