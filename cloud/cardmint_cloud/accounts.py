@@ -49,7 +49,7 @@ MOST_ORIGINS = 10
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]{1,253}(:\d{1,5})?\Z")
 TOKEN_PREFIX = "cm_"  # noqa: S105 - so that secret scanners find one
 _SECRET_BYTES = 32
-_LINK_GONE = "This link was used or is too old; ask for a new one."
+LINK_GONE = "This link was used or is too old; ask for a new one."
 _GUESSES = 8.0
 """The least decimal logarithm of the guesses that a password should take."""
 
@@ -284,13 +284,13 @@ class Accounts:
         """
         row = await rows.recovery_link(self._database, self._tenant, digest_of(secret), now)
         if row is None:
-            raise NotFound(_LINK_GONE)
+            raise NotFound(LINK_GONE)
         check_password(password, row["name"], self._tenant)
         hashed = await self._hash(password)
         async with self._database.transaction() as connection:
             taken = await rows.take_recovery_link(connection, self._tenant, digest_of(secret), now)
             if taken is None:
-                raise NotFound(_LINK_GONE)
+                raise NotFound(LINK_GONE)
             account = taken["account"]
             await rows.set_password(connection, self._tenant, account, hashed)
             await rows.end_sessions(connection, self._tenant, account)
@@ -313,14 +313,14 @@ class Accounts:
             Conflict: the name is taken, or name or password cannot be used.
         """
         if await self.invited_as(secret, now) is None:
-            raise NotFound(_LINK_GONE)
+            raise NotFound(LINK_GONE)
         check_name(name)
         check_password(password, name, self._tenant)
         hashed = await self._hash(password)
         async with self._database.transaction() as connection:
             role = await rows.take_link(connection, self._tenant, digest_of(secret), now)
             if role is None:
-                raise NotFound(_LINK_GONE)
+                raise NotFound(LINK_GONE)
             account = uuid4()
             added = await rows.add_account(
                 connection,
@@ -564,9 +564,9 @@ def check_name(name: str) -> None:
         raise Conflict(f"A name has 1 to {MOST_NAME} letters.")
 
 
-def usable_name(name: str) -> bool:
-    """Return whether an account may have a name."""
-    return 0 < len(name.strip()) <= MOST_NAME and name.strip().isprintable()
+def usable_name(name: str, most: int = MOST_NAME) -> bool:
+    """Return whether something may be called so, in `most` letters."""
+    return 0 < len(name.strip()) <= most and name.strip().isprintable()
 
 
 def _guesses(password: str, words: set[str]) -> float:

@@ -3,13 +3,12 @@
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
 import pyotp
 
-from cardmint_cloud.accounts import Accounts, SignedIn
+from cardmint_cloud.accounts import Accounts, SignedIn, digest_of, usable_name
 from cardmint_cloud.adapters import passkeys
 from cardmint_cloud.adapters.passkeys import Passkey
 from cardmint_cloud.adapters.postgres import accounts as account_rows
@@ -159,8 +158,7 @@ class SecondFactors:
 
     async def begin_passkey(self, who: SignedIn, origin: str) -> str:
         """Return the options, as JSON, with which a browser makes a passkey for `origin`."""
-        found = await rows.list_factors(self._database, self._tenant, who.account)
-        known = [bytes(row["credential"]) for row in found if row["credential"] is not None]
+        known = await self._credentials(who)
         asked = passkeys.ask_to_register(
             origin, tenant=self._tenant, name=who.name, account=who.account, known=known
         )
@@ -177,7 +175,7 @@ class SecondFactors:
         Raises:
             Conflict: the answer is not to what was asked, or the name cannot be used.
         """
-        name = _usable_name(name) or "Passkey"
+        name = name.strip() if usable_name(name, MOST_NAME) else "Passkey"
         async with self._database.transaction() as connection:
             challenge = await rows.take_challenge(connection, self._tenant, who.session)
         made = (
@@ -244,8 +242,7 @@ class SecondFactors:
 
     async def ask_passkey(self, who: SignedIn, origin: str) -> str:
         """Return the options, as JSON, by which a known passkey signs; empty for none."""
-        found = await rows.list_factors(self._database, self._tenant, who.account)
-        known = [bytes(row["credential"]) for row in found if row["credential"] is not None]
+        known = await self._credentials(who)
         if not known or not passkeys.can_have_passkeys(origin):
             return ""
         asked = passkeys.ask_to_sign(origin, known)
@@ -309,7 +306,7 @@ class SecondFactors:
                     after=step,
                     now=now,
                 )
-        digest = sha256(plain_recovery_code(code).encode()).digest()
+        digest = digest_of(plain_recovery_code(code))
         if not await rows.take_recovery_code(connection, self._tenant, who.account, digest):
             return False
         left = await rows.count_recovery_codes(connection, self._tenant, who.account)
@@ -374,7 +371,7 @@ class SecondFactors:
         codes = tuple(
             recovery_code(secrets.token_bytes(RECOVERY_BYTES)) for _ in range(RECOVERY_CODES)
         )
-        digests = [sha256(plain_recovery_code(code).encode()).digest() for code in codes]
+        digests = [digest_of(plain_recovery_code(code)) for code in codes]
         await rows.set_recovery_codes(connection, self._tenant, who.account, digests)
         await self._audit.add(
             connection,
@@ -384,6 +381,10 @@ class SecondFactors:
             now=now,
         )
         return codes
+
+    async def _credentials(self, who: SignedIn) -> list[bytes]:
+        found = await rows.list_factors(self._database, self._tenant, who.account)
+        return [bytes(row["credential"]) for row in found if row["credential"] is not None]
 
     async def _room(self, connection: PostgresConnection, who: SignedIn) -> None:
         found = await rows.list_factors(connection, self._tenant, who.account)
@@ -400,9 +401,3 @@ class SecondFactors:
     def _setup(self, who: SignedIn, factor: UUID, secret: str) -> TotpSetup:
         address = setup_address(secret, who.name, f"CardMint {self._tenant}")
         return TotpSetup(factor=factor, secret=secret, address=address)
-
-
-def _usable_name(name: str) -> str:
-    """Return a factor's name; empty for one that cannot be used."""
-    name = name.strip()
-    return name if name.isprintable() and len(name) <= MOST_NAME else ""

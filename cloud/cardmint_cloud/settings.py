@@ -125,7 +125,7 @@ class S3Settings(Section, frozen=True):
     secret: str = ""
 
 
-class StationSettings(Section, frozen=True):
+class StationAccessSettings(Section, frozen=True):
     """What a new station is told of the broker, which `cardmint-cloud up` sets.
 
     That is a login from the users in this folder, and the port.
@@ -155,7 +155,7 @@ class CloudSettings(Section, frozen=True):
     audit_anchors: str = ""
     broker: BrokerSettings = BrokerSettings()
     web: WebSettings = WebSettings()
-    stations: StationSettings = StationSettings()
+    stations: StationAccessSettings = StationAccessSettings()
     prices: PriceSettings = PriceSettings()
     reviews: ReviewSettings = ReviewSettings()
     s3: S3Settings = S3Settings()

@@ -9,10 +9,9 @@ import base64
 import re
 import secrets
 from datetime import datetime, timedelta
-from hashlib import sha256
 from uuid import UUID
 
-from cardmint_cloud.accounts import Accounts
+from cardmint_cloud.accounts import Accounts, digest_of
 from cardmint_cloud.adapters.postgres import station_codes as rows
 from cardmint_cloud.audit import Action
 from cardmint_cloud.domain.permissions import Scope
@@ -75,4 +74,4 @@ class StationCodes:
 
 
 def _digest(code: str) -> bytes:
-    return sha256(re.sub(r"[\s-]", "", code).upper().encode()).digest()
+    return digest_of(re.sub(r"[\s-]", "", code).upper())

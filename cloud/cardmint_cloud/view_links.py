@@ -18,7 +18,7 @@ LONGEST_DAYS = 366
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class View:
+class LinkedList:
     """What a link shows: a name, the query of its cards, and its end."""
 
     name: str
@@ -64,12 +64,12 @@ class ViewLinks:
             await self._audit.add(connection, Action.VIEW_LINK_MADE, by=by, now=now, link=str(link))
         return secret
 
-    async def open(self, secret: str, now: datetime) -> View | None:
+    async def open(self, secret: str, now: datetime) -> LinkedList | None:
         """Return what a link shows; None where it is not good, or not any more."""
         row = await rows.open_link(self._database, self._tenant, digest_of(secret), now)
         if row is None:
             return None
-        return View(name=row["name"], query=row["query"], expires_at=row["expires_at"])
+        return LinkedList(name=row["name"], query=row["query"], expires_at=row["expires_at"])
 
     async def remove(self, link: UUID, *, by: UUID, now: datetime) -> None:
         """Revoke a link.

@@ -13,12 +13,12 @@ from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Template
 from msgspec import Meta
 
-from cardmint_cloud.accounts import TooSoon, check_token
+from cardmint_cloud.accounts import LINK_GONE, TooSoon, check_token
 from cardmint_cloud.adapters.postgres import accounts as rows
 from cardmint_cloud.adapters.postgres import view_links as view_rows
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain.permissions import Role, Scope
-from cardmint_cloud.errors import Conflict, NotFound
+from cardmint_cloud.errors import Conflict
 from cardmint_cloud.web.context import PageContext, PageRequest
 from cardmint_cloud.web.entry import (
     accounts_of,
@@ -164,7 +164,7 @@ async def join_page(secret: FromPath[str], shop: NamedDependency[PageContext]) -
     """Show the page to make an account by a link."""
     role = await accounts_of(shop).invited_as(secret, shop.clock())
     if role is None:
-        raise NotFoundException("This link was used or is too old; ask for a new one.")
+        raise NotFoundException(LINK_GONE)
     return entry_page(shop, "join.html", role=role, secret=secret, problem="")
 
 
@@ -186,8 +186,6 @@ async def join(
             agent=request.headers.get("user-agent", ""),
             now=shop.clock(),
         )
-    except NotFound as gone:
-        raise NotFoundException(str(gone)) from None
     except Conflict as problem:
         role = await accounts.invited_as(secret, shop.clock())
         return entry_page(
@@ -274,15 +272,12 @@ async def recover_person(
     shop: NamedDependency[PageContext],
 ) -> Template:
     """Make a one-time link by which a person sets the password anew. It is shown once."""
-    try:
-        secret = await accounts_of(shop).recovery_link(
-            data.account,
-            shop.clock(),
-            drops_factors=data.factors,
-            by=who_is(request).account,
-        )
-    except NotFound as gone:
-        raise NotFoundException(str(gone)) from None
+    secret = await accounts_of(shop).recovery_link(
+        data.account,
+        shop.clock(),
+        drops_factors=data.factors,
+        by=who_is(request).account,
+    )
     gone_too = " and removes the second factors" if data.factors else ""
     told = f"Send this link to that person. It sets the password anew{gone_too}, once, within a day"
     return await people(shop, link=shop.link(request, f"/recover/{secret}"), told=told)
@@ -334,10 +329,7 @@ async def remove_token(
     data: URLEncodedBody[TokenForm], request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Template:
     """Remove a token: what has it is refused from now on."""
-    try:
-        await accounts_of(shop).remove_token(data.name, shop.clock(), by=who_is(request).account)
-    except NotFound as gone:
-        raise NotFoundException(str(gone)) from None
+    await accounts_of(shop).remove_token(data.name, shop.clock(), by=who_is(request).account)
     return await people(shop, notice=f"{data.name} has no token any more.")
 
 
@@ -357,8 +349,6 @@ async def change_person(
             by=who_is(request).account,
             now=shop.clock(),
         )
-    except NotFound as gone:
-        raise NotFoundException(str(gone)) from None
     except Conflict as problem:
         return await people(shop, problem=str(problem))
     return await people(shop, notice="Changed; that person signs in again.")

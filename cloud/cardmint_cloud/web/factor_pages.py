@@ -1,6 +1,7 @@
 """Pages of second factors: giving one, proving again who asks, setting up and removing them."""
 
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -13,10 +14,10 @@ from litestar.params import FromPath, URLEncodedBody
 from litestar.response import Redirect, Template
 from markupsafe import Markup
 
-from cardmint_cloud.accounts import TooSoon
+from cardmint_cloud.accounts import LINK_GONE, TooSoon
 from cardmint_cloud.adapters.passkeys import can_have_passkeys
 from cardmint_cloud.adapters.postgres.queries.reading import reading
-from cardmint_cloud.errors import Conflict, NotFound
+from cardmint_cloud.errors import Conflict
 from cardmint_cloud.second_factors import Proof, SecondFactors
 from cardmint_cloud.web.context import PageContext, PageRequest
 from cardmint_cloud.web.entry import accounts_of, entry_page, signed_in, too_soon, who_is
@@ -24,6 +25,7 @@ from cardmint_cloud.web.rendering import render_page
 from cardmint_cloud.web.sign_in import local_path
 
 _FORM_BYTES = 32 << 10
+_SECOND, _PROVE = "second.html", "prove.html"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +82,7 @@ async def second_page(request: PageRequest, shop: NamedDependency[PageContext]) 
     wanted = local_path(request.query_params.get("next", "/"))
     if not who_is(request).waits:
         return Redirect(wanted, status_code=303)
-    return await _second(request, shop, wanted)
+    return await _ask(request, shop, _SECOND, wanted)
 
 
 @post("/login/second", status_code=200, request_max_body_size=_FORM_BYTES)
@@ -92,22 +94,15 @@ async def give_second(
     if not who.waits:
         return Redirect(wanted, status_code=303)
     proof = Proof(code=data.code, passkey=data.passkey, origin=shop.origin(request))
-    try:
-        secret = await _factors(shop).finish(who, proof, now=shop.clock(), clock=time.monotonic())
-    except TooSoon as soon:
-        page = await _second(request, shop, wanted, problem=f"Too many wrong tries; {soon}.")
-        return too_soon(page, soon)
-    if secret is None:
-        return await _second(
-            request, shop, wanted, problem="That was not right; try again.", status=409
-        )
-    return signed_in(shop, secret, wanted)
+    finishing = _factors(shop).finish(who, proof, now=shop.clock(), clock=time.monotonic())
+    return await _answer(request, shop, _SECOND, wanted, finishing)
 
 
 @get("/account/prove")
 async def prove_page(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
     """Show the page that asks again who it is."""
-    return await _prove(request, shop, local_path(request.query_params.get("next", "/account")))
+    wanted = local_path(request.query_params.get("next", "/account"))
+    return await _ask(request, shop, _PROVE, wanted)
 
 
 @post("/account/prove", status_code=200, request_max_body_size=_FORM_BYTES)
@@ -117,18 +112,10 @@ async def prove(
     """Take the proof of who asks, and go back."""
     who, wanted = who_is(request), local_path(data.next)
     proof = Proof(code=data.code, passkey=data.passkey, origin=shop.origin(request))
-    try:
-        secret = await _factors(shop).prove(
-            who, data.present, proof, now=shop.clock(), clock=time.monotonic()
-        )
-    except TooSoon as soon:
-        page = await _prove(request, shop, wanted, problem=f"Too many wrong tries; {soon}.")
-        return too_soon(page, soon)
-    if secret is None:
-        return await _prove(
-            request, shop, wanted, problem="That was not right; try again.", status=409
-        )
-    return signed_in(shop, secret, wanted)
+    proving = _factors(shop).prove(
+        who, data.present, proof, now=shop.clock(), clock=time.monotonic()
+    )
+    return await _answer(request, shop, _PROVE, wanted, proving)
 
 
 @get("/account/factors")
@@ -193,8 +180,6 @@ async def remove_factor(
     """Remove a factor."""
     try:
         await _factors(shop).remove(who_is(request), data.factor, shop.clock())
-    except NotFound as gone:
-        raise NotFoundException(str(gone)) from None
     except Conflict as problem:
         return await _page(request, shop, problem=str(problem))
     return await _page(request, shop, notice="Removed; other sessions ended.")
@@ -215,7 +200,7 @@ async def recover_page(recovery: FromPath[str], shop: NamedDependency[PageContex
     """Show the page to set a password anew by a link."""
     name = await accounts_of(shop).recovers(recovery, shop.clock())
     if name is None:
-        raise NotFoundException("This link was used or is too old; ask for a new one.")
+        raise NotFoundException(LINK_GONE)
     return entry_page(shop, "recover.html", name=name, secret=recovery, problem="")
 
 
@@ -229,8 +214,6 @@ async def recover(
     accounts = accounts_of(shop)
     try:
         await accounts.recover(recovery, data.new, shop.clock())
-    except NotFound as gone:
-        raise NotFoundException(str(gone)) from None
     except Conflict as problem:
         name = await accounts.recovers(recovery, shop.clock())
         return entry_page(
@@ -243,23 +226,40 @@ def _factors(shop: PageContext) -> SecondFactors:
     return SecondFactors(accounts_of(shop))
 
 
-async def _second(
-    request: PageRequest, shop: PageContext, wanted: str, *, problem: str = "", status: int = 200
+async def _ask(
+    request: PageRequest,
+    shop: PageContext,
+    template: str,
+    wanted: str,
+    *,
+    problem: str = "",
+    status: int = 200,
 ) -> Template:
-    options = await _factors(shop).ask_passkey(who_is(request), shop.origin(request))
-    return entry_page(
-        shop, "second.html", wanted=wanted, options=options, problem=problem, status=status
-    )
-
-
-async def _prove(
-    request: PageRequest, shop: PageContext, wanted: str, *, problem: str = "", status: int = 200
-) -> Template:
+    """Return a page that asks for a factor, by a passkey where the account has one."""
     who = who_is(request)
     options = await _factors(shop).ask_passkey(who, shop.origin(request))
     return entry_page(
-        shop, "prove.html", who=who, wanted=wanted, options=options, problem=problem, status=status
+        shop, template, who=who, wanted=wanted, options=options, problem=problem, status=status
     )
+
+
+async def _answer(
+    request: PageRequest,
+    shop: PageContext,
+    template: str,
+    wanted: str,
+    proving: Awaitable[str | None],
+) -> Response[Any] | Template:
+    """Go on to `wanted` with the secret of the session that `proving` gives, or ask again."""
+    try:
+        secret = await proving
+    except TooSoon as soon:
+        told = f"Too many wrong tries; {soon}."
+        return too_soon(await _ask(request, shop, template, wanted, problem=told), soon)
+    if secret is None:
+        told = "That was not right; try again."
+        return await _ask(request, shop, template, wanted, problem=told, status=409)
+    return signed_in(shop, secret, wanted)
 
 
 async def _page(

@@ -22,6 +22,7 @@ from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
 from cardmint_cloud.domain.quota import Quotas
+from cardmint_cloud.errors import NotFound
 from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.local.broker_users import BrokerUsers
 from cardmint_cloud.station_codes import StationCodes
@@ -154,6 +155,8 @@ def _failed(shop: PageContext, request: PageRequest, error: Exception) -> Respon
     """Return an error as JSON to programs and as a page to people."""
     if isinstance(error, HTTPException):
         status, detail = error.status_code, error.detail
+    elif isinstance(error, NotFound):
+        status, detail = 404, str(error)
     elif _refused_value(error):
         # Each parameter has bounds of its own; one that lacks them is not the database's absence.
         _log.error(

@@ -12,7 +12,7 @@ from litestar.response import Template
 from cardmint_cloud.adapters.postgres.queries import item_list
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain.item_query import QueryFault, parse_query
-from cardmint_cloud.errors import Conflict, NotFound
+from cardmint_cloud.errors import Conflict
 from cardmint_cloud.view_links import ViewLinks
 from cardmint_cloud.web.account_pages import people
 from cardmint_cloud.web.context import PageContext, PageRequest
@@ -91,12 +91,9 @@ async def revoke_view(
     data: URLEncodedBody[RevokeForm], request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Template:
     """Revoke a read-only link."""
-    try:
-        await ViewLinks(accounts_of(shop)).remove(
-            data.link, by=who_is(request).account, now=shop.clock()
-        )
-    except NotFound as gone:
-        raise NotFoundException(str(gone)) from None
+    await ViewLinks(accounts_of(shop)).remove(
+        data.link, by=who_is(request).account, now=shop.clock()
+    )
     return await people(shop, notice="Revoked.")
 
 

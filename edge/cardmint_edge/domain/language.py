@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import exp
+from typing import Any
 
 import msgspec
 
@@ -55,35 +56,27 @@ def with_language(event: CardScanned, told: ToldLanguage, config: LanguageConfig
     A printing that was accepted stays the first candidate. A card that is asked about anyhow has
     the reason, too, so that no answer about its printing settles its language.
     """
-    event = msgspec.structs.replace(
-        event, language=told.language, language_confidence=told.confidence
-    )
-    if not _asks(event, told, config):
-        return event
-    return msgspec.structs.replace(
-        event,
-        decision=Decision.REVIEW,
-        card=None,
-        reasons=(*event.reasons, Reason.LANGUAGE_UNCLEAR),
-    )
+    return msgspec.structs.replace(event, **_changes(event, told, config))
 
 
 def recognition_with_language(
     recognition: Recognition, told: ToldLanguage, config: LanguageConfig
 ) -> Recognition:
     """Return the recognition with the language, as `with_language` does with an event."""
-    recognition = replace(recognition, language=told.language, language_confidence=told.confidence)
-    if not _asks(recognition, told, config):
-        return recognition
-    return replace(
-        recognition,
-        decision=Decision.REVIEW,
-        card=None,
-        reasons=(*recognition.reasons, Reason.LANGUAGE_UNCLEAR),
-    )
+    return replace(recognition, **_changes(recognition, told, config))
 
 
-def _asks(outcome: CardScanned | Recognition, told: ToldLanguage, config: LanguageConfig) -> bool:
+def _changes(
+    outcome: CardScanned | Recognition, told: ToldLanguage, config: LanguageConfig
+) -> dict[str, Any]:
+    changes: dict[str, Any] = {
+        "language": told.language,
+        "language_confidence": told.confidence,
+    }
     counts = outcome.decision is Decision.ACCEPT
     may_count = counts or (outcome.decision is Decision.REVIEW and bool(outcome.candidates))
-    return may_count and told.is_unclear(config)
+    if may_count and told.is_unclear(config):
+        changes["decision"] = Decision.REVIEW
+        changes["card"] = None
+        changes["reasons"] = (*outcome.reasons, Reason.LANGUAGE_UNCLEAR)
+    return changes
