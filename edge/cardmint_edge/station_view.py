@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from cardmint_contracts.cards import Card, Language
 from cardmint_contracts.catalogue import finishes_of
+from cardmint_contracts.control import NewestSets
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.reasons import Reason
 from cardmint_contracts.tasks import ReviewTask
@@ -75,12 +76,13 @@ class StationViewReader:
         problems: Callable[[], Sequence[str]] = tuple,
         link_problem: Callable[[], str] = str,
         files: Callable[[], Sequence[ListedFile]] = tuple,
+        newest_sets: Callable[[], NewestSets] = NewestSets,
     ) -> None:
         """Take the parts.
 
         `problems` returns sentences about what else is wrong at the station. `link_problem`
         returns why there is no connection to the broker. `files` returns the files and photos that
-        gave no card.
+        gave no card, `newest_sets` the sets that came out last.
         """
         self._status = status
         self._outbox = outbox
@@ -95,6 +97,7 @@ class StationViewReader:
         self._problems = problems
         self._link_problem = link_problem
         self._files = files
+        self._newest_sets = newest_sets
         self._figures = FiguresReader(outbox, active.price)
         self._drain = DrainEstimator()
         self._skipped: set[UUID] = set()
@@ -128,6 +131,7 @@ class StationViewReader:
                 version=__version__,
                 catalogue_days=self._catalogue_days(),
                 newest_set=self._active.newest_set,
+                sets_since=self._sets_since(),
             ),
             drain_s=self._drain.estimate(time.monotonic(), status.queued),
             link=self._link_text(),
@@ -170,6 +174,10 @@ class StationViewReader:
     def _catalogue_days(self) -> int | None:
         made_at = self._active.made_at
         return None if made_at is None else max(0, (self._clock().time - made_at).days)
+
+    def _sets_since(self) -> Sequence[str]:
+        made_at = self._active.made_at
+        return self._newest_sets().since("" if made_at is None else made_at.date().isoformat())
 
     def _link_text(self) -> str:
         text, problem = self._forwarder.status_text, self._link_problem()

@@ -96,6 +96,10 @@ def test_the_age_of_the_catalogue_is_shown(
     assert says in page
     assert "newest set Pitch Black" in page
     assert ('<dt>Catalogue</dt><dd class="warn">' in page) == (days > 45)
+    assert "came out since" not in page
+    bench.sets_since = ("Pitch Black", "Chaos <Rising>")
+    page = " ".join(client.get("/").text.split())
+    assert "came out since: Pitch Black, Chaos &lt;Rising&gt;" in page
 
 
 def test_an_empty_station_says_what_to_do(client: Asking) -> None:

@@ -153,7 +153,7 @@ class MachineSummary:
     """Camera, disk, clock and versions, for the foot of the page.
 
     `catalogue_days` is the age of the pack's catalogue, None where it does not say; `newest_set`
-    the set that came out last in it.
+    the set that came out last in it, `sets_since` those that came out after it was made.
     """
 
     camera: str
@@ -163,6 +163,7 @@ class MachineSummary:
     version: str
     catalogue_days: int | None = None
     newest_set: str = ""
+    sets_since: Sequence[str] = ()
 
 
 class PageRenderer:

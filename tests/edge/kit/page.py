@@ -67,6 +67,7 @@ class PageBench:
         self.exists_as: tuple[Finish, ...] = ()
         self.languages: tuple[str, ...] = ()
         self.catalogue_days: int | None = None
+        self.sets_since: Sequence[str] = ()
         self.paused = False
         self.stack = False
         self.pictures: dict[str, bytes] = {}
@@ -131,6 +132,7 @@ class PageBench:
                 version="0.1.0",
                 catalogue_days=self.catalogue_days,
                 newest_set="Pitch Black",
+                sets_since=self.sets_since,
             ),
         )
 
