@@ -4,9 +4,10 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Meta
 
@@ -116,6 +117,27 @@ class ReviewSettings(Section, frozen=True):
         )
 
 
+class OidcSettings(Section, frozen=True):
+    """An OpenID Connect provider by which people may sign in; none without an `issuer`."""
+
+    issuer: str = ""
+    client_id: str = ""
+    client_secret: str = ""
+    name: Annotated[str, Meta(min_length=1, max_length=40)] = "another provider"
+
+    def __post_init__(self) -> None:
+        if not self.issuer:
+            return
+        parts = urlsplit(self.issuer)
+        loopback = parts.scheme == "http" and is_loopback(parts.hostname or "")
+        if not parts.hostname or not (parts.scheme == "https" or loopback):
+            message = f"issuer: {self.issuer} is no address such as https://accounts.example.com"
+            raise ValueError(message)
+        if not self.client_id:
+            message = "client_id: `issuer` needs the name under which the provider knows this one"
+            raise ValueError(message)
+
+
 class S3Settings(Section, frozen=True):
     """Access to a bucket for images. An empty `endpoint` means Amazon's own."""
 
@@ -158,6 +180,7 @@ class CloudSettings(Section, frozen=True):
     stations: StationAccessSettings = StationAccessSettings()
     prices: PriceSettings = PriceSettings()
     reviews: ReviewSettings = ReviewSettings()
+    oidc: OidcSettings = OidcSettings()
     s3: S3Settings = S3Settings()
 
     def __post_init__(self) -> None:
@@ -166,6 +189,9 @@ class CloudSettings(Section, frozen=True):
         except BadTopic as error:
             message = f"tenant: {error}"
             raise ValueError(message) from None
+        if self.oidc.issuer and not self.web.accounts:
+            message = "oidc: nobody signs in without `web.accounts`"
+            raise ValueError(message)
 
     @property
     def direct(self) -> str:
@@ -245,3 +271,11 @@ def _from_file(file: Path) -> dict[str, Any]:
         raise StopService(f"{file}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StopService(f"{file}: not TOML: {error}") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

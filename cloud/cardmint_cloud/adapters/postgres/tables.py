@@ -545,6 +545,17 @@ account_factors = Table(
     UniqueConstraint("tenant", "credential"),
     _of_account(),
 )
+account_identities = Table(
+    "account_identities",
+    metadata,
+    _tenant(),
+    Column("identity", LargeBinary, nullable=False),
+    Column("account", Uuid, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    PrimaryKeyConstraint("tenant", "identity"),
+    UniqueConstraint("tenant", "account"),
+    _of_account(),
+)
 recovery_codes = Table(
     "recovery_codes",
     metadata,
