@@ -22,7 +22,15 @@ from cardmint_edge.errors import Stop
 from cardmint_lab.cli import cli
 from cardmint_lab.recognition.evaluate import Photo
 from cardmint_lab.recognition.fit import ablation, cross_validated, fit, folds, mistakes, parts
-from cardmint_lab.recognition.risk import breakdown, calibration_error, era, risk, text
+from cardmint_lab.recognition.risk import (
+    breakdown,
+    calibration_error,
+    cost,
+    era,
+    reliability,
+    risk,
+    text,
+)
 from cardmint_lab.recognition.samples import (
     Known,
     Sample,
@@ -77,6 +85,7 @@ def drawn(rng: np.random.Generator, number: int, *, known: bool, source: str) ->
         pictured=known,
         card_id=f"sv1-{number * 3}" if known else "",
         evidence=(evidence,),
+        finish="several" if number % 2 else "",
     )
 
 
@@ -130,9 +139,18 @@ def test_risk_falls_with_the_threshold_and_is_told_by_kind(samples: list[Sample]
     assert calibration_error([]) == 0
     named = {one.name: one for one in breakdown(real)}
     assert named["era: 2023 on"].n == named["language: en"].n == rows[0].cards
-    assert {"kind: glare", "kind: blurred", "kind: clear"} <= set(named)
+    assert {"pose: glare", "pose: blurred", "pose: clear"} <= set(named)
+    assert named["finish: several"].n + named["finish: not known"].n == rows[0].cards
     assert (era("swsh7-1"), era("zz-1")) == ("2020 to 2023", "other sets")
     assert "expected calibration error" in text("real photos", real)[-1]
+    for one in reliability(real):
+        assert one.low - 1e-9 <= one.measured <= one.high + 1e-9
+        assert one.least <= one.predicted <= one.least + 0.1
+    assert sum(one.n for one in reliability(real)) == sum(
+        bool(one.verdict.candidates) for one in real
+    )
+    asked = [one for one in real if one.sample.card_id and one.exact and not one.accepted]
+    assert cost(real) == {"the threshold": len(asked), "an unclear language": 0, "a rule": 0}
     assert len(mistakes(judged)) == sum(one.wrong for one in judged)
 
 
@@ -161,10 +179,12 @@ def test_collect_fit_and_ablate(fictional: Path, tmp_path: Path) -> None:
     assert told.stdout == f"{out}: 6 samples\n"
     fitted = lab("recognition", "fit", "--samples", out).stdout
     assert "    likeness: float = " in fitted
-    assert "rendered photos" in fitted
+    assert "rendered photos" not in fitted
     beside = lab("recognition", "targets", "--samples", out).stdout
     assert "rendered, scan out of the pack, copy_stand" in beside
     assert "expected calibration error" in beside
+    assert "finish: not known" in beside
+    assert "Asked about although first is right" in beside
     worth = lab("recognition", "ablate", "--samples", out).stdout
     assert worth.splitlines()[1].startswith("nothing")
     with pytest.raises(Stop, match="9999 pixels wide"):

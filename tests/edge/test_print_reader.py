@@ -380,6 +380,19 @@ def test_a_printing_of_which_the_reader_knows_nothing_scores_as_unread() -> None
     assert (empty.scores, set(empty.languages.values())) == ({}, {0.0})
 
 
+def test_digits_alone_lead_over_no_other_number() -> None:
+    bare = replace(prints(4)[0], card_id="p-4", total=None, promo=True)
+    strips = strip_reader("4", "Cat", "60", open_number=True)
+    found = PrintReader(strips, CatalogueTexts([bare, *prints(12)])).examine(
+        whole(np.zeros((1000, 714, 3), np.uint8)), [Card(id="p-4", name="Cat", number="4")]
+    )
+    assert found is not None
+    promo = found.scores["p-4"]
+    assert promo.number > -3
+    assert promo.number_lead == 0
+    assert examined("4/102", "Cat", "60", *prints(4, 12)).scores["a-4"].number_lead > 3
+
+
 FOX = {"en": "Fox", "fr": "Goupil", "de": "Fuchs"}
 
 

@@ -209,38 +209,38 @@ class ReaderConfig:
 class EvidenceWeights:
     """What each kind of evidence weighs in the posterior (log odds a unit).
 
-    Fitted by `cardmint-lab recognition fit` (docs/decisions/0078). A weight whose kind can only
-    speak for a printing is never negative.
+    Fitted by `cardmint-lab recognition fit` (docs/decisions/0078, 0084). A weight whose kind can
+    only speak for a printing is never negative.
     """
 
-    pictured: float = -6.01
+    pictured: float = -7.144
     """A picture was compared: what an unlike one costs."""
-    likeness: float = 9.39
-    alike: float = 3.08
+    likeness: float = 10.902
+    alike: float = 2.987
     """Of likeness beyond `PolicyConfig.alike`."""
-    inliers: float = 2.2
+    inliers: float = 1.807
     """Of as many inliers as saturate."""
-    printed: float = 5.79
+    printed: float = 5.357
     """Print was read."""
-    number: float = 0.61
+    number: float = 0.535
     other_number: float = 0.0
     """Of the lead of another number that is read clearly, beyond what saturates leads."""
-    number_lead: float = 0.76
-    name: float = 0.24
-    name_lead: float = 0.6
-    health: float = 0.72
-    no_health: float = -1.27
+    number_lead: float = 0.606
+    name: float = 0.266
+    name_lead: float = 0.43
+    health: float = 0.613
+    no_health: float = -1.164
     """The printing has no health points that could be read."""
-    artist: float = 0.27
-    attack: float = 0.76
+    artist: float = 0.349
+    attack: float = 0.633
     set_code: float = 0.0
-    outside: float = 2.69
+    outside: float = 2.68
     """The card is none of the candidates, before any evidence."""
-    outside_searched: float = 0.3
+    outside_searched: float = 0.417
     """The same after the whole catalogue was searched by print."""
-    unknown_number: float = 5.91
+    unknown_number: float = 6.788
     """A number that no printing has stands on the card."""
-    sharpness: float = 1.11
+    sharpness: float = 1.029
     """Factor of all log odds, fitted on real photos alone."""
 
 
@@ -291,9 +291,9 @@ class LanguageConfig:
     """Probability (0 to 1), before anything is read, of the language that is set for the batch."""
     english_prior: float = 0.8
     """The same of English, when no language is set."""
-    accept: float = 0.9
+    accept: float = 0.97
     """Least confidence (0 to 1) of the language of a card that is accepted."""
-    clear: float = 0.97
+    clear: float = 0.99
     """Confidence (0 to 1) from which no more running text is read for the language."""
 
 

@@ -424,9 +424,12 @@ class PrintReader:
         mean = _mean(scores)
         clearest = scores[int(scores[:, : len(own)].max(axis=1).argmax())]
         rival = float(clearest[len(own) :].max(initial=_UNREAD))
-        for place, (card_id, _) in enumerate(own):
+        for place, (card_id, form) in enumerate(own):
             score = max(found[card_id][0], float(mean[place]))
-            found[card_id] = score, max(found[card_id][1], float(clearest[place]) - rival)
+            lead = float(clearest[place]) - rival
+            # Digits alone, which promos print, are found in many other numbers.
+            lead = lead if known.row(form) >= 0 else min(0.0, lead)
+            found[card_id] = score, max(found[card_id][1], lead)
         return found, by_points
 
     def _names_read(

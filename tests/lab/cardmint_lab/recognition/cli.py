@@ -197,30 +197,23 @@ def collect(
 @recognition.command()
 @click.option("--samples", type=FILE, multiple=True, required=True, help="Files of `collect`.")
 def fit(samples: tuple[Path, ...]) -> None:
-    """Fit the posterior's weights; print them, and what they do on cards they were not fitted on.
+    """Fit the posterior's weights and print them; `targets` says what they do.
 
     Paste the weights into `EvidenceWeights` in `edge/cardmint_edge/domain/config.py`.
     """
     from cardmint_edge.domain.config import PolicyConfig
     from cardmint_lab.recognition import fit as fitting
-    from cardmint_lab.recognition import risk
     from cardmint_lab.recognition.samples import read
 
     gathered = [one for path in samples for one in read(path)]
-    policy = PolicyConfig()
-    for kind, weight in asdict(fitting.fit(gathered, policy).weights).items():
+    for kind, weight in asdict(fitting.fit(gathered, PolicyConfig()).weights).items():
         click.echo(f"    {kind}: float = {weight:.3f}")
-    judged = fitting.cross_validated(gathered, policy)
-    for title, part in fitting.parts(judged).items():
-        click.echo("\n".join(risk.text(title, part)))
-    for line in fitting.mistakes(judged):
-        click.echo(line)
 
 
 @recognition.command("targets")
 @click.option("--samples", type=FILE, multiple=True, required=True, help="Files of `collect`.")
 def show_targets(samples: tuple[Path, ...]) -> None:
-    """Print the targets beside what cross-validation measures, with risk against coverage."""
+    """Print what cross-validation measures: targets, risk, reliability and mistakes."""
     from cardmint_edge.domain.config import PolicyConfig
     from cardmint_lab.recognition import fit as fitting
     from cardmint_lab.recognition import risk, targets
@@ -233,6 +226,8 @@ def show_targets(samples: tuple[Path, ...]) -> None:
     click.echo("\n".join(targets.text(targets.targets(shown))))
     for title, part in by_part.items():
         click.echo("\n".join(risk.text(title, part)))
+    for line in fitting.mistakes(shown):
+        click.echo(line)
 
 
 @recognition.command()

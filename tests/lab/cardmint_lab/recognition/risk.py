@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cardmint_edge.domain.config import LanguageConfig
+from cardmint_contracts.cards import Decision
+from cardmint_edge.domain.config import LanguageConfig, PolicyConfig
 from cardmint_lab.recognition.evaluate import wilson
 from cardmint_lab.recognition.fit import Judged
 from cardmint_lab.recognition.samples import Known
@@ -59,6 +60,18 @@ class AtThreshold:
     high: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bin:
+    """Verdicts of like confidence: its mean, and the share that is right with Wilson's bounds."""
+
+    least: float
+    n: int
+    predicted: float
+    measured: float
+    low: float
+    high: float
+
+
 def figures(name: str, judged: Sequence[Judged]) -> Figures:
     """Return the counts over some samples."""
     wrong = sum(one.wrong for one in judged)
@@ -75,14 +88,15 @@ def figures(name: str, judged: Sequence[Judged]) -> Figures:
 
 
 def breakdown(judged: Sequence[Judged]) -> list[Figures]:
-    """Return the counts by language, era, whether the scan is in the pack, and pose or preset."""
+    """Return the counts by language, era, finish, scan in the pack or not, and pose or preset."""
     cards = [one for one in judged if one.sample.card_id]
     others = [one for one in judged if not one.sample.card_id]
     ways: dict[str, Callable[[Judged], str]] = {
         "language": lambda one: one.sample.language or "not labelled",
         "era": lambda one: era(one.sample.card_id),
+        "finish": lambda one: one.sample.finish or "not known",
         "scan": lambda one: "in the pack" if one.sample.pictured else "out of the pack",
-        "kind": lambda one: one.sample.kind if not one.sample.real else pose(one),
+        "pose": lambda one: one.sample.kind if not one.sample.real else pose(one),
     }
     rows = []
     for way, key in ways.items():
@@ -103,7 +117,7 @@ def era(card_id: str) -> str:
 
 
 def pose(judged: Judged) -> str:
-    """Return how much of the frame a real photo's card fills, by what the recogniser saw."""
+    """Return what the recogniser saw wrong with a real photo's frame; "clear" for nothing."""
     quality = judged.sample.evidence[-1].quality
     if quality.cut_off:
         return "cut off"
@@ -132,19 +146,46 @@ def risk(judged: Sequence[Judged]) -> list[AtThreshold]:
     return rows
 
 
-def calibration_error(judged: Sequence[Judged]) -> float:
-    """Return the expected calibration error (Naeini et al. 2015): confidence against exactness."""
+def reliability(judged: Sequence[Judged]) -> list[Bin]:
+    """Return what was predicted beside what was measured, in bins of the confidence."""
     named = [one for one in judged if one.verdict.candidates]
-    if not named:
-        return 0.0
     confidence = np.array([one.verdict.confidence for one in named])
     right = np.array([one.exact for one in named], dtype=float)
     places = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    apart = [
-        abs(confidence[places == place].sum() - right[places == place].sum())
-        for place in range(BINS)
-    ]
-    return float(sum(apart) / len(named))
+    found = []
+    for place in np.unique(places).tolist():
+        inside = places == place
+        low, high = wilson(int(right[inside].sum()), int(inside.sum()))
+        found.append(
+            Bin(
+                least=place / BINS,
+                n=int(inside.sum()),
+                predicted=float(confidence[inside].mean()),
+                measured=float(right[inside].mean()),
+                low=low,
+                high=high,
+            )
+        )
+    return found
+
+
+def calibration_error(judged: Sequence[Judged]) -> float:
+    """Return the expected calibration error (Naeini et al. 2015): confidence against exactness."""
+    bins = reliability(judged)
+    apart = sum(one.n * abs(one.predicted - one.measured) for one in bins)
+    return apart / max(1, sum(one.n for one in bins))
+
+
+def cost(judged: Sequence[Judged]) -> dict[str, int]:
+    """Return how many right cards a person is asked about all the same, by what asks."""
+    asked = [one for one in judged if one.sample.card_id and one.exact and not one.accepted]
+    below = sum(one.verdict.confidence < PolicyConfig().accept for one in asked)
+    unclear = sum(one.verdict.decision is Decision.ACCEPT for one in asked)
+    return {
+        "the threshold": below,
+        "an unclear language": unclear,
+        "a rule": len(asked) - below - unclear,
+    }
 
 
 def _ruled_in(one: Judged) -> bool:
@@ -171,6 +212,14 @@ def text(title: str, judged: Sequence[Judged]) -> list[str]:
         f"  {row.threshold:9.2f}  {row.accepted:5} of {row.cards:4}"
         f" ({row.accepted / max(1, row.cards):6.1%}) {row.wrong:20} {row.high:15.1%}"
         for row in risk(judged)
+    ]
+    asked = ", ".join(f"{count} by {what}" for what, count in cost(judged).items())
+    lines.append(f"  chosen: {PolicyConfig().accept}. Asked about although first is right: {asked}")
+    lines.append("  confidence from     n  predicted  measured  95 % bounds")
+    lines += [
+        f"  {row.least:15.1f} {row.n:5} {row.predicted:10.1%} {row.measured:9.1%}"
+        f"  {row.low:.1%} to {row.high:.1%}"
+        for row in reliability(judged)
     ]
     lines.append(f"  expected calibration error {calibration_error(judged):.3f}")
     return lines

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from cardmint_contracts.cards import Card
+from cardmint_contracts.catalogue import finishes_of
 from cardmint_edge.adapters.decode import Unreadable, read_image, read_reduced
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.domain.evidence import Evidence
@@ -53,8 +54,8 @@ class Sample:
 
     `card_id` is empty where the photo shows nothing that the pack has. `kind` is a photo's kind or
     a rendered one's preset, `source` where a photo comes from (empty for rendered ones), `pictured`
-    whether the pack has the card's own scan. `evidence` is kept as it grew: without the search by
-    print, and with it.
+    whether the pack has the card's own scan, `finish` the one in which its printing exists,
+    "several" or empty. `evidence` is kept as it grew: without the search by print, and with it.
     """
 
     photo: str
@@ -66,6 +67,7 @@ class Sample:
     pictured: bool
     card_id: str
     evidence: tuple[Evidence, ...]
+    finish: str = ""
 
     @property
     def real(self) -> bool:
@@ -157,7 +159,14 @@ def photo_samples(pack: Pack, photos: Iterable[Photo]) -> Iterator[Sample]:
                 pictured=known is Known.WHOLE and pack.row(photo.card_id) is not None,
                 card_id=photo.card_id if labelled and known.has_card else "",
                 evidence=evidence,
+                finish=finish_of(pack, photo.card_id),
             )
+
+
+def finish_of(pack: Pack, card_id: str) -> str:
+    """Return the finish in which a printing exists; "several", or empty where none is known."""
+    finishes = finishes_of(pack.variants(card_id))
+    return "several" if len(finishes) > 1 else "".join(finishes)
 
 
 def rendered_samples(
@@ -202,6 +211,7 @@ def rendered_samples(
             pictured=known is Known.WHOLE,
             card_id=card_id if known.has_card else "",
             evidence=evidence,
+            finish=finish_of(pack, card_id),
         )
 
 
