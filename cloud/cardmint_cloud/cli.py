@@ -11,7 +11,9 @@ from uuid import UUID
 import click
 
 from cardmint_cloud import __version__, settings
+from cardmint_cloud.config_commands import config_group
 from cardmint_cloud.errors import CloudError, RetryLater, StopService
+from cardmint_cloud.pki_commands import pki_group
 from cardmint_contracts import topics
 from cardmint_contracts.access import user_name
 from cardmint_contracts.errors import BadTopic
@@ -623,6 +625,10 @@ def discard_dead_letter(config: Path | None, letter: int) -> None:
 
     commands.discard_letter(settings.load(config), letter)
     click.echo(f"dead letter {letter} is gone")
+
+
+cli.add_command(config_group)
+cli.add_command(pki_group)
 
 
 def main() -> None:

@@ -16,11 +16,14 @@ from cardmint_cloud.errors import StopService
 from cardmint_contracts import topics
 from cardmint_contracts.errors import BadTopic
 from cardmint_contracts.settings import (
+    Address,
     BrokerSettings,
     Port,
+    Secret,
     Section,
     SettingsError,
     read_settings,
+    settings_faults,
 )
 
 PREFIX = "CARDMINT_CLOUD_"
@@ -143,8 +146,8 @@ class S3Settings(Section, frozen=True):
 
     endpoint: str = ""
     region: str = "us-east-1"
-    key: str = ""
-    secret: str = ""
+    key: Secret = ""
+    secret: Secret = ""
 
 
 class StationAccessSettings(Section, frozen=True):
@@ -166,9 +169,9 @@ class CloudSettings(Section, frozen=True):
     """
 
     tenant: str = "demo"
-    database: str = "postgresql://cardmint_service:cardmint@127.0.0.1:5432/cardmint"
-    database_direct: str = ""
-    database_owner: str = ""
+    database: Address = "postgresql://cardmint_service:cardmint@127.0.0.1:5432/cardmint"
+    database_direct: Address = ""
+    database_owner: Address = ""
     database_connections: Annotated[int, Meta(ge=6, le=200)] = 14
     images: str = "images"
     archive: str = "archive"
@@ -257,11 +260,25 @@ def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Clou
     try:
         return read_settings(CloudSettings, values, environment, prefix=PREFIX, folder=folder)
     except SettingsError as error:
-        key = str(error).partition(":")[0]
-        renamed = f"; it is {_RENAMED[key]} now" if key in _RENAMED else ""
-        raise StopService(
-            f"{file or 'settings'}: {error}{renamed}; see docs/settings-cloud.md"
-        ) from None
+        raise StopService(_told(file, str(error))) from None
+
+
+def faults(file: Path | None, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Return everything for which `load` would stop, one line each.
+
+    Raises:
+        StopService: the file cannot be read.
+    """
+    values = _from_file(file) if file else {}
+    folder = file.absolute().parent if file else Path.cwd()
+    found = settings_faults(CloudSettings, values, environment, prefix=PREFIX, folder=folder)
+    return [_told(file, fault) for fault in found]
+
+
+def _told(file: Path | None, fault: str) -> str:
+    key = fault.partition(":")[0]
+    renamed = f"; it is {_RENAMED[key]} now" if key in _RENAMED else ""
+    return f"{file or 'settings'}: {fault}{renamed}; see docs/settings-cloud.md"
 
 
 def _from_file(file: Path) -> dict[str, Any]:
