@@ -66,7 +66,7 @@ SPANNING = {"due", "ask", "rescue", "age", "tidy"}
 CHANGING = re.compile(
     r"/(?:join|recover|view)/[\w-]+|\d\d:\d\d:\d\d|[0-9a-f]{64}|(?:^cardmint_http_request.*\n)+"
     r'|<ul class="(?:codes|log answered)">[\s\S]*?</ul>|<svg[\s\S]*?</svg>|data-options="[^"]*"'
-    r'|--code [\w-]+|cm_[\w-]+|<code class="secret">\w+|name="link" value="[^"]{5,}"',
+    r'|--code [\w-]+|cm_[\w-]+|<code class="secret">\w+|name="(?:link|reference)" value="[^"]{5,}"',
     re.MULTILINE,
 )
 """What differs from one answer to the next: new links and secrets, times, measured durations, and
