@@ -483,6 +483,12 @@ Index(
     events.c.position,
     postgresql_where=text("type LIKE 'cardmint.items.changed.v%'"),
 )
+Index(
+    "events_items_added",
+    events.c.tenant,
+    events.c.position,
+    postgresql_where=text("type LIKE 'cardmint.items.added.v%'"),
+)
 Index("printings_set", printings.c.tenant, printings.c.set_id)
 Index("printings_name", printings.c.tenant, func.lower(printings.c.name))
 accounts = Table(
