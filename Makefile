@@ -130,11 +130,11 @@ lock: install  ## Compile the hash-pinned requirements again
 	$(COMPILE) --no-emit-package asgiref --output-file edge/requirements.txt shared/pyproject.toml edge/pyproject.toml
 	$(COMPILE) --no-emit-package asgiref --extra second-look --output-file edge/requirements-second-look.txt shared/pyproject.toml edge/pyproject.toml
 	$(COMPILE) --output-file cloud/requirements.txt shared/pyproject.toml cloud/pyproject.toml
-	$(COMPILE) --extra archive --output-file cloud/requirements-image.txt cloud/requirements-image.in shared/pyproject.toml cloud/pyproject.toml
 	$(COMPILE) --output-file tests/fuzz/requirements.txt tests/fuzz/requirements.in
 	$(COMPILE_TRAINING) --output-file tests/lab/cardmint_lab/training/requirements-gpu.txt tests/lab/cardmint_lab/training/requirements.in
 	$(COMPILE_TRAINING) $(addprefix --no-emit-package ,$(GPU)) --output-file tests/lab/cardmint_lab/training/requirements.txt tests/lab/cardmint_lab/training/requirements.in
 	$(COMPILE) --extra local --extra archive --output-file requirements-dev.txt requirements-dev.in shared/pyproject.toml edge/pyproject.toml cloud/pyproject.toml tests/lab/pyproject.toml
+	$(COMPILE) --constraint requirements-dev.txt --extra archive --output-file cloud/requirements-image.txt cloud/requirements-image.in shared/pyproject.toml cloud/pyproject.toml
 
 .PHONY: evaluate
 evaluate: install  ## Measure recognition on labelled photos, beside baselines and targets: CARDMINT_DATA=DIR RENDERED=300

@@ -149,7 +149,7 @@ class Accounts:
                     await self.vault.open(connection, uuid4(), "", b"")
             return None
         self._pace.right(folded, address)
-        return await self._begin(
+        return await self.begin_session(
             found["account"], found["password"], address=address, agent=agent, now=now
         )
 
@@ -337,7 +337,7 @@ class Accounts:
             await self.audit.add(
                 connection, Action.JOINED, by=account, person=account, now=now, role=role
             )
-        begun = await self._begin(account, hashed, address=address, agent=agent, now=now)
+        begun = await self.begin_session(account, hashed, address=address, agent=agent, now=now)
         if begun is None:
             raise NotFound("An admin has disabled this account already.")
         return begun
@@ -494,7 +494,7 @@ class Accounts:
         """Return whether pages of an origin may use any token."""
         return await rows.has_token_for(self._database, self._tenant, origin)
 
-    async def _begin(
+    async def begin_session(
         self, account: UUID, password: str, *, address: str, agent: str, now: datetime
     ) -> str | None:
         """Begin a session; None where the account was disabled, or its password changed, since."""

@@ -52,6 +52,8 @@ class Action(StrEnum):
     ACCOUNT_CHANGED = "account-changed"
     PASSWORD_CHANGED = "password-changed"  # noqa: S105 - a name
     SESSIONS_ENDED = "sessions-ended"
+    IDENTITY_CONNECTED = "identity-connected"
+    IDENTITY_REMOVED = "identity-removed"
     FACTOR_ADDED = "factor-added"
     FACTOR_REMOVED = "factor-removed"
     RECOVERY_CODES_MADE = "recovery-codes-made"

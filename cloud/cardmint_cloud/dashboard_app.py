@@ -15,6 +15,7 @@ import uvicorn
 from cardmint_cloud.accounts import Accounts
 from cardmint_cloud.adapters.images.bucket import BucketStorage
 from cardmint_cloud.adapters.images.folder import FolderStorage
+from cardmint_cloud.adapters.oidc import OidcProvider
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.adapters.sealing import load_master_keys
@@ -99,6 +100,7 @@ async def serve(settings: CloudSettings) -> None:
             client_header=web.client_header,
             broker_users=BrokerUsers(Path(users)) if users else None,
             broker_port=settings.stations.broker_port,
+            provider=OidcProvider(settings.oidc) if settings.oidc.issuer else None,
             listening=listening,
         )
         config = uvicorn.Config(

@@ -70,37 +70,47 @@ async def undo_change(
 ) -> ChangeOutcome:
     """Take a change back, as another change: each item that has its values still gets those before.
 
+    Added cards are removed, unless they are sold or reserved since. A large change is taken
+    back in several transactions, which bounds memory and how long stations wait.
+
     Raises:
         NotFound: the log has no such change of the tenant.
         Conflict: every item was changed again since, or is asked about.
     """
-    async with tenant_transaction(pool, tenant) as connection:
-        sequence = await lock_user_stream(connection, tenant, user, now)
-        groups = await changed_items.groups_of_change(connection, tenant, change)
-        if not groups:
-            raise NotFound(f"there is no change {change} in the log")
-        wanted = [one for group in groups for one in group.items]
-        items = {one.item: one for one in await _locked_items(connection, tenant, wanted)}
-        unchanged = {
-            one for group in groups for one in group.items if can_be_reversed(items[one], group)
-        }
-        if not unchanged:
-            raise Conflict(
-                "all of these cards were changed again since, or are asked about:"
-                " nothing was taken back"
+    undoing, position, taken, kept = uuid4(), 0, 0, 0
+    while True:
+        async with tenant_transaction(pool, tenant) as connection:
+            sequence = await lock_user_stream(connection, tenant, user, now)
+            groups, last = await changed_items.groups_of_change(
+                connection, tenant, change, position
             )
-        outcome = await _append(
-            connection,
-            tenant,
-            reversed_groups(groups, unchanged),
-            user=user,
-            now=now,
-            sequence=sequence,
-            undoes=change,
+            wanted = [one for group in groups for one in group.items]
+            items = {one.item: one for one in await _locked_items(connection, tenant, wanted)}
+            unchanged = {
+                one for group in groups for one in group.items if can_be_reversed(items[one], group)
+            }
+            outcome = await _append(
+                connection,
+                tenant,
+                reversed_groups(groups, unchanged),
+                change=undoing,
+                user=user,
+                now=now,
+                sequence=sequence,
+                undoes=change,
+            )
+        if not last:
+            break
+        position = last
+        taken, kept = taken + outcome.items, kept + len(wanted) - len(unchanged)
+    if not position:
+        raise NotFound(f"there is no change {change} in the log")
+    if not taken:
+        raise Conflict(
+            "all of these cards were changed again since, or are asked about: nothing was taken"
+            " back"
         )
-        return ChangeOutcome(
-            change=outcome.change, items=outcome.items, kept=len(wanted) - len(unchanged)
-        )
+    return ChangeOutcome(change=undoing, items=taken, kept=kept)
 
 
 async def _append(
@@ -111,11 +121,12 @@ async def _append(
     user: str,
     now: datetime,
     sequence: int,
+    change: UUID | None = None,
     undoes: UUID | None = None,
 ) -> ChangeOutcome:
     if not groups:
         return ChangeOutcome(change=None, items=0)
-    change = uuid4()
+    change = change or uuid4()
     events = in_events(change, user, groups, undoes)
     await append_user_events(connection, tenant, user, events, now=now, sequence=sequence)
     return ChangeOutcome(change=change, items=sum(len(group.items) for group in groups))

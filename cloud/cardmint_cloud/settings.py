@@ -4,9 +4,10 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Meta
 
@@ -15,11 +16,14 @@ from cardmint_cloud.errors import StopService
 from cardmint_contracts import topics
 from cardmint_contracts.errors import BadTopic
 from cardmint_contracts.settings import (
+    Address,
     BrokerSettings,
     Port,
+    Secret,
     Section,
     SettingsError,
     read_settings,
+    settings_faults,
 )
 
 PREFIX = "CARDMINT_CLOUD_"
@@ -116,13 +120,34 @@ class ReviewSettings(Section, frozen=True):
         )
 
 
+class OidcSettings(Section, frozen=True):
+    """An OpenID Connect provider by which people may sign in; none without an `issuer`."""
+
+    issuer: str = ""
+    client_id: str = ""
+    client_secret: str = ""
+    name: Annotated[str, Meta(min_length=1, max_length=40)] = "another provider"
+
+    def __post_init__(self) -> None:
+        if not self.issuer:
+            return
+        parts = urlsplit(self.issuer)
+        loopback = parts.scheme == "http" and is_loopback(parts.hostname or "")
+        if not parts.hostname or not (parts.scheme == "https" or loopback):
+            message = f"issuer: {self.issuer} is no address such as https://accounts.example.com"
+            raise ValueError(message)
+        if not self.client_id:
+            message = "client_id: `issuer` needs the name under which the provider knows this one"
+            raise ValueError(message)
+
+
 class S3Settings(Section, frozen=True):
     """Access to a bucket for images. An empty `endpoint` means Amazon's own."""
 
     endpoint: str = ""
     region: str = "us-east-1"
-    key: str = ""
-    secret: str = ""
+    key: Secret = ""
+    secret: Secret = ""
 
 
 class StationAccessSettings(Section, frozen=True):
@@ -144,9 +169,9 @@ class CloudSettings(Section, frozen=True):
     """
 
     tenant: str = "demo"
-    database: str = "postgresql://cardmint_service:cardmint@127.0.0.1:5432/cardmint"
-    database_direct: str = ""
-    database_owner: str = ""
+    database: Address = "postgresql://cardmint_service:cardmint@127.0.0.1:5432/cardmint"
+    database_direct: Address = ""
+    database_owner: Address = ""
     database_connections: Annotated[int, Meta(ge=6, le=200)] = 14
     images: str = "images"
     archive: str = "archive"
@@ -158,6 +183,7 @@ class CloudSettings(Section, frozen=True):
     stations: StationAccessSettings = StationAccessSettings()
     prices: PriceSettings = PriceSettings()
     reviews: ReviewSettings = ReviewSettings()
+    oidc: OidcSettings = OidcSettings()
     s3: S3Settings = S3Settings()
 
     def __post_init__(self) -> None:
@@ -166,6 +192,9 @@ class CloudSettings(Section, frozen=True):
         except BadTopic as error:
             message = f"tenant: {error}"
             raise ValueError(message) from None
+        if self.oidc.issuer and not self.web.accounts:
+            message = "oidc: nobody signs in without `web.accounts`"
+            raise ValueError(message)
 
     @property
     def direct(self) -> str:
@@ -231,11 +260,25 @@ def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Clou
     try:
         return read_settings(CloudSettings, values, environment, prefix=PREFIX, folder=folder)
     except SettingsError as error:
-        key = str(error).partition(":")[0]
-        renamed = f"; it is {_RENAMED[key]} now" if key in _RENAMED else ""
-        raise StopService(
-            f"{file or 'settings'}: {error}{renamed}; see docs/settings-cloud.md"
-        ) from None
+        raise StopService(_told(file, str(error))) from None
+
+
+def faults(file: Path | None, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Return everything for which `load` would stop, one line each.
+
+    Raises:
+        StopService: the file cannot be read.
+    """
+    values = _from_file(file) if file else {}
+    folder = file.absolute().parent if file else Path.cwd()
+    found = settings_faults(CloudSettings, values, environment, prefix=PREFIX, folder=folder)
+    return [_told(file, fault) for fault in found]
+
+
+def _told(file: Path | None, fault: str) -> str:
+    key = fault.partition(":")[0]
+    renamed = f"; it is {_RENAMED[key]} now" if key in _RENAMED else ""
+    return f"{file or 'settings'}: {fault}{renamed}; see docs/settings-cloud.md"
 
 
 def _from_file(file: Path) -> dict[str, Any]:
@@ -245,3 +288,11 @@ def _from_file(file: Path) -> dict[str, Any]:
         raise StopService(f"{file}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StopService(f"{file}: not TOML: {error}") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -9,6 +9,7 @@ import click
 
 from cardmint_edge import __version__
 from cardmint_edge.catalogue_commands import catalogue
+from cardmint_edge.config_commands import config
 from cardmint_edge.errors import EdgeError
 from cardmint_edge.fleet_commands import fleet
 from cardmint_edge.outbox_commands import outbox
@@ -74,7 +75,7 @@ def _open(path: Path) -> "Pack":
 
 
 cli.add_command(run)
-for command in (setup, catalogue, outbox, doctor, completion, fleet):
+for command in (setup, catalogue, outbox, doctor, completion, fleet, config):
     cli.add_command(command)
 
 

@@ -3,14 +3,21 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
 from msgspec import Meta
 
 from cardmint_contracts import topics
 from cardmint_contracts.errors import BadTopic
-from cardmint_contracts.settings import BrokerSettings, Section, SettingsError, read_settings
+from cardmint_contracts.settings import (
+    SECRET,
+    BrokerSettings,
+    Section,
+    SettingsError,
+    read_settings,
+    settings_faults,
+)
 from cardmint_edge.errors import Stop
 
 ENVIRONMENT = "CARDMINT_EDGE_"
@@ -27,7 +34,7 @@ class StationSettings(Section, frozen=True):
     name: Text
     data: Path
     page_host: Text = "127.0.0.1"
-    page_pin: Annotated[str, Meta(pattern=r"^([0-9]{6,12})?\Z")] = ""
+    page_pin: Annotated[str, Meta(pattern=r"^([0-9]{6,12})?\Z", extra=SECRET)] = ""
     page_port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     beep: bool = False
     reserve_mb: Annotated[int, Meta(ge=1, le=1_000_000)] = 500
@@ -42,7 +49,7 @@ class ImageUploadSettings(Section, frozen=True):
 
     url: Annotated[str, Meta(pattern=r"^(https?://[^\s/]+(/[^\s?#]*)?)?\Z")] = ""
     max_kb_per_s: Annotated[int, Meta(ge=0)] = 0
-    token: Annotated[str, Meta(pattern=r"^(cm_[A-Za-z0-9_-]{20,100})?\Z")] = ""
+    token: Annotated[str, Meta(pattern=r"^(cm_[A-Za-z0-9_-]{20,100})?\Z", extra=SECRET)] = ""
     database: UUID | None = None
 
 
@@ -124,6 +131,40 @@ def load(path: Path, environment: Mapping[str, str]) -> EdgeSettings:
         Stop: the file is missing or is not TOML, a key is unknown, or a value is wrong. The message
             names the key.
     """
+    table = _table(path)
+    try:
+        settings = read_settings(
+            EdgeSettings, table, environment, prefix=ENVIRONMENT, folder=path.absolute().parent
+        )
+        _check_station(settings.station)
+    except SettingsError as error:
+        raise Stop(f"{path}: {error}; see docs/settings-edge.md") from None
+    return settings
+
+
+def faults(path: Path, environment: Mapping[str, str]) -> list[str]:
+    """Return everything for which `load` would stop, one line each.
+
+    Raises:
+        Stop: the file is missing or is not TOML.
+    """
+    found = settings_faults(
+        EdgeSettings,
+        _table(path),
+        environment,
+        prefix=ENVIRONMENT,
+        folder=path.absolute().parent,
+    )
+    if found:
+        return [f"{path}: {fault}; see docs/settings-edge.md" for fault in found]
+    try:
+        load(path, environment)
+    except Stop as error:
+        return [str(error)]
+    return []
+
+
+def _table(path: Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -136,14 +177,7 @@ def load(path: Path, environment: Mapping[str, str]) -> EdgeSettings:
             f"{path}: camera.type: the simulated camera is `cardmint-lab station run` now; set"
             " another type here, which that command does not open"
         )
-    try:
-        settings = read_settings(
-            EdgeSettings, table, environment, prefix=ENVIRONMENT, folder=path.absolute().parent
-        )
-        _check_station(settings.station)
-    except SettingsError as error:
-        raise Stop(f"{path}: {error}; see docs/settings-edge.md") from None
-    return settings
+    return table
 
 
 def _check_station(station: StationSettings) -> None:

@@ -79,3 +79,22 @@ class ItemsGroup(Upward, frozen=True):
         if self.before.fields != self.after.fields:
             message = "`before` and `after` name the same fields"
             raise ValueError(message)
+
+
+class AddedGroup(Upward, frozen=True):
+    """Cards that no camera saw, with the same values; `values` has their printing.
+
+    `references` are the names that their owner gave them, one for each item, or none.
+    """
+
+    items: Annotated[tuple[UUID, ...], Meta(min_length=1, max_length=MAX_ITEMS)]
+    values: ItemValues
+    references: Annotated[tuple[Line, ...], Meta(max_length=MAX_ITEMS)] = ()
+
+    def __post_init__(self) -> None:
+        if self.values.card is None:
+            message = "`values` has a printing"
+            raise ValueError(message)
+        if len(self.references) not in {0, len(self.items)}:
+            message = "`references` are as many as `items`, or none"
+            raise ValueError(message)

@@ -22,7 +22,7 @@ from cardmint_contracts.cards import (
     Outline,
     ScanDefaults,
 )
-from cardmint_contracts.changes import ItemsGroup
+from cardmint_contracts.changes import AddedGroup, ItemsGroup
 from cardmint_contracts.reasons import Reason
 from cardmint_contracts.wire import Code, Count, Line, Probability, Sha256, Upward
 
@@ -269,6 +269,17 @@ class ItemsChanged(Upward, frozen=True):
     undoes: UUID | None = None
 
 
+class ItemsAdded(Upward, frozen=True):
+    """A person added cards that no camera saw, by hand or from a file.
+
+    Events with the same `change` belong together. An item that is there already stays as it is.
+    """
+
+    change: UUID
+    by: Line
+    groups: Annotated[tuple[AddedGroup, ...], Meta(min_length=1, max_length=1000)]
+
+
 EventData: TypeAlias = (
     CardScanned
     | ReviewOpened
@@ -281,6 +292,7 @@ EventData: TypeAlias = (
     | ScanWithdrawn
     | StreamOpened
     | ItemsChanged
+    | ItemsAdded
 )
 
 TYPES: dict[str, type[EventData]] = {
@@ -295,8 +307,9 @@ TYPES: dict[str, type[EventData]] = {
     "cardmint.scan.withdrawn.v1": ScanWithdrawn,
     "cardmint.stream.opened.v1": StreamOpened,
     "cardmint.items.changed.v1": ItemsChanged,
+    "cardmint.items.added.v1": ItemsAdded,
 }
 NAMES: dict[type[EventData], str] = {struct: name for name, struct in TYPES.items()}
 
-DASHBOARD_EVENTS: frozenset[type[EventData]] = frozenset({PriceJudged, ItemsChanged})
+DASHBOARD_EVENTS: frozenset[type[EventData]] = frozenset({PriceJudged, ItemsChanged, ItemsAdded})
 """What only a person at the dashboard says. From a station it is forged."""

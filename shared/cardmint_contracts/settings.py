@@ -14,6 +14,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
+SECRET = {"shown": "never"}
+"""`extra` of a key whose value is never printed."""
+
+Secret = Annotated[str, Meta(extra=SECRET)]
+Address = Annotated[str, Meta(extra={"shown": "without password"})]
+"""An address that may carry a password, which is not printed."""
 
 
 class SettingsError(ValueError):
@@ -34,7 +40,7 @@ class BrokerSettings(Section, frozen=True):
     host: str = "127.0.0.1"
     port: Port = 1883
     username: str = ""
-    password: str = ""
+    password: Secret = ""
     tls: bool = False
     ca_file: Path | None = None
     cert_file: Path | None = None
@@ -71,13 +77,78 @@ def read_settings(
     Raises:
         SettingsError: a key or variable is unknown, or a value is wrong.
     """
-    values = {
-        name: dict(value) if isinstance(value, dict) else value for name, value in table.items()
-    }
+    values = _copied(table)
     for variable, text in environment.items():
         if variable.startswith(prefix):
             _override(as_type, values, variable, prefix, text)
+    return _converted(as_type, values, folder)
 
+
+def settings_faults(
+    as_type: type[Struct],
+    table: Mapping[str, Any],
+    environment: Mapping[str, str],
+    *,
+    prefix: str,
+    folder: Path,
+) -> list[str]:
+    """Return every fault that `read_settings` would stop at, one line each.
+
+    A wrong value is taken out before the next one is looked for. What is wrong with a table as a
+    whole, such as a key that is missing, ends the search.
+    """
+    values, faults = _copied(table), []
+    for variable, text in environment.items():
+        if variable.startswith(prefix):
+            try:
+                _override(as_type, values, variable, prefix, text)
+            except SettingsError as error:
+                faults.append(str(error))
+    while True:
+        try:
+            _converted(as_type, values, folder)
+        except SettingsError as error:
+            faults.append(str(error))
+            missing = "missing required field" in faults[-1]
+            if missing or not _take_out(values, faults[-1].partition(":")[0].split(".")):
+                return faults
+        else:
+            return faults
+
+
+def shown_settings(settings: Struct, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each key's path and its value as text, without secrets: `(set)` or `(empty)`."""
+    for field in msgspec.structs.fields(settings):
+        value, name = getattr(settings, field.name), f"{path}{field.name}"
+        if isinstance(value, Struct):
+            yield from shown_settings(value, f"{name}.")
+            continue
+        how = _shown_how(field.type)
+        if how == "never":
+            yield name, "(set)" if value else "(empty)"
+        else:
+            text = msgspec.json.encode(value, enc_hook=str).decode()
+            yield name, without_password(text) if how else text
+
+
+def without_password(address: str) -> str:
+    """Return the address of a server with `***` in place of passwords."""
+    hidden = re.sub(r"(//[^:@/?]*):.*@", r"\1:***@", address)
+    return re.sub(r"(?i)(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^&\s\"]+)", r"\1***", hidden)
+
+
+def _shown_how(kind: Any) -> str:
+    extras = (meta.extra for meta in getattr(kind, "__metadata__", ()) if isinstance(meta, Meta))
+    return next((str(extra["shown"]) for extra in extras if extra), "")
+
+
+def _copied(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: dict(value) if isinstance(value, dict) else value for name, value in table.items()
+    }
+
+
+def _converted(as_type: type[S], values: dict[str, Any], folder: Path) -> S:
     def to_path(kind: type, value: object) -> object:
         if kind is Path and isinstance(value, str) and value:
             return folder / value
@@ -87,6 +158,17 @@ def read_settings(
         return msgspec.convert(values, as_type, dec_hook=to_path)
     except msgspec.ValidationError as error:
         raise SettingsError(_with_path(error)) from None
+
+
+def _take_out(values: dict[str, Any], path: list[str]) -> bool:
+    """Remove the value at a path; return whether it was there."""
+    *tables, key = path
+    for name in tables:
+        inner = values.get(name)
+        if not isinstance(inner, dict):
+            return False
+        values = inner
+    return values.pop(key.partition("[")[0], None) is not None
 
 
 def _override(

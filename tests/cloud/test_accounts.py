@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.accounts import IDLE, LINK_LIFE, LONGEST, Accounts, check_name, check_password
 from cardmint_cloud.adapters.images.folder import FolderStorage
+from cardmint_cloud.adapters.oidc import OidcProvider
 from cardmint_cloud.adapters.postgres import accounts as rows
 from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
 from cardmint_cloud.domain.items import review_task_id
@@ -89,6 +90,7 @@ async def guarded_site(
     proxies: tuple[str, ...] = (),
     broker_users: BrokerUsers | None = None,
     broker_port: int = 0,
+    provider: OidcProvider | None = None,
 ) -> AsyncIterator[GuardedSite]:
     accounts, clock = accounts_of(pool, everybody=everybody), Clock()
     app = build_dashboard(
@@ -105,6 +107,7 @@ async def guarded_site(
         proxies=proxies,
         broker_users=broker_users,
         broker_port=broker_port,
+        provider=provider,
         clock=clock,
     )
     async with serve(app) as client:

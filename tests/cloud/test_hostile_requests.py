@@ -53,6 +53,7 @@ CHANGE = {
 FORMS = {
     "/items/preview": CHANGE,
     "/items/change": CHANGE,
+    "/items/add": {**CHANGE, "quantity": NUMBERS, "reference": TEXTS},
     "/reviews": {"verdict": TEXTS, "chosen": (*TEXTS, *(f"{uuid4()}/{n}" for n in NUMBERS))},
     "/reviews/{task:uuid}": {"version": HOSTILE, "card": TEXTS, "lease": TEXTS},
 }

@@ -32,7 +32,7 @@ from cardmint_cloud.domain.permissions import OPEN_PATHS, Role, Scope
 from cardmint_cloud.errors import NotFound
 from cardmint_cloud.pricing.price import price_card
 from cardmint_cloud.reviews.opening import open_for_printing
-from cardmint_cloud.web.item_forms import ChangeForm
+from cardmint_cloud.web.item_forms import AddForm, ChangeForm
 from cardmint_cloud.web.routes import build_dashboard
 from tests.cloud.kit.accounts import MASTERS, PASSWORD, accounts_of, join
 from tests.cloud.kit.cards import NOW, accepted, send
@@ -56,7 +56,7 @@ WORDS = {
     "action": ("requeue", "discard"),
     "verdict": ("take", "refuse", "undo"),
     "name": ("tcgdex",),
-    "form": ("csv", "json"),
+    "form": ("csv", "json", "xlsx"),
 }
 """Parameters of paths that name no tenant's thing, and what is put there."""
 
@@ -66,7 +66,7 @@ SPANNING = {"due", "ask", "rescue", "age", "tidy"}
 CHANGING = re.compile(
     r"/(?:join|recover|view)/[\w-]+|\d\d:\d\d:\d\d|[0-9a-f]{64}|(?:^cardmint_http_request.*\n)+"
     r'|<ul class="(?:codes|log answered)">[\s\S]*?</ul>|<svg[\s\S]*?</svg>|data-options="[^"]*"'
-    r'|--code [\w-]+|cm_[\w-]+|<code class="secret">\w+|name="link" value="[^"]{5,}"',
+    r'|--code [\w-]+|cm_[\w-]+|<code class="secret">\w+|name="(?:link|reference)" value="[^"]{5,}"',
     re.MULTILINE,
 )
 """What differs from one answer to the next: new links and secrets, times, measured durations, and
@@ -189,6 +189,9 @@ def _forms(annotation: Any, ids: TenantIds) -> list[str]:
         "role": "viewer",
         "disabled": "true",
     }
+    if annotation is AddForm:
+        added = {"card": ids.card_id, "reference": ids.lot, "quantity": "2", "bin": "theirs"}
+        return [urlencode(added)]
     if annotation is not ChangeForm:
         fields = {field.name: values[field.name] for field in dataclasses.fields(annotation)}
         return [urlencode(fields)]

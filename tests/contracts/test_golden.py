@@ -26,7 +26,7 @@ from cardmint_contracts.cards import (
     Money,
     ScanDefaults,
 )
-from cardmint_contracts.changes import ItemsGroup, ItemValues
+from cardmint_contracts.changes import AddedGroup, ItemsGroup, ItemValues
 from cardmint_contracts.control import (
     Command,
     CommandReply,
@@ -45,6 +45,7 @@ from cardmint_contracts.events import (
     CardScanned,
     EventData,
     ImageEvicted,
+    ItemsAdded,
     ItemsChanged,
     PriceJudged,
     Question,
@@ -216,6 +217,17 @@ EVENTS: dict[str, EventData] = {
             ),
         ),
         undoes=UUID(int=30),
+    ),
+    "items-added": ItemsAdded(
+        change=UUID(int=33),
+        by="ann",
+        groups=(
+            AddedGroup(
+                items=(UUID(int=16), UUID(int=17)),
+                references=("box 3, card 1", "box 3, card 2"),
+                values=ItemValues(card=FOX, language="en", condition=Condition.NEAR_MINT),
+            ),
+        ),
     ),
     "scan-withdrawn": ScanWithdrawn(scan=UUID(int=11), by="station"),
 }

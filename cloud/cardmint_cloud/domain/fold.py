@@ -17,7 +17,7 @@ from cardmint_cloud.domain.items import (
 )
 from cardmint_contracts.cards import Decision
 from cardmint_contracts.envelope import is_plausible
-from cardmint_contracts.events import CardScanned, ItemsChanged
+from cardmint_contracts.events import CardScanned, ItemsAdded, ItemsChanged
 
 
 def fold(
@@ -61,6 +61,8 @@ def _apply(
                 _add_item(changes, items, event, event.data)
         case ItemsChanged():
             item_changes.apply_change(changes, items, event, event.data)
+        case ItemsAdded():
+            item_changes.apply_addition(changes, items, event, event.data)
         case _:
             review_questions.apply_event(changes, items, reviews, event)
 

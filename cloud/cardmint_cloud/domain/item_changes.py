@@ -1,8 +1,8 @@
-"""What a person changes about items: values before and after, and what an event changes."""
+"""What a person changes and adds: values before and after, and what an event changes."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
-from uuid import UUID
+from typing import Any, TypeVar, cast
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from msgspec.structs import replace
 
@@ -17,17 +17,21 @@ from cardmint_cloud.domain.items import (
 from cardmint_contracts.cards import Card, Condition, Edition, Finish, Money
 from cardmint_contracts.changes import (
     MAX_ITEMS,
+    AddedGroup,
     Clearable,
     ItemsGroup,
     ItemValues,
     Slab,
     Stock,
 )
-from cardmint_contracts.events import ItemsChanged
+from cardmint_contracts.events import ItemsAdded, ItemsChanged
 from cardmint_contracts.wire import encode
 
 MAX_DATA_BYTES = 40 << 10
 """Bytes of the groups of one event: less than any event may have."""
+
+ADDED_TOGETHER = 150
+"""Cards of one group of added ones: each may have a reference of 200 letters."""
 
 REMEMBERED = 200
 """Changes that an item remembers, the latest."""
@@ -107,17 +111,111 @@ def in_events(
     change: UUID, by: str, groups: Iterable[ItemsGroup], undoes: UUID | None = None
 ) -> list[ItemsChanged]:
     """Return a change as events, one where it fits into one."""
-    events: list[ItemsChanged] = []
+    return [
+        ItemsChanged(change=change, by=by, groups=some, undoes=undoes) for some in _fitting(groups)
+    ]
+
+
+def in_additions(change: UUID, by: str, groups: Iterable[AddedGroup]) -> list[ItemsAdded]:
+    """Return added cards as events, one where they fit into one."""
+    return [ItemsAdded(change=change, by=by, groups=some) for some in _fitting(groups)]
+
+
+Group = TypeVar("Group", ItemsGroup, AddedGroup)
+
+
+def _fitting(groups: Iterable[Group]) -> list[tuple[Group, ...]]:
+    """Return groups in runs, each of which fits into one event."""
+    runs: list[list[Group]] = []
     room, held = 0, 0
     for group in groups:
         size = len(encode(group))
-        if not events or size > room or held + len(group.items) > MAX_ITEMS:
-            events.append(ItemsChanged(change=change, by=by, groups=(group,), undoes=undoes))
-            room, held = MAX_DATA_BYTES - size, len(group.items)
-        else:
-            events[-1] = replace(events[-1], groups=(*events[-1].groups, group))
-            room, held = room - size, held + len(group.items)
-    return events
+        if not runs or size > room or held + len(group.items) > MAX_ITEMS:
+            runs.append([])
+            room, held = MAX_DATA_BYTES, 0
+        runs[-1].append(group)
+        room, held = room - size, held + len(group.items)
+    return [tuple(run) for run in runs]
+
+
+def referred_item(tenant: str, reference: str, copy: int = 1) -> UUID:
+    """Return the item of a reference, so that the same one is never added twice."""
+    return uuid5(NAMESPACE_URL, f"cardmint:{tenant}:reference:{copy}:{reference}")
+
+
+def added_groups(cards: Iterable[tuple[UUID, str, ItemValues]]) -> list[AddedGroup]:
+    """Return new cards, each with its reference and values, in groups of the same values.
+
+    No group is larger than an event may be.
+    """
+    same: dict[ItemValues, list[tuple[UUID, str]]] = {}
+    for item, reference, values in cards:
+        same.setdefault(values, []).append((item, reference))
+    groups: list[AddedGroup] = []
+    for values, found in same.items():
+        for start in range(0, len(found), ADDED_TOGETHER):
+            some = found[start : start + ADDED_TOGETHER]
+            references = tuple(reference for _, reference in some)
+            groups.append(
+                AddedGroup(
+                    items=tuple(item for item, _ in some),
+                    values=values,
+                    references=references if any(references) else (),
+                )
+            )
+    return groups
+
+
+def apply_addition(
+    changes: InventoryChanges, items: Mapping[ItemKey, Item], event: LoggedEvent, added: ItemsAdded
+) -> None:
+    """Add the cards that are not there yet; the others stay as they are."""
+    for group in added.groups:
+        card = group.values.card
+        assert card is not None  # noqa: S101 - the contract says so
+        blank = _blank(event, group.items[0])
+        made = replace(with_values(blank, group.values), changes=(added.change,))
+        for one in group.items:
+            key = (event.tenant, one)
+            if key in items or key in changes.items:
+                changes.superseded += 1
+                continue
+            changes.items[key] = replace(made, item=one)
+            changes.printings[event.tenant, card.id] = card
+
+
+def additions_undone(groups: Iterable[AddedGroup]) -> list[ItemsGroup]:
+    """Return additions as changes of the stock, which taking back turns round."""
+    return [
+        ItemsGroup(
+            items=group.items,
+            before=ItemValues(stock=Stock.REMOVED),
+            after=ItemValues(stock=group.values.stock or Stock.IN_STOCK),
+        )
+        for group in groups
+        if group.values.stock is not Stock.REMOVED
+    ]
+
+
+def _blank(event: LoggedEvent, item: UUID) -> Item:
+    return Item(
+        tenant=event.tenant,
+        item=item,
+        station="",
+        captured_at=event.received_at,
+        received_at=event.received_at,
+        status=ItemStatus.COUNTED,
+        card_id="",
+        language="",
+        finish="",
+        edition="",
+        condition="",
+        bin="",
+        lot="",
+        confidence=1.0,
+        margin=1.0,
+        image="",
+    )
 
 
 def apply_change(

@@ -15,6 +15,7 @@ from cardmint_contracts.changes import Stock
 from cardmint_contracts.events import (
     CardScanned,
     EventData,
+    ItemsAdded,
     ItemsChanged,
     Question,
     RescanRequested,
@@ -63,6 +64,7 @@ class Item(Struct, frozen=True, kw_only=True, gc=False):
     """One physical card. `version` counts its changes; `card_id` is empty without a printing.
 
     What follows `version` only a person sets. `changes` are the changes that it was part of.
+    `station` is empty for a card that no camera saw.
     """
 
     tenant: str
@@ -186,10 +188,10 @@ _About = ReviewOpened | ReviewAnswered | ReviewUndone | RescanRequested | Review
 
 
 def subject_of(data: EventData) -> UUID | None:
-    """Return the item, or the change of items, that an event is about, if any."""
+    """Return the item, or the change or addition of items, that an event is about, if any."""
     if isinstance(data, CardScanned):
         return data.rescan_of or data.scan
-    if isinstance(data, ItemsChanged):
+    if isinstance(data, ItemsChanged | ItemsAdded):
         return data.change
     return data.scan if isinstance(data, _About | ScanWithdrawn) else None
 
@@ -207,7 +209,7 @@ def touched_keys(events: Iterable[tuple[str, EventData]]) -> tuple[list[ItemKey]
         elif isinstance(data, ScanWithdrawn):
             items.append((tenant, data.scan))
             reviews += [(tenant, review_task_id(data.scan, why)) for why in REVIEW_ORIGINS]
-        elif isinstance(data, ItemsChanged):
+        elif isinstance(data, ItemsChanged | ItemsAdded):
             items += [(tenant, one) for group in data.groups for one in group.items]
         elif isinstance(data, _About):
             items.append((tenant, data.scan))

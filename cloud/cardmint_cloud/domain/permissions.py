@@ -4,7 +4,7 @@ import re
 from enum import StrEnum
 
 OPEN_PATHS = re.compile(
-    r"/(login|healthz|(?:join|recover|view)/[^/]+|static/[^/]+|api/v1/(?:tenant|station-code))\Z"
+    r"/(login(?:/provider(?:/back)?)?|healthz|(?:join|recover|view)/[^/]+|static/[^/]+|api/v1/(?:tenant|station-code))\Z"
 )
 """Paths for everybody: signing in, links with a secret, the state of health, files, and the
 tenant's name."""
@@ -32,13 +32,14 @@ _SAFE = frozenset({"GET", "HEAD"})
 _OWN = re.compile(r"/(account(/.*)?|logout|login/second)\Z")
 _WAITING = re.compile(r"/(login/second|logout)\Z")
 _ENROLLING = re.compile(r"/(account/(factors(/.*)?|prove)|logout)\Z")
-_SENSITIVE = re.compile(r"/(people|account/factors)/.+\Z")
+_SENSITIVE = re.compile(r"/(people|account/(factors|provider))/.+\Z")
+_LEADS_AWAY = re.compile(r"/account/provider/connect\Z")
 _PEOPLE = re.compile(r"/people(/.*)?\Z")
 _WRITES: tuple[tuple[re.Pattern[str], Role], ...] = (
     (re.compile(r"/reviews/[^/]+/hand\Z"), Role.OPERATOR),
     (re.compile(r"/reviews/[^/]+/rescan\Z"), Role.OPERATOR),
     (re.compile(r"/reviews(/[^/]+(/undo)?)?\Z"), Role.OPERATOR),
-    (re.compile(r"/items/(preview|change|undo/[^/]+)\Z"), Role.OPERATOR),
+    (re.compile(r"/items/(add|preview|change|undo/[^/]+)\Z"), Role.OPERATOR),
     (re.compile(r"/held-prices/[^/]+/[^/]+\Z"), Role.REVIEWER),
     (re.compile(r"/(dead-letters|jobs|providers)/.+\Z"), Role.ADMIN),
 )
@@ -73,7 +74,7 @@ def enrolling_may(path: str) -> bool:
 
 def needs_proof(method: str, path: str) -> bool:
     """Return whether a request is made only by somebody who has lately proved who it is."""
-    return method not in _SAFE and bool(_SENSITIVE.match(path))
+    return bool(_LEADS_AWAY.match(path) or (method not in _SAFE and _SENSITIVE.match(path)))
 
 
 def program_may(scope: Scope, method: str, path: str) -> bool:

@@ -197,7 +197,7 @@ async def join(
 @get("/account")
 async def account_page(request: PageRequest, shop: NamedDependency[PageContext]) -> Template:
     """Show one's own account and its sessions."""
-    return await _account(request, shop)
+    return await own_account(request, shop)
 
 
 @post("/account/password", status_code=200)
@@ -210,10 +210,10 @@ async def change_password(
             who_is(request), data.present, data.new, now=shop.clock(), clock=time.monotonic()
         )
     except TooSoon as soon:
-        return await _account(request, shop, problem=f"Too many wrong tries; {soon}.")
+        return await own_account(request, shop, problem=f"Too many wrong tries; {soon}.")
     except Conflict as problem:
-        return await _account(request, shop, problem=str(problem))
-    return await _account(request, shop, notice="The password is changed; other sessions ended.")
+        return await own_account(request, shop, problem=str(problem))
+    return await own_account(request, shop, notice="The password is changed; other sessions ended.")
 
 
 @post("/account/sessions", status_code=200)
@@ -231,7 +231,7 @@ async def end_session(
             await accounts_of(shop).sign_out(who, shop.clock(), bytes.fromhex(data.session))
         except ValueError:
             raise NotFoundException("There is no such session.") from None
-    return await _account(request, shop, notice="Ended.")
+    return await own_account(request, shop, notice="Ended.")
 
 
 @get("/people/log")
@@ -354,10 +354,12 @@ async def change_person(
     return await people(shop, notice="Changed; that person signs in again.")
 
 
-async def _account(
+async def own_account(
     request: PageRequest, shop: PageContext, *, notice: str = "", problem: str = ""
 ) -> Template:
+    """Return the page of one's own account."""
     who = who_is(request)
+    connected = await shop.provider.connected_since(who) if shop.provider else None
     sessions = await rows.list_sessions(shop.database, shop.tenant, who.account)
     async with reading(shop.engine, shop.tenant) as connection:
         return await render_page(
@@ -365,6 +367,8 @@ async def _account(
             shop,
             "account.html",
             sessions=[{**row, "own": row["digest"] == who.session} for row in sessions],
+            provider=shop.provider.name if shop.provider else "",
+            connected=connected,
             notice=notice,
             problem=problem,
         )

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cardmint_cloud.accounts import Accounts
 from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
 from cardmint_cloud.images import ImageStorage
+from cardmint_cloud.provider_sign_in import ProviderSignIn
 from cardmint_cloud.station_codes import StationCodes
 from cardmint_cloud.web.live import LiveHub
 from cardmint_cloud.web.sign_in import who_asks
@@ -51,6 +52,7 @@ class PageContext:
     secure: bool = False
     base_path: str = ""
     station_codes: StationCodes | None = None
+    provider: ProviderSignIn | None = None
     drawing: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
     searching: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
 

@@ -41,7 +41,8 @@ def address_of(request: PageRequest) -> str:
 
 def entry_page(shop: PageContext, template: str, *, status: int = 200, **context: Any) -> Template:
     """Return a page for somebody who is not, or not wholly, signed in."""
-    page = Template(template, context={"tenant": shop.tenant, **context})
+    provider = shop.provider.name if shop.provider else ""
+    page = Template(template, context={"tenant": shop.tenant, "provider": provider, **context})
     page.status_code = status
     return page
 

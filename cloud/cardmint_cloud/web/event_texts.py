@@ -7,6 +7,7 @@ from cardmint_contracts.cards import Card, Condition, Decision, Edition, Finish,
 from cardmint_contracts.changes import ItemValues, Slab, Stock
 from cardmint_contracts.events import (
     CardScanned,
+    ItemsAdded,
     ItemsChanged,
     Question,
     RescanRequested,
@@ -35,6 +36,7 @@ _ItemEvent = (
     | ReviewAged
     | ScanWithdrawn
     | ItemsChanged
+    | ItemsAdded
 )
 
 
@@ -71,6 +73,10 @@ def _event_text(data: _ItemEvent) -> str:  # noqa: PLR0911 - one for each kind o
         case ItemsChanged():
             back = "Changed back: " if data.undoes else "Changed: "
             return f"{back}{', '.join(values_in_words(data.groups[0].after))}, by {data.by}"
+        case ItemsAdded():
+            return (
+                f"Added without a camera: {_card_title(data.groups[0].values.card)}, by {data.by}"
+            )
         case ReviewAnswered():
             named = f"{_card_title(data.card) or 'no card'} {data.language or ''}".rstrip()
             return f"Answered: {named}, by {data.by}"

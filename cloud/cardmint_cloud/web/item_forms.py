@@ -5,15 +5,14 @@ import binascii
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
 from typing import Any, cast, get_args
 from uuid import UUID
 
 import msgspec
 
-from cardmint_contracts.cards import Card, Condition, Edition, Finish, Language, Money
+from cardmint_cloud.domain.item_rows import MAX_QUANTITY, parse_money
+from cardmint_contracts.cards import Card, Condition, Edition, Finish, Language
 from cardmint_contracts.changes import Clearable, ItemValues, Slab, Stock
-from cardmint_contracts.currencies import DECIMALS
 from cardmint_contracts.wire import Line, convert
 
 KEEP, CLEAR = "", "-"
@@ -95,7 +94,7 @@ class ChangeForm:
                 found[name] = "either a value, or cleared"
         if self.paid.strip():
             try:
-                _money(self.paid, self.currency)
+                parse_money(self.paid, self.currency)
             except ValueError as error:
                 found["paid"] = str(error)
             if "paid" in self.cleared:
@@ -118,7 +117,7 @@ class ChangeForm:
             if getattr(self, name) not in {KEEP, CLEAR}:
                 values[name] = known(getattr(self, name))
         if self.paid.strip():
-            values["paid"] = _money(self.paid, self.currency)
+            values["paid"] = parse_money(self.paid, self.currency)
         if self.grader.strip():
             values["slab"] = Slab(
                 grader=self.grader.strip(),
@@ -139,6 +138,30 @@ class ChangeForm:
         chosen = [self.chosen] if isinstance(self.chosen, str) else self.chosen
         pairs = (text.partition("/") for text in chosen)
         return {UUID(item): _version(version) for item, _, version in pairs}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddForm(ChangeForm):
+    """What a person typed to add cards. `reference` makes the form add them once."""
+
+    reference: str = ""
+    quantity: str = "1"
+
+    def faults(self) -> dict[str, str]:
+        """Return what cannot be right, by field; empty if the form is sound."""
+        found = super().faults()
+        count = self.quantity.strip()
+        if not count.isascii() or not count.isdigit() or not 1 <= int(count[:9]) <= MAX_QUANTITY:
+            found["quantity"] = f"a number from 1 to {MAX_QUANTITY:,} is expected"
+        try:
+            convert(self.reference, Line)
+        except msgspec.ValidationError:
+            found["card"] = "open this form again: it was changed on its way"
+        if not self.reference:
+            found["card"] = "open this form again: it came without its reference"
+        if self.cleared:
+            found["clear"] = "a new card has nothing to clear"
+        return found
 
 
 def packed(pins: Mapping[UUID, int]) -> str:
@@ -166,20 +189,3 @@ def _version(text: str) -> int:
         message = "the chosen cards cannot be read; choose them again"
         raise ValueError(message)
     return int(text)
-
-
-def _money(text: str, currency: str) -> Money:
-    currency = currency.strip().upper()
-    if len(currency) != 3 or not currency.isascii() or not currency.isalpha():
-        message = "a currency of three letters is expected, such as EUR"
-        raise ValueError(message)
-    message = f"an amount such as 2.50 is expected, not {text.strip()[:40]!r}"
-    try:
-        amount = Decimal(text.strip().replace(",", "."))
-    except InvalidOperation:
-        raise ValueError(message) from None
-    sound = amount.is_finite() and abs(amount.adjusted()) <= 12
-    minor = amount.scaleb(DECIMALS.get(currency, 2)) if sound else Decimal(-1)
-    if minor < 0 or minor > 10**12 or minor != int(minor):
-        raise ValueError(message)
-    return Money(minor=int(minor), currency=currency)

@@ -2,7 +2,7 @@
 
 import re
 from typing import Any, Literal
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
@@ -10,17 +10,19 @@ from litestar.exceptions import ValidationException
 from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect, Stream, Template
 
+from cardmint_cloud.adapters.card_files import MEDIA_TYPES
 from cardmint_cloud.adapters.postgres.queries import cards, catalogue, item_list
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain.item_query import KEYWORDS, ItemQuery, QueryFault, parse_query
 from cardmint_cloud.domain.items import HELD, ItemStatus
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.item_changes import MAX_CHANGED, change_items, undo_change
+from cardmint_cloud.item_export import item_file
+from cardmint_cloud.item_import import add_cards
 from cardmint_cloud.web.context import PageContext, PageRequest, user_of
 from cardmint_cloud.web.event_texts import values_in_words
 from cardmint_cloud.web.inventory_pages import sound_text
-from cardmint_cloud.web.item_files import csv_rows, json_rows
-from cardmint_cloud.web.item_forms import FIELD_CHOICES, ChangeForm, packed
+from cardmint_cloud.web.item_forms import FIELD_CHOICES, AddForm, ChangeForm, packed
 from cardmint_cloud.web.parameters import MAX_PAGE, address
 from cardmint_cloud.web.rendering import htmx_target, render_page
 from cardmint_contracts.cards import Card
@@ -107,6 +109,58 @@ def _parsed(shop: PageContext, q: str) -> tuple[ItemQuery | None, QueryFault | N
         return parse_query(q, shop.clock().date()), None
     except QueryFault as fault:
         return None, fault
+
+
+@get("/items/add")
+async def add_page(shop: NamedDependency[PageContext], card: FromQuery[str] = "") -> Template:
+    """Show the form that adds cards which no camera saw."""
+    form = AddForm(card=sound_text(card), reference=f"by hand {uuid4()}")
+    return await _add_page(shop, form, {})
+
+
+@post("/items/add", status_code=200, request_max_body_size=MAX_FORM)
+async def add_by_hand(
+    data: URLEncodedBody[AddForm], request: PageRequest, shop: NamedDependency[PageContext]
+) -> Response[Any]:
+    """Add cards; the same form, sent twice, adds once."""
+    card, faults = await _read(shop, data)
+    if card is None and "card" not in faults:
+        faults["card"] = "which printing is it? give its id, such as base1-4"
+    if faults:
+        answer = await _add_page(shop, data, faults)
+        answer.status_code = 422
+        return answer
+    try:
+        outcome = await add_cards(
+            shop.pool,
+            shop.tenant,
+            data.values(card),
+            reference=data.reference,
+            quantity=int(data.quantity),
+            user=user_of(request),
+            now=shop.clock(),
+        )
+    except (Conflict, ValueError) as problem:
+        answer = await _add_page(shop, data, {}, f"Not added: {problem}.")
+        answer.status_code = 409
+        return answer
+    said = f"{outcome.items:,} added."
+    return await _items(request, shop, "", notice=said, undo=outcome.change)
+
+
+async def _add_page(
+    shop: PageContext, form: AddForm, faults: dict[str, str], problem: str = ""
+) -> Template:
+    async with reading(shop.engine, shop.tenant) as connection:
+        return await render_page(
+            connection,
+            shop,
+            "item_add.html",
+            form=form,
+            faults=faults,
+            problem=problem,
+            **FIELD_CHOICES,
+        )
 
 
 @post("/items/preview", status_code=200, request_max_body_size=MAX_FORM)
@@ -211,16 +265,16 @@ async def changes(shop: NamedDependency[PageContext]) -> Template:
 async def download(
     form: FromPath[str], shop: NamedDependency[PageContext], q: FromQuery[str] = ""
 ) -> Response[Any]:
-    """Download all items that a query finds, as `csv` or `json`, one row or object each."""
+    """Download all items that a query finds, as `csv`, `json` or `xlsx`."""
     query, fault = _parsed(shop, q)
     if query is None:
         raise ValidationException(str(fault))
-    if form not in {"csv", "json"}:
-        raise ValidationException("A download is csv or json.")
+    if form not in MEDIA_TYPES:
+        raise ValidationException("A download is csv, json or xlsx.")
     name = f"cards-{shop.clock():%Y-%m-%d}.{form}"
     return Stream(
-        csv_rows(shop, query) if form == "csv" else json_rows(shop, query),
-        media_type="text/csv; charset=utf-8" if form == "csv" else "application/json",
+        item_file(shop.engine, shop.tenant, query, form),
+        media_type=MEDIA_TYPES[form],
         headers={
             "content-disposition": f'attachment; filename="{name}"',
             "cache-control": "no-store",
@@ -276,4 +330,7 @@ async def _refused(
     return page
 
 
-HANDLERS = (item_list_page, preview_change, make_change, take_back, changes, download)
+HANDLERS = (
+    *(item_list_page, add_page, add_by_hand, preview_change, make_change, take_back),
+    *(changes, download),
+)

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.accounts import Accounts
+from cardmint_cloud.adapters.oidc import OidcProvider
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
@@ -25,6 +26,7 @@ from cardmint_cloud.domain.quota import Quotas
 from cardmint_cloud.errors import NotFound
 from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.local.broker_users import BrokerUsers
+from cardmint_cloud.provider_sign_in import ProviderSignIn
 from cardmint_cloud.station_codes import StationCodes
 from cardmint_cloud.web import (
     account_pages,
@@ -36,6 +38,7 @@ from cardmint_cloud.web import (
     inventory_pages,
     item_pages,
     price_pages,
+    provider_pages,
     review_pages,
     station_pages,
     value_pages,
@@ -75,6 +78,7 @@ def build_dashboard(
     client_header: ClientHeader = "x-forwarded-for",
     broker_users: BrokerUsers | None = None,
     broker_port: int = 0,
+    provider: OidcProvider | None = None,
     clock: Callable[[], datetime] = _now,
 ) -> Litestar:
     """Return the dashboard of one tenant; the caller owns and closes engine and pool.
@@ -82,7 +86,7 @@ def build_dashboard(
     One connection of `listening`, else of `pool`, listens for changes. Requests must name one of
     `hosts`, without a port. Without `accounts` nobody signs in: serve it on loopback only. `secure`
     says that browsers come by HTTPS. `proxies` are believed who the client is, in `client_header`;
-    without `quotas` nobody waits.
+    without `quotas` nobody waits. `provider` is another way to sign in.
     """
     hosts = frozenset(hosts)
     hub = LiveHub(partial(reading, engine), listening or pool, clock)
@@ -98,6 +102,7 @@ def build_dashboard(
         secure=secure,
         base_path=base_path,
         station_codes=StationCodes(accounts, broker_users, broker_port) if accounts else None,
+        provider=ProviderSignIn(accounts, provider) if accounts and provider else None,
     )
     metrics = Metrics()
     files = assets.Assets()
@@ -125,6 +130,7 @@ def build_dashboard(
         fleet_files,
         account_pages,
         factor_pages,
+        provider_pages,
         view_pages,
     )
     app = Litestar(

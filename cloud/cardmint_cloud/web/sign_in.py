@@ -140,7 +140,7 @@ class SignInGuard:
         if kind.lower() == "bearer" and token.startswith(TOKEN_PREFIX):
             refusal = await self._program_refusal(scope, token, method, path, headers)
         else:
-            secret = _cookie(headers.get("cookie", ""), self._cookie)
+            secret = cookie_value(headers.get("cookie", ""), self._cookie)
             who = await self._accounts.signed_in(secret, now, use=use) if secret else None
             if who is None:
                 return self._too_many(_stranger(scope), Tier.STRANGER) or _sign_in_first(
@@ -303,7 +303,7 @@ def routed_path(path: str) -> str:
     return "/" + "/".join(part for part in path.split("/") if part)
 
 
-def _cookie(header: str, name: str) -> str:
+def cookie_value(header: str, name: str) -> str:
     """Return a cookie's value; other services of this host may have set any text beside it.
 
     The last one counts: browsers send those of longer paths, which are not ours, first.

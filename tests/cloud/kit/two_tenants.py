@@ -7,7 +7,12 @@ from pathlib import Path
 from uuid import UUID, uuid4, uuid5
 
 from cardmint_cloud.accounts import digest_of
-from cardmint_cloud.adapters.postgres.connection import Pool, tenant_transaction
+from cardmint_cloud.adapters.postgres import identities
+from cardmint_cloud.adapters.postgres.connection import (
+    Pool,
+    TenantDatabase,
+    tenant_transaction,
+)
 from cardmint_cloud.adapters.postgres.fleet import desired, stations
 from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter
 from cardmint_cloud.adapters.postgres.row_security import TENANT_TABLES
@@ -194,7 +199,11 @@ async def fill_every_table(pool: Pool, owner: Pool, tenant: str, folder: Path) -
     owner_of = await accounts.account_named(person)
     recovery = await accounts.recovery_link(owner_of, NOW, drops_factors=True)
     view = await ViewLinks(accounts).make(
-        f"view of {tenant}", f"lot:{place.lot}", 30, by=owner_of, now=NOW
+        f"view of {tenant}",
+        f"lot:{place.lot}",
+        30,
+        by=owner_of,
+        now=NOW - timedelta(minutes=1),  # Links of one moment stand in any order.
     )
     codes = StationCodes(accounts, None, 0)
     code = await codes.make(f"{tenant}-new", by=owner_of, now=NOW)
@@ -206,6 +215,9 @@ async def fill_every_table(pool: Pool, owner: Pool, tenant: str, folder: Path) -
         tenant,
         card.id,
     )
+
+    own = TenantDatabase(pool, tenant)
+    await identities.add(own, tenant, digest_of(tenant), owner_of, NOW)
 
     async def found(what: str, table: str) -> str:
         return str(await owner.fetchval(f"SELECT {what} FROM {table} tenant = $1 LIMIT 1", tenant))

@@ -9,6 +9,7 @@ _ACCOUNT = """
 SELECT account, name, role, disabled, made_at FROM accounts WHERE tenant = $1 AND account = $2"""
 _LISTS = {
     "sessions": "SELECT address, agent, began_at, seen_at FROM account_sessions",
+    "identities": "SELECT encode(identity, 'hex') AS identity, made_at FROM account_identities",
     "factors": "SELECT kind, name, made_at, used_at FROM account_factors",
     "read_only_links": "SELECT name, query, made_at, expires_at, used_at FROM view_links",
 }
@@ -40,10 +41,10 @@ async def role_of(executor: Executor, tenant: str, account: UUID) -> str | None:
 
 
 async def remove_links(executor: Executor, tenant: str, account: UUID) -> None:
-    """Remove a person's read-only links, and the links that recover the account."""
-    for table in ("view_links", "account_links"):
+    """Remove a person's read-only links, links that recover the account, and identities."""
+    for table in ("view_links", "account_links", "account_identities"):
         await executor.execute(
-            f"DELETE FROM {table} WHERE tenant = $1 AND account = $2",  # noqa: S608 - two names
+            f"DELETE FROM {table} WHERE tenant = $1 AND account = $2",  # noqa: S608 - our names
             tenant,
             account,
         )

@@ -33,6 +33,7 @@ READ, ADD, CHANGE, ANY = (
 TENANT_TABLES: dict[str, tuple[str, ...]] = {
     "access_tokens": ANY,
     "account_factors": ANY,
+    "account_identities": ANY,
     "account_links": ANY,
     "account_sessions": ANY,
     "accounts": CHANGE,

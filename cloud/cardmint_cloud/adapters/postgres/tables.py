@@ -483,6 +483,12 @@ Index(
     events.c.position,
     postgresql_where=text("type LIKE 'cardmint.items.changed.v%'"),
 )
+Index(
+    "events_items_added",
+    events.c.tenant,
+    events.c.position,
+    postgresql_where=text("type LIKE 'cardmint.items.added.v%'"),
+)
 Index("printings_set", printings.c.tenant, printings.c.set_id)
 Index("printings_name", printings.c.tenant, func.lower(printings.c.name))
 accounts = Table(
@@ -543,6 +549,17 @@ account_factors = Table(
     Column("used_at", Moment),
     PrimaryKeyConstraint("tenant", "factor"),
     UniqueConstraint("tenant", "credential"),
+    _of_account(),
+)
+account_identities = Table(
+    "account_identities",
+    metadata,
+    _tenant(),
+    Column("identity", LargeBinary, nullable=False),
+    Column("account", Uuid, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    PrimaryKeyConstraint("tenant", "identity"),
+    UniqueConstraint("tenant", "account"),
     _of_account(),
 )
 recovery_codes = Table(

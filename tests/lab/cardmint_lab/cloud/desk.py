@@ -7,8 +7,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
-from pathlib import Path
 from statistics import quantiles
 from uuid import UUID
 
@@ -16,16 +14,13 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud import log_months
-from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.adapters.postgres.queries import item_list
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain.item_query import parse_query
 from cardmint_cloud.item_changes import change_items, undo_change
-from cardmint_cloud.web.context import PageContext
-from cardmint_cloud.web.item_files import csv_rows
-from cardmint_cloud.web.live import LiveHub
+from cardmint_cloud.item_export import item_file
 from cardmint_contracts.changes import ItemValues
 from cardmint_lab.cloud import grown_log
 from cardmint_lab.cloud.test_bed import GivenServers, RunningServers, running_servers
@@ -110,17 +105,8 @@ async def _measure(
     if done.change is not None:
         await undo_change(pool, tenant, done.change, user="bench", now=now)
     undo_s = time.monotonic() - began
-    shop = PageContext(
-        tenant=tenant,
-        engine=engine,
-        pool=pool,
-        images=FolderStorage(Path("/nonexistent")),
-        artifacts=Path("/nonexistent"),
-        hub=LiveHub(partial(reading, engine), pool, lambda: now),
-        clock=lambda: now,
-    )
     before, size, began = _peak_mb(), 0, time.monotonic()
-    async for piece in csv_rows(shop, parse_query("", now.date())):
+    async for piece in item_file(engine, tenant, parse_query("", now.date()), "csv"):
         size += len(piece)
     return DeskReport(
         items=items,

@@ -44,9 +44,13 @@ from cardmint_cloud.adapters.postgres.tables import items as i
 from cardmint_cloud.adapters.postgres.tables import printings as p
 from cardmint_cloud.domain.catalogue_words import query_words
 from cardmint_cloud.domain.item_query import KEYWORDS, ItemQuery, Kind, Operator, Term, Value
+from cardmint_contracts.changes import AddedGroup
 from cardmint_contracts.currencies import DECIMALS
-from cardmint_contracts.events import ItemsChanged
+from cardmint_contracts.events import ItemsAdded, ItemsChanged
 from cardmint_contracts.upcasters import decode_data
+
+_CHANGES = ("cardmint.items.changed.v%", "cardmint.items.added.v%")
+"""Kinds of events about changes, as their indexes name them."""
 
 FETCHED = 1000
 """Rows that an export reads at a time."""
@@ -205,13 +209,45 @@ def worth_of(found: Sequence[RowMapping]) -> tuple[CurrencyTotal, ...]:
 async def latest_changes(
     connection: AsyncConnection, tenant: str, *, latest: int = 50
 ) -> list[dict[str, Any]]:
-    """Return the changes of the latest events about changes of items, the newest first.
+    """Return the changes and additions of the latest events about them, the newest first.
 
-    `after` is what the first of its items got, `count` the number of items, and `undoes` the change
-    that it took back.
+    `after` is what the first of its items got, `added` how many were added, `count` the number of
+    items, and `undoes` the change that it took back.
     """
+    read = [
+        row for kind in _CHANGES for row in await _latest_events(connection, tenant, kind, latest)
+    ]
+    read.sort(key=lambda row: row.position, reverse=True)
+    found: dict[UUID, dict[str, Any]] = {}
+    for row in read:
+        data = decode_data(row.type, row.data.encode())
+        if isinstance(data, ItemsChanged | ItemsAdded):
+            count = sum(len(group.items) for group in data.groups)
+            added = isinstance(data, ItemsAdded)
+            first = data.groups[0]
+            line = found.setdefault(
+                data.change,
+                {
+                    "change": data.change,
+                    "at": row.received_at,
+                    "by": data.by,
+                    "after": first.values if isinstance(first, AddedGroup) else first.after,
+                    "undoes": None if isinstance(data, ItemsAdded) else data.undoes,
+                    "added": 0,
+                    "count": 0,
+                },
+            )
+            line["count"] += count
+            line["added"] += count if added else 0
+    return list(found.values())
+
+
+async def _latest_events(
+    connection: AsyncConnection, tenant: str, kind: str, latest: int
+) -> list[Any]:
+    """Return the latest events of a kind, with all those of the same changes."""
     statement = select(e.c.position, e.c.subject, e.c.received_at, e.c.type, e.c.data).where(
-        e.c.tenant == tenant, e.c.type.like(literal_column("'cardmint.items.changed.v%'"))
+        e.c.tenant == tenant, e.c.type.like(literal_column(f"'{kind}'"))
     )
     newest = statement.order_by(e.c.position.desc())
     read = list(await connection.execute(newest.limit(latest)))
@@ -219,24 +255,7 @@ async def latest_changes(
         same = e.c.subject.in_({row.subject for row in read})
         rest = newest.where(same, e.c.position < read[-1].position)
         read += await connection.execute(rest)
-    found: dict[UUID, dict[str, Any]] = {}
-    for row in read:
-        data = decode_data(row.type, row.data.encode())
-        if isinstance(data, ItemsChanged):
-            count = sum(len(group.items) for group in data.groups)
-            line = found.setdefault(
-                data.change,
-                {
-                    "change": data.change,
-                    "at": row.received_at,
-                    "by": data.by,
-                    "after": data.groups[0].after,
-                    "undoes": data.undoes,
-                    "count": 0,
-                },
-            )
-            line["count"] += count
-    return list(found.values())
+    return read
 
 
 async def stream_items(

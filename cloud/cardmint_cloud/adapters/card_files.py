@@ -1,0 +1,273 @@
+"""Files of cards, read row by row and written block by block: CSV, JSON and XLSX.
+
+XLSX is written by XlsxWriter, which keeps one row in memory, and read by calamine, which holds a
+whole sheet: its size is bounded before it is opened.
+"""
+
+import csv
+import io
+import itertools
+import json
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import python_calamine
+import xlsxwriter
+
+from cardmint_cloud.domain.item_rows import COLUMNS, column_name, defused, unknown_columns
+from cardmint_cloud.errors import StopService
+
+MAX_SHEET_BYTES = 512 << 20
+"""Bytes of an XLSX file's parts, unpacked."""
+
+MAX_OBJECT = 1 << 20
+"""Characters of one object of a JSON file."""
+
+MAX_CELL = 10_000
+_CHUNK = 1 << 16
+_DELIMITERS = (",", ";", "\t")
+
+Row = tuple[int, Mapping[str, str]]
+"""A row's number, as a spreadsheet shows it, and its cells by column."""
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a file, whose kind its name tells, without holding them.
+
+    Raises:
+        StopService: the file cannot be read; the message says where and what to do.
+    """
+    readers = {".csv": _csv_rows, ".json": _json_rows, ".xlsx": _xlsx_rows}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise StopService(f"{path}: a file of cards is .csv, .json or .xlsx")
+    try:
+        yield from reader(path)
+    except OSError as error:
+        raise StopService(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise StopService(
+            f"{path}: not UTF-8 at byte {error.start}; save it again as `CSV UTF-8`"
+        ) from error
+
+
+def _csv_rows(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        head = lines.readline(MAX_CELL)
+        named = {one: next(csv.reader([head], delimiter=one), []) for one in _DELIMITERS}
+        delimiter = max(_DELIMITERS, key=lambda one: _known(named[one]))
+        columns, number = _columns(path, named[delimiter]), 1
+        try:
+            for number, cells in enumerate(csv.reader(lines, delimiter=delimiter), 2):
+                if any(cells):
+                    yield number, _cells(path, number, columns, cells)
+        except csv.Error as error:
+            raise StopService(f"{path}: row {number + 1} cannot be read: {error}") from error
+
+
+def _json_rows(path: Path) -> Iterator[Row]:
+    """Yield the objects of an array, or of one a line, from a window that moves over the file."""
+    decoder = json.JSONDecoder(parse_constant=str, parse_int=str, parse_float=str)
+    with path.open(encoding="utf-8-sig") as text:
+        window, number = text.read(_CHUNK).lstrip(), 0
+        closing = "]" if window.startswith("[") else ""
+        window = window.removeprefix("[")
+        while True:
+            window = window.lstrip(" \t\r\n,")
+            try:
+                found, end = decoder.raw_decode(window)
+            except (json.JSONDecodeError, RecursionError) as error:
+                more = text.read(max(_CHUNK, len(window))) if len(window) < MAX_OBJECT else ""
+                if more:
+                    window += more
+                    continue
+                if window.strip() == closing:
+                    return
+                raise StopService(f"{path}: object {number + 1} is no whole JSON") from error
+            number, window = number + 1, window[end:]
+            if not isinstance(found, dict):
+                raise StopService(f"{path}: objects are expected, or an array of them")
+            yield number, _object(path, number, found)
+
+
+def _object(path: Path, number: int, found: Mapping[str, Any]) -> dict[str, str]:
+    cells: dict[str, str] = {}
+    for name, value in found.items():
+        if isinstance(value, list | dict):
+            raise StopService(f"{path}: object {number}: `{name[:40]}` is text or a number")
+        cells[column_name(name)] = "" if value is None else str(value)
+    _columns(path, list(cells))
+    return {name: _text(path, number, value) for name, value in cells.items()}
+
+
+def _xlsx_rows(path: Path) -> Iterator[Row]:
+    try:
+        with zipfile.ZipFile(path) as parts:
+            size = sum(one.file_size for one in parts.infolist())
+        if size > MAX_SHEET_BYTES:
+            raise StopService(
+                f"{path}: {size >> 20:,} MiB unpacked are too many: at most"
+                f" {MAX_SHEET_BYTES >> 20}; save it as CSV"
+            )
+        book = python_calamine.CalamineWorkbook.from_path(str(path))
+        rows = book.get_sheet_by_index(0).iter_rows()
+    except (zipfile.BadZipFile, python_calamine.CalamineError, IndexError) as error:
+        raise StopService(f"{path}: not an XLSX file that can be read: {error}") from error
+    columns = _columns(path, [str(one) for one in next(rows, [])])
+    for number, cells in enumerate(rows, 2):
+        texts = [_cell_text(one) for one in cells]
+        if any(texts):
+            yield number, _cells(path, number, columns, texts)
+
+
+def _cell_text(value: Any) -> str:
+    """Return a cell as it is shown: 4 rather than 4.0."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _known(names: Sequence[str]) -> int:
+    named = [column_name(name) for name in names]
+    return len(named) - len(unknown_columns(named))
+
+
+def _columns(path: Path, names: Sequence[str]) -> list[str]:
+    columns = [column_name(name) for name in names]
+    unknown = unknown_columns(columns)
+    if unknown or not columns:
+        said = ", ".join(f"`{one[:40]}`" for one in unknown[:5]) or "nothing"
+        raise StopService(
+            f"{path}: the first row names the columns; {said} is none. Known are"
+            f" reference, quantity, {', '.join(COLUMNS)}"
+        )
+    if len(set(columns)) != len(columns):
+        twice = next(one for one in columns if columns.count(one) > 1)
+        raise StopService(f"{path}: there are two columns `{twice}`")
+    return columns
+
+
+def _cells(path: Path, number: int, columns: list[str], cells: Sequence[str]) -> dict[str, str]:
+    if len(cells) > len(columns) and any(cells[len(columns) :]):
+        raise StopService(f"{path}: row {number} has more cells than there are columns")
+    given = itertools.zip_longest(columns, cells[: len(columns)], fillvalue="")
+    return {name: _text(path, number, text) for name, text in given}
+
+
+def _text(path: Path, number: int, text: str) -> str:
+    if len(text) > MAX_CELL:
+        raise StopService(f"{path}: row {number}: a cell of {len(text):,} characters is too long")
+    return text
+
+
+class RowWriter(Protocol):
+    """Writes rows; `take` returns what is ready, `end` the rest."""
+
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Write rows."""
+        ...
+
+    def take(self) -> bytes:
+        """Return what can be sent already."""
+        ...
+
+    def end(self) -> bytes:
+        """Return the rest; nothing can be added afterwards."""
+        ...
+
+
+class CsvWriter:
+    """Rows as CSV, after one of names; no spreadsheet takes a text for a formula."""
+
+    def __init__(self) -> None:
+        self._buffer = io.StringIO()
+        self._writer = csv.writer(self._buffer)
+        self._writer.writerow(COLUMNS)
+
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Write rows."""
+        self._writer.writerows([defused(row[name]) for name in COLUMNS] for row in rows)
+
+    def take(self) -> bytes:
+        """Return what was written since the last time."""
+        text = self._buffer.getvalue()
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        return text.encode()
+
+    end = take
+
+
+class JsonWriter:
+    """Rows as an array of objects, one a line."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = ["["]
+        self._first = True
+
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Write rows."""
+        for row in rows:
+            self._parts += ["" if self._first else ",\n", json.dumps(row, ensure_ascii=False)]
+            self._first = False
+
+    def take(self) -> bytes:
+        """Return what was written since the last time."""
+        text = "".join(self._parts)
+        self._parts = []
+        return text.encode()
+
+    def end(self) -> bytes:
+        """Return the rest."""
+        self._parts.append("]\n")
+        return self.take()
+
+
+class XlsxWriter:
+    """Rows as a sheet whose texts are texts: no cell is a formula, a link or a number by chance.
+
+    Nothing is ready before the end; the rows wait in a file, not in memory.
+    """
+
+    def __init__(self) -> None:
+        self._file = io.BytesIO()
+        self._book = xlsxwriter.Workbook(self._file, {"constant_memory": True})
+        self._sheet = self._book.add_worksheet("Cards")
+        self._sheet.freeze_panes(1, 0)
+        self._row = 0
+        self._write(COLUMNS)
+
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Write rows."""
+        for row in rows:
+            self._write([row[name] for name in COLUMNS])
+
+    def _write(self, cells: Sequence[Any]) -> None:
+        for place, value in enumerate(cells):
+            if isinstance(value, str):
+                if value:
+                    self._sheet.write_string(self._row, place, value)
+            else:
+                self._sheet.write_number(self._row, place, value)
+        self._row += 1
+
+    def take(self) -> bytes:
+        """Return nothing yet."""
+        return b""
+
+    def end(self) -> bytes:
+        """Return the whole file."""
+        self._book.close()
+        return self._file.getvalue()
+
+
+WRITERS: Mapping[str, type[CsvWriter | JsonWriter | XlsxWriter]] = {
+    "csv": CsvWriter,
+    "json": JsonWriter,
+    "xlsx": XlsxWriter,
+}
+MEDIA_TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "json": "application/json",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
