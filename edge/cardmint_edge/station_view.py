@@ -7,8 +7,8 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from cardmint_contracts.cards import Card, Language
-from cardmint_contracts.catalogue import finishes_of
+from cardmint_contracts.cards import Card, Edition, Finish, Language
+from cardmint_contracts.catalogue import editions_of, finishes_of
 from cardmint_contracts.control import NewestSets
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.reasons import Reason
@@ -147,6 +147,7 @@ class StationViewReader:
                 for task in tasks
                 if Reason.LANGUAGE_UNCLEAR in task.reasons
             },
+            variants={task.scan: self._variants(task) for task in tasks if task.candidates},
             outlines={scan: record.scan.outlines for scan, record in asked.items()},
             originals={scan: record for scan, record in originals.items() if record is not None},
             open_tasks=self._task_table.count_open(),
@@ -171,6 +172,16 @@ class StationViewReader:
         known = self._active.languages(task.candidates[0].card.id) if task.candidates else ()
         return language_choices(record.scan if record else None, known)
 
+    def _variants(self, task: ReviewTask) -> Mapping[str, Sequence[Finish] | Sequence[Edition]]:
+        """Return what the first candidate exists as; nothing where that is not known."""
+        known = self._active.variants(task.candidates[0].card.id)
+        found: dict[str, Sequence[Finish] | Sequence[Edition]] = {}
+        if finishes := finishes_of(known):
+            found["finish"] = finishes
+        if editions := editions_of(known):
+            found["edition"] = editions
+        return found
+
     def _catalogue_days(self) -> int | None:
         made_at = self._active.made_at
         return None if made_at is None else max(0, (self._clock().time - made_at).days)
@@ -186,7 +197,12 @@ class StationViewReader:
     def _price(self, scan: CardScanned, answers: Mapping[UUID, ScanAnswer]) -> PriceSummary | None:
         answer = answers.get(scan.scan)
         card = answer.card if answer is not None and answer.known else _likeliest(scan)
-        counted = replace(scan.defaults, finish=scan.counted_finish, edition=scan.counted_edition)
+        said = (answer.finish, answer.edition) if answer is not None else (None, None)
+        counted = replace(
+            scan.defaults,
+            finish=said[0] or scan.counted_finish,
+            edition=said[1] or scan.counted_edition,
+        )
         price = self._active.price(card.id, counted) if card else None
         if price is None:
             return None

@@ -155,6 +155,16 @@ EVENTS: dict[str, EventData] = {
         by="station:left",
         language="fr",
     ),
+    "review-answered-variant": ReviewAnswered(
+        task=UUID(int=21),
+        task_version=1,
+        scan=UUID(int=12),
+        verdict="card",
+        card=FOX,
+        by="station:left",
+        finish=Finish.HOLO,
+        edition=Edition.FIRST,
+    ),
     "review-opened": ReviewOpened(
         task=UUID(int=22),
         scan=UUID(int=11),
