@@ -1,6 +1,7 @@
 """Files of cards: what is written is read again; what cannot be read says where and what to do."""
 
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,12 @@ def test_what_is_written_is_read_again(form: str, tmp_path: Path) -> None:
     for (_, cells), row in zip(found, ROWS, strict=True):
         shown = {name: cells[name].removeprefix("'") for name in COLUMNS}
         assert shown == {name: str(value) for name, value in row.items()}
+
+
+def test_a_sheet_names_no_time_of_writing(tmp_path: Path) -> None:
+    with zipfile.ZipFile(written(tmp_path / "cards.xlsx", WRITERS["xlsx"]().end())) as parts:
+        times = re.findall(rb"\d{4}-\d\d-\d\dT[\d:]+Z", parts.read("docProps/core.xml"))
+    assert set(times) == {b"2000-01-01T00:00:00Z"}
 
 
 def test_no_cell_of_a_sheet_is_a_formula(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import itertools
 import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +27,9 @@ MAX_OBJECT = 1 << 20
 """Characters of one object of a JSON file."""
 
 MAX_CELL = 10_000
+WRITTEN = datetime(2000, 1, 1, tzinfo=UTC)
+"""The time of writing that a sheet names."""
+
 _CHUNK = 1 << 16
 _DELIMITERS = (",", ";", "\t")
 
@@ -232,6 +236,8 @@ class XlsxWriter:
     def __init__(self) -> None:
         self._file = io.BytesIO()
         self._book = xlsxwriter.Workbook(self._file, {"constant_memory": True})
+        # The time of writing would make each file of the same cards another one.
+        self._book.set_properties({"created": WRITTEN})
         self._sheet = self._book.add_worksheet("Cards")
         self._sheet.freeze_panes(1, 0)
         self._row = 0
