@@ -274,7 +274,7 @@ def open_station(folder: Path) -> Iterator[Run]:
             forwarder.step(0)
             assert outbox.stream_state.last == before.last
             return
-        kinds = {b"c": "commands", b"d": "config/desired", b"f": "fleet/models"}
+        kinds = {b"c": "commands", b"d": "config/desired", b"f": "fleet/models", b"s": "fleet/sets"}
         remote.handle(
             ControlMessage(kind=kinds.get(kind, "connected"), payload=payload, command=TASK)
         )
@@ -294,7 +294,13 @@ class _Replies:
 
 
 def station_seeds() -> list[bytes]:
-    patterns = {b"r": "receipt*", b"t": "task*", b"o": "outcome*", b"d": "config-desired*"}
+    patterns = {
+        b"r": "receipt*",
+        b"t": "task*",
+        b"o": "outcome*",
+        b"d": "config-desired*",
+        b"s": "newest*",
+    }
     found = [kind + body for kind, pattern in patterns.items() for body in golden(pattern)]
     return [
         *found,

@@ -52,7 +52,7 @@ TOPICS = (
     *(
         f"{ROOT_TOPIC}/{tenant}/fleet/{what}"
         for tenant in TENANTS
-        for what in ("catalogue", "models")
+        for what in ("catalogue", "models", "sets")
     ),
     *(f"{ROOT_TOPIC}/{tenant}/feed/items" for tenant in TENANTS),
     f"{ROOT_TOPIC}/shop/left",
@@ -69,7 +69,7 @@ def may(user: str, action: str, topic: str) -> bool:
     tenant = user.partition("/")[0]
     down = any(place == f"{station}/{channel}" for station in STATIONS for channel in DOWN)
     fleet = place in {
-        f"{whose}/fleet/{what}" for whose in TENANTS for what in ("catalogue", "models")
+        f"{whose}/fleet/{what}" for whose in TENANTS for what in ("catalogue", "models", "sets")
     }
     feed = place in {f"{whose}/feed/items" for whose in TENANTS}
     if user == CLOUD:
