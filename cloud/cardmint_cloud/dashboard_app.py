@@ -28,7 +28,7 @@ from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.local.broker_users import BrokerUsers
 from cardmint_cloud.settings import CloudSettings
 from cardmint_cloud.watchdog import watchdog
-from cardmint_cloud.web.connections import BoundedConnection
+from cardmint_cloud.web.connections import BoundedConnection, bound_connections
 from cardmint_cloud.web.guards import LOOPBACK as LOOPBACK_NAMES
 from cardmint_cloud.web.routes import build_dashboard
 
@@ -70,6 +70,7 @@ async def serve(settings: CloudSettings) -> None:
         StopService: the database cannot be used as it is set, or the port is taken.
     """
     log_as_json()
+    bound_connections()
     web, users = settings.web, settings.stations.broker_users
     where = f"{web.address(web.host)}/"
     for setting, file in (("tls_cert", web.tls_cert), ("tls_key", web.tls_key)):
