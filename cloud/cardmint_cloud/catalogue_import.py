@@ -7,11 +7,13 @@ from datetime import datetime
 from pathlib import Path
 
 from cardmint_cloud.adapters import catalogue_files
-from cardmint_cloud.adapters.postgres import catalogue
+from cardmint_cloud.adapters.postgres import across, catalogue
 from cardmint_cloud.adapters.postgres.catalogue import CatalogueImport
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection
+from cardmint_cloud.adapters.postgres.ingest.event_log import notify_all
 from cardmint_cloud.errors import ParkItem, StopService
 from cardmint_contracts.catalogue import CatalogueIndex
+from cardmint_contracts.notifications import Subject
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +88,9 @@ async def import_catalogue(
         )
         if not done.printings:
             raise StopService(f"{folder}: no set of it can be used: fetch the catalogue again")
+        # Workers tell all stations which sets came out.
+        tenants = await across.list_tenants(connection)
+        await notify_all(connection, [(tenant, Subject.FLEET) for tenant in tenants])
     return ImportSummary(now=done, changed=changed, skipped=skipped)
 
 

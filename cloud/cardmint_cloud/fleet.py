@@ -11,6 +11,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from cardmint_cloud.adapters.postgres import across
+from cardmint_cloud.adapters.postgres.catalogue import newest_sets
 from cardmint_cloud.adapters.postgres.connection import Pool, tenant_transaction
 from cardmint_cloud.adapters.postgres.fleet import desired
 from cardmint_cloud.adapters.postgres.retry import retry_until_done
@@ -31,7 +32,7 @@ class StationPublisher(Protocol):
 
 
 class FleetPublisher:
-    """Publishes the desired artifacts and settings of all stations as retained messages.
+    """Publishes artifacts and settings of all stations, and the newest sets, as retained messages.
 
     Each run publishes everything: the messages stay at the broker.
     """
@@ -59,6 +60,9 @@ class FleetPublisher:
             await retry_until_done("fleet", partial(self._tell, link))
 
     async def _tell(self, link: StationPublisher) -> None:
+        newest = encode(await newest_sets(self._pool))
+        for tenant in await across.list_tenants(self._pool):
+            link.publish(topics.fleet_sets_topic(tenant), newest)
         for tenant in await across.tenants_with_fleets(self._pool):
             async with tenant_transaction(self._pool, tenant) as connection:
                 wanted = await desired.desired_fleet(connection, tenant)

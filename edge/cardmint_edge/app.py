@@ -267,6 +267,7 @@ class Assembly:
             problems=self._problems,
             link_problem=lambda: self.link.problem,
             files=self.files.listed,
+            newest_sets=lambda: self.remote_control.newest_sets,
         )
 
     def supervisor(self, page_server: PageServer) -> StationSupervisor:

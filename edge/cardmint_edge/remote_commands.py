@@ -18,6 +18,7 @@ from cardmint_contracts.control import (
     CommandReply,
     DesiredConfig,
     Manifest,
+    NewestSets,
     ReportedConfig,
     decode_manifest,
 )
@@ -80,6 +81,8 @@ class RemoteControl:
         self._on_manifest = on_manifest
         self._inbox: queue.SimpleQueue[ControlMessage | None] = queue.SimpleQueue()
         self._replies: deque[tuple[UUID, CommandReply]] = deque(maxlen=REMEMBERED_COMMANDS)
+        self.newest_sets = NewestSets()
+        """The sets that came out last, as the cloud says; none before it does."""
         self._version = 0
         self._stopping = threading.Event()
 
@@ -119,6 +122,8 @@ class RemoteControl:
                 self._run_command(message)
             elif message.kind == "config/desired":
                 self._use(decode(message.payload, DesiredConfig))
+            elif message.kind == "fleet/sets":
+                self.newest_sets = decode(message.payload, NewestSets)
             elif message.kind.startswith("fleet/"):
                 self._on_manifest(decode_manifest(message.payload))
         except ContractError as error:

@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 from msgspec.structs import replace
 
-from cardmint_contracts.cards import Card, CardId, Language
+from cardmint_contracts.cards import Card, CardId, Edition, Finish, Language
 from cardmint_contracts.errors import ContractError
 from cardmint_contracts.events import EventData, ReviewAnswered, ReviewUndone
 from cardmint_contracts.reasons import Reason
@@ -89,7 +89,7 @@ class OverruledAnswer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScanAnswer:
-    """What a person said about a scan: its card, None for "no card", and its language, if said.
+    """What a person said about a scan: its card, None for "no card", and what else was said of it.
 
     Not `known`: the question was closed while the station was offline, and nobody told it how.
     """
@@ -97,6 +97,8 @@ class ScanAnswer:
     card: Card | None
     by: str
     language: Language | None = None
+    finish: Finish | None = None
+    edition: Edition | None = None
     known: bool = True
 
 
@@ -322,11 +324,14 @@ class ReviewTasks:
         card: CardId | None,
         by: str,
         language: Language | None = None,
+        *,
+        finish: Finish | None = None,
+        edition: Edition | None = None,
     ) -> AnswerResult:
         """Take the operator's answer: a card of the catalogue, or None for "no card".
 
-        `language` is the card's, None where the answer does not say it. An answer that is `TAKEN`
-        is durable.
+        `language`, `finish` and `edition` are the card's, None where not said. An answer that
+        is `TAKEN` is durable.
         """
         with self._transaction():
             open_task = self._store.find_open(task)
@@ -340,7 +345,8 @@ class ReviewTasks:
             if card is not None and chosen is None:
                 return AnswerResult.UNKNOWN_CARD
             self._store.answer(task, chosen)
-            language = None if chosen is None else language
+            if chosen is None:
+                language = finish = edition = None
             answer = ReviewAnswered(
                 task=task,
                 task_version=version,
@@ -349,9 +355,14 @@ class ReviewTasks:
                 by=by,
                 card=chosen,
                 language=language,
+                finish=finish,
+                edition=edition,
             )
             sequence = self._append(answer, self._read_clock())
-        self._remember(open_task.scan, ScanAnswer(card=chosen, by=by, language=language))
+        self._remember(
+            open_task.scan,
+            ScanAnswer(card=chosen, by=by, language=language, finish=finish, edition=edition),
+        )
         self._given[task] = GivenAnswer(asked=open_task, card=chosen)
         self._given.move_to_end(task)
         while len(self._given) > MAX_GIVEN:

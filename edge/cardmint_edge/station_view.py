@@ -7,8 +7,9 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from cardmint_contracts.cards import Card, Language
-from cardmint_contracts.catalogue import finishes_of
+from cardmint_contracts.cards import Card, Edition, Finish, Language
+from cardmint_contracts.catalogue import editions_of, finishes_of
+from cardmint_contracts.control import NewestSets
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.reasons import Reason
 from cardmint_contracts.tasks import ReviewTask
@@ -75,12 +76,13 @@ class StationViewReader:
         problems: Callable[[], Sequence[str]] = tuple,
         link_problem: Callable[[], str] = str,
         files: Callable[[], Sequence[ListedFile]] = tuple,
+        newest_sets: Callable[[], NewestSets] = NewestSets,
     ) -> None:
         """Take the parts.
 
         `problems` returns sentences about what else is wrong at the station. `link_problem`
         returns why there is no connection to the broker. `files` returns the files and photos that
-        gave no card.
+        gave no card, `newest_sets` the sets that came out last.
         """
         self._status = status
         self._outbox = outbox
@@ -95,6 +97,7 @@ class StationViewReader:
         self._problems = problems
         self._link_problem = link_problem
         self._files = files
+        self._newest_sets = newest_sets
         self._figures = FiguresReader(outbox, active.price)
         self._drain = DrainEstimator()
         self._skipped: set[UUID] = set()
@@ -128,6 +131,7 @@ class StationViewReader:
                 version=__version__,
                 catalogue_days=self._catalogue_days(),
                 newest_set=self._active.newest_set,
+                sets_since=self._sets_since(),
             ),
             drain_s=self._drain.estimate(time.monotonic(), status.queued),
             link=self._link_text(),
@@ -143,6 +147,7 @@ class StationViewReader:
                 for task in tasks
                 if Reason.LANGUAGE_UNCLEAR in task.reasons
             },
+            variants={task.scan: self._variants(task) for task in tasks if task.candidates},
             outlines={scan: record.scan.outlines for scan, record in asked.items()},
             originals={scan: record for scan, record in originals.items() if record is not None},
             open_tasks=self._task_table.count_open(),
@@ -167,9 +172,23 @@ class StationViewReader:
         known = self._active.languages(task.candidates[0].card.id) if task.candidates else ()
         return language_choices(record.scan if record else None, known)
 
+    def _variants(self, task: ReviewTask) -> Mapping[str, Sequence[Finish] | Sequence[Edition]]:
+        """Return what the first candidate exists as; nothing where that is not known."""
+        known = self._active.variants(task.candidates[0].card.id)
+        found: dict[str, Sequence[Finish] | Sequence[Edition]] = {}
+        if finishes := finishes_of(known):
+            found["finish"] = finishes
+        if editions := editions_of(known):
+            found["edition"] = editions
+        return found
+
     def _catalogue_days(self) -> int | None:
         made_at = self._active.made_at
         return None if made_at is None else max(0, (self._clock().time - made_at).days)
+
+    def _sets_since(self) -> Sequence[str]:
+        made_at = self._active.made_at
+        return self._newest_sets().since("" if made_at is None else made_at.date().isoformat())
 
     def _link_text(self) -> str:
         text, problem = self._forwarder.status_text, self._link_problem()
@@ -178,7 +197,12 @@ class StationViewReader:
     def _price(self, scan: CardScanned, answers: Mapping[UUID, ScanAnswer]) -> PriceSummary | None:
         answer = answers.get(scan.scan)
         card = answer.card if answer is not None and answer.known else _likeliest(scan)
-        counted = replace(scan.defaults, finish=scan.counted_finish, edition=scan.counted_edition)
+        said = (answer.finish, answer.edition) if answer is not None else (None, None)
+        counted = replace(
+            scan.defaults,
+            finish=said[0] or scan.counted_finish,
+            edition=said[1] or scan.counted_edition,
+        )
         price = self._active.price(card.id, counted) if card else None
         if price is None:
             return None

@@ -17,6 +17,7 @@ from cardmint_contracts.control import (
     CommandReply,
     DesiredConfig,
     Manifest,
+    NewestSets,
     ReportedConfig,
 )
 from cardmint_contracts.envelope import BATCH, BATCH_GZIP, MAX_EVENTS, Envelope
@@ -87,6 +88,13 @@ _CHANNELS: dict[str, tuple[str, str, type, bool, int]] = {
         "down",
         "The models that every station of the tenant is to use.",
         Manifest,
+        True,
+        1,
+    ),
+    "fleet/sets": (
+        "down",
+        "The sets that came out last: a station says which its catalogue lacks.",
+        NewestSets,
         True,
         1,
     ),

@@ -87,6 +87,24 @@ class Manifest(Downward, frozen=True):
         return f"{self.signed()}serial {self.serial}\n"
 
 
+class ReleasedSet(Downward, frozen=True):
+    """A set, and the day on which it came out."""
+
+    id: Line
+    name: Line
+    released: Line
+
+
+class NewestSets(Downward, frozen=True):
+    """The sets that came out last, by the cloud's catalogue, the newest first."""
+
+    sets: Annotated[tuple[ReleasedSet, ...], Meta(max_length=64)] = ()
+
+    def since(self, day: str) -> list[str]:
+        """Return the names of the sets that came out after a day; none where the day is empty."""
+        return [one.name for one in self.sets if day and one.released > day]
+
+
 def encode_manifest(manifest: Manifest) -> builtins.bytes:
     """Return a manifest as JSON; stations of version 0.1.0 find the artifact under `ware`."""
     values = {**msgspec.to_builtins(manifest), "ware": manifest.artifact}

@@ -100,7 +100,8 @@ class CardScanned(Upward, frozen=True):
 class ReviewAnswered(Upward, frozen=True):
     """A person's answer to a review task: the printing, or that it is no card of the catalogue.
 
-    `language` is the card's, where the answer says it; else the card keeps the one it has.
+    `language`, `finish` and `edition` are the card's, where the answer says them; else the card
+    keeps those that it has.
     """
 
     task: UUID
@@ -110,6 +111,8 @@ class ReviewAnswered(Upward, frozen=True):
     by: Line
     card: Card | None = None
     language: Language | None = None
+    finish: Finish | None = None
+    edition: Edition | None = None
 
     def __post_init__(self) -> None:
         if (self.card is not None) != (self.verdict == "card"):

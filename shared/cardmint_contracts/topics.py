@@ -24,6 +24,7 @@ Kind: TypeAlias = Literal[
     "config/reported",
     "fleet/catalogue",
     "fleet/models",
+    "fleet/sets",
 ]
 
 Channel: TypeAlias = Literal[
@@ -42,7 +43,7 @@ Channel: TypeAlias = Literal[
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
-_ARTIFACTS: tuple[Kind, ...] = ("fleet/catalogue", "fleet/models")
+_FLEET: tuple[Kind, ...] = ("fleet/catalogue", "fleet/models", "fleet/sets")
 _SIDES: tuple[Kind, ...] = ("config/desired", "config/reported")
 _KINDS: tuple[Kind, ...] = ("events", "receipt", "state", "health")
 
@@ -130,6 +131,11 @@ def fleet_topic(tenant: str, artifact: Artifact) -> str:
     return f"{ROOT}/{name(tenant)}/fleet/{artifact}"
 
 
+def fleet_sets_topic(tenant: str) -> str:
+    """Return the topic on which the sets that came out last lie retained."""
+    return f"{ROOT}/{name(tenant)}/fleet/sets"
+
+
 def station_channel(tenant: str, station: str, channel: Channel) -> str:
     """Return the filter for one channel of a station."""
     return f"{ROOT}/{name(tenant)}/{name(station)}/{channel}"
@@ -163,9 +169,9 @@ def parse(topic: str) -> StationTopic:
     """
     parts = topic.split("/")
     if len(parts) == 5 and "/".join(parts[:2]) == ROOT and parts[3] == "fleet":
-        for artifact_kind in _ARTIFACTS:
-            if artifact_kind == f"fleet/{parts[4]}":
-                return StationTopic(name(parts[2]), "", artifact_kind)
+        for fleet_kind in _FLEET:
+            if fleet_kind == f"fleet/{parts[4]}":
+                return StationTopic(name(parts[2]), "", fleet_kind)
     elif len(parts) >= 5 and "/".join(parts[:2]) == ROOT:
         tenant, station, kind = name(parts[2]), name(parts[3]), parts[4]
         if (

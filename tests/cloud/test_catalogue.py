@@ -1,6 +1,7 @@
 """The catalogue in the cloud: imported, searched in any language, shown, and used for prices."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,9 +17,13 @@ from cardmint_cloud.adapters.postgres.fleet.stations import put_health, put_stat
 from cardmint_cloud.catalogue_import import ImportSummary, import_catalogue
 from cardmint_cloud.domain.catalogue_words import query_words, searched_text
 from cardmint_cloud.errors import StopService
+from cardmint_cloud.fleet import FleetPublisher
 from cardmint_cloud.local.postgres import database_environment
+from cardmint_contracts import topics
 from cardmint_contracts.catalogue import Printing, Region
+from cardmint_contracts.control import NewestSets
 from cardmint_contracts.stations import StationHealth, StationState
+from cardmint_contracts.wire import decode
 from tests.cloud.kit.cards import NOW
 from tests.cloud.kit.catalogue import BASE, NEW, write_catalogue
 from tests.cloud.kit.cli import run_command
@@ -156,6 +161,54 @@ async def test_an_old_catalogue_says_so(
     folder = write_catalogue(tmp_path, BASE, made_at=old)
     await take_catalogue(owner, folder, now=NOW, warn=pytest.fail)
     assert "365 days old" in await read(site, "/catalogue")
+
+
+class Retained:
+    """A broker that keeps the last message of each topic."""
+
+    def __init__(self) -> None:
+        self.messages: dict[str, bytes] = {}
+        self._published = asyncio.Event()
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[None]:
+        assert retain
+        self.messages[topic] = payload
+        self._published.set()
+        done: asyncio.Future[None] = asyncio.Future()
+        done.set_result(None)
+        return done
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(30):
+            while not holds():
+                self._published.clear()
+                await self._published.wait()
+
+
+async def test_every_tenants_stations_are_told_the_newest_sets(
+    pool: Pool, owner: Pool, tmp_path: Path
+) -> None:
+    for tenant in ("shop", "other"):
+        async with tenant_transaction(pool, tenant) as connection:
+            await connection.execute(
+                "INSERT INTO watermarks (tenant, stream, source, sequence, updated_at)"
+                " VALUES ($1, $2, '/stations/left', 0, $3)",
+                tenant,
+                UUID(int=len(tenant)),
+                NOW,
+            )
+    broker, fleet = Retained(), FleetPublisher(pool)
+    told = asyncio.create_task(fleet.run(broker))
+    topic = topics.fleet_sets_topic("shop")
+    fleet.changed()
+    await broker.until(lambda: broker.messages.get(topic) == b'{"sets":[]}')
+    await take_catalogue(owner, write_catalogue(tmp_path, BASE, NEW), now=NOW, warn=pytest.fail)
+    fleet.changed()
+    await broker.until(lambda: b"Pitch Black" in broker.messages[topic])
+    told.cancel()
+    assert decode(broker.messages[topics.fleet_sets_topic("other")], NewestSets).since(
+        "2026-03-01"
+    ) == ["Pitch Black"]
 
 
 @pytest.mark.greenlets

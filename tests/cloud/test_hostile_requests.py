@@ -55,7 +55,13 @@ FORMS = {
     "/items/change": CHANGE,
     "/items/add": {**CHANGE, "quantity": NUMBERS, "reference": TEXTS},
     "/reviews": {"verdict": TEXTS, "chosen": (*TEXTS, *(f"{uuid4()}/{n}" for n in NUMBERS))},
-    "/reviews/{task:uuid}": {"version": HOSTILE, "card": TEXTS, "lease": TEXTS},
+    "/reviews/{task:uuid}": {
+        "version": HOSTILE,
+        "card": TEXTS,
+        "lease": TEXTS,
+        "finish": TEXTS,
+        "edition": TEXTS,
+    },
 }
 HEADERS = (
     *(("origin", value) for value in ("http://[", "http://[::1", "//", "http://a:b:c", "null")),

@@ -23,7 +23,7 @@ from cardmint_cloud.domain.items import (
     subject_of,
     touched_keys,
 )
-from cardmint_contracts.cards import Candidate, Card, Decision, Image
+from cardmint_contracts.cards import Candidate, Card, Decision, Edition, Finish, Image
 from cardmint_contracts.events import (
     CardScanned,
     EventData,
@@ -334,6 +334,20 @@ def test_an_answer_says_the_language_and_an_undo_takes_it_back() -> None:
     table.say(replace(says(scan, OWL, version=3), language="de"), undo(scan, version=4))
     table.say(says(scan, OWL, version=5))
     assert table.item(scan).language == "", "an answer that says no language leaves it"
+
+
+def test_an_answer_says_finish_and_edition_and_an_undo_takes_them_back() -> None:
+    scan, table = doubtful(), Table()
+    said = replace(says(scan, OWL), finish=Finish.HOLO, edition=Edition.FIRST)
+    table.say(scan, said)
+    item = table.item(scan)
+    assert (item.finish, item.edition, table.held) == ("holo", "first", {OWL.id: 1})
+    table.say(undo(scan))
+    item = table.item(scan)
+    assert (item.finish, item.edition) == ("", "")
+    table.say(replace(says(scan, OWL, version=3), finish=Finish.NORMAL), undo(scan, version=4))
+    table.say(says(scan, OWL, version=5))
+    assert table.item(scan).finish == "", "an answer that says no finish leaves it"
 
 
 def test_a_card_that_is_scanned_again_has_the_language_of_that_scan() -> None:

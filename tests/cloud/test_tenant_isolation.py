@@ -186,6 +186,8 @@ def _forms(annotation: Any, ids: TenantIds) -> list[str]:
         "account": ids.account,
         "factors": "true",
         "language": "fr",
+        "finish": "holo",
+        "edition": "first",
         "role": "viewer",
         "disabled": "true",
     }

@@ -206,6 +206,7 @@ def test_topics_parse_as_they_are_built(tenant: str, station: str, task: UUID) -
         "fleet/catalogue",
         None,
     )
+    assert topics.parse(topics.fleet_sets_topic(tenant)) == (tenant, "", "fleet/sets", None)
     with pytest.raises(BadTopic):
         topics.parse(f"{topics.ROOT}/{tenant}/fleet/others")
     assert topics.station_commands(tenant, station).endswith("/commands/+")

@@ -32,6 +32,8 @@ from cardmint_contracts.control import (
     CommandReply,
     DesiredConfig,
     Manifest,
+    NewestSets,
+    ReleasedSet,
     ReportedConfig,
     decode_manifest,
     encode_manifest,
@@ -153,6 +155,16 @@ EVENTS: dict[str, EventData] = {
         by="station:left",
         language="fr",
     ),
+    "review-answered-variant": ReviewAnswered(
+        task=UUID(int=21),
+        task_version=1,
+        scan=UUID(int=12),
+        verdict="card",
+        card=FOX,
+        by="station:left",
+        finish=Finish.HOLO,
+        edition=Edition.FIRST,
+    ),
     "review-opened": ReviewOpened(
         task=UUID(int=22),
         scan=UUID(int=11),
@@ -250,6 +262,9 @@ OTHERS: dict[str, msgspec.Struct] = {
         bytes=41_000_000,
         sha256="ab" * 32,
         signature="A" * 86 + "==",
+    ),
+    "newest-sets": NewestSets(
+        sets=(ReleasedSet(id="me4", name="Pitch Black", released="2026-07-17"),)
     ),
     "receipt": Receipt(stream=UUID(int=1), sequence=41),
     "receipt-refused": Receipt(stream=UUID(int=1), sequence=41, refused=50),

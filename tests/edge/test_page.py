@@ -96,6 +96,10 @@ def test_the_age_of_the_catalogue_is_shown(
     assert says in page
     assert "newest set Pitch Black" in page
     assert ('<dt>Catalogue</dt><dd class="warn">' in page) == (days > 45)
+    assert "came out since" not in page
+    bench.sets_since = ("Pitch Black", "Chaos <Rising>")
+    page = " ".join(client.get("/").text.split())
+    assert "came out since: Pitch Black, Chaos &lt;Rising&gt;" in page
 
 
 def test_an_empty_station_says_what_to_do(client: Asking) -> None:
@@ -779,6 +783,39 @@ def test_a_question_about_the_printing_takes_the_language_along(
     answer = decode_data(*bench_event(bench))
     assert isinstance(answer, ReviewAnswered)
     assert (answer.card, answer.language) == (CARDS[1], "nl")
+
+
+def test_a_question_about_finish_and_edition_is_answered_with_them(
+    bench: PageBench, client: Asking
+) -> None:
+    task = replace(task_of(1), reasons=("other-finish", "other-edition"))
+    bench.tasks.receive_task(task.task, encode(task))
+    page = " ".join(client.get("/").text.split())
+    assert '<option value="reverse_holo">reverse holo</option>' in page
+    assert "Its edition" in page
+    bench.variants = {task.scan: {"finish": (Finish.NORMAL, Finish.HOLO)}}
+    page = " ".join(client.get("/").text.split())
+    assert '<option value="holo">holo</option>' in page.split("Its finish")[1].split("</select>")[0]
+    assert "reverse_holo" not in page.split("Its finish")[1].split("</select>")[0]
+    form = {"version": "1", "card": "set1-2", "finish": "holo", "edition": "first"}
+    for wrong in ({"finish": "shiny"}, {"edition": "third"}):
+        assert client.post(f"/tasks/{task.task}", data=form | wrong).status_code == 400
+    client.post(f"/tasks/{task.task}", data=form)
+    answer = decode_data(*bench_event(bench))
+    assert isinstance(answer, ReviewAnswered)
+    assert (answer.card, answer.finish, answer.edition) == (CARDS[1], "holo", "first")
+
+
+def test_a_question_about_something_else_asks_for_no_finish(
+    bench: PageBench, client: Asking
+) -> None:
+    task = replace(task_of(1), reasons=("same-art",))
+    bench.tasks.receive_task(task.task, encode(task))
+    assert "Its finish" not in client.get("/").text
+    client.post(f"/tasks/{task.task}", data={"version": "1", "card": "", "finish": "holo"})
+    answer = decode_data(*bench_event(bench))
+    assert isinstance(answer, ReviewAnswered)
+    assert answer.finish is None
 
 
 def test_no_card_has_no_language(bench: PageBench) -> None:

@@ -20,7 +20,7 @@ from cardmint_edge.adapters.models import FOLDER, CardFinder, ModelUnusable, Tex
 from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.domain.reading.attacks import Moves, attack_leads
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, PrintedFacts, TextIndex
-from cardmint_edge.domain.reading.clear_numbers import clear_numbers, unpadded
+from cardmint_edge.domain.reading.clear_numbers import clear_numbers, read_numbers, unpadded
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
 from cardmint_edge.domain.reading.lexicon import ALPHABET, codes, number_forms, plain
 from cardmint_edge.domain.reading.print_reader import CardReadings, Examined, PrintReader
@@ -184,7 +184,7 @@ def test_the_artist_orders_cards_that_all_other_print_leaves_open(
     ]
     known += [replace(one, artist="Ann Shore") for one in prints(99) if any(artists.values())]
     reader = PrintReader(lambda strip: says(printed), CatalogueTexts(known))
-    found, _ = reader.search([whole(np.zeros((1000, 714, 3), np.uint8))])
+    found = reader.search([whole(np.zeros((1000, 714, 3), np.uint8))]).scores
     assert found[0].card_id == first
     assert found[0].total == pytest.approx(found[1].total)
     assert found[0].artist >= found[1].artist
@@ -221,12 +221,11 @@ def test_attacks_order_cards_that_number_and_name_leave_open(fictional: Path) ->
     def read(middle: NDArray[np.float32]) -> Reading:
         return says("Cat" if middle < 0.2 else "Tail Whip" if middle < 0.9 else "")
 
-    scores, _ = PrintReader(read, texts, cut=cut, moves=lambda card_id: known[card_id]).search(
-        [whole_card]
-    )
+    reader = PrintReader(read, texts, cut=cut, moves=lambda card_id: known[card_id])
+    scores = reader.search([whole_card]).scores
     assert [score.card_id for score in scores] == texts.cards[::-1]
     assert scores[0].attack == -scores[1].attack == pytest.approx(3, abs=0.5)
-    without, _ = PrintReader(read, texts, cut=cut).search([whole_card])
+    without = PrintReader(read, texts, cut=cut).search([whole_card]).scores
     assert {score.attack for score in without} == {0}
 
 
@@ -278,15 +277,17 @@ def test_print_is_looked_for_in_more_places_when_the_first_leave_it_open(
         return says(texts[(len(asked) - 1) % len(texts)])
 
     reader = PrintReader(letters, CatalogueTexts(prints(4, 12)))
-    found, where = reader.search([card])
-    assert [fit.card_id for fit in found[:1]] == ["a-12"]
-    assert found[0].name_lead == np.inf
-    assert where is card
+    found = reader.search([card])
+    assert [fit.card_id for fit in found.scores[:1]] == ["a-12"]
+    assert found.scores[0].name_lead == np.inf
+    assert found.where is card
+    assert {one.number for one in found.clear} == {"12/102"}
     assert len(asked) == (4 if clear else 11)
     asked.clear()
     assert reader.examine(card, [Card(id="a-12", name="Cat", number="12")]) is not None
     assert len(asked) == (4 if clear else 11)
-    assert PrintReader(letters, CatalogueTexts([])).search([card]) == ([], None)
+    nothing = PrintReader(letters, CatalogueTexts([])).search([card])
+    assert (nothing.scores, nothing.where) == ([], None)
 
 
 def test_a_model_that_is_not_what_its_manifest_says_is_not_used(
@@ -360,7 +361,7 @@ def test_print_at_a_picture_tells_its_printings_apart() -> None:
     assert twelve.name_lead > 5
     assert twelve.health is not None
     assert twelve.health > -1
-    assert found.unknown_number == ""
+    assert {one.number for one in found.clear} == {"12/102"}
 
 
 def test_a_printing_of_which_the_reader_knows_nothing_scores_as_unread() -> None:
@@ -472,4 +473,14 @@ def test_a_number_of_no_printing_must_stand_in_two_strips_and_no_other_beside_it
         whole(np.full((1000, 714, 3), 90, np.uint8)), [Card(id="a-4", name="Fox", number="4")]
     )
     assert found is not None
-    assert found.unknown_number == unknown
+    assert reader.unknown_number(found.clear) == unknown
+
+
+def test_one_strip_that_is_read_twice_is_one() -> None:
+    facts = [PrintedFacts(card_id="a-4", name="Fox", number="4", total=102, promo=False)]
+    card = whole(np.full((1000, 714, 3), 90, np.uint8))
+    reader = PrintReader(lambda _: says("091/084"), CatalogueTexts(facts))
+    first, second = (read_numbers(card, NUMBERS[:1], [says("091/084")], 0.9) for _ in range(2))
+    assert reader.unknown_number(first | second) == ""
+    elsewhere = read_numbers(card, NUMBERS[1:2], [says("091/084")], 0.9)
+    assert reader.unknown_number(first | elsewhere) == "091/084"

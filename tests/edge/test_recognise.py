@@ -14,14 +14,15 @@ from cardmint_edge.adapters.pack import Pack
 from cardmint_edge.domain.config import FinderConfig, PolicyConfig, UnreadCosts
 from cardmint_edge.domain.decide import likeliest, rank
 from cardmint_edge.domain.evidence import PrintScores
-from cardmint_edge.domain.reading.print_reader import Examined, PrintReader, PrintScore
+from cardmint_edge.domain.reading.clear_numbers import ReadNumber, unknown_number
+from cardmint_edge.domain.reading.print_reader import Examined, Found, PrintReader, PrintScore
 from cardmint_edge.domain.recognise import CardRecogniser
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.vision.frame_quality import half_turn_likeness
 from cardmint_edge.domain.vision.matching import Reference
 from cardmint_edge.domain.vision.proposals import Proposals, reading_places
 from cardmint_edge.domain.vision.quad import Quad
-from cardmint_edge.domain.vision.view import CardView, View
+from cardmint_edge.domain.vision.view import CardView, StripPlace, View
 from cardmint_edge.recogniser import Recognisers, recogniser_of
 from cardmint_lab.recognition.samples import ReducedGallery
 from cardmint_lab.scenes import PRESETS, Preset, background, lay, render
@@ -159,7 +160,7 @@ def test_print_is_read_in_contours_last_and_nowhere_twice(fictional: Path) -> No
 class Reads(PrintReader):
     """A reader that reads one card's print wherever it looks, its number so well (log).
 
-    At a picture it reads an `unknown_number`, if any.
+    It reads an `unknown_number`, if any, at a picture and where it searches.
     """
 
     def __init__(self, card_id: str, number: float, unknown_number: str = "") -> None:
@@ -173,15 +174,22 @@ class Reads(PrintReader):
         )
         self._unknown_number = unknown_number
 
-    def search(self, places: Iterable[CardView]) -> tuple[list[PrintScore], CardView | None]:
-        return [self._score], next(iter(places))
+    def search(self, places: Iterable[CardView]) -> Found:
+        return Found(scores=[self._score], where=next(iter(places)), clear=self._clear(0.95))
+
+    def unknown_number(self, clear: Iterable[ReadNumber]) -> str:
+        return unknown_number(clear, lambda _: False, 2)
+
+    def _clear(self, middle: float) -> frozenset[ReadNumber]:
+        read = ReadNumber(self._unknown_number, b"", StripPlace(0.02, middle, 0.4))
+        return frozenset({read} if read.number else ())
 
     def examine(self, card: CardView, printings: list[Card]) -> Examined | None:
         unread = PrintScores(number=-11.0, number_lead=-9.0, name=-9.0, name_lead=-9.0)
         return Examined(
             scores={one.id: unread for one in printings},
             languages={},
-            unknown_number=self._unknown_number,
+            clear=self._clear(0.94),
         )
 
 

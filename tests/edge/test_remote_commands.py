@@ -23,6 +23,8 @@ from cardmint_contracts.control import (
     CommandReply,
     DesiredConfig,
     Manifest,
+    NewestSets,
+    ReleasedSet,
     ReportedConfig,
 )
 from cardmint_contracts.settings import BrokerSettings
@@ -216,6 +218,25 @@ def test_manifests_go_to_the_rollout_and_cleared_topics_nowhere(station: Station
     station.remote_control.handle(ControlMessage(kind="fleet/models", payload=encode(MANIFEST)))
     station.remote_control.handle(ControlMessage(kind="fleet/models", payload=b""))
     assert station.manifests == [MANIFEST]
+
+
+def test_the_newest_sets_are_kept_and_what_is_no_list_is_ignored(station: StationStub) -> None:
+    control = station.remote_control
+    assert control.newest_sets.since("2026-01-01") == []
+    came = NewestSets(
+        sets=(
+            ReleasedSet(id="b", name="Pitch Black", released="2026-07-17"),
+            ReleasedSet(id="a", name="Base", released="1999-01-09"),
+        )
+    )
+    control.handle(ControlMessage(kind="fleet/sets", payload=encode(came)))
+    with capture_logs() as logs:
+        control.handle(ControlMessage(kind="fleet/sets", payload=b'{"sets": 1}'))
+    assert logs[0]["reason"] == "invalid"
+    assert control.newest_sets.since("2026-07-16") == ["Pitch Black"]
+    assert control.newest_sets.since("2026-07-17") == []
+    assert control.newest_sets.since("") == []
+    assert station.manifests == []
 
 
 @pytest.mark.parametrize("error", [Retry("disk"), KeyError("a bug"), RecursionError()])

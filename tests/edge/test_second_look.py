@@ -184,7 +184,7 @@ class ReadsElsewhere(PrintReader):
         unread = PrintScores(number=-11.0, number_lead=-9.0, name=-9.0, name_lead=-9.0)
         scores = {one.id: unread for one in [*printings, named]}
         for self.looks in (1, 2):
-            yield Examined(scores=scores, languages={}, unknown_number=""), last
+            yield Examined(scores=scores, languages={}), last
 
 
 def test_print_may_lie_elsewhere_and_name_another_printing(fictional: Path, scan: Frame) -> None:

@@ -107,13 +107,15 @@ class PriorState(NamedTuple):
     """An item's state before an answer changed it; undo restores it.
 
     `language` is None where the answer left it as it was, else `answered_language` is the
-    answer's.
+    answer's. `finish` and `edition` are None where the answer left them.
     """
 
     status: ItemStatus
     card_id: str
     language: str | None = None
     answered_language: str = ""
+    finish: str | None = None
+    edition: str | None = None
 
 
 class Review(Struct, frozen=True, kw_only=True, gc=False):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -66,6 +67,14 @@ class _FoldContext:
         self.changes.items[self.event.tenant, item.item] = item
 
 
+class _Said(NamedTuple):
+    """What an answer says of a card beside its printing; None for what it leaves as it is."""
+
+    language: str | None = None
+    finish: str | None = None
+    edition: str | None = None
+
+
 def apply_event(
     changes: InventoryChanges,
     items: Mapping[ItemKey, Item],
@@ -110,8 +119,19 @@ def apply_rescan(
     if review is None:
         stage.changes.superseded += 1
     elif scan.decision is Decision.ACCEPT:
-        language = scan.counted_language
-        _close(stage, item, review, "card", scan.card, by=stage.event.origin, language=language)
+        _close(
+            stage,
+            item,
+            review,
+            "card",
+            scan.card,
+            by=stage.event.origin,
+            said=_Said(
+                language=scan.counted_language,
+                finish=scan.finish,
+                edition=scan.edition,
+            ),
+        )
     else:
         stage.put(
             replace(
@@ -167,8 +187,16 @@ def _answer_question(stage: _FoldContext, answer: ReviewAnswered) -> None:
         stage.changes.superseded += 1
         return
     item = stage.item_of(review)
-    language = answer.language if answer.card else None
-    _close(stage, item, review, answer.verdict, answer.card, by=answer.by, language=language)
+    said = _Said(language=answer.language, finish=answer.finish, edition=answer.edition)
+    _close(
+        stage,
+        item,
+        review,
+        answer.verdict,
+        answer.card,
+        by=answer.by,
+        said=said if answer.card else _Said(),
+    )
 
 
 def _close(
@@ -179,9 +207,9 @@ def _close(
     card: Card | None,
     *,
     by: str,
-    language: str | None,
+    said: _Said,
 ) -> None:
-    """Close a question and set its card; and its language, where one is given."""
+    """Close a question and set its card, and what else is said of it."""
     stage.put(
         replace(
             review,
@@ -193,7 +221,12 @@ def _close(
             answered_by=by,
             place="",
             prior=PriorState(
-                item.status, item.card_id, item.language if language else None, language or ""
+                status=item.status,
+                card_id=item.card_id,
+                language=item.language if said.language else None,
+                answered_language=said.language or "",
+                finish=item.finish if said.finish else None,
+                edition=item.edition if said.edition else None,
             ),
         )
     )
@@ -202,7 +235,9 @@ def _close(
             item,
             status=ItemStatus.COUNTED if card else ItemStatus.REJECTED,
             card_id=card.id if card else "",
-            language=language or item.language,
+            language=said.language or item.language,
+            finish=said.finish or item.finish,
+            edition=said.edition or item.edition,
             version=item.version + 1,
         )
     )
@@ -241,6 +276,8 @@ def _undo_answer(stage: _FoldContext, taken_back: ReviewUndone) -> None:
             status=prior.status,
             card_id=prior.card_id,
             language=item.language if prior.language is None else prior.language,
+            finish=item.finish if prior.finish is None else prior.finish,
+            edition=item.edition if prior.edition is None else prior.edition,
             version=item.version + 1,
         )
     )

@@ -20,7 +20,7 @@ from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.ingest.commit import CommitResult, commit
 from cardmint_cloud.ingest.read import EventBatch
 from cardmint_contracts import topics
-from cardmint_contracts.cards import Card, Language
+from cardmint_contracts.cards import Card, Edition, Finish, Language
 from cardmint_contracts.envelope import seal
 from cardmint_contracts.errors import BadTopic
 from cardmint_contracts.events import EventData, RescanRequested, ReviewAnswered, ReviewUndone
@@ -108,11 +108,13 @@ async def submit_answer(
     now: datetime,
     lease: UUID | None = None,
     language: Language | None = None,
+    finish: Finish | None = None,
+    edition: Edition | None = None,
 ) -> CommitResult:
     """Answer version `version` of a review task; the first committed answer wins.
 
-    `language` is the card's; None leaves the one it has. `lease` is the token of a question's
-    lease; an answer does not need one.
+    `language`, `finish` and `edition` are the card's; None leaves the one it has. `lease` is the
+    token of a question's lease; an answer does not need one.
 
     Raises:
         NotFound: the tenant has no such task.
@@ -137,6 +139,8 @@ async def submit_answer(
             by=user,
             card=card,
             language=language if card else None,
+            finish=finish if card else None,
+            edition=edition if card else None,
         )
         done = await append_user_events(
             connection, tenant, user, [event], now=now, sequence=sequence

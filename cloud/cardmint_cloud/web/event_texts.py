@@ -78,8 +78,9 @@ def _event_text(data: _ItemEvent) -> str:  # noqa: PLR0911 - one for each kind o
                 f"Added without a camera: {_card_title(data.groups[0].values.card)}, by {data.by}"
             )
         case ReviewAnswered():
-            named = f"{_card_title(data.card) or 'no card'} {data.language or ''}".rstrip()
-            return f"Answered: {named}, by {data.by}"
+            variant = [code_in_words(one).lower() for one in (data.finish, data.edition) if one]
+            said = [_card_title(data.card) or "no card", data.language or "", *variant]
+            return f"Answered: {' '.join(filter(None, said))}, by {data.by}"
 
 
 def values_in_words(values: ItemValues) -> list[str]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -39,7 +39,7 @@ from cardmint_cloud.web.context import PageContext, PageRequest, user_of
 from cardmint_cloud.web.inventory_pages import sound_text
 from cardmint_cloud.web.parameters import MAX_PAGE, RowNumber, Version, address, whole_number
 from cardmint_cloud.web.rendering import htmx_target, render_page
-from cardmint_contracts.cards import Candidate, Card, Language
+from cardmint_contracts.cards import Candidate, Card, Edition, Finish, Language
 from cardmint_contracts.events import Question
 from cardmint_contracts.reasons import Reason
 from cardmint_contracts.wire import convert
@@ -47,6 +47,8 @@ from cardmint_contracts.wire import convert
 LATELY = timedelta(days=7)
 FOUND = 12
 """Printings that a search on the desk shows."""
+
+Variant = TypeVar("Variant", Finish, Edition)
 
 _WORDS: dict[QuoteVerdict, str] = {
     "take": "The new price counts now.",
@@ -59,13 +61,16 @@ _WORDS: dict[QuoteVerdict, str] = {
 class AnswerForm:
     """The form of one answer.
 
-    `card` is a printing's id; empty means no card of the catalogue. `language` is empty where the
-    answer does not say it. `lease` is the token of the question's lease, if there is one.
+    `card` is a printing's id; empty means no card of the catalogue. `language`, `finish` and
+    `edition` are empty where the answer does not say them. `lease` is the token of the question's
+    lease, if there is one.
     """
 
     version: Version
     card: str = ""
     language: str = ""
+    finish: str = ""
+    edition: str = ""
     lease: str = ""
 
 
@@ -127,6 +132,10 @@ async def _reviews(
             "doubted": doubted,
             "audits": audits,
             "unclear": Reason.LANGUAGE_UNCLEAR,
+            "variants": {
+                Reason.OTHER_FINISH: ("finish", Finish),
+                Reason.OTHER_EDITION: ("edition", Edition),
+            },
             "exists_as": await catalogue.finishes_by_card(connection, _named_cards(opened)),
             "user": user_of(request),
             "want": wanted,
@@ -209,6 +218,8 @@ async def answer_review(
             now=shop.clock(),
             lease=_lease(data.lease),
             language=_language(data.language),
+            finish=_variant(data.finish, Finish),
+            edition=_variant(data.edition, Edition),
         )
     except (NotFound, Conflict) as problem:
         return await _refused(request, shop, problem)
@@ -393,6 +404,13 @@ def _language(text: str) -> Language | None:
         return convert(text.strip().lower(), Language) if text.strip() else None
     except msgspec.ValidationError:
         raise Conflict("a language is a code such as fr or de") from None
+
+
+def _variant(text: str, kind: type[Variant]) -> Variant | None:
+    try:
+        return kind(text) if text else None
+    except ValueError:
+        raise Conflict(f"{kind.__name__.lower()}: one of {', '.join(kind)}") from None
 
 
 def _question(row: Any, shop: PageContext, leases: dict[UUID, UUID]) -> dict[str, Any]:

@@ -1,8 +1,5 @@
 """The page of the stations."""
 
-from collections.abc import Sequence
-from typing import Any
-
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.response import Template
@@ -34,17 +31,16 @@ async def stations(request: PageRequest, shop: NamedDependency[PageContext]) -> 
             shop,
             template,
             stations=found,
-            sets_since={row["station"]: _sets_since(row["health"], newest) for row in found},
+            sets_since={row["station"]: newest.since(_catalogue_day(row)) for row in found},
             evicted=evicted,
             new_streams=await list_new_streams(connection, shop.tenant),
             artifacts=artifacts,
         )
 
 
-def _sets_since(health: dict[str, Any] | None, newest: Sequence[RowMapping]) -> list[str]:
-    """Return the sets that came out after a station's catalogue was made, the newest first."""
-    day = str((health or {}).get("catalogue_at", ""))[:10]
-    return [row["name"] for row in newest if day and row["released"] > day]
+def _catalogue_day(station: RowMapping) -> str:
+    """Return the day of a station's catalogue; empty where it did not say."""
+    return str((station["health"] or {}).get("catalogue_at", ""))[:10]
 
 
 HANDLERS = (stations,)

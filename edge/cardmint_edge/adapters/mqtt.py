@@ -532,6 +532,7 @@ class BrokerLink:
             self._topic["state"],
             topics.fleet_topic(tenant, "catalogue"),
             topics.fleet_topic(tenant, "models"),
+            topics.fleet_sets_topic(tenant),
         ]
 
     @property

@@ -7,7 +7,7 @@ them. "Log" stands for natural logarithms of likelihoods, about 0 at best.
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-RULES = 4
+RULES = 5
 """Version of the rules that the numbers feed; raised when the code decides otherwise."""
 
 
@@ -252,7 +252,7 @@ class PolicyConfig:
     """
 
     weights: EvidenceWeights = field(default_factory=EvidenceWeights)
-    accept: float = 0.97
+    accept: float = 0.98
     """Least posterior (0 to 1) of a printing that is accepted."""
     settled: float = 0.99
     """Posterior (0 to 1) from which print is not searched."""

@@ -15,6 +15,7 @@ from cardmint_edge.domain.evidence import Candidate, Evidence, PictureScores, Pr
 from cardmint_edge.domain.gallery import Gallery
 from cardmint_edge.domain.language import tell_language
 from cardmint_edge.domain.picture_search import PictureSearch
+from cardmint_edge.domain.reading.clear_numbers import ReadNumber
 from cardmint_edge.domain.reading.close_up import CloseUp
 from cardmint_edge.domain.reading.print_reader import Examined, PrintReader, PrintScore
 from cardmint_edge.domain.reading.trigrams import TrigramTable
@@ -208,13 +209,13 @@ class CardRecogniser:
         examined = self._print_reader.examine(view.at(seen.picture_quad), alike)
         if examined is None:
             return seen
-        return replace(seen, examined=True).with_evidence(
+        seen = self._with_numbers(replace(seen, examined=True), examined.clear)
+        return seen.with_evidence(
             candidates=tuple(
                 replace(one, prints=examined.scores.get(one.card.id))
                 for one in seen.evidence.candidates
             ),
             languages=examined.languages,
-            unknown_number=examined.unknown_number,
         )
 
     def _with_language(self, view: View, seen: "_Seen") -> "_Seen":
@@ -246,8 +247,9 @@ class CardRecogniser:
         if self._print_reader is None:
             return seen
         places = reading_places(view, proposals, seen.picture_quad, self._config.finder)
-        scores, where = self._print_reader.search(places)
-        found = _print_scores(scores)
+        searched = self._print_reader.search(places)
+        seen = self._with_numbers(seen, searched.clear)
+        found, where = _print_scores(searched.scores), searched.where
         if where is None:
             return seen.with_evidence(searched=True)
         candidates = {one.card.id: one for one in seen.evidence.candidates}
@@ -275,9 +277,14 @@ class CardRecogniser:
         examined = self._print_reader.examine(view.at(quad), [best.card])
         if examined is None:
             return seen
-        return seen.with_evidence(
-            languages=examined.languages, unknown_number=examined.unknown_number
-        )
+        return self._with_numbers(seen, examined.clear).with_evidence(languages=examined.languages)
+
+    def _with_numbers(self, seen: "_Seen", clear: frozenset[ReadNumber]) -> "_Seen":
+        """Add numbers that stand clearly on the card: is the one on it the catalogue's?"""
+        if self._print_reader is None:
+            return seen
+        seen = replace(seen, clear=seen.clear | clear)
+        return seen.with_evidence(unknown_number=self._print_reader.unknown_number(seen.clear))
 
     def _checked_alone(self, view: View, proposals: Proposals, seen: "_Seen") -> "_Seen":
         """Look for another card around one that would be accepted where `_seen` has not looked."""
@@ -333,6 +340,7 @@ class CardRecogniser:
         )
         for card in filter(None, map(self._gallery.card, named)):
             known[card.id] = Candidate(card=card, art=card.id, picture=pictures.get(card.id))
+        seen = self._with_numbers(seen, examined.clear)
         if where.quad not in {seen.picture_quad, seen.print_quad}:
             seen = replace(seen, print_quad=where.quad)
         return seen.with_evidence(
@@ -349,7 +357,7 @@ class _Seen:
     """Evidence, and where the best picture and the best print lie.
 
     `pictured` says whether a picture proves the card there, `examined` whether the print there was
-    read.
+    read. `clear` are the numbers that stand clearly at any place.
     """
 
     evidence: Evidence
@@ -357,6 +365,7 @@ class _Seen:
     print_quad: Quad | None = None
     pictured: bool = False
     examined: bool = False
+    clear: frozenset[ReadNumber] = frozenset()
 
     def with_evidence(self, **changes: Any) -> "_Seen":
         """Return the same with some parts of the evidence changed."""

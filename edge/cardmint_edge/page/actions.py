@@ -9,9 +9,15 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from cardmint_contracts.cards import ScanDefaults
+from cardmint_contracts.cards import Edition, Finish, ScanDefaults
 from cardmint_contracts.wire import convert
-from cardmint_edge.page.forms import Form, answered_language, form_route, task_version
+from cardmint_edge.page.forms import (
+    Form,
+    answered_language,
+    answered_variant,
+    form_route,
+    task_version,
+)
 from cardmint_edge.page.ports import PagePorts
 from cardmint_edge.page.views import PageRenderer, html
 from cardmint_edge.review_tasks import AnswerResult
@@ -56,7 +62,13 @@ def task_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
         card, _, language = form["card"].partition(":")
         language = language or form.get("language", "")
         result = ports.answers.answer(
-            _task(request), version, card or None, OPERATOR, answered_language(language)
+            _task(request),
+            version,
+            card or None,
+            OPERATOR,
+            answered_language(language),
+            finish=answered_variant(form.get("finish", ""), Finish),
+            edition=answered_variant(form.get("edition", ""), Edition),
         )
         return respond(request, _NOTICES[result])
 

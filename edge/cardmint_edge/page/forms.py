@@ -4,6 +4,7 @@ Handlers wait for the disk, which must not block other requests.
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from cardmint_contracts.cards import Language
+from cardmint_contracts.cards import Edition, Finish, Language
 from cardmint_contracts.wire import convert
 
 MAX_BYTES = 64 << 10
@@ -22,6 +23,8 @@ MAX_VERSION_DIGITS = 10
 """Digits of a task's version in the contract."""
 
 Form = dict[str, str]
+
+Variant = TypeVar("Variant", Finish, Edition)
 
 
 def form_route(path: str, handle: Callable[[Request, Form], Response]) -> Route:
@@ -54,6 +57,19 @@ def answered_language(text: str) -> Language | None:
         return convert(text, Language) if text else None
     except msgspec.ValidationError:
         raise HTTPException(400, "the language of the answer is no code such as fr") from None
+
+
+def answered_variant(text: str, kind: type[Variant]) -> Variant | None:
+    """Return the finish or edition of an answer; None for an empty text.
+
+    Raises:
+        HTTPException: there is none of this name (400).
+    """
+    try:
+        return kind(text) if text else None
+    except ValueError:
+        message = f"the {kind.__name__.lower()} of the answer is none of {', '.join(kind)}"
+        raise HTTPException(400, message) from None
 
 
 async def _form(request: Request) -> Form:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from cardmint_contracts.cards import Card, CardId, Language, ScanDefaults
+from cardmint_contracts.cards import Card, CardId, Edition, Finish, Language, ScanDefaults
 from cardmint_edge.page.photos import PhonePorts
 from cardmint_edge.page.views import StationView
 from cardmint_edge.review_tasks import AnswerResult
@@ -49,6 +49,9 @@ class ReviewAnswers(Protocol):
         card: CardId | None,
         by: str,
         language: Language | None = None,
+        *,
+        finish: Finish | None = None,
+        edition: Edition | None = None,
     ) -> AnswerResult:
         """Take the operator's answer."""
         ...

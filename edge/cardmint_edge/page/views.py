@@ -93,7 +93,8 @@ class StationView:
     `uploads` is whether images are uploaded at all. `languages` has, for the scan of a question
     about a language, the languages to choose from, `outlines` those of several cards in its image.
     `printed_name` is the last card's name in its language or the one that is set, `exists_as` the
-    finishes in which it exists; none where none are known.
+    finishes in which it exists; none where none are known. `variants` has, for the scan of a
+    question, the finishes and editions in which its first candidate exists.
     """
 
     status: OutboxStatus
@@ -118,6 +119,9 @@ class StationView:
     price: "PriceSummary | None" = None
     printed_name: str = ""
     exists_as: Sequence[Finish] = ()
+    variants: Mapping[UUID, Mapping[str, Sequence[Finish] | Sequence[Edition]]] = field(
+        default_factory=dict
+    )
     figures: Figures = NO_FIGURES
     answers: Mapping[UUID, ScanAnswer] = field(default_factory=dict)
     given: Sequence[GivenAnswer] = ()
@@ -153,7 +157,7 @@ class MachineSummary:
     """Camera, disk, clock and versions, for the foot of the page.
 
     `catalogue_days` is the age of the pack's catalogue, None where it does not say; `newest_set`
-    the set that came out last in it.
+    the set that came out last in it, `sets_since` those that came out after it was made.
     """
 
     camera: str
@@ -163,6 +167,7 @@ class MachineSummary:
     version: str
     catalogue_days: int | None = None
     newest_set: str = ""
+    sets_since: Sequence[str] = ()
 
 
 class PageRenderer:
@@ -192,6 +197,10 @@ class PageRenderer:
             editions=list(Edition),
             conditions=list(Condition),
             languages=list(NAMES),
+            variants={
+                Reason.OTHER_FINISH: ("finish", list(Finish)),
+                Reason.OTHER_EDITION: ("edition", list(Edition)),
+            },
             duplicate=Reason.POSSIBLE_DUPLICATE,
             audit=Reason.RANDOM_AUDIT,
         )

@@ -1,6 +1,6 @@
 """The page over a real database, without a camera and a broker."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -67,6 +67,8 @@ class PageBench:
         self.exists_as: tuple[Finish, ...] = ()
         self.languages: tuple[str, ...] = ()
         self.catalogue_days: int | None = None
+        self.sets_since: Sequence[str] = ()
+        self.variants: Mapping[UUID, Mapping[str, Sequence[Finish]]] = {}
         self.paused = False
         self.stack = False
         self.pictures: dict[str, bytes] = {}
@@ -117,6 +119,7 @@ class PageBench:
             price=self.price,
             printed_name=self.printed_name,
             exists_as=self.exists_as,
+            variants=self.variants,
             figures=self.figures.read(self.outbox.defaults.lot, NOW, self.tasks.answers),
             answers=self.tasks.answers,
             given=self.tasks.given,
@@ -131,6 +134,7 @@ class PageBench:
                 version="0.1.0",
                 catalogue_days=self.catalogue_days,
                 newest_set="Pitch Black",
+                sets_since=self.sets_since,
             ),
         )
 

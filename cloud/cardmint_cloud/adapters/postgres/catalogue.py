@@ -6,9 +6,10 @@ from datetime import datetime
 
 import msgspec
 
-from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
+from cardmint_cloud.adapters.postgres.connection import Executor, Pool, PostgresConnection
 from cardmint_cloud.domain.catalogue_words import searched_text
-from cardmint_contracts.catalogue import CatalogueSet, finishes_of, name_in
+from cardmint_contracts.catalogue import CatalogueSet, Region, finishes_of, name_in
+from cardmint_contracts.control import NewestSets, ReleasedSet
 
 _PRINTING_COLUMNS = (
     *("card_id", "set_id", "place", "number", "name"),
@@ -111,6 +112,21 @@ async def record_import(
         version,
     )
     return CatalogueImport(**dict(row or {}))
+
+
+async def newest_sets(executor: Executor) -> NewestSets:
+    """Return the international sets that came out last, the newest first."""
+    found = await executor.fetch(
+        "SELECT set_id, name, released FROM catalogue_sets"
+        " WHERE region = $1 AND released <> '' ORDER BY released DESC, set_id LIMIT 40",
+        Region.INTERNATIONAL.value,
+    )
+    return NewestSets(
+        sets=tuple(
+            ReleasedSet(id=row["set_id"], name=row["name"], released=row["released"])
+            for row in found
+        )
+    )
 
 
 async def tcgplayer_groups(pool: Pool) -> dict[str, int]:

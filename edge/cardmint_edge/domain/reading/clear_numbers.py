@@ -1,11 +1,46 @@
 """Numbers that stand clearly in a strip, whether the catalogue has them or not."""
 
 import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from cardmint_edge.domain.reading.ctc import Reading
 from cardmint_edge.domain.reading.lexicon import ALPHABET
+from cardmint_edge.domain.vision.view import CardView, StripPlace
 
 _NUMBER = re.compile(r"(?<![0-9/])[0-9]{1,3}/[0-9]{2,3}(?![0-9/])")
+
+
+class ReadNumber(NamedTuple):
+    """A number that stands clearly in a strip: the card's corners, and the strip's place on it."""
+
+    number: str
+    corners: bytes
+    place: StripPlace
+
+
+def read_numbers(
+    card: CardView, places: Iterable[StripPlace], readings: Iterable[Reading], least: float
+) -> frozenset[ReadNumber]:
+    """Return the numbers that stand clearly in the strips of a card; see `clear_numbers`."""
+    corners = card.quad.corners.tobytes()
+    return frozenset(
+        ReadNumber(number, corners, place)
+        for place, reading in zip(places, readings, strict=True)
+        for number in clear_numbers(reading, least)
+    )
+
+
+def unknown_number(
+    numbers: Iterable[ReadNumber], is_known: Callable[[str], bool], agreeing: int
+) -> str:
+    """Return the number that stands in `agreeing` strips or more; empty if any number is known."""
+    counted = Counter(one.number for one in numbers)
+    if not counted or any(map(is_known, counted)):
+        return ""
+    number, count = min(counted.items(), key=lambda item: (-item[1], item[0]))
+    return number if count >= agreeing else ""
 
 
 def clear_numbers(reading: Reading, least: float) -> set[str]:

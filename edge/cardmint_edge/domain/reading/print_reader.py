@@ -1,6 +1,5 @@
 """Print on a card: it settles the printing of an art, or names a card without a picture."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -12,7 +11,12 @@ from cardmint_edge.domain.config import ReaderConfig, UnreadCosts
 from cardmint_edge.domain.evidence import PrintScores
 from cardmint_edge.domain.reading.attacks import Moves, attack_leads
 from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, TextIndex, best_of
-from cardmint_edge.domain.reading.clear_numbers import clear_numbers, unpadded
+from cardmint_edge.domain.reading.clear_numbers import (
+    ReadNumber,
+    read_numbers,
+    unknown_number,
+    unpadded,
+)
 from cardmint_edge.domain.reading.close_up import CloseUp, read_close_up
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
 from cardmint_edge.domain.reading.languages import is_legible, language_scores
@@ -79,21 +83,34 @@ class PrintScore:
 class Examined:
     """What print says of given printings, by their identifiers.
 
-    `languages` and `unknown_number` are those of `Evidence`.
+    `languages` are those of `Evidence`, `clear` the numbers that stand clearly on the card.
     """
 
     scores: dict[str, PrintScores]
     languages: dict[str, float]
-    unknown_number: str
+    clear: frozenset[ReadNumber] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """What a search found: the best scores, likeliest card first, and the place of that print.
+
+    `clear` are the numbers that stand clearly at any place.
+    """
+
+    scores: list[PrintScore]
+    where: CardView | None
+    clear: frozenset[ReadNumber]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CardReadings:
-    """Readings of the strips of one card."""
+    """Readings of the strips of one card, and the numbers that stand clearly in them."""
 
     numbers: list[Reading]
     names: list[Reading]
     health: list[Reading]
+    clear: frozenset[ReadNumber] = frozenset()
 
     @property
     def letters(self) -> int:
@@ -107,6 +124,7 @@ class CardReadings:
             numbers=self.numbers + other.numbers,
             names=self.names + other.names,
             health=self.health + other.health,
+            clear=self.clear | other.clear,
         )
 
 
@@ -132,15 +150,14 @@ class PrintReader:
         self._texts = texts
         self._config = config or ReaderConfig()
 
-    def search(self, places: Iterable[CardView]) -> tuple[list[PrintScore], CardView | None]:
-        """Read print at each place until it lies the right way up.
-
-        Return the best scores, likeliest card first, and the place where they were read.
-        """
+    def search(self, places: Iterable[CardView]) -> Found:
+        """Read print at each place until it lies the right way up."""
         best: list[PrintScore] = []
         where: CardView | None = None
-        for card, readings in self._by_legibility(places):
-            _, scores = self._read_more(card, readings, self.score(readings))
+        clear = set[ReadNumber]()
+        for card, likeliest in self._by_legibility(places, clear):
+            readings, scores = self._read_more(card, likeliest, self.score(likeliest))
+            clear |= readings.clear
             if scores and (not best or scores[0].total > best[0].total):
                 best, where = scores, card
                 first = best[0]
@@ -151,18 +168,21 @@ class PrintReader:
             best = self._ordered_by_attacks(where, best)
             if self._is_open(best):
                 best = self._ordered_by_artist(where, best)
-        return best, where
+        return Found(scores=best, where=where, clear=frozenset(clear))
 
-    def _by_legibility(self, places: Iterable[CardView]) -> Iterator[tuple[CardView, CardReadings]]:
+    def _by_legibility(
+        self, places: Iterable[CardView], clear: set[ReadNumber]
+    ) -> Iterator[tuple[CardView, CardReadings]]:
         """Yield the first place if it is legible, then the most legible others.
 
         So many as are scored at most: that takes five times as long as reading the likeliest
-        strips.
+        strips. Numbers that stand clearly at any place are added to `clear`.
         """
         left = self._config.scored_places
         others: list[tuple[int, int, CardView, CardReadings]] = []
         for order, card in enumerate(places):
             readings = self._read_likeliest(card)
+            clear |= readings.clear
             if not order and readings.letters >= self._config.legible_letters:
                 yield card, readings
                 left -= 1
@@ -259,6 +279,10 @@ class PrintReader:
             for language in LANGUAGES
         }
 
+    def unknown_number(self, clear: Iterable[ReadNumber]) -> str:
+        """Return the number that stands clearly in enough strips, if the catalogue has none."""
+        return unknown_number(clear, self._is_known, self._config.agreeing_strips)
+
     def _is_known(self, number: str) -> bool:
         known = self._texts.numbers
         return known.row(number) >= 0 or known.row(unpadded(number)) >= 0
@@ -280,7 +304,7 @@ class PrintReader:
         """
         config = self._config
         large = (place for place in places if place.height >= config.min_height)
-        found = next(self._by_legibility(large), None)
+        found = next(self._by_legibility(large, set()), None)
         if found is None:
             return
         card, first = found
@@ -321,8 +345,7 @@ class PrintReader:
         readings = first.with_more(self._read_card(card, OTHER_NUMBERS, NAMES[1:], HEALTH[1:]))
         scores = self.score(readings)
         if self._lacks_number(scores[0]):
-            more = self._read(card, FAR_NUMBERS)
-            readings = replace(readings, numbers=readings.numbers + more)
+            readings = readings.with_more(self._read_card(card, FAR_NUMBERS, (), ()))
             scores = self.score(readings)
         return readings, scores
 
@@ -389,9 +412,7 @@ class PrintReader:
                 legible=any(map(is_legible, readings.names)),
                 pokemon=bool(points.get(best)),
             ),
-            unknown_number=self._unknown(
-                clear_numbers(reading, self._config.clear_letter) for reading in readings.numbers
-            ),
+            clear=readings.clear,
         )
 
     def _digit_scores(
@@ -458,14 +479,6 @@ class PrintReader:
             found[card_id] = max(mine, unread), max(mine, unread) - max(rival, unread)
         return found
 
-    def _unknown(self, strips: Iterable[set[str]]) -> str:
-        """Return the number that stands in enough strips, if the catalogue has none of any."""
-        found = Counter(number for numbers in strips for number in numbers)
-        if not found or any(map(self._is_known, found)):
-            return ""
-        number, count = found.most_common(1)[0]
-        return number if count >= self._config.agreeing_strips else ""
-
     def _read_card(
         self,
         card: CardView,
@@ -473,10 +486,12 @@ class PrintReader:
         names: tuple[StripPlace, ...],
         health: tuple[StripPlace, ...],
     ) -> CardReadings:
+        read = self._read(card, numbers)
         return CardReadings(
-            numbers=self._read(card, numbers),
+            numbers=read,
             names=self._read(card, names),
             health=self._read(card, health),
+            clear=read_numbers(card, numbers, read, self._config.clear_letter),
         )
 
     def _read(self, card: CardView, places: tuple[StripPlace, ...]) -> list[Reading]:

@@ -105,12 +105,12 @@ class _Reader:
         """Return the cards that print names, where it lies, and the milliseconds of reading."""
         config = FinderConfig()
         places = reading_places(view, propose(view, self.finder, config), None, config)
-        _, where = self.finding.search(places)
+        where = self.finding.search(places).where
         if where is None:
             return [], None, 0.0
         started = time.perf_counter()
-        scores, where = self.reading.search([where])
-        return scores, where, (time.perf_counter() - started) * 1000
+        found = self.reading.search([where])
+        return found.scores, found.where, (time.perf_counter() - started) * 1000
 
     def read(self, card: CardView, places: Iterable[StripPlace]) -> list[Reading]:
         return [self._reader(self._cut(card, place)) for place in places]

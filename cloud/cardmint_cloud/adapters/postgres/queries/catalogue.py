@@ -16,6 +16,7 @@ from cardmint_cloud.adapters.postgres.tables import (
 from cardmint_cloud.domain.catalogue_words import query_words
 from cardmint_contracts.cards import Card
 from cardmint_contracts.catalogue import Printing, Region
+from cardmint_contracts.control import NewestSets, ReleasedSet
 
 _p, _s = catalogue_printings, catalogue_sets
 _LISTED = (
@@ -50,7 +51,7 @@ async def list_sets(connection: AsyncConnection, tenant: str) -> list[RowMapping
     return rows(await connection.execute(statement))
 
 
-async def newest_sets(connection: AsyncConnection, *, limit: int = 40) -> list[RowMapping]:
+async def newest_sets(connection: AsyncConnection, *, limit: int = 40) -> NewestSets:
     """Return the international sets that came out last, the newest first."""
     statement = (
         select(_s.c.set_id, _s.c.name, _s.c.released)
@@ -58,7 +59,10 @@ async def newest_sets(connection: AsyncConnection, *, limit: int = 40) -> list[R
         .order_by(_s.c.released.desc(), _s.c.set_id)
         .limit(limit)
     )
-    return rows(await connection.execute(statement))
+    found = (await connection.execute(statement)).all()
+    return NewestSets(
+        sets=tuple(ReleasedSet(id=id_, name=name, released=day) for id_, name, day in found)
+    )
 
 
 async def find_set(connection: AsyncConnection, set_id: str) -> RowMapping | None:
