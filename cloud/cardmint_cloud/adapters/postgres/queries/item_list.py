@@ -151,6 +151,12 @@ async def item_page(
     return rows(await connection.execute(statement.limit(limit).offset(offset)))
 
 
+async def item_count(connection: AsyncConnection, tenant: str, query: ItemQuery) -> int:
+    """Return how many items a query finds: without their prices, which take most of the time."""
+    statement = _found(select(func.count()), tenant, query)
+    return int(await connection.scalar(statement) or 0)
+
+
 async def item_totals(connection: AsyncConnection, tenant: str, query: ItemQuery) -> ItemTotals:
     """Return the totals of all items that a query finds."""
     statement = _found(
