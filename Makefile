@@ -27,6 +27,11 @@ LOCKED_OUT := --no-emit-package django --no-emit-package sqlparse \
 GPU := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime \
   nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 \
   nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
+IMAGE ?= localhost/cardmint-cloud
+IMAGE_BASE ?= docker.io/library/debian:trixie-slim
+IMAGE_STORAGE ?= vfs
+IMAGE_FLAGS ?=
+BOX ?= build/box
 FICTIONAL := build/fictional/pack.sqlite
 WITH_BROKER = port=$$($(BIN)/python -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])') && \
   PATH="$$PATH:/usr/sbin" && { mosquitto -p $$port >/dev/null 2>&1 & trap "kill $$!" EXIT; sleep 1; } &&
@@ -192,6 +197,18 @@ $(TRAIN)/.installed: tests/lab/cardmint_lab/training/requirements.txt
 .PHONY: wheels
 wheels: install  ## Build the wheels that ansible/ puts on stations and fly.toml into the image
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w build/wheels ./shared ./edge ./cloud
+
+.PHONY: image
+image:  ## Build the cloud's image with buildah: IMAGE= its name, IMAGE_BASE= Debian's, IMAGE_FLAGS= more for buildah
+	buildah --storage-driver $(IMAGE_STORAGE) bud --isolation chroot --build-arg BASE=$(IMAGE_BASE) $(IMAGE_FLAGS) -t $(IMAGE) -f cloud/Containerfile .
+
+.PHONY: image-test
+image-test: install image  ## Build the image, start it, and try every command of cardmint-cloud in it
+	CARDMINT_IMAGE=$(IMAGE) CARDMINT_IMAGE_STORAGE=$(IMAGE_STORAGE) $(BIN)/pytest -q -s -n0 --timeout 1800 -o faulthandler_timeout=1800 tests/system/test_image.py
+
+.PHONY: boot-test
+boot-test: install wheels  ## Apply the Ansible roles to a Debian that boots in namespaces: root, debootstrap; BOX= its cached system
+	CARDMINT_BOX=$(BOX) $(BIN)/pytest -q -s -n0 --timeout 1800 -o faulthandler_timeout=1800 tests/system/test_boot.py
 
 .PHONY: clean
 clean:  ## Remove the environment, the demo's data and the tools' caches

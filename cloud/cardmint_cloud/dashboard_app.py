@@ -6,6 +6,7 @@ It is apart from `app`, whose processes need none of its libraries and start soo
 import asyncio
 import contextlib
 import os
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,9 +27,9 @@ from cardmint_cloud.errors import StopService
 from cardmint_cloud.fleet import artifact_folder
 from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.local.broker_users import BrokerUsers
-from cardmint_cloud.settings import CloudSettings
+from cardmint_cloud.settings import CloudSettings, WebSettings
 from cardmint_cloud.watchdog import watchdog
-from cardmint_cloud.web.connections import BoundedConnection
+from cardmint_cloud.web.connections import BoundedConnection, bound_connections
 from cardmint_cloud.web.guards import LOOPBACK as LOOPBACK_NAMES
 from cardmint_cloud.web.routes import build_dashboard
 
@@ -63,6 +64,13 @@ async def accounts_of(settings: CloudSettings, pool: Pool) -> Accounts:
     return accounts
 
 
+def _metrics_socket(web: WebSettings) -> socket.socket:
+    try:
+        return socket.create_server((web.host, web.metrics_port))
+    except OSError as error:
+        raise StopService(f"web.metrics_port: {web.metrics_port}: {error.strerror}") from error
+
+
 async def serve(settings: CloudSettings) -> None:
     """Serve the dashboard until SIGTERM or SIGINT.
 
@@ -70,6 +78,7 @@ async def serve(settings: CloudSettings) -> None:
         StopService: the database cannot be used as it is set, or the port is taken.
     """
     log_as_json()
+    bound_connections()
     web, users = settings.web, settings.stations.broker_users
     where = f"{web.address(web.host)}/"
     for setting, file in (("tls_cert", web.tls_cert), ("tls_key", web.tls_key)):
@@ -102,6 +111,7 @@ async def serve(settings: CloudSettings) -> None:
             broker_port=settings.stations.broker_port,
             provider=OidcProvider(settings.oidc) if settings.oidc.issuer else None,
             listening=listening,
+            metrics_port=web.metrics_port,
         )
         config = uvicorn.Config(
             app,
@@ -123,7 +133,10 @@ async def serve(settings: CloudSettings) -> None:
             stack.callback(anchoring.cancel)
         _log.info("dashboard", at=where, accounts=web.accounts)
         try:
-            await uvicorn.Server(config).serve()
+            sockets = [config.bind_socket()]
+            if web.metrics_port:
+                sockets.append(stack.enter_context(_metrics_socket(web)))
+            await uvicorn.Server(config).serve(sockets)
         except SystemExit:
             raise StopService(
                 f"the dashboard cannot listen at {where}; is the port taken? see `web.port`"

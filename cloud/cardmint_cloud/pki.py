@@ -146,7 +146,7 @@ class PrivateAuthority:
         )
         try:
             certificate.parent.mkdir(parents=True, exist_ok=True)
-            _write(key, _key_bytes(private))
+            _write(key, _key_bytes(private), 0o600)
             _write(certificate, made.public_bytes(Encoding.PEM))
         except OSError as error:
             raise StopService(f"{error.filename}: {error.strerror}") from error
@@ -187,7 +187,7 @@ def _make_authority(folder: Path, name: AuthorityName, now: datetime) -> None:
         )
         .sign(private, SHA256())
     )
-    _write(folder / f"{name}-ca.key", _key_bytes(private))
+    _write(folder / f"{name}-ca.key", _key_bytes(private), 0o600)
     _write(folder / f"{name}-ca.pem", made.public_bytes(Encoding.PEM))
 
 
@@ -233,11 +233,11 @@ def _key_bytes(private: ec.EllipticCurvePrivateKey) -> bytes:
     return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _write(file: Path, content: bytes) -> None:
-    """Write a file that only its owner reads, whole or not at all."""
+def _write(file: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a file, whole or not at all."""
     draft = file.with_name(f"{file.name}.part")
     draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as opened:
         opened.write(content)
         opened.flush()
         os.fsync(opened.fileno())

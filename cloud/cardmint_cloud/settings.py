@@ -36,10 +36,12 @@ class WebSettings(Section, frozen=True):
 
     `accounts` makes people sign in; without it nobody but this machine is served. `second_factor`
     says who must have one. `https` says that browsers come by HTTPS, through a proxy that ends it.
+    `metrics_port` serves `/metrics`, and nothing else, to whoever reaches it; 0 for none.
     """
 
     host: str = LOOPBACK
     port: Port = 8080
+    metrics_port: Annotated[int, Meta(ge=0, le=65_535)] = 0
     hosts: tuple[str, ...] = ()
     accounts: bool = False
     second_factor: Literal["admins", "everybody"] = "admins"
@@ -67,6 +69,9 @@ class WebSettings(Section, frozen=True):
             except ValueError:
                 message = f"proxies: {one} is no address and no network, such as 10.0.0.0/8"
                 raise ValueError(message) from None
+        if self.metrics_port == self.port:
+            message = "metrics_port: it is `port`, which serves everything else"
+            raise ValueError(message)
         if self.tls_key and not self.tls_cert:
             message = "tls_key: it needs `tls_cert`"
             raise ValueError(message)

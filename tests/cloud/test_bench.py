@@ -116,3 +116,12 @@ def test_the_cost_of_policies_is_measured_both_ways() -> None:
     found = json.loads(done.stdout)
     assert min(found.values()) > 0
     assert done.stderr.count("events/s") == 2
+
+
+def test_every_page_comes_back_after_a_restart() -> None:
+    script = Path(sys.executable).with_name("cardmint-lab")
+    words = (str(script), "cloud", "pages", "--pages", "40", "--json")
+    done = subprocess.run(words, capture_output=True, text=True, timeout=200, check=False)
+    found = json.loads(done.stdout)  # The exit code says whether it was in time.
+    assert (found["pages"], found["refused"]) == (40, 0)
+    assert found["open_mb"] > 0

@@ -1,6 +1,7 @@
 """Slow, half-sent and too many connections are closed, and others are served meanwhile."""
 
 import asyncio
+import resource
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from cardmint_cloud.web.connections import BoundedConnection
+from cardmint_cloud.web.connections import FILES_KEPT, MOST, BoundedConnection, bound_connections
 from tests.cloud.kit.web import serve
 
 HEAD = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
@@ -126,3 +127,18 @@ async def test_a_client_that_does_not_read_is_closed() -> None:
 async def test_an_answer_may_take_its_time() -> None:
     async with serve(App(wait_s=1.5), Hasty) as site:
         assert (await site.get("/")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("files", "connections"),
+    [(1024, 1024 - FILES_KEPT), (1 << 20, MOST), (resource.RLIM_INFINITY, MOST)],
+)
+def test_connections_leave_files_to_the_rest(
+    monkeypatch: pytest.MonkeyPatch, files: int, connections: int
+) -> None:
+    limits: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, files))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limit: limits.append(limit))
+    monkeypatch.setattr(BoundedConnection, "most", 1)
+    bound_connections()
+    assert (limits, BoundedConnection.most) == ([(files, files)], connections)

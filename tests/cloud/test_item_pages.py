@@ -100,6 +100,11 @@ async def test_cards_are_found_changed_and_changed_back(
     await send(pool, accepted(OWL), doubtful())
     page = plain(await site.get("/items", params={"q": "fox bin:A1"}))
     assert 'data-total="items">3<' in page
+    assert 'hx-get="/items/totals?q=fox+bin%3AA1"' in page
+    for path in ("/items/totals", "/items"):
+        valued = plain(await site.get(path, params={"q": "fox", "value": "yes"}))
+        assert "<dt>Without a price</dt><dd>3<" in valued
+    assert (await site.get("/items/totals", params={"q": "foo:1"})).status_code == 400
     chosen = chosen_of(page)
     assert len(chosen) == 3
     values = {"bin": "B1", "stock": "sold", "paid": "2.50", "currency": "EUR", "note": "to Ann"}

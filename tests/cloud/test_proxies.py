@@ -221,12 +221,13 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
 def test_it_serves_tls_by_files_of_its_own(database: str, tmp_path: Path) -> None:
     cert, key = make_certificate(tmp_path)
     write_master_keys(tmp_path / "keys", MASTERS)
-    port, log = free_port(), tmp_path / "serve.log"
+    port, metrics_port, log = free_port(), free_port(), tmp_path / "serve.log"
     environment = {
         "CARDMINT_CLOUD_DATABASE": database,
         "CARDMINT_CLOUD_TENANT": "shop",
         "CARDMINT_CLOUD_MASTER_KEYS": str(tmp_path / "keys"),
         "CARDMINT_CLOUD_WEB_PORT": str(port),
+        "CARDMINT_CLOUD_WEB_METRICS_PORT": str(metrics_port),
         "CARDMINT_CLOUD_WEB_ACCOUNTS": "true",
         "CARDMINT_CLOUD_WEB_TLS_CERT": str(cert),
         "CARDMINT_CLOUD_WEB_TLS_KEY": str(key),
@@ -244,6 +245,13 @@ def test_it_serves_tls_by_files_of_its_own(database: str, tmp_path: Path) -> Non
         with httpx.Client(base_url=f"https://localhost:{port}", verify=trusted) as client:
             child.wait_until(answers, timeout_s=60)
             answer = client.get("/login")
+            assert client.get("/metrics").status_code == 401
+            scraper = {"host": "anything.internal"}
+            scraped = client.get(f"https://localhost:{metrics_port}/metrics", headers=scraper)
+            assert "cardmint_items" in scraped.text
+            for path in ("/login", "/people", "/healthz", "/metrics/"):
+                other = client.get(f"https://localhost:{metrics_port}{path}", headers=scraper)
+                assert other.status_code == 404, path
         assert answer.headers["strict-transport-security"] == "max-age=31536000"
         assert f"https://127.0.0.1:{port}/" in log.read_text()
     finally:

@@ -5,12 +5,16 @@ its connection and what was made for it.
 """
 
 import asyncio
+import resource
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-MOST = 400
-"""Connections at a time; further ones are closed at once. A process may open 1,024 files."""
+MOST = 4_000
+"""Connections at a time; further ones are closed at once."""
+
+FILES_KEPT = 224
+"""Files that a process opens besides: its code, the database, images, logs."""
 
 REQUEST_S = 10.0
 """Seconds that a request's head, or its whole body unless it is an image, may take to come."""
@@ -20,6 +24,15 @@ UPLOAD_S = 600.0
 
 READ_S = 30.0
 """Seconds for which a client may leave its answer unread."""
+
+
+def bound_connections() -> None:
+    """Let this process open as many files as the system lets it, and bound connections by them."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    BoundedConnection.most = (
+        MOST if most == resource.RLIM_INFINITY else min(MOST, most - FILES_KEPT)
+    )
 
 
 class BoundedConnection(H11Protocol):

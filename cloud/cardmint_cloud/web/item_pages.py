@@ -42,9 +42,13 @@ async def item_list_page(
     shop: NamedDependency[PageContext],
     q: FromQuery[str] = "",
     page: FromQuery[int] = 1,
+    value: FromQuery[str] = "",
 ) -> Template:
-    """Show the items that a query finds, with its order; a query that cannot be read says why."""
-    answer = await _items(request, shop, q, page=page)
+    """Show the items that a query finds, with its order; a query that cannot be read says why.
+
+    What they are worth is shown with `value`; a page asks for it when it is shown.
+    """
+    answer = await _items(request, shop, q, page=page, valued=bool(value))
     if htmx_target(request) == "items":
         answer.headers["HX-Push-Url"] = items_address(q)
     return answer
@@ -62,6 +66,7 @@ async def _items(
     q: str,
     *,
     page: int = 1,
+    valued: bool = False,
     notice: str = "",
     tone: Literal["done", "conflict"] = "done",
     undo: UUID | None = None,
@@ -70,8 +75,8 @@ async def _items(
     query, fault = _parsed(shop, q)
     page = min(MAX_PAGE, max(1, page))
     async with reading(shop.engine, shop.tenant) as connection:
-        totals = await item_list.item_totals(connection, shop.tenant, query) if query else None
-        last = max(1, -(-totals.items // PAGE)) if totals else 1
+        count = await item_list.item_count(connection, shop.tenant, query) if query else 0
+        last = max(1, -(-count // PAGE))
         page = min(page, last)
         lines = (
             await item_list.item_page(
@@ -87,7 +92,10 @@ async def _items(
             q=q,
             fault=fault,
             lines=lines,
-            totals=totals,
+            count=count,
+            totals=await item_list.item_totals(connection, shop.tenant, query)
+            if query and valued
+            else None,
             page=page,
             last=last,
             size=PAGE,
@@ -109,6 +117,17 @@ def _parsed(shop: PageContext, q: str) -> tuple[ItemQuery | None, QueryFault | N
         return parse_query(q, shop.clock().date()), None
     except QueryFault as fault:
         return None, fault
+
+
+@get("/items/totals")
+async def item_totals(shop: NamedDependency[PageContext], q: FromQuery[str] = "") -> Template:
+    """Return what the items are worth that a query finds, as a part of their page."""
+    query, fault = _parsed(shop, q)
+    if query is None:
+        raise ValidationException(str(fault))
+    async with reading(shop.engine, shop.tenant) as connection:
+        totals = await item_list.item_totals(connection, shop.tenant, query)
+        return await render_page(connection, shop, "_item_totals.html", totals=totals)
 
 
 @get("/items/add")
@@ -331,6 +350,6 @@ async def _refused(
 
 
 HANDLERS = (
-    *(item_list_page, add_page, add_by_hand, preview_change, make_change, take_back),
+    *(item_list_page, item_totals, add_page, add_by_hand, preview_change, make_change, take_back),
     *(changes, download),
 )

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.queries import cards
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
+from cardmint_cloud.web.connections import BoundedConnection
 from cardmint_contracts.notifications import CHANNEL, Subject
 from cardmint_contracts.notifications import payload as notification_payload
 
@@ -27,8 +28,8 @@ INVENTORY_S = 0.2
 SWEEP_S = 2.0
 BEAT_S = 15.0
 MAX_BACKLOG = 10_000
-MAX_CLIENTS = 200
-"""Clients at a time: each keeps its connection, of which the process has `connections.MOST`."""
+CLIENTS_SHARE = 0.75
+"""Share of the process's connections that clients may keep; the others are for short requests."""
 
 NARROW, WIDE, REMEMBERED = timedelta(seconds=2), timedelta(seconds=30), timedelta(seconds=60)
 
@@ -176,7 +177,7 @@ class LiveHub:
     @property
     def full(self) -> bool:
         """Whether there are as many clients as may be."""
-        return len(self.clients) >= MAX_CLIENTS
+        return len(self.clients) >= BoundedConnection.most * CLIENTS_SHARE
 
     async def begin(self, tenant: str) -> None:
         """Remember the items that exist already, so that only later ones count as new."""

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from cardmint_cloud.adapters.postgres.queries.provider_status import PriceSupply
 from cardmint_cloud.domain.breaker import BreakerState
 from cardmint_cloud.domain.review_rules import AuditPrecision
+from cardmint_cloud.web.guards import send_text
 
 QUEUES = ("prices", "clock")
 UNTIMED = frozenset({"/events"})
@@ -136,6 +137,25 @@ class Metrics:
             self._lag.labels(queue).set(oldest)
         for status in ("todo", "doing", "failed"):
             self._jobs.labels(status).set(supply.jobs.get(status, 0))
+
+
+class MetricsPort:
+    """ASGI: on its own port `metrics_app` answers `/metrics`, nothing else; elsewhere `app` does.
+
+    Who scrapes has no account, and comes by the machine's address.
+    """
+
+    def __init__(self, app: ASGIApp, metrics_app: ASGIApp, port: int) -> None:
+        self._app, self._metrics_app, self._port = app, metrics_app, port
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on by the port at which it came."""
+        if scope["type"] != ScopeType.HTTP or (scope["server"] or ("", 0))[1] != self._port:
+            await self._app(scope, receive, send)
+        elif scope["path"] == "/metrics" and scope["method"] in {"GET", "HEAD"}:
+            await self._metrics_app(scope, receive, send)
+        else:
+            await send_text(send, 404, "This port has /metrics, and nothing else.\n")
 
 
 class MeasuredApp:

@@ -14,6 +14,7 @@ from litestar.exceptions import HTTPException
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.response import Template
 from litestar.template import TemplateConfig
+from litestar.types import ASGIApp
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -50,7 +51,7 @@ from cardmint_cloud.web.context import PageContext, PageRequest
 from cardmint_cloud.web.filters import template_environment
 from cardmint_cloud.web.guards import LOOPBACK, RequestGuard
 from cardmint_cloud.web.live import LiveHub
-from cardmint_cloud.web.metrics import MeasuredApp, Metrics
+from cardmint_cloud.web.metrics import MeasuredApp, Metrics, MetricsPort
 from cardmint_cloud.web.proxies import ClientHeader, ProxyGuard
 from cardmint_cloud.web.sign_in import SignInGuard
 
@@ -79,6 +80,7 @@ def build_dashboard(
     broker_users: BrokerUsers | None = None,
     broker_port: int = 0,
     provider: OidcProvider | None = None,
+    metrics_port: int = 0,
     clock: Callable[[], datetime] = _now,
 ) -> Litestar:
     """Return the dashboard of one tenant; the caller owns and closes engine and pool.
@@ -86,7 +88,8 @@ def build_dashboard(
     One connection of `listening`, else of `pool`, listens for changes. Requests must name one of
     `hosts`, without a port. Without `accounts` nobody signs in: serve it on loopback only. `secure`
     says that browsers come by HTTPS. `proxies` are believed who the client is, in `client_header`;
-    without `quotas` nobody waits. `provider` is another way to sign in.
+    without `quotas` nobody waits. `provider` is another way to sign in. `metrics_port` serves
+    `/metrics` alone, to everybody.
     """
     hosts = frozenset(hosts)
     hub = LiveHub(partial(reading, engine), listening or pool, clock)
@@ -153,7 +156,10 @@ def build_dashboard(
     inner = MeasuredApp(inner, metrics)
     if base_path:
         inner = BasePath(inner, base_path)
-    app.asgi_handler = ProxyGuard(RequestGuard(inner, hosts, secure=secure), proxies, client_header)
+    outer: ASGIApp = ProxyGuard(RequestGuard(inner, hosts, secure=secure), proxies, client_header)
+    if metrics_port:
+        outer = MetricsPort(outer, app.asgi_handler, metrics_port)
+    app.asgi_handler = outer
     return app
 
 

@@ -267,3 +267,27 @@ def policies(
     _print(report, measured.report_lines(report), as_json=as_json)
     if not report.meets_target:
         sys.exit(1)
+
+
+@cloud.command()
+@click.option(
+    "--pages",
+    type=click.IntRange(1, 10_000),
+    default=2500,
+    show_default=True,
+    help="Open at once.",
+)
+@_servers
+def pages(*, pages: int, database: str | None, broker: str | None, as_json: bool) -> None:
+    """Measure what open pages cost, and how soon all are back after a restart.
+
+    Exit code 1 when a target is missed.
+    """
+    from cardmint_lab.cloud import open_pages as measured
+    from cardmint_lab.cloud.test_bed import GivenServers
+
+    given = GivenServers(database=database, broker=broker)
+    report = measured.run(pages=pages, given=given, say=_say(as_json))
+    _print(report, measured.report_lines(report), as_json=as_json)
+    if not report.meets_targets:
+        sys.exit(1)
