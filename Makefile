@@ -207,7 +207,7 @@ image-test: install image  ## Build the image, start it, and try every command o
 	CARDMINT_IMAGE=$(IMAGE) CARDMINT_IMAGE_STORAGE=$(IMAGE_STORAGE) $(BIN)/pytest -q -s -n0 --timeout 1800 -o faulthandler_timeout=1800 tests/system/test_image.py
 
 .PHONY: boot-test
-boot-test: install wheels  ## Apply the Ansible roles to a Debian that boots in namespaces: root, debootstrap; BOX= its cached system
+boot-test: install wheels $(FICTIONAL)  ## Apply the Ansible roles to a Debian that boots in namespaces: root, debootstrap; BOX= its cached system
 	CARDMINT_BOX=$(BOX) $(BIN)/pytest -q -s -n0 --timeout 1800 -o faulthandler_timeout=1800 tests/system/test_boot.py
 
 .PHONY: clean
