@@ -34,6 +34,7 @@ from cardmint_cloud.web import (
     dead_letter_pages,
     factor_pages,
     inventory_pages,
+    item_api,
     item_pages,
     price_pages,
     review_pages,
@@ -115,6 +116,7 @@ def build_dashboard(
     parts: tuple[Any, ...] = (
         inventory_pages,
         item_pages,
+        item_api,
         review_pages,
         catalogue_pages,
         value_pages,
