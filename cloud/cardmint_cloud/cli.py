@@ -245,7 +245,10 @@ def erase_person(config: Path | None, name: str, *, yes: bool) -> None:
 @cli.command()
 @_config
 @click.option(
-    "--scope", type=click.Choice(["read", "station", "metrics"]), default="read", show_default=True
+    "--scope",
+    type=click.Choice(["read", "write", "station", "metrics"]),
+    default="read",
+    show_default=True,
 )
 @click.option("--days", type=click.IntRange(1, 3660), help="How long it is good; else for ever.")
 @click.option("--per-minute", type=click.IntRange(1), help="Requests a minute; else the usual.")

@@ -39,6 +39,12 @@ LEAST: dict[tuple[str, str], Role] = {
     ("POST", "/dead-letters/1/replay"): Role.ADMIN,
     ("POST", "/jobs/1/retry"): Role.ADMIN,
     ("POST", "/providers/tcgdex/ask"): Role.ADMIN,
+    ("POST", "/items/add"): Role.OPERATOR,
+    ("POST", "/api/v1/shop/cards"): Role.OPERATOR,
+    ("POST", "/api/v1/shop/changes"): Role.OPERATOR,
+    ("POST", "/api/v1/shop/changes/preview"): Role.OPERATOR,
+    ("POST", f"/api/v1/shop/changes/{TASK}/undo"): Role.OPERATOR,
+    ("POST", f"/api/v1/shop/reviews/{TASK}/answer"): Role.OPERATOR,
     ("GET", "/people"): Role.ADMIN,
     ("POST", "/people/invite"): Role.ADMIN,
 }
@@ -65,6 +71,16 @@ def test_a_station_brings_images_and_fetches_packs_and_reads_nothing() -> None:
     for path in ("/", "/api/v1/shop/items", "/metrics", "/people", IMAGE):
         assert not program_may(Scope.STATION, "GET", path)
     assert not program_may(Scope.STATION, "POST", "/reviews")
+
+
+def test_a_writer_reads_and_changes_cards_and_nothing_else() -> None:
+    for path in ("cards", "changes", "changes/preview", f"reviews/{TASK}/answer"):
+        assert program_may(Scope.WRITE, "POST", f"/api/v1/shop/{path}")
+        assert not program_may(Scope.READ, "POST", f"/api/v1/shop/{path}")
+        assert not program_may(Scope.WRITE, "PUT", f"/api/v1/shop/{path}")
+    assert program_may(Scope.WRITE, "GET", "/api/v1/shop/cards")
+    for path in ("/reviews", "/items/change", "/people/invite", "/", IMAGE):
+        assert not program_may(Scope.WRITE, "POST", path)
 
 
 def test_a_reader_reads_the_interface_and_changes_nothing() -> None:

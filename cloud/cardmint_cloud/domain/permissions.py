@@ -20,10 +20,14 @@ class Role(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a program's token is for: a station's images and packs, reading, or metrics alone."""
+    """What a program's token is for.
+
+    A station's images and packs, reading, changing cards besides, or metrics alone.
+    """
 
     STATION = "station"
     READ = "read"
+    WRITE = "write"
     METRICS = "metrics"
 
 
@@ -35,15 +39,20 @@ _ENROLLING = re.compile(r"/(account/(factors(/.*)?|prove)|logout)\Z")
 _SENSITIVE = re.compile(r"/(people|account/(factors|provider))/.+\Z")
 _LEADS_AWAY = re.compile(r"/account/provider/connect\Z")
 _PEOPLE = re.compile(r"/people(/.*)?\Z")
+_CHANGES = r"/api/v1/[^/]+/(cards|changes(/preview|/[^/]+/undo)?|reviews/[^/]+/answer)\Z"
 _WRITES: tuple[tuple[re.Pattern[str], Role], ...] = (
     (re.compile(r"/reviews/[^/]+/hand\Z"), Role.OPERATOR),
     (re.compile(r"/reviews/[^/]+/rescan\Z"), Role.OPERATOR),
     (re.compile(r"/reviews(/[^/]+(/undo)?)?\Z"), Role.OPERATOR),
     (re.compile(r"/items/(add|preview|change|undo/[^/]+)\Z"), Role.OPERATOR),
+    (re.compile(_CHANGES), Role.OPERATOR),
     (re.compile(r"/held-prices/[^/]+/[^/]+\Z"), Role.REVIEWER),
     (re.compile(r"/(dead-letters|jobs|providers)/.+\Z"), Role.ADMIN),
 )
 """The least role for each path that changes something. Others are nobody's."""
+
+_OF_ALL = frozenset({"/api/v1/accuracy/status", "/api/v1/health/circuits"})
+"""Paths that name no tenant where others do: they are about the dashboard's own."""
 
 _IMAGE = re.compile(r"/api/v1/[^/]+/images/[^/]+\Z")
 _ARTIFACT = re.compile(r"/api/v1/[^/]+/(artifacts|wares)/[^/]+\Z")
@@ -84,10 +93,14 @@ def program_may(scope: Scope, method: str, path: str) -> bool:
         return bool(image) or bool(_ARTIFACT.match(path) and method in _SAFE)
     if scope is Scope.METRICS:
         return method in _SAFE and path == "/metrics"
+    if scope is Scope.WRITE and method == "POST":
+        return bool(re.match(_CHANGES, path))
     return method in _SAFE and bool(_READ.match(path))
 
 
 def tenant_of(path: str) -> str | None:
     """Return the tenant that a path names; None if it names none."""
+    if path in _OF_ALL:
+        return None
     found = re.match(r"/(?:api/v1|images)/([^/]+)", path)
     return found[1] if found else None

@@ -19,6 +19,7 @@ class Tier(StrEnum):
     """Nobody has signed in, and there is no token."""
     PERSON = "person"
     READ = "read"
+    WRITE = "write"
     METRICS = "metrics"
     STATION = "station"
 
@@ -27,6 +28,7 @@ PER_MINUTE: dict[Tier, int] = {
     Tier.STRANGER: 60,
     Tier.PERSON: 1200,
     Tier.READ: 600,
+    Tier.WRITE: 600,
     Tier.METRICS: 60,
     Tier.STATION: 6000,
 }

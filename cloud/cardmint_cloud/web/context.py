@@ -17,7 +17,7 @@ from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.provider_sign_in import ProviderSignIn
 from cardmint_cloud.station_codes import StationCodes
 from cardmint_cloud.web.live import LiveHub
-from cardmint_cloud.web.sign_in import who_asks
+from cardmint_cloud.web.sign_in import program_asks, who_asks
 
 PageRequest = Request[None, None, State]
 """A request. `sign_in.who_asks` says who makes it."""
@@ -29,7 +29,10 @@ USER = "dashboard"
 def user_of(request: PageRequest) -> str:
     """Return in whose name a request is made."""
     who = who_asks(request.scope)
-    return USER if who is None else who.name
+    if who is not None:
+        return who.name
+    program = program_asks(request.scope)
+    return f"program {program}" if program else USER
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

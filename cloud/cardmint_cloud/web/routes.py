@@ -37,6 +37,7 @@ from cardmint_cloud.web import (
     dead_letter_pages,
     factor_pages,
     inventory_pages,
+    item_api,
     item_pages,
     price_pages,
     provider_pages,
@@ -123,6 +124,7 @@ def build_dashboard(
     parts: tuple[Any, ...] = (
         inventory_pages,
         item_pages,
+        item_api,
         review_pages,
         catalogue_pages,
         value_pages,

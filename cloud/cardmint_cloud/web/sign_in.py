@@ -30,6 +30,9 @@ from cardmint_cloud.web.guards import send_text
 WHO = "cardmint.who"
 """Key of the scope under which a signed-in person stands."""
 
+PROGRAM = "cardmint.program"
+"""Key of the scope under which the name of a program stands."""
+
 COOKIE = "session"
 SECURE_COOKIE = "__Host-session"
 ASK_AGAIN = timedelta(seconds=10)
@@ -167,6 +170,7 @@ class SignInGuard:
         origin = headers.get("origin")
         if origin is not None and origin in program.origins:
             scope[ORIGIN] = origin  # type: ignore[literal-required]
+        scope[PROGRAM] = program.name  # type: ignore[literal-required]
         client = f"token {program.digest.hex()}"
         refusal = self._too_many(client, Tier(program.scope), program.per_minute)
         if refusal is None and not program_may(program.scope, method, path):
@@ -311,6 +315,11 @@ def cookie_value(header: str, name: str) -> str:
     pairs = (pair.partition("=") for pair in header.split(";"))
     values = [value.strip() for key, _, value in pairs if key.strip() == name]
     return values[-1] if values else ""
+
+
+def program_asks(scope: Scope) -> str:
+    """Return the name of the program whose token a request has; empty without one."""
+    return str(scope.get(PROGRAM, ""))
 
 
 def who_asks(scope: Scope) -> SignedIn | None:

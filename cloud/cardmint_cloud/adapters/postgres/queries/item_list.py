@@ -24,6 +24,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    tuple_,
 )
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -155,6 +156,48 @@ async def item_count(connection: AsyncConnection, tenant: str, query: ItemQuery)
     """Return how many items a query finds: without their prices, which take most of the time."""
     statement = _found(select(func.count()), tenant, query)
     return int(await connection.scalar(statement) or 0)
+
+
+_FACETS: dict[str, ColumnElement[Any]] = {
+    "set": func.coalesce(p.c.set_id, ""),
+    "lang": i.c.language,
+    "finish": i.c.finish,
+    "edition": i.c.edition,
+    "condition": i.c.condition,
+    "status": i.c.status,
+    "stock": i.c.stock,
+    "bin": i.c.bin,
+    "lot": i.c.lot,
+    "station": i.c.station,
+}
+"""Keywords whose values are counted."""
+
+FACET_VALUES = 50
+
+
+async def item_facets(
+    connection: AsyncConnection, tenant: str, query: ItemQuery
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the values of the items that a query finds, by keyword, with the number of each.
+
+    The most frequent come first, 50 at most.
+    """
+    found = _found(select(*(one.label(name) for name, one in _FACETS.items())), tenant, query).cte(
+        "found"
+    )
+    names = list(_FACETS)
+    statement = select(
+        *found.c, func.count().label("count"), func.grouping(*found.c).label("grouped")
+    ).group_by(func.grouping_sets(*(tuple_(column) for column in found.c)))
+    facets: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    ordered = statement.order_by(func.count().desc(), *found.c)
+    for row in (await connection.execute(ordered)).mappings():
+        # Of the bits, the one of the column that was grouped by is 0; the first is the highest.
+        bits = f"{row['grouped']:0{len(names)}b}"
+        name = names[bits.index("0")]
+        if len(facets[name]) < FACET_VALUES:
+            facets[name].append({"value": row[name], "count": row["count"]})
+    return facets
 
 
 async def item_totals(connection: AsyncConnection, tenant: str, query: ItemQuery) -> ItemTotals:
