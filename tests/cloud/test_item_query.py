@@ -52,6 +52,13 @@ def terms(text: str) -> list[tuple[Any, ...]]:
         ("-condition:NM,near_mint", [(True, "condition", "=", "near_mint", "near_mint")]),
         ("finish:open", [(False, "finish", "=", "")]),
         ("54/108", [(False, "", "=", "54/108")]),
+        ('x "or" order', [(False, "", "=", one) for one in ("x", "or", "order")]),
+        ("or", None),
+        ("or x", None),
+        ("x or", None),
+        ("x or or y", None),
+        ("x or order:name", None),
+        ("x OR y " * 16, None),
         ("re:zero", None),
         ("bin:", None),
         ("bin:a,", None),
@@ -87,7 +94,13 @@ def test_a_query_is_read_or_its_fault_named(text: str, found: list[Any] | None) 
     assert str(caught.value)
 
 
-@given(st.text(max_size=60) | st.text('abinprcest:<>=-",.*0123 ', max_size=40))
+def test_or_joins_neighbours_before_all_must_hold() -> None:
+    first, last = parse_query("bin:A or -fox OR lot:B order:name note:x", TODAY).terms
+    assert [(one.keyword, one.negated) for one in first.others] == [("", True), ("lot", False)]
+    assert (first.keyword, last.keyword, last.others) == ("bin", "note", ())
+
+
+@given(st.text(max_size=60) | st.text('abinprcesto:<>=-",.*0123 ', max_size=40))
 def test_any_text_is_a_query_or_a_fault_within_it(text: str) -> None:
     found: ItemQuery | QueryFault
     try:
@@ -197,7 +210,11 @@ QUERIES = st.lists(
 
 
 def fits(row: RowMapping, term: Term) -> bool:
-    """Return whether an item fits a term, read plainly."""
+    """Return whether an item fits a term, or another that `or` joins to it, read plainly."""
+    return any(_fits_one(row, one) for one in (term, *term.others))
+
+
+def _fits_one(row: RowMapping, term: Term) -> bool:
     result = any(
         _fits(row, term, value, end)
         for value, end in zip(term.values, term.ends or (None,) * len(term.values), strict=True)
@@ -295,6 +312,7 @@ async def test_a_query_finds_what_a_plain_reading_finds(pool: Pool, engine: Asyn
         @given(QUERIES)
         def draw(texts: list[str]) -> None:
             samples.add(" ".join(texts))
+            samples.add(" or ".join(texts[:2]) + " ".join(["", *texts[2:]]))
 
         await loop.run_in_executor(None, draw)
         for text in sorted(samples):

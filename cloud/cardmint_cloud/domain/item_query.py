@@ -1,13 +1,14 @@
 """The query language of items: `set:PAF price>5 bin:A* -lang:en is:unpriced order:-price`.
 
 `KEYWORDS` is the table that parser, help and error messages share. Terms are separated by spaces,
-and all must hold; values separated by commas are alternatives; `-` before a term negates it; quotes
-keep spaces. A term without a keyword is looked for in what is printed, bin, lot and note.
+and all must hold; `or` between two terms makes them alternatives, before all must hold; values
+separated by commas are alternatives; `-` before a term negates it; quotes keep spaces. A term
+without a keyword is looked for in what is printed, bin, lot and note.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -137,6 +138,7 @@ class Term:
     """One condition: a keyword, empty for a word, an operator, and the alternatives.
 
     Of a DAY, each value is the first moment of a span, and `ends` are the moments after them.
+    `others` are the terms that `or` joins to this one: one of them all must hold.
     """
 
     keyword: str
@@ -144,6 +146,7 @@ class Term:
     values: tuple[Value, ...]
     negated: bool = False
     ends: tuple[datetime, ...] = ()
+    others: tuple["Term", ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,6 +167,8 @@ class QueryFault(ValueError):
         self.end = end
 
 
+_OR = re.compile(r"or(?=\s|\Z)", re.IGNORECASE)
+_BETWEEN = 'two terms stand around `or`; the word itself is "or", in quotes'
 _TOKEN = re.compile(r"(?P<minus>-?)(?:(?P<keyword>[a-z]+)(?P<operator>[:<>=]=?))?", re.IGNORECASE)
 _OPERATORS: Mapping[str, Operator] = {
     ":": "=",
@@ -189,17 +194,31 @@ def parse_query(text: str, today: date) -> ItemQuery:
         raise QueryFault(message, MAX_QUERY, len(text))
     text = text.replace("\x00", " ")
     terms: list[Term] = []
+    joined: tuple[int, int] | None = None
+    count = 0
     order, descending = ItemQuery().order, ItemQuery().descending
     at = 0
     while (at := _skip_space(text, at)) < len(text):
+        if joining := _OR.match(text, at):
+            if not terms or joined:
+                raise QueryFault(_BETWEEN, at, joining.end())
+            joined, at = joining.span(), joining.end()
+            continue
         term, end = _read_term(text, at, today)
         if term.keyword == "order":
+            if joined:
+                raise QueryFault(_BETWEEN, *joined)
             order, descending = str(term.values[0]), term.negated
+        elif joined:
+            terms[-1], joined = replace(terms[-1], others=(*terms[-1].others, term)), None
         else:
             terms.append(term)
-        if len(terms) == MAX_TERMS and _skip_space(text, end) < len(text):
+        count += 1
+        if count == MAX_TERMS and _skip_space(text, end) < len(text):
             raise QueryFault(f"more than {MAX_TERMS} terms", at, len(text))
         at = end
+    if joined:
+        raise QueryFault(_BETWEEN, *joined)
     return ItemQuery(terms=tuple(terms), order=order, descending=descending)
 
 

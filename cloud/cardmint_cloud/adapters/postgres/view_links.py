@@ -12,7 +12,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"""
 _LIST = """
 SELECT l.link, l.name, l.query, l.made_at, l.expires_at, l.used_at, a.name AS maker
   FROM view_links l JOIN accounts a USING (tenant, account)
- WHERE l.tenant = $1 AND l.expires_at > $2 ORDER BY l.made_at DESC, l.link"""
+ WHERE l.tenant = $1 AND l.expires_at > $2 ORDER BY l.made_at DESC, l.name, l.link"""
 _OPEN = """
 UPDATE view_links SET used_at = $3
  WHERE tenant = $1 AND digest = $2 AND expires_at > $3 RETURNING name, query, expires_at"""

@@ -320,10 +320,17 @@ async def stream_items(
 def _found(statement: Select[Any], tenant: str, query: ItemQuery) -> Select[Any]:
     statement = statement.select_from(_listed(tenant)).where(i.c.tenant == tenant)
     for term in query.terms:
-        held = _condition(term, tenant)
-        # A condition that is unknown does not hold; without `coalesce` Postgres estimates it well.
-        statement = statement.where(not_(func.coalesce(held, false())) if term.negated else held)
+        statement = statement.where(or_(*(_holding(one, tenant) for one in (term, *term.others))))
     return statement
+
+
+def _holding(term: Term, tenant: str) -> ColumnElement[bool]:
+    """Return whether a term holds: what is unknown does not, and so its negation does.
+
+    Without `coalesce` Postgres estimates well how few items a condition finds.
+    """
+    held = _condition(term, tenant)
+    return not_(func.coalesce(held, false())) if term.negated else held
 
 
 def _ordered(statement: Select[Any], query: ItemQuery) -> Select[Any]:
