@@ -94,7 +94,14 @@ def test_a_reader_reads_the_interface_and_changes_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("path", "tenant"),
-    [("/api/v1/shop/items", "shop"), ("/images/other/x", "other"), ("/", None), ("/reviews", None)],
+    [
+        ("/api/v1/shop/items", "shop"),
+        ("/images/other/x", "other"),
+        ("/", None),
+        ("/reviews", None),
+        ("/api/v1/accuracy/status", None),
+        ("/api/v1/health/circuits", None),
+    ],
 )
 def test_the_tenant_that_a_path_names(path: str, tenant: str | None) -> None:
     assert tenant_of(path) == tenant
