@@ -418,11 +418,17 @@ def make_partitions(config: Path | None, ahead: int) -> None:
     required=True,
     help="How many whole months stay beside this one.",
 )
-def retire_partitions(config: Path | None, keep_months: int) -> None:
+@click.option(
+    "--archive-stays",
+    is_flag=True,
+    help="The archive's disk outlives this machine; to be said where images are in a bucket.",
+)
+def retire_partitions(config: Path | None, keep_months: int, *, archive_stays: bool) -> None:
     """Move older months to files in the archive; each is checked before it leaves the database."""
     from cardmint_cloud import commands
 
-    done = commands.retire_months(settings.load(config), keep_months)
+    found = settings.load(config)
+    done = commands.retire_months(found, keep_months, archive_stays=archive_stays)
     for one in done:
         click.echo(f"{one.month:%Y-%m}  {one.events} events are in {one.file} now")
     if not done:

@@ -377,13 +377,24 @@ def make_months(settings: CloudSettings, ahead: int) -> None:
     _run_as_owner(settings, lambda connection: log_months.make_ahead(connection, now, ahead=ahead))
 
 
-def retire_months(settings: CloudSettings, keep_months: int) -> list[RetiredMonth]:
+def retire_months(
+    settings: CloudSettings, keep_months: int, *, archive_stays: bool = False
+) -> list[RetiredMonth]:
     """Move the log's older months to files.
+
+    `archive_stays` says that the archive's disk outlives this machine.
 
     Raises:
         RetryLater: the database is away, or the log is in use for long.
-        StopService: the settings of the database do not work, or a file is not what was written.
+        StopService: the settings of the database do not work, a file is not what was written, or
+            images are in a bucket and nobody said that the archive stays.
     """
+    if settings.images.startswith("s3://") and not archive_stays:
+        raise StopService(
+            "archive: images are in a bucket, so the disk of this machine may end with it, and"
+            f" months in {settings.archive} would be gone; run this where that folder is on a disk"
+            " that stays, and say so by --archive-stays"
+        )
     archive, now = Path(settings.archive), datetime.now(UTC)
     return _run_as_owner(
         settings,

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from cardmint_cloud import log_months, rebuild
+from cardmint_cloud import commands, log_months, rebuild
 from cardmint_cloud.adapters import parquet
 from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest import log_months as partition_rows
@@ -19,6 +19,7 @@ from cardmint_cloud.adapters.postgres.ingest.log_months import RetiredMonth
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.errors import RetryLater, StopService
 from cardmint_cloud.local.postgres import database_environment
+from cardmint_cloud.settings import CloudSettings
 from cardmint_contracts.events import ImageEvicted, ReviewAnswered
 from tests.cloud.kit.cards import NOW, OWL, accepted, doubtful, send
 from tests.cloud.kit.cli import run_command
@@ -133,6 +134,13 @@ async def test_a_file_that_is_none_is_named(
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(StopService, match="cannot be read as Parquet"):
         await rebuild.compare_with_log(owner_database, tmp_path)
+
+
+def test_no_month_is_moved_to_a_disk_that_may_end_with_its_machine(owner_database: str) -> None:
+    shop = CloudSettings(images="s3://cards", database_owner=owner_database)
+    with pytest.raises(StopService, match="--archive-stays"):
+        commands.retire_months(shop, 1200)
+    assert commands.retire_months(shop, 1200, archive_stays=True) == []
 
 
 async def test_months_are_made_over_the_turn_of_the_year(log: PostgresConnection) -> None:
