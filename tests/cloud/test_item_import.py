@@ -226,6 +226,7 @@ async def test_cards_are_added_by_hand_once(pool: Pool, site: httpx.AsyncClient)
 
 
 @pytest.mark.integration
+@pytest.mark.greenlets
 @pytest.mark.parametrize("form", ["csv", "json", "xlsx"])
 async def test_the_command_writes_reads_and_takes_back(
     form: str, pool: Pool, database: str, tmp_path: Path
