@@ -87,3 +87,13 @@ def test_the_search_ends_at_what_cannot_be_taken_out() -> None:
     ]
     assert faults({"name": "left", "pin": 7}) == ["pin: Expected `object`, got `int`"]
     assert faults({"name": "left"}) == []
+
+
+class Tray(Section, frozen=True):
+    pins: tuple[Pin, ...] = ()
+
+
+def test_the_search_ends_within_a_list_of_tables() -> None:
+    table = {"pins": [{"digits": 0}, {"digits": 0}]}
+    found = settings_faults(Tray, table, {}, prefix="TRAY_", folder=Path("/"))
+    assert found == ["pins[0].digits: Expected `int` >= 1"]
