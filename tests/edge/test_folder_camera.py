@@ -694,3 +694,16 @@ def test_a_thousand_old_photos_come_in_order(
 def test_a_camera_without_a_folder_has_no_files() -> None:
     assert (NO_FILES.parked(), NO_FILES.waiting()) == ((), ())
     assert (NO_FILES.retry("key"), NO_FILES.dismiss("key")) == (False, False)
+
+
+def test_a_folder_of_a_counted_files_name_stops_nothing(
+    folder: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    camera = watched(folder, time)
+    (folder / "late.jpg").write_bytes(pictures[0])
+    assert counted(camera, 5) == ["late.jpg"]
+    (folder / "late.jpg").mkdir()
+    (folder / "late.jpg" / "inner.jpg").write_bytes(pictures[1])
+    (folder / "later.jpg").write_bytes(pictures[2])
+    assert sorted(counted(camera, 9)) == ["late.jpg/inner.jpg", "later.jpg"]
+    assert below(folder, "done") == ["late-1.jpg/inner.jpg", "late.jpg", "later.jpg"]

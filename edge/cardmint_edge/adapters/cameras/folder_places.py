@@ -198,7 +198,10 @@ class FolderPlaces:
 
     def _free(self, to: str, path: Path, spare: int) -> Path:
         """Return a name that no file has: cameras restart their numbers, nothing is replaced."""
-        first = self._folder / to / path
+        folder = self._folder / to
+        for part in path.parts[:-1]:
+            folder = _free_folder(folder, part)
+        first = folder / path.name
         number = self._numbers.get(first, 0)
         while True:
             target = first.with_name(numbered(path.name, number, spare))
@@ -230,3 +233,13 @@ class FolderPlaces:
             raise Retry(
                 f"{printable(self._folder)}: cannot be moved to {COUNTING}/ ({reason})"
             ) from error
+
+
+def _free_folder(above: Path, name: str) -> Path:
+    """Return a folder of a name, or of the next number where a file has that name."""
+    number = 0
+    while True:
+        folder = above / numbered(name, number, 0)
+        if folder.is_dir() or not os.path.lexists(folder):
+            return folder
+        number += 1
