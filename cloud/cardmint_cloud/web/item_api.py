@@ -15,21 +15,21 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from cardmint_cloud.adapters.postgres.connection import tenant_transaction
-from cardmint_cloud.adapters.postgres.queries import cards, catalogue, item_list, provider_status
+from cardmint_cloud.adapters.postgres.queries import item_list, provider_status
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.adapters.postgres.reviews import questions
 from cardmint_cloud.domain.item_query import ItemQuery, QueryFault, parse_query
 from cardmint_cloud.domain.item_rows import MAX_QUANTITY
-from cardmint_cloud.errors import Conflict, NotFound
+from cardmint_cloud.errors import Conflict
 from cardmint_cloud.item_changes import MAX_CHANGED, change_items, undo_change
 from cardmint_cloud.item_export import file_row
 from cardmint_cloud.item_import import add_cards
 from cardmint_cloud.reviews.answers import submit_answer
 from cardmint_cloud.web.api import Tenant
 from cardmint_cloud.web.context import PageContext, PageRequest, user_of
-from cardmint_cloud.web.inventory_pages import sound_text
 from cardmint_cloud.web.parameters import MAX_PAGE
-from cardmint_contracts.cards import Card, CardId, Language
+from cardmint_cloud.web.printings import known_printing
+from cardmint_contracts.cards import CardId, Language
 from cardmint_contracts.changes import ItemValues
 from cardmint_contracts.errors import ContractError
 from cardmint_contracts.wire import Line, decode
@@ -222,7 +222,7 @@ async def answer(
     asked = await _body(request, AnswerRequest)
     if (asked.card_id is not None) != (asked.verdict == "card"):
         raise ValidationException("card_id: it is given exactly with the verdict `card`")
-    card = await _printing(shop, asked.card_id) if asked.card_id is not None else None
+    card = await known_printing(shop, asked.card_id) if asked.card_id is not None else None
     try:
         await submit_answer(
             shop.pool,
@@ -295,18 +295,7 @@ def _query(shop: PageContext, q: str) -> ItemQuery:
 async def _values(shop: PageContext, values: ItemValues, card_id: str | None) -> ItemValues:
     if values.card is not None:
         raise ValidationException("values: a printing is named by `card_id`")
-    return values if card_id is None else replace(values, card=await _printing(shop, card_id))
-
-
-async def _printing(shop: PageContext, card_id: str) -> Card:
-    wanted = sound_text(card_id)
-    async with reading(shop.engine, shop.tenant) as connection:
-        found = await cards.find_printing(
-            connection, shop.tenant, wanted
-        ) or await catalogue.find_card(connection, wanted)
-    if found is None:
-        raise NotFound(f"no station and no catalogue knows a card {wanted[:80]!r}")
-    return found
+    return values if card_id is None else replace(values, card=await known_printing(shop, card_id))
 
 
 def _refused(problem: Conflict) -> Response[dict[str, Any]]:

@@ -11,7 +11,7 @@ from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect, Stream, Template
 
 from cardmint_cloud.adapters.card_files import MEDIA_TYPES
-from cardmint_cloud.adapters.postgres.queries import cards, catalogue, item_list
+from cardmint_cloud.adapters.postgres.queries import item_list
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain.item_query import KEYWORDS, ItemQuery, QueryFault, parse_query
 from cardmint_cloud.domain.items import HELD, ItemStatus
@@ -24,6 +24,7 @@ from cardmint_cloud.web.event_texts import values_in_words
 from cardmint_cloud.web.inventory_pages import sound_text
 from cardmint_cloud.web.item_forms import FIELD_CHOICES, AddForm, ChangeForm, packed
 from cardmint_cloud.web.parameters import MAX_PAGE, address
+from cardmint_cloud.web.printings import known_printing
 from cardmint_cloud.web.rendering import htmx_target, render_page
 from cardmint_contracts.cards import Card
 from cardmint_contracts.changes import ItemValues, Stock
@@ -321,22 +322,10 @@ async def _read(shop: PageContext, data: ChangeForm) -> tuple[Card | None, dict[
     """Return the printing that a form names, and what cannot be right in the form, by field."""
     faults = data.faults()
     try:
-        return await _printing(shop, data.card), faults
+        named = data.card.strip()
+        return (await known_printing(shop, named) if named else None), faults
     except NotFound as unknown:
         return None, {**faults, "card": str(unknown)}
-
-
-async def _printing(shop: PageContext, card_id: str) -> Card | None:
-    if not card_id.strip():
-        return None
-    wanted = sound_text(card_id.strip())
-    async with reading(shop.engine, shop.tenant) as connection:
-        found = await cards.find_printing(
-            connection, shop.tenant, wanted
-        ) or await catalogue.find_card(connection, wanted)
-    if found is None:
-        raise NotFound(f"no station and no catalogue knows a card {wanted[:80]!r}")
-    return found
 
 
 async def _refused(
