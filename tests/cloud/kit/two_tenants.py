@@ -203,7 +203,7 @@ async def fill_every_table(pool: Pool, owner: Pool, tenant: str, folder: Path) -
         f"lot:{place.lot}",
         30,
         by=owner_of,
-        now=NOW - timedelta(minutes=1),  # Links of one moment stand in any order.
+        now=NOW - timedelta(minutes=1),  # Before those that the walk makes.
     )
     codes = StationCodes(accounts, None, 0)
     code = await codes.make(f"{tenant}-new", by=owner_of, now=NOW)
