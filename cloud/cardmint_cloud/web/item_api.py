@@ -20,6 +20,7 @@ from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.adapters.postgres.reviews import questions
 from cardmint_cloud.domain.item_query import ItemQuery, QueryFault, parse_query
 from cardmint_cloud.domain.item_rows import MAX_QUANTITY
+from cardmint_cloud.domain.person_references import with_names
 from cardmint_cloud.errors import Conflict
 from cardmint_cloud.item_changes import MAX_CHANGED, change_items, undo_change
 from cardmint_cloud.item_export import file_row
@@ -162,7 +163,9 @@ async def change(
 async def latest(tenant: Tenant, shop: NamedDependency[PageContext]) -> dict[str, Any]:
     """Return the latest changes, the newest first."""
     async with reading(shop.engine, tenant) as connection:
-        return {"changes": await item_list.latest_changes(connection, tenant)}
+        found = await item_list.latest_changes(connection, tenant)
+    names = await shop.names()
+    return {"changes": [{**one, "by": with_names(one["by"], names)} for one in found]}
 
 
 @post("/api/v1/{tenant:str}/changes/{change:uuid}/undo", status_code=200)
@@ -236,7 +239,7 @@ async def answer(
             language=asked.language,
         )
     except Conflict as problem:
-        return _refused(problem)
+        return _refused(Conflict(with_names(str(problem), await shop.names())))
     return Response({"task": task, "verdict": asked.verdict})
 
 
