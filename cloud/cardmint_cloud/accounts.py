@@ -19,6 +19,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from cardmint_cloud.adapters.postgres import accounts as rows
 from cardmint_cloud.adapters.postgres import factors as factor_rows
 from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection, TenantDatabase
+from cardmint_cloud.adapters.postgres.ingest.event_log import notify
 from cardmint_cloud.adapters.sealing import MasterKeys
 from cardmint_cloud.audit import MACHINE, Action, AuditLog
 from cardmint_cloud.domain.permissions import Role, Scope
@@ -27,6 +28,7 @@ from cardmint_cloud.domain.reach import Reach, reach_of
 from cardmint_cloud.domain.sign_in_pace import SignInPace
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.vault import Vault
+from cardmint_contracts.notifications import Subject
 
 LINK_LIFE = timedelta(hours=24)
 IDLE = {True: timedelta(hours=12), False: timedelta(days=7)}
@@ -93,6 +95,11 @@ class Program:
     origins: frozenset[str] = frozenset()
     per_minute: int | None = None
     reach: Reach | None = None
+    expires_at: datetime | None = None
+
+    def has_ended(self, now: datetime) -> bool:
+        """Return whether the token is too old."""
+        return self.expires_at is not None and now >= self.expires_at
 
 
 class TooSoon(Exception):
@@ -114,6 +121,8 @@ class Accounts:
         self.tenant = self._tenant = tenant
         self.vault = Vault(tenant, masters)
         self.audit = AuditLog(self.vault)
+        self.token_changes = 0
+        """Rises whenever this process made or removed a token."""
         self._everybody = everybody
         self._pace = SignInPace()
         # 19 MiB each and two at a time: a small machine has that to spare.
@@ -199,18 +208,22 @@ class Accounts:
         """Return whose token it is; None where it is none."""
         digest = digest_of(token)
         row = await rows.token_of(self._database, self._tenant, digest)
-        if row is None or (row["expires_at"] is not None and now >= row["expires_at"]):
+        if row is None:
             return None
-        if row["used_at"] is None or now - row["used_at"] > TOUCH_EVERY:
-            await rows.touch_token(self._database, self._tenant, digest, now)
-        return Program(
+        program = Program(
             name=row["name"],
             scope=Scope(row["scope"]),
             digest=digest,
             origins=frozenset(row["origins"]),
             per_minute=row["per_minute"],
             reach=reach_of(row["stations"], row["lots"]),
+            expires_at=row["expires_at"],
         )
+        if program.has_ended(now):
+            return None
+        if row["used_at"] is None or now - row["used_at"] > TOUCH_EVERY:
+            await rows.touch_token(self._database, self._tenant, digest, now)
+        return program
 
     async def sign_out(self, who: SignedIn, now: datetime, session: bytes | None = None) -> None:
         """End a session: the own one, or another one of the same account."""
@@ -558,6 +571,8 @@ class Accounts:
                 scope=scope,
                 reach=reach.words,
             )
+            await notify(connection, self._tenant, Subject.TOKENS)
+        self.token_changes += 1
         return token
 
     async def remove_token(self, name: str, now: datetime, *, by: UUID) -> None:
@@ -570,6 +585,8 @@ class Accounts:
             if not await rows.remove_token(connection, self._tenant, name):
                 raise NotFound("There is no such token.")
             await self.audit.add(connection, Action.TOKEN_REMOVED, by=by, now=now, token=name)
+            await notify(connection, self._tenant, Subject.TOKENS)
+        self.token_changes += 1
 
     async def takes_origin(self, origin: str) -> bool:
         """Return whether pages of an origin may use any token."""

@@ -19,6 +19,7 @@ class Subject(StrEnum):
     PRICES = "prices"
     IMAGES = "images"
     FLEET = "fleet"
+    TOKENS = "tokens"
 
 
 def payload(tenant: str, subject: str) -> str:

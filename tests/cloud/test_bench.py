@@ -106,6 +106,17 @@ def test_bench_reviews_follows_every_question_to_the_stations_page() -> None:
     assert 0 <= found["p50_ms"] <= found["p99_ms"] == found["most_ms"]
 
 
+def test_reading_is_measured_beside_the_least_that_could_answer() -> None:
+    script = Path(sys.executable).with_name("cardmint-lab")
+    words = (str(script), "cloud", "reads", "--read-s", "0.2", "--json")
+    done = subprocess.run(words, capture_output=True, text=True, timeout=200, check=False)
+    found = json.loads(done.stdout)
+    lines = [line["what"] for line in found["lines"]]
+    assert {"route, h11, asyncio", "row, two processes"} <= set(lines), done.stderr
+    assert sum("unchanged" in line for line in lines) == 3
+    assert all(line["requests"] > 0 for line in found["lines"])
+
+
 def test_the_cost_of_policies_is_measured_both_ways() -> None:
     script = Path(sys.executable).with_name("cardmint-lab")
     words = ("policies", "--events", "200", "--rounds", "1", "--read-s", "0.3", "--json")

@@ -131,7 +131,8 @@ async def reviews(tenant: Tenant, shop: NamedDependency[PageContext]) -> dict[st
     """Return the open reviews, escalated and oldest first."""
     async with reading(shop.engine, tenant) as connection:
         found = await list_reviews(connection, tenant, "open", limit=MAX_ITEMS)
-    names = await shop.names()
+    named = any(row["holder"] or row["answered_by"] for row in found)
+    names = await shop.names() if named else {}
     told = (
         {**row, **{key: with_names(row[key] or "", names) for key in ("holder", "answered_by")}}
         for row in found

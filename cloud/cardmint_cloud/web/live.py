@@ -6,6 +6,7 @@ gets each item once. Other changes are merged.
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -169,6 +170,8 @@ class LiveHub:
         self._clock = clock
         self._changed: dict[str, set[str]] = {}
         self._woken = asyncio.Event()
+        self._run = ""
+        self._heard: dict[str, int] = {}
         self._newest: dict[str, NewItems] = {}
         self._sweep_at: dict[str, float] = {}
 
@@ -217,8 +220,16 @@ class LiveHub:
     def heard(self, payload: str) -> None:
         """Record a notification, `TENANT SUBJECT`."""
         tenant, _, what = payload.partition(" ")
+        self._heard[tenant] = self._heard.get(tenant, 0) + 1
         self._changed.setdefault(tenant, set()).add(what)
         self._woken.set()
+
+    def mark(self, tenant: str) -> str | None:
+        """Return how much was heard of a tenant's changes; None while they cannot be heard of.
+
+        As long as it is the same, nothing changed but what was committed in the last moments.
+        """
+        return f"{self._run}-{self._heard.get(tenant, 0)}" if self.listening else None
 
     async def _listen(self) -> None:
         pause = 0.1
@@ -248,6 +259,7 @@ class LiveHub:
 
             connection.add_termination_listener(on_end)
             await connection.add_listener(CHANNEL, on_notification)
+            self._run = secrets.token_hex(4)  # What was said before was not heard.
             self.listening = True
             for tenant in {client.tenant for client in self.clients}:
                 for what in EVENTS:

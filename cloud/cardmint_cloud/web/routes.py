@@ -54,7 +54,8 @@ from cardmint_cloud.web.guards import LOOPBACK, RequestGuard
 from cardmint_cloud.web.live import LiveHub
 from cardmint_cloud.web.metrics import MeasuredApp, Metrics, MetricsPort
 from cardmint_cloud.web.proxies import ClientHeader, ProxyGuard
-from cardmint_cloud.web.sign_in import SignInGuard
+from cardmint_cloud.web.sign_in import KnownPrograms, SignInGuard
+from cardmint_cloud.web.unchanged import UnchangedAnswers
 
 _log = structlog.get_logger(__name__)
 
@@ -152,9 +153,10 @@ def build_dashboard(
         openapi_config=None,
         logging_config=None,
     )
-    inner = app.asgi_handler
+    inner: ASGIApp = UnchangedAnswers(app.asgi_handler, hub.mark, clock)
     if accounts is not None:
-        inner = SignInGuard(inner, accounts, tenant, clock, secure=secure, quotas=quotas)
+        programs = KnownPrograms(accounts, partial(hub.mark, tenant))
+        inner = SignInGuard(inner, accounts, tenant, clock, programs, secure=secure, quotas=quotas)
     inner = MeasuredApp(inner, metrics)
     if base_path:
         inner = BasePath(inner, base_path)

@@ -13,7 +13,7 @@ from litestar.datastructures import Cookie
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from cardmint_cloud.accounts import LONGEST, TOKEN_PREFIX, Accounts, SignedIn
+from cardmint_cloud.accounts import LONGEST, TOKEN_PREFIX, Accounts, Program, SignedIn
 from cardmint_cloud.adapters.postgres.connection import limited_to
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
 from cardmint_cloud.domain.permissions import (
@@ -41,6 +41,12 @@ REACH = "cardmint.reach"
 
 COOKIE = "session"
 SECURE_COOKIE = "__Host-session"
+KNOWN_S = 1.0
+"""Seconds for which a token's program is remembered."""
+
+MOST_KNOWN = 1000
+"""Tokens that are remembered at a time."""
+
 ASK_AGAIN = timedelta(seconds=10)
 """How often it is asked again whether live updates may go on."""
 
@@ -66,6 +72,31 @@ _BEYOND: Refusal = (
 )
 
 
+class KnownPrograms:
+    """The programs by their tokens, remembered for a second while changes are heard of.
+
+    A token that is removed in this process is refused at once, one that another process removes
+    when that is heard of, after a second at the latest.
+    """
+
+    def __init__(self, accounts: Accounts, mark: Callable[[], str | None]) -> None:
+        self._accounts, self._mark = accounts, mark
+        self._known: dict[str, tuple[Program, str, int, float]] = {}
+
+    async def find(self, token: str, now: datetime) -> Program | None:
+        """Return whose token it is; None where it is none, or has ended."""
+        mark, changes = self._mark(), self._accounts.token_changes
+        program, *seen, until = self._known.get(token, (None, "", 0, 0.0))
+        if program is not None and seen == [mark, changes] and time.monotonic() < until:
+            return None if program.has_ended(now) else program
+        program = await self._accounts.program(token, now)
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        if program is not None and mark is not None:
+            self._known[token] = program, mark, changes, time.monotonic() + KNOWN_S
+        return program
+
+
 class SignInGuard:
     """ASGI: lets nobody through who may not make the request."""
 
@@ -75,12 +106,13 @@ class SignInGuard:
         accounts: Accounts,
         tenant: str,
         clock: Callable[[], datetime],
+        programs: KnownPrograms,
         *,
         secure: bool,
         quotas: Quotas | None = None,
     ) -> None:
         """Take the app. `secure`: browsers reach it by HTTPS. Without `quotas` nobody waits."""
-        self._quotas = quotas
+        self._quotas, self._programs = quotas, programs
         self._app, self._accounts, self._tenant, self._clock = app, accounts, tenant, clock
         self._cookie = SECURE_COOKIE if secure else COOKIE
 
@@ -191,7 +223,7 @@ class SignInGuard:
     async def _program_refusal(
         self, scope: Scope, token: str, method: str, path: str, headers: dict[str, str]
     ) -> Refusal | None:
-        program = await self._accounts.program(token, self._clock())
+        program = await self._programs.find(token, self._clock())
         if program is None:
             return self._too_many(_stranger(scope), Tier.STRANGER) or _NO_TOKEN
         origin = headers.get("origin")

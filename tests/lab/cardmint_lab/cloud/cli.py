@@ -271,6 +271,30 @@ def policies(
 
 @cloud.command()
 @click.option(
+    "--read-s",
+    type=click.FloatRange(0.2, 600),
+    default=4.0,
+    show_default=True,
+    help="Seconds for each line.",
+)
+@_servers
+def reads(*, read_s: float, database: str | None, broker: str | None, as_json: bool) -> None:
+    """Measure how fast programs read, beside the least that could answer them here.
+
+    Exit code 1 when a target is missed.
+    """
+    from cardmint_lab.cloud import reads as measured
+    from cardmint_lab.cloud.test_bed import GivenServers
+
+    given = GivenServers(database=database, broker=broker)
+    report = measured.run(read_s=read_s, given=given, say=_say(as_json))
+    _print(report, measured.report_lines(report), as_json=as_json)
+    if not report.meets_target:
+        sys.exit(1)
+
+
+@cloud.command()
+@click.option(
     "--pages",
     type=click.IntRange(1, 10_000),
     default=2500,

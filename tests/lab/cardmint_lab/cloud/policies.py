@@ -9,7 +9,7 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -85,11 +85,11 @@ def run(
     asked: dict[bool, list[tuple[float, float, float]]] = {True: [], False: []}
     with running_servers(given) as where:
         tenant = "bench"
-        with _service(where, "work", guarded=True):
+        with serving(where, "work", guarded=True):
             for number in range(OTHERS):
-                _send(where, f"other-{number}", 100)
-            _send(where, tenant, 2000)
-        token = asyncio.run(_token(where.service, tenant))
+                send_events(where, f"other-{number}", 100)
+            send_events(where, tenant, 2000)
+        token = asyncio.run(make_token(where.service, tenant))
         checks = asyncio.run(_checks(where.database))
         for number in range(rounds):
             for guarded in (True, False) if number % 2 == 0 else (False, True):
@@ -182,7 +182,7 @@ async def _switch(database: str, checks: dict[str, str], *, guarded: bool) -> No
         await connection.close()
 
 
-async def _token(service: str, tenant: str) -> str:
+async def make_token(service: str, tenant: str) -> str:
     pool = await asyncpg.create_pool(service, min_size=1, max_size=1)
     try:
         return await Accounts(pool, tenant, MasterKeys.new()).add_token(
@@ -193,7 +193,7 @@ async def _token(service: str, tenant: str) -> str:
 
 
 @contextmanager
-def _service(
+def serving(
     where: RunningServers, command: str, *, guarded: bool, **settings: str
 ) -> Iterator[ChildProcess]:
     """Run a worker or a dashboard, with the policies or without."""
@@ -219,12 +219,12 @@ def _ingest(
     where: RunningServers, tenant: str, events: int, *, guarded: bool
 ) -> tuple[float, float]:
     """Return events a second from MQTT to the inventory, and the CPU of an event in µs."""
-    with _service(where, "work", guarded=guarded) as worker, _cpu(where, worker) as cpu:
-        seconds = _send(where, tenant, events)
+    with serving(where, "work", guarded=guarded) as worker, _cpu(where, worker) as cpu:
+        seconds = send_events(where, tenant, events)
     return events / seconds, sum(cpu) / events * 1e6
 
 
-def _send(where: RunningServers, tenant: str, events: int) -> float:
+def send_events(where: RunningServers, tenant: str, events: int) -> float:
     """Send events as stations do; return the seconds until all were receipted."""
     seed = random.SystemRandom().getrandbits(32)
     work = scans.divide_work(seed, 10, events, datetime.now(UTC), size=50)
@@ -246,10 +246,10 @@ def _read(
         "CARDMINT_MASTER_KEYS": MasterKeys.new().lines(),
     }
     paths = [path.format(tenant=tenant) for path in PATHS]
-    with _service(where, "serve", guarded=guarded, **settings) as dashboard:
-        asyncio.run(_ask_all(port, paths, token, min(1.0, seconds)))  # Warms up.
+    with serving(where, "serve", guarded=guarded, **settings) as dashboard:
+        asyncio.run(ask_all([port], paths, token, min(1.0, seconds)))  # Warms up.
         with _cpu(where, dashboard) as cpu:
-            took = asyncio.run(_ask_all(port, paths, token, seconds))
+            took = asyncio.run(ask_all([port], paths, token, seconds))
     return len(took) / seconds, sum(cpu) / len(took) * 1e6, quantile(took, 0.99) * 1000
 
 
@@ -263,30 +263,43 @@ def _cpu(where: RunningServers, service: ChildProcess) -> Iterator[list[float]]:
     used += of_server + of_service
 
 
-async def _ask_all(port: int, paths: list[str], token: str, seconds: float) -> list[float]:
-    """Ask over all connections until the time is over; return how long each answer took."""
+async def ask_all(
+    ports: Sequence[int], paths: list[str], token: str, seconds: float, *, again: bool = False
+) -> list[float]:
+    """Ask over all connections until the time is over; return how long each answer took.
+
+    The connections are divided among the ports and the paths. With `again` each sends the tag of
+    the answer before.
+    """
     end = time.monotonic() + seconds
     found = await asyncio.gather(
-        *(_ask(port, paths[number % len(paths)], token, end) for number in range(CONNECTIONS))
+        *(
+            _ask(ports[number % len(ports)], paths[number % len(paths)], token, end, again=again)
+            for number in range(CONNECTIONS)
+        )
     )
     return [one for some in found for one in some]
 
 
-async def _ask(port: int, path: str, token: str, end: float) -> list[float]:
+async def _ask(port: int, path: str, token: str, end: float, *, again: bool = False) -> list[float]:
     """Ask one thing over one connection, again and again, with as little work as possible."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    request = (
-        f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {token}\r\n\r\n"
-    ).encode()
+    asking = f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {token}\r\n"
+    request = f"{asking}\r\n".encode()
     took: list[float] = []
     try:
         while (start := time.monotonic()) < end:
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
-            if not head.startswith(b"HTTP/1.1 200"):
+            status, low = head[9:12], head.lower()
+            if status not in {b"200", b"304"}:
                 raise StopService(f"{path}: {head.splitlines()[0].decode()}")
-            length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-            await reader.readexactly(int(length))
+            if status == b"200":
+                length = low.partition(b"content-length: ")[2].partition(b"\r\n")[0]
+                await reader.readexactly(int(length))
+            if again:
+                tag = head[low.index(b"etag: ") + 6 :].partition(b"\r\n")[0].decode()
+                request = f"{asking}if-none-match: {tag}\r\n\r\n".encode()
             took.append(time.monotonic() - start)
     finally:
         writer.close()
