@@ -23,6 +23,7 @@ from cardmint_cloud.domain.item_query import (
     QueryFault,
     Term,
     parse_query,
+    with_term,
 )
 from cardmint_cloud.item_changes import change_items
 from cardmint_contracts.cards import Card, Condition, Finish, Image, Money, ScanDefaults
@@ -117,6 +118,14 @@ def test_a_keyword_that_is_nearly_right_is_named() -> None:
             parse_query(text, TODAY)
     with pytest.raises(QueryFault, match=r"no keyword `zz`$"):
         parse_query("zz:1", TODAY)
+
+
+def test_a_query_is_narrowed_by_one_more_condition() -> None:
+    assert with_term("", "bin", "A1") == "bin:A1"
+    assert with_term("fox ", "lot", "estate, sale") == 'fox lot:"estate, sale"'
+    assert with_term("fox", "finish", "") == "fox finish:open"
+    for name, value in (("bin", ""), ("bin", 'a"b'), ("bin", "A*"), ("lot", "x" * MAX_QUERY)):
+        assert with_term("", name, value) == ""
 
 
 def test_spans_of_time_and_orders() -> None:

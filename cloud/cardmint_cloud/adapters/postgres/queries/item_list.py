@@ -173,11 +173,11 @@ _FACETS: dict[str, ColumnElement[Any]] = {
 """Keywords whose values are counted."""
 
 FACET_VALUES = 50
+Facets = dict[str, list[dict[str, Any]]]
+"""Values of each keyword, with their `count`."""
 
 
-async def item_facets(
-    connection: AsyncConnection, tenant: str, query: ItemQuery
-) -> dict[str, list[dict[str, Any]]]:
+async def item_facets(connection: AsyncConnection, tenant: str, query: ItemQuery) -> Facets:
     """Return the values of the items that a query finds, by keyword, with the number of each.
 
     The most frequent come first, 50 at most.
@@ -189,7 +189,7 @@ async def item_facets(
     statement = select(
         *found.c, func.count().label("count"), func.grouping(*found.c).label("grouped")
     ).group_by(func.grouping_sets(*(tuple_(column) for column in found.c)))
-    facets: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    facets: Facets = {name: [] for name in names}
     ordered = statement.order_by(func.count().desc(), *found.c)
     for row in (await connection.execute(ordered)).mappings():
         # Of the bits, the one of the column that was grouped by is 0; the first is the highest.
