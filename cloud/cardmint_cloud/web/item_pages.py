@@ -15,6 +15,7 @@ from cardmint_cloud.adapters.postgres.queries import item_list
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain.item_query import KEYWORDS, ItemQuery, QueryFault, parse_query, with_term
 from cardmint_cloud.domain.items import HELD, ItemStatus
+from cardmint_cloud.domain.person_references import with_names
 from cardmint_cloud.domain.spelling import corrected, plain_words
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.item_changes import MAX_CHANGED, change_items, undo_change
@@ -315,7 +316,11 @@ async def changes(shop: NamedDependency[PageContext]) -> Template:
     """Show the latest changes of items, each with a button that takes it back."""
     async with reading(shop.engine, shop.tenant) as connection:
         found = await item_list.latest_changes(connection, shop.tenant)
-        lines = [{**one, "words": values_in_words(one["after"])} for one in found]
+        names = await shop.names()
+        lines = [
+            {**one, "by": with_names(one["by"], names), "words": values_in_words(one["after"])}
+            for one in found
+        ]
         return await render_page(connection, shop, "changes.html", changes=lines)
 
 
