@@ -600,6 +600,15 @@ person_keys = Table(
     PrimaryKeyConstraint("tenant", "account"),
     _of_account(),
 )
+saved_views = Table(
+    "saved_views",
+    metadata,
+    _tenant(),
+    Column("name", Text, nullable=False),
+    Column("query", Text, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    PrimaryKeyConstraint("tenant", "name"),
+)
 view_links = Table(
     "view_links",
     metadata,
