@@ -194,8 +194,8 @@ def _forms(annotation: Any, ids: TenantIds) -> list[str]:
         "edition": "first",
         "role": "viewer",
         "disabled": "true",
-        "stations": ids.station,
-        "lots": ids.lot,
+        "stations": "left",  # Names, which need not exist; the log tells what was typed.
+        "lots": "june",
     }
     if annotation is AddForm:
         added = {"card": ids.card_id, "reference": ids.lot, "quantity": "2", "bin": "theirs"}
@@ -433,7 +433,8 @@ async def test_what_is_beyond_a_reach_is_nobodys_on_every_route(
                 answers.append(shown(answer, ids))
                 told = masked(f"{answer.headers}{answer.text}", ids)
                 assert not [mark for mark in marks if mark in told], (asker.name, asked, told)
-                await _as_before(owner, sessions)
+                if asked.path.startswith(("/account", "/log")):
+                    await _as_before(owner, sessions)
             same = answers[0] == answers[1]
             assert same, "\n".join([f"{asker.name}: {theirs}", *_differences(*answers)])
             assert answers[0][0] != 500, (asker.name, theirs)

@@ -4,7 +4,7 @@ import re
 from enum import StrEnum
 
 OPEN_PATHS = re.compile(
-    r"/(login(?:/provider(?:/back)?)?|healthz|(?:join|recover|view)/[^/]+|static/[^/]+"
+    r"/(login(?:/provider(?:/back)?|/passkey(?:/ask)?)?|healthz|(?:join|recover|view)/[^/]+|static/[^/]+"
     r"|api/v1/(?:tenant|station-code))\Z"
 )
 """Paths for everybody: signing in, links with a secret, the state of health, files, and the

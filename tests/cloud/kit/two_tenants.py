@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import UUID, uuid4, uuid5
 
 from cardmint_cloud.accounts import digest_of
+from cardmint_cloud.adapters.postgres import factors as factor_rows
 from cardmint_cloud.adapters.postgres import identities
 from cardmint_cloud.adapters.postgres.connection import (
     Pool,
@@ -231,6 +232,11 @@ async def fill_every_table(
     own = TenantDatabase(pool, tenant)
     await save_view(own, tenant, f"kept by {mark}", f"lot:{place.lot}", now=NOW)
     await identities.add(own, tenant, digest_of(mark), owner_of, NOW)
+
+    async with own.transaction() as connection:
+        await factor_rows.add_passkey_challenge(
+            connection, tenant, digest_of(mark), now=NOW, expires_at=NOW + timedelta(days=1)
+        )
 
     async def found(what: str, table: str) -> str:
         return str(await owner.fetchval(f"SELECT {what} FROM {table} tenant = $1 LIMIT 1", tenant))

@@ -47,6 +47,7 @@ TENANT_TABLES: dict[str, tuple[str, ...]] = {
     "holdings": CHANGE,
     "items": ("SELECT", "UPDATE"),
     "moved_events": ADD,
+    "passkey_challenges": ("SELECT", "INSERT", "DELETE"),
     "person_keys": ANY,
     "price_checks": CHANGE,
     "printings": ADD,

@@ -581,6 +581,14 @@ account_identities = Table(
     UniqueConstraint("tenant", "account"),
     _of_account(),
 )
+passkey_challenges = Table(
+    "passkey_challenges",
+    metadata,
+    _tenant(),
+    Column("challenge", LargeBinary, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    PrimaryKeyConstraint("tenant", "challenge"),
+)
 recovery_codes = Table(
     "recovery_codes",
     metadata,
