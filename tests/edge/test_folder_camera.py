@@ -4,16 +4,18 @@ import errno
 import os
 import shutil
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 from tests.edge.kit.clock import ManualClock
 
-from cardmint_edge.adapters.cameras import folder as folder_camera
+from cardmint_edge.adapters.cameras import folder_intake
 from cardmint_edge.adapters.cameras.file_names import (
     FileKind,
     kind_of,
@@ -21,7 +23,8 @@ from cardmint_edge.adapters.cameras.file_names import (
     numbered,
     printable,
 )
-from cardmint_edge.adapters.cameras.folder import FolderCamera, read_file
+from cardmint_edge.adapters.cameras.folder import FolderCamera
+from cardmint_edge.adapters.cameras.folder_intake import read_file
 from cardmint_edge.adapters.cameras.folder_places import Stamp
 from cardmint_edge.adapters.decode import Unreadable, decode_image
 from cardmint_edge.capture import NO_FILES, Camera
@@ -144,10 +147,10 @@ def test_a_folder_that_cannot_be_written_gives_no_shot(
     camera: FolderCamera, folder: Path, pictures: list[bytes]
 ) -> None:
     (folder / "a.jpg").write_bytes(pictures[0])
-    (folder / "counting").write_bytes(b"")
-    with pytest.raises(Retry, match=r"cannot be moved to counting/ \(File exists\)"):
+    (folder / "waiting").write_bytes(b"")
+    with pytest.raises(Retry, match=r"cannot be moved to waiting/ \(File exists\)"):
         camera.next(2)
-    (folder / "counting").unlink()
+    (folder / "waiting").unlink()
     assert counted(camera, 2) == ["a.jpg"]
 
 
@@ -355,7 +358,7 @@ def test_a_file_is_read_as_the_file_it_is(
     for name in ("pipe.jpg", "link.jpg"):
         with pytest.raises(Unreadable):
             read_file(folder / name)
-    monkeypatch.setattr(folder_camera, "MAX_BYTES", 10)
+    monkeypatch.setattr(folder_intake, "MAX_BYTES", 10)
     (folder / "large.jpg").write_bytes(bytes(11))
     with pytest.raises(Unreadable, match="at most 0 MB"):
         read_file(folder / "large.jpg")
@@ -570,7 +573,7 @@ def test_a_file_that_breaks_the_decoder_is_parked(
             raise RecursionError
         return decode_image(content)
 
-    monkeypatch.setattr("cardmint_edge.adapters.cameras.folder.decode_image", decode)
+    monkeypatch.setattr("cardmint_edge.adapters.cameras.folder_intake.decode_image", decode)
     (folder / "a.jpg").write_bytes(pictures[0])
     (folder / "b.jpg").write_bytes(pictures[1])
     with capture_logs():
@@ -707,3 +710,119 @@ def test_a_folder_of_a_counted_files_name_stops_nothing(
     (folder / "later.jpg").write_bytes(pictures[2])
     assert sorted(counted(camera, 9)) == ["late.jpg/inner.jpg", "later.jpg"]
     assert below(folder, "done") == ["late-1.jpg/inner.jpg", "late.jpg", "later.jpg"]
+
+
+# --- Files that wait for their turn ---
+
+
+def test_a_name_that_is_overwritten_while_others_wait_is_two_files(
+    camera: FolderCamera, folder: Path, pictures: list[bytes], time: ManualClock
+) -> None:
+    for number in range(5):
+        (folder / f"IMG_{number}.jpg").write_bytes(pictures[number])
+    (folder / "scan.jpg").write_bytes(pictures[5])
+    digests = list[str]()
+    for _ in range(20):
+        shot = camera.next(0.25)
+        if shot is not None:
+            digests.append(shot.digest)
+            time.sleep(2.0)  # recognition
+            if len(digests) == 1:
+                (folder / "scan.jpg").write_bytes(pictures[6])
+            camera.confirm()
+    assert sorted(digests) == sorted(sha256(content).hexdigest() for content in pictures[:7])
+    assert below(folder, "done")[-2:] == ["scan-1.jpg", "scan.jpg"]
+
+
+def test_what_waits_for_its_turn_comes_after_a_restart(
+    folder: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    for number in range(4):
+        (folder / f"{number}.jpg").write_bytes(pictures[number])
+    assert watched(folder, time).next(2) is not None
+    assert below(folder, "waiting") == ["1.jpg", "2.jpg", "3.jpg"]
+    after = watched(folder, time)
+    given = []
+    for _ in range(8):
+        shot = after.next(0.25)
+        if shot is not None:
+            given.append((shot.origin, shot.resumed))
+            after.confirm()
+    assert given == [("0.jpg", True), ("1.jpg", False), ("2.jpg", False), ("3.jpg", False)]
+    assert len(below(folder, "done")) == 4
+
+
+def test_what_is_removed_while_it_waits_is_not_counted(
+    camera: FolderCamera, folder: Path, tmp_path: Path, pictures: list[bytes]
+) -> None:
+    for number in range(3):
+        (folder / f"{number}.jpg").write_bytes(pictures[number])
+    assert camera.next(2) is not None
+    camera.confirm()
+    (folder / "waiting" / "1.jpg").unlink()
+    assert counted(camera, 1) == ["2.jpg"]
+    for number in (3, 4):
+        (folder / f"{number}.jpg").write_bytes(pictures[number])
+    assert camera.next(2) is not None
+    camera.confirm()
+    folder.rename(tmp_path / "away")
+    with pytest.raises(Retry, match="the folder is missing"):
+        camera.next(1)
+    (tmp_path / "away").rename(folder)
+    assert counted(camera, 1) == ["4.jpg"]
+
+
+def test_files_are_taken_while_a_card_is_recognised(folder: Path, pictures: list[bytes]) -> None:
+    camera = FolderCamera(folder, settle_s=0.0, beside=True)
+    try:
+        (folder / "a.jpg").write_bytes(pictures[0])
+        first = camera.next(30)
+        contents = pictures[1:3]
+        for number, content in enumerate(contents):
+            (folder / "new").write_bytes(content)
+            (folder / "new").rename(folder / "b.jpg")
+            for _ in range(600):
+                if len(below(folder, "waiting")) > number:
+                    break
+                threading.Event().wait(0.05)
+        camera.confirm()
+        assert first is not None
+        digests = [first.digest]
+        for _ in contents:
+            shot = camera.next(30)
+            assert shot is not None
+            digests.append(shot.digest)
+            camera.confirm()
+        assert digests == [sha256(content).hexdigest() for content in pictures[:3]]
+    finally:
+        camera.close()
+    camera.close()
+
+
+def test_a_complete_file_that_cannot_be_decoded_is_parked(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    broken = bytearray(pictures[0])
+    start = broken.index(b"\xff\xda") + 20
+    broken[start : len(broken) - 2] = b"\xff\x00" * ((len(broken) - 2 - start) // 2)
+    (folder / "a.jpg").write_bytes(broken)
+    (folder / "b.jpg").write_bytes(pictures[1])
+    assert counted(camera, 2) == ["b.jpg"]
+    assert [file.name for file in camera.waiting()] == ["a.jpg"]
+    assert counted(camera, 33) == []
+    assert [(file.name, file.reason) for file in camera.parked()] == [("a.jpg", "unreadable-image")]
+
+
+def test_a_name_that_keeps_changing_is_named_and_its_last_picture_counts(
+    camera: FolderCamera, folder: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    for step in range(1, 40):
+        time.at(0.25 * step, partial((folder / "scan.jpg").write_bytes, pictures[step % 2]))
+    (folder / "scan.jpg").write_bytes(pictures[2])
+    assert counted(camera, 8) == []
+    [waiting] = camera.waiting()
+    assert (waiting.name, waiting.reason) == ("scan.jpg", "keeps-changing")
+    assert "or use a new name for each" in waiting.message
+    assert counted(camera, 4) == ["scan.jpg"]
+    assert (folder / "done" / "scan.jpg").read_bytes() == pictures[1]
+    assert camera.waiting() == ()

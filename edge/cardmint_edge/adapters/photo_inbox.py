@@ -98,6 +98,7 @@ class PhotoInbox:
         found = {}
         for folder, place in (
             (self.folder / "parked", PhotoPlace.PARKED),
+            (self.folder / "waiting", PhotoPlace.WAITING),
             (self.folder / "counting", PhotoPlace.WAITING),
             (self.folder, PhotoPlace.WAITING),
         ):

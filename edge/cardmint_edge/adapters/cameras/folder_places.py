@@ -15,6 +15,8 @@ from cardmint_edge.adapters.decode import Unreadable
 from cardmint_edge.capture import SourceFile
 from cardmint_edge.errors import Retry
 
+WAITING = "waiting"
+"""Folder of complete files whose turn has not come."""
 COUNTING = "counting"
 """Folder of the file whose shot is taken and not confirmed: at most one."""
 AGAIN = "again"
@@ -24,9 +26,11 @@ COUNTING_AGAIN = "counting-again"
 DONE = "done"
 PARKED = "parked"
 DISMISSED = "dismissed"
-PLACES = frozenset({COUNTING, AGAIN, COUNTING_AGAIN, DONE, PARKED, DISMISSED})
+PLACES = frozenset({WAITING, COUNTING, AGAIN, COUNTING_AGAIN, DONE, PARKED, DISMISSED})
 
 REASON = ".reason.txt"
+COUNT_AS_THEY_ARE = frozenset({"same-picture", "empty-end"})
+"""Reasons that a person overrules by "Try again"."""
 MOST_LISTED = 10_000
 """Parked files that are looked through for the newest."""
 
@@ -65,6 +69,10 @@ class FolderPlaces:
         """Return the files in a place, in natural order."""
         return sorted(self._below(place), key=natural_order)
 
+    def at(self, place: str, path: Path) -> Path:
+        """Return where a file of a place lies."""
+        return self._folder / place / path
+
     def stamp(self, place: str, path: Path) -> Stamp | None:
         """Return a file's stamp; None where there is none.
 
@@ -72,15 +80,15 @@ class FolderPlaces:
             Retry: the folder is away.
         """
         try:
-            return stamp_of((self._folder / place / path).lstat())
+            return stamp_of(self.at(place, path).lstat())
         except FileNotFoundError:
-            self._check_present()
+            self.check_present()
             return None
         except OSError as error:
             raise Retry(f"{printable(self._folder)}: {error.strerror}") from error
 
     def take(self, path: Path, stamp: Stamp, content: bytes) -> tuple[Path, Stamp]:
-        """Move the file that was read to `counting/`, and return path and stamp there.
+        """Move the file that was read to `waiting/`, and return path and stamp there.
 
         Where another file took its place since then, that one stays, and `content` is written.
 
@@ -90,38 +98,50 @@ class FolderPlaces:
             Retry: no file can be moved.
         """
         try:
-            counting = self._rename("", path, COUNTING)
+            waiting = self._rename("", path, WAITING)
         except FileNotFoundError:
-            self._check_present()
+            self.check_present()
             raise
         except OSError as error:
             self._check_writable()
             raise Unreadable(
-                "unreadable-file", f"it cannot be moved to {COUNTING}/ ({error.strerror})"
+                "unreadable-file", f"it cannot be moved to {WAITING}/ ({error.strerror})"
             ) from error
         self._device = self._folder.stat().st_dev
-        target = self._folder / COUNTING / counting
+        target = self.at(WAITING, waiting)
         moved = stamp_of(target.lstat())
         if not same_content(moved, stamp):
-            self.move(COUNTING, counting, "")
-            with suppress(OSError):  # a full disk; the shot goes on from memory
+            self.move(WAITING, waiting, "", name=path)
+            try:
                 target.write_bytes(content)
-                moved = stamp_of(target.lstat())
-        return counting, moved
+            except OSError as error:
+                raise Unreadable(
+                    "unreadable-file",
+                    f"another file took its name, and it cannot be kept ({error.strerror})",
+                ) from error
+            moved = stamp_of(target.lstat())
+        return waiting, moved
 
-    def move(self, place: str, path: Path, to: str, spare: int = 0) -> Path:
-        """Move a file to another place under a free name, and return its path there."""
+    def move(
+        self, place: str, path: Path, to: str, *, name: Path | None = None, spare: int = 0
+    ) -> Path:
+        """Move a file to another place, as `name` or the next free one, and return its path there.
+
+        `spare` bytes more must fit into the name.
+        """
         try:
-            return self._rename(place, path, to, spare)
+            return self._rename(place, path, to, name, spare)
         except OSError as error:
             raise Retry(
-                f"{printable(self._folder / place / path)}: cannot be moved to {to or 'the folder'}"
+                f"{printable(self.at(place, path))}: cannot be moved to {to or 'the folder'}"
                 f"{'/' if to else ''} ({error.strerror})"
             ) from error
 
-    def park(self, place: str, path: Path, reason: str, message: str) -> None:
+    def park(
+        self, place: str, path: Path, reason: str, message: str, *, name: Path | None = None
+    ) -> None:
         """Move a file to `parked/`, and write the reason beside it."""
-        parked = self.move(place, path, PARKED, spare=len(REASON))
+        parked = self.move(place, path, PARKED, name=name, spare=len(REASON))
         with suppress(OSError):  # a full disk; the file is parked all the same
             self._reason_file(parked).write_text(f"{reason}: {message}\n", encoding="utf-8")
 
@@ -130,7 +150,7 @@ class FolderPlaces:
         found = []
         for path in self._below(PARKED):
             with suppress(OSError):
-                found.append(((self._folder / PARKED / path).lstat(), path))
+                found.append((self.at(PARKED, path).lstat(), path))
             if len(found) >= MOST_LISTED:
                 break
         found.sort(key=lambda one: -one[0].st_ctime_ns)
@@ -147,10 +167,10 @@ class FolderPlaces:
         ]
 
     def retry(self, key: str) -> bool:
-        """Move a parked file back: to `again/` if it was counted before, else to the folder."""
+        """Move a parked file back: to `again/` to count it as it is, else to the folder."""
         for path in self._below(PARKED):
             if key_of(path) == key:
-                again = self._reason(path)[0] == "same-picture"
+                again = self._reason(path)[0] in COUNT_AS_THEY_ARE
                 return self._release(path, AGAIN if again else "")
         return False
 
@@ -171,7 +191,7 @@ class FolderPlaces:
         return True
 
     def _reason_file(self, path: Path) -> Path:
-        return self._folder / PARKED / path.with_name(path.name + REASON)
+        return self.at(PARKED, path.with_name(path.name + REASON))
 
     def _reason(self, path: Path) -> tuple[str, str]:
         try:
@@ -188,12 +208,14 @@ class FolderPlaces:
                 if not name.endswith(REASON) and not name.startswith("."):
                     yield Path(folder, name).relative_to(top)
 
-    def _rename(self, place: str, path: Path, to: str, spare: int = 0) -> Path:
+    def _rename(
+        self, place: str, path: Path, to: str, name: Path | None = None, spare: int = 0
+    ) -> Path:
         with self._mutex:
-            target = self._free(to, path, spare)
+            target = self._free(to, name or path, spare)
             self._folder.lstat()  # a folder that is away is not made anew
             target.parent.mkdir(parents=True, exist_ok=True)
-            (self._folder / place / path).rename(target)
+            self.at(place, path).rename(target)
         return target.relative_to(self._folder / to)
 
     def _free(self, to: str, path: Path, spare: int) -> Path:
@@ -212,7 +234,7 @@ class FolderPlaces:
             self._numbers[first] = number
         return target
 
-    def _check_present(self) -> None:
+    def check_present(self) -> None:
         """Raise `Retry` where the folder is away: gone, or another disk in its place."""
         try:
             device = self._folder.stat().st_dev
@@ -222,8 +244,8 @@ class FolderPlaces:
             raise Retry(f"{printable(self._folder)}: its disk or share is missing")
 
     def _check_writable(self) -> None:
-        """Raise `Retry` where no file can be moved to `counting/`."""
-        probe = self._folder / COUNTING / ".writable"
+        """Raise `Retry` where no file can be moved to `waiting/`."""
+        probe = self.at(WAITING, Path(".writable"))
         try:
             probe.parent.mkdir(exist_ok=True)
             probe.write_bytes(b"")
@@ -231,7 +253,7 @@ class FolderPlaces:
         except OSError as error:
             reason = error.strerror or errno.errorcode.get(error.errno or 0, "")
             raise Retry(
-                f"{printable(self._folder)}: cannot be moved to {COUNTING}/ ({reason})"
+                f"{printable(self._folder)}: cannot be moved to {WAITING}/ ({reason})"
             ) from error
 
 
