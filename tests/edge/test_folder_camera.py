@@ -1,6 +1,7 @@
 """A watched folder: whatever its files do, each picture is given once, and the next one comes."""
 
 import errno
+import io
 import os
 import shutil
 import socket
@@ -11,7 +12,9 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
+import pillow_heif
 import pytest
+from PIL import Image
 from structlog.testing import capture_logs
 from tests.edge.kit.clock import ManualClock
 
@@ -70,6 +73,17 @@ def counted(camera: Camera, seconds: float, step: float = 0.25) -> list[str]:
             taken.append(shot.origin)
             camera.confirm()
     return taken
+
+
+def as_format(picture: bytes, ending: str) -> bytes:
+    """Return a picture in another format."""
+    file = io.BytesIO()
+    image = Image.open(io.BytesIO(picture))
+    if ending == "heic":
+        pillow_heif.from_pillow(image).save(file, quality=80)
+    else:
+        image.save(file, {"tif": "TIFF", "jpg": "JPEG"}.get(ending, ending))
+    return file.getvalue()
 
 
 def below(folder: Path, place: str) -> list[str]:
@@ -502,6 +516,57 @@ def test_a_slow_file_is_counted_when_it_is_whole_and_holds_up_no_other(
     assert (waiting.name, waiting.bytes) == ("a.jpg", first)
     assert counted(camera, pause + 1) == ["a.jpg"]
     assert (camera.waiting(), camera.parked()) == ((), [])
+
+
+@pytest.mark.parametrize("pause", [2.0, 25.0])
+@pytest.mark.parametrize("way", ["sparse", "zeros"])
+@pytest.mark.parametrize("ending", ["bmp", "tif", "heic", "jpg", "png", "webp"])
+def test_a_file_whose_size_comes_before_its_content_is_counted_when_it_is_whole(
+    camera: FolderCamera,
+    folder: Path,
+    time: ManualClock,
+    pictures: list[bytes],
+    ending: str,
+    way: str,
+    pause: float,
+) -> None:
+    whole = as_format(pictures[0], ending)
+    half = len(whole) // 2
+    with (folder / f"a.{ending}").open("wb") as file:
+        file.write(whole[:half])
+        if way == "sparse":
+            file.truncate(len(whole))
+        else:
+            file.write(bytes(len(whole) - half))
+
+    def rest() -> None:
+        with (folder / f"a.{ending}").open("r+b") as file:
+            file.seek(half)
+            file.write(whole[half:])
+
+    time.at(pause, rest)
+    (folder / "b.jpg").write_bytes(pictures[1])
+    assert counted(camera, 1) == ["b.jpg"]
+    assert [file.name for file in camera.waiting()] == [f"a.{ending}"]
+    assert counted(camera, pause + 1) == [f"a.{ending}"]
+    assert (folder / "done" / f"a.{ending}").read_bytes() == whole
+    assert (camera.waiting(), camera.parked()) == ((), [])
+
+
+def test_a_picture_that_ends_in_black_is_parked_and_counted_when_somebody_says_so(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    black = bytearray(as_format(pictures[0], "bmp"))
+    black[-len(black) // 10 :] = bytes(len(black) // 10)
+    (folder / "a.bmp").write_bytes(black)
+    assert counted(camera, 35) == []
+    [parked] = camera.parked()
+    assert parked.reason == "unfinished-file"
+    assert "if the picture is complete and black there, try it again" in parked.message
+    assert camera.retry(parked.key)
+    shot = camera.next(1)
+    assert shot is not None
+    assert (shot.origin, shot.again) == ("a.bmp", True)
 
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.EACCES, errno.ESTALE])

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cardmint_edge.adapters.decode import Unreadable, decode_image
-from cardmint_edge.adapters.picture_end import check_end, is_whole
+from cardmint_edge.adapters.picture_end import check_written, is_whole
 
 CELLS = np.random.default_rng(7).integers(20, 255, (22, 16, 3), dtype=np.uint8)
 FRAME = cv2.resize(CELLS, (320, 440), interpolation=cv2.INTER_CUBIC)
@@ -51,7 +51,7 @@ def test_a_file_is_whole_when_its_format_says_so(case: str) -> None:
     assert decode_image(content).shape == (440, 320, 3)
     assert is_whole(content)
     assert is_whole(content + b"appended") or case == "HEIF", "the decoder tells"
-    check_end(content)
+    check_written(content, len(content))
     for share in (0.999, 0.97, 0.7, 0.5, 0.2, 0.01):
         cut = content[: int(len(content) * share)]
         assert not is_whole(cut), share
@@ -67,11 +67,11 @@ def test_a_file_whose_rest_is_empty_is_not_finished(case: str, share: float) -> 
     presized = content[:has] + bytes(len(content) - has)
     if "JPEG" in case or case == "PNG":
         assert not is_whole(presized)
-        check_end(presized)
+        check_written(presized, len(presized))
     else:
         with pytest.raises(Unreadable, match="bytes are empty") as caught:
-            check_end(presized)
-        assert caught.value.reason == "empty-end"
+            check_written(presized, len(presized))
+        assert caught.value.reason == "unfinished-file"
 
 
 def test_what_names_no_end_is_left_to_the_decoder() -> None:
@@ -85,3 +85,17 @@ def test_what_names_no_end_is_left_to_the_decoder() -> None:
     assert is_whole(box + b"\0\0\0\x08meta" + b"\0\0\0\0mdat" + bytes(2))
     assert is_whole(b"\xff\xd8\xff\xff\xe0\0\2\xff\xda\xff\xd9"), "a fill byte"
     assert not is_whole(b"\xff\xd8\xff\xe0\0\2\0")
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_hole_is_no_content(case: str) -> None:
+    content = FILES[case]
+    with pytest.raises(Unreadable, match="are written without a gap") as caught:
+        check_written(content, len(content) // 2)
+    assert caught.value.reason == "unfinished-file"
+    padded = content + bytes(8192)
+    if "JPEG" in case or case == "PNG":
+        check_written(padded, len(content))
+    else:
+        with pytest.raises(Unreadable):
+            check_written(padded, len(content))

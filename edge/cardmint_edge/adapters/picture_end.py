@@ -14,9 +14,10 @@ _START_OF_SCAN, _END_OF_IMAGE = 0xDA, b"\xff\xd9"
 _TIFF = (b"II*\0", b"MM\0*")
 _OFFSETS_AND_LENGTHS = ((273, 279), (324, 325))
 """TIFF tags of strips and of tiles."""
-EMPTY_SHARE = 64
-"""A picture without an end marker is unfinished where more than this part of it is zeros."""
 EMPTY_BYTES = 512
+"""More zeros at the end of a compressed picture without an end marker are no content."""
+EMPTY_SHARE = 64
+"""In a bitmap they may be black: then more than this part of the file."""
 
 
 def is_whole(content: bytes) -> bool:
@@ -31,18 +32,28 @@ def is_whole(content: bytes) -> bool:
         return False
 
 
-def check_end(content: bytes) -> None:
-    """Refuse a picture whose end is zeros, as in a file that got its size before its content.
+def check_written(content: bytes, hole: int) -> None:
+    """Refuse a file that got its size before its content, and waits for the rest.
+
+    `hole` is the first byte that the file system has not stored; the length where there is none.
 
     Raises:
         Unreadable: it is not finished.
     """
-    if content.startswith((_JPEG, _PNG)):
-        return  # their end marker tells
-    empty = len(content) - len(content.rstrip(b"\0"))
-    if empty > max(EMPTY_BYTES, len(content) // EMPTY_SHARE):
+    marked = content.startswith((_JPEG, _PNG))
+    if hole < len(content) and not (marked and is_whole(content[:hole])):
         raise Unreadable(
-            "empty-end",
+            "unfinished-file",
+            f"only {hole:,} of its {len(content):,} bytes are written without a gap: the program"
+            " that writes it has not finished; copy it here again",
+        )
+    if marked:
+        return  # the end marker tells
+    empty = len(content) - len(content.rstrip(b"\0"))
+    bitmap = content.startswith((_BMP, *_TIFF))
+    if empty > (max(EMPTY_BYTES, len(content) // EMPTY_SHARE) if bitmap else EMPTY_BYTES):
+        raise Unreadable(
+            "unfinished-file",
             f"its last {empty:,} of {len(content):,} bytes are empty: the program that writes it"
             " has not finished; if the picture is complete and black there, try it again",
         )

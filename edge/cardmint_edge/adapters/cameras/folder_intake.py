@@ -30,7 +30,7 @@ from cardmint_edge.adapters.cameras.folder_places import (
     stamp_of,
 )
 from cardmint_edge.adapters.decode import MAX_BYTES, Unreadable, decode_image
-from cardmint_edge.adapters.picture_end import check_end, is_whole
+from cardmint_edge.adapters.picture_end import check_written, is_whole
 from cardmint_edge.capture import SourceFile
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.errors import Retry
@@ -190,7 +190,7 @@ class FolderIntake:
             if not same_content(stamp, file.stamp):
                 file.since = now  # another file already
                 return
-            check_end(content)
+            check_written(content, first_hole(self._folder / path))
             if file.problem is not None or not is_whole(content):
                 decode(content, path)
             waiting, stamp = self._places.take(path, stamp, content)
@@ -355,6 +355,21 @@ def read_file(path: Path) -> tuple[bytes, Stamp]:
     if stamp_of(before) != stamp_of(after) or len(content) != after.st_size:
         raise Unreadable("unreadable-file", "it changes while it is read; it is tried again")
     return content, stamp_of(after)
+
+
+def first_hole(path: Path) -> int:
+    """Return the offset of the first hole in a sparse file; else its size, or more.
+
+    File systems that know no holes say nothing of them.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return os.lseek(descriptor, 0, os.SEEK_HOLE)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return MAX_BYTES
 
 
 def decode(content: bytes, path: Path) -> Frame:

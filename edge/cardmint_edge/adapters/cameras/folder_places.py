@@ -29,7 +29,7 @@ DISMISSED = "dismissed"
 PLACES = frozenset({WAITING, COUNTING, AGAIN, COUNTING_AGAIN, DONE, PARKED, DISMISSED})
 
 REASON = ".reason.txt"
-COUNT_AS_THEY_ARE = frozenset({"same-picture", "empty-end"})
+COUNT_AS_THEY_ARE = frozenset({"same-picture", "unfinished-file"})
 """Reasons that a person overrules by "Try again"."""
 MOST_LISTED = 10_000
 """Parked files that are looked through for the newest."""
