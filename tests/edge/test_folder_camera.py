@@ -12,6 +12,8 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pillow_heif
 import pytest
 from PIL import Image
@@ -891,3 +893,98 @@ def test_a_name_that_keeps_changing_is_named_and_its_last_picture_counts(
     assert counted(camera, 4) == ["scan.jpg"]
     assert (folder / "done" / "scan.jpg").read_bytes() == pictures[1]
     assert camera.waiting() == ()
+
+
+# --- Files that are rewritten after they were counted ---
+
+
+def with_time(picture: bytes, taken: str, quality: int = 95) -> bytes:
+    """Return a JPEG with the time at which a camera took it."""
+    image, file = Image.open(io.BytesIO(picture)), io.BytesIO()
+    exif = image.getexif()
+    exif.get_ifd(0x8769)[0x9003] = taken
+    image.save(file, "JPEG", quality=quality, exif=exif)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("after", [0.2, 1.5, 30.0, 590.0])
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_a_file_that_is_rewritten_after_it_was_counted_is_another_card(
+    camera: FolderCamera,
+    folder: Path,
+    time: ManualClock,
+    pictures: list[bytes],
+    after: float,
+    pieces: int,
+) -> None:
+    pictures = [
+        with_time(content, f"2026:11:28 10:00:0{second}") for second, content in enumerate(pictures)
+    ]
+    with (folder / "scan.jpg").open("wb", buffering=0) as held:
+        held.write(pictures[0])
+        assert counted(camera, 1) == ["scan.jpg"]
+        assert counted(camera, after) == []
+        held.seek(0)
+        held.truncate()
+        for number in range(pieces):
+            size = len(pictures[1]) // pieces + 1
+            held.write(pictures[1][number * size : (number + 1) * size])
+            if number + 1 < pieces:
+                assert counted(camera, 3) == []
+        with capture_logs():
+            assert counted(camera, 5) == ["scan.jpg"]
+        held.seek(0)
+        held.write(pictures[2])
+        held.truncate()
+        with capture_logs():
+            assert counted(camera, 5) == ["scan.jpg"]
+    assert (folder / "done" / "scan.jpg").read_bytes() == pictures[2]
+    assert (below(folder, "done"), camera.parked()) == (["scan.jpg"], [])
+
+
+def test_a_counted_file_that_certainly_shows_another_picture_counts_without_a_time(
+    camera: FolderCamera, folder: Path
+) -> None:
+    for seed in range(3):
+        cells = np.random.default_rng(seed).integers(0, 255, (16, 12, 3), dtype=np.uint8)
+        picture = cv2.imencode(".png", cv2.resize(cells, (240, 320)))[1].tobytes()
+        with (folder / ("done/scan.png" if seed else "scan.png")).open("wb") as file:
+            file.write(picture)
+        with capture_logs():
+            assert counted(camera, 5) == ["scan.png"]
+
+
+def test_a_counted_picture_that_is_edited_counts_no_second_time(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    taken = "2026:11:28 10:00:00"
+    contents = {
+        "same bytes": with_time(pictures[0], taken),
+        "saved again": with_time(pictures[1], taken),
+        "edited": with_time(pictures[2], taken),
+        "damaged": with_time(pictures[3], taken),
+    }
+    for name, content in contents.items():
+        (folder / f"{name}.jpg").write_bytes(content)
+    assert len(counted(camera, 2)) == 4
+    done = folder / "done"
+    (done / "same bytes.jpg").write_bytes(contents["same bytes"])
+    (done / "saved again.jpg").write_bytes(with_time(pictures[1], taken, quality=60))
+    cropped = io.BytesIO()
+    Image.open(io.BytesIO(pictures[2])).crop((0, 0, 600, 500)).save(cropped, "JPEG")
+    (done / "edited.jpg").write_bytes(with_time(cropped.getvalue(), taken))
+    (done / "damaged.jpg").write_bytes(contents["damaged"][:900])
+    with capture_logs() as logs:
+        assert counted(camera, 5) == []
+    answers = {entry["file"]: entry["same"] for entry in logs}
+    assert answers == {"same bytes.jpg": "yes", "saved again.jpg": "yes", "edited.jpg": "unclear"}
+    [parked] = camera.parked()
+    assert (parked.name, parked.reason) == ("edited.jpg", "rewritten")
+    assert camera.retry(parked.key)
+    assert counted(camera, 2) == ["edited.jpg"]
+    (done / "saved again.jpg").unlink()
+    with capture_logs() as logs:
+        assert counted(camera, 601, step=1.0) == []
+    assert logs == []
+    (done / "same bytes.jpg").write_bytes(pictures[4])
+    assert counted(camera, 3) == [], "it was counted long ago"

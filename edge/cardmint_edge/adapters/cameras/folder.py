@@ -3,12 +3,13 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
 import structlog
 
+from cardmint_edge.adapters.cameras.counted_files import CountedFiles
 from cardmint_edge.adapters.cameras.file_names import printable
 from cardmint_edge.adapters.cameras.folder_intake import (
     MOST_SHOWN,
@@ -29,7 +30,9 @@ from cardmint_edge.adapters.cameras.folder_places import (
     same_content,
 )
 from cardmint_edge.adapters.decode import Unreadable
+from cardmint_edge.adapters.photo_time import taken_at
 from cardmint_edge.capture import Shot, SourceFile, SourceFiles
+from cardmint_edge.domain.same_shot import mark_of
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +45,7 @@ class _Given:
     path: Path
     stamp: Stamp
     origin: Path
+    taken: tuple[str, str]
     shot: Shot = field(repr=False)
 
 
@@ -78,6 +82,7 @@ class FolderCamera:
         self._read = read
         self._places = FolderPlaces(folder)
         self._intake = FolderIntake(folder, self._places, settle_s=settle_s, clock=clock, read=read)
+        self._counted = CountedFiles(self._places, read, clock)
         self._given: _Given | None = None
         self._unfinished_at = clock()
         self._closed = threading.Event()
@@ -121,6 +126,7 @@ class FolderCamera:
         while True:
             if self._thread is None or self._intake.first() is None:
                 self._intake.look()
+            self._counted.look()
             self._given = self._unfinished() or self._first_waiting()
             if self._given is not None:
                 return self._given.shot
@@ -148,7 +154,11 @@ class FolderCamera:
         else:
             # A program that had the file open may have written the next picture into it.
             whole = same_content(stamp, given.stamp)
-            self._places.move(given.place, given.path, DONE if whole else "", name=given.origin)
+            to = DONE if whole else ""
+            path = self._places.move(given.place, given.path, to, name=given.origin)
+            if whole:
+                mark = mark_of(given.shot.frame, given.taken)
+                self._counted.add(path, given.origin, stamp, given.shot.digest, mark)
         self._given = None
 
     def set_aside(self, reason: str, message: str) -> None:
@@ -208,7 +218,7 @@ class FolderCamera:
             given = self._from(AGAIN, path, again=True)
             if given is not None:
                 counting = self._places.move(AGAIN, path, COUNTING_AGAIN)
-                return _Given(COUNTING_AGAIN, counting, given.stamp, path, given.shot)
+                return replace(given, place=COUNTING_AGAIN, path=counting)
         return None
 
     def _from(
@@ -224,7 +234,7 @@ class FolderCamera:
             # It is treated as any other file; its digest still says whether it counted.
             self._places.move(place, path, "")
             return None
-        return _Given(place, path, stamp, path, shot)
+        return _Given(place, path, stamp, path, taken_at(content), shot)
 
     def _first_waiting(self) -> _Given | None:
         """Return the shot of the first file that was taken and can be used."""
@@ -246,7 +256,7 @@ class FolderCamera:
                     "a picture was overwritten by a program that kept it open",
                     file=printable(taken.origin),
                 )
-            return _Given(COUNTING, counting, stamp, taken.origin, shot)
+            return _Given(COUNTING, counting, stamp, taken.origin, taken_at(content), shot)
         return None
 
 
