@@ -3,6 +3,7 @@
 import os
 import stat
 import threading
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -110,7 +111,7 @@ class FolderIntake:
         self._waiting: tuple[SourceFile, ...] = ()
         self._scan_at = clock()
         self._started = False
-        self._taken: dict[Path, TakenFile] = {}
+        self._taken: list[TakenFile] = []  # in natural order
         self._parked: deque[Unreadable] = deque()
 
     @property
@@ -144,14 +145,12 @@ class FolderIntake:
     def first(self) -> TakenFile | None:
         """Return the first taken file in natural order; None where there is none."""
         with self._mutex:
-            if not self._taken:
-                return None
-            return self._taken[min(self._taken, key=natural_order)]
+            return self._taken[0] if self._taken else None
 
     def remove(self, taken: TakenFile) -> None:
         """Forget a taken file that is given, or is gone."""
         with self._mutex:
-            self._taken.pop(taken.path, None)
+            self._taken.remove(taken)
 
     def put_back(self, taken: TakenFile, problem: Unreadable) -> None:
         """Lay a taken file that cannot be used back into the folder, where it may still change.
@@ -161,7 +160,7 @@ class FolderIntake:
         """
         with self._mutex:
             path = self._places.move(WAITING, taken.path, "", name=taken.origin)
-            self._taken.pop(taken.path, None)
+            self._taken.remove(taken)
             stamp, now = self._places.stamp("", path), self._clock()
             if stamp is not None:
                 file = self._watched[path] = _Watched(stamp, now, now, datetime.now(UTC))
@@ -203,7 +202,8 @@ class FolderIntake:
             file.fail(error, now)
             self._show()
         else:
-            self._taken[waiting] = TakenFile(waiting, stamp, path)
+            taken = TakenFile(waiting, stamp, path)
+            insort(self._taken, taken, key=lambda one: natural_order(one.path))
             self._forget(path)
 
     def _park(self, path: Path, file: _Watched, error: Unreadable, now: float) -> None:
@@ -246,7 +246,7 @@ class FolderIntake:
             for path in self._places.files(WAITING):
                 waiting = self._places.stamp(WAITING, path)
                 if waiting is not None:
-                    self._taken[path] = TakenFile(path, waiting, path)
+                    self._taken.append(TakenFile(path, waiting, path))
         self._show()
         # A folder on a slow share, or with very many files, is looked at less often.
         self._scan_at = self._clock() + max(POLL_S, 5 * (self._clock() - began))
