@@ -290,6 +290,118 @@ def test_one_photo_with_everything_beside_it_is_one_shot(
     assert {kind_of(name) for name in BESIDE} == {FileKind.LEFT_ALONE}
 
 
+TEN, ELEVEN = "2026:11:28 10:00:00", "2026:11:28 11:00:00"
+FORMS = [
+    ("IMG_0004.HEIC", "IMG_0004.jpg"),
+    ("IMG_0004.jpg", "IMG_0004.HEIC"),
+    ("IMG_0004.HEIC", "IMG_E0004.JPG"),
+    ("IMG_E0004.JPG", "IMG_0004.HEIC"),
+    ("IMG_0004.JPG", "IMG_E0004.JPG"),
+    ("DSC00001.HIF", "DSC00001.JPG"),
+    ("a/scan.png", "a/scan.jpeg"),
+    ("scan.tif", "scan.jpg"),
+    ("scan.jpg", "scan_thumb.jpg"),
+    ("scan.jpg", "thumb_scan.jpg"),
+    ("scan.heic", "scan-thumbnail.JPG"),
+    ("scan_thumb.jpg", "scan.jpg"),
+]
+
+
+def in_form(picture: bytes, name: str, taken: str) -> bytes:
+    """Return a picture in the format of a name, a thumbnail where it says so."""
+    image = Image.open(io.BytesIO(picture))
+    if "thumb" in name:
+        image.thumbnail((320, 320))
+    exif = Image.Exif()
+    if taken:
+        exif.get_ifd(0x8769)[0x9003] = taken
+    ending, file = Path(name).suffix.lower(), io.BytesIO()
+    if ending in {".heic", ".hif"}:
+        pillow_heif.from_pillow(image).save(file, quality=80, exif=exif.tobytes())
+    else:
+        image.save(
+            file, {".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF"}.get(ending, "JPEG"), exif=exif
+        )
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("later", "restarted", "taken"),
+    [(0.0, False, TEN), (8.0, False, ""), (8.0, True, TEN)],
+    ids=["together", "later", "after a restart"],
+)
+@pytest.mark.parametrize(("first", "second"), FORMS)
+def test_one_shot_in_two_files_counts_once(
+    folder: Path,
+    time: ManualClock,
+    pictures: list[bytes],
+    first: str,
+    second: str,
+    later: float,
+    restarted: bool,
+    taken: str,
+) -> None:
+    (folder / "a").mkdir()
+    (folder / "other.jpg").write_bytes(pictures[1])
+    (folder / first).write_bytes(in_form(pictures[0], first, taken))
+    write = partial((folder / second).write_bytes, in_form(pictures[0], second, taken))
+    camera = watched(folder, time)
+    if later:
+        time.at(later, write)
+    else:
+        write()
+    with capture_logs() as logs:
+        origins = counted(camera, 7)
+        if restarted:
+            camera = watched(folder, time)
+        origins += counted(camera, 9)
+    assert len(origins) == 2
+    assert "other.jpg" in origins
+    assert below(folder, "parked") == []
+    assert sorted(below(folder, "done")) == sorted([first, second, "other.jpg"])
+    [named] = camera.waiting()
+    assert (named.name, named.reason) == (logs[0]["file"], "other-form")
+    assert f"the same shot as {logs[0]['of']}, which was counted" in named.message
+    time.sleep(600)
+    assert camera.waiting() == ()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [names for names in FORMS if names[0] not in {"scan.tif", "a/scan.png"}]
+)
+def test_another_card_of_the_same_name_counts_or_is_asked_about(
+    camera: FolderCamera, folder: Path, pictures: list[bytes], first: str, second: str
+) -> None:
+    (folder / "a").mkdir()
+    (folder / first).write_bytes(in_form(pictures[0], first, TEN))
+    assert counted(camera, 7) == [first]
+    (folder / second).write_bytes(in_form(pictures[1], second, TEN))
+    assert counted(camera, 7) == []
+    [asked] = camera.parked()
+    assert (asked.name, asked.reason) == (second, "other-form")
+    assert f"another form of {first}, which was counted" in asked.message
+    assert camera.retry(asked.key)
+    assert counted(camera, 2) == [second]
+    (folder / second).write_bytes(in_form(pictures[2], second, ELEVEN))
+    assert counted(camera, 7) == [second]
+    (folder / "done" / first).write_bytes(b"no picture now")
+    (folder / second).write_bytes(in_form(pictures[3], second, ""))
+    assert counted(camera, 7) == [second], "nothing speaks against it"
+
+
+def test_the_photo_that_took_a_name_last_is_looked_at(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    for number, taken in enumerate((TEN, ELEVEN)):
+        (folder / "IMG_1.HEIC").write_bytes(in_form(pictures[number], ".heic", taken))
+        assert counted(camera, 1) == ["IMG_1.HEIC"]
+    for number, taken in enumerate((TEN, ELEVEN)):
+        (folder / "IMG_1.jpg").write_bytes(in_form(pictures[number], ".jpg", taken))
+        with capture_logs() as logs:
+            assert counted(camera, 1) == []
+        assert logs[0]["of"] == ("IMG_1.HEIC", "IMG_1-1.HEIC")[number]
+
+
 def test_a_copy_has_the_same_digest(
     camera: FolderCamera, folder: Path, pictures: list[bytes]
 ) -> None:

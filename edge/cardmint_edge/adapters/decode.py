@@ -45,7 +45,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 HEIF = "HEIF"
 ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
-    *(".heic", ".heif"),
+    *(".heic", ".heif", ".hif"),
 )
 START_BYTES = 64
 """Bytes by which `starts_as_image` knows a format."""

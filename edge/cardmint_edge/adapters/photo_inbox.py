@@ -34,7 +34,7 @@ MAX_STEM = 60
 """Characters of the phone's own file name that are kept."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_ENDINGS = {".jpg", ".jpeg", ".png", ".heic", ".heif", ".webp", ".tif", ".tiff", ".bmp"}
+_ENDINGS = {".jpg", ".jpeg", ".png", ".heic", ".heif", ".hif", ".webp", ".tif", ".tiff", ".bmp"}
 _PART = ".part"
 
 log = structlog.get_logger(__name__)

@@ -27,6 +27,18 @@ RAW_ENDINGS = frozenset({*_RAW.split(), ".tif", ".tiff"})
 _LEFT_ALONE = frozenset(f"{_RAW} {_BESIDE} {_UNFINISHED}".split())
 _ARCHIVES = frozenset([".7z", ".bz2", ".gz", ".lz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst"])
 
+_FORMS = (".jpg", ".jpeg", ".heic", ".heif", ".hif", ".png", ".webp", ".tif", ".tiff")
+"""Endings in which programs save one shot twice."""
+_SAME_FORMAT = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".heif": ".heic"} | {
+    ".hif": ".heic",
+    ".tiff": ".tif",
+}
+_EDITED = re.compile(r"(IMG_)E(\d{4})", re.IGNORECASE)
+"""An iPhone's edited copy of a photo."""
+_THUMBNAIL = re.compile(
+    r"thumb(?:nail)?[ _.-](.+)|(.+)[ _.-]thumb(?:nail)?", re.IGNORECASE | re.DOTALL
+)
+
 OTHER_FOLDERS = frozenset({"@eadir", "#recycle", "$recycle.bin", "lost+found", "__macosx"})
 """Folders that systems make for thumbnails and deleted files, in lower case."""
 
@@ -51,6 +63,44 @@ def kind_of(name: str) -> FileKind:
     if ending in _LEFT_ALONE:
         return FileKind.LEFT_ALONE
     return FileKind.ARCHIVE if ending in _ARCHIVES else FileKind.UNKNOWN
+
+
+def is_thumbnail(path: Path) -> bool:
+    """Return whether a file is a thumbnail by its name."""
+    return _THUMBNAIL.fullmatch(path.stem) is not None
+
+
+def other_forms(path: Path) -> list[Path]:
+    """Return the names under which another file may show the same shot.
+
+    These are other formats, an iPhone's edited copy and its original, a thumbnail and its picture.
+    """
+    own = path.suffix.lower()
+    stem, thumbnail = path.stem, _THUMBNAIL.fullmatch(path.stem)
+    if thumbnail is not None:
+        stem = thumbnail[1] or thumbnail[2]
+    stem = _EDITED.sub(r"\1\2", stem) if _EDITED.fullmatch(stem) else stem
+    names = _in_all_formats(stem, without=own if stem == path.stem else "")
+    if re.fullmatch(r"IMG_\d{4}", stem, re.IGNORECASE):
+        names += _in_all_formats(f"{stem[:4]}E{stem[4:]}", without="")
+    if thumbnail is None:
+        names += [f"{stem}_thumb{own}", f"thumb_{stem}{own}"]
+    return [path.with_name(name) for name in names if name != path.name and len(name) <= LONGEST]
+
+
+def _in_all_formats(stem: str, *, without: str) -> list[str]:
+    """Return a stem with every ending but those of one format."""
+    return [
+        stem + written
+        for ending in _FORMS
+        if _SAME_FORMAT.get(ending, ending) != _SAME_FORMAT.get(without, without)
+        for written in (ending, ending.upper())
+    ]
+
+
+def turn(path: Path) -> tuple[bool, list[tuple[list[str | int], str]]]:
+    """Return a key that orders paths as they are counted: as people do, thumbnails last."""
+    return is_thumbnail(path), natural_order(path)
 
 
 def natural_order(path: Path) -> list[tuple[list[str | int], str]]:

@@ -16,6 +16,7 @@ from cardmint_edge.adapters.cameras.folder_intake import (
     POLL_S,
     FolderIntake,
     ReadFile,
+    TakenFile,
     decode,
     read_file,
 )
@@ -29,10 +30,11 @@ from cardmint_edge.adapters.cameras.folder_places import (
     Stamp,
     same_content,
 )
+from cardmint_edge.adapters.cameras.other_forms import OTHER_FORM, OtherForms
 from cardmint_edge.adapters.decode import Unreadable
 from cardmint_edge.adapters.photo_time import taken_at
 from cardmint_edge.capture import Shot, SourceFile, SourceFiles
-from cardmint_edge.domain.same_shot import mark_of
+from cardmint_edge.domain.same_shot import SameShot, mark_of
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +84,7 @@ class FolderCamera:
         self._read = read
         self._places = FolderPlaces(folder)
         self._intake = FolderIntake(folder, self._places, settle_s=settle_s, clock=clock, read=read)
+        self._forms = OtherForms(self._places, read, clock)
         self._counted = CountedFiles(self._places, read, clock)
         self._given: _Given | None = None
         self._unfinished_at = clock()
@@ -184,7 +187,7 @@ class FolderCamera:
 
     def waiting(self, limit: int = MOST_SHOWN) -> Sequence[SourceFile]:
         """Return files that still lie in the folder and are not usable now, or are left alone."""
-        return self._intake.troubled[:limit]
+        return (*self._intake.troubled, *self._forms.shown)[:limit]
 
     def retry(self, key: str) -> bool:
         """Try a parked file once more; a picture that was counted before counts again."""
@@ -242,7 +245,6 @@ class FolderCamera:
             try:
                 content, stamp = self._read(self._places.at(WAITING, taken.path))
                 shot = _shot(taken.origin, content)
-                counting = self._places.move(WAITING, taken.path, COUNTING)
             except FileNotFoundError:
                 self._places.check_present()
                 self._intake.remove(taken)
@@ -250,6 +252,9 @@ class FolderCamera:
             except Unreadable as error:
                 self._intake.put_back(taken, error)
                 continue
+            if self._is_other_form(taken, shot, content):
+                continue
+            counting = self._places.move(WAITING, taken.path, COUNTING)
             self._intake.remove(taken)
             if not same_content(stamp, taken.stamp):
                 log.warning(
@@ -258,6 +263,29 @@ class FolderCamera:
                 )
             return _Given(COUNTING, counting, stamp, taken.origin, taken_at(content), shot)
         return None
+
+    def _is_other_form(self, taken: TakenFile, shot: Shot, content: bytes) -> bool:
+        """Lay a file aside whose shot was counted from another file. Returns whether it was.
+
+        Raises:
+            Unreadable: it may be of the same shot, and was parked.
+        """
+        same, counted = self._forms.counted_as(taken.origin, shot.frame, content)
+        if same is SameShot.NO:
+            return False
+        if same is SameShot.YES:
+            self._places.move(WAITING, taken.path, DONE, name=taken.origin)
+            self._intake.remove(taken)
+            self._forms.note(taken.origin, counted, len(content))
+            log.info("another form of a counted file", file=shot.origin, of=printable(counted))
+            return True
+        message = (
+            f"by its name it is another form of {printable(counted)}, which was counted; if it"
+            " shows another card, try it again"
+        )
+        self._places.park(WAITING, taken.path, OTHER_FORM, message, name=taken.origin)
+        self._intake.remove(taken)
+        raise Unreadable(OTHER_FORM, f"{shot.origin}: {message}")
 
 
 def _shot(path: Path, content: bytes, *, resumed: bool = False, again: bool = False) -> Shot:

@@ -17,9 +17,11 @@ import structlog
 from cardmint_edge.adapters.cameras.file_names import (
     OTHER_FOLDERS,
     FileKind,
+    is_thumbnail,
     kind_of,
     natural_order,
     printable,
+    turn,
 )
 from cardmint_edge.adapters.cameras.folder_places import (
     PLACES,
@@ -43,6 +45,8 @@ TRY_AGAIN_S = 1.0
 """Seconds between two tries to read a file that the system does not let us read."""
 CHANGING_S = 5.0
 """Seconds after which a file that has not been unchanged for `settle_s` is named."""
+THUMBNAIL_S = 5.0
+"""Seconds that a thumbnail is waited with at least: its picture may come after it."""
 LOOK_S = 0.2
 """Seconds after which one look at the folder takes no further file."""
 MOST_FOLDERS_DEEP = 8
@@ -175,7 +179,8 @@ class FolderIntake:
             if now - began > LOOK_S:
                 break
             file = self._watched[path]
-            if now - file.since >= self._settle_s and now >= file.try_at:
+            settle_s = max(self._settle_s, THUMBNAIL_S) if is_thumbnail(path) else self._settle_s
+            if now - file.since >= settle_s and now >= file.try_at:
                 self._try(path, file, now)
 
     def _try(self, path: Path, file: _Watched, now: float) -> None:
@@ -203,7 +208,7 @@ class FolderIntake:
             self._show()
         else:
             taken = TakenFile(waiting, stamp, path)
-            insort(self._taken, taken, key=lambda one: natural_order(one.path))
+            insort(self._taken, taken, key=lambda one: turn(one.path))
             self._forget(path)
 
     def _park(self, path: Path, file: _Watched, error: Unreadable, now: float) -> None:
@@ -243,7 +248,7 @@ class FolderIntake:
         self._left_alone = left_alone
         if not self._started:
             self._started = True
-            for path in self._places.files(WAITING):
+            for path in sorted(self._places.files(WAITING), key=turn):
                 waiting = self._places.stamp(WAITING, path)
                 if waiting is not None:
                     self._taken.append(TakenFile(path, waiting, path))
@@ -311,7 +316,8 @@ def _left_alone(mode: int, kind: FileKind) -> Unreadable | None:
         return Unreadable("archive", "an archive is not opened; unpack it here")
     if kind is FileKind.UNKNOWN:
         return Unreadable(
-            "unknown-ending", "no picture by its name; if it is one, give it the ending .jpg"
+            "unknown-ending",
+            "no picture by its name; if it is one, save it as JPEG, PNG, TIFF, WebP, BMP or HEIC",
         )
     return None
 

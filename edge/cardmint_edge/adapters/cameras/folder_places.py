@@ -29,8 +29,10 @@ DISMISSED = "dismissed"
 PLACES = frozenset({WAITING, COUNTING, AGAIN, COUNTING_AGAIN, DONE, PARKED, DISMISSED})
 
 REASON = ".reason.txt"
-COUNT_AS_THEY_ARE = frozenset({"same-picture", "unfinished-file"})
+COUNT_AS_THEY_ARE = frozenset({"same-picture", "unfinished-file", "other-form"})
 """Reasons that a person overrules by "Try again"."""
+MOST_COMPARED = 3
+"""Counted files of one name of which the newest are looked at."""
 MOST_LISTED = 10_000
 """Parked files that are looked through for the newest."""
 
@@ -72,6 +74,17 @@ class FolderPlaces:
     def at(self, place: str, path: Path) -> Path:
         """Return where a file of a place lies."""
         return self._folder / place / path
+
+    def latest(self, place: str, path: Path) -> list[Path]:
+        """Return the files that were moved to a place last under a name, the newest first."""
+        first = self.at(place, path)
+        if not os.path.lexists(first):
+            return []
+        number = self._numbers.get(first, 0)
+        while os.path.lexists(first.with_name(numbered(path.name, number + 1))):
+            number += 1
+        newest = range(number, max(number - MOST_COMPARED, -1), -1)
+        return [path.with_name(numbered(path.name, one)) for one in newest]
 
     def stamp(self, place: str, path: Path) -> Stamp | None:
         """Return a file's stamp; None where there is none.
