@@ -30,7 +30,7 @@ from cardmint_edge.adapters.cameras.file_names import (
 )
 from cardmint_edge.adapters.cameras.folder import FolderCamera
 from cardmint_edge.adapters.cameras.folder_intake import read_file
-from cardmint_edge.adapters.cameras.folder_places import Stamp
+from cardmint_edge.adapters.cameras.folder_places import MARKER, Stamp
 from cardmint_edge.adapters.decode import Unreadable, decode_image
 from cardmint_edge.capture import NO_FILES, Camera
 from cardmint_edge.errors import Retry
@@ -92,7 +92,7 @@ def below(folder: Path, place: str) -> list[str]:
     return sorted(
         str(path.relative_to(folder / place))
         for path in (folder / place).rglob("*")
-        if path.is_file()
+        if path.is_file() and path.name != MARKER
     )
 
 
@@ -164,7 +164,11 @@ def test_a_folder_that_cannot_be_written_gives_no_shot(
 ) -> None:
     (folder / "a.jpg").write_bytes(pictures[0])
     (folder / "waiting").write_bytes(b"")
-    with pytest.raises(Retry, match=r"cannot be moved to waiting/ \(File exists\)"):
+    (folder / "cardmint-waiting").mkdir()
+    says = (
+        r"cannot be moved to waiting/ \(rename what is called waiting or cardmint-waiting there\)"
+    )
+    with pytest.raises(Retry, match=says):
         camera.next(2)
     (folder / "waiting").unlink()
     assert counted(camera, 2) == ["a.jpg"]
@@ -239,7 +243,7 @@ def test_the_folders_of_a_camera_are_watched(
         ".trash/a.jpg",
         "@eaDir/IMG_0001.JPG/SYNOPHOTO_THUMB_M.jpg",
         "x/done/a.jpg",
-        "done/b.jpg",
+        "x/again/b.jpg",
         "1/2/3/4/5/6/7/8/a.jpg",
         "1/2/3/4/5/6/7/8/9/a.jpg",
     ]
@@ -250,12 +254,76 @@ def test_the_folders_of_a_camera_are_watched(
         "1/2/3/4/5/6/7/8/a.jpg",
         "DCIM/100CANON/IMG_0001.JPG",
         "DCIM/101CANON/IMG_0001.JPG",
+        "x/again/b.jpg",
         "x/done/a.jpg",
     ]
     assert below(folder, "done")[1:3] == [
         "DCIM/100CANON/IMG_0001.JPG",
         "DCIM/101CANON/IMG_0001.JPG",
     ]
+
+
+OWN = ["waiting", "counting", "again", "counting-again", "done", "parked", "dismissed"]
+
+
+@pytest.mark.parametrize("place", OWN)
+def test_a_folder_that_the_station_has_not_made_is_watched(
+    camera: FolderCamera,
+    folder: Path,
+    time: ManualClock,
+    pictures: list[bytes],
+    place: str,
+) -> None:
+    (folder / "first.jpg").write_bytes(pictures[0])
+    if place != "counting":  # which a station of an older version has
+        (folder / place).mkdir()
+        (folder / place / "own.jpg").write_bytes(pictures[1])
+    origins = counted(camera, 2)
+    if place == "counting":
+        (folder / place).rename(folder / "elsewhere")
+        (folder / place).mkdir()
+        (folder / place / "own.jpg").write_bytes(pictures[1])
+        origins += counted(watched(folder, time), 2)
+    assert sorted(origins) == sorted(["first.jpg", f"{place}/own.jpg"])
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    assert counted(camera, 35) == []
+    [parked] = camera.parked()
+    camera.dismiss(parked.key)
+    (folder / "last.jpg").write_bytes(pictures[2])
+    assert counted(watched(folder, time), 2) == ["last.jpg"]
+    own = {path.name for path in folder.iterdir() if (path / ".cardmint").exists()}
+    assert place not in own
+    if place in {"waiting", "counting", "done", "parked", "dismissed"}:
+        assert f"cardmint-{place}" in own
+
+
+@pytest.mark.parametrize("place", OWN)
+def test_a_file_of_a_places_name_stops_nothing(
+    camera: FolderCamera, folder: Path, pictures: list[bytes], place: str
+) -> None:
+    (folder / place).write_text("a list of what is done")
+    (folder / "a.jpg").write_bytes(pictures[0])
+    (folder / "b.jpg").write_bytes(b"no picture")
+    assert counted(camera, 35) == ["a.jpg"]
+    [parked] = camera.parked()
+    assert [(file.name, file.reason) for file in camera.waiting()] == [(place, "unknown-ending")]
+    assert camera.dismiss(parked.key)
+    assert (folder / place).read_text() == "a list of what is done"
+
+
+def test_the_folders_of_an_older_version_are_the_stations(
+    folder: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    for number, place in enumerate(("done", "parked", "dismissed", "counting")):
+        (folder / place).mkdir()
+        (folder / place / f"{number}.jpg").write_bytes(pictures[number])
+    camera = watched(folder, time)
+    assert counted(camera, 2) == ["3.jpg"]
+    assert [file.name for file in camera.parked()] == ["1.jpg"]
+    assert below(folder, "done") == ["0.jpg", "3.jpg"]
+    again = watched(folder, time)
+    (folder / "4.jpg").write_bytes(pictures[4])
+    assert counted(again, 2) == ["4.jpg"]
 
 
 def test_a_name_that_comes_again_replaces_nothing(
@@ -429,6 +497,7 @@ def test_a_copy_has_the_same_digest(
 def test_what_the_operator_wants_again_is_known_after_a_restart(
     folder: Path, time: ManualClock, pictures: list[bytes]
 ) -> None:
+    (folder / "counting").mkdir()
     for place in ("again", "counting-again"):
         (folder / place).mkdir()
         (folder / place / "a.jpg").write_bytes(pictures[0])
@@ -738,9 +807,9 @@ def test_a_parked_file_can_be_dismissed(
     assert below(folder, "dismissed") == ["a.jpg"]
     (folder / "parked" / "b.jpg.reason.txt").unlink()
     assert [(file.name, file.reason) for file in camera.parked()] == [("b.jpg", "unknown")]
-    (folder / "dismissed" / "a.jpg").rename(folder / "gone")
-    (folder / "dismissed").rmdir()
-    (folder / "dismissed").write_text("in the way")
+    shutil.rmtree(folder / "dismissed")
+    for name in ("dismissed", "cardmint-dismissed"):
+        (folder / name).write_text("in the way")
     assert not camera.dismiss(keys["b.jpg"])
 
 
@@ -763,11 +832,12 @@ def test_a_file_that_breaks_the_decoder_is_parked(
 def test_a_file_that_cannot_be_parked_is_named_and_holds_up_no_other(
     camera: FolderCamera, folder: Path, pictures: list[bytes]
 ) -> None:
-    (folder / "parked").write_bytes(b"")
+    for name in ("parked", "cardmint-parked"):
+        (folder / name).write_bytes(b"")
     (folder / "a.jpg").write_bytes(b"broken")
     assert counted(camera, 35) == []
-    [waiting] = camera.waiting()
-    assert "cannot be moved to parked/" in waiting.message
+    waiting = {file.name: file.message for file in camera.waiting()}
+    assert "cannot be moved to parked/" in waiting["a.jpg"]
     (folder / "b.jpg").write_bytes(pictures[0])
     assert counted(camera, 2) == ["b.jpg"]
     (folder / "parked").unlink()
@@ -858,7 +928,8 @@ def test_a_disk_that_fills_while_a_file_is_confirmed_is_waited_for(
 ) -> None:
     (folder / "a.jpg").write_bytes(pictures[0])
     assert camera.next(2) is not None
-    (folder / "done").write_text("in the way")
+    for name in ("done", "cardmint-done"):
+        (folder / name).write_text("in the way")
     with pytest.raises(Retry, match="cannot be moved to done/"):
         camera.confirm()
     (folder / "done").unlink()

@@ -195,7 +195,8 @@ class PhotoInbox:
         """Delete photos that were counted, and half-sent ones that are old or too many."""
         with suppress(OSError):
             for path in (self.folder / "done").iterdir():
-                path.unlink(missing_ok=True)
+                if not path.name.startswith("."):
+                    path.unlink(missing_ok=True)
         parts = []
         for path in self.folder.glob(f".*{_PART}"):
             with suppress(OSError):

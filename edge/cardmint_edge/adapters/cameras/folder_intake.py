@@ -24,7 +24,6 @@ from cardmint_edge.adapters.cameras.file_names import (
     turn,
 )
 from cardmint_edge.adapters.cameras.folder_places import (
-    PLACES,
     WAITING,
     FolderPlaces,
     Stamp,
@@ -228,6 +227,7 @@ class FolderIntake:
 
     def _scan(self) -> None:
         began = self._clock()
+        self._places.adopt()
         before, self._watched = self._watched, {}
         left_alone: list[SourceFile] = []
         for path, status, kind in self._entries():
@@ -280,26 +280,27 @@ class FolderIntake:
     def _entries(self) -> Iterator[tuple[Path, os.stat_result, FileKind]]:
         """Yield what lies in the folder: every entry that may be a picture or is to be named."""
         try:
-            yield from _walk(self._folder, Path(), 0)
+            yield from _walk(self._folder, Path(), 0, self._places.is_own)
         except FileNotFoundError as error:
             raise Retry(f"{printable(self._folder)}: the folder is missing") from error
         except OSError as error:
             raise Retry(f"{printable(self._folder)}: {error.strerror}") from error
 
 
-def _walk(top: Path, folder: Path, depth: int) -> Iterator[tuple[Path, os.stat_result, FileKind]]:
+def _walk(
+    top: Path, folder: Path, depth: int, is_own: Callable[[str], bool]
+) -> Iterator[tuple[Path, os.stat_result, FileKind]]:
     with os.scandir(top / folder) as entries:
         for entry in entries:
             path = folder / entry.name
-            hidden = entry.name.startswith(".") or entry.name.lower() in OTHER_FOLDERS
-            if hidden or (not folder.parts and entry.name in PLACES):
+            if entry.name.startswith(".") or entry.name.lower() in OTHER_FOLDERS:
                 continue
             kind = kind_of(entry.name)
             try:
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISDIR(status.st_mode):
-                    if depth < MOST_FOLDERS_DEEP:
-                        yield from _walk(top, path, depth + 1)
+                    if depth < MOST_FOLDERS_DEEP and (depth or not is_own(entry.name)):
+                        yield from _walk(top, path, depth + 1, is_own)
                 elif kind is not FileKind.LEFT_ALONE:
                     yield path, status, kind
             except OSError:

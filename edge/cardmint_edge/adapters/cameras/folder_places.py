@@ -26,7 +26,12 @@ COUNTING_AGAIN = "counting-again"
 DONE = "done"
 PARKED = "parked"
 DISMISSED = "dismissed"
-PLACES = frozenset({WAITING, COUNTING, AGAIN, COUNTING_AGAIN, DONE, PARKED, DISMISSED})
+PLACES = (WAITING, COUNTING, AGAIN, COUNTING_AGAIN, DONE, PARKED, DISMISSED)
+MARKER = ".cardmint"
+"""File by which the station knows its own folders."""
+_MARK = "The station made this folder. Files in it are not counted (again).\n"
+OTHER_NAME = "cardmint-{}"
+"""Name of a place where somebody else has a file or folder of its own name."""
 
 REASON = ".reason.txt"
 COUNT_AS_THEY_ARE = frozenset({"same-picture", "unfinished-file", "other-form"})
@@ -73,7 +78,20 @@ class FolderPlaces:
 
     def at(self, place: str, path: Path) -> Path:
         """Return where a file of a place lies."""
-        return self._folder / place / path
+        return self._root(place) / path
+
+    def is_own(self, name: str) -> bool:
+        """Return whether a folder in the watched folder is one of the station's places."""
+        return os.path.lexists(self._folder / name / MARKER)
+
+    def adopt(self) -> None:
+        """Mark the places of a station of before 2026-11-28, which had no marks."""
+        if not (self._folder / COUNTING).is_dir() or any(map(self.is_own, PLACES)):
+            return
+        # `counting` comes last: should this end halfway, the others are known.
+        for place in (AGAIN, COUNTING_AGAIN, DONE, PARKED, DISMISSED, COUNTING):
+            with suppress(OSError):
+                (self._folder / place / MARKER).write_text(_MARK, encoding="utf-8")
 
     def latest(self, place: str, path: Path) -> list[Path]:
         """Return the files that were moved to a place last under a name, the newest first."""
@@ -215,7 +233,7 @@ class FolderPlaces:
         return reason, message
 
     def _below(self, place: str) -> Iterator[Path]:
-        top = self._folder / place
+        top = self._root(place)
         for folder, _, names in os.walk(top):
             for name in names:
                 if not name.endswith(REASON) and not name.startswith("."):
@@ -227,13 +245,39 @@ class FolderPlaces:
         with self._mutex:
             target = self._free(to, name or path, spare)
             self._folder.lstat()  # a folder that is away is not made anew
+            self._make(to)
             target.parent.mkdir(parents=True, exist_ok=True)
             self.at(place, path).rename(target)
-        return target.relative_to(self._folder / to)
+        return target.relative_to(self._root(to))
+
+    def _root(self, place: str) -> Path:
+        """Return the folder of a place, which may not be there: the station's own, or a free name.
+
+        A folder or file of that name without the mark is somebody else's.
+        """
+        if not place:
+            return self._folder
+        names = (place, OTHER_NAME.format(place))
+        own = next(filter(self.is_own, names), None)
+        free = (name for name in names if not os.path.lexists(self._folder / name))
+        return self._folder / (own or next(free, place))
+
+    def _make(self, place: str) -> None:
+        """Make a place with its mark, completely or not at all."""
+        root = self._root(place)
+        if not place or self.is_own(root.name):
+            return
+        if os.path.lexists(root):
+            other = OTHER_NAME.format(place)
+            raise FileExistsError(errno.EEXIST, f"rename what is called {place} or {other} there")
+        made = self._folder / f".cardmint-{place}"
+        made.mkdir(exist_ok=True)
+        (made / MARKER).write_text(_MARK, encoding="utf-8")
+        made.rename(root)
 
     def _free(self, to: str, path: Path, spare: int) -> Path:
         """Return a name that no file has: cameras restart their numbers, nothing is replaced."""
-        folder = self._folder / to
+        folder = self._root(to)
         for part in path.parts[:-1]:
             folder = _free_folder(folder, part)
         first = folder / path.name
@@ -260,7 +304,7 @@ class FolderPlaces:
         """Raise `Retry` where no file can be moved to `waiting/`."""
         probe = self.at(WAITING, Path(".writable"))
         try:
-            probe.parent.mkdir(exist_ok=True)
+            self._make(WAITING)
             probe.write_bytes(b"")
             probe.unlink()
         except OSError as error:
