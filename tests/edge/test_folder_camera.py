@@ -240,14 +240,17 @@ def test_the_folders_of_a_camera_are_watched(
     names = [
         "DCIM/100CANON/IMG_0001.JPG",
         "DCIM/101CANON/IMG_0001.JPG",
-        ".trash/a.jpg",
+        ".trash-1000/a.jpg",
+        ".scans/a.jpg",
+        ".a.jpg",
+        ".a.jpg.Xy12ab",
         "@eaDir/IMG_0001.JPG/SYNOPHOTO_THUMB_M.jpg",
         "x/done/a.jpg",
         "x/again/b.jpg",
         "1/2/3/4/5/6/7/8/a.jpg",
         "1/2/3/4/5/6/7/8/9/a.jpg",
     ]
-    for name, content in zip(names, pictures, strict=True):
+    for name, content in zip(names, pictures * 2, strict=False):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     assert counted(camera, 3) == [
@@ -257,6 +260,11 @@ def test_the_folders_of_a_camera_are_watched(
         "x/again/b.jpg",
         "x/done/a.jpg",
     ]
+    assert {file.name: file.reason for file in camera.waiting()} == {
+        ".scans": "hidden",
+        ".a.jpg": "hidden",
+        "1/2/3/4/5/6/7/8/9": "too-deep",
+    }
     assert below(folder, "done")[1:3] == [
         "DCIM/100CANON/IMG_0001.JPG",
         "DCIM/101CANON/IMG_0001.JPG",
@@ -342,7 +350,7 @@ def test_a_name_that_comes_again_replaces_nothing(
 BESIDE = [
     "IMG_0001.DNG", "IMG_0001.NEF", "IMG_0001.CR2", "IMG_0001.THM", "IMG_0001.jpg_original",
     "IMG_0001.jpg~", "IMG_0001.jpg.crdownload", "IMG_0001.jpg.filepart", "IMG_0001.jpg.part",
-    ".IMG_0001.jpg", "IMG_0001.xmp", "IMG_0001.AAE", "IMG_0001.MOV", "Thumbs.db",
+    "._IMG_0001.jpg", "IMG_0001.xmp", "IMG_0001.AAE", "IMG_0001.MOV", "Thumbs.db",
 ]  # fmt: skip
 
 

@@ -39,8 +39,12 @@ _THUMBNAIL = re.compile(
     r"thumb(?:nail)?[ _.-](.+)|(.+)[ _.-]thumb(?:nail)?", re.IGNORECASE | re.DOTALL
 )
 
-OTHER_FOLDERS = frozenset({"@eadir", "#recycle", "$recycle.bin", "lost+found", "__macosx"})
-"""Folders that systems make for thumbnails and deleted files, in lower case."""
+_OTHER_FOLDERS = frozenset(
+    {"@eadir", "#recycle", "$recycle.bin", "lost+found", "__macosx", ".thumbnails", ".fseventsd"}
+    | {".temporaryitems", ".spotlight-v100", ".documentrevisions-v100", ".stfolder", ".stversions"}
+    | {".snapshot"}
+)
+_OTHER_STARTS = (".trash", ".cardmint-", "._")
 
 
 class FileKind(StrEnum):
@@ -49,6 +53,8 @@ class FileKind(StrEnum):
     PICTURE = "picture"
     LEFT_ALONE = "left-alone"
     """A raw file, a file beside a picture, or one that another program has not finished."""
+    HIDDEN = "hidden"
+    """A picture or folder whose name begins with a dot."""
     ARCHIVE = "archive"
     UNKNOWN = "unknown-ending"
 
@@ -56,13 +62,24 @@ class FileKind(StrEnum):
 def kind_of(name: str) -> FileKind:
     """Return what a file's name says about it."""
     ending = Path(name).suffix.lower()
-    if name.startswith(".") or name.endswith("~") or ending.endswith("_original"):
+    if name.startswith("."):
+        hidden = ending in ENDINGS and not name.startswith("._")
+        return FileKind.HIDDEN if hidden else FileKind.LEFT_ALONE
+    if name.endswith("~") or ending.endswith("_original"):
         return FileKind.LEFT_ALONE
     if ending in ENDINGS:
         return FileKind.PICTURE
     if ending in _LEFT_ALONE:
         return FileKind.LEFT_ALONE
     return FileKind.ARCHIVE if ending in _ARCHIVES else FileKind.UNKNOWN
+
+
+def kind_of_folder(name: str) -> FileKind:
+    """Return what a folder's name says: it holds pictures, is a system's, or hidden."""
+    small = name.lower()
+    if small in _OTHER_FOLDERS or small.startswith(_OTHER_STARTS):
+        return FileKind.LEFT_ALONE  # made for thumbnails or deleted files
+    return FileKind.HIDDEN if name.startswith(".") else FileKind.PICTURE
 
 
 def is_thumbnail(path: Path) -> bool:

@@ -15,10 +15,10 @@ from typing import TypeAlias
 import structlog
 
 from cardmint_edge.adapters.cameras.file_names import (
-    OTHER_FOLDERS,
     FileKind,
     is_thumbnail,
     kind_of,
+    kind_of_folder,
     natural_order,
     printable,
     turn,
@@ -50,6 +50,8 @@ LOOK_S = 0.2
 """Seconds after which one look at the folder takes no further file."""
 MOST_FOLDERS_DEEP = 8
 MOST_SHOWN = 100
+
+_Entry: TypeAlias = tuple[Path, os.stat_result, Unreadable | None]
 
 ReadFile: TypeAlias = Callable[[Path], tuple[bytes, Stamp]]
 
@@ -230,11 +232,10 @@ class FolderIntake:
         self._places.adopt()
         before, self._watched = self._watched, {}
         left_alone: list[SourceFile] = []
-        for path, status, kind in self._entries():
+        for path, status, why in self._entries():
             known = before.get(path)
             stamp = stamp_of(status)
             moment = known.seen if known is not None else datetime.now(UTC)
-            why = _left_alone(status.st_mode, kind)
             if why is not None:
                 if len(left_alone) < MOST_SHOWN:
                     left_alone.append(_source(path, stamp, moment, why))
@@ -277,34 +278,54 @@ class FolderIntake:
         ]
         self._waiting = (*troubled, *self._left_alone)
 
-    def _entries(self) -> Iterator[tuple[Path, os.stat_result, FileKind]]:
-        """Yield what lies in the folder: every entry that may be a picture or is to be named."""
+    def _entries(self) -> Iterator[_Entry]:
+        """Yield what lies in the folder: what may be a picture, and what is left alone and why."""
         try:
-            yield from _walk(self._folder, Path(), 0, self._places.is_own)
+            yield from _walk(self._folder, Path(), self._places.is_own)
         except FileNotFoundError as error:
             raise Retry(f"{printable(self._folder)}: the folder is missing") from error
         except OSError as error:
             raise Retry(f"{printable(self._folder)}: {error.strerror}") from error
 
 
-def _walk(
-    top: Path, folder: Path, depth: int, is_own: Callable[[str], bool]
-) -> Iterator[tuple[Path, os.stat_result, FileKind]]:
+def _walk(top: Path, folder: Path, is_own: Callable[[str], bool]) -> Iterator[_Entry]:
     with os.scandir(top / folder) as entries:
         for entry in entries:
             path = folder / entry.name
-            if entry.name.startswith(".") or entry.name.lower() in OTHER_FOLDERS:
-                continue
-            kind = kind_of(entry.name)
             try:
                 status = entry.stat(follow_symlinks=False)
-                if stat.S_ISDIR(status.st_mode):
-                    if depth < MOST_FOLDERS_DEEP and (depth or not is_own(entry.name)):
-                        yield from _walk(top, path, depth + 1, is_own)
-                elif kind is not FileKind.LEFT_ALONE:
-                    yield path, status, kind
+                if not stat.S_ISDIR(status.st_mode):
+                    kind = kind_of(entry.name)
+                    if kind is not FileKind.LEFT_ALONE:
+                        yield path, status, _left_alone(status.st_mode, kind)
+                    continue
+                kind = kind_of_folder(entry.name)
+                if kind is FileKind.LEFT_ALONE or (not folder.parts and is_own(entry.name)):
+                    continue
+                if kind is FileKind.HIDDEN:
+                    yield path, status, _HIDDEN
+                elif len(folder.parts) == MOST_FOLDERS_DEEP:
+                    yield path, status, _TOO_DEEP
+                else:
+                    yield from _walk(top, path, is_own)
             except OSError:
                 continue  # it is gone, or a folder that cannot be read
+
+
+_HIDDEN = Unreadable(
+    "hidden", "names that begin with a dot are left alone; rename it if it is or holds pictures"
+)
+_TOO_DEEP = Unreadable(
+    "too-deep", f"folders in more than {MOST_FOLDERS_DEEP} others are left alone; move it up"
+)
+_WHY = {
+    FileKind.HIDDEN: _HIDDEN,
+    FileKind.ARCHIVE: Unreadable("archive", "an archive is not opened; unpack it here"),
+    FileKind.UNKNOWN: Unreadable(
+        "unknown-ending",
+        "no picture by its name; if it is one, save it as JPEG, PNG, TIFF, WebP, BMP or HEIC",
+    ),
+}
 
 
 def _left_alone(mode: int, kind: FileKind) -> Unreadable | None:
@@ -313,14 +334,7 @@ def _left_alone(mode: int, kind: FileKind) -> Unreadable | None:
         return Unreadable("symbolic-link", "a link is not followed; put the file itself here")
     if not stat.S_ISREG(mode):
         return Unreadable("not-a-file", "no file but a pipe, socket or device; remove it")
-    if kind is FileKind.ARCHIVE:
-        return Unreadable("archive", "an archive is not opened; unpack it here")
-    if kind is FileKind.UNKNOWN:
-        return Unreadable(
-            "unknown-ending",
-            "no picture by its name; if it is one, save it as JPEG, PNG, TIFF, WebP, BMP or HEIC",
-        )
-    return None
+    return _WHY.get(kind)
 
 
 def _source(path: Path, stamp: Stamp, moment: datetime, why: Unreadable) -> SourceFile:
