@@ -20,6 +20,7 @@ from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.adapters.postgres.reviews import questions
 from cardmint_cloud.domain.item_query import ItemQuery, QueryFault, parse_query
 from cardmint_cloud.domain.item_rows import MAX_QUANTITY
+from cardmint_cloud.domain.spelling import corrected, plain_words
 from cardmint_cloud.errors import Conflict
 from cardmint_cloud.item_changes import MAX_CHANGED, change_items, undo_change
 from cardmint_cloud.item_export import file_row
@@ -85,7 +86,10 @@ async def find_cards(
     page: FromQuery[int] = 1,
     size: FromQuery[int] = 100,
 ) -> dict[str, Any]:
-    """Return a page of the cards that a query finds, in its order, and how many there are."""
+    """Return a page of the cards that a query finds, in its order, and how many there are.
+
+    Where there are none, `meant` is the query with its misspelt words corrected, or the same.
+    """
     query = _query(shop, q)
     page, size = min(MAX_PAGE, max(1, page)), min(MAX_PAGE_SIZE, max(1, size))
     async with reading(shop.engine, tenant) as connection:
@@ -93,7 +97,11 @@ async def find_cards(
         found = await item_list.item_page(
             connection, tenant, query, limit=size, offset=(page - 1) * size
         )
-    return {"count": count, "page": page, "size": size, "cards": [file_row(row) for row in found]}
+        answer: dict[str, Any] = {"count": count, "page": page, "size": size}
+        if not count:
+            known = await shop.vocabulary.words(connection, tenant)
+            answer["meant"] = corrected(q, plain_words(query), known)
+    return {**answer, "cards": [file_row(row) for row in found]}
 
 
 @get("/api/v1/{tenant:str}/cards/facets")

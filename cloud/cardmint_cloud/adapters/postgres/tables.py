@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Computed,
     Date,
     DateTime,
     Float,
@@ -216,6 +217,12 @@ items = Table(
     _text("grade"),
     _text("certificate"),
     Column("changes", ARRAY(Uuid), nullable=False, server_default=text("'{}'")),
+    Column(
+        "written",
+        Text,
+        Computed(r"cardmint_folded(bin || E'\n' || lot || E'\n' || note)"),
+        nullable=False,
+    ),
     PrimaryKeyConstraint("tenant", "item"),
     postgresql_partition_by="HASH (tenant)",
 )
