@@ -27,8 +27,6 @@ RAW_ENDINGS = frozenset({*_RAW.split(), ".tif", ".tiff"})
 _LEFT_ALONE = frozenset(f"{_RAW} {_BESIDE} {_UNFINISHED}".split())
 _ARCHIVES = frozenset([".7z", ".bz2", ".gz", ".lz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst"])
 
-_FORMS = (".jpg", ".jpeg", ".heic", ".heif", ".hif", ".png", ".webp", ".tif", ".tiff")
-"""Endings in which programs save one shot twice."""
 _SAME_FORMAT = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".heif": ".heic"} | {
     ".hif": ".heic",
     ".tiff": ".tif",
@@ -109,7 +107,7 @@ def _in_all_formats(stem: str, *, without: str) -> list[str]:
     """Return a stem with every ending but those of one format."""
     return [
         stem + written
-        for ending in _FORMS
+        for ending in ENDINGS
         if _SAME_FORMAT.get(ending, ending) != _SAME_FORMAT.get(without, without)
         for written in (ending, ending.upper())
     ]

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -35,6 +36,7 @@ from cardmint_edge.adapters.decode import Unreadable
 from cardmint_edge.adapters.photo_time import taken_at
 from cardmint_edge.capture import Shot, SourceFile, SourceFiles
 from cardmint_edge.domain.same_shot import SameShot, mark_of
+from cardmint_edge.errors import Retry
 
 log = structlog.get_logger(__name__)
 
@@ -90,9 +92,7 @@ class FolderCamera:
         self._unfinished_at = clock()
         self._closed = threading.Event()
         self._thread = (
-            threading.Thread(
-                target=self._intake.keep_taking, args=(self._closed,), name="folder", daemon=True
-            )
+            threading.Thread(target=self._keep_taking, name="folder", daemon=True)
             if beside
             else None
         )
@@ -137,6 +137,11 @@ class FolderCamera:
             if left <= 0:
                 return None
             self._sleep(min(POLL_S, left))
+
+    def take(self) -> None:
+        """Take complete files while a card is recognised. What goes wrong is for `next` to say."""
+        with suppress(Retry):
+            self._intake.take()
 
     def capture(self) -> bool:
         """Return False: this camera takes no shot on command."""
@@ -196,6 +201,10 @@ class FolderCamera:
     def dismiss(self, key: str) -> bool:
         """Move a parked file to `dismissed/`."""
         return self._places.dismiss(key)
+
+    def _keep_taking(self) -> None:
+        while not self._closed.wait(POLL_S):
+            self.take()
 
     def _unfinished(self) -> _Given | None:
         """Return what comes before all others; look for it when it is time to."""

@@ -6,7 +6,6 @@ import threading
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -131,17 +130,16 @@ class FolderIntake:
             Unreadable: a file could not be used for a long time, and was parked.
             Retry: the folder is missing, or no file can be moved.
         """
-        self._take()
+        self.take()
         if self._parked:
             raise self._parked.popleft()
 
-    def keep_taking(self, stop: threading.Event) -> None:
-        """Take files until `stop`. What goes wrong is for the next `look` to say."""
-        while not stop.wait(POLL_S):
-            with suppress(Retry):
-                self._take()
+    def take(self) -> None:
+        """Do the same, but leave what was parked for `look` to say.
 
-    def _take(self) -> None:
+        Raises:
+            Retry: the folder is missing, or no file can be moved.
+        """
         with self._mutex:
             if self._clock() >= self._scan_at:
                 self._scan()
