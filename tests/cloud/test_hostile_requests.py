@@ -39,6 +39,7 @@ QUERIES: dict[str, dict[str, tuple[str, ...]]] = {
     "/api/v1/{tenant:str}/value": {"at": (*MOMENTS, *HOSTILE), "lot": TEXTS, "card": TEXTS},
     "/items": {"q": (*TEXTS, *HOSTILE, *FOUND), "page": NUMBERS},
     "/items/totals": {"q": (*TEXTS, *FOUND)},
+    "/items/facets": {"q": (*TEXTS, *FOUND)},
     "/items/download/{form:str}": {"q": (*TEXTS, *FOUND)},
     "/reviews": dict.fromkeys(("reason", "station", "lot", "page"), (*TEXTS, *NUMBERS)),
     "/reviews/cards": dict.fromkeys(("task", "version", "q"), HOSTILE),
@@ -51,10 +52,12 @@ CHANGE = {
     "pins": (*TEXTS, "AAAA", "A" * 5000),
     "everything": ("yes",),
 }
-FORMS = {
+FORMS: dict[str, dict[str, tuple[str, ...]]] = {
     "/items/preview": CHANGE,
     "/items/change": CHANGE,
     "/items/add": {**CHANGE, "quantity": NUMBERS, "reference": TEXTS},
+    "/items/views": {"name": TEXTS, "q": (*TEXTS, *FOUND)},
+    "/items/views/remove": {"name": TEXTS},
     "/reviews": {"verdict": TEXTS, "chosen": (*TEXTS, *(f"{uuid4()}/{n}" for n in NUMBERS))},
     "/reviews/{task:uuid}": {
         "version": HOSTILE,

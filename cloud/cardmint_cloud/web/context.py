@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.accounts import Accounts
 from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
+from cardmint_cloud.adapters.postgres.queries.vocabulary import Vocabulary
 from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.provider_sign_in import ProviderSignIn
 from cardmint_cloud.station_codes import StationCodes
@@ -41,6 +42,7 @@ class PageContext:
 
     `engine` reads (`queries.reading`), `pool` (asyncpg) writes (`tenant_transaction`). `drawing`
     limits how many images are decoded at a time, `searching` how many reads of all items run.
+    `vocabulary` corrects what was misspelt.
     `accounts` is None where nobody signs in, `secure` whether browsers come by HTTPS.
     """
 
@@ -57,6 +59,7 @@ class PageContext:
     station_codes: StationCodes | None = None
     provider: ProviderSignIn | None = None
     drawing: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
     searching: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
 
     def origin(self, request: PageRequest) -> str:

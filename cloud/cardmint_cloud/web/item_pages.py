@@ -1,6 +1,7 @@
 """The pages of items: found by a query, changed one by one or together, downloaded."""
 
 import re
+from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
@@ -11,15 +12,18 @@ from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect, Stream, Template
 
 from cardmint_cloud.adapters.card_files import MEDIA_TYPES
+from cardmint_cloud.adapters.postgres import saved_views
 from cardmint_cloud.adapters.postgres.queries import item_list
 from cardmint_cloud.adapters.postgres.queries.reading import reading
-from cardmint_cloud.domain.item_query import KEYWORDS, ItemQuery, QueryFault, parse_query
+from cardmint_cloud.domain.item_query import KEYWORDS, ItemQuery, QueryFault, parse_query, with_term
 from cardmint_cloud.domain.items import HELD, ItemStatus
 from cardmint_cloud.domain.person_references import with_names
+from cardmint_cloud.domain.spelling import corrected, plain_words
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.item_changes import MAX_CHANGED, change_items, undo_change
 from cardmint_cloud.item_export import item_file
 from cardmint_cloud.item_import import add_cards
+from cardmint_cloud.saved_views import save_view
 from cardmint_cloud.web.context import PageContext, PageRequest, user_of
 from cardmint_cloud.web.event_texts import values_in_words
 from cardmint_cloud.web.inventory_pages import sound_text
@@ -27,6 +31,7 @@ from cardmint_cloud.web.item_forms import FIELD_CHOICES, AddForm, ChangeForm, pa
 from cardmint_cloud.web.parameters import MAX_PAGE, address
 from cardmint_cloud.web.printings import known_printing
 from cardmint_cloud.web.rendering import htmx_target, render_page
+from cardmint_cloud.web.sign_in import reach_of_asker
 from cardmint_contracts.cards import Card
 from cardmint_contracts.changes import ItemValues, Stock
 
@@ -44,13 +49,14 @@ async def item_list_page(
     shop: NamedDependency[PageContext],
     q: FromQuery[str] = "",
     page: FromQuery[int] = 1,
-    value: FromQuery[str] = "",
+    show: FromQuery[str] = "",
 ) -> Template:
     """Show the items that a query finds, with its order; a query that cannot be read says why.
 
-    What they are worth is shown with `value`; a page asks for it when it is shown.
+    `show` is `value` or `facets`: what they are worth, how many of each kind there are; a page
+    asks for both by itself.
     """
-    answer = await _items(request, shop, q, page=page, valued=bool(value))
+    answer = await _items(request, shop, q, page=page, show=show)
     if htmx_target(request) == "items":
         answer.headers["HX-Push-Url"] = items_address(q)
     return answer
@@ -68,7 +74,7 @@ async def _items(
     q: str,
     *,
     page: int = 1,
-    valued: bool = False,
+    show: str = "",
     notice: str = "",
     tone: Literal["done", "conflict"] = "done",
     undo: UUID | None = None,
@@ -78,6 +84,12 @@ async def _items(
     page = min(MAX_PAGE, max(1, page))
     async with reading(shop.engine, shop.tenant) as connection:
         count = await item_list.item_count(connection, shop.tenant, query) if query else 0
+        typed = q
+        if query and not count and (words := plain_words(query)):
+            q = corrected(q, words, await shop.vocabulary.words(connection, shop.tenant))
+            query, fault = _parsed(shop, q)
+            count = await item_list.item_count(connection, shop.tenant, query) if query else 0
+            q = q if count else typed
         last = max(1, -(-count // PAGE))
         page = min(page, last)
         lines = (
@@ -92,16 +104,21 @@ async def _items(
             shop,
             "_items.html" if htmx_target(request) == "items" else "items.html",
             q=q,
+            typed=typed,
             fault=fault,
             lines=lines,
             count=count,
             totals=await item_list.item_totals(connection, shop.tenant, query)
-            if query and valued
+            if query and show == "value"
+            else None,
+            facets=_narrowing(q, await item_list.item_facets(connection, shop.tenant, query))
+            if query and show == "facets"
             else None,
             page=page,
             last=last,
             size=PAGE,
             most=MAX_CHANGED,
+            views=await _views(request, shop),
             keywords=KEYWORDS,
             address=items_address,
             has_image=lambda sha256: shop.images.has(shop.tenant, sha256),
@@ -112,6 +129,13 @@ async def _items(
             undo=undo,
             **FIELD_CHOICES,
         )
+
+
+async def _views(request: PageRequest, shop: PageContext) -> list[Any]:
+    """Return the kept queries; to somebody with a limited reach their names are not shown."""
+    if reach_of_asker(request.scope) is not None:
+        return []
+    return await saved_views.list_all(shop.database, shop.tenant)
 
 
 def _parsed(shop: PageContext, q: str) -> tuple[ItemQuery | None, QueryFault | None]:
@@ -130,6 +154,32 @@ async def item_totals(shop: NamedDependency[PageContext], q: FromQuery[str] = ""
     async with reading(shop.engine, shop.tenant) as connection:
         totals = await item_list.item_totals(connection, shop.tenant, query)
         return await render_page(connection, shop, "_item_totals.html", totals=totals)
+
+
+@get("/items/facets")
+async def item_facets(shop: NamedDependency[PageContext], q: FromQuery[str] = "") -> Template:
+    """Return how many items of each kind a query finds, as a part of their page."""
+    query, fault = _parsed(shop, q)
+    if query is None:
+        raise ValidationException(str(fault))
+    async with shop.searching, reading(shop.engine, shop.tenant) as connection:
+        facets = await item_list.item_facets(connection, shop.tenant, query)
+        return await render_page(
+            connection,
+            shop,
+            "_item_facets.html",
+            facets=_narrowing(q, facets),
+            address=items_address,
+        )
+
+
+def _narrowing(q: str, facets: item_list.Facets) -> dict[str, list[dict[str, Any]]]:
+    """Return the facets that tell items apart, each value with the query that it narrows."""
+    return {
+        name: [{**one, "narrower": with_term(q, name, one["value"])} for one in values]
+        for name, values in facets.items()
+        if len(values) > 1
+    }
 
 
 @get("/items/add")
@@ -273,6 +323,51 @@ async def take_back(
     return await _items(request, shop, "", notice=said, undo=outcome.change)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ViewForm:
+    """The name of a view, and the query that it keeps."""
+
+    name: str
+    q: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveForm:
+    """The view to remove, by its name, and the query that is shown."""
+
+    name: str
+    q: str = ""
+
+
+@post("/items/views", status_code=200)
+async def keep_view(
+    data: URLEncodedBody[ViewForm], request: PageRequest, shop: NamedDependency[PageContext]
+) -> Response[Any]:
+    """Keep a query under a name, for all who see the shop's cards."""
+    query, name = sound_text(data.q), sound_text(data.name)
+    try:
+        await save_view(shop.database, shop.tenant, name, query, now=shop.clock())
+    except Conflict as problem:
+        page = await _items(request, shop, data.q, notice=f"Not saved: {problem}.", tone="conflict")
+        page.status_code = 409
+        return page
+    return await _items(request, shop, data.q, notice="Saved: it is among the views now.")
+
+
+@post("/items/views/remove", status_code=200)
+async def remove_view(
+    data: URLEncodedBody[RemoveForm], request: PageRequest, shop: NamedDependency[PageContext]
+) -> Response[Any]:
+    """Remove a kept query."""
+    if await saved_views.remove(shop.database, shop.tenant, sound_text(data.name)):
+        return await _items(request, shop, data.q, notice="The view is removed.")
+    page = await _items(
+        request, shop, data.q, notice="There is no such view any more.", tone="conflict"
+    )
+    page.status_code = 404
+    return page
+
+
 @get("/changes")
 async def changes(shop: NamedDependency[PageContext]) -> Template:
     """Show the latest changes of items, each with a button that takes it back."""
@@ -344,6 +439,15 @@ async def _refused(
 
 
 HANDLERS = (
-    *(item_list_page, item_totals, add_page, add_by_hand, preview_change, make_change, take_back),
-    *(changes, download),
+    *(
+        item_list_page,
+        item_totals,
+        item_facets,
+        add_page,
+        add_by_hand,
+        preview_change,
+        make_change,
+        take_back,
+    ),
+    *(keep_view, remove_view, changes, download),
 )

@@ -15,7 +15,7 @@ from sqlalchemy import RowMapping
 
 from cardmint_cloud.adapters.postgres.connection import tenant_transaction
 from cardmint_cloud.adapters.postgres.prices import held_quotes
-from cardmint_cloud.adapters.postgres.queries import cards, catalogue
+from cardmint_cloud.adapters.postgres.queries import catalogue
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.adapters.postgres.queries.reviews import (
     SHOWN,
@@ -39,6 +39,7 @@ from cardmint_cloud.reviews.answers import (
 from cardmint_cloud.web.context import PageContext, PageRequest, user_of
 from cardmint_cloud.web.inventory_pages import sound_text
 from cardmint_cloud.web.parameters import MAX_PAGE, RowNumber, Version, address, whole_number
+from cardmint_cloud.web.printings import known_printing, search_printings
 from cardmint_cloud.web.rendering import htmx_target, render_page
 from cardmint_contracts.cards import Candidate, Card, Edition, Finish, Language
 from cardmint_contracts.events import Question
@@ -184,9 +185,7 @@ async def find_cards(
 ) -> Template:
     """Show the printings that a text finds, each as an answer to a question."""
     async with reading(shop.engine, shop.tenant) as connection:
-        found = await catalogue.search(connection, sound_text(q), limit=FOUND)
-        if not found:
-            found = await cards.search_printings(connection, shop.tenant, q, limit=FOUND)
+        found, meant = await search_printings(connection, shop, sound_text(q), limit=FOUND)
         return await render_page(
             connection,
             shop,
@@ -195,6 +194,7 @@ async def find_cards(
             task=task,
             version=version,
             q=q,
+            meant=meant,
             want=_parsed_filter(request),
             address=review_address,
         )
@@ -375,15 +375,7 @@ async def _chosen(shop: PageContext, task: UUID, card_id: str) -> Card | None:
         for candidate in msgspec.convert(review["candidates"] if review else [], list[Candidate]):
             if candidate.card.id == card_id:
                 return candidate.card
-        wanted = sound_text(card_id)
-        known = await cards.find_printing(
-            connection, shop.tenant, wanted
-        ) or await catalogue.find_card(connection, wanted)
-    if known is None:
-        raise NotFound(
-            f"no station has named a card {card_id[:80]!r} yet, and the catalogue has none"
-        )
-    return known
+    return await known_printing(shop, card_id)
 
 
 async def _first(shop: PageContext, task: UUID) -> Card:

@@ -59,7 +59,7 @@ HEADINGS: Mapping[str, str] = {
     Reason.LOOKS_LIKE_CARD_BACK: "This looks like the back of a card",
     Reason.CARD_BACK: "This looks like the back of a card",
     Reason.UNKNOWN_CARD: "Nothing in the catalogue is like this card",
-    Reason.NOT_IN_CATALOGUE: "Its number is not in the catalogue",
+    Reason.NOT_IN_CATALOGUE: "This card is not in the catalogue",
     Reason.TOO_DARK: "It is too dark to see a card",
     Reason.NO_CARD_FOUND: "No card was found",
 }
@@ -68,7 +68,8 @@ HEADINGS: Mapping[str, str] = {
 ADVICE: Mapping[str, str] = {
     Reason.LOOKS_LIKE_CARD_BACK: "Turn the card over.",
     Reason.CARD_BACK: "Turn the card over.",
-    Reason.UNKNOWN_CARD: "Turn the card over, or put it with other games and languages.",
+    Reason.UNKNOWN_CARD: "Turn the card over, or put it with other games and languages; a newer set"
+    " needs a newer catalogue.",
     Reason.NOT_IN_CATALOGUE: "Dismiss a card of another game. A set that is newer than the"
     " catalogue: fetch and build the catalogue again.",
     Reason.NO_CARD_FOUND: "Lay one card on a plain ground, whole and flat.",
@@ -90,6 +91,7 @@ class StationView:
     of which it is a possible duplicate. `answers` has what a person said about a scan, and
     `given` the answers from here that may be taken back. `copies` counts the questions whether
     a card came before, `stack` is whether copies of one card are laid upon each other now.
+    `cloud_answers` is whether the cloud's questions are known here, so that `open_tasks` is all.
     `uploads` is whether images are uploaded at all. `languages` has, for the scan of a question
     about a language, the languages to choose from, `outlines` those of several cards in its image.
     `printed_name` is the last card's name in its language or the one that is set, `exists_as` the
@@ -117,6 +119,7 @@ class StationView:
     notice: str = ""
     problems: Sequence[str] = ()
     price: "PriceSummary | None" = None
+    cloud_answers: bool = True
     printed_name: str = ""
     exists_as: Sequence[Finish] = ()
     variants: Mapping[UUID, Mapping[str, Sequence[Finish] | Sequence[Edition]]] = field(

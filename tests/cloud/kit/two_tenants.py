@@ -25,6 +25,7 @@ from cardmint_cloud.item_changes import change_items
 from cardmint_cloud.pricing.price import price_card
 from cardmint_cloud.reviews.answers import lease_question, submit_answer
 from cardmint_cloud.reviews.opening import open_for_new_cards
+from cardmint_cloud.saved_views import save_view
 from cardmint_cloud.station_codes import StationCodes
 from cardmint_cloud.view_links import ViewLinks
 from cardmint_cloud.web.item_forms import packed
@@ -74,6 +75,7 @@ class TenantIds:
     recovery: str
     view: str
     link: str
+    kept: str
     factor: str
     sha256: str
     lease: str
@@ -107,6 +109,7 @@ def unknown_ids(like: TenantIds) -> TenantIds:
         recovery="m" * len(like.recovery),
         view="v" * len(like.view),
         link=str(uuid4()),
+        kept="kept by none",
         factor=str(uuid4()),
         sha256="ab" * 32,
         lease=str(uuid4()),
@@ -227,6 +230,7 @@ async def fill_every_table(
     )
 
     own = TenantDatabase(pool, tenant)
+    await save_view(own, tenant, f"kept by {mark}", f"lot:{place.lot}", now=NOW)
     await identities.add(own, tenant, digest_of(mark), owner_of, NOW)
 
     async with own.transaction() as connection:
@@ -261,6 +265,7 @@ async def fill_every_table(
         recovery=recovery,
         view=view,
         link=await found("link", "view_links WHERE"),
+        kept=f"kept by {mark}",
         factor=await found("factor", "account_factors WHERE"),
         sha256=sha256,
         lease=str(lease),

@@ -56,6 +56,7 @@ TENANT_TABLES: dict[str, tuple[str, ...]] = {
     "review_leases": ANY,
     "reviews": CHANGE,
     "rule_marks": CHANGE,
+    "saved_views": ANY,
     "station_codes": ANY,
     "stations": CHANGE,
     "view_links": ANY,

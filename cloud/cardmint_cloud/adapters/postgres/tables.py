@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Computed,
     Date,
     DateTime,
     Float,
@@ -226,6 +227,12 @@ items = Table(
     _text("grade"),
     _text("certificate"),
     Column("changes", ARRAY(Uuid), nullable=False, server_default=text("'{}'")),
+    Column(
+        "written",
+        Text,
+        Computed(r"cardmint_folded(bin || E'\n' || lot || E'\n' || note)"),
+        nullable=False,
+    ),
     PrimaryKeyConstraint("tenant", "item"),
     postgresql_partition_by="HASH (tenant)",
 )
@@ -600,6 +607,15 @@ person_keys = Table(
     Column("wrapped", LargeBinary, nullable=False),
     PrimaryKeyConstraint("tenant", "account"),
     _of_account(),
+)
+saved_views = Table(
+    "saved_views",
+    metadata,
+    _tenant(),
+    Column("name", Text, nullable=False),
+    Column("query", Text, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    PrimaryKeyConstraint("tenant", "name"),
 )
 view_links = Table(
     "view_links",
