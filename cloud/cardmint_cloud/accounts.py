@@ -237,8 +237,14 @@ class Accounts:
     async def end_sessions(
         self, account: UUID, now: datetime, *, by: UUID, keep: bytes | None = None
     ) -> None:
-        """End all sessions of an account but one."""
+        """End all sessions of an account but one.
+
+        Raises:
+            NotFound: there is no such account.
+        """
         async with self._database.transaction() as connection:
+            if await rows.find_account(connection, self._tenant, account) is None:
+                raise NotFound("There is no such account.")
             await rows.end_sessions(connection, self._tenant, account, keep)
             await self.audit.add(connection, Action.SESSIONS_ENDED, by=by, person=account, now=now)
 
@@ -545,7 +551,12 @@ class Accounts:
         """Return a new token, in place of an earlier one of the same name.
 
         Pages of `origins` may use it in a browser, and it makes `per_minute` requests at most.
+
+        Raises:
+            Conflict: it would be limited, and is not for cards.
         """
+        if reach is not None and scope not in {Scope.READ, Scope.WRITE}:
+            raise Conflict("Only tokens that read or write are limited to stations or lots.")
         token = TOKEN_PREFIX + new_secret()
         reach = reach or Reach()
         async with self._database.transaction() as connection:

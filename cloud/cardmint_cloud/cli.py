@@ -258,6 +258,8 @@ def erase_person(config: Path | None, name: str, *, yes: bool) -> None:
     multiple=True,
     help="Whose pages may use it in a browser. May be repeated.",
 )
+@click.option("--station", "stations", multiple=True, help="Only its cards. May be repeated.")
+@click.option("--lot", "lots", multiple=True, help="Only its cards. May be repeated.")
 @click.argument("name")
 def token(
     config: Path | None,
@@ -267,10 +269,13 @@ def token(
     days: int | None,
     per_minute: int | None,
     origins: tuple[str, ...],
+    stations: tuple[str, ...],
+    lots: tuple[str, ...],
 ) -> None:
     """Print a new token for the program NAME: its Authorization header is `Bearer` and this."""
     from cardmint_cloud import commands
     from cardmint_cloud.domain.permissions import Scope
+    from cardmint_cloud.domain.reach import parse_reach
 
     click.echo(
         commands.add_token(
@@ -280,6 +285,7 @@ def token(
             days=days,
             per_minute=per_minute,
             origins=frozenset(origins),
+            reach=parse_reach(" ".join(stations), "\n".join(lots)),
         )
     )
 

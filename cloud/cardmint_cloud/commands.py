@@ -33,6 +33,7 @@ from cardmint_cloud.catalogue_import import ImportSummary
 from cardmint_cloud.domain.audit_chain import Anchor, ChainReport
 from cardmint_cloud.domain.item_query import ItemQuery
 from cardmint_cloud.domain.permissions import Role, Scope
+from cardmint_cloud.domain.reach import Reach
 from cardmint_cloud.errors import StopService
 from cardmint_cloud.ingest import dead_letters
 from cardmint_cloud.item_changes import ChangeOutcome, undo_change
@@ -318,11 +319,12 @@ def add_token(
     days: int | None = None,
     per_minute: int | None = None,
     origins: frozenset[str] = frozenset(),
+    reach: Reach | None = None,
 ) -> str:
     """Return a new token for a program, in place of an earlier one of the same name.
 
     Raises:
-        Conflict: name or origins cannot be used.
+        Conflict: name or origins cannot be used, or what it is for has no limits.
         RetryLater: the database is away.
         StopService: the settings of the database do not work.
     """
@@ -338,6 +340,7 @@ def add_token(
                 expires_at=now + timedelta(days=days) if days else None,
                 per_minute=per_minute,
                 origins=origins,
+                reach=reach,
             )
 
     return asyncio.run(run())

@@ -358,6 +358,9 @@ async def test_people_are_looked_after(guarded: GuardedSite, pool: Pool) -> None
     assert "last admin" in plain(alone)
     gone = await site.post(f"/people/{uuid4()}", data={"role": "viewer"})
     assert gone.status_code == 404
+    out = await site.post("/people/sessions", data={"account": str(people["fox"])})
+    assert "Signed out everywhere" in plain(out)
+    assert await guarded.accounts.signed_in(fox, NOW) is None
     await site.post(f"/people/{people['fox']}", data={"role": "viewer", "disabled": "true"})
     site.cookies.clear()
     assert (await guarded.sign_in("fox")).status_code == 403

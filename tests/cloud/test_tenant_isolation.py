@@ -517,6 +517,9 @@ async def test_a_reach_counts_from_the_next_request_on(
     ):
         refused = await walk.client.post(people, data=wrong, headers=admin.headers)
         assert why in plain(refused)
+    metrics = {"name": "meter", "scope": "metrics", "lots": "june"}
+    refused = await walk.client.post("/people/tokens/make", data=metrics, headers=admin.headers)
+    assert "Only tokens that read or write are limited" in plain(refused)
     await walk.client.post(people, data={"role": "viewer"}, headers=admin.headers)
     assert (await walk.client.get(page, headers=viewer.headers)).status_code == 200
 

@@ -99,6 +99,13 @@ class RecoverPersonForm:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SignOutForm:
+    """Whose sessions end."""
+
+    account: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
 class TokenForm:
     """The name of the token to remove."""
 
@@ -298,6 +305,16 @@ async def recover_person(
     return await people(shop, link=shop.link(request, f"/recover/{secret}"), told=told)
 
 
+@post("/people/sessions", status_code=200)
+async def sign_person_out(
+    data: URLEncodedBody[SignOutForm], request: PageRequest, shop: NamedDependency[PageContext]
+) -> Template:
+    """End all sessions of a person."""
+    by = who_is(request).account
+    await accounts_of(shop).end_sessions(data.account, shop.clock(), by=by)
+    return await people(shop, notice="Signed out everywhere.")
+
+
 @post("/people/stations", status_code=200)
 async def make_station_code(
     data: URLEncodedBody[StationForm], request: PageRequest, shop: NamedDependency[PageContext]
@@ -321,22 +338,21 @@ async def make_token(
     data: URLEncodedBody[NewTokenForm], request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Template:
     """Make a token for a program. It is shown once."""
-    now = shop.clock()
+    now, accounts = shop.clock(), accounts_of(shop)
     try:
         check_token(data.name, origins := frozenset(data.origins.split()))
-        reach = parse_reach(data.stations, data.lots)
+        token = await accounts.add_token(
+            data.name.strip(),
+            data.scope,
+            now,
+            by=who_is(request).account,
+            expires_at=now + timedelta(days=data.days) if data.days else None,
+            origins=origins,
+            per_minute=data.per_minute or None,
+            reach=parse_reach(data.stations, data.lots),
+        )
     except Conflict as problem:
         return await people(shop, problem=str(problem))
-    token = await accounts_of(shop).add_token(
-        data.name.strip(),
-        data.scope,
-        now,
-        by=who_is(request).account,
-        expires_at=now + timedelta(days=data.days) if data.days else None,
-        origins=origins,
-        per_minute=data.per_minute or None,
-        reach=reach,
-    )
     told = f"The token of {data.name.strip()} for the header `Authorization: Bearer …`"
     return await people(shop, link=token, told=told)
 
@@ -431,6 +447,7 @@ HANDLERS = (
         audit_page,
         invite,
         recover_person,
+        sign_person_out,
         make_station_code,
         make_token,
         remove_token,
