@@ -120,21 +120,17 @@ restrictive one stays closed. Any other user has no permissive one, and sees not
 REACH = "reach_rows"
 """The policy of the tables in `REACHED`."""
 
-_REACH_SET = "CAST(nullif(current_setting('cardmint.reach', true), '') AS jsonb)"
-_ANYWHERE = f"(SELECT {_REACH_SET} IS NULL)"
-
-
-def _within(names: str, column: str) -> str:
-    named = f"(SELECT {_REACH_SET} -> '{names}')"
-    return f"({named} IS NULL OR {named} ? {column})"
-
+_ANYWHERE = "(SELECT coalesce(current_setting('cardmint.reach', true), '') = '')"
+_REACH = "CAST(nullif(current_setting('cardmint.reach', true), '') AS jsonb)"
+"""Read for each row, and only for who is limited: a sub-select is prepared for each statement."""
 
 REACHED: dict[str, str] = {
     "dead_letters": "false",
     "events": "cardmint_reaches_event(subject)",
     "held_quotes": "false",
     "holdings": "false",
-    "items": f"{_within('stations', 'station')} AND {_within('lots', 'lot')}",
+    "items": f"coalesce({_REACH} -> 'stations' ? station, true)"
+    f" AND coalesce({_REACH} -> 'lots' ? lot, true)",
     "moved_events": "false",
     "printings": "cardmint_reaches_printing(card_id)",
     "reviews": "cardmint_reaches_item(item)",
