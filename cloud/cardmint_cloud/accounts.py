@@ -230,9 +230,7 @@ class Accounts:
         async with self._database.transaction() as connection:
             ended = session or who.session
             await rows.end_session(connection, self._tenant, who.account, ended)
-            await self.audit.add(
-                connection, Action.SIGNED_OUT, by=who.account, person=who.account, now=now
-            )
+            await self.audit.add_own(connection, Action.SIGNED_OUT, who.account, now=now)
 
     async def end_sessions(
         self, account: UUID, now: datetime, *, by: UUID, keep: bytes | None = None
@@ -354,7 +352,7 @@ class Accounts:
             await rows.end_sessions(connection, self._tenant, account)
             if taken["drops_factors"]:
                 await factor_rows.remove_all(connection, self._tenant, account)
-            await self.audit.add(connection, Action.RECOVERED, by=account, person=account, now=now)
+            await self.audit.add_own(connection, Action.RECOVERED, account, now=now)
 
     async def invited_as(self, secret: str, now: datetime) -> Role | None:
         """Return the role of a link that is still good; None if it is not."""
@@ -394,9 +392,7 @@ class Accounts:
             )
             if not added:
                 raise Conflict("Somebody has this name already; take another one.")
-            await self.audit.add(
-                connection, Action.JOINED, by=account, person=account, now=now, role=link["role"]
-            )
+            await self.audit.add_own(connection, Action.JOINED, account, now=now, role=link["role"])
         begun = await self.begin_session(account, hashed, address=address, agent=agent, now=now)
         if begun is None:
             raise NotFound("An admin has disabled this account already.")
@@ -420,9 +416,7 @@ class Accounts:
         async with self._database.transaction() as connection:
             await rows.set_password(connection, self._tenant, who.account, changed)
             await rows.end_sessions(connection, self._tenant, who.account, who.session)
-            await self.audit.add(
-                connection, Action.PASSWORD_CHANGED, by=who.account, person=who.account, now=now
-            )
+            await self.audit.add_own(connection, Action.PASSWORD_CHANGED, who.account, now=now)
 
     async def is_password(self, who: SignedIn, password: str, *, clock: float) -> bool:
         """Return whether it is the person's password.
@@ -466,11 +460,10 @@ class Accounts:
             )
             if row is None:
                 raise NotFound("That session has ended; sign in again.")
-            await self.audit.add(
+            await self.audit.add_own(
                 connection,
                 action,
-                by=who.account,
-                person=who.account,
+                who.account,
                 personal={"address": row["address"], "agent": row["agent"]},
                 now=now,
             )
@@ -627,11 +620,10 @@ class Accounts:
                 now=now,
             )
             if stage == "whole":
-                await self.audit.add(
+                await self.audit.add_own(
                     connection,
                     Action.SIGNED_IN,
-                    by=account,
-                    person=account,
+                    account,
                     personal={"address": address, "agent": agent},
                     now=now,
                 )

@@ -116,6 +116,27 @@ class AuditLog:
         linked = ChainEntry(number=number, entry=entry, hash=link(before, entry))
         await rows.add(connection, self._tenant, linked, now)
 
+    async def add_own(
+        self,
+        connection: PostgresConnection,
+        action: Action,
+        account: UUID,
+        *,
+        now: datetime,
+        personal: Mapping[str, str] | None = None,
+        **facts: str,
+    ) -> None:
+        """Add an entry of what a person did about the own account."""
+        await self.add(
+            connection,
+            action,
+            by=account,
+            person=account,
+            now=now,
+            personal=personal,
+            **facts,
+        )
+
     async def verify(
         self, connection: PostgresConnection, anchors: Sequence[Anchor]
     ) -> ChainReport:

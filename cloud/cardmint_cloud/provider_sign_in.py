@@ -96,8 +96,8 @@ class ProviderSignIn:
                 raise Conflict(
                     f"This account, or that sign-in of {self.name}, is connected already."
                 )
-            await self._accounts.audit.add(
-                connection, Action.IDENTITY_CONNECTED, by=who.account, person=who.account, now=now
+            await self._accounts.audit.add_own(
+                connection, Action.IDENTITY_CONNECTED, who.account, now=now
             )
 
     async def disconnect(self, who: SignedIn, now: datetime) -> None:
@@ -109,8 +109,8 @@ class ProviderSignIn:
         async with self._database.transaction() as connection:
             if not await rows.remove(connection, self._tenant, who.account):
                 raise NotFound("This account is not connected.")
-            await self._accounts.audit.add(
-                connection, Action.IDENTITY_REMOVED, by=who.account, person=who.account, now=now
+            await self._accounts.audit.add_own(
+                connection, Action.IDENTITY_REMOVED, who.account, now=now
             )
 
     async def connected_since(self, who: SignedIn) -> datetime | None:

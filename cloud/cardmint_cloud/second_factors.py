@@ -222,11 +222,10 @@ class SecondFactors:
                     raise Conflict("You need a second factor; add another one first.")
                 await rows.set_recovery_codes(connection, self._tenant, who.account, [])
             await account_rows.end_sessions(connection, self._tenant, who.account, who.session)
-            await self._audit.add(
+            await self._audit.add_own(
                 connection,
                 Action.FACTOR_REMOVED,
-                by=who.account,
-                person=who.account,
+                who.account,
                 now=now,
                 kind=kind,
             )
@@ -377,11 +376,10 @@ class SecondFactors:
         if not await rows.take_recovery_code(connection, self._tenant, who.account, digest):
             return False
         left = await rows.count_recovery_codes(connection, self._tenant, who.account)
-        await self._audit.add(
+        await self._audit.add_own(
             connection,
             Action.RECOVERY_CODE_USED,
-            by=who.account,
-            person=who.account,
+            who.account,
             now=now,
             left=str(left),
         )
@@ -419,11 +417,10 @@ class SecondFactors:
         self, connection: PostgresConnection, who: SignedIn, *, kind: str, name: str, now: datetime
     ) -> tuple[str, ...]:
         await account_rows.end_sessions(connection, self._tenant, who.account, who.session)
-        await self._audit.add(
+        await self._audit.add_own(
             connection,
             Action.FACTOR_ADDED,
-            by=who.account,
-            person=who.account,
+            who.account,
             personal={"name": name},
             now=now,
             kind=kind,
@@ -440,11 +437,10 @@ class SecondFactors:
         )
         digests = [digest_of(plain_recovery_code(code)) for code in codes]
         await rows.set_recovery_codes(connection, self._tenant, who.account, digests)
-        await self._audit.add(
+        await self._audit.add_own(
             connection,
             Action.RECOVERY_CODES_MADE,
-            by=who.account,
-            person=who.account,
+            who.account,
             now=now,
         )
         return codes

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
 from litestar import Response, get, post
+from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException, ValidationException
 from litestar.params import FromPath, FromQuery
@@ -81,6 +82,16 @@ class AnswerRequest(Struct, frozen=True, forbid_unknown_fields=True):
     language: Language | None = None
 
 
+def own_tenant(connection: ASGIConnection[Any, Any, Any, Any], _handler: object) -> None:
+    """Let only the dashboard's own tenant be changed: without accounts others can be read.
+
+    Raises:
+        NotFoundException: the address names another one.
+    """
+    if connection.path_params["tenant"] != connection.app.state["tenant"]:
+        raise NotFoundException("There is nothing under that address.")
+
+
 @get("/api/v1/{tenant:str}/cards")
 async def find_cards(
     tenant: Tenant,
@@ -131,12 +142,16 @@ async def facets(
         return {"facets": await item_list.item_facets(connection, tenant, query)}
 
 
-@post("/api/v1/{tenant:str}/changes/preview", status_code=200, request_max_body_size=MAX_BODY)
+@post(
+    "/api/v1/{tenant:str}/changes/preview",
+    status_code=200,
+    request_max_body_size=MAX_BODY,
+    guards=[own_tenant],
+)
 async def preview(
     tenant: Tenant, request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Response[dict[str, Any]]:
     """Return what a change would do: its items with their versions, and those that have changed."""
-    _own(shop, tenant)
     asked = await _body(request, ChangeRequest)
     values = await _values(shop, asked.values, asked.card_id)
     seen = {one.item: one.version for one in asked.items}
@@ -159,12 +174,16 @@ async def preview(
     )
 
 
-@post("/api/v1/{tenant:str}/changes", status_code=200, request_max_body_size=MAX_BODY)
+@post(
+    "/api/v1/{tenant:str}/changes",
+    status_code=200,
+    request_max_body_size=MAX_BODY,
+    guards=[own_tenant],
+)
 async def change(
     tenant: Tenant, request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Response[dict[str, Any]]:
     """Change items, all or none; `change` is null where all of them had these values."""
-    _own(shop, tenant)
     asked = await _body(request, ChangeRequest)
     if asked.q is not None:
         raise ValidationException("A change names its items; a preview of `q` returns them.")
@@ -192,7 +211,7 @@ async def latest(tenant: Tenant, shop: NamedDependency[PageContext]) -> dict[str
     return {"changes": [{**one, "by": with_names(one["by"], names)} for one in found]}
 
 
-@post("/api/v1/{tenant:str}/changes/{change:uuid}/undo", status_code=200)
+@post("/api/v1/{tenant:str}/changes/{change:uuid}/undo", status_code=200, guards=[own_tenant])
 async def undo(
     tenant: Tenant,
     change: FromPath[UUID],
@@ -200,7 +219,6 @@ async def undo(
     shop: NamedDependency[PageContext],
 ) -> Response[dict[str, Any]]:
     """Take a change back; `kept` items keep what they got since."""
-    _own(shop, tenant)
     try:
         done = await undo_change(shop.pool, tenant, change, user=user_of(request), now=shop.clock())
     except Conflict as problem:
@@ -208,12 +226,16 @@ async def undo(
     return Response({"change": done.change, "items": done.items, "kept": done.kept})
 
 
-@post("/api/v1/{tenant:str}/cards", status_code=201, request_max_body_size=MAX_BODY)
+@post(
+    "/api/v1/{tenant:str}/cards",
+    status_code=201,
+    request_max_body_size=MAX_BODY,
+    guards=[own_tenant],
+)
 async def add(
     tenant: Tenant, request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Response[dict[str, Any]]:
     """Add cards that no camera saw; 409 where those of this reference are there already."""
-    _own(shop, tenant)
     asked = await _body(request, AddRequest)
     if asked.values.cleared:
         raise ValidationException("cleared: a new card has nothing to clear")
@@ -237,6 +259,7 @@ async def add(
     "/api/v1/{tenant:str}/reviews/{task:uuid}/answer",
     status_code=200,
     request_max_body_size=MAX_BODY,
+    guards=[own_tenant],
 )
 async def answer(
     tenant: Tenant,
@@ -245,7 +268,6 @@ async def answer(
     shop: NamedDependency[PageContext],
 ) -> Response[dict[str, Any]]:
     """Answer a question; 409 with the answer that was first."""
-    _own(shop, tenant)
     asked = await _body(request, AnswerRequest)
     if (asked.card_id is not None) != (asked.verdict == "card"):
         raise ValidationException("card_id: it is given exactly with the verdict `card`")
@@ -298,11 +320,6 @@ async def circuits(shop: NamedDependency[PageContext]) -> dict[str, Any]:
             for one in supply.providers
         ],
     }
-
-
-def _own(shop: PageContext, tenant: str) -> None:
-    if tenant != shop.tenant:
-        raise NotFoundException("There is nothing under that address.")
 
 
 async def _body(request: PageRequest, kind: type[T]) -> T:

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 from litestar import Litestar, MediaType, Response
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.plugins.jinja import JinjaTemplateEngine
@@ -147,6 +148,7 @@ def build_dashboard(
         },
         exception_handlers={HTTPException: failed, Exception: failed},
         lifespan=[hearing],
+        state=State({"tenant": tenant}),
         template_config=TemplateConfig(
             instance=JinjaTemplateEngine.from_environment(template_environment(files.address))
         ),
