@@ -146,6 +146,12 @@ async def test_cards_are_counted_by_kind_and_narrowed(pool: Pool, site: httpx.As
         counted = plain(await site.get(path, params={"q": "set:fic1", "show": "facets"}))
         assert '<a href="/items?q=set%3Afic1+bin%3A%22A+1%22">A 1</a> <small>2<' in counted
         assert "facet-set" not in counted, "one set tells no cards apart"
+    await send(
+        pool, accepted(Card(id="fic9-1", name="Lynx", number="1", set_id="fic9", set_name=""))
+    )
+    sets = plain(await site.get("/items/facets"))
+    assert f'">{FOX.set_name}</a> <small>3<' in sets
+    assert '">fic9</a> <small>1<' in sets, "a set without a name"
     alone = plain(await site.get("/items/facets", params={"q": "owl"}))
     assert "All of these cards are of one kind." in alone
     assert (await site.get("/items/facets", params={"q": "foo:1"})).status_code == 400

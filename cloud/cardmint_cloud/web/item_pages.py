@@ -99,6 +99,8 @@ async def _items(
             if query
             else []
         )
+        counted = query if show == "facets" else None
+        facets = counted and await item_list.item_facets(connection, shop.tenant, counted)
         return await render_page(
             connection,
             shop,
@@ -111,9 +113,8 @@ async def _items(
             totals=await item_list.item_totals(connection, shop.tenant, query)
             if query and show == "value"
             else None,
-            facets=_narrowing(q, await item_list.item_facets(connection, shop.tenant, query))
-            if query and show == "facets"
-            else None,
+            facets=facets and _narrowing(q, facets),
+            set_names=facets and await item_list.set_names(connection, shop.tenant, facets),
             page=page,
             last=last,
             size=PAGE,
@@ -169,6 +170,7 @@ async def item_facets(shop: NamedDependency[PageContext], q: FromQuery[str] = ""
             shop,
             "_item_facets.html",
             facets=_narrowing(q, facets),
+            set_names=await item_list.set_names(connection, shop.tenant, facets),
             address=items_address,
         )
 

@@ -201,6 +201,16 @@ async def item_facets(connection: AsyncConnection, tenant: str, query: ItemQuery
     return facets
 
 
+async def set_names(connection: AsyncConnection, tenant: str, facets: Facets) -> dict[str, str]:
+    """Return the names of the sets that facets count, by their ids."""
+    ids = [one["value"] for one in facets["set"]]
+    statement = select(p.c.set_id, func.max(p.c.set_name)).where(
+        p.c.tenant == tenant, p.c.set_id.in_(ids), p.c.set_name != ""
+    )
+    named = await connection.execute(statement.group_by(p.c.set_id))
+    return {row[0]: row[1] for row in named}
+
+
 async def item_totals(connection: AsyncConnection, tenant: str, query: ItemQuery) -> ItemTotals:
     """Return the totals of all items that a query finds."""
     statement = _found(
