@@ -158,6 +158,25 @@ def test_the_last_card_is_large_and_the_rest_a_strip(bench: PageBench, client: A
     assert f"/images/{image_of(3).sha256}" not in page
 
 
+def test_a_card_that_was_not_found_can_be_named(bench: PageBench, client: Asking) -> None:
+    scan = CardScanned(
+        scan=UUID(int=1),
+        decision=Decision.REJECT,
+        recogniser=RecogniserIdentity(method="classical", pack="p"),
+        reasons=("no-card-found",),
+    )
+    bench.outbox.record(scan, STAMP)
+    url = f"/scans/{scan.scan}/claim"
+    assert f'action="{url}"' in client.get("/").text
+    page = client.post(url, headers={"hx-request": "true"}).text
+    assert "The question which card it is comes in a moment." in page
+    assert f'action="{url}"' not in page
+    assert "Asked about" in page
+    assert bench.outbox.counters.scanned == 2
+    gone = client.post(f"/scans/{UUID(int=9)}/claim", headers={"hx-request": "true"}).text
+    assert "not one of those without a card" in gone
+
+
 @pytest.mark.parametrize(
     ("decision", "says"),
     [(Decision.REVIEW, "Asked about"), (Decision.REJECT, "No card: not counted")],
