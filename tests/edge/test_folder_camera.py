@@ -761,7 +761,7 @@ def test_a_picture_that_ends_in_black_is_parked_and_counted_when_somebody_says_s
     assert counted(camera, 35) == []
     [parked] = camera.parked()
     assert parked.reason == "unfinished-file"
-    assert "if the picture is complete and black there, try it again" in parked.message
+    assert "if the picture is complete and black there, count it anyway" in parked.message
     assert camera.retry(parked.key)
     shot = camera.next(1)
     assert shot is not None

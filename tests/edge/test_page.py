@@ -117,7 +117,7 @@ def test_what_the_cloud_asks_is_not_known_without_it(bench: PageBench, client: A
     bench.connected = False
     assert answers() == "not known"
     page = client.get("/").text
-    assert "come from the cloud, when it answers again" in page
+    assert "Questions come from the cloud, when it answers again" in page
     assert "Nothing to answer" not in page
     task = task_of(1)
     bench.tasks.receive_task(task.task, encode(task))

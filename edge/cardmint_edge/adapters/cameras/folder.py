@@ -309,7 +309,7 @@ class FolderCamera:
             return True
         message = (
             f"by its name it is another form of {printable(counted)}, which was counted; if it"
-            " shows another card, try it again"
+            " shows another card, count it anyway"
         )
         self._places.park(WAITING, taken.path, OTHER_FORM, message, name=taken.origin)
         self._intake.remove(taken)
