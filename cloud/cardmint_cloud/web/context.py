@@ -28,10 +28,10 @@ USER = "dashboard"
 
 
 def user_of(request: PageRequest) -> str:
-    """Return in whose name a request is made."""
+    """Return in whose name a request is made, as the log has it: people by a reference."""
     who = who_asks(request.scope)
     if who is not None:
-        return who.name
+        return who.reference
     program = program_asks(request.scope)
     return f"program {program}" if program else USER
 
@@ -70,6 +70,10 @@ class PageContext:
     def link(self, request: PageRequest, path: str) -> str:
         """Return a whole address of the dashboard, to be sent to somebody."""
         return f"{self.origin(request)}{self.base_path}{path}"
+
+    async def names(self) -> dict[str, str]:
+        """Return the names of persons by the references of the event log."""
+        return await self.accounts.names() if self.accounts else {}
 
     @property
     def database(self) -> TenantDatabase:

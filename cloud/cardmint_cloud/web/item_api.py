@@ -13,13 +13,16 @@ from litestar.exceptions import NotFoundException, ValidationException
 from litestar.params import FromPath, FromQuery
 from msgspec import Meta, Struct
 from msgspec.structs import replace
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cardmint_cloud.adapters.postgres import saved_views
 from cardmint_cloud.adapters.postgres.connection import tenant_transaction
 from cardmint_cloud.adapters.postgres.queries import item_list, provider_status
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.adapters.postgres.reviews import questions
 from cardmint_cloud.domain.item_query import ItemQuery, QueryFault, parse_query
 from cardmint_cloud.domain.item_rows import MAX_QUANTITY
+from cardmint_cloud.domain.person_references import with_names
 from cardmint_cloud.domain.spelling import corrected, plain_words
 from cardmint_cloud.errors import Conflict
 from cardmint_cloud.item_changes import MAX_CHANGED, change_items, undo_change
@@ -88,7 +91,7 @@ async def find_cards(
 ) -> dict[str, Any]:
     """Return a page of the cards that a query finds, in its order, and how many there are.
 
-    Where there are none, `meant` is the query with its misspelt words corrected, or the same.
+    Where there are none, `meant` is the query with its misspelt words corrected, if that finds any.
     """
     query = _query(shop, q)
     page, size = min(MAX_PAGE, max(1, page)), min(MAX_PAGE_SIZE, max(1, size))
@@ -99,9 +102,23 @@ async def find_cards(
         )
         answer: dict[str, Any] = {"count": count, "page": page, "size": size}
         if not count:
-            known = await shop.vocabulary.words(connection, tenant)
-            answer["meant"] = corrected(q, plain_words(query), known)
+            answer["meant"] = await _meant(connection, shop, q, query)
     return {**answer, "cards": [file_row(row) for row in found]}
+
+
+@get("/api/v1/{tenant:str}/views")
+async def views(tenant: Tenant, shop: NamedDependency[PageContext]) -> dict[str, Any]:
+    """Return the queries that the shop keeps under a name."""
+    kept = await saved_views.list_all(shop.database, tenant)
+    return {"views": [{"name": one["name"], "q": one["query"]} for one in kept]}
+
+
+async def _meant(connection: AsyncConnection, shop: PageContext, q: str, query: ItemQuery) -> str:
+    """Return a query with its misspelt words corrected, if that finds anything; else the query."""
+    known = await shop.vocabulary.words(connection, shop.tenant)
+    meant = corrected(q, plain_words(query), known)
+    found = meant != q and await item_list.item_count(connection, shop.tenant, _query(shop, meant))
+    return meant if found else q
 
 
 @get("/api/v1/{tenant:str}/cards/facets")
@@ -170,7 +187,9 @@ async def change(
 async def latest(tenant: Tenant, shop: NamedDependency[PageContext]) -> dict[str, Any]:
     """Return the latest changes, the newest first."""
     async with reading(shop.engine, tenant) as connection:
-        return {"changes": await item_list.latest_changes(connection, tenant)}
+        found = await item_list.latest_changes(connection, tenant)
+    names = await shop.names()
+    return {"changes": [{**one, "by": with_names(one["by"], names)} for one in found]}
 
 
 @post("/api/v1/{tenant:str}/changes/{change:uuid}/undo", status_code=200)
@@ -244,7 +263,7 @@ async def answer(
             language=asked.language,
         )
     except Conflict as problem:
-        return _refused(problem)
+        return _refused(Conflict(with_names(str(problem), await shop.names())))
     return Response({"task": task, "verdict": asked.verdict})
 
 
@@ -311,6 +330,6 @@ def _refused(problem: Conflict) -> Response[dict[str, Any]]:
 
 
 HANDLERS = (
-    *(find_cards, facets, preview, change, latest, undo, add, answer),
+    *(find_cards, facets, views, preview, change, latest, undo, add, answer),
     *(accuracy, circuits),
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import UUID, uuid4, uuid5
 
 from cardmint_cloud.accounts import digest_of
+from cardmint_cloud.adapters.postgres import factors as factor_rows
 from cardmint_cloud.adapters.postgres import identities
 from cardmint_cloud.adapters.postgres.connection import (
     Pool,
@@ -24,6 +25,7 @@ from cardmint_cloud.item_changes import change_items
 from cardmint_cloud.pricing.price import price_card
 from cardmint_cloud.reviews.answers import lease_question, submit_answer
 from cardmint_cloud.reviews.opening import open_for_new_cards
+from cardmint_cloud.saved_views import save_view
 from cardmint_cloud.station_codes import StationCodes
 from cardmint_cloud.view_links import ViewLinks
 from cardmint_cloud.web.item_forms import packed
@@ -39,6 +41,9 @@ from tests.cloud.kit.prices import QuoteSourceStub, quote
 from tests.cloud.kit.reviews import NO_RULES
 
 OWN, THEIRS = "shop", "rival"
+OTHER_HALL = "hall"
+"""The mark of rows of the own tenant that are from another station and lot."""
+
 BOOT = UUID(int=7)
 NUMBERED = ("dead_letters", "held_quotes", "procrastinate_jobs")
 """Tables whose rows have numbers: long ones, which stand for nothing else in a page."""
@@ -70,6 +75,7 @@ class TenantIds:
     recovery: str
     view: str
     link: str
+    kept: str
     factor: str
     sha256: str
     lease: str
@@ -103,6 +109,7 @@ def unknown_ids(like: TenantIds) -> TenantIds:
         recovery="m" * len(like.recovery),
         view="v" * len(like.view),
         link=str(uuid4()),
+        kept="kept by none",
         factor=str(uuid4()),
         sha256="ab" * 32,
         lease=str(uuid4()),
@@ -111,16 +118,22 @@ def unknown_ids(like: TenantIds) -> TenantIds:
     )
 
 
-async def fill_every_table(pool: Pool, owner: Pool, tenant: str, folder: Path) -> TenantIds:
-    """Give a tenant at least one row in every table, by the service as far as it can."""
+async def fill_every_table(
+    pool: Pool, owner: Pool, tenant: str, folder: Path, *, mark: str | None = None
+) -> TenantIds:
+    """Give a tenant at least one row in every table, by the service as far as it can.
+
+    All names in the rows have the `mark`, which is usually the tenant.
+    """
+    mark = mark or tenant
     for number, table in enumerate(NUMBERED, start=1):
-        start = {OWN: 5, THEIRS: 7}[tenant] * 1_000_000 + number * 100_000
+        start = {OWN: 5, OTHER_HALL: 6, THEIRS: 7}[mark] * 1_000_000 + number * 100_000
         await owner.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {start})")
-    set_id = f"{tenant}1"
-    card = Card(id=f"{set_id}-7", name=f"Heron of {tenant}", number="007", set_id=set_id)
-    place = ScanDefaults(lot=f"{tenant}-lot", bin=f"{tenant}-bin")
-    station = f"{tenant}-side"
-    content = picture() + tenant.encode()
+    set_id = f"{mark}1"
+    card = Card(id=f"{set_id}-7", name=f"Heron of {mark}", number="007", set_id=set_id)
+    place = ScanDefaults(lot=f"{mark}-lot", bin=f"{mark}-bin")
+    station = f"{mark}-side"
+    content = picture() + mark.encode()
     sha256 = hashlib.sha256(content).hexdigest()
     for file in (
         folder / "images" / tenant / sha256[:2] / sha256,
@@ -140,23 +153,23 @@ async def fill_every_table(pool: Pool, owner: Pool, tenant: str, folder: Path) -
         )
         for _ in range(2)
     ]
-    stream = uuid5(BOOT, tenant)
+    stream = uuid5(BOOT, mark)
     await send(pool, first, *doubts, tenant=tenant, station=station, stream=stream)
     letter = DeadLetter(
         tenant=tenant,
         station=station,
         topic=f"cardmint/v1/{tenant}/{station}/events",
         reason="malformed",
-        detail=f"of {tenant}",
+        detail=f"of {mark}",
         content_type="text/plain",
-        payload=f"payload of {tenant}".encode(),
+        payload=f"payload of {mark}".encode(),
     )
     state = StationState(
         online=True, epoch=1, bootid=BOOT, stream=stream, time="2026-11-22T12:00:00Z", version="1"
     )
     signed = Manifest(
         artifact="catalogue",
-        version=f"of-{tenant}",
+        version=f"of-{mark}",
         url="http://127.0.0.1/x",
         bytes=1,
         sha256=sha256,
@@ -174,7 +187,7 @@ async def fill_every_table(pool: Pool, owner: Pool, tenant: str, folder: Path) -
         source = QuoteSourceStub(answers={card.id: [quote(minor), quote(900, "holo")]})
         await price_card(pool, [source], tenant, card.id, NOW - timedelta(days=days))
     task, answered = (review_task_id(scan.scan) for scan in doubts)
-    lease = await lease_question(pool, tenant, task, user=f"{tenant}-hand", now=NOW)
+    lease = await lease_question(pool, tenant, task, user=f"{mark}-hand", now=NOW)
     await submit_answer(
         pool,
         tenant,
@@ -182,15 +195,15 @@ async def fill_every_table(pool: Pool, owner: Pool, tenant: str, folder: Path) -
         version=1,
         verdict="no_card",
         card=None,
-        user=f"{tenant}-hand",
+        user=f"{mark}-hand",
         now=NOW,
     )
     await open_for_new_cards(pool, NO_RULES, NOW)
-    hand = f"{tenant}-hand"
+    hand = f"{mark}-hand"
     pins = {first.scan: 1}
-    note = ItemValues(note=f"note of {tenant}")
+    note = ItemValues(note=f"note of {mark}")
     changed = await change_items(pool, tenant, pins, note, user=hand, now=NOW)
-    accounts, person = accounts_of(pool, tenant), f"{tenant}-keeper"
+    accounts, person = accounts_of(pool, tenant), f"{mark}-keeper"
     link = await accounts.invite(Role.ADMIN, NOW)
     session = await accounts.join(
         await accounts.invite(Role.ADMIN, NOW), person, PASSWORD, address="", agent="", now=NOW
@@ -199,15 +212,15 @@ async def fill_every_table(pool: Pool, owner: Pool, tenant: str, folder: Path) -
     owner_of = await accounts.account_named(person)
     recovery = await accounts.recovery_link(owner_of, NOW, drops_factors=True)
     view = await ViewLinks(accounts).make(
-        f"view of {tenant}",
+        f"view of {mark}",
         f"lot:{place.lot}",
         30,
         by=owner_of,
         now=NOW - timedelta(minutes=1),  # Before those that the walk makes.
     )
     codes = StationCodes(accounts, None, 0)
-    code = await codes.make(f"{tenant}-new", by=owner_of, now=NOW)
-    token = await accounts.add_token(f"{tenant}-program", Scope.READ, NOW)
+    code = await codes.make(f"{mark}-new", by=owner_of, now=NOW)
+    token = await accounts.add_token(f"{mark}-program", Scope.READ, NOW)
     job = await owner.fetchval(
         "INSERT INTO procrastinate_jobs (queue_name, task_name, args, status) VALUES"
         " ('prices', 'price', jsonb_build_object('tenant', $1::text, 'card_id', $2::text),"
@@ -217,7 +230,13 @@ async def fill_every_table(pool: Pool, owner: Pool, tenant: str, folder: Path) -
     )
 
     own = TenantDatabase(pool, tenant)
-    await identities.add(own, tenant, digest_of(tenant), owner_of, NOW)
+    await save_view(own, tenant, f"kept by {mark}", f"lot:{place.lot}", now=NOW)
+    await identities.add(own, tenant, digest_of(mark), owner_of, NOW)
+
+    async with own.transaction() as connection:
+        await factor_rows.add_passkey_challenge(
+            connection, tenant, digest_of(mark), now=NOW, expires_at=NOW + timedelta(days=1)
+        )
 
     async def found(what: str, table: str) -> str:
         return str(await owner.fetchval(f"SELECT {what} FROM {table} tenant = $1 LIMIT 1", tenant))
@@ -238,7 +257,7 @@ async def fill_every_table(pool: Pool, owner: Pool, tenant: str, folder: Path) -
         number=await found("id", "held_quotes WHERE"),
         account=await found("account", "accounts WHERE"),
         person=person,
-        token=f"{tenant}-program",
+        token=f"{mark}-program",
         token_secret=token,
         session=digest_of(session).hex(),
         session_secret=session,
@@ -246,6 +265,7 @@ async def fill_every_table(pool: Pool, owner: Pool, tenant: str, folder: Path) -
         recovery=recovery,
         view=view,
         link=await found("link", "view_links WHERE"),
+        kept=f"kept by {mark}",
         factor=await found("factor", "account_factors WHERE"),
         sha256=sha256,
         lease=str(lease),

@@ -5,6 +5,8 @@ those that divide work among workers. Text that is left open is empty, not NULL,
 part of a key.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -35,6 +37,14 @@ _EMPTY = text("''")
 
 def _tenant() -> Column[str]:
     return Column("tenant", Text, nullable=False)
+
+
+def _reach() -> tuple[Column[Any], ...]:
+    """Return the columns that limit somebody to stations and lots; empty ones do not."""
+    return tuple(
+        Column(name, ARRAY(Text), nullable=False, server_default=text("'{}'"))
+        for name in ("stations", "lots")
+    )
 
 
 def _of_account() -> ForeignKeyConstraint:
@@ -509,6 +519,7 @@ accounts = Table(
     Column("password", Text, nullable=False),
     Column("disabled", Boolean, nullable=False, server_default=text("false")),
     Column("made_at", Moment, nullable=False),
+    *_reach(),
     PrimaryKeyConstraint("tenant", "account"),
     UniqueConstraint("tenant", "folded"),
 )
@@ -537,6 +548,7 @@ account_links = Table(
     Column("expires_at", Moment, nullable=False),
     Column("account", Uuid),
     Column("drops_factors", Boolean, nullable=False, server_default=text("false")),
+    *_reach(),
     PrimaryKeyConstraint("tenant", "digest"),
     _of_account(),
 )
@@ -569,6 +581,14 @@ account_identities = Table(
     UniqueConstraint("tenant", "account"),
     _of_account(),
 )
+passkey_challenges = Table(
+    "passkey_challenges",
+    metadata,
+    _tenant(),
+    Column("challenge", LargeBinary, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    PrimaryKeyConstraint("tenant", "challenge"),
+)
 recovery_codes = Table(
     "recovery_codes",
     metadata,
@@ -587,6 +607,15 @@ person_keys = Table(
     Column("wrapped", LargeBinary, nullable=False),
     PrimaryKeyConstraint("tenant", "account"),
     _of_account(),
+)
+saved_views = Table(
+    "saved_views",
+    metadata,
+    _tenant(),
+    Column("name", Text, nullable=False),
+    Column("query", Text, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    PrimaryKeyConstraint("tenant", "name"),
 )
 view_links = Table(
     "view_links",
@@ -635,6 +664,7 @@ access_tokens = Table(
     Column("expires_at", Moment),
     Column("origins", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("per_minute", Integer),
+    *_reach(),
     PrimaryKeyConstraint("tenant", "digest"),
     UniqueConstraint("tenant", "name"),
 )

@@ -12,7 +12,7 @@ import unicodedata
 from alembic import op
 
 revision = "0025"
-down_revision = "0021"
+down_revision = "0022"
 
 _CAPITALS = [
     letter
@@ -29,7 +29,7 @@ def upgrade() -> None:
     op.execute(
         f"""
         CREATE FUNCTION cardmint_folded(text text) RETURNS text
-        IMMUTABLE STRICT PARALLEL SAFE LANGUAGE sql AS $$
+        IMMUTABLE PARALLEL SAFE LANGUAGE sql AS $$
         SELECT CASE WHEN octet_length(text) = length(text) THEN lower(text COLLATE "C")
           ELSE replace(translate(lower(
             regexp_replace(normalize(text, NFKD), '[\\u0300-\\u036f]', '', 'g') COLLATE "C"
