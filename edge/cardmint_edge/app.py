@@ -29,6 +29,7 @@ from cardmint_edge.adapters.sqlite.outbox import OUTBOX_FILE, Outbox
 from cardmint_edge.adapters.sqlite.tasks import TaskTable
 from cardmint_edge.adapters.systemd import Systemd
 from cardmint_edge.capture import NO_FILES, Camera, HasFiles, SourceFiles
+from cardmint_edge.claims import claim_card
 from cardmint_edge.count import CardCounter
 from cardmint_edge.domain.delivery.messages import EventAppended
 from cardmint_edge.domain.reading.close_up import settled
@@ -358,6 +359,7 @@ class Assembly:
             defaults=lambda: self.outbox.defaults,
             set_defaults=self.outbox.set_defaults,
             withdraw=lambda scan: self._withdraw(scan, OPERATOR),
+            claim=lambda scan: claim_card(self.outbox, self._has_image, scan, self.clock()),
             skip=self.view.skip,
             capture=self.camera.capture,
             preview=lambda: preview_jpeg(live_camera.preview) if live_camera else None,
@@ -392,6 +394,9 @@ class Assembly:
 
     def _withdraw(self, scan: UUID, by: str) -> bool:
         return self.outbox.withdraw(scan, by, self.clock())
+
+    def _has_image(self, sha256: str) -> bool:
+        return self.store.get(sha256) is not None
 
     def _samples(self) -> list[tuple[Frame, str]]:
         return list(accepted_here(self.outbox.recent_scans(4 * SAMPLES), self.store.get))[:SAMPLES]

@@ -19,6 +19,7 @@ from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.adapters.sqlite.tasks import TaskTable
 from cardmint_edge.capture import Camera
+from cardmint_edge.claims import claimable
 from cardmint_edge.count import CardCounter
 from cardmint_edge.domain.delivery.drain_estimate import DrainEstimator
 from cardmint_edge.domain.scan_record import ScanRecord
@@ -162,11 +163,21 @@ class StationViewReader:
             answers=answers,
             given=self._tasks.given,
             stack=self._counter.stack,
+            claims=self._claims(scans),
             copies=self._task_table.count_open_with(Reason.POSSIBLE_DUPLICATE),
             files=self._files(),
             notice=notice,
             printed_name=named.name if named else "",
             exists_as=finishes_of(self._active.variants(last.id)) if last else (),
+        )
+
+    def _claims(self, scans: Sequence[ScanRecord]) -> frozenset[UUID]:
+        # A replay counts its scans, and a live camera knows the card in its place by the last one.
+        last = isinstance(self._camera, LiveCamera)
+        return (
+            frozenset()
+            if self._camera.name == "replay"
+            else claimable(self._outbox, scans[:1] if last else scans)
         )
 
     def _languages(self, task: ReviewTask, record: ScanRecord | None) -> Sequence[LanguageChoice]:

@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 from structlog.testing import capture_logs
 from tests.edge.kit.clock import ManualClock
+from tests.edge.kit.folders import quick_folder
 
 from cardmint_edge.adapters.cameras import folder_intake
 from cardmint_edge.adapters.cameras.file_names import (
@@ -32,6 +33,7 @@ from cardmint_edge.adapters.cameras.folder import FolderCamera
 from cardmint_edge.adapters.cameras.folder_intake import read_file
 from cardmint_edge.adapters.cameras.folder_places import MARKER, Stamp
 from cardmint_edge.adapters.decode import Unreadable, decode_image
+from cardmint_edge.adapters.open_files import has_writer
 from cardmint_edge.capture import NO_FILES, Camera
 from cardmint_edge.errors import Retry
 
@@ -61,6 +63,11 @@ def camera(folder: Path, time: ManualClock) -> FolderCamera:
 
 def watched(folder: Path, time: ManualClock) -> FolderCamera:
     return FolderCamera(folder, clock=time.clock, sleep=time.sleep)
+
+
+def on_a_share(folder: Path, time: ManualClock) -> FolderCamera:
+    """A camera that does not learn which files are open."""
+    return FolderCamera(folder, clock=time.clock, sleep=time.sleep, has_writer=lambda _: False)
 
 
 def counted(camera: Camera, seconds: float, step: float = 0.25) -> list[str]:
@@ -652,8 +659,9 @@ def test_a_file_that_is_removed_between_reading_and_moving_is_none(
 
 
 def test_a_program_that_keeps_a_file_open_can_write_the_next_picture_into_it(
-    camera: FolderCamera, folder: Path, pictures: list[bytes]
+    folder: Path, time: ManualClock, pictures: list[bytes]
 ) -> None:
+    camera = on_a_share(folder, time)
     with (folder / "scan.jpg").open("wb") as held:
         held.write(pictures[0])
         held.flush()
@@ -753,7 +761,7 @@ def test_a_picture_that_ends_in_black_is_parked_and_counted_when_somebody_says_s
     assert counted(camera, 35) == []
     [parked] = camera.parked()
     assert parked.reason == "unfinished-file"
-    assert "if the picture is complete and black there, try it again" in parked.message
+    assert "if the picture is complete and black there, count it anyway" in parked.message
     assert camera.retry(parked.key)
     shot = camera.next(1)
     assert shot is not None
@@ -1086,6 +1094,118 @@ def test_a_name_that_keeps_changing_is_named_and_its_last_picture_counts(
     assert camera.waiting() == ()
 
 
+# --- Files that a program keeps open ---
+
+
+@pytest.mark.parametrize("closed_after", [0.3, 1.0, 7.0, 30.0])
+@pytest.mark.parametrize("every", [0.6, 4.0])
+def test_each_picture_that_a_program_writes_into_its_open_file_counts(
+    folder: Path, time: ManualClock, pictures: list[bytes], every: float, closed_after: float
+) -> None:
+    for number in range(3):
+        (folder / f"a{number}.jpg").write_bytes(pictures[number])
+    held = (folder / "scan.jpg").open("wb", buffering=0)
+    camera = FolderCamera(
+        folder, clock=time.clock, sleep=time.sleep, has_writer=lambda _: not held.closed
+    )
+
+    def write(content: bytes) -> None:
+        held.seek(0)
+        held.truncate()
+        held.write(content)
+
+    for number, content in enumerate(pictures[3:]):
+        time.at(1.0 + every * number, partial(write, content))
+    time.at(1.0 + every * 4 + closed_after, held.close)
+    digests = []
+    for _ in range(60):
+        shot = camera.next(1.0)
+        if shot is not None:
+            digests.append(shot.digest)
+            for _ in range(20):  # recognition
+                time.sleep(0.1)
+                camera.take()
+            camera.confirm()
+    assert sorted(digests) == sorted(sha256(content).hexdigest() for content in pictures)
+    contents = [(folder / "done" / name).read_bytes() for name in below(folder, "done")]
+    assert sorted(contents) == sorted(pictures)
+    assert not (folder / "scan.jpg").exists()
+    assert below(folder, "waiting") == below(folder, "parked") == []
+
+
+def test_a_picture_that_is_overwritten_in_the_queue_of_a_share_is_named(
+    folder: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    camera = on_a_share(folder, time)
+    with (folder / "scan.jpg").open("wb", buffering=0) as held:
+        held.write(pictures[0])
+        (folder / "a.jpg").write_bytes(pictures[1])
+        assert camera.next(1) is not None
+        held.seek(0)
+        held.write(pictures[2])
+        held.truncate()
+        camera.confirm()
+        with capture_logs():
+            assert counted(camera, 1) == ["scan.jpg"]
+    [named] = camera.waiting()
+    assert (named.name, named.reason) == ("scan.jpg", "overwritten")
+    assert "let the program close each file" in named.message
+    time.sleep(600)
+    assert camera.waiting() == ()
+
+
+def test_a_copy_is_no_second_card_after_a_restart(
+    folder: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    def station(has_writer: Callable[[Path], bool]) -> FolderCamera:
+        return FolderCamera(folder, clock=time.clock, sleep=time.sleep, has_writer=has_writer)
+
+    (folder / "scan.jpg").write_bytes(pictures[0])
+    assert counted(station(lambda _: True), 2) == ["scan.jpg"]
+    after = station(lambda _: False)
+    shot = after.next(2)
+    assert shot is not None
+    assert shot.digest == sha256(pictures[0]).hexdigest(), "the digest says that it was counted"
+    after.confirm()
+    (folder / "done" / "scan.jpg").unlink()
+    held = True
+    camera = station(lambda _: held)
+    (folder / "scan.jpg").write_bytes(pictures[1])
+    assert counted(camera, 2) == ["scan.jpg"]
+    shutil.rmtree(folder / "done")
+    held = False
+    assert counted(camera, 2) == []
+    assert below(folder, "done") == ["scan.jpg"], "its copy was removed"
+
+
+def test_a_copy_that_cannot_be_written_is_made_later(
+    folder: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    camera = FolderCamera(folder, clock=time.clock, sleep=time.sleep, has_writer=lambda _: True)
+    (folder / "scan.jpg").write_bytes(pictures[0])
+    (folder / "waiting").write_text("in the way")
+    (folder / "cardmint-waiting").write_text("in the way")
+    assert counted(camera, 2) == []
+    assert (
+        "cannot be copied to waiting/"
+        in {file.name: file.message for file in camera.waiting()}["scan.jpg"].partition(" (")[0]
+    )
+    (folder / "waiting").unlink()
+    assert counted(camera, 2) == ["scan.jpg"]
+
+
+def test_the_kernel_says_who_has_a_file_open() -> None:
+    with quick_folder() as folder:
+        path = folder / "a.jpg"
+        with path.open("wb"):
+            assert has_writer(path)
+        assert not has_writer(path)
+        with path.open("rb"):
+            assert not has_writer(path)
+        assert not has_writer(folder / "none.jpg")
+        assert not has_writer(folder)
+
+
 # --- Files that are rewritten after they were counted ---
 
 
@@ -1101,13 +1221,13 @@ def with_time(picture: bytes, taken: str, quality: int = 95) -> bytes:
 @pytest.mark.parametrize("after", [0.2, 1.5, 30.0, 590.0])
 @pytest.mark.parametrize("pieces", [1, 3])
 def test_a_file_that_is_rewritten_after_it_was_counted_is_another_card(
-    camera: FolderCamera,
     folder: Path,
     time: ManualClock,
     pictures: list[bytes],
     after: float,
     pieces: int,
 ) -> None:
+    camera = on_a_share(folder, time)
     pictures = [
         with_time(content, f"2026:11:28 10:00:0{second}") for second, content in enumerate(pictures)
     ]
@@ -1168,7 +1288,7 @@ def test_a_counted_picture_that_is_edited_counts_no_second_time(
     with capture_logs() as logs:
         assert counted(camera, 5) == []
     answers = {entry["file"]: entry["same"] for entry in logs}
-    assert answers == {"same bytes.jpg": "yes", "saved again.jpg": "yes", "edited.jpg": "unclear"}
+    assert answers == {"saved again.jpg": "yes", "edited.jpg": "unclear"}
     [parked] = camera.parked()
     assert (parked.name, parked.reason) == ("edited.jpg", "rewritten")
     assert camera.retry(parked.key)

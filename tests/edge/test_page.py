@@ -117,7 +117,7 @@ def test_what_the_cloud_asks_is_not_known_without_it(bench: PageBench, client: A
     bench.connected = False
     assert answers() == "not known"
     page = client.get("/").text
-    assert "come from the cloud, when it answers again" in page
+    assert "Questions come from the cloud, when it answers again" in page
     assert "Nothing to answer" not in page
     task = task_of(1)
     bench.tasks.receive_task(task.task, encode(task))
@@ -156,6 +156,25 @@ def test_the_last_card_is_large_and_the_rest_a_strip(bench: PageBench, client: A
     assert f"/images/{image_of(24).sha256}" in page
     assert f"/images/{image_of(4).sha256}" in page
     assert f"/images/{image_of(3).sha256}" not in page
+
+
+def test_a_card_that_was_not_found_can_be_named(bench: PageBench, client: Asking) -> None:
+    scan = CardScanned(
+        scan=UUID(int=1),
+        decision=Decision.REJECT,
+        recogniser=RecogniserIdentity(method="classical", pack="p"),
+        reasons=("no-card-found",),
+    )
+    bench.outbox.record(scan, STAMP)
+    url = f"/scans/{scan.scan}/claim"
+    assert f'action="{url}"' in client.get("/").text
+    page = client.post(url, headers={"hx-request": "true"}).text
+    assert "The question which card it is comes in a moment." in page
+    assert f'action="{url}"' not in page
+    assert "Asked about" in page
+    assert bench.outbox.counters.scanned == 2
+    gone = client.post(f"/scans/{UUID(int=9)}/claim", headers={"hx-request": "true"}).text
+    assert "not one of those without a card" in gone
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def check_written(content: bytes, hole: int) -> None:
         raise Unreadable(
             "unfinished-file",
             f"its last {empty:,} of {len(content):,} bytes are empty: the program that writes it"
-            " has not finished; if the picture is complete and black there, try it again",
+            " has not finished; if the picture is complete and black there, count it anyway",
         )
 
 

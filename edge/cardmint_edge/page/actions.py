@@ -32,6 +32,7 @@ _NOTICES = {
     AnswerResult.UNKNOWN_CARD: "This station's catalogue does not have that card.",
 }
 
+_NOT_REJECTED = "This scan is not one of those without a card."
 _FILE_GONE = "This file is no longer there."
 
 
@@ -52,7 +53,7 @@ def _task(request: Request) -> UUID:
 
 
 def task_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
-    """Return the routes of the review tasks."""
+    """Return the routes of the review tasks, and of what is asked about besides."""
     respond = _page_responder(ports, renderer)
 
     def answer(request: Request, form: Form) -> Response:
@@ -95,6 +96,13 @@ def task_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
     def scan(request: Request, _: Form) -> Response:
         return respond(request, _NOTICES[ports.answers.scan_next(_task(request))])
 
+    def claim(request: Request, _: Form) -> Response:
+        done = ports.claim(request.path_params["scan"])
+        return respond(
+            request,
+            "The question which card it is comes in a moment." if done else _NOT_REJECTED,
+        )
+
     return [
         form_route("/tasks/{task:uuid}", answer),
         form_route("/tasks/{task:uuid}/skip", skip),
@@ -103,6 +111,7 @@ def task_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
         form_route("/tasks/{task:uuid}/scan", scan),
         form_route("/tasks/{task:uuid}/take-back", take_back),
         form_route("/copies", copies),
+        form_route("/scans/{scan:uuid}/claim", claim),
     ]
 
 

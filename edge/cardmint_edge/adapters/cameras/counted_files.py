@@ -85,11 +85,11 @@ class CountedFiles:
             content, stamp = self._read(self._places.at(DONE, file.path))
             digest = sha256(content).hexdigest()
             if digest == file.digest:
-                same, mark = SameShot.YES, file.mark
-            else:
-                check_written(content, first_hole(self._places.at(DONE, file.path)))
-                mark = mark_of(decode(content, file.path), taken_at(content))
-                same = same_shot(file.mark, mark)
+                file.stamp = stamp  # touched, or in the place of its copy
+                return
+            check_written(content, first_hole(self._places.at(DONE, file.path)))
+            mark = mark_of(decode(content, file.path), taken_at(content))
+            same = same_shot(file.mark, mark)
         except (FileNotFoundError, Unreadable):
             file.unfinished = file.changed
             return

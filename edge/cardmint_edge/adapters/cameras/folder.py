@@ -12,6 +12,7 @@ import structlog
 
 from cardmint_edge.adapters.cameras.counted_files import CountedFiles
 from cardmint_edge.adapters.cameras.file_names import printable
+from cardmint_edge.adapters.cameras.file_notices import FileNotices
 from cardmint_edge.adapters.cameras.folder_intake import (
     MOST_SHOWN,
     POLL_S,
@@ -33,10 +34,18 @@ from cardmint_edge.adapters.cameras.folder_places import (
 )
 from cardmint_edge.adapters.cameras.other_forms import OTHER_FORM, OtherForms
 from cardmint_edge.adapters.decode import Unreadable
+from cardmint_edge.adapters.open_files import has_writer
 from cardmint_edge.adapters.photo_time import taken_at
 from cardmint_edge.capture import Shot, SourceFile, SourceFiles
 from cardmint_edge.domain.same_shot import SameShot, mark_of
 from cardmint_edge.errors import Retry
+
+OVERWRITTEN = "overwritten"
+"""Reason of a file into which a program wrote another picture before it was counted."""
+_OVERWRITTEN = (
+    "a program that kept it open wrote another picture into it before the first was counted; the"
+    " first is lost: let the program close each file, or use a new name for each"
+)
 
 log = structlog.get_logger(__name__)
 
@@ -74,19 +83,25 @@ class FolderCamera:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         read: ReadFile = read_file,
+        has_writer: Callable[[Path], bool] = has_writer,
         beside: bool = False,
     ) -> None:
-        """Take the folder, which may be away. `read` reads a file as `read_file` does.
+        """Take the folder, which may be away.
 
-        `beside`: files are taken while a card is recognised, too, by a thread.
+        `read` reads a file as `read_file` does. `has_writer` returns whether another program has a
+        file open for writing, False where that is not known. `beside`: a thread takes
+        files while a card is recognised, too.
         """
         self._folder = folder
         self._clock = clock
         self._sleep = sleep
         self._read = read
         self._places = FolderPlaces(folder)
-        self._intake = FolderIntake(folder, self._places, settle_s=settle_s, clock=clock, read=read)
-        self._forms = OtherForms(self._places, read, clock)
+        self._intake = FolderIntake(
+            folder, self._places, settle_s=settle_s, clock=clock, read=read, has_writer=has_writer
+        )
+        self._forms = OtherForms(self._places, read)
+        self._notices = FileNotices(clock)
         self._counted = CountedFiles(self._places, read, clock)
         self._given: _Given | None = None
         self._unfinished_at = clock()
@@ -192,7 +207,7 @@ class FolderCamera:
 
     def waiting(self, limit: int = MOST_SHOWN) -> Sequence[SourceFile]:
         """Return files that still lie in the folder and are not usable now, or are left alone."""
-        return (*self._intake.troubled, *self._forms.shown)[:limit]
+        return (*self._intake.troubled, *self._notices.shown)[:limit]
 
     def retry(self, key: str) -> bool:
         """Try a parked file once more; a picture that was counted before counts again."""
@@ -266,6 +281,7 @@ class FolderCamera:
             counting = self._places.move(WAITING, taken.path, COUNTING)
             self._intake.remove(taken)
             if not same_content(stamp, taken.stamp):
+                self._notices.add(taken.origin, OVERWRITTEN, _OVERWRITTEN, len(content))
                 log.warning(
                     "a picture was overwritten by a program that kept it open",
                     file=printable(taken.origin),
@@ -285,12 +301,15 @@ class FolderCamera:
         if same is SameShot.YES:
             self._places.move(WAITING, taken.path, DONE, name=taken.origin)
             self._intake.remove(taken)
-            self._forms.note(taken.origin, counted, len(content))
+            message = (
+                f"the same shot as {printable(counted)}, which was counted; it lies in {DONE}/"
+            )
+            self._notices.add(taken.origin, OTHER_FORM, message, len(content))
             log.info("another form of a counted file", file=shot.origin, of=printable(counted))
             return True
         message = (
             f"by its name it is another form of {printable(counted)}, which was counted; if it"
-            " shows another card, try it again"
+            " shows another card, count it anyway"
         )
         self._places.park(WAITING, taken.path, OTHER_FORM, message, name=taken.origin)
         self._intake.remove(taken)

@@ -61,7 +61,8 @@ log = structlog.get_logger(__name__)
 class _Watched:
     """A file in the folder: its stamp and since when it has it, and why it is not taken yet.
 
-    `first` is when a file of this name was seen first.
+    `first` is when a file of this name was seen first. `copy` is the copy of it in `waiting/`, of
+    a file that another program has open.
     """
 
     stamp: Stamp
@@ -70,6 +71,7 @@ class _Watched:
     seen: datetime
     problem: Unreadable | None = None
     try_at: float = 0.0
+    copy: Path | None = None
 
     def fail(self, problem: Unreadable, now: float) -> None:
         """Note why it cannot be used, and when it is tried again."""
@@ -101,13 +103,18 @@ class FolderIntake:
         settle_s: float,
         clock: Callable[[], float],
         read: ReadFile,
+        has_writer: Callable[[Path], bool],
     ) -> None:
-        """Take the folder, which may be away. `read` reads a file as `read_file` does."""
+        """Take the folder, which may be away. `read` reads a file as `read_file` does.
+
+        `has_writer` returns whether another program has a file open for writing, if that is known.
+        """
         self._folder = folder
         self._places = places
         self._settle_s = settle_s
         self._clock = clock
         self._read = read
+        self._has_writer = has_writer
         self._mutex = threading.Lock()
         self._watched: dict[Path, _Watched] = {}
         self._order: list[Path] = []
@@ -189,6 +196,9 @@ class FolderIntake:
             Retry: no file can be moved.
         """
         try:
+            if file.copy is not None:
+                self._finish_copy(path, file, file.copy, now)
+                return
             content, stamp = self._read(self._folder / path)
             if not same_content(stamp, file.stamp):
                 file.since = now  # another file already
@@ -196,6 +206,11 @@ class FolderIntake:
             check_written(content, first_hole(self._folder / path))
             if file.problem is not None or not is_whole(content):
                 decode(content, path)
+            if self._has_writer(self._folder / path):
+                # It may write the next picture into the file before this one's turn comes.
+                file.copy, stamp = self._places.copy(path, content)
+                self._add(TakenFile(file.copy, stamp, path))
+                return
             waiting, stamp = self._places.take(path, stamp, content)
         except FileNotFoundError:
             file.try_at = now + TRY_AGAIN_S  # renamed or removed
@@ -206,8 +221,19 @@ class FolderIntake:
             file.fail(error, now)
             self._show()
         else:
-            taken = TakenFile(waiting, stamp, path)
-            insort(self._taken, taken, key=lambda one: turn(one.path))
+            self._add(TakenFile(waiting, stamp, path))
+            self._forget(path)
+
+    def _add(self, taken: TakenFile) -> None:
+        insort(self._taken, taken, key=lambda one: turn(one.path))
+
+    def _finish_copy(self, path: Path, file: _Watched, copy: Path, now: float) -> None:
+        """Lay a file whose copy was counted into `done/` when no program has it open any more."""
+        file.try_at = now + TRY_AGAIN_S
+        stamp = self._places.stamp("", path)
+        unchanged = stamp is not None and same_content(stamp, file.stamp)
+        closed = unchanged and not self._has_writer(self._folder / path)
+        if closed and self._places.put_for_copy(path, copy):
             self._forget(path)
 
     def _park(self, path: Path, file: _Watched, error: Unreadable, now: float) -> None:

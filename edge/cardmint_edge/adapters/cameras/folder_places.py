@@ -153,6 +153,46 @@ class FolderPlaces:
             moved = stamp_of(target.lstat())
         return waiting, moved
 
+    def copy(self, path: Path, content: bytes) -> tuple[Path, Stamp]:
+        """Write a file's content to `waiting/`, durably, and return path and stamp there.
+
+        Raises:
+            Unreadable: it cannot be written.
+        """
+        try:
+            with self._mutex:
+                self._folder.lstat()  # a folder that is away is not made anew
+                self._make(WAITING)
+                part = self.at(WAITING, Path(".part"))
+                with part.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                target = self._free(WAITING, path, 0)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                part.rename(target)
+                return target.relative_to(self._root(WAITING)), stamp_of(target.lstat())
+        except OSError as error:
+            raise Unreadable(
+                "unreadable-file", f"it cannot be copied to {WAITING}/ ({error.strerror})"
+            ) from error
+
+    def put_for_copy(self, path: Path, copy: Path) -> bool:
+        """Put a file in the place of its copy in `done/`. False: the copy is not counted yet.
+
+        Where the copy is not in `done/`, the file is moved there beside it.
+        """
+        if any(os.path.lexists(self.at(place, copy)) for place in (WAITING, COUNTING)):
+            return False
+        with suppress(OSError):
+            content = self.at("", path).read_bytes()
+            for counted in self.latest(DONE, path):
+                if self.at(DONE, counted).read_bytes() == content:
+                    self.at("", path).replace(self.at(DONE, counted))
+                    return True
+        self.move("", path, DONE)
+        return True
+
     def move(
         self, place: str, path: Path, to: str, *, name: Path | None = None, spare: int = 0
     ) -> Path:
