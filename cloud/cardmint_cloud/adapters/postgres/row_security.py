@@ -42,6 +42,8 @@ TENANT_TABLES: dict[str, tuple[str, ...]] = {
     "dead_letters": ANY,
     "desired_configs": CHANGE,
     "events": READ,
+    "feed_runs": ANY,
+    "feeds": CHANGE,
     "fleet_artifacts": CHANGE,
     "held_quotes": ANY,
     "holdings": CHANGE,
@@ -90,6 +92,7 @@ whose library knows no tenants; a job names its tenant, and the dashboard asks f
 
 FUNCTIONS = (
     "across_due(timestamptz)",
+    "across_feeds()",
     "across_fleets()",
     "across_streams()",
     "across_tenants()",
