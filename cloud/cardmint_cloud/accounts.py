@@ -18,10 +18,12 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from cardmint_cloud.adapters.postgres import accounts as rows
 from cardmint_cloud.adapters.postgres import factors as factor_rows
-from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
+from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection, TenantDatabase
 from cardmint_cloud.adapters.sealing import MasterKeys
 from cardmint_cloud.audit import MACHINE, Action, AuditLog
 from cardmint_cloud.domain.permissions import Role, Scope
+from cardmint_cloud.domain.person_references import reference_of
+from cardmint_cloud.domain.reach import Reach, reach_of
 from cardmint_cloud.domain.sign_in_pace import SignInPace
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.vault import Vault
@@ -59,7 +61,7 @@ class SignedIn:
     """A person with a session, whose digest is its name in the database.
 
     `waits` says that the second factor is still to come, `factors` that the account has any,
-    `proved_at` when the person last proved who it is.
+    `proved_at` when the person last proved who it is. `reach` is None for the whole tenant.
     """
 
     account: UUID
@@ -69,6 +71,12 @@ class SignedIn:
     waits: bool = False
     factors: bool = False
     proved_at: datetime | None = None
+    reach: Reach | None = None
+
+    @property
+    def reference(self) -> str:
+        """The person in the event log."""
+        return reference_of(self.account)
 
     def proved_lately(self, now: datetime) -> bool:
         """Return whether the person may change what is sensitive."""
@@ -84,6 +92,7 @@ class Program:
     digest: bytes
     origins: frozenset[str] = frozenset()
     per_minute: int | None = None
+    reach: Reach | None = None
 
 
 class TooSoon(Exception):
@@ -179,6 +188,7 @@ class Accounts:
             waits=waits,
             factors=row["factors"],
             proved_at=row["proved_at"],
+            reach=reach_of(row["stations"], row["lots"]),
         )
 
     def needs_factor(self, role: Role) -> bool:
@@ -199,6 +209,7 @@ class Accounts:
             digest=digest,
             origins=frozenset(row["origins"]),
             per_minute=row["per_minute"],
+            reach=reach_of(row["stations"], row["lots"]),
         )
 
     async def sign_out(self, who: SignedIn, now: datetime, session: bytes | None = None) -> None:
@@ -218,13 +229,41 @@ class Accounts:
             await rows.end_sessions(connection, self._tenant, account, keep)
             await self.audit.add(connection, Action.SESSIONS_ENDED, by=by, person=account, now=now)
 
-    async def invite(self, role: Role, now: datetime, *, by: UUID | str = MACHINE) -> str:
-        """Return the secret of a link that makes one account, once, within a day."""
+    async def invite(
+        self,
+        role: Role,
+        now: datetime,
+        *,
+        by: UUID | str = MACHINE,
+        reach: Reach | None = None,
+    ) -> str:
+        """Return the secret of a link that makes one account, once, within a day.
+
+        Raises:
+            Conflict: an admin would be limited.
+        """
+        check_reach(role, reach)
         secret = new_secret()
+        reach = reach or Reach()
         async with self._database.transaction() as connection:
-            await rows.add_link(connection, self._tenant, digest_of(secret), role, now + LINK_LIFE)
-            await self.audit.add(connection, Action.INVITED, by=by, now=now, role=role)
+            await rows.add_link(
+                connection,
+                self._tenant,
+                digest_of(secret),
+                role,
+                now + LINK_LIFE,
+                stations=sorted(reach.stations),
+                lots=sorted(reach.lots),
+            )
+            await self.audit.add(
+                connection, Action.INVITED, by=by, now=now, role=role, reach=reach.words
+            )
         return secret
+
+    async def names(self) -> dict[str, str]:
+        """Return the names of all persons, by the references of the event log."""
+        found = await rows.list_names(self._database, self._tenant)
+        return {reference_of(account): name for account, name in found}
 
     async def account_named(self, name: str) -> UUID:
         """Return an account by its name.
@@ -318,8 +357,8 @@ class Accounts:
         check_password(password, name, self._tenant)
         hashed = await self._hash(password)
         async with self._database.transaction() as connection:
-            role = await rows.take_link(connection, self._tenant, digest_of(secret), now)
-            if role is None:
+            link = await rows.take_link(connection, self._tenant, digest_of(secret), now)
+            if link is None:
                 raise NotFound(LINK_GONE)
             account = uuid4()
             added = await rows.add_account(
@@ -328,14 +367,16 @@ class Accounts:
                 account,
                 name=name.strip(),
                 folded=fold(name),
-                role=role,
+                role=link["role"],
                 password=hashed,
                 now=now,
+                stations=link["stations"],
+                lots=link["lots"],
             )
             if not added:
                 raise Conflict("Somebody has this name already; take another one.")
             await self.audit.add(
-                connection, Action.JOINED, by=account, person=account, now=now, role=role
+                connection, Action.JOINED, by=account, person=account, now=now, role=link["role"]
             )
         begun = await self.begin_session(account, hashed, address=address, agent=agent, now=now)
         if begun is None:
@@ -417,25 +458,42 @@ class Accounts:
         return secret
 
     async def change(
-        self, account: UUID, role: Role, *, disabled: bool, by: UUID, now: datetime
+        self,
+        account: UUID,
+        role: Role,
+        *,
+        disabled: bool,
+        by: UUID,
+        now: datetime,
+        reach: Reach | None = None,
     ) -> None:
-        """Set an account's role, and whether it is disabled; its sessions end.
+        """Set an account's role, whether it is disabled, and its reach.
+
+        Its sessions end, unless only the reach is another: that counts from the next request on.
 
         Raises:
             NotFound: there is no such account.
-            Conflict: no admin would be left.
+            Conflict: no admin would be left, or an admin would be limited.
         """
+        check_reach(role, reach)
+        reach = reach or Reach()
         async with self._database.transaction() as connection:
-            await rows.lock_accounts(connection, self._tenant)
-            stays_admin = role is Role.ADMIN and not disabled
-            if not stays_admin and not await rows.other_admins(connection, self._tenant, account):
-                raise Conflict("The last admin stays one; make another one first.")
-            changed = await rows.change_account(
-                connection, self._tenant, account, role=role, disabled=disabled
-            )
-            if not changed:
+            if role is not Role.ADMIN or disabled:
+                await self.keep_an_admin(connection, account)
+            before = await rows.find_account(connection, self._tenant, account)
+            if before is None:
                 raise NotFound("There is no such account.")
-            await rows.end_sessions(connection, self._tenant, account)
+            await rows.change_account(
+                connection,
+                self._tenant,
+                account,
+                role=role,
+                disabled=disabled,
+                stations=sorted(reach.stations),
+                lots=sorted(reach.lots),
+            )
+            if (before["role"], before["disabled"]) != (role, disabled):
+                await rows.end_sessions(connection, self._tenant, account)
             await self.audit.add(
                 connection,
                 Action.ACCOUNT_CHANGED,
@@ -444,7 +502,20 @@ class Accounts:
                 now=now,
                 role=role,
                 disabled=str(disabled).lower(),
+                reach=reach.words,
             )
+
+    async def keep_an_admin(self, connection: PostgresConnection, account: UUID) -> None:
+        """Lock the accounts, before an account stops being an admin.
+
+        Raises:
+            Conflict: it is the last one.
+        """
+        await rows.lock_accounts(connection, self._tenant)
+        found = await rows.find_account(connection, self._tenant, account)
+        admin = found is not None and found["role"] == Role.ADMIN and not found["disabled"]
+        if admin and not await rows.other_admins(connection, self._tenant, account):
+            raise Conflict("The last admin stays one; make another one first.")
 
     async def add_token(
         self,
@@ -456,12 +527,14 @@ class Accounts:
         expires_at: datetime | None = None,
         origins: frozenset[str] = frozenset(),
         per_minute: int | None = None,
+        reach: Reach | None = None,
     ) -> str:
         """Return a new token, in place of an earlier one of the same name.
 
         Pages of `origins` may use it in a browser, and it makes `per_minute` requests at most.
         """
         token = TOKEN_PREFIX + new_secret()
+        reach = reach or Reach()
         async with self._database.transaction() as connection:
             await rows.set_token(
                 connection,
@@ -473,9 +546,17 @@ class Accounts:
                 expires_at=expires_at,
                 origins=sorted(origins),
                 per_minute=per_minute,
+                stations=sorted(reach.stations),
+                lots=sorted(reach.lots),
             )
             await self.audit.add(
-                connection, Action.TOKEN_MADE, by=by, now=now, token=name, scope=scope
+                connection,
+                Action.TOKEN_MADE,
+                by=by,
+                now=now,
+                token=name,
+                scope=scope,
+                reach=reach.words,
             )
         return token
 
@@ -556,6 +637,12 @@ def new_secret() -> str:
 def digest_of(secret: str) -> bytes:
     """Return the digest under which the database keeps a secret."""
     return sha256(secret.encode()).digest()
+
+
+def check_reach(role: Role, reach: Reach | None) -> None:
+    """Raise Conflict where an admin would be limited, who could lift it again."""
+    if role is Role.ADMIN and reach is not None:
+        raise Conflict("An admin is not limited to stations or lots; choose another role.")
 
 
 def check_name(name: str) -> None:

@@ -1,6 +1,7 @@
 """The commands of `cardmint-cloud` that do one thing and end."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -243,14 +244,21 @@ def erase_person(settings: CloudSettings, name: str) -> Erased:
 
     Raises:
         NotFound: nobody has that name.
-        Conflict: it is the last admin.
+        Conflict: it is the last admin, or `database_owner` is missing and the log has the name.
         RetryLater: the database is away.
         StopService: the settings of the database do not work.
     """
 
     async def run() -> Erased:
-        async with database(settings) as pool:
-            return await Persons(_accounts(settings, pool)).erase(name, datetime.now(UTC))
+        async with contextlib.AsyncExitStack() as stack:
+            pool = await stack.enter_async_context(database(settings))
+            owner = (
+                await stack.enter_async_context(owner_connection(settings.database_owner))
+                if settings.database_owner
+                else None
+            )
+            persons = Persons(_accounts(settings, pool))
+            return await persons.erase(name, datetime.now(UTC), owner=owner)
 
     return asyncio.run(run())
 

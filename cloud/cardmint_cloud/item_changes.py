@@ -5,10 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection, tenant_transaction
+from cardmint_cloud.adapters.postgres.connection import (
+    Pool,
+    PostgresConnection,
+    reach_in_force,
+    tenant_transaction,
+)
 from cardmint_cloud.adapters.postgres.ingest import changed_items, inventory
 from cardmint_cloud.domain.item_changes import can_be_reversed, grouped, in_events, reversed_groups
 from cardmint_cloud.domain.items import Item, ItemStatus
+from cardmint_cloud.domain.reach import Reach
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.reviews.answers import append_user_events, lock_user_stream
 from cardmint_contracts.changes import ItemsGroup, ItemValues
@@ -47,6 +53,9 @@ async def change_items(
         raise Conflict("nothing is chosen: choose cards, and what to set or clear")
     if len(pins) > MAX_CHANGED:
         raise Conflict(f"{len(pins):,} cards are too many for one change: at most {MAX_CHANGED:,}")
+    reach = reach_in_force()
+    if reach is not None and not reach.keeps(after):
+        raise Conflict(f"you may use these lots only: {', '.join(sorted(reach.lots))}")
     async with tenant_transaction(pool, tenant) as connection:
         sequence = await lock_user_stream(connection, tenant, user, now)
         items = await _locked_items(connection, tenant, list(pins))
@@ -78,6 +87,8 @@ async def undo_change(
         Conflict: every item was changed again since, or is asked about.
     """
     undoing, position, taken, kept = uuid4(), 0, 0, 0
+    if (reach := reach_in_force()) is not None:
+        await _check_within(pool, tenant, change, reach)
     while True:
         async with tenant_transaction(pool, tenant) as connection:
             sequence = await lock_user_stream(connection, tenant, user, now)
@@ -104,13 +115,36 @@ async def undo_change(
         position = last
         taken, kept = taken + outcome.items, kept + len(wanted) - len(unchanged)
     if not position:
-        raise NotFound(f"there is no change {change} in the log")
+        raise NotFound(_no_change(change))
     if not taken:
         raise Conflict(
             "all of these cards were changed again since, or are asked about: nothing was taken"
             " back"
         )
     return ChangeOutcome(change=undoing, items=taken, kept=kept)
+
+
+async def _check_within(pool: Pool, tenant: str, change: UUID, reach: Reach) -> None:
+    """Raise NotFound for a change of cards beyond a reach, Conflict where it would lead there."""
+    position = 0
+    async with tenant_transaction(pool, tenant) as connection:
+        while True:
+            groups, last = await changed_items.groups_of_change(
+                connection, tenant, change, position
+            )
+            if not last:
+                return
+            position = last
+            try:
+                await _locked_items(connection, tenant, [i for one in groups for i in one.items])
+            except NotFound:
+                raise NotFound(_no_change(change)) from None
+            if not all(reach.keeps(group.before) for group in groups):
+                raise Conflict("these cards would leave the lots that you may change")
+
+
+def _no_change(change: UUID) -> str:
+    return f"there is no change {change} in the log"
 
 
 async def _append(

@@ -13,9 +13,9 @@ from cardmint_cloud.adapters.postgres import factors as factor_rows
 from cardmint_cloud.adapters.postgres import persons as rows
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.audit import MACHINE, Action
-from cardmint_cloud.domain.permissions import Role
+from cardmint_cloud.domain.person_references import reference_of
 from cardmint_cloud.errors import Conflict
-from cardmint_cloud.reviews.answers import user_stream
+from cardmint_cloud.reviews.answers import user_handle, user_stream
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,30 +52,42 @@ class Persons:
             export = {
                 **found,
                 "audit": [one for one in opened if own in {one["by"], one["person"]}],
-                "events": await self._events(connection, found["account"]["name"]),
+                "events": await self._events(connection, account, found["account"]["name"]),
             }
             await self._accounts.audit.add(
                 connection, Action.PERSON_EXPORTED, by=MACHINE, person=account, now=now
             )
         return export
 
-    async def erase(self, name: str, now: datetime) -> Erased:
+    async def erase(
+        self, name: str, now: datetime, *, owner: PostgresConnection | None = None
+    ) -> Erased:
         """Erase a person: destroy the key, remove what can be removed, and disable the account.
+
+        `owner` is a connection of the tables' owner, for events of earlier versions, which carry
+        the name: no other user may change an event.
 
         Raises:
             NotFound: nobody has that name.
-            Conflict: it is the last admin.
+            Conflict: it is the last admin, or the log has the name and there is no `owner`.
         """
         account = await self._accounts.account_named(name)
         new_name = f"erased {secrets.token_hex(4)}"
         async with self._database.transaction() as connection:
-            await account_rows.lock_accounts(connection, self._tenant)
-            if not await account_rows.other_admins(connection, self._tenant, account):
-                role = await rows.role_of(connection, self._tenant, account)
-                if role == Role.ADMIN:
-                    raise Conflict("the last admin stays; make another one first")
-            found = await rows.everything(connection, self._tenant, account)
-            events = await self._events(connection, found["account"]["name"])
+            await self._accounts.keep_an_admin(connection, account)
+            known_as = await rows.name_of(connection, self._tenant, account)
+            named = user_stream(self._tenant, known_as)
+            counted = await rows.count_events(connection, self._tenant, named)
+            present = await rows.count_present(connection, self._tenant, named)
+            if present and owner is None:
+                raise Conflict(
+                    f"the event log has {present:,} events with that name, which only the tables'"
+                    " owner may change: name that user in `database_owner`; nothing was erased"
+                )
+        if owner is not None:  # First: afterwards nobody knows the name to look for.
+            await self._take_name_out(owner, account, known_as)
+        async with self._database.transaction() as connection:
+            await self._accounts.keep_an_admin(connection, account)
             await account_rows.end_sessions(connection, self._tenant, account)
             await factor_rows.remove_all(connection, self._tenant, account)
             await rows.remove_links(connection, self._tenant, account)
@@ -84,19 +96,42 @@ class Persons:
             await self._accounts.audit.add(
                 connection, Action.PERSON_ERASED, by=MACHINE, person=account, now=now
             )
-        return Erased(name=new_name, stays=_stays(account, found["account"]["name"], events))
+        return Erased(name=new_name, stays=_stays(account, counted - present))
 
-    async def _events(self, connection: PostgresConnection, name: str) -> int:
-        """Return how many events of the log carry a person's name."""
-        stream = user_stream(self._tenant, name)
-        return await rows.count_events(connection, self._tenant, stream)
+    async def _take_name_out(self, owner: PostgresConnection, account: UUID, known_as: str) -> None:
+        """Put the reference in place of the name, as new events have it."""
+        reference = reference_of(account)
+        async with owner.transaction():
+            await rows.take_name_out(
+                owner,
+                self._tenant,
+                user_stream(self._tenant, known_as),
+                name=known_as,
+                source=f"/users/{user_handle(reference)}",
+                reference=reference,
+            )
+
+    async def _events(self, connection: PostgresConnection, account: UUID, name: str) -> int:
+        """Return how many events of the log a person made, by the reference or by the name."""
+        counts = [
+            await rows.count_events(connection, self._tenant, user_stream(self._tenant, by))
+            for by in (reference_of(account), name)
+        ]
+        return sum(counts)
 
 
-def _stays(account: UUID, name: str, events: int) -> tuple[str, ...]:
+def _stays(account: UUID, retired: int) -> tuple[str, ...]:
     entries = f"the audit log: entries of the account {account}, with role and dates"
+    log = (
+        f"the event log: that {reference_of(account)} judged or changed a card, and when; nothing"
+        " says any more who that was"
+    )
+    files = f"files of retired months: {retired:,} events with the name"
     return (
         f"{entries}, without what was sealed by the key that is destroyed now",
-        f"the event log: {events} events say that {name!r} judged or changed a card",
+        log,
+        *([files] if retired else []),
+        "what somebody typed as free text: notes, lots, names of devices, programs and links",
         "backups made before now, with the key: delete them when their time is over",
         "printouts and exports, and the logs of the web server and of the machine",
     )

@@ -36,7 +36,7 @@ class FeedItem(Downward, frozen=True, omit_defaults=True):
     captured: Instant
     stock: Code
     status: Code
-    card_id: CardId | Literal[""] = ""
+    card_id: Line = ""
     name: Line = ""
     number: Line = ""
     set_id: Line = ""

@@ -39,6 +39,7 @@ QUERIES: dict[str, dict[str, tuple[str, ...]]] = {
     "/api/v1/{tenant:str}/value": {"at": (*MOMENTS, *HOSTILE), "lot": TEXTS, "card": TEXTS},
     "/items": {"q": (*TEXTS, *HOSTILE, *FOUND), "page": NUMBERS},
     "/items/totals": {"q": (*TEXTS, *FOUND)},
+    "/items/facets": {"q": (*TEXTS, *FOUND)},
     "/items/download/{form:str}": {"q": (*TEXTS, *FOUND)},
     "/reviews": dict.fromkeys(("reason", "station", "lot", "page"), (*TEXTS, *NUMBERS)),
     "/reviews/cards": dict.fromkeys(("task", "version", "q"), HOSTILE),

@@ -102,7 +102,7 @@ async def test_cards_are_found_changed_and_changed_back(
     assert 'data-total="items">3<' in page
     assert 'hx-get="/items/totals?q=fox+bin%3AA1"' in page
     for path in ("/items/totals", "/items"):
-        valued = plain(await site.get(path, params={"q": "fox", "value": "yes"}))
+        valued = plain(await site.get(path, params={"q": "fox", "show": "value"}))
         assert "<dt>Without a price</dt><dd>3<" in valued
     assert (await site.get("/items/totals", params={"q": "foo:1"})).status_code == 400
     chosen = chosen_of(page)
@@ -136,6 +136,37 @@ async def test_cards_are_found_changed_and_changed_back(
     assert "Change 4 cards" in plain(everything)
     lines = plain(await site.get("/changes"))
     assert "Taken back: 2 cards" in lines
+
+
+async def test_cards_are_counted_by_kind_and_narrowed(pool: Pool, site: httpx.AsyncClient) -> None:
+    await send(pool, *(accepted(defaults=ScanDefaults(bin="A 1")) for _ in range(2)))
+    await send(pool, accepted(OWL))
+    for path in ("/items/facets", "/items"):
+        counted = plain(await site.get(path, params={"q": "set:fic1", "show": "facets"}))
+        assert '<a href="/items?q=set%3Afic1+bin%3A%22A+1%22">A 1</a> <small>2<' in counted
+        assert "facet-set" not in counted, "one set tells no cards apart"
+    alone = plain(await site.get("/items/facets", params={"q": "owl"}))
+    assert "All of these cards are of one kind." in alone
+    assert (await site.get("/items/facets", params={"q": "foo:1"})).status_code == 400
+    assert 'hx-get="/items/facets?q=owl"' in plain(await site.get("/items", params={"q": "owl"}))
+
+
+async def test_a_misspelt_word_is_corrected_where_nothing_is_found(
+    pool: Pool, site: httpx.AsyncClient
+) -> None:
+    await send(pool, accepted(defaults=ScanDefaults(bin="A1")), accepted(OWL))
+    (name,) = re.findall(r"[a-z]{4,}", OWL.name.lower())[:1]
+    wrong = name[0] + name[2] + name[1] + name[3:]
+    page = plain(await site.get("/items", params={"q": f"{wrong} -bin:A1"}))
+    assert f"No card fits “{wrong} -bin:A1”. Shown is “{name} -bin:A1”." in page
+    assert 'data-total="items">1<' in page
+    assert f'value="{wrong} -bin:A1"' in page, "what was typed is kept"
+    assert "/items/totals?q=" + name in page, "the links are for what is shown"
+    nothing = plain(await site.get("/items", params={"q": f"{wrong} bin:A1"}))
+    assert "No card fits." in nothing
+    assert "Shown is" not in nothing
+    found = (await site.get("/api/v1/shop/cards", params={"q": wrong})).json()
+    assert (found["count"], found["meant"]) == (0, name)
 
 
 async def test_only_what_is_in_the_inventory_leaves_it(pool: Pool, site: httpx.AsyncClient) -> None:

@@ -1,6 +1,7 @@
 """The query language: what it finds is what a plain reading of the items finds."""
 
 import asyncio
+import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.queries import item_list
 from cardmint_cloud.adapters.postgres.queries.reading import reading
+from cardmint_cloud.domain.folding import folded
 from cardmint_cloud.domain.item_query import (
     KEYWORDS,
     MAX_QUERY,
@@ -23,6 +25,7 @@ from cardmint_cloud.domain.item_query import (
     QueryFault,
     Term,
     parse_query,
+    with_term,
 )
 from cardmint_cloud.item_changes import change_items
 from cardmint_contracts.cards import Card, Condition, Finish, Image, Money, ScanDefaults
@@ -119,6 +122,14 @@ def test_a_keyword_that_is_nearly_right_is_named() -> None:
         parse_query("zz:1", TODAY)
 
 
+def test_a_query_is_narrowed_by_one_more_condition() -> None:
+    assert with_term("", "bin", "A1") == "bin:A1"
+    assert with_term("fox ", "lot", "estate, sale") == 'fox lot:"estate, sale"'
+    assert with_term("fox", "finish", "") == "fox finish:open"
+    for name, value in (("bin", ""), ("bin", 'a"b'), ("bin", "A*"), ("lot", "x" * MAX_QUERY)):
+        assert with_term("", name, value) == ""
+
+
 def test_spans_of_time_and_orders() -> None:
     def span(text: str) -> tuple[date, date]:
         (term,) = parse_query(f"scanned:{text}", TODAY).terms
@@ -178,6 +189,7 @@ async def stocked(pool: Pool) -> None:
     changed = {
         0: ItemValues(stock=Stock.SOLD, paid=Money(minor=250, currency="EUR"), note="a Crease 5%"),
         2: ItemValues(slab=Slab(grader="PSA", grade="10"), paid=Money(minor=300, currency="JPY")),
+        3: ItemValues(bin="Ämter 1", lot="ΣΊΣΥΦΟΣ", note="Große Ёлка, Ł"),
         4: ItemValues(bin="A1"),
     }
     for place, after in changed.items():
@@ -202,7 +214,8 @@ QUERIES = st.lists(
             *("confidence>0.95", "confidence<0.95", "scanned:today", "scanned<7d", "-scanned:7d"),
             *("scanned>=2026-10", "scanned>2026-10", "scanned<=2026-10", "is:priced"),
             *("is:unpriced", "is:graded,noted", "-is:pictured", "is:changed", "is:paid"),
-            *("edition:open", "edition:first"),
+            *("edition:open", "edition:first", "ämter", "AMTER", "a\u0308mter", "große", "GROSSE"),
+            *("bin:ÄMT*", 'bin:"amter 1"', "lot:σίσυφος", "note:ёЛКА", "note:ł", "set:SÉCOND*"),
         ]
     ),
     max_size=3,
@@ -231,7 +244,9 @@ def _fits(row: RowMapping, term: Term, value: Any, end: datetime | None) -> bool
         wanted = value.lower().replace("é", "e")
         plain = printed.lower().replace("é", "e").replace("054", "54")
         in_print = bool(row["name"]) and all(word in plain for word in wanted.split())
-        return in_print or any(value.lower() in row[own].lower() for own in ("bin", "lot", "note"))
+        return in_print or any(
+            plainly(value) in plainly(row[own]) for own in ("bin", "lot", "note")
+        )
     if name == "is":
         flags = {
             "priced": row["minor"] is not None,
@@ -269,7 +284,7 @@ def _fits(row: RowMapping, term: Term, value: Any, end: datetime | None) -> bool
         }
         return number is not None and bool(compare[term.operator](number, value))
     if name == "note":
-        return value.lower() in row["note"].lower()
+        return plainly(value) in plainly(row["note"])
     if name == "set":
         return bool(row["set_id"]) and any(
             _alike(row[one], value) for one in ("set_id", "set_name")
@@ -282,12 +297,34 @@ def _fits(row: RowMapping, term: Term, value: Any, end: datetime | None) -> bool
 
 
 def _alike(text: str, wanted: str) -> bool:
-    text, wanted = text.lower(), wanted.lower()
+    text, wanted = plainly(text), plainly(wanted)
     return text.startswith(wanted[:-1]) if wanted.endswith("*") else text == wanted
+
+
+def plainly(text: str) -> str:
+    parted = unicodedata.normalize("NFKD", text).casefold()
+    return "".join(letter for letter in parted if unicodedata.category(letter) != "Mn")
 
 
 def _amount(minor: int | None, currency: str) -> Decimal | None:
     return None if minor is None else Decimal(minor) / (1 if currency == "JPY" else 100)
+
+
+@pytest.mark.integration
+async def test_the_database_folds_as_we_do(pool: Pool) -> None:
+    """Whatever its locale: those of the tests are made with C."""
+    texts = {*"ÄÖÜßẞςΣİıǄﬁⅣŉЁéŁØ가½", "e\u0301", "ﾃﾞ", "\u0345", "A\u0308A"}
+
+    @settings(max_examples=300, database=None)
+    @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")))
+    def draw(text: str) -> None:
+        texts.add(text)
+
+    await asyncio.get_running_loop().run_in_executor(None, draw)
+    statement = "SELECT text, cardmint_folded(text) AS found FROM unnest($1::text[]) AS text"
+    for text, found in await pool.fetch(statement, sorted(texts)):
+        assert found == folded(text), repr(text)
+    assert folded("FLABÉBÉ Große ΣΊΣΥΦΟΣ Ёлка") == "flabebe grosse σισυφοσ елка"
 
 
 @pytest.mark.integration

@@ -19,8 +19,9 @@ from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.postgres.migrate import engine_for
 from cardmint_cloud.adapters.postgres.queries.reading import reading
+from cardmint_cloud.domain.reach import Reach
 from cardmint_cloud.local.processes import free_port
-from cardmint_cloud.web.live import MAX_BACKLOG, LiveClient, LiveHub, NewItems
+from cardmint_cloud.web.live import MAX_BACKLOG, LiveClient, LiveHub, LiveItem, NewItems
 from cardmint_cloud.web.routes import build_dashboard
 from tests.cloud.kit.cards import NOW, accepted, doubtful, send
 from tests.cloud.kit.web import serve
@@ -28,6 +29,10 @@ from tests.cloud.kit.web import serve
 
 def told(item: str) -> dict[str, Any]:
     return {"item": item, "captured_at": NOW.isoformat(), "name": "Fox", "status": "counted"}
+
+
+def live(item: str, *, station: str = "left", lot: str = "") -> LiveItem:
+    return LiveItem(told=told(item), station=station, lot=lot)
 
 
 async def take(client: LiveClient, count: int) -> list[Any]:
@@ -40,11 +45,22 @@ async def take(client: LiveClient, count: int) -> list[Any]:
 async def test_a_burst_is_folded_but_every_item_is_told() -> None:
     client = LiveClient("shop")
     for n in range(100):
-        client.tell(["inventory", "reviews"], [told(str(n))])
+        client.tell(["inventory", "reviews"], [live(str(n))])
     ready, items, scan, inventory, reviews = await take(client, 5)
     assert (ready[0], inventory, reviews) == ("ready", ("inventory", {}), ("reviews", {}))
     assert [item["item"] for item in items[1]["items"]] == [str(n) for n in range(100)]
     assert (scan[0], scan[1]["item"], scan[1]["count"]) == ("scan", "99", 100)
+
+
+async def test_items_beyond_a_reach_are_not_told() -> None:
+    client = LiveClient("shop", Reach(stations=frozenset({"left"}), lots=frozenset({"june"})))
+    client.tell(
+        ["reviews"],
+        [live("1"), live("2", lot="june"), live("3", station="right", lot="june")],
+    )
+    _, items, scan, _ = await take(client, 4)
+    assert [item["item"] for item in items[1]["items"]] == ["2"]
+    assert set(scan[1]) == {"count", "item", "captured_at", "name", "status"}
 
 
 async def test_the_inventory_is_told_of_less_often_but_never_forgotten() -> None:
@@ -66,7 +82,7 @@ async def test_silence_is_broken_by_a_beat() -> None:
 
 async def test_a_client_that_falls_too_far_behind_is_closed() -> None:
     client = LiveClient("shop")
-    client.tell([], [told("x")] * (MAX_BACKLOG + 1))
+    client.tell([], [live("x")] * (MAX_BACKLOG + 1))
     assert [kind async for kind, _ in client.messages()] == ["ready"]
 
 

@@ -46,10 +46,20 @@ def default(_context: Any, _found: Any, column: Any, *_: Any) -> bool | None:
     return False if column.name == "position" else None
 
 
+def compared_column(_column: Any, name: str | None, kind: str, *_: Any) -> bool:
+    """Whether Alembic can compare it: not the column that the database computes."""
+    return (kind, name) != ("column", "written")
+
+
 def differences(connection: Connection) -> list[Any]:
     context = MigrationContext.configure(
         connection,
-        opts={"include_name": ours, "compare_type": True, "compare_server_default": default},
+        opts={
+            "include_name": ours,
+            "include_object": compared_column,
+            "compare_type": True,
+            "compare_server_default": default,
+        },
     )
     return list(compare_metadata(context, metadata))
 

@@ -2,23 +2,29 @@
 
 import asyncio
 import json
+import subprocess
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.sealing import write_master_keys
 from cardmint_cloud.audit import anchor_daily, anchor_today, read_anchors
 from cardmint_cloud.domain.items import review_task_id
 from cardmint_cloud.domain.permissions import Role
 from cardmint_cloud.errors import Conflict
+from cardmint_cloud.local.postgres import wheel_binaries
 from cardmint_cloud.persons import Persons
-from cardmint_cloud.reviews.answers import submit_answer
+from cardmint_cloud.reviews.answers import submit_answer, user_stream
+from cardmint_cloud.web.routes import build_dashboard
+from cardmint_contracts.events import CardScanned
 from tests.cloud.kit.accounts import MASTERS, accounts_of, enrol, join
-from tests.cloud.kit.cards import NOW, doubtful, send
+from tests.cloud.kit.cards import NOW, accepted, doubtful, send
 from tests.cloud.kit.cli import run_command
-from tests.cloud.kit.web import plain
+from tests.cloud.kit.web import plain, serve
 from tests.cloud.test_accounts import GuardedSite, guarded
 
 __all__ = ["guarded"]
@@ -43,16 +49,7 @@ async def told(environment: dict[str, str], *words: str, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.greenlets
-async def test_a_person_is_handed_out_and_erased_and_the_chain_holds(
-    pool: Pool, owner: Pool, environment: dict[str, str], tmp_path: Path
-) -> None:
-    accounts = accounts_of(pool)
-    asked = doubtful()
-    await send(pool, asked)
-    await join(accounts, "owl", Role.ADMIN, NOW)
-    secret, _ = await join(accounts, "fox", Role.OPERATOR, NOW, address="10.1.2.3")
-    await enrol(accounts, secret, NOW)
+async def no_card(pool: Pool, asked: CardScanned, user: str) -> None:
     await submit_answer(
         pool,
         "shop",
@@ -60,20 +57,40 @@ async def test_a_person_is_handed_out_and_erased_and_the_chain_holds(
         version=1,
         verdict="no_card",
         card=None,
-        user="fox",
+        user=user,
         now=NOW,
     )
+
+
+@pytest.mark.greenlets
+async def test_a_person_is_handed_out_and_erased_and_the_chain_holds(
+    pool: Pool, owner: Pool, owner_database: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    accounts = accounts_of(pool)
+    asked = doubtful(), doubtful()
+    await send(pool, *asked)
+    await join(accounts, "owl", Role.ADMIN, NOW)
+    secret, who = await join(accounts, "fox", Role.OPERATOR, NOW, address="10.1.2.3")
+    await enrol(accounts, secret, NOW)
+    # By the name, as versions before this one did, and by the reference.
+    for one, user in zip(asked, ("fox", who.reference), strict=True):
+        await no_card(pool, one, user)
     await told(environment, "audit", "anchor", str(tmp_path / "anchors"))
     export = json.loads(await told(environment, "person", "export", "FOX"))
     assert export["account"]["name"] == "fox"
-    assert export["events"] == 1
+    assert export["events"] == 2
     assert [one["kind"] for one in export["factors"]] == ["totp"]
     assert export["sessions"][0]["address"] == "10.1.2.3"
     personal = [one["personal"] for one in export["audit"]]
     assert {"address": "10.1.2.3", "agent": ""} in personal
     assert "password" not in json.dumps(export["account"])
 
-    assert "1 events say that 'fox'" in await told(environment, "person", "erase", "fox", "--yes")
+    erasing = ("person", "erase", "fox", "--yes")
+    refused = await told(environment, *erasing, code=1)
+    assert "the event log has 1 events with that name" in refused
+    assert await accounts.signed_in(secret, NOW) is not None, "nothing was erased"
+    environment["CARDMINT_CLOUD_DATABASE_OWNER"] = owner_database
+    assert f"that {who.reference} judged" in await told(environment, *erasing)
     for gone in ("export", "erase"):
         words = ("person", gone, "fox", *(["--yes"] if gone == "erase" else []))
         assert "no account here" in await told(environment, *words, code=1)
@@ -89,6 +106,74 @@ async def test_a_person_is_handed_out_and_erased_and_the_chain_holds(
     await owner.execute("ALTER TABLE audit_entries DISABLE TRIGGER USER")
     await owner.execute("UPDATE audit_entries SET entry = replace(entry, 'operator', 'admin')")
     assert "was changed" in await told(environment, "audit", "verify", code=1)
+
+
+NAME = "Wilhelmina Heron"
+
+
+async def everything(database: str, folder: Path) -> str:
+    """Return a whole dump of a database, and what the files of a folder have and are called."""
+    words = [str(wheel_binaries() / "pg_dump"), f"--dbname={database}"]
+    dump = await asyncio.to_thread(subprocess.run, words, capture_output=True, check=True)
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]  # noqa: ASYNC240
+    content = b"\n".join([dump.stdout, *(str(f).encode() + f.read_bytes() for f in files)])
+    return content.decode("latin-1").casefold()
+
+
+@pytest.mark.greenlets
+async def test_after_an_erasure_the_name_is_nowhere(
+    pool: Pool,
+    engine: AsyncEngine,
+    owner: Pool,
+    owner_database: str,
+    environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    accounts, images = accounts_of(pool), tmp_path / "images"
+    await join(accounts, "owl", Role.ADMIN, NOW)
+    secret, who = await join(accounts, NAME, Role.REVIEWER, NOW, address="10.77.66.55")
+    card, earlier, asked, held = accepted(), doubtful(), doubtful(), doubtful()
+    await send(pool, card, earlier, asked, held)
+    await no_card(pool, earlier, NAME)  # As versions before this one did.
+    app = build_dashboard(
+        engine=engine,
+        pool=pool,
+        images=FolderStorage(images),
+        tenant="shop",
+        accounts=accounts,
+        clock=lambda: NOW,
+    )
+    cookie = {"cookie": f"session={secret}"}
+    async with serve(app) as client:
+
+        async def ask(method: str, path: str, **form: str) -> str:
+            answer = await client.request(method, path, data=form or None, headers=cookie)
+            assert answer.status_code in {200, 303}, answer.text
+            return plain(answer)
+
+        await ask("POST", f"/reviews/{review_task_id(asked.scan)}", version="1", card="")
+        await ask("POST", f"/reviews/{review_task_id(held.scan)}/hand")
+        await ask("POST", "/items/change", chosen=f"{card.scan}/1", note="by the window")
+        for path in ("/changes", f"/items/{card.scan}", f"/items/{earlier.scan}", "/reviews"):
+            assert NAME in await ask("GET", path), path
+        reviews = await ask("GET", "/api/v1/shop/reviews")
+        assert f'"holder":"{NAME}"' in reviews
+        assert who.reference not in await ask("GET", "/reviews")
+    spellings = [NAME, "wilhelmina", "10.77.66.55", str(user_stream("shop", NAME))]
+    before = await everything(owner_database, images)
+    assert [one for one in spellings if one.casefold() not in before] == []
+    environment["CARDMINT_CLOUD_DATABASE_OWNER"] = owner_database
+    told_of = await told(environment, "person", "erase", NAME, "--yes")
+    after = await everything(owner_database, images)
+    assert [one for one in spellings if one.casefold() in after] == []
+    assert who.reference in told_of
+    assert who.reference in after
+    log = await owner.fetch(
+        "SELECT data::jsonb ->> 'by' AS by FROM events WHERE source LIKE '/us%'"
+    )
+    assert {row["by"] for row in log} == {who.reference}
+    assert "the chain holds" in await told(environment, "audit", "verify")
+    assert "the inventory is what the log says" in await told(environment, "rebuild")
 
 
 @pytest.mark.greenlets

@@ -11,14 +11,23 @@ import pytest
 
 import cardmint_cloud
 from cardmint_cloud.adapters.postgres import across
-from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection, tenant_transaction
+from cardmint_cloud.adapters.postgres.connection import (
+    Pool,
+    PostgresConnection,
+    limited_to,
+    tenant_transaction,
+)
 from cardmint_cloud.adapters.postgres.row_security import (
     COPIED,
-    POLICIES,
+    REACH,
+    REACHED,
     SHARED_TABLES,
     TENANT_TABLES,
+    policies_of,
     policy_statements,
 )
+from cardmint_cloud.adapters.postgres.tables import metadata
+from cardmint_cloud.domain.reach import Reach
 from cardmint_cloud.local.postgres import LocalPostgres, service_address
 from cardmint_cloud.log_months import make_ahead
 from tests.cloud.kit.cards import NOW
@@ -45,10 +54,14 @@ SELECT p.oid::regprocedure::text FROM pg_proc p
  WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef ORDER BY 1"""
 
 
-RULES = {
-    name: rule.format(service="cardmint_service", owner="cardmint")
-    for name, rule in POLICIES.items()
-}
+NOWHERE = Reach(stations=frozenset({"nowhere"}))
+
+
+def rules_of(table: str) -> dict[str, str]:
+    return {
+        name: rule.format(service="cardmint_service", owner="cardmint")
+        for name, rule in policies_of(table).items()
+    }
 
 
 @pytest.fixture
@@ -79,13 +92,27 @@ async def check_table(pool: Pool, table: str) -> int:
             for statement in _writes(table):
                 written = await _attempt(connection, statement, other)
                 assert written in {"UPDATE 0", "DELETE 0", "refused"}, f"{table}: {written}"
-    return 5 + 2 * (1 + len(_writes(table)))
+    if table in REACHED:
+        with limited_to(NOWHERE):
+            async with tenant_transaction(pool, OWN) as connection:
+                seen = await connection.fetchval(count)
+                assert seen == 0, f"{table}: rows are seen beyond a reach"
+    return 5 + 2 * (1 + len(_writes(table))) + (table in REACHED)
+
+
+def _columns(table: str) -> list[str]:
+    """Return the columns that somebody writes: not those that the database computes."""
+    return [column.name for column in metadata.tables[table].columns if column.computed is None]
 
 
 def _writes(table: str) -> list[str]:
     rights = TENANT_TABLES[table]
-    moved = "(jsonb_populate_record(t, jsonb_build_object('tenant', $1::text))).*"
-    statements = [f"INSERT INTO {table} SELECT {moved} FROM {table} t LIMIT 1"]
+    columns = _columns(table)
+    of_other = "jsonb_populate_record(t, jsonb_build_object('tenant', $1::text))"
+    moved = ", ".join(f"({of_other}).{name}" for name in columns)
+    statements = [
+        f"INSERT INTO {table} ({', '.join(columns)}) SELECT {moved} FROM {table} t LIMIT 1"
+    ]
     if "UPDATE" in rights:
         statements += [
             f"UPDATE {table} SET tenant = tenant WHERE tenant = $1",
@@ -117,16 +144,19 @@ async def test_every_policy_is_the_generators(owner: Pool) -> None:
         "SELECT tablename, policyname, permissive, cmd, roles::text FROM pg_policies"
     )
     assert {(row["tablename"], row["policyname"]) for row in found} == {
-        (table, policy) for table in TENANT_TABLES for policy in POLICIES
+        (table, policy) for table in TENANT_TABLES for policy in policies_of(table)
     }
-    assert {row["cmd"] for row in found} == {"ALL"}
+    assert {(row["cmd"], row["policyname"] == REACH) for row in found} == {
+        ("ALL", False),
+        ("SELECT", True),
+    }
     assert {(row["policyname"].partition("_")[0], row["roles"]) for row in found} == {
         ("tenant", "{cardmint_service}"),
+        ("reach", "{cardmint_service}"),
         ("owner", "{cardmint}"),
     }
-    assert {row["permissive"] for row in found if row["policyname"] == "tenant_isolation"} == {
-        "RESTRICTIVE"
-    }
+    closing = {"tenant_isolation", REACH}
+    assert {row["permissive"] for row in found if row["policyname"] in closing} == {"RESTRICTIVE"}
 
 
 async def test_the_tenant_comes_first_in_every_key_and_index(owner: Pool) -> None:
@@ -216,9 +246,9 @@ async def test_a_partition_takes_the_tenants_own_rows_and_shows_none(
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await filled.execute(statement)
-    row = await owner.fetchrow(f"SELECT * FROM {used} WHERE tenant = $1", THEIRS)
+    columns = _columns(table)
+    row = await owner.fetchrow(f"SELECT {', '.join(columns)} FROM {used} WHERE tenant = $1", THEIRS)
     assert row is not None
-    columns = list(row.keys())
     for tenant in (OWN, "", "*"):
         with pytest.raises(asyncpg.CheckViolationError, match=f"{table}_own_tenant"):
             async with tenant_transaction(filled, tenant) as connection:
@@ -230,15 +260,15 @@ async def test_a_partition_takes_the_tenants_own_rows_and_shows_none(
     assert await owner.fetchval(f"SELECT count(*) FROM {table} WHERE tenant = $1", THEIRS) == 1
 
 
-@pytest.mark.parametrize("policy", ["tenant_rows", "tenant_isolation"])
+@pytest.mark.parametrize("policy", ["tenant_rows", "tenant_isolation", REACH])
 async def test_the_proof_fails_when_a_policy_is_missing(
     filled: Pool, owner: Pool, policy: str
 ) -> None:
-    for table in TENANT_TABLES:
+    for table in REACHED if policy == REACH else TENANT_TABLES:
         await owner.execute(f"DROP POLICY {policy} ON {table}")
         with pytest.raises(AssertionError, match=table):
             await check_table(filled, table)
-        for statement in policy_statements(table, RULES):
+        for statement in policy_statements(table, rules_of(table)):
             await owner.execute(statement)
         await check_table(filled, table)
 

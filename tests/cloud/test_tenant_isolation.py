@@ -29,6 +29,7 @@ from cardmint_cloud.accounts import Accounts
 from cardmint_cloud.adapters.images.folder import FolderStorage
 from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.domain.permissions import OPEN_PATHS, Role, Scope
+from cardmint_cloud.domain.reach import Reach
 from cardmint_cloud.errors import NotFound
 from cardmint_cloud.pricing.price import price_card
 from cardmint_cloud.reviews.opening import open_for_printing
@@ -41,6 +42,7 @@ from tests.cloud.kit.prices import QuoteSourceStub, quote
 from tests.cloud.kit.reviews import NO_RULES
 from tests.cloud.kit.say import say
 from tests.cloud.kit.two_tenants import (
+    OTHER_HALL,
     OWN,
     THEIRS,
     TenantIds,
@@ -48,7 +50,7 @@ from tests.cloud.kit.two_tenants import (
     fill_every_table,
     unknown_ids,
 )
-from tests.cloud.kit.web import serve
+from tests.cloud.kit.web import plain, serve
 
 pytestmark = [pytest.mark.integration, pytest.mark.greenlets]
 
@@ -106,9 +108,10 @@ class Walk:
         self.attempts = 0
         self._sessions: dict[str, bytes] = {}
 
-    async def person(self, accounts: Accounts, role: Role) -> Asker:
-        secret, who = await join(accounts, f"own {role}", role, NOW)
-        return Asker(name=role, headers={"cookie": f"session={secret}"}, account=who.account)
+    async def person(self, accounts: Accounts, role: Role, reach: Reach | None = None) -> Asker:
+        name = f"own {role}" + (f" of {reach.words}" if reach else "")
+        secret, who = await join(accounts, name, role, NOW, reach=reach)
+        return Asker(name=name, headers={"cookie": f"session={secret}"}, account=who.account)
 
     async def answer(self, asker: Asker, asked: Asked) -> httpx.Response:
         self.attempts += 1
@@ -190,6 +193,8 @@ def _forms(annotation: Any, ids: TenantIds) -> list[str]:
         "edition": "first",
         "role": "viewer",
         "disabled": "true",
+        "stations": ids.station,
+        "lots": ids.lot,
     }
     if annotation is AddForm:
         added = {"card": ids.card_id, "reference": ids.lot, "quantity": "2", "bin": "theirs"}
@@ -371,6 +376,143 @@ async def _as_before(owner: Pool, sessions: list[Any]) -> None:
         " ON CONFLICT DO NOTHING",
         [tuple(row) for row in sessions],
     )
+
+
+OF_CARDS = (
+    *("items", "reviews", "events", "holdings", "printings", "review_leases", "stations"),
+    *("dead_letters", "held_quotes", "quotes", "accounts"),
+)
+"""Tables in which nothing may change by who asks for what is beyond their reach."""
+
+
+async def limited(walk: Walk, pool: Pool, own: TenantIds) -> list[Asker]:
+    """Return people and programs who are limited to the own station, or lot, or both."""
+    accounts = accounts_of(pool, OWN)
+    station, lot = frozenset({own.station}), frozenset({own.lot})
+    found = [
+        await walk.person(accounts, Role.VIEWER, Reach(station, lot)),
+        await walk.person(accounts, Role.OPERATOR, Reach(lots=lot)),
+        await walk.person(accounts, Role.REVIEWER, Reach(stations=station)),
+    ]
+    for scope, reach in ((Scope.READ, Reach(stations=station)), (Scope.WRITE, Reach(lots=lot))):
+        token = await accounts.add_token(f"own {scope}", scope, NOW, reach=reach)
+        found.append(Asker(name=scope, headers={"authorization": f"Bearer {token}"}))
+    return found
+
+
+async def test_what_is_beyond_a_reach_is_nobodys_on_every_route(
+    walk: Walk,
+    two: TwoTenants,
+    pool: Pool,
+    owner: Pool,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    beyond = await fill_every_table(pool, owner, OWN, tmp_path, mark=OTHER_HALL)
+    nobodys = dataclasses.replace(unknown_ids(beyond), tenant=OWN)
+    everybody = await limited(walk, pool, two.own)
+    sessions = await owner.fetch("SELECT * FROM account_sessions WHERE tenant = $1", OWN)
+    rows = await digest_of_rows(owner, OWN)
+    before = {table: rows[table] for table in OF_CARDS}
+    marks = [mark for mark in dataclasses.astuple(beyond) if len(mark) > 4]
+    marks += [f"{word}{OTHER_HALL}" for word in ("Heron of ", "note of ")]
+    marks += [f"{OTHER_HALL}{word}" for word in ("-side", "-bin", "-lot")]
+    for asker in everybody:
+        pairs = zip(requests(walk.app, beyond), requests(walk.app, nobodys), strict=True)
+        for theirs, unknown in pairs:
+            if theirs.path == "/events" or OPEN_PATHS.match(theirs.path):
+                continue
+            answers = []
+            for asked, ids in ((theirs, beyond), (unknown, nobodys)):
+                answer = await walk.answer(asker, asked)
+                answers.append(shown(answer, ids))
+                told = masked(f"{answer.headers}{answer.text}", ids)
+                assert not [mark for mark in marks if mark in told], (asker.name, asked, told)
+                await _as_before(owner, sessions)
+            same = answers[0] == answers[1]
+            assert same, "\n".join([f"{asker.name}: {theirs}", *_differences(*answers)])
+            assert answers[0][0] != 500, (asker.name, theirs)
+        rows = await digest_of_rows(owner, OWN)
+        assert {table: rows[table] for table in OF_CARDS} == before, asker.name
+    say(
+        request,
+        f"{walk.attempts} requests with ids beyond a reach and with nobody's, as"
+        f" {len(everybody)} askers",
+    )
+
+
+async def test_what_is_within_a_reach_is_found_and_changed(
+    walk: Walk, two: TwoTenants, pool: Pool, owner: Pool, tmp_path: Path
+) -> None:
+    beyond = await fill_every_table(pool, owner, OWN, tmp_path, mark=OTHER_HALL)
+    own, form = two.own, {"content-type": "application/x-www-form-urlencoded"}
+    viewer, operator, reviewer, reader, writer = await limited(walk, pool, own)
+
+    async def ask(asker: Asker, method: str, path: str, **fields: str) -> httpx.Response:
+        headers = {**asker.headers, **(form if method == "POST" else {})}
+        return await walk.client.request(method, path, content=urlencode(fields), headers=headers)
+
+    for asker in (viewer, operator, reviewer):
+        for path in (f"/items/{own.item}", "/items", "/reviews", f"/images/{OWN}/{own.sha256}"):
+            assert (await ask(asker, "GET", path)).status_code == 200, (asker.name, path)
+        landing = await ask(asker, "GET", "/")
+        assert (landing.status_code, landing.headers["location"]) == (303, "/items")
+        assert (await ask(asker, "GET", "/value")).status_code == 403
+        listed = await ask(asker, "GET", "/items/download/csv")
+        assert own.card_id in listed.text
+        assert beyond.card_id not in listed.text
+    for asker in (reader, writer):
+        items = await ask(asker, "GET", f"/api/v1/{OWN}/items")
+        assert {one["lot"] for one in items.json()["items"]} == {own.lot}
+        found = await ask(asker, "GET", f"/api/v1/{OWN}/cards")
+        assert found.json()["count"] == 3
+    assert (await ask(reader, "GET", f"/api/v1/{OWN}/inventory")).status_code == 403
+
+    chosen = f"{own.item}/{own.version}"
+    elsewhere = await ask(operator, "POST", "/items/change", chosen=chosen, lot=beyond.lot)
+    assert elsewhere.status_code == 409
+    assert f"you may use these lots only: {own.lot}" in plain(elsewhere)
+    changed = await ask(operator, "POST", "/items/change", chosen=chosen, note="by the window")
+    assert changed.status_code == 200
+    undo = re.search(r"/items/undo/([0-9a-f-]{36})", changed.text)
+    assert undo is not None
+    history = await ask(operator, "GET", f"/items/{own.item}")
+    assert "by the window" in history.text
+    assert (await ask(operator, "POST", undo[0])).status_code == 200
+    answered = await ask(reviewer, "POST", f"/reviews/{own.task}", version="1", card="")
+    assert answered.status_code == 303
+    assert await owner.fetchval("SELECT state FROM reviews WHERE task = $1", UUID(own.task)) == (
+        "answered"
+    )
+
+
+async def test_a_reach_counts_from_the_next_request_on(
+    walk: Walk, two: TwoTenants, pool: Pool, owner: Pool, tmp_path: Path
+) -> None:
+    beyond = await fill_every_table(pool, owner, OWN, tmp_path, mark=OTHER_HALL)
+    accounts = accounts_of(pool, OWN)
+    viewer = await walk.person(accounts, Role.VIEWER)
+    admin = await walk.person(accounts, Role.ADMIN)
+    assert viewer.account is not None
+    assert admin.account is not None
+    page = f"/items/{beyond.item}"
+    assert (await walk.client.get(page, headers=viewer.headers)).status_code == 200
+    people = f"/people/{viewer.account}"
+    limits = {"role": "viewer", "stations": two.own.station, "lots": ""}
+    told = await walk.client.post(people, data=limits, headers=admin.headers)
+    assert f"only stations {two.own.station}" in plain(told)
+    assert (await walk.client.get(page, headers=viewer.headers)).status_code == 404
+    log = await walk.client.get("/people/log", headers=admin.headers)
+    assert f"stations {two.own.station}" in plain(log)
+    for wrong, why in (
+        ({"role": "admin", "stations": "left"}, "An admin is not limited"),
+        ({"role": "viewer", "stations": "L/ft"}, "is no name of a station"),
+        ({"role": "viewer", "lots": "\n".join(map(str, range(51)))}, "At most 50"),
+    ):
+        refused = await walk.client.post(people, data=wrong, headers=admin.headers)
+        assert why in plain(refused)
+    await walk.client.post(people, data={"role": "viewer"}, headers=admin.headers)
+    assert (await walk.client.get(page, headers=viewer.headers)).status_code == 200
 
 
 async def test_the_own_ids_are_found(walk: Walk, two: TwoTenants, pool: Pool) -> None:

@@ -256,6 +256,24 @@ def test_a_number_that_no_printing_has_proposes_none() -> None:
     assert judged(seen("a", 1.0, READ), unknown_number="91/84").decision is Decision.ACCEPT
 
 
+def test_a_name_that_stands_there_and_fits_no_printing_is_outside_of_the_catalogue() -> None:
+    newer = replace(READ, number=-60.0, number_lead=-60.0, health=-20.0)
+    for one in (seen("Lechonk", None, newer), seen("Lechonk", 0.2, newer, inliers=0)):
+        verdict = judged(one)
+        assert (verdict.decision, verdict.reasons) == (Decision.REVIEW, (Reason.NOT_IN_CATALOGUE,))
+        assert verdict.candidates == ()
+    unclear = replace(newer, name_lead=1.0)
+    named = seen("Lechonk", None, newer)
+    for verdict in (
+        judged(seen("AZ", None, newer)),  # two letters are read by chance
+        judged(seen("Lechonk", None, unclear)),
+        judged(named, quality=FrameQuality(card_shaped=False)),
+        judged(named, quality=FrameQuality(blurred=True)),
+        judged(named, searched=False),
+    ):
+        assert Reason.NOT_IN_CATALOGUE not in verdict.reasons
+
+
 @pytest.mark.parametrize(
     ("quality", "searched", "decision", "reason"),
     [

@@ -222,6 +222,17 @@ def parse_query(text: str, today: date) -> ItemQuery:
     return ItemQuery(terms=tuple(terms), order=order, descending=descending)
 
 
+def with_term(text: str, name: str, value: str) -> str:
+    """Return a query's text with one more condition; empty where the language cannot say it."""
+    if value == "" and "open" in KEYWORDS[name].codes:
+        value = "open"
+    if not value or '"' in value or value.endswith("*"):
+        return ""
+    quoted = f'"{value}"' if "," in value or any(one.isspace() for one in value) else value
+    longer = f"{text.strip()} {name}:{quoted}".strip()
+    return longer if len(longer) <= MAX_QUERY else ""
+
+
 def _skip_space(text: str, at: int) -> int:
     while at < len(text) and text[at].isspace():
         at += 1

@@ -32,6 +32,14 @@ class Scope(StrEnum):
     METRICS = "metrics"
 
 
+_WITHIN_REACH = re.compile(
+    r"/(items(/(totals|facets|preview|change|download/[^/]+|undo/[^/]+|[0-9a-f-]{36}))?"
+    r"|reviews(/.+)?|waiting|events|images/[^/]+/[^/]+"
+    r"|api/v1/[^/]+/(cards(/facets)?|items|reviews(/.+)?|changes(/preview|/[^/]+/undo)?))\Z"
+)
+_WHOLE = frozenset({("POST", "cards"), ("GET", "changes")})
+"""What is the whole tenant's where the path is of others, too: adding cards, all changes."""
+
 _RANK = {role: rank for rank, role in enumerate(Role)}
 _SAFE = frozenset({"GET", "HEAD"})
 _OWN = re.compile(r"/(account(/.*)?|logout|login/second)\Z")
@@ -70,6 +78,17 @@ def person_may(role: Role, method: str, path: str) -> bool:
         return True
     least = next((least for pattern, least in _WRITES if pattern.match(path)), None)
     return least is not None and _RANK[role] >= _RANK[least]
+
+
+def limited_may(method: str, path: str) -> bool:
+    """Return whether somebody may make a request whose reach is limited to stations or lots.
+
+    What is left of a page or answer is decided by the rows within the reach; what adds up the whole
+    tenant (inventory, value, prices, stations) is not theirs.
+    """
+    if _OWN.match(path):
+        return True
+    return bool(_WITHIN_REACH.match(path)) and (method, path.rsplit("/", 1)[-1]) not in _WHOLE
 
 
 def waiting_may(path: str) -> bool:

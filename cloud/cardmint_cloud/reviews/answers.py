@@ -11,6 +11,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from cardmint_cloud.adapters.postgres.connection import (
     Pool,
     PostgresConnection,
+    see_all,
     tenant_transaction,
 )
 from cardmint_cloud.adapters.postgres.ingest import event_log, inventory
@@ -57,7 +58,12 @@ async def append_user_events(
     now: datetime,
     sequence: int,
 ) -> CommitResult:
-    """Append a user's events after `sequence`, the last number of their locked stream."""
+    """Append a user's events after `sequence`, the last number of their locked stream.
+
+    What they change was checked before, within the user's reach; what follows from them is the
+    tenant's.
+    """
+    await see_all(connection)
     stream = user_stream(tenant, user)
     handle = user_handle(user)
     source = f"/users/{handle}"

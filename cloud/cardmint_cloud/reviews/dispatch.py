@@ -13,6 +13,7 @@ from cardmint_cloud.adapters.postgres.connection import Pool, tenant_transaction
 from cardmint_cloud.adapters.postgres.retry import retry_until_done
 from cardmint_cloud.adapters.postgres.reviews import publishing
 from cardmint_cloud.domain.items import Review
+from cardmint_cloud.domain.person_references import is_reference
 from cardmint_cloud.fleet import StationPublisher
 from cardmint_contracts import topics
 from cardmint_contracts.tasks import ReviewOutcome, ReviewTask
@@ -23,6 +24,10 @@ SWEEP_S = 5.0
 
 PAGE = 200
 """Reviews that are published at a time."""
+
+
+DASHBOARD = "the dashboard"
+"""Who answered, for stations: they keep what they are told, and get no name of a person."""
 
 
 class ReviewDispatcher:
@@ -119,7 +124,7 @@ def _outcome(review: Review) -> ReviewOutcome | None:
         version=review.version,
         scan=review.item,
         verdict=review.verdict,
-        by=review.answered_by,
+        by=DASHBOARD if is_reference(review.answered_by) else review.answered_by,
         at=review.closed_at,
         card=review.card,
         language=(review.prior.answered_language or None) if review.prior else None,

@@ -18,6 +18,7 @@ from cardmint_cloud.adapters.postgres import accounts as rows
 from cardmint_cloud.adapters.postgres import view_links as view_rows
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain.permissions import Role, Scope
+from cardmint_cloud.domain.reach import parse_reach
 from cardmint_cloud.errors import Conflict
 from cardmint_cloud.web.context import PageContext, PageRequest
 from cardmint_cloud.web.entry import (
@@ -71,9 +72,11 @@ class SessionForm:
 
 @dataclass(frozen=True, kw_only=True)
 class InviteForm:
-    """The role of the person who is invited."""
+    """The role of the person who is invited, and the stations and lots that it is limited to."""
 
     role: Role
+    stations: str = ""
+    lots: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +85,8 @@ class PersonForm:
 
     role: Role
     disabled: bool = False
+    stations: str = ""
+    lots: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +123,8 @@ class NewTokenForm:
     days: Annotated[int, Meta(ge=0, le=3660)] = 365
     per_minute: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     origins: str = ""
+    stations: str = ""
+    lots: str = ""
 
 
 @get("/login")
@@ -260,7 +267,14 @@ async def invite(
     data: URLEncodedBody[InviteForm], request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Template:
     """Make a one-time link for a new account. It is shown once."""
-    secret = await accounts_of(shop).invite(data.role, shop.clock(), by=who_is(request).account)
+    accounts = accounts_of(shop)
+    try:
+        reach = parse_reach(data.stations, data.lots)
+        secret = await accounts.invite(
+            data.role, shop.clock(), by=who_is(request).account, reach=reach
+        )
+    except Conflict as problem:
+        return await people(shop, problem=str(problem))
     told = f"Send this link to one person. It makes one account, as {data.role}, within a day"
     return await people(shop, link=shop.link(request, f"/join/{secret}"), told=told)
 
@@ -309,6 +323,7 @@ async def make_token(
     now = shop.clock()
     try:
         check_token(data.name, origins := frozenset(data.origins.split()))
+        reach = parse_reach(data.stations, data.lots)
     except Conflict as problem:
         return await people(shop, problem=str(problem))
     token = await accounts_of(shop).add_token(
@@ -319,6 +334,7 @@ async def make_token(
         expires_at=now + timedelta(days=data.days) if data.days else None,
         origins=origins,
         per_minute=data.per_minute or None,
+        reach=reach,
     )
     told = f"The token of {data.name.strip()} for the header `Authorization: Bearer …`"
     return await people(shop, link=token, told=told)
@@ -340,7 +356,7 @@ async def change_person(
     request: PageRequest,
     shop: NamedDependency[PageContext],
 ) -> Template:
-    """Change an account's role, disable it, or let it in again."""
+    """Change an account's role and reach, disable it, or let it in again."""
     try:
         await accounts_of(shop).change(
             account,
@@ -348,10 +364,12 @@ async def change_person(
             disabled=data.disabled,
             by=who_is(request).account,
             now=shop.clock(),
+            reach=parse_reach(data.stations, data.lots),
         )
     except Conflict as problem:
         return await people(shop, problem=str(problem))
-    return await people(shop, notice="Changed; that person signs in again.")
+    told = "Changed; with another role that person signs in again."
+    return await people(shop, notice=told)
 
 
 async def own_account(

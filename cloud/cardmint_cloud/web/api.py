@@ -19,7 +19,7 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from cardmint_cloud.adapters.postgres.connection import tenant_transaction
+from cardmint_cloud.adapters.postgres.connection import reach_in_force, tenant_transaction
 from cardmint_cloud.adapters.postgres.ingest import event_log
 from cardmint_cloud.adapters.postgres.queries import cards, provider_status
 from cardmint_cloud.adapters.postgres.queries import inventory as inventory_queries
@@ -28,6 +28,8 @@ from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.adapters.postgres.queries.reviews import count_waiting, list_reviews
 from cardmint_cloud.adapters.postgres.queries.stations import list_stations
 from cardmint_cloud.adapters.postgres.reviews import questions
+from cardmint_cloud.domain.person_references import with_names
+from cardmint_cloud.domain.reach import Reach
 from cardmint_cloud.images import (
     SILENCE_S,
     KeptImage,
@@ -68,6 +70,7 @@ def route(path: str) -> str:
 
 
 _IMAGE = route(IMAGE_PATH)
+_NO_IMAGE = "That image has not come yet, or was given up."
 
 
 @post(STATION_CODE_PATH, status_code=200, request_max_body_size=MAX_STATION_CODE)
@@ -127,7 +130,13 @@ async def items(
 async def reviews(tenant: Tenant, shop: NamedDependency[PageContext]) -> dict[str, Any]:
     """Return the open reviews, escalated and oldest first."""
     async with reading(shop.engine, tenant) as connection:
-        return {"reviews": _plain(await list_reviews(connection, tenant, "open", limit=MAX_ITEMS))}
+        found = await list_reviews(connection, tenant, "open", limit=MAX_ITEMS)
+    names = await shop.names()
+    told = (
+        {**row, **{key: with_names(row[key] or "", names) for key in ("holder", "answered_by")}}
+        for row in found
+    )
+    return {"reviews": list(told)}
 
 
 @get("/api/v1/{tenant:str}/stations")
@@ -248,11 +257,13 @@ async def image(
     A thumbnail is made at the first request that names an `item` with this image; until then, and
     where it cannot be drawn, the whole image is returned.
     """
+    if reach_in_force() is not None and not await _is_named(shop, tenant, sha256, item):
+        raise NotFoundException(_NO_IMAGE)
     found = await _thumbnail(shop, tenant, sha256, item) if size == "thumbnail" else None
     lasting = found is not None or size == "full"
     found = found or await asyncio.to_thread(load_image, shop.images, tenant, sha256)
     if found is None:
-        raise NotFoundException("That image has not come yet, or was given up.")
+        raise NotFoundException(_NO_IMAGE)
     content, media_type = found
     return Response(
         content,
@@ -282,11 +293,13 @@ async def events(shop: NamedDependency[PageContext], tenant: EventTenant = "") -
     """
     if shop.hub.full:
         raise ServiceUnavailableException("Too many pages are open; close some, and try again.")
-    return ServerSentEvent(_stream(shop, tenant or shop.tenant))
+    return ServerSentEvent(_stream(shop, tenant or shop.tenant, reach_in_force()))
 
 
-async def _stream(shop: PageContext, tenant: str) -> AsyncGenerator[ServerSentEventMessage, None]:
-    with shop.hub.client(tenant) as client:
+async def _stream(
+    shop: PageContext, tenant: str, reach: Reach | None
+) -> AsyncGenerator[ServerSentEventMessage, None]:
+    with shop.hub.client(tenant, reach) as client:
         await shop.hub.begin(tenant)
         async for kind, data in client.messages():
             yield ServerSentEventMessage(event=kind, data=msgspec.json.encode(data).decode())

@@ -12,8 +12,11 @@ from cardmint_cloud.adapters.postgres.queries import catalogue
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.web.context import PageContext, PageRequest
 from cardmint_cloud.web.inventory_pages import sound_text
+from cardmint_cloud.web.printings import search_printings
 from cardmint_cloud.web.rendering import render_page
 
+FOUND = 60
+"""Printings that a search shows."""
 OLD = timedelta(days=45)
 """Age from which the page asks to fetch the catalogue again: sets come out every two months."""
 
@@ -23,12 +26,14 @@ async def catalogue_page(request: PageRequest, shop: NamedDependency[PageContext
     """Show all sets, and the printings that a search finds."""
     query = sound_text(request.query_params.get("q", ""))
     async with reading(shop.engine, shop.tenant) as connection:
+        found, meant = await search_printings(connection, shop, query, limit=FOUND)
         return await render_page(
             connection,
             shop,
             "catalogue.html",
             query=query,
-            found=await catalogue.search(connection, query),
+            found=found,
+            meant=meant,
             sets=await catalogue.list_sets(connection, shop.tenant),
             imported=await catalogue.last_import(connection),
             old=OLD,

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cardmint_cloud.accounts import Accounts
 from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
+from cardmint_cloud.adapters.postgres.queries.vocabulary import Vocabulary
 from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.provider_sign_in import ProviderSignIn
 from cardmint_cloud.station_codes import StationCodes
@@ -27,10 +28,10 @@ USER = "dashboard"
 
 
 def user_of(request: PageRequest) -> str:
-    """Return in whose name a request is made."""
+    """Return in whose name a request is made, as the log has it: people by a reference."""
     who = who_asks(request.scope)
     if who is not None:
-        return who.name
+        return who.reference
     program = program_asks(request.scope)
     return f"program {program}" if program else USER
 
@@ -41,6 +42,7 @@ class PageContext:
 
     `engine` reads (`queries.reading`), `pool` (asyncpg) writes (`tenant_transaction`). `drawing`
     limits how many images are decoded at a time, `searching` how many reads of all items run.
+    `vocabulary` corrects what was misspelt.
     `accounts` is None where nobody signs in, `secure` whether browsers come by HTTPS.
     """
 
@@ -57,6 +59,7 @@ class PageContext:
     station_codes: StationCodes | None = None
     provider: ProviderSignIn | None = None
     drawing: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
     searching: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
 
     def origin(self, request: PageRequest) -> str:
@@ -67,6 +70,10 @@ class PageContext:
     def link(self, request: PageRequest, path: str) -> str:
         """Return a whole address of the dashboard, to be sent to somebody."""
         return f"{self.origin(request)}{self.base_path}{path}"
+
+    async def names(self) -> dict[str, str]:
+        """Return the names of persons by the references of the event log."""
+        return await self.accounts.names() if self.accounts else {}
 
     @property
     def database(self) -> TenantDatabase:

@@ -1,7 +1,9 @@
 """Events of an item in words, for people."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from cardmint_cloud.domain.person_references import with_names
 from cardmint_cloud.web.filters import code_in_words, money
 from cardmint_contracts.cards import Card, Condition, Decision, Edition, Finish, Money
 from cardmint_contracts.changes import ItemValues, Slab, Stock
@@ -40,9 +42,9 @@ _ItemEvent = (
 )
 
 
-def describe_events(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return events with a sentence for each as `text`."""
-    return [{**event, "text": _event_text(event["data"])} for event in events]
+def describe_events(events: list[dict[str, Any]], names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return events with a sentence for each as `text`, with the names of persons."""
+    return [{**event, "text": with_names(_event_text(event["data"]), names)} for event in events]
 
 
 def _event_text(data: _ItemEvent) -> str:  # noqa: PLR0911 - one for each kind of event

@@ -10,6 +10,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from cardmint_cloud.domain.permissions import person_may
+from cardmint_cloud.web.sign_in import reach_of_asker
 from cardmint_contracts.currencies import digits
 
 _SIGNS = {"USD": "$", "EUR": "€", "GBP": "£"}
@@ -97,6 +98,17 @@ def may_change_cards(request: Any) -> bool:
     return who is None or person_may(who.role, "POST", "/items/change")
 
 
+def is_limited(request: Any) -> bool:
+    """Return whether who asks sees the cards of some stations or lots alone."""
+    return reach_of_asker(request.scope) is not None
+
+
+def reach_in_words(request: Any) -> str:
+    """Return the stations and lots to which who asks is limited; empty for none."""
+    reach = reach_of_asker(request.scope)
+    return reach.words if reach else ""
+
+
 def template_environment(static: Callable[[str], str], **values: Any) -> Environment:
     """Return the templates' environment.
 
@@ -120,6 +132,8 @@ def template_environment(static: Callable[[str], str], **values: Any) -> Environ
     environment.globals |= {
         "money": money,
         "static": static,
+        "is_limited": is_limited,
+        "reach_in_words": reach_in_words,
         "may_change": may_change_cards,
         **values,
     }

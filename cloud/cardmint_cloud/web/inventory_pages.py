@@ -168,7 +168,8 @@ async def card(card_id: FromPath[str], shop: NamedDependency[PageContext]) -> Te
             events=describe_events(
                 await cards.item_history(
                     connection, shop.tenant, [scan["item"] for scan in scans], limit=20
-                )
+                ),
+                await shop.names(),
             ),
         )
 
@@ -194,7 +195,7 @@ async def item(item: FromPath[UUID], shop: NamedDependency[PageContext]) -> Temp
             lost=bool(image)
             and not pictured
             and await was_given_up(connection, shop.tenant, station, image),
-            events=describe_events(events),
+            events=describe_events(events, await shop.names()),
             form=ChangeForm(),
             faults={},
             **FIELD_CHOICES,

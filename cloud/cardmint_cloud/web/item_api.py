@@ -13,6 +13,7 @@ from litestar.exceptions import NotFoundException, ValidationException
 from litestar.params import FromPath, FromQuery
 from msgspec import Meta, Struct
 from msgspec.structs import replace
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cardmint_cloud.adapters.postgres.connection import tenant_transaction
 from cardmint_cloud.adapters.postgres.queries import item_list, provider_status
@@ -20,6 +21,8 @@ from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.adapters.postgres.reviews import questions
 from cardmint_cloud.domain.item_query import ItemQuery, QueryFault, parse_query
 from cardmint_cloud.domain.item_rows import MAX_QUANTITY
+from cardmint_cloud.domain.person_references import with_names
+from cardmint_cloud.domain.spelling import corrected, plain_words
 from cardmint_cloud.errors import Conflict
 from cardmint_cloud.item_changes import MAX_CHANGED, change_items, undo_change
 from cardmint_cloud.item_export import file_row
@@ -85,7 +88,10 @@ async def find_cards(
     page: FromQuery[int] = 1,
     size: FromQuery[int] = 100,
 ) -> dict[str, Any]:
-    """Return a page of the cards that a query finds, in its order, and how many there are."""
+    """Return a page of the cards that a query finds, in its order, and how many there are.
+
+    Where there are none, `meant` is the query with its misspelt words corrected, if that finds any.
+    """
     query = _query(shop, q)
     page, size = min(MAX_PAGE, max(1, page)), min(MAX_PAGE_SIZE, max(1, size))
     async with reading(shop.engine, tenant) as connection:
@@ -93,7 +99,18 @@ async def find_cards(
         found = await item_list.item_page(
             connection, tenant, query, limit=size, offset=(page - 1) * size
         )
-    return {"count": count, "page": page, "size": size, "cards": [file_row(row) for row in found]}
+        answer: dict[str, Any] = {"count": count, "page": page, "size": size}
+        if not count:
+            answer["meant"] = await _meant(connection, shop, q, query)
+    return {**answer, "cards": [file_row(row) for row in found]}
+
+
+async def _meant(connection: AsyncConnection, shop: PageContext, q: str, query: ItemQuery) -> str:
+    """Return a query with its misspelt words corrected, if that finds anything; else the query."""
+    known = await shop.vocabulary.words(connection, shop.tenant)
+    meant = corrected(q, plain_words(query), known)
+    found = meant != q and await item_list.item_count(connection, shop.tenant, _query(shop, meant))
+    return meant if found else q
 
 
 @get("/api/v1/{tenant:str}/cards/facets")
@@ -162,7 +179,9 @@ async def change(
 async def latest(tenant: Tenant, shop: NamedDependency[PageContext]) -> dict[str, Any]:
     """Return the latest changes, the newest first."""
     async with reading(shop.engine, tenant) as connection:
-        return {"changes": await item_list.latest_changes(connection, tenant)}
+        found = await item_list.latest_changes(connection, tenant)
+    names = await shop.names()
+    return {"changes": [{**one, "by": with_names(one["by"], names)} for one in found]}
 
 
 @post("/api/v1/{tenant:str}/changes/{change:uuid}/undo", status_code=200)
@@ -236,7 +255,7 @@ async def answer(
             language=asked.language,
         )
     except Conflict as problem:
-        return _refused(problem)
+        return _refused(Conflict(with_names(str(problem), await shop.names())))
     return Response({"task": task, "verdict": asked.verdict})
 
 

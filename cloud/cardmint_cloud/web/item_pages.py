@@ -13,8 +13,10 @@ from litestar.response import Redirect, Stream, Template
 from cardmint_cloud.adapters.card_files import MEDIA_TYPES
 from cardmint_cloud.adapters.postgres.queries import item_list
 from cardmint_cloud.adapters.postgres.queries.reading import reading
-from cardmint_cloud.domain.item_query import KEYWORDS, ItemQuery, QueryFault, parse_query
+from cardmint_cloud.domain.item_query import KEYWORDS, ItemQuery, QueryFault, parse_query, with_term
 from cardmint_cloud.domain.items import HELD, ItemStatus
+from cardmint_cloud.domain.person_references import with_names
+from cardmint_cloud.domain.spelling import corrected, plain_words
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.item_changes import MAX_CHANGED, change_items, undo_change
 from cardmint_cloud.item_export import item_file
@@ -43,13 +45,14 @@ async def item_list_page(
     shop: NamedDependency[PageContext],
     q: FromQuery[str] = "",
     page: FromQuery[int] = 1,
-    value: FromQuery[str] = "",
+    show: FromQuery[str] = "",
 ) -> Template:
     """Show the items that a query finds, with its order; a query that cannot be read says why.
 
-    What they are worth is shown with `value`; a page asks for it when it is shown.
+    `show` is `value` or `facets`: what they are worth, how many of each kind there are; a page
+    asks for both by itself.
     """
-    answer = await _items(request, shop, q, page=page, valued=bool(value))
+    answer = await _items(request, shop, q, page=page, show=show)
     if htmx_target(request) == "items":
         answer.headers["HX-Push-Url"] = items_address(q)
     return answer
@@ -67,7 +70,7 @@ async def _items(
     q: str,
     *,
     page: int = 1,
-    valued: bool = False,
+    show: str = "",
     notice: str = "",
     tone: Literal["done", "conflict"] = "done",
     undo: UUID | None = None,
@@ -77,6 +80,12 @@ async def _items(
     page = min(MAX_PAGE, max(1, page))
     async with reading(shop.engine, shop.tenant) as connection:
         count = await item_list.item_count(connection, shop.tenant, query) if query else 0
+        typed = q
+        if query and not count and (words := plain_words(query)):
+            q = corrected(q, words, await shop.vocabulary.words(connection, shop.tenant))
+            query, fault = _parsed(shop, q)
+            count = await item_list.item_count(connection, shop.tenant, query) if query else 0
+            q = q if count else typed
         last = max(1, -(-count // PAGE))
         page = min(page, last)
         lines = (
@@ -91,11 +100,15 @@ async def _items(
             shop,
             "_items.html" if htmx_target(request) == "items" else "items.html",
             q=q,
+            typed=typed,
             fault=fault,
             lines=lines,
             count=count,
             totals=await item_list.item_totals(connection, shop.tenant, query)
-            if query and valued
+            if query and show == "value"
+            else None,
+            facets=_narrowing(q, await item_list.item_facets(connection, shop.tenant, query))
+            if query and show == "facets"
             else None,
             page=page,
             last=last,
@@ -129,6 +142,32 @@ async def item_totals(shop: NamedDependency[PageContext], q: FromQuery[str] = ""
     async with reading(shop.engine, shop.tenant) as connection:
         totals = await item_list.item_totals(connection, shop.tenant, query)
         return await render_page(connection, shop, "_item_totals.html", totals=totals)
+
+
+@get("/items/facets")
+async def item_facets(shop: NamedDependency[PageContext], q: FromQuery[str] = "") -> Template:
+    """Return how many items of each kind a query finds, as a part of their page."""
+    query, fault = _parsed(shop, q)
+    if query is None:
+        raise ValidationException(str(fault))
+    async with shop.searching, reading(shop.engine, shop.tenant) as connection:
+        facets = await item_list.item_facets(connection, shop.tenant, query)
+        return await render_page(
+            connection,
+            shop,
+            "_item_facets.html",
+            facets=_narrowing(q, facets),
+            address=items_address,
+        )
+
+
+def _narrowing(q: str, facets: item_list.Facets) -> dict[str, list[dict[str, Any]]]:
+    """Return the facets that tell items apart, each value with the query that it narrows."""
+    return {
+        name: [{**one, "narrower": with_term(q, name, one["value"])} for one in values]
+        for name, values in facets.items()
+        if len(values) > 1
+    }
 
 
 @get("/items/add")
@@ -277,7 +316,11 @@ async def changes(shop: NamedDependency[PageContext]) -> Template:
     """Show the latest changes of items, each with a button that takes it back."""
     async with reading(shop.engine, shop.tenant) as connection:
         found = await item_list.latest_changes(connection, shop.tenant)
-        lines = [{**one, "words": values_in_words(one["after"])} for one in found]
+        names = await shop.names()
+        lines = [
+            {**one, "by": with_names(one["by"], names), "words": values_in_words(one["after"])}
+            for one in found
+        ]
         return await render_page(connection, shop, "changes.html", changes=lines)
 
 
@@ -339,6 +382,15 @@ async def _refused(
 
 
 HANDLERS = (
-    *(item_list_page, item_totals, add_page, add_by_hand, preview_change, make_change, take_back),
+    *(
+        item_list_page,
+        item_totals,
+        item_facets,
+        add_page,
+        add_by_hand,
+        preview_change,
+        make_change,
+        take_back,
+    ),
     *(changes, download),
 )

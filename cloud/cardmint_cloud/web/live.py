@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,9 +17,10 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cardmint_cloud.adapters.postgres.connection import Pool
+from cardmint_cloud.adapters.postgres.connection import Pool, limited_to
 from cardmint_cloud.adapters.postgres.queries import cards
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
+from cardmint_cloud.domain.reach import Reach
 from cardmint_cloud.web.connections import BoundedConnection
 from cardmint_contracts.notifications import CHANNEL, Subject
 from cardmint_contracts.notifications import payload as notification_payload
@@ -50,24 +52,33 @@ _AWAY = (*DATABASE_AWAY, SQLAlchemyError)
 LiveMessage = tuple[str, dict[str, Any]]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LiveItem:
+    """A new item as clients are told of it, and where it is from."""
+
+    told: dict[str, Any]
+    station: str
+    lot: str
+
+
 class LiveClient:
     """One client's backlog: other events merged, new items in full.
 
-    It is closed when it falls too far behind.
+    It is closed when it falls too far behind. Items beyond its reach are not told.
     """
 
-    def __init__(self, tenant: str) -> None:
-        self.tenant = tenant
+    def __init__(self, tenant: str, reach: Reach | None = None) -> None:
+        self.tenant, self._reach = tenant, reach or Reach()
         self.closed = False
         self._kinds: dict[str, None] = {}
         self._items: list[dict[str, Any]] = []
         self._woken = asyncio.Event()
         self._inventory_from = 0.0
 
-    def tell(self, kinds: Sequence[str], items: Sequence[dict[str, Any]]) -> None:
+    def tell(self, kinds: Sequence[str], items: Sequence[LiveItem]) -> None:
         """Add to the backlog; never waits."""
         self._kinds |= dict.fromkeys(kinds)
-        self._items += items
+        self._items += [one.told for one in items if self._reach.includes(one.station, one.lot)]
         self.closed = self.closed or len(self._items) > MAX_BACKLOG
         self._woken.set()
 
@@ -162,9 +173,9 @@ class LiveHub:
         self._sweep_at: dict[str, float] = {}
 
     @contextlib.contextmanager
-    def client(self, tenant: str) -> Iterator[LiveClient]:
+    def client(self, tenant: str, reach: Reach | None = None) -> Iterator[LiveClient]:
         """Add a client for as long as the context lasts. `full` says when there is no room."""
-        client = LiveClient(tenant)
+        client = LiveClient(tenant, reach)
         self.clients.add(client)
         try:
             yield client
@@ -183,8 +194,10 @@ class LiveHub:
         """Remember the items that exist already, so that only later ones count as new."""
         if tenant not in self._newest:
             now = self._clock()
-            async with self._connect(tenant) as connection:
-                rows = await cards.received_since(connection, tenant, now - WIDE)
+            # Of the whole tenant, whoever comes first: all its clients share them.
+            with limited_to(None):
+                async with self._connect(tenant) as connection:
+                    rows = await cards.received_since(connection, tenant, now - WIDE)
             self._newest.setdefault(tenant, NewItems(rows, now - WIDE))
 
     @contextlib.asynccontextmanager
@@ -271,7 +284,7 @@ class LiveHub:
         if not clients:
             self._sweep_at.pop(tenant, None)
             return
-        items: list[dict[str, Any]] = []
+        items: list[LiveItem] = []
         if "sweep" in what:
             self._sweep_at.pop(tenant, None)
         if "items" in what:
@@ -293,7 +306,7 @@ class LiveHub:
             if kinds or items:
                 client.tell(kinds, items)
 
-    async def _new_items(self, tenant: str, *, wide: bool) -> list[dict[str, Any]]:
+    async def _new_items(self, tenant: str, *, wide: bool) -> list[LiveItem]:
         await self.begin(tenant)
         newest = self._newest[tenant]
         async with self._connect(tenant) as connection:
@@ -301,11 +314,15 @@ class LiveHub:
                 connection, tenant, newest.mark - (WIDE if wide else NARROW)
             )
         return [
-            {
-                "item": str(row["item"]),
-                "captured_at": row["captured_at"].isoformat(),
-                "name": row["name"],
-                "status": row["status"],
-            }
+            LiveItem(
+                told={
+                    "item": str(row["item"]),
+                    "captured_at": row["captured_at"].isoformat(),
+                    "name": row["name"],
+                    "status": row["status"],
+                },
+                station=row["station"],
+                lot=row["lot"],
+            )
             for row in newest.fresh(rows)
         ]

@@ -15,7 +15,7 @@ from sqlalchemy import RowMapping
 
 from cardmint_cloud.adapters.postgres.connection import tenant_transaction
 from cardmint_cloud.adapters.postgres.prices import held_quotes
-from cardmint_cloud.adapters.postgres.queries import cards, catalogue
+from cardmint_cloud.adapters.postgres.queries import catalogue
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.adapters.postgres.queries.reviews import (
     SHOWN,
@@ -27,6 +27,7 @@ from cardmint_cloud.adapters.postgres.queries.reviews import (
     open_counts,
 )
 from cardmint_cloud.adapters.postgres.reviews import questions as reads
+from cardmint_cloud.domain.person_references import with_names
 from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.pricing.held_quotes import QuoteVerdict, judge_quote
 from cardmint_cloud.reviews.answers import (
@@ -38,6 +39,7 @@ from cardmint_cloud.reviews.answers import (
 from cardmint_cloud.web.context import PageContext, PageRequest, user_of
 from cardmint_cloud.web.inventory_pages import sound_text
 from cardmint_cloud.web.parameters import MAX_PAGE, RowNumber, Version, address, whole_number
+from cardmint_cloud.web.printings import known_printing, search_printings
 from cardmint_cloud.web.rendering import htmx_target, render_page
 from cardmint_contracts.cards import Candidate, Card, Edition, Finish, Language
 from cardmint_contracts.events import Question
@@ -106,7 +108,7 @@ async def _reviews(
     tone: Literal["done", "conflict"] = "done",
     leases: dict[UUID, UUID] | None = None,
 ) -> Template:
-    now, wanted = shop.clock(), _parsed_filter(request)
+    now, wanted, names = shop.clock(), _parsed_filter(request), await shop.names()
     async with tenant_transaction(shop.pool, shop.tenant) as raw:
         doubted = await held_quotes.list_waiting(raw, shop.tenant, now - LATELY)
         audits = await reads.audit_precisions(raw, shop.tenant)
@@ -117,7 +119,7 @@ async def _reviews(
         opened = await list_reviews(connection, shop.tenant, "open", wanted=wanted)
         again = [row["item"] for row in opened if row["question"] == Question.DUPLICATE]
         context = {
-            "open": [_question(row, shop, leases or {}) for row in opened],
+            "open": [_question(row, shop, names, leases or {}) for row in opened],
             "before": {
                 scan: {
                     **row,
@@ -126,10 +128,12 @@ async def _reviews(
                 for scan, row in (await earlier_scans(connection, shop.tenant, again)).items()
             },
             "answered": [
-                _question(row, shop, {})
+                _question(row, shop, names, {})
                 for row in await list_reviews(connection, shop.tenant, "answered")
             ],
-            "doubted": doubted,
+            "doubted": [
+                {**one, "judged_by": with_names(one["judged_by"], names)} for one in doubted
+            ],
             "audits": audits,
             "unclear": Reason.LANGUAGE_UNCLEAR,
             "variants": {
@@ -137,14 +141,14 @@ async def _reviews(
                 Reason.OTHER_EDITION: ("edition", Edition),
             },
             "exists_as": await catalogue.finishes_by_card(connection, _named_cards(opened)),
-            "user": user_of(request),
+            "user": with_names(user_of(request), names),
             "want": wanted,
             "total": total,
             "last": last,
             "size": SHOWN,
             "chips": await open_counts(connection, shop.tenant),
             "address": review_address,
-            "notice": notice,
+            "notice": with_names(notice, names),
             "tone": tone,
             "oob": htmx_target(request) is not None,
         }
@@ -181,9 +185,7 @@ async def find_cards(
 ) -> Template:
     """Show the printings that a text finds, each as an answer to a question."""
     async with reading(shop.engine, shop.tenant) as connection:
-        found = await catalogue.search(connection, sound_text(q), limit=FOUND)
-        if not found:
-            found = await cards.search_printings(connection, shop.tenant, q, limit=FOUND)
+        found, meant = await search_printings(connection, shop, sound_text(q), limit=FOUND)
         return await render_page(
             connection,
             shop,
@@ -192,6 +194,7 @@ async def find_cards(
             task=task,
             version=version,
             q=q,
+            meant=meant,
             want=_parsed_filter(request),
             address=review_address,
         )
@@ -372,15 +375,7 @@ async def _chosen(shop: PageContext, task: UUID, card_id: str) -> Card | None:
         for candidate in msgspec.convert(review["candidates"] if review else [], list[Candidate]):
             if candidate.card.id == card_id:
                 return candidate.card
-        wanted = sound_text(card_id)
-        known = await cards.find_printing(
-            connection, shop.tenant, wanted
-        ) or await catalogue.find_card(connection, wanted)
-    if known is None:
-        raise NotFound(
-            f"no station has named a card {card_id[:80]!r} yet, and the catalogue has none"
-        )
-    return known
+    return await known_printing(shop, card_id)
 
 
 async def _first(shop: PageContext, task: UUID) -> Card:
@@ -413,7 +408,9 @@ def _variant(text: str, kind: type[Variant]) -> Variant | None:
         raise Conflict(f"{kind.__name__.lower()}: one of {', '.join(kind)}") from None
 
 
-def _question(row: Any, shop: PageContext, leases: dict[UUID, UUID]) -> dict[str, Any]:
+def _question(
+    row: Any, shop: PageContext, names: dict[str, str], leases: dict[UUID, UUID]
+) -> dict[str, Any]:
     image = row["sha256"]
     in_hand = row["until"] is not None and row["until"] > shop.clock()
     return {
@@ -421,7 +418,8 @@ def _question(row: Any, shop: PageContext, leases: dict[UUID, UUID]) -> dict[str
         "candidates": msgspec.convert(row["candidates"], list[Candidate]),
         "card": msgspec.convert(row["card"], Card) if row["card"] else None,
         "pictured": bool(image) and shop.images.has(shop.tenant, image),
-        "holder": row["holder"] if in_hand else "",
+        "holder": with_names(row["holder"], names) if in_hand else "",
+        "answered_by": with_names(row["answered_by"], names),
         "lease": leases.get(row["task"], ""),
     }
 

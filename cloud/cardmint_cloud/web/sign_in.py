@@ -14,10 +14,12 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from cardmint_cloud.accounts import LONGEST, TOKEN_PREFIX, Accounts, SignedIn
+from cardmint_cloud.adapters.postgres.connection import limited_to
 from cardmint_cloud.adapters.postgres.retry import DATABASE_AWAY
 from cardmint_cloud.domain.permissions import (
     OPEN_PATHS,
     enrolling_may,
+    limited_may,
     needs_proof,
     person_may,
     program_may,
@@ -25,6 +27,7 @@ from cardmint_cloud.domain.permissions import (
     waiting_may,
 )
 from cardmint_cloud.domain.quota import PER_MINUTE, Quotas, Tier
+from cardmint_cloud.domain.reach import Reach
 from cardmint_cloud.web.guards import send_text
 
 WHO = "cardmint.who"
@@ -32,6 +35,9 @@ WHO = "cardmint.who"
 
 PROGRAM = "cardmint.program"
 """Key of the scope under which the name of a program stands."""
+
+REACH = "cardmint.reach"
+"""Key of the scope under which the stations and lots stand to which who asks is limited."""
 
 COOKIE = "session"
 SECURE_COOKIE = "__Host-session"
@@ -53,6 +59,11 @@ _PREFLIGHT = {
     "access-control-max-age": "600",
 }
 _NOT_ALLOWED: Refusal = 403, "Your account may not do that; ask an admin.\n", {}
+_BEYOND: Refusal = (
+    403,
+    "Your account is limited to some stations or lots, and this is about all; ask an admin.\n",
+    {},
+)
 
 
 class SignInGuard:
@@ -100,12 +111,25 @@ class SignInGuard:
             refusal = (503, "The database does not answer; try again in a moment.\n", {})
         if refusal is None:
             send = _with_origin(scope, headers, send)
-            await self._app(scope, receive, self._until_refused(scope, path, headers, send))
+            reach = reach_of_asker(scope)
+            with limited_to(reach):
+                sent = self._until_refused(scope, path, headers, send, reach)
+                await self._app(scope, receive, sent)
             return
         await send_text(send, *refusal)
 
-    def _until_refused(self, scope: Scope, path: str, headers: dict[str, str], send: Send) -> Send:
-        """Return a `send` that ends a lasting answer when who gets it may not have it any more."""
+    def _until_refused(
+        self,
+        scope: Scope,
+        path: str,
+        headers: dict[str, str],
+        send: Send,
+        reach: Reach | None,
+    ) -> Send:
+        """Return a `send` that ends a lasting answer when who gets it may not have it any more.
+
+        One of another reach comes back, and gets what is within that.
+        """
         asked_at, ended = self._clock(), False
 
         async def send_on(message: Message) -> None:
@@ -119,7 +143,7 @@ class SignInGuard:
                     refusal = await self._refusal(scope, "GET", path, headers, use=False)
                 except DATABASE_AWAY:
                     refusal = None
-                if refusal is not None:
+                if refusal is not None or reach_of_asker(scope) != reach:
                     ended = True
                     message = {"type": "http.response.body", "body": b"", "more_body": False}
             await send(message)
@@ -150,11 +174,14 @@ class SignInGuard:
                     scope, method, path, headers
                 )
             scope[WHO] = who  # type: ignore[literal-required]
+            scope[REACH] = who.reach  # type: ignore[literal-required]
             refusal = (
                 self._too_many(f"session {who.session.hex()}", Tier.PERSON) if use else None
             ) or self._person_refusal(who, scope, method, path, headers)
         if refusal is not None:
             return refusal
+        if reach_of_asker(scope) is not None and not limited_may(method, path):
+            return (303, "", {"location": "/items"}) if path == "/" else _BEYOND
         query = parse_qs(bytes(scope["query_string"]).decode("latin-1"))
         named = {tenant_of(path), *(query.get("tenant", []) if path == "/events" else [])}
         if named - {None, "", self._tenant}:
@@ -171,6 +198,7 @@ class SignInGuard:
         if origin is not None and origin in program.origins:
             scope[ORIGIN] = origin  # type: ignore[literal-required]
         scope[PROGRAM] = program.name  # type: ignore[literal-required]
+        scope[REACH] = program.reach  # type: ignore[literal-required]
         client = f"token {program.digest.hex()}"
         refusal = self._too_many(client, Tier(program.scope), program.per_minute)
         if refusal is None and not program_may(program.scope, method, path):
@@ -326,3 +354,9 @@ def who_asks(scope: Scope) -> SignedIn | None:
     """Return the person who is signed in; None where there are no accounts."""
     found = scope.get(WHO)
     return found if isinstance(found, SignedIn) else None
+
+
+def reach_of_asker(scope: Scope) -> Reach | None:
+    """Return to which stations and lots who asks is limited; None to none."""
+    found = scope.get(REACH)
+    return found if isinstance(found, Reach) else None

@@ -277,6 +277,14 @@ class PolicyConfig:
     """Lead (log) over the best rival that says all that a lead can say, for or against."""
     clear_number: float = -2.0
     """Score (log) above which a number was read."""
+    clear_name: float = -5.0
+    """Score (log) from which a name was read."""
+    clear_name_lead: float = 4.0
+    """Lead (log) over any other name from which it is surely this one."""
+    newer_odds: float = 2.0
+    """How much likelier than any printing none of them must be: 0074."""
+    least_name: int = 4
+    """Letters from which a name is not read by chance."""
     compared_prints: int = 4
     """How many cards, found by print, are compared with their own pictures."""
     candidates: int = 5

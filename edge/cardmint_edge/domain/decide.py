@@ -91,8 +91,11 @@ def judge(evidence: Evidence, policy: PolicyConfig) -> Verdict:
         # Each printing would be a guess, so none is proposed.
         return Verdict(decision=Decision.REVIEW, reasons=(Reason.NOT_IN_CATALOGUE,))
     weak = ranked.confidence < policy.unknown
-    if weak and (reason := _nothing(evidence)):
-        return Verdict(decision=Decision.REJECT, reasons=(reason,))
+    nothing = _nothing(evidence) if weak else None
+    if nothing in (None, Reason.UNKNOWN_CARD) and _is_newer(evidence, ranked, policy):
+        return Verdict(decision=Decision.REVIEW, reasons=(Reason.NOT_IN_CATALOGUE,))
+    if nothing:
+        return Verdict(decision=Decision.REJECT, reasons=(nothing,))
     if not ranked.candidates:
         return Verdict(decision=Decision.REVIEW, reasons=(Reason.LOW_CONFIDENCE,))
     doubts = [*_rules(evidence.quality, ranked, policy)]
@@ -123,6 +126,27 @@ def _nothing(evidence: Evidence) -> Reason | None:
     if not quality.card_shaped:
         return Reason.SEVERAL_CARDS if quality.misshapen else Reason.NO_CARD_FOUND
     return Reason.UNKNOWN_CARD if evidence.searched and quality.clear else None
+
+
+def _is_newer(evidence: Evidence, ranked: Ranked, policy: PolicyConfig) -> bool:
+    """Return whether a card's name was read clearly, but no printing of it fits the rest."""
+    return (
+        evidence.searched
+        and evidence.quality.clear
+        and ranked.outside >= policy.newer_odds * ranked.confidence
+        and any(_is_named(candidate, policy) for candidate in evidence.candidates)
+    )
+
+
+def _is_named(candidate: Candidate, policy: PolicyConfig) -> bool:
+    """Return whether this name stands on the card; two or three letters are read by chance."""
+    prints = candidate.prints
+    return (
+        prints is not None
+        and len(candidate.card.name) >= policy.least_name
+        and prints.name >= policy.clear_name
+        and prints.name_lead >= policy.clear_name_lead
+    )
 
 
 def _is_like(candidate: Candidate, policy: PolicyConfig) -> bool:

@@ -59,7 +59,7 @@ HEADINGS: Mapping[str, str] = {
     Reason.LOOKS_LIKE_CARD_BACK: "This looks like the back of a card",
     Reason.CARD_BACK: "This looks like the back of a card",
     Reason.UNKNOWN_CARD: "Nothing in the catalogue is like this card",
-    Reason.NOT_IN_CATALOGUE: "Its number is not in the catalogue",
+    Reason.NOT_IN_CATALOGUE: "This card is not in the catalogue",
     Reason.TOO_DARK: "It is too dark to see a card",
     Reason.NO_CARD_FOUND: "No card was found",
 }
@@ -68,7 +68,8 @@ HEADINGS: Mapping[str, str] = {
 ADVICE: Mapping[str, str] = {
     Reason.LOOKS_LIKE_CARD_BACK: "Turn the card over.",
     Reason.CARD_BACK: "Turn the card over.",
-    Reason.UNKNOWN_CARD: "Turn the card over, or put it with other games and languages.",
+    Reason.UNKNOWN_CARD: "Turn the card over, or put it with other games and languages; a newer set"
+    " needs a newer catalogue.",
     Reason.NOT_IN_CATALOGUE: "Dismiss a card of another game. A set that is newer than the"
     " catalogue: fetch and build the catalogue again.",
     Reason.NO_CARD_FOUND: "Lay one card on a plain ground, whole and flat.",

@@ -9,6 +9,7 @@ from cardmint_cloud.adapters.postgres.connection import Pool
 from cardmint_cloud.adapters.sealing import MasterKeys
 from cardmint_cloud.domain.one_time_codes import STEP_S
 from cardmint_cloud.domain.permissions import Role
+from cardmint_cloud.domain.reach import Reach
 from cardmint_cloud.second_factors import SecondFactors
 
 MASTERS = MasterKeys([bytes(range(32))])
@@ -35,10 +36,16 @@ def code_at(secret: str, now: datetime) -> str:
 
 
 async def join(
-    accounts: Accounts, name: str, role: Role, now: datetime, *, address: str = ""
+    accounts: Accounts,
+    name: str,
+    role: Role,
+    now: datetime,
+    *,
+    address: str = "",
+    reach: Reach | None = None,
 ) -> tuple[str, SignedIn]:
     """Make an account that may do what its role may; return its session's secret and who it is."""
-    link = await accounts.invite(role, now)
+    link = await accounts.invite(role, now, reach=reach)
     secret = await accounts.join(link, name, PASSWORD, address=address, agent="", now=now)
     if accounts.needs_factor(role):
         await enrol(accounts, secret, now)

@@ -39,6 +39,9 @@ from tests.cloud.kit.prices import QuoteSourceStub, quote
 from tests.cloud.kit.reviews import NO_RULES
 
 OWN, THEIRS = "shop", "rival"
+OTHER_HALL = "hall"
+"""The mark of rows of the own tenant that are from another station and lot."""
+
 BOOT = UUID(int=7)
 NUMBERED = ("dead_letters", "held_quotes", "procrastinate_jobs")
 """Tables whose rows have numbers: long ones, which stand for nothing else in a page."""
@@ -111,16 +114,22 @@ def unknown_ids(like: TenantIds) -> TenantIds:
     )
 
 
-async def fill_every_table(pool: Pool, owner: Pool, tenant: str, folder: Path) -> TenantIds:
-    """Give a tenant at least one row in every table, by the service as far as it can."""
+async def fill_every_table(
+    pool: Pool, owner: Pool, tenant: str, folder: Path, *, mark: str | None = None
+) -> TenantIds:
+    """Give a tenant at least one row in every table, by the service as far as it can.
+
+    All names in the rows have the `mark`, which is usually the tenant.
+    """
+    mark = mark or tenant
     for number, table in enumerate(NUMBERED, start=1):
-        start = {OWN: 5, THEIRS: 7}[tenant] * 1_000_000 + number * 100_000
+        start = {OWN: 5, OTHER_HALL: 6, THEIRS: 7}[mark] * 1_000_000 + number * 100_000
         await owner.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {start})")
-    set_id = f"{tenant}1"
-    card = Card(id=f"{set_id}-7", name=f"Heron of {tenant}", number="007", set_id=set_id)
-    place = ScanDefaults(lot=f"{tenant}-lot", bin=f"{tenant}-bin")
-    station = f"{tenant}-side"
-    content = picture() + tenant.encode()
+    set_id = f"{mark}1"
+    card = Card(id=f"{set_id}-7", name=f"Heron of {mark}", number="007", set_id=set_id)
+    place = ScanDefaults(lot=f"{mark}-lot", bin=f"{mark}-bin")
+    station = f"{mark}-side"
+    content = picture() + mark.encode()
     sha256 = hashlib.sha256(content).hexdigest()
     for file in (
         folder / "images" / tenant / sha256[:2] / sha256,
@@ -142,23 +151,23 @@ async def fill_every_table(pool: Pool, owner: Pool, tenant: str, folder: Path) -
         )
         for _ in range(2)
     ]
-    stream = uuid5(BOOT, tenant)
+    stream = uuid5(BOOT, mark)
     await send(pool, first, *doubts, tenant=tenant, station=station, stream=stream)
     letter = DeadLetter(
         tenant=tenant,
         station=station,
         topic=f"cardmint/v1/{tenant}/{station}/events",
         reason="malformed",
-        detail=f"of {tenant}",
+        detail=f"of {mark}",
         content_type="text/plain",
-        payload=f"payload of {tenant}".encode(),
+        payload=f"payload of {mark}".encode(),
     )
     state = StationState(
         online=True, epoch=1, bootid=BOOT, stream=stream, time="2026-11-22T12:00:00Z", version="1"
     )
     signed = Manifest(
         artifact="catalogue",
-        version=f"of-{tenant}",
+        version=f"of-{mark}",
         url="http://127.0.0.1/x",
         bytes=1,
         sha256=sha256,
@@ -176,7 +185,7 @@ async def fill_every_table(pool: Pool, owner: Pool, tenant: str, folder: Path) -
         source = QuoteSourceStub(answers={card.id: [quote(minor), quote(900, "holo")]})
         await price_card(pool, [source], tenant, card.id, NOW - timedelta(days=days))
     task, answered = (review_task_id(scan.scan) for scan in doubts)
-    lease = await lease_question(pool, tenant, task, user=f"{tenant}-hand", now=NOW)
+    lease = await lease_question(pool, tenant, task, user=f"{mark}-hand", now=NOW)
     await submit_answer(
         pool,
         tenant,
@@ -184,15 +193,15 @@ async def fill_every_table(pool: Pool, owner: Pool, tenant: str, folder: Path) -
         version=1,
         verdict="no_card",
         card=None,
-        user=f"{tenant}-hand",
+        user=f"{mark}-hand",
         now=NOW,
     )
     await open_for_new_cards(pool, NO_RULES, NOW)
-    hand = f"{tenant}-hand"
+    hand = f"{mark}-hand"
     pins = {first.scan: 1}
-    note = ItemValues(note=f"note of {tenant}")
+    note = ItemValues(note=f"note of {mark}")
     changed = await change_items(pool, tenant, pins, note, user=hand, now=NOW)
-    accounts, person = accounts_of(pool, tenant), f"{tenant}-keeper"
+    accounts, person = accounts_of(pool, tenant), f"{mark}-keeper"
     link = await accounts.invite(Role.ADMIN, NOW)
     session = await accounts.join(
         await accounts.invite(Role.ADMIN, NOW), person, PASSWORD, address="", agent="", now=NOW
@@ -201,15 +210,15 @@ async def fill_every_table(pool: Pool, owner: Pool, tenant: str, folder: Path) -
     owner_of = await accounts.account_named(person)
     recovery = await accounts.recovery_link(owner_of, NOW, drops_factors=True)
     view = await ViewLinks(accounts).make(
-        f"view of {tenant}",
+        f"view of {mark}",
         f"lot:{place.lot}",
         30,
         by=owner_of,
         now=NOW - timedelta(minutes=1),  # Before those that the walk makes.
     )
     codes = StationCodes(accounts, None, 0)
-    code = await codes.make(f"{tenant}-new", by=owner_of, now=NOW)
-    token = await accounts.add_token(f"{tenant}-program", Scope.READ, NOW)
+    code = await codes.make(f"{mark}-new", by=owner_of, now=NOW)
+    token = await accounts.add_token(f"{mark}-program", Scope.READ, NOW)
     job = await owner.fetchval(
         "INSERT INTO procrastinate_jobs (queue_name, task_name, args, status) VALUES"
         " ('prices', 'price', jsonb_build_object('tenant', $1::text, 'card_id', $2::text),"
@@ -219,7 +228,7 @@ async def fill_every_table(pool: Pool, owner: Pool, tenant: str, folder: Path) -
     )
 
     own = TenantDatabase(pool, tenant)
-    await identities.add(own, tenant, digest_of(tenant), owner_of, NOW)
+    await identities.add(own, tenant, digest_of(mark), owner_of, NOW)
 
     async def found(what: str, table: str) -> str:
         return str(await owner.fetchval(f"SELECT {what} FROM {table} tenant = $1 LIMIT 1", tenant))
@@ -240,7 +249,7 @@ async def fill_every_table(pool: Pool, owner: Pool, tenant: str, folder: Path) -
         number=await found("id", "held_quotes WHERE"),
         account=await found("account", "accounts WHERE"),
         person=person,
-        token=f"{tenant}-program",
+        token=f"{mark}-program",
         token_secret=token,
         session=digest_of(session).hex(),
         session_secret=session,

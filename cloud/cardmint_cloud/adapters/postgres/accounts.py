@@ -14,12 +14,12 @@ _HAS_FACTORS = """
                   AND f.confirmed)"""
 _BY_SESSION = f"""
 SELECT a.account, a.name, a.role, s.began_at, s.seen_at, s.stage, s.proved_at,
-       {_HAS_FACTORS} AS factors
+       a.stations, a.lots, {_HAS_FACTORS} AS factors
   FROM account_sessions s JOIN accounts a USING (tenant, account)
  WHERE s.tenant = $1 AND s.digest = $2 AND NOT a.disabled"""  # noqa: S608 - our fragment
 _ADD = """
-INSERT INTO accounts (tenant, account, name, folded, role, password, made_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING"""
+INSERT INTO accounts (tenant, account, name, folded, role, password, made_at, stations, lots)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING"""
 _BEGIN = f"""
 INSERT INTO account_sessions
        (tenant, digest, account, address, agent, began_at, seen_at, stage, proved_at)
@@ -43,7 +43,8 @@ _ADD_RECOVERY_LINK = """
 INSERT INTO account_links (tenant, digest, role, expires_at, account, drops_factors)
 SELECT $1, $2, role, $4, account, $5 FROM accounts WHERE tenant = $1 AND account = $3"""
 _LIST = f"""
-SELECT a.account, a.name, a.role, a.disabled, a.made_at, max(s.seen_at) AS seen_at,
+SELECT a.account, a.name, a.role, a.disabled, a.made_at, a.stations, a.lots,
+       max(s.seen_at) AS seen_at,
        {_HAS_FACTORS} AS factors
   FROM accounts a LEFT JOIN account_sessions s USING (tenant, account)
  WHERE a.tenant = $1 GROUP BY a.tenant, a.account ORDER BY a.name"""  # noqa: S608 - our fragment
@@ -55,7 +56,8 @@ SELECT count(*) FROM accounts
  WHERE tenant = $1 AND role = 'admin' AND NOT disabled AND account <> $2"""
 _TAKE_LINK = """
 DELETE FROM account_links
- WHERE tenant = $1 AND digest = $2 AND expires_at > $3 AND account IS NULL RETURNING role"""
+ WHERE tenant = $1 AND digest = $2 AND expires_at > $3 AND account IS NULL
+RETURNING role, stations, lots"""
 
 
 async def account_named(executor: Executor, tenant: str, folded: str) -> Any:
@@ -78,9 +80,12 @@ async def add_account(
     role: str,
     password: str,
     now: datetime,
+    stations: Sequence[str] = (),
+    lots: Sequence[str] = (),
 ) -> bool:
     """Add an account; False where another one has the name."""
-    done = await executor.execute(_ADD, tenant, account, name, folded, role, password, now)
+    values = (name, folded, role, password, now, list(stations), list(lots))
+    done = await executor.execute(_ADD, tenant, account, *values)
     return done == "INSERT 0 1"
 
 
@@ -157,6 +162,12 @@ async def list_accounts(executor: Executor, tenant: str) -> list[Any]:
     return await executor.fetch(_LIST, tenant)
 
 
+async def list_names(executor: Executor, tenant: str) -> list[tuple[UUID, str]]:
+    """Return the names of all accounts."""
+    statement = "SELECT account, name FROM accounts WHERE tenant = $1"
+    return [(row["account"], row["name"]) for row in await executor.fetch(statement, tenant)]
+
+
 async def list_sessions(executor: Executor, tenant: str, account: UUID) -> list[Any]:
     """Return an account's sessions, the last used first."""
     return await executor.fetch(_SESSIONS, tenant, account)
@@ -175,12 +186,28 @@ async def set_password(executor: Executor, tenant: str, account: UUID, password:
     await executor.execute(statement, tenant, account, password)
 
 
+async def find_account(executor: Executor, tenant: str, account: UUID) -> Any:
+    """Return an account's role, and whether it is disabled; None if there is none."""
+    statement = "SELECT role, disabled FROM accounts WHERE tenant = $1 AND account = $2"
+    return await executor.fetchrow(statement, tenant, account)
+
+
 async def change_account(
-    executor: Executor, tenant: str, account: UUID, *, role: str, disabled: bool
-) -> bool:
-    """Set an account's role and whether it is disabled; False where there is no such account."""
-    statement = "UPDATE accounts SET role = $3, disabled = $4 WHERE tenant = $1 AND account = $2"
-    return await executor.execute(statement, tenant, account, role, disabled) == "UPDATE 1"
+    executor: Executor,
+    tenant: str,
+    account: UUID,
+    *,
+    role: str,
+    disabled: bool,
+    stations: Sequence[str],
+    lots: Sequence[str],
+) -> None:
+    """Set an account's role, whether it is disabled, and its reach."""
+    statement = (
+        "UPDATE accounts SET role = $3, disabled = $4, stations = $5, lots = $6"
+        " WHERE tenant = $1 AND account = $2"
+    )
+    await executor.execute(statement, tenant, account, role, disabled, list(stations), list(lots))
 
 
 async def other_admins(executor: Executor, tenant: str, account: UUID) -> int:
@@ -201,13 +228,21 @@ async def count_accounts(executor: Executor, tenant: str) -> int:
 
 
 async def add_link(
-    executor: Executor, tenant: str, digest: bytes, role: str, expires_at: datetime
+    executor: Executor,
+    tenant: str,
+    digest: bytes,
+    role: str,
+    expires_at: datetime,
+    *,
+    stations: Sequence[str],
+    lots: Sequence[str],
 ) -> None:
     """Add a one-time link."""
     statement = (
-        "INSERT INTO account_links (tenant, digest, role, expires_at) VALUES ($1, $2, $3, $4)"
+        "INSERT INTO account_links (tenant, digest, role, expires_at, stations, lots)"
+        " VALUES ($1, $2, $3, $4, $5, $6)"
     )
-    await executor.execute(statement, tenant, digest, role, expires_at)
+    await executor.execute(statement, tenant, digest, role, expires_at, list(stations), list(lots))
 
 
 async def link_role(executor: Executor, tenant: str, digest: bytes, now: datetime) -> str | None:
@@ -220,10 +255,9 @@ async def link_role(executor: Executor, tenant: str, digest: bytes, now: datetim
     return found
 
 
-async def take_link(executor: Executor, tenant: str, digest: bytes, now: datetime) -> str | None:
-    """Use a link up, and return its role; None if it is not good any more."""
-    found: str | None = await executor.fetchval(_TAKE_LINK, tenant, digest, now)
-    return found
+async def take_link(executor: Executor, tenant: str, digest: bytes, now: datetime) -> Any:
+    """Use a link up, and return its role and reach; None if it is not good any more."""
+    return await executor.fetchrow(_TAKE_LINK, tenant, digest, now)
 
 
 async def add_recovery_link(
@@ -263,17 +297,21 @@ async def set_token(
     expires_at: datetime | None,
     origins: Sequence[str],
     per_minute: int | None,
+    stations: Sequence[str],
+    lots: Sequence[str],
 ) -> None:
     """Add a token, in place of an earlier one of the same name."""
     statement = (
         "INSERT INTO access_tokens"
-        " (tenant, digest, name, scope, made_at, expires_at, origins, per_minute)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (tenant, name) DO UPDATE"
+        " (tenant, digest, name, scope, made_at, expires_at, origins, per_minute, stations, lots)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (tenant, name) DO UPDATE"
         " SET digest = excluded.digest, scope = excluded.scope, made_at = excluded.made_at,"
         " expires_at = excluded.expires_at, origins = excluded.origins,"
-        " per_minute = excluded.per_minute, used_at = NULL"
+        " per_minute = excluded.per_minute, stations = excluded.stations, lots = excluded.lots,"
+        " used_at = NULL"
     )
-    values = (name, scope, now, expires_at, list(origins), per_minute)
+    reach = (list(stations), list(lots))
+    values = (name, scope, now, expires_at, list(origins), per_minute, *reach)
     await executor.execute(statement, tenant, digest, *values)
 
 
@@ -286,7 +324,7 @@ async def has_token_for(executor: Executor, tenant: str, origin: str) -> bool:
 async def token_of(executor: Executor, tenant: str, digest: bytes) -> Any:
     """Return a token's name, scope, times, origins and pace; None if there is none."""
     statement = (
-        "SELECT name, scope, used_at, expires_at, origins, per_minute"
+        "SELECT name, scope, used_at, expires_at, origins, per_minute, stations, lots"
         " FROM access_tokens WHERE tenant = $1 AND digest = $2"
     )
     return await executor.fetchrow(statement, tenant, digest)
@@ -301,7 +339,7 @@ async def touch_token(executor: Executor, tenant: str, digest: bytes, now: datet
 async def list_tokens(executor: Executor, tenant: str) -> list[Any]:
     """Return all tokens by name, without their digests."""
     statement = (
-        "SELECT name, scope, made_at, used_at, expires_at, origins, per_minute"
+        "SELECT name, scope, made_at, used_at, expires_at, origins, per_minute, stations, lots"
         " FROM access_tokens WHERE tenant = $1 ORDER BY name"
     )
     return await executor.fetch(statement, tenant)

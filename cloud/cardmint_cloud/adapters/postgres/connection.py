@@ -1,12 +1,14 @@
 """Types of asyncpg's pool and connections, and the transaction of one tenant."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 import asyncpg
 
 from cardmint_cloud.adapters.postgres.address import DatabaseAddress
+from cardmint_cloud.domain.reach import Reach
 from cardmint_cloud.errors import StopService
 
 if TYPE_CHECKING:  # asyncpg's classes are generic in its stubs only.
@@ -16,6 +18,43 @@ if TYPE_CHECKING:  # asyncpg's classes are generic in its stubs only.
     PostgresConnection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 else:
     Pool, PostgresConnection = asyncpg.Pool, asyncpg.Connection
+
+
+_REACH: ContextVar[Reach | None] = ContextVar("reach", default=None)
+SETTINGS = "SELECT set_config('cardmint.tenant', {}, true), set_config('cardmint.reach', {}, true)"
+"""The statement that says whose rows a transaction sees, and how far it reaches."""
+
+_SETTINGS = SETTINGS.format("$1", "$2")
+
+
+@contextlib.contextmanager
+def limited_to(reach: Reach | None) -> Iterator[None]:
+    """Limit what transactions see that begin within the context; None is the whole tenant.
+
+    It belongs to whoever asks and not to a statement: what a request calls cannot forget it.
+    """
+    before = _REACH.set(reach)
+    try:
+        yield
+    finally:
+        _REACH.reset(before)
+
+
+def reach_in_force() -> Reach | None:
+    """Return how far transactions that begin now reach; None for the whole tenant."""
+    return _REACH.get()
+
+
+def reach_setting() -> str:
+    """Return the reach in force as `SETTINGS` takes it."""
+    reach = _REACH.get()
+    return reach.setting if reach else ""
+
+
+async def see_all(connection: PostgresConnection) -> None:
+    """Let the rest of a transaction see the whole tenant, after it was checked what may change."""
+    if _REACH.get() is not None:
+        await connection.execute("SELECT set_config('cardmint.reach', '', true)")
 
 
 class Executor(Protocol):
@@ -93,8 +132,8 @@ async def tenant_transaction(
 
 
 async def set_tenant(connection: PostgresConnection, tenant: str) -> None:
-    """Name the tenant of the transaction that the connection is in."""
-    await connection.execute("SELECT set_config('cardmint.tenant', $1, true)", tenant)
+    """Name the tenant of the transaction that the connection is in, and its reach."""
+    await connection.execute(_SETTINGS, tenant, reach_setting())
 
 
 class TenantDatabase:

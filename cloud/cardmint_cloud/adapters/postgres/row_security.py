@@ -115,8 +115,46 @@ POLICIES = {
     f" WITH CHECK ({_NAMED})",
     "owner_rows": f"AS PERMISSIVE FOR ALL TO {{owner}} USING ({_ALL}) WITH CHECK ({_ALL})",
 }
-"""The policies of each table. Permissive ones are OR-ed, so that one more opens more; a restrictive
-one stays closed. Any other user has no permissive one, and sees nothing."""
+"""The policies of every table. Permissive ones are OR-ed, so that one more opens more; a
+restrictive one stays closed. Any other user has no permissive one, and sees nothing."""
+
+REACH = "reach_rows"
+"""The policy of the tables in `REACHED`."""
+
+_REACH_SET = "CAST(nullif(current_setting('cardmint.reach', true), '') AS jsonb)"
+_ANYWHERE = f"(SELECT {_REACH_SET} IS NULL)"
+
+
+def _within(names: str, column: str) -> str:
+    named = f"(SELECT {_REACH_SET} -> '{names}')"
+    return f"({named} IS NULL OR {named} ? {column})"
+
+
+REACHED: dict[str, str] = {
+    "dead_letters": "false",
+    "events": "cardmint_reaches_event(subject)",
+    "feed_runs": "false",
+    "held_quotes": "false",
+    "holdings": "false",
+    "items": f"{_within('stations', 'station')} AND {_within('lots', 'lot')}",
+    "moved_events": "false",
+    "printings": "cardmint_reaches_printing(card_id)",
+    "reviews": "cardmint_reaches_item(item)",
+    "stations": "false",
+}
+"""Which rows of a table somebody sees who is limited to stations or lots (`domain.reach`).
+
+Such a transaction names its reach besides its tenant; any other pays one test of a parameter a row.
+"""
+
+
+def policies_of(table: str) -> dict[str, str]:
+    """Return the policies of a table, with `{service}` and `{owner}` in place of users."""
+    if table not in REACHED:
+        return POLICIES
+    seen = f"{_ANYWHERE} OR ({REACHED[table]})"
+    return {**POLICIES, REACH: f"AS RESTRICTIVE FOR SELECT TO {{service}} USING ({seen})"}
+
 
 _PLANNER = "random_page_cost = 1.1"
 """A page of an index costs about as much as any other on a solid-state disk; at Postgres's default
@@ -151,12 +189,13 @@ def secure(connection: Connection, login: ServiceLogin) -> None:
     if apart:
         _make_login(connection, login)
     service = _quoted(connection, login.name)
-    rules = {
-        name: rule.format(service=service, owner=_quoted(connection, owner))
-        for name, rule in POLICIES.items()
-        if apart or "{service}" not in rule
-    }
+    owned = _quoted(connection, owner)
     for table in TENANT_TABLES:
+        rules = {
+            name: rule.format(service=service, owner=owned)
+            for name, rule in policies_of(table).items()
+            if apart or "{service}" not in rule
+        }
         _make_policies(connection, table, rules)
     for statement in _grants(connection, service) if apart else ():
         connection.execute(text(statement))
@@ -167,7 +206,7 @@ def policy_statements(table: str, rules: Mapping[str, str]) -> list[str]:
     return [
         f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
         f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
-        *(f"DROP POLICY IF EXISTS {name} ON {table}" for name in POLICIES),
+        *(f"DROP POLICY IF EXISTS {name} ON {table}" for name in (*POLICIES, REACH)),
         *(f"CREATE POLICY {name} ON {table} {rule}" for name, rule in rules.items()),
         *(f"COMMENT ON POLICY {name} ON {table} IS '{_digest(of)}'" for name, of in rules.items()),
     ]

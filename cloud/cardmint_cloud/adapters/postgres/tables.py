@@ -5,10 +5,13 @@ those that divide work among workers. Text that is left open is empty, not NULL,
 part of a key.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Computed,
     Date,
     DateTime,
     Float,
@@ -34,6 +37,14 @@ _EMPTY = text("''")
 
 def _tenant() -> Column[str]:
     return Column("tenant", Text, nullable=False)
+
+
+def _reach() -> tuple[Column[Any], ...]:
+    """Return the columns that limit somebody to stations and lots; empty ones do not."""
+    return tuple(
+        Column(name, ARRAY(Text), nullable=False, server_default=text("'{}'"))
+        for name in ("stations", "lots")
+    )
 
 
 def _of_account() -> ForeignKeyConstraint:
@@ -216,6 +227,12 @@ items = Table(
     _text("grade"),
     _text("certificate"),
     Column("changes", ARRAY(Uuid), nullable=False, server_default=text("'{}'")),
+    Column(
+        "written",
+        Text,
+        Computed(r"cardmint_folded(bin || E'\n' || lot || E'\n' || note)"),
+        nullable=False,
+    ),
     PrimaryKeyConstraint("tenant", "item"),
     postgresql_partition_by="HASH (tenant)",
 )
@@ -502,6 +519,7 @@ accounts = Table(
     Column("password", Text, nullable=False),
     Column("disabled", Boolean, nullable=False, server_default=text("false")),
     Column("made_at", Moment, nullable=False),
+    *_reach(),
     PrimaryKeyConstraint("tenant", "account"),
     UniqueConstraint("tenant", "folded"),
 )
@@ -530,6 +548,7 @@ account_links = Table(
     Column("expires_at", Moment, nullable=False),
     Column("account", Uuid),
     Column("drops_factors", Boolean, nullable=False, server_default=text("false")),
+    *_reach(),
     PrimaryKeyConstraint("tenant", "digest"),
     _of_account(),
 )
@@ -628,6 +647,7 @@ access_tokens = Table(
     Column("expires_at", Moment),
     Column("origins", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("per_minute", Integer),
+    *_reach(),
     PrimaryKeyConstraint("tenant", "digest"),
     UniqueConstraint("tenant", "name"),
 )

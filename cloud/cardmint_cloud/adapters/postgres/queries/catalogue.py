@@ -87,7 +87,7 @@ async def printings_of(connection: AsyncConnection, tenant: str, set_id: str) ->
     return rows(await connection.execute(statement))
 
 
-async def search(connection: AsyncConnection, text: str, *, limit: int = 60) -> list[RowMapping]:
+async def search(connection: AsyncConnection, text: str, *, limit: int) -> list[RowMapping]:
     """Find printings by what is printed on them, in any language; international ones first."""
     words = query_words(text)
     if not words:

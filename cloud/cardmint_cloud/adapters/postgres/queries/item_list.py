@@ -44,6 +44,7 @@ from cardmint_cloud.adapters.postgres.tables import events as e
 from cardmint_cloud.adapters.postgres.tables import items as i
 from cardmint_cloud.adapters.postgres.tables import printings as p
 from cardmint_cloud.domain.catalogue_words import query_words
+from cardmint_cloud.domain.folding import folded
 from cardmint_cloud.domain.item_query import KEYWORDS, ItemQuery, Kind, Operator, Term, Value
 from cardmint_contracts.changes import AddedGroup
 from cardmint_contracts.currencies import DECIMALS
@@ -103,14 +104,14 @@ _FLAGS: dict[str, ColumnElement[bool]] = {
 }
 _TEXTS: dict[str, ColumnElement[Any]] = {
     "number": _NUMBER,
-    "card": func.lower(i.c.card_id),
-    "lang": func.lower(i.c.language),
-    "bin": func.lower(i.c.bin),
-    "lot": func.lower(i.c.lot),
-    "note": func.lower(i.c.note),
-    "station": func.lower(i.c.station),
-    "grader": func.lower(i.c.grader),
-    "grade": func.lower(i.c.grade),
+    "card": func.cardmint_folded(i.c.card_id),
+    "lang": func.cardmint_folded(i.c.language),
+    "bin": func.cardmint_folded(i.c.bin),
+    "lot": func.cardmint_folded(i.c.lot),
+    "note": func.cardmint_folded(i.c.note),
+    "station": func.cardmint_folded(i.c.station),
+    "grader": func.cardmint_folded(i.c.grader),
+    "grade": func.cardmint_folded(i.c.grade),
 }
 _CODES: dict[str, ColumnElement[Any]] = {
     "finish": i.c.finish,
@@ -137,7 +138,7 @@ _ORDERS: dict[str, tuple[ColumnElement[Any], ...]] = {
     "confidence": (i.c.confidence,),
 }
 _COLUMNS = (
-    *i.c,
+    *(one for one in i.c if one is not i.c.written),
     *(func.coalesce(one, "").label(one.name) for one in (p.c.name, p.c.number)),
     *(func.coalesce(one, "").label(one.name) for one in (p.c.set_id, p.c.set_name)),
     *(q.c.minor, q.c.currency, q.c.lowest, q.c.source, q.c.basis, q.c.as_of, q.c.fetched_at),
@@ -173,11 +174,11 @@ _FACETS: dict[str, ColumnElement[Any]] = {
 """Keywords whose values are counted."""
 
 FACET_VALUES = 50
+Facets = dict[str, list[dict[str, Any]]]
+"""Values of each keyword, with their `count`."""
 
 
-async def item_facets(
-    connection: AsyncConnection, tenant: str, query: ItemQuery
-) -> dict[str, list[dict[str, Any]]]:
+async def item_facets(connection: AsyncConnection, tenant: str, query: ItemQuery) -> Facets:
     """Return the values of the items that a query finds, by keyword, with the number of each.
 
     The most frequent come first, 50 at most.
@@ -189,7 +190,7 @@ async def item_facets(
     statement = select(
         *found.c, func.count().label("count"), func.grouping(*found.c).label("grouped")
     ).group_by(func.grouping_sets(*(tuple_(column) for column in found.c)))
-    facets: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    facets: Facets = {name: [] for name in names}
     ordered = statement.order_by(func.count().desc(), *found.c)
     for row in (await connection.execute(ordered)).mappings():
         # Of the bits, the one of the column that was grouped by is 0; the first is the highest.
@@ -397,14 +398,14 @@ def _when(operator: Operator, first: datetime, after: datetime) -> ColumnElement
 
 
 def _equal(column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
-    """Compare whatever the case, of which the database decides on both sides."""
+    """Compare with a folded column; `*` at the end stands for any rest."""
     if text.endswith("*"):
-        return column.like(func.lower(like_pattern(text[:-1])[1:]), escape="\\")
-    return column == func.lower(text)
+        return column.like(like_pattern(folded(text[:-1]))[1:], escape="\\")
+    return column == folded(text)
 
 
 def _contains(column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
-    return column.like(func.lower(like_pattern(text)), escape="\\")
+    return column.like(like_pattern(folded(text)), escape="\\")
 
 
 def _word(text: str, tenant: str) -> ColumnElement[bool]:
@@ -417,10 +418,7 @@ def _word(text: str, tenant: str) -> ColumnElement[bool]:
         return true()
     named = select(p.c.card_id).where(p.c.tenant == tenant, *_all_in(p.c.words, words))
     known = select(cp.c.card_id).where(*_all_in(cp.c.words, words))
-    own = (
-        and_(one != "", _contains(func.lower(one), text)) for one in (i.c.bin, i.c.lot, i.c.note)
-    )
-    return or_(i.c.card_id.in_(named.union_all(known)), *own)
+    return or_(i.c.card_id.in_(named.union_all(known)), _contains(i.c.written, text))
 
 
 def _all_in(column: ColumnElement[Any], words: tuple[str, ...]) -> list[ColumnElement[bool]]:
@@ -428,13 +426,20 @@ def _all_in(column: ColumnElement[Any], words: tuple[str, ...]) -> list[ColumnEl
 
 
 def _of_set(text: str, tenant: str) -> ColumnElement[bool]:
-    texts = (func.lower(one) for one in (p.c.set_id, p.c.set_name))
+    texts = (func.cardmint_folded(one) for one in (p.c.set_id, p.c.set_name))
     named = select(p.c.card_id).where(
         p.c.tenant == tenant, or_(*(_equal(one, text) for one in texts))
     )
     known = (
         select(cp.c.card_id)
         .join(cs, cs.c.set_id == cp.c.set_id)
-        .where(or_(*(_equal(func.lower(one), text) for one in (cs.c.set_id, cs.c.code, cs.c.name))))
+        .where(
+            or_(
+                *(
+                    _equal(func.cardmint_folded(one), text)
+                    for one in (cs.c.set_id, cs.c.code, cs.c.name)
+                )
+            )
+        )
     )
     return i.c.card_id.in_(named.union(known))

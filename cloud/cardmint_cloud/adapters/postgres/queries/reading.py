@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-_SET_TENANT = text("SELECT set_config('cardmint.tenant', :tenant, true)")
+from cardmint_cloud.adapters.postgres.connection import SETTINGS, reach_setting
+
+_SET_TENANT = text(SETTINGS.format(":tenant", ":reach"))
 
 
 @contextlib.asynccontextmanager
@@ -21,5 +23,5 @@ async def reading(engine: AsyncEngine, tenant: str) -> AsyncIterator[AsyncConnec
 
 
 async def set_tenant(connection: AsyncConnection, tenant: str) -> None:
-    """Name the tenant of the transaction that the connection is in."""
-    await connection.execute(_SET_TENANT, {"tenant": tenant})
+    """Name the tenant of the transaction that the connection is in, and its reach."""
+    await connection.execute(_SET_TENANT, {"tenant": tenant, "reach": reach_setting()})
