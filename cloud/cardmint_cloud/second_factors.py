@@ -2,13 +2,13 @@
 
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pyotp
 
-from cardmint_cloud.accounts import Accounts, SignedIn, digest_of, usable_name
+from cardmint_cloud.accounts import MOST_AGENT, Accounts, SignedIn, digest_of, usable_name
 from cardmint_cloud.adapters import passkeys
 from cardmint_cloud.adapters.passkeys import Passkey
 from cardmint_cloud.adapters.postgres import accounts as account_rows
@@ -27,6 +27,8 @@ from cardmint_cloud.errors import Conflict, NotFound
 
 MOST_FACTORS = 10
 MOST_NAME = 40
+CHALLENGE_LIFE = timedelta(minutes=5)
+"""How long somebody has to sign in by a passkey."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -248,6 +250,71 @@ class SecondFactors:
         asked = passkeys.ask_to_sign(origin, known)
         await rows.set_challenge(self._database, self._tenant, who.session, asked.challenge)
         return asked.options
+
+    async def ask_anybody(self, origin: str, now: datetime) -> str:
+        """Return the options, as JSON, by which somebody signs in by a passkey alone.
+
+        Raises:
+            NotFound: browsers have no passkeys for this address.
+        """
+        if not passkeys.can_have_passkeys(origin):
+            raise NotFound("Passkeys need a name for this address, and HTTPS.")
+        asked = passkeys.ask_anybody(origin)
+        async with self._database.transaction() as connection:
+            await rows.add_passkey_challenge(
+                connection,
+                self._tenant,
+                asked.challenge,
+                now=now,
+                expires_at=now + CHALLENGE_LIFE,
+            )
+        return asked.options
+
+    async def sign_in(
+        self, answer: str, *, origin: str, address: str, agent: str, now: datetime
+    ) -> str | None:
+        """Return the secret of a new session for who signed by a passkey; None for a wrong answer.
+
+        The passkey knows its user by a PIN or a fingerprint: no other factor is asked for.
+        """
+        told = passkeys.told_by(answer)
+        if told is None:
+            return None
+        if not await rows.take_passkey_challenge(self._database, self._tenant, told.challenge, now):
+            return None
+        row = await rows.passkey_of(self._database, self._tenant, told.credential)
+        if row is None or row["account"].bytes != told.owner:
+            return None
+        known = Passkey(
+            credential=told.credential, public_key=bytes(row["secret"]), count=row["counter"]
+        )
+        count = passkeys.signed_count(answer, known, challenge=told.challenge, origin=origin)
+        if count is None:
+            await self._refused(row["account"], address, agent, now)
+            return None
+        used = await rows.use_factor(
+            self._database, self._tenant, row["factor"], before=known.count, after=count, now=now
+        )
+        begun = (
+            await self._accounts.begin_session(
+                row["account"], row["password"], address=address, agent=agent, now=now
+            )
+            if used
+            else None
+        )
+        who = await self._accounts.signed_in(begun, now) if begun else None
+        return await self._accounts.renew_session(who, now, Action.SIGNED_IN) if who else None
+
+    async def _refused(self, account: UUID, address: str, agent: str, now: datetime) -> None:
+        async with self._database.transaction() as connection:
+            await self._audit.add(
+                connection,
+                Action.SIGN_IN_REFUSED,
+                by="",
+                person=account,
+                personal={"address": address, "agent": agent[:MOST_AGENT]},
+                now=now,
+            )
 
     async def finish(
         self, who: SignedIn, proof: Proof, *, now: datetime, clock: float

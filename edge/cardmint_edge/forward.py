@@ -59,6 +59,7 @@ RETRY_S = 1.0
 MAX_WAIT_S = 1.0
 """Delay of the health message, and of tasks that are due, at most."""
 
+_CONNECTED = "connected"
 NO_SUBSCRIBERS = 16
 
 T = TypeVar("T")
@@ -211,12 +212,17 @@ class Forwarder:
             return "connected to the broker; the cloud is not listening"
         if self._window.silent:
             return "connected to the broker; the cloud does not answer"
-        return "connected"
+        return _CONNECTED
 
     @property
     def warnings(self) -> list[str]:
         """Sentences about a second box of this name, and about receipts that do not match."""
         return [text for text in (self._twins.text(self._clock()), self._receipt_problem) if text]
+
+    @property
+    def cloud_answers(self) -> bool:
+        """Whether the cloud takes the events, so that its questions are known here."""
+        return self.status_text == _CONNECTED
 
     @property
     def connected(self) -> bool:

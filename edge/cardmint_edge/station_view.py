@@ -136,6 +136,7 @@ class StationViewReader:
             drain_s=self._drain.estimate(time.monotonic(), status.queued),
             link=self._link_text(),
             connected=self._forwarder.connected,
+            cloud_answers=self._forwarder.cloud_answers,
             fault=self._counter.fault,
             set_aside=self._counter.set_aside,
             problems=[*self._forwarder.warnings, *self._problems()],

@@ -52,10 +52,12 @@ CHANGE = {
     "pins": (*TEXTS, "AAAA", "A" * 5000),
     "everything": ("yes",),
 }
-FORMS = {
+FORMS: dict[str, dict[str, tuple[str, ...]]] = {
     "/items/preview": CHANGE,
     "/items/change": CHANGE,
     "/items/add": {**CHANGE, "quantity": NUMBERS, "reference": TEXTS},
+    "/items/views": {"name": TEXTS, "q": (*TEXTS, *FOUND)},
+    "/items/views/remove": {"name": TEXTS},
     "/reviews": {"verdict": TEXTS, "chosen": (*TEXTS, *(f"{uuid4()}/{n}" for n in NUMBERS))},
     "/reviews/{task:uuid}": {
         "version": HOSTILE,

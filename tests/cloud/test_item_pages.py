@@ -11,6 +11,7 @@ import pytest
 
 from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
 from cardmint_cloud.item_changes import change_items
+from cardmint_cloud.saved_views import MOST
 from cardmint_cloud.web.item_forms import ChangeForm, packed, unpacked
 from cardmint_contracts.cards import Card, Condition, Money, ScanDefaults
 from cardmint_contracts.changes import ItemValues, Slab, Stock
@@ -149,6 +150,44 @@ async def test_cards_are_counted_by_kind_and_narrowed(pool: Pool, site: httpx.As
     assert "All of these cards are of one kind." in alone
     assert (await site.get("/items/facets", params={"q": "foo:1"})).status_code == 400
     assert 'hx-get="/items/facets?q=owl"' in plain(await site.get("/items", params={"q": "owl"}))
+
+
+async def test_a_search_is_kept_under_a_name_and_removed(
+    pool: Pool, site: httpx.AsyncClient
+) -> None:
+    await send(pool, accepted(), accepted(OWL))
+    assert "Save this search" not in plain(await site.get("/items")), "everything is no search"
+    assert "Save this search" in plain(await site.get("/items", params={"q": "owl"}))
+    kept = {"name": " The  owls ", "q": "owl order:name"}
+    saved = plain(await site.post("/items/views", data=kept))
+    assert "Saved: it is among the views now." in saved
+    chip = '<a href="/items?q=owl+order%3Aname"'
+    assert chip in plain(await site.get("/items"))
+    again = await site.post("/items/views", data=kept)
+    assert again.status_code == 409
+    assert "there is a view “The owls” already" in plain(again)
+    for name, query, why in (
+        (" ", "owl", "a name has 1 to 60 letters"),
+        ("x" * 61, "owl", "a name has 1 to 60 letters"),
+        ("x", "pricy>1", "the search cannot be read"),
+        ("x", " ", "search for something first"),
+    ):
+        refused = await site.post("/items/views", data={"name": name, "q": query})
+        assert refused.status_code == 409
+        assert why in plain(refused)
+    assert (await site.get("/api/v1/shop/views")).json() == {
+        "views": [{"name": "The owls", "q": "owl order:name"}]
+    }
+    shown = plain(await site.get("/items", params={"q": kept["q"]}))
+    assert 'action="/items/views/remove"' in shown
+    removed = plain(await site.post("/items/views/remove", data={"name": "The owls"}))
+    assert "The view is removed." in removed
+    assert chip not in removed
+    assert (await site.post("/items/views/remove", data={"name": "The owls"})).status_code == 404
+    for number in range(MOST):
+        await site.post("/items/views", data={"name": f"view {number}", "q": "owl"})
+    full = await site.post("/items/views", data={"name": "one more", "q": "owl"})
+    assert f"there are {MOST} views" in plain(full)
 
 
 async def test_a_misspelt_word_is_corrected_where_nothing_is_found(

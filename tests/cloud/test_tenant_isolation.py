@@ -163,13 +163,14 @@ def _forms(annotation: Any, ids: TenantIds) -> list[str]:
     """Return a form's contents with a tenant's identifiers in every field that takes one."""
     assert isinstance(annotation, type)
     assert dataclasses.is_dataclass(annotation), annotation
+    names = {"TokenForm": ids.token, "NewTokenForm": ids.token, "RemoveForm": ids.kept}
     values = {
         "version": "1",
         "card": ids.card_id,
         "lease": ids.lease,
         "chosen": f"{ids.task}/1",
         "verdict": "first",
-        "name": ids.token if "TokenForm" in annotation.__name__ else ids.person,
+        "name": names.get(annotation.__name__, ids.person),
         "password": PASSWORD,
         "next": f"/items/{ids.item}",
         "present": "not the present password",
@@ -193,8 +194,8 @@ def _forms(annotation: Any, ids: TenantIds) -> list[str]:
         "edition": "first",
         "role": "viewer",
         "disabled": "true",
-        "stations": ids.station,
-        "lots": ids.lot,
+        "stations": "left",  # Names, which need not exist; the log tells what was typed.
+        "lots": "june",
     }
     if annotation is AddForm:
         added = {"card": ids.card_id, "reference": ids.lot, "quantity": "2", "bin": "theirs"}
@@ -325,6 +326,7 @@ async def test_another_tenants_ids_are_nobodys_on_every_route(
         f"{THEIRS}-bin",
         f"note of {THEIRS}",
         f"view of {THEIRS}",
+        f"kept by {THEIRS}",
     ]
     everybody = await askers(walk, pool, two.theirs)
     sessions = await owner.fetch("SELECT * FROM account_sessions WHERE tenant = $1", OWN)
@@ -362,7 +364,10 @@ def _differences(*answers: tuple[int, str, str, str]) -> list[str]:
 
 
 async def _as_before(owner: Pool, sessions: list[Any]) -> None:
-    """Bring back the sessions that a request has ended, and remove the links that it made."""
+    """Bring back the sessions that a request has ended, and remove what else it made."""
+    await owner.execute(
+        "DELETE FROM saved_views WHERE tenant = $1 AND name NOT LIKE 'kept by %'", OWN
+    )
     await owner.execute(
         "DELETE FROM view_links WHERE tenant = $1 AND name <> $2", OWN, f"view of {OWN}"
     )
@@ -428,7 +433,8 @@ async def test_what_is_beyond_a_reach_is_nobodys_on_every_route(
                 answers.append(shown(answer, ids))
                 told = masked(f"{answer.headers}{answer.text}", ids)
                 assert not [mark for mark in marks if mark in told], (asker.name, asked, told)
-                await _as_before(owner, sessions)
+                if asked.path.startswith(("/account", "/log")):
+                    await _as_before(owner, sessions)
             same = answers[0] == answers[1]
             assert same, "\n".join([f"{asker.name}: {theirs}", *_differences(*answers)])
             assert answers[0][0] != 500, (asker.name, theirs)

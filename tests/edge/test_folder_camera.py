@@ -1,19 +1,26 @@
 """A watched folder: whatever its files do, each picture is given once, and the next one comes."""
 
 import errno
+import io
 import os
 import shutil
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
+import cv2
+import numpy as np
+import pillow_heif
 import pytest
+from PIL import Image
 from structlog.testing import capture_logs
 from tests.edge.kit.clock import ManualClock
 
-from cardmint_edge.adapters.cameras import folder as folder_camera
+from cardmint_edge.adapters.cameras import folder_intake
 from cardmint_edge.adapters.cameras.file_names import (
     FileKind,
     kind_of,
@@ -21,8 +28,9 @@ from cardmint_edge.adapters.cameras.file_names import (
     numbered,
     printable,
 )
-from cardmint_edge.adapters.cameras.folder import FolderCamera, read_file
-from cardmint_edge.adapters.cameras.folder_places import Stamp
+from cardmint_edge.adapters.cameras.folder import FolderCamera
+from cardmint_edge.adapters.cameras.folder_intake import read_file
+from cardmint_edge.adapters.cameras.folder_places import MARKER, Stamp
 from cardmint_edge.adapters.decode import Unreadable, decode_image
 from cardmint_edge.capture import NO_FILES, Camera
 from cardmint_edge.errors import Retry
@@ -69,11 +77,22 @@ def counted(camera: Camera, seconds: float, step: float = 0.25) -> list[str]:
     return taken
 
 
+def as_format(picture: bytes, ending: str) -> bytes:
+    """Return a picture in another format."""
+    file = io.BytesIO()
+    image = Image.open(io.BytesIO(picture))
+    if ending == "heic":
+        pillow_heif.from_pillow(image).save(file, quality=80)
+    else:
+        image.save(file, {"tif": "TIFF", "jpg": "JPEG"}.get(ending, ending))
+    return file.getvalue()
+
+
 def below(folder: Path, place: str) -> list[str]:
     return sorted(
         str(path.relative_to(folder / place))
         for path in (folder / place).rglob("*")
-        if path.is_file()
+        if path.is_file() and path.name != MARKER
     )
 
 
@@ -144,10 +163,14 @@ def test_a_folder_that_cannot_be_written_gives_no_shot(
     camera: FolderCamera, folder: Path, pictures: list[bytes]
 ) -> None:
     (folder / "a.jpg").write_bytes(pictures[0])
-    (folder / "counting").write_bytes(b"")
-    with pytest.raises(Retry, match=r"cannot be moved to counting/ \(File exists\)"):
+    (folder / "waiting").write_bytes(b"")
+    (folder / "cardmint-waiting").mkdir()
+    says = (
+        r"cannot be moved to waiting/ \(rename what is called waiting or cardmint-waiting there\)"
+    )
+    with pytest.raises(Retry, match=says):
         camera.next(2)
-    (folder / "counting").unlink()
+    (folder / "waiting").unlink()
     assert counted(camera, 2) == ["a.jpg"]
 
 
@@ -217,26 +240,98 @@ def test_the_folders_of_a_camera_are_watched(
     names = [
         "DCIM/100CANON/IMG_0001.JPG",
         "DCIM/101CANON/IMG_0001.JPG",
-        ".trash/a.jpg",
+        ".trash-1000/a.jpg",
+        ".scans/a.jpg",
+        ".a.jpg",
+        ".a.jpg.Xy12ab",
         "@eaDir/IMG_0001.JPG/SYNOPHOTO_THUMB_M.jpg",
         "x/done/a.jpg",
-        "done/b.jpg",
+        "x/again/b.jpg",
         "1/2/3/4/5/6/7/8/a.jpg",
         "1/2/3/4/5/6/7/8/9/a.jpg",
     ]
-    for name, content in zip(names, pictures, strict=True):
+    for name, content in zip(names, pictures * 2, strict=False):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     assert counted(camera, 3) == [
         "1/2/3/4/5/6/7/8/a.jpg",
         "DCIM/100CANON/IMG_0001.JPG",
         "DCIM/101CANON/IMG_0001.JPG",
+        "x/again/b.jpg",
         "x/done/a.jpg",
     ]
+    assert {file.name: file.reason for file in camera.waiting()} == {
+        ".scans": "hidden",
+        ".a.jpg": "hidden",
+        "1/2/3/4/5/6/7/8/9": "too-deep",
+    }
     assert below(folder, "done")[1:3] == [
         "DCIM/100CANON/IMG_0001.JPG",
         "DCIM/101CANON/IMG_0001.JPG",
     ]
+
+
+OWN = ["waiting", "counting", "again", "counting-again", "done", "parked", "dismissed"]
+
+
+@pytest.mark.parametrize("place", OWN)
+def test_a_folder_that_the_station_has_not_made_is_watched(
+    camera: FolderCamera,
+    folder: Path,
+    time: ManualClock,
+    pictures: list[bytes],
+    place: str,
+) -> None:
+    (folder / "first.jpg").write_bytes(pictures[0])
+    if place != "counting":  # which a station of an older version has
+        (folder / place).mkdir()
+        (folder / place / "own.jpg").write_bytes(pictures[1])
+    origins = counted(camera, 2)
+    if place == "counting":
+        (folder / place).rename(folder / "elsewhere")
+        (folder / place).mkdir()
+        (folder / place / "own.jpg").write_bytes(pictures[1])
+        origins += counted(watched(folder, time), 2)
+    assert sorted(origins) == sorted(["first.jpg", f"{place}/own.jpg"])
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    assert counted(camera, 35) == []
+    [parked] = camera.parked()
+    camera.dismiss(parked.key)
+    (folder / "last.jpg").write_bytes(pictures[2])
+    assert counted(watched(folder, time), 2) == ["last.jpg"]
+    own = {path.name for path in folder.iterdir() if (path / ".cardmint").exists()}
+    assert place not in own
+    if place in {"waiting", "counting", "done", "parked", "dismissed"}:
+        assert f"cardmint-{place}" in own
+
+
+@pytest.mark.parametrize("place", OWN)
+def test_a_file_of_a_places_name_stops_nothing(
+    camera: FolderCamera, folder: Path, pictures: list[bytes], place: str
+) -> None:
+    (folder / place).write_text("a list of what is done")
+    (folder / "a.jpg").write_bytes(pictures[0])
+    (folder / "b.jpg").write_bytes(b"no picture")
+    assert counted(camera, 35) == ["a.jpg"]
+    [parked] = camera.parked()
+    assert [(file.name, file.reason) for file in camera.waiting()] == [(place, "unknown-ending")]
+    assert camera.dismiss(parked.key)
+    assert (folder / place).read_text() == "a list of what is done"
+
+
+def test_the_folders_of_an_older_version_are_the_stations(
+    folder: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    for number, place in enumerate(("done", "parked", "dismissed", "counting")):
+        (folder / place).mkdir()
+        (folder / place / f"{number}.jpg").write_bytes(pictures[number])
+    camera = watched(folder, time)
+    assert counted(camera, 2) == ["3.jpg"]
+    assert [file.name for file in camera.parked()] == ["1.jpg"]
+    assert below(folder, "done") == ["0.jpg", "3.jpg"]
+    again = watched(folder, time)
+    (folder / "4.jpg").write_bytes(pictures[4])
+    assert counted(again, 2) == ["4.jpg"]
 
 
 def test_a_name_that_comes_again_replaces_nothing(
@@ -255,7 +350,7 @@ def test_a_name_that_comes_again_replaces_nothing(
 BESIDE = [
     "IMG_0001.DNG", "IMG_0001.NEF", "IMG_0001.CR2", "IMG_0001.THM", "IMG_0001.jpg_original",
     "IMG_0001.jpg~", "IMG_0001.jpg.crdownload", "IMG_0001.jpg.filepart", "IMG_0001.jpg.part",
-    ".IMG_0001.jpg", "IMG_0001.xmp", "IMG_0001.AAE", "IMG_0001.MOV", "Thumbs.db",
+    "._IMG_0001.jpg", "IMG_0001.xmp", "IMG_0001.AAE", "IMG_0001.MOV", "Thumbs.db",
 ]  # fmt: skip
 
 
@@ -269,6 +364,118 @@ def test_one_photo_with_everything_beside_it_is_one_shot(
     assert sorted(path.name for path in folder.iterdir() if path.is_file()) == sorted(BESIDE)
     assert camera.waiting() == ()
     assert {kind_of(name) for name in BESIDE} == {FileKind.LEFT_ALONE}
+
+
+TEN, ELEVEN = "2026:11:28 10:00:00", "2026:11:28 11:00:00"
+FORMS = [
+    ("IMG_0004.HEIC", "IMG_0004.jpg"),
+    ("IMG_0004.jpg", "IMG_0004.HEIC"),
+    ("IMG_0004.HEIC", "IMG_E0004.JPG"),
+    ("IMG_E0004.JPG", "IMG_0004.HEIC"),
+    ("IMG_0004.JPG", "IMG_E0004.JPG"),
+    ("DSC00001.HIF", "DSC00001.JPG"),
+    ("a/scan.png", "a/scan.jpeg"),
+    ("scan.tif", "scan.jpg"),
+    ("scan.jpg", "scan_thumb.jpg"),
+    ("scan.jpg", "thumb_scan.jpg"),
+    ("scan.heic", "scan-thumbnail.JPG"),
+    ("scan_thumb.jpg", "scan.jpg"),
+]
+
+
+def in_form(picture: bytes, name: str, taken: str) -> bytes:
+    """Return a picture in the format of a name, a thumbnail where it says so."""
+    image = Image.open(io.BytesIO(picture))
+    if "thumb" in name:
+        image.thumbnail((320, 320))
+    exif = Image.Exif()
+    if taken:
+        exif.get_ifd(0x8769)[0x9003] = taken
+    ending, file = Path(name).suffix.lower(), io.BytesIO()
+    if ending in {".heic", ".hif"}:
+        pillow_heif.from_pillow(image).save(file, quality=80, exif=exif.tobytes())
+    else:
+        image.save(
+            file, {".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF"}.get(ending, "JPEG"), exif=exif
+        )
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("later", "restarted", "taken"),
+    [(0.0, False, TEN), (8.0, False, ""), (8.0, True, TEN)],
+    ids=["together", "later", "after a restart"],
+)
+@pytest.mark.parametrize(("first", "second"), FORMS)
+def test_one_shot_in_two_files_counts_once(
+    folder: Path,
+    time: ManualClock,
+    pictures: list[bytes],
+    first: str,
+    second: str,
+    later: float,
+    restarted: bool,
+    taken: str,
+) -> None:
+    (folder / "a").mkdir()
+    (folder / "other.jpg").write_bytes(pictures[1])
+    (folder / first).write_bytes(in_form(pictures[0], first, taken))
+    write = partial((folder / second).write_bytes, in_form(pictures[0], second, taken))
+    camera = watched(folder, time)
+    if later:
+        time.at(later, write)
+    else:
+        write()
+    with capture_logs() as logs:
+        origins = counted(camera, 7)
+        if restarted:
+            camera = watched(folder, time)
+        origins += counted(camera, 9)
+    assert len(origins) == 2
+    assert "other.jpg" in origins
+    assert below(folder, "parked") == []
+    assert sorted(below(folder, "done")) == sorted([first, second, "other.jpg"])
+    [named] = camera.waiting()
+    assert (named.name, named.reason) == (logs[0]["file"], "other-form")
+    assert f"the same shot as {logs[0]['of']}, which was counted" in named.message
+    time.sleep(600)
+    assert camera.waiting() == ()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [names for names in FORMS if names[0] not in {"scan.tif", "a/scan.png"}]
+)
+def test_another_card_of_the_same_name_counts_or_is_asked_about(
+    camera: FolderCamera, folder: Path, pictures: list[bytes], first: str, second: str
+) -> None:
+    (folder / "a").mkdir()
+    (folder / first).write_bytes(in_form(pictures[0], first, TEN))
+    assert counted(camera, 7) == [first]
+    (folder / second).write_bytes(in_form(pictures[1], second, TEN))
+    assert counted(camera, 7) == []
+    [asked] = camera.parked()
+    assert (asked.name, asked.reason) == (second, "other-form")
+    assert f"another form of {first}, which was counted" in asked.message
+    assert camera.retry(asked.key)
+    assert counted(camera, 2) == [second]
+    (folder / second).write_bytes(in_form(pictures[2], second, ELEVEN))
+    assert counted(camera, 7) == [second]
+    (folder / "done" / first).write_bytes(b"no picture now")
+    (folder / second).write_bytes(in_form(pictures[3], second, ""))
+    assert counted(camera, 7) == [second], "nothing speaks against it"
+
+
+def test_the_photo_that_took_a_name_last_is_looked_at(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    for number, taken in enumerate((TEN, ELEVEN)):
+        (folder / "IMG_1.HEIC").write_bytes(in_form(pictures[number], ".heic", taken))
+        assert counted(camera, 1) == ["IMG_1.HEIC"]
+    for number, taken in enumerate((TEN, ELEVEN)):
+        (folder / "IMG_1.jpg").write_bytes(in_form(pictures[number], ".jpg", taken))
+        with capture_logs() as logs:
+            assert counted(camera, 1) == []
+        assert logs[0]["of"] == ("IMG_1.HEIC", "IMG_1-1.HEIC")[number]
 
 
 def test_a_copy_has_the_same_digest(
@@ -298,6 +505,7 @@ def test_a_copy_has_the_same_digest(
 def test_what_the_operator_wants_again_is_known_after_a_restart(
     folder: Path, time: ManualClock, pictures: list[bytes]
 ) -> None:
+    (folder / "counting").mkdir()
     for place in ("again", "counting-again"):
         (folder / place).mkdir()
         (folder / place / "a.jpg").write_bytes(pictures[0])
@@ -355,7 +563,7 @@ def test_a_file_is_read_as_the_file_it_is(
     for name in ("pipe.jpg", "link.jpg"):
         with pytest.raises(Unreadable):
             read_file(folder / name)
-    monkeypatch.setattr(folder_camera, "MAX_BYTES", 10)
+    monkeypatch.setattr(folder_intake, "MAX_BYTES", 10)
     (folder / "large.jpg").write_bytes(bytes(11))
     with pytest.raises(Unreadable, match="at most 0 MB"):
         read_file(folder / "large.jpg")
@@ -501,6 +709,57 @@ def test_a_slow_file_is_counted_when_it_is_whole_and_holds_up_no_other(
     assert (camera.waiting(), camera.parked()) == ((), [])
 
 
+@pytest.mark.parametrize("pause", [2.0, 25.0])
+@pytest.mark.parametrize("way", ["sparse", "zeros"])
+@pytest.mark.parametrize("ending", ["bmp", "tif", "heic", "jpg", "png", "webp"])
+def test_a_file_whose_size_comes_before_its_content_is_counted_when_it_is_whole(
+    camera: FolderCamera,
+    folder: Path,
+    time: ManualClock,
+    pictures: list[bytes],
+    ending: str,
+    way: str,
+    pause: float,
+) -> None:
+    whole = as_format(pictures[0], ending)
+    half = len(whole) // 2
+    with (folder / f"a.{ending}").open("wb") as file:
+        file.write(whole[:half])
+        if way == "sparse":
+            file.truncate(len(whole))
+        else:
+            file.write(bytes(len(whole) - half))
+
+    def rest() -> None:
+        with (folder / f"a.{ending}").open("r+b") as file:
+            file.seek(half)
+            file.write(whole[half:])
+
+    time.at(pause, rest)
+    (folder / "b.jpg").write_bytes(pictures[1])
+    assert counted(camera, 1) == ["b.jpg"]
+    assert [file.name for file in camera.waiting()] == [f"a.{ending}"]
+    assert counted(camera, pause + 1) == [f"a.{ending}"]
+    assert (folder / "done" / f"a.{ending}").read_bytes() == whole
+    assert (camera.waiting(), camera.parked()) == ((), [])
+
+
+def test_a_picture_that_ends_in_black_is_parked_and_counted_when_somebody_says_so(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    black = bytearray(as_format(pictures[0], "bmp"))
+    black[-len(black) // 10 :] = bytes(len(black) // 10)
+    (folder / "a.bmp").write_bytes(black)
+    assert counted(camera, 35) == []
+    [parked] = camera.parked()
+    assert parked.reason == "unfinished-file"
+    assert "if the picture is complete and black there, try it again" in parked.message
+    assert camera.retry(parked.key)
+    shot = camera.next(1)
+    assert shot is not None
+    assert (shot.origin, shot.again) == ("a.bmp", True)
+
+
 @pytest.mark.parametrize("error", [errno.EIO, errno.EACCES, errno.ESTALE])
 def test_a_file_that_cannot_be_read_for_a_moment_is_read_then(
     folder: Path, time: ManualClock, pictures: list[bytes], error: int
@@ -556,9 +815,9 @@ def test_a_parked_file_can_be_dismissed(
     assert below(folder, "dismissed") == ["a.jpg"]
     (folder / "parked" / "b.jpg.reason.txt").unlink()
     assert [(file.name, file.reason) for file in camera.parked()] == [("b.jpg", "unknown")]
-    (folder / "dismissed" / "a.jpg").rename(folder / "gone")
-    (folder / "dismissed").rmdir()
-    (folder / "dismissed").write_text("in the way")
+    shutil.rmtree(folder / "dismissed")
+    for name in ("dismissed", "cardmint-dismissed"):
+        (folder / name).write_text("in the way")
     assert not camera.dismiss(keys["b.jpg"])
 
 
@@ -570,7 +829,7 @@ def test_a_file_that_breaks_the_decoder_is_parked(
             raise RecursionError
         return decode_image(content)
 
-    monkeypatch.setattr("cardmint_edge.adapters.cameras.folder.decode_image", decode)
+    monkeypatch.setattr("cardmint_edge.adapters.cameras.folder_intake.decode_image", decode)
     (folder / "a.jpg").write_bytes(pictures[0])
     (folder / "b.jpg").write_bytes(pictures[1])
     with capture_logs():
@@ -581,11 +840,12 @@ def test_a_file_that_breaks_the_decoder_is_parked(
 def test_a_file_that_cannot_be_parked_is_named_and_holds_up_no_other(
     camera: FolderCamera, folder: Path, pictures: list[bytes]
 ) -> None:
-    (folder / "parked").write_bytes(b"")
+    for name in ("parked", "cardmint-parked"):
+        (folder / name).write_bytes(b"")
     (folder / "a.jpg").write_bytes(b"broken")
     assert counted(camera, 35) == []
-    [waiting] = camera.waiting()
-    assert "cannot be moved to parked/" in waiting.message
+    waiting = {file.name: file.message for file in camera.waiting()}
+    assert "cannot be moved to parked/" in waiting["a.jpg"]
     (folder / "b.jpg").write_bytes(pictures[0])
     assert counted(camera, 2) == ["b.jpg"]
     (folder / "parked").unlink()
@@ -676,7 +936,8 @@ def test_a_disk_that_fills_while_a_file_is_confirmed_is_waited_for(
 ) -> None:
     (folder / "a.jpg").write_bytes(pictures[0])
     assert camera.next(2) is not None
-    (folder / "done").write_text("in the way")
+    for name in ("done", "cardmint-done"):
+        (folder / name).write_text("in the way")
     with pytest.raises(Retry, match="cannot be moved to done/"):
         camera.confirm()
     (folder / "done").unlink()
@@ -707,3 +968,214 @@ def test_a_folder_of_a_counted_files_name_stops_nothing(
     (folder / "later.jpg").write_bytes(pictures[2])
     assert sorted(counted(camera, 9)) == ["late.jpg/inner.jpg", "later.jpg"]
     assert below(folder, "done") == ["late-1.jpg/inner.jpg", "late.jpg", "later.jpg"]
+
+
+# --- Files that wait for their turn ---
+
+
+def test_a_name_that_is_overwritten_while_others_wait_is_two_files(
+    camera: FolderCamera, folder: Path, pictures: list[bytes], time: ManualClock
+) -> None:
+    for number in range(5):
+        (folder / f"IMG_{number}.jpg").write_bytes(pictures[number])
+    (folder / "scan.jpg").write_bytes(pictures[5])
+    digests = list[str]()
+    for _ in range(20):
+        shot = camera.next(0.25)
+        if shot is not None:
+            digests.append(shot.digest)
+            time.sleep(2.0)  # recognition
+            if len(digests) == 1:
+                (folder / "scan.jpg").write_bytes(pictures[6])
+            camera.confirm()
+    assert sorted(digests) == sorted(sha256(content).hexdigest() for content in pictures[:7])
+    assert below(folder, "done")[-2:] == ["scan-1.jpg", "scan.jpg"]
+
+
+def test_what_waits_for_its_turn_comes_after_a_restart(
+    folder: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    for number in range(4):
+        (folder / f"{number}.jpg").write_bytes(pictures[number])
+    assert watched(folder, time).next(2) is not None
+    assert below(folder, "waiting") == ["1.jpg", "2.jpg", "3.jpg"]
+    after = watched(folder, time)
+    given = []
+    for _ in range(8):
+        shot = after.next(0.25)
+        if shot is not None:
+            given.append((shot.origin, shot.resumed))
+            after.confirm()
+    assert given == [("0.jpg", True), ("1.jpg", False), ("2.jpg", False), ("3.jpg", False)]
+    assert len(below(folder, "done")) == 4
+
+
+def test_what_is_removed_while_it_waits_is_not_counted(
+    camera: FolderCamera, folder: Path, tmp_path: Path, pictures: list[bytes]
+) -> None:
+    for number in range(3):
+        (folder / f"{number}.jpg").write_bytes(pictures[number])
+    assert camera.next(2) is not None
+    camera.confirm()
+    (folder / "waiting" / "1.jpg").unlink()
+    assert counted(camera, 1) == ["2.jpg"]
+    for number in (3, 4):
+        (folder / f"{number}.jpg").write_bytes(pictures[number])
+    assert camera.next(2) is not None
+    camera.confirm()
+    folder.rename(tmp_path / "away")
+    with pytest.raises(Retry, match="the folder is missing"):
+        camera.next(1)
+    (tmp_path / "away").rename(folder)
+    assert counted(camera, 1) == ["4.jpg"]
+
+
+def test_files_are_taken_while_a_card_is_recognised(folder: Path, pictures: list[bytes]) -> None:
+    camera = FolderCamera(folder, settle_s=0.0, beside=True)
+    try:
+        (folder / "a.jpg").write_bytes(pictures[0])
+        first = camera.next(30)
+        contents = pictures[1:3]
+        for number, content in enumerate(contents):
+            (folder / "new").write_bytes(content)
+            (folder / "new").rename(folder / "b.jpg")
+            for _ in range(600):
+                if len(below(folder, "waiting")) > number:
+                    break
+                threading.Event().wait(0.05)
+        camera.confirm()
+        assert first is not None
+        digests = [first.digest]
+        for _ in contents:
+            shot = camera.next(30)
+            assert shot is not None
+            digests.append(shot.digest)
+            camera.confirm()
+        assert digests == [sha256(content).hexdigest() for content in pictures[:3]]
+    finally:
+        camera.close()
+    camera.close()
+
+
+def test_a_complete_file_that_cannot_be_decoded_is_parked(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    broken = bytearray(pictures[0])
+    start = broken.index(b"\xff\xda") + 20
+    broken[start : len(broken) - 2] = b"\xff\x00" * ((len(broken) - 2 - start) // 2)
+    (folder / "a.jpg").write_bytes(broken)
+    (folder / "b.jpg").write_bytes(pictures[1])
+    assert counted(camera, 2) == ["b.jpg"]
+    assert [file.name for file in camera.waiting()] == ["a.jpg"]
+    assert counted(camera, 33) == []
+    assert [(file.name, file.reason) for file in camera.parked()] == [("a.jpg", "unreadable-image")]
+
+
+def test_a_name_that_keeps_changing_is_named_and_its_last_picture_counts(
+    camera: FolderCamera, folder: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    for step in range(1, 40):
+        time.at(0.25 * step, partial((folder / "scan.jpg").write_bytes, pictures[step % 2]))
+    (folder / "scan.jpg").write_bytes(pictures[2])
+    assert counted(camera, 8) == []
+    [waiting] = camera.waiting()
+    assert (waiting.name, waiting.reason) == ("scan.jpg", "keeps-changing")
+    assert "or use a new name for each" in waiting.message
+    assert counted(camera, 4) == ["scan.jpg"]
+    assert (folder / "done" / "scan.jpg").read_bytes() == pictures[1]
+    assert camera.waiting() == ()
+
+
+# --- Files that are rewritten after they were counted ---
+
+
+def with_time(picture: bytes, taken: str, quality: int = 95) -> bytes:
+    """Return a JPEG with the time at which a camera took it."""
+    image, file = Image.open(io.BytesIO(picture)), io.BytesIO()
+    exif = image.getexif()
+    exif.get_ifd(0x8769)[0x9003] = taken
+    image.save(file, "JPEG", quality=quality, exif=exif)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("after", [0.2, 1.5, 30.0, 590.0])
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_a_file_that_is_rewritten_after_it_was_counted_is_another_card(
+    camera: FolderCamera,
+    folder: Path,
+    time: ManualClock,
+    pictures: list[bytes],
+    after: float,
+    pieces: int,
+) -> None:
+    pictures = [
+        with_time(content, f"2026:11:28 10:00:0{second}") for second, content in enumerate(pictures)
+    ]
+    with (folder / "scan.jpg").open("wb", buffering=0) as held:
+        held.write(pictures[0])
+        assert counted(camera, 1) == ["scan.jpg"]
+        assert counted(camera, after) == []
+        held.seek(0)
+        held.truncate()
+        for number in range(pieces):
+            size = len(pictures[1]) // pieces + 1
+            held.write(pictures[1][number * size : (number + 1) * size])
+            if number + 1 < pieces:
+                assert counted(camera, 3) == []
+        with capture_logs():
+            assert counted(camera, 5) == ["scan.jpg"]
+        held.seek(0)
+        held.write(pictures[2])
+        held.truncate()
+        with capture_logs():
+            assert counted(camera, 5) == ["scan.jpg"]
+    assert (folder / "done" / "scan.jpg").read_bytes() == pictures[2]
+    assert (below(folder, "done"), camera.parked()) == (["scan.jpg"], [])
+
+
+def test_a_counted_file_that_certainly_shows_another_picture_counts_without_a_time(
+    camera: FolderCamera, folder: Path
+) -> None:
+    for seed in range(3):
+        cells = np.random.default_rng(seed).integers(0, 255, (16, 12, 3), dtype=np.uint8)
+        picture = cv2.imencode(".png", cv2.resize(cells, (240, 320)))[1].tobytes()
+        with (folder / ("done/scan.png" if seed else "scan.png")).open("wb") as file:
+            file.write(picture)
+        with capture_logs():
+            assert counted(camera, 5) == ["scan.png"]
+
+
+def test_a_counted_picture_that_is_edited_counts_no_second_time(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    taken = "2026:11:28 10:00:00"
+    contents = {
+        "same bytes": with_time(pictures[0], taken),
+        "saved again": with_time(pictures[1], taken),
+        "edited": with_time(pictures[2], taken),
+        "damaged": with_time(pictures[3], taken),
+    }
+    for name, content in contents.items():
+        (folder / f"{name}.jpg").write_bytes(content)
+    assert len(counted(camera, 2)) == 4
+    done = folder / "done"
+    (done / "same bytes.jpg").write_bytes(contents["same bytes"])
+    (done / "saved again.jpg").write_bytes(with_time(pictures[1], taken, quality=60))
+    cropped = io.BytesIO()
+    Image.open(io.BytesIO(pictures[2])).crop((0, 0, 600, 500)).save(cropped, "JPEG")
+    (done / "edited.jpg").write_bytes(with_time(cropped.getvalue(), taken))
+    (done / "damaged.jpg").write_bytes(contents["damaged"][:900])
+    with capture_logs() as logs:
+        assert counted(camera, 5) == []
+    answers = {entry["file"]: entry["same"] for entry in logs}
+    assert answers == {"same bytes.jpg": "yes", "saved again.jpg": "yes", "edited.jpg": "unclear"}
+    [parked] = camera.parked()
+    assert (parked.name, parked.reason) == ("edited.jpg", "rewritten")
+    assert camera.retry(parked.key)
+    assert counted(camera, 2) == ["edited.jpg"]
+    (done / "saved again.jpg").unlink()
+    with capture_logs() as logs:
+        assert counted(camera, 601, step=1.0) == []
+    assert logs == []
+    (done / "same bytes.jpg").write_bytes(pictures[4])
+    assert counted(camera, 3) == [], "it was counted long ago"

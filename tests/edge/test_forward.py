@@ -226,6 +226,7 @@ def test_the_operator_reads_where_it_stands(bench: ForwarderBench) -> None:
     assert "no connection" in bench.forwarder.status_text
     bench.connect()
     assert bench.forwarder.status_text == "connected"
+    assert bench.forwarder.cloud_answers
     bench.record()
     bench.turn()
     bench.forwarder.post(MessageDelivered(connection=1, reason=16))
@@ -234,8 +235,10 @@ def test_the_operator_reads_where_it_stands(bench: ForwarderBench) -> None:
     bench.puback()
     bench.turn(3)
     assert "does not answer" in bench.forwarder.status_text
+    assert (bench.forwarder.connected, bench.forwarder.cloud_answers) == (True, False)
     bench.arrive()
     assert bench.forwarder.status_text == "connected"
+    assert bench.forwarder.cloud_answers
 
 
 def test_a_broker_that_refuses_is_named_once(bench: ForwarderBench) -> None:

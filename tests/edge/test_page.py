@@ -108,6 +108,44 @@ def test_an_empty_station_says_what_to_do(client: Asking) -> None:
     assert "Nothing to answer" in page
 
 
+def test_what_the_cloud_asks_is_not_known_without_it(bench: PageBench, client: Asking) -> None:
+    def answers() -> str:
+        page = " ".join(client.get("/").text.split())
+        return page.partition("<dt>To answer</dt><dd>")[2].partition("</dd>")[0]
+
+    assert answers() == "0"
+    bench.connected = False
+    assert answers() == "not known"
+    page = client.get("/").text
+    assert "come from the cloud, when it answers again" in page
+    assert "Nothing to answer" not in page
+    task = task_of(1)
+    bench.tasks.receive_task(task.task, encode(task))
+    assert answers() == "1 or more"
+    bench.connected = True
+    assert answers() == "1"
+
+
+@pytest.mark.parametrize(
+    ("reason", "says"),
+    [
+        ("same-picture", "Count it anyway"),
+        ("other-form", "Count it anyway"),
+        ("unfinished-file", "Count it anyway"),
+        ("rewritten", "Try again"),
+        ("unreadable-image", "Try again"),
+    ],
+)
+def test_a_parked_file_says_what_its_button_does(
+    bench: PageBench, client: Asking, reason: str, says: str
+) -> None:
+    bench.files = [
+        ListedFile(key="k", name="a.jpg", reason=reason, message="why", parked=True),
+    ]
+    buttons = client.get("/").text.partition("Files that gave no card")[2]
+    assert f"<span>{says}</span>" in buttons
+
+
 def test_the_last_card_is_large_and_the_rest_a_strip(bench: PageBench, client: Asking) -> None:
     for number in range(1, 25):
         bench.outbox.record(scan_of(number, image=image_of(number)), STAMP)

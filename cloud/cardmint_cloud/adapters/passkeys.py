@@ -97,6 +97,35 @@ def ask_to_sign(origin: str, known: Sequence[bytes]) -> Asked:
     return Asked(options=webauthn.options_to_json(made), challenge=made.challenge)
 
 
+def ask_anybody(origin: str) -> Asked:
+    """Return what asks a browser to sign by any passkey that it has for the site."""
+    return ask_to_sign(origin, [])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """What an answer says of itself, unproven: its passkey, its owner and what it signed."""
+
+    credential: bytes
+    owner: bytes
+    challenge: bytes
+
+
+def told_by(answer: str) -> Told | None:
+    """Return what an answer says of itself; None where it is none, or names no owner."""
+    if len(answer) > MOST_BYTES:
+        return None
+    try:
+        found = webauthn.helpers.parse_authentication_credential_json(answer)
+        signed = webauthn.helpers.parse_client_data_json(found.response.client_data_json)
+    except _BAD:
+        return None
+    owner = found.response.user_handle
+    if owner is None:
+        return None
+    return Told(credential=found.raw_id, owner=owner, challenge=signed.challenge)
+
+
 def credential_of(answer: str) -> bytes | None:
     """Return which passkey an answer says it is of; None where it says nothing."""
     if len(answer) > MOST_BYTES:

@@ -4,7 +4,7 @@ import re
 from enum import StrEnum
 
 OPEN_PATHS = re.compile(
-    r"/(login(?:/provider(?:/back)?)?|healthz|(?:join|recover|view)/[^/]+|static/[^/]+"
+    r"/(login(?:/provider(?:/back)?|/passkey(?:/ask)?)?|healthz|(?:join|recover|view)/[^/]+|static/[^/]+"
     r"|api/v1/(?:tenant|station-code))\Z"
 )
 """Paths for everybody: signing in, links with a secret, the state of health, files, and the
@@ -53,7 +53,7 @@ _WRITES: tuple[tuple[re.Pattern[str], Role], ...] = (
     (re.compile(r"/reviews/[^/]+/hand\Z"), Role.OPERATOR),
     (re.compile(r"/reviews/[^/]+/rescan\Z"), Role.OPERATOR),
     (re.compile(r"/reviews(/[^/]+(/undo)?)?\Z"), Role.OPERATOR),
-    (re.compile(r"/items/(add|preview|change|undo/[^/]+)\Z"), Role.OPERATOR),
+    (re.compile(r"/items/(add|preview|change|views(/remove)?|undo/[^/]+)\Z"), Role.OPERATOR),
     (re.compile(_CHANGES), Role.OPERATOR),
     (re.compile(r"/held-prices/[^/]+/[^/]+\Z"), Role.REVIEWER),
     (re.compile(r"/(dead-letters|jobs|providers)/.+\Z"), Role.ADMIN),

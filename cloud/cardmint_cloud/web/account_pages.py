@@ -25,6 +25,7 @@ from cardmint_cloud.web.entry import (
     accounts_of,
     address_of,
     entry_page,
+    sign_in_page,
     signed_in,
     too_soon,
     who_is,
@@ -132,7 +133,7 @@ async def login_page(request: PageRequest, shop: NamedDependency[PageContext]) -
     """Show the page to sign in; `next` of the address is where to go then."""
     accounts_of(shop)
     wanted = local_path(request.query_params.get("next", "/"))
-    return entry_page(shop, "login.html", wanted=wanted, problem="")
+    return sign_in_page(request, shop, wanted)
 
 
 @post("/login", status_code=200, request_max_body_size=_FORM_BYTES)
@@ -151,11 +152,11 @@ async def sign_in(
         )
     except TooSoon as soon:
         told = f"Too many wrong tries; {soon}."
-        page = entry_page(shop, "login.html", wanted=local_path(data.next), problem=told)
+        page = sign_in_page(request, shop, local_path(data.next), problem=told)
         return too_soon(page, soon)
     if secret is None:
         wanted = local_path(data.next)
-        return entry_page(shop, "login.html", wanted=wanted, problem=_WRONG, status=403)
+        return sign_in_page(request, shop, wanted, problem=_WRONG, status=403)
     return signed_in(shop, secret, local_path(data.next))
 
 

@@ -7,6 +7,7 @@ from litestar.exceptions import NotFoundException
 from litestar.response import Redirect, Template
 
 from cardmint_cloud.accounts import Accounts, SignedIn, TooSoon
+from cardmint_cloud.adapters.passkeys import can_have_passkeys
 from cardmint_cloud.web.context import PageContext, PageRequest
 from cardmint_cloud.web.sign_in import session_cookie, who_asks
 
@@ -45,6 +46,20 @@ def entry_page(shop: PageContext, template: str, *, status: int = 200, **context
     page = Template(template, context={"tenant": shop.tenant, "provider": provider, **context})
     page.status_code = status
     return page
+
+
+def sign_in_page(
+    request: PageRequest, shop: PageContext, wanted: str, *, problem: str = "", status: int = 200
+) -> Template:
+    """Return the page to sign in, which then goes on to `wanted`."""
+    return entry_page(
+        shop,
+        "login.html",
+        wanted=wanted,
+        problem=problem,
+        passkeys=can_have_passkeys(shop.origin(request)),
+        status=status,
+    )
 
 
 def too_soon(page: Template, soon: TooSoon) -> Template:

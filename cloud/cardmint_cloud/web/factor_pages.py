@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import segno
-from litestar import Response, get, post
+from litestar import MediaType, Response, get, post
 from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath, URLEncodedBody
@@ -20,7 +20,15 @@ from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.errors import Conflict
 from cardmint_cloud.second_factors import Proof, SecondFactors
 from cardmint_cloud.web.context import PageContext, PageRequest
-from cardmint_cloud.web.entry import accounts_of, entry_page, signed_in, too_soon, who_is
+from cardmint_cloud.web.entry import (
+    accounts_of,
+    address_of,
+    entry_page,
+    sign_in_page,
+    signed_in,
+    too_soon,
+    who_is,
+)
 from cardmint_cloud.web.rendering import render_page
 from cardmint_cloud.web.sign_in import local_path
 
@@ -74,6 +82,42 @@ class RecoverForm:
     """A new password."""
 
     new: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PasskeySignInForm:
+    """A passkey's answer as JSON, and the address to go to."""
+
+    passkey: str = ""
+    next: str = "/"
+
+
+@post("/login/passkey/ask", status_code=200)
+async def ask_passkey(request: PageRequest, shop: NamedDependency[PageContext]) -> Response[str]:
+    """Return what asks a browser to sign in by a passkey alone, once, within five minutes."""
+    options = await _factors(shop).ask_anybody(shop.origin(request), shop.clock())
+    return Response(options, media_type=MediaType.JSON, headers={"cache-control": "no-store"})
+
+
+@post("/login/passkey", status_code=200, request_max_body_size=_FORM_BYTES)
+async def sign_in_by_passkey(
+    data: URLEncodedBody[PasskeySignInForm],
+    request: PageRequest,
+    shop: NamedDependency[PageContext],
+) -> Response[Any] | Template:
+    """Begin a session by a passkey alone, which is two factors in one."""
+    wanted = local_path(data.next)
+    secret = await _factors(shop).sign_in(
+        data.passkey,
+        origin=shop.origin(request),
+        address=address_of(request),
+        agent=request.headers.get("user-agent", ""),
+        now=shop.clock(),
+    )
+    if secret is None:
+        told = "That passkey is not known here; try again, or sign in by name and password."
+        return sign_in_page(request, shop, wanted, problem=told, status=403)
+    return signed_in(shop, secret, wanted)
 
 
 @get("/login/second")
@@ -300,6 +344,7 @@ def _drawn(address: str) -> Markup:
 
 
 HANDLERS = (
+    *(ask_passkey, sign_in_by_passkey),
     *(second_page, give_second, prove_page, prove, factors_page),
     *(begin_totp, confirm_totp, add_passkey, remove_factor, new_codes),
     *(recover_page, recover),

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cardmint_cloud.adapters.postgres import saved_views
 from cardmint_cloud.adapters.postgres.connection import tenant_transaction
 from cardmint_cloud.adapters.postgres.queries import item_list, provider_status
 from cardmint_cloud.adapters.postgres.queries.reading import reading
@@ -103,6 +104,13 @@ async def find_cards(
         if not count:
             answer["meant"] = await _meant(connection, shop, q, query)
     return {**answer, "cards": [file_row(row) for row in found]}
+
+
+@get("/api/v1/{tenant:str}/views")
+async def views(tenant: Tenant, shop: NamedDependency[PageContext]) -> dict[str, Any]:
+    """Return the queries that the shop keeps under a name."""
+    kept = await saved_views.list_all(shop.database, tenant)
+    return {"views": [{"name": one["name"], "q": one["query"]} for one in kept]}
 
 
 async def _meant(connection: AsyncConnection, shop: PageContext, q: str, query: ItemQuery) -> str:
@@ -322,6 +330,6 @@ def _refused(problem: Conflict) -> Response[dict[str, Any]]:
 
 
 HANDLERS = (
-    *(find_cards, facets, preview, change, latest, undo, add, answer),
+    *(find_cards, facets, views, preview, change, latest, undo, add, answer),
     *(accuracy, circuits),
 )

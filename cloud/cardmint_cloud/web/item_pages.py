@@ -1,6 +1,7 @@
 """The pages of items: found by a query, changed one by one or together, downloaded."""
 
 import re
+from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
@@ -11,6 +12,7 @@ from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect, Stream, Template
 
 from cardmint_cloud.adapters.card_files import MEDIA_TYPES
+from cardmint_cloud.adapters.postgres import saved_views
 from cardmint_cloud.adapters.postgres.queries import item_list
 from cardmint_cloud.adapters.postgres.queries.reading import reading
 from cardmint_cloud.domain.item_query import KEYWORDS, ItemQuery, QueryFault, parse_query, with_term
@@ -21,6 +23,7 @@ from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.item_changes import MAX_CHANGED, change_items, undo_change
 from cardmint_cloud.item_export import item_file
 from cardmint_cloud.item_import import add_cards
+from cardmint_cloud.saved_views import save_view
 from cardmint_cloud.web.context import PageContext, PageRequest, user_of
 from cardmint_cloud.web.event_texts import values_in_words
 from cardmint_cloud.web.inventory_pages import sound_text
@@ -28,6 +31,7 @@ from cardmint_cloud.web.item_forms import FIELD_CHOICES, AddForm, ChangeForm, pa
 from cardmint_cloud.web.parameters import MAX_PAGE, address
 from cardmint_cloud.web.printings import known_printing
 from cardmint_cloud.web.rendering import htmx_target, render_page
+from cardmint_cloud.web.sign_in import reach_of_asker
 from cardmint_contracts.cards import Card
 from cardmint_contracts.changes import ItemValues, Stock
 
@@ -114,6 +118,7 @@ async def _items(
             last=last,
             size=PAGE,
             most=MAX_CHANGED,
+            views=await _views(request, shop),
             keywords=KEYWORDS,
             address=items_address,
             has_image=lambda sha256: shop.images.has(shop.tenant, sha256),
@@ -124,6 +129,13 @@ async def _items(
             undo=undo,
             **FIELD_CHOICES,
         )
+
+
+async def _views(request: PageRequest, shop: PageContext) -> list[Any]:
+    """Return the kept queries; to somebody with a limited reach their names are not shown."""
+    if reach_of_asker(request.scope) is not None:
+        return []
+    return await saved_views.list_all(shop.database, shop.tenant)
 
 
 def _parsed(shop: PageContext, q: str) -> tuple[ItemQuery | None, QueryFault | None]:
@@ -311,6 +323,51 @@ async def take_back(
     return await _items(request, shop, "", notice=said, undo=outcome.change)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ViewForm:
+    """The name of a view, and the query that it keeps."""
+
+    name: str
+    q: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveForm:
+    """The view to remove, by its name, and the query that is shown."""
+
+    name: str
+    q: str = ""
+
+
+@post("/items/views", status_code=200)
+async def keep_view(
+    data: URLEncodedBody[ViewForm], request: PageRequest, shop: NamedDependency[PageContext]
+) -> Response[Any]:
+    """Keep a query under a name, for all who see the shop's cards."""
+    query, name = sound_text(data.q), sound_text(data.name)
+    try:
+        await save_view(shop.database, shop.tenant, name, query, now=shop.clock())
+    except Conflict as problem:
+        page = await _items(request, shop, data.q, notice=f"Not saved: {problem}.", tone="conflict")
+        page.status_code = 409
+        return page
+    return await _items(request, shop, data.q, notice="Saved: it is among the views now.")
+
+
+@post("/items/views/remove", status_code=200)
+async def remove_view(
+    data: URLEncodedBody[RemoveForm], request: PageRequest, shop: NamedDependency[PageContext]
+) -> Response[Any]:
+    """Remove a kept query."""
+    if await saved_views.remove(shop.database, shop.tenant, sound_text(data.name)):
+        return await _items(request, shop, data.q, notice="The view is removed.")
+    page = await _items(
+        request, shop, data.q, notice="There is no such view any more.", tone="conflict"
+    )
+    page.status_code = 404
+    return page
+
+
 @get("/changes")
 async def changes(shop: NamedDependency[PageContext]) -> Template:
     """Show the latest changes of items, each with a button that takes it back."""
@@ -392,5 +449,5 @@ HANDLERS = (
         make_change,
         take_back,
     ),
-    *(changes, download),
+    *(keep_view, remove_view, changes, download),
 )

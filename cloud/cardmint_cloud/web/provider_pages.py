@@ -14,7 +14,7 @@ from cardmint_cloud.errors import Conflict, NotFound
 from cardmint_cloud.provider_sign_in import ProviderSignIn
 from cardmint_cloud.web.account_pages import own_account
 from cardmint_cloud.web.context import PageContext, PageRequest
-from cardmint_cloud.web.entry import address_of, entry_page, signed_in, who_is
+from cardmint_cloud.web.entry import address_of, sign_in_page, signed_in, who_is
 from cardmint_cloud.web.sign_in import cookie_value, local_path
 
 TO_SIGN_IN = "/login/provider/back"
@@ -33,7 +33,7 @@ async def begin(
     try:
         return await _lead(request, shop, TO_SIGN_IN, wanted)
     except ProviderProblem as problem:
-        return entry_page(shop, "login.html", wanted=wanted, problem=str(problem), status=502)
+        return sign_in_page(request, shop, wanted, problem=str(problem), status=502)
 
 
 @get(TO_SIGN_IN)
@@ -52,7 +52,7 @@ async def come_back(
             now=shop.clock(),
         )
     except (ProviderProblem, NotFound) as problem:
-        page = entry_page(shop, "login.html", wanted=wanted, problem=str(problem), status=403)
+        page = sign_in_page(request, shop, wanted, problem=str(problem), status=403)
         page.cookies.append(_cookie(shop, ""))
         return page
     answer = signed_in(shop, session, wanted)

@@ -45,7 +45,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 HEIF = "HEIF"
 ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
-    *(".heic", ".heif"),
+    *(".heic", ".heif", ".hif"),
 )
 START_BYTES = 64
 """Bytes by which `starts_as_image` knows a format."""
@@ -140,7 +140,7 @@ def _decode(data: bytes, *, reduce: bool) -> tuple[Frame, float]:
         raise Unreadable("unreadable-image", "the file is empty")
     try:
         # Pillow warns of unusual metadata, and of sizes that are checked here anyway.
-        with warnings.catch_warnings(action="ignore"), _opened(data) as image:
+        with warnings.catch_warnings(action="ignore"), opened(data) as image:
             _check(image)
             if image.format in {"JPEG", "MPO"} and image.mode in {"RGB", "L"}:
                 frame = _jpeg(data, image, reduce=reduce)
@@ -174,7 +174,8 @@ def _decode(data: bytes, *, reduce: bool) -> tuple[Frame, float]:
         raise Unreadable("unreadable-image", f"damaged or cut short: {error}") from None
 
 
-def _opened(data: bytes) -> Image.Image:
+def opened(data: bytes) -> Image.Image:
+    """Open an image of a format that is read, without decoding it. Raises what Pillow raises."""
     try:
         return Image.open(io.BytesIO(data), formats=_formats(data))
     except (UnidentifiedImageError, ValueError):

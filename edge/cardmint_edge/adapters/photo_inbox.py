@@ -34,7 +34,7 @@ MAX_STEM = 60
 """Characters of the phone's own file name that are kept."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_ENDINGS = {".jpg", ".jpeg", ".png", ".heic", ".heif", ".webp", ".tif", ".tiff", ".bmp"}
+_ENDINGS = {".jpg", ".jpeg", ".png", ".heic", ".heif", ".hif", ".webp", ".tif", ".tiff", ".bmp"}
 _PART = ".part"
 
 log = structlog.get_logger(__name__)
@@ -98,6 +98,7 @@ class PhotoInbox:
         found = {}
         for folder, place in (
             (self.folder / "parked", PhotoPlace.PARKED),
+            (self.folder / "waiting", PhotoPlace.WAITING),
             (self.folder / "counting", PhotoPlace.WAITING),
             (self.folder, PhotoPlace.WAITING),
         ):
@@ -194,7 +195,8 @@ class PhotoInbox:
         """Delete photos that were counted, and half-sent ones that are old or too many."""
         with suppress(OSError):
             for path in (self.folder / "done").iterdir():
-                path.unlink(missing_ok=True)
+                if not path.name.startswith("."):
+                    path.unlink(missing_ok=True)
         parts = []
         for path in self.folder.glob(f".*{_PART}"):
             with suppress(OSError):

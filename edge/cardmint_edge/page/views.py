@@ -91,6 +91,7 @@ class StationView:
     of which it is a possible duplicate. `answers` has what a person said about a scan, and
     `given` the answers from here that may be taken back. `copies` counts the questions whether
     a card came before, `stack` is whether copies of one card are laid upon each other now.
+    `cloud_answers` is whether the cloud's questions are known here, so that `open_tasks` is all.
     `uploads` is whether images are uploaded at all. `languages` has, for the scan of a question
     about a language, the languages to choose from, `outlines` those of several cards in its image.
     `printed_name` is the last card's name in its language or the one that is set, `exists_as` the
@@ -118,6 +119,7 @@ class StationView:
     notice: str = ""
     problems: Sequence[str] = ()
     price: "PriceSummary | None" = None
+    cloud_answers: bool = True
     printed_name: str = ""
     exists_as: Sequence[Finish] = ()
     variants: Mapping[UUID, Mapping[str, Sequence[Finish] | Sequence[Edition]]] = field(

@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import UUID, uuid4, uuid5
 
 from cardmint_cloud.accounts import digest_of
+from cardmint_cloud.adapters.postgres import factors as factor_rows
 from cardmint_cloud.adapters.postgres import feed, identities
 from cardmint_cloud.adapters.postgres.connection import (
     Pool,
@@ -24,6 +25,7 @@ from cardmint_cloud.item_changes import change_items
 from cardmint_cloud.pricing.price import price_card
 from cardmint_cloud.reviews.answers import lease_question, submit_answer
 from cardmint_cloud.reviews.opening import open_for_new_cards
+from cardmint_cloud.saved_views import save_view
 from cardmint_cloud.station_codes import StationCodes
 from cardmint_cloud.view_links import ViewLinks
 from cardmint_cloud.web.item_forms import packed
@@ -73,6 +75,7 @@ class TenantIds:
     recovery: str
     view: str
     link: str
+    kept: str
     factor: str
     sha256: str
     lease: str
@@ -106,6 +109,7 @@ def unknown_ids(like: TenantIds) -> TenantIds:
         recovery="m" * len(like.recovery),
         view="v" * len(like.view),
         link=str(uuid4()),
+        kept="kept by none",
         factor=str(uuid4()),
         sha256="ab" * 32,
         lease=str(uuid4()),
@@ -228,7 +232,13 @@ async def fill_every_table(
     )
 
     own = TenantDatabase(pool, tenant)
+    await save_view(own, tenant, f"kept by {mark}", f"lot:{place.lot}", now=NOW)
     await identities.add(own, tenant, digest_of(mark), owner_of, NOW)
+
+    async with own.transaction() as connection:
+        await factor_rows.add_passkey_challenge(
+            connection, tenant, digest_of(mark), now=NOW, expires_at=NOW + timedelta(days=1)
+        )
 
     async def found(what: str, table: str) -> str:
         return str(await owner.fetchval(f"SELECT {what} FROM {table} tenant = $1 LIMIT 1", tenant))
@@ -257,6 +267,7 @@ async def fill_every_table(
         recovery=recovery,
         view=view,
         link=await found("link", "view_links WHERE"),
+        kept=f"kept by {mark}",
         factor=await found("factor", "account_factors WHERE"),
         sha256=sha256,
         lease=str(lease),

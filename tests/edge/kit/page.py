@@ -89,6 +89,7 @@ class PageBench:
             status=outbox_status(self.outbox, ImageTable(self.outbox.database)),
             link="connected; the cloud receives",
             connected=self.connected,
+            cloud_answers=self.connected,
             fault=self.fault,
             scans=scans,
             tasks=tasks,

@@ -17,6 +17,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING"""
 _USE = """
 UPDATE account_factors SET counter = $4, used_at = $5, confirmed = true
  WHERE tenant = $1 AND factor = $2 AND counter = $3"""
+_OF_CREDENTIAL = """
+SELECT f.factor, f.account, f.secret, f.counter, a.password
+  FROM account_factors f JOIN accounts a USING (tenant, account)
+ WHERE f.tenant = $1 AND f.credential = $2 AND f.confirmed AND NOT a.disabled"""
 _TAKE_CHALLENGE = """
 WITH old AS (SELECT digest, challenge FROM account_sessions
               WHERE tenant = $1 AND digest = $2 FOR UPDATE)
@@ -128,3 +132,38 @@ async def take_challenge(executor: Executor, tenant: str, session: bytes) -> byt
     """Use a session's challenge up, and return it; None where there is none."""
     found = await executor.fetchval(_TAKE_CHALLENGE, tenant, session)
     return bytes(found) if found is not None else None
+
+
+async def add_passkey_challenge(
+    connection: PostgresConnection,
+    tenant: str,
+    challenge: bytes,
+    *,
+    now: datetime,
+    expires_at: datetime,
+) -> None:
+    """Keep a challenge for whoever signs in by a passkey; old ones go."""
+    await connection.execute(
+        "DELETE FROM passkey_challenges WHERE tenant = $1 AND expires_at < $2", tenant, now
+    )
+    await connection.execute(
+        "INSERT INTO passkey_challenges (tenant, challenge, expires_at) VALUES ($1, $2, $3)",
+        tenant,
+        challenge,
+        expires_at,
+    )
+
+
+async def take_passkey_challenge(
+    executor: Executor, tenant: str, challenge: bytes, now: datetime
+) -> bool:
+    """Use a challenge up; False where it was not given out, was used, or is too old."""
+    statement = (
+        "DELETE FROM passkey_challenges WHERE tenant = $1 AND challenge = $2 AND expires_at > $3"
+    )
+    return await executor.execute(statement, tenant, challenge, now) == "DELETE 1"
+
+
+async def passkey_of(executor: Executor, tenant: str, credential: bytes) -> Any:
+    """Return a passkey with its account, unless that is disabled; None if there is none."""
+    return await executor.fetchrow(_OF_CREDENTIAL, tenant, credential)

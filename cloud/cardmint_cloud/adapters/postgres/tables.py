@@ -581,6 +581,14 @@ account_identities = Table(
     UniqueConstraint("tenant", "account"),
     _of_account(),
 )
+passkey_challenges = Table(
+    "passkey_challenges",
+    metadata,
+    _tenant(),
+    Column("challenge", LargeBinary, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    PrimaryKeyConstraint("tenant", "challenge"),
+)
 recovery_codes = Table(
     "recovery_codes",
     metadata,
@@ -599,6 +607,15 @@ person_keys = Table(
     Column("wrapped", LargeBinary, nullable=False),
     PrimaryKeyConstraint("tenant", "account"),
     _of_account(),
+)
+saved_views = Table(
+    "saved_views",
+    metadata,
+    _tenant(),
+    Column("name", Text, nullable=False),
+    Column("query", Text, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    PrimaryKeyConstraint("tenant", "name"),
 )
 view_links = Table(
     "view_links",

@@ -1,4 +1,4 @@
-"""People and programs limited to stations and lots, and what the policies ask about it."""
+"""People and programs limited to stations and lots; challenges that passkeys sign by themselves."""
 
 from alembic import op
 
@@ -26,6 +26,16 @@ def upgrade() -> None:
             f"ALTER TABLE {table} ADD COLUMN stations text[] NOT NULL DEFAULT '{{}}',"
             " ADD COLUMN lots text[] NOT NULL DEFAULT '{}'"
         )
+    op.execute(
+        """
+        CREATE TABLE passkey_challenges (
+            tenant text NOT NULL,
+            challenge bytea NOT NULL,
+            expires_at timestamptz NOT NULL,
+            PRIMARY KEY (tenant, challenge)
+        )
+        """
+    )
     for signature, body in _FUNCTIONS.items():
         op.execute(
             f"CREATE FUNCTION {signature} RETURNS boolean LANGUAGE plpgsql STABLE PARALLEL SAFE"
@@ -34,6 +44,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("DROP TABLE passkey_challenges")
     for signature in _FUNCTIONS:
         op.execute(f"DROP FUNCTION {signature} CASCADE")  # and the policies that ask it
     for table in _LIMITED:

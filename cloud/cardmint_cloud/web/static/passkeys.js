@@ -3,8 +3,14 @@
 
 const can = () => window.PublicKeyCredential && PublicKeyCredential.parseCreationOptionsFromJSON;
 
+async function asked(address) {
+  const said = await fetch(address, { method: "POST" });
+  if (!said.ok) throw new Error(`${said.status}`);
+  return said.json();
+}
+
 async function answer(form) {
-  const options = JSON.parse(form.dataset.options);
+  const options = form.dataset.options ? JSON.parse(form.dataset.options) : await asked(form.action + "/ask");
   const found = form.dataset.passkey === "create"
     ? await navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(options) })
     : await navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(options) });

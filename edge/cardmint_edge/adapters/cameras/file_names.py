@@ -27,8 +27,22 @@ RAW_ENDINGS = frozenset({*_RAW.split(), ".tif", ".tiff"})
 _LEFT_ALONE = frozenset(f"{_RAW} {_BESIDE} {_UNFINISHED}".split())
 _ARCHIVES = frozenset([".7z", ".bz2", ".gz", ".lz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst"])
 
-OTHER_FOLDERS = frozenset({"@eadir", "#recycle", "$recycle.bin", "lost+found", "__macosx"})
-"""Folders that systems make for thumbnails and deleted files, in lower case."""
+_SAME_FORMAT = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".heif": ".heic"} | {
+    ".hif": ".heic",
+    ".tiff": ".tif",
+}
+_EDITED = re.compile(r"(IMG_)E(\d{4})", re.IGNORECASE)
+"""An iPhone's edited copy of a photo."""
+_THUMBNAIL = re.compile(
+    r"thumb(?:nail)?[ _.-](.+)|(.+)[ _.-]thumb(?:nail)?", re.IGNORECASE | re.DOTALL
+)
+
+_OTHER_FOLDERS = frozenset(
+    {"@eadir", "#recycle", "$recycle.bin", "lost+found", "__macosx", ".thumbnails", ".fseventsd"}
+    | {".temporaryitems", ".spotlight-v100", ".documentrevisions-v100", ".stfolder", ".stversions"}
+    | {".snapshot"}
+)
+_OTHER_STARTS = (".trash", ".cardmint-", "._")
 
 
 class FileKind(StrEnum):
@@ -37,6 +51,8 @@ class FileKind(StrEnum):
     PICTURE = "picture"
     LEFT_ALONE = "left-alone"
     """A raw file, a file beside a picture, or one that another program has not finished."""
+    HIDDEN = "hidden"
+    """A picture or folder whose name begins with a dot."""
     ARCHIVE = "archive"
     UNKNOWN = "unknown-ending"
 
@@ -44,13 +60,62 @@ class FileKind(StrEnum):
 def kind_of(name: str) -> FileKind:
     """Return what a file's name says about it."""
     ending = Path(name).suffix.lower()
-    if name.startswith(".") or name.endswith("~") or ending.endswith("_original"):
+    if name.startswith("."):
+        hidden = ending in ENDINGS and not name.startswith("._")
+        return FileKind.HIDDEN if hidden else FileKind.LEFT_ALONE
+    if name.endswith("~") or ending.endswith("_original"):
         return FileKind.LEFT_ALONE
     if ending in ENDINGS:
         return FileKind.PICTURE
     if ending in _LEFT_ALONE:
         return FileKind.LEFT_ALONE
     return FileKind.ARCHIVE if ending in _ARCHIVES else FileKind.UNKNOWN
+
+
+def kind_of_folder(name: str) -> FileKind:
+    """Return what a folder's name says: it holds pictures, is a system's, or hidden."""
+    small = name.lower()
+    if small in _OTHER_FOLDERS or small.startswith(_OTHER_STARTS):
+        return FileKind.LEFT_ALONE  # made for thumbnails or deleted files
+    return FileKind.HIDDEN if name.startswith(".") else FileKind.PICTURE
+
+
+def is_thumbnail(path: Path) -> bool:
+    """Return whether a file is a thumbnail by its name."""
+    return _THUMBNAIL.fullmatch(path.stem) is not None
+
+
+def other_forms(path: Path) -> list[Path]:
+    """Return the names under which another file may show the same shot.
+
+    These are other formats, an iPhone's edited copy and its original, a thumbnail and its picture.
+    """
+    own = path.suffix.lower()
+    stem, thumbnail = path.stem, _THUMBNAIL.fullmatch(path.stem)
+    if thumbnail is not None:
+        stem = thumbnail[1] or thumbnail[2]
+    stem = _EDITED.sub(r"\1\2", stem) if _EDITED.fullmatch(stem) else stem
+    names = _in_all_formats(stem, without=own if stem == path.stem else "")
+    if re.fullmatch(r"IMG_\d{4}", stem, re.IGNORECASE):
+        names += _in_all_formats(f"{stem[:4]}E{stem[4:]}", without="")
+    if thumbnail is None:
+        names += [f"{stem}_thumb{own}", f"thumb_{stem}{own}"]
+    return [path.with_name(name) for name in names if name != path.name and len(name) <= LONGEST]
+
+
+def _in_all_formats(stem: str, *, without: str) -> list[str]:
+    """Return a stem with every ending but those of one format."""
+    return [
+        stem + written
+        for ending in ENDINGS
+        if _SAME_FORMAT.get(ending, ending) != _SAME_FORMAT.get(without, without)
+        for written in (ending, ending.upper())
+    ]
+
+
+def turn(path: Path) -> tuple[bool, list[tuple[list[str | int], str]]]:
+    """Return a key that orders paths as they are counted: as people do, thumbnails last."""
+    return is_thumbnail(path), natural_order(path)
 
 
 def natural_order(path: Path) -> list[tuple[list[str | int], str]]:

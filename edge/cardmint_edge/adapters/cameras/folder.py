@@ -1,80 +1,67 @@
 """A watched folder as a camera: another program writes files there, and each becomes a shot."""
 
-import os
-import stat
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
 import structlog
 
-from cardmint_edge.adapters.cameras.file_names import (
-    OTHER_FOLDERS,
-    FileKind,
-    kind_of,
-    natural_order,
-    printable,
+from cardmint_edge.adapters.cameras.counted_files import CountedFiles
+from cardmint_edge.adapters.cameras.file_names import printable
+from cardmint_edge.adapters.cameras.folder_intake import (
+    MOST_SHOWN,
+    POLL_S,
+    FolderIntake,
+    ReadFile,
+    TakenFile,
+    decode,
+    read_file,
 )
 from cardmint_edge.adapters.cameras.folder_places import (
     AGAIN,
     COUNTING,
     COUNTING_AGAIN,
     DONE,
-    PLACES,
+    WAITING,
     FolderPlaces,
     Stamp,
-    key_of,
     same_content,
-    stamp_of,
 )
-from cardmint_edge.adapters.decode import MAX_BYTES, Unreadable, decode_image
+from cardmint_edge.adapters.cameras.other_forms import OTHER_FORM, OtherForms
+from cardmint_edge.adapters.decode import Unreadable
+from cardmint_edge.adapters.photo_time import taken_at
 from cardmint_edge.capture import Shot, SourceFile, SourceFiles
+from cardmint_edge.domain.same_shot import SameShot, mark_of
 from cardmint_edge.errors import Retry
-
-POLL_S = 0.1
-PARK_AFTER_S = 30.0
-"""Seconds without any change after which a file that cannot be used is set aside."""
-TRY_AGAIN_S = 1.0
-"""Seconds between two tries to read a file that the system does not let us read."""
-MOST_FOLDERS_DEEP = 8
-MOST_SHOWN = 100
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
-class _Watched:
-    """A file in the folder: its stamp and since when it has it, and why it gives no shot yet."""
-
-    stamp: Stamp
-    since: float
-    seen: datetime
-    problem: Unreadable | None = None
-    try_at: float = 0.0
-
-
 @dataclass(frozen=True, slots=True)
-class _Taken:
-    """The file whose shot is given and not confirmed."""
+class _Given:
+    """The file whose shot is given and not confirmed. `origin` is where it lay in the folder."""
 
     place: str
     path: Path
     stamp: Stamp
+    origin: Path
+    taken: tuple[str, str]
     shot: Shot = field(repr=False)
 
 
 class FolderCamera:
-    """Takes files in the natural order of their names, each once it has not changed for `settle_s`.
+    """Gives the files of a folder in the natural order of their names, each as one shot.
 
-    Sub-folders are watched, too. A file is read first and then moved to `counting/`, both only as
-    long as it is the file that settled; it goes to `done/` when its shot is confirmed. So a file
-    that is overwritten meanwhile is another file, and comes after it. What is no usable picture
-    stays where it is, and is read again when it changes; without a change for 30 s it is moved to
-    `parked/`, with the reason in a file beside it. A shot that was never confirmed is still in
-    `counting/`, and comes before any other after a restart.
+    Sub-folders are watched, too. A file that has not changed for `settle_s` and is complete is
+    moved to `waiting/` at once, so that a file of the same name that comes later is another one. In
+    its turn it is moved to `counting/`, and to `done/` when its shot is confirmed. What is no
+    usable picture stays where it is, and is read again when it changes; without a change for 30 s
+    it is moved to `parked/`, with the reason in a file beside it. After a restart a shot that was
+    never confirmed is still in `counting/`, and comes before any other.
 
     Raw files, files beside pictures, unfinished files and links are left alone.
     """
@@ -86,21 +73,29 @@ class FolderCamera:
         settle_s: float = 0.3,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
-        read: Callable[[Path], tuple[bytes, Stamp]] | None = None,
+        read: ReadFile = read_file,
+        beside: bool = False,
     ) -> None:
-        """Take the folder, which may be away. `read` reads a file as `read_file` does."""
+        """Take the folder, which may be away. `read` reads a file as `read_file` does.
+
+        `beside`: files are taken while a card is recognised, too, by a thread.
+        """
         self._folder = folder
-        self._settle_s = settle_s
         self._clock = clock
         self._sleep = sleep
+        self._read = read
         self._places = FolderPlaces(folder)
-        self._watched: dict[Path, _Watched] = {}
-        self._order: list[Path] = []
-        self._left_alone: list[SourceFile] = []
-        self._waiting: tuple[SourceFile, ...] = ()
-        self._scan_at = clock()
-        self._taken: _Taken | None = None
-        self._read = read or read_file
+        self._intake = FolderIntake(folder, self._places, settle_s=settle_s, clock=clock, read=read)
+        self._forms = OtherForms(self._places, read, clock)
+        self._counted = CountedFiles(self._places, read, clock)
+        self._given: _Given | None = None
+        self._unfinished_at = clock()
+        self._closed = threading.Event()
+        self._thread = (
+            threading.Thread(target=self._keep_taking, name="folder", daemon=True)
+            if beside
+            else None
+        )
 
     @property
     def name(self) -> str:
@@ -118,27 +113,35 @@ class FolderCamera:
         return self
 
     def next(self, timeout_s: float) -> Shot | None:
-        """Wait for a file that no longer changes. An unconfirmed file comes again.
+        """Wait for a complete file. An unconfirmed file comes again.
 
         Raises:
             Park: the file cannot be used, and was moved to `parked/`.
             Retry: the folder is missing, or no file can be moved.
         """
-        if self._taken is not None:
-            if self._places.stamp(self._taken.place, self._taken.path) is not None:
-                return self._taken.shot
-            self._taken = None  # somebody removed the file
+        if self._thread is not None and self._thread.ident is None:
+            self._thread.start()
+        if self._given is not None:
+            if self._places.stamp(self._given.place, self._given.path) is not None:
+                return self._given.shot
+            self._given = None  # somebody removed the file
         until = self._clock() + timeout_s
         while True:
-            if self._clock() >= self._scan_at:
-                self._taken = self._resumed() or self._wanted_again()
-            self._taken = self._taken or self._settled()
-            if self._taken is not None:
-                return self._taken.shot
+            if self._thread is None or self._intake.first() is None:
+                self._intake.look()
+            self._counted.look()
+            self._given = self._unfinished() or self._first_waiting()
+            if self._given is not None:
+                return self._given.shot
             left = until - self._clock()
             if left <= 0:
                 return None
             self._sleep(min(POLL_S, left))
+
+    def take(self) -> None:
+        """Take complete files while a card is recognised. What goes wrong is for `next` to say."""
+        with suppress(Retry):
+            self._intake.take()
 
     def capture(self) -> bool:
         """Return False: this camera takes no shot on command."""
@@ -150,17 +153,21 @@ class FolderCamera:
         Raises:
             Retry: the file cannot be moved.
         """
-        taken = self._taken
-        if taken is None:
+        given = self._given
+        if given is None:
             return
-        stamp = self._places.stamp(taken.place, taken.path)
+        stamp = self._places.stamp(given.place, given.path)
         if stamp is None:
-            log.warning("a counted file was removed meanwhile", file=taken.shot.origin)
+            log.warning("a counted file was removed meanwhile", file=given.shot.origin)
         else:
             # A program that had the file open may have written the next picture into it.
-            whole = same_content(stamp, taken.stamp)
-            self._places.move(taken.place, taken.path, DONE if whole else "")
-        self._taken = None
+            whole = same_content(stamp, given.stamp)
+            to = DONE if whole else ""
+            path = self._places.move(given.place, given.path, to, name=given.origin)
+            if whole:
+                mark = mark_of(given.shot.frame, given.taken)
+                self._counted.add(path, given.origin, stamp, given.shot.digest, mark)
+        self._given = None
 
     def set_aside(self, reason: str, message: str) -> None:
         """Move the last shot's file to `parked/`.
@@ -168,12 +175,16 @@ class FolderCamera:
         Raises:
             Retry: the file cannot be moved.
         """
-        if self._taken is not None:
-            self._places.park(self._taken.place, self._taken.path, reason, message)
-            self._taken = None
+        given = self._given
+        if given is not None:
+            self._places.park(given.place, given.path, reason, message, name=given.origin)
+            self._given = None
 
     def close(self) -> None:
-        """Do nothing: no file stays open."""
+        """Take no more files."""
+        self._closed.set()
+        if self._thread is not None and self._thread.is_alive():
+            self._thread.join()
 
     def parked(self, limit: int = MOST_SHOWN) -> Sequence[SourceFile]:
         """Return files that were set aside, the newest first."""
@@ -181,7 +192,7 @@ class FolderCamera:
 
     def waiting(self, limit: int = MOST_SHOWN) -> Sequence[SourceFile]:
         """Return files that still lie in the folder and are not usable now, or are left alone."""
-        return self._waiting[:limit]
+        return (*self._intake.troubled, *self._forms.shown)[:limit]
 
     def retry(self, key: str) -> bool:
         """Try a parked file once more; a picture that was counted before counts again."""
@@ -191,222 +202,111 @@ class FolderCamera:
         """Move a parked file to `dismissed/`."""
         return self._places.dismiss(key)
 
-    def _resumed(self) -> _Taken | None:
+    def _keep_taking(self) -> None:
+        while not self._closed.wait(POLL_S):
+            self.take()
+
+    def _unfinished(self) -> _Given | None:
+        """Return what comes before all others; look for it when it is time to."""
+        began = self._clock()
+        if began < self._unfinished_at:
+            return None
+        given = self._resumed() or self._wanted_again()
+        self._unfinished_at = self._clock() + max(POLL_S, 5 * (self._clock() - began))
+        return given
+
+    def _resumed(self) -> _Given | None:
         """Return the file whose shot was given before a restart and not confirmed."""
         for place in (COUNTING, COUNTING_AGAIN):
             for path in self._places.files(place):
-                try:
-                    content, stamp = self._read(self._folder / place / path)
-                    shot = _shot(path, content)
-                except FileNotFoundError:
-                    continue
-                except Unreadable:
-                    # It is treated as any other file; its digest still says whether it counted.
-                    self._places.move(place, path, "")
-                    continue
-                shot = replace(shot, resumed=True, again=place == COUNTING_AGAIN)
-                return _Taken(place, path, stamp, shot)
+                given = self._from(place, path, resumed=True, again=place == COUNTING_AGAIN)
+                if given is not None:
+                    return given
         return None
 
-    def _wanted_again(self) -> _Taken | None:
+    def _wanted_again(self) -> _Given | None:
         """Return a file that the operator wants counted again."""
         for path in self._places.files(AGAIN):
+            given = self._from(AGAIN, path, again=True)
+            if given is not None:
+                counting = self._places.move(AGAIN, path, COUNTING_AGAIN)
+                return replace(given, place=COUNTING_AGAIN, path=counting)
+        return None
+
+    def _from(
+        self, place: str, path: Path, *, resumed: bool = False, again: bool = False
+    ) -> _Given | None:
+        """Return the shot of a file in a place; lay what cannot be used back into the folder."""
+        try:
+            content, stamp = self._read(self._places.at(place, path))
+            shot = _shot(path, content, resumed=resumed, again=again)
+        except FileNotFoundError:
+            return None
+        except Unreadable:
+            # It is treated as any other file; its digest still says whether it counted.
+            self._places.move(place, path, "")
+            return None
+        return _Given(place, path, stamp, path, taken_at(content), shot)
+
+    def _first_waiting(self) -> _Given | None:
+        """Return the shot of the first file that was taken and can be used."""
+        while (taken := self._intake.first()) is not None:
             try:
-                content, stamp = self._read(self._folder / AGAIN / path)
-                shot = replace(_shot(path, content), again=True)
+                content, stamp = self._read(self._places.at(WAITING, taken.path))
+                shot = _shot(taken.origin, content)
             except FileNotFoundError:
+                self._places.check_present()
+                self._intake.remove(taken)
                 continue
-            except Unreadable:
-                self._places.move(AGAIN, path, "")
+            except Unreadable as error:
+                self._intake.put_back(taken, error)
                 continue
-            counting = self._places.move(AGAIN, path, COUNTING_AGAIN)
-            return _Taken(COUNTING_AGAIN, counting, stamp, shot)
+            if self._is_other_form(taken, shot, content):
+                continue
+            counting = self._places.move(WAITING, taken.path, COUNTING)
+            self._intake.remove(taken)
+            if not same_content(stamp, taken.stamp):
+                log.warning(
+                    "a picture was overwritten by a program that kept it open",
+                    file=printable(taken.origin),
+                )
+            return _Given(COUNTING, counting, stamp, taken.origin, taken_at(content), shot)
         return None
 
-    def _settled(self) -> _Taken | None:
-        """Return the first usable file that settled; look at the folder when it is time to."""
-        if self._clock() >= self._scan_at:
-            self._scan()
-        now = self._clock()
-        for path in self._order:
-            file = self._watched[path]
-            if now - file.since < self._settle_s or now < file.try_at:
-                continue
-            taken = self._try(path, file, now)
-            if taken is not None:
-                self._forget(path)
-                return taken
-        return None
-
-    def _try(self, path: Path, file: _Watched, now: float) -> _Taken | None:
-        """Take a file, or note why it cannot be used now.
+    def _is_other_form(self, taken: TakenFile, shot: Shot, content: bytes) -> bool:
+        """Lay a file aside whose shot was counted from another file. Returns whether it was.
 
         Raises:
-            Park: it could not be used for a long time.
-            Retry: no file can be moved.
+            Unreadable: it may be of the same shot, and was parked.
         """
-        try:
-            content, stamp = self._read(self._folder / path)
-            if not same_content(stamp, file.stamp):
-                file.since = now  # another file already
-                return None
-            shot = _shot(path, content)
-            counting, stamp = self._places.take(path, stamp, content)
-        except FileNotFoundError:
-            file.try_at = now + TRY_AGAIN_S  # renamed or removed
-            return None
-        except Unreadable as error:
-            if file.problem is not None and now - file.since >= PARK_AFTER_S:
-                self._park(path, file, error, now)
-                return None
-            file.problem = error
-            long = error.reason not in {"unreadable-file", "broken-file"}
-            file.try_at = file.since + PARK_AFTER_S if long else now + TRY_AGAIN_S
-            self._show_waiting()
-            return None
-        return _Taken(COUNTING, counting, stamp, shot)
-
-    def _park(self, path: Path, file: _Watched, error: Unreadable, now: float) -> None:
-        try:
-            self._places.park("", path, error.reason, str(error))
-        except Retry as refused:
-            file.problem = Unreadable(error.reason, f"{error}; {refused}")
-            file.try_at = now + PARK_AFTER_S
-            return
-        self._forget(path)
-        raise Unreadable(error.reason, f"{printable(path)}: {error}")
-
-    def _forget(self, path: Path) -> None:
-        del self._watched[path]
-        self._order.remove(path)
-        self._show_waiting()
-
-    def _scan(self) -> None:
-        began = self._clock()
-        before, self._watched = self._watched, {}
-        left_alone: list[SourceFile] = []
-        for path, status, kind in self._entries():
-            known = before.get(path)
-            stamp = stamp_of(status)
-            moment = known.seen if known is not None else datetime.now(UTC)
-            why = _left_alone(status.st_mode, kind)
-            if why is not None:
-                if len(left_alone) < MOST_SHOWN:
-                    left_alone.append(_source(path, stamp, moment, why))
-            elif known is not None and known.stamp == stamp:
-                self._watched[path] = known
-            else:
-                self._watched[path] = _Watched(stamp, began, moment)
-        self._order = sorted(self._watched, key=natural_order)
-        self._left_alone = left_alone
-        self._show_waiting()
-        # A folder on a slow share, or with very many files, is looked at less often.
-        self._scan_at = self._clock() + max(POLL_S, 5 * (self._clock() - began))
-
-    def _show_waiting(self) -> None:
-        troubled = [
-            _source(path, file.stamp, file.seen, file.problem)
-            for path, file in self._watched.items()
-            if file.problem is not None
-        ]
-        self._waiting = (*troubled, *self._left_alone)
-
-    def _entries(self) -> Iterator[tuple[Path, os.stat_result, FileKind]]:
-        """Yield what lies in the folder: every entry that may be a picture or is to be named."""
-        try:
-            yield from _walk(self._folder, Path(), 0)
-        except FileNotFoundError as error:
-            raise Retry(f"{printable(self._folder)}: the folder is missing") from error
-        except OSError as error:
-            raise Retry(f"{printable(self._folder)}: {error.strerror}") from error
-
-
-def _walk(top: Path, folder: Path, depth: int) -> Iterator[tuple[Path, os.stat_result, FileKind]]:
-    with os.scandir(top / folder) as entries:
-        for entry in entries:
-            path = folder / entry.name
-            hidden = entry.name.startswith(".") or entry.name.lower() in OTHER_FOLDERS
-            if hidden or (not folder.parts and entry.name in PLACES):
-                continue
-            kind = kind_of(entry.name)
-            try:
-                status = entry.stat(follow_symlinks=False)
-                if stat.S_ISDIR(status.st_mode):
-                    if depth < MOST_FOLDERS_DEEP:
-                        yield from _walk(top, path, depth + 1)
-                elif kind is not FileKind.LEFT_ALONE:
-                    yield path, status, kind
-            except OSError:
-                continue  # it is gone, or a folder that cannot be read
-
-
-def _left_alone(mode: int, kind: FileKind) -> Unreadable | None:
-    """Return why an entry is never taken; None for a picture's file."""
-    if stat.S_ISLNK(mode):
-        return Unreadable("symbolic-link", "a link is not followed; put the file itself here")
-    if not stat.S_ISREG(mode):
-        return Unreadable("not-a-file", "no file but a pipe, socket or device; remove it")
-    if kind is FileKind.ARCHIVE:
-        return Unreadable("archive", "an archive is not opened; unpack it here")
-    if kind is FileKind.UNKNOWN:
-        return Unreadable(
-            "unknown-ending", "no picture by its name; if it is one, give it the ending .jpg"
+        same, counted = self._forms.counted_as(taken.origin, shot.frame, content)
+        if same is SameShot.NO:
+            return False
+        if same is SameShot.YES:
+            self._places.move(WAITING, taken.path, DONE, name=taken.origin)
+            self._intake.remove(taken)
+            self._forms.note(taken.origin, counted, len(content))
+            log.info("another form of a counted file", file=shot.origin, of=printable(counted))
+            return True
+        message = (
+            f"by its name it is another form of {printable(counted)}, which was counted; if it"
+            " shows another card, try it again"
         )
-    return None
+        self._places.park(WAITING, taken.path, OTHER_FORM, message, name=taken.origin)
+        self._intake.remove(taken)
+        raise Unreadable(OTHER_FORM, f"{shot.origin}: {message}")
 
 
-def _source(path: Path, stamp: Stamp, moment: datetime, why: Unreadable) -> SourceFile:
-    return SourceFile(
-        key=key_of(path),
-        name=printable(path),
-        reason=why.reason,
-        message=str(why),
-        bytes=stamp[1],
-        time=moment,
-    )
-
-
-def read_file(path: Path) -> tuple[bytes, Stamp]:
-    """Return a file's bytes and its stamp.
-
-    Raises:
-        FileNotFoundError: it is gone.
-        Unreadable: it is no file, too large, changed meanwhile, or cannot be read now.
-    """
-    try:
-        # A link or a pipe may have taken the file's place since it was looked at.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            before = os.fstat(descriptor)
-            if not stat.S_ISREG(before.st_mode):
-                raise Unreadable("not-a-file", "no file but a pipe, socket or device; remove it")
-            if before.st_size > MAX_BYTES:
-                raise Unreadable(
-                    "image-too-large",
-                    f"{before.st_size >> 20} MB; at most {MAX_BYTES >> 20} MB are read",
-                )
-            content = file.read(MAX_BYTES)
-            after = os.fstat(descriptor)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise Unreadable("unreadable-file", f"{error.strerror}; it is tried again") from None
-    if stamp_of(before) != stamp_of(after) or len(content) != after.st_size:
-        raise Unreadable("unreadable-file", "it changes while it is read; it is tried again")
-    return content, stamp_of(after)
-
-
-def _shot(path: Path, content: bytes) -> Shot:
+def _shot(path: Path, content: bytes, *, resumed: bool = False, again: bool = False) -> Shot:
     """Decode a file to a shot.
 
     Raises:
-        Unreadable: it is no usable picture, whatever the decoder says of it.
+        Unreadable: it is no usable picture.
     """
-    try:
-        frame = decode_image(content)
-    except Unreadable:
-        raise
-    except Exception as error:
-        log.exception("a picture broke the decoder", file=printable(path))
-        raise Unreadable("broken-file", f"it cannot be decoded: {error!r}") from error
-    return Shot(frame=frame, origin=printable(path), digest=sha256(content).hexdigest())
+    return Shot(
+        frame=decode(content, path),
+        origin=printable(path),
+        digest=sha256(content).hexdigest(),
+        resumed=resumed,
+        again=again,
+    )

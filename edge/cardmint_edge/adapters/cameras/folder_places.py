@@ -15,6 +15,8 @@ from cardmint_edge.adapters.decode import Unreadable
 from cardmint_edge.capture import SourceFile
 from cardmint_edge.errors import Retry
 
+WAITING = "waiting"
+"""Folder of complete files whose turn has not come."""
 COUNTING = "counting"
 """Folder of the file whose shot is taken and not confirmed: at most one."""
 AGAIN = "again"
@@ -24,9 +26,18 @@ COUNTING_AGAIN = "counting-again"
 DONE = "done"
 PARKED = "parked"
 DISMISSED = "dismissed"
-PLACES = frozenset({COUNTING, AGAIN, COUNTING_AGAIN, DONE, PARKED, DISMISSED})
+PLACES = (WAITING, COUNTING, AGAIN, COUNTING_AGAIN, DONE, PARKED, DISMISSED)
+MARKER = ".cardmint"
+"""File by which the station knows its own folders."""
+_MARK = "The station made this folder. Files in it are not counted (again).\n"
+OTHER_NAME = "cardmint-{}"
+"""Name of a place where somebody else has a file or folder of its own name."""
 
 REASON = ".reason.txt"
+COUNT_AS_THEY_ARE = frozenset({"same-picture", "unfinished-file", "other-form"})
+"""Reasons that a person overrules by "Try again"."""
+MOST_COMPARED = 3
+"""Counted files of one name of which the newest are looked at."""
 MOST_LISTED = 10_000
 """Parked files that are looked through for the newest."""
 
@@ -65,6 +76,34 @@ class FolderPlaces:
         """Return the files in a place, in natural order."""
         return sorted(self._below(place), key=natural_order)
 
+    def at(self, place: str, path: Path) -> Path:
+        """Return where a file of a place lies."""
+        return self._root(place) / path
+
+    def is_own(self, name: str) -> bool:
+        """Return whether a folder in the watched folder is one of the station's places."""
+        return os.path.lexists(self._folder / name / MARKER)
+
+    def adopt(self) -> None:
+        """Mark the places of a station of before 2026-11-28, which had no marks."""
+        if not (self._folder / COUNTING).is_dir() or any(map(self.is_own, PLACES)):
+            return
+        # `counting` comes last: should this end halfway, the others are known.
+        for place in (AGAIN, COUNTING_AGAIN, DONE, PARKED, DISMISSED, COUNTING):
+            with suppress(OSError):
+                (self._folder / place / MARKER).write_text(_MARK, encoding="utf-8")
+
+    def latest(self, place: str, path: Path) -> list[Path]:
+        """Return the files that were moved to a place last under a name, the newest first."""
+        first = self.at(place, path)
+        if not os.path.lexists(first):
+            return []
+        number = self._numbers.get(first, 0)
+        while os.path.lexists(first.with_name(numbered(path.name, number + 1))):
+            number += 1
+        newest = range(number, max(number - MOST_COMPARED, -1), -1)
+        return [path.with_name(numbered(path.name, one)) for one in newest]
+
     def stamp(self, place: str, path: Path) -> Stamp | None:
         """Return a file's stamp; None where there is none.
 
@@ -72,15 +111,15 @@ class FolderPlaces:
             Retry: the folder is away.
         """
         try:
-            return stamp_of((self._folder / place / path).lstat())
+            return stamp_of(self.at(place, path).lstat())
         except FileNotFoundError:
-            self._check_present()
+            self.check_present()
             return None
         except OSError as error:
             raise Retry(f"{printable(self._folder)}: {error.strerror}") from error
 
     def take(self, path: Path, stamp: Stamp, content: bytes) -> tuple[Path, Stamp]:
-        """Move the file that was read to `counting/`, and return path and stamp there.
+        """Move the file that was read to `waiting/`, and return path and stamp there.
 
         Where another file took its place since then, that one stays, and `content` is written.
 
@@ -90,38 +129,50 @@ class FolderPlaces:
             Retry: no file can be moved.
         """
         try:
-            counting = self._rename("", path, COUNTING)
+            waiting = self._rename("", path, WAITING)
         except FileNotFoundError:
-            self._check_present()
+            self.check_present()
             raise
         except OSError as error:
             self._check_writable()
             raise Unreadable(
-                "unreadable-file", f"it cannot be moved to {COUNTING}/ ({error.strerror})"
+                "unreadable-file", f"it cannot be moved to {WAITING}/ ({error.strerror})"
             ) from error
         self._device = self._folder.stat().st_dev
-        target = self._folder / COUNTING / counting
+        target = self.at(WAITING, waiting)
         moved = stamp_of(target.lstat())
         if not same_content(moved, stamp):
-            self.move(COUNTING, counting, "")
-            with suppress(OSError):  # a full disk; the shot goes on from memory
+            self.move(WAITING, waiting, "", name=path)
+            try:
                 target.write_bytes(content)
-                moved = stamp_of(target.lstat())
-        return counting, moved
+            except OSError as error:
+                raise Unreadable(
+                    "unreadable-file",
+                    f"another file took its name, and it cannot be kept ({error.strerror})",
+                ) from error
+            moved = stamp_of(target.lstat())
+        return waiting, moved
 
-    def move(self, place: str, path: Path, to: str, spare: int = 0) -> Path:
-        """Move a file to another place under a free name, and return its path there."""
+    def move(
+        self, place: str, path: Path, to: str, *, name: Path | None = None, spare: int = 0
+    ) -> Path:
+        """Move a file to another place, as `name` or the next free one, and return its path there.
+
+        `spare` bytes more must fit into the name.
+        """
         try:
-            return self._rename(place, path, to, spare)
+            return self._rename(place, path, to, name, spare)
         except OSError as error:
             raise Retry(
-                f"{printable(self._folder / place / path)}: cannot be moved to {to or 'the folder'}"
+                f"{printable(self.at(place, path))}: cannot be moved to {to or 'the folder'}"
                 f"{'/' if to else ''} ({error.strerror})"
             ) from error
 
-    def park(self, place: str, path: Path, reason: str, message: str) -> None:
+    def park(
+        self, place: str, path: Path, reason: str, message: str, *, name: Path | None = None
+    ) -> None:
         """Move a file to `parked/`, and write the reason beside it."""
-        parked = self.move(place, path, PARKED, spare=len(REASON))
+        parked = self.move(place, path, PARKED, name=name, spare=len(REASON))
         with suppress(OSError):  # a full disk; the file is parked all the same
             self._reason_file(parked).write_text(f"{reason}: {message}\n", encoding="utf-8")
 
@@ -130,7 +181,7 @@ class FolderPlaces:
         found = []
         for path in self._below(PARKED):
             with suppress(OSError):
-                found.append(((self._folder / PARKED / path).lstat(), path))
+                found.append((self.at(PARKED, path).lstat(), path))
             if len(found) >= MOST_LISTED:
                 break
         found.sort(key=lambda one: -one[0].st_ctime_ns)
@@ -147,10 +198,10 @@ class FolderPlaces:
         ]
 
     def retry(self, key: str) -> bool:
-        """Move a parked file back: to `again/` if it was counted before, else to the folder."""
+        """Move a parked file back: to `again/` to count it as it is, else to the folder."""
         for path in self._below(PARKED):
             if key_of(path) == key:
-                again = self._reason(path)[0] == "same-picture"
+                again = self._reason(path)[0] in COUNT_AS_THEY_ARE
                 return self._release(path, AGAIN if again else "")
         return False
 
@@ -171,7 +222,7 @@ class FolderPlaces:
         return True
 
     def _reason_file(self, path: Path) -> Path:
-        return self._folder / PARKED / path.with_name(path.name + REASON)
+        return self.at(PARKED, path.with_name(path.name + REASON))
 
     def _reason(self, path: Path) -> tuple[str, str]:
         try:
@@ -182,23 +233,51 @@ class FolderPlaces:
         return reason, message
 
     def _below(self, place: str) -> Iterator[Path]:
-        top = self._folder / place
+        top = self._root(place)
         for folder, _, names in os.walk(top):
             for name in names:
                 if not name.endswith(REASON) and not name.startswith("."):
                     yield Path(folder, name).relative_to(top)
 
-    def _rename(self, place: str, path: Path, to: str, spare: int = 0) -> Path:
+    def _rename(
+        self, place: str, path: Path, to: str, name: Path | None = None, spare: int = 0
+    ) -> Path:
         with self._mutex:
-            target = self._free(to, path, spare)
+            target = self._free(to, name or path, spare)
             self._folder.lstat()  # a folder that is away is not made anew
+            self._make(to)
             target.parent.mkdir(parents=True, exist_ok=True)
-            (self._folder / place / path).rename(target)
-        return target.relative_to(self._folder / to)
+            self.at(place, path).rename(target)
+        return target.relative_to(self._root(to))
+
+    def _root(self, place: str) -> Path:
+        """Return the folder of a place, which may not be there: the station's own, or a free name.
+
+        A folder or file of that name without the mark is somebody else's.
+        """
+        if not place:
+            return self._folder
+        names = (place, OTHER_NAME.format(place))
+        own = next(filter(self.is_own, names), None)
+        free = (name for name in names if not os.path.lexists(self._folder / name))
+        return self._folder / (own or next(free, place))
+
+    def _make(self, place: str) -> None:
+        """Make a place with its mark, completely or not at all."""
+        root = self._root(place)
+        if not place or self.is_own(root.name):
+            return
+        if os.path.lexists(root):
+            other = OTHER_NAME.format(place)
+            raise FileExistsError(errno.EEXIST, f"rename what is called {place} or {other} there")
+        made = self._folder / f".cardmint-{place}"
+        made.mkdir(exist_ok=True)
+        (made / MARKER).write_text(_MARK, encoding="utf-8")
+        made.rename(root)
 
     def _free(self, to: str, path: Path, spare: int) -> Path:
         """Return a name that no file has: cameras restart their numbers, nothing is replaced."""
-        folder = self._folder / to
+        folder = self._root(to)
         for part in path.parts[:-1]:
             folder = _free_folder(folder, part)
         first = folder / path.name
@@ -212,7 +291,7 @@ class FolderPlaces:
             self._numbers[first] = number
         return target
 
-    def _check_present(self) -> None:
+    def check_present(self) -> None:
         """Raise `Retry` where the folder is away: gone, or another disk in its place."""
         try:
             device = self._folder.stat().st_dev
@@ -222,16 +301,16 @@ class FolderPlaces:
             raise Retry(f"{printable(self._folder)}: its disk or share is missing")
 
     def _check_writable(self) -> None:
-        """Raise `Retry` where no file can be moved to `counting/`."""
-        probe = self._folder / COUNTING / ".writable"
+        """Raise `Retry` where no file can be moved to `waiting/`."""
+        probe = self.at(WAITING, Path(".writable"))
         try:
-            probe.parent.mkdir(exist_ok=True)
+            self._make(WAITING)
             probe.write_bytes(b"")
             probe.unlink()
         except OSError as error:
             reason = error.strerror or errno.errorcode.get(error.errno or 0, "")
             raise Retry(
-                f"{printable(self._folder)}: cannot be moved to {COUNTING}/ ({reason})"
+                f"{printable(self._folder)}: cannot be moved to {WAITING}/ ({reason})"
             ) from error
 
 

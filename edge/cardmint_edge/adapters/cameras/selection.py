@@ -43,4 +43,4 @@ def camera_of(settings: CameraSettings, start_at: int, last_fingerprint: bytes) 
         return NoCamera()
     from cardmint_edge.adapters.cameras.folder import FolderCamera  # noqa: PLC0415 - as above
 
-    return FolderCamera(settings.path, settle_s=settings.settle_s)
+    return FolderCamera(settings.path, settle_s=settings.settle_s, beside=True)

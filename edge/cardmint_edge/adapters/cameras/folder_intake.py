@@ -1,0 +1,406 @@
+"""Takes complete files out of a watched folder at once, so that no later file replaces them."""
+
+import os
+import stat
+import threading
+from bisect import insort
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeAlias
+
+import structlog
+
+from cardmint_edge.adapters.cameras.file_names import (
+    FileKind,
+    is_thumbnail,
+    kind_of,
+    kind_of_folder,
+    natural_order,
+    printable,
+    turn,
+)
+from cardmint_edge.adapters.cameras.folder_places import (
+    WAITING,
+    FolderPlaces,
+    Stamp,
+    key_of,
+    same_content,
+    stamp_of,
+)
+from cardmint_edge.adapters.decode import MAX_BYTES, Unreadable, decode_image
+from cardmint_edge.adapters.picture_end import check_written, is_whole
+from cardmint_edge.capture import SourceFile
+from cardmint_edge.domain.recognition import Frame
+from cardmint_edge.errors import Retry
+
+POLL_S = 0.1
+PARK_AFTER_S = 30.0
+"""Seconds without any change after which a file that cannot be used is set aside."""
+TRY_AGAIN_S = 1.0
+"""Seconds between two tries to read a file that the system does not let us read."""
+CHANGING_S = 5.0
+"""Seconds after which a file that has not been unchanged for `settle_s` is named."""
+THUMBNAIL_S = 5.0
+"""Seconds that a thumbnail is waited with at least: its picture may come after it."""
+LOOK_S = 0.2
+"""Seconds after which one look at the folder takes no further file."""
+MOST_FOLDERS_DEEP = 8
+MOST_SHOWN = 100
+
+_Entry: TypeAlias = tuple[Path, os.stat_result, Unreadable | None]
+
+ReadFile: TypeAlias = Callable[[Path], tuple[bytes, Stamp]]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A file in the folder: its stamp and since when it has it, and why it is not taken yet.
+
+    `first` is when a file of this name was seen first.
+    """
+
+    stamp: Stamp
+    since: float
+    first: float
+    seen: datetime
+    problem: Unreadable | None = None
+    try_at: float = 0.0
+
+    def fail(self, problem: Unreadable, now: float) -> None:
+        """Note why it cannot be used, and when it is tried again."""
+        self.problem = problem
+        soon = problem.reason in {"unreadable-file", "broken-file"}
+        self.try_at = now + TRY_AGAIN_S if soon else self.since + PARK_AFTER_S
+
+
+@dataclass(frozen=True, slots=True)
+class TakenFile:
+    """A file in `waiting/`: its path there, its stamp, and its path in the folder."""
+
+    path: Path
+    stamp: Stamp
+    origin: Path
+
+
+class FolderIntake:
+    """Moves each file that has not changed for `settle_s`, and is complete, to `waiting/`.
+
+    Safe to call from several threads: `look` runs beside the counting, which may take long.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        places: FolderPlaces,
+        *,
+        settle_s: float,
+        clock: Callable[[], float],
+        read: ReadFile,
+    ) -> None:
+        """Take the folder, which may be away. `read` reads a file as `read_file` does."""
+        self._folder = folder
+        self._places = places
+        self._settle_s = settle_s
+        self._clock = clock
+        self._read = read
+        self._mutex = threading.Lock()
+        self._watched: dict[Path, _Watched] = {}
+        self._order: list[Path] = []
+        self._left_alone: list[SourceFile] = []
+        self._waiting: tuple[SourceFile, ...] = ()
+        self._scan_at = clock()
+        self._started = False
+        self._taken: list[TakenFile] = []  # in natural order
+        self._parked: deque[Unreadable] = deque()
+
+    @property
+    def troubled(self) -> tuple[SourceFile, ...]:
+        """The files in the folder that are not usable now, or are left alone."""
+        return self._waiting
+
+    def look(self) -> None:
+        """Take what is complete; look at the folder when it is time to.
+
+        Raises:
+            Unreadable: a file could not be used for a long time, and was parked.
+            Retry: the folder is missing, or no file can be moved.
+        """
+        self.take()
+        if self._parked:
+            raise self._parked.popleft()
+
+    def take(self) -> None:
+        """Do the same, but leave what was parked for `look` to say.
+
+        Raises:
+            Retry: the folder is missing, or no file can be moved.
+        """
+        with self._mutex:
+            if self._clock() >= self._scan_at:
+                self._scan()
+            self._take_settled()
+
+    def first(self) -> TakenFile | None:
+        """Return the first taken file in natural order; None where there is none."""
+        with self._mutex:
+            return self._taken[0] if self._taken else None
+
+    def remove(self, taken: TakenFile) -> None:
+        """Forget a taken file that is given, or is gone."""
+        with self._mutex:
+            self._taken.remove(taken)
+
+    def put_back(self, taken: TakenFile, problem: Unreadable) -> None:
+        """Lay a taken file that cannot be used back into the folder, where it may still change.
+
+        Raises:
+            Retry: it cannot be moved.
+        """
+        with self._mutex:
+            path = self._places.move(WAITING, taken.path, "", name=taken.origin)
+            self._taken.remove(taken)
+            stamp, now = self._places.stamp("", path), self._clock()
+            if stamp is not None:
+                file = self._watched[path] = _Watched(stamp, now, now, datetime.now(UTC))
+                file.fail(problem, now)
+                self._order = sorted(self._watched, key=natural_order)
+            self._show()
+
+    def _take_settled(self) -> None:
+        began = self._clock()
+        for path in tuple(self._order):
+            now = self._clock()
+            if now - began > LOOK_S:
+                break
+            file = self._watched[path]
+            settle_s = max(self._settle_s, THUMBNAIL_S) if is_thumbnail(path) else self._settle_s
+            if now - file.since >= settle_s and now >= file.try_at:
+                self._try(path, file, now)
+
+    def _try(self, path: Path, file: _Watched, now: float) -> None:
+        """Take a file, or note why it cannot be used now.
+
+        Raises:
+            Retry: no file can be moved.
+        """
+        try:
+            content, stamp = self._read(self._folder / path)
+            if not same_content(stamp, file.stamp):
+                file.since = now  # another file already
+                return
+            check_written(content, first_hole(self._folder / path))
+            if file.problem is not None or not is_whole(content):
+                decode(content, path)
+            waiting, stamp = self._places.take(path, stamp, content)
+        except FileNotFoundError:
+            file.try_at = now + TRY_AGAIN_S  # renamed or removed
+        except Unreadable as error:
+            if file.problem is not None and now - file.since >= PARK_AFTER_S:
+                self._park(path, file, error, now)
+                return
+            file.fail(error, now)
+            self._show()
+        else:
+            taken = TakenFile(waiting, stamp, path)
+            insort(self._taken, taken, key=lambda one: turn(one.path))
+            self._forget(path)
+
+    def _park(self, path: Path, file: _Watched, error: Unreadable, now: float) -> None:
+        try:
+            self._places.park("", path, error.reason, str(error))
+        except Retry as refused:
+            file.problem = Unreadable(error.reason, f"{error}; {refused}")
+            file.try_at = now + PARK_AFTER_S
+            return
+        self._forget(path)
+        self._parked.append(Unreadable(error.reason, f"{printable(path)}: {error}"))
+
+    def _forget(self, path: Path) -> None:
+        del self._watched[path]
+        self._order.remove(path)
+        self._show()
+
+    def _scan(self) -> None:
+        began = self._clock()
+        self._places.adopt()
+        before, self._watched = self._watched, {}
+        left_alone: list[SourceFile] = []
+        for path, status, why in self._entries():
+            known = before.get(path)
+            stamp = stamp_of(status)
+            moment = known.seen if known is not None else datetime.now(UTC)
+            if why is not None:
+                if len(left_alone) < MOST_SHOWN:
+                    left_alone.append(_source(path, stamp, moment, why))
+            elif known is None:
+                self._watched[path] = _Watched(stamp, began, began, moment)
+            elif known.stamp == stamp:
+                self._watched[path] = known
+            else:
+                self._watched[path] = self._changed(known, stamp, began)
+        self._order = sorted(self._watched, key=natural_order)
+        self._left_alone = left_alone
+        if not self._started:
+            self._started = True
+            for path in sorted(self._places.files(WAITING), key=turn):
+                waiting = self._places.stamp(WAITING, path)
+                if waiting is not None:
+                    self._taken.append(TakenFile(path, waiting, path))
+        self._show()
+        # A folder on a slow share, or with very many files, is looked at less often.
+        self._scan_at = self._clock() + max(POLL_S, 5 * (self._clock() - began))
+
+    def _changed(self, known: _Watched, stamp: Stamp, now: float) -> _Watched:
+        """Return a file that has changed since the last scan."""
+        long = now - known.first
+        problem = None
+        if long >= CHANGING_S:
+            problem = Unreadable(
+                "keeps-changing",
+                f"it has been changing for {long:.0f} s and is read once it lies still for"
+                f" {self._settle_s:g} s; a program that uses one name for all its pictures must"
+                " leave each as long, or use a new name for each",
+            )
+        return _Watched(stamp, now, known.first, known.seen, problem)
+
+    def _show(self) -> None:
+        troubled = [
+            _source(path, file.stamp, file.seen, file.problem)
+            for path, file in self._watched.items()
+            if file.problem is not None
+        ]
+        self._waiting = (*troubled, *self._left_alone)
+
+    def _entries(self) -> Iterator[_Entry]:
+        """Yield what lies in the folder: what may be a picture, and what is left alone and why."""
+        try:
+            yield from _walk(self._folder, Path(), self._places.is_own)
+        except FileNotFoundError as error:
+            raise Retry(f"{printable(self._folder)}: the folder is missing") from error
+        except OSError as error:
+            raise Retry(f"{printable(self._folder)}: {error.strerror}") from error
+
+
+def _walk(top: Path, folder: Path, is_own: Callable[[str], bool]) -> Iterator[_Entry]:
+    with os.scandir(top / folder) as entries:
+        for entry in entries:
+            path = folder / entry.name
+            try:
+                status = entry.stat(follow_symlinks=False)
+                if not stat.S_ISDIR(status.st_mode):
+                    kind = kind_of(entry.name)
+                    if kind is not FileKind.LEFT_ALONE:
+                        yield path, status, _left_alone(status.st_mode, kind)
+                    continue
+                kind = kind_of_folder(entry.name)
+                if kind is FileKind.LEFT_ALONE or (not folder.parts and is_own(entry.name)):
+                    continue
+                if kind is FileKind.HIDDEN:
+                    yield path, status, _HIDDEN
+                elif len(folder.parts) == MOST_FOLDERS_DEEP:
+                    yield path, status, _TOO_DEEP
+                else:
+                    yield from _walk(top, path, is_own)
+            except OSError:
+                continue  # it is gone, or a folder that cannot be read
+
+
+_HIDDEN = Unreadable(
+    "hidden", "names that begin with a dot are left alone; rename it if it is or holds pictures"
+)
+_TOO_DEEP = Unreadable(
+    "too-deep", f"folders in more than {MOST_FOLDERS_DEEP} others are left alone; move it up"
+)
+_WHY = {
+    FileKind.HIDDEN: _HIDDEN,
+    FileKind.ARCHIVE: Unreadable("archive", "an archive is not opened; unpack it here"),
+    FileKind.UNKNOWN: Unreadable(
+        "unknown-ending",
+        "no picture by its name; if it is one, save it as JPEG, PNG, TIFF, WebP, BMP or HEIC",
+    ),
+}
+
+
+def _left_alone(mode: int, kind: FileKind) -> Unreadable | None:
+    """Return why an entry is never taken; None for a picture's file."""
+    if stat.S_ISLNK(mode):
+        return Unreadable("symbolic-link", "a link is not followed; put the file itself here")
+    if not stat.S_ISREG(mode):
+        return Unreadable("not-a-file", "no file but a pipe, socket or device; remove it")
+    return _WHY.get(kind)
+
+
+def _source(path: Path, stamp: Stamp, moment: datetime, why: Unreadable) -> SourceFile:
+    return SourceFile(
+        key=key_of(path),
+        name=printable(path),
+        reason=why.reason,
+        message=str(why),
+        bytes=stamp[1],
+        time=moment,
+    )
+
+
+def read_file(path: Path) -> tuple[bytes, Stamp]:
+    """Return a file's bytes and its stamp.
+
+    Raises:
+        FileNotFoundError: it is gone.
+        Unreadable: it is no file, too large, changed meanwhile, or cannot be read now.
+    """
+    try:
+        # A link or a pipe may have taken the file's place since it was looked at.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            before = os.fstat(descriptor)
+            if not stat.S_ISREG(before.st_mode):
+                raise Unreadable("not-a-file", "no file but a pipe, socket or device; remove it")
+            if before.st_size > MAX_BYTES:
+                raise Unreadable(
+                    "image-too-large",
+                    f"{before.st_size >> 20} MB; at most {MAX_BYTES >> 20} MB are read",
+                )
+            content = file.read(MAX_BYTES)
+            after = os.fstat(descriptor)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Unreadable("unreadable-file", f"{error.strerror}; it is tried again") from None
+    if stamp_of(before) != stamp_of(after) or len(content) != after.st_size:
+        raise Unreadable("unreadable-file", "it changes while it is read; it is tried again")
+    return content, stamp_of(after)
+
+
+def first_hole(path: Path) -> int:
+    """Return the offset of the first hole in a sparse file; else its size, or more.
+
+    File systems that know no holes say nothing of them.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return os.lseek(descriptor, 0, os.SEEK_HOLE)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return MAX_BYTES
+
+
+def decode(content: bytes, path: Path) -> Frame:
+    """Decode a file's content.
+
+    Raises:
+        Unreadable: it is no usable picture, whatever the decoder says of it.
+    """
+    try:
+        return decode_image(content)
+    except Unreadable:
+        raise
+    except Exception as error:
+        log.exception("a picture broke the decoder", file=printable(path))
+        raise Unreadable("broken-file", f"it cannot be decoded: {error!r}") from error
