@@ -63,6 +63,8 @@ class Action(StrEnum):
     TOKEN_MADE = "token-made"  # noqa: S105 - a name
     TOKEN_REMOVED = "token-removed"  # noqa: S105 - a name
     STATION_CODE_MADE = "station-code-made"
+    READER_MADE = "reader-made"
+    READER_REMOVED = "reader-removed"
     VIEW_LINK_MADE = "view-link-made"
     VIEW_LINK_REMOVED = "view-link-removed"
     PERSON_EXPORTED = "person-exported"

@@ -18,7 +18,7 @@ import psycopg_pool
 import structlog
 from procrastinate import BaseRetryStrategy, JobContext, RetryDecision, jobs
 
-from cardmint_cloud.adapters.postgres import across, job_queue
+from cardmint_cloud.adapters.postgres import across, feed, job_queue
 from cardmint_cloud.adapters.postgres.address import DatabaseAddress
 from cardmint_cloud.adapters.postgres.connection import Pool, tenant_transaction
 from cardmint_cloud.adapters.postgres.prices import provider_state
@@ -41,6 +41,9 @@ LONGEST = timedelta(minutes=2)
 
 KEPT_H = 24 * 30
 ANSWERS_FOR = timedelta(days=60)
+FEED_FOR = timedelta(days=30)
+"""How long published events of the feed are kept for replays."""
+
 _AWAY = (
     psycopg.Error,
     psycopg_pool.PoolTimeout,
@@ -134,6 +137,9 @@ def build_queue(
 
     async def tidy() -> None:
         await provider_state.forget_before(pool, clock() - ANSWERS_FOR)
+        for tenant in await across.tenants_with_feeds(pool):
+            async with tenant_transaction(pool, tenant) as connection:
+                await feed.forget_before(connection, tenant, clock() - FEED_FOR)
         await app.job_manager.delete_old_jobs(
             nb_hours=KEPT_H, include_failed=True, include_cancelled=True
         )

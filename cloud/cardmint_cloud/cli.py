@@ -442,6 +442,24 @@ def retire_partitions(config: Path | None, keep_months: int, *, archive_stays: b
 
 
 @cli.group()
+def feed() -> None:
+    """The feed: what other programs are told of cards, prices, questions and stations."""
+
+
+@feed.command("open")
+@_config
+def open_feed(config: Path | None) -> None:
+    """Begin the tenant's feed with what happens from now on; print its name and newest event.
+
+    A feed that is there goes on.
+    """
+    from cardmint_cloud import commands
+
+    mark = commands.open_feed(settings.load(config))
+    click.echo(f"{mark.stream}  newest {mark.numbered}")
+
+
+@cli.group()
 def prices() -> None:
     """Last known prices."""
 

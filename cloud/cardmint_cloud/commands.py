@@ -12,6 +12,7 @@ from cardmint_cloud import catalogue_import, fleet, log_months
 from cardmint_cloud.accounts import Accounts, check_token
 from cardmint_cloud.adapters.card_files import WRITERS, read_rows
 from cardmint_cloud.adapters.postgres import accounts as account_rows
+from cardmint_cloud.adapters.postgres import feed
 from cardmint_cloud.adapters.postgres.connection import (
     Pool,
     PostgresConnection,
@@ -19,6 +20,7 @@ from cardmint_cloud.adapters.postgres.connection import (
     owner_connection,
     tenant_transaction,
 )
+from cardmint_cloud.adapters.postgres.feed import FeedMark
 from cardmint_cloud.adapters.postgres.fleet import desired
 from cardmint_cloud.adapters.postgres.ingest import dead_letters as dead_letter_rows
 from cardmint_cloud.adapters.postgres.ingest import identity
@@ -375,6 +377,19 @@ def list_months(settings: CloudSettings) -> log_months.LogMonths:
         StopService: the settings of the database do not work.
     """
     return _run_as_owner(settings, log_months.list_all)
+
+
+def open_feed(settings: CloudSettings) -> FeedMark:
+    """Begin the tenant's feed, unless it has one; return how far it is.
+
+    Raises:
+        RetryLater: the database is away.
+        StopService: the settings of the database do not work.
+    """
+    now = datetime.now(UTC)
+    return _run_as_tenant(
+        settings, lambda connection: feed.open_feed(connection, settings.tenant, now)
+    )
 
 
 def make_months(settings: CloudSettings, ahead: int) -> None:

@@ -405,7 +405,7 @@ class Machine:
         )
 
     def _reload_users(self) -> None:
-        """Let the broker know the stations that were added."""
+        """Let the broker know the stations and readers that were added or removed."""
         passwords = self._folder.users.passwords
         changed = passwords.stat().st_mtime if passwords.exists() else self._users_at
         if changed != self._users_at and self._broker.running:

@@ -64,6 +64,8 @@ def cloud_rights() -> Rights:
     )
 
 
-def reader_rights(tenant: str) -> Rights:
-    """Return the rights of a program that only reads a tenant's feed."""
-    return Rights(publish=(), read=(topics.feed_filter(tenant),))
+def reader_rights(tenant: str, reader: str) -> Rights:
+    """Return the rights of a program that reads a tenant's feed, and asks for events again."""
+    return Rights(
+        publish=(topics.replay_topic(tenant, reader),), read=(topics.feed_filter(tenant),)
+    )

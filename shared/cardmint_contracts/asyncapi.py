@@ -22,6 +22,17 @@ from cardmint_contracts.control import (
 )
 from cardmint_contracts.envelope import BATCH, BATCH_GZIP, MAX_EVENTS, Envelope
 from cardmint_contracts.events import TYPES
+from cardmint_contracts.feed import (
+    EVENT,
+    FEED_TYPES,
+    NEWEST,
+    NEXT,
+    FeedCounters,
+    FeedEvent,
+    FeedStation,
+    ReplayRefusal,
+    ReplayRequest,
+)
 from cardmint_contracts.reasons import Reason
 from cardmint_contracts.receipts import Receipt
 from cardmint_contracts.stations import StationHealth, StationState
@@ -98,6 +109,51 @@ _CHANNELS: dict[str, tuple[str, str, type, bool, int]] = {
         True,
         1,
     ),
+    **{
+        f"feed/{kind.steps}": (
+            "down",
+            (
+                f"The feed: {inspect.cleandoc(kind.data.__doc__ or '').splitlines()[0]}"
+                f" Its type is `{name}`."
+            ),
+            kind.data,
+            False,
+            1,
+        )
+        for name, kind in FEED_TYPES.items()
+    },
+    "feed/now/stations/{station}": (
+        "down",
+        "Whether a station is connected, for who comes late.",
+        FeedStation,
+        True,
+        1,
+    ),
+    "feed/now/counters": ("down", "Counts, for who comes late.", FeedCounters, True, 1),
+    "feed/replay/{reader}": (
+        "up",
+        "A program asks for events of the feed again.",
+        ReplayRequest,
+        False,
+        1,
+    ),
+    "feed/replay/{reader}/answer": (
+        "down",
+        "The events that it asked for, or why it does not get them.",
+        ReplayRefusal,
+        False,
+        1,
+    ),
+}
+_FEED_TYPE_OF = {f"feed/{kind.steps}": name for name, kind in FEED_TYPES.items()}
+_REPLAY = "feed/replay/{reader}"
+_REPLAY_HEADERS = {
+    "type": "object",
+    "description": (
+        "The correlation data of the request; in the last message, as user properties, the number"
+        " to ask for next and the newest one."
+    ),
+    "properties": {NEXT: {"type": "string"}, NEWEST: {"type": "string"}},
 }
 
 
@@ -107,6 +163,7 @@ def document() -> dict[str, Any]:
     structs: list[Any] = [
         *{struct: None for _, _, struct, _, _ in _CHANNELS.values()},
         *types.values(),
+        FeedEvent,
     ]
     _, schemas = msgspec.json.schema_components(structs, ref_template=_SCHEMAS + "{name}")
     for schema in schemas.values():
@@ -147,7 +204,7 @@ def _name(kind: str) -> str:
 def _channel(kind: str) -> dict[str, Any]:
     _, description, struct, _, _ = _CHANNELS[kind]
     steps = kind.split("/")
-    owner = ["tenant"] if steps[0] == "fleet" else ["tenant", "station"]
+    owner = ["tenant"] if steps[0] in {"fleet", "feed"} else ["tenant", "station"]
     parameters = [*owner, *(step.strip("{}") for step in steps if step.startswith("{"))]
     return {
         "address": "/".join([topics.ROOT, *(f"{{{name}}}" for name in owner), kind]),
@@ -159,6 +216,16 @@ def _channel(kind: str) -> dict[str, Any]:
 
 def _messages(kind: str, struct: type) -> dict[str, Any]:
     name, payload = _name(kind), {"$ref": _SCHEMAS + struct.__name__}
+    if kind in _FEED_TYPE_OF:
+        event = {"type": {"const": _FEED_TYPE_OF[kind]}, "data": payload}
+        whole = {"allOf": [{"$ref": _SCHEMAS + FeedEvent.__name__}, {"properties": event}]}
+        return {name: {"contentType": EVENT, "payload": whole}}
+    if struct is ReplayRefusal:
+        events = {"type": "array", "items": {"$ref": _SCHEMAS + FeedEvent.__name__}}
+        return {
+            name: {"contentType": BATCH, "headers": _REPLAY_HEADERS, "payload": events},
+            f"{name}-refused": {"contentType": "application/json", "payload": payload},
+        }
     if struct is not Envelope:
         return {name: {"contentType": "application/json", "payload": payload}}
     batch = {"type": "array", "minItems": 1, "maxItems": MAX_EVENTS, "items": payload}
@@ -174,11 +241,14 @@ def _messages(kind: str, struct: type) -> dict[str, Any]:
 
 def _operation(kind: str) -> dict[str, Any]:
     direction, _, _, retained, qos = _CHANNELS[kind]
-    return {
+    operation: dict[str, Any] = {
         "action": "receive" if direction == "up" else "send",
         "channel": {"$ref": f"#/channels/{_name(kind)}"},
         "bindings": {"mqtt": {"qos": qos, "retain": retained}},
     }
+    if kind == _REPLAY:
+        operation["reply"] = {"channel": {"$ref": f"#/channels/{_name(f'{kind}/answer')}"}}
+    return operation
 
 
 if __name__ == "__main__":

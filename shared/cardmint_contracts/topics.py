@@ -152,12 +152,40 @@ def fleet_filter(tenant: str) -> str:
 
 
 def feed_filter(tenant: str) -> str:
-    """Return the filter for a tenant's feed, which is kept free for programs that only read."""
+    """Return the filter for all of a tenant's feed, for programs that only read."""
     return f"{ROOT}/{name(tenant)}/feed/#"
+
+
+def feed_topic(tenant: str, steps: str) -> str:
+    """Return a topic of a tenant's feed: `steps` are those of a kind (`feed.FEED_TYPES`)."""
+    return f"{ROOT}/{name(tenant)}/feed/{steps}"
+
+
+def feed_station_topic(tenant: str, station: str) -> str:
+    """Return the topic on which the feed keeps retained whether a station is connected."""
+    return feed_topic(tenant, f"now/stations/{name(station)}")
+
+
+def feed_counters_topic(tenant: str) -> str:
+    """Return the topic on which the feed keeps a tenant's counts retained."""
+    return feed_topic(tenant, "now/counters")
+
+
+def replay_topic(tenant: str, reader: str) -> str:
+    """Return the topic on which a reader asks for events of the feed again."""
+    return feed_topic(tenant, f"replay/{name(reader)}")
+
+
+def replay_answer_topic(tenant: str, reader: str) -> str:
+    """Return the topic on which a reader gets the events that it asked for."""
+    return f"{replay_topic(tenant, reader)}/answer"
 
 
 EVERY_FLEET = f"{ROOT}/+/fleet/+"
 EVERY_FEED = f"{ROOT}/+/feed/#"
+EVERY_REPLAY = f"{ROOT}/+/feed/replay/+"
+"""The filter for the requests of all readers."""
+
 EVERYTHING = f"{ROOT}/#"
 
 
@@ -194,3 +222,14 @@ def parse(topic: str) -> StationTopic:
                 return StationTopic(tenant, station, known)
     message = f"{topic!r} is no topic of a station under {ROOT}/"
     raise BadTopic(message)
+
+
+def parse_replay(topic: str) -> tuple[str, str] | None:
+    """Return tenant and reader of a replay request's topic; None for any other topic."""
+    parts = topic.split("/")
+    if len(parts) != 6 or "/".join((*parts[:2], *parts[3:5])) != f"{ROOT}/feed/replay":
+        return None
+    try:
+        return name(parts[2]), name(parts[5])
+    except BadTopic:
+        return None

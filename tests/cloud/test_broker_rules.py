@@ -15,7 +15,10 @@ def test_each_user_has_its_own_lines() -> None:
     assert list(users) == ["cloud", "shop/left", "shop/graphs"]
     assert "topic write cardmint/v1/shop/left/events" in users["shop/left"]
     assert "topic read cardmint/v1/shop/fleet/+" in users["shop/left"]
-    assert users["shop/graphs"] == ["topic read cardmint/v1/shop/feed/#"]
+    assert users["shop/graphs"] == [
+        "topic write cardmint/v1/shop/feed/replay/graphs",
+        "topic read cardmint/v1/shop/feed/#",
+    ]
     lines = [line for lines in users.values() for line in lines if line]
     assert all(line.startswith(("topic read ", "topic write ")) for line in lines)
 

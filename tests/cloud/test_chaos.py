@@ -20,3 +20,4 @@ def test_whatever_fails_everything_is_there_once_and_in_order(
     )
     assert not outcome.wrong, f"seed {seed}: {outcome.wrong}"
     assert outcome.faults.total() >= 1
+    assert outcome.told >= 2000

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardmint_cloud import log_months, rebuild
-from cardmint_cloud.adapters.mqtt.connection import InboundMessage
+from cardmint_cloud.adapters.mqtt.connection import InboundMessage, MessageProperties
 from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection, TenantDatabase
 from cardmint_cloud.adapters.postgres.ingest import leases
 from cardmint_cloud.domain.rendezvous import SLOTS, owner_of, share_of, slot_of
@@ -74,7 +74,14 @@ class Deaf:
     def acknowledge(self, messages: Sequence[InboundMessage]) -> None:
         self.heard.set()
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[None]:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = True,
+        properties: MessageProperties | None = None,
+    ) -> asyncio.Future[None]:
         self.published.append(topic)
         return asyncio.get_running_loop().create_future()
 

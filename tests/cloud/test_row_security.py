@@ -168,6 +168,7 @@ async def test_only_the_listed_functions_have_the_owners_rights(owner: Pool) -> 
     found = [row[0] for row in await owner.fetch(_DEFINERS)]
     assert found == [
         "across_due(timestamp with time zone)",
+        "across_feeds()",
         "across_fleets()",
         "across_streams()",
         "across_tenants()",

@@ -184,6 +184,7 @@ def _forms(annotation: Any, ids: TenantIds) -> list[str]:
         "days": "7",
         "scope": "read",
         "station": ids.station,
+        "reader": ids.station,
         "per_minute": "60",
         "origins": "https://example.com",
         "q": f"lot:{ids.lot}",

@@ -49,8 +49,9 @@ def test_a_station_has_no_right_on_another() -> None:
 
 
 def test_a_reader_reads_the_feed_of_its_tenant_only() -> None:
-    reader = access.reader_rights("shop")
-    assert reader == access.Rights(publish=(), read=("cardmint/v1/shop/feed/#",))
+    reader = access.reader_rights("shop", "graphs")
+    asks = ("cardmint/v1/shop/feed/replay/graphs",)
+    assert reader == access.Rights(publish=asks, read=("cardmint/v1/shop/feed/#",))
     assert not any(allowed(reader.read, topic) for topic in UP + DOWN)
 
 

@@ -58,13 +58,18 @@ def fullest(kind: inspect.Type) -> st.SearchStrategy[Any]:
                 return st.from_regex(kind.pattern.replace("\\Z", "$"), fullmatch=True).filter(
                     lambda text: text.isprintable() and len(text) <= (kind.max_length or 99)
                 )
-            return st.text("abc ", max_size=min(9, kind.max_length or 9))
+            least = kind.min_length or 0
+            return st.text(
+                "abc ", min_size=least, max_size=max(least, min(9, kind.max_length or 9))
+            )
         case inspect.IntType():
             return st.integers(kind.ge or 0, kind.le or 9)
         case inspect.FloatType():
             return st.floats(0, 1)
         case inspect.BoolType():
             return st.booleans()
+        case inspect.RawType():
+            return st.just(ByKey())
         case inspect.UUIDType():
             return st.uuids().map(str)
         case inspect.DateTimeType():

@@ -54,7 +54,11 @@ TOPICS = (
         for tenant in TENANTS
         for what in ("catalogue", "models", "sets")
     ),
-    *(f"{ROOT_TOPIC}/{tenant}/feed/items" for tenant in TENANTS),
+    *(
+        f"{ROOT_TOPIC}/{tenant}/feed/{steps}"
+        for tenant in TENANTS
+        for steps in ("inventory/added", "replay/graphs", "replay/graphs/answer", "replay/other")
+    ),
     f"{ROOT_TOPIC}/shop/left",
     f"{ROOT_TOPIC}/shop/left/events/more",
     "cardmint/v2/shop/left/events",
@@ -71,11 +75,12 @@ def may(user: str, action: str, topic: str) -> bool:
     fleet = place in {
         f"{whose}/fleet/{what}" for whose in TENANTS for what in ("catalogue", "models", "sets")
     }
-    feed = place in {f"{whose}/feed/items" for whose in TENANTS}
+    feed = place.partition("/feed/")[0] in TENANTS and "/feed/" in place
     if user == CLOUD:
         return topic.startswith(ROOT_TOPIC) if action == "read" else down or fleet or feed
     if user in READERS:
-        return action == "read" and place == f"{tenant}/feed/items"
+        asks = place == user.replace("/", "/feed/replay/")
+        return asks if action == "publish" else feed and place.startswith(f"{tenant}/")
     if user in STATIONS:
         channels = UP if action == "publish" else (*DOWN, "state")
         own = {f"{user}/{channel}" for channel in channels}

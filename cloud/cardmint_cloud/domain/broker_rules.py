@@ -17,7 +17,7 @@ def mosquitto_rules(*, stations: Iterable[str], readers: Iterable[str], cloud: s
     rights = {topics.name(cloud): access.cloud_rights()}
     named = [
         *((user, access.station_rights(*_parts(user))) for user in stations),
-        *((user, access.reader_rights(_parts(user)[0])) for user in readers),
+        *((user, access.reader_rights(*_parts(user))) for user in readers),
     ]
     for user, what in named:
         if user in rights:

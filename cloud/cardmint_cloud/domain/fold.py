@@ -37,11 +37,13 @@ def fold(
         except ImpossibleEvent as error:
             changes.refused[number] = error
     for key, item in changes.items.items():
-        before = items.get(key)
-        if before is not None and (old := before.holding):
-            changes.holdings[old] -= 1
+        if (before := items.get(key)) is not None:
+            changes.items_before[key] = before
+            if old := before.holding:
+                changes.holdings[old] -= 1
         if new := item.holding:
             changes.holdings[new] += 1
+    changes.reviews_before |= {key: reviews[key] for key in changes.reviews if key in reviews}
     for holding in [holding for holding, delta in changes.holdings.items() if delta == 0]:
         del changes.holdings[holding]
     return changes

@@ -94,9 +94,14 @@ class Item(Struct, frozen=True, kw_only=True, gc=False):
     changes: tuple[UUID, ...] = ()
 
     @property
+    def is_held(self) -> bool:
+        """Whether a line of the inventory counts this item."""
+        return self.status is ItemStatus.COUNTED and bool(self.card_id) and self.stock in HELD
+
+    @property
     def holding(self) -> Holding | None:
         """The line of the inventory that counts this item; None while none does."""
-        if self.status is not ItemStatus.COUNTED or not self.card_id or self.stock not in HELD:
+        if not self.is_held:
             return None
         return Holding(
             self.tenant, self.card_id, self.language, self.finish, self.edition, self.condition
@@ -166,14 +171,17 @@ ReviewKey = tuple[str, UUID]
 class InventoryChanges:
     """The changes of a run of events. `superseded` counts answers that came after another.
 
-    `refused` holds the events that contradict the state, by their place in the run: nothing of them
-    is among the changes.
+    `items_before` and `reviews_before` are those that existed already, as they were. `refused`
+    holds the events that contradict the state, by their place in the run: nothing of them is among
+    the changes.
     """
 
     items: dict[ItemKey, Item] = field(default_factory=dict)
     reviews: dict[ReviewKey, Review] = field(default_factory=dict)
     holdings: Counter[Holding] = field(default_factory=Counter)
     printings: dict[tuple[str, str], Card] = field(default_factory=dict)
+    items_before: dict[ItemKey, Item] = field(default_factory=dict)
+    reviews_before: dict[ReviewKey, Review] = field(default_factory=dict)
     superseded: int = 0
     refused: dict[int, ImpossibleEvent] = field(default_factory=dict)
 

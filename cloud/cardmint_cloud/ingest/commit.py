@@ -15,10 +15,12 @@ from uuid import UUID
 import asyncpg
 from msgspec.structs import replace
 
+from cardmint_cloud.adapters.postgres import feed
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest import event_log, inventory
 from cardmint_cloud.adapters.postgres.ingest.event_log import DeadLetter, EventKey, StreamKey
 from cardmint_cloud.adapters.postgres.ingest.inventory import PrintingKey
+from cardmint_cloud.domain.feed import feed_entries, unnamed_printings
 from cardmint_cloud.domain.fold import fold
 from cardmint_cloud.domain.items import (
     InventoryChanges,
@@ -111,9 +113,23 @@ async def commit(
         advanced = {key: mark for key, mark in marks.items() if mark != before[key]}
         if advanced:
             await event_log.advance_watermarks(connection, advanced, now)
+        await _tell_feed(connection, result.changes, now)
         await event_log.notify_all(connection, _notifications(result.changes, letters, events))
         await inventory.add_holdings(connection, result.changes)
     return result
+
+
+async def _tell_feed(
+    connection: PostgresConnection, changes: InventoryChanges, now: datetime
+) -> None:
+    """Write what changed to the feed of the tenant, if it has one."""
+    tenants = {tenant for tenant, _ in (*changes.items, *changes.reviews)}
+    for tenant in tenants:
+        if not await feed.is_open(connection, tenant):
+            continue
+        unnamed = sorted(card_id for _, card_id in unnamed_printings(changes))
+        printings = await inventory.named_printings(connection, tenant, unnamed)
+        await feed.write(connection, tenant, feed_entries(changes, printings, now), now)
 
 
 async def _place(
@@ -358,6 +374,13 @@ def _makes_new_item(data: EventData) -> bool:
 
 
 def _merged(first: InventoryChanges, second: InventoryChanges) -> InventoryChanges:
+    # What the first run made is nothing that was there before.
+    first.items_before |= {
+        key: item for key, item in second.items_before.items() if key not in first.items
+    }
+    first.reviews_before |= {
+        key: review for key, review in second.reviews_before.items() if key not in first.reviews
+    }
     first.items |= second.items
     first.reviews |= second.reviews
     first.printings |= second.printings

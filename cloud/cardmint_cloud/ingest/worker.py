@@ -21,6 +21,7 @@ from cardmint_cloud.adapters.postgres.retry import retry_until_done
 from cardmint_cloud.domain.rendezvous import slot_of
 from cardmint_cloud.domain.stream_position import BatchRefusal, StreamMark
 from cardmint_cloud.errors import MissingPartition
+from cardmint_cloud.feed.publish import FeedBroker, FeedPublisher
 from cardmint_cloud.fleet import FleetPublisher
 from cardmint_cloud.ingest.commit import CommitResult, commit, receipt_of, refusal_receipt
 from cardmint_cloud.ingest.leases import LeaseBroker, SlotLeases
@@ -52,6 +53,9 @@ MAX_KNOWN = 200_000
 _EVENTS_BETWEEN_YIELDS = 100
 """Events that are read before other tasks may run."""
 
+_TOLD = frozenset({Subject.ITEMS, Subject.REVIEWS, Subject.PRICES, Subject.STATIONS})
+"""Subjects of notifications with which the feed has something to tell."""
+
 _log = structlog.get_logger()
 
 
@@ -77,7 +81,7 @@ class PendingMessage(Struct, kw_only=True, gc=False):
         return self.route.slot if self.route else -1
 
 
-class IngestBroker(LeaseBroker, TaskBroker, Protocol):
+class IngestBroker(FeedBroker, LeaseBroker, TaskBroker, Protocol):
     """The part of a broker connection that the worker needs."""
 
     def acknowledge(self, messages: Sequence[InboundMessage]) -> None:
@@ -116,6 +120,14 @@ class Worker:
             pool, name or uuid4(), receipts=self._receipts, on_taken=self._taken_over
         )
 
+        self.feed = FeedPublisher(
+            pool,
+            slots=lambda: self.leases.slots,
+            lock=self.leases.lock,
+            busy=lambda: any(not lane.empty() for lane in self._lanes),
+            clock=clock,
+        )
+
     def _taken_over(self) -> None:
         self.dispatcher.wake()
         self.strays.taken_over()
@@ -125,6 +137,8 @@ class Worker:
         route = self.route(message.topic)
         if route is not None and route.kind == "state":
             self.strays.heard(route.tenant, route.station, message.payload)
+        if route is None:
+            self.feed.put(message)
         lane = self._lanes[route.slot % LANES if route else 0]
         lane.put_nowait(PendingMessage(message=message, route=route))
 
@@ -160,6 +174,7 @@ class Worker:
             group.create_task(self.strays.run(broker))
             group.create_task(self._listen())
             group.create_task(self._fleet.run(broker))
+            group.create_task(self.feed.run(broker))
             group.create_task(self._make_months_hourly())
 
     async def _ingest(self, lane: asyncio.Queue[PendingMessage], broker: IngestBroker) -> None:
@@ -300,12 +315,15 @@ class Worker:
         return None
 
     async def _listen(self) -> None:
-        """Wake dispatch and fleet publishing when another process changes a review or the fleet."""
+        """Wake dispatch, feed and fleet publishing when another process changes what they tell."""
 
         def on_notification(_connection: object, _pid: int, _channel: str, payload: object) -> None:
-            if str(payload).endswith(f" {Subject.REVIEWS}"):
+            tenant, _, subject = str(payload).partition(" ")
+            if subject in _TOLD:
+                self.feed.changed(tenant)
+            if subject == Subject.REVIEWS:
                 self.dispatcher.wake()
-            elif str(payload).endswith(f" {Subject.FLEET}"):
+            elif subject == Subject.FLEET:
                 self._fleet.changed()
 
         async def listen_until_lost() -> None:

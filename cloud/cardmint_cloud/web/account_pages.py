@@ -422,6 +422,7 @@ async def people(
     accounts = await rows.list_accounts(shop.database, shop.tenant)
     tokens = await rows.list_tokens(shop.database, shop.tenant)
     views = await view_rows.list_all(shop.database, shop.tenant, shop.clock())
+    readers = await shop.readers.names() if shop.readers else []
     async with reading(shop.engine, shop.tenant) as connection:
         return await render_page(
             connection,
@@ -430,6 +431,8 @@ async def people(
             people=accounts,
             views=views,
             tokens=tokens,
+            readers=readers,
+            readers_kept=shop.readers is not None and shop.readers.kept_here,
             roles=list(Role),
             scopes=list(Scope),
             notice=notice,

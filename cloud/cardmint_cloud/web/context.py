@@ -16,6 +16,7 @@ from cardmint_cloud.adapters.postgres.connection import Pool, TenantDatabase
 from cardmint_cloud.adapters.postgres.queries.vocabulary import Vocabulary
 from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.provider_sign_in import ProviderSignIn
+from cardmint_cloud.readers import Readers
 from cardmint_cloud.station_codes import StationCodes
 from cardmint_cloud.web.live import LiveHub
 from cardmint_cloud.web.sign_in import program_asks, who_asks
@@ -57,6 +58,7 @@ class PageContext:
     secure: bool = False
     base_path: str = ""
     station_codes: StationCodes | None = None
+    readers: Readers | None = None
     provider: ProviderSignIn | None = None
     drawing: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
     vocabulary: Vocabulary = field(default_factory=Vocabulary)

@@ -29,6 +29,7 @@ from cardmint_cloud.errors import NotFound
 from cardmint_cloud.images import ImageStorage
 from cardmint_cloud.local.broker_users import BrokerUsers
 from cardmint_cloud.provider_sign_in import ProviderSignIn
+from cardmint_cloud.readers import Readers
 from cardmint_cloud.station_codes import StationCodes
 from cardmint_cloud.web import (
     account_pages,
@@ -42,6 +43,7 @@ from cardmint_cloud.web import (
     item_pages,
     price_pages,
     provider_pages,
+    reader_pages,
     review_pages,
     station_pages,
     value_pages,
@@ -107,6 +109,7 @@ def build_dashboard(
         accounts=accounts,
         secure=secure,
         base_path=base_path,
+        readers=Readers(accounts, broker_users) if accounts else None,
         station_codes=StationCodes(accounts, broker_users, broker_port) if accounts else None,
         provider=ProviderSignIn(accounts, provider) if accounts and provider else None,
     )
@@ -136,6 +139,7 @@ def build_dashboard(
         api,
         fleet_files,
         account_pages,
+        reader_pages,
         factor_pages,
         provider_pages,
         view_pages,

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4, uuid5
 
 from cardmint_cloud.accounts import digest_of
 from cardmint_cloud.adapters.postgres import factors as factor_rows
-from cardmint_cloud.adapters.postgres import identities
+from cardmint_cloud.adapters.postgres import feed, identities
 from cardmint_cloud.adapters.postgres.connection import (
     Pool,
     TenantDatabase,
@@ -142,6 +142,8 @@ async def fill_every_table(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
     seen = Image(sha256=sha256, width=63, height=88, bytes=len(content))
+    async with tenant_transaction(pool, tenant) as connection:
+        await feed.open_feed(connection, tenant, NOW)
     first = accepted(card, defaults=place, image=seen)
     doubts = [
         CardScanned(

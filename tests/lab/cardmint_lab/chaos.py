@@ -18,17 +18,22 @@ from functools import partial
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
 from cardmint_cloud import rebuild
+from cardmint_cloud.adapters.postgres import feed as rows
 from cardmint_cloud.local.broker import BrokerKind, LocalBroker
 from cardmint_cloud.local.postgres import LocalPostgres
 from cardmint_cloud.local.processes import ChildProcess
 from cardmint_contracts.envelope import BATCH, decode_batch
+from cardmint_contracts.feed import FeedItem
 from cardmint_lab.cloud import scans
+from cardmint_lab.cloud.feed import open_feed
 from cardmint_lab.cloud.senders import StationSenders, sending
 from cardmint_lab.cloud.test_bed import GivenServers, running_servers
 from cardmint_lab.faulty_proxy import FaultyProxy
 from cardmint_lab.folders import temporary_folder
+from cardmint_lab.follower import FeedFollower
 from cardmint_lab.system import installed_script
 
 TENANT = "chaos"
@@ -37,7 +42,7 @@ PATIENCE_S = 120.0
 
 @dataclass(frozen=True, kw_only=True)
 class ChaosOutcome:
-    """What was sent, what failed meanwhile, and what is wrong in the end."""
+    """What was sent, what failed meanwhile, what the feed told, and what is wrong in the end."""
 
     seed: int
     events: int
@@ -45,6 +50,7 @@ class ChaosOutcome:
     faults: Counter[str]
     connects: int
     sent: int
+    told: int
     wrong: tuple[str, ...]
 
 
@@ -183,6 +189,9 @@ def run(
             broker=LocalBroker(folder / "broker", kind=kind),
         )
         port = stage.proxies["stations to broker"].port
+        asyncio.run(open_feed(stage.postgres.address, TENANT))
+        follower = FeedFollower(stage.broker.port, TENANT).start()
+        stack.callback(follower.close)
         senders = [
             StationSenders("127.0.0.1", port, TENANT, {name: own}, quiet_s=1.0)
             for name, own in work.items()
@@ -195,7 +204,7 @@ def run(
         ) as running:
             while time.monotonic() < start + faults_s:
                 stage.check()
-                fault = stage.fail()
+                fault = stage.fail() if draw.random() < 0.9 else _away(follower, draw)
                 counted[fault] += 1
                 say(f"{time.monotonic() - start:6.1f} s  {fault}")
                 threading.Event().wait(draw.uniform(0.0, 1.0))
@@ -203,6 +212,7 @@ def run(
                 sent.result()
         seconds = time.monotonic() - start
         wrong = asyncio.run(_wrong(stage.postgres.address, work))
+        wrong += asyncio.run(_wrong_feed(stage.postgres.address, follower))
         return ChaosOutcome(
             seed=seed,
             events=events,
@@ -210,8 +220,64 @@ def run(
             faults=counted,
             connects=sum(one.connects for one in senders),
             sent=sum(one.sent for one in senders),
+            told=len(follower.events),
             wrong=tuple(wrong),
         )
+
+
+def _away(follower: FeedFollower, draw: random.Random) -> str:
+    follower.leave()
+    time.sleep(draw.uniform(0.1, 2.5))
+    follower.back()
+    return "program away"
+
+
+async def _wrong_feed(address: str, follower: FeedFollower) -> list[str]:
+    """Compare what a program heard with what the feed has, and that with the inventory."""
+    connection = await asyncpg.connect(address, command_timeout=60)
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM feed_runs WHERE first IS NULL)"
+        ):
+            if time.monotonic() > deadline:
+                return ["the feed has events without a number"]
+            await asyncio.sleep(0.1)
+        mark = await rows.mark_of(connection, TENANT)
+        newest = mark.numbered if mark else 0
+        if not await asyncio.to_thread(follower.wait_for, newest, PATIENCE_S):
+            return [f"a program has the feed up to {follower.last} of {newest}"]
+        wrong: list[str] = []
+        stored: list[tuple[int, str, bytes]] = []
+        while page := await rows.numbered_entries(connection, TENANT, len(stored) + 1, newest):
+            stored += [(number, one.type, bytes(one.data)) for number, one in page]
+        heard = [(one.number, one.type, bytes(one.data)) for one in follower.events[:newest]]
+        if heard != stored:
+            wrong.append(f"{len(heard)} events that a program heard are not the {len(stored)} told")
+        held: dict[UUID, FeedItem] = {}
+        for event in follower.events:
+            if event.type.startswith("cardmint.feed.item."):
+                item = msgspec.json.decode(event.data, type=FeedItem)
+                if event.type.endswith(".removed.v1"):
+                    del held[item.item]
+                elif (item.item in held) == event.type.endswith(".changed.v1"):
+                    held[item.item] = item
+                else:
+                    wrong.append(f"{event.type} of {item.item} comes at the wrong place")
+        there = {
+            row["item"]: tuple(row)[1:]
+            for row in await connection.fetch(
+                "SELECT item, card_id, bin, lot, version FROM items WHERE tenant = $1"
+                " AND status = 'counted' AND card_id <> '' AND stock IN ('in-stock', 'reserved')",
+                TENANT,
+            )
+        }
+        told = {key: (one.card_id, one.bin, one.lot, one.version) for key, one in held.items()}
+        if told != there:
+            wrong.append(f"{len(told)} items by the feed are not the {len(there)} of the inventory")
+        return wrong
+    finally:
+        connection.terminate()
 
 
 async def _wrong(address: str, work: dict[str, tuple[UUID, list[scans.EventMessage]]]) -> list[str]:

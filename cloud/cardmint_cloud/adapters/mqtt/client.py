@@ -13,7 +13,11 @@ import mqtt5
 import structlog
 
 from cardmint_cloud.adapters.mqtt import advice
-from cardmint_cloud.adapters.mqtt.connection import InboundMessage, MqttConnection
+from cardmint_cloud.adapters.mqtt.connection import (
+    InboundMessage,
+    MessageProperties,
+    MqttConnection,
+)
 from cardmint_cloud.errors import StopService
 from cardmint_contracts.settings import BrokerSettings
 
@@ -76,14 +80,21 @@ class MqttClient:
                 [m for m in messages if m.connection == self._connection.number]
             )
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[None]:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = True,
+        properties: MessageProperties | None = None,
+    ) -> asyncio.Future[None]:
         """Publish with QoS 1.
 
         The future is done at the PUBACK, and cancelled when the connection is lost first or the
         broker refuses the message.
         """
         if self._connection:
-            return self._connection.publish(topic, payload, retain=retain)
+            return self._connection.publish(topic, payload, retain=retain, properties=properties)
         lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         lost.cancel()
         return lost
@@ -91,7 +102,7 @@ class MqttClient:
     def refresh(self) -> None:
         """Subscribe to the stations' states again, so that the broker sends the retained ones."""
         if self._connection:
-            self._connection.subscribe("state")
+            self._connection.subscribe_to_states()
 
     @property
     def connection(self) -> int:

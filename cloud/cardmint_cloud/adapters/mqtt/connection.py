@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Literal, cast
+from typing import cast
 
 import mqtt5
 import structlog
@@ -47,12 +47,18 @@ _GRANTED = (
     mqtt5.SubAckReasonCode.GRANTED_QOS_AT_MOST_ONCE,
     mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE,
 )
+_HEARD: tuple[topics.Channel, ...] = ("events", "state", "health", "config/reported")
+"""Channels of every station that a worker hears, besides requests for a replay."""
+
 _PUBLISH = 3
 _log = structlog.get_logger()
 
 
 class InboundMessage(Struct, frozen=True, kw_only=True, gc=False):
-    """A received message. `connection` is the number of its connection."""
+    """A received message. `connection` is the number of its connection.
+
+    `response_topic` and `correlation_data` are a request's.
+    """
 
     topic: str
     payload: bytes
@@ -61,11 +67,31 @@ class InboundMessage(Struct, frozen=True, kw_only=True, gc=False):
     properties: list[tuple[str, str]]
     connection: int
     mid: int | None
+    response_topic: str | None = None
+    correlation_data: bytes | None = None
 
     @property
     def claim(self) -> Claim | None:
         """What the sender claims to be inside; None for no claim, or one of too many events."""
         return Claim.read(self.properties)
+
+
+class MessageProperties(Struct, frozen=True, kw_only=True):
+    """What an outbound message says of itself besides its payload, a text."""
+
+    content_type: str
+    correlation_data: bytes | None = None
+    user: tuple[tuple[str, str], ...] = ()
+
+
+class QueuedMessage(Struct, frozen=True):
+    """An outbound message that waits for its turn; `done` is its PUBACK."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+    properties: MessageProperties | None
+    done: asyncio.Future[None]
 
 
 class MqttConnection(asyncio.Protocol):
@@ -108,7 +134,7 @@ class MqttConnection(asyncio.Protocol):
         self._listed: set[str] | None = None
         self._listed_at = 0.0
         self._listing = asyncio.Lock()
-        self._queued: deque[tuple[str, bytes, bool, asyncio.Future[None]]] = deque()
+        self._queued: deque[QueuedMessage] = deque()
 
     def leave(self) -> None:
         """Send DISCONNECT and close."""
@@ -145,19 +171,26 @@ class MqttConnection(asyncio.Protocol):
             self._heard_at = asyncio.get_running_loop().time()
             self._transport.resume_reading()
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[None]:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = True,
+        properties: MessageProperties | None = None,
+    ) -> asyncio.Future[None]:
         """Publish, or queue while the broker's receive maximum is reached.
 
         The future is cancelled when the connection is lost or the broker refuses the message.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queued.append((topic, payload, retain, done))
+        self._queued.append(QueuedMessage(topic, payload, retain, properties, done))
         self._flush()
         return done
 
-    def subscribe(self, *kinds: Literal["events", "state", "health", "config/reported"]) -> None:
-        """Subscribe to every station's `kinds`."""
-        self._subscribe([topics.every_station(kind) for kind in kinds], mqtt5.QoS.AT_LEAST_ONCE)
+    def subscribe_to_states(self) -> None:
+        """Subscribe to every station's state again: the broker sends the retained ones."""
+        self._subscribe([topics.every_station("state")], mqtt5.QoS.AT_LEAST_ONCE)
 
     async def retained_tasks(self) -> set[str]:
         """Return the topics of the tasks that the broker keeps retained, of every station.
@@ -251,7 +284,7 @@ class MqttConnection(asyncio.Protocol):
         if self._beating:
             self._beating.cancel()
         sent = (done for _, done in self._sent.values())
-        for future in (*sent, *(done for *_, done in self._queued)):
+        for future in (*sent, *(queued.done for queued in self._queued)):
             future.cancel()
         self._sent.clear()
         self._queued.clear()
@@ -298,7 +331,10 @@ class MqttConnection(asyncio.Protocol):
             answer.reason_code == mqtt5.ConnAckReasonCode.SUCCESS
             and advice.why_unusable(answer) is None
         ):
-            self.subscribe("events", "state", "health", "config/reported")
+            self._subscribe(
+                [*map(topics.every_station, _HEARD), topics.EVERY_REPLAY],
+                mqtt5.QoS.AT_LEAST_ONCE,
+            )
         if not self.answered.done():
             self.answered.set_result(answer)
 
@@ -344,6 +380,8 @@ class MqttConnection(asyncio.Protocol):
                 properties=packet.user_properties,
                 connection=self.number,
                 mid=packet.packet_id,
+                response_topic=packet.response_topic,
+                correlation_data=packet.correlation_data,
             )
         )
 
@@ -377,20 +415,18 @@ class MqttConnection(asyncio.Protocol):
 
     def _flush(self) -> None:
         while self._queued and len(self._sent) < self._window and self._transport:
-            topic, payload, retain, done = self._queued.popleft()
+            queued = self._queued.popleft()
             mid = self._next_mid()
-            packet = mqtt5.PublishPacket(
-                topic, payload, qos=mqtt5.QoS.AT_LEAST_ONCE, retain=retain, packet_id=mid
-            ).write()
+            packet = _publish_packet(queued, mid)
             if 0 < self._largest < len(packet):
-                done.cancel()
+                queued.done.cancel()
                 self._not_published(
-                    topic,
+                    queued.topic,
                     f"a packet of {len(packet)} bytes; the broker takes {self._largest}",
                     "raise the broker's largest packet",
                 )
                 continue
-            self._sent[mid] = topic, done
+            self._sent[mid] = queued.topic, queued.done
             self._write(packet)
 
     def _next_mid(self) -> int:
@@ -421,6 +457,28 @@ class MqttConnection(asyncio.Protocol):
                 self._transport.abort()
             self._write(mqtt5.PingReqPacket().write())
             await asyncio.sleep(self._beat_s)
+
+
+def _publish_packet(queued: QueuedMessage, mid: int) -> bytes:
+    if (said := queued.properties) is None:
+        return mqtt5.PublishPacket(
+            queued.topic,
+            queued.payload,
+            qos=mqtt5.QoS.AT_LEAST_ONCE,
+            retain=queued.retain,
+            packet_id=mid,
+        ).write()
+    return mqtt5.PublishPacket(
+        queued.topic,
+        queued.payload,
+        qos=mqtt5.QoS.AT_LEAST_ONCE,
+        retain=queued.retain,
+        packet_id=mid,
+        payload_format_indicator=1,
+        content_type=said.content_type,
+        correlation_data=said.correlation_data,
+        user_properties=list(said.user),
+    ).write()
 
 
 def _kind(topic: str) -> str:

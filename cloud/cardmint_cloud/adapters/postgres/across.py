@@ -32,6 +32,11 @@ async def tenants_with_fleets(executor: Executor) -> list[str]:
     return [row[0] for row in await executor.fetch("SELECT across_fleets()")]
 
 
+async def tenants_with_feeds(executor: Executor) -> list[str]:
+    """Return the tenants that have a feed."""
+    return [row[0] for row in await executor.fetch("SELECT across_feeds()")]
+
+
 async def unpublished_reviews(
     executor: Executor, slots: Collection[int], limit: int
 ) -> list[tuple[str, UUID]]:

@@ -42,6 +42,8 @@ TENANT_TABLES: dict[str, tuple[str, ...]] = {
     "dead_letters": ANY,
     "desired_configs": CHANGE,
     "events": READ,
+    "feed_runs": ANY,
+    "feeds": CHANGE,
     "fleet_artifacts": CHANGE,
     "held_quotes": ANY,
     "holdings": CHANGE,
@@ -92,6 +94,7 @@ whose library knows no tenants; a job names its tenant, and the dashboard asks f
 
 FUNCTIONS = (
     "across_due(timestamptz)",
+    "across_feeds()",
     "across_fleets()",
     "across_streams()",
     "across_tenants()",
@@ -127,6 +130,7 @@ _REACH = "CAST(nullif(current_setting('cardmint.reach', true), '') AS jsonb)"
 REACHED: dict[str, str] = {
     "dead_letters": "false",
     "events": "cardmint_reaches_event(subject)",
+    "feed_runs": "false",
     "held_quotes": "false",
     "holdings": "false",
     "items": f"coalesce({_REACH} -> 'stations' ? station, true)"

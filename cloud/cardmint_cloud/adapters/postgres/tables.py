@@ -668,6 +668,27 @@ access_tokens = Table(
     PrimaryKeyConstraint("tenant", "digest"),
     UniqueConstraint("tenant", "name"),
 )
+feeds = Table(
+    "feeds",
+    metadata,
+    _tenant(),
+    Column("stream", Uuid, nullable=False),
+    Column("opened_at", Moment, nullable=False),
+    Column("numbered", BigInteger, nullable=False, server_default=text("0")),
+    Column("published", BigInteger, nullable=False, server_default=text("0")),
+    PrimaryKeyConstraint("tenant"),
+)
+feed_runs = Table(
+    "feed_runs",
+    metadata,
+    _tenant(),
+    Column("id", BigInteger, autoincrement=True, nullable=False),
+    Column("written_at", Moment, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("entries", LargeBinary, nullable=False),
+    Column("first", BigInteger),
+    PrimaryKeyConstraint("tenant", "id"),
+)
 Index("account_sessions_of", account_sessions.c.tenant, account_sessions.c.account)
 Index("account_factors_of", account_factors.c.tenant, account_factors.c.account)
 Index("recovery_codes_of", recovery_codes.c.tenant, recovery_codes.c.account)
@@ -710,4 +731,17 @@ Index(
     held_quotes.c.source,
     unique=True,
     postgresql_where=text("state = 'open'"),
+)
+Index(
+    "feed_runs_first",
+    feed_runs.c.tenant,
+    feed_runs.c.first,
+    unique=True,
+    postgresql_where=text("first IS NOT NULL"),
+)
+Index(
+    "feed_runs_new",
+    feed_runs.c.tenant,
+    feed_runs.c.id,
+    postgresql_where=text("first IS NULL"),
 )

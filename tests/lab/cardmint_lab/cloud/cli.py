@@ -86,6 +86,47 @@ def ingest(*, as_json: bool, **backlog: Any) -> None:
 
 
 @cloud.command()
+@click.option(
+    "--events",
+    type=click.IntRange(100, 1_000_000),
+    default=20_000,
+    show_default=True,
+    help="How many in each round.",
+)
+@click.option(
+    "--stations",
+    type=click.IntRange(1, 2000),
+    default=10,
+    show_default=True,
+    help="From how many stations.",
+)
+@click.option(
+    "--rounds", type=click.IntRange(1, 20), default=5, show_default=True, help="Off and on in turn."
+)
+@_servers
+def feed(
+    *,
+    events: int,
+    stations: int,
+    rounds: int,
+    database: str | None,
+    broker: str | None,
+    as_json: bool,
+) -> None:
+    """Measure how soon the feed tells of a commit, what it costs ingest, and replay."""
+    from cardmint_lab.cloud import feed as measured
+    from cardmint_lab.cloud.test_bed import GivenServers
+
+    given = GivenServers(database=database, broker=broker)
+    report = measured.run(
+        events=events, stations=stations, rounds=rounds, given=given, say=_say(as_json)
+    )
+    _print(report, measured.report_lines(report), as_json=as_json)
+    if report.missing or report.out_of_order:
+        sys.exit(1)
+
+
+@cloud.command()
 @_backlog
 @_servers
 def drain(*, as_json: bool, **backlog: Any) -> None:

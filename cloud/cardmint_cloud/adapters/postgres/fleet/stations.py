@@ -2,7 +2,9 @@
 
 from datetime import datetime
 
+from cardmint_cloud.adapters.postgres import feed
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection
+from cardmint_cloud.domain.feed import station_entry
 from cardmint_contracts.control import ReportedConfig
 from cardmint_contracts.stations import StationHealth, StationState
 from cardmint_contracts.wire import encode
@@ -41,7 +43,7 @@ UPDATE stations SET reported = $3::jsonb, reported_at = $4
 async def put_state(
     connection: PostgresConnection, tenant: str, station: str, state: StationState, now: datetime
 ) -> bool:
-    """Store a birth or death; False when it changes nothing or came late."""
+    """Store a birth or death, and tell the feed; False when it changes nothing or came late."""
     rows = await connection.fetch(
         _PUT_STATE,
         *(
@@ -55,6 +57,9 @@ async def put_state(
             now,
         ),
     )
+    if rows and await feed.is_open(connection, tenant):
+        told = station_entry(station, online=state.online, since=now, version=state.version)
+        await feed.write(connection, tenant, [told], now)
     return bool(rows)
 
 

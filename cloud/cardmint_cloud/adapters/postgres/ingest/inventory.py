@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from cardmint_cloud.adapters.postgres import copy_encoding
-from cardmint_cloud.adapters.postgres.columns import ITEM_EDITS, ITEMS
+from cardmint_cloud.adapters.postgres.columns import ITEM_EDITS, ITEMS, printing_of
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.domain.catalogue_words import card_text
 from cardmint_cloud.domain.items import (
@@ -78,6 +78,18 @@ WITH named AS (
     ON CONFLICT DO NOTHING RETURNING tenant, card_id)
 INSERT INTO price_checks (tenant, card_id, due_at) SELECT tenant, card_id, $8 FROM named
        ON CONFLICT DO NOTHING"""
+
+_NAMED_PRINTINGS = """
+SELECT card_id, name, number, set_id, set_name FROM printings
+ WHERE tenant = $1 AND card_id = ANY($2::text[])"""
+
+
+async def named_printings(
+    connection: PostgresConnection, tenant: str, card_ids: Sequence[str]
+) -> dict[PrintingKey, Card]:
+    """Return those printings, as stations have named them."""
+    rows = await connection.fetch(_NAMED_PRINTINGS, tenant, card_ids) if card_ids else []
+    return {(tenant, row["card_id"]): printing_of(row) for row in rows}
 
 
 async def load_touched(

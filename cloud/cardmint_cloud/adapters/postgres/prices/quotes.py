@@ -4,9 +4,11 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
+from cardmint_cloud.adapters.postgres import feed
 from cardmint_cloud.adapters.postgres.columns import printing_of
 from cardmint_cloud.adapters.postgres.connection import PostgresConnection
 from cardmint_cloud.adapters.postgres.ingest.event_log import notify
+from cardmint_cloud.domain.feed import price_entries
 from cardmint_cloud.domain.quotes import HeldQuote, Quote
 from cardmint_contracts.cards import Card, Edition, Finish, Money
 from cardmint_contracts.notifications import Subject
@@ -37,6 +39,9 @@ SELECT $1, $2, n.finish, n.edition, n.grade, n.source, n.basis, n.minor, n.curre
  WHERE (last.minor, last.currency, last.source, last.basis) IS DISTINCT FROM
        (n.minor, n.currency, n.source, n.basis)
 RETURNING id"""
+_BEFORE = """
+SELECT finish, edition, minor, currency FROM current_quotes
+ WHERE tenant = $1 AND card_id = $2 ORDER BY finish, edition FOR UPDATE"""
 _CURRENT = """
 INSERT INTO current_quotes (tenant, card_id, finish, edition, source, basis, minor, currency,
        as_of, lowest, fetched_at)
@@ -117,7 +122,11 @@ async def keep_quotes(
     grew.
     """
     changed = await connection.fetch(_HISTORY, tenant, card_id, *_columns(taken), now)
+    told = await feed.is_open(connection, tenant)
+    before = await _prices_before(connection, tenant, card_id) if told else {}
     await connection.execute(_CURRENT, tenant, card_id, *_columns(lines), now)
+    if told:
+        await feed.write(connection, tenant, price_entries(card_id, lines, before, now), now)
     await connection.execute(_SETTLED, tenant, card_id, *_columns(taken)[:4])
     asked = [await connection.fetch(_HOLD, tenant, card_id, *_held(one, now)) for one in held]
     if changed:
@@ -125,6 +134,16 @@ async def keep_quotes(
     if any(asked):
         await notify(connection, tenant, Subject.REVIEWS)
     return bool(changed)
+
+
+async def _prices_before(
+    connection: PostgresConnection, tenant: str, card_id: str
+) -> dict[tuple[str, str], Money]:
+    """Return a card's current price by finish and edition, and lock them."""
+    return {
+        (row["finish"], row["edition"]): Money(minor=row["minor"], currency=row["currency"])
+        for row in await connection.fetch(_BEFORE, tenant, card_id)
+    }
 
 
 async def schedule_check(

@@ -1,0 +1,1 @@
+"""The feed on its way to the broker: events in order, snapshots, and events asked for again."""
