@@ -172,7 +172,7 @@ def test_a_folder_that_cannot_be_written_gives_no_shot(
     (folder / "a.jpg").write_bytes(pictures[0])
     (folder / "waiting").write_bytes(b"")
     (folder / "cardmint-waiting").mkdir()
-    says = r"no file can be moved to waiting/ \(rename what is called waiting or cardmint-waiting there\)"
+    says = r"no file can be moved to waiting/ \(rename what is called waiting or cardmint-waiting"
     with pytest.raises(Retry, match=says):
         camera.next(2)
     (folder / "waiting").unlink()
