@@ -29,7 +29,6 @@ from cardmint_edge.adapters.sqlite.outbox import OUTBOX_FILE, Outbox
 from cardmint_edge.adapters.sqlite.tasks import TaskTable
 from cardmint_edge.adapters.systemd import Systemd
 from cardmint_edge.capture import NO_FILES, Camera, HasFiles, SourceFiles
-from cardmint_edge.claims import claim_card
 from cardmint_edge.count import CardCounter
 from cardmint_edge.domain.delivery.messages import EventAppended
 from cardmint_edge.domain.reading.close_up import settled
@@ -38,6 +37,7 @@ from cardmint_edge.errors import Stop
 from cardmint_edge.evict import Evictor, missing_bytes
 from cardmint_edge.forward import Forwarder
 from cardmint_edge.metrics import StationMetrics
+from cardmint_edge.objections import record_objection
 from cardmint_edge.pack_file import PackFileWatch
 from cardmint_edge.page.actions import OPERATOR
 from cardmint_edge.page.photos import PhonePorts
@@ -359,7 +359,9 @@ class Assembly:
             defaults=lambda: self.outbox.defaults,
             set_defaults=self.outbox.set_defaults,
             withdraw=lambda scan: self._withdraw(scan, OPERATOR),
-            claim=lambda scan: claim_card(self.outbox, self._has_image, scan, self.clock()),
+            object_to=lambda scan: record_objection(
+                self.outbox, self._has_image, scan, self.clock()
+            ),
             skip=self.view.skip,
             capture=self.camera.capture,
             preview=lambda: preview_jpeg(live_camera.preview) if live_camera else None,

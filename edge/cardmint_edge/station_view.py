@@ -19,12 +19,12 @@ from cardmint_edge.adapters.clock import StationClock
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.adapters.sqlite.tasks import TaskTable
 from cardmint_edge.capture import Camera
-from cardmint_edge.claims import claimable
 from cardmint_edge.count import CardCounter
 from cardmint_edge.domain.delivery.drain_estimate import DrainEstimator
 from cardmint_edge.domain.scan_record import ScanRecord
 from cardmint_edge.figures import FiguresReader
 from cardmint_edge.forward import Forwarder
+from cardmint_edge.objections import open_to_objection
 from cardmint_edge.page.languages import LanguageChoice, language_choices
 from cardmint_edge.page.views import (
     RECENT_SCANS,
@@ -163,7 +163,7 @@ class StationViewReader:
             answers=answers,
             given=self._tasks.given,
             stack=self._counter.stack,
-            claims=self._claims(scans),
+            may_object=self._may_object(scans),
             copies=self._task_table.count_open_with(Reason.POSSIBLE_DUPLICATE),
             files=self._files(),
             notice=notice,
@@ -171,13 +171,13 @@ class StationViewReader:
             exists_as=finishes_of(self._active.variants(last.id)) if last else (),
         )
 
-    def _claims(self, scans: Sequence[ScanRecord]) -> frozenset[UUID]:
+    def _may_object(self, scans: Sequence[ScanRecord]) -> frozenset[UUID]:
         # A replay counts its scans, and a live camera knows the card in its place by the last one.
         last = isinstance(self._camera, LiveCamera)
         return (
             frozenset()
             if self._camera.name == "replay"
-            else claimable(self._outbox, scans[:1] if last else scans)
+            else open_to_objection(self._outbox, scans[:1] if last else scans)
         )
 
     def _languages(self, task: ReviewTask, record: ScanRecord | None) -> Sequence[LanguageChoice]:

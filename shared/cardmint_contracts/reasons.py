@@ -28,7 +28,10 @@ class Reason(StrEnum):
         "unknown-card",
         "The catalogue has nothing like this card: a back, or another game or language.",
     )
-    CLAIMED = "claimed", "The station found no card, and its operator says that there is one."
+    SAID_TO_BE_A_CARD = (
+        "said-to-be-a-card",
+        "The station found no card, and its operator says that there is one.",
+    )
     TOO_DARK = "too-dark", "The frame is too dark to judge."
     SEVERAL_CARDS = "several-cards", "More than one card lies in the frame."
     CUT_OFF = "cut-off", "A corner of the card lies outside the frame."

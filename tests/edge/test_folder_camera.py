@@ -172,12 +172,24 @@ def test_a_folder_that_cannot_be_written_gives_no_shot(
     (folder / "a.jpg").write_bytes(pictures[0])
     (folder / "waiting").write_bytes(b"")
     (folder / "cardmint-waiting").mkdir()
-    says = (
-        r"cannot be moved to waiting/ \(rename what is called waiting or cardmint-waiting there\)"
-    )
+    says = r"no file can be moved to waiting/ \(rename what is called waiting or cardmint-waiting"
     with pytest.raises(Retry, match=says):
         camera.next(2)
     (folder / "waiting").unlink()
+    assert counted(camera, 2) == ["a.jpg"]
+
+
+def test_a_read_only_share_is_said(
+    camera: FolderCamera, folder: Path, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, target: Path) -> Path:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path, None, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    (folder / "a.jpg").write_bytes(pictures[0])
+    with pytest.raises(Retry, match=r"Read-only file system; let the agent write in this folder"):
+        camera.next(2)
+    monkeypatch.undo()
     assert counted(camera, 2) == ["a.jpg"]
 
 

@@ -166,14 +166,14 @@ def test_a_card_that_was_not_found_can_be_named(bench: PageBench, client: Asking
         reasons=("no-card-found",),
     )
     bench.outbox.record(scan, STAMP)
-    url = f"/scans/{scan.scan}/claim"
+    url = f"/scans/{scan.scan}/is-card"
     assert f'action="{url}"' in client.get("/").text
     page = client.post(url, headers={"hx-request": "true"}).text
     assert "The question which card it is comes in a moment." in page
     assert f'action="{url}"' not in page
     assert "Asked about" in page
     assert bench.outbox.counters.scanned == 2
-    gone = client.post(f"/scans/{UUID(int=9)}/claim", headers={"hx-request": "true"}).text
+    gone = client.post(f"/scans/{UUID(int=9)}/is-card", headers={"hx-request": "true"}).text
     assert "not one of those without a card" in gone
 
 

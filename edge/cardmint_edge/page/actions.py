@@ -96,8 +96,8 @@ def task_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
     def scan(request: Request, _: Form) -> Response:
         return respond(request, _NOTICES[ports.answers.scan_next(_task(request))])
 
-    def claim(request: Request, _: Form) -> Response:
-        done = ports.claim(request.path_params["scan"])
+    def is_card(request: Request, _: Form) -> Response:
+        done = ports.object_to(request.path_params["scan"])
         return respond(
             request,
             "The question which card it is comes in a moment." if done else _NOT_REJECTED,
@@ -111,7 +111,7 @@ def task_routes(ports: PagePorts, renderer: PageRenderer) -> list[Route]:
         form_route("/tasks/{task:uuid}/scan", scan),
         form_route("/tasks/{task:uuid}/take-back", take_back),
         form_route("/copies", copies),
-        form_route("/scans/{scan:uuid}/claim", claim),
+        form_route("/scans/{scan:uuid}/is-card", is_card),
     ]
 
 

@@ -64,7 +64,7 @@ class PagePorts:
     `view` takes a notice for the operator and returns what to show. `wait_for_commits` is the
     database's. `preview` returns the camera's picture as JPEG, or None. `withdraw` returns False
     if the scan was taken back before, `capture` False if the camera takes no photo on command.
-    `claim` asks about a scan that was rejected, and returns False for any other.
+    `object_to` asks about a scan that was rejected, and returns False for any other.
     `set_stack` says whether copies of one card are laid upon each other.
     `card_picture` returns a printing's picture as JPEG, None without one. `retry_file` and
     `dismiss_file` return False for a file that is gone. `dashboard` is the dashboard's address.
@@ -84,7 +84,7 @@ class PagePorts:
     preview: Callable[[], bytes | None]
     pause_uploads: Callable[[bool], None]
     set_stack: Callable[[bool], None]
-    claim: Callable[[UUID], bool]
+    object_to: Callable[[UUID], bool]
     metrics: Callable[[], bytes]
     phone: PhonePorts
     card_picture: Callable[[str], bytes | None]

@@ -91,7 +91,7 @@ class StationView:
     of which it is a possible duplicate. `answers` has what a person said about a scan, and
     `given` the answers from here that may be taken back. `copies` counts the questions whether
     a card came before, `stack` is whether copies of one card are laid upon each other now.
-    `claims` are rejected scans of which the operator may say that they show a card.
+    `may_object` are rejected scans of which the operator may say that they show a card.
     `cloud_answers` is whether the cloud's questions are known here, so that `open_tasks` is all.
     `uploads` is whether images are uploaded at all. `languages` has, for the scan of a question
     about a language, the languages to choose from, `outlines` those of several cards in its image.
@@ -133,7 +133,7 @@ class StationView:
     set_aside: str = ""
     can_capture: bool = False
     copies: int = 0
-    claims: frozenset[UUID] = frozenset()
+    may_object: frozenset[UUID] = frozenset()
     stack: bool = False
 
 

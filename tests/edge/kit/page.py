@@ -17,8 +17,8 @@ from cardmint_edge.adapters.photo_inbox import PhotoInbox
 from cardmint_edge.adapters.sqlite.images import ImageTable
 from cardmint_edge.adapters.sqlite.outbox import Outbox
 from cardmint_edge.adapters.sqlite.tasks import TaskTable
-from cardmint_edge.claims import claim_card, claimable
 from cardmint_edge.figures import FiguresReader
+from cardmint_edge.objections import open_to_objection, record_objection
 from cardmint_edge.page.languages import language_choices
 from cardmint_edge.page.photos import PhonePorts, PhotoOutcome
 from cardmint_edge.page.ports import PagePorts
@@ -117,7 +117,7 @@ class PageBench:
             notice=notice,
             uploads_paused=self.paused,
             stack=self.stack,
-            claims=claimable(self.outbox, scans),
+            may_object=open_to_objection(self.outbox, scans),
             has_live=self.picture is not None,
             price=self.price,
             printed_name=self.printed_name,
@@ -175,7 +175,7 @@ class PageBench:
                 set_defaults=self.outbox.set_defaults,
                 search=lambda text: [ELSEWHERE] if text and text in ELSEWHERE.name else [],
                 withdraw=lambda scan: self.outbox.withdraw(scan, "station", STAMP),
-                claim=lambda scan: claim_card(self.outbox, lambda _: True, scan, STAMP),
+                object_to=lambda scan: record_objection(self.outbox, lambda _: True, scan, STAMP),
                 skip=self.skipped.append,
                 capture=self.capture,
                 preview=lambda: self.picture,

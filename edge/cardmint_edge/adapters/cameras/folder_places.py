@@ -41,6 +41,8 @@ MOST_COMPARED = 3
 MOST_LISTED = 10_000
 """Parked files that are looked through for the newest."""
 
+_FORBIDDEN = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
 Stamp: TypeAlias = tuple[int, int, int, int]
 """Inode, size, and times of the last change of content and of anything, in nanoseconds."""
 
@@ -349,8 +351,9 @@ class FolderPlaces:
             probe.unlink()
         except OSError as error:
             reason = error.strerror or errno.errorcode.get(error.errno or 0, "")
+            remedy = "; let the agent write in this folder" if error.errno in _FORBIDDEN else ""
             raise Retry(
-                f"{printable(self._folder)}: cannot be moved to {WAITING}/ ({reason})"
+                f"{printable(self._folder)}: no file can be moved to {WAITING}/ ({reason}{remedy})"
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""Claims: the operator says that a scan which was rejected shows a card after all."""
+"""Objections: the operator says that a scan which was rejected shows a card after all."""
 
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -13,8 +13,8 @@ from cardmint_edge.domain.delivery.batches import Timestamp
 from cardmint_edge.domain.scan_record import ScanRecord
 
 
-class ClaimOutbox(Protocol):
-    """The outbox, as claims need it. Every method may raise `Stop`."""
+class ObjectionOutbox(Protocol):
+    """The outbox, as objections need it. Every method may raise `Stop`."""
 
     def scan(self, scan: UUID) -> ScanRecord | None:
         """Return a scan of the history; None for one that is not in it any more."""
@@ -27,13 +27,13 @@ class ClaimOutbox(Protocol):
         ...
 
 
-def claim_of(scan: UUID) -> UUID:
-    """Return the claim's own scan: always the same, so that a claim made twice counts once."""
-    return uuid5(scan, "claim")
+def objection_to(scan: UUID) -> UUID:
+    """Return the scan of an objection: always the same, so that one made twice counts once."""
+    return uuid5(scan, "objection")
 
 
-def claim_card(
-    outbox: ClaimOutbox, has_image: Callable[[str], bool], scan: UUID, stamp: Timestamp
+def record_objection(
+    outbox: ObjectionOutbox, has_image: Callable[[str], bool], scan: UUID, stamp: Timestamp
 ) -> bool:
     """Record a rejected scan once more, as one that a person is asked about.
 
@@ -41,14 +41,14 @@ def claim_card(
     image (SHA-256) is still there. False: the scan is not rejected, or not in the history any more.
     """
     record = outbox.scan(scan)
-    if record is None or not _is_claimable(record):
+    if record is None or not _is_open_to_it(record):
         return False
     image = record.scan.image
     asked = replace(
         record.scan,
-        scan=claim_of(scan),
+        scan=objection_to(scan),
         decision=Decision.REVIEW,
-        reasons=(Reason.CLAIMED,),
+        reasons=(Reason.SAID_TO_BE_A_CARD,),
         possible_duplicate_of=None,
         rescan_of=None,
         image=image if image is not None and has_image(image.sha256) else None,
@@ -57,15 +57,15 @@ def claim_card(
     return True
 
 
-def claimable(outbox: ClaimOutbox, records: Iterable[ScanRecord]) -> frozenset[UUID]:
+def open_to_objection(outbox: ObjectionOutbox, records: Iterable[ScanRecord]) -> frozenset[UUID]:
     """Return the scans of which a person may say that they show a card."""
     return frozenset(
         record.scan.scan
         for record in records
-        if _is_claimable(record) and outbox.scan(claim_of(record.scan.scan)) is None
+        if _is_open_to_it(record) and outbox.scan(objection_to(record.scan.scan)) is None
     )
 
 
-def _is_claimable(record: ScanRecord) -> bool:
+def _is_open_to_it(record: ScanRecord) -> bool:
     rejected = record.scan.decision is Decision.REJECT and not record.withdrawn
     return rejected and Reason.SEVERAL_CARDS not in record.scan.reasons

@@ -12,7 +12,7 @@ from cardmint_contracts.cards import Decision
 from cardmint_contracts.events import CardScanned
 from cardmint_contracts.reasons import Reason
 from cardmint_edge.adapters.sqlite.outbox import Outbox
-from cardmint_edge.claims import claim_card, claim_of, claimable
+from cardmint_edge.objections import objection_to, open_to_objection, record_objection
 
 
 @pytest.fixture
@@ -35,29 +35,32 @@ def rejected(number: int, *reasons: str) -> CardScanned:
 def test_a_rejected_scan_is_asked_about_once(outbox: Outbox) -> None:
     scan = rejected(1)
     first = outbox.record(scan, STAMP, "a.jpg", b"code", "11" * 32)
-    assert claimable(outbox, [first]) == {scan.scan}
+    assert open_to_objection(outbox, [first]) == {scan.scan}
     for _ in range(2):
-        assert claim_card(outbox, lambda _: True, scan.scan, STAMP)
-    claim, before = outbox.recent_scans(3)
+        assert record_objection(outbox, lambda _: True, scan.scan, STAMP)
+    objection, before = outbox.recent_scans(3)
     assert before.scan.decision is Decision.REJECT
-    assert claim.scan == replace(
-        scan, scan=claim_of(scan.scan), decision=Decision.REVIEW, reasons=(Reason.CLAIMED,)
+    assert objection.scan == replace(
+        scan,
+        scan=objection_to(scan.scan),
+        decision=Decision.REVIEW,
+        reasons=(Reason.SAID_TO_BE_A_CARD,),
     )
-    assert claim.fingerprint == b"code"
-    assert claimable(outbox, [claim, before]) == frozenset()
+    assert objection.fingerprint == b"code"
+    assert open_to_objection(outbox, [objection, before]) == frozenset()
     assert len(outbox.events(1, 9)) == 2
     assert outbox.scan_of_picture("11" * 32) == scan.scan
-    assert outbox.withdraw(claim.scan.scan, "station", STAMP)
-    assert not claim_card(outbox, lambda _: True, UUID(int=7), STAMP)
+    assert outbox.withdraw(objection.scan.scan, "station", STAMP)
+    assert not record_objection(outbox, lambda _: True, UUID(int=7), STAMP)
 
 
 def test_an_image_that_was_given_up_is_not_named_again(outbox: Outbox) -> None:
     outbox.record(rejected(1), STAMP)
-    assert claim_card(outbox, lambda _: False, rejected(1).scan, STAMP)
+    assert record_objection(outbox, lambda _: False, rejected(1).scan, STAMP)
     assert outbox.recent_scans(1)[0].scan.image is None
 
 
-def test_only_a_rejected_scan_of_one_card_is_claimed(outbox: Outbox) -> None:
+def test_only_a_rejected_scan_of_one_card_can_be_objected_to(outbox: Outbox) -> None:
     several = rejected(1, Reason.SEVERAL_CARDS)
     asked = replace(rejected(2), decision=Decision.REVIEW)
     undone = rejected(3)
@@ -65,6 +68,6 @@ def test_only_a_rejected_scan_of_one_card_is_claimed(outbox: Outbox) -> None:
         outbox.record(scan, STAMP)
     outbox.withdraw(undone.scan, "station", STAMP)
     records = outbox.recent_scans(9)
-    assert claimable(outbox, records) == frozenset()
+    assert open_to_objection(outbox, records) == frozenset()
     for record in records:
-        assert not claim_card(outbox, lambda _: True, record.scan.scan, STAMP)
+        assert not record_objection(outbox, lambda _: True, record.scan.scan, STAMP)
