@@ -67,6 +67,15 @@ def test_a_benchmark_counts_everything_once(
         assert found["online"] == 60
 
 
+def test_the_feed_is_measured_and_misses_nothing() -> None:
+    found = report("feed", "--events", "300", "--stations", "3", "--rounds", "1", "--paced-s", "1")
+    assert (found["missing"], found["out_of_order"]) == (0, 0)
+    assert found["paced_events"] >= 500
+    assert found["replayed"] >= 300
+    assert found["ratio"] > 0
+    assert found["commit_to_message_p99_ms"] > 0
+
+
 def test_the_log_is_grown_and_asked() -> None:
     found = report("log", "--events", "400", "--events", "1200")
     assert found["events"] == [400, 1200]

@@ -103,12 +103,20 @@ def ingest(*, as_json: bool, **backlog: Any) -> None:
 @click.option(
     "--rounds", type=click.IntRange(1, 20), default=5, show_default=True, help="Off and on in turn."
 )
+@click.option(
+    "--paced-s",
+    type=click.FloatRange(1, 600),
+    default=10.0,
+    show_default=True,
+    help="Seconds at 500 events a second.",
+)
 @_servers
 def feed(
     *,
     events: int,
     stations: int,
     rounds: int,
+    paced_s: float,
     database: str | None,
     broker: str | None,
     as_json: bool,
@@ -119,7 +127,12 @@ def feed(
 
     given = GivenServers(database=database, broker=broker)
     report = measured.run(
-        events=events, stations=stations, rounds=rounds, given=given, say=_say(as_json)
+        events=events,
+        stations=stations,
+        rounds=rounds,
+        paced_s=paced_s,
+        given=given,
+        say=_say(as_json),
     )
     _print(report, measured.report_lines(report), as_json=as_json)
     if report.missing or report.out_of_order:

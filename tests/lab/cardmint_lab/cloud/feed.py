@@ -23,7 +23,6 @@ from cardmint_lab.cloud.test_bed import (
 from cardmint_lab.follower import FeedFollower
 
 PACED_PER_S = 500.0
-PACED_S = 10.0
 BATCH = 10
 PATIENCE_S = 120.0
 
@@ -60,9 +59,17 @@ class FeedReport:
 
 
 def run(
-    *, events: int, stations: int, rounds: int, given: GivenServers, say: Callable[[str], None]
+    *,
+    events: int,
+    stations: int,
+    rounds: int,
+    paced_s: float,
+    given: GivenServers,
+    say: Callable[[str], None],
 ) -> FeedReport:
     """Start the servers that are not given, measure, and stop what was started.
+
+    `events` are those of a round, `paced_s` the seconds at a steady pace.
 
     Raises:
         StopService, RetryLater: a server did not start or cannot be reached, or receipts or events
@@ -71,8 +78,10 @@ def run(
     with running_servers(given) as where:
         worker = where.work()
         seed = random.SystemRandom().getrandbits(32)
-        say(f"{PACED_PER_S:.0f} events a second for {PACED_S:.0f} s …")
-        paced, follower = _measure_latency(where, f"feed-{seed:08x}", seed)
+        say(f"{PACED_PER_S:.0f} events a second for {paced_s:.0f} s …")
+        paced, follower = _measure_latency(
+            where, f"feed-{seed:08x}", seed, int(PACED_PER_S * paced_s)
+        )
         speeds: dict[str, list[float]] = {"off": [], "on": []}
         spent: dict[str, list[float]] = {"off": [], "on": []}
         behind: list[float] = []
@@ -139,9 +148,10 @@ def report_lines(report: FeedReport) -> list[str]:
     ]
 
 
-def _measure_latency(where: RunningServers, tenant: str, seed: int) -> tuple[int, FeedFollower]:
+def _measure_latency(
+    where: RunningServers, tenant: str, seed: int, paced: int
+) -> tuple[int, FeedFollower]:
     asyncio.run(open_feed(where.database, tenant))
-    paced = int(PACED_PER_S * PACED_S)
     follower = FeedFollower(where.port, tenant, host=where.host).start()
     # Until the worker knows of the feed: `feed.publish.SWEEP_S`.
     time.sleep(2.5)
