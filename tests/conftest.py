@@ -20,7 +20,7 @@ STDERR = pytest.StashKey[int]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    marks = ("system", "integration")
+    marks = ("long", "system", "integration")
     items.sort(key=lambda item: [item.get_closest_marker(mark) is None for mark in marks])
     for item in items:
         if {"engine", "owner_engine"}.intersection(getattr(item, "fixturenames", ())):

@@ -17,7 +17,7 @@ from cardmint_cloud.web.routes import build_dashboard
 from tests.cloud.kit.cards import FOX, NOW, accepted, doubtful, send
 from tests.cloud.kit.web import HTMX_REQUEST, serve
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 NUMBERS = ("1" + "0" * 20, "9223372036854775808", "2147483648", "-1", "9" * 5000)
 TEXTS = ("%00", "%FF", "%ED%A0%80", "%25", "'", "a" * 3000, "..%2F..", "NaN", "%C2%B2")

@@ -52,7 +52,7 @@ from tests.cloud.kit.two_tenants import (
 )
 from tests.cloud.kit.web import plain, serve
 
-pytestmark = [pytest.mark.integration, pytest.mark.greenlets]
+pytestmark = [pytest.mark.integration, pytest.mark.greenlets, pytest.mark.long]
 
 WORDS = {
     "action": ("requeue", "discard"),
@@ -344,7 +344,8 @@ async def test_another_tenants_ids_are_nobodys_on_every_route(
                 answers.append(shown(answer, ids))
                 told = masked(f"{answer.headers}{answer.text}", ids)
                 assert not [mark for mark in marks if mark in told], (asker.name, asked)
-                await _as_before(owner, sessions)
+                if asked.method != "GET":
+                    await _as_before(owner, sessions)
             same = answers[0] == answers[1]
             assert same, "\n".join([f"{asker.name}: {theirs}", *_differences(*answers)])
             assert answers[0][0] != 500, (asker.name, theirs)

@@ -262,6 +262,7 @@ def test_the_folders_of_a_camera_are_watched(
         ".trash-1000/a.jpg",
         ".scans/a.jpg",
         ".a.jpg",
+        ".PNG",
         ".a.jpg.Xy12ab",
         "@eaDir/IMG_0001.JPG/SYNOPHOTO_THUMB_M.jpg",
         "x/done/a.jpg",
@@ -282,12 +283,26 @@ def test_the_folders_of_a_camera_are_watched(
     assert {file.name: file.reason for file in camera.waiting()} == {
         ".scans": "hidden",
         ".a.jpg": "hidden",
+        ".PNG": "hidden",
         "1/2/3/4/5/6/7/8/9": "too-deep",
     }
     assert below(folder, "done")[1:3] == [
         "DCIM/100CANON/IMG_0001.JPG",
         "DCIM/101CANON/IMG_0001.JPG",
     ]
+
+
+def test_a_renamed_folder_of_the_stations_is_named(
+    camera: FolderCamera, folder: Path, time: ManualClock, pictures: list[bytes]
+) -> None:
+    (folder / "first.jpg").write_bytes(pictures[0])
+    assert counted(camera, 2) == ["first.jpg"]
+    (folder / "done").rename(folder / "november")
+    (folder / "november" / "new.jpg").write_bytes(pictures[1])
+    assert counted(camera, 2) == []
+    assert {file.name: file.reason for file in camera.waiting()} == {"november": "marked"}
+    (folder / "november" / ".cardmint").unlink()
+    assert counted(watched(folder, time), 2) == ["november/first.jpg", "november/new.jpg"]
 
 
 OWN = ["waiting", "counting", "again", "counting-again", "done", "parked", "dismissed"]

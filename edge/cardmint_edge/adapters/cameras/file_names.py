@@ -59,7 +59,7 @@ class FileKind(StrEnum):
 
 def kind_of(name: str) -> FileKind:
     """Return what a file's name says about it."""
-    ending = Path(name).suffix.lower()
+    ending = Path(name).suffix.lower() or name.lower()  # `.jpg` alone has no suffix
     if name.startswith("."):
         hidden = ending in ENDINGS and not name.startswith("._")
         return FileKind.HIDDEN if hidden else FileKind.LEFT_ALONE

@@ -23,6 +23,8 @@ from cardmint_edge.adapters.cameras.file_names import (
     turn,
 )
 from cardmint_edge.adapters.cameras.folder_places import (
+    MARKER,
+    OWN_NAMES,
     WAITING,
     FolderPlaces,
     Stamp,
@@ -180,7 +182,8 @@ class FolderIntake:
 
     def _take_settled(self) -> None:
         began = self._clock()
-        for path in tuple(self._order):
+        # What has been in trouble for long must not delay what may be overwritten soon.
+        for path in sorted(self._order, key=lambda one: self._watched[one].problem is not None):
             now = self._clock()
             if now - began > LOOK_S:
                 break
@@ -324,7 +327,11 @@ def _walk(top: Path, folder: Path, is_own: Callable[[str], bool]) -> Iterator[_E
                         yield path, status, _left_alone(status.st_mode, kind)
                     continue
                 kind = kind_of_folder(entry.name)
-                if kind is FileKind.LEFT_ALONE or (not folder.parts and is_own(entry.name)):
+                if kind is FileKind.LEFT_ALONE:
+                    continue
+                if not folder.parts and is_own(entry.name):
+                    if entry.name not in OWN_NAMES:
+                        yield path, status, _MARKED
                     continue
                 if kind is FileKind.HIDDEN:
                     yield path, status, _HIDDEN
@@ -338,6 +345,11 @@ def _walk(top: Path, folder: Path, is_own: Callable[[str], bool]) -> Iterator[_E
 
 _HIDDEN = Unreadable(
     "hidden", "names that begin with a dot are left alone; rename it if it is or holds pictures"
+)
+_MARKED = Unreadable(
+    "marked",
+    "a renamed or copied folder of the station's, whose files are not counted again; to have them"
+    f" looked at, remove the file {MARKER} in it",
 )
 _TOO_DEEP = Unreadable(
     "too-deep", f"folders in more than {MOST_FOLDERS_DEEP} others are left alone; move it up"

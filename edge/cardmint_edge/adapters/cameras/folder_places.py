@@ -32,6 +32,7 @@ MARKER = ".cardmint"
 _MARK = "The station made this folder. Files in it are not counted (again).\n"
 OTHER_NAME = "cardmint-{}"
 """Name of a place where somebody else has a file or folder of its own name."""
+OWN_NAMES = frozenset({*PLACES, *map(OTHER_NAME.format, PLACES)})
 
 REASON = ".reason.txt"
 COUNT_AS_THEY_ARE = frozenset({"same-picture", "unfinished-file", "other-form"})
