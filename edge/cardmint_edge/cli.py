@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
+from cardmint_contracts.cards import Language
 from cardmint_edge import __version__
 from cardmint_edge.catalogue_commands import catalogue
 from cardmint_edge.config_commands import config
@@ -30,10 +32,21 @@ def cli() -> None:
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
+def _code(_context: click.Context, _option: click.Parameter, text: str | None) -> Language | None:
+    try:
+        return None if text is None else msgspec.convert(text, Language)
+    except msgspec.ValidationError:
+        raise click.BadParameter(f"{text!r} is no code of a language such as fr or de") from None
+
+
 @cli.command("scan")
 @click.option("--pack", type=FILE, required=True, help="The pack to recognise by.")
 @click.option("--json", "as_objects", is_flag=True, help="One JSON object a line.")
-@click.option("--language", help="Name the cards in this language, such as fr.")
+@click.option(
+    "--language",
+    callback=_code,
+    help="Name all cards in this language, such as fr; each in its own if left out.",
+)
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 def scan_images(
     pack: Path, images: tuple[Path, ...], *, as_objects: bool, language: str | None

@@ -64,11 +64,13 @@ class NamedCards(Protocol):
 def in_language(
     scanned: ScannedImage, catalogue: NamedCards, language: Language | None
 ) -> ScannedImage:
-    """Return the outcome with its printings named in a language, where the catalogue has them."""
-    if language is None:
-        return scanned
+    """Return the outcome with its printings named in a language, where the catalogue has them.
+
+    Without one they are named in the card's own.
+    """
+    named_in = language or scanned.recognition.language
     candidates = tuple(
-        msgspec.structs.replace(one, card=catalogue.named(one.card.id, language) or one.card)
+        msgspec.structs.replace(one, card=catalogue.named(one.card.id, named_in) or one.card)
         for one in scanned.recognition.candidates
     )
     return replace(scanned, recognition=replace(scanned.recognition, candidates=candidates))

@@ -92,6 +92,13 @@ def test_scan_prints_one_object_a_line_and_goes_on_after_bad_files(
     assert len(result.stderr.splitlines()) == 2
 
 
+def test_scan_takes_no_word_for_a_language(fictional: Path) -> None:
+    pack, image = fictional / "pack.sqlite", fictional / "images" / "drk-9.jpg"
+    result = run("scan", "--pack", pack, "--language", "klingon", image)
+    assert result.exit_code == 2
+    assert "'klingon' is no code of a language such as fr or de" in result.stderr
+
+
 def test_scan_for_people(fictional: Path) -> None:
     images = fictional / "images"
     result = run(

@@ -57,13 +57,11 @@ def test_two_commands_and_a_photo_is_named_in_its_language(real_data: Path, tmp_
         for row in labelled(real_data / "photos-2")
         if row["lang"] == "fr" and row["id"] in FRENCH
     }
-    named = scan(tmp_path, [real_data / "photos-2" / name for name in french], "fr")
+    named = scan(tmp_path, [real_data / "photos-2" / name for name in french])
     assert {seen["card_id"]: seen["name"] for seen in named.values()} == FRENCH
 
 
-def scan(folder: Path, files: list[Path], language: str = "en") -> dict[str, dict[str, Any]]:
-    printed = run(
-        "scan", "--pack", "pack.sqlite", "--json", "--language", language, *files, folder=folder
-    )
+def scan(folder: Path, files: list[Path]) -> dict[str, dict[str, Any]]:
+    printed = run("scan", "--pack", "pack.sqlite", "--json", *files, folder=folder)
     lines = [json.loads(line) for line in printed.splitlines()]
     return {Path(line["image"]).name: line for line in lines}
