@@ -116,7 +116,7 @@ def build(
                 embedded_by=embedded_by,
             )
         if not replace_worse:
-            _refuse_worse(out, draft)
+            _refuse_worse(out, draft, chosen)
         size = draft.stat().st_size
         sync_file(draft)
         draft.replace(out)
@@ -251,11 +251,22 @@ def _of_other_cards(digests: dict[str, str], arts: dict[str, str]) -> dict[str, 
     }
 
 
-def _refuse_worse(out: Path, draft: Path) -> None:
-    """Raise Stop when a pack lacks cards or pictures that the one in its place has."""
-    cards, pictures = contents(out)
-    new_cards, new_pictures = contents(draft)
-    lost, lost_pictures = sorted(cards - new_cards), sorted(pictures - new_pictures)
+def _refuse_worse(out: Path, draft: Path, chosen: frozenset[str]) -> None:
+    """Raise Stop when a pack lacks cards, pictures or names that the one in its place has.
+
+    Names in languages that were not `chosen`, where any are, are not missed.
+    """
+    before, after = contents(out), contents(draft)
+    lost = sorted(before.cards - after.cards)
+    lost_pictures = sorted(before.pictures - after.pictures)
+    missed = (one for one in before.names - after.names if not chosen or one[1] in chosen)
+    if not lost and (lost_names := sorted(missed)):
+        card, language = lost_names[0]
+        raise Stop(
+            f"{out}: nothing replaced: the new pack lacks {len(lost_names)} names of the one there,"
+            f" such as that of {card} in {language}: fetch all languages, or take it all the same"
+            " with --replace"
+        )
     if lost or lost_pictures:
         raise Stop(
             f"{out}: nothing replaced: the new pack lacks {len(lost)} cards and"

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -184,6 +185,11 @@ def test_a_worse_pack_replaces_nothing_until_it_is_told_to(
         build(data, pictures, whole, pytest.fail)
     assert whole.read_bytes() == before
     assert build(data, pictures, whole, pytest.fail, replace_worse=True).cards == 25
+    lantern = cards_file(data, "international/lan1")
+    lantern.write_text(re.sub(r', "fr": "[^"]*"', "", lantern.read_text()))
+    with pytest.raises(Stop, match=r"nothing replaced.*lacks \d+ names.*of lan1-\w+ in fr:"):
+        build(data, pictures, whole, pytest.fail)
+    assert build(data, pictures, whole, pytest.fail, languages=["en", "th"]).cards == 25
     (pictures / "lan1-3.jpg").unlink()
     with pytest.raises(Stop, match=r"0 cards and 1 pictures.*lan1-3:"):
         build(data, pictures, whole, pytest.fail)

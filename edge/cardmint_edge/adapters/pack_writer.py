@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import msgspec
@@ -322,14 +322,28 @@ def _read_only(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
 
 
-def contents(path: Path) -> tuple[set[str], set[str]]:
-    """Return the printings of a pack, and those with a picture; empty for what is no pack."""
+class Contents(NamedTuple):
+    """The printings of a pack, those with a picture, and those with a name by its language."""
+
+    cards: frozenset[str] = frozenset()
+    pictures: frozenset[str] = frozenset()
+    names: frozenset[tuple[str, str]] = frozenset()
+
+
+def contents(path: Path) -> Contents:
+    """Return what a pack has; nothing for what is no pack."""
+    named = "SELECT cards.id, named.key FROM cards, json_each(cards.names) AS named"
     try:
         with closing(_read_only(path)) as database:
-            cards = {row[0] for row in database.execute("SELECT id FROM cards")}
-            return cards, {row[0] for row in database.execute("SELECT card_id FROM looks")}
+            cards = database.execute("SELECT id FROM cards")
+            pictures = database.execute("SELECT card_id FROM looks")
+            return Contents(
+                frozenset(row[0] for row in cards),
+                frozenset(row[0] for row in pictures),
+                frozenset((row[0], row[1]) for row in database.execute(named)),
+            )
     except sqlite3.Error:
-        return set(), set()
+        return Contents()
 
 
 def _is_promo(printing: Printing, of_set: CatalogueSet) -> bool:
