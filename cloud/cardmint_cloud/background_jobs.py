@@ -100,13 +100,13 @@ def build_queue(
 ) -> procrastinate.App:
     """Return the queue of the database at `address` with all its tasks, which use `pool`.
 
-    The queue itself opens `connections` at most.
+    The queue itself opens `connections` at most, two or more: one listens, outside of its pool.
     """
     connector = procrastinate.PsycopgConnector(
         conninfo=DatabaseAddress.read(address, "database_direct").libpq,
         kwargs={"application_name": "cardmint jobs"},
         min_size=1,
-        max_size=connections,
+        max_size=connections - 1,
         timeout=10,
     )
     app = procrastinate.App(connector=connector)

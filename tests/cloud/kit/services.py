@@ -45,7 +45,11 @@ async def count_and_show(
         async with httpx.AsyncClient(base_url=base, timeout=30) as client:
             paths = ("/", "/reviews", "/stations", "/prices", "/value", "/api/v1/shop/items")
             answers = await asyncio.gather(*(client.get(path) for path in paths * 5))
-            assert {answer.status_code for answer in answers} == {200}
+            assert {answer.status_code for answer in answers} == {200}, [
+                f"{answer.url}: {answer.text[:300]}"
+                for answer in answers
+                if answer.status_code != 200
+            ]
             shown = await client.get("/api/v1/shop/inventory")
             assert shown.json()["totals"]["cards"] == CARDS
             assert (await client.get("/healthz")).json() == {"database": True, "listening": True}
