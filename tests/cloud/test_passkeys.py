@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlencode
 from uuid import uuid4
 
 import pytest
-from playwright.async_api import CDPSession, Page, async_playwright, expect
+from playwright.async_api import CDPSession, Error, Page, async_playwright, expect
 
 from cardmint_cloud.accounts import PROOF_LIFE
 from cardmint_cloud.adapters.passkeys import (
@@ -200,7 +200,12 @@ async def test_a_passkeys_sign_in_counts_once_and_only_for_its_owner(
     async def answer(*, held_back: bool = False) -> str:
         """Let the browser sign; return what it sent, or what was held back on its way."""
         await page.context.clear_cookies()
-        await page.goto(f"{there}/login")
+        try:
+            await page.goto(f"{there}/login")
+        except Error:  # The navigation that the answer before began was still under way.
+            await page.wait_for_load_state()
+            await page.context.clear_cookies()
+            await page.goto(f"{there}/login")
         ended = "requestfailed" if held_back else "requestfinished"
         if held_back:
             await page.route("**/login/passkey", lambda route: route.abort())
