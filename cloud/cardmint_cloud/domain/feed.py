@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from msgspec import structs
+
 from cardmint_cloud.domain.items import InventoryChanges, Item, Review
 from cardmint_cloud.domain.quotes import Quote
 from cardmint_contracts.cards import Card, Money
@@ -169,13 +171,5 @@ def _opened(review: Review) -> FeedReview:
 
 
 def _closed(review: Review) -> FeedReview:
-    return FeedReview(
-        task=review.task,
-        item=review.item,
-        question=review.question.value,
-        reasons=review.reasons,
-        station=review.station,
-        opened=review.opened_at,
-        verdict=review.verdict,
-        card_id=review.card.id if review.card else None,
-    )
+    card_id = review.card.id if review.card else None
+    return structs.replace(_opened(review), verdict=review.verdict, card_id=card_id)

@@ -326,7 +326,7 @@ async def take_back(
 
 
 @dataclass(frozen=True, kw_only=True)
-class ViewForm:
+class KeepForm:
     """The name of a view, and the query that it keeps."""
 
     name: str
@@ -343,7 +343,7 @@ class RemoveForm:
 
 @post("/items/views", status_code=200)
 async def keep_view(
-    data: URLEncodedBody[ViewForm], request: PageRequest, shop: NamedDependency[PageContext]
+    data: URLEncodedBody[KeepForm], request: PageRequest, shop: NamedDependency[PageContext]
 ) -> Response[Any]:
     """Keep a query under a name, for all who see the shop's cards."""
     query, name = sound_text(data.q), sound_text(data.name)
