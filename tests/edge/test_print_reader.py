@@ -166,17 +166,30 @@ def test_of_the_whole_catalogue_the_card_that_was_read_comes_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("printed", "artists", "first"),
+    ("printed", "artists", "speak"),
     [
-        ("12/102 Illus. Ann Shore", {"a-12": "Bo Hill", "b-12": "Ann Shore"}, "b-12"),
-        ("12/102 Illus. Ann Shore", {"a-12": "Bo Hill", "b-12": ""}, "a-12"),
-        ("12/102 Illus. Ann Shore", {"a-12": "Ann Shore", "b-12": ""}, "a-12"),
-        ("12/102", {"a-12": "Bo Hill", "b-12": "Ann Shore"}, "a-12"),
-        ("12/102 Illus. Ann Shore", {"a-12": "", "b-12": ""}, "a-12"),
+        (
+            "12/102 Illus. Ann Shore",
+            {"a-12": "Bo Hill", "b-12": "Ann Shore"},
+            {"a-12": -1, "b-12": 1},
+        ),
+        (
+            "12/102 Ilust. Ann Shore",
+            {"a-12": "Bo Hill", "b-12": "Ann Shore"},
+            {"a-12": -1, "b-12": 1},
+        ),
+        (
+            "12/102 Illus. Bo Hill",
+            {"a-12": "Bo Hill", "b-12": "Ann Shore"},
+            {"a-12": 1, "b-12": -1},
+        ),
+        ("12/102 Illus. Ann Shore", {"a-12": "Ann Shore", "b-12": ""}, {"a-12": 1, "b-12": -1}),
+        ("12/102", {"a-12": "Bo Hill", "b-12": "Ann Shore"}, {"a-12": 0, "b-12": 0}),
+        ("12/102 Illus. Ann Shore", {"a-12": "", "b-12": ""}, {"a-12": 0, "b-12": 0}),
     ],
 )
-def test_the_artist_orders_cards_that_all_other_print_leaves_open(
-    printed: str, artists: dict[str, str], first: str
+def test_the_artist_speaks_where_the_credit_is_read(
+    printed: str, artists: dict[str, str], speak: dict[str, int]
 ) -> None:
     known = [
         replace(prints(12)[0], card_id=card_id, artist=artist)
@@ -184,10 +197,10 @@ def test_the_artist_orders_cards_that_all_other_print_leaves_open(
     ]
     known += [replace(one, artist="Ann Shore") for one in prints(99) if any(artists.values())]
     reader = PrintReader(lambda strip: says(printed), CatalogueTexts(known))
-    found = reader.search([whole(np.zeros((1000, 714, 3), np.uint8))]).scores
-    assert found[0].card_id == first
-    assert found[0].total == pytest.approx(found[1].total)
-    assert found[0].artist >= found[1].artist
+    found = reader.search([whole(np.zeros((1000, 714, 3), np.uint8))]).examined.scores
+    first, second = found["a-12"], found["b-12"]
+    assert (first.number, first.name) == (second.number, second.name)
+    assert {one: round(np.sign(found[one].artist)) for one in artists} == speak
 
 
 EMBER = {"en": "Ember", "de": "Glut"}
@@ -222,11 +235,11 @@ def test_attacks_order_cards_that_number_and_name_leave_open(fictional: Path) ->
         return says("Cat" if middle < 0.2 else "Tail Whip" if middle < 0.9 else "")
 
     reader = PrintReader(read, texts, cut=cut, moves=lambda card_id: known[card_id])
-    scores = reader.search([whole_card]).scores
-    assert [score.card_id for score in scores] == texts.cards[::-1]
-    assert scores[0].attack == -scores[1].attack == pytest.approx(3, abs=0.5)
-    without = PrintReader(read, texts, cut=cut).search([whole_card]).scores
-    assert {score.attack for score in without} == {0}
+    scores = reader.search([whole_card]).examined.scores
+    bubble, tail_whip = (scores[one] for one in texts.cards)
+    assert tail_whip.attack == -bubble.attack == pytest.approx(3, abs=0.5)
+    without = PrintReader(read, texts, cut=cut).search([whole_card]).examined.scores
+    assert {score.attack for score in without.values()} == {0}
 
 
 def test_a_card_is_found_by_its_name_in_another_language() -> None:
@@ -278,8 +291,8 @@ def test_print_is_looked_for_in_more_places_when_the_first_leave_it_open(
 
     reader = PrintReader(letters, CatalogueTexts(prints(4, 12)))
     found = reader.search([card])
-    assert [fit.card_id for fit in found.scores[:1]] == ["a-12"]
-    assert found.scores[0].name_lead == np.inf
+    assert next(iter(found.examined.scores)) == "a-12"
+    assert found.examined.scores["a-12"].name_lead > 3
     assert found.where is card
     assert {one.number for one in found.clear} == {"12/102"}
     assert len(asked) == (4 if clear else 11)
@@ -287,7 +300,7 @@ def test_print_is_looked_for_in_more_places_when_the_first_leave_it_open(
     assert reader.examine(card, [Card(id="a-12", name="Cat", number="12")]) is not None
     assert len(asked) == (4 if clear else 11)
     nothing = PrintReader(letters, CatalogueTexts([])).search([card])
-    assert (nothing.scores, nothing.where) == ([], None)
+    assert (nothing.examined.scores, nothing.where) == ({}, None)
 
 
 def test_a_model_that_is_not_what_its_manifest_says_is_not_used(

@@ -109,6 +109,8 @@ class QualityConfig:
     """How many cards are outlined, where several lie in a frame."""
     apart: float = 0.15
     """Share of the card's area from which on what lies apart is another card. Source: 0068."""
+    as_wide: float = 0.6
+    """Least width and height of what lies apart, as a share of the card's width. Source: 0105."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,8 +157,8 @@ class UnreadCosts:
     health: float = -4.0
     no_health: float = -1.5
     """Cost for a card that has no health points to be read."""
-    artist: float = -4.0
-    """Cost of another artist's name, or of an artist that is not known."""
+    attack: float = -4.0
+    """What attacks may cost a card: one that leads by more is not overtaken."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,8 +179,6 @@ class ReaderConfig:
     unread: UnreadCosts = field(default_factory=UnreadCosts)
     clear_number: float = -2.0
     """Score (log) below which a number is looked for in more places."""
-    other_number: float = 0.5
-    """Of the lead of another number that is read clearly, beyond what saturates leads."""
     number_lead: float = 1.0
     """Lead (log) over rivals in the strip below which a number is looked for in more places."""
     clear_card: float = -3.0
@@ -193,9 +193,12 @@ class ReaderConfig:
     """At how many places print is scored against the catalogue, at most."""
     clear_name: float = -5.0
     """Score (log) above which a name is surely there, and so is its number."""
-    artists: int = 20
-    """How many cards' artists, and how many others, are compared."""
-    clear_artist: float = -18.0
+    matches: int = 20
+    """How many cards, the likeliest by number, name and health points, are candidates."""
+    contained: float = 3.0
+    """By how much (log) a text may fall behind one that stands within it: "Voltorb" is read in
+    "Iono's Voltorb" even where a letter of "Iono's" is not."""
+    clear_artist: float = -8.0
     """Score (log) below which no artist's name was read."""
     artist_lead: float = 2.0
     """Lead (log) of an artist's name over any other below which none was read."""
@@ -223,17 +226,17 @@ class EvidenceWeights:
     printed: float = 5.357
     """Print was read."""
     number: float = 0.535
-    other_number: float = 0.0
-    """Of the lead of another number that is read clearly, beyond what saturates leads."""
     number_lead: float = 0.606
     name: float = 0.266
     name_lead: float = 0.43
+    agreement: float = 0.0
+    """Of the smaller of the two leads, where both are positive: number and name agree."""
     health: float = 0.613
+    health_lead: float = 0.0
     no_health: float = -1.164
     """The printing has no health points that could be read."""
     artist: float = 0.349
     attack: float = 0.633
-    set_code: float = 0.0
     outside: float = 2.68
     """The card is none of the candidates, before any evidence."""
     outside_searched: float = 0.417
@@ -274,7 +277,9 @@ class PolicyConfig:
     unread_health: float = -6.0
     """The same of health points."""
     saturated_lead: float = 3.0
-    """Lead (log) over the best rival that says all that a lead can say, for or against."""
+    """Lead (log) over the best rival that says all that a lead alone can say, for or against."""
+    clear_lead: float = 9.0
+    """The same of two leads together."""
     clear_number: float = -2.0
     """Score (log) above which a number was read."""
     clear_name: float = -5.0

@@ -28,12 +28,12 @@ ABLATED: dict[str, tuple[str, ...]] = {
     "nothing": (),
     "likeness": ("likeness", "alike", "pictured"),
     "inliers": ("inliers",),
-    "number": ("number", "number_lead", "other_number", "unknown_number"),
-    "name": ("name", "name_lead"),
-    "health": ("health", "no_health"),
+    "number": ("number", "number_lead", "agreement", "unknown_number"),
+    "name": ("name", "name_lead", "agreement"),
+    "health": ("health", "health_lead", "no_health"),
     "artist": ("artist",),
     "attack": ("attack",),
-    "set code": ("set_code",),
+    "agreement": ("agreement",),
 }
 """Kinds of evidence that are left out together."""
 
