@@ -157,8 +157,6 @@ class UnreadCosts:
     health: float = -4.0
     no_health: float = -1.5
     """Cost for a card that has no health points to be read."""
-    attack: float = -4.0
-    """What attacks may cost a card: one that leads by more is not overtaken."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -195,6 +193,8 @@ class ReaderConfig:
     """Score (log) above which a name is surely there, and so is its number."""
     matches: int = 20
     """How many cards, the likeliest by number, name and health points, are candidates."""
+    attacked: int = 8
+    """How many of them, the likeliest, are told apart by attacks."""
     contained: float = 3.0
     """By how much (log) a text may fall behind one that stands within it: "Voltorb" is read in
     "Iono's Voltorb" even where a letter of "Iono's" is not."""
@@ -216,34 +216,34 @@ class EvidenceWeights:
     only speak for a printing is never negative.
     """
 
-    pictured: float = -7.144
+    pictured: float = -6.208
     """A picture was compared: what an unlike one costs."""
-    likeness: float = 10.902
-    alike: float = 2.987
+    likeness: float = 10.551
+    alike: float = 1.449
     """Of likeness beyond `PolicyConfig.alike`."""
-    inliers: float = 1.807
+    inliers: float = 2.851
     """Of as many inliers as saturate."""
-    printed: float = 5.357
+    printed: float = 4.873
     """Print was read."""
-    number: float = 0.535
-    number_lead: float = 0.606
-    name: float = 0.266
-    name_lead: float = 0.43
-    agreement: float = 0.0
+    number: float = 0.696
+    number_lead: float = 0.165
+    name: float = 0.044
+    name_lead: float = 0.513
+    agreement: float = 0.642
     """Of the smaller of the two leads, where both are positive: number and name agree."""
-    health: float = 0.613
-    health_lead: float = 0.0
-    no_health: float = -1.164
+    health: float = 0.602
+    health_lead: float = 0.157
+    no_health: float = -1.382
     """The printing has no health points that could be read."""
-    artist: float = 0.349
-    attack: float = 0.633
-    outside: float = 2.68
+    artist: float = 0.502
+    attack: float = 1.029
+    outside: float = 3.076
     """The card is none of the candidates, before any evidence."""
-    outside_searched: float = 0.417
+    outside_searched: float = 2.136
     """The same after the whole catalogue was searched by print."""
-    unknown_number: float = 6.788
+    unknown_number: float = 7.169
     """A number that no printing has stands on the card."""
-    sharpness: float = 1.029
+    sharpness: float = 1.111
     """Factor of all log odds, fitted on real photos alone."""
 
 

@@ -122,6 +122,9 @@ class CardRecogniser:
         if thorough or not is_settled(seen.evidence, policy, policy.settled):
             seen = self._searched(view, proposals, seen)
             grew.append(seen.evidence)
+        if thorough or not is_settled(seen.evidence, policy, policy.accept):
+            seen = self._with_attacks(view, seen)
+            grew.append(seen.evidence)
         watch.lap("read")
         if thorough or not is_settled(seen.evidence, policy, policy.accept):
             again = self._looked_again(view, proposals, seen)
@@ -295,6 +298,29 @@ class CardRecogniser:
         quality = seen.evidence.quality
         return seen.with_evidence(
             quality=replace(quality, several_cards=quality.several_cards or several)
+        )
+
+    def _with_attacks(self, view: View, seen: "_Seen") -> "_Seen":
+        """Add what attacks and abilities say of the likeliest candidates, where the first lies."""
+        if self._print_reader is None or not seen.evidence.candidates:
+            return seen
+        ranked = rank(seen.evidence, self._config.policy)
+        quad = seen.quad_of(ranked.best.card.id)
+        likely = [
+            one.card.id
+            for one, _ in ranked.candidates[: self._config.reader.attacked]
+            if one.prints is not None
+        ]
+        if quad is None or not likely:
+            return seen
+        leads = self._print_reader.attacks(view.at(quad), likely)
+        return seen.with_evidence(
+            candidates=tuple(
+                replace(one, prints=replace(one.prints, attack=leads[one.card.id]))
+                if one.prints is not None and one.card.id in leads
+                else one
+                for one in seen.evidence.candidates
+            )
         )
 
     def _looked_again(self, view: View, proposals: Proposals, seen: "_Seen") -> "_Seen":

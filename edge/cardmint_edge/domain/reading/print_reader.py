@@ -1,7 +1,7 @@
 """Print on a card: it settles the printing of an art, or names a card without a picture."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,8 +166,6 @@ class PrintReader:
         where, readings = there
         likely = [score.card_id for score in best[: self._config.matches]]
         examined = self._examined(readings, likely)
-        if self._is_open(best):
-            examined = self._with_attacks(where, examined)
         return Found(examined=examined, where=where, clear=frozenset(clear))
 
     def _by_legibility(
@@ -270,6 +268,13 @@ class PrintReader:
             strips = self._read(card, places)
             yield frozenset[int]().union(*(trigrams_read(one, CLEAR_LETTER) for one in strips))
 
+    def attacks(self, card: CardView, card_ids: list[str]) -> dict[str, float]:
+        """Return the lead of each printing by its attacks and abilities; 0 where none is read."""
+        if self._moves is None or card.height < self._config.min_height:
+            return dict.fromkeys(card_ids, 0.0)
+        moves = {card_id: self._moves(card_id) for card_id in card_ids}
+        return attack_leads(self._read(card, BODY), moves)
+
     def names_of_moves(self, card_id: str) -> dict[str, frozenset[int]]:
         """Return the trigrams of a printing's attacks and abilities by language."""
         moves = self._moves(card_id) if self._moves else []
@@ -300,7 +305,8 @@ class PrintReader:
     ) -> Iterator[tuple[Examined, CardView]]:
         """Yield the scores of given printings, and of those that print itself names, as it reads.
 
-        First by the likeliest strips at the most legible place, then by the others there, too.
+        First by the likeliest strips at the most legible place, then by others there of what could
+        not be read.
         `card_of` returns a printing by its identifier. Nothing where the card is too small.
         """
         config = self._config
@@ -311,9 +317,19 @@ class PrintReader:
         card, first = found
         scores = self.score(first)
         yield self._named(first, scores, printings, card_of), card
-        more, scores = self._read_more(card, first, scores)
-        if more is not first:
-            yield self._named(more, scores, printings, card_of), card
+        if not scores:
+            return
+        open_number = scores[0].number < config.clear_number
+        open_name = scores[0].name < config.clear_name
+        if open_number or open_name:
+            more = self._read_card(
+                card,
+                OTHER_NUMBERS if open_number else (),
+                NAMES[1:] if open_name else (),
+                HEALTH[1:] if open_name else (),
+            )
+            more = first.with_more(more)
+            yield self._named(more, self.score(more), printings, card_of), card
 
     def _named(
         self,
@@ -349,23 +365,6 @@ class PrintReader:
             readings = readings.with_more(self._read_card(card, FAR_NUMBERS, (), ()))
             scores = self.score(readings)
         return readings, scores
-
-    def _is_open(self, scores: list[PrintScore]) -> bool:
-        """Return whether attacks could put another card first."""
-        rival = scores[1].total if len(scores) > 1 else -np.inf
-        return scores[0].total + self._config.unread.attack < rival
-
-    def _with_attacks(self, card: CardView, examined: Examined) -> Examined:
-        """Add what attacks and abilities say of cards that other print leaves open."""
-        if self._moves is None:
-            return examined
-        moves = {card_id: self._moves(card_id) for card_id in examined.scores}
-        leads = attack_leads(self._read(card, BODY), moves)
-        scores = {
-            card_id: replace(score, attack=leads[card_id])
-            for card_id, score in examined.scores.items()
-        }
-        return replace(examined, scores=scores)
 
     def _artist_leads(self, readings: CardReadings, card_ids: list[str]) -> dict[str, float]:
         """Return the lead of each printing's artist over any other; 0 where none is read.
