@@ -223,7 +223,7 @@ def test_attacks_speak_for_the_cards_that_have_them() -> None:
     assert attack_leads([], {"one": [EMBER]}) == {"one": 0}
 
 
-def test_attacks_order_cards_that_number_and_name_leave_open(fictional: Path) -> None:
+def test_attacks_tell_cards_apart_that_number_and_name_leave_open(fictional: Path) -> None:
     whole_card = whole(read_image(fictional / "images" / "drk-9.jpg"))
     texts = CatalogueTexts([*prints(1, name="Cat"), *prints(2, name="Cat")])
     known: dict[str, Moves] = {texts.cards[0]: [{"en": "Bubble"}], texts.cards[1]: [TAIL_WHIP]}
@@ -235,11 +235,11 @@ def test_attacks_order_cards_that_number_and_name_leave_open(fictional: Path) ->
         return says("Cat" if middle < 0.2 else "Tail Whip" if middle < 0.9 else "")
 
     reader = PrintReader(read, texts, cut=cut, moves=lambda card_id: known[card_id])
-    scores = reader.search([whole_card]).examined.scores
-    bubble, tail_whip = (scores[one] for one in texts.cards)
-    assert tail_whip.attack == -bubble.attack == pytest.approx(3, abs=0.5)
-    without = PrintReader(read, texts, cut=cut).search([whole_card]).examined.scores
-    assert {score.attack for score in without.values()} == {0}
+    bubble, tail_whip = reader.attacks(whole_card, texts.cards).values()
+    assert tail_whip == -bubble == pytest.approx(3, abs=0.5)
+    nothing = dict.fromkeys(texts.cards, 0)
+    assert PrintReader(read, texts, cut=cut).attacks(whole_card, texts.cards) == nothing
+    assert reader.attacks(whole(np.zeros((400, 286, 3), np.uint8)), texts.cards) == nothing
 
 
 def test_a_card_is_found_by_its_name_in_another_language() -> None:

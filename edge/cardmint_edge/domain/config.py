@@ -59,6 +59,8 @@ class FinderConfig:
     """Presence above which no contours are proposed beside the finder's outlines."""
     outlines: int = 3
     """How many outlines are embedded, and read, when no hash is near."""
+    least_read: float = 0.22
+    """Least height of what is read, as a share of the frame's shorter side."""
     read_contours: int = 2
     """How many contours are read after the outlines. Source: docs/decisions/0015."""
     same_outline: float = 0.95
@@ -216,34 +218,35 @@ class EvidenceWeights:
     only speak for a printing is never negative.
     """
 
-    pictured: float = -6.208
+    pictured: float = -6.702
     """A picture was compared: what an unlike one costs."""
-    likeness: float = 10.551
-    alike: float = 1.449
+    likeness: float = 10.375
+    alike: float = 3.454
     """Of likeness beyond `PolicyConfig.alike`."""
-    inliers: float = 2.851
+    inliers: float = 2.449
     """Of as many inliers as saturate."""
-    printed: float = 4.873
+    printed: float = 4.453
     """Print was read."""
-    number: float = 0.696
-    number_lead: float = 0.165
-    name: float = 0.044
-    name_lead: float = 0.513
-    agreement: float = 0.642
-    """Of the smaller of the two leads, where both are positive: number and name agree."""
-    health: float = 0.602
-    health_lead: float = 0.157
-    no_health: float = -1.382
+    number: float = 0.698
+    number_lead: float = 0.126
+    name: float = 0.112
+    name_lead: float = 0.525
+    number_and_name: float = 0.484
+    """Of the smaller of the two leads, where both are positive: they agree on a printing."""
+    number_and_health: float = 0.29
+    """The same of the leads of number and health points."""
+    health: float = 0.596
+    no_health: float = -0.724
     """The printing has no health points that could be read."""
-    artist: float = 0.502
-    attack: float = 1.029
-    outside: float = 3.076
+    artist: float = 0.404
+    attack: float = 1.033
+    outside: float = 2.746
     """The card is none of the candidates, before any evidence."""
-    outside_searched: float = 2.136
+    outside_searched: float = 1.702
     """The same after the whole catalogue was searched by print."""
-    unknown_number: float = 7.169
+    unknown_number: float = 6.474
     """A number that no printing has stands on the card."""
-    sharpness: float = 1.111
+    sharpness: float = 1.09
     """Factor of all log odds, fitted on real photos alone."""
 
 

@@ -72,11 +72,11 @@ def _print_values(prints: PrintScores, policy: PolicyConfig) -> dict[str, float]
         "number_lead": _within(number, least, most),
         "name": _within(prints.name, policy.unread, 0.0),
         "name_lead": _within(name, least, most),
-        "agreement": _within(min(number, name), 0.0, clear),
+        "number_and_name": _within(min(number, name), 0.0, clear),
+        "number_and_health": _within(min(number, prints.health_lead), 0.0, clear),
         "health": 0.0
         if prints.health is None
         else _within(prints.health, policy.unread_health, 0.0),
-        "health_lead": _within(prints.health_lead, least, most),
         "no_health": float(prints.health is None),
         "artist": _within(prints.artist, least, most),
         "attack": _within(prints.attack, least, most),

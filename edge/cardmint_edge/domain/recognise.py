@@ -123,8 +123,10 @@ class CardRecogniser:
             seen = self._searched(view, proposals, seen)
             grew.append(seen.evidence)
         if thorough or not is_settled(seen.evidence, policy, policy.accept):
-            seen = self._with_attacks(view, seen)
-            grew.append(seen.evidence)
+            told = self._with_attacks(view, seen)
+            if told is not seen:
+                seen = told
+                grew.append(seen.evidence)
         watch.lap("read")
         if thorough or not is_settled(seen.evidence, policy, policy.accept):
             again = self._looked_again(view, proposals, seen)
@@ -314,6 +316,8 @@ class CardRecogniser:
         if quad is None or not likely:
             return seen
         leads = self._print_reader.attacks(view.at(quad), likely)
+        if not any(leads.values()):
+            return seen
         return seen.with_evidence(
             candidates=tuple(
                 replace(one, prints=replace(one.prints, attack=leads[one.card.id]))

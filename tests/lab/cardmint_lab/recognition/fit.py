@@ -24,16 +24,18 @@ from cardmint_lab.recognition.samples import SEVERAL, Known, Sample
 NOT_FITTED = (SEVERAL, "number_corner")
 """How kinds of photos begin that do not show one whole card."""
 
+AGREEMENT = ("number_and_name", "number_and_health")
+
 ABLATED: dict[str, tuple[str, ...]] = {
     "nothing": (),
     "likeness": ("likeness", "alike", "pictured"),
     "inliers": ("inliers",),
-    "number": ("number", "number_lead", "agreement", "unknown_number"),
-    "name": ("name", "name_lead", "agreement"),
-    "health": ("health", "health_lead", "no_health"),
+    "number": ("number", "number_lead", "unknown_number", *AGREEMENT),
+    "name": ("name", "name_lead", "number_and_name"),
+    "health": ("health", "no_health", "number_and_health"),
     "artist": ("artist",),
     "attack": ("attack",),
-    "agreement": ("agreement",),
+    "agreement": AGREEMENT,
 }
 """Kinds of evidence that are left out together."""
 
