@@ -202,6 +202,10 @@ def test_reasons_say_where_the_rest_of_the_posterior_lies() -> None:
         Reason.LOW_SIMILARITY,
     )
     assert judged(seen("a", 0.3, READ), seen("b", 0.7)).reasons[0] is Reason.OTHER_PICTURE
+    reprint = replace(seen("b", 0.7), card=Card(id="b", name="a"))
+    assert judged(seen("a", 0.3, READ), reprint).reasons[0] is Reason.OTHER_PICTURE
+    assert judged(seen("a", 0.6, READ), reprint).decision is Decision.ACCEPT
+    assert judged(seen("a", 0.6, READ), seen("b", 0.7)).reasons[0] is Reason.OTHER_PICTURE
     other = replace(READ, number=-20.0, number_lead=-19.5)
     assert Reason.OTHER_NUMBER in judged(seen("a", 0.75, other)).reasons
 

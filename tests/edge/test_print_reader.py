@@ -407,6 +407,24 @@ def test_digits_alone_lead_over_no_other_number() -> None:
     assert examined("4/102", "Cat", "60", *prints(4, 12)).scores["a-4"].number_lead > 3
 
 
+def test_a_name_that_stands_within_another_is_no_full_rival_of_it() -> None:
+    known = [*prints(4, name="Iono's Voltorb"), *prints(12, name="Voltorb")]
+    found = examined("4/102", "Iono's Voltorb", "60", *known)
+    longer, shorter = found.scores["a-4"], found.scores["a-12"]
+    assert longer.name_lead > 3 > 0 > shorter.name_lead
+    unread = examined("4/102", "ono's Voltorb", "60", *known).scores
+    assert unread["a-4"].name_lead == pytest.approx(
+        unread["a-4"].name - unread["a-12"].name + 3, abs=0.01
+    )
+
+
+def test_health_points_lead_over_other_ones() -> None:
+    known = [*prints(4, health="60"), *prints(12, health="120"), *prints(13, health="")]
+    scores = examined("4/102", "Cat", "60 HP", *known).scores
+    assert scores["a-4"].health_lead > 5 > -5 > scores["a-12"].health_lead
+    assert scores["a-13"].health_lead == 0
+
+
 FOX = {"en": "Fox", "fr": "Goupil", "de": "Fuchs"}
 
 
