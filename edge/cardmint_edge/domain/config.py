@@ -200,9 +200,9 @@ class ReaderConfig:
     contained: float = 3.0
     """By how much (log) a text may fall behind one that stands within it: "Voltorb" is read in
     "Iono's Voltorb" even where a letter of "Iono's" is not."""
-    clear_artist: float = -8.0
+    clear_artist: float = -3.0
     """Score (log) below which no artist's name was read."""
-    artist_lead: float = 2.0
+    artist_lead: float = 4.0
     """Lead (log) of an artist's name over any other below which none was read."""
     clear_letter: float = 0.9
     """Probability from which a letter of a number that the catalogue lacks counts as read."""
