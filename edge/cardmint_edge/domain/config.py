@@ -218,35 +218,35 @@ class EvidenceWeights:
     only speak for a printing is never negative.
     """
 
-    pictured: float = -6.702
+    pictured: float = -6.657
     """A picture was compared: what an unlike one costs."""
-    likeness: float = 10.375
-    alike: float = 3.454
+    likeness: float = 12.14
+    alike: float = 0.643
     """Of likeness beyond `PolicyConfig.alike`."""
-    inliers: float = 2.449
+    inliers: float = 1.615
     """Of as many inliers as saturate."""
-    printed: float = 4.453
+    printed: float = 4.462
     """Print was read."""
-    number: float = 0.698
-    number_lead: float = 0.126
-    name: float = 0.112
-    name_lead: float = 0.525
-    number_and_name: float = 0.484
+    number: float = 0.585
+    number_lead: float = 0.358
+    name: float = 0.006
+    name_lead: float = 0.756
+    number_and_name: float = 0.949
     """Of the smaller of the two leads, where both are positive: they agree on a printing."""
-    number_and_health: float = 0.29
+    number_and_health: float = 0.097
     """The same of the leads of number and health points."""
-    health: float = 0.596
-    no_health: float = -0.724
+    health: float = 0.976
+    no_health: float = -1.667
     """The printing has no health points that could be read."""
-    artist: float = 0.404
-    attack: float = 1.033
-    outside: float = 2.746
+    artist: float = 0.46
+    attack: float = 0.788
+    outside: float = 2.89
     """The card is none of the candidates, before any evidence."""
-    outside_searched: float = 1.702
+    outside_searched: float = 1.607
     """The same after the whole catalogue was searched by print."""
-    unknown_number: float = 6.474
+    unknown_number: float = 7.187
     """A number that no printing has stands on the card."""
-    sharpness: float = 1.09
+    sharpness: float = 1.075
     """Factor of all log odds, fitted on real photos alone."""
 
 
@@ -281,6 +281,8 @@ class PolicyConfig:
     """The same of health points."""
     saturated_lead: float = 3.0
     """Lead (log) over the best rival that says all that a lead alone can say, for or against."""
+    unclear: float = 2.0
+    """How much of a number's negative score (log) is taken from its lead."""
     clear_lead: float = 9.0
     """The same of two leads together."""
     clear_number: float = -2.0

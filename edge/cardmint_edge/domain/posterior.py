@@ -66,7 +66,9 @@ def _values(candidate: Candidate, policy: PolicyConfig) -> dict[str, float]:
 
 def _print_values(prints: PrintScores, policy: PolicyConfig) -> dict[str, float]:
     least, most, clear = -policy.saturated_lead, policy.saturated_lead, policy.clear_lead
-    number, name = prints.number_lead, prints.name_lead
+    # A number that is hardly there leads, too, where no other one is like it.
+    number = prints.number_lead + policy.unclear * min(0.0, prints.number)
+    name = prints.name_lead
     return {
         "number": _within(prints.number, policy.unread, 0.0),
         "number_lead": _within(number, least, most),
