@@ -237,6 +237,7 @@ def test_attacks_tell_cards_apart_that_number_and_name_leave_open(fictional: Pat
     reader = PrintReader(read, texts, cut=cut, moves=lambda card_id: known[card_id])
     bubble, tail_whip = reader.attacks(whole_card, texts.cards).values()
     assert tail_whip == -bubble == pytest.approx(3, abs=0.5)
+    assert reader.attacks(whole_card, []) == {}
     nothing = dict.fromkeys(texts.cards, 0)
     assert PrintReader(read, texts, cut=cut).attacks(whole_card, texts.cards) == nothing
     assert reader.attacks(whole(np.zeros((400, 286, 3), np.uint8)), texts.cards) == nothing

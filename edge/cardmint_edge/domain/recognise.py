@@ -304,17 +304,15 @@ class CardRecogniser:
 
     def _with_attacks(self, view: View, seen: "_Seen") -> "_Seen":
         """Add what attacks and abilities say of the likeliest candidates, where the first lies."""
-        if self._print_reader is None or not seen.evidence.candidates:
+        ranked = rank(seen.evidence, self._config.policy).candidates
+        quad = seen.quad_of(ranked[0][0].card.id) if ranked else None
+        if self._print_reader is None or quad is None:
             return seen
-        ranked = rank(seen.evidence, self._config.policy)
-        quad = seen.quad_of(ranked.best.card.id)
         likely = [
             one.card.id
-            for one, _ in ranked.candidates[: self._config.reader.attacked]
+            for one, _ in ranked[: self._config.reader.attacked]
             if one.prints is not None
         ]
-        if quad is None or not likely:
-            return seen
         leads = self._print_reader.attacks(view.at(quad), likely)
         if not any(leads.values()):
             return seen

@@ -270,7 +270,7 @@ class PrintReader:
 
     def attacks(self, card: CardView, card_ids: list[str]) -> dict[str, float]:
         """Return the lead of each printing by its attacks and abilities; 0 where none is read."""
-        if self._moves is None or card.height < self._config.min_height:
+        if self._moves is None or not card_ids or card.height < self._config.min_height:
             return dict.fromkeys(card_ids, 0.0)
         moves = {card_id: self._moves(card_id) for card_id in card_ids}
         return attack_leads(self._read(card, BODY), moves)
