@@ -213,17 +213,26 @@ def fit(samples: tuple[Path, ...]) -> None:
 @recognition.command("targets")
 @click.option("--samples", type=FILE, multiple=True, required=True, help="Files of `collect`.")
 def show_targets(samples: tuple[Path, ...]) -> None:
-    """Print what cross-validation measures: targets, risk, reliability and mistakes."""
+    """Print what cross-validation measures: targets, risk, reliability and mistakes.
+
+    Weights are fitted to all files together. Of several files the targets of each are printed, too.
+    """
     from cardmint_edge.domain.config import PolicyConfig
     from cardmint_lab.recognition import fit as fitting
     from cardmint_lab.recognition import risk, targets
     from cardmint_lab.recognition.samples import read
 
-    gathered = [one for path in samples for one in read(path)]
+    by_file = {path: read(path) for path in samples}
+    gathered = [one for found in by_file.values() for one in found]
     judged = fitting.cross_validated(gathered, PolicyConfig())
     by_part = fitting.parts(judged)
     shown = [one for part in by_part.values() for one in part]
     click.echo("\n".join(targets.text(targets.targets(shown))))
+    for path, found in by_file.items() if len(by_file) > 1 else ():
+        own = {id(one) for one in found}
+        of_file = [one for one in shown if id(one.sample) in own]
+        click.echo(f"{path}:")
+        click.echo("\n".join(targets.text(targets.targets(of_file))))
     for title, part in by_part.items():
         click.echo("\n".join(risk.text(title, part)))
     for line in fitting.mistakes(shown):
