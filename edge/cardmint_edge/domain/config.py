@@ -214,39 +214,39 @@ class ReaderConfig:
 class EvidenceWeights:
     """What each kind of evidence weighs in the posterior (log odds a unit).
 
-    Fitted by `cardmint-lab recognition fit` (docs/decisions/0078, 0084). A weight whose kind can
+    Fitted by `cardmint-lab recognition fit` (docs/decisions/0078, 0105). A weight whose kind can
     only speak for a printing is never negative.
     """
 
-    pictured: float = -6.657
+    pictured: float = -7.195
     """A picture was compared: what an unlike one costs."""
-    likeness: float = 12.14
-    alike: float = 0.643
+    likeness: float = 12.269
+    alike: float = 0.69
     """Of likeness beyond `PolicyConfig.alike`."""
-    inliers: float = 1.615
+    inliers: float = 1.643
     """Of as many inliers as saturate."""
-    printed: float = 4.462
+    printed: float = 4.65
     """Print was read."""
-    number: float = 0.585
-    number_lead: float = 0.358
-    name: float = 0.006
-    name_lead: float = 0.756
-    number_and_name: float = 0.949
+    number: float = 0.527
+    number_lead: float = 0.412
+    name: float = 0.027
+    name_lead: float = 0.702
+    number_and_name: float = 0.946
     """Of the smaller of the two leads, where both are positive: they agree on a printing."""
-    number_and_health: float = 0.097
+    number_and_health: float = 0.142
     """The same of the leads of number and health points."""
-    health: float = 0.976
-    no_health: float = -1.667
+    health: float = 0.78
+    no_health: float = -1.574
     """The printing has no health points that could be read."""
-    artist: float = 0.46
-    attack: float = 0.788
-    outside: float = 2.89
+    artist: float = 0.519
+    attack: float = 0.811
+    outside: float = 2.606
     """The card is none of the candidates, before any evidence."""
-    outside_searched: float = 1.607
+    outside_searched: float = 1.908
     """The same after the whole catalogue was searched by print."""
-    unknown_number: float = 7.187
+    unknown_number: float = 7.271
     """A number that no printing has stands on the card."""
-    sharpness: float = 1.075
+    sharpness: float = 1.057
     """Factor of all log odds, fitted on real photos alone."""
 
 
@@ -254,11 +254,11 @@ class EvidenceWeights:
 class PolicyConfig:
     """What it takes to accept a card (`posterior`, `decide`).
 
-    Source: docs/decisions/0078. The defaults are the station's; no setting changes them.
+    Source: docs/decisions/0078, 0105. The defaults are the station's; no setting changes them.
     """
 
     weights: EvidenceWeights = field(default_factory=EvidenceWeights)
-    accept: float = 0.98
+    accept: float = 0.985
     """Least posterior (0 to 1) of a printing that is accepted."""
     settled: float = 0.99
     """Posterior (0 to 1) from which print is not searched."""
