@@ -60,7 +60,7 @@ def drawn(rng: np.random.Generator, number: int, *, known: bool, source: str) ->
                 inliers=0 if right else 60,
             ),
             prints=PrintScores(
-                number=float(rng.uniform(-3, 0) if right else rng.uniform(-12, -2)),
+                number=float(rng.uniform(-1, 0) if right else rng.uniform(-12, 0)),
                 number_lead=float(rng.normal(2 if right else -4)),
                 name=-0.5,
                 name_lead=float(rng.normal(2 if right else -2)),

@@ -218,35 +218,35 @@ class EvidenceWeights:
     only speak for a printing is never negative.
     """
 
-    pictured: float = -7.195
+    pictured: float = -7.077
     """A picture was compared: what an unlike one costs."""
-    likeness: float = 12.269
-    alike: float = 0.69
+    likeness: float = 12.511
+    alike: float = 0.0
     """Of likeness beyond `PolicyConfig.alike`."""
-    inliers: float = 1.643
+    inliers: float = 1.603
     """Of as many inliers as saturate."""
-    printed: float = 4.65
+    printed: float = 4.91
     """Print was read."""
-    number: float = 0.527
-    number_lead: float = 0.412
-    name: float = 0.027
-    name_lead: float = 0.702
-    number_and_name: float = 0.946
+    number: float = 0.559
+    number_lead: float = 0.389
+    name: float = 0.0
+    name_lead: float = 0.737
+    number_and_name: float = 1.144
     """Of the smaller of the two leads, where both are positive: they agree on a printing."""
-    number_and_health: float = 0.142
+    number_and_health: float = 0.076
     """The same of the leads of number and health points."""
-    health: float = 0.78
-    no_health: float = -1.574
+    health: float = 0.814
+    no_health: float = -1.937
     """The printing has no health points that could be read."""
-    artist: float = 0.519
-    attack: float = 0.811
-    outside: float = 2.606
+    artist: float = 0.505
+    attack: float = 0.796
+    outside: float = 2.623
     """The card is none of the candidates, before any evidence."""
-    outside_searched: float = 1.908
+    outside_searched: float = 2.017
     """The same after the whole catalogue was searched by print."""
-    unknown_number: float = 7.271
+    unknown_number: float = 7.536
     """A number that no printing has stands on the card."""
-    sharpness: float = 1.057
+    sharpness: float = 1.061
     """Factor of all log odds, fitted on real photos alone."""
 
 
@@ -281,7 +281,7 @@ class PolicyConfig:
     """The same of health points."""
     saturated_lead: float = 3.0
     """Lead (log) over the best rival that says all that a lead alone can say, for or against."""
-    unclear: float = 2.0
+    unclear: float = 3.0
     """How much of a number's negative score (log) is taken from its lead."""
     clear_lead: float = 9.0
     """The same of two leads together."""
