@@ -254,6 +254,11 @@ def test_a_card_is_found_by_its_name_in_another_language() -> None:
     assert first.name_lead == pytest.approx(first.name - second.name)
 
 
+def test_what_stands_in_brackets_is_no_part_of_a_title() -> None:
+    facts = replace(prints(1, name="Boss's Orders (Lysandre)")[0], names={"de": "Befehl (Ly)"})
+    assert CatalogueTexts([facts]).names.texts == ["Befehl", "Boss's Orders"]
+
+
 def test_a_name_of_one_letter_is_not_looked_for() -> None:
     strings = CatalogueTexts([*prints(1, name="N"), *prints(2, name="No")])
     assert strings.names.texts == ["No"]

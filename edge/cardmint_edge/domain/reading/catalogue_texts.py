@@ -205,9 +205,13 @@ class CatalogueTexts:
 
 
 def _names(card: PrintedFacts) -> dict[str, str]:
-    """Return a card's names by language, in the reader's letters."""
+    """Return a card's names by language, in the reader's letters.
+
+    What a catalogue adds in brackets ("Boss's Orders (Lysandre)") does not stand in the title.
+    """
     names = {"en": card.name, **card.names}
-    return {language: name for language in NAMED if len(name := plain(names.get(language, ""))) > 1}
+    printed = {language: plain(name.partition(" (")[0]) for language, name in names.items()}
+    return {language: name for language in NAMED if len(name := printed.get(language, "")) > 1}
 
 
 def best_of(values: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
