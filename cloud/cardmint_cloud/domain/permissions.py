@@ -33,7 +33,7 @@ class Scope(StrEnum):
 
 
 _WITHIN_REACH = re.compile(
-    r"/(items(/(totals|facets|preview|change|download/[^/]+|undo/[^/]+|[0-9a-f-]{36}))?"
+    r"/(items(/(totals|facets|labels|preview|change|download/[^/]+|undo/[^/]+|[0-9a-f-]{36}))?"
     r"|reviews(/.+)?|waiting|events|images/[^/]+/[^/]+"
     r"|api/v1/[^/]+/(cards(/facets)?|items|reviews(/.+)?|changes(/preview|/[^/]+/undo)?))\Z"
 )

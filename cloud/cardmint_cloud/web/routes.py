@@ -41,6 +41,7 @@ from cardmint_cloud.web import (
     inventory_pages,
     item_api,
     item_pages,
+    label_pages,
     price_pages,
     provider_pages,
     reader_pages,
@@ -133,6 +134,7 @@ def build_dashboard(
     parts: tuple[Any, ...] = (
         inventory_pages,
         item_pages,
+        label_pages,
         item_api,
         review_pages,
         catalogue_pages,
