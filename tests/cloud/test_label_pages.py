@@ -43,7 +43,7 @@ def codes(page: str) -> list[str]:
 
 def _read(drawing: str) -> str:
     """Draw a code of segno's, horizontal runs of modules, and read it."""
-    side = int(re.findall(r'width="(\d+)"', drawing)[0]) // 2
+    side = int(re.findall(r'viewBox="0 0 (\d+)', drawing)[0])
     picture = np.full((side, side), 255, np.uint8)
     x, y = 0.0, -0.5
     path = re.findall(r' d="([^"]+)"', drawing)[0]

@@ -61,7 +61,7 @@ def _label(request: PageRequest, shop: PageContext, of: str, row: Any) -> dict[s
     else:
         return {"row": row, "code": "", "address": ""}  # No query can name it.
     address = shop.link(request, path)
-    drawn = segno.make(address, micro=False).svg_inline(scale=2, border=2, lineclass="dark")
+    drawn = segno.make(address, micro=False).svg_inline(border=2, omitsize=True, lineclass="dark")
     code = Markup(drawn)  # noqa: S704 - segno's own drawing, without any text
     return {"row": row, "code": code, "address": address}
 
