@@ -197,6 +197,8 @@ def test_a_source_is_as_old_as_it_says(data: Path, tmp_path: Path) -> None:
     english = write_english(tmp_path / "english", updatedAt="2025/09/25 15:00:00")
     updated = datetime(2025, 9, 25, 15, tzinfo=UTC)
     assert take(english, tmp_path / "english-out").made_at == updated
+    newer = write_english(tmp_path / "newer", releaseDate="2026/01/30", updatedAt="2025/09/25")
+    assert take(newer, tmp_path / "newer-out").made_at == datetime(2026, 1, 30, tzinfo=UTC)
     copied = take(tmp_path / "english-out", tmp_path / "copy")
     assert copied.made_at == updated
     written = datetime(2025, 2, 1, tzinfo=UTC).timestamp()

@@ -258,13 +258,15 @@ def _database(folder: Path) -> OpenCatalogue:
 
 def _pokemon_tcg(folder: Path) -> OpenCatalogue:
     file = folder / "sets" / "en.json"
-    known, updated = dict[str, tuple[pokemon_tcg_data.DataSet, bytes]](), list[datetime]()
+    known = dict[str, tuple[pokemon_tcg_data.DataSet, bytes]]()
+    updated, released = list[datetime](), list[str]()
     for raw in _decoded(file):
         try:
             entry = msgspec.json.decode(raw, type=pokemon_tcg_data.DataSet)
         except msgspec.ValidationError as error:
             raise Stop(f"{file}: not the sets of pokemon-tcg-data ({error})") from None
         known[entry.id] = (entry, bytes(raw))
+        released.append(entry.released)
         if entry.updated is not None:
             updated.append(entry.updated)
     sources = []
@@ -273,7 +275,9 @@ def _pokemon_tcg(folder: Path) -> OpenCatalogue:
         read = _reader(pokemon_tcg_data.read_set, entry)
         sources.append(_source(path, text, read))
     missing = [entry.id for entry, _ in known.values() if entry.total]
-    return _opened(folder, sources, missing, made_at=max(updated, default=None))
+    newest = _newest_release(released, file)
+    dates = updated if newest is None else [*updated, newest]
+    return _opened(folder, sources, missing, made_at=max(dates, default=None))
 
 
 def _opened(

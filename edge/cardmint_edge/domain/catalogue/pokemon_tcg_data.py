@@ -41,6 +41,11 @@ class DataSet(Struct, frozen=True):
     updatedAt: str = ""  # noqa: N815 - as above
 
     @property
+    def released(self) -> str:
+        """The first day of sale, as the catalogue has it."""
+        return self.releaseDate.replace("/", "-")
+
+    @property
     def updated(self) -> datetime | None:
         """When the source last changed the set; None where it does not say so."""
         try:
@@ -92,7 +97,7 @@ def read_set(entry: DataSet, cards: Iterable[msgspec.Raw], warn: Warn) -> Catalo
                     # Before 2023 no code was printed beside the number.
                     "code": entry.ptcgoCode,
                     "official": entry.printedTotal or 0,
-                    "released": _released(entry),
+                    "released": entry.released,
                     "series": entry.series,
                     "ids": {"pokemon_tcg": entry.id},
                 }
@@ -120,7 +125,7 @@ def _printing(entry: DataSet, raw: bytes, where: str, warn: Warn) -> Printing | 
             "rarity": card.rarity or "",
             "regulation_mark": card.regulationMark or "",
             "copyright_year": copyright_year(
-                Region.INTERNATIONAL, _released(entry), entry.printedTotal or 0
+                Region.INTERNATIONAL, entry.released, entry.printedTotal or 0
             ),
             "ids": SourceIds(pokemon_tcg=card.id),
         },
@@ -131,7 +136,3 @@ def _printing(entry: DataSet, raw: bytes, where: str, warn: Warn) -> Printing | 
 
 def _names(moves: list[_Move] | None) -> list[dict[str, str]]:
     return [names for move in moves or [] if (names := one_line({ENGLISH: move.name}))]
-
-
-def _released(entry: DataSet) -> str:
-    return entry.releaseDate.replace("/", "-")
