@@ -124,8 +124,8 @@ def unknown_set(wanted: str, source: str, called: Iterable[tuple[str, str]]) -> 
         f"; --set takes {' or '.join(meant)}" if meant else f"; there are {named}" if named else ""
     )
     return Stop(
-        f"set {wanted}: {source} lists no such set{hint} (a set's identifier, not the code printed"
-        " on its cards)"
+        f"set {wanted}: {source} lists no such set{hint} (a set's identifier, such as sv4pt5,"
+        " not the code printed on its cards)"
     )
 
 

@@ -59,7 +59,7 @@ HEADINGS: Mapping[str, str] = {
     Reason.LOOKS_LIKE_CARD_BACK: "This looks like the back of a card",
     Reason.CARD_BACK: "This looks like the back of a card",
     Reason.UNKNOWN_CARD: "Nothing in the catalogue is like this card",
-    Reason.NOT_IN_CATALOGUE: "This card is not in the catalogue",
+    Reason.NOT_IN_CATALOGUE: "The catalogue seems to lack this card",
     Reason.TOO_DARK: "It is too dark to see a card",
     Reason.NO_CARD_FOUND: "No card was found",
 }
@@ -70,8 +70,9 @@ ADVICE: Mapping[str, str] = {
     Reason.CARD_BACK: "Turn the card over.",
     Reason.UNKNOWN_CARD: "Turn the card over, or put it with other games and languages; a newer set"
     " needs a newer catalogue.",
-    Reason.NOT_IN_CATALOGUE: "Dismiss a card of another game. A set that is newer than the"
-    " catalogue: fetch and build the catalogue again.",
+    Reason.NOT_IN_CATALOGUE: "Search it by its number or name first: glare or a worn edge can hide"
+    " the number. If it is not found, its set is newer than the catalogue: fetch and build that"
+    " again. Dismiss a card of another game.",
     Reason.NO_CARD_FOUND: "Lay one card on a plain ground, whole and flat.",
     Reason.SEVERAL_CARDS: "Leave one card under the camera.",
     Reason.CUT_OFF: "Move the card so that all its corners are in the picture.",
