@@ -349,7 +349,7 @@ def test_a_pack_of_the_version_before_goes_on_working(whole: Path, tmp_path: Pat
         assert pack.search("3/40")[0].id == "lan1-3"
         assert pack.variants("lan1-3") == ()
         assert (pack.facts("lan1-3"), pack.sets(), pack.moves("lan1-3")) == (None, (), [])
-        assert len(pack.prints()) == 30
+        assert len(list(pack.prints())) == 30
         assert recogniser_of(pack) is not None
 
 
