@@ -315,7 +315,7 @@ def test_the_command_says_what_it_did(stand_in: StandIn, data: Path, tmp_path: P
         (["--language", ","], "--language is empty"),
         (["--url", "ftp://x"], "does not begin with"),
         (["--url", stand_in.url.removesuffix("/v2")], "404.*--url takes .* up to its version"),
-        (["--from", "/none"], "--from /none.*: it takes a folder"),
+        (["--from", "/none"], "--from /none: No such file or directory: it takes a folder"),
         (["--from", str(data), "--texts"], "--texts does not go with --from"),
         (["--from", str(data), "--images", "high"], "--images does not go with --from"),
         (["--from", str(data), "--language", "klingon!"], "not a language"),

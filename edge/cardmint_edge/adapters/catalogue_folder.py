@@ -78,6 +78,7 @@ def open_catalogue(folder: Path, *, option: str = "--cards") -> OpenCatalogue:
         Stop: the folder has none of the layouts, or its index cannot be read.
     """
     try:
+        folder.stat()  # A folder that is missing is named, and not a file that it lacks.
         if (folder / INDEX_FILE).exists():
             return _fetched(folder, read_index(folder))
         if (folder / "sets.json").exists():
