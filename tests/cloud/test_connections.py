@@ -2,6 +2,7 @@
 
 import asyncio
 import resource
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,6 +56,21 @@ class App:
             await send({"type": "http.response.body", "body": body, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
         self.ended.put_nowait("answered")
+
+
+async def test_an_answer_does_not_wait_for_an_acknowledgement() -> None:
+    taken: list[asyncio.Transport] = []
+
+    class Seen(Hasty):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            taken.append(transport)
+
+    async with serve(App(), http=Seen) as site:
+        await site.get("/")
+        (one,) = taken
+        accepted = one.get_extra_info("socket")
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
 
 
 async def opened(site: httpx.AsyncClient) -> Streams:

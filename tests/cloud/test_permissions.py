@@ -49,6 +49,9 @@ LEAST: dict[tuple[str, str], Role] = {
     ("POST", f"/api/v1/shop/reviews/{TASK}/answer"): Role.OPERATOR,
     ("GET", "/people"): Role.ADMIN,
     ("POST", "/people/invite"): Role.ADMIN,
+    ("GET", "/people/webhooks"): Role.ADMIN,
+    ("POST", "/people/webhooks"): Role.ADMIN,
+    ("POST", f"/people/webhooks/{TASK}/test"): Role.ADMIN,
 }
 """The least role, written down a second time."""
 

@@ -35,7 +35,7 @@ from cardmint_cloud.pricing.price import price_card
 from cardmint_cloud.reviews.opening import open_for_printing
 from cardmint_cloud.web.item_forms import AddForm, ChangeForm
 from cardmint_cloud.web.routes import build_dashboard
-from tests.cloud.kit.accounts import MASTERS, PASSWORD, accounts_of, join
+from tests.cloud.kit.accounts import MASTERS, PASSWORD, accounts_of, join, webhooks_of
 from tests.cloud.kit.cards import NOW, accepted, send
 from tests.cloud.kit.cli import run_command
 from tests.cloud.kit.prices import QuoteSourceStub, quote
@@ -68,7 +68,8 @@ SPANNING = {"due", "ask", "rescue", "age", "tidy"}
 CHANGING = re.compile(
     r"/(?:join|recover|view)/[\w-]+|\d\d:\d\d:\d\d|[0-9a-f]{64}|(?:^cardmint_http_request.*\n)+"
     r'|<ul class="(?:codes|log answered)">[\s\S]*?</ul>|<svg[\s\S]*?</svg>|data-options="[^"]*"'
-    r'|--code [\w-]+|cm_[\w-]+|<code class="secret">\w+|name="(?:link|reference)" value="[^"]{5,}"',
+    r'|/people/webhooks/[\w-]{30,}|--code [\w-]+|cm_[\w-]+|<code class="secret">[^<]+'
+    r'|name="(?:link|reference)" value="[^"]{5,}"',
     re.MULTILINE,
 )
 """What differs from one answer to the next: new links and secrets, times, measured durations, and
@@ -197,6 +198,9 @@ def _forms(annotation: Any, ids: TenantIds) -> list[str]:
         "disabled": "true",
         "stations": "left",  # Names, which need not exist; the log tells what was typed.
         "lots": "june",
+        "url": "https://192.0.2.7/new",
+        "kinds": "prices",
+        "event": "1",
     }
     if annotation is AddForm:
         added = {"card": ids.card_id, "reference": ids.lot, "quantity": "2", "bin": "theirs"}
@@ -289,6 +293,7 @@ async def walk(
         tenant=OWN,
         artifacts=tmp_path / "artifacts",
         accounts=accounts,
+        webhooks=webhooks_of(accounts),
         clock=lambda: NOW,
     )
     async with serve(app) as client:
@@ -369,6 +374,9 @@ async def _as_before(owner: Pool, sessions: list[Any]) -> None:
     """Bring back the sessions that a request has ended, and remove what else it made."""
     await owner.execute(
         "DELETE FROM saved_views WHERE tenant = $1 AND name NOT LIKE 'kept by %'", OWN
+    )
+    await owner.execute(
+        "DELETE FROM webhooks WHERE tenant = $1 AND url = 'https://192.0.2.7/new'", OWN
     )
     await owner.execute(
         "DELETE FROM view_links WHERE tenant = $1 AND name <> $2", OWN, f"view of {OWN}"

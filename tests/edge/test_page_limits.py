@@ -16,7 +16,7 @@ from tests.edge.kit.page import PageBench, open_page_bench
 from tests.edge.kit.tasks import task_of
 
 from cardmint_edge.page import connections
-from cardmint_edge.page.connections import MAX_OF_ADDRESS, max_connections
+from cardmint_edge.page.connections import MAX_OF_ADDRESS, LimitedConnection, max_connections
 from cardmint_edge.page.guard import AccessControl
 from cardmint_edge.page.pin_tries import (
     ADDRESSES,
@@ -43,6 +43,21 @@ def serving(*, request_s: float) -> Iterator[PageServer]:
             server.stop()
             thread.join(20)
             assert not thread.is_alive()
+
+
+def test_an_answer_does_not_wait_for_an_acknowledgement(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[socket.socket] = []
+    made = LimitedConnection.connection_made
+
+    def seen(connection: LimitedConnection, transport: Any) -> None:
+        made(connection, transport)
+        taken.append(transport.get_extra_info("socket"))
+
+    monkeypatch.setattr(LimitedConnection, "connection_made", seen)
+    with serving(request_s=20) as server, httpx.Client() as client:
+        client.get(server.url)
+        (accepted,) = taken
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
 
 
 def port_of(server: PageServer) -> int:

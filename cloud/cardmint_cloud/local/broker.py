@@ -19,6 +19,7 @@ _MOSQUITTO = """
 listener {port} 127.0.0.1
 allow_anonymous true
 persistence false
+set_tcp_nodelay true
 max_queued_messages 0
 max_inflight_messages 2000
 """
@@ -26,6 +27,7 @@ _GUARDED = """
 user {user}
 per_listener_settings true
 persistence false
+set_tcp_nodelay true
 max_queued_messages 100000
 max_inflight_messages 2000
 listener {port} {address}

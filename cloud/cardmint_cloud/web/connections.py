@@ -6,6 +6,7 @@ its connection and what was made for it.
 
 import asyncio
 import resource
+import socket
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -45,7 +46,12 @@ class BoundedConnection(H11Protocol):
     check_s = 1.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accept the connection, or close it when there are too many."""
+        """Accept the connection, or close it when there are too many.
+
+        An answer's head and body are two writes. asyncio lets the second one wait for the client's
+        acknowledgement, 40 ms, unless the listening socket names its protocol; uvicorn's does not.
+        """
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._requested_at = self._written_at = self.loop.time()
         super().connection_made(transport)
         if len(self.connections) > self.most:

@@ -20,6 +20,7 @@ from cardmint_cloud.readers import Readers
 from cardmint_cloud.station_codes import StationCodes
 from cardmint_cloud.web.live import LiveHub
 from cardmint_cloud.web.sign_in import program_asks, who_asks
+from cardmint_cloud.webhooks import Webhooks
 
 PageRequest = Request[None, None, State]
 """A request. `sign_in.who_asks` says who makes it."""
@@ -59,6 +60,7 @@ class PageContext:
     base_path: str = ""
     station_codes: StationCodes | None = None
     readers: Readers | None = None
+    webhooks: Webhooks | None = None
     provider: ProviderSignIn | None = None
     drawing: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
     vocabulary: Vocabulary = field(default_factory=Vocabulary)

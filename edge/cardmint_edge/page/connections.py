@@ -5,6 +5,7 @@ The page shares the process with counting, and must not use up its file descript
 
 import asyncio
 import resource
+import socket
 from functools import partial
 from typing import Any
 
@@ -39,7 +40,12 @@ class LimitedConnection(H11Protocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
-        """Take the connection, or end it at once."""
+        """Take the connection, or end it at once.
+
+        An answer's head and body are two writes. asyncio lets the second one wait for the client's
+        acknowledgement, 40 ms, unless the listening socket names its protocol.
+        """
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().connection_made(transport)
         if self._too_many():
             transport.abort()
