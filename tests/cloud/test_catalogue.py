@@ -69,10 +69,38 @@ async def test_an_import_takes_what_is_new_or_changed(
     again = await take_catalogue(owner, tmp_path, now=NOW, warn=pytest.fail)
     assert (again.changed, again.now.version) == (0, second.now.version)
     assert await catalogue.tcgplayer_groups(pool) == {"base1": 604, "me5": 24688}
-    smaller = msgspec.structs.replace(BASE, printings=BASE.printings[:1])
-    write_catalogue(tmp_path, smaller, NEW)
-    third = await take_catalogue(owner, tmp_path, now=NOW, warn=pytest.fail)
-    assert (third.changed, third.now.printings) == (1, 2)
+
+
+async def names_of(pool: Pool, card_id: str) -> dict[str, str] | None:
+    facts = await pool.fetchval("SELECT facts FROM catalogue_printings WHERE card_id = $1", card_id)
+    return None if facts is None else msgspec.json.decode(facts, type=Printing).names
+
+
+async def test_printings_and_names_once_known_stay(pool: Pool, owner: Pool, tmp_path: Path) -> None:
+    write_catalogue(tmp_path, BASE, NEW)
+    await take_catalogue(owner, tmp_path, now=NOW, warn=pytest.fail)
+    renamed = replace(BASE.printings[0], names={"en": "Charizard!"})
+    write_catalogue(tmp_path, replace(BASE, names={"en": "Base"}, printings=(renamed,)), NEW)
+    said: list[str] = []
+    out = "--replace takes them out"
+    smaller = await take_catalogue(owner, tmp_path, now=NOW, warn=said.append)
+    assert said == [
+        f"1 printings are no longer in {tmp_path}, such as base1-44: kept; {out}",
+        f"names in fr (1 sets), ja (1 sets) are not in {tmp_path}: kept; {out}",
+    ]
+    assert (smaller.changed, smaller.skipped, smaller.now.printings) == (1, 0, 3)
+    assert await names_of(pool, "base1-4") == {
+        "en": "Charizard!", "fr": "Dracaufeu", "ja": "リザードン",
+    }  # fmt: skip
+    assert await names_of(pool, "base1-44") == BASE.printings[1].names
+    said.clear()
+    again = await take_catalogue(owner, tmp_path, now=NOW, warn=said.append)
+    assert (again.changed, again.now.printings) == (0, 3)
+    assert said == [f"1 printings are no longer in {tmp_path}: kept; {out}"]
+    replaced = await take_catalogue(owner, tmp_path, now=NOW, warn=pytest.fail, replace_worse=True)
+    assert (replaced.changed, replaced.now.printings) == (1, 2)
+    assert await names_of(pool, "base1-4") == {"en": "Charizard!"}
+    assert await names_of(pool, "base1-44") is None
 
 
 async def test_what_cannot_be_used_is_one_line_and_what_was_good_stays(

@@ -29,6 +29,11 @@ from cardmint_edge.domain.vision.matching import Reference
 READING = 1
 """Version of what sets become in a pack. With another one, no set of an earlier pack is kept."""
 
+APPLICATION = b"CMPK"
+"""SQLite's application identifier of packs, at a fixed place of the file's header."""
+
+_SQLITE, _APPLICATION_AT = b"SQLite format 3\x00", 68
+
 _CARD_COLUMNS = {
     "id": str,
     "name": str,
@@ -100,6 +105,7 @@ class PackWriter:
         # The file gets its name only when it is complete, and is synced before.
         self._run("PRAGMA journal_mode = OFF")
         self._run("PRAGMA synchronous = OFF")
+        self._run(f"PRAGMA application_id = {int.from_bytes(APPLICATION, 'big')}")
         self._moves: dict[str, int] = {}
         self._last_move = 0
         self._changed = not copied
@@ -316,6 +322,27 @@ def meta_of(path: Path) -> dict[str, str] | None:
         return None
     known = (meta.get("schema"), meta.get("reading")) == (str(SCHEMA), str(READING))
     return meta if known and state == "ok" else None
+
+
+def may_be_pack(path: Path) -> bool:
+    """Return whether a file is a pack, damaged or not, or empty: another may take its place."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        header = file.read(_APPLICATION_AT + len(APPLICATION))
+    if not header.startswith(_SQLITE):
+        return not header
+    return header[_APPLICATION_AT:] == APPLICATION or _has_tables(path)
+
+
+def _has_tables(path: Path) -> bool:
+    """Return whether a database has a pack's tables: packs of before say no more."""
+    try:
+        with closing(_read_only(path)) as database:
+            tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
+    except sqlite3.Error:
+        return False
+    return {"cards", "looks", "meta"} <= tables
 
 
 def _read_only(path: Path) -> sqlite3.Connection:

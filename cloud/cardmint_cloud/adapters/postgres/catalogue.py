@@ -8,7 +8,14 @@ import msgspec
 
 from cardmint_cloud.adapters.postgres.connection import Executor, Pool, PostgresConnection
 from cardmint_cloud.domain.catalogue_words import searched_text
-from cardmint_contracts.catalogue import CatalogueSet, Region, finishes_of, name_in
+from cardmint_contracts.catalogue import (
+    CatalogueSet,
+    Names,
+    Printing,
+    Region,
+    finishes_of,
+    name_in,
+)
 from cardmint_contracts.control import NewestSets, ReleasedSet
 
 _PRINTING_COLUMNS = (
@@ -34,10 +41,35 @@ async def lock(connection: PostgresConnection) -> None:
     await connection.execute("LOCK TABLE catalogue_sets IN SHARE ROW EXCLUSIVE MODE")
 
 
-async def set_digests(connection: PostgresConnection) -> dict[str, str]:
-    """Return the digest of each set that is imported."""
-    found = await connection.fetch("SELECT set_id, digest FROM catalogue_sets")
-    return {row["set_id"]: row["digest"] for row in found}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImportedSet:
+    """A set that is imported: the digest of its file, and how many printings it has."""
+
+    digest: str
+    printings: int
+
+
+async def imported_sets(connection: PostgresConnection) -> dict[str, ImportedSet]:
+    """Return the sets that are imported, by identifier."""
+    found = await connection.fetch("SELECT set_id, digest, printings FROM catalogue_sets")
+    return {
+        row["set_id"]: ImportedSet(digest=row["digest"], printings=row["printings"])
+        for row in found
+    }
+
+
+async def names_and_printings(
+    connection: PostgresConnection, set_id: str
+) -> tuple[Names, tuple[Printing, ...]]:
+    """Return a set's names and its printings in their order; nothing for a set that is new."""
+    names = await connection.fetchval("SELECT names FROM catalogue_sets WHERE set_id = $1", set_id)
+    found = await connection.fetch(
+        "SELECT facts FROM catalogue_printings WHERE set_id = $1 ORDER BY place", set_id
+    )
+    return (
+        msgspec.json.decode(names or "{}", type=Names),
+        tuple(msgspec.json.decode(row["facts"], type=Printing) for row in found),
+    )
 
 
 async def owners(connection: PostgresConnection, card_ids: Iterable[str]) -> dict[str, str]:

@@ -1,0 +1,60 @@
+"""What a later reading of a set keeps of an earlier one."""
+
+from cardmint_contracts.catalogue import CatalogueSet, Printing, Region, SourceIds
+from cardmint_contracts.catalogue_merge import with_known
+
+WICK = Printing(
+    id="lan1-1",
+    number="1",
+    names={"en": "Wick", "fr": "Mèche"},
+    attacks=({"en": "Glow", "fr": "Lueur"},),
+    abilities=({"en": "Calm", "fr": "Calme"}, {"en": "Bright"}),
+    ids=SourceIds(tcgdex="lan1-001"),
+)
+MOTH = Printing(id="lan1-2", number="2", names={"en": "Moth"}, ids=SourceIds(pokemon_tcg="lan1-2"))
+LANTERNS = CatalogueSet(
+    id="lan1",
+    region=Region.INTERNATIONAL,
+    names={"en": "Lanterns", "fr": "Lanternes"},
+    printings=(WICK, MOTH),
+)
+
+
+def later(*printings: Printing) -> CatalogueSet:
+    return CatalogueSet(
+        id="lan1", region=Region.INTERNATIONAL, names={"en": "Lights"}, printings=printings
+    )
+
+
+def test_printings_and_names_that_are_missing_are_kept() -> None:
+    now = Printing(
+        id="lan1-1",
+        number="1",
+        names={"en": "Wicks"},
+        attacks=({"en": "Glows"},),
+        abilities=({"en": "Calm"},),
+    )
+    merged = with_known(later(now), LANTERNS.names, LANTERNS.printings)
+    assert merged.of_set.names == {"en": "Lights", "fr": "Lanternes"}
+    wick, moth = merged.of_set.printings
+    assert (wick.names, wick.attacks) == (
+        {"en": "Wicks", "fr": "Mèche"}, ({"en": "Glows", "fr": "Lueur"},),
+    )  # fmt: skip
+    assert wick.abilities == ({"en": "Calm"},), "another number of abilities says nothing of places"
+    assert moth == MOTH
+    assert merged.kept == ("lan1-2",)
+    assert merged.languages == {"fr"}
+
+
+def test_what_is_whole_is_the_later_reading() -> None:
+    merged = with_known(LANTERNS, {}, ())
+    assert (merged.of_set, merged.kept, merged.languages) == (LANTERNS, (), frozenset())
+    again = with_known(LANTERNS, LANTERNS.names, LANTERNS.printings)
+    assert (again.of_set, again.kept, again.languages) == (LANTERNS, (), frozenset())
+
+
+def test_a_printing_with_another_identifier_now_is_not_kept_beside_itself() -> None:
+    moved = Printing(id="lan1-1a", number="1a", names=WICK.names, ids=WICK.ids)
+    merged = with_known(later(moved, MOTH), LANTERNS.names, LANTERNS.printings)
+    assert merged.of_set.printings == (moved, MOTH)
+    assert merged.kept == ()
