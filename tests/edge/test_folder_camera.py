@@ -35,6 +35,7 @@ from cardmint_edge.adapters.cameras.folder_places import MARKER, Stamp
 from cardmint_edge.adapters.decode import Unreadable, decode_image
 from cardmint_edge.adapters.open_files import has_writer
 from cardmint_edge.capture import NO_FILES, Camera
+from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.errors import Retry
 
 
@@ -1119,6 +1120,43 @@ def test_a_name_that_keeps_changing_is_named_and_its_last_picture_counts(
     assert counted(camera, 4) == ["scan.jpg"]
     assert (folder / "done" / "scan.jpg").read_bytes() == pictures[1]
     assert camera.waiting() == ()
+
+
+def test_slow_files_do_not_delay_one_that_is_overwritten(
+    folder: Path, time: ManualClock, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = list[str]()
+
+    def decode(content: bytes, path: Path) -> Frame:
+        time.sleep(0.1)
+        decoded.append(path.name)
+        return decode_image(content)
+
+    def read(path: Path) -> tuple[bytes, Stamp]:
+        time.sleep(0.01)
+        return read_file(path)
+
+    monkeypatch.setattr(folder_intake, "decode", decode)
+    camera = FolderCamera(folder, clock=time.clock, sleep=time.sleep, read=read)
+
+    def grow(path: Path, number: int) -> None:
+        if path.exists():  # it is moved once it is whole
+            with path.open("ab") as file:
+                file.write(pictures[7][number * 900 : (number + 1) * 900])
+
+    for number in range(32):
+        path = folder / f"a{number}.jpg"
+        path.write_bytes(pictures[7][:900])
+        for piece in range(1, 12):
+            time.at(piece + number / 40, partial(grow, path, piece))
+    written = []
+    for number in range(10):
+        written.append(pictures[0] + b"%d" % number)
+        time.at(3 + 0.8 * number, partial((folder / "scan.jpg").write_bytes, written[-1]))
+    assert counted(camera, 14) == ["scan.jpg"] * len(written)
+    contents = [(folder / "done" / name).read_bytes() for name in below(folder, "done")]
+    assert sorted(contents) == sorted(written)
+    assert decoded == []
 
 
 # --- Files that a program keeps open ---

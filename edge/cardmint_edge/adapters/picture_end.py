@@ -32,6 +32,11 @@ def is_whole(content: bytes) -> bool:
         return False
 
 
+def names_its_end(content: bytes) -> bool:
+    """Return whether a file begins as one of a format whose end `is_whole` tells."""
+    return content[4:8] == b"ftyp" or any(content.startswith(start) for start, _ in _ENDS)
+
+
 def check_written(content: bytes, hole: int) -> None:
     """Refuse a file that got its size before its content, and waits for the rest.
 
@@ -64,7 +69,7 @@ def _jpeg_ends(content: bytes) -> bool:
     at = 2
     while content[at] == 0xFF:
         if content[at + 1] == _START_OF_SCAN:
-            return content.find(_END_OF_IMAGE, at) >= 0
+            return content.rfind(_END_OF_IMAGE, at) >= 0  # most lie at the end
         if content[at + 1] == 0xFF:
             at += 1  # a fill byte
         else:

@@ -153,10 +153,14 @@ class FolderCamera:
                 return None
             self._sleep(min(POLL_S, left))
 
-    def take(self) -> None:
-        """Take complete files while a card is recognised. What goes wrong is for `next` to say."""
+    def take(self) -> float:
+        """Take complete files while a card is recognised. What goes wrong is for `next` to say.
+
+        Returns the seconds until there is more to do.
+        """
         with suppress(Retry):
-            self._intake.take()
+            return min(self._intake.take(), POLL_S)
+        return POLL_S
 
     def capture(self) -> bool:
         """Return False: this camera takes no shot on command."""
@@ -218,8 +222,9 @@ class FolderCamera:
         return self._places.dismiss(key)
 
     def _keep_taking(self) -> None:
-        while not self._closed.wait(POLL_S):
-            self.take()
+        pause = POLL_S
+        while not self._closed.wait(pause):
+            pause = self.take()
 
     def _unfinished(self) -> _Given | None:
         """Return what comes before all others; look for it when it is time to."""

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
@@ -33,7 +34,7 @@ from cardmint_edge.adapters.cameras.folder_places import (
     stamp_of,
 )
 from cardmint_edge.adapters.decode import MAX_BYTES, Unreadable, decode_image
-from cardmint_edge.adapters.picture_end import check_written, is_whole
+from cardmint_edge.adapters.picture_end import check_written, is_whole, names_its_end
 from cardmint_edge.capture import SourceFile
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.errors import Retry
@@ -63,8 +64,9 @@ log = structlog.get_logger(__name__)
 class _Watched:
     """A file in the folder: its stamp and since when it has it, and why it is not taken yet.
 
-    `first` is when a file of this name was seen first. `copy` is the copy of it in `waiting/`, of
-    a file that another program has open.
+    `first` is when a file of this name was seen first. `cut` is how often what lay under it lacked
+    its end. `undecodable`: the decoder refused it. `copy` is the copy of it in `waiting/`, of a
+    file that another program has open.
     """
 
     stamp: Stamp
@@ -73,6 +75,8 @@ class _Watched:
     seen: datetime
     problem: Unreadable | None = None
     try_at: float = 0.0
+    cut: int = 0
+    undecodable: bool = False
     copy: Path | None = None
 
     def fail(self, problem: Unreadable, now: float) -> None:
@@ -121,7 +125,7 @@ class FolderIntake:
         self._watched: dict[Path, _Watched] = {}
         self._order: list[Path] = []
         self._left_alone: list[SourceFile] = []
-        self._waiting: tuple[SourceFile, ...] = ()
+        self._scans_took: deque[float] = deque(maxlen=5)
         self._scan_at = clock()
         self._started = False
         self._taken: list[TakenFile] = []  # in natural order
@@ -130,7 +134,13 @@ class FolderIntake:
     @property
     def troubled(self) -> tuple[SourceFile, ...]:
         """The files in the folder that are not usable now, or are left alone."""
-        return self._waiting
+        # Another thread may change the files meanwhile; the list of them is made at once.
+        troubled = (
+            _source(path, file.stamp, file.seen, problem)
+            for path, file in list(self._watched.items())
+            if (problem := file.problem) is not None
+        )
+        return (*islice(troubled, MOST_SHOWN), *self._left_alone)
 
     def look(self) -> None:
         """Take what is complete; look at the folder when it is time to.
@@ -143,8 +153,10 @@ class FolderIntake:
         if self._parked:
             raise self._parked.popleft()
 
-    def take(self) -> None:
+    def take(self) -> float:
         """Do the same, but leave what was parked for `look` to say.
+
+        Returns the seconds until the folder is looked at again.
 
         Raises:
             Retry: the folder is missing, or no file can be moved.
@@ -153,6 +165,7 @@ class FolderIntake:
             if self._clock() >= self._scan_at:
                 self._scan()
             self._take_settled()
+            return max(self._scan_at - self._clock(), 0.0)
 
     def first(self) -> TakenFile | None:
         """Return the first taken file in natural order; None where there is none."""
@@ -177,20 +190,24 @@ class FolderIntake:
             if stamp is not None:
                 file = self._watched[path] = _Watched(stamp, now, now, datetime.now(UTC))
                 file.fail(problem, now)
+                file.undecodable = True
                 self._order = sorted(self._watched, key=natural_order)
-            self._show()
 
     def _take_settled(self) -> None:
         began = self._clock()
-        # What has been in trouble for long must not delay what may be overwritten soon.
-        for path in sorted(self._order, key=lambda one: self._watched[one].problem is not None):
+        # What comes slowly or is in trouble must not delay what may be overwritten soon.
+        for path in sorted(self._order, key=self._trouble_of):
             now = self._clock()
-            if now - began > LOOK_S:
-                break
             file = self._watched[path]
+            if now - began > LOOK_S or (now >= self._scan_at and any(self._trouble_of(path))):
+                break
             settle_s = max(self._settle_s, THUMBNAIL_S) if is_thumbnail(path) else self._settle_s
             if now - file.since >= settle_s and now >= file.try_at:
                 self._try(path, file, now)
+
+    def _trouble_of(self, path: Path) -> tuple[bool, int]:
+        file = self._watched[path]
+        return file.problem is not None, file.cut
 
     def _try(self, path: Path, file: _Watched, now: float) -> None:
         """Take a file, or note why it cannot be used now.
@@ -207,8 +224,8 @@ class FolderIntake:
                 file.since = now  # another file already
                 return
             check_written(content, first_hole(self._folder / path))
-            if file.problem is not None or not is_whole(content):
-                decode(content, path)
+            if file.undecodable or not is_whole(content):
+                self._decode(path, file, content, now)
             if self._has_writer(self._folder / path):
                 # It may write the next picture into the file before this one's turn comes.
                 file.copy, stamp = self._places.copy(path, content)
@@ -222,10 +239,27 @@ class FolderIntake:
                 self._park(path, file, error, now)
                 return
             file.fail(error, now)
-            self._show()
         else:
             self._add(TakenFile(waiting, stamp, path))
             self._forget(path)
+
+    def _decode(self, path: Path, file: _Watched, content: bytes, now: float) -> None:
+        """Decode a file that is not known to be complete.
+
+        That takes long, while other files may be overwritten. So what only lacks the end that its
+        format names is decoded once, before it is parked, for the decoder to say what is wrong.
+
+        Raises:
+            Unreadable: it is no usable picture as it is.
+        """
+        if not file.undecodable and names_its_end(content) and now - file.since < PARK_AFTER_S:
+            file.cut += 1
+            raise Unreadable("unreadable-image", "cut short: the rest has not come yet")
+        try:
+            decode(content, path)
+        except Unreadable:
+            file.undecodable = True
+            raise
 
     def _add(self, taken: TakenFile) -> None:
         insort(self._taken, taken, key=lambda one: turn(one.path))
@@ -252,7 +286,6 @@ class FolderIntake:
     def _forget(self, path: Path) -> None:
         del self._watched[path]
         self._order.remove(path)
-        self._show()
 
     def _scan(self) -> None:
         began = self._clock()
@@ -280,9 +313,10 @@ class FolderIntake:
                 waiting = self._places.stamp(WAITING, path)
                 if waiting is not None:
                     self._taken.append(TakenFile(path, waiting, path))
-        self._show()
-        # A folder on a slow share, or with very many files, is looked at less often.
-        self._scan_at = self._clock() + max(POLL_S, 5 * (self._clock() - began))
+        # A folder on a slow share, or with very many files, is looked at less often. One look
+        # that took long because other programs used the processor does not tell that.
+        self._scans_took.append(self._clock() - began)
+        self._scan_at = self._clock() + max(POLL_S, 5 * min(self._scans_took))
 
     def _changed(self, known: _Watched, stamp: Stamp, now: float) -> _Watched:
         """Return a file that has changed since the last scan."""
@@ -295,15 +329,7 @@ class FolderIntake:
                 f" {self._settle_s:g} s; a program that uses one name for all its pictures must"
                 " leave each as long, or use a new name for each",
             )
-        return _Watched(stamp, now, known.first, known.seen, problem)
-
-    def _show(self) -> None:
-        troubled = [
-            _source(path, file.stamp, file.seen, file.problem)
-            for path, file in self._watched.items()
-            if file.problem is not None
-        ]
-        self._waiting = (*troubled, *self._left_alone)
+        return _Watched(stamp, now, known.first, known.seen, problem, cut=known.cut)
 
     def _entries(self) -> Iterator[_Entry]:
         """Yield what lies in the folder: what may be a picture, and what is left alone and why."""
