@@ -6,6 +6,7 @@ import threading
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -23,7 +24,9 @@ from cardmint_edge.adapters.cameras.file_names import (
     printable,
     turn,
 )
+from cardmint_edge.adapters.cameras.file_notices import FileNotices
 from cardmint_edge.adapters.cameras.folder_places import (
+    DONE,
     MARKER,
     OWN_NAMES,
     WAITING,
@@ -33,8 +36,20 @@ from cardmint_edge.adapters.cameras.folder_places import (
     same_content,
     stamp_of,
 )
-from cardmint_edge.adapters.decode import MAX_BYTES, Unreadable, decode_image
-from cardmint_edge.adapters.picture_end import check_written, is_whole, names_its_end
+from cardmint_edge.adapters.decode import (
+    MAX_BYTES,
+    START_BYTES,
+    Unreadable,
+    decode_image,
+    starts_as_image,
+)
+from cardmint_edge.adapters.picture_end import (
+    PicturePart,
+    check_written,
+    is_whole,
+    lacks_its_end,
+    picture_part,
+)
 from cardmint_edge.capture import SourceFile
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.errors import Retry
@@ -50,6 +65,13 @@ THUMBNAIL_S = 5.0
 """Seconds that a thumbnail is waited with at least: its picture may come after it."""
 LOOK_S = 0.2
 """Seconds after which one look at the folder takes no further file."""
+TAIL = "tail"
+"""Reason of a file that came by appending to a picture that was taken before."""
+TAIL_S = 2.0
+"""Seconds for which such a file must not change."""
+TAILS_S = 600.0
+MOST_TAILS = 200
+"""How long after a file was taken, and of how many files, more bytes are known as a tail."""
 MOST_FOLDERS_DEEP = 8
 MOST_SHOWN = 100
 
@@ -65,8 +87,9 @@ class _Watched:
     """A file in the folder: its stamp and since when it has it, and why it is not taken yet.
 
     `first` is when a file of this name was seen first. `cut` is how often what lay under it lacked
-    its end. `undecodable`: the decoder refused it. `copy` is the copy of it in `waiting/`, of a
-    file that another program has open.
+    its end. `undecodable`: the decoder refused it. `is_open`: a program that has it open may still
+    fill its gaps. `copy` is the copy of it in `waiting/`, of a file that another program has
+    open, and `earlier` that of its content before it changed.
     """
 
     stamp: Stamp
@@ -77,22 +100,36 @@ class _Watched:
     try_at: float = 0.0
     cut: int = 0
     undecodable: bool = False
-    copy: Path | None = None
+    is_open: bool = False
+    copy: "_Copy | None" = None
+    earlier: "_Copy | None" = None
 
     def fail(self, problem: Unreadable, now: float) -> None:
         """Note why it cannot be used, and when it is tried again."""
         self.problem = problem
-        soon = problem.reason in {"unreadable-file", "broken-file"}
+        soon = self.is_open or problem.reason in {"unreadable-file", "broken-file"}
         self.try_at = now + TRY_AGAIN_S if soon else self.since + PARK_AFTER_S
 
 
 @dataclass(frozen=True, slots=True)
+class _Copy:
+    """A copy that was laid into `waiting/`: its path there, and the picture in it."""
+
+    path: Path
+    part: PicturePart
+
+
+@dataclass(frozen=True, slots=True)
 class TakenFile:
-    """A file in `waiting/`: its path there, its stamp, and its path in the folder."""
+    """A file in `waiting/`: its path there, its stamp, and its path in the folder.
+
+    `part` is the picture in it; None where it was taken before a restart.
+    """
 
     path: Path
     stamp: Stamp
     origin: Path
+    part: PicturePart | None = None
 
 
 class FolderIntake:
@@ -110,10 +147,12 @@ class FolderIntake:
         clock: Callable[[], float],
         read: ReadFile,
         has_writer: Callable[[Path], bool],
+        notices: FileNotices,
     ) -> None:
         """Take the folder, which may be away. `read` reads a file as `read_file` does.
 
         `has_writer` returns whether another program has a file open for writing, if that is known.
+        `notices` takes what a person should know of.
         """
         self._folder = folder
         self._places = places
@@ -121,6 +160,7 @@ class FolderIntake:
         self._clock = clock
         self._read = read
         self._has_writer = has_writer
+        self._notices = notices
         self._mutex = threading.Lock()
         self._watched: dict[Path, _Watched] = {}
         self._order: list[Path] = []
@@ -130,6 +170,7 @@ class FolderIntake:
         self._started = False
         self._taken: list[TakenFile] = []  # in natural order
         self._parked: deque[Unreadable] = deque()
+        self._tails_until: dict[Path, float] = {}
 
     @property
     def troubled(self) -> tuple[SourceFile, ...]:
@@ -184,14 +225,20 @@ class FolderIntake:
             Retry: it cannot be moved.
         """
         with self._mutex:
-            path = self._places.move(WAITING, taken.path, "", name=taken.origin)
+            now, file = self._clock(), self._watched.get(taken.origin)
+            if file is not None and file.copy is not None and file.copy.path == taken.path:
+                self._places.remove(WAITING, taken.path)  # the file itself is still there
+                file.copy = None
+            else:
+                path = self._places.move(WAITING, taken.path, "", name=taken.origin)
+                stamp = self._places.stamp("", path)
+                if stamp is not None:
+                    file = self._watched[path] = _Watched(stamp, now, now, datetime.now(UTC))
+                    self._order = sorted(self._watched, key=natural_order)
             self._taken.remove(taken)
-            stamp, now = self._places.stamp("", path), self._clock()
-            if stamp is not None:
-                file = self._watched[path] = _Watched(stamp, now, now, datetime.now(UTC))
+            if file is not None:
                 file.fail(problem, now)
                 file.undecodable = True
-                self._order = sorted(self._watched, key=natural_order)
 
     def _take_settled(self) -> None:
         began = self._clock()
@@ -218,20 +265,10 @@ class FolderIntake:
         try:
             if file.copy is not None:
                 self._finish_copy(path, file, file.copy, now)
-                return
-            content, stamp = self._read(self._folder / path)
-            if not same_content(stamp, file.stamp):
-                file.since = now  # another file already
-                return
-            check_written(content, first_hole(self._folder / path))
-            if file.undecodable or not is_whole(content):
-                self._decode(path, file, content, now)
-            if self._has_writer(self._folder / path):
-                # It may write the next picture into the file before this one's turn comes.
-                file.copy, stamp = self._places.copy(path, content)
-                self._add(TakenFile(file.copy, stamp, path))
-                return
-            waiting, stamp = self._places.take(path, stamp, content)
+            elif file.is_open and now - file.since < PARK_AFTER_S and self._is_open(path):
+                file.try_at = now + TRY_AGAIN_S
+            else:
+                self._read_and_take(path, file, now)
         except FileNotFoundError:
             file.try_at = now + TRY_AGAIN_S  # renamed or removed
         except Unreadable as error:
@@ -239,38 +276,112 @@ class FolderIntake:
                 self._park(path, file, error, now)
                 return
             file.fail(error, now)
+
+    def _read_and_take(self, path: Path, file: _Watched, now: float) -> None:
+        """Take a file that has not changed for a while, or leave it where more may come.
+
+        Raises:
+            FileNotFoundError: it is gone.
+            Unreadable: it is no usable picture as it is.
+            Retry: no file can be moved.
+        """
+        content, stamp = self._read(self._folder / path)
+        if not same_content(stamp, file.stamp):
+            file.since = now  # another file already
+        elif file.earlier is not None and file.earlier.part.begins(content):
+            file.copy = file.earlier  # more came behind the picture
+        elif self._is_tail(path, content):
+            self._lay_tail_aside(path, file, content, now)
         else:
-            self._add(TakenFile(waiting, stamp, path))
+            self._check(path, file, content, now)
+            part = picture_part(content)
+            if self._is_open(path):
+                # It may write the next picture into the file before this one's turn comes.
+                copy, stamp = self._places.copy(path, content)
+                file.copy = _Copy(copy, part)
+                self._add(TakenFile(copy, stamp, path, part))
+                return
+            waiting, stamp = self._places.take(path, stamp, content)
+            self._add(TakenFile(waiting, stamp, path, part))
+            self._taken_now(path, now)
             self._forget(path)
 
-    def _decode(self, path: Path, file: _Watched, content: bytes, now: float) -> None:
-        """Decode a file that is not known to be complete.
+    def _is_tail(self, path: Path, content: bytes) -> bool:
+        """Return whether a file came by appending to one that was taken meanwhile."""
+        start = content[:START_BYTES]
+        return (
+            self._clock() < self._tails_until.get(path, 0.0)
+            and len(content) >= START_BYTES
+            and any(start)  # else it got its size before its content
+            and not starts_as_image(start)
+            and not self._is_open(path)
+        )
 
-        That takes long, while other files may be overwritten. So what only lacks the end that its
-        format names is decoded once, before it is parked, for the decoder to say what is wrong.
+    def _lay_tail_aside(self, path: Path, file: _Watched, content: bytes, now: float) -> None:
+        """Move a tail into `done/`, beside the picture, when it has not changed for `TAIL_S`."""
+        if now - file.since < TAIL_S:
+            file.try_at = file.since + TAIL_S
+            return
+        self._places.move("", path, DONE)
+        message = (
+            f"bytes that begin no picture came under the name of one that was taken before; they"
+            f" lie in {DONE}/, and count nothing; if they were a picture, write it again under"
+            " another name"
+        )
+        self._notices.add(path, TAIL, message, len(content))
+        self._forget(path)
+
+    def _check(self, path: Path, file: _Watched, content: bytes, now: float) -> None:
+        """Refuse a file that is not complete.
+
+        Decoding takes long, while other files may be overwritten. So what only lacks the end that
+        its format names is decoded once, before it is parked, for the decoder to say what is wrong.
 
         Raises:
             Unreadable: it is no usable picture as it is.
         """
-        if not file.undecodable and names_its_end(content) and now - file.since < PARK_AFTER_S:
-            file.cut += 1
-            raise Unreadable("unreadable-image", "cut short: the rest has not come yet")
+        hole, late = first_hole(self._folder / path), now - file.since >= PARK_AFTER_S
+        file.is_open = False
         try:
-            decode(content, path)
+            check_written(content, hole, is_open=not late)
         except Unreadable:
-            file.undecodable = True
-            raise
+            file.is_open = self._is_open(path)
+            if file.is_open:
+                raise
+            check_written(content, hole)
+        if file.undecodable or not is_whole(content):
+            if lacks_its_end(content) and not (file.undecodable or late):
+                file.cut += 1
+                raise Unreadable("unreadable-image", "cut short: the rest has not come yet")
+            try:
+                decode(content, path)
+            except Unreadable:
+                file.undecodable = True
+                raise
+
+    def _is_open(self, path: Path) -> bool:
+        """Return whether another program has a file open for writing, as far as that is known.
+
+        Some shares say it of every file: of the station's own mark, too, which nobody has open.
+        """
+        if not self._has_writer(self._folder / path):
+            return False
+        with suppress(OSError):
+            return not self._has_writer(self._places.mark())
+        return True
 
     def _add(self, taken: TakenFile) -> None:
         insort(self._taken, taken, key=lambda one: turn(one.path))
 
-    def _finish_copy(self, path: Path, file: _Watched, copy: Path, now: float) -> None:
+    def _finish_copy(self, path: Path, file: _Watched, copy: _Copy, now: float) -> None:
         """Lay a file whose copy was counted into `done/` when no program has it open any more."""
         file.try_at = now + TRY_AGAIN_S
         stamp = self._places.stamp("", path)
         unchanged = stamp is not None and same_content(stamp, file.stamp)
-        closed = unchanged and not self._has_writer(self._folder / path)
-        if closed and self._places.put_for_copy(path, copy):
+        if not unchanged or self._is_open(path):
+            return
+        if self._places.put_for_copy(path, copy.path, copy.part):
+            self._taken_now(path, now)
             self._forget(path)
 
     def _park(self, path: Path, file: _Watched, error: Unreadable, now: float) -> None:
@@ -282,6 +393,12 @@ class FolderIntake:
             return
         self._forget(path)
         self._parked.append(Unreadable(error.reason, f"{printable(path)}: {error}"))
+
+    def _taken_now(self, path: Path, now: float) -> None:
+        """Remember the name of a file that is no more in the folder."""
+        if len(self._tails_until) >= MOST_TAILS:
+            self._tails_until.pop(next(iter(self._tails_until)))
+        self._tails_until[path] = now + TAILS_S
 
     def _forget(self, path: Path) -> None:
         del self._watched[path]
@@ -329,7 +446,10 @@ class FolderIntake:
                 f" {self._settle_s:g} s; a program that uses one name for all its pictures must"
                 " leave each as long, or use a new name for each",
             )
-        return _Watched(stamp, now, known.first, known.seen, problem, cut=known.cut)
+        earlier = known.copy or known.earlier
+        return _Watched(
+            stamp, now, known.first, known.seen, problem, cut=known.cut, earlier=earlier
+        )
 
     def _entries(self) -> Iterator[_Entry]:
         """Yield what lies in the folder: what may be a picture, and what is left alone and why."""
