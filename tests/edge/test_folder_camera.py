@@ -379,6 +379,19 @@ def test_the_folders_of_an_older_version_are_the_stations(
     assert counted(again, 2) == ["4.jpg"]
 
 
+def test_folders_that_are_taken_for_an_older_versions_are_named_and_given_back(
+    camera: FolderCamera, folder: Path, pictures: list[bytes]
+) -> None:
+    for number, place in enumerate(("done", "counting")):
+        (folder / place).mkdir()
+        (folder / place / f"{number}.jpg").write_bytes(pictures[number])
+    assert counted(camera, 2) == ["1.jpg"]
+    assert [(file.name, file.reason) for file in camera.waiting()] == [("done", "adopted")]
+    (folder / "done" / MARKER).unlink()
+    assert counted(camera, 2) == ["done/0.jpg", "done/1.jpg"]
+    assert camera.waiting() == ()
+
+
 def test_a_name_that_comes_again_replaces_nothing(
     camera: FolderCamera, folder: Path, pictures: list[bytes]
 ) -> None:

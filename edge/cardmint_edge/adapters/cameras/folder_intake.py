@@ -170,6 +170,7 @@ class FolderIntake:
         self._started = False
         self._taken: list[TakenFile] = []  # in natural order
         self._parked: deque[Unreadable] = deque()
+        self._adopted = list[str]()
         self._tails_until: dict[Path, float] = {}
 
     @property
@@ -406,7 +407,7 @@ class FolderIntake:
 
     def _scan(self) -> None:
         began = self._clock()
-        self._places.adopt()
+        self._adopted.extend(self._places.adopt())
         before, self._watched = self._watched, {}
         left_alone: list[SourceFile] = []
         for path, status, why in self._entries():
@@ -454,6 +455,9 @@ class FolderIntake:
     def _entries(self) -> Iterator[_Entry]:
         """Yield what lies in the folder: what may be a picture, and what is left alone and why."""
         try:
+            for name in self._adopted:
+                if self._places.is_own(name):
+                    yield Path(name), (self._folder / name).lstat(), _ADOPTED
             yield from _walk(self._folder, Path(), self._places.is_own)
         except FileNotFoundError as error:
             raise Retry(f"{printable(self._folder)}: the folder is missing") from error
@@ -496,6 +500,11 @@ _MARKED = Unreadable(
     "marked",
     "a renamed or copied folder of the station's, whose files are not counted again; to have them"
     f" looked at, remove the file {MARKER} in it",
+)
+_ADOPTED = Unreadable(
+    "adopted",
+    "taken for a folder of an earlier version of the station's, whose files were counted then; if"
+    f" it is yours, remove the file {MARKER} in it",
 )
 _TOO_DEEP = Unreadable(
     "too-deep", f"folders in more than {MOST_FOLDERS_DEEP} others are left alone; move it up"

@@ -98,14 +98,18 @@ class FolderPlaces:
             self._make(WAITING)
         return self.at(WAITING, Path(MARKER))
 
-    def adopt(self) -> None:
-        """Mark the places of a station of before 2026-11-28, which had no marks."""
+    def adopt(self) -> list[str]:
+        """Mark the places of a station of before 2026-11-28, which had no marks.
+
+        Returns those whose files are not looked at any more.
+        """
         if not (self._folder / COUNTING).is_dir() or any(map(self.is_own, PLACES)):
-            return
+            return []
         # `counting` comes last: should this end halfway, the others are known.
         for place in (AGAIN, COUNTING_AGAIN, DONE, PARKED, DISMISSED, COUNTING):
             with suppress(OSError):
                 (self._folder / place / MARKER).write_text(_MARK, encoding="utf-8")
+        return [place for place in (DONE, DISMISSED) if self.is_own(place)]
 
     def latest(self, place: str, path: Path) -> list[Path]:
         """Return the files that were moved to a place last under a name, the newest first."""

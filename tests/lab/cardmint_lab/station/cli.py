@@ -145,6 +145,7 @@ def soak(pack: Path, host: str, port: int, cards: int, *, as_json: bool) -> None
 @click.option("--seconds", default=60.0, show_default=True, help="How long files are written.")
 @click.option("--slow", default=32, show_default=True, help="Files that come slowly beside it.")
 @click.option("--burners", default=0, show_default=True, help="Processes that use the processor.")
+@click.option("--niceness", default=0, show_default=True, help="Their niceness.")
 @click.option(
     "--gap",
     type=(float, float),
@@ -158,6 +159,7 @@ def overwrites(
     seconds: float,
     slow: int,
     burners: int,
+    niceness: int,
     gap: tuple[float, float],
     *,
     as_json: bool,
@@ -166,7 +168,9 @@ def overwrites(
     from cardmint_lab.station.overwrites import measure_overwrites
 
     _quiet()
-    figures = measure_overwrites(folder, seconds=seconds, slow=slow, burners=burners, gap=gap)
+    figures = measure_overwrites(
+        folder, seconds=seconds, slow=slow, burners=burners, niceness=niceness, gap=gap
+    )
     _show(figures, as_json=as_json)
 
 

@@ -51,17 +51,18 @@ class OverwrittenFigures(msgspec.Struct, frozen=True, kw_only=True):
     """How long the picture lay complete that was lost after the longest time."""
     shortest_gap: float
     burners: int
+    niceness: int
     load: float
     """The machine's load average at the end."""
 
 
 def measure_overwrites(
-    disk: Path, *, seconds: float, slow: int, burners: int, gap: tuple[float, float]
+    disk: Path, *, seconds: float, slow: int, burners: int, niceness: int, gap: tuple[float, float]
 ) -> OverwrittenFigures:
     """Overwrite a name for so many seconds, and count what the folder camera gives.
 
-    `slow` files come slowly beside it, `burners` processes use the processor. `gap` is the
-    shortest and the longest time for which a picture lies complete.
+    `slow` files come slowly beside it, and `burners` processes of a niceness use the processor.
+    `gap` is the shortest and the longest time for which a picture lies complete.
     """
     spawn = multiprocessing.get_context("spawn")
     with TemporaryDirectory(dir=disk) as top:
@@ -69,7 +70,10 @@ def measure_overwrites(
         folder.mkdir()
         ended, written = spawn.Event(), spawn.Queue()
         writer = spawn.Process(target=_write, args=(folder, seconds, slow, gap, written))
-        others = [spawn.Process(target=_burn, args=(ended, seconds + 60)) for _ in range(burners)]
+        others = [
+            spawn.Process(target=_burn, args=(ended, seconds + 60, niceness))
+            for _ in range(burners)
+        ]
         for process in others:
             process.start()
         counted = set[str]()
@@ -93,6 +97,7 @@ def measure_overwrites(
         longest_lost=round(max(lost, default=0.0), 3),
         shortest_gap=gap[0],
         burners=burners,
+        niceness=niceness,
         load=round(load, 1),
     )
 
@@ -133,8 +138,9 @@ def _wait_while_growing(counted: set[str]) -> None:
         time.sleep(0.1)
 
 
-def _burn(ended: Event, seconds: float) -> None:
+def _burn(ended: Event, seconds: float, niceness: int) -> None:
     """Use the processor, and the disk's cache, until the end."""
+    os.nice(niceness)
     until = time.monotonic() + seconds
     while not ended.is_set() and time.monotonic() < until:
         hashlib.sha256(bytes(4 << 20)).digest()
