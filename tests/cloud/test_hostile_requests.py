@@ -40,6 +40,7 @@ QUERIES: dict[str, dict[str, tuple[str, ...]]] = {
     "/items": {"q": (*TEXTS, *HOSTILE, *FOUND), "page": NUMBERS},
     "/items/totals": {"q": (*TEXTS, *FOUND)},
     "/items/facets": {"q": (*TEXTS, *FOUND)},
+    "/items/labels": {"q": (*TEXTS, *FOUND), "of": TEXTS},
     "/items/download/{form:str}": {"q": (*TEXTS, *FOUND)},
     "/reviews": dict.fromkeys(("reason", "station", "lot", "page"), (*TEXTS, *NUMBERS)),
     "/reviews/cards": dict.fromkeys(("task", "version", "q"), HOSTILE),

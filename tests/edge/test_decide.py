@@ -32,17 +32,17 @@ WEIGHTS = EvidenceWeights(
     likeness=20,
     alike=1,
     inliers=4,
-    other_number=0.3,
     printed=7,
     number=0.5,
     number_lead=1,
     name=0.2,
     name_lead=1,
+    number_and_name=0.2,
+    number_and_health=0.2,
     health=0.3,
     no_health=-1,
     artist=0.3,
     attack=0.3,
-    set_code=0.3,
     outside=6,
     outside_searched=0.5,
     unknown_number=4,
@@ -62,9 +62,9 @@ prints = st.builds(
     name=logs,
     name_lead=logs,
     health=st.none() | logs,
-    artist=st.floats(-4, 0),
+    health_lead=logs,
+    artist=logs,
     attack=st.floats(-12, 12),
-    set_code=st.floats(-12, 12),
 )
 
 
@@ -202,6 +202,10 @@ def test_reasons_say_where_the_rest_of_the_posterior_lies() -> None:
         Reason.LOW_SIMILARITY,
     )
     assert judged(seen("a", 0.3, READ), seen("b", 0.7)).reasons[0] is Reason.OTHER_PICTURE
+    reprint = replace(seen("b", 0.7), card=Card(id="b", name="a"))
+    assert judged(seen("a", 0.3, READ), reprint).reasons[0] is Reason.OTHER_PICTURE
+    assert judged(seen("a", 0.6, READ), reprint).decision is Decision.ACCEPT
+    assert judged(seen("a", 0.6, READ), seen("b", 0.7)).reasons[0] is Reason.OTHER_PICTURE
     other = replace(READ, number=-20.0, number_lead=-19.5)
     assert Reason.OTHER_NUMBER in judged(seen("a", 0.75, other)).reasons
 

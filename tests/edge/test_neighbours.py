@@ -38,6 +38,9 @@ PLACES: dict[str, tuple[list[Box], bool]] = {
     "a card that touches it": ([OWN, (800, 200, 1200, 760)], True),
     "a sticker apart": ([OWN, (950, 300, 1050, 400)], False),
     "a part of a card at the edge": ([OWN, (1100, 200, 1280, 760)], True),
+    "a strip of light apart": ([OWN, (950, 200, 1100, 760)], False),
+    "a paper as high as a strip": ([OWN, (850, 20, 1250, 160)], False),
+    "a card cut off below": ([OWN, (850, 800, 1250, 960)], True),
 }
 
 

@@ -166,17 +166,30 @@ def test_of_the_whole_catalogue_the_card_that_was_read_comes_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("printed", "artists", "first"),
+    ("printed", "artists", "speak"),
     [
-        ("12/102 Illus. Ann Shore", {"a-12": "Bo Hill", "b-12": "Ann Shore"}, "b-12"),
-        ("12/102 Illus. Ann Shore", {"a-12": "Bo Hill", "b-12": ""}, "a-12"),
-        ("12/102 Illus. Ann Shore", {"a-12": "Ann Shore", "b-12": ""}, "a-12"),
-        ("12/102", {"a-12": "Bo Hill", "b-12": "Ann Shore"}, "a-12"),
-        ("12/102 Illus. Ann Shore", {"a-12": "", "b-12": ""}, "a-12"),
+        (
+            "12/102 Illus. Ann Shore",
+            {"a-12": "Bo Hill", "b-12": "Ann Shore"},
+            {"a-12": -1, "b-12": 1},
+        ),
+        (
+            "12/102 Ilust. Ann Shore",
+            {"a-12": "Bo Hill", "b-12": "Ann Shore"},
+            {"a-12": -1, "b-12": 1},
+        ),
+        (
+            "12/102 Illus. Bo Hill",
+            {"a-12": "Bo Hill", "b-12": "Ann Shore"},
+            {"a-12": 1, "b-12": -1},
+        ),
+        ("12/102 Illus. Ann Shore", {"a-12": "Ann Shore", "b-12": ""}, {"a-12": 1, "b-12": -1}),
+        ("12/102", {"a-12": "Bo Hill", "b-12": "Ann Shore"}, {"a-12": 0, "b-12": 0}),
+        ("12/102 Illus. Ann Shore", {"a-12": "", "b-12": ""}, {"a-12": 0, "b-12": 0}),
     ],
 )
-def test_the_artist_orders_cards_that_all_other_print_leaves_open(
-    printed: str, artists: dict[str, str], first: str
+def test_the_artist_speaks_where_the_credit_is_read(
+    printed: str, artists: dict[str, str], speak: dict[str, int]
 ) -> None:
     known = [
         replace(prints(12)[0], card_id=card_id, artist=artist)
@@ -184,10 +197,10 @@ def test_the_artist_orders_cards_that_all_other_print_leaves_open(
     ]
     known += [replace(one, artist="Ann Shore") for one in prints(99) if any(artists.values())]
     reader = PrintReader(lambda strip: says(printed), CatalogueTexts(known))
-    found = reader.search([whole(np.zeros((1000, 714, 3), np.uint8))]).scores
-    assert found[0].card_id == first
-    assert found[0].total == pytest.approx(found[1].total)
-    assert found[0].artist >= found[1].artist
+    found = reader.search([whole(np.zeros((1000, 714, 3), np.uint8))]).examined.scores
+    first, second = found["a-12"], found["b-12"]
+    assert (first.number, first.name) == (second.number, second.name)
+    assert {one: round(np.sign(found[one].artist)) for one in artists} == speak
 
 
 EMBER = {"en": "Ember", "de": "Glut"}
@@ -210,7 +223,7 @@ def test_attacks_speak_for_the_cards_that_have_them() -> None:
     assert attack_leads([], {"one": [EMBER]}) == {"one": 0}
 
 
-def test_attacks_order_cards_that_number_and_name_leave_open(fictional: Path) -> None:
+def test_attacks_tell_cards_apart_that_number_and_name_leave_open(fictional: Path) -> None:
     whole_card = whole(read_image(fictional / "images" / "drk-9.jpg"))
     texts = CatalogueTexts([*prints(1, name="Cat"), *prints(2, name="Cat")])
     known: dict[str, Moves] = {texts.cards[0]: [{"en": "Bubble"}], texts.cards[1]: [TAIL_WHIP]}
@@ -222,11 +235,11 @@ def test_attacks_order_cards_that_number_and_name_leave_open(fictional: Path) ->
         return says("Cat" if middle < 0.2 else "Tail Whip" if middle < 0.9 else "")
 
     reader = PrintReader(read, texts, cut=cut, moves=lambda card_id: known[card_id])
-    scores = reader.search([whole_card]).scores
-    assert [score.card_id for score in scores] == texts.cards[::-1]
-    assert scores[0].attack == -scores[1].attack == pytest.approx(3, abs=0.5)
-    without = PrintReader(read, texts, cut=cut).search([whole_card]).scores
-    assert {score.attack for score in without} == {0}
+    bubble, tail_whip = reader.attacks(whole_card, texts.cards).values()
+    assert tail_whip == -bubble == pytest.approx(3, abs=0.5)
+    nothing = dict.fromkeys(texts.cards, 0)
+    assert PrintReader(read, texts, cut=cut).attacks(whole_card, texts.cards) == nothing
+    assert reader.attacks(whole(np.zeros((400, 286, 3), np.uint8)), texts.cards) == nothing
 
 
 def test_a_card_is_found_by_its_name_in_another_language() -> None:
@@ -271,23 +284,23 @@ def test_print_is_looked_for_in_more_places_when_the_first_leave_it_open(
         asked.append(strip)
         first, more = (
             ("12/102", "12/102", "Cat", "60 HP"),
-            (*("12/102",) * 4, "Cat", "Cat", "60 HP"),
+            (*("12/102",) * 4, "Cat", "Cat", "Cat", "60 HP"),
         )
         texts = first if clear else ("",) * 4 + more
         return says(texts[(len(asked) - 1) % len(texts)])
 
     reader = PrintReader(letters, CatalogueTexts(prints(4, 12)))
     found = reader.search([card])
-    assert [fit.card_id for fit in found.scores[:1]] == ["a-12"]
-    assert found.scores[0].name_lead == np.inf
+    assert next(iter(found.examined.scores)) == "a-12"
+    assert found.examined.scores["a-12"].name_lead > 3
     assert found.where is card
     assert {one.number for one in found.clear} == {"12/102"}
-    assert len(asked) == (4 if clear else 11)
+    assert len(asked) == (4 if clear else 12)
     asked.clear()
     assert reader.examine(card, [Card(id="a-12", name="Cat", number="12")]) is not None
-    assert len(asked) == (4 if clear else 11)
+    assert len(asked) == (4 if clear else 12)
     nothing = PrintReader(letters, CatalogueTexts([])).search([card])
-    assert (nothing.scores, nothing.where) == ([], None)
+    assert (nothing.examined.scores, nothing.where) == ({}, None)
 
 
 def test_a_model_that_is_not_what_its_manifest_says_is_not_used(
@@ -338,7 +351,7 @@ def strip_reader(
 ) -> Callable[[NDArray[np.float32]], Reading]:
     """Return a reader of cards with these texts: strips come in the order in which they are cut."""
     more_numbers = [numbers] * 4 if open_number else []
-    asked = iter([*[numbers] * 2, names, health, *more_numbers, *[names] * 2, health])
+    asked = iter([*[numbers] * 2, names, health, *more_numbers, *[names] * 3, health])
     return lambda strip: says(next(asked))
 
 
@@ -392,6 +405,24 @@ def test_digits_alone_lead_over_no_other_number() -> None:
     assert promo.number > -3
     assert promo.number_lead == 0
     assert examined("4/102", "Cat", "60", *prints(4, 12)).scores["a-4"].number_lead > 3
+
+
+def test_a_name_that_stands_within_another_is_no_full_rival_of_it() -> None:
+    known = [*prints(4, name="Iono's Voltorb"), *prints(12, name="Voltorb")]
+    found = examined("4/102", "Iono's Voltorb", "60", *known)
+    longer, shorter = found.scores["a-4"], found.scores["a-12"]
+    assert longer.name_lead > 3 > 0 > shorter.name_lead
+    unread = examined("4/102", "ono's Voltorb", "60", *known).scores
+    assert unread["a-4"].name_lead == pytest.approx(
+        unread["a-4"].name - unread["a-12"].name + 3, abs=0.01
+    )
+
+
+def test_health_points_lead_over_other_ones() -> None:
+    known = [*prints(4, health="60"), *prints(12, health="120"), *prints(13, health="")]
+    scores = examined("4/102", "Cat", "60 HP", *known).scores
+    assert scores["a-4"].health_lead > 5 > -5 > scores["a-12"].health_lead
+    assert scores["a-13"].health_lead == 0
 
 
 FOX = {"en": "Fox", "fr": "Goupil", "de": "Fuchs"}

@@ -11,11 +11,11 @@ import pytest
 from cardmint_contracts.cards import Card, Decision
 from cardmint_edge.adapters.decode import read_image
 from cardmint_edge.adapters.pack import Pack
-from cardmint_edge.domain.config import FinderConfig, PolicyConfig, UnreadCosts
+from cardmint_edge.domain.config import FinderConfig, PolicyConfig
 from cardmint_edge.domain.decide import likeliest, rank
 from cardmint_edge.domain.evidence import PrintScores
 from cardmint_edge.domain.reading.clear_numbers import ReadNumber, unknown_number
-from cardmint_edge.domain.reading.print_reader import Examined, Found, PrintReader, PrintScore
+from cardmint_edge.domain.reading.print_reader import Examined, Found, PrintReader
 from cardmint_edge.domain.recognise import CardRecogniser
 from cardmint_edge.domain.recognition import Frame
 from cardmint_edge.domain.vision.frame_quality import half_turn_likeness
@@ -164,18 +164,19 @@ class Reads(PrintReader):
     """
 
     def __init__(self, card_id: str, number: float, unknown_number: str = "") -> None:
-        self._score = PrintScore(
-            card_id=card_id,
-            number=number,
-            name=-1.0,
-            health=0.0,
-            name_lead=8.0,
-            unread=UnreadCosts(),
+        score = PrintScores(
+            number=number, number_lead=8.0, name=-1.0, name_lead=8.0, health=0.0, health_lead=3.0
         )
+        self._examined_there = Examined(scores={card_id: score}, languages={})
         self._unknown_number = unknown_number
 
     def search(self, places: Iterable[CardView]) -> Found:
-        return Found(scores=[self._score], where=next(iter(places)), clear=self._clear(0.95))
+        return Found(
+            examined=self._examined_there, where=next(iter(places)), clear=self._clear(0.95)
+        )
+
+    def attacks(self, card: CardView, card_ids: list[str]) -> dict[str, float]:
+        return dict.fromkeys(card_ids, 0.0)
 
     def unknown_number(self, clear: Iterable[ReadNumber]) -> str:
         return unknown_number(clear, lambda _: False, 2)
@@ -226,7 +227,9 @@ def test_print_is_not_searched_where_picture_and_print_agree(fictional: Path, pa
     seen, grew = reading.observe(frame)
     assert (seen.decision, [one.searched for one in grew]) == (Decision.ACCEPT, [False])
     again, thorough = reading.observe(frame, thorough=True)
-    assert (again.card, [one.searched for one in thorough]) == (seen.card, [False, True, True])
+    assert (again.card, [one.searched for one in thorough]) == (
+        seen.card, [False, True, True, True],
+    )  # fmt: skip
 
 
 def test_print_that_names_no_card_of_the_pack_adds_no_candidate(

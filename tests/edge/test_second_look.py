@@ -157,12 +157,12 @@ def test_nothing_is_read_without_it_where_nothing_lies_or_on_a_small_card(
     with closing(Pack(fictional / "pack.sqlite")) as pack:
         without = Recognisers(pack, second_look=False).over(pack)
         assert "second_look" not in without.recognise(scan).models
-        assert len(without.observe(scan, thorough=True)[1]) == 2
+        assert len(without.observe(scan, thorough=True)[1]) == 3
         recogniser = recognisers.over(pack)
         empty = np.full((400, 400, 3), 90, np.uint8)
         assert len(recogniser.observe(empty, thorough=True)[1]) == 2
         assert len(recogniser.observe(scan[::3, ::3].copy(), thorough=True)[1]) == 2
-        assert len(recogniser.observe(scan, thorough=True)[1]) == 3
+        assert len(recogniser.observe(scan, thorough=True)[1]) == 4
 
 
 class ReadsElsewhere(PrintReader):

@@ -59,6 +59,8 @@ class FinderConfig:
     """Presence above which no contours are proposed beside the finder's outlines."""
     outlines: int = 3
     """How many outlines are embedded, and read, when no hash is near."""
+    least_read: float = 0.22
+    """Least height of what is read, as a share of the frame's shorter side."""
     read_contours: int = 2
     """How many contours are read after the outlines. Source: docs/decisions/0015."""
     same_outline: float = 0.95
@@ -109,6 +111,8 @@ class QualityConfig:
     """How many cards are outlined, where several lie in a frame."""
     apart: float = 0.15
     """Share of the card's area from which on what lies apart is another card. Source: 0068."""
+    as_wide: float = 0.6
+    """Least width and height of what lies apart, as a share of the card's width. Source: 0105."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,8 +159,6 @@ class UnreadCosts:
     health: float = -4.0
     no_health: float = -1.5
     """Cost for a card that has no health points to be read."""
-    artist: float = -4.0
-    """Cost of another artist's name, or of an artist that is not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,8 +179,6 @@ class ReaderConfig:
     unread: UnreadCosts = field(default_factory=UnreadCosts)
     clear_number: float = -2.0
     """Score (log) below which a number is looked for in more places."""
-    other_number: float = 0.5
-    """Of the lead of another number that is read clearly, beyond what saturates leads."""
     number_lead: float = 1.0
     """Lead (log) over rivals in the strip below which a number is looked for in more places."""
     clear_card: float = -3.0
@@ -193,11 +193,16 @@ class ReaderConfig:
     """At how many places print is scored against the catalogue, at most."""
     clear_name: float = -5.0
     """Score (log) above which a name is surely there, and so is its number."""
-    artists: int = 20
-    """How many cards' artists, and how many others, are compared."""
-    clear_artist: float = -18.0
+    matches: int = 20
+    """How many cards, the likeliest by number, name and health points, are candidates."""
+    attacked: int = 8
+    """How many of them, the likeliest, are told apart by attacks."""
+    contained: float = 3.0
+    """By how much (log) a text may fall behind one that stands within it: "Voltorb" is read in
+    "Iono's Voltorb" even where a letter of "Iono's" is not."""
+    clear_artist: float = -3.0
     """Score (log) below which no artist's name was read."""
-    artist_lead: float = 2.0
+    artist_lead: float = 4.0
     """Lead (log) of an artist's name over any other below which none was read."""
     clear_letter: float = 0.9
     """Probability from which a letter of a number that the catalogue lacks counts as read."""
@@ -213,34 +218,35 @@ class EvidenceWeights:
     only speak for a printing is never negative.
     """
 
-    pictured: float = -7.144
+    pictured: float = -6.702
     """A picture was compared: what an unlike one costs."""
-    likeness: float = 10.902
-    alike: float = 2.987
+    likeness: float = 10.375
+    alike: float = 3.454
     """Of likeness beyond `PolicyConfig.alike`."""
-    inliers: float = 1.807
+    inliers: float = 2.449
     """Of as many inliers as saturate."""
-    printed: float = 5.357
+    printed: float = 4.453
     """Print was read."""
-    number: float = 0.535
-    other_number: float = 0.0
-    """Of the lead of another number that is read clearly, beyond what saturates leads."""
-    number_lead: float = 0.606
-    name: float = 0.266
-    name_lead: float = 0.43
-    health: float = 0.613
-    no_health: float = -1.164
+    number: float = 0.698
+    number_lead: float = 0.126
+    name: float = 0.112
+    name_lead: float = 0.525
+    number_and_name: float = 0.484
+    """Of the smaller of the two leads, where both are positive: they agree on a printing."""
+    number_and_health: float = 0.29
+    """The same of the leads of number and health points."""
+    health: float = 0.596
+    no_health: float = -0.724
     """The printing has no health points that could be read."""
-    artist: float = 0.349
-    attack: float = 0.633
-    set_code: float = 0.0
-    outside: float = 2.68
+    artist: float = 0.404
+    attack: float = 1.033
+    outside: float = 2.746
     """The card is none of the candidates, before any evidence."""
-    outside_searched: float = 0.417
+    outside_searched: float = 1.702
     """The same after the whole catalogue was searched by print."""
-    unknown_number: float = 6.788
+    unknown_number: float = 6.474
     """A number that no printing has stands on the card."""
-    sharpness: float = 1.029
+    sharpness: float = 1.09
     """Factor of all log odds, fitted on real photos alone."""
 
 
@@ -274,7 +280,9 @@ class PolicyConfig:
     unread_health: float = -6.0
     """The same of health points."""
     saturated_lead: float = 3.0
-    """Lead (log) over the best rival that says all that a lead can say, for or against."""
+    """Lead (log) over the best rival that says all that a lead alone can say, for or against."""
+    clear_lead: float = 9.0
+    """The same of two leads together."""
     clear_number: float = -2.0
     """Score (log) above which a number was read."""
     clear_name: float = -5.0

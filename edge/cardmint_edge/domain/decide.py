@@ -154,7 +154,10 @@ def _is_like(candidate: Candidate, policy: PolicyConfig) -> bool:
 
 
 def _rules(quality: FrameQuality, ranked: Ranked, policy: PolicyConfig) -> Iterator[Reason]:
-    """Yield what the posterior cannot know: a picture that is surely another's is a fake's."""
+    """Yield what the posterior cannot know: a picture that is surely another's is a fake's.
+
+    A card of the same name whose own picture is alike, too, is a reprint of the same art.
+    """
     best = ranked.best
     if quality.several_cards:
         yield Reason.SEVERAL_CARDS
@@ -163,7 +166,10 @@ def _rules(quality: FrameQuality, ranked: Ranked, policy: PolicyConfig) -> Itera
     likeness = best.picture.likeness if best.picture else 0.0
     if quality.card_back and likeness < policy.likeness:
         yield Reason.CARD_BACK
-    if likeness < policy.likeness and any(_is_like(one, policy) for one, _ in ranked.candidates):
+    if likeness < policy.likeness and any(
+        _is_like(one, policy) and not (likeness >= policy.alike and one.card.name == best.card.name)
+        for one, _ in ranked.candidates
+    ):
         yield Reason.OTHER_PICTURE
 
 

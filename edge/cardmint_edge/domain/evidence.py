@@ -26,8 +26,8 @@ class PictureScores:
 class PrintScores:
     """Scores (log) of what is printed on the card, against what the printing's cards say.
 
-    `health` is None for a printing without health points. `artist` and `attack` are leads, 0 where
-    nothing was looked for or read.
+    `health` is None for a printing without health points. `health_lead`, `artist` and `attack` are
+    leads, 0 where nothing was looked for or read.
     """
 
     number: float
@@ -35,9 +35,9 @@ class PrintScores:
     name: float
     name_lead: float
     health: float | None = None
+    health_lead: float = 0.0
     artist: float = 0.0
     attack: float = 0.0
-    set_code: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -65,22 +65,21 @@ def _values(candidate: Candidate, policy: PolicyConfig) -> dict[str, float]:
 
 
 def _print_values(prints: PrintScores, policy: PolicyConfig) -> dict[str, float]:
-    most = policy.saturated_lead
-    other_is_clear = prints.number - prints.number_lead >= policy.clear_number
-    beyond = _within(prints.number_lead + most, policy.unread + most, 0.0)
+    least, most, clear = -policy.saturated_lead, policy.saturated_lead, policy.clear_lead
+    number, name = prints.number_lead, prints.name_lead
     return {
-        "other_number": beyond if other_is_clear else 0.0,
         "number": _within(prints.number, policy.unread, 0.0),
-        "number_lead": _within(prints.number_lead, -most, most),
+        "number_lead": _within(number, least, most),
         "name": _within(prints.name, policy.unread, 0.0),
-        "name_lead": _within(prints.name_lead, -most, most),
+        "name_lead": _within(name, least, most),
+        "number_and_name": _within(min(number, name), 0.0, clear),
+        "number_and_health": _within(min(number, prints.health_lead), 0.0, clear),
         "health": 0.0
         if prints.health is None
         else _within(prints.health, policy.unread_health, 0.0),
         "no_health": float(prints.health is None),
-        "artist": prints.artist,
-        "attack": prints.attack,
-        "set_code": prints.set_code,
+        "artist": _within(prints.artist, least, most),
+        "attack": _within(prints.attack, least, most),
     }
 
 

@@ -17,7 +17,7 @@ from cardmint_edge.domain.language import tell_language
 from cardmint_edge.domain.picture_search import PictureSearch
 from cardmint_edge.domain.reading.clear_numbers import ReadNumber
 from cardmint_edge.domain.reading.close_up import CloseUp
-from cardmint_edge.domain.reading.print_reader import Examined, PrintReader, PrintScore
+from cardmint_edge.domain.reading.print_reader import Examined, PrintReader
 from cardmint_edge.domain.reading.trigrams import TrigramTable
 from cardmint_edge.domain.recognition import Frame, Recognition
 from cardmint_edge.domain.vision.embedding import Embedder
@@ -36,15 +36,8 @@ from cardmint_edge.domain.vision.view import CardView, View
 RECTIFIED_HEIGHT = 880
 """Greatest height of the rectified card, in pixels: ten a millimetre."""
 
-PRINT_MATCHES = 20
-"""How many cards found by print are judged."""
-
-
 SECOND_PLACES = 2
 """At how many places the larger reader looks: at the likeliest, both ways up."""
-
-MOST = 60.0
-"""Log-likelihood beyond which scores and leads are cut off: no text is read so badly."""
 
 
 class Stopwatch:
@@ -129,6 +122,11 @@ class CardRecogniser:
         if thorough or not is_settled(seen.evidence, policy, policy.settled):
             seen = self._searched(view, proposals, seen)
             grew.append(seen.evidence)
+        if thorough or not is_settled(seen.evidence, policy, policy.accept):
+            told = self._with_attacks(view, seen)
+            if told is not seen:
+                seen = told
+                grew.append(seen.evidence)
         watch.lap("read")
         if thorough or not is_settled(seen.evidence, policy, policy.accept):
             again = self._looked_again(view, proposals, seen)
@@ -249,7 +247,7 @@ class CardRecogniser:
         places = reading_places(view, proposals, seen.picture_quad, self._config.finder)
         searched = self._print_reader.search(places)
         seen = self._with_numbers(seen, searched.clear)
-        found, where = _print_scores(searched.scores), searched.where
+        found, where = searched.examined.scores, searched.where
         if where is None:
             return seen.with_evidence(searched=True)
         candidates = {one.card.id: one for one in seen.evidence.candidates}
@@ -271,13 +269,10 @@ class CardRecogniser:
             candidates=tuple(candidates.values()), searched=True
         )
         best = likeliest(seen.evidence, self._config.policy)
-        quad = None if best is None else seen.quad_of(best.card.id)
-        if best is None or quad is None or (quad is seen.picture_quad and seen.examined):
+        pictured = best is not None and seen.quad_of(best.card.id) is seen.picture_quad
+        if (pictured and seen.examined) or where.height < self._config.reader.min_height:
             return seen
-        examined = self._print_reader.examine(view.at(quad), [best.card])
-        if examined is None:
-            return seen
-        return self._with_numbers(seen, examined.clear).with_evidence(languages=examined.languages)
+        return seen.with_evidence(languages=searched.examined.languages)
 
     def _with_numbers(self, seen: "_Seen", clear: frozenset[ReadNumber]) -> "_Seen":
         """Add numbers that stand clearly on the card: is the one on it the catalogue's?"""
@@ -305,6 +300,31 @@ class CardRecogniser:
         quality = seen.evidence.quality
         return seen.with_evidence(
             quality=replace(quality, several_cards=quality.several_cards or several)
+        )
+
+    def _with_attacks(self, view: View, seen: "_Seen") -> "_Seen":
+        """Add what attacks and abilities say of the likeliest candidates, where the first lies."""
+        if self._print_reader is None or not seen.evidence.candidates:
+            return seen
+        ranked = rank(seen.evidence, self._config.policy)
+        quad = seen.quad_of(ranked.best.card.id)
+        likely = [
+            one.card.id
+            for one, _ in ranked.candidates[: self._config.reader.attacked]
+            if one.prints is not None
+        ]
+        if quad is None or not likely:
+            return seen
+        leads = self._print_reader.attacks(view.at(quad), likely)
+        if not any(leads.values()):
+            return seen
+        return seen.with_evidence(
+            candidates=tuple(
+                replace(one, prints=replace(one.prints, attack=leads[one.card.id]))
+                if one.prints is not None and one.card.id in leads
+                else one
+                for one in seen.evidence.candidates
+            )
         )
 
     def _looked_again(self, view: View, proposals: Proposals, seen: "_Seen") -> "_Seen":
@@ -380,33 +400,23 @@ class _Seen:
         return self.print_quad
 
 
-def _print_scores(scores: list[PrintScore]) -> dict[str, PrintScores]:
-    """Return the scores of the cards that print names, by identifier, likeliest first."""
-    numbers = sorted({score.number for score in scores}, reverse=True)[:2]
-    first, second = (*numbers, -np.inf, -np.inf)[:2]
-    return {
-        score.card_id: PrintScores(
-            number=_finite(score.number),
-            # Cards with one number have one score.
-            number_lead=_finite(score.number - (second if score.number == first else first)),
-            name=_finite(score.name),
-            name_lead=_finite(score.name_lead),
-            health=None if score.health == -np.inf else score.health,
-            artist=score.artist,
-            attack=score.attack,
-        )
-        for score in scores[:PRINT_MATCHES]
-    }
-
-
-def _finite(score: float) -> float:
-    return float(np.clip(np.nan_to_num(score, nan=0.0, posinf=MOST, neginf=-MOST), -MOST, MOST))
-
-
 def _better(known: PrintScores | None, found: PrintScores) -> PrintScores:
+    """Return for each text what the reader told that read it better."""
     if known is None:
         return found
-    return max(known, found, key=lambda one: max(one.number, -12.0) + max(one.name, -9.0))
+    number = max(known, found, key=lambda one: (one.number, one.number_lead))
+    name = max(known, found, key=lambda one: (one.name, one.name_lead))
+    health = max(known, found, key=lambda one: one.health or 0.0)
+    return PrintScores(
+        number=number.number,
+        number_lead=number.number_lead,
+        name=name.name,
+        name_lead=name.name_lead,
+        health=health.health,
+        health_lead=health.health_lead,
+        artist=max(known.artist, found.artist, key=abs),
+        attack=max(known.attack, found.attack, key=abs),
+    )
 
 
 def _more_alike(known: PictureScores | None, found: PictureScores | None) -> PictureScores | None:

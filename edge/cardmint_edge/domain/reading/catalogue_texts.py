@@ -24,6 +24,9 @@ NAMED = tuple(LANGUAGE_CODES)
 
 CLASSES = len(ALPHABET) + 1
 
+LONG_CREDIT = 8
+"""Letters of an artist's name from which it is looked for alone: "Ilust." stands before it, too."""
+
 MAX_GAP = 8
 """Greatest distance between two neighbouring letters of a text, in steps."""
 
@@ -237,8 +240,9 @@ def best_of(values: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.
 
 
 def _credit(artist: str) -> str:
-    """Return an artist's credit line: without "Illus." a short name stands in many longer ones."""
-    return f"Illus. {name}" if (name := plain(artist)) else ""
+    """Return what to look for: without "Illus." a short name stands in many longer ones."""
+    name = plain(artist)
+    return name if not name or len(name) >= LONG_CREDIT else f"Illus. {name}"
 
 
 def _is_distinctive(form: str) -> bool:

@@ -1,7 +1,7 @@
 """Print on a card: it settles the printing of an art, or names a card without a picture."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,6 @@ from cardmint_edge.domain.reading.ctc import Reading, text_scores
 from cardmint_edge.domain.reading.languages import is_legible, language_scores
 from cardmint_edge.domain.reading.lexicon import plain
 from cardmint_edge.domain.reading.strips import (
-    ARTISTS,
     BODY,
     FAR_NUMBERS,
     HEALTH,
@@ -52,8 +51,7 @@ class PrintScore:
     """Scores (log) of a printing's number, name and health points on a card.
 
     `name_lead` is the score of its name minus that of the best other name: in a blur any name
-    scores fairly. `artist` is the score of its artist minus that of the best other; 0 where no
-    artist was looked for. `attack` is the lead of its attacks over those of other cards.
+    scores fairly.
     """
 
     card_id: str
@@ -62,8 +60,6 @@ class PrintScore:
     health: float
     name_lead: float
     unread: UnreadCosts
-    artist: float = 0.0
-    attack: float = 0.0
 
     @property
     def total(self) -> float:
@@ -93,12 +89,12 @@ class Examined:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """What a search found: the best scores, likeliest card first, and the place of that print.
+    """What a search found: what print says of the likeliest cards, and the place of that print.
 
-    `clear` are the numbers that stand clearly at any place.
+    Likeliest first; `clear` are the numbers that stand clearly at any place.
     """
 
-    scores: list[PrintScore]
+    examined: Examined
     where: CardView | None
     clear: frozenset[ReadNumber]
 
@@ -153,22 +149,24 @@ class PrintReader:
     def search(self, places: Iterable[CardView]) -> Found:
         """Read print at each place until it lies the right way up."""
         best: list[PrintScore] = []
-        where: CardView | None = None
+        there: tuple[CardView, CardReadings] | None = None
         clear = set[ReadNumber]()
         for card, likeliest in self._by_legibility(places, clear):
             readings, scores = self._read_more(card, likeliest, self.score(likeliest))
             clear |= readings.clear
             if scores and (not best or scores[0].total > best[0].total):
-                best, where = scores, card
+                best, there = scores, (card, readings)
                 first = best[0]
                 upright = first.total > self._config.right_way_up and first.name_lead >= 0
                 if upright and not self._lacks_number(first):
                     break
-        if where is not None and self._is_open(best):
-            best = self._ordered_by_attacks(where, best)
-            if self._is_open(best):
-                best = self._ordered_by_artist(where, best)
-        return Found(scores=best, where=where, clear=frozenset(clear))
+        if there is None:
+            nothing = Examined(scores={}, languages={})
+            return Found(examined=nothing, where=None, clear=frozenset(clear))
+        where, readings = there
+        likely = [score.card_id for score in best[: self._config.matches]]
+        examined = self._examined(readings, likely)
+        return Found(examined=examined, where=where, clear=frozenset(clear))
 
     def _by_legibility(
         self, places: Iterable[CardView], clear: set[ReadNumber]
@@ -241,8 +239,9 @@ class PrintReader:
         config = self._config
         if card.height < config.min_height:
             return None
+        ids = [one.id for one in printings]
         readings = self._read_likeliest(card)
-        examined = self._examined(readings, printings)
+        examined = self._examined(readings, ids)
         scores = examined.scores.values()
         number = max(((one.number, one.number_lead) for one in scores), default=(0.0, np.inf))
         name = max((one.name for one in scores), default=0.0)
@@ -256,7 +255,7 @@ class PrintReader:
             NAMES[1:] if open_name else (),
             HEALTH[1:] if open_name else (),
         )
-        return self._examined(readings.with_more(more), printings)
+        return self._examined(readings.with_more(more), ids)
 
     def running_text(self, card: CardView) -> Iterator[frozenset[int]]:
         """Yield the trigrams of running text, those of two strips at a time.
@@ -268,6 +267,13 @@ class PrintReader:
         for places in RUNNING_TEXT:
             strips = self._read(card, places)
             yield frozenset[int]().union(*(trigrams_read(one, CLEAR_LETTER) for one in strips))
+
+    def attacks(self, card: CardView, card_ids: list[str]) -> dict[str, float]:
+        """Return the lead of each printing by its attacks and abilities; 0 where none is read."""
+        if self._moves is None or card.height < self._config.min_height:
+            return dict.fromkeys(card_ids, 0.0)
+        moves = {card_id: self._moves(card_id) for card_id in card_ids}
+        return attack_leads(self._read(card, BODY), moves)
 
     def names_of_moves(self, card_id: str) -> dict[str, frozenset[int]]:
         """Return the trigrams of a printing's attacks and abilities by language."""
@@ -299,7 +305,8 @@ class PrintReader:
     ) -> Iterator[tuple[Examined, CardView]]:
         """Yield the scores of given printings, and of those that print itself names, as it reads.
 
-        First by the likeliest strips at the most legible place, then by the others there, too.
+        First by the likeliest strips at the most legible place, then by others there of what could
+        not be read.
         `card_of` returns a printing by its identifier. Nothing where the card is too small.
         """
         config = self._config
@@ -310,9 +317,19 @@ class PrintReader:
         card, first = found
         scores = self.score(first)
         yield self._named(first, scores, printings, card_of), card
-        more, scores = self._read_more(card, first, scores)
-        if more is not first:
-            yield self._named(more, scores, printings, card_of), card
+        if not scores:
+            return
+        open_number = scores[0].number < config.clear_number
+        open_name = scores[0].name < config.clear_name
+        if open_number or open_name:
+            more = self._read_card(
+                card,
+                OTHER_NUMBERS if open_number else (),
+                NAMES[1:] if open_name else (),
+                HEALTH[1:] if open_name else (),
+            )
+            more = first.with_more(more)
+            yield self._named(more, self.score(more), printings, card_of), card
 
     def _named(
         self,
@@ -321,13 +338,13 @@ class PrintReader:
         printings: list[Card],
         card_of: Callable[[str], Card | None],
     ) -> Examined:
-        ids = {one.id for one in printings}
+        asked = [one.id for one in printings]
         named = [
-            card
-            for score in scores[: self._config.artists]
-            if score.card_id not in ids and (card := card_of(score.card_id)) is not None
+            score.card_id
+            for score in scores[: self._config.matches]
+            if score.card_id not in asked and card_of(score.card_id) is not None
         ]
-        return self._examined(readings, [*printings, *named])
+        return self._examined(readings, [*asked, *named])
 
     def _read_likeliest(self, card: CardView) -> CardReadings:
         return self._read_card(card, LIKELIEST_NUMBERS, NAMES[:1], HEALTH[:1])
@@ -349,50 +366,52 @@ class PrintReader:
             scores = self.score(readings)
         return readings, scores
 
-    def _is_open(self, scores: list[PrintScore]) -> bool:
-        """Return whether an artist's name could put another card first."""
-        sums = [score.total + score.attack for score in scores]
-        return sums[0] + self._config.unread.artist < max(sums[1:], default=-np.inf)
+    def _artist_leads(self, readings: CardReadings, card_ids: list[str]) -> dict[str, float]:
+        """Return the lead of each printing's artist over any other; 0 where none is read.
 
-    def _ordered_by_attacks(self, card: CardView, scores: list[PrintScore]) -> list[PrintScore]:
-        """Order cards that other print leaves open by their attacks, too."""
-        if self._moves is None:
-            return scores
-        likely = scores[: self._config.artists]
-        moves = {score.card_id: self._moves(score.card_id) for score in likely}
-        leads = attack_leads(self._read(card, BODY), moves)
-        ordered = [replace(score, attack=leads[score.card_id]) for score in likely]
-        return sorted(ordered, key=lambda score: -score.total - score.attack)
-
-    def _ordered_by_artist(self, card: CardView, scores: list[PrintScore]) -> list[PrintScore]:
-        """Order cards that other print leaves open by the artist, too."""
+        The credit stands beside the number.
+        """
         config, artists = self._config, self._texts.artists
-        rows = [self._texts.artist_row(score.card_id) for score in scores[: config.artists]]
-        readings = self._read(card, ARTISTS)
-        likely = _best_rows(artists.upper_bounds(readings), config.artists).tolist()
-        compared = sorted({*likely, *rows} - {-1})
-        by_artist = text_scores(
-            readings, [artists.texts[row] for row in compared], number=True
-        ).max(axis=0, initial=-np.inf)
-        second, best = np.sort(np.append([-np.inf, -np.inf], by_artist))[-2:]
-        if best < config.clear_artist or best - second < config.artist_lead:
-            return scores
-        behind = {
-            row: max(config.unread.artist, float(score - best))
-            for row, score in zip(compared, by_artist, strict=True)
+        rows = {card_id: self._texts.artist_row(card_id) for card_id in card_ids}
+        likely = _best_rows(artists.upper_bounds(readings.numbers), config.close_rivals).tolist()
+        compared = sorted({*likely, *rows.values()} - {-1})
+        texts = [artists.texts[row] for row in compared]
+        best = text_scores(readings.numbers, texts, number=True).max(axis=0, initial=_UNREAD)
+        scores = dict(zip(texts, best.tolist(), strict=True))
+        second, first = np.sort(np.append([_UNREAD, _UNREAD], best))[-2:].tolist()
+        if first < config.clear_artist or first - second < config.artist_lead:
+            return dict.fromkeys(card_ids, 0.0)
+        return {
+            card_id: self._lead(scores, [artists.texts[row]]) if row >= 0 else second - first
+            for card_id, row in rows.items()
         }
-        credited = [
-            replace(score, artist=behind.get(row, config.unread.artist))
-            for score, row in zip(scores, rows, strict=False)
-        ]
-        return sorted(credited, key=lambda score: -score.total - score.attack - score.artist)
 
-    def _examined(self, readings: CardReadings, printings: list[Card]) -> Examined:
-        points = {one.id: self._texts.health_points(one.id) for one in printings}
+    def _lead(
+        self, scores: Mapping[str, float], own: Collection[str], unread: float = _UNREAD
+    ) -> float:
+        """Return the lead of the best of some texts over the best other one.
+
+        A text that stands within one of them is no full rival: it is read there, too.
+        """
+        mine = max((scores[text] for text in own), default=unread)
+        within = self._config.contained
+        rival = max(
+            (
+                score - (within if any(text in longer for longer in own) else 0.0)
+                for text, score in scores.items()
+                if text not in own
+            ),
+            default=unread,
+        )
+        return max(mine, unread) - max(rival, unread)
+
+    def _examined(self, readings: CardReadings, card_ids: list[str]) -> Examined:
+        points = {card_id: self._texts.health_points(card_id) for card_id in card_ids}
         numbers, health = self._digit_scores(readings, points)
         names_of = {card_id: self._texts.names_in(card_id) for card_id in points}
         read = self._names_read(readings.names, names_of.values())
         names = self._name_scores(read, names_of)
+        artists = self._artist_leads(readings, card_ids)
         scores = {
             card_id: PrintScores(
                 number=numbers[card_id][0],
@@ -400,10 +419,12 @@ class PrintReader:
                 name=names[card_id][0],
                 name_lead=names[card_id][1],
                 health=health.get(own) if own else None,
+                health_lead=self._lead(health, [own]) if own in health else 0.0,
+                artist=artists[card_id],
             )
             for card_id, own in points.items()
         }
-        best = max(scores, key=lambda card_id: scores[card_id].number, default="")
+        best = max(scores, key=lambda card_id: _likelihood(scores[card_id]), default="")
         return Examined(
             scores=scores,
             languages=language_scores(
@@ -431,7 +452,7 @@ class PrintReader:
             for row in _best_rows(known.upper_bounds(strips), self._config.close_rivals)
             if known.texts[row] not in forms
         ]
-        health = sorted({*points.values()} - {""})
+        health = self._texts.health.texts
         # One call for all: its time is that of its steps, hardly that of its texts.
         every = text_scores([*strips, *readings.health], [*forms, *others, *health], number=True)
         scores = every[: len(strips), : len(forms) + len(others)]
@@ -443,11 +464,11 @@ class PrintReader:
         if not own:
             return found, by_points
         mean = _mean(scores)
-        clearest = scores[int(scores[:, : len(own)].max(axis=1).argmax())]
-        rival = float(clearest[len(own) :].max(initial=_UNREAD))
+        clearest = scores[int(scores[:, : len(own)].max(axis=1).argmax())].tolist()
+        rivals = dict(zip(others, clearest[len(own) :], strict=True))
         for place, (card_id, form) in enumerate(own):
             score = max(found[card_id][0], float(mean[place]))
-            lead = float(clearest[place]) - rival
+            lead = self._lead({**rivals, form: clearest[place]}, [form])
             # Digits alone, which promos print, are found in many other numbers.
             lead = lead if known.row(form) >= 0 else min(0.0, lead)
             found[card_id] = score, max(found[card_id][1], lead)
@@ -475,8 +496,7 @@ class PrintReader:
         for card_id, names in names_of.items():
             own = {*names.values()}
             mine = max((read[name] for name in own), default=unread)
-            rival = max((score for name, score in read.items() if name not in own), default=unread)
-            found[card_id] = max(mine, unread), max(mine, unread) - max(rival, unread)
+            found[card_id] = max(mine, unread), self._lead(read, own, unread)
         return found
 
     def _read_card(
@@ -510,6 +530,10 @@ class PrintReader:
             np.float32(unread.no_health),
             np.maximum(of_cards, np.float32(unread.health)),
         )
+
+
+def _likelihood(scores: PrintScores) -> float:
+    return max(scores.number, -12.0) + max(scores.name, -9.0)
 
 
 def _runner_up(scores: list[PrintScore]) -> float:

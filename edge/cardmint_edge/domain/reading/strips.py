@@ -42,11 +42,13 @@ FAR_NUMBERS = tuple(
 )
 """Places of the number when the corners are off by more than NUMBERS allow for."""
 
-ARTISTS = (*NUMBERS[:3], StripPlace(0.02, 0.927, 0.4))
-"""Places of the artist: at the lower left, on newer cards above the number."""
-
-NAMES = (StripPlace(0.04, 0.08, 0.72), StripPlace(0.14, 0.13, 0.72), StripPlace(0.04, 0.06, 0.72))
-"""Places of the name: at the top, lower on old trainers."""
+NAMES = (
+    StripPlace(0.04, 0.08, 0.72),
+    StripPlace(0.14, 0.13, 0.72),
+    StripPlace(0.04, 0.06, 0.72),
+    StripPlace(0.04, 0.2, 0.72),
+)
+"""Places of the name: at the top, lower on old trainers, under "TRAINER" on the oldest."""
 
 HEALTH = (StripPlace(0.3, 0.07, 0.6), StripPlace(0.36, 0.08, 0.6))
 """Places of the health points: at the upper right."""

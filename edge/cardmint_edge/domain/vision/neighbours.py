@@ -24,7 +24,8 @@ def shows_another_card(
     """Return whether a frame of `size` (width, height) shows a card beside or under that at `quad`.
 
     What touches the card is another one from a small share of its area on: a card under it shows no
-    more than a strip. What lies apart must be larger: stickers and papers lie about, too. `closer`
+    more than a strip. What lies apart must be as large as a card, as far as the frame does not cut
+    it off: stickers and papers lie about, too. `closer`
     is set where the map is of the part around the card, which shows strips more clearly: it is the
     least share for what touches.
     """
@@ -39,10 +40,13 @@ def shows_another_card(
     beyond = np.asarray(cv2.morphologyEx(beyond, cv2.MORPH_OPEN, _OPENED), dtype=np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(beyond)
     near = _mask(small, config.near, cards.shape) > 0
+    narrow = config.as_wide * small.width
     for label in range(1, count):
         touches = bool((near & (labels == label)).any())
         least = least_touching if touches else config.apart
-        if stats[label, cv2.CC_STAT_AREA] > least * area:
+        if stats[label, cv2.CC_STAT_AREA] > least * area and (
+            touches or _is_as_wide(stats[label], cards.shape, narrow)
+        ):
             return True
     return False
 
@@ -71,6 +75,14 @@ def whole_cards(quads: list[Quad], size: tuple[int, int], config: QualityConfig)
     least = 0.25 * max((quad.area for quad in kept), default=0.0)
     kept.sort(key=lambda quad: -quad.area)
     return [quad for quad in kept if quad.area >= least][: config.outlined]
+
+
+def _is_as_wide(stats: NDArray[np.int32], shape: tuple[int, ...], least: float) -> bool:
+    """Return whether a place is so wide and high, or cut off by the edge of the map there."""
+    left, top, wide, high = stats[: cv2.CC_STAT_AREA].tolist()
+    cut_aside = left <= 1 or left + wide >= shape[1] - 1
+    cut_above = top <= 1 or top + high >= shape[0] - 1
+    return bool((cut_aside or wide >= least) and (cut_above or high >= least))
 
 
 def _mask(quad: Quad, factor: float, shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -63,22 +63,22 @@ def reading_places(
 
     Contours come last, where the outlines are the finder's.
     """
-    shaped = _large(view, proposals.quads)[: config.outlines]
+    shaped = _large(view, proposals.quads, config)[: config.outlines]
     tried = shaped if quad is None else [quad, *shaped]
     for one in tried:
         yield from (view.at(one), view.at(one.turned(2)))
     if proposals.clear:
         others = [
             one
-            for one in _large(view, _contours(view, config))
+            for one in _large(view, _contours(view, config), config)
             if all(one.overlap(known) <= config.same_outline for known in tried)
         ]
         for one in others[: config.read_contours]:
             yield from (view.at(one), view.at(one.turned(2)))
 
 
-def _large(view: View, quads: list[Quad]) -> list[Quad]:
-    least = 0.3 * min(view.width, view.height)
+def _large(view: View, quads: list[Quad], config: FinderConfig) -> list[Quad]:
+    least = config.least_read * min(view.width, view.height)
     return [quad for quad in card_shaped(quads) if quad.height > least]
 
 

@@ -243,6 +243,22 @@ def ablate(samples: tuple[Path, ...]) -> None:
         click.echo(line)
 
 
+@recognition.command("finder")
+@click.option("--images", type=FOLDER, required=True, help="Folder of scans, <card id>.jpg.")
+@click.option(
+    "--models", type=FOLDER, help="Folder of the finder's model. By default the station's."
+)
+@click.option("--count", type=int, default=100, show_default=True, help="Cards on each ground.")
+def measure_the_finder(images: Path, models: Path | None, count: int) -> None:
+    """Measure on composed photos where the finder sees cards: hard grounds, hands, sleeves."""
+    from cardmint_edge.adapters.models import FOLDER as OWN
+    from cardmint_edge.adapters.models import CardFinder
+    from cardmint_lab.recognition.finder import measure_finder
+    from cardmint_lab.recognition.finder import text as table
+
+    click.echo("\n".join(table([*measure_finder(CardFinder(models or OWN), images, count)])))
+
+
 @recognition.command()
 @click.option("--photos", type=FOLDER, required=True, multiple=True, help="Labelled photos.")
 @click.option("--write", is_flag=True, help="Write the vector into the embedding's manifest.")

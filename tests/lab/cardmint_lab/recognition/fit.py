@@ -24,16 +24,18 @@ from cardmint_lab.recognition.samples import SEVERAL, Known, Sample
 NOT_FITTED = (SEVERAL, "number_corner")
 """How kinds of photos begin that do not show one whole card."""
 
+AGREEMENT = ("number_and_name", "number_and_health")
+
 ABLATED: dict[str, tuple[str, ...]] = {
     "nothing": (),
     "likeness": ("likeness", "alike", "pictured"),
     "inliers": ("inliers",),
-    "number": ("number", "number_lead", "other_number", "unknown_number"),
-    "name": ("name", "name_lead"),
-    "health": ("health", "no_health"),
+    "number": ("number", "number_lead", "unknown_number", *AGREEMENT),
+    "name": ("name", "name_lead", "number_and_name"),
+    "health": ("health", "no_health", "number_and_health"),
     "artist": ("artist",),
     "attack": ("attack",),
-    "set code": ("set_code",),
+    "agreement": AGREEMENT,
 }
 """Kinds of evidence that are left out together."""
 

@@ -23,7 +23,7 @@ from cardmint_edge.domain.reading.catalogue_texts import CatalogueTexts, TextInd
 from cardmint_edge.domain.reading.close_up import CloseUp, read_close_up
 from cardmint_edge.domain.reading.ctc import Reading, text_scores
 from cardmint_edge.domain.reading.lexicon import plain
-from cardmint_edge.domain.reading.print_reader import PrintReader, PrintScore
+from cardmint_edge.domain.reading.print_reader import PrintReader
 from cardmint_edge.domain.reading.strips import (
     BODY,
     HEALTH,
@@ -101,7 +101,7 @@ class _Reader:
         self.finding = PrintReader(self.own, self.texts, moves=pack.moves)
         self.reading = PrintReader(self._reader, self.texts, cut=self._cut, moves=pack.moves)
 
-    def search(self, view: View) -> tuple[list[PrintScore], CardView | None, float]:
+    def search(self, view: View) -> tuple[list[str], CardView | None, float]:
         """Return the cards that print names, where it lies, and the milliseconds of reading."""
         config = FinderConfig()
         places = reading_places(view, propose(view, self.finder, config), None, config)
@@ -110,7 +110,7 @@ class _Reader:
             return [], None, 0.0
         started = time.perf_counter()
         found = self.reading.search([where])
-        return found.scores, found.where, (time.perf_counter() - started) * 1000
+        return list(found.examined.scores), found.where, (time.perf_counter() - started) * 1000
 
     def read(self, card: CardView, places: Iterable[StripPlace]) -> list[Reading]:
         return [self._reader(self._cut(card, place)) for place in places]
@@ -140,11 +140,10 @@ def measure(
 
 
 def _read_photo(photo: Photo, reader: _Reader) -> ReadPhoto:
-    scores, where, ms = reader.search(View(read_image(photo.path)))
+    named, where, ms = reader.search(View(read_image(photo.path)))
     if where is None:
         return ReadPhoto(photo=photo, ms=ms)
     texts, facts = reader.texts, reader.known[photo.card_id]
-    named = [score.card_id for score in scores]
     numbers, health = reader.read(where, NUMBERS), reader.read(where, HEALTH)
     names = {plain(name) for name in (facts.name, *facts.names.values())}
     leads = {

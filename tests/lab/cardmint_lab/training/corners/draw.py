@@ -49,15 +49,15 @@ def draw(cards: list[Frame], rng: Random) -> Drawn:
     """Draw one scene with none, one or several of `cards`."""
     canvas = np.ascontiguousarray(_ground(cards, rng), np.float32)
     for _ in range(int(rng.integers(0, 5)) if rng.random() < 0.5 else 0):
-        _thing(canvas, rng)
+        thing(canvas, rng)
     laid = _layout(rng)
     for quad in laid:
         card = _toned(cards[int(rng.integers(len(cards)))], rng)
-        canvas = _cased(canvas, quad, rng)
+        canvas = cased(canvas, quad, rng)
         canvas = lay(canvas, card, quad)
-        _sheen(canvas, quad, rng)
+        sheen(canvas, quad, rng)
     if len(laid) == 1 and rng.random() < 0.3:
-        _hand(canvas, laid[0], rng)
+        hand(canvas, laid[0], rng)
     frame = _photographed(canvas, rng)
     inside, outline, up = _truth(laid)
     if rng.random() < 0.5:
@@ -183,9 +183,9 @@ def _ground(cards: list[Frame], rng: Random) -> Canvas:
     return np.asarray((slope + rng.normal(0, 4, slope.shape)).clip(0, 255), np.float32)
 
 
-def _thing(canvas: Canvas, rng: Random) -> None:
+def thing(canvas: Canvas, rng: Random, size: tuple[int, int] = SIZE) -> None:
     """Put something on the table that is no card."""
-    width, height = SIZE
+    width, height = size
     colour = rng.uniform(0, 255, 3).tolist()
     centre = (int(rng.uniform(0, width)), int(rng.uniform(0, height)))
     kind = int(rng.integers(4))
@@ -244,9 +244,9 @@ def _grown(quad: NDArray[np.float32], across: float, along: float) -> NDArray[np
     )
 
 
-def _cased(canvas: Canvas, quad: NDArray[np.float32], rng: Random) -> Canvas:
+def cased(canvas: Canvas, quad: NDArray[np.float32], rng: Random, chance: float = 0.3) -> Canvas:
     """Lay a sleeve, a toploader or a slab's window under a card, sometimes."""
-    if rng.random() > 0.3:
+    if rng.random() > chance:
         return canvas
     grow = rng.uniform(0.04, 0.1) if rng.random() < 0.6 else rng.uniform(0.1, 0.3)
     case = _grown(quad, grow, grow * rng.uniform(0.8, 1.6))
@@ -264,9 +264,9 @@ def _cased(canvas: Canvas, quad: NDArray[np.float32], rng: Random) -> Canvas:
     return np.asarray(mixed, np.float32)
 
 
-def _sheen(canvas: Canvas, quad: NDArray[np.float32], rng: Random) -> None:
+def sheen(canvas: Canvas, quad: NDArray[np.float32], rng: Random, chance: float = 0.35) -> None:
     """Let plastic or foil shine: a bright band or spot over a card."""
-    if rng.random() > 0.35:
+    if rng.random() > chance:
         return
     low, high = quad.min(axis=0), quad.max(axis=0)
     spot = np.zeros(canvas.shape[:2], np.float32)
@@ -290,7 +290,7 @@ def _sheen(canvas: Canvas, quad: NDArray[np.float32], rng: Random) -> None:
     )
 
 
-def _hand(canvas: Canvas, quad: NDArray[np.float32], rng: Random) -> None:
+def hand(canvas: Canvas, quad: NDArray[np.float32], rng: Random) -> None:
     """Let a hand hold a card: fingers reach over an edge from outside."""
     skin = np.array([rng.uniform(50, 170), rng.uniform(80, 190), rng.uniform(120, 235)])
     side = int(rng.integers(4))
