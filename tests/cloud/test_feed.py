@@ -514,13 +514,20 @@ async def test_a_message_that_the_broker_did_not_take_is_published_again(pool: P
     assert broker.numbers == [1, 2, 3, 4, 5, 3, 4, 5]
 
 
+def example(name: str, folder: Path) -> Path:
+    """Return a program of the documentation, as a file."""
+    page = (Path(__file__).parents[2] / "docs" / "feed.md").read_text()
+    programs = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (code,) = (one for one in programs if f"{name}.py" in one)
+    program = folder / f"{name}.py"
+    program.write_text(code)
+    return program
+
+
 async def test_the_example_counts_the_cards_of_a_lot(
     pool: Pool, worker: Worker, broker: LocalBroker, tmp_path: Path
 ) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "feed.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    program = tmp_path / "lot_counter.py"
-    program.write_text(code)
+    program = example("lot_counter", tmp_path)
     await open_feed(pool)
     lot = ScanDefaults(lot="estate")
     first, second = accepted(defaults=lot), accepted(defaults=lot)
@@ -553,6 +560,35 @@ async def test_the_example_counts_the_cards_of_a_lot(
     finally:
         counter.kill()
         await counter.wait()
+
+
+async def test_the_example_appends_each_event_once(
+    pool: Pool, worker: Worker, broker: LocalBroker, tmp_path: Path
+) -> None:
+    program, file = example("csv_appender", tmp_path), tmp_path / "events.csv"
+    words = (program, "127.0.0.1", str(broker.port), "shop", "wall", "", file)
+
+    async def written(lines: int) -> None:
+        async with asyncio.timeout(60):
+            while not file.exists() or file.read_text().count("\n") < lines:  # noqa: ASYNC110  # a file has no event
+                await asyncio.sleep(0.05)
+
+    await open_feed(pool)
+    await send(pool, accepted(), accepted())
+    for lines in (2, 4):
+        appender = await asyncio.create_subprocess_exec(sys.executable, *words)
+        try:
+            await written(lines)
+            await send(pool, accepted())
+            await written(lines + 1)
+        finally:
+            appender.kill()
+            await appender.wait()
+        await send(pool, accepted())
+        with file.open("a") as out:
+            out.write("99,broken o")  # As a power cut leaves it.
+    numbers = [line.partition(",")[0] for line in file.read_text().splitlines()[:-1]]
+    assert numbers == ["1", "2", "3", "4", "5"]
 
 
 @pytest.mark.greenlets
