@@ -68,6 +68,20 @@ async def open_feed(pool: Pool, tenant: str = "shop") -> None:
         assert await rows.open_feed(connection, tenant, NOW) == begun
 
 
+async def put_station(pool: Pool, *, online: bool, epoch: int = 1) -> None:
+    """Let station `left` say that it is connected, or the broker that it is gone."""
+    state = StationState(
+        online=online,
+        epoch=epoch,
+        bootid=UUID(int=1),
+        stream=UUID(int=2),
+        time="2026-11-22T12:00:00Z",
+        version="9",
+    )
+    async with tenant_transaction(pool, "shop") as connection:
+        await stations.put_state(connection, "shop", "left", state, NOW)
+
+
 async def told(pool: Pool, tenant: str = "shop") -> list[tuple[int, str, Any]]:
     """Number what the feed has and return number, kind and data of each event."""
     async with tenant_transaction(pool, tenant) as connection:
@@ -187,16 +201,7 @@ async def test_a_price_is_told_when_it_changes(pool: Pool) -> None:
 async def test_a_station_is_told_when_it_comes_and_goes(pool: Pool) -> None:
     await open_feed(pool)
     for epoch, online in ((1, True), (1, True), (1, False), (0, False)):
-        state = StationState(
-            online=online,
-            epoch=epoch,
-            bootid=UUID(int=1),
-            stream=UUID(int=2),
-            time="2026-11-22T12:00:00Z",
-            version="9",
-        )
-        async with tenant_transaction(pool, "shop") as connection:
-            await stations.put_state(connection, "shop", "left", state, NOW)
+        await put_station(pool, online=online, epoch=epoch)
     assert await told(pool) == [
         (1, "stations/up", FeedStation(station="left", online=True, since=NOW, version="9")),
         (2, "stations/down", FeedStation(station="left", online=False, since=NOW, version="9")),
@@ -404,16 +409,7 @@ async def test_who_comes_late_has_snapshots(
     pool: Pool, worker: Worker, broker: LocalBroker
 ) -> None:
     await open_feed(pool)
-    state = StationState(
-        online=True,
-        epoch=1,
-        bootid=UUID(int=1),
-        stream=UUID(int=2),
-        time="2026-11-22T12:00:00Z",
-        version="9",
-    )
-    async with tenant_transaction(pool, "shop") as connection:
-        await stations.put_state(connection, "shop", "left", state, NOW)
+    await put_station(pool, online=True)
     await send(pool, accepted(), accepted(), doubtful())
     asking = Asking(broker.port)
     try:

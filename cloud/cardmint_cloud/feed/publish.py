@@ -19,6 +19,7 @@ from cardmint_cloud.adapters.postgres import feed as rows
 from cardmint_cloud.adapters.postgres.connection import Pool, PostgresConnection, tenant_transaction
 from cardmint_cloud.adapters.postgres.feed import FeedMark, NumberedEntry
 from cardmint_cloud.adapters.postgres.retry import retry_until_done
+from cardmint_cloud.domain.home_assistant import discovery
 from cardmint_cloud.domain.rendezvous import slot_of
 from cardmint_cloud.feed.events import event_of
 from cardmint_cloud.feed.replay import Replay, ReplayAsked
@@ -236,6 +237,8 @@ class FeedPublisher:
             topics.feed_station_topic(tenant, row["station"]): encode(FeedStation(**row))
             for row in stations
         }
+        devices = discovery(tenant, {row["station"]: row["version"] for row in stations})
+        now |= {topic: encode(device) for topic, device in devices.items()}
         counters = FeedCounters(
             stream=mark.stream,
             sequence=digits(self._published.get(tenant, mark.published)),
