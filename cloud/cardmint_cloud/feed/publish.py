@@ -22,7 +22,7 @@ from cardmint_cloud.adapters.postgres.retry import retry_until_done
 from cardmint_cloud.domain.home_assistant import discovery
 from cardmint_cloud.domain.rendezvous import slot_of
 from cardmint_cloud.feed.events import event_of
-from cardmint_cloud.feed.replay import Replay, ReplayAsked
+from cardmint_cloud.feed.replay import Publish, Replay, ReplayAsked
 from cardmint_contracts import topics
 from cardmint_contracts.envelope import digits
 from cardmint_contracts.feed import EVENT, FEED_TYPES, FeedCounters, FeedStation
@@ -60,15 +60,9 @@ class FeedBroker(Protocol):
         """Number of the current connection; 0 while there is none."""
         ...
 
-    def publish(
-        self,
-        topic: str,
-        payload: bytes,
-        *,
-        retain: bool = True,
-        properties: MessageProperties | None = None,
-    ) -> asyncio.Future[None]:
-        """Publish; the future is cancelled if the broker does not get or take the message."""
+    @property
+    def publish(self) -> Publish:
+        """What publishes a message."""
         ...
 
 
